@@ -1,0 +1,47 @@
+# The two commands are `make demo` and `make test`; each does all of its own set-up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+EXTRAS ?=
+ARGS ?=
+TESTS ?=
+
+.PHONY: demo test bench lint setup setup-dev lock clean
+
+# A set-up is done once per lock file: its stamp is newer than the lock, or it is made again.
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v >= (3, 11) else f"freshet needs Python 3.11 or newer, this is {v[0]}.{v[1]}: make PYTHON=python3.12")'
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.stamp-%: locks/%.lock pyproject.toml | $(VENV)/bin/python
+	@echo "freshet: installing $* (once)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m freshet.warm
+	@touch $@
+
+setup: $(VENV)/.stamp-base $(if $(findstring torch,$(EXTRAS)),$(VENV)/.stamp-torch)
+setup-dev: $(VENV)/.stamp-dev
+
+demo: setup
+	@$(BIN)/freshet demo $(ARGS)
+
+test: setup-dev
+	@$(BIN)/python -m pytest $(TESTS)
+
+bench: setup-dev
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+lint: setup-dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+lock:
+	@for e in base "dev --extra torch" torch faust; do \
+	  set -- $$e; out=locks/$$1.lock; x="--extra build"; [ "$$1" = base ] || x="$$x --extra $$e"; \
+	  uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	    --no-emit-find-links --no-header --no-annotate -q $$x -o $$out; done
+
+clean:
+	rm -rf $(VENV) .freshet .mypy_cache .ruff_cache .pytest_cache

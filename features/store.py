@@ -1,0 +1,62 @@
+"""The contract of the online store: one row of bytes per view and entity key, guarded by its version.
+
+The first 16 bytes of a row are its version: offset and index in the one log that made it, each a big-endian int64, so
+that versions compare as bytes. Implementations are listed in `features/catalog.py` and held to `tests/contracts/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+VERSION_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows as read: `data` uint8 `[n, width]` (zeros where absent) and `present` bool `[n]`."""
+
+    data: npt.NDArray[np.uint8]
+    present: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class RowKeys:
+    """What to read: entity keys (UTF-8 bytes) of one view, whose rows are `width` bytes."""
+
+    view: str
+    keys: Sequence[bytes]
+    width: int
+
+
+class Store(Protocol):
+    """Rows by view and key. `view` is the full name that the app gives (app, view and definition digest)."""
+
+    def write(self, view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> int:
+        """Write rows, uint8 `[n, width]`; each only if its version is newer than the stored one. Returns how many won.
+
+        Writing the same row twice changes nothing, so a writer may always repeat. Raises `StoreError` if the store
+        cannot be reached, is full, or evicts.
+        """
+        ...
+
+    def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
+        """Rows of many views in one round trip. A row of another width (another definition) counts as absent."""
+        ...
+
+    def erase(self, view: str, keys: Sequence[bytes], version: bytes) -> int:
+        """Erase rows that are older than the 16-byte `version`, leaving a tombstone of that version; returns how many.
+
+        A tombstone reads as absent, and refuses writes that are not newer than it.
+        """
+        ...
+
+    def generation(self) -> str:
+        """Changes when the store may have lost rows (restarted empty, flushed, failed over): owners then rewrite."""
+        ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,86 @@
+"""The contract of a learner: learns from examples in order, predicts without changing, exports plain arrays.
+
+A learner is made from its spec (a frozen dataclass in its `*_learner.py`, what users write in the app) and a
+`VectorSchema`. Implementations are listed in `learners/catalog.py` and held to `tests/contracts/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.vectors import F64, Examples, Vectors, VectorSchema
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What serving needs of a model: `kind` names the predictor, `meta` is JSON-like, `arrays` are flat and finite."""
+
+    kind: str
+    meta: Mapping[str, Any]
+    arrays: Arrays
+
+
+class Predictor(Protocol):
+    """A model that only answers. Built from an `Export`; holds views of its arrays, never writes them."""
+
+    def predict(self, vectors: Vectors) -> F64:
+        """Probabilities float64 `[n]` in (0, 1). Pure: the same vectors give the same bits, alone or in a batch
+        for CPU predictors that say `row_exact`."""
+        ...
+
+
+class Learner(Protocol):
+    """Called from one thread, in log order: `predict` on what was asked, later `learn` on what was answered."""
+
+    def learn(self, examples: Examples) -> None:
+        """One step on `n >= 1` examples, in order. Never called with non-finite labels."""
+        ...
+
+    def predict(self, vectors: Vectors) -> F64:
+        """Probabilities float64 `[n]` in (0, 1). Must not change the learner: not its weights, counters or random
+        state. The typical mistake is to see a new category here and make room for it."""
+        ...
+
+    def checkpoint(self) -> dict[str, npt.NDArray[Any]]:
+        """Everything that is needed to go on bit-equal, as arrays (JSON goes in as uint8)."""
+        ...
+
+    def restore(self, state: Arrays) -> None:
+        """Become the learner that made `state`. Raises `LearnerError` if it was made by another spec or schema."""
+        ...
+
+    def export(self, since: int | None = None) -> Export:
+        """What a predictor needs, as of now. `since` is the number of examples learned at an earlier export; a learner
+        may then answer with touched rows only (and says so in `meta["base"]`), or always with everything."""
+        ...
+
+
+class LearnerSpec(Protocol):
+    """A learner as users declare it: frozen, comparable, printable; its fields are its definition."""
+
+    @property
+    def name(self) -> str:
+        """Short and unique within a model, such as `hashed_logistic`."""
+        ...
+
+    def make(self, schema: VectorSchema) -> Learner: ...
+
+
+def pack_json(value: Any) -> npt.NDArray[np.uint8]:
+    """JSON as a uint8 array, for checkpoints."""
+    import json
+
+    return np.frombuffer(json.dumps(value, sort_keys=True).encode(), np.uint8).copy()
+
+
+def unpack_json(array: npt.NDArray[Any]) -> Any:
+    import json
+
+    return json.loads(array.tobytes())

@@ -1,0 +1,89 @@
+"""Every error freshet raises on purpose.
+
+    FreshetError
+    ├── DefinitionError        the app's file is wrong: a declaration, an expression, a unit
+    │   └── SchemaError        an event schema is unreadable, or an evolution is incompatible
+    ├── ComponentError         a part outside this process is not as it must be
+    │   ├── LogError           a topic, partition or broker
+    │   ├── StoreError         the online feature store
+    │   └── CheckpointError    state on disk is missing, torn or of another log
+    ├── LearnerError           a learner was given or produced something it cannot mean
+    ├── SnapshotError          a snapshot is unsigned, altered or unusable
+    └── RequestError           a request that cannot be answered as asked (HTTP 400)
+
+An error carries its facts as attributes and says four things: which component, which resource,
+what caused it and what to do next. Foreign errors are translated once, where the foreign library is called.
+"""
+
+from __future__ import annotations
+
+
+class FreshetError(Exception):
+    """An error with its facts: `component`, `resource`, `cause` and `next_step`, all plain text."""
+
+    component = "freshet"
+
+    def __init__(self, resource: str, cause: str, next_step: str, **facts: object) -> None:
+        self.resource, self.cause, self.next_step, self.facts = resource, cause, next_step, facts
+        super().__init__(f"{self.component} {resource}: {cause}. {next_step}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.resource, self.cause, self.next_step, self.facts)
+
+
+def _rebuild(
+    kind: type[FreshetError], resource: str, cause: str, next_step: str, facts: dict[str, object]
+) -> FreshetError:
+    return kind(resource, cause, next_step, **facts)
+
+
+class DefinitionError(FreshetError):
+    """A declaration of the app is wrong; raised while the app is built, before anything runs."""
+
+    component = "definition"
+
+
+class SchemaError(DefinitionError):
+    """An event schema cannot be read, or changed in a way that running readers cannot follow."""
+
+    component = "schema"
+
+
+class ComponentError(FreshetError):
+    """A part outside this process failed; the operation may be tried again once it is mended."""
+
+
+class LogError(ComponentError):
+    """A topic, a partition or the broker behind it."""
+
+    component = "log"
+
+
+class StoreError(ComponentError):
+    """The online feature store."""
+
+    component = "store"
+
+
+class CheckpointError(ComponentError):
+    """A checkpoint is torn, unreadable, or belongs to another log or definition."""
+
+    component = "checkpoint"
+
+
+class LearnerError(FreshetError):
+    """A learner was given, or would produce, something that it cannot mean (a non-finite weight, a wrong width)."""
+
+    component = "learner"
+
+
+class SnapshotError(FreshetError):
+    """A snapshot that must not be served: unsigned, altered, of another schema, or not finite."""
+
+    component = "snapshot"
+
+
+class RequestError(FreshetError):
+    """A request that cannot be answered as it was asked; its text says what was expected."""
+
+    component = "request"

@@ -1,0 +1,116 @@
+"""What roles tell each other on the app's control log: one JSON record each, told apart by `type`.
+
+The control log has one partition. Whoever follows it from its start knows the same facts, in the same order.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Progress(msgspec.Struct, frozen=True, tag="progress", tag_field="type"):
+    """A role has finished everything up to these ticks (app clock, ms), by task such as `view:origin_delay:0`."""
+
+    role: str
+    instance: str
+    ticks: dict[str, int]
+
+
+class Cut(msgspec.Struct, frozen=True, tag="cut", tag_field="type"):
+    """A trainer cut a snapshot at a tick. `stats` are its prequential figures as of that tick."""
+
+    model: str
+    lineage: str
+    number: int
+    tick: int
+    path: str
+    stats: dict[str, Any]
+
+
+class Verdict(msgspec.Struct, frozen=True, tag="verdict", tag_field="type"):
+    """Release qualified a snapshot, or refused it with reasons."""
+
+    model: str
+    lineage: str
+    number: int
+    tick: int
+    approved: bool
+    reasons: list[str]
+
+
+class Settled(msgspec.Struct, frozen=True, tag="settled", tag_field="type"):
+    """Release has decided all that was due at `tick`; the alias stands at this lineage and snapshot (None: nothing
+    approved yet)."""
+
+    model: str
+    alias: str
+    tick: int
+    lineage: str | None
+    number: int | None
+    path: str | None
+    reason: str
+
+
+class Swapped(msgspec.Struct, frozen=True, tag="swapped", tag_field="type"):
+    """A scorer now answers from this snapshot; `seconds` is from the order to the swap (wall)."""
+
+    instance: str
+    model: str
+    lineage: str
+    number: int
+    tick: int
+    seconds: float
+
+
+class Logged(msgspec.Struct, frozen=True, tag="logged", tag_field="type"):
+    """A scorer's predictions up to and including `sequence` are in the outcomes log; `lost` of them never will be."""
+
+    instance: str
+    sequence: int
+    lost: int
+
+
+class Status(msgspec.Struct, frozen=True, tag="status", tag_field="type"):
+    """A role's own figures, about once a second of wall time. `at` is wall time in ms."""
+
+    role: str
+    instance: str
+    pid: int
+    at: int
+    facts: dict[str, Any]
+
+
+class Clock(msgspec.Struct, frozen=True, tag="clock", tag_field="type"):
+    """The app's clock is paced by a replay and stands at `now` (ms); `done` once its source has ended."""
+
+    now: int
+    done: bool
+
+
+class Stop(msgspec.Struct, frozen=True, tag="stop", tag_field="type"):
+    """Every role finishes its step, checkpoints and ends."""
+
+    reason: str
+
+
+class Setting(msgspec.Struct, frozen=True, tag="setting", tag_field="type"):
+    """A live setting of a topic (or of `*`) was changed: by whom, when (wall, ms)."""
+
+    topic: str
+    key: str
+    value: str
+    by: str
+    at: int
+
+
+Message = Progress | Cut | Verdict | Settled | Swapped | Logged | Status | Clock | Stop | Setting
+
+encode = msgspec.json.Encoder().encode
+_decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
+
+
+def decode(value: bytes | memoryview) -> Message:
+    """Raises `msgspec.ValidationError` for what is no message."""
+    return _decoder.decode(value)

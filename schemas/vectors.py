@@ -1,0 +1,62 @@
+"""What a model sees: vectors, and the examples that pair them with labels. numpy only, so learners run anywhere.
+
+A vector has `C` categories and `N` numbers. A category is the 64-bit hash of its text (0: missing); a number is a
+float32 (NaN: missing). Both are computed once, in the scorer, logged, and never computed again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+U64 = npt.NDArray[np.uint64]
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class VectorSchema:
+    """The names of a vector's categories and numbers, in order."""
+
+    categories: tuple[str, ...]
+    numbers: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits that change when a name or the order does."""
+        text = "\x1e".join(("\x1f".join(self.categories), "\x1f".join(self.numbers)))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """`n` vectors: `categories` uint64 `[n, C]` and `numbers` float32 `[n, N]`, both C-contiguous."""
+
+    categories: U64
+    numbers: F32
+
+    def __len__(self) -> int:
+        return len(self.categories)
+
+    def take(self, rows: npt.NDArray[np.intp]) -> Vectors:
+        return Vectors(self.categories[rows], self.numbers[rows])
+
+    @staticmethod
+    def concatenate(parts: list[Vectors]) -> Vectors:
+        return Vectors(
+            np.concatenate([p.categories for p in parts]), np.concatenate([p.numbers for p in parts])
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """`n` vectors with their labels, float32 `[n]` of 0.0 or 1.0, in log order."""
+
+    vectors: Vectors
+    labels: F32
+
+    def __len__(self) -> int:
+        return len(self.labels)

@@ -1,0 +1,133 @@
+"""The contract of a log: topics of partitions of records, read in order, appended to, never changed.
+
+A record is bytes with an append time. What the bytes mean (an Avro event, a block of rows, a JSON message) is not the
+log's business. Implementations are listed in `streams/catalog.py` and held to `tests/contracts/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+I64 = npt.NDArray[np.int64]
+TopicPartition = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records of one partition, in offset order, as columns.
+
+    Record `i` is `data[start[i]:end[i]]`; `offsets` and `times` (append time, ms since the epoch) are int64 `[n]`.
+    Offsets rise, and may have gaps.
+    """
+
+    topic: str
+    partition: int
+    data: npt.NDArray[np.uint8]
+    start: I64
+    end: I64
+    offsets: I64
+    times: I64
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def value(self, i: int) -> memoryview:
+        """The bytes of record `i`, without a copy."""
+        return memoryview(self.data)[int(self.start[i]) : int(self.end[i])]
+
+    def rows(self, a: int, b: int) -> Batch:
+        """Records `a` to `b` (exclusive) as a batch of their own."""
+        s = slice(a, b)
+        return Batch(
+            self.topic, self.partition, self.data, self.start[s], self.end[s], self.offsets[s], self.times[s]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """A topic as it is now: its identity (changes when the topic is recreated) and, by partition, the first retained
+    offset and the one after the last."""
+
+    identity: str
+    spans: Mapping[int, tuple[int, int]]
+
+
+OnAssign = Callable[[Sequence[TopicPartition]], Mapping[TopicPartition, int]]
+OnGone = Callable[[Sequence[TopicPartition]], None]
+
+
+class Reader(Protocol):
+    """One member of a group. Not thread-safe."""
+
+    def poll(self, max_records: int, max_wait: float) -> list[Batch]:
+        """At most one batch a partition, as soon as anything is there; `[]` after `max_wait` seconds of nothing.
+
+        Partitions are served in turn, so that a busy one does not starve a quiet one. Rebalance callbacks run inside
+        this call. Raises `LogError` when the log cannot be reached or the partition is gone.
+        """
+        ...
+
+    def seek(self, topic: str, partition: int, offset: int) -> None:
+        """The next poll of this partition starts at `offset`."""
+        ...
+
+    def pause(self, partitions: Iterable[TopicPartition], paused: bool = True) -> None:
+        """Stop (or resume) returning records of these partitions, without losing their assignment."""
+        ...
+
+    def commit(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Record next offsets for lag tools. freshet never starts from them: checkpoints hold the truth."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Writer(Protocol):
+    """Appends. Not thread-safe."""
+
+    def append(self, topic: str, partition: int, values: Sequence[bytes], time_ms: int) -> None:
+        """Queue records, stamped with the app's clock. They are safe only after `flush` has returned."""
+        ...
+
+    def flush(self) -> None:
+        """Return once all queued records are acknowledged, in order; raise `LogError` if any was not."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Log(Protocol):
+    """A place of topics."""
+
+    def ensure(self, topic: str, partitions: int) -> None:
+        """Create the topic if it is missing; `LogError` if it exists with another partition count (it is frozen)."""
+        ...
+
+    def reader(
+        self,
+        topics: Sequence[str],
+        group: str | None,
+        on_assign: OnAssign | None = None,
+        on_revoke: OnGone | None = None,
+        on_lost: OnGone | None = None,
+    ) -> Reader:
+        """Read topics as a member of `group`, or all their partitions alone when it is None.
+
+        `on_assign` gets the new partitions and answers with the offset to start each at (missing: the first retained);
+        `on_revoke` is called before partitions go to another member (finish, checkpoint), `on_lost` when they
+        are gone already (drop the state). The typical mistake is to write in `on_lost`.
+        """
+        ...
+
+    def writer(self) -> Writer: ...
+
+    def bounds(self, topic: str) -> Bounds:
+        """Raises `LogError` if there is no such topic."""
+        ...
+
+    def close(self) -> None: ...
