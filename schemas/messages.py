@@ -29,6 +29,15 @@ class Cut(msgspec.Struct, frozen=True, tag="cut", tag_field="type"):
     stats: dict[str, Any]
 
 
+class Waiting(msgspec.Struct, frozen=True, tag="waiting", tag_field="type"):
+    """The first example that snapshot `number` of a lineage does not reflect was joined at `since` (app clock, ms)."""
+
+    model: str
+    lineage: str
+    number: int
+    since: int
+
+
 class Verdict(msgspec.Struct, frozen=True, tag="verdict", tag_field="type"):
     """Release qualified a snapshot, or refused it with reasons."""
 
@@ -89,6 +98,13 @@ class Clock(msgspec.Struct, frozen=True, tag="clock", tag_field="type"):
     done: bool
 
 
+class Span(msgspec.Struct, frozen=True, tag="span", tag_field="type"):
+    """A replay will go from `start` to about `end` (app clock, ms)."""
+
+    start: int
+    end: int
+
+
 class Stop(msgspec.Struct, frozen=True, tag="stop", tag_field="type"):
     """Every role finishes its step, checkpoints and ends."""
 
@@ -105,7 +121,7 @@ class Setting(msgspec.Struct, frozen=True, tag="setting", tag_field="type"):
     at: int
 
 
-Message = Progress | Cut | Verdict | Settled | Swapped | Logged | Status | Clock | Stop | Setting
+Message = Progress | Cut | Waiting | Verdict | Settled | Swapped | Logged | Status | Clock | Span | Stop | Setting
 
 encode = msgspec.json.Encoder().encode
 _decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)

@@ -1,0 +1,47 @@
+"""The stores there are, by the scheme of their address. Clients are imported only when their store is opened.
+
+redis://[user:password@]host:port/db             rediss:// is the same over TLS
+unix:///path/of/redis.sock                       a Redis of this machine
+cassandra://[user:password@]host:port/keyspace
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from features.store import Store
+from schemas.errors import StoreError
+
+
+def _redis(url: str, timeout_seconds: float) -> Store:
+    from features.redis_store import RedisStore
+
+    return RedisStore(url, timeout_seconds)
+
+
+def _cassandra(url: str, timeout_seconds: float) -> Store:
+    from features.cassandra_store import CassandraStore
+
+    return CassandraStore(url, timeout_seconds)
+
+
+STORES: dict[str, Callable[[str, float], Store]] = {
+    "redis": _redis,
+    "rediss": _redis,
+    "unix": _redis,
+    "cassandra": _cassandra,
+}
+
+
+def open_store(url: str, timeout_seconds: float = 5.0) -> Store:
+    """The store at `url`. A call that is not answered within `timeout_seconds` fails.
+
+    Raises:
+        StoreError: no such scheme, or the store cannot be reached or must not be used.
+    """
+    scheme, separator, _ = url.partition("://")
+    if not separator or scheme not in STORES:
+        known = ", ".join(f"{name}://" for name in STORES)
+        # Not the address itself: it may hold a password.
+        raise StoreError(f"{scheme}://" if separator else "address", "is no store", f"Write one of {known}.")
+    return STORES[scheme](url, timeout_seconds)

@@ -1,0 +1,278 @@
+"""Rows in Redis: one string a row, named `{view}:{key}`, its version guarded by a script."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import numpy.typing as npt
+import redis
+from redis.backoff import NoBackoff
+from redis.connection import parse_url
+from redis.retry import Retry
+
+from features import redis_scripts as scripts
+from features.redis_scripts import Script
+from features.store import VERSION_BYTES, RowKeys, Rows
+from schemas.errors import StoreError
+
+# So that no single command keeps the server from others for more than about a millisecond.
+KEYS_A_CALL = 1_000
+MARKER = b"freshet:generation"
+CONNECT_SECONDS = 2.0
+
+
+class RedisStore:
+    """A `Store` in one Redis (6.2 or newer; not a Redis Cluster), at `redis://[user:password@]host:port/db`,
+    `rediss://…` (TLS) or `unix:///path?db=0`.
+
+    Any number of writers: the server itself keeps the newest version of each key, so order and repetition do
+    not matter. Any number of threads: each call takes a connection of its own. A call that meets a broken
+    connection is made once more on a new one (a restarted server is not an error); one that is not answered
+    within `timeout_seconds` fails.
+
+    `generation()` names a marker kept among the rows, the server's run and its replication history. Whoever
+    owns rows asks for it *after* each write and, where it has changed, writes them all again: what was lost
+    before the question changes the answer, what is lost later is found by the next one.
+
+    Raises:
+        StoreError: at once, if there is no Redis, it refuses the password, or it may evict rows.
+    """
+
+    def __init__(self, url: str, timeout_seconds: float = 5.0) -> None:
+        self._make_connection, self.address = _connections(url, timeout_seconds)
+        self._timeout_seconds = timeout_seconds
+        self._idle: list[Any] = [self._connect()]
+
+    def write(self, view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> int:
+        """Raises `ValueError` for rows that are not uint8 `[len(keys), width]`, wider than their version."""
+        if (
+            rows.dtype != np.uint8
+            or rows.ndim != 2
+            or len(rows) != len(keys)
+            or rows.shape[1] <= VERSION_BYTES
+        ):
+            raise ValueError(f"{len(keys)} keys and rows {rows.dtype}{list(rows.shape)} of {view}")
+        width = b"%d" % rows.shape[1]
+        names = _names(view, keys)
+        calls = [(names[a:b], [width, rows[a:b].tobytes()]) for a, b in _chunks(len(names))]
+        return sum(self._run(scripts.WRITE, calls))
+
+    def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
+        names = [name for w in wanted for name in _names(w.view, w.keys)]
+        values: list[bytes | None] = []
+        for reply in self._ask([_packed(b"MGET", *names[a:b]) for a, b in _chunks(len(names))]):
+            values += reply
+        out, at = [], 0
+        for w in wanted:
+            out.append(_rows(values[at : at + len(w.keys)], w.width))
+            at += len(w.keys)
+        return out
+
+    def erase(self, view: str, keys: Sequence[bytes], version: bytes) -> int:
+        """Tombstones are 16 bytes each and stay."""
+        if len(version) != VERSION_BYTES:
+            raise ValueError(f"a version of {len(version)} bytes")
+        names = _names(view, keys)
+        return sum(self._run(scripts.ERASE, [(names[a:b], [version]) for a, b in _chunks(len(names))]))
+
+    def generation(self) -> str:
+        """Also raises `StoreError` where the server was told to evict since it was connected."""
+        ((*parts, policy),) = self._run(scripts.GENERATION, [([MARKER], [uuid.uuid4().hex.encode()])])
+        self._check_policy(policy.decode())
+        return b":".join(parts).decode()
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop().disconnect()
+
+    def _run(self, script: Script, calls: Sequence[tuple[Sequence[bytes], Sequence[bytes]]]) -> list[Any]:
+        """Replies of a script called with keys and arguments, all in one round trip."""
+        commands = [_packed(b"EVALSHA", script.sha, b"%d" % len(keys), *keys, *rest) for keys, rest in calls]
+        try:
+            return self._ask(commands)
+        except StoreError as error:
+            # The server is new, or its scripts were flushed. What did run may run again.
+            if not isinstance(error.__cause__, redis.exceptions.NoScriptError):
+                raise
+        return self._ask([_packed(b"SCRIPT", b"LOAD", script.text), *commands])[1:]
+
+    def _ask(self, commands: Sequence[bytes]) -> list[Any]:
+        """Replies to packed commands, sent together; twice if an idle connection turns out to be broken."""
+        if not commands:
+            return []
+        with self._translated():
+            connection = self._take()
+            if connection is not None:
+                try:
+                    return self._exchange(connection, commands)
+                except redis.ConnectionError:
+                    self.close()  # Those beside it are as old.
+            return self._exchange(self._connect(), commands)
+
+    def _take(self) -> Any:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
+
+    def _exchange(self, connection: Any, commands: Sequence[bytes]) -> list[Any]:
+        try:
+            replies, refused = _replies(connection, commands)
+        except BaseException:
+            connection.disconnect()
+            raise
+        if isinstance(refused, redis.ReadOnlyError):
+            connection.disconnect()  # A new one may lead to the new master.
+        else:
+            self._idle.append(connection)
+        if refused is not None:
+            raise refused
+        return replies
+
+    def _connect(self) -> Any:
+        """A connection to a server that may be used."""
+        connection = self._make_connection()
+        try:
+            with self._translated():
+                connection.connect()
+                (facts,), refused = _replies(connection, [_packed(b"INFO")])
+                if refused is not None:
+                    raise refused
+            known = dict(line.split(":", 1) for line in facts.decode().splitlines() if ":" in line)
+            self._check_policy(known["maxmemory_policy"])
+            if known.get("cluster_enabled") == "1":
+                raise self._error("is a Redis Cluster", "Give the address of a Redis without cluster mode.")
+        except BaseException:
+            connection.disconnect()
+            raise
+        return connection
+
+    def _check_policy(self, policy: str) -> None:
+        if policy != "noeviction":
+            raise self._error(
+                f"evicts rows when memory is short (maxmemory-policy is {policy})",
+                "Run CONFIG SET maxmemory-policy noeviction, and set it in the server's redis.conf.",
+            )
+
+    def _error(self, cause: str, next_step: str) -> StoreError:
+        return StoreError(f"Redis at {self.address}", cause, next_step, address=self.address)
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except redis.RedisError as error:
+            text = " ".join(str(error).split())
+            for kind, cause, next_step in _MEANINGS:
+                # Redis 6 wraps what stopped a script: "Error running script …: -OOM command not allowed …".
+                if isinstance(error, kind) or _WRAPPED.get(kind, "\0") in text:
+                    cause = cause.format(text=text, seconds=self._timeout_seconds)
+                    raise self._error(cause, next_step) from error
+            raise
+
+
+_WRAPPED: dict[type[redis.RedisError], str] = {
+    redis.OutOfMemoryError: "-OOM ",
+    redis.ReadOnlyError: "-READONLY ",
+}
+# What errors of the client mean, most specific first.
+_MEANINGS: tuple[tuple[type[redis.RedisError], str, str], ...] = (
+    (
+        redis.AuthenticationError,
+        "refuses the user or password ({text})",
+        "Check both in the store's address, and the server's requirepass or ACL.",
+    ),
+    (redis.BusyLoadingError, "is still loading its data", "Wait until it has; its log says how far it is."),
+    (
+        redis.TimeoutError,
+        "has not answered within {seconds} s",
+        "See whether it is overloaded or stopped, and the network between.",
+    ),
+    (
+        redis.ConnectionError,
+        "cannot be reached ({text})",
+        "Start it, or check the store's address and the network between.",
+    ),
+    (
+        redis.OutOfMemoryError,
+        "is full (used memory is above maxmemory)",
+        "Raise its maxmemory, or remove data that is not needed.",
+    ),
+    (redis.ReadOnlyError, "is a replica, which takes no writes", "Give the address of the master."),
+    (
+        redis.exceptions.NoPermissionError,
+        "does not let this user do that ({text})",
+        "Allow the user EVALSHA, SCRIPT, MGET, GET, SET, GETRANGE and INFO on the app's keys.",
+    ),
+    (redis.RedisError, "refuses a command ({text})", "Mend what it names; the server's log may say more."),
+)
+
+
+def _connections(url: str, timeout_seconds: float) -> tuple[Callable[[], Any], str]:
+    """What makes connections to `url`, not yet connected, and the address without user or password."""
+    try:
+        parse: Callable[[str], dict[str, Any]] = parse_url
+        options = parse(url)
+        path = urlsplit(url).path.strip("/")
+        if "path" not in options and path and not path.isdecimal():
+            raise ValueError  # Which parse_url takes for database 0.
+        make = partial(
+            options.pop("connection_class", redis.Connection),
+            **{
+                "socket_connect_timeout": min(CONNECT_SECONDS, timeout_seconds),
+                "socket_timeout": timeout_seconds,
+            }
+            | options
+            | {"protocol": 2, "retry": Retry(NoBackoff(), 0)},
+        )
+        make()
+    except (ValueError, TypeError):
+        # Not its text: that could hold the password.
+        raise StoreError(
+            "address", "is not one of a Redis", "Write redis://HOST:PORT/DB or unix:///PATH."
+        ) from None
+    place = options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
+    return make, f"{place} db {options.get('db', 0)}"
+
+
+def _replies(connection: Any, commands: Sequence[bytes]) -> tuple[list[Any], Exception | None]:
+    """All replies, and the first that is an error; the connection is in step afterwards."""
+    connection.send_packed_command([b"".join(commands)])
+    replies, refused = [], None
+    for _ in commands:
+        try:
+            replies.append(connection.read_response(disable_decoding=True))
+        except redis.ResponseError as error:
+            refused = refused or error
+    return replies, refused
+
+
+def _packed(*parts: bytes) -> bytes:
+    """A command as the protocol has it; redis-py's own packing takes three times as long."""
+    return b"*%d\r\n" % len(parts) + b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts])
+
+
+def _names(view: str, keys: Sequence[bytes]) -> list[bytes]:
+    prefix = f"{view}:".encode()
+    return [prefix + key for key in keys]
+
+
+def _chunks(count: int) -> list[tuple[int, int]]:
+    return [(a, a + KEYS_A_CALL) for a in range(0, count, KEYS_A_CALL)]
+
+
+def _rows(values: Sequence[bytes | None], width: int) -> Rows:
+    # A tombstone is no row, whoever asks for 16 bytes.
+    found = [value if value and len(value) == width > VERSION_BYTES else b"" for value in values]
+    present = np.fromiter(map(len, found), np.int64, len(found)) > 0
+    if not present.all():
+        absent = bytes(width)
+        found = [value or absent for value in found]
+    data = np.frombuffer(bytearray().join(found), np.uint8)  # a bytearray: writable
+    return Rows(data.reshape(len(found), width), present)

@@ -1,0 +1,210 @@
+"""The feature rows of one clean partition, in memory: the store and the checkpoints hold copies of these."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from features import aggregates
+from features import window_kernels as kernels
+from features.finish import finish
+from features.row_plan import RowPlan
+from features.window_kernels import CHECKPOINT, LATE, STORE
+from schemas.errors import CheckpointError, DefinitionError
+from schemas.text import Interner, Texts
+
+__all__ = ["RowPlan", "ViewRows", "warm"]
+
+I64 = npt.NDArray[np.int64]
+Arrays = dict[str, npt.NDArray[Any]]
+Packed = tuple[list[bytes], npt.NDArray[np.uint8]]
+
+
+class ViewRows:
+    """Rows by key, folded from one partition's events in the order of its log. Not thread-safe.
+
+    Rows that were touched are remembered twice: until the next `take` (the store's share) and until the next
+    `dump` or `dump_delta` (the checkpoint's).
+    """
+
+    def __init__(self, plan: RowPlan) -> None:
+        self.plan = plan
+        self._clear()
+
+    def _clear(self) -> None:
+        self._keys, self._names = Interner(), list[bytes]()
+        self._words = np.zeros((0, self.plan.width // 8), np.int64)
+        self._floats = self._words.view(np.float64)
+        self._mark, self._touched = np.zeros(0, np.uint8), np.zeros((2, 0), np.int64)
+        self._counts = np.zeros(2, np.int64)
+        self._dumped = 0
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    @property
+    def late(self) -> int:
+        """Events so far that were too old for their row's windows (decayed means still had them)."""
+        return int(self._words[: len(self), LATE].sum())
+
+    def fold(
+        self,
+        keys: Texts,
+        t: I64,
+        values: npt.NDArray[np.float64],
+        version_offset: int,
+        version_index: npt.NDArray[np.int32] | I64,
+    ) -> None:
+        """Fold `n` events: times `t` (ms) and `values` float64 `[n, k]`, one column a field of the plan (NaN:
+        missing).
+
+        The record at `version_offset` carried them, event `i` as its row `version_index[i]`. A missing key is
+        the empty key. Event times are trusted: intake has quarantined those of a far future.
+
+        Raises:
+            DefinitionError: columns of other lengths, or not one for each field of the plan.
+        """
+        n = len(keys)
+        if len(t) != n or len(version_index) != n or values.shape != (n, len(self.plan.fields)):
+            raise DefinitionError(
+                f"events of a view over {', '.join(self.plan.fields) or 'no field'}",
+                f"have {n} keys, {len(t)} times, {len(version_index)} indexes and values {values.shape}",
+                "Pass one row for each event and one column for each field of the plan.",
+            )
+        ids = self._keys(keys)
+        if len(self._keys) > len(self._mark):
+            self._grow(len(self._keys))
+        kernels.fold(
+            ids,
+            kernels.plain(t, np.int64),
+            kernels.plain(version_index, np.int64),
+            kernels.plain(values, np.float64),
+            version_offset,
+            self.plan.shape,
+            self.plan.ops,
+            self.plan.op_params,
+            self._words,
+            self._floats,
+            self._mark,
+            self._touched,
+            self._counts,
+        )
+
+    def take(self) -> Packed:
+        """Keys and rows (uint8 `[m, width]`, as stored) touched since the last take, in order of first touch.
+
+        They are handed over: whoever took them writes them, again if need be.
+        """
+        return self._packed(self._untouch(STORE))
+
+    def all_rows(self) -> Packed:
+        """Every key and row, for a store that has lost them; a `take` of everything."""
+        self._untouch(STORE)
+        return self._packed(np.arange(len(self)))
+
+    def dump(self) -> Arrays:
+        """Everything, as arrays of their own (a checkpoint's base)."""
+        self._untouch(CHECKPOINT)
+        self._dumped = 0
+        return self._dump(np.arange(len(self)))
+
+    def dump_delta(self) -> Arrays:
+        """Rows touched, and keys first seen, since the last `dump`, `dump_delta` or `load`."""
+        return self._dump(self._untouch(CHECKPOINT))
+
+    def load(
+        self, base: Mapping[str, npt.NDArray[Any]], deltas: Iterable[Mapping[str, npt.NDArray[Any]]]
+    ) -> None:
+        """Become the rows that dumped `base` and then `deltas`, with what they had not yet handed to `take`.
+
+        Raises:
+            CheckpointError: dumps of another plan, or deltas that do not follow each other.
+        """
+        self._clear()
+        for part in (base, *deltas):
+            self._apply(part)
+        self._dumped = len(self)
+        pending = part["pending"]
+        self._touched[STORE, : pending.size] = pending
+        self._counts[STORE] = pending.size
+        self._mark[pending] = 1 << STORE
+
+    def _grow(self, need: int) -> None:
+        had, capacity = len(self._mark), max(64, need * 2)
+        words = np.zeros((capacity, self._words.shape[1]), np.int64)
+        words[:had] = self._words
+        mark, touched = np.zeros(capacity, np.uint8), np.zeros((2, capacity), np.int64)
+        mark[:had], touched[:, :had] = self._mark, self._touched
+        self._words, self._floats, self._mark, self._touched = words, words.view(np.float64), mark, touched
+
+    def _untouch(self, who: int) -> I64:
+        """The touched rows, in order of first touch, which are then touched no more."""
+        ids: I64 = self._touched[who, : self._counts[who]].copy()
+        self._mark[ids] &= 0xFF ^ (1 << who)
+        self._counts[who] = 0
+        return ids
+
+    def _packed(self, ids: I64) -> Packed:
+        if len(self._names) < len(self._keys):
+            self._names += self._keys.names(len(self._names))
+        rows = self._words[ids]
+        rows[:, :2].byteswap(inplace=True)
+        return [self._names[i] for i in ids.tolist()], rows.view(np.uint8)
+
+    def _dump(self, ids: I64) -> Arrays:
+        new = self._keys.texts(self._dumped)
+        out: Arrays = {
+            "digest": np.frombuffer(self.plan.digest.encode(), np.uint8).copy(),
+            "first_key": np.array([self._dumped], np.int64),
+            "keys": new.data.copy(),
+            "key_ends": new.end,
+            "ids": ids,
+            "rows": self._words[ids],
+            "pending": self._touched[STORE, : self._counts[STORE]].copy(),
+        }
+        self._dumped = len(self)
+        return out
+
+    def _apply(self, part: Mapping[str, npt.NDArray[Any]]) -> None:
+        if part["digest"].tobytes().decode() != self.plan.digest:
+            raise CheckpointError(
+                f"rows of plan {part['digest'].tobytes().decode()}",
+                f"were dumped by another definition than {self.plan.digest}",
+                "Build this view's rows from its log, or load the checkpoint of this definition.",
+            )
+        ends = kernels.plain(part["key_ends"], np.int64)
+        starts = np.concatenate([np.zeros(1, np.int64), ends])[:-1]
+        had, first = len(self), int(part["first_key"][0])
+        if had == first:
+            self._keys(
+                Texts(kernels.plain(part["keys"], np.uint8), starts, ends, np.ones(len(ends), np.bool_))
+            )
+        ids = part["ids"]
+        if had != first or len(self) != had + len(ends) or (ids.size and int(ids.max()) >= len(self)):
+            raise CheckpointError(
+                f"delta from key {first} on",
+                f"does not follow {had} keys",
+                "Load the deltas of one base, in order.",
+            )
+        if len(self) > len(self._mark):
+            self._grow(len(self))
+        self._words[ids] = part["rows"]
+
+
+def warm() -> None:
+    """Compile (or load from numba's cache) every kernel on the way from events to values."""
+    a = aggregates
+    features: dict[str, a.Aggregate] = {
+        "n": a.count(over="1m"),
+        "x": a.mean("x", over="1m"),
+        "s": a.last("x"),
+    }
+    plan = RowPlan.compile(features, 60_000)
+    rows, again = ViewRows(plan), ViewRows(plan)
+    Interner(2)(Texts.of(["a", "b", "c"]))  # grows
+    rows.fold(Texts.of(["a"]), np.zeros(1, np.int64), np.zeros((1, 1)), 0, np.zeros(1, np.int64))
+    again.load(rows.dump(), [])
+    finish(plan, again.take()[1], np.ones(1, np.bool_), np.zeros(1, np.int64))

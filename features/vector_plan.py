@@ -1,0 +1,173 @@
+"""From a request to vectors: read the rows of every view in one round trip, finish them, put the columns together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.finish import finish
+from features.store import VERSION_BYTES, RowKeys, Store
+from features.view import KEY_SEPARATOR, FeatureRef, View
+from schemas.errors import RequestError
+from schemas.impute import Impute
+from schemas.text import Texts
+from schemas.topic import FieldRef
+from schemas.vectors import Vectors, VectorSchema
+
+I64 = npt.NDArray[np.int64]
+Columns = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Vectors of `n` requests, and where they came from.
+
+    `versions` uint8 `[n, 16 × views]` (zeros: no row), `value_age_ms` int64 `[n]` the oldest row's age (-1: no row),
+    `categories` the texts of the categories of each request, joined.
+    """
+
+    vectors: Vectors
+    versions: npt.NDArray[np.uint8]
+    value_age_ms: I64
+    categories: Texts
+
+
+class VectorPlan:
+    """How the requests of one model become vectors.
+
+    `features` and `views` are the model's; `stored_as` names the views in the store; `impute` holds the constants for
+    request fields that may be missing.
+    """
+
+    def __init__(
+        self,
+        schema: VectorSchema,
+        features: Sequence[FieldRef | FeatureRef],
+        views: Sequence[View],
+        stored_as: Sequence[str],
+        impute: Mapping[str, Impute],
+        separator: str,
+    ) -> None:
+        self.schema, self._views, self._stored_as = schema, tuple(views), tuple(stored_as)
+        self._impute, self._separator = impute, separator
+        at = {name: i for i, name in enumerate(schema.numbers)}
+        self._own = [(at[f.field], f.field) for f in features if isinstance(f, FieldRef) and not f.categorical]
+        self._given = [(at[f.name], f.name) for f in features if isinstance(f, FeatureRef)]
+        self._read_columns = []
+        for v in self._views:
+            pairs = [
+                (at[f.name], v.plan.names.index(f.feature))
+                for f in features
+                if isinstance(f, FeatureRef) and f.view == v.name
+            ]
+            self._read_columns.append((np.array([a for a, _ in pairs]), np.array([b for _, b in pairs])))
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The request fields that it needs: categories, own numbers, and the keys of its views."""
+        keys = [k for v in self._views for k in v.keys]
+        return tuple(dict.fromkeys((*self.schema.categories, *(f for _, f in self._own), *keys)))
+
+    def read(self, store: Store | None, columns: Columns, n: int, as_of_ms: int) -> Read:
+        """Vectors of `n` requests. A view whose key was not sent is not read; a feature that was sent is taken as sent.
+
+        `store` None reads nothing: every view feature that was not sent is missing.
+
+        Raises:
+            StoreError: the store cannot be read.
+            RequestError: values of a wrong type.
+        """
+        texts = {name: self._texts(name, columns.get(name), n) for name in self._text_fields()}
+        numbers = np.full((n, len(self.schema.numbers)), np.nan, np.float32)
+        versions = np.zeros((n, VERSION_BYTES * len(self._views)), np.uint8)
+        age = np.full(n, -1, np.int64)
+        if store is not None:
+            self._read_views(store, columns, texts, as_of_ms, numbers, versions, age)
+        for to_column, name in self._own:
+            numbers[:, to_column] = self._numbers(name, columns.get(name), n)
+        for to_column, name in self._given:
+            if name in columns:
+                numbers[:, to_column] = self._numbers(name, columns[name], n)
+        return Read(Vectors(self._hashed(texts, n), numbers), versions, age, self._joined_categories(texts, n))
+
+    def _read_views(
+        self,
+        store: Store,
+        columns: Columns,
+        texts: Mapping[str, Texts],
+        as_of_ms: int,
+        numbers: npt.NDArray[np.float32],
+        versions: npt.NDArray[np.uint8],
+        age: I64,
+    ) -> None:
+        """Read the rows of every view in one round trip, and put their values in place."""
+        asked = [i for i, v in enumerate(self._views) if all(k in columns for k in v.keys)]
+        places, wanted = [], []
+        for i in asked:
+            keys, place = _distinct(texts, self._views[i].keys)
+            wanted.append(RowKeys(self._stored_as[i], keys, self._views[i].plan.width))
+            places.append(place)
+        for i, rows, place in zip(asked, store.read(wanted) if wanted else [], places):
+            view = self._views[i]
+            as_of = np.full(len(rows.present), as_of_ms)
+            done = finish(view.plan, rows.data, rows.present, as_of, view.max_age_ms)
+            to, of = self._read_columns[i]
+            numbers[:, to] = done.values[place[:, None], of]
+            versions[:, VERSION_BYTES * i : VERSION_BYTES * (i + 1)] = rows.data[place, :VERSION_BYTES]
+            np.maximum(age, done.age_ms[place], out=age)
+
+    def _text_fields(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*self.schema.categories, *(k for v in self._views for k in v.keys))))
+
+    def _texts(self, name: str, values: Sequence[Any] | None, n: int) -> Texts:
+        """A column of texts; numbers are written as whole numbers, a missing text as its constant."""
+        try:
+            array = pa.array([None] * n if values is None else values, from_pandas=True)
+            if pa.types.is_floating(array.type):
+                array = array.cast(pa.int64())
+            array = array.cast(pa.string())
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+            raise RequestError(f"input {name!r}", f"its values are no texts: {error}", "Send one text a row.") from error
+        how = self._impute.get(name)
+        if how is not None and array.null_count:
+            array = array.fill_null(str(how.value))
+        return Texts.from_arrow(array)
+
+    def _numbers(self, name: str, values: Sequence[Any] | None, n: int) -> npt.NDArray[np.float32]:
+        """A column of numbers, NaN or their constant where missing."""
+        how = self._impute.get(name)
+        missing = np.nan if how is None else float(how.value)
+        if values is None:
+            return np.full(n, missing, np.float32)
+        try:
+            out = np.array([np.nan if v is None else v for v in values], np.float64)
+        except (TypeError, ValueError) as error:
+            raise RequestError(f"input {name!r}", f"its values are no numbers: {error}", "Send one number a row.") from error
+        return np.where(np.isnan(out), missing, out).astype(np.float32)
+
+    def _hashed(self, texts: Mapping[str, Texts], n: int) -> npt.NDArray[np.uint64]:
+        out = np.empty((n, len(self.schema.categories)), np.uint64)
+        for i, name in enumerate(self.schema.categories):
+            out[:, i] = texts[name].hashes()
+        return out
+
+    def _joined_categories(self, texts: Mapping[str, Texts], n: int) -> Texts:
+        names = self.schema.categories
+        if not names:
+            return Texts.of([""] * n)
+        parts = [texts[c].to_arrow().fill_null("") for c in names]
+        return Texts.from_arrow(parts[0] if len(parts) == 1 else pc.binary_join_element_wise(*parts, self._separator))
+
+
+def _distinct(texts: Mapping[str, Texts], fields: tuple[str, ...]) -> tuple[list[bytes], I64]:
+    """The distinct keys of the requests, and which of them each request has."""
+    parts = [texts[f].to_arrow().fill_null("") for f in fields]
+    joined = parts[0] if len(parts) == 1 else pc.binary_join_element_wise(*parts, KEY_SEPARATOR)
+    encoded = joined.dictionary_encode()
+    return [k.encode() for k in encoded.dictionary.to_pylist()], encoded.indices.to_numpy().astype(np.int64)

@@ -1,0 +1,111 @@
+"""A view over one partition of its clean log: events in, rows of the store out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from features.rows import ViewRows
+from features.store import Store
+from features.view import View
+from schemas import blocks
+from schemas.text import Texts
+from streams.log import Batch
+from streams.task import Outputs
+from streams.ticks import Cursors, Ticks
+
+ROWS_A_WRITE = 5_000
+
+
+class ViewTask:
+    """Folds clean events into rows and writes the touched ones; see `streams.task.Task`.
+
+    The store is a projection of these rows: when its generation changes (it was emptied or replaced), all are written again.
+    """
+
+    def __init__(self, view: View, stored_as: str, partition: int, store: Store) -> None:
+        self.name = f"view:{view.name}:{partition}"
+        self._view, self._stored_as, self._store = view, stored_as, store
+        self._rows = ViewRows(view.plan)
+        self._cursors = Cursors()
+        self._ticks = Ticks([(view.topic.name, p) for p in range(view.topic.partitions)])
+        self._generation = store.generation()
+        self._events = 0
+
+    @property
+    def finished(self) -> int:
+        return self._ticks.finished
+
+    def apply(self, batch: Batch) -> Outputs:
+        for i in range(len(batch)):
+            block = blocks.decode(batch.value(i))
+            if block.rows is not None:
+                self._fold(block, int(batch.offsets[i]))
+            if block.tick != blocks.NO_TICK:
+                self._ticks.note(block.origin, block.partition, block.tick)
+        return Outputs()
+
+    def _fold(self, block: blocks.Block, offset: int) -> None:
+        rows = block.rows
+        assert rows is not None
+        origin, index = rows.column("_offset").to_numpy(), rows.column("_index").to_numpy()
+        fresh = self._cursors.fresh(block.origin, block.partition, origin, index)
+        n = fresh.stop - fresh.start
+        if not n:
+            return
+        if fresh.start:
+            rows = rows.slice(fresh.start)
+        values = np.empty((n, len(self._view.plan.fields)))
+        for k, name in enumerate(self._view.plan.fields):
+            values[:, k] = numbers(rows.column(name))
+        self._rows.fold(
+            Texts.from_arrow(rows.column("key")),
+            rows.column("t").to_numpy(),
+            values,
+            offset,
+            np.arange(fresh.start, fresh.stop),
+        )
+        self._events += n
+
+    def write(self) -> None:
+        """Write touched rows; all of them if the store has lost some."""
+        keys, data = self._rows.take()
+        self._put(keys, data)
+        generation = self._store.generation()
+        if generation != self._generation:
+            self._put(*self._rows.all_rows())
+            self._generation = generation
+
+    def _put(self, keys: list[bytes], data: npt.NDArray[np.uint8]) -> None:
+        for a in range(0, len(keys), ROWS_A_WRITE):
+            b = a + ROWS_A_WRITE
+            self._store.write(self._stored_as, keys[a:b], data[a:b])
+
+    def dump(self, full: bool) -> dict[str, npt.NDArray[Any]]:
+        state = self._rows.dump() if full else self._rows.dump_delta()
+        return {**state, "_cursors": self._cursors.dump(), "_ticks": self._ticks.dump()}
+
+    def load(
+        self, base: Mapping[str, npt.NDArray[Any]], deltas: Sequence[Mapping[str, npt.NDArray[Any]]]
+    ) -> None:
+        self._rows.load(base, deltas)
+        newest = deltas[-1] if deltas else base
+        self._cursors.load(newest["_cursors"])
+        self._ticks.load(newest["_ticks"])
+        # What the store holds may be older than the checkpoint (it may have been emptied while this task was away).
+        self._generation = ""
+
+    def facts(self) -> dict[str, Any]:
+        return {"events": self._events, "keys": len(self._rows), "finished": self.finished}
+
+
+def numbers(column: pa.Array) -> npt.NDArray[np.float64]:
+    """A numeric Arrow column as float64, NaN where null."""
+    if column.type == pa.bool_():
+        column = column.cast(pa.float64())
+    values = column.to_numpy(zero_copy_only=False)
+    return values.astype(np.float64, copy=False)

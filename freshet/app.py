@@ -1,0 +1,166 @@
+"""An app: topics, views and models under one name, checked as a whole."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from features.view import FeatureRef, View
+from learners.model import Model
+from schemas.errors import DefinitionError, FreshetError
+from schemas.topic import Topic, check_name
+from streams.expressions import check_row_wise
+
+
+@dataclass(frozen=True)
+class App:
+    """The root of an app's file. Its name prefixes every topic, group, checkpoint and row of its own.
+
+    Raises:
+        DefinitionError: two things share a name, something is used but not listed, or an expression is not row-wise.
+    """
+
+    name: str
+    topics: Sequence[Topic]
+    views: Sequence[View] = ()
+    models: Sequence[Model] = ()
+
+    def __post_init__(self) -> None:
+        check_name("app", self.name)
+        _unique("topic", (t.name for t in self.topics))
+        _unique("view", (v.name for v in self.views))
+        _unique("model", (m.name for m in self.models))
+        for v in self.views:
+            self._listed(v.topic, f"view {v.name}")
+        for m in self.models:
+            self._check_model(m)
+        for t in self.topics:
+            for name, expression in t.drop.items():
+                check_row_wise(expression, t.events, f"topic {t.name}: drop[{name!r}]")
+
+    def topic(self, name: str) -> Topic:
+        return next(t for t in self.topics if t.name == name)
+
+    def view(self, name: str) -> View:
+        return next(v for v in self.views if v.name == name)
+
+    def model(self, name: str) -> Model:
+        return next(m for m in self.models if m.name == name)
+
+    def views_of(self, model: Model) -> list[View]:
+        """The views that a model reads, in order of first use."""
+        return [self.view(n) for n in dict.fromkeys(f.view for f in model.features if isinstance(f, FeatureRef))]
+
+    # Names of what the app owns.
+
+    def log_of(self, topic: str) -> str:
+        return f"{self.name}.{topic}"
+
+    def clean_log_of(self, view: View) -> str:
+        return f"{self.name}.clean.{view.name}.{view.digest}"
+
+    def outcomes_log_of(self, model: Model) -> str:
+        return f"{self.name}.outcomes.{model.name}"
+
+    def examples_log_of(self, model: Model) -> str:
+        return f"{self.name}.examples.{model.name}.{model.vectors.digest[:8]}"
+
+    @property
+    def control_log(self) -> str:
+        return f"{self.name}.control"
+
+    @property
+    def dead_log(self) -> str:
+        return f"{self.name}.dead"
+
+    def stored_as(self, view: View) -> str:
+        """The view's name in the store."""
+        return f"{self.name}:{view.name}:{view.digest}"
+
+    @property
+    def digest(self) -> str:
+        parts = [t.events.digest for t in self.topics] + [v.digest for v in self.views]
+        parts += [m.vectors.digest for m in self.models]
+        return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:12]
+
+    def _listed(self, topic: Topic, user: str) -> None:
+        if topic not in self.topics:
+            raise DefinitionError(
+                f"app {self.name}", f"{user} uses topic {topic.name!r}, which it does not list", "Add it to topics=[…]."
+            )
+
+    def _check_model(self, m: Model) -> None:
+        self._listed(m.on, f"model {m.name}")
+        self._listed(m.label.topic, f"the label of model {m.name}")
+        check_row_wise(m.label.value, m.label.topic.events, f"model {m.name}: label value")
+        fields = {f.name for f in m.on.events.fields}
+        for name in dict.fromkeys(f.view for f in m.features if isinstance(f, FeatureRef)):
+            if name not in [v.name for v in self.views]:
+                raise DefinitionError(
+                    f"app {self.name}", f"model {m.name} reads view {name!r}, which it does not list", "Add it to views=[…]."
+                )
+            missing = [k for k in self.view(name).keys if k not in fields]
+            if missing:
+                raise DefinitionError(
+                    f"model {m.name}",
+                    f"view {name} is keyed by {', '.join(missing)}, which no request carries",
+                    f"Requests carry the fields of {m.on.name}: {', '.join(sorted(fields))}.",
+                )
+        for f in m.on.impute:
+            if m.on.impute[f].kind != "constant":
+                raise DefinitionError(
+                    f"model {m.name}",
+                    f"request field {f!r} is imputed by {m.on.impute[f].kind}",
+                    "Fields of requests may only be imputed by constants: use fr.impute.constant(…).",
+                )
+
+
+def _unique(kind: str, names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise DefinitionError(f"app's {kind} {name!r}", "is declared twice", "Rename one of the two.")
+        seen.add(name)
+
+
+def load(path: str | Path) -> App:
+    """The one `App` in a Python file.
+
+    Raises:
+        DefinitionError: no file, it fails, or it has no app or several; the text names file and line.
+    """
+    file = Path(path).resolve()
+    if not file.is_file():
+        raise DefinitionError(str(path), "there is no such file", "Name the Python file of your app, such as app.py.")
+    spec = importlib.util.spec_from_file_location(f"app_{file.stem}", file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except FreshetError as error:
+        raise DefinitionError(_line_of(error, file), str(error), "Mend it there.") from error
+    except Exception as error:
+        raise DefinitionError(_line_of(error, file), f"{type(error).__name__}: {error}", "Mend it there.") from error
+    apps = [v for v in vars(module).values() if isinstance(v, App)]
+    if len(apps) != 1:
+        raise DefinitionError(
+            str(path), f"declares {len(apps)} apps", "Declare exactly one: app = fr.App(name, topics=[…], …)."
+        )
+    return apps[0]
+
+
+def _line_of(error: BaseException, file: Path) -> str:
+    """`file:line` of the deepest frame inside the app's file."""
+    line, tb = 0, error.__traceback__
+    while tb is not None:
+        if tb.tb_frame.f_code.co_filename == str(file):
+            line = tb.tb_lineno
+        tb = tb.tb_next
+    if isinstance(error, SyntaxError) and error.lineno:
+        line = error.lineno
+    return f"{file.name}:{line}"

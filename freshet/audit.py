@@ -1,0 +1,203 @@
+"""The auditor: recomputes the ledger of a topic from its log, the slow and obvious way, and compares.
+
+Shares no kernel with intake: fastavro decodes, dictionaries deduplicate, plain Python judges. Filters alone are
+evaluated by Polars, since they are the users' own expressions.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import struct
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import fastavro
+import numpy as np
+import polars as pl
+
+from schemas.blocks import TICK_MAGIC
+from schemas.durations import milliseconds
+from schemas.event_schema import EventSchema
+from schemas.topic import Topic
+from streams.checkpoints import Checkpoints
+from streams.expressions import fields_of
+from streams.fates import fates
+from streams.ledger import LEDGER_BLOCK, Entry, Ledger, LedgerBook
+from streams.log import Log
+
+MASK = (1 << 64) - 1
+SEEDS = (0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    offset: int
+    time: int
+    value: bytes
+
+
+def records(log: Log, topic: str, partition: int) -> Iterator[Record]:
+    """Every record of a partition, in order."""
+    end = log.bounds(topic).spans[partition][1]
+    reader = log.reader([topic], None)
+    at = 0
+    while at < end:
+        for batch in reader.poll(10_000, 1.0):
+            if batch.partition != partition:
+                continue
+            for i in range(len(batch)):
+                at = int(batch.offsets[i]) + 1
+                yield Record(at - 1, int(batch.times[i]), bytes(batch.value(i)))
+    reader.close()
+
+
+def recompute(topic: Topic, found: Iterator[Record]) -> Ledger:
+    """The ledger that a partition's records should have led to."""
+    names = fates(topic)
+    code = {name: i for i, name in enumerate(names)}
+    seen, newest = _Seen(milliseconds(topic.dedup)), None
+    lateness, max_future = topic.freshness.ms("lateness"), topic.freshness.ms("max_future")
+    counts: dict[int, list[int]] = {}
+    sums: dict[int, int] = {}
+    open_rows: list[tuple[int, dict[str, Any]]] = []
+
+    def settle(offset: int, fate: str, event_id: str | None = None) -> None:
+        block = offset // LEDGER_BLOCK
+        counts.setdefault(block, [0] * len(names))[code[fate]] += 1
+        if event_id is not None:
+            sums[block] = (sums.get(block, 0) + identity(event_id)) % (1 << 128)
+
+    for r in found:
+        if len(r.value) == 12 and r.value[:4] == TICK_MAGIC:
+            settle(r.offset, "tick")
+            continue
+        event, reason = read_event(r.value, topic.events)
+        if event is not None:
+            reason = judge(event, topic.events, topic.event_time, r.time, max_future)
+        if event is None or reason:
+            settle(r.offset, f"dead:{reason}")
+            continue
+        t = event[topic.event_time] or 0
+        newest = t if newest is None else max(newest, t)
+        if seen.again(event[topic.event_id] or "", newest):
+            settle(r.offset, "deduplicated")
+        elif t < newest - lateness:
+            settle(r.offset, "dropped:late")
+        else:
+            open_rows.append((r.offset, event))
+    for (offset, event), hit in zip(open_rows, _filtered(topic, [e for _, e in open_rows])):
+        settle(offset, f"dropped:{hit}" if hit else "applied", None if hit else event[topic.event_id] or "")
+    return {b: Entry(tuple(c), sums.get(b, 0)) for b, c in counts.items()}
+
+
+def read_event(value: bytes, schema: EventSchema) -> tuple[dict[str, Any] | None, str]:
+    """The event in a record, or why there is none."""
+    if value[:1] != b"\0" or len(value) < 5:
+        return None, "undecodable"
+    if struct.unpack(">I", value[1:5])[0] != schema.schema_id:
+        return None, "unknown_type"
+    stream = io.BytesIO(value[5:])
+    try:
+        event: dict[str, Any] = fastavro.schemaless_reader(stream, _parsed(schema), None)  # type: ignore[assignment]
+    except Exception:  # fastavro raises whatever the bytes lead it to
+        return None, "undecodable"
+    return (None, "undecodable") if stream.read(1) else (event, "")
+
+
+_PARSED: dict[str, Any] = {}
+
+
+def _parsed(schema: EventSchema) -> Any:
+    """fastavro's form of a schema, with times left as numbers."""
+    if schema.digest not in _PARSED:
+        _PARSED[schema.digest] = fastavro.parse_schema(_plain(json.loads(json.dumps(schema.avro))))
+    return _PARSED[schema.digest]
+
+
+def _plain(node: Any) -> Any:
+    if isinstance(node, Mapping):
+        return {k: _plain(v) for k, v in node.items() if k != "logicalType"}
+    return [_plain(x) for x in node] if isinstance(node, list) else node
+
+
+def judge(event: Mapping[str, Any], schema: EventSchema, event_time: str, append_time: int, max_future: int) -> str:
+    """The first rule that an event breaks, or nothing: presence, then domains, then ranges, then its time."""
+    for f in schema.fields:
+        if f.required and event[f.name] is None:
+            return "missing_required"
+    for f in schema.fields:
+        if f.domain and event[f.name] is not None and event[f.name] not in f.domain:
+            return "out_of_domain"
+    for f in schema.fields:
+        value = event[f.name]
+        if isinstance(value, float) and not math.isfinite(value):
+            return "out_of_range"
+        if f.range and value is not None and not f.range[0] <= value <= f.range[1]:
+            return "out_of_range"
+    return "far_future" if (event[event_time] or 0) > append_time + max_future else ""
+
+
+class _Seen:
+    """Ids of one to two horizons of event time, as two dictionaries that take turns."""
+
+    def __init__(self, horizon: int) -> None:
+        self._horizon, self._began = horizon, -1
+        self._new: OrderedDict[str, None] = OrderedDict()
+        self._old: OrderedDict[str, None] = OrderedDict()
+
+    def again(self, event_id: str, newest: int) -> bool:
+        if self._began < 0:
+            self._began = newest
+        elif newest - self._began >= self._horizon:
+            self._old = OrderedDict() if newest - self._began >= 2 * self._horizon else self._new
+            self._new, self._began = OrderedDict(), newest
+        if event_id in self._new or event_id in self._old:
+            return True
+        self._new[event_id] = None
+        return False
+
+
+def identity(text: str) -> int:
+    """The 128-bit identity of an id: the sum that ledgers add up."""
+    low, high = (_hash(text.encode(), seed) for seed in SEEDS)
+    return (high << 64) | low | 1
+
+
+def _hash(data: bytes, seed: int) -> int:
+    h = seed ^ len(data)
+    for i in range(0, len(data), 8):
+        h = ((h ^ int.from_bytes(data[i : i + 8], "little")) * 0xFF51AFD7ED558CCD) & MASK
+        h ^= h >> 32
+        h = (h * 0xC4CEB9FE1A85EC53) & MASK
+        h ^= h >> 29
+    return h
+
+
+def _filtered(topic: Topic, events: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The first filter that drops each event, or nothing."""
+    out = [""] * len(events)
+    for name, expression in topic.drop.items():
+        used = fields_of(expression)
+        rows = [i for i, hit in enumerate(out) if not hit]
+        if rows:
+            frame = pl.DataFrame({f: [events[i][f] for i in rows] for f in used}, strict=False)
+            hits = frame.select(expression.alias("x").fill_null(False))["x"].to_numpy()
+            for i in np.array(rows)[hits].tolist():
+                out[i] = name
+    return out
+
+
+def kept(log: Log, checkpoints_url: str, topic: Topic, source: str, partition: int) -> tuple[int, Ledger]:
+    """Intake's own ledger from its newest checkpoint, and the next offset it is as of."""
+    store = Checkpoints(checkpoints_url, f"intake:{topic.name}:{partition}", log.bounds(source).identity)
+    found = store.load()
+    if found is None:
+        return 0, {}
+    offset, base, deltas = found
+    book = LedgerBook(len(fates(topic)))
+    book.load({**base, **(deltas[-1] if deltas else {})})
+    return offset, book.entries()

@@ -1,0 +1,94 @@
+"""From an app's declarations to what its operators do: the one place where rooms are put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from features.vector_plan import VectorPlan
+from features.view import View
+from freshet.app import App
+from learners.learner import LearnerSpec
+from learners.model import Model
+from learners.train_task import TrainPlan
+from schemas.decode import EventCodec
+from schemas.durations import milliseconds
+from schemas.outcomes import CATEGORY_SEPARATOR
+from schemas.topic import Topic
+from streams.intake import CleanRoute, IntakePlan, LabelRoute
+from streams.join import JoinPlan
+from streams.log import Log
+
+
+def ensure_topics(app: App, log: Log) -> None:
+    """Create every topic that the app reads or writes. Raises `LogError` if one exists with other partitions."""
+    for name, partitions in topics(app).items():
+        log.ensure(name, partitions)
+
+
+def topics(app: App) -> Mapping[str, int]:
+    """All topics of the app with their partition counts."""
+    found = {app.log_of(t.name): t.partitions for t in app.topics}
+    found |= {app.clean_log_of(v): v.topic.partitions for v in app.views}
+    for m in app.models:
+        found |= {app.outcomes_log_of(m): 1, app.examples_log_of(m): 1}
+    return found | {app.dead_log: 1, app.control_log: 1}
+
+
+def intake_plan(app: App, topic: Topic) -> IntakePlan:
+    clean = tuple(
+        CleanRoute(app.clean_log_of(v), v.topic.partitions, v.keys, v.plan.fields)
+        for v in app.views
+        if v.topic is topic or v.topic.name == topic.name
+    )
+    labels = tuple(
+        LabelRoute(app.outcomes_log_of(m), 1, m.label.id, m.label.value)
+        for m in app.models
+        if m.label.topic.name == topic.name
+    )
+    return IntakePlan(app.log_of(topic.name), topic, EventCodec(topic.events), clean, labels, app.dead_log)
+
+
+def views_by_log(app: App) -> Mapping[str, View]:
+    return {app.clean_log_of(v): v for v in app.views}
+
+
+def join_plan(app: App, model: Model) -> JoinPlan:
+    label = model.label
+    return JoinPlan(
+        model.name,
+        model.vectors,
+        app.examples_log_of(model),
+        tuple((label.topic.name, p) for p in range(label.topic.partitions)),
+        label.topic.freshness.ms("label_wait"),
+        label.late == "correct",
+    )
+
+
+def train_plan(model: Model, learner: LearnerSpec, snapshot_every: str = "") -> TrainPlan:
+    freshness = model.label.topic.freshness
+    return TrainPlan(
+        model.name,
+        model.lineage(learner),
+        model.vectors,
+        f"outcomes.{model.name}",
+        model.batch,
+        tuple(model.slices),
+        freshness.ms("label_wait"),
+        milliseconds(snapshot_every) if snapshot_every else freshness.ms("snapshot_every"),
+    )
+
+
+def vector_plan(app: App, model: Model) -> VectorPlan:
+    views = app.views_of(model)
+    return VectorPlan(
+        model.vectors, model.features, views, [app.stored_as(v) for v in views], model.on.impute, CATEGORY_SEPARATOR
+    )
+
+
+def task_names(app: App) -> set[str]:
+    """Every task whose progress a replay waits for."""
+    names = {f"view:{v.name}:{p}" for v in app.views for p in range(v.topic.partitions)}
+    for m in app.models:
+        names.add(f"join:{m.name}:0")
+        names |= {f"train:{m.name}.{m.lineage(spec)}:0" for spec in m.learners}
+    return names

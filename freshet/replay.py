@@ -1,0 +1,190 @@
+"""The replayer: owns the paced clock, and moves it on when everybody has finished the step.
+
+Each step: ask the scorer for the step's departures as of its start; wait until those answers are logged; publish the step's
+events and a tick; wait until every view, join and trainer has reported the tick, every snapshot that was due has been
+judged and every scorer has swapped. So a replay goes as fast as the pipeline can, and two replays see the same.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from freshet.app import App
+from freshet.plans import task_names
+from schemas import messages
+from schemas.blocks import tick_record
+from schemas.errors import ComponentError
+from schemas.messages import Clock, Logged, Message, Progress, Settled, Status, Swapped
+from streams.follower import Follower
+from streams.log import Log
+
+PATIENCE_SECONDS = 60.0
+POLL_SECONDS = 0.05
+
+
+class ReplayError(ComponentError):
+    """The replay made no progress for a minute; the text names whom it waited for."""
+
+    component = "replay"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Records of a topic's partition: `(append time ms, values)` in order."""
+
+    topic: str
+    runs: list[tuple[int, list[bytes]]]
+
+
+class Ask(Protocol):
+    """Ask the scorers; returns the sequence up to which answers must be logged, by scorer instance (`name/start`)."""
+
+    def __call__(self) -> dict[str, int]: ...
+
+
+@dataclass
+class Facts:
+    """What the control log has said so far."""
+
+    ticks: dict[str, int] = field(default_factory=dict)
+    logged: dict[str, int] = field(default_factory=dict)
+    settled: dict[str, Settled] = field(default_factory=dict)
+    swapped: dict[str, dict[str, Swapped]] = field(default_factory=dict)
+    status: dict[str, Status] = field(default_factory=dict)
+    scorers: dict[str, str] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    lost: int = 0
+
+    def note(self, m: Message) -> None:
+        self.counts[type(m).__name__] = self.counts.get(type(m).__name__, 0) + 1
+        match m:
+            case Progress():
+                for name, tick in m.ticks.items():
+                    self.ticks[name] = max(tick, self.ticks.get(name, tick))
+            case Logged():
+                self.logged[m.instance] = max(m.sequence, self.logged.get(m.instance, -1))
+                self.lost += m.lost
+                self.scorers[_name(m.instance)] = m.instance
+            case Settled():
+                self.settled[m.model] = m
+            case Swapped():
+                self.swapped.setdefault(m.model, {})[_name(m.instance)] = m
+            case Status():
+                self.status[m.instance] = m
+                if m.role == "serve":
+                    self.scorers[_name(m.instance)] = m.instance
+            case _:
+                pass
+
+
+class Replayer:
+    """Publishes steps and waits for the app to finish each. `now_ms` is the paced clock."""
+
+    def __init__(
+        self, app: App, log: Log, snapshot_every_ms: int, on_turn: Callable[[Message], None] | None = None
+    ) -> None:
+        self._app, self._every = app, snapshot_every_ms
+        self._writer = log.writer()
+        self._follower = Follower(log, app.control_log)
+        self._tasks = sorted(task_names(app))
+        self._on_message = on_turn
+        self.facts = Facts()
+        self.now_ms = 0
+        self._first_tick: int | None = None
+
+    def step(self, start_ms: int, end_ms: int, ask: Ask, events: Iterable[Published]) -> None:
+        """Ask, publish a step, and wait until all have finished it."""
+        self._ask(ask)
+        topics = {self._app.log_of(t.name): t.partitions for t in self._app.topics}
+        for published in events:
+            for time_ms, values in published.runs:
+                self._writer.append(published.topic, 0, values, time_ms)
+        for topic, partitions in topics.items():
+            for p in range(partitions):
+                self._writer.append(topic, p, [tick_record(end_ms)], end_ms)
+        self._writer.flush()
+        self.now_ms = end_ms
+        self._wait(lambda: [t for t in self._tasks if self.facts.ticks.get(t, -1) < end_ms])
+        if self._snapshot_due(start_ms, end_ms):
+            self._wait(lambda: self._not_settled(end_ms))
+            self._wait(self._not_swapped)
+
+    def _ask(self, ask: Ask) -> None:
+        """Ask until all answers are logged; again where a scorer was replaced before it had logged them (the first
+        logged answer to an id wins, so asking again is harmless)."""
+        while True:
+            asked = ask()
+            self._wait(lambda: [] if self._replaced(asked) else self._not_logged(asked))
+            if not self._not_logged(asked):
+                return
+
+    def _replaced(self, asked: dict[str, int]) -> bool:
+        return any(self.facts.scorers.get(_name(i), i) != i for i in asked)
+
+    def announce(self, now_ms: int, done: bool = False) -> None:
+        """Tell where the clock stands."""
+        self._writer.append(self._app.control_log, 0, [messages.encode(Clock(now_ms, done))], now_ms)
+        self._writer.flush()
+
+    def drained(self) -> None:
+        """Take in what has been said meanwhile."""
+        self._listen(0.0)
+
+    def close(self) -> None:
+        self._follower.close()
+        self._writer.close()
+
+    def _snapshot_due(self, start_ms: int, end_ms: int) -> bool:
+        """Trainers count from the first tick they see."""
+        if self._first_tick is None:
+            self._first_tick = end_ms
+            return False
+        return end_ms // self._every > start_ms // self._every
+
+    def _not_logged(self, asked: dict[str, int]) -> list[str]:
+        return [f"predictions of {i}" for i, last in asked.items() if self.facts.logged.get(i, -1) < last]
+
+    def _not_settled(self, tick: int) -> list[str]:
+        late = [m.name for m in self._app.models if (s := self.facts.settled.get(m.name)) is None or s.tick < tick]
+        return [f"release of {name}" for name in late]
+
+    def _not_swapped(self) -> list[str]:
+        waiting = []
+        for model, settled in self.facts.settled.items():
+            if settled.number is None:
+                continue
+            for instance, swapped in self.facts.swapped.get(model, {"a scorer": None}).items():
+                if swapped is None or (swapped.lineage, swapped.number) != (settled.lineage, settled.number):
+                    waiting.append(f"swap of {model} in {instance}")
+        return waiting
+
+    def _wait(self, missing: Callable[[], list[str]]) -> None:
+        """Until nothing is missing; the patience starts again whenever anything moves."""
+        since, before = time.monotonic(), None
+        while waiting := missing():
+            moved = self._listen(POLL_SECONDS)
+            if moved and waiting != before:
+                since, before = time.monotonic(), waiting
+            if time.monotonic() - since > PATIENCE_SECONDS:
+                raise ReplayError(
+                    f"at {self.now_ms}",
+                    f"no progress for {PATIENCE_SECONDS:.0f} s; it waits for {', '.join(waiting)}",
+                    "Look at the logs of these roles in the run's folder.",
+                    waiting=waiting,
+                )
+
+    def _listen(self, max_wait_seconds: float) -> bool:
+        found: list[Any] = self._follower.poll(max_wait_seconds)
+        for m in found:
+            self.facts.note(m)
+            if self._on_message is not None:
+                self._on_message(m)
+        return bool(found)
+
+
+def _name(instance: str) -> str:
+    """A role's lasting name: its instance less what tells its starts apart."""
+    return instance.split("/", 1)[0]

@@ -1,0 +1,85 @@
+"""What `demo-report.json` holds. Names that end in `_ms` are milliseconds; lags are on the app's clock."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+
+class QualityReport(TypedDict):
+    """Of `n` labelled predictions; None where `n` is too small to say."""
+
+    n: int
+    auc: float | None
+    ne: float | None
+    calibration: float | None
+
+
+class QuantilesReport(TypedDict):
+    p50: float | None
+    p99: float | None
+    max: float | None
+
+
+class TopicReport(TypedDict):
+    """Records by fate, and whether the ledger recomputed from the log is equal."""
+
+    records: int
+    applied: int
+    deduplicated: int
+    dropped: dict[str, int]
+    dead: dict[str, int]
+    erased: int
+    expired: int
+    ticks: int
+    ledger_agrees: bool
+
+
+class ModelReport(TypedDict):
+    """`served`, `baseline` and `slices` (by field, by value) are of what was served, after the first `after` labels;
+    `lineages` are prequential. `without_features`: the same learner without stream features, where it was run."""
+
+    asked: int
+    examples: int
+    labelled: int
+    expired: int
+    corrections: int
+    snapshots: int
+    approvals: int
+    refusals: int
+    swaps: int
+    served_lineage: str | None
+    baseline_lineage: str
+    after: int
+    served: QualityReport
+    baseline: QualityReport
+    without_features: QualityReport | None
+    lineages: dict[str, QualityReport]
+    slices: dict[str, dict[str, QualityReport]]
+    lag_ms: QuantilesReport
+
+
+class RequestReport(TypedDict):
+    answered: int
+    failed: int
+    rows: int
+    latency_ms: QuantilesReport
+    latency_near_swaps_ms: QuantilesReport
+
+
+class DemoReport(TypedDict):
+    """`verdict` is empty if the run passed, else why it did not; `exit_code` is 0 only then."""
+
+    app: str
+    app_from_ms: int
+    app_to_ms: int
+    steps: int
+    wall_seconds: float
+    topics: dict[str, TopicReport]
+    ledger_agrees: bool
+    views: dict[str, QuantilesReport]
+    models: dict[str, ModelReport]
+    requests: RequestReport
+    peak_memory_mb: dict[str, float]
+    restarts: dict[str, int]
+    verdict: list[str]
+    exit_code: int

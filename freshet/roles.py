@@ -1,0 +1,199 @@
+"""The roles: what each process of an app does, from start to a clean stop. Rooms are put together here and in `plans.py`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import psutil
+import structlog
+
+from features.catalog import open_store
+from features.store import Store
+from features.view_task import ViewTask
+from freshet import logs, plans
+from freshet.app import App, load
+from freshet.settings import Settings
+from schemas import messages
+from schemas.errors import DefinitionError, FreshetError
+from streams.catalog import open_log
+from streams.clock import ManualClock, WallClock
+from streams.follower import Follower
+from streams.intake import IntakeTask
+from streams.join import JoinTask
+from streams.log import Log
+from streams.operator import Operator
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every role is given. `name` is the role's lasting name, such as `train.late.river-1a2b3c4d`."""
+
+    app: App
+    settings: Settings
+    name: str
+    log: Log
+    stop: threading.Event
+
+    def store(self) -> Store:
+        return open_store(self.settings.store)
+
+    def operator(self, role: str, topics: Sequence[str], make: Callable[..., object]) -> Operator:
+        return Operator(
+            role,
+            self.log,
+            topics,
+            make,  # type: ignore[arg-type]
+            self.settings.checkpoints_url,
+            self.app.control_log,
+            WallClock().now_ms,
+            group=f"{self.app.name}.{self.name}",
+            instance=self.name,
+        )
+
+
+def intake(ctx: Context) -> None:
+    """Source topics to clean logs, labels and dead letters."""
+    tasks = {ctx.app.log_of(t.name): plans.intake_plan(ctx.app, t) for t in ctx.app.topics}
+    ctx.operator("intake", list(tasks), lambda topic, p: IntakeTask(tasks[topic], p)).run(ctx.stop)
+
+
+def view(ctx: Context) -> None:
+    """Clean logs to rows of the store."""
+    views, store = plans.views_by_log(ctx.app), ctx.store()
+    ctx.operator(
+        "view", list(views), lambda topic, p: ViewTask(views[topic], ctx.app.stored_as(views[topic]), p, store)
+    ).run(ctx.stop)
+
+
+def join(ctx: Context) -> None:
+    """Outcomes logs to examples logs."""
+    models = {ctx.app.outcomes_log_of(m): plans.join_plan(ctx.app, m) for m in ctx.app.models}
+    ctx.operator("join", list(models), lambda topic, p: JoinTask(models[topic], p)).run(ctx.stop)
+
+
+def train(ctx: Context) -> None:
+    """One lineage: `name` is `train.<model>.<lineage>`."""
+    from learners import snapshots
+    from learners.learner import Learner
+    from learners.signing import signer
+    from learners.train_task import Moment, TrainTask
+
+    _, model_name, lineage = ctx.name.split(".", 2)
+    model = ctx.app.model(model_name)
+    spec = next(x for x in model.learners if model.lineage(x) == lineage)
+    plan = plans.train_plan(model, spec, ctx.settings.snapshot_every)
+    key = signer(ctx.settings.keys_dir, "trainer")
+    directory = ctx.settings.snapshots_dir / model_name / lineage
+
+    def save(learner: Learner, at: Moment) -> str:
+        facts = snapshots.Facts(ctx.app.name, model_name, lineage, at.number, model.vectors.digest, at.tick, at.examples, at.position)
+        return str(snapshots.write(directory, facts, learner.export(), key))
+
+    def make(topic: str, partition: int) -> TrainTask:
+        return TrainTask(plan, spec.make(model.vectors), save, partition)
+
+    ctx.operator("train", [ctx.app.examples_log_of(model)], make).run(ctx.stop)
+
+
+def release(ctx: Context) -> None:
+    """Judges snapshots and moves aliases."""
+    from learners.signing import signer, verifier
+    from serving.release import Release
+
+    writer = ctx.log.writer()
+
+    def tell(told: Sequence[messages.Message]) -> None:
+        writer.append(ctx.app.control_log, 0, [messages.encode(m) for m in told], WallClock().now_ms())
+        writer.flush()
+
+    trainer, qualifier = verifier(ctx.settings.keys_dir, "trainer"), signer(ctx.settings.keys_dir, "qualifier")
+    desks = [
+        Release(m, trainer, qualifier, tell, ctx.settings.keep_snapshots, patient=ctx.settings.replay)
+        for m in ctx.app.models
+    ]
+    follower = Follower(ctx.log, ctx.app.control_log)
+    told_at = time.monotonic()
+    while not ctx.stop.is_set():
+        found = follower.poll(0.2)
+        for desk in desks:
+            for m in found:
+                desk.note(m)
+            desk.act()
+        if time.monotonic() - told_at >= 1.0:
+            told_at = time.monotonic()
+            tell([messages.Status("release", ctx.name, os.getpid(), time.time_ns() // 1_000_000, own_facts())])
+    follower.close()
+    writer.close()
+
+
+def serve(ctx: Context) -> None:
+    """Answers requests; see `serving/`."""
+    from freshet.serve import run
+
+    run(ctx)
+
+
+def control(ctx: Context) -> None:
+    """Gathers the status, serves its page, and, when live, ticks every source partition once a second."""
+    from freshet.control import run
+
+    run(ctx)
+
+
+ROLES: dict[str, Callable[[Context], None]] = {
+    "intake": intake,
+    "view": view,
+    "join": join,
+    "train": train,
+    "release": release,
+    "serve": serve,
+    "control": control,
+}
+
+
+def role_names(app: App) -> list[str]:
+    """Every process of an app: one of each role, and one trainer per lineage."""
+    trainers = [f"train.{m.name}.{m.lineage(x)}" for m in app.models for x in m.learners]
+    models = ["join", *trainers, "release", "serve"] if app.models else []
+    return ["intake", "view", *models, "control"]
+
+
+def run_role(app_path: str, name: str, given: Settings) -> None:
+    """Run a role in this process until SIGTERM or SIGINT; the target of the supervisor's processes.
+
+    An error of ours ends the process with status 3 after it was logged: whoever supervises starts it again.
+    """
+    stop = threading.Event()
+    for s in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(s, lambda *_: stop.set())
+    logs.configure(name, given.run_dir / "logs")
+    role = name.split(".", 1)[0]
+    if role not in ROLES:
+        raise DefinitionError(f"role {name!r}", "is unknown", f"Use one of {', '.join(ROLES)}.")
+    try:
+        app = load(app_path)
+        opened = open_log(given.log_url, f"{app.name}.{name}")
+        plans.ensure_topics(app, opened)
+        log.info("role starts", pid=os.getpid())
+        ROLES[role](Context(app, given, name, opened, stop))
+        opened.close()
+        log.info("role ends")
+    except FreshetError as error:
+        log.error("role fails", error=str(error), exc_info=True)
+        raise SystemExit(3) from error
+
+
+def own_facts() -> dict[str, object]:
+    """What every role tells of its own process."""
+    return {"memory_mb": round(psutil.Process().memory_info().rss / 1e6, 1)}
+
+
+def clock_of(ctx: Context) -> ManualClock | WallClock:
+    return ManualClock() if ctx.settings.replay else WallClock()

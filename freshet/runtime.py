@@ -1,0 +1,81 @@
+"""An app at run: its folder, its embedded store, its processes. Used by `freshet run` and `freshet demo`."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+
+import structlog
+
+from features.redis_server import RedisServer
+from freshet import plans
+from freshet.app import App
+from freshet.roles import role_names, run_role
+from freshet.settings import Settings
+from freshet.supervisor import RoleSpec, Supervisor
+from learners.signing import create_keys
+from schemas.errors import ComponentError
+from streams.catalog import open_log
+from streams.log import Log
+from streams.run_lock import RunLock
+
+log = structlog.get_logger()
+READY_SECONDS = 60.0
+
+
+class Runtime:
+    """Everything that runs for an app on this machine; a context manager.
+
+    Raises `LogError` if the folder is in use by another run, `StoreError` if there is no store to use.
+    """
+
+    def __init__(self, app: App, app_path: str, given: Settings) -> None:
+        self.app, self._path, self._given = app, app_path, given
+        self._stack = ExitStack()
+        self.settings = given
+
+    def __enter__(self) -> Runtime:
+        try:
+            self._start()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def _start(self) -> None:
+        run_dir = self._given.run_dir
+        run_dir.mkdir(parents=True, exist_ok=True)
+        self._stack.enter_context(RunLock(run_dir))
+        for name in ("serve", "status"):
+            (run_dir / f"{name}.address").unlink(missing_ok=True)
+        store = self._given.store
+        if not store:
+            store = self._stack.enter_context(RedisServer(run_dir / "redis")).url
+        self.settings = self._given.model_copy(update={"store": store, "log": self._given.log_url})
+        create_keys(self.settings.keys_dir, ("trainer", "qualifier"))
+        self.log: Log = open_log(self.settings.log_url)
+        self._stack.callback(self.log.close)
+        plans.ensure_topics(self.app, self.log)
+        specs = [RoleSpec(n, run_role, (self._path, n, self.settings)) for n in role_names(self.app)]
+        self.supervisor = Supervisor(specs)
+        self.supervisor.start()
+        self._stack.callback(self.supervisor.stop)
+
+    def address(self, what: str) -> str:
+        """Where `serve` or `status` listens, once it does."""
+        path = Path(self.settings.run_dir) / f"{what}.address"
+        deadline = time.monotonic() + READY_SECONDS
+        while not path.exists():
+            if time.monotonic() > deadline:
+                raise ComponentError(
+                    f"role {what}", f"did not come up within {READY_SECONDS:.0f} s", f"Look at {path.parent}/logs."
+                )
+            time.sleep(0.02)
+        return path.read_text()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stack.close()

@@ -1,0 +1,151 @@
+"""The `serve` role: the scorer behind HTTP, a loader that brings in what release settled, and its reports."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from freshet import plans
+from freshet.roles import Context, clock_of, own_facts
+from learners.signing import verifier
+from schemas import messages
+from schemas.errors import LogError, SnapshotError
+from schemas.messages import Clock, Logged, Message, Settled, Status, Swapped, Waiting
+from serving.http import ScorerApp
+from serving.http_server import HttpServer, bind
+from serving.loader import Loader
+from serving.scorer import Scorer
+from streams.clock import ManualClock
+from streams.follower import Follower
+from streams.log import Writer
+
+log = structlog.get_logger()
+STATUS_SECONDS = 1.0
+
+
+class Reporter:
+    """Tells the control log; used by the loader's, the prediction log's and the status thread."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx, self._lock = ctx, threading.Lock()
+        self._writer: Writer | None = None
+
+    def tell(self, *told: Message) -> None:
+        """Never raises: a report that cannot be sent is dropped, the next one says as much."""
+        with self._lock:
+            try:
+                self._writer = self._writer or self._ctx.log.writer()
+                now = time.time_ns() // 1_000_000
+                self._writer.append(self._ctx.app.control_log, 0, [messages.encode(m) for m in told], now)
+                self._writer.flush()
+            except LogError as error:
+                log.warning("control log is away; this report is dropped", error=str(error))
+                self._writer = None
+
+
+def run(ctx: Context) -> None:
+    """Serve until stopped."""
+    reporter, clock = Reporter(ctx), clock_of(ctx)
+
+    def logged(m: Logged) -> None:
+        reporter.tell(m)
+
+    models = [(m, plans.vector_plan(ctx.app, m), ctx.app.outcomes_log_of(m)) for m in ctx.app.models]
+    scorer = Scorer(ctx.name, models, ctx.store(), clock, ctx.log.writer, logged, ctx.settings.replay)
+    app = ScorerApp(scorer, name=ctx.app.name)
+    loader = Loader(verifier(ctx.settings.keys_dir, "trainer"), verifier(ctx.settings.keys_dir, "qualifier"))
+    threads = [
+        threading.Thread(target=_follow, args=(ctx, scorer, app, loader, clock, reporter), daemon=True),
+        threading.Thread(target=_report, args=(ctx, scorer, app, reporter), daemon=True),
+    ]
+    for t in threads:
+        t.start()
+    server = HttpServer(app, bind(ctx.settings.host, ctx.settings.port), lambda address: announce(ctx, "serve", address))
+    threading.Thread(target=lambda: (ctx.stop.wait(), server.stop()), daemon=True).start()
+    server.run()
+    ctx.stop.set()
+    scorer.close()
+    loader.close()
+    for t in threads:
+        t.join(5.0)
+
+
+def announce(ctx: Context, what: str, address: str) -> None:
+    """Where this role listens, for whoever started it."""
+    log.info("listening", address=address)
+    path = ctx.settings.run_dir / f"{what}.address"
+    part = path.with_suffix(".part")
+    part.write_text(address)
+    part.replace(path)
+
+
+def _follow(
+    ctx: Context, scorer: Scorer, app: ScorerApp, loader: Loader, clock: Any, reporter: Reporter
+) -> None:
+    """Take orders from the control log: of several that wait, only the newest of a model is carried out."""
+    follower = Follower(ctx.log, ctx.app.control_log)
+    while not ctx.stop.is_set():
+        orders: dict[str, Settled] = {}
+        try:
+            found = follower.poll(0.2)
+        except LogError as error:
+            log.warning("control log is away; snapshots stay as they are", error=str(error))
+            ctx.stop.wait(1.0)
+            continue
+        for m in found:
+            if isinstance(m, Settled) and m.model in scorer.served:
+                orders[m.model] = m
+            elif isinstance(m, Waiting) and m.model in scorer.served:
+                scorer.served[m.model].note_waiting(m)
+            elif isinstance(m, Clock) and isinstance(clock, ManualClock):
+                clock.set(m.now)
+        for order in orders.values():
+            _carry_out(order, scorer, app, loader, reporter)
+
+
+def _carry_out(order: Settled, scorer: Scorer, app: ScorerApp, loader: Loader, reporter: Reporter) -> None:
+    """Load, warm and swap; what is refused leaves the live snapshot as it is."""
+    served = scorer.served[order.model]
+    if order.path is None or order.lineage is None or order.number is None:
+        return
+    live = served.slot.current()
+    started = time.monotonic()
+    if live is None or (live.lineage, live.number) != (order.lineage, order.number):
+        try:
+            loader.load(Path(order.path), served.model.vectors, served.slot)
+        except SnapshotError as error:
+            log.error("snapshot refused; the live one goes on serving", error=str(error))
+            return
+        app.latency.mark_swap()
+    seconds = time.monotonic() - started
+    reporter.tell(Swapped(scorer.instance, order.model, order.lineage, order.number, order.tick, seconds))
+
+
+def _report(ctx: Context, scorer: Scorer, app: ScorerApp, reporter: Reporter) -> None:
+    """Figures about once a second."""
+    before, at = 0, time.monotonic()
+    while True:
+        stopped = ctx.stop.wait(STATUS_SECONDS)
+        now, latency = time.monotonic(), app.latency
+        p50, p99, p999 = latency.quantiles_ms((0.5, 0.99, 0.999))
+        requests = {
+            "answered": latency.requests - latency.failed,
+            "failed": latency.failed,
+            "rows": latency.rows,
+            "per_second": (latency.requests - before) / (now - at),
+            "p50_ms": p50,
+            "p99_ms": p99,
+            "p999_ms": p999,
+            "p99_swap_ms": latency.quantiles_ms((0.99,), near_swaps=True)[0],
+        }
+        before, at = latency.requests, now
+        facts = {**scorer.facts(), "requests": requests, **own_facts()}
+        reporter.tell(Status("serve", scorer.instance, os.getpid(), time.time_ns() // 1_000_000, json.loads(json.dumps(facts))))
+        if stopped:
+            return

@@ -1,0 +1,52 @@
+"""Every learner that users can declare, and every predictor that a scorer can build. To add one, add its lines here.
+
+Nothing is imported until it is asked for: the scorer never sees torch or River.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, cast
+
+from learners.learner import Export, Predictor
+from schemas.errors import SnapshotError
+from schemas.vectors import VectorSchema
+
+LEARNERS = {
+    "Baseline": "learners.baseline_learner",
+    "HashedLogistic": "learners.hashed_logistic_learner",
+    "River": "learners.river_learner",
+    "TorchCtr": "learners.torch_learner",
+}
+
+
+def learner_spec(name: str) -> Callable[..., Any]:
+    """The spec class of that name, imported now. Raises `KeyError` for an unknown one, `ImportError` without its library."""
+    return cast("Callable[..., Any]", getattr(import_module(LEARNERS[name]), name))
+
+
+def _lazy(module: str, name: str) -> Callable[[Export, VectorSchema], Predictor]:
+    def build(export: Export, schema: VectorSchema) -> Predictor:
+        return cast(Predictor, getattr(import_module(module), name)(export, schema))
+
+    return build
+
+
+PREDICTORS: dict[str, Callable[[Export, VectorSchema], Predictor]] = {
+    "baseline": _lazy("learners.baseline_learner", "BaselinePredictor"),
+    "hashed_logistic": _lazy("learners.hashed_logistic_learner", "HashedLogisticPredictor"),
+    "river_logistic": _lazy("learners.river_predictor", "RiverLogisticPredictor"),
+    "torch_ctr": _lazy("learners.torch_ctr_predictor", "TorchCtrPredictor"),
+}
+
+
+def predictor(export: Export, schema: VectorSchema) -> Predictor:
+    """The predictor of an export. Raises `SnapshotError` for a kind that this version does not know."""
+    if export.kind not in PREDICTORS:
+        raise SnapshotError(
+            f"of kind {export.kind!r}",
+            "no predictor is known for it",
+            f"Known: {', '.join(PREDICTORS)}. Update freshet.",
+        )
+    return PREDICTORS[export.kind](export, schema)

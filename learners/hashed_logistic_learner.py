@@ -1,0 +1,128 @@
+"""Logistic regression over hashed features with a learning rate of its own for every weight.
+
+Per-coordinate Adagrad (Duchi, Hazan and Singer, 2011) on hashed one-hot features, as ad systems do it (McMahan et al.,
+2013). A category is one id. A number is two neighbouring ids, weighted by how near its knots are (hat functions), so
+that the fitted curve is piecewise linear; a missing one has an id of its own. A cross is one id for the tuple of its
+members, a number counting as the interval between knots in which it lies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from learners import hashed_logistic_kernels as kernels
+from learners.hashed_logistic_plan import Plan, compile_plan
+from learners.learner import Arrays, Export, pack_json
+from learners.state import check_finite, check_origin, check_vectors, origin
+from schemas.errors import LearnerError
+from schemas.vectors import F64, Examples, Vectors, VectorSchema
+
+KIND = "hashed_logistic"
+DEFINITION = ("bits", "soft", "knots", "crosses", "combinations", "without")  # what a prediction depends on
+
+
+@dataclass(frozen=True, slots=True)
+class HashedLogistic:
+    """Declares the learner. `rate` is Adagrad's, `start` its initial sum of squares, `prior` the first prediction.
+
+    `knots` are rising values a number; numbers without any get knots that are dense near 0 and wider away from it.
+    `combinations` name weighted sums of numbers, such as `{"backlog": {"due.n_1h": 1, "left.n_1h": -1}}`, which then are
+    numbers too. Features whose name matches a pattern of `without` (as in `"*.*"`: all of views) get no id of their own; crosses
+    and combinations may still use them. `soft=False` makes numbers one id an interval instead of hat functions.
+    """
+
+    bits: int = 18
+    rate: float = 0.03
+    start: float = 1.0
+    prior: float = 0.5
+    soft: bool = True
+    knots: Mapping[str, Sequence[float]] | None = None
+    crosses: Sequence[tuple[str, ...]] = ()
+    combinations: Mapping[str, Mapping[str, float]] | None = None
+    without: Sequence[str] = ()
+    name: str = KIND
+
+    def __post_init__(self) -> None:
+        if not (8 <= self.bits <= 28 and self.rate > 0 and self.start > 0 and 0 < self.prior < 1):
+            raise LearnerError(
+                f"{self.name} with bits={self.bits}, rate={self.rate}, start={self.start}, prior={self.prior}",
+                "out of range",
+                "Use 8 to 28 bits, a rate and start above 0 and a prior between 0 and 1.",
+            )
+
+    def make(self, schema: VectorSchema) -> HashedLogisticLearner:
+        return HashedLogisticLearner(self, schema)
+
+    def plan(self, schema: VectorSchema) -> Plan:
+        return compile_plan(schema, *(getattr(self, k) for k in DEFINITION))
+
+
+class HashedLogisticLearner:
+    """Two float32 tables of `2^bits`, a bias, and a count. The same examples in order give the same bits in any cuts."""
+
+    def __init__(self, spec: HashedLogistic, schema: VectorSchema) -> None:
+        self._spec, self._schema, self._plan = spec, schema, spec.plan(schema)
+        self._weights = np.zeros(1 << spec.bits, np.float32)
+        self._squares = np.full(1 << spec.bits, spec.start, np.float32)
+        self._bias = np.array([np.log(spec.prior / (1 - spec.prior)), spec.start])
+        self._learned = 0
+
+    def learn(self, examples: Examples) -> None:
+        v = examples.vectors
+        kernels.learn(
+            v.categories,
+            v.numbers,
+            examples.labels,
+            self._plan,
+            self._weights,
+            self._squares,
+            self._bias,
+            self._spec.rate,
+        )
+        self._learned += len(examples)
+
+    def predict(self, vectors: Vectors) -> F64:
+        out = np.empty(len(vectors))
+        kernels.predict(vectors.categories, vectors.numbers, self._plan, self._weights, self._bias, out)
+        return out
+
+    def checkpoint(self) -> dict[str, npt.NDArray[Any]]:
+        return {
+            "origin": pack_json({**origin(self._spec, self._schema), "learned": self._learned}),
+            "weights": self._weights.copy(),
+            "squares": self._squares.copy(),
+            "bias": self._bias.copy(),
+        }
+
+    def restore(self, state: Arrays) -> None:
+        facts = check_origin(state, self._spec, self._schema)
+        self._weights, self._squares = state["weights"].copy(), state["squares"].copy()
+        self._bias, self._learned = state["bias"].copy(), facts["learned"]
+
+    def export(self, since: int | None = None) -> Export:
+        """Always the whole table: at 2^18 weights it is 1 MB."""
+        spec = asdict(self._spec)
+        meta = {**{k: spec[k] for k in DEFINITION}, "vectors": self._schema.digest, "learned": self._learned}
+        return check_finite(Export(KIND, meta, {"weights": self._weights.copy(), "bias": self._bias.copy()}))
+
+
+class HashedLogisticPredictor:
+    """Holds views of an export's arrays. Row-exact, and bit-equal with the learner that exported it."""
+
+    row_exact = True
+
+    def __init__(self, export: Export, schema: VectorSchema) -> None:
+        m, a = export.meta, export.arrays
+        check_vectors(m, KIND, schema)
+        self._plan = compile_plan(schema, *(m[k] for k in DEFINITION))
+        self._weights, self._bias = a["weights"], a["bias"]
+
+    def predict(self, vectors: Vectors) -> F64:
+        out = np.empty(len(vectors))
+        kernels.predict(vectors.categories, vectors.numbers, self._plan, self._weights, self._bias, out)
+        return out

@@ -1,0 +1,60 @@
+"""What a lineage answered to questions whose outcome is still open: a ring by ask number, grown when it must be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+I64 = npt.NDArray[np.int64]
+F64 = npt.NDArray[np.float64]
+
+
+class Pending:
+    """Predictions by ask number. Numbers rise by one a question, so `number % capacity` finds them.
+
+    An entry may be overwritten once it is older than `keep_ms`; until then the ring grows instead.
+    """
+
+    def __init__(self, keep_ms: int) -> None:
+        self._keep = keep_ms
+        self._resize(1 << 10)
+
+    def _resize(self, capacity: int) -> None:
+        self._ask, self._at = np.full(capacity, -1, np.int64), np.zeros(capacity, np.int64)
+        self._p = np.zeros(capacity)
+
+    def put(self, ask: I64, asked_at: I64, p: F64) -> None:
+        """Hold predictions float64 `[n]` of questions numbered `ask` at `asked_at` (ms)."""
+        if not len(ask):
+            return
+        while self._would_lose(ask, asked_at):
+            ask_old, at_old, p_old = self._ask, self._at, self._p
+            self._resize(2 * len(self._ask))
+            held = ask_old >= 0
+            self._store(ask_old[held], at_old[held], p_old[held])
+        self._store(ask, asked_at, p)
+
+    def _would_lose(self, ask: I64, asked_at: I64) -> bool:
+        place = ask % len(self._ask)
+        overwritten = (self._ask[place] >= 0) & (self._ask[place] != ask)
+        young = self._at[place] + self._keep > asked_at.max()
+        return len(ask) > len(self._ask) or bool((overwritten & young).any())
+
+    def _store(self, ask: I64, asked_at: I64, p: F64) -> None:
+        place = ask % len(self._ask)
+        self._ask[place], self._at[place], self._p[place] = ask, asked_at, p
+
+    def get(self, ask: I64) -> F64:
+        """Predictions `[n]`, NaN for questions that this lineage was not asked."""
+        place = ask % len(self._ask)
+        return np.where(self._ask[place] == ask, self._p[place], np.nan)
+
+    def dump(self) -> dict[str, npt.NDArray[Any]]:
+        return {"pending_ask": self._ask, "pending_at": self._at, "pending_p": self._p}
+
+    def load(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        self._ask, self._at = state["pending_ask"].copy(), state["pending_at"].copy()
+        self._p = state["pending_p"].copy()

@@ -1,0 +1,57 @@
+"""What learners share when they save themselves: who made a state, and whether an export may be served."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from learners.learner import Arrays, Export, LearnerSpec, unpack_json
+from schemas.errors import LearnerError
+from schemas.vectors import VectorSchema
+
+
+def origin(spec: LearnerSpec, schema: VectorSchema) -> dict[str, str]:
+    """The facts of a checkpoint's `origin` entry: digests of the spec and the schema."""
+    return {"spec": hashlib.sha256(repr(spec).encode()).hexdigest()[:16], "vectors": schema.digest}
+
+
+def check_origin(state: Arrays, spec: LearnerSpec, schema: VectorSchema) -> dict[str, Any]:
+    """The `origin` entry of a checkpoint. Raises `LearnerError` if another spec or schema made it."""
+    if "origin" not in state:
+        raise LearnerError(
+            spec.name, "the checkpoint has no origin", "Restore what this learner's checkpoint() made."
+        )
+    facts: dict[str, Any] = unpack_json(state["origin"])
+    for what, digest in origin(spec, schema).items():
+        if facts.get(what) != digest:
+            raise LearnerError(
+                spec.name,
+                f"the checkpoint is of other {what} ({facts.get(what)}, not {digest})",
+                "Start a new lineage, or restore a checkpoint of this definition.",
+            )
+    return facts
+
+
+def check_finite(export: Export) -> Export:
+    """The export itself. Raises `LearnerError` if an array holds a value that is not finite."""
+    for name, array in export.arrays.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise LearnerError(
+                export.kind,
+                f"{name} holds {int((~np.isfinite(array)).sum())} values that are not finite",
+                "Lower the learning rate, or exclude the examples that broke it.",
+            )
+    return export
+
+
+def check_vectors(meta: Mapping[str, Any], kind: str, schema: VectorSchema) -> None:
+    """Raises `LearnerError` if an export was made for vectors of another schema."""
+    if meta.get("vectors") != schema.digest:
+        raise LearnerError(
+            kind,
+            f"the export is for vectors {meta.get('vectors')}, not {schema.digest}",
+            "Serve a snapshot of this model.",
+        )

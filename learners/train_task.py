@@ -1,0 +1,274 @@
+"""A trainer: one lineage over one examples partition. It predicts on what was asked, and learns when it is answered.
+
+Its steps close at `batch` examples or at a tick of the log, never at a batch boundary of the reader: so the sequence of
+`predict` and `learn` calls, and with it every bit of a CPU learner, is a function of the log alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from learners.learner import Learner
+from learners.pending import Pending
+from learners.prequential import Quality, RollingQuality, SliceQuality
+from schemas import blocks
+from schemas.messages import Cut, Message, Waiting
+from schemas.outcomes import ASKED, CATEGORY_SEPARATOR, CORRECTED, LABELLED, TEXTS, ExampleRows, fixed_dtype, vectors_of
+from schemas.text import Texts
+from schemas.vectors import Examples, VectorSchema
+from streams.log import Batch
+from streams.task import Outputs, as_json, from_json
+from streams.ticks import Cursors
+
+ROLLING_EXAMPLES = 5_000
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class TrainPlan:
+    """One lineage: what it learns from (`origin` names the outcomes log), in what steps, and when it cuts snapshots."""
+
+    model: str
+    lineage: str
+    vectors: VectorSchema
+    origin: str
+    batch: int
+    slices: tuple[str, ...]
+    label_wait_ms: int
+    snapshot_every_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Where a lineage stands when it cuts: snapshot number, tick (ms), examples learned, next offset of its log."""
+
+    number: int
+    tick: int
+    examples: int
+    position: int
+
+
+SaveSnapshot = Callable[[Learner, Moment], str]
+
+
+class TrainTask:
+    """See `streams.task.Task`. `save` writes a signed snapshot and returns its path; writing it again is harmless."""
+
+    def __init__(self, plan: TrainPlan, learner: Learner, save: SaveSnapshot, partition: int) -> None:
+        self.name = f"train:{plan.model}.{plan.lineage}:{partition}"
+        self._plan, self._learner, self._save = plan, learner, save
+        self._dtype = fixed_dtype(plan.vectors)
+        self._slice_at = {s: plan.vectors.categories.index(s) for s in plan.slices}
+        self._open: list[ExampleRows] = []
+        self._open_answers = 0
+        self._pending = Pending(2 * plan.label_wait_ms)
+        self._quality, self._rolling = Quality(), RollingQuality(ROLLING_EXAMPLES)
+        self._by_slice = {s: SliceQuality() for s in plan.slices}
+        self._cursors = Cursors()
+        self._tick = self._cut_tick = blocks.NO_TICK
+        self._learned = self._cuts = 0
+        self._waits_since = -1
+
+    @property
+    def finished(self) -> int:
+        return self._tick
+
+    def apply(self, batch: Batch) -> Outputs:
+        out = Outputs()
+        for i in range(len(batch)):
+            block = blocks.decode(batch.value(i))
+            if block.rows is not None:
+                self._take(block, out.messages)
+            if block.tick != blocks.NO_TICK:
+                self._reach(block.tick, int(batch.offsets[i]) + 1, out.messages)
+        return out
+
+    def write(self) -> None:
+        """A trainer writes to no store."""
+
+    def _take(self, block: blocks.Block, told: list[Message]) -> None:
+        """Add rows to the open step; close it at every `batch` answers."""
+        table = block.rows
+        assert table is not None
+        origin, index = table.column("_offset").to_numpy(), table.column("_index").to_numpy()
+        fresh = self._cursors.fresh(block.origin, block.partition, origin, index)
+        if fresh.stop == fresh.start:
+            return
+        rows = ExampleRows.from_arrow(table.slice(fresh.start, fresh.stop - fresh.start), self._dtype)
+        self._tell_waiting(rows, told)
+        answers = np.cumsum((rows.kind == LABELLED) | (rows.kind == CORRECTED))
+        first = 0
+        while first < len(rows):
+            before = int(answers[first - 1]) if first else 0
+            left = self._plan.batch - self._open_answers
+            last = int(np.searchsorted(answers, before + left)) + 1
+            piece = _piece(rows, first, min(last, len(rows)))
+            self._open.append(piece)
+            self._open_answers += int(answers[min(last, len(rows)) - 1]) - before
+            if self._open_answers >= self._plan.batch:
+                self._close()
+            first = last
+
+    def _close(self) -> None:
+        """One step: predict what was asked, score what was answered, learn it."""
+        if not self._open:
+            return
+        rows = _joined(self._open)
+        self._open, self._open_answers = [], 0
+        asked = np.flatnonzero(rows.kind == ASKED)
+        if len(asked):
+            fixed = rows.fixed[asked]
+            p = self._learner.predict(vectors_of(fixed))
+            self._pending.put(rows.ask[asked], np.ascontiguousarray(fixed["asked_at"]), p)
+        answered = np.flatnonzero((rows.kind == LABELLED) | (rows.kind == CORRECTED))
+        if not len(answered):
+            return
+        self._score(rows, answered)
+        learn = answered[~rows.saw_future[answered]]
+        if len(learn):
+            examples = Examples(vectors_of(rows.fixed[learn]), rows.label[learn].astype(np.float32))
+            self._learner.learn(examples)
+            self._learned += len(learn)
+
+    def _score(self, rows: ExampleRows, answered: npt.NDArray[np.intp]) -> None:
+        p, y = self._pending.get(rows.ask[answered]), rows.label[answered]
+        known = np.isfinite(p)
+        p, y = p[known], y[known]
+        if not len(p):
+            return
+        self._quality.update(p, y)
+        self._rolling.update(p, y)
+        if self._slice_at:
+            texts = rows.texts["categories"].take(answered[known]).to_arrow().to_pylist()
+            parts = [t.split(CATEGORY_SEPARATOR) for t in texts]
+            for name, at in self._slice_at.items():
+                self._by_slice[name].update([x[at] for x in parts], p, y)
+
+    def _reach(self, tick: int, position: int, told: list[Message]) -> None:
+        """A tick closes the open step; the first at or after a multiple of `snapshot_every` cuts a snapshot."""
+        if tick <= self._tick:
+            return
+        self._close()
+        every = self._plan.snapshot_every_ms
+        due = self._tick != blocks.NO_TICK and tick // every > self._cut_tick // every
+        if self._cut_tick == blocks.NO_TICK:
+            self._cut_tick = tick
+        self._tick = tick
+        if due:
+            told.append(self._cut(tick, position))
+
+    def _cut(self, tick: int, position: int) -> Cut:
+        self._cuts += 1
+        self._cut_tick, self._waits_since = tick, -1
+        path = self._save(self._learner, Moment(self._cuts, tick, self._learned, position))
+        return Cut(self._plan.model, self._plan.lineage, self._cuts, tick, path, self.stats())
+
+    def _tell_waiting(self, rows: ExampleRows, told: list[Message]) -> None:
+        """Once a cut: since when the newest snapshot has not reflected a joined example."""
+        if self._waits_since >= 0:
+            return
+        answered = np.flatnonzero((rows.kind == LABELLED) | (rows.kind == CORRECTED))
+        if len(answered):
+            self._waits_since = int(rows.t[answered[0]])
+            told.append(Waiting(self._plan.model, self._plan.lineage, self._cuts, self._waits_since))
+
+    def stats(self) -> dict[str, Any]:
+        """Prequential figures as of now, over everything and over the newest examples."""
+        return {
+            "learned": self._learned,
+            "all": self._quality.figures().as_json(),
+            "rolling": self._rolling.figures().as_json(),
+        }
+
+    def facts(self) -> dict[str, Any]:
+        slices = {
+            s: {k: f.as_json() for k, f in table.figures().items()} for s, table in self._by_slice.items()
+        }
+        return {**self.stats(), "lineage": self._plan.lineage, "snapshots": self._cuts, "slices": slices}
+
+    def dump(self, full: bool) -> Arrays:
+        """Always everything."""
+        state: Arrays = {f"learner.{k}": v for k, v in self._learner.checkpoint().items()}
+        state |= {f"quality.{k}": v for k, v in self._quality.checkpoint().items()}
+        state |= {f"rolling.{k}": v for k, v in self._rolling.checkpoint().items()}
+        for s, table in self._by_slice.items():
+            state |= {f"slice.{s}.{k}": v for k, v in table.checkpoint().items()}
+        state |= self._pending.dump()
+        state["cursors"] = self._cursors.dump()
+        numbers = [self._tick, self._cut_tick, self._learned, self._cuts, self._waits_since, self._open_answers]
+        state["numbers"] = as_json(numbers)
+        if self._open:
+            state |= _dump_rows(_joined(self._open))
+        return state
+
+    def load(
+        self, base: Mapping[str, npt.NDArray[Any]], deltas: Sequence[Mapping[str, npt.NDArray[Any]]]
+    ) -> None:
+        state = deltas[-1] if deltas else base
+        self._learner.restore(_under(state, "learner."))
+        self._quality = Quality.restored(_under(state, "quality."))
+        self._rolling = RollingQuality.restored(_under(state, "rolling."))
+        self._by_slice = {s: SliceQuality.restored(_under(state, f"slice.{s}.")) for s in self._plan.slices}
+        self._pending.load(state)
+        self._cursors.load(state["cursors"])
+        numbers = from_json(state["numbers"])
+        self._tick, self._cut_tick, self._learned, self._cuts, self._waits_since, self._open_answers = numbers
+        self._open = [_load_rows(state, self._dtype)] if "open.kind" in state else []
+
+
+def _under(state: Mapping[str, npt.NDArray[Any]], prefix: str) -> Arrays:
+    return {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
+
+
+def _piece(rows: ExampleRows, a: int, b: int) -> ExampleRows:
+    if a == 0 and b == len(rows):
+        return rows
+    s = slice(a, b)
+    keep = np.arange(a, b)
+    texts = {k: v.take(keep) for k, v in rows.texts.items()}
+    return ExampleRows(
+        rows.kind[s], rows.ask[s], rows.t[s], rows.label[s], rows.saw_future[s], rows.fixed[s], texts
+    )
+
+
+def _joined(parts: list[ExampleRows]) -> ExampleRows:
+    if len(parts) == 1:
+        return parts[0]
+    columns = [
+        np.concatenate([getattr(p, name) for p in parts])
+        for name in ("kind", "ask", "t", "label", "saw_future", "fixed")
+    ]
+    texts = {name: Texts.concatenate([p.texts[name] for p in parts]) for name in TEXTS}
+    return ExampleRows(*columns, texts)
+
+
+def _dump_rows(rows: ExampleRows) -> Arrays:
+    state: Arrays = {f"open.{n}": getattr(rows, n) for n in ("kind", "ask", "t", "label")}
+    state["open.saw_future"] = rows.saw_future.astype(np.uint8)
+    state["open.fixed"] = np.frombuffer(np.ascontiguousarray(rows.fixed).tobytes(), np.uint8).copy()
+    for name, texts in rows.texts.items():
+        column = Texts.from_arrow(texts.to_arrow())
+        state[f"open.{name}.data"], state[f"open.{name}.end"] = column.data[: max(1, int(column.end[-1]))], column.end
+    return state
+
+
+def _load_rows(state: Mapping[str, npt.NDArray[Any]], dtype: np.dtype[np.void]) -> ExampleRows:
+    texts = {}
+    for name in TEXTS:
+        end = state[f"open.{name}.end"]
+        start = np.concatenate([np.zeros(1, np.int64), end[:-1]])
+        texts[name] = Texts(state[f"open.{name}.data"], start, end, np.ones(len(end), np.bool_))
+    return ExampleRows(
+        state["open.kind"],
+        state["open.ask"],
+        state["open.t"],
+        state["open.label"],
+        state["open.saw_future"].astype(np.bool_),
+        state["open.fixed"].view(dtype),
+        texts,
+    )

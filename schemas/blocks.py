@@ -1,0 +1,68 @@
+"""Blocks: how freshet's own logs carry rows. One record is a header and one Arrow IPC stream of one batch.
+
+    0   4   magic "FRB1"
+    4   4   kind of rows (int32, one of the constants below)
+    8   8   tick that follows the rows (int64 ms, NO_TICK: none)
+    16  4   partition of the origin (int32)
+    20  4   length of the origin's name (int32)
+    24  …   origin (UTF-8), zeros up to a multiple of 8, then Arrow IPC bytes (none: a tick alone)
+
+All rows of a block have one origin (a source topic, or a scorer instance) and say their place in it in the columns
+`_offset` (int64) and `_index` (int32), rising in (offset, index). Source partitions carry ticks as records of their own.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from schemas.errors import SchemaError
+
+MAGIC, TICK_MAGIC = b"FRB1", b"FRTK"
+NO_TICK = -(1 << 63)
+CLEAN, PREDICTIONS, LABELS, EXAMPLES, DEAD = 1, 2, 3, 4, 5
+_HEAD = struct.Struct("<4siqii")
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Rows of one origin (None: no rows), followed by a tick (`NO_TICK`: none)."""
+
+    kind: int
+    origin: str
+    partition: int
+    rows: pa.RecordBatch | None
+    tick: int = NO_TICK
+
+
+def encode(block: Block) -> bytes:
+    name = block.origin.encode()
+    head = _HEAD.pack(MAGIC, block.kind, block.tick, block.partition, len(name)) + name
+    head += bytes(-len(head) % 8)
+    if block.rows is None or not block.rows.num_rows:
+        return head
+    sink = pa.BufferOutputStream()
+    sink.write(head)
+    with pa.ipc.new_stream(sink, block.rows.schema) as stream:
+        stream.write_batch(block.rows)
+    out: bytes = sink.getvalue().to_pybytes()
+    return out
+
+
+def decode(value: memoryview | bytes) -> Block:
+    """Raises `SchemaError` for bytes that are no block."""
+    if len(value) < _HEAD.size or bytes(value[:4]) != MAGIC:
+        raise SchemaError("block", f"{len(value)} bytes do not start a block", "Is this topic freshet's own?")
+    _, kind, tick, partition, size = _HEAD.unpack_from(value)
+    at = _HEAD.size + size
+    origin = bytes(value[_HEAD.size : at]).decode()
+    at += -at % 8
+    rows = pa.ipc.open_stream(pa.py_buffer(value[at:])).read_next_batch() if len(value) > at else None
+    return Block(kind, origin, partition, rows, tick)
+
+
+def tick_record(time_ms: int) -> bytes:
+    """A tick as a record of a source partition."""
+    return TICK_MAGIC + struct.pack("<q", time_ms)

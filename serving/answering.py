@@ -1,0 +1,99 @@
+"""What the HTTP side asks of whoever answers: the contract between the wire and the scorer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.vectors import F64
+
+Column = list[str | None] | npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """`n` rows for a model. `columns` by name: texts as a list (None: missing); numbers as an array `[n]` of
+    the declared type, or of float64 with NaN where one is missing. A column that was not sent is not there.
+
+    `as_of_ms` is the app time to answer for (None: now; honoured in replays only), `deadline` the moment of
+    `time.monotonic` after which no model should be asked any more, `version` a snapshot (None: what the alias
+    serves)."""
+
+    model: str
+    columns: Mapping[str, Column]
+    n: int
+    as_of_ms: int | None = None
+    deadline: float | None = None
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Probabilities float64 `[n]` with the ids of their predictions.
+
+    `value_ages_ms` int64 `[n]` is the age of the oldest value that each row used (-1: it used none);
+    `sequence` is the number of the first row in the prediction log, the others follow (-1: not logged).
+    `parameters` hold for every row: model, lineage, snapshot, segment, model_lag_ms, rung."""
+
+    probabilities: F64
+    ids: Sequence[str]
+    value_ages_ms: npt.NDArray[np.int64]
+    sequence: int = -1
+    parameters: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+
+    def rows(self, a: int, b: int) -> Answer:
+        """Rows `a` to `b` (exclusive) as an answer of their own."""
+        return replace(
+            self,
+            probabilities=self.probabilities[a:b],
+            ids=self.ids[a:b],
+            value_ages_ms=self.value_ages_ms[a:b],
+            sequence=self.sequence + a if self.sequence >= 0 else -1,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """An input field. `datatype` is BYTES (text), BOOL, INT32, INT64, FP32 or FP64; `required` fields must be
+    sent, `nullable` ones may hold nulls."""
+
+    name: str
+    datatype: str
+    required: bool = True
+    nullable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What a model expects, and the snapshots that it can answer from, newest first."""
+
+    name: str
+    inputs: tuple[TensorSpec, ...]
+    versions: tuple[str, ...] = ()
+    platform: str = "freshet"
+
+
+class Answering(Protocol):
+    """The scorer as HTTP sees it. Called from the event loop's thread, so nothing here may wait for long."""
+
+    def models(self) -> Sequence[str]: ...
+
+    def card(self, model: str) -> ModelCard:
+        """`model` is one of `models()`."""
+        ...
+
+    def ready(self, model: str, version: str | None = None) -> bool:
+        """Whether a question would be answered, be it by the last rung."""
+        ...
+
+    def infer(self, question: Question) -> Answer:
+        """Answer all rows, from one snapshot.
+
+        Raises `RequestError` for values that cannot be (with `status=404` for an unknown version), and
+        `ComponentError` only if no rung can answer. The typical mistake is to raise because the store is
+        gone."""
+        ...

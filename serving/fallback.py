@@ -1,0 +1,150 @@
+"""Which rung answers: champion → last good → heuristic → constant. A pure choice, and the two rungs that
+users declare.
+
+A rung says what it needs. It answers only if all of that is there, so no rung is chosen that suffers from the
+very thing it should cure: features that are gone or too old rule out every rung that reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from schemas.errors import DefinitionError
+from schemas.vectors import F64
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Need = Literal["champion", "last_good", "fresh_model", "features", "time"]
+_MODEL: frozenset[Need] = frozenset(("fresh_model", "time"))
+_NOTHING: frozenset[Need] = frozenset()
+_FEATURES: frozenset[Need] = frozenset(("features",))
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What is there for this request.
+
+    `champion`, `last_good`: a warm model. `models`: the switch "answer from models". `fresh_model`: the model
+    lag is within its hard limit. `features`: the store answered, within its hard limit. `time`: the deadline
+    has not passed. With `on_violation="serve"` a caller leaves both limits out, and only what is broken
+    counts."""
+
+    champion: bool = True
+    last_good: bool = False
+    models: bool = True
+    fresh_model: bool = True
+    features: bool = True
+    time: bool = True
+
+    def has(self) -> frozenset[Need]:
+        there: list[tuple[Need, bool]] = [
+            ("champion", self.champion and self.models),
+            ("last_good", self.last_good and self.models),
+            ("fresh_model", self.fresh_model),
+            ("features", self.features),
+            ("time", self.time),
+        ]
+        return frozenset(name for name, yes in there if yes)
+
+
+@dataclass(frozen=True)
+class Constant:
+    """Answers every row with `p`; needs nothing."""
+
+    p: float
+    rung = "constant"
+    needs = _NOTHING
+
+    def __post_init__(self) -> None:
+        _check(f"constant({self.p})", self.p)
+
+    def answer(self, frame: pl.DataFrame) -> F64:
+        return np.full(frame.height, self.p)
+
+
+@dataclass(frozen=True)
+class Heuristic:
+    """Answers by a row-wise Polars expression over the names of the model's features: a probability, or a
+    truth that stands for `p_true` or `p_false`. Where it is missing the answer is `p_false`, as in Polars'
+    own `filter`."""
+
+    when: pl.Expr
+    p_true: float
+    p_false: float
+    rung = "heuristic"
+
+    def __post_init__(self) -> None:
+        for p in (self.p_true, self.p_false):
+            _check(f"heuristic(…, p_true={self.p_true}, p_false={self.p_false})", p)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The features that it reads; those of views have a dot in their name."""
+        return tuple(sorted(set(self.when.meta.root_names())))
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        return _FEATURES if any("." in name for name in self.fields) else _NOTHING
+
+    def answer(self, frame: pl.DataFrame) -> F64:
+        """Probabilities float64 `[n]` within (0, 1)."""
+        found = frame.select(self.when.alias("p")).to_series()
+        p: F64
+        if str(found.dtype) == "Boolean":
+            p = np.where(found.fill_null(False).to_numpy(), self.p_true, self.p_false)
+        else:
+            p = np.clip(
+                found.cast(float).fill_null(self.p_false).fill_nan(self.p_false).to_numpy(), 1e-6, 1 - 1e-6
+            )
+        return p
+
+
+Declared = Heuristic | Constant
+
+
+def constant(p: float) -> Constant:
+    """The last rung: always `p`, such as the base rate."""
+    return Constant(p)
+
+
+def heuristic(when: pl.Expr, p_true: float = 0.6, p_false: float = 0.2) -> Heuristic:
+    """A rung that needs no model.
+
+    >>> import polars as pl
+    >>> heuristic(pl.col("delay") > 20, p_true=0.7).answer(pl.DataFrame({"delay": [30.0, None]})).tolist()
+    [0.7, 0.2]
+    """
+    return Heuristic(when, p_true, p_false)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The rung (one of `schemas.outcomes.RUNGS`) and, below the models, the declaration that answers."""
+
+    rung: str
+    declared: Declared | None = None
+
+
+def choose(
+    conditions: Conditions, fallback: Sequence[Declared] = (), reads_views: bool = True
+) -> Choice | None:
+    """The highest rung that has all it needs; None if there is none, and the request cannot be answered.
+
+    `reads_views` says whether the model's vector holds features of views.
+    """
+    there = conditions.has()
+    model = _MODEL | (_FEATURES if reads_views else _NOTHING)
+    if model | {"champion"} <= there:
+        return Choice("champion")
+    if model | {"last_good"} <= there:
+        return Choice("last_good")
+    return next((Choice(x.rung, x) for x in fallback if x.needs <= there), None)
+
+
+def _check(what: str, p: float) -> None:
+    if not 0 < p < 1:
+        raise DefinitionError(what, f"{p} is no probability", "Use a number between 0 and 1, both exclusive.")

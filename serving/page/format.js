@@ -1,0 +1,35 @@
+// Figures as text. Unknown (null, undefined) is always a dash, never 0.
+
+const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
+const days = new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "numeric", month: "short", year: "numeric", timeZone: "UTC" });
+const short = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", timeZone: "UTC" });
+const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", timeZone: "UTC" });
+
+export const DASH = "–";
+const known = (value) => value !== null && value !== undefined && Number.isFinite(value);
+
+export const count = (value) => (known(value) ? whole.format(value) : DASH);
+export const fixed = (value, digits = 3) => (known(value) ? value.toFixed(digits) : DASH);
+export const signed = (value, digits = 3) => (known(value) ? (value < 0 ? "−" : "+") + Math.abs(value).toFixed(digits) : DASH);
+export const milliseconds = (value) => (known(value) ? (value < 10 ? value.toFixed(1) : whole.format(value)) : DASH);
+export const day = (ms) => (known(ms) ? days.format(ms) : DASH);
+export const time = (ms) => (known(ms) ? clock.format(ms) + " UTC" : "");
+export const moment = (ms) => (known(ms) ? short.format(ms) : DASH);
+
+const UNITS = [["d", 86_400_000], ["h", 3_600_000], ["m", 60_000], ["s", 1_000]];
+
+/** The two largest units of a duration: `3h 15m`, `45s`, `250ms`. */
+export function duration(ms) {
+  if (!known(ms)) return DASH;
+  if (ms > 0 && ms < 1_000) return Math.round(ms) + "ms";
+  let rest = Math.round(ms / 1_000) * 1_000;
+  const parts = [];
+  for (const [unit, size] of UNITS) {
+    const n = Math.floor(rest / size);
+    rest -= n * size;
+    if (n) parts.push(n + unit);
+    else if (parts.length) break;
+    if (parts.length === 2) break;
+  }
+  return parts.join(" ") || "0s";
+}

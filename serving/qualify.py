@@ -1,0 +1,113 @@
+"""May this snapshot be served? Checked once per snapshot, in milliseconds; the answer is the reasons why not.
+
+Signatures, digest and size are checked where the snapshot is read, before anything here parses it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from learners.learner import Arrays, Predictor
+from schemas.errors import FreshetError
+from schemas.manifests import Manifest
+from schemas.vectors import F64, Vectors, VectorSchema
+from serving.golden_vectors import golden_vectors
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a snapshot must keep to. `divergence` is the mean |Δlogit| on the golden vectors against the one
+    served; it is generous, since a model that learns should move (compare with the lineage's own last
+    approved snapshot). `predict_seconds` is for all golden vectors together."""
+
+    max_bytes: int = 1 << 30
+    divergence: float = 3.0
+    predict_seconds: float = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A snapshot whose signature, size and digest hold. `build` makes its predictor, and may raise."""
+
+    manifest: Manifest
+    arrays: Arrays
+    build: Callable[[], Predictor]
+
+
+def qualify(
+    candidate: Candidate, schema: VectorSchema, served: Predictor | None = None, bounds: Bounds | None = None
+) -> list[str]:
+    """Reasons to refuse the candidate; empty: approve."""
+    bounds = bounds or Bounds()
+    if reasons := _of_manifest(candidate.manifest, schema, bounds) + _not_finite(candidate.arrays):
+        return reasons
+    golden = golden_vectors(schema)
+    try:
+        predictor = candidate.build()
+        predictor.predict(golden)  # warm: compiling is not part of the latency
+        start = time.perf_counter()
+        p = predictor.predict(golden)
+        seconds = time.perf_counter() - start
+        repeated = predictor.predict(golden)
+    except (FreshetError, ValueError, TypeError, KeyError, IndexError, ArithmeticError) as error:
+        return [f"cannot predict the golden vectors: {error}"]
+    reasons = wrong_answers(p, len(golden))
+    if not reasons and not np.array_equal(p, repeated):
+        reasons.append("answers differ when the same vectors are asked again")
+    if seconds > bounds.predict_seconds:
+        reasons.append(
+            f"{len(golden)} predictions took {seconds:.3f} s, {bounds.predict_seconds:.3f} s are allowed"
+        )
+    return reasons if reasons or served is None else _against(served, p, golden, bounds)
+
+
+def wrong_answers(p: F64, rows: int) -> list[str]:
+    """Reasons why these are no probabilities for `rows` rows; the loader asks this once more before it
+    swaps."""
+    if p.shape != (rows,):
+        return [f"predicts shape {p.shape} for {rows} rows"]
+    if not np.isfinite(p).all():
+        return [f"{int((~np.isfinite(p)).sum())} of {rows} golden predictions are not finite"]
+    if p.min() <= 0 or p.max() >= 1:
+        return [f"golden predictions from {p.min():.3g} to {p.max():.3g} leave (0, 1)"]
+    return []
+
+
+def _of_manifest(manifest: Manifest, schema: VectorSchema, bounds: Bounds) -> list[str]:
+    reasons = []
+    if manifest.vectors != schema.digest:
+        reasons.append(f"made for vectors {manifest.vectors}, the model has {schema.digest}")
+    if manifest.size > bounds.max_bytes:
+        reasons.append(f"{manifest.size} bytes, {bounds.max_bytes} are allowed")
+    return reasons
+
+
+def _not_finite(arrays: Arrays) -> list[str]:
+    return [
+        f"array {name!r} holds {int((~np.isfinite(a)).sum())} values that are not finite"
+        for name, a in arrays.items()
+        if a.dtype.kind == "f" and not np.isfinite(a).all()
+    ]
+
+
+def _against(served: Predictor, p: F64, golden: Vectors, bounds: Bounds) -> list[str]:
+    before = served.predict(golden)
+    reasons = []
+    if np.ptp(p) == 0 and np.ptp(before) > 0:
+        reasons.append(f"answers {p[0]:.4f} to every golden vector; the served one tells them apart")
+    moved = float(np.abs(_logit(p) - _logit(before)).mean())
+    if moved > bounds.divergence:
+        reasons.append(
+            f"golden predictions moved by {moved:.2f} in logit, {bounds.divergence:.2f} are allowed"
+        )
+    return reasons
+
+
+def _logit(p: F64) -> F64:
+    q = np.clip(p, 1e-9, 1 - 1e-9)
+    out: F64 = np.log(q / (1 - q))
+    return out

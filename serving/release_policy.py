@@ -1,0 +1,119 @@
+"""Which lineage the alias should point at: a pure function from what is known to one action.
+
+Run on every tick, it gives the same answer to the same standing, and nothing is kept between calls. Losses
+are prequential (Dawid, 1984) and of the same recent examples for all lineages, so that they can be compared.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from schemas.errors import DefinitionError
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseConfig:
+    """When a lineage takes over.
+
+    A challenger needs `min_examples` in the window, a loss lower than the champion's by `margin` (relative),
+    and a champion that has stood for `hold_ms` (app clock). It must also be no worse than the frozen
+    reference by more than `no_worse_by` (relative): each of many small losses may lie within the margin,
+    their sum may not."""
+
+    min_examples: int = 1000
+    margin: float = 0.005
+    hold_ms: int = 24 * 3_600_000
+    no_worse_by: float = 0.01
+
+    def __post_init__(self) -> None:
+        if not (
+            self.min_examples >= 1 and 0 <= self.margin < 1 and self.hold_ms >= 0 and self.no_worse_by >= 0
+        ):
+            raise DefinitionError(
+                f"release {self}",
+                "out of range",
+                "Use min_examples >= 1, 0 <= margin < 1, hold_ms >= 0 and no_worse_by >= 0.",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class LineageStanding:
+    """A lineage as of now: its newest approved snapshot (None: none yet) and its loss over the recent window.
+
+    `examples` are those in the window, `log_loss` their mean (NaN or infinite: unknown)."""
+
+    lineage: str
+    approved: int | None
+    examples: int
+    log_loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A frozen model's mean log loss over the same window: the baseline's, or a champion's of long ago."""
+
+    name: str
+    log_loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Everything that a decision rests on. `now_ms` and `since_ms` (when the champion was promoted) are app
+    clock."""
+
+    now_ms: int
+    champion: str | None
+    since_ms: int
+    lineages: tuple[LineageStanding, ...]
+    reference: Reference | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Promote:
+    lineage: str
+    reason: str
+
+
+def decide(state: Standing, config: ReleaseConfig) -> Keep | Promote:
+    """Keep the champion, or promote a lineage that has an approved snapshot."""
+    able = [x for x in state.lineages if x.approved is not None]
+    if not able:
+        return Keep("no lineage has an approved snapshot")
+    champion = next((x for x in able if x.lineage == state.champion), None)
+    if champion is None:
+        first = min(able, key=lambda x: _rank(x, config))
+        why = "no champion yet" if state.champion is None else f"{state.champion} has no approved snapshot"
+        return Promote(first.lineage, f"{why}; the best approved lineage")
+    return _challenge(champion, [x for x in able if x is not champion], state, config)
+
+
+def _rank(x: LineageStanding, config: ReleaseConfig) -> tuple[bool, float, str]:
+    """Measured ones first, then by loss, then by name."""
+    return x.examples < config.min_examples, x.log_loss if math.isfinite(x.log_loss) else math.inf, x.lineage
+
+
+def _challenge(
+    champion: LineageStanding, others: list[LineageStanding], state: Standing, config: ReleaseConfig
+) -> Keep | Promote:
+    measured = [x for x in others if x.examples >= config.min_examples and math.isfinite(x.log_loss)]
+    if not measured:
+        return Keep(f"no challenger has {config.min_examples} examples")
+    best = min(measured, key=lambda x: _rank(x, config))
+    if not math.isfinite(champion.log_loss) or champion.examples < config.min_examples:
+        return Keep(f"{champion.lineage} has {champion.examples} of {config.min_examples} examples")
+    gain = 1 - best.log_loss / champion.log_loss if champion.log_loss > 0 else 0.0
+    versus = f"{best.lineage} {best.log_loss:.4f} against {champion.lineage} {champion.log_loss:.4f}"
+    if gain <= 0 or gain < config.margin:
+        return Keep(f"{versus}: {gain:+.2%} better, {config.margin:.2%} is needed")
+    if (held := state.now_ms - state.since_ms) < config.hold_ms:
+        stood = f"{held / 3_600_000:.1f} of {config.hold_ms / 3_600_000:.1f} h"
+        return Keep(f"{versus}, but the champion has stood {stood}")
+    if state.reference is not None and best.log_loss > state.reference.log_loss * (1 + config.no_worse_by):
+        return Keep(f"{versus}, but {state.reference.name} has {state.reference.log_loss:.4f}")
+    return Promote(best.lineage, f"{versus}: {gain:+.2%} better")

@@ -1,0 +1,250 @@
+"""The scorer: reads features, answers by the highest rung that can, and logs what it answered."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+import structlog
+
+from features.store import Store
+from features.vector_plan import Read, VectorPlan
+from learners.model import Model
+from schemas import blocks
+from schemas.blocks import Block
+from schemas.errors import ComponentError, StoreError
+from schemas.messages import Logged, Settled, Waiting
+from schemas.outcomes import CATEGORY_SEPARATOR, RUNGS, fixed_dtype, prediction_rows
+from schemas.text import Texts
+from schemas.vectors import F64
+from serving.answering import Answer, ModelCard, Question, TensorSpec
+from serving.fallback import Choice, Conditions, choose
+from serving.live_model import LiveModel, ModelSlot
+from serving.prediction_log import PredictionLog, Spooled
+from streams.clock import Clock
+from streams.log import Writer
+from streams.task import Append
+
+log = structlog.get_logger()
+STORE_REST_SECONDS = 1.0
+DATATYPES = {
+    "string": "BYTES",
+    "enum": "BYTES",
+    "boolean": "BOOL",
+    "int": "INT32",
+    "long": "INT64",
+    "float": "FP32",
+    "double": "FP64",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """What one request adds to the prediction log."""
+
+    fixed: npt.NDArray[np.void]
+    ids: Sequence[str]
+    categories: Texts
+    lineage: str
+    versions: npt.NDArray[np.uint8]
+
+
+@dataclass
+class ServedModel:
+    """A model as the scorer holds it: its plan, its live snapshot, its log, and since when its snapshots have been
+    waiting for newer examples."""
+
+    model: Model
+    plan: VectorPlan
+    outcomes: str
+    slot: ModelSlot = field(default_factory=ModelSlot)
+    waiting: dict[tuple[str, int], int] = field(default_factory=dict)
+    ordered: Settled | None = None
+    predictions: PredictionLog[Predictions] | None = None
+
+    def lag_ms(self, live: LiveModel, now_ms: int) -> int:
+        """Model lag: age of the oldest joined example that this snapshot does not reflect, 0 if there is none."""
+        since = self.waiting.get((live.lineage, live.number))
+        return 0 if since is None else max(0, now_ms - since)
+
+    def note_waiting(self, m: Waiting) -> None:
+        self.waiting.setdefault((m.lineage, m.number), m.since)
+        if len(self.waiting) > 4096:
+            del self.waiting[next(iter(self.waiting))]
+
+
+class Scorer:
+    """Answers for all models of an app; see `serving.answering.Answering`.
+
+    `instance` is new at each start, since it numbers its predictions from 0. With `replay`, requests may say their own
+    `as_of`; otherwise the clock does.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        models: Sequence[tuple[Model, VectorPlan, str]],
+        store: Store,
+        clock: Clock,
+        open_writer: Callable[[], Writer],
+        on_logged: Callable[[Logged], None],
+        replay: bool,
+    ) -> None:
+        self.instance = f"{name}/{uuid.uuid4().hex[:8]}"
+        self._store, self._clock, self._replay = store, clock, replay
+        self._store_rests_until = 0.0
+        self.served: dict[str, ServedModel] = {}
+        self.answered = 0
+        for model, plan, outcomes in models:
+            served = ServedModel(model, plan, outcomes)
+            served.predictions = PredictionLog(self.instance, open_writer, self._packer(served), on_logged)
+            self.served[model.name] = served
+
+    def models(self) -> Sequence[str]:
+        return tuple(self.served)
+
+    def card(self, model: str) -> ModelCard:
+        served = self.served[model]
+        types = {f.name: f for f in served.model.on.events.fields}
+        names = dict.fromkeys((served.model.id, *served.plan.fields))
+        needed = [
+            TensorSpec(n, DATATYPES[types[n].type], required=types[n].required, nullable=not types[n].required)
+            for n in names
+        ]
+        given = [TensorSpec(n, "FP64", required=False) for n in served.model.vectors.numbers if n not in names]
+        standing = served.slot.standing
+        versions = [_version(x) for x in (standing.current, standing.last_good) if x is not None]
+        return ModelCard(model, (*needed, *given), tuple(versions))
+
+    def ready(self, model: str, version: str | None = None) -> bool:
+        served = self.served[model]
+        if version is not None:
+            return version in self.card(model).versions
+        return served.slot.current() is not None or bool(served.model.fallback)
+
+    def infer(self, question: Question) -> Answer:
+        served = self.served[question.model]
+        as_of = question.as_of_ms if self._replay and question.as_of_ms is not None else self._clock.now_ms()
+        read, features = self._read(served, question, as_of)
+        standing = served.slot.standing
+        conditions = Conditions(
+            champion=standing.current is not None,
+            last_good=standing.last_good is not None,
+            features=features,
+            time=question.deadline is None or time.monotonic() < question.deadline,
+        )
+        choice = choose(conditions, served.model.fallback)
+        if choice is None:
+            raise ComponentError(
+                f"model {question.model}", "no rung can answer: no snapshot yet, and no fallback is declared",
+                "Declare fallback=[…, fr.constant(p)] on the model.",
+            )  # fmt: skip
+        live = standing.current if choice.rung == "champion" else standing.last_good if choice.rung == "last_good" else None
+        p = live.predictor.predict(read.vectors) if live is not None else self._declared(served, choice, read)
+        lag = served.lag_ms(live, as_of) if live is not None else -1
+        ids = self._ids(served, question)
+        first = self._log(served, read, p, ids, live, choice, as_of, lag)
+        self.answered += question.n
+        parameters: dict[str, str | int | float | bool] = {
+            "model": question.model,
+            "lineage": live.lineage if live else "",
+            "snapshot": live.number if live else -1,
+            "segment": "global",
+            "model_lag_ms": lag,
+            "rung": choice.rung,
+            "instance": self.instance,
+        }
+        return Answer(p, ids, read.value_age_ms, first, parameters)
+
+    def _read(self, served: ServedModel, question: Question, as_of: int) -> tuple[Read, bool]:
+        """Vectors, and whether the store could be read. One that failed is left alone for a second, so that requests
+        do not queue up behind it."""
+        if time.monotonic() >= self._store_rests_until:
+            try:
+                return served.plan.read(self._store, question.columns, question.n, as_of), True
+            except StoreError as error:
+                self._store_rests_until = time.monotonic() + STORE_REST_SECONDS
+                log.warning("store is away; answers come from the next rung meanwhile", error=str(error))
+        return served.plan.read(None, question.columns, question.n, as_of), False
+
+    def _declared(self, served: ServedModel, choice: Choice, read: Read) -> F64:
+        """A heuristic's or a constant's answer."""
+        assert choice.declared is not None
+        schema, vectors = served.model.vectors, read.vectors
+        columns: dict[str, Any] = {name: vectors.numbers[:, i] for i, name in enumerate(schema.numbers)}
+        texts = [t.split(CATEGORY_SEPARATOR) for t in read.categories.to_arrow().to_pylist()]
+        columns |= {name: [t[i] for t in texts] for i, name in enumerate(schema.categories)}
+        return choice.declared.answer(pl.DataFrame(columns))
+
+    def _ids(self, served: ServedModel, question: Question) -> Sequence[str]:
+        """The prediction ids: the request's own, or new ones."""
+        sent = question.columns.get(served.model.id)
+        if sent is None:
+            return [uuid.uuid4().hex for _ in range(question.n)]
+        return [uuid.uuid4().hex if x is None else str(x) for x in sent]
+
+    def _log(
+        self, served: ServedModel, read: Read, p: F64, ids: Sequence[str], live: LiveModel | None, choice: Choice,
+        as_of: int, lag: int,
+    ) -> int:  # fmt: skip
+        fixed = np.zeros(len(p), fixed_dtype(served.model.vectors))
+        fixed["categories"], fixed["numbers"] = read.vectors.categories, read.vectors.numbers
+        fixed["p"], fixed["asked_at"], fixed["model_lag"] = p, as_of, lag
+        fixed["value_age"], fixed["rung"] = read.value_age_ms, RUNGS.index(choice.rung)
+        fixed["snapshot"] = live.number if live else -1
+        lineage = live.lineage if live else ""
+        assert served.predictions is not None
+        return served.predictions.append(
+            Predictions(fixed, ids, read.categories, lineage, read.versions), len(p), as_of
+        )
+
+    def _packer(self, served: ServedModel) -> Callable[[Sequence[Spooled[Predictions]]], list[Append]]:
+        """Encodes spooled predictions as one block each (on the log's thread)."""
+
+        def pack(spooled: Sequence[Spooled[Predictions]]) -> list[Append]:
+            values = [_encoded(s, self.instance) for s in spooled]
+            return [Append(served.outcomes, 0, values, max(s.time_ms for s in spooled))]
+
+        return pack
+
+    def close(self) -> None:
+        """Flush what is not logged yet."""
+        for served in self.served.values():
+            assert served.predictions is not None
+            served.predictions.close()
+
+    def facts(self) -> Mapping[str, Any]:
+        models = {}
+        for name, s in self.served.items():
+            live = s.slot.current()
+            assert s.predictions is not None
+            models[name] = {
+                "lineage": live.lineage if live else None,
+                "snapshot": live.number if live else None,
+                "lost": s.predictions.lost,
+                "unlogged": s.predictions.held,
+            }
+        return {"answered": self.answered, "models": models}
+
+
+def _encoded(spooled: Spooled[Predictions], instance: str) -> bytes:
+    rows, n = spooled.rows, spooled.n
+    sequence = np.arange(spooled.first, spooled.first + n)
+    rows.fixed["sequence"] = sequence
+    width = rows.versions.shape[1]
+    versions = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), n, [None, pa.py_buffer(rows.versions)])
+    texts = {"id": Texts.of(list(rows.ids)), "categories": rows.categories, "lineage": Texts.of([rows.lineage] * n)}
+    batch = prediction_rows(rows.fixed, texts, versions, sequence)
+    return blocks.encode(Block(blocks.PREDICTIONS, f"scorer:{instance}", 0, batch))
+
+
+def _version(live: LiveModel) -> str:
+    """A snapshot as a version of the model: its lineage and number."""
+    return f"{live.lineage}.{live.number}"

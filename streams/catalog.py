@@ -1,0 +1,43 @@
+"""The logs there are, by the scheme of their address. Clients are imported only when their log is opened.
+
+runs/log, sqlite:///var/freshet/log     a directory (all that follows `sqlite://` is its path)
+kafka://host:port,host:port             brokers
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from schemas.errors import LogError
+from streams.log import Log
+
+
+def _sqlite(address: str, instance: str | None) -> Log:
+    from streams.sqlite_log import SqliteLog
+
+    return SqliteLog(address)
+
+
+def _kafka(address: str, instance: str | None) -> Log:
+    from streams.kafka_log import KafkaLog
+
+    return KafkaLog.of_address(address, instance)
+
+
+LOGS: dict[str, Callable[[str, str | None], Log]] = {"sqlite": _sqlite, "kafka": _kafka}
+
+
+def open_log(url: str, instance: str | None = None) -> Log:
+    """The log at `url`. `instance` names this member of its groups: one that soon comes back under the same
+    name gets its partitions back without a rebalance (Kafka's static membership).
+
+    Raises:
+        LogError: no such scheme, or the log cannot be reached.
+    """
+    scheme, separator, address = url.partition("://")
+    if not separator:
+        scheme, address = "sqlite", url
+    if scheme not in LOGS:
+        known = " or ".join(f"{name}://" for name in LOGS)
+        raise LogError(url, f"{scheme}:// is no log", f"Write {known}, or the path of a directory.")
+    return LOGS[scheme](address, instance)

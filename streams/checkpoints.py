@@ -1,0 +1,131 @@
+"""Checkpoints: a task's state and its next offset together, as immutable objects whose digest is checked.
+
+An object is a base (everything) or a delta (what changed since the object before it). Its name carries the identity of
+the log that was read and the next offset, so a checkpoint of another log is never taken:
+
+    {task}/{identity}-{offset:020}.base | .delta
+
+Its bytes are SHA-256 of the rest, then safetensors whose metadata names the object before (`previous`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import fsspec
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from schemas.errors import CheckpointError
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+KEPT_BASES = 2
+DELTAS_PER_BASE = 20
+_DIGEST = 32
+
+
+class Checkpoints:
+    """The checkpoints of one task over one log partition."""
+
+    def __init__(self, url: str, task: str, identity: str) -> None:
+        self._fs, root = fsspec.core.url_to_fs(url)
+        self._root = f"{root.rstrip('/')}/{task.replace(':', '/')}"
+        self._identity = identity
+        self._deltas = -1
+        self._saved = -1
+        self._fs.makedirs(self._root, exist_ok=True)
+
+    @property
+    def wants_full(self) -> bool:
+        """Whether the next save must be a base: none was saved yet, or its deltas have become many."""
+        return not 0 <= self._deltas < DELTAS_PER_BASE
+
+    def save(self, offset: int, state: Arrays, full: bool) -> None:
+        """Save `state` as of next offset `offset`. An object of that offset is not written again: it is the same."""
+        if offset == self._saved:
+            return
+        kind = "base" if full else "delta"
+        tensors = {k: np.ascontiguousarray(v) for k, v in state.items()}
+        # safetensors cannot hold 128-bit or zero-dimensional oddities; state is plain arrays by contract.
+        body = save_tensors(tensors, {"previous": "" if full else str(self._saved)})
+        name = f"{self._root}/{self._identity}-{offset:020}.{kind}"
+        self._fs.pipe_file(name + ".part", hashlib.sha256(body).digest() + body)
+        self._fs.mv(name + ".part", name)
+        self._saved, self._deltas = offset, 0 if full else self._deltas + 1
+        if full:
+            self._prune()
+
+    def load(self) -> tuple[int, Arrays, list[Arrays]] | None:
+        """The newest whole chain: next offset, base, deltas; None if there is none.
+
+        Raises:
+            CheckpointError: there are checkpoints, but only of another identity of this log.
+        """
+        names = sorted(n.rsplit("/", 1)[1] for n in self._fs.ls(self._root, detail=False))
+        objects = {n for n in names if n.endswith((".base", ".delta"))}
+        ours = {n for n in objects if n.startswith(self._identity + "-")}
+        if objects and not ours:
+            other = sorted(objects)[-1].split("-", 1)[0]
+            raise CheckpointError(
+                self._root,
+                f"its state is of log {other}, and the log now is {self._identity}: the topic was recreated",
+                "Restore the topic, or remove this folder to start over from the log's first record.",
+            )
+        for name in sorted(ours, key=_offset, reverse=True):
+            chain = self._chain(name, ours)
+            if chain is not None:
+                self._saved = _offset(name)
+                self._deltas = len(chain) - 1
+                return self._saved, chain[0], chain[1:]
+        if ours:
+            raise CheckpointError(
+                self._root, "no checkpoint is whole", "Restore the folder, or remove it to start over."
+            )
+        return None
+
+    def _chain(self, name: str, names: set[str]) -> list[Arrays] | None:
+        """The arrays from the base to `name`, or None if any object is missing or torn."""
+        found: list[Arrays] = []
+        while True:
+            data = self._fs.cat_file(f"{self._root}/{name}")
+            if hashlib.sha256(data[_DIGEST:]).digest() != data[:_DIGEST]:
+                return None
+            try:
+                found.append(load_tensors(data[_DIGEST:]))
+            except SafetensorError:
+                return None
+            if name.endswith(".base"):
+                return found[::-1]
+            previous = f"{self._identity}-{int(_previous(data)):020}"
+            name = f"{previous}.delta" if f"{previous}.delta" in names else f"{previous}.base"
+            if name not in names:
+                return None
+
+    def _prune(self) -> None:
+        """Keep the newest bases and what came after the older of them."""
+        names = [n.rsplit("/", 1)[1] for n in self._fs.ls(self._root, detail=False)]
+        ours = sorted((n for n in names if n.startswith(self._identity + "-")), key=_offset)
+        bases = [n for n in ours if n.endswith(".base")]
+        if len(bases) <= KEPT_BASES:
+            return
+        oldest = _offset(bases[-KEPT_BASES])
+        for n in ours:
+            if _offset(n) < oldest:
+                self._fs.rm_file(f"{self._root}/{n}")
+
+
+def _offset(name: str) -> int:
+    return int(name.rsplit("-", 1)[1].split(".", 1)[0])
+
+
+def _previous(data: bytes) -> str:
+    import json
+
+    size = int.from_bytes(data[_DIGEST : _DIGEST + 8], "little")
+    meta: str = json.loads(data[_DIGEST + 8 : _DIGEST + 8 + size])["__metadata__"]["previous"]
+    return meta

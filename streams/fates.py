@@ -1,0 +1,28 @@
+"""The fates of a source topic's records, by name; a record's fate code is the index of its name."""
+
+from __future__ import annotations
+
+from schemas.decode import REASONS
+from schemas.topic import Topic
+
+
+def fates(topic: Topic) -> tuple[str, ...]:
+    """`applied`, `deduplicated`, `tick` (not an event), `dropped:<filter>` and `dead:<reason>`, in code order."""
+    dropped = ("late", *topic.drop)
+    return (
+        "applied",
+        "deduplicated",
+        "tick",
+        *(f"dropped:{name}" for name in dropped),
+        *(f"dead:{reason}" for reason in REASONS[1:]),
+    )
+
+
+def first_filter(topic: Topic) -> int:
+    """The code of the first of the topic's own filters."""
+    return 4
+
+
+def first_dead(topic: Topic) -> int:
+    """The code of the first dead-letter reason (reason 1 of `REASONS`)."""
+    return 4 + len(topic.drop)

@@ -1,0 +1,198 @@
+"""numba kernels of the join: an open table of what was asked, and a queue of when it expires. Rows are walked in order.
+
+A slot holds one prediction id. `state` is its life; `queue` lists slots in the order they were made, with deadlines that
+never fall, so the next to expire and the next to be forgotten are always at its heads. `meta` is int64, see the names.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba as nb
+import numpy as np
+
+u64 = np.uint64
+ASKED, LABELLED, EXPIRED, CORRECTED = 0, 1, 2, 3
+PENDING, ANSWERED, OVERDUE, EARLY = 0, 1, 2, 3
+NOW, EXPIRE_HEAD, FORGET_HEAD, TAIL, FREE, NEXT_ASK, EMITTED, FREED = 0, 1, 2, 3, 4, 5, 6, 7
+REPEATED_QUESTIONS, REPEATED_LABELS, UNMATCHED, LATE_LABELS, EXPIRED_COUNT, LABELLED_COUNT = 8, 9, 10, 11, 12, 13
+CORRECTED_COUNT, META = 14, 15
+
+
+@nb.njit(inline="always", nogil=True, cache=True)
+def find(table: Any, ids: Any, low: Any, high: Any) -> Any:
+    """The place in the table of an id, or the empty place (-1 there) where it would go."""
+    mask = table.size - 1
+    i = np.int64(low & u64(mask))
+    while table[i] >= 0:
+        s = table[i]
+        if ids[s, 0] == low and ids[s, 1] == high:
+            break
+        i = (i + 1) & mask
+    return i
+
+
+@nb.njit(inline="always", nogil=True, cache=True)
+def forget(table: Any, ids: Any, slot: Any) -> None:
+    """Take a slot out of the table, closing the gap (Knuth 6.4, algorithm R)."""
+    mask = table.size - 1
+    i = find(table, ids, ids[slot, 0], ids[slot, 1])
+    j = i
+    while True:
+        j = (j + 1) & mask
+        if table[j] < 0:
+            break
+        home = np.int64(ids[table[j], 0] & u64(mask))
+        if ((j - home) & mask) >= ((j - i) & mask):
+            table[i] = table[j]
+            i = j
+    table[i] = -1
+
+
+@nb.njit(nogil=True, cache=True)
+def fill_table(table: Any, ids: Any, queue: Any, head: Any, tail: Any) -> None:
+    """Enter the queued slots into an empty table."""
+    for k in range(head, tail):
+        s = queue[k % queue.size]
+        table[find(table, ids, ids[s, 0], ids[s, 1])] = s
+
+
+@nb.njit(inline="always", nogil=True, cache=True)
+def _emit(out: Any, label_out: Any, meta: Any, slot: Any, kind: Any, t: Any, label: Any, future: Any) -> None:
+    m = meta[EMITTED]
+    out[m, 0] = slot
+    out[m, 1] = kind
+    out[m, 2] = t
+    out[m, 3] = future
+    label_out[m] = label
+    meta[EMITTED] = m + 1
+
+
+@nb.njit(nogil=True, cache=True)
+def advance(
+    t: Any, wait: Any, table: Any, ids: Any, state: Any, deadline: Any, queue: Any, freed: Any, meta: Any, out: Any,
+    label_out: Any,
+) -> None:  # fmt: skip
+    """Time reaches `t` (ms): expire what waited `wait`, forget what waited twice that."""
+    if t <= meta[NOW]:
+        return
+    meta[NOW] = t
+    while meta[EXPIRE_HEAD] < meta[TAIL]:
+        s = queue[meta[EXPIRE_HEAD] % queue.size]
+        if deadline[s] > t:
+            break
+        if state[s] == PENDING:
+            state[s] = OVERDUE
+            meta[EXPIRED_COUNT] += 1
+            _emit(out, label_out, meta, s, EXPIRED, deadline[s], np.nan, 0)
+        elif state[s] == EARLY:
+            meta[UNMATCHED] += 1
+        meta[EXPIRE_HEAD] += 1
+    while meta[FORGET_HEAD] < meta[EXPIRE_HEAD]:
+        s = queue[meta[FORGET_HEAD] % queue.size]
+        if deadline[s] + wait > t:
+            break
+        forget(table, ids, s)
+        freed[meta[FREED]] = s
+        meta[FREED] += 1
+        meta[FORGET_HEAD] += 1
+
+
+@nb.njit(inline="always", nogil=True, cache=True)
+def _new(at: Any, low: Any, high: Any, due: Any, life: Any, table: Any, ids: Any, state: Any, deadline: Any,
+         queue: Any, free: Any, meta: Any) -> Any:  # fmt: skip
+    meta[FREE] -= 1
+    s = free[meta[FREE]]
+    table[at] = s
+    ids[s, 0] = low
+    ids[s, 1] = high
+    state[s] = life
+    if meta[TAIL] > meta[FORGET_HEAD]:
+        due = max(due, deadline[queue[(meta[TAIL] - 1) % queue.size]])
+    deadline[s] = due
+    queue[meta[TAIL] % queue.size] = s
+    meta[TAIL] += 1
+    return s
+
+
+@nb.njit(nogil=True, cache=True)
+def pack_texts(data0: Any, data1: Any, data2: Any, starts: Any, sizes: Any, arena: Any, at: Any) -> Any:
+    """Copy every row's three texts (int64 `[n, 3]` starts and sizes) one after the other; where each row begins."""
+    begin = np.empty(sizes.shape[0], np.int64)
+    for r in range(sizes.shape[0]):
+        begin[r] = at
+        for j in range(3):
+            data = data0 if j == 0 else (data1 if j == 1 else data2)
+            for i in range(sizes[r, j]):
+                arena[at + i] = data[starts[r, j] + i]
+            at += sizes[r, j]
+    return begin
+
+
+@nb.njit(nogil=True, cache=True)
+def ask(
+    new_ids: Any, new_asked_at: Any, rows: Any, begin: Any, sizes: Any, wait: Any, table: Any, ids: Any, state: Any,
+    deadline: Any, early_label: Any, early_t: Any, asked_no: Any, asked_at: Any, fixed: Any, text_at: Any, text_sizes: Any,
+    queue: Any, free: Any, freed: Any, meta: Any, out: Any, label_out: Any,
+) -> None:  # fmt: skip
+    """Take predictions: the first of an id is held and emitted as asked; later ones are repeats.
+
+    `rows` uint8 `[n, width]` are copied into `fixed`; `begin` and `sizes` say where each row's texts lie in the arena.
+    """
+    for r in range(new_asked_at.size):
+        t = new_asked_at[r]
+        advance(t, wait, table, ids, state, deadline, queue, freed, meta, out, label_out)
+        low, high = new_ids[r, 0], new_ids[r, 1]
+        at = find(table, ids, low, high)
+        s = table[at]
+        if s < 0:
+            s = _new(at, low, high, t + wait, PENDING, table, ids, state, deadline, queue, free, meta)
+        elif state[s] != EARLY:
+            meta[REPEATED_QUESTIONS] += 1
+            continue
+        for j in range(rows.shape[1]):
+            fixed[s, j] = rows[r, j]
+        for j in range(3):
+            text_sizes[s, j] = sizes[r, j]
+        text_at[s] = begin[r]
+        asked_at[s] = t
+        asked_no[s] = meta[NEXT_ASK]
+        meta[NEXT_ASK] += 1
+        _emit(out, label_out, meta, s, ASKED, t, np.nan, 0)
+        if state[s] == EARLY:
+            state[s] = ANSWERED
+            meta[LABELLED_COUNT] += 1
+            _emit(out, label_out, meta, s, LABELLED, early_t[s], early_label[s], 1 if early_t[s] <= t else 0)
+
+
+@nb.njit(nogil=True, cache=True)
+def answer(
+    new_ids: Any, t: Any, label: Any, asked_at: Any, wait: Any, correct_late: Any, table: Any, ids: Any, state: Any,
+    deadline: Any, early_label: Any, early_t: Any, queue: Any, free: Any, freed: Any, meta: Any, out: Any, label_out: Any,
+) -> None:  # fmt: skip
+    """Take labels: the first answers its question, or corrects its expiry; one that comes before the question waits."""
+    for r in range(t.size):
+        advance(t[r], wait, table, ids, state, deadline, queue, freed, meta, out, label_out)
+        if np.isnan(label[r]):
+            meta[UNMATCHED] += 1
+            continue
+        low, high = new_ids[r, 0], new_ids[r, 1]
+        at = find(table, ids, low, high)
+        s = table[at]
+        if s < 0:
+            s = _new(at, low, high, t[r] + wait, EARLY, table, ids, state, deadline, queue, free, meta)
+            early_label[s] = label[r]
+            early_t[s] = t[r]
+        elif state[s] == PENDING:
+            state[s] = ANSWERED
+            meta[LABELLED_COUNT] += 1
+            _emit(out, label_out, meta, s, LABELLED, t[r], label[r], 1 if t[r] <= asked_at[s] else 0)
+        elif state[s] == OVERDUE:
+            state[s] = ANSWERED
+            if correct_late:
+                meta[CORRECTED_COUNT] += 1
+                _emit(out, label_out, meta, s, CORRECTED, t[r], label[r], 1 if t[r] <= asked_at[s] else 0)
+            else:
+                meta[LATE_LABELS] += 1
+        else:
+            meta[REPEATED_LABELS] += 1

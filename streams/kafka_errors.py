@@ -1,0 +1,97 @@
+"""Kafka's errors, translated once: most specific first, cause kept. Also what is known about the brokers'
+health."""
+
+from __future__ import annotations
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException
+
+from schemas.errors import LogError
+from streams.log_errors import missing
+
+log = structlog.get_logger()
+
+_UNREACHABLE = {
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._TRANSPORT,
+    KafkaError._RESOLVE,
+    KafkaError._TIMED_OUT,
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.BROKER_NOT_AVAILABLE,
+}
+_REFUSED = {KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED}
+_UNKNOWN = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
+_FORBIDDEN = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+}
+
+
+def error_of(exception: Exception) -> KafkaError:
+    """The KafkaError inside a KafkaException (or one that says what else happened)."""
+    if isinstance(exception, KafkaException) and isinstance(exception.args[0], KafkaError):
+        return exception.args[0]
+    return KafkaError(KafkaError._FAIL, str(exception))
+
+
+def is_unknown_topic(error: KafkaError) -> bool:
+    return error.code() in _UNKNOWN
+
+
+def translated(error: KafkaError, brokers: str, topic: str | None = None) -> LogError:
+    """Our error for Kafka's, about a topic if one is named, else about the brokers."""
+    where = f"kafka://{brokers}"
+    resource = where if topic is None else f"topic {topic}"
+    code, text = error.code(), error.str()
+    if code in _REFUSED:
+        return LogError(
+            where, f"refused the login: {text}", "Check user and password of the kafka:// address."
+        )
+    if code in _UNREACHABLE:
+        return LogError(
+            where, f"cannot be reached: {text}", "Check the address, and that the broker is running."
+        )
+    if code in _UNKNOWN and topic is not None:
+        return missing(topic, where)
+    if code in _FORBIDDEN:
+        return LogError(
+            resource, f"access was denied: {text}", "Give this user the rights that the app needs."
+        )
+    if code == KafkaError.MSG_SIZE_TOO_LARGE:
+        return LogError(
+            resource, f"a record is too large: {text}", "Raise max.message.bytes of the topic, or send less."
+        )
+    if code == KafkaError.FENCED_INSTANCE_ID or (error.fatal() and "instance" in text):
+        return LogError(
+            resource,
+            f"another process took this member's place: {text}",
+            "Give each process an instance of its own.",
+        )
+    return LogError(resource, f"{error.name()}: {text}", "See the broker's log.")
+
+
+class Health:
+    """What the clients of one log last heard about its brokers. Says so in the log when that changes."""
+
+    def __init__(self, brokers: str) -> None:
+        self.brokers = brokers
+        self.trouble: LogError | None = None  # None while the brokers answer
+        self.refused: LogError | None = None  # a login that will never succeed
+
+    def heard(self, error: KafkaError) -> None:
+        """librdkafka's error callback: told for information, the client goes on trying."""
+        if error.code() in _REFUSED:
+            self.refused = translated(error, self.brokers)
+        if error.code() not in _UNREACHABLE and error.code() not in _REFUSED:
+            log.warning("kafka", brokers=self.brokers, error=error.name(), text=error.str())
+        elif self.trouble is None and error.code() != KafkaError._TIMED_OUT:
+            self.trouble = translated(error, self.brokers)
+            meanwhile = "reading and writing wait, in bounded memory, and go on by themselves"
+            log.warning("kafka away", brokers=self.brokers, cause=error.str(), meanwhile=meanwhile)
+
+    def well(self) -> None:
+        """A broker answered."""
+        if self.trouble is not None:
+            log.info("kafka back", brokers=self.brokers)
+        self.trouble = self.refused = None

@@ -1,0 +1,69 @@
+"""The errors that every log raises in the same words."""
+
+from __future__ import annotations
+
+from schemas.errors import LogError
+
+
+def frozen(topic: str, found: int, wanted: int) -> LogError:
+    """A topic that has another partition count."""
+    return LogError(
+        f"topic {topic}",
+        f"has {found} partitions, the app declares {wanted}",
+        "Partition counts are frozen when a topic is made: declare the old count, or name another topic.",
+        topic=topic,
+        found=found,
+        wanted=wanted,
+    )
+
+
+def missing(topic: str, where: str, what: str = "does not exist") -> LogError:
+    next_step = "Start the app that owns it, or check the name."
+    return LogError(f"topic {topic}", f"{what} ({where})", next_step, topic=topic)
+
+
+def recreated(topic: str, before: str, now: str) -> LogError:
+    """A topic whose identity is not the one that this process knows."""
+    return LogError(
+        f"topic {topic}",
+        f"was recreated: this process knows {before}, now it is {now}",
+        "Offsets and checkpoints of the old topic mean nothing in the new one. Remove them and start anew.",
+        topic=topic,
+        before=before,
+        now=now,
+    )
+
+
+def outside(topic: str, partition: int, offset: int, first: int, after: int) -> LogError:
+    """A wanted offset that the log does not have (any more, or yet)."""
+    where = f"starts at {first}, after" if offset < first else f"ends at {after}, before"
+    return LogError(
+        f"topic {topic} partition {partition}",
+        f"{where} the wanted offset {offset}",
+        "A checkpoint and its log no longer fit: restore the log, or remove the checkpoint and start anew.",
+        topic=topic,
+        partition=partition,
+        offset=offset,
+        first=first,
+        after=after,
+    )
+
+
+def no_partition(topic: str, partition: int, partitions: int) -> LogError:
+    return LogError(
+        f"topic {topic}",
+        f"has no partition {partition}, only {partitions}",
+        "Partition with freshet's own hash.",
+        topic=topic,
+        partition=partition,
+    )
+
+
+def not_assigned(topic: str, partition: int) -> LogError:
+    return LogError(
+        f"topic {topic} partition {partition}",
+        "is not assigned to this reader",
+        "Seek and pause only what on_assign handed out.",
+        topic=topic,
+        partition=partition,
+    )

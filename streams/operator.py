@@ -1,0 +1,169 @@
+"""The operator loop: one process of a role, any number of tasks, the steps of DESIGN in order.
+
+    poll → apply (decode … route, or fold, or join) → write rows → append and flush → checkpoint → commit → report
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import psutil
+import structlog
+
+from schemas import messages
+from schemas.blocks import NO_TICK
+from streams.checkpoints import Checkpoints
+from streams.log import Batch, Log, TopicPartition
+from streams.task import Append, Task
+
+log = structlog.get_logger()
+MAX_RECORDS = 20_000
+IDLE_SECONDS = 0.5
+CHECKPOINT_SECONDS = 5.0
+STATUS_SECONDS = 1.0
+
+
+class Operator:
+    """Runs the tasks of the partitions that the log gives it, until `stop` is set.
+
+    `make_task` builds the task of a partition; checkpoints live under `checkpoints_url`; everything that other roles
+    should know goes to the `control` topic.
+    """
+
+    def __init__(
+        self,
+        role: str,
+        log_: Log,
+        topics: Sequence[str],
+        make_task: Callable[[str, int], Task],
+        checkpoints_url: str,
+        control: str,
+        app_clock_ms: Callable[[], int],
+        group: str | None = None,
+        instance: str | None = None,
+    ) -> None:
+        self.role, self.instance = role, f"{instance or role}/{uuid.uuid4().hex[:8]}"
+        self._log, self._topics, self._make_task = log_, topics, make_task
+        self._url, self._control, self._now_ms = checkpoints_url, control, app_clock_ms
+        self._tasks: dict[TopicPartition, Task] = {}
+        self._checkpoints: dict[TopicPartition, Checkpoints] = {}
+        self._next: dict[TopicPartition, int] = {}
+        self._saved: dict[TopicPartition, int] = {}
+        self._reported: dict[str, int] = {}
+        self._checkpointed_at = self._status_at = time.monotonic()
+        self._records = 0
+        self._writer = log_.writer()
+        self._reader = log_.reader(topics, group or role, self._assign, self._revoke, self._lose)
+
+    def run(self, stop: threading.Event) -> None:
+        """Loop until stopped; then finish the step, checkpoint and close."""
+        try:
+            while not stop.is_set():
+                self.step(IDLE_SECONDS)
+            self.checkpoint()
+        finally:
+            self._reader.close()
+            self._writer.close()
+
+    def step(self, max_wait_seconds: float) -> bool:
+        """One turn of the loop; whether anything was read."""
+        batches = self._reader.poll(MAX_RECORDS, max_wait_seconds)
+        if batches:
+            self._apply(batches)
+        if time.monotonic() - self._checkpointed_at >= CHECKPOINT_SECONDS:
+            self.checkpoint()
+        self._report(bool(batches))
+        return bool(batches)
+
+    def _apply(self, batches: list[Batch]) -> None:
+        appends: list[Append] = []
+        told: list[messages.Message] = []
+        for batch in batches:
+            key = (batch.topic, batch.partition)
+            out = self._tasks[key].apply(batch)
+            appends += out.appends
+            told += out.messages
+            self._next[key] = int(batch.offsets[-1]) + 1
+            self._records += len(batch)
+        for batch in batches:
+            self._tasks[batch.topic, batch.partition].write()
+        for a in appends:
+            self._writer.append(a.topic, a.partition, a.values, a.time_ms)
+        if appends:
+            self._writer.flush()
+        self._tell(told)
+
+    def checkpoint(self) -> None:
+        """Save the state of every task that moved, then commit offsets for lag tools."""
+        for key, task in self._tasks.items():
+            self._save(key, task)
+        self._reader.commit(self._saved)
+        self._checkpointed_at = time.monotonic()
+
+    def _save(self, key: TopicPartition, task: Task) -> None:
+        at = self._next.get(key)
+        if at is None or self._saved.get(key) == at:
+            return
+        store = self._checkpoints[key]
+        full = store.wants_full
+        store.save(at, task.dump(full), full)
+        self._saved[key] = at
+
+    def _report(self, moved: bool) -> None:
+        """Progress when it changed, with the rows and records it stands for safe; figures once a second."""
+        ticks = {t.name: t.finished for t in self._tasks.values() if t.finished != NO_TICK}
+        news = {k: v for k, v in ticks.items() if self._reported.get(k) != v} if moved else {}
+        told: list[messages.Message] = []
+        if news:
+            told.append(messages.Progress(self.role, self.instance, news))
+            self._reported |= news
+        if time.monotonic() - self._status_at >= STATUS_SECONDS:
+            self._status_at = time.monotonic()
+            told.append(self._status())
+        self._tell(told)
+
+    def _status(self) -> messages.Status:
+        facts: dict[str, Any] = {t.name: t.facts() for t in self._tasks.values()}
+        facts["records"] = self._records
+        facts["memory_mb"] = round(psutil.Process().memory_info().rss / 1e6, 1)
+        return messages.Status(self.role, self.instance, os.getpid(), time.time_ns() // 1_000_000, facts)
+
+    def _tell(self, told: Sequence[messages.Message]) -> None:
+        if told:
+            self._writer.append(self._control, 0, [messages.encode(m) for m in told], self._now_ms())
+            self._writer.flush()
+
+    def _assign(self, gained: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Build each task, load its newest checkpoint and start where that ends."""
+        start = {}
+        for topic, partition in gained:
+            task = self._make_task(topic, partition)
+            bounds = self._log.bounds(topic)
+            store = Checkpoints(self._url, task.name, bounds.identity)
+            found = store.load()
+            key = (topic, partition)
+            if found is not None:
+                offset, base, deltas = found
+                task.load(base, deltas)
+                start[key] = self._next[key] = self._saved[key] = offset
+                log.info("resumed", task=task.name, offset=offset)
+            else:
+                start[key] = bounds.spans[partition][0]
+            self._tasks[key], self._checkpoints[key] = task, store
+        return start
+
+    def _revoke(self, going: Sequence[TopicPartition]) -> None:
+        for key in going:
+            if key in self._tasks:
+                self._save(key, self._tasks[key])
+        self._lose(going)
+
+    def _lose(self, gone: Sequence[TopicPartition]) -> None:
+        for key in gone:
+            for table in (self._tasks, self._checkpoints, self._next, self._saved):
+                table.pop(key, None)  # type: ignore[attr-defined]

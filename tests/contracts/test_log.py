@@ -1,0 +1,96 @@
+"""Every log in the catalog keeps the promises of `log_battery`."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sqlite3
+import uuid
+from pathlib import Path
+
+import pytest
+
+from streams.catalog import LOGS, open_log
+from streams.log import Log
+from streams.sqlite_topic import path_of
+from tests.contracts.log_battery import LogBattery, Rig, log, topic
+
+__all__ = ["TestLog", "log", "topic"]
+
+
+class SqliteRig:
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.url = f"sqlite://{directory}"
+        self._names = itertools.count()
+
+    def open(self) -> Log:
+        return open_log(self.url)
+
+    def topic(self) -> str:
+        return f"app.topic-{next(self._names)}"
+
+    def recreate(self, topic: str, partitions: int) -> None:
+        path = path_of(self.directory, topic)
+        for file in self.directory.glob(f"{path.name}*"):
+            os.unlink(file)
+        self.open().ensure(topic, partitions)
+
+    def trim(self, topic: str, partition: int, first: int) -> None:
+        db = sqlite3.connect(path_of(self.directory, topic))
+        with db:
+            base = partition << 40
+            db.execute("DELETE FROM records WHERE position >= ? AND position < ?", (base, base + first))
+        db.close()
+
+
+class KafkaRig:
+    """`fast` chooses the reader's client."""
+
+    def __init__(self, address: str, fast: bool) -> None:
+        self.address, self.fast = address, fast
+        self.url = f"kafka://{address}"
+
+    def open(self) -> Log:
+        from streams.kafka_log import KafkaLog
+
+        return KafkaLog(self.address, fast=self.fast)
+
+    def topic(self) -> str:
+        return f"battery.{uuid.uuid4().hex}"
+
+    def recreate(self, topic: str, partitions: int) -> None:
+        from streams.kafka_log import KafkaLog
+
+        log = KafkaLog(self.address)
+        log.admin.delete_topics([topic])[topic].result()
+        log.ensure(topic, partitions)
+
+    def trim(self, topic: str, partition: int, first: int) -> None:
+        from confluent_kafka import TopicPartition
+
+        from streams.kafka_log import KafkaLog
+
+        log = KafkaLog(self.address)
+        for future in log.admin.delete_records([TopicPartition(topic, partition, first)]).values():
+            future.result()
+        log.close()
+
+
+def test_every_log_in_the_catalog_is_held_to_the_battery() -> None:
+    assert {name.split(" ")[0] for name in RIGS} == set(LOGS)
+
+
+RIGS = ["sqlite", "kafka fast", "kafka stock"]
+
+
+@pytest.fixture(params=RIGS)
+def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Rig:
+    name, _, client = request.param.partition(" ")
+    if name == "sqlite":
+        return SqliteRig(tmp_path / "log")
+    return KafkaRig(request.getfixturevalue("kafka"), client == "fast")
+
+
+class TestLog(LogBattery):
+    pass

