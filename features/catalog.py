@@ -20,7 +20,14 @@ def _redis(url: str, timeout_seconds: float) -> Store:
 
 
 def _cassandra(url: str, timeout_seconds: float) -> Store:
-    from features.cassandra_store import CassandraStore
+    try:
+        from features.cassandra_store import CassandraStore
+    except ImportError as error:
+        raise StoreError(
+            "Cassandra",
+            f"its driver cannot be used ({error})",
+            "Install freshet with the extra `cassandra`: pip install 'freshet[cassandra]'.",
+        ) from error
 
     return CassandraStore(url, timeout_seconds)
 

@@ -18,7 +18,8 @@ from redis.retry import Retry
 
 from features import redis_scripts as scripts
 from features.redis_scripts import Script
-from features.store import VERSION_BYTES, RowKeys, Rows
+from features.store import RowKeys, Rows
+from features.stored import check_rows, check_version, rows_of
 from schemas.errors import StoreError
 
 # So that no single command keeps the server from others for more than about a millisecond.
@@ -50,14 +51,7 @@ class RedisStore:
         self._idle: list[Any] = [self._connect()]
 
     def write(self, view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> int:
-        """Raises `ValueError` for rows that are not uint8 `[len(keys), width]`, wider than their version."""
-        if (
-            rows.dtype != np.uint8
-            or rows.ndim != 2
-            or len(rows) != len(keys)
-            or rows.shape[1] <= VERSION_BYTES
-        ):
-            raise ValueError(f"{len(keys)} keys and rows {rows.dtype}{list(rows.shape)} of {view}")
+        check_rows(view, keys, rows)
         width = b"%d" % rows.shape[1]
         names = _names(view, keys)
         calls = [(names[a:b], [width, rows[a:b].tobytes()]) for a, b in _chunks(len(names))]
@@ -70,14 +64,13 @@ class RedisStore:
             values += reply
         out, at = [], 0
         for w in wanted:
-            out.append(_rows(values[at : at + len(w.keys)], w.width))
+            out.append(rows_of(values[at : at + len(w.keys)], w.width))
             at += len(w.keys)
         return out
 
     def erase(self, view: str, keys: Sequence[bytes], version: bytes) -> int:
         """Tombstones are 16 bytes each and stay."""
-        if len(version) != VERSION_BYTES:
-            raise ValueError(f"a version of {len(version)} bytes")
+        check_version(version)
         names = _names(view, keys)
         return sum(self._run(scripts.ERASE, [(names[a:b], [version]) for a, b in _chunks(len(names))]))
 
@@ -265,14 +258,3 @@ def _names(view: str, keys: Sequence[bytes]) -> list[bytes]:
 
 def _chunks(count: int) -> list[tuple[int, int]]:
     return [(a, a + KEYS_A_CALL) for a in range(0, count, KEYS_A_CALL)]
-
-
-def _rows(values: Sequence[bytes | None], width: int) -> Rows:
-    # A tombstone is no row, whoever asks for 16 bytes.
-    found = [value if value and len(value) == width > VERSION_BYTES else b"" for value in values]
-    present = np.fromiter(map(len, found), np.int64, len(found)) > 0
-    if not present.all():
-        absent = bytes(width)
-        found = [value or absent for value in found]
-    data = np.frombuffer(bytearray().join(found), np.uint8)  # a bytearray: writable
-    return Rows(data.reshape(len(found), width), present)

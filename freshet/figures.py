@@ -36,7 +36,8 @@ def duration(ms: float | None) -> str:
         return DASH
     if 0 < ms < 1_000:
         return f"{ms:.0f}ms"
-    rest, parts = round(ms / 1_000), []
+    rest = round(ms / 1_000)
+    parts: list[str] = []
     for unit, size in _UNITS:
         n, rest = divmod(rest, size)
         if n or parts:

@@ -107,6 +107,7 @@ class Replayer:
                 self._writer.append(topic, p, [tick_record(end_ms)], end_ms)
         self._writer.flush()
         self.now_ms = end_ms
+        self.tell(Clock(end_ms, False))
         self._wait(lambda: [t for t in self._tasks if self.facts.ticks.get(t, -1) < end_ms])
         if self._snapshot_due(start_ms, end_ms):
             self._wait(lambda: self._not_settled(end_ms))
@@ -124,9 +125,9 @@ class Replayer:
     def _replaced(self, asked: dict[str, int]) -> bool:
         return any(self.facts.scorers.get(_name(i), i) != i for i in asked)
 
-    def announce(self, now_ms: int, done: bool = False) -> None:
-        """Tell where the clock stands."""
-        self._writer.append(self._app.control_log, 0, [messages.encode(Clock(now_ms, done))], now_ms)
+    def tell(self, *told: Message) -> None:
+        """Say something on the control log."""
+        self._writer.append(self._app.control_log, 0, [messages.encode(m) for m in told], self.now_ms)
         self._writer.flush()
 
     def drained(self) -> None:

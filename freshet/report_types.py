@@ -35,8 +35,8 @@ class TopicReport(TypedDict):
 
 
 class ModelReport(TypedDict):
-    """`served`, `baseline` and `slices` (by field, by value) are of what was served, after the first `after` labels;
-    `lineages` are prequential. `without_features`: the same learner without stream features, where it was run."""
+    """`served`, `baseline` and `slices` (by field, by value) are of what was served, after the first `after`
+    labels; `lineages` are prequential. `without_features`: the quality without stream features."""
 
     asked: int
     examples: int

@@ -82,14 +82,14 @@ def train(ctx: Context) -> None:
     """One lineage: `name` is `train.<model>.<lineage>`."""
     from learners import snapshots
     from learners.learner import Learner
-    from learners.signing import signer
+    from learners.signing import Signer
     from learners.train_task import Moment, TrainTask
 
     _, model_name, lineage = ctx.name.split(".", 2)
     model = ctx.app.model(model_name)
     spec = next(x for x in model.learners if model.lineage(x) == lineage)
     plan = plans.train_plan(model, spec, ctx.settings.snapshot_every)
-    key = signer(ctx.settings.keys_dir, "trainer")
+    key = Signer.load(ctx.settings.keys_dir / "trainer")
     directory = ctx.settings.snapshots_dir / model_name / lineage
 
     def save(learner: Learner, at: Moment) -> str:
@@ -104,7 +104,7 @@ def train(ctx: Context) -> None:
 
 def release(ctx: Context) -> None:
     """Judges snapshots and moves aliases."""
-    from learners.signing import signer, verifier
+    from learners.signing import Signer, Verifier
     from serving.release import Release
 
     writer = ctx.log.writer()
@@ -113,7 +113,7 @@ def release(ctx: Context) -> None:
         writer.append(ctx.app.control_log, 0, [messages.encode(m) for m in told], WallClock().now_ms())
         writer.flush()
 
-    trainer, qualifier = verifier(ctx.settings.keys_dir, "trainer"), signer(ctx.settings.keys_dir, "qualifier")
+    trainer, qualifier = Verifier.load(ctx.settings.keys_dir / "trainer"), Signer.load(ctx.settings.keys_dir / "qualifier")
     desks = [
         Release(m, trainer, qualifier, tell, ctx.settings.keep_snapshots, patient=ctx.settings.replay)
         for m in ctx.app.models

@@ -15,7 +15,7 @@ from freshet.app import App
 from freshet.roles import role_names, run_role
 from freshet.settings import Settings
 from freshet.supervisor import RoleSpec, Supervisor
-from learners.signing import create_keys
+from learners.signing import create_key
 from schemas.errors import ComponentError
 from streams.catalog import open_log
 from streams.log import Log
@@ -54,7 +54,8 @@ class Runtime:
         if not store:
             store = self._stack.enter_context(RedisServer(run_dir / "redis")).url
         self.settings = self._given.model_copy(update={"store": store, "log": self._given.log_url})
-        create_keys(self.settings.keys_dir, ("trainer", "qualifier"))
+        for signer in ("trainer", "qualifier"):
+            create_key(self.settings.keys_dir / signer)
         self.log: Log = open_log(self.settings.log_url)
         self._stack.callback(self.log.close)
         plans.ensure_topics(self.app, self.log)

@@ -6,21 +6,21 @@ import json
 import os
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import structlog
 
 from freshet import plans
 from freshet.roles import Context, clock_of, own_facts
-from learners.signing import verifier
 from schemas import messages
-from schemas.errors import LogError, SnapshotError
+from schemas.errors import LogError
 from schemas.messages import Clock, Logged, Message, Settled, Status, Swapped, Waiting
 from serving.http import ScorerApp
 from serving.http_server import HttpServer, bind
-from serving.loader import Loader
+from serving.live_model import LiveModel
+from serving.loader import Loader, Place
 from serving.scorer import Scorer
+from serving.sidecar_client import Sidecar
 from streams.clock import ManualClock
 from streams.follower import Follower
 from streams.log import Writer
@@ -59,9 +59,9 @@ def run(ctx: Context) -> None:
     models = [(m, plans.vector_plan(ctx.app, m), ctx.app.outcomes_log_of(m)) for m in ctx.app.models]
     scorer = Scorer(ctx.name, models, ctx.store(), clock, ctx.log.writer, logged, ctx.settings.replay)
     app = ScorerApp(scorer, name=ctx.app.name)
-    loader = Loader(verifier(ctx.settings.keys_dir, "trainer"), verifier(ctx.settings.keys_dir, "qualifier"))
+    loader = _loader(ctx, scorer, app, reporter)
     threads = [
-        threading.Thread(target=_follow, args=(ctx, scorer, app, loader, clock, reporter), daemon=True),
+        threading.Thread(target=_follow, args=(ctx, scorer, loader, clock), daemon=True),
         threading.Thread(target=_report, args=(ctx, scorer, app, reporter), daemon=True),
     ]
     for t in threads:
@@ -85,9 +85,25 @@ def announce(ctx: Context, what: str, address: str) -> None:
     part.replace(path)
 
 
-def _follow(
-    ctx: Context, scorer: Scorer, app: ScorerApp, loader: Loader, clock: Any, reporter: Reporter
-) -> None:
+def _loader(ctx: Context, scorer: Scorer, app: ScorerApp, reporter: Reporter) -> Loader:
+    """Brings in what it is told to, and says so."""
+    live: dict[str, tuple[str, int]] = {}
+    keys = ctx.settings.keys_dir
+
+    def swapped(model: str, new: LiveModel, seconds: float) -> None:
+        if live.get(model) != (new.lineage, new.number):
+            live[model] = new.lineage, new.number
+            app.latency.mark_swap()
+        reporter.tell(Swapped(scorer.instance, model, new.lineage, new.number, new.tick, seconds))
+
+    def refused(model: str, path: str, reason: str) -> None:
+        log.error("snapshot refused; the live one goes on serving", model=model, path=path, reason=reason)
+
+    places = {name: Place(s.slot, s.model.vectors) for name, s in scorer.served.items()}
+    return Loader(places, Sidecar(keys / "trainer", keys / "qualifier"), swapped, refused)
+
+
+def _follow(ctx: Context, scorer: Scorer, loader: Loader, clock: Any) -> None:
     """Take orders from the control log: of several that wait, only the newest of a model is carried out."""
     follower = Follower(ctx.log, ctx.app.control_log)
     while not ctx.stop.is_set():
@@ -106,25 +122,8 @@ def _follow(
             elif isinstance(m, Clock) and isinstance(clock, ManualClock):
                 clock.set(m.now)
         for order in orders.values():
-            _carry_out(order, scorer, app, loader, reporter)
-
-
-def _carry_out(order: Settled, scorer: Scorer, app: ScorerApp, loader: Loader, reporter: Reporter) -> None:
-    """Load, warm and swap; what is refused leaves the live snapshot as it is."""
-    served = scorer.served[order.model]
-    if order.path is None or order.lineage is None or order.number is None:
-        return
-    live = served.slot.current()
-    started = time.monotonic()
-    if live is None or (live.lineage, live.number) != (order.lineage, order.number):
-        try:
-            loader.load(Path(order.path), served.model.vectors, served.slot)
-        except SnapshotError as error:
-            log.error("snapshot refused; the live one goes on serving", error=str(error))
-            return
-        app.latency.mark_swap()
-    seconds = time.monotonic() - started
-    reporter.tell(Swapped(scorer.instance, order.model, order.lineage, order.number, order.tick, seconds))
+            if order.path is not None:
+                loader.order(order.model, order.path)
 
 
 def _report(ctx: Context, scorer: Scorer, app: ScorerApp, reporter: Reporter) -> None:

@@ -13,7 +13,7 @@ from freshet.report_types import DemoReport, ModelReport, QualityReport, Quantil
 
 
 def summary(report: DemoReport, console: Console | None = None) -> None:
-    """Print the report: fates and ledger, requests, each model's quality, lags, memory, and the verdict last."""
+    """Print the report: fates and ledger, each model's quality, requests, lags, memory, the verdict last."""
     out = console or Console()
     span = f"{moment(report['app_from_ms'], '%-d %b %Y')} to {moment(report['app_to_ms'], '%-d %b %Y')}"
     out.print()
@@ -42,6 +42,8 @@ def _fates(report: DemoReport) -> Table:
     table = _table("\nEvents by fate", titles)
     for name, t in report["topics"].items():
         ledger = Text("agrees", "green") if t["ledger_agrees"] else Text("DIFFERS", "bold red")
+        if lost(t):
+            ledger.append(f", {count(lost(t))} without a fate", "bold red")
         figures = (t["records"], t["applied"], t["deduplicated"], sum(t["dropped"].values()))
         rest = (sum(t["dead"].values()), t["erased"], t["expired"])
         table.add_row(name, *map(count, figures + rest), ledger)
@@ -78,13 +80,13 @@ def _model(name: str, m: ModelReport, out: Console) -> None:
         highlight=False,
     )
     out.print(
-        f"{count(m['snapshots'])} snapshots: {count(m['approvals'])} approved, {count(m['refusals'])} refused; "
-        f"{count(m['swaps'])} swaps",
+        f"{count(m['snapshots'])} snapshots: {count(m['approvals'])} approved, {count(m['refusals'])} "
+        f"refused; {count(m['swaps'])} swaps",
         highlight=False,
     )
     table = _table("", ("quality", "labelled", "AUC", "norm. entropy", "calibration"))
     _quality(table, f"served, after the first {count(m['after'])}", m["served"], "bold")
-    _quality(table, f"baseline ({m['baseline_lineage']}) on the same", m["baseline"])
+    _quality(table, f"baseline ({m['baseline_lineage']})", m["baseline"])
     if m["without_features"] is not None:
         _quality(table, "without stream features", m["without_features"])
     for lineage, quality in m["lineages"].items():
@@ -103,8 +105,8 @@ def _quality(table: Table, name: str, q: QualityReport, style: str = "") -> None
 
 def _requests_and_lags(report: DemoReport) -> Table:
     r = report["requests"]
-    asked = f"\nRequests: {count(r['answered'])} answered, {count(r['failed'])} failed; {count(r['rows'])} predictions"
-    table = _table(asked, ("", "p50", "p99", "max"))
+    told = f"\nRequests: {count(r['answered'])} answered, {count(r['failed'])} failed"
+    table = _table(f"{told}; {count(r['rows'])} predictions", ("", "p50", "p99", "max"))
 
     def row(name: str, q: QuantilesReport, unit: str) -> None:
         values = (q["p50"], q["p99"], q["max"])

@@ -1,4 +1,4 @@
-"""The run as it goes, in the terminal: a live view on a TTY, a plain line now and then where there is none."""
+"""The run as it goes, in the terminal: a live view on a TTY, elsewhere a plain line now and then."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MODEL = ("ne", "NE "), ("auc", "AUC")
 class LiveView:
     """Shows one `Status` after another. A context manager: leaving it gives the terminal back.
 
-    On a TTY it redraws in place; elsewhere it prints a line every five seconds of the run, without control codes.
+    On a TTY it redraws in place; elsewhere it prints a line every five seconds of the run, no control codes.
     """
 
     def __init__(self, console: Console, address: str = "") -> None:
@@ -202,7 +202,7 @@ def _pairs(status: Status) -> Table:
     )
     grid.add_row("requests", Text.assemble(f"{count(r.answered)} answered, ", failed, latency))
     qualities = "  ".join(_lineages(m) for m in status.models)
-    grid.add_row("lineages", qualities or DASH)
+    grid.add_row("NE overall", qualities or DASH)
     grid.add_row("roles", _roles(status))
     return grid
 

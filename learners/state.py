@@ -10,7 +10,7 @@ import numpy as np
 
 from learners.learner import Arrays, Export, LearnerSpec, unpack_json
 from schemas.errors import LearnerError
-from schemas.vectors import VectorSchema
+from schemas.vectors import Vectors, VectorSchema
 
 
 def origin(spec: LearnerSpec, schema: VectorSchema) -> dict[str, str]:
@@ -55,3 +55,14 @@ def check_vectors(meta: Mapping[str, Any], kind: str, schema: VectorSchema) -> N
             f"the export is for vectors {meta.get('vectors')}, not {schema.digest}",
             "Serve a snapshot of this model.",
         )
+
+
+def plain(vectors: Vectors) -> Vectors:
+    """The same vectors in arrays that kernels were compiled for: contiguous, aligned and writable.
+
+    A single row cut from a buffer is often none of that, and would set off a compilation of seconds.
+    """
+    c, n = vectors.categories, vectors.numbers
+    if c.flags.carray and n.flags.carray:
+        return vectors
+    return Vectors(np.require(c, requirements="CAW"), np.require(n, requirements="CAW"))

@@ -114,7 +114,9 @@ class EventSchema:
         """The index of a field; raises `SchemaError` for an unknown one."""
         at = self.positions.get(name)
         if at is None:
-            raise SchemaError(self.name, f"has no field {name!r}", f"Its fields are {', '.join(self.positions)}.")
+            raise SchemaError(
+                self.name, f"has no field {name!r}", f"Its fields are {', '.join(self.positions)}."
+            )
         return at
 
 
@@ -151,7 +153,9 @@ class _Reading:
         self.enums: dict[str, Mapping[str, Any]] = {}
 
     def refuse(self, where: str, cause: str, next_step: str) -> NoReturn:
-        raise SchemaError(f"{self.name}, field {where!r}" if where else self.name, cause, next_step, field=where)
+        raise SchemaError(
+            f"{self.name}, field {where!r}" if where else self.name, cause, next_step, field=where
+        )
 
     def schema(self, raw: Any) -> EventSchema:
         if not isinstance(raw, Mapping) or raw.get("type") != "record":
@@ -159,12 +163,15 @@ class _Reading:
         record = self.word("", "name", raw.get("name"))
         items = raw.get("fields")
         if not isinstance(items, list) or not items:
-            self.refuse("", "has no fields", 'Give it a list of at least one: "fields": [{"name": …, "type": …}].')
+            self.refuse(
+                "", "has no fields", 'Give it a list of at least one: "fields": [{"name": …, "type": …}].'
+            )
         fields = tuple(self.field(item) for item in items)
         positions = {f.name: i for i, f in enumerate(fields)}
         if len(positions) < len(fields):
             twice = next(f.name for i, f in enumerate(fields) if positions[f.name] != i)
             self.refuse(twice, "is declared twice", "Give each field a name of its own.")
+        self.check_aliases(fields, positions)
         return EventSchema(
             name=record,
             schema_id=self.number("schema_id", raw.get("schema_id", 1), 0),
@@ -177,10 +184,20 @@ class _Reading:
             positions=positions,
         )
 
+    def check_aliases(self, fields: tuple[Field, ...], positions: Mapping[str, int]) -> None:
+        taken = set(positions)
+        for f in fields:
+            for alias in f.aliases:
+                if alias in taken:
+                    self.refuse(f.name, f"alias {alias!r} already names a field", "Remove the alias.")
+                taken.add(alias)
+
     def word(self, where: str, what: str, value: Any) -> str:
         plain = value.rsplit(".", 1)[-1] if isinstance(value, str) and what == "name" and not where else value
         if not isinstance(plain, str) or not _WORD.fullmatch(plain):
-            self.refuse(where, f"{what} {value!r} is not a name", "Use letters, digits and _, no digit first.")
+            self.refuse(
+                where, f"{what} {value!r} is not a name", "Use letters, digits and _, no digit first."
+            )
         return plain
 
     def names(self, where: str, value: Any) -> tuple[str, ...]:
@@ -207,7 +224,7 @@ class _Reading:
                 f"logicalType {logical!r} on {type_} is not supported",
                 "Remove it, or use timestamp-millis on a long.",
             )
-        made = Field(
+        return Field(
             name,
             type_,
             null_branch,
@@ -224,7 +241,6 @@ class _Reading:
             range=self.range(name, raw, type_),
             domain=self.domain(name, raw, type_, symbols),
         )
-        return made
 
     def unwrap(self, name: str, type_: Any) -> tuple[Any, int | None]:
         """The type beside null in a union, and where null stands in it."""
@@ -233,7 +249,9 @@ class _Reading:
         if len(type_) != 2 or type_.count("null") != 1:
             self.refuse(
                 name,
-                f"is a union of {len(type_)} types" if "null" not in type_ or len(type_) != 2 else "is only null",
+                f"is a union of {len(type_)} types"
+                if "null" not in type_ or len(type_) != 2
+                else "is only null",
                 'Only a union of null and one other type is supported: ["null", "string"].',
             )
         at = type_.index("null")
@@ -256,14 +274,20 @@ class _Reading:
     def enum(self, name: str, raw: Mapping[str, Any]) -> tuple[tuple[str, ...], str | None]:
         symbols, fallback = raw.get("symbols"), raw.get("default")
         if not isinstance(raw.get("name"), str):
-            self.refuse(name, "is an enum without a name", 'Write {"type": "enum", "name": …, "symbols": […]}.')
+            self.refuse(
+                name, "is an enum without a name", 'Write {"type": "enum", "name": …, "symbols": […]}.'
+            )
         self.enums[raw["name"]] = raw
         if not isinstance(symbols, list) or not symbols or len(set(map(str, symbols))) < len(symbols):
-            self.refuse(name, f"symbols {symbols!r} is not a list of distinct names", 'Write "symbols": ["A", "B"].')
+            self.refuse(
+                name, f"symbols {symbols!r} is not a list of distinct names", 'Write "symbols": ["A", "B"].'
+            )
         for s in symbols:
             self.word(name, "symbol", s)
         if fallback is not None and fallback not in symbols:
-            self.refuse(name, f"the enum's default {fallback!r} is not a symbol", f"Use one of {', '.join(symbols)}.")
+            self.refuse(
+                name, f"the enum's default {fallback!r} is not a symbol", f"Use one of {', '.join(symbols)}."
+            )
         return tuple(symbols), fallback
 
     def default(
@@ -274,7 +298,7 @@ class _Reading:
             return None
         if not fits(value, type_, symbols):
             self.refuse(name, f"default {value!r} is no {type_}", "Give a default of the field's own type.")
-        return float(value) if type_ in FLOATS else value
+        return float(str(value)) if type_ in FLOATS else value
 
     def required(self, name: str, raw: Mapping[str, Any]) -> bool:
         value = raw.get("required", False)
@@ -287,10 +311,16 @@ class _Reading:
         if value is None:
             return None
         if type_ not in (*INTEGERS, *FLOATS):
-            self.refuse(name, f"has a range, but is of type {type_}", "Only numbers have a range; texts have a domain.")
+            self.refuse(
+                name,
+                f"has a range, but is of type {type_}",
+                "Only numbers have a range; texts have a domain.",
+            )
         sound = isinstance(value, list) and len(value) == 2 and all(fits(v, "double") for v in value)
         if not sound or not all(math.isfinite(v) for v in value) or value[0] > value[1]:
-            self.refuse(name, f"range {value!r} is not [lowest, highest]", "Write two numbers, the lower one first.")
+            self.refuse(
+                name, f"range {value!r} is not [lowest, highest]", "Write two numbers, the lower one first."
+            )
         return value[0], value[1]
 
     def domain(
@@ -300,17 +330,26 @@ class _Reading:
         if value is None:
             return None
         if type_ not in TEXTS:
-            self.refuse(name, f"has a domain, but is of type {type_}", "Only texts have a domain; numbers have a range.")
+            self.refuse(
+                name,
+                f"has a domain, but is of type {type_}",
+                "Only texts have a domain; numbers have a range.",
+            )
         if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
             self.refuse(name, f"domain {value!r} is not a list of texts", 'Write "domain": ["A", "B"].')
         strange = sorted(set(value) - set(symbols)) if type_ == "enum" else []
         if strange:
-            self.refuse(name, f"domain has {', '.join(strange)}, which the enum lacks", "Remove it, or add the symbol.")
+            self.refuse(
+                name,
+                f"domain has {', '.join(strange)}, which the enum lacks",
+                "Remove it, or add the symbol.",
+            )
         return tuple(dict.fromkeys(value))
 
 
 def _digest(record: str, fields: tuple[Field, ...]) -> str:
     facts = [
-        [*f.wire, f.has_default, f.default, f.required, f.range, f.domain, f.fallback, f.logical] for f in fields
+        [*f.wire, f.has_default, f.default, f.required, f.range, f.domain, f.fallback, f.logical]
+        for f in fields
     ]
     return hashlib.sha256(json.dumps([record, facts]).encode()).hexdigest()[:16]

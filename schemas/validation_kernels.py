@@ -1,4 +1,4 @@
-"""The numba kernel of validation: the first rule that each row breaks."""
+"""The numba kernel of validation: one table of checks, in order of precedence; the first that a row fails is its reason."""
 
 from __future__ import annotations
 
@@ -7,61 +7,77 @@ from typing import Any
 import numba as nb
 import numpy as np
 
+from schemas.text_kernels import SEED_LOW, hash_span
+
+u64 = np.uint64
+PRESENT, WORD, SYMBOL, WHOLE_RANGE, RANGE = range(5)
+KIND, FIELD, FIRST, SECOND, WIDTH = range(5)
 MISSING_REQUIRED, OUT_OF_DOMAIN, OUT_OF_RANGE, FAR_FUTURE = 4, 5, 6, 7
 
 
 @nb.njit(inline="always", nogil=True, cache=True)
-def _in_domain(data: Any, a: Any, b: Any, words: Any, spans: Any, first: Any, last: Any) -> Any:
-    for k in range(first, last):
-        n = spans[k, 1] - spans[k, 0]
-        if n != b - a:
-            continue
-        same = True
-        for i in range(n):
-            if data[a + i] != words[spans[k, 0] + i]:
-                same = False
-                break
-        if same:
-            return True
+def is_word(
+    data: Any, start: Any, end: Any, slots: Any, first: Any, mask: Any, words: Any, spans: Any
+) -> Any:
+    """Whether a text is in the open table `slots[first:first + mask + 1]` of 1 + the index of a word, 0 where empty."""
+    i = np.int64(hash_span(data, start, end, SEED_LOW) & u64(mask))
+    while slots[first + i] != 0:
+        k = slots[first + i] - 1
+        a = spans[k]
+        if spans[k + 1] - a == end - start:
+            same = True
+            for j in range(end - start):
+                if words[a + j] != data[start + j]:
+                    same = False
+                    break
+            if same:
+                return True
+        i = (i + 1) & mask
     return False
 
 
 @nb.njit(nogil=True, cache=True)
-def judge(
-    data: Any, starts: Any, ends: Any, longs: Any, doubles: Any, valid: Any, fields: Any, bounds: Any, words: Any, spans: Any,
-    times: Any, appended: Any, max_future: Any, time_field: Any, reason: Any, detail: Any,
-) -> None:  # fmt: skip
-    """Set `reason` and `detail` of rows that are still ok: presence, then domains, then ranges, then far-future times.
+def fill_slots(words: Any, spans: Any, begin: Any, stop: Any, slots: Any, first: Any, mask: Any) -> None:
+    """Put words `begin` to `stop` into their open table."""
+    for k in range(begin, stop):
+        i = np.int64(hash_span(words, spans[k], spans[k + 1], SEED_LOW) & u64(mask))
+        while slots[first + i] != 0:
+            i = (i + 1) & mask
+        slots[first + i] = k + 1
 
-    `fields` int64 `[fields, 5]`: group (0 text, 1 whole, 2 float), slot, required, first and last domain word;
-    `bounds` float64 `[fields, 2]` (infinite: none). A float that is not finite is out of range.
+
+@nb.njit(nogil=True, cache=True)
+def judge(
+    data: Any, word: Any, floats: Any, valid: Any, checks: Any, bounds: Any, slots: Any, words: Any, spans: Any,
+    time_field: Any, times: Any, appended: Any, max_future: Any, reason: Any, detail: Any,
+) -> None:  # fmt: skip
+    """Set `reason` and `detail` of rows that are still ok.
+
+    `checks` int64 `[checks, WIDTH]`: kind, field, and two numbers: a word table's first slot and mask, an enum's first
+    slot (1: allowed), the bounds of a whole number, or the row of `bounds` (float64 `[.., 2]`) of another one.
     """
     for r in range(reason.size):
         if reason[r] != 0:
             continue
-        why, where = 0, -1
-        for f in range(fields.shape[0]):
-            if fields[f, 2] != 0 and not valid[f, r]:
-                why, where = MISSING_REQUIRED, f
+        for k in range(checks.shape[0]):
+            kind, f, first, second = checks[k, KIND], checks[k, FIELD], checks[k, FIRST], checks[k, SECOND]
+            why = 0
+            if not valid[f, r]:
+                if kind == PRESENT:
+                    why = MISSING_REQUIRED
+            elif kind == WORD:
+                if not is_word(data, word[f, 0, r], word[f, 1, r], slots, first, second, words, spans):
+                    why = OUT_OF_DOMAIN
+            elif kind == SYMBOL:
+                if slots[first + word[f, 0, r]] == 0:
+                    why = OUT_OF_DOMAIN
+            elif kind == WHOLE_RANGE:
+                if not (first <= word[f, 0, r] <= second):
+                    why = OUT_OF_RANGE
+            elif kind == RANGE and not (bounds[first, 0] <= floats[f, 0, r] <= bounds[first, 1]):
+                why = OUT_OF_RANGE
+            if why != 0:
+                reason[r], detail[r] = why, f
                 break
-        if why == 0:
-            for f in range(fields.shape[0]):
-                if fields[f, 4] > fields[f, 3] and valid[f, r]:
-                    s = fields[f, 1]
-                    if not _in_domain(data, starts[s, r], ends[s, r], words, spans, fields[f, 3], fields[f, 4]):
-                        why, where = OUT_OF_DOMAIN, f
-                        break
-        if why == 0:
-            for f in range(fields.shape[0]):
-                if fields[f, 0] == 0 or not valid[f, r]:
-                    continue
-                s = fields[f, 1]
-                x = np.float64(longs[s, r]) if fields[f, 0] == 1 else doubles[s, r]
-                if not (bounds[f, 0] <= x <= bounds[f, 1]) or (fields[f, 0] == 2 and not np.isfinite(x)):
-                    why, where = OUT_OF_RANGE, f
-                    break
-        if why == 0 and times[r] > appended[r] + max_future:
-            why, where = FAR_FUTURE, time_field
-        if why != 0:
-            reason[r] = why
-            detail[r] = where
+        if reason[r] == 0 and times[r] > appended[r] + max_future:
+            reason[r], detail[r] = FAR_FUTURE, time_field

@@ -118,10 +118,11 @@ class Scorer:
             TensorSpec(n, DATATYPES[types[n].type], required=types[n].required, nullable=not types[n].required)
             for n in names
         ]
-        given = [TensorSpec(n, "FP64", required=False) for n in served.model.vectors.numbers if n not in names]
+        rest = [TensorSpec(n, DATATYPES[f.type], required=False) for n, f in types.items() if n not in names]
+        given = [TensorSpec(n, "FP64", required=False) for n in served.model.vectors.numbers if n not in types]
         standing = served.slot.standing
         versions = [_version(x) for x in (standing.current, standing.last_good) if x is not None]
-        return ModelCard(model, (*needed, *given), tuple(versions))
+        return ModelCard(model, (*needed, *rest, *given), tuple(versions))
 
     def ready(self, model: str, version: str | None = None) -> bool:
         served = self.served[model]

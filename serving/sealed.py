@@ -19,7 +19,7 @@ _ADD_SEALS, _GET_SEALS = 1033, 1034
 _MAP_SHARED, _MAP_POPULATE, _FAILED = 1, 0x8000, ctypes.c_void_p(-1).value
 
 
-def sealed_copy(path: str, size: int) -> int:
+def sealed_copy(path: str | os.PathLike[str], size: int) -> int:
     """A sealed memory file with the first `size` bytes of the file at `path`; returns its descriptor.
 
     Raises `OSError`; a file that is shorter or longer than `size` is an `OSError` as well.
@@ -53,7 +53,10 @@ def is_sealed(descriptor: int) -> bool:
         return False
 
 
-def hashable(descriptor: int, size: int) -> mmap.mmap | bytes:
+Readable = mmap.mmap | bytes
+
+
+def hashable(descriptor: int, size: int) -> Readable:
     """The bytes, mapped for reading once."""
     return mmap.mmap(descriptor, size, mmap.MAP_SHARED, mmap.PROT_READ) if size else b""
 

@@ -78,17 +78,22 @@ class Health:
         self.brokers = brokers
         self.trouble: LogError | None = None  # None while the brokers answer
         self.refused: LogError | None = None  # a login that will never succeed
+        self._last = ""  # what was last wrong with any one connection
 
     def heard(self, error: KafkaError) -> None:
         """librdkafka's error callback: told for information, the client goes on trying."""
-        if error.code() in _REFUSED:
+        code, text = error.code(), error.str()
+        if code in _REFUSED:
             self.refused = translated(error, self.brokers)
-        if error.code() not in _UNREACHABLE and error.code() not in _REFUSED:
-            log.warning("kafka", brokers=self.brokers, error=error.name(), text=error.str())
-        elif self.trouble is None and error.code() != KafkaError._TIMED_OUT:
-            self.trouble = translated(error, self.brokers)
-            meanwhile = "reading and writing wait, in bounded memory, and go on by themselves"
-            log.warning("kafka away", brokers=self.brokers, cause=error.str(), meanwhile=meanwhile)
+        elif code == KafkaError._ALL_BROKERS_DOWN:
+            if self.trouble is None:
+                self.trouble = translated(KafkaError(code, self._last or text), self.brokers)
+                meanwhile = "reading and writing wait, in bounded memory, and go on by themselves"
+                log.warning("kafka away", brokers=self.brokers, cause=self._last or text, meanwhile=meanwhile)
+        elif code in _UNREACHABLE:
+            self._last = text
+        else:
+            log.warning("kafka", brokers=self.brokers, error=error.name(), text=text)
 
     def well(self) -> None:
         """A broker answered."""

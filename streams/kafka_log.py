@@ -166,7 +166,7 @@ class KafkaLog:
 
     def _describe(self, topics: Sequence[str]) -> dict[str, Any]:
         """Descriptions by topic, asked for at once. Raises `LogError` if one is missing."""
-        futures = self.admin.describe_topics(TopicCollection(list(topics)))
+        futures = dict(self.admin.describe_topics(TopicCollection(list(topics))))  # theirs must stay whole
 
         def again(topic: str) -> Callable[[], Any]:
             return lambda: futures.pop(topic, None) or self._description(topic)

@@ -30,7 +30,7 @@ _SETTINGS = {
     "enable.auto.offset.store": False,
     "auto.offset.reset": "error",
     "fetch.queue.backoff.ms": 5,  # by default a fast reader stalls for a second whenever the queue was full
-    "fetch.wait.max.ms": 100,
+    "fetch.wait.max.ms": 50,  # delays no new record, only a seek; at 5 an idle reader costs 20 % of a broker core
     "fetch.error.backoff.ms": 50,
     "queued.max.messages.kbytes": 64 << 10,
     "max.poll.interval.ms": 600_000,

@@ -121,20 +121,20 @@ class LibrdkafkaClient:
 
     def _columns(self, messages: Any) -> tuple[list[Batch], list[Fault]]:
         group, first, count, size = kernels.survey(messages)
-        batches, faults = [], []
+        batches, faults = [], list[Fault]()
         for g in range(len(first)):
-            topic, partition = self._place(messages[first[g]])
+            topic, partition = self._place(int(messages[first[g]]))
             data, edges, offsets, times = kernels.take(messages, group, g, count[g], size[g])
             batches.append(Batch(topic or "", partition, data, edges[:-1], edges[1:], offsets, times))
         for pointer in messages[group < 0]:
             code = rd.Message.from_address(int(pointer)).error
             text = self._lib.message_errstr(int(pointer)).decode(errors="replace")
-            faults.append((KafkaError(code, text), *self._place(pointer)))
+            faults.append((KafkaError(code, text), *self._place(int(pointer))))
         kernels.give_back(messages)
         return batches, faults
 
-    def _place(self, pointer: Any) -> TopicPartition:
-        message = rd.Message.from_address(int(pointer))
+    def _place(self, pointer: int) -> tuple[str | None, int]:
+        message = rd.Message.from_address(pointer)
         topic = self._lib.topic_name(message.topic).decode() if message.topic else None
         return topic, message.partition
 

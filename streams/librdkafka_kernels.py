@@ -9,12 +9,15 @@ from typing import Any
 import llvmlite.binding
 import numba as nb
 import numpy as np
+import numpy.typing as npt
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
 from streams import librdkafka
 
+U64 = npt.NDArray[np.uint64]
+I32 = npt.NDArray[np.int32]
 _TOPIC, _PARTITION, _PAYLOAD, _LENGTH, _OFFSET = (
     np.uint64(getattr(librdkafka.Message, name).offset)
     for name in ("topic", "partition", "payload", "length", "offset")
@@ -48,8 +51,8 @@ def _loader(bits: int, result: Any) -> Any:
 _u64, _i64, _i32 = _loader(64, types.uint64), _loader(64, types.int64), _loader(32, types.int32)
 
 
-@nb.njit(nogil=True, cache=True)
-def survey(messages):  # type: ignore[no-untyped-def]
+@nb.njit("(uint64[::1],)", nogil=True, cache=True)
+def survey(messages: U64) -> Any:
     """Group message pointers by partition.
 
     Returns the group of each message (int32, -1 for an error), and by group: index of its first message,
@@ -86,8 +89,8 @@ def survey(messages):  # type: ignore[no-untyped-def]
     return group, first[:groups], count[:groups], size[:groups]
 
 
-@nb.njit(nogil=True, cache=True)
-def take(messages, group, wanted, count, size):  # type: ignore[no-untyped-def]
+@nb.njit("(uint64[::1], int32[::1], int64, int64, int64)", nogil=True, cache=True)
+def take(messages: U64, group: I32, wanted: int, count: int, size: int) -> Any:
     """Copy out the messages of group `wanted`: data uint8, edges int64 `[count + 1]`, offsets and times
     int64."""
     data = np.empty(size, np.uint8)
@@ -111,8 +114,8 @@ def take(messages, group, wanted, count, size):  # type: ignore[no-untyped-def]
     return data, edges, offsets, times
 
 
-@nb.njit(nogil=True, cache=True)
-def give_back(messages):  # type: ignore[no-untyped-def]
+@nb.njit("(uint64[::1],)", nogil=True, cache=True)
+def give_back(messages: U64) -> None:
     """Free the messages."""
     for i in range(messages.size):
         _destroy(messages[i])

@@ -95,7 +95,7 @@ late = fr.Model(
         *(fr.category(departures[f]) for f in ("hour", "weekday", "month", "day", "flight")),
         *app_model_features,
     ],
-    learners=[fr.HashedLogistic()],
+    learners=[fr.Baseline(), fr.HashedLogistic()],
     slices=["carrier", "origin"],
     fallback=[fr.heuristic(pl.col("arrivals_by_origin.delay_ewm_1h") > 20, 0.5, 0.2), fr.constant(0.24)],
 )

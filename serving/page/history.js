@@ -2,10 +2,12 @@
 
 export const emptyHistory = () => ({ cursor: null, times: [], series: {}, swaps: [] });
 
-/** Replaces what `history` has from `part.start` on. Series that appear late are unknown before. */
+/**
+ * Replaces what `history` has from `part.start` on. Series that appear late are unknown before. Arrays are made anew,
+ * since plotly takes the same array for the same data.
+ */
 export function merge(history, part) {
-  history.times.length = part.start;
-  history.times.push(...part.times);
+  history.times = history.times.slice(0, part.start).concat(part.times);
   for (const name of Object.keys(history.series)) if (!(name in part.series)) delete history.series[name];
   for (const [name, values] of Object.entries(part.series)) {
     const kept = (history.series[name] ?? []).slice(0, part.start);

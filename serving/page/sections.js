@@ -116,14 +116,19 @@ function showLineages(table, model) {
 
 const SLICES = [{ title: "Slice" }, { title: "Labelled", className: number }, { title: "AUC", className: number }, { title: "NE", className: number }, { title: "Baseline", className: number }, { title: "Difference", className: number }, { title: "Calib.", className: number }];
 
+const MOST_SLICES = 24;
+
 function showSlices(table, model) {
-  fill(table, SLICES, model.slices.map(({ field, value, served, baseline }) => {
+  const biggest = [...model.slices].sort((a, b) => b.served.n - a.served.n).slice(0, MOST_SLICES);
+  const rows = biggest.map(({ field, value, served, baseline }) => {
     const difference = served.ne === null || baseline.ne === null ? null : served.ne - baseline.ne;
     return [
       `${field} ${value}`, count(served.n), fixed(served.auc), fixed(served.ne), fixed(baseline.ne),
       { text: signed(difference), className: difference === null ? "" : difference > 0 ? "worse" : "better" }, fixed(served.calibration, 2),
     ];
-  }));
+  });
+  if (rows.length < model.slices.length) rows.at(-1).note = `the ${rows.length} largest of ${model.slices.length}`;
+  fill(table, SLICES, rows);
 }
 
 const TOPICS = [{ title: "Topic" }, { title: "Fates", className: "bars" }, { title: "Records", className: number }, { title: "per second", className: number }, { title: "Applied", className: number }, { title: "Duplicates", className: number }, { title: "Dropped", className: number }, { title: "Dead", className: number }, { title: "Ticks", className: number }, { title: "Lag", className: number }];

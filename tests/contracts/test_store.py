@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 
 import pytest
 import redis
+from cassandra.cluster import Cluster
 
 from features.catalog import STORES, open_store
 from features.redis_server import RedisServer
 from features.store import Store
-from tests.contracts.store_battery import Rig, StoreBattery, store, view
+from tests.contracts.store_battery import Rig, StoreBattery, store, view, writers
 
-__all__ = ["TestStore", "store", "view"]
+__all__ = ["TestStore", "store", "view", "writers"]
 
 
 class RedisRig:
@@ -29,18 +31,48 @@ class RedisRig:
             client.flushall()
 
 
+class CassandraRig:
+    counts = False
+
+    def __init__(self, address: str) -> None:
+        self._keyspace = f"battery_{uuid.uuid4().hex}"
+        self.url = f"cassandra://{address}/{self._keyspace}"
+        host, _, port = address.partition(":")
+        self._cluster = Cluster([host], port=int(port), protocol_version=5)
+        self._session = self._cluster.connect()
+
+    def open(self) -> Store:
+        return open_store(self.url, 30.0)
+
+    def empty(self) -> None:
+        self._session.execute(f"TRUNCATE {self._keyspace}.rows", timeout=60)
+
+    def close(self) -> None:
+        self._session.execute(f"DROP KEYSPACE IF EXISTS {self._keyspace}", timeout=60)
+        self._cluster.shutdown()
+
+
 @pytest.fixture(scope="module")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+def redis_rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisRig]:
     with RedisServer(tmp_path_factory.mktemp("redis")) as server:
-        yield server
+        yield RedisRig(server.url)
 
 
-@pytest.fixture(params=sorted({opener: scheme for scheme, opener in STORES.items()}.values()))
+@pytest.fixture(scope="module")
+def cassandra_rig(cassandra: str) -> Iterator[CassandraRig]:
+    made = CassandraRig(cassandra)
+    yield made
+    made.close()
+
+
+RIGS = {STORES["redis"]: "redis_rig", STORES["cassandra"]: "cassandra_rig"}
+
+
+@pytest.fixture(params=list(dict.fromkeys(STORES.values())), ids=lambda opener: opener.__name__.strip("_"))
 def rig(request: pytest.FixtureRequest) -> Rig:
-    """One scheme of each implementation."""
-    if request.param == "unix":
-        return RedisRig(request.getfixturevalue("redis_server").url)
-    pytest.skip("soon")
+    """One for each implementation in the catalog."""
+    made: Rig = request.getfixturevalue(RIGS[request.param])
+    return made
 
 
 class TestStore(StoreBattery):

@@ -49,7 +49,16 @@ class Browser:
         down, self._to = _pipe()
         self._from, up = _pipe()
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _LAUNCH, str(down), str(up), binary, *FLAGS, f"--user-data-dir={self._profile.name}"],
+            [
+                sys.executable,
+                "-c",
+                _LAUNCH,
+                str(down),
+                str(up),
+                binary,
+                *FLAGS,
+                f"--user-data-dir={self._profile.name}",
+            ],
             pass_fds=(down, up),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -96,7 +105,11 @@ class Browser:
 
     def show(self, width: int, height: int, dark: bool = False, touch: bool = False) -> None:
         self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=touch
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=touch,
         )
         self.call("Emulation.setTouchEmulationEnabled", enabled=touch)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}

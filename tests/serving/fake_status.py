@@ -61,10 +61,10 @@ ROLES = {"intake": 210, "view": 260, "join": 190, "release": 150, "serve": 280, 
 class FakeYear:
     """A run at a step of its own; `advance` moves on. `history` has seen every step."""
 
-    def __init__(self, days: float = 365, seed: int = 7) -> None:
+    def __init__(self, days: float = 365, seed: int = 7, capacity: int = 1200) -> None:
         self.steps = int(days * 96)
         self.step = 0
-        self.history = History()
+        self.history = History(capacity)
         self.state: RunState = "running"
         self._random = np.random.default_rng(seed)
         self._noise = dict.fromkeys(LINEAGES, 0.0)
@@ -77,11 +77,16 @@ class FakeYear:
     def now_ms(self) -> int:
         return START_MS + self.step * STEP_MS
 
-    def advance(self, steps: int = 1) -> FakeYear:
+    @property
+    def wall_ms(self) -> int:
+        return 1_700_000_000_000 + int(self.step / SPEED * 1000)
+
+    def advance(self, steps: int = 1, observe_every: int = 1) -> FakeYear:
         for _ in range(min(steps, self.steps - self.step)):
             self.step += 1
             self._move()
-            self.history.observe(self.status())
+            if self.step % observe_every == 0:
+                self.history.observe(self.status())
         if self.step >= self.steps:
             self.state = "ended"
         return self
@@ -121,7 +126,7 @@ class FakeYear:
     def status(self) -> Status:
         return Status(
             app="flights",
-            at_ms=1_700_000_000_000 + int(self.step / SPEED * 1000),
+            at_ms=self.wall_ms,
             clock=Clock(
                 state=self.state,
                 paced=True,
@@ -224,7 +229,7 @@ class FakeYear:
 
     def _roles(self) -> list[RoleFigures]:
         named = [(role, "0", mb) for role, mb in ROLES.items()] + [("train", name, 310) for name in LINEAGES]
-        at = self.status_at_ms()
+        at = self.wall_ms
         return [
             RoleFigures(
                 role=role,
@@ -238,16 +243,15 @@ class FakeYear:
             for i, (role, instance, mb) in enumerate(named)
         ]
 
-    def status_at_ms(self) -> int:
-        return 1_700_000_000_000 + int(self.step / SPEED * 1000)
-
     def _promises(self) -> list[Promise]:
         lag_hours = self.step % SNAPSHOT_STEPS / 4
         storm: Light = "amber" if self._storm() else "green"
         found = "calibration 1.09 over the last 5,000" if self._storm() else "calibration 1.01"
         return [
             Promise("Feature freshness", "green", "all 8 views within 15m; worst 2m 30s (tail_delay)"),
-            Promise("Model freshness", "green", f"{MODEL} lags {lag_hours:.1f} h behind its examples, bound 8 h"),
+            Promise(
+                "Model freshness", "green", f"{MODEL} lags {lag_hours:.1f} h behind its examples, bound 8 h"
+            ),
             Promise("Every request answered", "green", f"{self.step:,} answered, 0 failed"),
             Promise("Nothing vanishes", "green", "ledger agrees with the log up to the last block"),
             Promise("Better than the baseline", storm, f"normalised entropy lower by .10; {found}"),

@@ -60,7 +60,9 @@ def test_a_heuristic_gives_a_probability_or_a_truth_and_never_a_gap() -> None:
     assert constant(0.25).answer(frame).tolist() == [0.25] * 4
 
 
-@pytest.mark.parametrize("make", [lambda: constant(0.0), lambda: constant(24), lambda: heuristic(pl.col("x"), p_true=1)])
+@pytest.mark.parametrize(
+    "make", [lambda: constant(0.0), lambda: constant(24), lambda: heuristic(pl.col("x"), p_true=1)]
+)
 def test_what_is_no_probability_is_refused_when_the_app_is_built(make) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(DefinitionError, match="is no probability"):
         make()

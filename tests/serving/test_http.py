@@ -99,7 +99,10 @@ def test_metadata_says_what_to_send() -> None:
     assert got["inputs"][0] == {
         "name": "carrier", "datatype": "BYTES", "shape": [-1], "parameters": {"required": True, "nullable": False}
     }  # fmt: skip
-    assert [(x["name"], x["datatype"]) for x in got["outputs"]] == [("probability", "FP64"), ("prediction_id", "BYTES")]
+    assert [(x["name"], x["datatype"]) for x in got["outputs"]] == [
+        ("probability", "FP64"),
+        ("prediction_id", "BYTES"),
+    ]
     again = call(ScorerApp(ToyAnswering()), "GET", "/v2/models/late/versions/logistic-0a.2").json()
     assert again == got
 
@@ -140,7 +143,11 @@ def test_a_wrong_address_gets_json_that_helps(method: str, path: str, status: in
         ({"inputs": "x"}, {}, "Expected `array`, got `str` - at `$.inputs`"),
         ({"inputs": [{"name": "x"}]}, {}, "missing required field"),
         (b"\xff\xfe", {}, "is no inference request"),
-        ({**REQUEST, "outputs": [{"name": "p"}]}, {}, "output 'p': is unknown. The outputs are probability and"),
+        (
+            {**REQUEST, "outputs": [{"name": "p"}]},
+            {},
+            "output 'p': is unknown. The outputs are probability and",
+        ),
         ({**REQUEST, "inputs": REQUEST["inputs"][:1]}, {}, "lack distance"),
         (REQUEST, {"content-encoding": "br"}, "content-encoding br: is unknown. Use gzip, deflate or none"),
         (REQUEST, {"content-encoding": "gzip"}, "is not gzip"),
@@ -176,11 +183,15 @@ def test_a_body_beyond_the_limit_gets_413_however_it_is_sent() -> None:
 
 @pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
 def test_a_packed_body_is_unpacked(encoding: str, pack: Any) -> None:
-    got = infer(ScorerApp(ToyAnswering()), pack(json.dumps(REQUEST).encode()), headers={"content-encoding": encoding})
+    got = infer(
+        ScorerApp(ToyAnswering()), pack(json.dumps(REQUEST).encode()), headers={"content-encoding": encoding}
+    )
     assert got.status_code == 200
 
 
-@pytest.mark.parametrize("error", [StoreError("redis", "is away", "Start it."), LogError("t", "is away", "Start it.")])
+@pytest.mark.parametrize(
+    "error", [StoreError("redis", "is away", "Start it."), LogError("t", "is away", "Start it.")]
+)
 def test_503_is_for_when_nothing_can_answer(error: Exception) -> None:
     toy = ToyAnswering()
     toy.raises = error
@@ -230,7 +241,10 @@ def read_binary(got: httpx.Response) -> tuple[dict[str, Any], dict[str, bytes]]:
     tensors = {}
     for x in head["outputs"]:
         if "binary_data_size" in x.get("parameters", {}):
-            tensors[x["name"]], rest = rest[: x["parameters"]["binary_data_size"]], rest[x["parameters"]["binary_data_size"] :]
+            tensors[x["name"]], rest = (
+                rest[: x["parameters"]["binary_data_size"]],
+                rest[x["parameters"]["binary_data_size"] :],
+            )
     assert rest == b""
     return head, tensors
 

@@ -63,7 +63,9 @@ def test_an_address_in_use_is_an_error_that_names_it() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(ComponentError, match=f"address 127.0.0.1:{port}: cannot be bound: Address already in use"):
+        with pytest.raises(
+            ComponentError, match=f"address 127.0.0.1:{port}: cannot be bound: Address already in use"
+        ):
             bind(port=port)
 
 

@@ -17,7 +17,9 @@ from serving.oip_tensors import read_question
 from tests.serving.toy_answering import CARD
 
 
-def tensor(name: str, datatype: str, data: Any, shape: list[int] | None = None, **parameters: Any) -> dict[str, Any]:
+def tensor(
+    name: str, datatype: str, data: Any, shape: list[int] | None = None, **parameters: Any
+) -> dict[str, Any]:
     out = {"name": name, "datatype": datatype, "shape": shape or [len(data)], "data": data}
     return {**out, "parameters": parameters} if parameters else out
 
@@ -25,13 +27,17 @@ def tensor(name: str, datatype: str, data: Any, shape: list[int] | None = None, 
 CARRIER, DISTANCE = tensor("carrier", "BYTES", ["UA", "AA"]), tensor("distance", "FP64", [1.5, 2])
 
 
-def question(*inputs: dict[str, Any], card: ModelCard = CARD, tail: bytes = b"", **parameters: Any) -> Question:
+def question(
+    *inputs: dict[str, Any], card: ModelCard = CARD, tail: bytes = b"", **parameters: Any
+) -> Question:
     body = msgspec.json.encode({"inputs": inputs, "parameters": parameters})
     return read_question(oip.read_request(body), memoryview(tail), card, None, 100)
 
 
 def test_columns_come_in_the_declared_types() -> None:
-    q = question(CARRIER, DISTANCE, tensor("seats", "INT64", [1, 2]), tensor("cancelled", "BOOL", [True, False]))
+    q = question(
+        CARRIER, DISTANCE, tensor("seats", "INT64", [1, 2]), tensor("cancelled", "BOOL", [True, False])
+    )
     assert q.n == 2
     assert q.columns["carrier"] == ["UA", "AA"]
     kinds = {name: q.columns[name].dtype for name in ("distance", "seats", "cancelled")}  # type: ignore[union-attr]
@@ -64,7 +70,12 @@ def test_parameters_say_when() -> None:
 
 
 def binary(name: str, datatype: str, raw: bytes, n: int) -> tuple[dict[str, Any], bytes]:
-    return {"name": name, "datatype": datatype, "shape": [n], "parameters": {"binary_data_size": len(raw)}}, raw
+    return {
+        "name": name,
+        "datatype": datatype,
+        "shape": [n],
+        "parameters": {"binary_data_size": len(raw)},
+    }, raw
 
 
 def texts(*values: bytes) -> bytes:
@@ -82,7 +93,10 @@ def test_binary_tensors_follow_in_order() -> None:
 
 
 WRONG = [
-    ((tensor("carier", "BYTES", ["UA"]),), "input 'carier': is unknown. The inputs of late are carrier, distance"),
+    (
+        (tensor("carier", "BYTES", ["UA"]),),
+        "input 'carier': is unknown. The inputs of late are carrier, distance",
+    ),
     ((CARRIER, CARRIER), "comes twice"),
     ((CARRIER,), "lack distance. Required are carrier, distance"),
     ((CARRIER, tensor("distance", "BYTES", ["1", "2"])), "has datatype BYTES. Its datatype is FP64"),
@@ -100,15 +114,23 @@ WRONG = [
     ((tensor("carrier", "BYTES", ["UA", 7]), DISTANCE), "has wrong data: Expected `str | null`, got `int`"),
     ((CARRIER, tensor("distance", "FP64", ["1", 2])), "has wrong data: Expected `float | null`, got `str`"),
     ((CARRIER, DISTANCE, tensor("seats", "INT32", [1.5, 2])), "has wrong data: Expected `int | null`"),
-    ((CARRIER, DISTANCE, tensor("seats", "INT32", [1 << 40, 2])), "has a value out of range. Its datatype is INT32"),
+    (
+        (CARRIER, DISTANCE, tensor("seats", "INT32", [1 << 40, 2])),
+        "has a value out of range. Its datatype is INT32",
+    ),
     ((CARRIER, DISTANCE, tensor("seats", "INT32", [1 << 80, 2])), "out of range"),
-    ((tensor("carrier", "BYTES", ["UA", None]), DISTANCE), "is null in row 1. It must have a value in every row"),
+    (
+        (tensor("carrier", "BYTES", ["UA", None]), DISTANCE),
+        "is null in row 1. It must have a value in every row",
+    ),
     ((CARRIER, {"name": "distance", "datatype": "FP64", "shape": [2]}), "has no data"),
 ]
 
 
 @pytest.mark.parametrize(("inputs", "text"), WRONG)
-def test_a_wrong_tensor_is_refused_with_what_was_expected(inputs: tuple[dict[str, Any], ...], text: str | None) -> None:
+def test_a_wrong_tensor_is_refused_with_what_was_expected(
+    inputs: tuple[dict[str, Any], ...], text: str | None
+) -> None:
     with pytest.raises(RequestError) as error:
         question(*inputs)
     assert text is None or text in str(error.value)

@@ -19,9 +19,15 @@ def lineage(name: str, loss: float, examples: int = 500, approved: int | None = 
 
 
 def standing(
-    *lineages: LineageStanding, champion: str | None = "a", now: int = 5000, since: int = 0, reference: float | None = None
+    *lineages: LineageStanding,
+    champion: str | None = "a",
+    now: int = 5000,
+    since: int = 0,
+    reference: float | None = None,
 ) -> Standing:
-    return Standing(now, champion, since, lineages, None if reference is None else Reference("frozen", reference))
+    return Standing(
+        now, champion, since, lineages, None if reference is None else Reference("frozen", reference)
+    )
 
 
 TABLE = [
@@ -95,7 +101,11 @@ def test_many_small_losses_do_not_ratchet() -> None:
     for step in range(100):
         drifted = loss * 1.01
         state = standing(
-            lineage(champion, drifted * 1.001), lineage("next", drifted), champion=champion, now=step, reference=frozen
+            lineage(champion, drifted * 1.001),
+            lineage("next", drifted),
+            champion=champion,
+            now=step,
+            reference=frozen,
         )
         if isinstance(decide(state, config), Promote):
             champion, loss = f"c{step}", drifted

@@ -44,7 +44,13 @@ class ToyAnswering:
         if "bug" in carriers:
             raise ZeroDivisionError("secret detail")
         n = question.n
-        parameters = {"model": "late", "lineage": "logistic-0a", "snapshot": 2, "segment": "global", "rung": "champion"}
+        parameters = {
+            "model": "late",
+            "lineage": "logistic-0a",
+            "snapshot": 2,
+            "segment": "global",
+            "rung": "champion",
+        }
         return Answer(
             np.asarray(question.columns["distance"], np.float64) / 1000,
             [f"{c}-{i}" for i, c in enumerate(carriers)],

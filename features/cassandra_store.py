@@ -1,0 +1,294 @@
+"""Rows in Cassandra: one table in the app's keyspace; versions are the timestamps of writes and erasures."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+import time
+import uuid
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import cassandra
+import numpy as np
+import numpy.typing as npt
+from cassandra import ConsistencyLevel, InvalidRequest
+from cassandra.auth import PlainTextAuthProvider
+
+from features.store import VERSION_BYTES, RowKeys, Rows
+from features.stored import check_rows, check_version, rows_of
+from schemas.errors import StoreError
+
+try:
+    from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
+    from cassandra.policies import ConstantReconnectionPolicy, DCAwareRoundRobinPolicy, TokenAwarePolicy
+    from cassandra.query import BatchStatement, BatchType, tuple_factory
+except cassandra.DependencyException as error:
+    # Without libev, and from Python 3.12 on without asyncore, the driver cannot wait for sockets.
+    raise ImportError(str(error)) from error
+
+I64 = npt.NDArray[np.int64]
+OFFSET_BITS, INDEX_BITS = 43, 20
+# The server logs a warning for batches above 5 KiB or over more than 10 partitions, and refuses 50 KiB.
+ROWS_A_BATCH, BYTES_A_BATCH = 10, 4_096
+KEYS_A_SELECT = 100
+REQUESTS_IN_FLIGHT = 128
+CONNECT_SECONDS, SCHEMA_SECONDS, RECONNECT_SECONDS = 5.0, 30.0, 1.0
+# How long a restart of a server may go unnoticed.
+SERVERS_SECONDS = 1.0
+MARKER = "freshet:generation"
+_KEYSPACE = (
+    "CREATE KEYSPACE IF NOT EXISTS {0} WITH replication = "
+    "{{'class': 'NetworkTopologyStrategy', 'replication_factor': 1}}"
+)
+_TABLE = (
+    "CREATE TABLE IF NOT EXISTS {0}.rows (of_view text, key blob, row blob, PRIMARY KEY ((of_view, key)))"
+)
+
+
+class CassandraStore:
+    """A `Store` in Cassandra (5.0), at `cassandra://[user:password@]host[,host…][:port]/keyspace`.
+
+    A missing keyspace is made, with one replica; for more, make it beforehand. The table is made in any case.
+
+    Cassandra itself keeps the newest of what was written to a row, by timestamp, without locks or lightweight
+    transactions, so any number of writers may write in any order. A timestamp has 63 bits: versions have
+    offsets below 2^43 and indexes below 2^20. Of two writes of one version either may win, since they are the
+    same bytes; a tombstone beats a row of its own version. Guardrails on the minimum timestamp must stay off
+    (their default), and a tombstone refuses older writes for the table's `gc_grace_seconds` (10 days).
+
+    Nothing is read before it is written, so `write` and `erase` return how many rows they were given.
+    Reads and writes are at LOCAL_QUORUM. A session is shared by any number of threads; a lost server is tried
+    again every second, and calls fail until it is back.
+
+    `generation()` names a marker kept among the rows and the last start of each server (asked for once a
+    second), since a server may restart without its last writes. See `RedisStore` for its use.
+
+    Raises:
+        StoreError: at once, if no server can be reached, or the keyspace cannot be made or used.
+    """
+
+    def __init__(self, url: str, timeout_seconds: float = 5.0) -> None:
+        hosts, port, self._keyspace, login = _place(url)
+        self.address = f"{','.join(hosts)}:{port}/{self._keyspace}"
+        self._timeout_seconds = timeout_seconds
+        self._servers, self._servers_until = "", 0.0
+        profile = ExecutionProfile(
+            load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy()),
+            consistency_level=ConsistencyLevel.LOCAL_QUORUM,
+            row_factory=tuple_factory,
+            request_timeout=timeout_seconds,
+        )
+        with self._translated():
+            self._cluster = Cluster(
+                hosts,
+                port=port,
+                auth_provider=PlainTextAuthProvider(*login) if login else None,
+                execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+                protocol_version=5,
+                connect_timeout=min(CONNECT_SECONDS, timeout_seconds),
+                control_connection_timeout=timeout_seconds,
+                reconnection_policy=ConstantReconnectionPolicy(RECONNECT_SECONDS, max_attempts=None),
+                sockopts=[(6, 1, 1)],  # TCP_NODELAY: else large writes wait 40 ms for an acknowledgement
+            )
+        try:
+            with self._translated():
+                self._session = self._cluster.connect()
+                self._prepare()
+        except BaseException:
+            self._cluster.shutdown()
+            raise
+
+    def write(self, view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> int:
+        check_rows(view, keys, rows)
+        stamps = self._timestamps(rows[:, :VERSION_BYTES]).tolist()
+        width, data = rows.shape[1], rows.tobytes()
+        values = [data[i * width : (i + 1) * width] for i in range(len(keys))]
+        each = [(view, key, value, at) for key, value, at in zip(keys, values, stamps)]
+        self._run(self._batches(self._insert, each, max(1, min(ROWS_A_BATCH, BYTES_A_BATCH // width))))
+        return len(keys)
+
+    def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
+        asked: list[tuple[int, tuple[Any, ...]]] = []
+        for i, w in enumerate(wanted):
+            keys = list(dict.fromkeys(w.keys))
+            for a in range(0, len(keys), KEYS_A_SELECT):
+                asked.append((i, (w.view, keys[a : a + KEYS_A_SELECT])))
+        found: list[dict[bytes, bytes]] = [{} for _ in wanted]
+        answers = self._run((self._select, values) for _, values in asked)
+        for (i, _), answer in zip(asked, answers):
+            found[i].update(answer)
+        return [rows_of([f.get(key) for key in w.keys], w.width) for w, f in zip(wanted, found)]
+
+    def erase(self, view: str, keys: Sequence[bytes], version: bytes) -> int:
+        check_version(version)
+        (at,) = self._timestamps(np.frombuffer(version, np.uint8)[None]).tolist()
+        self._run(self._batches(self._delete, [(at, view, key) for key in keys], ROWS_A_BATCH))
+        return len(keys)
+
+    def generation(self) -> str:
+        found = self._run([(self._select, (MARKER, [b""]))])
+        if not found[0]:
+            # Two may do this at once: both then read the later one, at worst one of them only the next time.
+            own = uuid.uuid4().hex.encode()
+            self._run([(self._insert, (MARKER, b"", own, time.time_ns() // 1_000))])
+            found = self._run([(self._select, (MARKER, [b""]))])
+        ((_, marker),) = found[0]
+        return f"{marker.decode()}:{self._started()}"
+
+    def close(self) -> None:
+        self._cluster.shutdown()
+
+    def _started(self) -> str:
+        """A digest of when each server was last started."""
+        if time.monotonic() >= self._servers_until:
+            (starts,) = self._run([("SELECT address, generation FROM system_views.gossip_info", None)])
+            self._servers = hashlib.sha256(repr(sorted(starts)).encode()).hexdigest()[:16]
+            self._servers_until = time.monotonic() + SERVERS_SECONDS
+        return self._servers
+
+    def _timestamps(self, versions: npt.NDArray[np.uint8]) -> I64:
+        """Microseconds, as Cassandra calls them, in the order of the versions uint8 `[n, 16]`."""
+        parts = np.ascontiguousarray(versions).view(">u8").astype(np.uint64)
+        if (parts >> np.array([OFFSET_BITS, INDEX_BITS], np.uint64)).any():
+            offset, index = parts.max(0).tolist()
+            raise self._error(
+                f"cannot order versions up to offset {offset}, index {index}",
+                f"Keep offsets below 2^{OFFSET_BITS} and indexes below 2^{INDEX_BITS}, or use Redis.",
+            )
+        stamps: I64 = (parts[:, 0] << np.uint64(INDEX_BITS) | parts[:, 1]).astype(np.int64)
+        return stamps
+
+    def _batches(
+        self, statement: Any, values: Sequence[tuple[Any, ...]], size: int
+    ) -> Iterator[tuple[Any, None]]:
+        """Unlogged: rows do not depend on each other, but a message for each costs four times as much."""
+        for a in range(0, len(values), size):
+            batch = BatchStatement(BatchType.UNLOGGED, consistency_level=ConsistencyLevel.LOCAL_QUORUM)
+            for one in values[a : a + size]:
+                batch.add(statement, one)
+            yield batch, None
+
+    def _run(self, requests: Iterable[tuple[Any, Any]]) -> list[list[Any]]:
+        """Answers to statements and their values, sent together; twice if the table had to be made again."""
+        with self._translated():
+            requests = list(requests)
+            try:
+                return self._send(requests)
+            except InvalidRequest as error:
+                if not re.search("unconfigured table|does not exist", str(error)):
+                    raise
+            self._prepare()
+            return self._send(requests)
+
+    def _send(self, requests: Sequence[tuple[Any, Any]]) -> list[list[Any]]:
+        waiting: deque[Any] = deque()
+        answers: list[list[Any]] = []
+        for statement, values in requests:
+            if len(waiting) == REQUESTS_IN_FLIGHT:
+                answers.append(waiting.popleft().result().all())
+            waiting.append(self._session.execute_async(statement, values))
+        answers += [future.result().all() for future in waiting]
+        return answers
+
+    def _prepare(self) -> None:
+        """Make what is missing, and prepare the statements."""
+        made = "SELECT id FROM system_schema.tables WHERE keyspace_name = %s AND table_name = 'rows'"
+        if not self._session.execute(made, (self._keyspace,)).one():
+            spaces = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = %s"
+            if not self._session.execute(spaces, (self._keyspace,)).one():
+                self._session.execute(_KEYSPACE.format(self._keyspace), timeout=SCHEMA_SECONDS)
+            self._session.execute(_TABLE.format(self._keyspace), timeout=SCHEMA_SECONDS)
+        table = f"{self._keyspace}.rows"
+        self._insert = self._session.prepare(
+            f"INSERT INTO {table} (of_view, key, row) VALUES (?, ?, ?) USING TIMESTAMP ?"
+        )
+        self._delete = self._session.prepare(
+            f"DELETE FROM {table} USING TIMESTAMP ? WHERE of_view = ? AND key = ?"
+        )
+        self._select = self._session.prepare(f"SELECT key, row FROM {table} WHERE of_view = ? AND key IN ?")
+
+    def _error(self, cause: str, next_step: str) -> StoreError:
+        return StoreError(f"Cassandra at {self.address}", cause, next_step, address=self.address)
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except StoreError:
+            raise
+        except Exception as error:
+            for kind, cause, next_step in _MEANINGS:
+                if isinstance(_root(error), kind):
+                    text = " ".join(str(_root(error)).split())
+                    cause = cause.format(text=text, seconds=self._timeout_seconds)
+                    raise self._error(cause, next_step) from error
+            raise
+
+
+def _root(error: Exception) -> Exception:
+    """Of an error that collects those of all servers, the first that says more than that one is down."""
+    if isinstance(error, NoHostAvailable) and isinstance(error.errors, dict) and error.errors:
+        several: list[Exception] = list(error.errors.values())
+        return next((e for e in several if not isinstance(e, OSError)), several[0])
+    return error
+
+
+# What errors of the driver mean, most specific first.
+_MEANINGS: tuple[tuple[Any, str, str], ...] = (
+    (
+        cassandra.AuthenticationFailed,
+        "refuses the user or password",
+        "Check both in the store's address, and the server's roles.",
+    ),
+    (
+        cassandra.Unauthorized,
+        "does not let this user do that ({text})",
+        "Grant it CREATE, SELECT and MODIFY on the keyspace, and SELECT on system_views.",
+    ),
+    (
+        (cassandra.OperationTimedOut, cassandra.Timeout),
+        "has not answered within {seconds} s",
+        "See whether it is overloaded or stopped, and the network between.",
+    ),
+    (
+        (cassandra.Unavailable, cassandra.CoordinationFailure),
+        "has too few replicas of a row that work ({text})",
+        "Start the servers that are down (see nodetool status).",
+    ),
+    (
+        cassandra.RequestValidationException,
+        "refuses a statement ({text})",
+        "Mend what it names; the server's log may say more.",
+    ),
+    (
+        Exception,
+        "cannot be reached ({text})",
+        "Start it, or check the store's address and the network between.",
+    ),
+)
+
+
+def _place(url: str) -> tuple[list[str], int, str, tuple[str, str] | None]:
+    """Hosts, port, keyspace, and user and password if there are."""
+    parts = urlsplit(url)
+    login, _, place = parts.netloc.rpartition("@")
+    hosts, _, port = place.partition(":")
+    keyspace = parts.path.strip("/")
+    if not re.fullmatch("[a-z][a-z0-9_]{0,47}", keyspace) or not hosts or not (port or "9042").isdecimal():
+        # Not the address itself: it may hold a password.
+        raise StoreError(
+            "address",
+            "is not one of a Cassandra",
+            "Write cassandra://HOST:PORT/KEYSPACE (a keyspace has lower-case letters, digits and _).",
+        )
+    user, _, password = login.partition(":")
+    return (
+        hosts.split(","),
+        int(port or 9042),
+        keyspace,
+        (unquote(user), unquote(password)) if login else None,
+    )

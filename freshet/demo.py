@@ -1,0 +1,210 @@
+"""The demo: 2013's flights from New York, replayed on the paced clock through the whole of freshet."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+from rich.console import Console
+
+from freshet import report as reports
+from freshet.app import App
+from freshet.client import ScoringClient
+from freshet.flights.schedule import Schedule, Step
+from freshet.replay import Published, Replayer
+from freshet.report_types import DemoReport, RequestReport
+from freshet.runtime import Runtime
+from freshet.settings import Settings
+from freshet.terminal import LiveView, summary
+from learners.model import Model
+from schemas import messages
+from schemas.durations import milliseconds
+from serving import status as wire
+
+SHOW_SECONDS = 0.5
+BRIEF_LABELS, LONG_LABELS, LONG_DAYS = 5_000, 20_000, 120
+
+
+class Stopped(Exception):
+    """The user asked to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """`days` of 2013 in steps of `step`; `snapshot_every` empty: 3 h, and 6 h beyond 120 days."""
+
+    days: int = 59
+    step: str = "15m"
+    seed: int = 0
+    snapshot_every: str = ""
+    keep: bool = False
+    report: Path = Path("demo-report.json")
+
+    @property
+    def every(self) -> str:
+        return self.snapshot_every or ("3h" if self.days <= LONG_DAYS else "6h")
+
+
+@dataclass
+class _Tally:
+    """What only the demo sees: lags when asked, and counts of messages."""
+
+    feature_lags: dict[str, list[int]] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def note(self, m: messages.Message) -> None:
+        self.counts[type(m).__name__] += 1
+        if isinstance(m, messages.Verdict):
+            self.counts["approved" if m.approved else "refused"] += 1
+
+
+def run(app: App, app_path: str, model: Model, given: Settings, options: DemoOptions, console: Console) -> int:
+    """Run the demo to its end; its exit code: 0 only if the ledger agrees and no request failed, 130 if stopped."""
+    if given.run_dir.exists():
+        shutil.rmtree(given.run_dir)
+    started = time.monotonic()
+    with _stoppable() as stop, console.status("reading the flights of 2013 …"):
+        schedule = Schedule(
+            options.days, milliseconds(options.step, "step"), options.seed, drain_ms=_drain_ms(app, model)
+        )
+    given = given.model_copy(update={"replay": True, "snapshot_every": options.every})
+    with _stoppable() as stop, Runtime(app, app_path, given) as runtime:
+        with console.status("starting the roles …"):
+            scorer, page = runtime.address("serve"), runtime.address("status")
+        console.print(f"status page  {page}\nscorer       {scorer}/v2/models/{model.name}\n", highlight=False)
+        tally = _Tally()
+        replayer = Replayer(app, runtime.log, milliseconds(options.every), tally.note)
+        client = ScoringClient(scorer, model.name, model.on.events)
+        try:
+            _replay(app, schedule, replayer, client, tally, LiveView(console, page), page, stop)
+        except Stopped:
+            console.print("stopped; the run's folder keeps what was done", highlight=False)
+            return 130
+        with console.status("recomputing the ledger from the log …"):
+            told = _report(app, model, runtime, schedule, replayer, client, tally, options, time.monotonic() - started)
+        options.report.write_text(json.dumps(told, indent=1))
+        summary(told, console)
+        if options.keep:
+            console.print(f"still serving at {scorer} and {page}; Ctrl-C ends it", highlight=False)
+            stop.wait()
+        client.close()
+        replayer.close()
+    return told["exit_code"]
+
+
+def _drain_ms(app: App, model: Model) -> int:
+    """After the last event, until nothing is pending."""
+    return model.label.topic.freshness.ms("label_wait") + 3_600_000
+
+
+@contextmanager
+def _stoppable() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set."""
+    stop = threading.Event()
+    before = {s: signal.signal(s, lambda *_: stop.set()) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for s, handler in before.items():
+            signal.signal(s, handler)
+
+
+def _replay(
+    app: App, schedule: Schedule, replayer: Replayer, client: ScoringClient, tally: _Tally, view: LiveView, page: str,
+    stop: threading.Event,
+) -> None:  # fmt: skip
+    """Every step, and a look at the status now and then."""
+    end = schedule.start_ms + len(schedule) * schedule.step_ms
+    replayer.tell(messages.Span(schedule.start_ms, end))
+    shown = threading.Thread(target=_show, args=(view, page, stop, done := threading.Event()), daemon=True)
+    shown.start()
+    try:
+        for n, step in enumerate(schedule):
+            if stop.is_set():
+                raise Stopped
+            replayer.step(step.start_ms, step.end_ms, lambda s=step: _ask(client, s), _published(app, step))  # type: ignore[misc]
+            if step.queries and n:
+                _note_lags(replayer, tally, step)
+        replayer.tell(messages.Clock(end, True))
+    finally:
+        done.set()
+        shown.join(5.0)
+
+
+def _ask(client: ScoringClient, step: Step) -> dict[str, int]:
+    """The step's departures, as of its start; nothing if there are none."""
+    return client.ask(step.queries, step.start_ms) if step.queries and next(iter(step.queries.values())) else {}
+
+
+def _published(app: App, step: Step) -> list[Published]:
+    return [Published(app.log_of(topic), list(records.runs())) for topic, records in step.events.items() if len(records)]
+
+
+def _note_lags(replayer: Replayer, tally: _Tally, step: Step) -> None:
+    """How far each view was behind when the next step's questions come."""
+    for name, tick in replayer.facts.ticks.items():
+        if name.startswith("view:"):
+            tally.feature_lags.setdefault(name.split(":")[1], []).append(max(0, step.end_ms - tick))
+
+
+def _show(view: LiveView, page: str, stop: threading.Event, done: threading.Event) -> None:
+    """Draw the status that the page shows."""
+    with httpx.Client(base_url=page, timeout=2.0) as http, view:
+        while not (done.wait(SHOW_SECONDS) or stop.is_set()):
+            try:
+                view.update(wire.decode(http.get("/status.json").content))
+            except (httpx.HTTPError, ValueError):
+                continue
+
+
+def _report(
+    app: App, model: Model, runtime: Runtime, schedule: Schedule, replayer: Replayer, client: ScoringClient, tally: _Tally,
+    options: DemoOptions, wall_seconds: float,
+) -> DemoReport:  # fmt: skip
+    topics = {t.name: reports.topic_report(app, runtime.log, runtime.settings.checkpoints_url, t.name) for t in app.topics}
+    replayer.drained()
+    facts = replayer.facts
+    served = [s for s in facts.status.values() if s.role == "serve"]
+    told: dict[str, Any] = max(served, key=lambda s: s.at).facts["requests"] if served else {}
+    requests = RequestReport(
+        answered=client.requests - client.failed,
+        failed=client.failed + int(told.get("failed", 0)),
+        rows=client.rows,
+        latency_ms={"p50": told.get("p50_ms"), "p99": told.get("p99_ms"), "max": told.get("p999_ms")},
+        latency_near_swaps_ms={"p50": told.get("p50_swap_ms"), "p99": told.get("p99_swap_ms"), "max": None},
+    )
+    children = runtime.supervisor.facts()
+    after = BRIEF_LABELS if options.days <= LONG_DAYS else LONG_LABELS
+    why = reports.verdict(topics, requests)
+    return DemoReport(
+        app=app.name,
+        app_from_ms=schedule.start_ms,
+        app_to_ms=schedule.start_ms + len(schedule) * schedule.step_ms,
+        steps=len(schedule),
+        wall_seconds=round(wall_seconds, 1),
+        topics=topics,
+        ledger_agrees=all(t["ledger_agrees"] for t in topics.values()),
+        views={v: reports.quantiles(np.array(lags)) for v, lags in tally.feature_lags.items()},
+        models={
+            model.name: reports.model_report(
+                app, runtime.log, model, facts, after, tally.counts["Swapped"], tally.counts
+            )
+        },
+        requests=requests,
+        peak_memory_mb={name: round(c["peak_bytes"] / 1e6, 1) for name, c in children.items()},
+        restarts={name: c["restarts"] for name, c in children.items()},
+        verdict=why,
+        exit_code=0 if not why else 1,
+    )
+

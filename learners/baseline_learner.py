@@ -1,0 +1,81 @@
+"""The rate of the newest examples, predicted for everything: what every other learner has to beat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from learners.learner import Arrays, Export, pack_json
+from learners.state import check_finite, check_origin, check_vectors, origin
+from schemas.errors import LearnerError
+from schemas.vectors import F64, Examples, Vectors, VectorSchema
+
+KIND = "baseline"
+LOWEST = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """Declares the learner. `half_life` is in examples; `prior` counts as one example before the first."""
+
+    half_life: float = 5_000.0
+    prior: float = 0.5
+    name: str = KIND
+
+    def __post_init__(self) -> None:
+        if not (self.half_life > 0 and 0 < self.prior < 1):
+            raise LearnerError(
+                f"{self.name} with half_life={self.half_life}, prior={self.prior}",
+                "out of range",
+                "Use a half-life above 0 and a prior between 0 and 1.",
+            )
+
+    def make(self, schema: VectorSchema) -> BaselineLearner:
+        return BaselineLearner(self, schema)
+
+
+class BaselineLearner:
+    """Decayed sums of labels and of examples."""
+
+    def __init__(self, spec: Baseline, schema: VectorSchema) -> None:
+        self._spec, self._schema = spec, schema
+        self._sums = np.array([spec.prior, 1.0])
+
+    def learn(self, examples: Examples) -> None:
+        n = len(examples)
+        keep = np.exp2(-np.arange(n, -1, -1.0) / self._spec.half_life)  # of what was, then of each example
+        self._sums = self._sums * keep[0] + (keep[1:] @ examples.labels.astype(np.float64), keep[1:].sum())
+
+    def predict(self, vectors: Vectors) -> F64:
+        return np.full(len(vectors), self._rate())
+
+    def checkpoint(self) -> dict[str, npt.NDArray[Any]]:
+        return {"origin": pack_json(origin(self._spec, self._schema)), "sums": self._sums.copy()}
+
+    def restore(self, state: Arrays) -> None:
+        check_origin(state, self._spec, self._schema)
+        self._sums = state["sums"].copy()
+
+    def export(self, since: int | None = None) -> Export:
+        return check_finite(
+            Export(KIND, {"vectors": self._schema.digest}, {"rate": np.array([self._rate()])})
+        )
+
+    def _rate(self) -> float:
+        return float(np.clip(self._sums[0] / self._sums[1], LOWEST, 1 - LOWEST))
+
+
+class BaselinePredictor:
+    """Answers with one rate. Row-exact, and bit-equal with the learner that exported it."""
+
+    row_exact = True
+
+    def __init__(self, export: Export, schema: VectorSchema) -> None:
+        check_vectors(export.meta, KIND, schema)
+        self._rate = float(export.arrays["rate"][0])
+
+    def predict(self, vectors: Vectors) -> F64:
+        return np.full(len(vectors), self._rate)

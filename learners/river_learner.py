@@ -1,0 +1,191 @@
+"""Any River classifier as a learner, one example at a time.
+
+A vector becomes River's dict: each number under its name, scaled by its running mean and deviation; each category as
+`name=bucket: 1.0`, in a bounded number of buckets; what is missing is left out. Storms look like drift: detectors reset
+trees for them and cost .08 AUC on the flights, so pass `drift.NoDrift()` to models that have one.
+
+Only logistic regression has flat arrays to save and to serve, with any optimizer whose state is numbers by feature.
+Other classifiers learn and predict (to be compared, prequentially), but `checkpoint()` and `export()` refuse: the one
+way to save them is pickle, which freshet never reads. `River.servable` tells beforehand.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from river.base import Classifier
+from river.linear_model import LogisticRegression
+from river.optim import SGD
+from river.optim.base import Scheduler
+from river.optim.initializers import Constant
+from river.utils import VectorDict
+
+from learners.learner import Arrays, Export, pack_json, unpack_json
+from learners.river_scaling import Scaling
+from learners.state import check_finite, check_origin, origin
+from schemas.errors import LearnerError
+from schemas.vectors import F64, Examples, Vectors, VectorSchema
+
+KIND = "river_logistic"
+LOWEST = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class River:
+    """Declares the learner. `model` is a River classifier, or a function that makes one; it is copied, never changed.
+
+    Without one: logistic regression by SGD. `buckets` bounds the ids of each category; `scale=False` hands numbers on
+    as they are, which trees prefer.
+    """
+
+    model: Classifier | Callable[[], Classifier] | None = field(default=None, compare=False)
+    buckets: int = 4096
+    scale: bool = True
+    name: str = "river"
+    definition: str = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        model = LogisticRegression(SGD(0.01), intercept_lr=0.01) if self.model is None else self.model
+        model = model if isinstance(model, Classifier) else model()
+        if not isinstance(model, Classifier):
+            raise LearnerError(
+                self.name, f"{type(model).__name__} is no River classifier", "Pass one, or a function that makes one."
+            )
+        object.__setattr__(self, "model", model)
+        object.__setattr__(self, "definition", repr(model))
+
+    @property
+    def servable(self) -> bool:
+        """Whether the model has flat arrays: what a checkpoint and a snapshot need."""
+        return _is_portable(self.model)
+
+    def make(self, schema: VectorSchema) -> RiverLearner:
+        return RiverLearner(self, schema)
+
+
+class RiverLearner:
+    """A copy of the model, and the running scales of the numbers."""
+
+    def __init__(self, spec: River, schema: VectorSchema) -> None:
+        self._spec, self._schema = spec, schema
+        self._model: Any = copy.deepcopy(spec.model)
+        self._scaling = Scaling(len(schema.numbers), spec.scale)
+
+    def learn(self, examples: Examples) -> None:
+        """The scales first take in the whole step, then its examples are learned one by one."""
+        self._scaling.update(examples.vectors.numbers)
+        for x, y in zip(self._dicts(examples.vectors), (examples.labels > 0.5).tolist()):
+            self._model.learn_one(x, y)
+
+    def predict(self, vectors: Vectors) -> F64:
+        ask = self._model.predict_proba_one
+        p = np.array([ask(x).get(True, 0.5) for x in self._dicts(vectors)], np.float64)
+        return np.clip(p, LOWEST, 1 - LOWEST)
+
+    def checkpoint(self) -> dict[str, npt.NDArray[Any]]:
+        """Raises `LearnerError` for a model that is not `servable`."""
+        self._require_portable("checkpoint")
+        facts, arrays = _optimizer_state(self._model.optimizer, self._place)
+        facts |= {"intercept": self._model.intercept, **origin(self._spec, self._schema)}
+        keys, values = _flat(self._model._weights, self._place)
+        state = {"origin": pack_json(facts), "weight_keys": keys, "weights": values}
+        return {**state, **arrays, **self._scaling.checkpoint()}
+
+    def restore(self, state: Arrays) -> None:
+        self._require_portable("restore")
+        facts = check_origin(state, self._spec, self._schema)
+        self._model = copy.deepcopy(self._spec.model)
+        self._model.intercept = facts["intercept"]
+        self._model._weights = VectorDict(self._named(state["weight_keys"], state["weights"]))
+        for name, kind in facts["kinds"].items():
+            named = self._named(state[f"optimizer.{name}.keys"], state[f"optimizer.{name}"])
+            setattr(self._model.optimizer, name, VectorDict(named) if kind == "vector" else defaultdict(float, named))
+        for name, value in facts["values"].items():
+            setattr(self._model.optimizer, name, value)
+        self._scaling.restore(state)
+
+    def export(self, since: int | None = None) -> Export:
+        """Always everything. Raises `LearnerError` for a model that is not `servable`."""
+        self._require_portable("export")
+        keys, values = _flat(self._model._weights, self._place)
+        weights = np.zeros(len(self._schema.numbers) + self._spec.buckets * len(self._schema.categories))
+        weights[keys] = values
+        shift, scale = self._scaling.shift_and_scale()
+        meta = {"buckets": self._spec.buckets, "scale": self._spec.scale, "vectors": self._schema.digest}
+        intercept = np.array([self._model.intercept], np.float64)
+        arrays = {"weights": weights, "shift": shift, "scale": scale, "intercept": intercept}
+        return check_finite(Export(KIND, meta, arrays))
+
+    def _dicts(self, vectors: Vectors) -> list[dict[str, float]]:
+        names, buckets = self._schema.numbers, np.uint64(self._spec.buckets)
+        rows = []
+        scaled = self._scaling.apply(vectors.numbers).tolist()
+        hashes, ids = vectors.categories.tolist(), (vectors.categories % buckets).tolist()
+        for numbers, full, cut in zip(scaled, hashes, ids):
+            x = {name: v for name, v in zip(names, numbers) if v == v}
+            x |= {f"{name}={b}": 1.0 for name, h, b in zip(self._schema.categories, full, cut) if h}
+            rows.append(x)
+        return rows
+
+    def _place(self, name: str) -> int:
+        """Where a feature's weight is among the flat ones: numbers first, then each category's buckets."""
+        category, _, bucket = name.rpartition("=")
+        if not category:
+            return self._schema.numbers.index(name)
+        first = len(self._schema.numbers) + self._schema.categories.index(category) * self._spec.buckets
+        return first + int(bucket)
+
+    def _named(self, keys: npt.NDArray[Any], values: npt.NDArray[Any]) -> dict[str, float]:
+        """Weights by name, in the order they were in, since River sums in the order of its dicts."""
+        n, buckets = len(self._schema.numbers), self._spec.buckets
+        out = {}
+        for key, value in zip(keys.tolist(), values.tolist()):
+            c, bucket = divmod(key - n, buckets)
+            out[self._schema.numbers[key] if key < n else f"{self._schema.categories[c]}={bucket}"] = value
+        return out
+
+    def _require_portable(self, what: str) -> None:
+        if not self._spec.servable:
+            raise LearnerError(
+                f"{self._spec.name}: {what} of {type(self._model).__name__}",
+                "has no flat arrays, and freshet neither writes nor reads pickle",
+                "Compare it prequentially, or declare River(linear_model.LogisticRegression(...)) to save and serve it.",
+            )
+
+
+def _is_portable(model: object) -> bool:
+    """Logistic regression whose weights start at 0 and whose optimizer's state is numbers by feature."""
+    if type(model) is not LogisticRegression or model.l1 != 0.0 or model.l2 != 0.0:
+        return False
+    start = model.initializer
+    if not isinstance(start, Constant) or start.value != 0.0:
+        return False
+    plain = (bool, int, float, type(None), Scheduler, dict, VectorDict)
+    return all(isinstance(v, plain) for v in vars(model.optimizer).values())
+
+
+def _optimizer_state(
+    optimizer: object, place: Callable[[str], int]
+) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    """Its numbers as JSON facts, its numbers by feature as arrays. Schedules have no state of their own."""
+    values, kinds, arrays = {}, {}, {}
+    for name, value in vars(optimizer).items():
+        if isinstance(value, dict | VectorDict):
+            kinds[name] = "vector" if isinstance(value, VectorDict) else "dict"
+            arrays[f"optimizer.{name}.keys"], arrays[f"optimizer.{name}"] = _flat(value, place)
+        elif not isinstance(value, Scheduler):
+            values[name] = value
+    return {"values": values, "kinds": kinds}, arrays
+
+
+def _flat(
+    named: Mapping[str, float] | VectorDict, place: Callable[[str], int]
+) -> tuple[npt.NDArray[np.int64], F64]:
+    items = list(named.items())
+    return np.array([place(k) for k, _ in items], np.int64), np.array([v for _, v in items], np.float64)

@@ -1,0 +1,150 @@
+"""Decoded events as columns, with the fate of each row that could not be believed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from schemas.errors import SchemaError
+from schemas.event_codec import EventCodec
+from schemas.event_schema import FLOATS, TEXTS, EventSchema, Field
+from schemas.text import Texts
+
+if TYPE_CHECKING:
+    import polars as pl
+
+REASONS = (
+    "ok",
+    "undecodable",
+    "unknown_type",
+    "wrong_type",
+    "missing_required",
+    "out_of_domain",
+    "out_of_range",
+    "far_future",
+    "crash",
+)
+UNDECODABLE, WRONG_TYPE, MISSING_REQUIRED, OUT_OF_DOMAIN = 1, 3, 4, 5
+I64 = npt.NDArray[np.int64]
+F64 = npt.NDArray[np.float64]
+U8 = npt.NDArray[np.uint8]
+Bools = npt.NDArray[np.bool_]
+_ARROW = {
+    "string": pa.string(),
+    "enum": pa.string(),
+    "int": pa.int32(),
+    "long": pa.int64(),
+    "float": pa.float32(),
+    "double": pa.float64(),
+    "boolean": pa.bool_(),
+}
+
+
+def arrow_type(field: Field) -> pa.DataType:
+    """What `Columns.arrow` gives for a field; a timestamp is an int64 of ms, as windows and expressions take it."""
+    return _ARROW[field.type]
+
+
+class Columns:
+    """`n` decoded events. `reason` uint8 `[n]` indexes `REASONS`, `detail_field` int16 `[n]` the schema's fields (-1: none).
+
+    `words` int64 `[fields, 2, n]` and `valid` bool `[fields, n]` are as `avro_kernels` lays them out, and stay as they were
+    decoded whatever is replaced. A row that was not decoded is missing in every column.
+    """
+
+    def __init__(
+        self, codec: EventCodec, data: U8, words: I64, valid: Bools, reason: U8, detail: npt.NDArray[np.int16]
+    ) -> None:
+        self.schema: EventSchema = codec.schema
+        self.n = len(reason)
+        self.data, self.words, self.valid, self.reason, self.detail_field = data, words, valid, reason, detail
+        self._codec = codec
+        self._texts: dict[str, Texts] = {}
+        self._values: dict[str, tuple[npt.NDArray[Any], Bools]] = {}
+
+    def __len__(self) -> int:
+        return self.n
+
+    def text(self, name: str) -> Texts:
+        """A string or enum field."""
+        found = self._texts.get(name)
+        if found is not None:
+            return found
+        at, f = self._find(name, TEXTS)
+        if f.type == "enum":
+            data, starts, ends = self._codec.symbols[name]
+            index = self.words[at, 0]
+            made = Texts(data, starts[index], ends[index], self.valid[at])
+        else:
+            made = Texts(self.data, self.words[at, 0], self.words[at, 1], self.valid[at])
+        self._texts[name] = made
+        return made
+
+    def integers(self, name: str) -> tuple[I64, Bools]:
+        """An int, long or boolean field, int64 `[n]` (0 where missing), and where it is there, bool `[n]`."""
+        found = self._values.get(name)
+        if found is None:
+            at, _ = self._find(name, ("int", "long", "boolean"))
+            return self.words[at, 0], self.valid[at]
+        return found
+
+    def numbers(self, name: str) -> tuple[F64, Bools]:
+        """Any number or boolean field as float64 `[n]` (0.0 where missing), and where it is there, bool `[n]`."""
+        found = self._values.get(name)
+        if found is not None:
+            return found[0].astype(np.float64, copy=False), found[1]
+        at, f = self._find(name, ("int", "long", "boolean", *FLOATS))
+        values = self.words[at, 0]
+        return values.view(np.float64) if f.type in FLOATS else values.astype(np.float64), self.valid[at]
+
+    def replace(self, name: str, values: Texts | npt.NDArray[Any], valid: Bools) -> None:
+        """Other values for a column, `Texts` or numbers `[n]`; numbers for a whole-number field are rounded."""
+        f = self.schema[name]
+        if isinstance(values, Texts):
+            self._find(name, TEXTS)
+            self._texts[name] = Texts(values.data, values.start, values.end, valid)
+            return
+        self._find(name, ("int", "long", "boolean", *FLOATS))
+        whole = f.type not in FLOATS
+        if whole and values.dtype.kind == "f":
+            values = np.rint(np.where(valid, values, 0.0))
+        self._values[name] = values.astype(np.int64 if whole else np.float64), valid
+
+    def arrow(self, name: str, rows: npt.NDArray[np.intp]) -> pa.Array:
+        """The rows (int64 indices) of a field, typed as `arrow_type` says, null where missing."""
+        f = self.schema[name]
+        if f.type in TEXTS:
+            return self.text(name).to_arrow(rows)
+        values, valid = self.numbers(name) if f.type in FLOATS else self.integers(name)
+        there = valid[rows]
+        type_ = _ARROW[f.type]
+        if f.type == "boolean":
+            bits = np.packbits(values[rows] != 0, bitorder="little")
+        else:
+            bits = values[rows].astype(type_.to_pandas_dtype(), copy=False)
+        nulls = None if there.all() else pa.py_buffer(np.packbits(there, bitorder="little"))
+        return pa.Array.from_buffers(type_, len(rows), [nulls, pa.py_buffer(bits)])
+
+    def frame(self, names: Sequence[str], rows: npt.NDArray[np.intp]) -> pl.DataFrame:
+        """The rows of some fields, for users' expressions."""
+        import polars as pl
+
+        if not names:
+            return pl.DataFrame(height=len(rows))
+        arrays = [self.arrow(name, rows) for name in names]
+        return pl.DataFrame(pa.RecordBatch.from_arrays(arrays, names=list(names)))
+
+    def _find(self, name: str, types: tuple[str, ...]) -> tuple[int, Field]:
+        at = self.schema.position(name)
+        f = self.schema.fields[at]
+        if f.type not in types:
+            raise SchemaError(
+                f"{self.schema.name}, field {name!r}",
+                f"is of type {f.type}",
+                f"Ask for one of {', '.join(types)}.",
+            )
+        return at, f

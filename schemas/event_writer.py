@@ -1,0 +1,89 @@
+"""Events as Python values to Avro in the Confluent wire format, by fastavro; the slow way in, for producers and JSON.
+
+Source: Confluent Schema Registry, "Wire format": a zero byte, the schema's id (4 bytes, big-endian), the Avro body.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import fastavro
+import msgspec
+
+from schemas.columns import MISSING_REQUIRED, OUT_OF_DOMAIN, REASONS, UNDECODABLE, WRONG_TYPE
+from schemas.errors import RequestError, SchemaError
+from schemas.event_schema import FLOATS, EventSchema, Field, fits
+
+
+class Misfit(Exception):
+    """An event does not fit its schema: an index in `REASONS`, and that of the field (-1: none)."""
+
+    def __init__(self, reason: int, field: int = -1) -> None:
+        self.reason, self.field = reason, field
+        super().__init__(REASONS[reason], field)
+
+
+class EventWriter:
+    """Encodes events of one schema. Raises `SchemaError` for a schema that fastavro refuses."""
+
+    def __init__(self, schema: EventSchema) -> None:
+        self.schema = schema
+        self._head = b"\0" + schema.schema_id.to_bytes(4, "big")
+        try:
+            self._avro = fastavro.parse_schema(_without_defaults(schema.avro))
+        except Exception as error:  # its errors share no root
+            raise SchemaError(
+                schema.name, f"is refused by fastavro: {error}", "Correct the schema."
+            ) from error
+
+    def encode(self, event: Mapping[str, Any]) -> bytes:
+        """The event's record; fields that the schema lacks are ignored. Raises `Misfit`."""
+        values = {f.name: _value(event, i, f) for i, f in enumerate(self.schema.fields)}
+        out = io.BytesIO()
+        out.write(self._head)
+        try:
+            fastavro.schemaless_writer(out, self._avro, values)
+        except UnicodeEncodeError as error:  # a lone surrogate
+            raise Misfit(UNDECODABLE) from error
+        return out.getvalue()
+
+    def transcode(self, text: bytes) -> bytes:
+        """A JSON object as the record it stands for. Raises `Misfit`."""
+        try:
+            event = msgspec.json.decode(text)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Misfit(UNDECODABLE) from error
+        return self.encode(event)
+
+    def refusal(self, which: int, why: Misfit) -> RequestError:
+        """A misfit as an answer to whoever sent record `which`."""
+        f = self.schema.fields[why.field] if why.field >= 0 else None
+        return RequestError(
+            f"{self.schema.name} record {which}" + (f", field {f.name!r}" if f else ""),
+            REASONS[why.reason],
+            f"Send {'an' if f.type in ('int', 'enum') else 'a'} {f.type}." if f else "Send UTF-8 text.",
+            field=f.name if f else None,
+        )
+
+
+def _value(event: Mapping[str, Any], i: int, f: Field) -> Any:
+    if f.name not in event:
+        if not f.has_default:
+            raise Misfit(MISSING_REQUIRED, i)
+        return f.default
+    value = event[f.name]
+    if value is None:
+        if not f.nullable:
+            raise Misfit(MISSING_REQUIRED, i)
+        return None
+    if not fits(value, f.type, f.symbols):
+        raise Misfit(OUT_OF_DOMAIN if f.type == "enum" and isinstance(value, str) else WRONG_TYPE, i)
+    return float(value) if f.type in FLOATS else value
+
+
+def _without_defaults(avro: Mapping[str, Any]) -> dict[str, Any]:
+    """Defaults are filled in before writing; fastavro refuses some that the specification has allowed since 1.12."""
+    fields = [{k: v for k, v in f.items() if k != "default"} for f in avro["fields"]]
+    return {**avro, "fields": fields}

@@ -1,0 +1,133 @@
+"""Whether records of one schema can be read by another. Source: Apache Avro 1.12 specification, schema resolution."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from schemas.errors import SchemaError
+from schemas.event_schema import EventSchema, Field
+
+PROMOTIONS = {
+    ("int", "long"),
+    ("int", "float"),
+    ("int", "double"),
+    ("long", "float"),
+    ("long", "double"),
+    ("float", "double"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why some record cannot be read: the field, what is between writer and reader, and how to mend it."""
+
+    field: str
+    change: str
+    fix: str
+
+    def __str__(self) -> str:
+        return (
+            f"field {self.field!r} {self.change}. {self.fix}" if self.field else f"{self.change}. {self.fix}"
+        )
+
+
+def source_of(reader: Field, writer: EventSchema) -> int | None:
+    """The index of the writer's field that a reader's field is read from: by name, else by one of its aliases."""
+    for name in (reader.name, *reader.aliases):
+        if name in writer.positions:
+            return writer.positions[name]
+    return None
+
+
+def obstacles(writer: EventSchema, reader: EventSchema) -> list[Obstacle]:
+    """What keeps `reader` from reading every record of `writer`; empty where it can."""
+    found: list[Obstacle] = []
+    if writer.name != reader.name and writer.name not in reader.aliases:
+        found.append(
+            Obstacle(
+                "",
+                f"the record is named {writer.name!r} for writers and {reader.name!r} for readers",
+                f'Keep the name, or add "aliases": ["{writer.name}"] to the record.',
+            )
+        )
+    for f in reader.fields:
+        at = source_of(f, writer)
+        if at is not None:
+            found += _between(writer.fields[at], f)
+        elif not f.has_default:
+            found.append(
+                Obstacle(f.name, "is not written and has no default", "Give it a default, such as null.")
+            )
+    return found
+
+
+def _between(writer: Field, reader: Field) -> Iterator[Obstacle]:
+    """What keeps one field from being read as another."""
+    if writer.nullable and not reader.nullable:
+        yield Obstacle(
+            reader.name,
+            "may be null for writers but not for readers",
+            'Keep it a union with null; to refuse nulls set "required": true.',
+        )
+    if writer.type != reader.type and (writer.type, reader.type) not in PROMOTIONS:
+        yield Obstacle(
+            reader.name,
+            f"is {writer.type} for writers and {reader.type} for readers",
+            "Keep its type, or add a field of another name.",
+        )
+    if writer.type != "enum" or reader.type != "enum":
+        return
+    if writer.enum_name != reader.enum_name and writer.enum_name not in reader.enum_aliases:
+        yield Obstacle(
+            reader.name,
+            f"is enum {writer.enum_name!r} for writers and {reader.enum_name!r} for readers",
+            "Keep the enum's name, or add the old one to its aliases.",
+        )
+    unknown = [s for s in writer.symbols if s not in reader.symbols]
+    if unknown and reader.fallback is None:
+        yield Obstacle(
+            reader.name,
+            f"has symbols that readers lack: {', '.join(unknown)}",
+            "Keep the symbols, or give the readers' enum a default symbol.",
+        )
+
+
+def check(old: EventSchema, new: EventSchema) -> list[str]:
+    """What breaks when `old` becomes `new`, in both directions, one text each; empty where nothing does.
+
+    A backward break means that new readers cannot read old records: never acceptable. A forward break means that readers
+    which still have the old schema cannot read new records: acceptable where all readers are updated first.
+    """
+    found = [f"backward (new readers, old records): {o}" for o in obstacles(old, new)]
+    found += [f"forward (old readers, new records): {o}" for o in obstacles(new, old)]
+    if old.schema_id == new.schema_id and [f.wire for f in old.fields] != [f.wire for f in new.fields]:
+        found.append(
+            f"both: other fields under the same schema_id {old.schema_id}. Give the new schema its own id."
+        )
+    return found
+
+
+def require_readable(writer: EventSchema, reader: EventSchema) -> None:
+    """Raises `SchemaError`, naming field, change and fix, unless `reader` can read every record of `writer`."""
+    found = obstacles(writer, reader)
+    if found:
+        raise SchemaError(
+            f"{reader.name} version {reader.version}",
+            f"cannot read records of version {writer.version} (schema_id {writer.schema_id}): {found[0].change}"
+            + (f", field {found[0].field!r}" if found[0].field else ""),
+            found[0].fix,
+            field=found[0].field,
+            obstacles=[str(o) for o in found],
+        )
+
+
+def require_compatible(old: EventSchema, new: EventSchema, both_ways: bool = False) -> None:
+    """Raises `SchemaError` for a change that running readers cannot follow: backward breaks and a reused id, and forward
+    breaks too if `both_ways`."""
+    found = [o for o in check(old, new) if both_ways or not o.startswith("forward")]
+    if found:
+        raise SchemaError(
+            f"{new.name} version {old.version} to {new.version}", found[0].split(". ")[0],
+            found[0].split(". ", 1)[1], obstacles=found,
+        )  # fmt: skip

@@ -1,0 +1,136 @@
+"""Brings snapshots into the scorer: verified aside, mapped, warmed, then swapped in by one assignment.
+
+A thread does it. What it does with the interpreter locked is little (a header of some kilobytes, views, a
+warm-up of 64 rows): the long work, reading and hashing, happens in the sidecar."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from learners import catalog, snapshots
+from learners.learner import Export, Predictor
+from schemas.errors import FreshetError
+from schemas.vectors import VectorSchema
+from serving.golden_vectors import golden_vectors
+from serving.live_model import LiveModel, ModelSlot
+from serving.qualify import wrong_answers
+from serving.sidecar_client import Refused, Sidecar, Verified
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a model's snapshots go, and the vectors that they must be made for."""
+
+    slot: ModelSlot
+    schema: VectorSchema
+
+
+OnSwapped = Callable[[str, LiveModel, float], None]
+OnRefused = Callable[[str, str, str], None]
+
+
+class Loader:
+    """Carries out orders, one at a time; of several for a model that wait, only the newest.
+
+    `on_swapped(model, live, seconds)` is called after each swap, with the seconds since the order (also, with
+    the live one, for an order of what already answers); `on_refused(model, path, reason)` when a snapshot
+    must not be served, and the live one goes on. Both are called on the loader's thread."""
+
+    def __init__(
+        self, places: Mapping[str, Place], sidecar: Sidecar, on_swapped: OnSwapped, on_refused: OnRefused
+    ) -> None:
+        self._places, self._sidecar = places, sidecar
+        self._on_swapped, self._on_refused = on_swapped, on_refused
+        self._orders: dict[str, tuple[str, float]] = {}
+        self._loaded: dict[str, str] = {}
+        self._retired: dict[str, LiveModel | None] = {}
+        self._news = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="loader", daemon=True)
+        self._thread.start()
+
+    def order(self, model: str, path: str) -> None:
+        """Load the snapshot at `path` and answer from it; returns at once."""
+        with self._news:
+            self._orders[model] = (path, time.monotonic())
+            self._news.notify()
+
+    def close(self) -> None:
+        """Finish the order in hand, and end the sidecar."""
+        with self._news:
+            self._closing = True
+            self._news.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        self._sidecar.start()
+        while (order := self._next()) is not None:
+            model, path, since = order
+            try:
+                self._carry_out(model, path, since)
+            except (
+                Exception
+            ) as error:  # a fault of ours must not end the thread: the next snapshot may be fine
+                log.exception("a snapshot could not be loaded", model=model, path=path)
+                self._on_refused(model, path, f"snapshot {path}: {type(error).__name__}: {error}")
+        self._sidecar.close()
+
+    def _next(self) -> tuple[str, str, float] | None:
+        with self._news:
+            while not self._orders and not self._closing:
+                self._news.wait()
+            if self._closing:
+                return None
+            model = next(iter(self._orders))
+            return model, *self._orders.pop(model)
+
+    def _carry_out(self, model: str, path: str, since: float) -> None:
+        place = self._places[model]
+        live = place.slot.current()
+        if live is None or self._loaded.get(model) != path:
+            made = make_live(self._sidecar.verify(path), model, place.schema)
+            if isinstance(made, Refused):
+                log.warning(
+                    "snapshot refused; the live one goes on", model=model, path=path, reason=made.reason
+                )
+                self._on_refused(model, path, made.reason)
+                return
+            live = made
+            # The one that goes is held until the next swap: requests that still read it end long before, so
+            # its memory is given back on this thread and not on the event loop's.
+            self._retired[model] = place.slot.swap(live)
+            self._loaded[model] = path
+        self._on_swapped(model, live, time.monotonic() - since)
+
+
+def make_live(found: Verified | Refused, model: str, schema: VectorSchema) -> LiveModel | Refused:
+    """A warm model of verified bytes; refused if it is another model's, or does not answer the golden
+    vectors."""
+    if isinstance(found, Refused):
+        return found
+    manifest = found.manifest
+    name = f"snapshot {manifest.lineage}.{manifest.number}"
+    if (manifest.model, manifest.vectors) != (model, schema.digest):
+        made_for = f"{manifest.model} with vectors {manifest.vectors}"
+        return Refused(f"{name}: is of {made_for}, not of {model} with vectors {schema.digest}")
+    try:
+        export = Export(manifest.kind, manifest.meta, snapshots.arrays_of(found.data))
+        predictor = catalog.predictor(export, schema)
+        reasons = warm(predictor, schema)
+    except (FreshetError, ValueError, TypeError, KeyError, IndexError, ArithmeticError) as error:
+        return Refused(f"{name}: {error}")
+    return Refused(f"{name}: {reasons[0]}") if reasons else LiveModel(predictor, manifest)
+
+
+def warm(predictor: Predictor, schema: VectorSchema) -> list[str]:
+    """Answer golden vectors, one alone and all together, so that no request pays for a first time."""
+    golden = golden_vectors(schema)
+    predictor.predict(golden_vectors(schema, 1))
+    return wrong_answers(predictor.predict(golden), len(golden))

@@ -1,0 +1,318 @@
+"""What is particular to Kafka: logins, outages, groups, sizes, and its two readers. The contract:
+`contracts/`."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from schemas.errors import ComponentError, LogError
+from streams import kafka_log, kafka_reader, kafka_writer, librdkafka
+from streams.confluent_client import ConfluentClient
+from streams.kafka_log import KafkaLog
+from streams.kafka_server import KafkaServer
+from streams.librdkafka_client import LibrdkafkaClient
+from streams.log import Batch, Reader, TopicPartition
+from streams.servers import free_ports
+from tests.contracts.log_battery import DEADLINE_SECONDS, fill, raised, read
+
+BOTH = pytest.mark.parametrize("fast", [True, False], ids=["fast", "stock"])
+
+
+@pytest.fixture(scope="module")
+def own(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+    """A broker of this module's own, which may be killed, with logins. (Asking for `kafka` skips where none
+    can be.)"""
+    server = KafkaServer(tmp_path_factory.mktemp("own"), password="secret")
+    try:
+        server.start()
+    except ComponentError as error:
+        pytest.skip(str(error))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def log(kafka: str) -> Iterator[KafkaLog]:
+    log = KafkaLog(kafka)
+    yield log
+    log.close()
+
+
+def new_topic(log: KafkaLog, partitions: int) -> str:
+    topic = f"app.{uuid.uuid4().hex}"
+    log.ensure(topic, partitions)
+    return topic
+
+
+def wait_for(condition: Callable[[], object], *readers: Reader) -> None:
+    """Poll the readers until the condition holds."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        for reader in readers:
+            reader.poll(1000, 0.05)
+
+
+def test_addresses_carry_logins_and_settings() -> None:
+    log = KafkaLog.of_address(
+        "ann:p%40ss@a:1,b:2?security.protocol=SASL_SSL&ssl.ca.location=/ca.pem", "view-1"
+    )
+    settings = log.client_settings()
+    assert log.brokers == settings["bootstrap.servers"] == "a:1,b:2"
+    assert (settings["sasl.username"], settings["sasl.password"]) == ("ann", "p@ss")
+    assert (settings["security.protocol"], settings["ssl.ca.location"]) == ("SASL_SSL", "/ca.pem")
+    assert settings["client.id"] == "view-1"
+    with pytest.raises(LogError, match="no.such.setting"):
+        KafkaLog.of_address("a:1?no.such.setting=1").bounds("t")
+
+
+def test_a_wrong_address_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_log, "REACH_SECONDS", 1.0)
+    address = f"127.0.0.1:{free_ports(1)[0]}"
+    with pytest.raises(LogError, match=f"kafka://{address}: .*Connect.*refused"):
+        KafkaLog(address).ensure("t", 1)
+
+
+def test_a_refused_login_is_named_at_once(own: KafkaServer) -> None:
+    good = KafkaLog.of_address(f"freshet:secret@{own.address}")
+    topic = new_topic(good, 1)
+    fill(good, topic, 3, [0])
+    reader = good.reader([topic], None)
+    assert len(read(reader, 3)[0]) == 3
+    reader.close()
+    bad = KafkaLog.of_address(f"freshet:wrong@{own.address}")
+    for action in (lambda: bad.ensure("t", 1), lambda: bad.bounds(topic), lambda: bad.reader([topic], "g")):
+        error = raised(action)
+        assert "refused the login" in error.cause
+        assert own.address in error.resource
+
+
+def test_a_record_too_large_is_refused_before_anything_is_queued(log: KafkaLog) -> None:
+    topic = new_topic(log, 1)
+    writer = log.writer()
+    largest = kafka_log.RECORD_BYTES - kafka_writer.RECORD_OVERHEAD_BYTES
+    with pytest.raises(LogError, match=f"{largest + 1} bytes is larger than its limit of {largest}"):
+        writer.append(topic, 0, [b"small", bytes(largest + 1)], 1)
+    writer.flush()
+    assert log.bounds(topic).spans[0] == (0, 0)
+    writer.append(topic, 0, [bytes(largest)], 1)
+    writer.flush()
+    writer.close()
+    reader = log.reader([topic], None)
+    assert len(read(reader, 1)[0][0][2]) == largest
+    reader.close()
+
+
+def test_topics_of_freshet_are_kept_without_limit_even_if_stamped_long_ago(log: KafkaLog) -> None:
+    topic = new_topic(log, 1)
+    resource = kafka_log.ConfigResource(kafka_log.ConfigResource.Type.TOPIC, topic)
+    config = log.admin.describe_configs([resource])[resource].result()
+    assert config["retention.ms"].value == "-1"
+    assert config["message.timestamp.type"].value == "CreateTime"
+
+
+@BOTH
+def test_a_broker_that_goes_away_is_waited_for(
+    own: KafkaServer, fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reader and writer go on by themselves, nothing is lost or repeated, and what is queued meanwhile is
+    bounded."""
+    monkeypatch.setitem(kafka_writer._SETTINGS, "queue.buffering.max.messages", 500)
+    brokers = f"127.0.0.1:{own._inner}"
+    log = KafkaLog(brokers, fast=fast)
+    topic = new_topic(log, 2)
+    reader, writer = log.reader([topic], f"group-{topic}"), log.writer()
+    writer.append(topic, 0, [b"before"], 1)
+    writer.flush()
+    assert [v for _, _, v in read(reader, 1)[0]] == [b"before"]
+    own.kill()
+    values = [str(i).encode() for i in range(2_000)]
+
+    def append() -> None:
+        writer.append(topic, 1, values, 2)
+        writer.flush()
+
+    thread = threading.Thread(target=append)
+    thread.start()
+    wait_for(lambda: log.trouble is not None and len(writer._producer) >= 500, reader)
+    assert brokers in log.trouble.resource
+    assert thread.is_alive(), "beyond its limit a writer waits"
+    own.start()
+    assert [v for _, _, v in read(reader, 2_000)[1]] == values
+    thread.join(DEADLINE_SECONDS)
+    assert log.trouble is None
+    reader.close()
+    writer.close()
+
+
+@BOTH
+def test_a_reader_opened_and_closed_while_the_broker_is_away_ends(own: KafkaServer, fast: bool) -> None:
+    log = KafkaLog(f"127.0.0.1:{own._inner}", fast=fast)
+    topic = new_topic(log, 1)
+    reader = log.reader([topic], f"group-{topic}")
+    writer = log.writer()
+    writer.append(topic, 0, [b"x"], 1)
+    own.kill()
+    try:
+        reader.commit({(topic, 0): 0})
+        wait_for(lambda: log.trouble is not None, reader)
+        reader.close()
+        writer.close()
+    finally:
+        own.start()
+
+
+class Member:
+    """A reader of a group that notes what its callbacks are told."""
+
+    def __init__(
+        self, kafka: str, topic: str, fast: bool, instance: str | None = None, session: float = 6.0
+    ) -> None:
+        self.log = KafkaLog(kafka, instance, session_seconds=session, fast=fast)
+        self.mine: set[TopicPartition] = set()
+        self.revoked: list[TopicPartition] = []
+        self.lost: list[TopicPartition] = []
+        self.got: list[tuple[int, int]] = []
+        reader = self.log.reader([topic], f"group-{topic}", self.assign, self.revoke, self.lose)
+        self.inner = reader
+
+    def assign(self, parts: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        self.mine.update(parts)
+        return {}
+
+    def revoke(self, parts: Sequence[TopicPartition]) -> None:
+        self.revoked += parts
+        self.mine.difference_update(parts)
+
+    def lose(self, parts: Sequence[TopicPartition]) -> None:
+        self.lost += parts
+        self.mine.difference_update(parts)
+
+    def poll(self, max_records: int, max_wait: float) -> list[Batch]:
+        batches = self.inner.poll(max_records, max_wait)
+        for b in batches:
+            assert (b.topic, b.partition) in self.mine
+            self.got += [(b.partition, int(o)) for o in b.offsets]
+        return batches
+
+
+@BOTH
+def test_a_group_shares_partitions_and_gives_them_over(kafka: str, log: KafkaLog, fast: bool) -> None:
+    topic = new_topic(log, 4)
+    everything = {(topic, p) for p in range(4)}
+    fill(log, topic, 10, range(4))
+    one = Member(kafka, topic, fast)
+    wait_for(lambda: len(one.got) == 40, one)
+    two = Member(kafka, topic, fast)
+    wait_for(lambda: len(one.mine) == len(two.mine) == 2, one, two)
+    assert one.mine | two.mine == everything
+    assert set(one.revoked) == two.mine
+    assert one.lost == two.lost == []
+    wait_for(lambda: len(two.got) == 20, one, two)
+    two.inner.close()
+    wait_for(lambda: one.mine == everything, one)
+    one.inner.close()
+
+
+@BOTH
+def test_a_member_that_comes_back_in_time_gets_its_partitions_without_a_rebalance(
+    kafka: str, log: KafkaLog, fast: bool
+) -> None:
+    topic = new_topic(log, 4)
+    one, two = (Member(kafka, topic, fast, name, session=30.0) for name in ("view-1", "view-2"))
+    wait_for(lambda: len(one.mine) == len(two.mine) == 2, one, two)
+    kept, one.revoked = set(one.mine), []
+    two.inner.close()
+    again = Member(kafka, topic, fast, "view-2", session=30.0)
+    wait_for(lambda: again.mine, one, again)
+    assert again.mine == two.mine
+    assert one.mine == kept
+    assert one.revoked == one.lost == []
+    usurper = Member(kafka, topic, fast, "view-1", session=30.0)
+    wait_for(lambda: usurper.mine, again, usurper)
+    assert "took this member's place" in raised(lambda: one.poll(1, 0.1)).cause
+    for member in (one, again, usurper):
+        member.inner.close()
+
+
+@BOTH
+def test_an_error_in_a_callback_comes_out_of_poll(kafka: str, log: KafkaLog, fast: bool) -> None:
+    topic = new_topic(log, 1)
+
+    def fail(parts: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        raise ZeroDivisionError
+
+    reader = KafkaLog(kafka, fast=fast).reader([topic], f"group-{topic}", on_assign=fail)
+    with pytest.raises(ZeroDivisionError):
+        wait_for(lambda: False, reader)
+    reader.close()
+
+
+def columns(log: KafkaLog, topic: str, fast: bool, count: int) -> dict[int, list[np.ndarray]]:
+    """All records of a topic as one set of columns per partition."""
+    log.fast = fast
+    reader = log.reader([topic], None)
+    got: dict[int, list[Batch]] = {}
+    while count > 0:
+        for b in reader.poll(700, 1.0):
+            got.setdefault(b.partition, []).append(b)
+            count -= len(b)
+    reader.close()
+    out = {}
+    for p, batches in got.items():
+        for b in batches:
+            assert (b.start[0], b.end[-1]) == (0, len(b.data))
+            assert (b.start[1:] == b.end[:-1]).all()
+        lengths = np.concatenate([b.end - b.start for b in batches])
+        parts = [[b.data for b in batches], [b.offsets for b in batches], [b.times for b in batches]]
+        out[p] = [lengths, *(np.concatenate(part) for part in parts)]
+    return out
+
+
+def test_both_readers_give_the_very_same_columns(log: KafkaLog) -> None:
+    topic = new_topic(log, 3)
+    rng = np.random.default_rng(5)
+    writer = log.writer()
+    count = 0
+    for _ in range(60):
+        sizes = rng.integers(0, 400, rng.integers(1, 120)) * (rng.random() < 0.9)
+        values = [rng.bytes(int(n)) for n in sizes]
+        writer.append(topic, int(rng.integers(3)), values, int(rng.integers(1, 2**41)))
+        count += len(values)
+    writer.flush()
+    writer.close()
+    fast, stock = columns(log, topic, True, count), columns(log, topic, False, count)
+    assert fast.keys() == stock.keys()
+    for p in fast:
+        for a, b in zip(fast[p], stock[p], strict=True):
+            assert a.dtype == b.dtype
+            np.testing.assert_array_equal(a, b)
+
+
+def test_the_fast_reader_is_the_default_and_the_stock_one_stands_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"bootstrap.servers": "127.0.0.1:1", "group.id": "g", "error_cb": lambda error: None}
+    assert librdkafka.available()
+    client = kafka_reader.open_client(settings, None)
+    assert isinstance(client, LibrdkafkaClient)
+    client.close()
+
+    def absent() -> None:
+        raise OSError
+
+    monkeypatch.setattr(librdkafka, "load", absent)
+    client = kafka_reader.open_client(settings, None)
+    assert isinstance(client, ConfluentClient)
+    client.close()
+
+
+def test_a_server_that_cannot_start_says_why(kafka: str, tmp_path: Path) -> None:
+    server = KafkaServer(tmp_path, process_roles="nonsense")
+    with pytest.raises(ComponentError, match="nonsense"):
+        server.start()
