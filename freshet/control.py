@@ -10,7 +10,7 @@ import time
 import structlog
 import uvicorn
 
-from freshet.roles import Context, own_facts
+from freshet.roles import Context
 from freshet.serve import Reporter, announce
 from schemas import messages
 from schemas.blocks import tick_record
@@ -20,6 +20,7 @@ from serving.board import Board
 from serving.history import History
 from serving.http_server import address_of, bind
 from streams.follower import Follower
+from streams.operator import own_facts
 
 log = structlog.get_logger()
 OBSERVE_SECONDS = 1.0

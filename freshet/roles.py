@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import psutil
 import structlog
 
 from features.catalog import open_store
@@ -26,7 +25,7 @@ from streams.follower import Follower
 from streams.intake import IntakeTask
 from streams.join import JoinTask
 from streams.log import Log
-from streams.operator import Operator
+from streams.operator import Operator, own_facts
 
 log = structlog.get_logger()
 
@@ -188,11 +187,6 @@ def run_role(app_path: str, name: str, given: Settings) -> None:
     except FreshetError as error:
         log.error("role fails", error=str(error), exc_info=True)
         raise SystemExit(3) from error
-
-
-def own_facts() -> dict[str, object]:
-    """What every role tells of its own process."""
-    return {"memory_mb": round(psutil.Process().memory_info().rss / 1e6, 1)}
 
 
 def clock_of(ctx: Context) -> ManualClock | WallClock:

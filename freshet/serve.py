@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from freshet import plans
-from freshet.roles import Context, clock_of, own_facts
+from freshet.roles import Context, clock_of
 from schemas import messages
 from schemas.errors import LogError
 from schemas.messages import Clock, Logged, Message, Settled, Status, Swapped, Waiting
@@ -24,6 +24,7 @@ from serving.sidecar_client import Sidecar
 from streams.clock import ManualClock
 from streams.follower import Follower
 from streams.log import Writer
+from streams.operator import own_facts
 
 log = structlog.get_logger()
 STATUS_SECONDS = 1.0

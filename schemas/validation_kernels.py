@@ -15,7 +15,7 @@ KIND, FIELD, FIRST, SECOND, WIDTH = range(5)
 MISSING_REQUIRED, OUT_OF_DOMAIN, OUT_OF_RANGE, FAR_FUTURE = 4, 5, 6, 7
 
 
-@nb.njit(inline="always", nogil=True, cache=True)
+@nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
 def is_word(
     data: Any, start: Any, end: Any, slots: Any, first: Any, mask: Any, words: Any, spans: Any
 ) -> Any:
@@ -36,7 +36,7 @@ def is_word(
     return False
 
 
-@nb.njit(nogil=True, cache=True)
+@nb.njit(nogil=True, cache=True, _nrt=False)
 def fill_slots(words: Any, spans: Any, begin: Any, stop: Any, slots: Any, first: Any, mask: Any) -> None:
     """Put words `begin` to `stop` into their open table."""
     for k in range(begin, stop):
@@ -46,7 +46,7 @@ def fill_slots(words: Any, spans: Any, begin: Any, stop: Any, slots: Any, first:
         slots[first + i] = k + 1
 
 
-@nb.njit(nogil=True, cache=True)
+@nb.njit(nogil=True, cache=True, _nrt=False)
 def judge(
     data: Any, word: Any, floats: Any, valid: Any, checks: Any, bounds: Any, slots: Any, words: Any, spans: Any,
     time_field: Any, times: Any, appended: Any, max_future: Any, reason: Any, detail: Any,

@@ -7,7 +7,6 @@ expected."""
 from __future__ import annotations
 
 import time
-import zlib
 from collections.abc import Sequence
 
 import structlog
@@ -22,6 +21,7 @@ from schemas.errors import ComponentError, FreshetError, RequestError
 from serving import oip
 from serving.answering import Answering, ModelCard
 from serving.coalesce import Coalescer
+from serving.http_body import read_body
 from serving.latency import Latency
 from serving.oip_tensors import read_question
 
@@ -70,7 +70,7 @@ class ScorerApp:
         started = time.monotonic()
         rows = 0
         try:
-            head, body = await self._body(scope, receive)
+            head, body = await read_body(scope, receive, self._max_body)
             request = oip.read_request(body[:head] if head is not None else body)
             oip.check_outputs(request)
             tail = memoryview(body)[head if head is not None else len(body) :]
@@ -91,47 +91,6 @@ class ScorerApp:
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
-
-    async def _body(self, scope: Scope, receive: Receive) -> tuple[int | None, bytes]:
-        """The JSON's length, if binary tensors follow it, and the whole body, unpacked."""
-        headers = dict(scope["headers"])
-        if _whole(headers.get(b"content-length"), "content-length", 0) > self._max_body:
-            raise self._too_large()
-        message = await receive()
-        body = message.get("body", b"")
-        while message.get("more_body"):
-            message = await receive()
-            body += message.get("body", b"")
-            if len(body) > self._max_body:
-                raise self._too_large()
-        encoding = headers.get(b"content-encoding")
-        if encoding is not None and encoding != b"identity":
-            body = self._unpacked(body, encoding)
-        given = headers.get(b"inference-header-content-length")
-        if given is None:
-            return None, body
-        return _whole(given, "inference-header-content-length", len(body)), body
-
-    def _unpacked(self, body: bytes, encoding: bytes) -> bytes:
-        if encoding not in (b"gzip", b"deflate"):
-            raise RequestError(
-                f"content-encoding {encoding.decode('latin1')}", "is unknown", "Use gzip, deflate or none."
-            )
-        unpack = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
-        try:
-            out = unpack.decompress(body, self._max_body + 1)
-        except zlib.error as error:
-            raise RequestError(
-                "body", f"is not {encoding.decode()}: {error}", "Compress it again."
-            ) from error
-        if len(out) > self._max_body:
-            raise self._too_large()
-        return out
-
-    def _too_large(self) -> RequestError:
-        return RequestError(
-            "body", f"is larger than {self._max_body} bytes", "Send fewer rows a request.", status=413
-        )
 
     def _card(self, model: str, version: str | None) -> ModelCard:
         """Raises `RequestError` (404) for an unknown model or version, naming the known ones."""
@@ -207,18 +166,6 @@ def _place_of(path: str) -> tuple[str, str | None] | None:
     if len(parts) == 1:
         return parts[0], None
     return (parts[0], parts[2]) if len(parts) == 3 and parts[1] == "versions" else None
-
-
-def _whole(value: bytes | None, header: str, most: int) -> int:
-    """A header's whole number (0 without the header); raises `RequestError` for anything else, or more than
-    `most` (0: any)."""
-    if value is None:
-        return 0
-    if not value.isdigit() or (most and int(value) > most):
-        raise RequestError(
-            f"header {header}", f"is {value.decode('latin1')!r}", f"Send a whole number up to {most}."
-        )
-    return int(value)
 
 
 def _json(body: bytes, status: int = 200) -> Response:

@@ -2,7 +2,7 @@
 
     python -m serving.sidecar FD TRAINER_KEYS QUALIFIER_KEYS
 
-It gets orders (the path of a snapshot's manifest) over the socket FD, one JSON line each. For every order it
+It gets orders (a snapshot's path) over the socket FD, one JSON line each. For every order it
 copies the file into a sealed memory file, checks both signatures, size and digest, and sends the manifest and
 the memory file's descriptor; or the reason why not. Nothing of the snapshot's arrays is parsed before all
 that holds. It runs at nice 10, and ends when the scorer does."""

@@ -21,6 +21,7 @@ _UNREACHABLE = {
 }
 _REFUSED = {KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED}
 _UNKNOWN = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
+_FENCED = {KafkaError.FENCED_INSTANCE_ID, KafkaError._FENCED}
 _FORBIDDEN = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.GROUP_AUTHORIZATION_FAILED,
@@ -62,7 +63,7 @@ def translated(error: KafkaError, brokers: str, topic: str | None = None) -> Log
         return LogError(
             resource, f"a record is too large: {text}", "Raise max.message.bytes of the topic, or send less."
         )
-    if code == KafkaError.FENCED_INSTANCE_ID or (error.fatal() and "instance" in text):
+    if code in _FENCED or (code == KafkaError._FATAL and "group.instance.id" in text):
         return LogError(
             resource,
             f"another process took this member's place: {text}",

@@ -94,8 +94,9 @@ class KafkaLog:
         return {
             "bootstrap.servers": self.brokers,
             "client.id": self.instance or "freshet",
-            "reconnect.backoff.ms": 50,
+            "reconnect.backoff.ms": 100,
             "reconnect.backoff.max.ms": 1000,
+            "log_level": 2,  # its lines about connections say what `error_cb` hears, again and again
             "allow.auto.create.topics": False,
             "error_cb": self.health.heard,
             **self._settings,

@@ -22,6 +22,14 @@ from streams.log import Batch, Log, TopicPartition
 from streams.task import Append, Task
 
 log = structlog.get_logger()
+
+
+def own_facts() -> dict[str, float]:
+    """What every role tells of its own process."""
+    memory = psutil.Process().memory_info().rss
+    return {"memory_mb": round(memory / 1e6, 1), "cpu_seconds": round(time.process_time(), 2)}
+
+
 MAX_RECORDS = 20_000
 IDLE_SECONDS = 0.5
 CHECKPOINT_SECONDS = 5.0
@@ -130,7 +138,7 @@ class Operator:
     def _status(self) -> messages.Status:
         facts: dict[str, Any] = {t.name: t.facts() for t in self._tasks.values()}
         facts["records"] = self._records
-        facts["memory_mb"] = round(psutil.Process().memory_info().rss / 1e6, 1)
+        facts |= own_facts()
         return messages.Status(self.role, self.instance, os.getpid(), time.time_ns() // 1_000_000, facts)
 
     def _tell(self, told: Sequence[messages.Message]) -> None:

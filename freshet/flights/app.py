@@ -83,8 +83,49 @@ def delays(name: str, key: str) -> fr.View:
 
 by_origin, by_carrier = delays("arrivals_by_origin", "origin"), delays("arrivals_by_carrier", "carrier")
 by_dest, by_tail = delays("arrivals_by_dest", "dest"), delays("arrivals_by_tail", "tailnum")
-VIEWS = [by_origin, by_carrier, by_dest, by_tail]
-app_model_features = [v[f] for v in VIEWS for f in v.features]
+
+
+def queue(name: str, key: str | tuple[str, ...]) -> fr.View:
+    """How late flights have been leaving."""
+    return fr.View(
+        name,
+        takeoffs,
+        key=key,
+        tile="5m",
+        description="Departure delays, minutes.",
+        features={
+            "n_1h": fr.count(over="1h"),
+            "delay_30m": fr.mean("dep_delay", over="30m"),
+            "delay_2h": fr.mean("dep_delay", over="2h"),
+            "worst_1h": fr.max("dep_delay", over="1h"),
+            "delay_ewm_30m": fr.decayed_mean("dep_delay", half_life="30m"),
+            "delay_ewm_2h": fr.decayed_mean("dep_delay", half_life="2h"),
+        },
+    )
+
+
+left_origin, left_carrier = queue("takeoffs_by_origin", "origin"), queue("takeoffs_by_carrier", ("origin", "carrier"))
+congestion = fr.View(
+    "departures_by_origin",
+    departures,
+    key="origin",
+    tile="15m",
+    description="Flights scheduled to leave, which may be more than did.",
+    features={"n_1h": fr.count(over="1h"), "n_3h": fr.count(over="3h")},
+)
+sky = fr.View(
+    "weather_by_origin",
+    weather,
+    key="origin",
+    tile="1h",
+    description="The newest observation, and what fell lately.",
+    features={
+        **{f: fr.last(f) for f in ("temp", "dewp", "humid", "wind_speed", "wind_gust", "precip", "pressure", "visib")},
+        "precip_6h": fr.sum("precip", over="6h"),
+        "visib_6h": fr.min("visib", over="6h"),
+    },
+)
+VIEWS = [by_origin, by_carrier, by_dest, by_tail, left_origin, left_carrier, congestion, sky]
 late = fr.Model(
     "late_arrival",
     on=departures,
@@ -93,7 +134,7 @@ late = fr.Model(
     features=[
         *(departures[f] for f in ("carrier", "origin", "dest", "tailnum")),
         *(fr.category(departures[f]) for f in ("hour", "weekday", "month", "day", "flight")),
-        *app_model_features,
+        *(view[f] for view in VIEWS for f in view.features),
     ],
     learners=[fr.Baseline(), fr.HashedLogistic()],
     slices=["carrier", "origin"],

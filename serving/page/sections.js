@@ -49,7 +49,7 @@ export function showPromises({ promises }) {
   });
   const wrong = promises.filter((p) => p.state !== "green").length;
   const all = promises.length === 1 ? "The promise holds" : `All ${promises.length} promises hold`;
-  write(byId("promises-title"), !promises.length ? "Promises" : wrong ? `${wrong} of ${promises.length} promises need a look` : all);
+  write(byId("promises-title"), !promises.length ? "Promises" : wrong ? `${wrong} of ${promises.length} promises ${wrong === 1 ? "needs" : "need"} a look` : all);
 }
 
 export function showTiles({ events_per_second, topics, views, requests }) {

@@ -227,7 +227,7 @@ class TestOwnServer:
         )
         server.start()
         eventually(lambda: put(store, "v", [(b"j", (1, 0))]))
-        # A killed server loses what its commit log had not yet been given to the disk: a second of writes, here.
+        # A killed server loses what its commit log had not yet written: here, up to a second.
         assert get(store, "v", [b"k", b"j"]) in (
             [None, row(b"j", (1, 0))],
             [row(key, (1, 0)) for key in (b"k", b"j")],

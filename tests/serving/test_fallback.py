@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import polars as pl
 import pytest
 
 from schemas.errors import DefinitionError
-from serving.fallback import Conditions, choose, constant, heuristic
+from serving.fallback import Conditions, Declared, choose, constant, heuristic
 
 VIEW = heuristic(pl.col("origin_delay.ewm") > 20, p_true=0.7, p_false=0.2)
 OWN = heuristic(pl.col("distance") > 20)
@@ -37,7 +39,9 @@ TABLE = [
 
 
 @pytest.mark.parametrize(("conditions", "fallback", "rung", "declared"), TABLE)
-def test_the_highest_rung_with_all_it_needs_answers(conditions, fallback, rung, declared) -> None:  # type: ignore[no-untyped-def]
+def test_the_highest_rung_with_all_it_needs_answers(
+    conditions: Conditions, fallback: tuple[Declared, ...], rung: str | None, declared: Declared | None
+) -> None:
     choice = choose(conditions, fallback)
     assert (choice.rung if choice else None) == rung
     assert (choice.declared if choice else None) is declared
@@ -63,6 +67,6 @@ def test_a_heuristic_gives_a_probability_or_a_truth_and_never_a_gap() -> None:
 @pytest.mark.parametrize(
     "make", [lambda: constant(0.0), lambda: constant(24), lambda: heuristic(pl.col("x"), p_true=1)]
 )
-def test_what_is_no_probability_is_refused_when_the_app_is_built(make) -> None:  # type: ignore[no-untyped-def]
+def test_what_is_no_probability_is_refused_when_the_app_is_built(make: Callable[[], Declared]) -> None:
     with pytest.raises(DefinitionError, match="is no probability"):
         make()

@@ -1,4 +1,5 @@
-"""The Open Inference Protocol over HTTP: every address, every way to ask wrongly, and Triton's client byte by byte."""
+"""The Open Inference Protocol over HTTP: every address, every way to ask wrongly, and Triton's client byte by
+byte."""
 
 from __future__ import annotations
 
@@ -97,8 +98,11 @@ def test_metadata_says_what_to_send() -> None:
     got = call(ScorerApp(ToyAnswering()), "GET", "/v2/models/late").json()
     assert got["versions"] == ["logistic-0a.2", "logistic-0a.1"]
     assert got["inputs"][0] == {
-        "name": "carrier", "datatype": "BYTES", "shape": [-1], "parameters": {"required": True, "nullable": False}
-    }  # fmt: skip
+        "name": "carrier",
+        "datatype": "BYTES",
+        "shape": [-1],
+        "parameters": {"required": True, "nullable": False},
+    }
     assert [(x["name"], x["datatype"]) for x in got["outputs"]] == [
         ("probability", "FP64"),
         ("prediction_id", "BYTES"),

@@ -1,4 +1,5 @@
-"""A real server on a real socket: where it listens, how it ends, and that nobody's request is lost on the way."""
+"""A real server on a real socket: where it listens, how it ends, and that nobody's request is lost on the
+way."""
 
 from __future__ import annotations
 

@@ -154,7 +154,8 @@ def test_a_swap_under_load_fails_no_request_and_tears_no_answer(rig: Rig) -> Non
     last = 12
     paths = [rig.mint.cut(number) for number in range(1, last + 1)]
     expected: dict[int, F64] = {
-        n: HashedLogisticPredictor(rig.mint.export(n), SCHEMA).predict(vectors(50)) for n in range(1, last + 1)
+        n: HashedLogisticPredictor(rig.mint.export(n), SCHEMA).predict(vectors(50))
+        for n in range(1, last + 1)
     }
     rig.load(paths[0])
     app = ScorerApp(ToyScorer(rig.slot))
@@ -188,7 +189,7 @@ def test_a_swap_under_load_fails_no_request_and_tears_no_answer(rig: Rig) -> Non
         c.start()
     for path in paths[1:]:
         asked = app.latency.requests
-        wait_for(lambda asked=asked: app.latency.requests > asked + 20 or bool(wrong))  # type: ignore[misc]
+        wait_for(lambda asked=asked: app.latency.requests > asked + 20 or bool(wrong))
         rig.load(path)
         app.latency.mark_swap()
     asked = app.latency.requests
@@ -206,4 +207,4 @@ def test_a_swap_under_load_fails_no_request_and_tears_no_answer(rig: Rig) -> Non
     assert app.latency.quantiles_ms([0.99], near_swaps=True)[0] is not None
     assert rig.number == last
     assert rig.slot.current() is not None
-    assert rig.slot.current().lineage == LINEAGE  # type: ignore[union-attr]
+    assert rig.slot.current().lineage == LINEAGE

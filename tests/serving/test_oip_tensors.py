@@ -40,7 +40,7 @@ def test_columns_come_in_the_declared_types() -> None:
     )
     assert q.n == 2
     assert q.columns["carrier"] == ["UA", "AA"]
-    kinds = {name: q.columns[name].dtype for name in ("distance", "seats", "cancelled")}  # type: ignore[union-attr]
+    kinds = {name: q.columns[name].dtype for name in ("distance", "seats", "cancelled")}
     assert kinds == {"distance": np.float64, "seats": np.int32, "cancelled": np.bool_}
 
 

@@ -20,8 +20,8 @@ from tests.serving.fake_status import FakeYear
 
 pytestmark = pytest.mark.skipif(chromium.found() is None, reason="no chromium on PATH")
 DRAWN = "document.body?.dataset.plots === 'drawn' && document.querySelectorAll('.main-svg').length > 5"
-PHONE = {"width": 375, "height": 812, "touch": True}
-DESKTOP = {"width": 1360, "height": 900}
+PHONE: dict[str, Any] = {"width": 375, "height": 812, "touch": True}
+DESKTOP: dict[str, Any] = {"width": 1360, "height": 900}
 
 
 @contextmanager
@@ -68,7 +68,7 @@ def test_it_shows_what_the_status_says(page: chromium.Browser) -> None:
         assert text(page, "#day") == "Sat, 9 Feb 2013"
         for promise in status.promises:
             assert promise.reason in text(page, "#promises")
-        assert text(page, "#promises-title") == "1 of 6 promises need a look"
+        assert text(page, "#promises-title") == "1 of 6 promises needs a look"
         model = status.models[0]
         assert model.served is not None
         assert model.rolling.ne is not None
@@ -120,10 +120,16 @@ def test_names_are_text_and_never_markup(page: chromium.Browser) -> None:
         assert page.ask("document.body.dataset.error ?? null") is None
 
 
+@pytest.fixture(scope="module")
+def year() -> FakeYear:
+    return FakeYear(365).advance(365 * 96, observe_every=48)
+
+
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("size", [PHONE, {"width": 1024, "height": 768}, DESKTOP])
-def test_a_year_is_readable_on_every_screen(page: chromium.Browser, size: dict[str, Any], dark: bool) -> None:
-    year = FakeYear(365).advance(365 * 96, observe_every=48)
+def test_a_year_is_readable_on_every_screen(
+    page: chromium.Browser, year: FakeYear, size: dict[str, Any], dark: bool
+) -> None:
     page.show(**size, dark=dark)
     with serving(dashboard.app(year.status, year.history)) as url:
         page.open(url)

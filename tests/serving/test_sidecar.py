@@ -49,7 +49,9 @@ def test_a_file_altered_after_it_was_verified_is_not_what_is_served(mint: Mint, 
     with data.open("r+b") as file:
         file.seek(-100, os.SEEK_END)
         file.write(b"\xff" * 100)
-    np.testing.assert_array_equal(snapshots.arrays_of(found.data)["weights"], mint.export(2).arrays["weights"])
+    np.testing.assert_array_equal(
+        snapshots.arrays_of(found.data)["weights"], mint.export(2).arrays["weights"]
+    )
 
 
 def flip_a_byte(path: Path, mint: Mint) -> None:
@@ -64,7 +66,8 @@ def cut_short(path: Path, mint: Mint) -> None:
 
 
 def edit_manifest(path: Path, mint: Mint) -> None:
-    path.write_bytes(path.read_bytes().replace(b'"tick":', b'"tick":1'))
+    manifest = path.with_suffix(snapshots.MANIFEST_FILE)
+    manifest.write_bytes(manifest.read_bytes().replace(b'"tick":', b'"tick":1'))
 
 
 def forget(suffix: str) -> Callable[[Path, Mint], None]:
@@ -121,7 +124,7 @@ def test_anything_altered_is_refused_with_its_reason(
 
 
 def test_a_path_that_is_nothing_is_refused(mint: Mint, child: Sidecar) -> None:
-    assert isinstance(child.verify(str(mint.directory / "nothing.json")), Refused)
+    assert isinstance(child.verify(str(mint.directory / "nothing.safetensors")), Refused)
     assert isinstance(child.verify(str(mint.directory)), Refused)
 
 
@@ -156,4 +159,4 @@ def test_without_sealed_memory_the_bytes_are_checked_where_they_are_served(
     flip_a_byte(path, mint)  # after the sidecar's word, before the scorer's own reading
     with pytest.raises(SnapshotError, match="was altered"):
         _taken(reply, descriptor, str(path))
-    assert "was altered" in sidecar.answer(Order(str(path)), trainer, qualifier)[0].refused
+    assert "altered" in sidecar.answer(Order(str(path)), trainer, qualifier)[0].refused

@@ -21,7 +21,11 @@ class Mint:
     """Makes keys once, and snapshots as they are asked for."""
 
     def __init__(self, directory: Path, bits: int = 14) -> None:
-        self.trainer, self.qualifier, self.directory = directory / "trainer", directory / "qualifier", directory / "late"
+        self.trainer, self.qualifier, self.directory = (
+            directory / "trainer",
+            directory / "qualifier",
+            directory / "late",
+        )
         create_key(self.trainer)
         create_key(self.qualifier)
         self.bits = bits
@@ -34,11 +38,22 @@ class Mint:
         learner.restore(state)
         return learner.export()
 
-    def cut(self, number: int, export: Export | None = None, approved: bool = True, vectors: str = "") -> Path:
+    def cut(
+        self, number: int, export: Export | None = None, approved: bool = True, vectors: str = ""
+    ) -> Path:
         facts = Facts(
-            "flights", "late", LINEAGE, number, vectors or SCHEMA.digest, 1000 * number, 10 * number, 7 * number
+            "flights",
+            "late",
+            LINEAGE,
+            number,
+            vectors or SCHEMA.digest,
+            1000 * number,
+            10 * number,
+            7 * number,
         )
-        path = snapshots.write(self.directory, facts, export or self.export(number), Signer.load(self.trainer))
+        path = snapshots.write(
+            self.directory, facts, export or self.export(number), Signer.load(self.trainer)
+        )
         if approved:
             snapshots.approve(path, Signer.load(self.qualifier))
         return path

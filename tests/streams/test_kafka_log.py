@@ -76,7 +76,7 @@ def test_addresses_carry_logins_and_settings() -> None:
 def test_a_wrong_address_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kafka_log, "REACH_SECONDS", 1.0)
     address = f"127.0.0.1:{free_ports(1)[0]}"
-    with pytest.raises(LogError, match=f"kafka://{address}: .*Connect.*refused"):
+    with pytest.raises(LogError, match=rf"{address}: .*refused"):
         KafkaLog(address).ensure("t", 1)
 
 
@@ -128,10 +128,13 @@ def test_a_broker_that_goes_away_is_waited_for(
     brokers = f"127.0.0.1:{own._inner}"
     log = KafkaLog(brokers, fast=fast)
     topic = new_topic(log, 2)
-    reader, writer = log.reader([topic], f"group-{topic}"), log.writer()
+    # a group may deal its partitions anew after an outage: the checkpoint says where to go on
+    reader = log.reader([topic], f"group-{topic}", on_assign=lambda new: {(topic, 0): start})
+    writer, start = log.writer(), 0
     writer.append(topic, 0, [b"before"], 1)
     writer.flush()
     assert [v for _, _, v in read(reader, 1)[0]] == [b"before"]
+    start = 1
     own.kill()
     values = [str(i).encode() for i in range(2_000)]
 
