@@ -61,9 +61,7 @@ class DecayedMean:
         _positive(self.half_life, "decayed_mean: half_life")
         for name, value in (("prior", self.prior), ("weight", self.weight)):
             if value is not None and not (isinstance(value, int | float) and math.isfinite(value)):
-                raise DefinitionError(
-                    f"decayed_mean: {name}={value!r}", "is no finite number", "Use a number."
-                )
+                raise DefinitionError(f"decayed_mean: {name}={value!r}", "is no finite number", "Use a number.")
         if not self.weight > 0:
             raise DefinitionError(f"decayed_mean: weight={self.weight}", "is not positive", "Use 0.5, say.")
 
@@ -121,9 +119,7 @@ def last(field: str) -> Last:
     return Last(field)
 
 
-def decayed_mean(
-    field: str, half_life: str = "1h", *, prior: float | None = None, weight: float = 0.5
-) -> DecayedMean:
+def decayed_mean(field: str, half_life: str = "1h", *, prior: float | None = None, weight: float = 0.5) -> DecayedMean:
     """With decayed sum S and decayed weight W as of the read: `(S + weight * prior) / (W + weight)`, so that
     silence returns it to the prior; without a prior `S / W`, NaN when there was no value."""
     return DecayedMean(field, half_life, prior, weight)
@@ -136,9 +132,7 @@ def age() -> Age:
 
 def _check_field(kind: str, field: object) -> None:
     if not isinstance(field, str) or not field:
-        raise DefinitionError(
-            f"{kind}({field!r})", "is not of a field", 'Name a number field, such as "arr_delay".'
-        )
+        raise DefinitionError(f"{kind}({field!r})", "is not of a field", 'Name a number field, such as "arr_delay".')
 
 
 def _positive(text: object, name: str) -> None:

@@ -45,9 +45,7 @@ _KEYSPACE = (
     "CREATE KEYSPACE IF NOT EXISTS {0} WITH replication = "
     "{{'class': 'NetworkTopologyStrategy', 'replication_factor': 1}}"
 )
-_TABLE = (
-    "CREATE TABLE IF NOT EXISTS {0}.rows (of_view text, key blob, row blob, PRIMARY KEY ((of_view, key)))"
-)
+_TABLE = "CREATE TABLE IF NOT EXISTS {0}.rows (of_view text, key blob, row blob, PRIMARY KEY ((of_view, key)))"
 
 
 class CassandraStore:
@@ -164,9 +162,7 @@ class CassandraStore:
         stamps: I64 = (parts[:, 0] << np.uint64(INDEX_BITS) | parts[:, 1]).astype(np.int64)
         return stamps
 
-    def _batches(
-        self, statement: Any, values: Sequence[tuple[Any, ...]], size: int
-    ) -> Iterator[tuple[Any, None]]:
+    def _batches(self, statement: Any, values: Sequence[tuple[Any, ...]], size: int) -> Iterator[tuple[Any, None]]:
         """Unlogged: rows do not depend on each other, but a message for each costs four times as much."""
         for a in range(0, len(values), size):
             batch = BatchStatement(BatchType.UNLOGGED, consistency_level=ConsistencyLevel.LOCAL_QUORUM)
@@ -208,9 +204,7 @@ class CassandraStore:
         self._insert = self._session.prepare(
             f"INSERT INTO {table} (of_view, key, row) VALUES (?, ?, ?) USING TIMESTAMP ?"
         )
-        self._delete = self._session.prepare(
-            f"DELETE FROM {table} USING TIMESTAMP ? WHERE of_view = ? AND key = ?"
-        )
+        self._delete = self._session.prepare(f"DELETE FROM {table} USING TIMESTAMP ? WHERE of_view = ? AND key = ?")
         self._select = self._session.prepare(f"SELECT key, row FROM {table} WHERE of_view = ? AND key IN ?")
 
     def _error(self, cause: str, next_step: str) -> StoreError:

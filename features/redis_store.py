@@ -227,9 +227,7 @@ def _connections(url: str, timeout_seconds: float) -> tuple[Callable[[], Any], s
         make()
     except (ValueError, TypeError):
         # Not its text: that could hold the password.
-        raise StoreError(
-            "address", "is not one of a Redis", "Write redis://HOST:PORT/DB or unix:///PATH."
-        ) from None
+        raise StoreError("address", "is not one of a Redis", "Write redis://HOST:PORT/DB or unix:///PATH.") from None
     place = options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
     return make, f"{place} db {options.get('db', 0)}"
 

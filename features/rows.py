@@ -115,9 +115,7 @@ class ViewRows:
         """Rows touched, and keys first seen, since the last `dump`, `dump_delta` or `load`."""
         return self._dump(self._untouch(CHECKPOINT))
 
-    def load(
-        self, base: Mapping[str, npt.NDArray[Any]], deltas: Iterable[Mapping[str, npt.NDArray[Any]]]
-    ) -> None:
+    def load(self, base: Mapping[str, npt.NDArray[Any]], deltas: Iterable[Mapping[str, npt.NDArray[Any]]]) -> None:
         """Become the rows that dumped `base` and then `deltas`, with what they had not yet handed to `take`.
 
         Raises:
@@ -179,9 +177,7 @@ class ViewRows:
         starts = np.concatenate([np.zeros(1, np.int64), ends])[:-1]
         had, first = len(self), int(part["first_key"][0])
         if had == first:
-            self._keys(
-                Texts(kernels.plain(part["keys"], np.uint8), starts, ends, np.ones(len(ends), np.bool_))
-            )
+            self._keys(Texts(kernels.plain(part["keys"], np.uint8), starts, ends, np.ones(len(ends), np.bool_)))
         ids = part["ids"]
         if had != first or len(self) != had + len(ends) or (ids.size and int(ids.max()) >= len(self)):
             raise CheckpointError(

@@ -133,7 +133,9 @@ class VectorPlan:
                 array = array.cast(pa.int64())
             array = array.cast(pa.string())
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-            raise RequestError(f"input {name!r}", f"its values are no texts: {error}", "Send one text a row.") from error
+            raise RequestError(
+                f"input {name!r}", f"its values are no texts: {error}", "Send one text a row."
+            ) from error
         how = self._impute.get(name)
         if how is not None and array.null_count:
             array = array.fill_null(str(how.value))
@@ -148,7 +150,9 @@ class VectorPlan:
         try:
             out = np.array([np.nan if v is None else v for v in values], np.float64)
         except (TypeError, ValueError) as error:
-            raise RequestError(f"input {name!r}", f"its values are no numbers: {error}", "Send one number a row.") from error
+            raise RequestError(
+                f"input {name!r}", f"its values are no numbers: {error}", "Send one number a row."
+            ) from error
         return np.where(np.isnan(out), missing, out).astype(np.float32)
 
     def _hashed(self, texts: Mapping[str, Texts], n: int) -> npt.NDArray[np.uint64]:

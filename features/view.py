@@ -59,7 +59,9 @@ class View:
                     "Use text fields of the topic as key.",
                 )
         if not self.features:
-            raise DefinitionError(f"view {self.name}", "has no features", 'Add one, such as {"n": fr.count(over="1h")}.')
+            raise DefinitionError(
+                f"view {self.name}", "has no features", 'Add one, such as {"n": fr.count(over="1h")}.'
+            )
         for name in self.features:
             check_name(f"view {self.name}: feature", name)
         for f in self.plan.fields:
@@ -68,7 +70,8 @@ class View:
                     f"view {self.name}",
                     f"field {f!r} is {'of type ' + types[f] if f in types else 'not a field of ' + self.topic.name}",
                     f"Numbers of {self.topic.name}: "
-                    + ", ".join(n for n, t in types.items() if t not in ("string", "enum")) + ".",
+                    + ", ".join(n for n, t in types.items() if t not in ("string", "enum"))
+                    + ".",
                 )
         if self.max_age is not None:
             milliseconds(self.max_age, "max_age")

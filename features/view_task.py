@@ -35,6 +35,7 @@ class ViewTask:
         self._ticks = Ticks([(view.topic.name, p) for p in range(view.topic.partitions)])
         self._generation = store.generation()
         self._events = 0
+        self._unwritten: list[tuple[list[bytes], npt.NDArray[np.uint8]]] = []
 
     @property
     def finished(self) -> int:
@@ -72,26 +73,29 @@ class ViewTask:
         self._events += n
 
     def write(self) -> None:
-        """Write touched rows; all of them if the store has lost some."""
-        keys, data = self._rows.take()
-        self._put(keys, data)
+        """Write touched rows; all of them if the store has lost some. What could not be written is kept for the next
+        try."""
+        self._unwritten.append(self._rows.take())
+        self._put_unwritten()
         generation = self._store.generation()
         if generation != self._generation:
-            self._put(*self._rows.all_rows())
+            self._unwritten.append(self._rows.all_rows())
+            self._put_unwritten()
             self._generation = generation
 
-    def _put(self, keys: list[bytes], data: npt.NDArray[np.uint8]) -> None:
-        for a in range(0, len(keys), ROWS_A_WRITE):
-            b = a + ROWS_A_WRITE
-            self._store.write(self._stored_as, keys[a:b], data[a:b])
+    def _put_unwritten(self) -> None:
+        while self._unwritten:
+            keys, data = self._unwritten[0]
+            for a in range(0, len(keys), ROWS_A_WRITE):
+                b = a + ROWS_A_WRITE
+                self._store.write(self._stored_as, keys[a:b], data[a:b])
+            self._unwritten.pop(0)
 
     def dump(self, full: bool) -> dict[str, npt.NDArray[Any]]:
         state = self._rows.dump() if full else self._rows.dump_delta()
         return {**state, "_cursors": self._cursors.dump(), "_ticks": self._ticks.dump()}
 
-    def load(
-        self, base: Mapping[str, npt.NDArray[Any]], deltas: Sequence[Mapping[str, npt.NDArray[Any]]]
-    ) -> None:
+    def load(self, base: Mapping[str, npt.NDArray[Any]], deltas: Sequence[Mapping[str, npt.NDArray[Any]]]) -> None:
         self._rows.load(base, deltas)
         newest = deltas[-1] if deltas else base
         self._cursors.load(newest["_cursors"])
@@ -108,4 +112,4 @@ def numbers(column: pa.Array) -> npt.NDArray[np.float64]:
     if column.type == pa.bool_():
         column = column.cast(pa.float64())
     values = column.to_numpy(zero_copy_only=False)
-    return values.astype(np.float64, copy=False)
+    return np.asarray(values, np.float64)

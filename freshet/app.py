@@ -101,7 +101,9 @@ class App:
         for name in dict.fromkeys(f.view for f in m.features if isinstance(f, FeatureRef)):
             if name not in [v.name for v in self.views]:
                 raise DefinitionError(
-                    f"app {self.name}", f"model {m.name} reads view {name!r}, which it does not list", "Add it to views=[…]."
+                    f"app {self.name}",
+                    f"model {m.name} reads view {name!r}, which it does not list",
+                    "Add it to views=[…].",
                 )
             missing = [k for k in self.view(name).keys if k not in fields]
             if missing:

@@ -102,7 +102,7 @@ def read_event(value: bytes, schema: EventSchema) -> tuple[dict[str, Any] | None
         return None, "unknown_type"
     stream = io.BytesIO(value[5:])
     try:
-        event: dict[str, Any] = fastavro.schemaless_reader(stream, _parsed(schema), None)  # type: ignore[assignment]
+        event: dict[str, Any] = fastavro.schemaless_reader(stream, _parsed(schema), None)
     except Exception:  # fastavro raises whatever the bytes lead it to
         return None, "undecodable"
     return (None, "undecodable") if stream.read(1) else (event, "")

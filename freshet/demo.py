@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,7 @@ def _replay(
         for n, step in enumerate(schedule):
             if stop.is_set():
                 raise Stopped
-            replayer.step(step.start_ms, step.end_ms, lambda s=step: _ask(client, s), _published(app, step))  # type: ignore[misc]
+            replayer.step(step.start_ms, step.end_ms, partial(_ask, client, step), _published(app, step))
             if step.queries and n:
                 _note_lags(replayer, tally, step)
         replayer.tell(messages.Clock(end, True))
@@ -144,11 +145,13 @@ def _replay(
 
 def _ask(client: ScoringClient, step: Step) -> dict[str, int]:
     """The step's departures, as of its start; nothing if there are none."""
-    return client.ask(step.queries, step.start_ms) if step.queries and next(iter(step.queries.values())) else {}
+    return client.ask(step.queries, step.start_ms) if any(step.queries.values()) else {}
 
 
 def _published(app: App, step: Step) -> list[Published]:
-    return [Published(app.log_of(topic), list(records.runs())) for topic, records in step.events.items() if len(records)]
+    return [
+        Published(app.log_of(topic), list(records.runs())) for topic, records in step.events.items() if len(records)
+    ]
 
 
 def _note_lags(replayer: Replayer, tally: _Tally, step: Step) -> None:
@@ -172,7 +175,9 @@ def _report(
     app: App, model: Model, runtime: Runtime, schedule: Schedule, replayer: Replayer, client: ScoringClient, tally: _Tally,
     options: DemoOptions, wall_seconds: float,
 ) -> DemoReport:  # fmt: skip
-    topics = {t.name: reports.topic_report(app, runtime.log, runtime.settings.checkpoints_url, t.name) for t in app.topics}
+    topics = {
+        t.name: reports.topic_report(app, runtime.log, runtime.settings.checkpoints_url, t.name) for t in app.topics
+    }
     replayer.drained()
     facts = replayer.facts
     served = [s for s in facts.status.values() if s.role == "serve"]
@@ -207,4 +212,3 @@ def _report(
         verdict=why,
         exit_code=0 if not why else 1,
     )
-

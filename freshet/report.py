@@ -14,7 +14,6 @@ from freshet import audit
 from freshet.app import App
 from freshet.replay import Facts
 from freshet.report_types import (
-    DemoReport,
     ModelReport,
     QualityReport,
     QuantilesReport,
@@ -39,7 +38,7 @@ from schemas.outcomes import (
 )
 from schemas.vectors import Examples, Vectors
 from streams.fates import fates
-from streams.ledger import totals
+from streams.ledger import Ledger, totals
 from streams.log import Log
 
 CHECKPOINT_PATIENCE_SECONDS = 20.0
@@ -73,7 +72,9 @@ def topic_report(app: App, log: Log, checkpoints_url: str, name: str) -> TopicRe
         agrees = agrees and again == kept
         for fate, n in totals(kept, names).items():
             counts[fate] += n
-    under = {k: {f.split(":")[1]: n for f, n in counts.items() if f.startswith(k + ":") and n} for k in ("dropped", "dead")}
+    under = {
+        k: {f.split(":")[1]: n for f, n in counts.items() if f.startswith(k + ":") and n} for k in ("dropped", "dead")
+    }
     return TopicReport(
         records=sum(n for f, n in counts.items() if f != "tick"),
         applied=counts["applied"],
@@ -87,7 +88,7 @@ def topic_report(app: App, log: Log, checkpoints_url: str, name: str) -> TopicRe
     )
 
 
-def _kept(app: App, log: Log, checkpoints_url: str, name: str, partition: int) -> audit.Ledger:
+def _kept(app: App, log: Log, checkpoints_url: str, name: str, partition: int) -> Ledger:
     """Intake's ledger once its checkpoint covers the whole log (it saves one every few seconds)."""
     end = log.bounds(app.log_of(name)).spans[partition][1]
     deadline = time.monotonic() + CHECKPOINT_PATIENCE_SECONDS
@@ -155,7 +156,10 @@ def prequential(model: Model, spec: LearnerSpec, found: Outcomes, hide: Sequence
 def quality(p: F64, y: F64) -> QualityReport:
     known = np.isfinite(p)
     f = figures_of(p[known], y[known])
-    told = {k: None if v != v else round(float(v), 5) for k, v in (("auc", f.auc), ("ne", f.normalised_entropy), ("calibration", f.calibration))}
+    told = {
+        k: None if v != v else round(float(v), 5)
+        for k, v in (("auc", f.auc), ("ne", f.normalised_entropy), ("calibration", f.calibration))
+    }
     return QualityReport(n=f.n, auc=told["auc"], ne=told["ne"], calibration=told["calibration"])
 
 
@@ -166,7 +170,9 @@ def quantiles(values: npt.NDArray[Any]) -> QuantilesReport:
     return QuantilesReport(p50=round(p50, 3), p99=round(p99, 3), max=round(top, 3))
 
 
-def model_report(app: App, log: Log, model: Model, facts: Facts, after: int, swaps: int, counts: Mapping[str, int]) -> ModelReport:
+def model_report(
+    app: App, log: Log, model: Model, facts: Facts, after: int, swaps: int, counts: Mapping[str, int]
+) -> ModelReport:
     """Served quality after the first `after` labels, over everything and by slice, beside what else could have answered."""
     found = outcomes_of(app, log, model)
     p, y, kept = found.p[after:], found.y[after:], found.categories[after:]

@@ -92,7 +92,9 @@ def train(ctx: Context) -> None:
     directory = ctx.settings.snapshots_dir / model_name / lineage
 
     def save(learner: Learner, at: Moment) -> str:
-        facts = snapshots.Facts(ctx.app.name, model_name, lineage, at.number, model.vectors.digest, at.tick, at.examples, at.position)
+        facts = snapshots.Facts(
+            ctx.app.name, model_name, lineage, at.number, model.vectors.digest, at.tick, at.examples, at.position
+        )
         return str(snapshots.write(directory, facts, learner.export(), key))
 
     def make(topic: str, partition: int) -> TrainTask:
@@ -112,7 +114,10 @@ def release(ctx: Context) -> None:
         writer.append(ctx.app.control_log, 0, [messages.encode(m) for m in told], WallClock().now_ms())
         writer.flush()
 
-    trainer, qualifier = Verifier.load(ctx.settings.keys_dir / "trainer"), Signer.load(ctx.settings.keys_dir / "qualifier")
+    trainer, qualifier = (
+        Verifier.load(ctx.settings.keys_dir / "trainer"),
+        Signer.load(ctx.settings.keys_dir / "qualifier"),
+    )
     desks = [
         Release(m, trainer, qualifier, tell, ctx.settings.keep_snapshots, patient=ctx.settings.replay)
         for m in ctx.app.models

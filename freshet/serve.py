@@ -67,14 +67,21 @@ def run(ctx: Context) -> None:
     ]
     for t in threads:
         t.start()
-    server = HttpServer(app, bind(ctx.settings.host, ctx.settings.port), lambda address: announce(ctx, "serve", address))
-    threading.Thread(target=lambda: (ctx.stop.wait(), server.stop()), daemon=True).start()
+    server = HttpServer(
+        app, bind(ctx.settings.host, ctx.settings.port), lambda address: announce(ctx, "serve", address)
+    )
+    threading.Thread(target=_end_with, args=(ctx, server), daemon=True).start()
     server.run()
     ctx.stop.set()
     scorer.close()
     loader.close()
     for t in threads:
         t.join(5.0)
+
+
+def _end_with(ctx: Context, server: HttpServer) -> None:
+    ctx.stop.wait()
+    server.stop()
 
 
 def announce(ctx: Context, what: str, address: str) -> None:
@@ -146,6 +153,8 @@ def _report(ctx: Context, scorer: Scorer, app: ScorerApp, reporter: Reporter) ->
         }
         before, at = latency.requests, now
         facts = {**scorer.facts(), "requests": requests, **own_facts()}
-        reporter.tell(Status("serve", scorer.instance, os.getpid(), time.time_ns() // 1_000_000, json.loads(json.dumps(facts))))
+        reporter.tell(
+            Status("serve", scorer.instance, os.getpid(), time.time_ns() // 1_000_000, json.loads(json.dumps(facts)))
+        )
         if stopped:
             return

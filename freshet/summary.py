@@ -29,9 +29,7 @@ def summary(report: DemoReport, console: Console | None = None) -> None:
 
 
 def _table(title: str, columns: Iterable[str]) -> Table:
-    table = Table(
-        box=None, title=title, title_justify="left", title_style="bold", header_style="dim", pad_edge=False
-    )
+    table = Table(box=None, title=title, title_justify="left", title_style="bold", header_style="dim", pad_edge=False)
     for i, column in enumerate(columns):
         table.add_column(column, justify="right" if i else "left", no_wrap=True)
     return table
@@ -98,9 +96,7 @@ def _model(name: str, m: ModelReport, out: Console) -> None:
 
 
 def _quality(table: Table, name: str, q: QualityReport, style: str = "") -> None:
-    table.add_row(
-        name, count(q["n"]), fixed(q["auc"], 4), fixed(q["ne"], 4), fixed(q["calibration"], 3), style=style
-    )
+    table.add_row(name, count(q["n"]), fixed(q["auc"], 4), fixed(q["ne"], 4), fixed(q["calibration"], 3), style=style)
 
 
 def _requests_and_lags(report: DemoReport) -> Table:
@@ -124,9 +120,7 @@ def _requests_and_lags(report: DemoReport) -> Table:
 def _memory(report: DemoReport, out: Console) -> None:
     peaks = report["peak_memory_mb"]
     told = ", ".join(f"{role} {count(mb)}" for role, mb in peaks.items())
-    out.print(
-        Text.assemble("\n", ("Peak memory, MB: ", "bold"), told, f"; together {count(sum(peaks.values()))}")
-    )
+    out.print(Text.assemble("\n", ("Peak memory, MB: ", "bold"), told, f"; together {count(sum(peaks.values()))}"))
     restarted = ", ".join(f"{role} {n}×" for role, n in report["restarts"].items() if n)
     if restarted:
         out.print(Text.assemble(("Restarted: ", "bold yellow"), restarted))

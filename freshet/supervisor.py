@@ -21,9 +21,9 @@ MEMORY_SECONDS = 2.0
 STOP_SECONDS = 15.0
 BACKOFF_SECONDS = (0.0, 0.2, 1.0, 5.0)
 STEADY_SECONDS = 30.0
-SINGLE_THREADED = {
-    name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
-}
+SINGLE_THREADED = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"), "1"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,9 @@ class Supervisor:
         self._watcher.start()
 
     def _spawn(self, child: _Child) -> None:
-        process = self._context.Process(target=child.spec.target, args=child.spec.args, name=child.spec.name, daemon=True)
+        process = self._context.Process(
+            target=child.spec.target, args=child.spec.args, name=child.spec.name, daemon=True
+        )
         with _signals_ignored():
             process.start()
         child.process, child.started_at = process, time.monotonic()

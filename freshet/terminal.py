@@ -31,9 +31,7 @@ class LiveView:
 
     def __init__(self, console: Console, address: str = "") -> None:
         self._console, self._address = console, address
-        self._live = (
-            Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
-        )
+        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
         self._trails: dict[str, list[float]] = {}
         self._trail_ms: int | None = None
         self._next_line = 0.0
@@ -67,18 +65,14 @@ class LiveView:
 
     def _quality(self, model: ModelFigures, kind: str, label: str) -> Text:
         now, base = (getattr(q, kind) for q in (model.rolling, model.rolling_baseline))
-        text = (
-            Text("  ", no_wrap=True, overflow="crop").append(label, "dim").append(f"  {fixed(now)}  ", "bold")
-        )
+        text = Text("  ", no_wrap=True, overflow="crop").append(label, "dim").append(f"  {fixed(now)}  ", "bold")
         if now is not None and base is not None:
             better = now < base if kind == "ne" else now > base
             text.append(f"baseline {fixed(base)} ").append(signed(now - base), "green" if better else "red")
         else:
             text.append("too few labels yet", "dim")
         width = max(0, min(40, self._console.width - 44))
-        return text.append("  ").append(
-            sparkline(self._trails.get(f"{model.name} {kind}", []), width), "cyan"
-        )
+        return text.append("  ").append(sparkline(self._trails.get(f"{model.name} {kind}", []), width), "cyan")
 
     def _remember(self, status: Status) -> None:
         if status.clock.app_ms == self._trail_ms:
@@ -122,9 +116,7 @@ def _title(status: Status, address: str) -> Table:
     grid.add_column(justify="right", no_wrap=True)
     state = status.clock.state
     what = "replaying" if status.clock.paced and state == "running" else state
-    name = Text.assemble(
-        ("≈ freshet ", "bold cyan"), (status.app, "bold"), "  ", (what, _RUN.get(state, "dim"))
-    )
+    name = Text.assemble(("≈ freshet ", "bold cyan"), (status.app, "bold"), "  ", (what, _RUN.get(state, "dim")))
     grid.add_row(name, Text(address, "dim underline" if address else ""))
     return grid
 
@@ -153,9 +145,7 @@ def _promises(status: Status) -> Text:
     if status.clock.waits_for:
         text.append(f"waits for {status.clock.waits_for}  ", "yellow")
     if not wrong:
-        return (
-            text.append(f"✔ all {len(status.promises)} promises hold", "green") if status.promises else text
-        )
+        return text.append(f"✔ all {len(status.promises)} promises hold", "green") if status.promises else text
     for promise in wrong:
         text.append(f"{_SIGNS[promise.state]} {promise.name}: ", f"bold {_COLOURS[promise.state]}")
         text.append(f"{promise.reason}  ", _COLOURS[promise.state])
@@ -169,9 +159,7 @@ def _topics(status: Status) -> Table:
         table.add_column(title, justify="right", no_wrap=True)
     for t in status.topics:
         dropped, dead = sum(t.dropped.values()) + t.erased + t.expired, sum(t.dead.values())
-        table.add_row(
-            t.name, *map(count, (t.records, t.per_second, t.applied, t.deduplicated, dropped, dead))
-        )
+        table.add_row(t.name, *map(count, (t.records, t.per_second, t.applied, t.deduplicated, dropped, dead)))
     return table
 
 
@@ -197,9 +185,7 @@ def _pairs(status: Status) -> Table:
     lags += [f"{m.name} {duration(m.lag_ms)} of {duration(m.slo_ms)}" for m in status.models]
     grid.add_row("lags", "  ".join(lags))
     failed = Text(f"{count(r.failed)} failed", "bold red" if r.failed else "")
-    latency = (
-        f", p50 {fixed(r.p50_ms, 1)} ms, p99 {fixed(r.p99_ms, 1)} ms, near swaps {fixed(r.p99_swap_ms, 1)} ms"
-    )
+    latency = f", p50 {fixed(r.p50_ms, 1)} ms, p99 {fixed(r.p99_ms, 1)} ms, near swaps {fixed(r.p99_swap_ms, 1)} ms"
     grid.add_row("requests", Text.assemble(f"{count(r.answered)} answered, ", failed, latency))
     qualities = "  ".join(_lineages(m) for m in status.models)
     grid.add_row("NE overall", qualities or DASH)

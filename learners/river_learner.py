@@ -26,7 +26,7 @@ from river.optim.base import Scheduler
 from river.optim.initializers import Constant
 from river.utils import VectorDict
 
-from learners.learner import Arrays, Export, pack_json, unpack_json
+from learners.learner import Arrays, Export, pack_json
 from learners.river_scaling import Scaling
 from learners.state import check_finite, check_origin, origin
 from schemas.errors import LearnerError

@@ -114,7 +114,9 @@ def read_manifest(path: Path, trainer: Verifier, qualifier: Verifier | None = No
     except msgspec.DecodeError as error:
         raise SnapshotError(str(path), f"its manifest cannot be read: {error}", DO_NOT) from error
     if path.stem != f"{manifest.number:06}":
-        raise SnapshotError(str(path), f"it is the manifest of snapshot {manifest.number}", "Files were swapped. " + DO_NOT)
+        raise SnapshotError(
+            str(path), f"it is the manifest of snapshot {manifest.number}", "Files were swapped. " + DO_NOT
+        )
     return manifest
 
 
@@ -148,7 +150,9 @@ def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise SnapshotError(str(path), f"cannot be read: {error.strerror}", "Keep the snapshot that is served.") from error
+        raise SnapshotError(
+            str(path), f"cannot be read: {error.strerror}", "Keep the snapshot that is served."
+        ) from error
 
 
 def arrays_of(data: memoryview) -> dict[str, npt.NDArray[Any]]:

@@ -21,9 +21,7 @@ def origin(spec: LearnerSpec, schema: VectorSchema) -> dict[str, str]:
 def check_origin(state: Arrays, spec: LearnerSpec, schema: VectorSchema) -> dict[str, Any]:
     """The `origin` entry of a checkpoint. Raises `LearnerError` if another spec or schema made it."""
     if "origin" not in state:
-        raise LearnerError(
-            spec.name, "the checkpoint has no origin", "Restore what this learner's checkpoint() made."
-        )
+        raise LearnerError(spec.name, "the checkpoint has no origin", "Restore what this learner's checkpoint() made.")
     facts: dict[str, Any] = unpack_json(state["origin"])
     for what, digest in origin(spec, schema).items():
         if facts.get(what) != digest:

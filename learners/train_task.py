@@ -186,9 +186,7 @@ class TrainTask:
         }
 
     def facts(self) -> dict[str, Any]:
-        slices = {
-            s: {k: f.as_json() for k, f in table.figures().items()} for s, table in self._by_slice.items()
-        }
+        slices = {s: {k: f.as_json() for k, f in table.figures().items()} for s, table in self._by_slice.items()}
         return {**self.stats(), "lineage": self._plan.lineage, "snapshots": self._cuts, "slices": slices}
 
     def dump(self, full: bool) -> Arrays:
@@ -206,9 +204,7 @@ class TrainTask:
             state |= _dump_rows(_joined(self._open))
         return state
 
-    def load(
-        self, base: Mapping[str, npt.NDArray[Any]], deltas: Sequence[Mapping[str, npt.NDArray[Any]]]
-    ) -> None:
+    def load(self, base: Mapping[str, npt.NDArray[Any]], deltas: Sequence[Mapping[str, npt.NDArray[Any]]]) -> None:
         state = deltas[-1] if deltas else base
         self._learner.restore(_under(state, "learner."))
         self._quality = Quality.restored(_under(state, "quality."))
@@ -231,20 +227,20 @@ def _piece(rows: ExampleRows, a: int, b: int) -> ExampleRows:
     s = slice(a, b)
     keep = np.arange(a, b)
     texts = {k: v.take(keep) for k, v in rows.texts.items()}
-    return ExampleRows(
-        rows.kind[s], rows.ask[s], rows.t[s], rows.label[s], rows.saw_future[s], rows.fixed[s], texts
-    )
+    return ExampleRows(rows.kind[s], rows.ask[s], rows.t[s], rows.label[s], rows.saw_future[s], rows.fixed[s], texts)
 
 
 def _joined(parts: list[ExampleRows]) -> ExampleRows:
     if len(parts) == 1:
         return parts[0]
-    columns = [
-        np.concatenate([getattr(p, name) for p in parts])
-        for name in ("kind", "ask", "t", "label", "saw_future", "fixed")
-    ]
+
+    def column(name: str) -> npt.NDArray[Any]:
+        return np.concatenate([getattr(p, name) for p in parts])
+
     texts = {name: Texts.concatenate([p.texts[name] for p in parts]) for name in TEXTS}
-    return ExampleRows(*columns, texts)
+    return ExampleRows(
+        column("kind"), column("ask"), column("t"), column("label"), column("saw_future"), column("fixed"), texts
+    )
 
 
 def _dump_rows(rows: ExampleRows) -> Arrays:

@@ -105,9 +105,7 @@ def program_of(data: Any, at: Any, ids: Any, last: Any) -> Any:
 
 
 @nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
-def walk_row(
-    data: Any, at: Any, end: Any, program: Any, maps: Any, words: Any, floats: Any, valid: Any, r: Any
-) -> Any:
+def walk_row(data: Any, at: Any, end: Any, program: Any, maps: Any, words: Any, floats: Any, valid: Any, r: Any) -> Any:
     """Decode one row by its program: the place reached (-1: undecodable), the step stopped at, constant texts used."""
     texts = 0
     for k in range(program.shape[0]):

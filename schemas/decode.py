@@ -94,9 +94,7 @@ def warm() -> None:
     fields = [{"name": "a", "type": "string"}, {"name": "t", "type": "long"}]
     schema = EventSchema.parse({"type": "record", "name": "warm", "fields": fields}, "warm")
     value = encode(schema, [{"a": "x", "t": 1}])[0]
-    columns = decode(
-        np.frombuffer(value, np.uint8), np.array([0]), np.array([len(value)]), EventCodec(schema)
-    )
+    columns = decode(np.frombuffer(value, np.uint8), np.array([0]), np.array([len(value)]), EventCodec(schema))
     validate(columns, np.zeros(1, np.int64), "t", columns.integers("t")[0], 1)
     texts = columns.text("a")
     texts.hashes(), texts.identities(), texts.partitions(1), texts.to_arrow(np.zeros(1, np.int64))

@@ -65,9 +65,7 @@ class EventCodec:
         self.steps: I64 = frozen(np.array([s for p in programs for s in p], np.int64))
         self.maps: I64 = frozen(np.array([*self._maps, 0], np.int64))
         self.constants: U8 = np.frombuffer(self._words, np.uint8)
-        self.empty: I64 = frozen(
-            np.array([kernels.NO_SYMBOL if f.type == "enum" else 0 for f in schema.fields])
-        )
+        self.empty: I64 = frozen(np.array([kernels.NO_SYMBOL if f.type == "enum" else 0 for f in schema.fields]))
         self.symbols = {f.name: _symbols(f) for f in schema.fields if f.type == "enum"}
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -114,9 +114,7 @@ class EventSchema:
         """The index of a field; raises `SchemaError` for an unknown one."""
         at = self.positions.get(name)
         if at is None:
-            raise SchemaError(
-                self.name, f"has no field {name!r}", f"Its fields are {', '.join(self.positions)}."
-            )
+            raise SchemaError(self.name, f"has no field {name!r}", f"Its fields are {', '.join(self.positions)}.")
         return at
 
 
@@ -153,9 +151,7 @@ class _Reading:
         self.enums: dict[str, Mapping[str, Any]] = {}
 
     def refuse(self, where: str, cause: str, next_step: str) -> NoReturn:
-        raise SchemaError(
-            f"{self.name}, field {where!r}" if where else self.name, cause, next_step, field=where
-        )
+        raise SchemaError(f"{self.name}, field {where!r}" if where else self.name, cause, next_step, field=where)
 
     def schema(self, raw: Any) -> EventSchema:
         if not isinstance(raw, Mapping) or raw.get("type") != "record":
@@ -163,9 +159,7 @@ class _Reading:
         record = self.word("", "name", raw.get("name"))
         items = raw.get("fields")
         if not isinstance(items, list) or not items:
-            self.refuse(
-                "", "has no fields", 'Give it a list of at least one: "fields": [{"name": …, "type": …}].'
-            )
+            self.refuse("", "has no fields", 'Give it a list of at least one: "fields": [{"name": …, "type": …}].')
         fields = tuple(self.field(item) for item in items)
         positions = {f.name: i for i, f in enumerate(fields)}
         if len(positions) < len(fields):
@@ -195,9 +189,7 @@ class _Reading:
     def word(self, where: str, what: str, value: Any) -> str:
         plain = value.rsplit(".", 1)[-1] if isinstance(value, str) and what == "name" and not where else value
         if not isinstance(plain, str) or not _WORD.fullmatch(plain):
-            self.refuse(
-                where, f"{what} {value!r} is not a name", "Use letters, digits and _, no digit first."
-            )
+            self.refuse(where, f"{what} {value!r} is not a name", "Use letters, digits and _, no digit first.")
         return plain
 
     def names(self, where: str, value: Any) -> tuple[str, ...]:
@@ -249,9 +241,7 @@ class _Reading:
         if len(type_) != 2 or type_.count("null") != 1:
             self.refuse(
                 name,
-                f"is a union of {len(type_)} types"
-                if "null" not in type_ or len(type_) != 2
-                else "is only null",
+                f"is a union of {len(type_)} types" if "null" not in type_ or len(type_) != 2 else "is only null",
                 'Only a union of null and one other type is supported: ["null", "string"].',
             )
         at = type_.index("null")
@@ -266,28 +256,20 @@ class _Reading:
             return "enum", self.enums[type_]
         if type_ not in TYPES or (type_ == "enum" and not attributes):
             text = type_ if isinstance(type_, str) else type(type_).__name__
-            self.refuse(
-                name, f"type {text!r} is not supported", _INSTEAD.get(text, f"Use one of {', '.join(TYPES)}.")
-            )
+            self.refuse(name, f"type {text!r} is not supported", _INSTEAD.get(text, f"Use one of {', '.join(TYPES)}."))
         return str(type_), attributes
 
     def enum(self, name: str, raw: Mapping[str, Any]) -> tuple[tuple[str, ...], str | None]:
         symbols, fallback = raw.get("symbols"), raw.get("default")
         if not isinstance(raw.get("name"), str):
-            self.refuse(
-                name, "is an enum without a name", 'Write {"type": "enum", "name": …, "symbols": […]}.'
-            )
+            self.refuse(name, "is an enum without a name", 'Write {"type": "enum", "name": …, "symbols": […]}.')
         self.enums[raw["name"]] = raw
         if not isinstance(symbols, list) or not symbols or len(set(map(str, symbols))) < len(symbols):
-            self.refuse(
-                name, f"symbols {symbols!r} is not a list of distinct names", 'Write "symbols": ["A", "B"].'
-            )
+            self.refuse(name, f"symbols {symbols!r} is not a list of distinct names", 'Write "symbols": ["A", "B"].')
         for s in symbols:
             self.word(name, "symbol", s)
         if fallback is not None and fallback not in symbols:
-            self.refuse(
-                name, f"the enum's default {fallback!r} is not a symbol", f"Use one of {', '.join(symbols)}."
-            )
+            self.refuse(name, f"the enum's default {fallback!r} is not a symbol", f"Use one of {', '.join(symbols)}.")
         return tuple(symbols), fallback
 
     def default(
@@ -318,14 +300,10 @@ class _Reading:
             )
         sound = isinstance(value, list) and len(value) == 2 and all(fits(v, "double") for v in value)
         if not sound or not all(math.isfinite(v) for v in value) or value[0] > value[1]:
-            self.refuse(
-                name, f"range {value!r} is not [lowest, highest]", "Write two numbers, the lower one first."
-            )
+            self.refuse(name, f"range {value!r} is not [lowest, highest]", "Write two numbers, the lower one first.")
         return value[0], value[1]
 
-    def domain(
-        self, name: str, raw: Mapping[str, Any], type_: str, symbols: tuple[str, ...]
-    ) -> tuple[str, ...] | None:
+    def domain(self, name: str, raw: Mapping[str, Any], type_: str, symbols: tuple[str, ...]) -> tuple[str, ...] | None:
         value = raw.get("domain")
         if value is None:
             return None
@@ -348,8 +326,5 @@ class _Reading:
 
 
 def _digest(record: str, fields: tuple[Field, ...]) -> str:
-    facts = [
-        [*f.wire, f.has_default, f.default, f.required, f.range, f.domain, f.fallback, f.logical]
-        for f in fields
-    ]
+    facts = [[*f.wire, f.has_default, f.default, f.required, f.range, f.domain, f.fallback, f.logical] for f in fields]
     return hashlib.sha256(json.dumps([record, facts]).encode()).hexdigest()[:16]

@@ -34,9 +34,7 @@ class EventWriter:
         try:
             self._avro = fastavro.parse_schema(_without_defaults(schema.avro))
         except Exception as error:  # its errors share no root
-            raise SchemaError(
-                schema.name, f"is refused by fastavro: {error}", "Correct the schema."
-            ) from error
+            raise SchemaError(schema.name, f"is refused by fastavro: {error}", "Correct the schema.") from error
 
     def encode(self, event: Mapping[str, Any]) -> bytes:
         """The event's record; fields that the schema lacks are ignored. Raises `Misfit`."""

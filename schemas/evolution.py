@@ -26,10 +26,12 @@ class Obstacle:
     change: str
     fix: str
 
+    @property
+    def cause(self) -> str:
+        return f"field {self.field!r} {self.change}" if self.field else self.change
+
     def __str__(self) -> str:
-        return (
-            f"field {self.field!r} {self.change}. {self.fix}" if self.field else f"{self.change}. {self.fix}"
-        )
+        return f"{self.cause}. {self.fix}"
 
 
 def source_of(reader: Field, writer: EventSchema) -> int | None:
@@ -56,9 +58,7 @@ def obstacles(writer: EventSchema, reader: EventSchema) -> list[Obstacle]:
         if at is not None:
             found += _between(writer.fields[at], f)
         elif not f.has_default:
-            found.append(
-                Obstacle(f.name, "is not written and has no default", "Give it a default, such as null.")
-            )
+            found.append(Obstacle(f.name, "is not written and has no default", "Give it a default, such as null."))
     return found
 
 
@@ -93,41 +93,49 @@ def _between(writer: Field, reader: Field) -> Iterator[Obstacle]:
         )
 
 
-def check(old: EventSchema, new: EventSchema) -> list[str]:
-    """What breaks when `old` becomes `new`, in both directions, one text each; empty where nothing does.
+BACKWARD, FORWARD, BOTH = (
+    "backward (new readers, old records)",
+    "forward (old readers, new records)",
+    "both ways",
+)
 
-    A backward break means that new readers cannot read old records: never acceptable. A forward break means that readers
-    which still have the old schema cannot read new records: acceptable where all readers are updated first.
+
+def breaks(old: EventSchema, new: EventSchema) -> list[tuple[str, Obstacle]]:
+    """What breaks when `old` becomes `new`, by direction; empty where nothing does.
+
+    A backward break means that new readers cannot read old records: never acceptable. A forward break means that
+    readers which still have the old schema cannot read new records: acceptable where readers are updated first.
     """
-    found = [f"backward (new readers, old records): {o}" for o in obstacles(old, new)]
-    found += [f"forward (old readers, new records): {o}" for o in obstacles(new, old)]
+    found = [(BACKWARD, o) for o in obstacles(old, new)] + [(FORWARD, o) for o in obstacles(new, old)]
     if old.schema_id == new.schema_id and [f.wire for f in old.fields] != [f.wire for f in new.fields]:
-        found.append(
-            f"both: other fields under the same schema_id {old.schema_id}. Give the new schema its own id."
-        )
+        change = f"other fields are written under the same schema_id {old.schema_id}"
+        found.append((BOTH, Obstacle("", change, "Give the new schema an id of its own.")))
     return found
+
+
+def check(old: EventSchema, new: EventSchema) -> list[str]:
+    """`breaks` as texts that name direction, field, change and fix."""
+    return [f"{direction}: {o}" for direction, o in breaks(old, new)]
 
 
 def require_readable(writer: EventSchema, reader: EventSchema) -> None:
     """Raises `SchemaError`, naming field, change and fix, unless `reader` can read every record of `writer`."""
-    found = obstacles(writer, reader)
-    if found:
-        raise SchemaError(
-            f"{reader.name} version {reader.version}",
-            f"cannot read records of version {writer.version} (schema_id {writer.schema_id}): {found[0].change}"
-            + (f", field {found[0].field!r}" if found[0].field else ""),
-            found[0].fix,
-            field=found[0].field,
-            obstacles=[str(o) for o in found],
-        )
+    _refuse(writer, reader, [(BACKWARD, o) for o in obstacles(writer, reader)])
 
 
 def require_compatible(old: EventSchema, new: EventSchema, both_ways: bool = False) -> None:
-    """Raises `SchemaError` for a change that running readers cannot follow: backward breaks and a reused id, and forward
-    breaks too if `both_ways`."""
-    found = [o for o in check(old, new) if both_ways or not o.startswith("forward")]
+    """Raises `SchemaError` for a change that running readers cannot follow: a backward break, a reused id, and a
+    forward break too if `both_ways`."""
+    _refuse(old, new, [(d, o) for d, o in breaks(old, new) if both_ways or d != FORWARD])
+
+
+def _refuse(old: EventSchema, new: EventSchema, found: list[tuple[str, Obstacle]]) -> None:
     if found:
+        direction, first = found[0]
         raise SchemaError(
-            f"{new.name} version {old.version} to {new.version}", found[0].split(". ")[0],
-            found[0].split(". ", 1)[1], obstacles=found,
-        )  # fmt: skip
+            f"{new.name} version {new.version} after version {old.version} (schema_id {old.schema_id})",
+            f"{direction}: {first.cause}",
+            first.fix,
+            field=first.field,
+            breaks=[f"{d}: {o}" for d, o in found],
+        )

@@ -75,9 +75,7 @@ def gather(data: Any, start: Any, end: Any, rows: Any) -> Any:
 
 
 @nb.njit(nogil=True, cache=True)
-def intern(
-    data: Any, start: Any, end: Any, hashes: Any, ids: Any, count: Any, arena: Any, ends: Any, out: Any
-) -> None:
+def intern(data: Any, start: Any, end: Any, hashes: Any, ids: Any, count: Any, arena: Any, ends: Any, out: Any) -> None:
     """Texts to dense ids through an open table. Bytes are compared, so a hash collision is harmless."""
     mask = u64(hashes.size - 1)
     for r in range(start.size):

@@ -163,7 +163,9 @@ def _beside_the_app(path: Path) -> Path:
     if path.is_absolute():
         return path
     frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__") == __name__ or "__file__" not in frame.f_globals:
+    while (
+        frame.f_back is not None and frame.f_globals.get("__name__") == __name__
+    ) or "__file__" not in frame.f_globals:
         assert frame.f_back is not None
         frame = frame.f_back
     return Path(frame.f_globals["__file__"]).resolve().parent / path

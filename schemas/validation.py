@@ -29,9 +29,7 @@ class Rules:
     spans: I64
 
 
-def validate(
-    columns: Columns, append_time_ms: I64, event_time_field: str, event_time: I64, max_future_ms: int
-) -> None:
+def validate(columns: Columns, append_time_ms: I64, event_time_field: str, event_time: I64, max_future_ms: int) -> None:
     """Set `reason` and `detail_field` of rows that are still ok and break a rule.
 
     All fields' presence comes first, then domains, then ranges (a float that is not finite is out of range, whether or

@@ -16,9 +16,7 @@ MISSING_REQUIRED, OUT_OF_DOMAIN, OUT_OF_RANGE, FAR_FUTURE = 4, 5, 6, 7
 
 
 @nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
-def is_word(
-    data: Any, start: Any, end: Any, slots: Any, first: Any, mask: Any, words: Any, spans: Any
-) -> Any:
+def is_word(data: Any, start: Any, end: Any, slots: Any, first: Any, mask: Any, words: Any, spans: Any) -> Any:
     """Whether a text is in the open table `slots[first:first + mask + 1]` of 1 + the index of a word, 0 where empty."""
     i = np.int64(hash_span(data, start, end, SEED_LOW) & u64(mask))
     while slots[first + i] != 0:

@@ -46,9 +46,7 @@ class Vectors:
 
     @staticmethod
     def concatenate(parts: list[Vectors]) -> Vectors:
-        return Vectors(
-            np.concatenate([p.categories for p in parts]), np.concatenate([p.numbers for p in parts])
-        )
+        return Vectors(np.concatenate([p.categories for p in parts]), np.concatenate([p.numbers for p in parts]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,9 @@ class Board:
     ) -> None:
         self._app, self._topics, self._views, self._history = app, topics, views, history
         self._models = {
-            m.name: _ModelBoard(m, tuple(m.lineage(x) for x in m.learners), slices={f: SliceQuality() for f in m.slices})
+            m.name: _ModelBoard(
+                m, tuple(m.lineage(x) for x in m.learners), slices={f: SliceQuality() for f in m.slices}
+            )
             for m in models
         }
         self._clock: messages.Clock | None = None
@@ -300,7 +302,10 @@ class Board:
 
 
 def _quality(f: Figures) -> s.Quality:
-    told = {k: None if v != v else v for k, v in (("auc", f.auc), ("ne", f.normalised_entropy), ("calibration", f.calibration))}
+    told = {
+        k: None if v != v else v
+        for k, v in (("auc", f.auc), ("ne", f.normalised_entropy), ("calibration", f.calibration))
+    }
     return s.Quality(n=f.n, **told)
 
 
@@ -332,10 +337,16 @@ def _promises(
         s.Promise("no failed request", "red" if failed else "green", f"{failed} of {requests.answered + failed} failed")
     )
     lost = [r.role for r in roles if r.state == "lost"]
-    found.append(s.Promise("roles alive", "red" if lost else "green", ", ".join(lost) or f"{len(roles)} roles heard of"))
+    found.append(
+        s.Promise("roles alive", "red" if lost else "green", ", ".join(lost) or f"{len(roles)} roles heard of")
+    )
     refused = sum(m.refusals for m in models)
     found.append(
-        s.Promise("snapshots approved", "amber" if refused else "green", f"{refused} refused of {sum(m.snapshots for m in models)}")
+        s.Promise(
+            "snapshots approved",
+            "amber" if refused else "green",
+            f"{refused} refused of {sum(m.snapshots for m in models)}",
+        )
     )
     dead, records = sum(sum(t.dead.values()) for t in topics), sum(t.records for t in topics)
     share = dead / records if records else 0.0

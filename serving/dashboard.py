@@ -27,8 +27,7 @@ from serving.status import Status, encode
 PAGE = Path(__file__).parent / "page"
 _HEADERS = {
     # plotly writes its styles into the page and offers its pictures as blobs
-    "content-security-policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:",
+    "content-security-policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cache-control": "no-cache",

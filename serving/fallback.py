@@ -92,14 +92,13 @@ class Heuristic:
 
     def answer(self, frame: pl.DataFrame) -> F64:
         """Probabilities float64 `[n]` within (0, 1)."""
-        found = frame.select(self.when.alias("p")).to_series()
+        known = frame.fill_nan(None)  # to Polars NaN is larger than any number, to models it is missing
+        found = known.select(self.when.alias("p")).to_series()
         p: F64
         if str(found.dtype) == "Boolean":
             p = np.where(found.fill_null(False).to_numpy(), self.p_true, self.p_false)
         else:
-            p = np.clip(
-                found.cast(float).fill_null(self.p_false).fill_nan(self.p_false).to_numpy(), 1e-6, 1 - 1e-6
-            )
+            p = np.clip(found.cast(float).fill_null(self.p_false).fill_nan(self.p_false).to_numpy(), 1e-6, 1 - 1e-6)
         return p
 
 
@@ -129,9 +128,7 @@ class Choice:
     declared: Declared | None = None
 
 
-def choose(
-    conditions: Conditions, fallback: Sequence[Declared] = (), reads_views: bool = True
-) -> Choice | None:
+def choose(conditions: Conditions, fallback: Sequence[Declared] = (), reads_views: bool = True) -> Choice | None:
     """The highest rung that has all it needs; None if there is none, and the request cannot be answered.
 
     `reads_views` says whether the model's vector holds features of views.

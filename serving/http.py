@@ -64,9 +64,7 @@ class ScorerApp:
                 return
         await self._other(scope, receive, send)
 
-    async def _infer(
-        self, model: str, version: str | None, scope: Scope, receive: Receive, send: Send
-    ) -> None:
+    async def _infer(self, model: str, version: str | None, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.monotonic()
         rows = 0
         try:

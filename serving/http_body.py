@@ -36,9 +36,7 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> tuple[int | N
 
 def _unpacked(body: bytes, encoding: bytes, limit: int) -> bytes:
     if encoding not in (b"gzip", b"deflate"):
-        raise RequestError(
-            f"content-encoding {encoding.decode('latin1')}", "is unknown", "Use gzip, deflate or none."
-        )
+        raise RequestError(f"content-encoding {encoding.decode('latin1')}", "is unknown", "Use gzip, deflate or none.")
     try:
         out = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32).decompress(body, limit + 1)
     except zlib.error as error:

@@ -18,16 +18,16 @@ import uvicorn
 from schemas.errors import ComponentError
 from serving.http import ScorerApp
 
+BACKLOG = 2048  # connections that wait to be accepted
 KEEP_ALIVE_SECONDS = 75  # clients reuse idle connections: a server that closes them early makes requests fail
 DRAIN_SECONDS = 0.05  # on the way out, time for requests that are already on the wire to be read
 GRACE_SECONDS = 10  # and for those being answered to end
-SWITCH_SECONDS = (
-    0.0005  # how long another thread may keep the interpreter from the event loop (Python's own: 5 ms)
-)
+SWITCH_SECONDS = 0.0005  # how long another thread may keep the interpreter from the event loop (Python's own: 5 ms)
 
 
-def bind(host: str = "127.0.0.1", port: int = 0, unix: Path | None = None) -> socket.socket:
-    """A bound socket: TCP (several scorers may share a port; 0 picks a free one), or a Unix socket at `unix`.
+def bind(host: str = "127.0.0.1", port: int = 0, unix: Path | None = None, shared: bool = False) -> socket.socket:
+    """A listening socket: TCP (0 picks a free port), or a Unix socket at `unix`. With `shared`, several
+    scorers of one user may bind the same port, and the kernel spreads connections over them (`SO_REUSEPORT`).
 
     Raises:
         ComponentError: the address is in use or not ours.
@@ -37,11 +37,13 @@ def bind(host: str = "127.0.0.1", port: int = 0, unix: Path | None = None) -> so
         if unix is not None:
             unix.unlink(missing_ok=True)
             sock.bind(str(unix))
+            sock.listen(BACKLOG)
             return sock
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if port and hasattr(socket, "SO_REUSEPORT"):
+        if shared:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.bind((host, port))
+        sock.listen(BACKLOG)  # only now is the port taken: two that do not listen yet may both be bound to it
     except OSError as error:
         sock.close()
         where = str(unix) if unix is not None else f"{host}:{port}"
@@ -60,9 +62,7 @@ def address_of(sock: socket.socket) -> str:
 class HttpServer:
     """Serves `app` on a bound socket. `run` blocks until a signal or `stop` (from any thread)."""
 
-    def __init__(
-        self, app: ScorerApp, sock: socket.socket, on_bound: Callable[[str], None] | None = None
-    ) -> None:
+    def __init__(self, app: ScorerApp, sock: socket.socket, on_bound: Callable[[str], None] | None = None) -> None:
         self._sock, self._address = sock, address_of(sock)
         config = uvicorn.Config(
             app,
@@ -76,7 +76,7 @@ class HttpServer:
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=GRACE_SECONDS,
-            backlog=2048,
+            backlog=BACKLOG,
         )
         self._server = _Server(config, app, lambda: on_bound(self._address) if on_bound else None)
 

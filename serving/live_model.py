@@ -65,11 +65,3 @@ class ModelSlot:
         before = self.standing
         self.standing = Standing(new, before.current)
         return before.last_good
-
-    def roll_back(self) -> LiveModel | None:
-        """Answer from the last good one again; the other is forgotten and returned."""
-        before = self.standing
-        if before.last_good is None:
-            return None
-        self.standing = Standing(before.last_good, None)
-        return before.current

@@ -14,7 +14,6 @@ import structlog
 
 from learners import catalog, snapshots
 from learners.learner import Export, Predictor
-from schemas.errors import FreshetError
 from schemas.vectors import VectorSchema
 from serving.golden_vectors import golden_vectors
 from serving.live_model import LiveModel, ModelSlot
@@ -22,6 +21,7 @@ from serving.qualify import wrong_answers
 from serving.sidecar_client import Refused, Sidecar, Verified
 
 log = structlog.get_logger()
+RETIRE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,8 @@ class Loader:
         self._places, self._sidecar = places, sidecar
         self._on_swapped, self._on_refused = on_swapped, on_refused
         self._orders: dict[str, tuple[str, float]] = {}
-        self._loaded: dict[str, str] = {}
-        self._retired: dict[str, LiveModel | None] = {}
+        self._loaded: dict[str, tuple[str, LiveModel]] = {}
+        self._retired: list[LiveModel | None] = []
         self._news = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="loader", daemon=True)
@@ -75,17 +75,19 @@ class Loader:
             model, path, since = order
             try:
                 self._carry_out(model, path, since)
-            except (
-                Exception
-            ) as error:  # a fault of ours must not end the thread: the next snapshot may be fine
+            except Exception as error:  # a fault of ours must not end the thread: the next snapshot may be fine
                 log.exception("a snapshot could not be loaded", model=model, path=path)
                 self._on_refused(model, path, f"snapshot {path}: {type(error).__name__}: {error}")
         self._sidecar.close()
 
     def _next(self) -> tuple[str, str, float] | None:
+        """The next order, None at the end. Models that were replaced are let go of here, a little later:
+        requests that still read them have ended by then, so their memory is given back on this thread, not on
+        the event loop's."""
         with self._news:
             while not self._orders and not self._closing:
-                self._news.wait()
+                if not self._news.wait(RETIRE_SECONDS if self._retired else None):
+                    self._retired.clear()
             if self._closing:
                 return None
             model = next(iter(self._orders))
@@ -94,19 +96,15 @@ class Loader:
     def _carry_out(self, model: str, path: str, since: float) -> None:
         place = self._places[model]
         live = place.slot.current()
-        if live is None or self._loaded.get(model) != path:
+        if live is None or self._loaded.get(model) != (path, live):
             made = make_live(self._sidecar.verify(path), model, place.schema)
             if isinstance(made, Refused):
-                log.warning(
-                    "snapshot refused; the live one goes on", model=model, path=path, reason=made.reason
-                )
+                log.warning("snapshot refused; the live one goes on", model=model, path=path, reason=made.reason)
                 self._on_refused(model, path, made.reason)
                 return
             live = made
-            # The one that goes is held until the next swap: requests that still read it end long before, so
-            # its memory is given back on this thread and not on the event loop's.
-            self._retired[model] = place.slot.swap(live)
-            self._loaded[model] = path
+            self._retired.append(place.slot.swap(live))
+            self._loaded[model] = path, live
         self._on_swapped(model, live, time.monotonic() - since)
 
 
@@ -124,7 +122,7 @@ def make_live(found: Verified | Refused, model: str, schema: VectorSchema) -> Li
         export = Export(manifest.kind, manifest.meta, snapshots.arrays_of(found.data))
         predictor = catalog.predictor(export, schema)
         reasons = warm(predictor, schema)
-    except (FreshetError, ValueError, TypeError, KeyError, IndexError, ArithmeticError) as error:
+    except Exception as error:  # whatever is wrong with a snapshot is a reason to refuse it, and no error of ours
         return Refused(f"{name}: {error}")
     return Refused(f"{name}: {reasons[0]}") if reasons else LiveModel(predictor, manifest)
 

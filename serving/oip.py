@@ -96,8 +96,7 @@ def read_request(body: bytes | memoryview) -> InferRequest:
 
 def metadata_of(card: ModelCard) -> ModelMetadata:
     inputs = [
-        TensorMetadata(x.name, x.datatype, [-1], {"required": x.required, "nullable": x.nullable})
-        for x in card.inputs
+        TensorMetadata(x.name, x.datatype, [-1], {"required": x.required, "nullable": x.nullable}) for x in card.inputs
     ]
     outputs = [TensorMetadata(name, datatype, [-1]) for name, datatype in OUTPUTS.items()]
     return ModelMetadata(card.name, list(card.versions), card.platform, inputs, outputs)
@@ -107,9 +106,7 @@ def check_outputs(request: InferRequest) -> None:
     """Raises `RequestError` if an output is asked for that no model has."""
     for x in request.outputs or ():
         if x.name not in OUTPUTS:
-            raise RequestError(
-                f"output {x.name!r}", "is unknown", f"The outputs are {' and '.join(OUTPUTS)}."
-            )
+            raise RequestError(f"output {x.name!r}", "is unknown", f"The outputs are {' and '.join(OUTPUTS)}.")
 
 
 def write_answer(request: InferRequest, model: str, answer: Answer) -> tuple[bytes, int | None]:
@@ -122,11 +119,7 @@ def write_answer(request: InferRequest, model: str, answer: Answer) -> tuple[byt
     for name, binary in _wanted(request):
         out = ResponseOutput(name, OUTPUTS[name], [n])
         if binary:
-            raw = (
-                answer.probabilities.astype("<f8").tobytes()
-                if name == "probability"
-                else _bytes_tensor(answer.ids)
-            )
+            raw = answer.probabilities.astype("<f8").tobytes() if name == "probability" else _bytes_tensor(answer.ids)
             out.parameters = {"binary_data_size": len(raw)}
             tail.append(raw)
         else:

@@ -47,9 +47,7 @@ def read_question(
         columns[tensor.name] = from_binary(tensor, spec, n, tail[at : at + size])
         at += size
     if at != len(tail):
-        raise RequestError(
-            "body", f"{len(tail) - at} bytes follow the last tensor", "Send what the JSON describes."
-        )
+        raise RequestError("body", f"{len(tail) - at} bytes follow the last tensor", "Send what the JSON describes.")
     _check_all_there(columns, card)
     as_of, deadline = _times(request.parameters)
     return Question(card.name, columns, n, as_of, deadline, version)
@@ -66,9 +64,7 @@ def _rows(request: InferRequest, max_rows: int) -> int:
 
 def _check_form(tensor: RequestInput, spec: TensorSpec, n: int) -> None:
     if tensor.shape not in ([n], [n, 1]):
-        raise wrong(
-            tensor, f"has shape {tensor.shape}", f"Use [{n}] or [{n}, 1], as many rows as the first input."
-        )
+        raise wrong(tensor, f"has shape {tensor.shape}", f"Use [{n}] or [{n}, 1], as many rows as the first input.")
     sent, wanted = tensor.datatype, spec.datatype
     if sent == wanted:
         return

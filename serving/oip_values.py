@@ -69,9 +69,7 @@ def from_binary(tensor: RequestInput, spec: TensorSpec, n: int, raw: memoryview)
         return list(_texts(tensor, n, raw))
     dtype = np.dtype(DTYPES[tensor.datatype]).newbyteorder("<")
     if len(raw) != n * dtype.itemsize:
-        raise wrong(
-            tensor, f"has {len(raw)} bytes", f"{n} values of {tensor.datatype} are {n * dtype.itemsize}."
-        )
+        raise wrong(tensor, f"has {len(raw)} bytes", f"{n} values of {tensor.datatype} are {n * dtype.itemsize}.")
     values = np.frombuffer(raw, dtype)
     if tensor.datatype == "BOOL" and (values.view(np.uint8) > 1).any():
         raise wrong(tensor, "has a byte that is neither 0 nor 1", "Send one byte for each truth.")
@@ -86,9 +84,7 @@ def _cast(tensor: RequestInput, values: npt.NDArray[Any], spec: TensorSpec) -> n
     if (out.dtype.kind == "i" and (out != values).any()) or np.isinf(out).any():
         raise wrong(tensor, "has a value out of range", f"Its datatype is {spec.datatype}.")
     if out.dtype.kind == "f" and not spec.nullable and np.isnan(out).any():
-        raise wrong(
-            tensor, f"is NaN in row {int(np.isnan(out).argmax())}", "It must have a value in every row."
-        )
+        raise wrong(tensor, f"is NaN in row {int(np.isnan(out).argmax())}", "It must have a value in every row.")
     return out
 
 

@@ -141,9 +141,7 @@ class PredictionLog(Generic[T]):
                 writer.flush()
                 break
             except LogError as error:
-                log.warning(
-                    "predictions wait for the log", instance=self._instance, rows=rows, error=str(error)
-                )
+                log.warning("predictions wait for the log", instance=self._instance, rows=rows, error=str(error))
                 _forget(writer)
                 writer = None
                 if self._closing.is_set() and wait >= LAST_RETRY_SECONDS:

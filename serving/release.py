@@ -145,7 +145,7 @@ class Release:
             stats = self._stats[name].stats["rolling"] if name in self._stats else {"n": 0, "log_loss": None}
             loss = float("nan") if stats["log_loss"] is None else float(stats["log_loss"])
             approved = self._approved.get(name)
-            lineages.append(LineageStanding(name, approved.number if approved else None, int(stats["n"]), loss))
+            lineages.append(LineageStanding(name, approved.number if approved else None, int(stats["n"] or 0), loss))
         baseline = next((x for x in lineages if x.lineage.startswith("baseline")), None)
         reference = Reference(baseline.lineage, baseline.log_loss) if baseline and baseline.examples else None
         return Standing(tick, champion, self._since_ms, tuple(lineages), reference)

@@ -27,9 +27,7 @@ class ReleaseConfig:
     no_worse_by: float = 0.01
 
     def __post_init__(self) -> None:
-        if not (
-            self.min_examples >= 1 and 0 <= self.margin < 1 and self.hold_ms >= 0 and self.no_worse_by >= 0
-        ):
+        if not (self.min_examples >= 1 and 0 <= self.margin < 1 and self.hold_ms >= 0 and self.no_worse_by >= 0):
             raise DefinitionError(
                 f"release {self}",
                 "out of range",

@@ -147,7 +147,13 @@ class Scorer:
                 f"model {question.model}", "no rung can answer: no snapshot yet, and no fallback is declared",
                 "Declare fallback=[…, fr.constant(p)] on the model.",
             )  # fmt: skip
-        live = standing.current if choice.rung == "champion" else standing.last_good if choice.rung == "last_good" else None
+        live = (
+            standing.current
+            if choice.rung == "champion"
+            else standing.last_good
+            if choice.rung == "last_good"
+            else None
+        )
         p = live.predictor.predict(read.vectors) if live is not None else self._declared(served, choice, read)
         lag = served.lag_ms(live, as_of) if live is not None else -1
         ids = self._ids(served, question)

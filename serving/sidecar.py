@@ -83,9 +83,7 @@ def verified(path: Path, trainer: Verifier, qualifier: Verifier) -> tuple[Manife
     try:
         descriptor = sealed.sealed_copy(path.with_suffix(snapshots.ARRAYS), manifest.size)
     except OSError as error:
-        raise SnapshotError(
-            str(path), error.strerror or str(error), "Keep the snapshot that is served."
-        ) from error
+        raise SnapshotError(str(path), error.strerror or str(error), "Keep the snapshot that is served.") from error
     try:
         check_digest(sealed.hashable(descriptor, manifest.size), manifest, str(path))
     except BaseException:
@@ -97,14 +95,10 @@ def verified(path: Path, trainer: Verifier, qualifier: Verifier) -> tuple[Manife
 def check_digest(data: sealed.Readable, manifest: Manifest, what: str) -> None:
     """Raises `SnapshotError` unless these are the bytes that were signed."""
     if len(data) != manifest.size:
-        raise SnapshotError(
-            what, f"has {len(data)} bytes, its manifest says {manifest.size}", "Do not serve it."
-        )
+        raise SnapshotError(what, f"has {len(data)} bytes, its manifest says {manifest.size}", "Do not serve it.")
     found = hashlib.sha256(data).hexdigest()
     if found != manifest.sha256:
-        raise SnapshotError(
-            what, f"was altered: its digest is {found[:12]}…", "Do not serve it; look who wrote it."
-        )
+        raise SnapshotError(what, f"was altered: its digest is {found[:12]}…", "Do not serve it; look who wrote it.")
 
 
 def answer(order: Order, trainer: Verifier, qualifier: Verifier) -> tuple[Reply, int | None]:
@@ -120,9 +114,7 @@ def answer(order: Order, trainer: Verifier, qualifier: Verifier) -> tuple[Reply,
 
 def main(arguments: Sequence[str]) -> None:
     number, trainer_keys, qualifier_keys = arguments
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches the whole group; the scorer says when to end
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the scorer says when to end
     os.nice(NICE)
     trainer, qualifier = Verifier.load(Path(trainer_keys)), Verifier.load(Path(qualifier_keys))
     channel = Channel(socket.socket(fileno=int(number)))

@@ -57,9 +57,7 @@ class Sidecar:
         rooms = str(Path(__file__).resolve().parent.parent)
         path = os.pathsep.join(x for x in (rooms, os.environ.get("PYTHONPATH")) if x)
         command = [sys.executable, "-m", "serving.sidecar", str(theirs.fileno()), *self._keys]
-        self._child = subprocess.Popen(
-            command, pass_fds=[theirs.fileno()], env={**os.environ, "PYTHONPATH": path}
-        )
+        self._child = subprocess.Popen(command, pass_fds=[theirs.fileno()], env={**os.environ, "PYTHONPATH": path})
         theirs.close()
         self._channel = Channel(ours)
         self.starts += 1

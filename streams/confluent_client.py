@@ -64,10 +64,7 @@ class ConfluentClient:
             except KafkaException as exception:
                 error = error_of(exception)
                 # the state is erroneous until the new assignment has reached librdkafka's own thread
-                if (
-                    error.code() not in (KafkaError._STATE, KafkaError._TIMED_OUT)
-                    or time.monotonic() > deadline
-                ):
+                if error.code() not in (KafkaError._STATE, KafkaError._TIMED_OUT) or time.monotonic() > deadline:
                     return error
                 time.sleep(0.005)
 

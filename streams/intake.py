@@ -127,9 +127,7 @@ class IntakeTask:
         for imputer in self._imputers:
             imputer.fill(columns, code)
         self.ledger.span(int(batch.offsets[0]), int(batch.offsets[-1]))
-        kernels.account(
-            code, ids, batch.offsets, LEDGER_BLOCK, self.ledger.first, self.ledger.counts, self.ledger.sums
-        )
+        kernels.account(code, ids, batch.offsets, LEDGER_BLOCK, self.ledger.first, self.ledger.counts, self.ledger.sums)
         return code
 
     def _filter(self, columns: Columns, code: Codes) -> None:
@@ -198,9 +196,11 @@ class IntakeTask:
         tick: int,
     ) -> None:
         """Rows to the partitions of their keys, in order, each followed by the tick."""
-        if table is None or keys is None or rows is None:
-            table, rows = {}, np.zeros(0, np.int64)
-        if partitions == 1 or not len(rows):
+        if table is None or keys is None or rows is None or not len(rows):
+            for p in range(partitions):
+                self._append(out, to, p, kind, {}, batch, np.zeros(0, np.int64), tick)
+            return
+        if partitions == 1:
             for p in range(partitions):
                 self._append(out, to, p, kind, table, batch, rows, tick)
             return
@@ -208,9 +208,7 @@ class IntakeTask:
         for p in range(partitions):
             mine = np.flatnonzero(where == p)
             take = pa.array(mine)
-            self._append(
-                out, to, p, kind, {k: v.take(take) for k, v in table.items()}, batch, rows[mine], tick
-            )
+            self._append(out, to, p, kind, {k: v.take(take) for k, v in table.items()}, batch, rows[mine], tick)
 
     def _append(
         self,
@@ -247,9 +245,7 @@ class IntakeTask:
             state |= imputer.dump()
         return state
 
-    def load(
-        self, base: Mapping[str, npt.NDArray[Any]], deltas: Sequence[Mapping[str, npt.NDArray[Any]]]
-    ) -> None:
+    def load(self, base: Mapping[str, npt.NDArray[Any]], deltas: Sequence[Mapping[str, npt.NDArray[Any]]]) -> None:
         state = {**base, **(deltas[-1] if deltas else {})}
         self._seen, self._meta = state["seen"].copy(), state["meta"].copy()
         self._tick = int(state["tick"][0])

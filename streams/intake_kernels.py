@@ -99,19 +99,19 @@ def _p2_add(q: Any, x: Any) -> None:
         i = np.int64(c)
         while i > 0 and q[i - 1] > x:
             q[i] = q[i - 1]
-            i -= 1
+            i -= np.int64(1)
         q[i] = x
         q[5 + np.int64(c)] = c + 1.0
         q[10] = c + 1.0
         return
     if x < q[0]:
         q[0] = x
-        k = 0
+        k = np.int64(0)
     elif x >= q[4]:
         q[4] = x
-        k = 3
+        k = np.int64(3)
     else:
-        k = 0
+        k = np.int64(0)
         while x >= q[k + 1]:
             k += 1
     for i in range(k + 1, 5):
@@ -154,11 +154,11 @@ def impute(kind: Any, start: Any, values: Any, valid: Any, groups: Any, code: An
                 q[10] = 1.0
             continue
         filled += 1
-        c = np.int64(q[10])
-        if c == 0:
+        count = np.int64(q[10])
+        if count == 0:
             values[r] = start
         elif kind == MEDIAN:
-            values[r] = q[2] if c >= 5 else q[(c - 1) // 2]
+            values[r] = q[2] if count >= 5 else q[(count - 1) // 2]
         elif kind == MEAN:
             values[r] = q[0] / q[10]
         else:

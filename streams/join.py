@@ -98,7 +98,9 @@ class JoinTask:
             tick = self._done if self._done > done else blocks.NO_TICK
             if emitted is not None or tick != blocks.NO_TICK:
                 rows = emitted.to_arrow(offset) if emitted is not None else None
-                value = blocks.encode(Block(blocks.EXAMPLES, f"outcomes.{self._plan.model}", self._partition, rows, tick))
+                value = blocks.encode(
+                    Block(blocks.EXAMPLES, f"outcomes.{self._plan.model}", self._partition, rows, tick)
+                )
                 out.appends.append(Append(self._plan.examples, self._partition, [value], int(batch.times[i])))
         return out
 
@@ -113,7 +115,9 @@ class JoinTask:
             fresh = self._cursors.fresh(block.origin, block.partition, origin, index)
             rows = rows.slice(fresh.start, fresh.stop - fresh.start) if fresh.stop > fresh.start else None
         n = rows.num_rows if rows is not None else 0
-        texts = {t: Texts.from_arrow(rows.column(t)) for t in TEXTS} if n and block.kind == blocks.PREDICTIONS else None
+        texts = None
+        if rows is not None and block.kind == blocks.PREDICTIONS:
+            texts = {t: Texts.from_arrow(rows.column(t)) for t in TEXTS}
         self._make_room(n, sum(int((x.end - x.start).sum()) for x in texts.values()) if texts else 0)
         s, meta, wait = self._slots, self._meta, self._plan.label_wait_ms
         room = n * 2 + int(meta[k.TAIL] - meta[k.EXPIRE_HEAD])
@@ -162,7 +166,13 @@ class JoinTask:
             start = end
         fixed = s.fixed[slots].reshape(-1).view(self._dtype)
         return ExampleRows(
-            out[:m, 1].astype(np.int8), s.asked_no[slots], out[:m, 2].copy(), label_out[:m], out[:m, 3] > 0, fixed, texts
+            out[:m, 1].astype(np.int8),
+            s.asked_no[slots],
+            out[:m, 2].copy(),
+            label_out[:m],
+            out[:m, 3] > 0,
+            fixed,
+            texts,
         )
 
     def _make_room(self, rows: int, text_bytes: int) -> None:
@@ -185,7 +195,9 @@ class JoinTask:
         texts = Texts(s.arena, s.text_at[order], s.text_at[order] + size, np.ones(len(order), np.bool_)).to_arrow()
         packed = texts.buffers()[2]
         state: dict[str, npt.NDArray[Any]] = {name: getattr(s, name)[order] for name in _PER_SLOT}
-        state["texts"] = np.frombuffer(packed, np.uint8)[: int(size.sum())].copy() if len(order) else np.zeros(0, np.uint8)
+        state["texts"] = (
+            np.frombuffer(packed, np.uint8)[: int(size.sum())].copy() if len(order) else np.zeros(0, np.uint8)
+        )
         state["meta"] = meta.copy()
         return state
 
@@ -213,9 +225,7 @@ class JoinTask:
         own = {"cursors": self._cursors.dump(), "ticks": self._ticks.dump(), "done": np.array([self._done])}
         return {**self._live(), **own}
 
-    def load(
-        self, base: Mapping[str, npt.NDArray[Any]], deltas: Sequence[Mapping[str, npt.NDArray[Any]]]
-    ) -> None:
+    def load(self, base: Mapping[str, npt.NDArray[Any]], deltas: Sequence[Mapping[str, npt.NDArray[Any]]]) -> None:
         state = deltas[-1] if deltas else base
         self._restore(state, 1 << 10, 0)
         self._cursors.load(state["cursors"])

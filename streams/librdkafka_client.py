@@ -42,9 +42,7 @@ class LibrdkafkaClient:
             rd.LogCallback(self._log),
         )
         self._rk = self._new({k: v for k, v in settings.items() if k != "error_cb"})
-        self._lib.set_log_queue(
-            self._rk, None
-        )  # with log.queue: log lines come in `take`, not on other threads
+        self._lib.set_log_queue(self._rk, None)  # with log.queue: log lines come in `take`, not on other threads
         self._lib.poll_set_consumer(self._rk)
         self._queue = self._lib.queue_get_consumer(self._rk)
 
@@ -79,9 +77,7 @@ class LibrdkafkaClient:
 
     def _log(self, rk: int, level: int, facility: bytes, text: bytes) -> None:
         if level <= 5:
-            log.info(
-                "librdkafka", level=level, facility=facility.decode(), text=text.decode(errors="replace")
-            )
+            log.info("librdkafka", level=level, facility=facility.decode(), text=text.decode(errors="replace"))
 
     def _with(self, positions: Mapping[TopicPartition, int], action: Any) -> Any:
         """Call `action` with a partition list of `positions`."""

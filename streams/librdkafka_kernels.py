@@ -69,15 +69,10 @@ def survey(messages: U64) -> Any:
             group[i] = -1
             continue
         topic, partition = _u64(m + _TOPIC), _i32(m + _PARTITION)
-        if (
-            g < 0
-            or _u64(messages[first[g]] + _TOPIC) != topic
-            or _i32(messages[first[g]] + _PARTITION) != partition
-        ):
+        if g < 0 or _u64(messages[first[g]] + _TOPIC) != topic or _i32(messages[first[g]] + _PARTITION) != partition:
             g = 0
             while g < groups and (
-                _u64(messages[first[g]] + _TOPIC) != topic
-                or _i32(messages[first[g]] + _PARTITION) != partition
+                _u64(messages[first[g]] + _TOPIC) != topic or _i32(messages[first[g]] + _PARTITION) != partition
             ):
                 g += 1
             if g == groups:

@@ -38,14 +38,12 @@ class Batch:
 
     def value(self, i: int) -> memoryview:
         """The bytes of record `i`, without a copy."""
-        return memoryview(self.data)[int(self.start[i]) : int(self.end[i])]
+        return self.data.data[int(self.start[i]) : int(self.end[i])]
 
     def rows(self, a: int, b: int) -> Batch:
         """Records `a` to `b` (exclusive) as a batch of their own."""
         s = slice(a, b)
-        return Batch(
-            self.topic, self.partition, self.data, self.start[s], self.end[s], self.offsets[s], self.times[s]
-        )
+        return Batch(self.topic, self.partition, self.data, self.start[s], self.end[s], self.offsets[s], self.times[s])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The operator loop: one process of a role, any number of tasks, the steps of DESIGN in order.
 
-    poll → apply (decode … route, or fold, or join) → write rows → append and flush → checkpoint → commit → report
+poll → apply (decode … route, or fold, or join) → write rows → append and flush → checkpoint → commit → report
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import structlog
 
 from schemas import messages
 from schemas.blocks import NO_TICK
+from schemas.errors import StoreError
 from streams.checkpoints import Checkpoints
 from streams.log import Batch, Log, TopicPartition
 from streams.task import Append, Task
@@ -34,6 +35,7 @@ MAX_RECORDS = 20_000
 IDLE_SECONDS = 0.5
 CHECKPOINT_SECONDS = 5.0
 STATUS_SECONDS = 1.0
+RETRY_SECONDS = 0.5
 
 
 class Operator:
@@ -65,11 +67,13 @@ class Operator:
         self._reported: dict[str, int] = {}
         self._checkpointed_at = self._status_at = time.monotonic()
         self._records = 0
+        self._stop = threading.Event()
         self._writer = log_.writer()
         self._reader = log_.reader(topics, group or role, self._assign, self._revoke, self._lose)
 
     def run(self, stop: threading.Event) -> None:
         """Loop until stopped; then finish the step, checkpoint and close."""
+        self._stop = stop
         try:
             while not stop.is_set():
                 self.step(IDLE_SECONDS)
@@ -99,12 +103,23 @@ class Operator:
             self._next[key] = int(batch.offsets[-1]) + 1
             self._records += len(batch)
         for batch in batches:
-            self._tasks[batch.topic, batch.partition].write()
+            self._write(self._tasks[batch.topic, batch.partition])
         for a in appends:
             self._writer.append(a.topic, a.partition, a.values, a.time_ms)
         if appends:
             self._writer.flush()
         self._tell(told)
+
+    def _write(self, task: Task) -> None:
+        """Rows to the store. While it is away nothing is read, so memory stays bounded, and nothing is lost."""
+        while True:
+            try:
+                task.write()
+                return
+            except StoreError as error:
+                log.error("store is away; this role waits, and reads nothing meanwhile", error=str(error))
+                if self._stop.wait(RETRY_SECONDS):
+                    raise
 
     def checkpoint(self) -> None:
         """Save the state of every task that moved, then commit offsets for lag tools."""
@@ -174,4 +189,4 @@ class Operator:
     def _lose(self, gone: Sequence[TopicPartition]) -> None:
         for key in gone:
             for table in (self._tasks, self._checkpoints, self._next, self._saved):
-                table.pop(key, None)  # type: ignore[attr-defined]
+                table.pop(key, None)

@@ -47,9 +47,9 @@ def load(days: int = 365, alter: Alter | None = None) -> dict[str, pl.DataFrame]
     flights = flights_of(days)
     if alter is not None:
         flights = alter(flights)
-    arrived = pl.col("scheduled_at") + (
-        (pl.col("dep_delay") + pl.col("air_time") + TAXI_MINUTES) * MINUTE_MS
-    ).cast(pl.Int64)
+    arrived = pl.col("scheduled_at") + ((pl.col("dep_delay") + pl.col("air_time") + TAXI_MINUTES) * MINUTE_MS).cast(
+        pl.Int64
+    )
     left = pl.col("scheduled_at") + (pl.col("dep_delay").clip(0.0) * MINUTE_MS).cast(pl.Int64)
     frames = {
         "departures": flights,

@@ -103,9 +103,7 @@ def plan(kind: EventType, events: pl.DataFrame, faults: Faults, seed: int) -> tu
     act = np.concatenate(
         [np.zeros(n, np.int64), np.full(len(again), DUPLICATE), FIRST_BAD + draw.below("kind", len(BAD))[bad]]
     )
-    beside = np.concatenate(
-        [np.zeros(n, np.int64), np.full(len(again), 2), 2 * draw.below("side", 2)[bad] - 1]
-    )
+    beside = np.concatenate([np.zeros(n, np.int64), np.full(len(again), 2), 2 * draw.below("side", 2)[bad] - 1])
     order = np.lexsort((beside, row, at))
     done = Plan(at[order], row[order], act[order])
     return done, _expected(done, time, refused)

@@ -6,10 +6,6 @@ then what became known is learned. No log, no store: windows come from sorted ar
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -19,11 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-
-from learners.catalog import PREDICTORS
-from learners.learner import LearnerSpec
-from learners.prequential import figures_of
-from schemas.vectors import Examples, Vectors, VectorSchema
 
 Array = npt.NDArray[Any]
 TAXI, STEP = 25, 15  # minutes

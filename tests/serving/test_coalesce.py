@@ -60,9 +60,7 @@ def test_only_questions_of_a_kind_share_a_batch() -> None:
 
 def test_a_question_in_error_fails_alone() -> None:
     toy = ToyAnswering()
-    good, bad, bug, other = ask(
-        toy, question(1), question(2, carrier="??"), question(3, carrier="bug"), question(4)
-    )
+    good, bad, bug, other = ask(toy, question(1), question(2, carrier="??"), question(3, carrier="bug"), question(4))
     assert isinstance(good, Answer)
     assert isinstance(other, Answer)
     assert other.probabilities.tolist() == [0.004]

@@ -187,15 +187,11 @@ def test_a_body_beyond_the_limit_gets_413_however_it_is_sent() -> None:
 
 @pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
 def test_a_packed_body_is_unpacked(encoding: str, pack: Any) -> None:
-    got = infer(
-        ScorerApp(ToyAnswering()), pack(json.dumps(REQUEST).encode()), headers={"content-encoding": encoding}
-    )
+    got = infer(ScorerApp(ToyAnswering()), pack(json.dumps(REQUEST).encode()), headers={"content-encoding": encoding})
     assert got.status_code == 200
 
 
-@pytest.mark.parametrize(
-    "error", [StoreError("redis", "is away", "Start it."), LogError("t", "is away", "Start it.")]
-)
+@pytest.mark.parametrize("error", [StoreError("redis", "is away", "Start it."), LogError("t", "is away", "Start it.")])
 def test_503_is_for_when_nothing_can_answer(error: Exception) -> None:
     toy = ToyAnswering()
     toy.raises = error

@@ -64,18 +64,15 @@ def test_an_address_in_use_is_an_error_that_names_it() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(
-            ComponentError, match=f"address 127.0.0.1:{port}: cannot be bound: Address already in use"
-        ):
+        with pytest.raises(ComponentError, match=f"address 127.0.0.1:{port}: cannot be bound: Address already in use"):
             bind(port=port)
 
 
 def test_several_scorers_may_share_a_port() -> None:
-    first = bind(port=(free := _free_port()))
-    second = bind(port=free)
-    assert first.getsockname() == second.getsockname()
-    first.close()
-    second.close()
+    with bind(port=(free := _free_port()), shared=True) as first, bind(port=free, shared=True) as second:
+        with pytest.raises(ComponentError, match="Address already in use"):
+            bind(port=free)
+        assert first.getsockname() == second.getsockname()
 
 
 def _free_port() -> int:

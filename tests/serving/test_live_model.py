@@ -27,15 +27,12 @@ def live(number: int) -> LiveModel:
 def test_a_swap_keeps_the_last_good_one_and_returns_the_one_before() -> None:
     slot, (a, b, c) = ModelSlot(), (live(1), live(2), live(3))
     assert slot.current() is None
-    assert slot.roll_back() is None
     assert slot.swap(a) is None
     assert (slot.current(), slot.last_good()) == (a, None)
     assert slot.swap(b) is None
     assert (slot.current(), slot.last_good()) == (b, a)
     assert slot.swap(c) is a
     assert (slot.current(), slot.last_good()) == (c, b)
-    assert slot.roll_back() is c
-    assert (slot.current(), slot.last_good()) == (b, None)
     assert (b.lineage, b.number, b.tick, b.position) == ("toy-1", 2, 2000, 5)
 
 

@@ -17,6 +17,7 @@ import pytest
 from learners.hashed_logistic_learner import HashedLogisticPredictor
 from learners.learner import Export
 from schemas.vectors import F64
+from serving import loader, sealed
 from serving.answering import Answer, ModelCard, Question, TensorSpec
 from serving.http import ScorerApp
 from serving.http_server import HttpServer, bind
@@ -125,6 +126,20 @@ def test_what_is_signed_but_unfit_is_refused_all_the_same(rig: Rig) -> None:
     assert rig.number == 1
 
 
+@pytest.mark.skipif(not sealed.SEALABLE, reason="this system has no memfd_create")
+def test_the_memory_of_models_that_went_is_given_back(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def mapped() -> int:
+        lines = Path("/proc/self/maps").read_text().splitlines()
+        return sum("memfd:snapshot" in line for line in lines)
+
+    monkeypatch.setattr(loader, "RETIRE_SECONDS", 0.01)
+    gc.collect()
+    before = mapped()
+    for number in range(1, 6):
+        rig.load(rig.mint.cut(number))
+    wait_for(lambda: mapped() <= before + 2)  # the live one and the last good one
+
+
 class ToyScorer:
     """Answers `distance` `i` with row `i` of `vectors`, from the live snapshot, read once."""
 
@@ -154,8 +169,7 @@ def test_a_swap_under_load_fails_no_request_and_tears_no_answer(rig: Rig) -> Non
     last = 12
     paths = [rig.mint.cut(number) for number in range(1, last + 1)]
     expected: dict[int, F64] = {
-        n: HashedLogisticPredictor(rig.mint.export(n), SCHEMA).predict(vectors(50))
-        for n in range(1, last + 1)
+        n: HashedLogisticPredictor(rig.mint.export(n), SCHEMA).predict(vectors(50)) for n in range(1, last + 1)
     }
     rig.load(paths[0])
     app = ScorerApp(ToyScorer(rig.slot))

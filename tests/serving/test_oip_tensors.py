@@ -17,9 +17,7 @@ from serving.oip_tensors import read_question
 from tests.serving.toy_answering import CARD
 
 
-def tensor(
-    name: str, datatype: str, data: Any, shape: list[int] | None = None, **parameters: Any
-) -> dict[str, Any]:
+def tensor(name: str, datatype: str, data: Any, shape: list[int] | None = None, **parameters: Any) -> dict[str, Any]:
     out = {"name": name, "datatype": datatype, "shape": shape or [len(data)], "data": data}
     return {**out, "parameters": parameters} if parameters else out
 
@@ -27,17 +25,13 @@ def tensor(
 CARRIER, DISTANCE = tensor("carrier", "BYTES", ["UA", "AA"]), tensor("distance", "FP64", [1.5, 2])
 
 
-def question(
-    *inputs: dict[str, Any], card: ModelCard = CARD, tail: bytes = b"", **parameters: Any
-) -> Question:
+def question(*inputs: dict[str, Any], card: ModelCard = CARD, tail: bytes = b"", **parameters: Any) -> Question:
     body = msgspec.json.encode({"inputs": inputs, "parameters": parameters})
     return read_question(oip.read_request(body), memoryview(tail), card, None, 100)
 
 
 def test_columns_come_in_the_declared_types() -> None:
-    q = question(
-        CARRIER, DISTANCE, tensor("seats", "INT64", [1, 2]), tensor("cancelled", "BOOL", [True, False])
-    )
+    q = question(CARRIER, DISTANCE, tensor("seats", "INT64", [1, 2]), tensor("cancelled", "BOOL", [True, False]))
     assert q.n == 2
     assert q.columns["carrier"] == ["UA", "AA"]
     kinds = {name: q.columns[name].dtype for name in ("distance", "seats", "cancelled")}
@@ -128,9 +122,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("inputs", "text"), WRONG)
-def test_a_wrong_tensor_is_refused_with_what_was_expected(
-    inputs: tuple[dict[str, Any], ...], text: str | None
-) -> None:
+def test_a_wrong_tensor_is_refused_with_what_was_expected(inputs: tuple[dict[str, Any], ...], text: str | None) -> None:
     with pytest.raises(RequestError) as error:
         question(*inputs)
     assert text is None or text in str(error.value)

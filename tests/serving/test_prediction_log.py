@@ -141,9 +141,7 @@ def test_a_fault_of_the_packer_loses_its_rows_and_nothing_else() -> None:
 
 def test_many_threads_get_numbers_of_their_own() -> None:
     gate = Gate()
-    predictions: PredictionLog[str] = PredictionLog(
-        "s1", lambda: gate, pack, lambda _: None, linger_seconds=0.001
-    )
+    predictions: PredictionLog[str] = PredictionLog("s1", lambda: gate, pack, lambda _: None, linger_seconds=0.001)
     firsts: list[int] = []
 
     def ask() -> None:

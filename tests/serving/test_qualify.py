@@ -38,9 +38,7 @@ def flat(vectors: Vectors) -> F64:
     return np.full(len(vectors), 0.24)
 
 
-def candidate(
-    answer: Callable[[Vectors], Any] = told_apart, manifest: Manifest = MANIFEST, **arrays: Any
-) -> Candidate:
+def candidate(answer: Callable[[Vectors], Any] = told_apart, manifest: Manifest = MANIFEST, **arrays: Any) -> Candidate:
     return Candidate(manifest, {**WEIGHTS, **arrays}, lambda: Toy(answer))
 
 

@@ -25,9 +25,7 @@ def standing(
     since: int = 0,
     reference: float | None = None,
 ) -> Standing:
-    return Standing(
-        now, champion, since, lineages, None if reference is None else Reference("frozen", reference)
-    )
+    return Standing(now, champion, since, lineages, None if reference is None else Reference("frozen", reference))
 
 
 TABLE = [

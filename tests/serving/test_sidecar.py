@@ -49,9 +49,7 @@ def test_a_file_altered_after_it_was_verified_is_not_what_is_served(mint: Mint, 
     with data.open("r+b") as file:
         file.seek(-100, os.SEEK_END)
         file.write(b"\xff" * 100)
-    np.testing.assert_array_equal(
-        snapshots.arrays_of(found.data)["weights"], mint.export(2).arrays["weights"]
-    )
+    np.testing.assert_array_equal(snapshots.arrays_of(found.data)["weights"], mint.export(2).arrays["weights"])
 
 
 def flip_a_byte(path: Path, mint: Mint) -> None:

@@ -38,9 +38,7 @@ class Mint:
         learner.restore(state)
         return learner.export()
 
-    def cut(
-        self, number: int, export: Export | None = None, approved: bool = True, vectors: str = ""
-    ) -> Path:
+    def cut(self, number: int, export: Export | None = None, approved: bool = True, vectors: str = "") -> Path:
         facts = Facts(
             "flights",
             "late",
@@ -51,9 +49,7 @@ class Mint:
             10 * number,
             7 * number,
         )
-        path = snapshots.write(
-            self.directory, facts, export or self.export(number), Signer.load(self.trainer)
-        )
+        path = snapshots.write(self.directory, facts, export or self.export(number), Signer.load(self.trainer))
         if approved:
             snapshots.approve(path, Signer.load(self.qualifier))
         return path
