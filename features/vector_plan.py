@@ -69,6 +69,11 @@ class VectorPlan:
             self._read_columns.append((np.array([a for a, _ in pairs]), np.array([b for _, b in pairs])))
 
     @property
+    def reads_views(self) -> bool:
+        """Whether vectors hold features of views."""
+        return bool(self._views)
+
+    @property
     def fields(self) -> tuple[str, ...]:
         """The request fields that it needs: categories, own numbers, and the keys of its views."""
         keys = [k for v in self._views for k in v.keys]

@@ -1,10 +1,164 @@
-"""Compile every kernel once, so that the first run does not wait for it."""
+"""Compile every kernel once, so that the first run does not wait for it: `python -m freshet.warm`.
+
+numba compiles a kernel for each kind of arguments (dtype, layout, whether an array may be written) and keeps the result
+beside the source until that changes. So kernels are not called by hand here: a day of flights goes through the operators,
+the scorer, every learner and its snapshots, in this process, as the roles would do it.
+"""
 
 from __future__ import annotations
 
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from features import rows as feature_rows
+from features.store import RowKeys, Rows
+from features.stored import rows_of
+from features.view_task import ViewTask
+from freshet import plans
+from freshet.app import App, load
+from freshet.flights import APP
+from freshet.flights.schedule import Schedule
+from learners import snapshots
+from learners.catalog import LEARNERS, learner_spec, predictor
+from learners.learner import Export, LearnerSpec
+from learners.model import Model
+from learners.signing import Signer, Verifier, create_key
+from learners.train_task import TrainTask
+from schemas import decode
+from schemas.blocks import tick_record
+from schemas.messages import Logged
+from serving.answering import Question
+from serving.loader import warm as warm_predictor
+from serving.scorer import Scorer
+from streams.catalog import open_log
+from streams.clock import ManualClock
+from streams.intake import IntakeTask
+from streams.join import JoinTask
+from streams.log import Log
+from streams.task import Task
+
+HOUR_MS = 3_600_000
+LOGGED_SECONDS = 300.0  # the first prediction of all may wait for a compilation
+
+
+class MemoryStore:
+    """The rows as last written, of any number of views; see `features.store.Store`."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[str, bytes], bytes] = {}
+
+    def write(self, view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> int:
+        self._rows |= {(view, k): row.tobytes() for k, row in zip(keys, rows)}
+        return len(keys)
+
+    def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
+        return [rows_of([self._rows.get((w.view, k)) for k in w.keys], w.width) for w in wanted]
+
+    def erase(self, view: str, keys: Sequence[bytes], version: bytes) -> int:
+        return sum(self._rows.pop((view, k), None) is not None for k in keys)
+
+    def generation(self) -> str:
+        return ""
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
 
 def main() -> None:
-    """Filled by the rooms that own kernels."""
+    """Compile, or find compiled, everything that a run of the demo calls."""
+    started = time.monotonic()
+    decode.warm()
+    feature_rows.warm()
+    with tempfile.TemporaryDirectory(prefix="freshet-warm-") as folder:
+        app, log, store = load(APP), open_log(f"{folder}/log"), MemoryStore()
+        plans.ensure_topics(app, log)
+        model = app.models[0]
+        ask(app, log, store, model, publish=True)
+        intakes = {app.log_of(t.name): plans.intake_plan(app, t) for t in app.topics}
+        feed(log, intakes, lambda topic: IntakeTask(intakes[topic], 0))
+        views = plans.views_by_log(app)
+        feed(log, views, lambda topic: ViewTask(views[topic], app.stored_as(views[topic]), 0, store))
+        ask(app, log, store, model, publish=False)
+        feed(log, [app.outcomes_log_of(model)], lambda _: JoinTask(plans.join_plan(app, model), 0))
+        for name in LEARNERS:
+            for spec in specs(model, name):
+                learn(app, log, model, spec, Path(folder))
+        log.close()
+    print(f"freshet: kernels are compiled ({time.monotonic() - started:.0f} s)")
+
+
+def ask(app: App, log: Log, store: MemoryStore, model: Model, publish: bool) -> None:
+    """Ask for a day's flights, and publish its events, by steps as the demo does."""
+    logged = threading.Event()
+    asked = [(model, plans.vector_plan(app, model), app.outcomes_log_of(model))]
+    scorer = Scorer("warm", asked, store, ManualClock(), log.writer, lambda m: note(m, scorer, logged), replay=True)
+    drain = model.label.topic.freshness.ms("label_wait") + HOUR_MS
+    schedule, writer = Schedule(days=1, drain_ms=drain), log.writer()
+    for step in schedule:
+        if n := len(step.queries[model.id]):
+            scorer.infer(Question(model.name, step.queries, n, step.start_ms))
+        if publish:
+            for topic, records in step.events.items():
+                for at, values in records.runs():
+                    writer.append(app.log_of(topic), 0, values, at)
+                writer.append(app.log_of(topic), 0, [tick_record(step.end_ms)], step.end_ms)
+    writer.flush()
+    writer.close()
+    logged.wait(LOGGED_SECONDS)
+    scorer.close()
+
+
+def note(told: Logged, scorer: Scorer, done: threading.Event) -> None:
+    """Set `done` at the last of a day's answers."""
+    if told.sequence + 1 >= scorer.answered:
+        done.set()
+
+
+def feed(log: Log, topics: Iterable[str], make: Callable[[str], Task]) -> None:
+    """Let a task take each topic to its end and append what it says; then dump it and load it once."""
+    tasks = {topic: make(topic) for topic in topics}
+    reader, writer = log.reader(list(tasks), None), log.writer()
+    while batches := reader.poll(2_000, 0.0):
+        for batch in batches:
+            task = tasks[batch.topic]
+            for a in task.apply(batch).appends:
+                writer.append(a.topic, a.partition, a.values, a.time_ms)
+            task.write()
+        writer.flush()
+    for topic, task in tasks.items():
+        make(topic).load(task.dump(True), [task.dump(False)])
+    reader.close()
+    writer.close()
+
+
+def specs(model: Model, name: str) -> list[LearnerSpec]:
+    """The model's learners of a kind, or one as it comes; none where its library is not installed."""
+    try:
+        kind = learner_spec(name)
+    except ImportError as error:
+        print(f"freshet: {name} is left out ({error})")
+        return []
+    return [x for x in model.learners if type(x) is kind] or [kind()]
+
+
+def learn(app: App, log: Log, model: Model, spec: LearnerSpec, folder: Path) -> None:
+    """Train on the day, and answer from a snapshot as release (bytes) and scorer (mapped, read-only) have it."""
+    learner = spec.make(model.vectors)
+    plan = plans.train_plan(model, spec)
+    feed(log, [app.examples_log_of(model)], lambda _: TrainTask(plan, learner, lambda *_: "", 0))
+    key = folder / "key"
+    create_key(key)
+    facts = snapshots.Facts(app.name, model.name, plan.lineage, 1, model.vectors.digest, 0, 0, 0)
+    path = snapshots.write(folder / plan.lineage, facts, learner.export(), Signer.load(key))
+    found = snapshots.read_verified(path, Verifier.load(key))
+    export = Export(found.manifest.kind, found.manifest.meta, snapshots.arrays_of(found.data))
+    warm_predictor(predictor(export, model.vectors), model.vectors)
 
 
 if __name__ == "__main__":

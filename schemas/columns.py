@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from schemas.errors import SchemaError
 from schemas.event_codec import EventCodec
-from schemas.event_schema import FLOATS, TEXTS, EventSchema, Field
+from schemas.event_field import FLOATS, TEXTS, Field
+from schemas.event_schema import EventSchema
 from schemas.text import Texts
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from schemas import avro_kernels as kernels
 from schemas.errors import SchemaError
-from schemas.event_schema import FLOATS, EventSchema, Field
+from schemas.event_field import FLOATS, Field
+from schemas.event_schema import EventSchema
 from schemas.evolution import require_readable, source_of
 
 I64 = npt.NDArray[np.int64]

@@ -14,7 +14,8 @@ import msgspec
 
 from schemas.columns import MISSING_REQUIRED, OUT_OF_DOMAIN, REASONS, UNDECODABLE, WRONG_TYPE
 from schemas.errors import RequestError, SchemaError
-from schemas.event_schema import FLOATS, EventSchema, Field, fits
+from schemas.event_field import FLOATS, Field, fits
+from schemas.event_schema import EventSchema
 
 
 class Misfit(Exception):

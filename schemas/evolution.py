@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from schemas.errors import SchemaError
-from schemas.event_schema import EventSchema, Field
+from schemas.event_field import Field
+from schemas.event_schema import EventSchema
 
 PROMOTIONS = {
     ("int", "long"),

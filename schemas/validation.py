@@ -12,7 +12,8 @@ import numpy.typing as npt
 from schemas import validation_kernels as kernels
 from schemas.columns import Columns
 from schemas.event_codec import frozen
-from schemas.event_schema import BOUNDS, FLOATS, EventSchema, Field
+from schemas.event_field import BOUNDS, FLOATS, Field
+from schemas.event_schema import EventSchema
 
 I64 = npt.NDArray[np.int64]
 _compiled: dict[str, Rules] = {}

@@ -1,5 +1,4 @@
-"""Which rung answers: champion → last good → heuristic → constant. A pure choice, and the two rungs that
-users declare.
+"""Which rung answers: champion → last good → heuristic → constant. A pure choice, and the rungs that users declare.
 
 A rung says what it needs. It answers only if all of that is there, so no rung is chosen that suffers from the
 very thing it should cure: features that are gone or too old rule out every rung that reads them."""

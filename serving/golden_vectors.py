@@ -1,5 +1,4 @@
-"""Golden requests: made-up vectors that every snapshot must answer sensibly before it is served, and warms up
-on."""
+"""Golden requests: made-up vectors that every snapshot must answer sensibly, and warms up on."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""A request's tensors to a question: one a field, of shape `[n]` or `[n, 1]`, with the names and types of the
-model's card."""
+"""A request's tensors to a question: one a field, of shape `[n]` or `[n, 1]`, named and typed as in the model's card."""
 
 from __future__ import annotations
 

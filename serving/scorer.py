@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,14 +19,14 @@ from features.vector_plan import Read, VectorPlan
 from learners.model import Model
 from schemas import blocks
 from schemas.blocks import Block
-from schemas.errors import ComponentError, StoreError
-from schemas.messages import Logged, Settled, Waiting
+from schemas.errors import ComponentError, FreshetError, RequestError, StoreError
+from schemas.messages import Logged, Waiting
 from schemas.outcomes import CATEGORY_SEPARATOR, RUNGS, fixed_dtype, prediction_rows
 from schemas.text import Texts
-from schemas.vectors import F64
+from schemas.vectors import F64, Vectors
 from serving.answering import Answer, ModelCard, Question, TensorSpec
-from serving.fallback import Choice, Conditions, choose
-from serving.live_model import LiveModel, ModelSlot
+from serving.fallback import Conditions, Declared, choose
+from serving.live_model import LiveModel, ModelSlot, Standing
 from serving.prediction_log import PredictionLog, Spooled
 from streams.clock import Clock
 from streams.log import Writer
@@ -66,8 +66,8 @@ class ServedModel:
     outcomes: str
     slot: ModelSlot = field(default_factory=ModelSlot)
     waiting: dict[tuple[str, int], int] = field(default_factory=dict)
-    ordered: Settled | None = None
     predictions: PredictionLog[Predictions] | None = None
+    card: tuple[Standing, ModelCard] | None = None
 
     def lag_ms(self, live: LiveModel, now_ms: int) -> int:
         """Model lag: age of the oldest joined example that this snapshot does not reflect, 0 if there is none."""
@@ -102,6 +102,7 @@ class Scorer:
         self._store_rests_until = 0.0
         self.served: dict[str, ServedModel] = {}
         self.answered = 0
+        self.answer_from_models = True
         for model, plan, outcomes in models:
             served = ServedModel(model, plan, outcomes)
             served.predictions = PredictionLog(self.instance, open_writer, self._packer(served), on_logged)
@@ -112,6 +113,12 @@ class Scorer:
 
     def card(self, model: str) -> ModelCard:
         served = self.served[model]
+        standing = served.slot.standing
+        if served.card is None or served.card[0] is not standing:
+            served.card = standing, self._card(served)
+        return served.card[1]
+
+    def _card(self, served: ServedModel) -> ModelCard:
         types = {f.name: f for f in served.model.on.events.fields}
         names = dict.fromkeys((served.model.id, *served.plan.fields))
         needed = [
@@ -122,7 +129,7 @@ class Scorer:
         given = [TensorSpec(n, "FP64", required=False) for n in served.model.vectors.numbers if n not in types]
         standing = served.slot.standing
         versions = [_version(x) for x in (standing.current, standing.last_good) if x is not None]
-        return ModelCard(model, (*needed, *rest, *given), tuple(versions))
+        return ModelCard(served.model.name, (*needed, *rest, *given), tuple(versions))
 
     def ready(self, model: str, version: str | None = None) -> bool:
         served = self.served[model]
@@ -133,31 +140,12 @@ class Scorer:
     def infer(self, question: Question) -> Answer:
         served = self.served[question.model]
         as_of = question.as_of_ms if self._replay and question.as_of_ms is not None else self._clock.now_ms()
+        standing = _asked_for(served.slot.standing, question)
         read, features = self._read(served, question, as_of)
-        standing = served.slot.standing
-        conditions = Conditions(
-            champion=standing.current is not None,
-            last_good=standing.last_good is not None,
-            features=features,
-            time=question.deadline is None or time.monotonic() < question.deadline,
-        )
-        choice = choose(conditions, served.model.fallback)
-        if choice is None:
-            raise ComponentError(
-                f"model {question.model}", "no rung can answer: no snapshot yet, and no fallback is declared",
-                "Declare fallback=[…, fr.constant(p)] on the model.",
-            )  # fmt: skip
-        live = (
-            standing.current
-            if choice.rung == "champion"
-            else standing.last_good
-            if choice.rung == "last_good"
-            else None
-        )
-        p = live.predictor.predict(read.vectors) if live is not None else self._declared(served, choice, read)
+        p, live, rung = self._climb(served, question, standing, read, features)
         lag = served.lag_ms(live, as_of) if live is not None else -1
         ids = self._ids(served, question)
-        first = self._log(served, read, p, ids, live, choice, as_of, lag)
+        first = self._log(served, read, p, ids, live, rung, as_of, lag)
         self.answered += question.n
         parameters: dict[str, str | int | float | bool] = {
             "model": question.model,
@@ -165,10 +153,37 @@ class Scorer:
             "snapshot": live.number if live else -1,
             "segment": "global",
             "model_lag_ms": lag,
-            "rung": choice.rung,
+            "rung": rung,
             "instance": self.instance,
         }
         return Answer(p, ids, read.value_age_ms, first, parameters)
+
+    def _climb(
+        self, served: ServedModel, question: Question, standing: Standing, read: Read, features: bool
+    ) -> tuple[F64, LiveModel | None, str]:
+        """The answer of the highest rung that can, the snapshot it came from, and the rung. A model that fails on this
+        request is passed over."""
+        conditions = Conditions(
+            champion=standing.current is not None,
+            last_good=standing.last_good is not None,
+            models=self.answer_from_models,
+            features=features,
+            time=question.deadline is None or time.monotonic() < question.deadline,
+        )
+        while (choice := choose(conditions, served.model.fallback, served.plan.reads_views)) is not None:
+            if choice.declared is not None:
+                return self._declared(served, choice.declared, read), None, choice.rung
+            live = standing.current if choice.rung == "champion" else standing.last_good
+            assert live is not None
+            p = _predicted(live, read.vectors)
+            if p is not None:
+                return p, live, choice.rung
+            conditions = replace(conditions, **{choice.rung: False})
+        raise ComponentError(
+            f"model {question.model}",
+            "no rung can answer: there is no snapshot yet (or it fails), and no fallback is declared",
+            "Declare fallback=[…, fr.constant(p)] on the model.",
+        )
 
     def _read(self, served: ServedModel, question: Question, as_of: int) -> tuple[Read, bool]:
         """Vectors, and whether the store could be read. One that failed is left alone for a second, so that requests
@@ -181,14 +196,13 @@ class Scorer:
                 log.warning("store is away; answers come from the next rung meanwhile", error=str(error))
         return served.plan.read(None, question.columns, question.n, as_of), False
 
-    def _declared(self, served: ServedModel, choice: Choice, read: Read) -> F64:
+    def _declared(self, served: ServedModel, declared: Declared, read: Read) -> F64:
         """A heuristic's or a constant's answer."""
-        assert choice.declared is not None
         schema, vectors = served.model.vectors, read.vectors
         columns: dict[str, Any] = {name: vectors.numbers[:, i] for i, name in enumerate(schema.numbers)}
         texts = [t.split(CATEGORY_SEPARATOR) for t in read.categories.to_arrow().to_pylist()]
         columns |= {name: [t[i] for t in texts] for i, name in enumerate(schema.categories)}
-        return choice.declared.answer(pl.DataFrame(columns))
+        return declared.answer(pl.DataFrame(columns))
 
     def _ids(self, served: ServedModel, question: Question) -> Sequence[str]:
         """The prediction ids: the request's own, or new ones."""
@@ -198,13 +212,13 @@ class Scorer:
         return [uuid.uuid4().hex if x is None else str(x) for x in sent]
 
     def _log(
-        self, served: ServedModel, read: Read, p: F64, ids: Sequence[str], live: LiveModel | None, choice: Choice,
+        self, served: ServedModel, read: Read, p: F64, ids: Sequence[str], live: LiveModel | None, rung: str,
         as_of: int, lag: int,
     ) -> int:  # fmt: skip
         fixed = np.zeros(len(p), fixed_dtype(served.model.vectors))
         fixed["categories"], fixed["numbers"] = read.vectors.categories, read.vectors.numbers
         fixed["p"], fixed["asked_at"], fixed["model_lag"] = p, as_of, lag
-        fixed["value_age"], fixed["rung"] = read.value_age_ms, RUNGS.index(choice.rung)
+        fixed["value_age"], fixed["rung"] = read.value_age_ms, RUNGS.index(rung)
         fixed["snapshot"] = live.number if live else -1
         lineage = live.lineage if live else ""
         assert served.predictions is not None
@@ -250,6 +264,31 @@ def _encoded(spooled: Spooled[Predictions], instance: str) -> bytes:
     texts = {"id": Texts.of(list(rows.ids)), "categories": rows.categories, "lineage": Texts.of([rows.lineage] * n)}
     batch = prediction_rows(rows.fixed, texts, versions, sequence)
     return blocks.encode(Block(blocks.PREDICTIONS, f"scorer:{instance}", 0, batch))
+
+
+def _asked_for(standing: Standing, question: Question) -> Standing:
+    """What may answer: all that stands, or the one version that was asked for."""
+    if question.version is None:
+        return standing
+    for live in (standing.current, standing.last_good):
+        if live is not None and _version(live) == question.version:
+            return Standing(live, None)
+    raise RequestError(
+        f"version {question.version!r} of {question.model}", "is not live", "Leave the version out.", status=404
+    )
+
+
+def _predicted(live: LiveModel, vectors: Vectors) -> F64 | None:
+    """Its probabilities, or None if it fails on these vectors: that is logged, and no client pays for it."""
+    try:
+        p = live.predictor.predict(vectors)
+    except (FreshetError, ArithmeticError, IndexError, TypeError, ValueError) as error:
+        log.error("a live snapshot fails; the next rung answers", snapshot=_version(live), error=str(error))
+        return None
+    if not np.isfinite(p).all():
+        log.error("a live snapshot answers with what is no number; the next rung answers", snapshot=_version(live))
+        return None
+    return p
 
 
 def _version(live: LiveModel) -> str:

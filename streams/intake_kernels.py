@@ -96,11 +96,11 @@ def _p2_add(q: Any, x: Any) -> None:
     """One observation into P² for the median (Jain and Chlamtac, 1985). q: 5 heights, 5 positions, count."""
     c = q[10]
     if c < 5.0:
-        i = np.int64(c)
-        while i > 0 and q[i - 1] > x:
-            q[i] = q[i - 1]
-            i -= np.int64(1)
-        q[i] = x
+        at = np.int64(c)
+        while at > 0 and q[at - 1] > x:
+            q[at] = q[at - 1]
+            at -= np.int64(1)
+        q[at] = x
         q[5 + np.int64(c)] = c + 1.0
         q[10] = c + 1.0
         return

@@ -46,19 +46,13 @@ def translated(error: KafkaError, brokers: str, topic: str | None = None) -> Log
     resource = where if topic is None else f"topic {topic}"
     code, text = error.code(), error.str()
     if code in _REFUSED:
-        return LogError(
-            where, f"refused the login: {text}", "Check user and password of the kafka:// address."
-        )
+        return LogError(where, f"refused the login: {text}", "Check user and password of the kafka:// address.")
     if code in _UNREACHABLE:
-        return LogError(
-            where, f"cannot be reached: {text}", "Check the address, and that the broker is running."
-        )
+        return LogError(where, f"cannot be reached: {text}", "Check the address, and that the broker is running.")
     if code in _UNKNOWN and topic is not None:
         return missing(topic, where)
     if code in _FORBIDDEN:
-        return LogError(
-            resource, f"access was denied: {text}", "Give this user the rights that the app needs."
-        )
+        return LogError(resource, f"access was denied: {text}", "Give this user the rights that the app needs.")
     if code == KafkaError.MSG_SIZE_TOO_LARGE:
         return LogError(
             resource, f"a record is too large: {text}", "Raise max.message.bytes of the topic, or send less."

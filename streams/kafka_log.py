@@ -180,8 +180,7 @@ class KafkaLog:
     def _offsets(self, parts: Sequence[TopicPartition], spec: OffsetSpec) -> dict[tuple[str, int], int]:
         futures = self.admin.list_offsets(dict.fromkeys(parts, spec))
         return {
-            (part.topic, part.partition): self._result(future, part.topic).offset
-            for part, future in futures.items()
+            (part.topic, part.partition): self._result(future, part.topic).offset for part, future in futures.items()
         }
 
     def record_limit(self, topic: str) -> int:

@@ -108,6 +108,7 @@ class KafkaReader:
         self._client = open_client(self._settings(), kafka.fast)
         self._wanted: dict[TopicPartition, int] = {}  # seeks before the assignment
         self._next: dict[TopicPartition, int] = {}  # what is assigned, and where it stands
+        self._gone: set[TopicPartition] = set()  # what a rebalance has taken away during this `take`
         self._paused: set[TopicPartition] = set()
         self._failed: BaseException | None = None
         self._started = self._closing = False
@@ -132,7 +133,10 @@ class KafkaReader:
             self._raise_failure()
             self._watch.check()
             left = deadline - time.monotonic()
+            self._gone.clear()
             batches, faults = self._client.take(max_records, max(0.0, min(left, SLICE_SECONDS)))
+            if self._gone:
+                batches = self._without_gone(batches)
             for fault in faults:
                 self._failed = self._failed or self._judge(*fault)
             if batches:
@@ -145,6 +149,13 @@ class KafkaReader:
             self._write_commits(time.monotonic())
             if left <= 0:
                 return []
+
+    def _without_gone(self, batches: list[Batch]) -> list[Batch]:
+        """A rebalance in the middle of `take`: leave out what came before it of partitions that went
+        meanwhile."""
+        for part in {(b.topic, b.partition) for b in batches} & self._gone & self._next.keys():
+            self._client.seek(*part, self._next[part])  # it came back at once: read it from where it now starts
+        return [b for b in batches if (b.topic, b.partition) not in self._gone]
 
     def _raise_failure(self) -> None:
         if self._failed is None and self._kafka.health.refused is not None:
@@ -193,6 +204,7 @@ class KafkaReader:
                 callback(mine)
         except BaseException as error:
             self._failed = error
+        self._gone.update(mine)
         for part in mine:
             del self._next[part]
             self._commits.pop(part, None)

@@ -64,8 +64,7 @@ class KafkaServer(Server):
             login = {
                 "sasl.enabled.mechanisms": "PLAIN",
                 "listener.name.sasl_plaintext.plain.sasl.jaas.config": (
-                    "org.apache.kafka.common.security.plain.PlainLoginModule required "
-                    f'user_{USER}="{self._password}";'
+                    f'org.apache.kafka.common.security.plain.PlainLoginModule required user_{USER}="{self._password}";'
                 ),
             }
         replicas = ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic")
@@ -86,6 +85,9 @@ class KafkaServer(Server):
             "transaction.state.log.min.isr": "1",
             "share.coordinator.state.topic.min.isr": "1",
             "group.initial.rebalance.delay.ms": "0",
+            # a killed broker may not register again before its old session is over: 9 s by default
+            "broker.session.timeout.ms": "3000",
+            "broker.heartbeat.interval.ms": "500",
             **login,
             **{key.replace("_", "."): value for key, value in self._settings.items()},
         }

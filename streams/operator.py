@@ -79,8 +79,12 @@ class Operator:
                 self.step(IDLE_SECONDS)
             self.checkpoint()
         finally:
-            self._reader.close()
-            self._writer.close()
+            self.close()
+
+    def close(self) -> None:
+        """Let go of the log; state that was not checkpointed is computed again."""
+        self._reader.close()
+        self._writer.close()
 
     def step(self, max_wait_seconds: float) -> bool:
         """One turn of the loop; whether anything was read."""

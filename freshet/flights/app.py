@@ -136,9 +136,8 @@ late = fr.Model(
         *(fr.category(departures[f]) for f in ("hour", "weekday", "month", "day", "flight")),
         *(view[f] for view in VIEWS for f in view.features),
     ],
-    learners=[fr.Baseline(), fr.HashedLogistic()],
+    learners=[fr.Baseline(), fr.HashedLogistic(), fr.River(), *([fr.TorchCtr()] if find_spec("torch") else [])],
     slices=["carrier", "origin"],
     fallback=[fr.heuristic(pl.col("arrivals_by_origin.delay_ewm_1h") > 20, 0.5, 0.2), fr.constant(0.24)],
 )
-HAS_TORCH = find_spec("torch") is not None
 app = fr.App("flights", topics=[departures, takeoffs, arrivals, weather], views=VIEWS, models=[late])

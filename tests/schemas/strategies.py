@@ -98,12 +98,14 @@ def narrowed(value: Any, kind: str) -> Any:
 
 
 def plain(schema: EventSchema) -> Any:
-    """For fastavro, with timestamps left as numbers."""
-    fields = []
-    for f in schema.avro["fields"]:
-        kind = "long" if f["type"] == TIMESTAMP else f["type"]
-        fields.append({**f, "type": kind})
-    return fastavro.parse_schema({**schema.avro, "fields": fields})
+    """The schema for fastavro, with timestamps left as numbers."""
+    return fastavro.parse_schema(_without_logical_types(schema.avro))
+
+
+def _without_logical_types(node: Any) -> Any:
+    if isinstance(node, Mapping):
+        return {k: _without_logical_types(v) for k, v in node.items() if k != "logicalType"}
+    return [_without_logical_types(v) for v in node] if isinstance(node, list) else node
 
 
 def same(a: Mapping[str, Any] | None, b: Mapping[str, Any] | None) -> bool:

@@ -28,7 +28,6 @@ from tests.schemas.strategies import (
     columns_of,
     nothing,
     oracle,
-    plain,
     records,
     rows_of,
     same,
@@ -143,10 +142,22 @@ def test_older_records_are_promoted_and_filled_as_fastavro_does_it(data: st.Data
             assert same(row, oracle(value, {7: older, 8: newer}, newer))
 
 
+def test_a_whole_number_read_as_a_float_is_rounded_once_to_what_a_float_holds() -> None:
+    older = EventSchema.parse(avro([{"name": "a", "type": "long"}]), "event")
+    newer = EventSchema.parse(avro([{"name": "a", "type": "float"}], schema_id=8), "event")
+    tricky = (1 << 53) + (1 << 29) + 1  # by way of a float64 it would be rounded twice, to 2^53
+    columns = columns_of(encode(older, [{"a": 16777217}, {"a": tricky}]), EventCodec(newer, {7: older}))
+    assert columns.numbers("a")[0].tolist() == [16777216.0, float((1 << 53) + (1 << 30))]
+
+
 @st.composite
 def evolved(draw: st.DrawFn, older: EventSchema) -> dict[str, Any]:
     """A later version that still reads `older`: fields dropped, added, moved, renamed, widened, made nullable."""
-    wider = {"int": ["int", "long", "float", "double"], "long": ["long", "float", "double"], "float": ["float", "double"]}
+    wider = {
+        "int": ["int", "long", "float", "double"],
+        "long": ["long", "float", "double"],
+        "float": ["float", "double"],
+    }
     fields = []
     for f in older.fields:
         if draw(st.integers(0, 4)) == 0:
@@ -335,7 +346,7 @@ def test_values_come_by_kind_with_where_they_are_there() -> None:
     assert columns.numbers("count")[0].tolist() == [-3.0, -3.0]
     gate = columns.text("gate")
     assert (gate.to_arrow().to_pylist(), (gate.end - gate.start).tolist()) == (["BB", None], [2, 0])
-    with pytest.raises(SchemaError, match="'id'.*string"):
+    with pytest.raises(SchemaError, match=r"'id'.*string"):
         columns.numbers("id")
     with pytest.raises(SchemaError, match="no field 'x'"):
         columns.text("x")
@@ -347,7 +358,7 @@ def test_columns_are_typed_as_their_schema_says() -> None:
     assert types == [pa.string(), pa.int64(), pa.float64(), pa.string(), pa.int32(), pa.bool_()]
     frame = columns.frame(["count", "gate"], np.array([2, 0]))
     assert frame.equals(pl.DataFrame({"count": [-3, -3], "gate": ["BB", "BB"]}, schema_overrides={"count": pl.Int32}))
-    assert columns.frame([], np.array([2, 0])).select(pl.lit(True)).height in (1, 2)
+    assert columns.frame([], np.array([2, 0])).with_columns(pl.lit(True)).height == 2
 
 
 def test_what_is_replaced_is_seen_by_every_accessor_and_leaves_what_was_decoded() -> None:
@@ -403,4 +414,3 @@ def test_a_pickled_codec_reads_the_same_and_compiles_nothing_more() -> None:
 
 def test_fastavro_reads_what_we_write() -> None:
     assert oracle(encode(FLIGHT, [GOOD])[0], {7: FLIGHT}, FLIGHT) == GOOD
-    assert plain(FLIGHT)["name"] == "event"

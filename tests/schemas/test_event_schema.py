@@ -39,8 +39,20 @@ def test_fields_are_read_with_types_nulls_defaults_rules_and_descriptions() -> N
     )
     assert (schema.name, schema.schema_id, schema.version, schema.description) == ("event", 3, 2, "Events.")
     id_, at, x, g, h = schema.fields
-    assert (id_.type, id_.nullable, id_.required, id_.has_default, id_.description) == ("string", False, True, False, "Its id.")
-    assert (at.type, at.null_branch, at.logical, at.has_default, at.default) == ("long", 0, "timestamp-millis", True, None)
+    assert (id_.type, id_.nullable, id_.required, id_.has_default, id_.description) == (
+        "string",
+        False,
+        True,
+        False,
+        "Its id.",
+    )
+    assert (at.type, at.null_branch, at.logical, at.has_default, at.default) == (
+        "long",
+        0,
+        "timestamp-millis",
+        True,
+        None,
+    )
     assert (x.type, x.null_branch, x.default, x.range) == ("double", 1, 1.0, (-1, 2.5))
     assert (g.type, g.symbols, g.domain, g.default) == ("enum", ("A", "BB", "C_3"), ("A",), "A")
     assert (h.type, h.symbols, h.null_branch) == ("enum", ("A", "BB", "C_3"), 0)
@@ -133,9 +145,17 @@ def test_what_is_no_flat_record_is_refused(source: Any) -> None:
 def test_the_digest_follows_meaning_not_wording() -> None:
     plain = one()
     assert one(doc="said otherwise").digest == plain.digest
-    for change in ({"type": "int"}, {"required": True}, {"domain": ["x"]}, {"default": "x"}, {"type": ["null", "string"]}):
+    for change in (
+        {"type": "int"},
+        {"required": True},
+        {"domain": ["x"]},
+        {"default": "x"},
+        {"type": ["null", "string"]},
+    ):
         assert one(**change).digest != plain.digest
-    assert EventSchema.parse(avro([{"name": "a", "type": "string"}], schema_id=9, version=4), "e").digest == plain.digest
+    assert (
+        EventSchema.parse(avro([{"name": "a", "type": "string"}], schema_id=9, version=4), "e").digest == plain.digest
+    )
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

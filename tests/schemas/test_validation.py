@@ -68,7 +68,17 @@ EVENTS = st.fixed_dictionaries(
         "dest": st.sampled_from(["IAH", "IA", ""]) | st.just("IAH"),
     }
 )
-SOUND = {"id": "a", "t": NOW, "origin": "JFK", "gate": "A", "delay": 1.0, "speed": None, "flight": 7, "big": 0, "dest": "IAH"}
+SOUND = {
+    "id": "a",
+    "t": NOW,
+    "origin": "JFK",
+    "gate": "A",
+    "delay": 1.0,
+    "speed": None,
+    "flight": 7,
+    "big": 0,
+    "dest": "IAH",
+}
 
 
 def judged(values: list[bytes], now: int = NOW) -> list[tuple[str, int]]:

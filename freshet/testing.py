@@ -1,0 +1,201 @@
+"""An app in one process, step by step: for tests of an app's own definitions, and of freshet's promises.
+
+The same operators, trainers, release and scorer as in a run, over a SQLite log and any store, without HTTP, other processes
+or waiting. What it computes is what a run computes, bit for bit.
+
+    with LocalRun(app, tmp_path, store, snapshot_every="3h") as local:
+        for step in Schedule(days=2):
+            answer = local.step(step.start_ms, step.end_ms, step.queries, step.events)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from features.store import Store
+from features.view_task import ViewTask
+from freshet import plans
+from freshet.app import App
+from learners import snapshots
+from learners.catalog import predictor
+from learners.learner import Export, Learner
+from learners.model import Model
+from learners.signing import Signer, Verifier, create_key
+from learners.train_task import Moment, TrainPlan, TrainTask
+from schemas import messages
+from schemas.blocks import tick_record
+from schemas.messages import Message, Settled, Waiting
+from serving.answering import Answer, Question
+from serving.live_model import LiveModel
+from serving.release import Release
+from serving.scorer import Scorer
+from streams.clock import ManualClock
+from streams.follower import Follower
+from streams.intake import IntakeTask
+from streams.join import JoinTask
+from streams.operator import Operator
+from streams.sqlite_log import SqliteLog
+from streams.task import Task
+
+LOGGED_SECONDS = 10.0
+
+
+class LocalRun:
+    """Owns a folder; a context manager. `swaps` lists what was settled, `messages` all that was said."""
+
+    def __init__(self, app: App, directory: Path, store: Store, snapshot_every: str = "") -> None:
+        self.app, self._dir, self._store, self._every = app, directory, store, snapshot_every
+        self.log = SqliteLog(str(directory / "log"))
+        plans.ensure_topics(app, self.log)
+        for name in ("trainer", "qualifier"):
+            create_key(directory / "keys" / name)
+        self._trainer, self._qualifier = (Verifier.load(directory / "keys" / n) for n in ("trainer", "qualifier"))
+        self._writer, self._clock = self.log.writer(), ManualClock()
+        self.messages: list[Message] = []
+        self.swaps: list[Settled] = []
+        self.operators = self._operators()
+        self._follower = Follower(self.log, app.control_log)
+        signer = Signer.load(directory / "keys" / "qualifier")
+        self._releases = [Release(m, self._trainer, signer, self._tell, patient=True) for m in app.models]
+        models = [(m, plans.vector_plan(app, m), app.outcomes_log_of(m)) for m in app.models]
+        self.scorer = Scorer("local", models, store, self._clock, self.log.writer, lambda m: None, replay=True)
+
+    def _operators(self) -> list[Operator]:
+        app, store = self.app, self._store
+        sources = {app.log_of(t.name): plans.intake_plan(app, t) for t in app.topics}
+        views = plans.views_by_log(app)
+        joins = {app.outcomes_log_of(m): plans.join_plan(app, m) for m in app.models}
+        made = [
+            self._operator("intake", list(sources), lambda t, p: IntakeTask(sources[t], p)),
+            self._operator("view", list(views), lambda t, p: ViewTask(views[t], app.stored_as(views[t]), p, store)),
+        ]
+        if app.models:
+            made.append(self._operator("join", list(joins), lambda t, p: JoinTask(joins[t], p)))
+        made += [self._train(m, spec) for m in app.models for spec in m.learners]
+        return made
+
+    def _operator(self, role: str, topics: list[str], make: Any) -> Operator:
+        url = str(self._dir / "checkpoints")
+        return Operator(role, self.log, topics, make, url, self.app.control_log, self._clock.now_ms, group=role)
+
+    def _train(self, model: Model, spec: Any) -> Operator:
+        plan = plans.train_plan(model, spec, self._every)
+        key = Signer.load(self._dir / "keys" / "trainer")
+        directory = self._dir / "snapshots" / model.name / plan.lineage
+
+        def save(learner: Learner, at: Moment) -> str:
+            facts = snapshots.Facts(
+                self.app.name,
+                model.name,
+                plan.lineage,
+                at.number,
+                model.vectors.digest,
+                at.tick,
+                at.examples,
+                at.position,
+            )
+            return str(snapshots.write(directory, facts, learner.export(), key))
+
+        def make(topic: str, partition: int) -> Task:
+            return _train_task(plan, spec.make(model.vectors), save, partition)
+
+        return self._operator(f"train.{plan.lineage}", [self.app.examples_log_of(model)], make)
+
+    def step(
+        self, start_ms: int, end_ms: int, queries: Mapping[str, list[Any]], events: Mapping[str, Any]
+    ) -> Answer | None:
+        """Ask as of the start, publish the events and a tick, and let everybody finish. The answer, if anything was
+        asked. `events` holds, by topic, what has `runs()` of (append time ms, values)."""
+        self._clock.set(start_ms)
+        answer = self._ask(start_ms, queries)
+        for topic, records in events.items():
+            for time_ms, values in records.runs():
+                self._writer.append(self.app.log_of(topic), 0, values, time_ms)
+        for t in self.app.topics:
+            for p in range(t.partitions):
+                self._writer.append(self.app.log_of(t.name), p, [tick_record(end_ms)], end_ms)
+        self._writer.flush()
+        for operator in self.operators:
+            while operator.step(0.0):
+                pass
+        self._settle()
+        return answer
+
+    def _ask(self, as_of_ms: int, queries: Mapping[str, list[Any]]) -> Answer | None:
+        n = max((len(v) for v in queries.values()), default=0)
+        if not n or not self.app.models:
+            return None
+        model = self.app.models[0].name
+        answer = self.scorer.infer(Question(model, dict(queries), n, as_of_ms=as_of_ms))
+        log = self.scorer.served[model].predictions
+        deadline = time.monotonic() + LOGGED_SECONDS
+        while log is not None and log.held and time.monotonic() < deadline:
+            time.sleep(0.0002)
+        return answer
+
+    def _settle(self) -> None:
+        """Release judges and settles; the scorer takes what was settled."""
+        found = self._follower.poll(0.0)
+        while found:
+            self.messages += found
+            for m in found:
+                for release in self._releases:
+                    release.note(m)
+                if isinstance(m, Waiting):
+                    self.scorer.served[m.model].note_waiting(m)
+                if isinstance(m, Settled) and m.path is not None:
+                    self._swap(m)
+            for release in self._releases:
+                release.act()
+            found = self._follower.poll(0.0)
+
+    def _swap(self, order: Settled) -> None:
+        assert order.path is not None
+        served = self.scorer.served[order.model]
+        found = snapshots.read_verified(Path(order.path), self._trainer, self._qualifier)
+        export = Export(found.manifest.kind, found.manifest.meta, snapshots.arrays_of(found.data))
+        served.slot.swap(LiveModel(predictor(export, served.model.vectors), found.manifest))
+        self.swaps.append(order)
+
+    def _tell(self, told: Iterable[Message]) -> None:
+        self._writer.append(self.app.control_log, 0, [messages.encode(m) for m in told], self._clock.now_ms())
+        self._writer.flush()
+
+    def __enter__(self) -> LocalRun:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.scorer.close()
+        for operator in self.operators:
+            operator.checkpoint()
+            operator.close()
+        self._follower.close()
+        self._writer.close()
+        self.log.close()
+
+
+def _train_task(plan: TrainPlan, learner: Learner, save: Any, partition: int) -> Task:
+    return TrainTask(plan, learner, save, partition)
+
+
+def vectors_of(local: LocalRun, model: Model) -> dict[str, bytes]:
+    """What was served, by prediction id: the bytes of vector and probability."""
+    from freshet.report import outcomes_of
+    from schemas.outcomes import ASKED
+
+    out: dict[str, bytes] = {}
+    for rows in outcomes_of(local.app, local.log, model).rows:
+        for i in np.flatnonzero(rows.kind == ASKED).tolist():
+            fixed, texts = rows.fixed[i], rows.texts["id"]
+            name = bytes(texts.data[texts.start[i] : texts.end[i]]).decode()
+            vector = fixed["categories"].tobytes() + fixed["numbers"].tobytes()
+            out[name] = vector + fixed["p"].tobytes()
+    return out
