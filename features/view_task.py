@@ -62,7 +62,7 @@ class ViewTask:
             rows = rows.slice(fresh.start)
         values = np.empty((n, len(self._view.plan.fields)))
         for k, name in enumerate(self._view.plan.fields):
-            values[:, k] = numbers(rows.column(name))
+            values[:, k] = numbers(rows.column(blocks.FIELD + name))
         self._rows.fold(
             Texts.from_arrow(rows.column("key")),
             rows.column("t").to_numpy(),

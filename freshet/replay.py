@@ -107,11 +107,11 @@ class Replayer:
                 self._writer.append(topic, p, [tick_record(end_ms)], end_ms)
         self._writer.flush()
         self.now_ms = end_ms
-        self.tell(Clock(end_ms, False))
         self._wait(lambda: [t for t in self._tasks if self.facts.ticks.get(t, -1) < end_ms])
         if self._snapshot_due(start_ms, end_ms):
             self._wait(lambda: self._not_settled(end_ms))
             self._wait(self._not_swapped)
+        self.tell(Clock(end_ms, False))
 
     def _ask(self, ask: Ask) -> None:
         """Ask until all answers are logged; again where a scorer was replaced before it had logged them (the first

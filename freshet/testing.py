@@ -1,7 +1,7 @@
 """An app in one process, step by step: for tests of an app's own definitions, and of freshet's promises.
 
-The same operators, trainers, release and scorer as in a run, over a SQLite log and any store, without HTTP, other processes
-or waiting. What it computes is what a run computes, bit for bit.
+The same operators, trainers, release and scorer as in a run, over any log (SQLite where none is given) and any store, without
+HTTP or other processes. What it computes is what a run computes, bit for bit.
 
     with LocalRun(app, tmp_path, store, snapshot_every="3h") as local:
         for step in Schedule(days=2):
@@ -30,6 +30,7 @@ from learners.signing import Signer, Verifier, create_key
 from learners.train_task import Moment, TrainPlan, TrainTask
 from schemas import messages
 from schemas.blocks import tick_record
+from schemas.errors import ComponentError
 from schemas.messages import Message, Settled, Waiting
 from serving.answering import Answer, Question
 from serving.live_model import LiveModel
@@ -39,19 +40,25 @@ from streams.clock import ManualClock
 from streams.follower import Follower
 from streams.intake import IntakeTask
 from streams.join import JoinTask
+from streams.log import Log
 from streams.operator import Operator
 from streams.sqlite_log import SqliteLog
 from streams.task import Task
 
 LOGGED_SECONDS = 10.0
+STEP_SECONDS = 60.0  # for one operator to finish a step
+WAIT_SECONDS = 0.02
 
 
 class LocalRun:
-    """Owns a folder; a context manager. `swaps` lists what was settled, `messages` all that was said."""
+    """Owns a folder and its log, also a given one; a context manager. `swaps` lists what was settled, `messages` all that
+    was said."""
 
-    def __init__(self, app: App, directory: Path, store: Store, snapshot_every: str = "") -> None:
+    def __init__(
+        self, app: App, directory: Path, store: Store, snapshot_every: str = "", log: Log | None = None
+    ) -> None:
         self.app, self._dir, self._store, self._every = app, directory, store, snapshot_every
-        self.log = SqliteLog(str(directory / "log"))
+        self.log = log if log is not None else SqliteLog(str(directory / "log"))
         plans.ensure_topics(app, self.log)
         for name in ("trainer", "qualifier"):
             create_key(directory / "keys" / name)
@@ -59,6 +66,7 @@ class LocalRun:
         self._writer, self._clock = self.log.writer(), ManualClock()
         self.messages: list[Message] = []
         self.swaps: list[Settled] = []
+        self._partitions: dict[Operator, int] = {}
         self.operators = self._operators()
         self._follower = Follower(self.log, app.control_log)
         signer = Signer.load(directory / "keys" / "qualifier")
@@ -81,8 +89,11 @@ class LocalRun:
         return made
 
     def _operator(self, role: str, topics: list[str], make: Any) -> Operator:
-        url = str(self._dir / "checkpoints")
-        return Operator(role, self.log, topics, make, url, self.app.control_log, self._clock.now_ms, group=role)
+        url, group = str(self._dir / "checkpoints"), f"{self.app.name}.{role}"
+        made = Operator(role, self.log, topics, make, url, self.app.control_log, self._clock.now_ms, group=group)
+        counts = plans.topics(self.app)
+        self._partitions[made] = sum(counts[t] for t in topics)
+        return made
 
     def _train(self, model: Model, spec: Any) -> Operator:
         plan = plans.train_plan(model, spec, self._every)
@@ -122,10 +133,21 @@ class LocalRun:
                 self._writer.append(self.app.log_of(t.name), p, [tick_record(end_ms)], end_ms)
         self._writer.flush()
         for operator in self.operators:
-            while operator.step(0.0):
-                pass
+            self._finish(operator, end_ms)
         self._settle()
         return answer
+
+    def _finish(self, operator: Operator, tick: int) -> None:
+        """Step an operator until it has read all there is and every task of it has reported the tick. A log of another
+        process hands records out when it gets to it."""
+        deadline, done = time.monotonic() + STEP_SECONDS, False
+        while operator.step(0.0 if done else WAIT_SECONDS) or not done:
+            found = operator.finished()
+            done = len(found) == self._partitions[operator] and min(found) >= tick
+            if time.monotonic() > deadline:
+                raise ComponentError(
+                    f"role {operator.role}", f"did not finish {tick} within {STEP_SECONDS:.0f} s", "Is its log reachable?"
+                )
 
     def _ask(self, as_of_ms: int, queries: Mapping[str, list[Any]]) -> Answer | None:
         n = max((len(v) for v in queries.values()), default=0)
@@ -141,7 +163,7 @@ class LocalRun:
 
     def _settle(self) -> None:
         """Release judges and settles; the scorer takes what was settled."""
-        found = self._follower.poll(0.0)
+        found = self._heard()
         while found:
             self.messages += found
             for m in found:
@@ -153,7 +175,15 @@ class LocalRun:
                     self._swap(m)
             for release in self._releases:
                 release.act()
-            found = self._follower.poll(0.0)
+            found = self._heard()
+
+    def _heard(self) -> list[Message]:
+        """All that has been said on the control log by now."""
+        end = self.log.bounds(self.app.control_log).spans[0][1]
+        found = self._follower.poll(0.0)
+        while self._follower.position < end:
+            found += self._follower.poll(WAIT_SECONDS)
+        return found
 
     def _swap(self, order: Settled) -> None:
         assert order.path is not None

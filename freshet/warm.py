@@ -25,17 +25,20 @@ from freshet.app import App, load
 from freshet.flights import APP
 from freshet.flights.schedule import Schedule
 from learners import snapshots
-from learners.catalog import LEARNERS, learner_spec, predictor
-from learners.learner import Export, LearnerSpec
+from learners.catalog import LEARNERS, learner_spec
+from learners.learner import LearnerSpec
 from learners.model import Model
 from learners.signing import Signer, Verifier, create_key
 from learners.train_task import TrainTask
 from schemas import decode
 from schemas.blocks import tick_record
+from schemas.errors import SnapshotError
 from schemas.messages import Logged
 from serving.answering import Question
-from serving.loader import warm as warm_predictor
+from serving.live_model import LiveModel
+from serving.loader import make_live
 from serving.scorer import Scorer
+from serving.sidecar_client import Refused, Verified
 from streams.catalog import open_log
 from streams.clock import ManualClock
 from streams.intake import IntakeTask
@@ -76,34 +79,43 @@ def main() -> None:
     decode.warm()
     feature_rows.warm()
     with tempfile.TemporaryDirectory(prefix="freshet-warm-") as folder:
-        app, log, store = load(APP), open_log(f"{folder}/log"), MemoryStore()
+        app, log = load(APP), open_log(f"{folder}/log")
         plans.ensure_topics(app, log)
-        model = app.models[0]
-        ask(app, log, store, model, publish=True)
-        intakes = {app.log_of(t.name): plans.intake_plan(app, t) for t in app.topics}
-        feed(log, intakes, lambda topic: IntakeTask(intakes[topic], 0))
-        views = plans.views_by_log(app)
-        feed(log, views, lambda topic: ViewTask(views[topic], app.stored_as(views[topic]), 0, store))
-        ask(app, log, store, model, publish=False)
-        feed(log, [app.outcomes_log_of(model)], lambda _: JoinTask(plans.join_plan(app, model), 0))
-        for name in LEARNERS:
-            for spec in specs(model, name):
-                learn(app, log, model, spec, Path(folder))
+        run(app, log, app.models[0], Path(folder))
         log.close()
     print(f"freshet: kernels are compiled ({time.monotonic() - started:.0f} s)")
 
 
-def ask(app: App, log: Log, store: MemoryStore, model: Model, publish: bool) -> None:
-    """Ask for a day's flights, and publish its events, by steps as the demo does."""
+def run(app: App, log: Log, model: Model, folder: Path) -> None:
+    """The way of the data, one operator after the other; then once more from the scorer on, which now has a model."""
+    store = MemoryStore()
+    ask(app, log, store, model, None)
+    intakes = {app.log_of(t.name): plans.intake_plan(app, t) for t in app.topics}
+    feed(log, intakes, lambda topic: IntakeTask(intakes[topic], 0))
+    views = plans.views_by_log(app)
+    feed(log, views, lambda topic: ViewTask(views[topic], app.stored_as(views[topic]), 0, store))
+    outcomes = [app.outcomes_log_of(model)]
+    feed(log, outcomes, lambda _: JoinTask(plans.join_plan(app, model), 0))
+    for name in LEARNERS:
+        for spec in specs(model, name):
+            live = learn(app, log, model, spec, folder)
+            ask(app, log, store, model, live)
+    feed(log, outcomes, lambda _: JoinTask(plans.join_plan(app, model), 0))
+
+
+def ask(app: App, log: Log, store: MemoryStore, model: Model, live: LiveModel | None) -> None:
+    """Ask for a day's flights by steps as the demo does, and, before there is a model, publish its events."""
     logged = threading.Event()
     asked = [(model, plans.vector_plan(app, model), app.outcomes_log_of(model))]
     scorer = Scorer("warm", asked, store, ManualClock(), log.writer, lambda m: note(m, scorer, logged), replay=True)
+    if live is not None:
+        scorer.served[model.name].slot.swap(live)
     drain = model.label.topic.freshness.ms("label_wait") + HOUR_MS
     schedule, writer = Schedule(days=1, drain_ms=drain), log.writer()
     for step in schedule:
         if n := len(step.queries[model.id]):
             scorer.infer(Question(model.name, step.queries, n, step.start_ms))
-        if publish:
+        if live is None:
             for topic, records in step.events.items():
                 for at, values in records.runs():
                     writer.append(app.log_of(topic), 0, values, at)
@@ -147,18 +159,18 @@ def specs(model: Model, name: str) -> list[LearnerSpec]:
     return [x for x in model.learners if type(x) is kind] or [kind()]
 
 
-def learn(app: App, log: Log, model: Model, spec: LearnerSpec, folder: Path) -> None:
-    """Train on the day, and answer from a snapshot as release (bytes) and scorer (mapped, read-only) have it."""
-    learner = spec.make(model.vectors)
-    plan = plans.train_plan(model, spec)
+def learn(app: App, log: Log, model: Model, spec: LearnerSpec, folder: Path) -> LiveModel:
+    """Train on the day, write a snapshot, and make what a scorer answers from of its bytes."""
+    learner, plan, key = spec.make(model.vectors), plans.train_plan(model, spec), folder / "key"
     feed(log, [app.examples_log_of(model)], lambda _: TrainTask(plan, learner, lambda *_: "", 0))
-    key = folder / "key"
     create_key(key)
     facts = snapshots.Facts(app.name, model.name, plan.lineage, 1, model.vectors.digest, 0, 0, 0)
     path = snapshots.write(folder / plan.lineage, facts, learner.export(), Signer.load(key))
     found = snapshots.read_verified(path, Verifier.load(key))
-    export = Export(found.manifest.kind, found.manifest.meta, snapshots.arrays_of(found.data))
-    warm_predictor(predictor(export, model.vectors), model.vectors)
+    live = make_live(Verified(found.manifest, found.data), model.name, model.vectors)
+    if isinstance(live, Refused):
+        raise SnapshotError(f"of {spec.name}", live.reason, "Mend the learner: its snapshots could not be served.")
+    return live
 
 
 if __name__ == "__main__":

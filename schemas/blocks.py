@@ -23,6 +23,7 @@ from schemas.errors import SchemaError
 MAGIC, TICK_MAGIC = b"FRB1", b"FRTK"
 NO_TICK = -(1 << 63)
 CLEAN, PREDICTIONS, LABELS, EXAMPLES, DEAD = 1, 2, 3, 4, 5
+FIELD = "field."  # before the names of an event's fields in a clean block: one may be called `key` or `t`
 _HEAD = struct.Struct("<4siqii")
 
 

@@ -115,6 +115,14 @@ class Topic:
         self._expect(self.event_time, "event_time", ("long",))
         if self.source is not None:
             self._expect(self.source, "source", ("string", "enum"))
+        for name in (self.event_id, self.event_time):
+            f = self.events[name]
+            if f.nullable and not f.required:
+                raise DefinitionError(
+                    f"topic {self.name}",
+                    f"{name!r} may be missing, and every event needs one",
+                    'Add "required": true to the field in its schema.',
+                )
         for name, how in self.impute.items():
             kinds = ("string", "enum") if isinstance(how.value, str) else ("int", "long", "float", "double")
             self._expect(name, "impute", kinds)

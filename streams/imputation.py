@@ -9,12 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.decode import Columns
+from schemas.event_field import BOUNDS
 from schemas.impute import Impute
 from schemas.text import Interner, Texts
 from streams import intake_kernels as kernels
 
 _KINDS = {"median": kernels.MEDIAN, "mean": kernels.MEAN, "last": kernels.LAST}
 _STATE = 11
+_LARGEST = (1 << 63) - 1024  # the largest float64 that is an int64
 
 
 class Imputer:
@@ -37,14 +39,24 @@ class Imputer:
             n = int(np.count_nonzero(missing))
             if n:
                 self.filled += n
-                columns.replace(self.field, np.where(valid, values, self.how.value), valid | missing)
+                self._put(columns, np.where(valid, values, self.how.value), valid | missing)
             return
         values = values.copy()
         groups = self._group_ids(columns)
         self.filled += kernels.impute(
             _KINDS[self.how.kind], float(self.how.value), values, valid, groups, code, self._state
         )
-        columns.replace(self.field, values, valid | (code == kernels.APPLIED))
+        self._put(columns, values, valid | (code == kernels.APPLIED))
+
+    def _put(self, columns: Columns, values: npt.NDArray[np.float64], valid: npt.NDArray[np.bool_]) -> None:
+        """Filled values for the column. Whole numbers that were there stay as they were: not all are a float64."""
+        bounds = BOUNDS.get(columns.schema[self.field].type)
+        if bounds is None:
+            columns.replace(self.field, values, valid)
+            return
+        there, was = columns.integers(self.field)
+        filled = np.clip(np.where(was, 0.0, values), bounds[0], min(bounds[1], _LARGEST))
+        columns.replace(self.field, np.where(was, there, np.rint(filled).astype(np.int64)), valid)
 
     def _group_ids(self, columns: Columns) -> npt.NDArray[np.int64]:
         if self.how.by is None:

@@ -20,6 +20,7 @@ from schemas import blocks
 from schemas.blocks import Block
 from schemas.decode import REASONS, Columns, EventCodec, decode
 from schemas.durations import milliseconds
+from schemas.errors import CheckpointError
 from schemas.text import Texts
 from schemas.topic import Topic
 from schemas.validation import validate
@@ -29,7 +30,7 @@ from streams.fates import fates, first_dead, first_filter
 from streams.imputation import Imputer
 from streams.ledger import LEDGER_BLOCK, LedgerBook
 from streams.log import Batch
-from streams.task import Append, Outputs
+from streams.task import Append, Outputs, as_json, from_json
 
 DEAD_LETTER_BYTES = 64 * 1024
 I64 = npt.NDArray[np.int64]
@@ -78,7 +79,7 @@ class IntakeTask:
         self._horizon, self._lateness = milliseconds(topic.dedup), topic.freshness.ms("lateness")
         self._max_future = topic.freshness.ms("max_future")
         self._seen = np.zeros((2, 1 << 12, 2), np.uint64)
-        self._meta = np.array([0, -1, 0, 0], np.int64)
+        self._meta = np.zeros(kernels.META, np.int64)
         self._imputers = [Imputer(f, how) for f, how in topic.impute.items()]
         self._filters = [(e, fields_of(e)) for e in topic.drop.values()]
         self.fates = fates(topic)
@@ -169,7 +170,7 @@ class IntakeTask:
             if columns is not None and rows is not None and len(rows):
                 keys = _joined(columns, clean.keys, rows)
                 make = {"key": keys.to_arrow(), "t": columns.arrow(topic.event_time, rows).cast(pa.int64())}
-                make |= {f: columns.arrow(f, rows) for f in clean.fields}
+                make |= {blocks.FIELD + f: columns.arrow(f, rows) for f in clean.fields}
             self._spread(out, clean.to, clean.partitions, blocks.CLEAN, keys, make, batch, rows, tick)
         for label in self._plan.labels:
             make, keys = None, None
@@ -236,6 +237,7 @@ class IntakeTask:
     def dump(self, full: bool) -> dict[str, npt.NDArray[Any]]:
         """Always everything: ids of two horizons, groups of imputes, ledger."""
         state: dict[str, npt.NDArray[Any]] = {
+            "declared": as_json(self._declared()),
             "seen": self._seen,
             "meta": self._meta,
             "tick": np.array([self._tick]),
@@ -246,12 +248,24 @@ class IntakeTask:
         return state
 
     def load(self, base: Mapping[str, npt.NDArray[Any]], deltas: Sequence[Mapping[str, npt.NDArray[Any]]]) -> None:
-        state = {**base, **(deltas[-1] if deltas else {})}
+        """Raises `CheckpointError` if the topic's filters or imputes were others then: counts and groups would mean others."""
+        state = deltas[-1] if deltas else base
+        if "declared" not in state or from_json(state["declared"]) != self._declared():
+            raise CheckpointError(
+                self.name,
+                f"its state was saved when topic {self._plan.topic.name} was declared otherwise (its filters or imputes)",
+                "Declare them as they were, or remove its checkpoints to take the topic in again from its first record.",
+            )
         self._seen, self._meta = state["seen"].copy(), state["meta"].copy()
         self._tick = int(state["tick"][0])
         self.ledger.load(state)
         for imputer in self._imputers:
             imputer.load(state)
+
+    def _declared(self) -> list[Any]:
+        """What its state depends on."""
+        imputes = [[f, how.kind, how.by] for f, how in self._plan.topic.impute.items()]
+        return [list(self.fates), imputes]
 
     def facts(self) -> dict[str, Any]:
         counts = self.ledger.counts.sum(axis=0)

@@ -9,7 +9,7 @@ import numpy as np
 
 u64 = np.uint64
 APPLIED, DEDUPLICATED, TICK, LATE = 0, 1, 2, 3
-GENERATION, GENERATION_START, IN_GENERATION, NEWEST = 0, 1, 2, 3
+GENERATION, GENERATION_START, IN_GENERATION, NEWEST, BEGUN, META = 0, 1, 2, 3, 4, 5
 
 
 @nb.njit(inline="always", nogil=True, cache=True)
@@ -28,24 +28,26 @@ def admit(ids: Any, t: Any, code: Any, table: Any, meta: Any, horizon: Any, late
     """Set `code` of rows that still have APPLIED: repeats within the horizon, and rows later than allowed.
 
     Two generations of 128-bit ids (uint64 `[2, capacity, 2]`) remember an id for one to two horizons of event time.
-    `meta` is int64: current generation, when it began (-1: not yet), ids in it, newest event time.
+    `meta` is int64: current generation, when it began, ids in it, newest event time, whether there was any event.
+    Times are any int64, so what lies between two is taken as uint64, which cannot overflow.
     """
     mask = u64(table.shape[1] - 1)
     for r in range(code.size):
         if code[r] != APPLIED:
             continue
-        if meta[1] < 0 or t[r] > meta[3]:
-            meta[3] = t[r]
-        if meta[1] < 0:
-            meta[1] = meta[3]
-        elif meta[3] - meta[1] >= horizon:
-            if meta[3] - meta[1] >= 2 * horizon:
-                table[meta[0], :, :] = u64(0)
-            meta[0] = 1 - meta[0]
-            table[meta[0], :, :] = u64(0)
-            meta[1] = meta[3]
-            meta[2] = 0
-        low, high, g = ids[r, 0], ids[r, 1], meta[0]
+        if meta[BEGUN] == 0:
+            meta[BEGUN] = 1
+            meta[GENERATION_START] = meta[NEWEST] = t[r]
+        meta[NEWEST] = max(meta[NEWEST], t[r])
+        age = u64(meta[NEWEST]) - u64(meta[GENERATION_START])
+        if age >= u64(horizon):
+            if age >= u64(2 * horizon):
+                table[meta[GENERATION], :, :] = u64(0)
+            meta[GENERATION] = 1 - meta[GENERATION]
+            table[meta[GENERATION], :, :] = u64(0)
+            meta[GENERATION_START] = meta[NEWEST]
+            meta[IN_GENERATION] = 0
+        low, high, g = ids[r, 0], ids[r, 1], meta[GENERATION]
         i = _find(table, 1 - g, low, high, mask)
         if table[1 - g, i, 0] != u64(0):
             code[r] = DEDUPLICATED
@@ -56,8 +58,8 @@ def admit(ids: Any, t: Any, code: Any, table: Any, meta: Any, horizon: Any, late
             continue
         table[g, i, 0] = low
         table[g, i, 1] = high
-        meta[2] += 1
-        if t[r] < meta[3] - lateness:
+        meta[IN_GENERATION] += 1
+        if u64(meta[NEWEST]) - u64(t[r]) > u64(lateness):
             code[r] = LATE
 
 

@@ -252,7 +252,8 @@ class KafkaReader:
             self._write_commits(time.monotonic())
 
     def _write_commits(self, now: float, wait: bool = False) -> None:
-        if self._commits and now >= self._commit_at:
+        # with no broker there, a commit would only hold up `close`
+        if self._commits and now >= self._commit_at and self._kafka.trouble is None:
             self._commit_at = now + COMMIT_SECONDS
             self._client.commit(self._commits, wait)
             self._commits = {}
@@ -260,6 +261,5 @@ class KafkaReader:
     def close(self) -> None:
         """Callbacks are not called any more."""
         self._closing = True
-        if self._kafka.trouble is None:
-            self._write_commits(float("inf"), wait=True)
+        self._write_commits(float("inf"), wait=True)
         self._client.close()

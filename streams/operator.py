@@ -96,6 +96,10 @@ class Operator:
         self._report(bool(batches))
         return bool(batches)
 
+    def finished(self) -> list[int]:
+        """The newest tick up to which each of its tasks has taken all input."""
+        return [task.finished for task in self._tasks.values()]
+
     def _apply(self, batches: list[Batch]) -> None:
         appends: list[Append] = []
         told: list[messages.Message] = []

@@ -20,6 +20,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -75,7 +76,7 @@ class Server(ABC):
         self._guard = _guard(self._process.pid)
         atexit.register(self.kill)
         deadline = time.monotonic() + START_SECONDS
-        while not self._ready():
+        while not self.ready():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
                 tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
@@ -90,7 +91,7 @@ class Server(ABC):
     def log(self) -> Path:
         return self.directory / "server.log"
 
-    def _ready(self) -> bool:
+    def ready(self) -> bool:
         try:
             with socket.create_connection(("127.0.0.1", self.port), 1.0) as connection:
                 connection.settimeout(2.0)
@@ -133,9 +134,10 @@ def _spawn(command: Sequence[str], out: IO[bytes]) -> subprocess.Popen[bytes]:
 
 
 def _guard(group: int) -> subprocess.Popen[bytes]:
-    """A shell that waits until this process ends (its end of a pipe closes), then kills the process group."""
-    script = f"cat >/dev/null; kill -9 -- -{group}"
-    return subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, start_new_session=True)
+    """A process that waits until this one ends (its end of a pipe closes), then kills the process group."""
+    code = "import os, sys; sys.stdin.read(); os.killpg(int(sys.argv[1]), 9)"
+    command = [sys.executable, "-I", "-S", "-c", code, str(group)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
 
 
 def free_ports(count: int) -> list[int]:
@@ -163,9 +165,7 @@ def jars(name: str) -> Path:
     """
     pom, target = COMPOSE / "pom.xml", COMPOSE / "jars" / name
     if not pom.exists():
-        raise ComponentError(
-            f"servers {pom}", "is missing", "Servers are started from a checkout of freshet."
-        )
+        raise ComponentError(f"servers {pom}", "is missing", "Servers are started from a checkout of freshet.")
     version = hashlib.sha256(pom.read_bytes()).hexdigest()
     stamp = target / ".complete"
     target.mkdir(parents=True, exist_ok=True)
@@ -187,9 +187,7 @@ def _copy(pom: Path, name: str, target: Path) -> None:
     )
     if done.returncode:
         tail = "\n".join((done.stdout + done.stderr).splitlines()[-10:])
-        raise ComponentError(
-            f"servers {name}", f"Maven failed:\n{tail}\n", "Check that Maven reaches its repository."
-        )
+        raise ComponentError(f"servers {name}", f"Maven failed:\n{tail}\n", "Check that Maven reaches its repository.")
 
 
 def _tool(name: str, next_step: str) -> str:

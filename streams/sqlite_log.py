@@ -279,8 +279,6 @@ def _batch(topic: str, partition: int, rows: Sequence[Row]) -> Batch:
     n = len(values)
     edges = np.zeros(n + 1, np.int64)
     np.cumsum(np.fromiter(map(len, values), np.int64, n), out=edges[1:])
-    data = np.frombuffer(
-        bytearray().join(values), np.uint8
-    )  # a bytearray, so that the array can be written to
+    data = np.frombuffer(bytearray().join(values), np.uint8)  # a bytearray, so that the array can be written to
     offsets = np.array(positions, np.int64) & OFFSET_MASK
     return Batch(topic, partition, data, edges[:-1], edges[1:], offsets, np.array(times, np.int64))

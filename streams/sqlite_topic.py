@@ -71,9 +71,7 @@ class TopicFile:
         try:
             status = os.stat(self.path)
         except FileNotFoundError as error:
-            raise missing(
-                self.topic, str(self.path), f"was removed (its identity was {self.identity})"
-            ) from error
+            raise missing(self.topic, str(self.path), f"was removed (its identity was {self.identity})") from error
         if (status.st_dev, status.st_ino) != self._inode:
             raise recreated(self.topic, self.identity, TopicFile(self.path.parent, self.topic).identity)
 

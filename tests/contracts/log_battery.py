@@ -322,9 +322,7 @@ class LogBattery:
         reader.close()
         writer.close()
 
-    def test_an_offset_the_log_does_not_have_is_refused_naming_both(
-        self, rig: Rig, log: Log, topic: str
-    ) -> None:
+    def test_an_offset_the_log_does_not_have_is_refused_naming_both(self, rig: Rig, log: Log, topic: str) -> None:
         fill(log, topic, 20, [0])
         rig.trim(topic, 0, 8)
         assert log.bounds(topic).spans[0] == (8, 20)
@@ -339,9 +337,7 @@ class LogBattery:
         assert str(8) in raised(lambda: reader.seek(topic, 0, 7)).cause
         reader.close()
 
-    def test_writers_in_several_processes_lose_and_repeat_nothing(
-        self, rig: Rig, log: Log, topic: str
-    ) -> None:
+    def test_writers_in_several_processes_lose_and_repeat_nothing(self, rig: Rig, log: Log, topic: str) -> None:
         names = ["ann", "bob", "eve"]
         processes = [run_writer(rig, topic, name, 600, 7) for name in names]
         reader = log.reader([topic], None)
@@ -358,9 +354,7 @@ class LogBattery:
                 mine = [n for who, n in (parse(value) for _, _, value in rows) if who == name]
                 assert mine == sorted(mine), "each writer's order is kept"
 
-    def test_what_a_killed_writer_had_acknowledged_is_there_whole(
-        self, rig: Rig, log: Log, topic: str
-    ) -> None:
+    def test_what_a_killed_writer_had_acknowledged_is_there_whole(self, rig: Rig, log: Log, topic: str) -> None:
         process = run_writer(rig, topic, "ann", 10**9, 50)
         assert process.stdout is not None
         acknowledged = -1

@@ -13,7 +13,7 @@ import pytest
 from streams.catalog import LOGS, open_log
 from streams.log import Log
 from streams.sqlite_topic import path_of
-from tests.contracts.log_battery import LogBattery, Rig, log, topic
+from tests.contracts.log_battery import LogBattery, Rig, log, raised, topic
 
 __all__ = ["TestLog", "log", "topic"]
 
@@ -64,6 +64,7 @@ class KafkaRig:
 
         log = KafkaLog(self.address)
         log.admin.delete_topics([topic])[topic].result()
+        assert "does not exist" in raised(lambda: log.bounds(topic)).cause
         log.ensure(topic, partitions)
 
     def trim(self, topic: str, partition: int, first: int) -> None:

@@ -86,9 +86,7 @@ def test_a_full_disk_is_named_and_what_was_queued_can_be_flushed_later(log: Sqli
 
 def test_a_locked_topic_is_waited_for_then_named(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
     writer = log.writer()
-    other = sqlite3.connect(
-        sqlite_topic.path_of(log.directory, "t"), isolation_level=None, check_same_thread=False
-    )
+    other = sqlite3.connect(sqlite_topic.path_of(log.directory, "t"), isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
     writer.append("t", 0, [b"x"], 0)
     monkeypatch.setattr(sqlite_topic, "LOCK_WAIT_SECONDS", 0.05)

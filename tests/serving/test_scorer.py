@@ -1,0 +1,213 @@
+"""The scorer: vectors from request and store, the ladder of rungs, and a log of what was answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from features.rows import ViewRows
+from features.store import RowKeys, Rows
+from freshet import plans
+from freshet.app import App
+from learners.catalog import predictor
+from learners.learner import Export
+from schemas import blocks
+from schemas.errors import ComponentError, RequestError, StoreError
+from schemas.manifests import Manifest
+from schemas.outcomes import RUNGS, fixed_dtype, from_binary
+from schemas.text import Texts
+from serving.answering import Answer, Question
+from serving.live_model import LiveModel
+from serving.scorer import Scorer
+from streams.clock import ManualClock
+from tests.toy_app import toy_app
+
+HOUR = 3_600_000
+
+
+class DictStore:
+    """Rows in a dictionary; raises while `away`."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, bytes], npt.NDArray[np.uint8]] = {}
+        self.away = False
+        self.reads = 0
+
+    def write(self, view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> int:
+        self.rows.update({(view, k): r for k, r in zip(keys, rows)})
+        return len(keys)
+
+    def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
+        self.reads += 1
+        if self.away:
+            raise StoreError("toy", "is away", "Wait.")
+        out = []
+        for w in wanted:
+            found = [self.rows.get((w.view, k)) for k in w.keys]
+            data = np.stack([np.zeros(w.width, np.uint8) if r is None else r for r in found])
+            out.append(Rows(data, np.array([r is not None for r in found])))
+        return out
+
+    def erase(self, view: str, keys: Sequence[bytes], version: bytes) -> int:
+        return 0
+
+    def generation(self) -> str:
+        return "1"
+
+    def close(self) -> None: ...
+
+
+class ListWriter:
+    """Keeps what is appended."""
+
+    def __init__(self, kept: list[bytes]) -> None:
+        self.kept = kept
+
+    def append(self, topic: str, partition: int, values: Sequence[bytes], time_ms: int) -> None:
+        self.kept += values
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Rig:
+    def __init__(self, app: App) -> None:
+        self.app, self.model = app, app.models[0]
+        self.store, self.clock, self.logged = DictStore(), ManualClock(10 * HOUR), list[bytes]()
+        models = [(m, plans.vector_plan(app, m), app.outcomes_log_of(m)) for m in app.models]
+        self.scorer = Scorer(
+            "s", models, self.store, self.clock, lambda: ListWriter(self.logged), lambda m: None, replay=True
+        )
+
+    def ask(self, as_of_ms: int | None = None, **columns: Any) -> Answer:
+        n = len(next(iter(columns.values())))
+        return self.scorer.infer(Question("unpaid", columns, n, as_of_ms=as_of_ms))
+
+    def put_row(self, shop: str, at: int, late: float) -> None:
+        rows = ViewRows(self.app.views[0].plan)
+        rows.fold(Texts.of([shop]), np.array([at]), np.array([[late]]), 7, np.array([3]))
+        keys, data = rows.take()
+        self.store.write(self.app.stored_as(self.app.views[0]), keys, data)
+
+    def go_live(self, bias: float = 1.0, number: int = 1) -> None:
+        learner = self.model.learners[1].make(self.model.vectors)
+        export = learner.export()
+        arrays = {k: np.array(v) for k, v in export.arrays.items()}
+        manifest = Manifest(
+            "toy", "unpaid", "hashed", number, export.kind, dict(export.meta), self.model.vectors.digest, 0, 0, 0, "", 0
+        )
+        made = predictor(Export(export.kind, export.meta, arrays), self.model.vectors)
+        self.scorer.served["unpaid"].slot.swap(LiveModel(made, manifest))
+
+    def predictions(self) -> npt.NDArray[np.void]:
+        self.scorer.close()
+        dtype = fixed_dtype(self.model.vectors)
+        parts = [from_binary(blocks.decode(v).rows.column("fixed"), dtype) for v in self.logged]  # type: ignore[union-attr]
+        return np.concatenate(parts)
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    made = Rig(toy_app())
+    yield made
+    made.scorer.close()
+
+
+def test_a_vector_is_the_request_and_the_finished_rows(rig: Rig) -> None:
+    rig.put_row("a", 9 * HOUR + 30 * 60_000, 40.0)
+    rig.ask(10 * HOUR, order_id=["x", "y"], shop=["a", "b"], hour=[5, 6], price=[2.5, None])
+    fixed = rig.predictions()
+    schema = rig.model.vectors
+    numbers = dict(zip(schema.numbers, fixed["numbers"].T.tolist()))
+    assert numbers["price"] == [2.5, 1.0]
+    assert numbers["shops.n"][0] == 1.0
+    assert numbers["shops.late"][0] == 40.0
+    assert numbers["shops.ago"][0] == 1800.0
+    assert np.isnan(numbers["shops.late"][1])
+    hashes = Texts.of(["a", "5"]).hashes()
+    assert fixed["categories"][0].tolist() == hashes.tolist()
+
+
+def test_an_answer_decays_with_as_of_and_is_missing_beyond_max_age(rig: Rig) -> None:
+    rig.put_row("a", 9 * HOUR, 40.0)
+    for hours in (9, 11, 40):
+        rig.ask(hours * HOUR + 1, order_id=["x"], shop=["a"])
+    at = rig.model.vectors.numbers.index("shops.n")
+    counts = rig.predictions()["numbers"][:, at]
+    assert counts[:2].tolist() == [1.0, 0.0]
+    assert np.isnan(counts[2])
+
+
+def test_rungs_from_champion_to_constant(rig: Rig) -> None:
+    rig.put_row("a", 10 * HOUR - 1, 40.0)
+    assert rig.ask(order_id=["1"], shop=["a"]).parameters["rung"] == "heuristic"
+    assert rig.ask(order_id=["1"], shop=["a"]).probabilities.tolist() == [0.7]
+    rig.go_live()
+    assert rig.ask(order_id=["2"], shop=["a"]).parameters["rung"] == "champion"
+    rig.scorer.answer_from_models = False
+    assert rig.ask(order_id=["3"], shop=["a"]).parameters["rung"] == "heuristic"
+    rig.scorer.answer_from_models = True
+    rig.store.away = True
+    away = rig.ask(order_id=["4"], shop=["a"])
+    assert (away.parameters["rung"], away.probabilities.tolist()) == ("constant", [0.3])
+    assert [RUNGS[r] for r in rig.predictions()["rung"]] == ["heuristic", "heuristic", "champion", "heuristic", "constant"]
+
+
+def test_a_store_that_failed_is_left_alone_for_a_while(rig: Rig) -> None:
+    rig.store.away = True
+    for i in range(5):
+        rig.ask(order_id=[str(i)], shop=["a"])
+    assert rig.store.reads == 1
+
+
+class Broken:
+    def predict(self, vectors: Any) -> Any:
+        raise ValueError("broken")
+
+
+class Blank:
+    def predict(self, vectors: Any) -> Any:
+        return np.full(len(vectors), np.nan)
+
+
+@pytest.mark.parametrize("bad", [Broken(), Blank()])
+def test_a_model_that_fails_on_a_request_is_passed_over(rig: Rig, bad: Any) -> None:
+    rig.go_live(number=1)
+    good = rig.scorer.served["unpaid"].slot.current()
+    assert good is not None
+    rig.scorer.served["unpaid"].slot.swap(LiveModel(bad, good.manifest))
+    assert rig.ask(order_id=["1"], shop=["a"]).parameters["rung"] == "last_good"
+
+
+def test_without_any_rung_the_error_says_what_to_declare() -> None:
+    rig = Rig(toy_app(fallback=[]))
+    with pytest.raises(ComponentError, match="no rung can answer.*fallback"):
+        rig.ask(order_id=["1"], shop=["a"])
+    rig.scorer.close()
+
+
+def test_features_that_are_sent_win_over_the_store(rig: Rig) -> None:
+    rig.put_row("a", 10 * HOUR - 1, 40.0)
+    rig.ask(order_id=["1"], shop=["a"], **{"shops.late": [3.5]})
+    at = rig.model.vectors.numbers.index("shops.late")
+    assert rig.predictions()["numbers"][0, at] == 3.5
+
+
+def test_a_version_that_is_not_live_is_a_404(rig: Rig) -> None:
+    rig.go_live()
+    question = Question("unpaid", {"order_id": ["1"], "shop": ["a"]}, 1, version="hashed.1")
+    assert rig.scorer.infer(question).parameters["snapshot"] == 1
+    with pytest.raises(RequestError, match="not live"):
+        rig.scorer.infer(Question("unpaid", {"order_id": ["1"], "shop": ["a"]}, 1, version="hashed.9"))
+
+
+def test_sequences_count_up_and_name_the_rows(rig: Rig) -> None:
+    first = rig.ask(order_id=["1", "2"], shop=["a", "b"])
+    second = rig.ask(order_id=["3"], shop=["a"])
+    assert (first.sequence, second.sequence) == (0, 2)
+    assert rig.predictions()["sequence"].tolist() == [0, 1, 2]

@@ -1,0 +1,74 @@
+"""A small app for tests: orders are asked, payments label them, and a view counts payments by shop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+import freshet as fr
+
+
+def field(name: str, kind: str, **rules: Any) -> dict[str, Any]:
+    return {"name": name, "type": ["null", kind], "default": None, **rules}
+
+
+ORDERS = {
+    "type": "record",
+    "name": "orders",
+    "schema_id": 1,
+    "fields": [
+        field("order_id", "string", required=True),
+        field("at", "long", required=True),
+        field("shop", "string", required=True),
+        field("price", "double"),
+        field("hour", "int"),
+    ],
+}
+PAYMENTS = {
+    "type": "record",
+    "name": "payments",
+    "schema_id": 2,
+    "fields": [
+        field("order_id", "string", required=True),
+        field("at", "long", required=True),
+        field("shop", "string", required=True),
+        field("late", "double", range=[0, 1000]),
+    ],
+}
+
+
+def topics(**freshness: str) -> tuple[fr.Topic, fr.Topic]:
+    held = fr.Freshness(**{"snapshot_every": "1h", "label_wait": "6h", **freshness})
+    orders = fr.Topic("orders", ORDERS, "order_id", "at", freshness=held, impute={"price": fr.impute.constant(1.0)})
+    payments = fr.Topic("payments", PAYMENTS, "order_id", "at", freshness=held)
+    return orders, payments
+
+
+def toy_app(**changes: Any) -> fr.App:
+    orders, payments = topics()
+    shops = fr.View(
+        "shops",
+        payments,
+        key="shop",
+        tile="10m",
+        features={"n": fr.count(over="1h"), "late": fr.mean("late", over="1h"), "ago": fr.age()},
+        max_age="1d",
+    )
+    paid = fr.Model(
+        "unpaid",
+        on=orders,
+        id="order_id",
+        label=fr.Label(payments, "order_id", pl.col("late") > 10),
+        features=[
+            orders["shop"],
+            fr.category(orders["hour"]),
+            orders["price"],
+            *(shops[f] for f in shops.features),
+        ],
+        learners=changes.pop("learners", [fr.Baseline(), fr.HashedLogistic(bits=10)]),
+        fallback=changes.pop("fallback", [fr.heuristic(pl.col("shops.late") > 20, 0.7, 0.2), fr.constant(0.3)]),
+        slices=["shop"],
+        batch=8,
+    )
+    return fr.App("toy", topics=[orders, payments], views=[shops], models=[paid])
