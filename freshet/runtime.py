@@ -10,7 +10,7 @@ from types import TracebackType
 import structlog
 
 from features.redis_server import RedisServer
-from freshet import plans
+from freshet import logs, plans
 from freshet.app import App
 from freshet.roles import role_names, run_role
 from freshet.settings import Settings
@@ -48,6 +48,7 @@ class Runtime:
         run_dir = self._given.run_dir
         run_dir.mkdir(parents=True, exist_ok=True)
         self._stack.enter_context(RunLock(run_dir))
+        logs.configure("supervisor", run_dir / "logs")
         for name in ("serve", "status"):
             (run_dir / f"{name}.address").unlink(missing_ok=True)
         store = self._given.store

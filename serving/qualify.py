@@ -25,7 +25,7 @@ class Bounds:
 
     max_bytes: int = 1 << 30
     divergence: float = 3.0
-    predict_seconds: float = 0.25
+    predict_seconds: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

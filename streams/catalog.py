@@ -32,7 +32,8 @@ def open_log(url: str, instance: str | None = None) -> Log:
     name gets its partitions back without a rebalance (Kafka's static membership).
 
     Raises:
-        LogError: no such scheme, or the log cannot be reached.
+        LogError: no such scheme, or no directory can be made there. Brokers are first asked when the log is
+        used.
     """
     scheme, separator, address = url.partition("://")
     if not separator:

@@ -12,7 +12,7 @@ import concurrent.futures
 import time
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from confluent_kafka import (
     ConsumerGroupTopicPartitions,
@@ -27,6 +27,10 @@ from schemas.errors import LogError
 from streams.kafka_errors import Health, error_of, is_unknown_topic, translated
 from streams.log import Bounds, OnAssign, OnGone
 from streams.log_errors import frozen, missing, recreated
+
+if TYPE_CHECKING:
+    from streams.kafka_reader import KafkaReader
+    from streams.kafka_writer import KafkaWriter
 
 REACH_SECONDS = 10.0  # how long a call waits for brokers that do not answer
 WATCH_SECONDS = 2.0  # how often readers and writers look whether their topics are still the same
@@ -239,12 +243,12 @@ class KafkaLog:
         on_assign: OnAssign | None = None,
         on_revoke: OnGone | None = None,
         on_lost: OnGone | None = None,
-    ) -> Any:
+    ) -> KafkaReader:
         from streams.kafka_reader import KafkaReader
 
         return KafkaReader(self, topics, group, on_assign, on_revoke, on_lost)
 
-    def writer(self) -> Any:
+    def writer(self) -> KafkaWriter:
         from streams.kafka_writer import KafkaWriter
 
         return KafkaWriter(self)

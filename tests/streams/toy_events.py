@@ -163,5 +163,5 @@ def _record(event: dict[str, Any], what: str, tick: int) -> Sent:
 
 KINDS = ["good"] * 12 + ["tick", "unknown_type", "undecodable", *BREAKS]
 RECORDS = st.builds(_record, EVENTS, st.sampled_from(KINDS), st.integers(0, 300_000))
-LOGS = st.lists(RECORDS, max_size=40)
-CUTS = st.lists(st.integers(1, 39), max_size=8)
+LOGS = st.lists(RECORDS, min_size=12, max_size=36)
+CUTS = st.lists(st.integers(1, 35), max_size=8)

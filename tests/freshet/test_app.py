@@ -1,0 +1,104 @@
+"""Mistakes in an app's file: each error names the thing, the cause and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import freshet as fr
+from freshet.app import load
+from schemas.errors import DefinitionError, FreshetError
+from tests.toy_app import ORDERS, PAYMENTS, toy_app, topics
+
+
+def view(**changes: object) -> fr.View:
+    given = {"key": "shop", "features": {"n": fr.count(over="1h")}, **changes}
+    return fr.View("v", topics()[1], **given)  # type: ignore[arg-type]
+
+
+def model(**changes: object) -> fr.Model:
+    orders, payments = topics()
+    given = {
+        "on": orders,
+        "id": "order_id",
+        "label": fr.Label(payments, "order_id", pl.col("late") > 1),
+        "features": [orders["shop"]],
+        "learners": [fr.Baseline()],
+        **changes,
+    }
+    return fr.Model("m", **given)  # type: ignore[arg-type]
+
+
+def app_with(m: fr.Model) -> fr.App:
+    return fr.App("a", topics=[*topics()], models=[m])
+
+
+MISTAKES: dict[str, tuple[Callable[[], object], str, str]] = {
+    "unit": (lambda: fr.Freshness(lateness="2 minutes"), "lateness='2 minutes'", "250ms, 5s, 2m"),
+    "on_violation": (lambda: fr.Freshness(on_violation="panic"), "panic", "serve, fallback, refuse"),
+    "topic name": (lambda: fr.Topic("My Topic", ORDERS, "order_id", "at"), "'My Topic'", "lower-case"),
+    "event id": (lambda: fr.Topic("t", ORDERS, "id", "at"), "event_id 'id' is not in its schema", "order_id, at"),
+    "event id type": (lambda: fr.Topic("t", ORDERS, "price", "at"), "of type double", "string"),
+    "event id may be missing": (lambda: fr.Topic("t", PAYMENTS | {"fields": [{"name": "i", "type": ["null", "string"]}, {"name": "at", "type": "long"}]}, "i", "at"), "may be missing", "required"),
+    "event time type": (lambda: fr.Topic("t", ORDERS, "order_id", "shop"), "of type string", "long"),
+    "schema file": (lambda: fr.Topic("t", "nowhere.avsc", "i", "at"), "cannot be read", "path"),
+    "impute field": (lambda: fr.Topic("t", ORDERS, "order_id", "at", impute={"pice": fr.impute.constant(1.0)}), "'pice'", "order_id"),
+    "view field": (lambda: view(features={"x": fr.mean("amount", over="1h")}), "'amount' is not a field", "late"),
+    "view text field": (lambda: view(features={"x": fr.mean("shop", over="1h")}), "of type string", "late"),
+    "view key": (lambda: view(key="late"), "key 'late'", "text fields"),
+    "view without features": (lambda: view(features={}), "has no features", "fr.count"),
+    "window and tile": (lambda: view(tile="7m", features={"n": fr.count(over="1h")}), "n", "7m"),
+    "unknown feature": (lambda: view()["m"], "no feature 'm'", "It has n"),
+    "label id": (lambda: fr.Label(topics()[1], "id", pl.col("late") > 1), "'id' is not in its schema", "order_id"),
+    "learners": (lambda: model(learners=[fr.Baseline(), fr.Baseline()]), "learners", "a name of its own"),
+    "foreign feature": (lambda: model(features=[topics()[1]["late"]]), "is a field of payments", "put a view"),
+    "slice": (lambda: model(slices=["hour"]), "slice 'hour'", "shop"),
+    "aggregate in a label": (lambda: app_with(model(label=fr.Label(topics()[1], "order_id", pl.col("late") > pl.col("late").mean()))), "not row-wise", "alone"),
+    "unknown field in a filter": (lambda: fr.App("a", topics=[fr.Topic("t", ORDERS, "order_id", "at", drop={"x": pl.col("prize") > 1})]), "unknown field 'prize'", "price"),
+    "unlisted topic": (lambda: fr.App("a", topics=[], views=[view()]), "does not list", "topics="),
+    "twice": (lambda: fr.App("a", topics=[topics()[0], topics()[0]]), "declared twice", "Rename"),
+    "imputed request": (lambda: app_with(model(on=fr.Topic("orders", ORDERS, "order_id", "at", impute={"price": fr.impute.mean()}))), "does not list|imputed by mean", "."),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_told_with_its_cause_and_the_next_step(name: str) -> None:
+    mistake, cause, step = MISTAKES[name]
+    with pytest.raises(FreshetError) as told:
+        mistake()
+    import re
+
+    assert re.search(cause, str(told.value)), str(told.value)
+    assert re.search(step, told.value.next_step) or re.search(step, str(told.value)), str(told.value)
+
+
+def test_an_error_in_the_file_names_file_and_line(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("import freshet as fr\n\nfr.Freshness(lateness='soon')\n")
+    with pytest.raises(DefinitionError, match=r"mine\.py:3"):
+        load(file)
+    file.write_text("x = 1\n")
+    with pytest.raises(DefinitionError, match="declares 0 apps"):
+        load(file)
+    file.write_text("def f(:\n")
+    with pytest.raises(DefinitionError, match=r"mine\.py:1"):
+        load(file)
+    with pytest.raises(DefinitionError, match="no such file"):
+        load(tmp_path / "other.py")
+
+
+def test_names_of_what_an_app_owns_carry_its_name() -> None:
+    app = toy_app()
+    owned = [app.control_log, app.dead_log, app.log_of("orders"), app.clean_log_of(app.views[0])]
+    owned += [app.outcomes_log_of(app.models[0]), app.examples_log_of(app.models[0]), app.stored_as(app.views[0])]
+    assert all(name.startswith("toy") for name in owned)
+    assert len(set(owned)) == len(owned)
+
+
+def test_a_lineage_changes_with_its_definition() -> None:
+    m = toy_app().models[0]
+    assert m.lineage(fr.HashedLogistic()) != m.lineage(fr.HashedLogistic(rate=0.1))
+    assert m.lineage(fr.HashedLogistic()) == toy_app().models[0].lineage(fr.HashedLogistic())

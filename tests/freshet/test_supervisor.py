@@ -1,0 +1,52 @@
+"""The supervisor: what dies comes back, what should stop stops."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from freshet.supervisor import RoleSpec, Supervisor
+
+DEADLINE_SECONDS = 60.0
+
+
+def role(path: str, patience: float) -> None:
+    """Says its pid, and lives until it is told to end."""
+    with open(path, "a") as file:
+        file.write(f"{os.getpid()}\n")
+    ended: list[int] = []
+    signal.signal(signal.SIGTERM, lambda s, _: ended.append(s))
+    deadline = time.monotonic() + patience
+    while not ended and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def wait(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+
+
+def pids(path: Path) -> list[int]:
+    return [int(x) for x in path.read_text().split()] if path.exists() else []
+
+
+def test_a_killed_role_is_started_again_and_all_stop_cleanly(tmp_path: Path) -> None:
+    files = [tmp_path / "a", tmp_path / "b"]
+    supervisor = Supervisor([RoleSpec(f.name, role, (str(f), 120.0)) for f in files], preload=())
+    supervisor.start()
+    try:
+        wait(lambda: all(len(pids(f)) == 1 for f in files))
+        os.kill(pids(files[0])[0], signal.SIGKILL)
+        wait(lambda: len(pids(files[0])) == 2)
+        assert supervisor.facts()["a"]["restarts"] == 1
+        assert supervisor.facts()["b"]["restarts"] == 0
+        assert supervisor.facts()["b"]["alive"]
+    finally:
+        codes = supervisor.stop()
+    assert codes == {"a": 0, "b": 0}
+    assert not any(Path(f"/proc/{pid}").exists() for f in files for pid in pids(f))

@@ -1,0 +1,1 @@
+def test_c(cassandra, kafka): print(cassandra, kafka)
