@@ -66,7 +66,7 @@ class RedisServer(Server):
         connection.sendall(b"PING\r\n")
         return connection.recv(64).startswith((b"+PONG", b"-NOAUTH"))
 
-    def _ready(self) -> bool:
+    def ready(self) -> bool:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(2.0)
             connection.connect(str(self.socket))

@@ -186,8 +186,8 @@ def _report(
         answered=client.requests - client.failed,
         failed=client.failed + int(told.get("failed", 0)),
         rows=client.rows,
-        latency_ms={"p50": told.get("p50_ms"), "p99": told.get("p99_ms"), "max": told.get("p999_ms")},
-        latency_near_swaps_ms={"p50": told.get("p50_swap_ms"), "p99": told.get("p99_swap_ms"), "max": None},
+        latency_ms={"p50": told.get("p50_ms"), "p99": told.get("p99_ms"), "max": told.get("max_ms")},
+        latency_near_swaps_ms={"p50": told.get("p50_swap_ms"), "p99": told.get("p99_swap_ms"), "max": told.get("max_swap_ms")},
     )
     children = runtime.supervisor.facts()
     after = BRIEF_LABELS if options.days <= LONG_DAYS else LONG_LABELS

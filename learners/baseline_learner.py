@@ -60,9 +60,7 @@ class BaselineLearner:
         self._sums = state["sums"].copy()
 
     def export(self, since: int | None = None) -> Export:
-        return check_finite(
-            Export(KIND, {"vectors": self._schema.digest}, {"rate": np.array([self._rate()])})
-        )
+        return check_finite(Export(KIND, {"vectors": self._schema.digest}, {"rate": np.array([self._rate()])}))
 
     def _rate(self) -> float:
         return float(np.clip(self._sums[0] / self._sums[1], LOWEST, 1 - LOWEST))

@@ -46,9 +46,7 @@ def knots_below(knots: Any, a: Any, b: Any, x: Any) -> Any:
 
 
 @nb.njit(nogil=True, cache=True)
-def encode(
-    categories: Any, numbers: Any, r: Any, plan: Any, x: Any, codes: Any, ids: Any, values: Any
-) -> Any:
+def encode(categories: Any, numbers: Any, r: Any, plan: Any, x: Any, codes: Any, ids: Any, values: Any) -> Any:
     """Row `r` as `ids` and `values`: categories, then numbers (two each), then crosses. Returns how many.
 
     `codes` gets what crosses see: a category's hash, or the interval between knots in which a number lies.

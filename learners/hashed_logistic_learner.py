@@ -18,7 +18,7 @@ import numpy.typing as npt
 from learners import hashed_logistic_kernels as kernels
 from learners.hashed_logistic_plan import Plan, compile_plan
 from learners.learner import Arrays, Export, pack_json
-from learners.state import check_finite, check_origin, check_vectors, origin
+from learners.state import check_finite, check_origin, check_vectors, origin, plain
 from schemas.errors import LearnerError
 from schemas.vectors import F64, Examples, Vectors, VectorSchema
 
@@ -73,7 +73,7 @@ class HashedLogisticLearner:
         self._learned = 0
 
     def learn(self, examples: Examples) -> None:
-        v = examples.vectors
+        v = plain(examples.vectors)
         kernels.learn(
             v.categories,
             v.numbers,
@@ -87,8 +87,8 @@ class HashedLogisticLearner:
         self._learned += len(examples)
 
     def predict(self, vectors: Vectors) -> F64:
-        out = np.empty(len(vectors))
-        kernels.predict(vectors.categories, vectors.numbers, self._plan, self._weights, self._bias, out)
+        out, v = np.empty(len(vectors)), plain(vectors)
+        kernels.predict(v.categories, v.numbers, self._plan, self._weights, self._bias, out)
         return out
 
     def checkpoint(self) -> dict[str, npt.NDArray[Any]]:
@@ -123,6 +123,6 @@ class HashedLogisticPredictor:
         self._weights, self._bias = a["weights"], a["bias"]
 
     def predict(self, vectors: Vectors) -> F64:
-        out = np.empty(len(vectors))
-        kernels.predict(vectors.categories, vectors.numbers, self._plan, self._weights, self._bias, out)
+        out, v = np.empty(len(vectors)), plain(vectors)
+        kernels.predict(v.categories, v.numbers, self._plan, self._weights, self._bias, out)
         return out

@@ -35,15 +35,24 @@ class NumberTables:
     factors: F64
 
     @staticmethod
-    def compile(schema: VectorSchema, knots: Knots | None, combinations: Combinations | None) -> NumberTables:
-        """Raises `LearnerError` for a name that the schema lacks, or knots that do not rise."""
+    def compile(
+        schema: VectorSchema,
+        knots: Knots | None,
+        combinations: Combinations | None,
+        default: Sequence[float] = DEFAULT_KNOTS,
+    ) -> NumberTables:
+        """`default` are the knots of numbers that are given none; it may be empty.
+
+        Raises:
+            LearnerError: a name that the schema lacks, or knots that do not rise.
+        """
         sums = dict(combinations or {})
         names = (*schema.numbers, *sums)
         if len(set(names)) != len(names):
             raise LearnerError(f"combinations {list(sums)}", "share a name with a number", "Rename them.")
         for name in knots or {}:
             _known(name, names, "knots")
-        columns = [_rising(name, (knots or {}).get(name, DEFAULT_KNOTS)) for name in names]
+        columns = [_rising(n, knots[n]) if knots and n in knots else np.array(default, np.float64) for n in names]
         for name, terms in sums.items():
             for term in terms:
                 _known(term, schema.numbers, f"combination {name!r}")
@@ -81,7 +90,5 @@ def _known(name: str, names: Sequence[str], where: str) -> None:
 def _rising(name: str, knots: Sequence[float]) -> F64:
     out = np.array(knots, np.float64)
     if len(out) < 2 or not np.isfinite(out).all() or not (np.diff(out) > 0).all():
-        raise LearnerError(
-            f"knots of {name!r}", f"{list(knots)} do not rise", "Give at least two rising numbers."
-        )
+        raise LearnerError(f"knots of {name!r}", f"{list(knots)} do not rise", "Give at least two rising numbers.")
     return out

@@ -71,9 +71,7 @@ class SliceQuality:
     def __init__(self, limit: int = 64) -> None:
         self._limit = limit
         self._places: dict[str, int] = {}
-        self._sums = np.zeros(
-            (limit + 1, 3)
-        )  # of predictions, of labels, of log losses; the last row is (other)
+        self._sums = np.zeros((limit + 1, 3))  # of predictions, of labels, of log losses; the last row is (other)
         self._bins = np.zeros((limit + 1, 2, BINS), np.int64)
 
     def update(self, slices: Sequence[str], p: F64, y: npt.NDArray[Any]) -> None:
@@ -205,9 +203,7 @@ def figures_of(p: npt.NDArray[Any], y: npt.NDArray[Any]) -> Figures:
     """Exact figures of predictions `[n]` and labels `[n]`."""
     q = np.clip(np.asarray(p, np.float64), LOWEST, 1 - LOWEST)
     n = len(q)
-    return _figures(
-        n, float(q.sum()), float((np.asarray(y) > 0.5).sum()), n * log_loss(y, q) if n else 0.0, auc(y, p)
-    )
+    return _figures(n, float(q.sum()), float((np.asarray(y) > 0.5).sum()), n * log_loss(y, q) if n else 0.0, auc(y, p))
 
 
 def _figures(n: int, sum_p: float, sum_y: float, sum_loss: float, area: float) -> Figures:

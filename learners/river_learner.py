@@ -21,13 +21,13 @@ import numpy as np
 import numpy.typing as npt
 from river.base import Classifier
 from river.linear_model import LogisticRegression
-from river.optim import SGD
+from river.optim import AdaGrad
 from river.optim.base import Scheduler
 from river.optim.initializers import Constant
 from river.utils import VectorDict
 
 from learners.learner import Arrays, Export, pack_json
-from learners.river_scaling import Scaling
+from learners.scaling import Scaling
 from learners.state import check_finite, check_origin, origin
 from schemas.errors import LearnerError
 from schemas.vectors import F64, Examples, Vectors, VectorSchema
@@ -40,7 +40,7 @@ LOWEST = 1e-6
 class River:
     """Declares the learner. `model` is a River classifier, or a function that makes one; it is copied, never changed.
 
-    Without one: logistic regression by SGD. `buckets` bounds the ids of each category; `scale=False` hands numbers on
+    Without one: logistic regression by AdaGrad. `buckets` bounds the ids of each category; `scale=False` hands numbers on
     as they are, which trees prefer.
     """
 
@@ -51,7 +51,7 @@ class River:
     definition: str = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        model = LogisticRegression(SGD(0.01), intercept_lr=0.01) if self.model is None else self.model
+        model = LogisticRegression(AdaGrad(0.03), intercept_lr=0.003) if self.model is None else self.model
         model = model if isinstance(model, Classifier) else model()
         if not isinstance(model, Classifier):
             raise LearnerError(
@@ -91,11 +91,11 @@ class RiverLearner:
     def checkpoint(self) -> dict[str, npt.NDArray[Any]]:
         """Raises `LearnerError` for a model that is not `servable`."""
         self._require_portable("checkpoint")
-        facts, arrays = _optimizer_state(self._model.optimizer, self._place)
-        facts |= {"intercept": self._model.intercept, **origin(self._spec, self._schema)}
+        kept, arrays = _optimizer_state(self._model.optimizer, self._place)
+        facts = {"intercept": self._model.intercept, **kept, **origin(self._spec, self._schema)}
         keys, values = _flat(self._model._weights, self._place)
-        state = {"origin": pack_json(facts), "weight_keys": keys, "weights": values}
-        return {**state, **arrays, **self._scaling.checkpoint()}
+        weights: dict[str, npt.NDArray[Any]] = {"weight_keys": keys, "weights": values}
+        return {"origin": pack_json(facts), **weights, **arrays, **self._scaling.checkpoint()}
 
     def restore(self, state: Arrays) -> None:
         self._require_portable("restore")
@@ -159,7 +159,7 @@ class RiverLearner:
             )
 
 
-def _is_portable(model: object) -> bool:
+def _is_portable(model: Any) -> bool:
     """Logistic regression whose weights start at 0 and whose optimizer's state is numbers by feature."""
     if type(model) is not LogisticRegression or model.l1 != 0.0 or model.l2 != 0.0:
         return False
@@ -174,7 +174,9 @@ def _optimizer_state(
     optimizer: object, place: Callable[[str], int]
 ) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
     """Its numbers as JSON facts, its numbers by feature as arrays. Schedules have no state of their own."""
-    values, kinds, arrays = {}, {}, {}
+    values: dict[str, Any] = {}
+    kinds: dict[str, str] = {}
+    arrays: dict[str, npt.NDArray[Any]] = {}
     for name, value in vars(optimizer).items():
         if isinstance(value, dict | VectorDict):
             kinds[name] = "vector" if isinstance(value, VectorDict) else "dict"
@@ -184,8 +186,6 @@ def _optimizer_state(
     return {"values": values, "kinds": kinds}, arrays
 
 
-def _flat(
-    named: Mapping[str, float] | VectorDict, place: Callable[[str], int]
-) -> tuple[npt.NDArray[np.int64], F64]:
+def _flat(named: Mapping[str, float] | VectorDict, place: Callable[[str], int]) -> tuple[npt.NDArray[np.int64], F64]:
     items = list(named.items())
     return np.array([place(k) for k, _ in items], np.int64), np.array([v for _, v in items], np.float64)

@@ -6,7 +6,7 @@ import numpy as np
 
 from learners import river_kernels as kernels
 from learners.learner import Export
-from learners.river_scaling import WIDEST
+from learners.scaling import WIDEST
 from learners.state import check_vectors, plain
 from schemas.vectors import F64, Vectors, VectorSchema
 

@@ -11,6 +11,7 @@ Its bytes are SHA-256 of the rest, then safetensors whose metadata names the obj
 from __future__ import annotations
 
 import hashlib
+import urllib.parse
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,7 +36,7 @@ class Checkpoints:
     def __init__(self, url: str, task: str, identity: str) -> None:
         self._fs, root = fsspec.core.url_to_fs(url)
         self._root = f"{root.rstrip('/')}/{task.replace(':', '/')}"
-        self._identity = identity
+        self._identity = urllib.parse.quote(identity, safe="")  # Kafka's have slashes
         self._deltas = -1
         self._saved = -1
         self._fs.makedirs(self._root, exist_ok=True)
@@ -70,7 +71,7 @@ class Checkpoints:
         objects = {n for n in names if n.endswith((".base", ".delta"))}
         ours = {n for n in objects if n.startswith(self._identity + "-")}
         if objects and not ours:
-            other = sorted(objects)[-1].split("-", 1)[0]
+            other = sorted(objects)[-1].rsplit("-", 1)[0]
             raise CheckpointError(
                 self._root,
                 f"its state is of log {other}, and the log now is {self._identity}: the topic was recreated",

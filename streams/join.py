@@ -16,15 +16,18 @@ import pyarrow as pa
 
 from schemas import blocks
 from schemas.blocks import Block
+from schemas.errors import CheckpointError
+from schemas.event_codec import frozen
 from schemas.outcomes import TEXTS, ExampleRows, fixed_dtype, from_binary
 from schemas.text import Texts
 from schemas.vectors import VectorSchema
 from streams import join_kernels as k
 from streams.log import Batch
-from streams.task import Append, Outputs
+from streams.task import Append, Outputs, as_json, from_json
 from streams.ticks import Cursors, Origin, Ticks
 
 I64 = npt.NDArray[np.int64]
+SLOTS = 1 << 10  # ids that there is room for from the start
 COUNTS = {
     "labelled": k.LABELLED_COUNT,
     "expired": k.EXPIRED_COUNT,
@@ -75,9 +78,9 @@ class JoinTask:
         self.name = f"join:{plan.model}:{partition}"
         self._plan, self._partition = plan, partition
         self._dtype = fixed_dtype(plan.vectors)
-        self._slots = _Slots(1 << 10, self._dtype.itemsize)
+        self._slots = _Slots(SLOTS, self._dtype.itemsize)
         self._meta = np.zeros(k.META, np.int64)
-        self._meta[k.FREE] = 1 << 10
+        self._meta[k.FREE] = SLOTS
         self._meta[k.NOW] = blocks.NO_TICK
         self._text_used = 0
         self._cursors, self._ticks = Cursors(), Ticks(plan.origins)
@@ -127,7 +130,8 @@ class JoinTask:
             self._ask(rows, texts, out, label_out)
         elif rows is not None:
             ids = Texts.from_arrow(rows.column("id")).identities()
-            label = rows.column("label").to_numpy(zero_copy_only=False)
+            # Frozen like the other columns, null or not: kernels are compiled for one kind of arrays.
+            label = frozen(rows.column("label").to_numpy(zero_copy_only=False))
             k.answer(
                 ids, rows.column("t").to_numpy(), label, s.asked_at, wait, self._plan.correct_late,
                 s.table, s.ids, s.state, s.deadline, s.early_label, s.early_t, s.queue, s.free, s.freed, meta, out, label_out,
@@ -150,7 +154,7 @@ class JoinTask:
         self._text_used += int(sizes.sum())
         raw = np.frombuffer(fixed.tobytes(), np.uint8).reshape(len(fixed), -1)
         k.ask(
-            texts["id"].identities(), np.ascontiguousarray(fixed["asked_at"]), raw, begin, sizes, self._plan.label_wait_ms,
+            texts["id"].identities(), np.array(fixed["asked_at"]), raw, begin, sizes, self._plan.label_wait_ms,
             s.table, s.ids, s.state, s.deadline, s.early_label, s.early_t, s.asked_no, s.asked_at, s.fixed, s.text_at,
             s.text_sizes, s.queue, s.free, s.freed, self._meta, out, label_out,
         )  # fmt: skip
@@ -185,7 +189,7 @@ class JoinTask:
 
     def _rebuild(self, capacity: int, text_bytes: int) -> None:
         """The live slots, in queue order, in new arrays: more room, no gaps between texts."""
-        self._restore(self._live(), max(capacity, 1 << 10), text_bytes)
+        self._restore(self._live(), max(capacity, SLOTS), text_bytes)
 
     def _live(self) -> dict[str, npt.NDArray[Any]]:
         """Everything about the live slots, in queue order."""
@@ -203,7 +207,7 @@ class JoinTask:
 
     def _restore(self, state: Mapping[str, npt.NDArray[Any]], capacity: int, text_bytes: int) -> None:
         n = len(state["state"])
-        capacity = 1 << int(np.ceil(np.log2(max(capacity, n, 1 << 10))))
+        capacity = 1 << int(np.ceil(np.log2(max(capacity, n, SLOTS))))
         s = self._slots = _Slots(capacity, self._dtype.itemsize)
         for name in _PER_SLOT:
             getattr(s, name)[:n] = state[name]
@@ -223,11 +227,19 @@ class JoinTask:
     def dump(self, full: bool) -> dict[str, npt.NDArray[Any]]:
         """Always everything: what is pending is bounded by `label_wait`."""
         own = {"cursors": self._cursors.dump(), "ticks": self._ticks.dump(), "done": np.array([self._done])}
+        own["vectors"] = as_json(self._plan.vectors.digest)
         return {**self._live(), **own}
 
     def load(self, base: Mapping[str, npt.NDArray[Any]], deltas: Sequence[Mapping[str, npt.NDArray[Any]]]) -> None:
+        """Raises `CheckpointError` if the model's vectors were others then."""
         state = deltas[-1] if deltas else base
-        self._restore(state, 1 << 10, 0)
+        if "vectors" not in state or from_json(state["vectors"]) != self._plan.vectors.digest:
+            raise CheckpointError(
+                self.name,
+                f"its state holds predictions with other vectors than model {self._plan.model} has now",
+                "Give the changed model another name, or remove these checkpoints and the model's logs to start over.",
+            )
+        self._restore(state, SLOTS, 0)
         self._cursors.load(state["cursors"])
         self._ticks.load(state["ticks"])
         self._done = int(state["done"][0])

@@ -16,7 +16,8 @@ from confluent_kafka import KafkaError
 
 from schemas.errors import LogError
 from streams.kafka_errors import is_unknown_topic, translated
-from streams.kafka_log import KafkaLog, TopicWatch
+from streams.kafka_log import KafkaLog
+from streams.kafka_watch import TopicWatch
 from streams.log import Batch, OnAssign, OnGone, TopicPartition
 from streams.log_errors import not_assigned, outside, recreated
 
@@ -99,7 +100,7 @@ class KafkaReader:
     ) -> None:
         self._kafka, self._topics, self._group = kafka, list(topics), group
         self._on_assign, self._on_revoke, self._on_lost = on_assign, on_revoke, on_lost
-        bounds = kafka.bounds_of(self._topics)
+        bounds = kafka.admin.bounds(self._topics)
         self._identities = {topic: b.identity for topic, b in bounds.items()}
         self._parts = [(topic, p) for topic, b in bounds.items() for p in b.spans]
         self._watch = TopicWatch(kafka)
@@ -176,7 +177,7 @@ class KafkaReader:
     def _positions(self, parts: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """Where each partition starts, held to what the log has."""
         starts = {**self._wanted, **(self._on_assign(parts) if self._on_assign is not None else {})}
-        bounds = self._kafka.bounds_of(sorted({topic for topic, _ in parts}))
+        bounds = self._kafka.admin.bounds(sorted({topic for topic, _ in parts}))
         out = {}
         for topic, p in parts:
             if bounds[topic].identity != self._identities[topic]:

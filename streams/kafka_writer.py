@@ -9,7 +9,8 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from schemas.errors import LogError
 from streams.kafka_errors import error_of, translated
-from streams.kafka_log import RECORD_BYTES, KafkaLog, TopicWatch
+from streams.kafka_log import RECORD_BYTES, KafkaLog
+from streams.kafka_watch import TopicWatch
 from streams.log_errors import no_partition
 
 RECORD_OVERHEAD_BYTES = 100  # of a batch's header and a record's own, at most
@@ -66,7 +67,7 @@ class KafkaWriter:
     def _open(self, topic: str) -> tuple[int, int]:
         bounds = self._log.bounds(topic)
         self._watch.add(topic, bounds.identity)
-        limit = min(self._log.record_limit(topic), RECORD_BYTES) - RECORD_OVERHEAD_BYTES
+        limit = min(self._log.admin.largest_batch(topic), RECORD_BYTES) - RECORD_OVERHEAD_BYTES
         self._topics[topic] = len(bounds.spans), limit
         return self._topics[topic]
 

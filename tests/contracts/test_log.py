@@ -63,7 +63,7 @@ class KafkaRig:
         from streams.kafka_log import KafkaLog
 
         log = KafkaLog(self.address)
-        log.admin.delete_topics([topic])[topic].result()
+        log.admin.client.delete_topics([topic])[topic].result()
         assert "does not exist" in raised(lambda: log.bounds(topic)).cause
         log.ensure(topic, partitions)
 
@@ -73,7 +73,7 @@ class KafkaRig:
         from streams.kafka_log import KafkaLog
 
         log = KafkaLog(self.address)
-        for future in log.admin.delete_records([TopicPartition(topic, partition, first)]).values():
+        for future in log.admin.client.delete_records([TopicPartition(topic, partition, first)]).values():
             future.result()
         log.close()
 

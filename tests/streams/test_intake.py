@@ -32,7 +32,7 @@ from tests.streams.toy_events import (
     plan,
 )
 
-untimed = settings(deadline=None, max_examples=40)
+untimed = settings(deadline=None, max_examples=80)
 FIRST = (1 << 14) - 12  # the ledger's first block ends within the log
 Logs = dict[tuple[str, int], list[Any]]
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from schemas.errors import ComponentError, LogError
-from streams import kafka_log, kafka_reader, kafka_writer, librdkafka
+from streams import kafka_admin, kafka_log, kafka_reader, kafka_writer, librdkafka
 from streams.confluent_client import ConfluentClient
 from streams.kafka_log import KafkaLog
 from streams.kafka_server import KafkaServer
@@ -72,7 +72,7 @@ def test_addresses_carry_logins_and_settings() -> None:
 
 
 def test_a_wrong_address_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kafka_log, "REACH_SECONDS", 1.0)
+    monkeypatch.setattr(kafka_admin, "REACH_SECONDS", 1.0)
     address = f"127.0.0.1:{free_ports(1)[0]}"
     with pytest.raises(LogError, match=r"cannot be reached: .* refused"):
         KafkaLog(address).ensure("t", 1)
@@ -110,8 +110,8 @@ def test_a_record_too_large_is_refused_before_anything_is_queued(log: KafkaLog) 
 
 def test_topics_of_freshet_are_kept_without_limit_even_if_stamped_long_ago(log: KafkaLog) -> None:
     topic = new_topic(log, 1)
-    resource = kafka_log.ConfigResource(kafka_log.ConfigResource.Type.TOPIC, topic)
-    config = log.admin.describe_configs([resource])[resource].result()
+    resource = kafka_admin.ConfigResource(kafka_admin.ConfigResource.Type.TOPIC, topic)
+    config = log.admin.client.describe_configs([resource])[resource].result()
     assert config["retention.ms"].value == "-1"
     assert config["message.timestamp.type"].value == "CreateTime"
 
@@ -122,7 +122,7 @@ def test_a_broker_that_goes_away_is_waited_for(own: KafkaServer, fast: bool, mon
     bounded."""
     monkeypatch.setitem(kafka_writer._SETTINGS, "queue.buffering.max.messages", 500)
     brokers = f"127.0.0.1:{own._inner}"
-    log = KafkaLog(brokers, fast=fast)
+    log = KafkaLog(brokers, "view-1", fast=fast)
     topic = new_topic(log, 2)
     # a group may deal its partitions anew after an outage: the checkpoint says where to go on
     reader = log.reader([topic], f"group-{topic}", on_assign=lambda new: {(topic, 0): start})

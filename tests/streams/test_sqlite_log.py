@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import LogError
-from streams import doorbell, sqlite_log, sqlite_topic
+from streams import doorbell, sqlite_reader, sqlite_topic
 from streams.catalog import open_log
 from streams.doorbell import Bell, Listener
 from streams.run_lock import RunLock
@@ -134,7 +134,7 @@ def test_news_come_without_a_bell_at_the_next_sweep(
         monkeypatch.setattr(doorbell, "_inotify", lambda paths, index: None)
     else:
         monkeypatch.setattr(Bell, "ring", lambda self: None)
-    monkeypatch.setattr(sqlite_log, "SWEEP_SECONDS", 0.01)
+    monkeypatch.setattr(sqlite_reader, "SWEEP_SECONDS", 0.01)
     reader, writer = log.reader(["t"], None), log.writer()
     assert reader.poll(1, 0.0) == []
     writer.append("t", 1, [b"x"], 0)
@@ -145,7 +145,7 @@ def test_news_come_without_a_bell_at_the_next_sweep(
 
 
 def test_a_poll_is_bounded_in_bytes(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_log, "POLL_BYTES", 50_000)
+    monkeypatch.setattr(sqlite_reader, "POLL_BYTES", 50_000)
     writer = log.writer()
     for p in (0, 1):
         writer.append("t", p, [bytes(1000)] * 400, 0)

@@ -20,8 +20,8 @@ class Scaling:
         self._active = active
         self._moments = np.zeros((3, width))  # how many, their mean, their summed squared deviations
 
-    def update(self, numbers: F32) -> None:
-        """Take in float32 `[n, N]`, `n >= 1`."""
+    def update(self, numbers: F32 | F64) -> None:
+        """Take in numbers `[n, N]`, `n >= 1`."""
         x = numbers.astype(np.float64)
         present = np.isfinite(x)
         x = np.where(present, x, 0.0)

@@ -1,1 +1,0 @@
-def test_c(cassandra, kafka): print(cassandra, kafka)

@@ -1,0 +1,240 @@
+"""Rows of a small outcomes log, predictions and labels, and the join of them the slow and obvious way."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from schemas import blocks
+from schemas.blocks import Block
+from schemas.outcomes import KINDS, TEXTS, ExampleRows, fixed_dtype, prediction_rows
+from schemas.text import Texts
+from schemas.vectors import VectorSchema
+from streams.join import JoinPlan
+
+VECTORS = VectorSchema(("carrier", "gate"), ("delay", "wind", "temp"))
+DTYPE = fixed_dtype(VECTORS)
+WAIT = 1_000
+SCORER, LABELS = ("scorer/1", 0), ("landings", 0)
+Row = tuple[Any, ...]
+
+
+def plan(correct_late: bool = True, origins: Sequence[tuple[str, int]] = (LABELS,), wait: int = WAIT) -> JoinPlan:
+    return JoinPlan("late", VECTORS, "examples", tuple(origins), wait, correct_late)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A prediction: its fixed part follows from id, time and `salt`."""
+
+    id: str
+    t: int
+    salt: int = 0
+    categories: str = "AA\x1fa"
+    lineage: str = ""
+
+    def fixed(self, sequence: int) -> Any:
+        row = np.zeros((), DTYPE)
+        noise = np.random.default_rng(zlib.crc32(repr(self).encode()))
+        row["categories"], row["numbers"] = noise.integers(0, 1 << 63, 2), noise.normal(size=3)
+        row["p"], row["asked_at"], row["sequence"] = noise.random(), self.t, sequence
+        return row
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A label; None is an event whose label is missing."""
+
+    id: str
+    t: int
+    label: float | None
+
+
+@dataclass(frozen=True)
+class Tick:
+    t: int
+
+
+Item = Asked | Answered | Tick
+
+
+def prediction_block(rows: Sequence[Asked], first: int, tick: int = blocks.NO_TICK) -> bytes:
+    sequence = np.arange(first, first + len(rows))
+    fixed = np.array([r.fixed(s) for r, s in zip(rows, sequence.tolist())], DTYPE)
+    texts = {
+        "id": [r.id for r in rows],
+        "categories": [r.categories for r in rows],
+        "lineage": [r.lineage for r in rows],
+    }
+    versions = pa.array([b"v" * 16] * len(rows), pa.binary(16))
+    made = prediction_rows(fixed, {k: Texts.of(v) for k, v in texts.items()}, versions, sequence)
+    return blocks.encode(Block(blocks.PREDICTIONS, *SCORER, made, tick))
+
+
+def label_block(rows: Sequence[Answered], first: int, tick: int = blocks.NO_TICK) -> bytes:
+    n = len(rows)
+    columns = {
+        "id": pa.array([r.id for r in rows]),
+        "t": pa.array([r.t for r in rows], pa.int64()),
+        "label": pa.array([r.label for r in rows], pa.float64()),
+        "_offset": pa.array(np.arange(first, first + n)),
+        "_index": pa.array(np.zeros(n, np.int32)),
+    }
+    made = pa.RecordBatch.from_pydict(columns) if n else None
+    return blocks.encode(Block(blocks.LABELS, *LABELS, made, tick))
+
+
+def records(items: Sequence[Item], cuts: Sequence[int] = ()) -> list[bytes]:
+    """The items as blocks. A block ends where the kind changes, after a tick, and at the cuts."""
+    out: list[bytes] = []
+    open_: list[Any] = []
+    counts = {Asked: 0, Answered: 0}
+
+    def close(tick: int = blocks.NO_TICK) -> None:
+        if open_ and isinstance(open_[0], Asked):
+            out.append(prediction_block(open_, counts[Asked]))
+        if (open_ and isinstance(open_[0], Answered)) or tick != blocks.NO_TICK:
+            out.append(label_block([x for x in open_ if isinstance(x, Answered)], counts[Answered], tick))
+        if open_:
+            counts[type(open_[0])] += len(open_)
+        open_.clear()
+
+    for i, item in enumerate(items):
+        if i in cuts or (open_ and type(item) is not type(open_[0])):
+            close(item.t) if isinstance(item, Tick) else close()
+            if isinstance(item, Tick):
+                continue
+        if isinstance(item, Tick):
+            close(item.t)
+        else:
+            open_.append(item)
+    close()
+    return out
+
+
+@dataclass
+class Open:
+    """What is known of one id."""
+
+    due: int
+    life: str
+    question: Asked | None = None
+    sequence: int = 0
+    number: int = 0
+    early: tuple[float, int] = (0.0, 0)
+    past: bool = False
+
+
+@dataclass
+class ReferenceJoin:
+    """Takes items one by one; `rows` are the examples as tuples, `facts` as `JoinTask.facts` has them."""
+
+    correct_late: bool = True
+    wait: int = WAIT
+    open: dict[str, Open] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+    facts: dict[str, int] = field(default_factory=dict)
+    now: int | None = None
+    asked: int = 0
+    done: int = blocks.NO_TICK
+
+    def count(self, name: str) -> None:
+        self.facts[name] = self.facts.get(name, 0) + 1
+
+    def emit(self, kind: str, o: Open, t: int, label: float | None = None) -> None:
+        q = o.question
+        assert q is not None
+        future = label is not None and t <= q.t
+        self.rows.append(
+            (kind, o.number, t, repr(label), future, q.fixed(o.sequence).tobytes(), q.id, q.categories, q.lineage)
+        )
+
+    def advance(self, t: int) -> None:
+        if self.now is not None and t <= self.now:
+            return
+        self.now = t
+        for o in self.open.values():
+            if o.past or o.due > t:
+                continue
+            o.past = True
+            if o.life == "pending":
+                o.life = "overdue"
+                self.count("expired")
+                self.emit("expired", o, o.due)
+            elif o.life == "early":
+                self.count("unmatched_labels")
+        self.open = {k: o for k, o in self.open.items() if o.due + self.wait > t}
+
+    def due(self, t: int) -> int:
+        """Deadlines never fall, so that the first to be asked is the first to expire."""
+        return max([t + self.wait, *(o.due for o in self.open.values())])
+
+    def take(self, item: Item, sequence: int = 0) -> None:
+        self.advance(item.t)
+        if isinstance(item, Asked):
+            self.ask(item, sequence)
+        elif isinstance(item, Answered):
+            self.answer(item)
+        elif item.t > self.done:
+            self.done = item.t
+            self.rows.append(("tick", item.t))
+
+    def ask(self, q: Asked, sequence: int) -> None:
+        o = self.open.get(q.id)
+        if o is not None and o.life != "early":
+            self.count("repeated_questions")
+            return
+        if o is None:
+            o = self.open[q.id] = Open(self.due(q.t), "pending")
+        o.question, o.sequence, o.number = q, sequence, self.asked
+        self.asked += 1
+        self.emit("asked", o, q.t)
+        if o.life == "early":
+            self.labelled(o, *o.early)
+
+    def labelled(self, o: Open, label: float, t: int) -> None:
+        self.emit("labelled", o, t, label)
+        self.count("labelled")
+        o.life = "answered"
+
+    def answer(self, a: Answered) -> None:
+        o = self.open.get(a.id)
+        if a.label is None:
+            self.count("unmatched_labels")
+        elif o is None:
+            self.open[a.id] = Open(self.due(a.t), "early", early=(a.label, a.t))
+        elif o.life == "pending":
+            self.labelled(o, a.label, a.t)
+        elif o.life == "overdue":
+            o.life = "answered"
+            self.count("corrected" if self.correct_late else "late_labels")
+            if self.correct_late:
+                self.emit("corrected", o, a.t, a.label)
+        else:
+            self.count("repeated_labels")
+
+    @property
+    def all_facts(self) -> dict[str, int]:
+        return {**self.facts, "asked": self.asked, "open": sum(not o.past for o in self.open.values())}
+
+
+def rows_of(values: Sequence[bytes]) -> list[Row]:
+    """Examples blocks as the reference's rows."""
+    out: list[Row] = []
+    for value in values:
+        block = blocks.decode(value)
+        if block.rows is not None:
+            e = ExampleRows.from_arrow(block.rows, DTYPE)
+            texts = [e.texts[name].to_arrow().to_pylist() for name in TEXTS]
+            for i in range(len(e)):
+                label = None if np.isnan(e.label[i]) else float(e.label[i])
+                head = KINDS[e.kind[i]], int(e.ask[i]), int(e.t[i]), repr(label), bool(e.saw_future[i])
+                out.append((*head, e.fixed[i].tobytes(), *(t[i] for t in texts)))
+        if block.tick != blocks.NO_TICK:
+            out.append(("tick", block.tick))
+    return out
