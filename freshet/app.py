@@ -14,6 +14,7 @@ from learners.model import Model
 from schemas.errors import DefinitionError, FreshetError
 from schemas.topic import Topic, check_name
 from streams.expressions import check_row_wise
+from streams.follower import Channels
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,15 @@ class App:
     @property
     def control_log(self) -> str:
         return f"{self.name}.control"
+
+    @property
+    def reports_log(self) -> str:
+        return f"{self.name}.reports"
+
+    @property
+    def channels(self) -> Channels:
+        """Where its roles talk."""
+        return Channels(self.control_log, self.reports_log)
 
     @property
     def dead_log(self) -> str:

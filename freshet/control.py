@@ -25,6 +25,7 @@ from streams.operator import own_facts
 log = structlog.get_logger()
 OBSERVE_SECONDS = 1.0
 TICK_SECONDS = 1.0
+GATHER_SECONDS = 0.25
 
 
 def run(ctx: Context) -> None:
@@ -57,13 +58,14 @@ def _end_with(ctx: Context, server: uvicorn.Server) -> None:
 
 def _gather(ctx: Context, board: Board) -> None:
     """Follow the control log and the examples logs; observe once a second."""
-    follower = Follower(ctx.log, ctx.app.control_log)
+    follower = Follower(ctx.log, *ctx.app.channels)
     logs = {ctx.app.examples_log_of(m): m.name for m in ctx.app.models}
     examples = ctx.log.reader(list(logs), None) if logs else None
     reporter, observed_at = Reporter(ctx), 0.0
     while not ctx.stop.is_set():
         try:
-            for m in follower.poll(0.1):
+            ctx.stop.wait(GATHER_SECONDS)  # what came meanwhile is taken in together
+            for m in follower.poll(0.0):
                 board.note(m)
             for batch in examples.poll(10_000, 0.0) if examples is not None else ():
                 board.learn_outcomes(logs[batch.topic], batch)

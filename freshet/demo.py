@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from freshet import report as reports
 from freshet.app import App
 from freshet.client import ScoringClient
 from freshet.flights.schedule import Schedule, Step
-from freshet.replay import Published, Replayer
+from freshet.replay import Published, Replayer, Stopped
 from freshet.report_types import DemoReport, RequestReport
 from freshet.runtime import Runtime
 from freshet.settings import Settings
@@ -31,14 +31,12 @@ from freshet.terminal import LiveView, summary
 from learners.model import Model
 from schemas import messages
 from schemas.durations import milliseconds
+from schemas.errors import ComponentError
 from serving import status as wire
+from streams.run_lock import RunLock
 
 SHOW_SECONDS = 0.5
 BRIEF_LABELS, LONG_LABELS, LONG_DAYS = 5_000, 20_000, 120
-
-
-class Stopped(Exception):
-    """The user asked to stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +70,20 @@ class _Tally:
 
 def run(app: App, app_path: str, model: Model, given: Settings, options: DemoOptions, console: Console) -> int:
     """Run the demo to its end; its exit code: 0 only if the ledger agrees and no request failed, 130 if stopped."""
-    if given.run_dir.exists():
-        shutil.rmtree(given.run_dir)
     started = time.monotonic()
-    with _stoppable() as stop, console.status("reading the flights of 2013 …"):
-        schedule = Schedule(
-            options.days, milliseconds(options.step, "step"), options.seed, drain_ms=_drain_ms(app, model)
-        )
-    given = given.model_copy(update={"replay": True, "snapshot_every": options.every})
-    with _stoppable() as stop, Runtime(app, app_path, given) as runtime:
+    with _stoppable() as stop, ExitStack() as stack:
+        _empty(given.run_dir)
+        with console.status("reading the flights of 2013 …"):
+            schedule = Schedule(
+                options.days, milliseconds(options.step, "step"), options.seed, drain_ms=_drain_ms(app, model)
+            )
+        given = given.model_copy(update={"replay": True, "snapshot_every": options.every})
+        runtime = stack.enter_context(Runtime(app, app_path, given))
         with console.status("starting the roles …"):
             scorer, page = runtime.address("serve"), runtime.address("status")
         console.print(f"status page  {page}\nscorer       {scorer}/v2/models/{model.name}\n", highlight=False)
         tally = _Tally()
-        replayer = Replayer(app, runtime.log, milliseconds(options.every), tally.note)
+        replayer = Replayer(app, runtime.log, milliseconds(options.every), tally.note, stop)
         client = ScoringClient(scorer, model.name, model.on.events)
         try:
             _replay(app, schedule, replayer, client, tally, LiveView(console, page), page, stop)
@@ -102,6 +100,27 @@ def run(app: App, app_path: str, model: Model, given: Settings, options: DemoOpt
         client.close()
         replayer.close()
     return told["exit_code"]
+
+
+def _empty(folder: Path) -> None:
+    """Make a run's folder new.
+
+    Raises:
+        LogError: another run holds it.
+        ComponentError: it holds something, and is no run's folder.
+    """
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    if not (folder / "run.lock").exists():
+        raise ComponentError(
+            f"folder {folder}", "is not empty, and not of a run", "Name another with --run-dir, or empty it yourself."
+        )
+    with RunLock(folder):
+        for found in folder.iterdir():
+            if found.is_dir():
+                shutil.rmtree(found)
+            elif found.name != "run.lock":
+                found.unlink()
 
 
 def _drain_ms(app: App, model: Model) -> int:

@@ -7,6 +7,7 @@ judged and every scorer has swapped. So a replay goes as fast as the pipeline ca
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -14,15 +15,18 @@ from typing import Any, Protocol
 
 from freshet.app import App
 from freshet.plans import task_names
-from schemas import messages
 from schemas.blocks import tick_record
 from schemas.errors import ComponentError
 from schemas.messages import Clock, Logged, Message, Progress, Settled, Status, Swapped
-from streams.follower import Follower
+from streams.follower import Follower, send
 from streams.log import Log
 
 PATIENCE_SECONDS = 60.0
 POLL_SECONDS = 0.05
+
+
+class Stopped(Exception):
+    """The user asked to stop."""
 
 
 class ReplayError(ComponentError):
@@ -81,16 +85,23 @@ class Facts:
 
 
 class Replayer:
-    """Publishes steps and waits for the app to finish each. `now_ms` is the paced clock."""
+    """Publishes steps and waits for the app to finish each. `now_ms` is the paced clock. Setting `stop` ends a wait with
+    `Stopped`."""
 
     def __init__(
-        self, app: App, log: Log, snapshot_every_ms: int, on_turn: Callable[[Message], None] | None = None
+        self,
+        app: App,
+        log: Log,
+        snapshot_every_ms: int,
+        on_turn: Callable[[Message], None] | None = None,
+        stop: threading.Event | None = None,
     ) -> None:
         self._app, self._every = app, snapshot_every_ms
         self._writer = log.writer()
-        self._follower = Follower(log, app.control_log)
+        self._follower = Follower(log, *app.channels)
         self._tasks = sorted(task_names(app))
         self._on_message = on_turn
+        self._stop = stop or threading.Event()
         self.facts = Facts()
         self.now_ms = 0
         self._first_tick: int | None = None
@@ -116,19 +127,22 @@ class Replayer:
     def _ask(self, ask: Ask) -> None:
         """Ask until all answers are logged; again where a scorer was replaced before it had logged them (the first
         logged answer to an id wins, so asking again is harmless)."""
-        while True:
-            asked = ask()
-            self._wait(lambda: [] if self._replaced(asked) else self._not_logged(asked))
-            if not self._not_logged(asked):
-                return
+        while not self._logged(ask()):
+            pass
+
+    def _logged(self, asked: dict[str, int]) -> bool:
+        """Wait for these answers in the log; False once their scorer was replaced and they are not there."""
+        # Who answers is who lives, also where its own word is still on the way.
+        self.facts.scorers.update({_name(i): i for i in asked})
+        self._wait(lambda: [] if self._replaced(asked) else self._not_logged(asked))
+        return not self._not_logged(asked)
 
     def _replaced(self, asked: dict[str, int]) -> bool:
         return any(self.facts.scorers.get(_name(i), i) != i for i in asked)
 
     def tell(self, *told: Message) -> None:
         """Say something on the control log."""
-        self._writer.append(self._app.control_log, 0, [messages.encode(m) for m in told], self.now_ms)
-        self._writer.flush()
+        send(self._writer, self._app.channels, told, self.now_ms)
 
     def drained(self) -> None:
         """Take in what has been said meanwhile."""
@@ -166,6 +180,8 @@ class Replayer:
         """Until nothing is missing; the patience starts again whenever anything moves."""
         since, before = time.monotonic(), None
         while waiting := missing():
+            if self._stop.is_set():
+                raise Stopped
             moved = self._listen(POLL_SECONDS)
             if moved and waiting != before:
                 since, before = time.monotonic(), waiting

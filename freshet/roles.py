@@ -21,7 +21,7 @@ from schemas import messages
 from schemas.errors import DefinitionError, FreshetError
 from streams.catalog import open_log
 from streams.clock import ManualClock, WallClock
-from streams.follower import Follower
+from streams.follower import Follower, send
 from streams.intake import IntakeTask
 from streams.join import JoinTask
 from streams.log import Log
@@ -50,7 +50,7 @@ class Context:
             topics,
             make,  # type: ignore[arg-type]
             self.settings.checkpoints_url,
-            self.app.control_log,
+            self.app.channels,
             WallClock().now_ms,
             group=f"{self.app.name}.{self.name}",
             instance=self.name,
@@ -111,8 +111,7 @@ def release(ctx: Context) -> None:
     writer = ctx.log.writer()
 
     def tell(told: Sequence[messages.Message]) -> None:
-        writer.append(ctx.app.control_log, 0, [messages.encode(m) for m in told], WallClock().now_ms())
-        writer.flush()
+        send(writer, ctx.app.channels, told, WallClock().now_ms())
 
     trainer, qualifier = (
         Verifier.load(ctx.settings.keys_dir / "trainer"),

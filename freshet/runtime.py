@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,15 +21,17 @@ from schemas.errors import ComponentError
 from streams.catalog import open_log
 from streams.log import Log
 from streams.run_lock import RunLock
+from streams.servers import free_ports
 
 log = structlog.get_logger()
-READY_SECONDS = 60.0
+READY_SECONDS = 180.0  # a busy machine takes a minute to import what the roles need
 
 
 class Runtime:
     """Everything that runs for an app on this machine; a context manager.
 
-    Raises `LogError` if the folder is in use by another run, `StoreError` if there is no store to use.
+    Raises `LogError` if the folder is in use by another run, `ComponentError` if a port is, `StoreError` if there is no
+    store to use.
     """
 
     def __init__(self, app: App, app_path: str, given: Settings) -> None:
@@ -54,14 +57,15 @@ class Runtime:
         store = self._given.store
         if not store:
             store = self._stack.enter_context(RedisServer(run_dir / "redis")).url
-        self.settings = self._given.model_copy(update={"store": store, "log": self._given.log_url})
+        where = {name: _port(self._given.host, getattr(self._given, name), name) for name in ("port", "status_port")}
+        self.settings = self._given.model_copy(update={"store": store, "log": self._given.log_url, **where})
         for signer in ("trainer", "qualifier"):
             create_key(self.settings.keys_dir / signer)
         self.log: Log = open_log(self.settings.log_url)
         self._stack.callback(self.log.close)
         plans.ensure_topics(self.app, self.log)
         specs = [RoleSpec(n, run_role, (self._path, n, self.settings)) for n in role_names(self.app)]
-        self.supervisor = Supervisor(specs)
+        self.supervisor = Supervisor(specs, _preload(self.app))
         self.supervisor.start()
         self._stack.callback(self.supervisor.stop)
 
@@ -81,3 +85,29 @@ class Runtime:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._stack.close()
+
+
+def _preload(app: App) -> list[str]:
+    """What the fork server imports once, and no role again: that is most of what starting one costs."""
+    learners = {type(spec).__module__: None for m in app.models for spec in m.learners}
+    return ["freshet.roles", "freshet.serve", "freshet.control", *learners]
+
+
+def _port(host: str, port: int, name: str) -> int:
+    """A port that a role can have, the given one or any (0): chosen here, so that it keeps it when it is started again.
+
+    Raises:
+        ComponentError: another process has it.
+    """
+    if port == 0:
+        return free_ports(1)[0]
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            option = "--" + name.replace("_", "-")
+            raise ComponentError(
+                f"address {host}:{port}", f"cannot be used: {error.strerror}", f"Choose another with {option} (0: any)."
+            ) from error
+    return port

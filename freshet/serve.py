@@ -6,23 +6,20 @@ import json
 import os
 import threading
 import time
-from typing import Any
 
 import structlog
 
 from freshet import plans
 from freshet.roles import Context, clock_of
-from schemas import messages
 from schemas.errors import LogError
-from schemas.messages import Clock, Logged, Message, Settled, Status, Swapped, Waiting
+from schemas.messages import Logged, Message, Settled, Status, Swapped, Waiting
 from serving.http import ScorerApp
 from serving.http_server import HttpServer, bind
 from serving.live_model import LiveModel
 from serving.loader import Loader, Place
 from serving.scorer import Scorer
 from serving.sidecar_client import Sidecar
-from streams.clock import ManualClock
-from streams.follower import Follower
+from streams.follower import Follower, send
 from streams.log import Writer
 from streams.operator import own_facts
 
@@ -43,8 +40,7 @@ class Reporter:
             try:
                 self._writer = self._writer or self._ctx.log.writer()
                 now = time.time_ns() // 1_000_000
-                self._writer.append(self._ctx.app.control_log, 0, [messages.encode(m) for m in told], now)
-                self._writer.flush()
+                send(self._writer, self._ctx.app.channels, told, now)
             except LogError as error:
                 log.warning("control log is away; this report is dropped", error=str(error))
                 self._writer = None
@@ -58,11 +54,11 @@ def run(ctx: Context) -> None:
         reporter.tell(m)
 
     models = [(m, plans.vector_plan(ctx.app, m), ctx.app.outcomes_log_of(m)) for m in ctx.app.models]
-    scorer = Scorer(ctx.name, models, ctx.store(), clock, ctx.log.writer, logged, ctx.settings.replay)
+    scorer = Scorer(ctx.name, models, ctx.store(), clock, ctx.log.writer, logged)
     app = ScorerApp(scorer, name=ctx.app.name)
     loader = _loader(ctx, scorer, app, reporter)
     threads = [
-        threading.Thread(target=_follow, args=(ctx, scorer, loader, clock), daemon=True),
+        threading.Thread(target=_follow, args=(ctx, scorer, loader), daemon=True),
         threading.Thread(target=_report, args=(ctx, scorer, app, reporter), daemon=True),
     ]
     for t in threads:
@@ -111,7 +107,7 @@ def _loader(ctx: Context, scorer: Scorer, app: ScorerApp, reporter: Reporter) ->
     return Loader(places, Sidecar(keys / "trainer", keys / "qualifier"), swapped, refused)
 
 
-def _follow(ctx: Context, scorer: Scorer, loader: Loader, clock: Any) -> None:
+def _follow(ctx: Context, scorer: Scorer, loader: Loader) -> None:
     """Take orders from the control log: of several that wait, only the newest of a model is carried out."""
     follower = Follower(ctx.log, ctx.app.control_log)
     while not ctx.stop.is_set():
@@ -127,8 +123,6 @@ def _follow(ctx: Context, scorer: Scorer, loader: Loader, clock: Any) -> None:
                 orders[m.model] = m
             elif isinstance(m, Waiting) and m.model in scorer.served:
                 scorer.served[m.model].note_waiting(m)
-            elif isinstance(m, Clock) and isinstance(clock, ManualClock):
-                clock.set(m.now)
         for order in orders.values():
             if order.path is not None:
                 loader.order(order.model, order.path)

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
 from typing import Any
 
@@ -72,7 +73,7 @@ class Supervisor:
 
     def _spawn(self, child: _Child) -> None:
         process = self._context.Process(
-            target=child.spec.target, args=child.spec.args, name=child.spec.name, daemon=True
+            target=_run_apart, args=(child.spec.target, *child.spec.args), name=child.spec.name, daemon=True
         )
         with _signals_ignored():
             process.start()
@@ -146,6 +147,21 @@ class Supervisor:
                 process.kill()
                 process.join()
         return {c.spec.name: c.process.exitcode if c.process else None for c in self._children}
+
+
+def _run_apart(target: Callable[..., None], *args: Any) -> None:
+    """In the new process: out of reach of the terminal's Ctrl-C, which is the supervisor's to act on, and with an end
+    when the supervisor ends, however that does."""
+    os.setpgid(0, 0)
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    target(*args)
+
+
+def _end_with_parent() -> None:
+    parent = mp.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 class _signals_ignored:

@@ -28,7 +28,6 @@ from learners.learner import Export, Learner
 from learners.model import Model
 from learners.signing import Signer, Verifier, create_key
 from learners.train_task import Moment, TrainPlan, TrainTask
-from schemas import messages
 from schemas.blocks import tick_record
 from schemas.errors import ComponentError
 from schemas.messages import Message, Settled, Waiting
@@ -37,7 +36,7 @@ from serving.live_model import LiveModel
 from serving.release import Release
 from serving.scorer import Scorer
 from streams.clock import ManualClock
-from streams.follower import Follower
+from streams.follower import Follower, send
 from streams.intake import IntakeTask
 from streams.join import JoinTask
 from streams.log import Log
@@ -72,7 +71,7 @@ class LocalRun:
         signer = Signer.load(directory / "keys" / "qualifier")
         self._releases = [Release(m, self._trainer, signer, self._tell, patient=True) for m in app.models]
         models = [(m, plans.vector_plan(app, m), app.outcomes_log_of(m)) for m in app.models]
-        self.scorer = Scorer("local", models, store, self._clock, self.log.writer, lambda m: None, replay=True)
+        self.scorer = Scorer("local", models, store, self._clock, self.log.writer, lambda m: None)
 
     def _operators(self) -> list[Operator]:
         app, store = self.app, self._store
@@ -90,7 +89,7 @@ class LocalRun:
 
     def _operator(self, role: str, topics: list[str], make: Any) -> Operator:
         url, group = str(self._dir / "checkpoints"), f"{self.app.name}.{role}"
-        made = Operator(role, self.log, topics, make, url, self.app.control_log, self._clock.now_ms, group=group)
+        made = Operator(role, self.log, topics, make, url, self.app.channels, self._clock.now_ms, group=group)
         counts = plans.topics(self.app)
         self._partitions[made] = sum(counts[t] for t in topics)
         return made
@@ -194,8 +193,7 @@ class LocalRun:
         self.swaps.append(order)
 
     def _tell(self, told: Iterable[Message]) -> None:
-        self._writer.append(self.app.control_log, 0, [messages.encode(m) for m in told], self._clock.now_ms())
-        self._writer.flush()
+        send(self._writer, self.app.channels, list(told), self._clock.now_ms())
 
     def __enter__(self) -> LocalRun:
         return self

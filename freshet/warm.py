@@ -107,7 +107,7 @@ def ask(app: App, log: Log, store: MemoryStore, model: Model, live: LiveModel | 
     """Ask for a day's flights by steps as the demo does, and, before there is a model, publish its events."""
     logged = threading.Event()
     asked = [(model, plans.vector_plan(app, model), app.outcomes_log_of(model))]
-    scorer = Scorer("warm", asked, store, ManualClock(), log.writer, lambda m: note(m, scorer, logged), replay=True)
+    scorer = Scorer("warm", asked, store, ManualClock(), log.writer, lambda m: note(m, scorer, logged))
     if live is not None:
         scorer.served[model.name].slot.swap(live)
     drain = model.label.topic.freshness.ms("label_wait") + HOUR_MS

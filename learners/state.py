@@ -63,4 +63,4 @@ def plain(vectors: Vectors) -> Vectors:
     c, n = vectors.categories, vectors.numbers
     if c.flags.carray and n.flags.carray:
         return vectors
-    return Vectors(np.require(c, requirements="CAW"), np.require(n, requirements="CAW"))
+    return Vectors(np.require(c, requirements=["C", "A", "W"]), np.require(n, requirements=["C", "A", "W"]))

@@ -25,7 +25,7 @@ class Net:
     def __init__(self, rows: int, dim: int, shape: Shape, device: torch.device) -> None:
         self._shape, self._device = shape, device
         embedded, given, *hidden = shape
-        sizes = {"table": (rows, dim), "direct": (given, 1)}
+        sizes: dict[str, tuple[int, ...]] = {"table": (rows, dim), "direct": (given, 1)}
         for name, (n, m) in zip(LAYERS, pairwise([embedded + given, *hidden, 1])):
             sizes |= {name: (n, m), f"{name}_bias": (m,)}
         self._weights = {k: torch.zeros(v, device=device, requires_grad=True) for k, v in sizes.items()}

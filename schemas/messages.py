@@ -1,6 +1,8 @@
-"""What roles tell each other on the app's control log: one JSON record each, told apart by `type`.
+"""What roles tell each other: one JSON record each, told apart by `type`, on one of two logs of one partition.
 
-The control log has one partition. Whoever follows it from its start knows the same facts, in the same order.
+The *control* log carries decisions and what they rest on (`Cut`, `Waiting`, `Verdict`, `Settled`, `Setting`, `Stop`): whoever
+follows it from its start knows the same, in the same order. The *reports* log carries everything else: how far each role
+is and how it is doing. There is much more of that, and who only acts on decisions is not woken by it.
 """
 
 from __future__ import annotations
@@ -122,6 +124,8 @@ class Setting(msgspec.Struct, frozen=True, tag="setting", tag_field="type"):
 
 
 Message = Progress | Cut | Waiting | Verdict | Settled | Swapped | Logged | Status | Clock | Span | Stop | Setting
+
+CONTROL = Cut | Waiting | Verdict | Settled | Setting | Stop
 
 encode = msgspec.json.Encoder().encode
 _decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)

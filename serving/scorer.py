@@ -28,7 +28,7 @@ from serving.answering import Answer, ModelCard, Question, TensorSpec
 from serving.fallback import Conditions, Declared, choose
 from serving.live_model import LiveModel, ModelSlot, Standing
 from serving.prediction_log import PredictionLog, Spooled
-from streams.clock import Clock
+from streams.clock import Clock, ManualClock
 from streams.log import Writer
 from streams.task import Append
 
@@ -83,8 +83,8 @@ class ServedModel:
 class Scorer:
     """Answers for all models of an app; see `serving.answering.Answering`.
 
-    `instance` is new at each start, since it numbers its predictions from 0. With `replay`, requests may say their own
-    `as_of`; otherwise the clock does.
+    `instance` is new at each start, since it numbers its predictions from 0. With a `ManualClock` (in a replay) requests
+    may say their own `as_of`; otherwise the clock does.
     """
 
     def __init__(
@@ -95,10 +95,9 @@ class Scorer:
         clock: Clock,
         open_writer: Callable[[], Writer],
         on_logged: Callable[[Logged], None],
-        replay: bool,
     ) -> None:
         self.instance = f"{name}/{uuid.uuid4().hex[:8]}"
-        self._store, self._clock, self._replay = store, clock, replay
+        self._store, self._clock = store, clock
         self._store_rests_until = 0.0
         self.served: dict[str, ServedModel] = {}
         self.answered = 0
@@ -139,7 +138,7 @@ class Scorer:
 
     def infer(self, question: Question) -> Answer:
         served = self.served[question.model]
-        as_of = question.as_of_ms if self._replay and question.as_of_ms is not None else self._clock.now_ms()
+        as_of = self._as_of(question)
         standing = _asked_for(served.slot.standing, question)
         read, features = self._read(served, question, as_of)
         p, live, rung = self._climb(served, question, standing, read, features)
@@ -157,6 +156,13 @@ class Scorer:
             "instance": self.instance,
         }
         return Answer(p, ids, read.value_age_ms, first, parameters)
+
+    def _as_of(self, question: Question) -> int:
+        """The app time to answer for. In a replay, questions move the clock; who does not say gets the newest."""
+        if isinstance(self._clock, ManualClock) and question.as_of_ms is not None:
+            self._clock.set(question.as_of_ms)
+            return question.as_of_ms
+        return self._clock.now_ms()
 
     def _climb(
         self, served: ServedModel, question: Question, standing: Standing, read: Read, features: bool

@@ -1,26 +1,42 @@
-"""Following the control log: every message from its start, in order, to whoever wants to know."""
+"""The app's control and reports logs: sending messages to the right one, and following them from their start."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 import structlog
 
 from schemas import messages
-from schemas.errors import LogError
-from streams.log import Log
+from streams.log import Log, Writer
 
 log = structlog.get_logger()
-RETRY_SECONDS = 1.0
+
+
+class Channels(NamedTuple):
+    """Full names of an app's two logs of messages; see `schemas.messages`."""
+
+    control: str
+    reports: str
+
+
+def send(writer: Writer, channels: Channels, told: Sequence[messages.Message], now_ms: int) -> None:
+    """Append messages, each to its log, and flush."""
+    for topic, chosen in (
+        (channels.control, [m for m in told if isinstance(m, messages.CONTROL)]),
+        (channels.reports, [m for m in told if not isinstance(m, messages.CONTROL)]),
+    ):
+        if chosen:
+            writer.append(topic, 0, [messages.encode(m) for m in chosen], now_ms)
+    writer.flush()
 
 
 class Follower:
-    """Reads the control topic from its first record. Not thread-safe."""
+    """Reads logs of messages from their first record. Not thread-safe."""
 
-    def __init__(self, log_: Log, control: str) -> None:
-        self._reader = log_.reader([control], None)
+    def __init__(self, log_: Log, *topics: str) -> None:
+        self._reader = log_.reader(list(topics), None)
         self.position = 0  # the offset after the last record taken
 
     def poll(self, max_wait_seconds: float) -> list[messages.Message]:
@@ -32,20 +48,8 @@ class Follower:
                 try:
                     found.append(messages.decode(batch.value(i)))
                 except msgspec.ValidationError as error:
-                    log.warning("control record is no message", offset=int(batch.offsets[i]), error=str(error))
+                    log.warning("record is no message", topic=batch.topic, offset=int(batch.offsets[i]), error=str(error))
         return found
-
-    def run(self, handle: Callable[[messages.Message], None], stop: threading.Event) -> None:
-        """Hand every message to `handle` until stopped; an unreachable log is waited for."""
-        while not stop.is_set():
-            try:
-                found = self.poll(0.2)
-            except LogError as error:
-                log.warning("control log is away; what it would say is not known meanwhile", error=str(error))
-                stop.wait(RETRY_SECONDS)
-                continue
-            for message in found:
-                handle(message)
 
     def close(self) -> None:
         self._reader.close()

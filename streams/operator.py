@@ -19,6 +19,7 @@ from schemas import messages
 from schemas.blocks import NO_TICK
 from schemas.errors import StoreError
 from streams.checkpoints import Checkpoints
+from streams.follower import Channels, send
 from streams.log import Batch, Log, TopicPartition
 from streams.task import Append, Task
 
@@ -42,7 +43,7 @@ class Operator:
     """Runs the tasks of the partitions that the log gives it, until `stop` is set.
 
     `make_task` builds the task of a partition; checkpoints live under `checkpoints_url`; everything that other roles
-    should know goes to the `control` topic.
+    should know goes to `channels`.
     """
 
     def __init__(
@@ -52,14 +53,14 @@ class Operator:
         topics: Sequence[str],
         make_task: Callable[[str, int], Task],
         checkpoints_url: str,
-        control: str,
+        channels: Channels,
         app_clock_ms: Callable[[], int],
         group: str | None = None,
         instance: str | None = None,
     ) -> None:
         self.role, self.instance = role, f"{instance or role}/{uuid.uuid4().hex[:8]}"
         self._log, self._topics, self._make_task = log_, topics, make_task
-        self._url, self._control, self._now_ms = checkpoints_url, control, app_clock_ms
+        self._url, self._channels, self._now_ms = checkpoints_url, channels, app_clock_ms
         self._tasks: dict[TopicPartition, Task] = {}
         self._checkpoints: dict[TopicPartition, Checkpoints] = {}
         self._next: dict[TopicPartition, int] = {}
@@ -166,8 +167,7 @@ class Operator:
 
     def _tell(self, told: Sequence[messages.Message]) -> None:
         if told:
-            self._writer.append(self._control, 0, [messages.encode(m) for m in told], self._now_ms())
-            self._writer.flush()
+            send(self._writer, self._channels, told, self._now_ms())
 
     def _assign(self, gained: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Build each task, load its newest checkpoint and start where that ends."""

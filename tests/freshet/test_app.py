@@ -11,7 +11,7 @@ import pytest
 import freshet as fr
 from freshet.app import load
 from schemas.errors import DefinitionError, FreshetError
-from tests.toy_app import ORDERS, PAYMENTS, toy_app, topics
+from tests.toy_app import ORDERS, PAYMENTS, topics, toy_app
 
 
 def view(**changes: object) -> fr.View:

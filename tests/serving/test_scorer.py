@@ -81,7 +81,7 @@ class Rig:
         self.store, self.clock, self.logged = DictStore(), ManualClock(10 * HOUR), list[bytes]()
         models = [(m, plans.vector_plan(app, m), app.outcomes_log_of(m)) for m in app.models]
         self.scorer = Scorer(
-            "s", models, self.store, self.clock, lambda: ListWriter(self.logged), lambda m: None, replay=True
+            "s", models, self.store, self.clock, lambda: ListWriter(self.logged), lambda m: None
         )
 
     def ask(self, as_of_ms: int | None = None, **columns: Any) -> Answer:

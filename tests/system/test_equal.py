@@ -6,11 +6,14 @@ partitions through their groups. With Cassandra the roles are steps of one proce
 
 from __future__ import annotations
 
+import re
+import shutil
+import signal
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import freshet as fr
 from features.catalog import open_store
 from features.redis_server import RedisServer
 from features.store import VERSION_BYTES, RowKeys, Store
@@ -43,18 +45,19 @@ from streams.log import Log
 
 DAYS, EVERY, DRAIN_MS = 2, "3h", 13 * 3_600_000
 SHARED_ROLES = ("intake", "view")
-APP_FILE = """\
-from tests.system.test_equal import light_flights
-
-app = light_flights({name!r})
-"""
+LIGHT = "learners=[fr.Baseline(), fr.HashedLogistic()],"
 
 
-def light_flights(name: str) -> App:
-    """The demo's app under a name of its own, with the learners that cost least."""
-    whole = load(APP)
-    model = replace(whole.models[0], learners=[fr.Baseline(), fr.HashedLogistic()])
-    return App(name, topics=whole.topics, views=whole.views, models=[model])
+def light_flights(directory: Path, name: str = "flights") -> Path:
+    """The demo's app file under a name of its own, with the learners that cost least."""
+    for schema in APP.parent.glob("*.avsc"):
+        shutil.copy(schema, directory)
+    text, lines = re.subn(r"learners=\[.*\],", LIGHT, APP.read_text())
+    text, names = re.subn(r'fr\.App\("flights"', f'fr.App("{name}"', text)
+    assert (lines, names) == (1, 1)
+    file = directory / "app.py"
+    file.write_text(text)
+    return file
 
 
 @dataclass(frozen=True)
@@ -149,22 +152,14 @@ def in_processes(app: App, file: Path, given: Settings) -> tuple[Outcome, Replay
         assert client.failed == 0
         restarts = {name: c["restarts"] for s in (runtime.supervisor, others) for name, c in s.facts().items()}
         assert not any(restarts.values()), restarts
-        with open_store_of(given) as store:
+        with closing(open_store(given.store)) as store:
             found = outcome(app, runtime.log, store, runtime.settings.checkpoints_url, settled)
         replayer.drained()
     return found, replayer
 
 
-def open_store_of(given: Settings) -> Any:
-    from contextlib import closing
-
-    return closing(open_store(given.store))
-
-
 def run_second(app_path: str, role: str, given: Settings) -> None:
     """Another member of a role's group, under an instance name of its own; the target of a supervised process."""
-    import signal
-
     stop = threading.Event()
     for s in (signal.SIGTERM, signal.SIGINT):
         signal.signal(s, lambda *_: stop.set())
@@ -180,7 +175,7 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     directory = tmp_path_factory.mktemp("embedded")
     with RedisServer(directory / "redis") as redis:
         store = open_store(redis.url)
-        found = in_one_process(light_flights("flights"), directory, store)
+        found = in_one_process(load(light_flights(directory)), directory, store)
         store.close()
     return found
 
@@ -208,8 +203,7 @@ def test_processes_on_kafka_and_redis_equal_the_embedded_run(
     embedded: Outcome, kafka: str, redis_address: str, tmp_path: Path
 ) -> None:
     name = f"flights_{uuid.uuid4().hex[:8]}"
-    file = tmp_path / "app.py"
-    file.write_text(APP_FILE.format(name=name))
+    file = light_flights(tmp_path, name)
     given = Settings(
         run_dir=tmp_path / "run",
         log=f"kafka://{kafka}",
@@ -219,7 +213,7 @@ def test_processes_on_kafka_and_redis_equal_the_embedded_run(
         replay=True,
         snapshot_every=EVERY,
     )
-    found, replayer = in_processes(light_flights(name), file, given)
+    found, replayer = in_processes(load(file), file, given)
     for role, tasks in (("intake", 4), ("view", 8)):
         shares = [_tasks(s.facts, role) for s in replayer.facts.status.values() if s.role == role]
         assert sum(shares) >= tasks
@@ -238,6 +232,6 @@ def test_kafka_and_cassandra_equal_the_embedded_run(
     name = f"flights_{uuid.uuid4().hex[:8]}"
     store = open_store(f"cassandra://{cassandra}/{name}")
     log = open_log(f"kafka://{kafka}", name)
-    found = in_one_process(light_flights(name), tmp_path, store, log)
+    found = in_one_process(load(light_flights(tmp_path, name)), tmp_path, store, log)
     store.close()
     check_equal(found, embedded)

@@ -1,0 +1,76 @@
+"""The front door: everything that `freshet` offers is there, typed and documented."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import is_dataclass
+from importlib.util import find_spec
+from types import ModuleType
+from typing import get_type_hints
+
+import pytest
+
+import freshet
+from learners.catalog import LEARNERS
+
+NEEDS = {"TorchCtr": "torch", "faust_app": "faust"}
+NAMES = [n for n in freshet.__all__ if n not in NEEDS or find_spec(NEEDS[n])]
+
+
+def test_the_list_is_sorted_and_holds_each_name_once() -> None:
+    assert list(freshet.__all__) == sorted(set(freshet.__all__))
+
+
+def test_what_is_public_is_in_the_list() -> None:
+    public = {n for n, v in vars(freshet).items() if not n.startswith("_") and not isinstance(v, ModuleType)}
+    ours = {
+        n for n in public if getattr(getattr(freshet, n), "__module__", "").split(".")[0] not in ("typing", "importlib")
+    }
+    assert ours - {"annotations", "TYPE_CHECKING"} <= set(freshet.__all__)
+
+
+def test_every_learner_of_the_catalog_is_offered() -> None:
+    assert set(LEARNERS) <= set(freshet.__all__)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no_such_name"):
+        freshet.no_such_name  # noqa: B018
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_can_be_imported_and_says_what_it_is(name: str) -> None:
+    thing = getattr(freshet, name)
+    text = inspect.getdoc(thing) or ""
+    assert text, f"freshet.{name} has no docstring"
+    assert not (is_dataclass(thing) and text.startswith(f"{name}(")), f"freshet.{name} has only a generated docstring"
+    if isinstance(thing, ModuleType):
+        for inner in (v for k, v in vars(thing).items() if inspect.isfunction(v) and not k.startswith("_")):
+            assert inspect.getdoc(inner), f"freshet.{name}.{inner.__name__} has no docstring"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_is_typed(name: str) -> None:
+    thing = getattr(freshet, name)
+    if isinstance(thing, ModuleType) or inspect.isclass(thing):
+        functions = [v for k, v in vars(thing).items() if inspect.isfunction(v) and not k.startswith("_")]
+    else:
+        functions = [thing]
+    for f in functions:
+        signature = inspect.signature(f)
+        bare = [p for p, v in signature.parameters.items() if v.annotation is v.empty and p != "self"]
+        assert not bare, f"freshet.{name}: {f.__name__} does not type {', '.join(bare)}"
+        assert signature.return_annotation is not signature.empty, (
+            f"freshet.{name}: {f.__name__} does not type its result"
+        )
+    if is_dataclass(thing) and not _refers_to_types_only(thing):
+        assert get_type_hints(thing)
+
+
+def _refers_to_types_only(thing: object) -> bool:
+    """Whether its hints name what is imported for type checkers only (polars is heavy), and cannot be looked up."""
+    try:
+        get_type_hints(thing)
+    except NameError:
+        return True
+    return False
