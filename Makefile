@@ -7,6 +7,7 @@ ARGS ?=
 TESTS ?=
 
 .PHONY: demo test bench lint setup setup-dev lock clean
+.NOTPARALLEL:
 
 # A set-up is done once per lock file: its stamp is newer than the lock, or it is made again.
 $(VENV)/bin/python:
@@ -17,11 +18,17 @@ $(VENV)/.stamp-%: locks/%.lock pyproject.toml | $(VENV)/bin/python
 	@echo "freshet: installing $* (once)"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+# Kernels are compiled before the first run, and again when one of them (or numba) has changed.
+$(VENV)/.stamp-warm: $(wildcard */*_kernels.py) $(wildcard locks/*.lock) | $(VENV)/bin/python
+	@echo "freshet: compiling kernels (once)"
 	@$(BIN)/python -m freshet.warm
 	@touch $@
 
-setup: $(VENV)/.stamp-base $(if $(findstring torch,$(EXTRAS)),$(VENV)/.stamp-torch)
-setup-dev: $(VENV)/.stamp-dev
+# Whoever has set up for the tests has all that the demo needs.
+setup: $(or $(wildcard $(VENV)/.stamp-dev),$(VENV)/.stamp-$(if $(findstring torch,$(EXTRAS)),torch,base)) $(VENV)/.stamp-warm
+setup-dev: $(VENV)/.stamp-dev $(VENV)/.stamp-warm
 
 demo: setup
 	@$(BIN)/freshet demo $(ARGS)
@@ -32,7 +39,7 @@ test: setup-dev
 bench: setup-dev
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-lint: setup-dev
+lint: $(VENV)/.stamp-dev
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy

@@ -93,13 +93,15 @@ class ViewTask:
 
     def dump(self, full: bool) -> dict[str, npt.NDArray[Any]]:
         state = self._rows.dump() if full else self._rows.dump_delta()
-        return {**state, "_cursors": self._cursors.dump(), "_ticks": self._ticks.dump()}
+        own = {"_cursors": self._cursors.dump(), "_ticks": self._ticks.dump(), "_events": np.array([self._events])}
+        return {**state, **own}
 
     def load(self, base: Mapping[str, npt.NDArray[Any]], deltas: Sequence[Mapping[str, npt.NDArray[Any]]]) -> None:
         self._rows.load(base, deltas)
         newest = deltas[-1] if deltas else base
         self._cursors.load(newest["_cursors"])
         self._ticks.load(newest["_ticks"])
+        self._events = int(newest["_events"][0])
         # What the store holds may be older than the checkpoint (it may have been emptied while this task was away).
         self._generation = ""
 

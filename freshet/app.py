@@ -149,7 +149,8 @@ def load(path: str | Path) -> App:
     if not file.is_file():
         raise DefinitionError(str(path), "there is no such file", "Name the Python file of your app, such as app.py.")
     spec = importlib.util.spec_from_file_location(f"app_{file.stem}", file)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     try:

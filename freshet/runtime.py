@@ -51,13 +51,13 @@ class Runtime:
         run_dir = self._given.run_dir
         run_dir.mkdir(parents=True, exist_ok=True)
         self._stack.enter_context(RunLock(run_dir))
+        where = {name: _port(self._given.host, getattr(self._given, name), name) for name in ("port", "status_port")}
         logs.configure("supervisor", run_dir / "logs")
         for name in ("serve", "status"):
             (run_dir / f"{name}.address").unlink(missing_ok=True)
         store = self._given.store
         if not store:
             store = self._stack.enter_context(RedisServer(run_dir / "redis")).url
-        where = {name: _port(self._given.host, getattr(self._given, name), name) for name in ("port", "status_port")}
         self.settings = self._given.model_copy(update={"store": store, "log": self._given.log_url, **where})
         for signer in ("trainer", "qualifier"):
             create_key(self.settings.keys_dir / signer)

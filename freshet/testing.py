@@ -72,6 +72,7 @@ class LocalRun:
         self._releases = [Release(m, self._trainer, signer, self._tell, patient=True) for m in app.models]
         models = [(m, plans.vector_plan(app, m), app.outcomes_log_of(m)) for m in app.models]
         self.scorer = Scorer("local", models, store, self._clock, self.log.writer, lambda m: None)
+        self._settle()  # in the folder of an earlier run, its champion answers from the first question on
 
     def _operators(self) -> list[Operator]:
         app, store = self.app, self._store
@@ -161,17 +162,20 @@ class LocalRun:
         return answer
 
     def _settle(self) -> None:
-        """Release judges and settles; the scorer takes what was settled."""
+        """Release judges and settles; the scorer takes the newest of what was settled."""
         found = self._heard()
         while found:
             self.messages += found
+            orders: dict[str, Settled] = {}
             for m in found:
                 for release in self._releases:
                     release.note(m)
                 if isinstance(m, Waiting):
                     self.scorer.served[m.model].note_waiting(m)
                 if isinstance(m, Settled) and m.path is not None:
-                    self._swap(m)
+                    orders[m.model] = m
+            for order in orders.values():
+                self._swap(order)
             for release in self._releases:
                 release.act()
             found = self._heard()

@@ -10,15 +10,11 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from features import rows as feature_rows
-from features.store import RowKeys, Rows
-from features.stored import rows_of
+from features.testing import MemoryStore
 from features.view_task import ViewTask
 from freshet import plans
 from freshet.app import App, load
@@ -48,29 +44,6 @@ from streams.task import Task
 
 HOUR_MS = 3_600_000
 LOGGED_SECONDS = 300.0  # the first prediction of all may wait for a compilation
-
-
-class MemoryStore:
-    """The rows as last written, of any number of views; see `features.store.Store`."""
-
-    def __init__(self) -> None:
-        self._rows: dict[tuple[str, bytes], bytes] = {}
-
-    def write(self, view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> int:
-        self._rows |= {(view, k): row.tobytes() for k, row in zip(keys, rows)}
-        return len(keys)
-
-    def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
-        return [rows_of([self._rows.get((w.view, k)) for k in w.keys], w.width) for w in wanted]
-
-    def erase(self, view: str, keys: Sequence[bytes], version: bytes) -> int:
-        return sum(self._rows.pop((view, k), None) is not None for k in keys)
-
-    def generation(self) -> str:
-        return ""
-
-    def close(self) -> None:
-        """There is nothing to close."""
 
 
 def main() -> None:

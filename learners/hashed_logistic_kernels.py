@@ -84,7 +84,7 @@ def encode(categories: Any, numbers: Any, r: Any, plan: Any, x: Any, codes: Any,
             continue
         a, b = knot_start[j], knot_start[j + 1]
         first, k = a + 2 * j, b - a + 1
-        if not np.isnan(x[j]):
+        if np.isfinite(x[j]):
             k = knots_below(knots, a, b, x[j])
         codes[n_categories + j] = u64(k)
         if use[n_categories + j] & ALONE == 0:

@@ -70,8 +70,8 @@ class NumberTables:
         return len(self.names)
 
     def extend(self, numbers: F32) -> F64:
-        """The numbers float32 `[n, N]` and their combinations, float64 `[n, len(self)]`; NaN is missing."""
-        x = numbers.astype(np.float64)
+        """The numbers float32 `[n, N]` and their combinations, float64 `[n, len(self)]`; NaN where missing or infinite."""
+        x = np.where(np.isfinite(numbers), numbers, np.nan).astype(np.float64)
         parts = [x]
         for a, b in zip(self.start[:-1], self.start[1:]):
             parts.append(np.sum(x[:, self.inputs[a:b]] * self.factors[a:b], axis=1, keepdims=True))

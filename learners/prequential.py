@@ -81,11 +81,9 @@ class SliceQuality:
     def add(self, places: I64, p: F64, y: npt.NDArray[Any]) -> None:
         q = np.clip(p, LOWEST, 1 - LOWEST)
         positive = y > 0.5
-        columns = (q, positive, -np.log(np.where(positive, q, 1 - q)))
-        for i, column in enumerate(columns):
-            np.add.at(self._sums[:, i], places, column)
+        np.add.at(self._sums, places, np.stack([q, positive, -np.log(np.where(positive, q, 1 - q))], axis=1))
         at = ((np.log(q / (1 - q)) + _WIDEST) * (BINS / (2 * _WIDEST))).astype(np.int64)
-        np.add.at(self._bins, (places, positive.astype(np.int64), np.minimum(at, BINS - 1)), 1)
+        np.add.at(self._bins.reshape(-1), (2 * places + positive) * BINS + np.minimum(at, BINS - 1), 1)
 
     def merge(self, other: SliceQuality) -> None:
         """Add what `other` has seen. Slices beyond this table's limit go to `(other)`."""

@@ -28,7 +28,7 @@ def predict(
         s = intercept[0]
         for j in range(n_numbers):
             x = np.float64(numbers[r, j])
-            if not np.isnan(x):
+            if np.isfinite(x):
                 s += weights[j] * min(max((x - shift[j]) * scale[j], -widest), widest)
         for c in range(categories.shape[1]):
             h = categories[r, c]

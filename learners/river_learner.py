@@ -52,7 +52,7 @@ class River:
 
     def __post_init__(self) -> None:
         model = LogisticRegression(AdaGrad(0.03), intercept_lr=0.003) if self.model is None else self.model
-        model = model if isinstance(model, Classifier) else model()
+        model = model() if callable(model) else model
         if not isinstance(model, Classifier):
             raise LearnerError(
                 self.name, f"{type(model).__name__} is no River classifier", "Pass one, or a function that makes one."
@@ -76,6 +76,7 @@ class RiverLearner:
         self._spec, self._schema = spec, schema
         self._model: Any = copy.deepcopy(spec.model)
         self._scaling = Scaling(len(schema.numbers), spec.scale)
+        self._places: dict[str, int] = {}  # found once; no more than there are weights
 
     def learn(self, examples: Examples) -> None:
         """The scales first take in the whole step, then its examples are learned one by one."""
@@ -135,6 +136,12 @@ class RiverLearner:
 
     def _place(self, name: str) -> int:
         """Where a feature's weight is among the flat ones: numbers first, then each category's buckets."""
+        place = self._places.get(name)
+        if place is None:
+            place = self._places[name] = self._find(name)
+        return place
+
+    def _find(self, name: str) -> int:
         category, _, bucket = name.rpartition("=")
         if not category:
             return self._schema.numbers.index(name)

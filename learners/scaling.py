@@ -14,7 +14,7 @@ WIDEST = 4.0  # deviations; what lies further out counts as that
 
 
 class Scaling:
-    """Missing numbers (NaN) are not counted, and stay missing. Without `active`, numbers pass as they are."""
+    """Numbers that are not finite are missing: not counted, and left out. Without `active`, numbers pass as they are."""
 
     def __init__(self, width: int, active: bool) -> None:
         self._active = active
@@ -41,11 +41,12 @@ class Scaling:
         return mean.copy(), np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 1e-9)
 
     def apply(self, numbers: F32) -> F64:
-        """Scaled numbers, float64 `[n, N]`; NaN where missing."""
+        """Scaled numbers, float64 `[n, N]`; NaN where missing or infinite."""
+        x = np.where(np.isfinite(numbers), numbers, np.nan).astype(np.float64)
         if not self._active:
-            return numbers.astype(np.float64)
+            return x
         shift, scale = self.shift_and_scale()
-        return np.clip((numbers - shift) * scale, -WIDEST, WIDEST)
+        return np.clip((x - shift) * scale, -WIDEST, WIDEST)
 
     def checkpoint(self) -> dict[str, npt.NDArray[Any]]:
         return {"moments": self._moments.copy()}

@@ -165,7 +165,7 @@ def arrays_of(data: memoryview) -> dict[str, npt.NDArray[Any]]:
         if not isinstance(header, dict):
             raise ValueError("no header")
         return {k: _array(data[8 + size :], entry) for k, entry in header.items() if k != "__metadata__"}
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise SnapshotError("arrays", f"are no safetensors: {error}", DO_NOT) from error
 
 

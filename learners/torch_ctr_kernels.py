@@ -52,7 +52,7 @@ def read_numbers(numbers: Any, r: Any, plan: Any, widest: Any, x: Any, out: Any,
         x[n + m] = s
     for j in range(width):
         out[first + j], out[first + width + j] = 0.0, 0.0
-        if np.isnan(x[j]):
+        if not np.isfinite(x[j]):
             out[first + width + j] = 1.0
         elif knot_start[j + 1] > knot_start[j]:
             out[first + j] = place(x[j], knots, knot_start[j], knot_start[j + 1], widest)

@@ -125,15 +125,12 @@ class TrainTask:
             fixed = rows.fixed[asked]
             p = self._learner.predict(vectors_of(fixed))
             self._pending.put(rows.ask[asked], np.ascontiguousarray(fixed["asked_at"]), p)
-        answered = np.flatnonzero((rows.kind == LABELLED) | (rows.kind == CORRECTED))
-        if not len(answered):
-            return
-        self._score(rows, answered)
-        learn = answered[~rows.saw_future[answered]]
-        if len(learn):
-            examples = Examples(vectors_of(rows.fixed[learn]), rows.label[learn].astype(np.float32))
-            self._learner.learn(examples)
-            self._learned += len(learn)
+        # What saw the future would flatter the figures as it would the weights.
+        fair = np.flatnonzero(((rows.kind == LABELLED) | (rows.kind == CORRECTED)) & ~rows.saw_future)
+        if len(fair):
+            self._score(rows, fair)
+            self._learner.learn(Examples(vectors_of(rows.fixed[fair]), rows.label[fair].astype(np.float32)))
+            self._learned += len(fair)
 
     def _score(self, rows: ExampleRows, answered: npt.NDArray[np.intp]) -> None:
         p, y = self._pending.get(rows.ask[answered]), rows.label[answered]
@@ -249,7 +246,7 @@ def _dump_rows(rows: ExampleRows) -> Arrays:
     state["open.fixed"] = np.frombuffer(np.ascontiguousarray(rows.fixed).tobytes(), np.uint8).copy()
     for name, texts in rows.texts.items():
         column = Texts.from_arrow(texts.to_arrow())
-        state[f"open.{name}.data"], state[f"open.{name}.end"] = column.data[: max(1, int(column.end[-1]))], column.end
+        state[f"open.{name}.data"], state[f"open.{name}.end"] = column.data[: int(column.end[-1])], column.end
     return state
 
 

@@ -59,8 +59,9 @@ def from_binary(column: pa.Array, dtype: np.dtype[np.void]) -> Fixed:
 
 
 def vectors_of(fixed: Fixed) -> Vectors:
-    """The vectors of fixed rows, contiguous copies."""
-    return Vectors(np.ascontiguousarray(fixed["categories"]), np.ascontiguousarray(fixed["numbers"]))
+    """The vectors of fixed rows, copied: of one row the column itself is contiguous, but neither writable nor aligned, and
+    kernels would be compiled for that kind of arrays, too."""
+    return Vectors(fixed["categories"].copy(), fixed["numbers"].copy())
 
 
 def prediction_rows(

@@ -67,6 +67,7 @@ def gather(data: Any, start: Any, end: Any, rows: Any) -> Any:
     for i in range(rows.size):
         offsets[i + 1] = offsets[i] + np.int32(end[rows[i]] - start[rows[i]])
     out = np.empty(max(1, offsets[-1]), np.uint8)
+    out[0] = 0  # nothing that was in memory goes out where there is no text
     for i in range(rows.size):
         o, p = offsets[i], start[rows[i]]
         for j in range(offsets[i + 1] - o):

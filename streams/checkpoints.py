@@ -10,6 +10,7 @@ Its bytes are SHA-256 of the rest, then safetensors whose metadata names the obj
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import urllib.parse
 from collections.abc import Mapping
@@ -69,7 +70,7 @@ class Checkpoints:
         """
         names = sorted(n.rsplit("/", 1)[1] for n in self._fs.ls(self._root, detail=False))
         objects = {n for n in names if n.endswith((".base", ".delta"))}
-        ours = {n for n in objects if n.startswith(self._identity + "-")}
+        ours = {n for n in objects if _identity(n) == self._identity}
         if objects and not ours:
             other = sorted(objects)[-1].rsplit("-", 1)[0]
             raise CheckpointError(
@@ -93,7 +94,10 @@ class Checkpoints:
         """The arrays from the base to `name`, or None if any object is missing or torn."""
         found: list[Arrays] = []
         while True:
-            data = self._fs.cat_file(f"{self._root}/{name}")
+            try:
+                data = self._fs.cat_file(f"{self._root}/{name}")
+            except FileNotFoundError:  # pruned since it was listed
+                return None
             if hashlib.sha256(data[_DIGEST:]).digest() != data[:_DIGEST]:
                 return None
             try:
@@ -110,14 +114,20 @@ class Checkpoints:
     def _prune(self) -> None:
         """Keep the newest bases and what came after the older of them."""
         names = [n.rsplit("/", 1)[1] for n in self._fs.ls(self._root, detail=False)]
-        ours = sorted((n for n in names if n.startswith(self._identity + "-")), key=_offset)
+        ours = sorted((n for n in names if _identity(n) == self._identity), key=_offset)
         bases = [n for n in ours if n.endswith(".base")]
         if len(bases) <= KEPT_BASES:
             return
         oldest = _offset(bases[-KEPT_BASES])
         for n in ours:
             if _offset(n) < oldest:
-                self._fs.rm_file(f"{self._root}/{n}")
+                with contextlib.suppress(FileNotFoundError):  # a former owner may be at it, too
+                    self._fs.rm_file(f"{self._root}/{n}")
+
+
+def _identity(name: str) -> str:
+    """Of the log; it may hold dashes itself."""
+    return name.rsplit("-", 1)[0]
 
 
 def _offset(name: str) -> int:

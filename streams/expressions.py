@@ -7,6 +7,7 @@ operations are read from the expression itself, and a random-cut check evaluates
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -105,7 +106,7 @@ def _check_random_cuts(expression: pl.Expr, schema: EventSchema, where: str) -> 
     try:
         whole = frame.select(expression.alias("x"))["x"]
         cuts = [0, *sorted(rng.choice(np.arange(1, _ROWS), 6, replace=False).tolist()), _ROWS]
-        pieces = [frame.slice(a, b - a).select(expression.alias("x"))["x"] for a, b in zip(cuts, cuts[1:])]
+        pieces = [frame.slice(a, b - a).select(expression.alias("x"))["x"] for a, b in itertools.pairwise(cuts)]
     except pl.exceptions.PolarsError as error:
         raise DefinitionError(where, f"{expression} fails: {error}", "Check its types against the schema.") from error
     if len(whole) != _ROWS or not pl.concat(pieces).equals(whole, null_equal=True):

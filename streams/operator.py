@@ -94,7 +94,7 @@ class Operator:
             self._apply(batches)
         if time.monotonic() - self._checkpointed_at >= CHECKPOINT_SECONDS:
             self.checkpoint()
-        self._report(bool(batches))
+        self._report()
         return bool(batches)
 
     def finished(self) -> list[int]:
@@ -146,10 +146,14 @@ class Operator:
         store.save(at, task.dump(full), full)
         self._saved[key] = at
 
-    def _report(self, moved: bool) -> None:
-        """Progress when it changed, with the rows and records it stands for safe; figures once a second."""
+    def _report(self) -> None:
+        """Progress when it changed, with the rows and records it stands for safe; figures once a second.
+
+        A task that was resumed reports, too, before anything new came: whoever made its checkpoint may have ended before it
+        could, and a replay waits for it.
+        """
         ticks = {t.name: t.finished for t in self._tasks.values() if t.finished != NO_TICK}
-        news = {k: v for k, v in ticks.items() if self._reported.get(k) != v} if moved else {}
+        news = {k: v for k, v in ticks.items() if self._reported.get(k) != v}
         told: list[messages.Message] = []
         if news:
             told.append(messages.Progress(self.role, self.instance, news))
@@ -181,6 +185,7 @@ class Operator:
             if found is not None:
                 offset, base, deltas = found
                 task.load(base, deltas)
+                self._write(task)  # before it reports: the store may have lost its rows meanwhile
                 start[key] = self._next[key] = self._saved[key] = offset
                 log.info("resumed", task=task.name, offset=offset)
             else:

@@ -36,13 +36,13 @@ class Seen:
 class State:
     """One origin: a ring of the last hour's tiles (events, delays, sum), their totals, and the decayed mean."""
 
-    __slots__ = ("delays", "dep_delay", "events", "newest", "ring", "sum", "top", "weight", "weighted")
+    __slots__ = ("delays", "dep_at", "dep_delay", "events", "newest", "ring", "sum", "top", "weight", "weighted")
 
     def __init__(self) -> None:
         self.ring = [[0, 0, 0.0] for _ in range(TILES)]
         self.events = self.delays = 0
         self.sum = self.weighted = self.weight = self.dep_delay = 0.0
-        self.top = self.newest = 0
+        self.top = self.newest = self.dep_at = 0
 
     def fold(self, ts: int, delay: float | None, dep_delay: float) -> None:
         tile = ts // TILE_MS
@@ -59,7 +59,8 @@ class State:
         if inside:
             kept[0] += 1
             self.events += 1
-        self.dep_delay = dep_delay
+        if ts >= self.dep_at:
+            self.dep_at, self.dep_delay = ts, dep_delay
         if delay is None:
             return
         if inside:

@@ -186,7 +186,7 @@ def test_a_model_that_fails_on_a_request_is_passed_over(rig: Rig, bad: Any) -> N
 
 def test_without_any_rung_the_error_says_what_to_declare() -> None:
     rig = Rig(toy_app(fallback=[]))
-    with pytest.raises(ComponentError, match="no rung can answer.*fallback"):
+    with pytest.raises(ComponentError, match=r"no rung can answer.*fallback"):
         rig.ask(order_id=["1"], shop=["a"])
     rig.scorer.close()
 

@@ -21,7 +21,7 @@ from streams.join import JoinTask
 from streams.task import Append, Task
 from streams.ticks import Cursors, Ticks
 from tests.streams import toy_events, toy_outcomes
-from tests.streams.toy_events import CLEAN_FIELDS, CUTS, EVENTS, START, Sent, batch, batch_of, cut
+from tests.streams.toy_events import CLEAN_FIELDS, CUTS, EVENTS, START, Sent, batch, batch_of, cut, within
 from tests.streams.toy_outcomes import Asked, prediction_block, rows_of
 
 untimed = settings(deadline=None, max_examples=60)
@@ -171,6 +171,7 @@ def feed(task: Task, again: Task, values: Sequence[bytes], cuts: Sequence[int], 
     """Records in batches; at a restart the other task goes on with a checkpoint, base and deltas."""
     out: list[bytes] = []
     chain = [{k: v.copy() for k, v in task.dump(True).items()}]
+    cuts, restarts = within(len(values), cuts), within(len(values), restarts)
     for a, b in cut(len(values), [*cuts, *restarts]):
         if a in restarts[:1]:
             again.load(chain[0], chain[1:])
@@ -191,11 +192,11 @@ def check_crashes(
     for p in range(clean):
         stores = MemoryStore(), MemoryStore()
         views = [ViewTask(VIEW, "v", p, stores[0]), *(ViewTask(VIEW, "v", p, stores[1]) for _ in range(2))]
-        feed(views[0], views[0], plain.records.get(("clean.gate", p), []), range(99), [])
+        feed(views[0], views[0], plain.records.get(("clean.gate", p), []), range(1, 99), [])
         feed(views[1], views[2], crashed.records.get(("clean.gate", p), []), cuts, restarts)
         assert {k: r[16:] for k, r in stores[1].rows.items()} == {k: r[16:] for k, r in stores[0].rows.items()}
         joins = [JoinTask(toy_outcomes.plan(origins=SOURCES, wait=9_000), p) for _ in range(3)]
-        one = feed(joins[0], joins[0], plain.records.get(("outcomes", p), []), range(99), [])
+        one = feed(joins[0], joins[0], plain.records.get(("outcomes", p), []), range(1, 99), [])
         other = feed(joins[1], joins[2], crashed.records.get(("outcomes", p), []), cuts, restarts)
         assert rows_of(other) == rows_of(one)
 

@@ -16,7 +16,7 @@ from schemas.errors import CheckpointError
 from schemas.vectors import VectorSchema
 from streams import join
 from streams.join import JoinPlan, JoinTask
-from tests.streams.toy_events import CUTS, batch_of, cut
+from tests.streams.toy_events import CUTS, batch_of, cut, within
 from tests.streams.toy_outcomes import (
     WAIT,
     Answered,
@@ -79,9 +79,10 @@ def run(
     values: Sequence[bytes], cuts: Sequence[int] = (), restarts: Sequence[int] = (), p: JoinPlan | None = None
 ) -> Any:
     """Task and examples after blocks in any batches, with restarts."""
-    p = p or plan()
+    p, n = p or plan(), len(values)
+    cuts, restarts = within(n, cuts), within(n, restarts)
     task, out = JoinTask(p, 0), list[bytes]()
-    for a, b in cut(len(values), [*cuts, *restarts]):
+    for a, b in cut(n, [*cuts, *restarts]):
         if a in restarts:
             task = resumed(task, p)
         found = task.apply(batch_of(values[a:b], range(a, b), [0] * (b - a)))
@@ -98,7 +99,7 @@ class TestAgainstReference:
         self, items: list[Item], inner: list[int], cuts: list[int], restarts: list[int], correct_late: bool
     ) -> None:
         reference = expected(items, correct_late)
-        task, out = run(records(items, inner), cuts, restarts, plan(correct_late))
+        task, out = run(records(items, within(len(items), inner)), cuts, restarts, plan(correct_late))
         assert rows_of(out) == reference.rows
         assert facts(task) == reference.all_facts
         assert task.finished == reference.done
@@ -109,14 +110,18 @@ class TestAgainstReference:
         self, items: list[Item], cuts: list[int], restarts: list[int]
     ) -> None:
         values = records(items)
-        one, expected_ = run(values, range(len(values)))
+        one, expected_ = run(values, range(1, len(values) + 1))
         task, out = run(values, cuts, restarts)
         assert out == expected_
         assert facts(task) == facts(one)
 
     def test_thousands_that_wait_are_all_kept(self) -> None:
         many = [Asked(f"flight-{i}", i // 10, categories="x" * (i % 90)) for i in range(3_000)]
-        items = [*many, *(Answered(f"flight-{i}", 301 + i // 10, float(i % 2)) for i in range(0, 3_000, 3)), Tick(3_000)]
+        items = [
+            *many,
+            *(Answered(f"flight-{i}", 301 + i // 10, float(i % 2)) for i in range(0, 3_000, 3)),
+            Tick(3_000),
+        ]
         reference = expected(items)
         task, out = run(records(items, [1_000, 1_001, 2_500]), restarts=[2])
         assert rows_of(out) == reference.rows

@@ -113,6 +113,11 @@ def batch_of(
     return Batch(topic_, partition, data, starts, ends, np.array(offsets, np.int64), np.array(times, np.int64))
 
 
+def within(n: int, places: Iterable[int]) -> list[int]:
+    """The places, brought to between 1 and `n`."""
+    return [1 + (c - 1) % max(1, n - 1) for c in places]
+
+
 def cut(n: int, cuts: Iterable[int]) -> list[tuple[int, int]]:
     """`n` things in pieces, at the cuts that lie within."""
     edges = sorted({0, n, *(c for c in cuts if 0 < c < n)})

@@ -1,0 +1,295 @@
+"""Does a request notice that a snapshot is swapped in? One row with features from Redis, beside FastAPI with the same model.
+
+Open loop at 200 requests a second, each latency from the intended time of sending; a swap every 2 s. *Near* are requests sent
+up to 0.4 s after a swap or 10 ms before it. The FastAPI server answers by the same look-ups and the same predictor, loads the same files
+in a thread, checks no signature and logs nothing. `FRESHET_BENCH_SECONDS` says how long each side is asked.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing as mp
+import os
+import selectors
+import socket
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from features.catalog import open_store
+from features.redis_server import RedisServer
+from tests.bench.harness import Row
+
+SECONDS = float(os.environ.get("FRESHET_BENCH_SECONDS", "60"))
+RATE, SWAP_SECONDS, WARM_SECONDS = 200, 2.0, 2.0
+BEFORE_SECONDS, AFTER_SECONDS, TIMEOUT_SECONDS, READY_SECONDS = 0.01, 0.4, 5.0, 120.0
+CONNECTIONS = 16
+F64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Given:
+    """What both servers work with: where the rows are, the signed snapshots and their keys, and the app's time."""
+
+    folder: str
+    store: str
+    snapshots: tuple[str, ...]
+    now_ms: int
+
+
+@dataclass(frozen=True)
+class Asked:
+    """By request: intended time of sending (monotonic seconds), latency in ms, and whether it was answered by 200."""
+
+    at: F64
+    ms: F64
+    ok: npt.NDArray[np.bool_]
+
+
+def run() -> list[Row]:
+    """One server after the other, over the same Redis."""
+    with tempfile.TemporaryDirectory() as folder, RedisServer(Path(folder) / "redis") as redis:
+        given, bodies = _prepare(Path(folder), redis.url)
+        ours, theirs = _measure(_scorer, given, bodies), _measure(_fastapi, given, bodies)
+    detail = {"scorer": ours, "fastapi": theirs, "load": os.getloadavg()[0]}
+    return [
+        Row(
+            name=f"serving {name}",
+            unit="ms",
+            ours=ours[key],
+            baseline=theirs[key],
+            ratio=round(theirs[key] / ours[key], 2),
+            against="FastAPI + uvicorn",
+            detail=detail,
+        )
+        for name, key in (("p99 near swaps", "p99_near"), ("p99 away from swaps", "p99_away"), ("p50", "p50"))
+    ]
+
+
+def _measure(target: Callable[..., None], given: Given, bodies: Sequence[bytes]) -> dict[str, Any]:
+    """Start a server, ask it, and judge its answers by where its swaps were."""
+    context = mp.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=target, args=(there, given), daemon=True)
+    process.start()
+    assert here.poll(READY_SECONDS), f"{target.__name__} does not come up"
+    host, port = here.recv().removeprefix("http://").split(":")
+    ask((host, int(port)), bodies, WARM_SECONDS)
+    asked = ask((host, int(port)), bodies, SECONDS)
+    here.send("stop")
+    swaps = np.array(here.recv())
+    process.join(READY_SECONDS)
+    near = np.zeros(len(asked.at), np.bool_)
+    for swap in swaps:
+        near |= (asked.at > swap - BEFORE_SECONDS) & (asked.at < swap + AFTER_SECONDS)
+    found = {"failed": int((~asked.ok).sum()), "requests": len(asked.at), "swaps": len(swaps)}
+    p50, (p99, p999) = _quantile(asked.ms, 0.5), (_quantile(asked.ms, q) for q in (0.99, 0.999))
+    p99_near, p99_away = _quantile(asked.ms[near], 0.99), _quantile(asked.ms[~near], 0.99)
+    told = {"p50": p50, "p99": p99, "p999": p999, "p99_near": p99_near, "p99_away": p99_away}
+    return {**found, **told, "near_to_away": round(p99_near / p99_away, 2)}
+
+
+def _quantile(ms: F64, q: float) -> float:
+    return round(float(np.quantile(ms, q)), 3) if len(ms) else float("nan")
+
+
+def _model() -> Any:
+    """The flights app with one learner."""
+    from dataclasses import replace
+
+    import freshet as fr
+    from freshet.app import App, load
+    from freshet.flights import APP
+
+    whole = load(APP)
+    model = replace(whole.models[0], learners=[fr.HashedLogistic()])
+    return App("bench", topics=whole.topics, views=whole.views, models=[model])
+
+
+def _prepare(folder: Path, url: str) -> tuple[Given, list[bytes]]:
+    """A day of flights: rows into Redis, a signed snapshot every hour; and requests as their bytes."""
+    from freshet.client import TYPES
+    from freshet.flights.schedule import Schedule
+    from freshet.testing import LocalRun
+
+    app, queries = _model(), []
+    with closing(open_store(url)) as store, LocalRun(app, folder, store, snapshot_every="1h") as local:
+        for step in Schedule(1):
+            local.step(step.start_ms, step.end_ms, step.queries, step.events)
+            names = list(step.queries)
+            queries += [dict(zip(names, row)) for row in zip(*step.queries.values())]
+        paths = tuple(str(order.path) for order in local.swaps[-10:])  # older ones are pruned
+    types = {f.name: TYPES.get(f.type, "FP64") for f in app.models[0].on.events.fields}
+    bodies = []
+    for row in queries[-64:]:
+        inputs = [{"name": k, "shape": [1], "datatype": types[k], "data": [v]} for k, v in row.items() if k in types]
+        bodies.append(json.dumps({"inputs": inputs}).encode())
+    return Given(str(folder), url, paths, step.end_ms), bodies
+
+
+def _scorer(pipe: Connection, given: Given) -> None:
+    """The scorer as the `serve` role builds it."""
+    from freshet import plans
+    from serving.http import ScorerApp
+    from serving.http_server import HttpServer, bind
+    from serving.loader import Loader, Place
+    from serving.scorer import Scorer
+    from serving.sidecar_client import Sidecar
+    from streams.catalog import open_log
+    from streams.clock import ManualClock
+
+    app = _model()
+    model = app.models[0]
+    clock, log, swaps = ManualClock(), open_log(str(Path(given.folder) / "log")), list[float]()
+    clock.set(given.now_ms)
+    served = [(model, plans.vector_plan(app, model), app.outcomes_log_of(model))]
+    scorer = Scorer("bench", served, open_store(given.store), clock, log.writer, lambda m: None)
+    keys = Path(given.folder) / "keys"
+    loader = Loader(
+        {model.name: Place(scorer.served[model.name].slot, model.vectors)},
+        Sidecar(keys / "trainer", keys / "qualifier"),
+        lambda *_: swaps.append(time.monotonic()),
+        lambda *refused: print("refused", refused),
+    )
+    threading.Thread(target=_swap, args=(given.snapshots, lambda p: loader.order(model.name, p)), daemon=True).start()
+    while not swaps:
+        time.sleep(0.01)
+    server = HttpServer(ScorerApp(scorer), bind(), lambda address: pipe.send(f"{address}"))
+    threading.Thread(target=lambda: (pipe.recv(), server.stop()), daemon=True).start()
+    server.run()
+    pipe.send(swaps)
+    scorer.close()
+    loader.close()
+
+
+def _fastapi(pipe: Connection, given: Given) -> None:
+    """What one would write in an afternoon."""
+    import uvicorn
+    from fastapi import FastAPI
+    from pydantic import BaseModel
+
+    from freshet import plans
+    from learners import snapshots
+    from learners.catalog import predictor
+    from learners.learner import Export
+    from learners.signing import Verifier
+
+    class Tensor(BaseModel):
+        name: str
+        shape: list[int]
+        datatype: str
+        data: list[Any]
+
+    class Request(BaseModel):
+        inputs: list[Tensor]
+
+    app = _model()
+    model, store = app.models[0], open_store(given.store)
+    plan, swaps, api = plans.vector_plan(app, model), list[float](), FastAPI()
+    key = Verifier.load(Path(given.folder) / "keys" / "trainer")
+    live: list[Any] = []
+
+    def load(path: str) -> None:
+        found = snapshots.read_verified(Path(path), key)
+        export = Export(found.manifest.kind, found.manifest.meta, snapshots.arrays_of(found.data))
+        live[:] = [predictor(export, model.vectors)]
+        swaps.append(time.monotonic())
+
+    async def infer(request: Request) -> dict[str, Any]:
+        columns = {t.name: t.data for t in request.inputs}
+        read = plan.read(store, columns, 1, given.now_ms)
+        p = float(live[0].predict(read.vectors)[0])
+        return {"model_name": model.name, "outputs": [{"name": "p", "shape": [1], "datatype": "FP64", "data": [p]}]}
+
+    infer.__annotations__["request"] = Request  # a local class: its name alone cannot be resolved
+    api.post(f"/v2/models/{model.name}/infer")(infer)
+    threading.Thread(target=_swap, args=(given.snapshots, load), daemon=True).start()
+    while not swaps:
+        time.sleep(0.01)
+    sock = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(api, access_log=False, log_level="warning"))
+    threading.Thread(target=lambda: (pipe.recv(), setattr(server, "should_exit", True)), daemon=True).start()
+    pipe.send("http://{}:{}".format(*sock.getsockname()))
+    server.run(sockets=[sock])
+    pipe.send(swaps)
+
+
+def _swap(paths: Sequence[str], load: Callable[[str], None]) -> None:
+    """Another snapshot every two seconds, for as long as the process lives."""
+    number = 0
+    while True:
+        load(paths[number % len(paths)])
+        number += 1
+        time.sleep(SWAP_SECONDS)
+
+
+def ask(address: tuple[str, int], bodies: Sequence[bytes], seconds: float) -> Asked:
+    """Requests at a fixed rate over connections taken in turn (more are opened while all are busy)."""
+    head = b"POST /v2/models/late_arrival/infer HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    requests = [head % len(b) + b for b in bodies]
+    n = int(RATE * seconds)
+    at, ms, ok = np.zeros(n), np.full(n, np.inf), np.zeros(n, np.bool_)
+    poll, idle, busy = selectors.DefaultSelector(), deque[socket.socket](), dict[socket.socket, tuple[int, bytes]]()
+    start, sent, done = time.monotonic() + 0.05, 0, 0
+
+    def end(i: int, good: bool) -> None:
+        nonlocal done
+        ms[i], ok[i], done = 1000 * (time.monotonic() - at[i]), good, done + 1
+
+    while done < n and time.monotonic() < start + seconds + TIMEOUT_SECONDS:
+        while sent < n and start + sent / RATE <= time.monotonic():
+            at[sent] = start + sent / RATE
+            connection = idle.popleft() if len(idle) + len(busy) >= CONNECTIONS and idle else _connect(address, poll)
+            busy[connection] = sent, b""
+            connection.sendall(requests[sent % len(requests)])
+            sent += 1
+        wait = start + sent / RATE - time.monotonic() if sent < n else 0.05
+        for chosen, _ in poll.select(max(0.0, wait)):
+            connection: Any = chosen.fileobj
+            i, before = busy.get(connection, (-1, b""))
+            data = connection.recv(65536)
+            if not data:
+                poll.unregister(connection)
+                connection.close()
+                if connection in busy:
+                    del busy[connection]
+                    end(i, False)
+                else:
+                    idle.remove(connection)
+                continue
+            status = _status(before + data)
+            if status is None:
+                busy[connection] = i, before + data
+                continue
+            del busy[connection]
+            idle.append(connection)
+            end(i, status == 200)
+    for open_one in (*idle, *busy):
+        open_one.close()
+    return Asked(at, ms, ok)
+
+
+def _connect(address: tuple[str, int], poll: selectors.BaseSelector) -> socket.socket:
+    made = socket.create_connection(address, TIMEOUT_SECONDS)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    poll.register(made, selectors.EVENT_READ)
+    return made
+
+
+def _status(reply: bytes) -> int | None:
+    """The status of a whole reply, None while some is missing."""
+    head, separator, body = reply.partition(b"\r\n\r\n")
+    if not separator:
+        return None
+    length = int(head.lower().split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
+    return int(reply[9:12]) if len(body) >= length else None

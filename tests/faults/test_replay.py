@@ -1,0 +1,87 @@
+"""The replayer's waits: who is replaced is not waited for, who is missing is named, and a stop ends them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from freshet import plans, replay
+from freshet.app import App, load
+from freshet.replay import Replayer, ReplayError, Stopped
+from schemas.messages import Logged, Message, Status
+from streams.sqlite_log import SqliteLog
+
+HOUR_MS = 3_600_000
+OLD, NEW = "serve/0ld", "serve/new"
+
+
+@pytest.fixture(scope="module")
+def app() -> App:
+    return load(Path(__file__).parent / "light_flights.py")
+
+
+@pytest.fixture
+def log(app: App, tmp_path: Path) -> Iterator[SqliteLog]:
+    log = SqliteLog(tmp_path)
+    plans.ensure_topics(app, log)
+    yield log
+    log.close()
+
+
+def asking(replayer: Replayer, *turns: tuple[str, list[Message]]) -> tuple[Callable[[], dict[str, int]], list[str]]:
+    """A client that is answered by one instance after the other, the last one from then on; what each turn has the
+    control log say."""
+    asked: list[str] = []
+
+    def ask() -> dict[str, int]:
+        instance, said = turns[min(len(asked), len(turns) - 1)]
+        asked.append(instance)
+        assert len(asked) < 50, "it asks on and on, and does not listen"
+        replayer.tell(*said)
+        return {instance: 7}
+
+    return ask, asked
+
+
+def test_answers_of_a_scorer_that_was_killed_before_it_logged_them_are_asked_for_again(
+    app: App, log: SqliteLog
+) -> None:
+    replayer = Replayer(app, log, HOUR_MS)
+    came_back: list[Message] = [Status("serve", NEW, 2, 0, {})]
+    ask, asked = asking(replayer, (OLD, came_back), (NEW, [Logged(NEW, 7, 0)]))
+    replayer._ask(ask)
+    assert asked == [OLD, NEW]
+    replayer.close()
+
+
+def test_a_new_scorer_that_answers_before_it_was_heard_of_is_waited_for(app: App, log: SqliteLog) -> None:
+    replayer = Replayer(app, log, HOUR_MS)
+    replayer.tell(Status("serve", OLD, 1, 0, {}), Logged(OLD, 3, 0))
+    replayer.drained()
+    ask, asked = asking(replayer, (NEW, [Logged(NEW, 7, 0)]))
+    replayer._ask(ask)
+    assert asked == [NEW]
+    replayer.close()
+
+
+def test_a_replay_without_progress_ends_and_names_whom_it_waits_for(
+    app: App, log: SqliteLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay, "PATIENCE_SECONDS", 0.1)
+    replayer = Replayer(app, log, HOUR_MS)
+    with pytest.raises(ReplayError, match="view:arrivals_by_origin:0") as error:
+        replayer.step(0, HOUR_MS, dict[str, int], [])
+    assert set(error.value.facts["waiting"]) == plans.task_names(app)  # type: ignore[call-overload]
+    replayer.close()
+
+
+def test_a_stop_ends_a_wait(app: App, log: SqliteLog) -> None:
+    stop = threading.Event()
+    stop.set()
+    replayer = Replayer(app, log, HOUR_MS, None, stop)
+    with pytest.raises(Stopped):
+        replayer.step(0, HOUR_MS, dict[str, int], [])
+    replayer.close()

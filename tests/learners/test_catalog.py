@@ -1,0 +1,49 @@
+"""What the catalog keeps out of the serving process, and out of the room."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import learners
+from learners.catalog import PREDICTORS, predictor
+from learners.learner import Export
+from schemas.errors import SnapshotError
+from schemas.vectors import VectorSchema
+
+ROOM = Path(learners.__file__).parent
+SERVES = """
+import sys
+import learners.baseline_learner, learners.hashed_logistic_learner, learners.river_predictor
+import learners.torch_ctr_predictor, learners.catalog
+print([m for m in ("torch", "river", "pandas") if m in sys.modules])
+"""
+
+
+def test_predictors_import_neither_torch_nor_river() -> None:
+    found = subprocess.run([sys.executable, "-c", SERVES], capture_output=True, text=True, check=True, cwd=ROOM.parent)
+    assert found.stdout.strip() == "[]"
+
+
+def test_a_snapshot_of_an_unknown_kind_is_refused() -> None:
+    with pytest.raises(SnapshotError, match="no predictor"):
+        predictor(Export("forest", {}, {}), VectorSchema((), ()))
+
+
+def test_every_predictor_is_there() -> None:
+    for kind, build in PREDICTORS.items():
+        with pytest.raises(Exception, match="for vectors"):
+            build(Export(kind, {}, {}), VectorSchema((), ()))
+
+
+def test_nothing_in_the_room_reads_or_writes_pickles() -> None:
+    forbidden = re.compile(
+        r"^\s*(import|from)\s+(pickle|dill|joblib|cloudpickle|shelve|marshal)|torch\.(save|load)\b|allow_pickle"
+    )
+    for file in ROOM.glob("*.py"):
+        for line in file.read_text().splitlines():
+            assert not forbidden.search(line), f"{file.name}: {line}"

@@ -1,0 +1,226 @@
+"""Snapshots: whatever is altered, torn, swapped or unsigned is refused, with its reason, before it is parsed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import save
+
+from learners import snapshots
+from learners.learner import Export
+from learners.signing import Signer, Verifier, create_key
+from learners.snapshots import APPROVAL_FILE, ARRAYS, MANIFEST_FILE, PROVENANCE_FILE, Facts
+from schemas.errors import SnapshotError
+
+EXPORT = Export("toy", {"bits": 3}, {"weights": np.arange(8, dtype=np.float32), "bias": np.array([-1.5])})
+
+
+class Desk:
+    """A trainer's and a qualifier's keys, and where their snapshots are."""
+
+    def __init__(self, root: Path) -> None:
+        for who in ("trainer", "qualifier", "stranger"):
+            create_key(root / who)
+        self.signers = {who: Signer.load(root / who) for who in ("trainer", "qualifier", "stranger")}
+        self.known = Verifier.load(root / "trainer"), Verifier.load(root / "qualifier")
+        self.place = root / "late" / "toy-0a"
+
+    def cut(self, number: int, approved: bool = True, by: str = "trainer", bias: float = -1.5) -> Path:
+        facts = Facts("flights", "late", "toy-0a", number, "v" * 16, 1000, 10, 7)
+        export = Export("toy", EXPORT.meta, {**EXPORT.arrays, "bias": np.array([bias])})
+        path = snapshots.write(self.place, facts, export, self.signers[by])
+        if approved:
+            snapshots.approve(path, self.signers["qualifier"])
+        return path
+
+    def read(self, path: Path) -> snapshots.Snapshot:
+        return snapshots.read_verified(path, *self.known)
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    return Desk(tmp_path_factory.mktemp("snapshots"))
+
+
+def altered(path: Path, at: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+def test_what_was_written_is_read_and_its_arrays_are_views(desk: Desk) -> None:
+    found = desk.read(desk.cut(1))
+    arrays = snapshots.arrays_of(found.data)
+    for name, array in EXPORT.arrays.items():
+        np.testing.assert_array_equal(arrays[name], array)
+        assert arrays[name].dtype == array.dtype
+        assert np.shares_memory(arrays[name], np.frombuffer(found.data, np.uint8))
+        assert arrays[name].flags.aligned
+        assert not arrays[name].flags.writeable
+    assert (found.manifest.model, found.manifest.number, found.manifest.meta) == ("late", 1, {"bits": 3})
+
+
+def test_no_trace_of_writing_is_left_and_writing_again_changes_nothing(desk: Desk) -> None:
+    path = desk.cut(2)
+    before = {f.name: f.read_bytes() for f in desk.place.iterdir()}
+    desk.cut(2)
+    assert {f.name: f.read_bytes() for f in desk.place.iterdir()} == before
+    assert {f.name for f in desk.place.glob("000002*")} == {
+        path.with_suffix(s).name for s in (ARRAYS, MANIFEST_FILE, PROVENANCE_FILE, APPROVAL_FILE)
+    }
+
+
+@given(part=st.sampled_from([ARRAYS, MANIFEST_FILE, PROVENANCE_FILE, APPROVAL_FILE]), where=st.floats(0, 0.999))
+@settings(max_examples=60, deadline=None)
+def test_one_altered_bit_anywhere_is_refused(desk: Desk, part: str, where: float) -> None:
+    path = desk.cut(3)
+    file = path.with_suffix(part)
+    altered(file, int(where * file.stat().st_size))
+    with pytest.raises(SnapshotError, match=r"does not hold|altered"):
+        desk.read(path)
+
+
+@given(part=st.sampled_from([ARRAYS, MANIFEST_FILE, PROVENANCE_FILE, APPROVAL_FILE]), keep=st.floats(0, 0.999))
+@settings(max_examples=30, deadline=None)
+def test_a_torn_file_is_refused(desk: Desk, part: str, keep: float) -> None:
+    path = desk.cut(4)
+    file = path.with_suffix(part)
+    file.write_bytes(file.read_bytes()[: int(keep * file.stat().st_size)])
+    with pytest.raises(SnapshotError, match=r"does not hold|bytes, its manifest says"):
+        desk.read(path)
+
+
+def unapproved(desk: Desk) -> Path:
+    return desk.cut(5, approved=False)
+
+
+def without_provenance(desk: Desk) -> Path:
+    path = desk.cut(5)
+    path.with_suffix(PROVENANCE_FILE).unlink()
+    return path
+
+
+def by_a_stranger(desk: Desk) -> Path:
+    return desk.cut(5, by="stranger")
+
+
+def approved_with_its_provenance(desk: Desk) -> Path:
+    path = desk.cut(5)
+    shutil.copy(path.with_suffix(PROVENANCE_FILE), path.with_suffix(APPROVAL_FILE))
+    return path
+
+
+def approved_by_its_trainer(desk: Desk) -> Path:
+    path = desk.cut(5)
+    snapshots.approve(path, desk.signers["trainer"])
+    return path
+
+
+def with_the_arrays_of_another(desk: Desk) -> Path:
+    path, other = desk.cut(5), desk.cut(6, bias=2.0)
+    shutil.copy(other, path)
+    return path
+
+
+def with_the_manifest_of_another(desk: Desk) -> Path:
+    path, other = desk.cut(5), desk.cut(6, bias=2.0)
+    shutil.copy(other.with_suffix(MANIFEST_FILE), path.with_suffix(MANIFEST_FILE))
+    return path
+
+
+def another_under_its_number(desk: Desk) -> Path:
+    path, other = desk.cut(5), desk.cut(6, bias=2.0)
+    for suffix in (ARRAYS, MANIFEST_FILE, PROVENANCE_FILE, APPROVAL_FILE):
+        shutil.copy(other.with_suffix(suffix), path.with_suffix(suffix))
+    return path
+
+
+def absent(desk: Desk) -> Path:
+    return desk.place / "000099.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (unapproved, "no approval signature"),
+        (without_provenance, "no provenance signature"),
+        (by_a_stranger, "provenance signature does not hold"),
+        (approved_with_its_provenance, "approval signature does not hold"),
+        (approved_by_its_trainer, "approval signature does not hold"),
+        (with_the_arrays_of_another, "altered"),
+        (with_the_manifest_of_another, "provenance signature does not hold"),
+        (another_under_its_number, "swapped"),
+        (absent, "cannot be read"),
+    ],
+)
+def test_what_is_not_signed_as_it_must_be_is_refused(desk: Desk, make: Callable[[Desk], Path], says: str) -> None:
+    shutil.rmtree(desk.place, ignore_errors=True)
+    with pytest.raises(SnapshotError, match=says):
+        desk.read(make(desk))
+
+
+def test_a_signed_text_that_is_no_manifest_is_refused(desk: Desk) -> None:
+    path = desk.cut(7)
+    text = b'{"app": 1}'
+    path.with_suffix(MANIFEST_FILE).write_bytes(text)
+    path.with_suffix(PROVENANCE_FILE).write_bytes(desk.signers["trainer"].sign(snapshots.PROVENANCE, text))
+    with pytest.raises(SnapshotError, match="cannot be read"):
+        snapshots.read_manifest(path, desk.known[0])
+
+
+def header(entry: object) -> memoryview:
+    text = json.dumps({"w": entry}).encode()
+    return memoryview(len(text).to_bytes(8, "little") + text + bytes(32))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        memoryview(b""),
+        memoryview(b"\xff" * 64),
+        memoryview((2**62).to_bytes(8, "little") + b"{}"),
+        header({"dtype": "F32", "shape": [8], "data_offsets": [0, 64]}),
+        header({"dtype": "F32", "shape": [8], "data_offsets": [8, 40]}),
+        header({"dtype": "F32", "shape": [-8], "data_offsets": [0, 32]}),
+        header({"dtype": "F32", "shape": [-4, -2], "data_offsets": [0, 32]}),
+        header({"dtype": "F32", "shape": [2**40, 2**40], "data_offsets": [0, 32]}),
+        header({"dtype": "F32", "shape": [4], "data_offsets": [0, 32]}),
+        header({"dtype": "F32", "shape": [8], "data_offsets": [32, 0]}),
+        header({"dtype": "F32", "shape": [float("inf")], "data_offsets": [0, 32]}),
+        header({"dtype": "OBJECT", "shape": [8], "data_offsets": [0, 32]}),
+        header({"dtype": "F32", "shape": 8, "data_offsets": [0, 32]}),
+        header([]),
+        header(None),
+    ],
+)
+def test_arrays_outside_their_buffer_are_refused(data: memoryview) -> None:
+    with pytest.raises(SnapshotError, match="no safetensors"):
+        snapshots.arrays_of(data)
+
+
+@given(st.binary(max_size=200))
+@settings(max_examples=200, deadline=None)
+def test_no_bytes_make_it_do_anything_but_read_or_refuse(noise: bytes) -> None:
+    whole = bytearray(save({"w": np.arange(6, dtype=np.float64).reshape(2, 3)}))
+    whole[8 : 8 + len(noise)] = noise
+    try:
+        arrays = snapshots.arrays_of(memoryview(bytes(whole)))
+    except SnapshotError:
+        return
+    assert all(isinstance(a, np.ndarray) for a in arrays.values())
+
+
+def test_the_newest_are_kept_and_so_is_what_is_in_use(desk: Desk) -> None:
+    shutil.rmtree(desk.place, ignore_errors=True)
+    paths = [desk.cut(n) for n in range(1, 8)]
+    assert snapshots.prune(desk.place, keep=3, in_use=[paths[1]]) == 3
+    assert sorted(desk.place.glob(f"*{ARRAYS}")) == [paths[1], *paths[4:]]
+    assert len(list(desk.place.iterdir())) == 4 * 4
+    desk.read(paths[1])

@@ -1,0 +1,197 @@
+"""Checkpoints: base and deltas are the whole state, a damaged object is passed over, another log's state is refused."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.errors import CheckpointError
+from streams import checkpoints
+from streams.checkpoints import DELTAS_PER_BASE, KEPT_BASES, Checkpoints
+
+TASK, LOG = "view:by_gate:0", "aa11"
+
+
+def place(directory: Path, identity: str = LOG) -> Checkpoints:
+    return Checkpoints(str(directory), TASK, identity)
+
+
+def state(offset: int) -> dict[str, Any]:
+    return {"at": np.array([offset]), "empty": np.zeros(0, np.uint8), "rows": np.full((2, 3), offset, np.float64)}
+
+
+def fill(directory: Path, offsets: Sequence[int], bases: Sequence[int]) -> None:
+    saver = place(directory)
+    for o in offsets:
+        saver.save(o, state(o), o in bases)
+
+
+def loaded(directory: Path, identity: str = LOG) -> tuple[int, list[int]] | None:
+    """The next offset, and which states make up the chain."""
+    found = place(directory, identity).load()
+    if found is None:
+        return None
+    offset, base, deltas = found
+    for part in (base, *deltas):
+        at = int(part["at"][0])
+        assert part.keys() == state(at).keys()
+        assert all(part[k].dtype == v.dtype and np.array_equal(part[k], v) for k, v in state(at).items())
+    return offset, [int(part["at"][0]) for part in (base, *deltas)]
+
+
+def objects(directory: Path) -> list[Path]:
+    return sorted(p for p in directory.rglob("*") if p.suffix in (".base", ".delta"))
+
+
+def test_nothing_saved_is_nothing_loaded(tmp_path: Path) -> None:
+    assert place(tmp_path).load() is None
+    assert place(tmp_path).wants_full
+
+
+def test_the_newest_chain_is_loaded_in_order(tmp_path: Path) -> None:
+    fill(tmp_path, [10, 20, 30, 40, 55], bases=[10, 30])
+    assert loaded(tmp_path) == (55, [30, 40, 55])
+
+
+def test_an_offset_saved_again_is_left_as_it_is(tmp_path: Path) -> None:
+    fill(tmp_path, [10, 20], bases=[10])
+    before = {p: p.read_bytes() for p in objects(tmp_path)}
+    again = place(tmp_path)
+    again.load()
+    again.save(20, state(99), False)
+    assert {p: p.read_bytes() for p in objects(tmp_path)} == before
+
+
+def test_who_loaded_goes_on_with_the_chain_until_it_is_long(tmp_path: Path) -> None:
+    fill(tmp_path, [10, 20], bases=[10])
+    saver = place(tmp_path)
+    saver.load()
+    for i in range(DELTAS_PER_BASE - 1):
+        assert not saver.wants_full
+        saver.save(30 + i, state(30 + i), False)
+    assert saver.wants_full
+    assert loaded(tmp_path) == (48, [10, 20, *range(30, 49)])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_whatever_object_is_torn_altered_or_gone_an_older_whole_chain_is_loaded(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    directory = tmp_path_factory.mktemp("state")
+    fill(directory, [10, 20, 30, 40, 50, 60], bases=[10, 40])
+    chains = {10: [10], 20: [10, 20], 30: [10, 20, 30], 40: [40], 50: [40, 50], 60: [40, 50, 60]}
+    for path in data.draw(st.lists(st.sampled_from(objects(directory)), min_size=1, max_size=4, unique=True)):
+        value = bytearray(path.read_bytes())
+        how = data.draw(st.sampled_from(["torn", "altered", "empty", "gone", "other digest"]))
+        if how == "gone":
+            path.unlink()
+        elif how == "other digest":
+            body = b"\xff" * 8 + bytes(value[40:])
+            path.write_bytes(hashlib.sha256(body).digest() + body)
+        else:
+            value[data.draw(st.integers(0, len(value) - 1))] ^= 1
+            size = {"torn": data.draw(st.integers(0, len(value) - 1)), "empty": 0}.get(how, len(value))
+            path.write_bytes(value[:size])
+        bad = int(path.stem.rsplit("-", 1)[1])
+        chains = {o: c for o, c in chains.items() if bad not in c}
+    if chains:
+        assert loaded(directory) == (max(chains), chains[max(chains)])
+    elif objects(directory):
+        with pytest.raises(CheckpointError, match="no checkpoint is whole"):
+            place(directory).load()
+
+
+def test_after_a_torn_delta_saving_goes_on_from_the_older_state(tmp_path: Path) -> None:
+    fill(tmp_path, [10, 20, 30], bases=[10])
+    newest = objects(tmp_path)[-1]
+    newest.write_bytes(newest.read_bytes()[:50])
+    saver = place(tmp_path)
+    found = saver.load()
+    assert found is not None
+    assert found[0] == 20
+    saver.save(30, state(30), False)
+    saver.save(40, state(40), False)
+    assert loaded(tmp_path) == (40, [10, 20, 30, 40])
+
+
+def test_a_crash_while_writing_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path, [10, 20], bases=[10])
+    saver = place(tmp_path)
+    saver.load()
+    monkeypatch.setattr(saver._fs, "mv", lambda *a: (_ for _ in ()).throw(OSError("pulled")))
+    with pytest.raises(OSError, match="pulled"):
+        saver.save(30, state(30), False)
+    monkeypatch.undo()
+    assert any(p.suffix == ".part" for p in tmp_path.rglob("*"))
+    assert loaded(tmp_path) == (20, [10, 20])
+
+
+def test_state_of_another_log_is_refused_by_name(tmp_path: Path) -> None:
+    fill(tmp_path, [10], bases=[10])
+    with pytest.raises(
+        CheckpointError, match=r"of log aa11, and the log now is bb22: the topic was recreated\. Restore"
+    ):
+        place(tmp_path, "bb22").load()
+    saver = place(tmp_path, "bb22")
+    saver.save(5, state(5), True)
+    assert loaded(tmp_path, "bb22") == (5, [5])
+    assert loaded(tmp_path) == (10, [10])
+
+
+def test_identities_with_dashes_are_told_apart(tmp_path: Path) -> None:
+    place(tmp_path, "0e-1").save(7, state(7), True)
+    assert loaded(tmp_path, "0e-1") == (7, [7])
+    with pytest.raises(CheckpointError):
+        place(tmp_path, "0e").load()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.booleans(), min_size=1, max_size=30))
+def test_pruning_keeps_two_whole_chains(tmp_path_factory: pytest.TempPathFactory, fulls: list[bool]) -> None:
+    directory = tmp_path_factory.mktemp("state")
+    saver = place(directory)
+    fulls = [True, *fulls]
+    for i, full in enumerate(fulls):
+        saver.save(10 * i, state(10 * i), full)
+    bases = [10 * i for i, full in enumerate(fulls) if full]
+    assert [int(p.stem.rsplit("-", 1)[1]) for p in objects(directory) if p.suffix == ".base"] == bases[-KEPT_BASES:]
+    assert loaded(directory) == (10 * (len(fulls) - 1), list(range(bases[-1], 10 * len(fulls), 10)))
+    for path in objects(directory):
+        if int(path.stem.rsplit("-", 1)[1]) >= bases[-1]:
+            path.unlink()
+    if len(bases) > 1:
+        assert loaded(directory) == (bases[-1] - 10, list(range(bases[-2], bases[-1], 10)))
+
+
+def test_a_zombie_beside_the_owner_leaves_a_chain_of_true_states(tmp_path: Path) -> None:
+    """States are functions of the offset, so whoever wrote last, a chain leads to the state of its offset."""
+    fill(tmp_path, [10], bases=[10])
+    owner, zombie = place(tmp_path), place(tmp_path)
+    owner.load()
+    zombie.load()
+    owner.save(20, state(20), False)
+    zombie.save(15, state(15), False)
+    zombie.save(20, state(20), False)
+    owner.save(30, state(30), False)
+    found = loaded(tmp_path)
+    assert found is not None
+    assert found[0] == 30
+    assert found[1] in ([10, 20, 30], [10, 15, 20, 30])
+
+
+def test_the_memory_file_system_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    saver = Checkpoints("memory://state", TASK, LOG)
+    saver.save(1, state(1), True)
+    saver.save(2, state(2), False)
+    found = Checkpoints("memory://state", TASK, LOG).load()
+    assert found is not None
+    assert found[0] == 2
+    assert checkpoints.DELTAS_PER_BASE > 0

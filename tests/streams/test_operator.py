@@ -1,0 +1,511 @@
+"""The operator loop: whatever step it is killed at, whoever starts next leaves the rows, ledger and examples that an undisturbed
+run leaves, and says how far it is."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features import aggregates as fr
+from features.testing import MemoryStore
+from features.view import View
+from features.view_task import ViewTask
+from freshet import audit
+from learners.hashed_logistic_learner import HashedLogistic
+from learners.train_task import TrainPlan, TrainTask
+from schemas import blocks
+from schemas.blocks import tick_record
+from schemas.errors import CheckpointError, LogError, StoreError
+from schemas.messages import Cut, Message, Progress, Status
+from streams import operator
+from streams.follower import Channels, Follower
+from streams.intake import CleanRoute, IntakePlan, IntakeTask, LabelRoute
+from streams.join import JoinTask
+from streams.operator import Operator
+from streams.sqlite_log import SqliteLog
+from streams.task import Append, Outputs
+from tests.streams import toy_events, toy_outcomes
+from tests.streams.toy_events import Sent, batch_of
+from tests.streams.toy_outcomes import VECTORS, Asked, prediction_block, rows_of
+
+ROUNDS, STEP_MS = 8, 3_000
+CHANNELS = Channels("control", "reports")
+NEVER = 1e9
+
+
+class Killed(Exception):
+    """The process ends here."""
+
+
+# ------------------------------------------------------------ a small app: two topics, two views, a join, a trainer
+def _plan(name: str, key: str, label: bool) -> IntakePlan:
+    base = toy_events.plan(1, partitions=1, name=name)
+    clean = (CleanRoute(f"clean.{name}", 1, (key,), toy_events.CLEAN_FIELDS),)
+    labels = (LabelRoute("outcomes", 1, "id", base.labels[0].value),) if label else ()
+    return IntakePlan(name, base.topic, base.codec, clean, labels, "dead")
+
+
+PLANS = {"landings": _plan("landings", "gate", True), "starts": _plan("starts", "carrier", False)}
+FEATURES = {
+    "n": fr.count(over="5s"),
+    "delay": fr.mean("delay", over="5s"),
+    "wind": fr.decayed_mean("wind", "2s"),
+    "temp": fr.last("temp"),
+    "seats": fr.sum("seats", over="5s"),
+    "mileage": fr.max("mileage", over="5s"),
+}
+VIEWS = {
+    "clean.landings": View("by_gate", PLANS["landings"].topic, key="gate", tile="1s", features=FEATURES),
+    "clean.starts": View("by_carrier", PLANS["starts"].topic, key="carrier", tile="1s", features=FEATURES),
+}
+SOURCES = [*PLANS, *VIEWS, "outcomes", "examples"]
+TOPICS = [*SOURCES, "dead", *CHANNELS]
+READS = {"intake": list(PLANS), "view": list(VIEWS), "join": ["outcomes"], "train": ["examples"]}
+TASKS = [
+    "intake:landings:0",
+    "intake:starts:0",
+    "view:by_gate:0",
+    "view:by_carrier:0",
+    "join:late:0",
+    "train:late.logistic:0",
+]
+
+
+def events(seed: int, start: int, end: int) -> list[Sent]:
+    """Good, bad and repeated events between two times."""
+    r, out = random.Random(seed), list[Sent]()
+    for at in range(start, end, 150):
+        e: dict[str, Any] = {
+            "id": f"flight-{at}", "at": at - r.randrange(0, 1_500, 50), "gate": r.choice("abc"), "late": r.random() < 0.5,
+            "carrier": r.choice(["AA", "B6", None, "??"]), "runway": "L", "delay": r.choice([None, r.gauss(9, 30)]),
+            "wind": r.choice([None, r.gauss(0, 5)]), "temp": None, "seats": r.choice([None, 180]), "mileage": 7,
+            "crew": r.choice([2, 2, 2, 2, 2, 2, None]), "gust": r.uniform(0, 30),
+        }  # fmt: skip
+        out += [Sent(at, e)] * r.choice([1, 1, 1, 2])
+    return out
+
+
+@dataclass
+class Run:
+    """The app in a folder, its roles stepped in turn. `kill` says at which point of which step a role is killed."""
+
+    directory: Path
+    store: MemoryStore = field(default_factory=MemoryStore)
+    kills: dict[tuple[str, int], str] = field(default_factory=dict)
+    checkpoints: frozenset[int] = frozenset()
+    killed: list[str] = field(default_factory=list)
+    learner: Any = None
+
+    def __enter__(self) -> Run:
+        self.log = SqliteLog(self.directory / "log")
+        for topic in TOPICS:
+            self.log.ensure(topic, 1)
+        self.writer, self.follower = self.log.writer(), Follower(self.log, *CHANNELS)
+        self.roles = {role: self.start(role) for role in READS}
+        self.told: list[Message] = []
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for role in self.roles.values():
+            role.close()
+        self.writer.close()
+        self.follower.close()
+        self.log.close()
+
+    def start(self, role: str) -> Operator:
+        return Operator(role, self.log, READS[role], self.task, str(self.directory / "state"), CHANNELS, lambda: 0)
+
+    def task(self, topic: str, partition: int) -> Any:
+        if topic in PLANS:
+            return IntakeTask(PLANS[topic], partition)
+        if topic in VIEWS:
+            return ViewTask(VIEWS[topic], VIEWS[topic].name, partition, self.store)
+        if topic == "outcomes":
+            return JoinTask(toy_outcomes.plan(wait=9_000), partition)
+        self.learner = HashedLogistic(bits=8).make(VECTORS)
+        plan = TrainPlan("late", "logistic", VECTORS, "outcomes.late", 5, (), 9_000, 6_000)
+        return TrainTask(plan, self.learner, lambda learner, at: f"{at.number}.json", partition)
+
+    def play(self) -> None:
+        for i in range(ROUNDS):
+            start, end = toy_events.START + i * STEP_MS, toy_events.START + (i + 1) * STEP_MS
+            asked = [Asked(f"flight-{at}", start, categories="AA\x1fa") for at in range(start, end, 450)]
+            self.writer.append("outcomes", 0, [prediction_block(asked, i * 100)], start)
+            for seed, topic in enumerate(PLANS):
+                for sent in events(100 * i + seed, start, end) if i < ROUNDS - 3 else []:
+                    self.writer.append(topic, 0, [sent.value], sent.time)
+                self.writer.append(topic, 0, [tick_record(end)], end)
+            self.writer.flush()
+            for role in READS:
+                self.finish(role, i)
+            self.told += self.follower.poll(0.0)
+            assert self.ticks() == dict.fromkeys(TASKS, end), f"a replay would wait for ever in round {i}"
+        for role in self.roles.values():
+            role.checkpoint()
+
+    def finish(self, role: str, i: int) -> None:
+        """Step until nothing is left to read. Who was killed is started again."""
+        if (point := self.kills.get((role, i))) is not None:
+            arm(self.roles[role], point)
+        while True:
+            try:
+                if i in self.checkpoints:
+                    self.roles[role]._checkpointed_at = -NEVER
+                if not self.roles[role].step(0.0):
+                    return
+            except Killed:
+                self.killed.append(f"{role} {point}")
+                self.roles[role].close()
+                self.roles[role] = self.start(role)
+
+    def ticks(self) -> dict[str, int]:
+        out: dict[str, int] = {}
+        for m in self.told:
+            if isinstance(m, Progress):
+                out |= {k: max(v, out.get(k, v)) for k, v in m.ticks.items()}
+        return out
+
+    def records(self, topic: str) -> list[bytes]:
+        return [r.value for r in audit.records(self.log, topic, 0)]
+
+
+def arm(op: Operator, point: str) -> None:
+    """Let the operator be killed at a point of its next step that comes to it, once."""
+    owner, name, when = POINTS[point]
+    target: Any = op._writer if owner == "writer" else op
+    real = getattr(target, name)
+
+    def killing(*args: Any) -> None:
+        if when == "half":
+            first = next(iter(target._queued), None)
+            for topic in [t for t in target._queued if t != first]:
+                del target._queued[topic]
+        if when in ("after", "half"):
+            real(*args)
+        setattr(target, name, real)
+        raise Killed
+
+    setattr(target, name, killing)
+
+
+POINTS = {
+    "applied, nothing written": ("operator", "_write", "before"),
+    "first task's rows written": ("operator", "_write", "after"),
+    "rows written, nothing appended": ("writer", "append", "before"),
+    "appended, not flushed": ("writer", "flush", "before"),
+    "one topic flushed": ("writer", "flush", "half"),
+    "flushed, nothing told": ("operator", "_tell", "before"),
+    "told": ("operator", "_tell", "after"),
+    "before the checkpoint": ("operator", "checkpoint", "before"),
+    "before the first task's checkpoint": ("operator", "_save", "before"),
+    "first task's checkpoint saved": ("operator", "_save", "after"),
+    "checkpoint saved, nothing reported": ("operator", "checkpoint", "after"),
+    "reported": ("operator", "_report", "after"),
+}
+
+
+def outcome(run: Run) -> dict[str, Any]:
+    """All that must not depend on where roles were killed."""
+    first_taken, last = list[Any](), (-1, -1)
+    for value in run.records("examples"):
+        block, rows = blocks.decode(value), rows_of([value])
+        if block.rows is not None:
+            at = list(zip(block.rows.column("_offset").to_pylist(), block.rows.column("_index").to_pylist()))
+            first_taken += [row for row, where in zip(rows, at) if where > last]
+            last = max(last, at[-1])
+    kept = {t: audit.kept(run.log, str(run.directory / "state"), p.topic, t, 0)[1] for t, p in PLANS.items()}
+    for t, p in PLANS.items():
+        assert kept[t] == audit.recompute(p.topic, audit.records(run.log, t, 0)), "the ledger is that of the log"
+    cuts = {(m.number, m.tick, m.stats["learned"], m.stats["all"]["log_loss"]) for m in run.told if isinstance(m, Cut)}
+    return {
+        "rows": {k: v[16:] for k, v in run.store.rows.items()},
+        "examples": first_taken,
+        "ledger": kept,
+        "cuts": sorted(cuts),
+        "weights": run.learner.export().arrays["weights"].tobytes(),
+    }
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(operator, "CHECKPOINT_SECONDS", NEVER)
+        with Run(tmp_path_factory.mktemp("undisturbed")) as run:
+            run.play()
+            found = outcome(run)
+        assert len(found["examples"]) > 50
+        assert len(found["cuts"]) >= 3
+        assert all(e.counts[1] and e.counts[3] for entries in found["ledger"].values() for e in entries.values())
+        yield found
+
+
+def check(
+    directory: Path, kills: dict[tuple[str, int], str], checkpoints: frozenset[int], expected: dict[str, Any]
+) -> Run:
+    with Run(directory, kills=kills, checkpoints=checkpoints) as run:
+        run.play()
+        found = outcome(run)
+    assert found == expected
+    return run
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_at_any_step_the_next_one_ends_as_if_nothing_had_happened(
+    point: str, tmp_path: Path, undisturbed: dict[str, Any]
+) -> None:
+    kills = {(role, i): point for role in READS for i in (1, 4)}
+    run = check(tmp_path, kills, frozenset({0, 1, 4}), undisturbed)
+    impossible = {"view", "train"} if POINTS[point][1] == "append" else {"train"} if "told" in point else set()
+    assert {k.split()[0] for k in run.killed} >= set(READS) - impossible
+
+
+@settings(deadline=None, max_examples=12)
+@given(
+    st.dictionaries(
+        st.tuples(st.sampled_from(list(READS)), st.integers(0, ROUNDS - 1)),
+        st.sampled_from(list(POINTS)),
+        min_size=3,
+        max_size=9,
+    ),
+    st.frozensets(st.integers(0, ROUNDS - 1)),
+)
+def test_killed_over_and_over_it_ends_as_if_nothing_had_happened(
+    tmp_path_factory: pytest.TempPathFactory,
+    undisturbed: dict[str, Any],
+    kills: dict[tuple[str, int], str],
+    checkpoints: frozenset[int],
+) -> None:
+    check(tmp_path_factory.mktemp("killed"), kills, checkpoints, undisturbed)
+
+
+def test_a_lost_cursor_is_noticed(tmp_path: Path, undisturbed: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.ticks.Cursors.fresh", lambda self, o, p, offsets, i: slice(0, len(offsets)))
+    with pytest.raises(AssertionError):
+        check(tmp_path, {("intake", 3): "flushed, nothing told"}, frozenset(), undisturbed)
+
+
+# ------------------------------------------------------------ the loop itself
+class Toy:
+    """A task that counts, echoes, and says when it was asked to write."""
+
+    def __init__(self, name: str, journal: list[str]) -> None:
+        self.name, self.journal, self.seen, self.finished = name, journal, 0, blocks.NO_TICK
+        self.refusals = 0
+
+    def apply(self, batch: Any) -> Outputs:
+        self.journal.append(f"{self.name} applies {len(batch)}")
+        self.seen += len(batch)
+        self.finished = self.seen
+        return Outputs([Append("out", 0, [batch.value(i).tobytes() for i in range(len(batch))], 5)])
+
+    def write(self) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise StoreError("store", "is away", "Wait.")
+        self.journal.append(f"{self.name} writes")
+
+    def dump(self, full: bool) -> dict[str, Any]:
+        return {"seen": np.array([self.seen])}
+
+    def load(self, base: Any, deltas: Any) -> None:
+        self.seen = self.finished = int((deltas[-1] if deltas else base)["seen"][0])
+
+    def facts(self) -> dict[str, Any]:
+        return {"seen": self.seen}
+
+
+@dataclass
+class Bench:
+    """A log with topics `in` (two partitions) and `out`, and operators of toys over it."""
+
+    directory: Path
+    journal: list[str] = field(default_factory=list)
+    made: dict[int, Toy] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.log = SqliteLog(self.directory / "log")
+        for topic, n in (("in", 2), ("out", 1), ("control", 1), ("reports", 1)):
+            self.log.ensure(topic, n)
+        self.writer = self.log.writer()
+
+    def toy(self, topic: str, partition: int) -> Toy:
+        self.made[partition] = Toy(f"toy:{partition}", self.journal)
+        return self.made[partition]
+
+    def operator(self) -> Operator:
+        return Operator("toys", self.log, ["in"], self.toy, str(self.directory / "state"), CHANNELS, lambda: 77)
+
+    def put(self, partition: int, *values: bytes) -> None:
+        self.writer.append("in", partition, values, 1)
+        self.writer.flush()
+
+    def told(self) -> list[Message]:
+        follower = Follower(self.log, *CHANNELS)
+        found = follower.poll(0.0)
+        follower.close()
+        return found
+
+    def close(self) -> None:
+        self.writer.close()
+        self.log.close()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    yield made
+    made.close()
+
+
+def test_every_task_applies_before_any_writes_and_all_write_before_progress_is_told(bench: Bench) -> None:
+    bench.put(0, b"a", b"b")
+    bench.put(1, b"c")
+    op = bench.operator()
+    assert op.step(0.0)
+    assert sorted(bench.journal[:2]) == ["toy:0 applies 2", "toy:1 applies 1"]
+    assert sorted(bench.journal[2:]) == ["toy:0 writes", "toy:1 writes"]
+    assert not op.step(0.0)
+    (progress,) = bench.told()
+    assert isinstance(progress, Progress)
+    assert progress.ticks == {"toy:0": 2, "toy:1": 1}
+    op.close()
+
+
+def test_a_resumed_task_writes_and_reports_before_anything_new_comes(bench: Bench) -> None:
+    bench.put(0, b"a", b"b")
+    op = bench.operator()
+    op.step(0.0)
+    op.checkpoint()
+    op.close()
+    before = len(bench.told())
+    again = bench.operator()
+    assert not again.step(0.0)
+    assert bench.journal[-1] == "toy:0 writes"
+    assert [m.ticks for m in bench.told()[before:] if isinstance(m, Progress)] == [{"toy:0": 2}]
+    assert bench.made[0].seen == 2
+    bench.put(0, b"c")
+    assert again.step(1.0)
+    assert bench.made[0].seen == 3
+    again.close()
+
+
+def test_a_store_that_is_away_is_waited_for(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operator, "RETRY_SECONDS", 0.001)
+    bench.put(0, b"a")
+    op = bench.operator()
+    op.step(0.0)
+    bench.made[0].refusals = 3
+    bench.put(0, b"b")
+    assert op.step(1.0)
+    assert bench.journal[-2:] == ["toy:0 applies 1", "toy:0 writes"]
+    op.close()
+
+
+def test_when_stopped_while_the_store_is_away_nothing_is_saved(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operator, "RETRY_SECONDS", 60.0)
+    bench.put(0, b"a")
+    op, stop = bench.operator(), threading.Event()
+    honest = Toy.write
+
+    def refuse(self: Toy) -> None:
+        stop.set()
+        raise StoreError("store", "is away", "Wait.")
+
+    monkeypatch.setattr(Toy, "write", refuse)
+    with pytest.raises(StoreError):
+        op.run(stop)
+    monkeypatch.setattr(Toy, "write", honest)
+    again = bench.operator()
+    assert again.step(0.0)
+    assert bench.made[0].seen == 1
+    again.close()
+
+
+def test_a_stop_checkpoints_all_that_was_done(bench: Bench) -> None:
+    bench.put(0, b"a")
+    bench.put(1, b"b")
+    stop, op = threading.Event(), bench.operator()
+    monkey = op._apply
+
+    def last(batches: Any) -> None:
+        monkey(batches)
+        stop.set()
+
+    op._apply = last  # type: ignore[method-assign]
+    op.run(stop)
+    again = bench.operator()
+    assert not again.step(0.0)
+    assert {p: t.seen for p, t in bench.made.items()} == {0: 1, 1: 1}
+    again.close()
+
+
+def test_partitions_that_go_to_another_member_are_saved_and_lost_ones_are_not(bench: Bench) -> None:
+    bench.put(0, b"a")
+    bench.put(1, b"b")
+    op = bench.operator()
+    op.step(0.0)
+    op._revoke([("in", 0)])
+    op._lose([("in", 1)])
+    assert op.finished() == []
+    op.close()
+    again = bench.operator()
+    assert again.step(0.0)
+    assert bench.journal[-3:-1] == ["toy:0 writes", "toy:1 applies 1"]
+    again.close()
+
+
+def test_a_status_tells_of_every_task_about_once_a_second(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operator, "STATUS_SECONDS", 0.0)
+    bench.put(0, b"a")
+    op = bench.operator()
+    op.step(0.0)
+    (status,) = [m for m in bench.told() if isinstance(m, Status)]
+    assert status.facts["toy:0"] == {"seen": 1}
+    assert status.facts["records"] == 1
+    assert status.instance == op.instance
+    op.close()
+
+
+def test_a_recreated_log_or_one_that_starts_later_is_an_error_that_names_both(bench: Bench, tmp_path: Path) -> None:
+    bench.put(0, b"a")
+    op = bench.operator()
+    op.step(0.0)
+    op.checkpoint()
+    op.close()
+    bench.close()
+    for path in (tmp_path / "log").glob("in*"):
+        path.unlink()
+    other = Bench(tmp_path)
+    with pytest.raises(CheckpointError, match="is of log .* and the log now is"):
+        other.operator().step(0.0)
+    other.close()
+
+
+def test_a_checkpoint_beyond_the_end_of_the_log_is_an_error(bench: Bench, tmp_path: Path) -> None:
+    op = bench.operator()
+    op.step(0.0)
+    op._next["in", 0] = 5
+    op.checkpoint()
+    op.close()
+    again = bench.operator()
+    with pytest.raises(LogError):
+        again.step(0.0)
+    again.close()
+
+
+def test_batches_of_the_toys_are_what_they_seem() -> None:
+    assert Toy("x", []).apply(batch_of([b"a"], [0], [0])).appends[0].values == [b"a"]
+
+
+def test_all_topics_of_the_small_app_are_read_by_some_role() -> None:
+    read: Sequence[str] = [t for topics in READS.values() for t in topics]
+    assert sorted(read) == sorted(SOURCES)
