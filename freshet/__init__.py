@@ -23,8 +23,8 @@ from serving.release_policy import ReleaseConfig
 if TYPE_CHECKING:
     from learners.baseline_learner import Baseline
     from learners.hashed_logistic_learner import HashedLogistic
-    from learners.river_learner import River
-    from learners.torch_learner import TorchCtr
+    from learners.river_spec import River
+    from learners.torch_ctr_spec import TorchCtr
 
 __all__ = [
     "App",

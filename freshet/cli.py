@@ -38,7 +38,11 @@ def demo(
     app = load(APP)
     given = settings(run_dir=run_dir, port=port, status_port=status_port)
     options = demo_module.DemoOptions(days, step, seed, snapshot_every, keep, report)
-    raise SystemExit(demo_module.run(app, str(APP), app.models[0], given, options, Console(width=None if sys.stdout.isatty() else 110)))
+    raise SystemExit(
+        demo_module.run(
+            app, str(APP), app.models[0], given, options, Console(width=None if sys.stdout.isatty() else 110)
+        )
+    )
 
 
 @cli.command()

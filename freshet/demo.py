@@ -206,7 +206,11 @@ def _report(
         failed=client.failed + int(told.get("failed", 0)),
         rows=client.rows,
         latency_ms={"p50": told.get("p50_ms"), "p99": told.get("p99_ms"), "max": told.get("max_ms")},
-        latency_near_swaps_ms={"p50": told.get("p50_swap_ms"), "p99": told.get("p99_swap_ms"), "max": told.get("max_swap_ms")},
+        latency_near_swaps_ms={
+            "p50": told.get("p50_swap_ms"),
+            "p99": told.get("p99_swap_ms"),
+            "max": told.get("max_swap_ms"),
+        },
     )
     children = runtime.supervisor.facts()
     after = BRIEF_LABELS if options.days <= LONG_DAYS else LONG_LABELS

@@ -75,6 +75,7 @@ def train_plan(model: Model, learner: LearnerSpec, snapshot_every: str = "") -> 
         tuple(model.slices),
         freshness.ms("label_wait"),
         milliseconds(snapshot_every) if snapshot_every else freshness.ms("snapshot_every"),
+        getattr(learner, "servable", True),
     )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from freshet.report_types import (
     TopicReport,
 )
 from learners.baseline_learner import Baseline
+from learners.hashed_logistic_learner import HashedLogistic
 from learners.learner import LearnerSpec
 from learners.model import Model
 from learners.pending import Pending
@@ -36,7 +37,7 @@ from schemas.outcomes import (
     fixed_dtype,
     vectors_of,
 )
-from schemas.vectors import Examples, Vectors
+from schemas.vectors import Examples
 from streams.fates import fates
 from streams.ledger import Ledger, totals
 from streams.log import Log
@@ -129,19 +130,15 @@ def outcomes_of(app: App, log: Log, model: Model) -> Outcomes:
     )  # fmt: skip
 
 
-def prequential(model: Model, spec: LearnerSpec, found: Outcomes, hide: Sequence[str] = ()) -> F64:
-    """What a learner would have answered, live, to each labelled question, with the numbers in `hide` missing.
+def prequential(model: Model, spec: LearnerSpec, found: Outcomes) -> F64:
+    """What a learner would have answered, live, to each labelled question.
 
     The steps are those of the log: predict on what was asked, then learn what was answered.
     """
     learner, pending = spec.make(model.vectors), Pending(1 << 60)
-    hidden = [model.vectors.numbers.index(name) for name in hide]
     out = []
     for rows in found.rows:
         vectors = vectors_of(rows.fixed)
-        numbers = vectors.numbers.copy()
-        numbers[:, hidden] = np.nan
-        vectors = Vectors(vectors.categories, numbers)
         asked = np.flatnonzero(rows.kind == ASKED)
         if len(asked):
             p = learner.predict(vectors.take(asked))
@@ -151,6 +148,15 @@ def prequential(model: Model, spec: LearnerSpec, found: Outcomes, hide: Sequence
             out.append(pending.get(rows.ask[at[rows.kind[at] == LABELLED]]))
             learner.learn(Examples(vectors.take(at), rows.label[at].astype(np.float32)))
     return np.concatenate(out)
+
+
+def without_views(model: Model) -> LearnerSpec | None:
+    """The model's hashed logistic regression, less every feature of views: what the request alone can tell."""
+    linear = next((x for x in model.learners if isinstance(x, HashedLogistic)), None)
+    if linear is None:
+        return None
+    plain = [c for c in linear.crosses if set(c) <= set(model.vectors.categories)]
+    return replace(linear, name="without_views", without=("*.*",), crosses=plain, combinations=None, knots=None)
 
 
 def quality(p: F64, y: F64) -> QualityReport:
@@ -177,9 +183,8 @@ def model_report(
     found = outcomes_of(app, log, model)
     p, y, kept = found.p[after:], found.y[after:], found.categories[after:]
     base = prequential(model, Baseline(), found)[after:]
-    stream = [n for n in model.vectors.numbers if "." in n]
-    linear = next((x for x in model.learners if type(x).__name__ == "HashedLogistic"), None)
-    without = prequential(model, linear, found, stream)[after:] if linear is not None else None
+    static = without_views(model)
+    without = prequential(model, static, found)[after:] if static is not None else None
     settled = facts.settled.get(model.name)
     return ModelReport(
         asked=found.asked,

@@ -92,6 +92,8 @@ def train(ctx: Context) -> None:
     directory = ctx.settings.snapshots_dir / model_name / lineage
 
     def save(learner: Learner, at: Moment) -> str:
+        if not plan.durable:
+            return ""
         facts = snapshots.Facts(
             ctx.app.name, model_name, lineage, at.number, model.vectors.digest, at.tick, at.examples, at.position
         )

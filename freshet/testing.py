@@ -101,6 +101,8 @@ class LocalRun:
         directory = self._dir / "snapshots" / model.name / plan.lineage
 
         def save(learner: Learner, at: Moment) -> str:
+            if not plan.durable:
+                return ""
             facts = snapshots.Facts(
                 self.app.name,
                 model.name,
@@ -146,7 +148,9 @@ class LocalRun:
             done = len(found) == self._partitions[operator] and min(found) >= tick
             if time.monotonic() > deadline:
                 raise ComponentError(
-                    f"role {operator.role}", f"did not finish {tick} within {STEP_SECONDS:.0f} s", "Is its log reachable?"
+                    f"role {operator.role}",
+                    f"did not finish {tick} within {STEP_SECONDS:.0f} s",
+                    "Is its log reachable?",
                 )
 
     def _ask(self, as_of_ms: int, queries: Mapping[str, list[Any]]) -> Answer | None:

@@ -16,8 +16,8 @@ from schemas.vectors import VectorSchema
 LEARNERS = {
     "Baseline": "learners.baseline_learner",
     "HashedLogistic": "learners.hashed_logistic_learner",
-    "River": "learners.river_learner",
-    "TorchCtr": "learners.torch_learner",
+    "River": "learners.river_spec",
+    "TorchCtr": "learners.torch_ctr_spec",
 }
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import copy
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from river.optim.initializers import Constant
 from river.utils import VectorDict
 
 from learners.learner import Arrays, Export, pack_json
+from learners.river_spec import River
 from learners.scaling import Scaling
 from learners.state import check_finite, check_origin, origin
 from schemas.errors import LearnerError
@@ -36,37 +36,20 @@ KIND = "river_logistic"
 LOWEST = 1e-6
 
 
-@dataclass(frozen=True, slots=True)
-class River:
-    """Declares the learner. `model` is a River classifier, or a function that makes one; it is copied, never changed.
+def classifier(model: object, name: str) -> Classifier:
+    """The River classifier that was declared; None stands for logistic regression by AdaGrad.
 
-    Without one: logistic regression by AdaGrad. `buckets` bounds the ids of each category; `scale=False` hands numbers on
-    as they are, which trees prefer.
+    Raises:
+        LearnerError: it is none, nor a function that makes one.
     """
-
-    model: Classifier | Callable[[], Classifier] | None = field(default=None, compare=False)
-    buckets: int = 4096
-    scale: bool = True
-    name: str = "river"
-    definition: str = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        model = LogisticRegression(AdaGrad(0.03), intercept_lr=0.003) if self.model is None else self.model
-        model = model() if callable(model) else model
-        if not isinstance(model, Classifier):
-            raise LearnerError(
-                self.name, f"{type(model).__name__} is no River classifier", "Pass one, or a function that makes one."
-            )
-        object.__setattr__(self, "model", model)
-        object.__setattr__(self, "definition", repr(model))
-
-    @property
-    def servable(self) -> bool:
-        """Whether the model has flat arrays: what a checkpoint and a snapshot need."""
-        return _is_portable(self.model)
-
-    def make(self, schema: VectorSchema) -> RiverLearner:
-        return RiverLearner(self, schema)
+    if model is None:
+        return LogisticRegression(AdaGrad(0.03), intercept_lr=0.003)
+    made = model() if callable(model) else model
+    if not isinstance(made, Classifier):
+        raise LearnerError(
+            name, f"{type(made).__name__} is no River classifier", "Pass one, or a function that makes one."
+        )
+    return made
 
 
 class RiverLearner:
@@ -74,7 +57,7 @@ class RiverLearner:
 
     def __init__(self, spec: River, schema: VectorSchema) -> None:
         self._spec, self._schema = spec, schema
-        self._model: Any = copy.deepcopy(spec.model)
+        self._model: Any = copy.deepcopy(classifier(spec.model, spec.name))
         self._scaling = Scaling(len(schema.numbers), spec.scale)
         self._places: dict[str, int] = {}  # found once; no more than there are weights
 
@@ -101,7 +84,7 @@ class RiverLearner:
     def restore(self, state: Arrays) -> None:
         self._require_portable("restore")
         facts = check_origin(state, self._spec, self._schema)
-        self._model = copy.deepcopy(self._spec.model)
+        self._model = copy.deepcopy(classifier(self._spec.model, self._spec.name))
         self._model.intercept = facts["intercept"]
         self._model._weights = VectorDict(self._named(state["weight_keys"], state["weights"]))
         for name, kind in facts["kinds"].items():
@@ -166,7 +149,7 @@ class RiverLearner:
             )
 
 
-def _is_portable(model: Any) -> bool:
+def is_portable(model: Any) -> bool:
     """Logistic regression whose weights start at 0 and whose optimizer's state is numbers by feature."""
     if type(model) is not LogisticRegression or model.l1 != 0.0 or model.l2 != 0.0:
         return False

@@ -31,7 +31,9 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True)
 class TrainPlan:
-    """One lineage: what it learns from (`origin` names the outcomes log), in what steps, and when it cuts snapshots."""
+    """One lineage: what it learns from (`origin` names the outcomes log), in what steps, and when it cuts snapshots.
+
+    A learner that is not `durable` has no arrays for checkpoints and snapshots: it is only compared with others."""
 
     model: str
     lineage: str
@@ -41,6 +43,7 @@ class TrainPlan:
     slices: tuple[str, ...]
     label_wait_ms: int
     snapshot_every_ms: int
+    durable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +190,9 @@ class TrainTask:
         return {**self.stats(), "lineage": self._plan.lineage, "snapshots": self._cuts, "slices": slices}
 
     def dump(self, full: bool) -> Arrays:
-        """Always everything."""
+        """Always everything; nothing if the learner has no arrays."""
+        if not self._plan.durable:
+            return {}
         state: Arrays = {f"learner.{k}": v for k, v in self._learner.checkpoint().items()}
         state |= {f"quality.{k}": v for k, v in self._quality.checkpoint().items()}
         state |= {f"rolling.{k}": v for k, v in self._rolling.checkpoint().items()}

@@ -104,6 +104,8 @@ class Release:
             self._approved[cut.lineage] = cut
 
     def _reasons(self, cut: Cut) -> list[str]:
+        if not cut.path:
+            return ["its learner has no arrays to export: it is compared with the others, but never served"]
         try:
             found = snapshots.read_verified(Path(cut.path), self.trainer)
             arrays = snapshots.arrays_of(found.data)
@@ -152,6 +154,6 @@ class Release:
 
     def _prune(self, served: Cut | None) -> None:
         """Keep the newest of each lineage, and what is served."""
-        in_use = {Path(c.path) for c in self._approved.values()} | ({Path(served.path)} if served else set())
-        for cut in self._stats.values():
+        in_use = {Path(c.path) for c in self._approved.values() if c.path} | ({Path(served.path)} if served else set())
+        for cut in self._approved.values():
             snapshots.prune(Path(cut.path).parent, self.keep, in_use)

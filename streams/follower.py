@@ -48,7 +48,9 @@ class Follower:
                 try:
                     found.append(messages.decode(batch.value(i)))
                 except msgspec.ValidationError as error:
-                    log.warning("record is no message", topic=batch.topic, offset=int(batch.offsets[i]), error=str(error))
+                    log.warning(
+                        "record is no message", topic=batch.topic, offset=int(batch.offsets[i]), error=str(error)
+                    )
         return found
 
     def close(self) -> None:

@@ -143,8 +143,10 @@ class Operator:
             return
         store = self._checkpoints[key]
         full = store.wants_full
-        store.save(at, task.dump(full), full)
-        self._saved[key] = at
+        state = task.dump(full)
+        if state:
+            store.save(at, state, full)
+            self._saved[key] = at
 
     def _report(self) -> None:
         """Progress when it changed, with the rows and records it stands for safe; figures once a second.

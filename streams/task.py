@@ -52,7 +52,8 @@ class Task(Protocol):
         ...
 
     def dump(self, full: bool) -> Arrays:
-        """State as arrays: everything, or (`full` false) what changed since the last dump, if the task can tell."""
+        """State as arrays: everything, or (`full` false) what changed since the last dump, if the task can tell. Nothing
+        at all from a task that cannot be saved: it starts over from the log's first record."""
         ...
 
     def load(self, base: Mapping[str, npt.NDArray[Any]], deltas: Sequence[Mapping[str, npt.NDArray[Any]]]) -> None:

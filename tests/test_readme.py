@@ -86,9 +86,7 @@ def test_settings_are_the_program_s_own() -> None:
         assert option in ("", f"`--{name.replace('_', '-')}`")
         assert not option or option.strip("`") in options("run")
         assert environment == f"`FRESHET_{name.upper()}`"
-        assert (
-            default.strip("`") == str(field.default if not isinstance(field.default, bool) else field.default).lower()
-        )
+        assert default.strip("`") == (str(field.default).lower() if field.annotation is bool else str(field.default))
         assert meaning == field.description
 
 

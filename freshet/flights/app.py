@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from typing import Any
 
 import polars as pl
 
@@ -58,7 +59,7 @@ weather = fr.Topic(
 )
 
 
-def delays(name: str, key: str) -> fr.View:
+def delays(name: str, key: str, **more: Any) -> fr.View:
     """How late arrivals of one carrier, airport or aircraft have been."""
     return fr.View(
         name,
@@ -67,25 +68,35 @@ def delays(name: str, key: str) -> fr.View:
         tile="10m",
         description=f"Arrival delays by {key}: minutes, positive is late.",
         features={
-            "n_1h": fr.count(over="1h"),
-            "n_6h": fr.count(over="6h"),
             "delay_1h": fr.mean("arr_delay", over="1h"),
             "delay_6h": fr.mean("arr_delay", over="6h"),
-            "worst_6h": fr.max("arr_delay", over="6h"),
             "delay_ewm_1h": fr.decayed_mean("arr_delay", half_life="1h"),
             "delay_ewm_6h": fr.decayed_mean("arr_delay", half_life="6h"),
             "delay_ewm_24h": fr.decayed_mean("arr_delay", half_life="1d"),
-            "last_delay": fr.last("arr_delay"),
-            "since_last": fr.age(),
+            **more,
         },
     )
 
 
-by_origin, by_carrier = delays("arrivals_by_origin", "origin"), delays("arrivals_by_carrier", "carrier")
-by_dest, by_tail = delays("arrivals_by_dest", "dest"), delays("arrivals_by_tail", "tailnum")
+by_origin = delays("arrivals_by_origin", "origin", n_1h=fr.count(over="1h"), worst_1h=fr.max("arr_delay", over="1h"))
+by_carrier, by_dest = delays("arrivals_by_carrier", "carrier"), delays("arrivals_by_dest", "dest")
+by_tail = fr.View(
+    "arrivals_by_tail",
+    arrivals,
+    key="tailnum",
+    tile="10m",
+    description="Where an aircraft may be: its last arrival, how late that was, how long ago, how far away.",
+    features={
+        "last_delay": fr.last("arr_delay"),
+        "since_last": fr.age(),
+        "last_air_time": fr.last("air_time"),
+        "delay_6h": fr.mean("arr_delay", over="6h"),
+        "n_6h": fr.count(over="6h"),
+    },
+)
 
 
-def queue(name: str, key: str | tuple[str, ...]) -> fr.View:
+def queue(name: str, key: str | tuple[str, ...], **more: Any) -> fr.View:
     """How late flights have been leaving."""
     return fr.View(
         name,
@@ -94,17 +105,22 @@ def queue(name: str, key: str | tuple[str, ...]) -> fr.View:
         tile="5m",
         description="Departure delays, minutes.",
         features={
-            "n_1h": fr.count(over="1h"),
-            "delay_30m": fr.mean("dep_delay", over="30m"),
-            "delay_2h": fr.mean("dep_delay", over="2h"),
-            "worst_1h": fr.max("dep_delay", over="1h"),
             "delay_ewm_30m": fr.decayed_mean("dep_delay", half_life="30m"),
             "delay_ewm_2h": fr.decayed_mean("dep_delay", half_life="2h"),
+            **more,
         },
     )
 
 
-left_origin, left_carrier = queue("takeoffs_by_origin", "origin"), queue("takeoffs_by_carrier", ("origin", "carrier"))
+left_origin = queue(
+    "takeoffs_by_origin",
+    "origin",
+    n_1h=fr.count(over="1h"),
+    n_3h=fr.count(over="3h"),
+    delay_1h=fr.mean("dep_delay", over="1h"),
+    least_1h=fr.min("dep_delay", over="1h"),
+)
+left_carrier = queue("takeoffs_by_carrier", ("origin", "carrier"))
 congestion = fr.View(
     "departures_by_origin",
     departures,
@@ -120,12 +136,36 @@ sky = fr.View(
     tile="1h",
     description="The newest observation, and what fell lately.",
     features={
-        **{f: fr.last(f) for f in ("temp", "dewp", "humid", "wind_speed", "wind_gust", "precip", "pressure", "visib")},
+        **{f: fr.last(f) for f in ("temp", "humid", "wind_speed", "wind_gust", "precip", "pressure", "visib")},
         "precip_6h": fr.sum("precip", over="6h"),
-        "visib_6h": fr.min("visib", over="6h"),
     },
 )
 VIEWS = [by_origin, by_carrier, by_dest, by_tail, left_origin, left_carrier, congestion, sky]
+COMBINED = {  # minutes since an aircraft came, less its way back; and flights that should have left, but did not
+    "slack": {"arrivals_by_tail.since_last": 1 / 60, "arrivals_by_tail.last_air_time": -1.0},
+    "backlog_1h": {"departures_by_origin.n_1h": 1.0, "takeoffs_by_origin.n_1h": -1.0},
+    "backlog_3h": {"departures_by_origin.n_3h": 1.0, "takeoffs_by_origin.n_3h": -1.0},
+}
+KNOTS = {"slack": (-240, -120, -60, 0, 30, 60, 75, 90, 100, 110, 120, 135, 150, 180, 240, 300, 420, 600, 900, 1440)}
+CROSSES = [
+    ("origin", "dest"),
+    ("carrier", "origin"),
+    ("carrier", "dest"),
+    ("carrier", "flight"),
+    ("origin", "flight"),
+    ("origin", "hour"),
+    ("carrier", "hour"),
+    ("dest", "hour"),
+    ("carrier", "origin", "hour"),
+    ("origin", "weather_by_origin.visib"),
+    ("hour", "weather_by_origin.precip"),
+    ("dest", "arrivals_by_dest.delay_ewm_1h"),
+    ("carrier", "slack"),
+    ("hour", "slack"),
+    ("slack", "backlog_1h"),
+    ("slack", "arrivals_by_tail.last_delay"),
+    ("slack", "takeoffs_by_origin.delay_ewm_30m"),
+]
 late = fr.Model(
     "late_arrival",
     on=departures,
@@ -136,7 +176,18 @@ late = fr.Model(
         *(fr.category(departures[f]) for f in ("hour", "weekday", "month", "day", "flight")),
         *(view[f] for view in VIEWS for f in view.features),
     ],
-    learners=[fr.Baseline(), fr.HashedLogistic(), fr.River(), *([fr.TorchCtr()] if find_spec("torch") else [])],
+    learners=[
+        fr.Baseline(),
+        fr.HashedLogistic(
+            rate=0.02, prior=0.24, crosses=CROSSES, combinations=COMBINED, knots=KNOTS, without=("day", "month")
+        ),
+        fr.River(),
+        *(
+            [fr.TorchCtr(prior=0.24, crosses=CROSSES[:2], combinations=COMBINED, knots=KNOTS)]
+            if find_spec("torch")
+            else []
+        ),
+    ],
     slices=["carrier", "origin"],
     fallback=[fr.heuristic(pl.col("arrivals_by_origin.delay_ewm_1h") > 20, 0.5, 0.2), fr.constant(0.24)],
 )

@@ -10,7 +10,7 @@ import numpy as np
 from learners.hashed_logistic_learner import HashedLogistic
 from learners.learner import Learner, LearnerSpec
 from learners.prequential import auc
-from learners.river_learner import River
+from learners.river_spec import River
 from schemas.vectors import Examples, Vectors
 from tests.bench import inputs
 from tests.bench.harness import Row, in_turns, rates

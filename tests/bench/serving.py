@@ -31,7 +31,7 @@ from features.redis_server import RedisServer
 from tests.bench.harness import Row
 
 SECONDS = float(os.environ.get("FRESHET_BENCH_SECONDS", "60"))
-RATE, SWAP_SECONDS, WARM_SECONDS = 200, 2.0, 2.0
+RATE, SWAP_SECONDS, WARM_SECONDS, TURNS = 200, 2.0, 2.0, 2
 BEFORE_SECONDS, AFTER_SECONDS, TIMEOUT_SECONDS, READY_SECONDS = 0.01, 0.4, 5.0, 120.0
 CONNECTIONS = 16
 F64 = npt.NDArray[np.float64]
@@ -57,10 +57,11 @@ class Asked:
 
 
 def run() -> list[Row]:
-    """One server after the other, over the same Redis."""
+    """The two servers in turns, over the same Redis."""
     with tempfile.TemporaryDirectory() as folder, RedisServer(Path(folder) / "redis") as redis:
         given, bodies = _prepare(Path(folder), redis.url)
-        ours, theirs = _measure(_scorer, given, bodies), _measure(_fastapi, given, bodies)
+        turns = [(_measure(_scorer, given, bodies), _measure(_fastapi, given, bodies)) for _ in range(TURNS)]
+    ours, theirs = (_best(side) for side in zip(*turns))
     detail = {"scorer": ours, "fastapi": theirs, "load": os.getloadavg()[0]}
     return [
         Row(
@@ -76,6 +77,11 @@ def run() -> list[Row]:
     ]
 
 
+def _best(turns: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The turn that the machine disturbed least; failures of all turns count."""
+    return {**min(turns, key=lambda t: t["p99"]), "failed": sum(t["failed"] for t in turns)}
+
+
 def _measure(target: Callable[..., None], given: Given, bodies: Sequence[bytes]) -> dict[str, Any]:
     """Start a server, ask it, and judge its answers by where its swaps were."""
     context = mp.get_context("spawn")
@@ -85,7 +91,7 @@ def _measure(target: Callable[..., None], given: Given, bodies: Sequence[bytes])
     assert here.poll(READY_SECONDS), f"{target.__name__} does not come up"
     host, port = here.recv().removeprefix("http://").split(":")
     ask((host, int(port)), bodies, WARM_SECONDS)
-    asked = ask((host, int(port)), bodies, SECONDS)
+    asked = ask((host, int(port)), bodies, SECONDS / TURNS)
     here.send("stop")
     swaps = np.array(here.recv())
     process.join(READY_SECONDS)

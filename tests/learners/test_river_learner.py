@@ -9,7 +9,7 @@ import pytest
 from river import linear_model, naive_bayes, optim, tree
 
 from learners.prequential import auc
-from learners.river_learner import River
+from learners.river_spec import River
 from learners.scaling import Scaling
 from schemas.errors import LearnerError
 from schemas.vectors import Vectors

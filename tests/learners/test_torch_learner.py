@@ -11,7 +11,7 @@ from schemas.errors import LearnerError
 from tests.contracts.learner_battery import SCHEMA, part, stream, teach
 
 torch = pytest.importorskip("torch")
-from learners.torch_learner import TorchCtr  # noqa: E402
+from learners.torch_ctr_spec import TorchCtr  # noqa: E402
 
 SMALL = TorchCtr(dim=4, hidden=(16, 8), bits=10, batch=32, memory=500, warm_up=64, rate=5e-3, device="cpu")
 

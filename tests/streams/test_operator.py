@@ -42,6 +42,13 @@ CHANNELS = Channels("control", "reports")
 NEVER = 1e9
 
 
+class Outcome(dict[str, Any]):
+    """All that must not depend on where roles were killed; too large to be printed."""
+
+    def __repr__(self) -> str:
+        return f"Outcome of {len(self['examples'])} examples"
+
+
 class Killed(Exception):
     """The process ends here."""
 
@@ -85,7 +92,7 @@ def events(seed: int, start: int, end: int) -> list[Sent]:
     r, out = random.Random(seed), list[Sent]()
     for at in range(start, end, 150):
         e: dict[str, Any] = {
-            "id": f"flight-{at}", "at": at - r.randrange(0, 1_500, 50), "gate": r.choice("abc"), "late": r.random() < 0.5,
+            "id": f"flight-{at}", "at": at - r.randrange(0, 3_000, 50), "gate": r.choice("abc"), "late": r.random() < 0.5,
             "carrier": r.choice(["AA", "B6", None, "??"]), "runway": "L", "delay": r.choice([None, r.gauss(9, 30)]),
             "wind": r.choice([None, r.gauss(0, 5)]), "temp": None, "seats": r.choice([None, 180]), "mileage": 7,
             "crew": r.choice([2, 2, 2, 2, 2, 2, None]), "gust": r.uniform(0, 30),
@@ -138,7 +145,7 @@ class Run:
     def play(self) -> None:
         for i in range(ROUNDS):
             start, end = toy_events.START + i * STEP_MS, toy_events.START + (i + 1) * STEP_MS
-            asked = [Asked(f"flight-{at}", start, categories="AA\x1fa") for at in range(start, end, 450)]
+            asked = [Asked(f"flight-{at}", start - STEP_MS, categories="AA\x1fa") for at in range(start, end, 450)]
             self.writer.append("outcomes", 0, [prediction_block(asked, i * 100)], start)
             for seed, topic in enumerate(PLANS):
                 for sent in events(100 * i + seed, start, end) if i < ROUNDS - 3 else []:
@@ -213,8 +220,7 @@ POINTS = {
 }
 
 
-def outcome(run: Run) -> dict[str, Any]:
-    """All that must not depend on where roles were killed."""
+def outcome(run: Run) -> Outcome:
     first_taken, last = list[Any](), (-1, -1)
     for value in run.records("examples"):
         block, rows = blocks.decode(value), rows_of([value])
@@ -226,24 +232,24 @@ def outcome(run: Run) -> dict[str, Any]:
     for t, p in PLANS.items():
         assert kept[t] == audit.recompute(p.topic, audit.records(run.log, t, 0)), "the ledger is that of the log"
     cuts = {(m.number, m.tick, m.stats["learned"], m.stats["all"]["log_loss"]) for m in run.told if isinstance(m, Cut)}
-    return {
-        "rows": {k: v[16:] for k, v in run.store.rows.items()},
-        "examples": first_taken,
-        "ledger": kept,
-        "cuts": sorted(cuts),
-        "weights": run.learner.export().arrays["weights"].tobytes(),
-    }
+    return Outcome(
+        rows={k: v[16:] for k, v in run.store.rows.items()},
+        examples=first_taken,
+        ledger=kept,
+        cuts=sorted(cuts),
+        weights=run.learner.export().arrays["weights"].tobytes(),
+    )
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(operator, "CHECKPOINT_SECONDS", NEVER)
         with Run(tmp_path_factory.mktemp("undisturbed")) as run:
             run.play()
             found = outcome(run)
         assert len(found["examples"]) > 50
-        assert len(found["cuts"]) >= 3
+        assert found["cuts"][-1][2] >= 20
         assert all(e.counts[1] and e.counts[3] for entries in found["ledger"].values() for e in entries.values())
         yield found
 
@@ -254,13 +260,13 @@ def check(
     with Run(directory, kills=kills, checkpoints=checkpoints) as run:
         run.play()
         found = outcome(run)
-    assert found == expected
+    assert [k for k in expected if found[k] != expected[k]] == []
     return run
 
 
 @pytest.mark.parametrize("point", POINTS)
 def test_killed_at_any_step_the_next_one_ends_as_if_nothing_had_happened(
-    point: str, tmp_path: Path, undisturbed: dict[str, Any]
+    point: str, tmp_path: Path, undisturbed: Outcome
 ) -> None:
     kills = {(role, i): point for role in READS for i in (1, 4)}
     run = check(tmp_path, kills, frozenset({0, 1, 4}), undisturbed)
@@ -280,14 +286,14 @@ def test_killed_at_any_step_the_next_one_ends_as_if_nothing_had_happened(
 )
 def test_killed_over_and_over_it_ends_as_if_nothing_had_happened(
     tmp_path_factory: pytest.TempPathFactory,
-    undisturbed: dict[str, Any],
+    undisturbed: Outcome,
     kills: dict[tuple[str, int], str],
     checkpoints: frozenset[int],
 ) -> None:
     check(tmp_path_factory.mktemp("killed"), kills, checkpoints, undisturbed)
 
 
-def test_a_lost_cursor_is_noticed(tmp_path: Path, undisturbed: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_cursor_is_noticed(tmp_path: Path, undisturbed: Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streams.ticks.Cursors.fresh", lambda self, o, p, offsets, i: slice(0, len(offsets)))
     with pytest.raises(AssertionError):
         check(tmp_path, {("intake", 3): "flushed, nothing told"}, frozenset(), undisturbed)
@@ -485,7 +491,7 @@ def test_a_recreated_log_or_one_that_starts_later_is_an_error_that_names_both(be
     for path in (tmp_path / "log").glob("in*"):
         path.unlink()
     other = Bench(tmp_path)
-    with pytest.raises(CheckpointError, match="is of log .* and the log now is"):
+    with pytest.raises(CheckpointError, match=r"is of log .* and the log now is"):
         other.operator().step(0.0)
     other.close()
 

@@ -6,7 +6,7 @@ partitions through their groups. With Cassandra the roles are steps of one proce
 
 from __future__ import annotations
 
-import re
+import ast
 import shutil
 import signal
 import threading
@@ -45,18 +45,21 @@ from streams.log import Log
 
 DAYS, EVERY, DRAIN_MS = 2, "3h", 13 * 3_600_000
 SHARED_ROLES = ("intake", "view")
-LIGHT = "learners=[fr.Baseline(), fr.HashedLogistic()],"
+LIGHT = "[fr.Baseline(), fr.HashedLogistic()]"
 
 
 def light_flights(directory: Path, name: str = "flights") -> Path:
     """The demo's app file under a name of its own, with the learners that cost least."""
     for schema in APP.parent.glob("*.avsc"):
         shutil.copy(schema, directory)
-    text, lines = re.subn(r"learners=\[.*\],", LIGHT, APP.read_text())
-    text, names = re.subn(r'fr\.App\("flights"', f'fr.App("{name}"', text)
-    assert (lines, names) == (1, 1)
+    text = APP.read_text()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.keyword) and node.arg == "learners":
+            text = text.replace(ast.get_source_segment(text, node.value) or "", LIGHT)
+    text = text.replace('fr.App("flights"', f'fr.App("{name}"')
     file = directory / "app.py"
     file.write_text(text)
+    assert len(load(file).models[0].learners) == 2
     return file
 
 
