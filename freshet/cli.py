@@ -9,11 +9,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from freshet.servers_cli import servers
 from schemas.errors import FreshetError
 
 cli = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Models that never stop learning."
 )
+cli.add_typer(servers, name="servers")
 App = Annotated[str, typer.Argument(help="the Python file that declares the app")]
 
 
@@ -49,6 +51,7 @@ def demo(
 def run(
     app: App,
     role: Annotated[str | None, typer.Option(help="run one role in this process instead of all")] = None,
+    member: Annotated[str, typer.Option(help="tells several processes of one role apart, such as 2")] = "",
     log: Annotated[str | None, typer.Option(help="kafka://host:port (default: SQLite in the run folder)")] = None,
     store: Annotated[str | None, typer.Option(help="redis://… or cassandra://… (default: an embedded Redis)")] = None,
     run_dir: Annotated[Path | None, typer.Option(help="folder of the run")] = None,
@@ -64,7 +67,7 @@ def run(
 
     given = settings(log=log, store=store, run_dir=run_dir, host=host, port=port, status_port=status_port)
     if role is not None:
-        run_role(app, role, given)
+        run_role(app, role, given, member)
     else:
         raise SystemExit(run_all(load(app), app, given, Console(width=None if sys.stdout.isatty() else 110)))
 

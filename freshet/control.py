@@ -32,7 +32,7 @@ def run(ctx: Context) -> None:
     """Serve the page until stopped."""
     app = ctx.app
     history = History()
-    board = Board(app.name, app.topics, app.views, app.models, history)
+    board = Board(app.name, app.topics, app.views, app.models, history, ctx.settings.replay)
     threads = [threading.Thread(target=_gather, args=(ctx, board), daemon=True)]
     if not ctx.settings.replay:
         threads.append(threading.Thread(target=_tick, args=(ctx,), daemon=True))

@@ -125,12 +125,14 @@ def release(ctx: Context) -> None:
     ]
     follower = Follower(ctx.log, ctx.app.control_log)
     told_at = time.monotonic()
+    said_before = ctx.log.bounds(ctx.app.control_log).spans[0][1]
     while not ctx.stop.is_set():
         found = follower.poll(0.2)
         for desk in desks:
             for m in found:
                 desk.note(m)
-            desk.act()
+            if follower.position >= said_before:  # what was decided before a restart is known first
+                desk.act()
         if time.monotonic() - told_at >= 1.0:
             told_at = time.monotonic()
             tell([messages.Status("release", ctx.name, os.getpid(), time.time_ns() // 1_000_000, own_facts())])
@@ -163,6 +165,9 @@ ROLES: dict[str, Callable[[Context], None]] = {
 }
 
 
+SIGNERS = {"train": "trainer", "release": "qualifier"}
+
+
 def role_names(app: App) -> list[str]:
     """Every process of an app: one of each role, and one trainer per lineage."""
     trainers = [f"train.{m.name}.{m.lineage(x)}" for m in app.models for x in m.learners]
@@ -170,10 +175,12 @@ def role_names(app: App) -> list[str]:
     return ["intake", "view", *models, "control"]
 
 
-def run_role(app_path: str, name: str, given: Settings) -> None:
-    """Run a role in this process until SIGTERM or SIGINT; the target of the supervisor's processes.
+def run_role(app_path: str, name: str, given: Settings, member: str = "") -> None:
+    """Run a role in this process until SIGTERM or SIGINT; the target of the supervisor's processes. Members of one role
+    share its group, and are told apart by `member`.
 
-    An error of ours ends the process with status 3 after it was logged: whoever supervises starts it again.
+    A foreseen error ends the process with status 3, any other with 1, after it was logged: whoever supervises starts
+    it again.
     """
     stop = threading.Event()
     for s in (signal.SIGTERM, signal.SIGINT):
@@ -184,7 +191,8 @@ def run_role(app_path: str, name: str, given: Settings) -> None:
         raise DefinitionError(f"role {name!r}", "is unknown", f"Use one of {', '.join(ROLES)}.")
     try:
         app = load(app_path)
-        opened = open_log(given.log_url, f"{app.name}.{name}")
+        opened = open_log(given.log_url, f"{app.name}.{name}.{member}".rstrip("."))
+        make_keys(role, given)
         plans.ensure_topics(app, opened)
         log.info("role starts", pid=os.getpid())
         ROLES[role](Context(app, given, name, opened, stop))
@@ -193,6 +201,17 @@ def run_role(app_path: str, name: str, given: Settings) -> None:
     except FreshetError as error:
         log.error("role fails", error=str(error), exc_info=True)
         raise SystemExit(3) from error
+    except Exception as error:
+        log.error("role fails by a fault of ours", error=str(error), exc_info=True)
+        raise SystemExit(1) from error
+
+
+def make_keys(role: str, given: Settings) -> None:
+    """A role that signs makes its key pair the first time it runs."""
+    from learners.signing import create_key
+
+    if role in SIGNERS:
+        create_key(given.keys_dir / SIGNERS[role])
 
 
 def clock_of(ctx: Context) -> ManualClock | WallClock:

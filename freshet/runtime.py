@@ -10,6 +10,7 @@ from types import TracebackType
 
 import structlog
 
+from features.catalog import open_store
 from features.redis_server import RedisServer
 from freshet import logs, plans
 from freshet.app import App
@@ -58,6 +59,7 @@ class Runtime:
         store = self._given.store
         if not store:
             store = self._stack.enter_context(RedisServer(run_dir / "redis")).url
+        open_store(store).close()  # a wrong address is told here, once, not by every role that needs it
         self.settings = self._given.model_copy(update={"store": store, "log": self._given.log_url, **where})
         for signer in ("trainer", "qualifier"):
             create_key(self.settings.keys_dir / signer)

@@ -18,7 +18,7 @@ import structlog
 
 log = structlog.get_logger()
 WATCH_SECONDS = 0.2
-MEMORY_SECONDS = 2.0
+MEMORY_SECONDS = 5.0
 STOP_SECONDS = 15.0
 BACKOFF_SECONDS = (0.0, 0.2, 1.0, 5.0)
 STEADY_SECONDS = 30.0
@@ -111,11 +111,7 @@ class Supervisor:
     def _measure(self) -> None:
         for child in self._children:
             if child.process is not None and child.process.pid is not None:
-                try:
-                    memory = psutil.Process(child.process.pid).memory_info().rss
-                except psutil.Error:
-                    continue
-                child.peak_bytes = max(child.peak_bytes, memory)
+                child.peak_bytes = max(child.peak_bytes, _memory(child.process.pid))
 
     def facts(self) -> dict[str, dict[str, Any]]:
         """By role: pid, whether it is alive, restarts, peak resident bytes."""
@@ -162,6 +158,15 @@ def _end_with_parent() -> None:
     if parent is not None:
         wait([parent.sentinel])
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _memory(pid: int) -> int:
+    """Bytes that a process holds, its share of what is shared among forks included; 0 if it is gone."""
+    try:
+        full = psutil.Process(pid).memory_full_info()
+    except psutil.Error:
+        return 0
+    return int(getattr(full, "pss", full.uss))
 
 
 class _signals_ignored:

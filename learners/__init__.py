@@ -1,6 +1,6 @@
 """From examples to models: who learns, how well so far, and what is cut and signed.
 
-Declarations   `model` (what is asked, label, features, learners)
+Declarations   `model` (what is asked, label, features, learners) · `river_spec` · `torch_ctr_spec`
 Contract       `learner` (learn, predict, checkpoint, export) · `catalog` · `state` (what learners share when saved)
 Learners       `baseline_learner` · `hashed_logistic_learner` · `hashed_logistic_plan` · `river_learner`
                `torch_learner` · `torch_ctr_encoding` · `torch_ctr_net`

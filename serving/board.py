@@ -54,8 +54,15 @@ class Board:
     """Fed by one thread with messages and examples; `status` may be called from any."""
 
     def __init__(
-        self, app: str, topics: Sequence[Topic], views: Sequence[View], models: Sequence[Model], history: History
+        self,
+        app: str,
+        topics: Sequence[Topic],
+        views: Sequence[View],
+        models: Sequence[Model],
+        history: History,
+        paced: bool = True,
     ) -> None:
+        self._paced = paced
         self._app, self._topics, self._views, self._history = app, topics, views, history
         self._models = {
             m.name: _ModelBoard(
@@ -154,7 +161,7 @@ class Board:
         return status
 
     def status(self) -> s.Status:
-        now = self._clock.now if self._clock else None
+        now = self._now()
         topics = [self._topic(t) for t in self._topics]
         rate = self._rate(sum(t.records for t in topics))
         views = [self._view(v, now) for v in self._views]
@@ -173,12 +180,18 @@ class Board:
             roles=roles,
         )
 
+    def _now(self) -> int | None:
+        """The app's clock: the replayer's, or the wall."""
+        if not self._paced:
+            return time.time_ns() // 1_000_000
+        return self._clock.now if self._clock else None
+
     def _clock_figures(self, now: int | None) -> s.Clock:
         done = self._clock is not None and self._clock.done
         state: s.RunState = "starting" if now is None else "ended" if done else "running"
         wall = time.monotonic() - self._started
         return s.Clock(
-            state=state, paced=True, app_ms=now, start_ms=self._first_ms, end_ms=self._end_ms, wall_seconds=wall
+            state=state, paced=self._paced, app_ms=now, start_ms=self._first_ms, end_ms=self._end_ms, wall_seconds=wall
         )
 
     def _rate(self, records: int) -> float:

@@ -8,14 +8,35 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from serving.answering import Answer, Answering, Column, Question
 
 _Key = tuple[str, str | None, int | None, int | None, frozenset[str]]
-_Waiting = tuple[Question, "asyncio.Future[Answer]"]
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A question and the future of its answer, which is let go of once it is settled: an error's traceback
+    leads to the frames that hold this, and would keep the request's body in a cycle if it led back to the
+    error."""
+
+    question: Question
+    future: asyncio.Future[Answer] | None
+
+    def gone(self) -> bool:
+        """Whether the client went away, which cancelled the future."""
+        return self.future is None or self.future.done()
+
+    def settle(self, outcome: Answer | Exception) -> None:
+        future, self.future = self.future, None
+        assert future is not None
+        if isinstance(outcome, Exception):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)
 
 
 class Coalescer:
@@ -32,42 +53,45 @@ class Coalescer:
 
     async def ask(self, question: Question) -> Answer:
         """The answer; raises what `Answering.infer` raises for this question alone."""
+        return await self._queued(question)
+
+    def _queued(self, question: Question) -> asyncio.Future[Answer]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
         if not self._waiting:
             loop.call_soon(self._answer_next, loop)
-        self._waiting.append((question, future))
-        return await future
+        self._waiting.append(_Waiting(question, future))
+        return future
 
     def _answer_next(self, loop: asyncio.AbstractEventLoop) -> None:
         """One batch. If more is waiting, it comes in the next turn, after the sockets had theirs."""
         batch, self._waiting = _split(self._waiting, self._max_rows)
         if self._waiting:
             loop.call_soon(self._answer_next, loop)
-        live = [(q, f) for q, f in batch if not f.done()]  # a client that went away has cancelled its future
+        live = [one for one in batch if not one.gone()]
         if len(live) > 1 and self._together(live):
             return
-        for question, future in live:
-            self._alone(question, future)
+        for one in live:
+            self._alone(one)
 
     def _together(self, batch: Sequence[_Waiting]) -> bool:
         """False if the batch failed as a whole: then each is asked alone, so that none fails for another's
         fault."""
         try:
-            answer = self._answering.infer(_merged([q for q, _ in batch]))
+            answer = self._answering.infer(_merged([one.question for one in batch]))
         except Exception:
             return False
         at = 0
-        for question, future in batch:
-            future.set_result(answer.rows(at, at + question.n))
-            at += question.n
+        for one in batch:
+            one.settle(answer.rows(at, at + one.question.n))
+            at += one.question.n
         return True
 
-    def _alone(self, question: Question, future: asyncio.Future[Answer]) -> None:
+    def _alone(self, one: _Waiting) -> None:
         try:
-            future.set_result(self._answering.infer(question))
+            one.settle(self._answering.infer(one.question))
         except Exception as error:
-            future.set_exception(error)
+            one.settle(error)
 
 
 def _key(q: Question) -> _Key:
@@ -80,12 +104,12 @@ def _split(waiting: list[_Waiting], max_rows: int) -> tuple[list[_Waiting], list
     first, *others = waiting
     if not others:
         return waiting, []
-    key, rows = _key(first[0]), first[0].n
+    key, rows = _key(first.question), first.question.n
     batch, rest = [first], []
     for one in others:
-        if rows + one[0].n <= max_rows and _key(one[0]) == key:
+        if rows + one.question.n <= max_rows and _key(one.question) == key:
             batch.append(one)
-            rows += one[0].n
+            rows += one.question.n
         else:
             rest.append(one)
     return batch, rest

@@ -50,7 +50,7 @@ class Loader:
         self._on_swapped, self._on_refused = on_swapped, on_refused
         self._orders: dict[str, tuple[str, float]] = {}
         self._loaded: dict[str, tuple[str, LiveModel]] = {}
-        self._retired: list[LiveModel | None] = []
+        self._retired: dict[str, LiveModel | None] = {}  # one a model, so that a stream of orders piles up none
         self._news = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="loader", daemon=True)
@@ -81,9 +81,9 @@ class Loader:
         self._sidecar.close()
 
     def _next(self) -> tuple[str, str, float] | None:
-        """The next order, None at the end. Models that were replaced are let go of here, a little later:
-        requests that still read them have ended by then, so their memory is given back on this thread, not on
-        the event loop's."""
+        """The next order, None at the end. What was replaced is let go of a little later, here or with the
+        model's next swap: requests that still read it have ended by then, so its memory is given back on this
+        thread, not on the event loop's."""
         with self._news:
             while not self._orders and not self._closing:
                 if not self._news.wait(RETIRE_SECONDS if self._retired else None):
@@ -103,7 +103,7 @@ class Loader:
                 self._on_refused(model, path, made.reason)
                 return
             live = made
-            self._retired.append(place.slot.swap(live))
+            self._retired[model] = place.slot.swap(live)
             self._loaded[model] = path, live
         self._on_swapped(model, live, time.monotonic() - since)
 

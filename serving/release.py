@@ -60,7 +60,7 @@ class Release:
         if getattr(m, "model", None) != self.model.name:
             return
         match m:
-            case Cut():
+            case Cut() if self._settled is None or m.tick > self._settled.tick:
                 self._cuts.setdefault(m.tick, {})[m.lineage] = m
                 self._first_seen.setdefault(m.tick, time.monotonic())
             case Verdict():

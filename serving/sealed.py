@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import functools
 import mmap
 import os
 import sys
@@ -76,6 +77,7 @@ def map_populated(descriptor: int, size: int) -> memoryview:
     return memoryview(mapping).cast("B").toreadonly()
 
 
+@functools.cache
 def _libc() -> ctypes.CDLL:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.mmap.restype = ctypes.c_void_p

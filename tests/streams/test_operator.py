@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from features import aggregates as fr
@@ -161,14 +161,14 @@ class Run:
 
     def finish(self, role: str, i: int) -> None:
         """Step until nothing is left to read. Who was killed is started again."""
-        if (point := self.kills.get((role, i))) is not None:
-            arm(self.roles[role], point)
+        point = self.kills.get((role, i))
+        disarm = arm(self.roles[role], point) if point is not None else lambda: None
         while True:
             try:
                 if i in self.checkpoints:
                     self.roles[role]._checkpointed_at = -NEVER
                 if not self.roles[role].step(0.0):
-                    return
+                    return disarm()
             except Killed:
                 self.killed.append(f"{role} {point}")
                 self.roles[role].close()
@@ -185,8 +185,8 @@ class Run:
         return [r.value for r in audit.records(self.log, topic, 0)]
 
 
-def arm(op: Operator, point: str) -> None:
-    """Let the operator be killed at a point of its next step that comes to it, once."""
+def arm(op: Operator, point: str) -> Callable[[], None]:
+    """Let the operator be killed at a point of its next step that comes to it, once; returns how to call it off."""
     owner, name, when = POINTS[point]
     target: Any = op._writer if owner == "writer" else op
     real = getattr(target, name)
@@ -198,10 +198,14 @@ def arm(op: Operator, point: str) -> None:
                 del target._queued[topic]
         if when in ("after", "half"):
             real(*args)
-        setattr(target, name, real)
+        disarm()
         raise Killed
 
+    def disarm() -> None:
+        setattr(target, name, real)
+
     setattr(target, name, killing)
+    return disarm
 
 
 POINTS = {
@@ -274,7 +278,7 @@ def test_killed_at_any_step_the_next_one_ends_as_if_nothing_had_happened(
     assert {k.split()[0] for k in run.killed} >= set(READS) - impossible
 
 
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=8, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(
     st.dictionaries(
         st.tuples(st.sampled_from(list(READS)), st.integers(0, ROUNDS - 1)),
