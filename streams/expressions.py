@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,9 @@ REFUSED_NODES = {
     "AnonymousAgg": "a Python function",
     "Len": "the number of rows",
     "Explode": "another number of rows",
+    "Categorical": "categorical codes, which depend on the process",
+    "str.ConcatVertical": "the texts of all rows",
+    "str.Strptime?": "a time format guessed from other rows; give the format",
 }
 REFUSED_FUNCTIONS = (
     "Hash", "Shift", "Cum", "Diff", "Rank", "Unique", "Rle", "Random", "Reverse", "Interpolate", "FillNullWithStrategy",
@@ -41,6 +44,7 @@ REFUSED_FUNCTIONS = (
 )  # fmt: skip
 ROW_WISE_DESPITE_NAME = ("AnyHorizontal", "AllHorizontal", "SumHorizontal", "MinHorizontal", "MaxHorizontal")
 _ROWS = 97
+_TEXTS = ("", "a", "??", "JFK", "Zürich", "7", "2.5", "2013-01-02", "03/04/2013", "2013-01-02 03:04:05")
 
 
 def fields_of(expression: pl.Expr) -> list[str]:
@@ -48,47 +52,71 @@ def fields_of(expression: pl.Expr) -> list[str]:
     return sorted(set(expression.meta.root_names()))
 
 
-def check_row_wise(expression: pl.Expr, schema: EventSchema, where: str) -> None:
-    """Raises `DefinitionError`, naming `where`, unless the expression is row-wise over the schema's fields."""
+def check_row_wise(expression: pl.Expr, schema: EventSchema, where: str, true_or_false: bool = False) -> None:
+    """Check a filter (`true_or_false`) or a label (that, or a number) over the schema's fields.
+
+    Raises:
+        DefinitionError: naming `where`, unless the expression is row-wise, reads known fields by their names, and gives
+            one value of its kind a row.
+    """
+    operations = _operations(expression, where)
+    if "Selector" in operations:
+        raise DefinitionError(
+            where, f"{expression} chooses fields by a rule", 'Name each of them, as in pl.col("origin").'
+        )
     known = [f.name for f in schema.fields]
     for name in fields_of(expression):
         if name not in known:
             raise DefinitionError(where, f"reads unknown field {name!r}", f"The fields are {', '.join(known)}.")
-    for operation in _operations(expression):
+    for operation in sorted(operations):
         reason = _refusal(operation)
         if reason:
-            raise DefinitionError(
-                where,
-                f"{expression} is not row-wise: it uses {reason}",
-                "Let each row's value depend on that row alone; compare with a constant, or declare a view feature.",
-            )
-    _check_random_cuts(expression, schema, where)
+            raise _not_row_wise(expression, where, f"it uses {reason}")
+    _check_random_cuts(expression, schema, where, true_or_false)
 
 
-def _operations(expression: pl.Expr) -> set[str]:
-    """Every node and function name in the expression's own JSON."""
-    found: set[str] = set()
-
-    def walk(node: Any) -> None:
-        if isinstance(node, Mapping):
-            for k, v in node.items():
-                found.add(str(k))
-                walk(v)
-        elif isinstance(node, list):
-            for v in node:
-                walk(v)
-        elif isinstance(node, str):
-            found.add(node)
-
-    walk(_without_literals(json.loads(expression.meta.serialize(format="json"))))
-    return found
+def _not_row_wise(expression: pl.Expr, where: str, why: str) -> DefinitionError:
+    return DefinitionError(
+        where,
+        f"{expression} is not row-wise: {why}",
+        "Let each row's value depend on that row alone; compare with a constant, or declare a view feature.",
+    )
 
 
-def _without_literals(node: Any) -> Any:
-    """A literal's or a column's text is no operation, whatever it says."""
-    if isinstance(node, Mapping):
-        return {k: _without_literals(v) for k, v in node.items() if k not in ("Literal", "Column")}
-    return [_without_literals(v) for v in node] if isinstance(node, list) else node
+def _operations(expression: pl.Expr, where: str) -> set[str]:
+    """Every node and function name in the expression's own JSON; those of the namespace `str` as `str.Name`."""
+    try:
+        node = json.loads(expression.meta.serialize(format="json"))
+    except pl.exceptions.PolarsError as error:  # only what holds Python code cannot be written as JSON
+        raise _not_row_wise(expression, where, "it uses a Python function") from error
+    return set(_names(node))
+
+
+def _names(node: Any) -> Iterator[str]:
+    """Names in the JSON, but not the texts of literals, columns and aliases, which mean nothing whatever they say."""
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, list):
+        for v in node:
+            yield from _names(v)
+    elif isinstance(node, Mapping):
+        for k, v in node.items():
+            yield str(k)
+            if k == "StringExpr":
+                yield from _text_names(v)
+            elif k == "Alias":
+                yield from _names(v[0])
+            elif k == "dtype":
+                yield from ("Categorical" for _ in range("Categorical" in json.dumps(v)))
+            elif k not in ("Literal", "Column"):
+                yield from _names(v)
+
+
+def _text_names(node: Any) -> Iterator[str]:
+    """A function of the namespace `str`: they are row-wise, but for a few that have names of their own here."""
+    name, options = (node, None) if isinstance(node, str) else next(iter(node.items()))
+    guesses = name == "Strptime" and '"format": null' in json.dumps(options)
+    yield f"str.{name}?" if guesses else f"str.{name}"
 
 
 def _refusal(operation: str) -> str | None:
@@ -99,7 +127,7 @@ def _refusal(operation: str) -> str | None:
     return f"{operation!r}" if operation.startswith(REFUSED_FUNCTIONS) else None
 
 
-def _check_random_cuts(expression: pl.Expr, schema: EventSchema, where: str) -> None:
+def _check_random_cuts(expression: pl.Expr, schema: EventSchema, where: str, true_or_false: bool) -> None:
     """Evaluate on made-up rows whole and in random pieces; any difference is an expression that looks around."""
     rng = np.random.default_rng(7)
     frame = _made_up(schema, fields_of(expression), rng)
@@ -110,10 +138,12 @@ def _check_random_cuts(expression: pl.Expr, schema: EventSchema, where: str) -> 
     except pl.exceptions.PolarsError as error:
         raise DefinitionError(where, f"{expression} fails: {error}", "Check its types against the schema.") from error
     if len(whole) != _ROWS or not pl.concat(pieces).equals(whole, null_equal=True):
+        raise _not_row_wise(expression, where, "a random cut of the rows changes its values")
+    if not (whole.dtype == pl.Boolean or (whole.dtype.is_numeric() and not true_or_false)):
         raise DefinitionError(
             where,
-            f"{expression} is not row-wise: a random cut of the rows changes its values",
-            "Let each row's value depend on that row alone.",
+            f"{expression} gives {whole.dtype}",
+            f"Let it be true or false{'' if true_or_false else ', or a number'}, as a comparison is.",
         )
 
 
@@ -124,7 +154,7 @@ def _made_up(schema: EventSchema, names: Iterable[str], rng: np.random.Generator
         if f.name not in names:
             continue
         if f.type in ("string", "enum"):
-            values: list[Any] = [("", "a", "??", "JFK", "Zürich")[i] for i in rng.integers(0, 5, _ROWS)]
+            values: list[Any] = [_TEXTS[i] for i in rng.integers(0, len(_TEXTS), _ROWS)]
             dtype: Any = pl.String
         elif f.type == "boolean":
             values, dtype = [bool(x) for x in rng.integers(0, 2, _ROWS)], pl.Boolean

@@ -88,4 +88,5 @@ def write(rows: Iterable[Row], path: Path) -> None:
         kept = {r["name"]: r for r in json.loads(path.read_text())["benchmarks"]}
     kept |= {r["name"]: r for r in rows}
     machine = {"cpus": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
-    path.write_text(json.dumps({"machine": machine, "benchmarks": list(kept.values())}, indent=1) + "\n")
+    report = {"machine": machine, "benchmarks": list(kept.values())}
+    path.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")

@@ -115,9 +115,7 @@ STEPS = st.lists(
     ),
     max_size=8,
 )
-EXAMPLES = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+EXAMPLES = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def expected(steps: Sequence[Step]) -> dict[bytes, bytes | None]:
@@ -197,9 +195,7 @@ class StoreBattery:
         assert put(store, view, [(b"k", (5, 6))]) == 1
         assert get(store, view, [b"k"]) == [row(b"k", (5, 6))]
 
-    def test_the_newest_of_a_key_repeated_in_one_write_stands(
-        self, rig: Rig, store: Store, view: str
-    ) -> None:
+    def test_the_newest_of_a_key_repeated_in_one_write_stands(self, rig: Rig, store: Store, view: str) -> None:
         won = put(store, view, [(b"k", (1, 0)), (b"k", (3, 0)), (b"k", (2, 0))])
         assert won == 2 or not rig.counts
         assert get(store, view, [b"k", b"k"]) == [row(b"k", (3, 0))] * 2
@@ -256,9 +252,7 @@ class StoreBattery:
         [np.zeros((2, WIDTH), np.uint8), np.zeros((1, 16), np.uint8), np.zeros((1, WIDTH), np.int8)],
         ids=["too many", "only a version", "of another type"],
     )
-    def test_rows_that_are_none_are_refused(
-        self, store: Store, view: str, rows: npt.NDArray[np.uint8]
-    ) -> None:
+    def test_rows_that_are_none_are_refused(self, store: Store, view: str, rows: npt.NDArray[np.uint8]) -> None:
         with pytest.raises(ValueError, match=view):
             store.write(view, [b"k"], rows)
         with pytest.raises(ValueError, match="version"):

@@ -64,9 +64,7 @@ class ReferenceRow:
                 self.values.setdefault(field, {}).setdefault(tile, []).append(x)
             if field not in self.lasts or t >= self.lasts[field][0]:
                 self.lasts[field] = (t, x)
-        for a in {
-            (a.field, a.half_life_ms): a for a in self.features.values() if isinstance(a, DecayedMean)
-        }.values():
+        for a in {(a.field, a.half_life_ms): a for a in self.features.values() if isinstance(a, DecayedMean)}.values():
             if math.isfinite(event[a.field]):
                 self._decay(a, t, event[a.field])
 

@@ -91,9 +91,7 @@ class TestVersions:
         assert get(store, view, [b"k"]) == [row(b"k", max(versions))]
 
     @pytest.mark.parametrize("version", [(1 << OFFSET_BITS, 0), (0, 1 << INDEX_BITS)])
-    def test_a_version_beyond_a_timestamp_is_refused(
-        self, store: CassandraStore, version: tuple[int, int]
-    ) -> None:
+    def test_a_version_beyond_a_timestamp_is_refused(self, store: CassandraStore, version: tuple[int, int]) -> None:
         view = view_name()
         put(store, view, [(b"k", (1, 1))])
         refused(lambda: put(store, view, [(b"k", version)]), store.address, str(max(version)), "below 2^43")
@@ -203,18 +201,14 @@ class TestOwnServer:
 
     def _passwords(self, address: str) -> None:
         for login in (f"cassandra:{SECRET}@", f"me:{SECRET}@", ""):
-            refused(
-                lambda login=login: open_store(f"cassandra://{login}{address}/flights"), address, "p", "C"
-            )
+            refused(lambda login=login: open_store(f"cassandra://{login}{address}/flights"), address, "p", "C")
 
     def _permissions(self, address: str) -> None:
         execute(address, f"CREATE ROLE me WITH PASSWORD = '{SECRET}' AND LOGIN = true", login=ROOT)
         url = f"cassandra://me:{SECRET}@{address}"
         refused(lambda: open_store(f"{url}/others"), address, "does not let", "Grant it CREATE")
         execute(address, "GRANT SELECT ON KEYSPACE flights TO me", login=ROOT)
-        refused(
-            lambda: put(open_store(f"{url}/flights"), "v", [(b"k", (1, 0))]), address, "not let", "MODIFY"
-        )
+        refused(lambda: put(open_store(f"{url}/flights"), "v", [(b"k", (1, 0))]), address, "not let", "MODIFY")
 
     def _stop(self, server: GuardedServer) -> None:
         store = open_store(f"cassandra://cassandra:cassandra@{server.address}/flights", 10.0)
@@ -222,9 +216,7 @@ class TestOwnServer:
         before = store.generation()
         server.kill()
         refused(lambda: put(store, "v", [(b"k", (2, 0))]), server.address, "", "")
-        refused(
-            lambda: open_store(f"cassandra://{server.address}/flights"), server.address, "reached", "Start"
-        )
+        refused(lambda: open_store(f"cassandra://{server.address}/flights"), server.address, "reached", "Start")
         server.start()
         eventually(lambda: put(store, "v", [(b"j", (1, 0))]))
         # A killed server loses what its commit log had not yet written: here, up to a second.

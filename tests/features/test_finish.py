@@ -42,9 +42,7 @@ def test_values_are_the_references_as_of_any_time(
 
 
 @untimed
-@given(
-    views, events, st.lists(times, min_size=5, max_size=5), st.lists(st.booleans(), min_size=5, max_size=5)
-)
+@given(views, events, st.lists(times, min_size=5, max_size=5), st.lists(st.booleans(), min_size=5, max_size=5))
 def test_a_batch_is_what_its_rows_are_one_by_one(
     features: dict[str, fr.Aggregate], batch: list[Event], marks: list[int], there: list[bool]
 ) -> None:
@@ -71,9 +69,7 @@ def test_a_count_over_ten_minutes_is_right_ten_minutes_after_the_last_event() ->
 
 
 def test_a_late_event_within_the_ring_counts_in_its_own_tile() -> None:
-    rows = folded(
-        {"n": fr.count(over="3s"), "x": fr.last("x")}, [Event("a", 9_000, 9.0, 0), Event("a", 7_500, 7.0, 0)]
-    )
+    rows = folded({"n": fr.count(over="3s"), "x": fr.last("x")}, [Event("a", 9_000, 9.0, 0), Event("a", 7_500, 7.0, 0)])
     assert values(rows, 9_999) == [[2.0, 9.0]]
     assert values(rows, 10_000) == [[1.0, 9.0]]
     assert rows.late == 0
@@ -129,9 +125,7 @@ def test_absent_and_outdated_rows_are_missing_with_their_status() -> None:
     rows = folded({"n": fr.count(over="2s"), "age": fr.age()}, [Event("a", 1_000, 0.0, 0)])
     data = np.repeat(rows.all_rows()[1], 4, axis=0)
     data[3] = 0
-    out = finish(
-        rows.plan, data, np.array([1, 1, 1, 0], np.bool_), np.array([1_000, 6_000, 6_001, 1_000]), 5_000
-    )
+    out = finish(rows.plan, data, np.array([1, 1, 1, 0], np.bool_), np.array([1_000, 6_000, 6_001, 1_000]), 5_000)
     assert out.status.tolist() == [PRESENT, PRESENT, OUTSIDE_MAX_AGE, NOT_FOUND]
     assert out.age_ms.tolist() == [0, 5_000, 5_001, -1]
     assert out.values[:2].tolist() == [[1.0, 0.0], [0.0, 5.0]]

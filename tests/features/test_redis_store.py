@@ -204,9 +204,7 @@ class TestErrors:
     def test_a_user_who_may_not(self, start: Start) -> None:
         (port,) = free_ports(1)
         server = start(port=port)
-        client(server).acl_setuser(
-            "me", enabled=True, passwords=[f"+{SECRET}"], keys=["*"], commands=["+info"]
-        )
+        client(server).acl_setuser("me", enabled=True, passwords=[f"+{SECRET}"], keys=["*"], commands=["+info"])
         store = open_store(f"redis://me:{SECRET}@127.0.0.1:{port}")
         refused(lambda: get(store, "v", [b"k"]), f":{port}", "does not let", "MGET")
 

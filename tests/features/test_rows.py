@@ -36,12 +36,8 @@ class Event:
     y: float
 
 
-numbers = st.one_of(
-    st.floats(-1e6, 1e6), st.sampled_from([0.0, -0.0, 1.0, 1e300, math.nan, math.inf, -math.inf])
-)
-times = st.one_of(
-    st.integers(-40_000, 40_000), st.integers(0, 30).map(lambda q: q * 500), st.integers(0, 10**13)
-)
+numbers = st.one_of(st.floats(-1e6, 1e6), st.sampled_from([0.0, -0.0, 1.0, 1e300, math.nan, math.inf, -math.inf]))
+times = st.one_of(st.integers(-40_000, 40_000), st.integers(0, 30).map(lambda q: q * 500), st.integers(0, 10**13))
 events = st.lists(st.builds(Event, st.sampled_from(NAMES), times, numbers, numbers), max_size=40)
 overs = st.integers(1, 12).map(lambda k: f"{k}s")
 fields = st.sampled_from(FIELDS)
@@ -262,9 +258,7 @@ def test_many_keys_grow_the_rows() -> None:
         fold(rows, batch[a : a + 100], 0, a)
     keys, data = rows.take()
     assert keys == list(expected)
-    assert [struct.unpack(">2q", r[:16].tobytes())[1] for r in data] == [
-        r.version[1] for r in expected.values()
-    ]
+    assert [struct.unpack(">2q", r[:16].tobytes())[1] for r in data] == [r.version[1] for r in expected.values()]
 
 
 @untimed

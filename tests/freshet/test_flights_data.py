@@ -25,9 +25,7 @@ def test_every_event_of_the_days_is_there_once_and_in_order(days, counts):
         kind = EventType.load(topic)
         assert len(frame) == counts[topic]
         assert frame[kind.id].n_unique() == len(frame)
-        assert frame.select(kind.time, kind.id).equals(
-            frame.select(kind.time, kind.id).sort(kind.time, kind.id)
-        )
+        assert frame.select(kind.time, kind.id).equals(frame.select(kind.time, kind.id).sort(kind.time, kind.id))
         assert frame[kind.time][0] >= START_MS
 
 
@@ -51,9 +49,7 @@ def test_the_label_is_the_one_that_the_design_describes():
 
 
 def test_an_arrival_is_known_after_departure_air_time_and_taxi():
-    arrivals = load_once(59)["arrivals"].join(
-        flights_of(59).select("flight_id", "scheduled_at"), on="flight_id"
-    )
+    arrivals = load_once(59)["arrivals"].join(flights_of(59).select("flight_id", "scheduled_at"), on="flight_id")
     minutes = arrivals["dep_delay"] + arrivals["air_time"] + 25
     assert (arrivals["arrived_at"] == arrivals["scheduled_at"] + minutes * MINUTE_MS).all()
 
@@ -83,9 +79,7 @@ def test_times_are_utc_and_calendar_fields_are_local():
 
 def test_what_departures_say_is_not_touched_by_any_outcome():
     outcome = {"dep_delay": None, "arr_delay": None, "air_time": None}
-    altered = load(
-        2, lambda flights: flights.with_columns(pl.lit(v, pl.Float64).alias(k) for k, v in outcome.items())
-    )
+    altered = load(2, lambda flights: flights.with_columns(pl.lit(v, pl.Float64).alias(k) for k, v in outcome.items()))
     assert altered["departures"].equals(load(2)["departures"])
     assert not len(altered["takeoffs"])
     assert not len(altered["arrivals"])

@@ -112,9 +112,7 @@ def test_bad_copies_come_before_and_after_their_good_event():
     done, _ = plan(kind, FRAMES["arrivals"], Faults(), 0)
     place = {row: i for i, (row, act) in enumerate(zip(done.row.tolist(), done.act.tolist())) if act == GOOD}
     before = [
-        i < place[row]
-        for i, (row, act) in enumerate(zip(done.row.tolist(), done.act.tolist()))
-        if act >= FIRST_BAD
+        i < place[row] for i, (row, act) in enumerate(zip(done.row.tolist(), done.act.tolist())) if act >= FIRST_BAD
     ]
     assert 0.3 < sum(before) / len(before) < 0.7
 

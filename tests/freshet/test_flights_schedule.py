@@ -119,8 +119,6 @@ def test_a_flights_own_outcome_changes_nothing_that_is_known_when_it_is_asked():
 def test_labels_still_to_come_change_nothing_before_they_come():
     turn = START_MS + 100 * QUARTER
     differ = [
-        i
-        for i, (a, b) in enumerate(zip(Schedule(3), Schedule(3, alter=with_labels_turned(turn))))
-        if not same(a, b)
+        i for i, (a, b) in enumerate(zip(Schedule(3), Schedule(3, alter=with_labels_turned(turn)))) if not same(a, b)
     ]
     assert differ[0] >= 100

@@ -249,9 +249,7 @@ class FakeYear:
         found = "calibration 1.09 over the last 5,000" if self._storm() else "calibration 1.01"
         return [
             Promise("Feature freshness", "green", "all 8 views within 15m; worst 2m 30s (tail_delay)"),
-            Promise(
-                "Model freshness", "green", f"{MODEL} lags {lag_hours:.1f} h behind its examples, bound 8 h"
-            ),
+            Promise("Model freshness", "green", f"{MODEL} lags {lag_hours:.1f} h behind its examples, bound 8 h"),
             Promise("Every request answered", "green", f"{self.step:,} answered, 0 failed"),
             Promise("Nothing vanishes", "green", "ledger agrees with the log up to the last block"),
             Promise("Better than the baseline", storm, f"normalised entropy lower by .10; {found}"),

@@ -95,9 +95,7 @@ def test_without_plotly_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("path", ["/", *sorted("/" + p.name for p in dashboard.PAGE.iterdir())])
-def test_every_file_of_the_page_is_served_revalidated_and_closed_to_foreign_scripts(
-    client: Client, path: str
-) -> None:
+def test_every_file_of_the_page_is_served_revalidated_and_closed_to_foreign_scripts(client: Client, path: str) -> None:
     answer = client.get(path)
     assert answer.status_code == 200
     assert answer.headers["cache-control"] == "no-cache"
@@ -110,9 +108,7 @@ def test_the_page_asks_no_other_host_and_builds_no_html_from_text() -> None:
         text = file.read_text()
         addresses = set(re.findall(r"https?://[^\s'\"]+", text)) - {"http://www.w3.org/2000/svg"}
         assert not addresses, file.name
-        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(", text), (
-            file.name
-        )
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(", text), file.name
 
 
 def test_what_is_not_there_is_not_found(client: Client) -> None:

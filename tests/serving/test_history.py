@@ -15,9 +15,7 @@ from serving.status import Clock, LineageFigures, ModelFigures, Quality, Served,
 HOUR = 3_600_000
 
 
-def status(
-    at: int, lag: int | None = 0, lineage: str = "a", number: int = 1, ne: float | None = 0.9
-) -> Status:
+def status(at: int, lag: int | None = 0, lineage: str = "a", number: int = 1, ne: float | None = 0.9) -> Status:
     model = ModelFigures(
         name="m",
         served=Served(lineage=lineage, number=number),

@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import structlog
 
+from serving import http
 from serving.http import ScorerApp
 from serving.live_model import LiveModel, ModelSlot
 from serving.loader import Loader, Place
@@ -76,6 +78,7 @@ def test_requests_leave_no_garbage_that_holds_their_data(kind: str, monkeypatch:
         rig.go_live()
     if kind == "a fault of ours":
         monkeypatch.setattr(rig.scorer, "_ids", lambda *_: 1 / 0)
+        monkeypatch.setattr(http, "log", structlog.wrap_logger(None, [_silence]))
     app, price = ScorerApp(rig.scorer), "none" if kind == "of a wrong type" else 2.5
     body = json.dumps({
         "inputs": [
@@ -90,6 +93,10 @@ def test_requests_leave_no_garbage_that_holds_their_data(kind: str, monkeypatch:
     rig.scorer.close()
     assert statuses == {{"answered": 200, "of a wrong type": 400, "a fault of ours": 500, "no rung": 503}[kind]}
     assert [type(x).__name__ for x in garbage] == []
+
+
+def _silence(*event: Any) -> Any:
+    raise structlog.DropEvent
 
 
 async def _garbage_of(app: ScorerApp, body: bytes) -> tuple[set[int], list[Any]]:

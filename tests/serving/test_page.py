@@ -88,14 +88,10 @@ def test_it_shows_what_the_status_says(page: chromium.Browser) -> None:
 
 def test_promises_are_told_by_shape_and_word_as_well_as_colour(page: chromium.Browser) -> None:
     promises = [Promise("a", "green", "fine"), Promise("b", "amber", "slow"), Promise("c", "red", "3 failed")]
-    with serving(
-        dashboard.app(lambda: Status(app="x", at_ms=0, promises=promises), FakeYear(1).history)
-    ) as url:
+    with serving(dashboard.app(lambda: Status(app="x", at_ms=0, promises=promises), FakeYear(1).history)) as url:
         page.open(url)
         page.wait("document.querySelectorAll('#promises li').length === 3")
-        shapes = page.ask(
-            "[...document.querySelectorAll('#promises use')].map((u) => u.getAttribute('href'))"
-        )
+        shapes = page.ask("[...document.querySelectorAll('#promises use')].map((u) => u.getAttribute('href'))")
         assert shapes == ["#green", "#amber", "#red"]
         words = page.ask("[...document.querySelectorAll('.word')].map((w) => w.innerText)")
         assert words == ["holds", "at risk", "broken"]
@@ -137,9 +133,7 @@ def test_a_year_is_readable_on_every_screen(
         assert page.ask("document.documentElement.scrollWidth") <= size["width"]
         assert text(page, "#run") == "ended"
         assert "final figures" in text(page, "#pace")
-        assert page.ask("document.getElementById('plot-rate').data[0].x.length") == len(
-            year.history.since().times
-        )
+        assert page.ask("document.getElementById('plot-rate').data[0].x.length") == len(year.history.since().times)
         assert page.ask(CONTRAST) >= 4.5
         assert page.errors == []
 
@@ -230,7 +224,5 @@ def test_durations_read_the_same_on_the_page_and_in_the_terminal(page: chromium.
     with serving(dashboard.app(FakeYear(1).status, FakeYear(1).history)) as url:
         page.open(url)
         page.wait("document.readyState === 'complete'")
-        told = page.ask(
-            f"import('/format.js').then((f) => {msgspec.json.encode(values).decode()}.map(f.duration))"
-        )
+        told = page.ask(f"import('/format.js').then((f) => {msgspec.json.encode(values).decode()}.map(f.duration))")
     assert told == [figures.duration(v) for v in values]

@@ -80,9 +80,7 @@ class Rig:
         self.app, self.model = app, app.models[0]
         self.store, self.clock, self.logged = DictStore(), ManualClock(10 * HOUR), list[bytes]()
         models = [(m, plans.vector_plan(app, m), app.outcomes_log_of(m)) for m in app.models]
-        self.scorer = Scorer(
-            "s", models, self.store, self.clock, lambda: ListWriter(self.logged), lambda m: None
-        )
+        self.scorer = Scorer("s", models, self.store, self.clock, lambda: ListWriter(self.logged), lambda m: None)
 
     def ask(self, as_of_ms: int | None = None, **columns: Any) -> Answer:
         n = len(next(iter(columns.values())))
@@ -155,7 +153,13 @@ def test_rungs_from_champion_to_constant(rig: Rig) -> None:
     rig.store.away = True
     away = rig.ask(order_id=["4"], shop=["a"])
     assert (away.parameters["rung"], away.probabilities.tolist()) == ("constant", [0.3])
-    assert [RUNGS[r] for r in rig.predictions()["rung"]] == ["heuristic", "heuristic", "champion", "heuristic", "constant"]
+    assert [RUNGS[r] for r in rig.predictions()["rung"]] == [
+        "heuristic",
+        "heuristic",
+        "champion",
+        "heuristic",
+        "constant",
+    ]
 
 
 def test_a_store_that_failed_is_left_alone_for_a_while(rig: Rig) -> None:
