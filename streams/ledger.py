@@ -46,9 +46,11 @@ class LedgerBook:
             self.sums = np.pad(self.sums, ((0, missing), (0, 0)))
 
     def entries(self) -> Ledger:
+        """Blocks that hold any record: offsets may have gaps wider than a block."""
         return {
             self.first + i: Entry(tuple(map(int, c)), (int(s[1]) << 64) | int(s[0]))
             for i, (c, s) in enumerate(zip(self.counts, self.sums))
+            if c.any()
         }
 
     def dump(self) -> dict[str, npt.NDArray[Any]]:
