@@ -100,7 +100,8 @@ class Release:
             self._verdicts[cut.lineage, cut.number] = verdict
             self.tell([verdict])
         self._stats[cut.lineage] = cut
-        if verdict.approved:
+        if verdict.approved and cut.stats.get("learned", 1):
+            # A model that has learned nothing knows less than the fallback that users declared.
             self._approved[cut.lineage] = cut
 
     def _reasons(self, cut: Cut) -> list[str]:

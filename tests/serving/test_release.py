@@ -124,3 +124,22 @@ def test_only_the_newest_are_kept(desk: Desk) -> None:
         desk.hand(desk.cut(0, n, n, 0.6), desk.cut(1, n, n, 0.5))
     left = sorted(p.stem for p in (desk.path / desk.hashed).glob("*.safetensors"))
     assert left == ["000004", "000005", "000006"]
+
+
+def test_what_has_learned_nothing_is_not_served(desk: Desk) -> None:
+    blank = replace_stats(desk.cut(0, 1, 1, 0.6), learned=0), replace_stats(desk.cut(1, 1, 1, 0.5), learned=0)
+    settled = desk.hand(*blank)[-1]
+    assert isinstance(settled, Settled)
+    assert settled.lineage is None
+    learned = desk.hand(
+        replace_stats(desk.cut(0, 2, 2, 0.6), learned=3), replace_stats(desk.cut(1, 2, 2, 0.5), learned=0)
+    )
+    settled = learned[-1]
+    assert isinstance(settled, Settled)
+    assert settled.lineage == desk.baseline
+
+
+def replace_stats(cut: Cut, **more: Any) -> Cut:
+    import msgspec
+
+    return msgspec.structs.replace(cut, stats={**cut.stats, **more})
