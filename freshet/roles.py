@@ -80,6 +80,7 @@ def join(ctx: Context) -> None:
 def train(ctx: Context) -> None:
     """One lineage: `name` is `train.<model>.<lineage>`."""
     from learners import snapshots
+    from learners.golden_vectors import attested
     from learners.learner import Learner
     from learners.signing import Signer
     from learners.train_task import Moment, TrainTask
@@ -97,7 +98,7 @@ def train(ctx: Context) -> None:
         facts = snapshots.Facts(
             ctx.app.name, model_name, lineage, at.number, model.vectors.digest, at.tick, at.examples, at.position
         )
-        return str(snapshots.write(directory, facts, learner.export(), key))
+        return str(snapshots.write(directory, facts, attested(learner, model.vectors), key))
 
     def make(topic: str, partition: int) -> TrainTask:
         return TrainTask(plan, spec.make(model.vectors), save, partition)

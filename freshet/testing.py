@@ -24,6 +24,7 @@ from freshet import plans
 from freshet.app import App
 from learners import snapshots
 from learners.catalog import predictor
+from learners.golden_vectors import attested
 from learners.learner import Export, Learner
 from learners.model import Model
 from learners.signing import Signer, Verifier, create_key
@@ -113,7 +114,7 @@ class LocalRun:
                 at.examples,
                 at.position,
             )
-            return str(snapshots.write(directory, facts, learner.export(), key))
+            return str(snapshots.write(directory, facts, attested(learner, model.vectors), key))
 
         def make(topic: str, partition: int) -> Task:
             return _train_task(plan, spec.make(model.vectors), save, partition)

@@ -46,7 +46,8 @@ class NumberTables:
         Raises:
             LearnerError: a name that the schema lacks, or knots that do not rise.
         """
-        sums = dict(combinations or {})
+        # In order of their names, whatever order a definition has when it comes back from JSON.
+        sums = {name: dict(sorted(terms.items())) for name, terms in sorted((combinations or {}).items())}
         names = (*schema.numbers, *sums)
         if len(set(names)) != len(names):
             raise LearnerError(f"combinations {list(sums)}", "share a name with a number", "Rename them.")

@@ -53,14 +53,19 @@ def encode(block: Block) -> bytes:
 
 
 def decode(value: memoryview | bytes) -> Block:
-    """Raises `SchemaError` for bytes that are no block."""
+    """Raises `SchemaError` for bytes that are no block, or not a whole one. Rows are views of the bytes."""
     if len(value) < _HEAD.size or bytes(value[:4]) != MAGIC:
         raise SchemaError("block", f"{len(value)} bytes do not start a block", "Is this topic freshet's own?")
     _, kind, tick, partition, size = _HEAD.unpack_from(value)
     at = _HEAD.size + size
-    origin = bytes(value[_HEAD.size : at]).decode()
-    at += -at % 8
-    rows = pa.ipc.open_stream(pa.py_buffer(value[at:])).read_next_batch() if len(value) > at else None
+    body = at + -at % 8
+    try:
+        if not _HEAD.size <= at <= body <= len(value):
+            raise ValueError(f"a header of {body} bytes")
+        origin = bytes(value[_HEAD.size : at]).decode()
+        rows = pa.ipc.open_stream(pa.py_buffer(value[body:])).read_next_batch() if len(value) > body else None
+    except (ValueError, OSError, StopIteration) as error:  # pyarrow's own errors are ValueErrors
+        raise SchemaError("block", f"{len(value)} bytes are not a whole one ({error})", "Was it cut off?") from error
     return Block(kind, origin, partition, rows, tick)
 
 

@@ -132,5 +132,5 @@ _decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
 
 
 def decode(value: bytes | memoryview) -> Message:
-    """Raises `msgspec.ValidationError` for what is no message."""
+    """Raises `msgspec.DecodeError` (or `UnicodeDecodeError`) for what is no message."""
     return _decoder.decode(value)

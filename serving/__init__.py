@@ -1,6 +1,6 @@
 """From snapshots to answers: what may be served, who answers now, and what was answered.
 
-Release        `release` (judges every snapshot) · `qualify` · `golden_vectors` · `release_policy` (moves the alias)
+Release        `release` (judges every snapshot) · `qualify` · `release_policy` (moves the alias)
 Loading        `loader` (aside, warm, swap) · `sidecar` · `sidecar_client` · `sealed` · `live_model`
 Scorer         `scorer` · `answering` (its contract) · `fallback` (the rungs) · `prediction_log` · `latency`
 HTTP           `http` (routes) · `http_server` · `http_body` · `coalesce`

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import structlog
 
 from learners import catalog, snapshots
+from learners.golden_vectors import golden_vectors
 from learners.learner import Export, Predictor
 from schemas.vectors import VectorSchema
-from serving.golden_vectors import golden_vectors
 from serving.live_model import LiveModel, ModelSlot
 from serving.qualify import wrong_answers
 from serving.sidecar_client import Refused, Sidecar, Verified

@@ -47,7 +47,7 @@ class Follower:
             for i in range(len(batch)):
                 try:
                     found.append(messages.decode(batch.value(i)))
-                except msgspec.ValidationError as error:
+                except (msgspec.DecodeError, UnicodeDecodeError) as error:
                     log.warning(
                         "record is no message", topic=batch.topic, offset=int(batch.offsets[i]), error=str(error)
                     )

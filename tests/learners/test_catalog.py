@@ -47,3 +47,31 @@ def test_nothing_in_the_room_reads_or_writes_pickles() -> None:
     for file in ROOM.glob("*.py"):
         for line in file.read_text().splitlines():
             assert not forbidden.search(line), f"{file.name}: {line}"
+
+
+def test_a_predictor_answers_as_its_learner_whatever_order_a_manifest_puts_its_meta_in() -> None:
+    """Manifests are canonical JSON: their keys are sorted."""
+    import json
+
+    import numpy as np
+
+    from learners.catalog import predictor
+    from learners.golden_vectors import golden_vectors
+    from learners.hashed_logistic_learner import HashedLogistic
+    from learners.learner import Export
+    from learners.torch_ctr_spec import TorchCtr
+    from schemas.vectors import Examples, VectorSchema
+
+    schema = VectorSchema(("a",), ("x", "y", "z"))
+    sums = {"z_less_y": {"z": 1.0, "y": -1.0}, "a_sum": {"y": 0.5, "x": 0.1}}
+    knots = {"z_less_y": (-1.0, 0.0, 1.0), "a_sum": (0.0, 0.5, 1.0), "x": (0.0, 1.0, 2.0)}
+    golden = golden_vectors(schema)
+    labels = (np.arange(len(golden)) % 2).astype(np.float32)
+    for spec in (HashedLogistic(bits=10, combinations=sums, knots=knots), TorchCtr(bits=8, combinations=sums, knots=knots)):
+        learner = spec.make(schema)
+        for _ in range(20):
+            learner.learn(Examples(golden, labels))
+        export = learner.export()
+        meta = json.loads(json.dumps(export.meta, sort_keys=True))
+        again = predictor(Export(export.kind, meta, export.arrays), schema).predict(golden)
+        np.testing.assert_allclose(again, learner.predict(golden), atol=1e-5)

@@ -10,10 +10,10 @@ import msgspec
 import numpy as np
 import pytest
 
+from learners.golden_vectors import golden_vectors
 from schemas.errors import LearnerError
 from schemas.manifests import Manifest
 from schemas.vectors import F64, Vectors, VectorSchema
-from serving.golden_vectors import golden_vectors
 from serving.qualify import Bounds, Candidate, qualify
 
 SCHEMA = VectorSchema(("carrier", "origin"), ("distance", "origin_delay.ewm"))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from learners.learner import Export, Learner
 from schemas.vectors import Vectors, VectorSchema
 
 ROWS = 64
+ANSWERS = "golden"
 
 
 def golden_vectors(schema: VectorSchema, rows: int = ROWS) -> Vectors:
@@ -23,3 +25,10 @@ def golden_vectors(schema: VectorSchema, rows: int = ROWS) -> Vectors:
     numbers[(kind >= 0.15) & (kind < 0.17)] = np.float32(1e9)
     categories[0], numbers[0] = 0, np.nan
     return Vectors(categories, numbers)
+
+
+def attested(learner: Learner, schema: VectorSchema) -> Export:
+    """The learner's export, with the learner's own answers to the golden vectors in `meta`."""
+    export = learner.export()
+    answers = learner.predict(golden_vectors(schema)).tolist()
+    return Export(export.kind, {**export.meta, ANSWERS: answers}, export.arrays)

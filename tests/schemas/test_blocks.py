@@ -1,0 +1,80 @@
+"""Blocks come back as they were written; what is no block says so."""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas import blocks
+from schemas.blocks import NO_TICK, Block
+from schemas.errors import SchemaError
+
+INT64 = st.integers(-(1 << 63), (1 << 63) - 1)
+ROWS = st.lists(st.tuples(st.none() | st.text(max_size=9), INT64, st.none() | st.floats(allow_nan=False)), max_size=5)
+
+
+def batch(rows: list[tuple[str | None, int, float | None]]) -> pa.RecordBatch:
+    columns = {
+        "key": pa.array([r[0] for r in rows], pa.string()),
+        "_offset": pa.array([r[1] for r in rows], pa.int64()),
+        "x": pa.array([r[2] for r in rows], pa.float64()),
+    }
+    return pa.RecordBatch.from_pydict(columns)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 5), st.text(max_size=30), st.integers(0, 4096), st.none() | ROWS, INT64)
+def test_a_block_comes_back_whole(
+    kind: int, origin: str, partition: int, rows: list[tuple[str | None, int, float | None]] | None, tick: int
+) -> None:
+    made = None if rows is None else batch(rows)
+    value = blocks.encode(Block(kind, origin, partition, made, tick))
+    found = blocks.decode(memoryview(value))
+    assert (found.kind, found.origin, found.partition, found.tick) == (kind, origin, partition, tick)
+    if rows:
+        assert found.rows is not None
+        assert found.rows.equals(made)
+    else:
+        assert found.rows is None
+    assert blocks.encode(found) == value
+
+
+@given(st.text(max_size=30))
+def test_rows_begin_at_a_multiple_of_eight_bytes(origin: str) -> None:
+    alone = blocks.encode(Block(blocks.CLEAN, origin, 0, None))
+    assert len(alone) % 8 == 0
+    assert blocks.encode(Block(blocks.CLEAN, origin, 0, batch([("a", 1, 1.0)]))).startswith(alone)
+
+
+def test_rows_are_read_without_a_copy() -> None:
+    value = np.frombuffer(bytearray(blocks.encode(Block(blocks.CLEAN, "t", 0, batch([("a", 7, 1.0)])))), np.uint8)
+    found = blocks.decode(memoryview(value))
+    assert found.rows is not None
+    for buffer in found.rows.column("_offset").buffers()[1:] + found.rows.column("key").buffers()[1:]:
+        assert value.ctypes.data <= buffer.address < value.ctypes.data + len(value)
+
+
+def test_a_block_is_told_from_a_tick_record_and_an_event() -> None:
+    tick = blocks.tick_record(-5)
+    assert len(tick) == 12
+    assert tick[:4] == blocks.TICK_MAGIC
+    assert struct.unpack("<q", tick[4:]) == (-5,)
+    for value in (b"", b"FRB", tick, b"\0\0\0\0\1event of some length that is enough", b"FRB2" + bytes(40)):
+        with pytest.raises(SchemaError, match=f"{len(value)} bytes do not start a block. Is this topic freshet's own"):
+            blocks.decode(value)
+
+
+def test_no_tick_is_no_time_that_a_tick_could_have() -> None:
+    assert blocks.decode(blocks.encode(Block(blocks.CLEAN, "t", 0, None))).tick == NO_TICK == -(1 << 63)
+
+
+@pytest.mark.parametrize("cut", [26, 40, 90, 200])
+def test_a_block_that_is_cut_off_is_an_error_of_ours(cut: int) -> None:
+    value = blocks.encode(Block(blocks.CLEAN, "a topic with a name", 0, batch([("a", 1, 1.0)])))
+    with pytest.raises(SchemaError, match=r"block.* are not a whole one"):
+        blocks.decode(value[:cut])
