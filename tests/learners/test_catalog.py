@@ -67,7 +67,10 @@ def test_a_predictor_answers_as_its_learner_whatever_order_a_manifest_puts_its_m
     knots = {"z_less_y": (-1.0, 0.0, 1.0), "a_sum": (0.0, 0.5, 1.0), "x": (0.0, 1.0, 2.0)}
     golden = golden_vectors(schema)
     labels = (np.arange(len(golden)) % 2).astype(np.float32)
-    for spec in (HashedLogistic(bits=10, combinations=sums, knots=knots), TorchCtr(bits=8, combinations=sums, knots=knots)):
+    for spec in (
+        HashedLogistic(bits=10, combinations=sums, knots=knots),
+        TorchCtr(bits=8, combinations=sums, knots=knots),
+    ):
         learner = spec.make(schema)
         for _ in range(20):
             learner.learn(Examples(golden, labels))
