@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 import polars as pl
 
 from schemas.errors import DefinitionError
+from schemas.event_field import BOUNDS, LARGEST_FLOAT, Field
 from schemas.event_schema import EventSchema
 
 REFUSED_NODES = {
@@ -44,6 +46,7 @@ REFUSED_FUNCTIONS = (
 )  # fmt: skip
 ROW_WISE_DESPITE_NAME = ("AnyHorizontal", "AllHorizontal", "SumHorizontal", "MinHorizontal", "MaxHorizontal")
 _ROWS = 97
+_DTYPES = {"boolean": pl.Boolean, "int": pl.Int32, "long": pl.Int64, "float": pl.Float32, "double": pl.Float64}
 _TEXTS = ("", "a", "??", "JFK", "Zürich", "7", "2.5", "2013-01-02", "03/04/2013", "2013-01-02 03:04:05")
 
 
@@ -153,21 +156,31 @@ def _check_random_cuts(expression: pl.Expr, schema: EventSchema, where: str, tru
 
 
 def _made_up(schema: EventSchema, names: Iterable[str], rng: np.random.Generator) -> pl.DataFrame:
-    """Rows of every kind of value a field may take, with nulls where they are allowed."""
+    """Rows of every kind of value that validation lets through, extremes too, with nulls where they are allowed."""
     columns: dict[str, pl.Series] = {"_row": pl.Series(np.arange(_ROWS))}
     for f in schema.fields:
-        if f.name not in names:
-            continue
-        if f.type in ("string", "enum"):
-            values: list[Any] = [_TEXTS[i] for i in rng.integers(0, len(_TEXTS), _ROWS)]
-            dtype: Any = pl.String
-        elif f.type == "boolean":
-            values, dtype = [bool(x) for x in rng.integers(0, 2, _ROWS)], pl.Boolean
-        elif f.type in ("int", "long"):
-            values, dtype = rng.integers(-1000, 1000, _ROWS).tolist(), pl.Int32 if f.type == "int" else pl.Int64
-        else:
-            values, dtype = np.round(rng.normal(0, 100, _ROWS), 2).tolist(), pl.Float64
-        if f.nullable:
-            values = [None if x < 0.1 else v for x, v in zip(rng.random(_ROWS), values)]
-        columns[f.name] = pl.Series(f.name, values, dtype)
+        if f.name in names:
+            values = _values(f, rng)
+            if f.nullable:
+                values = [None if x < 0.1 else v for x, v in zip(rng.random(_ROWS), values)]
+            columns[f.name] = pl.Series(f.name, values, _DTYPES.get(f.type, pl.String))
     return pl.DataFrame(columns)
+
+
+def _values(f: Field, rng: np.random.Generator) -> list[Any]:
+    if f.type == "boolean":
+        return [bool(x) for x in rng.integers(0, 2, _ROWS)]
+    if f.type in ("string", "enum"):
+        texts = f.domain or f.symbols or _TEXTS
+        return [texts[i] for i in rng.integers(0, len(texts), _ROWS)]
+    if f.logical is not None:  # whole centuries, but not all that an int64 could be: years have an end
+        return list(rng.integers(-(10**12), 10**13, _ROWS).tolist())
+    low, high = f.range or BOUNDS.get(f.type) or (-LARGEST_FLOAT["float"], LARGEST_FLOAT["float"])
+    if f.type in BOUNDS:
+        common = rng.integers(-1000, 1000, _ROWS)
+        low, high = max(math.ceil(low), BOUNDS[f.type][0]), min(math.floor(high), BOUNDS[f.type][1])
+    else:
+        common = np.round(rng.normal(0, 100, _ROWS), 2)
+    return [
+        (low, high)[i] if i < 2 else min(max(x, low), high) for i, x in zip(rng.integers(0, 20, _ROWS), common.tolist())
+    ]

@@ -26,6 +26,7 @@ SCHEMA = EventSchema.parse(
             {"name": "b", "type": "double"},
             {"name": "n", "type": ["null", "int"]},
             {"name": "at", "type": "long"},
+            {"name": "when", "type": {"type": "long", "logicalType": "timestamp-millis"}},
             {"name": "s", "type": ["null", "string"]},
             {"name": "t", "type": "string"},
             {"name": "late", "type": "boolean"},
@@ -34,7 +35,7 @@ SCHEMA = EventSchema.parse(
     },
     "event",
 )
-a, b, n, at, s, t, late = map(pl.col, ("a", "b", "n", "at", "s", "t", "late"))
+a, b, n, at, when, s, t, late = map(pl.col, ("a", "b", "n", "at", "when", "s", "t", "late"))
 WHERE = "topic landings: drop['odd']"
 
 
@@ -134,7 +135,8 @@ ACCEPTED: dict[str, pl.Expr] = {
     "parts of texts": (s.str.slice(0, 2) == "JF") | (s.str.head(1) == "J") | (s.str.reverse() == "KFJ"),
     "texts together": pl.concat_str(["t", "t"]) == "aa",
     "lists in a row": (s.str.split("F").list.len() > 1) | (pl.concat_list("a", "b").list.max() > 1),
-    "times": (at.cast(pl.Datetime("ms")).dt.hour() > 6) | (pl.from_epoch("at", "ms").dt.weekday() > 5),
+    "times": (when.cast(pl.Datetime("ms")).dt.hour() > 6) | (pl.from_epoch("when", "ms").dt.weekday() > 5),
+    "times as texts": when.cast(pl.Datetime("ms")).dt.strftime("%H") == "07",
     "a given time format": s.str.to_date("%Y-%m-%d", strict=False).is_not_null(),
     "a table": s.replace_strict({"JFK": 1.0}, default=0.0, return_dtype=pl.Float64) > 0,
     "an enum's symbol": pl.col("gate") == "A",
@@ -185,7 +187,7 @@ def test_fields_chosen_by_a_rule_are_refused(rule: pl.Expr) -> None:
 
 def test_an_unknown_field_is_named_beside_the_known_ones() -> None:
     with pytest.raises(
-        DefinitionError, match=r"reads unknown field 'zzz'. The fields are a, b, n, at, s, t, late, gate"
+        DefinitionError, match=r"reads unknown field 'zzz'. The fields are a, b, n, at, when, s, t, late, gate"
     ):
         check_row_wise(pl.col("zzz") > 1, SCHEMA, WHERE)
 
@@ -195,6 +197,26 @@ def test_what_does_not_fit_the_types_is_refused_with_polars_reason() -> None:
         check_row_wise(s.str.to_integer() > 1, SCHEMA, WHERE)
     with pytest.raises(DefinitionError, match="fails"):
         check_row_wise(s > 1, SCHEMA, WHERE)
+
+
+def test_what_fails_only_on_rare_values_is_refused_unless_validation_keeps_them_away() -> None:
+    small = EventSchema.parse(
+        {
+            "type": "record",
+            "name": "event",
+            "fields": [
+                {"name": "n", "type": "int", "range": [0, 900]},
+                {"name": "x", "type": "float", "range": [-1.5, 1]},
+                {"name": "code", "type": "string", "domain": ["7", "12"]},
+            ],
+        },
+        "event",
+    )
+    for narrow in (n.cast(pl.Int16) > 1, at.cast(pl.Int32) > 1, b.cast(pl.Int64) > 1):
+        with pytest.raises(DefinitionError, match="fails"):
+            check_row_wise(narrow, SCHEMA, WHERE)
+    check_row_wise((n.cast(pl.Int16) > 1) | (pl.col("x").cast(pl.Int8) > 0), small, WHERE)
+    check_row_wise(pl.col("code").str.to_integer() > 9, small, WHERE)
 
 
 def test_a_filter_is_true_or_false_and_a_label_that_or_a_number() -> None:
