@@ -46,7 +46,7 @@ def topics(**freshness: str) -> tuple[fr.Topic, fr.Topic]:
 
 
 def toy_app(**changes: Any) -> fr.App:
-    orders, payments = topics()
+    orders, payments = topics(**changes.pop("freshness", {}))
     shops = fr.View(
         "shops",
         payments,
