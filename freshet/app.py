@@ -41,7 +41,7 @@ class App:
             self._check_model(m)
         for t in self.topics:
             for name, expression in t.drop.items():
-                check_row_wise(expression, t.events, f"topic {t.name}: drop[{name!r}]")
+                check_row_wise(expression, t.events, f"topic {t.name}: drop[{name!r}]", true_or_false=True)
 
     def topic(self, name: str) -> Topic:
         return next(t for t in self.topics if t.name == name)

@@ -1,13 +1,12 @@
 """The auditor: recomputes the ledger of a topic from its log, the slow and obvious way, and compares.
 
-Shares no kernel with intake: fastavro decodes, dictionaries deduplicate, plain Python judges. Filters alone are
-evaluated by Polars, since they are the users' own expressions.
+Shares no kernel with intake: plain Python decodes and judges, dictionaries deduplicate. Filters alone are evaluated by
+Polars, since they are the users' own expressions.
 """
 
 from __future__ import annotations
 
 import io
-import json
 import math
 import struct
 from collections import OrderedDict
@@ -15,13 +14,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import fastavro
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from schemas.blocks import TICK_MAGIC
+from schemas.columns import REASONS, arrow_type
 from schemas.durations import milliseconds
+from schemas.event_field import Field
 from schemas.event_schema import EventSchema
+from schemas.event_writer import EventWriter, Misfit
 from schemas.topic import Topic
 from streams.checkpoints import Checkpoints
 from streams.expressions import fields_of
@@ -96,32 +98,74 @@ def recompute(topic: Topic, found: Iterator[Record]) -> Ledger:
 
 def read_event(value: bytes, schema: EventSchema) -> tuple[dict[str, Any] | None, str]:
     """The event in a record, or why there is none."""
+    if value[:1] == b"{":
+        try:
+            value = _writer(schema.digest, schema).transcode(value)
+        except Misfit as misfit:
+            return None, REASONS[misfit.reason]
     if value[:1] != b"\0" or len(value) < 5:
         return None, "undecodable"
     if struct.unpack(">I", value[1:5])[0] != schema.schema_id:
         return None, "unknown_type"
     stream = io.BytesIO(value[5:])
     try:
-        event: dict[str, Any] = fastavro.schemaless_reader(stream, _parsed(schema), None)
-    except Exception:  # fastavro raises whatever the bytes lead it to
+        event = {f.name: _field(stream, f) for f in schema.fields}
+    except (ValueError, IndexError, struct.error):
         return None, "undecodable"
     return (None, "undecodable") if stream.read(1) else (event, "")
 
 
-_PARSED: dict[str, Any] = {}
+_WRITERS: dict[str, EventWriter] = {}
 
 
-def _parsed(schema: EventSchema) -> Any:
-    """fastavro's form of a schema, with times left as numbers."""
-    if schema.digest not in _PARSED:
-        _PARSED[schema.digest] = fastavro.parse_schema(_plain(json.loads(json.dumps(schema.avro))))
-    return _PARSED[schema.digest]
+def _writer(digest: str, schema: EventSchema) -> EventWriter:
+    if digest not in _WRITERS:
+        _WRITERS[digest] = EventWriter(schema)
+    return _WRITERS[digest]
 
 
-def _plain(node: Any) -> Any:
-    if isinstance(node, Mapping):
-        return {k: _plain(v) for k, v in node.items() if k != "logicalType"}
-    return [_plain(x) for x in node] if isinstance(node, list) else node
+def _field(stream: io.BytesIO, f: Field) -> Any:
+    """A field as Avro 1.12 writes it. fastavro is not as strict: it takes any byte for true, and numbers of any length."""
+    if f.null_branch is not None:
+        branch = _whole(stream, 64)
+        if branch not in (0, 1):
+            raise ValueError(f"no branch {branch}")
+        if branch == f.null_branch:
+            return None
+    if f.type == "string":
+        return _bytes(stream, _whole(stream, 64)).decode()
+    if f.type == "boolean":
+        return (False, True)[_bytes(stream, 1)[0]]
+    if f.type in ("float", "double"):
+        size, code = (4, "<f") if f.type == "float" else (8, "<d")
+        return struct.unpack(code, _bytes(stream, size))[0]
+    if f.type == "enum":
+        index = _whole(stream, 64)
+        return f.symbols[index if index >= 0 else len(f.symbols)]
+    return _whole(stream, 32 if f.type == "int" else 64)
+
+
+def _bytes(stream: io.BytesIO, size: int) -> bytes:
+    found = stream.read(size) if 0 <= size < 1 << 31 else b""
+    if len(found) != size:
+        raise ValueError(f"{size} bytes are not there")
+    return found
+
+
+def _whole(stream: io.BytesIO, bits: int) -> int:
+    """A zigzag number, in at most ten bytes."""
+    number = 0
+    for i in range(10):
+        byte = _bytes(stream, 1)[0]
+        number |= (byte & 127) << 7 * i
+        if byte < 128:
+            break
+    else:
+        raise ValueError("a number without an end")
+    value = (number >> 1) ^ -(number & 1)
+    if number >> 64 or not -(1 << bits - 1) <= value < 1 << bits - 1:
+        raise ValueError(f"more than {bits} bits")
+    return value
 
 
 def judge(event: Mapping[str, Any], schema: EventSchema, event_time: str, append_time: int, max_future: int) -> str:
@@ -145,12 +189,13 @@ class _Seen:
     """Ids of one to two horizons of event time, as two dictionaries that take turns."""
 
     def __init__(self, horizon: int) -> None:
-        self._horizon, self._began = horizon, -1
+        self._horizon = horizon
+        self._began: int | None = None
         self._new: OrderedDict[str, None] = OrderedDict()
         self._old: OrderedDict[str, None] = OrderedDict()
 
     def again(self, event_id: str, newest: int) -> bool:
-        if self._began < 0:
+        if self._began is None:
             self._began = newest
         elif newest - self._began >= self._horizon:
             self._old = OrderedDict() if newest - self._began >= 2 * self._horizon else self._new
@@ -184,7 +229,8 @@ def _filtered(topic: Topic, events: Sequence[Mapping[str, Any]]) -> list[str]:
         used = fields_of(expression)
         rows = [i for i, hit in enumerate(out) if not hit]
         if rows:
-            frame = pl.DataFrame({f: [events[i][f] for i in rows] for f in used}, strict=False)
+            types = {f: pl.Series(pa.array([], arrow_type(topic.events[f]))).dtype for f in used}
+            frame = pl.DataFrame({f: [events[i][f] for i in rows] for f in used}, types)
             hits = frame.select(expression.alias("x").fill_null(False))["x"].to_numpy()
             for i in np.array(rows)[hits].tolist():
                 out[i] = name

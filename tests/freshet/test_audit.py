@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,16 @@ from streams import intake_kernels
 from streams.intake import IntakePlan, IntakeTask
 from streams.ledger import LEDGER_BLOCK, Ledger, digest, totals
 from streams.sqlite_log import SqliteLog
+from tests.schemas.test_decode import mutations
 from tests.streams import toy_events
 from tests.streams.toy_events import BREAKS, CUTS, EVENTS, LOGS, START, Sent, batch_of, cut, within
 
 untimed = settings(deadline=None, max_examples=60)
 TOPIC = toy_events.topic()
+LARGE: dict[str, Any] = {
+    "id": "f1", "at": START, "gate": "a", "carrier": "AA", "runway": "L", "delay": 1.0, "wind": None, "temp": 0.5, "seats": 9,
+    "mileage": -1 << 63, "crew": (1 << 31) - 1, "gust": 20.0, "late": True,
+}  # fmt: skip
 GAPS = st.sampled_from([1, 3, LEDGER_BLOCK // 5])
 
 
@@ -112,6 +118,55 @@ def test_a_day_of_flights_with_its_faults(name: str, app: App, flights: dict[str
     counted = totals(task.ledger.entries(), task.fates)
     assert counted["applied"] > 50
     assert sum(counted.values()) == len(found)
+
+
+@settings(deadline=None, max_examples=250)
+@given(st.lists(EVENTS, min_size=3, max_size=3), st.data())
+def test_whatever_bytes_a_record_has_both_call_it_the_same(events: list[dict[str, Any]], data: st.DataObject) -> None:
+    values = [Sent(0, {**e, "at": START + e["at"]}).value for e in events]
+    values[1] = data.draw(mutations(values[1]))
+    found = [Record(i, START, v) for i, v in enumerate(values)]
+    assert recompute(TOPIC, iter(found)) == ledger(found)
+
+
+ODD: dict[str, Callable[[bytes], bytes]] = {
+    "a boolean that is 2": lambda v: v[:-1] + b"\2",
+    "an int of 33 bits": lambda v: v.replace(b"\xfe\xff\xff\xff\x0f", b"\xfe\xff\xff\xff\x7f"),
+    "a long of 65 bits": lambda v: v.replace(b"\xff" * 9 + b"\1", b"\xff" * 9 + b"\x7f"),
+    "a length of eleven bytes": lambda v: v.replace(b"\4f1", b"\x84" + b"\x80" * 10 + b"\0f1"),
+    "a length of two bytes": lambda v: v.replace(b"\4f1", b"\x84\0f1"),
+    "JSON": lambda v: json.dumps(LARGE).encode(),
+    "JSON that lacks a field": lambda v: json.dumps({k: x for k, x in LARGE.items() if k != "gate"}).encode(),
+    "JSON of a wrong type": lambda v: json.dumps({**LARGE, "crew": "2"}).encode(),
+    "not quite JSON": lambda v: json.dumps(LARGE).encode()[:-1],
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_odd_bytes_and_json_are_called_the_same(odd: str) -> None:
+    whole = Sent(START, LARGE).value
+    value = ODD[odd](whole)
+    assert value != whole
+    found = [Record(0, START, value), Record(1, START, sent(2).value)]
+    assert recompute(TOPIC, iter(found)) == ledger(found)
+
+
+@pytest.mark.parametrize(
+    "drop",
+    [pl.col("carrier").str.starts_with("A"), pl.col("temp") > 0.1, pl.col("seats") * 10_000_000 > 0],
+    ids=["texts that are all missing", "a float of 32 bits", "an int that wraps"],
+)
+def test_filters_see_the_types_of_the_schema(drop: pl.Expr) -> None:
+    topic: Topic = toy_events.topic(drop={"odd": drop})
+    found = as_records([Sent(START, {**LARGE, "carrier": None, "temp": 0.1, "seats": 300})])
+    task = intake(found, (), toy_events.plan(1, drop=topic.drop))
+    assert recompute(topic, iter(found)) == task.ledger.entries()
+
+
+def test_ids_are_forgotten_alike_before_1970() -> None:
+    times = (-500_000, -440_000, -380_000, -379_999, -300_000, -300_000, 5)
+    found = [Record(i, 0, Sent(0, {**LARGE, "id": "x", "at": t}).value) for i, t in enumerate(times)]
+    assert recompute(TOPIC, iter(found)) == ledger(found)
 
 
 # ------------------------------------------------------------ disagreement

@@ -127,7 +127,7 @@ class Browser:
     def wait(self, expression: str, seconds: float = 30) -> None:
         """Until the expression is true on the page."""
         deadline = time.monotonic() + seconds
-        while not self.ask(f"Boolean({expression})"):
+        while not self.ask(f"(() => {{ try {{ return Boolean({expression}) }} catch {{ return false }} }})()"):
             assert time.monotonic() < deadline, f"{expression} did not come true; errors: {self.errors}"
             self.ask("new Promise((done) => setTimeout(done, 50))")
 
