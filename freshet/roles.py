@@ -17,6 +17,8 @@ from features.view_task import ViewTask
 from freshet import logs, plans
 from freshet.app import App, load
 from freshet.settings import Settings
+from learners.learner import LearnerSpec
+from learners.model import Model
 from schemas import messages
 from schemas.errors import DefinitionError, FreshetError
 from streams.catalog import open_log
@@ -78,16 +80,15 @@ def join(ctx: Context) -> None:
 
 
 def train(ctx: Context) -> None:
-    """One lineage: `name` is `train.<model>.<lineage>`."""
+    """One lineage; see `trained_by` for what its role is called."""
     from learners import snapshots
     from learners.golden_vectors import attested
     from learners.learner import Learner
     from learners.signing import Signer
     from learners.train_task import Moment, TrainTask
 
-    _, model_name, lineage = ctx.name.split(".", 2)
-    model = ctx.app.model(model_name)
-    spec = next(x for x in model.learners if model.lineage(x) == lineage)
+    model, spec = trained_by(ctx.app, ctx.name)
+    model_name, lineage = model.name, model.lineage(spec)
     plan = plans.train_plan(model, spec, ctx.settings.snapshot_every)
     key = Signer.load(ctx.settings.keys_dir / "trainer")
     directory = ctx.settings.snapshots_dir / model_name / lineage
@@ -164,6 +165,20 @@ ROLES: dict[str, Callable[[Context], None]] = {
     "serve": serve,
     "control": control,
 }
+
+
+def trained_by(app: App, name: str) -> tuple[Model, LearnerSpec]:
+    """The model and learner of a trainer's name: `train.<model>.<lineage>`, or `train.<model>.<learner>`.
+
+    Raises:
+        DefinitionError: the app has no such trainer.
+    """
+    for m in app.models:
+        for x in m.learners:
+            if name in (f"train.{m.name}.{m.lineage(x)}", f"train.{m.name}.{x.name}"):
+                return m, x
+    known = ", ".join(f"train.{m.name}.{x.name}" for m in app.models for x in m.learners)
+    raise DefinitionError(f"role {name!r}", f"app {app.name} trains no such lineage", f"Its trainers are {known}.")
 
 
 SIGNERS = {"train": "trainer", "release": "qualifier"}

@@ -102,3 +102,14 @@ def test_a_lineage_changes_with_its_definition() -> None:
     m = toy_app().models[0]
     assert m.lineage(fr.HashedLogistic()) != m.lineage(fr.HashedLogistic(rate=0.1))
     assert m.lineage(fr.HashedLogistic()) == toy_app().models[0].lineage(fr.HashedLogistic())
+
+
+def test_a_trainer_is_called_by_its_lineage_or_its_learner() -> None:
+    from freshet.roles import trained_by
+
+    app = toy_app()
+    model, spec = app.models[0], app.models[0].learners[1]
+    assert trained_by(app, f"train.unpaid.{model.lineage(spec)}") == (model, spec)
+    assert trained_by(app, "train.unpaid.hashed_logistic") == (model, spec)
+    with pytest.raises(DefinitionError, match=r"no such lineage.*train\.unpaid\.baseline"):
+        trained_by(app, "train.unpaid.nobody")
