@@ -77,7 +77,7 @@ class Board:
         self._seen: dict[str, float] = {}
         self._ticks: dict[str, int] = {}
         self._started = time.monotonic()
-        self._rates: list[tuple[float, int]] = []
+        self._rates: dict[str, list[tuple[float, int]]] = {}
         self.children: Mapping[str, Mapping[str, Any]] = {}
 
     def note(self, m: messages.Message) -> None:
@@ -163,7 +163,7 @@ class Board:
     def status(self) -> s.Status:
         now = self._now()
         topics = [self._topic(t) for t in self._topics]
-        rate = self._rate(sum(t.records for t in topics))
+        rate = self._rate("", sum(t.records for t in topics))
         views = [self._view(v, now) for v in self._views]
         models = [self._model(b, now) for b in self._models.values()]
         roles, requests = self._role_figures(), self._requests()
@@ -194,12 +194,13 @@ class Board:
             state=state, paced=self._paced, app_ms=now, start_ms=self._first_ms, end_ms=self._end_ms, wall_seconds=wall
         )
 
-    def _rate(self, records: int) -> float:
-        now = time.monotonic()
-        self._rates.append((now, records))
-        while len(self._rates) > 2 and now - self._rates[0][0] > WINDOW_SECONDS:
-            self._rates.pop(0)
-        (t0, n0), (t1, n1) = self._rates[0], self._rates[-1]
+    def _rate(self, topic: str, records: int) -> float:
+        """Records a second of wall time, over the newest seconds; of all topics together under the empty name."""
+        now, seen = time.monotonic(), self._rates.setdefault(topic, [])
+        seen.append((now, records))
+        while len(seen) > 2 and now - seen[0][0] > WINDOW_SECONDS:
+            seen.pop(0)
+        (t0, n0), (t1, n1) = seen[0], seen[-1]
         return (n1 - n0) / (t1 - t0) if t1 > t0 else 0.0
 
     def _facts(self, task: str) -> list[Mapping[str, Any]]:
@@ -220,9 +221,11 @@ class Board:
             kind: {k.split(":", 1)[1]: n for k, n in fates.items() if k.startswith(kind + ":") and n}
             for kind in ("dropped", "dead")
         }
+        records = sum(n for k, n in fates.items() if k != "tick")
         return s.TopicFigures(
             name=topic.name,
-            records=sum(n for k, n in fates.items() if k != "tick"),
+            records=records,
+            per_second=self._rate(topic.name, records),
             applied=fates.get("applied", 0),
             deduplicated=fates.get("deduplicated", 0),
             dropped=under["dropped"],
