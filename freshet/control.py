@@ -43,7 +43,6 @@ def run(ctx: Context) -> None:
         dashboard.app(board.status, history), log_config=None, access_log=False, lifespan="off", ws="none"
     )
     server = uvicorn.Server(config)
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     threading.Thread(target=_end_with, args=(ctx, server), daemon=True).start()
     announce(ctx, "status", address_of(sock))
     asyncio.run(server._serve([sock]))

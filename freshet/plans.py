@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from features.vector_plan import VectorPlan
 from features.view import View
 from freshet.app import App
-from learners.learner import LearnerSpec
+from learners import snapshots
+from learners.golden_vectors import attested
+from learners.learner import Learner, LearnerSpec
 from learners.model import Model
-from learners.train_task import TrainPlan
+from learners.signing import Signer
+from learners.train_task import Moment, TrainPlan, TrainTask
 from schemas.decode import EventCodec
 from schemas.durations import milliseconds
 from schemas.outcomes import CATEGORY_SEPARATOR
@@ -77,6 +81,24 @@ def train_plan(model: Model, learner: LearnerSpec, snapshot_every: str = "") -> 
         milliseconds(snapshot_every) if snapshot_every else freshness.ms("snapshot_every"),
         getattr(learner, "servable", True),
     )
+
+
+def trainer(
+    app: App, model: Model, spec: LearnerSpec, snapshots_dir: Path, key: Signer, snapshot_every: str = ""
+) -> Callable[[str, int], TrainTask]:
+    """Makes the task of a lineage, whose snapshots go under `snapshots_dir`, signed with `key`."""
+    plan = train_plan(model, spec, snapshot_every)
+
+    def save(learner: Learner, at: Moment) -> str:
+        if not plan.durable:
+            return ""
+        facts = snapshots.Facts(
+            app.name, model.name, plan.lineage, at.number, model.vectors.digest, at.tick, at.examples, at.position
+        )
+        directory = snapshots_dir / model.name / plan.lineage
+        return str(snapshots.write(directory, facts, attested(learner, model.vectors), key))
+
+    return lambda _, partition: TrainTask(plan, spec.make(model.vectors), save, partition)
 
 
 def vector_plan(app: App, model: Model) -> VectorPlan:

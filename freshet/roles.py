@@ -28,6 +28,7 @@ from streams.intake import IntakeTask
 from streams.join import JoinTask
 from streams.log import Log
 from streams.operator import Operator, own_facts
+from streams.task import Task
 
 log = structlog.get_logger()
 
@@ -45,12 +46,12 @@ class Context:
     def store(self) -> Store:
         return open_store(self.settings.store)
 
-    def operator(self, role: str, topics: Sequence[str], make: Callable[..., object]) -> Operator:
+    def operator(self, role: str, topics: Sequence[str], make: Callable[[str, int], Task]) -> Operator:
         return Operator(
             role,
             self.log,
             topics,
-            make,  # type: ignore[arg-type]
+            make,
             self.settings.checkpoints_url,
             self.app.channels,
             WallClock().now_ms,
@@ -81,29 +82,11 @@ def join(ctx: Context) -> None:
 
 def train(ctx: Context) -> None:
     """One lineage; see `trained_by` for what its role is called."""
-    from learners import snapshots
-    from learners.golden_vectors import attested
-    from learners.learner import Learner
     from learners.signing import Signer
-    from learners.train_task import Moment, TrainTask
 
     model, spec = trained_by(ctx.app, ctx.name)
-    model_name, lineage = model.name, model.lineage(spec)
-    plan = plans.train_plan(model, spec, ctx.settings.snapshot_every)
     key = Signer.load(ctx.settings.keys_dir / "trainer")
-    directory = ctx.settings.snapshots_dir / model_name / lineage
-
-    def save(learner: Learner, at: Moment) -> str:
-        if not plan.durable:
-            return ""
-        facts = snapshots.Facts(
-            ctx.app.name, model_name, lineage, at.number, model.vectors.digest, at.tick, at.examples, at.position
-        )
-        return str(snapshots.write(directory, facts, attested(learner, model.vectors), key))
-
-    def make(topic: str, partition: int) -> TrainTask:
-        return TrainTask(plan, spec.make(model.vectors), save, partition)
-
+    make = plans.trainer(ctx.app, model, spec, ctx.settings.snapshots_dir, key, ctx.settings.snapshot_every)
     ctx.operator("train", [ctx.app.examples_log_of(model)], make).run(ctx.stop)
 
 

@@ -24,11 +24,9 @@ from freshet import plans
 from freshet.app import App
 from learners import snapshots
 from learners.catalog import predictor
-from learners.golden_vectors import attested
-from learners.learner import Export, Learner
+from learners.learner import Export
 from learners.model import Model
 from learners.signing import Signer, Verifier, create_key
-from learners.train_task import Moment, TrainPlan, TrainTask
 from schemas.blocks import tick_record
 from schemas.errors import ComponentError
 from schemas.messages import Message, Settled, Waiting
@@ -43,7 +41,6 @@ from streams.join import JoinTask
 from streams.log import Log
 from streams.operator import Operator
 from streams.sqlite_log import SqliteLog
-from streams.task import Task
 
 LOGGED_SECONDS = 10.0
 STEP_SECONDS = 60.0  # for one operator to finish a step
@@ -97,29 +94,9 @@ class LocalRun:
         return made
 
     def _train(self, model: Model, spec: Any) -> Operator:
-        plan = plans.train_plan(model, spec, self._every)
         key = Signer.load(self._dir / "keys" / "trainer")
-        directory = self._dir / "snapshots" / model.name / plan.lineage
-
-        def save(learner: Learner, at: Moment) -> str:
-            if not plan.durable:
-                return ""
-            facts = snapshots.Facts(
-                self.app.name,
-                model.name,
-                plan.lineage,
-                at.number,
-                model.vectors.digest,
-                at.tick,
-                at.examples,
-                at.position,
-            )
-            return str(snapshots.write(directory, facts, attested(learner, model.vectors), key))
-
-        def make(topic: str, partition: int) -> Task:
-            return _train_task(plan, spec.make(model.vectors), save, partition)
-
-        return self._operator(f"train.{plan.lineage}", [self.app.examples_log_of(model)], make)
+        make = plans.trainer(self.app, model, spec, self._dir / "snapshots", key, self._every)
+        return self._operator(f"train.{model.lineage(spec)}", [self.app.examples_log_of(model)], make)
 
     def step(
         self, start_ms: int, end_ms: int, queries: Mapping[str, list[Any]], events: Mapping[str, Any]
@@ -217,10 +194,6 @@ class LocalRun:
         self._follower.close()
         self._writer.close()
         self.log.close()
-
-
-def _train_task(plan: TrainPlan, learner: Learner, save: Any, partition: int) -> Task:
-    return TrainTask(plan, learner, save, partition)
 
 
 def vectors_of(local: LocalRun, model: Model) -> dict[str, bytes]:
