@@ -51,9 +51,39 @@ class Promise(msgspec.Struct, frozen=True):
     reason: str
 
 
+class FieldFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """A field of a topic's applied events: how many had it, how many it was missing from (and was imputed in). `min` to
+    `deviation` are of numbers, `values` counts the texts first seen."""
+
+    name: str
+    kind: str = ""
+    seen: int = 0
+    missing: int = 0
+    imputed: int = 0
+    min: float | None = None
+    max: float | None = None
+    mean: float | None = None
+    deviation: float | None = None
+    values: dict[str, int] = {}
+
+
+class SourceFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """One source of a topic's events, such as origin=JFK: applied, late and dead events, the newest one's append time
+    (app clock, ms) and the usual rate."""
+
+    name: str
+    events: int = 0
+    late: int = 0
+    dead: int = 0
+    newest_ms: int | None = None
+    rate_per_hour: float | None = None
+
+
 class TopicFigures(msgspec.Struct, frozen=True, kw_only=True):
     """A topic's records by fate. `records` counts what was read without ticks: the sum of the fates, once
-    intake is idle. `dropped` is by filter (`late` among them: beyond the lateness), `dead` by reason."""
+    intake is idle. `dropped` is by filter (`late` among them: beyond the lateness), `dead` by reason.
+    `lag_ms` is how far intake is behind the app's clock, `settings` its freshness as it is now, `declared` as the app's
+    file has it."""
 
     name: str
     records: int = 0
@@ -66,6 +96,15 @@ class TopicFigures(msgspec.Struct, frozen=True, kw_only=True):
     expired: int = 0
     ticks: int = 0
     lag_ms: int | None = None
+    partitions: int = 1
+    owner: str = ""
+    description: str = ""
+    newest_ms: int | None = None
+    newest_event_ms: int | None = None
+    settings: dict[str, str] = {}
+    declared: dict[str, str] = {}
+    fields: list[FieldFigures] = []
+    sources: list[SourceFigures] = []
 
 
 class ViewFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +116,11 @@ class ViewFigures(msgspec.Struct, frozen=True, kw_only=True):
     rows: int | None = None
     lag_ms: int | None = None
     slo_ms: int | None = None
+    max_age_ms: int | None = None
+    events: int | None = None
+    features: list[str] = []
+    owner: str = ""
+    description: str = ""
 
 
 class Quality(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,8 +133,18 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
     calibration: float | None = None
 
 
+class SliceFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """Served predictions of one value of a slice field, such as carrier=UA, beside the baseline on them."""
+
+    field: str
+    value: str
+    served: Quality = Quality()
+    baseline: Quality = Quality()
+
+
 class LineageFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """A lineage: `overall` and `rolling` are prequential (predicted before learned)."""
+    """A lineage: `overall`, `rolling` and `slices` (their `served`) are prequential (predicted before learned). `cut_ms` is
+    the newest snapshot's tick, `refused` why its newest refused snapshot was."""
 
     name: str
     alias: str = ""
@@ -99,15 +153,20 @@ class LineageFigures(msgspec.Struct, frozen=True, kw_only=True):
     examples: int = 0
     overall: Quality = Quality()
     rolling: Quality = Quality()
+    slices: list[SliceFigures] = []
+    cut_ms: int | None = None
+    refusals: int = 0
+    refused: str = ""
 
 
-class SliceFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """Served predictions of one value of a slice field, such as carrier=UA, beside the baseline on them."""
+class CalibrationBin(msgspec.Struct, frozen=True, kw_only=True):
+    """Served predictions between two probabilities: how many were labelled, their mean, and the share that came true."""
 
-    field: str
-    value: str
-    served: Quality = Quality()
-    baseline: Quality = Quality()
+    low: float
+    high: float
+    n: int = 0
+    predicted: float | None = None
+    observed: float | None = None
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,6 +198,10 @@ class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
     overall_baseline: Quality = Quality()
     lineages: list[LineageFigures] = []
     slices: list[SliceFigures] = []
+    calibration: list[CalibrationBin] = []
+    rungs: dict[str, int] = {}
+    owner: str = ""
+    description: str = ""
 
 
 class RequestFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,6 +226,55 @@ class RoleFigures(msgspec.Struct, frozen=True, kw_only=True):
     memory_mb: float | None = None
     seen_ms: int | None = None
     restarts: int = 0
+    cpu_seconds: float | None = None
+    started_ms: int | None = None
+    metrics: str = ""
+
+
+class OutageFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """A server that roles are waiting out; see `streams.outages`. `roles` are those that said so, `since_ms` wall."""
+
+    component: str
+    resource: str
+    cause: str
+    meanwhile: str
+    next_step: str
+    since_ms: int
+    roles: list[str] = []
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """Something is wrong (or was: `state`), since when (wall, ms), what it means and what to try. `policy` and `subject`
+    together are its identity."""
+
+    policy: str
+    subject: str
+    light: Light
+    reason: str
+    meaning: str
+    next_step: str
+    since_ms: int = 0
+    state: Literal["firing", "resolved"] = "firing"
+    resolved_ms: int | None = None
+
+
+class SwitchFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the three switches; see `streams.switches`."""
+
+    name: str
+    on: bool = True
+    by: str = ""
+    at_ms: int = 0
+
+
+class SettingChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A live setting that somebody changed (`at_ms` wall)."""
+
+    topic: str
+    key: str
+    value: str
+    by: str
+    at_ms: int
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,6 +290,10 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     models: list[ModelFigures] = []
     requests: RequestFigures = RequestFigures()
     roles: list[RoleFigures] = []
+    outages: list[OutageFigures] = []
+    alerts: list[Alert] = []
+    switches: list[SwitchFigures] = []
+    changes: list[SettingChange] = []
 
     @property
     def over(self) -> bool:

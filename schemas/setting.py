@@ -1,0 +1,80 @@
+"""Live settings of a topic: one field of its `Freshness`, changed while the app runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
+
+from schemas.durations import milliseconds
+from schemas.errors import DefinitionError, RequestError
+from schemas.messages import Setting
+from schemas.topic import ON_VIOLATION, Freshness
+
+KEYS = tuple(f.name for f in fields(Freshness))
+# Those that decide what becomes of a record or an example: they take effect at a checkpoint, which records them.
+DECIDING = ("lateness", "max_future", "label_wait", "snapshot_every")
+RANGES_MS = {
+    "feature_slo": (1, 366 * 86_400_000),
+    "model_slo": (1, 366 * 86_400_000),
+    "batch_wait": (0, 60_000),
+    "snapshot_every": (100, 366 * 86_400_000),
+    "lateness": (0, 31 * 86_400_000),
+    "label_wait": (1, 366 * 86_400_000),
+    "max_future": (0, 366 * 86_400_000),
+}
+
+
+def changed(freshness: Freshness, key: str, value: str) -> Freshness:
+    """`freshness` with one field set.
+
+    Raises:
+        RequestError: no such setting, no duration, or out of range; the text names what is allowed.
+
+    >>> changed(Freshness(), "snapshot_every", "2h").snapshot_every
+    '2h'
+    """
+    if key not in KEYS:
+        raise RequestError(f"setting {key!r}", "is unknown", f"Settings of a topic are {', '.join(KEYS)}.")
+    if key == "on_violation":
+        if value not in ON_VIOLATION:
+            raise RequestError(f"{key}={value!r}", "is unknown", f"Use one of {', '.join(ON_VIOLATION)}.")
+        return replace(freshness, on_violation=value)
+    try:
+        ms = milliseconds(value, key)
+    except DefinitionError as error:
+        raise RequestError(error.resource, error.cause, error.next_step) from error
+    least, most = RANGES_MS[key]
+    if not least <= ms <= most:
+        raise RequestError(f"{key}={value}", "is out of range", f"Use {_text(least)} to {_text(most)}.")
+    return replace(freshness, **{key: value})
+
+
+def parsed(assignment: str) -> tuple[str, str]:
+    """Key and value of `key=value`.
+
+    Raises:
+        RequestError: it is written otherwise.
+    """
+    key, equals, value = assignment.partition("=")
+    if not (key and equals and value):
+        raise RequestError(f"{assignment!r}", "is no setting", "Write KEY=VALUE, such as snapshot_every=2h.")
+    return key.strip(), value.strip()
+
+
+def effective(declared: Mapping[str, Freshness], settings: Iterable[Setting]) -> dict[str, Freshness]:
+    """Freshness by topic after all settings, in order. What is no setting of these topics changes nothing."""
+    out = dict(declared)
+    for s in settings:
+        for topic in [s.topic] if s.topic != "*" else list(out):
+            if topic in out:
+                try:
+                    out[topic] = changed(out[topic], s.key, s.value)
+                except RequestError:
+                    continue
+    return out
+
+
+def _text(ms: int) -> str:
+    from schemas.durations import text_of
+
+    return text_of(ms)

@@ -1,0 +1,71 @@
+"""What a process is waiting out: the servers that do not answer, what happens meanwhile, and what to do about it.
+
+An outage begins with the error of the first call that failed, and is over when a call succeeds. Both are logged once;
+status, page and metrics show what is current.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import msgspec
+import structlog
+
+from schemas.errors import ComponentError
+
+log = structlog.get_logger()
+
+
+class Outage(msgspec.Struct, frozen=True, kw_only=True):
+    """A server that is away since `since` (wall, ms): `component` is its kind (log, store), `resource` names it and its
+    address."""
+
+    component: str
+    resource: str
+    cause: str
+    meanwhile: str
+    next_step: str
+    since: int
+
+
+class Outages:
+    """Of one process; used by all its threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._current: dict[str, Outage] = {}
+        self.begun = 0  # since the process started
+
+    def begin(self, error: ComponentError, meanwhile: str) -> None:
+        """A call failed by `error`; `meanwhile` says what this process does until one succeeds."""
+        with self._lock:
+            if error.component in self._current:
+                return
+            self.begun += 1
+            outage = Outage(
+                component=error.component,
+                resource=error.resource,
+                cause=error.cause,
+                meanwhile=meanwhile,
+                next_step=error.next_step,
+                since=time.time_ns() // 1_000_000,
+            )
+            self._current[error.component] = outage
+        told = {k: v for k, v in msgspec.structs.asdict(outage).items() if k != "since"}
+        log.error(f"{error.component} is away", **told)
+
+    def over(self, component: str) -> None:
+        """A call to it succeeded. Cheap where there was no outage."""
+        if component not in self._current:
+            return
+        with self._lock:
+            outage = self._current.pop(component, None)
+        if outage is not None:
+            seconds = round(time.time() - outage.since / 1000, 1)
+            log.warning(f"{component} is back", resource=outage.resource, away_seconds=seconds)
+
+    def current(self) -> list[Outage]:
+        """What is away now, by component."""
+        with self._lock:
+            return [self._current[c] for c in sorted(self._current)]

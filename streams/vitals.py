@@ -1,0 +1,45 @@
+"""What a process says of itself: its role, its newest figures, what it waits out. Told as `Status`, read as metrics."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import psutil
+
+from schemas.messages import Status
+from streams.outages import Outages
+
+
+class Vitals:
+    """Of one process. `instance` is its lasting name and what tells its starts apart, such as `view/1f2e3d4c`.
+
+    `status` may be called from any thread, also while the loop of the role waits for a server."""
+
+    def __init__(self, role: str, instance: str, outages: Outages) -> None:
+        self.role, self.instance, self.outages = role, instance, outages
+        self.started_ms = time.time_ns() // 1_000_000
+        self.metrics = ""  # where its /metrics is served, once it is
+        self._process = psutil.Process()
+        self._facts: Mapping[str, Any] = {}
+
+    def status(self, facts: Mapping[str, Any] | None = None) -> Status:
+        """The role's own figures with those of the process; `facts` replaces what the role said last."""
+        if facts is not None:
+            self._facts = facts
+        return Status(
+            self.role, self.instance, os.getpid(), time.time_ns() // 1_000_000, {**self._facts, **self._own()}
+        )
+
+    def _own(self) -> dict[str, Any]:
+        return {
+            "memory_mb": round(self._process.memory_info().rss / 1e6, 1),
+            "cpu_seconds": round(time.process_time(), 2),
+            "started_ms": self.started_ms,
+            "outages": [msgspec.to_builtins(o) for o in self.outages.current()],
+            "outages_begun": self.outages.begun,
+            "metrics": self.metrics,
+        }
