@@ -14,8 +14,9 @@ from features.store import Store
 from features.view import View
 from schemas import blocks
 from schemas.text import Texts
+from schemas.topic import Freshness
 from streams.log import Batch
-from streams.task import Outputs
+from streams.task import Outputs, without_rows
 from streams.ticks import Cursors, Ticks
 
 ROWS_A_WRITE = 5_000
@@ -33,7 +34,7 @@ class ViewTask:
         self._rows = ViewRows(view.plan)
         self._cursors = Cursors()
         self._ticks = Ticks([(view.topic.name, p) for p in range(view.topic.partitions)])
-        self._generation = store.generation()
+        self._generation: str | None = None  # of the store when all rows were in it
         self._events = 0
         self._unwritten: list[tuple[list[bytes], npt.NDArray[np.uint8]]] = []
 
@@ -75,6 +76,8 @@ class ViewTask:
     def write(self) -> None:
         """Write touched rows; all of them if the store has lost some. What could not be written is kept for the next
         try."""
+        if self._generation is None:
+            self._generation = self._store.generation()
         self._unwritten.append(self._rows.take())
         self._put_unwritten()
         generation = self._store.generation()
@@ -90,6 +93,14 @@ class ViewTask:
                 b = a + ROWS_A_WRITE
                 self._store.write(self._stored_as, keys[a:b], data[a:b])
             self._unwritten.pop(0)
+
+    def configure(self, settings: Mapping[str, Freshness], at: int) -> bool:
+        """Rows depend on no setting."""
+        return False
+
+    def skip(self, batch: Batch) -> Outputs:
+        alone = without_rows(batch)
+        return self.apply(alone) if alone is not None else Outputs()
 
     def dump(self, full: bool) -> dict[str, npt.NDArray[Any]]:
         state = self._rows.dump() if full else self._rows.dump_delta()

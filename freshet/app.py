@@ -10,9 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from features.view import FeatureRef, View
+from freshet.mistakes import mistake_in
 from learners.model import Model
-from schemas.errors import DefinitionError, FreshetError
+from schemas.errors import DefinitionError
+from schemas.event_field import Field
+from schemas.event_schema import EventSchema
 from schemas.topic import Topic, check_name
+from serving.fallback import Constant, Heuristic
 from streams.expressions import check_row_wise
 from streams.follower import Channels
 
@@ -61,6 +65,10 @@ class App:
     def log_of(self, topic: str) -> str:
         return f"{self.name}.{topic}"
 
+    def origin_of(self, log: str) -> str:
+        """What a log is called in dead letters: a topic by its own name."""
+        return next((t.name for t in self.topics if self.log_of(t.name) == log), log)
+
     def clean_log_of(self, view: View) -> str:
         return f"{self.name}.clean.{view.name}.{view.digest}"
 
@@ -107,6 +115,12 @@ class App:
         self._listed(m.on, f"model {m.name}")
         self._listed(m.label.topic, f"the label of model {m.name}")
         check_row_wise(m.label.value, m.label.topic.events, f"model {m.name}: label value")
+        for i, rung in enumerate(m.fallback):
+            where = f"model {m.name}: fallback[{i}]"
+            if not isinstance(rung, Heuristic | Constant):
+                raise DefinitionError(where, f"{rung!r} is no rung", "Use fr.heuristic(…) or fr.constant(…).")
+            if isinstance(rung, Heuristic):
+                check_row_wise(rung.when, _as_events(m), where)
         fields = {f.name for f in m.on.events.fields}
         for name in dict.fromkeys(f.view for f in m.features if isinstance(f, FeatureRef)):
             if name not in [v.name for v in self.views]:
@@ -129,6 +143,12 @@ class App:
                     f"request field {f!r} is imputed by {m.on.impute[f].kind}",
                     "Fields of requests may only be imputed by constants: use fr.impute.constant(…).",
                 )
+
+
+def _as_events(m: Model) -> EventSchema:
+    """What a heuristic reads, as if it were events: the model's features by name, any of which may be missing."""
+    kinds = dict.fromkeys(m.vectors.categories, "string") | dict.fromkeys(m.vectors.numbers, "float")
+    return EventSchema(m.name, 1, 1, tuple(Field(name, kind, null_branch=0) for name, kind in kinds.items()), "")
 
 
 def _unique(kind: str, names: Iterable[str]) -> None:
@@ -155,25 +175,11 @@ def load(path: str | Path) -> App:
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
-    except FreshetError as error:
-        raise DefinitionError(_line_of(error, file), str(error), "Mend it there.") from error
     except Exception as error:
-        raise DefinitionError(_line_of(error, file), f"{type(error).__name__}: {error}", "Mend it there.") from error
+        raise mistake_in(file, error) from error
     apps = [v for v in vars(module).values() if isinstance(v, App)]
     if len(apps) != 1:
         raise DefinitionError(
             str(path), f"declares {len(apps)} apps", "Declare exactly one: app = fr.App(name, topics=[…], …)."
         )
     return apps[0]
-
-
-def _line_of(error: BaseException, file: Path) -> str:
-    """`file:line` of the deepest frame inside the app's file."""
-    line, tb = 0, error.__traceback__
-    while tb is not None:
-        if tb.tb_frame.f_code.co_filename == str(file):
-            line = tb.tb_lineno
-        tb = tb.tb_next
-    if isinstance(error, SyntaxError) and error.lineno:
-        line = error.lineno
-    return f"{file.name}:{line}"

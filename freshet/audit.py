@@ -10,7 +10,7 @@ import io
 import math
 import struct
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ import polars as pl
 import pyarrow as pa
 
 from schemas.blocks import TICK_MAGIC
+from schemas.blocks import decode as decode_block
 from schemas.columns import REASONS, arrow_type
 from schemas.durations import milliseconds
 from schemas.event_field import Field
@@ -30,6 +31,7 @@ from streams.expressions import fields_of
 from streams.fates import fates
 from streams.ledger import LEDGER_BLOCK, Entry, Ledger, LedgerBook
 from streams.log import Log
+from streams.task import from_json
 
 MASK = (1 << 64) - 1
 SEEDS = (0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93)
@@ -57,8 +59,11 @@ def records(log: Log, topic: str, partition: int) -> Iterator[Record]:
     reader.close()
 
 
-def recompute(topic: Topic, found: Iterator[Record]) -> Ledger:
-    """The ledger that a partition's records should have led to."""
+def recompute(
+    topic: Topic, found: Iterator[Record], crashed: Container[int] = (), settings: Sequence[Sequence[int]] = ()
+) -> Ledger:
+    """The ledger that a partition's records should have led to. `crashed` are offsets that dead letters say crashed intake,
+    `settings` the changes that intake recorded: from which offset on, lateness and max_future (ms)."""
     names = fates(topic)
     code = {name: i for i, name in enumerate(names)}
     seen, newest = _Seen(milliseconds(topic.dedup)), None
@@ -73,7 +78,13 @@ def recompute(topic: Topic, found: Iterator[Record]) -> Ledger:
         if event_id is not None:
             sums[block] = (sums.get(block, 0) + identity(event_id)) % (1 << 128)
 
+    changes = list(settings)
     for r in found:
+        while changes and r.offset >= changes[0][0]:
+            _, lateness, max_future = changes.pop(0)
+        if r.offset in crashed:
+            settle(r.offset, "dead:crash")
+            continue
         if len(r.value) == 12 and r.value[:4] == TICK_MAGIC:
             settle(r.offset, "tick")
             continue
@@ -247,3 +258,21 @@ def kept(log: Log, checkpoints_url: str, topic: Topic, source: str, partition: i
     book = LedgerBook(len(fates(topic)))
     book.load({**base, **(deltas[-1] if deltas else {})})
     return offset, book.entries()
+
+
+def settings_of(log: Log, checkpoints_url: str, topic: Topic, source: str, partition: int) -> list[list[int]]:
+    """The changes of settings that intake recorded in its newest checkpoint."""
+    found = Checkpoints(checkpoints_url, f"intake:{topic.name}:{partition}", log.bounds(source).identity).load()
+    state = {} if found is None else {**found[1], **(found[2][-1] if found[2] else {})}
+    return from_json(state["settings"]) if "settings" in state else []
+
+
+def crashes(log: Log, dead: str, topic: Topic, partition: int) -> set[int]:
+    """Offsets of a partition's records that crashed intake, as its dead letters say."""
+    out: set[int] = set()
+    for r in records(log, dead, 0):
+        block = decode_block(r.value)
+        if block.rows is not None and (block.origin, block.partition) == (topic.name, partition):
+            rows = block.rows.to_pydict()
+            out |= {o for o, reason in zip(rows["_offset"], rows["reason"]) if reason == "crash"}
+    return out

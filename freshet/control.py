@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 import time
+from collections.abc import Mapping
 
 import structlog
 import uvicorn
@@ -15,12 +15,15 @@ from freshet.serve import Reporter, announce
 from schemas import messages
 from schemas.blocks import tick_record
 from schemas.errors import LogError
-from serving import dashboard
+from serving import dashboard, operator_api, status_metrics
+from serving.alerts import Alerts
 from serving.board import Board
 from serving.history import History
 from serving.http_server import address_of, bind
+from serving.metrics_route import metrics_route, targets_route
 from streams.follower import Follower
-from streams.operator import own_facts
+from streams.metrics import families, text_of
+from streams.switches import Switches, turn
 
 log = structlog.get_logger()
 OBSERVE_SECONDS = 1.0
@@ -33,14 +36,36 @@ def run(ctx: Context) -> None:
     app = ctx.app
     history = History()
     board = Board(app.name, app.topics, app.views, app.models, history, ctx.settings.replay)
-    threads = [threading.Thread(target=_gather, args=(ctx, board), daemon=True)]
+    board.own_outages, board.switches = ctx.vitals.outages.current, lambda: ctx.switches.current
+    reporter, alerts = Reporter(ctx), Alerts(app.name, ctx.settings.alert_webhook)
+    board.alerts = alerts.observe
+
+    def set_topic(topic: str, changes: Mapping[str, str], by: str) -> None:
+        now = time.time_ns() // 1_000_000
+        reporter.say([messages.Setting(topic, key, value, by, now) for key, value in changes.items()])
+        log.info("settings changed", topic=topic, by=by, **changes)
+
+    def turned(name: str, on: bool, by: str) -> Switches:
+        log.warning("switch turned", switch=name, on=on, by=by)
+        return turn(ctx.settings.run_dir, name, on, by)
+
+    def metrics() -> bytes:
+        own, of_app = ctx.vitals.status(), board.status()
+        return text_of([*families(app.name, own), *status_metrics.families(of_app)])
+
+    beside = [
+        *operator_api.routes(board.status, set_topic, turned),
+        metrics_route(metrics),
+        targets_route(board.status),
+    ]
+    threads = [threading.Thread(target=_gather, args=(ctx, board, reporter), daemon=True)]
     if not ctx.settings.replay:
         threads.append(threading.Thread(target=_tick, args=(ctx,), daemon=True))
     for t in threads:
         t.start()
     sock = bind(ctx.settings.host, ctx.settings.status_port)
     config = uvicorn.Config(
-        dashboard.app(board.status, history), log_config=None, access_log=False, lifespan="off", ws="none"
+        dashboard.app(board.status, history, beside), log_config=None, access_log=False, lifespan="off", ws="none"
     )
     server = uvicorn.Server(config)
     threading.Thread(target=_end_with, args=(ctx, server), daemon=True).start()
@@ -48,6 +73,7 @@ def run(ctx: Context) -> None:
     asyncio.run(server._serve([sock]))
     for t in threads:
         t.join(5.0)
+    alerts.close()
 
 
 def _end_with(ctx: Context, server: uvicorn.Server) -> None:
@@ -55,12 +81,12 @@ def _end_with(ctx: Context, server: uvicorn.Server) -> None:
     server.should_exit = True
 
 
-def _gather(ctx: Context, board: Board) -> None:
+def _gather(ctx: Context, board: Board, reporter: Reporter) -> None:
     """Follow the control log and the examples logs; observe once a second."""
     follower = Follower(ctx.log, *ctx.app.channels)
     logs = {ctx.app.examples_log_of(m): m.name for m in ctx.app.models}
     examples = ctx.log.reader(list(logs), None) if logs else None
-    reporter, observed_at = Reporter(ctx), 0.0
+    observed_at = 0.0
     while not ctx.stop.is_set():
         try:
             ctx.stop.wait(GATHER_SECONDS)  # what came meanwhile is taken in together
@@ -74,8 +100,7 @@ def _gather(ctx: Context, board: Board) -> None:
         if time.monotonic() - observed_at >= OBSERVE_SECONDS:
             observed_at = time.monotonic()
             board.observe()
-            now = time.time_ns() // 1_000_000
-            reporter.tell(messages.Status("control", f"{ctx.name}/0", os.getpid(), now, own_facts()))
+            reporter.tell(ctx.vitals.status({}))
 
 
 def _tick(ctx: Context) -> None:

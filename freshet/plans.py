@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from features.vector_plan import VectorPlan
@@ -16,11 +17,12 @@ from learners.signing import Signer
 from learners.train_task import Moment, TrainPlan, TrainTask
 from schemas.decode import EventCodec
 from schemas.durations import milliseconds
+from schemas.event_schema import EventSchema
 from schemas.outcomes import CATEGORY_SEPARATOR
-from schemas.topic import Topic
+from schemas.topic import Freshness, Topic
 from streams.intake import CleanRoute, IntakePlan, LabelRoute
 from streams.join import JoinPlan
-from streams.log import Log
+from streams.log import Log, TopicPartition
 
 
 def ensure_topics(app: App, log: Log) -> None:
@@ -38,7 +40,19 @@ def topics(app: App) -> Mapping[str, int]:
     return found | {app.dead_log: 1, app.control_log: 1, app.reports_log: 1}
 
 
-def intake_plan(app: App, topic: Topic) -> IntakePlan:
+def declared(app: App, snapshot_every: str = "") -> dict[str, Freshness]:
+    """The freshness of every topic as declared; `snapshot_every` overrides all."""
+    over = {"snapshot_every": snapshot_every} if snapshot_every else {}
+    return {t.name: replace(t.freshness, **over) for t in app.topics}
+
+
+def shortest_batch_wait(current: Mapping[str, Freshness]) -> float:
+    """In seconds."""
+    return min((f.ms("batch_wait") for f in current.values()), default=0) / 1000
+
+
+def intake_plan(app: App, topic: Topic, earlier: Mapping[int, EventSchema] | None = None) -> IntakePlan:
+    """`earlier` are schemas that the topic had under other wire ids."""
     clean = tuple(
         CleanRoute(app.clean_log_of(v), v.topic.partitions, v.keys, v.plan.fields)
         for v in app.views
@@ -49,7 +63,7 @@ def intake_plan(app: App, topic: Topic) -> IntakePlan:
         for m in app.models
         if m.label.topic.name == topic.name
     )
-    return IntakePlan(app.log_of(topic.name), topic, EventCodec(topic.events), clean, labels, app.dead_log)
+    return IntakePlan(app.log_of(topic.name), topic, EventCodec(topic.events, earlier), clean, labels, app.dead_log)
 
 
 def views_by_log(app: App) -> Mapping[str, View]:
@@ -65,6 +79,7 @@ def join_plan(app: App, model: Model) -> JoinPlan:
         tuple((label.topic.name, p) for p in range(label.topic.partitions)),
         label.topic.freshness.ms("label_wait"),
         label.late == "correct",
+        label.topic.name,
     )
 
 
@@ -80,6 +95,7 @@ def train_plan(model: Model, learner: LearnerSpec, snapshot_every: str = "") -> 
         freshness.ms("label_wait"),
         milliseconds(snapshot_every) if snapshot_every else freshness.ms("snapshot_every"),
         getattr(learner, "servable", True),
+        model.label.topic.name,
     )
 
 
@@ -106,6 +122,16 @@ def vector_plan(app: App, model: Model) -> VectorPlan:
     return VectorPlan(
         model.vectors, model.features, views, [app.stored_as(v) for v in views], model.on.impute, CATEGORY_SEPARATOR
     )
+
+
+def task_inputs(app: App) -> Mapping[str, TopicPartition]:
+    """What each task of the app reads, by the name that its checkpoints have."""
+    found = {f"intake:{t.name}:{p}": (app.log_of(t.name), p) for t in app.topics for p in range(t.partitions)}
+    found |= {f"view:{v.name}:{p}": (app.clean_log_of(v), p) for v in app.views for p in range(v.topic.partitions)}
+    for m in app.models:
+        found[f"join:{m.name}:0"] = app.outcomes_log_of(m), 0
+        found |= {f"train:{m.name}.{m.lineage(x)}:0": (app.examples_log_of(m), 0) for x in m.learners}
+    return found
 
 
 def task_names(app: App) -> set[str]:

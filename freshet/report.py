@@ -68,7 +68,9 @@ def topic_report(app: App, log: Log, checkpoints_url: str, name: str) -> TopicRe
     counts = dict.fromkeys(names, 0)
     agrees = True
     for p in range(topic.partitions):
-        again = audit.recompute(topic, audit.records(log, app.log_of(name), p))
+        crashed = audit.crashes(log, app.dead_log, topic, p)
+        settings = audit.settings_of(log, checkpoints_url, topic, app.log_of(name), p)
+        again = audit.recompute(topic, audit.records(log, app.log_of(name), p), crashed, settings)
         kept = _kept(app, log, checkpoints_url, name, p)
         agrees = agrees and again == kept
         for fate, n in totals(kept, names).items():

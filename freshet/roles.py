@@ -6,7 +6,9 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import structlog
@@ -14,70 +16,105 @@ import structlog
 from features.catalog import open_store
 from features.store import Store
 from features.view_task import ViewTask
-from freshet import logs, plans
+from freshet import logs, plans, preflight
 from freshet.app import App, load
 from freshet.settings import Settings
 from learners.learner import LearnerSpec
 from learners.model import Model
 from schemas import messages
 from schemas.errors import DefinitionError, FreshetError
+from schemas.event_schema import EventSchema
+from schemas.topic import Freshness, Topic
+from streams import known_schemas, metrics
 from streams.catalog import open_log
 from streams.clock import ManualClock, WallClock
 from streams.follower import Follower, send
 from streams.intake import IntakeTask
 from streams.join import JoinTask
 from streams.log import Log
-from streams.operator import Operator, own_facts
+from streams.metrics_server import MetricsServer
+from streams.operator import Operator, Orders
+from streams.outages import Outages
+from streams.switches import SwitchBoard
 from streams.task import Task
+from streams.vitals import Vitals
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
 class Context:
-    """What every role is given. `name` is the role's lasting name, such as `train.late.river-1a2b3c4d`."""
+    """What every role is given. `name` is the role's lasting name, such as `train.late.river-1a2b3c4d`; members of one role
+    are told apart by `member`. `vitals` is what it says of itself, `switches` what operators switched off."""
 
     app: App
     settings: Settings
     name: str
     log: Log
     stop: threading.Event
+    vitals: Vitals
+    switches: SwitchBoard
+    member: str = ""
 
     def store(self) -> Store:
         return open_store(self.settings.store)
 
-    def operator(self, role: str, topics: Sequence[str], make: Callable[[str, int], Task]) -> Operator:
+    @property
+    def lasting(self) -> str:
+        """The name of this member, over all its starts."""
+        return f"{self.name}.{self.member}".rstrip(".")
+
+    def metrics(self) -> bytes:
+        """This process's metrics, also while its loop waits."""
+        return metrics.exposition(self.app.name, self.vitals.status())
+
+    def operator(
+        self,
+        topics: Sequence[str],
+        make: Callable[[str, int], Task],
+        held: Callable[[], bool] = lambda: False,
+        gather_seconds: Callable[[Mapping[str, Freshness]], float] = lambda current: 0.0,
+    ) -> Operator:
+        app = self.app
+        declared = plans.declared(app, self.settings.snapshot_every)
         return Operator(
-            role,
+            self.vitals.role,
             self.log,
             topics,
             make,
             self.settings.checkpoints_url,
-            self.app.channels,
+            app.channels,
             WallClock().now_ms,
-            group=f"{self.app.name}.{self.name}",
-            instance=self.name,
+            group=f"{app.name}.{self.name}",
+            vitals=self.vitals,
+            orders=Orders(declared, held, gather_seconds, app.origin_of, app.dead_log),
         )
 
 
 def intake(ctx: Context) -> None:
     """Source topics to clean logs, labels and dead letters."""
-    tasks = {ctx.app.log_of(t.name): plans.intake_plan(ctx.app, t) for t in ctx.app.topics}
-    ctx.operator("intake", list(tasks), lambda topic, p: IntakeTask(tasks[topic], p)).run(ctx.stop)
+    tasks = {ctx.app.log_of(t.name): plans.intake_plan(ctx.app, t, _earlier(ctx, t)) for t in ctx.app.topics}
+    ctx.operator(
+        list(tasks), lambda topic, p: IntakeTask(tasks[topic], p), gather_seconds=plans.shortest_batch_wait
+    ).run(ctx.stop)
+
+
+def _earlier(ctx: Context, topic: Topic) -> dict[int, EventSchema]:
+    return known_schemas.earlier(ctx.settings.checkpoints_url, ctx.app.log_of(topic.name), topic.events)
 
 
 def view(ctx: Context) -> None:
     """Clean logs to rows of the store."""
     views, store = plans.views_by_log(ctx.app), ctx.store()
-    ctx.operator(
-        "view", list(views), lambda topic, p: ViewTask(views[topic], ctx.app.stored_as(views[topic]), p, store)
-    ).run(ctx.stop)
+    ctx.operator(list(views), lambda topic, p: ViewTask(views[topic], ctx.app.stored_as(views[topic]), p, store)).run(
+        ctx.stop
+    )
 
 
 def join(ctx: Context) -> None:
     """Outcomes logs to examples logs."""
     models = {ctx.app.outcomes_log_of(m): plans.join_plan(ctx.app, m) for m in ctx.app.models}
-    ctx.operator("join", list(models), lambda topic, p: JoinTask(models[topic], p)).run(ctx.stop)
+    ctx.operator(list(models), lambda topic, p: JoinTask(models[topic], p)).run(ctx.stop)
 
 
 def train(ctx: Context) -> None:
@@ -87,7 +124,7 @@ def train(ctx: Context) -> None:
     model, spec = trained_by(ctx.app, ctx.name)
     key = Signer.load(ctx.settings.keys_dir / "trainer")
     make = plans.trainer(ctx.app, model, spec, ctx.settings.snapshots_dir, key, ctx.settings.snapshot_every)
-    ctx.operator("train", [ctx.app.examples_log_of(model)], make).run(ctx.stop)
+    ctx.operator([ctx.app.examples_log_of(model)], make, held=lambda: not ctx.switches.current.learn.on).run(ctx.stop)
 
 
 def release(ctx: Context) -> None:
@@ -113,14 +150,15 @@ def release(ctx: Context) -> None:
     said_before = ctx.log.bounds(ctx.app.control_log).spans[0][1]
     while not ctx.stop.is_set():
         found = follower.poll(0.2)
+        held = not ctx.switches.current.release.on
         for desk in desks:
             for m in found:
                 desk.note(m)
-            if follower.position >= said_before:  # what was decided before a restart is known first
+            if follower.position >= said_before and not held:  # what was decided before a restart is known first
                 desk.act()
         if time.monotonic() - told_at >= 1.0:
             told_at = time.monotonic()
-            tell([messages.Status("release", ctx.name, os.getpid(), time.time_ns() // 1_000_000, own_facts())])
+            tell([ctx.vitals.status({"held": held})])
     follower.close()
     writer.close()
 
@@ -185,16 +223,19 @@ def run_role(app_path: str, name: str, given: Settings, member: str = "") -> Non
     for s in (signal.SIGTERM, signal.SIGINT):
         signal.signal(s, lambda *_: stop.set())
     logs.configure(name, given.run_dir / "logs")
-    role = name.split(".", 1)[0]
+    role, lasting = name.split(".", 1)[0], f"{name}.{member}".rstrip(".")
     if role not in ROLES:
         raise DefinitionError(f"role {name!r}", "is unknown", f"Use one of {', '.join(ROLES)}.")
     try:
         app = load(app_path)
-        opened = open_log(given.log_url, f"{app.name}.{name}.{member}".rstrip("."))
+        vitals = Vitals(role, f"{lasting}/{uuid.uuid4().hex[:8]}", Outages())
+        opened = open_log(given.log_url, f"{app.name}.{lasting}", vitals.outages)
         make_keys(role, given)
-        plans.ensure_topics(app, opened)
+        preflight.check(app, opened, given)
         log.info("role starts", pid=os.getpid())
-        ROLES[role](Context(app, given, name, opened, stop))
+        ctx = Context(app, given, name, opened, stop, vitals, SwitchBoard(given.run_dir), member)
+        with _measured(ctx):
+            ROLES[role](ctx)
         opened.close()
         log.info("role ends")
     except FreshetError as error:
@@ -203,6 +244,17 @@ def run_role(app_path: str, name: str, given: Settings, member: str = "") -> Non
     except Exception as error:
         log.error("role fails by a fault of ours", error=str(error), exc_info=True)
         raise SystemExit(1) from error
+
+
+@contextmanager
+def _measured(ctx: Context) -> Iterator[None]:
+    """Serve the metrics of a role that has no HTTP server of its own."""
+    if ctx.vitals.role in ("serve", "control"):
+        yield
+        return
+    with MetricsServer(ctx.settings.host, ctx.settings.metrics_port, ctx.metrics) as server:
+        ctx.vitals.metrics = server.address
+        yield
 
 
 def make_keys(role: str, given: Settings) -> None:

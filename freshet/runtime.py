@@ -12,7 +12,7 @@ import structlog
 
 from features.catalog import open_store
 from features.redis_server import RedisServer
-from freshet import logs, plans
+from freshet import logs, preflight
 from freshet.app import App
 from freshet.roles import role_names, run_role
 from freshet.settings import Settings
@@ -60,12 +60,14 @@ class Runtime:
         if not store:
             store = self._stack.enter_context(RedisServer(run_dir / "redis")).url
         open_store(store).close()  # a wrong address is told here, once, not by every role that needs it
-        self.settings = self._given.model_copy(update={"store": store, "log": self._given.log_url, **where})
+        self.settings = self._given.model_copy(
+            update={"store": store, "log": self._given.log_url, "metrics_port": 0, **where}
+        )
         for signer in ("trainer", "qualifier"):
             create_key(self.settings.keys_dir / signer)
         self.log: Log = open_log(self.settings.log_url)
         self._stack.callback(self.log.close)
-        plans.ensure_topics(self.app, self.log)
+        preflight.check(self.app, self.log, self.settings)
         specs = [RoleSpec(n, run_role, (self._path, n, self.settings)) for n in role_names(self.app)]
         self.supervisor = Supervisor(specs, _preload(self.app))
         self.supervisor.start()

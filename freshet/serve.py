@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
+from collections.abc import Sequence
 
 import structlog
 
 from freshet import plans
+from freshet.interface import VERSION, interface
 from freshet.roles import Context, clock_of
 from schemas.errors import LogError
-from schemas.messages import Logged, Message, Settled, Status, Swapped, Waiting
+from schemas.messages import Logged, Message, Settled, Swapped, Waiting
 from serving.http import ScorerApp
 from serving.http_server import HttpServer, bind
 from serving.live_model import LiveModel
 from serving.loader import Loader, Place
-from serving.scorer import Scorer
+from serving.metrics_route import metrics_route
+from serving.scorer import Policy, Scorer
 from serving.sidecar_client import Sidecar
 from streams.follower import Follower, send
+from streams.live_settings import LiveSettings
 from streams.log import Writer
-from streams.operator import own_facts
 
 log = structlog.get_logger()
 STATUS_SECONDS = 1.0
@@ -36,14 +38,20 @@ class Reporter:
 
     def tell(self, *told: Message) -> None:
         """Never raises: a report that cannot be sent is dropped, the next one says as much."""
+        try:
+            self.say(told)
+        except LogError as error:
+            log.warning("control log is away; this report is dropped", error=str(error))
+
+    def say(self, told: Sequence[Message]) -> None:
+        """Raises `LogError` if it cannot be sent."""
         with self._lock:
             try:
                 self._writer = self._writer or self._ctx.log.writer()
-                now = time.time_ns() // 1_000_000
-                send(self._writer, self._ctx.app.channels, told, now)
-            except LogError as error:
-                log.warning("control log is away; this report is dropped", error=str(error))
+                send(self._writer, self._ctx.app.channels, told, time.time_ns() // 1_000_000)
+            except LogError:
                 self._writer = None
+                raise
 
 
 def run(ctx: Context) -> None:
@@ -53,12 +61,17 @@ def run(ctx: Context) -> None:
     def logged(m: Logged) -> None:
         reporter.tell(m)
 
+    live = LiveSettings(plans.declared(ctx.app, ctx.settings.snapshot_every))
     models = [(m, plans.vector_plan(ctx.app, m), ctx.app.outcomes_log_of(m)) for m in ctx.app.models]
-    scorer = Scorer(ctx.name, models, ctx.store(), clock, ctx.log.writer, logged)
-    app = ScorerApp(scorer, name=ctx.app.name)
+    store = ctx.store()
+    policy = Policy(lambda: ctx.switches.current.answer.on, live.of, ctx.vitals.outages)
+    scorer = Scorer(ctx.lasting, models, store, clock, ctx.log.writer, logged, policy)
+    ctx.vitals.instance = scorer.instance
+    beside = interface(ctx.app, store, ctx.log, clock, [metrics_route(ctx.metrics)])
+    app = ScorerApp(scorer, name=ctx.app.name, version=VERSION, routes=beside.routes)
     loader = _loader(ctx, scorer, app, reporter)
     threads = [
-        threading.Thread(target=_follow, args=(ctx, scorer, loader), daemon=True),
+        threading.Thread(target=_follow, args=(ctx, scorer, loader, live), daemon=True),
         threading.Thread(target=_report, args=(ctx, scorer, app, reporter), daemon=True),
     ]
     for t in threads:
@@ -69,6 +82,7 @@ def run(ctx: Context) -> None:
     threading.Thread(target=_end_with, args=(ctx, server), daemon=True).start()
     server.run()
     ctx.stop.set()
+    beside.pusher.close()
     scorer.close()
     loader.close()
     for t in threads:
@@ -83,6 +97,7 @@ def _end_with(ctx: Context, server: HttpServer) -> None:
 def announce(ctx: Context, what: str, address: str) -> None:
     """Where this role listens, for whoever started it."""
     log.info("listening", address=address)
+    ctx.vitals.metrics = address
     path = ctx.settings.run_dir / f"{what}.address"
     part = path.with_suffix(".part")
     part.write_text(address)
@@ -107,7 +122,7 @@ def _loader(ctx: Context, scorer: Scorer, app: ScorerApp, reporter: Reporter) ->
     return Loader(places, Sidecar(keys / "trainer", keys / "qualifier"), swapped, refused)
 
 
-def _follow(ctx: Context, scorer: Scorer, loader: Loader) -> None:
+def _follow(ctx: Context, scorer: Scorer, loader: Loader, live: LiveSettings) -> None:
     """Take orders from the control log: of several that wait, only the newest of a model is carried out."""
     follower = Follower(ctx.log, ctx.app.control_log)
     while not ctx.stop.is_set():
@@ -119,6 +134,7 @@ def _follow(ctx: Context, scorer: Scorer, loader: Loader) -> None:
             ctx.stop.wait(1.0)
             continue
         for m in found:
+            live.note(m)
             if isinstance(m, Settled) and m.model in scorer.served:
                 orders[m.model] = m
             elif isinstance(m, Waiting) and m.model in scorer.served:
@@ -140,6 +156,7 @@ def _report(ctx: Context, scorer: Scorer, app: ScorerApp, reporter: Reporter) ->
             "answered": latency.requests - latency.failed,
             "failed": latency.failed,
             "rows": latency.rows,
+            "swaps": latency.swaps,
             "per_second": (latency.requests - before) / (now - at),
             "p50_ms": p50,
             "p99_ms": p99,
@@ -147,11 +164,10 @@ def _report(ctx: Context, scorer: Scorer, app: ScorerApp, reporter: Reporter) ->
             "p50_swap_ms": near50,
             "p99_swap_ms": near99,
             "max_swap_ms": near_top,
+            "duration": latency.durations.facts(),
+            "duration_near_swaps": latency.durations_near_swaps().facts(),
         }
         before, at = latency.requests, now
-        facts = {**scorer.facts(), "requests": requests, **own_facts()}
-        reporter.tell(
-            Status("serve", scorer.instance, os.getpid(), time.time_ns() // 1_000_000, json.loads(json.dumps(facts)))
-        )
+        reporter.tell(ctx.vitals.status(json.loads(json.dumps({**scorer.facts(), "requests": requests}))))
         if stopped:
             return

@@ -5,12 +5,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from tomllib import TOMLDecodeError
 from typing import Any
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from schemas.durations import milliseconds
 from schemas.errors import DefinitionError
+
+FILE = "freshet.toml"
 
 
 class Settings(BaseSettings):
@@ -24,9 +30,26 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="address that the scorer and the status page listen on")
     port: int = Field(8080, ge=0, le=65535, description="port of the scorer (0: any free one)")
     status_port: int = Field(8081, ge=0, le=65535, description="port of the status page (0: any free one)")
+    metrics_port: int = Field(0, ge=0, le=65535, description="port of /metrics of a role run alone (0: any free one)")
     replay: bool = Field(False, description="the app's clock is paced by a replay, and requests may say as_of")
     snapshot_every: str = Field("", description="overrides every topic's snapshot_every (a duration)")
     keep_snapshots: int = Field(20, ge=2, description="how many snapshots of each lineage are kept")
+    alert_webhook: str = Field("", description="URL that every alert is posted to as JSON (empty: none)")
+
+    @field_validator("snapshot_every")
+    @classmethod
+    def _is_a_duration(cls, value: str) -> str:
+        if value:
+            milliseconds(value, "setting snapshot_every")
+        return value
+
+    @field_validator("alert_webhook")
+    @classmethod
+    def _is_a_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and not (parts.scheme in ("http", "https") and parts.hostname):
+            raise PydanticCustomError("url", "is no URL such as https://example.org/hook")
+        return value
 
     @property
     def log_url(self) -> str:
@@ -53,7 +76,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        file = os.environ.get("FRESHET_CONFIG", "freshet.toml")
+        file = os.environ.get("FRESHET_CONFIG", FILE)
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
 
 
@@ -61,15 +84,27 @@ def settings(**given: Any) -> Settings:
     """Settings from all sources; `given` (the command line) wins, None means not given.
 
     Raises:
-        DefinitionError: an unknown key or a value out of range; the text names it and what is allowed.
+        DefinitionError: an unknown key, a value out of range, a file that is missing or no TOML; the text names it and
+            what is allowed.
     """
+    named = os.environ.get("FRESHET_CONFIG")
+    if named is not None and not Path(named).is_file():
+        raise DefinitionError(f"file {named}", "is not there, and FRESHET_CONFIG names it", "Correct or unset it.")
     try:
         return Settings(**{k: v for k, v in given.items() if v is not None})
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"]))
+    except TOMLDecodeError as error:
         raise DefinitionError(
-            f"setting {name!r}",
-            f"{first['msg']} (given: {first.get('input')!r})",
-            f"Known settings: {', '.join(Settings.model_fields)}.",
+            f"file {named or FILE}", f"is not TOML: {error}", 'Write lines such as port = 8080 or log = "kafka://…".'
         ) from error
+    except ValidationError as error:
+        raise _refused(error) from error
+
+
+def _refused(error: ValidationError) -> DefinitionError:
+    first = error.errors()[0]
+    name = ".".join(map(str, first["loc"]))
+    known = Settings.model_fields.get(name)
+    if known is None:
+        return DefinitionError(f"setting {name!r}", "is unknown", f"Known are {', '.join(Settings.model_fields)}.")
+    cause = f"{first['msg'][0].lower()}{first['msg'][1:]}"
+    return DefinitionError(f"setting {name}={first.get('input')!r}", cause, f"Meant is: {known.description}.")

@@ -19,7 +19,7 @@ class Pending:
     """
 
     def __init__(self, keep_ms: int) -> None:
-        self._keep = keep_ms
+        self.keep_ms = keep_ms
         self._resize(1 << 10)
 
     def _resize(self, capacity: int) -> None:
@@ -40,7 +40,7 @@ class Pending:
     def _would_lose(self, ask: I64, asked_at: I64) -> bool:
         place = ask % len(self._ask)
         overwritten = (self._ask[place] >= 0) & (self._ask[place] != ask)
-        young = self._at[place] + self._keep > asked_at.max()
+        young = self._at[place] + self.keep_ms > asked_at.max()
         return len(ask) > len(self._ask) or bool((overwritten & young).any())
 
     def _store(self, ask: I64, asked_at: I64, p: F64) -> None:

@@ -20,9 +20,10 @@ from schemas import blocks
 from schemas.messages import Cut, Message, Waiting
 from schemas.outcomes import ASKED, CATEGORY_SEPARATOR, CORRECTED, LABELLED, TEXTS, ExampleRows, fixed_dtype, vectors_of
 from schemas.text import Texts
+from schemas.topic import Freshness
 from schemas.vectors import Examples, VectorSchema
 from streams.log import Batch
-from streams.task import Outputs, as_json, from_json
+from streams.task import Outputs, as_json, from_json, without_rows
 from streams.ticks import Cursors
 
 ROLLING_EXAMPLES = 5_000
@@ -44,6 +45,7 @@ class TrainPlan:
     label_wait_ms: int
     snapshot_every_ms: int
     durable: bool = True
+    label_topic: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,8 @@ class TrainTask:
         self._slice_at = {s: plan.vectors.categories.index(s) for s in plan.slices}
         self._open: list[ExampleRows] = []
         self._open_answers = 0
+        self._every_ms, self._wait_ms = plan.snapshot_every_ms, plan.label_wait_ms
+        self._settings: list[list[int]] = []  # changes: from which offset on, snapshot_every and label_wait (ms)
         self._pending = Pending(2 * plan.label_wait_ms)
         self._quality, self._rolling = Quality(), RollingQuality(ROLLING_EXAMPLES)
         self._by_slice = {s: SliceQuality() for s in plan.slices}
@@ -154,7 +158,7 @@ class TrainTask:
         if tick <= self._tick:
             return
         self._close()
-        every = self._plan.snapshot_every_ms
+        every = self._every_ms
         due = self._tick != blocks.NO_TICK and tick // every > self._cut_tick // every
         if self._cut_tick == blocks.NO_TICK:
             self._cut_tick = tick
@@ -187,7 +191,28 @@ class TrainTask:
 
     def facts(self) -> dict[str, Any]:
         slices = {s: {k: f.as_json() for k, f in table.figures().items()} for s, table in self._by_slice.items()}
-        return {**self.stats(), "lineage": self._plan.lineage, "snapshots": self._cuts, "slices": slices}
+        own = {"lineage": self._plan.lineage, "snapshots": self._cuts, "finished": self._tick}
+        return {**self.stats(), **own, "slices": slices}
+
+    def configure(self, settings: Mapping[str, Freshness], at: int) -> bool:
+        """`snapshot_every` and `label_wait` of the label's topic."""
+        freshness = settings.get(self._plan.label_topic)
+        if freshness is None:
+            return False
+        now = [freshness.ms("snapshot_every"), freshness.ms("label_wait")]
+        if now == [self._every_ms, self._wait_ms]:
+            return False
+        self._settings.append([at, *now])
+        self._take_on(*now)
+        return True
+
+    def _take_on(self, every_ms: int, wait_ms: int) -> None:
+        self._every_ms, self._wait_ms = every_ms, wait_ms
+        self._pending.keep_ms = 2 * wait_ms
+
+    def skip(self, batch: Batch) -> Outputs:
+        alone = without_rows(batch)
+        return self.apply(alone) if alone is not None else Outputs()
 
     def dump(self, full: bool) -> Arrays:
         """Always everything; nothing if the learner has no arrays."""
@@ -201,7 +226,7 @@ class TrainTask:
         state |= self._pending.dump()
         state["cursors"] = self._cursors.dump()
         numbers = [self._tick, self._cut_tick, self._learned, self._cuts, self._waits_since, self._open_answers]
-        state["numbers"] = as_json(numbers)
+        state["numbers"], state["settings"] = as_json(numbers), as_json(self._settings)
         if self._open:
             state |= _dump_rows(_joined(self._open))
         return state
@@ -217,6 +242,9 @@ class TrainTask:
         numbers = from_json(state["numbers"])
         self._tick, self._cut_tick, self._learned, self._cuts, self._waits_since, self._open_answers = numbers
         self._open = [_load_rows(state, self._dtype)] if "open.kind" in state else []
+        if "settings" in state and (settings := from_json(state["settings"])):
+            self._settings = settings
+            self._take_on(*settings[-1][1:])
 
 
 def _under(state: Mapping[str, npt.NDArray[Any]], prefix: str) -> Arrays:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from schemas.durations import milliseconds
 from schemas.errors import DefinitionError
+from schemas.event_field import INTEGERS, Field, fits
 from schemas.event_schema import EventSchema
 from schemas.impute import Impute
 
@@ -36,7 +37,9 @@ class Freshness:
     """How fresh a topic's data and the models learned from it must be. All values are durations such as `"5s"`.
 
     `feature_slo` and `model_slo` bound the lags; `batch_wait` is the longest wait for a fuller batch (wall);
-    `snapshot_every`, `lateness`, `label_wait` and `max_future` run on the app's clock.
+    `snapshot_every`, `lateness`, `label_wait` and `max_future` run on the app's clock. Beyond `model_limit` (a model lag;
+    0s: the SLO) `on_violation` changes answers: `serve` does not, `fallback` answers by a rung that needs no model,
+    `refuse` by an error.
     """
 
     feature_slo: str = "5s"
@@ -47,6 +50,7 @@ class Freshness:
     label_wait: str = "12h"
     max_future: str = "5m"
     on_violation: str = "serve"
+    model_limit: str = "0s"
 
     def __post_init__(self) -> None:
         for f in fields(self):
@@ -128,6 +132,8 @@ class Topic:
             self._expect(name, "impute", kinds)
             if how.by is not None:
                 self._expect(how.by, f"impute[{name!r}].by", ("string", "enum"))
+            if how.kind == "constant":
+                self._check_constant(self.events[name], how.value)
         for name in self.drop:
             check_name("filter", name)
 
@@ -140,6 +146,21 @@ class Topic:
     def __getitem__(self, name: str) -> FieldRef:
         f = self._expect(name, "field", None)
         return FieldRef(self.name, name, f in ("string", "enum", "boolean"))
+
+    def _check_constant(self, f: Field, value: float | str) -> None:
+        """What is filled in must be a value that an event could have had."""
+        if f.type in INTEGERS and isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if not fits(value, f.type, f.symbols):
+            expected = f"one of {', '.join(f.symbols)}" if f.symbols else f"{f.type}"
+            known = f"It must be {expected}."
+        elif f.domain is not None and value not in f.domain:
+            known = f"Its domain is {', '.join(f.domain)}."
+        elif f.range is not None and not f.range[0] <= float(value) <= f.range[1]:
+            known = f"Its range is {f.range[0]} to {f.range[1]}."
+        else:
+            return
+        raise DefinitionError(f"topic {self.name}", f"impute[{f.name!r}]={value!r} is no value of that field", known)
 
     def _expect(self, name: str, role: str, kinds: tuple[str, ...] | None) -> str:
         known = {f.name: f.type for f in self.events.fields}

@@ -19,10 +19,12 @@ from features.vector_plan import Read, VectorPlan
 from learners.model import Model
 from schemas import blocks
 from schemas.blocks import Block
+from schemas.durations import text_of
 from schemas.errors import ComponentError, FreshetError, RequestError, StoreError
 from schemas.messages import Logged, Waiting
 from schemas.outcomes import CATEGORY_SEPARATOR, RUNGS, fixed_dtype, prediction_rows
 from schemas.text import Texts
+from schemas.topic import Freshness
 from schemas.vectors import F64, Vectors
 from serving.answering import Answer, ModelCard, Question, TensorSpec
 from serving.fallback import Conditions, Declared, choose
@@ -30,10 +32,12 @@ from serving.live_model import LiveModel, ModelSlot, Standing
 from serving.prediction_log import PredictionLog, Spooled
 from streams.clock import Clock, ManualClock
 from streams.log import Writer
+from streams.outages import Outages
 from streams.task import Append
 
 log = structlog.get_logger()
 STORE_REST_SECONDS = 1.0
+MEANWHILE = "answers come from the highest declared rung that needs no features"
 DATATYPES = {
     "string": "BYTES",
     "enum": "BYTES",
@@ -56,6 +60,16 @@ class Predictions:
     versions: npt.NDArray[np.uint8]
 
 
+@dataclass(frozen=True)
+class Policy:
+    """What operators decide while a scorer runs: whether models answer, and how fresh they must be (by topic: as declared
+    where it says nothing). `outages` is told when the store is away."""
+
+    models_answer: Callable[[], bool] = lambda: True
+    freshness: Callable[[str], Freshness | None] = lambda topic: None
+    outages: Outages = field(default_factory=Outages)
+
+
 @dataclass
 class ServedModel:
     """A model as the scorer holds it: its plan, its live snapshot, its log, and since when its snapshots have been
@@ -67,6 +81,7 @@ class ServedModel:
     slot: ModelSlot = field(default_factory=ModelSlot)
     waiting: dict[tuple[str, int], int] = field(default_factory=dict)
     predictions: PredictionLog[Predictions] | None = None
+    rungs: dict[str, int] = field(default_factory=dict)  # rows answered by each
     card: tuple[Standing, ModelCard] | None = None
 
     def lag_ms(self, live: LiveModel, now_ms: int) -> int:
@@ -95,13 +110,14 @@ class Scorer:
         clock: Clock,
         open_writer: Callable[[], Writer],
         on_logged: Callable[[Logged], None],
+        policy: Policy | None = None,
     ) -> None:
         self.instance = f"{name}/{uuid.uuid4().hex[:8]}"
-        self._store, self._clock = store, clock
+        self._store, self._clock, self._policy = store, clock, policy or Policy()
         self._store_rests_until = 0.0
         self.served: dict[str, ServedModel] = {}
         self.answered = 0
-        self.answer_from_models = True
+        self.by_rung = dict.fromkeys(RUNGS, 0)
         for model, plan, outcomes in models:
             served = ServedModel(model, plan, outcomes)
             served.predictions = PredictionLog(self.instance, open_writer, self._packer(served), on_logged)
@@ -141,11 +157,13 @@ class Scorer:
         as_of = self._as_of(question)
         standing = _asked_for(served.slot.standing, question)
         read, features = self._read(served, question, as_of)
-        p, live, rung = self._climb(served, question, standing, read, features)
+        p, live, rung = self._climb(served, question, standing, read, features, as_of)
         lag = served.lag_ms(live, as_of) if live is not None else -1
         ids = self._ids(served, question)
         first = self._log(served, read, p, ids, live, rung, as_of, lag)
         self.answered += question.n
+        self.by_rung[rung] += question.n
+        served.rungs[rung] = served.rungs.get(rung, 0) + question.n
         parameters: dict[str, str | int | float | bool] = {
             "model": question.model,
             "lineage": live.lineage if live else "",
@@ -165,14 +183,15 @@ class Scorer:
         return self._clock.now_ms()
 
     def _climb(
-        self, served: ServedModel, question: Question, standing: Standing, read: Read, features: bool
+        self, served: ServedModel, question: Question, standing: Standing, read: Read, features: bool, as_of: int
     ) -> tuple[F64, LiveModel | None, str]:
         """The answer of the highest rung that can, the snapshot it came from, and the rung. A model that fails on this
         request is passed over."""
         conditions = Conditions(
             champion=standing.current is not None,
             last_good=standing.last_good is not None,
-            models=self.answer_from_models,
+            models=self._policy.models_answer(),
+            fresh_model=self._fresh(served, standing, as_of),
             features=features,
             time=question.deadline is None or time.monotonic() < question.deadline,
         )
@@ -191,15 +210,39 @@ class Scorer:
             "Declare fallback=[…, fr.constant(p)] on the model.",
         )
 
+    def _fresh(self, served: ServedModel, standing: Standing, as_of: int) -> bool:
+        """Whether the model may answer as old as it is.
+
+        Raises:
+            ComponentError: it may not, and its topic is declared to refuse rather than to fall back.
+        """
+        topic = served.model.label.topic
+        freshness = self._policy.freshness(topic.name) or topic.freshness
+        if freshness.on_violation == "serve" or standing.current is None:
+            return True
+        lag, limit = served.lag_ms(standing.current, as_of), freshness.ms("model_limit") or freshness.ms("model_slo")
+        if lag <= limit:
+            return True
+        if freshness.on_violation == "refuse":
+            raise ComponentError(
+                f"model {served.model.name}",
+                f"its lag of {text_of(lag)} is beyond its limit of {text_of(limit)}",
+                f"Ask again later. To be answered anyway: freshet topics set {topic.name} on_violation=fallback.",
+            )
+        return False
+
     def _read(self, served: ServedModel, question: Question, as_of: int) -> tuple[Read, bool]:
         """Vectors, and whether the store could be read. One that failed is left alone for a second, so that requests
         do not queue up behind it."""
         if time.monotonic() >= self._store_rests_until:
             try:
-                return served.plan.read(self._store, question.columns, question.n, as_of), True
+                read = served.plan.read(self._store, question.columns, question.n, as_of)
             except StoreError as error:
                 self._store_rests_until = time.monotonic() + STORE_REST_SECONDS
-                log.warning("store is away; answers come from the next rung meanwhile", error=str(error))
+                self._policy.outages.begin(error, MEANWHILE)
+            else:
+                self._policy.outages.over("store")
+                return read, True
         return served.plan.read(None, question.columns, question.n, as_of), False
 
     def _declared(self, served: ServedModel, declared: Declared, read: Read) -> F64:
@@ -255,10 +298,12 @@ class Scorer:
             models[name] = {
                 "lineage": live.lineage if live else None,
                 "snapshot": live.number if live else None,
+                "tick": live.tick if live else None,
+                "rungs": dict(s.rungs),
                 "lost": s.predictions.lost,
                 "unlogged": s.predictions.held,
             }
-        return {"answered": self.answered, "models": models}
+        return {"answered": self.answered, "rungs": dict(self.by_rung), "models": models}
 
 
 def _encoded(spooled: Spooled[Predictions], instance: str) -> bytes:

@@ -10,26 +10,28 @@ from collections.abc import Callable
 
 from schemas.errors import LogError
 from streams.log import Log
+from streams.outages import Outages
 
 
-def _sqlite(address: str, instance: str | None) -> Log:
+def _sqlite(address: str, instance: str | None, outages: Outages) -> Log:
     from streams.sqlite_log import SqliteLog
 
     return SqliteLog(address)
 
 
-def _kafka(address: str, instance: str | None) -> Log:
+def _kafka(address: str, instance: str | None, outages: Outages) -> Log:
     from streams.kafka_log import KafkaLog
 
-    return KafkaLog.of_address(address, instance)
+    return KafkaLog.of_address(address, instance, outages)
 
 
-LOGS: dict[str, Callable[[str, str | None], Log]] = {"sqlite": _sqlite, "kafka": _kafka}
+LOGS: dict[str, Callable[[str, str | None, Outages], Log]] = {"sqlite": _sqlite, "kafka": _kafka}
 
 
-def open_log(url: str, instance: str | None = None) -> Log:
+def open_log(url: str, instance: str | None = None, outages: Outages | None = None) -> Log:
     """The log at `url`. `instance` names this member of its groups: one that soon comes back under the same
-    name gets its partitions back without a rebalance (Kafka's static membership).
+    name gets its partitions back without a rebalance (Kafka's static membership). `outages` is told when its servers are
+    away.
 
     Raises:
         LogError: no such scheme, or no directory can be made there. Brokers are first asked when the log is
@@ -41,4 +43,4 @@ def open_log(url: str, instance: str | None = None) -> Log:
     if scheme not in LOGS:
         known = " or ".join(f"{name}://" for name in LOGS)
         raise LogError(url, f"{scheme}:// is no log", f"Write {known}, or the path of a directory.")
-    return LOGS[scheme](address, instance)
+    return LOGS[scheme](address, instance, outages or Outages())

@@ -36,7 +36,7 @@ class Checkpoints:
 
     def __init__(self, url: str, task: str, identity: str) -> None:
         self._fs, root = fsspec.core.url_to_fs(url)
-        self._root = f"{root.rstrip('/')}/{task.replace(':', '/')}"
+        self._root = f"{root.rstrip('/')}/{_folder(task)}"
         self._identity = urllib.parse.quote(identity, safe="")  # Kafka's have slashes
         self._deltas = -1
         self._saved = -1
@@ -47,9 +47,10 @@ class Checkpoints:
         """Whether the next save must be a base: none was saved yet, or its deltas have become many."""
         return not 0 <= self._deltas < DELTAS_PER_BASE
 
-    def save(self, offset: int, state: Arrays, full: bool) -> None:
-        """Save `state` as of next offset `offset`. An object of that offset is not written again: it is the same."""
-        if offset == self._saved:
+    def save(self, offset: int, state: Arrays, full: bool, again: bool = False) -> None:
+        """Save `state` as of next offset `offset`. An object of that offset is not written again: it is the same; but for
+        `again`, which says that something else than records changed the (full) state."""
+        if offset == self._saved and not again:
             return
         kind = "base" if full else "delta"
         tensors = {k: np.ascontiguousarray(v) for k, v in state.items()}
@@ -78,7 +79,7 @@ class Checkpoints:
                 f"its state is of log {other}, and the log now is {self._identity}: the topic was recreated",
                 "Restore the topic, or remove this folder to start over from the log's first record.",
             )
-        for name in sorted(ours, key=_offset, reverse=True):
+        for name in sorted(ours, key=_place, reverse=True):
             chain = self._chain(name, ours)
             if chain is not None:
                 self._saved = _offset(name)
@@ -107,7 +108,7 @@ class Checkpoints:
             if name.endswith(".base"):
                 return found[::-1]
             previous = f"{self._identity}-{int(_previous(data)):020}"
-            name = f"{previous}.delta" if f"{previous}.delta" in names else f"{previous}.base"
+            name = f"{previous}.base" if f"{previous}.base" in names else f"{previous}.delta"
             if name not in names:
                 return None
 
@@ -125,6 +126,20 @@ class Checkpoints:
                     self._fs.rm_file(f"{self._root}/{n}")
 
 
+def positions(url: str, task: str) -> list[tuple[str, int]]:
+    """Log identity and next offset of each object of a task, without reading any; `[]` where there is none."""
+    fs, root = fsspec.core.url_to_fs(url)
+    folder = f"{root.rstrip('/')}/{_folder(task)}"
+    if not fs.isdir(folder):
+        return []
+    names = [n.rsplit("/", 1)[1] for n in fs.ls(folder, detail=False)]
+    return [(urllib.parse.unquote(_identity(n)), _offset(n)) for n in names if n.endswith((".base", ".delta"))]
+
+
+def _folder(task: str) -> str:
+    return task.replace(":", "/")
+
+
 def _identity(name: str) -> str:
     """Of the log; it may hold dashes itself."""
     return name.rsplit("-", 1)[0]
@@ -132,6 +147,11 @@ def _identity(name: str) -> str:
 
 def _offset(name: str) -> int:
     return int(name.rsplit("-", 1)[1].split(".", 1)[0])
+
+
+def _place(name: str) -> tuple[int, bool]:
+    """By offset; a base of the same offset as a delta was saved after it."""
+    return _offset(name), name.endswith(".base")
 
 
 def _previous(data: bytes) -> str:

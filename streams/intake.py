@@ -22,17 +22,18 @@ from schemas.decode import REASONS, Columns, EventCodec, decode
 from schemas.durations import milliseconds
 from schemas.errors import CheckpointError
 from schemas.text import Texts
-from schemas.topic import Topic
+from schemas.topic import Freshness, Topic
 from schemas.validation import validate
 from streams import intake_kernels as kernels
+from streams.dead_letters import letters
 from streams.expressions import fields_of
 from streams.fates import fates, first_dead, first_filter
+from streams.field_statistics import TopicStatistics
 from streams.imputation import Imputer
 from streams.ledger import LEDGER_BLOCK, LedgerBook
 from streams.log import Batch
 from streams.task import Append, Outputs, as_json, from_json
 
-DEAD_LETTER_BYTES = 64 * 1024
 I64 = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.uint8]
 
@@ -76,14 +77,16 @@ class IntakeTask:
         self.name = f"intake:{plan.topic.name}:{partition}"
         self._plan, self._partition = plan, partition
         topic = plan.topic
-        self._horizon, self._lateness = milliseconds(topic.dedup), topic.freshness.ms("lateness")
-        self._max_future = topic.freshness.ms("max_future")
+        self._horizon = milliseconds(topic.dedup)
+        self._lateness, self._max_future = topic.freshness.ms("lateness"), topic.freshness.ms("max_future")
+        self._settings: list[list[int]] = []  # changes: from which offset on, lateness and max_future (ms)
         self._seen = np.zeros((2, 1 << 12, 2), np.uint64)
         self._meta = np.zeros(kernels.META, np.int64)
         self._imputers = [Imputer(f, how) for f, how in topic.impute.items()]
         self._filters = [(e, fields_of(e)) for e in topic.drop.values()]
         self.fates = fates(topic)
         self.ledger = LedgerBook(len(self.fates))
+        self._statistics = TopicStatistics(topic)
         self._tick = blocks.NO_TICK
 
     @property
@@ -96,6 +99,7 @@ class IntakeTask:
         for i in _ticks(batch):
             self._segment(batch.rows(first, i), int.from_bytes(batch.value(i)[4:12], "little", signed=True), out)
             self._count_tick(int(batch.offsets[i]))
+            self._statistics.tick(int(batch.times[i]))
             first = i + 1
         if first < len(batch):
             self._segment(batch.rows(first, len(batch)), blocks.NO_TICK, out)
@@ -104,16 +108,37 @@ class IntakeTask:
     def write(self) -> None:
         """Intake writes to no store."""
 
+    def configure(self, settings: Mapping[str, Freshness], at: int) -> bool:
+        """`lateness` and `max_future` of its topic."""
+        freshness = settings.get(self._plan.topic.name)
+        if freshness is None:
+            return False
+        now = [freshness.ms("lateness"), freshness.ms("max_future")]
+        if now == [self._lateness, self._max_future]:
+            return False
+        self._settings.append([at, *now])
+        self._lateness, self._max_future = now
+        return True
+
+    def skip(self, batch: Batch) -> Outputs:
+        """The record's fate is a dead letter."""
+        offset = int(batch.offsets[0])
+        self.ledger.span(offset, offset)
+        self.ledger.counts[offset // LEDGER_BLOCK - self.ledger.first, self.fates.index("dead:crash")] += 1
+        return Outputs()
+
     def _segment(self, batch: Batch, tick: int, out: Outputs) -> None:
         """Events up to a tick (or the end of the batch), and the tick."""
-        columns, code = None, np.zeros(0, np.uint8)
+        columns, rows = None, None
         if len(batch):
             columns = decode(batch.data, batch.start, batch.end, self._plan.codec)
             code = self._settle(columns, batch)
             self._bury(columns, code, batch, out)
+            rows = np.flatnonzero(code == kernels.APPLIED)
+            self._statistics.take(columns, code, batch.times)
         if tick != blocks.NO_TICK:
             self._tick = max(self._tick, tick)
-        self._route(columns, np.flatnonzero(code == kernels.APPLIED) if len(batch) else None, batch, tick, out)
+        self._route(columns, rows, batch, tick, out)
 
     def _settle(self, columns: Columns, batch: Batch) -> Codes:
         """The fate of every row; imputed values are put in the columns."""
@@ -152,15 +177,10 @@ class IntakeTask:
         if not len(rows):
             return
         names = [f.name for f in columns.schema.fields]
-        details = [names[d] if d >= 0 else None for d in columns.detail_field[rows].tolist()]
-        values = [bytes(batch.value(i)[:DEAD_LETTER_BYTES]) for i in rows.tolist()]
-        table = {
-            "reason": pa.array([REASONS[r] for r in columns.reason[rows].tolist()]),
-            "field": pa.array(details, pa.string()),
-            "size": pa.array(batch.end[rows] - batch.start[rows]),
-            "value": pa.array(values, pa.binary()),
-        }
-        self._append(out, self._plan.dead, 0, blocks.DEAD, table, batch, rows, blocks.NO_TICK)
+        fields = [names[d] if d >= 0 else None for d in columns.detail_field[rows].tolist()]
+        reasons = [REASONS[r] for r in columns.reason[rows].tolist()]
+        value = letters(batch, rows, self._plan.topic.name, reasons, fields)
+        out.appends.append(Append(self._plan.dead, 0, [value], int(batch.times[-1])))
 
     def _route(self, columns: Columns | None, rows: I64 | None, batch: Batch, tick: int, out: Outputs) -> None:
         topic = self._plan.topic
@@ -241,7 +261,9 @@ class IntakeTask:
             "seen": self._seen,
             "meta": self._meta,
             "tick": np.array([self._tick]),
+            "settings": as_json(self._settings),
             **self.ledger.dump(),
+            **self._statistics.dump(),
         }
         for imputer in self._imputers:
             state |= imputer.dump()
@@ -258,7 +280,11 @@ class IntakeTask:
             )
         self._seen, self._meta = state["seen"].copy(), state["meta"].copy()
         self._tick = int(state["tick"][0])
+        if "settings" in state and (settings := from_json(state["settings"])):
+            self._settings = settings
+            self._lateness, self._max_future = settings[-1][1:]
         self.ledger.load(state)
+        self._statistics.load(state)
         for imputer in self._imputers:
             imputer.load(state)
 
@@ -272,6 +298,9 @@ class IntakeTask:
         return {
             "fates": {name: int(c) for name, c in zip(self.fates, counts)},
             "imputed": {i.field: i.filled for i in self._imputers},
+            "newest_event_ms": int(self._meta[kernels.NEWEST]) if self._meta[kernels.BEGUN] else None,
+            **self._statistics.facts(),
+            "finished": self._tick,
         }
 
 

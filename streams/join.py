@@ -20,10 +20,11 @@ from schemas.errors import CheckpointError
 from schemas.event_codec import frozen
 from schemas.outcomes import TEXTS, ExampleRows, fixed_dtype, from_binary
 from schemas.text import Texts
+from schemas.topic import Freshness
 from schemas.vectors import VectorSchema
 from streams import join_kernels as k
 from streams.log import Batch
-from streams.task import Append, Outputs, as_json, from_json
+from streams.task import Append, Outputs, as_json, from_json, without_rows
 from streams.ticks import Cursors, Origin, Ticks
 
 I64 = npt.NDArray[np.int64]
@@ -49,6 +50,7 @@ class JoinPlan:
     origins: tuple[Origin, ...]
     label_wait_ms: int
     correct_late: bool
+    label_topic: str = ""
 
 
 class _Slots:
@@ -85,6 +87,8 @@ class JoinTask:
         self._text_used = 0
         self._cursors, self._ticks = Cursors(), Ticks(plan.origins)
         self._done = blocks.NO_TICK
+        self._wait_ms = plan.label_wait_ms
+        self._settings: list[list[Any]] = []  # changes of it: from which offset on, what, to which value
 
     @property
     def finished(self) -> int:
@@ -122,7 +126,7 @@ class JoinTask:
         if rows is not None and block.kind == blocks.PREDICTIONS:
             texts = {t: Texts.from_arrow(rows.column(t)) for t in TEXTS}
         self._make_room(n, sum(int((x.end - x.start).sum()) for x in texts.values()) if texts else 0)
-        s, meta, wait = self._slots, self._meta, self._plan.label_wait_ms
+        s, meta, wait = self._slots, self._meta, self._wait_ms
         room = n * 2 + int(meta[k.TAIL] - meta[k.EXPIRE_HEAD])
         out, label_out = np.empty((room, 4), np.int64), np.empty(room)
         meta[k.EMITTED] = meta[k.FREED] = 0
@@ -154,7 +158,7 @@ class JoinTask:
         self._text_used += int(sizes.sum())
         raw = np.frombuffer(fixed.tobytes(), np.uint8).reshape(len(fixed), -1)
         k.ask(
-            texts["id"].identities(), np.array(fixed["asked_at"]), raw, begin, sizes, self._plan.label_wait_ms,
+            texts["id"].identities(), np.array(fixed["asked_at"]), raw, begin, sizes, self._wait_ms,
             s.table, s.ids, s.state, s.deadline, s.early_label, s.early_t, s.asked_no, s.asked_at, s.fixed, s.text_at,
             s.text_sizes, s.queue, s.free, s.freed, self._meta, out, label_out,
         )  # fmt: skip
@@ -224,10 +228,24 @@ class JoinTask:
         s.free[: capacity - n] = np.arange(n, capacity)[::-1]
         k.fill_table(s.table, s.ids, s.queue, 0, n)
 
+    def configure(self, settings: Mapping[str, Freshness], at: int) -> bool:
+        """`label_wait` of the label's topic: it holds for what is asked from now on."""
+        freshness = settings.get(self._plan.label_topic)
+        if freshness is None or freshness.ms("label_wait") == self._wait_ms:
+            return False
+        self._wait_ms = freshness.ms("label_wait")
+        self._settings.append([at, "label_wait", self._wait_ms])
+        return True
+
+    def skip(self, batch: Batch) -> Outputs:
+        alone = without_rows(batch)
+        return self.apply(alone) if alone is not None else Outputs()
+
     def dump(self, full: bool) -> dict[str, npt.NDArray[Any]]:
         """Always everything: what is pending is bounded by `label_wait`."""
         own = {"cursors": self._cursors.dump(), "ticks": self._ticks.dump(), "done": np.array([self._done])}
         own["vectors"] = as_json(self._plan.vectors.digest)
+        own["settings"] = as_json(self._settings)
         return {**self._live(), **own}
 
     def load(self, base: Mapping[str, npt.NDArray[Any]], deltas: Sequence[Mapping[str, npt.NDArray[Any]]]) -> None:
@@ -243,8 +261,11 @@ class JoinTask:
         self._cursors.load(state["cursors"])
         self._ticks.load(state["ticks"])
         self._done = int(state["done"][0])
+        if "settings" in state and (settings := from_json(state["settings"])):
+            self._settings, self._wait_ms = settings, settings[-1][2]
 
     def facts(self) -> dict[str, Any]:
         meta = self._meta
         pending = int(meta[k.TAIL] - meta[k.EXPIRE_HEAD])
-        return {name: int(meta[at]) for name, at in COUNTS.items()} | {"asked": int(meta[k.NEXT_ASK]), "open": pending}
+        counts = {name: int(meta[at]) for name, at in COUNTS.items()}
+        return counts | {"asked": int(meta[k.NEXT_ASK]), "open": pending, "finished": self._done}

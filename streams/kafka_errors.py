@@ -8,6 +8,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from schemas.errors import LogError
 from streams.log_errors import missing
+from streams.outages import Outages
 
 log = structlog.get_logger()
 
@@ -67,10 +68,10 @@ def translated(error: KafkaError, brokers: str, topic: str | None = None) -> Log
 
 
 class Health:
-    """What the clients of one log last heard about its brokers. Says so in the log when that changes."""
+    """What the clients of one log last heard about its brokers. An outage is told to `outages`."""
 
-    def __init__(self, brokers: str) -> None:
-        self.brokers = brokers
+    def __init__(self, brokers: str, outages: Outages) -> None:
+        self.brokers, self._outages = brokers, outages
         self.trouble: LogError | None = None  # None while the brokers answer
         self.refused: LogError | None = None  # a login that will never succeed
         self._last = ""  # what was last wrong with any one connection
@@ -83,8 +84,7 @@ class Health:
         elif code == KafkaError._ALL_BROKERS_DOWN:
             if self.trouble is None:
                 self.trouble = translated(KafkaError(code, self._last or text), self.brokers)
-                meanwhile = "reading and writing wait, in bounded memory, and go on by themselves"
-                log.warning("kafka away", brokers=self.brokers, cause=self._last or text, meanwhile=meanwhile)
+                self._outages.begin(self.trouble, "reading and writing wait, in bounded memory, and go on by themselves")
         elif code in _UNREACHABLE:
             self._last = text
         else:
@@ -93,5 +93,5 @@ class Health:
     def well(self) -> None:
         """A broker answered."""
         if self.trouble is not None:
-            log.info("kafka back", brokers=self.brokers)
+            self._outages.over(self.trouble.component)
         self.trouble = self.refused = None

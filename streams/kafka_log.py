@@ -18,6 +18,7 @@ from streams.kafka_admin import REACH_SECONDS, KafkaAdmin
 from streams.kafka_errors import Health
 from streams.log import Bounds, OnAssign, OnGone
 from streams.log_errors import frozen
+from streams.outages import Outages
 
 if TYPE_CHECKING:
     from streams.kafka_reader import KafkaReader
@@ -49,6 +50,7 @@ class KafkaLog:
         settings: Mapping[str, str] | None = None,
         session_seconds: float = 10.0,
         fast: bool | None = None,
+        outages: Outages | None = None,
     ) -> None:
         self.brokers, self.instance, self.session_seconds, self.fast = (
             brokers,
@@ -56,12 +58,12 @@ class KafkaLog:
             session_seconds,
             fast,
         )
-        self.health = Health(brokers)
+        self.health = Health(brokers, outages or Outages())
         self._settings = dict(settings or {})
         self._admin: KafkaAdmin | None = None
 
     @classmethod
-    def of_address(cls, address: str, instance: str | None = None) -> KafkaLog:
+    def of_address(cls, address: str, instance: str | None = None, outages: Outages | None = None) -> KafkaLog:
         rest, _, query = address.partition("?")
         login, _, brokers = rest.rpartition("@")
         settings = dict(urllib.parse.parse_qsl(query))
@@ -74,7 +76,7 @@ class KafkaLog:
                 "sasl.password": urllib.parse.unquote(password),
                 **settings,
             }
-        return cls(brokers.rstrip("/"), instance, settings)
+        return cls(brokers.rstrip("/"), instance, settings, outages=outages)
 
     @property
     def trouble(self) -> LogError | None:

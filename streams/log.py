@@ -46,6 +46,27 @@ class Batch:
         return Batch(self.topic, self.partition, self.data, self.start[s], self.end[s], self.offsets[s], self.times[s])
 
 
+def joined(batches: Sequence[Batch]) -> list[Batch]:
+    """Batches of several polls, in order, as one a partition."""
+    parts: dict[TopicPartition, list[Batch]] = {}
+    for b in batches:
+        parts.setdefault((b.topic, b.partition), []).append(b)
+    return [found[0] if len(found) == 1 else _one(found) for found in parts.values()]
+
+
+def _one(parts: Sequence[Batch]) -> Batch:
+    shift = np.cumsum([0, *(len(b.data) for b in parts[:-1])])
+    return Batch(
+        parts[0].topic,
+        parts[0].partition,
+        np.concatenate([b.data for b in parts]),
+        np.concatenate([b.start + s for b, s in zip(parts, shift)]),
+        np.concatenate([b.end + s for b, s in zip(parts, shift)]),
+        np.concatenate([b.offsets for b in parts]),
+        np.concatenate([b.times for b in parts]),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """A topic as it is now: its identity (changes when the topic is recreated) and, by partition, the first retained

@@ -1,42 +1,71 @@
 """The operator loop: one process of a role, any number of tasks, the steps of DESIGN in order.
 
 poll → apply (decode … route, or fold, or join) → write rows → append and flush → checkpoint → commit → report
+
+While the store is away, or the role is held by a switch, it reads nothing: memory stays bounded, and nothing is lost.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-import psutil
+import numpy as np
 import structlog
 
 from schemas import messages
-from schemas.blocks import NO_TICK
-from schemas.errors import StoreError
+from schemas.blocks import NO_TICK, TICK_MAGIC
+from schemas.errors import ComponentError, SnapshotError, StoreError
+from schemas.topic import Freshness
 from streams.checkpoints import Checkpoints
-from streams.follower import Channels, send
-from streams.log import Batch, Log, TopicPartition
-from streams.task import Append, Task
+from streams.crashes import Crashes
+from streams.dead_letters import letters
+from streams.follower import Channels, Follower, send
+from streams.live_settings import LiveSettings
+from streams.log import Batch, Log, TopicPartition, joined
+from streams.outages import Outages
+from streams.task import Append, Outputs, Task
+from streams.vitals import Vitals
 
 log = structlog.get_logger()
-
-
-def own_facts() -> dict[str, float]:
-    """What every role tells of its own process."""
-    memory = psutil.Process().memory_info().rss
-    return {"memory_mb": round(memory / 1e6, 1), "cpu_seconds": round(time.process_time(), 2)}
-
 
 MAX_RECORDS = 20_000
 IDLE_SECONDS = 0.5
 CHECKPOINT_SECONDS = 5.0
 STATUS_SECONDS = 1.0
 RETRY_SECONDS = 0.5
+LISTEN_SECONDS = 0.2
+ENVIRONMENT = (ComponentError, SnapshotError, OSError, MemoryError)  # no record's fault
+WAITS = "this role waits and reads nothing; its rows are written once the store is back"
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What may be asked of an operator while it runs. `declared` is the freshness of the app's topics, by name; `held`
+    says whether it rests; `gather_seconds` how long it may wait for a fuller batch; `origin_of` names a log in dead
+    letters, which go to the log `dead`."""
+
+    declared: Mapping[str, Freshness] = field(default_factory=dict)
+    held: Callable[[], bool] = lambda: False
+    gather_seconds: Callable[[Mapping[str, Freshness]], float] = lambda current: 0.0
+    origin_of: Callable[[str], str] = str
+    dead: str = "dead"
+
+
+@dataclass
+class _Turn:
+    """What was applied and is not yet written, appended and told."""
+
+    tasks: dict[TopicPartition, Task] = field(default_factory=dict)
+    appends: list[Append] = field(default_factory=list)
+    told: list[messages.Message] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.tasks or self.appends or self.told)
 
 
 class Operator:
@@ -57,24 +86,35 @@ class Operator:
         app_clock_ms: Callable[[], int],
         group: str | None = None,
         instance: str | None = None,
+        vitals: Vitals | None = None,
+        orders: Orders | None = None,
     ) -> None:
-        self.role, self.instance = role, f"{instance or role}/{uuid.uuid4().hex[:8]}"
-        self._log, self._topics, self._make_task = log_, topics, make_task
+        self.role = role
+        self.vitals = vitals or Vitals(role, f"{instance or role}/{uuid.uuid4().hex[:8]}", Outages())
+        self.instance, self._outages = self.vitals.instance, self.vitals.outages
+        self._log, self._make_task = log_, make_task
         self._url, self._channels, self._now_ms = checkpoints_url, channels, app_clock_ms
+        self._orders = orders or Orders()
+        self._live = LiveSettings(self._orders.declared)
         self._tasks: dict[TopicPartition, Task] = {}
         self._checkpoints: dict[TopicPartition, Checkpoints] = {}
         self._next: dict[TopicPartition, int] = {}
         self._saved: dict[TopicPartition, int] = {}
+        self._start: dict[TopicPartition, int] = {}
         self._reported: dict[str, int] = {}
         self._checkpointed_at = self._status_at = time.monotonic()
+        self._listened_at = 0.0
         self._records = 0
-        self._stop = threading.Event()
+        self._turn, self._crashes = _Turn(), Crashes()
+        self._gathered: list[Batch] = []
+        self._resting = self._news = False
         self._writer = log_.writer()
+        self._control = Follower(log_, channels.control)
+        self._catch_up(log_.bounds(channels.control).spans[0][1])
         self._reader = log_.reader(topics, group or role, self._assign, self._revoke, self._lose)
 
     def run(self, stop: threading.Event) -> None:
         """Loop until stopped; then finish the step, checkpoint and close."""
-        self._stop = stop
         try:
             while not stop.is_set():
                 self.step(IDLE_SECONDS)
@@ -85,13 +125,18 @@ class Operator:
     def close(self) -> None:
         """Let go of the log; state that was not checkpointed is computed again."""
         self._reader.close()
+        self._control.close()
         self._writer.close()
 
     def step(self, max_wait_seconds: float) -> bool:
         """One turn of the loop; whether anything was read."""
-        batches = self._reader.poll(MAX_RECORDS, max_wait_seconds)
-        if batches:
-            self._apply(batches)
+        self._listen()
+        self._rest(bool(self._turn) or self._orders.held())
+        batches = self._gather(min(max_wait_seconds, RETRY_SECONDS) if self._resting else max_wait_seconds)
+        for batch in batches:
+            self._apply(batch)
+        if self._turn:
+            self._finish()
         if time.monotonic() - self._checkpointed_at >= CHECKPOINT_SECONDS:
             self.checkpoint()
         self._report()
@@ -101,34 +146,88 @@ class Operator:
         """The newest tick up to which each of its tasks has taken all input."""
         return [task.finished for task in self._tasks.values()]
 
-    def _apply(self, batches: list[Batch]) -> None:
-        appends: list[Append] = []
-        told: list[messages.Message] = []
-        for batch in batches:
-            key = (batch.topic, batch.partition)
-            out = self._tasks[key].apply(batch)
+    def _gather(self, max_wait_seconds: float) -> list[Batch]:
+        """Records as soon as there are any, then more of them until the batch wait is over, a tick came or there are many:
+        else every event would become a block of its own."""
+        self._gathered = self._reader.poll(MAX_RECORDS, max_wait_seconds)
+        wait = self._orders.gather_seconds(self._live.all()) if self._gathered and not self._resting else 0.0
+        deadline = time.monotonic() + wait
+        while wait and not any(map(_ends_in_tick, self._gathered)):
+            room, left = MAX_RECORDS - sum(map(len, self._gathered)), deadline - time.monotonic()
+            if room <= 0 or left <= 0:
+                break
+            more = self._reader.poll(room, left)  # what is gathered may shrink meanwhile, by a rebalance
+            self._gathered = [*self._gathered, *more]
+        gathered, self._gathered = joined(self._gathered), []
+        return gathered
+
+    def _apply(self, batch: Batch) -> None:
+        """Give a batch to its task. One that crashes is built anew, and reads from its checkpoint once more."""
+        key = (batch.topic, batch.partition)
+        appends, told = [], []
+        for piece, skip in self._crashes.pieces(batch):
+            try:
+                out = self._skip(piece) if skip else self._tasks[key].apply(piece)
+            except ENVIRONMENT:
+                raise
+            except Exception as error:
+                self._crashes.note(piece, error)
+                self._again(key)
+                return
             appends += out.appends
             told += out.messages
-            self._next[key] = int(batch.offsets[-1]) + 1
-            self._records += len(batch)
-        for batch in batches:
-            self._write(self._tasks[batch.topic, batch.partition])
+        self._turn.tasks[key] = self._tasks[key]
+        self._turn.appends += appends
+        self._turn.told += told
+        self._next[key] = int(batch.offsets[-1]) + 1
+        self._records += len(batch)
+
+    def _skip(self, piece: Batch) -> Outputs:
+        """Settle a record that crashed its task too often: a dead letter, and whatever the task must know of it."""
+        origin, error = self._orders.origin_of(piece.topic), self._crashes.error(piece)
+        value = letters(piece, np.zeros(1, np.int64), origin, ["crash"], [None], [error])
+        task = self._tasks[piece.topic, piece.partition]
+        try:
+            out = task.skip(piece)
+        except Exception as fault:
+            where = f"record {int(piece.offsets[0])} of {piece.topic}"
+            raise ComponentError(task.name, f"cannot even skip {where}: {fault}", "See the log.") from fault
+        return Outputs([*out.appends, Append(self._orders.dead, 0, [value], int(piece.times[0]))], out.messages)
+
+    def _again(self, key: TopicPartition) -> None:
+        self._turn.tasks.pop(key, None)
+        start = self._assign([key])
+        self._reader.seek(*key, start[key])
+
+    def _finish(self) -> None:
+        """Write rows, append and flush, tell. While the store is away nothing of it is done, and all of it kept."""
+        turn = self._turn
+        if self._write_rows():
+            self._append(turn.appends)
+            self._tell(turn.told)
+            self._turn = _Turn()
+
+    def _write_rows(self) -> bool:
+        try:
+            for task in self._turn.tasks.values():
+                task.write()
+        except StoreError as error:
+            self._outages.begin(error, WAITS)
+            return False
+        self._outages.over("store")
+        return True
+
+    def _append(self, appends: Sequence[Append]) -> None:
         for a in appends:
             self._writer.append(a.topic, a.partition, a.values, a.time_ms)
         if appends:
             self._writer.flush()
-        self._tell(told)
 
-    def _write(self, task: Task) -> None:
-        """Rows to the store. While it is away nothing is read, so memory stays bounded, and nothing is lost."""
-        while True:
-            try:
-                task.write()
-                return
-            except StoreError as error:
-                log.error("store is away; this role waits, and reads nothing meanwhile", error=str(error))
-                if self._stop.wait(RETRY_SECONDS):
-                    raise
+    def _rest(self, resting: bool) -> None:
+        """Read nothing, or go on. Partitions that came meanwhile rest, too."""
+        if resting or self._resting:
+            self._reader.pause(list(self._tasks), resting)
+        self._resting = resting
 
     def checkpoint(self) -> None:
         """Save the state of every task that moved, then commit offsets for lag tools."""
@@ -137,16 +236,43 @@ class Operator:
         self._reader.commit(self._saved)
         self._checkpointed_at = time.monotonic()
 
-    def _save(self, key: TopicPartition, task: Task) -> None:
+    def _save(self, key: TopicPartition, task: Task, again: bool = False) -> None:
+        """Nothing while something of it is not written or appended yet. `again`: also where its offset has not moved, since
+        something else did."""
         at = self._next.get(key)
-        if at is None or self._saved.get(key) == at:
+        if at is None or self._turn or (self._saved.get(key) == at and not again):
             return
         store = self._checkpoints[key]
-        full = store.wants_full
+        full = again or store.wants_full
         state = task.dump(full)
         if state:
-            store.save(at, state, full)
+            store.save(at, state, full, again)
             self._saved[key] = at
+            self._crashes.passed(key, at)
+
+    def _listen(self) -> None:
+        """Live settings that came meanwhile are taken on at a checkpoint, which records them."""
+        if time.monotonic() - self._listened_at < LISTEN_SECONDS:
+            return
+        self._listened_at = time.monotonic()
+        for m in self._control.poll(0.0):
+            self._news = self._live.note(m) or self._news
+        if self._news and not self._turn:
+            self._news = False
+            for key, task in self._tasks.items():
+                self._configure(key, task, self._next.get(key, self._start[key]))
+
+    def _catch_up(self, end: int) -> None:
+        """Know what was set before this process started."""
+        while self._control.position < end:
+            for m in self._control.poll(1.0):
+                self._live.note(m)
+
+    def _configure(self, key: TopicPartition, task: Task, at: int) -> None:
+        if task.configure(self._live.all(), at):
+            log.info("settings taken on", task=task.name, offset=at)
+            self._next[key] = at
+            self._save(key, task, again=True)
 
     def _report(self) -> None:
         """Progress when it changed, with the rows and records it stands for safe; figures once a second.
@@ -154,12 +280,13 @@ class Operator:
         A task that was resumed reports, too, before anything new came: whoever made its checkpoint may have ended before it
         could, and a replay waits for it.
         """
-        ticks = {t.name: t.finished for t in self._tasks.values() if t.finished != NO_TICK}
-        news = {k: v for k, v in ticks.items() if self._reported.get(k) != v}
         told: list[messages.Message] = []
-        if news:
-            told.append(messages.Progress(self.role, self.instance, news))
-            self._reported |= news
+        if not self._turn:
+            ticks = {t.name: t.finished for t in self._tasks.values() if t.finished != NO_TICK}
+            news = {k: v for k, v in ticks.items() if self._reported.get(k) != v}
+            if news:
+                told.append(messages.Progress(self.role, self.instance, news))
+                self._reported |= news
         if time.monotonic() - self._status_at >= STATUS_SECONDS:
             self._status_at = time.monotonic()
             told.append(self._status())
@@ -167,9 +294,7 @@ class Operator:
 
     def _status(self) -> messages.Status:
         facts: dict[str, Any] = {t.name: t.facts() for t in self._tasks.values()}
-        facts["records"] = self._records
-        facts |= own_facts()
-        return messages.Status(self.role, self.instance, os.getpid(), time.time_ns() // 1_000_000, facts)
+        return self.vitals.status({**facts, "records": self._records, "held": self._orders.held()})
 
     def _tell(self, told: Sequence[messages.Message]) -> None:
         if told:
@@ -177,22 +302,25 @@ class Operator:
 
     def _assign(self, gained: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Build each task, load its newest checkpoint and start where that ends."""
-        start = {}
+        start, resumed = {}, {}
         for topic, partition in gained:
             task = self._make_task(topic, partition)
             bounds = self._log.bounds(topic)
             store = Checkpoints(self._url, task.name, bounds.identity)
             found = store.load()
             key = (topic, partition)
+            self._tasks[key], self._checkpoints[key] = task, store
             if found is not None:
                 offset, base, deltas = found
                 task.load(base, deltas)
-                self._write(task)  # before it reports: the store may have lost its rows meanwhile
                 start[key] = self._next[key] = self._saved[key] = offset
+                resumed[key] = task
                 log.info("resumed", task=task.name, offset=offset)
             else:
                 start[key] = bounds.spans[partition][0]
-            self._tasks[key], self._checkpoints[key] = task, store
+            self._start[key] = start[key]
+            self._configure(key, task, start[key])
+        self._turn.tasks |= resumed  # written before they report: the store may have lost their rows meanwhile
         return start
 
     def _revoke(self, going: Sequence[TopicPartition]) -> None:
@@ -203,5 +331,12 @@ class Operator:
 
     def _lose(self, gone: Sequence[TopicPartition]) -> None:
         for key in gone:
-            for table in (self._tasks, self._checkpoints, self._next, self._saved):
+            for table in (self._tasks, self._checkpoints, self._next, self._saved, self._start, self._turn.tasks):
                 table.pop(key, None)
+            self._crashes.forget(key)
+        self._gathered = [b for b in self._gathered if (b.topic, b.partition) not in gone]
+
+
+def _ends_in_tick(batch: Batch) -> bool:
+    """Whether the newest record of a source partition is a tick."""
+    return bytes(batch.value(len(batch) - 1)[:4]) == TICK_MAGIC

@@ -9,7 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from schemas import blocks
+from schemas.errors import SchemaError
 from schemas.messages import Message
+from schemas.topic import Freshness
 from streams.log import Batch
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -51,6 +54,15 @@ class Task(Protocol):
         """The newest tick (ms) up to which all input has been taken, `NO_TICK` if none."""
         ...
 
+    def configure(self, settings: Mapping[str, Freshness], at: int) -> bool:
+        """Take on what is set for topics now (by their names), from offset `at` on; whether that changed anything for this
+        task. What it takes on is part of its state: called again after `load`."""
+        ...
+
+    def skip(self, batch: Batch) -> Outputs:
+        """Settle one record that `apply` failed on three times, and of which there is a dead letter now."""
+        ...
+
     def dump(self, full: bool) -> Arrays:
         """State as arrays: everything, or (`full` false) what changed since the last dump, if the task can tell. Nothing
         at all from a task that cannot be saved: it starts over from the log's first record."""
@@ -63,6 +75,19 @@ class Task(Protocol):
     def facts(self) -> dict[str, Any]:
         """Figures for status: JSON-like, cheap."""
         ...
+
+
+def without_rows(batch: Batch) -> Batch | None:
+    """One record of a freshet-owned log as a block of its tick alone; None if it is no block, or has no tick."""
+    try:
+        block = blocks.decode(batch.value(0))
+    except SchemaError:
+        return None
+    if block.tick == blocks.NO_TICK:
+        return None
+    value = blocks.encode(blocks.Block(block.kind, block.origin, block.partition, None, block.tick))
+    data, edges = np.frombuffer(bytearray(value), np.uint8), np.array([0, len(value)])
+    return Batch(batch.topic, batch.partition, data, edges[:1], edges[1:], batch.offsets[:1], batch.times[:1])
 
 
 def as_json(value: Any) -> npt.NDArray[np.uint8]:

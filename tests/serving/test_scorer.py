@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -18,12 +19,15 @@ from learners.learner import Export
 from schemas import blocks
 from schemas.errors import ComponentError, RequestError, StoreError
 from schemas.manifests import Manifest
+from schemas.messages import Waiting
 from schemas.outcomes import RUNGS, fixed_dtype, from_binary
 from schemas.text import Texts
+from schemas.topic import Freshness
 from serving.answering import Answer, Question
 from serving.live_model import LiveModel
-from serving.scorer import Scorer
+from serving.scorer import Policy, Scorer
 from streams.clock import ManualClock
+from streams.outages import Outages
 from tests.toy_app import toy_app
 
 HOUR = 3_600_000
@@ -80,7 +84,11 @@ class Rig:
         self.app, self.model = app, app.models[0]
         self.store, self.clock, self.logged = DictStore(), ManualClock(10 * HOUR), list[bytes]()
         models = [(m, plans.vector_plan(app, m), app.outcomes_log_of(m)) for m in app.models]
-        self.scorer = Scorer("s", models, self.store, self.clock, lambda: ListWriter(self.logged), lambda m: None)
+        self.answers, self.freshness, self.outages = [True], dict[str, Freshness](), Outages()
+        policy = Policy(lambda: self.answers[0], self.freshness.get, self.outages)
+        self.scorer = Scorer(
+            "s", models, self.store, self.clock, lambda: ListWriter(self.logged), lambda m: None, policy
+        )
 
     def ask(self, as_of_ms: int | None = None, **columns: Any) -> Answer:
         n = len(next(iter(columns.values())))
@@ -147,9 +155,9 @@ def test_rungs_from_champion_to_constant(rig: Rig) -> None:
     assert rig.ask(order_id=["1"], shop=["a"]).probabilities.tolist() == [0.7]
     rig.go_live()
     assert rig.ask(order_id=["2"], shop=["a"]).parameters["rung"] == "champion"
-    rig.scorer.answer_from_models = False
+    rig.answers[0] = False
     assert rig.ask(order_id=["3"], shop=["a"]).parameters["rung"] == "heuristic"
-    rig.scorer.answer_from_models = True
+    rig.answers[0] = True
     rig.store.away = True
     away = rig.ask(order_id=["4"], shop=["a"])
     assert (away.parameters["rung"], away.probabilities.tolist()) == ("constant", [0.3])
@@ -162,11 +170,63 @@ def test_rungs_from_champion_to_constant(rig: Rig) -> None:
     ]
 
 
-def test_a_store_that_failed_is_left_alone_for_a_while(rig: Rig) -> None:
+def test_a_store_that_failed_is_left_alone_for_a_while_and_named(rig: Rig) -> None:
     rig.store.away = True
     for i in range(5):
         rig.ask(order_id=[str(i)], shop=["a"])
     assert rig.store.reads == 1
+    (outage,) = rig.outages.current()
+    assert (outage.component, outage.resource, outage.next_step) == ("store", "toy", "Wait.")
+    assert "highest declared rung" in outage.meanwhile
+    rig.store.away, rig.scorer._store_rests_until = False, 0.0
+    assert rig.ask(order_id=["6"], shop=["a"]).parameters["rung"] == "heuristic"
+    assert not rig.outages.current()
+
+
+def test_a_missing_entity_is_answered_by_the_model_with_missing_values(rig: Rig) -> None:
+    rig.go_live()
+    rig.put_row("a", 10 * HOUR - 1, 40.0)
+    answer = rig.ask(order_id=["1", "2"], shop=["a", "nobody"])
+    assert answer.parameters["rung"] == "champion"
+    assert answer.value_ages_ms.tolist() == [1, -1]
+
+
+def test_a_value_beyond_its_max_age_is_missing_and_its_age_is_told(rig: Rig) -> None:
+    rig.go_live()
+    rig.put_row("a", 10 * HOUR, 40.0)
+    answer = rig.ask(50 * HOUR, order_id=["1"], shop=["a"])
+    assert answer.parameters["rung"] == "champion"
+    assert answer.value_ages_ms.tolist() == [40 * HOUR]
+    at = rig.model.vectors.numbers.index("shops.late")
+    assert np.isnan(rig.predictions()["numbers"][0, at])
+
+
+def test_past_its_deadline_a_request_is_answered_without_a_model(rig: Rig) -> None:
+    rig.go_live()
+    rig.put_row("a", 10 * HOUR - 1, 40.0)
+    question = Question("unpaid", {"order_id": ["1"], "shop": ["a"]}, 1, deadline=time.monotonic() - 1)
+    assert rig.scorer.infer(question).parameters["rung"] == "heuristic"
+
+
+@pytest.mark.parametrize("policy", ["serve", "fallback", "refuse"])
+def test_what_a_model_older_than_its_limit_does_is_the_operators_choice(rig: Rig, policy: str) -> None:
+    rig.go_live(number=1)
+    rig.put_row("a", 10 * HOUR - 1, 40.0)
+    served = rig.scorer.served["unpaid"]
+    live = served.slot.current()
+    assert live is not None
+    served.note_waiting(Waiting("unpaid", live.lineage, 1, 10 * HOUR))
+    rig.freshness["payments"] = Freshness(on_violation=policy, model_slo="1m", model_limit="1h")
+    within = rig.ask(11 * HOUR, order_id=["1"], shop=["a"])
+    assert (within.parameters["rung"], within.parameters["model_lag_ms"]) == ("champion", HOUR)
+    if policy == "refuse":
+        with pytest.raises(ComponentError, match=r"lag of 1h1ms is beyond its limit of 1h.*on_violation"):
+            rig.ask(11 * HOUR + 1, order_id=["2"], shop=["a"])
+    else:
+        rung = {"serve": "champion", "fallback": "heuristic"}[policy]
+        assert rig.ask(11 * HOUR + 1, order_id=["2"], shop=["a"]).parameters["rung"] == rung
+    rig.freshness["payments"] = Freshness(on_violation=policy, model_slo="1m", model_limit="3h")
+    assert rig.ask(11 * HOUR + 1, order_id=["3"], shop=["a"]).parameters["rung"] == "champion"
 
 
 class Broken:
