@@ -21,6 +21,7 @@ from serving.fallback import constant, heuristic
 from serving.release_policy import ReleaseConfig
 
 if TYPE_CHECKING:
+    from freshet.agents import faust_app
     from learners.baseline_learner import Baseline
     from learners.hashed_logistic_learner import HashedLogistic
     from learners.river_spec import River
@@ -44,6 +45,7 @@ __all__ = [
     "constant",
     "count",
     "decayed_mean",
+    "faust_app",
     "heuristic",
     "impute",
     "last",
@@ -55,9 +57,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Learners are imported when they are first named: River and torch are heavy."""
+    """Learners and Faust are imported when they are first named: River and torch are heavy."""
     from learners.catalog import LEARNERS
 
-    if name in LEARNERS:
-        return getattr(import_module(LEARNERS[name]), name)
+    lazy = {**LEARNERS, "faust_app": "freshet.agents"}
+    if name in lazy:
+        return getattr(import_module(lazy[name]), name)
     raise AttributeError(f"freshet has no {name!r}")

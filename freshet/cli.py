@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from freshet.run_cli import register
 from freshet.servers_cli import servers
 from schemas.errors import FreshetError
 
@@ -16,6 +17,7 @@ cli = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Models that never stop learning."
 )
 cli.add_typer(servers, name="servers")
+register(cli)
 App = Annotated[str, typer.Argument(help="the Python file that declares the app")]
 
 
@@ -61,15 +63,22 @@ def run(
 ) -> None:
     """Run an app: all roles on this machine, or one of them."""
     from freshet.app import load
-    from freshet.live import run_all
-    from freshet.roles import run_role
+    from freshet.live import run_all, run_one
     from freshet.settings import settings
 
     given = settings(log=log, store=store, run_dir=run_dir, host=host, port=port, status_port=status_port)
     if role is not None:
-        run_role(app, role, given, member)
+        run_one(app, role, given, member)
     else:
         raise SystemExit(run_all(load(app), app, given, Console(width=None if sys.stdout.isatty() else 110)))
+
+
+@cli.command()
+def init(directory: Annotated[Path, typer.Argument(help="a new or empty directory")]) -> None:
+    """Write a small app that runs: declarations, a producer, a question."""
+    from freshet.init import init
+
+    init(directory, Console())
 
 
 @cli.command()
@@ -86,7 +95,7 @@ def main() -> None:
     try:
         cli(standalone_mode=True)
     except FreshetError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {str(error).removeprefix('request ')}", file=sys.stderr)
         raise SystemExit(2) from error
 
 

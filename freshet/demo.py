@@ -23,7 +23,7 @@ from freshet import report as reports
 from freshet.app import App
 from freshet.client import ScoringClient
 from freshet.flights.schedule import Schedule, Step
-from freshet.replay import Published, Replayer, Stopped
+from freshet.replay import Replayer, Stopped, published
 from freshet.report_types import DemoReport, RequestReport
 from freshet.runtime import Runtime
 from freshet.settings import Settings
@@ -153,7 +153,7 @@ def _replay(
         for n, step in enumerate(schedule):
             if stop.is_set():
                 raise Stopped
-            replayer.step(step.start_ms, step.end_ms, partial(_ask, client, step), _published(app, step))
+            replayer.step(step.start_ms, step.end_ms, partial(_ask, client, step), published(app, step.events))
             if step.queries and n:
                 _note_lags(replayer, tally, step)
         replayer.tell(messages.Clock(end, True))
@@ -165,12 +165,6 @@ def _replay(
 def _ask(client: ScoringClient, step: Step) -> dict[str, int]:
     """The step's departures, as of its start; nothing if there are none."""
     return client.ask(step.queries, step.start_ms) if any(step.queries.values()) else {}
-
-
-def _published(app: App, step: Step) -> list[Published]:
-    return [
-        Published(app.log_of(topic), list(records.runs())) for topic, records in step.events.items() if len(records)
-    ]
 
 
 def _note_lags(replayer: Replayer, tally: _Tally, step: Step) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -37,10 +37,35 @@ class ReplayError(ComponentError):
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """Records of a topic's partition: `(append time ms, values)` in order."""
+    """Records of a topic's partition (`topic` is the log's full name): `(append time ms, values)` in order."""
 
     topic: str
     runs: list[tuple[int, list[bytes]]]
+    partition: int = 0
+
+
+class Events(Protocol):
+    """Records of a topic in publication order, such as `freshet.flights.schedule.Records`."""
+
+    def split(self, partitions: int) -> Sequence[Events]:
+        """By partition, as freshet partitions events."""
+        ...
+
+    def runs(self) -> Iterable[tuple[int, list[bytes]]]:
+        """Records that share an append time (ms), together."""
+        ...
+
+    def __len__(self) -> int: ...
+
+
+def published(app: App, events: Mapping[str, Events]) -> list[Published]:
+    """Records by topic name, as they go to the partitions of the app's logs."""
+    return [
+        Published(app.log_of(topic), list(part.runs()), p)
+        for topic, records in events.items()
+        for p, part in enumerate(records.split(app.topic(topic).partitions))
+        if len(part)
+    ]
 
 
 class Ask(Protocol):
@@ -60,6 +85,7 @@ class Facts:
     status: dict[str, Status] = field(default_factory=dict)
     scorers: dict[str, str] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    held: set[str] = field(default_factory=set)
     lost: int = 0
 
     def note(self, m: Message) -> None:
@@ -78,6 +104,7 @@ class Facts:
                 self.swapped.setdefault(m.model, {})[_name(m.instance)] = m
             case Status():
                 self.status[m.instance] = m
+                (self.held.add if m.facts.get("held") else self.held.discard)(_name(m.instance))
                 if m.role == "serve":
                     self.scorers[_name(m.instance)] = m.instance
             case _:
@@ -110,15 +137,15 @@ class Replayer:
         """Ask, publish a step, and wait until all have finished it."""
         self._ask(ask)
         topics = {self._app.log_of(t.name): t.partitions for t in self._app.topics}
-        for published in events:
-            for time_ms, values in published.runs:
-                self._writer.append(published.topic, 0, values, time_ms)
+        for part in events:
+            for time_ms, values in part.runs:
+                self._writer.append(part.topic, part.partition, values, time_ms)
         for topic, partitions in topics.items():
             for p in range(partitions):
                 self._writer.append(topic, p, [tick_record(end_ms)], end_ms)
         self._writer.flush()
         self.now_ms = end_ms
-        self._wait(lambda: [t for t in self._tasks if self.facts.ticks.get(t, -1) < end_ms])
+        self._wait(lambda: [t for t in self._awaited() if self.facts.ticks.get(t, -1) < end_ms])
         if self._snapshot_due(start_ms, end_ms):
             self._wait(lambda: self._not_settled(end_ms))
             self._wait(self._not_swapped)
@@ -152,6 +179,11 @@ class Replayer:
         self._follower.close()
         self._writer.close()
 
+    def _awaited(self) -> list[str]:
+        """Tasks but those of trainers that a switch holds."""
+        held = tuple(f"train:{name.removeprefix('train.')}:" for name in self.facts.held if name.startswith("train."))
+        return [t for t in self._tasks if not t.startswith(held)] if held else self._tasks
+
     def _snapshot_due(self, start_ms: int, end_ms: int) -> bool:
         """Trainers count from the first tick they see."""
         if self._first_tick is None:
@@ -163,6 +195,8 @@ class Replayer:
         return [f"predictions of {i}" for i, last in asked.items() if self.facts.logged.get(i, -1) < last]
 
     def _not_settled(self, tick: int) -> list[str]:
+        if self.facts.held:  # a held trainer cuts nothing, a held release decides nothing
+            return []
         late = [m.name for m in self._app.models if (s := self.facts.settled.get(m.name)) is None or s.tick < tick]
         return [f"release of {name}" for name in late]
 

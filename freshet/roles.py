@@ -16,7 +16,7 @@ import structlog
 from features.catalog import open_store
 from features.store import Store
 from features.view_task import ViewTask
-from freshet import logs, plans, preflight
+from freshet import logs, plans, preflight, run_record
 from freshet.app import App, load
 from freshet.settings import Settings
 from learners.learner import LearnerSpec
@@ -231,6 +231,8 @@ def run_role(app_path: str, name: str, given: Settings, member: str = "") -> Non
         vitals = Vitals(role, f"{lasting}/{uuid.uuid4().hex[:8]}", Outages())
         opened = open_log(given.log_url, f"{app.name}.{lasting}", vitals.outages)
         make_keys(role, given)
+        if not (given.run_dir / run_record.FILE).exists():
+            run_record.write(app.name, app_path, given)
         preflight.check(app, opened, given)
         log.info("role starts", pid=os.getpid())
         ctx = Context(app, given, name, opened, stop, vitals, SwitchBoard(given.run_dir), member)

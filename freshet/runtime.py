@@ -12,7 +12,7 @@ import structlog
 
 from features.catalog import open_store
 from features.redis_server import RedisServer
-from freshet import logs, preflight
+from freshet import logs, preflight, run_record
 from freshet.app import App
 from freshet.roles import role_names, run_role
 from freshet.settings import Settings
@@ -63,6 +63,7 @@ class Runtime:
         self.settings = self._given.model_copy(
             update={"store": store, "log": self._given.log_url, "metrics_port": 0, **where}
         )
+        run_record.write(self.app.name, self._path, self.settings)
         for signer in ("trainer", "qualifier"):
             create_key(self.settings.keys_dir / signer)
         self.log: Log = open_log(self.settings.log_url)

@@ -22,6 +22,7 @@ from features.store import Store
 from features.view_task import ViewTask
 from freshet import plans
 from freshet.app import App
+from freshet.replay import Events, published
 from learners import snapshots
 from learners.catalog import predictor
 from learners.learner import Export
@@ -99,15 +100,15 @@ class LocalRun:
         return self._operator(f"train.{model.lineage(spec)}", [self.app.examples_log_of(model)], make)
 
     def step(
-        self, start_ms: int, end_ms: int, queries: Mapping[str, list[Any]], events: Mapping[str, Any]
+        self, start_ms: int, end_ms: int, queries: Mapping[str, list[Any]], events: Mapping[str, Events]
     ) -> Answer | None:
         """Ask as of the start, publish the events and a tick, and let everybody finish. The answer, if anything was
-        asked. `events` holds, by topic, what has `runs()` of (append time ms, values)."""
+        asked. `events` holds records by topic; see `freshet.replay.Events`."""
         self._clock.set(start_ms)
         answer = self._ask(start_ms, queries)
-        for topic, records in events.items():
-            for time_ms, values in records.runs():
-                self._writer.append(self.app.log_of(topic), 0, values, time_ms)
+        for part in published(self.app, events):
+            for time_ms, values in part.runs:
+                self._writer.append(part.topic, part.partition, values, time_ms)
         for t in self.app.topics:
             for p in range(t.partitions):
                 self._writer.append(self.app.log_of(t.name), p, [tick_record(end_ms)], end_ms)

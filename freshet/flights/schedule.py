@@ -13,6 +13,7 @@ import polars as pl
 from freshet.flights.data import ROW, START_MS, Alter, load
 from freshet.flights.faults import BAD, FIRST_BAD, Expected, Faults, corrupted, plan
 from freshet.flights.wire import TOPICS, EventType
+from schemas.text import Texts
 
 USUAL = Faults()
 AHEAD = 12  # steps encoded together: enough to hide the cost of a slice, few enough for no pause
@@ -22,14 +23,27 @@ AHEAD = 12  # steps encoded together: enough to hide the cost of a slice, few en
 class Records:
     """Records of one topic in publication order, each with its append time (app clock, ms, rising).
 
-    An append time is the event's time, or up to the lateness later where the record was held up.
+    An append time is the event's time, or up to the lateness later where the record was held up. `ids` are those of the
+    events as the producer knew them, broken records' too: it partitions by them.
     """
 
     values: list[bytes] = field(default_factory=list)
     times: list[int] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def split(self, partitions: int) -> list[Records]:
+        """By partition, as freshet partitions events."""
+        if partitions == 1 or not self.values:
+            return [self, *(Records() for _ in range(partitions - 1))]
+        place = Texts.of(self.ids).partitions(partitions)
+        parts = [np.flatnonzero(place == p).tolist() for p in range(partitions)]
+        return [
+            Records([self.values[i] for i in part], [self.times[i] for i in part], [self.ids[i] for i in part])
+            for part in parts
+        ]
 
     def runs(self) -> Iterator[tuple[int, list[bytes]]]:
         """Records that share an append time, together, as `Writer.append` takes them."""
@@ -113,19 +127,19 @@ class _Topic:
     def records(self, edges: np.ndarray[Any, np.dtype[np.int64]]) -> list[Records]:
         """What is published in each step between `edges`."""
         cuts = np.searchsorted(self.plan.publish, edges).tolist()
-        values = self._encode(cuts[0], cuts[-1])
+        values, ids = self._encode(cuts[0], cuts[-1])
         times = self.plan.publish[cuts[0] : cuts[-1]].tolist()
         spans = [(a - cuts[0], b - cuts[0]) for a, b in pairwise(cuts)]
-        return [Records(values[a:b], times[a:b]) for a, b in spans]
+        return [Records(values[a:b], times[a:b], ids[a:b]) for a, b in spans]
 
-    def _encode(self, a: int, b: int) -> list[bytes]:
+    def _encode(self, a: int, b: int) -> tuple[list[bytes], list[str]]:
         kind, rows = self._kind, self.plan.row[a:b]
         events = self._events[rows].to_dicts()
-        out = []
+        out, ids = [], [str(event[kind.id]) for event in events]
         for event, act in zip(events, self.plan.act[a:b].tolist()):
             place = event.pop(ROW)
             if act < FIRST_BAD:
                 out.append(kind.encode(event))
             else:
                 out.append(corrupted(kind, event, BAD[act - FIRST_BAD], f"{self._seed}/{kind.topic}/{place}"))
-        return out
+        return out, ids

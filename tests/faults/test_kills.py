@@ -26,7 +26,7 @@ from freshet import audit, runtime, supervisor
 from freshet.app import App, load
 from freshet.client import ScoringClient
 from freshet.flights.schedule import Schedule
-from freshet.replay import Published, Replayer
+from freshet.replay import Replayer, published
 from freshet.report import outcomes_of, topic_report
 from freshet.roles import role_names
 from freshet.runtime import Runtime
@@ -180,7 +180,7 @@ def disturbed(app: App, tmp_path_factory: pytest.TempPathFactory) -> Disturbed:
         stack.callback(client.close)
         killer = Killer(running.supervisor, role_names(app), len(schedule) - 40)
         for n, step in enumerate(schedule):
-            events = [Published(app.log_of(t), list(r.runs())) for t, r in step.events.items() if len(r)]
+            events = published(app, step.events)
             asked = any(step.queries.values())
             ask = partial(client.ask, step.queries, step.start_ms) if asked else dict[str, int]
             killer.step(n)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import ast
 import shutil
-import signal
-import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -24,14 +22,14 @@ import pytest
 from features.catalog import open_store
 from features.redis_server import RedisServer
 from features.store import VERSION_BYTES, RowKeys, Store
-from freshet import audit, logs
+from freshet import audit
 from freshet.app import App, load
 from freshet.client import ScoringClient
 from freshet.flights import APP
 from freshet.flights.schedule import Schedule
-from freshet.replay import Published, Replayer
+from freshet.replay import Replayer, published
 from freshet.report import outcomes_of, topic_report
-from freshet.roles import ROLES, Context
+from freshet.roles import run_role
 from freshet.runtime import Runtime
 from freshet.settings import Settings
 from freshet.supervisor import RoleSpec, Supervisor
@@ -139,7 +137,7 @@ def in_processes(app: App, file: Path, given: Settings) -> tuple[Outcome, Replay
 
     with ExitStack() as stack:
         runtime = stack.enter_context(Runtime(app, str(file), given))
-        more = [RoleSpec(f"{r}.2", run_second, (str(file), r, runtime.settings)) for r in SHARED_ROLES]
+        more = [RoleSpec(f"{r}.2", run_role, (str(file), r, runtime.settings, "2")) for r in SHARED_ROLES]
         others = Supervisor(more)
         others.start()
         stack.callback(others.stop)
@@ -148,7 +146,7 @@ def in_processes(app: App, file: Path, given: Settings) -> tuple[Outcome, Replay
         client = ScoringClient(runtime.address("serve"), app.models[0].name, app.models[0].on.events)
         stack.callback(client.close)
         for step in Schedule(DAYS, drain_ms=DRAIN_MS):
-            events = [Published(app.log_of(t), list(r.runs())) for t, r in step.events.items() if len(r)]
+            events = published(app, step.events)
             asked = any(step.queries.values())
             ask = partial(client.ask, step.queries, step.start_ms) if asked else dict[str, int]
             replayer.step(step.start_ms, step.end_ms, ask, events)
@@ -159,18 +157,6 @@ def in_processes(app: App, file: Path, given: Settings) -> tuple[Outcome, Replay
             found = outcome(app, runtime.log, store, runtime.settings.checkpoints_url, settled)
         replayer.drained()
     return found, replayer
-
-
-def run_second(app_path: str, role: str, given: Settings) -> None:
-    """Another member of a role's group, under an instance name of its own; the target of a supervised process."""
-    stop = threading.Event()
-    for s in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(s, lambda *_: stop.set())
-    logs.configure(f"{role}.2", given.run_dir / "logs")
-    app = load(app_path)
-    opened = open_log(given.log_url, f"{app.name}.{role}.2")
-    ROLES[role](Context(app, given, role, opened, stop))
-    opened.close()
 
 
 @pytest.fixture(scope="module")

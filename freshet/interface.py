@@ -1,0 +1,44 @@
+"""What a scorer answers over HTTP beside predictions: features, pushes, and what the app is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from features.feature_api import FeatureReader
+from features.store import Store
+from features.view import FeatureRef
+from freshet.app import App
+from serving import http_docs, http_features, http_push
+from serving.catalogue import Catalogue, catalogue
+from serving.http_docs import Routes
+from streams.clock import Clock
+from streams.log import Log
+from streams.push import Pusher
+
+VERSION = version("freshet")
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """`routes` for a scorer's app; `pusher` is closed when no request is answered any more."""
+
+    routes: Routes
+    pusher: Pusher
+
+
+def interface(app: App, store: Store, log: Log, clock: Clock, more: Routes = ()) -> Interface:
+    """The interface of an app; `more` are routes of others, which its documentation then describes."""
+    topics = [(t, app.log_of(t.name)) for t in app.topics]
+    pusher = Pusher(topics, log.writer, clock)
+    routes = [*http_features.routes(feature_reader(app), store, clock), *http_push.routes(pusher), *more]
+    return Interface([*routes, *http_docs.routes(VERSION, catalogue_of(app), routes)], pusher)
+
+
+def feature_reader(app: App) -> FeatureReader:
+    services = {m.name: [f for f in m.features if isinstance(f, FeatureRef)] for m in app.models}
+    return FeatureReader([(v, app.stored_as(v)) for v in app.views], services)
+
+
+def catalogue_of(app: App) -> Catalogue:
+    return catalogue(app.name, [(t, app.log_of(t.name)) for t in app.topics], app.views, app.models)

@@ -1,0 +1,98 @@
+"""Commands on a run that goes on: its status, topics and their settings, models, switches."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+RunDir = Annotated[Path, typer.Option("--run-dir", envvar="FRESHET_RUN_DIR", help="folder of the run")]
+DEFAULT = Path(".freshet/run")
+topics = typer.Typer(
+    help="Topics with their settings and lags; `set` changes settings live.", invoke_without_command=True
+)
+
+
+def console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else 140)
+
+
+def status(run_dir: RunDir = DEFAULT) -> None:
+    """Promises, outages, alerts, roles, lags, and what each model serves."""
+    from freshet.page_client import PageClient
+    from freshet.run_tables import show_status
+
+    with PageClient(run_dir) as page:
+        show_status(page.status(), console())
+
+
+@topics.callback()
+def list_topics(context: typer.Context, run_dir: RunDir = DEFAULT) -> None:
+    """Topics with their settings and lags."""
+    if context.invoked_subcommand is None:
+        from freshet.page_client import PageClient
+        from freshet.run_tables import show_topics
+
+        with PageClient(run_dir) as page:
+            show_topics(page.status(), console())
+
+
+@topics.command("set")
+def set_topic(
+    topic: Annotated[str, typer.Argument(help="a topic of the app")],
+    settings: Annotated[list[str], typer.Argument(help="KEY=VALUE, such as snapshot_every=2h")],
+    run_dir: RunDir = DEFAULT,
+) -> None:
+    """Change settings of a topic, live in every role within a second, and kept over restarts."""
+    from freshet.page_client import PageClient
+    from schemas.setting import parsed
+
+    changes = dict(parsed(s) for s in settings)
+    with PageClient(run_dir) as page:
+        before = next((t.settings for t in page.status().topics if t.name == topic), {})
+        now = page.set_topic(topic, changes)
+    for key in changes:
+        console().print(f"{topic}: {key} is {now[key]} (was {before.get(key, '?')})", highlight=False)
+
+
+def models(run_dir: RunDir = DEFAULT) -> None:
+    """Lineages with prequential quality by slice, snapshots, what is served and since when."""
+    from freshet.page_client import PageClient
+    from freshet.run_tables import show_models
+
+    with PageClient(run_dir) as page:
+        show_models(page.status(), console())
+
+
+def switch(
+    name: Annotated[str | None, typer.Argument(help="learn, release or answer")] = None,
+    to: Annotated[str | None, typer.Argument(help="on or off")] = None,
+    run_dir: RunDir = DEFAULT,
+) -> None:
+    """Show the three switches, or turn one: stop learning, stop releases, stop answering from models. Needs no log and no
+    store, and holds over restarts."""
+    from freshet import run_record
+    from freshet.figures import moment
+    from freshet.page_client import user
+    from schemas.errors import RequestError
+    from streams import switches
+
+    run_record.read(run_dir)
+    if name is not None:
+        if to not in ("on", "off"):
+            raise RequestError(f"switch {name}", f"cannot be turned {to!r}", f"Write freshet switch {name} on, or off.")
+        switches.turn(run_dir, name, to == "on", user())
+    found = switches.read(run_dir)
+    for n in switches.NAMES:
+        s = getattr(found, n)
+        told = f"  by {s.by} at {moment(s.at)}" if s.by else ""
+        console().print(f"{n:8} {'on' if s.on else '[yellow]off[/]'}{told}", highlight=False)
+
+
+def register(cli: typer.Typer) -> None:
+    cli.add_typer(topics, name="topics")
+    for command in (status, models, switch):
+        cli.command()(command)

@@ -1,0 +1,51 @@
+"""What a run is: written into its folder when it starts, so that commands find its log, store, app and page by the folder
+alone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from freshet.settings import Settings
+from schemas.errors import ComponentError
+
+FILE = "run.json"
+
+
+class RunRecord(msgspec.Struct, frozen=True):
+    """The app's name and file (absolute), the addresses of its log and store. Addresses may hold passwords: the file is for
+    its owner's eyes."""
+
+    app: str
+    app_file: str
+    log: str
+    store: str
+
+
+def write(app: str, app_file: str, given: Settings) -> None:
+    path = given.run_dir / FILE
+    record = RunRecord(app, str(Path(app_file).resolve()), _absolute(given.log_url), given.store)
+    part = path.with_suffix(f".{os.getpid()}.part")
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(record)))
+    part.replace(path)
+
+
+def read(run_dir: Path) -> RunRecord:
+    """Raises `ComponentError` where no run was ever started in the folder."""
+    try:
+        return msgspec.json.decode((run_dir / FILE).read_bytes(), type=RunRecord)
+    except FileNotFoundError as error:
+        raise ComponentError(
+            f"run in {run_dir}",
+            "there is none",
+            "Start one with freshet run APP.py, or name its folder with --run-dir.",
+        ) from error
+    except msgspec.DecodeError as error:
+        raise ComponentError(f"file {run_dir / FILE}", f"cannot be read: {error}", "Start the run again.") from error
+
+
+def _absolute(log: str) -> str:
+    return log if "://" in log else str(Path(log).resolve())

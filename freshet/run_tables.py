@@ -1,0 +1,123 @@
+"""A run's status as tables for the terminal: topics, roles, models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.table import Table
+
+from freshet.figures import DASH, count, duration, fixed, moment
+from serving.status import ModelFigures, Quality, Status
+
+SIGNS = {"green": "[green]✔[/]", "amber": "[yellow]▲[/]", "red": "[red]✖[/]"}
+WALL = "%-d %b %H:%M:%S"
+
+
+def show_status(status: Status, console: Console) -> None:
+    """Promises, outages and alerts first; then what runs, how far everything is, and what is served."""
+
+    def print_(text: str) -> None:
+        console.print(text, highlight=False, soft_wrap=True)
+
+    clock = status.clock
+    print_(f"[bold]{status.app}[/]  {clock.state}, app clock {moment(clock.app_ms)}")
+    for p in status.promises:
+        print_(f"{SIGNS[p.state]} {p.name}: {p.reason}")
+    for o in status.outages:
+        print_(f"\n[red]{o.component} is away[/] since {moment(o.since_ms, WALL)}: {o.resource}: {o.cause}")
+        print_(f"  meanwhile: {o.meanwhile} ({', '.join(o.roles)})\n  {o.next_step}")
+    for a in status.alerts:
+        if a.state == "firing":
+            print_(f"\n{SIGNS[a.light]} [bold]{a.policy} {a.subject}[/]: {a.reason}\n  {a.meaning} {a.next_step}")
+    for s in status.switches:
+        if not s.on:
+            print_(f"[yellow]switch {s.name} is off[/], by {s.by} at {moment(s.at_ms, WALL)}")
+    console.print(_table("role", "state", "pid", "restarts", "memory MB", rows=_roles(status)))
+    console.print(_table("view", "of topic", "rows", "lag", "SLO", rows=_views(status)))
+    console.print(_table("model", "served lineage", "snapshot", "since", "lag", "SLO", rows=_served(status)))
+
+
+def show_topics(status: Status, console: Console) -> None:
+    """Settings and lags of every topic; what was changed since it was declared is marked."""
+    console.print(_table("topic", "records", "per s", "lag", "dropped", "dead", rows=_topics(status)))
+    keys = list(status.topics[0].settings) if status.topics else []
+    rows = [[key, *(_setting(t.settings.get(key, ""), t.declared.get(key, "")) for t in status.topics)] for key in keys]
+    console.print(_table("setting", *(t.name for t in status.topics), rows=rows, left=True))
+    for c in status.changes[-10:]:
+        console.print(f"{moment(c.at_ms, WALL)}  {c.topic} {c.key}={c.value}  by {c.by}", highlight=False)
+
+
+def show_models(status: Status, console: Console) -> None:
+    """Lineages of every model with their prequential quality, also by slice, their snapshots, and what is served."""
+    for m in status.models:
+        served = m.served
+        since = f", since {moment(served.since_ms)}" if served else ""
+        text = f"{served.lineage} snapshot {served.number}{since}" if served else "nothing yet: the fallback answers"
+        console.print(f"[bold]model {m.name}[/]  serves {text}", highlight=False)
+        head = ("lineage", "alias", "snapshot", "refused", "examples", "AUC", "norm. entropy", "calibration")
+        console.print(_table(*head, rows=_lineages(m)))
+        for field in dict.fromkeys(x.field for line in m.lineages for x in line.slices):
+            console.print(_table(f"by {field}", *(x.name for x in m.lineages), rows=_slices(m, field)))
+
+
+def _roles(status: Status) -> Iterable[list[str]]:
+    for r in status.roles:
+        colour = {"running": "green", "held": "yellow"}.get(r.state, "red")
+        yield [
+            r.instance or r.role,
+            f"[{colour}]{r.state}[/]",
+            str(r.pid or DASH),
+            str(r.restarts),
+            fixed(r.memory_mb, 0),
+        ]
+
+
+def _views(status: Status) -> Iterable[list[str]]:
+    for v in status.views:
+        yield [v.name, v.topic, count(v.rows), duration(v.lag_ms), duration(v.slo_ms)]
+
+
+def _served(status: Status) -> Iterable[list[str]]:
+    for m in status.models:
+        s = m.served
+        at = [s.lineage, str(s.number), moment(s.since_ms)] if s else ["(fallback)", DASH, DASH]
+        yield [m.name, *at, duration(m.lag_ms), duration(m.slo_ms)]
+
+
+def _topics(status: Status) -> Iterable[list[str]]:
+    for t in status.topics:
+        dropped, dead = sum(t.dropped.values()), sum(t.dead.values())
+        yield [t.name, count(t.records), fixed(t.per_second, 1), duration(t.lag_ms), count(dropped), count(dead)]
+
+
+def _lineages(m: ModelFigures) -> Iterable[list[str]]:
+    for x in m.lineages:
+        refused = f"{x.refusals}" + (f" ({x.refused})" if x.refused else "")
+        number = DASH if x.number is None else str(x.number)
+        yield [x.name, x.alias, number, refused, count(x.examples), *_quality(x.overall)]
+
+
+def _slices(m: ModelFigures, field: str) -> Iterable[list[str]]:
+    found = [{x.value: x.served for x in line.slices if x.field == field} for line in m.lineages]
+    most = {v: q.n for table in found for v, q in table.items()}
+    for value in sorted(most, key=lambda v: -most[v]):
+        cells = [table.get(value, Quality()) for table in found]
+        yield [value, *(f"{fixed(q.ne)} [dim]n {count(q.n)}[/]" for q in cells)]
+
+
+def _quality(q: Quality) -> list[str]:
+    return [fixed(q.auc, 4), fixed(q.ne, 4), fixed(q.calibration)]
+
+
+def _setting(value: str, declared: str) -> str:
+    return value if value == declared else f"[bold]{value}[/] [dim](declared {declared})[/]"
+
+
+def _table(*columns: str, rows: Iterable[list[str]], left: bool = False) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for i, name in enumerate(columns):
+        table.add_column(name, justify="left" if left or i == 0 else "right", no_wrap=i == 0)
+    for row in rows:
+        table.add_row(*row)
+    return table

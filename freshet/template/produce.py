@@ -1,0 +1,89 @@
+"""A delivery firm at work, sped up: parcels are handed over, asked about, and delivered a few seconds later.
+
+`python produce.py`, until Ctrl-C. The scorer's address is that of the environment variable SCORER, if there is one.
+"""
+
+import json
+import os
+import random
+import time
+import uuid
+from typing import Any
+
+import httpx
+
+from freshet.settings import settings
+from streams.catalog import open_log
+
+SCORER = os.environ.get("SCORER", "http://127.0.0.1:8080")
+COURIERS = {"ann": 0.0, "bob": 25.0, "cleo": -5.0, "dan": 15.0}  # minutes that each is usually late
+CITIES = {"Berlin": 6.0, "Lyon": 0.0, "Porto": -6.0}
+Event = dict[str, Any]
+
+
+def hand_over() -> Event:
+    """A parcel that a courier takes now."""
+    courier, city = random.choice(list(COURIERS)), random.choice(list(CITIES))
+    weight = round(random.expovariate(0.5), 1) if random.random() < 0.9 else None
+    return {"parcel": uuid.uuid4().hex[:12], "at": now_ms(), "courier": courier, "city": city, "weight_kg": weight}
+
+
+def deliver(parcel: Event) -> Event:
+    """Its delivery: late as its courier and city are, and by chance."""
+    late = COURIERS[parcel["courier"]] + CITIES[parcel["city"]] + random.gauss(0.0, 10.0)
+    told = {name: parcel[name] for name in ("parcel", "courier", "city")}
+    return {**told, "at": now_ms(), "minutes_late": round(late, 1)}
+
+
+writer = open_log(settings().log_url).writer()
+
+
+def push(client: httpx.Client, topic: str, events: list[Event]) -> None:
+    """Publish events to a topic of the app."""
+    writer.append(f"parcels.{topic}", 0, [json.dumps(e).encode() for e in events], now_ms())
+    writer.flush()
+
+
+def ask(client: httpx.Client, parcels: list[Event]) -> tuple[list[float], Event]:
+    """How likely each is to come late, and which model said so."""
+    inputs = [tensor(name, "BYTES", parcels) for name in ("parcel", "courier", "city")]
+    body = {"inputs": [*inputs, tensor("weight_kg", "FP64", parcels)]}
+    answer = client.post("/v2/models/late/infer", json=body).raise_for_status().json()
+    return next(x["data"] for x in answer["outputs"] if x["name"] == "probability"), answer["parameters"]
+
+
+def tensor(name: str, datatype: str, parcels: list[Event]) -> Event:
+    return {"name": name, "shape": [len(parcels)], "datatype": datatype, "data": [p[name] for p in parcels]}
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def main() -> None:
+    under_way: list[tuple[float, float, Event]] = []  # when each will be delivered, what was answered, the parcel
+    with httpx.Client(base_url=SCORER, timeout=30.0) as client:
+        while True:
+            parcels = [hand_over() for _ in range(10)]
+            answers, by = ask(client, parcels)
+            push(client, "handovers", parcels)
+            under_way += [(time.time() + random.uniform(1.0, 4.0), p, x) for p, x in zip(answers, parcels)]
+            now = time.time()
+            come = [(p, deliver(x)) for due, p, x in under_way if due <= now]
+            under_way = [x for x in under_way if x[0] > now]
+            if come:
+                push(client, "deliveries", [d for _, d in come])
+                told = " ".join(f"{d['minutes_late']:+.0f}min:{p:.2f}" for p, d in come[:6])
+                print(f"{by['rung']:9} {by.get('lineage') or '':25} delivered (late: answered) {told}", flush=True)
+            time.sleep(0.25)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        pass
+    except httpx.HTTPError as error:
+        raise SystemExit(
+            f"The scorer at {SCORER} does not answer ({error}). Is `freshet run app.py` running?"
+        ) from None
