@@ -166,8 +166,8 @@ def load(path: str | Path) -> App:
         DefinitionError: no file, it fails, or it has no app or several; the text names file and line.
     """
     file = Path(path).resolve()
-    if not file.is_file():
-        raise DefinitionError(str(path), "there is no such file", "Name the Python file of your app, such as app.py.")
+    if not file.is_file() or file.suffix != ".py":
+        raise DefinitionError(str(path), "there is no such Python file", "Name the file of your app, such as app.py.")
     spec = importlib.util.spec_from_file_location(f"app_{file.stem}", file)
     assert spec is not None
     assert spec.loader is not None

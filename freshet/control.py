@@ -10,12 +10,13 @@ from collections.abc import Mapping
 import structlog
 import uvicorn
 
+from freshet.interface import VERSION, catalogue_of
 from freshet.roles import Context
 from freshet.serve import Reporter, announce
 from schemas import messages
 from schemas.blocks import tick_record
 from schemas.errors import LogError
-from serving import dashboard, operator_api, status_metrics
+from serving import dashboard, http_docs, operator_api, status_metrics
 from serving.alerts import Alerts
 from serving.board import Board
 from serving.history import History
@@ -58,6 +59,7 @@ def run(ctx: Context) -> None:
         metrics_route(metrics),
         targets_route(board.status),
     ]
+    described = http_docs.routes(VERSION, catalogue_of(app), beside, protocol=False)
     threads = [threading.Thread(target=_gather, args=(ctx, board, reporter), daemon=True)]
     if not ctx.settings.replay:
         threads.append(threading.Thread(target=_tick, args=(ctx,), daemon=True))
@@ -65,7 +67,7 @@ def run(ctx: Context) -> None:
         t.start()
     sock = bind(ctx.settings.host, ctx.settings.status_port)
     config = uvicorn.Config(
-        dashboard.app(board.status, history, beside), log_config=None, access_log=False, lifespan="off", ws="none"
+        dashboard.app(board.status, history, [*beside, *described]), log_config=None, access_log=False, lifespan="off", ws="none"
     )
     server = uvicorn.Server(config)
     threading.Thread(target=_end_with, args=(ctx, server), daemon=True).start()

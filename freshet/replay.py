@@ -20,8 +20,10 @@ from schemas.errors import ComponentError
 from schemas.messages import Clock, Logged, Message, Progress, Settled, Status, Swapped
 from streams.follower import Follower, send
 from streams.log import Log
+from streams.outages import Outages
 
 PATIENCE_SECONDS = 60.0
+OUTAGE_PATIENCE_SECONDS = 600.0  # while somebody says that a server is away, and that it waits for it
 POLL_SECONDS = 0.05
 
 
@@ -122,13 +124,14 @@ class Replayer:
         snapshot_every_ms: int,
         on_turn: Callable[[Message], None] | None = None,
         stop: threading.Event | None = None,
+        outages: Outages | None = None,
     ) -> None:
         self._app, self._every = app, snapshot_every_ms
         self._writer = log.writer()
         self._follower = Follower(log, *app.channels)
         self._tasks = sorted(task_names(app))
         self._on_message = on_turn
-        self._stop = stop or threading.Event()
+        self._stop, self._outages = stop or threading.Event(), outages or Outages()
         self.facts = Facts()
         self.now_ms = 0
         self._first_tick: int | None = None
@@ -219,13 +222,20 @@ class Replayer:
             moved = self._listen(POLL_SECONDS)
             if moved and waiting != before:
                 since, before = time.monotonic(), waiting
-            if time.monotonic() - since > PATIENCE_SECONDS:
+            patience = OUTAGE_PATIENCE_SECONDS if self._outage() else PATIENCE_SECONDS
+            if time.monotonic() - since > patience:
                 raise ReplayError(
                     f"at {self.now_ms}",
-                    f"no progress for {PATIENCE_SECONDS:.0f} s; it waits for {', '.join(waiting)}",
+                    f"no progress for {patience:.0f} s; it waits for {', '.join(waiting)}",
                     "Look at the logs of these roles in the run's folder.",
                     waiting=waiting,
                 )
+
+    def _outage(self) -> bool:
+        """Whether a server is away, as far as is known here: of the log, or of the store as roles tell it."""
+        now_ms = time.time_ns() // 1_000_000
+        told = [s for s in self.facts.status.values() if now_ms - s.at < 1000 * PATIENCE_SECONDS]
+        return bool(self._outages.current()) or any(s.facts.get("outages") for s in told)
 
     def _listen(self, max_wait_seconds: float) -> bool:
         found: list[Any] = self._follower.poll(max_wait_seconds)

@@ -21,6 +21,7 @@ from learners.signing import create_key
 from schemas.errors import ComponentError
 from streams.catalog import open_log
 from streams.log import Log
+from streams.outages import Outages
 from streams.run_lock import RunLock
 from streams.servers import free_ports
 
@@ -37,7 +38,7 @@ class Runtime:
 
     def __init__(self, app: App, app_path: str, given: Settings) -> None:
         self.app, self._path, self._given = app, app_path, given
-        self._stack = ExitStack()
+        self._stack, self.outages = ExitStack(), Outages()
         self.settings = given
 
     def __enter__(self) -> Runtime:
@@ -66,7 +67,7 @@ class Runtime:
         run_record.write(self.app.name, self._path, self.settings)
         for signer in ("trainer", "qualifier"):
             create_key(self.settings.keys_dir / signer)
-        self.log: Log = open_log(self.settings.log_url)
+        self.log: Log = open_log(self.settings.log_url, outages=self.outages)
         self._stack.callback(self.log.close)
         preflight.check(self.app, self.log, self.settings)
         specs = [RoleSpec(n, run_role, (self._path, n, self.settings)) for n in role_names(self.app)]

@@ -24,6 +24,7 @@ from serving.sidecar_client import Sidecar
 from streams.follower import Follower, send
 from streams.live_settings import LiveSettings
 from streams.log import Writer
+from streams.metrics_server import reachable
 
 log = structlog.get_logger()
 STATUS_SECONDS = 1.0
@@ -97,7 +98,7 @@ def _end_with(ctx: Context, server: HttpServer) -> None:
 def announce(ctx: Context, what: str, address: str) -> None:
     """Where this role listens, for whoever started it."""
     log.info("listening", address=address)
-    ctx.vitals.metrics = address
+    ctx.vitals.metrics = reachable(address)
     path = ctx.settings.run_dir / f"{what}.address"
     part = path.with_suffix(".part")
     part.write_text(address)

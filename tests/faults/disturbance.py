@@ -1,0 +1,150 @@
+"""A replay of some flights that is disturbed while it goes on, and what it must leave all the same."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from features.catalog import open_store
+from features.redis_server import RedisServer
+from features.store import VERSION_BYTES, RowKeys, Store
+from freshet import audit
+from freshet.app import App, load
+from freshet.client import ScoringClient
+from freshet.flights.schedule import Schedule
+from freshet.replay import Replayer, published
+from freshet.report import outcomes_of, topic_report
+from freshet.runtime import Runtime
+from freshet.settings import settings
+from freshet.testing import LocalRun
+from learners import snapshots
+from learners.signing import Verifier
+from schemas import blocks
+from schemas.durations import milliseconds
+from schemas.outcomes import KINDS
+from streams.log import Log
+
+DAYS, EVERY, DRAIN_MS = 2, "3h", 13 * 3_600_000
+APP = """\
+from dataclasses import replace
+
+from tests.faults import light_flights
+
+app = replace(light_flights.app, name={name!r})
+"""
+
+
+@dataclass(frozen=True)
+class Left:
+    """What a run leaves: ledgers by topic, rows without versions by view and key, examples, digests of snapshots."""
+
+    ledgers: dict[str, dict[int, Any]]
+    rows: dict[str, dict[str, bytes]]
+    examples: list[tuple[Any, ...]]
+    digests: dict[str, str]
+
+
+def left(app: App, log: Log, store: Store, folder: Path) -> Left:
+    checkpoints = str(folder / "checkpoints")
+    for t in app.topics:
+        assert topic_report(app, log, checkpoints, t.name)["ledger_agrees"], t.name
+    ledgers = {t.name: audit.kept(log, checkpoints, t, app.log_of(t.name), 0)[1] for t in app.topics}
+    return Left(ledgers, rows_of(app, log, store), sorted(examples_of(app, log)), digests_of(folder))
+
+
+def rows_of(app: App, log: Log, store: Store) -> dict[str, dict[str, bytes]]:
+    out = {}
+    for view in app.views:
+        found = (blocks.decode(r.value).rows for r in audit.records(log, app.clean_log_of(view), 0))
+        keys = sorted({k for rows in found if rows is not None for k in rows.column("key").to_pylist()})
+        (rows,) = store.read([RowKeys(app.stored_as(view), [k.encode() for k in keys], view.plan.width)])
+        assert rows.present.all(), view.name
+        out[view.name] = {k: row[VERSION_BYTES:].tobytes() for k, row in zip(keys, rows.data)}
+    return out
+
+
+def examples_of(app: App, log: Log) -> list[tuple[Any, ...]]:
+    """Id, kind, label, time, categories and numbers of every example."""
+    out = []
+    for rows in outcomes_of(app, log, app.models[0]).rows:
+        ids = rows.texts["id"].to_arrow().to_pylist()
+        labels = np.nan_to_num(rows.label, nan=-1.0).tolist()
+        for i, (flight, label) in enumerate(zip(ids, labels)):
+            vector = rows.fixed["categories"][i].tobytes(), rows.fixed["numbers"][i].tobytes()
+            out.append((flight, KINDS[rows.kind[i]], label, int(rows.t[i]), *vector))
+    return out
+
+
+def digests_of(folder: Path) -> dict[str, str]:
+    trainer, qualifier = (Verifier.load(folder / "keys" / n) for n in ("trainer", "qualifier"))
+    paths = folder.glob("snapshots/*/*/*.safetensors")
+    found = [snapshots.read_verified(path, trainer, qualifier).manifest for path in paths]
+    return {f"{m.lineage}/{m.number}": m.sha256 for m in found}
+
+
+def app_file(folder: Path) -> Path:
+    """The light app under a name of its own, so that several may share a Kafka."""
+    file = folder / "flights_app.py"
+    file.write_text(APP.format(name=f"flights_{uuid.uuid4().hex[:8]}"))
+    return file
+
+
+def undisturbed(folder: Path) -> Left:
+    """In one process."""
+    app = load(app_file(folder))
+    with ExitStack() as stack:
+        redis = stack.enter_context(RedisServer(folder / "redis"))
+        store = stack.enter_context(contextlib.closing(open_store(redis.url)))
+        local = stack.enter_context(LocalRun(app, folder, store, EVERY))
+        for step in Schedule(DAYS, drain_ms=DRAIN_MS):
+            local.step(step.start_ms, step.end_ms, step.queries, step.events)
+        for operator in local.operators:
+            operator.checkpoint()
+        return left(app, local.log, store, folder)
+
+
+@dataclass
+class Disturbed:
+    """A run with every role a process. `steps` is how many there are."""
+
+    app: App
+    folder: Path
+    runtime: Runtime
+    client: ScoringClient
+    replayer: Replayer
+    steps: int
+
+    def play(self, before: Callable[[int], None]) -> None:
+        """Replay all; `before` is called with the number of each step that comes."""
+        for n, step in enumerate(Schedule(DAYS, drain_ms=DRAIN_MS)):
+            ask = partial(self.client.ask, step.queries, step.start_ms) if any(step.queries.values()) else dict[str, int]
+            before(n)
+            self.replayer.step(step.start_ms, step.end_ms, ask, published(self.app, step.events))
+
+    def left(self) -> Left:
+        with contextlib.closing(open_store(self.runtime.settings.store)) as store:
+            return left(self.app, self.runtime.log, store, self.folder)
+
+
+@contextmanager
+def running(folder: Path, log: str = "", store: str = "") -> Iterator[Disturbed]:
+    file = app_file(folder)
+    app = load(file)
+    given = settings(
+        run_dir=folder, port=0, status_port=0, replay=True, snapshot_every=EVERY, log=log or None, store=store or None
+    )
+    with ExitStack() as stack:
+        runtime = stack.enter_context(Runtime(app, str(file), given))
+        replayer = Replayer(app, runtime.log, milliseconds(EVERY), outages=runtime.outages)
+        stack.callback(replayer.close)
+        client = ScoringClient(runtime.address("serve"), app.models[0].name, app.models[0].on.events)
+        stack.callback(client.close)
+        yield Disturbed(app, folder, runtime, client, replayer, len(Schedule(DAYS, drain_ms=DRAIN_MS)))
