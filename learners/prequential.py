@@ -149,6 +149,11 @@ class RollingQuality:
         rows = self._ring[: len(self)].astype(np.float64)
         return figures_of(rows[:, 0], rows[:, 1])
 
+    def reliability(self, bins: int = 10) -> F64:
+        """What `reliability` says of the window."""
+        rows = self._ring[: len(self)].astype(np.float64)
+        return reliability(rows[:, 0], rows[:, 1], bins)
+
     def checkpoint(self) -> dict[str, npt.NDArray[Any]]:
         return {"ring": self._ring.copy(), "seen": np.array([self._seen])}
 
@@ -195,6 +200,15 @@ def normalised_entropy(y: npt.NDArray[Any], p: npt.NDArray[Any]) -> float:
 def calibration(y: npt.NDArray[Any], p: npt.NDArray[Any]) -> float:
     """Mean prediction over mean label: above 1 promises too much."""
     return figures_of(p, y).calibration
+
+
+def reliability(p: npt.NDArray[Any], y: npt.NDArray[Any], bins: int = 10) -> F64:
+    """What a reliability diagram shows (Murphy and Winkler, 1977): float64 `[bins, 3]` of count, sum of predictions and sum
+    of labels, by `bins` equal steps of the prediction; the last one holds 1, too."""
+    q = np.asarray(p, np.float64)
+    at = np.clip((q * bins).astype(np.int64), 0, bins - 1)
+    weights = (None, q, np.asarray(y) > 0.5)
+    return np.stack([np.bincount(at, w, bins).astype(np.float64) for w in weights], axis=1)
 
 
 def figures_of(p: npt.NDArray[Any], y: npt.NDArray[Any]) -> Figures:

@@ -144,7 +144,8 @@ class SliceFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 class LineageFigures(msgspec.Struct, frozen=True, kw_only=True):
     """A lineage: `overall`, `rolling` and `slices` (their `served`) are prequential (predicted before learned). `cut_ms` is
-    the newest snapshot's tick, `refused` why its newest refused snapshot was."""
+    the newest snapshot's tick, `refused` why its newest refused snapshot was; `newest_approved` and `newest_refused` are
+    numbers."""
 
     name: str
     alias: str = ""
@@ -157,6 +158,8 @@ class LineageFigures(msgspec.Struct, frozen=True, kw_only=True):
     cut_ms: int | None = None
     refusals: int = 0
     refused: str = ""
+    newest_approved: int | None = None
+    newest_refused: int | None = None
 
 
 class CalibrationBin(msgspec.Struct, frozen=True, kw_only=True):

@@ -55,10 +55,19 @@ def test_another_file_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("port", "70000"), ("port", '"many"'), ("keep_snapshots", "1"), ("prot", "1")]
+    ("key", "value"),
+    [
+        ("port", "70000"),
+        ("port", '"many"'),
+        ("keep_snapshots", "1"),
+        ("prot", "1"),
+        ("alert_webhook", '"example.org/hook"'),
+        ("alert_webhook", '"ftp://example.org"'),
+    ],
 )
 def test_a_wrong_setting_is_named_with_what_is_allowed(bare: Path, key: str, value: str) -> None:
     bare.write_text(f"{key} = {value}\n")
     with pytest.raises(DefinitionError, match=key) as caught:
         settings()
-    assert "port" in caught.value.next_step
+    known = Settings.model_fields.get(key)
+    assert (known.description if known else "port, status_port") in caught.value.next_step

@@ -104,3 +104,20 @@ def test_predictions_of_0_and_1_cost_much_but_not_everything() -> None:
     quality.update(np.array([0.0, 1.0]), np.array([1.0, 0.0]))
     assert quality.figures().log_loss == pytest.approx(-np.log(1e-6))
     assert quality.figures().auc == 0.0
+
+
+@given(n=st.integers(0, 400), bins=st.integers(1, 20))
+@settings(max_examples=50, deadline=None)
+def test_a_reliability_diagram_counts_every_prediction_in_the_bin_it_lies_in(n: int, bins: int) -> None:
+    p, y = predictions(n)
+    p = np.round(p, 2)  # some on the edges
+    found = prequential.reliability(p, y, bins)
+    for i in range(bins):
+        mine = [k for k in range(n) if min(int(p[k] * bins), bins - 1) == i]
+        assert found[i] == pytest.approx([len(mine), sum(p[mine]), sum(y[mine])])
+
+
+def test_a_prediction_of_0_or_1_has_a_bin_and_only_the_window_counts() -> None:
+    rolling = RollingQuality(2)
+    rolling.update(np.array([0.5, 0.0, 1.0]), np.array([1.0, 0.0, 1.0]))
+    assert rolling.reliability(4).tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 0], [1, 1, 1]]

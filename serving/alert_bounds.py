@@ -1,0 +1,56 @@
+"""What alerts rest on beside a `Status`: the bounds, and the figures of late."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+HOUR_MS = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class AlertBounds:
+    """When something is wrong.
+
+    A lag is red beyond `red_lag` times its SLO. A source is silent after `silent_intervals` of its usual intervals and at
+    least `silent_ms` (app clock), if `silent_missed` of its events were to be expected by what the topic's other sources
+    brought meanwhile; a topic after `topic_silent_ms`; neither is judged before `silent_events`. Dead letters are a share of the newest `dead_window` records, once there are `dead_records`.
+    Calibration is that of the newest labelled predictions, once there are `labelled`. `restarts` are allowed within
+    `restarts_ms` (wall).
+    """
+
+    red_lag: float = 1.2
+    silent_intervals: float = 10.0
+    silent_ms: int = 5 * 60_000
+    silent_missed: float = 15.0
+    silent_events: int = 20
+    topic_silent_ms: int = 24 * HOUR_MS
+    dead_share: float = 0.02
+    red_dead_share: float = 0.2
+    dead_records: int = 200
+    dead_window: int = 1_000
+    calibration: tuple[float, float] = (0.8, 1.25)
+    red_calibration: tuple[float, float] = (0.5, 2.0)
+    labelled: int = 500
+    restarts: int = 3
+    restarts_ms: int = 10 * 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """How many events of a source were to be expected since its newest one, by what its topic's other sources brought
+    meanwhile; and the most that it was `usually` missed by lately before it came back."""
+
+    events: float
+    usually: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """Figures of late. `records` and `dead` (by reason) are the newest of each topic, `missed` is by topic and source,
+    `restarts` by role and instance."""
+
+    records: Mapping[str, int] = field(default_factory=dict)
+    dead: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    missed: Mapping[tuple[str, str], Missed] = field(default_factory=dict)
+    restarts: Mapping[tuple[str, str], int] = field(default_factory=dict)

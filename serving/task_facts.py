@@ -1,0 +1,60 @@
+"""What tasks told, wherever they run: the newest facts of each, and the tick up to which it has finished."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from schemas.messages import Progress, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Facts of one task, told by a process (`instance`) at `at` (wall, ms)."""
+
+    at: int
+    instance: str
+    facts: Mapping[str, Any]
+
+
+class TaskFacts:
+    """Fed with `Status` and `Progress`. Tasks are called `kind:name:partition`; what moved to another process, or whose
+    process died, stays known."""
+
+    def __init__(self) -> None:
+        self._told: dict[tuple[str, str], dict[int, Told]] = {}
+        self._ticks: dict[tuple[str, str], dict[int, int]] = {}
+
+    def note(self, m: Status | Progress) -> None:
+        if isinstance(m, Progress):
+            for task, tick in m.ticks.items():
+                if (place := _parts(task)) is not None:
+                    self._ticks.setdefault(place[:2], {})[place[2]] = tick
+            return
+        for task, facts in m.facts.items():
+            if (place := _parts(task)) is not None and isinstance(facts, Mapping):
+                partitions = self._told.setdefault(place[:2], {})
+                before = partitions.get(place[2])
+                if before is None or (before.at, before.instance) <= (m.at, m.instance):
+                    partitions[place[2]] = Told(m.at, m.instance, facts)
+
+    def of(self, kind: str, name: str) -> list[Told]:
+        """Of each partition that has told anything, by partition."""
+        return [told for _, told in sorted(self._told.get((kind, name), {}).items())]
+
+    def finished(self, kind: str, name: str, partitions: int = 1) -> int | None:
+        """The tick (app clock, ms) that all its partitions have finished; None while fewer than `partitions` are known."""
+        ticks = self._ticks.get((kind, name), {})
+        return min(ticks.values()) if len(ticks) >= partitions else None
+
+
+def _parts(task: str) -> tuple[str, str, int] | None:
+    """Kind, name and partition of a task's name; None for what is none.
+
+    >>> _parts("train:late.river-1a2b3c4d:0")
+    ('train', 'late.river-1a2b3c4d', 0)
+    """
+    kind, _, rest = task.partition(":")
+    name, _, partition = rest.rpartition(":")
+    return (kind, name, int(partition)) if name and partition.isdecimal() else None

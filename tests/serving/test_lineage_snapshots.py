@@ -1,0 +1,58 @@
+"""Of a lineage's snapshots, counts stay and waiting examples are forgotten once their snapshot cannot be served."""
+
+from __future__ import annotations
+
+from schemas.messages import Cut, Verdict, Waiting
+from serving.lineage_snapshots import LineageSnapshots
+
+
+def cut(x: LineageSnapshots, number: int, path: str = "p") -> None:
+    x.cut(Cut("m", "x", number, number * 10, path, {}))
+
+
+def judge(x: LineageSnapshots, number: int, approved: bool, *reasons: str) -> None:
+    x.judge(Verdict("m", "x", number, number * 10, approved, list(reasons)))
+
+
+def test_refusals_are_counted_and_the_newest_says_why() -> None:
+    x = LineageSnapshots()
+    for number, approved in ((1, True), (2, False), (3, True)):
+        cut(x, number)
+        judge(x, number, approved, "too large", "too slow")
+    assert (x.cuts, x.number, x.tick, x.approvals, x.refusals) == (3, 3, 30, 2, 1)
+    assert (x.approved, x.refused, x.reasons) == (3, 2, "snapshot 2: too large; too slow")
+
+
+def test_what_a_resumed_trainer_tells_again_counts_once() -> None:
+    x = LineageSnapshots()
+    for number in (1, 2, 1, 2):
+        cut(x, number)
+        judge(x, number, True)
+    assert (x.cuts, x.approvals, x.number) == (2, 2, 2)
+
+
+def test_a_learner_that_is_only_compared_with_others_has_no_refusals() -> None:
+    x = LineageSnapshots()
+    cut(x, 1, path="")
+    judge(x, 1, False, "its learner has no arrays to export")
+    assert (x.cuts, x.refusals, x.refused) == (1, 0, None)
+    assert "no arrays" in x.reasons
+
+
+def test_what_waits_is_bounded_over_any_number_of_snapshots() -> None:
+    x = LineageSnapshots()
+    for number in range(1, 1_000):
+        cut(x, number)
+        judge(x, number, number % 3 > 0)
+        x.wait(Waiting("m", "x", number, number * 10 + 1))
+        x.prune(served=number - 5)
+    assert len(x.waiting) <= 4
+    assert x.since(998) == 9_981  # 999 was refused: who waits for it waits for 998, too
+
+
+def test_a_snapshot_for_which_nobody_waits_misses_nothing() -> None:
+    x = LineageSnapshots()
+    assert x.since(3) is None
+    x.wait(Waiting("m", "x", 4, 41))
+    x.wait(Waiting("m", "x", 5, 51))
+    assert (x.since(3), x.since(4), x.since(5), x.since(6)) == (41, 41, 51, None)

@@ -1,0 +1,172 @@
+"""Every promise has its light, and a reason that an operator can act on: a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from serving import status as s
+from serving.promises import promises, span
+
+NOW = 1_800_000_000_000  # 2027-01-15 08:00:00 UTC
+HOUR = 3_600_000
+
+
+def view(name: str, lag: int | None, slo: int = 5_000) -> s.ViewFigures:
+    return s.ViewFigures(name=name, lag_ms=lag, slo_ms=slo)
+
+
+def model(lag: int | None = 0, **changed: Any) -> s.ModelFigures:
+    served = s.Served(lineage="x-1", number=3)
+    lineages = [s.LineageFigures(name="x-1"), s.LineageFigures(name="y-2")]
+    return s.ModelFigures(
+        **{"name": "m", "served": served, "lag_ms": lag, "slo_ms": HOUR, "lineages": lineages, **changed}
+    )
+
+
+def lineage(
+    state: s.RoleState = "running", approved: int | None = None, refused: int | None = None
+) -> s.LineageFigures:
+    reason = f"snapshot {refused}: too large" if refused else ""
+    return s.LineageFigures(name="x-1", state=state, newest_approved=approved, newest_refused=refused, refused=reason)
+
+
+def role(name: str, state: s.RoleState = "running", ago: int = 0) -> s.RoleFigures:
+    return s.RoleFigures(role=name, instance=name, state=state, seen_ms=NOW - ago)
+
+
+def off(name: str, by: str = "ada") -> list[s.SwitchFigures]:
+    names = ("learn", "release", "answer")
+    return [s.SwitchFigures(name=n, on=n != name, by=by if n == name else "", at_ms=NOW - 60_000) for n in names]
+
+
+def outage(component: str) -> s.OutageFigures:
+    return s.OutageFigures(
+        component=component, resource="redis://x:1", cause="refused", meanwhile="waits", next_step="start it",
+        since_ms=NOW - 60_000, roles=["serve", "view"],
+    )  # fmt: skip
+
+
+def topic(name: str, records: int, **dead: int) -> s.TopicFigures:
+    return s.TopicFigures(name=name, records=records, dead=dead)
+
+
+@dataclass(frozen=True)
+class Case:
+    status: dict[str, Any]
+    name: str
+    light: s.Light
+    reason: str
+
+
+FRESH, MODEL, ALIVE = "features fresh", "model m fresh", "roles alive"
+SERVERS, FAILED, APPROVED = "servers answer", "no failed request", "snapshots approved"
+READABLE, SWITCHED = "events readable", "all switched on"
+CASES = [
+    Case({"views": [view("a", 0)]}, FRESH, "green", "view a: lag 0 ms, promised 5.0 s"),
+    Case(
+        {"views": [view("a", 10), view("b", 4_000)]},
+        FRESH, "green", "all 2 in time, the last b: lag 4.0 s, promised 5.0 s",
+    ),
+    Case({"views": [view("a", 0), view("b", 5_500)]}, FRESH, "amber", "1 of 2 views late, worst b: lag 5.5 s, promised 5.0 s"),
+    Case(
+        {"views": [view("a", 6_500), view("b", 60_000), view("c", None)]},
+        FRESH, "red", "3 of 3 views late, worst b: lag 1.0 min, promised 5.0 s",
+    ),
+    Case({"views": [view("a", 0), view("b", None)]}, FRESH, "amber", "not known yet: nothing has been heard of b"),
+    Case({"models": [model(HOUR)]}, MODEL, "green", "lag 1.0 h, promised 1.0 h"),
+    Case({"models": [model(HOUR + 1)]}, MODEL, "amber", "lag 1.0 h, promised 1.0 h"),
+    Case({"models": [model(30 * HOUR)]}, MODEL, "red", "lag 1.2 d, promised 1.0 h"),
+    Case(
+        {"models": [model(served=None, snapshots=2, approvals=1)]},
+        MODEL, "amber", "no snapshot answers yet, but the declared fallback: 2 snapshots cut, 1 approved, none served",
+    ),
+    Case(
+        {"models": [model(30 * HOUR)], "switches": off("learn")},
+        MODEL, "amber",
+        "held: learning is switched off by ada since 2027-01-15 07:59:00 UTC; lag 1.2 d, promised 1.0 h",
+    ),
+    Case(
+        {"models": [model(0)], "switches": off("release", by="")},
+        MODEL, "amber",
+        "held: releasing snapshots is switched off since 2027-01-15 07:59:00 UTC; lag 0 ms, promised 1.0 h",
+    ),
+    Case({"models": [model(0)], "switches": off("answer")}, MODEL, "green", "lag 0 ms, promised 1.0 h"),
+    Case(
+        {"models": [model(0, lineages=[lineage("held")])]},
+        MODEL, "amber", "held: its trainers learn nothing (x-1); lag 0 ms, promised 1.0 h",
+    ),
+    Case(
+        {"models": [model(0)], "roles": [role("release", "held")]},
+        MODEL, "amber", "held: release moves no alias; lag 0 ms, promised 1.0 h",
+    ),
+    Case({}, SERVERS, "green", "no role waits for a server"),
+    Case(
+        {"outages": [outage("store")]},
+        SERVERS, "red", "store redis://x:1 is away since 2027-01-15 07:59:00 UTC for serve, view",
+    ),
+    Case({"requests": s.RequestFigures(answered=1_200)}, FAILED, "green", "0 of 1,200 failed"),
+    Case({"requests": s.RequestFigures(answered=1_199, failed=1)}, FAILED, "red", "1 of 1,200 failed"),
+    Case({}, ALIVE, "amber", "no role has been heard of yet"),
+    Case({"roles": [role("view"), role("join", "held")]}, ALIVE, "green", "all 2 heard of in the last seconds"),
+    Case(
+        {"roles": [role("view"), role("join", "lost", ago=7_000)]},
+        ALIVE, "red", "1 of 2 not heard of: join (for 7.0 s)",
+    ),
+    Case({"roles": [role("view"), role("join", "starting")]}, ALIVE, "amber", "1 of 2 still starting: join"),
+    Case(
+        {"roles": [role("view", "lost", ago=7_000)], "outages": [outage("log")]},
+        ALIVE, "amber", "1 of 1 cannot be heard, the log is away: view (for 7.0 s)",
+    ),
+    Case(
+        {"roles": [role("view", "lost", ago=7_000)], "outages": [outage("store")]},
+        ALIVE, "red", "1 of 1 not heard of: view (for 7.0 s)",
+    ),
+    Case({"switches": off("none")}, SWITCHED, "green", "learning, releases and answers are on"),
+    Case(
+        {"switches": off("answer")},
+        SWITCHED, "amber", "answering from models is switched off by ada since 2027-01-15 07:59:00 UTC",
+    ),
+    Case({"models": [model(approvals=4)]}, APPROVED, "green", "0 of 4 refused"),
+    Case(
+        {"models": [model(approvals=3, refusals=1, lineages=[lineage(approved=4, refused=2)])]},
+        APPROVED, "green", "1 of 4 refused, every lineage has had one approved since",
+    ),
+    Case(
+        {"models": [model(approvals=3, refusals=1, lineages=[lineage(approved=3, refused=4)])]},
+        APPROVED, "amber", "1 of 4 refused, the newest of m x-1 snapshot 4: too large",
+    ),
+    Case({"topics": []}, READABLE, "green", "none of 0 events in the dead letters"),
+    Case({"topics": [topic("a", 900), topic("b", 100)]}, READABLE, "green", "none of 1,000 events in the dead letters"),
+    Case(
+        {"topics": [topic("a", 1_000, crash=5), topic("b", 200, undecodable=4, wrong_type=3)]},
+        READABLE, "amber", "3.50% of 200 b in the dead letters, most for undecodable (4)",
+    ),
+    Case(
+        {"topics": [topic("a", 1_000, crash=201)]},
+        READABLE, "red", "20.10% of 1,000 a in the dead letters, most for crash (201)",
+    ),
+    Case({"topics": [topic("a", 3, crash=1)]}, READABLE, "green", "33.33% of 3 a in the dead letters, most for crash (1)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c.name}: {c.light}: {c.reason[:40]}")
+def test_a_promise_has_its_light_and_says_why(case: Case) -> None:
+    told = {p.name: p for p in promises(s.Status(app="x", at_ms=NOW, **case.status))}
+    assert (told[case.name].state, told[case.name].reason) == (case.light, case.reason)
+
+
+def test_an_app_without_views_and_models_promises_nothing_of_them() -> None:
+    assert {p.name for p in promises(s.Status(app="x", at_ms=NOW))} == {SERVERS, FAILED, ALIVE, SWITCHED, READABLE}
+
+
+@given(ms=st.integers(0, 10**12))
+@settings(max_examples=200, deadline=None)
+def test_a_span_reads_as_what_it_is(ms: int) -> None:
+    value, unit = span(ms).split()
+    size = {"ms": 1, "s": 1_000, "min": 60_000, "h": HOUR, "d": 24 * HOUR}[unit]
+    assert float(value) * size == pytest.approx(ms, abs=size / 20 + 1)

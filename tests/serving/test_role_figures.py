@@ -1,0 +1,107 @@
+"""Processes are present while they are heard of, replaced by those that start after them, and lost otherwise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from schemas.messages import Status
+from serving.role_figures import LOST_MS, SILENT_MS, RollCall
+
+NOW = 1_800_000_000_000
+
+
+def status(instance: str, ago: int = 0, started_ago: int = 60_000, **facts: Any) -> Status:
+    role = instance.split("/", 1)[0].split(".", 1)[0]
+    return Status(role, instance, 1, NOW - ago, {"started_ms": NOW - started_ago, **facts})
+
+
+def heard(*statuses: Status) -> RollCall:
+    roll = RollCall()
+    for m in statuses:
+        roll.note(m)
+    return roll
+
+
+def states(roll: RollCall, now_ms: int = NOW, **children: Any) -> dict[str, str]:
+    return {r.instance: r.state for r in roll.figures(children, now_ms)}
+
+
+def test_a_role_is_lost_beyond_its_bound_and_not_before() -> None:
+    roll = heard(status("view/a"))
+    assert states(roll, NOW + LOST_MS) == {"view": "running"}
+    assert states(roll, NOW + LOST_MS + 1) == {"view": "lost"}
+
+
+def test_one_that_holds_still_says_so() -> None:
+    assert states(heard(status("release/a", held=True), status("view/b", held=False))) == {
+        "release": "held",
+        "view": "running",
+    }
+
+
+def test_members_of_one_role_are_told_apart_and_one_that_is_lost_stays_shown() -> None:
+    roll = heard(status("view/a", ago=LOST_MS + 1, started_ago=90_000), status("view/b", started_ago=80_000))
+    assert states(roll) == {"view/a": "lost", "view/b": "running"}
+
+
+def test_a_restarted_role_takes_the_place_of_its_former_process() -> None:
+    roll = heard(status("view/a", ago=SILENT_MS + 1, started_ago=90_000), status("view/b", started_ago=1_000))
+    assert states(roll) == {"view": "running"}
+    roll.forget(NOW)
+    assert states(roll) == {"view": "running"}
+    assert roll.state("view/a", NOW) == "lost"
+
+
+def test_a_member_that_merely_started_later_replaces_nobody_who_speaks() -> None:
+    roll = heard(status("view/a", ago=SILENT_MS, started_ago=90_000), status("view/b", started_ago=100))
+    assert states(roll) == {"view/a": "running", "view/b": "running"}
+
+
+def test_the_supervisor_knows_who_is_starting_or_restarting() -> None:
+    roll = heard(status("view/a", ago=LOST_MS + 1))
+    dead, new = {"pid": None, "alive": False, "restarts": 3}, {"pid": 7, "alive": True, "restarts": 0}
+    by_name = {r.instance: r for r in roll.figures({"view": dead, "train.m.x": new}, NOW)}
+    assert (by_name["view"].state, by_name["view"].restarts) == ("restarting", 3)
+    assert (by_name["train.m.x"].role, by_name["train.m.x"].state, by_name["train.m.x"].pid) == ("train", "starting", 7)
+
+
+def test_a_process_tells_its_own_figures() -> None:
+    (role,) = heard(status("view/a", memory_mb=12.5, cpu_seconds=3.0, metrics="http://x:1/metrics")).figures({}, NOW)
+    assert (role.memory_mb, role.cpu_seconds, role.started_ms) == (12.5, 3.0, NOW - 60_000)
+    assert (role.metrics, role.seen_ms, role.pid) == ("http://x:1/metrics", NOW, 1)
+
+
+def requests(answered: int, failed: int = 0, p99_ms: float | None = None) -> dict[str, Any]:
+    return {"answered": answered, "failed": failed, "rows": answered, "per_second": 2.0, "p99_ms": p99_ms}
+
+
+def test_requests_of_all_scorers_count_together_and_the_slowest_is_told() -> None:
+    told = heard(
+        status("serve/a", requests=requests(10, 1, 4.0)), status("serve/b", requests=requests(5, 0, 9.0))
+    ).requests(NOW)
+    assert (told.answered, told.failed, told.rows, told.per_second) == (15, 1, 15, 4.0)
+    assert (told.p99_ms, told.p99_swap_ms) == (9.0, None)
+
+
+def test_requests_that_a_former_process_failed_are_never_forgotten() -> None:
+    roll = heard(
+        status("serve/a", ago=SILENT_MS + 1, requests=requests(10, 1, 400.0)),
+        status("serve/b", started_ago=1_000, requests=requests(5, 0, 9.0)),
+    )
+    before = roll.requests(NOW + LOST_MS)
+    roll.forget(NOW + LOST_MS)
+    after = roll.requests(NOW + LOST_MS)
+    assert before == after
+    assert (after.answered, after.failed, after.per_second, after.p99_ms) == (15, 1, 2.0, 9.0)
+    roll.note(status("serve/a", requests=requests(11, 1)))  # it was only slow
+    assert roll.requests(NOW).answered == 16
+
+
+def test_nobody_was_asked_anything_yet() -> None:
+    told = RollCall().requests(NOW)
+    assert (told.answered, told.failed, told.p50_ms) == (0, 0, None)
+
+
+def test_a_status_that_comes_late_replaces_no_newer_one() -> None:
+    (role,) = heard(status("view/a", memory_mb=2.0), status("view/a", ago=900, memory_mb=1.0)).figures({}, NOW)
+    assert (role.memory_mb, role.seen_ms) == (2.0, NOW)
