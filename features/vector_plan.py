@@ -58,6 +58,7 @@ class VectorPlan:
         self._impute, self._separator = impute, separator
         at = {name: i for i, name in enumerate(schema.numbers)}
         self._own = [(at[f.field], f.field) for f in features if isinstance(f, FieldRef) and not f.categorical]
+        self._features = [f for f in features if isinstance(f, FeatureRef)]
         self._given = [(at[f.name], f.name) for f in features if isinstance(f, FeatureRef)]
         self._read_columns = []
         for v in self._views:
@@ -78,6 +79,13 @@ class VectorPlan:
         """The request fields that it needs: categories, own numbers, and the keys of its views."""
         keys = [k for v in self._views for k in v.keys]
         return tuple(dict.fromkeys((*self.schema.categories, *(f for _, f in self._own), *keys)))
+
+    def given_instead(self, field: str) -> tuple[str, ...]:
+        """The features that may be sent instead of a field that is but a key of views: all that are read by it."""
+        if field in self.schema.categories or field in [name for _, name in self._own]:
+            return ()
+        keyed = {v.name for v in self._views if field in v.keys}
+        return tuple(f.name for f in self._features if f.view in keyed)
 
     def read(self, store: Store | None, columns: Columns, n: int, as_of_ms: int) -> Read:
         """Vectors of `n` requests. A view whose key was not sent is not read; a feature that was sent is taken as sent.
@@ -115,7 +123,7 @@ class VectorPlan:
         asked = [i for i, v in enumerate(self._views) if all(k in columns for k in v.keys)]
         places, wanted = [], []
         for i in asked:
-            keys, place = _distinct(texts, self._views[i].keys)
+            keys, place = distinct_keys(texts, self._views[i].keys)
             wanted.append(RowKeys(self._stored_as[i], keys, self._views[i].plan.width))
             places.append(place)
         for i, rows, place in zip(asked, store.read(wanted) if wanted else [], places):
@@ -174,8 +182,8 @@ class VectorPlan:
         return Texts.from_arrow(parts[0] if len(parts) == 1 else pc.binary_join_element_wise(*parts, self._separator))
 
 
-def _distinct(texts: Mapping[str, Texts], fields: tuple[str, ...]) -> tuple[list[bytes], I64]:
-    """The distinct keys of the requests, and which of them each request has."""
+def distinct_keys(texts: Mapping[str, Texts], fields: tuple[str, ...]) -> tuple[list[bytes], I64]:
+    """The distinct keys (`fields` joined) of rows, and which of them each row has, int64 `[n]`."""
     parts = [texts[f].to_arrow().fill_null("") for f in fields]
     joined = parts[0] if len(parts) == 1 else pc.binary_join_element_wise(*parts, KEY_SEPARATOR)
     encoded = joined.dictionary_encode()

@@ -56,14 +56,22 @@ class View:
                 raise DefinitionError(
                     f"view {self.name}",
                     f"key {k!r} is {'of type ' + types[k] if k in types else 'not a field of ' + self.topic.name}",
-                    "Use text fields of the topic as key.",
+                    f"Texts of {self.topic.name}: "
+                    + ", ".join(n for n, t in types.items() if t in ("string", "enum"))
+                    + ".",
                 )
         if not self.features:
             raise DefinitionError(
                 f"view {self.name}", "has no features", 'Add one, such as {"n": fr.count(over="1h")}.'
             )
-        for name in self.features:
+        for name, feature in self.features.items():
             check_name(f"view {self.name}: feature", name)
+            if not isinstance(feature, Aggregate):
+                raise DefinitionError(
+                    f"view {self.name}: feature {name!r}",
+                    f"{feature!r} is no aggregate",
+                    'Use one, such as fr.count(over="1h").',
+                )
         for f in self.plan.fields:
             if types.get(f) not in ("int", "long", "float", "double", "boolean"):
                 raise DefinitionError(

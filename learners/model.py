@@ -33,7 +33,13 @@ class Label:
     late: str = "correct"
 
     def __post_init__(self) -> None:
-        self.topic[self.id]
+        fields = {f.name: f.type for f in self.topic.events.fields}
+        if fields.get(self.id) not in ("string", "enum"):
+            raise DefinitionError(
+                f"label of {self.topic.name}",
+                f"its id {self.id!r} is {'of type ' + fields[self.id] if self.id in fields else 'not in its schema'}",
+                f"Name the text field that holds the model's ids: {', '.join(fields)}.",
+            )
         if self.on_timeout != "drop" or self.late not in ("correct", "drop"):
             raise DefinitionError(
                 f"label of {self.topic.name}",

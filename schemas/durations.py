@@ -19,7 +19,7 @@ def milliseconds(text: str, name: str = "duration") -> int:
     >>> milliseconds("1h30m")
     5400000
     """
-    parts = _PART.findall(text)
+    parts = _PART.findall(str(text))
     if not parts or "".join(n + u for n, u in parts) != text:
         raise DefinitionError(
             f"{name}={text!r}",

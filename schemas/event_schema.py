@@ -50,8 +50,12 @@ class EventSchema:
         try:
             text = path.read_bytes()
         except OSError as error:
-            raise SchemaError(str(path), f"cannot be read ({error.strerror})", "Check the path.") from error
-        return EventSchema.parse(text, path.stem)
+            raise SchemaError(
+                str(path),
+                f"cannot be read ({error.strerror})",
+                "Check the path; a relative one starts where the app's file is.",
+            ) from error
+        return EventSchema.parse(text, path.name)
 
     def __getitem__(self, name: str) -> Field:
         return self.fields[self.position(name)]

@@ -110,7 +110,14 @@ def breaks(old: EventSchema, new: EventSchema) -> list[tuple[str, Obstacle]]:
     found = [(BACKWARD, o) for o in obstacles(old, new)] + [(FORWARD, o) for o in obstacles(new, old)]
     if old.schema_id == new.schema_id and [f.wire for f in old.fields] != [f.wire for f in new.fields]:
         change = f"other fields are written under the same schema_id {old.schema_id}"
-        found.append((BOTH, Obstacle("", change, "Give the new schema an id of its own.")))
+        found.append(
+            (
+                BOTH,
+                Obstacle(
+                    "", change, f'Give the new schema an id of its own, such as "schema_id": {old.schema_id + 1}.'
+                ),
+            )
+        )
     return found
 
 

@@ -128,6 +128,12 @@ class Topic:
                     'Add "required": true to the field in its schema.',
                 )
         for name, how in self.impute.items():
+            if not isinstance(how, Impute):
+                raise DefinitionError(
+                    f"topic {self.name}",
+                    f"impute[{name!r}]={how!r} says not how",
+                    "Use fr.impute.constant(…), median, mean or last.",
+                )
             kinds = ("string", "enum") if isinstance(how.value, str) else ("int", "long", "float", "double")
             self._expect(name, "impute", kinds)
             if how.by is not None:

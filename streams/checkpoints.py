@@ -77,7 +77,7 @@ class Checkpoints:
             raise CheckpointError(
                 self._root,
                 f"its state is of log {other}, and the log now is {self._identity}: the topic was recreated",
-                "Restore the topic, or remove this folder to start over from the log's first record.",
+                "Restore the topic. To start anew, remove all topics of the app and its run folder.",
             )
         for name in sorted(ours, key=_place, reverse=True):
             chain = self._chain(name, ours)

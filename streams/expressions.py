@@ -62,6 +62,10 @@ def check_row_wise(expression: pl.Expr, schema: EventSchema, where: str, true_or
         DefinitionError: naming `where`, unless the expression is row-wise, reads known fields by their names, and gives
             one value of its kind a row.
     """
+    if not isinstance(expression, pl.Expr):
+        raise DefinitionError(
+            where, f"{expression!r} is no Polars expression", 'Write one, such as pl.col("carrier") == "??".'
+        )
     operations = _operations(expression, where)
     if "Selector" in operations:
         raise DefinitionError(

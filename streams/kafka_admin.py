@@ -102,10 +102,10 @@ class KafkaAdmin:
             if self._health.refused is not None:
                 raise self._health.refused
             if time.monotonic() > deadline:
-                cause = self._health.trouble.cause if self._health.trouble else "no answer"
+                cause = self._health.trouble.cause if self._health.trouble else "there was no answer"
                 raise LogError(
                     f"kafka://{self._brokers}",
-                    f"{cause} within {REACH_SECONDS:.0f} s",
+                    f"{cause}; tried for {REACH_SECONDS:.0f} s",
                     "Check the address, and that the broker is running.",
                 )
         try:

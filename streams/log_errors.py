@@ -9,7 +9,7 @@ def frozen(topic: str, found: int, wanted: int) -> LogError:
     """A topic that has another partition count."""
     return LogError(
         f"topic {topic}",
-        f"has {found} partitions, the app declares {wanted}",
+        f"has {found} partition{'' if found == 1 else 's'}, the app declares {wanted}",
         "Partition counts are frozen when a topic is made: declare the old count, or name another topic.",
         topic=topic,
         found=found,

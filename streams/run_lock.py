@@ -32,7 +32,7 @@ class RunLock:
             raise LogError(
                 str(directory),
                 f"log locked by another run (pid {pid})",
-                "Stop that run first, or give this one another directory.",
+                "Stop that run first, or give this one another folder (--run-dir).",
                 pid=pid,
             ) from error
         os.ftruncate(self._fd, 0)

@@ -25,11 +25,12 @@ class Vitals:
         self.metrics = ""  # where its /metrics is served, once it is
         self._process = psutil.Process()
         self._facts: Mapping[str, Any] = {}
+        self._told_ms: int | None = None
 
     def status(self, facts: Mapping[str, Any] | None = None) -> Status:
         """The role's own figures with those of the process; `facts` replaces what the role said last."""
         if facts is not None:
-            self._facts = facts
+            self._facts, self._told_ms = facts, time.time_ns() // 1_000_000
         return Status(
             self.role, self.instance, os.getpid(), time.time_ns() // 1_000_000, {**self._facts, **self._own()}
         )
@@ -39,6 +40,7 @@ class Vitals:
             "memory_mb": round(self._process.memory_info().rss / 1e6, 1),
             "cpu_seconds": round(time.process_time(), 2),
             "started_ms": self.started_ms,
+            "told_ms": self._told_ms,  # when its loop last told its figures
             "outages": [msgspec.to_builtins(o) for o in self.outages.current()],
             "outages_begun": self.outages.begun,
             "metrics": self.metrics,

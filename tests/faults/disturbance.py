@@ -19,7 +19,7 @@ from features.store import VERSION_BYTES, RowKeys, Store
 from freshet import audit
 from freshet.app import App, load
 from freshet.client import ScoringClient
-from freshet.flights.schedule import Schedule
+from freshet.flights.schedule import Schedule, Step
 from freshet.replay import Replayer, published
 from freshet.report import outcomes_of, topic_report
 from freshet.runtime import Runtime
@@ -32,6 +32,7 @@ from schemas.durations import milliseconds
 from schemas.outcomes import KINDS
 from streams.log import Log
 
+Queries = dict[str, list[Any]]
 DAYS, EVERY, DRAIN_MS = 2, "3h", 13 * 3_600_000
 APP = """\
 from dataclasses import replace
@@ -121,13 +122,21 @@ class Disturbed:
     client: ScoringClient
     replayer: Replayer
     steps: int
+    _answered: int = 0
 
-    def play(self, before: Callable[[int], None]) -> None:
-        """Replay all; `before` is called with the number of each step that comes."""
+    def play(self, before: Callable[[int], None], answered: Callable[[int, Queries], None] = lambda n, q: None) -> None:
+        """Replay all. `before` is called with the number of each step that comes, `answered` once its questions are."""
         for n, step in enumerate(Schedule(DAYS, drain_ms=DRAIN_MS)):
-            ask = partial(self.client.ask, step.queries, step.start_ms) if any(step.queries.values()) else dict[str, int]
             before(n)
+            ask = partial(self._ask, n, step, answered) if any(step.queries.values()) else dict[str, int]
             self.replayer.step(step.start_ms, step.end_ms, ask, published(self.app, step.events))
+
+    def _ask(self, n: int, step: Step, answered: Callable[[int, Queries], None]) -> dict[str, int]:
+        found = self.client.ask(step.queries, step.start_ms)
+        if n >= self._answered:  # a step may be asked again
+            self._answered = n + 1
+            answered(n, step.queries)
+        return found
 
     def left(self) -> Left:
         with contextlib.closing(open_store(self.runtime.settings.store)) as store:

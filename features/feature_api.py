@@ -1,0 +1,224 @@
+"""Features for consumers, by entity key: the request and answer of Feast's feature server, over views and a store.
+
+Source: feast-dev/feast, `sdk/python/feast/feature_server.py` and `protos/feast/serving/ServingService.proto`. As there,
+the answer is column-oriented, and the entities come first among its columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from features.finish import NOT_FOUND, NULL_VALUE, OUTSIDE_MAX_AGE, PRESENT, finish
+from features.store import RowKeys, Store
+from features.vector_plan import distinct_keys
+from features.view import FeatureRef, View
+from schemas.errors import RequestError
+from schemas.text import Texts
+
+MAX_ROWS = 4096
+STATUSES = {
+    PRESENT: "PRESENT",
+    NULL_VALUE: "NULL_VALUE",
+    NOT_FOUND: "NOT_FOUND",
+    OUTSIDE_MAX_AGE: "OUTSIDE_MAX_AGE",
+}
+NEVER = "1970-01-01T00:00:00.000Z"  # what Feast sends where there is no time
+EXAMPLE = '{"features": ["view:feature"], "entities": {"key": ["…"]}}'
+_NAMES = np.array([STATUSES.get(i, "INVALID") for i in range(max(STATUSES) + 1)])
+
+
+class FeaturesRequest(msgspec.Struct):
+    """Either `features`, each as `view:feature`, or `feature_service`, a model's name, for all that the model reads of
+    views. `entities` has a list of texts, all of one length, for every key field of the views, and nothing else. With
+    `full_feature_names`, features are called `view__feature` in the answer."""
+
+    entities: dict[str, list[str]]
+    features: list[str] = []
+    feature_service: str | None = None
+    full_feature_names: bool = False
+
+
+class FeatureNames(msgspec.Struct):
+    feature_names: list[str]
+
+
+class FeatureColumn(msgspec.Struct):
+    """One column of the answer: a value, a status and a time for each row.
+
+    Statuses are PRESENT, NULL_VALUE (the row is there, this value is not), NOT_FOUND (no row has this key) and
+    OUTSIDE_MAX_AGE (the row's newest event is older than the view's max_age); values are null but for PRESENT ones. The
+    time is that of the newest event in the row (1970 where there is none)."""
+
+    values: list[float | str | None]
+    statuses: list[str]
+    event_timestamps: list[str]
+
+
+class FeaturesAnswer(msgspec.Struct):
+    """`results` are columns, in the order of `metadata.feature_names`: first the entities as they were sent, then the
+    features as they were asked for."""
+
+    metadata: FeatureNames
+    results: list[FeatureColumn]
+
+
+_request = msgspec.json.Decoder(FeaturesRequest)
+
+
+def read_request(body: bytes | memoryview) -> FeaturesRequest:
+    """Raises `RequestError` for what is no request; the text says where."""
+    try:
+        return _request.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RequestError("body", f"asks for no features: {error}", f"Send JSON as {EXAMPLE}.") from error
+
+
+class FeatureReader:
+    """Answers consumers of features. `views` come with their names in the store, `services` are what models read."""
+
+    def __init__(
+        self,
+        views: Sequence[tuple[View, str]],
+        services: Mapping[str, Sequence[FeatureRef]],
+        max_rows: int = MAX_ROWS,
+    ) -> None:
+        self._views = {v.name: v for v, _ in views}
+        self._stored_as = {v.name: name for v, name in views}
+        self._services, self._max_rows = services, max_rows
+
+    def answer(self, request: FeaturesRequest, store: Store, as_of_ms: int) -> FeaturesAnswer:
+        """The values of the rows as of a time (app clock, ms), read in one round trip.
+
+        Raises:
+            RequestError: a name is unknown, a key is missing, or lengths differ; the text says what was expected.
+            StoreError: the store cannot be read.
+        """
+        refs = self._refs(request)
+        names = _names(refs, request)
+        views = [self._views[name] for name in dict.fromkeys(r.view for r in refs)]
+        self._check_entities(request.entities, views)
+        columns = self._read(views, request.entities, store, as_of_ms)
+        entities = [_entity(values) for values in request.entities.values()]
+        return FeaturesAnswer(
+            FeatureNames([*request.entities, *names]), [*entities, *(columns[r.view][r.feature] for r in refs)]
+        )
+
+    def _refs(self, request: FeaturesRequest) -> Sequence[FeatureRef]:
+        """The features asked for, each once."""
+        if (request.feature_service is None) == (not request.features):
+            raise RequestError(
+                "features", "are neither named nor left to a feature_service, or both", f"Send JSON as {EXAMPLE}."
+            )
+        if request.feature_service is not None:
+            return self._service(request.feature_service)
+        refs = [self._ref(text) for text in request.features]
+        if len(set(refs)) < len(refs):
+            twice = next(text for i, text in enumerate(request.features) if text in request.features[:i])
+            raise RequestError(f"feature {twice!r}", "comes twice", "Name every feature once.")
+        return refs
+
+    def _service(self, name: str) -> Sequence[FeatureRef]:
+        found = self._services.get(name)
+        if not found:
+            cause = "is unknown" if found is None else "is a model that reads no views"
+            known = [service for service, refs in self._services.items() if refs]
+            raise RequestError(
+                f"feature_service {name!r}",
+                cause,
+                f"Name a model that reads views ({', '.join(known)})." if known else "Name features instead.",
+            )
+        return found
+
+    def _ref(self, text: str) -> FeatureRef:
+        view, separator, feature = text.partition(":")
+        if not separator:
+            raise RequestError(f"feature {text!r}", "has no view", "Write it as view:feature.")
+        if view not in self._views:
+            raise RequestError(
+                f"feature {text!r}",
+                f"there is no view {view!r}",
+                f"The views are {', '.join(self._views)}." if self._views else "The app declares no views.",
+            )
+        if feature not in self._views[view].features:
+            raise RequestError(
+                f"feature {text!r}",
+                f"view {view} has no feature {feature!r}",
+                f"It has {', '.join(self._views[view].features)}.",
+            )
+        return FeatureRef(view, feature)
+
+    def _check_entities(self, entities: Mapping[str, Sequence[str]], views: Sequence[View]) -> None:
+        needed = list(dict.fromkeys(k for v in views for k in v.keys))
+        missing, other = [k for k in needed if k not in entities], [k for k in entities if k not in needed]
+        if missing or other:
+            cause = f"lack {', '.join(missing)}" if missing else f"have {', '.join(other)}"
+            keys = "; ".join(f"view {v.name} has key {' and '.join(v.keys)}" for v in views)
+            raise RequestError("entities", cause, f"Send {' and '.join(needed)} ({keys}).")
+        lengths = {k: len(values) for k, values in entities.items()}
+        if len(set(lengths.values())) > 1:
+            told = ", ".join(f"{k} has {n} rows" for k, n in lengths.items())
+            raise RequestError("entities", told, "Send lists of one length.")
+        n = lengths[needed[0]]
+        if not 1 <= n <= self._max_rows:
+            raise RequestError("entities", f"have {n} rows", f"Send 1 to {self._max_rows} rows a request.")
+
+    def _read(
+        self, views: Sequence[View], entities: Mapping[str, Sequence[str]], store: Store, as_of_ms: int
+    ) -> dict[str, dict[str, FeatureColumn]]:
+        """All features of the views, by view and name."""
+        texts = {name: _texts(name, values) for name, values in entities.items()}
+        keys = [distinct_keys(texts, v.keys) for v in views]
+        wanted = [RowKeys(self._stored_as[v.name], distinct, v.plan.width) for v, (distinct, _) in zip(views, keys)]
+        out = {}
+        for view, rows, (_, place) in zip(views, store.read(wanted), keys):
+            as_of = np.full(len(rows.present), as_of_ms)
+            done = finish(view.plan, rows.data, rows.present, as_of, view.max_age_ms)
+            times = _times(rows.present, as_of - done.age_ms)[place].tolist()
+            columns = zip(view.plan.names, done.values[place].T)
+            out[view.name] = {name: _column(values, done.status[place], times) for name, values in columns}
+        return out
+
+
+def _names(refs: Sequence[FeatureRef], request: FeaturesRequest) -> list[str]:
+    """What the features are called in the answer. Raises `RequestError` if two columns had the same name."""
+    names = [f"{r.view}__{r.feature}" if request.full_feature_names else r.feature for r in refs]
+    taken: set[str] = set(request.entities)
+    for r, name in zip(refs, names):
+        if name in taken:
+            raise RequestError(
+                f"feature '{r.view}:{r.feature}'",
+                f"{name!r} would name two columns of the answer",
+                'Ask with "full_feature_names": true.',
+            )
+        taken.add(name)
+    return names
+
+
+def _texts(name: str, values: Sequence[str]) -> Texts:
+    try:
+        return Texts.of(values)
+    except UnicodeEncodeError as error:  # a lone surrogate
+        raise RequestError(f"entity {name!r}", f"is no text: {error.reason}", "Send UTF-8.") from error
+
+
+def _entity(values: list[str]) -> FeatureColumn:
+    n = len(values)
+    return FeatureColumn(list(values), [STATUSES[PRESENT]] * n, [NEVER] * n)
+
+
+def _column(values: npt.NDArray[np.float64], status: npt.NDArray[np.uint8], times: list[str]) -> FeatureColumn:
+    there = np.isfinite(values)
+    status = np.where((status == PRESENT) & ~there, NULL_VALUE, status)
+    shown: npt.NDArray[Any] = values.astype(object)
+    shown[status != PRESENT] = None
+    return FeatureColumn(shown.tolist(), _NAMES[status].tolist(), times)
+
+
+def _times(present: npt.NDArray[np.bool_], newest_ms: npt.NDArray[np.int64]) -> npt.NDArray[np.str_]:
+    newest = np.where(present, newest_ms, 0).astype("datetime64[ms]")
+    return np.datetime_as_string(newest, unit="ms", timezone="UTC")

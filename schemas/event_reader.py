@@ -1,0 +1,82 @@
+"""Events one at a time, for code that handles single events: read as intake reads columns of them, by the same kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from schemas.columns import UNDECODABLE, Columns
+from schemas.decode import decode
+from schemas.event_codec import EventCodec
+from schemas.event_field import FLOATS
+from schemas.event_schema import EventSchema
+from schemas.event_writer import Misfit
+from schemas.text import Texts
+from schemas.topic import Topic
+from schemas.validation import validate
+
+_FIRST = np.zeros(1, np.int64)
+
+
+class EventReader:
+    """Reads records of a topic: in the Confluent wire format or in JSON, of its schema or of `earlier` ones by wire id."""
+
+    def __init__(self, topic: Topic, earlier: Mapping[int, EventSchema] | None = None) -> None:
+        self.topic = topic
+        self._codec = EventCodec(topic.events, earlier)
+        self._max_future_ms = topic.freshness.ms("max_future")
+
+    def read(self, record: bytes, append_time_ms: int) -> dict[str, Any]:
+        """The event: a value for every field of the schema, None where it is missing; enums are texts.
+
+        Raises:
+            Misfit: intake would dead-letter the record, with the same reason and field.
+        """
+        columns = self._columns(record)
+        validate(
+            columns,
+            np.array([append_time_ms], np.int64),
+            self.topic.event_time,
+            columns.integers(self.topic.event_time)[0],
+            self._max_future_ms,
+        )
+        return self._event(columns)
+
+    def event_id(self, record: bytes) -> str:
+        """The id of an event, whatever else is wrong with it. Raises `Misfit` where it has none."""
+        return str(self._event(self._columns(record))[self.topic.event_id])
+
+    def _event(self, columns: Columns) -> dict[str, Any]:
+        if columns.reason[0]:
+            raise Misfit(int(columns.reason[0]), int(columns.detail_field[0]))
+        words, ends = columns.words[:, :, 0].T
+        reals, valid = words.view(np.float64).tolist(), columns.valid[:, 0].tolist()
+        event: dict[str, Any] = {}
+        for f, word, end, real, there in zip(self.topic.events.fields, words.tolist(), ends.tolist(), reals, valid):
+            if not there:
+                event[f.name] = None
+            elif f.type in FLOATS:
+                event[f.name] = real
+            elif f.type == "string":
+                event[f.name] = columns.data[word:end].tobytes().decode()
+            elif f.type == "enum":
+                event[f.name] = f.symbols[word]
+            else:
+                event[f.name] = word != 0 if f.type == "boolean" else word
+        return event
+
+    def _columns(self, record: bytes) -> Columns:
+        if not record:
+            raise Misfit(UNDECODABLE)
+        return decode(np.frombuffer(record, np.uint8), _FIRST, np.array([len(record)], np.int64), self._codec)
+
+
+def partition_of(event_id: str, partitions: int) -> int:
+    """The partition of an event under freshet's own partitioner."""
+    if partitions == 1:
+        return 0
+    text = event_id.encode()
+    data, end = np.frombuffer(text or b"\0", np.uint8), np.array([len(text)], np.int64)
+    return int(Texts(data, np.zeros(1, np.int64), end, np.ones(1, np.bool_)).partitions(partitions)[0])

@@ -1,0 +1,283 @@
+"""numba kernels of a topic's statistics. All walk rows in order, so that no cut of a log into batches shows in a bit.
+
+A table of texts holds the first so many distinct ones: `slots` uint64 `[tables, capacity, 4]` is an open table of (first 8
+bytes, last 8 bytes, length, place + 1), `texts` uint8 `[tables, places, LONGEST]` their bytes, `sizes` int64 `[tables,
+places]` their lengths (of an enum's symbol: its index). What has no place is counted in a place of its own, the last one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba as nb
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+u64, i64 = np.uint64, np.int64
+TEXT, SYMBOL, FLAG, WHOLE, FLOATING, UNLISTED = range(6)
+LONGEST = 64
+ROWS, THERE, LOWEST, HIGHEST, USED, FIGURES = range(6)
+COUNT, MEAN, SQUARES, ORIGIN, SUM, SUM_OF_SQUARES, IN_BLOCK, MOMENTS = range(8)
+TAKEN, NEWEST_RECORD_MS, TOTALS = range(3)
+EVENTS, LATE, DEAD, FIRST_MS, NEWEST_MS, SECOND, BEFORE, SOURCE_FIGURES = range(8)
+APPLIED, LATE_CODE = 0, 3
+BLOCK, CHUNK = 64, 512
+HALF_LIFE_SECONDS = 3600
+# 0.5 ** (k / 3600) by multiplications only: libm's powers may differ between processors in the last bit.
+POWERS = np.cumprod(np.array([1.0] + [0.9998074776513175] * (HALF_LIFE_SECONDS - 1)))
+
+
+@intrinsic
+def _eight_bytes(typing_context: Any, data: Any, at: Any) -> Any:
+    """The 8 bytes of an array of bytes from `at` on, in one load: the compiler makes several of eight bytes and shifts."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        place = builder.bitcast(builder.gep(array.data, [args[1]]), ir.IntType(64).as_pointer())
+        return builder.load(place, align=1)
+
+    return types.uint64(data, at), generate
+
+
+@nb.njit(nogil=True, cache=True, _nrt=False)
+def _few_bytes(data: Any, at: Any, n: Any) -> Any:
+    word = u64(0)
+    for j in range(n):
+        word |= u64(data[at + j]) << u64(8 * j)
+    return word
+
+
+@nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
+def _word(data: Any, at: Any, n: Any) -> Any:
+    """The first `n` bytes (8 if there are more) from `at` on, little endian."""
+    if at + 8 > data.size:
+        return _few_bytes(data, at, min(n, i64(8)))
+    word = _eight_bytes(data, at)
+    return word if n >= 8 else word & ((u64(1) << u64(8 * n)) - u64(1))
+
+
+@nb.njit(nogil=True, cache=True, _nrt=False)
+def _same_middle(data: Any, start: Any, n: Any, texts: Any, place: Any) -> Any:
+    same = True
+    for j in range(8, n - 8):
+        same = same and data[start + j] == texts[place, j]
+    return same
+
+
+@nb.njit(nogil=True, cache=True, _nrt=False)
+def _put(
+    data: Any, start: Any, n: Any, first: Any, last: Any, symbol: Any, slots: Any, i: Any, texts: Any, sizes: Any,
+    place: Any,
+) -> None:  # fmt: skip
+    slots[i, 0], slots[i, 1], slots[i, 2], slots[i, 3] = first, last, u64(n), u64(place + 1)
+    sizes[place] = start if symbol else n
+    for j in range(n):
+        texts[place, j] = data[start + j]
+
+
+@nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
+def _place(
+    data: Any, start: Any, end: Any, symbol: Any, slots: Any, texts: Any, sizes: Any, used: Any, room: Any
+) -> Any:
+    """The place of a text, or of an enum's symbol; a new one gets place `used` if that is below `room`, what has no place
+    the last one. Bytes are compared, so a collision of hashes is harmless."""
+    n, first, last, other = i64(0), u64(start), u64(0), u64(sizes.size)
+    if not symbol:
+        n = end - start
+        if n > LONGEST:
+            return other
+        first = _word(data, start, n)
+        if n > 8:
+            last = _eight_bytes(data, end - 8)
+    mask = u64(slots.shape[0] - 1)
+    i = (((first ^ (last * u64(0xC4CEB9FE1A85EC53))) * u64(0x9E3779B97F4A7C15)) >> u64(40)) & mask
+    while True:
+        taken = slots[i, u64(3)]
+        if taken == u64(0):
+            break
+        if (slots[i, u64(0)] ^ first) | (slots[i, u64(1)] ^ last) | (slots[i, u64(2)] ^ u64(n)) == u64(0) and (
+            n <= 16 or _same_middle(data, start, n, texts, i64(taken) - 1)
+        ):
+            return taken - u64(1)
+        i = (i + u64(1)) & mask
+    if used >= room:
+        return other
+    _put(data, start, n, first, last, symbol, slots, i, texts, sizes, used)
+    return u64(used)
+
+
+@nb.njit(nogil=True, cache=True, _nrt=False)
+def _count_texts(
+    data: Any, start: Any, end: Any, valid: Any, code: Any, a: Any, b: Any, symbol: Any, figures: Any, slots: Any,
+    texts: Any, sizes: Any, counts: Any,
+) -> None:  # fmt: skip
+    there, used, room = i64(0), figures[USED], i64(sizes.size)
+    for r in range(a, b):
+        if valid[r] and code[r] == APPLIED:
+            there += 1
+            place = _place(data, start[r], end[r], symbol, slots, texts, sizes, used, room)
+            if place == u64(used) and used < room:
+                used += 1
+            counts[place] += 1
+    figures[THERE] += there
+    figures[USED] = used
+
+
+@nb.njit(nogil=True, cache=True, _nrt=False)
+def _count_numbers(values: Any, valid: Any, code: Any, a: Any, b: Any, floating: Any, figures: Any, m: Any) -> None:
+    """Extremes of whole numbers, or of floats' bits brought to the order of whole numbers; sums around an origin, which
+    every `BLOCK` values go into the mean and move the origin there."""
+    lowest, highest, there = figures[LOWEST], figures[HIGHEST], figures[THERE]
+    origin, total, squares, size = m[ORIGIN], m[SUM], m[SUM_OF_SQUARES], i64(m[IN_BLOCK])
+    for r in range(a, b):
+        if not valid[r] or code[r] != APPLIED:
+            continue
+        bits = values[r]
+        if floating:
+            x = i64(bits).view(np.float64)
+            bits ^= (bits >> 63) & i64(0x7FFFFFFFFFFFFFFF)
+        else:
+            x = np.float64(bits)
+        if there == 0:
+            lowest, highest, origin = bits, bits, x
+        there += 1
+        lowest, highest = min(lowest, bits), max(highest, bits)
+        d = x - origin
+        total += d
+        squares += d * d
+        size += 1
+        if size == BLOCK:
+            m[COUNT], m[MEAN], m[SQUARES] = joined(m[COUNT], m[MEAN], m[SQUARES], origin, total, squares, size)
+            origin, total, squares, size = m[MEAN], 0.0, 0.0, i64(0)
+    m[ORIGIN], m[SUM], m[SUM_OF_SQUARES], m[IN_BLOCK] = origin, total, squares, size
+    figures[LOWEST], figures[HIGHEST], figures[THERE] = lowest, highest, there
+
+
+@nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
+def joined(n: Any, mean: Any, squares: Any, origin: Any, total: Any, total_squares: Any, size: Any) -> Any:
+    """Count, mean and sum of squared deviations of `n` values and `size` more, given by their sums around an origin.
+
+    Source: Chan, Golub and LeVeque, Updating formulae and a pairwise algorithm for computing sample variances, 1979.
+    """
+    both = n + size
+    d = origin + total / size - mean
+    own = total_squares - total * total / size
+    if own < 0.0:
+        own = 0.0
+    return both, mean + d * (size / both), squares + own + d * d * (n * size / both)
+
+
+@nb.njit(nogil=True, cache=True, _nrt=False)
+def _count_there(valid: Any, code: Any, a: Any, b: Any) -> Any:
+    there = i64(0)
+    for r in range(a, b):
+        there += valid[r] & (code[r] == APPLIED)
+    return there
+
+
+@nb.njit(nogil=True, cache=True, _nrt=False)
+def _count_flags(values: Any, valid: Any, code: Any, a: Any, b: Any, figures: Any, counts: Any) -> None:
+    there, true = i64(0), i64(0)
+    for r in range(a, b):
+        if valid[r] and code[r] == APPLIED:
+            there += 1
+            true += values[r] != 0
+    figures[THERE] += there
+    counts[0] += there - true
+    counts[1] += true
+
+
+@nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
+def _decayed(value: Any, seconds: Any) -> Any:
+    halvings = seconds // HALF_LIFE_SECONDS
+    if halvings > 1000:
+        return 0.0
+    for _ in range(halvings):
+        value *= 0.5
+    return value * POWERS[seconds % HALF_LIFE_SECONDS]
+
+
+@nb.njit(nogil=True, cache=True, _nrt=False)
+def _advance(s: Any, decayed: Any, place: Any, time_ms: Any) -> None:
+    """A source's newest time moves. When its second does, the events of the one before begin to decay; those of its
+    first second count for none."""
+    second = time_ms // 1000
+    if s[EVENTS] == 0:
+        s[FIRST_MS], s[SECOND] = time_ms, second
+    s[NEWEST_MS] = time_ms
+    if second > s[SECOND]:
+        of_second = s[EVENTS] - s[BEFORE] if s[SECOND] > s[FIRST_MS] // 1000 else i64(0)
+        decayed[place] = _decayed(decayed[place] + of_second, second - s[SECOND])
+        s[SECOND], s[BEFORE] = second, s[EVENTS]
+
+
+@nb.njit(nogil=True, cache=True, _nrt=False)
+def _count_sources(
+    data: Any, start: Any, end: Any, valid: Any, code: Any, times: Any, a: Any, b: Any, symbol: Any, first_dead: Any,
+    totals: Any, sources: Any, decayed: Any, slots: Any, texts: Any, sizes: Any,
+) -> None:  # fmt: skip
+    """A dead event may take one of the first half of the places only: bad bytes must not keep good sources out."""
+    room, used = i64(sizes.size), totals[TAKEN]
+    for r in range(a, b):
+        c = i64(code[r])
+        dead = c >= first_dead
+        if (c != APPLIED and c != LATE_CODE and not dead) or (dead and not valid[r]):
+            continue
+        place = room
+        if valid[r]:
+            limit = room // 2 if dead else room
+            place = i64(_place(data, start[r], end[r], symbol, slots, texts, sizes, used, limit))
+            if place == used and used < room:
+                used += 1
+        s = sources[place]
+        if dead:
+            s[DEAD] += 1
+        elif c == LATE_CODE:
+            s[LATE] += 1
+        else:
+            if s[EVENTS] == 0 or times[r] > s[NEWEST_MS]:
+                _advance(s, decayed, place, times[r])
+            s[EVENTS] += 1
+    totals[TAKEN] = used
+
+
+@nb.njit(nogil=True, cache=True, _nrt=False)
+def take(
+    data: Any, words: Any, valid: Any, code: Any, times: Any, kinds: Any, source: Any, symbol: Any, first_dead: Any,
+    figures: Any, moments: Any, slots: Any, texts: Any, sizes: Any, counts: Any, totals: Any, sources: Any, decayed: Any,
+    source_slots: Any, source_texts: Any, source_sizes: Any,
+) -> None:  # fmt: skip
+    """Count values of applied rows by field, and what each source sent (field `source`, -1: none).
+
+    `data`, `words` and `valid` are those of `Columns`, `code` the rows' fates, uint8 `[n]`. `figures` is int64 `[fields,
+    FIGURES]`, `moments` float64 `[fields, MOMENTS]`, `counts` int64 `[fields, places + 1]`; `totals` int64 `[TOTALS]`,
+    `sources` int64 `[places + 1, SOURCE_FIGURES]`, and `decayed` float64 `[places + 1]` the number of events after a source's
+    first second and before its newest one, each halved by every half-life that lies between.
+    Rows are taken in chunks, so that their texts are fetched from memory once for all fields.
+    """
+    for a in range(0, code.size, CHUNK):
+        b = min(code.size, a + CHUNK)
+        applied = i64(0)
+        for r in range(a, b):
+            applied += code[r] == APPLIED
+            totals[NEWEST_RECORD_MS] = max(totals[NEWEST_RECORD_MS], times[r])
+        for f in range(kinds.size):
+            figures[f, ROWS] += applied
+            if kinds[f] <= SYMBOL:
+                _count_texts(
+                    data, words[f, 0], words[f, 1], valid[f], code, a, b, kinds[f] == SYMBOL, figures[f], slots[f],
+                    texts[f], sizes[f], counts[f],
+                )  # fmt: skip
+            elif kinds[f] == FLAG:
+                _count_flags(words[f, 0], valid[f], code, a, b, figures[f], counts[f])
+            elif kinds[f] == UNLISTED:
+                figures[f, THERE] += _count_there(valid[f], code, a, b)
+            else:
+                _count_numbers(words[f, 0], valid[f], code, a, b, kinds[f] == FLOATING, figures[f], moments[f])
+        if source >= 0:
+            _count_sources(
+                data, words[source, 0], words[source, 1], valid[source], code, times, a, b, symbol, first_dead, totals,
+                sources, decayed, source_slots, source_texts, source_sizes,
+            )  # fmt: skip

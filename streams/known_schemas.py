@@ -1,0 +1,64 @@
+"""The schemas that a topic has had, kept beside the checkpoints: each record in its log was written under one of them.
+
+{url}/schemas/{topic}/{schema_id}-{digest}.json
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+import fsspec
+
+from schemas.errors import SchemaError
+from schemas.event_schema import EventSchema
+from schemas.evolution import FORWARD, breaks
+
+
+def keep(url: str, topic: str, schema: EventSchema) -> None:
+    """Keep the schema of a topic, to be asked of every later one.
+
+    Raises:
+        SchemaError: records of a kept schema could not be read by this one; nothing is kept.
+    """
+    for old in _kept(url, topic):
+        _check(topic, old, schema)
+    fs, folder = _folder(url, topic)
+    path = f"{folder}/{schema.schema_id}-{schema.digest}.json"
+    if not fs.exists(path):
+        fs.makedirs(folder, exist_ok=True)
+        part = f"{path}.{os.getpid()}.part"
+        fs.pipe_file(part, json.dumps(schema.avro).encode())
+        fs.mv(part, path)
+
+
+def earlier(url: str, topic: str, schema: EventSchema) -> dict[int, EventSchema]:
+    """Schemas of the topic under other wire ids than this one's, by wire id."""
+    return {old.schema_id: old for old in _kept(url, topic) if old.schema_id != schema.schema_id}
+
+
+def _check(topic: str, old: EventSchema, new: EventSchema) -> None:
+    found = [obstacle for direction, obstacle in breaks(old, new) if direction != FORWARD]
+    if found:
+        before = f"version {old.version} (schema_id {old.schema_id})"
+        now = f"version {new.version} (schema_id {new.schema_id})"
+        raise SchemaError(
+            f"of topic {topic}",
+            f"{now} cannot read what was written under {before}: {found[0].cause}",
+            found[0].fix,
+            topic=topic,
+            field=found[0].field,
+        )
+
+
+def _kept(url: str, topic: str) -> list[EventSchema]:
+    fs, folder = _folder(url, topic)
+    if not fs.isdir(folder):
+        return []
+    names = sorted(n for n in fs.ls(folder, detail=False) if n.endswith(".json"))
+    return [EventSchema.parse(fs.cat_file(n), topic) for n in names]
+
+
+def _folder(url: str, topic: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    fs, root = fsspec.core.url_to_fs(url)
+    return fs, f"{root.rstrip('/')}/schemas/{topic}"

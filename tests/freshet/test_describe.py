@@ -1,0 +1,48 @@
+"""`freshet check` says what an app would run: nothing that is declared, runs or is written to is left out."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from freshet import plans
+from freshet.app import App, load
+from freshet.describe import describe
+from freshet.flights import APP
+from freshet.roles import role_names
+from tests.toy_app import toy_app
+
+
+def said(app: App, width: int = 110) -> str:
+    console = Console(width=width)
+    with console.capture() as captured:
+        describe(app, console)
+    return captured.get()
+
+
+def test_all_that_is_declared_and_all_that_runs_is_named() -> None:
+    for app in (toy_app(), load(APP)):
+        text = said(app)
+        for name in (*role_names(app), *plans.topics(app)):
+            assert f"\n  {name} " in text
+        for v in app.views:
+            assert f"\nview {v.name}\n" in text
+            assert all(f"    {feature} " in text for feature in v.features)
+        for m in app.models:
+            assert all(m.lineage(x) in text for x in m.learners)
+            assert m.label.topic.freshness.label_wait in text
+        assert text.endswith("\nok\n")
+
+
+def test_an_expression_is_shown_as_it_was_written_and_rungs_in_their_order() -> None:
+    text = " ".join(said(toy_app()).split())
+    assert '[(col("late")) > 10] of payments, by order_id, within 6h' in text
+    assert 'champion → last good → heuristic [(col("shops.late")) > 20] (0.7, else 0.2) → constant 0.3' in text
+
+
+def test_what_no_model_and_no_fallback_means_is_told() -> None:
+    assert "before the first snapshot: nobody, status 503" in " ".join(said(toy_app(fallback=[])).split())
+
+
+def test_a_narrow_terminal_cuts_no_name() -> None:
+    app = load(APP)
+    assert all(name in said(app, 80) for name in (*role_names(app), *plans.topics(app)))

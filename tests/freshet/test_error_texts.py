@@ -1,0 +1,266 @@
+"""The likeliest mistakes: each gets the very text that `docs/errors.md` promises.
+
+Mistakes in an app's file are made in `APP`: a part of it is replaced. Those that need real servers are in
+`tests/faults/test_refusals.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import structlog
+from rich.console import Console
+
+from freshet import preflight
+from freshet.app import App, load
+from freshet.init import init
+from freshet.roles import run_role
+from freshet.runtime import Runtime
+from freshet.settings import Settings, settings
+from schemas.errors import FreshetError
+from serving.http import ScorerApp
+from streams.run_lock import RunLock
+from streams.sqlite_log import SqliteLog
+from tests.error_texts import PAGE, documented, shown
+from tests.serving.toy_answering import ToyAnswering
+
+APP = """
+import polars as pl
+import freshet as fr
+
+FIELDS = [{"name": "parcel", "type": "string"}, {"name": "at", "type": "long"}, {"name": "city", "type": "string"}]
+LATE = {"name": "late", "type": ["null", "double"]}
+held = fr.Freshness(snapshot_every="5s")
+handovers = fr.Topic(
+    "handovers", {"type": "record", "name": "handover", "fields": FIELDS}, "parcel", "at", freshness=held
+)
+deliveries = fr.Topic(
+    "deliveries",
+    schema={"type": "record", "name": "delivery", "fields": [*FIELDS, LATE]},
+    event_id="parcel",
+    event_time="at",
+    drop={"early": pl.col("late") < 0},
+)
+cities = fr.View("cities", deliveries, key="city", features={"late_1h": fr.mean("late", over="1h")})
+model = fr.Model(
+    "late",
+    on=handovers,
+    id="parcel",
+    label=fr.Label(deliveries, id="parcel", value=pl.col("late") > 10),
+    features=[handovers["city"], cities["late_1h"]],
+    learners=[fr.Baseline(), fr.HashedLogistic(rate=0.1)],
+    fallback=[fr.heuristic(pl.col("cities.late_1h") > 10), fr.constant(0.3)],
+)
+app = fr.App("parcels", topics=[handovers, deliveries], views=[cities], models=[model])
+""".lstrip()
+# What is written instead of what; the page shows what is written.
+IN_THE_APP: dict[str, tuple[str, str]] = {
+    "A wrong unit": ('snapshot_every="5s"', 'snapshot_every="5 seconds"'),
+    "A name that cannot stand in a topic": ('"handovers", {', '"Hand overs", {'),
+    "An event without such an id": ('event_id="parcel"', 'event_id="parcel_id"'),
+    "A time that is text": ('event_time="at"', 'event_time="city"'),
+    "A missing schema file": ('schema={"type": "record", "name": "delivery", "fields": [*FIELDS, LATE]}', 'schema="delivery.avsc"'),
+    "A schema that is no JSON": ('schema={"type": "record", "name": "delivery", "fields": [*FIELDS, LATE]}', 'schema="torn.avsc"'),
+    "A type that no event field has": ('"type": ["null", "double"]', '"type": {"type": "array", "items": "double"}'),
+    "A filter that reads an unknown field": ('pl.col("late") < 0', 'pl.col("lateness") < 0'),
+    "A filter that looks at other rows": ('pl.col("late") < 0', 'pl.col("late") < pl.col("late").mean()'),
+    "A Python function in an expression": ('pl.col("late") < 0', 'pl.col("city").map_elements(str.islower, pl.Boolean)'),
+    "A filter that is neither true nor false": ('pl.col("late") < 0', 'pl.col("late") * 2'),
+    "An imputed value that the field cannot have": ('drop={"early": pl.col("late") < 0}', 'impute={"late": fr.impute.constant("unknown")}'),
+    "A view of an unknown field": ('fr.mean("late", over="1h")', 'fr.mean("delay", over="1h")'),
+    "A view keyed by an unknown field": ('key="city"', 'key="town"'),
+    "An unknown argument of an aggregate": ('fr.mean("late", over="1h")', 'fr.mean("late", window="1h")'),
+    "An aggregate without a window": ('fr.mean("late", over="1h")', 'fr.mean("late")'),
+    "A feature that does not exist": ('cities["late_1h"]]', 'cities["late_2h"]]'),
+    "A view that is used but not listed": ("views=[cities]", "views=[]"),
+    "A topic that is used but not listed": ("topics=[handovers, deliveries]", "topics=[handovers]"),
+    "A label topic without the id": ('deliveries, id="parcel", value', 'deliveries, id="parcel_id", value'),
+    "A label that looks at other rows": ('value=pl.col("late") > 10', 'value=pl.col("late") > pl.col("late").median()'),
+    "A request field of another topic": ('[handovers["city"],', '[deliveries["late"],'),
+    "An unknown argument of a learner": ("HashedLogistic(rate=0.1)", "HashedLogistic(speed=0.1)"),
+    "A learner's argument out of range": ("HashedLogistic(rate=0.1)", "HashedLogistic(rate=-1)"),
+    "A learner that is not there": ("fr.HashedLogistic(rate=0.1)", "fr.DeepForest()"),
+    "A heuristic that reads an unknown feature": ('pl.col("cities.late_1h") > 10', 'pl.col("late_1h") > 10'),
+    "A heuristic that looks at other rows": ('pl.col("cities.late_1h") > 10', 'pl.col("cities.late_1h").rank() > 10'),
+    "A fallback that is no rung": ("fr.constant(0.3)]", "0.3]"),
+    "A fallback that is no probability": ("fr.constant(0.3)", "fr.constant(30)"),
+    "Two apps in a file": ('app = fr.App("parcels"', 'other = fr.App("other", topics=[handovers])\napp = fr.App("parcels"'),
+    "No app in a file": ('app = fr.App("parcels", topics=[handovers, deliveries], views=[cities], models=[model])\n', ""),
+    "A mistake in the Python": ("on=handovers,", "on=handover,"),
+    "Python that cannot be read": ("on=handovers,", "on=handovers,,"),
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The working directory, with the sound app in it, and no settings from elsewhere."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"FRESHET_{name.upper()}", raising=False)
+    monkeypatch.delenv("FRESHET_CONFIG", raising=False)
+    monkeypatch.chdir(tmp_path)
+    write(APP)
+    before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+    yield tmp_path
+    for s, handler in before.items():
+        signal.signal(s, handler)
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+    logging.basicConfig(force=True)  # closes the run's own
+
+
+def write(text: str, file: str = "app.py") -> None:
+    Path(file).write_text(text)
+
+
+def sound() -> App:
+    return load("app.py")
+
+
+def changed(old: str, new: str) -> App:
+    """The app with a part of it replaced."""
+    assert APP.count(old) == 1
+    write(APP.replace(old, new))
+    return load("app.py")
+
+
+def told(provoke: Callable[[], object], folder: Path) -> str:
+    """What the command line prints of the error that this raises."""
+    with pytest.raises(FreshetError) as raised:
+        provoke()
+    return shown(f"error: {raised.value}", folder)
+
+
+def test_the_app_of_these_tests_is_sound() -> None:
+    assert sound().name == "parcels"
+
+
+@pytest.mark.parametrize("name", IN_THE_APP)
+def test_a_mistake_in_the_app_s_file(name: str, folder: Path) -> None:
+    write('{"type": "record", "name": "delivery"', "torn.avsc")
+    assert told(lambda: changed(*IN_THE_APP[name]), folder) == documented()[name]
+
+
+def test_the_page_shows_what_was_written() -> None:
+    first_lines = [new.splitlines()[0] for _, new in IN_THE_APP.values() if new]
+    assert not [line for line in first_lines if f"`{line}`" not in PAGE.read_text()]
+
+
+def start(**given: Any) -> None:
+    """As far as `freshet run` comes without a mistake."""
+    with Runtime(sound(), "app.py", Settings(**{"run_dir": Path("run"), "port": 0, "status_port": 0, **given})):
+        pytest.fail("it started")
+
+
+def configured(toml: str) -> None:
+    write(toml, "freshet.toml")
+    settings()
+
+
+def on_a_taken_port() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        start(port=taken.getsockname()[1])
+
+
+def beside_another_run() -> None:
+    with RunLock("run"):
+        start()
+
+
+def prepared(app: App) -> None:
+    """What is checked before roles start."""
+    log = SqliteLog("run/log")
+    try:
+        preflight.check(app, log, Settings(run_dir=Path("run")))
+    finally:
+        log.close()
+
+
+def after_a_sound_run(app: Callable[[], App]) -> None:
+    prepared(sound())
+    prepared(app())
+
+
+def wider() -> App:
+    return changed('"parcel", "at", freshness=held', '"parcel", "at", freshness=held, partitions=4')
+
+
+OPTIONAL = '[*FIELDS, LATE, {**LATE, "name": "tip", "default": None}]'
+AT_THE_START: dict[str, Callable[[], object]] = {
+    "A file that is not there": lambda: load("aap.py"),
+    "A folder that holds something": lambda: init(Path(), Console(quiet=True)),
+    "An unknown setting": lambda: configured("prot = 8080"),
+    "A setting out of range": lambda: configured("keep_snapshots = 1"),
+    "A port that is no number": lambda: settings(port="http"),
+    "A setting that is no duration": lambda: settings(snapshot_every="3 hours"),
+    "A file of settings that is no TOML": lambda: configured("port: 8080"),
+    "An unknown role": lambda: run_role("app.py", "views", Settings(run_dir=Path("run"))),
+    "A log of an unknown kind": lambda: start(log="rabbit://localhost"),
+    "A store of an unknown kind": lambda: start(store="memcached://localhost"),
+    "A port in use": on_a_taken_port,
+    "A folder in use by another run": beside_another_run,
+    "A schema that cannot read what was written": lambda: after_a_sound_run(
+        lambda: changed('"type": ["null", "double"]', '"type": ["null", "boolean"]')
+    ),
+    "Another schema under the same id": lambda: after_a_sound_run(lambda: changed("[*FIELDS, LATE]", OPTIONAL)),
+    "A topic with another partition count": lambda: after_a_sound_run(wider),
+}
+
+
+@pytest.mark.parametrize("name", AT_THE_START)
+def test_a_run_that_cannot_start(name: str, folder: Path) -> None:
+    assert told(AT_THE_START[name], folder) == documented()[name]
+
+
+def tensor(name: str = "carrier", datatype: str = "BYTES", data: object = ("UA",), shape: object = (1,)) -> Any:
+    return {"name": name, "shape": shape, "datatype": datatype, "data": data}
+
+
+DISTANCE = tensor("distance", "FP64", [500.0])
+REQUESTS: dict[str, tuple[str, Any]] = {
+    "A request to an unknown model": ("early", {"inputs": [tensor(), DISTANCE]}),
+    "A request that is no JSON": ("late", b"carrier=UA"),
+    "A request without inputs": ("late", {"inputs": []}),
+    "An unknown input": ("late", {"inputs": [tensor("airline"), DISTANCE]}),
+    "A missing input": ("late", {"inputs": [tensor()]}),
+    "An input of another type": ("late", {"inputs": [tensor(), tensor("distance", "BYTES", ["500"])]}),
+    "An input of another shape": ("late", {"inputs": [tensor(), tensor("distance", "FP64", [1, 2], [2])]}),
+    "An input of another length than its shape says": ("late", {"inputs": [tensor(), tensor("distance", "FP64", [1, 2])]}),
+    "A value of another type": ("late", {"inputs": [tensor(data=[7]), DISTANCE]}),
+    "A null where there must be a value": ("late", {"inputs": [tensor(data=[None]), DISTANCE]}),
+    "An unknown output": ("late", {"inputs": [tensor(), DISTANCE], "outputs": [{"name": "score"}]}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_a_request_in_error(name: str) -> None:
+    model, body = REQUESTS[name]
+    given: dict[str, Any] = {"content": body} if isinstance(body, bytes) else {"json": body}
+
+    async def asked() -> httpx.Response:
+        transport = httpx.ASGITransport(ScorerApp(ToyAnswering()))
+        async with httpx.AsyncClient(transport=transport, base_url="http://scorer") as client:
+            return await client.post(f"/v2/models/{model}/infer", **given)
+
+    answer = asyncio.run(asked())
+    assert answer.status_code == (404 if "model" in name else 400)
+    assert answer.text == documented()[name]
+
+
+def test_every_text_of_the_page_is_held() -> None:
+    from tests.faults.test_refusals import REFUSALS
+
+    assert set(documented()) == {*IN_THE_APP, *AT_THE_START, *REQUESTS, *REFUSALS}
+
+
+def test_every_text_names_the_thing_the_cause_and_the_next_step() -> None:
+    for name, text in documented().items():
+        assert re.fullmatch(r"(error: |\{\"error\":\").+: .+\. .+\.(\"\})?", text), f"{name}: {text}"

@@ -1,0 +1,247 @@
+"""Pushes: judged as intake judges, appended whole or not at all, to the partition that freshet's own hash names."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.decode import REASONS, EventCodec, decode
+from schemas.errors import LogError, RequestError
+from schemas.text import Texts
+from schemas.validation import validate
+from streams.clock import ManualClock
+from streams.log import Writer
+from streams.push import EventsRefused, Pusher, PushRequest, Refusal, read_request
+from streams.sqlite_log import SqliteLog
+from tests.consumers_app import APP, HOUR
+
+TOPIC = APP.topic("parcels")
+LOG = APP.log_of("parcels")
+NOW = 100 * HOUR
+GOOD = {
+    "parcel": "p1",
+    "at": NOW,
+    "courier": "ann",
+    "city": "Lyon",
+    "late": 3,
+    "kilos": 2,
+    "fragile": True,
+    "size": "L",
+}
+
+
+def pusher(open_writer: Any) -> Pusher:
+    return Pusher([(TOPIC, LOG)], open_writer, ManualClock(NOW))
+
+
+def frame(*events: dict[str, Any]) -> PushRequest:
+    names = dict.fromkeys(name for e in events for name in e)
+    return PushRequest("parcels", {name: [e.get(name) for e in events] for name in names})
+
+
+class NoWriter:
+    def append(self, topic: str, partition: int, values: Sequence[bytes], time_ms: int) -> None:
+        raise AssertionError("something was appended")
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> SqliteLog:
+    made = SqliteLog(str(tmp_path))
+    made.ensure(LOG, TOPIC.partitions)
+    return made
+
+
+def records(log: SqliteLog) -> list[tuple[int, int, bytes]]:
+    """Partition, append time and bytes of all that the topic holds."""
+    reader = log.reader([LOG], None)
+    found, end = [], sum(after - first for first, after in log.bounds(LOG).spans.values())
+    while len(found) < end:
+        for b in reader.poll(1000, 0.1):
+            found += [(b.partition, int(b.times[i]), bytes(b.value(i))) for i in range(len(b))]
+    reader.close()
+    return found
+
+
+def test_events_lie_in_the_partitions_that_every_client_would_choose(log: SqliteLog) -> None:
+    events = [{**GOOD, "parcel": f"p{i}"} for i in range(40)]
+    door = pusher(log.writer)
+    assert door.push(frame(*events)).accepted == 40
+    door.close()
+    found = records(log)
+    assert {time for _, time, _ in found} == {NOW}, "the append time is the app's"
+    data = b"".join(v for _, _, v in found)
+    ends = np.cumsum([len(v) for _, _, v in found])
+    columns = decode(
+        np.frombuffer(data, np.uint8), ends - [len(v) for _, _, v in found], ends, EventCodec(TOPIC.events)
+    )
+    assert not columns.reason.any()
+    ids = columns.text("parcel").to_arrow().to_pylist()
+    assert sorted(ids) == sorted(e["parcel"] for e in events)
+    assert Texts.of(ids).partitions(4).tolist() == [p for p, _, _ in found]
+    assert len(Counter(p for p, _, _ in found)) == 4
+    assert columns.numbers("late")[0].tolist() == [3.0] * 40
+
+
+def test_events_of_one_partition_stay_in_the_order_of_the_push(log: SqliteLog) -> None:
+    door = pusher(log.writer)
+    door.push(frame(*({**GOOD, "kilos": i} for i in range(20))))
+    door.close()
+    data = [v for _, _, v in records(log)]
+    ends = np.cumsum([len(v) for v in data])
+    columns = decode(
+        np.frombuffer(b"".join(data), np.uint8), ends - [len(v) for v in data], ends, EventCodec(TOPIC.events)
+    )
+    assert columns.integers("kilos")[0].tolist() == list(range(20))
+
+
+BAD: dict[str, tuple[dict[str, Any], Refusal]] = {
+    "missing": ({"courier": None}, Refusal(1, "missing_required", "courier", "a text")),
+    "type": ({"at": "noon"}, Refusal(1, "wrong_type", "at", "a whole number (long)")),
+    "whole": ({"kilos": 2.5}, Refusal(1, "wrong_type", "kilos", "a whole number (int)")),
+    "truth": ({"fragile": 1}, Refusal(1, "wrong_type", "fragile", "true or false")),
+    "number": ({"late": "3"}, Refusal(1, "wrong_type", "late", "a number")),
+    "wide": ({"kilos": 1 << 40}, Refusal(1, "wrong_type", "kilos", "a whole number (int)")),
+    "domain": ({"city": "Paris"}, Refusal(1, "out_of_domain", "city", "one of Berlin, Lyon, Porto")),
+    "symbol": ({"size": "XL"}, Refusal(1, "out_of_domain", "size", "one of S, L")),
+    "range": ({"late": 6001}, Refusal(1, "out_of_range", "late", "-600 to 6000")),
+    "future": (
+        {"at": NOW + 300_001},
+        Refusal(1, "far_future", "at", "a time at most 5m from now, in ms since 1970"),
+    ),
+    "surrogate": ({"courier": "\ud800"}, Refusal(1, "undecodable", None, "text that is UTF-8")),
+}
+
+
+@pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
+def test_one_bad_event_keeps_the_whole_push_out_and_is_named(bad: tuple[dict[str, Any], Refusal]) -> None:
+    change, expected = bad
+    with pytest.raises(EventsRefused) as caught:
+        pusher(NoWriter).push(frame(GOOD, {**GOOD, **change}, GOOD))
+    assert caught.value.refused == [expected]
+    where = f", field {expected.field!r}" if expected.field else ""
+    text = (
+        f"request push to parcels: 1 of 3 events are refused, so none was appended; event 1{where}: {expected.reason}."
+    )
+    assert str(caught.value) == f"{text} Send {expected.expected}."
+
+
+def test_every_bad_event_is_listed_in_the_order_of_the_push() -> None:
+    events = [{**GOOD, "late": 9e9}, {**GOOD, "at": None}, GOOD, {**GOOD, "city": "Rome"}]
+    with pytest.raises(EventsRefused, match="3 of 4 events") as caught:
+        pusher(NoWriter).push(frame(*events))
+    assert [r.index for r in caught.value.refused] == [0, 1, 3]
+
+
+ANY = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=4)
+LIKELY: dict[str, st.SearchStrategy[Any]] = {
+    "parcel": st.text(max_size=4),
+    "at": st.integers(NOW - 400_000, NOW + 400_000),
+    "courier": st.text(max_size=4),
+    "city": st.sampled_from(["Berlin", "Lyon", "Porto", "Rome"]),
+    "late": st.floats(-1000, 10_000) | st.integers(-1000, 10_000) | st.none(),
+    "kilos": st.integers(-10, 10) | st.none(),
+    "fragile": st.booleans() | st.none(),
+    "size": st.sampled_from(["S", "L", "M"]),
+}
+EVENTS = st.fixed_dictionaries({name: st.one_of(s, s, s, s, s, s, s, ANY) for name, s in LIKELY.items()})
+
+
+@given(st.lists(EVENTS, min_size=1, max_size=8))
+def test_a_push_is_refused_exactly_where_intake_would_bury_the_same_event(events: list[dict[str, Any]]) -> None:
+    records = [json.dumps(e).encode() for e in events]
+    ends = np.cumsum([len(r) for r in records])
+    columns = decode(
+        np.frombuffer(b"".join(records), np.uint8), ends - [len(r) for r in records], ends, EventCodec(TOPIC.events)
+    )
+    validate(columns, np.full(len(events), NOW), "at", columns.integers("at")[0], 300_000)
+    names = [f.name for f in TOPIC.events.fields]
+    buried = [
+        (i, REASONS[columns.reason[i]], names[columns.detail_field[i]] if columns.detail_field[i] >= 0 else None)
+        for i in np.flatnonzero(columns.reason).tolist()
+    ]
+    kept: list[bytes] = []
+    try:
+        pusher(lambda: ListWriter(kept)).push(frame(*events))
+        refused = []
+    except EventsRefused as error:
+        refused = [(r.index, r.reason, r.field) for r in error.refused]
+    assert refused == buried
+    assert len(kept) == (0 if buried else len(events))
+
+
+class ListWriter(NoWriter):
+    def __init__(self, kept: list[bytes]) -> None:
+        self.kept = kept
+
+    def append(self, topic: str, partition: int, values: Sequence[bytes], time_ms: int) -> None:
+        self.kept += values
+
+
+def test_a_list_may_be_left_out_where_its_field_has_a_default() -> None:
+    kept: list[bytes] = []
+    few = {k: v for k, v in GOOD.items() if k not in ("late", "kilos", "fragile", "size")}
+    pusher(lambda: ListWriter(kept)).push(frame(few))
+    assert len(kept) == 1
+    with pytest.raises(EventsRefused, match="field 'courier': missing_required"):
+        pusher(NoWriter).push(frame({k: v for k, v in GOOD.items() if k != "courier"}))
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b"{}", r"body: is no push: Object missing required field `push_source_name`. Send JSON as"),
+        (b'{"push_source_name": "parcels", "df": {"parcel": "p1"}}', r"Expected `array`, got `str` - at `\$.df"),
+        (b'{"push_source_name": "parcels", "df": {}, "to": "offline"}', r"Invalid enum value 'offline' - at `\$.to`"),
+        (b"\xff", r"is no push"),
+        (b'{"push_source_name": "parcel", "df": {"a": [1]}}', r"topic 'parcel': is unknown. The topics are parcels"),
+        (b'{"push_source_name": "parcels", "df": {}}', r"has no columns. The fields are parcel, at, courier"),
+        (b'{"push_source_name": "parcels", "df": {"lat": [1]}}', r"has unknown columns lat. The fields are parcel, at"),
+        (b'{"push_source_name": "parcels", "df": {"parcel": []}}', r"has 0 events. Send 1 to 4096 events"),
+        (
+            b'{"push_source_name": "parcels", "df": {"parcel": ["a"], "at": [1, 2]}}',
+            r"columns differ: parcel has 1, at has 2. Send lists of one length",
+        ),
+        (msgspec.json.encode(PushRequest("parcels", {"parcel": ["a"] * 4097})), r"has 4097 events"),
+    ],
+)
+def test_a_wrong_push_is_told_what_was_expected(body: bytes, text: str) -> None:
+    with pytest.raises(RequestError, match=text):
+        pusher(NoWriter).push(read_request(body))
+
+
+def test_what_a_failed_push_left_behind_is_not_appended_by_the_next(log: SqliteLog) -> None:
+    class FailsOnce:
+        def __init__(self, inner: Writer) -> None:
+            self.inner = inner
+
+        def append(self, topic: str, partition: int, values: Sequence[bytes], time_ms: int) -> None:
+            self.inner.append(topic, partition, values, time_ms)
+
+        def flush(self) -> None:
+            if fails:
+                raise fails.pop()
+            self.inner.flush()
+
+        def close(self) -> None:
+            self.inner.close()
+
+    fails = [LogError("topic x", "is away", "Wait.")]
+    door = pusher(lambda: FailsOnce(log.writer()))
+    with pytest.raises(LogError, match="is away"):
+        door.push(frame({**GOOD, "parcel": "first"}))
+    door.push(frame({**GOOD, "parcel": "second"}))
+    door.close()
+    assert len(records(log)) == 1
