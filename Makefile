@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+CLIENTS := .venv-clients
+FAUST := .venv-faust
 EXTRAS ?=
 ARGS ?=
 TESTS ?=
@@ -20,6 +22,21 @@ $(VENV)/.stamp-%: locks/%.lock pyproject.toml | $(VENV)/bin/python
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+# Clients of other projects, for the tests: they need other versions of what freshet needs, so they live apart from it.
+$(CLIENTS)/.stamp: locks/clients.lock | $(BIN)/python
+	@echo "freshet: installing clients (once)"
+	@$(BIN)/python -m venv --clear $(CLIENTS)
+	@$(CLIENTS)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+# Faust, for the tests: it needs an older click than freshet's command line has.
+$(FAUST)/.stamp: locks/faust.lock | $(BIN)/python
+	@echo "freshet: installing faust (once)"
+	@$(BIN)/python -m venv --clear $(FAUST)
+	@$(FAUST)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@$(FAUST)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
 # Kernels are compiled before the first run, and again when one of them (or numba) has changed.
 $(VENV)/.stamp-warm: $(wildcard */*_kernels.py) $(wildcard locks/*.lock) | $(VENV)/bin/python
 	@echo "freshet: compiling kernels (once)"
@@ -28,7 +45,7 @@ $(VENV)/.stamp-warm: $(wildcard */*_kernels.py) $(wildcard locks/*.lock) | $(VEN
 
 # Whoever has set up for the tests has all that the demo needs.
 setup: $(or $(wildcard $(VENV)/.stamp-dev),$(VENV)/.stamp-$(if $(findstring torch,$(EXTRAS)),torch,base)) $(VENV)/.stamp-warm
-setup-dev: $(VENV)/.stamp-dev $(VENV)/.stamp-warm
+setup-dev: $(VENV)/.stamp-dev $(VENV)/.stamp-warm $(CLIENTS)/.stamp $(FAUST)/.stamp
 
 demo: setup
 	@$(BIN)/freshet demo $(ARGS)
@@ -49,6 +66,8 @@ lock:
 	  set -- $$e; out=locks/$$1.lock; x="--extra build"; [ "$$1" = base ] || x="$$x --extra $$e"; \
 	  uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --no-emit-find-links --no-header --no-annotate -q $$x -o $$out; done
+	@uv pip compile --group pyproject.toml:clients --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-emit-find-links --no-header --no-annotate -q -o locks/clients.lock
 
 clean:
-	rm -rf $(VENV) .freshet .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(CLIENTS) $(FAUST) .freshet .mypy_cache .ruff_cache .pytest_cache

@@ -67,7 +67,11 @@ def run(ctx: Context) -> None:
         t.start()
     sock = bind(ctx.settings.host, ctx.settings.status_port)
     config = uvicorn.Config(
-        dashboard.app(board.status, history, [*beside, *described]), log_config=None, access_log=False, lifespan="off", ws="none"
+        dashboard.app(board.status, history, [*beside, *described]),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        ws="none",
     )
     server = uvicorn.Server(config)
     threading.Thread(target=_end_with, args=(ctx, server), daemon=True).start()

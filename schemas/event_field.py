@@ -2,7 +2,7 @@
 
 A field is a string, int, long, float, double, boolean or enum, or a union of one of these with null. Beside Avro's own
 attributes it may carry `"required": true` (a null is refused), `"range": [lowest, highest]` (numbers, both inclusive)
-and `"domain": [...]` (texts).
+and `"domain": [...]` (texts); its `"unit"`, such as `"min"`, is shown in the catalogue.
 
 Source: Apache Avro 1.12 specification.
 """

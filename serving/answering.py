@@ -59,12 +59,13 @@ class Answer:
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
     """An input field. `datatype` is BYTES (text), BOOL, INT32, INT64, FP32 or FP64; `required` fields must be
-    sent, `nullable` ones may hold nulls."""
+    sent, unless all of `instead` are (features that are read by this key); `nullable` ones may hold nulls."""
 
     name: str
     datatype: str
     required: bool = True
     nullable: bool = True
+    instead: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,11 @@
-"""The operator's page and what feeds it: `/`, `/status.json`, `/history.json?since=`, `/plotly.js`.
+"""The operator's page and what feeds it: `/`, `/status.json`, `/history.json?tier=&since=`, `/plotly.js`.
 
 Static files in `serving/page/`, no build step, nothing from other hosts. The page polls, so no state is kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,26 +16,29 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from schemas.errors import ComponentError
-from serving.history import History
+from serving.history import WHOLE, History
+from serving.http_changes import answered
 from serving.status import Status, encode
 
 PAGE = Path(__file__).parent / "page"
 _HEADERS = {
-    # plotly writes its styles into the page and offers its pictures as blobs
-    "content-security-policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:",
+    # plotly writes its styles into the page and offers its pictures as blobs; nobody may frame a page that changes things
+    "content-security-policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cache-control": "no-cache",
 }
 
 
-def app(state: Callable[[], Status | dict[str, Any]], history: History) -> Starlette:
-    """The dashboard over `state` (a `Status` or a dict of its shape) and `history`.
+def app(state: Callable[[], Status | dict[str, Any]], history: History, routes: Sequence[BaseRoute] = ()) -> Starlette:
+    """The dashboard over `state` (a `Status` or a dict of its shape) and `history`; with `routes` of
+    `serving.operator_api`, the page can change what it shows.
 
     `state` is called once a poll, in the event loop: it must be quick. Raises `ComponentError` if plotly's
     script is not installed.
@@ -46,19 +49,21 @@ def app(state: Callable[[], Status | dict[str, Any]], history: History) -> Starl
         return _json(state())
 
     async def history_json(request: Request) -> Response:
-        return _json(history.since(request.query_params.get("since")))
+        asked = request.query_params
+        return _json(history.since(asked.get("since"), asked.get("tier", WHOLE)))
 
     async def plotly_js(request: Request) -> Response:
         return FileResponse(script, media_type="text/javascript", headers={"cache-control": "max-age=86400"})
 
-    routes = [
+    every = [
+        *routes,
         Route("/status.json", status_json),
-        Route("/history.json", history_json),
+        Route("/history.json", answered(history_json)),
         Route("/plotly.js", plotly_js),
         Mount("/", StaticFiles(directory=PAGE, html=True)),
     ]
     middleware = [Middleware(_WithHeaders), Middleware(GZipMiddleware, compresslevel=1)]
-    return Starlette(routes=routes, middleware=middleware)
+    return Starlette(routes=every, middleware=middleware)
 
 
 def plotly_script() -> Path:

@@ -1,23 +1,21 @@
-"""What the figures were: a bounded history that halves its resolution instead of growing.
-
-A point folds `stride` observations. When `capacity` points are full, neighbours are folded in pairs and the
-stride doubles: a year of 35,040 steps and a minute of 60 both fit. The newest observation is always there.
-Lags fold to their worst, so that no peak is averaged away; rates to their mean, the rest to the last.
-"""
+"""What the figures were: the whole run in a bounded number of points, and its newest hour, day, week … in finer ones."""
 
 from __future__ import annotations
 
 import math
-import secrets
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from schemas.errors import RequestError
 from serving.status import ModelFigures, Quality, Status
+from serving.tracks import NAN, Recent, Track, Whole
 
-NAN = math.nan
 SERVED, BASELINE = "@served", "@baseline"
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+WHOLE = "all"
+TIERS_MS = {"1h": HOUR_MS, "1d": DAY_MS, "7d": 7 * DAY_MS, "30d": 30 * DAY_MS, "90d": 90 * DAY_MS}
 
 
 class Swap(msgspec.Struct, frozen=True, array_like=True):
@@ -30,11 +28,12 @@ class Swap(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Part(msgspec.Struct, frozen=True):
-    """The history from point `start` on (0: all of it), to replace what the reader has from there on.
+    """A tier of the history from point `start` on (0: all of it), to replace what the reader has from there on.
 
     `series` has a value for each of `times` (app clock, ms) under `events_per_second`, `feature_lag/VIEW`,
     `model_lag/MODEL` (ms), and `auc/MODEL/WHO` and `ne/MODEL/WHO`, where WHO is a lineage, `@served` or
     `@baseline`; NaN (in JSON: null) is unknown. `swaps` are those from `first_swap` on. Ask on with `cursor`.
+    `tiers` has the number of points that each tier has of its span, `begun_ms` is the first observation there ever was.
     """
 
     cursor: str
@@ -43,52 +42,26 @@ class Part(msgspec.Struct, frozen=True):
     times: list[int]
     series: dict[str, list[float]]
     swaps: list[Swap]
-
-
-def _last(values: Sequence[float]) -> float:
-    return next((v for v in reversed(values) if v == v), NAN)
-
-
-def _worst(values: Sequence[float]) -> float:
-    return max((v for v in values if v == v), default=NAN)
-
-
-def _mean(values: Sequence[float]) -> float:
-    known = [v for v in values if v == v]
-    return sum(known) / len(known) if known else NAN
-
-
-_FOLDS: dict[str, Callable[[Sequence[float]], float]] = {
-    "events_per_second": _mean,
-    "feature_lag": _worst,
-    "model_lag": _worst,
-    "auc": _last,
-    "ne": _last,
-}
-
-
-def _fold(name: str, values: Sequence[float]) -> float:
-    return _FOLDS[name.partition("/")[0]](values)
+    tiers: dict[str, int]
+    begun_ms: int | None
 
 
 class History:
     """Figures over the app's clock. One thread observes while others read.
 
     Args:
-        capacity: points kept of each series, at most.
-        max_swaps: swap marks kept; beyond it every second one goes, changes of lineage last of all.
+        capacity: points kept of each series in each tier, at most.
+        max_swaps: swap marks kept; beyond it `thinned` leaves half of them.
     """
 
     def __init__(self, capacity: int = 1200, max_swaps: int = 2000) -> None:
-        self._capacity, self._max_swaps = capacity, max_swaps
-        self._times: list[int] = []
-        self._series: dict[str, list[float]] = {}
-        self._stride = 1
-        self._open_times: list[int] = []
-        self._open: dict[str, list[float]] = {}
+        self._max_swaps = max_swaps
+        self._tiers: dict[str, Track] = {WHOLE: Whole(capacity)}
+        self._tiers |= {name: Recent(capacity, span) for name, span in TIERS_MS.items()}
+        self._begun: int | None = None
+        self._newest: float = -math.inf
         self._swaps: list[Swap] = []
-        self._identity = secrets.token_hex(4)
-        self._epoch = 0  # rises when what was handed out is no longer a prefix of what is kept
+        self._thinnings = 0
         self._lock = threading.Lock()
 
     def observe(self, status: Status) -> None:
@@ -97,66 +70,51 @@ class History:
         if at is None:
             return
         with self._lock:
-            if at <= self._newest():
+            if at <= self._newest:
                 return
+            self._newest, self._begun = at, at if self._begun is None else self._begun
             for model in status.models:
                 if model.served is not None:
                     self._mark(Swap(at, model.name, model.served.lineage, model.served.number))
-            self._add(at, dict(_figures(status)))
+            figures = dict(_figures(status))
+            for track in self._tiers.values():
+                track.add(at, figures)
 
     def swap(self, swap: Swap) -> None:
         """Mark a swap that may lie between two observations. The same one twice is one."""
         with self._lock:
             self._mark(swap)
 
-    def since(self, cursor: str | None = None) -> Part:
-        """What is new since the part that gave `cursor`; everything if that is None or outdated."""
+    def since(self, cursor: str | None = None, tier: str = WHOLE) -> Part:
+        """What is new in a tier since the part that gave `cursor`; everything if that is None or outdated.
+
+        Raises:
+            RequestError: there is no such tier.
+        """
+        if tier not in self._tiers:
+            raise RequestError(f"tier {tier!r}", "is unknown", f"The tiers are {', '.join(self._tiers)}.")
         with self._lock:
-            start, first_swap = self._place(cursor)
-            times, series = self._times[start:], {k: v[start:] for k, v in self._series.items()}
-            if self._open_times:
-                times.append(self._open_times[-1])
-                for name, values in series.items():
-                    values.append(_fold(name, self._open.get(name, ())))
-            return Part(self._cursor(), start, first_swap, times, series, self._swaps[first_swap:])
+            track = self._tiers[tier]
+            identity = f"{track.identity}.{track.epoch}.{self._thinnings}"
+            start, first_swap = self._place(cursor, identity, len(track))
+            times, series = track.since(start)
+            return Part(
+                cursor=f"{identity}-{len(track)}-{len(self._swaps)}",
+                start=start,
+                first_swap=first_swap,
+                times=times,
+                series=series,
+                swaps=self._swaps[first_swap:],
+                tiers={name: t.points_within(TIERS_MS.get(name)) for name, t in self._tiers.items()},
+                begun_ms=self._begun,
+            )
 
-    def _newest(self) -> float:
-        times = self._open_times or self._times
-        return times[-1] if times else -math.inf
-
-    def _cursor(self) -> str:
-        return f"{self._identity}-{self._epoch}-{len(self._times)}-{len(self._swaps)}"
-
-    def _place(self, cursor: str | None) -> tuple[int, int]:
-        identity, epoch, points, swaps = ((cursor or "").split("-") + [""] * 4)[:4]
-        if (identity, epoch) != (self._identity, str(self._epoch)) or not (points + swaps).isdecimal():
+    def _place(self, cursor: str | None, identity: str, length: int) -> tuple[int, int]:
+        """Where the part after `cursor` starts: its first point and first swap."""
+        given, points, swaps = ((cursor or "").split("-") + [""] * 3)[:3]
+        if given != identity or not (points + swaps).isdecimal():
             return 0, 0
-        return min(int(points or 0), len(self._times)), min(int(swaps or 0), len(self._swaps))
-
-    def _add(self, at: int, figures: dict[str, float]) -> None:
-        self._open_times.append(at)
-        for name, value in figures.items():
-            if name not in self._series:
-                self._series[name] = [NAN] * len(self._times)
-            self._open.setdefault(name, []).append(value)
-        if len(self._open_times) == self._stride:
-            self._close_point()
-            if len(self._times) >= self._capacity:
-                self._halve()
-
-    def _close_point(self) -> None:
-        self._times.append(self._open_times[-1])
-        for name, values in self._series.items():
-            values.append(_fold(name, self._open.get(name, ())))
-        self._open_times, self._open = [], {}
-
-    def _halve(self) -> None:
-        pairs = range(0, len(self._times), 2)
-        self._times = [self._times[i : i + 2][-1] for i in pairs]
-        for name, values in self._series.items():
-            self._series[name] = [_fold(name, values[i : i + 2]) for i in pairs]
-        self._stride *= 2
-        self._epoch += 1
+        return min(int(points or 0), length), min(int(swaps or 0), len(self._swaps))
 
     def _mark(self, swap: Swap) -> None:
         last = next((s for s in reversed(self._swaps) if s.model == swap.model), None)
@@ -165,11 +123,12 @@ class History:
         self._swaps.append(swap)
         if len(self._swaps) > self._max_swaps:
             self._swaps = thinned(self._swaps, self._max_swaps // 2)
-            self._epoch += 1
+            self._thinnings += 1
 
 
 def thinned(swaps: Sequence[Swap], keep: int) -> list[Swap]:
-    """About `keep` of the swaps, in order: changes of lineage first, the others evenly."""
+    """At most `keep` of the swaps, in order: changes of lineage first; of the others half are the newest, half lie
+    evenly in time, so that both the last hour and the whole run keep their marks."""
     lineages: dict[str, str] = {}
     changes: list[int] = []
     others: list[int] = []
@@ -177,10 +136,19 @@ def thinned(swaps: Sequence[Swap], keep: int) -> list[Swap]:
         (others if lineages.get(swap.model) == swap.lineage else changes).append(i)
         lineages[swap.model] = swap.lineage
     kept = changes[-keep:]
-    room = keep - len(kept)
-    if room > 0:
-        kept += others[:: max(1, -(-len(others) // room))]
+    room = (keep - len(kept)) // 2
+    if room:
+        kept += others[-room:] + _evenly(swaps, others[:-room], room)
     return [swaps[i] for i in sorted(kept)]
+
+
+def _evenly(swaps: Sequence[Swap], indices: Sequence[int], keep: int) -> list[int]:
+    """The last of the swaps in each of `keep` equal parts of their time."""
+    if not indices:
+        return []
+    first, last = swaps[indices[0]].at_ms, swaps[indices[-1]].at_ms
+    part_ms = (last - first) / keep or 1.0
+    return list({min(keep - 1, int((swaps[i].at_ms - first) / part_ms)): i for i in indices}.values())
 
 
 def _figures(status: Status) -> Iterator[tuple[str, float]]:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from schemas.errors import RequestError
-from serving.answering import Answer, ModelCard
+from serving.answering import Answer, ModelCard, TensorSpec
 
 OUTPUTS = {"probability": "FP64", "prediction_id": "BYTES"}
 Parameters = dict[str, Any]
@@ -26,7 +26,7 @@ class RequestInput(msgspec.Struct):
     shape: list[int]
     datatype: str
     parameters: Parameters = {}
-    data: msgspec.Raw = msgspec.Raw()
+    data: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
 
 
 class RequestOutput(msgspec.Struct):
@@ -96,10 +96,15 @@ def read_request(body: bytes | memoryview) -> InferRequest:
 
 def metadata_of(card: ModelCard) -> ModelMetadata:
     inputs = [
-        TensorMetadata(x.name, x.datatype, [-1], {"required": x.required, "nullable": x.nullable}) for x in card.inputs
+        TensorMetadata(x.name, x.datatype, [-1], {"required": x.required, "nullable": x.nullable} | _instead(x))
+        for x in card.inputs
     ]
     outputs = [TensorMetadata(name, datatype, [-1]) for name, datatype in OUTPUTS.items()]
     return ModelMetadata(card.name, list(card.versions), card.platform, inputs, outputs)
+
+
+def _instead(x: TensorSpec) -> Parameters:
+    return {"instead": list(x.instead)} if x.instead else {}
 
 
 def check_outputs(request: InferRequest) -> None:

@@ -13,6 +13,8 @@ from serving.answering import Column, ModelCard, Question, TensorSpec
 from serving.oip import InferRequest, RequestInput
 from serving.oip_values import DTYPES, from_binary, from_json, wrong
 
+MAX_AS_OF = 1 << 53  # what every JSON reader holds exactly
+
 
 def read_question(
     request: InferRequest, tail: memoryview, card: ModelCard, version: str | None, max_rows: int
@@ -78,25 +80,30 @@ def _castable(sent: Any, wanted: Any) -> bool:
 
 
 def _check_all_there(columns: Mapping[str, Column], card: ModelCard) -> None:
-    missing = [x.name for x in card.inputs if x.required and x.name not in columns]
+    missing = [x.name for x in card.inputs if x.required and x.name not in columns and not _given(x, columns)]
     if missing:
-        raise RequestError(
-            "inputs",
-            f"lack {', '.join(missing)}",
-            f"Required are {', '.join(x.name for x in card.inputs if x.required)}.",
-        )
+        required = [
+            f"{x.name} (or {' and '.join(x.instead)})" if x.instead else x.name for x in card.inputs if x.required
+        ]
+        raise RequestError("inputs", f"lack {', '.join(missing)}", f"Required are {', '.join(required)}.")
+
+
+def _given(spec: TensorSpec, columns: Mapping[str, Column]) -> bool:
+    """Whether what would be read by this key was sent itself."""
+    return bool(spec.instead) and all(name in columns for name in spec.instead)
 
 
 def _times(parameters: Mapping[str, Any]) -> tuple[int | None, float | None]:
     """`as_of` (app clock, ms), and the deadline on the monotonic clock from `deadline_ms` or Triton's
     `timeout` (µs)."""
-    as_of, wait = parameters.get("as_of"), parameters.get("deadline_ms")
-    if as_of is not None and (isinstance(as_of, bool) or not isinstance(as_of, int)):
+    as_of = parameters.get("as_of")
+    if as_of is not None and (isinstance(as_of, bool) or not isinstance(as_of, int) or not 0 <= as_of <= MAX_AS_OF):
         raise RequestError("parameter as_of", f"is {as_of!r}", "Send whole milliseconds since the epoch.")
-    if wait is None and isinstance(timeout := parameters.get("timeout"), int):
-        wait = timeout / 1000
-    if wait is None:
-        return as_of, None
-    if isinstance(wait, bool) or not isinstance(wait, int | float) or wait <= 0:
-        raise RequestError("parameter deadline_ms", f"is {wait!r}", "Send a number of milliseconds above 0.")
-    return as_of, time.monotonic() + wait / 1000
+    for name, unit, a_second in (("deadline_ms", "milliseconds", 1e3), ("timeout", "microseconds", 1e6)):
+        wait = parameters.get(name)
+        if wait is None:
+            continue
+        if isinstance(wait, bool) or not isinstance(wait, int | float) or not 0 < wait <= MAX_AS_OF:
+            raise RequestError(f"parameter {name}", f"is {wait!r}", f"Send a number of {unit} above 0.")
+        return as_of, time.monotonic() + wait / a_second
+    return as_of, None

@@ -136,10 +136,11 @@ class Scorer:
     def _card(self, served: ServedModel) -> ModelCard:
         types = {f.name: f for f in served.model.on.events.fields}
         names = dict.fromkeys((served.model.id, *served.plan.fields))
-        needed = [
-            TensorSpec(n, DATATYPES[types[n].type], required=types[n].required, nullable=not types[n].required)
-            for n in names
-        ]
+        needed = []
+        for n in names:
+            f, or_these = types[n], served.plan.given_instead(n)
+            must = f.required or not (f.nullable or f.has_default or n == served.model.id)
+            needed.append(TensorSpec(n, DATATYPES[f.type], must, nullable=not must, instead=or_these))
         rest = [TensorSpec(n, DATATYPES[f.type], required=False) for n, f in types.items() if n not in names]
         given = [TensorSpec(n, "FP64", required=False) for n in served.model.vectors.numbers if n not in types]
         standing = served.slot.standing

@@ -9,6 +9,7 @@ Control        `follower`: what the control log has said so far
 SQLite         `sqlite_topic` (a file per topic) · `sqlite_reader` · `sqlite_positions` · `doorbell` (who is woken)
 Kafka          `kafka_reader` · `kafka_writer` · `kafka_admin` · `kafka_watch` · `kafka_errors`
                `confluent_client`, or `librdkafka_client` over `librdkafka`: how messages are consumed
+Agents         `faust_app` · `faust_topic` · `faust_transport`: users' own, by Faust
 Watching       `metrics` (the table) · `metric_table` (how it is read) · `metrics_server`
 Servers        `servers` · `kafka_server` · `cassandra_server`: real ones, started on this machine
 Kernels        `intake_kernels` · `join_kernels` · `librdkafka_kernels`

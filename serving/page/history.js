@@ -1,6 +1,6 @@
-// The page's copy of the app's history (serving/history.py), kept up by parts.
+// The page's copy of a tier of the app's history (serving/history.py), kept up by parts.
 
-export const emptyHistory = () => ({ cursor: null, times: [], series: {}, swaps: [] });
+export const emptyHistory = () => ({ cursor: null, times: [], series: {}, swaps: [], tiers: {}, begun: null });
 
 /**
  * Replaces what `history` has from `part.start` on. Series that appear late are unknown before. Arrays are made anew,
@@ -17,6 +17,8 @@ export function merge(history, part) {
   history.swaps.length = Math.min(part.first_swap, history.swaps.length);
   for (const [at, model, lineage, number] of part.swaps) history.swaps.push({ at, model, lineage, number });
   history.cursor = part.cursor;
+  history.tiers = part.tiers;
+  history.begun = part.begun_ms;
   return history;
 }
 

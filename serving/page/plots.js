@@ -1,5 +1,6 @@
 // The plots: pure functions from history to plotly's data, and one `draw` that shows them.
 
+import { colours, css } from "./colours.js";
 import { duration, fixed, moment } from "./format.js";
 import { inForce, spans } from "./history.js";
 
@@ -8,21 +9,13 @@ export const BASELINE = "@baseline";
 const MINUTE = 60_000;
 const DAY = 86_400_000;
 const TICKS = [
-  { dtickrange: [null, DAY - 1], value: "%-d %b %H:%M" },
+  { dtickrange: [null, MINUTE - 1], value: "%H:%M:%S" },
+  { dtickrange: [MINUTE, 4 * 60 * MINUTE - 1], value: "%H:%M" },
+  { dtickrange: [4 * 60 * MINUTE, DAY - 1], value: "%-d %b %H:%M" },
   { dtickrange: [DAY, "M1"], value: "%-d %b" },
   { dtickrange: ["M1", null], value: "%b" },
 ];
 const coarse = matchMedia("(pointer: coarse)");
-
-const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-
-/** A lineage keeps its colour: by its place among the model's lineages, the baseline apart. */
-export function colours(model) {
-  const others = model.lineages.map((l) => l.name).filter((name) => name !== model.baseline);
-  const found = Object.fromEntries(others.map((name, i) => [name, css(`--line-${(i % 6) + 1}`)]));
-  found[model.baseline] = css("--baseline");
-  return found;
-}
 
 /** `kind` (ne or auc) of what was served, of the baseline and of each lineage; below, swaps on a band of who served. */
 export function qualityPlot(history, model, kind, range) {
@@ -129,19 +122,27 @@ export function draw(node, { traces, layout }) {
   return window.Plotly.react(node, traces, layout, config);
 }
 
-function frame(history, range) {
-  const ink = css("--quiet");
+/** A layout without data, and with axes that mean nothing yet. */
+export function bare() {
   const grid = css("--grid");
-  const end = history.times.at(-1);
-  const start = range === null ? history.times[0] : Math.max(history.times[0], end - range);
   return {
-    margin: { l: 46, r: 10, t: 6, b: 26 }, showlegend: false, uirevision: String(range),
-    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", hovermode: "x unified", dragmode: coarse.matches ? false : "zoom",
-    font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: ink },
+    margin: { l: 46, r: 10, t: 6, b: 26 }, showlegend: false, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: coarse.matches ? false : "zoom",
+    font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: css("--quiet") },
     hoverlabel: { bgcolor: css("--panel"), bordercolor: grid, font: { color: css("--ink"), size: 12 } },
-    xaxis: { type: "date", range: [start, end], gridcolor: grid, linecolor: grid, zeroline: false, nticks: 6, fixedrange: coarse.matches, hoverformat: "%a %-d %b %H:%M UTC", tickformatstops: TICKS },
+    xaxis: { gridcolor: grid, linecolor: grid, zeroline: false, nticks: 6, fixedrange: coarse.matches },
     yaxis: { gridcolor: grid, zeroline: false, nticks: 6, fixedrange: true },
   };
+}
+
+/** The layout of a plot over time, `range` (ms) wide up to the newest point. */
+function frame(history, range) {
+  const layout = bare();
+  const end = history.times.at(-1);
+  const start = range === null ? history.times[0] : Math.max(history.begun ?? end - range, end - range);
+  layout.uirevision = String(range);
+  layout.hovermode = "x unified";
+  Object.assign(layout.xaxis, { type: "date", range: [start, end], hoverformat: "%a %-d %b %H:%M UTC", tickformatstops: TICKS });
+  return layout;
 }
 
 /** Shows `main` whole but for its noisiest hundredths, and of `all` what needs not more than as much room again. */

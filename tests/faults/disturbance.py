@@ -93,6 +93,7 @@ def digests_of(folder: Path) -> dict[str, str]:
 
 def app_file(folder: Path) -> Path:
     """The light app under a name of its own, so that several may share a Kafka."""
+    folder.mkdir(parents=True, exist_ok=True)
     file = folder / "flights_app.py"
     file.write_text(APP.format(name=f"flights_{uuid.uuid4().hex[:8]}"))
     return file

@@ -29,6 +29,7 @@ from serving.status import (
     TopicFigures,
     ViewFigures,
 )
+from tests.serving import fake_parts as parts
 
 STEP_MS = 900_000
 START_MS = 1_357_016_400_000  # 2013-01-01 05:00 UTC
@@ -66,6 +67,7 @@ class FakeYear:
         self.step = 0
         self.history = History(capacity)
         self.state: RunState = "running"
+        self.trouble = False  # a server away, alerts firing, a switch off
         self._random = np.random.default_rng(seed)
         self._noise = dict.fromkeys(LINEAGES, 0.0)
         self._served: tuple[str, int] | None = None  # lineage, app ms since when
@@ -150,6 +152,10 @@ class FakeYear:
                 p99_swap_ms=6.8 + 0.4 * np.sin(self.step / 30),
             ),
             roles=self._roles(),
+            outages=parts.outages(self.wall_ms) if self.trouble else [],
+            alerts=parts.alerts(self.wall_ms, 2 if self.trouble else 0),
+            switches=parts.switches(self.wall_ms, "learn" if self.trouble else ""),
+            changes=parts.changes(self.wall_ms),
         )
 
     def _topic(self, name: str) -> TopicFigures:
@@ -168,6 +174,14 @@ class FakeYear:
             dead={k: v for k, v in dead.items() if v},
             ticks=self.step,
             lag_ms=0,
+            owner="flight data",
+            description="one event a flight, as the airport sends it",
+            newest_ms=self.now_ms,
+            newest_event_ms=self.now_ms - 60_000,
+            settings=parts.DECLARED | ({"snapshot_every": "2h"} if name == "arrivals" else {}),
+            declared=parts.DECLARED,
+            fields=parts.fields(n),
+            sources=parts.sources(n, self.now_ms),
         )
 
     def _view(self, name: str) -> ViewFigures:
@@ -176,7 +190,19 @@ class FakeYear:
         if self._storm():
             lag *= 6
         seen = int(rows * (1 - np.exp(-self.step / 96 / 8))) if rows > 20 else rows
-        return ViewFigures(name=name, topic=topic, key=key, rows=seen, lag_ms=lag, slo_ms=900_000)
+        return ViewFigures(
+            name=name,
+            topic=topic,
+            key=key,
+            rows=seen,
+            lag_ms=lag,
+            slo_ms=900_000,
+            max_age_ms=86_400_000,
+            events=self._records[topic],
+            features=parts.FEATURES[: 3 + len(name) % 9],
+            owner="delays",
+            description=f"how flights went lately, by {key}",
+        )
 
     def _model(self) -> ModelFigures:
         labelled = int(self._records["arrivals"] * 0.97)
@@ -202,7 +228,15 @@ class FakeYear:
             overall=self._quality(ne + 0.006, labelled),
             overall_baseline=self._quality(self._ne("baseline") + 0.004, labelled),
             lineages=[self._lineage(name, number, labelled) for name in LINEAGES],
-            slices=[self._slice(carrier, i, labelled) for i, carrier in enumerate(CARRIERS)],
+            slices=self._slices(labelled, 0.0),
+            calibration=parts.calibration(labelled),
+            rungs={
+                "champion": self._records["departures"],
+                "last_good": self.step // 700,
+                "heuristic": self.step // 9_000,
+            },
+            owner="arrivals team",
+            description="probability that a flight arrives 15 minutes late or more",
         )
 
     def _lineage(self, name: str, number: int, labelled: int) -> LineageFigures:
@@ -215,14 +249,22 @@ class FakeYear:
             examples=labelled,
             overall=self._quality(ne + 0.008, labelled),
             rolling=self._quality(ne, min(labelled, 5_000)),
+            slices=self._slices(labelled, ne - self._ne("hashed_logistic")),
+            cut_ms=self.now_ms - self.step % SNAPSHOT_STEPS * STEP_MS if number else None,
+            refusals=self.step // 4_000 if name == "torch_ctr" else 0,
+            refused=parts.REFUSED if name == "torch_ctr" and self.step >= 4_000 else "",
         )
 
-    def _slice(self, carrier: str, i: int, labelled: int) -> SliceFigures:
-        ne = CARRIERS[carrier] + (self._ne("hashed_logistic") - 0.815) * 0.8
+    def _slices(self, labelled: int, worse: float) -> list[SliceFigures]:
+        carriers = [self._slice("carrier", x, i, labelled, ne + worse) for i, (x, ne) in enumerate(CARRIERS.items())]
+        return carriers + [self._slice("origin", x, i, labelled, 0.81 + worse) for i, x in enumerate(parts.SOURCES)]
+
+    def _slice(self, field: str, value: str, i: int, labelled: int, usual: float) -> SliceFigures:
+        ne = usual + (self._ne("hashed_logistic") - 0.815) * 0.8
         n = labelled // (i + 5)
         return SliceFigures(
-            field="carrier",
-            value=carrier,
+            field=field,
+            value=value,
             served=self._quality(ne, n),
             baseline=self._quality(0.93 - 0.01 * i % 0.04, n),
         )
@@ -239,6 +281,9 @@ class FakeYear:
                 memory_mb=mb + 3 * np.log1p(self.step),
                 seen_ms=at - 120 * i,
                 restarts=1 if role == "view" and self.step > 9_000 else 0,
+                cpu_seconds=self.step / SPEED / (2 + i),
+                started_ms=at - int(self.step / SPEED * 1000),
+                metrics=f"http://127.0.0.1:{9_400 + i}/metrics",
             )
             for i, (role, instance, mb) in enumerate(named)
         ]

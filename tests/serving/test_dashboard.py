@@ -13,6 +13,9 @@ import msgspec
 import numpy as np
 import pytest
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from schemas.errors import ComponentError
 from serving import dashboard, status
@@ -78,6 +81,24 @@ def test_history_json_comes_in_parts(client: Client, year: FakeYear) -> None:
     assert client.get("/history.json", params={"since": "nonsense"}).json()["start"] == 0
 
 
+def test_history_json_has_tiers_and_names_them(client: Client) -> None:
+    day = client.get("/history.json", params={"tier": "1d"}).json()
+    assert day["times"][-1] == client.get("/history.json").json()["times"][-1]
+    assert set(day["tiers"]) == {"all", "1h", "1d", "7d", "30d", "90d"}
+    wrong = client.get("/history.json", params={"tier": "1y"})
+    assert wrong.status_code == 400
+    assert "The tiers are all, 1h, 1d, 7d, 30d, 90d." in wrong.json()["error"]
+
+
+def test_routes_of_others_are_part_of_it_with_its_headers(year: FakeYear) -> None:
+    async def hello(request: Request) -> Response:
+        return Response("hello")
+
+    answer = Client(dashboard.app(year.status, year.history, [Route("/v1/hello", hello)])).get("/v1/hello")
+    assert answer.text == "hello"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
 def test_plotly_is_the_installed_one(client: Client) -> None:
     answer = client.get("/plotly.js")
     assert answer.headers["content-type"].startswith("text/javascript")
@@ -100,6 +121,7 @@ def test_every_file_of_the_page_is_served_revalidated_and_closed_to_foreign_scri
     assert answer.status_code == 200
     assert answer.headers["cache-control"] == "no-cache"
     assert "default-src 'self'" in answer.headers["content-security-policy"]
+    assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
     assert client.get(path, headers={"if-none-match": answer.headers["etag"]}).status_code == 304
 
 

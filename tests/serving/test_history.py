@@ -1,18 +1,19 @@
-"""The history stays small, keeps its peaks, and may be read part by part."""
+"""The history stays small, keeps its peaks, is fine where it is new, and may be read part by part."""
 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.history import History, Part, Swap, thinned
+from schemas.errors import RequestError
+from serving.history import DAY_MS, HOUR_MS, TIERS_MS, WHOLE, History, Part, Swap, thinned
 from serving.status import Clock, LineageFigures, ModelFigures, Quality, Served, Status, ViewFigures, encode
-
-HOUR = 3_600_000
 
 
 def status(at: int, lag: int | None = 0, lineage: str = "a", number: int = 1, ne: float | None = 0.9) -> Status:
@@ -102,16 +103,72 @@ def test_an_observation_while_the_app_clock_stands_adds_nothing() -> None:
     capacity=st.integers(2, 12),
     asks=st.lists(st.booleans(), min_size=1, max_size=80),
     max_swaps=st.integers(4, 30),
+    tier=st.sampled_from([WHOLE, *TIERS_MS]),
+    step_ms=st.sampled_from([1, 1_000, HOUR_MS, DAY_MS]),
 )
 def test_a_reader_that_asks_now_and_then_has_what_one_that_asks_once_gets(
-    capacity: int, asks: list[bool], max_swaps: int
+    capacity: int, asks: list[bool], max_swaps: int, tier: str, step_ms: int
 ) -> None:
     history, reader = History(capacity, max_swaps), Reader()
     for step, ask in enumerate(asks):
-        history.observe(status(step, lag=step % 7, lineage="ab"[step // 9 % 2], number=step // 2))
+        history.observe(status(step * step_ms, lag=step % 7, lineage="ab"[step // 9 % 2], number=step // 2))
         if ask:
-            reader.take(history.since(reader.cursor))
-            assert reader.same_as(history.since())
+            reader.take(history.since(reader.cursor, tier))
+            assert reader.same_as(history.since(tier=tier))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    capacity=st.integers(2, 40),
+    gaps_ms=st.lists(st.sampled_from([1, 900, 60_000, HOUR_MS, 40 * DAY_MS]), min_size=1, max_size=120),
+)
+def test_every_tier_is_bounded_ends_with_the_newest_and_keeps_the_worst_lag_of_its_span(
+    capacity: int, gaps_ms: list[int]
+) -> None:
+    history, at, lags = History(capacity), 0, {}
+    for i, gap in enumerate(gaps_ms):
+        at += gap
+        lags[at] = i * 7 % 11
+        history.observe(status(at, lag=lags[at]))
+    told = history.since()
+    assert told.begun_ms == gaps_ms[0]
+    for tier, span in TIERS_MS.items():
+        part = history.since(tier=tier)
+        assert len(part.times) <= capacity + 1
+        assert part.times == sorted(set(part.times))
+        assert part.times[-1] == at
+        assert told.tiers[tier] <= len(part.times)
+        assert part.times[0] <= max(gaps_ms[0], at - span + span / (capacity // 2)), "to within a point"
+        assert max(part.series["feature_lag/v"]) >= max(lag for t, lag in lags.items() if t > at - span)
+
+
+def test_a_live_year_keeps_its_newest_hour_in_seconds_and_its_newest_day_in_minutes() -> None:
+    history = History()
+    live = 363 * DAY_MS
+    for at in range(0, live, HOUR_MS):
+        history.observe(status(at))
+    for at in range(live, live + 2 * DAY_MS, 5_000):
+        history.observe(status(at))
+    for tier, most_apart in (("1h", 11_000), ("1d", 160_000), ("7d", HOUR_MS), ("30d", 2 * HOUR_MS)):
+        part = history.since(tier=tier)
+        newest = [t for t in part.times if t >= part.times[-1] - TIERS_MS[tier]]
+        assert max(b - a for a, b in pairwise(newest)) <= most_apart
+        assert history.since().tiers[tier] >= 250
+    assert sum(len(history.since(tier=t).times) for t in (WHOLE, *TIERS_MS)) <= 6 * 1201
+
+
+def test_a_point_that_folds_many_observations_holds_them_in_no_more_room_than_one() -> None:
+    history = History(capacity=2)
+    for step in range(1, 4_097):
+        history.observe(status(step, lag=step))
+    whole = history._tiers[WHOLE]
+    held = sum(len(values) for values in whole._series.values()) + len(whole._open)
+    assert held <= 4 * len(whole._series)
+
+
+def test_an_unknown_tier_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(RequestError, match="The tiers are all, 1h, 1d, 7d, 30d, 90d"):
+        History().since(tier="1y")
 
 
 def test_a_cursor_of_another_run_or_of_nobody_gives_everything() -> None:
@@ -136,6 +193,8 @@ def test_swaps_between_observations_are_marked_once() -> None:
 def test_thinning_swaps_keeps_changes_of_lineage() -> None:
     swaps = [Swap(i, "m", "b" if 40 <= i < 43 else "a", i) for i in range(100)]
     kept = thinned(swaps, 20)
+    assert [s.number for s in kept][-8:] == list(range(92, 100)), "the newest are all there"
+    assert sum(s.number < 40 for s in kept) > 1, "and some of the old"
     assert len(kept) <= 20
     assert {0, 40, 43} <= {s.number for s in kept}
     assert kept == sorted(kept, key=lambda s: s.at_ms)

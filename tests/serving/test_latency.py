@@ -38,3 +38,38 @@ def test_without_a_swap_none_is_near() -> None:
     x = Latency()
     x.add(0.0, 0.001, 1)
     assert x.quantiles_ms([0.99], near_swaps=True) == [None]
+
+
+def test_the_histogram_counts_every_request_once_by_its_upper_bound() -> None:
+    x = Latency(capacity=4)
+    for seconds in (0.0001, 0.0005, 0.0006, 3.0, 60.0):
+        x.add(0.0, seconds, 1)
+    facts = x.durations.facts()
+    assert len(facts["counts"]) == len(facts["le"]) + 1
+    assert facts["counts"][:2] == [2, 1]
+    assert facts["counts"][-2:] == [1, 1]
+    assert facts["sum"] == pytest.approx(63.0012)
+
+
+def test_the_histogram_near_swaps_counts_each_request_once_when_asked_again_and_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(latency.time, "monotonic", lambda: now[0])
+    rng, x, total = np.random.default_rng(2), Latency(capacity=32, swaps=16), 0
+    slow = Latency()
+    for _ in range(200):
+        now[0] += rng.exponential(0.1)
+        if rng.random() < 0.1:
+            x.mark_swap()
+            slow.mark_swap()
+        took = rng.uniform(0, 0.05)
+        x.add(now[0] - took, took, 1)
+        slow.add(now[0] - took, took, 1)
+        if rng.random() < 0.5:
+            total = sum(x.durations_near_swaps().facts()["counts"])
+            assert total <= len(slow.near_swaps())
+    now[0] += 1.0
+    facts = x.durations_near_swaps().facts()
+    assert sum(facts["counts"]) == len(slow.near_swaps()) >= total > 0
+    assert facts["sum"] == pytest.approx(float(slow.near_swaps().sum()))

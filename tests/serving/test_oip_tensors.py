@@ -157,6 +157,32 @@ def test_binary_data_that_is_said_but_not_sent_is_refused() -> None:
         question(CARRIER, {**one, "parameters": {"binary_data_size": "16"}}, tail=raw)
 
 
+KEYED = ModelCard(
+    "late",
+    (
+        TensorSpec("carrier", "BYTES", nullable=False),
+        TensorSpec("origin", "BYTES", instead=("by_origin.n", "by_origin.late")),
+        TensorSpec("by_origin.n", "FP64", required=False),
+        TensorSpec("by_origin.late", "FP64", required=False),
+    ),
+)
+ORIGIN = tensor("origin", "BYTES", ["JFK", "LGA"])
+COUNT, LATE = tensor("by_origin.n", "FP64", [1.0, 2.0]), tensor("by_origin.late", "FP64", [3.0, None])
+
+
+@pytest.mark.parametrize("sent", [(ORIGIN,), (COUNT, LATE), (ORIGIN, COUNT), (ORIGIN, COUNT, LATE)])
+def test_features_keys_or_both_may_be_sent(sent: tuple[dict[str, Any], ...]) -> None:
+    assert set(question(CARRIER, *sent, card=KEYED).columns) == {"carrier", *(x["name"] for x in sent)}
+
+
+@pytest.mark.parametrize("sent", [(), (COUNT,), (LATE,)])
+def test_neither_all_features_nor_their_key_is_too_little(sent: tuple[dict[str, Any], ...]) -> None:
+    with pytest.raises(RequestError) as error:
+        question(CARRIER, *sent, card=KEYED)
+    expected = "lack origin. Required are carrier, origin (or by_origin.n and by_origin.late)."
+    assert expected in str(error.value)
+
+
 def test_a_number_that_must_be_there_may_not_be_nan() -> None:
     card = ModelCard("late", (TensorSpec("distance", "FP32", nullable=False),))
     one, raw = binary("distance", "FP64", struct.pack("<dd", 1.0, float("nan")), 2)
@@ -172,7 +198,13 @@ def test_a_number_that_must_be_there_may_not_be_nan() -> None:
         ({"as_of": "now"}, "parameter as_of: is 'now'. Send whole milliseconds"),
         ({"as_of": True}, "parameter as_of"),
         ({"deadline_ms": -1}, "parameter deadline_ms: is -1"),
+        ({"as_of": -1}, "parameter as_of: is -1"),
+        ({"as_of": 1 << 70}, "parameter as_of"),
         ({"deadline_ms": "soon"}, "parameter deadline_ms"),
+        ({"deadline_ms": True}, "parameter deadline_ms"),
+        ({"deadline_ms": 1e300}, "parameter deadline_ms"),
+        ({"timeout": -5}, "parameter timeout: is -5. Send a number of microseconds above 0"),
+        ({"timeout": "1s"}, "parameter timeout"),
     ],
 )
 def test_a_wrong_parameter_is_refused(parameters: dict[str, Any], text: str) -> None:

@@ -28,6 +28,7 @@ from serving.live_model import LiveModel
 from serving.scorer import Policy, Scorer
 from streams.clock import ManualClock
 from streams.outages import Outages
+from tests import consumers_app
 from tests.toy_app import toy_app
 
 HOUR = 3_600_000
@@ -260,6 +261,26 @@ def test_features_that_are_sent_win_over_the_store(rig: Rig) -> None:
     rig.ask(order_id=["1"], shop=["a"], **{"shops.late": [3.5]})
     at = rig.model.vectors.numbers.index("shops.late")
     assert rig.predictions()["numbers"][0, at] == 3.5
+
+
+def test_the_card_says_what_may_be_sent_instead_of_a_key() -> None:
+    depot = Rig(consumers_app.APP)
+    specs = {x.name: x for x in depot.scorer.card("late").inputs}
+    depot.scorer.close()
+    courier, city = specs["courier"], specs["city"]
+    assert (courier.required, courier.nullable, courier.instead) == (True, False, ("by_courier.late", "by_leg.ewm"))
+    assert (city.required, city.nullable, city.instead) == (True, False, ()), "a category has no stand-in"
+    assert not specs["parcel"].required, "an id that is not sent is made"
+    assert not specs["by_leg.ewm"].required
+
+
+def test_features_alone_give_the_answer_that_their_key_gives(rig: Rig) -> None:
+    """Shop is a category of this model, so it is sent either way; what is read by it may be sent, too."""
+    rig.put_row("a", 10 * HOUR - 1, 40.0)
+    read = rig.ask(order_id=["1"], shop=["a"])
+    sent = rig.ask(order_id=["2"], shop=["a"], **{"shops.n": [1.0], "shops.late": [40.0], "shops.ago": [0.001]})
+    assert read.probabilities.tolist() == sent.probabilities.tolist() == [0.7]
+    assert rig.predictions()["numbers"].tolist()[0] == rig.predictions()["numbers"].tolist()[1]
 
 
 def test_a_version_that_is_not_live_is_a_404(rig: Rig) -> None:

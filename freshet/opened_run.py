@@ -1,0 +1,55 @@
+"""A run as it lies in its folder, opened for reading: its app and its log, whether it still goes on or has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from freshet import run_record
+from freshet.app import App, load
+from freshet.settings import Settings, settings
+from schemas.errors import ComponentError
+from schemas.event_codec import EventCodec
+from schemas.topic import Topic
+from streams import known_schemas
+from streams.catalog import open_log
+from streams.log import Log
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedRun:
+    """`settings` say where its snapshots, keys and checkpoints lie."""
+
+    app: App
+    log: Log
+    settings: Settings
+
+    def codec(self, topic: Topic) -> EventCodec:
+        """Reads what was ever written to a topic."""
+        url, name = self.settings.checkpoints_url, self.app.log_of(topic.name)
+        return EventCodec(topic.events, known_schemas.earlier(url, name, topic.events))
+
+
+@contextmanager
+def opened(run_dir: Path) -> Iterator[OpenedRun]:
+    """The run in a folder.
+
+    Raises:
+        ComponentError: none was ever started there, or its log is gone.
+        DefinitionError: its app's file is wrong by now.
+    """
+    record = run_record.read(run_dir)
+    if "://" not in record.log and not Path(record.log).is_dir():
+        raise ComponentError(
+            f"run in {run_dir}",
+            f"its log is gone: there is no folder {record.log}",
+            "Name the folder of another run with --run-dir.",
+        )
+    app = load(record.app_file)
+    log = open_log(record.log)
+    try:
+        yield OpenedRun(app, log, settings(run_dir=run_dir, log=record.log, store=record.store))
+    finally:
+        log.close()

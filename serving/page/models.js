@@ -1,0 +1,91 @@
+// A model: what is served, how good it is, its lineages and slices.
+
+import { children, element, fillTiles, options, write } from "./dom.js";
+import { bound, breach, count, DASH, duration, fixed, moment, percent, share, signed, sum } from "./format.js";
+import { colours } from "./colours.js";
+import { fill } from "./table.js";
+
+const number = "number";
+const part = (section, name) => section.querySelector(`[data-${name}]`);
+
+export function showModel(section, model, now) {
+  const { rolling, rolling_baseline: base, served } = model;
+  const against = (kind) =>
+    rolling[kind] === null || base[kind] === null ? "too few labels yet" : `baseline ${fixed(base[kind])} (${signed(rolling[kind] - base[kind])})`;
+  write(part(section, "name"), model.name);
+  write(part(section, "about"), [model.description, model.owner && `owner: ${model.owner}`].filter(Boolean).join(" · "));
+  fillTiles(part(section, "tiles"), [
+    { label: "Served", value: served ? served.lineage : "nothing yet", sub: served ? `#${served.number}, this lineage since ${moment(served.since_ms)}` : "the first snapshot has to be approved" },
+    { label: "Normalised entropy", value: fixed(rolling.ne), sub: against("ne") },
+    { label: "AUC", value: fixed(rolling.auc), sub: against("auc") },
+    { label: "Calibration", value: fixed(rolling.calibration, 2), sub: rolling.n ? `last ${count(rolling.n)} labelled` : "no labels yet" },
+    { label: "Model lag", value: duration(model.lag_ms), sub: bound(model.slo_ms), meter: share(model.lag_ms, model.slo_ms), state: breach(model.lag_ms, model.slo_ms) },
+  ]);
+  write(part(section, "rungs"), rungs(model.rungs));
+  showLegend(part(section, "legend"), model);
+  showLineages(part(section, "lineages"), model, now);
+  showSlices(section, model);
+}
+
+function rungs(byRung) {
+  const all = sum(byRung);
+  if (!all) return "No answer yet.";
+  return "Answers by rung: " + Object.entries(byRung).map(([name, n]) => `${name.replaceAll("_", " ")} ${count(n)} (${percent(n, all)})`).join(" · ");
+}
+
+function showLegend(list, model) {
+  const colour = colours(model);
+  const lines = [["served", "var(--ink)", "thick"], ["baseline", "var(--baseline)", "dashed"]];
+  for (const { name } of model.lineages) if (name !== model.baseline) lines.push([name, colour[name], ""]);
+  lines.push(["band below: who served, ticks: swaps", "", "words"]);
+  const made = children(list, lines.length, () => element("li", "", element("i"), element("span")));
+  lines.forEach(([name, ink, style], i) => {
+    made[i].firstElementChild.className = style;
+    made[i].firstElementChild.style.borderColor = ink;
+    write(made[i].lastElementChild, name);
+  });
+}
+
+const LINEAGES = [{ title: "Lineage" }, { title: "Examples", className: number }, { title: "AUC", className: number }, { title: "NE", className: number }, { title: "Calib.", className: number }, { title: "Snapshot" }, { title: "State" }];
+
+function showLineages(table, model, now) {
+  const colour = colours(model);
+  const rows = model.lineages.map((l) => {
+    const row = [
+      { text: l.name, swatch: colour[l.name], className: l.name === model.served?.lineage ? "strong" : "", more: l.alias ? " " + l.alias : "" },
+      count(l.examples), fixed(l.overall.auc), fixed(l.overall.ne), fixed(l.overall.calibration, 2),
+      { text: l.number === null ? DASH : "#" + l.number, more: l.cut_ms === null || now === null ? "" : ` ${duration(Math.max(0, now - l.cut_ms))} ago` },
+      { text: l.state, className: "state " + l.state },
+    ];
+    if (l.refused) row.note = `${count(l.refusals)} refused, the newest: ${l.refused}`;
+    return row;
+  });
+  fill(table, LINEAGES, rows, "no lineage yet");
+  const counts = `${count(model.snapshots)} snapshots: ${count(model.approvals)} approved, ${count(model.refusals)} refused · ${count(model.swaps)} swaps · ${count(model.asked)} asked: ${count(model.labelled)} labelled, ${count(model.expired)} expired`;
+  write(table.closest("[data-tables]").querySelector("[data-counts]"), counts);
+}
+
+const SLICES = [{ title: "Slice" }, { title: "Labelled", className: number }, { title: "AUC", className: number }, { title: "NE", className: number }, { title: "Baseline", className: number }, { title: "Difference", className: number }, { title: "Calib.", className: number }];
+const MOST_SLICES = 24;
+const SERVED = "";
+
+/** The slices of one field, of what was served or of one lineage, as the reader chose. */
+function showSlices(section, model) {
+  const fields = [...new Set(model.slices.concat(...model.lineages.map((l) => l.slices)).map((s) => s.field))];
+  const field = options(part(section, "field"), fields.map((name) => [name, name]));
+  const whose = options(part(section, "whose"), [[SERVED, "what was served"], ...model.lineages.map((l) => [l.name, l.name])]);
+  part(section, "field").hidden = !fields.length;
+  const lineage = model.lineages.find((l) => l.name === whose);
+  const baseline = new Map(model.slices.map((s) => [s.field + "\n" + s.value, s.baseline]));
+  const all = (lineage?.slices ?? model.slices).filter((s) => s.field === field).sort((a, b) => b.served.n - a.served.n);
+  const rows = all.slice(0, MOST_SLICES).map(({ value, served, baseline: own }) => {
+    const base = baseline.get(field + "\n" + value) ?? own;
+    const difference = served.ne === null || base.ne === null ? null : served.ne - base.ne;
+    return [
+      value || "(empty)", count(served.n), fixed(served.auc), fixed(served.ne), fixed(base.ne),
+      { text: signed(difference), className: difference === null ? "" : difference > 0 ? "worse" : "better" }, fixed(served.calibration, 2),
+    ];
+  });
+  if (rows.length < all.length) rows.at(-1).note = `the ${rows.length} largest of ${all.length}`;
+  fill(part(section, "slices"), SLICES, rows, fields.length ? "no label of this yet" : "this model declares no slices, or no label has come yet");
+}

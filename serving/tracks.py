@@ -1,0 +1,128 @@
+"""Figures over the app's clock in bounded room: points that fold what was observed meanwhile.
+
+A point stands at its newest observation. Lags fold to their worst, so that no peak is averaged away; rates to their
+mean, the rest to the last that is known.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from bisect import bisect_left
+from collections.abc import Callable, Mapping
+
+NAN = math.nan
+Fold = Callable[[float, float, int], float]
+
+
+def _last(before: float, value: float, n: int) -> float:
+    return value if value == value else before
+
+
+def _worst(before: float, value: float, n: int) -> float:
+    return value if value == value and not before >= value else before
+
+
+def _mean(before: float, value: float, n: int) -> float:
+    return before + (value - before) / n if value == value and before == before else _last(before, value, n)
+
+
+_FOLDS: Mapping[str, Fold] = {"events_per_second": _mean, "feature_lag": _worst, "model_lag": _worst}
+
+
+def _fold_of(name: str) -> Fold:
+    return _FOLDS.get(name.partition("/")[0], _last)
+
+
+class Track:
+    """At most `capacity` points, then `_shrink`. `epoch` rises when points handed out are no longer a prefix of what is
+    kept; `identity` tells tracks apart."""
+
+    def __init__(self, capacity: int) -> None:
+        self.epoch, self.identity = 0, secrets.token_hex(4)
+        self._capacity = capacity
+        self._times: list[int] = []
+        self._series: dict[str, list[float]] = {}
+        self._open: dict[str, float] = {}
+        self._open_at, self._open_count = 0, 0
+
+    def __len__(self) -> int:
+        """Points that will not change but by shrinking: the last one may still be open."""
+        return len(self._times)
+
+    def points_within(self, span_ms: int | None) -> int:
+        """How many points there are in the newest `span_ms`; all of them without."""
+        if span_ms is None or not self._times:
+            return len(self._times)
+        return len(self._times) - bisect_left(self._times, self._times[-1] - span_ms)
+
+    def add(self, at: int, figures: Mapping[str, float]) -> None:
+        """Take an observation; `at` (ms) rises from call to call."""
+        self._open_at, self._open_count = at, self._open_count + 1
+        for name, value in figures.items():
+            if name not in self._series:
+                self._series[name] = [NAN] * len(self._times)
+            self._open[name] = _fold_of(name)(self._open.get(name, NAN), value, self._open_count)
+        if self._complete():
+            self._close()
+            if len(self._times) >= self._capacity:
+                self._shrink()
+                self.epoch += 1
+
+    def since(self, start: int) -> tuple[list[int], dict[str, list[float]]]:
+        """Times and series of the points from `start` on, the open one last."""
+        times, series = self._times[start:], {k: v[start:] for k, v in self._series.items()}
+        if self._open_count:
+            times.append(self._open_at)
+            for name, values in series.items():
+                values.append(round(self._open.get(name, NAN), 4))
+        return times, series
+
+    def _close(self) -> None:
+        self._times.append(self._open_at)
+        for name, values in self._series.items():
+            values.append(round(self._open.get(name, NAN), 4))
+        self._open, self._open_count = {}, 0
+
+    def _complete(self) -> bool:
+        raise NotImplementedError
+
+    def _shrink(self) -> None:
+        raise NotImplementedError
+
+
+class Whole(Track):
+    """All that ever was. A point folds `stride` observations; when there are too many points, neighbours are folded in
+    pairs and the stride doubles: a year of 35,040 steps and a minute of 60 both fit."""
+
+    def __init__(self, capacity: int) -> None:
+        super().__init__(capacity)
+        self._stride = 1
+
+    def _complete(self) -> bool:
+        return self._open_count == self._stride
+
+    def _shrink(self) -> None:
+        odd = self._times[-1:] if len(self._times) % 2 else []
+        self._times = self._times[1::2] + odd
+        for name, values in self._series.items():
+            fold = _fold_of(name)
+            pairs = zip(values[::2], values[1::2], strict=False)
+            self._series[name] = [round(fold(a, b, 2), 4) for a, b in pairs] + (values[-1:] if odd else [])
+        self._stride *= 2
+
+
+class Recent(Track):
+    """The newest `span_ms` and up to as much again, in points at least two `capacity`-ths of the span apart."""
+
+    def __init__(self, capacity: int, span_ms: int) -> None:
+        super().__init__(capacity)
+        self._apart_ms = span_ms / max(1, capacity // 2)
+
+    def _complete(self) -> bool:
+        return not self._times or self._open_at - self._times[-1] >= self._apart_ms
+
+    def _shrink(self) -> None:
+        keep = max(1, self._capacity // 2)
+        self._times = self._times[-keep:]
+        self._series = {name: values[-keep:] for name, values in self._series.items()}
