@@ -84,6 +84,21 @@ def examples_of(app: App, log: Log) -> list[tuple[Any, ...]]:
     return out
 
 
+def differing(app: App, found: Left, expected: Left) -> dict[str, list[str]]:
+    """What examples differ in, by id: their row but for the vector, or the names of the numbers."""
+    names = app.models[0].vectors.numbers
+    rows = {e[:3]: e for e in expected.examples}
+    out: dict[str, list[str]] = {}
+    for e in found.examples:
+        other = rows.pop(e[:3], None)
+        if other is None or e[:5] != other[:5]:
+            out[e[0]] = [f"{e[:4]} is {other and other[:4]}"]
+        elif e != other:
+            a, b = (np.frombuffer(x[5], np.float32) for x in (e, other))
+            out[e[0]] = [f"{n}: {u} is {v}" for n, u, v in zip(names, a, b) if u != v and not (u != u and v != v)]
+    return out | {e[0]: ["is missing"] for e in rows.values()}
+
+
 def digests_of(folder: Path) -> dict[str, str]:
     trainer, qualifier = (Verifier.load(folder / "keys" / n) for n in ("trainer", "qualifier"))
     paths = folder.glob("snapshots/*/*/*.safetensors")

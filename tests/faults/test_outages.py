@@ -18,13 +18,14 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from features.redis_server import RedisServer
+from freshet.app import App
 from freshet.client import ScoringClient
 from schemas.errors import ComponentError
 from serving import status as s
 from streams.cassandra_server import CassandraServer
 from streams.kafka_server import KafkaServer
 from streams.servers import Server, free_ports
-from tests.faults.disturbance import Disturbed, Left, running
+from tests.faults.disturbance import Disturbed, Left, differing, running
 from tests.faults.disturbance import undisturbed as undisturbed_run
 from tests.faults.test_kills import until
 
@@ -129,11 +130,10 @@ def played(run: Disturbed, scenes: list[Scene]) -> tuple[Left, dict[str, list[di
     threads: list[threading.Thread] = []
 
     def after_asking(n: int, queries: dict[str, list[Any]]) -> None:
-        if not probe:
-            probe.update({k: v[:1] for k, v in queries.items()})
         for scene in scenes:
             if scene.at == n:
-                threads.append(scene.play(run, probe))
+                threads.append(scene.play(run, dict(probe)))
+        probe.update({k: v[:1] for k, v in queries.items()})
 
     run.play(lambda n: None, after_asking)
     for thread in threads:
@@ -148,6 +148,7 @@ def played(run: Disturbed, scenes: list[Scene]) -> tuple[Left, dict[str, list[di
 
 @dataclass
 class Played:
+    app: App
     scenes: dict[str, Scene]
     left: Left
     logs: dict[str, list[dict[str, Any]]]
@@ -169,7 +170,7 @@ def kafka_and_redis(tmp_path_factory: pytest.TempPathFactory, kafka: str) -> Ite
         log = Scene(150, "log", broker, AWAY_SECONDS, Server.stop)
         run = stack.enter_context(running(folder / "run", f"kafka://{broker.address}", f"redis://{redis.address}/0"))
         found, logs = played(run, [store, log])
-        yield Played({"store": store, "log": log}, found, logs)
+        yield Played(run.app, {"store": store, "log": log}, found, logs)
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +182,7 @@ def on_cassandra(tmp_path_factory: pytest.TempPathFactory, cassandra: str) -> It
         scene = Scene(60, "store", server, AWAY_SECONDS, Server.stop)
         run = stack.enter_context(running(folder / "run", "", f"cassandra://{server.address}/outages"))
         found, logs = played(run, [scene])
-        yield Played({"store": scene}, found, logs)
+        yield Played(run.app, {"store": scene}, found, logs)
 
 
 @pytest.fixture(scope="module", params=["kafka_and_redis", "on_cassandra"])
@@ -238,4 +239,5 @@ def test_memory_stays_bounded(run: Played) -> None:
 def test_ledger_rows_and_examples_are_those_of_an_undisturbed_run(run: Played, undisturbed: Left) -> None:
     assert run.left.ledgers == undisturbed.ledgers
     assert run.left.rows == undisturbed.rows
+    assert differing(run.app, run.left, undisturbed) == {}
     assert run.left.examples == undisturbed.examples

@@ -1,0 +1,156 @@
+"""What `freshet explain` tells of a prediction, as values. Moments are ms of the app's clock, ages and lags are ms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A prediction as a scorer instance logged it. `sequence` counts that instance's predictions, `offset` is its place in
+    the outcomes log; `counted`: the join took it for a question (the first of an id; later ones are repeats)."""
+
+    probability: float
+    rung: str
+    asked_ms: int
+    instance: str
+    sequence: int
+    offset: int
+    lineage: str
+    snapshot: int | None
+    model_lag_ms: int | None
+    counted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotFacts:
+    """The snapshot that answered. `cut_ms` and `examples` come from its manifest, or, once that is gone (`kept` false),
+    from what its trainer said when it cut it; `digest` and `size` (of its arrays) from the manifest alone. `signatures`
+    say of the trainer's and the qualifier's whether they hold, and if not, why."""
+
+    lineage: str
+    number: int
+    kept: bool
+    cut_ms: int | None
+    examples: int | None
+    digest: str | None
+    size: int | None
+    signatures: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelEvent:
+    """A label event of this id; `used`: it is the one that answered (or corrected) the question."""
+
+    topic: str
+    partition: int
+    offset: int
+    event_ms: int
+    value: float | None
+    used: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """Whether a lineage learned the example: `snapshot` is the first that reflects it (None: no snapshot does yet)."""
+
+    lineage: str
+    snapshot: int | None
+    cut_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeFacts:
+    """What came of it. `unjoined`: the join has not come to it yet. A label that came after the expiry makes it
+    `corrected`. `due_ms` is when it expires, or has expired, without a label; `saw_future`: the label's event was not
+    later than the question, so nothing learns it."""
+
+    state: Literal["unjoined", "pending", "labelled", "expired", "corrected"]
+    label: float | None
+    label_ms: int | None
+    due_ms: int
+    saw_future: bool
+    labels: list[LabelEvent]
+    learned: list[Learned]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestValue:
+    """A feature that the request carried (a category as its text); None where it was missing."""
+
+    name: str
+    kind: Literal["category", "number"]
+    value: str | float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceEvent:
+    """A record of a source topic. `fields` are as it was published (None: the record is not retained any more), `append_ms`
+    likewise; `read` is what the view read of it, imputed where it was missing."""
+
+    topic: str
+    partition: int
+    offset: int
+    event_ms: int
+    append_ms: int | None
+    fields: dict[str, Any] | None
+    read: dict[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class WindowEvent:
+    """An event of the row's key within its longest window, with what the view read of it."""
+
+    topic: str
+    partition: int
+    offset: int
+    event_ms: int
+    read: dict[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """All events of the row's key from `since_ms` on. `events` are in the order in which the row took them."""
+
+    since_ms: int
+    why: str
+    events: list[WindowEvent]
+
+
+@dataclass(frozen=True, slots=True)
+class ViewRead:
+    """A view's row as the prediction read it. `values` are its features as served; `version` is the place (offset, index)
+    in partition `partition` of the clean log that made the row. `newest` is the source event there, `note` says what is
+    missing here and why."""
+
+    view: str
+    keyed_by: list[str]
+    key: str | None
+    values: dict[str, float | None]
+    aggregates: dict[str, str]
+    clean_log: str
+    partition: int | None
+    version: tuple[int, int] | None
+    age_ms: int | None
+    max_age_ms: int | None
+    newest: SourceEvent | None
+    window: Window | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Everything about a prediction. `repeats` are the later times that its id was asked; `also_in` names other models that
+    were asked the same id."""
+
+    id: str
+    model: str
+    answer: Answer
+    repeats: list[Answer]
+    also_in: list[str]
+    snapshot: SnapshotFacts | None
+    outcome: OutcomeFacts
+    value_age_ms: int | None
+    request: list[RequestValue]
+    views: list[ViewRead]
