@@ -120,7 +120,7 @@ def read_event(value: bytes, schema: EventSchema) -> tuple[dict[str, Any] | None
         return None, "unknown_type"
     stream = io.BytesIO(value[5:])
     try:
-        event = {f.name: _field(stream, f) for f in schema.fields}
+        event = {f.name: read_field(stream, f) for f in schema.fields}
     except (ValueError, IndexError, struct.error):
         return None, "undecodable"
     return (None, "undecodable") if stream.read(1) else (event, "")
@@ -135,7 +135,7 @@ def _writer(digest: str, schema: EventSchema) -> EventWriter:
     return _WRITERS[digest]
 
 
-def _field(stream: io.BytesIO, f: Field) -> Any:
+def read_field(stream: io.BytesIO, f: Field) -> Any:
     """A field as Avro 1.12 writes it. fastavro is not as strict: it takes any byte for true, and numbers of any length."""
     if f.null_branch is not None:
         branch = _whole(stream, 64)

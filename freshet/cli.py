@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from freshet import inspect_cli
 from freshet.run_cli import register
 from freshet.servers_cli import servers
 from schemas.errors import FreshetError
@@ -18,6 +19,7 @@ cli = typer.Typer(
 )
 cli.add_typer(servers, name="servers")
 register(cli)
+inspect_cli.register(cli)
 App = Annotated[str, typer.Argument(help="the Python file that declares the app")]
 
 

@@ -14,19 +14,21 @@ from freshet.explanation import (
     OutcomeFacts,
     RequestValue,
     SnapshotFacts,
+    State,
 )
 from freshet.figures import count, moment
+from freshet.log_spans import PartitionSpans
 from freshet.opened_run import OpenedRun
 from freshet.prediction_search import Findings, JoinedExample, LoggedPrediction, extent, find
 from freshet.view_reads import view_reads
 from learners import snapshots
 from learners.model import Model
 from learners.signing import Verifier
+from schemas import messages
 from schemas.errors import ComponentError, FreshetError, RequestError
 from schemas.messages import Cut, Setting
 from schemas.outcomes import ASKED, CATEGORY_SEPARATOR, CORRECTED, EXPIRED, LABELLED, RUNGS
 from schemas.setting import effective
-from streams.follower import Follower
 
 Told = tuple[list[Cut], list[Setting]]
 
@@ -67,7 +69,9 @@ def _models(app: App, name: str | None) -> Sequence[Model]:
     if name is not None and name not in known:
         raise RequestError(f"model {name!r}", f"is none of app {app.name}", f"Its models are {', '.join(known)}.")
     if not known:
-        raise RequestError(f"app {app.name}", "declares no model, so nothing was predicted", "Declare one in models=[…].")
+        raise RequestError(
+            f"app {app.name}", "declares no model, so nothing was predicted", "Declare one in models=[…]."
+        )
     return [m for m in app.models if name in (None, m.name)]
 
 
@@ -109,17 +113,10 @@ def _known(value: int) -> int | None:
 
 def _told(run: OpenedRun) -> Told:
     """What trainers and operators have said on the control log so far."""
-    cuts, settings = list[Cut](), list[Setting]()
-    end = run.log.bounds(run.app.control_log).spans[0][1]
-    follower = Follower(run.log, run.app.control_log)
-    try:
-        while follower.position < end:
-            found = follower.poll(1.0)
-            cuts += [m for m in found if isinstance(m, Cut)]
-            settings += [m for m in found if isinstance(m, Setting)]
-    finally:
-        follower.close()
-    return cuts, settings
+    with PartitionSpans(run.log, run.app.control_log) as control:
+        values = [b.value(i) for b in control.read(control.first, control.after) for i in range(len(b))]
+    said = [messages.decode(v) for v in values]
+    return [m for m in said if isinstance(m, Cut)], [m for m in said if isinstance(m, Setting)]
 
 
 def _snapshot(run: OpenedRun, model: Model, p: LoggedPrediction, cuts: Sequence[Cut]) -> SnapshotFacts | None:
@@ -180,7 +177,7 @@ def _outcome(app: App, model: Model, findings: Findings, told: Told) -> OutcomeF
     )
 
 
-def _state(question: JoinedExample | None, mine: dict[int, JoinedExample]) -> str:
+def _state(question: JoinedExample | None, mine: dict[int, JoinedExample]) -> State:
     if question is None:
         return "unjoined"
     if CORRECTED in mine:
@@ -203,9 +200,7 @@ def _learned(model: Model, example: JoinedExample, cuts: Sequence[Cut]) -> list[
 def _request(model: Model, p: LoggedPrediction) -> list[RequestValue]:
     names, numbers = model.vectors.categories, model.vectors.numbers
     texts = p.categories.split(CATEGORY_SEPARATOR) if names else []
-    out = [
-        RequestValue(n, "category", t if int(h) else None) for n, t, h in zip(names, texts, p.fixed["categories"])
-    ]
+    out = [RequestValue(n, "category", t if int(h) else None) for n, t, h in zip(names, texts, p.fixed["categories"])]
     own = {f.name for f in model.on.events.fields}
     for n, x in zip(numbers, p.fixed["numbers"]):
         if n in own:

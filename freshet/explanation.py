@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+State = Literal["unjoined", "pending", "labelled", "expired", "corrected"]
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -66,7 +68,7 @@ class OutcomeFacts:
     `corrected`. `due_ms` is when it expires, or has expired, without a label; `saw_future`: the label's event was not
     later than the question, so nothing learns it."""
 
-    state: Literal["unjoined", "pending", "labelled", "expired", "corrected"]
+    state: State
     label: float | None
     label_ms: int | None
     due_ms: int

@@ -11,7 +11,7 @@ from freshet import run_record
 from freshet.app import App, load
 from freshet.settings import Settings, settings
 from schemas.errors import ComponentError
-from schemas.event_codec import EventCodec
+from schemas.event_schema import EventSchema
 from schemas.topic import Topic
 from streams import known_schemas
 from streams.catalog import open_log
@@ -26,10 +26,9 @@ class OpenedRun:
     log: Log
     settings: Settings
 
-    def codec(self, topic: Topic) -> EventCodec:
-        """Reads what was ever written to a topic."""
-        url, name = self.settings.checkpoints_url, self.app.log_of(topic.name)
-        return EventCodec(topic.events, known_schemas.earlier(url, name, topic.events))
+    def earlier(self, topic: Topic) -> dict[int, EventSchema]:
+        """The schemas that a topic had under other wire ids, by wire id."""
+        return known_schemas.earlier(self.settings.checkpoints_url, self.app.log_of(topic.name), topic.events)
 
 
 @contextmanager

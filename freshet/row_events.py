@@ -54,7 +54,12 @@ def key_at(spans: PartitionSpans, version: Version) -> str | None:
 
 
 def events_of(
-    spans: PartitionSpans, key: str, version: Version, since_ms: int | None, origins: Sequence[tuple[str, int]], lateness_ms: int
+    spans: PartitionSpans,
+    key: str,
+    version: Version,
+    since_ms: int | None,
+    origins: Sequence[tuple[str, int]],
+    lateness_ms: int,
 ) -> list[CleanEvent]:
     """A key's events up to and including the one at `version`, with event times from `since_ms` on (None: from the time of
     that one on), oldest in the log first. `origins` are the source partitions that flow into the clean log."""

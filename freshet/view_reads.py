@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
 from features.aggregates import DecayedMean
 from features.aggregates import Window as WindowAggregate
 from features.store import VERSION_BYTES
-from features.view import KEY_SEPARATOR, View
-from features.view import FeatureRef
+from features.view import KEY_SEPARATOR, FeatureRef, View
 from freshet import audit
 from freshet.explanation import SourceEvent, ViewRead, Window, WindowEvent
 from freshet.log_spans import PartitionSpans
@@ -24,7 +22,6 @@ from schemas.errors import LogError
 from schemas.event_reader import EventReader
 from schemas.event_writer import Misfit
 from schemas.outcomes import CATEGORY_SEPARATOR
-from streams import known_schemas
 
 HALF_LIVES = 10  # beyond them an event weighs less than a thousandth
 NO_VERSION = bytes(VERSION_BYTES)
@@ -95,7 +92,9 @@ class _Reading:
         """The row's key, where all its fields are among the prediction's categories."""
         names = self._model.vectors.categories
         texts = dict(zip(names, self._p.categories.split(CATEGORY_SEPARATOR)))
-        return KEY_SEPARATOR.join(texts[k] for k in self._view.keys) if all(k in texts for k in self._view.keys) else None
+        return (
+            KEY_SEPARATOR.join(texts[k] for k in self._view.keys) if all(k in texts for k in self._view.keys) else None
+        )
 
     def _is_the_first_of_all(self, key: str | None, values: dict[str, float | None]) -> bool:
         """Whether a version of zeros is no lack of a row, but the log's very first row."""
@@ -169,9 +168,8 @@ class _Reading:
             found = None
         if found is None:
             return SourceEvent(e.topic, e.partition, e.offset, e.t, None, None, e.fields)
-        earlier = known_schemas.earlier(self._run.settings.checkpoints_url, name, topic.events)
         try:
-            fields: dict[str, Any] | None = EventReader(topic, earlier).read(value, found.time_ms)
+            fields: dict[str, Any] | None = EventReader(topic, self._run.earlier(topic)).read(value, found.time_ms)
         except Misfit:  # its rules have changed since
             fields = None
         return SourceEvent(e.topic, e.partition, e.offset, e.t, found.time_ms, fields, e.fields)
