@@ -30,7 +30,7 @@ def configure(role: str, directory: Path | None, level: str = "INFO") -> None:
         handler: logging.Handler = logging.FileHandler(directory / f"{role.replace(':', '.')}.jsonl")
     else:
         handler = logging.StreamHandler(sys.stderr)
-    last = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, structlog.processors.JSONRenderer()]
+    last: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, structlog.processors.JSONRenderer()]
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=last, foreign_pre_chain=shared))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name, least in CHATTY.items():
