@@ -18,9 +18,9 @@ from freshet.opened_run import OpenedRun
 AT, MINUTE = "%-d %b %Y %H:%M:%S", "%-d %b %Y %H:%M"
 
 
-def show_kinds(found: Sequence[Kind], console: Console) -> None:
+def show_kinds(found: Sequence[Kind], topic: str | None, reason: str | None, console: Console) -> None:
     if not found:
-        console.print("no dead letters", highlight=False)
+        console.print(f"no dead letters{_of(topic, reason)}", highlight=False)
         return
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for title in ("topic", "reason, fields", "letters", "first", "last", "newest"):
@@ -38,13 +38,19 @@ def show_kinds(found: Sequence[Kind], console: Console) -> None:
     console.print(f"\n[dim]newest is its partition/offset in the topic. To read them: {example}[/]", highlight=False)
 
 
-def show_letters(run: OpenedRun, found: Sequence[Letter], raw: bool, console: Console) -> None:
+def show_letters(
+    run: OpenedRun, found: Sequence[Letter], topic: str | None, reason: str | None, raw: bool, console: Console
+) -> None:
     if not found:
-        console.print("no such dead letters", highlight=False)
+        console.print(f"no dead letters{_of(topic, reason)}", highlight=False)
     for i, letter in enumerate(found):
         if i:
             console.print()
         _letter(run, letter, raw, console)
+
+
+def _of(topic: str | None, reason: str | None) -> str:
+    return (f" of topic {topic}" if topic else "") + (f" with reason {reason}" if reason else "")
 
 
 def _letter(run: OpenedRun, x: Letter, raw: bool, console: Console) -> None:

@@ -157,7 +157,10 @@ def _fields(read: Mapping[str, Any]) -> str:
 
 def _window(w: Window, as_of_ms: int, console: Console) -> None:
     since = moment(w.since_ms, AT)
-    console.print(f"  [dim]{count(len(w.events))} event{'' if len(w.events) == 1 else 's'} since {since}: {w.why}[/]", highlight=False)
+    console.print(
+        f"  [dim]{count(len(w.events))} event{'' if len(w.events) == 1 else 's'} since {since}: {w.why}[/]",
+        highlight=False,
+    )
     names = list(dict.fromkeys(k for e in w.events for k in e.read))
     several = len({e.partition for e in w.events}) > 1
     table = Table(box=None, padding=(0, 0, 0, 2), header_style="dim")
@@ -171,6 +174,10 @@ def _window(w: Window, as_of_ms: int, console: Console) -> None:
         table.add_row(*([str(e.partition)] if several else []), *own)
     if w.events:
         console.print(table)
+    if w.agrees is not None:
+        differ = f"{BAD} recomputed from them, windows and ages differ: did the request bring values of its own?"
+        good = f"{GOOD} [dim]recomputed from them, windows and ages are those that were served[/]"
+        console.print(f"  {good if w.agrees else differ}", highlight=False)
 
 
 def _age(ms: int) -> str:

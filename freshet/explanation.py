@@ -113,10 +113,12 @@ class WindowEvent:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """All events of the row's key from `since_ms` on. `events` are in the order in which the row took them."""
+    """All events of the row's key from `since_ms` on. `events` are in the order in which the row took them; `agrees`: the
+    windows and ages served are those that they make (None: the model reads neither of this view)."""
 
     since_ms: int
     why: str
+    agrees: bool | None
     events: list[WindowEvent]
 
 

@@ -52,7 +52,7 @@ def list_letters(topic: TopicName = None, reason: Reason = None, run_dir: RunDir
     from freshet.opened_run import opened
 
     with opened(run_dir) as run:
-        show_kinds(kinds(run, topic, reason), console())
+        show_kinds(kinds(run, topic, reason), topic, reason, console())
 
 
 @dlq.command("show")
@@ -69,7 +69,7 @@ def show(
     from freshet.opened_run import opened
 
     with opened(run_dir) as run:
-        show_letters(run, newest(run, topic, reason, limit), raw, console())
+        show_letters(run, newest(run, topic, reason, limit), topic, reason, raw, console())
 
 
 def register(cli: typer.Typer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -15,6 +16,7 @@ from freshet.explanation import SourceEvent, ViewRead, Window, WindowEvent
 from freshet.log_spans import PartitionSpans
 from freshet.opened_run import OpenedRun
 from freshet.prediction_search import LoggedPrediction
+from freshet.row_check import agrees
 from freshet.row_events import CleanEvent, Version, events_of, key_at, partition_of
 from learners.model import Model
 from schemas.durations import text_of
@@ -51,18 +53,15 @@ class _Reading:
             return self._told(key, values, note=self._without_row(values))
         place: Version = struct.unpack(">qq", version)
         with ExitStack() as stack:
-            found = self._place(stack, key, place)
+            found = self._place(stack, key, place, values)
             if isinstance(found, str):
                 return self._told(key, values, place, note=found)
             spans, key = found
-            reach, why = self._reach() if whole_window else (None, "")
             events = self._events(spans, key, place, None)
-            window = None
-            if reach is not None:
-                window = Window(reach, why, [_in_window(e) for e in self._events(spans, key, place, reach)])
-        newest = next((e for e in events if e.version == place), None)
-        if newest is None:
-            return self._told(key, values, place, note=f"{self._clean} does not hold the row's event any more")
+            newest = next((e for e in events if e.version == place), None)
+            if newest is None:
+                return self._told(key, values, place, note=self._gone())
+            window = self._window(spans, key, newest, values) if whole_window else None
         age = self._as_of - max(e.t for e in events)
         note = ""
         if age < 0:
@@ -70,6 +69,17 @@ class _Reading:
         elif 0 < self._view.max_age_ms < age:
             note = f"older than max_age={self._view.max_age}, so its values were missing to the model"
         return self._told(key, values, place, spans.partition, age, self._source(newest), window, note)
+
+    def _gone(self) -> str:
+        return f"{self._clean} does not hold the row's event any more"
+
+    def _window(
+        self, spans: PartitionSpans, key: str, newest: CleanEvent, values: Mapping[str, float | None]
+    ) -> Window:
+        since, why = self._reach()
+        events = self._events(spans, key, newest.version, min(since, newest.t))
+        shown = [WindowEvent(e.topic, e.partition, e.offset, e.t, e.fields) for e in events if e.t >= since]
+        return Window(since, why, agrees(self._view, events, self._as_of, values), shown)
 
     def _told(
         self, key: str | None, values: dict[str, float | None], place: Version | None = None, partition: int | None = None,
@@ -108,25 +118,31 @@ class _Reading:
             return "no row was read: the request brought these values itself"
         return "no row was read: nothing was known of this key then, or the store could not be reached"
 
-    def _place(self, stack: ExitStack, key: str | None, place: Version) -> tuple[PartitionSpans, str] | str:
-        """The clean partition that made the row, and its key; or why that cannot be told."""
+    def _place(
+        self, stack: ExitStack, key: str | None, place: Version, values: Mapping[str, float | None]
+    ) -> tuple[PartitionSpans, str] | str:
+        """The clean partition that made the row, and its key; or why that cannot be told. A key that was not logged is
+        told by the row at this version: of several partitions', by the one whose events make the values served."""
         n = self._view.topic.partitions
         if key is not None:
             return stack.enter_context(PartitionSpans(self._run.log, self._clean, partition_of(key, n))), key
-        found = []
-        for p in range(n):
-            spans = stack.enter_context(PartitionSpans(self._run.log, self._clean, p))
-            if (its := key_at(spans, place)) is not None:
-                found.append((spans, its))
+        opened = [stack.enter_context(PartitionSpans(self._run.log, self._clean, p)) for p in range(n)]
+        found = [(spans, its) for spans in opened if (its := key_at(spans, place)) is not None]
+        if len(found) > 1:
+            found = [(spans, its) for spans, its in found if self._fits(spans, its, place, values)]
         if len(found) == 1:
             return found[0]
         if not found:
-            return f"{self._clean} does not hold the row's event any more"
+            return self._gone()
         keys = ", ".join(repr(k) for _, k in found)
         return (
-            f"{', '.join(self._view.keys)} is no category of the model, so the key was not logged, and {len(found)} "
-            f"partitions have a row at this version: its key is one of {keys}"
+            f"{', '.join(self._view.keys)} is no category of the model, so the key was not logged; the rows of {keys} have "
+            f"this version, each in a partition of its own, and the same values"
         )
+
+    def _fits(self, spans: PartitionSpans, key: str, place: Version, values: Mapping[str, float | None]) -> bool:
+        newest = self._events(spans, key, place, None)[-1]
+        return self._window(spans, key, newest, values).agrees is not False
 
     def _events(self, spans: PartitionSpans, key: str, place: Version, since_ms: int | None) -> list[CleanEvent]:
         topic = self._view.topic
@@ -173,7 +189,3 @@ class _Reading:
         except Misfit:  # its rules have changed since
             fields = None
         return SourceEvent(e.topic, e.partition, e.offset, e.t, found.time_ms, fields, e.fields)
-
-
-def _in_window(e: CleanEvent) -> WindowEvent:
-    return WindowEvent(e.topic, e.partition, e.offset, e.t, e.fields)

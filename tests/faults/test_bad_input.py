@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from freshet import plans
 from schemas import blocks
 from schemas.decode import encode
-from streams.intake import DEAD_LETTER_BYTES, IntakeTask
+from streams.dead_letters import KEPT_BYTES
+from streams.intake import IntakeTask
 from streams.log import Batch
 from tests.toy_app import toy_app
 
@@ -94,7 +95,7 @@ def test_ten_megabytes_are_a_dead_letter_of_bounded_size() -> None:
     task, rows = take([good(1), huge, good(2)])
     assert task.facts()["fates"]["applied"] == 2
     letter = rows[blocks.DEAD][0]
-    assert (letter["size"], len(letter["value"]), letter["_offset"]) == (10_000_005, DEAD_LETTER_BYTES, 1)
+    assert (letter["size"], len(letter["value"]), letter["_offset"]) == (10_000_005, KEPT_BYTES, 1)
 
 
 def test_json_as_deep_as_it_gets_is_a_dead_letter() -> None:

@@ -78,6 +78,7 @@ def test_values_recomputed_from_the_events_listed_are_those_that_were_served(
             since = (as_of // TILE - 5) * TILE
             assert listed == [(e["at"], e["late"]) for e in published(shop, hour) if e["at"] >= since]
             assert view.values == recomputed(listed, published(shop, hour), as_of)
+            assert view.window.agrees
             seen += len(listed)
     assert seen > 50
 
@@ -128,7 +129,9 @@ def test_the_answer_and_its_snapshot_are_those_of_the_scorer_and_the_manifest(ru
     assert [(r.name, r.value) for r in e.request] == [("shop", "north"), ("hour", "12"), ("price", 14.0)]
 
 
-def test_a_snapshot_that_is_not_kept_is_told_by_what_its_trainer_said(run: OpenedRun, folder: Path, tmp_path: Path) -> None:
+def test_a_snapshot_that_is_not_kept_is_told_by_what_its_trainer_said(
+    run: OpenedRun, folder: Path, tmp_path: Path
+) -> None:
     told = explain(run, "12.north").snapshot
     assert told is not None
     gone = replace(run, settings=run.settings.model_copy(update={"run_dir": tmp_path}))
@@ -219,8 +222,9 @@ def test_an_id_that_was_never_asked_is_told_where_it_was_looked_for(run: OpenedR
     n = sum(len(asked_in(h)["order_id"]) for h in range(HOURS))
     with pytest.raises(RequestError) as told:
         explain(run, "nobody")
-    assert f"toy.outcomes.unpaid) holds {n} predictions, asked from Thu 1 Jan 1970 01:00 to Thu 1 Jan 1970 14:00" in str(
-        told.value
+    assert (
+        f"toy.outcomes.unpaid) holds {n} predictions, asked from Thu 1 Jan 1970 01:00 to Thu 1 Jan 1970 14:00"
+        in str(told.value)
     )
     assert "orders.order_id" in told.value.next_step
     with pytest.raises(RequestError, match=r"model 'paid': is none of app toy\. Its models are unpaid"):
@@ -268,7 +272,7 @@ def test_it_works_while_the_run_goes_on_and_appends_nothing(tmp_path: Path) -> N
         assert explain(run, "4.north", whole_window=True) == during
 
 
-def test_a_key_that_was_not_logged_is_found_by_the_row_or_its_candidates_are_named(tmp_path: Path) -> None:
+def test_a_key_that_was_not_logged_is_found_by_the_row_whose_events_make_the_values(tmp_path: Path) -> None:
     with toy_day(tmp_path, KEYED_ASIDE, hours=6):
         pass
     told = 0
@@ -281,10 +285,11 @@ def test_a_key_that_was_not_logged_is_found_by_the_row_or_its_candidates_are_nam
                     assert repr(shop) in view.note
                     continue
                 told += 1
-                assert (view.key, view.newest.fields) == (shop, published(shop, hour)[-1])
+                assert view.key == shop
+                assert view.newest.fields in published(shop, hour)
                 assert view.window is not None
                 assert view.values["n"] == len(view.window.events)
-    assert told
+    assert told > 6
 
 
 class _Away(MemoryStore):
@@ -323,7 +328,7 @@ def test_values_that_the_request_brought_and_a_store_that_was_away_are_told_apar
 
 
 def test_a_row_beyond_its_max_age_is_named_as_such(tmp_path: Path) -> None:
-    text = 'from dataclasses import replace\nfrom tests import toy_app as t\nmade = t.toy_app()\nview = replace(made.views[0], max_age="2h")\napp = replace(made, name={name!r}, views=[view])\n'
+    text = 'from dataclasses import replace\nfrom tests.toy_app import toy_app\napp = toy_app()\napp = replace(app, name={name!r}, views=[replace(app.views[0], max_age="2h")])\n'
     with toy_day(tmp_path, text, hours=9):
         pass
     with opened(tmp_path) as run:

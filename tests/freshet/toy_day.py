@@ -37,9 +37,14 @@ def payments_of(hour: int) -> Sent:
             at = start + (7 + 13 * i + 2 * s) * MINUTE - (MINUTE if i == 2 else 0)
             late = None if i == 1 else 0.5 * ((hour * 7 + i * 5 + s * 3) % 60)
             order = f"{hour - 2}.{shop}" if i == 0 and hour - 2 != 1 else f"{hour}.{shop}.{i}"
-            out.append((start + (10 + 13 * i + 2 * s) * MINUTE, {"order_id": order, "at": at, "shop": shop, "late": late}))
+            out.append(
+                (start + (10 + 13 * i + 2 * s) * MINUTE, {"order_id": order, "at": at, "shop": shop, "late": late})
+            )
     if hour == 9:
-        out += [(start + 55 * MINUTE, {"order_id": f"1.{s}", "at": start + 55 * MINUTE, "shop": s, "late": 20.0}) for s in SHOPS]
+        out += [
+            (start + 55 * MINUTE, {"order_id": f"1.{s}", "at": start + 55 * MINUTE, "shop": s, "late": 20.0})
+            for s in SHOPS
+        ]
     out.sort(key=lambda sent: sent[0])
     return [*out, out[0]]
 
@@ -50,7 +55,13 @@ def asked_in(hour: int) -> dict[str, list[Any]]:
     if hour == 6:
         orders, shops = [*orders, "5.north", "stranger"], [*shops, "north", "east"]
     n = len(orders)
-    return {"order_id": orders, "shop": shops, "hour": [hour] * n, "at": [(hour + 1) * HOUR] * n, "price": [2.0 + hour] * n}
+    return {
+        "order_id": orders,
+        "shop": shops,
+        "hour": [hour] * n,
+        "at": [(hour + 1) * HOUR] * n,
+        "price": [2.0 + hour] * n,
+    }
 
 
 def app_file(folder: Path, text: str = TOY, name: str = "toy") -> Path:

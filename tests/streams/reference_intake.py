@@ -105,7 +105,7 @@ class ReferenceIntake:
             return
         fate, where = judge(sent)
         if fate:
-            self._log("dead", 0).append((fate, where, len(sent.value), sent.value[: 64 * 1024], offset))
+            self._log("dead", 0).append((fate, where, None, len(sent.value), sent.value[: 64 * 1024], offset))
             self.fates[offset] = f"dead:{fate}"
             return
         self.fates[offset] = self._admit(sent.event)

@@ -91,7 +91,7 @@ def test_rows_labels_dead_letters_fates_and_ledger_are_those_of_a_plain_loop(
     log: list[Sent], clean: int, gaps: bool
 ) -> None:
     step = 3 if gaps else 1
-    task, reference = IntakeTask(plan(clean), 1), ReferenceIntake(1, clean)
+    task, reference = IntakeTask(plan(clean), 0), ReferenceIntake(0, clean)
     found = flat(task.apply(batch(log, FIRST, step=step)).appends if log else [])
     for i, sent in enumerate(log):
         reference.take(sent, FIRST + i * step)
@@ -165,15 +165,15 @@ def test_a_dead_letter_keeps_reason_field_size_bytes_and_origin(reason: str) -> 
     bad, field = BAD[reason]
     task, logs = taken(sent(1), bad, sent(2))
     assert counts(task) == {"applied": 2, f"dead:{reason}": 1}
-    ((origin, partition, why, where, size, value, offset, index),) = logs["dead", 0]
+    ((origin, partition, why, where, detail, size, value, offset, index),) = logs["dead", 0]
     assert (origin, partition, offset, index) == ("landings", 0, 11, 0)
-    assert (why, size, value) == (reason, len(bad.value), bad.value)
+    assert (why, detail, size, value) == (reason, None, len(bad.value), bad.value)
     assert where == field or reason == "undecodable"
 
 
 def test_a_dead_letter_keeps_the_first_64_kib() -> None:
     _, logs = taken(Sent(START, raw=b"x" * 100_000))
-    assert logs["dead", 0][0][4:6] == (100_000, b"x" * 65_536)
+    assert logs["dead", 0][0][5:7] == (100_000, b"x" * 65_536)
 
 
 def test_an_empty_record_is_dead_too() -> None:
@@ -181,7 +181,7 @@ def test_an_empty_record_is_dead_too() -> None:
     found.end[0] = found.start[0]
     logs = flat(task.apply(found).appends)
     assert counts(task) == {"applied": 1, "dead:undecodable": 1}
-    assert logs["dead", 0] == [("landings", 0, "undecodable", None, 0, b"", 10, 0)]
+    assert logs["dead", 0] == [("landings", 0, "undecodable", None, None, 0, b"", 10, 0)]
 
 
 def test_a_repeat_is_deduplicated_and_a_corrected_resend_counts() -> None:

@@ -1,0 +1,88 @@
+"""Reading a clean log back from a row's version finds the very events that reading all of it finds, however it is cut."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import Any
+
+import pyarrow as pa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from freshet import row_events
+from freshet.log_spans import PartitionSpans
+from freshet.row_events import events_of, key_at
+from schemas import blocks
+from schemas.blocks import Block
+from streams.sqlite_log import SqliteLog
+
+LATENESS = 20
+ORIGINS = [("payments", 0), ("payments", 1)]
+# Of each event: which source partition, which key, how much later than the last one, how late it comes itself.
+EVENTS = st.tuples(st.integers(0, 1), st.sampled_from(["a", "b", ""]), st.integers(0, 15), st.integers(0, LATENESS))
+BLOCKS = st.lists(st.tuples(st.lists(EVENTS, min_size=1, max_size=3), st.booleans()), min_size=1, max_size=25)
+SCHEMA = pa.schema(
+    {"key": pa.string(), "t": pa.int64(), "field.x": pa.float64(), "_offset": pa.int64(), "_index": pa.int32()}
+)
+Row = dict[str, Any]
+
+
+def clean_log(drawn: Any) -> list[tuple[int, list[Row]]]:
+    """Blocks as intake makes them: of one source partition each, no event later than `LATENESS`; some appended twice."""
+    newest, offsets = [1_000, 1_000], [0, 0]
+    out: list[tuple[int, list[Row]]] = []
+    for events, twice in drawn:
+        p, rows = events[0][0], list[Row]()
+        for _, key, more, late in events:
+            newest[p] += more
+            rows.append(
+                {"key": key or None, "t": newest[p] - late, "field.x": float(offsets[p]), "_offset": offsets[p]}
+            )
+            offsets[p] += 1
+        out += [(p, rows)] * (1 + twice)
+    return out
+
+
+@settings(max_examples=80)
+@given(BLOCKS, st.randoms(use_true_random=False), st.integers(1, 7), st.integers(0, 120))
+def test_events_are_those_of_the_key_up_to_the_version_and_from_the_time_on(
+    drawn: Any, random: Any, chunk: int, reach: int
+) -> None:
+    made = clean_log(drawn)
+    with tempfile.TemporaryDirectory() as folder:
+        log = SqliteLog(folder)
+        log.ensure("clean", 1)
+        writer = log.writer()
+        for p, rows in made:
+            table = pa.RecordBatch.from_pylist([{**r, "_index": 0} for r in rows], SCHEMA)
+            writer.append("clean", 0, [blocks.encode(Block(blocks.CLEAN, "payments", p, table))], 0)
+        writer.flush()
+        writer.close()
+        at = random.randrange(len(made))
+        version = (at, random.randrange(len(made[at][1])))
+        target = made[at][1][version[1]]
+        since = target["t"] - reach
+        before, row_events.CHUNK_RECORDS = row_events.CHUNK_RECORDS, chunk
+        try:
+            with PartitionSpans(log, "clean") as spans:
+                key = key_at(spans, version)
+                assert key == (target["key"] or "")
+                found = events_of(spans, key, version, since, ORIGINS, LATENESS)
+                alone = events_of(spans, key, version, None, ORIGINS, LATENESS)
+        finally:
+            row_events.CHUNK_RECORDS = before
+            log.close()
+    assert [(e.version, e.partition, e.offset, e.t, e.fields) for e in found] == all_read(made, version, key, since)
+    assert [e.version for e in alone] == [x[0] for x in all_read(made, version, key, target["t"])]
+
+
+def all_read(made: list[tuple[int, list[Row]]], version: tuple[int, int], key: str, since: int) -> list[Any]:
+    seen, out = set(), []
+    for offset, (p, rows) in enumerate(made):
+        for index, r in enumerate(rows):
+            if (offset, index) > version or (p, r["_offset"]) in seen:
+                continue
+            seen.add((p, r["_offset"]))
+            if (r["key"] or "") == key and r["t"] >= since:
+                out.append(((offset, index), p, r["_offset"], r["t"], {"x": r["field.x"]}))
+    return out

@@ -1,0 +1,264 @@
+"""The app of `freshet init` at run in processes of its own, and what producers, askers and operators do with it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import httpx
+
+from freshet import audit, cli, run_record
+from freshet.app import App, load
+from freshet.template import __path__ as template
+from schemas import messages
+from schemas.messages import Message
+from serving.status import RoleFigures, Status, TopicFigures, decode
+from streams.catalog import open_log
+from streams.follower import Follower
+from streams.log import Log
+
+SECONDS = 120.0
+EVERY = "1s"
+COURIERS, CITIES = ("ann", "bob", "cleo"), ("Berlin", "Lyon", "Porto")
+Event = dict[str, Any]
+
+
+def until(condition: Callable[[], Any], what: str) -> Any:
+    """The first truth that `condition` gives."""
+    deadline = time.monotonic() + SECONDS
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"not within {SECONDS:.0f} s: {what}"
+        time.sleep(0.02)
+    return found
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True)
+class Told:
+    """How a command ended, and what it printed."""
+
+    status: int
+    out: str
+    err: str
+
+
+def command(*arguments: str) -> Told:
+    """`freshet ARGUMENTS`, from its entry point on."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.object(sys, "argv", ["freshet", *arguments]),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            cli.main()
+        except SystemExit as end:
+            return Told(int(end.code or 0), out.getvalue(), err.getvalue())
+    raise AssertionError("the entry point ends by SystemExit")
+
+
+def app_file(directory: Path) -> Path:
+    """The template's app, which cuts a snapshot every second and releases one after a few examples."""
+    (source,) = template
+    text = (Path(source) / "app.py").read_text()
+    for old, new in (('snapshot_every="5s"', f'snapshot_every="{EVERY}"'), ("min_examples=100", "min_examples=8")):
+        assert old in text
+        text = text.replace(old, new)
+    file = directory / "app.py"
+    file.write_text(text)
+    return file
+
+
+class OperatedRun:
+    """A run in a folder, started and stopped as from a shell, any number of times. `heard` is all that its roles decided,
+    `labelled` how many deliveries of asked parcels were pushed."""
+
+    def __init__(self, directory: Path) -> None:
+        self.folder, self.file = directory / "run", app_file(directory)
+        self.app: App = load(self.file)
+        self._output = directory / "output"
+        self._numbers = itertools.count()
+        self.labelled = 0
+        self.heard: list[Message] = []
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stack = ExitStack()
+
+    def start(self) -> None:
+        """Start it, and wait until every role has told its status."""
+        ports = ["--port", "0", "--status-port", "0", "--run-dir", str(self.folder)]
+        started_ms = now_ms()
+        with self._output.open("ab") as output:
+            command = [sys.executable, "-m", "freshet", "run", str(self.file), *ports]
+            self._process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+        until(lambda: self._lives() and self._said(b"status page ", started_ms), "it says where it listens")
+        self._stack = ExitStack()
+        addresses = [(self.folder / f"{name}.address").read_text() for name in ("serve", "status")]
+        self.scorer, self.page = (self._stack.enter_context(httpx.Client(base_url=a, timeout=30.0)) for a in addresses)
+        self.log: Log = open_log(run_record.read(self.folder).log)
+        self._stack.callback(self.log.close)
+        self._follower = Follower(self.log, self.app.control_log)
+        self._stack.callback(self._follower.close)
+        self.heard = []
+        wanted = {"intake", "view", "join", "release", "serve", *self.trainers}
+        until(lambda: wanted <= {r.instance for r in self.status().roles if r.state != "lost"}, "every role is there")
+
+    def _lives(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, self._output.read_text()
+        return True
+
+    def _said(self, text: bytes, since_ms: int) -> bool:
+        address = self.folder / "status.address"
+        return text in self._output.read_bytes() and address.exists() and address.stat().st_mtime * 1000 >= since_ms
+
+    def stop(self) -> None:
+        """As by Ctrl-C."""
+        if self._process is None:
+            return
+        self._stack.close()
+        self._process.send_signal(signal.SIGINT)
+        try:
+            self._process.wait(60.0)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process = None
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    @property
+    def trainers(self) -> list[str]:
+        model = self.app.models[0]
+        return [f"train.{model.name}.{model.lineage(x)}" for x in model.learners]
+
+    def cli(self, *arguments: str) -> Told:
+        return command(*arguments, "--run-dir", str(self.folder))
+
+    def changed(self, *arguments: str) -> str:
+        """What a command that went well printed."""
+        told = self.cli(*arguments)
+        assert (told.status, told.err) == (0, ""), told
+        return told.out
+
+    def status(self) -> Status:
+        return decode(self.page.get("/status.json").raise_for_status().content)
+
+    def topic(self, name: str) -> TopicFigures:
+        return next(t for t in self.status().topics if t.name == name)
+
+    def role(self, name: str) -> RoleFigures:
+        return next(r for r in self.status().roles if r.instance.split("/")[0] == name)
+
+    def switch(self, name: str, on: bool) -> None:
+        answer = self.page.put(f"/v1/switches/{name}", json={"on": on}, headers={"x-freshet-user": "ann"})
+        assert answer.status_code == 200, answer.text
+        assert next(s for s in answer.json()["switches"] if s["name"] == name)["on"] is on
+
+    def kill(self, *names: str) -> None:
+        """SIGKILL to roles, which the run then starts again; wait until they are there."""
+        before = {name: self.role(name) for name in names}
+        for role in before.values():
+            assert role.pid is not None
+            os.kill(role.pid, signal.SIGKILL)
+
+        def back() -> bool:
+            now = {r.pid for r in self.status().roles if r.instance.split("/")[0] in names and r.state != "lost"}
+            return len(now - {r.pid for r in before.values()}) == len(names)
+
+        until(back, f"{', '.join(names)} are there again")
+
+    def parcels(self, n: int, late_ms: int = 0) -> list[Event]:
+        """Handed over now, or `late_ms` before."""
+        at = now_ms() - late_ms
+        return [
+            {"parcel": f"p{next(self._numbers)}-{at}", "at": at, "courier": COURIERS[i % 3], "city": CITIES[i % 3]}
+            for i in range(n)
+        ]
+
+    def push(self, topic: str, events: list[Event]) -> None:
+        columns = {name: [e[name] for e in events] for name in events[0]}
+        told = self.scorer.post("/push", json={"push_source_name": topic, "df": columns})
+        assert (told.status_code, told.json().get("accepted")) == (200, len(events)), told.text
+
+    def ask(self, parcels: list[Event]) -> Event:
+        """How the scorer answered, in words."""
+        names = ("parcel", "courier", "city")
+        data = {name: [p[name] for p in parcels] for name in names}
+        inputs = [{"name": k, "shape": [len(v)], "datatype": "BYTES", "data": v} for k, v in data.items()]
+        answer = self.scorer.post("/v2/models/late/infer", json={"inputs": inputs})
+        assert answer.status_code == 200, answer.text
+        parameters: Event = answer.json()["parameters"]
+        return parameters
+
+    def rung(self) -> str:
+        """By what one more parcel is answered; it is never delivered."""
+        return str(self.ask(self.parcels(1))["rung"])
+
+    def learn(self, n: int) -> None:
+        """Parcels are handed over, asked about and delivered, every other one late."""
+        parcels = self.parcels(n)
+        self.ask(parcels)
+        self.push("handovers", [{**p, "weight_kg": 1.0} for p in parcels])
+        at = now_ms() + 1
+        self.push("deliveries", [{**p, "at": at, "minutes_late": 30.0 * (i % 2)} for i, p in enumerate(parcels)])
+        self.labelled += n
+
+    def learned(self) -> dict[str, int]:
+        """Examples learned, by lineage, as the status says."""
+        return {x.name: x.examples for x in self.status().models[0].lineages}
+
+    def all_learned(self) -> bool:
+        return set(self.learned().values()) == {self.labelled}
+
+    def listen(self) -> list[Message]:
+        """What was decided since the last call."""
+        found = self._follower.poll(0.0)
+        self.heard += found
+        return found
+
+    def cuts(self) -> list[messages.Cut]:
+        self.listen()
+        return [m for m in self.heard if isinstance(m, messages.Cut)]
+
+    def settled(self) -> list[messages.Settled]:
+        self.listen()
+        return [m for m in self.heard if isinstance(m, messages.Settled)]
+
+    def taken_on(self, role: str) -> list[Event]:
+        """What a role's log says of settings that it took on."""
+        lines = (self.folder / "logs" / f"{role}.jsonl").read_text().splitlines()
+        return [told for line in lines if (told := json.loads(line))["event"] == "settings taken on"]
+
+    def audited(self, topic: str) -> Iterator[tuple[str, Any, Any, Any]]:
+        """By partition: intake's ledger of its newest checkpoint, what its log up to there says with the settings that the
+        checkpoint records, and what it says without them."""
+        declared, checkpoints = self.app.topic(topic), str(self.folder / "checkpoints")
+        log = self.app.log_of(topic)
+        for p in range(declared.partitions):
+            while True:
+                end, kept = audit.kept(self.log, checkpoints, declared, log, p)
+                settings = audit.settings_of(self.log, checkpoints, declared, log, p)
+                if audit.kept(self.log, checkpoints, declared, log, p)[0] == end:  # both are of one checkpoint
+                    break
+            found = list(takewhile(lambda r: r.offset < end, audit.records(self.log, log, p)))  # noqa: B023
+            again, without = (audit.recompute(declared, iter(found), (), s) for s in (settings, ()))
+            yield f"{topic}/{p}", kept, again, without
