@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -9,6 +10,7 @@ from features.feature_api import FeatureReader
 from features.store import Store
 from features.view import FeatureRef
 from freshet.app import App
+from schemas.topic import Freshness
 from serving import http_docs, http_features, http_push
 from serving.catalogue import Catalogue, catalogue
 from serving.http_docs import Routes
@@ -27,10 +29,18 @@ class Interface:
     pusher: Pusher
 
 
-def interface(app: App, store: Store, log: Log, clock: Clock, more: Routes = ()) -> Interface:
-    """The interface of an app; `more` are routes of others, which its documentation then describes."""
+def interface(
+    app: App,
+    store: Store,
+    log: Log,
+    clock: Clock,
+    more: Routes = (),
+    freshness: Callable[[str], Freshness] | None = None,
+) -> Interface:
+    """The interface of an app; `more` are routes of others, which its documentation then describes; `freshness` tells a topic's
+    settings as they are now (default: as declared)."""
     topics = [(t, app.log_of(t.name)) for t in app.topics]
-    pusher = Pusher(topics, log.writer, clock)
+    pusher = Pusher(topics, log.writer, clock, freshness)
     routes = [*http_features.routes(feature_reader(app), store, clock), *http_push.routes(pusher), *more]
     return Interface([*routes, *http_docs.routes(VERSION, catalogue_of(app), routes)], pusher)
 

@@ -20,7 +20,7 @@ from schemas.decode import EventCodec, decode
 from schemas.errors import LogError, RequestError
 from schemas.event_field import BOUNDS, Field
 from schemas.event_writer import EventWriter, Misfit
-from schemas.topic import Topic
+from schemas.topic import Freshness, Topic
 from schemas.validation import validate
 from streams.clock import Clock
 from streams.log import Writer
@@ -96,12 +96,12 @@ def read_request(body: bytes | memoryview) -> PushRequest:
 
 
 class TopicDoor:
-    """Judges what is pushed to one topic."""
+    """Judges what is pushed to one topic; `freshness` tells its settings as they are now."""
 
-    def __init__(self, topic: Topic) -> None:
+    def __init__(self, topic: Topic, freshness: Callable[[str], Freshness] | None = None) -> None:
         self._topic, self._schema = topic, topic.events
         self._codec, self._writer = EventCodec(topic.events), EventWriter(topic.events)
-        self._max_future_ms = topic.freshness.ms("max_future")
+        self._freshness = freshness or (lambda name: topic.freshness)
 
     def judge(self, columns: Mapping[str, Sequence[Any]], now_ms: int) -> Judged:
         """The events as records of the topic's schema.
@@ -125,12 +125,16 @@ class TopicDoor:
         starts = ends - np.array([len(v) for v in values], np.int64)
         decoded = decode(np.frombuffer(b"".join(values), np.uint8), starts, ends, self._codec)
         name = self._topic.event_time
-        validate(decoded, np.full(len(kept), now_ms), name, decoded.integers(name)[0], self._max_future_ms)
+        validate(decoded, np.full(len(kept), now_ms), name, decoded.integers(name)[0], self._settings.ms("max_future"))
         for i in np.flatnonzero(decoded.reason).tolist():
             refused.append(self._refusal(kept[i], int(decoded.reason[i]), int(decoded.detail_field[i])))
         if refused:
             raise EventsRefused(self._topic.name, n, sorted(refused, key=lambda r: r.index))
         return Judged(values, decoded.text(self._topic.event_id).partitions(self._topic.partitions))
+
+    @property
+    def _settings(self) -> Freshness:
+        return self._freshness(self._topic.name)
 
     def _rows(self, columns: Mapping[str, Sequence[Any]]) -> int:
         known = [f.name for f in self._schema.fields]
@@ -160,7 +164,7 @@ class TopicDoor:
         if f is None:
             return "text that is UTF-8"
         if REASONS[reason] == "far_future":
-            return f"a time at most {self._topic.freshness.max_future} from now, in ms since 1970"
+            return f"a time at most {self._settings.max_future} from now, in ms since 1970"
         if reason == OUT_OF_DOMAIN:
             return "one of " + ", ".join(f.domain or f.symbols)
         if REASONS[reason] == "out_of_range":
@@ -171,10 +175,17 @@ class TopicDoor:
 
 
 class Pusher:
-    """Takes pushes in and appends them. `topics` come with their logs' names. Not thread-safe."""
+    """Takes pushes in and appends them. `topics` come with their logs' names; `freshness` tells a topic's settings as they
+    are now (default: as declared). Not thread-safe."""
 
-    def __init__(self, topics: Sequence[tuple[Topic, str]], open_writer: Callable[[], Writer], clock: Clock) -> None:
-        self._doors = {t.name: TopicDoor(t) for t, _ in topics}
+    def __init__(
+        self,
+        topics: Sequence[tuple[Topic, str]],
+        open_writer: Callable[[], Writer],
+        clock: Clock,
+        freshness: Callable[[str], Freshness] | None = None,
+    ) -> None:
+        self._doors = {t.name: TopicDoor(t, freshness) for t, _ in topics}
         self._logs = {t.name: name for t, name in topics}
         self._open_writer, self._clock = open_writer, clock
         self._writer: Writer | None = None
