@@ -74,7 +74,7 @@ def events_of(
                 since_ms = max((e.t for e in events if e.version == version), default=None)
             for e in events:
                 earlier = found.get((e.topic, e.partition, e.offset))  # appended twice, it was taken the first time
-                if earlier is None or e.version > earlier.version:
+                if earlier is None or e.version < earlier.version:
                     found[e.topic, e.partition, e.offset] = e
         if since_ms is None:
             return []

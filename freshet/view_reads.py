@@ -116,7 +116,8 @@ class _Reading:
     def _without_row(self, values: dict[str, float | None]) -> str:
         if any(x is not None for x in values.values()):
             return "no row was read: the request brought these values itself"
-        return "no row was read: nothing was known of this key then, or the store could not be reached"
+        unknown = "no row was read: nothing was known of this key then"
+        return unknown if any(self._p.versions) else f"{unknown}, or the store could not be reached"
 
     def _place(
         self, stack: ExitStack, key: str | None, place: Version, values: Mapping[str, float | None]

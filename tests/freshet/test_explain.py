@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from features.testing import MemoryStore
 from freshet import audit, plans, row_events
 from freshet.cli import cli
+from freshet.dead_letters import kinds, newest
 from freshet.explain import explain
 from freshet.explain_text import show_explanation
 from freshet.explanation import Explanation, ViewRead
@@ -349,6 +350,8 @@ def test_the_same_is_told_of_a_run_over_kafka(kafka: str, tmp_path: Path, run: O
             assert [_of_log(v) for v in found.views] == [_of_log(v) for v in expected.views]
             assert found.answer.probability == expected.answer.probability
             assert found.outcome.label_ms == expected.outcome.label_ms
+        assert {k.reason: k.n for k in kinds(on_kafka)} == {k.reason: k.n // 2 for k in kinds(run)}
+        assert [x.append_ms for x in newest(on_kafka, limit=3)] == [5 * HOUR + HOUR - MINUTE] * 3
         with pytest.raises(RequestError, match="holds 26 predictions"):
             explain(on_kafka, "nobody")
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import closing
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freshet import row_events
 from freshet.log_spans import PartitionSpans
-from freshet.row_events import events_of, key_at
+from freshet.row_events import Version, events_of, key_at
 from schemas import blocks
 from schemas.blocks import Block
 from streams.sqlite_log import SqliteLog
@@ -49,34 +51,52 @@ def test_events_are_those_of_the_key_up_to_the_version_and_from_the_time_on(
     drawn: Any, random: Any, chunk: int, reach: int
 ) -> None:
     made = clean_log(drawn)
-    with tempfile.TemporaryDirectory() as folder:
-        log = SqliteLog(folder)
+    at = random.randrange(len(made))
+    check(made, (at, random.randrange(len(made[at][1]))), reach, chunk, ORIGINS)
+
+
+@pytest.mark.parametrize("late", range(LATENESS + 1))
+def test_an_event_before_others_that_were_as_late_as_may_be_is_found(late: int) -> None:
+    times = [1_000, *[1_000 - late] * 6, 1_030]
+    made = [(0, [{"key": "a", "t": t, "field.x": 0.0, "_offset": i}]) for i, t in enumerate(times)]
+    for since in (1_000 - late, 1_000):
+        check(made, (7, 0), 1_030 - since, 1, ORIGINS[:1])
+
+
+def test_reading_back_ends_where_nothing_older_can_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    plain = PartitionSpans.read
+    monkeypatch.setattr(PartitionSpans, "read", lambda self, a, b: [read.append(a), *plain(self, a, b)][1:])
+    made = [(0, [{"key": "a", "t": 1_000 + 100 * i, "field.x": 0.0, "_offset": i}]) for i in range(100)]
+    check(made, (99, 0), 250, 1, ORIGINS[:1])
+    assert min(read) > 80
+
+
+def check(made: list[tuple[int, list[Row]]], version: Version, reach: int, chunk: int, origins: list[Any]) -> None:
+    """Both ways to read find the same events of the row at `version`, from `reach` before its event on."""
+    target = made[version[0]][1][version[1]]
+    since = target["t"] - reach
+    before, row_events.CHUNK_RECORDS = row_events.CHUNK_RECORDS, chunk
+    with tempfile.TemporaryDirectory() as folder, closing(SqliteLog(folder)) as log:
         log.ensure("clean", 1)
-        writer = log.writer()
-        for p, rows in made:
-            table = pa.RecordBatch.from_pylist([{**r, "_index": 0} for r in rows], SCHEMA)
-            writer.append("clean", 0, [blocks.encode(Block(blocks.CLEAN, "payments", p, table))], 0)
-        writer.flush()
-        writer.close()
-        at = random.randrange(len(made))
-        version = (at, random.randrange(len(made[at][1])))
-        target = made[at][1][version[1]]
-        since = target["t"] - reach
-        before, row_events.CHUNK_RECORDS = row_events.CHUNK_RECORDS, chunk
+        with closing(log.writer()) as writer:
+            for p, rows in made:
+                table = pa.RecordBatch.from_pylist([{**r, "_index": 0} for r in rows], SCHEMA)
+                writer.append("clean", 0, [blocks.encode(Block(blocks.CLEAN, "payments", p, table))], 0)
+            writer.flush()
         try:
             with PartitionSpans(log, "clean") as spans:
                 key = key_at(spans, version)
                 assert key == (target["key"] or "")
-                found = events_of(spans, key, version, since, ORIGINS, LATENESS)
-                alone = events_of(spans, key, version, None, ORIGINS, LATENESS)
+                found = events_of(spans, key, version, since, origins, LATENESS)
+                alone = events_of(spans, key, version, None, origins, LATENESS)
         finally:
             row_events.CHUNK_RECORDS = before
-            log.close()
     assert [(e.version, e.partition, e.offset, e.t, e.fields) for e in found] == all_read(made, version, key, since)
     assert [e.version for e in alone] == [x[0] for x in all_read(made, version, key, target["t"])]
 
 
-def all_read(made: list[tuple[int, list[Row]]], version: tuple[int, int], key: str, since: int) -> list[Any]:
+def all_read(made: list[tuple[int, list[Row]]], version: Version, key: str, since: int) -> list[Any]:
     seen, out = set(), []
     for offset, (p, rows) in enumerate(made):
         for index, r in enumerate(rows):
