@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from features.late_store import LateStore
 from features.store import Store
 from schemas.errors import StoreError
 
@@ -46,9 +47,23 @@ def open_store(url: str, timeout_seconds: float = 5.0) -> Store:
     Raises:
         StoreError: no such scheme, or the store cannot be reached or must not be used.
     """
+    return _opener(url)(url, timeout_seconds)
+
+
+def late_store(url: str, timeout_seconds: float = 5.0) -> Store:
+    """The store at `url`, also while it cannot be reached: each call tries to open it, until one has.
+
+    Raises:
+        StoreError: no such scheme.
+    """
+    opener = _opener(url)
+    return LateStore(lambda: opener(url, timeout_seconds))
+
+
+def _opener(url: str) -> Callable[[str, float], Store]:
     scheme, separator, _ = url.partition("://")
     if not separator or scheme not in STORES:
         known = ", ".join(f"{name}://" for name in STORES)
         # Not the address itself: it may hold a password.
         raise StoreError(f"{scheme}://" if separator else "address", "is no store", f"Write one of {known}.")
-    return STORES[scheme](url, timeout_seconds)
+    return STORES[scheme]

@@ -109,6 +109,13 @@ class VectorPlan:
                 numbers[:, to_column] = self._numbers(name, columns[name], n)
         return Read(Vectors(self._hashed(texts, n), numbers), versions, age, self._joined_categories(texts, n))
 
+    def asks_store(self, columns: Columns) -> bool:
+        """Whether a request with these columns reads any view."""
+        return bool(self._asked(columns))
+
+    def _asked(self, columns: Columns) -> list[int]:
+        return [i for i, v in enumerate(self._views) if all(k in columns for k in v.keys)]
+
     def _read_views(
         self,
         store: Store,
@@ -120,7 +127,7 @@ class VectorPlan:
         age: I64,
     ) -> None:
         """Read the rows of every view in one round trip, and put their values in place."""
-        asked = [i for i, v in enumerate(self._views) if all(k in columns for k in v.keys)]
+        asked = self._asked(columns)
         places, wanted = [], []
         for i in asked:
             keys, place = distinct_keys(texts, self._views[i].keys)

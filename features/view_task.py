@@ -78,7 +78,9 @@ class ViewTask:
         try."""
         if self._generation is None:
             self._generation = self._store.generation()
-        self._unwritten.append(self._rows.take())
+        touched = self._rows.take()
+        if len(touched[0]):  # tries are many while the store is away
+            self._unwritten.append(touched)
         self._put_unwritten()
         generation = self._store.generation()
         if generation != self._generation:

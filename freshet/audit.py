@@ -22,6 +22,7 @@ from schemas.blocks import TICK_MAGIC
 from schemas.blocks import decode as decode_block
 from schemas.columns import REASONS, arrow_type
 from schemas.durations import milliseconds
+from schemas.errors import SchemaError
 from schemas.event_field import Field
 from schemas.event_schema import EventSchema
 from schemas.event_writer import EventWriter, Misfit
@@ -271,7 +272,10 @@ def crashes(log: Log, dead: str, topic: Topic, partition: int) -> set[int]:
     """Offsets of a partition's records that crashed intake, as its dead letters say."""
     out: set[int] = set()
     for r in records(log, dead, 0):
-        block = decode_block(r.value)
+        try:
+            block = decode_block(r.value)
+        except SchemaError:  # somebody else's
+            continue
         if block.rows is not None and (block.origin, block.partition) == (topic.name, partition):
             rows = block.rows.to_pydict()
             out |= {o for o, reason in zip(rows["_offset"], rows["reason"]) if reason == "crash"}

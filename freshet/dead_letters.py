@@ -139,7 +139,7 @@ def _blocks(dead: PartitionSpans, start: int, stop: int) -> Iterator[tuple[int, 
 
 def _letters(buried_ms: int, block: blocks.Block, rows: pa.RecordBatch) -> Iterator[Letter]:
     for r in rows.to_pylist():
-        told = (r["reason"], r["field"], r["detail"], r["size"], r["value"])
+        told = (r["reason"], r["field"], r.get("detail"), r["size"], r["value"])
         yield Letter(block.origin, block.partition, r["_offset"], None, buried_ms, *told)
 
 

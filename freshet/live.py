@@ -25,7 +25,7 @@ def run_one(app_path: str, name: str, given: Settings, member: str = "") -> None
     except SystemExit as end:
         if isinstance(end.__cause__, FreshetError):
             raise end.__cause__ from None
-        where = given.run_dir / "logs" / f"{name}.jsonl"
+        where = given.run_dir / "logs" / (f"{name}.{member}".rstrip(".") + ".jsonl")
         raise ComponentError(f"role {name}", f"failed by a fault of ours: {end.__cause__!r}", f"See {where}.") from end
 
 

@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+import structlog
+
 from freshet import plans
 from freshet.app import App
 from freshet.settings import Settings
+from schemas.errors import LogError
 from streams import continuity, known_schemas
+from streams.checkpoints import positions
 from streams.log import Log
+
+
+def new_views(app: App, log: Log, given: Settings) -> list[str]:
+    """Views without a clean log, of topics that intake has begun to take in: nothing writes what came before."""
+    out = []
+    for v in app.views:
+        tasks = [f"intake:{v.topic.name}:{p}" for p in range(v.topic.partitions)]
+        begun = any(at for t in tasks for _, at in positions(given.checkpoints_url, t))
+        if begun and not _exists(log, app.clean_log_of(v)):
+            out.append(v.name)
+    return out
+
+
+def _exists(log: Log, topic: str) -> bool:
+    try:
+        log.bounds(topic)
+    except LogError:
+        return False
+    return True
 
 
 def check(app: App, log: Log, given: Settings) -> None:
@@ -17,6 +40,12 @@ def check(app: App, log: Log, given: Settings) -> None:
         SchemaError: a topic's schema cannot read what was written under an earlier one.
         CheckpointError: a topic was recreated, or lacks records that a checkpoint goes on from.
     """
+    for view in new_views(app, log, given):
+        structlog.get_logger().warning(
+            "a new view of a topic that was taken in before: its rows start with events from now on",
+            view=view,
+            next_step="To have it see all of them, run the app under another name, or in another folder.",
+        )
     plans.ensure_topics(app, log)
     continuity.check(given.checkpoints_url, log, plans.task_inputs(app))
     for topic in app.topics:

@@ -214,16 +214,20 @@ class Replayer:
         return waiting
 
     def _wait(self, missing: Callable[[], list[str]]) -> None:
-        """Until nothing is missing; the patience starts again whenever anything moves."""
+        """Until nothing is missing; the patience starts again whenever anything moves, and when an outage is over."""
         since, before = time.monotonic(), None
+        away_at = since
         while waiting := missing():
             if self._stop.is_set():
                 raise Stopped
             moved = self._listen(POLL_SECONDS)
             if moved and waiting != before:
                 since, before = time.monotonic(), waiting
-            patience = OUTAGE_PATIENCE_SECONDS if self._outage() else PATIENCE_SECONDS
-            if time.monotonic() - since > patience:
+            now = time.monotonic()
+            if self._outage():
+                away_at = now
+            patience = OUTAGE_PATIENCE_SECONDS if away_at == now else PATIENCE_SECONDS
+            if now - (since if away_at == now else max(since, away_at)) > patience:
                 raise ReplayError(
                     f"at {self.now_ms}",
                     f"no progress for {patience:.0f} s; it waits for {', '.join(waiting)}",

@@ -27,6 +27,7 @@ from learners.model import Model
 from learners.pending import Pending
 from learners.prequential import figures_of
 from schemas import blocks
+from schemas.errors import SchemaError
 from schemas.outcomes import (
     ASKED,
     CATEGORY_SEPARATOR,
@@ -108,14 +109,18 @@ def outcomes_of(app: App, log: Log, model: Model) -> Outcomes:
     seen: set[tuple[int, int]] = set()
     rows: list[ExampleRows] = []
     for record in audit.records(log, topic, 0):
-        block = blocks.decode(record.value)
-        if block.rows is None:
+        try:
+            block = blocks.decode(record.value)
+            found = ExampleRows.from_arrow(block.rows, dtype) if block.rows is not None else None
+        except (SchemaError, KeyError, ValueError):  # a foreign record, which trainers have buried
+            continue
+        if block.rows is None or found is None:
             continue
         # After a restart the join appends again what it had appended: an origin counts once.
         origin = (int(block.rows.column("_offset")[0].as_py()), block.rows.num_rows)
         if origin not in seen:
             seen.add(origin)
-            rows.append(ExampleRows.from_arrow(block.rows, dtype))
+            rows.append(found)
     p, y, lag, categories = [], [], [], []
     counts = dict.fromkeys((ASKED, EXPIRED, CORRECTED), 0)
     for r in rows:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from features.catalog import open_store
+from features.catalog import late_store
 from features.store import Store
 from features.view_task import ViewTask
 from freshet import logs, plans, preflight, run_record
@@ -29,6 +29,7 @@ from streams import known_schemas, metrics
 from streams.catalog import open_log
 from streams.clock import ManualClock, WallClock
 from streams.follower import Follower, send
+from streams.heartbeat import Heartbeat
 from streams.intake import IntakeTask
 from streams.join import JoinTask
 from streams.log import Log
@@ -57,7 +58,8 @@ class Context:
     member: str = ""
 
     def store(self) -> Store:
-        return open_store(self.settings.store)
+        """Also while it is away: this role may have been started again in the middle of its outage."""
+        return late_store(self.settings.store)
 
     @property
     def lasting(self) -> str:
@@ -222,8 +224,8 @@ def run_role(app_path: str, name: str, given: Settings, member: str = "") -> Non
     stop = threading.Event()
     for s in (signal.SIGTERM, signal.SIGINT):
         signal.signal(s, lambda *_: stop.set())
-    logs.configure(name, given.run_dir / "logs")
     role, lasting = name.split(".", 1)[0], f"{name}.{member}".rstrip(".")
+    logs.configure(lasting, given.run_dir / "logs")
     if role not in ROLES:
         raise DefinitionError(f"role {name!r}", "is unknown", f"Use one of {', '.join(ROLES)}.")
     try:
@@ -250,13 +252,14 @@ def run_role(app_path: str, name: str, given: Settings, member: str = "") -> Non
 
 @contextmanager
 def _measured(ctx: Context) -> Iterator[None]:
-    """Serve the metrics of a role that has no HTTP server of its own."""
+    """Serve the metrics of a role that has no HTTP server of its own, and speak for its loop while that is busy."""
     if ctx.vitals.role in ("serve", "control"):
         yield
         return
     with MetricsServer(ctx.settings.host, ctx.settings.metrics_port, ctx.metrics) as server:
         ctx.vitals.metrics = server.address
-        yield
+        with Heartbeat(ctx.log, ctx.app.channels, ctx.vitals):
+            yield
 
 
 def make_keys(role: str, given: Settings) -> None:

@@ -83,7 +83,8 @@ def switch(
     run_record.read(run_dir)
     if name is not None:
         if to not in ("on", "off"):
-            raise RequestError(f"switch {name}", f"cannot be turned {to!r}", f"Write freshet switch {name} on, or off.")
+            told = "is to be turned nowhere" if to is None else f"cannot be turned {to!r}"
+            raise RequestError(f"switch {name}", told, f"Write freshet switch {name} on, or off.")
         switches.turn(run_dir, name, to == "on", user())
     found = switches.read(run_dir)
     for n in switches.NAMES:

@@ -58,7 +58,7 @@ def show_models(status: Status, console: Console) -> None:
         head = ("lineage", "alias", "snapshot", "refused", "examples", "AUC", "norm. entropy", "calibration")
         console.print(_table(*head, rows=_lineages(m)))
         for field in dict.fromkeys(x.field for line in m.lineages for x in line.slices):
-            console.print(_table(f"by {field}", *(x.name for x in m.lineages), rows=_slices(m, field)))
+            console.print(_table(f"NE by {field}", *(x.name for x in m.lineages), rows=_slices(m, field)))
 
 
 def _roles(status: Status) -> Iterable[list[str]]:

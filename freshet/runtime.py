@@ -6,6 +6,7 @@ import socket
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Event, Thread
 from types import TracebackType
 
 import structlog
@@ -26,6 +27,7 @@ from streams.run_lock import RunLock
 from streams.servers import free_ports
 
 log = structlog.get_logger()
+KEEP_SECONDS = 0.5
 READY_SECONDS = 180.0  # a busy machine takes a minute to import what the roles need
 
 
@@ -39,6 +41,7 @@ class Runtime:
     def __init__(self, app: App, app_path: str, given: Settings) -> None:
         self.app, self._path, self._given = app, app_path, given
         self._stack, self.outages = ExitStack(), Outages()
+        self._ending = Event()
         self.settings = given
 
     def __enter__(self) -> Runtime:
@@ -55,11 +58,16 @@ class Runtime:
         self._stack.enter_context(RunLock(run_dir))
         where = {name: _port(self._given.host, getattr(self._given, name), name) for name in ("port", "status_port")}
         logs.configure("supervisor", run_dir / "logs")
-        for name in ("serve", "status"):
-            (run_dir / f"{name}.address").unlink(missing_ok=True)
+        self._forget_addresses()
+        self._stack.callback(self._forget_addresses)
         store = self._given.store
         if not store:
-            store = self._stack.enter_context(RedisServer(run_dir / "redis")).url
+            embedded = self._stack.enter_context(RedisServer(run_dir / "redis"))
+            keeper = Thread(target=_keep, args=(embedded, self._ending), name="embedded-store", daemon=True)
+            self._stack.callback(keeper.join)
+            self._stack.callback(self._ending.set)
+            keeper.start()
+            store = embedded.url
         open_store(store).close()  # a wrong address is told here, once, not by every role that needs it
         self.settings = self._given.model_copy(
             update={"store": store, "log": self._given.log_url, "metrics_port": 0, **where}
@@ -74,6 +82,10 @@ class Runtime:
         self.supervisor = Supervisor(specs, _preload(self.app))
         self.supervisor.start()
         self._stack.callback(self.supervisor.stop)
+
+    def _forget_addresses(self) -> None:
+        for name in ("serve", "status"):
+            (self._given.run_dir / f"{name}.address").unlink(missing_ok=True)
 
     def address(self, what: str) -> str:
         """Where `serve` or `status` listens, once it does."""
@@ -91,6 +103,17 @@ class Runtime:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._stack.close()
+
+
+def _keep(server: RedisServer, ending: Event) -> None:
+    """Start the embedded store again if it ends; views then write their rows anew."""
+    while not ending.wait(KEEP_SECONDS):
+        if not server.alive:
+            log.error("embedded Redis ended and is started again", log=str(server.log))
+            try:
+                server.start()
+            except ComponentError as error:
+                log.error("embedded Redis does not start", error=str(error))
 
 
 def _preload(app: App) -> list[str]:

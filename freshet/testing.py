@@ -40,7 +40,7 @@ from streams.follower import Follower, send
 from streams.intake import IntakeTask
 from streams.join import JoinTask
 from streams.log import Log
-from streams.operator import Operator
+from streams.operator import Operator, Orders
 from streams.sqlite_log import SqliteLog
 
 LOGGED_SECONDS = 10.0
@@ -89,7 +89,10 @@ class LocalRun:
 
     def _operator(self, role: str, topics: list[str], make: Any) -> Operator:
         url, group = str(self._dir / "checkpoints"), f"{self.app.name}.{role}"
-        made = Operator(role, self.log, topics, make, url, self.app.channels, self._clock.now_ms, group=group)
+        orders = Orders(plans.declared(self.app, self._every), origin_of=self.app.origin_of, dead=self.app.dead_log)
+        made = Operator(
+            role, self.log, topics, make, url, self.app.channels, self._clock.now_ms, group=group, orders=orders
+        )
         counts = plans.topics(self.app)
         self._partitions[made] = sum(counts[t] for t in topics)
         return made

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -11,12 +13,32 @@ import torch
 from torch.nn import functional as nn
 
 from learners.learner import Arrays
+from schemas.errors import ComponentError
 from schemas.vectors import F32, F64
 
 I32 = npt.NDArray[np.int32]
 Shape = tuple[int, int, int, int]
 LAYERS = ("first", "second", "last")
 START = 0.01  # of Adagrad's sums of squares
+
+
+class DeviceError(ComponentError):
+    """The device is full or has failed, which is no fault of what was learned."""
+
+    component = "device"
+
+
+@contextmanager
+def device_errors(device: torch.device) -> Iterator[None]:
+    """Shapes and dtypes are ours, so whatever torch raises while it computes on a device is of that device."""
+    try:
+        yield
+    except RuntimeError as error:
+        if device.type == "cpu" and not isinstance(error, torch.OutOfMemoryError):
+            raise
+        cause = str(error).split("\n", 1)[0]
+        next_step = "See what else runs on it. The trainer starts again from its checkpoint."
+        raise DeviceError(str(device), cause, next_step) from error
 
 
 class Net:
@@ -48,13 +70,17 @@ class Net:
 
     def logits(self, ids: I32, x: F32) -> F64:
         """Float64 `[n]` for ids int32 `[n, F]` and inputs float32 `[n, D]`; changes nothing."""
-        with torch.no_grad():
+        with device_errors(self._device), torch.no_grad():
             rows = nn.embedding(torch.from_numpy(ids).to(self._device), self._weights["table"])
             z: F64 = self._forward(rows, torch.from_numpy(x).to(self._device)).cpu().numpy().astype(np.float64)
         return z
 
     def step(self, ids: I32, x: F32, y: F32, dropout: float, rng: np.random.Generator) -> None:
         """One step on `[n]` examples: AdamW on the dense weights, Adagrad on the embeddings that occur."""
+        with device_errors(self._device):
+            self._learn(ids, x, y, dropout, rng)
+
+    def _learn(self, ids: I32, x: F32, y: F32, dropout: float, rng: np.random.Generator) -> None:
         rows, inverse = np.unique(ids, return_inverse=True)
         at = torch.from_numpy(rows.astype(np.int64)).to(self._device)
         leaf = self._weights["table"].detach()[at].requires_grad_()

@@ -34,7 +34,8 @@ _BINARY = (b"content-type", b"application/octet-stream")
 class ScorerApp:
     """Answers questions about the models of `answering`; `routes` are added to the protocol's own.
 
-    `latency` holds what requests took from the app's first sight to the last byte handed to the server. While
+    `latency` holds what requests took from the app's first sight to the last byte handed to the server; what was refused on
+    purpose (`on_violation`) counts as answered. While
     `draining`, answers ask clients to close the connection."""
 
     def __init__(
@@ -66,7 +67,7 @@ class ScorerApp:
 
     async def _infer(self, model: str, version: str | None, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.monotonic()
-        rows = 0
+        rows, failed = 0, False
         try:
             head, body = await read_body(scope, receive, self._max_body)
             request = oip.read_request(body[:head] if head is not None else body)
@@ -78,8 +79,9 @@ class ScorerApp:
             status, (out, json_bytes) = 200, oip.write_answer(request, model, answer)
         except Exception as error:
             status, out, json_bytes = status_of(error), error_body(error), None
+            failed = status >= 500 and not (isinstance(error, FreshetError) and error.facts.get("refused"))
         await self._send(send, status, out, json_bytes)
-        self.latency.add(started, time.monotonic() - started, rows, status >= 500)
+        self.latency.add(started, time.monotonic() - started, rows, failed)
 
     async def _send(self, send: Send, status: int, body: bytes, json_bytes: int | None) -> None:
         headers = [_JSON if json_bytes is None else _BINARY, (b"content-length", b"%d" % len(body))]

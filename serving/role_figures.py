@@ -1,6 +1,7 @@
 """The roll call: which processes of a run are there, from the `Status` that each tells about once a second.
 
-A process is silent when its newest status is older than `SILENT_MS` of wall time, and lost beyond `LOST_MS`; the clocks of
+A process whose loop has told nothing for longer than `SILENT_MS` is busy as long as its heartbeat is heard; beyond `STUCK_MS`
+it is taken for lost, too. A process is silent when its newest status is older than `SILENT_MS` of wall time, and lost beyond `LOST_MS`; the clocks of
 its machine and of this one are taken to agree. A silent one is forgotten once another of its name has started since.
 """
 
@@ -15,7 +16,7 @@ from schemas.messages import Status
 from serving.status import RequestFigures, RoleFigures, RoleState
 from streams.outages import Outage
 
-SILENT_MS, LOST_MS = 2_500, 5_000
+SILENT_MS, LOST_MS, STUCK_MS = 2_500, 5_000, 120_000
 NOTHING: Mapping[str, Any] = {}
 
 
@@ -45,7 +46,12 @@ class RollCall:
         m = self._newest.get(instance)
         if m is None or now_ms - m.at > LOST_MS:
             return "lost"
-        return "held" if m.facts.get("held") is True else "running"
+        told_ms = m.facts.get("told_ms", m.at) or m.facts.get("started_ms", m.at)
+        if m.at - told_ms > STUCK_MS:
+            return "lost"
+        if m.facts.get("held") is True:
+            return "held"
+        return "busy" if m.at - told_ms > SILENT_MS else "running"
 
     def figures(self, children: Mapping[str, Mapping[str, Any]], now_ms: int) -> list[RoleFigures]:
         """By role and instance. `children` is what the supervisor knows, by role name: one that has not been heard of is

@@ -117,7 +117,6 @@ class Scorer:
         self._store_rests_until = 0.0
         self.served: dict[str, ServedModel] = {}
         self.answered = 0
-        self.by_rung = dict.fromkeys(RUNGS, 0)
         for model, plan, outcomes in models:
             served = ServedModel(model, plan, outcomes)
             served.predictions = PredictionLog(self.instance, open_writer, self._packer(served), on_logged)
@@ -163,7 +162,6 @@ class Scorer:
         ids = self._ids(served, question)
         first = self._log(served, read, p, ids, live, rung, as_of, lag)
         self.answered += question.n
-        self.by_rung[rung] += question.n
         served.rungs[rung] = served.rungs.get(rung, 0) + question.n
         parameters: dict[str, str | int | float | bool] = {
             "model": question.model,
@@ -229,12 +227,15 @@ class Scorer:
                 f"model {served.model.name}",
                 f"its lag of {text_of(lag)} is beyond its limit of {text_of(limit)}",
                 f"Ask again later. To be answered anyway: freshet topics set {topic.name} on_violation=fallback.",
+                refused=True,
             )
         return False
 
     def _read(self, served: ServedModel, question: Question, as_of: int) -> tuple[Read, bool]:
-        """Vectors, and whether the store could be read. One that failed is left alone for a second, so that requests
-        do not queue up behind it."""
+        """Vectors, and whether the store could be read as far as it had to be. One that failed is left alone for a second,
+        so that requests do not queue up behind it."""
+        if not served.plan.asks_store(question.columns):
+            return served.plan.read(None, question.columns, question.n, as_of), True
         if time.monotonic() >= self._store_rests_until:
             try:
                 read = served.plan.read(self._store, question.columns, question.n, as_of)
@@ -304,7 +305,7 @@ class Scorer:
                 "lost": s.predictions.lost,
                 "unlogged": s.predictions.held,
             }
-        return {"answered": self.answered, "rungs": dict(self.by_rung), "models": models}
+        return {"answered": self.answered, "models": models}
 
 
 def _encoded(spooled: Spooled[Predictions], instance: str) -> bytes:

@@ -11,8 +11,10 @@ import numpy.typing as npt
 from learners.model import Model
 from learners.prequential import Figures, Quality, RollingQuality, SliceQuality
 from schemas import blocks, outcomes
+from schemas.errors import SchemaError
 from serving import status as s
 from streams.log import Batch
+from streams.ticks import Cursors
 
 CALIBRATED = 20_000  # the newest labelled predictions that the calibration plot is of
 BINS = 10
@@ -37,6 +39,7 @@ class ServedQuality:
         self._slices = {f: SliceQuality() for f in model.slices}
         self._rungs = np.zeros(len(outcomes.RUNGS), np.int64)
         self._reckoned = 0
+        self._cursors = Cursors()
         self.asked = self.labelled = self.expired = 0
         self.figures = ServedFigures()
 
@@ -46,11 +49,18 @@ class ServedQuality:
         return {rung: n for rung, n in zip(outcomes.RUNGS, self._rungs.tolist()) if n}
 
     def learn(self, batch: Batch) -> None:
-        """Blocks of the examples log."""
+        """Blocks of the examples log, each counted once. A record that is none of it is passed over: trainers bury it."""
         for i in range(len(batch)):
-            block = blocks.decode(batch.value(i))
-            if block.rows is not None:
-                self._take(outcomes.ExampleRows.from_arrow(block.rows, self._dtype))
+            try:
+                block = blocks.decode(batch.value(i))
+                rows = outcomes.ExampleRows.from_arrow(block.rows, self._dtype) if block.rows is not None else None
+            except (SchemaError, KeyError, ValueError):
+                continue
+            if rows is None or block.rows is None:
+                continue
+            at, index = block.rows.column("_offset").to_numpy(), block.rows.column("_index").to_numpy()
+            if self._cursors.fresh(block.origin, block.partition, at, index).start == 0:
+                self._take(rows)
 
     def _take(self, rows: outcomes.ExampleRows) -> None:
         asked = rows.kind == outcomes.ASKED

@@ -13,7 +13,7 @@ import msgspec
 
 Light = Literal["green", "amber", "red"]
 RunState = Literal["starting", "running", "draining", "ended", "stopped", "failed"]
-RoleState = Literal["starting", "running", "held", "restarting", "stopped", "lost"]
+RoleState = Literal["starting", "running", "busy", "held", "restarting", "stopped", "lost"]
 OVER: frozenset[str] = frozenset(("ended", "stopped", "failed"))
 
 

@@ -165,7 +165,7 @@ def _role(r: s.RoleFigures) -> dict[str, Any]:
     return {
         "of_role": r.role,
         "process": r.instance,
-        "running": r.state in ("running", "held"),
+        "running": r.state in ("running", "busy", "held"),
         "seen_ms": r.seen_ms,
         "restarts": r.restarts,
     }

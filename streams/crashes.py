@@ -15,6 +15,7 @@ from streams.log import Batch, TopicPartition
 
 log = structlog.get_logger()
 CRASHES = 3
+KEPT_TEXT = 1_000  # characters of an error
 
 
 @dataclass
@@ -51,7 +52,7 @@ class Crashes:
         if begun < len(batch):
             yield batch.rows(begun, len(batch)), False
 
-    def note(self, piece: Batch, error: Exception) -> None:
+    def note(self, piece: Batch, error: BaseException) -> None:
         """A task crashed on this piece."""
         key, (first, last) = (piece.topic, piece.partition), (int(piece.offsets[0]), int(piece.offsets[-1]))
         trouble = self._troubles.setdefault(key, _Trouble())
@@ -59,7 +60,7 @@ class Crashes:
         trouble.crashes = trouble.crashes + 1 if within else 1
         trouble.first, trouble.last = first, last
         if first == last and trouble.crashes >= CRASHES:
-            trouble.skipped[first] = f"{type(error).__name__}: {error}"
+            trouble.skipped[first] = f"{type(error).__name__}: {error}"[:KEPT_TEXT]
         log.error(
             "a record crashes a task" if first == last else "records crash a task; they are tried one by one",
             topic=piece.topic, partition=piece.partition, offset=first, last=last, crashes=trouble.crashes, exc_info=error,

@@ -170,11 +170,11 @@ def _names(texts: npt.NDArray[np.uint8], sizes: npt.NDArray[np.int64], used: int
 def _numbers(figures: list[int], moments: list[float], floating: bool) -> dict[str, Any]:
     """Extremes, mean and standard deviation (of all values, not of a sample); None where there is none, or it is beyond
     a float64."""
-    if not figures[kernels.THERE]:
-        return dict.fromkeys(("min", "max", "mean", "std"))
     n, mean, squares, *block = moments
     if block[-1]:
         n, mean, squares = kernels.joined.py_func(n, mean, squares, *block)
+    if not n:
+        return dict.fromkeys(("min", "max", "mean", "std"))
     lowest, highest = figures[kernels.LOWEST], figures[kernels.HIGHEST]
     std = math.sqrt(squares / n)
     return {

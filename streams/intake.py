@@ -275,7 +275,7 @@ class IntakeTask:
         if "declared" not in state or from_json(state["declared"]) != self._declared():
             raise CheckpointError(
                 self.name,
-                f"its state was saved when topic {self._plan.topic.name} was declared otherwise (its filters or imputes)",
+                f"its state was saved when topic {self._plan.topic.name} was declared otherwise (its filters or imputes), or by another version of freshet",
                 "Declare them as they were, or remove its checkpoints to take the topic in again from its first record.",
             )
         self._seen, self._meta = state["seen"].copy(), state["meta"].copy()

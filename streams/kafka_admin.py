@@ -16,6 +16,7 @@ from streams.kafka_errors import Health, error_of, is_unknown_topic, translated
 from streams.log import Bounds
 
 REACH_SECONDS = 10.0  # how long a request waits for brokers that do not answer
+PROBE_SECONDS = 1.0
 T = TypeVar("T")
 
 
@@ -73,6 +74,14 @@ class KafkaAdmin:
         resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
         config = self._call(lambda: self.client.describe_configs([resource])[resource], topic)
         return int(config["max.message.bytes"].value)
+
+    def answers(self) -> bool:
+        """Whether any broker answers right now."""
+        try:
+            self.client.list_topics(timeout=PROBE_SECONDS)
+        except KafkaException:
+            return False
+        return True
 
     def committed(self, group: str, topic: str) -> dict[int, int]:
         parts = [TopicPartition(topic, info.id) for info in self.describe([topic])[topic].partitions]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException
@@ -75,10 +76,11 @@ def translated(error: KafkaError, brokers: str, topic: str | None = None) -> Log
 
 class Health:
     """What the clients of one log last heard about its brokers. An outage is told to `outages` once it has held for
-    `HOLD_SECONDS`: while brokers come and go, clients hear the one and the other."""
+    `HOLD_SECONDS`: while brokers come and go, clients hear the one and the other. Clients that are idle do not hear that it
+    is over, so `answers` asks the brokers meanwhile."""
 
-    def __init__(self, brokers: str, outages: Outages) -> None:
-        self.brokers, self._outages = brokers, outages
+    def __init__(self, brokers: str, outages: Outages, answers: Callable[[], bool]) -> None:
+        self.brokers, self._outages, self._answers = brokers, outages, answers
         self.trouble: LogError | None = None  # None while the brokers answer
         self.refused: LogError | None = None  # a login that will never succeed
         self.back_at = -1e9  # monotonic: when an outage was last over
@@ -94,17 +96,21 @@ class Health:
             with self._lock:
                 if self.trouble is None:
                     self.trouble = translated(KafkaError(code, self._last or text), self.brokers)
-                    timer = threading.Timer(HOLD_SECONDS, self._begin, (self.trouble,))
-                    timer.daemon = True
-                    timer.start()
+                    threading.Thread(target=self._watch, args=(self.trouble,), daemon=True).start()
         elif code in _UNREACHABLE:
             self._last = text
         else:
             log.warning("kafka", brokers=self.brokers, error=error.name(), text=text)
 
-    def _begin(self, trouble: LogError) -> None:
-        with self._lock:
-            if self.trouble is trouble:
+    def _watch(self, trouble: LogError) -> None:
+        """On a thread of its own, until this trouble is over."""
+        while True:
+            time.sleep(HOLD_SECONDS)
+            if self.trouble is trouble and self._answers():
+                self.well()
+            with self._lock:
+                if self.trouble is not trouble:
+                    return
                 self._outages.begin(trouble, MEANWHILE)
 
     def well(self) -> None:

@@ -58,7 +58,7 @@ class KafkaLog:
             session_seconds,
             fast,
         )
-        self.health = Health(brokers, outages or Outages())
+        self.health = Health(brokers, outages or Outages(), lambda: self.admin.answers())
         self._settings = dict(settings or {})
         self._admin: KafkaAdmin | None = None
 

@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 SLICE_SECONDS = 0.5  # a long poll looks up this often, for signals and for recreated topics
 COMMIT_SECONDS = 0.5
-REJOIN_SECONDS = 60.0  # after an outage
+REJOIN_SECONDS, REJOINS = 60.0, 3  # after an outage, and how often meanwhile
 _SETTINGS = {
     "partition.assignment.strategy": "cooperative-sticky",
     "enable.auto.commit": False,
@@ -114,6 +114,7 @@ class KafkaReader:
         self._paused: set[TopicPartition] = set()
         self._failed: BaseException | None = None
         self._started = self._closing = False
+        self._rejoined: list[float] = []  # when (monotonic)
         self._commits: dict[TopicPartition, int] = {}
         self._commit_at = 0.0
 
@@ -170,13 +171,17 @@ class KafkaReader:
 
     def _fenced_by_itself(self) -> bool:
         """After an outage a static member joins anew, and where its first answer comes late, once more: the coordinator then
-        fences the first of the two. Nobody else was there."""
-        fenced = isinstance(self._failed, LogError) and bool(self._failed.facts.get("fenced"))
-        return fenced and time.monotonic() - self._kafka.health.back_at < REJOIN_SECONDS
+        fences the first of the two. Nobody else was there; but where somebody is, it will not go on fencing."""
+        if not (isinstance(self._failed, LogError) and self._failed.facts.get("fenced")):
+            return False
+        since = time.monotonic() - REJOIN_SECONDS
+        self._rejoined = [at for at in self._rejoined if at > since]
+        return self._kafka.health.back_at > since and len(self._rejoined) < REJOINS
 
     def _rejoin(self) -> None:
         """Begin anew as the same member; what was assigned is lost, and comes again."""
         log.warning("kafka reader joins its group again", group=self._group, instance=self._kafka.instance)
+        self._rejoined.append(time.monotonic())
         lost = list(self._next)
         self._next.clear()
         self._commits.clear()

@@ -13,18 +13,16 @@ from schemas.topic import Freshness
 
 
 class LiveSettings:
-    """Fed with the messages of the control log. `of` is what holds now; `history` every change, oldest first."""
+    """Fed with the messages of the control log. `of` is what holds now."""
 
     def __init__(self, declared: Mapping[str, Freshness]) -> None:
         self._current = dict(declared)
-        self.history: list[Setting] = []
 
     def note(self, m: Message) -> bool:
         """Take in a message; whether it changed anything."""
         if not isinstance(m, Setting):
             return False
         before, self._current = self._current, effective(self._current, [m])
-        self.history.append(m)
         return self._current != before
 
     def of(self, topic: str) -> Freshness:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import structlog
+from polars.exceptions import PanicException
 
 from schemas import messages
 from schemas.blocks import NO_TICK, TICK_MAGIC
@@ -107,10 +108,12 @@ class Operator:
         self._records = 0
         self._turn, self._crashes = _Turn(), Crashes()
         self._gathered: list[Batch] = []
-        self._resting = self._news = False
+        self._mute: set[str] = set()  # tasks whose figures failed, which was logged
+        self._resting = False
+        # Tasks that may not know yet what is set, and from which offsets of their log and the control log on they may be told.
+        self._untold: dict[TopicPartition, tuple[int, int]] = {}
         self._writer = log_.writer()
         self._control = Follower(log_, channels.control)
-        self._catch_up(log_.bounds(channels.control).spans[0][1])
         self._reader = log_.reader(topics, group or role, self._assign, self._revoke, self._lose)
 
     def run(self, stop: threading.Event) -> None:
@@ -131,12 +134,14 @@ class Operator:
     def step(self, max_wait_seconds: float) -> bool:
         """One turn of the loop; whether anything was read."""
         self._listen()
+        self._take_on()  # now, not after the next wait for records
         self._rest(bool(self._turn) or self._orders.held())
         batches = self._gather(min(max_wait_seconds, RETRY_SECONDS) if self._resting else max_wait_seconds)
         for batch in batches:
             self._apply(batch)
         if self._turn:
             self._finish()
+        self._take_on()
         if time.monotonic() - self._checkpointed_at >= CHECKPOINT_SECONDS:
             self.checkpoint()
         self._report()
@@ -150,7 +155,9 @@ class Operator:
         """Records as soon as there are any, then more of them until the batch wait is over, a tick came or there are many:
         else every event would become a block of its own."""
         self._gathered = self._reader.poll(MAX_RECORDS, max_wait_seconds)
-        wait = self._orders.gather_seconds(self._live.all()) if self._gathered and not self._resting else 0.0
+        if self._resting:
+            return self._put_back()
+        wait = self._orders.gather_seconds(self._live.all()) if self._gathered else 0.0
         deadline = time.monotonic() + wait
         while wait and not any(map(_ends_in_tick, self._gathered)):
             room, left = MAX_RECORDS - sum(map(len, self._gathered)), deadline - time.monotonic()
@@ -161,26 +168,44 @@ class Operator:
         gathered, self._gathered = joined(self._gathered), []
         return gathered
 
+    def _put_back(self) -> list[Batch]:
+        """Records of partitions that came while it rests are read later."""
+        if self._gathered:
+            self._reader.pause(list(self._tasks))
+        for batch in self._gathered:
+            self._reader.seek(batch.topic, batch.partition, int(batch.offsets[0]))
+        self._gathered = []
+        return []
+
     def _apply(self, batch: Batch) -> None:
-        """Give a batch to its task. One that crashes is built anew, and reads from its checkpoint once more."""
-        key = (batch.topic, batch.partition)
+        """Give a batch to its task. One that crashes is built anew, and reads from its checkpoint once more.
+
+        What follows a skipped record is read once that is behind a checkpoint: whoever started from before it might get over
+        it, and must not have told of later ones.
+        """
+        key, end = (batch.topic, batch.partition), int(batch.offsets[-1]) + 1
         appends, told = [], []
         for piece, skip in self._crashes.pieces(batch):
             try:
                 out = self._skip(piece) if skip else self._tasks[key].apply(piece)
             except ENVIRONMENT:
                 raise
-            except Exception as error:
+            except (Exception, PanicException) as error:
                 self._crashes.note(piece, error)
                 self._again(key)
                 return
             appends += out.appends
             told += out.messages
+            if skip:
+                end = int(piece.offsets[-1]) + 1
+                self._reader.seek(*key, end)
+                self._checkpointed_at = float("-inf")
+                break
         self._turn.tasks[key] = self._tasks[key]
         self._turn.appends += appends
         self._turn.told += told
-        self._next[key] = int(batch.offsets[-1]) + 1
-        self._records += len(batch)
+        self._next[key] = end
+        self._records += int(np.searchsorted(batch.offsets, end))
 
     def _skip(self, piece: Batch) -> Outputs:
         """Settle a record that crashed its task too often: a dead letter, and whatever the task must know of it."""
@@ -195,7 +220,9 @@ class Operator:
         return Outputs([*out.appends, Append(self._orders.dead, 0, [value], int(piece.times[0]))], out.messages)
 
     def _again(self, key: TopicPartition) -> None:
-        self._turn.tasks.pop(key, None)
+        """Without a checkpoint there is nothing that may be saved until it has read on."""
+        for table in (self._turn.tasks, self._next, self._saved):
+            table.pop(key, None)
         start = self._assign([key])
         self._reader.seek(*key, start[key])
 
@@ -234,7 +261,8 @@ class Operator:
         for key, task in self._tasks.items():
             self._save(key, task)
         self._reader.commit(self._saved)
-        self._checkpointed_at = time.monotonic()
+        if not self._turn:  # else nothing was saved
+            self._checkpointed_at = time.monotonic()
 
     def _save(self, key: TopicPartition, task: Task, again: bool = False) -> None:
         """Nothing while something of it is not written or appended yet. `again`: also where its offset has not moved, since
@@ -251,28 +279,33 @@ class Operator:
             self._crashes.passed(key, at)
 
     def _listen(self) -> None:
-        """Live settings that came meanwhile are taken on at a checkpoint, which records them."""
+        """Hear of live settings."""
         if time.monotonic() - self._listened_at < LISTEN_SECONDS:
             return
         self._listened_at = time.monotonic()
         for m in self._control.poll(0.0):
-            self._news = self._live.note(m) or self._news
-        if self._news and not self._turn:
-            self._news = False
-            for key, task in self._tasks.items():
-                self._configure(key, task, self._next.get(key, self._start[key]))
+            if self._live.note(m):
+                self._untold = {key: self._untold.get(key, (0, 0)) for key in self._tasks}
 
-    def _catch_up(self, end: int) -> None:
-        """Know what was set before this process started."""
-        while self._control.position < end:
-            for m in self._control.poll(1.0):
-                self._live.note(m)
+    def _take_on(self) -> None:
+        """Tell tasks what is set, each at a checkpoint, which records it.
 
-    def _configure(self, key: TopicPartition, task: Task, at: int) -> None:
-        if task.configure(self._live.all(), at):
-            log.info("settings taken on", task=task.name, offset=at)
-            self._next[key] = at
-            self._save(key, task, again=True)
+        A task that was built from a checkpoint first reads all that its log held by then: it, or whoever had the partition
+        before, may have told of that, under the settings of that checkpoint. And nothing is told that is out of date: all
+        that was set by then is heard first.
+        """
+        if self._turn:
+            return
+        for key, (read, heard) in list(self._untold.items()):
+            at = self._next.get(key, self._start[key])
+            if at < read or self._control.position < heard:
+                continue
+            del self._untold[key]
+            task = self._tasks[key]
+            if task.configure(self._live.all(), at):
+                log.info("settings taken on", task=task.name, offset=at)
+                self._next[key] = at
+                self._save(key, task, again=True)
 
     def _report(self) -> None:
         """Progress when it changed, with the rows and records it stands for safe; figures once a second.
@@ -293,8 +326,18 @@ class Operator:
         self._tell(told)
 
     def _status(self) -> messages.Status:
-        facts: dict[str, Any] = {t.name: t.facts() for t in self._tasks.values()}
+        facts: dict[str, Any] = {t.name: self._facts(t) for t in self._tasks.values()}
         return self.vitals.status({**facts, "records": self._records, "held": self._orders.held()})
+
+    def _facts(self, task: Task) -> dict[str, Any]:
+        """Figures are for the eye: where they fail, the work goes on."""
+        try:
+            return task.facts()
+        except Exception as error:
+            if task.name not in self._mute:
+                self._mute.add(task.name)
+                log.error("a task has no figures", task=task.name, exc_info=error)
+            return {}
 
     def _tell(self, told: Sequence[messages.Message]) -> None:
         if told:
@@ -303,6 +346,7 @@ class Operator:
     def _assign(self, gained: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Build each task, load its newest checkpoint and start where that ends."""
         start, resumed = {}, {}
+        said = self._log.bounds(self._channels.control).spans[0][1]
         for topic, partition in gained:
             task = self._make_task(topic, partition)
             bounds = self._log.bounds(topic)
@@ -319,7 +363,7 @@ class Operator:
             else:
                 start[key] = bounds.spans[partition][0]
             self._start[key] = start[key]
-            self._configure(key, task, start[key])
+            self._untold[key] = bounds.spans[partition][1], said
         self._turn.tasks |= resumed  # written before they report: the store may have lost their rows meanwhile
         return start
 
@@ -331,7 +375,9 @@ class Operator:
 
     def _lose(self, gone: Sequence[TopicPartition]) -> None:
         for key in gone:
-            for table in (self._tasks, self._checkpoints, self._next, self._saved, self._start, self._turn.tasks):
+            for table in (
+                self._tasks, self._checkpoints, self._next, self._saved, self._start, self._untold, self._turn.tasks,
+            ):  # fmt: skip
                 table.pop(key, None)
             self._crashes.forget(key)
         self._gathered = [b for b in self._gathered if (b.topic, b.partition) not in gone]

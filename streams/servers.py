@@ -99,6 +99,11 @@ class Server(ABC):
         except OSError:
             return False
 
+    @property
+    def alive(self) -> bool:
+        """Whether the process that was started is still there."""
+        return self._process is not None and self._process.poll() is None
+
     def stop(self) -> None:
         """End it in good order; kill it if it does not end in time. Its data stay."""
         if self._process is not None:

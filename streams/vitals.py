@@ -35,6 +35,10 @@ class Vitals:
             self.role, self.instance, os.getpid(), time.time_ns() // 1_000_000, {**self._facts, **self._own()}
         )
 
+    def quiet_seconds(self) -> float:
+        """For how long its loop has told nothing."""
+        return time.time() - (self._told_ms or self.started_ms) / 1000
+
     def _own(self) -> dict[str, Any]:
         return {
             "memory_mb": round(self._process.memory_info().rss / 1e6, 1),

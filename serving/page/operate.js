@@ -8,7 +8,7 @@ import { fill } from "./table.js";
 
 const SWITCHES = {
   learn: { on: "Trainers learn from new examples.", off: "Trainers stand still: what is served stays as it is, and models age." },
-  release: { on: "Approved snapshots are released.", off: "Snapshots are cut and judged, but none is released." },
+  release: { on: "Approved snapshots are released.", off: "Snapshots are cut, but none is judged or released." },
   answer: { on: "Models answer.", off: "The declared fallback answers, and no model." },
 };
 

@@ -164,10 +164,9 @@ def _intake(pipe: Connection, log_url: str, store_url: str, folder: str, tick: i
     from freshet import plans
     from schemas import blocks
     from streams import imputation, intake
-    from streams.operator import own_facts
+    from streams.field_statistics import TopicStatistics
     from tests.bench.flight_features import app, flights
 
-    own_facts()
     plan = plans.intake_plan(app, flights)
     _warm()
     watch = Stopwatch()
@@ -179,6 +178,7 @@ def _intake(pipe: Connection, log_url: str, store_url: str, folder: str, tick: i
     watch.watch(imputation.Imputer, "fill", "impute")
     watch.watch(intake.IntakeTask, "_settle", "ids and the rest of settling")
     watch.watch(intake.IntakeTask, "_bury", "dead letters")
+    watch.watch(TopicStatistics, "take", "statistics")
     watch.watch(intake.IntakeTask, "_route", "columns of blocks")
     watch.watch(blocks, "encode", "encode blocks")
     topics = [app.log_of("flights")]

@@ -11,7 +11,9 @@ import pytest
 from freshet import plans, replay
 from freshet.app import App, load
 from freshet.replay import Replayer, ReplayError, Stopped
+from schemas.errors import LogError
 from schemas.messages import Logged, Message, Status
+from streams.outages import Outages
 from streams.sqlite_log import SqliteLog
 
 HOUR_MS = 3_600_000
@@ -75,6 +77,29 @@ def test_a_replay_without_progress_ends_and_names_whom_it_waits_for(
     with pytest.raises(ReplayError, match="view:arrivals_by_origin:0") as error:
         replayer.step(0, HOUR_MS, dict[str, int], [])
     assert set(error.value.facts["waiting"]) == plans.task_names(app)  # type: ignore[call-overload]
+    replayer.close()
+
+
+def test_after_a_long_outage_there_is_time_to_catch_up(
+    app: App, log: SqliteLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outages, now = Outages(), [0.0]
+    replayer = Replayer(app, log, HOUR_MS, outages=outages)
+    monkeypatch.setattr(replay, "POLL_SECONDS", 0.0)
+    monkeypatch.setattr(replay.time, "monotonic", lambda: now[0])
+    outages.begin(LogError("kafka://x", "is away", "Wait."), "it waits")
+
+    def missing() -> list[str]:
+        now[0] += 50.0
+        if now[0] >= 300.0:
+            outages.over("log")
+        return ["view"] if now[0] <= until else []
+
+    until = 300.0
+    replayer._wait(missing)
+    until = float("inf")
+    with pytest.raises(ReplayError, match="no progress for 60 s"):
+        replayer._wait(missing)
     replayer.close()
 
 

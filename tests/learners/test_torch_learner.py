@@ -11,7 +11,9 @@ from schemas.errors import LearnerError
 from tests.contracts.learner_battery import SCHEMA, part, stream, teach
 
 torch = pytest.importorskip("torch")
+from learners.torch_ctr_net import Net  # noqa: E402
 from learners.torch_ctr_spec import TorchCtr  # noqa: E402
+from streams.operator import ENVIRONMENT  # noqa: E402
 
 SMALL = TorchCtr(dim=4, hidden=(16, 8), bits=10, batch=32, memory=500, warm_up=64, rate=5e-3, device="cpu")
 
@@ -62,3 +64,20 @@ def test_settings_out_of_range_are_told() -> None:
         TorchCtr(dropout=1.0)
     with pytest.raises(LearnerError, match="no category"):
         TorchCtr(crosses=[("color", "size")]).make(SCHEMA)
+
+
+@pytest.mark.parametrize("name", ["logits", "step"])
+def test_a_device_that_is_full_is_no_fault_of_the_examples(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operator that took it for one would set good examples aside."""
+    net = Net(8, 2, (2, 1, 2, 2), torch.device("cpu"))
+    net.start(np.random.default_rng(1), 0.5)
+    net.tune(0.1, 0.1, 0.0)
+
+    def full(*args: object, **more: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nMore words.")
+
+    monkeypatch.setattr(Net, "_forward", full)
+    ids, x = np.zeros((3, 1), np.int32), np.zeros((3, 1), np.float32)
+    given = (ids, x) if name == "logits" else (ids, x, np.zeros(3, np.float32), 0.0, np.random.default_rng(1))
+    with pytest.raises(ENVIRONMENT, match=r"device cpu: CUDA out of memory\. Tried to allocate 2 GiB"):
+        getattr(net, name)(*given)

@@ -38,7 +38,7 @@ class Operated:
         self.log = SqliteLog(folder / "log")
         for topic in CHANNELS:
             self.log.ensure(topic, 1)
-        self.settings = LiveSettings(DECLARED)
+        self.settings, self.changes = LiveSettings(DECLARED), list[SettingChange]()
         self._follower = Follower(self.log, *CHANNELS)
         self._lock = threading.Lock()
 
@@ -46,6 +46,8 @@ class Operated:
         with self._lock:
             for m in self._follower.poll(0.0):
                 self.settings.note(m)
+                if isinstance(m, Setting):
+                    self.changes.append(SettingChange(topic=m.topic, key=m.key, value=m.value, by=m.by, at_ms=m.at))
         now = self.year.status()
         return msgspec.structs.replace(
             now,
@@ -53,10 +55,7 @@ class Operated:
                 msgspec.structs.replace(t, settings=asdict(self.settings.of(t.name)), declared=asdict(DECLARED[t.name]))
                 for t in now.topics
             ],
-            changes=[
-                SettingChange(topic=c.topic, key=c.key, value=c.value, by=c.by, at_ms=c.at)
-                for c in self.settings.history
-            ],
+            changes=list(self.changes),
             switches=[
                 SwitchFigures(name=name, on=s.on, by=s.by, at_ms=s.at)
                 for name in switches.NAMES

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from schemas.messages import Status
-from serving.role_figures import LOST_MS, SILENT_MS, RollCall
+from serving.role_figures import LOST_MS, SILENT_MS, STUCK_MS, RollCall
 
 NOW = 1_800_000_000_000
 
@@ -30,6 +30,17 @@ def test_a_role_is_lost_beyond_its_bound_and_not_before() -> None:
     roll = heard(status("view/a"))
     assert states(roll, NOW + LOST_MS) == {"view": "running"}
     assert states(roll, NOW + LOST_MS + 1) == {"view": "lost"}
+
+
+def test_one_whose_loop_is_quiet_is_busy_while_its_heartbeat_is_heard_and_lost_if_that_has_no_end() -> None:
+    def quiet(ms: int) -> dict[str, str]:
+        return states(heard(status("train.x/a", ago=500, told_ms=NOW - 500 - ms)))
+
+    assert quiet(SILENT_MS) == {"train.x": "running"}
+    assert quiet(SILENT_MS + 1) == quiet(STUCK_MS) == {"train.x": "busy"}
+    assert quiet(STUCK_MS + 1) == {"train.x": "lost"}
+    starting = heard(status("train.x/a", started_ago=9_000, told_ms=None))
+    assert states(starting) == {"train.x": "busy"}, "it has never told: its loop has not begun"
 
 
 def test_one_that_holds_still_says_so() -> None:

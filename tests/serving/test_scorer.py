@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from features.late_store import LateStore
 from features.rows import ViewRows
 from features.store import RowKeys, Rows
 from freshet import plans
@@ -181,6 +182,37 @@ def test_a_store_that_failed_is_left_alone_for_a_while_and_named(rig: Rig) -> No
     assert "highest declared rung" in outage.meanwhile
     rig.store.away, rig.scorer._store_rests_until = False, 0.0
     assert rig.ask(order_id=["6"], shop=["a"]).parameters["rung"] == "heuristic"
+    assert not rig.outages.current()
+
+
+def test_a_request_that_reads_no_view_says_nothing_of_the_store_and_is_answered_by_the_model(rig: Rig) -> None:
+    rig.go_live()
+    rig.store.away = True
+    rig.ask(order_id=["a"], shop=["x"])
+    assert rig.outages.current()
+    sent = {"shops.n": [1.0], "shops.late": [2.0], "shops.ago": [3.0]}
+    for _ in range(2):  # while the store is left alone, and once it would be asked again
+        answer = rig.ask(order_id=["a"], price=[1.0], hour=[3], **sent)
+        assert answer.parameters["rung"] == "champion"
+        assert rig.outages.current(), "it was not asked"
+        rig.scorer._store_rests_until = 0.0
+
+
+def test_a_scorer_that_starts_while_its_store_is_away_answers_by_the_declared_rung(rig: Rig) -> None:
+    rig.go_live()
+    found, tried = rig.store, list[int]()
+
+    def opened() -> Any:
+        tried.append(1)
+        if len(tried) == 1:
+            raise StoreError("toy", "is away", "Wait.")
+        return found
+
+    rig.scorer._store = LateStore(opened)
+    assert rig.ask(order_id=["a"], shop=["x"]).parameters["rung"] == "constant"
+    assert [o.cause for o in rig.outages.current()] == ["is away"]
+    rig.scorer._store_rests_until = 0.0
+    assert rig.ask(order_id=["a"], shop=["x"]).parameters["rung"] == "champion"
     assert not rig.outages.current()
 
 

@@ -298,6 +298,17 @@ def test_a_checkpoint_from_before_there_were_statistics_starts_empty() -> None:
     assert again.facts()["fields"]["x"]["mean"] == 2.0
 
 
+def test_a_checkpoint_whose_moments_are_not_those_of_its_counts_stops_nothing() -> None:
+    task = taken([wide(i, x=float(i)) for i in range(70)], task_of(None, WIDE))
+    state = {
+        **task.dump(True),
+        "statistics.fields.moments": np.zeros_like(task.dump(True)["statistics.fields.moments"]),
+    }
+    task.load(state, [])
+    assert task.facts()["fields"]["x"]["mean"] is None
+    assert taken([wide(100, x=4.0)], task).facts()["fields"]["x"]["mean"] == 4.0
+
+
 def test_fields_of_another_schema_start_empty_and_the_others_go_on() -> None:
     task = taken([wide(i, "a", 1.0) for i in range(10)], task_of("text", WIDE))
     fields = [WIDE.avro["fields"][k] for k in (0, 1)]

@@ -11,14 +11,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from confluent_kafka import KafkaError
 
 from schemas.errors import ComponentError, LogError
-from streams import kafka_admin, kafka_log, kafka_reader, kafka_writer, librdkafka
+from streams import kafka_admin, kafka_errors, kafka_log, kafka_reader, kafka_writer, librdkafka
 from streams.confluent_client import ConfluentClient
 from streams.kafka_log import KafkaLog
 from streams.kafka_server import KafkaServer
 from streams.librdkafka_client import LibrdkafkaClient
 from streams.log import Batch, Reader, TopicPartition
+from streams.outages import Outages
 from streams.servers import free_ports
 from tests.contracts.log_battery import DEADLINE_SECONDS, fill, raised, read
 
@@ -154,6 +156,63 @@ def test_a_broker_that_goes_away_is_waited_for(own: KafkaServer, fast: bool, mon
     assert log.trouble is None
     reader.close()
     writer.close()
+
+
+def test_an_outage_is_over_also_for_a_process_whose_clients_are_idle(own: KafkaServer) -> None:
+    outages = Outages()
+    log = KafkaLog(f"127.0.0.1:{own._inner}", "release-1", outages=outages)
+    topic = new_topic(log, 1)
+    writer, reader = log.writer(), log.reader([topic], None)
+    writer.append(topic, 0, [b"before"], 1)
+    writer.flush()
+    assert read(reader, 1)
+    own.kill()
+    wait_for(lambda: reader.poll(1, 0.05) or outages.current())
+    (outage,) = outages.current()
+    assert (outage.component, log.brokers in outage.resource) == ("log", True)
+    own.start()
+    wait_for(lambda: time.sleep(0.05) or not outages.current())  # nobody reads, nobody writes
+    assert log.trouble is None
+    reader.close()
+    writer.close()
+    log.close()
+
+
+def test_a_trouble_that_is_over_before_it_has_held_is_no_outage(kafka: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_errors, "HOLD_SECONDS", 0.01)
+    outages = Outages()
+    log = KafkaLog(kafka, outages=outages)
+    log.health.heard(KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down"))  # of an idle connection
+    assert log.trouble is not None
+    wait_for(lambda: time.sleep(0.01) or log.trouble is None)
+    assert outages.begun == 0
+    log.close()
+
+
+@BOTH
+def test_two_processes_of_one_instance_end_in_an_error_and_not_in_a_fight(
+    kafka: str, log: KafkaLog, fast: bool
+) -> None:
+    """Also right after an outage, when a member that was fenced takes itself for the one who did it."""
+    topic, logs = new_topic(log, 1), [KafkaLog(kafka, "view-1", fast=fast) for _ in range(2)]
+    readers = [x.reader([topic], f"group-{topic}") for x in logs]
+    for x in logs:
+        x.health.back_at = time.monotonic()
+    failed: list[LogError] = []
+
+    def fenced() -> bool:
+        for reader in readers:
+            try:
+                reader.poll(1, 0.05)
+            except LogError as error:
+                failed.append(error)
+        return bool(failed)
+
+    wait_for(fenced)
+    assert failed[0].facts["fenced"]
+    assert sum(len(r._rejoined) for r in readers) <= 2 * kafka_reader.REJOINS
+    for reader in readers:
+        reader.close()
 
 
 class Member:

@@ -6,14 +6,15 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
+from polars.exceptions import PanicException
 
 from features import aggregates as fr
 from features.testing import MemoryStore
@@ -28,6 +29,8 @@ from schemas.errors import CheckpointError, LogError, StoreError
 from schemas.messages import Cut, Message, Progress, Setting, Status
 from schemas.topic import Freshness
 from streams import operator
+from streams.checkpoints import Checkpoints
+from streams.crashes import KEPT_TEXT
 from streams.follower import Channels, Follower, send
 from streams.intake import CleanRoute, IntakePlan, IntakeTask, LabelRoute
 from streams.join import JoinTask
@@ -54,14 +57,43 @@ class Killed(Exception):
     """The process ends here."""
 
 
+class Shaky(MemoryStore):
+    """Refuses its next `refusals` writes."""
+
+    refusals = 0
+
+    def write(self, view: str, keys: Sequence[bytes], rows: Any) -> int:
+        if self.refusals:
+            self.refusals -= 1
+            raise StoreError("store", "is away", "Wait.")
+        return super().write(view, keys, rows)
+
+
+class Crashing(IntakeTask):
+    """Crashes on the events at some offsets."""
+
+    offsets: frozenset[int] = frozenset()
+
+    def apply(self, batch: Any) -> Outputs:
+        out = super().apply(batch)
+        if any(o in self.offsets and not is_tick(batch.value(i)) for i, o in enumerate(batch.offsets.tolist())):
+            raise ZeroDivisionError("halfway through")
+        return out
+
+
+def is_tick(value: bytes | memoryview) -> bool:
+    return bytes(value[:4]) == blocks.TICK_MAGIC
+
+
 # ------------------------------------------------------------ a small app: two topics, two views, a join, a trainer
 def _plan(name: str, key: str, label: bool) -> IntakePlan:
-    base = toy_events.plan(1, partitions=1, name=name)
+    base = toy_events.plan(1, partitions=1, name=name, freshness=FRESHNESS)
     clean = (CleanRoute(f"clean.{name}", 1, (key,), toy_events.CLEAN_FIELDS),)
     labels = (LabelRoute("outcomes", 1, "id", base.labels[0].value),) if label else ()
     return IntakePlan(name, base.topic, base.codec, clean, labels, "dead")
 
 
+FRESHNESS = Freshness(lateness="2s", max_future="5m", label_wait="9s", snapshot_every="6s")
 PLANS = {"landings": _plan("landings", "gate", True), "starts": _plan("starts", "carrier", False)}
 FEATURES = {
     "n": fr.count(over="5s"),
@@ -107,7 +139,12 @@ class Run:
     """The app in a folder, its roles stepped in turn. `kill` says at which point of which step a role is killed."""
 
     directory: Path
-    store: MemoryStore = field(default_factory=MemoryStore)
+    store: Shaky = field(default_factory=Shaky)
+    changes: dict[tuple[str, int], tuple[str, str]] = field(default_factory=dict)
+    refusals: dict[int, int] = field(default_factory=dict)
+    crashing: frozenset[int] = frozenset()
+    foreign: frozenset[int] = frozenset()
+    durable: bool = True
     kills: dict[tuple[str, int], str] = field(default_factory=dict)
     checkpoints: frozenset[int] = frozenset()
     killed: list[str] = field(default_factory=list)
@@ -130,17 +167,23 @@ class Run:
         self.log.close()
 
     def start(self, role: str) -> Operator:
-        return Operator(role, self.log, READS[role], self.task, str(self.directory / "state"), CHANNELS, lambda: 0)
+        orders = Orders(dict.fromkeys(PLANS, FRESHNESS))
+        state = str(self.directory / "state")
+        return Operator(role, self.log, READS[role], self.task, state, CHANNELS, lambda: 0, orders=orders)
 
     def task(self, topic: str, partition: int) -> Any:
         if topic in PLANS:
-            return IntakeTask(PLANS[topic], partition)
+            made = Crashing(PLANS[topic], partition)
+            made.offsets = self.crashing
+            return made
         if topic in VIEWS:
             return ViewTask(VIEWS[topic], VIEWS[topic].name, partition, self.store)
         if topic == "outcomes":
-            return JoinTask(toy_outcomes.plan(wait=9_000), partition)
+            return JoinTask(replace(toy_outcomes.plan(wait=9_000), label_topic="landings"), partition)
         self.learner = HashedLogistic(bits=8).make(VECTORS)
-        plan = TrainPlan("late", "logistic", VECTORS, "outcomes.late", 5, (), 9_000, 6_000)
+        plan = TrainPlan(
+            "late", "logistic", VECTORS, "outcomes.late", 5, (), 9_000, 6_000, self.durable, label_topic="landings"
+        )
         return TrainTask(plan, self.learner, lambda learner, at: f"{at.number}.json", partition)
 
     def play(self) -> None:
@@ -152,8 +195,14 @@ class Run:
                 for sent in events(100 * i + seed, start, end) if i < ROUNDS - 3 else []:
                     self.writer.append(topic, 0, [sent.value], sent.time)
                 self.writer.append(topic, 0, [tick_record(end)], end)
+            if i in self.foreign:
+                self.writer.append("examples", 0, [b"nobody's"], start)
             self.writer.flush()
+            self.store.refusals = self.refusals.get(i, 0)
             for role in READS:
+                if (role, i) in self.changes:
+                    key, value = self.changes[role, i]
+                    send(self.writer, CHANNELS, [Setting("landings", key, value, "ann", 1)], start)
                 self.finish(role, i)
             self.told += self.follower.poll(0.0)
             assert self.ticks() == dict.fromkeys(TASKS, end), f"a replay would wait for ever in round {i}"
@@ -168,7 +217,8 @@ class Run:
             try:
                 if i in self.checkpoints:
                     self.roles[role]._checkpointed_at = -NEVER
-                if not self.roles[role].step(0.0):
+                op = self.roles[role]
+                if not op.step(0.0) and not op._turn and not op._resting:
                     return disarm()
             except Killed:
                 self.killed.append(f"{role} {point}")
@@ -192,13 +242,13 @@ def arm(op: Operator, point: str) -> Callable[[], None]:
     target: Any = op._writer if owner == "writer" else op
     real = getattr(target, name)
 
-    def killing(*args: Any) -> Any:
+    def killing(*args: Any, **more: Any) -> Any:
         if when == "half":
             first = next(iter(target._queued), None)
             for topic in [t for t in target._queued if t != first]:
                 del target._queued[topic]
         if when in ("after", "half"):
-            real(*args)
+            real(*args, **more)
         disarm()
         raise Killed
 
@@ -225,21 +275,39 @@ POINTS = {
 }
 
 
-def outcome(run: Run) -> Outcome:
-    first_taken, last = list[Any](), (-1, -1)
-    for value in run.records("examples"):
-        block, rows = blocks.decode(value), rows_of([value])
-        if block.rows is not None:
+def first_taken(values: Sequence[bytes], rows: Callable[[bytes], Sequence[Any]], origin: str | None) -> list[Any]:
+    """Rows of blocks (of an origin) as whoever reads them takes them: each place once, in order."""
+    found, last = list[Any](), (-1, -1)
+    for value in values:
+        block = blocks.decode(value)
+        if block.rows is not None and origin in (None, block.origin):
             at = list(zip(block.rows.column("_offset").to_pylist(), block.rows.column("_index").to_pylist()))
-            first_taken += [row for row, where in zip(rows, at) if where > last]
+            found += [row for row, where in zip(rows(value), at) if where > last]
             last = max(last, at[-1])
+    return found
+
+
+def examples(values: Sequence[bytes]) -> list[Any]:
+    return first_taken(values, lambda value: rows_of([value]), None)
+
+
+def events_of(values: Sequence[bytes], origin: str) -> list[Any]:
+    def rows(value: bytes) -> list[Any]:
+        found = blocks.decode(value).rows
+        return [repr(r) for r in found.to_pylist()] if found is not None else []
+
+    return first_taken(values, rows, origin)
+
+
+def outcome(run: Run) -> Outcome:
+    taken = examples(run.records("examples"))
     kept = {t: audit.kept(run.log, str(run.directory / "state"), p.topic, t, 0)[1] for t, p in PLANS.items()}
     for t, p in PLANS.items():
         assert kept[t] == audit.recompute(p.topic, audit.records(run.log, t, 0)), "the ledger is that of the log"
     cuts = {(m.number, m.tick, m.stats["learned"], m.stats["all"]["log_loss"]) for m in run.told if isinstance(m, Cut)}
     return Outcome(
         rows={k: v[16:] for k, v in run.store.rows.items()},
-        examples=first_taken,
+        examples=taken,
         ledger=kept,
         cuts=sorted(cuts),
         weights=run.learner.export().arrays["weights"].tobytes(),
@@ -296,6 +364,105 @@ def test_killed_over_and_over_it_ends_as_if_nothing_had_happened(
     checkpoints: frozenset[int],
 ) -> None:
     check(tmp_path_factory.mktemp("killed"), kills, checkpoints, undisturbed)
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_a_trainer_that_crashes_cuts_the_same_snapshots_again_also_if_it_cannot_be_saved(
+    durable: bool, tmp_path: Path, undisturbed: Outcome
+) -> None:
+    foreign, checkpoints = frozenset({3, 5}), frozenset({2, 4})
+    with Run(tmp_path, durable=durable, foreign=foreign, checkpoints=checkpoints) as run:
+        run.play()
+    cuts = [(m.number, m.tick, m.stats["learned"], m.stats["all"]["log_loss"]) for m in run.told if isinstance(m, Cut)]
+    assert sorted(set(cuts)) == undisturbed["cuts"]
+    assert durable or len(cuts) > len(set(cuts)), "from the first record on, all are told again"
+    assert run.learner.export().arrays["weights"].tobytes() == undisturbed["weights"]
+
+
+# ------------------------------------------------------------ the same with settings, crashes, and a store that goes away
+KEYS = {"intake": ("lateness", "max_future"), "join": ("label_wait",), "train": ("snapshot_every", "label_wait")}
+
+
+def undisturbed_task(run: Run, role: str, topic: str, task: Any) -> list[Outputs]:
+    """What a task leads to that nothing befalls: it takes settings on where the checkpoint says so, and skips what crashes."""
+    found = Checkpoints(str(run.directory / "state"), task.name, run.log.bounds(topic).identity).load()
+    assert found is not None
+    recorded = from_json({**found[1], **(found[2][-1] if found[2] else {})}["settings"]) if role in KEYS else []
+    recorded = [[at, *((v,) if isinstance(name, str) else (name, v))] for at, name, v in recorded]
+    outs = list[Outputs]()
+    for r in audit.records(run.log, topic, 0):
+        while recorded and recorded[0][0] <= r.offset:
+            at, *values = recorded.pop(0)
+            now = replace(FRESHNESS, **{k: f"{ms}ms" for k, ms in zip(KEYS[role], values)})
+            assert task.configure({"landings": now}, at)
+        batch = batch_of([r.value], [r.offset], [r.time], topic)
+        crashes = role == "intake" and r.offset in run.crashing and not is_tick(r.value)
+        outs.append(task.skip(batch) if crashes else task.apply(batch))
+    return outs
+
+
+def check_consistent(run: Run) -> None:
+    def appended(outs: list[Outputs], topic: str) -> list[bytes]:
+        return [v for out in outs for a in out.appends if a.topic == topic for v in a.values]
+
+    state = str(run.directory / "state")
+    for name, plan in PLANS.items():
+        outs = undisturbed_task(run, "intake", name, IntakeTask(plan, 0))
+        for to in [route.to for route in (*plan.clean, *plan.labels)]:
+            assert events_of(run.records(to), name) == events_of(appended(outs, to), name)
+        crashed = {
+            r.offset for r in audit.records(run.log, name, 0) if r.offset in run.crashing and not is_tick(r.value)
+        }
+        assert audit.crashes(run.log, "dead", plan.topic, 0) == crashed
+        settings = audit.settings_of(run.log, state, plan.topic, name, 0)
+        left = audit.kept(run.log, state, plan.topic, name, 0)[1]
+        assert left == audit.recompute(plan.topic, audit.records(run.log, name, 0), crashed, settings)
+    store = MemoryStore()
+    for topic, view in VIEWS.items():
+        task = ViewTask(view, view.name, 0, store)
+        undisturbed_task(run, "view", topic, task)
+        task.write()
+    assert {k: v[16:] for k, v in store.rows.items()} == {k: v[16:] for k, v in run.store.rows.items()}
+    learner = run.learner
+    outs = undisturbed_task(run, "join", "outcomes", run.task("outcomes", 0))
+    assert examples(run.records("examples")) == examples(appended(outs, "examples"))
+    outs = undisturbed_task(run, "train", "examples", run.task("examples", 0))
+    told = {(m.number, m.tick, m.stats["learned"]) for m in run.told if isinstance(m, Cut)}
+    assert told == {(m.number, m.tick, m.stats["learned"]) for out in outs for m in out.messages if isinstance(m, Cut)}
+    weights = [x.export().arrays["weights"].tobytes() for x in (learner, run.learner)]
+    assert weights[0] == weights[1]
+
+
+CHANGES = st.sampled_from(
+    [("lateness", "1s"), ("lateness", "3s"), ("max_future", "0s"), ("label_wait", "4s"), ("snapshot_every", "3s")]
+)
+PLACES = st.tuples(st.sampled_from(list(READS)), st.integers(0, ROUNDS - 1))
+
+
+@settings(deadline=None, max_examples=10, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@given(
+    kills=st.dictionaries(PLACES, st.sampled_from(list(POINTS)), min_size=2, max_size=8),
+    checkpoints=st.frozensets(st.integers(0, ROUNDS - 1), max_size=3),
+    changes=st.dictionaries(PLACES, CHANGES, min_size=1, max_size=8),
+    refusals=st.dictionaries(st.integers(0, ROUNDS - 1), st.integers(1, 3), max_size=4),
+    crashing=st.frozensets(st.integers(0, 120), max_size=3),
+)
+@example(
+    kills={(role, i): "flushed, nothing told" for role in READS for i in (2, 3)},
+    checkpoints=frozenset({1}),
+    changes={(role, i): (key, ("1s", "5s")[i % 2]) for role, keys in KEYS.items() for i in (2, 3) for key in keys[:1]},
+    refusals={2: 2, 3: 1},
+    crashing=frozenset({7, 40, 41}),
+)
+def test_whatever_befalls_it_all_agrees_with_what_checkpoints_and_dead_letters_say(
+    tmp_path_factory: pytest.TempPathFactory, **befalls: Any
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(operator, "LISTEN_SECONDS", 0.0)
+        patch.setattr(operator, "CHECKPOINT_SECONDS", NEVER)
+        with Run(tmp_path_factory.mktemp("befallen"), **befalls) as run:
+            run.play()
+            check_consistent(run)
 
 
 def test_a_lost_cursor_is_noticed(tmp_path: Path, undisturbed: Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -450,6 +617,19 @@ def test_while_the_store_is_away_nothing_is_read_and_it_is_said(bench: Bench, mo
     op.close()
 
 
+def test_a_role_that_is_held_from_the_start_reads_nothing_in_its_first_step(bench: Bench) -> None:
+    held = [True]
+    bench.put(0, b"a")
+    op = bench.operator(Orders(held=lambda: held[0]))
+    for _ in range(3):
+        assert not op.step(0.0)
+    assert bench.made[0].seen == 0
+    held[0] = False
+    assert op.step(1.0)
+    assert bench.made[0].seen == 1
+    op.close()
+
+
 def test_a_held_role_reads_nothing_and_says_so(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(operator, "STATUS_SECONDS", 0.0)
     held = [True]
@@ -501,6 +681,40 @@ def test_a_record_that_crashes_three_times_is_a_dead_letter_and_its_neighbours_a
     op.close()
 
 
+def test_nothing_is_told_of_what_follows_a_skipped_record_before_that_is_behind_a_checkpoint(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It might be got over after a restart, and what readers have had of later ones would keep it out."""
+    monkeypatch.setattr(operator, "CHECKPOINT_SECONDS", NEVER)
+    bench.kind = Fragile
+    bench.put(0, b"a", b"bad", b"b", b"c")
+    op = bench.operator()
+    while not bench.records("dead"):
+        op.step(0.0)
+    assert bench.records("out") == [b"a"]
+    op.close()  # killed once its checkpoint was saved
+    again = bench.operator()
+    settle(again)
+    assert bench.records("out") == [b"a", b"b", b"c"]
+    assert len(bench.records("dead")) == 1
+    assert again._records == 2
+    again.close()
+
+
+def test_the_text_of_an_error_is_kept_up_to_a_bound(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Toy, batch: Any) -> Outputs:
+        raise ValueError("x" * 10**6)
+
+    monkeypatch.setattr(Toy, "apply", fail)
+    bench.put(0, b"a")
+    op = bench.operator()
+    settle(op)
+    (letter,) = [blocks.decode(v).rows for v in bench.records("dead")]
+    assert letter is not None
+    assert len(letter.to_pylist()[0]["detail"]) == KEPT_TEXT
+    op.close()
+
+
 def test_after_a_restart_the_skipped_record_is_not_tried_again_once_it_is_behind_a_checkpoint(bench: Bench) -> None:
     bench.kind = Fragile
     bench.put(0, b"bad", b"a", b"bad")
@@ -513,6 +727,54 @@ def test_after_a_restart_the_skipped_record_is_not_tried_again_once_it_is_behind
     assert bench.made[0].seen == 1
     assert len(bench.records("dead")) == 2
     again.close()
+
+
+def test_after_a_crash_nothing_is_saved_of_a_task_that_has_not_read_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operator, "CHECKPOINT_SECONDS", NEVER)
+    bench.kind = Fragile
+    bench.put(0, b"a", b"b")
+    op = bench.operator()
+    op.step(0.0)
+    monkeypatch.setattr(operator, "CHECKPOINT_SECONDS", 0.0)
+    bench.put(0, b"c", b"bad")
+    op.step(0.0)
+    op.close()  # killed right after the checkpoint
+    again = bench.operator()
+    settle(again)
+    assert bench.made[0].seen == 3
+    again.close()
+
+
+def test_a_panic_of_polars_is_a_crash_of_its_record(bench: Bench) -> None:
+    class Panicking(Toy):
+        def apply(self, batch: Any) -> Outputs:
+            if any(batch.value(i).tobytes() == b"bad" for i in range(len(batch))):
+                raise PanicException("index out of bounds")
+            return super().apply(batch)
+
+    bench.kind = Panicking
+    bench.put(0, b"a", b"bad", b"b")
+    op = bench.operator()
+    settle(op)
+    assert bench.made[0].seen == 2
+    assert len(bench.records("dead")) == 1
+    op.close()
+
+
+def test_one_that_crashes_costs_the_other_partitions_of_its_step_nothing(bench: Bench) -> None:
+    bench.kind = Fragile
+    bench.put(0, b"bad")
+    bench.put(1, b"x", b"y")
+    op = bench.operator()
+    assert op.step(0.0)
+    assert bench.records("out") == [b"x", b"y"]
+    assert bench.journal[-1] == "toy:1 writes"
+    settle(op)
+    assert bench.records("out") == [b"x", b"y"], "and nothing is read twice"
+    assert bench.made[1].seen == 2
+    op.close()
 
 
 def test_a_full_disk_is_no_fault_of_a_record(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -573,6 +835,70 @@ def test_a_setting_is_taken_on_at_a_checkpoint_that_records_it_and_survives_rest
     assert bench.made[1].taken == [(0, "7m")]
     assert bench.made[0].seen == 3
     again.close()
+
+
+def test_a_setting_that_came_while_it_was_killed_is_not_taken_on_for_what_was_told_before(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operator, "LISTEN_SECONDS", 0.0)
+    bench.kind, orders = Patient, Orders({"landings": Freshness()})
+    bench.put(0, b"a", b"b")
+    op = bench.operator(orders)
+    op.step(0.0)
+    op.close()  # killed: what it told of both is in the log, and no checkpoint
+    send(bench.writer, CHANNELS, [Setting("landings", "lateness", "7m", "ann", 1)], 1)
+    again = bench.operator(orders)
+    for _ in range(3):
+        again.step(0.0)
+    assert bench.made[0].taken == [(2, "7m")]
+    again.close()
+
+
+def test_a_setting_that_came_before_a_crash_is_not_taken_on_for_what_was_told_before(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Both(Patient, Fragile):
+        """Crashes, and takes settings on."""
+
+    bench.kind, orders = Both, Orders({"landings": Freshness()})
+    bench.put(0, b"a", b"b")
+    op = bench.operator(orders)
+    op.step(0.0)
+    bench.made[0].refusals = 2
+    bench.put(0, b"c")
+    op.step(0.0)
+    send(bench.writer, CHANNELS, [Setting("landings", "lateness", "7m", "ann", 1)], 1)
+    monkeypatch.setattr(operator, "LISTEN_SECONDS", 0.0)
+    op.step(0.0)  # the setting is heard, and the rows cannot be written
+    monkeypatch.setattr(operator, "LISTEN_SECONDS", NEVER)
+    bench.put(0, b"d", b"bad")
+    for _ in range(12):
+        op.step(0.0)
+    assert [at >= 2 for at, _ in bench.made[0].taken] == [True]
+    op.close()
+
+
+def test_who_gets_a_partition_hears_all_that_was_set_before_it_tells_the_task(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operator, "LISTEN_SECONDS", 0.0)
+    bench.kind, orders = Patient, Orders({"landings": Freshness()})
+    bench.put(0, b"a")
+    long_there, other = bench.operator(orders), bench.operator(orders)
+    long_there._listen()
+    monkeypatch.setattr(operator, "LISTEN_SECONDS", NEVER)
+    other._listened_at = -NEVER
+    send(bench.writer, CHANNELS, [Setting("landings", "lateness", "7m", "ann", 1)], 1)
+    other.step(0.0)
+    assert bench.made[0].taken == [(1, "7m")]
+    other.close()
+    for _ in range(2):
+        long_there.step(0.0)
+        assert bench.made[0].taken == [(1, "7m")], "what it was declared with is out of date"
+    monkeypatch.setattr(operator, "LISTEN_SECONDS", 0.0)
+    long_there.step(0.0)
+    assert bench.made[0].taken == [(1, "7m")]
+    long_there.close()
 
 
 def test_a_batch_wait_gathers_what_comes_meanwhile_but_a_tick_ends_it(bench: Bench) -> None:
@@ -649,6 +975,17 @@ def test_a_status_tells_of_every_task_about_once_a_second(bench: Bench, monkeypa
     assert status.facts["toy:0"] == {"seen": 1}
     assert status.facts["records"] == 1
     assert status.instance == op.instance
+    op.close()
+
+
+def test_figures_that_fail_stop_no_work(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operator, "STATUS_SECONDS", 0.0)
+    monkeypatch.setattr(Toy, "facts", lambda self: {"mean": 1 / 0})
+    bench.put(0, b"a")
+    op = bench.operator()
+    assert op.step(0.0)
+    (status,) = [m for m in bench.told() if isinstance(m, Status)]
+    assert (status.facts["toy:0"], status.facts["records"]) == ({}, 1)
     op.close()
 
 

@@ -11,9 +11,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from importlib.resources import files
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,12 @@ import httpx
 
 from freshet import audit, cli, run_record
 from freshet.app import App, load
-from freshet.template import __path__ as template
-from schemas import messages
+from schemas import blocks, messages
 from schemas.messages import Message
 from serving.status import RoleFigures, Status, TopicFigures, decode
 from streams.catalog import open_log
 from streams.follower import Follower
+from streams.ledger import Ledger
 from streams.log import Log
 
 SECONDS = 120.0
@@ -76,8 +77,7 @@ def command(*arguments: str) -> Told:
 
 def app_file(directory: Path) -> Path:
     """The template's app, which cuts a snapshot every second and releases one after a few examples."""
-    (source,) = template
-    text = (Path(source) / "app.py").read_text()
+    text = files("freshet").joinpath("template", "app.py").read_text()
     for old, new in (('snapshot_every="5s"', f'snapshot_every="{EVERY}"'), ("min_examples=100", "min_examples=8")):
         assert old in text
         text = text.replace(old, new)
@@ -86,16 +86,27 @@ def app_file(directory: Path) -> Path:
     return file
 
 
+@dataclass(frozen=True)
+class Audited:
+    """Intake's ledger, what its log says with the settings that the checkpoint records, what it says without them, and how
+    many events went on to the view."""
+
+    kept: Ledger
+    again: Ledger
+    without: Ledger
+    passed_on: int
+
+
 class OperatedRun:
     """A run in a folder, started and stopped as from a shell, any number of times. `heard` is all that its roles decided,
-    `labelled` how many deliveries of asked parcels were pushed."""
+    `labelled` how many deliveries of asked parcels were pushed, `handed_over` how many parcels."""
 
     def __init__(self, directory: Path) -> None:
         self.folder, self.file = directory / "run", app_file(directory)
         self.app: App = load(self.file)
         self._output = directory / "output"
         self._numbers = itertools.count()
-        self.labelled = 0
+        self.labelled = self.handed_over = 0
         self.heard: list[Message] = []
         self._process: subprocess.Popen[bytes] | None = None
         self._stack = ExitStack()
@@ -103,11 +114,11 @@ class OperatedRun:
     def start(self) -> None:
         """Start it, and wait until every role has told its status."""
         ports = ["--port", "0", "--status-port", "0", "--run-dir", str(self.folder)]
-        started_ms = now_ms()
-        with self._output.open("ab") as output:
+        began = now_ms()
+        with self._output.open("wb") as output:
             command = [sys.executable, "-m", "freshet", "run", str(self.file), *ports]
             self._process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
-        until(lambda: self._lives() and self._said(b"status page ", started_ms), "it says where it listens")
+        until(lambda: self._lives() and b"status page " in self._output.read_bytes(), "it says where it listens")
         self._stack = ExitStack()
         addresses = [(self.folder / f"{name}.address").read_text() for name in ("serve", "status")]
         self.scorer, self.page = (self._stack.enter_context(httpx.Client(base_url=a, timeout=30.0)) for a in addresses)
@@ -117,16 +128,15 @@ class OperatedRun:
         self._stack.callback(self._follower.close)
         self.heard = []
         wanted = {"intake", "view", "join", "release", "serve", *self.trainers}
-        until(lambda: wanted <= {r.instance for r in self.status().roles if r.state != "lost"}, "every role is there")
+        until(
+            lambda: wanted <= {_name(r) for r in self.status().roles if (r.started_ms or 0) >= began},
+            "every role is there",
+        )
 
     def _lives(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, self._output.read_text()
         return True
-
-    def _said(self, text: bytes, since_ms: int) -> bool:
-        address = self.folder / "status.address"
-        return text in self._output.read_bytes() and address.exists() and address.stat().st_mtime * 1000 >= since_ms
 
     def stop(self) -> None:
         """As by Ctrl-C."""
@@ -166,22 +176,23 @@ class OperatedRun:
         return next(t for t in self.status().topics if t.name == name)
 
     def role(self, name: str) -> RoleFigures:
-        return next(r for r in self.status().roles if r.instance.split("/")[0] == name)
+        return max((r for r in self.status().roles if _name(r) == name), key=lambda r: r.started_ms or 0)
 
     def switch(self, name: str, on: bool) -> None:
         answer = self.page.put(f"/v1/switches/{name}", json={"on": on}, headers={"x-freshet-user": "ann"})
         assert answer.status_code == 200, answer.text
         assert next(s for s in answer.json()["switches"] if s["name"] == name)["on"] is on
 
-    def kill(self, *names: str) -> None:
+    def kill(self, *names: str, meanwhile: Callable[[], Any] = lambda: None) -> None:
         """SIGKILL to roles, which the run then starts again; wait until they are there."""
         before = {name: self.role(name) for name in names}
         for role in before.values():
             assert role.pid is not None
             os.kill(role.pid, signal.SIGKILL)
+        meanwhile()
 
         def back() -> bool:
-            now = {r.pid for r in self.status().roles if r.instance.split("/")[0] in names and r.state != "lost"}
+            now = {r.pid for r in self.status().roles if _name(r) in names and r.state != "lost"}
             return len(now - {r.pid for r in before.values()}) == len(names)
 
         until(back, f"{', '.join(names)} are there again")
@@ -198,6 +209,7 @@ class OperatedRun:
         columns = {name: [e[name] for e in events] for name in events[0]}
         told = self.scorer.post("/push", json={"push_source_name": topic, "df": columns})
         assert (told.status_code, told.json().get("accepted")) == (200, len(events)), told.text
+        self.handed_over += len(events) * (topic == "handovers")
 
     def ask(self, parcels: list[Event]) -> Event:
         """How the scorer answered, in words."""
@@ -248,17 +260,27 @@ class OperatedRun:
         lines = (self.folder / "logs" / f"{role}.jsonl").read_text().splitlines()
         return [told for line in lines if (told := json.loads(line))["event"] == "settings taken on"]
 
-    def audited(self, topic: str) -> Iterator[tuple[str, Any, Any, Any]]:
-        """By partition: intake's ledger of its newest checkpoint, what its log up to there says with the settings that the
-        checkpoint records, and what it says without them."""
-        declared, checkpoints = self.app.topic(topic), str(self.folder / "checkpoints")
-        log = self.app.log_of(topic)
-        for p in range(declared.partitions):
-            while True:
-                end, kept = audit.kept(self.log, checkpoints, declared, log, p)
-                settings = audit.settings_of(self.log, checkpoints, declared, log, p)
-                if audit.kept(self.log, checkpoints, declared, log, p)[0] == end:  # both are of one checkpoint
-                    break
-            found = list(takewhile(lambda r: r.offset < end, audit.records(self.log, log, p)))  # noqa: B023
-            again, without = (audit.recompute(declared, iter(found), (), s) for s in (settings, ()))
-            yield f"{topic}/{p}", kept, again, without
+    def checkpointed(self, topic: str) -> int:
+        """Up to which offset intake's newest checkpoint of a topic goes."""
+        kept = audit.kept(self.log, str(self.folder / "checkpoints"), self.app.topic(topic), self.app.log_of(topic), 0)
+        return kept[0]
+
+    def audited(self, topic: str) -> Audited:
+        """As of intake's newest checkpoint."""
+        declared, checkpoints, log = self.app.topic(topic), str(self.folder / "checkpoints"), self.app.log_of(topic)
+        while True:
+            end, kept = audit.kept(self.log, checkpoints, declared, log, 0)
+            settings = audit.settings_of(self.log, checkpoints, declared, log, 0)
+            if audit.kept(self.log, checkpoints, declared, log, 0)[0] == end:  # both are of one checkpoint
+                break
+        found = list(takewhile(lambda r: r.offset < end, audit.records(self.log, log, 0)))
+        again, without = (audit.recompute(declared, iter(found), (), s) for s in (settings, ()))
+        (view,) = [v for v in self.app.views if v.topic is declared]
+        rows = (blocks.decode(r.value).rows for r in audit.records(self.log, self.app.clean_log_of(view), 0))
+        passed_on = {o for table in rows if table is not None for o in table.column("_offset").to_pylist() if o < end}
+        return Audited(kept, again, without, len(passed_on))
+
+
+def _name(role: RoleFigures) -> str:
+    """Its lasting name."""
+    return role.instance.split("/")[0]

@@ -1,0 +1,58 @@
+"""A store that is opened at first use, and tried again until it answers: for a role that starts while its store is away."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from features.store import RowKeys, Rows, Store
+from schemas.errors import StoreError
+
+
+class LateStore:
+    """A `Store` over the one that `open_store` gives; every call raises its `StoreError` while it gives none. Threads that
+    come while it is being opened wait for that one attempt, and share its end.
+
+    >>> from features.testing import MemoryStore
+    >>> LateStore(MemoryStore).generation()
+    '0'
+    """
+
+    def __init__(self, open_store: Callable[[], Store]) -> None:
+        self._open_store, self._lock = open_store, threading.Lock()
+        self._store: Store | None = None
+        self._error: StoreError | None = None  # of the newest attempt
+
+    def write(self, view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> int:
+        return self._opened().write(view, keys, rows)
+
+    def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
+        return self._opened().read(wanted)
+
+    def erase(self, view: str, keys: Sequence[bytes], version: bytes) -> int:
+        return self._opened().erase(view, keys, version)
+
+    def generation(self) -> str:
+        return self._opened().generation()
+
+    def close(self) -> None:
+        if self._store is not None:
+            self._store.close()
+
+    def _opened(self) -> Store:
+        if self._store is not None:
+            return self._store
+        before = self._error
+        with self._lock:
+            if self._store is None:
+                if self._error is not None and self._error is not before:  # another thread has just tried
+                    raise self._error
+                try:
+                    self._store = self._open_store()
+                except StoreError as error:
+                    self._error = error
+                    raise
+            return self._store
