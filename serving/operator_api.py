@@ -126,7 +126,10 @@ def _topics(status: Status) -> dict[str, Any]:
 
 
 def _allowed(key: str) -> dict[str, Any]:
-    told = {"meaning": MEANING[key], "effect": "at once, at a checkpoint that records it" if key in DECIDING else "at once"}
+    told = {
+        "meaning": MEANING[key],
+        "effect": "at once, at a checkpoint that records it" if key in DECIDING else "at once",
+    }
     if key == "on_violation":
         return told | {"one_of": ON_VIOLATION}
     least, most = RANGES_MS[key]

@@ -31,7 +31,9 @@ class KafkaServer(Server):
         file = self.directory / "server.properties"
         file.write_text("".join(f"{key}={value}\n" for key, value in self._properties().items()))
         if not (self.directory / "data" / "meta.properties").exists():
-            cluster = "f" + urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]  # one that begins with a dash is an option
+            cluster = (
+                "f" + urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
+            )  # one that begins with a dash is an option
             done = subprocess.run(
                 [
                     *self._java(),
