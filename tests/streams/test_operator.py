@@ -703,7 +703,7 @@ def test_nothing_is_told_of_what_follows_a_skipped_record_before_that_is_behind_
 
 def test_the_text_of_an_error_is_kept_up_to_a_bound(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(self: Toy, batch: Any) -> Outputs:
-        raise ValueError("x" * 10**6)
+        raise ValueError("x" * 2 * KEPT_TEXT)
 
     monkeypatch.setattr(Toy, "apply", fail)
     bench.put(0, b"a")
