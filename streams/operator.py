@@ -22,6 +22,7 @@ from schemas import messages
 from schemas.blocks import NO_TICK, TICK_MAGIC
 from schemas.errors import ComponentError, SnapshotError, StoreError
 from schemas.topic import Freshness
+from streams.assignment import Assignment
 from streams.checkpoints import Checkpoints
 from streams.crashes import Crashes
 from streams.dead_letters import letters
@@ -97,11 +98,7 @@ class Operator:
         self._url, self._channels, self._now_ms = checkpoints_url, channels, app_clock_ms
         self._orders = orders or Orders()
         self._live = LiveSettings(self._orders.declared)
-        self._tasks: dict[TopicPartition, Task] = {}
-        self._checkpoints: dict[TopicPartition, Checkpoints] = {}
-        self._next: dict[TopicPartition, int] = {}
-        self._saved: dict[TopicPartition, int] = {}
-        self._start: dict[TopicPartition, int] = {}
+        self._given: dict[TopicPartition, Assignment] = {}
         self._reported: dict[str, int] = {}
         self._checkpointed_at = self._status_at = time.monotonic()
         self._listened_at = 0.0
@@ -110,8 +107,6 @@ class Operator:
         self._gathered: list[Batch] = []
         self._mute: set[str] = set()  # tasks whose figures failed, which was logged
         self._resting = False
-        # Tasks that may not know yet what is set, and from which offsets of their log and the control log on they may be told.
-        self._untold: dict[TopicPartition, tuple[int, int]] = {}
         self._writer = log_.writer()
         self._control = Follower(log_, channels.control)
         self._reader = log_.reader(topics, group or role, self._assign, self._revoke, self._lose)
@@ -147,9 +142,13 @@ class Operator:
         self._report()
         return bool(batches)
 
+    def tasks(self) -> list[Task]:
+        """Of the partitions that it has now."""
+        return [given.task for given in self._given.values()]
+
     def finished(self) -> list[int]:
         """The newest tick up to which each of its tasks has taken all input."""
-        return [task.finished for task in self._tasks.values()]
+        return [task.finished for task in self.tasks()]
 
     def _gather(self, max_wait_seconds: float) -> list[Batch]:
         """Records as soon as there are any, then more of them until the batch wait is over, a tick came or there are many:
@@ -171,7 +170,7 @@ class Operator:
     def _put_back(self) -> list[Batch]:
         """Records of partitions that came while it rests are read later."""
         if self._gathered:
-            self._reader.pause(list(self._tasks))
+            self._reader.pause(list(self._given))
         for batch in self._gathered:
             self._reader.seek(batch.topic, batch.partition, int(batch.offsets[0]))
         self._gathered = []
@@ -184,10 +183,10 @@ class Operator:
         it, and must not have told of later ones.
         """
         key, end = (batch.topic, batch.partition), int(batch.offsets[-1]) + 1
-        appends, told = [], []
+        given, appends, told = self._given[key], [], []
         for piece, skip in self._crashes.pieces(batch):
             try:
-                out = self._skip(piece) if skip else self._tasks[key].apply(piece)
+                out = self._skip(piece) if skip else given.task.apply(piece)
             except ENVIRONMENT:
                 raise
             except (Exception, PanicException) as error:
@@ -201,17 +200,17 @@ class Operator:
                 self._reader.seek(*key, end)
                 self._checkpointed_at = float("-inf")
                 break
-        self._turn.tasks[key] = self._tasks[key]
+        self._turn.tasks[key] = given.task
         self._turn.appends += appends
         self._turn.told += told
-        self._next[key] = end
+        given.next = end
         self._records += int(np.searchsorted(batch.offsets, end))
 
     def _skip(self, piece: Batch) -> Outputs:
         """Settle a record that crashed its task too often: a dead letter, and whatever the task must know of it."""
         origin, error = self._orders.origin_of(piece.topic), self._crashes.error(piece)
         value = letters(piece, np.zeros(1, np.int64), origin, ["crash"], [None], [error])
-        task = self._tasks[piece.topic, piece.partition]
+        task = self._given[piece.topic, piece.partition].task
         try:
             out = task.skip(piece)
         except Exception as fault:
@@ -220,9 +219,7 @@ class Operator:
         return Outputs([*out.appends, Append(self._orders.dead, 0, [value], int(piece.times[0]))], out.messages)
 
     def _again(self, key: TopicPartition) -> None:
-        """Without a checkpoint there is nothing that may be saved until it has read on."""
-        for table in (self._turn.tasks, self._next, self._saved):
-            table.pop(key, None)
+        self._turn.tasks.pop(key, None)
         start = self._assign([key])
         self._reader.seek(*key, start[key])
 
@@ -253,30 +250,21 @@ class Operator:
     def _rest(self, resting: bool) -> None:
         """Read nothing, or go on. Partitions that came meanwhile rest, too."""
         if resting or self._resting:
-            self._reader.pause(list(self._tasks), resting)
+            self._reader.pause(list(self._given), resting)
         self._resting = resting
 
     def checkpoint(self) -> None:
         """Save the state of every task that moved, then commit offsets for lag tools."""
-        for key, task in self._tasks.items():
-            self._save(key, task)
-        self._reader.commit(self._saved)
+        for key, given in self._given.items():
+            self._save(key, given)
+        self._reader.commit({key: given.saved for key, given in self._given.items() if given.saved is not None})
         if not self._turn:  # else nothing was saved
             self._checkpointed_at = time.monotonic()
 
-    def _save(self, key: TopicPartition, task: Task, again: bool = False) -> None:
-        """Nothing while something of it is not written or appended yet. `again`: also where its offset has not moved, since
-        something else did."""
-        at = self._next.get(key)
-        if at is None or self._turn or (self._saved.get(key) == at and not again):
-            return
-        store = self._checkpoints[key]
-        full = again or store.wants_full
-        state = task.dump(full)
-        if state:
-            store.save(at, state, full, again)
-            self._saved[key] = at
-            self._crashes.passed(key, at)
+    def _save(self, key: TopicPartition, given: Assignment, again: bool = False) -> None:
+        """Nothing while something is not written or appended yet."""
+        if not self._turn and given.save(again):
+            self._crashes.passed(key, given.position)
 
     def _listen(self) -> None:
         """Hear of live settings."""
@@ -285,27 +273,16 @@ class Operator:
         self._listened_at = time.monotonic()
         for m in self._control.poll(0.0):
             if self._live.note(m):
-                self._untold = {key: self._untold.get(key, (0, 0)) for key in self._tasks}
+                for given in self._given.values():
+                    given.untold = given.untold or (0, 0)
 
     def _take_on(self) -> None:
-        """Tell tasks what is set, each at a checkpoint, which records it.
-
-        A task that was built from a checkpoint first reads all that its log held by then: it, or whoever had the partition
-        before, may have told of that, under the settings of that checkpoint. And nothing is told that is out of date: all
-        that was set by then is heard first.
-        """
+        """Tell tasks what is set, each at a checkpoint, which records it."""
         if self._turn:
             return
-        for key, (read, heard) in list(self._untold.items()):
-            at = self._next.get(key, self._start[key])
-            if at < read or self._control.position < heard:
-                continue
-            del self._untold[key]
-            task = self._tasks[key]
-            if task.configure(self._live.all(), at):
-                log.info("settings taken on", task=task.name, offset=at)
-                self._next[key] = at
-                self._save(key, task, again=True)
+        for key, given in self._given.items():
+            if given.tell(self._live.all(), self._control.position):
+                self._save(key, given, again=True)
 
     def _report(self) -> None:
         """Progress when it changed, with the rows and records it stands for safe; figures once a second.
@@ -315,7 +292,7 @@ class Operator:
         """
         told: list[messages.Message] = []
         if not self._turn:
-            ticks = {t.name: t.finished for t in self._tasks.values() if t.finished != NO_TICK}
+            ticks = {t.name: t.finished for t in self.tasks() if t.finished != NO_TICK}
             news = {k: v for k, v in ticks.items() if self._reported.get(k) != v}
             if news:
                 told.append(messages.Progress(self.role, self.instance, news))
@@ -326,7 +303,7 @@ class Operator:
         self._tell(told)
 
     def _status(self) -> messages.Status:
-        facts: dict[str, Any] = {t.name: self._facts(t) for t in self._tasks.values()}
+        facts: dict[str, Any] = {t.name: self._facts(t) for t in self.tasks()}
         return self.vitals.status({**facts, "records": self._records, "held": self._orders.held()})
 
     def _facts(self, task: Task) -> dict[str, Any]:
@@ -345,40 +322,27 @@ class Operator:
 
     def _assign(self, gained: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Build each task, load its newest checkpoint and start where that ends."""
-        start, resumed = {}, {}
         said = self._log.bounds(self._channels.control).spans[0][1]
         for topic, partition in gained:
-            task = self._make_task(topic, partition)
-            bounds = self._log.bounds(topic)
-            store = Checkpoints(self._url, task.name, bounds.identity)
-            found = store.load()
-            key = (topic, partition)
-            self._tasks[key], self._checkpoints[key] = task, store
-            if found is not None:
-                offset, base, deltas = found
-                task.load(base, deltas)
-                start[key] = self._next[key] = self._saved[key] = offset
-                resumed[key] = task
-                log.info("resumed", task=task.name, offset=offset)
-            else:
-                start[key] = bounds.spans[partition][0]
-            self._start[key] = start[key]
-            self._untold[key] = bounds.spans[partition][1], said
-        self._turn.tasks |= resumed  # written before they report: the store may have lost their rows meanwhile
-        return start
+            bounds, task = self._log.bounds(topic), self._make_task(topic, partition)
+            first, end = bounds.spans[partition]
+            checkpoints = Checkpoints(self._url, task.name, bounds.identity)
+            self._given[topic, partition] = Assignment.begun(task, checkpoints, first, (end, said))
+        fresh = {key: self._given[key] for key in gained}
+        # Written before they report: the store may have lost their rows meanwhile.
+        self._turn.tasks |= {key: given.task for key, given in fresh.items() if given.saved is not None}
+        return {key: given.start for key, given in fresh.items()}
 
     def _revoke(self, going: Sequence[TopicPartition]) -> None:
         for key in going:
-            if key in self._tasks:
-                self._save(key, self._tasks[key])
+            if key in self._given:
+                self._save(key, self._given[key])
         self._lose(going)
 
     def _lose(self, gone: Sequence[TopicPartition]) -> None:
         for key in gone:
-            for table in (
-                self._tasks, self._checkpoints, self._next, self._saved, self._start, self._untold, self._turn.tasks,
-            ):  # fmt: skip
-                table.pop(key, None)
+            self._given.pop(key, None)
+            self._turn.tasks.pop(key, None)
             self._crashes.forget(key)
         self._gathered = [b for b in self._gathered if (b.topic, b.partition) not in gone]
 

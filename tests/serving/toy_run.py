@@ -61,7 +61,7 @@ def half_a_day(folder: Path, **changes: Any) -> Said:
             told += [(start + 9, JUNK)] if hour % 3 == 0 else []
             events = {"orders": _records(said), "payments": _records(told)}
             local.step(start, start + HOUR, asked, events)
-        statuses = [o.vitals.status({t.name: t.facts() for t in o._tasks.values()}) for o in local.operators]
+        statuses = [o.vitals.status({t.name: t.facts() for t in o.tasks()}) for o in local.operators]
         heard = _read(local, app.channels)
         model = app.models[0]
         reader = local.log.reader([app.examples_log_of(model)], None)

@@ -1007,7 +1007,7 @@ def test_a_recreated_log_or_one_that_starts_later_is_an_error_that_names_both(be
 def test_a_checkpoint_beyond_the_end_of_the_log_is_an_error(bench: Bench, tmp_path: Path) -> None:
     op = bench.operator()
     op.step(0.0)
-    op._next["in", 0] = 5
+    op._given["in", 0].next = 5
     op.checkpoint()
     op.close()
     again = bench.operator()
