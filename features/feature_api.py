@@ -75,7 +75,7 @@ def read_request(body: bytes | memoryview) -> FeaturesRequest:
     try:
         return _request.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise RequestError("body", f"asks for no features: {error}", f"Send JSON as {EXAMPLE}.") from error
+        raise RequestError("body", f"is no request for features: {error}", f"Send JSON as {EXAMPLE}.") from error
 
 
 class FeatureReader:
@@ -111,9 +111,12 @@ class FeatureReader:
     def _refs(self, request: FeaturesRequest) -> Sequence[FeatureRef]:
         """The features asked for, each once."""
         if (request.feature_service is None) == (not request.features):
-            raise RequestError(
-                "features", "are neither named nor left to a feature_service, or both", f"Send JSON as {EXAMPLE}."
+            named = (
+                "are named, and left to a feature_service, too"
+                if request.features
+                else "are none, and no feature_service is named"
             )
+            raise RequestError("features", named, f"Send one of the two: {EXAMPLE}.")
         if request.feature_service is not None:
             return self._service(request.feature_service)
         refs = [self._ref(text) for text in request.features]

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+import structlog
 import typer
 from rich.console import Console
 
@@ -17,10 +18,48 @@ from schemas.errors import FreshetError
 cli = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Models that never stop learning."
 )
-cli.add_typer(servers, name="servers")
-register(cli)
-inspect_cli.register(cli)
 App = Annotated[str, typer.Argument(help="the Python file that declares the app")]
+
+
+@cli.command()
+def init(directory: Annotated[Path, typer.Argument(help="a new or empty directory")]) -> None:
+    """Write a small app that runs: declarations, a producer, a question."""
+    from freshet.init import init
+
+    init(directory, Console())
+
+
+@cli.command()
+def check(app: App) -> None:
+    """Validate an app's file and say what it would run."""
+    from freshet.app import load
+    from freshet.describe import describe
+
+    describe(load(app), Console())
+
+
+@cli.command()
+def run(
+    app: App,
+    role: Annotated[str | None, typer.Option(help="run one role in this process instead of all")] = None,
+    member: Annotated[str, typer.Option(help="tells several processes of one role apart, such as 2")] = "",
+    log: Annotated[str | None, typer.Option(help="kafka://host:port (default: SQLite in the run folder)")] = None,
+    store: Annotated[str | None, typer.Option(help="redis://… or cassandra://… (default: an embedded Redis)")] = None,
+    run_dir: Annotated[Path | None, typer.Option(help="folder of the run")] = None,
+    host: Annotated[str | None, typer.Option(help="address to listen on")] = None,
+    port: Annotated[int | None, typer.Option(help="port of the scorer")] = None,
+    status_port: Annotated[int | None, typer.Option(help="port of the status page")] = None,
+) -> None:
+    """Run an app: all roles on this machine, or one of them."""
+    from freshet.app import load
+    from freshet.live import run_all, run_one
+    from freshet.settings import settings
+
+    given = settings(log=log, store=store, run_dir=run_dir, host=host, port=port, status_port=status_port)
+    if role is not None:
+        run_one(app, role, given, member)
+    else:
+        raise SystemExit(run_all(load(app), app, given, Console(width=None if sys.stdout.isatty() else 110)))
 
 
 @cli.command()
@@ -51,49 +90,14 @@ def demo(
     )
 
 
-@cli.command()
-def run(
-    app: App,
-    role: Annotated[str | None, typer.Option(help="run one role in this process instead of all")] = None,
-    member: Annotated[str, typer.Option(help="tells several processes of one role apart, such as 2")] = "",
-    log: Annotated[str | None, typer.Option(help="kafka://host:port (default: SQLite in the run folder)")] = None,
-    store: Annotated[str | None, typer.Option(help="redis://… or cassandra://… (default: an embedded Redis)")] = None,
-    run_dir: Annotated[Path | None, typer.Option(help="folder of the run")] = None,
-    host: Annotated[str | None, typer.Option(help="address to listen on")] = None,
-    port: Annotated[int | None, typer.Option(help="port of the scorer")] = None,
-    status_port: Annotated[int | None, typer.Option(help="port of the status page")] = None,
-) -> None:
-    """Run an app: all roles on this machine, or one of them."""
-    from freshet.app import load
-    from freshet.live import run_all, run_one
-    from freshet.settings import settings
-
-    given = settings(log=log, store=store, run_dir=run_dir, host=host, port=port, status_port=status_port)
-    if role is not None:
-        run_one(app, role, given, member)
-    else:
-        raise SystemExit(run_all(load(app), app, given, Console(width=None if sys.stdout.isatty() else 110)))
-
-
-@cli.command()
-def init(directory: Annotated[Path, typer.Argument(help="a new or empty directory")]) -> None:
-    """Write a small app that runs: declarations, a producer, a question."""
-    from freshet.init import init
-
-    init(directory, Console())
-
-
-@cli.command()
-def check(app: App) -> None:
-    """Validate an app's file and say what it would run."""
-    from freshet.app import load
-    from freshet.describe import describe
-
-    describe(load(app), Console())
+register(cli)
+inspect_cli.register(cli)
+cli.add_typer(servers, name="servers")
 
 
 def main() -> None:
     """The entry point: errors of ours become one line on stderr and status 2."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is for what was asked
     try:
         cli(standalone_mode=True)
     except FreshetError as error:

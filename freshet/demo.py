@@ -95,7 +95,7 @@ def run(app: App, app_path: str, model: Model, given: Settings, options: DemoOpt
         options.report.write_text(json.dumps(told, indent=1))
         summary(told, console)
         if options.keep:
-            console.print(f"still serving at {scorer} and {page}; Ctrl-C ends it", highlight=False)
+            console.print(f"still serving: scorer {scorer}, status page {page}; Ctrl-C ends it", highlight=False)
             stop.wait()
         client.close()
         replayer.close()

@@ -27,10 +27,11 @@ def configure(role: str, directory: Path | None, level: str = "INFO") -> None:
     ]
     if directory is not None:
         directory.mkdir(parents=True, exist_ok=True)
-        handler: logging.Handler = logging.FileHandler(directory / f"{role.replace(':', '.')}.jsonl")
+        handler: logging.Handler = logging.FileHandler(directory / f"{role.replace(':', '.')}.jsonl", encoding="utf-8")
     else:
         handler = logging.StreamHandler(sys.stderr)
-    last: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, structlog.processors.JSONRenderer()]
+    as_json = structlog.processors.JSONRenderer(ensure_ascii=False)
+    last: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, as_json]
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=last, foreign_pre_chain=shared))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name, least in CHATTY.items():

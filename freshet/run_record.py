@@ -33,6 +33,23 @@ def write(app: str, app_file: str, given: Settings) -> None:
     part.replace(path)
 
 
+def check(given: Settings) -> None:
+    """Raises `ComponentError` where the folder is that of a run over a log of another kind: its checkpoints fit no other."""
+    if not (given.run_dir / FILE).exists():
+        return
+    before, now = _kind(read(given.run_dir).log), _kind(given.log_url)
+    if before != now:
+        raise ComponentError(
+            f"run in {given.run_dir}",
+            f"has its log in {before}, and cannot go on in {now}",
+            "Name another folder with --run-dir, or the log that it has with --log.",
+        )
+
+
+def _kind(log: str) -> str:
+    return "Kafka" if log.startswith("kafka://") else "SQLite"
+
+
 def read(run_dir: Path) -> RunRecord:
     """Raises `ComponentError` where no run was ever started in the folder."""
     try:

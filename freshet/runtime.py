@@ -72,12 +72,13 @@ class Runtime:
         self.settings = self._given.model_copy(
             update={"store": store, "log": self._given.log_url, "metrics_port": 0, **where}
         )
-        run_record.write(self.app.name, self._path, self.settings)
+        run_record.check(self.settings)
         for signer in ("trainer", "qualifier"):
             create_key(self.settings.keys_dir / signer)
         self.log: Log = open_log(self.settings.log_url, outages=self.outages)
         self._stack.callback(self.log.close)
         preflight.check(self.app, self.log, self.settings)
+        run_record.write(self.app.name, self._path, self.settings)
         specs = [RoleSpec(n, run_role, (self._path, n, self.settings)) for n in role_names(self.app)]
         self.supervisor = Supervisor(specs, _preload(self.app))
         self.supervisor.start()

@@ -120,7 +120,11 @@ def _requests_and_lags(report: DemoReport) -> Table:
 def _memory(report: DemoReport, out: Console) -> None:
     peaks = report["peak_memory_mb"]
     told = ", ".join(f"{role} {count(mb)}" for role, mb in peaks.items())
-    out.print(Text.assemble("\n", ("Peak memory, MB: ", "bold"), told, f"; together {count(sum(peaks.values()))}"))
+    out.print(
+        Text.assemble(
+            "\n", ("Peak memory, MB (shared: its share): ", "bold"), told, f"; together {count(sum(peaks.values()))}"
+        )
+    )
     restarted = ", ".join(f"{role} {n}×" for role, n in report["restarts"].items() if n)
     if restarted:
         out.print(Text.assemble(("Restarted: ", "bold yellow"), restarted))

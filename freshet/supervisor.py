@@ -99,7 +99,7 @@ class Supervisor:
             pause = BACKOFF_SECONDS[min(child.failures, len(BACKOFF_SECONDS) - 1)]
             log.warning(
                 "role died and is started again",
-                role=child.spec.name,
+                child=child.spec.name,
                 exit_code=process.exitcode,
                 restart_in_seconds=pause,
             )
@@ -139,7 +139,7 @@ class Supervisor:
         for process in alive:
             process.join(max(0.0, deadline - time.monotonic()))
             if process.is_alive():
-                log.error("role did not stop in time and is killed", role=process.name)
+                log.error("role did not stop in time and is killed", child=process.name)
                 process.kill()
                 process.join()
         return {c.spec.name: c.process.exitcode if c.process else None for c in self._children}

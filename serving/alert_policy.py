@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from schemas.durations import text_of
 from serving.alert_bounds import HOUR_MS, AlertBounds, Missed, Recent
+from serving.promises import span
 from serving.status import Alert, Light, LineageFigures, OutageFigures, RoleFigures, SourceFigures, Status, TopicFigures
 
 Policy = Callable[[Status, Recent, AlertBounds], Iterator[Alert]]
@@ -30,8 +30,8 @@ def role_down(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[A
         lost = r.state == "lost" and not deaf
         if not lost and restarts <= bounds.restarts:
             continue
-        heard = f", last heard of {_span(status.at_ms - r.seen_ms)} ago" if lost and r.seen_ms is not None else ""
-        failing = f"started again {restarts} times within {_span(bounds.restarts_ms)}" if restarts else ""
+        heard = f", last heard of {span(status.at_ms - r.seen_ms)} ago" if lost and r.seen_ms is not None else ""
+        failing = f"started again {restarts} times within {span(bounds.restarts_ms)}" if restarts else ""
         process = f"process {r.pid or 'unknown'} is lost{heard}" if lost else ""
         yield Alert(
             policy="role_down",
@@ -51,8 +51,8 @@ def outage(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[Aler
             policy="outage",
             subject=o.resource,
             light="amber",
-            reason=f"{o.component} is away for {_span(status.at_ms - o.since_ms)}{_by(o)}: {o.cause}",
-            meaning=_sentence(f"meanwhile: {o.meanwhile}"),
+            reason=f"{o.component} is away for {span(status.at_ms - o.since_ms)}{_by(o)}: {o.cause}",
+            meaning=_sentence(o.meanwhile),
             next_step=_sentence(o.next_step),
             since_ms=o.since_ms,
         )
@@ -110,7 +110,7 @@ def source_silent(status: Status, recent: Recent, bounds: AlertBounds) -> Iterat
                 policy="source_silent",
                 subject=f"{topic.name}/{s.name}",
                 light="amber",
-                reason=f"no event for {_span(silent_ms)}, usually one every {_span(_interval(s))}; the other sources go on, "
+                reason=f"no event for {span(silent_ms)}, usually one every {span(_interval(s))}; the other sources go on, "
                 f"and some {missed.events:.0f} of its own are missing",
                 meaning=f"Features of {s.name} stand still, and models see it as it was then.",
                 next_step=f"Ask whoever produces {s.name} into {topic.name}; `freshet dlq list` shows whether its records "
@@ -131,7 +131,7 @@ def topic_silent(status: Status, recent: Recent, bounds: AlertBounds) -> Iterato
                 policy="topic_silent",
                 subject=topic.name,
                 light="amber",
-                reason=f"no event of any of its sources for {_span(now - newest)}, usually one every {_span(interval)}",
+                reason=f"no event of any of its sources for {span(now - newest)}, usually one every {span(interval)}",
                 meaning=f"Nothing that rests on {topic.name} learns anything new, and its features age.",
                 next_step=f"See whether its producers run, and whether they write where this app reads {topic.name}; "
                 "`freshet topics` shows how many records arrived.",
@@ -209,7 +209,7 @@ def switch_off(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[
                 policy="switch_off",
                 subject=s.name,
                 light="amber",
-                reason=f"turned off by {s.by or 'somebody'} {_span(status.at_ms - s.at_ms)} ago",
+                reason=f"turned off by {s.by or 'somebody'} {span(status.at_ms - s.at_ms)} ago",
                 meaning=OFF.get(s.name, "A part of the app stands still on purpose."),
                 next_step=f"When the reason is gone: `freshet switch {s.name} on`.",
                 since_ms=s.at_ms,
@@ -252,7 +252,7 @@ def _late(lag_ms: int | None, slo_ms: int | None, bounds: AlertBounds) -> Light 
 
 
 def _behind(lag_ms: int | None, slo_ms: int | None) -> str:
-    return f"{_span(lag_ms or 0)} behind, {_span(slo_ms or 0)} is promised"
+    return f"{span(lag_ms or 0)} behind, {span(slo_ms or 0)} is promised"
 
 
 def _silence(s: SourceFigures, now: int | None, bounds: AlertBounds) -> int | None:
@@ -287,13 +287,3 @@ def _by(o: OutageFigures) -> str:
 def _sentence(text: str) -> str:
     text = text.strip()
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?", "…")) else ".")
-
-
-def _span(ms: float) -> str:
-    """A duration as one would say it, rounded up: what is beyond a bound must not look like the bound.
-
-    >>> _span(5_400_001), _span(61_200)
-    ('1h31m', '1m2s')
-    """
-    size = 60_000 if ms >= HOUR_MS else 1_000 if ms >= 1_000 else 1
-    return text_of(int(-(-max(ms, 0) // size)) * size)

@@ -91,7 +91,7 @@ class Alerts:
         named = {"policy": alert.policy, "subject": alert.subject}
         if alert.state == "resolved":
             seconds = round(((alert.resolved_ms or 0) - alert.since_ms) / 1000, 1)
-            log.warning("alert is resolved", **named, lasted_seconds=seconds)
+            log.info("alert is resolved", **named, lasted_seconds=seconds)
         else:
             tell = log.error if alert.light == "red" else log.warning
             tell(

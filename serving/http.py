@@ -174,7 +174,7 @@ def _json(body: bytes, status: int = 200) -> Response:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    text = f"{request.method} {request.url.path}: {error.detail}"
+    text = f"{request.method} {request.url.path}: {error.detail}. See /docs."
     return _json(oip.write_json({"error": text}), error.status_code)
 
 

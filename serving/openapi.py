@@ -6,7 +6,7 @@ addresses that the app serves are in its document, and its examples name what th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,11 +84,11 @@ Body = type[msgspec.Struct] | str  # a struct is JSON, a text is the media type
 WRONG: tuple[str, Body] = ("The request is wrong; the text says what was expected.", Problem)
 UNKNOWN: tuple[str, Body] = ("There is no such model or version; the text names those there are.", Problem)
 UNKNOWN_TOPIC: tuple[str, Body] = ("There is no such topic; the text names those there are.", Problem)
+AWAY: tuple[str, Body] = ("The log is away; the text names it.", Problem)
 _CHANGE: dict[int, tuple[str, Body]] = {
     403: ("The request comes from another site's page.", Problem),
     413: ("The body is larger than 16 KiB.", Problem),
     415: ("The body is not declared as JSON.", Problem),
-    503: ("The log is away; the text names it.", Problem),
 }
 TOO_LARGE: tuple[str, Body] = ("The body is larger than 4 MiB, packed or unpacked.", Problem)
 
@@ -196,7 +196,7 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "/v1/topics/{topic}/settings", "put", OPERATE, "Change settings of a topic",
-        {200: ("All settings of the topic as they are now.", SettingsNow), 400: WRONG, 404: UNKNOWN_TOPIC, **_CHANGE},
+        {200: ("All settings of the topic as they are now.", SettingsNow), 400: WRONG, 404: UNKNOWN_TOPIC, **_CHANGE, 503: AWAY},
         "Live in every role within a second, recorded with who (`x-freshet-user`) and when, kept over restarts.",
         TopicSettings,
     ),
@@ -235,13 +235,22 @@ def document(version: str, found: Catalogue, served: Collection[tuple[str, str]]
         "info": {
             "title": found.app,
             "version": version,
-            "summary": f"Predictions, features and events of the app {found.app}",
+            "summary": f"{_subject(operations)} of the app {found.app}",
         },
         "servers": [{"url": "/"}],
         "tags": tags,
         "paths": paths,
         "components": {"schemas": _schemas(operations)},
     }
+
+
+def _subject(operations: Iterable[Operation]) -> str:
+    """The scorer's interface or the status server's."""
+    return (
+        "Predictions, features and events"
+        if any(o.tag == PROTOCOL for o in operations)
+        else "Status, settings and switches"
+    )
 
 
 def _operation(o: Operation, found: Catalogue) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from schemas.durations import text_of
+from serving.alert_bounds import HOUR_MS
 from serving.status import (
     Light,
     LineageFigures,
@@ -51,7 +53,7 @@ def features_fresh(views: Sequence[ViewFigures]) -> list[Promise]:
         unknown = [v.name for _, _, v in judged if v.lag_ms is None]
         return [Promise(name, state, f"not known yet: nothing has been heard of {_listed(unknown)}")]
     late = sum(x != "green" for x, _, _ in judged)
-    count = f"{late} of {len(views)} views late, worst" if late else f"all {len(views)} in time, the last"
+    count = f"{late} of {len(views)} views late, worst" if late else f"all {len(views)} in time, the slowest"
     return [Promise(name, state, f"{count if len(views) > 1 else 'view'} {worst.name}: {_lag(worst)}")]
 
 
@@ -167,16 +169,14 @@ def _listed(names: Sequence[str], most: int = 4) -> str:
     return ", ".join([*names[:most], *more])
 
 
-def span(ms: int) -> str:
-    """A span of time to be read.
+def span(ms: float) -> str:
+    """A duration as one would say it, rounded up: what is beyond a bound must not look like the bound.
 
-    >>> span(5_400_000), span(999)
-    ('1.5 h', '999 ms')
+    >>> span(5_400_001), span(61_200)
+    ('1h31m', '1m2s')
     """
-    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000)):
-        if ms >= size:
-            return f"{ms / size:.1f} {unit}"
-    return f"{ms} ms"
+    size = 60_000 if ms >= HOUR_MS else 1_000 if ms >= 1_000 else 1
+    return text_of(int(-(-max(ms, 0) // size)) * size)
 
 
 def moment(ms: int) -> str:

@@ -7,6 +7,7 @@ its machine and of this one are taken to agree. A silent one is forgotten once a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -26,6 +27,8 @@ class RollCall:
     def __init__(self) -> None:
         self._newest: dict[str, Status] = {}
         self._gone: dict[str, Mapping[str, Any]] = {}
+        self._replaced: Counter[str] = Counter()
+        self._since_ms: int | None = None  # when this one began to call the roll: what was over before is no restart
 
     def note(self, m: Status) -> None:
         before = self._newest.get(m.instance)
@@ -34,11 +37,14 @@ class RollCall:
             self._gone.pop(m.instance, None)
 
     def forget(self, now_ms: int) -> None:
-        """Let go of processes that others have replaced; what they counted stays."""
+        """Let go of processes that others have replaced, and count those; what they counted stays."""
+        self._since_ms = now_ms if self._since_ms is None else self._since_ms
         kept = {m.instance: m for m in self._present(now_ms)}
         for m in self._newest.values():
-            if m.instance not in kept and "requests" in m.facts:
-                self._gone[m.instance] = m.facts["requests"]
+            if m.instance not in kept:
+                self._replaced[_name(m.instance)] += m.at >= self._since_ms
+                if "requests" in m.facts:
+                    self._gone[m.instance] = m.facts["requests"]
         self._newest = kept
 
     def state(self, instance: str, now_ms: int) -> RoleState:
@@ -73,7 +79,7 @@ class RollCall:
             state="restarting" if state == "lost" and not child.get("alive", True) else state,
             memory_mb=m.facts.get("memory_mb"),
             seen_ms=m.at,
-            restarts=int(child.get("restarts", 0)),
+            restarts=max(int(child.get("restarts", 0)), self._replaced[_name(m.instance)]),
             cpu_seconds=m.facts.get("cpu_seconds"),
             started_ms=m.facts.get("started_ms"),
             metrics=m.facts.get("metrics", ""),

@@ -40,6 +40,12 @@ def open_log(url: str, instance: str | None = None, outages: Outages | None = No
     scheme, separator, address = url.partition("://")
     if not separator:
         scheme, address = "sqlite", url
+        if ":" in url.split("/", 1)[0]:
+            raise LogError(
+                url,
+                "is neither kafka://host:port nor the path of a directory",
+                f"Write kafka://…, or ./{url} for a directory.",
+            )
     if scheme not in LOGS:
         known = " or ".join(f"{name}://" for name in LOGS)
         raise LogError(url, f"{scheme}:// is no log", f"Write {known}, or the path of a directory.")

@@ -55,7 +55,8 @@ def now_ms() -> int:
 
 def main() -> None:
     under_way: list[tuple[float, float, Event]] = []  # when each will be delivered, what was answered, the parcel
-    with httpx.Client(base_url=SCORER, timeout=30.0) as client:
+    again = httpx.HTTPTransport(retries=3)  # a scorer that is started again is there within a second
+    with httpx.Client(base_url=SCORER, timeout=30.0, transport=again) as client:
         while True:
             parcels = [hand_over() for _ in range(10)]
             answers, by = ask(client, parcels)
@@ -76,6 +77,8 @@ if __name__ == "__main__":
         main()
     except KeyboardInterrupt:
         pass
+    except httpx.HTTPStatusError as error:
+        raise SystemExit(f"The scorer refuses: {error.response.text}") from None
     except httpx.HTTPError as error:
         raise SystemExit(
             f"The scorer at {SCORER} does not answer ({error}). Is `freshet run app.py` running?"

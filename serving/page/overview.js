@@ -6,7 +6,7 @@ import { bound, breach, count, day, duration, fixed, milliseconds, moment, share
 const WORDS = { green: "holds", amber: "at risk", red: "broken" };
 const FINAL = { ended: "Ended: these are the final figures", stopped: "Stopped: these are the last figures", failed: "Failed: these are the last figures" };
 const worst = (items) => items.reduce((a, b) => ((b.lag_ms ?? -1) > (a?.lag_ms ?? -1) ? b : a), null);
-const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1).replaceAll("_", " ");
 
 /** What nobody may overlook: servers that are away, and switches that somebody turned off. */
 export function showNotices({ outages, switches, at_ms }) {

@@ -117,7 +117,10 @@ ENTITIES = {"courier": ["ann"]}
 @pytest.mark.parametrize(
     ("request_", "text"),
     [
-        ({}, r"body: asks for no features: Object missing required field `entities`. Send JSON as \{\"features\""),
+        (
+            {},
+            r"body: is no request for features: Object missing required field `entities`. Send JSON as \{\"features\"",
+        ),
         ({"features": ["by_courier:n"], "entities": {"courier": [7]}}, r"Expected `str`, got `int` - at `\$.entities"),
         ({"features": ["by_courier:n"], "entities": {"courier": "ann"}}, r"Expected `array`, got `str`"),
         ({"features": ["by_courier:n"], "entities": {"courier": [None]}}, r"Expected `str`, got `null`"),
@@ -138,8 +141,11 @@ ENTITIES = {"courier": ["ann"]}
         ({"features": ["by_courier:n"], "entities": {"courier": []}}, r"have 0 rows. Send 1 to 4096 rows"),
         ({"features": ["by_courier:n"], "entities": {"courier": ["a"] * 4097}}, r"have 4097 rows. Send 1 to 4096"),
         ({"features": ["by_courier:n"] * 2, "entities": ENTITIES}, r"'by_courier:n': comes twice"),
-        ({"entities": ENTITIES}, r"features: are neither named nor left to a feature_service"),
-        ({"features": ["by_courier:n"], "feature_service": "late", "entities": ENTITIES}, r"neither .* or both"),
+        ({"entities": ENTITIES}, r"features: are none, and no feature_service is named\. Send one of the two: "),
+        (
+            {"features": ["by_courier:n"], "feature_service": "late", "entities": ENTITIES},
+            r"are named, and left to a feature_service, too",
+        ),
         (
             {"feature_service": "laet", "entities": ENTITIES},
             r"'laet': is unknown. Name a model that reads views \(late",
@@ -157,5 +163,5 @@ def test_a_wrong_question_is_told_what_was_expected(store: MemoryStore, request_
 
 
 def test_what_is_no_text_is_no_request() -> None:
-    with pytest.raises(RequestError, match="asks for no features"):
+    with pytest.raises(RequestError, match="is no request for features"):
         feature_api.read_request(b"\xff")

@@ -128,8 +128,8 @@ def test_readiness_is_the_models_own() -> None:
         ("GET", "/v2/models/laet/ready", 404, "The models are late"),
         ("GET", "/v2/models/late/versions/9", 404, "Loaded are logistic-0a.2, logistic-0a.1"),
         ("POST", "/v2/models/late/versions/9/infer", 404, "Loaded are logistic-0a.2"),
-        ("GET", "/v2/models/late/infer", 404, "GET /v2/models/late/infer: Not Found"),
-        ("POST", "/v2/models/late", 405, "Method Not Allowed"),
+        ("GET", "/v2/models/late/infer", 404, "GET /v2/models/late/infer: Not Found. See /docs."),
+        ("POST", "/v2/models/late", 405, "Method Not Allowed. See /docs."),
         ("GET", "/v1/nothing", 404, "/v1/nothing"),
     ],
 )

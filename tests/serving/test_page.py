@@ -480,7 +480,7 @@ def test_a_switch_is_turned_after_a_second_press(page: chromium.Browser, operate
         page.wait(DRAWN)
         press(page, "#switches li:nth-child(2) button")
         assert page.ask("document.getElementById('confirm').open")
-        assert "none is released" in text(page, "#confirm")
+        assert "none is judged or released" in text(page, "#confirm")
         press(page, "#confirm-no")
         assert not page.ask("document.getElementById('confirm').open")
         assert operated.status().switches[1].on

@@ -63,6 +63,18 @@ def test_a_restarted_role_takes_the_place_of_its_former_process() -> None:
     assert roll.state("view/a", NOW) == "lost"
 
 
+def test_restarts_are_those_since_the_roll_is_called() -> None:
+    roll = heard(status("view/a", ago=90_000, started_ago=95_000), status("view/b", started_ago=80_000))
+    roll.forget(NOW)
+    assert [r.restarts for r in roll.figures({}, NOW)] == [0], "the run before this one is no crash"
+    for n, instance in enumerate(("view/c", "view/d"), start=1):
+        later = NOW + n * (SILENT_MS + 1)
+        roll.note(status(instance, ago=NOW - later, started_ago=NOW - later))
+        roll.forget(later)
+        roll.forget(later)
+        assert [r.restarts for r in roll.figures({}, later)] == [n]
+
+
 def test_a_member_that_merely_started_later_replaces_nobody_who_speaks() -> None:
     roll = heard(status("view/a", ago=SILENT_MS, started_ago=90_000), status("view/b", started_ago=100))
     assert states(roll) == {"view/a": "running", "view/b": "running"}

@@ -1,0 +1,28 @@
+"""A run's folder says where its log, store and app are, and stays with the kind of log that it has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from freshet import run_record
+from freshet.settings import Settings
+from schemas.errors import ComponentError
+
+
+def given(run_dir: Path, log: str = "") -> Settings:
+    return Settings(run_dir=run_dir, log=log)
+
+
+@pytest.mark.parametrize(("before", "now"), [("", "kafka://b:9092"), ("kafka://b:9092", "")])
+def test_a_folder_of_one_kind_of_log_is_refused_for_another(tmp_path: Path, before: str, now: str) -> None:
+    run_record.check(given(tmp_path, before))
+    run_record.write("shop", "app.py", given(tmp_path, before))
+    with pytest.raises(ComponentError, match=r"has its log in .*, and cannot go on in .*\. Name another folder"):
+        run_record.check(given(tmp_path, now))
+
+
+def test_brokers_may_be_called_by_another_name(tmp_path: Path) -> None:
+    run_record.write("shop", "app.py", given(tmp_path, "kafka://b1:9092"))
+    run_record.check(given(tmp_path, "kafka://b1:9092,b2:9092"))
