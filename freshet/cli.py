@@ -62,6 +62,23 @@ def run(
         raise SystemExit(run_all(load(app), app, given, Console(width=None if sys.stdout.isatty() else 110)))
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"freshet {version('freshet')}")
+        raise typer.Exit
+
+
+@cli.callback()
+def about(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print it and end")
+    ] = False,
+) -> None:
+    """Models that never stop learning."""
+
+
 @cli.command()
 def demo(
     days: Annotated[int, typer.Option(min=1, max=365, help="days of 2013 to replay")] = 59,

@@ -42,6 +42,9 @@ def run(ctx: Context) -> None:
     board.alerts = alerts.observe
 
     def set_topic(topic: str, changes: Mapping[str, str], by: str) -> None:
+        for outage in ctx.vitals.outages.current():
+            if outage.component == "log":  # it would wait for as long as the outage lasts
+                raise LogError(outage.resource, f"is away: {outage.cause}", "Set it again once the log is back.")
         now = time.time_ns() // 1_000_000
         reporter.say([messages.Setting(topic, key, value, by, now) for key, value in changes.items()])
         log.info("settings changed", topic=topic, by=by, **changes)
