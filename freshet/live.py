@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from features.catalog import open_store
 from freshet.app import App
 from freshet.page_client import PageClient
 from freshet.roles import run_role
@@ -26,6 +27,8 @@ def run_one(app_path: str, name: str, given: Settings, member: str = "") -> None
     Raises:
         FreshetError: what ended it, which is in its log, too.
     """
+    if name in ("view", "serve") and given.store:
+        open_store(given.store).close()  # at start a wrong address is told; later the role waits for its store
     try:
         run_role(app_path, name, given, member)
     except SystemExit as end:
