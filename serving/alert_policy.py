@@ -39,8 +39,8 @@ def role_down(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[A
             light="red" if lost else "amber",
             reason="; ".join(filter(None, (process, failing))),
             meaning=f"Without it {WITHOUT.get(r.role, 'a part of the app stands still')}; it resumes where it left off.",
-            next_step=f"It is started again by itself; if it stays away, the reason is in {_log_of(r)}. "
-            f"By hand: `freshet run APP.py --role {r.instance or r.role}`.",
+            next_step=f"If it ended, it is started again by itself, and {_log_of(r)} says why; if it hangs, end process "
+            f"{r.pid or 'unknown'}. By hand: `freshet run APP.py --role {r.instance or r.role}`.",
         )
 
 
