@@ -85,7 +85,8 @@ class Health:
         self.refused: LogError | None = None  # a login that will never succeed
         self.back_at = -1e9  # monotonic: when an outage was last over
         self._last = ""  # what was last wrong with any one connection
-        self._lock = threading.Lock()
+        self._told = False  # whether the outage was told
+        self._hint, self._lock = threading.Event(), threading.Lock()
 
     def heard(self, error: KafkaError) -> None:
         """librdkafka's error callback: told for information, the client goes on trying."""
@@ -105,18 +106,28 @@ class Health:
     def _watch(self, trouble: LogError) -> None:
         """On a thread of its own, until this trouble is over."""
         while True:
-            time.sleep(HOLD_SECONDS)
-            if self.trouble is trouble and self._answers():
-                self.well()
+            self._hint.wait(HOLD_SECONDS)
+            self._hint.clear()
+            answered = self.trouble is trouble and self._answers()
             with self._lock:
+                if self.trouble is trouble and answered:
+                    self._end()
                 if self.trouble is not trouble:
                     return
                 self._outages.begin(trouble, MEANWHILE)
+                self._told = True
 
     def well(self) -> None:
-        """A broker answered."""
+        """A broker answered. Once an outage was told that is asked again: what was on its way when it began says nothing."""
         with self._lock:
-            if self.trouble is not None:
-                self._outages.over(self.trouble.component)
-                self.back_at = time.monotonic()
-            self.trouble = self.refused = None
+            if self._told:
+                self._hint.set()
+            else:
+                self._end()
+
+    def _end(self) -> None:
+        if self.trouble is not None:
+            self._outages.over(self.trouble.component)
+            self.back_at = time.monotonic()
+        self.trouble = self.refused = None
+        self._told = False

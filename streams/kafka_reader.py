@@ -176,7 +176,8 @@ class KafkaReader:
             return False
         since = time.monotonic() - REJOIN_SECONDS
         self._rejoined = [at for at in self._rejoined if at > since]
-        return self._kafka.health.back_at > since and len(self._rejoined) < REJOINS
+        away = self._kafka.trouble is not None or self._kafka.health.back_at > since
+        return away and len(self._rejoined) < REJOINS
 
     def _rejoin(self) -> None:
         """Begin anew as the same member; what was assigned is lost, and comes again."""
