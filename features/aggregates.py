@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from schemas.durations import milliseconds, text_of
-from schemas.errors import DefinitionError
+from freshet.schemas.durations import milliseconds, text_of
+from freshet.schemas.errors import DefinitionError
 
 WindowKind = Literal["count", "sum", "mean", "min", "max"]
 

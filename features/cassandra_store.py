@@ -19,9 +19,9 @@ import numpy.typing as npt
 from cassandra import ConsistencyLevel, InvalidRequest
 from cassandra.auth import PlainTextAuthProvider
 
-from features.store import VERSION_BYTES, RowKeys, Rows
-from features.stored import check_rows, check_version, rows_of
-from schemas.errors import StoreError
+from freshet.features.store import VERSION_BYTES, RowKeys, Rows
+from freshet.features.stored import check_rows, check_version, rows_of
+from freshet.schemas.errors import StoreError
 
 try:
     from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable

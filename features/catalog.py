@@ -9,20 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from features.late_store import LateStore
-from features.store import Store
-from schemas.errors import StoreError
+from freshet.features.late_store import LateStore
+from freshet.features.store import Store
+from freshet.schemas.errors import StoreError
 
 
 def _redis(url: str, timeout_seconds: float) -> Store:
-    from features.redis_store import RedisStore
+    from freshet.features.redis_store import RedisStore
 
     return RedisStore(url, timeout_seconds)
 
 
 def _cassandra(url: str, timeout_seconds: float) -> Store:
     try:
-        from features.cassandra_store import CassandraStore
+        from freshet.features.cassandra_store import CassandraStore
     except ImportError as error:
         raise StoreError(
             "Cassandra",

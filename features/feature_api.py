@@ -13,12 +13,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from features.finish import NOT_FOUND, NULL_VALUE, OUTSIDE_MAX_AGE, PRESENT, finish
-from features.store import RowKeys, Store
-from features.vector_plan import distinct_keys
-from features.view import FeatureRef, View
-from schemas.errors import RequestError
-from schemas.text import Texts
+from freshet.features.finish import NOT_FOUND, NULL_VALUE, OUTSIDE_MAX_AGE, PRESENT, finish
+from freshet.features.store import RowKeys, Store
+from freshet.features.vector_plan import distinct_keys
+from freshet.features.view import FeatureRef, View
+from freshet.schemas.errors import RequestError
+from freshet.schemas.text import Texts
 
 MAX_ROWS = 4096
 STATUSES = {

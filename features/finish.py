@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from features import window_kernels as kernels
-from features.row_plan import RowPlan
-from features.window_kernels import NOT_FOUND, NULL_VALUE, OUTSIDE_MAX_AGE, PRESENT
-from schemas.errors import StoreError
+from freshet.features import window_kernels as kernels
+from freshet.features.row_plan import RowPlan
+from freshet.features.window_kernels import NOT_FOUND, NULL_VALUE, OUTSIDE_MAX_AGE, PRESENT
+from freshet.schemas.errors import StoreError
 
 __all__ = ["NOT_FOUND", "NULL_VALUE", "OUTSIDE_MAX_AGE", "PRESENT", "Finished", "finish"]
 

@@ -8,15 +8,15 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from features.store import RowKeys, Rows, Store
-from schemas.errors import StoreError
+from freshet.features.store import RowKeys, Rows, Store
+from freshet.schemas.errors import StoreError
 
 
 class LateStore:
     """A `Store` over the one that `open_store` gives; every call raises its `StoreError` while it gives none. Threads that
     come while it is being opened wait for that one attempt, and share its end.
 
-    >>> from features.testing import MemoryStore
+    >>> from freshet.features.testing import MemoryStore
     >>> LateStore(MemoryStore).generation()
     '0'
     """

@@ -15,8 +15,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from schemas.errors import StoreError
-from streams.servers import Server
+from freshet.schemas.errors import StoreError
+from freshet.streams.servers import Server
 
 # A socket's path has at most 107 bytes on Linux and 103 on macOS.
 MAX_PATH_BYTES = 100

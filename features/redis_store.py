@@ -16,11 +16,11 @@ from redis.backoff import NoBackoff
 from redis.connection import parse_url
 from redis.retry import Retry
 
-from features import redis_scripts as scripts
-from features.redis_scripts import Script
-from features.store import RowKeys, Rows
-from features.stored import check_rows, check_version, rows_of
-from schemas.errors import StoreError
+from freshet.features import redis_scripts as scripts
+from freshet.features.redis_scripts import Script
+from freshet.features.store import RowKeys, Rows
+from freshet.features.stored import check_rows, check_version, rows_of
+from freshet.schemas.errors import StoreError
 
 # So that no single command keeps the server from others for more than about a millisecond.
 KEYS_A_CALL = 1_000

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from features import window_kernels as k
-from features.aggregates import Age, Aggregate, DecayedMean, Last, Window
-from schemas.durations import text_of
-from schemas.errors import DefinitionError
+from freshet.features import window_kernels as k
+from freshet.features.aggregates import Age, Aggregate, DecayedMean, Last, Window
+from freshet.schemas.durations import text_of
+from freshet.schemas.errors import DefinitionError
 
 LAYOUT = 1  # raise it whenever the same features come to other bytes
 MAX_TILES = 1 << 16

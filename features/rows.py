@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from features import aggregates
-from features import window_kernels as kernels
-from features.finish import finish
-from features.row_plan import RowPlan
-from features.window_kernels import CHECKPOINT, LATE, STORE
-from schemas.errors import CheckpointError, DefinitionError
-from schemas.text import Interner, Texts
+from freshet.features import aggregates
+from freshet.features import window_kernels as kernels
+from freshet.features.finish import finish
+from freshet.features.row_plan import RowPlan
+from freshet.features.window_kernels import CHECKPOINT, LATE, STORE
+from freshet.schemas.errors import CheckpointError, DefinitionError
+from freshet.schemas.text import Interner, Texts
 
 __all__ = ["RowPlan", "ViewRows", "warm"]
 

@@ -11,14 +11,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.finish import finish
-from features.store import VERSION_BYTES, RowKeys, Store
-from features.view import KEY_SEPARATOR, FeatureRef, View
-from schemas.errors import RequestError
-from schemas.impute import Impute
-from schemas.text import Texts
-from schemas.topic import FieldRef
-from schemas.vectors import Vectors, VectorSchema
+from freshet.features.finish import finish
+from freshet.features.store import VERSION_BYTES, RowKeys, Store
+from freshet.features.view import KEY_SEPARATOR, FeatureRef, View
+from freshet.schemas.errors import RequestError
+from freshet.schemas.impute import Impute
+from freshet.schemas.text import Texts
+from freshet.schemas.topic import FieldRef
+from freshet.schemas.vectors import Vectors, VectorSchema
 
 I64 = npt.NDArray[np.int64]
 Columns = Mapping[str, Any]

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from features.aggregates import Aggregate
-from features.rows import RowPlan
-from schemas.durations import milliseconds, text_of
-from schemas.errors import DefinitionError
-from schemas.topic import Topic, check_name
+from freshet.features.aggregates import Aggregate
+from freshet.features.rows import RowPlan
+from freshet.schemas.durations import milliseconds, text_of
+from freshet.schemas.errors import DefinitionError
+from freshet.schemas.topic import Topic, check_name
 
 KEY_SEPARATOR = "|"
 

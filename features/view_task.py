@@ -9,21 +9,21 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from features.rows import ViewRows
-from features.store import Store
-from features.view import View
-from schemas import blocks
-from schemas.text import Texts
-from schemas.topic import Freshness
-from streams.log import Batch
-from streams.task import Outputs, without_rows
-from streams.ticks import Cursors, Ticks
+from freshet.features.rows import ViewRows
+from freshet.features.store import Store
+from freshet.features.view import View
+from freshet.schemas import blocks
+from freshet.schemas.text import Texts
+from freshet.schemas.topic import Freshness
+from freshet.streams.log import Batch
+from freshet.streams.task import Outputs, without_rows
+from freshet.streams.ticks import Cursors, Ticks
 
 ROWS_A_WRITE = 5_000
 
 
 class ViewTask:
-    """Folds clean events into rows and writes the touched ones; see `streams.task.Task`.
+    """Folds clean events into rows and writes the touched ones; see `freshet.streams.task.Task`.
 
     The store is a projection of these rows: when its generation changes (it was emptied or replaced), all are written again.
     """

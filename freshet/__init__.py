@@ -10,22 +10,21 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from features.aggregates import age, count, decayed_mean, last, max, mean, min, sum
-from features.view import View
-from freshet.app import App
-from learners.model import Label, Model
-from schemas import impute
-from schemas.errors import FreshetError
-from schemas.topic import Freshness, Topic, category
-from serving.fallback import constant, heuristic
-from serving.release_policy import ReleaseConfig
-
 if TYPE_CHECKING:
     from freshet.agents import faust_app
-    from learners.baseline_learner import Baseline
-    from learners.hashed_logistic_learner import HashedLogistic
-    from learners.river_spec import River
-    from learners.torch_ctr_spec import TorchCtr
+    from freshet.app import App
+    from freshet.features.aggregates import age, count, decayed_mean, last, max, mean, min, sum
+    from freshet.features.view import View
+    from freshet.learners.baseline_learner import Baseline
+    from freshet.learners.hashed_logistic_learner import HashedLogistic
+    from freshet.learners.model import Label, Model
+    from freshet.learners.river_spec import River
+    from freshet.learners.torch_ctr_spec import TorchCtr
+    from freshet.schemas import impute
+    from freshet.schemas.errors import FreshetError
+    from freshet.schemas.topic import Freshness, Topic, category
+    from freshet.serving.fallback import constant, heuristic
+    from freshet.serving.release_policy import ReleaseConfig
 
 __all__ = [
     "App",
@@ -56,11 +55,45 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Learners and Faust are imported when they are first named: River and torch are heavy."""
-    from learners.catalog import LEARNERS
+# Where each public name stands. It is imported when it is first asked for: every module of a room is imported through
+# this one, and a learner needs numpy and its own library alone.
+_HOMES = {
+    "App": "freshet.app",
+    "Baseline": "freshet.learners.baseline_learner",
+    "FreshetError": "freshet.schemas.errors",
+    "Freshness": "freshet.schemas.topic",
+    "HashedLogistic": "freshet.learners.hashed_logistic_learner",
+    "Label": "freshet.learners.model",
+    "Model": "freshet.learners.model",
+    "ReleaseConfig": "freshet.serving.release_policy",
+    "River": "freshet.learners.river_spec",
+    "Topic": "freshet.schemas.topic",
+    "TorchCtr": "freshet.learners.torch_ctr_spec",
+    "View": "freshet.features.view",
+    "age": "freshet.features.aggregates",
+    "category": "freshet.schemas.topic",
+    "constant": "freshet.serving.fallback",
+    "count": "freshet.features.aggregates",
+    "decayed_mean": "freshet.features.aggregates",
+    "faust_app": "freshet.agents",
+    "heuristic": "freshet.serving.fallback",
+    "last": "freshet.features.aggregates",
+    "max": "freshet.features.aggregates",
+    "mean": "freshet.features.aggregates",
+    "min": "freshet.features.aggregates",
+    "sum": "freshet.features.aggregates",
+}
 
-    lazy = {**LEARNERS, "faust_app": "freshet.agents"}
-    if name in lazy:
-        return getattr(import_module(lazy[name]), name)
-    raise AttributeError(f"freshet has no {name!r}")
+
+def __getattr__(name: str) -> Any:
+    if name == "impute":
+        return import_module("freshet.schemas.impute")
+    if name not in _HOMES:
+        raise AttributeError(f"freshet has no {name!r}")
+    found = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return __all__

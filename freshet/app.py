@@ -9,16 +9,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from features.view import FeatureRef, View
+from freshet.features.view import FeatureRef, View
+from freshet.learners.model import Model
 from freshet.mistakes import mistake_in
-from learners.model import Model
-from schemas.errors import DefinitionError
-from schemas.event_field import Field
-from schemas.event_schema import EventSchema
-from schemas.topic import Topic, check_name
-from serving.fallback import Constant, Heuristic
-from streams.expressions import check_row_wise
-from streams.follower import Channels
+from freshet.schemas.errors import DefinitionError
+from freshet.schemas.event_field import Field
+from freshet.schemas.event_schema import EventSchema
+from freshet.schemas.topic import Topic, check_name
+from freshet.serving.fallback import Constant, Heuristic
+from freshet.streams.expressions import check_row_wise
+from freshet.streams.follower import Channels
 
 
 @dataclass(frozen=True)

@@ -18,21 +18,21 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from schemas.blocks import TICK_MAGIC
-from schemas.blocks import decode as decode_block
-from schemas.columns import REASONS, arrow_type
-from schemas.durations import milliseconds
-from schemas.errors import SchemaError
-from schemas.event_field import Field
-from schemas.event_schema import EventSchema
-from schemas.event_writer import EventWriter, Misfit
-from schemas.topic import Topic
-from streams.checkpoints import Checkpoints
-from streams.expressions import fields_of
-from streams.fates import fates
-from streams.ledger import LEDGER_BLOCK, Entry, Ledger, LedgerBook
-from streams.log import Log
-from streams.task import from_json
+from freshet.schemas.blocks import TICK_MAGIC
+from freshet.schemas.blocks import decode as decode_block
+from freshet.schemas.columns import REASONS, arrow_type
+from freshet.schemas.durations import milliseconds
+from freshet.schemas.errors import SchemaError
+from freshet.schemas.event_field import Field
+from freshet.schemas.event_schema import EventSchema
+from freshet.schemas.event_writer import EventWriter, Misfit
+from freshet.schemas.topic import Topic
+from freshet.streams.checkpoints import Checkpoints
+from freshet.streams.expressions import fields_of
+from freshet.streams.fates import fates
+from freshet.streams.ledger import LEDGER_BLOCK, Entry, Ledger, LedgerBook
+from freshet.streams.log import Log
+from freshet.streams.task import from_json
 
 MASK = (1 << 64) - 1
 SEEDS = (0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93)

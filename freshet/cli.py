@@ -12,8 +12,8 @@ from rich.console import Console
 
 from freshet import inspect_cli
 from freshet.run_cli import register
+from freshet.schemas.errors import FreshetError
 from freshet.servers_cli import servers
-from schemas.errors import FreshetError
 
 cli = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Models that never stop learning."

@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import msgspec
 
-from schemas.errors import ComponentError
-from schemas.event_schema import EventSchema
+from freshet.schemas.errors import ComponentError
+from freshet.schemas.event_schema import EventSchema
 
 TYPES = {"string": "BYTES", "enum": "BYTES", "boolean": "BOOL", "int": "INT32", "long": "INT64"}
 RETRY_SECONDS = 0.1

@@ -12,19 +12,19 @@ import uvicorn
 
 from freshet.interface import VERSION, catalogue_of
 from freshet.roles import Context
+from freshet.schemas import messages
+from freshet.schemas.blocks import tick_record
+from freshet.schemas.errors import LogError
 from freshet.serve import Reporter, announce
-from schemas import messages
-from schemas.blocks import tick_record
-from schemas.errors import LogError
-from serving import dashboard, http_docs, operator_api, status_metrics
-from serving.alerts import Alerts
-from serving.board import Board
-from serving.history import History
-from serving.http_server import address_of, bind
-from serving.metrics_route import metrics_route, targets_route
-from streams.follower import Follower
-from streams.metrics import families, text_of
-from streams.switches import Switches, turn
+from freshet.serving import dashboard, http_docs, operator_api, status_metrics
+from freshet.serving.alerts import Alerts
+from freshet.serving.board import Board
+from freshet.serving.history import History
+from freshet.serving.http_server import address_of, bind
+from freshet.serving.metrics_route import metrics_route, targets_route
+from freshet.streams.follower import Follower
+from freshet.streams.metrics import families, text_of
+from freshet.streams.switches import Switches, turn
 
 log = structlog.get_logger()
 OBSERVE_SECONDS = 1.0

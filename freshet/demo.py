@@ -23,17 +23,17 @@ from freshet import report as reports
 from freshet.app import App
 from freshet.client import ScoringClient
 from freshet.flights.schedule import Schedule, Step
+from freshet.learners.model import Model
 from freshet.replay import Replayer, Stopped, published
 from freshet.report_types import DemoReport, RequestReport
 from freshet.runtime import Runtime
+from freshet.schemas import messages
+from freshet.schemas.durations import milliseconds
+from freshet.schemas.errors import ComponentError
+from freshet.serving import status as wire
 from freshet.settings import Settings
+from freshet.streams.run_lock import RunLock
 from freshet.terminal import LiveView, summary
-from learners.model import Model
-from schemas import messages
-from schemas.durations import milliseconds
-from schemas.errors import ComponentError
-from serving import status as wire
-from streams.run_lock import RunLock
 
 SHOW_SECONDS = 0.5
 BRIEF_LABELS, LONG_LABELS, LONG_DAYS = 5_000, 20_000, 120

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from features.view import FeatureRef, View
 from freshet import plans
 from freshet.app import App
+from freshet.features.view import FeatureRef, View
+from freshet.learners.model import Model
 from freshet.roles import role_names
-from learners.model import Model
-from schemas.durations import milliseconds, text_of
-from schemas.impute import Impute
-from schemas.topic import Freshness, Topic
-from serving.fallback import Constant, Heuristic
+from freshet.schemas.durations import milliseconds, text_of
+from freshet.schemas.impute import Impute
+from freshet.schemas.topic import Freshness, Topic
+from freshet.serving.fallback import Constant, Heuristic
 
 if TYPE_CHECKING:
     import polars as pl

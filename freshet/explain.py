@@ -17,18 +17,18 @@ from freshet.explanation import (
     State,
 )
 from freshet.figures import count, moment
+from freshet.learners import snapshots
+from freshet.learners.model import Model
+from freshet.learners.signing import Verifier
 from freshet.log_spans import PartitionSpans
 from freshet.opened_run import OpenedRun
 from freshet.prediction_search import Findings, JoinedExample, LoggedPrediction, extent, find
+from freshet.schemas import messages
+from freshet.schemas.errors import ComponentError, FreshetError, RequestError
+from freshet.schemas.messages import Cut, Setting
+from freshet.schemas.outcomes import ASKED, CATEGORY_SEPARATOR, CORRECTED, EXPIRED, LABELLED, RUNGS
+from freshet.schemas.setting import effective
 from freshet.view_reads import view_reads
-from learners import snapshots
-from learners.model import Model
-from learners.signing import Verifier
-from schemas import messages
-from schemas.errors import ComponentError, FreshetError, RequestError
-from schemas.messages import Cut, Setting
-from schemas.outcomes import ASKED, CATEGORY_SEPARATOR, CORRECTED, EXPIRED, LABELLED, RUNGS
-from schemas.setting import effective
 
 Told = tuple[list[Cut], list[Setting]]
 

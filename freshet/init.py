@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from schemas.errors import ComponentError
+from freshet.schemas.errors import ComponentError
 
 FILES = ("app.py", "produce.py", "ask.py", "freshet.toml", "README.md")
 

@@ -6,17 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from features.feature_api import FeatureReader
-from features.store import Store
-from features.view import FeatureRef
 from freshet.app import App
-from schemas.topic import Freshness
-from serving import http_docs, http_features, http_push
-from serving.catalogue import Catalogue, catalogue
-from serving.http_docs import Routes
-from streams.clock import Clock
-from streams.log import Log
-from streams.push import Pusher
+from freshet.features.feature_api import FeatureReader
+from freshet.features.store import Store
+from freshet.features.view import FeatureRef
+from freshet.schemas.topic import Freshness
+from freshet.serving import http_docs, http_features, http_push
+from freshet.serving.catalogue import Catalogue, catalogue
+from freshet.serving.http_docs import Routes
+from freshet.streams.clock import Clock
+from freshet.streams.log import Log
+from freshet.streams.push import Pusher
 
 VERSION = version("freshet")
 

@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 from freshet.audit import read_field
 from freshet.dead_letters import Letter
-from schemas import blocks
-from schemas.errors import SchemaError
-from schemas.event_field import Field
-from schemas.event_schema import EventSchema
-from schemas.topic import Topic
+from freshet.schemas import blocks
+from freshet.schemas.errors import SchemaError
+from freshet.schemas.event_field import Field
+from freshet.schemas.event_schema import EventSchema
+from freshet.schemas.topic import Topic
 
 WIRE_HEADER = 5
 DUMPED_BYTES, LINE_BYTES = 64, 16

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from features.catalog import open_store
 from freshet.app import App
+from freshet.features.catalog import open_store
 from freshet.page_client import PageClient
 from freshet.roles import run_role
 from freshet.runtime import Runtime
+from freshet.schemas.errors import ComponentError, FreshetError
+from freshet.serving.status import Status
 from freshet.settings import Settings
-from schemas.errors import ComponentError, FreshetError
-from serving.status import Status
 
 TELL_SECONDS = 1.0
 

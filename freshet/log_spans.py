@@ -9,8 +9,8 @@ from types import TracebackType
 
 import numpy as np
 
-from schemas.errors import LogError
-from streams.log import Batch, Log
+from freshet.schemas.errors import LogError
+from freshet.streams.log import Batch, Log
 
 PATIENCE_SECONDS = 30.0
 POLL_RECORDS = 10_000

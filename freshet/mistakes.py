@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import freshet
-from schemas.errors import DefinitionError, FreshetError
+from freshet.schemas.errors import DefinitionError, FreshetError
 
 _CALL = re.compile(r"(\w+?)(?:\.__init__)?\(\) (?:got an unexpected|missing|takes|got multiple)")
 

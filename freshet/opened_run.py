@@ -9,13 +9,13 @@ from pathlib import Path
 
 from freshet import run_record
 from freshet.app import App, load
+from freshet.schemas.errors import ComponentError
+from freshet.schemas.event_schema import EventSchema
+from freshet.schemas.topic import Topic
 from freshet.settings import Settings, settings
-from schemas.errors import ComponentError
-from schemas.event_schema import EventSchema
-from schemas.topic import Topic
-from streams import known_schemas
-from streams.catalog import open_log
-from streams.log import Log
+from freshet.streams import known_schemas
+from freshet.streams.catalog import open_log
+from freshet.streams.log import Log
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 import httpx
 
-from schemas.errors import ComponentError, RequestError
-from serving.status import Status, decode
+from freshet.schemas.errors import ComponentError, RequestError
+from freshet.serving.status import Status, decode
 
 SECONDS = 10.0
 

@@ -6,23 +6,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from features.vector_plan import VectorPlan
-from features.view import View
 from freshet.app import App
-from learners import snapshots
-from learners.golden_vectors import attested
-from learners.learner import Learner, LearnerSpec
-from learners.model import Model
-from learners.signing import Signer
-from learners.train_task import Moment, TrainPlan, TrainTask
-from schemas.decode import EventCodec
-from schemas.durations import milliseconds
-from schemas.event_schema import EventSchema
-from schemas.outcomes import CATEGORY_SEPARATOR
-from schemas.topic import Freshness, Topic
-from streams.intake import CleanRoute, IntakePlan, LabelRoute
-from streams.join import JoinPlan
-from streams.log import Log, TopicPartition
+from freshet.features.vector_plan import VectorPlan
+from freshet.features.view import View
+from freshet.learners import snapshots
+from freshet.learners.golden_vectors import attested
+from freshet.learners.learner import Learner, LearnerSpec
+from freshet.learners.model import Model
+from freshet.learners.signing import Signer
+from freshet.learners.train_task import Moment, TrainPlan, TrainTask
+from freshet.schemas.decode import EventCodec
+from freshet.schemas.durations import milliseconds
+from freshet.schemas.event_schema import EventSchema
+from freshet.schemas.outcomes import CATEGORY_SEPARATOR
+from freshet.schemas.topic import Freshness, Topic
+from freshet.streams.intake import CleanRoute, IntakePlan, LabelRoute
+from freshet.streams.join import JoinPlan
+from freshet.streams.log import Log, TopicPartition
 
 
 def ensure_topics(app: App, log: Log) -> None:

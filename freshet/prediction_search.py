@@ -13,12 +13,12 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 from freshet.app import App
+from freshet.learners.model import Model
 from freshet.log_spans import Found, PartitionSpans
-from learners.model import Model
-from schemas import blocks
-from schemas.blocks import Block
-from schemas.outcomes import ASKED, ExampleRows, fixed_dtype, from_binary
-from streams.log import Log
+from freshet.schemas import blocks
+from freshet.schemas.blocks import Block
+from freshet.schemas.outcomes import ASKED, ExampleRows, fixed_dtype, from_binary
+from freshet.streams.log import Log
 
 SCORER = "scorer:"  # before a scorer's instance, in the origins of its predictions
 

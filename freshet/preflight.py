@@ -6,11 +6,11 @@ import structlog
 
 from freshet import plans
 from freshet.app import App
+from freshet.schemas.errors import LogError
 from freshet.settings import Settings
-from schemas.errors import LogError
-from streams import continuity, known_schemas
-from streams.checkpoints import positions
-from streams.log import Log
+from freshet.streams import continuity, known_schemas
+from freshet.streams.checkpoints import positions
+from freshet.streams.log import Log
 
 
 def new_views(app: App, log: Log, given: Settings) -> list[str]:

@@ -15,12 +15,12 @@ from typing import Any, Protocol
 
 from freshet.app import App
 from freshet.plans import task_names
-from schemas.blocks import tick_record
-from schemas.errors import ComponentError
-from schemas.messages import Clock, Logged, Message, Progress, Settled, Status, Swapped
-from streams.follower import Follower, send
-from streams.log import Log
-from streams.outages import Outages
+from freshet.schemas.blocks import tick_record
+from freshet.schemas.errors import ComponentError
+from freshet.schemas.messages import Clock, Logged, Message, Progress, Settled, Status, Swapped
+from freshet.streams.follower import Follower, send
+from freshet.streams.log import Log
+from freshet.streams.outages import Outages
 
 PATIENCE_SECONDS = 60.0
 OUTAGE_PATIENCE_SECONDS = 600.0  # while somebody says that a server is away, and that it waits for it

@@ -12,6 +12,12 @@ import numpy.typing as npt
 
 from freshet import audit
 from freshet.app import App
+from freshet.learners.baseline_learner import Baseline
+from freshet.learners.hashed_logistic_learner import HashedLogistic
+from freshet.learners.learner import LearnerSpec
+from freshet.learners.model import Model
+from freshet.learners.pending import Pending
+from freshet.learners.prequential import figures_of
 from freshet.replay import Facts
 from freshet.report_types import (
     ModelReport,
@@ -20,15 +26,9 @@ from freshet.report_types import (
     RequestReport,
     TopicReport,
 )
-from learners.baseline_learner import Baseline
-from learners.hashed_logistic_learner import HashedLogistic
-from learners.learner import LearnerSpec
-from learners.model import Model
-from learners.pending import Pending
-from learners.prequential import figures_of
-from schemas import blocks
-from schemas.errors import SchemaError
-from schemas.outcomes import (
+from freshet.schemas import blocks
+from freshet.schemas.errors import SchemaError
+from freshet.schemas.outcomes import (
     ASKED,
     CATEGORY_SEPARATOR,
     CORRECTED,
@@ -38,10 +38,10 @@ from schemas.outcomes import (
     fixed_dtype,
     vectors_of,
 )
-from schemas.vectors import Examples
-from streams.fates import fates
-from streams.ledger import Ledger, totals
-from streams.log import Log
+from freshet.schemas.vectors import Examples
+from freshet.streams.fates import fates
+from freshet.streams.ledger import Ledger, totals
+from freshet.streams.log import Log
 
 CHECKPOINT_PATIENCE_SECONDS = 20.0
 SLICE_LABELS = 500

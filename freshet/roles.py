@@ -13,32 +13,32 @@ from dataclasses import dataclass
 
 import structlog
 
-from features.catalog import late_store
-from features.store import Store
-from features.view_task import ViewTask
 from freshet import logs, plans, preflight, run_record
 from freshet.app import App, load
+from freshet.features.catalog import late_store
+from freshet.features.store import Store
+from freshet.features.view_task import ViewTask
+from freshet.learners.learner import LearnerSpec
+from freshet.learners.model import Model
+from freshet.schemas import messages
+from freshet.schemas.errors import DefinitionError, FreshetError
+from freshet.schemas.event_schema import EventSchema
+from freshet.schemas.topic import Freshness, Topic
 from freshet.settings import Settings
-from learners.learner import LearnerSpec
-from learners.model import Model
-from schemas import messages
-from schemas.errors import DefinitionError, FreshetError
-from schemas.event_schema import EventSchema
-from schemas.topic import Freshness, Topic
-from streams import known_schemas, metrics
-from streams.catalog import open_log
-from streams.clock import ManualClock, WallClock
-from streams.follower import Follower, send
-from streams.heartbeat import Heartbeat
-from streams.intake import IntakeTask
-from streams.join import JoinTask
-from streams.log import Log
-from streams.metrics_server import MetricsServer
-from streams.operator import Operator, Orders
-from streams.outages import Outages
-from streams.switches import SwitchBoard
-from streams.task import Task
-from streams.vitals import Vitals
+from freshet.streams import known_schemas, metrics
+from freshet.streams.catalog import open_log
+from freshet.streams.clock import ManualClock, WallClock
+from freshet.streams.follower import Follower, send
+from freshet.streams.heartbeat import Heartbeat
+from freshet.streams.intake import IntakeTask
+from freshet.streams.join import JoinTask
+from freshet.streams.log import Log
+from freshet.streams.metrics_server import MetricsServer
+from freshet.streams.operator import Operator, Orders
+from freshet.streams.outages import Outages
+from freshet.streams.switches import SwitchBoard
+from freshet.streams.task import Task
+from freshet.streams.vitals import Vitals
 
 log = structlog.get_logger()
 
@@ -121,7 +121,7 @@ def join(ctx: Context) -> None:
 
 def train(ctx: Context) -> None:
     """One lineage; see `trained_by` for what its role is called."""
-    from learners.signing import Signer
+    from freshet.learners.signing import Signer
 
     model, spec = trained_by(ctx.app, ctx.name)
     key = Signer.load(ctx.settings.keys_dir / "trainer")
@@ -131,8 +131,8 @@ def train(ctx: Context) -> None:
 
 def release(ctx: Context) -> None:
     """Judges snapshots and moves aliases."""
-    from learners.signing import Signer, Verifier
-    from serving.release import Release
+    from freshet.learners.signing import Signer, Verifier
+    from freshet.serving.release import Release
 
     writer = ctx.log.writer()
 
@@ -264,7 +264,7 @@ def _measured(ctx: Context) -> Iterator[None]:
 
 def make_keys(role: str, given: Settings) -> None:
     """A role that signs makes its key pair the first time it runs."""
-    from learners.signing import create_key
+    from freshet.learners.signing import create_key
 
     if role in SIGNERS:
         create_key(given.keys_dir / SIGNERS[role])

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from features.aggregates import Age, Window
-from features.finish import finish
-from features.rows import ViewRows
-from features.view import View
+from freshet.features.aggregates import Age, Window
+from freshet.features.finish import finish
+from freshet.features.rows import ViewRows
+from freshet.features.view import View
 from freshet.row_events import CleanEvent
-from schemas.text import Texts
+from freshet.schemas.text import Texts
 
 
 def agrees(view: View, events: Sequence[CleanEvent], as_of_ms: int, values: Mapping[str, float | None]) -> bool | None:

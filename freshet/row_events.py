@@ -15,11 +15,11 @@ import numpy as np
 import pyarrow.compute as pc
 
 from freshet.log_spans import PartitionSpans, holding
-from schemas import blocks
-from schemas.blocks import Block
-from schemas.errors import SchemaError
-from schemas.text import Texts
-from streams.log import Batch
+from freshet.schemas import blocks
+from freshet.schemas.blocks import Block
+from freshet.schemas.errors import SchemaError
+from freshet.schemas.text import Texts
+from freshet.streams.log import Batch
 
 CHUNK_RECORDS, LARGEST_CHUNK = 256, 8_192
 LOOKED_AT = 64  # blocks of a chunk that are decoded only to see how old it is

@@ -48,7 +48,7 @@ def set_topic(
 ) -> None:
     """Change settings of a topic, live in every role within a second, and kept over restarts."""
     from freshet.page_client import PageClient
-    from schemas.setting import parsed
+    from freshet.schemas.setting import parsed
 
     changes = dict(parsed(s) for s in settings)
     with PageClient(run_dir) as page:
@@ -77,8 +77,8 @@ def switch(
     from freshet import run_record
     from freshet.figures import moment
     from freshet.page_client import user
-    from schemas.errors import RequestError
-    from streams import switches
+    from freshet.schemas.errors import RequestError
+    from freshet.streams import switches
 
     run_record.read(run_dir)
     if name is not None:

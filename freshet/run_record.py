@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 
+from freshet.schemas.errors import ComponentError
 from freshet.settings import Settings
-from schemas.errors import ComponentError
 
 FILE = "run.json"
 

@@ -11,20 +11,20 @@ from types import TracebackType
 
 import structlog
 
-from features.catalog import open_store
-from features.redis_server import RedisServer
 from freshet import logs, preflight, run_record
 from freshet.app import App
+from freshet.features.catalog import open_store
+from freshet.features.redis_server import RedisServer
+from freshet.learners.signing import create_key
 from freshet.roles import role_names, run_role
+from freshet.schemas.errors import ComponentError
 from freshet.settings import Settings
+from freshet.streams.catalog import open_log
+from freshet.streams.log import Log
+from freshet.streams.outages import Outages
+from freshet.streams.run_lock import RunLock
+from freshet.streams.servers import free_ports
 from freshet.supervisor import RoleSpec, Supervisor
-from learners.signing import create_key
-from schemas.errors import ComponentError
-from streams.catalog import open_log
-from streams.log import Log
-from streams.outages import Outages
-from streams.run_lock import RunLock
-from streams.servers import free_ports
 
 log = structlog.get_logger()
 KEEP_SECONDS = 0.5

@@ -12,19 +12,19 @@ import structlog
 from freshet import plans
 from freshet.interface import VERSION, interface
 from freshet.roles import Context, clock_of
-from schemas.errors import LogError
-from schemas.messages import Logged, Message, Settled, Swapped, Waiting
-from serving.http import ScorerApp
-from serving.http_server import HttpServer, bind
-from serving.live_model import LiveModel
-from serving.loader import Loader, Place
-from serving.metrics_route import metrics_route
-from serving.scorer import Policy, Scorer
-from serving.sidecar_client import Sidecar
-from streams.follower import Follower, send
-from streams.live_settings import LiveSettings
-from streams.log import Writer
-from streams.metrics_server import reachable
+from freshet.schemas.errors import LogError
+from freshet.schemas.messages import Logged, Message, Settled, Swapped, Waiting
+from freshet.serving.http import ScorerApp
+from freshet.serving.http_server import HttpServer, bind
+from freshet.serving.live_model import LiveModel
+from freshet.serving.loader import Loader, Place
+from freshet.serving.metrics_route import metrics_route
+from freshet.serving.scorer import Policy, Scorer
+from freshet.serving.sidecar_client import Sidecar
+from freshet.streams.follower import Follower, send
+from freshet.streams.live_settings import LiveSettings
+from freshet.streams.log import Writer
+from freshet.streams.metrics_server import reachable
 
 log = structlog.get_logger()
 STATUS_SECONDS = 1.0

@@ -33,7 +33,7 @@ def start(
 
 def run(which: Sequence[str], directory: Path, console: Console) -> None:
     """Until SIGINT or SIGTERM. Raises `ComponentError` that says what is missing, and `DefinitionError` for no server."""
-    from schemas.errors import DefinitionError
+    from freshet.schemas.errors import DefinitionError
 
     for kind in which:
         if kind not in KINDS:
@@ -62,14 +62,14 @@ def url(kind: str, address: str) -> str:
 
 def _server(kind: str, directory: Path) -> Any:
     if kind == "kafka":
-        from streams.kafka_server import KafkaServer
+        from freshet.streams.kafka_server import KafkaServer
 
         return KafkaServer(directory)
     if kind == "cassandra":
-        from streams.cassandra_server import CassandraServer
+        from freshet.streams.cassandra_server import CassandraServer
 
         return CassandraServer(directory)
-    from features.redis_server import RedisServer
-    from streams.servers import free_ports
+    from freshet.features.redis_server import RedisServer
+    from freshet.streams.servers import free_ports
 
     return RedisServer(directory, port=free_ports(1)[0])

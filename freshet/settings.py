@@ -13,8 +13,8 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from schemas.durations import milliseconds
-from schemas.errors import DefinitionError
+from freshet.schemas.durations import milliseconds
+from freshet.schemas.errors import DefinitionError
 
 FILE = "freshet.toml"
 

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from freshet.figures import DASH, count, duration, fixed, moment, signed, sparkline
+from freshet.serving.status import ModelFigures, Quality, Status
 from freshet.summary import summary
-from serving.status import ModelFigures, Quality, Status
 
 __all__ = ["LiveView", "summary"]
 

@@ -18,30 +18,30 @@ from typing import Any
 
 import numpy as np
 
-from features.store import Store
-from features.view_task import ViewTask
 from freshet import plans
 from freshet.app import App
+from freshet.features.store import Store
+from freshet.features.view_task import ViewTask
+from freshet.learners import snapshots
+from freshet.learners.catalog import predictor
+from freshet.learners.learner import Export
+from freshet.learners.model import Model
+from freshet.learners.signing import Signer, Verifier, create_key
 from freshet.replay import Events, published
-from learners import snapshots
-from learners.catalog import predictor
-from learners.learner import Export
-from learners.model import Model
-from learners.signing import Signer, Verifier, create_key
-from schemas.blocks import tick_record
-from schemas.errors import ComponentError
-from schemas.messages import Message, Settled, Waiting
-from serving.answering import Answer, Question
-from serving.live_model import LiveModel
-from serving.release import Release
-from serving.scorer import Scorer
-from streams.clock import ManualClock
-from streams.follower import Follower, send
-from streams.intake import IntakeTask
-from streams.join import JoinTask
-from streams.log import Log
-from streams.operator import Operator, Orders
-from streams.sqlite_log import SqliteLog
+from freshet.schemas.blocks import tick_record
+from freshet.schemas.errors import ComponentError
+from freshet.schemas.messages import Message, Settled, Waiting
+from freshet.serving.answering import Answer, Question
+from freshet.serving.live_model import LiveModel
+from freshet.serving.release import Release
+from freshet.serving.scorer import Scorer
+from freshet.streams.clock import ManualClock
+from freshet.streams.follower import Follower, send
+from freshet.streams.intake import IntakeTask
+from freshet.streams.join import JoinTask
+from freshet.streams.log import Log
+from freshet.streams.operator import Operator, Orders
+from freshet.streams.sqlite_log import SqliteLog
 
 LOGGED_SECONDS = 10.0
 STEP_SECONDS = 60.0  # for one operator to finish a step
@@ -203,7 +203,7 @@ class LocalRun:
 def vectors_of(local: LocalRun, model: Model) -> dict[str, bytes]:
     """What was served, by prediction id: the bytes of vector and probability."""
     from freshet.report import outcomes_of
-    from schemas.outcomes import ASKED
+    from freshet.schemas.outcomes import ASKED
 
     out: dict[str, bytes] = {}
     for rows in outcomes_of(local.app, local.log, model).rows:

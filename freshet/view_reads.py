@@ -7,23 +7,23 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
-from features.aggregates import DecayedMean
-from features.aggregates import Window as WindowAggregate
-from features.store import VERSION_BYTES
-from features.view import KEY_SEPARATOR, FeatureRef, View
 from freshet import audit
 from freshet.explanation import SourceEvent, ViewRead, Window, WindowEvent
+from freshet.features.aggregates import DecayedMean
+from freshet.features.aggregates import Window as WindowAggregate
+from freshet.features.store import VERSION_BYTES
+from freshet.features.view import KEY_SEPARATOR, FeatureRef, View
+from freshet.learners.model import Model
 from freshet.log_spans import PartitionSpans
 from freshet.opened_run import OpenedRun
 from freshet.prediction_search import LoggedPrediction
 from freshet.row_check import agrees
 from freshet.row_events import CleanEvent, Version, events_of, key_at, partition_of
-from learners.model import Model
-from schemas.durations import text_of
-from schemas.errors import LogError
-from schemas.event_reader import EventReader
-from schemas.event_writer import Misfit
-from schemas.outcomes import CATEGORY_SEPARATOR
+from freshet.schemas.durations import text_of
+from freshet.schemas.errors import LogError
+from freshet.schemas.event_reader import EventReader
+from freshet.schemas.event_writer import Misfit
+from freshet.schemas.outcomes import CATEGORY_SEPARATOR
 
 HALF_LIVES = 10  # beyond them an event weighs less than a thousandth
 NO_VERSION = bytes(VERSION_BYTES)

@@ -12,14 +12,14 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from features.rows import warm as warm_rows
-from features.testing import MemoryStore
 from freshet import logs
 from freshet.app import App, load
+from freshet.features.rows import warm as warm_rows
+from freshet.features.testing import MemoryStore
 from freshet.flights import APP
 from freshet.flights.schedule import Schedule, Step
+from freshet.schemas.decode import warm as warm_decoding
 from freshet.testing import LocalRun
-from schemas.decode import warm as warm_decoding
 
 HOUR_MS = 3_600_000
 EVERY = "3h"

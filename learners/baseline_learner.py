@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from learners.learner import Arrays, Export, pack_json
-from learners.state import check_finite, check_origin, check_vectors, origin
-from schemas.errors import LearnerError
-from schemas.vectors import F64, Examples, Vectors, VectorSchema
+from freshet.learners.learner import Arrays, Export, pack_json
+from freshet.learners.state import check_finite, check_origin, check_vectors, origin
+from freshet.schemas.errors import LearnerError
+from freshet.schemas.vectors import F64, Examples, Vectors, VectorSchema
 
 KIND = "baseline"
 LOWEST = 1e-6

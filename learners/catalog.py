@@ -9,15 +9,15 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, cast
 
-from learners.learner import Export, Predictor
-from schemas.errors import SnapshotError
-from schemas.vectors import VectorSchema
+from freshet.learners.learner import Export, Predictor
+from freshet.schemas.errors import SnapshotError
+from freshet.schemas.vectors import VectorSchema
 
 LEARNERS = {
-    "Baseline": "learners.baseline_learner",
-    "HashedLogistic": "learners.hashed_logistic_learner",
-    "River": "learners.river_spec",
-    "TorchCtr": "learners.torch_ctr_spec",
+    "Baseline": "freshet.learners.baseline_learner",
+    "HashedLogistic": "freshet.learners.hashed_logistic_learner",
+    "River": "freshet.learners.river_spec",
+    "TorchCtr": "freshet.learners.torch_ctr_spec",
 }
 
 
@@ -34,10 +34,10 @@ def _lazy(module: str, name: str) -> Callable[[Export, VectorSchema], Predictor]
 
 
 PREDICTORS: dict[str, Callable[[Export, VectorSchema], Predictor]] = {
-    "baseline": _lazy("learners.baseline_learner", "BaselinePredictor"),
-    "hashed_logistic": _lazy("learners.hashed_logistic_learner", "HashedLogisticPredictor"),
-    "river_logistic": _lazy("learners.river_predictor", "RiverLogisticPredictor"),
-    "torch_ctr": _lazy("learners.torch_ctr_predictor", "TorchCtrPredictor"),
+    "baseline": _lazy("freshet.learners.baseline_learner", "BaselinePredictor"),
+    "hashed_logistic": _lazy("freshet.learners.hashed_logistic_learner", "HashedLogisticPredictor"),
+    "river_logistic": _lazy("freshet.learners.river_predictor", "RiverLogisticPredictor"),
+    "torch_ctr": _lazy("freshet.learners.torch_ctr_predictor", "TorchCtrPredictor"),
 }
 
 

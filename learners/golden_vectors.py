@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from learners.learner import Export, Learner
-from schemas.vectors import Vectors, VectorSchema
+from freshet.learners.learner import Export, Learner
+from freshet.schemas.vectors import Vectors, VectorSchema
 
 ROWS = 64
 ANSWERS = "golden"

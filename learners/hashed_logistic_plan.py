@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from learners import hashed_logistic_kernels as kernels
-from learners.numbers import Combinations, Knots, NumberTables
-from schemas.errors import LearnerError
-from schemas.vectors import U64, VectorSchema
+from freshet.learners import hashed_logistic_kernels as kernels
+from freshet.learners.numbers import Combinations, Knots, NumberTables
+from freshet.schemas.errors import LearnerError
+from freshet.schemas.vectors import U64, VectorSchema
 
 Plan = tuple[npt.NDArray[Any], ...]
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from features.view import FeatureRef
-from learners.learner import LearnerSpec
-from schemas.errors import DefinitionError
-from schemas.topic import FieldRef, Topic, check_name
-from schemas.vectors import VectorSchema
+from freshet.features.view import FeatureRef
+from freshet.learners.learner import LearnerSpec
+from freshet.schemas.errors import DefinitionError
+from freshet.schemas.topic import FieldRef, Topic, check_name
+from freshet.schemas.vectors import VectorSchema
 
 if TYPE_CHECKING:
     import polars as pl

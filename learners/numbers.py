@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from schemas.errors import LearnerError
-from schemas.vectors import F32, F64, VectorSchema
+from freshet.schemas.errors import LearnerError
+from freshet.schemas.vectors import F32, F64, VectorSchema
 
 Knots = Mapping[str, Sequence[float]]
 Combinations = Mapping[str, Mapping[str, float]]

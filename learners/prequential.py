@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from learners.learner import Arrays, pack_json, unpack_json
-from schemas.vectors import F64
+from freshet.learners.learner import Arrays, pack_json, unpack_json
+from freshet.schemas.vectors import F64
 
 BINS = 2048
 LOWEST = 1e-6

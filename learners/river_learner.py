@@ -25,12 +25,12 @@ from river.optim.base import Scheduler
 from river.optim.initializers import Constant
 from river.utils import VectorDict
 
-from learners.learner import Arrays, Export, pack_json
-from learners.river_spec import River
-from learners.scaling import Scaling
-from learners.state import check_finite, check_origin, origin
-from schemas.errors import LearnerError
-from schemas.vectors import F64, Examples, Vectors, VectorSchema
+from freshet.learners.learner import Arrays, Export, pack_json
+from freshet.learners.river_spec import River
+from freshet.learners.scaling import Scaling
+from freshet.learners.state import check_finite, check_origin, origin
+from freshet.schemas.errors import LearnerError
+from freshet.schemas.vectors import F64, Examples, Vectors, VectorSchema
 
 KIND = "river_logistic"
 LOWEST = 1e-6

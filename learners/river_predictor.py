@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from learners import river_kernels as kernels
-from learners.learner import Export
-from learners.scaling import WIDEST
-from learners.state import check_vectors, plain
-from schemas.vectors import F64, Vectors, VectorSchema
+from freshet.learners import river_kernels as kernels
+from freshet.learners.learner import Export
+from freshet.learners.scaling import WIDEST
+from freshet.learners.state import check_vectors, plain
+from freshet.schemas.vectors import F64, Vectors, VectorSchema
 
 
 class RiverLogisticPredictor:

@@ -16,7 +16,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from schemas.errors import ComponentError
+from freshet.schemas.errors import ComponentError
 
 PROVENANCE, APPROVAL = "freshet snapshot provenance v1", "freshet snapshot approval v1"
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from learners.learner import Arrays, Export, LearnerSpec, unpack_json
-from schemas.errors import LearnerError
-from schemas.vectors import Vectors, VectorSchema
+from freshet.learners.learner import Arrays, Export, LearnerSpec, unpack_json
+from freshet.schemas.errors import LearnerError
+from freshet.schemas.vectors import Vectors, VectorSchema
 
 
 def origin(spec: LearnerSpec, schema: VectorSchema) -> dict[str, str]:

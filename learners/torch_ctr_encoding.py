@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from learners.numbers import NumberTables
-from learners.scaling import Scaling
-from schemas.errors import LearnerError
-from schemas.vectors import F32, U64, Vectors, VectorSchema
+from freshet.learners.numbers import NumberTables
+from freshet.learners.scaling import Scaling
+from freshet.schemas.errors import LearnerError
+from freshet.schemas.vectors import F32, U64, Vectors, VectorSchema
 
 I32 = npt.NDArray[np.int32]
 DEFINITION = ("bits", "knots", "crosses", "combinations")  # the entries of `meta`

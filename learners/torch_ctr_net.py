@@ -12,9 +12,9 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional as nn
 
-from learners.learner import Arrays
-from schemas.errors import ComponentError
-from schemas.vectors import F32, F64
+from freshet.learners.learner import Arrays
+from freshet.schemas.errors import ComponentError
+from freshet.schemas.vectors import F32, F64
 
 I32 = npt.NDArray[np.int32]
 Shape = tuple[int, int, int, int]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from learners import torch_ctr_kernels as kernels
-from learners.learner import Export
-from learners.state import check_vectors, plain
-from learners.torch_ctr_encoding import WIDEST, Encoding
-from schemas.vectors import F64, Vectors, VectorSchema
+from freshet.learners import torch_ctr_kernels as kernels
+from freshet.learners.learner import Export
+from freshet.learners.state import check_vectors, plain
+from freshet.learners.torch_ctr_encoding import WIDEST, Encoding
+from freshet.schemas.vectors import F64, Vectors, VectorSchema
 
 WEIGHTS = ("table", "first", "first_bias", "second", "second_bias", "last", "last_bias", "direct")
 

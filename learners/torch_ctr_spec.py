@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from learners.learner import Learner
-from schemas.errors import LearnerError
-from schemas.vectors import VectorSchema
+from freshet.learners.learner import Learner
+from freshet.schemas.errors import LearnerError
+from freshet.schemas.vectors import VectorSchema
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,6 @@ class TorchCtr:
             )
 
     def make(self, schema: VectorSchema) -> Learner:
-        from learners.torch_learner import TorchCtrLearner
+        from freshet.learners.torch_learner import TorchCtrLearner
 
         return TorchCtrLearner(self, schema)

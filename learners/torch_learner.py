@@ -15,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from learners.learner import Arrays, Export, pack_json
-from learners.replay import COLUMNS, Reservoir
-from learners.state import check_finite, check_origin, origin
-from learners.torch_ctr_encoding import DEFINITION, Encoding, inputs
-from learners.torch_ctr_net import Net
-from learners.torch_ctr_spec import TorchCtr
-from schemas.vectors import F64, Examples, Vectors, VectorSchema
+from freshet.learners.learner import Arrays, Export, pack_json
+from freshet.learners.replay import COLUMNS, Reservoir
+from freshet.learners.state import check_finite, check_origin, origin
+from freshet.learners.torch_ctr_encoding import DEFINITION, Encoding, inputs
+from freshet.learners.torch_ctr_net import Net
+from freshet.learners.torch_ctr_spec import TorchCtr
+from freshet.schemas.vectors import F64, Examples, Vectors, VectorSchema
 
 KIND = "torch_ctr"
 LOWEST = 1e-6

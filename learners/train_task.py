@@ -13,18 +13,27 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from learners.learner import Learner
-from learners.pending import Pending
-from learners.prequential import Quality, RollingQuality, SliceQuality
-from schemas import blocks
-from schemas.messages import Cut, Message, Waiting
-from schemas.outcomes import ASKED, CATEGORY_SEPARATOR, CORRECTED, LABELLED, TEXTS, ExampleRows, fixed_dtype, vectors_of
-from schemas.text import Texts
-from schemas.topic import Freshness
-from schemas.vectors import Examples, VectorSchema
-from streams.log import Batch
-from streams.task import Outputs, as_json, from_json, without_rows
-from streams.ticks import Cursors
+from freshet.learners.learner import Learner
+from freshet.learners.pending import Pending
+from freshet.learners.prequential import Quality, RollingQuality, SliceQuality
+from freshet.schemas import blocks
+from freshet.schemas.messages import Cut, Message, Waiting
+from freshet.schemas.outcomes import (
+    ASKED,
+    CATEGORY_SEPARATOR,
+    CORRECTED,
+    LABELLED,
+    TEXTS,
+    ExampleRows,
+    fixed_dtype,
+    vectors_of,
+)
+from freshet.schemas.text import Texts
+from freshet.schemas.topic import Freshness
+from freshet.schemas.vectors import Examples, VectorSchema
+from freshet.streams.log import Batch
+from freshet.streams.task import Outputs, as_json, from_json, without_rows
+from freshet.streams.ticks import Cursors
 
 ROLLING_EXAMPLES = 5_000
 Arrays = dict[str, npt.NDArray[Any]]
@@ -62,7 +71,7 @@ SaveSnapshot = Callable[[Learner, Moment], str]
 
 
 class TrainTask:
-    """See `streams.task.Task`. `save` writes a signed snapshot and returns its path; writing it again is harmless."""
+    """See `freshet.streams.task.Task`. `save` writes a signed snapshot and returns its path; writing it again is harmless."""
 
     def __init__(self, plan: TrainPlan, learner: Learner, save: SaveSnapshot, partition: int) -> None:
         self.name = f"train:{plan.model}.{plan.lineage}:{partition}"

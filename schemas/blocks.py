@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from schemas.errors import SchemaError
+from freshet.schemas.errors import SchemaError
 
 MAGIC, TICK_MAGIC = b"FRB1", b"FRTK"
 NO_TICK = -(1 << 63)

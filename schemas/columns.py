@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from schemas.errors import SchemaError
-from schemas.event_codec import EventCodec
-from schemas.event_field import FLOATS, TEXTS, Field
-from schemas.event_schema import EventSchema
-from schemas.text import Texts
+from freshet.schemas.errors import SchemaError
+from freshet.schemas.event_codec import EventCodec
+from freshet.schemas.event_field import FLOATS, TEXTS, Field
+from freshet.schemas.event_schema import EventSchema
+from freshet.schemas.text import Texts
 
 if TYPE_CHECKING:
     import polars as pl

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from schemas.errors import DefinitionError
+from freshet.schemas.errors import DefinitionError
 
 UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")

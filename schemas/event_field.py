@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from schemas.errors import SchemaError
+from freshet.schemas.errors import SchemaError
 
 INTEGERS, FLOATS, TEXTS = ("int", "long"), ("float", "double"), ("string", "enum")
 TYPES = ("string", "int", "long", "float", "double", "boolean", "enum")

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from schemas.columns import UNDECODABLE, Columns
-from schemas.decode import decode
-from schemas.event_codec import EventCodec
-from schemas.event_field import FLOATS
-from schemas.event_schema import EventSchema
-from schemas.event_writer import Misfit
-from schemas.text import Texts
-from schemas.topic import Topic
-from schemas.validation import validate
+from freshet.schemas.columns import UNDECODABLE, Columns
+from freshet.schemas.decode import decode
+from freshet.schemas.event_codec import EventCodec
+from freshet.schemas.event_field import FLOATS
+from freshet.schemas.event_schema import EventSchema
+from freshet.schemas.event_writer import Misfit
+from freshet.schemas.text import Texts
+from freshet.schemas.topic import Topic
+from freshet.schemas.validation import validate
 
 _FIRST = np.zeros(1, np.int64)
 

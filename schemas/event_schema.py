@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from schemas.errors import SchemaError
-from schemas.event_field import Field, FieldReader
+from freshet.schemas.errors import SchemaError
+from freshet.schemas.event_field import Field, FieldReader
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from schemas.errors import SchemaError
-from schemas.event_field import Field
-from schemas.event_schema import EventSchema
+from freshet.schemas.errors import SchemaError
+from freshet.schemas.event_field import Field
+from freshet.schemas.event_schema import EventSchema
 
 PROMOTIONS = {
     ("int", "long"),

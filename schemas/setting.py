@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 
-from schemas.durations import milliseconds
-from schemas.errors import DefinitionError, RequestError
-from schemas.messages import Setting
-from schemas.topic import ON_VIOLATION, Freshness
+from freshet.schemas.durations import milliseconds
+from freshet.schemas.errors import DefinitionError, RequestError
+from freshet.schemas.messages import Setting
+from freshet.schemas.topic import ON_VIOLATION, Freshness
 
 KEYS = tuple(f.name for f in fields(Freshness))
 # Those that decide what becomes of a record or an example: they take effect at a checkpoint, which records them.
@@ -76,6 +76,6 @@ def effective(declared: Mapping[str, Freshness], settings: Iterable[Setting]) ->
 
 
 def _text(ms: int) -> str:
-    from schemas.durations import text_of
+    from freshet.schemas.durations import text_of
 
     return text_of(ms)

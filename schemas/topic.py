@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from schemas.durations import milliseconds
-from schemas.errors import DefinitionError
-from schemas.event_field import INTEGERS, Field, fits
-from schemas.event_schema import EventSchema
-from schemas.impute import Impute
+from freshet.schemas.durations import milliseconds
+from freshet.schemas.errors import DefinitionError
+from freshet.schemas.event_field import INTEGERS, Field, fits
+from freshet.schemas.event_schema import EventSchema
+from freshet.schemas.impute import Impute
 
 if TYPE_CHECKING:
     import polars as pl

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from schemas import validation_kernels as kernels
-from schemas.columns import Columns
-from schemas.event_codec import frozen
-from schemas.event_field import BOUNDS, FLOATS, Field
-from schemas.event_schema import EventSchema
+from freshet.schemas import validation_kernels as kernels
+from freshet.schemas.columns import Columns
+from freshet.schemas.event_codec import frozen
+from freshet.schemas.event_field import BOUNDS, FLOATS, Field
+from freshet.schemas.event_schema import EventSchema
 
 I64 = npt.NDArray[np.int64]
 _compiled: dict[str, Rules] = {}

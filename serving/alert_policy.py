@@ -8,9 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from serving.alert_bounds import HOUR_MS, AlertBounds, Missed, Recent
-from serving.promises import span
-from serving.status import Alert, Light, LineageFigures, OutageFigures, RoleFigures, SourceFigures, Status, TopicFigures
+from freshet.serving.alert_bounds import HOUR_MS, AlertBounds, Missed, Recent
+from freshet.serving.promises import span
+from freshet.serving.status import (
+    Alert,
+    Light,
+    LineageFigures,
+    OutageFigures,
+    RoleFigures,
+    SourceFigures,
+    Status,
+    TopicFigures,
+)
 
 Policy = Callable[[Status, Recent, AlertBounds], Iterator[Alert]]
 

@@ -12,7 +12,7 @@ import httpx
 import msgspec
 import structlog
 
-from serving.status import Alert
+from freshet.serving.status import Alert
 
 log = structlog.get_logger()
 WAITING = 100  # alerts that may wait to be told

@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from serving.alert_bounds import AlertBounds, Missed, Recent
-from serving.status import RoleFigures, Status, TopicFigures
+from freshet.serving.alert_bounds import AlertBounds, Missed, Recent
+from freshet.serving.status import RoleFigures, Status, TopicFigures
 
 POINTS = 20  # of a topic's window
 FORGETS = 0.9999  # an event of a source: how often it was usually missed halves in some 7,000

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import structlog
 from msgspec.structs import replace
 
-from serving.alert_bounds import AlertBounds
-from serving.alert_policy import alerts
-from serving.alert_webhook import Webhook
-from serving.alert_window import Window
-from serving.status import Alert, Status
+from freshet.serving.alert_bounds import AlertBounds
+from freshet.serving.alert_policy import alerts
+from freshet.serving.alert_webhook import Webhook
+from freshet.serving.alert_window import Window
+from freshet.serving.status import Alert, Status
 
 log = structlog.get_logger()
 HOLD_SECONDS = 5.0

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from schemas.vectors import F64
+from freshet.schemas.vectors import F64
 
 Column = list[str | None] | npt.NDArray[Any]
 

@@ -9,23 +9,23 @@ from typing import Any
 
 import msgspec
 
-from features.view import View
-from learners.model import Model
-from schemas import messages
-from schemas.topic import Topic
-from serving import status as s
-from serving.history import History, Swap
-from serving.model_board import ModelBoard
-from serving.outage_figures import outage_figures
-from serving.promises import promises
-from serving.role_figures import RollCall
-from serving.task_facts import TaskFacts
-from serving.topic_board import TopicBoard
-from serving.view_figures import view_figures
-from streams.live_settings import LiveSettings
-from streams.log import Batch
-from streams.outages import Outage
-from streams.switches import NAMES, Switches
+from freshet.features.view import View
+from freshet.learners.model import Model
+from freshet.schemas import messages
+from freshet.schemas.topic import Topic
+from freshet.serving import status as s
+from freshet.serving.history import History, Swap
+from freshet.serving.model_board import ModelBoard
+from freshet.serving.outage_figures import outage_figures
+from freshet.serving.promises import promises
+from freshet.serving.role_figures import RollCall
+from freshet.serving.task_facts import TaskFacts
+from freshet.serving.topic_board import TopicBoard
+from freshet.serving.view_figures import view_figures
+from freshet.streams.live_settings import LiveSettings
+from freshet.streams.log import Batch
+from freshet.streams.outages import Outage
+from freshet.streams.switches import NAMES, Switches
 
 CHANGES = 200  # of settings that are told, the newest
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 
-from features.aggregates import Age, Aggregate, DecayedMean, Last, Window
-from features.view import FeatureRef, View
-from learners.model import Model
-from schemas.durations import text_of
-from schemas.event_field import Field
-from schemas.topic import Topic
+from freshet.features.aggregates import Age, Aggregate, DecayedMean, Last, Window
+from freshet.features.view import FeatureRef, View
+from freshet.learners.model import Model
+from freshet.schemas.durations import text_of
+from freshet.schemas.event_field import Field
+from freshet.schemas.topic import Topic
 
 
 class FieldEntry(msgspec.Struct):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from serving.answering import Answer, Answering, Column, Question
+from freshet.serving.answering import Answer, Answering, Column, Question
 
 _Key = tuple[str, str | None, int | None, int | None, frozenset[str]]
 

@@ -20,10 +20,10 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from schemas.errors import ComponentError
-from serving.history import WHOLE, History
-from serving.http_changes import answered
-from serving.status import Status, encode
+from freshet.schemas.errors import ComponentError
+from freshet.serving.history import WHOLE, History
+from freshet.serving.http_changes import answered
+from freshet.serving.status import Status, encode
 
 PAGE = Path(__file__).parent / "page"
 _HEADERS = {
@@ -38,7 +38,7 @@ _HEADERS = {
 
 def app(state: Callable[[], Status | dict[str, Any]], history: History, routes: Sequence[BaseRoute] = ()) -> Starlette:
     """The dashboard over `state` (a `Status` or a dict of its shape) and `history`; with `routes` of
-    `serving.operator_api`, the page can change what it shows.
+    `freshet.serving.operator_api`, the page can change what it shows.
 
     `state` is called once a poll, in the event loop: it must be quick. Raises `ComponentError` if plotly's
     script is not installed.

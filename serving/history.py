@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from schemas.errors import RequestError
-from serving.status import ModelFigures, Quality, Status
-from serving.tracks import NAN, Recent, Track, Whole
+from freshet.schemas.errors import RequestError
+from freshet.serving.status import ModelFigures, Quality, Status
+from freshet.serving.tracks import NAN, Recent, Track, Whole
 
 SERVED, BASELINE = "@served", "@baseline"
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000

@@ -17,13 +17,13 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from schemas.errors import ComponentError, FreshetError, RequestError
-from serving import oip
-from serving.answering import Answering, ModelCard
-from serving.coalesce import Coalescer
-from serving.http_body import read_body
-from serving.latency import Latency
-from serving.oip_tensors import read_question
+from freshet.schemas.errors import ComponentError, FreshetError, RequestError
+from freshet.serving import oip
+from freshet.serving.answering import Answering, ModelCard
+from freshet.serving.coalesce import Coalescer
+from freshet.serving.http_body import read_body
+from freshet.serving.latency import Latency
+from freshet.serving.oip_tensors import read_question
 
 log = structlog.get_logger()
 MAX_BODY_BYTES, MAX_ROWS = 4 << 20, 4096

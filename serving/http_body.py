@@ -6,7 +6,7 @@ import zlib
 
 from starlette.types import Receive, Scope
 
-from schemas.errors import RequestError
+from freshet.schemas.errors import RequestError
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> tuple[int | None, bytes]:

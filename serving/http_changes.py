@@ -10,8 +10,8 @@ from urllib.parse import unquote
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from schemas.errors import ComponentError, FreshetError, RequestError
-from serving.status import encode
+from freshet.schemas.errors import ComponentError, FreshetError, RequestError
+from freshet.serving.status import encode
 
 MAX_BODY_BYTES, MAX_NAME = 16 << 10, 80
 

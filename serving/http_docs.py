@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from serving import docs_page, openapi
-from serving.catalogue import Catalogue
+from freshet.serving import docs_page, openapi
+from freshet.serving.catalogue import Catalogue
 
 Routes = Sequence[BaseRoute]
 _PAGE_HEADERS = {

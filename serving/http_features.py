@@ -8,10 +8,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from features.feature_api import FeatureReader, read_request
-from features.store import Store
-from serving.http_body import read_body
-from streams.clock import Clock
+from freshet.features.feature_api import FeatureReader, read_request
+from freshet.features.store import Store
+from freshet.serving.http_body import read_body
+from freshet.streams.clock import Clock
 
 MAX_BODY_BYTES = 4 << 20
 

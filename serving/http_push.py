@@ -10,9 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from schemas.errors import LogError
-from serving.http_body import read_body
-from streams.push import EventsRefused, Pusher, PushRefused, read_request
+from freshet.schemas.errors import LogError
+from freshet.serving.http_body import read_body
+from freshet.streams.push import EventsRefused, Pusher, PushRefused, read_request
 
 MAX_BODY_BYTES = 4 << 20
 WAIT_SECONDS = 15.0  # longer than a log takes to say that its brokers are away

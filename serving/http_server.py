@@ -15,8 +15,8 @@ from pathlib import Path
 
 import uvicorn
 
-from schemas.errors import ComponentError
-from serving.http import ScorerApp
+from freshet.schemas.errors import ComponentError
+from freshet.serving.http import ScorerApp
 
 BACKLOG = 2048  # connections that wait to be accepted
 KEEP_ALIVE_SECONDS = 75  # clients reuse idle connections: a server that closes them early makes requests fail

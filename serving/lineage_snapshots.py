@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from schemas import messages
+from freshet.schemas import messages
 
 
 @dataclass

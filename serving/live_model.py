@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from learners.learner import Predictor
-from schemas.manifests import Manifest
+from freshet.learners.learner import Predictor
+from freshet.schemas.manifests import Manifest
 
 
 @dataclass(frozen=True, slots=True)

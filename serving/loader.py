@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 import structlog
 
-from learners import catalog, snapshots
-from learners.golden_vectors import golden_vectors
-from learners.learner import Export, Predictor
-from schemas.vectors import VectorSchema
-from serving.live_model import LiveModel, ModelSlot
-from serving.qualify import wrong_answers
-from serving.sidecar_client import Refused, Sidecar, Verified
+from freshet.learners import catalog, snapshots
+from freshet.learners.golden_vectors import golden_vectors
+from freshet.learners.learner import Export, Predictor
+from freshet.schemas.vectors import VectorSchema
+from freshet.serving.live_model import LiveModel, ModelSlot
+from freshet.serving.qualify import wrong_answers
+from freshet.serving.sidecar_client import Refused, Sidecar, Verified
 
 log = structlog.get_logger()
 RETIRE_SECONDS = 1.0

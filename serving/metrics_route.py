@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from serving.status import RoleFigures, Status
-from streams.metrics import CONTENT_TYPE
+from freshet.serving.status import RoleFigures, Status
+from freshet.streams.metrics import CONTENT_TYPE
 
 
 def metrics_route(produce: Callable[[], bytes]) -> Route:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from learners.model import Model
-from schemas import messages
-from serving import status as s
-from serving.lineage_snapshots import LineageSnapshots
-from serving.served_quality import ServedFigures, ServedQuality, told_quality
-from streams.log import Batch
+from freshet.learners.model import Model
+from freshet.schemas import messages
+from freshet.serving import status as s
+from freshet.serving.lineage_snapshots import LineageSnapshots
+from freshet.serving.served_quality import ServedFigures, ServedQuality, told_quality
+from freshet.streams.log import Batch
 
 Told = Mapping[str, Any]
 NOTHING: Told = {}

@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from schemas.errors import RequestError
-from serving.answering import Answer, ModelCard, TensorSpec
+from freshet.schemas.errors import RequestError
+from freshet.serving.answering import Answer, ModelCard, TensorSpec
 
 OUTPUTS = {"probability": "FP64", "prediction_id": "BYTES"}
 Parameters = dict[str, Any]

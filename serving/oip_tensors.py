@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from schemas.errors import RequestError
-from serving.answering import Column, ModelCard, Question, TensorSpec
-from serving.oip import InferRequest, RequestInput
-from serving.oip_values import DTYPES, from_binary, from_json, wrong
+from freshet.schemas.errors import RequestError
+from freshet.serving.answering import Column, ModelCard, Question, TensorSpec
+from freshet.serving.oip import InferRequest, RequestInput
+from freshet.serving.oip_values import DTYPES, from_binary, from_json, wrong
 
 MAX_AS_OF = 1 << 53  # what every JSON reader holds exactly
 

@@ -9,9 +9,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from schemas.errors import RequestError
-from serving.answering import Column, TensorSpec
-from serving.oip import RequestInput
+from freshet.schemas.errors import RequestError
+from freshet.serving.answering import Column, TensorSpec
+from freshet.serving.oip import RequestInput
 
 DTYPES: dict[str, Any] = {
     "BOOL": np.bool_, "INT8": np.int8, "INT16": np.int16, "INT32": np.int32, "INT64": np.int64,

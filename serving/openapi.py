@@ -12,13 +12,13 @@ from typing import Any
 
 import msgspec
 
-from features.feature_api import FeaturesAnswer, FeaturesRequest
-from schemas.setting import KEYS
-from serving import oip
-from serving.catalogue import Catalogue
-from serving.status import SwitchFigures
-from streams.push import PushAnswer, PushRefused, PushRequest
-from streams.switches import NAMES
+from freshet.features.feature_api import FeaturesAnswer, FeaturesRequest
+from freshet.schemas.setting import KEYS
+from freshet.serving import oip
+from freshet.serving.catalogue import Catalogue
+from freshet.serving.status import SwitchFigures
+from freshet.streams.push import PushAnswer, PushRefused, PushRequest
+from freshet.streams.switches import NAMES
 
 INFER = "/v2/models/{model}/infer"
 INFER_VERSION = "/v2/models/{model}/versions/{version}/infer"

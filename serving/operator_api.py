@@ -15,13 +15,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from schemas.durations import text_of
-from schemas.errors import RequestError
-from schemas.setting import DECIDING, KEYS, RANGES_MS, changed
-from schemas.topic import ON_VIOLATION, Freshness
-from serving.http_changes import answered, as_json, body_of, by_of
-from serving.status import Status, SwitchFigures, TopicFigures
-from streams.switches import NAMES, Switches
+from freshet.schemas.durations import text_of
+from freshet.schemas.errors import RequestError
+from freshet.schemas.setting import DECIDING, KEYS, RANGES_MS, changed
+from freshet.schemas.topic import ON_VIOLATION, Freshness
+from freshet.serving.http_changes import answered, as_json, body_of, by_of
+from freshet.serving.status import Status, SwitchFigures, TopicFigures
+from freshet.streams.switches import NAMES, Switches
 
 SetTopic = Callable[[str, Mapping[str, str], str], None]
 Turn = Callable[[str, bool, str], Switches]

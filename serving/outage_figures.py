@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from serving.status import OutageFigures
-from streams.outages import Outage
+from freshet.serving.status import OutageFigures
+from freshet.streams.outages import Outage
 
 
 def outage_figures(told: Sequence[tuple[str, Outage]]) -> list[OutageFigures]:

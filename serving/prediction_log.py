@@ -16,10 +16,10 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from schemas.errors import DefinitionError, LogError
-from schemas.messages import Logged
-from streams.log import Writer
-from streams.task import Append
+from freshet.schemas.errors import DefinitionError, LogError
+from freshet.schemas.messages import Logged
+from freshet.streams.log import Writer
+from freshet.streams.task import Append
 
 log = structlog.get_logger()
 T = TypeVar("T")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from schemas.durations import text_of
-from serving.alert_bounds import HOUR_MS
-from serving.status import (
+from freshet.schemas.durations import text_of
+from freshet.serving.alert_bounds import HOUR_MS
+from freshet.serving.status import (
     Light,
     LineageFigures,
     ModelFigures,

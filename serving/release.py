@@ -13,15 +13,15 @@ from pathlib import Path
 
 import structlog
 
-from learners import snapshots
-from learners.catalog import predictor
-from learners.learner import Export, Predictor
-from learners.model import Model
-from learners.signing import Signer, Verifier
-from schemas.errors import SnapshotError
-from schemas.messages import Cut, Message, Settled, Verdict
-from serving.qualify import Bounds, Candidate, qualify
-from serving.release_policy import LineageStanding, Promote, Reference, ReleaseConfig, Standing, decide
+from freshet.learners import snapshots
+from freshet.learners.catalog import predictor
+from freshet.learners.learner import Export, Predictor
+from freshet.learners.model import Model
+from freshet.learners.signing import Signer, Verifier
+from freshet.schemas.errors import SnapshotError
+from freshet.schemas.messages import Cut, Message, Settled, Verdict
+from freshet.serving.qualify import Bounds, Candidate, qualify
+from freshet.serving.release_policy import LineageStanding, Promote, Reference, ReleaseConfig, Standing, decide
 
 log = structlog.get_logger()
 PATIENCE_SECONDS = 5.0

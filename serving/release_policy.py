@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from schemas.errors import DefinitionError
+from freshet.schemas.errors import DefinitionError
 
 
 @dataclass(frozen=True, slots=True)

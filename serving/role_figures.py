@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 
-from schemas.messages import Status
-from serving.status import RequestFigures, RoleFigures, RoleState
-from streams.outages import Outage
+from freshet.schemas.messages import Status
+from freshet.serving.status import RequestFigures, RoleFigures, RoleState
+from freshet.streams.outages import Outage
 
 SILENT_MS, LOST_MS, STUCK_MS = 2_500, 5_000, 120_000
 NOTHING: Mapping[str, Any] = {}

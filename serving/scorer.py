@@ -14,26 +14,26 @@ import polars as pl
 import pyarrow as pa
 import structlog
 
-from features.store import Store
-from features.vector_plan import Read, VectorPlan
-from learners.model import Model
-from schemas import blocks
-from schemas.blocks import Block
-from schemas.durations import text_of
-from schemas.errors import ComponentError, FreshetError, RequestError, StoreError
-from schemas.messages import Logged, Waiting
-from schemas.outcomes import CATEGORY_SEPARATOR, RUNGS, fixed_dtype, prediction_rows
-from schemas.text import Texts
-from schemas.topic import Freshness
-from schemas.vectors import F64, Vectors
-from serving.answering import Answer, ModelCard, Question, TensorSpec
-from serving.fallback import Conditions, Declared, choose
-from serving.live_model import LiveModel, ModelSlot, Standing
-from serving.prediction_log import PredictionLog, Spooled
-from streams.clock import Clock, ManualClock
-from streams.log import Writer
-from streams.outages import Outages
-from streams.task import Append
+from freshet.features.store import Store
+from freshet.features.vector_plan import Read, VectorPlan
+from freshet.learners.model import Model
+from freshet.schemas import blocks
+from freshet.schemas.blocks import Block
+from freshet.schemas.durations import text_of
+from freshet.schemas.errors import ComponentError, FreshetError, RequestError, StoreError
+from freshet.schemas.messages import Logged, Waiting
+from freshet.schemas.outcomes import CATEGORY_SEPARATOR, RUNGS, fixed_dtype, prediction_rows
+from freshet.schemas.text import Texts
+from freshet.schemas.topic import Freshness
+from freshet.schemas.vectors import F64, Vectors
+from freshet.serving.answering import Answer, ModelCard, Question, TensorSpec
+from freshet.serving.fallback import Conditions, Declared, choose
+from freshet.serving.live_model import LiveModel, ModelSlot, Standing
+from freshet.serving.prediction_log import PredictionLog, Spooled
+from freshet.streams.clock import Clock, ManualClock
+from freshet.streams.log import Writer
+from freshet.streams.outages import Outages
+from freshet.streams.task import Append
 
 log = structlog.get_logger()
 STORE_REST_SECONDS = 1.0
@@ -96,7 +96,7 @@ class ServedModel:
 
 
 class Scorer:
-    """Answers for all models of an app; see `serving.answering.Answering`.
+    """Answers for all models of an app; see `freshet.serving.answering.Answering`.
 
     `instance` is new at each start, since it numbers its predictions from 0. With a `ManualClock` (in a replay) requests
     may say their own `as_of`; otherwise the clock does.

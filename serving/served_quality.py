@@ -8,13 +8,13 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from learners.model import Model
-from learners.prequential import Figures, Quality, RollingQuality, SliceQuality
-from schemas import blocks, outcomes
-from schemas.errors import SchemaError
-from serving import status as s
-from streams.log import Batch
-from streams.ticks import Cursors
+from freshet.learners.model import Model
+from freshet.learners.prequential import Figures, Quality, RollingQuality, SliceQuality
+from freshet.schemas import blocks, outcomes
+from freshet.schemas.errors import SchemaError
+from freshet.serving import status as s
+from freshet.streams.log import Batch
+from freshet.streams.ticks import Cursors
 
 CALIBRATED = 20_000  # the newest labelled predictions that the calibration plot is of
 BINS = 10
@@ -104,7 +104,7 @@ def quality_of(f: Figures) -> s.Quality:
 
 
 def told_quality(f: dict[str, Any] | None) -> s.Quality:
-    """Figures as a trainer tells them (`learners.prequential.Figures` as JSON)."""
+    """Figures as a trainer tells them (`freshet.learners.prequential.Figures` as JSON)."""
     if not f:
         return s.Quality()
     return s.Quality(n=f["n"], auc=f["auc"], ne=f["normalised_entropy"], calibration=f["calibration"])

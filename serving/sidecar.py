@@ -1,6 +1,6 @@
 """The sidecar: a process beside the scorer that reads and verifies snapshots, so that the scorer need not.
 
-    python -m serving.sidecar FD TRAINER_KEYS QUALIFIER_KEYS
+    python -m freshet.serving.sidecar FD TRAINER_KEYS QUALIFIER_KEYS
 
 It gets orders (a snapshot's path) over the socket FD, one JSON line each. For every order it
 copies the file into a sealed memory file, checks both signatures, size and digest, and sends the manifest and
@@ -19,11 +19,11 @@ from pathlib import Path
 
 import msgspec
 
-from learners import snapshots
-from learners.signing import Verifier
-from schemas.errors import SnapshotError
-from schemas.manifests import Manifest
-from serving import sealed
+from freshet.learners import snapshots
+from freshet.learners.signing import Verifier
+from freshet.schemas.errors import SnapshotError
+from freshet.schemas.manifests import Manifest
+from freshet.serving import sealed
 
 NICE = 10
 LINE_BYTES = 1 << 24

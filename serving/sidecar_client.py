@@ -12,10 +12,11 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from learners import snapshots
-from schemas.manifests import Manifest
-from serving import sealed
-from serving.sidecar import Channel, Order, Reply, check_digest
+import freshet
+from freshet.learners import snapshots
+from freshet.schemas.manifests import Manifest
+from freshet.serving import sealed
+from freshet.serving.sidecar import Channel, Order, Reply, check_digest
 
 log = structlog.get_logger()
 ANSWER_SECONDS = 60.0
@@ -54,9 +55,9 @@ class Sidecar:
         it."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         ours.settimeout(ANSWER_SECONDS)
-        rooms = str(Path(__file__).resolve().parent.parent)
-        path = os.pathsep.join(x for x in (rooms, os.environ.get("PYTHONPATH")) if x)
-        command = [sys.executable, "-m", "serving.sidecar", str(theirs.fileno()), *self._keys]
+        root = str(Path(freshet.__file__).parents[1])
+        path = os.pathsep.join(x for x in (root, os.environ.get("PYTHONPATH")) if x)
+        command = [sys.executable, "-m", "freshet.serving.sidecar", str(theirs.fileno()), *self._keys]
         self._child = subprocess.Popen(command, pass_fds=[theirs.fileno()], env={**os.environ, "PYTHONPATH": path})
         theirs.close()
         self._channel = Channel(ours)

@@ -235,7 +235,7 @@ class RoleFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OutageFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """A server that roles are waiting out; see `streams.outages`. `roles` are those that said so, `since_ms` wall."""
+    """A server that roles are waiting out; see `freshet.streams.outages`. `roles` are those that said so, `since_ms` wall."""
 
     component: str
     resource: str
@@ -262,7 +262,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SwitchFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """One of the three switches; see `streams.switches`."""
+    """One of the three switches; see `freshet.streams.switches`."""
 
     name: str
     on: bool = True

@@ -13,12 +13,12 @@ from typing import Any
 import msgspec
 from prometheus_client import Metric
 
-from schemas.durations import milliseconds
-from schemas.errors import DefinitionError
-from schemas.topic import Freshness
-from serving import status as s
-from streams.metric_table import Figure
-from streams.metric_table import families as families_of
+from freshet.schemas.durations import milliseconds
+from freshet.schemas.errors import DefinitionError
+from freshet.schemas.topic import Freshness
+from freshet.serving import status as s
+from freshet.streams.metric_table import Figure
+from freshet.streams.metric_table import families as families_of
 
 MS = 1e-3
 LIGHTS = ("green", "amber", "red")

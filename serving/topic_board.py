@@ -8,10 +8,10 @@ from dataclasses import asdict
 
 import msgspec
 
-from schemas.topic import Freshness, Topic
-from serving.rate import Rate
-from serving.status import TopicFigures
-from serving.topic_figures import Facts, records, topic_figures
+from freshet.schemas.topic import Freshness, Topic
+from freshet.serving.rate import Rate
+from freshet.serving.status import TopicFigures
+from freshet.serving.topic_figures import Facts, records, topic_figures
 
 
 class TopicBoard:

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from schemas.topic import Topic
-from serving.status import FieldFigures, SourceFigures, TopicFigures
+from freshet.schemas.topic import Topic
+from freshet.serving.status import FieldFigures, SourceFigures, TopicFigures
 
 OTHER = "(other)"
 Facts = Mapping[str, Any]

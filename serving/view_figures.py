@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from features.view import View
-from schemas.topic import Freshness
-from serving.status import ViewFigures
+from freshet.features.view import View
+from freshet.schemas.topic import Freshness
+from freshet.serving.status import ViewFigures
 
 
 def view_figures(view: View, told: Sequence[Mapping[str, Any]], settings: Freshness, lag_ms: int | None) -> ViewFigures:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import structlog
 
-from schemas.topic import Freshness
-from streams.checkpoints import Checkpoints
-from streams.task import Task
+from freshet.schemas.topic import Freshness
+from freshet.streams.checkpoints import Checkpoints
+from freshet.streams.task import Task
 
 log = structlog.get_logger()
 

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-from streams.servers import Server, free_ports, jars, java
+from freshet.streams.servers import Server, free_ports, jars, java
 
 _EXPORTS = (
     "java.base/jdk.internal.misc java.base/jdk.internal.ref java.base/sun.nio.ch "

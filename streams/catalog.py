@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from schemas.errors import LogError
-from streams.log import Log
-from streams.outages import Outages
+from freshet.schemas.errors import LogError
+from freshet.streams.log import Log
+from freshet.streams.outages import Outages
 
 
 def _sqlite(address: str, instance: str | None, outages: Outages) -> Log:
-    from streams.sqlite_log import SqliteLog
+    from freshet.streams.sqlite_log import SqliteLog
 
     return SqliteLog(address)
 
 
 def _kafka(address: str, instance: str | None, outages: Outages) -> Log:
-    from streams.kafka_log import KafkaLog
+    from freshet.streams.kafka_log import KafkaLog
 
     return KafkaLog.of_address(address, instance, outages)
 

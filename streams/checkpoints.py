@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from schemas.errors import CheckpointError
+from freshet.schemas.errors import CheckpointError
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 KEPT_BASES = 2

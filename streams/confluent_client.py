@@ -11,9 +11,9 @@ import numpy as np
 from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as Part
 
-from streams.kafka_errors import error_of
-from streams.kafka_reader import Assigned, Fault, Revoked
-from streams.log import Batch, TopicPartition
+from freshet.streams.kafka_errors import error_of
+from freshet.streams.kafka_reader import Assigned, Fault, Revoked
+from freshet.streams.log import Batch, TopicPartition
 
 SEEK_SECONDS = 10.0
 

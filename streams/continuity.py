@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from schemas.errors import CheckpointError
-from streams.checkpoints import positions
-from streams.log import Bounds, Log, TopicPartition
+from freshet.schemas.errors import CheckpointError
+from freshet.streams.checkpoints import positions
+from freshet.streams.log import Bounds, Log, TopicPartition
 
 START_ANEW = "To start anew, remove all topics of the app and its run folder, or give the app another name."
 

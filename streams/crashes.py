@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from streams.log import Batch, TopicPartition
+from freshet.streams.log import Batch, TopicPartition
 
 log = structlog.get_logger()
 CRASHES = 3

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from schemas import blocks
-from schemas.blocks import Block
-from streams.log import Batch
+from freshet.schemas import blocks
+from freshet.schemas.blocks import Block
+from freshet.streams.log import Batch
 
 KEPT_BYTES = 64 * 1024
 

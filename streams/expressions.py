@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from schemas.errors import DefinitionError
-from schemas.event_field import BOUNDS, LARGEST_FLOAT, Field
-from schemas.event_schema import EventSchema
+from freshet.schemas.errors import DefinitionError
+from freshet.schemas.event_field import BOUNDS, LARGEST_FLOAT, Field
+from freshet.schemas.event_schema import EventSchema
 
 REFUSED_NODES = {
     "Agg": "an aggregate",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from schemas.decode import REASONS
-from schemas.topic import Topic
+from freshet.schemas.decode import REASONS
+from freshet.schemas.topic import Topic
 
 
 def fates(topic: Topic) -> tuple[str, ...]:

@@ -12,12 +12,12 @@ from typing import Any
 
 import faust
 
-from schemas.errors import DefinitionError
-from schemas.event_schema import EventSchema
-from schemas.topic import Topic
-from streams.faust_topic import EventSchemas, EventTopic
-from streams.faust_transport import Transport
-from streams.kafka_log import KafkaLog
+from freshet.schemas.errors import DefinitionError
+from freshet.schemas.event_schema import EventSchema
+from freshet.schemas.topic import Topic
+from freshet.streams.faust_topic import EventSchemas, EventTopic
+from freshet.streams.faust_transport import Transport
+from freshet.streams.kafka_log import KafkaLog
 
 Earlier = Callable[[Topic], Mapping[int, EventSchema]]
 LINGER_SECONDS = 0.005  # as long as freshet's own writer gathers: a request for every event is most of what it costs

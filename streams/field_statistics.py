@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from schemas.columns import Columns
-from schemas.event_codec import frozen
-from schemas.event_field import Field
-from schemas.topic import Topic
-from streams import field_statistics_kernels as kernels
-from streams.fates import first_dead
-from streams.task import Arrays, as_json, from_json
+from freshet.schemas.columns import Columns
+from freshet.schemas.event_codec import frozen
+from freshet.schemas.event_field import Field
+from freshet.schemas.topic import Topic
+from freshet.streams import field_statistics_kernels as kernels
+from freshet.streams.fates import first_dead
+from freshet.streams.task import Arrays, as_json, from_json
 
 VALUES, SOURCES = 20, 64
 RATE_FROM_MS = 60_000

@@ -8,14 +8,14 @@ from typing import NamedTuple
 import msgspec
 import structlog
 
-from schemas import messages
-from streams.log import Log, Writer
+from freshet.schemas import messages
+from freshet.streams.log import Log, Writer
 
 log = structlog.get_logger()
 
 
 class Channels(NamedTuple):
-    """Full names of an app's two logs of messages; see `schemas.messages`."""
+    """Full names of an app's two logs of messages; see `freshet.schemas.messages`."""
 
     control: str
     reports: str

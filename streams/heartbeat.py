@@ -9,10 +9,10 @@ from types import TracebackType
 import msgspec
 import structlog
 
-from schemas.errors import LogError
-from streams.follower import Channels, send
-from streams.log import Log, Writer
-from streams.vitals import Vitals
+from freshet.schemas.errors import LogError
+from freshet.streams.follower import Channels, send
+from freshet.streams.log import Log, Writer
+from freshet.streams.vitals import Vitals
 
 log = structlog.get_logger()
 BEAT_SECONDS = 1.0

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from schemas.decode import Columns
-from schemas.event_field import BOUNDS
-from schemas.impute import Impute
-from schemas.text import Interner, Texts
-from streams import intake_kernels as kernels
+from freshet.schemas.decode import Columns
+from freshet.schemas.event_field import BOUNDS
+from freshet.schemas.impute import Impute
+from freshet.schemas.text import Interner, Texts
+from freshet.streams import intake_kernels as kernels
 
 _KINDS = {"median": kernels.MEDIAN, "mean": kernels.MEAN, "last": kernels.LAST}
 _STATE = 11

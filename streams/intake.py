@@ -16,23 +16,23 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas import blocks
-from schemas.blocks import Block
-from schemas.decode import REASONS, Columns, EventCodec, decode
-from schemas.durations import milliseconds
-from schemas.errors import CheckpointError
-from schemas.text import Texts
-from schemas.topic import Freshness, Topic
-from schemas.validation import validate
-from streams import intake_kernels as kernels
-from streams.dead_letters import letters
-from streams.expressions import fields_of
-from streams.fates import fates, first_dead, first_filter
-from streams.field_statistics import TopicStatistics
-from streams.imputation import Imputer
-from streams.ledger import LEDGER_BLOCK, LedgerBook
-from streams.log import Batch
-from streams.task import Append, Outputs, as_json, from_json
+from freshet.schemas import blocks
+from freshet.schemas.blocks import Block
+from freshet.schemas.decode import REASONS, Columns, EventCodec, decode
+from freshet.schemas.durations import milliseconds
+from freshet.schemas.errors import CheckpointError
+from freshet.schemas.text import Texts
+from freshet.schemas.topic import Freshness, Topic
+from freshet.schemas.validation import validate
+from freshet.streams import intake_kernels as kernels
+from freshet.streams.dead_letters import letters
+from freshet.streams.expressions import fields_of
+from freshet.streams.fates import fates, first_dead, first_filter
+from freshet.streams.field_statistics import TopicStatistics
+from freshet.streams.imputation import Imputer
+from freshet.streams.ledger import LEDGER_BLOCK, LedgerBook
+from freshet.streams.log import Batch
+from freshet.streams.task import Append, Outputs, as_json, from_json
 
 I64 = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.uint8]
@@ -71,7 +71,7 @@ class IntakePlan:
 
 
 class IntakeTask:
-    """Intake of one source partition; see `streams.task.Task`."""
+    """Intake of one source partition; see `freshet.streams.task.Task`."""
 
     def __init__(self, plan: IntakePlan, partition: int) -> None:
         self.name = f"intake:{plan.topic.name}:{partition}"

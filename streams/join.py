@@ -14,18 +14,18 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from schemas import blocks
-from schemas.blocks import Block
-from schemas.errors import CheckpointError
-from schemas.event_codec import frozen
-from schemas.outcomes import TEXTS, ExampleRows, fixed_dtype, from_binary
-from schemas.text import Texts
-from schemas.topic import Freshness
-from schemas.vectors import VectorSchema
-from streams import join_kernels as k
-from streams.log import Batch
-from streams.task import Append, Outputs, as_json, from_json, without_rows
-from streams.ticks import Cursors, Origin, Ticks
+from freshet.schemas import blocks
+from freshet.schemas.blocks import Block
+from freshet.schemas.errors import CheckpointError
+from freshet.schemas.event_codec import frozen
+from freshet.schemas.outcomes import TEXTS, ExampleRows, fixed_dtype, from_binary
+from freshet.schemas.text import Texts
+from freshet.schemas.topic import Freshness
+from freshet.schemas.vectors import VectorSchema
+from freshet.streams import join_kernels as k
+from freshet.streams.log import Batch
+from freshet.streams.task import Append, Outputs, as_json, from_json, without_rows
+from freshet.streams.ticks import Cursors, Origin, Ticks
 
 I64 = npt.NDArray[np.int64]
 SLOTS = 1 << 10  # ids that there is room for from the start
@@ -74,7 +74,7 @@ _PER_SLOT = ("ids", "fixed", "state", "deadline", "early_label", "early_t", "ask
 
 
 class JoinTask:
-    """The join of one partition; see `streams.task.Task`."""
+    """The join of one partition; see `freshet.streams.task.Task`."""
 
     def __init__(self, plan: JoinPlan, partition: int) -> None:
         self.name = f"join:{plan.model}:{partition}"

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
 
-from schemas.errors import LogError
-from streams.kafka_errors import Health, error_of, is_unknown_topic, translated
-from streams.log import Bounds
+from freshet.schemas.errors import LogError
+from freshet.streams.kafka_errors import Health, error_of, is_unknown_topic, translated
+from freshet.streams.log import Bounds
 
 REACH_SECONDS = 10.0  # how long a request waits for brokers that do not answer
 PROBE_SECONDS = 1.0

@@ -10,9 +10,9 @@ from collections.abc import Callable
 import structlog
 from confluent_kafka import KafkaError, KafkaException
 
-from schemas.errors import LogError
-from streams.log_errors import missing
-from streams.outages import Outages
+from freshet.schemas.errors import LogError
+from freshet.streams.log_errors import missing
+from freshet.streams.outages import Outages
 
 log = structlog.get_logger()
 HOLD_SECONDS = 3.0

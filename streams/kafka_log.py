@@ -13,16 +13,16 @@ import urllib.parse
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from schemas.errors import LogError
-from streams.kafka_admin import REACH_SECONDS, KafkaAdmin
-from streams.kafka_errors import Health
-from streams.log import Bounds, OnAssign, OnGone
-from streams.log_errors import frozen
-from streams.outages import Outages
+from freshet.schemas.errors import LogError
+from freshet.streams.kafka_admin import REACH_SECONDS, KafkaAdmin
+from freshet.streams.kafka_errors import Health
+from freshet.streams.log import Bounds, OnAssign, OnGone
+from freshet.streams.log_errors import frozen
+from freshet.streams.outages import Outages
 
 if TYPE_CHECKING:
-    from streams.kafka_reader import KafkaReader
-    from streams.kafka_writer import KafkaWriter
+    from freshet.streams.kafka_reader import KafkaReader
+    from freshet.streams.kafka_writer import KafkaWriter
 
 RECORD_BYTES = 16 << 20  # largest batch that a topic made by freshet takes
 _TOPIC_CONFIG = {
@@ -149,12 +149,12 @@ class KafkaLog:
         on_revoke: OnGone | None = None,
         on_lost: OnGone | None = None,
     ) -> KafkaReader:
-        from streams.kafka_reader import KafkaReader
+        from freshet.streams.kafka_reader import KafkaReader
 
         return KafkaReader(self, topics, group, on_assign, on_revoke, on_lost)
 
     def writer(self) -> KafkaWriter:
-        from streams.kafka_writer import KafkaWriter
+        from freshet.streams.kafka_writer import KafkaWriter
 
         return KafkaWriter(self)
 

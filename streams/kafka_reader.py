@@ -14,12 +14,12 @@ from uuid import uuid4
 import structlog
 from confluent_kafka import KafkaError
 
-from schemas.errors import LogError
-from streams.kafka_errors import is_unknown_topic, translated
-from streams.kafka_log import KafkaLog
-from streams.kafka_watch import TopicWatch
-from streams.log import Batch, OnAssign, OnGone, TopicPartition
-from streams.log_errors import not_assigned, outside, recreated
+from freshet.schemas.errors import LogError
+from freshet.streams.kafka_errors import is_unknown_topic, translated
+from freshet.streams.kafka_log import KafkaLog
+from freshet.streams.kafka_watch import TopicWatch
+from freshet.streams.log import Batch, OnAssign, OnGone, TopicPartition
+from freshet.streams.log_errors import not_assigned, outside, recreated
 
 log = structlog.get_logger()
 
@@ -76,13 +76,13 @@ class Client(Protocol):
 def open_client(settings: Mapping[str, Any], fast: bool | None) -> Client:
     """The fast client where the wheel's library can be used; else confluent-kafka's."""
     if fast is not False:
-        from streams import librdkafka
+        from freshet.streams import librdkafka
 
         if fast or librdkafka.available():
-            from streams.librdkafka_client import LibrdkafkaClient
+            from freshet.streams.librdkafka_client import LibrdkafkaClient
 
             return LibrdkafkaClient(settings)
-    from streams.confluent_client import ConfluentClient
+    from freshet.streams.confluent_client import ConfluentClient
 
     return ConfluentClient(settings)
 

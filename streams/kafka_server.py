@@ -10,8 +10,8 @@ from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from pathlib import Path
 
-from schemas.errors import ComponentError
-from streams.servers import Server, free_ports, jars, java
+from freshet.schemas.errors import ComponentError
+from freshet.streams.servers import Server, free_ports, jars, java
 
 USER = "freshet"
 

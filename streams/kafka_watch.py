@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaException
 
-from schemas.errors import LogError
-from streams.kafka_admin import REACH_SECONDS
-from streams.kafka_errors import error_of, is_unknown_topic
-from streams.log_errors import missing, recreated
+from freshet.schemas.errors import LogError
+from freshet.streams.kafka_admin import REACH_SECONDS
+from freshet.streams.kafka_errors import error_of, is_unknown_topic
+from freshet.streams.log_errors import missing, recreated
 
 if TYPE_CHECKING:
-    from streams.kafka_log import KafkaLog
+    from freshet.streams.kafka_log import KafkaLog
 
 WATCH_SECONDS = 2.0
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from schemas.errors import LogError
-from streams.kafka_errors import error_of, translated
-from streams.kafka_log import RECORD_BYTES, KafkaLog
-from streams.kafka_watch import TopicWatch
-from streams.log_errors import no_partition
+from freshet.schemas.errors import LogError
+from freshet.streams.kafka_errors import error_of, translated
+from freshet.streams.kafka_log import RECORD_BYTES, KafkaLog
+from freshet.streams.kafka_watch import TopicWatch
+from freshet.streams.log_errors import no_partition
 
 RECORD_OVERHEAD_BYTES = 100  # of a batch's header and a record's own, at most
 QUEUE_KBYTES = 128 << 10

@@ -10,9 +10,9 @@ import os
 
 import fsspec
 
-from schemas.errors import SchemaError
-from schemas.event_schema import EventSchema
-from schemas.evolution import FORWARD, breaks
+from freshet.schemas.errors import SchemaError
+from freshet.schemas.event_schema import EventSchema
+from freshet.schemas.evolution import FORWARD, breaks
 
 
 def keep(url: str, topic: str, schema: EventSchema) -> None:

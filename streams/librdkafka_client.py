@@ -16,11 +16,11 @@ import numpy as np
 import structlog
 from confluent_kafka import KafkaError
 
-from schemas.errors import LogError
-from streams import librdkafka as rd
-from streams import librdkafka_kernels as kernels
-from streams.kafka_reader import Assigned, Fault, Revoked
-from streams.log import Batch, TopicPartition
+from freshet.schemas.errors import LogError
+from freshet.streams import librdkafka as rd
+from freshet.streams import librdkafka_kernels as kernels
+from freshet.streams.kafka_reader import Assigned, Fault, Revoked
+from freshet.streams.log import Batch, TopicPartition
 
 log = structlog.get_logger()
 SEEK_SECONDS = 10.0

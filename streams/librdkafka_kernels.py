@@ -14,7 +14,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from streams import librdkafka
+from freshet.streams import librdkafka
 
 U64 = npt.NDArray[np.uint64]
 I32 = npt.NDArray[np.int32]

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from schemas.messages import Message, Setting
-from schemas.setting import effective
-from schemas.topic import Freshness
+from freshet.schemas.messages import Message, Setting
+from freshet.schemas.setting import effective
+from freshet.schemas.topic import Freshness
 
 
 class LiveSettings:

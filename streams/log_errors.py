@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.errors import LogError
+from freshet.schemas.errors import LogError
 
 
 def frozen(topic: str, found: int, wanted: int) -> LogError:

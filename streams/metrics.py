@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from prometheus_client import Metric, generate_latest
 from prometheus_client.registry import Collector
 
-from schemas.messages import Status
-from streams.metric_table import Figure
-from streams.metric_table import families as families_of
+from freshet.schemas.messages import Status
+from freshet.streams.metric_table import Figure
+from freshet.streams.metric_table import families as families_of
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 MS, MB = 1e-3, 1e6

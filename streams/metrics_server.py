@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from schemas.errors import ComponentError
-from streams.metrics import CONTENT_TYPE
+from freshet.schemas.errors import ComponentError
+from freshet.streams.metrics import CONTENT_TYPE
 
 log = structlog.get_logger()
 CLIENT_SECONDS = 10.0  # a client that is slower is left

@@ -18,20 +18,20 @@ import numpy as np
 import structlog
 from polars.exceptions import PanicException
 
-from schemas import messages
-from schemas.blocks import NO_TICK, TICK_MAGIC
-from schemas.errors import ComponentError, SnapshotError, StoreError
-from schemas.topic import Freshness
-from streams.assignment import Assignment
-from streams.checkpoints import Checkpoints
-from streams.crashes import Crashes
-from streams.dead_letters import letters
-from streams.follower import Channels, Follower, send
-from streams.live_settings import LiveSettings
-from streams.log import Batch, Log, TopicPartition, joined
-from streams.outages import Outages
-from streams.task import Append, Outputs, Task
-from streams.vitals import Vitals
+from freshet.schemas import messages
+from freshet.schemas.blocks import NO_TICK, TICK_MAGIC
+from freshet.schemas.errors import ComponentError, SnapshotError, StoreError
+from freshet.schemas.topic import Freshness
+from freshet.streams.assignment import Assignment
+from freshet.streams.checkpoints import Checkpoints
+from freshet.streams.crashes import Crashes
+from freshet.streams.dead_letters import letters
+from freshet.streams.follower import Channels, Follower, send
+from freshet.streams.live_settings import LiveSettings
+from freshet.streams.log import Batch, Log, TopicPartition, joined
+from freshet.streams.outages import Outages
+from freshet.streams.task import Append, Outputs, Task
+from freshet.streams.vitals import Vitals
 
 log = structlog.get_logger()
 

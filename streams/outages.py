@@ -12,7 +12,7 @@ import time
 import msgspec
 import structlog
 
-from schemas.errors import ComponentError
+from freshet.schemas.errors import ComponentError
 
 log = structlog.get_logger()
 

@@ -15,15 +15,15 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from schemas.columns import OUT_OF_DOMAIN, REASONS
-from schemas.decode import EventCodec, decode
-from schemas.errors import LogError, RequestError
-from schemas.event_field import BOUNDS, Field
-from schemas.event_writer import EventWriter, Misfit
-from schemas.topic import Freshness, Topic
-from schemas.validation import validate
-from streams.clock import Clock
-from streams.log import Writer
+from freshet.schemas.columns import OUT_OF_DOMAIN, REASONS
+from freshet.schemas.decode import EventCodec, decode
+from freshet.schemas.errors import LogError, RequestError
+from freshet.schemas.event_field import BOUNDS, Field
+from freshet.schemas.event_writer import EventWriter, Misfit
+from freshet.schemas.topic import Freshness, Topic
+from freshet.schemas.validation import validate
+from freshet.streams.clock import Clock
+from freshet.streams.log import Writer
 
 log = structlog.get_logger()
 MAX_EVENTS = 4096

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from types import TracebackType
 
-from schemas.errors import LogError
+from freshet.schemas.errors import LogError
 
 
 class RunLock:

@@ -27,7 +27,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Self
 
-from schemas.errors import ComponentError
+from freshet.schemas.errors import ComponentError
 
 COMPOSE = Path(__file__).parents[1] / "compose"
 START_SECONDS = 120.0

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from itertools import repeat
 from pathlib import Path
 
-from schemas.errors import LogError
-from streams import sqlite_topic
-from streams.doorbell import Bell
-from streams.log import Bounds, OnAssign, OnGone
-from streams.log_errors import frozen, no_partition
-from streams.sqlite_positions import Positions
-from streams.sqlite_reader import SqliteReader
-from streams.sqlite_topic import TopicFile
+from freshet.schemas.errors import LogError
+from freshet.streams import sqlite_topic
+from freshet.streams.doorbell import Bell
+from freshet.streams.log import Bounds, OnAssign, OnGone
+from freshet.streams.log_errors import frozen, no_partition
+from freshet.streams.sqlite_positions import Positions
+from freshet.streams.sqlite_reader import SqliteReader
+from freshet.streams.sqlite_topic import TopicFile
 
 
 class SqliteLog:

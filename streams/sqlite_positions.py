@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from streams import sqlite_topic
-from streams.log import TopicPartition
+from freshet.streams import sqlite_topic
+from freshet.streams.log import TopicPartition
 
 
 class Positions:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from streams.doorbell import Listener
-from streams.log import Batch, OnAssign, TopicPartition
-from streams.log_errors import not_assigned, outside
-from streams.sqlite_positions import Positions
-from streams.sqlite_topic import OFFSET_MASK, Row, TopicFile
+from freshet.streams.doorbell import Listener
+from freshet.streams.log import Batch, OnAssign, TopicPartition
+from freshet.streams.log_errors import not_assigned, outside
+from freshet.streams.sqlite_positions import Positions
+from freshet.streams.sqlite_topic import OFFSET_MASK, Row, TopicFile
 
 SWEEP_SECONDS = 0.5  # every topic is looked at this often, bell or no bell
 COMMIT_SECONDS = 0.5  # committed positions are for lag tools: no need to write them more often

@@ -20,8 +20,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from schemas.errors import LogError
-from streams.log_errors import missing, recreated
+from freshet.schemas.errors import LogError
+from freshet.streams.log_errors import missing, recreated
 
 LOCK_WAIT_SECONDS = 30.0
 _PARTITION = 1 << 40

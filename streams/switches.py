@@ -14,7 +14,7 @@ from typing import Literal
 
 import msgspec
 
-from schemas.errors import ComponentError, RequestError
+from freshet.schemas.errors import ComponentError, RequestError
 
 Name = Literal["learn", "release", "answer"]
 NAMES: tuple[Name, ...] = ("learn", "release", "answer")

@@ -9,11 +9,11 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from schemas import blocks
-from schemas.errors import SchemaError
-from schemas.messages import Message
-from schemas.topic import Freshness
-from streams.log import Batch
+from freshet.schemas import blocks
+from freshet.schemas.errors import SchemaError
+from freshet.schemas.messages import Message
+from freshet.schemas.topic import Freshness
+from freshet.streams.log import Batch
 
 Arrays = dict[str, npt.NDArray[Any]]
 

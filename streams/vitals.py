@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import psutil
 
-from schemas.messages import Status
-from streams.outages import Outages
+from freshet.schemas.messages import Status
+from freshet.streams.outages import Outages
 
 
 class Vitals:

@@ -9,10 +9,10 @@ import numpy as np
 import polars as pl
 
 import freshet as fr
-from features.rows import ViewRows
-from features.store import Store
 from freshet.app import App
-from schemas.text import Texts
+from freshet.features.rows import ViewRows
+from freshet.features.store import Store
+from freshet.schemas.text import Texts
 
 HOUR = 3_600_000
 PARCELS = {

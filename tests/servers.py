@@ -20,10 +20,10 @@ from typing import Any
 
 import pytest
 
-from schemas.errors import ComponentError
-from streams.cassandra_server import CassandraServer
-from streams.kafka_server import KafkaServer
-from streams.servers import START_SECONDS, Server, free_ports
+from freshet.schemas.errors import ComponentError
+from freshet.streams.cassandra_server import CassandraServer
+from freshet.streams.kafka_server import KafkaServer
+from freshet.streams.servers import START_SECONDS, Server, free_ports
 
 KAFKA_PORT = 9093  # the listener for the outside of testcontainers' Kafka
 

@@ -11,23 +11,23 @@ from typing import Any
 import pytest
 import typer.main
 
-from features.feature_api import STATUSES
 from freshet.cli import cli
-from schemas.columns import REASONS
-from schemas.durations import text_of
-from schemas.outcomes import RUNGS
-from schemas.setting import DECIDING, KEYS, RANGES_MS
-from schemas.topic import ON_VIOLATION, Freshness
-from serving import scorer
-from serving.alert_bounds import AlertBounds
-from serving.alert_policy import POLICIES
-from serving.operator_api import MEANING
-from serving.role_figures import LOST_MS
-from serving.status_metrics import APP_METRICS
-from streams import kafka_errors, operator
-from streams.metric_table import Figure
-from streams.metrics import ROLE_METRICS
-from streams.switches import NAMES
+from freshet.features.feature_api import STATUSES
+from freshet.schemas.columns import REASONS
+from freshet.schemas.durations import text_of
+from freshet.schemas.outcomes import RUNGS
+from freshet.schemas.setting import DECIDING, KEYS, RANGES_MS
+from freshet.schemas.topic import ON_VIOLATION, Freshness
+from freshet.serving import scorer
+from freshet.serving.alert_bounds import AlertBounds
+from freshet.serving.alert_policy import POLICIES
+from freshet.serving.operator_api import MEANING
+from freshet.serving.role_figures import LOST_MS
+from freshet.serving.status_metrics import APP_METRICS
+from freshet.streams import kafka_errors, operator
+from freshet.streams.metric_table import Figure
+from freshet.streams.metrics import ROLE_METRICS
+from freshet.streams.switches import NAMES
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "compose" / "README.md"]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 from dataclasses import is_dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
 import freshet
-from learners.catalog import LEARNERS
+from freshet.learners.catalog import LEARNERS
 
 NEEDS = {"TorchCtr": "torch", "faust_app": "faust"}
 NAMES = [n for n in freshet.__all__ if n not in NEEDS or find_spec(NEEDS[n])]
@@ -27,6 +29,18 @@ def test_what_is_public_is_in_the_list() -> None:
         n for n in public if getattr(getattr(freshet, n), "__module__", "").split(".")[0] not in ("typing", "importlib")
     }
     assert ours - {"annotations", "TYPE_CHECKING"} <= set(freshet.__all__)
+
+
+def test_what_is_imported_late_is_what_type_checkers_see() -> None:
+    """The list of homes, which runs, and the block of imports, which only type checkers read, say the same."""
+    tree = ast.parse(Path(freshet.__file__).read_text())
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    seen = {alias.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    late = dict(freshet._HOMES)
+    modules = {name for name in seen if name not in late}
+    assert {name: home for name, home in seen.items() if name in late} == late
+    assert all(isinstance(getattr(freshet, name), ModuleType) for name in modules)
+    assert set(seen) == set(freshet.__all__)
 
 
 def test_every_learner_of_the_catalog_is_offered() -> None:

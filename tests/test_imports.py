@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("schemas", "streams", "features", "learners", "serving", "freshet")
-MODULES = sorted(f for room in ROOMS for f in (ROOT / room).rglob("*.py"))
+MODULES = sorted({f.resolve() for room in ROOMS for f in (ROOT / room).rglob("*.py")})
 # Only these files may import a library, so that its errors are translated in one place.
 PLACES = {
     "cassandra": ("features/cassandra_*.py",),
@@ -32,7 +32,7 @@ PLACES = {
 NEVER = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
 # A `*_learner.py` also runs where there is nothing but numpy and its own library, which these are.
 OWN_LIBRARIES = {"baseline": (), "hashed_logistic": ("numba",), "river": ("river",), "torch": ("torch",)}
-LEARNERS_MAY = ("schemas.vectors", "schemas.errors")
+LEARNERS_MAY = ("freshet.schemas.vectors", "freshet.schemas.errors")
 HEAVY = ("cassandra", "confluent_kafka", "fastapi", "pandas", "plotly", "redis", "river", "torch")
 VAGUE_FILES = {"base", "common", "helper", "helpers", "manager", "misc", "util", "utils"}
 VAGUE_CLASSES = ("Base", "Helper", "Manager", "Util", "Utils")
@@ -61,8 +61,10 @@ def name_of(file: Path) -> str:
 
 
 def of_the_tree(imported: str) -> Path | None:
-    """The file of a module of ours."""
+    """The file of a module of ours, in the folder that its room's link leads to."""
     parts = imported.split(".")
+    if parts[0] == "freshet" and len(parts) > 1 and parts[1] in ROOMS:
+        parts = parts[1:]
     for stop in range(len(parts), max(0, len(parts) - 2), -1):
         path = ROOT.joinpath(*parts[:stop])
         for file in (path.with_suffix(".py"), path / "__init__.py"):
@@ -76,8 +78,28 @@ def test_rooms_import_only_from_their_left() -> None:
     for file in MODULES:
         mine = ROOMS.index(file.relative_to(ROOT).parts[0])
         not_mine = (*ROOMS[mine + 1 :], "tests")
-        wrong += [f"{name_of(file)} imports {i}" for i in imports(file) if i.split(".")[0] in not_mine]
+        wrong += [f"{name_of(file)} imports {i}" for i in imports(file) if room_of(i) in not_mine]
     assert not wrong
+
+
+def room_of(imported: str) -> str:
+    """The room of a module of ours, else the name that another distribution has."""
+    first, _, rest = imported.partition(".")
+    second = rest.partition(".")[0]
+    return second if first == "freshet" and second in ROOMS else first
+
+
+def test_nothing_answers_to_a_room_s_bare_name() -> None:
+    """A module that is imported by two names is two modules: its classes differ, its state is held twice."""
+    bare = {name for name in sys.modules if name.split(".")[0] in ROOMS[:-1]}
+    assert not bare
+
+
+def test_rooms_are_linked_into_the_package() -> None:
+    for room in ROOMS[:-1]:
+        link = ROOT / "freshet" / room
+        assert link.is_symlink()
+        assert link.readlink() == Path("..") / room
 
 
 def test_a_library_is_imported_only_where_its_errors_are_translated() -> None:
@@ -111,8 +133,8 @@ def test_a_learner_needs_numpy_and_its_own_library_alone() -> None:
                 if found is None:
                     assert imported.split(".")[0] in allowed, f"{name_of(file)} needs {imported} by {name_of(at)}"
                     continue
-                module = name_of(found).removesuffix(".py").replace("/", ".")
-                inside = module.startswith("learners.") or module in LEARNERS_MAY
+                module = "freshet." + name_of(found).removesuffix(".py").replace("/", ".")
+                inside = module.startswith("freshet.learners.") or module in LEARNERS_MAY
                 assert inside, f"{name_of(file)} needs {module} by {name_of(at)}"
                 if found not in seen:
                     waiting.append(found)
@@ -148,6 +170,6 @@ def test_a_room_imports_nothing_to_show_its_map() -> None:
 
 def test_the_front_door_opens_without_a_client() -> None:
     """Whoever declares an app waits for no server's client and no learner's library."""
-    program = f"import sys, {', '.join(ROOMS)}; print(*(x for x in {HEAVY!r} if x in sys.modules))"
+    program = f"import sys, {', '.join(f'freshet.{room}' for room in ROOMS[:-1])}; print(*(x for x in {HEAVY!r} if x in sys.modules))"
     found = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout.split() == []

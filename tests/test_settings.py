@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from freshet.schemas.errors import DefinitionError
 from freshet.settings import Settings, settings
-from schemas.errors import DefinitionError
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ from pathlib import Path
 import polars as pl
 
 from freshet.flights.wire import TOPICS, EventType
-from schemas.errors import ComponentError
+from freshet.schemas.errors import ComponentError
 
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000

@@ -12,12 +12,12 @@ import numpy as np
 import pyarrow as pa
 
 from freshet import plans
-from schemas import blocks
-from schemas.blocks import Block
-from schemas.outcomes import fixed_dtype, prediction_rows
-from schemas.text import Texts
-from streams.join import JoinTask
-from streams.log import Batch
+from freshet.schemas import blocks
+from freshet.schemas.blocks import Block
+from freshet.schemas.outcomes import fixed_dtype, prediction_rows
+from freshet.schemas.text import Texts
+from freshet.streams.join import JoinTask
+from freshet.streams.log import Batch
 from tests.bench import inputs
 from tests.bench.harness import Row, in_turns, microseconds
 

@@ -19,17 +19,17 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from features.aggregates import Age, Aggregate, DecayedMean, Last, Window
-from features.view import View
 from freshet.app import App
+from freshet.features.aggregates import Age, Aggregate, DecayedMean, Last, Window
+from freshet.features.view import View
 from freshet.flights.data import START_MS, load
-from learners.catalog import predictor
-from learners.learner import LearnerSpec
-from learners.model import Model
-from learners.prequential import figures_of
-from schemas.text import Texts
-from schemas.topic import FieldRef, Topic
-from schemas.vectors import Examples, Vectors
+from freshet.learners.catalog import predictor
+from freshet.learners.learner import LearnerSpec
+from freshet.learners.model import Model
+from freshet.learners.prequential import figures_of
+from freshet.schemas.text import Texts
+from freshet.schemas.topic import FieldRef, Topic
+from freshet.schemas.vectors import Examples, Vectors
 
 Array = npt.NDArray[Any]
 Frames = Mapping[str, pl.DataFrame]

@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from features.catalog import open_store
-from features.redis_server import RedisServer
+from freshet.features.catalog import open_store
+from freshet.features.redis_server import RedisServer
 from tests.bench.harness import Row
 
 SECONDS = float(os.environ.get("FRESHET_BENCH_SECONDS", "60"))
@@ -146,13 +146,13 @@ def _prepare(folder: Path, url: str) -> tuple[Given, list[bytes]]:
 def _scorer(pipe: Connection, given: Given) -> None:
     """The scorer as the `serve` role builds it."""
     from freshet import plans
-    from serving.http import ScorerApp
-    from serving.http_server import HttpServer, bind
-    from serving.loader import Loader, Place
-    from serving.scorer import Scorer
-    from serving.sidecar_client import Sidecar
-    from streams.catalog import open_log
-    from streams.clock import ManualClock
+    from freshet.serving.http import ScorerApp
+    from freshet.serving.http_server import HttpServer, bind
+    from freshet.serving.loader import Loader, Place
+    from freshet.serving.scorer import Scorer
+    from freshet.serving.sidecar_client import Sidecar
+    from freshet.streams.catalog import open_log
+    from freshet.streams.clock import ManualClock
 
     app = _model()
     model = app.models[0]
@@ -185,10 +185,10 @@ def _fastapi(pipe: Connection, given: Given) -> None:
     from pydantic import BaseModel
 
     from freshet import plans
-    from learners import snapshots
-    from learners.catalog import predictor
-    from learners.learner import Export
-    from learners.signing import Verifier
+    from freshet.learners import snapshots
+    from freshet.learners.catalog import predictor
+    from freshet.learners.learner import Export
+    from freshet.learners.signing import Verifier
 
     class Tensor(BaseModel):
         name: str

@@ -22,15 +22,15 @@ from typing import Any
 
 import numpy as np
 
-from features.redis_server import RedisServer
-from features.store import RowKeys
-from features.testing import MemoryStore
-from schemas.blocks import tick_record
-from streams.catalog import open_log
-from streams.kafka_server import KafkaServer
-from streams.log import Batch
-from streams.operator import Operator
-from streams.servers import free_ports
+from freshet.features.redis_server import RedisServer
+from freshet.features.store import RowKeys
+from freshet.features.testing import MemoryStore
+from freshet.schemas.blocks import tick_record
+from freshet.streams.catalog import open_log
+from freshet.streams.kafka_server import KafkaServer
+from freshet.streams.log import Batch
+from freshet.streams.operator import Operator
+from freshet.streams.servers import free_ports
 from tests.bench.harness import Row
 
 EVENTS = int(os.environ.get("FRESHET_BENCH_EVENTS", "1000000"))
@@ -162,9 +162,9 @@ def _timed(sides: list[tuple[Callable[..., None], tuple[Any, ...]]]) -> tuple[fl
 
 def _intake(pipe: Connection, log_url: str, store_url: str, folder: str, tick: int, number: int) -> None:
     from freshet import plans
-    from schemas import blocks
-    from streams import imputation, intake
-    from streams.field_statistics import TopicStatistics
+    from freshet.schemas import blocks
+    from freshet.streams import imputation, intake
+    from freshet.streams.field_statistics import TopicStatistics
     from tests.bench.flight_features import app, flights
 
     plan = plans.intake_plan(app, flights)
@@ -186,10 +186,10 @@ def _intake(pipe: Connection, log_url: str, store_url: str, folder: str, tick: i
 
 
 def _view(pipe: Connection, log_url: str, store_url: str, folder: str, tick: int, number: int) -> None:
-    from features import view_task
-    from features.catalog import open_store
-    from features.rows import ViewRows
-    from schemas import blocks
+    from freshet.features import view_task
+    from freshet.features.catalog import open_store
+    from freshet.features.rows import ViewRows
+    from freshet.schemas import blocks
     from tests.bench.flight_features import app, by_origin
 
     _warm()
@@ -240,9 +240,9 @@ def _operate(
 
 def _warm() -> None:
     """Compile, or load, every kernel of both roles on a batch of their own."""
-    from features.view_task import ViewTask
     from freshet import plans
-    from streams.intake import IntakeTask
+    from freshet.features.view_task import ViewTask
+    from freshet.streams.intake import IntakeTask
     from tests.bench.flight_features import app, by_origin, flights, records
 
     found = list(records(2000))
@@ -274,8 +274,8 @@ def _check_agreement(address: str) -> None:
     """Both sides' rows of every origin, as of its newest event."""
     import redis
 
-    from features.catalog import open_store
-    from features.finish import finish
+    from freshet.features.catalog import open_store
+    from freshet.features.finish import finish
     from tests.bench.flight_features import app, by_origin
 
     host, port = address.split(":")

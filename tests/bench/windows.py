@@ -7,11 +7,11 @@ import math
 import numpy as np
 
 import freshet as fr
-from features.finish import finish
-from features.rows import ViewRows
-from features.view import View
+from freshet.features.finish import finish
+from freshet.features.rows import ViewRows
+from freshet.features.view import View
 from freshet.flights.data import load
-from schemas.text import Texts
+from freshet.schemas.text import Texts
 from tests.bench import inputs
 from tests.bench.harness import Row, in_turns, rates
 

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from learners.catalog import predictor
-from learners.learner import Arrays, Export, Learner, LearnerSpec
-from learners.prequential import auc
-from learners.snapshots import arrays_of
-from schemas.errors import LearnerError
-from schemas.vectors import Examples, Vectors, VectorSchema
+from freshet.learners.catalog import predictor
+from freshet.learners.learner import Arrays, Export, Learner, LearnerSpec
+from freshet.learners.prequential import auc
+from freshet.learners.snapshots import arrays_of
+from freshet.schemas.errors import LearnerError
+from freshet.schemas.vectors import Examples, Vectors, VectorSchema
 
 SCHEMA = VectorSchema(("color", "shape"), ("size", "weight", "age"))
 OTHER = VectorSchema(("shape", "color"), ("size", "weight", "age"))

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.errors import LogError
-from streams.log import Batch, Log, Reader
+from freshet.schemas.errors import LogError
+from freshet.streams.log import Batch, Log, Reader
 from tests.contracts.log_writer import parse
 
 DEADLINE_SECONDS = 60.0

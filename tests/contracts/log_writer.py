@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import zlib
 
-from streams.catalog import open_log
+from freshet.streams.catalog import open_log
 
 
 def record(name: str, number: int) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from learners.catalog import LEARNERS, learner_spec
+from freshet.learners.catalog import LEARNERS, learner_spec
 from tests.contracts.learner_battery import Case, LearnerBattery
 
 

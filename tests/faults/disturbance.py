@@ -13,24 +13,24 @@ from typing import Any
 
 import numpy as np
 
-from features.catalog import open_store
-from features.redis_server import RedisServer
-from features.store import VERSION_BYTES, RowKeys, Store
 from freshet import audit
 from freshet.app import App, load
 from freshet.client import ScoringClient
+from freshet.features.catalog import open_store
+from freshet.features.redis_server import RedisServer
+from freshet.features.store import VERSION_BYTES, RowKeys, Store
 from freshet.flights.schedule import Schedule, Step
+from freshet.learners import snapshots
+from freshet.learners.signing import Verifier
 from freshet.replay import Replayer, published
 from freshet.report import outcomes_of, topic_report
 from freshet.runtime import Runtime
+from freshet.schemas import blocks
+from freshet.schemas.durations import milliseconds
+from freshet.schemas.outcomes import KINDS
 from freshet.settings import settings
+from freshet.streams.log import Log
 from freshet.testing import LocalRun
-from learners import snapshots
-from learners.signing import Verifier
-from schemas import blocks
-from schemas.durations import milliseconds
-from schemas.outcomes import KINDS
-from streams.log import Log
 
 Queries = dict[str, list[Any]]
 DAYS, EVERY, DRAIN_MS = 2, "3h", 13 * 3_600_000

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freshet import plans
-from schemas import blocks
-from schemas.decode import encode
-from streams.dead_letters import KEPT_BYTES
-from streams.intake import IntakeTask
-from streams.log import Batch
+from freshet.schemas import blocks
+from freshet.schemas.decode import encode
+from freshet.streams.dead_letters import KEPT_BYTES
+from freshet.streams.intake import IntakeTask
+from freshet.streams.log import Batch
 from tests.toy_app import toy_app
 
 # An altered record may still be a good one of another time: late enough that it makes none of its neighbours late.

@@ -12,16 +12,16 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from features.testing import MemoryStore
 from freshet import audit
+from freshet.features.testing import MemoryStore
 from freshet.report import outcomes_of, topic_report
+from freshet.schemas import blocks
+from freshet.schemas.blocks import MAGIC, Block
+from freshet.schemas.errors import SchemaError
+from freshet.schemas.messages import Cut
+from freshet.serving.served_quality import ServedQuality
+from freshet.streams import operator
 from freshet.testing import LocalRun
-from schemas import blocks
-from schemas.blocks import MAGIC, Block
-from schemas.errors import SchemaError
-from schemas.messages import Cut
-from serving.served_quality import ServedQuality
-from streams import operator
 from tests.freshet.toy_day import toy_day
 
 CRASHING = """

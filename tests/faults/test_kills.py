@@ -28,7 +28,10 @@ SEED, SECONDS = 2013, 60.0
 ROUNDS = {"sqlite": 3, "kafka": 2}
 LATEST_SECONDS = {"sqlite": 0.12, "kafka": 0.4}
 IMPORTED_ONCE = ("freshet.roles", "freshet.serve", "freshet.control", "freshet.flights.schedule")
-IMPORTED_BY_APP = ("learners.river_learner", "learners.torch_learner")  # the file it is derived from names them
+IMPORTED_BY_APP = (
+    "freshet.learners.river_learner",
+    "freshet.learners.torch_learner",
+)  # the file it is derived from names them
 
 
 @dataclass

@@ -17,14 +17,14 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from features.redis_server import RedisServer
 from freshet.app import App
 from freshet.client import ScoringClient
-from schemas.errors import ComponentError
-from serving import status as s
-from streams.cassandra_server import CassandraServer
-from streams.kafka_server import KafkaServer
-from streams.servers import Server, free_ports
+from freshet.features.redis_server import RedisServer
+from freshet.schemas.errors import ComponentError
+from freshet.serving import status as s
+from freshet.streams.cassandra_server import CassandraServer
+from freshet.streams.kafka_server import KafkaServer
+from freshet.streams.servers import Server, free_ports
 from tests.faults.disturbance import Disturbed, Left, differing, running
 from tests.faults.disturbance import undisturbed as undisturbed_run
 from tests.faults.test_kills import until

@@ -20,13 +20,13 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from features.redis_server import RedisServer
 from freshet.app import load
+from freshet.features.redis_server import RedisServer
+from freshet.schemas.errors import ComponentError
 from freshet.settings import Settings
-from schemas.errors import ComponentError
-from streams.catalog import open_log
-from streams.kafka_server import USER, KafkaServer
-from streams.servers import free_ports
+from freshet.streams.catalog import open_log
+from freshet.streams.kafka_server import USER, KafkaServer
+from freshet.streams.servers import free_ports
 from tests.error_texts import documented, shown
 from tests.freshet.test_error_texts import APP
 

@@ -11,10 +11,10 @@ import pytest
 from freshet import plans, replay
 from freshet.app import App, load
 from freshet.replay import Replayer, ReplayError, Stopped
-from schemas.errors import LogError
-from schemas.messages import Logged, Message, Status
-from streams.outages import Outages
-from streams.sqlite_log import SqliteLog
+from freshet.schemas.errors import LogError
+from freshet.schemas.messages import Logged, Message, Status
+from freshet.streams.outages import Outages
+from freshet.streams.sqlite_log import SqliteLog
 
 HOUR_MS = 3_600_000
 OLD, NEW = "serve/0ld", "serve/new"

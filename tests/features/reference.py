@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from decimal import Decimal
 
-from features.aggregates import Age, Aggregate, DecayedMean, Last, Window
+from freshet.features.aggregates import Age, Aggregate, DecayedMean, Last, Window
 
 NAN = math.nan
 ROOTS = [float(Decimal(2) ** (Decimal(-j) / 64)) for j in range(64)]

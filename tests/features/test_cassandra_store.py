@@ -14,11 +14,11 @@ from cassandra.cluster import Cluster
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.cassandra_store import INDEX_BITS, OFFSET_BITS, REQUESTS_IN_FLIGHT, ROWS_A_BATCH, CassandraStore
-from features.catalog import open_store
-from schemas.errors import ComponentError, StoreError
-from streams.cassandra_server import CassandraServer
-from streams.servers import free_ports
+from freshet.features.cassandra_store import INDEX_BITS, OFFSET_BITS, REQUESTS_IN_FLIGHT, ROWS_A_BATCH, CassandraStore
+from freshet.features.catalog import open_store
+from freshet.schemas.errors import ComponentError, StoreError
+from freshet.streams.cassandra_server import CassandraServer
+from freshet.streams.servers import free_ports
 from tests.contracts.store_battery import EXAMPLES, get, pack, put, row, view_name
 
 SECRET = "s3cret-words"
@@ -160,7 +160,7 @@ class TestErrors:
         refused(lambda: open_store(url), "address", "is not one of a Cassandra", "cassandra://HOST:PORT")
 
     def test_a_missing_driver(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(sys.modules, "features.cassandra_store", None)
+        monkeypatch.setitem(sys.modules, "freshet.features.cassandra_store", None)
         refused(lambda: open_store("cassandra://localhost/flights"), "Cassandra", "driver", "pip install")
 
 

@@ -8,12 +8,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from features import feature_api
-from features.feature_api import FeatureReader, FeaturesAnswer
-from features.testing import MemoryStore
 from freshet import plans
+from freshet.features import feature_api
+from freshet.features.feature_api import FeatureReader, FeaturesAnswer
+from freshet.features.testing import MemoryStore
 from freshet.interface import feature_reader
-from schemas.errors import RequestError
+from freshet.schemas.errors import RequestError
 from tests.consumers_app import APP, HOUR, put_rows
 
 NOW = 100 * HOUR

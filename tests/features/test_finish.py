@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features import aggregates as fr
-from features.finish import NOT_FOUND, OUTSIDE_MAX_AGE, PRESENT, finish
-from features.rows import RowPlan, ViewRows
-from schemas.errors import StoreError
-from schemas.text import Texts
+from freshet.features import aggregates as fr
+from freshet.features.finish import NOT_FOUND, OUTSIDE_MAX_AGE, PRESENT, finish
+from freshet.features.rows import RowPlan, ViewRows
+from freshet.schemas.errors import StoreError
+from freshet.schemas.text import Texts
 from tests.features.test_rows import Event, events, folded, reference, times, untimed, views
 
 

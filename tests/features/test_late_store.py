@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from features.catalog import late_store
-from features.late_store import LateStore
-from features.store import RowKeys, Store
-from features.testing import MemoryStore
-from schemas.errors import StoreError
-from streams.servers import free_ports
+from freshet.features.catalog import late_store
+from freshet.features.late_store import LateStore
+from freshet.features.store import RowKeys, Store
+from freshet.features.testing import MemoryStore
+from freshet.schemas.errors import StoreError
+from freshet.streams.servers import free_ports
 
 ROW = np.arange(24, dtype=np.uint8)[None]
 

@@ -20,12 +20,12 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features import redis_server
-from features.catalog import open_store
-from features.redis_server import MAX_PATH_BYTES, RedisServer, redis_program
-from features.store import Store
-from schemas.errors import ComponentError, StoreError
-from streams.servers import free_ports
+from freshet.features import redis_server
+from freshet.features.catalog import open_store
+from freshet.features.redis_server import MAX_PATH_BYTES, RedisServer, redis_program
+from freshet.features.store import Store
+from freshet.schemas.errors import ComponentError, StoreError
+from freshet.streams.servers import free_ports
 from tests.contracts.store_battery import EXAMPLES, get, pack, put, row, view_name
 
 SECRET = "s3cret-words"

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features import aggregates as fr
-from features.rows import RowPlan, ViewRows, warm
-from features.window_kernels import halved
-from schemas.errors import CheckpointError, DefinitionError
-from schemas.text import Texts
+from freshet.features import aggregates as fr
+from freshet.features.rows import RowPlan, ViewRows, warm
+from freshet.features.window_kernels import halved
+from freshet.schemas.errors import CheckpointError, DefinitionError
+from freshet.schemas.text import Texts
 from tests.features.reference import ReferenceRow
 from tests.features.reference import halved as reference_halved
 

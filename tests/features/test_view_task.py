@@ -15,16 +15,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
-from features import aggregates as fr
-from features.finish import finish
-from features.store import RowKeys
-from features.testing import MemoryStore
-from features.view import View
-from features.view_task import ViewTask
-from schemas import blocks
-from schemas.blocks import Block
-from schemas.errors import StoreError
-from schemas.topic import Topic
+from freshet.features import aggregates as fr
+from freshet.features.finish import finish
+from freshet.features.store import RowKeys
+from freshet.features.testing import MemoryStore
+from freshet.features.view import View
+from freshet.features.view_task import ViewTask
+from freshet.schemas import blocks
+from freshet.schemas.blocks import Block
+from freshet.schemas.errors import StoreError
+from freshet.schemas.topic import Topic
 from tests.features.reference import ReferenceRow
 from tests.streams.toy_events import CUTS, batch_of, cut, within
 

@@ -10,7 +10,7 @@ import pytest
 
 import freshet as fr
 from freshet.app import load
-from schemas.errors import DefinitionError, FreshetError
+from freshet.schemas.errors import DefinitionError, FreshetError
 from tests.toy_app import ORDERS, PAYMENTS, topics, toy_app
 
 

@@ -19,12 +19,12 @@ from freshet.app import App, load
 from freshet.audit import Record, recompute
 from freshet.flights import APP
 from freshet.flights.schedule import Schedule
-from schemas.text import Texts
-from schemas.topic import Topic
-from streams import intake_kernels
-from streams.intake import IntakePlan, IntakeTask
-from streams.ledger import LEDGER_BLOCK, Ledger, digest, totals
-from streams.sqlite_log import SqliteLog
+from freshet.schemas.text import Texts
+from freshet.schemas.topic import Topic
+from freshet.streams import intake_kernels
+from freshet.streams.intake import IntakePlan, IntakeTask
+from freshet.streams.ledger import LEDGER_BLOCK, Ledger, digest, totals
+from freshet.streams.sqlite_log import SqliteLog
 from tests.schemas.test_decode import mutations
 from tests.streams import toy_events
 from tests.streams.toy_events import BREAKS, CUTS, EVENTS, LOGS, START, Sent, batch_of, cut, within

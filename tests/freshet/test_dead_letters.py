@@ -17,11 +17,11 @@ from freshet.cli import cli
 from freshet.dead_letters import Letter, kinds, newest
 from freshet.letter_value import hex_dump, readable
 from freshet.opened_run import OpenedRun, opened
+from freshet.schemas import blocks
+from freshet.schemas.blocks import Block
+from freshet.schemas.errors import RequestError
+from freshet.schemas.event_writer import EventWriter
 from freshet.testing import LocalRun
-from schemas import blocks
-from schemas.blocks import Block
-from schemas.errors import RequestError
-from schemas.event_writer import EventWriter
 from tests.freshet.toy_day import HOURS, bad_payments, toy_day
 from tests.toy_app import topics
 

@@ -15,20 +15,20 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from features.testing import MemoryStore
 from freshet import audit, plans, row_events
 from freshet.cli import cli
 from freshet.dead_letters import kinds, newest
 from freshet.explain import explain
 from freshet.explain_text import show_explanation
 from freshet.explanation import Explanation, ViewRead
+from freshet.features.testing import MemoryStore
 from freshet.opened_run import OpenedRun, opened
+from freshet.schemas import blocks, manifests
+from freshet.schemas.errors import ComponentError, FreshetError, RequestError, StoreError
+from freshet.schemas.outcomes import CORRECTED, LABELLED
+from freshet.serving.answering import Question
+from freshet.streams.catalog import open_log
 from freshet.testing import LocalRun
-from schemas import blocks, manifests
-from schemas.errors import ComponentError, FreshetError, RequestError, StoreError
-from schemas.outcomes import CORRECTED, LABELLED
-from serving.answering import Question
-from streams.catalog import open_log
 from tests.freshet.toy_day import HOUR, HOURS, MINUTE, SHOPS, Event, asked_in, payments_of, toy_day
 
 TILE = 10 * MINUTE

@@ -20,9 +20,9 @@ from rich.console import Console
 
 from freshet.app import load
 from freshet.init import FILES, init
+from freshet.schemas.errors import ComponentError
 from freshet.settings import Settings
-from schemas.errors import ComponentError
-from streams.servers import free_ports
+from freshet.streams.servers import free_ports
 
 START_SECONDS, LEARN_SECONDS = 120.0, 60.0
 QUIET = Console(quiet=True)

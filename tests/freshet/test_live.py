@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 
 from freshet import live
-from schemas.errors import ComponentError
-from serving import status as s
+from freshet.schemas.errors import ComponentError
+from freshet.serving import status as s
 
 WELL = s.Status(app="toy", at_ms=0)
 AWAY = s.Status(

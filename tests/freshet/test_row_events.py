@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from freshet import row_events
 from freshet.log_spans import PartitionSpans
 from freshet.row_events import Version, events_of, key_at
-from schemas import blocks
-from schemas.blocks import Block
-from streams.sqlite_log import SqliteLog
+from freshet.schemas import blocks
+from freshet.schemas.blocks import Block
+from freshet.streams.sqlite_log import SqliteLog
 
 LATENESS = 20
 ORIGINS = [("payments", 0), ("payments", 1)]

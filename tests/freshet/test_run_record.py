@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from freshet import run_record
+from freshet.schemas.errors import ComponentError
 from freshet.settings import Settings
-from schemas.errors import ComponentError
 
 
 def given(run_dir: Path, log: str = "") -> Settings:

@@ -8,15 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from features.store import Store
-from features.testing import MemoryStore
 from freshet import run_record
 from freshet.app import App, load
+from freshet.features.store import Store
+from freshet.features.testing import MemoryStore
 from freshet.flights.schedule import Records
+from freshet.schemas.event_writer import EventWriter
 from freshet.settings import Settings
+from freshet.streams.log import Log
 from freshet.testing import LocalRun
-from schemas.event_writer import EventWriter
-from streams.log import Log
 
 HOUR, MINUTE = 3_600_000, 60_000
 HOURS = 14

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from learners.baseline_learner import Baseline
-from schemas.vectors import Examples, Vectors
+from freshet.learners.baseline_learner import Baseline
+from freshet.schemas.vectors import Examples, Vectors
 from tests.contracts.learner_battery import SCHEMA, stream
 
 

@@ -9,23 +9,23 @@ from pathlib import Path
 
 import pytest
 
-import learners
-from learners.catalog import PREDICTORS, predictor
-from learners.learner import Export
-from schemas.errors import SnapshotError
-from schemas.vectors import VectorSchema
+from freshet.learners import catalog
+from freshet.learners.catalog import PREDICTORS, predictor
+from freshet.learners.learner import Export
+from freshet.schemas.errors import SnapshotError
+from freshet.schemas.vectors import VectorSchema
 
-ROOM = Path(learners.__file__).parent
+ROOM = Path(catalog.__file__).parent
 SERVES = """
 import sys
-import learners.baseline_learner, learners.hashed_logistic_learner, learners.river_predictor
-import learners.torch_ctr_predictor, learners.catalog
+import freshet.learners.baseline_learner, freshet.learners.hashed_logistic_learner
+import freshet.learners.river_predictor, freshet.learners.torch_ctr_predictor, freshet.learners.catalog
 print([m for m in ("torch", "river", "pandas") if m in sys.modules])
 """
 
 
 def test_predictors_import_neither_torch_nor_river() -> None:
-    found = subprocess.run([sys.executable, "-c", SERVES], capture_output=True, text=True, check=True, cwd=ROOM.parent)
+    found = subprocess.run([sys.executable, "-c", SERVES], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 
 
@@ -55,12 +55,12 @@ def test_a_predictor_answers_as_its_learner_whatever_order_a_manifest_puts_its_m
 
     import numpy as np
 
-    from learners.catalog import predictor
-    from learners.golden_vectors import golden_vectors
-    from learners.hashed_logistic_learner import HashedLogistic
-    from learners.learner import Export
-    from learners.torch_ctr_spec import TorchCtr
-    from schemas.vectors import Examples, VectorSchema
+    from freshet.learners.catalog import predictor
+    from freshet.learners.golden_vectors import golden_vectors
+    from freshet.learners.hashed_logistic_learner import HashedLogistic
+    from freshet.learners.learner import Export
+    from freshet.learners.torch_ctr_spec import TorchCtr
+    from freshet.schemas.vectors import Examples, VectorSchema
 
     schema = VectorSchema(("a",), ("x", "y", "z"))
     sums = {"z_less_y": {"z": 1.0, "y": -1.0}, "a_sum": {"y": 0.5, "x": 0.1}}

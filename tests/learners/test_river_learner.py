@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from river import linear_model, naive_bayes, optim, tree
 
-from learners.prequential import auc
-from learners.river_spec import River
-from learners.scaling import Scaling
-from schemas.errors import LearnerError
-from schemas.vectors import Vectors
+from freshet.learners.prequential import auc
+from freshet.learners.river_spec import River
+from freshet.learners.scaling import Scaling
+from freshet.schemas.errors import LearnerError
+from freshet.schemas.vectors import Vectors
 from tests.contracts.learner_battery import SCHEMA, stream, teach
 
 

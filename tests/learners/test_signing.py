@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from learners.signing import APPROVAL, PROVENANCE, Signer, Verifier, create_key
-from schemas.errors import ComponentError
+from freshet.learners.signing import APPROVAL, PROVENANCE, Signer, Verifier, create_key
+from freshet.schemas.errors import ComponentError
 
 
 def test_a_key_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path) -> None:

@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
-from learners import hashed_logistic_kernels
-from learners.hashed_logistic_learner import HashedLogistic
-from learners.learner import Export, Learner
-from learners.prequential import figures_of
-from learners.train_task import Moment, TrainPlan, TrainTask
-from schemas.messages import Cut, Message, Waiting
-from schemas.vectors import F64, Examples, Vectors
+from freshet.learners import hashed_logistic_kernels
+from freshet.learners.hashed_logistic_learner import HashedLogistic
+from freshet.learners.learner import Export, Learner
+from freshet.learners.prequential import figures_of
+from freshet.learners.train_task import Moment, TrainPlan, TrainTask
+from freshet.schemas.messages import Cut, Message, Waiting
+from freshet.schemas.vectors import F64, Examples, Vectors
 from tests.streams import toy_outcomes
 from tests.streams.test_join import LOGS, run
 from tests.streams.toy_events import CUTS, batch_of, cut, within

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas import avro_kernels, validation_kernels
-from schemas.decode import REASONS, EventCodec, decode, encode, warm
-from schemas.errors import RequestError, SchemaError
-from schemas.event_schema import EventSchema
-from schemas.text import Texts
+from freshet.schemas import avro_kernels, validation_kernels
+from freshet.schemas.decode import REASONS, EventCodec, decode, encode, warm
+from freshet.schemas.errors import RequestError, SchemaError
+from freshet.schemas.event_schema import EventSchema
+from freshet.schemas.text import Texts
 from tests.schemas.strategies import (
     DEFAULTS,
     ENUM,

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.columns import REASONS
-from schemas.decode import EventCodec, encode
-from schemas.durations import milliseconds
-from schemas.event_reader import EventReader, partition_of
-from schemas.event_schema import EventSchema
-from schemas.event_writer import Misfit
-from schemas.text import Texts
-from schemas.topic import Topic
-from schemas.validation import validate
+from freshet.schemas.columns import REASONS
+from freshet.schemas.decode import EventCodec, encode
+from freshet.schemas.durations import milliseconds
+from freshet.schemas.event_reader import EventReader, partition_of
+from freshet.schemas.event_schema import EventSchema
+from freshet.schemas.event_writer import Misfit
+from freshet.schemas.text import Texts
+from freshet.schemas.topic import Topic
+from freshet.schemas.validation import validate
 from tests.schemas.strategies import columns_of, rows_of, same
 from tests.streams import toy_events
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from schemas.errors import SchemaError
-from schemas.event_schema import EventSchema
+from freshet.schemas.errors import SchemaError
+from freshet.schemas.event_schema import EventSchema
 from tests.schemas.strategies import ENUM, TIMESTAMP, avro
 
 

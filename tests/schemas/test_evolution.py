@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from schemas.errors import SchemaError
-from schemas.event_schema import EventSchema
-from schemas.evolution import check, obstacles, require_compatible, require_readable
+from freshet.schemas.errors import SchemaError
+from freshet.schemas.event_schema import EventSchema
+from freshet.schemas.evolution import check, obstacles, require_compatible, require_readable
 from tests.schemas.strategies import ENUM, avro
 
 BASE = [{"name": "id", "type": "string"}, {"name": "delay", "type": ["null", "float"], "default": None}]

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas import text_kernels
-from schemas.text import Interner, Texts
+from freshet.schemas import text_kernels
+from freshet.schemas.text import Interner, Texts
 
 untimed = settings(deadline=None)
 WORD = st.text(max_size=20) | st.sampled_from(

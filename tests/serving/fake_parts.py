@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import asdict
 
-from schemas.topic import Freshness
-from serving.status import (
+from freshet.schemas.topic import Freshness
+from freshet.serving.status import (
     Alert,
     CalibrationBin,
     FieldFigures,

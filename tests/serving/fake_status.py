@@ -11,9 +11,9 @@ import time
 
 import numpy as np
 
-from serving import dashboard
-from serving.history import History
-from serving.status import (
+from freshet.serving import dashboard
+from freshet.serving.history import History
+from freshet.serving.status import (
     Clock,
     Light,
     LineageFigures,

@@ -16,14 +16,14 @@ from pathlib import Path
 import msgspec
 from starlette.applications import Starlette
 
-from schemas.messages import Setting
-from schemas.topic import Freshness
-from serving import dashboard, operator_api
-from serving.status import SettingChange, Status, SwitchFigures
-from streams import switches
-from streams.follower import Channels, Follower, send
-from streams.live_settings import LiveSettings
-from streams.sqlite_log import SqliteLog
+from freshet.schemas.messages import Setting
+from freshet.schemas.topic import Freshness
+from freshet.serving import dashboard, operator_api
+from freshet.serving.status import SettingChange, Status, SwitchFigures
+from freshet.streams import switches
+from freshet.streams.follower import Channels, Follower, send
+from freshet.streams.live_settings import LiveSettings
+from freshet.streams.sqlite_log import SqliteLog
 from tests.serving.fake_status import TOPICS, FakeYear
 
 CHANNELS = Channels("control", "reports")

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.alert_bounds import HOUR_MS, AlertBounds, Missed, Recent
-from serving.alert_policy import OFF, POLICIES, WITHOUT, alerts
-from serving.status import (
+from freshet.serving.alert_bounds import HOUR_MS, AlertBounds, Missed, Recent
+from freshet.serving.alert_policy import OFF, POLICIES, WITHOUT, alerts
+from freshet.serving.status import (
     Clock,
     LineageFigures,
     ModelFigures,
@@ -211,7 +211,7 @@ def test_bounds_can_be_set() -> None:
 
 def test_every_role_and_switch_has_its_meaning() -> None:
     from freshet.roles import ROLES
-    from streams.switches import NAMES
+    from freshet.streams.switches import NAMES
 
     assert set(WITHOUT) == set(ROLES)
     assert set(OFF) == set(NAMES)

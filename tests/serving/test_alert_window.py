@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.alert_bounds import AlertBounds, Missed, Recent
-from serving.alert_window import POINTS, Window
-from serving.status import RoleFigures, SourceFigures, Status, TopicFigures
+from freshet.serving.alert_bounds import AlertBounds, Missed, Recent
+from freshet.serving.alert_window import POINTS, Window
+from freshet.serving.status import RoleFigures, SourceFigures, Status, TopicFigures
 
 BOUNDS = AlertBounds(dead_window=100)
 

@@ -13,15 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas import messages
-from schemas.messages import Message, Setting, Status
-from schemas.outcomes import LABELLED, ExampleRows, fixed_dtype
-from serving import board as board_module
-from serving import status as s
-from serving.board import Board
-from serving.history import History
-from streams.outages import Outage
-from streams.switches import Switch, Switches
+from freshet.schemas import messages
+from freshet.schemas.messages import Message, Setting, Status
+from freshet.schemas.outcomes import LABELLED, ExampleRows, fixed_dtype
+from freshet.serving import board as board_module
+from freshet.serving import status as s
+from freshet.serving.board import Board
+from freshet.serving.history import History
+from freshet.streams.outages import Outage
+from freshet.streams.switches import Switch, Switches
 from tests.serving.toy_run import HOUR, HOURS, SHOPS, Said, half_a_day
 
 NOW = 1_800_000_000_000  # wall, ms
@@ -125,7 +125,7 @@ def test_models_count_and_calibrate_what_was_answered(said: Said) -> None:
 
 def answers(said: Said) -> tuple[Any, Any]:
     """Probabilities and labels of the labelled rows, from the examples log."""
-    from schemas import blocks
+    from freshet.schemas import blocks
 
     dtype, found = fixed_dtype(said.app.models[0].vectors), []
     for batch in said.examples:

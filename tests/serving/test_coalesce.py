@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schemas.errors import RequestError
-from serving.answering import Answer, Question
-from serving.coalesce import Coalescer
+from freshet.schemas.errors import RequestError
+from freshet.serving.answering import Answer, Question
+from freshet.serving.coalesce import Coalescer
 from tests.serving.toy_answering import ToyAnswering
 
 

@@ -17,9 +17,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from schemas.errors import ComponentError
-from serving import dashboard, status
-from serving.history import History
+from freshet.schemas.errors import ComponentError
+from freshet.serving import dashboard, status
+from freshet.serving.history import History
 from tests.serving.fake_status import FakeYear
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from schemas.errors import DefinitionError
-from serving.fallback import Conditions, Declared, choose, constant, heuristic
+from freshet.schemas.errors import DefinitionError
+from freshet.serving.fallback import Conditions, Declared, choose, constant, heuristic
 
 VIEW = heuristic(pl.col("origin_delay.ewm") > 20, p_true=0.7, p_false=0.2)
 OWN = heuristic(pl.col("distance") > 20)

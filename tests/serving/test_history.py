@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.errors import RequestError
-from serving.history import DAY_MS, HOUR_MS, TIERS_MS, WHOLE, History, Part, Swap, thinned
-from serving.status import Clock, LineageFigures, ModelFigures, Quality, Served, Status, ViewFigures, encode
+from freshet.schemas.errors import RequestError
+from freshet.serving.history import DAY_MS, HOUR_MS, TIERS_MS, WHOLE, History, Part, Swap, thinned
+from freshet.serving.status import Clock, LineageFigures, ModelFigures, Quality, Served, Status, ViewFigures, encode
 
 
 def status(at: int, lag: int | None = 0, lineage: str = "a", number: int = 1, ne: float | None = 0.9) -> Status:

@@ -17,8 +17,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from schemas.errors import LogError, StoreError
-from serving.http import ScorerApp
+from freshet.schemas.errors import LogError, StoreError
+from freshet.serving.http import ScorerApp
 from tests.serving.toy_answering import ToyAnswering
 
 REQUEST = {

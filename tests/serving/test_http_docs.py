@@ -15,17 +15,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from features.testing import MemoryStore
 from freshet import plans
+from freshet.features.testing import MemoryStore
 from freshet.interface import catalogue_of, interface
-from schemas.topic import Freshness
-from serving import http_docs, openapi, operator_api
-from serving.http import ScorerApp
-from serving.http_docs import methods_of
-from serving.metrics_route import metrics_route, targets_route
-from serving.scorer import Scorer
-from streams.clock import ManualClock
-from streams.sqlite_log import SqliteLog
+from freshet.schemas.topic import Freshness
+from freshet.serving import http_docs, openapi, operator_api
+from freshet.serving.http import ScorerApp
+from freshet.serving.http_docs import methods_of
+from freshet.serving.metrics_route import metrics_route, targets_route
+from freshet.serving.scorer import Scorer
+from freshet.streams.clock import ManualClock
+from freshet.streams.sqlite_log import SqliteLog
 from tests.consumers_app import APP, HOUR
 from tests.serving import chromium
 from tests.serving.test_http import call

@@ -11,14 +11,14 @@ from typing import Any
 import httpx
 import pytest
 
-from features.catalog import open_store
-from features.redis_server import RedisServer
-from features.store import RowKeys, Rows, Store
-from features.testing import MemoryStore
+from freshet.features.catalog import open_store
+from freshet.features.redis_server import RedisServer
+from freshet.features.store import RowKeys, Rows, Store
+from freshet.features.testing import MemoryStore
 from freshet.interface import interface
-from serving.http import ScorerApp
-from streams.clock import ManualClock
-from streams.sqlite_log import SqliteLog
+from freshet.serving.http import ScorerApp
+from freshet.streams.clock import ManualClock
+from freshet.streams.sqlite_log import SqliteLog
 from tests.consumers_app import APP, HOUR, put_rows
 from tests.serving.test_http import call
 from tests.serving.toy_answering import ToyAnswering

@@ -11,17 +11,17 @@ from typing import Any
 import httpx
 import pytest
 
-from features.testing import MemoryStore
+from freshet.features.testing import MemoryStore
 from freshet.interface import interface
-from serving import http_push
-from serving.http import ScorerApp
-from streams import kafka_admin, kafka_log
-from streams.catalog import open_log
-from streams.clock import ManualClock
-from streams.log import Log
-from streams.push import Pusher
-from streams.servers import free_ports
-from streams.sqlite_log import SqliteLog
+from freshet.serving import http_push
+from freshet.serving.http import ScorerApp
+from freshet.streams import kafka_admin, kafka_log
+from freshet.streams.catalog import open_log
+from freshet.streams.clock import ManualClock
+from freshet.streams.log import Log
+from freshet.streams.push import Pusher
+from freshet.streams.servers import free_ports
+from freshet.streams.sqlite_log import SqliteLog
 from tests.consumers_app import APP, HOUR
 from tests.serving.test_http import call
 from tests.serving.toy_answering import ToyAnswering

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from schemas.messages import Cut, Verdict, Waiting
-from serving.lineage_snapshots import LineageSnapshots
+from freshet.schemas.messages import Cut, Verdict, Waiting
+from freshet.serving.lineage_snapshots import LineageSnapshots
 
 
 def cut(x: LineageSnapshots, number: int, path: str = "p") -> None:

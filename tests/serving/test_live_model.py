@@ -6,9 +6,9 @@ import threading
 
 import numpy as np
 
-from schemas.manifests import Manifest
-from schemas.vectors import F64, Vectors
-from serving.live_model import LiveModel, ModelSlot
+from freshet.schemas.manifests import Manifest
+from freshet.schemas.vectors import F64, Vectors
+from freshet.serving.live_model import LiveModel, ModelSlot
 
 
 class Fixed:

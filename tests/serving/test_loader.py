@@ -14,16 +14,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from learners.hashed_logistic_learner import HashedLogisticPredictor
-from learners.learner import Export
-from schemas.vectors import F64
-from serving import loader, sealed
-from serving.answering import Answer, ModelCard, Question, TensorSpec
-from serving.http import ScorerApp
-from serving.http_server import HttpServer, bind
-from serving.live_model import LiveModel, ModelSlot
-from serving.loader import Loader, Place
-from serving.sidecar_client import Sidecar
+from freshet.learners.hashed_logistic_learner import HashedLogisticPredictor
+from freshet.learners.learner import Export
+from freshet.schemas.vectors import F64
+from freshet.serving import loader, sealed
+from freshet.serving.answering import Answer, ModelCard, Question, TensorSpec
+from freshet.serving.http import ScorerApp
+from freshet.serving.http_server import HttpServer, bind
+from freshet.serving.live_model import LiveModel, ModelSlot
+from freshet.serving.loader import Loader, Place
+from freshet.serving.sidecar_client import Sidecar
 from tests.serving.test_sidecar import flip_a_byte
 from tests.serving.toy_snapshots import LINEAGE, SCHEMA, Mint, vectors
 

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 import structlog
 
-from serving import http
-from serving.http import ScorerApp
-from serving.live_model import LiveModel, ModelSlot
-from serving.loader import Loader, Place
-from serving.sealed import SEALABLE
-from serving.sidecar_client import Sidecar
+from freshet.serving import http
+from freshet.serving.http import ScorerApp
+from freshet.serving.live_model import LiveModel, ModelSlot
+from freshet.serving.loader import Loader, Place
+from freshet.serving.sealed import SEALABLE
+from freshet.serving.sidecar_client import Sidecar
 from tests.serving import test_scorer
 from tests.serving.toy_snapshots import SCHEMA, Mint
 from tests.toy_app import toy_app

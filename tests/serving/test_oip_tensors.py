@@ -10,10 +10,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from schemas.errors import RequestError
-from serving import oip
-from serving.answering import ModelCard, Question, TensorSpec
-from serving.oip_tensors import read_question
+from freshet.schemas.errors import RequestError
+from freshet.serving import oip
+from freshet.serving.answering import ModelCard, Question, TensorSpec
+from freshet.serving.oip_tensors import read_question
 from tests.serving.toy_answering import CARD
 
 

@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 
-from schemas.errors import LogError
-from schemas.setting import KEYS, changed
-from schemas.topic import Freshness
-from serving import operator_api
+from freshet.schemas.errors import LogError
+from freshet.schemas.setting import KEYS, changed
+from freshet.schemas.topic import Freshness
+from freshet.serving import operator_api
 from tests.serving.fake_status import FakeYear
 from tests.serving.operated import DECLARED, Operated
 

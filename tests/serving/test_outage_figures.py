@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 
-from serving.outage_figures import outage_figures
-from streams.outages import Outage
+from freshet.serving.outage_figures import outage_figures
+from freshet.streams.outages import Outage
 
 
 def outage(since: int, meanwhile: str = "waits", component: str = "store", cause: str = "refused") -> Outage:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from schemas.errors import DefinitionError, LogError
-from schemas.messages import Logged
-from serving.prediction_log import PredictionLog, Spooled
-from streams.sqlite_log import SqliteLog
-from streams.task import Append
+from freshet.schemas.errors import DefinitionError, LogError
+from freshet.schemas.messages import Logged
+from freshet.serving.prediction_log import PredictionLog, Spooled
+from freshet.streams.sqlite_log import SqliteLog
+from freshet.streams.task import Append
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:

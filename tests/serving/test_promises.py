@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.durations import milliseconds
-from serving import status as s
-from serving.promises import promises, span
+from freshet.schemas.durations import milliseconds
+from freshet.serving import status as s
+from freshet.serving.promises import promises, span
 
 NOW = 1_800_000_000_000  # 2027-01-15 08:00:00 UTC
 HOUR = 3_600_000

@@ -10,11 +10,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from learners.golden_vectors import golden_vectors
-from schemas.errors import LearnerError
-from schemas.manifests import Manifest
-from schemas.vectors import F64, Vectors, VectorSchema
-from serving.qualify import Bounds, Candidate, qualify
+from freshet.learners.golden_vectors import golden_vectors
+from freshet.schemas.errors import LearnerError
+from freshet.schemas.manifests import Manifest
+from freshet.schemas.vectors import F64, Vectors, VectorSchema
+from freshet.serving.qualify import Bounds, Candidate, qualify
 
 SCHEMA = VectorSchema(("carrier", "origin"), ("distance", "origin_delay.ewm"))
 MANIFEST = Manifest("flights", "late", "toy-1", 1, "toy", {}, SCHEMA.digest, 0, 10, 10, "", 100)

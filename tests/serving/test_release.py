@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from learners import snapshots
-from learners.learner import Export
-from learners.model import Model
-from learners.signing import Signer, Verifier, create_key
-from schemas.messages import Cut, Message, Settled, Verdict
-from serving.release import Release
-from serving.release_policy import ReleaseConfig
+from freshet.learners import snapshots
+from freshet.learners.learner import Export
+from freshet.learners.model import Model
+from freshet.learners.signing import Signer, Verifier, create_key
+from freshet.schemas.messages import Cut, Message, Settled, Verdict
+from freshet.serving.release import Release
+from freshet.serving.release_policy import ReleaseConfig
 from tests.toy_app import toy_app
 
 HOUR = 3_600_000

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from schemas.messages import Status
-from serving.role_figures import LOST_MS, SILENT_MS, STUCK_MS, RollCall
+from freshet.schemas.messages import Status
+from freshet.serving.role_figures import LOST_MS, SILENT_MS, STUCK_MS, RollCall
 
 NOW = 1_800_000_000_000
 

@@ -10,25 +10,25 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from features.late_store import LateStore
-from features.rows import ViewRows
-from features.store import RowKeys, Rows
 from freshet import plans
 from freshet.app import App
-from learners.catalog import predictor
-from learners.learner import Export
-from schemas import blocks
-from schemas.errors import ComponentError, RequestError, StoreError
-from schemas.manifests import Manifest
-from schemas.messages import Waiting
-from schemas.outcomes import RUNGS, fixed_dtype, from_binary
-from schemas.text import Texts
-from schemas.topic import Freshness
-from serving.answering import Answer, Question
-from serving.live_model import LiveModel
-from serving.scorer import Policy, Scorer
-from streams.clock import ManualClock
-from streams.outages import Outages
+from freshet.features.late_store import LateStore
+from freshet.features.rows import ViewRows
+from freshet.features.store import RowKeys, Rows
+from freshet.learners.catalog import predictor
+from freshet.learners.learner import Export
+from freshet.schemas import blocks
+from freshet.schemas.errors import ComponentError, RequestError, StoreError
+from freshet.schemas.manifests import Manifest
+from freshet.schemas.messages import Waiting
+from freshet.schemas.outcomes import RUNGS, fixed_dtype, from_binary
+from freshet.schemas.text import Texts
+from freshet.schemas.topic import Freshness
+from freshet.serving.answering import Answer, Question
+from freshet.serving.live_model import LiveModel
+from freshet.serving.scorer import Policy, Scorer
+from freshet.streams.clock import ManualClock
+from freshet.streams.outages import Outages
 from tests import consumers_app
 from tests.toy_app import toy_app
 

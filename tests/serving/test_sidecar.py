@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from learners import snapshots
-from learners.signing import Signer, Verifier, create_key
-from schemas.errors import SnapshotError
-from serving import sealed, sidecar
-from serving.sidecar import Order
-from serving.sidecar_client import Refused, Sidecar, Verified, _taken
+from freshet.learners import snapshots
+from freshet.learners.signing import Signer, Verifier, create_key
+from freshet.schemas.errors import SnapshotError
+from freshet.serving import sealed, sidecar
+from freshet.serving.sidecar import Order
+from freshet.serving.sidecar_client import Refused, Sidecar, Verified, _taken
 from tests.serving.toy_snapshots import Mint
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from schemas.messages import Progress, Status
-from serving.task_facts import TaskFacts
+from freshet.schemas.messages import Progress, Status
+from freshet.serving.task_facts import TaskFacts
 
 
 def status(instance: str, at: int, **facts: Any) -> Status:

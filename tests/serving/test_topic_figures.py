@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.topic import Topic
-from serving.rate import WINDOW_SECONDS, Rate
-from serving.topic_board import TopicBoard
-from serving.topic_figures import OTHER, topic_figures
+from freshet.schemas.topic import Topic
+from freshet.serving.rate import WINDOW_SECONDS, Rate
+from freshet.serving.topic_board import TopicBoard
+from freshet.serving.topic_figures import OTHER, topic_figures
 from tests.toy_app import topics
 
 PAYMENTS = topics()[1]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from schemas.errors import RequestError
-from serving.answering import Answer, ModelCard, Question, TensorSpec
+from freshet.schemas.errors import RequestError
+from freshet.serving.answering import Answer, ModelCard, Question, TensorSpec
 
 CARD = ModelCard(
     "late",

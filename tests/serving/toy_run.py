@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from features.testing import MemoryStore
 from freshet.app import App
+from freshet.features.testing import MemoryStore
 from freshet.flights.schedule import Records
+from freshet.schemas.event_writer import EventWriter
+from freshet.schemas.messages import Message, Status
+from freshet.serving.board import Board
+from freshet.serving.history import History
+from freshet.streams.follower import Follower
+from freshet.streams.log import Batch
 from freshet.testing import LocalRun
-from schemas.event_writer import EventWriter
-from schemas.messages import Message, Status
-from serving.board import Board
-from serving.history import History
-from streams.follower import Follower
-from streams.log import Batch
 from tests.toy_app import toy_app
 
 HOUR = 3_600_000

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from learners import snapshots
-from learners.hashed_logistic_learner import HashedLogistic
-from learners.learner import Export
-from learners.signing import Signer, create_key
-from learners.snapshots import Facts
-from schemas.vectors import Vectors, VectorSchema
+from freshet.learners import snapshots
+from freshet.learners.hashed_logistic_learner import HashedLogistic
+from freshet.learners.learner import Export
+from freshet.learners.signing import Signer, create_key
+from freshet.learners.snapshots import Facts
+from freshet.schemas.vectors import Vectors, VectorSchema
 
 SCHEMA = VectorSchema(("carrier",), ("distance",))
 LINEAGE = "hashed_logistic-0a"

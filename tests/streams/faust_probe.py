@@ -19,9 +19,9 @@ from faust.types.tuples import Message
 
 from freshet.agents import faust_app
 from freshet.app import App
-from schemas.errors import FreshetError
-from schemas.topic import Topic
-from streams.faust_app import FaustApp
+from freshet.schemas.errors import FreshetError
+from freshet.schemas.topic import Topic
+from freshet.streams.faust_app import FaustApp
 
 
 def message(topic: str, record: bytes, time_ms: int) -> Message:

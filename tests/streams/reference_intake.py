@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from freshet.audit import identity
-from schemas.text import Texts
-from streams.ledger import LEDGER_BLOCK
+from freshet.schemas.text import Texts
+from freshet.streams.ledger import LEDGER_BLOCK
 from tests.streams.toy_events import CLEAN_FIELDS, HORIZON, IMPUTES, LATENESS, MAX_FUTURE, ROUTES, SCHEMA, Sent
 
 WHOLE = {"seats", "mileage"}

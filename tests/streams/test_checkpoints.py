@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.errors import CheckpointError
-from streams import checkpoints
-from streams.checkpoints import DELTAS_PER_BASE, KEPT_BASES, Checkpoints
+from freshet.schemas.errors import CheckpointError
+from freshet.streams import checkpoints
+from freshet.streams.checkpoints import DELTAS_PER_BASE, KEPT_BASES, Checkpoints
 
 TASK, LOG = "view:by_gate:0", "aa11"
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from schemas.errors import CheckpointError
-from streams import continuity
-from streams.checkpoints import Checkpoints, positions
-from streams.log import Bounds
-from streams.sqlite_log import SqliteLog
+from freshet.schemas.errors import CheckpointError
+from freshet.streams import continuity
+from freshet.streams.checkpoints import Checkpoints, positions
+from freshet.streams.log import Bounds
+from freshet.streams.sqlite_log import SqliteLog
 
 TASK, READS = "intake:orders:0", ("shop.orders", 0)
 

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features import aggregates as fr
-from features.testing import MemoryStore
-from features.view import View
-from features.view_task import ViewTask
-from schemas.blocks import NO_TICK
-from streams.intake import IntakeTask
-from streams.join import JoinTask
-from streams.task import Append, Task
-from streams.ticks import Cursors, Ticks
+from freshet.features import aggregates as fr
+from freshet.features.testing import MemoryStore
+from freshet.features.view import View
+from freshet.features.view_task import ViewTask
+from freshet.schemas.blocks import NO_TICK
+from freshet.streams.intake import IntakeTask
+from freshet.streams.join import JoinTask
+from freshet.streams.task import Append, Task
+from freshet.streams.ticks import Cursors, Ticks
 from tests.streams import toy_events, toy_outcomes
 from tests.streams.toy_events import CLEAN_FIELDS, CUTS, EVENTS, START, Sent, batch, batch_of, cut, within
 from tests.streams.toy_outcomes import Asked, prediction_block, rows_of

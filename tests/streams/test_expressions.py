@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.errors import DefinitionError
-from schemas.event_schema import EventSchema
-from streams import expressions
-from streams.expressions import check_row_wise, fields_of
+from freshet.schemas.errors import DefinitionError
+from freshet.schemas.event_schema import EventSchema
+from freshet.streams import expressions
+from freshet.streams.expressions import check_row_wise, fields_of
 
 SCHEMA = EventSchema.parse(
     {

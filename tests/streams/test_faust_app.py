@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.blocks import tick_record
-from schemas.columns import REASONS
-from schemas.decode import encode
-from schemas.event_reader import EventReader, partition_of
-from schemas.event_writer import Misfit
+from freshet.schemas.blocks import tick_record
+from freshet.schemas.columns import REASONS
+from freshet.schemas.decode import encode
+from freshet.schemas.event_reader import EventReader, partition_of
+from freshet.schemas.event_writer import Misfit
 from tests.faust_worker import faust_python
 from tests.streams import toy_events
 from tests.streams.toy_events import EVENTS, RECORDS, START

@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
-from schemas.decode import EventCodec
-from schemas.event_schema import EventSchema
-from streams.field_statistics import SOURCES, VALUES
-from streams.field_statistics_kernels import HALF_LIFE_SECONDS, LONGEST, POWERS
-from streams.intake import IntakeTask
+from freshet.schemas.decode import EventCodec
+from freshet.schemas.event_schema import EventSchema
+from freshet.streams.field_statistics import SOURCES, VALUES
+from freshet.streams.field_statistics_kernels import HALF_LIFE_SECONDS, LONGEST, POWERS
+from freshet.streams.intake import IntakeTask
 from tests.streams.reference_intake import ReferenceIntake
 from tests.streams.toy_events import CUTS, IMPUTES, LOGS, SCHEMA, START, Sent, batch, cut, plan, topic
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from schemas import messages
-from streams.follower import Channels, Follower, send
-from streams.sqlite_log import SqliteLog
+from freshet.schemas import messages
+from freshet.streams.follower import Channels, Follower, send
+from freshet.streams.sqlite_log import SqliteLog
 
 CHANNELS = Channels("app.control", "app.reports")
 SAMPLES: dict[type, object] = {str: "a", int: -(1 << 62), bool: True, float: 0.1}

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from schemas.messages import Message, Status
-from streams import heartbeat
-from streams.follower import Channels, Follower
-from streams.heartbeat import Heartbeat
-from streams.outages import Outages
-from streams.sqlite_log import SqliteLog
-from streams.vitals import Vitals
+from freshet.schemas.messages import Message, Status
+from freshet.streams import heartbeat
+from freshet.streams.follower import Channels, Follower
+from freshet.streams.heartbeat import Heartbeat
+from freshet.streams.outages import Outages
+from freshet.streams.sqlite_log import SqliteLog
+from freshet.streams.vitals import Vitals
 
 CHANNELS = Channels("control", "reports")
 DEADLINE_SECONDS = 30.0

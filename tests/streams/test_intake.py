@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
-from schemas import blocks
-from schemas.decode import encode
-from schemas.errors import CheckpointError
-from streams.intake import IntakeTask
-from streams.task import Append
+from freshet.schemas import blocks
+from freshet.schemas.decode import encode
+from freshet.schemas.errors import CheckpointError
+from freshet.streams.intake import IntakeTask
+from freshet.streams.task import Append
 from tests.streams.reference_intake import P2Median, ReferenceIntake
 from tests.streams.toy_events import (
     CUTS,
@@ -339,7 +339,7 @@ def test_a_restart_that_loses_state_is_noticed(
 
 
 def test_a_value_that_depends_on_the_batch_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    from streams.imputation import Imputer
+    from freshet.streams.imputation import Imputer
 
     honest = Imputer.fill
 

@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 from confluent_kafka import KafkaError
 
-from schemas.errors import ComponentError, LogError
-from streams import kafka_admin, kafka_errors, kafka_log, kafka_reader, kafka_writer, librdkafka
-from streams.confluent_client import ConfluentClient
-from streams.kafka_log import KafkaLog
-from streams.kafka_server import KafkaServer
-from streams.librdkafka_client import LibrdkafkaClient
-from streams.log import Batch, Reader, TopicPartition
-from streams.outages import Outages
-from streams.servers import free_ports
+from freshet.schemas.errors import ComponentError, LogError
+from freshet.streams import kafka_admin, kafka_errors, kafka_log, kafka_reader, kafka_writer, librdkafka
+from freshet.streams.confluent_client import ConfluentClient
+from freshet.streams.kafka_log import KafkaLog
+from freshet.streams.kafka_server import KafkaServer
+from freshet.streams.librdkafka_client import LibrdkafkaClient
+from freshet.streams.log import Batch, Reader, TopicPartition
+from freshet.streams.outages import Outages
+from freshet.streams.servers import free_ports
 from tests.contracts.log_battery import DEADLINE_SECONDS, fill, raised, read
 
 BOTH = pytest.mark.parametrize("fast", [True, False], ids=["fast", "stock"])

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from schemas.errors import SchemaError
-from schemas.event_schema import EventSchema
-from streams.known_schemas import earlier, keep
+from freshet.schemas.errors import SchemaError
+from freshet.schemas.event_schema import EventSchema
+from freshet.streams.known_schemas import earlier, keep
 
 X = {"name": "x", "type": "double"}
 OPTIONAL = {"name": "y", "type": ["null", "double"], "default": None}

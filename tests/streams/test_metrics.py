@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families as parsed
 
-from schemas.blocks import NO_TICK
-from schemas.errors import StoreError
-from schemas.messages import Status
-from streams.metric_table import LONGEST_LABEL, Figure, families
-from streams.metrics import ROLE_METRICS, exposition
-from streams.outages import Outages
-from streams.vitals import Vitals
+from freshet.schemas.blocks import NO_TICK
+from freshet.schemas.errors import StoreError
+from freshet.schemas.messages import Status
+from freshet.streams.metric_table import LONGEST_LABEL, Figure, families
+from freshet.streams.metrics import ROLE_METRICS, exposition
+from freshet.streams.outages import Outages
+from freshet.streams.vitals import Vitals
 
 FACTS: dict[str, Any] = {
     "memory_mb": 12.5,

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from schemas.errors import ComponentError
-from streams import metrics_server
-from streams.metrics import CONTENT_TYPE
-from streams.metrics_server import MetricsServer, reachable
+from freshet.schemas.errors import ComponentError
+from freshet.streams import metrics_server
+from freshet.streams.metrics import CONTENT_TYPE
+from freshet.streams.metrics_server import MetricsServer, reachable
 
 
 @pytest.fixture

@@ -16,27 +16,27 @@ from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from polars.exceptions import PanicException
 
-from features import aggregates as fr
-from features.testing import MemoryStore
-from features.view import View
-from features.view_task import ViewTask
 from freshet import audit
-from learners.hashed_logistic_learner import HashedLogistic
-from learners.train_task import TrainPlan, TrainTask
-from schemas import blocks
-from schemas.blocks import tick_record
-from schemas.errors import CheckpointError, LogError, StoreError
-from schemas.messages import Cut, Message, Progress, Setting, Status
-from schemas.topic import Freshness
-from streams import operator
-from streams.checkpoints import Checkpoints
-from streams.crashes import KEPT_TEXT
-from streams.follower import Channels, Follower, send
-from streams.intake import CleanRoute, IntakePlan, IntakeTask, LabelRoute
-from streams.join import JoinTask
-from streams.operator import Operator, Orders
-from streams.sqlite_log import SqliteLog
-from streams.task import Append, Outputs, as_json, from_json
+from freshet.features import aggregates as fr
+from freshet.features.testing import MemoryStore
+from freshet.features.view import View
+from freshet.features.view_task import ViewTask
+from freshet.learners.hashed_logistic_learner import HashedLogistic
+from freshet.learners.train_task import TrainPlan, TrainTask
+from freshet.schemas import blocks
+from freshet.schemas.blocks import tick_record
+from freshet.schemas.errors import CheckpointError, LogError, StoreError
+from freshet.schemas.messages import Cut, Message, Progress, Setting, Status
+from freshet.schemas.topic import Freshness
+from freshet.streams import operator
+from freshet.streams.checkpoints import Checkpoints
+from freshet.streams.crashes import KEPT_TEXT
+from freshet.streams.follower import Channels, Follower, send
+from freshet.streams.intake import CleanRoute, IntakePlan, IntakeTask, LabelRoute
+from freshet.streams.join import JoinTask
+from freshet.streams.operator import Operator, Orders
+from freshet.streams.sqlite_log import SqliteLog
+from freshet.streams.task import Append, Outputs, as_json, from_json
 from tests.streams import toy_events, toy_outcomes
 from tests.streams.toy_events import Sent, batch_of
 from tests.streams.toy_outcomes import VECTORS, Asked, prediction_block, rows_of
@@ -466,7 +466,7 @@ def test_whatever_befalls_it_all_agrees_with_what_checkpoints_and_dead_letters_s
 
 
 def test_a_lost_cursor_is_noticed(tmp_path: Path, undisturbed: Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.ticks.Cursors.fresh", lambda self, o, p, offsets, i: slice(0, len(offsets)))
+    monkeypatch.setattr("freshet.streams.ticks.Cursors.fresh", lambda self, o, p, offsets, i: slice(0, len(offsets)))
     with pytest.raises(AssertionError):
         check(tmp_path, {("intake", 3): "flushed, nothing told"}, frozenset(), undisturbed)
 

@@ -14,14 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.decode import REASONS, EventCodec, decode
-from schemas.errors import LogError, RequestError
-from schemas.text import Texts
-from schemas.validation import validate
-from streams.clock import ManualClock
-from streams.log import Writer
-from streams.push import EventsRefused, Pusher, PushRequest, Refusal, read_request
-from streams.sqlite_log import SqliteLog
+from freshet.schemas.decode import REASONS, EventCodec, decode
+from freshet.schemas.errors import LogError, RequestError
+from freshet.schemas.text import Texts
+from freshet.schemas.validation import validate
+from freshet.streams.clock import ManualClock
+from freshet.streams.log import Writer
+from freshet.streams.push import EventsRefused, Pusher, PushRequest, Refusal, read_request
+from freshet.streams.sqlite_log import SqliteLog
 from tests.consumers_app import APP, HOUR
 
 TOPIC = APP.topic("parcels")

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from schemas.errors import ComponentError
-from streams import servers
-from streams.kafka_server import KafkaServer
+from freshet.schemas.errors import ComponentError
+from freshet.streams import servers
+from freshet.streams.kafka_server import KafkaServer
 from tests.servers import RedisServer
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from schemas.errors import LogError
-from streams import doorbell, sqlite_reader, sqlite_topic
-from streams.catalog import open_log
-from streams.doorbell import Bell, Listener
-from streams.run_lock import RunLock
-from streams.sqlite_log import SqliteLog
+from freshet.schemas.errors import LogError
+from freshet.streams import doorbell, sqlite_reader, sqlite_topic
+from freshet.streams.catalog import open_log
+from freshet.streams.doorbell import Bell, Listener
+from freshet.streams.run_lock import RunLock
+from freshet.streams.sqlite_log import SqliteLog
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_any_name_is_a_topic(log: SqliteLog) -> None:
 
 
 def test_a_second_run_on_the_same_directory_is_refused_naming_the_first(tmp_path: Path) -> None:
-    code = "import sys, streams.run_lock as l; x = l.RunLock(sys.argv[1]); print(flush=True); input()"
+    code = "import sys, freshet.streams.run_lock as l; x = l.RunLock(sys.argv[1]); print(flush=True); input()"
     holder = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )

@@ -12,12 +12,12 @@ import numpy as np
 import polars as pl
 from hypothesis import strategies as st
 
-from schemas import blocks, impute
-from schemas.decode import EventCodec, encode
-from schemas.event_schema import EventSchema
-from schemas.topic import Freshness, Topic
-from streams.intake import CleanRoute, IntakePlan, LabelRoute
-from streams.log import Batch
+from freshet.schemas import blocks, impute
+from freshet.schemas.decode import EventCodec, encode
+from freshet.schemas.event_schema import EventSchema
+from freshet.schemas.topic import Freshness, Topic
+from freshet.streams.intake import CleanRoute, IntakePlan, LabelRoute
+from freshet.streams.log import Batch
 
 HORIZON, LATENESS, MAX_FUTURE = 60_000, 2_000, 300_000
 START = 1_357_000_000_000

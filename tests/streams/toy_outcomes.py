@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from schemas import blocks
-from schemas.blocks import Block
-from schemas.outcomes import KINDS, TEXTS, ExampleRows, fixed_dtype, prediction_rows
-from schemas.text import Texts
-from schemas.vectors import VectorSchema
-from streams.join import JoinPlan
+from freshet.schemas import blocks
+from freshet.schemas.blocks import Block
+from freshet.schemas.outcomes import KINDS, TEXTS, ExampleRows, fixed_dtype, prediction_rows
+from freshet.schemas.text import Texts
+from freshet.schemas.vectors import VectorSchema
+from freshet.streams.join import JoinPlan
 
 VECTORS = VectorSchema(("carrier", "gate"), ("delay", "wind", "temp"))
 DTYPE = fixed_dtype(VECTORS)

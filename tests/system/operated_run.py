@@ -24,13 +24,13 @@ import httpx
 
 from freshet import audit, cli, run_record
 from freshet.app import App, load
-from schemas import blocks, messages
-from schemas.messages import Message
-from serving.status import RoleFigures, Status, TopicFigures, decode
-from streams.catalog import open_log
-from streams.follower import Follower
-from streams.ledger import Ledger
-from streams.log import Log
+from freshet.schemas import blocks, messages
+from freshet.schemas.messages import Message
+from freshet.serving.status import RoleFigures, Status, TopicFigures, decode
+from freshet.streams.catalog import open_log
+from freshet.streams.follower import Follower
+from freshet.streams.ledger import Ledger
+from freshet.streams.log import Log
 
 SECONDS = 120.0
 EVERY = "1s"

@@ -23,11 +23,11 @@ from freshet.demo import DemoOptions
 from freshet.flights.app import app as flights
 from freshet.flights.faults import BAD
 from freshet.flights.schedule import Schedule
+from freshet.learners import snapshots
+from freshet.learners.signing import Verifier
 from freshet.report_types import DemoReport, ModelReport, QualityReport, RequestReport, TopicReport
 from freshet.roles import role_names
-from learners import snapshots
-from learners.signing import Verifier
-from streams.run_lock import RunLock
+from freshet.streams.run_lock import RunLock
 
 DAYS, SECONDS = 2, 240.0
 REASONS = ("unknown_type", "missing_required", "out_of_domain", "out_of_range", "undecodable", "far_future")

@@ -19,27 +19,27 @@ from typing import Any
 import numpy as np
 import pytest
 
-from features.catalog import open_store
-from features.redis_server import RedisServer
-from features.store import VERSION_BYTES, RowKeys, Store
 from freshet import audit
 from freshet.app import App, load
 from freshet.client import ScoringClient
+from freshet.features.catalog import open_store
+from freshet.features.redis_server import RedisServer
+from freshet.features.store import VERSION_BYTES, RowKeys, Store
 from freshet.flights import APP
 from freshet.flights.schedule import Schedule
 from freshet.replay import Replayer, published
 from freshet.report import outcomes_of, topic_report
 from freshet.roles import run_role
 from freshet.runtime import Runtime
+from freshet.schemas import blocks
+from freshet.schemas.durations import milliseconds
+from freshet.schemas.messages import Message, Settled
+from freshet.schemas.outcomes import KINDS, TEXTS
 from freshet.settings import Settings
+from freshet.streams.catalog import open_log
+from freshet.streams.log import Log
 from freshet.supervisor import RoleSpec, Supervisor
 from freshet.testing import LocalRun
-from schemas import blocks
-from schemas.durations import milliseconds
-from schemas.messages import Message, Settled
-from schemas.outcomes import KINDS, TEXTS
-from streams.catalog import open_log
-from streams.log import Log
 
 DAYS, EVERY, DRAIN_MS = 2, "3h", 13 * 3_600_000
 SHARED_ROLES = ("intake", "view")

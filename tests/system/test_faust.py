@@ -25,21 +25,21 @@ import httpx
 import numpy as np
 import pytest
 
-from features.catalog import open_store
-from features.finish import PRESENT, finish
-from features.store import RowKeys
 from freshet import audit
 from freshet.app import App, load
+from freshet.features.catalog import open_store
+from freshet.features.finish import PRESENT, finish
+from freshet.features.store import RowKeys
 from freshet.flights.data import weather_of
 from freshet.runtime import Runtime
+from freshet.schemas.blocks import TICK_MAGIC
+from freshet.schemas.decode import encode
+from freshet.schemas.event_reader import EventReader, partition_of
+from freshet.schemas.topic import Topic
 from freshet.settings import Settings
-from schemas.blocks import TICK_MAGIC
-from schemas.decode import encode
-from schemas.event_reader import EventReader, partition_of
-from schemas.topic import Topic
-from streams.kafka_log import KafkaLog
-from streams.log import Log
-from streams.servers import free_ports
+from freshet.streams.kafka_log import KafkaLog
+from freshet.streams.log import Log
+from freshet.streams.servers import free_ports
 from tests.faust_worker import faust_python
 
 HERE, HOUR_MS, DEADLINE_SECONDS = Path(__file__).parent, 3_600_000, 120.0

@@ -17,24 +17,24 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families as parsed
 
-from features.redis_server import RedisServer
 from freshet import plans
 from freshet.app import App, load
 from freshet.client import ScoringClient
+from freshet.features.redis_server import RedisServer
 from freshet.flights.schedule import Schedule
 from freshet.replay import Published, Replayer, published
 from freshet.roles import role_names
 from freshet.runtime import Runtime
+from freshet.schemas.blocks import tick_record
+from freshet.schemas.durations import milliseconds
+from freshet.schemas.outcomes import RUNGS
+from freshet.schemas.setting import KEYS
+from freshet.serving import status as s
 from freshet.settings import settings
-from schemas.blocks import tick_record
-from schemas.durations import milliseconds
-from schemas.outcomes import RUNGS
-from schemas.setting import KEYS
-from serving import status as s
-from streams.fates import fates
-from streams.log import Log
-from streams.metrics import CONTENT_TYPE
-from streams.switches import NAMES
+from freshet.streams.fates import fates
+from freshet.streams.log import Log
+from freshet.streams.metrics import CONTENT_TYPE
+from freshet.streams.switches import NAMES
 from tests.system.promql import asked, matched
 
 APP_FILE = Path(__file__).parent.parent / "faults" / "light_flights.py"

@@ -23,18 +23,18 @@ import numpy as np
 import pytest
 
 import freshet as fr
-from features.catalog import open_store
-from features.redis_server import RedisServer
+from freshet.features.catalog import open_store
+from freshet.features.redis_server import RedisServer
 from freshet.flights.app import app as flights
 from freshet.flights.data import START_MS, Alter, with_labels_turned, with_outcome
 from freshet.flights.faults import Faults
 from freshet.flights.schedule import Schedule, Step
+from freshet.learners import snapshots
 from freshet.report import outcomes_of
+from freshet.schemas import messages
+from freshet.schemas.outcomes import ASKED, ExampleRows
+from freshet.streams.follower import Follower
 from freshet.testing import LocalRun, vectors_of
-from learners import snapshots
-from schemas import messages
-from schemas.outcomes import ASKED, ExampleRows
-from streams.follower import Follower
 
 DAYS, EVERY, MINUTE_MS, HOUR_MS = 2, "3h", 60_000, 3_600_000
 MODEL = replace(flights.models[0], learners=[fr.Baseline(), fr.HashedLogistic()])

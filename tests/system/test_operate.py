@@ -14,10 +14,10 @@ import pytest
 
 from freshet import run_record
 from freshet.page_client import user
+from freshet.schemas.messages import Setting
+from freshet.serving.status import Status
 from freshet.settings import Settings
-from schemas.messages import Setting
-from serving.status import Status
-from streams import switches
+from freshet.streams import switches
 from tests.system.operated_run import EVERY, OperatedRun, command, now_ms, until
 
 pytestmark = pytest.mark.timeout(600)
@@ -337,7 +337,7 @@ def test_neither_reading_nor_turning_a_switch_touches_log_or_store(
 
     for name in ("connect", "connect_ex", "bind"):
         monkeypatch.setattr(socket.socket, name, refuse)
-    for module in ("streams.catalog.open_log", "features.catalog.open_store"):
+    for module in ("freshet.streams.catalog.open_log", "freshet.features.catalog.open_store"):
         monkeypatch.setattr(module, refuse)
     before = switches.SwitchBoard(tmp_path)
     assert before.current.learn.on

@@ -23,27 +23,27 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from features import window_kernels as k
-from features.catalog import open_store
-from features.redis_server import RedisServer
-from features.row_plan import RowPlan
-from features.store import VERSION_BYTES, RowKeys, Store
-from features.view import View
 from freshet import audit, supervisor
 from freshet.app import App, load
 from freshet.client import ScoringClient
+from freshet.features import window_kernels as k
+from freshet.features.catalog import open_store
+from freshet.features.redis_server import RedisServer
+from freshet.features.row_plan import RowPlan
+from freshet.features.store import VERSION_BYTES, RowKeys, Store
+from freshet.features.view import View
 from freshet.flights.schedule import Schedule
 from freshet.replay import Replayer, published
 from freshet.report import outcomes_of, topic_report
 from freshet.roles import run_role
 from freshet.runtime import Runtime
+from freshet.schemas import blocks
+from freshet.schemas.durations import milliseconds
+from freshet.schemas.outcomes import KINDS
 from freshet.settings import Settings
+from freshet.streams.log import Log
 from freshet.supervisor import RoleSpec, Supervisor
 from freshet.testing import LocalRun
-from schemas import blocks
-from schemas.durations import milliseconds
-from schemas.outcomes import KINDS
-from streams.log import Log
 from tests.system.test_equal import DAYS, DRAIN_MS, EVERY, light_flights
 
 PARTITIONS, SECONDS, AWAY_SECONDS = 3, 90.0, 15.0
