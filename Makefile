@@ -38,7 +38,7 @@ $(FAUST)/.stamp: locks/faust.lock | $(BIN)/python
 	@touch $@
 
 # Kernels are compiled before the first run, and again when one of them (or numba) has changed.
-$(VENV)/.stamp-warm: $(wildcard */*_kernels.py) $(wildcard locks/*.lock) | $(VENV)/bin/python
+$(VENV)/.stamp-warm: $(wildcard */*_kernels.py */*/*kernels.py) $(wildcard locks/*.lock) | $(VENV)/bin/python
 	@echo "freshet: compiling kernels (once)"
 	@$(BIN)/python -m freshet.warm
 	@touch $@

@@ -18,7 +18,7 @@ from freshet.features.store import RowKeys, Store
 from freshet.features.vector_plan import distinct_keys
 from freshet.features.view import FeatureRef, View
 from freshet.schemas.errors import RequestError
-from freshet.schemas.text import Texts
+from freshet.schemas.text.columns import Texts
 
 MAX_ROWS = 4096
 STATUSES = {

@@ -14,7 +14,7 @@ from freshet.features.finish import finish
 from freshet.features.row_plan import RowPlan
 from freshet.features.window_kernels import CHECKPOINT, LATE, STORE
 from freshet.schemas.errors import CheckpointError, DefinitionError
-from freshet.schemas.text import Interner, Texts
+from freshet.schemas.text.columns import Interner, Texts
 
 __all__ = ["RowPlan", "ViewRows", "warm"]
 

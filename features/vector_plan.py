@@ -15,10 +15,10 @@ from freshet.features.finish import finish
 from freshet.features.store import VERSION_BYTES, RowKeys, Store
 from freshet.features.view import KEY_SEPARATOR, FeatureRef, View
 from freshet.schemas.errors import RequestError
-from freshet.schemas.impute import Impute
-from freshet.schemas.text import Texts
-from freshet.schemas.topic import FieldRef
-from freshet.schemas.vectors import Vectors, VectorSchema
+from freshet.schemas.models.vectors import Vectors, VectorSchema
+from freshet.schemas.text.columns import Texts
+from freshet.schemas.topics.impute import Impute
+from freshet.schemas.topics.topic import FieldRef
 
 I64 = npt.NDArray[np.int64]
 Columns = Mapping[str, Any]

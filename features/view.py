@@ -11,7 +11,7 @@ from freshet.features.aggregates import Aggregate
 from freshet.features.rows import RowPlan
 from freshet.schemas.durations import milliseconds, text_of
 from freshet.schemas.errors import DefinitionError
-from freshet.schemas.topic import Topic, check_name
+from freshet.schemas.topics.topic import Topic, check_name
 
 KEY_SEPARATOR = "|"
 

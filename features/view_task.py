@@ -12,9 +12,9 @@ import pyarrow as pa
 from freshet.features.rows import ViewRows
 from freshet.features.store import Store
 from freshet.features.view import View
-from freshet.schemas import blocks
-from freshet.schemas.text import Texts
-from freshet.schemas.topic import Freshness
+from freshet.schemas.text.columns import Texts
+from freshet.schemas.topics.topic import Freshness
+from freshet.schemas.wire import blocks
 from freshet.streams.log import Batch
 from freshet.streams.task import Outputs, without_rows
 from freshet.streams.ticks import Cursors, Ticks

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from freshet.learners.model import Label, Model
     from freshet.learners.river_spec import River
     from freshet.learners.torch_ctr_spec import TorchCtr
-    from freshet.schemas import impute
     from freshet.schemas.errors import FreshetError
-    from freshet.schemas.topic import Freshness, Topic, category
+    from freshet.schemas.topics import impute
+    from freshet.schemas.topics.topic import Freshness, Topic, category
     from freshet.serving.fallback import constant, heuristic
     from freshet.serving.release_policy import ReleaseConfig
 
@@ -61,17 +61,17 @@ _HOMES = {
     "App": "freshet.app",
     "Baseline": "freshet.learners.baseline_learner",
     "FreshetError": "freshet.schemas.errors",
-    "Freshness": "freshet.schemas.topic",
+    "Freshness": "freshet.schemas.topics.topic",
     "HashedLogistic": "freshet.learners.hashed_logistic_learner",
     "Label": "freshet.learners.model",
     "Model": "freshet.learners.model",
     "ReleaseConfig": "freshet.serving.release_policy",
     "River": "freshet.learners.river_spec",
-    "Topic": "freshet.schemas.topic",
+    "Topic": "freshet.schemas.topics.topic",
     "TorchCtr": "freshet.learners.torch_ctr_spec",
     "View": "freshet.features.view",
     "age": "freshet.features.aggregates",
-    "category": "freshet.schemas.topic",
+    "category": "freshet.schemas.topics.topic",
     "constant": "freshet.serving.fallback",
     "count": "freshet.features.aggregates",
     "decayed_mean": "freshet.features.aggregates",
@@ -87,7 +87,7 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name == "impute":
-        return import_module("freshet.schemas.impute")
+        return import_module("freshet.schemas.topics.impute")
     if name not in _HOMES:
         raise AttributeError(f"freshet has no {name!r}")
     found = getattr(import_module(_HOMES[name]), name)

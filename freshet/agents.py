@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from freshet import plans
 from freshet.app import App
 from freshet.schemas.errors import DefinitionError
-from freshet.schemas.topic import check_name
+from freshet.schemas.topics.topic import check_name
 from freshet.settings import settings
 from freshet.streams import known_schemas
 from freshet.streams.catalog import open_log

@@ -13,9 +13,9 @@ from freshet.features.view import FeatureRef, View
 from freshet.learners.model import Model
 from freshet.mistakes import mistake_in
 from freshet.schemas.errors import DefinitionError
-from freshet.schemas.event_field import Field
-from freshet.schemas.event_schema import EventSchema
-from freshet.schemas.topic import Topic, check_name
+from freshet.schemas.events.field import Field
+from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.topics.topic import Topic, check_name
 from freshet.serving.fallback import Constant, Heuristic
 from freshet.streams.expressions import check_row_wise
 from freshet.streams.follower import Channels

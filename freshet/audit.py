@@ -18,15 +18,15 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from freshet.schemas.blocks import TICK_MAGIC
-from freshet.schemas.blocks import decode as decode_block
-from freshet.schemas.columns import REASONS, arrow_type
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.errors import SchemaError
-from freshet.schemas.event_field import Field
-from freshet.schemas.event_schema import EventSchema
-from freshet.schemas.event_writer import EventWriter, Misfit
-from freshet.schemas.topic import Topic
+from freshet.schemas.events.columns import REASONS, arrow_type
+from freshet.schemas.events.field import Field
+from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.events.writer import EventWriter, Misfit
+from freshet.schemas.topics.topic import Topic
+from freshet.schemas.wire.blocks import TICK_MAGIC
+from freshet.schemas.wire.blocks import decode as decode_block
 from freshet.streams.checkpoints import Checkpoints
 from freshet.streams.expressions import fields_of
 from freshet.streams.fates import fates

@@ -10,7 +10,7 @@ import httpx
 import msgspec
 
 from freshet.schemas.errors import ComponentError
-from freshet.schemas.event_schema import EventSchema
+from freshet.schemas.events.schema import EventSchema
 
 TYPES = {"string": "BYTES", "enum": "BYTES", "boolean": "BOOL", "int": "INT32", "long": "INT64"}
 RETRY_SECONDS = 0.1

@@ -12,9 +12,9 @@ import uvicorn
 
 from freshet.interface import VERSION, catalogue_of
 from freshet.roles import Context
-from freshet.schemas import messages
-from freshet.schemas.blocks import tick_record
 from freshet.schemas.errors import LogError
+from freshet.schemas.wire import messages
+from freshet.schemas.wire.blocks import tick_record
 from freshet.serve import Reporter, announce
 from freshet.serving import dashboard, http_docs, operator_api, status_metrics
 from freshet.serving.alerts import Alerts

@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 
 from freshet.log_spans import PartitionSpans
 from freshet.opened_run import OpenedRun
-from freshet.schemas import blocks
-from freshet.schemas.columns import REASONS
 from freshet.schemas.errors import LogError, RequestError
+from freshet.schemas.events.columns import REASONS
+from freshet.schemas.wire import blocks
 
 CHUNK_RECORDS = 256
 Origin = tuple[str, int, int]

@@ -27,9 +27,9 @@ from freshet.learners.model import Model
 from freshet.replay import Replayer, Stopped, published
 from freshet.report_types import DemoReport, RequestReport
 from freshet.runtime import Runtime
-from freshet.schemas import messages
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.errors import ComponentError
+from freshet.schemas.wire import messages
 from freshet.serving import status as wire
 from freshet.settings import Settings
 from freshet.streams.run_lock import RunLock

@@ -16,8 +16,8 @@ from freshet.features.view import FeatureRef, View
 from freshet.learners.model import Model
 from freshet.roles import role_names
 from freshet.schemas.durations import milliseconds, text_of
-from freshet.schemas.impute import Impute
-from freshet.schemas.topic import Freshness, Topic
+from freshet.schemas.topics.impute import Impute
+from freshet.schemas.topics.topic import Freshness, Topic
 from freshet.serving.fallback import Constant, Heuristic
 
 if TYPE_CHECKING:

@@ -23,11 +23,11 @@ from freshet.learners.signing import Verifier
 from freshet.log_spans import PartitionSpans
 from freshet.opened_run import OpenedRun
 from freshet.prediction_search import Findings, JoinedExample, LoggedPrediction, extent, find
-from freshet.schemas import messages
 from freshet.schemas.errors import ComponentError, FreshetError, RequestError
-from freshet.schemas.messages import Cut, Setting
-from freshet.schemas.outcomes import ASKED, CATEGORY_SEPARATOR, CORRECTED, EXPIRED, LABELLED, RUNGS
-from freshet.schemas.setting import effective
+from freshet.schemas.topics.settings import effective
+from freshet.schemas.wire import messages
+from freshet.schemas.wire.messages import Cut, Setting
+from freshet.schemas.wire.outcomes import ASKED, CATEGORY_SEPARATOR, CORRECTED, EXPIRED, LABELLED, RUNGS
 from freshet.view_reads import view_reads
 
 Told = tuple[list[Cut], list[Setting]]

@@ -10,7 +10,7 @@ from freshet.app import App
 from freshet.features.feature_api import FeatureReader
 from freshet.features.store import Store
 from freshet.features.view import FeatureRef
-from freshet.schemas.topic import Freshness
+from freshet.schemas.topics.topic import Freshness
 from freshet.serving import http_docs, http_features, http_push
 from freshet.serving.catalogue import Catalogue, catalogue
 from freshet.serving.http_docs import Routes

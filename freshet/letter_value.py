@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 from freshet.audit import read_field
 from freshet.dead_letters import Letter
-from freshet.schemas import blocks
 from freshet.schemas.errors import SchemaError
-from freshet.schemas.event_field import Field
-from freshet.schemas.event_schema import EventSchema
-from freshet.schemas.topic import Topic
+from freshet.schemas.events.field import Field
+from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.topics.topic import Topic
+from freshet.schemas.wire import blocks
 
 WIRE_HEADER = 5
 DUMPED_BYTES, LINE_BYTES = 64, 16

@@ -10,8 +10,8 @@ from pathlib import Path
 from freshet import run_record
 from freshet.app import App, load
 from freshet.schemas.errors import ComponentError
-from freshet.schemas.event_schema import EventSchema
-from freshet.schemas.topic import Topic
+from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.topics.topic import Topic
 from freshet.settings import Settings, settings
 from freshet.streams import known_schemas
 from freshet.streams.catalog import open_log

@@ -15,11 +15,11 @@ from freshet.learners.learner import Learner, LearnerSpec
 from freshet.learners.model import Model
 from freshet.learners.signing import Signer
 from freshet.learners.train_task import Moment, TrainPlan, TrainTask
-from freshet.schemas.decode import EventCodec
 from freshet.schemas.durations import milliseconds
-from freshet.schemas.event_schema import EventSchema
-from freshet.schemas.outcomes import CATEGORY_SEPARATOR
-from freshet.schemas.topic import Freshness, Topic
+from freshet.schemas.events.decode import EventCodec
+from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.topics.topic import Freshness, Topic
+from freshet.schemas.wire.outcomes import CATEGORY_SEPARATOR
 from freshet.streams.intake import CleanRoute, IntakePlan, LabelRoute
 from freshet.streams.join import JoinPlan
 from freshet.streams.log import Log, TopicPartition

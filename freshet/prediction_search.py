@@ -15,9 +15,9 @@ import pyarrow.compute as pc
 from freshet.app import App
 from freshet.learners.model import Model
 from freshet.log_spans import Found, PartitionSpans
-from freshet.schemas import blocks
-from freshet.schemas.blocks import Block
-from freshet.schemas.outcomes import ASKED, ExampleRows, fixed_dtype, from_binary
+from freshet.schemas.wire import blocks
+from freshet.schemas.wire.blocks import Block
+from freshet.schemas.wire.outcomes import ASKED, ExampleRows, fixed_dtype, from_binary
 from freshet.streams.log import Log
 
 SCORER = "scorer:"  # before a scorer's instance, in the origins of its predictions

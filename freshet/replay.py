@@ -15,9 +15,9 @@ from typing import Any, Protocol
 
 from freshet.app import App
 from freshet.plans import task_names
-from freshet.schemas.blocks import tick_record
 from freshet.schemas.errors import ComponentError
-from freshet.schemas.messages import Clock, Logged, Message, Progress, Settled, Status, Swapped
+from freshet.schemas.wire.blocks import tick_record
+from freshet.schemas.wire.messages import Clock, Logged, Message, Progress, Settled, Status, Swapped
 from freshet.streams.follower import Follower, send
 from freshet.streams.log import Log
 from freshet.streams.outages import Outages

@@ -26,9 +26,10 @@ from freshet.report_types import (
     RequestReport,
     TopicReport,
 )
-from freshet.schemas import blocks
 from freshet.schemas.errors import SchemaError
-from freshet.schemas.outcomes import (
+from freshet.schemas.models.vectors import Examples
+from freshet.schemas.wire import blocks
+from freshet.schemas.wire.outcomes import (
     ASKED,
     CATEGORY_SEPARATOR,
     CORRECTED,
@@ -38,7 +39,6 @@ from freshet.schemas.outcomes import (
     fixed_dtype,
     vectors_of,
 )
-from freshet.schemas.vectors import Examples
 from freshet.streams.fates import fates
 from freshet.streams.ledger import Ledger, totals
 from freshet.streams.log import Log

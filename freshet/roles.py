@@ -20,10 +20,10 @@ from freshet.features.store import Store
 from freshet.features.view_task import ViewTask
 from freshet.learners.learner import LearnerSpec
 from freshet.learners.model import Model
-from freshet.schemas import messages
 from freshet.schemas.errors import DefinitionError, FreshetError
-from freshet.schemas.event_schema import EventSchema
-from freshet.schemas.topic import Freshness, Topic
+from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.topics.topic import Freshness, Topic
+from freshet.schemas.wire import messages
 from freshet.settings import Settings
 from freshet.streams import known_schemas, metrics
 from freshet.streams.catalog import open_log

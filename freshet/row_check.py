@@ -11,7 +11,7 @@ from freshet.features.finish import finish
 from freshet.features.rows import ViewRows
 from freshet.features.view import View
 from freshet.row_events import CleanEvent
-from freshet.schemas.text import Texts
+from freshet.schemas.text.columns import Texts
 
 
 def agrees(view: View, events: Sequence[CleanEvent], as_of_ms: int, values: Mapping[str, float | None]) -> bool | None:

@@ -15,10 +15,10 @@ import numpy as np
 import pyarrow.compute as pc
 
 from freshet.log_spans import PartitionSpans, holding
-from freshet.schemas import blocks
-from freshet.schemas.blocks import Block
 from freshet.schemas.errors import SchemaError
-from freshet.schemas.text import Texts
+from freshet.schemas.text.columns import Texts
+from freshet.schemas.wire import blocks
+from freshet.schemas.wire.blocks import Block
 from freshet.streams.log import Batch
 
 CHUNK_RECORDS, LARGEST_CHUNK = 256, 8_192

@@ -48,7 +48,7 @@ def set_topic(
 ) -> None:
     """Change settings of a topic, live in every role within a second, and kept over restarts."""
     from freshet.page_client import PageClient
-    from freshet.schemas.setting import parsed
+    from freshet.schemas.topics.settings import parsed
 
     changes = dict(parsed(s) for s in settings)
     with PageClient(run_dir) as page:

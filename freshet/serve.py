@@ -13,7 +13,7 @@ from freshet import plans
 from freshet.interface import VERSION, interface
 from freshet.roles import Context, clock_of
 from freshet.schemas.errors import LogError
-from freshet.schemas.messages import Logged, Message, Settled, Swapped, Waiting
+from freshet.schemas.wire.messages import Logged, Message, Settled, Swapped, Waiting
 from freshet.serving.http import ScorerApp
 from freshet.serving.http_server import HttpServer, bind
 from freshet.serving.live_model import LiveModel

@@ -28,9 +28,9 @@ from freshet.learners.learner import Export
 from freshet.learners.model import Model
 from freshet.learners.signing import Signer, Verifier, create_key
 from freshet.replay import Events, published
-from freshet.schemas.blocks import tick_record
 from freshet.schemas.errors import ComponentError
-from freshet.schemas.messages import Message, Settled, Waiting
+from freshet.schemas.wire.blocks import tick_record
+from freshet.schemas.wire.messages import Message, Settled, Waiting
 from freshet.serving.answering import Answer, Question
 from freshet.serving.live_model import LiveModel
 from freshet.serving.release import Release
@@ -203,7 +203,7 @@ class LocalRun:
 def vectors_of(local: LocalRun, model: Model) -> dict[str, bytes]:
     """What was served, by prediction id: the bytes of vector and probability."""
     from freshet.report import outcomes_of
-    from freshet.schemas.outcomes import ASKED
+    from freshet.schemas.wire.outcomes import ASKED
 
     out: dict[str, bytes] = {}
     for rows in outcomes_of(local.app, local.log, model).rows:

@@ -21,9 +21,9 @@ from freshet.row_check import agrees
 from freshet.row_events import CleanEvent, Version, events_of, key_at, partition_of
 from freshet.schemas.durations import text_of
 from freshet.schemas.errors import LogError
-from freshet.schemas.event_reader import EventReader
-from freshet.schemas.event_writer import Misfit
-from freshet.schemas.outcomes import CATEGORY_SEPARATOR
+from freshet.schemas.events.writer import Misfit
+from freshet.schemas.topics.reader import EventReader
+from freshet.schemas.wire.outcomes import CATEGORY_SEPARATOR
 
 HALF_LIVES = 10  # beyond them an event weighs less than a thousandth
 NO_VERSION = bytes(VERSION_BYTES)

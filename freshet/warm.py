@@ -18,7 +18,7 @@ from freshet.features.rows import warm as warm_rows
 from freshet.features.testing import MemoryStore
 from freshet.flights import APP
 from freshet.flights.schedule import Schedule, Step
-from freshet.schemas.decode import warm as warm_decoding
+from freshet.schemas.events.decode import warm as warm_decoding
 from freshet.testing import LocalRun
 
 HOUR_MS = 3_600_000

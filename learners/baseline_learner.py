@@ -11,7 +11,7 @@ import numpy.typing as npt
 from freshet.learners.learner import Arrays, Export, pack_json
 from freshet.learners.state import check_finite, check_origin, check_vectors, origin
 from freshet.schemas.errors import LearnerError
-from freshet.schemas.vectors import F64, Examples, Vectors, VectorSchema
+from freshet.schemas.models.vectors import F64, Examples, Vectors, VectorSchema
 
 KIND = "baseline"
 LOWEST = 1e-6

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from freshet.learners.learner import Export, Predictor
 from freshet.schemas.errors import SnapshotError
-from freshet.schemas.vectors import VectorSchema
+from freshet.schemas.models.vectors import VectorSchema
 
 LEARNERS = {
     "Baseline": "freshet.learners.baseline_learner",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from freshet.learners.learner import Export, Learner
-from freshet.schemas.vectors import Vectors, VectorSchema
+from freshet.schemas.models.vectors import Vectors, VectorSchema
 
 ROWS = 64
 ANSWERS = "golden"

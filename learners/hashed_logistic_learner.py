@@ -20,7 +20,7 @@ from freshet.learners.hashed_logistic_plan import Plan, compile_plan
 from freshet.learners.learner import Arrays, Export, pack_json
 from freshet.learners.state import check_finite, check_origin, check_vectors, origin, plain
 from freshet.schemas.errors import LearnerError
-from freshet.schemas.vectors import F64, Examples, Vectors, VectorSchema
+from freshet.schemas.models.vectors import F64, Examples, Vectors, VectorSchema
 
 KIND = "hashed_logistic"
 DEFINITION = ("bits", "soft", "knots", "crosses", "combinations", "without")  # what a prediction depends on

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from freshet.learners import hashed_logistic_kernels as kernels
 from freshet.learners.numbers import Combinations, Knots, NumberTables
 from freshet.schemas.errors import LearnerError
-from freshet.schemas.vectors import U64, VectorSchema
+from freshet.schemas.models.vectors import U64, VectorSchema
 
 Plan = tuple[npt.NDArray[Any], ...]
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from freshet.schemas.vectors import F64, Examples, Vectors, VectorSchema
+from freshet.schemas.models.vectors import F64, Examples, Vectors, VectorSchema
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from freshet.features.view import FeatureRef
 from freshet.learners.learner import LearnerSpec
 from freshet.schemas.errors import DefinitionError
-from freshet.schemas.topic import FieldRef, Topic, check_name
-from freshet.schemas.vectors import VectorSchema
+from freshet.schemas.models.vectors import VectorSchema
+from freshet.schemas.topics.topic import FieldRef, Topic, check_name
 
 if TYPE_CHECKING:
     import polars as pl

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from freshet.schemas.errors import LearnerError
-from freshet.schemas.vectors import F32, F64, VectorSchema
+from freshet.schemas.models.vectors import F32, F64, VectorSchema
 
 Knots = Mapping[str, Sequence[float]]
 Combinations = Mapping[str, Mapping[str, float]]

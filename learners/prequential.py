@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from freshet.learners.learner import Arrays, pack_json, unpack_json
-from freshet.schemas.vectors import F64
+from freshet.schemas.models.vectors import F64
 
 BINS = 2048
 LOWEST = 1e-6

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from freshet.learners.learner import Arrays
-from freshet.schemas.vectors import F32
+from freshet.schemas.models.vectors import F32
 
 I32 = npt.NDArray[np.int32]
 COLUMNS = ("ids", "numbers", "labels")

@@ -30,7 +30,7 @@ from freshet.learners.river_spec import River
 from freshet.learners.scaling import Scaling
 from freshet.learners.state import check_finite, check_origin, origin
 from freshet.schemas.errors import LearnerError
-from freshet.schemas.vectors import F64, Examples, Vectors, VectorSchema
+from freshet.schemas.models.vectors import F64, Examples, Vectors, VectorSchema
 
 KIND = "river_logistic"
 LOWEST = 1e-6

@@ -8,7 +8,7 @@ from freshet.learners import river_kernels as kernels
 from freshet.learners.learner import Export
 from freshet.learners.scaling import WIDEST
 from freshet.learners.state import check_vectors, plain
-from freshet.schemas.vectors import F64, Vectors, VectorSchema
+from freshet.schemas.models.vectors import F64, Vectors, VectorSchema
 
 
 class RiverLogisticPredictor:

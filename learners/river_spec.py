@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from freshet.learners.learner import Learner
-from freshet.schemas.vectors import VectorSchema
+from freshet.schemas.models.vectors import VectorSchema
 
 DEFAULT = "logistic regression by AdaGrad"
 

@@ -25,7 +25,7 @@ from safetensors.numpy import save
 from freshet.learners.learner import Export
 from freshet.learners.signing import APPROVAL, PROVENANCE, Signer, Verifier
 from freshet.schemas.errors import SnapshotError
-from freshet.schemas.manifests import Manifest, canonical, read
+from freshet.schemas.models.manifest import Manifest, canonical, read
 
 DTYPES = {
     "BOOL": np.bool_,
@@ -47,7 +47,7 @@ DO_NOT = "Do not serve it; look who wrote it."
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a trainer knows of a snapshot besides its arrays; see `freshet.schemas.manifests.Manifest`."""
+    """What a trainer knows of a snapshot besides its arrays; see `freshet.schemas.models.manifest.Manifest`."""
 
     app: str
     model: str

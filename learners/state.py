@@ -10,7 +10,7 @@ import numpy as np
 
 from freshet.learners.learner import Arrays, Export, LearnerSpec, unpack_json
 from freshet.schemas.errors import LearnerError
-from freshet.schemas.vectors import Vectors, VectorSchema
+from freshet.schemas.models.vectors import Vectors, VectorSchema
 
 
 def origin(spec: LearnerSpec, schema: VectorSchema) -> dict[str, str]:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from freshet.learners.numbers import NumberTables
 from freshet.learners.scaling import Scaling
 from freshet.schemas.errors import LearnerError
-from freshet.schemas.vectors import F32, U64, Vectors, VectorSchema
+from freshet.schemas.models.vectors import F32, U64, Vectors, VectorSchema
 
 I32 = npt.NDArray[np.int32]
 DEFINITION = ("bits", "knots", "crosses", "combinations")  # the entries of `meta`

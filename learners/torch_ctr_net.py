@@ -14,7 +14,7 @@ from torch.nn import functional as nn
 
 from freshet.learners.learner import Arrays
 from freshet.schemas.errors import ComponentError
-from freshet.schemas.vectors import F32, F64
+from freshet.schemas.models.vectors import F32, F64
 
 I32 = npt.NDArray[np.int32]
 Shape = tuple[int, int, int, int]

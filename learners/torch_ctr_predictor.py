@@ -8,7 +8,7 @@ from freshet.learners import torch_ctr_kernels as kernels
 from freshet.learners.learner import Export
 from freshet.learners.state import check_vectors, plain
 from freshet.learners.torch_ctr_encoding import WIDEST, Encoding
-from freshet.schemas.vectors import F64, Vectors, VectorSchema
+from freshet.schemas.models.vectors import F64, Vectors, VectorSchema
 
 WEIGHTS = ("table", "first", "first_bias", "second", "second_bias", "last", "last_bias", "direct")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from freshet.learners.learner import Learner
 from freshet.schemas.errors import LearnerError
-from freshet.schemas.vectors import VectorSchema
+from freshet.schemas.models.vectors import VectorSchema
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from freshet.learners.state import check_finite, check_origin, origin
 from freshet.learners.torch_ctr_encoding import DEFINITION, Encoding, inputs
 from freshet.learners.torch_ctr_net import Net
 from freshet.learners.torch_ctr_spec import TorchCtr
-from freshet.schemas.vectors import F64, Examples, Vectors, VectorSchema
+from freshet.schemas.models.vectors import F64, Examples, Vectors, VectorSchema
 
 KIND = "torch_ctr"
 LOWEST = 1e-6

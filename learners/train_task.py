@@ -16,9 +16,12 @@ import numpy.typing as npt
 from freshet.learners.learner import Learner
 from freshet.learners.pending import Pending
 from freshet.learners.prequential import Quality, RollingQuality, SliceQuality
-from freshet.schemas import blocks
-from freshet.schemas.messages import Cut, Message, Waiting
-from freshet.schemas.outcomes import (
+from freshet.schemas.models.vectors import Examples, VectorSchema
+from freshet.schemas.text.columns import Texts
+from freshet.schemas.topics.topic import Freshness
+from freshet.schemas.wire import blocks
+from freshet.schemas.wire.messages import Cut, Message, Waiting
+from freshet.schemas.wire.outcomes import (
     ASKED,
     CATEGORY_SEPARATOR,
     CORRECTED,
@@ -28,9 +31,6 @@ from freshet.schemas.outcomes import (
     fixed_dtype,
     vectors_of,
 )
-from freshet.schemas.text import Texts
-from freshet.schemas.topic import Freshness
-from freshet.schemas.vectors import Examples, VectorSchema
 from freshet.streams.log import Batch
 from freshet.streams.task import Outputs, as_json, from_json, without_rows
 from freshet.streams.ticks import Cursors

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from freshet.schemas.vectors import F64
+from freshet.schemas.models.vectors import F64
 
 Column = list[str | None] | npt.NDArray[Any]
 

@@ -11,8 +11,8 @@ import msgspec
 
 from freshet.features.view import View
 from freshet.learners.model import Model
-from freshet.schemas import messages
-from freshet.schemas.topic import Topic
+from freshet.schemas.topics.topic import Topic
+from freshet.schemas.wire import messages
 from freshet.serving import status as s
 from freshet.serving.history import History, Swap
 from freshet.serving.model_board import ModelBoard

@@ -11,8 +11,8 @@ from freshet.features.aggregates import Age, Aggregate, DecayedMean, Last, Windo
 from freshet.features.view import FeatureRef, View
 from freshet.learners.model import Model
 from freshet.schemas.durations import text_of
-from freshet.schemas.event_field import Field
-from freshet.schemas.topic import Topic
+from freshet.schemas.events.field import Field
+from freshet.schemas.topics.topic import Topic
 
 
 class FieldEntry(msgspec.Struct):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from freshet.schemas.errors import DefinitionError
-from freshet.schemas.vectors import F64
+from freshet.schemas.models.vectors import F64
 
 if TYPE_CHECKING:
     import polars as pl
@@ -121,7 +121,7 @@ def heuristic(when: pl.Expr, p_true: float = 0.6, p_false: float = 0.2) -> Heuri
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The rung (one of `freshet.schemas.outcomes.RUNGS`) and, below the models, the declaration that answers."""
+    """The rung (one of `freshet.schemas.wire.outcomes.RUNGS`) and, below the models, the declaration that answers."""
 
     rung: str
     declared: Declared | None = None

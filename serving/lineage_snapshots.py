@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from freshet.schemas import messages
+from freshet.schemas.wire import messages
 
 
 @dataclass

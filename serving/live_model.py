@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from freshet.learners.learner import Predictor
-from freshet.schemas.manifests import Manifest
+from freshet.schemas.models.manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True)

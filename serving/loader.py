@@ -15,7 +15,7 @@ import structlog
 from freshet.learners import catalog, snapshots
 from freshet.learners.golden_vectors import golden_vectors
 from freshet.learners.learner import Export, Predictor
-from freshet.schemas.vectors import VectorSchema
+from freshet.schemas.models.vectors import VectorSchema
 from freshet.serving.live_model import LiveModel, ModelSlot
 from freshet.serving.qualify import wrong_answers
 from freshet.serving.sidecar_client import Refused, Sidecar, Verified

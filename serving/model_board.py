@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from freshet.learners.model import Model
-from freshet.schemas import messages
+from freshet.schemas.wire import messages
 from freshet.serving import status as s
 from freshet.serving.lineage_snapshots import LineageSnapshots
 from freshet.serving.served_quality import ServedFigures, ServedQuality, told_quality

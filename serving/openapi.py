@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from freshet.features.feature_api import FeaturesAnswer, FeaturesRequest
-from freshet.schemas.setting import KEYS
+from freshet.schemas.topics.settings import KEYS
 from freshet.serving import oip
 from freshet.serving.catalogue import Catalogue
 from freshet.serving.status import SwitchFigures

@@ -17,8 +17,8 @@ from starlette.routing import Route
 
 from freshet.schemas.durations import text_of
 from freshet.schemas.errors import RequestError
-from freshet.schemas.setting import DECIDING, KEYS, RANGES_MS, changed
-from freshet.schemas.topic import ON_VIOLATION, Freshness
+from freshet.schemas.topics.settings import DECIDING, KEYS, RANGES_MS, changed
+from freshet.schemas.topics.topic import ON_VIOLATION, Freshness
 from freshet.serving.http_changes import answered, as_json, body_of, by_of
 from freshet.serving.status import Status, SwitchFigures, TopicFigures
 from freshet.streams.switches import NAMES, Switches

@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 import structlog
 
 from freshet.schemas.errors import DefinitionError, LogError
-from freshet.schemas.messages import Logged
+from freshet.schemas.wire.messages import Logged
 from freshet.streams.log import Writer
 from freshet.streams.task import Append
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from freshet.learners.golden_vectors import ANSWERS, golden_vectors
 from freshet.learners.learner import Arrays, Predictor
-from freshet.schemas.manifests import Manifest
-from freshet.schemas.vectors import F64, Vectors, VectorSchema
+from freshet.schemas.models.manifest import Manifest
+from freshet.schemas.models.vectors import F64, Vectors, VectorSchema
 
 SAME_ANSWER = 1e-3  # float32 sums in another order; a predictor that reads its arrays wrongly is far off
 

@@ -19,7 +19,7 @@ from freshet.learners.learner import Export, Predictor
 from freshet.learners.model import Model
 from freshet.learners.signing import Signer, Verifier
 from freshet.schemas.errors import SnapshotError
-from freshet.schemas.messages import Cut, Message, Settled, Verdict
+from freshet.schemas.wire.messages import Cut, Message, Settled, Verdict
 from freshet.serving.qualify import Bounds, Candidate, qualify
 from freshet.serving.release_policy import LineageStanding, Promote, Reference, ReleaseConfig, Standing, decide
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from freshet.schemas.messages import Status
+from freshet.schemas.wire.messages import Status
 from freshet.serving.status import RequestFigures, RoleFigures, RoleState
 from freshet.streams.outages import Outage
 

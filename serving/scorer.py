@@ -17,15 +17,15 @@ import structlog
 from freshet.features.store import Store
 from freshet.features.vector_plan import Read, VectorPlan
 from freshet.learners.model import Model
-from freshet.schemas import blocks
-from freshet.schemas.blocks import Block
 from freshet.schemas.durations import text_of
 from freshet.schemas.errors import ComponentError, FreshetError, RequestError, StoreError
-from freshet.schemas.messages import Logged, Waiting
-from freshet.schemas.outcomes import CATEGORY_SEPARATOR, RUNGS, fixed_dtype, prediction_rows
-from freshet.schemas.text import Texts
-from freshet.schemas.topic import Freshness
-from freshet.schemas.vectors import F64, Vectors
+from freshet.schemas.models.vectors import F64, Vectors
+from freshet.schemas.text.columns import Texts
+from freshet.schemas.topics.topic import Freshness
+from freshet.schemas.wire import blocks
+from freshet.schemas.wire.blocks import Block
+from freshet.schemas.wire.messages import Logged, Waiting
+from freshet.schemas.wire.outcomes import CATEGORY_SEPARATOR, RUNGS, fixed_dtype, prediction_rows
 from freshet.serving.answering import Answer, ModelCard, Question, TensorSpec
 from freshet.serving.fallback import Conditions, Declared, choose
 from freshet.serving.live_model import LiveModel, ModelSlot, Standing

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from freshet.learners.model import Model
 from freshet.learners.prequential import Figures, Quality, RollingQuality, SliceQuality
-from freshet.schemas import blocks, outcomes
 from freshet.schemas.errors import SchemaError
+from freshet.schemas.wire import blocks, outcomes
 from freshet.serving import status as s
 from freshet.streams.log import Batch
 from freshet.streams.ticks import Cursors

@@ -22,7 +22,7 @@ import msgspec
 from freshet.learners import snapshots
 from freshet.learners.signing import Verifier
 from freshet.schemas.errors import SnapshotError
-from freshet.schemas.manifests import Manifest
+from freshet.schemas.models.manifest import Manifest
 from freshet.serving import sealed
 
 NICE = 10

@@ -14,7 +14,7 @@ import structlog
 
 import freshet
 from freshet.learners import snapshots
-from freshet.schemas.manifests import Manifest
+from freshet.schemas.models.manifest import Manifest
 from freshet.serving import sealed
 from freshet.serving.sidecar import Channel, Order, Reply, check_digest
 

@@ -15,7 +15,7 @@ from prometheus_client import Metric
 
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.errors import DefinitionError
-from freshet.schemas.topic import Freshness
+from freshet.schemas.topics.topic import Freshness
 from freshet.serving import status as s
 from freshet.streams.metric_table import Figure
 from freshet.streams.metric_table import families as families_of

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from freshet.schemas.messages import Progress, Status
+from freshet.schemas.wire.messages import Progress, Status
 
 
 @dataclass(frozen=True, slots=True)

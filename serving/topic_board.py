@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import msgspec
 
-from freshet.schemas.topic import Freshness, Topic
+from freshet.schemas.topics.topic import Freshness, Topic
 from freshet.serving.rate import Rate
 from freshet.serving.status import TopicFigures
 from freshet.serving.topic_figures import Facts, records, topic_figures

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from freshet.schemas.topic import Topic
+from freshet.schemas.topics.topic import Topic
 from freshet.serving.status import FieldFigures, SourceFigures, TopicFigures
 
 OTHER = "(other)"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from freshet.schemas.topic import Freshness
+from freshet.schemas.topics.topic import Freshness
 from freshet.streams.checkpoints import Checkpoints
 from freshet.streams.task import Task
 

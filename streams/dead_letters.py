@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from freshet.schemas import blocks
-from freshet.schemas.blocks import Block
+from freshet.schemas.wire import blocks
+from freshet.schemas.wire.blocks import Block
 from freshet.streams.log import Batch
 
 KEPT_BYTES = 64 * 1024

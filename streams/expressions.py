@@ -17,8 +17,8 @@ import numpy as np
 import polars as pl
 
 from freshet.schemas.errors import DefinitionError
-from freshet.schemas.event_field import BOUNDS, LARGEST_FLOAT, Field
-from freshet.schemas.event_schema import EventSchema
+from freshet.schemas.events.field import BOUNDS, LARGEST_FLOAT, Field
+from freshet.schemas.events.schema import EventSchema
 
 REFUSED_NODES = {
     "Agg": "an aggregate",

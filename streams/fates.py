@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from freshet.schemas.decode import REASONS
-from freshet.schemas.topic import Topic
+from freshet.schemas.events.decode import REASONS
+from freshet.schemas.topics.topic import Topic
 
 
 def fates(topic: Topic) -> tuple[str, ...]:

@@ -13,8 +13,8 @@ from typing import Any
 import faust
 
 from freshet.schemas.errors import DefinitionError
-from freshet.schemas.event_schema import EventSchema
-from freshet.schemas.topic import Topic
+from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.topics.topic import Topic
 from freshet.streams.faust_topic import EventSchemas, EventTopic
 from freshet.streams.faust_transport import Transport
 from freshet.streams.kafka_log import KafkaLog

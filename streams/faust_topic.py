@@ -13,13 +13,13 @@ from typing import Any
 import faust
 from faust.exceptions import ValueDecodeError
 
-from freshet.schemas.blocks import TICK_MAGIC, tick_record
-from freshet.schemas.columns import MISSING_REQUIRED, REASONS
 from freshet.schemas.errors import RequestError
-from freshet.schemas.event_reader import EventReader, partition_of
-from freshet.schemas.event_schema import EventSchema
-from freshet.schemas.event_writer import EventWriter, Misfit
-from freshet.schemas.topic import Topic
+from freshet.schemas.events.columns import MISSING_REQUIRED, REASONS
+from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.events.writer import EventWriter, Misfit
+from freshet.schemas.topics.reader import EventReader, partition_of
+from freshet.schemas.topics.topic import Topic
+from freshet.schemas.wire.blocks import TICK_MAGIC, tick_record
 
 TICK_BYTES = len(tick_record(0))
 

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from freshet.schemas.columns import Columns
-from freshet.schemas.event_codec import frozen
-from freshet.schemas.event_field import Field
-from freshet.schemas.topic import Topic
+from freshet.schemas.events.codec import frozen
+from freshet.schemas.events.columns import Columns
+from freshet.schemas.events.field import Field
+from freshet.schemas.topics.topic import Topic
 from freshet.streams import field_statistics_kernels as kernels
 from freshet.streams.fates import first_dead
 from freshet.streams.task import Arrays, as_json, from_json

@@ -8,14 +8,14 @@ from typing import NamedTuple
 import msgspec
 import structlog
 
-from freshet.schemas import messages
+from freshet.schemas.wire import messages
 from freshet.streams.log import Log, Writer
 
 log = structlog.get_logger()
 
 
 class Channels(NamedTuple):
-    """Full names of an app's two logs of messages; see `freshet.schemas.messages`."""
+    """Full names of an app's two logs of messages; see `freshet.schemas.wire.messages`."""
 
     control: str
     reports: str

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from freshet.schemas.decode import Columns
-from freshet.schemas.event_field import BOUNDS
-from freshet.schemas.impute import Impute
-from freshet.schemas.text import Interner, Texts
+from freshet.schemas.events.decode import Columns
+from freshet.schemas.events.field import BOUNDS
+from freshet.schemas.text.columns import Interner, Texts
+from freshet.schemas.topics.impute import Impute
 from freshet.streams import intake_kernels as kernels
 
 _KINDS = {"median": kernels.MEDIAN, "mean": kernels.MEAN, "last": kernels.LAST}

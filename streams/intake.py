@@ -16,14 +16,14 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from freshet.schemas import blocks
-from freshet.schemas.blocks import Block
-from freshet.schemas.decode import REASONS, Columns, EventCodec, decode
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.errors import CheckpointError
-from freshet.schemas.text import Texts
-from freshet.schemas.topic import Freshness, Topic
-from freshet.schemas.validation import validate
+from freshet.schemas.events.decode import REASONS, Columns, EventCodec, decode
+from freshet.schemas.events.validation import validate
+from freshet.schemas.text.columns import Texts
+from freshet.schemas.topics.topic import Freshness, Topic
+from freshet.schemas.wire import blocks
+from freshet.schemas.wire.blocks import Block
 from freshet.streams import intake_kernels as kernels
 from freshet.streams.dead_letters import letters
 from freshet.streams.expressions import fields_of

@@ -14,14 +14,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from freshet.schemas import blocks
-from freshet.schemas.blocks import Block
 from freshet.schemas.errors import CheckpointError
-from freshet.schemas.event_codec import frozen
-from freshet.schemas.outcomes import TEXTS, ExampleRows, fixed_dtype, from_binary
-from freshet.schemas.text import Texts
-from freshet.schemas.topic import Freshness
-from freshet.schemas.vectors import VectorSchema
+from freshet.schemas.events.codec import frozen
+from freshet.schemas.models.vectors import VectorSchema
+from freshet.schemas.text.columns import Texts
+from freshet.schemas.topics.topic import Freshness
+from freshet.schemas.wire import blocks
+from freshet.schemas.wire.blocks import Block
+from freshet.schemas.wire.outcomes import TEXTS, ExampleRows, fixed_dtype, from_binary
 from freshet.streams import join_kernels as k
 from freshet.streams.log import Batch
 from freshet.streams.task import Append, Outputs, as_json, from_json, without_rows

@@ -11,8 +11,8 @@ import os
 import fsspec
 
 from freshet.schemas.errors import SchemaError
-from freshet.schemas.event_schema import EventSchema
-from freshet.schemas.evolution import FORWARD, breaks
+from freshet.schemas.events.evolution import FORWARD, breaks
+from freshet.schemas.events.schema import EventSchema
 
 
 def keep(url: str, topic: str, schema: EventSchema) -> None:

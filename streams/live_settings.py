@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from freshet.schemas.messages import Message, Setting
-from freshet.schemas.setting import effective
-from freshet.schemas.topic import Freshness
+from freshet.schemas.topics.settings import effective
+from freshet.schemas.topics.topic import Freshness
+from freshet.schemas.wire.messages import Message, Setting
 
 
 class LiveSettings:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from prometheus_client import Metric, generate_latest
 from prometheus_client.registry import Collector
 
-from freshet.schemas.messages import Status
+from freshet.schemas.wire.messages import Status
 from freshet.streams.metric_table import Figure
 from freshet.streams.metric_table import families as families_of
 

@@ -18,10 +18,10 @@ import numpy as np
 import structlog
 from polars.exceptions import PanicException
 
-from freshet.schemas import messages
-from freshet.schemas.blocks import NO_TICK, TICK_MAGIC
 from freshet.schemas.errors import ComponentError, SnapshotError, StoreError
-from freshet.schemas.topic import Freshness
+from freshet.schemas.topics.topic import Freshness
+from freshet.schemas.wire import messages
+from freshet.schemas.wire.blocks import NO_TICK, TICK_MAGIC
 from freshet.streams.assignment import Assignment
 from freshet.streams.checkpoints import Checkpoints
 from freshet.streams.crashes import Crashes

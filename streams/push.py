@@ -15,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from freshet.schemas.columns import OUT_OF_DOMAIN, REASONS
-from freshet.schemas.decode import EventCodec, decode
 from freshet.schemas.errors import LogError, RequestError
-from freshet.schemas.event_field import BOUNDS, Field
-from freshet.schemas.event_writer import EventWriter, Misfit
-from freshet.schemas.topic import Freshness, Topic
-from freshet.schemas.validation import validate
+from freshet.schemas.events.columns import OUT_OF_DOMAIN, REASONS
+from freshet.schemas.events.decode import EventCodec, decode
+from freshet.schemas.events.field import BOUNDS, Field
+from freshet.schemas.events.validation import validate
+from freshet.schemas.events.writer import EventWriter, Misfit
+from freshet.schemas.topics.topic import Freshness, Topic
 from freshet.streams.clock import Clock
 from freshet.streams.log import Writer
 

@@ -9,10 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from freshet.schemas import blocks
 from freshet.schemas.errors import SchemaError
-from freshet.schemas.messages import Message
-from freshet.schemas.topic import Freshness
+from freshet.schemas.topics.topic import Freshness
+from freshet.schemas.wire import blocks
+from freshet.schemas.wire.messages import Message
 from freshet.streams.log import Batch
 
 Arrays = dict[str, npt.NDArray[Any]]

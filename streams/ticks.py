@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from freshet.schemas.blocks import NO_TICK
+from freshet.schemas.wire.blocks import NO_TICK
 
 Origin = tuple[str, int]
 

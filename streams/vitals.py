@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import psutil
 
-from freshet.schemas.messages import Status
+from freshet.schemas.wire.messages import Status
 from freshet.streams.outages import Outages
 
 

@@ -12,7 +12,7 @@ import freshet as fr
 from freshet.app import App
 from freshet.features.rows import ViewRows
 from freshet.features.store import Store
-from freshet.schemas.text import Texts
+from freshet.schemas.text.columns import Texts
 
 HOUR = 3_600_000
 PARCELS = {

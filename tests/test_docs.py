@@ -13,11 +13,11 @@ import typer.main
 
 from freshet.cli import cli
 from freshet.features.feature_api import STATUSES
-from freshet.schemas.columns import REASONS
 from freshet.schemas.durations import text_of
-from freshet.schemas.outcomes import RUNGS
-from freshet.schemas.setting import DECIDING, KEYS, RANGES_MS
-from freshet.schemas.topic import ON_VIOLATION, Freshness
+from freshet.schemas.events.columns import REASONS
+from freshet.schemas.topics.settings import DECIDING, KEYS, RANGES_MS
+from freshet.schemas.topics.topic import ON_VIOLATION, Freshness
+from freshet.schemas.wire.outcomes import RUNGS
 from freshet.serving import scorer
 from freshet.serving.alert_bounds import AlertBounds
 from freshet.serving.alert_policy import POLICIES

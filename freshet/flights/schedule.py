@@ -13,7 +13,7 @@ import polars as pl
 from freshet.flights.data import ROW, START_MS, Alter, load
 from freshet.flights.faults import BAD, FIRST_BAD, Expected, Faults, corrupted, plan
 from freshet.flights.wire import TOPICS, EventType
-from freshet.schemas.text import Texts
+from freshet.schemas.text.columns import Texts
 
 USUAL = Faults()
 AHEAD = 12  # steps encoded together: enough to hide the cost of a slice, few enough for no pause

@@ -8,7 +8,7 @@ from typing import Any
 
 import fastavro
 
-from freshet.schemas.decode import EventCodec, decode
+from freshet.schemas.events.decode import EventCodec, decode
 from tests.bench import inputs
 from tests.bench.harness import Row, in_turns, rates
 

@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 
 from freshet import plans
-from freshet.schemas import blocks
-from freshet.schemas.blocks import Block
-from freshet.schemas.outcomes import fixed_dtype, prediction_rows
-from freshet.schemas.text import Texts
+from freshet.schemas.text.columns import Texts
+from freshet.schemas.wire import blocks
+from freshet.schemas.wire.blocks import Block
+from freshet.schemas.wire.outcomes import fixed_dtype, prediction_rows
 from freshet.streams.join import JoinTask
 from freshet.streams.log import Batch
 from tests.bench import inputs

@@ -11,7 +11,7 @@ from freshet.learners.hashed_logistic_learner import HashedLogistic
 from freshet.learners.learner import Learner, LearnerSpec
 from freshet.learners.prequential import auc
 from freshet.learners.river_spec import River
-from freshet.schemas.vectors import Examples, Vectors
+from freshet.schemas.models.vectors import Examples, Vectors
 from tests.bench import inputs
 from tests.bench.harness import Row, in_turns, rates
 

@@ -27,9 +27,9 @@ from freshet.learners.catalog import predictor
 from freshet.learners.learner import LearnerSpec
 from freshet.learners.model import Model
 from freshet.learners.prequential import figures_of
-from freshet.schemas.text import Texts
-from freshet.schemas.topic import FieldRef, Topic
-from freshet.schemas.vectors import Examples, Vectors
+from freshet.schemas.models.vectors import Examples, Vectors
+from freshet.schemas.text.columns import Texts
+from freshet.schemas.topics.topic import FieldRef, Topic
 
 Array = npt.NDArray[Any]
 Frames = Mapping[str, pl.DataFrame]

@@ -25,7 +25,7 @@ import numpy as np
 from freshet.features.redis_server import RedisServer
 from freshet.features.store import RowKeys
 from freshet.features.testing import MemoryStore
-from freshet.schemas.blocks import tick_record
+from freshet.schemas.wire.blocks import tick_record
 from freshet.streams.catalog import open_log
 from freshet.streams.kafka_server import KafkaServer
 from freshet.streams.log import Batch
@@ -162,7 +162,7 @@ def _timed(sides: list[tuple[Callable[..., None], tuple[Any, ...]]]) -> tuple[fl
 
 def _intake(pipe: Connection, log_url: str, store_url: str, folder: str, tick: int, number: int) -> None:
     from freshet import plans
-    from freshet.schemas import blocks
+    from freshet.schemas.wire import blocks
     from freshet.streams import imputation, intake
     from freshet.streams.field_statistics import TopicStatistics
     from tests.bench.flight_features import app, flights
@@ -189,7 +189,7 @@ def _view(pipe: Connection, log_url: str, store_url: str, folder: str, tick: int
     from freshet.features import view_task
     from freshet.features.catalog import open_store
     from freshet.features.rows import ViewRows
-    from freshet.schemas import blocks
+    from freshet.schemas.wire import blocks
     from tests.bench.flight_features import app, by_origin
 
     _warm()

@@ -11,7 +11,7 @@ from freshet.features.finish import finish
 from freshet.features.rows import ViewRows
 from freshet.features.view import View
 from freshet.flights.data import load
-from freshet.schemas.text import Texts
+from freshet.schemas.text.columns import Texts
 from tests.bench import inputs
 from tests.bench.harness import Row, in_turns, rates
 

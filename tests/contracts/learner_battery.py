@@ -15,7 +15,7 @@ from freshet.learners.learner import Arrays, Export, Learner, LearnerSpec
 from freshet.learners.prequential import auc
 from freshet.learners.snapshots import arrays_of
 from freshet.schemas.errors import LearnerError
-from freshet.schemas.vectors import Examples, Vectors, VectorSchema
+from freshet.schemas.models.vectors import Examples, Vectors, VectorSchema
 
 SCHEMA = VectorSchema(("color", "shape"), ("size", "weight", "age"))
 OTHER = VectorSchema(("shape", "color"), ("size", "weight", "age"))

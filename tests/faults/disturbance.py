@@ -25,9 +25,9 @@ from freshet.learners.signing import Verifier
 from freshet.replay import Replayer, published
 from freshet.report import outcomes_of, topic_report
 from freshet.runtime import Runtime
-from freshet.schemas import blocks
 from freshet.schemas.durations import milliseconds
-from freshet.schemas.outcomes import KINDS
+from freshet.schemas.wire import blocks
+from freshet.schemas.wire.outcomes import KINDS
 from freshet.settings import settings
 from freshet.streams.log import Log
 from freshet.testing import LocalRun

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freshet import plans
-from freshet.schemas import blocks
-from freshet.schemas.decode import encode
+from freshet.schemas.events.decode import encode
+from freshet.schemas.wire import blocks
 from freshet.streams.dead_letters import KEPT_BYTES
 from freshet.streams.intake import IntakeTask
 from freshet.streams.log import Batch

@@ -15,10 +15,10 @@ import pytest
 from freshet import audit
 from freshet.features.testing import MemoryStore
 from freshet.report import outcomes_of, topic_report
-from freshet.schemas import blocks
-from freshet.schemas.blocks import MAGIC, Block
 from freshet.schemas.errors import SchemaError
-from freshet.schemas.messages import Cut
+from freshet.schemas.wire import blocks
+from freshet.schemas.wire.blocks import MAGIC, Block
+from freshet.schemas.wire.messages import Cut
 from freshet.serving.served_quality import ServedQuality
 from freshet.streams import operator
 from freshet.testing import LocalRun

@@ -12,7 +12,7 @@ from freshet import plans, replay
 from freshet.app import App, load
 from freshet.replay import Replayer, ReplayError, Stopped
 from freshet.schemas.errors import LogError
-from freshet.schemas.messages import Logged, Message, Status
+from freshet.schemas.wire.messages import Logged, Message, Status
 from freshet.streams.outages import Outages
 from freshet.streams.sqlite_log import SqliteLog
 

@@ -14,7 +14,7 @@ from freshet.features import aggregates as fr
 from freshet.features.finish import NOT_FOUND, OUTSIDE_MAX_AGE, PRESENT, finish
 from freshet.features.rows import RowPlan, ViewRows
 from freshet.schemas.errors import StoreError
-from freshet.schemas.text import Texts
+from freshet.schemas.text.columns import Texts
 from tests.features.test_rows import Event, events, folded, reference, times, untimed, views
 
 

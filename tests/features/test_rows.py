@@ -18,7 +18,7 @@ from freshet.features import aggregates as fr
 from freshet.features.rows import RowPlan, ViewRows, warm
 from freshet.features.window_kernels import halved
 from freshet.schemas.errors import CheckpointError, DefinitionError
-from freshet.schemas.text import Texts
+from freshet.schemas.text.columns import Texts
 from tests.features.reference import ReferenceRow
 from tests.features.reference import halved as reference_halved
 

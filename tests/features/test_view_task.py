@@ -21,10 +21,10 @@ from freshet.features.store import RowKeys
 from freshet.features.testing import MemoryStore
 from freshet.features.view import View
 from freshet.features.view_task import ViewTask
-from freshet.schemas import blocks
-from freshet.schemas.blocks import Block
 from freshet.schemas.errors import StoreError
-from freshet.schemas.topic import Topic
+from freshet.schemas.topics.topic import Topic
+from freshet.schemas.wire import blocks
+from freshet.schemas.wire.blocks import Block
 from tests.features.reference import ReferenceRow
 from tests.streams.toy_events import CUTS, batch_of, cut, within
 

@@ -19,8 +19,8 @@ from freshet.app import App, load
 from freshet.audit import Record, recompute
 from freshet.flights import APP
 from freshet.flights.schedule import Schedule
-from freshet.schemas.text import Texts
-from freshet.schemas.topic import Topic
+from freshet.schemas.text.columns import Texts
+from freshet.schemas.topics.topic import Topic
 from freshet.streams import intake_kernels
 from freshet.streams.intake import IntakePlan, IntakeTask
 from freshet.streams.ledger import LEDGER_BLOCK, Ledger, digest, totals

@@ -17,10 +17,10 @@ from freshet.cli import cli
 from freshet.dead_letters import Letter, kinds, newest
 from freshet.letter_value import hex_dump, readable
 from freshet.opened_run import OpenedRun, opened
-from freshet.schemas import blocks
-from freshet.schemas.blocks import Block
 from freshet.schemas.errors import RequestError
-from freshet.schemas.event_writer import EventWriter
+from freshet.schemas.events.writer import EventWriter
+from freshet.schemas.wire import blocks
+from freshet.schemas.wire.blocks import Block
 from freshet.testing import LocalRun
 from tests.freshet.toy_day import HOURS, bad_payments, toy_day
 from tests.toy_app import topics

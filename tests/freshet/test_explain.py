@@ -23,9 +23,10 @@ from freshet.explain_text import show_explanation
 from freshet.explanation import Explanation, ViewRead
 from freshet.features.testing import MemoryStore
 from freshet.opened_run import OpenedRun, opened
-from freshet.schemas import blocks, manifests
 from freshet.schemas.errors import ComponentError, FreshetError, RequestError, StoreError
-from freshet.schemas.outcomes import CORRECTED, LABELLED
+from freshet.schemas.models import manifest as manifests
+from freshet.schemas.wire import blocks
+from freshet.schemas.wire.outcomes import CORRECTED, LABELLED
 from freshet.serving.answering import Question
 from freshet.streams.catalog import open_log
 from freshet.testing import LocalRun

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from freshet import row_events
 from freshet.log_spans import PartitionSpans
 from freshet.row_events import Version, events_of, key_at
-from freshet.schemas import blocks
-from freshet.schemas.blocks import Block
+from freshet.schemas.wire import blocks
+from freshet.schemas.wire.blocks import Block
 from freshet.streams.sqlite_log import SqliteLog
 
 LATENESS = 20

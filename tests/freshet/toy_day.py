@@ -13,7 +13,7 @@ from freshet.app import App, load
 from freshet.features.store import Store
 from freshet.features.testing import MemoryStore
 from freshet.flights.schedule import Records
-from freshet.schemas.event_writer import EventWriter
+from freshet.schemas.events.writer import EventWriter
 from freshet.settings import Settings
 from freshet.streams.log import Log
 from freshet.testing import LocalRun

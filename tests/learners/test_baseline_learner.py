@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from freshet.learners.baseline_learner import Baseline
-from freshet.schemas.vectors import Examples, Vectors
+from freshet.schemas.models.vectors import Examples, Vectors
 from tests.contracts.learner_battery import SCHEMA, stream
 
 

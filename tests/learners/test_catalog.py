@@ -13,7 +13,7 @@ from freshet.learners import catalog
 from freshet.learners.catalog import PREDICTORS, predictor
 from freshet.learners.learner import Export
 from freshet.schemas.errors import SnapshotError
-from freshet.schemas.vectors import VectorSchema
+from freshet.schemas.models.vectors import VectorSchema
 
 ROOM = Path(catalog.__file__).parent
 SERVES = """
@@ -60,7 +60,7 @@ def test_a_predictor_answers_as_its_learner_whatever_order_a_manifest_puts_its_m
     from freshet.learners.hashed_logistic_learner import HashedLogistic
     from freshet.learners.learner import Export
     from freshet.learners.torch_ctr_spec import TorchCtr
-    from freshet.schemas.vectors import Examples, VectorSchema
+    from freshet.schemas.models.vectors import Examples, VectorSchema
 
     schema = VectorSchema(("a",), ("x", "y", "z"))
     sums = {"z_less_y": {"z": 1.0, "y": -1.0}, "a_sum": {"y": 0.5, "x": 0.1}}

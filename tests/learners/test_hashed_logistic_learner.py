@@ -10,7 +10,7 @@ import pytest
 
 from freshet.learners.hashed_logistic_learner import HashedLogistic
 from freshet.schemas.errors import LearnerError
-from freshet.schemas.vectors import Examples, Vectors, VectorSchema
+from freshet.schemas.models.vectors import Examples, Vectors, VectorSchema
 from tests.contracts.learner_battery import SCHEMA, stream, teach
 
 KNOTS = {"size": (-2.0, 0.0, 1.0), "weight": (-40.0, 0.0, 40.0), "age": (-1000.0, 0.0, 500.0), "sum": (-9.0, 0.0, 9.0)}

@@ -12,7 +12,7 @@ from freshet.learners.prequential import auc
 from freshet.learners.river_spec import River
 from freshet.learners.scaling import Scaling
 from freshet.schemas.errors import LearnerError
-from freshet.schemas.vectors import Vectors
+from freshet.schemas.models.vectors import Vectors
 from tests.contracts.learner_battery import SCHEMA, stream, teach
 
 

@@ -18,8 +18,8 @@ from freshet.learners.hashed_logistic_learner import HashedLogistic
 from freshet.learners.learner import Export, Learner
 from freshet.learners.prequential import figures_of
 from freshet.learners.train_task import Moment, TrainPlan, TrainTask
-from freshet.schemas.messages import Cut, Message, Waiting
-from freshet.schemas.vectors import F64, Examples, Vectors
+from freshet.schemas.models.vectors import F64, Examples, Vectors
+from freshet.schemas.wire.messages import Cut, Message, Waiting
 from tests.streams import toy_outcomes
 from tests.streams.test_join import LOGS, run
 from tests.streams.toy_events import CUTS, batch_of, cut, within

@@ -11,8 +11,8 @@ import fastavro
 import numpy as np
 from hypothesis import strategies as st
 
-from freshet.schemas.decode import Columns, EventCodec, decode
-from freshet.schemas.event_schema import EventSchema
+from freshet.schemas.events.decode import Columns, EventCodec, decode
+from freshet.schemas.events.schema import EventSchema
 
 SYMBOLS = ("A", "BB", "C_3")
 ENUM = {"type": "enum", "name": "Letter", "symbols": list(SYMBOLS)}

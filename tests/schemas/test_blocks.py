@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from freshet.schemas import blocks
-from freshet.schemas.blocks import NO_TICK, Block
 from freshet.schemas.errors import SchemaError
+from freshet.schemas.wire import blocks
+from freshet.schemas.wire.blocks import NO_TICK, Block
 
 INT64 = st.integers(-(1 << 63), (1 << 63) - 1)
 ROWS = st.lists(st.tuples(st.none() | st.text(max_size=9), INT64, st.none() | st.floats(allow_nan=False)), max_size=5)

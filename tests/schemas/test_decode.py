@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from freshet.schemas import avro_kernels, validation_kernels
-from freshet.schemas.decode import REASONS, EventCodec, decode, encode, warm
 from freshet.schemas.errors import RequestError, SchemaError
-from freshet.schemas.event_schema import EventSchema
-from freshet.schemas.text import Texts
+from freshet.schemas.events import avro_kernels, validation_kernels
+from freshet.schemas.events.decode import REASONS, EventCodec, decode, encode, warm
+from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.text.columns import Texts
 from tests.schemas.strategies import (
     DEFAULTS,
     ENUM,

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freshet.schemas.columns import REASONS
-from freshet.schemas.decode import EventCodec, encode
 from freshet.schemas.durations import milliseconds
-from freshet.schemas.event_reader import EventReader, partition_of
-from freshet.schemas.event_schema import EventSchema
-from freshet.schemas.event_writer import Misfit
-from freshet.schemas.text import Texts
-from freshet.schemas.topic import Topic
-from freshet.schemas.validation import validate
+from freshet.schemas.events.columns import REASONS
+from freshet.schemas.events.decode import EventCodec, encode
+from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.events.validation import validate
+from freshet.schemas.events.writer import Misfit
+from freshet.schemas.text.columns import Texts
+from freshet.schemas.topics.reader import EventReader, partition_of
+from freshet.schemas.topics.topic import Topic
 from tests.schemas.strategies import columns_of, rows_of, same
 from tests.streams import toy_events
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from freshet.schemas.errors import SchemaError
-from freshet.schemas.event_schema import EventSchema
+from freshet.schemas.events.schema import EventSchema
 from tests.schemas.strategies import ENUM, TIMESTAMP, avro
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from freshet.schemas.errors import SchemaError
-from freshet.schemas.event_schema import EventSchema
-from freshet.schemas.evolution import check, obstacles, require_compatible, require_readable
+from freshet.schemas.events.evolution import check, obstacles, require_compatible, require_readable
+from freshet.schemas.events.schema import EventSchema
 from tests.schemas.strategies import ENUM, avro
 
 BASE = [{"name": "id", "type": "string"}, {"name": "delay", "type": ["null", "float"], "default": None}]

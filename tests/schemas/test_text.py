@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from freshet.schemas import text_kernels
-from freshet.schemas.text import Interner, Texts
+from freshet.schemas.text import kernels as text_kernels
+from freshet.schemas.text.columns import Interner, Texts
 
 untimed = settings(deadline=None)
 WORD = st.text(max_size=20) | st.sampled_from(

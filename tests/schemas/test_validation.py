@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from freshet.schemas.decode import REASONS, EventCodec, encode
-from freshet.schemas.event_schema import EventSchema
-from freshet.schemas.validation import validate
+from freshet.schemas.events.decode import REASONS, EventCodec, encode
+from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.events.validation import validate
 from tests.schemas.strategies import ENUM, avro, columns_of
 
 DOMAIN = ["EWR", "JFK", "Zürich", "", "a-long-name-beyond-one-word"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict
 
-from freshet.schemas.topic import Freshness
+from freshet.schemas.topics.topic import Freshness
 from freshet.serving.status import (
     Alert,
     CalibrationBin,

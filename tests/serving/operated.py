@@ -16,8 +16,8 @@ from pathlib import Path
 import msgspec
 from starlette.applications import Starlette
 
-from freshet.schemas.messages import Setting
-from freshet.schemas.topic import Freshness
+from freshet.schemas.topics.topic import Freshness
+from freshet.schemas.wire.messages import Setting
 from freshet.serving import dashboard, operator_api
 from freshet.serving.status import SettingChange, Status, SwitchFigures
 from freshet.streams import switches

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from freshet.schemas import messages
-from freshet.schemas.messages import Message, Setting, Status
-from freshet.schemas.outcomes import LABELLED, ExampleRows, fixed_dtype
+from freshet.schemas.wire import messages
+from freshet.schemas.wire.messages import Message, Setting, Status
+from freshet.schemas.wire.outcomes import LABELLED, ExampleRows, fixed_dtype
 from freshet.serving import board as board_module
 from freshet.serving import status as s
 from freshet.serving.board import Board
@@ -125,7 +125,7 @@ def test_models_count_and_calibrate_what_was_answered(said: Said) -> None:
 
 def answers(said: Said) -> tuple[Any, Any]:
     """Probabilities and labels of the labelled rows, from the examples log."""
-    from freshet.schemas import blocks
+    from freshet.schemas.wire import blocks
 
     dtype, found = fixed_dtype(said.app.models[0].vectors), []
     for batch in said.examples:

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from freshet import plans
 from freshet.features.testing import MemoryStore
 from freshet.interface import catalogue_of, interface
-from freshet.schemas.topic import Freshness
+from freshet.schemas.topics.topic import Freshness
 from freshet.serving import http_docs, openapi, operator_api
 from freshet.serving.http import ScorerApp
 from freshet.serving.http_docs import methods_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from freshet.schemas.messages import Cut, Verdict, Waiting
+from freshet.schemas.wire.messages import Cut, Verdict, Waiting
 from freshet.serving.lineage_snapshots import LineageSnapshots
 
 

@@ -6,8 +6,8 @@ import threading
 
 import numpy as np
 
-from freshet.schemas.manifests import Manifest
-from freshet.schemas.vectors import F64, Vectors
+from freshet.schemas.models.manifest import Manifest
+from freshet.schemas.models.vectors import F64, Vectors
 from freshet.serving.live_model import LiveModel, ModelSlot
 
 

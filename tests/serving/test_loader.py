@@ -16,7 +16,7 @@ import pytest
 
 from freshet.learners.hashed_logistic_learner import HashedLogisticPredictor
 from freshet.learners.learner import Export
-from freshet.schemas.vectors import F64
+from freshet.schemas.models.vectors import F64
 from freshet.serving import loader, sealed
 from freshet.serving.answering import Answer, ModelCard, Question, TensorSpec
 from freshet.serving.http import ScorerApp

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from starlette.applications import Starlette
 
 from freshet.schemas.errors import LogError
-from freshet.schemas.setting import KEYS, changed
-from freshet.schemas.topic import Freshness
+from freshet.schemas.topics.settings import KEYS, changed
+from freshet.schemas.topics.topic import Freshness
 from freshet.serving import operator_api
 from tests.serving.fake_status import FakeYear
 from tests.serving.operated import DECLARED, Operated

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from freshet.schemas.errors import DefinitionError, LogError
-from freshet.schemas.messages import Logged
+from freshet.schemas.wire.messages import Logged
 from freshet.serving.prediction_log import PredictionLog, Spooled
 from freshet.streams.sqlite_log import SqliteLog
 from freshet.streams.task import Append

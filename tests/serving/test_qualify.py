@@ -12,8 +12,8 @@ import pytest
 
 from freshet.learners.golden_vectors import golden_vectors
 from freshet.schemas.errors import LearnerError
-from freshet.schemas.manifests import Manifest
-from freshet.schemas.vectors import F64, Vectors, VectorSchema
+from freshet.schemas.models.manifest import Manifest
+from freshet.schemas.models.vectors import F64, Vectors, VectorSchema
 from freshet.serving.qualify import Bounds, Candidate, qualify
 
 SCHEMA = VectorSchema(("carrier", "origin"), ("distance", "origin_delay.ewm"))

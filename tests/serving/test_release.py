@@ -13,7 +13,7 @@ from freshet.learners import snapshots
 from freshet.learners.learner import Export
 from freshet.learners.model import Model
 from freshet.learners.signing import Signer, Verifier, create_key
-from freshet.schemas.messages import Cut, Message, Settled, Verdict
+from freshet.schemas.wire.messages import Cut, Message, Settled, Verdict
 from freshet.serving.release import Release
 from freshet.serving.release_policy import ReleaseConfig
 from tests.toy_app import toy_app

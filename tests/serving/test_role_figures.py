@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from freshet.schemas.messages import Status
+from freshet.schemas.wire.messages import Status
 from freshet.serving.role_figures import LOST_MS, SILENT_MS, STUCK_MS, RollCall
 
 NOW = 1_800_000_000_000

@@ -17,13 +17,13 @@ from freshet.features.rows import ViewRows
 from freshet.features.store import RowKeys, Rows
 from freshet.learners.catalog import predictor
 from freshet.learners.learner import Export
-from freshet.schemas import blocks
 from freshet.schemas.errors import ComponentError, RequestError, StoreError
-from freshet.schemas.manifests import Manifest
-from freshet.schemas.messages import Waiting
-from freshet.schemas.outcomes import RUNGS, fixed_dtype, from_binary
-from freshet.schemas.text import Texts
-from freshet.schemas.topic import Freshness
+from freshet.schemas.models.manifest import Manifest
+from freshet.schemas.text.columns import Texts
+from freshet.schemas.topics.topic import Freshness
+from freshet.schemas.wire import blocks
+from freshet.schemas.wire.messages import Waiting
+from freshet.schemas.wire.outcomes import RUNGS, fixed_dtype, from_binary
 from freshet.serving.answering import Answer, Question
 from freshet.serving.live_model import LiveModel
 from freshet.serving.scorer import Policy, Scorer

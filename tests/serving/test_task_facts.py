@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from freshet.schemas.messages import Progress, Status
+from freshet.schemas.wire.messages import Progress, Status
 from freshet.serving.task_facts import TaskFacts
 
 

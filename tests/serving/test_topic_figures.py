@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from freshet.schemas.topic import Topic
+from freshet.schemas.topics.topic import Topic
 from freshet.serving.rate import WINDOW_SECONDS, Rate
 from freshet.serving.topic_board import TopicBoard
 from freshet.serving.topic_figures import OTHER, topic_figures

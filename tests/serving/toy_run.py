@@ -10,8 +10,8 @@ from typing import Any
 from freshet.app import App
 from freshet.features.testing import MemoryStore
 from freshet.flights.schedule import Records
-from freshet.schemas.event_writer import EventWriter
-from freshet.schemas.messages import Message, Status
+from freshet.schemas.events.writer import EventWriter
+from freshet.schemas.wire.messages import Message, Status
 from freshet.serving.board import Board
 from freshet.serving.history import History
 from freshet.streams.follower import Follower

@@ -11,7 +11,7 @@ from freshet.learners.hashed_logistic_learner import HashedLogistic
 from freshet.learners.learner import Export
 from freshet.learners.signing import Signer, create_key
 from freshet.learners.snapshots import Facts
-from freshet.schemas.vectors import Vectors, VectorSchema
+from freshet.schemas.models.vectors import Vectors, VectorSchema
 
 SCHEMA = VectorSchema(("carrier",), ("distance",))
 LINEAGE = "hashed_logistic-0a"

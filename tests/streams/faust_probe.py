@@ -20,7 +20,7 @@ from faust.types.tuples import Message
 from freshet.agents import faust_app
 from freshet.app import App
 from freshet.schemas.errors import FreshetError
-from freshet.schemas.topic import Topic
+from freshet.schemas.topics.topic import Topic
 from freshet.streams.faust_app import FaustApp
 
 

@@ -15,7 +15,7 @@ from freshet.features import aggregates as fr
 from freshet.features.testing import MemoryStore
 from freshet.features.view import View
 from freshet.features.view_task import ViewTask
-from freshet.schemas.blocks import NO_TICK
+from freshet.schemas.wire.blocks import NO_TICK
 from freshet.streams.intake import IntakeTask
 from freshet.streams.join import JoinTask
 from freshet.streams.task import Append, Task

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freshet.schemas.errors import DefinitionError
-from freshet.schemas.event_schema import EventSchema
+from freshet.schemas.events.schema import EventSchema
 from freshet.streams import expressions
 from freshet.streams.expressions import check_row_wise, fields_of
 

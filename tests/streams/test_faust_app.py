@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from freshet.schemas.blocks import tick_record
-from freshet.schemas.columns import REASONS
-from freshet.schemas.decode import encode
-from freshet.schemas.event_reader import EventReader, partition_of
-from freshet.schemas.event_writer import Misfit
+from freshet.schemas.events.columns import REASONS
+from freshet.schemas.events.decode import encode
+from freshet.schemas.events.writer import Misfit
+from freshet.schemas.topics.reader import EventReader, partition_of
+from freshet.schemas.wire.blocks import tick_record
 from tests.faust_worker import faust_python
 from tests.streams import toy_events
 from tests.streams.toy_events import EVENTS, RECORDS, START

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
-from freshet.schemas.decode import EventCodec
-from freshet.schemas.event_schema import EventSchema
+from freshet.schemas.events.decode import EventCodec
+from freshet.schemas.events.schema import EventSchema
 from freshet.streams.field_statistics import SOURCES, VALUES
 from freshet.streams.field_statistics_kernels import HALF_LIFE_SECONDS, LONGEST, POWERS
 from freshet.streams.intake import IntakeTask

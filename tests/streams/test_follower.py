@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from freshet.schemas import messages
+from freshet.schemas.wire import messages
 from freshet.streams.follower import Channels, Follower, send
 from freshet.streams.sqlite_log import SqliteLog
 

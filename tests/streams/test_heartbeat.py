@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from freshet.schemas.messages import Message, Status
+from freshet.schemas.wire.messages import Message, Status
 from freshet.streams import heartbeat
 from freshet.streams.follower import Channels, Follower
 from freshet.streams.heartbeat import Heartbeat

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
-from freshet.schemas import blocks
-from freshet.schemas.decode import encode
 from freshet.schemas.errors import CheckpointError
+from freshet.schemas.events.decode import encode
+from freshet.schemas.wire import blocks
 from freshet.streams.intake import IntakeTask
 from freshet.streams.task import Append
 from tests.streams.reference_intake import P2Median, ReferenceIntake

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
-from freshet.schemas import blocks
 from freshet.schemas.errors import CheckpointError
-from freshet.schemas.vectors import VectorSchema
+from freshet.schemas.models.vectors import VectorSchema
+from freshet.schemas.wire import blocks
 from freshet.streams import join
 from freshet.streams.join import JoinPlan, JoinTask
 from tests.streams.toy_events import CUTS, batch_of, cut, within

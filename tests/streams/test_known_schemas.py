@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from freshet.schemas.errors import SchemaError
-from freshet.schemas.event_schema import EventSchema
+from freshet.schemas.events.schema import EventSchema
 from freshet.streams.known_schemas import earlier, keep
 
 X = {"name": "x", "type": "double"}

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families as parsed
 
-from freshet.schemas.blocks import NO_TICK
 from freshet.schemas.errors import StoreError
-from freshet.schemas.messages import Status
+from freshet.schemas.wire.blocks import NO_TICK
+from freshet.schemas.wire.messages import Status
 from freshet.streams.metric_table import LONGEST_LABEL, Figure, families
 from freshet.streams.metrics import ROLE_METRICS, exposition
 from freshet.streams.outages import Outages

@@ -23,11 +23,11 @@ from freshet.features.view import View
 from freshet.features.view_task import ViewTask
 from freshet.learners.hashed_logistic_learner import HashedLogistic
 from freshet.learners.train_task import TrainPlan, TrainTask
-from freshet.schemas import blocks
-from freshet.schemas.blocks import tick_record
 from freshet.schemas.errors import CheckpointError, LogError, StoreError
-from freshet.schemas.messages import Cut, Message, Progress, Setting, Status
-from freshet.schemas.topic import Freshness
+from freshet.schemas.topics.topic import Freshness
+from freshet.schemas.wire import blocks
+from freshet.schemas.wire.blocks import tick_record
+from freshet.schemas.wire.messages import Cut, Message, Progress, Setting, Status
 from freshet.streams import operator
 from freshet.streams.checkpoints import Checkpoints
 from freshet.streams.crashes import KEPT_TEXT

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freshet.schemas.decode import REASONS, EventCodec, decode
 from freshet.schemas.errors import LogError, RequestError
-from freshet.schemas.text import Texts
-from freshet.schemas.validation import validate
+from freshet.schemas.events.decode import REASONS, EventCodec, decode
+from freshet.schemas.events.validation import validate
+from freshet.schemas.text.columns import Texts
 from freshet.streams.clock import ManualClock
 from freshet.streams.log import Writer
 from freshet.streams.push import EventsRefused, Pusher, PushRequest, Refusal, read_request

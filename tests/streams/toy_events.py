@@ -12,10 +12,11 @@ import numpy as np
 import polars as pl
 from hypothesis import strategies as st
 
-from freshet.schemas import blocks, impute
-from freshet.schemas.decode import EventCodec, encode
-from freshet.schemas.event_schema import EventSchema
-from freshet.schemas.topic import Freshness, Topic
+from freshet.schemas.events.decode import EventCodec, encode
+from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.topics import impute
+from freshet.schemas.topics.topic import Freshness, Topic
+from freshet.schemas.wire import blocks
 from freshet.streams.intake import CleanRoute, IntakePlan, LabelRoute
 from freshet.streams.log import Batch
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from freshet.schemas import blocks
-from freshet.schemas.blocks import Block
-from freshet.schemas.outcomes import KINDS, TEXTS, ExampleRows, fixed_dtype, prediction_rows
-from freshet.schemas.text import Texts
-from freshet.schemas.vectors import VectorSchema
+from freshet.schemas.models.vectors import VectorSchema
+from freshet.schemas.text.columns import Texts
+from freshet.schemas.wire import blocks
+from freshet.schemas.wire.blocks import Block
+from freshet.schemas.wire.outcomes import KINDS, TEXTS, ExampleRows, fixed_dtype, prediction_rows
 from freshet.streams.join import JoinPlan
 
 VECTORS = VectorSchema(("carrier", "gate"), ("delay", "wind", "temp"))

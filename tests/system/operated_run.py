@@ -24,8 +24,8 @@ import httpx
 
 from freshet import audit, cli, run_record
 from freshet.app import App, load
-from freshet.schemas import blocks, messages
-from freshet.schemas.messages import Message
+from freshet.schemas.wire import blocks, messages
+from freshet.schemas.wire.messages import Message
 from freshet.serving.status import RoleFigures, Status, TopicFigures, decode
 from freshet.streams.catalog import open_log
 from freshet.streams.follower import Follower

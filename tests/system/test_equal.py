@@ -31,10 +31,10 @@ from freshet.replay import Replayer, published
 from freshet.report import outcomes_of, topic_report
 from freshet.roles import run_role
 from freshet.runtime import Runtime
-from freshet.schemas import blocks
 from freshet.schemas.durations import milliseconds
-from freshet.schemas.messages import Message, Settled
-from freshet.schemas.outcomes import KINDS, TEXTS
+from freshet.schemas.wire import blocks
+from freshet.schemas.wire.messages import Message, Settled
+from freshet.schemas.wire.outcomes import KINDS, TEXTS
 from freshet.settings import Settings
 from freshet.streams.catalog import open_log
 from freshet.streams.log import Log

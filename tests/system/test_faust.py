@@ -32,10 +32,10 @@ from freshet.features.finish import PRESENT, finish
 from freshet.features.store import RowKeys
 from freshet.flights.data import weather_of
 from freshet.runtime import Runtime
-from freshet.schemas.blocks import TICK_MAGIC
-from freshet.schemas.decode import encode
-from freshet.schemas.event_reader import EventReader, partition_of
-from freshet.schemas.topic import Topic
+from freshet.schemas.events.decode import encode
+from freshet.schemas.topics.reader import EventReader, partition_of
+from freshet.schemas.topics.topic import Topic
+from freshet.schemas.wire.blocks import TICK_MAGIC
 from freshet.settings import Settings
 from freshet.streams.kafka_log import KafkaLog
 from freshet.streams.log import Log

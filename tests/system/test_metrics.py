@@ -25,10 +25,10 @@ from freshet.flights.schedule import Schedule
 from freshet.replay import Published, Replayer, published
 from freshet.roles import role_names
 from freshet.runtime import Runtime
-from freshet.schemas.blocks import tick_record
 from freshet.schemas.durations import milliseconds
-from freshet.schemas.outcomes import RUNGS
-from freshet.schemas.setting import KEYS
+from freshet.schemas.topics.settings import KEYS
+from freshet.schemas.wire.blocks import tick_record
+from freshet.schemas.wire.outcomes import RUNGS
 from freshet.serving import status as s
 from freshet.settings import settings
 from freshet.streams.fates import fates

@@ -31,8 +31,8 @@ from freshet.flights.faults import Faults
 from freshet.flights.schedule import Schedule, Step
 from freshet.learners import snapshots
 from freshet.report import outcomes_of
-from freshet.schemas import messages
-from freshet.schemas.outcomes import ASKED, ExampleRows
+from freshet.schemas.wire import messages
+from freshet.schemas.wire.outcomes import ASKED, ExampleRows
 from freshet.streams.follower import Follower
 from freshet.testing import LocalRun, vectors_of
 

@@ -14,7 +14,7 @@ import pytest
 
 from freshet import run_record
 from freshet.page_client import user
-from freshet.schemas.messages import Setting
+from freshet.schemas.wire.messages import Setting
 from freshet.serving.status import Status
 from freshet.settings import Settings
 from freshet.streams import switches

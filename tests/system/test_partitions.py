@@ -37,9 +37,9 @@ from freshet.replay import Replayer, published
 from freshet.report import outcomes_of, topic_report
 from freshet.roles import run_role
 from freshet.runtime import Runtime
-from freshet.schemas import blocks
 from freshet.schemas.durations import milliseconds
-from freshet.schemas.outcomes import KINDS
+from freshet.schemas.wire import blocks
+from freshet.schemas.wire.outcomes import KINDS
 from freshet.settings import Settings
 from freshet.streams.log import Log
 from freshet.supervisor import RoleSpec, Supervisor

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from freshet.schemas import validation_kernels as kernels
-from freshet.schemas.columns import Columns
-from freshet.schemas.event_codec import frozen
-from freshet.schemas.event_field import BOUNDS, FLOATS, Field
-from freshet.schemas.event_schema import EventSchema
+from freshet.schemas.events import validation_kernels as kernels
+from freshet.schemas.events.codec import frozen
+from freshet.schemas.events.columns import Columns
+from freshet.schemas.events.field import BOUNDS, FLOATS, Field
+from freshet.schemas.events.schema import EventSchema
 
 I64 = npt.NDArray[np.int64]
 _compiled: dict[str, Rules] = {}

@@ -7,8 +7,8 @@ from dataclasses import fields, replace
 
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.errors import DefinitionError, RequestError
-from freshet.schemas.messages import Setting
-from freshet.schemas.topic import ON_VIOLATION, Freshness
+from freshet.schemas.topics.topic import ON_VIOLATION, Freshness
+from freshet.schemas.wire.messages import Setting
 
 KEYS = tuple(f.name for f in fields(Freshness))
 # Those that decide what becomes of a record or an example: they take effect at a checkpoint, which records them.

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from freshet.schemas.columns import UNDECODABLE, Columns
-from freshet.schemas.decode import decode
-from freshet.schemas.event_codec import EventCodec
-from freshet.schemas.event_field import FLOATS
-from freshet.schemas.event_schema import EventSchema
-from freshet.schemas.event_writer import Misfit
-from freshet.schemas.text import Texts
-from freshet.schemas.topic import Topic
-from freshet.schemas.validation import validate
+from freshet.schemas.events.codec import EventCodec
+from freshet.schemas.events.columns import UNDECODABLE, Columns
+from freshet.schemas.events.decode import decode
+from freshet.schemas.events.field import FLOATS
+from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.events.validation import validate
+from freshet.schemas.events.writer import Misfit
+from freshet.schemas.text.columns import Texts
+from freshet.schemas.topics.topic import Topic
 
 _FIRST = np.zeros(1, np.int64)
 

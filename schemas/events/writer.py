@@ -12,10 +12,10 @@ from typing import Any
 import fastavro
 import msgspec
 
-from freshet.schemas.columns import MISSING_REQUIRED, OUT_OF_DOMAIN, REASONS, UNDECODABLE, WRONG_TYPE
 from freshet.schemas.errors import RequestError, SchemaError
-from freshet.schemas.event_field import FLOATS, Field, fits
-from freshet.schemas.event_schema import EventSchema
+from freshet.schemas.events.columns import MISSING_REQUIRED, OUT_OF_DOMAIN, REASONS, UNDECODABLE, WRONG_TYPE
+from freshet.schemas.events.field import FLOATS, Field, fits
+from freshet.schemas.events.schema import EventSchema
 
 
 class Misfit(Exception):

@@ -10,10 +10,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from freshet.schemas.errors import SchemaError
-from freshet.schemas.event_codec import EventCodec
-from freshet.schemas.event_field import FLOATS, TEXTS, Field
-from freshet.schemas.event_schema import EventSchema
-from freshet.schemas.text import Texts
+from freshet.schemas.events.codec import EventCodec
+from freshet.schemas.events.field import FLOATS, TEXTS, Field
+from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.text.columns import Texts
 
 if TYPE_CHECKING:
     import polars as pl

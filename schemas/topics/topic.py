@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.errors import DefinitionError
-from freshet.schemas.event_field import INTEGERS, Field, fits
-from freshet.schemas.event_schema import EventSchema
-from freshet.schemas.impute import Impute
+from freshet.schemas.events.field import INTEGERS, Field, fits
+from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.topics.impute import Impute
 
 if TYPE_CHECKING:
     import polars as pl

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from freshet.schemas import text_kernels as kernels
+from freshet.schemas.text import kernels
 
 I64 = npt.NDArray[np.int64]
 U8 = npt.NDArray[np.uint8]

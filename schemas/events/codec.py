@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from freshet.schemas import avro_kernels as kernels
 from freshet.schemas.errors import SchemaError
-from freshet.schemas.event_field import FLOATS, Field
-from freshet.schemas.event_schema import EventSchema
-from freshet.schemas.evolution import require_readable, source_of
+from freshet.schemas.events import avro_kernels as kernels
+from freshet.schemas.events.evolution import require_readable, source_of
+from freshet.schemas.events.field import FLOATS, Field
+from freshet.schemas.events.schema import EventSchema
 
 I64 = npt.NDArray[np.int64]
 U8 = npt.NDArray[np.uint8]

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from freshet.schemas.errors import SchemaError
-from freshet.schemas.event_field import Field
-from freshet.schemas.event_schema import EventSchema
+from freshet.schemas.events.field import Field
+from freshet.schemas.events.schema import EventSchema
 
 PROMOTIONS = {
     ("int", "long"),

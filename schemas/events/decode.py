@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from freshet.schemas import avro_kernels as kernels
-from freshet.schemas.columns import I64, REASONS, U8, Columns
-from freshet.schemas.event_codec import EventCodec, frozen
-from freshet.schemas.event_schema import EventSchema
-from freshet.schemas.event_writer import EventWriter, Misfit
+from freshet.schemas.events import avro_kernels as kernels
+from freshet.schemas.events.codec import EventCodec, frozen
+from freshet.schemas.events.columns import I64, REASONS, U8, Columns
+from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.events.writer import EventWriter, Misfit
 
 __all__ = ["REASONS", "Columns", "EventCodec", "decode", "encode", "warm"]
 _JSON = ord("{")
@@ -89,7 +89,7 @@ def _decode_with_json(data: U8, start: I64, end: I64, codec: EventCodec) -> Colu
 
 def warm() -> None:
     """Compile all that decoding, validating and reading texts from the decoded columns need."""
-    from freshet.schemas.validation import validate
+    from freshet.schemas.events.validation import validate
 
     fields = [{"name": "a", "type": "string"}, {"name": "t", "type": "long"}]
     schema = EventSchema.parse({"type": "record", "name": "warm", "fields": fields}, "warm")

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from freshet.schemas.text import Texts
-from freshet.schemas.vectors import Vectors, VectorSchema
+from freshet.schemas.models.vectors import Vectors, VectorSchema
+from freshet.schemas.text.columns import Texts
 
 CATEGORY_SEPARATOR = "\x1f"
 TEXTS = ("id", "categories", "lineage")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from freshet.schemas.errors import SchemaError
-from freshet.schemas.event_field import Field, FieldReader
+from freshet.schemas.events.field import Field, FieldReader
 
 
 @dataclass(frozen=True, slots=True)

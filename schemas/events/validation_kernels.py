@@ -7,7 +7,7 @@ from typing import Any
 import numba as nb
 import numpy as np
 
-from freshet.schemas.text_kernels import SEED_LOW, hash_span
+from freshet.schemas.text.kernels import SEED_LOW, hash_span
 
 u64 = np.uint64
 PRESENT, WORD, SYMBOL, WHOLE_RANGE, RANGE = range(5)
