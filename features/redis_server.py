@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from freshet.schemas.errors import StoreError
-from freshet.streams.servers import Server
+from freshet.servers.server import Server
 
 # A socket's path has at most 107 bytes on Linux and 103 on macOS.
 MAX_PATH_BYTES = 100

@@ -15,15 +15,15 @@ from freshet.features.view import View
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire import blocks
-from freshet.streams.log import Batch
-from freshet.streams.task import Outputs, without_rows
-from freshet.streams.ticks import Cursors, Ticks
+from freshet.streams.log.contract import Batch
+from freshet.streams.operators.origins import Cursors, Ticks
+from freshet.streams.operators.task import Outputs, without_rows
 
 ROWS_A_WRITE = 5_000
 
 
 class ViewTask:
-    """Folds clean events into rows and writes the touched ones; see `freshet.streams.task.Task`.
+    """Folds clean events into rows and writes the touched ones; see `freshet.streams.operators.task.Task`.
 
     The store is a projection of these rows: when its generation changes (it was emptied or replaced), all are written again.
     """

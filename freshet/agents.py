@@ -10,11 +10,11 @@ from freshet.app import App
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.topics.topic import check_name
 from freshet.settings import settings
-from freshet.streams import known_schemas
 from freshet.streams.catalog import open_log
+from freshet.streams.intake import known_schemas
 
 if TYPE_CHECKING:
-    from freshet.streams.faust_app import FaustApp
+    from freshet.streams.agents.faust_app import FaustApp
 
 
 def faust_app(app: App, name: str = "agents", **conf: Any) -> FaustApp:
@@ -34,7 +34,7 @@ def faust_app(app: App, name: str = "agents", **conf: Any) -> FaustApp:
     """
     check_name("faust app", name)
     try:
-        from freshet.streams.faust_app import faust_app as made
+        from freshet.streams.agents.faust_app import faust_app as made
     except ModuleNotFoundError as error:
         if error.name not in ("faust", "mode", "aiokafka"):
             raise

@@ -17,8 +17,8 @@ from freshet.schemas.events.field import Field
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.topics.topic import Topic, check_name
 from freshet.serving.fallback import Constant, Heuristic
-from freshet.streams.expressions import check_row_wise
-from freshet.streams.follower import Channels
+from freshet.streams.control.channels import Channels
+from freshet.streams.intake.expressions import check_row_wise
 
 
 @dataclass(frozen=True)

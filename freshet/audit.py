@@ -27,12 +27,12 @@ from freshet.schemas.events.writer import EventWriter, Misfit
 from freshet.schemas.topics.topic import Topic
 from freshet.schemas.wire.blocks import TICK_MAGIC
 from freshet.schemas.wire.blocks import decode as decode_block
-from freshet.streams.checkpoints import Checkpoints
-from freshet.streams.expressions import fields_of
-from freshet.streams.fates import fates
-from freshet.streams.ledger import LEDGER_BLOCK, Entry, Ledger, LedgerBook
-from freshet.streams.log import Log
-from freshet.streams.task import from_json
+from freshet.streams.intake.expressions import fields_of
+from freshet.streams.intake.fates import fates
+from freshet.streams.intake.ledger import LEDGER_BLOCK, Entry, Ledger, LedgerBook
+from freshet.streams.log.contract import Log
+from freshet.streams.operators.checkpoints import Checkpoints
+from freshet.streams.operators.task import from_json
 
 MASK = (1 << 64) - 1
 SEEDS = (0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93)

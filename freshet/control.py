@@ -22,9 +22,9 @@ from freshet.serving.board import Board
 from freshet.serving.history import History
 from freshet.serving.http_server import address_of, bind
 from freshet.serving.metrics_route import metrics_route, targets_route
-from freshet.streams.follower import Follower
-from freshet.streams.metrics import families, text_of
-from freshet.streams.switches import Switches, turn
+from freshet.streams.control.channels import Follower
+from freshet.streams.control.switches import Switches, turn
+from freshet.streams.vitals.metrics import families, text_of
 
 log = structlog.get_logger()
 OBSERVE_SECONDS = 1.0

@@ -26,13 +26,13 @@ from freshet.flights.schedule import Schedule, Step
 from freshet.learners.model import Model
 from freshet.replay import Replayer, Stopped, published
 from freshet.report_types import DemoReport, RequestReport
+from freshet.runs.lock import RunLock
 from freshet.runtime import Runtime
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.errors import ComponentError
 from freshet.schemas.wire import messages
 from freshet.serving import status as wire
 from freshet.settings import Settings
-from freshet.streams.run_lock import RunLock
 from freshet.terminal import LiveView, summary
 
 SHOW_SECONDS = 0.5

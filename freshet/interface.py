@@ -15,8 +15,8 @@ from freshet.serving import http_docs, http_features, http_push
 from freshet.serving.catalogue import Catalogue, catalogue
 from freshet.serving.http_docs import Routes
 from freshet.streams.clock import Clock
-from freshet.streams.log import Log
-from freshet.streams.push import Pusher
+from freshet.streams.intake.push import Pusher
+from freshet.streams.log.contract import Log
 
 VERSION = version("freshet")
 

@@ -10,7 +10,7 @@ from types import TracebackType
 import numpy as np
 
 from freshet.schemas.errors import LogError
-from freshet.streams.log import Batch, Log
+from freshet.streams.log.contract import Batch, Log
 
 PATIENCE_SECONDS = 30.0
 POLL_RECORDS = 10_000

@@ -13,9 +13,9 @@ from freshet.schemas.errors import ComponentError
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.topics.topic import Topic
 from freshet.settings import Settings, settings
-from freshet.streams import known_schemas
 from freshet.streams.catalog import open_log
-from freshet.streams.log import Log
+from freshet.streams.intake import known_schemas
+from freshet.streams.log.contract import Log
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,9 @@ from freshet.schemas.events.decode import EventCodec
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.topics.topic import Freshness, Topic
 from freshet.schemas.wire.outcomes import CATEGORY_SEPARATOR
-from freshet.streams.intake import CleanRoute, IntakePlan, LabelRoute
-from freshet.streams.join import JoinPlan
-from freshet.streams.log import Log, TopicPartition
+from freshet.streams.intake.task import CleanRoute, IntakePlan, LabelRoute
+from freshet.streams.join.task import JoinPlan
+from freshet.streams.log.contract import Log, TopicPartition
 
 
 def ensure_topics(app: App, log: Log) -> None:

@@ -18,7 +18,7 @@ from freshet.log_spans import Found, PartitionSpans
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import Block
 from freshet.schemas.wire.outcomes import ASKED, ExampleRows, fixed_dtype, from_binary
-from freshet.streams.log import Log
+from freshet.streams.log.contract import Log
 
 SCORER = "scorer:"  # before a scorer's instance, in the origins of its predictions
 

@@ -8,9 +8,10 @@ from freshet import plans
 from freshet.app import App
 from freshet.schemas.errors import LogError
 from freshet.settings import Settings
-from freshet.streams import continuity, known_schemas
-from freshet.streams.checkpoints import positions
-from freshet.streams.log import Log
+from freshet.streams.intake import known_schemas
+from freshet.streams.log.contract import Log
+from freshet.streams.operators import continuity
+from freshet.streams.operators.checkpoints import positions
 
 
 def new_views(app: App, log: Log, given: Settings) -> list[str]:

@@ -18,8 +18,8 @@ from freshet.plans import task_names
 from freshet.schemas.errors import ComponentError
 from freshet.schemas.wire.blocks import tick_record
 from freshet.schemas.wire.messages import Clock, Logged, Message, Progress, Settled, Status, Swapped
-from freshet.streams.follower import Follower, send
-from freshet.streams.log import Log
+from freshet.streams.control.channels import Follower, send
+from freshet.streams.log.contract import Log
 from freshet.streams.outages import Outages
 
 PATIENCE_SECONDS = 60.0

@@ -39,9 +39,9 @@ from freshet.schemas.wire.outcomes import (
     fixed_dtype,
     vectors_of,
 )
-from freshet.streams.fates import fates
-from freshet.streams.ledger import Ledger, totals
-from freshet.streams.log import Log
+from freshet.streams.intake.fates import fates
+from freshet.streams.intake.ledger import Ledger, totals
+from freshet.streams.log.contract import Log
 
 CHECKPOINT_PATIENCE_SECONDS = 20.0
 SLICE_LABELS = 500

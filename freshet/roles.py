@@ -25,20 +25,21 @@ from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.topics.topic import Freshness, Topic
 from freshet.schemas.wire import messages
 from freshet.settings import Settings
-from freshet.streams import known_schemas, metrics
 from freshet.streams.catalog import open_log
 from freshet.streams.clock import ManualClock, WallClock
-from freshet.streams.follower import Follower, send
-from freshet.streams.heartbeat import Heartbeat
-from freshet.streams.intake import IntakeTask
-from freshet.streams.join import JoinTask
-from freshet.streams.log import Log
-from freshet.streams.metrics_server import MetricsServer
-from freshet.streams.operator import Operator, Orders
+from freshet.streams.control.channels import Follower, send
+from freshet.streams.control.switches import SwitchBoard
+from freshet.streams.intake import known_schemas
+from freshet.streams.intake.task import IntakeTask
+from freshet.streams.join.task import JoinTask
+from freshet.streams.log.contract import Log
+from freshet.streams.operators.loop import Operator, Orders
+from freshet.streams.operators.task import Task
 from freshet.streams.outages import Outages
-from freshet.streams.switches import SwitchBoard
-from freshet.streams.task import Task
-from freshet.streams.vitals import Vitals
+from freshet.streams.vitals import metrics
+from freshet.streams.vitals.heartbeat import Heartbeat
+from freshet.streams.vitals.metrics_server import MetricsServer
+from freshet.streams.vitals.vitals import Vitals
 
 log = structlog.get_logger()
 

@@ -19,7 +19,7 @@ from freshet.schemas.errors import SchemaError
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import Block
-from freshet.streams.log import Batch
+from freshet.streams.log.contract import Batch
 
 CHUNK_RECORDS, LARGEST_CHUNK = 256, 8_192
 LOOKED_AT = 64  # blocks of a chunk that are decoded only to see how old it is

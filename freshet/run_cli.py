@@ -78,7 +78,7 @@ def switch(
     from freshet.figures import moment
     from freshet.page_client import user
     from freshet.schemas.errors import RequestError
-    from freshet.streams import switches
+    from freshet.streams.control import switches
 
     run_record.read(run_dir)
     if name is not None:

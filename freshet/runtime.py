@@ -17,13 +17,13 @@ from freshet.features.catalog import open_store
 from freshet.features.redis_server import RedisServer
 from freshet.learners.signing import create_key
 from freshet.roles import role_names, run_role
+from freshet.runs.lock import RunLock
 from freshet.schemas.errors import ComponentError
+from freshet.servers.server import free_ports
 from freshet.settings import Settings
 from freshet.streams.catalog import open_log
-from freshet.streams.log import Log
+from freshet.streams.log.contract import Log
 from freshet.streams.outages import Outages
-from freshet.streams.run_lock import RunLock
-from freshet.streams.servers import free_ports
 from freshet.supervisor import RoleSpec, Supervisor
 
 log = structlog.get_logger()

@@ -21,10 +21,10 @@ from freshet.serving.loader import Loader, Place
 from freshet.serving.metrics_route import metrics_route
 from freshet.serving.scorer import Policy, Scorer
 from freshet.serving.sidecar_client import Sidecar
-from freshet.streams.follower import Follower, send
-from freshet.streams.live_settings import LiveSettings
-from freshet.streams.log import Writer
-from freshet.streams.metrics_server import reachable
+from freshet.streams.control.channels import Follower, send
+from freshet.streams.control.live_settings import LiveSettings
+from freshet.streams.log.contract import Writer
+from freshet.streams.vitals.metrics_server import reachable
 
 log = structlog.get_logger()
 STATUS_SECONDS = 1.0

@@ -62,14 +62,14 @@ def url(kind: str, address: str) -> str:
 
 def _server(kind: str, directory: Path) -> Any:
     if kind == "kafka":
-        from freshet.streams.kafka_server import KafkaServer
+        from freshet.servers.kafka_server import KafkaServer
 
         return KafkaServer(directory)
     if kind == "cassandra":
-        from freshet.streams.cassandra_server import CassandraServer
+        from freshet.servers.cassandra_server import CassandraServer
 
         return CassandraServer(directory)
     from freshet.features.redis_server import RedisServer
-    from freshet.streams.servers import free_ports
+    from freshet.servers.server import free_ports
 
     return RedisServer(directory, port=free_ports(1)[0])

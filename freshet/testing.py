@@ -36,12 +36,12 @@ from freshet.serving.live_model import LiveModel
 from freshet.serving.release import Release
 from freshet.serving.scorer import Scorer
 from freshet.streams.clock import ManualClock
-from freshet.streams.follower import Follower, send
-from freshet.streams.intake import IntakeTask
-from freshet.streams.join import JoinTask
-from freshet.streams.log import Log
-from freshet.streams.operator import Operator, Orders
-from freshet.streams.sqlite_log import SqliteLog
+from freshet.streams.control.channels import Follower, send
+from freshet.streams.intake.task import IntakeTask
+from freshet.streams.join.task import JoinTask
+from freshet.streams.log.contract import Log
+from freshet.streams.operators.loop import Operator, Orders
+from freshet.streams.sqlite.log import SqliteLog
 
 LOGGED_SECONDS = 10.0
 STEP_SECONDS = 60.0  # for one operator to finish a step

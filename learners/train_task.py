@@ -31,9 +31,9 @@ from freshet.schemas.wire.outcomes import (
     fixed_dtype,
     vectors_of,
 )
-from freshet.streams.log import Batch
-from freshet.streams.task import Outputs, as_json, from_json, without_rows
-from freshet.streams.ticks import Cursors
+from freshet.streams.log.contract import Batch
+from freshet.streams.operators.origins import Cursors
+from freshet.streams.operators.task import Outputs, as_json, from_json, without_rows
 
 ROLLING_EXAMPLES = 5_000
 Arrays = dict[str, npt.NDArray[Any]]
@@ -71,7 +71,7 @@ SaveSnapshot = Callable[[Learner, Moment], str]
 
 
 class TrainTask:
-    """See `freshet.streams.task.Task`. `save` writes a signed snapshot and returns its path; writing it again is harmless."""
+    """See `freshet.streams.operators.task.Task`. `save` writes a signed snapshot and returns its path; writing it again is harmless."""
 
     def __init__(self, plan: TrainPlan, learner: Learner, save: SaveSnapshot, partition: int) -> None:
         self.name = f"train:{plan.model}.{plan.lineage}:{partition}"

@@ -22,10 +22,10 @@ from freshet.serving.role_figures import RollCall
 from freshet.serving.task_facts import TaskFacts
 from freshet.serving.topic_board import TopicBoard
 from freshet.serving.view_figures import view_figures
-from freshet.streams.live_settings import LiveSettings
-from freshet.streams.log import Batch
+from freshet.streams.control.live_settings import LiveSettings
+from freshet.streams.control.switches import NAMES, Switches
+from freshet.streams.log.contract import Batch
 from freshet.streams.outages import Outage
-from freshet.streams.switches import NAMES, Switches
 
 CHANGES = 200  # of settings that are told, the newest
 

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Route
 
 from freshet.schemas.errors import LogError
 from freshet.serving.http_body import read_body
-from freshet.streams.push import EventsRefused, Pusher, PushRefused, read_request
+from freshet.streams.intake.push import EventsRefused, Pusher, PushRefused, read_request
 
 MAX_BODY_BYTES = 4 << 20
 WAIT_SECONDS = 15.0  # longer than a log takes to say that its brokers are away

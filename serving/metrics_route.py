@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from freshet.serving.status import RoleFigures, Status
-from freshet.streams.metrics import CONTENT_TYPE
+from freshet.streams.vitals.metrics import CONTENT_TYPE
 
 
 def metrics_route(produce: Callable[[], bytes]) -> Route:

@@ -10,7 +10,7 @@ from freshet.schemas.wire import messages
 from freshet.serving import status as s
 from freshet.serving.lineage_snapshots import LineageSnapshots
 from freshet.serving.served_quality import ServedFigures, ServedQuality, told_quality
-from freshet.streams.log import Batch
+from freshet.streams.log.contract import Batch
 
 Told = Mapping[str, Any]
 NOTHING: Told = {}

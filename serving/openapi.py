@@ -17,8 +17,8 @@ from freshet.schemas.topics.settings import KEYS
 from freshet.serving import oip
 from freshet.serving.catalogue import Catalogue
 from freshet.serving.status import SwitchFigures
-from freshet.streams.push import PushAnswer, PushRefused, PushRequest
-from freshet.streams.switches import NAMES
+from freshet.streams.control.switches import NAMES
+from freshet.streams.intake.push import PushAnswer, PushRefused, PushRequest
 
 INFER = "/v2/models/{model}/infer"
 INFER_VERSION = "/v2/models/{model}/versions/{version}/infer"

@@ -21,7 +21,7 @@ from freshet.schemas.topics.settings import DECIDING, KEYS, RANGES_MS, changed
 from freshet.schemas.topics.topic import ON_VIOLATION, Freshness
 from freshet.serving.http_changes import answered, as_json, body_of, by_of
 from freshet.serving.status import Status, SwitchFigures, TopicFigures
-from freshet.streams.switches import NAMES, Switches
+from freshet.streams.control.switches import NAMES, Switches
 
 SetTopic = Callable[[str, Mapping[str, str], str], None]
 Turn = Callable[[str, bool, str], Switches]

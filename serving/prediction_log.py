@@ -18,8 +18,8 @@ import structlog
 
 from freshet.schemas.errors import DefinitionError, LogError
 from freshet.schemas.wire.messages import Logged
-from freshet.streams.log import Writer
-from freshet.streams.task import Append
+from freshet.streams.log.contract import Writer
+from freshet.streams.operators.task import Append
 
 log = structlog.get_logger()
 T = TypeVar("T")

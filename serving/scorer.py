@@ -31,9 +31,9 @@ from freshet.serving.fallback import Conditions, Declared, choose
 from freshet.serving.live_model import LiveModel, ModelSlot, Standing
 from freshet.serving.prediction_log import PredictionLog, Spooled
 from freshet.streams.clock import Clock, ManualClock
-from freshet.streams.log import Writer
+from freshet.streams.log.contract import Writer
+from freshet.streams.operators.task import Append
 from freshet.streams.outages import Outages
-from freshet.streams.task import Append
 
 log = structlog.get_logger()
 STORE_REST_SECONDS = 1.0

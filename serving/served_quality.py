@@ -13,8 +13,8 @@ from freshet.learners.prequential import Figures, Quality, RollingQuality, Slice
 from freshet.schemas.errors import SchemaError
 from freshet.schemas.wire import blocks, outcomes
 from freshet.serving import status as s
-from freshet.streams.log import Batch
-from freshet.streams.ticks import Cursors
+from freshet.streams.log.contract import Batch
+from freshet.streams.operators.origins import Cursors
 
 CALIBRATED = 20_000  # the newest labelled predictions that the calibration plot is of
 BINS = 10

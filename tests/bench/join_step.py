@@ -16,8 +16,8 @@ from freshet.schemas.text.columns import Texts
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import Block
 from freshet.schemas.wire.outcomes import fixed_dtype, prediction_rows
-from freshet.streams.join import JoinTask
-from freshet.streams.log import Batch
+from freshet.streams.join.task import JoinTask
+from freshet.streams.log.contract import Batch
 from tests.bench import inputs
 from tests.bench.harness import Row, in_turns, microseconds
 

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from freshet.streams.sqlite_log import SqliteLog
+from freshet.streams.sqlite.log import SqliteLog
 from tests.bench.harness import Row, in_turns, microseconds, rates
 
 VALUE, BATCH, BATCHES, SINGLES = bytes(100), 1_000, 100, 300

@@ -26,11 +26,11 @@ from freshet.features.redis_server import RedisServer
 from freshet.features.store import RowKeys
 from freshet.features.testing import MemoryStore
 from freshet.schemas.wire.blocks import tick_record
+from freshet.servers.kafka_server import KafkaServer
+from freshet.servers.server import free_ports
 from freshet.streams.catalog import open_log
-from freshet.streams.kafka_server import KafkaServer
-from freshet.streams.log import Batch
-from freshet.streams.operator import Operator
-from freshet.streams.servers import free_ports
+from freshet.streams.log.contract import Batch
+from freshet.streams.operators.loop import Operator
 from tests.bench.harness import Row
 
 EVENTS = int(os.environ.get("FRESHET_BENCH_EVENTS", "1000000"))
@@ -163,8 +163,9 @@ def _timed(sides: list[tuple[Callable[..., None], tuple[Any, ...]]]) -> tuple[fl
 def _intake(pipe: Connection, log_url: str, store_url: str, folder: str, tick: int, number: int) -> None:
     from freshet import plans
     from freshet.schemas.wire import blocks
-    from freshet.streams import imputation, intake
-    from freshet.streams.field_statistics import TopicStatistics
+    from freshet.streams.intake import imputation
+    from freshet.streams.intake import task as intake
+    from freshet.streams.intake.statistics import TopicStatistics
     from tests.bench.flight_features import app, flights
 
     plan = plans.intake_plan(app, flights)
@@ -242,7 +243,7 @@ def _warm() -> None:
     """Compile, or load, every kernel of both roles on a batch of their own."""
     from freshet import plans
     from freshet.features.view_task import ViewTask
-    from freshet.streams.intake import IntakeTask
+    from freshet.streams.intake.task import IntakeTask
     from tests.bench.flight_features import app, by_origin, flights, records
 
     found = list(records(2000))

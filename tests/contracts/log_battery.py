@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from freshet.schemas.errors import LogError
-from freshet.streams.log import Batch, Log, Reader
+from freshet.streams.log.contract import Batch, Log, Reader
 from tests.contracts.log_writer import parse
 
 DEADLINE_SECONDS = 60.0

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from freshet.streams.catalog import LOGS, open_log
-from freshet.streams.log import Log
-from freshet.streams.sqlite_topic import path_of
+from freshet.streams.log.contract import Log
+from freshet.streams.sqlite.topic import path_of
 from tests.contracts.log_battery import LogBattery, Rig, log, raised, topic
 
 __all__ = ["TestLog", "log", "topic"]
@@ -52,7 +52,7 @@ class KafkaRig:
         self.url = f"kafka://{address}"
 
     def open(self) -> Log:
-        from freshet.streams.kafka_log import KafkaLog
+        from freshet.streams.kafka.log import KafkaLog
 
         return KafkaLog(self.address, fast=self.fast)
 
@@ -60,7 +60,7 @@ class KafkaRig:
         return f"battery.{uuid.uuid4().hex}"
 
     def recreate(self, topic: str, partitions: int) -> None:
-        from freshet.streams.kafka_log import KafkaLog
+        from freshet.streams.kafka.log import KafkaLog
 
         log = KafkaLog(self.address)
         log.admin.client.delete_topics([topic])[topic].result()
@@ -70,7 +70,7 @@ class KafkaRig:
     def trim(self, topic: str, partition: int, first: int) -> None:
         from confluent_kafka import TopicPartition
 
-        from freshet.streams.kafka_log import KafkaLog
+        from freshet.streams.kafka.log import KafkaLog
 
         log = KafkaLog(self.address)
         for future in log.admin.client.delete_records([TopicPartition(topic, partition, first)]).values():

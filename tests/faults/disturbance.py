@@ -29,7 +29,7 @@ from freshet.schemas.durations import milliseconds
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.outcomes import KINDS
 from freshet.settings import settings
-from freshet.streams.log import Log
+from freshet.streams.log.contract import Log
 from freshet.testing import LocalRun
 
 Queries = dict[str, list[Any]]

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from freshet import plans
 from freshet.schemas.events.decode import encode
 from freshet.schemas.wire import blocks
-from freshet.streams.dead_letters import KEPT_BYTES
-from freshet.streams.intake import IntakeTask
-from freshet.streams.log import Batch
+from freshet.streams.intake.task import IntakeTask
+from freshet.streams.log.contract import Batch
+from freshet.streams.operators.dead_letters import KEPT_BYTES
 from tests.toy_app import toy_app
 
 # An altered record may still be a good one of another time: late enough that it makes none of its neighbours late.

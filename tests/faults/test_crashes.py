@@ -20,7 +20,7 @@ from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import MAGIC, Block
 from freshet.schemas.wire.messages import Cut
 from freshet.serving.served_quality import ServedQuality
-from freshet.streams import operator
+from freshet.streams.operators import loop as operator
 from freshet.testing import LocalRun
 from tests.freshet.toy_day import toy_day
 

@@ -21,10 +21,10 @@ from freshet.app import App
 from freshet.client import ScoringClient
 from freshet.features.redis_server import RedisServer
 from freshet.schemas.errors import ComponentError
+from freshet.servers.cassandra_server import CassandraServer
+from freshet.servers.kafka_server import KafkaServer
+from freshet.servers.server import Server, free_ports
 from freshet.serving import status as s
-from freshet.streams.cassandra_server import CassandraServer
-from freshet.streams.kafka_server import KafkaServer
-from freshet.streams.servers import Server, free_ports
 from tests.faults.disturbance import Disturbed, Left, differing, running
 from tests.faults.disturbance import undisturbed as undisturbed_run
 from tests.faults.test_kills import until

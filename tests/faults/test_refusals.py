@@ -23,10 +23,10 @@ from confluent_kafka.admin import AdminClient
 from freshet.app import load
 from freshet.features.redis_server import RedisServer
 from freshet.schemas.errors import ComponentError
+from freshet.servers.kafka_server import USER, KafkaServer
+from freshet.servers.server import free_ports
 from freshet.settings import Settings
 from freshet.streams.catalog import open_log
-from freshet.streams.kafka_server import USER, KafkaServer
-from freshet.streams.servers import free_ports
 from tests.error_texts import documented, shown
 from tests.freshet.test_error_texts import APP
 

@@ -14,7 +14,7 @@ from freshet.replay import Replayer, ReplayError, Stopped
 from freshet.schemas.errors import LogError
 from freshet.schemas.wire.messages import Logged, Message, Status
 from freshet.streams.outages import Outages
-from freshet.streams.sqlite_log import SqliteLog
+from freshet.streams.sqlite.log import SqliteLog
 
 HOUR_MS = 3_600_000
 OLD, NEW = "serve/0ld", "serve/new"

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from freshet.features.cassandra_store import INDEX_BITS, OFFSET_BITS, REQUESTS_IN_FLIGHT, ROWS_A_BATCH, CassandraStore
 from freshet.features.catalog import open_store
 from freshet.schemas.errors import ComponentError, StoreError
-from freshet.streams.cassandra_server import CassandraServer
-from freshet.streams.servers import free_ports
+from freshet.servers.cassandra_server import CassandraServer
+from freshet.servers.server import free_ports
 from tests.contracts.store_battery import EXAMPLES, get, pack, put, row, view_name
 
 SECRET = "s3cret-words"

@@ -13,7 +13,7 @@ from freshet.features.late_store import LateStore
 from freshet.features.store import RowKeys, Store
 from freshet.features.testing import MemoryStore
 from freshet.schemas.errors import StoreError
-from freshet.streams.servers import free_ports
+from freshet.servers.server import free_ports
 
 ROW = np.arange(24, dtype=np.uint8)[None]
 

@@ -25,7 +25,7 @@ from freshet.features.catalog import open_store
 from freshet.features.redis_server import MAX_PATH_BYTES, RedisServer, redis_program
 from freshet.features.store import Store
 from freshet.schemas.errors import ComponentError, StoreError
-from freshet.streams.servers import free_ports
+from freshet.servers.server import free_ports
 from tests.contracts.store_battery import EXAMPLES, get, pack, put, row, view_name
 
 SECRET = "s3cret-words"

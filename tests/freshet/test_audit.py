@@ -21,10 +21,10 @@ from freshet.flights import APP
 from freshet.flights.schedule import Schedule
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.topics.topic import Topic
-from freshet.streams import intake_kernels
-from freshet.streams.intake import IntakePlan, IntakeTask
-from freshet.streams.ledger import LEDGER_BLOCK, Ledger, digest, totals
-from freshet.streams.sqlite_log import SqliteLog
+from freshet.streams.intake import kernels as intake_kernels
+from freshet.streams.intake.ledger import LEDGER_BLOCK, Ledger, digest, totals
+from freshet.streams.intake.task import IntakePlan, IntakeTask
+from freshet.streams.sqlite.log import SqliteLog
 from tests.schemas.test_decode import mutations
 from tests.streams import toy_events
 from tests.streams.toy_events import BREAKS, CUTS, EVENTS, LOGS, START, Sent, batch_of, cut, within

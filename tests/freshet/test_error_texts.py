@@ -24,12 +24,12 @@ from freshet import preflight
 from freshet.app import App, load
 from freshet.init import init
 from freshet.roles import run_role
+from freshet.runs.lock import RunLock
 from freshet.runtime import Runtime
 from freshet.schemas.errors import FreshetError
 from freshet.serving.http import ScorerApp
 from freshet.settings import Settings, settings
-from freshet.streams.run_lock import RunLock
-from freshet.streams.sqlite_log import SqliteLog
+from freshet.streams.sqlite.log import SqliteLog
 from tests.error_texts import PAGE, documented, shown
 from tests.serving.toy_answering import ToyAnswering
 

@@ -21,8 +21,8 @@ from rich.console import Console
 from freshet.app import load
 from freshet.init import FILES, init
 from freshet.schemas.errors import ComponentError
+from freshet.servers.server import free_ports
 from freshet.settings import Settings
-from freshet.streams.servers import free_ports
 
 START_SECONDS, LEARN_SECONDS = 120.0, 60.0
 QUIET = Console(quiet=True)

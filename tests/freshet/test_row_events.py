@@ -16,7 +16,7 @@ from freshet.log_spans import PartitionSpans
 from freshet.row_events import Version, events_of, key_at
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import Block
-from freshet.streams.sqlite_log import SqliteLog
+from freshet.streams.sqlite.log import SqliteLog
 
 LATENESS = 20
 ORIGINS = [("payments", 0), ("payments", 1)]

@@ -15,7 +15,7 @@ from freshet.features.testing import MemoryStore
 from freshet.flights.schedule import Records
 from freshet.schemas.events.writer import EventWriter
 from freshet.settings import Settings
-from freshet.streams.log import Log
+from freshet.streams.log.contract import Log
 from freshet.testing import LocalRun
 
 HOUR, MINUTE = 3_600_000, 60_000

@@ -13,7 +13,7 @@ from tests.contracts.learner_battery import SCHEMA, part, stream, teach
 torch = pytest.importorskip("torch")
 from freshet.learners.torch_ctr_net import Net  # noqa: E402
 from freshet.learners.torch_ctr_spec import TorchCtr  # noqa: E402
-from freshet.streams.operator import ENVIRONMENT  # noqa: E402
+from freshet.streams.operators.loop import ENVIRONMENT  # noqa: E402
 
 SMALL = TorchCtr(dim=4, hidden=(16, 8), bits=10, batch=32, memory=500, warm_up=64, rate=5e-3, device="cpu")
 

@@ -20,10 +20,10 @@ from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire.messages import Setting
 from freshet.serving import dashboard, operator_api
 from freshet.serving.status import SettingChange, Status, SwitchFigures
-from freshet.streams import switches
-from freshet.streams.follower import Channels, Follower, send
-from freshet.streams.live_settings import LiveSettings
-from freshet.streams.sqlite_log import SqliteLog
+from freshet.streams.control import switches
+from freshet.streams.control.channels import Channels, Follower, send
+from freshet.streams.control.live_settings import LiveSettings
+from freshet.streams.sqlite.log import SqliteLog
 from tests.serving.fake_status import TOPICS, FakeYear
 
 CHANNELS = Channels("control", "reports")

@@ -211,7 +211,7 @@ def test_bounds_can_be_set() -> None:
 
 def test_every_role_and_switch_has_its_meaning() -> None:
     from freshet.roles import ROLES
-    from freshet.streams.switches import NAMES
+    from freshet.streams.control.switches import NAMES
 
     assert set(WITHOUT) == set(ROLES)
     assert set(OFF) == set(NAMES)

@@ -20,8 +20,8 @@ from freshet.serving import board as board_module
 from freshet.serving import status as s
 from freshet.serving.board import Board
 from freshet.serving.history import History
+from freshet.streams.control.switches import Switch, Switches
 from freshet.streams.outages import Outage
-from freshet.streams.switches import Switch, Switches
 from tests.serving.toy_run import HOUR, HOURS, SHOPS, Said, half_a_day
 
 NOW = 1_800_000_000_000  # wall, ms

@@ -25,7 +25,7 @@ from freshet.serving.http_docs import methods_of
 from freshet.serving.metrics_route import metrics_route, targets_route
 from freshet.serving.scorer import Scorer
 from freshet.streams.clock import ManualClock
-from freshet.streams.sqlite_log import SqliteLog
+from freshet.streams.sqlite.log import SqliteLog
 from tests.consumers_app import APP, HOUR
 from tests.serving import chromium
 from tests.serving.test_http import call

@@ -18,7 +18,7 @@ from freshet.features.testing import MemoryStore
 from freshet.interface import interface
 from freshet.serving.http import ScorerApp
 from freshet.streams.clock import ManualClock
-from freshet.streams.sqlite_log import SqliteLog
+from freshet.streams.sqlite.log import SqliteLog
 from tests.consumers_app import APP, HOUR, put_rows
 from tests.serving.test_http import call
 from tests.serving.toy_answering import ToyAnswering

@@ -13,15 +13,16 @@ import pytest
 
 from freshet.features.testing import MemoryStore
 from freshet.interface import interface
+from freshet.servers.server import free_ports
 from freshet.serving import http_push
 from freshet.serving.http import ScorerApp
-from freshet.streams import kafka_admin, kafka_log
 from freshet.streams.catalog import open_log
 from freshet.streams.clock import ManualClock
-from freshet.streams.log import Log
-from freshet.streams.push import Pusher
-from freshet.streams.servers import free_ports
-from freshet.streams.sqlite_log import SqliteLog
+from freshet.streams.intake.push import Pusher
+from freshet.streams.kafka import admin as kafka_admin
+from freshet.streams.kafka import log as kafka_log
+from freshet.streams.log.contract import Log
+from freshet.streams.sqlite.log import SqliteLog
 from tests.consumers_app import APP, HOUR
 from tests.serving.test_http import call
 from tests.serving.toy_answering import ToyAnswering

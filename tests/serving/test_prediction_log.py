@@ -12,8 +12,8 @@ import pytest
 from freshet.schemas.errors import DefinitionError, LogError
 from freshet.schemas.wire.messages import Logged
 from freshet.serving.prediction_log import PredictionLog, Spooled
-from freshet.streams.sqlite_log import SqliteLog
-from freshet.streams.task import Append
+from freshet.streams.operators.task import Append
+from freshet.streams.sqlite.log import SqliteLog
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:

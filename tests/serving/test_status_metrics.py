@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from freshet.serving import status as s
 from freshet.serving.metrics_route import metrics_route, targets_route
 from freshet.serving.status_metrics import APP_METRICS, families
-from freshet.streams.metrics import CONTENT_TYPE, ROLE_METRICS, text_of
+from freshet.streams.vitals.metrics import CONTENT_TYPE, ROLE_METRICS, text_of
 from tests.serving.fake_status import FakeYear
 
 STATUS = s.Status(

@@ -14,8 +14,8 @@ from freshet.schemas.events.writer import EventWriter
 from freshet.schemas.wire.messages import Message, Status
 from freshet.serving.board import Board
 from freshet.serving.history import History
-from freshet.streams.follower import Follower
-from freshet.streams.log import Batch
+from freshet.streams.control.channels import Follower
+from freshet.streams.log.contract import Batch
 from freshet.testing import LocalRun
 from tests.toy_app import toy_app
 

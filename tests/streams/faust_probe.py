@@ -21,7 +21,7 @@ from freshet.agents import faust_app
 from freshet.app import App
 from freshet.schemas.errors import FreshetError
 from freshet.schemas.topics.topic import Topic
-from freshet.streams.faust_app import FaustApp
+from freshet.streams.agents.faust_app import FaustApp
 
 
 def message(topic: str, record: bytes, time_ms: int) -> Message:

@@ -13,7 +13,7 @@ import numpy as np
 
 from freshet.audit import identity
 from freshet.schemas.text.columns import Texts
-from freshet.streams.ledger import LEDGER_BLOCK
+from freshet.streams.intake.ledger import LEDGER_BLOCK
 from tests.streams.toy_events import CLEAN_FIELDS, HORIZON, IMPUTES, LATENESS, MAX_FUTURE, ROUTES, SCHEMA, Sent
 
 WHOLE = {"seats", "mileage"}

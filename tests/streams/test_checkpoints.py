@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freshet.schemas.errors import CheckpointError
-from freshet.streams import checkpoints
-from freshet.streams.checkpoints import DELTAS_PER_BASE, KEPT_BASES, Checkpoints
+from freshet.streams.operators import checkpoints
+from freshet.streams.operators.checkpoints import DELTAS_PER_BASE, KEPT_BASES, Checkpoints
 
 TASK, LOG = "view:by_gate:0", "aa11"
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from freshet.schemas.errors import CheckpointError
-from freshet.streams import continuity
-from freshet.streams.checkpoints import Checkpoints, positions
-from freshet.streams.log import Bounds
-from freshet.streams.sqlite_log import SqliteLog
+from freshet.streams.log.contract import Bounds
+from freshet.streams.operators import continuity
+from freshet.streams.operators.checkpoints import Checkpoints, positions
+from freshet.streams.sqlite.log import SqliteLog
 
 TASK, READS = "intake:orders:0", ("shop.orders", 0)
 

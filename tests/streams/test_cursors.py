@@ -16,10 +16,10 @@ from freshet.features.testing import MemoryStore
 from freshet.features.view import View
 from freshet.features.view_task import ViewTask
 from freshet.schemas.wire.blocks import NO_TICK
-from freshet.streams.intake import IntakeTask
-from freshet.streams.join import JoinTask
-from freshet.streams.task import Append, Task
-from freshet.streams.ticks import Cursors, Ticks
+from freshet.streams.intake.task import IntakeTask
+from freshet.streams.join.task import JoinTask
+from freshet.streams.operators.origins import Cursors, Ticks
+from freshet.streams.operators.task import Append, Task
 from tests.streams import toy_events, toy_outcomes
 from tests.streams.toy_events import CLEAN_FIELDS, CUTS, EVENTS, START, Sent, batch, batch_of, cut, within
 from tests.streams.toy_outcomes import Asked, prediction_block, rows_of

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.events.schema import EventSchema
-from freshet.streams import expressions
-from freshet.streams.expressions import check_row_wise, fields_of
+from freshet.streams.intake import expressions
+from freshet.streams.intake.expressions import check_row_wise, fields_of
 
 SCHEMA = EventSchema.parse(
     {

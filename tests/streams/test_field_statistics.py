@@ -17,9 +17,9 @@ from safetensors.numpy import load, save
 
 from freshet.schemas.events.decode import EventCodec
 from freshet.schemas.events.schema import EventSchema
-from freshet.streams.field_statistics import SOURCES, VALUES
-from freshet.streams.field_statistics_kernels import HALF_LIFE_SECONDS, LONGEST, POWERS
-from freshet.streams.intake import IntakeTask
+from freshet.streams.intake.statistics import SOURCES, VALUES
+from freshet.streams.intake.statistics_kernels import HALF_LIFE_SECONDS, LONGEST, POWERS
+from freshet.streams.intake.task import IntakeTask
 from tests.streams.reference_intake import ReferenceIntake
 from tests.streams.toy_events import CUTS, IMPUTES, LOGS, SCHEMA, START, Sent, batch, cut, plan, topic
 

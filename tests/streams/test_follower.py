@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from freshet.schemas.wire import messages
-from freshet.streams.follower import Channels, Follower, send
-from freshet.streams.sqlite_log import SqliteLog
+from freshet.streams.control.channels import Channels, Follower, send
+from freshet.streams.sqlite.log import SqliteLog
 
 CHANNELS = Channels("app.control", "app.reports")
 SAMPLES: dict[type, object] = {str: "a", int: -(1 << 62), bool: True, float: 0.1}

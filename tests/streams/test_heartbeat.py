@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from freshet.schemas.wire.messages import Message, Status
-from freshet.streams import heartbeat
-from freshet.streams.follower import Channels, Follower
-from freshet.streams.heartbeat import Heartbeat
+from freshet.streams.control.channels import Channels, Follower
 from freshet.streams.outages import Outages
-from freshet.streams.sqlite_log import SqliteLog
-from freshet.streams.vitals import Vitals
+from freshet.streams.sqlite.log import SqliteLog
+from freshet.streams.vitals import heartbeat
+from freshet.streams.vitals.heartbeat import Heartbeat
+from freshet.streams.vitals.vitals import Vitals
 
 CHANNELS = Channels("control", "reports")
 DEADLINE_SECONDS = 30.0

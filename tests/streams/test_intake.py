@@ -16,8 +16,8 @@ from safetensors.numpy import load, save
 from freshet.schemas.errors import CheckpointError
 from freshet.schemas.events.decode import encode
 from freshet.schemas.wire import blocks
-from freshet.streams.intake import IntakeTask
-from freshet.streams.task import Append
+from freshet.streams.intake.task import IntakeTask
+from freshet.streams.operators.task import Append
 from tests.streams.reference_intake import P2Median, ReferenceIntake
 from tests.streams.toy_events import (
     CUTS,
@@ -339,7 +339,7 @@ def test_a_restart_that_loses_state_is_noticed(
 
 
 def test_a_value_that_depends_on_the_batch_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    from freshet.streams.imputation import Imputer
+    from freshet.streams.intake.imputation import Imputer
 
     honest = Imputer.fill
 

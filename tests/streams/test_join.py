@@ -14,8 +14,8 @@ from safetensors.numpy import load, save
 from freshet.schemas.errors import CheckpointError
 from freshet.schemas.models.vectors import VectorSchema
 from freshet.schemas.wire import blocks
-from freshet.streams import join
-from freshet.streams.join import JoinPlan, JoinTask
+from freshet.streams.join import task as join
+from freshet.streams.join.task import JoinPlan, JoinTask
 from tests.streams.toy_events import CUTS, batch_of, cut, within
 from tests.streams.toy_outcomes import (
     WAIT,
@@ -203,7 +203,9 @@ def test_rows_appended_again_are_taken_once() -> None:
 
 
 def test_without_cursors_repeats_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("freshet.streams.ticks.Cursors.fresh", lambda self, o, p, offsets, i: slice(0, len(offsets)))
+    monkeypatch.setattr(
+        "freshet.streams.operators.origins.Cursors.fresh", lambda self, o, p, offsets, i: slice(0, len(offsets))
+    )
     with pytest.raises(AssertionError):
         test_rows_appended_again_are_taken_once()
 
@@ -269,7 +271,7 @@ def test_a_restart_that_loses_state_is_noticed(
 
 def test_kernels_are_compiled_for_one_kind_of_arrays() -> None:
     """A block of one row, or labels of which some are missing, must not set off a compilation of seconds."""
-    from freshet.streams import join_kernels as k
+    from freshet.streams.join import kernels as k
 
     run(records([Asked("a", 0), Asked("b", 0), Answered("a", 1, 1.0), Answered("b", 1, 1.0)]))
     before = len(k.ask.signatures), len(k.answer.signatures)

@@ -14,14 +14,19 @@ import pytest
 from confluent_kafka import KafkaError
 
 from freshet.schemas.errors import ComponentError, LogError
-from freshet.streams import kafka_admin, kafka_errors, kafka_log, kafka_reader, kafka_writer, librdkafka
-from freshet.streams.confluent_client import ConfluentClient
-from freshet.streams.kafka_log import KafkaLog
-from freshet.streams.kafka_server import KafkaServer
-from freshet.streams.librdkafka_client import LibrdkafkaClient
-from freshet.streams.log import Batch, Reader, TopicPartition
+from freshet.servers.kafka_server import KafkaServer
+from freshet.servers.server import free_ports
+from freshet.streams.kafka import admin as kafka_admin
+from freshet.streams.kafka import errors as kafka_errors
+from freshet.streams.kafka import librdkafka
+from freshet.streams.kafka import log as kafka_log
+from freshet.streams.kafka import reader as kafka_reader
+from freshet.streams.kafka import writer as kafka_writer
+from freshet.streams.kafka.confluent_client import ConfluentClient
+from freshet.streams.kafka.librdkafka_client import LibrdkafkaClient
+from freshet.streams.kafka.log import KafkaLog
+from freshet.streams.log.contract import Batch, Reader, TopicPartition
 from freshet.streams.outages import Outages
-from freshet.streams.servers import free_ports
 from tests.contracts.log_battery import DEADLINE_SECONDS, fill, raised, read
 
 BOTH = pytest.mark.parametrize("fast", [True, False], ids=["fast", "stock"])

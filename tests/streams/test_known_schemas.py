@@ -9,7 +9,7 @@ import pytest
 
 from freshet.schemas.errors import SchemaError
 from freshet.schemas.events.schema import EventSchema
-from freshet.streams.known_schemas import earlier, keep
+from freshet.streams.intake.known_schemas import earlier, keep
 
 X = {"name": "x", "type": "double"}
 OPTIONAL = {"name": "y", "type": ["null", "double"], "default": None}

@@ -14,10 +14,10 @@ from prometheus_client.parser import text_string_to_metric_families as parsed
 from freshet.schemas.errors import StoreError
 from freshet.schemas.wire.blocks import NO_TICK
 from freshet.schemas.wire.messages import Status
-from freshet.streams.metric_table import LONGEST_LABEL, Figure, families
-from freshet.streams.metrics import ROLE_METRICS, exposition
 from freshet.streams.outages import Outages
-from freshet.streams.vitals import Vitals
+from freshet.streams.vitals.metric_table import LONGEST_LABEL, Figure, families
+from freshet.streams.vitals.metrics import ROLE_METRICS, exposition
+from freshet.streams.vitals.vitals import Vitals
 
 FACTS: dict[str, Any] = {
     "memory_mb": 12.5,

@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from freshet.schemas.errors import ComponentError
-from freshet.streams import metrics_server
-from freshet.streams.metrics import CONTENT_TYPE
-from freshet.streams.metrics_server import MetricsServer, reachable
+from freshet.streams.vitals import metrics_server
+from freshet.streams.vitals.metrics import CONTENT_TYPE
+from freshet.streams.vitals.metrics_server import MetricsServer, reachable
 
 
 @pytest.fixture

@@ -28,15 +28,15 @@ from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import tick_record
 from freshet.schemas.wire.messages import Cut, Message, Progress, Setting, Status
-from freshet.streams import operator
-from freshet.streams.checkpoints import Checkpoints
-from freshet.streams.crashes import KEPT_TEXT
-from freshet.streams.follower import Channels, Follower, send
-from freshet.streams.intake import CleanRoute, IntakePlan, IntakeTask, LabelRoute
-from freshet.streams.join import JoinTask
-from freshet.streams.operator import Operator, Orders
-from freshet.streams.sqlite_log import SqliteLog
-from freshet.streams.task import Append, Outputs, as_json, from_json
+from freshet.streams.control.channels import Channels, Follower, send
+from freshet.streams.intake.task import CleanRoute, IntakePlan, IntakeTask, LabelRoute
+from freshet.streams.join.task import JoinTask
+from freshet.streams.operators import loop as operator
+from freshet.streams.operators.checkpoints import Checkpoints
+from freshet.streams.operators.crashes import KEPT_TEXT
+from freshet.streams.operators.loop import Operator, Orders
+from freshet.streams.operators.task import Append, Outputs, as_json, from_json
+from freshet.streams.sqlite.log import SqliteLog
 from tests.streams import toy_events, toy_outcomes
 from tests.streams.toy_events import Sent, batch_of
 from tests.streams.toy_outcomes import VECTORS, Asked, prediction_block, rows_of
@@ -466,7 +466,9 @@ def test_whatever_befalls_it_all_agrees_with_what_checkpoints_and_dead_letters_s
 
 
 def test_a_lost_cursor_is_noticed(tmp_path: Path, undisturbed: Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("freshet.streams.ticks.Cursors.fresh", lambda self, o, p, offsets, i: slice(0, len(offsets)))
+    monkeypatch.setattr(
+        "freshet.streams.operators.origins.Cursors.fresh", lambda self, o, p, offsets, i: slice(0, len(offsets))
+    )
     with pytest.raises(AssertionError):
         check(tmp_path, {("intake", 3): "flushed, nothing told"}, frozenset(), undisturbed)
 

@@ -19,9 +19,9 @@ from freshet.schemas.events.decode import REASONS, EventCodec, decode
 from freshet.schemas.events.validation import validate
 from freshet.schemas.text.columns import Texts
 from freshet.streams.clock import ManualClock
-from freshet.streams.log import Writer
-from freshet.streams.push import EventsRefused, Pusher, PushRequest, Refusal, read_request
-from freshet.streams.sqlite_log import SqliteLog
+from freshet.streams.intake.push import EventsRefused, Pusher, PushRequest, Refusal, read_request
+from freshet.streams.log.contract import Writer
+from freshet.streams.sqlite.log import SqliteLog
 from tests.consumers_app import APP, HOUR
 
 TOPIC = APP.topic("parcels")

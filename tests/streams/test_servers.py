@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from freshet.schemas.errors import ComponentError
-from freshet.streams import servers
-from freshet.streams.kafka_server import KafkaServer
+from freshet.servers import server as servers
+from freshet.servers.kafka_server import KafkaServer
 from tests.servers import RedisServer
 
 

@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from freshet.runs.lock import RunLock
 from freshet.schemas.errors import LogError
-from freshet.streams import doorbell, sqlite_reader, sqlite_topic
 from freshet.streams.catalog import open_log
-from freshet.streams.doorbell import Bell, Listener
-from freshet.streams.run_lock import RunLock
-from freshet.streams.sqlite_log import SqliteLog
+from freshet.streams.sqlite import doorbell
+from freshet.streams.sqlite import reader as sqlite_reader
+from freshet.streams.sqlite import topic as sqlite_topic
+from freshet.streams.sqlite.doorbell import Bell, Listener
+from freshet.streams.sqlite.log import SqliteLog
 
 
 @pytest.fixture
@@ -51,7 +53,7 @@ def test_any_name_is_a_topic(log: SqliteLog) -> None:
 
 
 def test_a_second_run_on_the_same_directory_is_refused_naming_the_first(tmp_path: Path) -> None:
-    code = "import sys, freshet.streams.run_lock as l; x = l.RunLock(sys.argv[1]); print(flush=True); input()"
+    code = "import sys, freshet.runs.lock as l; x = l.RunLock(sys.argv[1]); print(flush=True); input()"
     holder = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )

@@ -17,8 +17,8 @@ from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.topics import impute
 from freshet.schemas.topics.topic import Freshness, Topic
 from freshet.schemas.wire import blocks
-from freshet.streams.intake import CleanRoute, IntakePlan, LabelRoute
-from freshet.streams.log import Batch
+from freshet.streams.intake.task import CleanRoute, IntakePlan, LabelRoute
+from freshet.streams.log.contract import Batch
 
 HORIZON, LATENESS, MAX_FUTURE = 60_000, 2_000, 300_000
 START = 1_357_000_000_000

@@ -15,7 +15,7 @@ from freshet.schemas.text.columns import Texts
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import Block
 from freshet.schemas.wire.outcomes import KINDS, TEXTS, ExampleRows, fixed_dtype, prediction_rows
-from freshet.streams.join import JoinPlan
+from freshet.streams.join.task import JoinPlan
 
 VECTORS = VectorSchema(("carrier", "gate"), ("delay", "wind", "temp"))
 DTYPE = fixed_dtype(VECTORS)

@@ -28,9 +28,9 @@ from freshet.schemas.wire import blocks, messages
 from freshet.schemas.wire.messages import Message
 from freshet.serving.status import RoleFigures, Status, TopicFigures, decode
 from freshet.streams.catalog import open_log
-from freshet.streams.follower import Follower
-from freshet.streams.ledger import Ledger
-from freshet.streams.log import Log
+from freshet.streams.control.channels import Follower
+from freshet.streams.intake.ledger import Ledger
+from freshet.streams.log.contract import Log
 
 SECONDS = 120.0
 EVERY = "1s"

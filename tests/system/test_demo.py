@@ -27,7 +27,7 @@ from freshet.learners import snapshots
 from freshet.learners.signing import Verifier
 from freshet.report_types import DemoReport, ModelReport, QualityReport, RequestReport, TopicReport
 from freshet.roles import role_names
-from freshet.streams.run_lock import RunLock
+from freshet.runs.lock import RunLock
 
 DAYS, SECONDS = 2, 240.0
 REASONS = ("unknown_type", "missing_required", "out_of_domain", "out_of_range", "undecodable", "far_future")

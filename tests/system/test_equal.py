@@ -37,7 +37,7 @@ from freshet.schemas.wire.messages import Message, Settled
 from freshet.schemas.wire.outcomes import KINDS, TEXTS
 from freshet.settings import Settings
 from freshet.streams.catalog import open_log
-from freshet.streams.log import Log
+from freshet.streams.log.contract import Log
 from freshet.supervisor import RoleSpec, Supervisor
 from freshet.testing import LocalRun
 

@@ -36,10 +36,10 @@ from freshet.schemas.events.decode import encode
 from freshet.schemas.topics.reader import EventReader, partition_of
 from freshet.schemas.topics.topic import Topic
 from freshet.schemas.wire.blocks import TICK_MAGIC
+from freshet.servers.server import free_ports
 from freshet.settings import Settings
-from freshet.streams.kafka_log import KafkaLog
-from freshet.streams.log import Log
-from freshet.streams.servers import free_ports
+from freshet.streams.kafka.log import KafkaLog
+from freshet.streams.log.contract import Log
 from tests.faust_worker import faust_python
 
 HERE, HOUR_MS, DEADLINE_SECONDS = Path(__file__).parent, 3_600_000, 120.0

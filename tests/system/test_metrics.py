@@ -31,10 +31,10 @@ from freshet.schemas.wire.blocks import tick_record
 from freshet.schemas.wire.outcomes import RUNGS
 from freshet.serving import status as s
 from freshet.settings import settings
-from freshet.streams.fates import fates
-from freshet.streams.log import Log
-from freshet.streams.metrics import CONTENT_TYPE
-from freshet.streams.switches import NAMES
+from freshet.streams.control.switches import NAMES
+from freshet.streams.intake.fates import fates
+from freshet.streams.log.contract import Log
+from freshet.streams.vitals.metrics import CONTENT_TYPE
 from tests.system.promql import asked, matched
 
 APP_FILE = Path(__file__).parent.parent / "faults" / "light_flights.py"

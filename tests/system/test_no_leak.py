@@ -33,7 +33,7 @@ from freshet.learners import snapshots
 from freshet.report import outcomes_of
 from freshet.schemas.wire import messages
 from freshet.schemas.wire.outcomes import ASKED, ExampleRows
-from freshet.streams.follower import Follower
+from freshet.streams.control.channels import Follower
 from freshet.testing import LocalRun, vectors_of
 
 DAYS, EVERY, MINUTE_MS, HOUR_MS = 2, "3h", 60_000, 3_600_000

@@ -17,7 +17,7 @@ from freshet.page_client import user
 from freshet.schemas.wire.messages import Setting
 from freshet.serving.status import Status
 from freshet.settings import Settings
-from freshet.streams import switches
+from freshet.streams.control import switches
 from tests.system.operated_run import EVERY, OperatedRun, command, now_ms, until
 
 pytestmark = pytest.mark.timeout(600)

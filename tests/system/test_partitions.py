@@ -41,7 +41,7 @@ from freshet.schemas.durations import milliseconds
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.outcomes import KINDS
 from freshet.settings import Settings
-from freshet.streams.log import Log
+from freshet.streams.log.contract import Log
 from freshet.supervisor import RoleSpec, Supervisor
 from freshet.testing import LocalRun
 from tests.system.test_equal import DAYS, DRAIN_MS, EVERY, light_flights

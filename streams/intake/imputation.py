@@ -1,0 +1,100 @@
+"""Carries out a topic's imputes on decoded columns: constants at once, the others from running state by group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from freshet.schemas.events.decode import Columns
+from freshet.schemas.events.field import BOUNDS
+from freshet.schemas.text.columns import Interner, Texts
+from freshet.schemas.topics.impute import Impute
+from freshet.streams.intake import kernels
+
+_KINDS = {"median": kernels.MEDIAN, "mean": kernels.MEAN, "last": kernels.LAST}
+_STATE = 11
+_LARGEST = (1 << 63) - 1024  # the largest float64 that is an int64
+
+
+class Imputer:
+    """One field's impute. `seen` and `filled` count applied rows."""
+
+    def __init__(self, field: str, how: Impute) -> None:
+        self.field, self.how = field, how
+        self.filled = 0
+        self._groups = Interner(64)
+        self._state = np.zeros((64, _STATE))
+
+    def fill(self, columns: Columns, code: npt.NDArray[np.uint8]) -> None:
+        """Fill missing values of applied rows (code 0) in place of the column."""
+        if isinstance(self.how.value, str):
+            self._fill_text(columns, code, self.how.value)
+            return
+        values, valid = columns.numbers(self.field)
+        if self.how.kind == "constant":
+            missing = ~valid & (code == kernels.APPLIED)
+            n = int(np.count_nonzero(missing))
+            if n:
+                self.filled += n
+                self._put(columns, np.where(valid, values, self.how.value), valid | missing)
+            return
+        values = values.copy()
+        groups = self._group_ids(columns)
+        self.filled += kernels.impute(
+            _KINDS[self.how.kind], float(self.how.value), values, valid, groups, code, self._state
+        )
+        self._put(columns, values, valid | (code == kernels.APPLIED))
+
+    def _put(self, columns: Columns, values: npt.NDArray[np.float64], valid: npt.NDArray[np.bool_]) -> None:
+        """Filled values for the column. Whole numbers that were there stay as they were: not all are a float64."""
+        bounds = BOUNDS.get(columns.schema[self.field].type)
+        if bounds is None:
+            columns.replace(self.field, values, valid)
+            return
+        there, was = columns.integers(self.field)
+        filled = np.clip(np.where(was, 0.0, values), bounds[0], min(bounds[1], _LARGEST))
+        columns.replace(self.field, np.where(was, there, np.rint(filled).astype(np.int64)), valid)
+
+    def _group_ids(self, columns: Columns) -> npt.NDArray[np.int64]:
+        if self.how.by is None:
+            return np.zeros(columns.n, np.int64)
+        ids = self._groups(columns.text(self.how.by))
+        if len(self._groups) > len(self._state):
+            self._state = np.pad(self._state, ((0, len(self._groups)), (0, 0)))
+        return ids
+
+    def _fill_text(self, columns: Columns, code: npt.NDArray[np.uint8], value: str) -> None:
+        texts = columns.text(self.field)
+        missing = ~texts.valid & (code == kernels.APPLIED)
+        n = int(np.count_nonzero(missing))
+        if not n:
+            return
+        self.filled += n
+        at = len(texts.data)
+        data = np.concatenate([texts.data, np.frombuffer(value.encode(), np.uint8)])
+        start, end = np.where(missing, at, texts.start), np.where(missing, len(data), texts.end)
+        columns.replace(self.field, Texts(data, start, end, texts.valid | missing), texts.valid | missing)
+
+    def dump(self) -> dict[str, npt.NDArray[Any]]:
+        """Groups are named by order, so their state loads without their ids changing."""
+        texts = self._groups.texts()
+        key = f"impute.{self.field}"
+        return {
+            f"{key}.state": self._state[: max(1, len(self._groups))],
+            f"{key}.names": texts.data,
+            f"{key}.ends": texts.end,
+            f"{key}.filled": np.array([self.filled]),
+        }
+
+    def load(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        key = f"impute.{self.field}"
+        ends = state[f"{key}.ends"]
+        start = np.concatenate([np.zeros(1, np.int64), ends[:-1]]) if len(ends) else ends
+        self._groups = Interner(64)
+        self._groups(Texts(state[f"{key}.names"].copy(), start, ends.copy(), np.ones(len(ends), np.bool_)))
+        self._state = np.zeros((max(64, 2 * len(ends)), _STATE))
+        self._state[: len(state[f"{key}.state"])] = state[f"{key}.state"]
+        self.filled = int(state[f"{key}.filled"][0])

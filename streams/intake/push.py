@@ -1,0 +1,227 @@
+"""Events pushed by producers over HTTP: judged as intake will judge them, then appended to their topic's log.
+
+The request has the shape of Feast's `/push`: a push source (here: a topic) and a data frame as columns. Nothing of a push
+is appended if any of its events is refused, so that a producer mends and sends the same push again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import structlog
+
+from freshet.schemas.errors import LogError, RequestError
+from freshet.schemas.events.columns import OUT_OF_DOMAIN, REASONS
+from freshet.schemas.events.decode import EventCodec, decode
+from freshet.schemas.events.field import BOUNDS, Field
+from freshet.schemas.events.validation import validate
+from freshet.schemas.events.writer import EventWriter, Misfit
+from freshet.schemas.topics.topic import Freshness, Topic
+from freshet.streams.clock import Clock
+from freshet.streams.log.contract import Writer
+
+log = structlog.get_logger()
+MAX_EVENTS = 4096
+EXAMPLE = '{"push_source_name": "topic", "df": {"field": [values, …], …}}'
+
+
+class PushRequest(msgspec.Struct):
+    """`push_source_name` is a topic, `df` a list for every field of its events, all of one length; a list may be left out
+    if its field has a default. What a run takes in goes to the store and the log alike, so `to` changes nothing."""
+
+    push_source_name: str
+    df: dict[str, list[Any]]
+    to: Literal["online", "online_and_offline"] = "online"
+
+
+class PushAnswer(msgspec.Struct):
+    """`accepted` events are in the topic's log. Duplicates of earlier events, and what a filter drops, are found there."""
+
+    topic: str
+    accepted: int
+
+
+class Refusal(msgspec.Struct):
+    """Why event `index` of a push was refused; `field` is null where no single field is at fault."""
+
+    index: int
+    reason: str
+    field: str | None
+    expected: str
+
+
+class PushRefused(msgspec.Struct):
+    """What is wrong with the push; `refused` are its events that were, if any. None of the push was appended."""
+
+    error: str
+    refused: list[Refusal] = []
+
+
+class EventsRefused(RequestError):
+    """Some events of a push are not as their topic's schema says."""
+
+    def __init__(self, topic: str, events: int, refused: list[Refusal]) -> None:
+        first = refused[0]
+        where = f"event {first.index}" + (f", field {first.field!r}" if first.field else "")
+        super().__init__(
+            f"push to {topic}",
+            f"{len(refused)} of {events} events are refused, so none was appended; {where}: {first.reason}",
+            f"Send {first.expected}.",
+        )
+        self.refused = refused
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Accepted events as records, and the partition of each, int64 `[n]`."""
+
+    values: list[bytes]
+    partitions: npt.NDArray[np.int64]
+
+
+_request = msgspec.json.Decoder(PushRequest)
+
+
+def read_request(body: bytes | memoryview) -> PushRequest:
+    """Raises `RequestError` for what is no push; the text says where."""
+    try:
+        return _request.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RequestError("body", f"is no push: {error}", f"Send JSON as {EXAMPLE}.") from error
+
+
+class TopicDoor:
+    """Judges what is pushed to one topic; `freshness` tells its settings as they are now."""
+
+    def __init__(self, topic: Topic, freshness: Callable[[str], Freshness] | None = None) -> None:
+        self._topic, self._schema = topic, topic.events
+        self._codec, self._writer = EventCodec(topic.events), EventWriter(topic.events)
+        self._freshness = freshness or (lambda name: topic.freshness)
+
+    def judge(self, columns: Mapping[str, Sequence[Any]], now_ms: int) -> Judged:
+        """The events as records of the topic's schema.
+
+        Raises:
+            EventsRefused: some events break the schema or its rules, by intake's own judgement.
+            RequestError: the columns are not the topic's, or not of one length.
+        """
+        n = self._rows(columns)
+        names = list(columns)
+        values: list[bytes] = []
+        misfits: dict[int, Misfit] = {}
+        for i, row in enumerate(zip(*columns.values())):
+            try:
+                values.append(self._writer.encode(dict(zip(names, row))))
+            except Misfit as misfit:
+                misfits[i] = misfit
+        kept = [i for i in range(n) if i not in misfits]
+        refused = [self._refusal(i, m.reason, m.field) for i, m in misfits.items()]
+        ends = np.cumsum([len(v) for v in values], dtype=np.int64)
+        starts = ends - np.array([len(v) for v in values], np.int64)
+        decoded = decode(np.frombuffer(b"".join(values), np.uint8), starts, ends, self._codec)
+        name = self._topic.event_time
+        validate(decoded, np.full(len(kept), now_ms), name, decoded.integers(name)[0], self._settings.ms("max_future"))
+        for i in np.flatnonzero(decoded.reason).tolist():
+            refused.append(self._refusal(kept[i], int(decoded.reason[i]), int(decoded.detail_field[i])))
+        if refused:
+            raise EventsRefused(self._topic.name, n, sorted(refused, key=lambda r: r.index))
+        return Judged(values, decoded.text(self._topic.event_id).partitions(self._topic.partitions))
+
+    @property
+    def _settings(self) -> Freshness:
+        return self._freshness(self._topic.name)
+
+    def _rows(self, columns: Mapping[str, Sequence[Any]]) -> int:
+        known = [f.name for f in self._schema.fields]
+        other = [name for name in columns if name not in known]
+        if other or not columns:
+            raise RequestError(
+                f"push to {self._topic.name}",
+                f"has unknown columns {', '.join(other)}" if other else "has no columns",
+                f"The fields are {', '.join(known)}.",
+            )
+        lengths = {name: len(values) for name, values in columns.items()}
+        if len(set(lengths.values())) > 1:
+            told = ", ".join(f"{name} has {n}" for name, n in lengths.items())
+            raise RequestError(f"push to {self._topic.name}", f"columns differ: {told}", "Send lists of one length.")
+        n = next(iter(lengths.values()))
+        if not 1 <= n <= MAX_EVENTS:
+            raise RequestError(
+                f"push to {self._topic.name}", f"has {n} events", f"Send 1 to {MAX_EVENTS} events a request."
+            )
+        return n
+
+    def _refusal(self, index: int, reason: int, at: int) -> Refusal:
+        f = self._schema.fields[at] if at >= 0 else None
+        return Refusal(index, REASONS[reason], f.name if f else None, self._expected(reason, f))
+
+    def _expected(self, reason: int, f: Field | None) -> str:
+        if f is None:
+            return "text that is UTF-8"
+        if REASONS[reason] == "far_future":
+            return f"a time at most {self._settings.max_future} from now, in ms since 1970"
+        if reason == OUT_OF_DOMAIN:
+            return "one of " + ", ".join(f.domain or f.symbols)
+        if REASONS[reason] == "out_of_range":
+            return f"{f.range[0]:g} to {f.range[1]:g}" if f.range else "a finite number"
+        if f.type in BOUNDS:
+            return f"a whole number ({f.type})"
+        return {"string": "a text", "boolean": "true or false", "enum": "a text"}.get(f.type, "a number")
+
+
+class Pusher:
+    """Takes pushes in and appends them. `topics` come with their logs' names; `freshness` tells a topic's settings as they
+    are now (default: as declared). Not thread-safe."""
+
+    def __init__(
+        self,
+        topics: Sequence[tuple[Topic, str]],
+        open_writer: Callable[[], Writer],
+        clock: Clock,
+        freshness: Callable[[str], Freshness] | None = None,
+    ) -> None:
+        self._doors = {t.name: TopicDoor(t, freshness) for t, _ in topics}
+        self._logs = {t.name: name for t, name in topics}
+        self._open_writer, self._clock = open_writer, clock
+        self._writer: Writer | None = None
+
+    def push(self, request: PushRequest) -> PushAnswer:
+        """Append the events, with the app's time, to the partitions of their ids, and return once they are safe.
+
+        Raises:
+            RequestError: there is no such topic, or as `TopicDoor.judge`.
+            LogError: the log is away; what of the push is in it already is a duplicate when it is sent again.
+        """
+        topic = request.push_source_name
+        if topic not in self._doors:
+            raise RequestError(f"topic {topic!r}", "is unknown", f"The topics are {', '.join(self._doors)}.")
+        now_ms = self._clock.now_ms()
+        judged = self._doors[topic].judge(request.df, now_ms)
+        try:
+            self._writer = self._writer or self._open_writer()
+            for p in np.unique(judged.partitions).tolist():
+                mine = np.flatnonzero(judged.partitions == p).tolist()
+                self._writer.append(self._logs[topic], p, [judged.values[i] for i in mine], now_ms)
+            self._writer.flush()
+        except LogError:
+            self._forget()
+            raise
+        return PushAnswer(topic, len(judged.values))
+
+    def _forget(self) -> None:
+        """A writer that failed still holds what it could not append, and would append it with the next push."""
+        writer, self._writer = self._writer, None
+        try:
+            if writer is not None:
+                writer.close()
+        except LogError as error:
+            log.warning("a writer that failed cannot be closed", error=str(error))
+
+    def close(self) -> None:
+        """Also from another thread: it ends a flush that waits for the log."""
+        self._forget()

@@ -1,0 +1,319 @@
+"""Intake: one source partition in; clean events by view key, labels by prediction id, and dead letters out.
+
+The stages, in order, over the columns of a batch; each settles a fate for some rows and passes the rest on:
+decode → validate → deduplicate and judge lateness → filter → impute → route. The ledger counts every record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from freshet.schemas.durations import milliseconds
+from freshet.schemas.errors import CheckpointError
+from freshet.schemas.events.decode import REASONS, Columns, EventCodec, decode
+from freshet.schemas.events.validation import validate
+from freshet.schemas.text.columns import Texts
+from freshet.schemas.topics.topic import Freshness, Topic
+from freshet.schemas.wire import blocks
+from freshet.schemas.wire.blocks import Block
+from freshet.streams.intake import kernels
+from freshet.streams.intake.expressions import fields_of
+from freshet.streams.intake.fates import fates, first_dead, first_filter
+from freshet.streams.intake.imputation import Imputer
+from freshet.streams.intake.ledger import LEDGER_BLOCK, LedgerBook
+from freshet.streams.intake.statistics import TopicStatistics
+from freshet.streams.log.contract import Batch
+from freshet.streams.operators.dead_letters import letters
+from freshet.streams.operators.task import Append, Outputs, as_json, from_json
+
+I64 = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class CleanRoute:
+    """Clean events of a topic, written to the log `to`, partitioned by key (fields joined with `|`)."""
+
+    to: str
+    partitions: int
+    keys: tuple[str, ...]
+    fields: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LabelRoute:
+    """Labels of a model, written to its outcomes log `to`, partitioned by prediction id."""
+
+    to: str
+    partitions: int
+    id: str
+    value: pl.Expr
+
+
+@dataclass(frozen=True)
+class IntakePlan:
+    """What intake does with one topic. `source` and `dead` are full names of logs."""
+
+    source: str
+    topic: Topic
+    codec: EventCodec
+    clean: tuple[CleanRoute, ...]
+    labels: tuple[LabelRoute, ...]
+    dead: str
+
+
+class IntakeTask:
+    """Intake of one source partition; see `freshet.streams.operators.task.Task`."""
+
+    def __init__(self, plan: IntakePlan, partition: int) -> None:
+        self.name = f"intake:{plan.topic.name}:{partition}"
+        self._plan, self._partition = plan, partition
+        topic = plan.topic
+        self._horizon = milliseconds(topic.dedup)
+        self._lateness, self._max_future = topic.freshness.ms("lateness"), topic.freshness.ms("max_future")
+        self._settings: list[list[int]] = []  # changes: from which offset on, lateness and max_future (ms)
+        self._seen = np.zeros((2, 1 << 12, 2), np.uint64)
+        self._meta = np.zeros(kernels.META, np.int64)
+        self._imputers = [Imputer(f, how) for f, how in topic.impute.items()]
+        self._filters = [(e, fields_of(e)) for e in topic.drop.values()]
+        self.fates = fates(topic)
+        self.ledger = LedgerBook(len(self.fates))
+        self._statistics = TopicStatistics(topic)
+        self._tick = blocks.NO_TICK
+
+    @property
+    def finished(self) -> int:
+        return self._tick
+
+    def apply(self, batch: Batch) -> Outputs:
+        out = Outputs()
+        first = 0
+        for i in _ticks(batch):
+            self._segment(batch.rows(first, i), int.from_bytes(batch.value(i)[4:12], "little", signed=True), out)
+            self._count_tick(int(batch.offsets[i]))
+            self._statistics.tick(int(batch.times[i]))
+            first = i + 1
+        if first < len(batch):
+            self._segment(batch.rows(first, len(batch)), blocks.NO_TICK, out)
+        return out
+
+    def write(self) -> None:
+        """Intake writes to no store."""
+
+    def configure(self, settings: Mapping[str, Freshness], at: int) -> bool:
+        """`lateness` and `max_future` of its topic."""
+        freshness = settings.get(self._plan.topic.name)
+        if freshness is None:
+            return False
+        now = [freshness.ms("lateness"), freshness.ms("max_future")]
+        if now == [self._lateness, self._max_future]:
+            return False
+        self._settings.append([at, *now])
+        self._lateness, self._max_future = now
+        return True
+
+    def skip(self, batch: Batch) -> Outputs:
+        """The record's fate is a dead letter."""
+        offset = int(batch.offsets[0])
+        self.ledger.span(offset, offset)
+        self.ledger.counts[offset // LEDGER_BLOCK - self.ledger.first, self.fates.index("dead:crash")] += 1
+        return Outputs()
+
+    def _segment(self, batch: Batch, tick: int, out: Outputs) -> None:
+        """Events up to a tick (or the end of the batch), and the tick."""
+        columns, rows = None, None
+        if len(batch):
+            columns = decode(batch.data, batch.start, batch.end, self._plan.codec)
+            code = self._settle(columns, batch)
+            self._bury(columns, code, batch, out)
+            rows = np.flatnonzero(code == kernels.APPLIED)
+            self._statistics.take(columns, code, batch.times)
+        if tick != blocks.NO_TICK:
+            self._tick = max(self._tick, tick)
+        self._route(columns, rows, batch, tick, out)
+
+    def _settle(self, columns: Columns, batch: Batch) -> Codes:
+        """The fate of every row; imputed values are put in the columns."""
+        topic = self._plan.topic
+        times, _ = columns.integers(topic.event_time)
+        validate(columns, batch.times, topic.event_time, times, self._max_future)
+        code = np.where(columns.reason > 0, columns.reason + (first_dead(topic) - 1), 0).astype(np.uint8)
+        ids = columns.text(topic.event_id).identities()
+        self._make_room(len(code))
+        kernels.admit(ids, times, code, self._seen, self._meta, self._horizon, self._lateness)
+        self._filter(columns, code)
+        for imputer in self._imputers:
+            imputer.fill(columns, code)
+        self.ledger.span(int(batch.offsets[0]), int(batch.offsets[-1]))
+        kernels.account(code, ids, batch.offsets, LEDGER_BLOCK, self.ledger.first, self.ledger.counts, self.ledger.sums)
+        return code
+
+    def _filter(self, columns: Columns, code: Codes) -> None:
+        for k, (expression, names) in enumerate(self._filters):
+            rows = np.flatnonzero(code == kernels.APPLIED)
+            if len(rows):
+                hit = columns.frame(names, rows).select(expression.alias("x").fill_null(False))["x"].to_numpy()
+                code[rows[hit]] = first_filter(self._plan.topic) + k
+
+    def _make_room(self, rows: int) -> None:
+        while (int(self._meta[kernels.IN_GENERATION]) + rows) * 2 > self._seen.shape[1]:
+            self._seen = kernels.regrow(self._seen, self._seen.shape[1] * 2)
+
+    def _count_tick(self, offset: int) -> None:
+        self.ledger.span(offset, offset)
+        self.ledger.counts[offset // LEDGER_BLOCK - self.ledger.first, kernels.TICK] += 1
+
+    def _bury(self, columns: Columns, code: Codes, batch: Batch, out: Outputs) -> None:
+        """Dead letters, each with its reason, the field, its origin and its bytes (the first 64 KiB)."""
+        rows = np.flatnonzero(columns.reason)
+        if not len(rows):
+            return
+        names = [f.name for f in columns.schema.fields]
+        fields = [names[d] if d >= 0 else None for d in columns.detail_field[rows].tolist()]
+        reasons = [REASONS[r] for r in columns.reason[rows].tolist()]
+        value = letters(batch, rows, self._plan.topic.name, reasons, fields)
+        out.appends.append(Append(self._plan.dead, 0, [value], int(batch.times[-1])))
+
+    def _route(self, columns: Columns | None, rows: I64 | None, batch: Batch, tick: int, out: Outputs) -> None:
+        topic = self._plan.topic
+        for clean in self._plan.clean:
+            make: Mapping[str, pa.Array] | None = None
+            keys = None
+            if columns is not None and rows is not None and len(rows):
+                keys = _joined(columns, clean.keys, rows)
+                make = {"key": keys.to_arrow(), "t": columns.arrow(topic.event_time, rows).cast(pa.int64())}
+                make |= {blocks.FIELD + f: columns.arrow(f, rows) for f in clean.fields}
+            self._spread(out, clean.to, clean.partitions, blocks.CLEAN, keys, make, batch, rows, tick)
+        for label in self._plan.labels:
+            make, keys = None, None
+            if columns is not None and rows is not None and len(rows):
+                keys = columns.text(label.id).take(rows)
+                value = columns.frame(fields_of(label.value), rows).select(label.value.cast(pl.Float64).alias("x"))["x"]
+                make = {
+                    "id": keys.to_arrow(),
+                    "t": columns.arrow(topic.event_time, rows).cast(pa.int64()),
+                    "label": value.to_arrow().cast(pa.float64()),
+                }
+            self._spread(out, label.to, label.partitions, blocks.LABELS, keys, make, batch, rows, tick)
+
+    def _spread(
+        self,
+        out: Outputs,
+        to: str,
+        partitions: int,
+        kind: int,
+        keys: Texts | None,
+        table: Mapping[str, pa.Array] | None,
+        batch: Batch,
+        rows: I64 | None,
+        tick: int,
+    ) -> None:
+        """Rows to the partitions of their keys, in order, each followed by the tick."""
+        if table is None or keys is None or rows is None or not len(rows):
+            for p in range(partitions):
+                self._append(out, to, p, kind, {}, batch, np.zeros(0, np.int64), tick)
+            return
+        if partitions == 1:
+            for p in range(partitions):
+                self._append(out, to, p, kind, table, batch, rows, tick)
+            return
+        where = keys.partitions(partitions)
+        for p in range(partitions):
+            mine = np.flatnonzero(where == p)
+            take = pa.array(mine)
+            self._append(out, to, p, kind, {k: v.take(take) for k, v in table.items()}, batch, rows[mine], tick)
+
+    def _append(
+        self,
+        out: Outputs,
+        to: str,
+        partition: int,
+        kind: int,
+        table: Mapping[str, pa.Array],
+        batch: Batch,
+        rows: I64,
+        tick: int,
+    ) -> None:
+        """One block, with each row's origin; nothing when there is neither a row nor a tick."""
+        if not len(rows) and tick == blocks.NO_TICK:
+            return
+        body = None
+        time_ms = tick
+        if len(rows):
+            origin = {"_offset": pa.array(batch.offsets[rows]), "_index": pa.array(np.zeros(len(rows), np.int32))}
+            body = pa.RecordBatch.from_pydict({**table, **origin})
+            time_ms = max(tick, int(batch.times[-1]))
+        block = Block(kind, self._plan.topic.name, self._partition, body, tick)
+        out.appends.append(Append(to, partition, [blocks.encode(block)], time_ms))
+
+    def dump(self, full: bool) -> dict[str, npt.NDArray[Any]]:
+        """Always everything: ids of two horizons, groups of imputes, ledger."""
+        state: dict[str, npt.NDArray[Any]] = {
+            "declared": as_json(self._declared()),
+            "seen": self._seen,
+            "meta": self._meta,
+            "tick": np.array([self._tick]),
+            "settings": as_json(self._settings),
+            **self.ledger.dump(),
+            **self._statistics.dump(),
+        }
+        for imputer in self._imputers:
+            state |= imputer.dump()
+        return state
+
+    def load(self, base: Mapping[str, npt.NDArray[Any]], deltas: Sequence[Mapping[str, npt.NDArray[Any]]]) -> None:
+        """Raises `CheckpointError` if the topic's filters or imputes were others then: counts and groups would mean others."""
+        state = deltas[-1] if deltas else base
+        if "declared" not in state or from_json(state["declared"]) != self._declared():
+            raise CheckpointError(
+                self.name,
+                f"its state was saved when topic {self._plan.topic.name} was declared otherwise (its filters or imputes), or by another version of freshet",
+                "Declare them as they were, or remove its checkpoints to take the topic in again from its first record.",
+            )
+        self._seen, self._meta = state["seen"].copy(), state["meta"].copy()
+        self._tick = int(state["tick"][0])
+        if "settings" in state and (settings := from_json(state["settings"])):
+            self._settings = settings
+            self._lateness, self._max_future = settings[-1][1:]
+        self.ledger.load(state)
+        self._statistics.load(state)
+        for imputer in self._imputers:
+            imputer.load(state)
+
+    def _declared(self) -> list[Any]:
+        """What its state depends on."""
+        imputes = [[f, how.kind, how.by] for f, how in self._plan.topic.impute.items()]
+        return [list(self.fates), imputes]
+
+    def facts(self) -> dict[str, Any]:
+        counts = self.ledger.counts.sum(axis=0)
+        return {
+            "fates": {name: int(c) for name, c in zip(self.fates, counts)},
+            "imputed": {i.field: i.filled for i in self._imputers},
+            "newest_event_ms": int(self._meta[kernels.NEWEST]) if self._meta[kernels.BEGUN] else None,
+            **self._statistics.facts(),
+            "finished": self._tick,
+        }
+
+
+def _ticks(batch: Batch) -> list[int]:
+    """Which records are ticks."""
+    size = 12
+    candidates = np.flatnonzero(batch.end - batch.start == size)
+    return [i for i in candidates.tolist() if bytes(batch.value(i)[:4]) == blocks.TICK_MAGIC]
+
+
+def _joined(columns: Columns, keys: tuple[str, ...], rows: I64) -> Texts:
+    """The key's text of each row: one field, or several joined with `|`."""
+    if len(keys) == 1:
+        return columns.text(keys[0]).take(rows)
+    parts = [columns.text(k).take(rows).to_arrow().fill_null("") for k in keys]
+    return Texts.from_arrow(pc.binary_join_element_wise(*parts, "|"))

@@ -1,0 +1,134 @@
+"""Requests to Kafka's brokers about topics, each waited for with patience and a limit."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
+
+from freshet.schemas.errors import LogError
+from freshet.streams.kafka.errors import Health, error_of, is_unknown_topic, translated
+from freshet.streams.log.contract import Bounds
+
+REACH_SECONDS = 10.0  # how long a request waits for brokers that do not answer
+PROBE_SECONDS = 1.0
+T = TypeVar("T")
+
+
+class KafkaAdmin:
+    """Asks brokers. Raises `LogError` for whatever goes wrong, named by topic."""
+
+    def __init__(self, brokers: str, settings: Mapping[str, Any], health: Health) -> None:
+        self._brokers, self._health = brokers, health
+        try:
+            self.client = AdminClient(dict(settings))
+        except KafkaException as exception:
+            next_step = "Check the settings in the kafka:// address."
+            raise LogError(f"kafka://{brokers}", str(error_of(exception)), next_step) from exception
+
+    def create(self, topic: str, partitions: int, config: Mapping[str, str]) -> None:
+        """Make a topic with the brokers' replication factor, unless it is there."""
+        new = NewTopic(topic, partitions, -1, config=dict(config))
+        self._call(lambda: self.client.create_topics([new])[topic], topic, KafkaError.TOPIC_ALREADY_EXISTS)
+
+    def describe(self, topics: Sequence[str]) -> dict[str, Any]:
+        """Descriptions by topic, asked for at once. Raises `LogError` if one is missing."""
+        first = dict(self.describing(topics))  # the client's own must stay whole
+
+        def ask(topic: str) -> Any:
+            return first.pop(topic, None) or self.describing([topic])[topic]
+
+        return {topic: self._call(partial(ask, topic), topic) for topic in topics}
+
+    def describing(self, topics: Sequence[str]) -> dict[str, concurrent.futures.Future[Any]]:
+        """Descriptions on their way."""
+        futures: dict[str, concurrent.futures.Future[Any]]
+        futures = self.client.describe_topics(TopicCollection(list(topics)))
+        return futures
+
+    def bounds(self, topics: Sequence[str]) -> dict[str, Bounds]:
+        """Bounds of several topics, in three round trips."""
+        described = self.describe(topics)
+        parts = [TopicPartition(t, info.id) for t in topics for info in described[t].partitions]
+        first, after = self._offsets(parts, OffsetSpec.earliest()), self._offsets(parts, OffsetSpec.latest())
+        spans: dict[str, dict[int, tuple[int, int]]] = {t: {} for t in topics}
+        for part in parts:
+            spans[part.topic][part.partition] = first[part], after[part]
+        return {t: Bounds(str(described[t].topic_id), spans[t]) for t in topics}
+
+    def _offsets(self, parts: Sequence[TopicPartition], spec: OffsetSpec) -> dict[TopicPartition, int]:
+        first = dict(self.client.list_offsets(dict.fromkeys(parts, spec)))
+
+        def ask(part: TopicPartition) -> Any:
+            return first.pop(part, None) or self.client.list_offsets({part: spec})[part]
+
+        return {part: self._call(partial(ask, part), part.topic).offset for part in parts}
+
+    def largest_batch(self, topic: str) -> int:
+        """The largest batch of records that the topic takes, in bytes."""
+        resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+        config = self._call(lambda: self.client.describe_configs([resource])[resource], topic)
+        return int(config["max.message.bytes"].value)
+
+    def answers(self) -> bool:
+        """Whether any broker answers right now."""
+        try:
+            self.client.list_topics(timeout=PROBE_SECONDS)
+        except KafkaException:
+            return False
+        return True
+
+    def committed(self, group: str, topic: str) -> dict[int, int]:
+        parts = [TopicPartition(topic, info.id) for info in self.describe([topic])[topic].partitions]
+        request = [ConsumerGroupTopicPartitions(group, parts)]
+        answer = self._call(lambda: self.client.list_consumer_group_offsets(request)[group], topic)
+        return {part.partition: part.offset for part in answer.topic_partitions if part.offset >= 0}
+
+    def _call(self, request: Callable[[], Any], topic: str, *fine: int) -> Any:
+        """The result of a request, tried again while its error may pass; None for an error code in `fine`."""
+        deadline = time.monotonic() + REACH_SECONDS
+        while True:
+            try:
+                return self._result(request(), topic)
+            except LogError as error:
+                cause = error_of(error.__cause__) if isinstance(error.__cause__, Exception) else None
+                if cause is not None and cause.code() in fine:
+                    return None
+                passes = cause is not None and not is_unknown_topic(cause) and _may_pass(cause)
+                if not passes or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.05)
+
+    def _result(self, future: concurrent.futures.Future[T], topic: str) -> T:
+        deadline = time.monotonic() + REACH_SECONDS
+        while not concurrent.futures.wait([future], 0.05).done:
+            self.client.poll(0)  # serves the error callback
+            if self._health.refused is not None:
+                raise self._health.refused
+            if time.monotonic() > deadline:
+                cause = self._health.trouble.cause if self._health.trouble else "there was no answer"
+                raise LogError(
+                    f"kafka://{self._brokers}",
+                    f"{cause}; tried for {REACH_SECONDS:.0f} s",
+                    "Check the address, and that the broker is running.",
+                )
+        try:
+            result = future.result()
+        except KafkaException as exception:
+            raise translated(error_of(exception), self._brokers, topic) from exception
+        self._health.well()
+        return result
+
+
+def _may_pass(error: KafkaError) -> bool:
+    """Errors of a cluster that is just starting, or moving a leader."""
+    return bool(error.retriable()) or error.code() in (
+        KafkaError.INVALID_REPLICATION_FACTOR,  # no broker has registered yet
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+    )

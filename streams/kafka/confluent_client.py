@@ -1,0 +1,99 @@
+"""confluent-kafka's Consumer under `KafkaReader`: works everywhere, at one Python object per message."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka import TopicPartition as Part
+
+from freshet.streams.kafka.errors import error_of
+from freshet.streams.kafka.reader import Assigned, Fault, Revoked
+from freshet.streams.log.contract import Batch, TopicPartition
+
+SEEK_SECONDS = 10.0
+
+
+class ConfluentClient:
+    """A `Client`."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._consumer = Consumer(dict(settings))
+
+    def subscribe(self, topics: Sequence[str], assigned: Assigned, revoked: Revoked) -> None:
+        def on_assign(consumer: Any, parts: list[Any]) -> None:
+            positions = assigned(_pairs(parts))
+            consumer.incremental_assign(_parts(positions))
+
+        def gone(lost: bool) -> Any:
+            def on_gone(consumer: Any, parts: list[Any]) -> None:
+                revoked(_pairs(parts), lost)
+                consumer.incremental_unassign(parts)
+
+            return on_gone
+
+        self._consumer.subscribe(list(topics), on_assign=on_assign, on_revoke=gone(False), on_lost=gone(True))
+
+    def assign(self, positions: Mapping[TopicPartition, int]) -> None:
+        self._consumer.assign(_parts(positions))
+
+    def take(self, max_records: int, seconds: float) -> tuple[list[Batch], list[Fault]]:
+        first = self._consumer.poll(seconds)  # consume(n, t) would wait for n until t has passed
+        if first is None:
+            return [], []
+        messages = [first, *(self._consumer.consume(max_records - 1, 0) if max_records > 1 else [])]
+        faults: list[Fault] = []
+        groups: dict[TopicPartition, list[Any]] = {}
+        for m in messages:
+            if (error := m.error()) is not None:
+                faults.append((error, m.topic(), m.partition()))
+            else:
+                groups.setdefault((m.topic(), m.partition()), []).append(m)
+        return [_batch(topic, partition, group) for (topic, partition), group in groups.items()], faults
+
+    def seek(self, topic: str, partition: int, offset: int) -> KafkaError | None:
+        deadline = time.monotonic() + SEEK_SECONDS
+        while True:
+            try:
+                self._consumer.seek(Part(topic, partition, offset))
+                return None
+            except KafkaException as exception:
+                error = error_of(exception)
+                # the state is erroneous until the new assignment has reached librdkafka's own thread
+                if error.code() not in (KafkaError._STATE, KafkaError._TIMED_OUT) or time.monotonic() > deadline:
+                    return error
+                time.sleep(0.005)
+
+    def pause(self, parts: Sequence[TopicPartition], paused: bool) -> None:
+        if parts:
+            (self._consumer.pause if paused else self._consumer.resume)([Part(t, p) for t, p in parts])
+
+    def commit(self, positions: Mapping[TopicPartition, int], wait: bool) -> None:
+        with contextlib.suppress(KafkaException):  # for lag tools only: the next one will do
+            self._consumer.commit(offsets=_parts(positions), asynchronous=not wait)
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+def _parts(positions: Mapping[TopicPartition, int]) -> list[Any]:
+    return [Part(topic, partition, offset) for (topic, partition), offset in positions.items()]
+
+
+def _pairs(parts: Sequence[Any]) -> list[TopicPartition]:
+    return [(part.topic, part.partition) for part in parts]
+
+
+def _batch(topic: str, partition: int, messages: Sequence[Any]) -> Batch:
+    values = [m.value() or b"" for m in messages]
+    n = len(values)
+    edges = np.zeros(n + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, values), np.int64, n), out=edges[1:])
+    data = np.frombuffer(bytearray().join(values), np.uint8)
+    offsets = np.fromiter((m.offset() for m in messages), np.int64, n)
+    times = np.fromiter((m.timestamp()[1] for m in messages), np.int64, n)
+    return Batch(topic, partition, data, edges[:-1], edges[1:], offsets, times)

@@ -1,0 +1,116 @@
+"""Turns librdkafka's messages into columns, and gives them back to it, without a Python object per
+message."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import llvmlite.binding
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from freshet.streams.kafka import librdkafka
+
+U64 = npt.NDArray[np.uint64]
+I32 = npt.NDArray[np.int32]
+_TOPIC, _PARTITION, _PAYLOAD, _LENGTH, _OFFSET = (
+    np.uint64(getattr(librdkafka.Message, name).offset)
+    for name in ("topic", "partition", "payload", "length", "offset")
+)
+
+
+def _symbol(name: str) -> None:
+    """Make a function of the library known by name to compiled (and cached) code."""
+    address = ctypes.cast(getattr(librdkafka.load(), name), ctypes.c_void_p).value
+    llvmlite.binding.add_symbol(f"rd_kafka_{name}", address)
+
+
+_symbol("message_destroy")
+_symbol("message_timestamp")
+_destroy = types.ExternalFunction("rd_kafka_message_destroy", types.void(types.uint64))
+_timestamp = types.ExternalFunction("rd_kafka_message_timestamp", types.int64(types.uint64, types.uint64))
+_copy = types.ExternalFunction("memcpy", types.uint64(types.uint64, types.uint64, types.uint64))
+
+
+def _loader(bits: int, result: Any) -> Any:
+    @intrinsic
+    def load(context: Any, address: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.load(builder.inttoptr(arguments[0], ir.IntType(bits).as_pointer()))
+
+        return result(types.uint64), generate
+
+    return load
+
+
+_u64, _i64, _i32 = _loader(64, types.uint64), _loader(64, types.int64), _loader(32, types.int32)
+
+
+@nb.njit("(uint64[::1],)", nogil=True, cache=True)
+def survey(messages: U64) -> Any:
+    """Group message pointers by partition.
+
+    Returns the group of each message (int32, -1 for an error), and by group: index of its first message,
+    count, and bytes of its values (int64).
+    """
+    n = messages.size
+    group = np.empty(n, np.int32)
+    first, count, size = np.empty(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64)
+    groups = 0
+    g = -1
+    for i in range(n):
+        m = messages[i]
+        if _i32(m) != 0:
+            group[i] = -1
+            continue
+        topic, partition = _u64(m + _TOPIC), _i32(m + _PARTITION)
+        if g < 0 or _u64(messages[first[g]] + _TOPIC) != topic or _i32(messages[first[g]] + _PARTITION) != partition:
+            g = 0
+            while g < groups and (
+                _u64(messages[first[g]] + _TOPIC) != topic or _i32(messages[first[g]] + _PARTITION) != partition
+            ):
+                g += 1
+            if g == groups:
+                first[g] = i
+                groups += 1
+        group[i] = g
+        count[g] += 1
+        size[g] += _i64(m + _LENGTH)
+    return group, first[:groups], count[:groups], size[:groups]
+
+
+@nb.njit("(uint64[::1], int32[::1], int64, int64, int64)", nogil=True, cache=True)
+def take(messages: U64, group: I32, wanted: int, count: int, size: int) -> Any:
+    """Copy out the messages of group `wanted`: data uint8, edges int64 `[count + 1]`, offsets and times
+    int64."""
+    data = np.empty(size, np.uint8)
+    edges, offsets, times = (
+        np.zeros(count + 1, np.int64),
+        np.empty(count, np.int64),
+        np.empty(count, np.int64),
+    )
+    base = np.uint64(data.ctypes.data)
+    k = 0
+    for i in range(messages.size):
+        if group[i] == wanted:
+            m = messages[i]
+            length = _i64(m + _LENGTH)
+            if length > 0:
+                _copy(base + np.uint64(edges[k]), _u64(m + _PAYLOAD), np.uint64(length))
+            edges[k + 1] = edges[k] + length
+            offsets[k] = _i64(m + _OFFSET)
+            times[k] = _timestamp(m, np.uint64(0))
+            k += 1
+    return data, edges, offsets, times
+
+
+@nb.njit("(uint64[::1],)", nogil=True, cache=True)
+def give_back(messages: U64) -> None:
+    """Free the messages."""
+    for i in range(messages.size):
+        _destroy(messages[i])

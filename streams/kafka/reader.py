@@ -1,0 +1,296 @@
+"""Reads from Kafka: what the contract promises, over either of two clients.
+
+KafkaReader ── Client ─┬─ librdkafka_client.py   librdkafka through ctypes: no Python object per message
+                       └─ confluent_client.py    confluent-kafka's Consumer
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+from uuid import uuid4
+
+import structlog
+from confluent_kafka import KafkaError
+
+from freshet.schemas.errors import LogError
+from freshet.streams.kafka.errors import is_unknown_topic, translated
+from freshet.streams.kafka.log import KafkaLog
+from freshet.streams.kafka.watch import TopicWatch
+from freshet.streams.log.contract import Batch, OnAssign, OnGone, TopicPartition
+from freshet.streams.log.errors import not_assigned, outside, recreated
+
+log = structlog.get_logger()
+
+SLICE_SECONDS = 0.5  # a long poll looks up this often, for signals and for recreated topics
+COMMIT_SECONDS = 0.5
+REJOIN_SECONDS, REJOINS = 60.0, 3  # after an outage, and how often meanwhile
+_SETTINGS = {
+    "partition.assignment.strategy": "cooperative-sticky",
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    "auto.offset.reset": "error",
+    "fetch.queue.backoff.ms": 5,  # by default a fast reader stalls for a second whenever the queue was full
+    "fetch.wait.max.ms": 50,  # delays a seek, not a new record; at 5 an idle reader costs 20 % of a core
+    "fetch.error.backoff.ms": 50,
+    "queued.max.messages.kbytes": 64 << 10,
+    "max.poll.interval.ms": 600_000,
+}
+_HARMLESS = {
+    KafkaError._PARTITION_EOF,
+    KafkaError._TRANSPORT,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._TIMED_OUT,
+    KafkaError._MAX_POLL_EXCEEDED,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+}
+Fault = tuple[KafkaError, str | None, int]  # error, topic and partition it is about
+Assigned = Callable[[list[TopicPartition]], Mapping[TopicPartition, int]]
+Revoked = Callable[[list[TopicPartition], bool], None]
+
+
+class Client(Protocol):
+    """What a Kafka consumer must do for `KafkaReader`. Callbacks run inside `take`, and never raise."""
+
+    def subscribe(self, topics: Sequence[str], assigned: Assigned, revoked: Revoked) -> None:
+        """Join the group. `assigned` answers with the offset of each new partition; `revoked` is told of
+        partitions that go, and whether they are lost already."""
+        ...
+
+    def assign(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Read these partitions alone, in no group."""
+        ...
+
+    def take(self, max_records: int, seconds: float) -> tuple[list[Batch], list[Fault]]:
+        """What is there, as soon as anything is."""
+        ...
+
+    def seek(self, topic: str, partition: int, offset: int) -> KafkaError | None: ...
+    def pause(self, parts: Sequence[TopicPartition], paused: bool) -> None: ...
+    def commit(self, positions: Mapping[TopicPartition, int], wait: bool) -> None: ...
+    def close(self) -> None: ...
+
+
+def open_client(settings: Mapping[str, Any], fast: bool | None) -> Client:
+    """The fast client where the wheel's library can be used; else confluent-kafka's."""
+    if fast is not False:
+        from freshet.streams.kafka import librdkafka
+
+        if fast or librdkafka.available():
+            from freshet.streams.kafka.librdkafka_client import LibrdkafkaClient
+
+            return LibrdkafkaClient(settings)
+    from freshet.streams.kafka.confluent_client import ConfluentClient
+
+    return ConfluentClient(settings)
+
+
+class KafkaReader:
+    """A `Reader`. While no broker answers, `poll` returns nothing and `KafkaLog.trouble` says why."""
+
+    def __init__(
+        self,
+        kafka: KafkaLog,
+        topics: Sequence[str],
+        group: str | None,
+        on_assign: OnAssign | None = None,
+        on_revoke: OnGone | None = None,
+        on_lost: OnGone | None = None,
+    ) -> None:
+        self._kafka, self._topics, self._group = kafka, list(topics), group
+        self._on_assign, self._on_revoke, self._on_lost = on_assign, on_revoke, on_lost
+        bounds = kafka.admin.bounds(self._topics)
+        self._identities = {topic: b.identity for topic, b in bounds.items()}
+        self._parts = [(topic, p) for topic, b in bounds.items() for p in b.spans]
+        self._watch = TopicWatch(kafka)
+        for topic, identity in self._identities.items():
+            self._watch.add(topic, identity)
+        self._client = open_client(self._settings(), kafka.fast)
+        self._wanted: dict[TopicPartition, int] = {}  # seeks before the assignment
+        self._next: dict[TopicPartition, int] = {}  # what is assigned, and where it stands
+        self._gone: set[TopicPartition] = set()  # what a rebalance has taken away during this `take`
+        self._paused: set[TopicPartition] = set()
+        self._failed: BaseException | None = None
+        self._started = self._closing = False
+        self._rejoined: list[float] = []  # when (monotonic)
+        self._commits: dict[TopicPartition, int] = {}
+        self._commit_at = 0.0
+
+    def _settings(self) -> dict[str, Any]:
+        settings = {**self._kafka.client_settings(), **_SETTINGS}
+        settings["group.id"] = self._group or f"freshet-reader-{uuid4().hex}"
+        if self._group is not None:
+            session = int(self._kafka.session_seconds * 1000)
+            settings |= {"session.timeout.ms": session, "heartbeat.interval.ms": min(1000, session // 3)}
+            if self._kafka.instance is not None:
+                settings["group.instance.id"] = self._kafka.instance
+        return settings
+
+    def poll(self, max_records: int, max_wait: float) -> list[Batch]:
+        if not self._started:
+            self._start()
+        deadline = time.monotonic() + max_wait
+        while True:
+            self._raise_failure()
+            self._watch.check()
+            left = deadline - time.monotonic()
+            self._gone.clear()
+            batches, faults = self._client.take(max_records, max(0.0, min(left, SLICE_SECONDS)))
+            if self._gone:
+                batches = self._without_gone(batches)
+            for fault in faults:
+                self._failed = self._failed or self._judge(*fault)
+            if self._fenced_by_itself():
+                self._rejoin()
+                continue
+            if batches:
+                for b in batches:
+                    self._next[b.topic, b.partition] = int(b.offsets[-1]) + 1
+                if self._kafka.trouble is not None:
+                    self._kafka.health.well()
+                return batches
+            self._raise_failure()
+            self._write_commits(time.monotonic())
+            if left <= 0:
+                return []
+
+    def _without_gone(self, batches: list[Batch]) -> list[Batch]:
+        """A rebalance in the middle of `take`: leave out what came before it of partitions that went
+        meanwhile."""
+        for part in {(b.topic, b.partition) for b in batches} & self._gone & self._next.keys():
+            self._client.seek(*part, self._next[part])  # it came back at once: read it from where it now starts
+        return [b for b in batches if (b.topic, b.partition) not in self._gone]
+
+    def _raise_failure(self) -> None:
+        if self._failed is None and self._kafka.health.refused is not None:
+            raise self._kafka.health.refused
+        if self._failed is not None:
+            raise self._failed
+
+    def _fenced_by_itself(self) -> bool:
+        """After an outage a static member joins anew, and where its first answer comes late, once more: the coordinator then
+        fences the first of the two. Nobody else was there; but where somebody is, it will not go on fencing."""
+        if not (isinstance(self._failed, LogError) and self._failed.facts.get("fenced")):
+            return False
+        since = time.monotonic() - REJOIN_SECONDS
+        self._rejoined = [at for at in self._rejoined if at > since]
+        away = self._kafka.trouble is not None or self._kafka.health.back_at > since
+        return away and len(self._rejoined) < REJOINS
+
+    def _rejoin(self) -> None:
+        """Begin anew as the same member; what was assigned is lost, and comes again."""
+        log.warning("kafka reader joins its group again", group=self._group, instance=self._kafka.instance)
+        self._rejoined.append(time.monotonic())
+        lost = list(self._next)
+        self._next.clear()
+        self._commits.clear()
+        self._paused.clear()
+        if self._on_lost is not None and lost:
+            self._on_lost(lost)
+        self._client.close()
+        self._client = open_client(self._settings(), self._kafka.fast)
+        self._failed, self._started = None, True
+        self._start()
+
+    def _start(self) -> None:
+        self._started = True
+        if self._group is not None:
+            self._client.subscribe(self._topics, self._assigned, self._revoked)
+            return
+        positions = self._positions(self._parts)
+        self._next.update(positions)
+        self._client.assign(positions)
+        self._client.pause([part for part in self._paused if part in positions], True)
+
+    def _positions(self, parts: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Where each partition starts, held to what the log has."""
+        starts = {**self._wanted, **(self._on_assign(parts) if self._on_assign is not None else {})}
+        bounds = self._kafka.admin.bounds(sorted({topic for topic, _ in parts}))
+        out = {}
+        for topic, p in parts:
+            if bounds[topic].identity != self._identities[topic]:
+                raise recreated(topic, self._identities[topic], bounds[topic].identity)
+            first, after = bounds[topic].spans[p]
+            offset = out[topic, p] = starts.get((topic, p), first)
+            if not first <= offset <= after:
+                raise outside(topic, p, offset, first, after)
+        return out
+
+    def _assigned(self, parts: list[TopicPartition]) -> Mapping[TopicPartition, int]:
+        try:
+            positions = self._positions(parts)
+        except BaseException as error:  # raised by poll, once librdkafka is out of its callback
+            self._failed = error
+            return {}
+        self._next.update(positions)
+        return positions
+
+    def _revoked(self, parts: list[TopicPartition], lost: bool) -> None:
+        mine = [part for part in parts if part in self._next]
+        callback = self._on_lost if lost else self._on_revoke
+        try:
+            if callback is not None and mine and not self._closing:
+                callback(mine)
+        except BaseException as error:
+            self._failed = error
+        self._gone.update(mine)
+        for part in mine:
+            del self._next[part]
+            self._commits.pop(part, None)
+            self._paused.discard(part)
+
+    def _judge(self, error: KafkaError, topic: str | None, partition: int) -> LogError | None:
+        """The error to raise for a fault that the client reported; None if the client goes on by itself."""
+        reset = error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
+        if topic is not None and (reset or is_unknown_topic(error)) and (cause := self._watch.look(topic)):
+            return cause
+        if topic is not None and reset:
+            first, after = self._kafka.bounds(topic).spans[partition]
+            return outside(topic, partition, self._next.get((topic, partition), -1), first, after)
+        if not error.fatal() and (error.code() in _HARMLESS or error.retriable()):
+            log.info("kafka reader", error=error.name(), text=error.str())
+            return None
+        return translated(error, self._kafka.brokers, topic)
+
+    def seek(self, topic: str, partition: int, offset: int) -> None:
+        """Raises `LogError` if the log starts after `offset`, or ends before it."""
+        if (topic, partition) not in self._parts or (self._started and (topic, partition) not in self._next):
+            raise not_assigned(topic, partition)
+        first, after = self._kafka.bounds(topic).spans[partition]
+        if not first <= offset <= after:
+            raise outside(topic, partition, offset, first, after)
+        if not self._started:
+            self._wanted[topic, partition] = offset
+            return
+        if (error := self._client.seek(topic, partition, offset)) is not None:
+            raise translated(error, self._kafka.brokers, topic)
+        self._next[topic, partition] = offset
+
+    def pause(self, partitions: Iterable[TopicPartition], paused: bool = True) -> None:
+        parts = list(partitions)
+        for topic, partition in parts:
+            if (topic, partition) not in self._parts:
+                raise not_assigned(topic, partition)
+        (self._paused.update if paused else self._paused.difference_update)(parts)
+        if self._started:
+            self._client.pause([part for part in parts if part in self._next], paused)
+
+    def commit(self, positions: Mapping[TopicPartition, int]) -> None:
+        if self._group is not None:
+            self._commits.update(positions)
+            self._write_commits(time.monotonic())
+
+    def _write_commits(self, now: float, wait: bool = False) -> None:
+        # with no broker there, a commit would only hold up `close`
+        if self._commits and now >= self._commit_at and self._kafka.trouble is None:
+            self._commit_at = now + COMMIT_SECONDS
+            self._client.commit(self._commits, wait)
+            self._commits = {}
+
+    def close(self) -> None:
+        """Callbacks are not called any more."""
+        self._closing = True
+        self._write_commits(float("inf"), wait=True)
+        self._client.close()

@@ -1,0 +1,114 @@
+"""Appends to Kafka: idempotent, acknowledged by all replicas, with no limit on how long a record may take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from freshet.schemas.errors import LogError
+from freshet.streams.kafka.errors import error_of, translated
+from freshet.streams.kafka.log import RECORD_BYTES, KafkaLog
+from freshet.streams.kafka.watch import TopicWatch
+from freshet.streams.log.errors import no_partition
+
+RECORD_OVERHEAD_BYTES = 100  # of a batch's header and a record's own, at most
+QUEUE_KBYTES = 128 << 10
+_SETTINGS = {
+    "enable.idempotence": True,
+    "acks": "all",
+    "message.timeout.ms": 0,
+    "linger.ms": 5,  # a flush does not wait for it
+    "message.max.bytes": RECORD_BYTES,
+    "queue.buffering.max.kbytes": QUEUE_KBYTES,
+    "delivery.report.only.error": True,
+}
+
+
+class KafkaWriter:
+    """While no broker answers, `flush` waits (and `append`, once 128 MB are queued): `KafkaLog.trouble`
+    says so.
+
+    After a failed flush the records that failed are gone; whoever goes on does so from a checkpoint. Times
+    are at least 1 ms: librdkafka takes 0 for "now".
+    """
+
+    def __init__(self, log: KafkaLog) -> None:
+        self._log = log
+        self._watch = TopicWatch(log)
+        self._topics: dict[str, tuple[int, int]] = {}  # partitions and largest value
+        self._failed: list[tuple[KafkaError, str]] = []
+        self._producer = Producer({**log.client_settings(), **_SETTINGS})
+
+    def append(self, topic: str, partition: int, values: Sequence[bytes], time_ms: int) -> None:
+        """Raises `LogError` if there is no such topic or partition, or if a record is larger than the topic
+        takes; then nothing of this call is queued."""
+        partitions, limit = self._topics.get(topic) or self._open(topic)
+        if not 0 <= partition < partitions:
+            raise no_partition(topic, partition, partitions)
+        largest = max(map(len, values), default=0)
+        if largest > limit:
+            raise LogError(
+                f"topic {topic}",
+                f"a record of {largest} bytes is larger than its limit of {limit}",
+                "Raise max.message.bytes of the topic, or write smaller records.",
+                topic=topic,
+                size=largest,
+                limit=limit,
+            )
+        produce = self._producer.produce
+        for value in values:
+            try:
+                produce(topic, value, partition=partition, timestamp=time_ms, on_delivery=self._delivered)
+            except BufferError:
+                self._produce_when_there_is_room(topic, value, partition, time_ms)
+
+    def _open(self, topic: str) -> tuple[int, int]:
+        bounds = self._log.bounds(topic)
+        self._watch.add(topic, bounds.identity)
+        limit = min(self._log.admin.largest_batch(topic), RECORD_BYTES) - RECORD_OVERHEAD_BYTES
+        self._topics[topic] = len(bounds.spans), limit
+        return self._topics[topic]
+
+    def _produce_when_there_is_room(self, topic: str, value: bytes, partition: int, time_ms: int) -> None:
+        while True:
+            self._producer.poll(0.1)
+            self._check()
+            try:
+                self._producer.produce(
+                    topic, value, partition=partition, timestamp=time_ms, on_delivery=self._delivered
+                )
+                return
+            except BufferError:
+                continue
+
+    def _delivered(self, error: KafkaError | None, message: Any) -> None:
+        if error is not None and error.code() != KafkaError._PURGE_QUEUE:
+            self._failed.append((error, message.topic()))
+
+    def flush(self) -> None:
+        """Waits as long as it takes, in slices of a second so that signals are heard."""
+        sent = len(self._producer) > 0
+        while self._producer.flush(1.0) > 0:
+            self._check()
+        self._check()
+        if sent and self._log.trouble is not None:
+            self._log.health.well()
+
+    def _check(self) -> None:
+        if self._log.health.refused is not None:
+            raise self._log.health.refused
+        if self._failed:
+            error, topic = self._failed[0]
+            self._failed = []
+            raise self._watch.look(topic) or translated(error, self._log.brokers, topic)
+        self._watch.check()
+
+    def close(self) -> None:
+        """Forgets what was not flushed."""
+        try:
+            self._producer.purge()
+            self._producer.flush(1.0)
+        except KafkaException as exception:
+            raise translated(error_of(exception), self._log.brokers) from exception

@@ -1,0 +1,103 @@
+"""A task: the pure part of an operator. It reads one partition in order and says what should be written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from freshet.schemas.errors import SchemaError
+from freshet.schemas.topics.topic import Freshness
+from freshet.schemas.wire import blocks
+from freshet.schemas.wire.messages import Message
+from freshet.streams.log.contract import Batch
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Records for one partition of a topic, stamped with the app's clock (ms)."""
+
+    topic: str
+    partition: int
+    values: list[bytes]
+    time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What a batch led to. Appends are flushed before `messages` go to the control log."""
+
+    appends: list[Append] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
+
+
+class Task(Protocol):
+    """State over one partition. Nothing but the records it is given may enter it: no clock, no batch boundary."""
+
+    name: str
+
+    def apply(self, batch: Batch) -> Outputs:
+        """Take records in order. Bad input is routed, not raised; an exception is a fault of ours."""
+        ...
+
+    def write(self) -> None:
+        """Carry out pending writes to a store (a view's rows); called after `apply`, before the outputs are flushed."""
+        ...
+
+    @property
+    def finished(self) -> int:
+        """The newest tick (ms) up to which all input has been taken, `NO_TICK` if none."""
+        ...
+
+    def configure(self, settings: Mapping[str, Freshness], at: int) -> bool:
+        """Take on what is set for topics now (by their names), from offset `at` on; whether that changed anything for this
+        task. What it takes on is part of its state: called again after `load`."""
+        ...
+
+    def skip(self, batch: Batch) -> Outputs:
+        """Settle one record that `apply` failed on three times, and of which there is a dead letter now."""
+        ...
+
+    def dump(self, full: bool) -> Arrays:
+        """State as arrays: everything, or (`full` false) what changed since the last dump, if the task can tell. Nothing
+        at all from a task that cannot be saved: it starts over from the log's first record."""
+        ...
+
+    def load(self, base: Mapping[str, npt.NDArray[Any]], deltas: Sequence[Mapping[str, npt.NDArray[Any]]]) -> None:
+        """Become the task that was dumped."""
+        ...
+
+    def facts(self) -> dict[str, Any]:
+        """Figures for status: JSON-like, cheap."""
+        ...
+
+
+def without_rows(batch: Batch) -> Batch | None:
+    """One record of a freshet-owned log as a block of its tick alone; None if it is no block, or has no tick."""
+    try:
+        block = blocks.decode(batch.value(0))
+    except SchemaError:
+        return None
+    if block.tick == blocks.NO_TICK:
+        return None
+    value = blocks.encode(blocks.Block(block.kind, block.origin, block.partition, None, block.tick))
+    data, edges = np.frombuffer(bytearray(value), np.uint8), np.array([0, len(value)])
+    return Batch(batch.topic, batch.partition, data, edges[:1], edges[1:], batch.offsets[:1], batch.times[:1])
+
+
+def as_json(value: Any) -> npt.NDArray[np.uint8]:
+    """JSON as an array, for dumps."""
+    import json
+
+    return np.frombuffer(json.dumps(value).encode(), np.uint8).copy()
+
+
+def from_json(array: npt.NDArray[Any]) -> Any:
+    import json
+
+    return json.loads(array.tobytes())

@@ -1,0 +1,123 @@
+"""The embedded log: a directory with one SQLite file per topic, for the processes of one machine.
+
+A group has one reader, which gets all partitions; who may run at all is settled by `freshet/runs/lock.py`.
+Durability is that of `streams/sqlite/topic.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import repeat
+from pathlib import Path
+
+from freshet.schemas.errors import LogError
+from freshet.streams.log.contract import Bounds, OnAssign, OnGone
+from freshet.streams.log.errors import frozen, no_partition
+from freshet.streams.sqlite import topic as sqlite_topic
+from freshet.streams.sqlite.doorbell import Bell
+from freshet.streams.sqlite.positions import Positions
+from freshet.streams.sqlite.reader import SqliteReader
+from freshet.streams.sqlite.topic import TopicFile
+
+
+class SqliteLog:
+    """A `Log` in `directory` (made if missing)."""
+
+    def __init__(self, directory: str | Path) -> None:
+        self.directory = Path(directory)
+        self._files: dict[str, TopicFile] = {}
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LogError(
+                str(directory), f"cannot make the directory: {error.strerror}", "Choose another directory."
+            ) from error
+
+    def ensure(self, topic: str, partitions: int) -> None:
+        if not sqlite_topic.path_of(self.directory, topic).exists():
+            sqlite_topic.create(self.directory, topic, partitions)
+        found = self._file(topic).partitions
+        if found != partitions:
+            raise frozen(topic, found, partitions)
+
+    def _file(self, topic: str) -> TopicFile:
+        """The open topic as it is now: a recreated one is opened anew."""
+        file = self._files.get(topic)
+        if file is not None:
+            try:
+                file.check()
+                return file
+            except LogError:
+                self._files.pop(topic).close()
+        self._files[topic] = file = TopicFile(self.directory, topic)
+        return file
+
+    def reader(
+        self,
+        topics: Sequence[str],
+        group: str | None,
+        on_assign: OnAssign | None = None,
+        on_revoke: OnGone | None = None,
+        on_lost: OnGone | None = None,
+    ) -> SqliteReader:
+        return SqliteReader(self.directory, topics, group, on_assign)
+
+    def writer(self) -> SqliteWriter:
+        return SqliteWriter(self.directory)
+
+    def bounds(self, topic: str) -> Bounds:
+        file = self._file(topic)
+        return Bounds(file.identity, {p: file.span(p) for p in range(file.partitions)})
+
+    def committed(self, group: str, topic: str) -> dict[int, int]:
+        """Next offsets by partition as committed by `group`, at most half a second behind; for lag tools."""
+        with Positions(self.directory) as positions:
+            return positions.read(group, topic)
+
+    def close(self) -> None:
+        for file in self._files.values():
+            file.close()
+        self._files.clear()
+
+
+class SqliteWriter:
+    """Appends to any topics of the directory. A flush is one transaction per topic, in order of first use.
+
+    After a failed flush, what was not acknowledged is still queued: flush again, or close and forget it.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._topics: dict[str, tuple[TopicFile, Bell]] = {}
+        self._queued: dict[str, dict[int, tuple[list[int], list[bytes]]]] = {}
+
+    def append(self, topic: str, partition: int, values: Sequence[bytes], time_ms: int) -> None:
+        """Raises `LogError` if there is no such topic or partition."""
+        queue = self._queued.get(topic)
+        if queue is None:
+            self._topics[topic] = self._topics.get(topic) or self._open(topic)
+            queue = self._queued[topic] = {}
+        if not 0 <= partition < self._topics[topic][0].partitions:
+            raise no_partition(topic, partition, self._topics[topic][0].partitions)
+        times, data = queue.setdefault(partition, ([], []))
+        times.extend(repeat(time_ms, len(values)))
+        data.extend(values)
+
+    def _open(self, topic: str) -> tuple[TopicFile, Bell]:
+        file = TopicFile(self._directory, topic)
+        return file, Bell(file.bell)
+
+    def flush(self) -> None:
+        for topic in list(self._queued):
+            file, bell = self._topics[topic]
+            file.append(self._queued[topic])
+            del self._queued[topic]
+            bell.ring()
+
+    def close(self) -> None:
+        """Forgets what was not flushed."""
+        for file, bell in self._topics.values():
+            file.close()
+            bell.close()
+        self._topics.clear()
+        self._queued.clear()

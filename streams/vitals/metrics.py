@@ -1,0 +1,201 @@
+"""What roles tell of themselves, as Prometheus metrics named `freshet_*`, in base units, with moments rather than ages.
+
+Moments of records and ticks are on the app's clock, those of processes and outages on the wall. Labels are names that the
+app declares; of what the data says, only the first values: 50 of a slice, 64 of a source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from prometheus_client import Metric, generate_latest
+from prometheus_client.registry import Collector
+
+from freshet.schemas.wire.messages import Status
+from freshet.streams.vitals.metric_table import Figure
+from freshet.streams.vitals.metric_table import families as families_of
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+MS, MB = 1e-3, 1e6
+_TRAINER = "train:{model}.{lineage}:{partition}"
+
+ROLE_METRICS: tuple[Figure, ...] = (
+    # every process
+    Figure("gauge", "freshet_process_start_timestamp_seconds", "When the process started.", "started_ms", MS),
+    Figure("counter", "freshet_process_cpu_seconds_total", "CPU time of the process.", "cpu_seconds"),
+    Figure("gauge", "freshet_process_resident_memory_bytes", "Resident memory of the process.", "memory_mb", MB),
+    Figure("gauge", "freshet_process_told_timestamp_seconds", "When its loop last told its figures.", "told_ms", MS),
+    Figure("gauge", "freshet_process_held", "1 while a switch holds the role.", "held"),
+    Figure("counter", "freshet_outages_total", "Servers that were found away since the start.", "outages_begun"),
+    Figure(
+        "gauge",
+        "freshet_outage_since_timestamp_seconds",
+        "Since when a server is away. Only while it is.",
+        "outages/[component,resource]/since",
+        MS,
+    ),
+    # operators
+    Figure("counter", "freshet_operator_records_total", "Records read since the start, of all logs.", "records"),
+    Figure(
+        "gauge",
+        "freshet_task_finished_timestamp_seconds",
+        "The newest tick (app clock) up to which a task has taken all input.",
+        "{task}/finished",
+        MS,
+    ),
+    # intake
+    Figure(
+        "counter",
+        "freshet_intake_records_total",
+        "Records of a topic by their fate; tick records are no events.",
+        "intake:{topic}:{partition}/fates/{fate}",
+    ),
+    Figure(
+        "counter",
+        "freshet_intake_imputed_total",
+        "Missing values that were filled, by field.",
+        "intake:{topic}:{partition}/imputed/{field}",
+    ),
+    Figure(
+        "gauge",
+        "freshet_intake_newest_event_timestamp_seconds",
+        "Event time of the newest event taken in (app clock).",
+        "intake:{topic}:{partition}/newest_event_ms",
+        MS,
+    ),
+    Figure(
+        "gauge",
+        "freshet_intake_newest_append_timestamp_seconds",
+        "Append time of the newest event read (app clock).",
+        "intake:{topic}:{partition}/newest_ms",
+        MS,
+    ),
+    Figure(
+        "counter",
+        "freshet_source_events_total",
+        "Events applied, of each value of a topic's source field.",
+        "intake:{topic}:{partition}/sources/{source:64}/events",
+    ),
+    Figure(
+        "gauge",
+        "freshet_source_newest_append_timestamp_seconds",
+        "Append time of the newest event of a source (app clock).",
+        "intake:{topic}:{partition}/sources/{source:64}/newest_ms",
+        MS,
+    ),
+    Figure(
+        "counter",
+        "freshet_field_seen_total",
+        "Applied events that could have had a field.",
+        "intake:{topic}:{partition}/fields/{field}/seen",
+    ),
+    Figure(
+        "counter",
+        "freshet_field_missing_total",
+        "Applied events that a field was missing from.",
+        "intake:{topic}:{partition}/fields/{field}/missing",
+    ),
+    # views
+    Figure("counter", "freshet_view_events_total", "Events folded into a view.", "view:{view}:{partition}/events"),
+    Figure("gauge", "freshet_view_keys", "Keys, and so rows, of a view.", "view:{view}:{partition}/keys"),
+    # join
+    Figure("counter", "freshet_join_asked_total", "Predictions that wait or waited.", "join:{model}:{partition}/asked"),
+    Figure(
+        "counter",
+        "freshet_join_outcomes_total",
+        "What became of predictions and labels.",
+        "join:{model}:{partition}/{outcome:labelled|expired|corrected|repeated_questions|repeated_labels|late_labels|unmatched_labels}",
+    ),
+    Figure("gauge", "freshet_join_open", "Predictions that wait for their label.", "join:{model}:{partition}/open"),
+    # trainers
+    Figure("counter", "freshet_trainer_examples_total", "Examples a lineage has learned.", f"{_TRAINER}/learned"),
+    Figure("counter", "freshet_trainer_snapshots_total", "Snapshots a lineage has cut.", f"{_TRAINER}/snapshots"),
+    Figure(
+        "gauge",
+        "freshet_trainer_log_loss",
+        "Prequential log loss, over all examples and over the newest.",
+        f"{_TRAINER}/{{window:all|rolling}}/log_loss",
+    ),
+    Figure(
+        "gauge",
+        "freshet_trainer_normalised_entropy",
+        "Prequential log loss over that of the base rate.",
+        f"{_TRAINER}/{{window:all|rolling}}/normalised_entropy",
+    ),
+    Figure("gauge", "freshet_trainer_auc", "Prequential AUC.", f"{_TRAINER}/{{window:all|rolling}}/auc"),
+    Figure(
+        "gauge",
+        "freshet_trainer_calibration",
+        "Mean prediction over base rate: 1 is right.",
+        f"{_TRAINER}/{{window:all|rolling}}/calibration",
+    ),
+    Figure(
+        "gauge",
+        "freshet_trainer_slice_examples_scored",
+        "Examples of a slice that the prequential figures are of.",
+        f"{_TRAINER}/slices/{{slice}}/{{value:50}}/n",
+    ),
+    Figure(
+        "gauge",
+        "freshet_trainer_slice_log_loss",
+        "Prequential log loss of a slice.",
+        f"{_TRAINER}/slices/{{slice}}/{{value:50}}/log_loss",
+    ),
+    # the scorer
+    Figure(
+        "counter",
+        "freshet_scorer_requests_total",
+        "Requests, by whether they failed; refused ones (4xx) are answered.",
+        "requests/{outcome:answered|failed}",
+    ),
+    Figure("counter", "freshet_scorer_rows_total", "Rows that requests asked for.", "requests/rows"),
+    Figure("counter", "freshet_scorer_swaps_total", "Snapshots swapped in.", "requests/swaps"),
+    Figure(
+        "histogram",
+        "freshet_scorer_request_duration_seconds",
+        "What requests took, from first sight to the last byte handed over.",
+        "requests/duration",
+    ),
+    Figure(
+        "histogram",
+        "freshet_scorer_request_duration_near_swaps_seconds",
+        "The same, of requests from 10 ms before to 0.4 s after a swap.",
+        "requests/duration_near_swaps",
+    ),
+    Figure("counter", "freshet_scorer_predictions_total", "Rows answered, by rung.", "models/{model}/rungs/{rung}"),
+    Figure("gauge", "freshet_scorer_snapshot", "Number of the live snapshot.", "models/{model}[lineage]/snapshot"),
+    Figure(
+        "gauge",
+        "freshet_scorer_snapshot_cut_timestamp_seconds",
+        "When the live snapshot was cut (app clock).",
+        "models/{model}[lineage]/tick",
+        MS,
+    ),
+    Figure("gauge", "freshet_prediction_log_held", "Predictions not in the log yet.", "models/{model}/unlogged"),
+    Figure("counter", "freshet_prediction_log_lost_total", "Predictions never logged.", "models/{model}/lost"),
+)
+
+
+def families(app: str, status: Status) -> Iterator[Metric]:
+    """The metrics of a role's own figures. `instance` is its lasting name, without what tells its starts apart: there would
+    be no end of them."""
+    constant = {"app": app, "role": status.role, "instance": status.instance.split("/", 1)[0]}
+    return families_of(ROLE_METRICS, status.facts, constant)
+
+
+def exposition(app: str, status: Status) -> bytes:
+    """The same in Prometheus's text format; see `CONTENT_TYPE`."""
+    return text_of(families(app, status))
+
+
+def text_of(found: Iterable[Metric]) -> bytes:
+    """Metrics in Prometheus's text format, version 0.0.4."""
+    return generate_latest(_Found(found))
+
+
+class _Found(Collector):
+    def __init__(self, found: Iterable[Metric]) -> None:
+        self._found = found
+
+    def collect(self) -> Iterable[Metric]:
+        return self._found
