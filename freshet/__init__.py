@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from freshet.agents import faust_app
     from freshet.app import App
     from freshet.features.aggregates import age, count, decayed_mean, last, max, mean, min, sum
-    from freshet.features.view import View
+    from freshet.features.views.view import View
     from freshet.learners.baseline_learner import Baseline
     from freshet.learners.hashed_logistic_learner import HashedLogistic
     from freshet.learners.model import Label, Model
@@ -69,7 +69,7 @@ _HOMES = {
     "River": "freshet.learners.river_spec",
     "Topic": "freshet.schemas.topics.topic",
     "TorchCtr": "freshet.learners.torch_ctr_spec",
-    "View": "freshet.features.view",
+    "View": "freshet.features.views.view",
     "age": "freshet.features.aggregates",
     "category": "freshet.schemas.topics.topic",
     "constant": "freshet.serving.fallback",

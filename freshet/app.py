@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from freshet.features.view import FeatureRef, View
+from freshet.features.views.view import FeatureRef, View
 from freshet.learners.model import Model
 from freshet.mistakes import mistake_in
 from freshet.schemas.errors import DefinitionError

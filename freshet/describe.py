@@ -12,7 +12,7 @@ from rich.table import Table
 
 from freshet import plans
 from freshet.app import App
-from freshet.features.view import FeatureRef, View
+from freshet.features.views.view import FeatureRef, View
 from freshet.learners.model import Model
 from freshet.roles import role_names
 from freshet.schemas.durations import milliseconds, text_of

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from freshet.app import App
-from freshet.features.feature_api import FeatureReader
-from freshet.features.store import Store
-from freshet.features.view import FeatureRef
+from freshet.features.reading.api import FeatureReader
+from freshet.features.stores.contract import Store
+from freshet.features.views.view import FeatureRef
 from freshet.schemas.topics.topic import Freshness
 from freshet.serving import http_docs, http_features, http_push
 from freshet.serving.catalogue import Catalogue, catalogue

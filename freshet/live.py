@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from freshet.app import App
-from freshet.features.catalog import open_store
+from freshet.features.stores.catalog import open_store
 from freshet.page_client import PageClient
 from freshet.roles import run_role
 from freshet.runtime import Runtime

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from freshet.app import App
-from freshet.features.vector_plan import VectorPlan
-from freshet.features.view import View
+from freshet.features.reading.vectors import VectorPlan
+from freshet.features.views.view import View
 from freshet.learners import snapshots
 from freshet.learners.golden_vectors import attested
 from freshet.learners.learner import Learner, LearnerSpec

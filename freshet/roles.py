@@ -15,9 +15,9 @@ import structlog
 
 from freshet import logs, plans, preflight, run_record
 from freshet.app import App, load
-from freshet.features.catalog import late_store
-from freshet.features.store import Store
-from freshet.features.view_task import ViewTask
+from freshet.features.stores.catalog import late_store
+from freshet.features.stores.contract import Store
+from freshet.features.views.task import ViewTask
 from freshet.learners.learner import LearnerSpec
 from freshet.learners.model import Model
 from freshet.schemas.errors import DefinitionError, FreshetError

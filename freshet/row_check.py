@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from freshet.features.aggregates import Age, Window
-from freshet.features.finish import finish
-from freshet.features.rows import ViewRows
-from freshet.features.view import View
+from freshet.features.rows.finish import finish
+from freshet.features.rows.rows import ViewRows
+from freshet.features.views.view import View
 from freshet.row_events import CleanEvent
 from freshet.schemas.text.columns import Texts
 

@@ -13,12 +13,12 @@ import structlog
 
 from freshet import logs, preflight, run_record
 from freshet.app import App
-from freshet.features.catalog import open_store
-from freshet.features.redis_server import RedisServer
+from freshet.features.stores.catalog import open_store
 from freshet.learners.signing import create_key
 from freshet.roles import role_names, run_role
 from freshet.runs.lock import RunLock
 from freshet.schemas.errors import ComponentError
+from freshet.servers.redis_server import RedisServer
 from freshet.servers.server import free_ports
 from freshet.settings import Settings
 from freshet.streams.catalog import open_log

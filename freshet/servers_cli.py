@@ -69,7 +69,7 @@ def _server(kind: str, directory: Path) -> Any:
         from freshet.servers.cassandra_server import CassandraServer
 
         return CassandraServer(directory)
-    from freshet.features.redis_server import RedisServer
+    from freshet.servers.redis_server import RedisServer
     from freshet.servers.server import free_ports
 
     return RedisServer(directory, port=free_ports(1)[0])

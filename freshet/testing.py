@@ -20,8 +20,8 @@ import numpy as np
 
 from freshet import plans
 from freshet.app import App
-from freshet.features.store import Store
-from freshet.features.view_task import ViewTask
+from freshet.features.stores.contract import Store
+from freshet.features.views.task import ViewTask
 from freshet.learners import snapshots
 from freshet.learners.catalog import predictor
 from freshet.learners.learner import Export

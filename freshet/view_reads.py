@@ -11,8 +11,8 @@ from freshet import audit
 from freshet.explanation import SourceEvent, ViewRead, Window, WindowEvent
 from freshet.features.aggregates import DecayedMean
 from freshet.features.aggregates import Window as WindowAggregate
-from freshet.features.store import VERSION_BYTES
-from freshet.features.view import KEY_SEPARATOR, FeatureRef, View
+from freshet.features.stores.contract import VERSION_BYTES
+from freshet.features.views.view import KEY_SEPARATOR, FeatureRef, View
 from freshet.learners.model import Model
 from freshet.log_spans import PartitionSpans
 from freshet.opened_run import OpenedRun

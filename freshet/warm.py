@@ -14,8 +14,8 @@ from pathlib import Path
 
 from freshet import logs
 from freshet.app import App, load
-from freshet.features.rows import warm as warm_rows
-from freshet.features.testing import MemoryStore
+from freshet.features.rows.rows import warm as warm_rows
+from freshet.features.stores.memory_store import MemoryStore
 from freshet.flights import APP
 from freshet.flights.schedule import Schedule, Step
 from freshet.schemas.events.decode import warm as warm_decoding

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from freshet.features.view import FeatureRef
+from freshet.features.views.view import FeatureRef
 from freshet.learners.learner import LearnerSpec
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.models.vectors import VectorSchema

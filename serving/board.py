@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from freshet.features.view import View
+from freshet.features.views.view import View
 from freshet.learners.model import Model
 from freshet.schemas.topics.topic import Topic
 from freshet.schemas.wire import messages

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from freshet.features.aggregates import Age, Aggregate, DecayedMean, Last, Window
-from freshet.features.view import FeatureRef, View
+from freshet.features.views.view import FeatureRef, View
 from freshet.learners.model import Model
 from freshet.schemas.durations import text_of
 from freshet.schemas.events.field import Field

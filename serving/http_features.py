@@ -8,8 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from freshet.features.feature_api import FeatureReader, read_request
-from freshet.features.store import Store
+from freshet.features.reading.api import FeatureReader, read_request
+from freshet.features.stores.contract import Store
 from freshet.serving.http_body import read_body
 from freshet.streams.clock import Clock
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from freshet.features.feature_api import FeaturesAnswer, FeaturesRequest
+from freshet.features.reading.api import FeaturesAnswer, FeaturesRequest
 from freshet.schemas.topics.settings import KEYS
 from freshet.serving import oip
 from freshet.serving.catalogue import Catalogue

@@ -14,8 +14,8 @@ import polars as pl
 import pyarrow as pa
 import structlog
 
-from freshet.features.store import Store
-from freshet.features.vector_plan import Read, VectorPlan
+from freshet.features.reading.vectors import Read, VectorPlan
+from freshet.features.stores.contract import Store
 from freshet.learners.model import Model
 from freshet.schemas.durations import text_of
 from freshet.schemas.errors import ComponentError, FreshetError, RequestError, StoreError

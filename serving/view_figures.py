@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from freshet.features.view import View
+from freshet.features.views.view import View
 from freshet.schemas.topics.topic import Freshness
 from freshet.serving.status import ViewFigures
 

@@ -10,8 +10,8 @@ import polars as pl
 
 import freshet as fr
 from freshet.app import App
-from freshet.features.rows import ViewRows
-from freshet.features.store import Store
+from freshet.features.rows.rows import ViewRows
+from freshet.features.stores.contract import Store
 from freshet.schemas.text.columns import Texts
 
 HOUR = 3_600_000

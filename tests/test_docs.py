@@ -12,7 +12,7 @@ import pytest
 import typer.main
 
 from freshet.cli import cli
-from freshet.features.feature_api import STATUSES
+from freshet.features.reading.api import STATUSES
 from freshet.schemas.durations import text_of
 from freshet.schemas.events.columns import REASONS
 from freshet.schemas.topics.settings import DECIDING, KEYS, RANGES_MS

@@ -21,7 +21,7 @@ import polars as pl
 
 from freshet.app import App
 from freshet.features.aggregates import Age, Aggregate, DecayedMean, Last, Window
-from freshet.features.view import View
+from freshet.features.views.view import View
 from freshet.flights.data import START_MS, load
 from freshet.learners.catalog import predictor
 from freshet.learners.learner import LearnerSpec

@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from freshet.features.catalog import open_store
-from freshet.features.redis_server import RedisServer
+from freshet.features.stores.catalog import open_store
+from freshet.servers.redis_server import RedisServer
 from tests.bench.harness import Row
 
 SECONDS = float(os.environ.get("FRESHET_BENCH_SECONDS", "60"))

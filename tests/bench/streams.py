@@ -22,11 +22,11 @@ from typing import Any
 
 import numpy as np
 
-from freshet.features.redis_server import RedisServer
-from freshet.features.store import RowKeys
-from freshet.features.testing import MemoryStore
+from freshet.features.stores.contract import RowKeys
+from freshet.features.stores.memory_store import MemoryStore
 from freshet.schemas.wire.blocks import tick_record
 from freshet.servers.kafka_server import KafkaServer
+from freshet.servers.redis_server import RedisServer
 from freshet.servers.server import free_ports
 from freshet.streams.catalog import open_log
 from freshet.streams.log.contract import Batch
@@ -187,9 +187,9 @@ def _intake(pipe: Connection, log_url: str, store_url: str, folder: str, tick: i
 
 
 def _view(pipe: Connection, log_url: str, store_url: str, folder: str, tick: int, number: int) -> None:
-    from freshet.features import view_task
-    from freshet.features.catalog import open_store
-    from freshet.features.rows import ViewRows
+    from freshet.features.rows.rows import ViewRows
+    from freshet.features.stores.catalog import open_store
+    from freshet.features.views import task as view_task
     from freshet.schemas.wire import blocks
     from tests.bench.flight_features import app, by_origin
 
@@ -242,7 +242,7 @@ def _operate(
 def _warm() -> None:
     """Compile, or load, every kernel of both roles on a batch of their own."""
     from freshet import plans
-    from freshet.features.view_task import ViewTask
+    from freshet.features.views.task import ViewTask
     from freshet.streams.intake.task import IntakeTask
     from tests.bench.flight_features import app, by_origin, flights, records
 
@@ -275,8 +275,8 @@ def _check_agreement(address: str) -> None:
     """Both sides' rows of every origin, as of its newest event."""
     import redis
 
-    from freshet.features.catalog import open_store
-    from freshet.features.finish import finish
+    from freshet.features.rows.finish import finish
+    from freshet.features.stores.catalog import open_store
     from tests.bench.flight_features import app, by_origin
 
     host, port = address.split(":")

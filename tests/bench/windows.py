@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 import freshet as fr
-from freshet.features.finish import finish
-from freshet.features.rows import ViewRows
-from freshet.features.view import View
+from freshet.features.rows.finish import finish
+from freshet.features.rows.rows import ViewRows
+from freshet.features.views.view import View
 from freshet.flights.data import load
 from freshet.schemas.text.columns import Texts
 from tests.bench import inputs

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from freshet.features.store import RowKeys, Store
+from freshet.features.stores.contract import RowKeys, Store
 
 WIDTH = 56
 Version = tuple[int, int]

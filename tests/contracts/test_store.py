@@ -9,9 +9,9 @@ import pytest
 import redis
 from cassandra.cluster import Cluster
 
-from freshet.features.catalog import STORES, open_store
-from freshet.features.redis_server import RedisServer
-from freshet.features.store import Store
+from freshet.features.stores.catalog import STORES, open_store
+from freshet.features.stores.contract import Store
+from freshet.servers.redis_server import RedisServer
 from tests.contracts.store_battery import Rig, StoreBattery, store, view, writers
 
 __all__ = ["TestStore", "store", "view", "writers"]

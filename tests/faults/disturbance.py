@@ -16,9 +16,8 @@ import numpy as np
 from freshet import audit
 from freshet.app import App, load
 from freshet.client import ScoringClient
-from freshet.features.catalog import open_store
-from freshet.features.redis_server import RedisServer
-from freshet.features.store import VERSION_BYTES, RowKeys, Store
+from freshet.features.stores.catalog import open_store
+from freshet.features.stores.contract import VERSION_BYTES, RowKeys, Store
 from freshet.flights.schedule import Schedule, Step
 from freshet.learners import snapshots
 from freshet.learners.signing import Verifier
@@ -28,6 +27,7 @@ from freshet.runtime import Runtime
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.outcomes import KINDS
+from freshet.servers.redis_server import RedisServer
 from freshet.settings import settings
 from freshet.streams.log.contract import Log
 from freshet.testing import LocalRun

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from freshet import audit
-from freshet.features.testing import MemoryStore
+from freshet.features.stores.memory_store import MemoryStore
 from freshet.report import outcomes_of, topic_report
 from freshet.schemas.errors import SchemaError
 from freshet.schemas.wire import blocks

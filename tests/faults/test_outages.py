@@ -19,10 +19,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from freshet.app import App
 from freshet.client import ScoringClient
-from freshet.features.redis_server import RedisServer
 from freshet.schemas.errors import ComponentError
 from freshet.servers.cassandra_server import CassandraServer
 from freshet.servers.kafka_server import KafkaServer
+from freshet.servers.redis_server import RedisServer
 from freshet.servers.server import Server, free_ports
 from freshet.serving import status as s
 from tests.faults.disturbance import Disturbed, Left, differing, running

@@ -21,9 +21,9 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from freshet.app import load
-from freshet.features.redis_server import RedisServer
 from freshet.schemas.errors import ComponentError
 from freshet.servers.kafka_server import USER, KafkaServer
+from freshet.servers.redis_server import RedisServer
 from freshet.servers.server import free_ports
 from freshet.settings import Settings
 from freshet.streams.catalog import open_log

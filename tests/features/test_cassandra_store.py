@@ -14,8 +14,14 @@ from cassandra.cluster import Cluster
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freshet.features.cassandra_store import INDEX_BITS, OFFSET_BITS, REQUESTS_IN_FLIGHT, ROWS_A_BATCH, CassandraStore
-from freshet.features.catalog import open_store
+from freshet.features.stores.cassandra_store import (
+    INDEX_BITS,
+    OFFSET_BITS,
+    REQUESTS_IN_FLIGHT,
+    ROWS_A_BATCH,
+    CassandraStore,
+)
+from freshet.features.stores.catalog import open_store
 from freshet.schemas.errors import ComponentError, StoreError
 from freshet.servers.cassandra_server import CassandraServer
 from freshet.servers.server import free_ports
@@ -160,7 +166,7 @@ class TestErrors:
         refused(lambda: open_store(url), "address", "is not one of a Cassandra", "cassandra://HOST:PORT")
 
     def test_a_missing_driver(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(sys.modules, "freshet.features.cassandra_store", None)
+        monkeypatch.setitem(sys.modules, "freshet.features.stores.cassandra_store", None)
         refused(lambda: open_store("cassandra://localhost/flights"), "Cassandra", "driver", "pip install")
 
 

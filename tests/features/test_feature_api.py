@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from freshet import plans
-from freshet.features import feature_api
-from freshet.features.feature_api import FeatureReader, FeaturesAnswer
-from freshet.features.testing import MemoryStore
+from freshet.features.reading import api as feature_api
+from freshet.features.reading.api import FeatureReader, FeaturesAnswer
+from freshet.features.stores.memory_store import MemoryStore
 from freshet.interface import feature_reader
 from freshet.schemas.errors import RequestError
 from tests.consumers_app import APP, HOUR, put_rows

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freshet.features import aggregates as fr
-from freshet.features.finish import NOT_FOUND, OUTSIDE_MAX_AGE, PRESENT, finish
-from freshet.features.rows import RowPlan, ViewRows
+from freshet.features.rows.finish import NOT_FOUND, OUTSIDE_MAX_AGE, PRESENT, finish
+from freshet.features.rows.rows import RowPlan, ViewRows
 from freshet.schemas.errors import StoreError
 from freshet.schemas.text.columns import Texts
 from tests.features.test_rows import Event, events, folded, reference, times, untimed, views

@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from freshet.features.catalog import late_store
-from freshet.features.late_store import LateStore
-from freshet.features.store import RowKeys, Store
-from freshet.features.testing import MemoryStore
+from freshet.features.stores.catalog import late_store
+from freshet.features.stores.contract import RowKeys, Store
+from freshet.features.stores.late_store import LateStore
+from freshet.features.stores.memory_store import MemoryStore
 from freshet.schemas.errors import StoreError
 from freshet.servers.server import free_ports
 

@@ -20,11 +20,11 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freshet.features import redis_server
-from freshet.features.catalog import open_store
-from freshet.features.redis_server import MAX_PATH_BYTES, RedisServer, redis_program
-from freshet.features.store import Store
+from freshet.features.stores.catalog import open_store
+from freshet.features.stores.contract import Store
 from freshet.schemas.errors import ComponentError, StoreError
+from freshet.servers import redis_server
+from freshet.servers.redis_server import MAX_PATH_BYTES, RedisServer, redis_program
 from freshet.servers.server import free_ports
 from tests.contracts.store_battery import EXAMPLES, get, pack, put, row, view_name
 

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freshet.features import aggregates as fr
-from freshet.features.rows import RowPlan, ViewRows, warm
-from freshet.features.window_kernels import halved
+from freshet.features.rows.kernels import halved
+from freshet.features.rows.rows import RowPlan, ViewRows, warm
 from freshet.schemas.errors import CheckpointError, DefinitionError
 from freshet.schemas.text.columns import Texts
 from tests.features.reference import ReferenceRow

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from freshet.features.store import Store
-from freshet.features.testing import MemoryStore
+from freshet.features.stores.contract import Store
+from freshet.features.stores.memory_store import MemoryStore
 from tests.contracts.store_battery import StoreBattery, store, view, writers
 
 __all__ = ["TestMemoryStore", "store", "view", "writers"]

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
 from freshet.features import aggregates as fr
-from freshet.features.finish import finish
-from freshet.features.store import RowKeys
-from freshet.features.testing import MemoryStore
-from freshet.features.view import View
-from freshet.features.view_task import ViewTask
+from freshet.features.rows.finish import finish
+from freshet.features.stores.contract import RowKeys
+from freshet.features.stores.memory_store import MemoryStore
+from freshet.features.views.task import ViewTask
+from freshet.features.views.view import View
 from freshet.schemas.errors import StoreError
 from freshet.schemas.topics.topic import Topic
 from freshet.schemas.wire import blocks

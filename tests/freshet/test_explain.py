@@ -21,7 +21,7 @@ from freshet.dead_letters import kinds, newest
 from freshet.explain import explain
 from freshet.explain_text import show_explanation
 from freshet.explanation import Explanation, ViewRead
-from freshet.features.testing import MemoryStore
+from freshet.features.stores.memory_store import MemoryStore
 from freshet.opened_run import OpenedRun, opened
 from freshet.schemas.errors import ComponentError, FreshetError, RequestError, StoreError
 from freshet.schemas.models import manifest as manifests

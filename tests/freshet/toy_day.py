@@ -10,8 +10,8 @@ from typing import Any
 
 from freshet import run_record
 from freshet.app import App, load
-from freshet.features.store import Store
-from freshet.features.testing import MemoryStore
+from freshet.features.stores.contract import Store
+from freshet.features.stores.memory_store import MemoryStore
 from freshet.flights.schedule import Records
 from freshet.schemas.events.writer import EventWriter
 from freshet.settings import Settings

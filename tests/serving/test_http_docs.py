@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from freshet import plans
-from freshet.features.testing import MemoryStore
+from freshet.features.stores.memory_store import MemoryStore
 from freshet.interface import catalogue_of, interface
 from freshet.schemas.topics.topic import Freshness
 from freshet.serving import http_docs, openapi, operator_api

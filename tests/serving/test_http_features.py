@@ -11,11 +11,11 @@ from typing import Any
 import httpx
 import pytest
 
-from freshet.features.catalog import open_store
-from freshet.features.redis_server import RedisServer
-from freshet.features.store import RowKeys, Rows, Store
-from freshet.features.testing import MemoryStore
+from freshet.features.stores.catalog import open_store
+from freshet.features.stores.contract import RowKeys, Rows, Store
+from freshet.features.stores.memory_store import MemoryStore
 from freshet.interface import interface
+from freshet.servers.redis_server import RedisServer
 from freshet.serving.http import ScorerApp
 from freshet.streams.clock import ManualClock
 from freshet.streams.sqlite.log import SqliteLog

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from freshet.features.testing import MemoryStore
+from freshet.features.stores.memory_store import MemoryStore
 from freshet.interface import interface
 from freshet.servers.server import free_ports
 from freshet.serving import http_push

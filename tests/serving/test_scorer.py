@@ -12,9 +12,9 @@ import pytest
 
 from freshet import plans
 from freshet.app import App
-from freshet.features.late_store import LateStore
-from freshet.features.rows import ViewRows
-from freshet.features.store import RowKeys, Rows
+from freshet.features.rows.rows import ViewRows
+from freshet.features.stores.contract import RowKeys, Rows
+from freshet.features.stores.late_store import LateStore
 from freshet.learners.catalog import predictor
 from freshet.learners.learner import Export
 from freshet.schemas.errors import ComponentError, RequestError, StoreError

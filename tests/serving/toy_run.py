@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from freshet.app import App
-from freshet.features.testing import MemoryStore
+from freshet.features.stores.memory_store import MemoryStore
 from freshet.flights.schedule import Records
 from freshet.schemas.events.writer import EventWriter
 from freshet.schemas.wire.messages import Message, Status

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freshet.features import aggregates as fr
-from freshet.features.testing import MemoryStore
-from freshet.features.view import View
-from freshet.features.view_task import ViewTask
+from freshet.features.stores.memory_store import MemoryStore
+from freshet.features.views.task import ViewTask
+from freshet.features.views.view import View
 from freshet.schemas.wire.blocks import NO_TICK
 from freshet.streams.intake.task import IntakeTask
 from freshet.streams.join.task import JoinTask

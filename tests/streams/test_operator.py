@@ -18,9 +18,9 @@ from polars.exceptions import PanicException
 
 from freshet import audit
 from freshet.features import aggregates as fr
-from freshet.features.testing import MemoryStore
-from freshet.features.view import View
-from freshet.features.view_task import ViewTask
+from freshet.features.stores.memory_store import MemoryStore
+from freshet.features.views.task import ViewTask
+from freshet.features.views.view import View
 from freshet.learners.hashed_logistic_learner import HashedLogistic
 from freshet.learners.train_task import TrainPlan, TrainTask
 from freshet.schemas.errors import CheckpointError, LogError, StoreError

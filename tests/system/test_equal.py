@@ -22,9 +22,8 @@ import pytest
 from freshet import audit
 from freshet.app import App, load
 from freshet.client import ScoringClient
-from freshet.features.catalog import open_store
-from freshet.features.redis_server import RedisServer
-from freshet.features.store import VERSION_BYTES, RowKeys, Store
+from freshet.features.stores.catalog import open_store
+from freshet.features.stores.contract import VERSION_BYTES, RowKeys, Store
 from freshet.flights import APP
 from freshet.flights.schedule import Schedule
 from freshet.replay import Replayer, published
@@ -35,6 +34,7 @@ from freshet.schemas.durations import milliseconds
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.messages import Message, Settled
 from freshet.schemas.wire.outcomes import KINDS, TEXTS
+from freshet.servers.redis_server import RedisServer
 from freshet.settings import Settings
 from freshet.streams.catalog import open_log
 from freshet.streams.log.contract import Log

@@ -27,9 +27,9 @@ import pytest
 
 from freshet import audit
 from freshet.app import App, load
-from freshet.features.catalog import open_store
-from freshet.features.finish import PRESENT, finish
-from freshet.features.store import RowKeys
+from freshet.features.rows.finish import PRESENT, finish
+from freshet.features.stores.catalog import open_store
+from freshet.features.stores.contract import RowKeys
 from freshet.flights.data import weather_of
 from freshet.runtime import Runtime
 from freshet.schemas.events.decode import encode

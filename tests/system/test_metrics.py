@@ -20,7 +20,6 @@ from prometheus_client.parser import text_string_to_metric_families as parsed
 from freshet import plans
 from freshet.app import App, load
 from freshet.client import ScoringClient
-from freshet.features.redis_server import RedisServer
 from freshet.flights.schedule import Schedule
 from freshet.replay import Published, Replayer, published
 from freshet.roles import role_names
@@ -29,6 +28,7 @@ from freshet.schemas.durations import milliseconds
 from freshet.schemas.topics.settings import KEYS
 from freshet.schemas.wire.blocks import tick_record
 from freshet.schemas.wire.outcomes import RUNGS
+from freshet.servers.redis_server import RedisServer
 from freshet.serving import status as s
 from freshet.settings import settings
 from freshet.streams.control.switches import NAMES

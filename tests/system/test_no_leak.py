@@ -23,8 +23,7 @@ import numpy as np
 import pytest
 
 import freshet as fr
-from freshet.features.catalog import open_store
-from freshet.features.redis_server import RedisServer
+from freshet.features.stores.catalog import open_store
 from freshet.flights.app import app as flights
 from freshet.flights.data import START_MS, Alter, with_labels_turned, with_outcome
 from freshet.flights.faults import Faults
@@ -33,6 +32,7 @@ from freshet.learners import snapshots
 from freshet.report import outcomes_of
 from freshet.schemas.wire import messages
 from freshet.schemas.wire.outcomes import ASKED, ExampleRows
+from freshet.servers.redis_server import RedisServer
 from freshet.streams.control.channels import Follower
 from freshet.testing import LocalRun, vectors_of
 

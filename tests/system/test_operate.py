@@ -337,7 +337,7 @@ def test_neither_reading_nor_turning_a_switch_touches_log_or_store(
 
     for name in ("connect", "connect_ex", "bind"):
         monkeypatch.setattr(socket.socket, name, refuse)
-    for module in ("freshet.streams.catalog.open_log", "freshet.features.catalog.open_store"):
+    for module in ("freshet.streams.catalog.open_log", "freshet.features.stores.catalog.open_store"):
         monkeypatch.setattr(module, refuse)
     before = switches.SwitchBoard(tmp_path)
     assert before.current.learn.on

@@ -26,12 +26,11 @@ import pytest
 from freshet import audit, supervisor
 from freshet.app import App, load
 from freshet.client import ScoringClient
-from freshet.features import window_kernels as k
-from freshet.features.catalog import open_store
-from freshet.features.redis_server import RedisServer
-from freshet.features.row_plan import RowPlan
-from freshet.features.store import VERSION_BYTES, RowKeys, Store
-from freshet.features.view import View
+from freshet.features.rows import kernels as k
+from freshet.features.rows.plan import RowPlan
+from freshet.features.stores.catalog import open_store
+from freshet.features.stores.contract import VERSION_BYTES, RowKeys, Store
+from freshet.features.views.view import View
 from freshet.flights.schedule import Schedule
 from freshet.replay import Replayer, published
 from freshet.report import outcomes_of, topic_report
@@ -40,6 +39,7 @@ from freshet.runtime import Runtime
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.outcomes import KINDS
+from freshet.servers.redis_server import RedisServer
 from freshet.settings import Settings
 from freshet.streams.log.contract import Log
 from freshet.supervisor import RoleSpec, Supervisor

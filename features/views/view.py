@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from freshet.features.aggregates import Aggregate
-from freshet.features.rows import RowPlan
+from freshet.features.rows.rows import RowPlan
 from freshet.schemas.durations import milliseconds, text_of
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.topics.topic import Topic, check_name

@@ -1,4 +1,4 @@
-"""A store for tests and trials of users' own definitions: a dictionary that keeps the contract of `freshet.features.store.Store`."""
+"""A store for tests and trials of users' own definitions: a dictionary that keeps the contract of `freshet.features.stores.contract.Store`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from freshet.features.store import VERSION_BYTES, RowKeys, Rows
-from freshet.features.stored import check_rows, check_version, rows_of
+from freshet.features.stores.contract import VERSION_BYTES, RowKeys, Rows
+from freshet.features.stores.stored import check_rows, check_version, rows_of
 
 
 class MemoryStore:

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from freshet.features.late_store import LateStore
-from freshet.features.store import Store
+from freshet.features.stores.contract import Store
+from freshet.features.stores.late_store import LateStore
 from freshet.schemas.errors import StoreError
 
 
 def _redis(url: str, timeout_seconds: float) -> Store:
-    from freshet.features.redis_store import RedisStore
+    from freshet.features.stores.redis_store import RedisStore
 
     return RedisStore(url, timeout_seconds)
 
 
 def _cassandra(url: str, timeout_seconds: float) -> Store:
     try:
-        from freshet.features.cassandra_store import CassandraStore
+        from freshet.features.stores.cassandra_store import CassandraStore
     except ImportError as error:
         raise StoreError(
             "Cassandra",

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from freshet.features import window_kernels as kernels
-from freshet.features.row_plan import RowPlan
-from freshet.features.window_kernels import NOT_FOUND, NULL_VALUE, OUTSIDE_MAX_AGE, PRESENT
+from freshet.features.rows import kernels
+from freshet.features.rows.kernels import NOT_FOUND, NULL_VALUE, OUTSIDE_MAX_AGE, PRESENT
+from freshet.features.rows.plan import RowPlan
 from freshet.schemas.errors import StoreError
 
 __all__ = ["NOT_FOUND", "NULL_VALUE", "OUTSIDE_MAX_AGE", "PRESENT", "Finished", "finish"]

@@ -19,8 +19,8 @@ import numpy.typing as npt
 from cassandra import ConsistencyLevel, InvalidRequest
 from cassandra.auth import PlainTextAuthProvider
 
-from freshet.features.store import VERSION_BYTES, RowKeys, Rows
-from freshet.features.stored import check_rows, check_version, rows_of
+from freshet.features.stores.contract import VERSION_BYTES, RowKeys, Rows
+from freshet.features.stores.stored import check_rows, check_version, rows_of
 from freshet.schemas.errors import StoreError
 
 try:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from freshet.features import window_kernels as k
 from freshet.features.aggregates import Age, Aggregate, DecayedMean, Last, Window
+from freshet.features.rows import kernels as k
 from freshet.schemas.durations import text_of
 from freshet.schemas.errors import DefinitionError
 

@@ -1,7 +1,7 @@
 """The contract of the online store: one row of bytes per view and entity key, guarded by its version.
 
 The first 16 bytes of a row are its version: offset and index in the one log that made it, each a big-endian int64, so
-that versions compare as bytes. Implementations are listed in `features/catalog.py` and held to `tests/contracts/`.
+that versions compare as bytes. Implementations are listed in `features/stores/catalog.py` and held to `tests/contracts/`.
 """
 
 from __future__ import annotations

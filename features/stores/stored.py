@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from freshet.features.store import VERSION_BYTES, Rows
+from freshet.features.stores.contract import VERSION_BYTES, Rows
 
 
 def check_rows(view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> None:

@@ -13,10 +13,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from freshet.features.finish import NOT_FOUND, NULL_VALUE, OUTSIDE_MAX_AGE, PRESENT, finish
-from freshet.features.store import RowKeys, Store
-from freshet.features.vector_plan import distinct_keys
-from freshet.features.view import FeatureRef, View
+from freshet.features.reading.vectors import distinct_keys
+from freshet.features.rows.finish import NOT_FOUND, NULL_VALUE, OUTSIDE_MAX_AGE, PRESENT, finish
+from freshet.features.stores.contract import RowKeys, Store
+from freshet.features.views.view import FeatureRef, View
 from freshet.schemas.errors import RequestError
 from freshet.schemas.text.columns import Texts
 

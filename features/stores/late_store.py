@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from freshet.features.store import RowKeys, Rows, Store
+from freshet.features.stores.contract import RowKeys, Rows, Store
 from freshet.schemas.errors import StoreError
 
 
@@ -16,7 +16,7 @@ class LateStore:
     """A `Store` over the one that `open_store` gives; every call raises its `StoreError` while it gives none. Threads that
     come while it is being opened wait for that one attempt, and share its end.
 
-    >>> from freshet.features.testing import MemoryStore
+    >>> from freshet.features.stores.memory_store import MemoryStore
     >>> LateStore(MemoryStore).generation()
     '0'
     """

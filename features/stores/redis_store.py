@@ -16,10 +16,10 @@ from redis.backoff import NoBackoff
 from redis.connection import parse_url
 from redis.retry import Retry
 
-from freshet.features import redis_scripts as scripts
-from freshet.features.redis_scripts import Script
-from freshet.features.store import RowKeys, Rows
-from freshet.features.stored import check_rows, check_version, rows_of
+from freshet.features.stores import redis_scripts as scripts
+from freshet.features.stores.contract import RowKeys, Rows
+from freshet.features.stores.redis_scripts import Script
+from freshet.features.stores.stored import check_rows, check_version, rows_of
 from freshet.schemas.errors import StoreError
 
 # So that no single command keeps the server from others for more than about a millisecond.

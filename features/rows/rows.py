@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from freshet.features import aggregates
-from freshet.features import window_kernels as kernels
-from freshet.features.finish import finish
-from freshet.features.row_plan import RowPlan
-from freshet.features.window_kernels import CHECKPOINT, LATE, STORE
+from freshet.features.rows import kernels
+from freshet.features.rows.finish import finish
+from freshet.features.rows.kernels import CHECKPOINT, LATE, STORE
+from freshet.features.rows.plan import RowPlan
 from freshet.schemas.errors import CheckpointError, DefinitionError
 from freshet.schemas.text.columns import Interner, Texts
 

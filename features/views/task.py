@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from freshet.features.rows import ViewRows
-from freshet.features.store import Store
-from freshet.features.view import View
+from freshet.features.rows.rows import ViewRows
+from freshet.features.stores.contract import Store
+from freshet.features.views.view import View
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire import blocks

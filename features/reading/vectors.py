@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from freshet.features.finish import finish
-from freshet.features.store import VERSION_BYTES, RowKeys, Store
-from freshet.features.view import KEY_SEPARATOR, FeatureRef, View
+from freshet.features.rows.finish import finish
+from freshet.features.stores.contract import VERSION_BYTES, RowKeys, Store
+from freshet.features.views.view import KEY_SEPARATOR, FeatureRef, View
 from freshet.schemas.errors import RequestError
 from freshet.schemas.models.vectors import Vectors, VectorSchema
 from freshet.schemas.text.columns import Texts
