@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from freshet.features.aggregates import age, count, decayed_mean, last, max, mean, min, sum
     from freshet.features.views.view import View
     from freshet.learners.baseline_learner import Baseline
-    from freshet.learners.hashed_logistic_learner import HashedLogistic
+    from freshet.learners.ctr.spec import TorchCtr
+    from freshet.learners.logistic.learner import HashedLogistic
     from freshet.learners.model import Label, Model
-    from freshet.learners.river_spec import River
-    from freshet.learners.torch_ctr_spec import TorchCtr
+    from freshet.learners.river.spec import River
     from freshet.schemas.errors import FreshetError
     from freshet.schemas.topics import impute
     from freshet.schemas.topics.topic import Freshness, Topic, category
@@ -62,13 +62,13 @@ _HOMES = {
     "Baseline": "freshet.learners.baseline_learner",
     "FreshetError": "freshet.schemas.errors",
     "Freshness": "freshet.schemas.topics.topic",
-    "HashedLogistic": "freshet.learners.hashed_logistic_learner",
+    "HashedLogistic": "freshet.learners.logistic.learner",
     "Label": "freshet.learners.model",
     "Model": "freshet.learners.model",
     "ReleaseConfig": "freshet.serving.release_policy",
-    "River": "freshet.learners.river_spec",
+    "River": "freshet.learners.river.spec",
     "Topic": "freshet.schemas.topics.topic",
-    "TorchCtr": "freshet.learners.torch_ctr_spec",
+    "TorchCtr": "freshet.learners.ctr.spec",
     "View": "freshet.features.views.view",
     "age": "freshet.features.aggregates",
     "category": "freshet.schemas.topics.topic",

@@ -17,9 +17,9 @@ from freshet.explanation import (
     State,
 )
 from freshet.figures import count, moment
-from freshet.learners import snapshots
 from freshet.learners.model import Model
-from freshet.learners.signing import Verifier
+from freshet.learners.snapshots import files as snapshots
+from freshet.learners.snapshots.signing import Verifier
 from freshet.log_spans import PartitionSpans
 from freshet.opened_run import OpenedRun
 from freshet.prediction_search import Findings, JoinedExample, LoggedPrediction, extent, find

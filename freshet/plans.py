@@ -9,12 +9,12 @@ from pathlib import Path
 from freshet.app import App
 from freshet.features.reading.vectors import VectorPlan
 from freshet.features.views.view import View
-from freshet.learners import snapshots
-from freshet.learners.golden_vectors import attested
-from freshet.learners.learner import Learner, LearnerSpec
+from freshet.learners.contract import Learner, LearnerSpec
 from freshet.learners.model import Model
-from freshet.learners.signing import Signer
-from freshet.learners.train_task import Moment, TrainPlan, TrainTask
+from freshet.learners.snapshots import files as snapshots
+from freshet.learners.snapshots.golden import attested
+from freshet.learners.snapshots.signing import Signer
+from freshet.learners.training.task import Moment, TrainPlan, TrainTask
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.events.decode import EventCodec
 from freshet.schemas.events.schema import EventSchema

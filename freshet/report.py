@@ -13,11 +13,11 @@ import numpy.typing as npt
 from freshet import audit
 from freshet.app import App
 from freshet.learners.baseline_learner import Baseline
-from freshet.learners.hashed_logistic_learner import HashedLogistic
-from freshet.learners.learner import LearnerSpec
+from freshet.learners.contract import LearnerSpec
+from freshet.learners.logistic.learner import HashedLogistic
 from freshet.learners.model import Model
-from freshet.learners.pending import Pending
-from freshet.learners.prequential import figures_of
+from freshet.learners.training.pending import Pending
+from freshet.learners.training.prequential import figures_of
 from freshet.replay import Facts
 from freshet.report_types import (
     ModelReport,

@@ -18,7 +18,7 @@ from freshet.app import App, load
 from freshet.features.stores.catalog import late_store
 from freshet.features.stores.contract import Store
 from freshet.features.views.task import ViewTask
-from freshet.learners.learner import LearnerSpec
+from freshet.learners.contract import LearnerSpec
 from freshet.learners.model import Model
 from freshet.schemas.errors import DefinitionError, FreshetError
 from freshet.schemas.events.schema import EventSchema
@@ -122,7 +122,7 @@ def join(ctx: Context) -> None:
 
 def train(ctx: Context) -> None:
     """One lineage; see `trained_by` for what its role is called."""
-    from freshet.learners.signing import Signer
+    from freshet.learners.snapshots.signing import Signer
 
     model, spec = trained_by(ctx.app, ctx.name)
     key = Signer.load(ctx.settings.keys_dir / "trainer")
@@ -132,7 +132,7 @@ def train(ctx: Context) -> None:
 
 def release(ctx: Context) -> None:
     """Judges snapshots and moves aliases."""
-    from freshet.learners.signing import Signer, Verifier
+    from freshet.learners.snapshots.signing import Signer, Verifier
     from freshet.serving.release import Release
 
     writer = ctx.log.writer()
@@ -265,7 +265,7 @@ def _measured(ctx: Context) -> Iterator[None]:
 
 def make_keys(role: str, given: Settings) -> None:
     """A role that signs makes its key pair the first time it runs."""
-    from freshet.learners.signing import create_key
+    from freshet.learners.snapshots.signing import create_key
 
     if role in SIGNERS:
         create_key(given.keys_dir / SIGNERS[role])

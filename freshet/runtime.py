@@ -14,7 +14,7 @@ import structlog
 from freshet import logs, preflight, run_record
 from freshet.app import App
 from freshet.features.stores.catalog import open_store
-from freshet.learners.signing import create_key
+from freshet.learners.snapshots.signing import create_key
 from freshet.roles import role_names, run_role
 from freshet.runs.lock import RunLock
 from freshet.schemas.errors import ComponentError

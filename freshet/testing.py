@@ -22,11 +22,11 @@ from freshet import plans
 from freshet.app import App
 from freshet.features.stores.contract import Store
 from freshet.features.views.task import ViewTask
-from freshet.learners import snapshots
 from freshet.learners.catalog import predictor
-from freshet.learners.learner import Export
+from freshet.learners.contract import Export
 from freshet.learners.model import Model
-from freshet.learners.signing import Signer, Verifier, create_key
+from freshet.learners.snapshots import files as snapshots
+from freshet.learners.snapshots.signing import Signer, Verifier, create_key
 from freshet.replay import Events, published
 from freshet.schemas.errors import ComponentError
 from freshet.schemas.wire.blocks import tick_record

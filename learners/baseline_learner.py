@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from freshet.learners.learner import Arrays, Export, pack_json
+from freshet.learners.contract import Arrays, Export, pack_json
 from freshet.learners.state import check_finite, check_origin, check_vectors, origin
 from freshet.schemas.errors import LearnerError
 from freshet.schemas.models.vectors import F64, Examples, Vectors, VectorSchema

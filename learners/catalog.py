@@ -9,15 +9,15 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, cast
 
-from freshet.learners.learner import Export, Predictor
+from freshet.learners.contract import Export, Predictor
 from freshet.schemas.errors import SnapshotError
 from freshet.schemas.models.vectors import VectorSchema
 
 LEARNERS = {
     "Baseline": "freshet.learners.baseline_learner",
-    "HashedLogistic": "freshet.learners.hashed_logistic_learner",
-    "River": "freshet.learners.river_spec",
-    "TorchCtr": "freshet.learners.torch_ctr_spec",
+    "HashedLogistic": "freshet.learners.logistic.learner",
+    "River": "freshet.learners.river.spec",
+    "TorchCtr": "freshet.learners.ctr.spec",
 }
 
 
@@ -35,9 +35,9 @@ def _lazy(module: str, name: str) -> Callable[[Export, VectorSchema], Predictor]
 
 PREDICTORS: dict[str, Callable[[Export, VectorSchema], Predictor]] = {
     "baseline": _lazy("freshet.learners.baseline_learner", "BaselinePredictor"),
-    "hashed_logistic": _lazy("freshet.learners.hashed_logistic_learner", "HashedLogisticPredictor"),
-    "river_logistic": _lazy("freshet.learners.river_predictor", "RiverLogisticPredictor"),
-    "torch_ctr": _lazy("freshet.learners.torch_ctr_predictor", "TorchCtrPredictor"),
+    "hashed_logistic": _lazy("freshet.learners.logistic.learner", "HashedLogisticPredictor"),
+    "river_logistic": _lazy("freshet.learners.river.predictor", "RiverLogisticPredictor"),
+    "torch_ctr": _lazy("freshet.learners.ctr.predictor", "TorchCtrPredictor"),
 }
 
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from freshet.features.views.view import FeatureRef
-from freshet.learners.learner import LearnerSpec
+from freshet.learners.contract import LearnerSpec
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.models.vectors import VectorSchema
 from freshet.schemas.topics.topic import FieldRef, Topic, check_name

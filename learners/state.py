@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from freshet.learners.learner import Arrays, Export, LearnerSpec, unpack_json
+from freshet.learners.contract import Arrays, Export, LearnerSpec, unpack_json
 from freshet.schemas.errors import LearnerError
 from freshet.schemas.models.vectors import Vectors, VectorSchema
 

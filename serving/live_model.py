@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from freshet.learners.learner import Predictor
+from freshet.learners.contract import Predictor
 from freshet.schemas.models.manifest import Manifest
 
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import structlog
 
-from freshet.learners import catalog, snapshots
-from freshet.learners.golden_vectors import golden_vectors
-from freshet.learners.learner import Export, Predictor
+from freshet.learners import catalog
+from freshet.learners.contract import Export, Predictor
+from freshet.learners.snapshots import files as snapshots
+from freshet.learners.snapshots.golden import golden_vectors
 from freshet.schemas.models.vectors import VectorSchema
 from freshet.serving.live_model import LiveModel, ModelSlot
 from freshet.serving.qualify import wrong_answers

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from freshet.learners.golden_vectors import ANSWERS, golden_vectors
-from freshet.learners.learner import Arrays, Predictor
+from freshet.learners.contract import Arrays, Predictor
+from freshet.learners.snapshots.golden import ANSWERS, golden_vectors
 from freshet.schemas.models.manifest import Manifest
 from freshet.schemas.models.vectors import F64, Vectors, VectorSchema
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import structlog
 
-from freshet.learners import snapshots
 from freshet.learners.catalog import predictor
-from freshet.learners.learner import Export, Predictor
+from freshet.learners.contract import Export, Predictor
 from freshet.learners.model import Model
-from freshet.learners.signing import Signer, Verifier
+from freshet.learners.snapshots import files as snapshots
+from freshet.learners.snapshots.signing import Signer, Verifier
 from freshet.schemas.errors import SnapshotError
 from freshet.schemas.wire.messages import Cut, Message, Settled, Verdict
 from freshet.serving.qualify import Bounds, Candidate, qualify

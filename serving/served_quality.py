@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from freshet.learners.model import Model
-from freshet.learners.prequential import Figures, Quality, RollingQuality, SliceQuality
+from freshet.learners.training.prequential import Figures, Quality, RollingQuality, SliceQuality
 from freshet.schemas.errors import SchemaError
 from freshet.schemas.wire import blocks, outcomes
 from freshet.serving import status as s
@@ -104,7 +104,7 @@ def quality_of(f: Figures) -> s.Quality:
 
 
 def told_quality(f: dict[str, Any] | None) -> s.Quality:
-    """Figures as a trainer tells them (`freshet.learners.prequential.Figures` as JSON)."""
+    """Figures as a trainer tells them (`freshet.learners.training.prequential.Figures` as JSON)."""
     if not f:
         return s.Quality()
     return s.Quality(n=f["n"], auc=f["auc"], ne=f["normalised_entropy"], calibration=f["calibration"])

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import msgspec
 
-from freshet.learners import snapshots
-from freshet.learners.signing import Verifier
+from freshet.learners.snapshots import files as snapshots
+from freshet.learners.snapshots.signing import Verifier
 from freshet.schemas.errors import SnapshotError
 from freshet.schemas.models.manifest import Manifest
 from freshet.serving import sealed

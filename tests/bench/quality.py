@@ -24,9 +24,9 @@ from freshet.features.aggregates import Age, Aggregate, DecayedMean, Last, Windo
 from freshet.features.views.view import View
 from freshet.flights.data import START_MS, load
 from freshet.learners.catalog import predictor
-from freshet.learners.learner import LearnerSpec
+from freshet.learners.contract import LearnerSpec
 from freshet.learners.model import Model
-from freshet.learners.prequential import figures_of
+from freshet.learners.training.prequential import figures_of
 from freshet.schemas.models.vectors import Examples, Vectors
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.topics.topic import FieldRef, Topic

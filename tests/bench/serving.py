@@ -185,10 +185,10 @@ def _fastapi(pipe: Connection, given: Given) -> None:
     from pydantic import BaseModel
 
     from freshet import plans
-    from freshet.learners import snapshots
     from freshet.learners.catalog import predictor
-    from freshet.learners.learner import Export
-    from freshet.learners.signing import Verifier
+    from freshet.learners.contract import Export
+    from freshet.learners.snapshots import files as snapshots
+    from freshet.learners.snapshots.signing import Verifier
 
     class Tensor(BaseModel):
         name: str

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from freshet.learners.catalog import predictor
-from freshet.learners.learner import Arrays, Export, Learner, LearnerSpec
-from freshet.learners.prequential import auc
-from freshet.learners.snapshots import arrays_of
+from freshet.learners.contract import Arrays, Export, Learner, LearnerSpec
+from freshet.learners.snapshots.files import arrays_of
+from freshet.learners.training.prequential import auc
 from freshet.schemas.errors import LearnerError
 from freshet.schemas.models.vectors import Examples, Vectors, VectorSchema
 

@@ -19,8 +19,8 @@ from freshet.client import ScoringClient
 from freshet.features.stores.catalog import open_store
 from freshet.features.stores.contract import VERSION_BYTES, RowKeys, Store
 from freshet.flights.schedule import Schedule, Step
-from freshet.learners import snapshots
-from freshet.learners.signing import Verifier
+from freshet.learners.snapshots import files as snapshots
+from freshet.learners.snapshots.signing import Verifier
 from freshet.replay import Replayer, published
 from freshet.report import outcomes_of, topic_report
 from freshet.runtime import Runtime

@@ -29,8 +29,8 @@ ROUNDS = {"sqlite": 3, "kafka": 2}
 LATEST_SECONDS = {"sqlite": 0.12, "kafka": 0.4}
 IMPORTED_ONCE = ("freshet.roles", "freshet.serve", "freshet.control", "freshet.flights.schedule")
 IMPORTED_BY_APP = (
-    "freshet.learners.river_learner",
-    "freshet.learners.torch_learner",
+    "freshet.learners.river.learner",
+    "freshet.learners.ctr.learner",
 )  # the file it is derived from names them
 
 

@@ -11,15 +11,15 @@ import pytest
 
 from freshet.learners import catalog
 from freshet.learners.catalog import PREDICTORS, predictor
-from freshet.learners.learner import Export
+from freshet.learners.contract import Export
 from freshet.schemas.errors import SnapshotError
 from freshet.schemas.models.vectors import VectorSchema
 
 ROOM = Path(catalog.__file__).parent
 SERVES = """
 import sys
-import freshet.learners.baseline_learner, freshet.learners.hashed_logistic_learner
-import freshet.learners.river_predictor, freshet.learners.torch_ctr_predictor, freshet.learners.catalog
+import freshet.learners.baseline_learner, freshet.learners.logistic.learner
+import freshet.learners.river.predictor, freshet.learners.ctr.predictor, freshet.learners.catalog
 print([m for m in ("torch", "river", "pandas") if m in sys.modules])
 """
 
@@ -56,10 +56,10 @@ def test_a_predictor_answers_as_its_learner_whatever_order_a_manifest_puts_its_m
     import numpy as np
 
     from freshet.learners.catalog import predictor
-    from freshet.learners.golden_vectors import golden_vectors
-    from freshet.learners.hashed_logistic_learner import HashedLogistic
-    from freshet.learners.learner import Export
-    from freshet.learners.torch_ctr_spec import TorchCtr
+    from freshet.learners.contract import Export
+    from freshet.learners.ctr.spec import TorchCtr
+    from freshet.learners.logistic.learner import HashedLogistic
+    from freshet.learners.snapshots.golden import golden_vectors
     from freshet.schemas.models.vectors import Examples, VectorSchema
 
     schema = VectorSchema(("a",), ("x", "y", "z"))

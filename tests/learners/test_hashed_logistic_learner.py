@@ -8,7 +8,7 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from freshet.learners.hashed_logistic_learner import HashedLogistic
+from freshet.learners.logistic.learner import HashedLogistic
 from freshet.schemas.errors import LearnerError
 from freshet.schemas.models.vectors import Examples, Vectors, VectorSchema
 from tests.contracts.learner_battery import SCHEMA, stream, teach

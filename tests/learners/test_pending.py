@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from freshet.learners.pending import Pending
+from freshet.learners.training.pending import Pending
 
 KEEP = 1_000
 

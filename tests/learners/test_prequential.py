@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from freshet.learners import prequential
-from freshet.learners.prequential import OTHER, Quality, RollingQuality, SliceQuality, figures_of
+from freshet.learners.training import prequential
+from freshet.learners.training.prequential import OTHER, Quality, RollingQuality, SliceQuality, figures_of
 
 F64 = npt.NDArray[np.float64]
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from river import linear_model, naive_bayes, optim, tree
 
-from freshet.learners.prequential import auc
-from freshet.learners.river_spec import River
-from freshet.learners.scaling import Scaling
+from freshet.learners.inputs.scaling import Scaling
+from freshet.learners.river.spec import River
+from freshet.learners.training.prequential import auc
 from freshet.schemas.errors import LearnerError
 from freshet.schemas.models.vectors import Vectors
 from tests.contracts.learner_battery import SCHEMA, stream, teach

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from freshet.learners.signing import APPROVAL, PROVENANCE, Signer, Verifier, create_key
+from freshet.learners.snapshots.signing import APPROVAL, PROVENANCE, Signer, Verifier, create_key
 from freshet.schemas.errors import ComponentError
 
 

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
-from freshet.learners import snapshots
-from freshet.learners.learner import Export
-from freshet.learners.signing import Signer, Verifier, create_key
-from freshet.learners.snapshots import APPROVAL_FILE, ARRAYS, MANIFEST_FILE, PROVENANCE_FILE, Facts
+from freshet.learners.contract import Export
+from freshet.learners.snapshots import files as snapshots
+from freshet.learners.snapshots.files import APPROVAL_FILE, ARRAYS, MANIFEST_FILE, PROVENANCE_FILE, Facts
+from freshet.learners.snapshots.signing import Signer, Verifier, create_key
 from freshet.schemas.errors import SnapshotError
 
 EXPORT = Export("toy", {"bits": 3}, {"weights": np.arange(8, dtype=np.float32), "bias": np.array([-1.5])})

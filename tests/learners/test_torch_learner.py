@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from freshet.learners.prequential import auc
-from freshet.learners.replay import Reservoir
+from freshet.learners.inputs.reservoir import Reservoir
+from freshet.learners.training.prequential import auc
 from freshet.schemas.errors import LearnerError
 from tests.contracts.learner_battery import SCHEMA, part, stream, teach
 
 torch = pytest.importorskip("torch")
-from freshet.learners.torch_ctr_net import Net  # noqa: E402
-from freshet.learners.torch_ctr_spec import TorchCtr  # noqa: E402
+from freshet.learners.ctr.net import Net  # noqa: E402
+from freshet.learners.ctr.spec import TorchCtr  # noqa: E402
 from freshet.streams.operators.loop import ENVIRONMENT  # noqa: E402
 
 SMALL = TorchCtr(dim=4, hidden=(16, 8), bits=10, batch=32, memory=500, warm_up=64, rate=5e-3, device="cpu")

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
-from freshet.learners import hashed_logistic_kernels
-from freshet.learners.hashed_logistic_learner import HashedLogistic
-from freshet.learners.learner import Export, Learner
-from freshet.learners.prequential import figures_of
-from freshet.learners.train_task import Moment, TrainPlan, TrainTask
+from freshet.learners.contract import Export, Learner
+from freshet.learners.logistic import kernels as hashed_logistic_kernels
+from freshet.learners.logistic.learner import HashedLogistic
+from freshet.learners.training.prequential import figures_of
+from freshet.learners.training.task import Moment, TrainPlan, TrainTask
 from freshet.schemas.models.vectors import F64, Examples, Vectors
 from freshet.schemas.wire.messages import Cut, Message, Waiting
 from tests.streams import toy_outcomes

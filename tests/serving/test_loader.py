@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from freshet.learners.hashed_logistic_learner import HashedLogisticPredictor
-from freshet.learners.learner import Export
+from freshet.learners.contract import Export
+from freshet.learners.logistic.learner import HashedLogisticPredictor
 from freshet.schemas.models.vectors import F64
 from freshet.serving import loader, sealed
 from freshet.serving.answering import Answer, ModelCard, Question, TensorSpec

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from freshet.learners.golden_vectors import golden_vectors
+from freshet.learners.snapshots.golden import golden_vectors
 from freshet.schemas.errors import LearnerError
 from freshet.schemas.models.manifest import Manifest
 from freshet.schemas.models.vectors import F64, Vectors, VectorSchema

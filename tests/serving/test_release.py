@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from freshet.learners import snapshots
-from freshet.learners.learner import Export
+from freshet.learners.contract import Export
 from freshet.learners.model import Model
-from freshet.learners.signing import Signer, Verifier, create_key
+from freshet.learners.snapshots import files as snapshots
+from freshet.learners.snapshots.signing import Signer, Verifier, create_key
 from freshet.schemas.wire.messages import Cut, Message, Settled, Verdict
 from freshet.serving.release import Release
 from freshet.serving.release_policy import ReleaseConfig

@@ -16,7 +16,7 @@ from freshet.features.rows.rows import ViewRows
 from freshet.features.stores.contract import RowKeys, Rows
 from freshet.features.stores.late_store import LateStore
 from freshet.learners.catalog import predictor
-from freshet.learners.learner import Export
+from freshet.learners.contract import Export
 from freshet.schemas.errors import ComponentError, RequestError, StoreError
 from freshet.schemas.models.manifest import Manifest
 from freshet.schemas.text.columns import Texts

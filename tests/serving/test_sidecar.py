@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from freshet.learners import snapshots
-from freshet.learners.signing import Signer, Verifier, create_key
+from freshet.learners.snapshots import files as snapshots
+from freshet.learners.snapshots.signing import Signer, Verifier, create_key
 from freshet.schemas.errors import SnapshotError
 from freshet.serving import sealed, sidecar
 from freshet.serving.sidecar import Order

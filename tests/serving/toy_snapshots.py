@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from freshet.learners import snapshots
-from freshet.learners.hashed_logistic_learner import HashedLogistic
-from freshet.learners.learner import Export
-from freshet.learners.signing import Signer, create_key
-from freshet.learners.snapshots import Facts
+from freshet.learners.contract import Export
+from freshet.learners.logistic.learner import HashedLogistic
+from freshet.learners.snapshots import files as snapshots
+from freshet.learners.snapshots.files import Facts
+from freshet.learners.snapshots.signing import Signer, create_key
 from freshet.schemas.models.vectors import Vectors, VectorSchema
 
 SCHEMA = VectorSchema(("carrier",), ("distance",))

@@ -21,8 +21,8 @@ from freshet.features import aggregates as fr
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.features.views.task import ViewTask
 from freshet.features.views.view import View
-from freshet.learners.hashed_logistic_learner import HashedLogistic
-from freshet.learners.train_task import TrainPlan, TrainTask
+from freshet.learners.logistic.learner import HashedLogistic
+from freshet.learners.training.task import TrainPlan, TrainTask
 from freshet.schemas.errors import CheckpointError, LogError, StoreError
 from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire import blocks

@@ -23,8 +23,8 @@ from freshet.demo import DemoOptions
 from freshet.flights.app import app as flights
 from freshet.flights.faults import BAD
 from freshet.flights.schedule import Schedule
-from freshet.learners import snapshots
-from freshet.learners.signing import Verifier
+from freshet.learners.snapshots import files as snapshots
+from freshet.learners.snapshots.signing import Verifier
 from freshet.report_types import DemoReport, ModelReport, QualityReport, RequestReport, TopicReport
 from freshet.roles import role_names
 from freshet.runs.lock import RunLock

@@ -28,7 +28,7 @@ from freshet.flights.app import app as flights
 from freshet.flights.data import START_MS, Alter, with_labels_turned, with_outcome
 from freshet.flights.faults import Faults
 from freshet.flights.schedule import Schedule, Step
-from freshet.learners import snapshots
+from freshet.learners.snapshots import files as snapshots
 from freshet.report import outcomes_of
 from freshet.schemas.wire import messages
 from freshet.schemas.wire.outcomes import ASKED, ExampleRows

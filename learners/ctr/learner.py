@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from freshet.learners.learner import Arrays, Export, pack_json
-from freshet.learners.replay import COLUMNS, Reservoir
+from freshet.learners.contract import Arrays, Export, pack_json
+from freshet.learners.ctr.encoding import DEFINITION, Encoding, inputs
+from freshet.learners.ctr.net import Net
+from freshet.learners.ctr.spec import TorchCtr
+from freshet.learners.inputs.reservoir import COLUMNS, Reservoir
 from freshet.learners.state import check_finite, check_origin, origin
-from freshet.learners.torch_ctr_encoding import DEFINITION, Encoding, inputs
-from freshet.learners.torch_ctr_net import Net
-from freshet.learners.torch_ctr_spec import TorchCtr
 from freshet.schemas.models.vectors import F64, Examples, Vectors, VectorSchema
 
 KIND = "torch_ctr"

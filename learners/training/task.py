@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from freshet.learners.learner import Learner
-from freshet.learners.pending import Pending
-from freshet.learners.prequential import Quality, RollingQuality, SliceQuality
+from freshet.learners.contract import Learner
+from freshet.learners.training.pending import Pending
+from freshet.learners.training.prequential import Quality, RollingQuality, SliceQuality
 from freshet.schemas.models.vectors import Examples, VectorSchema
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.topics.topic import Freshness

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from freshet.learners.learner import Learner
+from freshet.learners.contract import Learner
 from freshet.schemas.models.vectors import VectorSchema
 
 DEFAULT = "logistic regression by AdaGrad"
@@ -31,7 +31,7 @@ class River:
     def __post_init__(self) -> None:
         definition = DEFAULT
         if self.model is not None:
-            from freshet.learners.river_learner import classifier
+            from freshet.learners.river.learner import classifier
 
             made = classifier(self.model, self.name)
             object.__setattr__(self, "model", made)
@@ -42,11 +42,11 @@ class River:
     def servable(self) -> bool:
         """Whether the model has flat arrays: what a checkpoint and a snapshot need. One that has none is compared with
         the others, but never served, and after a restart learns from the log's start."""
-        from freshet.learners.river_learner import classifier, is_portable
+        from freshet.learners.river.learner import classifier, is_portable
 
         return is_portable(classifier(self.model, self.name))
 
     def make(self, schema: VectorSchema) -> Learner:
-        from freshet.learners.river_learner import RiverLearner
+        from freshet.learners.river.learner import RiverLearner
 
         return RiverLearner(self, schema)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional as nn
 
-from freshet.learners.learner import Arrays
+from freshet.learners.contract import Arrays
 from freshet.schemas.errors import ComponentError
 from freshet.schemas.models.vectors import F32, F64
 

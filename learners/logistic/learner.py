@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from freshet.learners import hashed_logistic_kernels as kernels
-from freshet.learners.hashed_logistic_plan import Plan, compile_plan
-from freshet.learners.learner import Arrays, Export, pack_json
+from freshet.learners.contract import Arrays, Export, pack_json
+from freshet.learners.logistic import kernels
+from freshet.learners.logistic.plan import Plan, compile_plan
 from freshet.learners.state import check_finite, check_origin, check_vectors, origin, plain
 from freshet.schemas.errors import LearnerError
 from freshet.schemas.models.vectors import F64, Examples, Vectors, VectorSchema

@@ -22,8 +22,8 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save
 
-from freshet.learners.learner import Export
-from freshet.learners.signing import APPROVAL, PROVENANCE, Signer, Verifier
+from freshet.learners.contract import Export
+from freshet.learners.snapshots.signing import APPROVAL, PROVENANCE, Signer, Verifier
 from freshet.schemas.errors import SnapshotError
 from freshet.schemas.models.manifest import Manifest, canonical, read
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from freshet.learners.learner import Export, Learner
+from freshet.learners.contract import Export, Learner
 from freshet.schemas.models.vectors import Vectors, VectorSchema
 
 ROWS = 64

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from freshet.learners.learner import Learner
+from freshet.learners.contract import Learner
 from freshet.schemas.errors import LearnerError
 from freshet.schemas.models.vectors import VectorSchema
 
@@ -50,6 +50,6 @@ class TorchCtr:
             )
 
     def make(self, schema: VectorSchema) -> Learner:
-        from freshet.learners.torch_learner import TorchCtrLearner
+        from freshet.learners.ctr.learner import TorchCtrLearner
 
         return TorchCtrLearner(self, schema)

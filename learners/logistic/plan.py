@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from freshet.learners import hashed_logistic_kernels as kernels
-from freshet.learners.numbers import Combinations, Knots, NumberTables
+from freshet.learners.inputs.numbers import Combinations, Knots, NumberTables
+from freshet.learners.logistic import kernels
 from freshet.schemas.errors import LearnerError
 from freshet.schemas.models.vectors import U64, VectorSchema
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from freshet.learners.learner import Arrays
+from freshet.learners.contract import Arrays
 from freshet.schemas.models.vectors import F32, F64
 
 WIDEST = 4.0  # deviations; what lies further out counts as that

@@ -25,9 +25,9 @@ from river.optim.base import Scheduler
 from river.optim.initializers import Constant
 from river.utils import VectorDict
 
-from freshet.learners.learner import Arrays, Export, pack_json
-from freshet.learners.river_spec import River
-from freshet.learners.scaling import Scaling
+from freshet.learners.contract import Arrays, Export, pack_json
+from freshet.learners.inputs.scaling import Scaling
+from freshet.learners.river.spec import River
 from freshet.learners.state import check_finite, check_origin, origin
 from freshet.schemas.errors import LearnerError
 from freshet.schemas.models.vectors import F64, Examples, Vectors, VectorSchema

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from freshet.learners import torch_ctr_kernels as kernels
-from freshet.learners.learner import Export
+from freshet.learners.contract import Export
+from freshet.learners.ctr import kernels
+from freshet.learners.ctr.encoding import WIDEST, Encoding
 from freshet.learners.state import check_vectors, plain
-from freshet.learners.torch_ctr_encoding import WIDEST, Encoding
 from freshet.schemas.models.vectors import F64, Vectors, VectorSchema
 
 WEIGHTS = ("table", "first", "first_bias", "second", "second_bias", "last", "last_bias", "direct")

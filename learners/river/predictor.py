@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from freshet.learners import river_kernels as kernels
-from freshet.learners.learner import Export
-from freshet.learners.scaling import WIDEST
+from freshet.learners.contract import Export
+from freshet.learners.inputs.scaling import WIDEST
+from freshet.learners.river import kernels
 from freshet.learners.state import check_vectors, plain
 from freshet.schemas.models.vectors import F64, Vectors, VectorSchema
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from freshet.learners.learner import Arrays, pack_json, unpack_json
+from freshet.learners.contract import Arrays, pack_json, unpack_json
 from freshet.schemas.models.vectors import F64
 
 BINS = 2048
