@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from freshet.schemas.errors import FreshetError
     from freshet.schemas.topics import impute
     from freshet.schemas.topics.topic import Freshness, Topic, category
-    from freshet.serving.fallback import constant, heuristic
-    from freshet.serving.release_policy import ReleaseConfig
+    from freshet.serving.release.policy import ReleaseConfig
+    from freshet.serving.scoring.fallback import constant, heuristic
 
 __all__ = [
     "App",
@@ -65,18 +65,18 @@ _HOMES = {
     "HashedLogistic": "freshet.learners.logistic.learner",
     "Label": "freshet.learners.model",
     "Model": "freshet.learners.model",
-    "ReleaseConfig": "freshet.serving.release_policy",
+    "ReleaseConfig": "freshet.serving.release.policy",
     "River": "freshet.learners.river.spec",
     "Topic": "freshet.schemas.topics.topic",
     "TorchCtr": "freshet.learners.ctr.spec",
     "View": "freshet.features.views.view",
     "age": "freshet.features.aggregates",
     "category": "freshet.schemas.topics.topic",
-    "constant": "freshet.serving.fallback",
+    "constant": "freshet.serving.scoring.fallback",
     "count": "freshet.features.aggregates",
     "decayed_mean": "freshet.features.aggregates",
     "faust_app": "freshet.agents",
-    "heuristic": "freshet.serving.fallback",
+    "heuristic": "freshet.serving.scoring.fallback",
     "last": "freshet.features.aggregates",
     "max": "freshet.features.aggregates",
     "mean": "freshet.features.aggregates",

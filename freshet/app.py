@@ -16,7 +16,7 @@ from freshet.schemas.errors import DefinitionError
 from freshet.schemas.events.field import Field
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.topics.topic import Topic, check_name
-from freshet.serving.fallback import Constant, Heuristic
+from freshet.serving.scoring.fallback import Constant, Heuristic
 from freshet.streams.control.channels import Channels
 from freshet.streams.intake.expressions import check_row_wise
 

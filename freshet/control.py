@@ -16,12 +16,15 @@ from freshet.schemas.errors import LogError
 from freshet.schemas.wire import messages
 from freshet.schemas.wire.blocks import tick_record
 from freshet.serve import Reporter, announce
-from freshet.serving import dashboard, http_docs, operator_api, status_metrics
-from freshet.serving.alerts import Alerts
-from freshet.serving.board import Board
-from freshet.serving.history import History
-from freshet.serving.http_server import address_of, bind
-from freshet.serving.metrics_route import metrics_route, targets_route
+from freshet.serving.alerts.alerts import Alerts
+from freshet.serving.board.board import Board
+from freshet.serving.docs import routes as http_docs
+from freshet.serving.page import api as operator_api
+from freshet.serving.page import app as dashboard
+from freshet.serving.status import metrics as status_metrics
+from freshet.serving.status.history import History
+from freshet.serving.web.metrics import metrics_route, targets_route
+from freshet.serving.web.server import address_of, bind
 from freshet.streams.control.channels import Follower
 from freshet.streams.control.switches import Switches, turn
 from freshet.streams.vitals.metrics import families, text_of

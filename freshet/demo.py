@@ -31,7 +31,7 @@ from freshet.runtime import Runtime
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.errors import ComponentError
 from freshet.schemas.wire import messages
-from freshet.serving import status as wire
+from freshet.serving.status import status as wire
 from freshet.settings import Settings
 from freshet.terminal import LiveView, summary
 

@@ -18,7 +18,7 @@ from freshet.roles import role_names
 from freshet.schemas.durations import milliseconds, text_of
 from freshet.schemas.topics.impute import Impute
 from freshet.schemas.topics.topic import Freshness, Topic
-from freshet.serving.fallback import Constant, Heuristic
+from freshet.serving.scoring.fallback import Constant, Heuristic
 
 if TYPE_CHECKING:
     import polars as pl

@@ -11,9 +11,11 @@ from freshet.features.reading.api import FeatureReader
 from freshet.features.stores.contract import Store
 from freshet.features.views.view import FeatureRef
 from freshet.schemas.topics.topic import Freshness
-from freshet.serving import http_docs, http_features, http_push
-from freshet.serving.catalogue import Catalogue, catalogue
-from freshet.serving.http_docs import Routes
+from freshet.serving.docs import routes as http_docs
+from freshet.serving.docs.catalogue import Catalogue, catalogue
+from freshet.serving.docs.routes import Routes
+from freshet.serving.web import features as http_features
+from freshet.serving.web import push as http_push
 from freshet.streams.clock import Clock
 from freshet.streams.intake.push import Pusher
 from freshet.streams.log.contract import Log

@@ -15,7 +15,7 @@ from freshet.page_client import PageClient
 from freshet.roles import run_role
 from freshet.runtime import Runtime
 from freshet.schemas.errors import ComponentError, FreshetError
-from freshet.serving.status import Status
+from freshet.serving.status.status import Status
 from freshet.settings import Settings
 
 TELL_SECONDS = 1.0

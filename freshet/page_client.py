@@ -12,7 +12,7 @@ from urllib.parse import quote
 import httpx
 
 from freshet.schemas.errors import ComponentError, RequestError
-from freshet.serving.status import Status, decode
+from freshet.serving.status.status import Status, decode
 
 SECONDS = 10.0
 

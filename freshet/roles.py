@@ -133,7 +133,7 @@ def train(ctx: Context) -> None:
 def release(ctx: Context) -> None:
     """Judges snapshots and moves aliases."""
     from freshet.learners.snapshots.signing import Signer, Verifier
-    from freshet.serving.release import Release
+    from freshet.serving.release.release import Release
 
     writer = ctx.log.writer()
 

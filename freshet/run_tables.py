@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from freshet.figures import DASH, count, duration, fixed, moment
-from freshet.serving.status import ModelFigures, Quality, Status
+from freshet.serving.status.status import ModelFigures, Quality, Status
 
 SIGNS = {"green": "[green]✔[/]", "amber": "[yellow]▲[/]", "red": "[red]✖[/]"}
 WALL = "%-d %b %H:%M:%S"

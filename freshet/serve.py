@@ -14,13 +14,13 @@ from freshet.interface import VERSION, interface
 from freshet.roles import Context, clock_of
 from freshet.schemas.errors import LogError
 from freshet.schemas.wire.messages import Logged, Message, Settled, Swapped, Waiting
-from freshet.serving.http import ScorerApp
-from freshet.serving.http_server import HttpServer, bind
-from freshet.serving.live_model import LiveModel
-from freshet.serving.loader import Loader, Place
-from freshet.serving.metrics_route import metrics_route
-from freshet.serving.scorer import Policy, Scorer
-from freshet.serving.sidecar_client import Sidecar
+from freshet.serving.loading.live_model import LiveModel
+from freshet.serving.loading.loader import Loader, Place
+from freshet.serving.loading.sidecar_client import Sidecar
+from freshet.serving.scoring.scorer import Policy, Scorer
+from freshet.serving.web.app import ScorerApp
+from freshet.serving.web.metrics import metrics_route
+from freshet.serving.web.server import HttpServer, bind
 from freshet.streams.control.channels import Follower, send
 from freshet.streams.control.live_settings import LiveSettings
 from freshet.streams.log.contract import Writer

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from freshet.figures import DASH, count, duration, fixed, moment, signed, sparkline
-from freshet.serving.status import ModelFigures, Quality, Status
+from freshet.serving.status.status import ModelFigures, Quality, Status
 from freshet.summary import summary
 
 __all__ = ["LiveView", "summary"]

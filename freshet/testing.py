@@ -31,10 +31,10 @@ from freshet.replay import Events, published
 from freshet.schemas.errors import ComponentError
 from freshet.schemas.wire.blocks import tick_record
 from freshet.schemas.wire.messages import Message, Settled, Waiting
-from freshet.serving.answering import Answer, Question
-from freshet.serving.live_model import LiveModel
-from freshet.serving.release import Release
-from freshet.serving.scorer import Scorer
+from freshet.serving.loading.live_model import LiveModel
+from freshet.serving.release.release import Release
+from freshet.serving.scoring.contract import Answer, Question
+from freshet.serving.scoring.scorer import Scorer
 from freshet.streams.clock import ManualClock
 from freshet.streams.control.channels import Follower, send
 from freshet.streams.intake.task import IntakeTask

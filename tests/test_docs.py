@@ -18,12 +18,12 @@ from freshet.schemas.events.columns import REASONS
 from freshet.schemas.topics.settings import DECIDING, KEYS, RANGES_MS
 from freshet.schemas.topics.topic import ON_VIOLATION, Freshness
 from freshet.schemas.wire.outcomes import RUNGS
-from freshet.serving import scorer
-from freshet.serving.alert_bounds import AlertBounds
-from freshet.serving.alert_policy import POLICIES
-from freshet.serving.operator_api import MEANING
-from freshet.serving.role_figures import LOST_MS
-from freshet.serving.status_metrics import APP_METRICS
+from freshet.serving.alerts.bounds import AlertBounds
+from freshet.serving.alerts.policy import POLICIES
+from freshet.serving.board.roll_call import LOST_MS
+from freshet.serving.page.api import MEANING
+from freshet.serving.scoring import scorer
+from freshet.serving.status.metrics import APP_METRICS
 from freshet.streams.control.switches import NAMES
 from freshet.streams.kafka import errors as kafka_errors
 from freshet.streams.operators import loop as operator

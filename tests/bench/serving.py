@@ -146,11 +146,11 @@ def _prepare(folder: Path, url: str) -> tuple[Given, list[bytes]]:
 def _scorer(pipe: Connection, given: Given) -> None:
     """The scorer as the `serve` role builds it."""
     from freshet import plans
-    from freshet.serving.http import ScorerApp
-    from freshet.serving.http_server import HttpServer, bind
-    from freshet.serving.loader import Loader, Place
-    from freshet.serving.scorer import Scorer
-    from freshet.serving.sidecar_client import Sidecar
+    from freshet.serving.loading.loader import Loader, Place
+    from freshet.serving.loading.sidecar_client import Sidecar
+    from freshet.serving.scoring.scorer import Scorer
+    from freshet.serving.web.app import ScorerApp
+    from freshet.serving.web.server import HttpServer, bind
     from freshet.streams.catalog import open_log
     from freshet.streams.clock import ManualClock
 

@@ -19,7 +19,7 @@ from freshet.schemas.errors import SchemaError
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import MAGIC, Block
 from freshet.schemas.wire.messages import Cut
-from freshet.serving.served_quality import ServedQuality
+from freshet.serving.board.served_quality import ServedQuality
 from freshet.streams.operators import loop as operator
 from freshet.testing import LocalRun
 from tests.freshet.toy_day import toy_day

@@ -24,7 +24,7 @@ from freshet.servers.cassandra_server import CassandraServer
 from freshet.servers.kafka_server import KafkaServer
 from freshet.servers.redis_server import RedisServer
 from freshet.servers.server import Server, free_ports
-from freshet.serving import status as s
+from freshet.serving.status import status as s
 from tests.faults.disturbance import Disturbed, Left, differing, running
 from tests.faults.disturbance import undisturbed as undisturbed_run
 from tests.faults.test_kills import until

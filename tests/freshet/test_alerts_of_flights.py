@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from freshet.flights.data import DAY_MS, START_MS, load
-from freshet.serving.alerts import Alerts
-from freshet.serving.status import Alert, Clock, SourceFigures, Status, TopicFigures
+from freshet.serving.alerts.alerts import Alerts
+from freshet.serving.status.status import Alert, Clock, SourceFigures, Status, TopicFigures
 
 DAYS = 40
 MINUTE_MS = 60_000

@@ -27,7 +27,7 @@ from freshet.roles import run_role
 from freshet.runs.lock import RunLock
 from freshet.runtime import Runtime
 from freshet.schemas.errors import FreshetError
-from freshet.serving.http import ScorerApp
+from freshet.serving.web.app import ScorerApp
 from freshet.settings import Settings, settings
 from freshet.streams.sqlite.log import SqliteLog
 from tests.error_texts import PAGE, documented, shown

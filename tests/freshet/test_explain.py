@@ -27,7 +27,7 @@ from freshet.schemas.errors import ComponentError, FreshetError, RequestError, S
 from freshet.schemas.models import manifest as manifests
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.outcomes import CORRECTED, LABELLED
-from freshet.serving.answering import Question
+from freshet.serving.scoring.contract import Question
 from freshet.streams.catalog import open_log
 from freshet.testing import LocalRun
 from tests.freshet.toy_day import HOUR, HOURS, MINUTE, SHOPS, Event, asked_in, payments_of, toy_day

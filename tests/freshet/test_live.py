@@ -12,7 +12,7 @@ from rich.console import Console
 
 from freshet import live
 from freshet.schemas.errors import ComponentError
-from freshet.serving import status as s
+from freshet.serving.status import status as s
 
 WELL = s.Status(app="toy", at_ms=0)
 AWAY = s.Status(

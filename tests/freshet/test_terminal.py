@@ -11,7 +11,7 @@ from rich.console import Console
 
 from freshet.figures import DASH
 from freshet.report_types import DemoReport, QualityReport, QuantilesReport
-from freshet.serving.status import Promise, Status
+from freshet.serving.status.status import Promise, Status
 from freshet.terminal import LiveView, line, summary
 from tests.serving.fake_status import FakeYear
 

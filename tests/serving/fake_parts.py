@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict
 
 from freshet.schemas.topics.topic import Freshness
-from freshet.serving.status import (
+from freshet.serving.status.status import (
     Alert,
     CalibrationBin,
     FieldFigures,

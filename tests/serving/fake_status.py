@@ -11,9 +11,9 @@ import time
 
 import numpy as np
 
-from freshet.serving import dashboard
-from freshet.serving.history import History
-from freshet.serving.status import (
+from freshet.serving.page import app as dashboard
+from freshet.serving.status.history import History
+from freshet.serving.status.status import (
     Clock,
     Light,
     LineageFigures,

@@ -18,8 +18,9 @@ from starlette.applications import Starlette
 
 from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire.messages import Setting
-from freshet.serving import dashboard, operator_api
-from freshet.serving.status import SettingChange, Status, SwitchFigures
+from freshet.serving.page import api as operator_api
+from freshet.serving.page import app as dashboard
+from freshet.serving.status.status import SettingChange, Status, SwitchFigures
 from freshet.streams.control import switches
 from freshet.streams.control.channels import Channels, Follower, send
 from freshet.streams.control.live_settings import LiveSettings

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freshet.serving.alert_bounds import HOUR_MS, AlertBounds, Missed, Recent
-from freshet.serving.alert_policy import OFF, POLICIES, WITHOUT, alerts
-from freshet.serving.status import (
+from freshet.serving.alerts.bounds import HOUR_MS, AlertBounds, Missed, Recent
+from freshet.serving.alerts.policy import OFF, POLICIES, WITHOUT, alerts
+from freshet.serving.status.status import (
     Clock,
     LineageFigures,
     ModelFigures,

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freshet.serving.alert_bounds import AlertBounds, Missed, Recent
-from freshet.serving.alert_window import POINTS, Window
-from freshet.serving.status import RoleFigures, SourceFigures, Status, TopicFigures
+from freshet.serving.alerts.bounds import AlertBounds, Missed, Recent
+from freshet.serving.alerts.window import POINTS, Window
+from freshet.serving.status.status import RoleFigures, SourceFigures, Status, TopicFigures
 
 BOUNDS = AlertBounds(dead_window=100)
 

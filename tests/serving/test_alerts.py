@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from freshet.serving.alert_webhook import Webhook
-from freshet.serving.alerts import KEPT, Alerts
-from freshet.serving.status import Alert, Clock, Status, ViewFigures
+from freshet.serving.alerts.alerts import KEPT, Alerts
+from freshet.serving.alerts.webhook import Webhook
+from freshet.serving.status.status import Alert, Clock, Status, ViewFigures
 from tests.serving.fake_status import FakeYear
 
 ALERT = Alert(policy="outage", subject="store", light="amber", reason="r", meaning="m", next_step="n")

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from freshet.schemas.wire import messages
 from freshet.schemas.wire.messages import Message, Setting, Status
 from freshet.schemas.wire.outcomes import LABELLED, ExampleRows, fixed_dtype
-from freshet.serving import board as board_module
-from freshet.serving import status as s
-from freshet.serving.board import Board
-from freshet.serving.history import History
+from freshet.serving.board import board as board_module
+from freshet.serving.board.board import Board
+from freshet.serving.status import status as s
+from freshet.serving.status.history import History
 from freshet.streams.control.switches import Switch, Switches
 from freshet.streams.outages import Outage
 from tests.serving.toy_run import HOUR, HOURS, SHOPS, Said, half_a_day

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from freshet.schemas.errors import RequestError
-from freshet.serving.answering import Answer, Question
-from freshet.serving.coalesce import Coalescer
+from freshet.serving.scoring.coalesce import Coalescer
+from freshet.serving.scoring.contract import Answer, Question
 from tests.serving.toy_answering import ToyAnswering
 
 

@@ -18,8 +18,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from freshet.schemas.errors import ComponentError
-from freshet.serving import dashboard, status
-from freshet.serving.history import History
+from freshet.serving.page import app as dashboard
+from freshet.serving.status import status
+from freshet.serving.status.history import History
 from tests.serving.fake_status import FakeYear
 
 

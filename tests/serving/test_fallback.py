@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from freshet.schemas.errors import DefinitionError
-from freshet.serving.fallback import Conditions, Declared, choose, constant, heuristic
+from freshet.serving.scoring.fallback import Conditions, Declared, choose, constant, heuristic
 
 VIEW = heuristic(pl.col("origin_delay.ewm") > 20, p_true=0.7, p_false=0.2)
 OWN = heuristic(pl.col("distance") > 20)

@@ -12,8 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freshet.schemas.errors import RequestError
-from freshet.serving.history import DAY_MS, HOUR_MS, TIERS_MS, WHOLE, History, Part, Swap, thinned
-from freshet.serving.status import Clock, LineageFigures, ModelFigures, Quality, Served, Status, ViewFigures, encode
+from freshet.serving.status.history import DAY_MS, HOUR_MS, TIERS_MS, WHOLE, History, Part, Swap, thinned
+from freshet.serving.status.status import (
+    Clock,
+    LineageFigures,
+    ModelFigures,
+    Quality,
+    Served,
+    Status,
+    ViewFigures,
+    encode,
+)
 
 
 def status(at: int, lag: int | None = 0, lineage: str = "a", number: int = 1, ne: float | None = 0.9) -> Status:
@@ -28,7 +37,7 @@ def status(at: int, lag: int | None = 0, lineage: str = "a", number: int = 1, ne
 
 
 class Reader:
-    """What the page does with parts (serving/page/history.js), in Python."""
+    """What the page does with parts (serving/page/static/history.js), in Python."""
 
     def __init__(self) -> None:
         self.cursor: str | None = None

@@ -18,7 +18,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from freshet.schemas.errors import LogError, StoreError
-from freshet.serving.http import ScorerApp
+from freshet.serving.web.app import ScorerApp
 from tests.serving.toy_answering import ToyAnswering
 
 REQUEST = {

@@ -19,11 +19,13 @@ from freshet import plans
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.interface import catalogue_of, interface
 from freshet.schemas.topics.topic import Freshness
-from freshet.serving import http_docs, openapi, operator_api
-from freshet.serving.http import ScorerApp
-from freshet.serving.http_docs import methods_of
-from freshet.serving.metrics_route import metrics_route, targets_route
-from freshet.serving.scorer import Scorer
+from freshet.serving.docs import openapi
+from freshet.serving.docs import routes as http_docs
+from freshet.serving.docs.routes import methods_of
+from freshet.serving.page import api as operator_api
+from freshet.serving.scoring.scorer import Scorer
+from freshet.serving.web.app import ScorerApp
+from freshet.serving.web.metrics import metrics_route, targets_route
 from freshet.streams.clock import ManualClock
 from freshet.streams.sqlite.log import SqliteLog
 from tests.consumers_app import APP, HOUR

@@ -16,7 +16,7 @@ from freshet.features.stores.contract import RowKeys, Rows, Store
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.interface import interface
 from freshet.servers.redis_server import RedisServer
-from freshet.serving.http import ScorerApp
+from freshet.serving.web.app import ScorerApp
 from freshet.streams.clock import ManualClock
 from freshet.streams.sqlite.log import SqliteLog
 from tests.consumers_app import APP, HOUR, put_rows

@@ -14,8 +14,8 @@ import pytest
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.interface import interface
 from freshet.servers.server import free_ports
-from freshet.serving import http_push
-from freshet.serving.http import ScorerApp
+from freshet.serving.web import push as http_push
+from freshet.serving.web.app import ScorerApp
 from freshet.streams.catalog import open_log
 from freshet.streams.clock import ManualClock
 from freshet.streams.intake.push import Pusher

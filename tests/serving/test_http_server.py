@@ -20,8 +20,8 @@ import httpx
 import pytest
 
 from freshet.schemas.errors import ComponentError
-from freshet.serving.http import ScorerApp
-from freshet.serving.http_server import HttpServer, bind
+from freshet.serving.web.app import ScorerApp
+from freshet.serving.web.server import HttpServer, bind
 from tests.serving.test_http import REQUEST
 from tests.serving.toy_answering import ToyAnswering
 
@@ -98,8 +98,8 @@ def test_two_bodies_in_one_connection_and_pieces_are_answered() -> None:
 
 SLOW = """
 import sys, time
-from freshet.serving.http import ScorerApp
-from freshet.serving.http_server import HttpServer, bind
+from freshet.serving.web.app import ScorerApp
+from freshet.serving.web.server import HttpServer, bind
 from tests.serving.toy_answering import ToyAnswering
 
 class Slow(ToyAnswering):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from freshet.serving import latency
-from freshet.serving.latency import Latency
+from freshet.serving.scoring import latency
+from freshet.serving.scoring.latency import Latency
 
 
 def test_quantiles_are_of_the_newest_requests() -> None:

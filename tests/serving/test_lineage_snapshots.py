@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from freshet.schemas.wire.messages import Cut, Verdict, Waiting
-from freshet.serving.lineage_snapshots import LineageSnapshots
+from freshet.serving.board.lineage_snapshots import LineageSnapshots
 
 
 def cut(x: LineageSnapshots, number: int, path: str = "p") -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from freshet.schemas.models.manifest import Manifest
 from freshet.schemas.models.vectors import F64, Vectors
-from freshet.serving.live_model import LiveModel, ModelSlot
+from freshet.serving.loading.live_model import LiveModel, ModelSlot
 
 
 class Fixed:

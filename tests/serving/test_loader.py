@@ -17,13 +17,13 @@ import pytest
 from freshet.learners.contract import Export
 from freshet.learners.logistic.learner import HashedLogisticPredictor
 from freshet.schemas.models.vectors import F64
-from freshet.serving import loader, sealed
-from freshet.serving.answering import Answer, ModelCard, Question, TensorSpec
-from freshet.serving.http import ScorerApp
-from freshet.serving.http_server import HttpServer, bind
-from freshet.serving.live_model import LiveModel, ModelSlot
-from freshet.serving.loader import Loader, Place
-from freshet.serving.sidecar_client import Sidecar
+from freshet.serving.loading import loader, sealed
+from freshet.serving.loading.live_model import LiveModel, ModelSlot
+from freshet.serving.loading.loader import Loader, Place
+from freshet.serving.loading.sidecar_client import Sidecar
+from freshet.serving.scoring.contract import Answer, ModelCard, Question, TensorSpec
+from freshet.serving.web.app import ScorerApp
+from freshet.serving.web.server import HttpServer, bind
 from tests.serving.test_sidecar import flip_a_byte
 from tests.serving.toy_snapshots import LINEAGE, SCHEMA, Mint, vectors
 

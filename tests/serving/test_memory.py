@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 import structlog
 
-from freshet.serving import http
-from freshet.serving.http import ScorerApp
-from freshet.serving.live_model import LiveModel, ModelSlot
-from freshet.serving.loader import Loader, Place
-from freshet.serving.sealed import SEALABLE
-from freshet.serving.sidecar_client import Sidecar
+from freshet.serving.loading.live_model import LiveModel, ModelSlot
+from freshet.serving.loading.loader import Loader, Place
+from freshet.serving.loading.sealed import SEALABLE
+from freshet.serving.loading.sidecar_client import Sidecar
+from freshet.serving.web import app as http
+from freshet.serving.web.app import ScorerApp
 from tests.serving import test_scorer
 from tests.serving.toy_snapshots import SCHEMA, Mint
 from tests.toy_app import toy_app

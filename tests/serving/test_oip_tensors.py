@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from freshet.schemas.errors import RequestError
-from freshet.serving import oip
-from freshet.serving.answering import ModelCard, Question, TensorSpec
-from freshet.serving.oip_tensors import read_question
+from freshet.serving.oip import messages as oip
+from freshet.serving.oip.tensors import read_question
+from freshet.serving.scoring.contract import ModelCard, Question, TensorSpec
 from tests.serving.toy_answering import CARD
 
 

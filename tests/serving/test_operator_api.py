@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 from freshet.schemas.errors import LogError
 from freshet.schemas.topics.settings import KEYS, changed
 from freshet.schemas.topics.topic import Freshness
-from freshet.serving import operator_api
+from freshet.serving.page import api as operator_api
 from tests.serving.fake_status import FakeYear
 from tests.serving.operated import DECLARED, Operated
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from freshet.serving.outage_figures import outage_figures
+from freshet.serving.board.outage_figures import outage_figures
 from freshet.streams.outages import Outage
 
 

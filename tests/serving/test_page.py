@@ -14,9 +14,9 @@ import pytest
 import uvicorn
 
 from freshet import figures
-from freshet.serving import dashboard
-from freshet.serving.history import DAY_MS, TIERS_MS, WHOLE, History
-from freshet.serving.status import ModelFigures, Promise, Status, TopicFigures, ViewFigures, encode
+from freshet.serving.page import app as dashboard
+from freshet.serving.status.history import DAY_MS, TIERS_MS, WHOLE, History
+from freshet.serving.status.status import ModelFigures, Promise, Status, TopicFigures, ViewFigures, encode
 from tests.serving import chromium
 from tests.serving.fake_status import FakeYear
 from tests.serving.operated import Operated

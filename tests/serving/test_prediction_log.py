@@ -11,7 +11,7 @@ import pytest
 
 from freshet.schemas.errors import DefinitionError, LogError
 from freshet.schemas.wire.messages import Logged
-from freshet.serving.prediction_log import PredictionLog, Spooled
+from freshet.serving.scoring.prediction_log import PredictionLog, Spooled
 from freshet.streams.operators.task import Append
 from freshet.streams.sqlite.log import SqliteLog
 

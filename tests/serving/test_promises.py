@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freshet.schemas.durations import milliseconds
-from freshet.serving import status as s
-from freshet.serving.promises import promises, span
+from freshet.serving.status import status as s
+from freshet.serving.status.promises import promises, span
 
 NOW = 1_800_000_000_000  # 2027-01-15 08:00:00 UTC
 HOUR = 3_600_000

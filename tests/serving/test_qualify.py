@@ -14,7 +14,7 @@ from freshet.learners.snapshots.golden import golden_vectors
 from freshet.schemas.errors import LearnerError
 from freshet.schemas.models.manifest import Manifest
 from freshet.schemas.models.vectors import F64, Vectors, VectorSchema
-from freshet.serving.qualify import Bounds, Candidate, qualify
+from freshet.serving.release.qualify import Bounds, Candidate, qualify
 
 SCHEMA = VectorSchema(("carrier", "origin"), ("distance", "origin_delay.ewm"))
 MANIFEST = Manifest("flights", "late", "toy-1", 1, "toy", {}, SCHEMA.digest, 0, 10, 10, "", 100)

@@ -14,8 +14,8 @@ from freshet.learners.model import Model
 from freshet.learners.snapshots import files as snapshots
 from freshet.learners.snapshots.signing import Signer, Verifier, create_key
 from freshet.schemas.wire.messages import Cut, Message, Settled, Verdict
-from freshet.serving.release import Release
-from freshet.serving.release_policy import ReleaseConfig
+from freshet.serving.release.policy import ReleaseConfig
+from freshet.serving.release.release import Release
 from tests.toy_app import toy_app
 
 HOUR = 3_600_000

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freshet.schemas.errors import DefinitionError
-from freshet.serving.release_policy import Keep, LineageStanding, Promote, Reference, ReleaseConfig, Standing, decide
+from freshet.serving.release.policy import Keep, LineageStanding, Promote, Reference, ReleaseConfig, Standing, decide
 
 CONFIG = ReleaseConfig(min_examples=100, margin=0.01, hold_ms=1000, no_worse_by=0.02)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from freshet.schemas.wire.messages import Status
-from freshet.serving.role_figures import LOST_MS, SILENT_MS, STUCK_MS, RollCall
+from freshet.serving.board.roll_call import LOST_MS, SILENT_MS, STUCK_MS, RollCall
 
 NOW = 1_800_000_000_000
 

@@ -24,9 +24,9 @@ from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.messages import Waiting
 from freshet.schemas.wire.outcomes import RUNGS, fixed_dtype, from_binary
-from freshet.serving.answering import Answer, Question
-from freshet.serving.live_model import LiveModel
-from freshet.serving.scorer import Policy, Scorer
+from freshet.serving.loading.live_model import LiveModel
+from freshet.serving.scoring.contract import Answer, Question
+from freshet.serving.scoring.scorer import Policy, Scorer
 from freshet.streams.clock import ManualClock
 from freshet.streams.outages import Outages
 from tests import consumers_app

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from freshet.serving import sealed
+from freshet.serving.loading import sealed
 
 pytestmark = pytest.mark.skipif(not sealed.SEALABLE, reason="this system has no memfd_create")
 

@@ -13,9 +13,9 @@ import pytest
 from freshet.learners.snapshots import files as snapshots
 from freshet.learners.snapshots.signing import Signer, Verifier, create_key
 from freshet.schemas.errors import SnapshotError
-from freshet.serving import sealed, sidecar
-from freshet.serving.sidecar import Order
-from freshet.serving.sidecar_client import Refused, Sidecar, Verified, _taken
+from freshet.serving.loading import sealed, sidecar
+from freshet.serving.loading.sidecar import Order
+from freshet.serving.loading.sidecar_client import Refused, Sidecar, Verified, _taken
 from tests.serving.toy_snapshots import Mint
 
 

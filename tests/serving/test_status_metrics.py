@@ -10,9 +10,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families as parsed
 from starlette.applications import Starlette
 
-from freshet.serving import status as s
-from freshet.serving.metrics_route import metrics_route, targets_route
-from freshet.serving.status_metrics import APP_METRICS, families
+from freshet.serving.status import status as s
+from freshet.serving.status.metrics import APP_METRICS, families
+from freshet.serving.web.metrics import metrics_route, targets_route
 from freshet.streams.vitals.metrics import CONTENT_TYPE, ROLE_METRICS, text_of
 from tests.serving.fake_status import FakeYear
 

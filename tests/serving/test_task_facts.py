@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from freshet.schemas.wire.messages import Progress, Status
-from freshet.serving.task_facts import TaskFacts
+from freshet.serving.board.task_facts import TaskFacts
 
 
 def status(instance: str, at: int, **facts: Any) -> Status:

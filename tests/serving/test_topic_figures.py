@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freshet.schemas.topics.topic import Topic
-from freshet.serving.rate import WINDOW_SECONDS, Rate
-from freshet.serving.topic_board import TopicBoard
-from freshet.serving.topic_figures import OTHER, topic_figures
+from freshet.serving.board.rate import WINDOW_SECONDS, Rate
+from freshet.serving.board.topic import TopicBoard
+from freshet.serving.board.topic_figures import OTHER, topic_figures
 from tests.toy_app import topics
 
 PAYMENTS = topics()[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from freshet.schemas.errors import RequestError
-from freshet.serving.answering import Answer, ModelCard, Question, TensorSpec
+from freshet.serving.scoring.contract import Answer, ModelCard, Question, TensorSpec
 
 CARD = ModelCard(
     "late",

@@ -12,8 +12,8 @@ from freshet.features.stores.memory_store import MemoryStore
 from freshet.flights.schedule import Records
 from freshet.schemas.events.writer import EventWriter
 from freshet.schemas.wire.messages import Message, Status
-from freshet.serving.board import Board
-from freshet.serving.history import History
+from freshet.serving.board.board import Board
+from freshet.serving.status.history import History
 from freshet.streams.control.channels import Follower
 from freshet.streams.log.contract import Batch
 from freshet.testing import LocalRun

@@ -26,7 +26,7 @@ from freshet import audit, cli, run_record
 from freshet.app import App, load
 from freshet.schemas.wire import blocks, messages
 from freshet.schemas.wire.messages import Message
-from freshet.serving.status import RoleFigures, Status, TopicFigures, decode
+from freshet.serving.status.status import RoleFigures, Status, TopicFigures, decode
 from freshet.streams.catalog import open_log
 from freshet.streams.control.channels import Follower
 from freshet.streams.intake.ledger import Ledger

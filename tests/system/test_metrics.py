@@ -29,7 +29,7 @@ from freshet.schemas.topics.settings import KEYS
 from freshet.schemas.wire.blocks import tick_record
 from freshet.schemas.wire.outcomes import RUNGS
 from freshet.servers.redis_server import RedisServer
-from freshet.serving import status as s
+from freshet.serving.status import status as s
 from freshet.settings import settings
 from freshet.streams.control.switches import NAMES
 from freshet.streams.intake.fates import fates

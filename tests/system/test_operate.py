@@ -15,7 +15,7 @@ import pytest
 from freshet import run_record
 from freshet.page_client import user
 from freshet.schemas.wire.messages import Setting
-from freshet.serving.status import Status
+from freshet.serving.status.status import Status
 from freshet.settings import Settings
 from freshet.streams.control import switches
 from tests.system.operated_run import EVERY, OperatedRun, command, now_ms, until

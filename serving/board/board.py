@@ -1,0 +1,178 @@
+"""The board: everything that roles say, and how good what was served was, gathered into one `Status`."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from freshet.features.views.view import View
+from freshet.learners.model import Model
+from freshet.schemas.topics.topic import Topic
+from freshet.schemas.wire import messages
+from freshet.serving.board.model import ModelBoard
+from freshet.serving.board.outage_figures import outage_figures
+from freshet.serving.board.roll_call import RollCall
+from freshet.serving.board.task_facts import TaskFacts
+from freshet.serving.board.topic import TopicBoard
+from freshet.serving.board.view_figures import view_figures
+from freshet.serving.status import status as s
+from freshet.serving.status.history import History, Swap
+from freshet.serving.status.promises import promises
+from freshet.streams.control.live_settings import LiveSettings
+from freshet.streams.control.switches import NAMES, Switches
+from freshet.streams.log.contract import Batch
+from freshet.streams.outages import Outage
+
+CHANGES = 200  # of settings that are told, the newest
+
+
+class Board:
+    """Fed by one thread with messages and examples; `status` may be called from any.
+
+    What only the process itself knows is asked of attributes: `children` (the supervisor's facts by role name), the
+    `switches`, the outages of its `own_outages`, and the `alerts` that a status raises."""
+
+    def __init__(
+        self,
+        app: str,
+        topics: Sequence[Topic],
+        views: Sequence[View],
+        models: Sequence[Model],
+        history: History,
+        paced: bool = True,
+    ) -> None:
+        self._app, self._views, self._history, self._paced = app, views, history, paced
+        self._topics = [TopicBoard(t) for t in topics]
+        self._models = {m.name: ModelBoard(m) for m in models}
+        self._settings = LiveSettings({t.name: t.freshness for t in topics})
+        self._changes: list[s.SettingChange] = []
+        self._tasks, self._roll = TaskFacts(), RollCall()
+        self._clock: messages.Clock | None = None
+        self._span: tuple[int | None, int | None] = None, None
+        self._started = time.monotonic()
+        self._raised: list[s.Alert] = []
+        self._lock = threading.Lock()
+        self.children: Mapping[str, Mapping[str, Any]] = {}
+        self.switches: Callable[[], Switches] = Switches
+        self.own_outages: Callable[[], list[Outage]] = list
+        self.alerts: Callable[[s.Status], list[s.Alert]] = lambda status: []
+
+    def note(self, m: messages.Message) -> None:
+        """One message of the control or reports log, in order."""
+        with self._lock:
+            self._note(m)
+
+    def _note(self, m: messages.Message) -> None:
+        match m:
+            case messages.Clock():
+                self._clock = m
+                self._span = m.now if self._span[0] is None else self._span[0], self._span[1]
+            case messages.Span():
+                self._span = m.start, m.end
+            case messages.Progress():
+                self._tasks.note(m)
+            case messages.Status():
+                self._tasks.note(m)
+                self._roll.note(m)
+            case messages.Setting():
+                if self._settings.note(m):
+                    change = s.SettingChange(topic=m.topic, key=m.key, value=m.value, by=m.by, at_ms=m.at)
+                    self._changes = [*self._changes[1 - CHANGES :], change]
+            case messages.Cut() | messages.Waiting() | messages.Verdict() | messages.Settled() | messages.Swapped():
+                if m.model in self._models:
+                    self._models[m.model].note(m)
+                if isinstance(m, messages.Swapped) and m.model in self._models:
+                    self._history.swap(Swap(m.tick, m.model, m.lineage, m.number))
+            case _:
+                pass
+
+    def learn_outcomes(self, model: str, batch: Batch) -> None:
+        """Blocks of a model's examples log: how good were the answers that clients got?"""
+        self._models[model].learn(batch)
+
+    def observe(self) -> s.Status:
+        """Once a second: sample rates, reckon what is dear, raise alerts. The status now, also taken into the history."""
+        for model in self._models.values():
+            model.quality.reckon()
+        with self._lock:
+            self._roll.forget(_wall_ms())
+            for topic in self._topics:
+                topic.sample(self._told("intake", topic.topic.name), time.monotonic())
+        status = self.status()
+        self._history.observe(status)
+        self._raised = self.alerts(status)
+        return msgspec.structs.replace(status, alerts=self._raised)
+
+    def status(self) -> s.Status:
+        """As of now; rates, quality of what was served and alerts as of the last `observe`."""
+        own, switches, at_ms = self.own_outages(), self.switches(), _wall_ms()
+        with self._lock:
+            status = self._status([("control", o) for o in own], switches, at_ms)
+        return msgspec.structs.replace(status, promises=promises(status))
+
+    def _status(self, own: list[tuple[str, Outage]], switches: Switches, at_ms: int) -> s.Status:
+        now = self._now(at_ms)
+        topics = [self._topic(t, now) for t in self._topics]
+        return s.Status(
+            app=self._app,
+            at_ms=at_ms,
+            clock=self._clock_figures(now),
+            events_per_second=sum(t.per_second for t in topics),
+            topics=topics,
+            views=[self._view(v, now) for v in self._views],
+            models=[self._model(b, now, at_ms) for b in self._models.values()],
+            requests=self._roll.requests(at_ms),
+            roles=self._roll.figures(self.children, at_ms),
+            outages=outage_figures([*self._roll.outages(at_ms), *own]),
+            alerts=self._raised,
+            switches=[_switch(name, switches) for name in NAMES],
+            changes=self._changes,
+        )
+
+    def _now(self, at_ms: int) -> int | None:
+        """The app's clock: the replayer's, or the wall."""
+        if not self._paced:
+            return at_ms
+        return self._clock.now if self._clock else None
+
+    def _clock_figures(self, now: int | None) -> s.Clock:
+        done = self._clock is not None and self._clock.done
+        state: s.RunState = "starting" if now is None else "ended" if done else "running"
+        (start, end), wall = self._span, time.monotonic() - self._started
+        return s.Clock(state=state, paced=self._paced, app_ms=now, start_ms=start, end_ms=end, wall_seconds=wall)
+
+    def _told(self, kind: str, name: str) -> list[Mapping[str, Any]]:
+        return [told.facts for told in self._tasks.of(kind, name)]
+
+    def _topic(self, board: TopicBoard, now: int | None) -> s.TopicFigures:
+        name = board.topic.name
+        lag = _behind(now, self._tasks.finished("intake", name, board.topic.partitions))
+        return board.figures(self._told("intake", name), self._settings.of(name), lag)
+
+    def _view(self, view: View, now: int | None) -> s.ViewFigures:
+        lag = _behind(now, self._tasks.finished("view", view.name, view.topic.partitions))
+        return view_figures(view, self._told("view", view.name), self._settings.of(view.topic.name), lag)
+
+    def _model(self, board: ModelBoard, now: int | None, at_ms: int) -> s.ModelFigures:
+        told = {x: found[0] for x in board.lineages if (found := self._tasks.of("train", f"{board.model.name}.{x}"))}
+        facts = {lineage: t.facts for lineage, t in told.items()}
+        states = {lineage: self._roll.state(t.instance, at_ms) for lineage, t in told.items()}
+        slo_ms = self._settings.of(board.model.label.topic.name).ms("model_slo")
+        return board.figures(now, slo_ms, facts, states)
+
+
+def _behind(now: int | None, tick: int | None) -> int | None:
+    return None if now is None or tick is None else max(0, now - tick)
+
+
+def _switch(name: str, switches: Switches) -> s.SwitchFigures:
+    x = getattr(switches, name)
+    return s.SwitchFigures(name=name, on=x.on, by=x.by, at_ms=x.at)
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000

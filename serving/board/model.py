@@ -1,0 +1,150 @@
+"""What is known of one model: its snapshots and their fate, what is served and how it lags, its lineages side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from freshet.learners.model import Model
+from freshet.schemas.wire import messages
+from freshet.serving.board.lineage_snapshots import LineageSnapshots
+from freshet.serving.board.served_quality import ServedFigures, ServedQuality, told_quality
+from freshet.serving.status import status as s
+from freshet.streams.log.contract import Batch
+
+Told = Mapping[str, Any]
+NOTHING: Told = {}
+
+
+class ModelBoard:
+    """Fed with the model's messages, in order, and with its examples log."""
+
+    def __init__(self, model: Model) -> None:
+        self.model, self.quality = model, ServedQuality(model)
+        self.lineages = tuple(model.lineage(x) for x in model.learners)
+        self._snapshots = {x: LineageSnapshots() for x in self.lineages}
+        self._baseline = next((x for x in self.lineages if x.startswith("baseline")), "")
+        self._settled: messages.Settled | None = None
+        self._swapped: messages.Swapped | None = None
+        self._since_ms: int | None = None
+        self._swaps = 0
+        self._of_lineages: dict[str, tuple[Told, list[s.SliceFigures]]] = {}
+        self._of_served: tuple[ServedFigures, Told, list[s.SliceFigures]] | None = None
+
+    def learn(self, batch: Batch) -> None:
+        self.quality.learn(batch)
+
+    def note(self, m: messages.Message) -> None:
+        match m:
+            case messages.Settled():
+                if self._settled is None or self._settled.lineage != m.lineage:
+                    self._since_ms = m.tick
+                self._settled = m
+            case messages.Swapped():
+                self._swaps += 1
+                self._swapped = m
+                self._note_snapshot(m)
+            case messages.Cut() | messages.Waiting() | messages.Verdict():
+                self._note_snapshot(m)
+            case _:
+                pass
+
+    def _note_snapshot(self, m: messages.Cut | messages.Waiting | messages.Verdict | messages.Swapped) -> None:
+        """Also of a lineage that the app no longer declares: its snapshot may still be served."""
+        lineage = self._snapshots.setdefault(m.lineage, LineageSnapshots())
+        match m:
+            case messages.Cut():
+                lineage.cut(m)
+            case messages.Waiting():
+                lineage.wait(m)
+            case messages.Verdict():
+                lineage.judge(m)
+            case messages.Swapped():
+                pass
+        swapped = self._swapped
+        lineage.prune(swapped.number if swapped is not None and swapped.lineage == m.lineage else None)
+
+    def figures(
+        self, now_ms: int | None, slo_ms: int, told: Mapping[str, Told], states: Mapping[str, s.RoleState]
+    ) -> s.ModelFigures:
+        """`told` are the newest facts of each lineage's trainer, `states` how its process is; both by lineage."""
+        known, of_served = self._snapshots.values(), self.quality.figures
+        base = told.get(self._baseline, NOTHING)
+        return s.ModelFigures(
+            name=self.model.name,
+            served=self._served(),
+            baseline=self._baseline,
+            lag_ms=self._lag(now_ms),
+            slo_ms=slo_ms,
+            asked=self.quality.asked,
+            labelled=self.quality.labelled,
+            expired=self.quality.expired,
+            snapshots=sum(x.cuts for x in known),
+            approvals=sum(x.approvals for x in known),
+            refusals=sum(x.refusals for x in known),
+            swaps=self._swaps,
+            rolling=of_served.rolling,
+            rolling_baseline=told_quality(base.get("rolling")),
+            overall=of_served.overall,
+            overall_baseline=told_quality(base.get("all")),
+            lineages=[
+                self._lineage(name, told.get(name, NOTHING), states.get(name, "starting")) for name in self.lineages
+            ],
+            slices=self._slices(of_served, base),
+            calibration=list(of_served.calibration),
+            rungs=self.quality.rungs,
+            owner=self.model.owner,
+            description=self.model.description,
+        )
+
+    def _served(self) -> s.Served | None:
+        m = self._swapped
+        return None if m is None else s.Served(lineage=m.lineage, number=m.number, since_ms=self._since_ms)
+
+    def _lag(self, now_ms: int | None) -> int | None:
+        """Age of the oldest joined example that the served snapshot does not reflect."""
+        if self._swapped is None:
+            return None
+        since = self._snapshots[self._swapped.lineage].since(self._swapped.number)
+        return 0 if since is None or now_ms is None else max(0, now_ms - since)
+
+    def _lineage(self, name: str, told: Told, state: s.RoleState) -> s.LineageFigures:
+        snapshots = self._snapshots[name]
+        return s.LineageFigures(
+            name=name,
+            alias="champion" if self._settled is not None and self._settled.lineage == name else "",
+            state=state,
+            number=snapshots.number,
+            examples=int(told.get("learned", 0)),
+            overall=told_quality(told.get("all")),
+            rolling=told_quality(told.get("rolling")),
+            slices=self._lineage_slices(name, told),
+            cut_ms=snapshots.tick,
+            refusals=snapshots.refusals,
+            refused=snapshots.reasons,
+            newest_approved=snapshots.approved,
+            newest_refused=snapshots.refused,
+        )
+
+    def _lineage_slices(self, lineage: str, told: Told) -> list[s.SliceFigures]:
+        """Converted once for each time that a trainer tells them."""
+        before = self._of_lineages.get(lineage)
+        if before is None or before[0] is not told:
+            made = [
+                s.SliceFigures(field=field, value=value, served=told_quality(f))
+                for field, of_field in told.get("slices", NOTHING).items()
+                for value, f in of_field.items()
+            ]
+            before = self._of_lineages[lineage] = (told, made)
+        return before[1]
+
+    def _slices(self, served: ServedFigures, base: Told) -> list[s.SliceFigures]:
+        """What was served beside the baseline; made once for each time that either changes."""
+        if self._of_served is None or self._of_served[0] is not served or self._of_served[1] is not base:
+            slices = base.get("slices", NOTHING)
+            made = [
+                s.SliceFigures(field=f, value=v, served=q, baseline=told_quality(slices.get(f, NOTHING).get(v)))
+                for f, v, q in served.slices
+            ]
+            self._of_served = (served, base, made)
+        return self._of_served[2]

@@ -1,0 +1,132 @@
+"""The roll call: which processes of a run are there, from the `Status` that each tells about once a second.
+
+A process whose loop has told nothing for longer than `SILENT_MS` is busy as long as its heartbeat is heard; beyond `STUCK_MS`
+it is taken for lost, too. A process is silent when its newest status is older than `SILENT_MS` of wall time, and lost beyond `LOST_MS`; the clocks of
+its machine and of this one are taken to agree. A silent one is forgotten once another of its name has started since.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from freshet.schemas.wire.messages import Status
+from freshet.serving.status.status import RequestFigures, RoleFigures, RoleState
+from freshet.streams.outages import Outage
+
+SILENT_MS, LOST_MS, STUCK_MS = 2_500, 5_000, 120_000
+NOTHING: Mapping[str, Any] = {}
+
+
+class RollCall:
+    """The newest status of each process, and the requests that those which are gone had answered."""
+
+    def __init__(self) -> None:
+        self._newest: dict[str, Status] = {}
+        self._gone: dict[str, Mapping[str, Any]] = {}
+        self._replaced: Counter[str] = Counter()
+        self._since_ms: int | None = None  # when this one began to call the roll: what was over before is no restart
+
+    def note(self, m: Status) -> None:
+        before = self._newest.get(m.instance)
+        if before is None or before.at <= m.at:
+            self._newest[m.instance] = m
+            self._gone.pop(m.instance, None)
+
+    def forget(self, now_ms: int) -> None:
+        """Let go of processes that others have replaced, and count those; what they counted stays."""
+        self._since_ms = now_ms if self._since_ms is None else self._since_ms
+        kept = {m.instance: m for m in self._present(now_ms)}
+        for m in self._newest.values():
+            if m.instance not in kept:
+                self._replaced[_name(m.instance)] += m.at >= self._since_ms
+                if "requests" in m.facts:
+                    self._gone[m.instance] = m.facts["requests"]
+        self._newest = kept
+
+    def state(self, instance: str, now_ms: int) -> RoleState:
+        """Of a process by its instance; one that is forgotten is lost."""
+        m = self._newest.get(instance)
+        if m is None or now_ms - m.at > LOST_MS:
+            return "lost"
+        told_ms = m.facts.get("told_ms", m.at) or m.facts.get("started_ms", m.at)
+        if m.at - told_ms > STUCK_MS:
+            return "lost"
+        if m.facts.get("held") is True:
+            return "held"
+        return "busy" if m.at - told_ms > SILENT_MS else "running"
+
+    def figures(self, children: Mapping[str, Mapping[str, Any]], now_ms: int) -> list[RoleFigures]:
+        """By role and instance. `children` is what the supervisor knows, by role name: one that has not been heard of is
+        starting."""
+        present = self._present(now_ms)
+        names = [_name(m.instance) for m in present]
+        out = [self._role(m, names.count(_name(m.instance)) > 1, children, now_ms) for m in present]
+        for name in children.keys() - set(names):
+            out.append(RoleFigures(role=name.split(".", 1)[0], instance=name, pid=children[name].get("pid")))
+        return sorted(out, key=lambda r: (r.role, r.instance))
+
+    def _role(self, m: Status, several: bool, children: Mapping[str, Mapping[str, Any]], now_ms: int) -> RoleFigures:
+        child = children.get(_name(m.instance), NOTHING)
+        state = self.state(m.instance, now_ms)
+        return RoleFigures(
+            role=m.role,
+            instance=m.instance if several else _name(m.instance),
+            pid=m.pid,
+            state="restarting" if state == "lost" and not child.get("alive", True) else state,
+            memory_mb=m.facts.get("memory_mb"),
+            seen_ms=m.at,
+            restarts=max(int(child.get("restarts", 0)), self._replaced[_name(m.instance)]),
+            cpu_seconds=m.facts.get("cpu_seconds"),
+            started_ms=m.facts.get("started_ms"),
+            metrics=m.facts.get("metrics", ""),
+        )
+
+    def outages(self, now_ms: int) -> list[tuple[str, Outage]]:
+        """What processes that are heard of wait out, with the name of their role."""
+        heard = [m for m in self._newest.values() if now_ms - m.at <= LOST_MS]
+        return [
+            (m.role, msgspec.convert(o, Outage))
+            for m in sorted(heard, key=lambda m: m.instance)
+            for o in m.facts.get("outages", ())
+        ]
+
+    def requests(self, now_ms: int) -> RequestFigures:
+        """Of all scorers together: counts are summed, also of those that are gone; latencies are the slowest scorer's."""
+        told = [m for m in self._newest.values() if "requests" in m.facts]
+        heard = [m.facts["requests"] for m in told if now_ms - m.at <= LOST_MS]
+        counted = [*self._gone.values(), *(m.facts["requests"] for m in told)]
+        return RequestFigures(
+            answered=sum(r["answered"] for r in counted),
+            failed=sum(r["failed"] for r in counted),
+            rows=sum(r["rows"] for r in counted),
+            per_second=sum(r["per_second"] for r in heard),
+            p50_ms=_slowest(heard, "p50_ms"),
+            p99_ms=_slowest(heard, "p99_ms"),
+            p99_swap_ms=_slowest(heard, "p99_swap_ms"),
+        )
+
+    def _present(self, now_ms: int) -> list[Status]:
+        by_name: dict[str, list[Status]] = {}
+        for m in self._newest.values():
+            by_name.setdefault(_name(m.instance), []).append(m)
+        return [m for of_name in by_name.values() for m in of_name if not _replaced(m, of_name, now_ms)]
+
+
+def _replaced(m: Status, of_name: Iterable[Status], now_ms: int) -> bool:
+    """Whether a process is silent, and another of its name started after it was last heard of."""
+    if now_ms - m.at <= SILENT_MS:
+        return False
+    return any(other.at > m.at and other.facts.get("started_ms", other.at) >= m.at for other in of_name)
+
+
+def _slowest(requests: Iterable[Mapping[str, Any]], quantile: str) -> float | None:
+    return max((r[quantile] for r in requests if r.get(quantile) is not None), default=None)
+
+
+def _name(instance: str) -> str:
+    """The lasting name in `view/1f2e3d4c`."""
+    return instance.split("/", 1)[0]

@@ -1,0 +1,123 @@
+"""How good the answers were that clients got, from a model's examples log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from freshet.learners.model import Model
+from freshet.learners.training.prequential import Figures, Quality, RollingQuality, SliceQuality
+from freshet.schemas.errors import SchemaError
+from freshet.schemas.wire import blocks, outcomes
+from freshet.serving.status import status as s
+from freshet.streams.log.contract import Batch
+from freshet.streams.operators.origins import Cursors
+
+CALIBRATED = 20_000  # the newest labelled predictions that the calibration plot is of
+BINS = 10
+
+
+class ServedFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """Quality as it was reckoned last: over the newest 5,000 labelled predictions, over all, by slice and by probability."""
+
+    rolling: s.Quality = s.Quality()
+    overall: s.Quality = s.Quality()
+    slices: tuple[tuple[str, str, s.Quality], ...] = ()  # field, value
+    calibration: tuple[s.CalibrationBin, ...] = ()
+
+
+class ServedQuality:
+    """Of one model. Counts are as of the last batch; `figures` cost milliseconds, so they are as of the last `reckon`."""
+
+    def __init__(self, model: Model) -> None:
+        self._dtype = outcomes.fixed_dtype(model.vectors)
+        self._at = {f: model.vectors.categories.index(f) for f in model.slices}
+        self._overall, self._rolling, self._newest = Quality(), RollingQuality(), RollingQuality(CALIBRATED)
+        self._slices = {f: SliceQuality() for f in model.slices}
+        self._rungs = np.zeros(len(outcomes.RUNGS), np.int64)
+        self._reckoned = 0
+        self._cursors = Cursors()
+        self.asked = self.labelled = self.expired = 0
+        self.figures = ServedFigures()
+
+    @property
+    def rungs(self) -> dict[str, int]:
+        """Predictions by the rung that answered; those that occurred."""
+        return {rung: n for rung, n in zip(outcomes.RUNGS, self._rungs.tolist()) if n}
+
+    def learn(self, batch: Batch) -> None:
+        """Blocks of the examples log, each counted once. A record that is none of it is passed over: trainers bury it."""
+        for i in range(len(batch)):
+            try:
+                block = blocks.decode(batch.value(i))
+                rows = outcomes.ExampleRows.from_arrow(block.rows, self._dtype) if block.rows is not None else None
+            except (SchemaError, KeyError, ValueError):
+                continue
+            if rows is None or block.rows is None:
+                continue
+            at, index = block.rows.column("_offset").to_numpy(), block.rows.column("_index").to_numpy()
+            if self._cursors.fresh(block.origin, block.partition, at, index).start == 0:
+                self._take(rows)
+
+    def _take(self, rows: outcomes.ExampleRows) -> None:
+        asked = rows.kind == outcomes.ASKED
+        self.asked += int(np.count_nonzero(asked))
+        self.expired += int(np.count_nonzero(rows.kind == outcomes.EXPIRED))
+        self._rungs += np.bincount(rows.fixed["rung"][asked], minlength=len(self._rungs))
+        at = np.flatnonzero(rows.kind == outcomes.LABELLED)
+        if not len(at):
+            return
+        self.labelled += len(at)
+        p, y = np.ascontiguousarray(rows.fixed["p"][at]), rows.label[at]
+        for quality in (self._overall, self._rolling, self._newest):
+            quality.update(p, y)
+        if self._slices:
+            self._take_slices(rows.texts["categories"].take(at).to_arrow().to_pylist(), p, y)
+
+    def _take_slices(self, texts: list[str], p: npt.NDArray[Any], y: npt.NDArray[Any]) -> None:
+        parts = [t.split(outcomes.CATEGORY_SEPARATOR) for t in texts]
+        for name, table in self._slices.items():
+            table.update([x[self._at[name]] for x in parts], p, y)
+
+    def reckon(self) -> None:
+        """Bring `figures` up to date, if anything was labelled since."""
+        if self._reckoned == self.labelled:
+            return
+        self._reckoned = self.labelled
+        self.figures = ServedFigures(
+            rolling=quality_of(self._rolling.figures()),
+            overall=quality_of(self._overall.figures()),
+            slices=tuple(
+                (field, value, quality_of(figures))
+                for field, table in self._slices.items()
+                for value, figures in table.figures().items()
+            ),
+            calibration=_calibration(self._newest),
+        )
+
+
+def quality_of(f: Figures) -> s.Quality:
+    return told_quality(f.as_json())
+
+
+def told_quality(f: dict[str, Any] | None) -> s.Quality:
+    """Figures as a trainer tells them (`freshet.learners.training.prequential.Figures` as JSON)."""
+    if not f:
+        return s.Quality()
+    return s.Quality(n=f["n"], auc=f["auc"], ne=f["normalised_entropy"], calibration=f["calibration"])
+
+
+def _calibration(newest: RollingQuality) -> tuple[s.CalibrationBin, ...]:
+    return tuple(
+        s.CalibrationBin(
+            low=i / BINS,
+            high=(i + 1) / BINS,
+            n=int(n),
+            predicted=sum_p / n if n else None,
+            observed=sum_y / n if n else None,
+        )
+        for i, (n, sum_p, sum_y) in enumerate(newest.reliability(BINS).tolist())
+    )

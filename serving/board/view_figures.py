@@ -1,0 +1,27 @@
+"""A view's figures, from what its tasks told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from freshet.features.views.view import View
+from freshet.schemas.topics.topic import Freshness
+from freshet.serving.status.status import ViewFigures
+
+
+def view_figures(view: View, told: Sequence[Mapping[str, Any]], settings: Freshness, lag_ms: int | None) -> ViewFigures:
+    """`told` are the facts of each partition's task, `settings` the topic's freshness as it is now."""
+    return ViewFigures(
+        name=view.name,
+        topic=view.topic.name,
+        key="|".join(view.keys),
+        rows=sum(int(f["keys"]) for f in told) if told else None,
+        lag_ms=lag_ms,
+        slo_ms=settings.ms("feature_slo"),
+        max_age_ms=view.max_age_ms or None,
+        events=sum(int(f["events"]) for f in told) if told else None,
+        features=list(view.features),
+        owner=view.owner,
+        description=view.description,
+    )

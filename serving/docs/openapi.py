@@ -1,0 +1,355 @@
+"""The scorer's HTTP interface as an OpenAPI 3.1 document: what each address takes and answers.
+
+The schemas are those of the structs that the wire is decoded to and encoded from, so they cannot say anything else. Only
+addresses that the app serves are in its document, and its examples name what the app has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from freshet.features.reading.api import FeaturesAnswer, FeaturesRequest
+from freshet.schemas.topics.settings import KEYS
+from freshet.serving.docs.catalogue import Catalogue
+from freshet.serving.oip import messages as oip
+from freshet.serving.status.status import SwitchFigures
+from freshet.streams.control.switches import NAMES
+from freshet.streams.intake.push import PushAnswer, PushRefused, PushRequest
+
+INFER = "/v2/models/{model}/infer"
+INFER_VERSION = "/v2/models/{model}/versions/{version}/infer"
+REF = "#/components/schemas/{name}"
+REQUEST_PARAMETERS = {
+    "as_of": ("integer", "App time to answer for, in ms since 1970. Honoured in replays only."),
+    "deadline_ms": ("number", "After so many ms no model is asked any more, and a lower rung answers."),
+    "timeout": ("integer", "The same in µs, as Triton's clients send it."),
+    "binary_data_output": ("boolean", "Send all outputs as binary tensors."),
+}
+ANSWER_PARAMETERS = {
+    "model": ("string", "The model asked."),
+    "lineage": ("string", "The lineage that answered; empty below the models."),
+    "snapshot": ("integer", "The number of its snapshot; -1 below the models."),
+    "segment": ("string", "The segment of the snapshot that answered."),
+    "model_lag_ms": ("integer", "Age of the oldest joined example that the snapshot does not reflect; 0: none."),
+    "oldest_value_age_ms": ("integer", "Age of the oldest value that was used, over all rows; -1: no row was read."),
+    "rung": ("string", "champion, last_good, heuristic or constant: what answered."),
+    "prediction_id": ("string", "The id of the first row's prediction; output `prediction_id` has all of them."),
+    "instance": ("string", "The scorer, as it numbers its predictions."),
+    "sequence": ("integer", "The number of the first row in the prediction log; the others follow."),
+}
+
+
+class Problem(msgspec.Struct):
+    """What is wrong, and what was expected."""
+
+    error: str
+
+
+class Live(msgspec.Struct):
+    live: bool
+
+
+class Ready(msgspec.Struct):
+    ready: bool
+
+
+class ModelReady(msgspec.Struct):
+    name: str
+    ready: bool
+
+
+class SettingsNow(msgspec.Struct):
+    topic: str
+    settings: dict[str, str]
+
+
+class SwitchesNow(msgspec.Struct):
+    switches: list[SwitchFigures]
+
+
+class TurnTo(msgspec.Struct):
+    on: bool
+
+
+TopicSettings = msgspec.defstruct(
+    "TopicSettings",
+    [(key, str, msgspec.field(default="")) for key in KEYS],
+    namespace={"__doc__": "Any of these, as texts such as `2h`; those that are left out stay as they are."},
+)
+Body = type[msgspec.Struct] | str  # a struct is JSON, a text is the media type
+WRONG: tuple[str, Body] = ("The request is wrong; the text says what was expected.", Problem)
+UNKNOWN: tuple[str, Body] = ("There is no such model or version; the text names those there are.", Problem)
+UNKNOWN_TOPIC: tuple[str, Body] = ("There is no such topic; the text names those there are.", Problem)
+AWAY: tuple[str, Body] = ("The log is away; the text names it.", Problem)
+_CHANGE: dict[int, tuple[str, Body]] = {
+    403: ("The request comes from another site's page.", Problem),
+    413: ("The body is larger than 16 KiB.", Problem),
+    415: ("The body is not declared as JSON.", Problem),
+}
+TOO_LARGE: tuple[str, Body] = ("The body is larger than 4 MiB, packed or unpacked.", Problem)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one address. `answers` are by status."""
+
+    path: str
+    method: str
+    tag: str
+    summary: str
+    answers: Mapping[int, tuple[str, Body]]
+    description: str = ""
+    request: type[msgspec.Struct] | None = None
+
+    @property
+    def id(self) -> str:
+        words = [w.strip("{}").replace(".", "-") for w in self.path.split("/") if w]
+        return "-".join((self.method, *words))
+
+
+_INFER_TEXT = (
+    "One input a field, of shape [n] or [n, 1], named and typed as the model's metadata says. A request gives features, "
+    "entity keys, or both: a feature of a view that is sent as an input (`view.feature`) is taken as sent, the others are "
+    "read by the key fields. Tensors are JSON or Triton's binary ones. The answer's parameters say what answered."
+)
+_INFER_ANSWERS: dict[int, tuple[str, Body]] = {
+    200: ("The probability of every row, and what gave it.", oip.InferResponse),
+    400: WRONG,
+    404: UNKNOWN,
+    413: TOO_LARGE,
+    503: ("No rung can answer: there is no snapshot yet, and no fallback is declared.", Problem),
+}
+_READY = "Ready: a question would be answered, be it by the last rung."
+PROTOCOL, FEATURES, EVENTS, ABOUT, OPERATE = "Predictions", "Features", "Events", "About", "Operations"
+TAGS = {
+    PROTOCOL: "The Open Inference Protocol, version 2, over REST.",
+    FEATURES: "Values of views by entity key, in the shape of Feast's feature server.",
+    EVENTS: "Events in, in the shape of Feast's feature server.",
+    ABOUT: "What this app has, and how it is asked.",
+    OPERATE: "For whoever runs it.",
+}
+OPERATIONS: tuple[Operation, ...] = (
+    Operation(INFER, "post", PROTOCOL, "Ask a model", _INFER_ANSWERS, _INFER_TEXT, oip.InferRequest),
+    Operation(
+        INFER_VERSION, "post", PROTOCOL, "Ask one snapshot of a model", _INFER_ANSWERS, _INFER_TEXT, oip.InferRequest
+    ),
+    Operation(
+        "/v2/models/{model}", "get", PROTOCOL, "What a model expects",
+        {200: ("Its inputs, outputs and loaded versions.", oip.ModelMetadata), 404: UNKNOWN},
+    ),
+    Operation(
+        "/v2/models/{model}/versions/{version}", "get", PROTOCOL, "The same, of one version",
+        {200: ("Its inputs, outputs and loaded versions.", oip.ModelMetadata), 404: UNKNOWN},
+    ),
+    Operation(
+        "/v2/models/{model}/ready", "get", PROTOCOL, "Whether a model is ready",
+        {200: (_READY, ModelReady), 404: UNKNOWN, 503: ("Nothing could answer.", ModelReady)},
+    ),
+    Operation(
+        "/v2/models/{model}/versions/{version}/ready", "get", PROTOCOL, "Whether one version is ready",
+        {200: (_READY, ModelReady), 404: UNKNOWN, 503: ("Nothing could answer.", ModelReady)},
+    ),
+    Operation("/v2", "get", PROTOCOL, "What this server is", {200: ("Name and extensions.", oip.ServerMetadata)}),
+    Operation("/v2/health/live", "get", PROTOCOL, "Whether the server is there", {200: ("It is.", Live)}),
+    Operation(
+        "/v2/health/ready", "get", PROTOCOL, "Whether all models are ready",
+        {200: ("They are.", Ready), 503: ("Some model is not, or the server is going down.", Ready)},
+    ),
+    Operation(
+        "/get-online-features", "post", FEATURES, "Values by entity key",
+        {
+            200: ("A column for every entity and feature.", FeaturesAnswer),
+            400: WRONG,
+            413: TOO_LARGE,
+            503: ("The store is away; the text names it.", Problem),
+        },
+        "Values are as of now, by the app's clock: a window's count falls while no event comes.",
+        FeaturesRequest,
+    ),
+    Operation(
+        "/push", "post", EVENTS, "Publish events",
+        {
+            200: ("All events are safe in the topic's log.", PushAnswer),
+            400: ("Some events are refused, and none was appended; or the request is wrong.", PushRefused),
+            413: TOO_LARGE,
+            503: ("The log is away; the text names it. Send the push again.", Problem),
+        },
+        "Every event is judged by its topic's schema and rules before anything is appended. An event that was in the log "
+        "already (by its id, within the topic's `dedup`) counts once, so a push may always be sent again.",
+        PushRequest,
+    ),
+    Operation(
+        "/v1/catalog", "get", ABOUT, "Topics, views and models",
+        {200: ("Who owns them, what they hold, how fresh they are kept.", Catalogue)},
+    ),
+    Operation(
+        "/openapi.json", "get", ABOUT, "This interface, for programs", {200: ("OpenAPI 3.1.", "application/json")}
+    ),
+    Operation("/docs", "get", ABOUT, "This interface, for readers", {200: ("A page without scripts.", "text/html")}),
+    Operation(
+        "/v1/topics", "get", OPERATE, "Topics, with their settings and lags",
+        {200: ("Topics, what each setting may be, and who changed which.", "application/json")},
+    ),
+    Operation(
+        "/v1/topics/{topic}/settings", "put", OPERATE, "Change settings of a topic",
+        {200: ("All settings of the topic as they are now.", SettingsNow), 400: WRONG, 404: UNKNOWN_TOPIC, **_CHANGE, 503: AWAY},
+        "Live in every role within a second, recorded with who (`x-freshet-user`) and when, kept over restarts.",
+        TopicSettings,
+    ),
+    Operation(
+        "/v1/switches", "get", OPERATE, "The three switches: learn, release, answer",
+        {200: ("Each switch, and who turned it when (ms since 1970).", SwitchesNow)},
+    ),
+    Operation(
+        "/v1/switches/{name}", "put", OPERATE, "Turn a switch",
+        {
+            200: ("The switches as they are now.", SwitchesNow),
+            400: WRONG,
+            404: ("There is no such switch; the text names those there are.", Problem),
+            **_CHANGE,
+        },
+        "At once and without log and store; kept over restarts.",
+        TurnTo,
+    ),
+    Operation("/metrics", "get", OPERATE, "Figures for Prometheus", {200: ("Its text format.", "text/plain")}),
+    Operation(
+        "/metrics/targets", "get", OPERATE, "Where all roles have their metrics",
+        {200: ("As Prometheus's HTTP service discovery reads it.", "application/json")},
+    ),
+)  # fmt: skip
+
+
+def document(version: str, found: Catalogue, served: Collection[tuple[str, str]]) -> dict[str, Any]:
+    """The document of an app. `served` are the methods (lower case) and paths that it answers."""
+    operations = [o for o in OPERATIONS if (o.method, o.path) in served]
+    paths: dict[str, Any] = {}
+    for o in operations:
+        paths.setdefault(o.path, {})[o.method] = _operation(o, found)
+    tags = [{"name": t, "description": text} for t, text in TAGS.items() if any(o.tag == t for o in operations)]
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": found.app,
+            "version": version,
+            "summary": f"{_subject(operations)} of the app {found.app}",
+        },
+        "servers": [{"url": "/"}],
+        "tags": tags,
+        "paths": paths,
+        "components": {"schemas": _schemas(operations)},
+    }
+
+
+def _subject(operations: Iterable[Operation]) -> str:
+    """The scorer's interface or the status server's."""
+    return (
+        "Predictions, features and events"
+        if any(o.tag == PROTOCOL for o in operations)
+        else "Status, settings and switches"
+    )
+
+
+def _operation(o: Operation, found: Catalogue) -> dict[str, Any]:
+    made: dict[str, Any] = {"operationId": o.id, "tags": [o.tag], "summary": o.summary}
+    if o.description:
+        made["description"] = o.description
+    names = [part.strip("{}") for part in o.path.split("/") if part.startswith("{")]
+    if names:
+        made["parameters"] = [_path_parameter(name, found) for name in names]
+    if o.request is not None:
+        content: dict[str, Any] = {"schema": {"$ref": REF.format(name=o.request.__name__)}}
+        example = _example(o, found)
+        if example is not None:
+            content["example"] = example
+        made["requestBody"] = {"required": True, "content": {"application/json": content}}
+    made["responses"] = {str(status): _answer(text, body) for status, (text, body) in o.answers.items()}
+    return made
+
+
+def _answer(text: str, body: Body) -> dict[str, Any]:
+    if isinstance(body, str):
+        return {"description": text, "content": {body: {}}}
+    return {"description": text, "content": {"application/json": {"schema": {"$ref": REF.format(name=body.__name__)}}}}
+
+
+def _path_parameter(name: str, found: Catalogue) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "string"}
+    known = {"model": [m.name for m in found.models], "topic": [t.name for t in found.topics], "name": list(NAMES)}
+    if known.get(name):
+        schema["enum"] = known[name]
+    text = {
+        "model": "The model's name.",
+        "version": "A loaded snapshot, such as `hashed_logistic-1f2e3d4c.12`.",
+        "topic": "The topic's name.",
+        "name": "The switch.",
+    }
+    return {"name": name, "in": "path", "required": True, "description": text[name], "schema": schema}
+
+
+def _example(o: Operation, found: Catalogue) -> dict[str, Any] | None:
+    """A request that this app would understand."""
+    if o.request is oip.InferRequest and found.models:
+        return {"inputs": _inputs(found)}
+    if o.request is FeaturesRequest and found.views:
+        view = found.views[0]
+        features = [f"{view.name}:{f.name}" for f in view.features[:2]]
+        return {"features": features, "entities": {key: _texts(found, view.topic, key) for key in view.keys}}
+    if o.request is TurnTo:
+        return {"on": False}
+    if o.request is TopicSettings:
+        return {"snapshot_every": "2h"}
+    if o.request is PushRequest and found.topics:
+        topic = found.topics[0]
+        return {
+            "push_source_name": topic.name,
+            "df": {f.name: [_value(f.type, f.domain, f.range)] for f in topic.fields},
+        }
+    return None
+
+
+def _inputs(found: Catalogue) -> list[dict[str, Any]]:
+    topic = next(t for t in found.topics if t.name == found.models[0].on)
+    types = {"string": "BYTES", "enum": "BYTES", "boolean": "BOOL", "int": "INT32", "long": "INT64", "float": "FP32"}
+    return [
+        {
+            "name": f.name,
+            "shape": [1],
+            "datatype": types.get(f.type, "FP64"),
+            "data": [_value(f.type, f.domain, f.range)],
+        }
+        for f in topic.fields
+        if f.required and f.name != topic.event_time
+    ]
+
+
+def _texts(found: Catalogue, topic: str, field: str) -> list[Any]:
+    entry = next(f for t in found.topics if t.name == topic for f in t.fields if f.name == field)
+    return list(entry.domain[:2]) if entry.domain else ["…"]
+
+
+def _value(type_: str, domain: Sequence[str] | None, range_: tuple[float, float] | None) -> Any:
+    if type_ in ("string", "enum"):
+        return domain[0] if domain else "…"
+    if type_ == "boolean":
+        return True
+    low = range_[0] if range_ else 0
+    return int(low) if type_ in ("int", "long") else float(low)
+
+
+def _schemas(operations: Sequence[Operation]) -> dict[str, Any]:
+    """Of every struct that is sent or answered, and of those inside them."""
+    bodies = [b for o in operations for b in (o.request, *(body for _, body in o.answers.values()))]
+    structs = list(dict.fromkeys(b for b in bodies if b is not None and not isinstance(b, str)))
+    _, schemas = msgspec.json.schema_components(structs, ref_template=REF)
+    for name, parameters in (("InferRequest", REQUEST_PARAMETERS), ("InferResponse", ANSWER_PARAMETERS)):
+        if name in schemas:
+            known = {k: {"type": type_, "description": text} for k, (type_, text) in parameters.items()}
+            schemas[name]["properties"]["parameters"] = {"type": "object", "properties": known}
+    for schema in schemas.values():
+        if "description" in schema:
+            schema["description"] = " ".join(schema["description"].split())
+    return dict(sorted(schemas.items()))

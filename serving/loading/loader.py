@@ -1,0 +1,135 @@
+"""Brings snapshots into the scorer: verified aside, mapped, warmed, then swapped in by one assignment.
+
+A thread does it. What it does with the interpreter locked is little (a header of some kilobytes, views, a
+warm-up of 64 rows): the long work, reading and hashing, happens in the sidecar."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from freshet.learners import catalog
+from freshet.learners.contract import Export, Predictor
+from freshet.learners.snapshots import files as snapshots
+from freshet.learners.snapshots.golden import golden_vectors
+from freshet.schemas.models.vectors import VectorSchema
+from freshet.serving.loading.live_model import LiveModel, ModelSlot
+from freshet.serving.loading.sidecar_client import Refused, Sidecar, Verified
+from freshet.serving.release.qualify import wrong_answers
+
+log = structlog.get_logger()
+RETIRE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a model's snapshots go, and the vectors that they must be made for."""
+
+    slot: ModelSlot
+    schema: VectorSchema
+
+
+OnSwapped = Callable[[str, LiveModel, float], None]
+OnRefused = Callable[[str, str, str], None]
+
+
+class Loader:
+    """Carries out orders, one at a time; of several for a model that wait, only the newest.
+
+    `on_swapped(model, live, seconds)` is called after each swap, with the seconds since the order (also, with
+    the live one, for an order of what already answers); `on_refused(model, path, reason)` when a snapshot
+    must not be served, and the live one goes on. Both are called on the loader's thread."""
+
+    def __init__(
+        self, places: Mapping[str, Place], sidecar: Sidecar, on_swapped: OnSwapped, on_refused: OnRefused
+    ) -> None:
+        self._places, self._sidecar = places, sidecar
+        self._on_swapped, self._on_refused = on_swapped, on_refused
+        self._orders: dict[str, tuple[str, float]] = {}
+        self._loaded: dict[str, tuple[str, LiveModel]] = {}
+        self._retired: dict[str, LiveModel | None] = {}  # one a model, so that a stream of orders piles up none
+        self._news = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="loader", daemon=True)
+        self._thread.start()
+
+    def order(self, model: str, path: str) -> None:
+        """Load the snapshot at `path` and answer from it; returns at once."""
+        with self._news:
+            self._orders[model] = (path, time.monotonic())
+            self._news.notify()
+
+    def close(self) -> None:
+        """Finish the order in hand, and end the sidecar."""
+        with self._news:
+            self._closing = True
+            self._news.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        self._sidecar.start()
+        while (order := self._next()) is not None:
+            model, path, since = order
+            try:
+                self._carry_out(model, path, since)
+            except Exception as error:  # a fault of ours must not end the thread: the next snapshot may be fine
+                log.exception("a snapshot could not be loaded", model=model, path=path)
+                self._on_refused(model, path, f"snapshot {path}: {type(error).__name__}: {error}")
+        self._sidecar.close()
+
+    def _next(self) -> tuple[str, str, float] | None:
+        """The next order, None at the end. What was replaced is let go of a little later, here or with the
+        model's next swap: requests that still read it have ended by then, so its memory is given back on this
+        thread, not on the event loop's."""
+        with self._news:
+            while not self._orders and not self._closing:
+                if not self._news.wait(RETIRE_SECONDS if self._retired else None):
+                    self._retired.clear()
+            if self._closing:
+                return None
+            model = next(iter(self._orders))
+            return model, *self._orders.pop(model)
+
+    def _carry_out(self, model: str, path: str, since: float) -> None:
+        place = self._places[model]
+        live = place.slot.current()
+        if live is None or self._loaded.get(model) != (path, live):
+            made = make_live(self._sidecar.verify(path), model, place.schema)
+            if isinstance(made, Refused):
+                log.warning("snapshot refused; the live one goes on", model=model, path=path, reason=made.reason)
+                self._on_refused(model, path, made.reason)
+                return
+            live = made
+            self._retired[model] = place.slot.swap(live)
+            self._loaded[model] = path, live
+        self._on_swapped(model, live, time.monotonic() - since)
+
+
+def make_live(found: Verified | Refused, model: str, schema: VectorSchema) -> LiveModel | Refused:
+    """A warm model of verified bytes; refused if it is another model's, or does not answer the golden
+    vectors."""
+    if isinstance(found, Refused):
+        return found
+    manifest = found.manifest
+    name = f"snapshot {manifest.lineage}.{manifest.number}"
+    if (manifest.model, manifest.vectors) != (model, schema.digest):
+        made_for = f"{manifest.model} with vectors {manifest.vectors}"
+        return Refused(f"{name}: is of {made_for}, not of {model} with vectors {schema.digest}")
+    try:
+        export = Export(manifest.kind, manifest.meta, snapshots.arrays_of(found.data))
+        predictor = catalog.predictor(export, schema)
+        reasons = warm(predictor, schema)
+    except Exception as error:  # whatever is wrong with a snapshot is a reason to refuse it, and no error of ours
+        return Refused(f"{name}: {error}")
+    return Refused(f"{name}: {reasons[0]}") if reasons else LiveModel(predictor, manifest)
+
+
+def warm(predictor: Predictor, schema: VectorSchema) -> list[str]:
+    """Answer golden vectors, one alone and all together, so that no request pays for a first time."""
+    golden = golden_vectors(schema)
+    predictor.predict(golden_vectors(schema, 1))
+    return wrong_answers(predictor.predict(golden), len(golden))

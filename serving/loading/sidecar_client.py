@@ -1,0 +1,111 @@
+"""The scorer's end of the sidecar: starts it, gives it orders, and starts it again when it died."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import structlog
+
+import freshet
+from freshet.learners.snapshots import files as snapshots
+from freshet.schemas.models.manifest import Manifest
+from freshet.serving.loading import sealed
+from freshet.serving.loading.sidecar import Channel, Order, Reply, check_digest
+
+log = structlog.get_logger()
+ANSWER_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A snapshot whose signatures and digest hold. `data` are its bytes, read-only; they cannot change any
+    more."""
+
+    manifest: Manifest
+    data: memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    reason: str
+
+
+class Sidecar:
+    """One child process. Used by one thread. `trainer_keys` and `qualifier_keys` are where their public keys
+    are."""
+
+    def __init__(self, trainer_keys: Path, qualifier_keys: Path) -> None:
+        self._keys = [str(trainer_keys), str(qualifier_keys)]
+        self._child: subprocess.Popen[bytes] | None = None
+        self._channel: Channel | None = None
+        self.starts = 0
+
+    @property
+    def pid(self) -> int | None:
+        return self._child.pid if self._child is not None else None
+
+    def start(self) -> None:
+        """Start the child (half a second until it takes orders), so that the first order need not wait for
+        it."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        ours.settimeout(ANSWER_SECONDS)
+        root = str(Path(freshet.__file__).parents[1])
+        path = os.pathsep.join(x for x in (root, os.environ.get("PYTHONPATH")) if x)
+        command = [sys.executable, "-m", "freshet.serving.loading.sidecar", str(theirs.fileno()), *self._keys]
+        self._child = subprocess.Popen(command, pass_fds=[theirs.fileno()], env={**os.environ, "PYTHONPATH": path})
+        theirs.close()
+        self._channel = Channel(ours)
+        self.starts += 1
+
+    def verify(self, path: str) -> Verified | Refused:
+        """Have a snapshot verified. A child that dies over it is started again once, then the snapshot is
+        refused."""
+        for _ in range(2):
+            if self._channel is None:
+                self.start()
+            assert self._channel is not None
+            try:
+                self._channel.send(Order(path))
+                line, descriptor = self._channel.receive()
+            except (EOFError, OSError) as error:  # it died, or did not answer in time
+                log.warning("the sidecar went away", path=path, error=repr(error))
+                self.close()
+                continue
+            return _taken(msgspec.json.decode(line, type=Reply), descriptor, path)
+        return Refused(f"snapshot {path}: the sidecar died twice while it read it")
+
+    def close(self) -> None:
+        """End the child."""
+        if self._channel is not None:
+            self._channel.sock.close()
+        if self._child is not None:
+            self._child.terminate()
+            try:
+                self._child.wait(5)
+            except subprocess.TimeoutExpired:
+                self._child.kill()
+                self._child.wait()
+        self._channel = self._child = None
+
+
+def _taken(reply: Reply, descriptor: int | None, path: str) -> Verified | Refused:
+    """Map the descriptor; or, without one, read the file and check it once more, now in memory that is ours
+    alone."""
+    if reply.manifest is None:
+        return Refused(reply.refused)
+    if descriptor is None:
+        data = Path(path).with_suffix(snapshots.ARRAYS).read_bytes()
+        check_digest(data, reply.manifest, path)
+        return Verified(reply.manifest, memoryview(data))
+    try:
+        if not sealed.is_sealed(descriptor):
+            return Refused(f"snapshot {path}: what the sidecar sent is not sealed")
+        return Verified(reply.manifest, sealed.map_populated(descriptor, reply.manifest.size))
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,169 @@
+"""The Open Inference Protocol, version 2, over REST: its JSON, and answers in it.
+
+Specification: github.com/kserve/open-inference-protocol, `specification/protocol/inference_rest.md`; the
+binary tensors are Triton's extension (`docs/protocol/extension_binary_data.md`), which its clients use unless
+told not to."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from freshet.schemas.errors import RequestError
+from freshet.serving.scoring.contract import Answer, ModelCard, TensorSpec
+
+OUTPUTS = {"probability": "FP64", "prediction_id": "BYTES"}
+Parameters = dict[str, Any]
+
+
+class RequestInput(msgspec.Struct):
+    """One tensor; its data is decoded later, when its declared type is known."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    parameters: Parameters = {}
+    data: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
+
+
+class RequestOutput(msgspec.Struct):
+    name: str
+    parameters: Parameters = {}
+
+
+class InferRequest(msgspec.Struct):
+    inputs: list[RequestInput]
+    id: str | None = None
+    parameters: Parameters = {}
+    outputs: list[RequestOutput] | None = None
+
+
+class ResponseOutput(msgspec.Struct, omit_defaults=True):
+    name: str
+    datatype: str
+    shape: list[int]
+    parameters: Parameters | None = None
+    data: list[Any] | None = None
+
+
+class InferResponse(msgspec.Struct, omit_defaults=True):
+    model_name: str
+    outputs: list[ResponseOutput]
+    model_version: str | None = None
+    id: str | None = None
+    parameters: Parameters | None = None
+
+
+class TensorMetadata(msgspec.Struct):
+    name: str
+    datatype: str
+    shape: list[int]
+    parameters: Parameters = {}
+
+
+class ModelMetadata(msgspec.Struct):
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
+
+
+class ServerMetadata(msgspec.Struct):
+    name: str
+    version: str
+    extensions: list[str]
+
+
+_request = msgspec.json.Decoder(InferRequest)
+_encode = msgspec.json.Encoder().encode
+
+
+def read_request(body: bytes | memoryview) -> InferRequest:
+    """Raises `RequestError` for what is no request; the text says where."""
+    try:
+        return _request.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RequestError(
+            "body",
+            f"is no inference request: {error}",
+            'Send JSON as {"inputs": [{"name": "…", "shape": [1], "datatype": "BYTES", "data": ["…"]}]}.',
+        ) from error
+
+
+def metadata_of(card: ModelCard) -> ModelMetadata:
+    inputs = [
+        TensorMetadata(x.name, x.datatype, [-1], {"required": x.required, "nullable": x.nullable} | _instead(x))
+        for x in card.inputs
+    ]
+    outputs = [TensorMetadata(name, datatype, [-1]) for name, datatype in OUTPUTS.items()]
+    return ModelMetadata(card.name, list(card.versions), card.platform, inputs, outputs)
+
+
+def _instead(x: TensorSpec) -> Parameters:
+    return {"instead": list(x.instead)} if x.instead else {}
+
+
+def check_outputs(request: InferRequest) -> None:
+    """Raises `RequestError` if an output is asked for that no model has."""
+    for x in request.outputs or ():
+        if x.name not in OUTPUTS:
+            raise RequestError(f"output {x.name!r}", "is unknown", f"The outputs are {' and '.join(OUTPUTS)}.")
+
+
+def write_answer(request: InferRequest, model: str, answer: Answer) -> tuple[bytes, int | None]:
+    """The body of an answer and, if binary tensors follow the JSON, the JSON's length.
+
+    The answer's parameters get what is this request's own: `prediction_id` and `sequence` of the first row,
+    and `oldest_value_age_ms`."""
+    n = len(answer.probabilities)
+    outputs, tail = [], []
+    for name, binary in _wanted(request):
+        out = ResponseOutput(name, OUTPUTS[name], [n])
+        if binary:
+            raw = answer.probabilities.astype("<f8").tobytes() if name == "probability" else _bytes_tensor(answer.ids)
+            out.parameters = {"binary_data_size": len(raw)}
+            tail.append(raw)
+        else:
+            out.data = answer.probabilities.tolist() if name == "probability" else list(answer.ids)
+        outputs.append(out)
+    parameters = _parameters(answer)
+    head = _encode(InferResponse(model, outputs, _version(parameters), request.id, parameters))
+    return (b"".join((head, *tail)), len(head)) if tail else (head, None)
+
+
+def _parameters(answer: Answer) -> Parameters:
+    out: Parameters = dict(answer.parameters)
+    if len(answer.ids):
+        out["prediction_id"] = answer.ids[0]
+        out["oldest_value_age_ms"] = int(answer.value_ages_ms.max())
+    if answer.sequence >= 0:
+        out["sequence"] = answer.sequence
+    return out
+
+
+def _version(parameters: Parameters) -> str | None:
+    """The snapshot that answered as a version, such as `hashed_logistic-1f2e3d4c.12`; None below the
+    models."""
+    return f"{parameters['lineage']}.{parameters['snapshot']}" if parameters.get("lineage") else None
+
+
+def _wanted(request: InferRequest) -> list[tuple[str, bool]]:
+    """The outputs to send, each with whether in binary."""
+    everywhere = request.parameters.get("binary_data_output") is True
+    if not request.outputs:
+        return [(name, everywhere) for name in OUTPUTS]
+    return [(x.name, x.parameters.get("binary_data", everywhere) is True) for x in request.outputs]
+
+
+def _bytes_tensor(texts: Sequence[str]) -> bytes:
+    """Each text after its length, a little-endian uint32."""
+    encoded = [t.encode() for t in texts]
+    return b"".join(part for b in encoded for part in (struct.pack("<I", len(b)), b))
+
+
+def write_json(value: msgspec.Struct | Mapping[str, Any]) -> bytes:
+    return _encode(value)

@@ -1,0 +1,109 @@
+"""A request's tensors to a question: one a field, of shape `[n]` or `[n, 1]`, named and typed as in the model's card."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from freshet.schemas.errors import RequestError
+from freshet.serving.oip.messages import InferRequest, RequestInput
+from freshet.serving.oip.values import DTYPES, from_binary, from_json, wrong
+from freshet.serving.scoring.contract import Column, ModelCard, Question, TensorSpec
+
+MAX_AS_OF = 1 << 53  # what every JSON reader holds exactly
+
+
+def read_question(
+    request: InferRequest, tail: memoryview, card: ModelCard, version: str | None, max_rows: int
+) -> Question:
+    """The request's rows as columns of the model's inputs. `tail` holds the binary tensors, in order.
+
+    Raises:
+        RequestError: a name, datatype, shape, size or value is wrong; the text says what was expected.
+    """
+    specs = {x.name: x for x in card.inputs}
+    columns: dict[str, Column] = {}
+    n = _rows(request, max_rows)
+    at = 0
+    for tensor in request.inputs:
+        spec = specs.get(tensor.name)
+        if spec is None:
+            raise wrong(tensor, "is unknown", f"The inputs of {card.name} are {', '.join(specs)}.")
+        if tensor.name in columns:
+            raise wrong(tensor, "comes twice", "Send every input once.")
+        _check_form(tensor, spec, n)
+        size = tensor.parameters.get("binary_data_size")
+        if size is None:
+            columns[tensor.name] = from_json(tensor, spec, n)
+            continue
+        if not isinstance(size, int) or size < 0 or at + size > len(tail):
+            raise wrong(
+                tensor,
+                f"has binary_data_size {size!r}, {len(tail) - at} bytes are left",
+                "Send what it says.",
+            )
+        columns[tensor.name] = from_binary(tensor, spec, n, tail[at : at + size])
+        at += size
+    if at != len(tail):
+        raise RequestError("body", f"{len(tail) - at} bytes follow the last tensor", "Send what the JSON describes.")
+    _check_all_there(columns, card)
+    as_of, deadline = _times(request.parameters)
+    return Question(card.name, columns, n, as_of, deadline, version)
+
+
+def _rows(request: InferRequest, max_rows: int) -> int:
+    if not request.inputs:
+        raise RequestError("inputs", "are empty", "Send one tensor for every field.")
+    shape = request.inputs[0].shape
+    if not shape or not 1 <= shape[0] <= max_rows:
+        raise wrong(request.inputs[0], f"has shape {shape}", f"Use [n] or [n, 1], with 1 to {max_rows} rows.")
+    return shape[0]
+
+
+def _check_form(tensor: RequestInput, spec: TensorSpec, n: int) -> None:
+    if tensor.shape not in ([n], [n, 1]):
+        raise wrong(tensor, f"has shape {tensor.shape}", f"Use [{n}] or [{n}, 1], as many rows as the first input.")
+    sent, wanted = tensor.datatype, spec.datatype
+    if sent == wanted:
+        return
+    if "BYTES" in (sent, wanted) or sent not in DTYPES or not _castable(DTYPES[sent], DTYPES[wanted]):
+        raise wrong(tensor, f"has datatype {sent}", f"Its datatype is {wanted}.")
+
+
+def _castable(sent: Any, wanted: Any) -> bool:
+    """Any width of the same kind will do (values are checked), and whole numbers where fractions are
+    wanted."""
+    return np.can_cast(sent, wanted, "same_kind") and (sent is np.bool_) == (wanted is np.bool_)
+
+
+def _check_all_there(columns: Mapping[str, Column], card: ModelCard) -> None:
+    missing = [x.name for x in card.inputs if x.required and x.name not in columns and not _given(x, columns)]
+    if missing:
+        required = [
+            f"{x.name} (or {' and '.join(x.instead)})" if x.instead else x.name for x in card.inputs if x.required
+        ]
+        raise RequestError("inputs", f"lack {', '.join(missing)}", f"Required are {', '.join(required)}.")
+
+
+def _given(spec: TensorSpec, columns: Mapping[str, Column]) -> bool:
+    """Whether what would be read by this key was sent itself."""
+    return bool(spec.instead) and all(name in columns for name in spec.instead)
+
+
+def _times(parameters: Mapping[str, Any]) -> tuple[int | None, float | None]:
+    """`as_of` (app clock, ms), and the deadline on the monotonic clock from `deadline_ms` or Triton's
+    `timeout` (µs)."""
+    as_of = parameters.get("as_of")
+    if as_of is not None and (isinstance(as_of, bool) or not isinstance(as_of, int) or not 0 <= as_of <= MAX_AS_OF):
+        raise RequestError("parameter as_of", f"is {as_of!r}", "Send whole milliseconds since the epoch.")
+    for name, unit, a_second in (("deadline_ms", "milliseconds", 1e3), ("timeout", "microseconds", 1e6)):
+        wait = parameters.get(name)
+        if wait is None:
+            continue
+        if isinstance(wait, bool) or not isinstance(wait, int | float) or not 0 < wait <= MAX_AS_OF:
+            raise RequestError(f"parameter {name}", f"is {wait!r}", f"Send a number of {unit} above 0.")
+        return as_of, time.monotonic() + wait / a_second
+    return as_of, None

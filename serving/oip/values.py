@@ -1,0 +1,113 @@
+"""The values of one tensor to a column, from JSON or from Triton's binary form, all of them checked."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from freshet.schemas.errors import RequestError
+from freshet.serving.oip.messages import RequestInput
+from freshet.serving.scoring.contract import Column, TensorSpec
+
+DTYPES: dict[str, Any] = {
+    "BOOL": np.bool_, "INT8": np.int8, "INT16": np.int16, "INT32": np.int32, "INT64": np.int64,
+    "UINT8": np.uint8, "UINT16": np.uint16, "UINT32": np.uint32, "UINT64": np.uint64,
+    "FP16": np.float16, "FP32": np.float32, "FP64": np.float64,
+}  # fmt: skip
+_WIDEST: dict[str, Any] = {"BOOL": np.bool_, "INT32": np.int64, "INT64": np.int64}
+_JSON_TYPES: dict[str, tuple[Any, Any]] = {
+    "BYTES": (list[str | None], list[tuple[str | None]]),
+    "BOOL": (list[bool | None], list[tuple[bool | None]]),
+    "INT32": (list[int | None], list[tuple[int | None]]),
+    "INT64": (list[int | None], list[tuple[int | None]]),
+    "FP32": (list[float | None], list[tuple[float | None]]),
+    "FP64": (list[float | None], list[tuple[float | None]]),
+}
+_FLAT = {k: msgspec.json.Decoder(flat) for k, (flat, _) in _JSON_TYPES.items()}
+_NESTED = {k: msgspec.json.Decoder(nested) for k, (_, nested) in _JSON_TYPES.items()}
+_LENGTH = struct.Struct("<I")
+
+
+def from_json(tensor: RequestInput, spec: TensorSpec, n: int) -> Column:
+    values = _json_list(tensor, spec, n)
+    if len(values) != n:
+        raise wrong(tensor, f"has {len(values)} values", f"Its shape {tensor.shape} says {n}.")
+    missing = None in values
+    if missing and not spec.nullable:
+        raise wrong(tensor, f"is null in row {values.index(None)}", "It must have a value in every row.")
+    if spec.datatype == "BYTES":
+        return values
+    if missing:
+        return np.array([np.nan if v is None else v for v in values], np.float64)
+    try:
+        return _cast(tensor, np.array(values, _WIDEST.get(spec.datatype, np.float64)), spec)
+    except OverflowError as error:
+        raise wrong(tensor, "has a value out of range", f"Its datatype is {spec.datatype}.") from error
+
+
+def _json_list(tensor: RequestInput, spec: TensorSpec, n: int) -> list[Any]:
+    if not len(tensor.data):
+        raise wrong(tensor, "has no data", "Send `data`, or binary data and its `binary_data_size`.")
+    try:
+        flat: list[Any] = _FLAT[spec.datatype].decode(tensor.data)
+        return flat
+    except msgspec.DecodeError as error:
+        if tensor.shape == [n, 1]:
+            try:
+                return [v for (v,) in _NESTED[spec.datatype].decode(tensor.data)]
+            except msgspec.DecodeError:
+                pass  # the error of the flat form says it more simply
+        raise wrong(tensor, f"has wrong data: {error}", f"Its datatype is {spec.datatype}.") from error
+
+
+def from_binary(tensor: RequestInput, spec: TensorSpec, n: int, raw: memoryview) -> Column:
+    if spec.datatype == "BYTES":
+        return list(_texts(tensor, n, raw))
+    dtype = np.dtype(DTYPES[tensor.datatype]).newbyteorder("<")
+    if len(raw) != n * dtype.itemsize:
+        raise wrong(tensor, f"has {len(raw)} bytes", f"{n} values of {tensor.datatype} are {n * dtype.itemsize}.")
+    values = np.frombuffer(raw, dtype)
+    if tensor.datatype == "BOOL" and (values.view(np.uint8) > 1).any():
+        raise wrong(tensor, "has a byte that is neither 0 nor 1", "Send one byte for each truth.")
+    return _cast(tensor, values, spec)
+
+
+def _cast(tensor: RequestInput, values: npt.NDArray[Any], spec: TensorSpec) -> npt.NDArray[Any]:
+    """The values in the declared type. NaN stands for a missing one; no other value may change or be
+    infinite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        out = values.astype(DTYPES[spec.datatype])
+    if (out.dtype.kind == "i" and (out != values).any()) or np.isinf(out).any():
+        raise wrong(tensor, "has a value out of range", f"Its datatype is {spec.datatype}.")
+    if out.dtype.kind == "f" and not spec.nullable and np.isnan(out).any():
+        raise wrong(tensor, f"is NaN in row {int(np.isnan(out).argmax())}", "It must have a value in every row.")
+    return out
+
+
+def _texts(tensor: RequestInput, n: int, raw: memoryview) -> list[str | None]:
+    out: list[str | None] = []
+    at = 0
+    while at + 4 <= len(raw) and len(out) < n:
+        end = at + 4 + _LENGTH.unpack_from(raw, at)[0]
+        if end > len(raw):
+            break
+        try:
+            out.append(str(raw[at + 4 : end], "utf-8"))
+        except UnicodeDecodeError as error:
+            raise wrong(tensor, f"is not UTF-8 in row {len(out)}", "Send text as UTF-8.") from error
+        at = end
+    if len(out) != n or at != len(raw):
+        raise wrong(
+            tensor,
+            f"has {len(raw)} bytes that do not hold {n} texts",
+            "Send each after its length, a 4-byte integer.",
+        )
+    return out
+
+
+def wrong(tensor: RequestInput, cause: str, expected: str) -> RequestError:
+    return RequestError(f"input {tensor.name!r}", cause, expected)

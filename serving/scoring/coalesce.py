@@ -1,0 +1,132 @@
+"""Requests that arrive in the same turn of the event loop are answered together.
+
+Reading features, running expressions and logging cost nearly the same for one row as for fifty. While a batch
+is being answered, the next one gathers in the sockets, so batches grow with the load by themselves and none
+waits for company."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from freshet.serving.scoring.contract import Answer, Answering, Column, Question
+
+_Key = tuple[str, str | None, int | None, int | None, frozenset[str]]
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A question and the future of its answer, which is let go of once it is settled: an error's traceback
+    leads to the frames that hold this, and would keep the request's body in a cycle if it led back to the
+    error."""
+
+    question: Question
+    future: asyncio.Future[Answer] | None
+
+    def gone(self) -> bool:
+        """Whether the client went away, which cancelled the future."""
+        return self.future is None or self.future.done()
+
+    def settle(self, outcome: Answer | Exception) -> None:
+        future, self.future = self.future, None
+        assert future is not None
+        if isinstance(outcome, Exception):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)
+
+
+class Coalescer:
+    """Gathers questions and answers them in batches of at most `max_rows` rows (a larger question goes
+    alone).
+
+    Used from one event loop. Only questions about the same model, version, `as_of` and columns share a batch,
+    and only those whose deadlines lie within 10 ms of each other, so that a hasty one does not push others
+    down a rung."""
+
+    def __init__(self, answering: Answering, max_rows: int = 1024) -> None:
+        self._answering, self._max_rows = answering, max_rows
+        self._waiting: list[_Waiting] = []
+
+    async def ask(self, question: Question) -> Answer:
+        """The answer; raises what `Answering.infer` raises for this question alone."""
+        return await self._queued(question)
+
+    def _queued(self, question: Question) -> asyncio.Future[Answer]:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answer] = loop.create_future()
+        if not self._waiting:
+            loop.call_soon(self._answer_next, loop)
+        self._waiting.append(_Waiting(question, future))
+        return future
+
+    def _answer_next(self, loop: asyncio.AbstractEventLoop) -> None:
+        """One batch. If more is waiting, it comes in the next turn, after the sockets had theirs."""
+        batch, self._waiting = _split(self._waiting, self._max_rows)
+        if self._waiting:
+            loop.call_soon(self._answer_next, loop)
+        live = [one for one in batch if not one.gone()]
+        if len(live) > 1 and self._together(live):
+            return
+        for one in live:
+            self._alone(one)
+
+    def _together(self, batch: Sequence[_Waiting]) -> bool:
+        """False if the batch failed as a whole: then each is asked alone, so that none fails for another's
+        fault."""
+        try:
+            answer = self._answering.infer(_merged([one.question for one in batch]))
+        except Exception:
+            return False
+        at = 0
+        for one in batch:
+            one.settle(answer.rows(at, at + one.question.n))
+            at += one.question.n
+        return True
+
+    def _alone(self, one: _Waiting) -> None:
+        try:
+            one.settle(self._answering.infer(one.question))
+        except Exception as error:
+            one.settle(error)
+
+
+def _key(q: Question) -> _Key:
+    hurry = None if q.deadline is None else int(q.deadline * 100)
+    return q.model, q.version, q.as_of_ms, hurry, frozenset(q.columns)
+
+
+def _split(waiting: list[_Waiting], max_rows: int) -> tuple[list[_Waiting], list[_Waiting]]:
+    """The first question with those that may share its batch, and the rest in order."""
+    first, *others = waiting
+    if not others:
+        return waiting, []
+    key, rows = _key(first.question), first.question.n
+    batch, rest = [first], []
+    for one in others:
+        if rows + one.question.n <= max_rows and _key(one.question) == key:
+            batch.append(one)
+            rows += one.question.n
+        else:
+            rest.append(one)
+    return batch, rest
+
+
+def _merged(questions: Sequence[Question]) -> Question:
+    """Their rows one after the other; the earliest deadline rules."""
+    deadlines = [q.deadline for q in questions if q.deadline is not None]
+    return replace(
+        questions[0],
+        columns={name: _concatenated([q.columns[name] for q in questions]) for name in questions[0].columns},
+        n=sum(q.n for q in questions),
+        deadline=min(deadlines) if deadlines else None,
+    )
+
+
+def _concatenated(parts: Sequence[Column]) -> Column:
+    if isinstance(parts[0], list):
+        return [v for part in parts for v in part]
+    return np.concatenate([np.asarray(part) for part in parts])

@@ -1,0 +1,349 @@
+"""The scorer: reads features, answers by the highest rung that can, and logs what it answered."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+import structlog
+
+from freshet.features.reading.vectors import Read, VectorPlan
+from freshet.features.stores.contract import Store
+from freshet.learners.model import Model
+from freshet.schemas.durations import text_of
+from freshet.schemas.errors import ComponentError, FreshetError, RequestError, StoreError
+from freshet.schemas.models.vectors import F64, Vectors
+from freshet.schemas.text.columns import Texts
+from freshet.schemas.topics.topic import Freshness
+from freshet.schemas.wire import blocks
+from freshet.schemas.wire.blocks import Block
+from freshet.schemas.wire.messages import Logged, Waiting
+from freshet.schemas.wire.outcomes import CATEGORY_SEPARATOR, RUNGS, fixed_dtype, prediction_rows
+from freshet.serving.loading.live_model import LiveModel, ModelSlot, Standing
+from freshet.serving.scoring.contract import Answer, ModelCard, Question, TensorSpec
+from freshet.serving.scoring.fallback import Conditions, Declared, choose
+from freshet.serving.scoring.prediction_log import PredictionLog, Spooled
+from freshet.streams.clock import Clock, ManualClock
+from freshet.streams.log.contract import Writer
+from freshet.streams.operators.task import Append
+from freshet.streams.outages import Outages
+
+log = structlog.get_logger()
+STORE_REST_SECONDS = 1.0
+MEANWHILE = "answers come from the highest declared rung that needs no features"
+DATATYPES = {
+    "string": "BYTES",
+    "enum": "BYTES",
+    "boolean": "BOOL",
+    "int": "INT32",
+    "long": "INT64",
+    "float": "FP32",
+    "double": "FP64",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """What one request adds to the prediction log."""
+
+    fixed: npt.NDArray[np.void]
+    ids: Sequence[str]
+    categories: Texts
+    lineage: str
+    versions: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What operators decide while a scorer runs: whether models answer, and how fresh they must be (by topic: as declared
+    where it says nothing). `outages` is told when the store is away."""
+
+    models_answer: Callable[[], bool] = lambda: True
+    freshness: Callable[[str], Freshness | None] = lambda topic: None
+    outages: Outages = field(default_factory=Outages)
+
+
+@dataclass
+class ServedModel:
+    """A model as the scorer holds it: its plan, its live snapshot, its log, and since when its snapshots have been
+    waiting for newer examples."""
+
+    model: Model
+    plan: VectorPlan
+    outcomes: str
+    slot: ModelSlot = field(default_factory=ModelSlot)
+    waiting: dict[tuple[str, int], int] = field(default_factory=dict)
+    predictions: PredictionLog[Predictions] | None = None
+    rungs: dict[str, int] = field(default_factory=dict)  # rows answered by each
+    card: tuple[Standing, ModelCard] | None = None
+
+    def lag_ms(self, live: LiveModel, now_ms: int) -> int:
+        """Model lag: age of the oldest joined example that this snapshot does not reflect, 0 if there is none."""
+        since = self.waiting.get((live.lineage, live.number))
+        return 0 if since is None else max(0, now_ms - since)
+
+    def note_waiting(self, m: Waiting) -> None:
+        self.waiting.setdefault((m.lineage, m.number), m.since)
+        if len(self.waiting) > 4096:
+            del self.waiting[next(iter(self.waiting))]
+
+
+class Scorer:
+    """Answers for all models of an app; see `freshet.serving.scoring.contract.Answering`.
+
+    `instance` is new at each start, since it numbers its predictions from 0. With a `ManualClock` (in a replay) requests
+    may say their own `as_of`; otherwise the clock does.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        models: Sequence[tuple[Model, VectorPlan, str]],
+        store: Store,
+        clock: Clock,
+        open_writer: Callable[[], Writer],
+        on_logged: Callable[[Logged], None],
+        policy: Policy | None = None,
+    ) -> None:
+        self.instance = f"{name}/{uuid.uuid4().hex[:8]}"
+        self._store, self._clock, self._policy = store, clock, policy or Policy()
+        self._store_rests_until = 0.0
+        self.served: dict[str, ServedModel] = {}
+        self.answered = 0
+        for model, plan, outcomes in models:
+            served = ServedModel(model, plan, outcomes)
+            served.predictions = PredictionLog(self.instance, open_writer, self._packer(served), on_logged)
+            self.served[model.name] = served
+
+    def models(self) -> Sequence[str]:
+        return tuple(self.served)
+
+    def card(self, model: str) -> ModelCard:
+        served = self.served[model]
+        standing = served.slot.standing
+        if served.card is None or served.card[0] is not standing:
+            served.card = standing, self._card(served)
+        return served.card[1]
+
+    def _card(self, served: ServedModel) -> ModelCard:
+        types = {f.name: f for f in served.model.on.events.fields}
+        names = dict.fromkeys((served.model.id, *served.plan.fields))
+        needed = []
+        for n in names:
+            f, or_these = types[n], served.plan.given_instead(n)
+            must = f.required or not (f.nullable or f.has_default or n == served.model.id)
+            needed.append(TensorSpec(n, DATATYPES[f.type], must, nullable=not must, instead=or_these))
+        rest = [TensorSpec(n, DATATYPES[f.type], required=False) for n, f in types.items() if n not in names]
+        given = [TensorSpec(n, "FP64", required=False) for n in served.model.vectors.numbers if n not in types]
+        standing = served.slot.standing
+        versions = [_version(x) for x in (standing.current, standing.last_good) if x is not None]
+        return ModelCard(served.model.name, (*needed, *rest, *given), tuple(versions))
+
+    def ready(self, model: str, version: str | None = None) -> bool:
+        served = self.served[model]
+        if version is not None:
+            return version in self.card(model).versions
+        return served.slot.current() is not None or bool(served.model.fallback)
+
+    def infer(self, question: Question) -> Answer:
+        served = self.served[question.model]
+        as_of = self._as_of(question)
+        standing = _asked_for(served.slot.standing, question)
+        read, features = self._read(served, question, as_of)
+        p, live, rung = self._climb(served, question, standing, read, features, as_of)
+        lag = served.lag_ms(live, as_of) if live is not None else -1
+        ids = self._ids(served, question)
+        first = self._log(served, read, p, ids, live, rung, as_of, lag)
+        self.answered += question.n
+        served.rungs[rung] = served.rungs.get(rung, 0) + question.n
+        parameters: dict[str, str | int | float | bool] = {
+            "model": question.model,
+            "lineage": live.lineage if live else "",
+            "snapshot": live.number if live else -1,
+            "segment": "global",
+            "model_lag_ms": lag,
+            "rung": rung,
+            "instance": self.instance,
+        }
+        return Answer(p, ids, read.value_age_ms, first, parameters)
+
+    def _as_of(self, question: Question) -> int:
+        """The app time to answer for. In a replay, questions move the clock; who does not say gets the newest."""
+        if isinstance(self._clock, ManualClock) and question.as_of_ms is not None:
+            self._clock.set(question.as_of_ms)
+            return question.as_of_ms
+        return self._clock.now_ms()
+
+    def _climb(
+        self, served: ServedModel, question: Question, standing: Standing, read: Read, features: bool, as_of: int
+    ) -> tuple[F64, LiveModel | None, str]:
+        """The answer of the highest rung that can, the snapshot it came from, and the rung. A model that fails on this
+        request is passed over."""
+        conditions = Conditions(
+            champion=standing.current is not None,
+            last_good=standing.last_good is not None,
+            models=self._policy.models_answer(),
+            fresh_model=self._fresh(served, standing, as_of),
+            features=features,
+            time=question.deadline is None or time.monotonic() < question.deadline,
+        )
+        while (choice := choose(conditions, served.model.fallback, served.plan.reads_views)) is not None:
+            if choice.declared is not None:
+                return self._declared(served, choice.declared, read), None, choice.rung
+            live = standing.current if choice.rung == "champion" else standing.last_good
+            assert live is not None
+            p = _predicted(live, read.vectors)
+            if p is not None:
+                return p, live, choice.rung
+            conditions = replace(conditions, **{choice.rung: False})
+        raise ComponentError(
+            f"model {question.model}",
+            "no rung can answer: there is no snapshot yet (or it fails), and no fallback is declared",
+            "Declare fallback=[…, fr.constant(p)] on the model.",
+        )
+
+    def _fresh(self, served: ServedModel, standing: Standing, as_of: int) -> bool:
+        """Whether the model may answer as old as it is.
+
+        Raises:
+            ComponentError: it may not, and its topic is declared to refuse rather than to fall back.
+        """
+        topic = served.model.label.topic
+        freshness = self._policy.freshness(topic.name) or topic.freshness
+        if freshness.on_violation == "serve" or standing.current is None:
+            return True
+        lag, limit = served.lag_ms(standing.current, as_of), freshness.ms("model_limit") or freshness.ms("model_slo")
+        if lag <= limit:
+            return True
+        if freshness.on_violation == "refuse":
+            raise ComponentError(
+                f"model {served.model.name}",
+                f"its lag of {text_of(lag)} is beyond its limit of {text_of(limit)}",
+                f"Ask again later. To be answered anyway: freshet topics set {topic.name} on_violation=fallback.",
+                refused=True,
+            )
+        return False
+
+    def _read(self, served: ServedModel, question: Question, as_of: int) -> tuple[Read, bool]:
+        """Vectors, and whether the store could be read as far as it had to be. One that failed is left alone for a second,
+        so that requests do not queue up behind it."""
+        if not served.plan.asks_store(question.columns):
+            return served.plan.read(None, question.columns, question.n, as_of), True
+        if time.monotonic() >= self._store_rests_until:
+            try:
+                read = served.plan.read(self._store, question.columns, question.n, as_of)
+            except StoreError as error:
+                self._store_rests_until = time.monotonic() + STORE_REST_SECONDS
+                self._policy.outages.begin(error, MEANWHILE)
+            else:
+                self._policy.outages.over("store")
+                return read, True
+        return served.plan.read(None, question.columns, question.n, as_of), False
+
+    def _declared(self, served: ServedModel, declared: Declared, read: Read) -> F64:
+        """A heuristic's or a constant's answer."""
+        schema, vectors = served.model.vectors, read.vectors
+        columns: dict[str, Any] = {name: vectors.numbers[:, i] for i, name in enumerate(schema.numbers)}
+        texts = [t.split(CATEGORY_SEPARATOR) for t in read.categories.to_arrow().to_pylist()]
+        columns |= {name: [t[i] for t in texts] for i, name in enumerate(schema.categories)}
+        return declared.answer(pl.DataFrame(columns))
+
+    def _ids(self, served: ServedModel, question: Question) -> Sequence[str]:
+        """The prediction ids: the request's own, or new ones."""
+        sent = question.columns.get(served.model.id)
+        if sent is None:
+            return [uuid.uuid4().hex for _ in range(question.n)]
+        return [uuid.uuid4().hex if x is None else str(x) for x in sent]
+
+    def _log(
+        self, served: ServedModel, read: Read, p: F64, ids: Sequence[str], live: LiveModel | None, rung: str,
+        as_of: int, lag: int,
+    ) -> int:  # fmt: skip
+        fixed = np.zeros(len(p), fixed_dtype(served.model.vectors))
+        fixed["categories"], fixed["numbers"] = read.vectors.categories, read.vectors.numbers
+        fixed["p"], fixed["asked_at"], fixed["model_lag"] = p, as_of, lag
+        fixed["value_age"], fixed["rung"] = read.value_age_ms, RUNGS.index(rung)
+        fixed["snapshot"] = live.number if live else -1
+        lineage = live.lineage if live else ""
+        assert served.predictions is not None
+        return served.predictions.append(
+            Predictions(fixed, ids, read.categories, lineage, read.versions), len(p), as_of
+        )
+
+    def _packer(self, served: ServedModel) -> Callable[[Sequence[Spooled[Predictions]]], list[Append]]:
+        """Encodes spooled predictions as one block each (on the log's thread)."""
+
+        def pack(spooled: Sequence[Spooled[Predictions]]) -> list[Append]:
+            values = [_encoded(s, self.instance) for s in spooled]
+            return [Append(served.outcomes, 0, values, max(s.time_ms for s in spooled))]
+
+        return pack
+
+    def close(self) -> None:
+        """Flush what is not logged yet."""
+        for served in self.served.values():
+            assert served.predictions is not None
+            served.predictions.close()
+
+    def facts(self) -> Mapping[str, Any]:
+        models = {}
+        for name, s in self.served.items():
+            live = s.slot.current()
+            assert s.predictions is not None
+            models[name] = {
+                "lineage": live.lineage if live else None,
+                "snapshot": live.number if live else None,
+                "tick": live.tick if live else None,
+                "rungs": dict(s.rungs),
+                "lost": s.predictions.lost,
+                "unlogged": s.predictions.held,
+            }
+        return {"answered": self.answered, "models": models}
+
+
+def _encoded(spooled: Spooled[Predictions], instance: str) -> bytes:
+    rows, n = spooled.rows, spooled.n
+    sequence = np.arange(spooled.first, spooled.first + n)
+    rows.fixed["sequence"] = sequence
+    width = rows.versions.shape[1]
+    versions = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), n, [None, pa.py_buffer(rows.versions)])
+    texts = {"id": Texts.of(list(rows.ids)), "categories": rows.categories, "lineage": Texts.of([rows.lineage] * n)}
+    batch = prediction_rows(rows.fixed, texts, versions, sequence)
+    return blocks.encode(Block(blocks.PREDICTIONS, f"scorer:{instance}", 0, batch))
+
+
+def _asked_for(standing: Standing, question: Question) -> Standing:
+    """What may answer: all that stands, or the one version that was asked for."""
+    if question.version is None:
+        return standing
+    for live in (standing.current, standing.last_good):
+        if live is not None and _version(live) == question.version:
+            return Standing(live, None)
+    raise RequestError(
+        f"version {question.version!r} of {question.model}", "is not live", "Leave the version out.", status=404
+    )
+
+
+def _predicted(live: LiveModel, vectors: Vectors) -> F64 | None:
+    """Its probabilities, or None if it fails on these vectors: that is logged, and no client pays for it."""
+    try:
+        p = live.predictor.predict(vectors)
+    except (FreshetError, ArithmeticError, IndexError, TypeError, ValueError) as error:
+        log.error("a live snapshot fails; the next rung answers", snapshot=_version(live), error=str(error))
+        return None
+    if not np.isfinite(p).all():
+        log.error("a live snapshot answers with what is no number; the next rung answers", snapshot=_version(live))
+        return None
+    return p
+
+
+def _version(live: LiveModel) -> str:
+    """A snapshot as a version of the model: its lineage and number."""
+    return f"{live.lineage}.{live.number}"

@@ -1,0 +1,173 @@
+"""What the figures were: the whole run in a bounded number of points, and its newest hour, day, week … in finer ones."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from freshet.schemas.errors import RequestError
+from freshet.serving.status.status import ModelFigures, Quality, Status
+from freshet.serving.status.tracks import NAN, Recent, Track, Whole
+
+SERVED, BASELINE = "@served", "@baseline"
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+WHOLE = "all"
+TIERS_MS = {"1h": HOUR_MS, "1d": DAY_MS, "7d": 7 * DAY_MS, "30d": 30 * DAY_MS, "90d": 90 * DAY_MS}
+
+
+class Swap(msgspec.Struct, frozen=True, array_like=True):
+    """From this moment of the app's clock, the model answered from this snapshot."""
+
+    at_ms: int
+    model: str
+    lineage: str
+    number: int
+
+
+class Part(msgspec.Struct, frozen=True):
+    """A tier of the history from point `start` on (0: all of it), to replace what the reader has from there on.
+
+    `series` has a value for each of `times` (app clock, ms) under `events_per_second`, `feature_lag/VIEW`,
+    `model_lag/MODEL` (ms), and `auc/MODEL/WHO` and `ne/MODEL/WHO`, where WHO is a lineage, `@served` or
+    `@baseline`; NaN (in JSON: null) is unknown. `swaps` are those from `first_swap` on. Ask on with `cursor`.
+    `tiers` has the number of points that each tier has of its span, `begun_ms` is the first observation there ever was.
+    """
+
+    cursor: str
+    start: int
+    first_swap: int
+    times: list[int]
+    series: dict[str, list[float]]
+    swaps: list[Swap]
+    tiers: dict[str, int]
+    begun_ms: int | None
+
+
+class History:
+    """Figures over the app's clock. One thread observes while others read.
+
+    Args:
+        capacity: points kept of each series in each tier, at most.
+        max_swaps: swap marks kept; beyond it `thinned` leaves half of them.
+    """
+
+    def __init__(self, capacity: int = 1200, max_swaps: int = 2000) -> None:
+        self._max_swaps = max_swaps
+        self._tiers: dict[str, Track] = {WHOLE: Whole(capacity)}
+        self._tiers |= {name: Recent(capacity, span) for name, span in TIERS_MS.items()}
+        self._begun: int | None = None
+        self._newest: float = -math.inf
+        self._swaps: list[Swap] = []
+        self._thinnings = 0
+        self._lock = threading.Lock()
+
+    def observe(self, status: Status) -> None:
+        """Take the figures of a moment; ignored if the app's clock did not move."""
+        at = status.clock.app_ms
+        if at is None:
+            return
+        with self._lock:
+            if at <= self._newest:
+                return
+            self._newest, self._begun = at, at if self._begun is None else self._begun
+            for model in status.models:
+                if model.served is not None:
+                    self._mark(Swap(at, model.name, model.served.lineage, model.served.number))
+            figures = dict(_figures(status))
+            for track in self._tiers.values():
+                track.add(at, figures)
+
+    def swap(self, swap: Swap) -> None:
+        """Mark a swap that may lie between two observations. The same one twice is one."""
+        with self._lock:
+            self._mark(swap)
+
+    def since(self, cursor: str | None = None, tier: str = WHOLE) -> Part:
+        """What is new in a tier since the part that gave `cursor`; everything if that is None or outdated.
+
+        Raises:
+            RequestError: there is no such tier.
+        """
+        if tier not in self._tiers:
+            raise RequestError(f"tier {tier!r}", "is unknown", f"The tiers are {', '.join(self._tiers)}.")
+        with self._lock:
+            track = self._tiers[tier]
+            identity = f"{track.identity}.{track.epoch}.{self._thinnings}"
+            start, first_swap = self._place(cursor, identity, len(track))
+            times, series = track.since(start)
+            return Part(
+                cursor=f"{identity}-{len(track)}-{len(self._swaps)}",
+                start=start,
+                first_swap=first_swap,
+                times=times,
+                series=series,
+                swaps=self._swaps[first_swap:],
+                tiers={name: t.points_within(TIERS_MS.get(name)) for name, t in self._tiers.items()},
+                begun_ms=self._begun,
+            )
+
+    def _place(self, cursor: str | None, identity: str, length: int) -> tuple[int, int]:
+        """Where the part after `cursor` starts: its first point and first swap."""
+        given, points, swaps = ((cursor or "").split("-") + [""] * 3)[:3]
+        if given != identity or not (points + swaps).isdecimal():
+            return 0, 0
+        return min(int(points or 0), length), min(int(swaps or 0), len(self._swaps))
+
+    def _mark(self, swap: Swap) -> None:
+        last = next((s for s in reversed(self._swaps) if s.model == swap.model), None)
+        if last is not None and (last.lineage, last.number) == (swap.lineage, swap.number):
+            return
+        self._swaps.append(swap)
+        if len(self._swaps) > self._max_swaps:
+            self._swaps = thinned(self._swaps, self._max_swaps // 2)
+            self._thinnings += 1
+
+
+def thinned(swaps: Sequence[Swap], keep: int) -> list[Swap]:
+    """At most `keep` of the swaps, in order: changes of lineage first; of the others half are the newest, half lie
+    evenly in time, so that both the last hour and the whole run keep their marks."""
+    lineages: dict[str, str] = {}
+    changes: list[int] = []
+    others: list[int] = []
+    for i, swap in enumerate(swaps):
+        (others if lineages.get(swap.model) == swap.lineage else changes).append(i)
+        lineages[swap.model] = swap.lineage
+    kept = changes[-keep:]
+    room = (keep - len(kept)) // 2
+    if room:
+        kept += others[-room:] + _evenly(swaps, others[:-room], room)
+    return [swaps[i] for i in sorted(kept)]
+
+
+def _evenly(swaps: Sequence[Swap], indices: Sequence[int], keep: int) -> list[int]:
+    """The last of the swaps in each of `keep` equal parts of their time."""
+    if not indices:
+        return []
+    first, last = swaps[indices[0]].at_ms, swaps[indices[-1]].at_ms
+    part_ms = (last - first) / keep or 1.0
+    return list({min(keep - 1, int((swaps[i].at_ms - first) / part_ms)): i for i in indices}.values())
+
+
+def _figures(status: Status) -> Iterator[tuple[str, float]]:
+    yield "events_per_second", round(float(status.events_per_second), 1)
+    for view in status.views:
+        yield f"feature_lag/{view.name}", _number(view.lag_ms)
+    for model in status.models:
+        yield f"model_lag/{model.name}", _number(model.lag_ms)
+        for who, quality in _qualities(model):
+            yield f"auc/{model.name}/{who}", _number(quality.auc)
+            yield f"ne/{model.name}/{who}", _number(quality.ne)
+
+
+def _qualities(model: ModelFigures) -> Iterator[tuple[str, Quality]]:
+    yield SERVED, model.rolling
+    yield BASELINE, model.rolling_baseline
+    for lineage in model.lineages:
+        yield lineage.name, lineage.rolling
+
+
+def _number(value: float | None) -> float:
+    return NAN if value is None else round(float(value), 4)

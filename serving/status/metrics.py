@@ -1,0 +1,171 @@
+"""The figures of a whole app as Prometheus metrics: what only `control` knows, out of its `Status`.
+
+Lags are told as the moment (app clock) as of which rows or a served snapshot are fresh, so
+`freshet_clock_timestamp_seconds` less that moment is the lag.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
+
+import msgspec
+from prometheus_client import Metric
+
+from freshet.schemas.durations import milliseconds
+from freshet.schemas.errors import DefinitionError
+from freshet.schemas.topics.topic import Freshness
+from freshet.serving.status import status as s
+from freshet.streams.vitals.metric_table import Figure
+from freshet.streams.vitals.metric_table import families as families_of
+
+MS = 1e-3
+LIGHTS = ("green", "amber", "red")
+DURATIONS = tuple(f.name for f in fields(Freshness) if f.name != "on_violation")
+_QUALITY = "models/{{model}}/rolling/{{answered_by:served|baseline}}/{}"
+
+APP_METRICS: tuple[Figure, ...] = (
+    Figure("gauge", "freshet_clock_timestamp_seconds", "The app's clock: the wall, or a replay's.", "clock", MS),
+    Figure("gauge", "freshet_promise_light", "1 for the light that a promise shows.", "promises/{promise}/{light}"),
+    Figure(
+        "gauge",
+        "freshet_alert_since_timestamp_seconds",
+        "Since when an alert fires. Only while it does.",
+        "alerts/[policy,subject,light]/since_ms",
+        MS,
+    ),
+    Figure("gauge", "freshet_switch_on", "1 where a switch is on.", "switches/{switch}"),
+    Figure(
+        "gauge",
+        "freshet_topic_setting_seconds",
+        "A topic's freshness settings as they are now.",
+        "topics/{topic}/settings/{setting}",
+        MS,
+    ),
+    Figure(
+        "gauge",
+        "freshet_topic_fresh_timestamp_seconds",
+        "As of when intake has taken in all of a topic (app clock).",
+        "topics/{topic}/fresh_ms",
+        MS,
+    ),
+    Figure(
+        "gauge",
+        "freshet_view_fresh_timestamp_seconds",
+        "As of when a view's rows reflect all that was acknowledged (app clock).",
+        "views/{view}/fresh_ms",
+        MS,
+    ),
+    Figure("gauge", "freshet_view_slo_seconds", "Bound on a view's feature lag.", "views/{view}/slo_ms", MS),
+    Figure(
+        "gauge",
+        "freshet_model_fresh_timestamp_seconds",
+        "As of when the served snapshot reflects all joined examples (app clock).",
+        "models/{model}/fresh_ms",
+        MS,
+    ),
+    Figure("gauge", "freshet_model_slo_seconds", "Bound on a model's lag.", "models/{model}/slo_ms", MS),
+    Figure(
+        "counter",
+        "freshet_model_verdicts_total",
+        "Snapshots that release approved or refused.",
+        "models/{model}/{verdict:approved|refused}",
+    ),
+    Figure(
+        "gauge",
+        "freshet_model_served_since_timestamp_seconds",
+        "Since when the lineage that answers does (app clock).",
+        "models/{model}/served/[lineage]/since_ms",
+        MS,
+    ),
+    Figure(
+        "gauge",
+        "freshet_model_normalised_entropy",
+        "Log loss over that of the base rate, of the newest labelled answers and of the baseline.",
+        _QUALITY.format("ne"),
+    ),
+    Figure("gauge", "freshet_model_auc", "AUC of the same.", _QUALITY.format("auc")),
+    Figure(
+        "gauge",
+        "freshet_model_calibration",
+        "Mean prediction over base rate of the same.",
+        _QUALITY.format("calibration"),
+    ),
+    Figure("gauge", "freshet_role_running", "1 where a process is heard of.", "roles/[of_role,process]/running"),
+    Figure(
+        "gauge",
+        "freshet_role_seen_timestamp_seconds",
+        "When a process was last heard of.",
+        "roles/[of_role,process]/seen_ms",
+        MS,
+    ),
+    Figure(
+        "counter",
+        "freshet_role_restarts_total",
+        "How often a process was started again.",
+        "roles/[of_role,process]/restarts",
+    ),
+)
+
+
+def families(status: s.Status, role: str = "control", instance: str = "control") -> Iterator[Metric]:
+    """The app's metrics, as the process `instance` of `role` exports them."""
+    return families_of(APP_METRICS, _facts(status), {"app": status.app, "role": role, "instance": instance})
+
+
+def _facts(status: s.Status) -> dict[str, Any]:
+    """A status in the shape that the table's paths name."""
+    now = status.clock.app_ms
+    return {
+        "clock": now,
+        "promises": {p.name: {light: p.state == light for light in LIGHTS} for p in status.promises},
+        "alerts": [msgspec.to_builtins(a) for a in status.alerts if a.state == "firing"],
+        "switches": {x.name: x.on for x in status.switches},
+        "topics": {
+            t.name: {"settings": _settings(t.settings), "fresh_ms": _fresh_ms(now, t.lag_ms)} for t in status.topics
+        },
+        "views": {v.name: {"slo_ms": v.slo_ms, "fresh_ms": _fresh_ms(now, v.lag_ms)} for v in status.views},
+        "models": {m.name: _model(m, now) for m in status.models},
+        "roles": [_role(r) for r in status.roles],
+    }
+
+
+def _fresh_ms(now: int | None, lag_ms: int | None) -> int | None:
+    return None if now is None or lag_ms is None else now - lag_ms
+
+
+def _settings(settings: dict[str, str]) -> dict[str, int]:
+    """The durations among a topic's settings, in ms. What is none says nothing."""
+    out = {}
+    for name in DURATIONS:
+        try:
+            out[name] = milliseconds(settings.get(name, ""), name)
+        except DefinitionError:
+            continue
+    return out
+
+
+def _model(m: s.ModelFigures, now: int | None) -> dict[str, Any]:
+    served = m.served
+    return {
+        "slo_ms": m.slo_ms,
+        "approved": m.approvals,
+        "refused": m.refusals,
+        "fresh_ms": _fresh_ms(now, m.lag_ms),
+        "served": [{"lineage": served.lineage, "since_ms": served.since_ms}] if served is not None else [],
+        "rolling": {
+            "served": msgspec.structs.asdict(m.rolling),
+            "baseline": msgspec.structs.asdict(m.rolling_baseline),
+        },
+    }
+
+
+def _role(r: s.RoleFigures) -> dict[str, Any]:
+    return {
+        "of_role": r.role,
+        "process": r.instance,
+        "running": r.state in ("running", "busy", "held"),
+        "seen_ms": r.seen_ms,
+        "restarts": r.restarts,
+    }

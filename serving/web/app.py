@@ -1,0 +1,182 @@
+"""The scorer's HTTP side: the Open Inference Protocol as an ASGI app.
+
+`POST …/infer` is answered here, without a framework in between; everything else goes through Starlette, where
+the scorer may add routes of its own. A request in error gets JSON `{"error": "…"}` that says what was
+expected."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import structlog
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
+
+from freshet.schemas.errors import ComponentError, FreshetError, RequestError
+from freshet.serving.oip import messages as oip
+from freshet.serving.oip.tensors import read_question
+from freshet.serving.scoring.coalesce import Coalescer
+from freshet.serving.scoring.contract import Answering, ModelCard
+from freshet.serving.scoring.latency import Latency
+from freshet.serving.web.body import read_body
+
+log = structlog.get_logger()
+MAX_BODY_BYTES, MAX_ROWS = 4 << 20, 4096
+_JSON = (b"content-type", b"application/json")
+_BINARY = (b"content-type", b"application/octet-stream")
+
+
+class ScorerApp:
+    """Answers questions about the models of `answering`; `routes` are added to the protocol's own.
+
+    `latency` holds what requests took from the app's first sight to the last byte handed to the server; what was refused on
+    purpose (`on_violation`) counts as answered. While
+    `draining`, answers ask clients to close the connection."""
+
+    def __init__(
+        self,
+        answering: Answering,
+        name: str = "freshet",
+        version: str = "",
+        routes: Sequence[BaseRoute] = (),
+        max_body_bytes: int = MAX_BODY_BYTES,
+        max_rows: int = MAX_ROWS,
+    ) -> None:
+        self._answering, self._coalescer = answering, Coalescer(answering)
+        self._max_body, self._max_rows = max_body_bytes, max_rows
+        self._server = oip.ServerMetadata(name, version, ["binary_tensor_data"])
+        self._other = Starlette(
+            routes=[*self._routes(), *routes],
+            exception_handlers={HTTPException: _http_error, FreshetError: _freshet_error},
+        )
+        self.latency = Latency()
+        self.draining = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "POST":
+            place = _place_of(scope["path"])
+            if place is not None:
+                await self._infer(*place, scope, receive, send)
+                return
+        await self._other(scope, receive, send)
+
+    async def _infer(self, model: str, version: str | None, scope: Scope, receive: Receive, send: Send) -> None:
+        started = time.monotonic()
+        rows, failed = 0, False
+        try:
+            head, body = await read_body(scope, receive, self._max_body)
+            request = oip.read_request(body[:head] if head is not None else body)
+            oip.check_outputs(request)
+            tail = memoryview(body)[head if head is not None else len(body) :]
+            question = read_question(request, tail, self._card(model, version), version, self._max_rows)
+            rows = question.n
+            answer = await self._coalescer.ask(question)
+            status, (out, json_bytes) = 200, oip.write_answer(request, model, answer)
+        except Exception as error:
+            status, out, json_bytes = status_of(error), error_body(error), None
+            failed = status >= 500 and not (isinstance(error, FreshetError) and error.facts.get("refused"))
+        await self._send(send, status, out, json_bytes)
+        self.latency.add(started, time.monotonic() - started, rows, failed)
+
+    async def _send(self, send: Send, status: int, body: bytes, json_bytes: int | None) -> None:
+        headers = [_JSON if json_bytes is None else _BINARY, (b"content-length", b"%d" % len(body))]
+        if json_bytes is not None:
+            headers.append((b"inference-header-content-length", b"%d" % json_bytes))
+        if self.draining or status == 413:
+            headers.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def _card(self, model: str, version: str | None) -> ModelCard:
+        """Raises `RequestError` (404) for an unknown model or version, naming the known ones."""
+        models = self._answering.models()
+        if model not in models:
+            raise RequestError(
+                f"model {model!r}", "is unknown", f"The models are {', '.join(models) or 'none'}.", status=404
+            )
+        card = self._answering.card(model)
+        if version is not None and version not in card.versions:
+            raise RequestError(
+                f"version {version!r} of {model}",
+                "is not loaded",
+                f"Loaded are {', '.join(card.versions) or 'none'}; without a version the served one answers.",
+                status=404,
+            )
+        return card
+
+    def _routes(self) -> list[BaseRoute]:
+        async def server(request: Request) -> Response:
+            return _json(oip.write_json(self._server))
+
+        async def live(request: Request) -> Response:
+            return _json(b'{"live":true}')
+
+        async def ready(request: Request) -> Response:
+            yes = not self.draining and all(self._answering.ready(m) for m in self._answering.models())
+            return _json(oip.write_json({"ready": yes}), 200 if yes else 503)
+
+        async def model(request: Request) -> Response:
+            card = self._card(request.path_params["model"], request.path_params.get("version"))
+            return _json(oip.write_json(oip.metadata_of(card)))
+
+        async def model_ready(request: Request) -> Response:
+            version = request.path_params.get("version")
+            card = self._card(request.path_params["model"], version)
+            yes = self._answering.ready(card.name, version)
+            return _json(oip.write_json({"name": card.name, "ready": yes}), 200 if yes else 503)
+
+        return [
+            Route("/v2", server),
+            Route("/v2/health/live", live),
+            Route("/v2/health/ready", ready),
+            Route("/v2/models/{model}", model),
+            Route("/v2/models/{model}/ready", model_ready),
+            Route("/v2/models/{model}/versions/{version}", model),
+            Route("/v2/models/{model}/versions/{version}/ready", model_ready),
+        ]
+
+
+def status_of(error: Exception) -> int:
+    """400 for a request in error (or its own status), 503 where nothing can answer, 500 for a fault of
+    ours."""
+    if isinstance(error, RequestError):
+        status = error.facts.get("status", 400)
+        return status if isinstance(status, int) else 400
+    return 503 if isinstance(error, ComponentError) else 500
+
+
+def error_body(error: Exception) -> bytes:
+    """`{"error": …}`. What we did not foresee is logged, and not shown."""
+    if isinstance(error, FreshetError):
+        return oip.write_json({"error": str(error)})
+    log.error("a request failed", exc_info=error)
+    return oip.write_json({"error": "internal error; the scorer's log has it"})
+
+
+def _place_of(path: str) -> tuple[str, str | None] | None:
+    """Model and version of `/v2/models/{model}[/versions/{version}]/infer`."""
+    if not (path.startswith("/v2/models/") and path.endswith("/infer")):
+        return None
+    parts = path[11:-6].split("/")
+    if len(parts) == 1:
+        return parts[0], None
+    return (parts[0], parts[2]) if len(parts) == 3 and parts[1] == "versions" else None
+
+
+def _json(body: bytes, status: int = 200) -> Response:
+    return Response(body, status, media_type="application/json")
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    text = f"{request.method} {request.url.path}: {error.detail}. See /docs."
+    return _json(oip.write_json({"error": text}), error.status_code)
+
+
+async def _freshet_error(request: Request, error: Exception) -> Response:
+    return _json(error_body(error), status_of(error))

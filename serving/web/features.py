@@ -1,0 +1,28 @@
+"""`POST /get-online-features`: features by entity key, as Feast's feature server gives them."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from freshet.features.reading.api import FeatureReader, read_request
+from freshet.features.stores.contract import Store
+from freshet.serving.web.body import read_body
+from freshet.streams.clock import Clock
+
+MAX_BODY_BYTES = 4 << 20
+
+
+def routes(reader: FeatureReader, store: Store, clock: Clock) -> list[BaseRoute]:
+    """Reads happen on threads, so that a slow store keeps no other request waiting."""
+
+    async def get_online_features(request: Request) -> Response:
+        _, body = await read_body(request.scope, request.receive, MAX_BODY_BYTES)
+        asked = read_request(body)
+        found = await run_in_threadpool(reader.answer, asked, store, clock.now_ms())
+        return Response(msgspec.json.encode(found), media_type="application/json")
+
+    return [Route("/get-online-features", get_online_features, methods=["POST"])]
