@@ -1,5 +1,5 @@
 """`python -m freshet` is `freshet`."""
 
-from freshet.cli import main
+from freshet.cli.main import main
 
 main()

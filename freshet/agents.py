@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from freshet import plans
 from freshet.app import App
+from freshet.roles import plans
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.topics.topic import check_name
 from freshet.settings import settings

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from freshet import plans
 from freshet.app import App
 from freshet.features.stores.contract import Store
 from freshet.features.views.task import ViewTask
@@ -27,7 +26,8 @@ from freshet.learners.contract import Export
 from freshet.learners.model import Model
 from freshet.learners.snapshots import files as snapshots
 from freshet.learners.snapshots.signing import Signer, Verifier, create_key
-from freshet.replay import Events, published
+from freshet.replay.replayer import Events, published
+from freshet.roles import plans
 from freshet.schemas.errors import ComponentError
 from freshet.schemas.wire.blocks import tick_record
 from freshet.schemas.wire.messages import Message, Settled, Waiting
@@ -106,7 +106,7 @@ class LocalRun:
         self, start_ms: int, end_ms: int, queries: Mapping[str, list[Any]], events: Mapping[str, Events]
     ) -> Answer | None:
         """Ask as of the start, publish the events and a tick, and let everybody finish. The answer, if anything was
-        asked. `events` holds records by topic; see `freshet.replay.Events`."""
+        asked. `events` holds records by topic; see `freshet.replay.replayer.Events`."""
         self._clock.set(start_ms)
         answer = self._ask(start_ms, queries)
         for part in published(self.app, events):
@@ -202,7 +202,7 @@ class LocalRun:
 
 def vectors_of(local: LocalRun, model: Model) -> dict[str, bytes]:
     """What was served, by prediction id: the bytes of vector and probability."""
-    from freshet.report import outcomes_of
+    from freshet.demo.report import outcomes_of
     from freshet.schemas.wire.outcomes import ASKED
 
     out: dict[str, bytes] = {}

@@ -12,12 +12,12 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from freshet import logs
 from freshet.app import App, load
+from freshet.demo.flights import APP
+from freshet.demo.flights.schedule import Schedule, Step
 from freshet.features.rows.rows import warm as warm_rows
 from freshet.features.stores.memory_store import MemoryStore
-from freshet.flights import APP
-from freshet.flights.schedule import Schedule, Step
+from freshet.runs import logs
 from freshet.schemas.events.decode import warm as warm_decoding
 from freshet.testing import LocalRun
 

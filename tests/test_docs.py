@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import typer.main
 
-from freshet.cli import cli
+from freshet.cli.main import cli
 from freshet.features.reading.api import STATUSES
 from freshet.schemas.durations import text_of
 from freshet.schemas.events.columns import REASONS

@@ -18,7 +18,7 @@ PLACES = {
     "cassandra": ("features/stores/cassandra_store.py",),
     "confluent_kafka": ("streams/kafka/*.py",),
     "faust": ("streams/agents/*.py",),
-    "fastavro": ("schemas/events/writer.py", "freshet/audit.py", "freshet/flights/wire.py"),
+    "fastavro": ("schemas/events/writer.py", "freshet/audit/ledger.py", "freshet/demo/flights/wire.py"),
     "llvmlite": ("*/*kernels.py",),
     "numba": ("*/*kernels.py",),
     "redis": ("features/stores/redis_*.py", "freshet/servers/redis_server.py"),
@@ -27,7 +27,7 @@ PLACES = {
     "sqlite3": ("streams/sqlite/*.py",),
     "starlette": ("serving/web/*.py", "serving/page/*.py", "serving/docs/*.py"),
     "torch": ("learners/ctr/*.py",),
-    "uvicorn": ("serving/web/*.py", "freshet/control.py"),
+    "uvicorn": ("serving/web/*.py", "freshet/roles/control.py"),
 }
 NEVER = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
 # A `*_learner.py` also runs where there is nothing but numpy and its own library, which these are.

@@ -11,7 +11,7 @@ import pytest
 import typer.main
 from typer.testing import CliRunner
 
-from freshet.cli import cli
+from freshet.cli.main import cli
 from freshet.settings import Settings
 
 ROOT = Path(__file__).parent.parent

@@ -7,11 +7,11 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
-from freshet import plans
 from freshet.app import App, load
-from freshet.flights import APP
-from freshet.flights.faults import Faults
-from freshet.flights.schedule import Schedule
+from freshet.demo.flights import APP
+from freshet.demo.flights.faults import Faults
+from freshet.demo.flights.schedule import Schedule
+from freshet.roles import plans
 from freshet.streams.intake.task import IntakePlan
 from freshet.streams.log.contract import Batch
 

@@ -6,8 +6,8 @@ stands a plain loop that only decodes (fastavro), validates and deduplicates.
 
 from __future__ import annotations
 
-from freshet.audit import judge, read_event
-from freshet.flights.faults import Faults
+from freshet.audit.ledger import judge, read_event
+from freshet.demo.flights.faults import Faults
 from freshet.streams.intake.task import IntakeTask
 from tests.bench import inputs
 from tests.bench.harness import Row, in_turns, microseconds

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from freshet import plans
+from freshet.roles import plans
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import Block

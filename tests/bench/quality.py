@@ -20,9 +20,9 @@ import numpy.typing as npt
 import polars as pl
 
 from freshet.app import App
+from freshet.demo.flights.data import START_MS, load
 from freshet.features.aggregates import Age, Aggregate, DecayedMean, Last, Window
 from freshet.features.views.view import View
-from freshet.flights.data import START_MS, load
 from freshet.learners.catalog import predictor
 from freshet.learners.contract import LearnerSpec
 from freshet.learners.model import Model
@@ -197,6 +197,6 @@ def report(app: App, names: Iterable[str], year: bool) -> None:
 
 
 if __name__ == "__main__":
-    from freshet.flights.app import app
+    from freshet.demo.flights.app import app
 
     report(app, [a for a in sys.argv[1:] if a != "--year"], "--year" in sys.argv)

@@ -115,7 +115,7 @@ def _model() -> Any:
 
     import freshet as fr
     from freshet.app import App, load
-    from freshet.flights import APP
+    from freshet.demo.flights import APP
 
     whole = load(APP)
     model = replace(whole.models[0], learners=[fr.HashedLogistic()])
@@ -124,8 +124,8 @@ def _model() -> Any:
 
 def _prepare(folder: Path, url: str) -> tuple[Given, list[bytes]]:
     """A day of flights: rows into Redis, a signed snapshot every hour; and requests as their bytes."""
-    from freshet.client import TYPES
-    from freshet.flights.schedule import Schedule
+    from freshet.demo.client import TYPES
+    from freshet.demo.flights.schedule import Schedule
     from freshet.testing import LocalRun
 
     app, queries = _model(), []
@@ -145,7 +145,7 @@ def _prepare(folder: Path, url: str) -> tuple[Given, list[bytes]]:
 
 def _scorer(pipe: Connection, given: Given) -> None:
     """The scorer as the `serve` role builds it."""
-    from freshet import plans
+    from freshet.roles import plans
     from freshet.serving.loading.loader import Loader, Place
     from freshet.serving.loading.sidecar_client import Sidecar
     from freshet.serving.scoring.scorer import Scorer
@@ -184,11 +184,11 @@ def _fastapi(pipe: Connection, given: Given) -> None:
     from fastapi import FastAPI
     from pydantic import BaseModel
 
-    from freshet import plans
     from freshet.learners.catalog import predictor
     from freshet.learners.contract import Export
     from freshet.learners.snapshots import files as snapshots
     from freshet.learners.snapshots.signing import Verifier
+    from freshet.roles import plans
 
     class Tensor(BaseModel):
         name: str

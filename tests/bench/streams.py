@@ -106,7 +106,7 @@ def _servers() -> Iterator[tuple[str, str]]:
 
 def _fill(brokers: str) -> int:
     """Publish the records and a tick after them; the tick."""
-    from freshet import plans
+    from freshet.roles import plans
     from tests.bench.flight_features import DAY_MS, FIRST_MS, app, records
 
     tick = FIRST_MS + DAY_MS
@@ -161,7 +161,7 @@ def _timed(sides: list[tuple[Callable[..., None], tuple[Any, ...]]]) -> tuple[fl
 
 
 def _intake(pipe: Connection, log_url: str, store_url: str, folder: str, tick: int, number: int) -> None:
-    from freshet import plans
+    from freshet.roles import plans
     from freshet.schemas.wire import blocks
     from freshet.streams.intake import imputation
     from freshet.streams.intake import task as intake
@@ -241,8 +241,8 @@ def _operate(
 
 def _warm() -> None:
     """Compile, or load, every kernel of both roles on a batch of their own."""
-    from freshet import plans
     from freshet.features.views.task import ViewTask
+    from freshet.roles import plans
     from freshet.streams.intake.task import IntakeTask
     from tests.bench.flight_features import app, by_origin, flights, records
 

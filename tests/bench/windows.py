@@ -7,10 +7,10 @@ import math
 import numpy as np
 
 import freshet as fr
+from freshet.demo.flights.data import load
 from freshet.features.rows.finish import finish
 from freshet.features.rows.rows import ViewRows
 from freshet.features.views.view import View
-from freshet.flights.data import load
 from freshet.schemas.text.columns import Texts
 from tests.bench import inputs
 from tests.bench.harness import Row, in_turns, rates

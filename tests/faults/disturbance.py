@@ -13,17 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from freshet import audit
 from freshet.app import App, load
-from freshet.client import ScoringClient
+from freshet.audit import ledger as audit
+from freshet.demo.client import ScoringClient
+from freshet.demo.flights.schedule import Schedule, Step
+from freshet.demo.report import outcomes_of, topic_report
 from freshet.features.stores.catalog import open_store
 from freshet.features.stores.contract import VERSION_BYTES, RowKeys, Store
-from freshet.flights.schedule import Schedule, Step
 from freshet.learners.snapshots import files as snapshots
 from freshet.learners.snapshots.signing import Verifier
-from freshet.replay import Replayer, published
-from freshet.report import outcomes_of, topic_report
-from freshet.runtime import Runtime
+from freshet.processes.runtime import Runtime
+from freshet.replay.replayer import Replayer, published
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.outcomes import KINDS

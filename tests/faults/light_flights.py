@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import freshet as fr
-from freshet.flights import app as demo
+from freshet.demo.flights import app as demo
 
 light = replace(demo.app.models[0], learners=[fr.Baseline(), fr.HashedLogistic()])
 app = replace(demo.app, models=[light])

@@ -10,7 +10,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from freshet import plans
+from freshet.roles import plans
 from freshet.schemas.events.decode import encode
 from freshet.schemas.wire import blocks
 from freshet.streams.intake.task import IntakeTask

@@ -12,9 +12,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from freshet import audit
+from freshet.audit import ledger as audit
+from freshet.demo.report import outcomes_of, topic_report
 from freshet.features.stores.memory_store import MemoryStore
-from freshet.report import outcomes_of, topic_report
 from freshet.schemas.errors import SchemaError
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import MAGIC, Block

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from freshet import plans, replay
 from freshet.app import App, load
-from freshet.replay import Replayer, ReplayError, Stopped
+from freshet.replay import replayer as replay
+from freshet.replay.replayer import Replayer, ReplayError, Stopped
+from freshet.roles import plans
 from freshet.schemas.errors import LogError
 from freshet.schemas.wire.messages import Logged, Message, Status
 from freshet.streams.outages import Outages

@@ -8,11 +8,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from freshet import plans
 from freshet.features.reading import api as feature_api
 from freshet.features.reading.api import FeatureReader, FeaturesAnswer
 from freshet.features.stores.memory_store import MemoryStore
-from freshet.interface import feature_reader
+from freshet.roles import plans
+from freshet.roles.interface import feature_reader
 from freshet.schemas.errors import RequestError
 from tests.consumers_app import APP, HOUR, put_rows
 

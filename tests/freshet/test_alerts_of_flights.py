@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from freshet.flights.data import DAY_MS, START_MS, load
+from freshet.demo.flights.data import DAY_MS, START_MS, load
 from freshet.serving.alerts.alerts import Alerts
 from freshet.serving.status.status import Alert, Clock, SourceFigures, Status, TopicFigures
 

@@ -14,11 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from freshet import audit, plans
 from freshet.app import App, load
-from freshet.audit import Record, recompute
-from freshet.flights import APP
-from freshet.flights.schedule import Schedule
+from freshet.audit import ledger as audit
+from freshet.audit.ledger import Record, recompute
+from freshet.demo.flights import APP
+from freshet.demo.flights.schedule import Schedule
+from freshet.roles import plans
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.topics.topic import Topic
 from freshet.streams.intake import kernels as intake_kernels

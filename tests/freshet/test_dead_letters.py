@@ -12,11 +12,12 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
-from freshet import audit, dead_letters
-from freshet.cli import cli
-from freshet.dead_letters import Letter, kinds, newest
-from freshet.letter_value import hex_dump, readable
-from freshet.opened_run import OpenedRun, opened
+from freshet.audit import ledger as audit
+from freshet.cli.main import cli
+from freshet.dead_letters import letters as dead_letters
+from freshet.dead_letters.letters import Letter, kinds, newest
+from freshet.dead_letters.value import hex_dump, readable
+from freshet.runs.opened import OpenedRun, opened
 from freshet.schemas.errors import RequestError
 from freshet.schemas.events.writer import EventWriter
 from freshet.schemas.wire import blocks

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from freshet import plans
 from freshet.app import App, load
-from freshet.describe import describe
-from freshet.flights import APP
-from freshet.roles import role_names
+from freshet.cli.describe import describe
+from freshet.demo.flights import APP
+from freshet.roles import plans
+from freshet.roles.roles import role_names
 from tests.toy_app import toy_app
 
 

@@ -20,12 +20,12 @@ import pytest
 import structlog
 from rich.console import Console
 
-from freshet import preflight
 from freshet.app import App, load
-from freshet.init import init
-from freshet.roles import run_role
+from freshet.cli.init import init
+from freshet.processes.runtime import Runtime
+from freshet.roles import preflight
+from freshet.roles.roles import run_role
 from freshet.runs.lock import RunLock
-from freshet.runtime import Runtime
 from freshet.schemas.errors import FreshetError
 from freshet.serving.web.app import ScorerApp
 from freshet.settings import Settings, settings

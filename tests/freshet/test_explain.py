@@ -15,14 +15,16 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from freshet import audit, plans, row_events
-from freshet.cli import cli
-from freshet.dead_letters import kinds, newest
-from freshet.explain import explain
-from freshet.explain_text import show_explanation
-from freshet.explanation import Explanation, ViewRead
+from freshet.audit import ledger as audit
+from freshet.cli.main import cli
+from freshet.dead_letters.letters import kinds, newest
+from freshet.explain import row_events
+from freshet.explain.explain import explain
+from freshet.explain.explanation import Explanation, ViewRead
+from freshet.explain.text import show_explanation
 from freshet.features.stores.memory_store import MemoryStore
-from freshet.opened_run import OpenedRun, opened
+from freshet.roles import plans
+from freshet.runs.opened import OpenedRun, opened
 from freshet.schemas.errors import ComponentError, FreshetError, RequestError, StoreError
 from freshet.schemas.models import manifest as manifests
 from freshet.schemas.wire import blocks

@@ -3,7 +3,7 @@ from functools import cache
 import polars as pl
 import pytest
 
-from freshet.flights.data import (
+from freshet.demo.flights.data import (
     MINUTE_MS,
     START_MS,
     flights_of,
@@ -12,7 +12,7 @@ from freshet.flights.data import (
     with_labels_turned,
     with_outcome,
 )
-from freshet.flights.wire import TOPICS, EventType
+from freshet.demo.flights.wire import TOPICS, EventType
 
 YEAR = {"departures": 336_776, "takeoffs": 328_521, "arrivals": 327_346, "weather": 26_115}
 TWO_MONTHS = {"departures": 51_955, "takeoffs": 50_173, "arrivals": 50_009, "weather": 4_236}

@@ -3,8 +3,8 @@ import io
 import fastavro
 import pytest
 
-from freshet.flights.data import DAY_MS, ROW, load
-from freshet.flights.faults import (
+from freshet.demo.flights.data import DAY_MS, ROW, load
+from freshet.demo.flights.faults import (
     BAD,
     DUPLICATE,
     FIRST_BAD,
@@ -15,7 +15,7 @@ from freshet.flights.faults import (
     plan,
     refusals,
 )
-from freshet.flights.wire import TOPICS, EventType
+from freshet.demo.flights.wire import TOPICS, EventType
 
 FRAMES = load(20)
 

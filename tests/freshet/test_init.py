@@ -19,7 +19,7 @@ import pytest
 from rich.console import Console
 
 from freshet.app import load
-from freshet.init import FILES, init
+from freshet.cli.init import FILES, init
 from freshet.schemas.errors import ComponentError
 from freshet.servers.server import free_ports
 from freshet.settings import Settings

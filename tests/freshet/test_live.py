@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from freshet import live
+from freshet.processes import live
 from freshet.schemas.errors import ComponentError
 from freshet.serving.status import status as s
 

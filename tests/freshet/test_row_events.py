@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from freshet import row_events
-from freshet.log_spans import PartitionSpans
-from freshet.row_events import Version, events_of, key_at
+from freshet.explain import row_events
+from freshet.explain.row_events import Version, events_of, key_at
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import Block
+from freshet.streams.log.spans import PartitionSpans
 from freshet.streams.sqlite.log import SqliteLog
 
 LATENESS = 20

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from freshet import run_record
+from freshet.runs import record as run_record
 from freshet.schemas.errors import ComponentError
 from freshet.settings import Settings
 

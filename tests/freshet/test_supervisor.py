@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from freshet.supervisor import RoleSpec, Supervisor
+from freshet.processes.supervisor import RoleSpec, Supervisor
 
 DEADLINE_SECONDS = 60.0
 

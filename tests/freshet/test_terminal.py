@@ -9,10 +9,10 @@ import msgspec
 import pytest
 from rich.console import Console
 
+from freshet.demo.live_view import LiveView, line, summary
+from freshet.demo.report_types import DemoReport, QualityReport, QuantilesReport
 from freshet.figures import DASH
-from freshet.report_types import DemoReport, QualityReport, QuantilesReport
 from freshet.serving.status.status import Promise, Status
-from freshet.terminal import LiveView, line, summary
 from tests.serving.fake_status import FakeYear
 
 

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from freshet import run_record
 from freshet.app import App, load
+from freshet.demo.flights.schedule import Records
 from freshet.features.stores.contract import Store
 from freshet.features.stores.memory_store import MemoryStore
-from freshet.flights.schedule import Records
+from freshet.runs import record as run_record
 from freshet.schemas.events.writer import EventWriter
 from freshet.settings import Settings
 from freshet.streams.log.contract import Log

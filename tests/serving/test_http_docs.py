@@ -15,9 +15,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from freshet import plans
 from freshet.features.stores.memory_store import MemoryStore
-from freshet.interface import catalogue_of, interface
+from freshet.roles import plans
+from freshet.roles.interface import catalogue_of, interface
 from freshet.schemas.topics.topic import Freshness
 from freshet.serving.docs import openapi
 from freshet.serving.docs import routes as http_docs

@@ -14,7 +14,7 @@ import pytest
 from freshet.features.stores.catalog import open_store
 from freshet.features.stores.contract import RowKeys, Rows, Store
 from freshet.features.stores.memory_store import MemoryStore
-from freshet.interface import interface
+from freshet.roles.interface import interface
 from freshet.servers.redis_server import RedisServer
 from freshet.serving.web.app import ScorerApp
 from freshet.streams.clock import ManualClock

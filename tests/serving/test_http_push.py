@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from freshet.features.stores.memory_store import MemoryStore
-from freshet.interface import interface
+from freshet.roles.interface import interface
 from freshet.servers.server import free_ports
 from freshet.serving.web import push as http_push
 from freshet.serving.web.app import ScorerApp

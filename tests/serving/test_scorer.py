@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from freshet import plans
 from freshet.app import App
 from freshet.features.rows.rows import ViewRows
 from freshet.features.stores.contract import RowKeys, Rows
 from freshet.features.stores.late_store import LateStore
 from freshet.learners.catalog import predictor
 from freshet.learners.contract import Export
+from freshet.roles import plans
 from freshet.schemas.errors import ComponentError, RequestError, StoreError
 from freshet.schemas.models.manifest import Manifest
 from freshet.schemas.text.columns import Texts

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from freshet.app import App
+from freshet.demo.flights.schedule import Records
 from freshet.features.stores.memory_store import MemoryStore
-from freshet.flights.schedule import Records
 from freshet.schemas.events.writer import EventWriter
 from freshet.schemas.wire.messages import Message, Status
 from freshet.serving.board.board import Board

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from freshet.audit import identity
+from freshet.audit.ledger import identity
 from freshet.schemas.text.columns import Texts
 from freshet.streams.intake.ledger import LEDGER_BLOCK
 from tests.streams.toy_events import CLEAN_FIELDS, HORIZON, IMPUTES, LATENESS, MAX_FUTURE, ROUTES, SCHEMA, Sent

@@ -16,7 +16,7 @@ from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from polars.exceptions import PanicException
 
-from freshet import audit
+from freshet.audit import ledger as audit
 from freshet.features import aggregates as fr
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.features.views.task import ViewTask

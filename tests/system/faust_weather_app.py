@@ -9,7 +9,7 @@ import freshet as fr
 HELD = fr.Freshness(lateness="2m", max_future="1d")
 weather = fr.Topic(
     "weather",
-    schema=files("freshet.flights").joinpath("weather.avsc").read_text(),
+    schema=files("freshet.demo.flights").joinpath("weather.avsc").read_text(),
     event_id="observation_id",
     event_time="observed_at",
     freshness=HELD,

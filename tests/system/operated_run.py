@@ -22,8 +22,10 @@ from unittest import mock
 
 import httpx
 
-from freshet import audit, cli, run_record
 from freshet.app import App, load
+from freshet.audit import ledger as audit
+from freshet.cli import main as cli
+from freshet.runs import record as run_record
 from freshet.schemas.wire import blocks, messages
 from freshet.schemas.wire.messages import Message
 from freshet.serving.status.status import RoleFigures, Status, TopicFigures, decode

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from freshet.runtime import Runtime
+from freshet.processes.runtime import Runtime
 from freshet.settings import Settings
 from tests import consumers_app
 from tests.consumers_app import APP, HOUR

@@ -19,14 +19,14 @@ import httpx
 import psutil
 import pytest
 
-from freshet.demo import DemoOptions
-from freshet.flights.app import app as flights
-from freshet.flights.faults import BAD
-from freshet.flights.schedule import Schedule
+from freshet.demo.demo import DemoOptions
+from freshet.demo.flights.app import app as flights
+from freshet.demo.flights.faults import BAD
+from freshet.demo.flights.schedule import Schedule
+from freshet.demo.report_types import DemoReport, ModelReport, QualityReport, RequestReport, TopicReport
 from freshet.learners.snapshots import files as snapshots
 from freshet.learners.snapshots.signing import Verifier
-from freshet.report_types import DemoReport, ModelReport, QualityReport, RequestReport, TopicReport
-from freshet.roles import role_names
+from freshet.roles.roles import role_names
 from freshet.runs.lock import RunLock
 
 DAYS, SECONDS = 2, 240.0

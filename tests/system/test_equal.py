@@ -19,17 +19,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from freshet import audit
 from freshet.app import App, load
-from freshet.client import ScoringClient
+from freshet.audit import ledger as audit
+from freshet.demo.client import ScoringClient
+from freshet.demo.flights import APP
+from freshet.demo.flights.schedule import Schedule
+from freshet.demo.report import outcomes_of, topic_report
 from freshet.features.stores.catalog import open_store
 from freshet.features.stores.contract import VERSION_BYTES, RowKeys, Store
-from freshet.flights import APP
-from freshet.flights.schedule import Schedule
-from freshet.replay import Replayer, published
-from freshet.report import outcomes_of, topic_report
-from freshet.roles import run_role
-from freshet.runtime import Runtime
+from freshet.processes.runtime import Runtime
+from freshet.processes.supervisor import RoleSpec, Supervisor
+from freshet.replay.replayer import Replayer, published
+from freshet.roles.roles import run_role
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.messages import Message, Settled
@@ -38,7 +39,6 @@ from freshet.servers.redis_server import RedisServer
 from freshet.settings import Settings
 from freshet.streams.catalog import open_log
 from freshet.streams.log.contract import Log
-from freshet.supervisor import RoleSpec, Supervisor
 from freshet.testing import LocalRun
 
 DAYS, EVERY, DRAIN_MS = 2, "3h", 13 * 3_600_000

@@ -25,13 +25,13 @@ import httpx
 import numpy as np
 import pytest
 
-from freshet import audit
 from freshet.app import App, load
+from freshet.audit import ledger as audit
+from freshet.demo.flights.data import weather_of
 from freshet.features.rows.finish import PRESENT, finish
 from freshet.features.stores.catalog import open_store
 from freshet.features.stores.contract import RowKeys
-from freshet.flights.data import weather_of
-from freshet.runtime import Runtime
+from freshet.processes.runtime import Runtime
 from freshet.schemas.events.decode import encode
 from freshet.schemas.topics.reader import EventReader, partition_of
 from freshet.schemas.topics.topic import Topic

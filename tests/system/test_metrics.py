@@ -17,13 +17,13 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families as parsed
 
-from freshet import plans
 from freshet.app import App, load
-from freshet.client import ScoringClient
-from freshet.flights.schedule import Schedule
-from freshet.replay import Published, Replayer, published
-from freshet.roles import role_names
-from freshet.runtime import Runtime
+from freshet.demo.client import ScoringClient
+from freshet.demo.flights.schedule import Schedule
+from freshet.processes.runtime import Runtime
+from freshet.replay.replayer import Published, Replayer, published
+from freshet.roles import plans
+from freshet.roles.roles import role_names
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.topics.settings import KEYS
 from freshet.schemas.wire.blocks import tick_record

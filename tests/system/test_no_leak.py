@@ -23,13 +23,13 @@ import numpy as np
 import pytest
 
 import freshet as fr
+from freshet.demo.flights.app import app as flights
+from freshet.demo.flights.data import START_MS, Alter, with_labels_turned, with_outcome
+from freshet.demo.flights.faults import Faults
+from freshet.demo.flights.schedule import Schedule, Step
+from freshet.demo.report import outcomes_of
 from freshet.features.stores.catalog import open_store
-from freshet.flights.app import app as flights
-from freshet.flights.data import START_MS, Alter, with_labels_turned, with_outcome
-from freshet.flights.faults import Faults
-from freshet.flights.schedule import Schedule, Step
 from freshet.learners.snapshots import files as snapshots
-from freshet.report import outcomes_of
 from freshet.schemas.wire import messages
 from freshet.schemas.wire.outcomes import ASKED, ExampleRows
 from freshet.servers.redis_server import RedisServer

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from freshet import run_record
-from freshet.page_client import user
+from freshet.runs import record as run_record
+from freshet.runs.page_client import user
 from freshet.schemas.wire.messages import Setting
 from freshet.serving.status.status import Status
 from freshet.settings import Settings

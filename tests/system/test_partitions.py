@@ -23,26 +23,27 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from freshet import audit, supervisor
 from freshet.app import App, load
-from freshet.client import ScoringClient
+from freshet.audit import ledger as audit
+from freshet.demo.client import ScoringClient
+from freshet.demo.flights.schedule import Schedule
+from freshet.demo.report import outcomes_of, topic_report
 from freshet.features.rows import kernels as k
 from freshet.features.rows.plan import RowPlan
 from freshet.features.stores.catalog import open_store
 from freshet.features.stores.contract import VERSION_BYTES, RowKeys, Store
 from freshet.features.views.view import View
-from freshet.flights.schedule import Schedule
-from freshet.replay import Replayer, published
-from freshet.report import outcomes_of, topic_report
-from freshet.roles import run_role
-from freshet.runtime import Runtime
+from freshet.processes import supervisor
+from freshet.processes.runtime import Runtime
+from freshet.processes.supervisor import RoleSpec, Supervisor
+from freshet.replay.replayer import Replayer, published
+from freshet.roles.roles import run_role
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.outcomes import KINDS
 from freshet.servers.redis_server import RedisServer
 from freshet.settings import Settings
 from freshet.streams.log.contract import Log
-from freshet.supervisor import RoleSpec, Supervisor
 from freshet.testing import LocalRun
 from tests.system.test_equal import DAYS, DRAIN_MS, EVERY, light_flights
 

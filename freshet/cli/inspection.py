@@ -1,0 +1,77 @@
+"""Commands that read what a run has written, while it goes on and after it has ended: explain a prediction, dead letters."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+RunDir = Annotated[Path, typer.Option("--run-dir", envvar="FRESHET_RUN_DIR", help="folder of the run")]
+TopicName = Annotated[str | None, typer.Option("--topic", help="only letters of this topic")]
+Reason = Annotated[str | None, typer.Option("--reason", help="only letters of this reason, such as out_of_range")]
+DEFAULT = Path(".freshet/run")
+dlq = typer.Typer(
+    help="Dead letters: records that could not be taken, by reason, with their origin.", no_args_is_help=True
+)
+
+
+def console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else 140)
+
+
+def explain(
+    prediction_id: Annotated[str, typer.Argument(help="the id that the request carried, or that its answer named")],
+    whole_window: Annotated[bool, typer.Option("--all", help="every event within each row's longest window")] = False,
+    model: Annotated[str | None, typer.Option("--model", help="only of this model")] = None,
+    run_dir: RunDir = DEFAULT,
+    json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
+) -> None:
+    """A prediction: its answer and snapshot, what came of it, its features, and the newest event behind each."""
+    import msgspec
+
+    from freshet.explain.explain import explain
+    from freshet.explain.text import show_explanation
+    from freshet.runs.opened import opened
+
+    with opened(run_dir) as run:
+        found = explain(run, prediction_id, model, whole_window)
+    if json:
+        print(msgspec.json.format(msgspec.json.encode(found)).decode())
+    else:
+        show_explanation(found, console())
+
+
+@dlq.command("list")
+def list_letters(topic: TopicName = None, reason: Reason = None, run_dir: RunDir = DEFAULT) -> None:
+    """How many there are, by topic and reason."""
+    from freshet.dead_letters.letters import kinds
+    from freshet.dead_letters.text import show_kinds
+    from freshet.runs.opened import opened
+
+    with opened(run_dir) as run:
+        show_kinds(kinds(run, topic, reason), topic, reason, console())
+
+
+@dlq.command("show")
+def show(
+    topic: TopicName = None,
+    reason: Reason = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="how many, newest first")] = 10,
+    raw: Annotated[bool, typer.Option("--raw", help="all bytes that were kept, as they are")] = False,
+    run_dir: RunDir = DEFAULT,
+) -> None:
+    """The newest of them, as readable as they are."""
+    from freshet.dead_letters.letters import newest
+    from freshet.dead_letters.text import show_letters
+    from freshet.runs.opened import opened
+
+    with opened(run_dir) as run:
+        show_letters(run, newest(run, topic, reason, limit), topic, reason, raw, console())
+
+
+def register(cli: typer.Typer) -> None:
+    cli.add_typer(dlq, name="dlq")
+    cli.command()(explain)

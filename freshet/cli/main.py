@@ -1,0 +1,126 @@
+"""The command line. Every command prints what it did, or one error that names the thing, the cause and the next step."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+from rich.console import Console
+
+from freshet.cli import inspection as inspect_cli
+from freshet.cli.run import register
+from freshet.cli.servers import servers
+from freshet.schemas.errors import FreshetError
+
+cli = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Models that never stop learning."
+)
+App = Annotated[str, typer.Argument(help="the Python file that declares the app")]
+
+
+@cli.command()
+def init(directory: Annotated[Path, typer.Argument(help="a new or empty directory")]) -> None:
+    """Write a small app that runs: declarations, a producer, a question."""
+    from freshet.cli.init import init
+
+    init(directory, Console())
+
+
+@cli.command()
+def check(app: App) -> None:
+    """Validate an app's file and say what it would run."""
+    from freshet.app import load
+    from freshet.cli.describe import describe
+
+    describe(load(app), Console())
+
+
+@cli.command()
+def run(
+    app: App,
+    role: Annotated[str | None, typer.Option(help="run one role in this process instead of all")] = None,
+    member: Annotated[str, typer.Option(help="tells several processes of one role apart, such as 2")] = "",
+    log: Annotated[str | None, typer.Option(help="kafka://host:port (default: SQLite in the run folder)")] = None,
+    store: Annotated[str | None, typer.Option(help="redis://… or cassandra://… (default: an embedded Redis)")] = None,
+    run_dir: Annotated[Path | None, typer.Option(help="folder of the run")] = None,
+    host: Annotated[str | None, typer.Option(help="address to listen on")] = None,
+    port: Annotated[int | None, typer.Option(help="port of the scorer")] = None,
+    status_port: Annotated[int | None, typer.Option(help="port of the status page")] = None,
+) -> None:
+    """Run an app: all roles on this machine, or one of them."""
+    from freshet.app import load
+    from freshet.processes.live import run_all, run_one
+    from freshet.settings import settings
+
+    given = settings(log=log, store=store, run_dir=run_dir, host=host, port=port, status_port=status_port)
+    if role is not None:
+        run_one(app, role, given, member)
+    else:
+        raise SystemExit(run_all(load(app), app, given, Console(width=None if sys.stdout.isatty() else 110)))
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"freshet {version('freshet')}")
+        raise typer.Exit
+
+
+@cli.callback()
+def about(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print it and end")
+    ] = False,
+) -> None:
+    """Models that never stop learning."""
+
+
+@cli.command()
+def demo(
+    days: Annotated[int, typer.Option(min=1, max=365, help="days of 2013 to replay")] = 59,
+    step: Annotated[str, typer.Option(help="flight time per step")] = "15m",
+    seed: Annotated[int, typer.Option(help="seed of the injected faults")] = 0,
+    snapshot_every: Annotated[str, typer.Option(help="flight time between snapshots (3h; 6h over the year)")] = "",
+    keep: Annotated[bool, typer.Option("--keep", help="keep serving afterwards")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="port of the scorer (0: any)")] = 0,
+    status_port: Annotated[int, typer.Option(min=0, max=65535, help="port of the status page (0: any)")] = 0,
+    run_dir: Annotated[Path, typer.Option(help="folder of the run; emptied first")] = Path(".freshet/demo"),
+    report: Annotated[Path, typer.Option(help="where the report goes")] = Path("demo-report.json"),
+) -> None:
+    """Replay the flights of 2013 through intake, views, trainers and a live scorer."""
+    from freshet.app import load
+    from freshet.demo import demo as demo_module
+    from freshet.demo.flights import APP
+    from freshet.settings import settings
+
+    app = load(APP)
+    given = settings(run_dir=run_dir, port=port, status_port=status_port)
+    options = demo_module.DemoOptions(days, step, seed, snapshot_every, keep, report)
+    raise SystemExit(
+        demo_module.run(
+            app, str(APP), app.models[0], given, options, Console(width=None if sys.stdout.isatty() else 110)
+        )
+    )
+
+
+register(cli)
+inspect_cli.register(cli)
+cli.add_typer(servers, name="servers")
+
+
+def main() -> None:
+    """The entry point: errors of ours become one line on stderr and status 2."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is for what was asked
+    try:
+        cli(standalone_mode=True)
+    except FreshetError as error:
+        print(f"error: {str(error).removeprefix('request ')}", file=sys.stderr)
+        raise SystemExit(2) from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Commands on a run that goes on: its status, topics and their settings, models, switches."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+RunDir = Annotated[Path, typer.Option("--run-dir", envvar="FRESHET_RUN_DIR", help="folder of the run")]
+DEFAULT = Path(".freshet/run")
+topics = typer.Typer(
+    help="Topics with their settings and lags; `set` changes settings live.", invoke_without_command=True
+)
+
+
+def console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else 140)
+
+
+def status(run_dir: RunDir = DEFAULT) -> None:
+    """Promises, outages, alerts, roles, lags, and what each model serves."""
+    from freshet.cli.tables import show_status
+    from freshet.runs.page_client import PageClient
+
+    with PageClient(run_dir) as page:
+        show_status(page.status(), console())
+
+
+@topics.callback()
+def list_topics(context: typer.Context, run_dir: RunDir = DEFAULT) -> None:
+    """Topics with their settings and lags."""
+    if context.invoked_subcommand is None:
+        from freshet.cli.tables import show_topics
+        from freshet.runs.page_client import PageClient
+
+        with PageClient(run_dir) as page:
+            show_topics(page.status(), console())
+
+
+@topics.command("set")
+def set_topic(
+    topic: Annotated[str, typer.Argument(help="a topic of the app")],
+    settings: Annotated[list[str], typer.Argument(help="KEY=VALUE, such as snapshot_every=2h")],
+    run_dir: RunDir = DEFAULT,
+) -> None:
+    """Change settings of a topic, live in every role within a second, and kept over restarts."""
+    from freshet.runs.page_client import PageClient
+    from freshet.schemas.topics.settings import parsed
+
+    changes = dict(parsed(s) for s in settings)
+    with PageClient(run_dir) as page:
+        before = next((t.settings for t in page.status().topics if t.name == topic), {})
+        now = page.set_topic(topic, changes)
+    for key in changes:
+        console().print(f"{topic}: {key} is {now[key]} (was {before.get(key, '?')})", highlight=False)
+
+
+def models(run_dir: RunDir = DEFAULT) -> None:
+    """Lineages with prequential quality by slice, snapshots, what is served and since when."""
+    from freshet.cli.tables import show_models
+    from freshet.runs.page_client import PageClient
+
+    with PageClient(run_dir) as page:
+        show_models(page.status(), console())
+
+
+def switch(
+    name: Annotated[str | None, typer.Argument(help="learn, release or answer")] = None,
+    to: Annotated[str | None, typer.Argument(help="on or off")] = None,
+    run_dir: RunDir = DEFAULT,
+) -> None:
+    """Show the three switches, or turn one: stop learning, stop releases, stop answering from models. Needs no log and no
+    store, and holds over restarts."""
+    from freshet.figures import moment
+    from freshet.runs import record as run_record
+    from freshet.runs.page_client import user
+    from freshet.schemas.errors import RequestError
+    from freshet.streams.control import switches
+
+    run_record.read(run_dir)
+    if name is not None:
+        if to not in ("on", "off"):
+            told = "is to be turned nowhere" if to is None else f"cannot be turned {to!r}"
+            raise RequestError(f"switch {name}", told, f"Write freshet switch {name} on, or off.")
+        switches.turn(run_dir, name, to == "on", user())
+    found = switches.read(run_dir)
+    for n in switches.NAMES:
+        s = getattr(found, n)
+        told = f"  by {s.by} at {moment(s.at)}" if s.by else ""
+        console().print(f"{n:8} {'on' if s.on else '[yellow]off[/]'}{told}", highlight=False)
+
+
+def register(cli: typer.Typer) -> None:
+    cli.add_typer(topics, name="topics")
+    for command in (status, models, switch):
+        cli.command()(command)

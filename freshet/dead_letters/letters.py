@@ -1,0 +1,158 @@
+"""Reads an app's dead letters: counted by topic and reason, and the newest of them one by one. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from freshet.runs.opened import OpenedRun
+from freshet.schemas.errors import LogError, RequestError
+from freshet.schemas.events.columns import REASONS
+from freshet.schemas.wire import blocks
+from freshet.streams.log.spans import PartitionSpans
+
+CHUNK_RECORDS = 256
+Origin = tuple[str, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Dead letters of one topic and reason: how many, when the first and the last were buried (app clock, ms; that is the
+    append time of the newest record of their batch), the fields that were wrong, most first, and the newest one's origin."""
+
+    topic: str
+    reason: str
+    n: int
+    first_ms: int
+    last_ms: int
+    fields: dict[str, int]
+    example: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter. `append_ms` is when the record was appended (None: its log does not hold it any more), `buried_ms` when
+    its letter was; `field` is the field that was wrong, `detail` the text of the error, where there is one; `value` its
+    bytes, of `size` in all."""
+
+    topic: str
+    partition: int
+    offset: int
+    append_ms: int | None
+    buried_ms: int
+    reason: str
+    field: str | None
+    detail: str | None
+    size: int
+    value: bytes
+
+
+def kinds(run: OpenedRun, topic: str | None = None, reason: str | None = None) -> list[Kind]:
+    """Dead letters by topic and reason, most first.
+
+    Raises:
+        RequestError: there is no such topic or reason.
+    """
+    _check(run, topic, reason)
+    parts = []
+    with PartitionSpans(run.log, run.app.dead_log) as dead:
+        for buried_ms, block, rows in _blocks(dead, dead.first, dead.after):
+            n = rows.num_rows
+            own = {"topic": [block.origin] * n, "partition": [block.partition] * n, "buried": [buried_ms] * n}
+            told = {name: rows.column(name) for name in ("reason", "field", "_offset")}
+            parts.append(pa.table({**own, **told}))
+    if not parts:
+        return []
+    once = (
+        pa.concat_tables(parts)
+        .group_by(["topic", "partition", "_offset", "reason", "field"])
+        .aggregate([("buried", "min")])
+    )
+    found = _only(once, topic, reason).group_by(["topic", "reason", "field"], use_threads=False)
+    by_field = found.aggregate([("buried_min", "count"), ("buried_min", "min"), ("buried_min", "max")]).to_pylist()
+    out: dict[tuple[str, str], Kind] = {}
+    for g in sorted(by_field, key=lambda g: -g["buried_min_count"]):
+        n, first, last = g["buried_min_count"], g["buried_min_min"], g["buried_min_max"]
+        k = out.get((g["topic"], g["reason"])) or Kind(g["topic"], g["reason"], 0, first, last, {}, ("", 0, 0))
+        fields = {**k.fields, g["field"]: n} if g["field"] else k.fields
+        out[g["topic"], g["reason"]] = replace(
+            k, n=k.n + n, first_ms=min(k.first_ms, first), last_ms=max(k.last_ms, last), fields=fields
+        )
+    return [replace(k, example=_newest(once, k)) for k in sorted(out.values(), key=lambda k: -k.n)]
+
+
+def _only(letters: pa.Table, topic: str | None, reason: str | None) -> pa.Table:
+    for column, wanted in (("topic", topic), ("reason", reason)):
+        if wanted is not None:
+            letters = letters.filter(pc.equal(letters.column(column), wanted))
+    return letters
+
+
+def _newest(letters: pa.Table, k: Kind) -> Origin:
+    mine = _only(letters, k.topic, k.reason)
+    last = mine.filter(pc.equal(mine.column("buried_min"), k.last_ms)).slice(0, 1).to_pylist()[0]
+    return last["topic"], last["partition"], last["_offset"]
+
+
+def newest(run: OpenedRun, topic: str | None = None, reason: str | None = None, limit: int = 10) -> list[Letter]:
+    """The newest dead letters, newest first.
+
+    Raises:
+        RequestError: there is no such topic or reason.
+    """
+    _check(run, topic, reason)
+    found: dict[Origin, Letter] = {}
+    with PartitionSpans(run.log, run.app.dead_log) as dead:
+        stop = dead.after
+        while stop > dead.first and len(found) < limit:
+            start = max(dead.first, stop - CHUNK_RECORDS)
+            for letter in reversed([x for part in _blocks(dead, start, stop) for x in _letters(*part)]):
+                if topic in (None, letter.topic) and reason in (None, letter.reason):
+                    found.setdefault((letter.topic, letter.partition, letter.offset), letter)
+            stop = start
+    return _with_append_times(run, list(found.values())[:limit])
+
+
+def _check(run: OpenedRun, topic: str | None, reason: str | None) -> None:
+    app = run.app
+    # Besides topics, logs of the app's own are origins: a record of theirs may have crashed an operator.
+    own = [app.clean_log_of(v) for v in app.views]
+    own += [log for m in app.models for log in (app.outcomes_log_of(m), app.examples_log_of(m))]
+    names = [t.name for t in app.topics]
+    if topic is not None and topic not in (*names, *own):
+        raise RequestError(f"topic {topic!r}", f"is none of app {app.name}", f"Its topics are {', '.join(names)}.")
+    if reason is not None and reason not in REASONS[1:]:
+        raise RequestError(f"reason {reason!r}", "is unknown", f"Reasons are {', '.join(REASONS[1:])}.")
+
+
+def _blocks(dead: PartitionSpans, start: int, stop: int) -> Iterator[tuple[int, blocks.Block, pa.RecordBatch]]:
+    """Blocks of dead letters, each with its append time."""
+    for batch in dead.read(start, stop):
+        for i in range(len(batch)):
+            block = blocks.decode(batch.value(i))
+            if block.rows is not None:
+                yield int(batch.times[i]), block, block.rows
+
+
+def _letters(buried_ms: int, block: blocks.Block, rows: pa.RecordBatch) -> Iterator[Letter]:
+    for r in rows.to_pylist():
+        told = (r["reason"], r["field"], r.get("detail"), r["size"], r["value"])
+        yield Letter(block.origin, block.partition, r["_offset"], None, buried_ms, *told)
+
+
+def _with_append_times(run: OpenedRun, letters: Sequence[Letter]) -> list[Letter]:
+    """Each with the append time of its record, read from its own log."""
+    logs = {t.name: run.app.log_of(t.name) for t in run.app.topics}
+    times: dict[Origin, int] = {}
+    for topic, partition in dict.fromkeys((x.topic, x.partition) for x in letters):
+        wanted = [x.offset for x in letters if (x.topic, x.partition) == (topic, partition)]
+        try:
+            with PartitionSpans(run.log, logs.get(topic, topic), partition) as spans:
+                found = [spans.record(offset) for offset in wanted]
+        except LogError:
+            continue
+        times |= {(topic, partition, r.offset): r.time_ms for r in found if r is not None}
+    return [replace(x, append_ms=times.get((x.topic, x.partition, x.offset))) for x in letters]

@@ -1,0 +1,239 @@
+"""The honest summary of a replay: everything recomputed from the logs, the ledger included."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from freshet.app import App
+from freshet.audit import ledger as audit
+from freshet.demo.report_types import ModelReport, QualityReport, QuantilesReport, RequestReport, TopicReport
+from freshet.learners.baseline_learner import Baseline
+from freshet.learners.contract import LearnerSpec
+from freshet.learners.logistic.learner import HashedLogistic
+from freshet.learners.model import Model
+from freshet.learners.training.pending import Pending
+from freshet.learners.training.prequential import figures_of
+from freshet.replay.replayer import Facts
+from freshet.schemas.errors import SchemaError
+from freshet.schemas.models.vectors import Examples
+from freshet.schemas.wire import blocks
+from freshet.schemas.wire.outcomes import (
+    ASKED,
+    CATEGORY_SEPARATOR,
+    CORRECTED,
+    EXPIRED,
+    LABELLED,
+    ExampleRows,
+    fixed_dtype,
+    vectors_of,
+)
+from freshet.streams.intake.fates import fates
+from freshet.streams.intake.ledger import Ledger, totals
+from freshet.streams.log.contract import Log
+
+CHECKPOINT_PATIENCE_SECONDS = 20.0
+SLICE_LABELS = 500
+F64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """What was served and what came of it, in the order of the examples log: columns over labelled rows, and counts."""
+
+    p: F64
+    y: F64
+    categories: list[str]
+    model_lag_ms: npt.NDArray[np.int64]
+    asked: int
+    expired: int
+    corrected: int
+    rows: list[ExampleRows]
+
+
+def topic_report(app: App, log: Log, checkpoints_url: str, name: str) -> TopicReport:
+    """Fates by intake's own ledger, and whether the one recomputed from the log agrees."""
+    topic = app.topic(name)
+    names = fates(topic)
+    counts = dict.fromkeys(names, 0)
+    agrees = True
+    for p in range(topic.partitions):
+        crashed = audit.crashes(log, app.dead_log, topic, p)
+        settings = audit.settings_of(log, checkpoints_url, topic, app.log_of(name), p)
+        again = audit.recompute(topic, audit.records(log, app.log_of(name), p), crashed, settings)
+        kept = _kept(app, log, checkpoints_url, name, p)
+        agrees = agrees and again == kept
+        for fate, n in totals(kept, names).items():
+            counts[fate] += n
+    under = {
+        k: {f.split(":")[1]: n for f, n in counts.items() if f.startswith(k + ":") and n} for k in ("dropped", "dead")
+    }
+    return TopicReport(
+        records=sum(n for f, n in counts.items() if f != "tick"),
+        applied=counts["applied"],
+        deduplicated=counts["deduplicated"],
+        dropped=under["dropped"],
+        dead=under["dead"],
+        erased=0,
+        expired=0,
+        ticks=counts["tick"],
+        ledger_agrees=agrees,
+    )
+
+
+def _kept(app: App, log: Log, checkpoints_url: str, name: str, partition: int) -> Ledger:
+    """Intake's ledger once its checkpoint covers the whole log (it saves one every few seconds)."""
+    end = log.bounds(app.log_of(name)).spans[partition][1]
+    deadline = time.monotonic() + CHECKPOINT_PATIENCE_SECONDS
+    while True:
+        offset, ledger = audit.kept(log, checkpoints_url, app.topic(name), app.log_of(name), partition)
+        if offset >= end or time.monotonic() > deadline:
+            return ledger
+        time.sleep(0.2)
+
+
+def outcomes_of(app: App, log: Log, model: Model) -> Outcomes:
+    """Read a model's whole examples log."""
+    dtype, topic = fixed_dtype(model.vectors), app.examples_log_of(model)
+    seen: set[tuple[int, int]] = set()
+    rows: list[ExampleRows] = []
+    for record in audit.records(log, topic, 0):
+        try:
+            block = blocks.decode(record.value)
+            found = ExampleRows.from_arrow(block.rows, dtype) if block.rows is not None else None
+        except (SchemaError, KeyError, ValueError):  # a foreign record, which trainers have buried
+            continue
+        if block.rows is None or found is None:
+            continue
+        # After a restart the join appends again what it had appended: an origin counts once.
+        origin = (int(block.rows.column("_offset")[0].as_py()), block.rows.num_rows)
+        if origin not in seen:
+            seen.add(origin)
+            rows.append(found)
+    p, y, lag, categories = [], [], [], []
+    counts = dict.fromkeys((ASKED, EXPIRED, CORRECTED), 0)
+    for r in rows:
+        for kind in counts:
+            counts[kind] += int(np.count_nonzero(r.kind == kind))
+        at = np.flatnonzero(r.kind == LABELLED)
+        p.append(r.fixed["p"][at])
+        y.append(r.label[at])
+        categories += r.texts["categories"].take(at).to_arrow().to_pylist()
+        lag.append(r.fixed["model_lag"][r.kind == ASKED])
+    return Outcomes(
+        np.concatenate(p), np.concatenate(y), categories, np.concatenate(lag), counts[ASKED], counts[EXPIRED],
+        counts[CORRECTED], rows,
+    )  # fmt: skip
+
+
+def prequential(model: Model, spec: LearnerSpec, found: Outcomes) -> F64:
+    """What a learner would have answered, live, to each labelled question.
+
+    The steps are those of the log: predict on what was asked, then learn what was answered.
+    """
+    learner, pending = spec.make(model.vectors), Pending(1 << 60)
+    out = []
+    for rows in found.rows:
+        vectors = vectors_of(rows.fixed)
+        asked = np.flatnonzero(rows.kind == ASKED)
+        if len(asked):
+            p = learner.predict(vectors.take(asked))
+            pending.put(rows.ask[asked], np.ascontiguousarray(rows.fixed["asked_at"][asked]), p)
+        at = np.flatnonzero((rows.kind == LABELLED) | (rows.kind == CORRECTED))
+        if len(at):
+            out.append(pending.get(rows.ask[at[rows.kind[at] == LABELLED]]))
+            learner.learn(Examples(vectors.take(at), rows.label[at].astype(np.float32)))
+    return np.concatenate(out)
+
+
+def without_views(model: Model) -> LearnerSpec | None:
+    """The model's hashed logistic regression, less every feature of views: what the request alone can tell."""
+    linear = next((x for x in model.learners if isinstance(x, HashedLogistic)), None)
+    if linear is None:
+        return None
+    plain = [c for c in linear.crosses if set(c) <= set(model.vectors.categories)]
+    return replace(linear, name="without_views", without=("*.*",), crosses=plain, combinations=None, knots=None)
+
+
+def quality(p: F64, y: F64) -> QualityReport:
+    known = np.isfinite(p)
+    f = figures_of(p[known], y[known])
+    told = {
+        k: None if v != v else round(float(v), 5)
+        for k, v in (("auc", f.auc), ("ne", f.normalised_entropy), ("calibration", f.calibration))
+    }
+    return QualityReport(n=f.n, auc=told["auc"], ne=told["ne"], calibration=told["calibration"])
+
+
+def quantiles(values: npt.NDArray[Any]) -> QuantilesReport:
+    if not len(values):
+        return QuantilesReport(p50=None, p99=None, max=None)
+    p50, p99, top = np.quantile(values, (0.5, 0.99, 1.0)).tolist()
+    return QuantilesReport(p50=round(p50, 3), p99=round(p99, 3), max=round(top, 3))
+
+
+def model_report(
+    app: App, log: Log, model: Model, facts: Facts, after: int, swaps: int, counts: Mapping[str, int]
+) -> ModelReport:
+    """Served quality after the first `after` labels, over everything and by slice, beside what else could have answered."""
+    found = outcomes_of(app, log, model)
+    p, y, kept = found.p[after:], found.y[after:], found.categories[after:]
+    base = prequential(model, Baseline(), found)[after:]
+    static = without_views(model)
+    without = prequential(model, static, found)[after:] if static is not None else None
+    settled = facts.settled.get(model.name)
+    return ModelReport(
+        asked=found.asked,
+        examples=found.asked,
+        labelled=len(found.p),
+        expired=found.expired,
+        corrections=found.corrected,
+        snapshots=counts.get("Cut", 0),
+        approvals=counts.get("approved", 0),
+        refusals=counts.get("refused", 0),
+        swaps=swaps,
+        served_lineage=settled.lineage if settled else None,
+        baseline_lineage=next((model.lineage(x) for x in model.learners if x.name == "baseline"), ""),
+        after=after,
+        served=quality(p, y),
+        baseline=quality(base, y),
+        without_features=quality(without, y) if without is not None else None,
+        lineages=_lineages(model, facts),
+        slices={s: _slices(model, s, kept, p, y) for s in model.slices},
+        lag_ms=quantiles(found.model_lag_ms[found.model_lag_ms >= 0]),
+    )
+
+
+def _lineages(model: Model, facts: Facts) -> dict[str, QualityReport]:
+    """Prequential figures as the trainers last told them."""
+    out: dict[str, QualityReport] = {}
+    for status in sorted(facts.status.values(), key=lambda s: s.at):
+        for told in status.facts.values():
+            if status.role == "train" and isinstance(told, dict) and "lineage" in told:
+                all_ = told["all"]
+                out[told["lineage"]] = QualityReport(
+                    n=all_["n"], auc=all_["auc"], ne=all_["normalised_entropy"], calibration=all_["calibration"]
+                )
+    return {model.lineage(x): out[model.lineage(x)] for x in model.learners if model.lineage(x) in out}
+
+
+def _slices(model: Model, name: str, categories: list[str], p: F64, y: F64) -> dict[str, QualityReport]:
+    """By value of a category, those with enough labels, most first."""
+    at = model.vectors.categories.index(name)
+    values = np.array([c.split(CATEGORY_SEPARATOR)[at] for c in categories])
+    names, n = np.unique(values, return_counts=True)
+    order = [str(names[i]) for i in np.argsort(-n) if n[i] >= SLICE_LABELS]
+    return {v: quality(p[values == v], y[values == v]) for v in order}
+
+
+def verdict(topics: Mapping[str, TopicReport], requests: RequestReport) -> list[str]:
+    """Why the run did not pass; empty if it did."""
+    why = [f"the ledger of {name} does not agree with its log" for name, t in topics.items() if not t["ledger_agrees"]]
+    if requests["failed"]:
+        why.append(f"{requests['failed']} requests failed")
+    return why

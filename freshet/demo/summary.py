@@ -1,0 +1,145 @@
+"""The honest end of a demo run: what `demo-report.json` says, as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from freshet.demo.report_types import DemoReport, ModelReport, QualityReport, QuantilesReport, TopicReport
+from freshet.figures import DASH, count, duration, fixed, moment
+
+
+def summary(report: DemoReport, console: Console | None = None) -> None:
+    """Print the report: fates and ledger, each model's quality, requests, lags, memory, the verdict last."""
+    out = console or Console()
+    span = f"{moment(report['app_from_ms'], '%-d %b %Y')} to {moment(report['app_to_ms'], '%-d %b %Y')}"
+    out.print()
+    out.print(Text.assemble(("≈ freshet ", "bold cyan"), (report["app"], "bold"), f"  {span}, "), end="")
+    out.print(f"{count(report['steps'])} steps in {duration(report['wall_seconds'] * 1000)}", highlight=False)
+    out.print(_fates(report))
+    _reasons(report, out)
+    for name, model in report["models"].items():
+        _model(name, model, out)
+    out.print(_requests_and_lags(report))
+    _memory(report, out)
+    _verdict(report, out)
+
+
+def _table(title: str, columns: Iterable[str]) -> Table:
+    table = Table(box=None, title=title, title_justify="left", title_style="bold", header_style="dim", pad_edge=False)
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="right" if i else "left", no_wrap=True)
+    return table
+
+
+def _fates(report: DemoReport) -> Table:
+    titles = ("topic", "records", "applied", "duplicates", "dropped", "dead", "erased", "expired", "ledger")
+    table = _table("\nEvents by fate", titles)
+    for name, t in report["topics"].items():
+        ledger = Text("agrees", "green") if t["ledger_agrees"] else Text("DIFFERS", "bold red")
+        if lost(t):
+            ledger.append(f", {count(lost(t))} without a fate", "bold red")
+        figures = (t["records"], t["applied"], t["deduplicated"], sum(t["dropped"].values()))
+        rest = (sum(t["dead"].values()), t["erased"], t["expired"])
+        table.add_row(name, *map(count, figures + rest), ledger)
+    return table
+
+
+def _reasons(report: DemoReport, out: Console) -> None:
+    def total(kind: str) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for topic in report["topics"].values():
+            for reason, n in (topic["dead"] if kind == "dead" else topic["dropped"]).items():
+                found[reason] = found.get(reason, 0) + n
+        return found
+
+    for kind in ("dropped", "dead"):
+        reasons = sorted(total(kind).items(), key=lambda item: -item[1])
+        if reasons:
+            told = ", ".join(f"{reason} {count(n)}" for reason, n in reasons)
+            out.print(Text.assemble((f"{kind}: ", "dim"), told))
+
+
+def _model(name: str, m: ModelReport, out: Console) -> None:
+    out.print(
+        Text.assemble(
+            "\n",
+            ("Model ", "bold"),
+            (name, "bold cyan"),
+            f"  served at the end: {m['served_lineage'] or DASH}",
+        )
+    )
+    out.print(
+        f"{count(m['asked'])} asked, {count(m['examples'])} examples: {count(m['labelled'])} labelled, "
+        f"{count(m['expired'])} expired, {count(m['corrections'])} corrected",
+        highlight=False,
+    )
+    out.print(
+        f"{count(m['snapshots'])} snapshots: {count(m['approvals'])} approved, {count(m['refusals'])} "
+        f"refused; {count(m['swaps'])} swaps",
+        highlight=False,
+    )
+    table = _table("", ("quality", "labelled", "AUC", "norm. entropy", "calibration"))
+    _quality(table, f"served, after the first {count(m['after'])}", m["served"], "bold")
+    _quality(table, f"baseline ({m['baseline_lineage']})", m["baseline"])
+    if m["without_features"] is not None:
+        _quality(table, "without stream features", m["without_features"])
+    for lineage, quality in m["lineages"].items():
+        _quality(table, f"lineage {lineage}, prequential", quality, "dim")
+    for field, values in m["slices"].items():
+        for value, quality in values.items():
+            _quality(table, f"slice {field}={value}", quality)
+    out.print(table)
+
+
+def _quality(table: Table, name: str, q: QualityReport, style: str = "") -> None:
+    table.add_row(name, count(q["n"]), fixed(q["auc"], 4), fixed(q["ne"], 4), fixed(q["calibration"], 3), style=style)
+
+
+def _requests_and_lags(report: DemoReport) -> Table:
+    r = report["requests"]
+    told = f"\nRequests: {count(r['answered'])} answered, {count(r['failed'])} failed"
+    table = _table(f"{told}; {count(r['rows'])} predictions", ("", "p50", "p99", "max"))
+
+    def row(name: str, q: QuantilesReport, unit: str) -> None:
+        values = (q["p50"], q["p99"], q["max"])
+        table.add_row(name, *(f"{fixed(v, 1)} {unit}" if unit else duration(v) for v in values))
+
+    row("request latency", r["latency_ms"], "ms")
+    row("request latency near swaps", r["latency_near_swaps_ms"], "ms")
+    for view, lag in report["views"].items():
+        row(f"feature lag {view}", lag, "")
+    for model, figures in report["models"].items():
+        row(f"model lag {model}", figures["lag_ms"], "")
+    return table
+
+
+def _memory(report: DemoReport, out: Console) -> None:
+    peaks = report["peak_memory_mb"]
+    told = ", ".join(f"{role} {count(mb)}" for role, mb in peaks.items())
+    out.print(
+        Text.assemble(
+            "\n", ("Peak memory, MB (shared: its share): ", "bold"), told, f"; together {count(sum(peaks.values()))}"
+        )
+    )
+    restarted = ", ".join(f"{role} {n}×" for role, n in report["restarts"].items() if n)
+    if restarted:
+        out.print(Text.assemble(("Restarted: ", "bold yellow"), restarted))
+
+
+def _verdict(report: DemoReport, out: Console) -> None:
+    if report["verdict"]:
+        out.print(Text(f"\n✖ Failed (exit code {report['exit_code']})", "bold red"))
+        for reason in report["verdict"]:
+            out.print(Text(f"  {reason}", "red"))
+    else:
+        out.print(Text("\n✔ Passed: every ledger agrees with its log, no request failed", "bold green"))
+
+
+def lost(topic: TopicReport) -> int:
+    """Records of a topic that ended in no fate: 0, or the first law is broken."""
+    fates = topic["applied"] + topic["deduplicated"] + topic["erased"] + topic["expired"]
+    return topic["records"] - fates - sum(topic["dropped"].values()) - sum(topic["dead"].values())

@@ -1,0 +1,31 @@
+"""Whether events make the values that were served: folded into a row and finished by the code that views run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from freshet.explain.row_events import CleanEvent
+from freshet.features.aggregates import Age, Window
+from freshet.features.rows.finish import finish
+from freshet.features.rows.rows import ViewRows
+from freshet.features.views.view import View
+from freshet.schemas.text.columns import Texts
+
+
+def agrees(view: View, events: Sequence[CleanEvent], as_of_ms: int, values: Mapping[str, float | None]) -> bool | None:
+    """Of the features that depend on these events alone (windows and ages); None if none of the values is such a one.
+    Decayed means and last values may reach further back than the events do."""
+    told = [n for n in values if isinstance(view.features[n], Window | Age)]
+    if not told or not events:
+        return None
+    fields = view.plan.fields
+    columns = [[np.nan if (x := e.fields[f]) is None else x for f in fields] for e in events]
+    rows, n = ViewRows(view.plan), len(events)
+    numbers = np.array(columns, np.float64).reshape(n, len(fields))
+    rows.fold(Texts.of(["row"] * n), np.array([e.t for e in events]), numbers, 0, np.arange(n))
+    done = finish(view.plan, rows.take()[1], np.ones(1, np.bool_), np.array([as_of_ms]), view.max_age_ms)
+    again = dict(zip(view.plan.names, done.values[0].astype(np.float32).tolist()))
+    served = [np.nan if (x := values[name]) is None else x for name in told]
+    return bool(np.allclose([again[name] for name in told], served, rtol=1e-6, atol=0.0, equal_nan=True))

@@ -1,0 +1,126 @@
+"""The events behind a feature row: a clean log read backwards from the row's version.
+
+Intake drops what is late by more than `lateness` behind the newest event of its source partition. So whatever event of a
+source partition is met, all before it are at most `lateness` newer than it: once that is older than what is looked for,
+nothing before it can matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from freshet.schemas.errors import SchemaError
+from freshet.schemas.text.columns import Texts
+from freshet.schemas.wire import blocks
+from freshet.schemas.wire.blocks import Block
+from freshet.streams.log.contract import Batch
+from freshet.streams.log.spans import PartitionSpans, holding
+
+CHUNK_RECORDS, LARGEST_CHUNK = 256, 8_192
+LOOKED_AT = 64  # blocks of a chunk that are decoded only to see how old it is
+Version = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class CleanEvent:
+    """An event as a view took it: its place in the clean log, where it came from, its event time (ms), and the fields that
+    the view reads, imputed where they were missing."""
+
+    version: Version
+    topic: str
+    partition: int
+    offset: int
+    t: int
+    fields: dict[str, float | None]
+
+
+def partition_of(key: str, partitions: int) -> int:
+    """The partition of a clean log that holds a key."""
+    return int(Texts.of([key]).partitions(partitions)[0])
+
+
+def key_at(spans: PartitionSpans, version: Version) -> str | None:
+    """The key of the row at a place of a clean partition; None if there is no such row (any more)."""
+    found = spans.record(version[0])
+    block = blocks.decode(found.value) if found is not None else None
+    if block is None or block.rows is None or block.rows.num_rows <= version[1]:
+        return None
+    return block.rows.column("key")[version[1]].as_py() or ""
+
+
+def events_of(
+    spans: PartitionSpans,
+    key: str,
+    version: Version,
+    since_ms: int | None,
+    origins: Sequence[tuple[str, int]],
+    lateness_ms: int,
+) -> list[CleanEvent]:
+    """A key's events up to and including the one at `version`, with event times from `since_ms` on (None: from the time of
+    that one on), oldest in the log first. `origins` are the source partitions that flow into the clean log."""
+    found: dict[tuple[str, int, int], CleanEvent] = {}
+    stop, size, missing = version[0] + 1, CHUNK_RECORDS, set(origins)
+    while stop > spans.first and missing:
+        start = max(spans.first, stop - size)
+        parts = list(spans.read(start, stop))
+        for part in reversed(parts):
+            events = [e for e in _of_key(part, key) if e.version <= version]
+            if since_ms is None:
+                since_ms = max((e.t for e in events if e.version == version), default=None)
+            for e in events:
+                earlier = found.get((e.topic, e.partition, e.offset))  # appended twice, it was taken the first time
+                if earlier is None or e.version < earlier.version:
+                    found[e.topic, e.partition, e.offset] = e
+        if since_ms is None:
+            return []
+        missing -= _older(parts, missing, since_ms - lateness_ms)
+        stop, size = start, min(2 * size, LARGEST_CHUNK)
+    return sorted((e for e in found.values() if e.t >= (since_ms or 0)), key=lambda e: e.version)
+
+
+def _of_key(batch: Batch, key: str) -> Iterator[CleanEvent]:
+    for record in holding(batch, key.encode()):
+        block = _clean(record.value)
+        if block is None or block.rows is None:
+            continue
+        keys = block.rows.column("key").fill_null("")
+        rows = np.flatnonzero(pc.equal(keys, key).to_numpy(zero_copy_only=False))
+        for i, row in zip(rows.tolist(), block.rows.take(rows).to_pylist()):
+            yield CleanEvent(
+                (record.offset, i), block.origin, block.partition, row["_offset"], row["t"],
+                {k.removeprefix(blocks.FIELD): _number(v) for k, v in row.items() if k.startswith(blocks.FIELD)},
+            )  # fmt: skip
+
+
+def _older(parts: Sequence[Batch], origins: set[tuple[str, int]], bound_ms: int) -> set[tuple[str, int]]:
+    """The origins of which an event older than the bound is among the first blocks of these."""
+    out: set[tuple[str, int]] = set()
+    left = LOOKED_AT
+    for batch in parts:
+        for i in range(len(batch)):
+            if left == 0 or out >= origins:
+                return out
+            block = _clean(batch.value(i))
+            if block is None or block.rows is None:
+                continue
+            left -= 1
+            if pc.min(block.rows.column("t")).as_py() < bound_ms:
+                out.add((block.origin, block.partition))
+    return out
+
+
+def _clean(value: memoryview) -> Block | None:
+    try:
+        return blocks.decode(value)
+    except SchemaError:  # dead-lettered by the view, too
+        return None
+
+
+def _number(value: Any) -> float | None:
+    """As the view took it: what is not finite is missing."""
+    return float(value) if value is not None and np.isfinite(value) else None

@@ -1,0 +1,160 @@
+"""Finds a prediction by its id in the logs of a model: every time it was asked, its labels, and the examples they became.
+
+The id is looked for in the bytes of the records, and only blocks that hold it are decoded: a year is read in seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.compute as pc
+
+from freshet.app import App
+from freshet.learners.model import Model
+from freshet.schemas.wire import blocks
+from freshet.schemas.wire.blocks import Block
+from freshet.schemas.wire.outcomes import ASKED, ExampleRows, fixed_dtype, from_binary
+from freshet.streams.log.contract import Log
+from freshet.streams.log.spans import Found, PartitionSpans
+
+SCORER = "scorer:"  # before a scorer's instance, in the origins of its predictions
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedPrediction:
+    """One prediction as it was logged: by which scorer instance, at which offset of the outcomes log, its fixed row, its
+    categories joined, and 16 bytes of version for each view read."""
+
+    instance: str
+    offset: int
+    fixed: npt.NDArray[np.void]
+    categories: str
+    lineage: str
+    versions: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedLabel:
+    """A label as intake routed it: from which event, at what event time (ms); None where the value is missing."""
+
+    topic: str
+    partition: int
+    offset: int
+    t: int
+    value: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class JoinedExample:
+    """What the join made of it: a row of the examples log. `tick` is the first one at or after it, at which trainers have
+    learned it (None: there is none yet)."""
+
+    kind: int
+    ask: int
+    t: int
+    label: float
+    saw_future: bool
+    fixed: bytes
+    offset: int
+    tick: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """All that the logs hold of an id, each in the order of its log. The first of `asked` is the answer that counts."""
+
+    asked: list[LoggedPrediction]
+    labels: list[LoggedLabel]
+    examples: list[JoinedExample]
+
+
+def find(app: App, log: Log, model: Model, prediction: str) -> Findings:
+    """Look for an id; `asked` is empty where it never was. Rows that were appended twice after a failure count once."""
+    asked: dict[tuple[str, int], LoggedPrediction] = {}
+    labels: dict[tuple[str, int, int], LoggedLabel] = {}
+    with PartitionSpans(log, app.outcomes_log_of(model)) as outcomes:
+        for found, block, rows in _blocks_with(outcomes, prediction):
+            if block.kind == blocks.PREDICTIONS:
+                for p in _predictions(model, found, block, rows):
+                    asked.setdefault((p.instance, int(p.fixed["sequence"])), p)
+            else:
+                for x in _labels(block, rows):
+                    labels.setdefault((x.topic, x.partition, x.offset), x)
+    if not asked:
+        return Findings([], [], [])
+    return Findings(list(asked.values()), list(labels.values()), _examples(app, log, model, prediction))
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How many predictions an outcomes log holds, and when the first and the last were asked (ms)."""
+
+    n: int
+    first_ms: int | None
+    last_ms: int | None
+
+
+def extent(app: App, log: Log, model: Model) -> Extent:
+    n, asked_at, dtype = 0, list[int](), fixed_dtype(model.vectors)
+    with PartitionSpans(log, app.outcomes_log_of(model)) as outcomes:
+        for found in outcomes.holding(f"{SCORER}".encode(), outcomes.first, outcomes.after):
+            block = blocks.decode(found.value)
+            if block.kind == blocks.PREDICTIONS and block.rows is not None:
+                n += block.rows.num_rows
+                times = from_binary(block.rows.column("fixed"), dtype)["asked_at"]
+                asked_at = [min([int(times.min()), *asked_at]), max([int(times.max()), *asked_at])]
+    return Extent(n, *(asked_at or (None, None)))
+
+
+def _blocks_with(spans: PartitionSpans, prediction: str) -> Iterator[tuple[Found, Block, Sequence[int]]]:
+    """The blocks with rows of this id, and which rows those are."""
+    for found in spans.holding(prediction.encode(), spans.first, spans.after):
+        block = blocks.decode(found.value)
+        if block.rows is not None:
+            rows = np.flatnonzero(pc.equal(block.rows.column("id"), prediction).fill_null(False).to_numpy(False))
+            if len(rows):
+                yield found, block, rows.tolist()
+
+
+def _predictions(model: Model, found: Found, block: Block, rows: Sequence[int]) -> Iterator[LoggedPrediction]:
+    table = block.rows
+    assert table is not None
+    fixed = from_binary(table.column("fixed"), fixed_dtype(model.vectors))
+    for i in rows:
+        texts = [table.column(name)[i].as_py() for name in ("categories", "lineage", "versions")]
+        yield LoggedPrediction(block.origin.removeprefix(SCORER), found.offset, fixed[i].copy(), *texts)
+
+
+def _labels(block: Block, rows: Sequence[int]) -> Iterator[LoggedLabel]:
+    assert block.rows is not None
+    for r in block.rows.take(rows).to_pylist():
+        known = r["label"] is not None and r["label"] == r["label"]
+        yield LoggedLabel(block.origin, block.partition, r["_offset"], r["t"], r["label"] if known else None)
+
+
+def _examples(app: App, log: Log, model: Model, prediction: str) -> list[JoinedExample]:
+    dtype = fixed_dtype(model.vectors)
+    out: dict[tuple[int, int], JoinedExample] = {}
+    with PartitionSpans(log, app.examples_log_of(model)) as examples:
+        for found, block, at in _blocks_with(examples, prediction):
+            rows = ExampleRows.from_arrow(block.rows, dtype)
+            for i in at:
+                made = JoinedExample(
+                    int(rows.kind[i]), int(rows.ask[i]), int(rows.t[i]), float(rows.label[i]), bool(rows.saw_future[i]),
+                    rows.fixed[i].tobytes(), found.offset,
+                )  # fmt: skip
+                out.setdefault((made.ask, made.kind), made)
+        return [_with_tick(examples, x) if x.kind != ASKED else x for x in out.values()]
+
+
+def _with_tick(examples: PartitionSpans, made: JoinedExample) -> JoinedExample:
+    for batch in examples.read(made.offset, examples.after):
+        for i in range(len(batch)):
+            tick = blocks.decode(batch.value(i)).tick
+            if tick != blocks.NO_TICK:
+                own = (made.kind, made.ask, made.t, made.label, made.saw_future, made.fixed, made.offset)
+                return JoinedExample(*own, tick)
+    return made

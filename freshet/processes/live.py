@@ -1,0 +1,86 @@
+"""`freshet run`: an app on this machine, until it is stopped."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from datetime import datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from freshet.app import App
+from freshet.features.stores.catalog import open_store
+from freshet.processes.runtime import Runtime
+from freshet.roles.roles import run_role
+from freshet.runs.page_client import PageClient
+from freshet.schemas.errors import ComponentError, FreshetError
+from freshet.serving.status.status import Status
+from freshet.settings import Settings
+
+TELL_SECONDS = 1.0
+
+
+def run_one(app_path: str, name: str, given: Settings, member: str = "") -> None:
+    """Run one role in this process until Ctrl-C or SIGTERM.
+
+    Raises:
+        FreshetError: what ended it, which is in its log, too.
+    """
+    if name in ("view", "serve") and given.store:
+        open_store(given.store).close()  # at start a wrong address is told; later the role waits for its store
+    try:
+        run_role(app_path, name, given, member)
+    except SystemExit as end:
+        if isinstance(end.__cause__, FreshetError):
+            raise end.__cause__ from None
+        where = given.run_dir / "logs" / (f"{name}.{member}".rstrip(".") + ".jsonl")
+        raise ComponentError(f"role {name}", f"failed by a fault of ours: {end.__cause__!r}", f"See {where}.") from end
+
+
+def tell_until(stop: threading.Event, run_dir: Path, console: Console) -> None:
+    """Print what an operator should know when it begins and when it is over: outages, alerts, processes not heard of."""
+    told: dict[str, str] = {}
+    while not stop.wait(TELL_SECONDS):
+        try:
+            with PageClient(run_dir) as page:
+                now = notices(page.status())
+        except FreshetError:
+            continue  # the page's process is being started again
+        for what, text in now.items():
+            if what not in told:
+                console.print(f"{datetime.now():%H:%M:%S}  {text}", highlight=False, markup=False, soft_wrap=True)
+        for what in told.keys() - now.keys():
+            console.print(f"{datetime.now():%H:%M:%S}  {what}: over", highlight=False, markup=False, soft_wrap=True)
+        told = now
+
+
+def notices(status: Status) -> dict[str, str]:
+    """What is wrong at this moment, by what it is about."""
+    found = {
+        f"{o.component} away": f"{o.resource} is away: {o.cause}. Meanwhile: {o.meanwhile}. {o.next_step}"
+        for o in status.outages
+    }
+    for a in status.alerts:
+        if a.state == "firing" and a.policy != "outage":
+            found[f"{a.policy.replace('_', ' ')} {a.subject}"] = (
+                f"{a.policy.replace('_', ' ')} {a.subject}: {a.reason}. {a.next_step}"
+            )
+    for r in status.roles:
+        if r.state == "lost":
+            found[f"role {r.instance}"] = f"role {r.instance} is not heard of; its log is logs/{r.instance}.jsonl"
+    return found
+
+
+def run_all(app: App, app_path: str, given: Settings, console: Console) -> int:
+    """Run all roles until Ctrl-C or SIGTERM."""
+    stop = threading.Event()
+    for s in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(s, lambda *_: stop.set())
+    with Runtime(app, app_path, given) as runtime:
+        if app.models:
+            console.print(f"scorer       {runtime.address('serve')}", highlight=False)
+        console.print(f"status page  {runtime.address('status')}", highlight=False)
+        tell_until(stop, runtime.settings.run_dir, console)
+        console.print("stopping …", highlight=False)
+    return 0

@@ -1,0 +1,145 @@
+"""An app at run: its folder, its embedded store, its processes. Used by `freshet run` and `freshet demo`."""
+
+from __future__ import annotations
+
+import socket
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from threading import Event, Thread
+from types import TracebackType
+
+import structlog
+
+from freshet.app import App
+from freshet.features.stores.catalog import open_store
+from freshet.learners.snapshots.signing import create_key
+from freshet.processes.supervisor import RoleSpec, Supervisor
+from freshet.roles import preflight
+from freshet.roles.roles import role_names, run_role
+from freshet.runs import logs
+from freshet.runs import record as run_record
+from freshet.runs.lock import RunLock
+from freshet.schemas.errors import ComponentError
+from freshet.servers.redis_server import RedisServer
+from freshet.servers.server import free_ports
+from freshet.settings import Settings
+from freshet.streams.catalog import open_log
+from freshet.streams.log.contract import Log
+from freshet.streams.outages import Outages
+
+log = structlog.get_logger()
+KEEP_SECONDS = 0.5
+READY_SECONDS = 180.0  # a busy machine takes a minute to import what the roles need
+
+
+class Runtime:
+    """Everything that runs for an app on this machine; a context manager.
+
+    Raises `LogError` if the folder is in use by another run, `ComponentError` if a port is, `StoreError` if there is no
+    store to use.
+    """
+
+    def __init__(self, app: App, app_path: str, given: Settings) -> None:
+        self.app, self._path, self._given = app, app_path, given
+        self._stack, self.outages = ExitStack(), Outages()
+        self._ending = Event()
+        self.settings = given
+
+    def __enter__(self) -> Runtime:
+        try:
+            self._start()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def _start(self) -> None:
+        run_dir = self._given.run_dir
+        run_dir.mkdir(parents=True, exist_ok=True)
+        self._stack.enter_context(RunLock(run_dir))
+        where = {name: _port(self._given.host, getattr(self._given, name), name) for name in ("port", "status_port")}
+        logs.configure("supervisor", run_dir / "logs")
+        self._forget_addresses()
+        self._stack.callback(self._forget_addresses)
+        store = self._given.store
+        if not store:
+            embedded = self._stack.enter_context(RedisServer(run_dir / "redis"))
+            keeper = Thread(target=_keep, args=(embedded, self._ending), name="embedded-store", daemon=True)
+            self._stack.callback(keeper.join)
+            self._stack.callback(self._ending.set)
+            keeper.start()
+            store = embedded.url
+        open_store(store).close()  # a wrong address is told here, once, not by every role that needs it
+        self.settings = self._given.model_copy(
+            update={"store": store, "log": self._given.log_url, "metrics_port": 0, **where}
+        )
+        run_record.check(self.settings)
+        for signer in ("trainer", "qualifier"):
+            create_key(self.settings.keys_dir / signer)
+        self.log: Log = open_log(self.settings.log_url, outages=self.outages)
+        self._stack.callback(self.log.close)
+        preflight.check(self.app, self.log, self.settings)
+        run_record.write(self.app.name, self._path, self.settings)
+        specs = [RoleSpec(n, run_role, (self._path, n, self.settings)) for n in role_names(self.app)]
+        self.supervisor = Supervisor(specs, _preload(self.app))
+        self.supervisor.start()
+        self._stack.callback(self.supervisor.stop)
+
+    def _forget_addresses(self) -> None:
+        for name in ("serve", "status"):
+            (self._given.run_dir / f"{name}.address").unlink(missing_ok=True)
+
+    def address(self, what: str) -> str:
+        """Where `serve` or `status` listens, once it does."""
+        path = Path(self.settings.run_dir) / f"{what}.address"
+        deadline = time.monotonic() + READY_SECONDS
+        while not path.exists():
+            if time.monotonic() > deadline:
+                raise ComponentError(
+                    f"role {what}", f"did not come up within {READY_SECONDS:.0f} s", f"Look at {path.parent}/logs."
+                )
+            time.sleep(0.02)
+        return path.read_text()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+
+def _keep(server: RedisServer, ending: Event) -> None:
+    """Start the embedded store again if it ends; views then write their rows anew."""
+    while not ending.wait(KEEP_SECONDS):
+        if not server.alive:
+            log.error("embedded Redis ended and is started again", log=str(server.log))
+            try:
+                server.start()
+            except ComponentError as error:
+                log.error("embedded Redis does not start", error=str(error))
+
+
+def _preload(app: App) -> list[str]:
+    """What the fork server imports once, and no role again: that is most of what starting one costs."""
+    learners = {type(spec).__module__: None for m in app.models for spec in m.learners}
+    return ["freshet.roles.roles", "freshet.roles.serve", "freshet.roles.control", *learners]
+
+
+def _port(host: str, port: int, name: str) -> int:
+    """A port that a role can have, the given one or any (0): chosen here, so that it keeps it when it is started again.
+
+    Raises:
+        ComponentError: another process has it.
+    """
+    if port == 0:
+        return free_ports(1)[0]
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            option = "--" + name.replace("_", "-")
+            raise ComponentError(
+                f"address {host}:{port}", f"cannot be used: {error.strerror}", f"Choose another with {option} (0: any)."
+            ) from error
+    return port

@@ -1,0 +1,182 @@
+"""Starts every role as a process of its own, watches them, starts again what died, and stops all of them cleanly."""
+
+from __future__ import annotations
+
+import multiprocessing as mp
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait
+from multiprocessing.context import ForkServerProcess
+from typing import Any
+
+import psutil
+import structlog
+
+log = structlog.get_logger()
+WATCH_SECONDS = 0.2
+MEMORY_SECONDS = 5.0
+STOP_SECONDS = 15.0
+BACKOFF_SECONDS = (0.0, 0.2, 1.0, 5.0)
+STEADY_SECONDS = 30.0
+SINGLE_THREADED = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"), "1"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RoleSpec:
+    """A process to keep alive: `target(*args)` runs in it. `name` is unique, such as `train:late.river-1a2b3c4d`."""
+
+    name: str
+    target: Callable[..., None]
+    args: tuple[Any, ...]
+
+
+@dataclass(slots=True)
+class _Child:
+    spec: RoleSpec
+    process: ForkServerProcess | None = None
+    started_at: float = 0.0
+    failures: int = 0
+    restarts: int = 0
+    start_again_at: float = 0.0
+    peak_bytes: int = 0
+
+
+@dataclass
+class Supervisor:
+    """Keeps processes alive in a thread of its own, from `start` to `stop`.
+
+    Processes are forked from a server that has imported the heavy libraries once (the names in `preload`), so a
+    role starts, and comes back after a crash, in a fraction of a second.
+    """
+
+    specs: Sequence[RoleSpec]
+    preload: Sequence[str] = ("freshet.roles.roles",)
+    _children: list[_Child] = field(default_factory=list)
+    _stopping: threading.Event = field(default_factory=threading.Event)
+    _watcher: threading.Thread | None = None
+
+    def start(self) -> None:
+        os.environ.update({k: v for k, v in SINGLE_THREADED.items() if k not in os.environ})
+        self._context = mp.get_context("forkserver")
+        self._context.set_forkserver_preload(list(self.preload))
+        self._children = [_Child(spec) for spec in self.specs]
+        for child in self._children:
+            self._spawn(child)
+        self._watcher = threading.Thread(target=self._watch, name="supervisor", daemon=True)
+        self._watcher.start()
+
+    def _spawn(self, child: _Child) -> None:
+        process = self._context.Process(
+            target=_run_apart, args=(child.spec.target, *child.spec.args), name=child.spec.name, daemon=True
+        )
+        with _signals_ignored():
+            process.start()
+        child.process, child.started_at = process, time.monotonic()
+
+    def _watch(self) -> None:
+        measured_at = 0.0
+        while not self._stopping.wait(WATCH_SECONDS):
+            for child in self._children:
+                self._mend(child)
+            if time.monotonic() - measured_at > MEMORY_SECONDS:
+                measured_at = time.monotonic()
+                self._measure()
+
+    def _mend(self, child: _Child) -> None:
+        """Start a dead process again, after a pause that grows while it keeps failing early."""
+        process = child.process
+        if process is not None and not process.is_alive():
+            if self._stopping.is_set():
+                return
+            steady = time.monotonic() - child.started_at > STEADY_SECONDS
+            child.failures = 0 if steady else child.failures + 1
+            pause = BACKOFF_SECONDS[min(child.failures, len(BACKOFF_SECONDS) - 1)]
+            log.warning(
+                "role died and is started again",
+                child=child.spec.name,
+                exit_code=process.exitcode,
+                restart_in_seconds=pause,
+            )
+            child.process, child.start_again_at = None, time.monotonic() + pause
+        if child.process is None and time.monotonic() >= child.start_again_at:
+            child.restarts += 1
+            self._spawn(child)
+
+    def _measure(self) -> None:
+        for child in self._children:
+            if child.process is not None and child.process.pid is not None:
+                child.peak_bytes = max(child.peak_bytes, _memory(child.process.pid))
+
+    def facts(self) -> dict[str, dict[str, Any]]:
+        """By role: pid, whether it is alive, restarts, peak resident bytes."""
+        return {
+            c.spec.name: {
+                "pid": c.process.pid if c.process else None,
+                "alive": bool(c.process and c.process.is_alive()),
+                "restarts": c.restarts,
+                "peak_bytes": c.peak_bytes,
+            }
+            for c in self._children
+        }
+
+    def stop(self) -> dict[str, int | None]:
+        """SIGTERM to all, wait, SIGKILL to what is left; exit codes by role."""
+        self._stopping.set()
+        if self._watcher is not None:
+            self._watcher.join()
+        self._measure()
+        alive = [c.process for c in self._children if c.process is not None]
+        for process in alive:
+            if process.is_alive():
+                process.terminate()
+        deadline = time.monotonic() + STOP_SECONDS
+        for process in alive:
+            process.join(max(0.0, deadline - time.monotonic()))
+            if process.is_alive():
+                log.error("role did not stop in time and is killed", child=process.name)
+                process.kill()
+                process.join()
+        return {c.spec.name: c.process.exitcode if c.process else None for c in self._children}
+
+
+def _run_apart(target: Callable[..., None], *args: Any) -> None:
+    """In the new process: out of reach of the terminal's Ctrl-C, which is the supervisor's to act on, and with an end
+    when the supervisor ends, however that does."""
+    os.setpgid(0, 0)
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    target(*args)
+
+
+def _end_with_parent() -> None:
+    parent = mp.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _memory(pid: int) -> int:
+    """Bytes that a process holds, its share of what is shared among forks included; 0 if it is gone."""
+    try:
+        full = psutil.Process(pid).memory_full_info()
+    except psutil.Error:
+        return 0
+    return int(getattr(full, "pss", full.uss))
+
+
+class _signals_ignored:
+    """The fork server is started with the first process: it must not take the terminal's Ctrl-C as its own."""
+
+    def __enter__(self) -> None:
+        self._main = threading.current_thread() is threading.main_thread()
+        if self._main:
+            self._before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def __exit__(self, *_: object) -> None:
+        if self._main:
+            signal.signal(signal.SIGINT, self._before)

@@ -1,0 +1,255 @@
+"""The replayer: owns the paced clock, and moves it on when everybody has finished the step.
+
+Each step: ask the scorer for the step's departures as of its start; wait until those answers are logged; publish the step's
+events and a tick; wait until every view, join and trainer has reported the tick, every snapshot that was due has been
+judged and every scorer has swapped. So a replay goes as fast as the pipeline can, and two replays see the same.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from freshet.app import App
+from freshet.roles.plans import task_names
+from freshet.schemas.errors import ComponentError
+from freshet.schemas.wire.blocks import tick_record
+from freshet.schemas.wire.messages import Clock, Logged, Message, Progress, Settled, Status, Swapped
+from freshet.streams.control.channels import Follower, send
+from freshet.streams.log.contract import Log
+from freshet.streams.outages import Outages
+
+PATIENCE_SECONDS = 60.0
+OUTAGE_PATIENCE_SECONDS = 600.0  # while somebody says that a server is away, and that it waits for it
+POLL_SECONDS = 0.05
+
+
+class Stopped(Exception):
+    """The user asked to stop."""
+
+
+class ReplayError(ComponentError):
+    """The replay made no progress for a minute; the text names whom it waited for."""
+
+    component = "replay"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Records of a topic's partition (`topic` is the log's full name): `(append time ms, values)` in order."""
+
+    topic: str
+    runs: list[tuple[int, list[bytes]]]
+    partition: int = 0
+
+
+class Events(Protocol):
+    """Records of a topic in publication order, such as `freshet.demo.flights.schedule.Records`."""
+
+    def split(self, partitions: int) -> Sequence[Events]:
+        """By partition, as freshet partitions events."""
+        ...
+
+    def runs(self) -> Iterable[tuple[int, list[bytes]]]:
+        """Records that share an append time (ms), together."""
+        ...
+
+    def __len__(self) -> int: ...
+
+
+def published(app: App, events: Mapping[str, Events]) -> list[Published]:
+    """Records by topic name, as they go to the partitions of the app's logs."""
+    return [
+        Published(app.log_of(topic), list(part.runs()), p)
+        for topic, records in events.items()
+        for p, part in enumerate(records.split(app.topic(topic).partitions))
+        if len(part)
+    ]
+
+
+class Ask(Protocol):
+    """Ask the scorers; returns the sequence up to which answers must be logged, by scorer instance (`name/start`)."""
+
+    def __call__(self) -> dict[str, int]: ...
+
+
+@dataclass
+class Facts:
+    """What the control log has said so far."""
+
+    ticks: dict[str, int] = field(default_factory=dict)
+    logged: dict[str, int] = field(default_factory=dict)
+    settled: dict[str, Settled] = field(default_factory=dict)
+    swapped: dict[str, dict[str, Swapped]] = field(default_factory=dict)
+    status: dict[str, Status] = field(default_factory=dict)
+    scorers: dict[str, str] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    held: set[str] = field(default_factory=set)
+    lost: int = 0
+
+    def note(self, m: Message) -> None:
+        self.counts[type(m).__name__] = self.counts.get(type(m).__name__, 0) + 1
+        match m:
+            case Progress():
+                for name, tick in m.ticks.items():
+                    self.ticks[name] = max(tick, self.ticks.get(name, tick))
+            case Logged():
+                self.logged[m.instance] = max(m.sequence, self.logged.get(m.instance, -1))
+                self.lost += m.lost
+                self.scorers[_name(m.instance)] = m.instance
+            case Settled():
+                self.settled[m.model] = m
+            case Swapped():
+                self.swapped.setdefault(m.model, {})[_name(m.instance)] = m
+            case Status():
+                self.status[m.instance] = m
+                (self.held.add if m.facts.get("held") else self.held.discard)(_name(m.instance))
+                if m.role == "serve":
+                    self.scorers[_name(m.instance)] = m.instance
+            case _:
+                pass
+
+
+class Replayer:
+    """Publishes steps and waits for the app to finish each. `now_ms` is the paced clock. Setting `stop` ends a wait with
+    `Stopped`."""
+
+    def __init__(
+        self,
+        app: App,
+        log: Log,
+        snapshot_every_ms: int,
+        on_turn: Callable[[Message], None] | None = None,
+        stop: threading.Event | None = None,
+        outages: Outages | None = None,
+    ) -> None:
+        self._app, self._every = app, snapshot_every_ms
+        self._writer = log.writer()
+        self._follower = Follower(log, *app.channels)
+        self._tasks = sorted(task_names(app))
+        self._on_message = on_turn
+        self._stop, self._outages = stop or threading.Event(), outages or Outages()
+        self.facts = Facts()
+        self.now_ms = 0
+        self._first_tick: int | None = None
+
+    def step(self, start_ms: int, end_ms: int, ask: Ask, events: Iterable[Published]) -> None:
+        """Ask, publish a step, and wait until all have finished it."""
+        self._ask(ask)
+        topics = {self._app.log_of(t.name): t.partitions for t in self._app.topics}
+        for part in events:
+            for time_ms, values in part.runs:
+                self._writer.append(part.topic, part.partition, values, time_ms)
+        for topic, partitions in topics.items():
+            for p in range(partitions):
+                self._writer.append(topic, p, [tick_record(end_ms)], end_ms)
+        self._writer.flush()
+        self.now_ms = end_ms
+        self._wait(lambda: [t for t in self._awaited() if self.facts.ticks.get(t, -1) < end_ms])
+        if self._snapshot_due(start_ms, end_ms):
+            self._wait(lambda: self._not_settled(end_ms))
+            self._wait(self._not_swapped)
+        self.tell(Clock(end_ms, False))
+
+    def _ask(self, ask: Ask) -> None:
+        """Ask until all answers are logged; again where a scorer was replaced before it had logged them (the first
+        logged answer to an id wins, so asking again is harmless)."""
+        while not self._logged(ask()):
+            pass
+
+    def _logged(self, asked: dict[str, int]) -> bool:
+        """Wait for these answers in the log; False once their scorer was replaced and they are not there."""
+        # Who answers is who lives, also where its own word is still on the way.
+        self.facts.scorers.update({_name(i): i for i in asked})
+        self._wait(lambda: [] if self._replaced(asked) else self._not_logged(asked))
+        return not self._not_logged(asked)
+
+    def _replaced(self, asked: dict[str, int]) -> bool:
+        return any(self.facts.scorers.get(_name(i), i) != i for i in asked)
+
+    def tell(self, *told: Message) -> None:
+        """Say something on the control log."""
+        send(self._writer, self._app.channels, told, self.now_ms)
+
+    def drained(self) -> None:
+        """Take in what has been said meanwhile."""
+        self._listen(0.0)
+
+    def close(self) -> None:
+        self._follower.close()
+        self._writer.close()
+
+    def _awaited(self) -> list[str]:
+        """Tasks but those of trainers that a switch holds."""
+        held = tuple(f"train:{name.removeprefix('train.')}:" for name in self.facts.held if name.startswith("train."))
+        return [t for t in self._tasks if not t.startswith(held)] if held else self._tasks
+
+    def _snapshot_due(self, start_ms: int, end_ms: int) -> bool:
+        """Trainers count from the first tick they see."""
+        if self._first_tick is None:
+            self._first_tick = end_ms
+            return False
+        return end_ms // self._every > start_ms // self._every
+
+    def _not_logged(self, asked: dict[str, int]) -> list[str]:
+        return [f"predictions of {i}" for i, last in asked.items() if self.facts.logged.get(i, -1) < last]
+
+    def _not_settled(self, tick: int) -> list[str]:
+        if self.facts.held:  # a held trainer cuts nothing, a held release decides nothing
+            return []
+        late = [m.name for m in self._app.models if (s := self.facts.settled.get(m.name)) is None or s.tick < tick]
+        return [f"release of {name}" for name in late]
+
+    def _not_swapped(self) -> list[str]:
+        waiting = []
+        for model, settled in self.facts.settled.items():
+            if settled.number is None:
+                continue
+            for instance, swapped in self.facts.swapped.get(model, {"a scorer": None}).items():
+                if swapped is None or (swapped.lineage, swapped.number) != (settled.lineage, settled.number):
+                    waiting.append(f"swap of {model} in {instance}")
+        return waiting
+
+    def _wait(self, missing: Callable[[], list[str]]) -> None:
+        """Until nothing is missing; the patience starts again whenever anything moves, and when an outage is over."""
+        since, before = time.monotonic(), None
+        away_at = since
+        while waiting := missing():
+            if self._stop.is_set():
+                raise Stopped
+            moved = self._listen(POLL_SECONDS)
+            if moved and waiting != before:
+                since, before = time.monotonic(), waiting
+            now = time.monotonic()
+            if self._outage():
+                away_at = now
+            patience = OUTAGE_PATIENCE_SECONDS if away_at == now else PATIENCE_SECONDS
+            if now - (since if away_at == now else max(since, away_at)) > patience:
+                raise ReplayError(
+                    f"at {self.now_ms}",
+                    f"no progress for {patience:.0f} s; it waits for {', '.join(waiting)}",
+                    "Look at the logs of these roles in the run's folder.",
+                    waiting=waiting,
+                )
+
+    def _outage(self) -> bool:
+        """Whether a server is away, as far as is known here: of the log, or of the store as roles tell it."""
+        now_ms = time.time_ns() // 1_000_000
+        told = [s for s in self.facts.status.values() if now_ms - s.at < 1000 * PATIENCE_SECONDS]
+        return bool(self._outages.current()) or any(s.facts.get("outages") for s in told)
+
+    def _listen(self, max_wait_seconds: float) -> bool:
+        found: list[Any] = self._follower.poll(max_wait_seconds)
+        for m in found:
+            self.facts.note(m)
+            if self._on_message is not None:
+                self._on_message(m)
+        return bool(found)
+
+
+def _name(instance: str) -> str:
+    """A role's lasting name: its instance less what tells its starts apart."""
+    return instance.split("/", 1)[0]

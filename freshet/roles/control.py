@@ -1,0 +1,129 @@
+"""The `control` role: gathers the status from what everybody says, serves its page, and ticks quiet logs when live."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Mapping
+
+import structlog
+import uvicorn
+
+from freshet.roles.interface import VERSION, catalogue_of
+from freshet.roles.roles import Context
+from freshet.roles.serve import Reporter, announce
+from freshet.schemas.errors import LogError
+from freshet.schemas.wire import messages
+from freshet.schemas.wire.blocks import tick_record
+from freshet.serving.alerts.alerts import Alerts
+from freshet.serving.board.board import Board
+from freshet.serving.docs import routes as http_docs
+from freshet.serving.page import api as operator_api
+from freshet.serving.page import app as dashboard
+from freshet.serving.status import metrics as status_metrics
+from freshet.serving.status.history import History
+from freshet.serving.web.metrics import metrics_route, targets_route
+from freshet.serving.web.server import address_of, bind
+from freshet.streams.control.channels import Follower
+from freshet.streams.control.switches import Switches, turn
+from freshet.streams.vitals.metrics import families, text_of
+
+log = structlog.get_logger()
+OBSERVE_SECONDS = 1.0
+TICK_SECONDS = 1.0
+GATHER_SECONDS = 0.25
+
+
+def run(ctx: Context) -> None:
+    """Serve the page until stopped."""
+    app = ctx.app
+    history = History()
+    board = Board(app.name, app.topics, app.views, app.models, history, ctx.settings.replay)
+    board.own_outages, board.switches = ctx.vitals.outages.current, lambda: ctx.switches.current
+    reporter, alerts = Reporter(ctx), Alerts(app.name, ctx.settings.alert_webhook)
+    board.alerts = alerts.observe
+
+    def set_topic(topic: str, changes: Mapping[str, str], by: str) -> None:
+        for outage in ctx.vitals.outages.current():
+            if outage.component == "log":  # it would wait for as long as the outage lasts
+                raise LogError(outage.resource, f"is away: {outage.cause}", "Set it again once the log is back.")
+        now = time.time_ns() // 1_000_000
+        reporter.say([messages.Setting(topic, key, value, by, now) for key, value in changes.items()])
+        log.info("settings changed", topic=topic, by=by, **changes)
+
+    def turned(name: str, on: bool, by: str) -> Switches:
+        log.warning("switch turned", switch=name, on=on, by=by)
+        return turn(ctx.settings.run_dir, name, on, by)
+
+    def metrics() -> bytes:
+        own, of_app = ctx.vitals.status(), board.status()
+        return text_of([*families(app.name, own), *status_metrics.families(of_app)])
+
+    beside = [
+        *operator_api.routes(board.status, set_topic, turned),
+        metrics_route(metrics),
+        targets_route(board.status),
+    ]
+    described = http_docs.routes(VERSION, catalogue_of(app), beside, protocol=False)
+    threads = [threading.Thread(target=_gather, args=(ctx, board, reporter), daemon=True)]
+    if not ctx.settings.replay:
+        threads.append(threading.Thread(target=_tick, args=(ctx,), daemon=True))
+    for t in threads:
+        t.start()
+    sock = bind(ctx.settings.host, ctx.settings.status_port)
+    config = uvicorn.Config(
+        dashboard.app(board.status, history, [*beside, *described]),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        ws="none",
+    )
+    server = uvicorn.Server(config)
+    threading.Thread(target=_end_with, args=(ctx, server), daemon=True).start()
+    announce(ctx, "status", address_of(sock))
+    asyncio.run(server._serve([sock]))
+    for t in threads:
+        t.join(5.0)
+    alerts.close()
+
+
+def _end_with(ctx: Context, server: uvicorn.Server) -> None:
+    ctx.stop.wait()
+    server.should_exit = True
+
+
+def _gather(ctx: Context, board: Board, reporter: Reporter) -> None:
+    """Follow the control log and the examples logs; observe once a second."""
+    follower = Follower(ctx.log, *ctx.app.channels)
+    logs = {ctx.app.examples_log_of(m): m.name for m in ctx.app.models}
+    examples = ctx.log.reader(list(logs), None) if logs else None
+    observed_at = 0.0
+    while not ctx.stop.is_set():
+        try:
+            ctx.stop.wait(GATHER_SECONDS)  # what came meanwhile is taken in together
+            for m in follower.poll(0.0):
+                board.note(m)
+            for batch in examples.poll(10_000, 0.0) if examples is not None else ():
+                board.learn_outcomes(logs[batch.topic], batch)
+        except LogError as error:
+            log.warning("log is away; the status stands still", error=str(error))
+            ctx.stop.wait(1.0)
+        if time.monotonic() - observed_at >= OBSERVE_SECONDS:
+            observed_at = time.monotonic()
+            board.observe()
+            reporter.tell(ctx.vitals.status({}))
+
+
+def _tick(ctx: Context) -> None:
+    """Live: one tick a second into every source partition, so that quiet ones move on."""
+    writer = ctx.log.writer()
+    while not ctx.stop.wait(TICK_SECONDS):
+        now = time.time_ns() // 1_000_000
+        try:
+            for topic in ctx.app.topics:
+                for p in range(topic.partitions):
+                    writer.append(ctx.app.log_of(topic.name), p, [tick_record(now)], now)
+            writer.flush()
+        except LogError as error:
+            log.warning("log is away; no ticks meanwhile", error=str(error))

@@ -1,0 +1,174 @@
+"""The `serve` role: the scorer behind HTTP, a loader that brings in what release settled, and its reports."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Sequence
+
+import structlog
+
+from freshet.roles import plans
+from freshet.roles.interface import VERSION, interface
+from freshet.roles.roles import Context, clock_of
+from freshet.schemas.errors import LogError
+from freshet.schemas.wire.messages import Logged, Message, Settled, Swapped, Waiting
+from freshet.serving.loading.live_model import LiveModel
+from freshet.serving.loading.loader import Loader, Place
+from freshet.serving.loading.sidecar_client import Sidecar
+from freshet.serving.scoring.scorer import Policy, Scorer
+from freshet.serving.web.app import ScorerApp
+from freshet.serving.web.metrics import metrics_route
+from freshet.serving.web.server import HttpServer, bind
+from freshet.streams.control.channels import Follower, send
+from freshet.streams.control.live_settings import LiveSettings
+from freshet.streams.log.contract import Writer
+from freshet.streams.vitals.metrics_server import reachable
+
+log = structlog.get_logger()
+STATUS_SECONDS = 1.0
+
+
+class Reporter:
+    """Tells the control log; used by the loader's, the prediction log's and the status thread."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx, self._lock = ctx, threading.Lock()
+        self._writer: Writer | None = None
+
+    def tell(self, *told: Message) -> None:
+        """Never raises: a report that cannot be sent is dropped, the next one says as much."""
+        try:
+            self.say(told)
+        except LogError as error:
+            log.warning("control log is away; this report is dropped", error=str(error))
+
+    def say(self, told: Sequence[Message]) -> None:
+        """Raises `LogError` if it cannot be sent."""
+        with self._lock:
+            try:
+                self._writer = self._writer or self._ctx.log.writer()
+                send(self._writer, self._ctx.app.channels, told, time.time_ns() // 1_000_000)
+            except LogError:
+                self._writer = None
+                raise
+
+
+def run(ctx: Context) -> None:
+    """Serve until stopped."""
+    reporter, clock = Reporter(ctx), clock_of(ctx)
+
+    def logged(m: Logged) -> None:
+        reporter.tell(m)
+
+    live = LiveSettings(plans.declared(ctx.app, ctx.settings.snapshot_every))
+    models = [(m, plans.vector_plan(ctx.app, m), ctx.app.outcomes_log_of(m)) for m in ctx.app.models]
+    store = ctx.store()
+    policy = Policy(lambda: ctx.switches.current.answer.on, live.of, ctx.vitals.outages)
+    scorer = Scorer(ctx.lasting, models, store, clock, ctx.log.writer, logged, policy)
+    ctx.vitals.instance = scorer.instance
+    beside = interface(ctx.app, store, ctx.log, clock, [metrics_route(ctx.metrics)], live.of)
+    app = ScorerApp(scorer, name=ctx.app.name, version=VERSION, routes=beside.routes)
+    loader = _loader(ctx, scorer, app, reporter)
+    threads = [
+        threading.Thread(target=_follow, args=(ctx, scorer, loader, live), daemon=True),
+        threading.Thread(target=_report, args=(ctx, scorer, app, reporter), daemon=True),
+    ]
+    for t in threads:
+        t.start()
+    server = HttpServer(
+        app, bind(ctx.settings.host, ctx.settings.port), lambda address: announce(ctx, "serve", address)
+    )
+    threading.Thread(target=_end_with, args=(ctx, server), daemon=True).start()
+    server.run()
+    ctx.stop.set()
+    beside.pusher.close()
+    scorer.close()
+    loader.close()
+    for t in threads:
+        t.join(5.0)
+
+
+def _end_with(ctx: Context, server: HttpServer) -> None:
+    ctx.stop.wait()
+    server.stop()
+
+
+def announce(ctx: Context, what: str, address: str) -> None:
+    """Where this role listens, for whoever started it."""
+    log.info("listening", address=address)
+    ctx.vitals.metrics = reachable(address)
+    path = ctx.settings.run_dir / f"{what}.address"
+    part = path.with_suffix(".part")
+    part.write_text(address)
+    part.replace(path)
+
+
+def _loader(ctx: Context, scorer: Scorer, app: ScorerApp, reporter: Reporter) -> Loader:
+    """Brings in what it is told to, and says so."""
+    live: dict[str, tuple[str, int]] = {}
+    keys = ctx.settings.keys_dir
+
+    def swapped(model: str, new: LiveModel, seconds: float) -> None:
+        if live.get(model) != (new.lineage, new.number):
+            live[model] = new.lineage, new.number
+            app.latency.mark_swap()
+        reporter.tell(Swapped(scorer.instance, model, new.lineage, new.number, new.tick, seconds))
+
+    def refused(model: str, path: str, reason: str) -> None:
+        log.error("snapshot refused; the live one goes on serving", model=model, path=path, reason=reason)
+
+    places = {name: Place(s.slot, s.model.vectors) for name, s in scorer.served.items()}
+    return Loader(places, Sidecar(keys / "trainer", keys / "qualifier"), swapped, refused)
+
+
+def _follow(ctx: Context, scorer: Scorer, loader: Loader, live: LiveSettings) -> None:
+    """Take orders from the control log: of several that wait, only the newest of a model is carried out."""
+    follower = Follower(ctx.log, ctx.app.control_log)
+    while not ctx.stop.is_set():
+        orders: dict[str, Settled] = {}
+        try:
+            found = follower.poll(0.2)
+        except LogError as error:
+            log.warning("control log is away; snapshots stay as they are", error=str(error))
+            ctx.stop.wait(1.0)
+            continue
+        for m in found:
+            live.note(m)
+            if isinstance(m, Settled) and m.model in scorer.served:
+                orders[m.model] = m
+            elif isinstance(m, Waiting) and m.model in scorer.served:
+                scorer.served[m.model].note_waiting(m)
+        for order in orders.values():
+            if order.path is not None:
+                loader.order(order.model, order.path)
+
+
+def _report(ctx: Context, scorer: Scorer, app: ScorerApp, reporter: Reporter) -> None:
+    """Figures about once a second."""
+    before, at = 0, time.monotonic()
+    while True:
+        stopped = ctx.stop.wait(STATUS_SECONDS)
+        now, latency = time.monotonic(), app.latency
+        p50, p99, top = latency.quantiles_ms((0.5, 0.99, 1.0))
+        near50, near99, near_top = latency.quantiles_ms((0.5, 0.99, 1.0), near_swaps=True)
+        requests = {
+            "answered": latency.requests - latency.failed,
+            "failed": latency.failed,
+            "rows": latency.rows,
+            "swaps": latency.swaps,
+            "per_second": (latency.requests - before) / (now - at),
+            "p50_ms": p50,
+            "p99_ms": p99,
+            "max_ms": top,
+            "p50_swap_ms": near50,
+            "p99_swap_ms": near99,
+            "max_swap_ms": near_top,
+            "duration": latency.durations.facts(),
+            "duration_near_swaps": latency.durations_near_swaps().facts(),
+        }
+        before, at = latency.requests, now
+        reporter.tell(ctx.vitals.status(json.loads(json.dumps({**scorer.facts(), "requests": requests}))))
+        if stopped:
+            return

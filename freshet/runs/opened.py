@@ -1,0 +1,54 @@
+"""A run as it lies in its folder, opened for reading: its app and its log, whether it still goes on or has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from freshet.app import App, load
+from freshet.runs import record as run_record
+from freshet.schemas.errors import ComponentError
+from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.topics.topic import Topic
+from freshet.settings import Settings, settings
+from freshet.streams.catalog import open_log
+from freshet.streams.intake import known_schemas
+from freshet.streams.log.contract import Log
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedRun:
+    """`settings` say where its snapshots, keys and checkpoints lie."""
+
+    app: App
+    log: Log
+    settings: Settings
+
+    def earlier(self, topic: Topic) -> dict[int, EventSchema]:
+        """The schemas that a topic had under other wire ids, by wire id."""
+        return known_schemas.earlier(self.settings.checkpoints_url, self.app.log_of(topic.name), topic.events)
+
+
+@contextmanager
+def opened(run_dir: Path) -> Iterator[OpenedRun]:
+    """The run in a folder.
+
+    Raises:
+        ComponentError: none was ever started there, or its log is gone.
+        DefinitionError: its app's file is wrong by now.
+    """
+    record = run_record.read(run_dir)
+    if "://" not in record.log and not Path(record.log).is_dir():
+        raise ComponentError(
+            f"run in {run_dir}",
+            f"its log is gone: there is no folder {record.log}",
+            "Name the folder of another run with --run-dir.",
+        )
+    app = load(record.app_file)
+    log = open_log(record.log)
+    try:
+        yield OpenedRun(app, log, settings(run_dir=run_dir, log=record.log, store=record.store))
+    finally:
+        log.close()
