@@ -31,7 +31,7 @@ from freshet.serving.web.app import ScorerApp
 from freshet.settings import Settings, settings
 from freshet.streams.sqlite.log import SqliteLog
 from tests.error_texts import PAGE, documented, shown
-from tests.serving.toy_answering import ToyAnswering
+from tests.serving.scoring.toy_answering import ToyAnswering
 
 APP = """
 import polars as pl

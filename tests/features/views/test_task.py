@@ -1,0 +1,247 @@
+"""A view's task: events of a clean log to rows of a store that may lose them, with restarts anywhere."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load, save
+
+from freshet.features import aggregates as fr
+from freshet.features.rows.finish import finish
+from freshet.features.stores.contract import RowKeys
+from freshet.features.stores.memory_store import MemoryStore
+from freshet.features.views.task import ViewTask
+from freshet.features.views.view import View
+from freshet.schemas.errors import StoreError
+from freshet.schemas.topics.topic import Topic
+from freshet.schemas.wire import blocks
+from freshet.schemas.wire.blocks import Block
+from tests.features.rows.reference import ReferenceRow
+from tests.streams.toy_events import CUTS, batch_of, cut, within
+
+untimed = settings(deadline=None, max_examples=80)
+TOPIC = Topic(
+    "landings",
+    {
+        "type": "record",
+        "name": "landings",
+        "fields": [
+            {"name": "id", "type": "string"},
+            {"name": "at", "type": "long"},
+            {"name": "key", "type": ["null", "double"]},  # a field may be called as a block's own columns are
+            {"name": "t", "type": ["null", "long"]},
+            {"name": "late", "type": "boolean"},
+            {"name": "gate", "type": ["null", "string"]},
+        ],
+    },
+    event_id="id",
+    event_time="at",
+    partitions=2,
+)
+FEATURES: dict[str, Any] = {
+    "n": fr.count(over="6s"),
+    "delay": fr.mean("key", over="3s"),
+    "most": fr.max("t", over="6s"),
+    "late": fr.sum("late", over="6s"),
+    "ewm": fr.decayed_mean("key", "2s", prior=1.0),
+    "last": fr.last("t"),
+    "since": fr.age(),
+}
+VIEW = View("by_gate", TOPIC, key="gate", tile="1s", features=FEATURES)
+
+
+@dataclass(frozen=True)
+class Event:
+    gate: str | None
+    at: int
+    key: float | None
+    t: int | None
+    late: bool
+
+
+def block(rows: Sequence[Event], first: int, partition: int = 0, tick: int = blocks.NO_TICK) -> bytes:
+    """Events as intake writes them."""
+    columns = {
+        "key": pa.array([e.gate for e in rows], pa.string()),
+        "t": pa.array([e.at for e in rows], pa.int64()),
+        blocks.FIELD + "key": pa.array([e.key for e in rows], pa.float64()),
+        blocks.FIELD + "t": pa.array([e.t for e in rows], pa.int64()),
+        blocks.FIELD + "late": pa.array([e.late for e in rows], pa.bool_()),
+        "_offset": pa.array(np.arange(first, first + len(rows))),
+        "_index": pa.array(np.zeros(len(rows), np.int32)),
+    }
+    made = pa.RecordBatch.from_pydict(columns) if rows else None
+    return blocks.encode(Block(blocks.CLEAN, "landings", partition, made, tick))
+
+
+EVENTS = st.builds(
+    Event,
+    st.sampled_from([None, "", "a", "Zürich", "a gate with a long name"]),
+    st.integers(0, 20_000),
+    st.none() | st.floats(-1e6, 1e6),
+    st.none() | st.integers(-(1 << 50), 1 << 50),
+    st.booleans(),
+)
+LOGS = st.lists(EVENTS, min_size=6, max_size=40)
+
+
+def values_of(events: Sequence[Event], edges: Sequence[int]) -> list[bytes]:
+    """Blocks of both source partitions in turn, each with a tick."""
+    return [block(events[a:b], a, i % 2, 1_000 * b) for i, (a, b) in enumerate(cut(len(events), edges))]
+
+
+def take(task: ViewTask, values: Sequence[bytes], first: int = 0) -> None:
+    task.apply(batch_of(values, range(first, first + len(values)), [0] * len(values)))
+    task.write()
+
+
+def through_files(part: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    return dict(load(save({k: np.ascontiguousarray(v) for k, v in part.items()})))
+
+
+@untimed
+@given(LOGS, CUTS, CUTS, st.integers(0, 30_000))
+def test_rows_finish_as_the_slow_reference_does(
+    events: list[Event], edges: list[int], cuts: list[int], as_of: int
+) -> None:
+    store, task = MemoryStore(), None
+    values, expected = values_of(events, within(len(events), edges)), dict[str, ReferenceRow]()
+    task = ViewTask(VIEW, "v", 0, store)
+    for a, b in cut(len(values), within(len(values), cuts)):
+        take(task, values[a:b], a)
+    for offset, (a, b) in enumerate(cut(len(events), within(len(events), edges))):
+        for i, e in enumerate(events[a:b]):
+            row = expected.setdefault(e.gate or "", ReferenceRow(FEATURES, 1_000))
+            numbers = {"key": e.key, "t": e.t, "late": e.late}
+            floats = {k: float("nan") if v is None else float(v) for k, v in numbers.items()}
+            row.fold(e.at, floats, (offset, i))
+    keys = [k.encode() for k in expected]
+    (found,) = store.read([RowKeys("v", keys, VIEW.plan.width)])
+    assert found.present.all()
+    assert [struct.unpack(">2q", r[:16].tobytes()) for r in found.data] == [r.version for r in expected.values()]
+    done = finish(VIEW.plan, found.data, found.present, np.full(len(keys), as_of))
+    assert done.values.tobytes() == np.array([r.finish(as_of) for r in expected.values()]).tobytes()
+    assert task.facts()["events"] == len(events)
+
+
+@untimed
+@given(LOGS, CUTS, CUTS, CUTS, CUTS, st.data())
+def test_any_batches_restarts_and_losses_leave_the_same_rows(
+    events: list[Event], edges: list[int], cuts: list[int], restarts: list[int], losses: list[int], data: st.DataObject
+) -> None:
+    values = values_of(events, within(len(events), edges))
+    plain, store = MemoryStore(), MemoryStore()
+    one, task = ViewTask(VIEW, "v", 0, plain), ViewTask(VIEW, "v", 0, store)
+    take(one, values)
+    base, deltas, saved = through_files(task.dump(True)), list[Any](), 0
+    cuts, restarts, losses = (within(len(values), places) for places in (cuts, restarts, losses))
+    for a, b in cut(len(values), [*cuts, *restarts, *losses]):
+        if a in losses:
+            store.lose()
+        if a in restarts:  # killed here; what came after the checkpoint is read again
+            task = ViewTask(VIEW, "v", 0, store)
+            task.load(base, deltas)
+            take(task, values[saved:a], saved)
+        take(task, values[a:b], a)
+        kind = data.draw(st.sampled_from(["none", "delta", "base"]))
+        if kind == "base":
+            base, deltas, saved = through_files(task.dump(True)), [], b
+        elif kind == "delta":
+            deltas.append(through_files(task.dump(False)))
+            saved = b
+    assert store.rows == plain.rows
+    assert task.facts() == one.facts()
+    assert task.finished == one.finished
+
+
+def test_touched_rows_are_written_and_no_others() -> None:
+    written: list[list[bytes]] = []
+
+    class Watched(MemoryStore):
+        def write(self, view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> int:
+            written.append(list(keys))
+            return super().write(view, keys, rows)
+
+    task = ViewTask(VIEW, "v", 0, Watched())
+    take(task, [block([Event("a", 0, 1.0, 1, True), Event("b", 0, 1.0, 1, True)], 0)])
+    take(task, [block([Event("b", 1, 1.0, 1, True)], 2)], 1)
+    take(task, [block([], 3, tick=9)], 2)
+    assert [w for w in written if w] == [[b"a", b"b"], [b"b"]]
+
+
+def test_a_store_that_lost_its_rows_gets_all_of_them() -> None:
+    store = MemoryStore()
+    task = ViewTask(VIEW, "v", 0, store)
+    take(task, [block([Event(g, 0, 1.0, 1, True) for g in "abc"], 0)])
+    before = dict(store.rows)
+    store.lose()
+    take(task, [block([], 3, tick=9)], 1)
+    assert store.rows == before
+
+
+def test_a_task_that_comes_back_writes_all_rows_even_if_nothing_new_came() -> None:
+    store = MemoryStore()
+    task = ViewTask(VIEW, "v", 0, store)
+    take(task, [block([Event(g, 0, 1.0, 1, True) for g in "abc"], 0)])
+    before, state = dict(store.rows), task.dump(True)
+    store.lose()
+    again = ViewTask(VIEW, "v", 0, store)
+    again.load(state, [])
+    again.write()
+    assert store.rows == before
+
+
+def test_what_a_store_refused_is_written_when_it_is_back() -> None:
+    class Flaky(MemoryStore):
+        away = False
+
+        def write(self, view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> int:
+            if self.away:
+                raise StoreError("store", "is away", "Wait.")
+            return super().write(view, keys, rows)
+
+    store, plain = Flaky(), MemoryStore()
+    task, one = ViewTask(VIEW, "v", 0, store), ViewTask(VIEW, "v", 0, plain)
+    values = [block([Event(g, 0, 1.0, 1, True) for g in "abc"], 0), block([Event("a", 1, 2.0, 1, True)], 3)]
+    take(one, values)
+    store.away = True
+    task.apply(batch_of(values, [0, 1], [0, 0]))
+    for _ in range(20):
+        with pytest.raises(StoreError):
+            task.write()
+        assert len(task._unwritten) == 1, "what is kept does not grow with the tries"
+    store.away = False
+    task.write()
+    assert store.rows == plain.rows
+
+
+def test_rows_of_an_origin_are_taken_once_and_origins_do_not_mix() -> None:
+    store = MemoryStore()
+    task = ViewTask(VIEW, "v", 0, store)
+    event = Event("a", 0, 1.0, 1, True)
+    take(task, [block([event], 5, partition=0), block([event], 5, partition=1), block([event, event], 5, partition=0)])
+    assert task.facts()["events"] == 3
+
+
+def test_it_has_finished_what_all_source_partitions_have() -> None:
+    task = ViewTask(VIEW, "v", 0, MemoryStore())
+    take(task, [block([], 0, 0, 500)])
+    assert task.finished == blocks.NO_TICK
+    take(task, [block([], 0, 1, 300), block([], 0, 0, 700)], 1)
+    assert task.finished == 300
+
+
+def test_many_rows_are_written_in_parts() -> None:
+    store = MemoryStore()
+    task = ViewTask(VIEW, "v", 0, store)
+    take(task, [block([Event(f"gate {i}", 0, 1.0, 1, True) for i in range(5_001)], 0)])
+    assert len(store.rows) == 5_001

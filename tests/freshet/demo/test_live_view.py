@@ -1,0 +1,185 @@
+"""The terminal tells what the status and the report say, on a TTY and without one."""
+
+from __future__ import annotations
+
+import io
+from typing import cast
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from freshet.demo.live_view import LiveView, line, summary
+from freshet.demo.report_types import DemoReport, QualityReport, QuantilesReport
+from freshet.figures import DASH
+from freshet.serving.status.status import Promise, Status
+from tests.serving.status.fake_status import FakeYear
+
+
+def console(width: int = 80, tty: bool = False) -> Console:
+    return Console(file=io.StringIO(), width=width, force_terminal=tty, legacy_windows=False)
+
+
+def text(out: Console) -> str:
+    return cast(io.StringIO, out.file).getvalue()
+
+
+@pytest.fixture(scope="module")
+def year() -> FakeYear:
+    return FakeYear(59).advance(2_000)
+
+
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_the_live_view_fits_its_terminal(year: FakeYear, width: int) -> None:
+    out = console(width)
+    out.print(LiveView(out, "http://127.0.0.1:8081").render(year.status()))
+    rows = text(out).splitlines()
+    assert max(map(len, rows)) <= width
+    assert len(rows) <= 24
+    model = year.status().models[0]
+    assert model.served is not None
+    for told in (
+        "flights",
+        "replaying",
+        "takeoffs",
+        f"{model.served.lineage} #{model.served.number}",
+        "baseline 0.",
+    ):
+        assert told in text(out)
+
+
+def test_a_status_of_which_nothing_is_known_yet_shows_dashes() -> None:
+    out = console()
+    out.print(LiveView(out).render(Status(app="flights", at_ms=0)))
+    assert "starting" in text(out)
+    assert DASH in text(out)
+    assert "None" not in text(out)
+    assert "nan" not in text(out)
+
+
+def test_broken_promises_are_told_with_their_reason_and_not_by_colour_alone(year: FakeYear) -> None:
+    broken = Promise("Every request answered", "red", "3 failed")
+    status = msgspec.structs.replace(year.status(), promises=[broken])
+    out = console()
+    out.print(LiveView(out).render(status))
+    assert "✖ Every request answered: 3 failed" in text(out)
+    assert "RED Every request answered: 3 failed" in line(status)
+
+
+def test_without_a_tty_it_prints_a_plain_line_every_five_seconds_and_a_last_one() -> None:
+    out, year = console(), FakeYear(1)
+    with LiveView(out) as view:
+        while year.state == "running":  # 96 steps are 4 s
+            view.update(year.advance(4).status())
+    rows = text(out).splitlines()
+    assert len(rows) == 2
+    assert "\x1b" not in text(out)
+    assert "ended 100.0%" in rows[-1]
+
+
+def test_on_a_tty_it_redraws_in_place_and_leaves_the_cursor_on() -> None:
+    out, year = console(tty=True), FakeYear(1)
+    with LiveView(out) as view:
+        view.update(year.advance(4).status())
+        view.update(year.advance(4).status())
+    assert "\x1b[" in text(out)
+    assert text(out).rindex("\x1b[?25h") > text(out).rindex("\x1b[?25l")
+
+
+def quality(n: int, auc: float | None) -> QualityReport:
+    return {"n": n, "auc": auc, "ne": 0.81, "calibration": 1.01}
+
+
+QUANTILES: QuantilesReport = {"p50": 2.0, "p99": 6_500.0, "max": 900_000.0}
+
+
+def report(verdict: list[str], agrees: bool = True) -> DemoReport:
+    return {
+        "app": "flights",
+        "app_from_ms": 1_357_016_400_000,
+        "app_to_ms": 1_362_114_000_000,
+        "steps": 5_664,
+        "wall_seconds": 231.4,
+        "topics": {
+            "arrivals": {
+                "records": 1_000,
+                "applied": 980,
+                "deduplicated": 10,
+                "dropped": {"late": 4},
+                "dead": {"outlier": 6},
+                "erased": 0,
+                "expired": 0,
+                "ticks": 5_664,
+                "ledger_agrees": agrees,
+            }
+        },
+        "ledger_agrees": agrees,
+        "views": {"origin_delay": QUANTILES},
+        "models": {
+            "late_arrival": {
+                "asked": 51_955,
+                "examples": 51_900,
+                "labelled": 50_700,
+                "expired": 1_200,
+                "corrections": 3,
+                "snapshots": 1_888,
+                "approvals": 1_887,
+                "refusals": 1,
+                "swaps": 470,
+                "served_lineage": "torch_ctr",
+                "baseline_lineage": "baseline",
+                "after": 5_000,
+                "served": quality(45_700, 0.7311),
+                "baseline": quality(45_700, 0.6912),
+                "without_features": None,
+                "lineages": {"river": quality(50_700, 0.72), "torch_ctr": quality(50_700, 0.73)},
+                "slices": {"carrier": {"UA": quality(9_000, 0.74), "HA": quality(12, None)}},
+                "lag_ms": QUANTILES,
+            }
+        },
+        "requests": {
+            "answered": 5_664,
+            "failed": 0,
+            "rows": 51_955,
+            "latency_ms": QUANTILES,
+            "latency_near_swaps_ms": QUANTILES,
+        },
+        "peak_memory_mb": {"serve": 280.4, "view": 260.0},
+        "restarts": {"view": 1, "serve": 0},
+        "verdict": verdict,
+        "exit_code": 1 if verdict else 0,
+    }
+
+
+def test_the_summary_tells_every_part_of_the_report() -> None:
+    out = console(100)
+    summary(report([]), out)
+    for told in (
+        "51,955",
+        "agrees",
+        "0.7311",
+        "0.6912",
+        "carrier=UA",
+        "prequential",
+        "470 swaps",
+        "280",
+        "view 1×",
+        "3m 51s",
+    ):
+        assert told in text(out), told
+    assert "✔ Passed" in text(out)
+    assert max(map(len, text(out).splitlines())) <= 100
+
+
+def test_the_summary_is_honest_about_a_failure() -> None:
+    out = console(100)
+    bad = report(["arrivals: the ledger differs from the log"], agrees=False)
+    bad["topics"]["arrivals"]["records"] += 7
+    summary(bad, out)
+    for told in (
+        "DIFFERS, 7 without a fate",
+        "✖ Failed (exit code 1)",
+        "arrivals: the ledger differs from the log",
+    ):
+        assert told in text(out), told
+    assert "Passed" not in text(out)

@@ -1,0 +1,341 @@
+"""The trainer's steps are a function of its log: the same calls, cuts and bits under any batching, with restarts anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load, save
+
+from freshet.learners.contract import Export, Learner
+from freshet.learners.logistic import kernels as hashed_logistic_kernels
+from freshet.learners.logistic.learner import HashedLogistic
+from freshet.learners.training.prequential import figures_of
+from freshet.learners.training.task import Moment, TrainPlan, TrainTask
+from freshet.schemas.models.vectors import F64, Examples, Vectors
+from freshet.schemas.wire.messages import Cut, Message, Waiting
+from tests.streams.join import toy_outcomes
+from tests.streams.join.test_task import LOGS, run
+from tests.streams.join.toy_outcomes import VECTORS, WAIT, Answered, Asked, Item, Tick, records, rows_of
+from tests.streams.toy_events import CUTS, batch_of, cut, within
+
+untimed = settings(deadline=None, max_examples=40)
+BATCH, EVERY = 3, 1_500
+ANSWERS = ("labelled", "corrected")
+
+
+def plan(batch: int = BATCH, slices: tuple[str, ...] = ("carrier", "gate")) -> TrainPlan:
+    return TrainPlan("late", "recorder-1", VECTORS, "outcomes.late", batch, slices, WAIT, EVERY)
+
+
+def examples(items: Sequence[Item]) -> list[bytes]:
+    """Blocks as the join writes them. Categories are always two, as the model's slices expect."""
+    two = [Asked(x.id, x.t, x.salt, "AA\x1fa", x.lineage) if isinstance(x, Asked) else x for x in items]
+    values: list[bytes] = run(records(two))[1]
+    return values
+
+
+def answer(learned: int, vectors: Vectors) -> F64:
+    """A prediction that tells when it was made."""
+    return np.asarray(0.05 + 0.9 / (2.0 + learned + np.abs(vectors.numbers[:, 0])), np.float64)
+
+
+class Recorder:
+    """A learner that remembers its calls."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, bytes, bytes, bytes]] = []
+        self.learned = 0
+
+    def learn(self, examples: Examples) -> None:
+        v = examples.vectors
+        assert (v.categories.dtype, v.numbers.dtype) == (np.uint64, np.float32)
+        assert examples.labels.dtype == np.float32
+        self.calls.append(("learn", v.categories.tobytes(), v.numbers.tobytes(), examples.labels.tobytes()))
+        self.learned += len(examples)
+
+    def predict(self, vectors: Vectors) -> F64:
+        self.calls.append(("predict", vectors.categories.tobytes(), vectors.numbers.tobytes(), b""))
+        return answer(self.learned, vectors)
+
+    def checkpoint(self) -> dict[str, npt.NDArray[Any]]:
+        return {"learned": np.array([self.learned])}
+
+    def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        self.learned = int(state["learned"][0])
+
+    def export(self, since: int | None = None) -> Export:
+        return Export("recorder", {}, {})
+
+
+@dataclass
+class ReferenceTrainer:
+    """Walks rows one by one; `calls`, `told` and scored `(prediction, label)` pairs."""
+
+    batch: int = BATCH
+    calls: list[tuple[str, bytes, bytes, bytes]] = field(default_factory=list)
+    told: list[tuple[Any, ...]] = field(default_factory=list)
+    scored: list[tuple[float, float]] = field(default_factory=list)
+    pending: dict[int, float] = field(default_factory=dict)
+    open: list[Any] = field(default_factory=list)
+    learned: int = 0
+    number: int = 0
+    waits: bool = False
+    tick: int | None = None
+    cut_tick: int = 0
+
+    def take(self, value: bytes, offset: int) -> None:
+        rows = rows_of([value])
+        answered = [r for r in rows if r[0] in ANSWERS]
+        if answered and not self.waits:
+            self.waits = True
+            self.told.append(("waiting", self.number, answered[0][2]))
+        for row in rows:
+            if row[0] == "tick":
+                self.reach(row[1], offset + 1)
+                continue
+            self.open.append(row)
+            if sum(r[0] in ANSWERS for r in self.open) == self.batch:
+                self.close()
+
+    def close(self) -> None:
+        asked = [r for r in self.open if r[0] == "asked"]
+        answered = [r for r in self.open if r[0] in ANSWERS and not r[4]]
+        self.open = []
+        if asked:
+            v = vectors(asked)
+            self.calls.append(("predict", v.categories.tobytes(), v.numbers.tobytes(), b""))
+            self.pending |= zip([r[1] for r in asked], answer(self.learned, v).tolist())
+        self.scored += [(self.pending[r[1]], float(r[3])) for r in answered if r[1] in self.pending]
+        if answered:
+            v = vectors(answered)
+            labels = np.array([float(r[3]) for r in answered], np.float32).tobytes()
+            self.calls.append(("learn", v.categories.tobytes(), v.numbers.tobytes(), labels))
+            self.learned += len(answered)
+
+    def reach(self, tick: int, position: int) -> None:
+        if self.tick is not None and tick <= self.tick:
+            return
+        self.close()
+        first, self.tick = self.tick is None, tick
+        if first:
+            self.cut_tick = tick
+        elif tick // EVERY > self.cut_tick // EVERY:
+            self.cut_tick, self.waits, self.number = tick, False, self.number + 1
+            self.told.append(("cut", self.number, tick, self.learned, position))
+
+
+def vectors(rows: Sequence[Any]) -> Vectors:
+    fixed = np.frombuffer(b"".join(r[5] for r in rows), toy_outcomes.DTYPE)
+    return Vectors(np.array(fixed["categories"]), np.array(fixed["numbers"]))
+
+
+@dataclass
+class Trained:
+    """What came of a run: calls over all restarts, messages, and the task as it stands."""
+
+    task: TrainTask
+    learners: list[Any]
+    told: list[Message]
+    moments: list[Moment]
+
+    @property
+    def calls(self) -> list[Any]:
+        return [c for learner in self.learners for c in learner.calls]
+
+    @property
+    def short(self) -> list[tuple[Any, ...]]:
+        """Messages as the reference has them."""
+        out: list[tuple[Any, ...]] = []
+        moments = iter(self.moments)
+        for m in self.told:
+            if isinstance(m, Cut):
+                at = next(moments)
+                assert (m.number, m.tick, m.stats["learned"], m.path) == (
+                    at.number,
+                    at.tick,
+                    at.examples,
+                    f"{at.number}.json",
+                )
+                out.append(("cut", m.number, m.tick, at.examples, at.position))
+            else:
+                assert isinstance(m, Waiting)
+                out.append(("waiting", m.number, m.since))
+        return out
+
+
+def through_files(task: TrainTask) -> dict[str, npt.NDArray[Any]]:
+    return dict(load(save({k: np.ascontiguousarray(v) for k, v in task.dump(True).items()})))
+
+
+def train(
+    values: Sequence[bytes],
+    cuts: Sequence[int] = (),
+    restarts: Sequence[int] = (),
+    p: TrainPlan | None = None,
+    make: Callable[[], Learner] = Recorder,
+    first: int = 0,
+) -> Trained:
+    moments: list[Moment] = []
+
+    def keep(learner: Learner, at: Moment) -> str:
+        moments.append(at)
+        return f"{at.number}.json"
+
+    p, n = p or plan(), len(values)
+    learners = [make()]
+    task, told = TrainTask(p, learners[0], keep, 0), list[Message]()
+    cuts, restarts = within(n, cuts), within(n, restarts)
+    for a, b in cut(n, [*cuts, *restarts]):
+        if a in restarts:
+            state = through_files(task)
+            learners.append(make())
+            task = TrainTask(p, learners[-1], keep, 0)
+            task.load(state, [])
+        told += task.apply(batch_of(values[a:b], range(first + a, first + b), [0] * (b - a))).messages
+    return Trained(task, learners, told, moments)
+
+
+def every(n: int) -> range:
+    return range(1, n + 1)
+
+
+# ------------------------------------------------------------ the sequence of calls
+@untimed
+@given(LOGS, CUTS, CUTS, st.sampled_from([1, 3, 64]))
+def test_any_batching_and_restart_calls_and_tells_what_a_plain_walk_does(
+    items: list[Item], cuts: list[int], restarts: list[int], batch: int
+) -> None:
+    values, reference = examples(items), ReferenceTrainer(batch)
+    for i, value in enumerate(values):
+        reference.take(value, i)
+    found = train(values, cuts, restarts, plan(batch))
+    assert found.calls == reference.calls
+    assert found.short == reference.told
+    assert found.task.facts() == train(values, every(len(values)), p=plan(batch)).task.facts()
+    p, y = (np.array(x) for x in zip(*reference.scored)) if reference.scored else (np.zeros(0), np.zeros(0))
+    assert found.task.stats()["learned"] == reference.learned
+    assert found.task.stats()["all"]["n"] == len(p)
+    if len(p):
+        assert found.task.stats()["all"]["log_loss"] == pytest.approx(figures_of(p, y).log_loss)
+
+
+@untimed
+@given(LOGS, CUTS, CUTS)
+def test_a_real_learner_is_bit_equal_wherever_it_was_stopped(
+    items: list[Item], cuts: list[int], restarts: list[int]
+) -> None:
+    values, spec = examples(items), HashedLogistic(bits=8)
+    one = train(values, every(len(values)), make=lambda: spec.make(VECTORS))
+    other = train(values, cuts, restarts, make=lambda: spec.make(VECTORS))
+    a, b = one.learners[-1].export().arrays, other.learners[-1].export().arrays
+    assert {k: v.tobytes() for k, v in a.items()} == {k: v.tobytes() for k, v in b.items()}
+    assert other.short == one.short
+    ours, theirs = through_files(other.task), through_files(one.task)
+    assert {k: v.tobytes() for k, v in ours.items()} == {k: v.tobytes() for k, v in theirs.items()}
+
+
+def long_log() -> list[Item]:
+    items: list[Item] = []
+    for i in range(200):
+        items.append(Asked(f"f{i}", i * 50, categories="AA\x1fa"))
+        if i >= 10 and i % 3:
+            items.append(Answered(f"f{i - 10}", i * 50 + 1, float(i % 2)))
+        if i % 25 == 24:
+            items.append(Tick(i * 50 + 2))
+    return items
+
+
+def test_a_trainer_stopped_in_the_middle_of_a_step_goes_on_with_it() -> None:
+    values, spec = examples(long_log()), HashedLogistic(bits=8)
+    one = train(values, p=plan(7), make=lambda: spec.make(VECTORS))
+    for at in range(7, len(values), 41):
+        assert "open.kind" in train(values[:at], p=plan(7), make=lambda: spec.make(VECTORS)).task.dump(True)
+        other = train(values, restarts=[at], p=plan(7), make=lambda: spec.make(VECTORS))
+        weights = [x.learners[-1].export().arrays["weights"].tobytes() for x in (one, other)]
+        assert weights[0] == weights[1]
+        assert other.task.facts() == one.task.facts()
+
+
+@pytest.mark.parametrize("lost", ["learner", "open", "pending", "cursors"])
+def test_a_restart_that_loses_state_is_noticed(lost: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = examples(long_log())
+    values += values[-40:]
+    one, honest = train(values, p=plan(7)), TrainTask.load
+
+    def forgetful(self: TrainTask, base: Any, deltas: Any) -> None:
+        state, fresh = dict(base), TrainTask(plan(7), Recorder(), lambda *_: "", 0).dump(True)
+        state = {k: v for k, v in state.items() if not (lost == "open" and k.startswith("open."))}
+        honest(self, state | {k: v for k, v in fresh.items() if k.startswith(lost)}, deltas)
+
+    monkeypatch.setattr(TrainTask, "load", forgetful)
+    other = train(values, restarts=[101, len(values) - 40], p=plan(7))
+    assert (other.calls, other.task.facts()) != (one.calls, one.task.facts())
+
+
+# ------------------------------------------------------------ one by one
+def test_it_predicts_before_it_learns_and_scores_what_it_predicted() -> None:
+    found = train(examples([Asked("a", 0), Answered("a", 1, 1.0), Tick(2)]))
+    assert [c[0] for c in found.calls] == ["predict", "learn"]
+    assert found.task.stats()["all"]["n"] == 1
+
+
+def test_expired_is_not_learned_and_a_correction_is_scored_by_the_first_answer() -> None:
+    found = train(examples([Asked("a", 0), Tick(WAIT), Answered("a", WAIT + 5, 1.0), Tick(WAIT + 9)]))
+    assert [c[0] for c in found.calls] == ["predict", "learn"]
+    assert found.task.stats()["all"]["n"] == 1
+
+
+def test_what_saw_the_future_is_neither_learned_nor_scored() -> None:
+    found = train(examples([Answered("a", 5, 1.0), Asked("a", 7), Asked("b", 7), Answered("b", 9, 0.0), Tick(20)]))
+    assert found.task.stats()["learned"] == 1
+    assert found.task.stats()["all"]["n"] == 1
+
+
+def test_rows_appended_again_are_taken_once() -> None:
+    values = examples(long_log())
+    one, other = train(values), train([*values, *values[-20:], *values[3:9]])
+    assert other.calls == one.calls
+    assert other.task.facts() == one.task.facts()
+
+
+def test_a_lineage_that_joins_late_learns_what_it_was_not_asked_but_scores_only_its_own() -> None:
+    values = examples(long_log())
+    late = values[len(values) // 2 :]
+    reference = ReferenceTrainer()
+    for i, value in enumerate(late):
+        reference.take(value, len(values) // 2 + i)
+    found = train(late, first=len(values) // 2)
+    assert found.calls == reference.calls
+    assert found.short == reference.told
+    assert found.task.stats()["all"]["n"] == len(reference.scored) < found.task.stats()["learned"]
+
+
+def test_snapshots_are_cut_by_the_first_tick_of_each_interval() -> None:
+    ticks = [10, EVERY - 1, EVERY, EVERY + 1, 4 * EVERY + 5, 4 * EVERY + 9, 5 * EVERY]
+    found = train(examples([Tick(t) for t in ticks]))
+    assert [m[2] for m in found.short] == [EVERY, 4 * EVERY + 5, 5 * EVERY]
+    assert [m[1] for m in found.short] == [1, 2, 3]
+
+
+def test_waiting_is_told_once_a_snapshot_with_the_first_answer_it_lacks() -> None:
+    items = [Asked("a", 1), Asked("b", 2), Tick(3), Answered("a", 9, 1.0), Answered("b", 10, 1.0), Tick(20)]
+    found = train(examples([*items, Asked("c", 30), Tick(EVERY), Answered("c", EVERY + 7, 1.0)]))
+    assert found.short == [("waiting", 0, 9), ("cut", 1, EVERY, 2, 5), ("waiting", 1, EVERY + 7)]
+
+
+def test_a_step_of_one_row_compiles_nothing() -> None:
+    many = [Asked(f"f{i}", i) for i in range(5)] + [Answered(f"f{i}", 9, 1.0) for i in range(5)]
+    spec = HashedLogistic(bits=8)
+    train(examples([*many, Tick(10)]), p=plan(64), make=lambda: spec.make(VECTORS))
+    kernels = hashed_logistic_kernels.learn, hashed_logistic_kernels.predict
+    before = [len(k.signatures) for k in kernels]
+    train(examples([Asked("a", 0), Asked("b", 0), Answered("b", 1, 1.0), Tick(2), Asked("c", 3), Tick(4)]),
+          p=plan(64), make=lambda: spec.make(VECTORS))  # fmt: skip
+    assert [len(k.signatures) for k in kernels] == before

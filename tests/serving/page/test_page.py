@@ -1,0 +1,530 @@
+"""The operator's page in a real browser, the way its readers use it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import uvicorn
+
+from freshet import figures
+from freshet.serving.page import app as dashboard
+from freshet.serving.status.history import DAY_MS, TIERS_MS, WHOLE, History
+from freshet.serving.status.status import ModelFigures, Promise, Status, TopicFigures, ViewFigures, encode
+from tests.serving.page import chromium
+from tests.serving.page.operated import Operated
+from tests.serving.status.fake_status import FakeYear
+
+pytestmark = pytest.mark.skipif(chromium.found() is None, reason="no chromium on PATH")
+DRAWN = "document.body?.dataset.plots === 'drawn' && document.querySelectorAll('.main-svg').length > 5"
+PHONE: dict[str, Any] = {"width": 375, "height": 812, "touch": True}
+DESKTOP: dict[str, Any] = {"width": 1360, "height": 900}
+
+
+@contextmanager
+def serving(app: Any, port: int = 0) -> Iterator[str]:
+    """The app behind uvicorn on a port of this test's own."""
+    sock = socket.create_server(("127.0.0.1", port))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, args=([sock],))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{sock.getsockname()[1]}/"
+    finally:
+        server.should_exit = True
+        thread.join()
+        sock.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[chromium.Browser]:
+    with chromium.browser() as opened:
+        yield opened
+
+
+@pytest.fixture
+def page(browser: chromium.Browser) -> Iterator[chromium.Browser]:
+    browser.show(**DESKTOP)
+    browser.errors.clear()
+    yield browser
+    browser.open("about:blank")
+
+
+def text(page: chromium.Browser, selector: str) -> str:
+    return str(page.ask(f"document.querySelector({selector!r}).innerText"))
+
+
+def test_it_shows_what_the_status_says(page: chromium.Browser) -> None:
+    year = FakeYear(59).advance(3_800)  # in the storm of February
+    status = year.status()
+    with serving(dashboard.app(lambda: status, year.history)) as url:
+        page.open(url)
+        page.wait(DRAWN)
+        assert text(page, "h1") == "flights"
+        assert text(page, "#run") == "replaying"
+        assert text(page, "#day") == "Sat, 9 Feb 2013"
+        for promise in status.promises:
+            assert promise.reason in text(page, "#promises")
+        assert text(page, "#promises-title") == "1 of 6 promises needs a look"
+        model = status.models[0]
+        assert model.served is not None
+        assert model.rolling.ne is not None
+        assert f"#{model.served.number}" in text(page, "[data-tiles]")
+        assert f"{model.rolling.ne:.3f}" in text(page, "[data-tiles]")
+        for topic in status.topics:
+            assert f"{topic.applied:,}" in text(page, "#topics")
+        assert "out of domain" in text(page, "#topics")
+        assert page.ask("document.querySelectorAll('#views tbody tr:not(.note)').length") == len(status.views)
+        assert page.ask("document.querySelectorAll('#roles tbody tr').length") == len(status.roles)
+        assert page.errors == []
+        assert page.ask("document.body.dataset.error ?? null") is None
+        asked = page.ask("performance.getEntriesByType('resource').map((r) => r.name)")
+        assert asked
+        assert all(address.startswith(url) for address in asked)
+
+
+def test_promises_are_told_by_shape_and_word_as_well_as_colour(page: chromium.Browser) -> None:
+    promises = [Promise("a", "green", "fine"), Promise("b", "amber", "slow"), Promise("c", "red", "3 failed")]
+    with serving(dashboard.app(lambda: Status(app="x", at_ms=0, promises=promises), FakeYear(1).history)) as url:
+        page.open(url)
+        page.wait("document.querySelectorAll('#promises li').length === 3")
+        shapes = page.ask("[...document.querySelectorAll('#promises use')].map((u) => u.getAttribute('href'))")
+        assert shapes == ["#green", "#amber", "#red"]
+        words = page.ask("[...document.querySelectorAll('.word')].map((w) => w.innerText)")
+        assert words == ["holds", "at risk", "broken"]
+        assert page.ask("document.title").startswith("✖")
+
+
+def test_names_are_text_and_never_markup(page: chromium.Browser) -> None:
+    evil = "<img src=x onerror=\"document.body.dataset.error='run'\">"
+    year = FakeYear(2).advance(100)
+    status = msgspec.structs.replace(
+        year.status(),
+        app=evil,
+        promises=[Promise(evil, "red", evil)],
+        topics=[TopicFigures(name=evil, dead={evil: 3})],
+    )
+    status.models[0].lineages[0] = msgspec.structs.replace(status.models[0].lineages[0], name=evil)
+    with serving(dashboard.app(lambda: status, year.history)) as url:
+        page.open(url)
+        page.wait(DRAWN)
+        assert text(page, "h1") == evil
+        assert page.ask("document.querySelectorAll('img').length") == 0
+        assert page.ask("document.body.dataset.error ?? null") is None
+
+
+@pytest.fixture(scope="module")
+def year() -> FakeYear:
+    return FakeYear(365).advance(365 * 96, observe_every=48)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("size", [PHONE, {"width": 1024, "height": 768}, DESKTOP])
+def test_a_year_is_readable_on_every_screen(
+    page: chromium.Browser, year: FakeYear, size: dict[str, Any], dark: bool
+) -> None:
+    page.show(**size, dark=dark)
+    with serving(dashboard.app(year.status, year.history)) as url:
+        page.open(url)
+        page.wait(DRAWN)
+        assert page.ask("document.documentElement.scrollWidth") <= size["width"]
+        assert text(page, "#run") == "ended"
+        assert "final figures" in text(page, "#pace")
+        assert page.ask("document.getElementById('plot-rate').data[0].x.length") == len(year.history.since().times)
+        assert page.ask(CONTRAST) >= 4.5
+        assert page.errors == []
+
+
+# the least contrast (WCAG 2.1) of any text colour on the surfaces that carry it
+CONTRAST = """(() => {
+  const probe = document.body.appendChild(document.createElement('i'));
+  const light = (name) => {
+    probe.style.color = `var(${name})`;
+    const parts = getComputedStyle(probe).color.match(/[\\d.]+/g).slice(0, 3).map((v) => v / 255);
+    const [r, g, b] = parts.map((v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ratio = (a, b) => (Math.max(light(a), light(b)) + 0.05) / (Math.min(light(a), light(b)) + 0.05);
+  const texts = ['--ink', '--quiet', '--green', '--amber', '--red', '--accent'];
+  const pairs = ['--panel', '--ground'].flatMap((on) => texts.map((text) => [text, on]));
+  for (const c of ['--green', '--amber', '--red']) pairs.push([c, c + '-faint'], ['--quiet', c + '-faint'], ['--ink', c + '-faint']);
+  pairs.push(['--panel', '--accent']);
+  const least = Math.min(...pairs.map(([a, b]) => ratio(a, b)));
+  probe.remove();
+  return least;
+})()"""
+
+
+def test_nothing_jumps_while_figures_grow(page: chromium.Browser) -> None:
+    year = FakeYear(59).advance(3)
+    with serving(dashboard.app(year.status, year.history)) as url:
+        for size in (DESKTOP, PHONE):
+            page.show(**size)
+            page.open(url)
+            page.wait(DRAWN)
+            tops = "[...document.querySelectorAll('h2, h3, .plot')].map((node) => node.getBoundingClientRect().top + scrollY)"
+            before = page.ask(tops)
+            year.advance(1_000)
+            page.wait(f"document.getElementById('topics').innerText.includes('{year.step:,}')")
+            assert page.ask(tops) == before
+
+
+def test_the_history_that_comes_in_parts_is_the_history(page: chromium.Browser) -> None:
+    year = FakeYear(59, capacity=40).advance(10)
+    with serving(dashboard.app(year.status, year.history)) as url:
+        page.open(url)
+        page.wait(DRAWN)
+        for steps in (3, 20, 150):  # a few more, over one halving, over several
+            year.advance(steps)
+            part = year.history.since()
+            plotted = "document.getElementById('plot-rate').data[0]"
+            page.wait(f"JSON.stringify({plotted}.x) === '{msgspec.json.encode(part.times).decode()}'")
+            assert page.ask(f"{plotted}.y.at(-1)") == part.series["events_per_second"][-1]
+        assert page.errors == []
+
+
+def test_it_says_when_the_app_is_gone_and_goes_on_when_it_is_back(page: chromium.Browser) -> None:
+    year = FakeYear(59).advance(500)
+    app = dashboard.app(year.status, year.history)
+    with serving(app) as url:
+        page.open(url)
+        page.wait("document.getElementById('run').innerText === 'replaying'")
+    page.wait("document.getElementById('run').innerText === 'connection lost'")
+    assert "No connection to the app. Last heard" in text(page, "#lost")
+    year.advance(10)
+    with serving(app, port=int(url.rsplit(":", 1)[1].strip("/"))):
+        page.wait("document.getElementById('lost').hidden")
+        page.wait("document.getElementById('run').innerText === 'replaying'")
+        page.wait(f"document.getElementById('topics').innerText.includes('{year.step:,}')")
+        year.advance(10**6)
+        page.wait("document.getElementById('run').innerText === 'ended'")
+    page.wait("!document.getElementById('lost').hidden")
+    assert "The run is over and its server has gone" in text(page, "#lost")
+    assert text(page, "#run") == "ended"
+
+
+def test_what_is_wrong_stands_on_top_with_what_it_means_and_what_to_do(page: chromium.Browser) -> None:
+    year = FakeYear(59).advance(500)
+    year.trouble = True
+    with serving(dashboard.app(year.status, year.history)) as url:
+        for size in (DESKTOP, PHONE):
+            page.show(**size)
+            page.open(url)
+            page.wait(DRAWN)
+            (away,) = year.status().outages
+            for told in (
+                f"{away.resource}: {away.cause}",
+                away.meanwhile,
+                away.next_step,
+                "for 3m 14s",
+                "view/0, serve/0",
+            ):
+                assert told in text(page, "#notices")
+            assert "The switch learn is off" in text(page, "#notices")
+            assert "Turned off by ada" in text(page, "#notices")
+            tops = "['notices', 'promises', 'alerts', 'tiles'].map((id) => document.getElementById(id).getBoundingClientRect().top)"
+            assert page.ask(tops) == sorted(page.ask(tops))
+            assert text(page, "#alerts-title") == "2 alerts"
+            resolved, red, amber = year.status().alerts
+            for alert in (red, amber):
+                for told in (alert.subject, alert.reason, alert.meaning, alert.next_step):
+                    assert told in text(page, "#alerts")
+            states = "[...document.querySelectorAll('#alerts li')].map((li) => li.dataset.state)"
+            assert page.ask(states) == ["red", "amber"]
+            assert not page.ask("document.getElementById('resolved').open")
+            page.ask("document.getElementById('resolved-title').click()")
+            assert resolved.subject in text(page, "#resolved-alerts")
+            assert page.ask("document.title").startswith("✖")
+            assert page.ask("document.documentElement.scrollWidth") <= size["width"]
+        year.trouble = False
+        page.wait("document.getElementById('notices').hidden")
+        assert text(page, "#alerts-title") == "No alert"
+        assert page.errors == []
+
+
+def test_the_calibration_plot_has_a_dot_for_every_bin_with_labels(page: chromium.Browser) -> None:
+    year = FakeYear(59).advance(3_000)
+    with serving(dashboard.app(year.status, year.history)) as url:
+        page.open(url)
+        page.wait(DRAWN)
+        known = [b for b in year.status().models[0].calibration if b.observed is not None]
+        dots = "document.querySelector('[data-plot=calibration]').data[2]"
+        assert page.ask(f"{dots}.x") == [b.predicted for b in known]
+        assert page.ask(f"{dots}.y") == [b.observed for b in known]
+        label = page.ask("document.querySelector('[data-plot=calibration]').ariaLabel")
+        assert f"of {known[0].n:,}" in label
+        points = "document.querySelectorAll('[data-plot=calibration] .scatterlayer .point').length"
+        assert page.ask(points) == len(known)
+        for size in (DESKTOP, PHONE):
+            page.show(**size)
+            page.open(url)
+            page.wait(DRAWN)
+            bars = "[...document.querySelectorAll('[data-plot=calibration] .barlayer .point path')]"
+            assert max(page.ask(f"{bars}.map((bar) => bar.getBoundingClientRect().height)")) > 5
+
+
+def test_slices_are_of_the_field_and_of_whom_the_reader_chose(page: chromium.Browser) -> None:
+    year = FakeYear(59).advance(3_000)
+    with serving(dashboard.app(year.status, year.history)) as url:
+        page.open(url)
+        page.wait(DRAWN)
+        model = year.status().models[0]
+
+        def ne_of(slices: list[Any], field: str) -> dict[str, str]:
+            return {s.value: f"{s.served.ne:.3f}" for s in slices if s.field == field}
+
+        told = (
+            "Object.fromEntries([...document.querySelectorAll('[data-slices] tbody tr')]"
+            ".map((row) => [row.cells[0].innerText, row.cells[3].innerText]))"
+        )
+        assert page.ask(told) == ne_of(model.slices, "carrier")
+        choose(page, "[data-field]", "origin")
+        assert page.ask(told) == ne_of(model.slices, "origin")
+        river = next(x for x in model.lineages if x.name == "river")
+        choose(page, "[data-whose]", "river")
+        assert page.ask(told) == ne_of(river.slices, "origin") != ne_of(model.slices, "origin")
+        year.advance(96)
+        page.wait(f"document.getElementById('topics').innerText.includes('{year.step:,}')")
+        assert page.ask("document.querySelector('[data-whose]').value") == "river", "the choice stays"
+
+
+def choose(page: chromium.Browser, selector: str, value: str) -> None:
+    page.ask(
+        f"(() => {{ const s = document.querySelector({selector!r}); s.value = {value!r};"
+        " s.dispatchEvent(new Event('change')) })()"
+    )
+
+
+def test_a_topic_is_shown_with_its_sources_and_fields(page: chromium.Browser) -> None:
+    year = FakeYear(59).advance(3_000)
+    with serving(dashboard.app(year.status, year.history)) as url:
+        page.open(url)
+        page.wait(DRAWN)
+        page.ask("document.querySelector('#topic-choice button[value=arrivals]').click()")
+        topic = year.status().topics[2]
+        for source in topic.sources:
+            assert source.name in text(page, "#sources")
+            assert f"{source.events:,}" in text(page, "#sources")
+        assert "−43" in text(page, "#fields")
+        assert "1 Jan 2013" in text(page, "#fields"), "a moment is no number"
+        assert "UA 58,665" in text(page, "#fields")
+        assert page.ask("document.querySelector('#settings-choice [aria-pressed=true]').value") == "arrivals"
+        assert page.errors == []
+
+
+def test_where_nothing_is_known_yet_it_says_so(page: chromium.Browser) -> None:
+    bare = Status(
+        app="x",
+        at_ms=0,
+        topics=[TopicFigures(name="t")],
+        views=[ViewFigures(name="v")],
+        models=[ModelFigures(name="m")],
+    )
+    with serving(dashboard.app(lambda: bare, History())) as url:
+        for size in (DESKTOP, PHONE):
+            page.show(**size)
+            page.open(url)
+            page.wait("document.body?.dataset.shown === 'yes'")
+            told = text(page, "main")
+            for words in (
+                "No events yet",
+                "nothing yet",
+                "no lineage yet",
+                "no labels yet",
+                "No answer yet.",
+                "no requests yet",
+                "no role has been heard of yet",
+                "nobody has changed a setting yet",
+                "The run has not told its switches yet.",
+                "The run has not told its settings yet.",
+            ):
+                assert words in told, words
+            for unknown in ("undefined", "NaN", "null"):
+                assert unknown not in told
+            empty = "getComputedStyle(document.getElementById('plot-rate'), '::before').content"
+            assert page.ask(empty) == '"nothing to draw yet"'
+            assert page.ask("document.documentElement.scrollWidth") <= size["width"]
+            assert page.errors == []
+
+
+def test_a_year_is_there_in_a_bounded_number_of_points_and_its_end_in_finer_ones(page: chromium.Browser) -> None:
+    year = FakeYear(365).advance(365 * 96, observe_every=4)
+    for tier in (WHOLE, *TIERS_MS):
+        part = year.history.since(tier=tier)
+        assert len(part.times) <= 1_201
+        assert len(encode(part)) < 600_000
+    with serving(dashboard.app(year.status, year.history)) as url:
+        page.open(url)
+        page.wait(DRAWN)
+        plotted = "document.getElementById('plot-rate').data[0].x"
+        coarse = page.ask(f"{plotted}.at(-1) - {plotted}.at(-2)")
+        enabled = "[...document.querySelectorAll('#windows button:not(:disabled)')].map((b) => b.innerText)"
+        assert page.ask(enabled) == ["All", "90 days", "30 days", "7 days", "1 day"], "one step is no hour"
+        page.ask("document.querySelectorAll('#windows button')[3].click()")
+        page.wait("document.querySelectorAll('#windows button')[3].getAttribute('aria-pressed') === 'true'")
+        page.wait(f"{plotted}.at(-1) - {plotted}.at(-2) < {coarse}")
+        start, end = page.ask("document.getElementById('plot-rate').layout.xaxis.range")
+        assert end - start == 7 * DAY_MS
+        in_view = page.ask(f"{plotted}.filter((at) => at >= {start}).length")
+        assert in_view > 150
+        band = "document.querySelector('[data-plot=ne]').layout.shapes"
+        assert page.ask(f"{band}.length") >= 1, "who served is shown"
+        assert page.errors == []
+
+
+def test_the_lag_of_one_view_is_plotted_with_its_bound(page: chromium.Browser) -> None:
+    year = FakeYear(59).advance(200)
+    with serving(dashboard.app(year.status, year.history)) as url:
+        page.open(url)
+        page.wait(DRAWN)
+        choose(page, "#lag-view", "origin_load")
+        lags = year.history.since().series["feature_lag/origin_load"]
+        page.wait(f"document.getElementById('plot-lag').data[0].y.length === {len(lags)}")
+        drawn = "document.getElementById('plot-lag')"
+        page.wait(
+            f"JSON.stringify({drawn}.data[0].y.map((v) => Math.round(v * 60000))) === '{[round(x) for x in lags]}'.replaceAll(' ', '')"
+        )
+        assert page.ask(f"{drawn}.layout.shapes[0].y0") == 15
+
+
+def fill_in(page: chromium.Browser, key: str, value: str) -> None:
+    page.ask(
+        f"(() => {{ const input = document.getElementById('setting-{key}'); input.value = {value!r};"
+        " input.dispatchEvent(new Event('input')) })()"
+    )
+
+
+def press(page: chromium.Browser, selector: str) -> None:
+    page.ask(f"document.querySelector({selector!r}).click()")
+
+
+@pytest.fixture
+def operated(tmp_path: Path) -> Iterator[Operated]:
+    app = Operated(tmp_path, FakeYear(59).advance(300))
+    yield app
+    app.close()
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+def test_a_setting_is_changed_on_the_page_and_its_history_shows_who_did(
+    page: chromium.Browser, operated: Operated, size: dict[str, Any]
+) -> None:
+    page.show(**size)
+    with serving(operated.app()) as url:
+        page.open(url)
+        page.wait(DRAWN)
+        page.ask("localStorage.clear()")
+        press(page, "#settings-choice button[value=arrivals]")
+        assert "as declared" in text(page, "[data-key=snapshot_every]")
+        press(page, "#change")
+        page.wait("document.getElementById('setting-snapshot_every')")
+        assert "100ms to 366d" in text(page, "[data-key=snapshot_every]")
+        assert "declared 6h" in text(page, "[data-key=snapshot_every]")
+        assert "one of serve, fallback, refuse" in text(page, "[data-key=on_violation]")
+        assert page.ask("document.documentElement.scrollWidth") <= size["width"]
+
+        press(page, "#apply")
+        assert "Nothing is changed yet" in text(page, "#settings-said")
+        fill_in(page, "snapshot_every", "2 hours")
+        fill_in(page, "lateness", "10m")
+        press(page, "#apply")
+        page.wait("document.getElementById('settings-said').innerText.includes('is not a duration')")
+        assert "such as 250ms, 5s, 2m, 1h30m or 7d (units: ms, s, m, h, d)" in text(page, "#settings-said")
+        assert operated.status().changes == [], "all or nothing"
+        assert page.ask("document.getElementById('setting-lateness').value") == "10m", "the draft stays"
+
+        page.ask(
+            "(() => { const w = document.getElementById('who'); w.value = 'Małgorzata'; w.dispatchEvent(new Event('change')) })()"
+        )
+        fill_in(page, "snapshot_every", "2h")
+        press(page, "#apply")
+        page.wait("document.getElementById('settings-said').innerText.includes('arrivals now has')")
+        page.wait("document.getElementById('changes').innerText.includes('Małgorzata')")
+        assert "declared 6h" in text(page, "[data-key=snapshot_every]")
+        assert "2h" in text(page, "[data-key=snapshot_every] .now")
+        rows = "[...document.querySelectorAll('#changes tbody tr')].map((r) => [...r.cells].slice(1).map((c) => c.innerText))"
+        assert page.ask(rows) == [
+            ["arrivals", "lateness", "10m", "Małgorzata"],
+            ["arrivals", "snapshot_every", "2h", "Małgorzata"],
+        ]
+        assert operated.settings.of("arrivals").lateness == "10m"
+        assert operated.settings.of("departures").lateness == "2m"
+        assert all("400 (Bad Request)" in error for error in page.errors)
+
+
+def test_what_others_set_meanwhile_is_told_and_does_not_undo_a_draft(
+    page: chromium.Browser, operated: Operated
+) -> None:
+    with serving(operated.app()) as url:
+        page.open(url)
+        page.wait(DRAWN)
+        press(page, "#change")
+        page.wait("document.getElementById('setting-lateness')")
+        fill_in(page, "lateness", "10m")
+        operated.set_topic("departures", {"lateness": "7m"}, "bob")
+        page.wait("document.querySelector('[data-key=lateness]').innerText.includes('meanwhile set to 7m')")
+        assert page.ask("document.getElementById('setting-lateness').value") == "10m"
+        press(page, "#cancel")
+        page.wait("document.querySelector('[data-key=lateness] .now').innerText.startsWith('7m')")
+
+
+def test_a_switch_is_turned_after_a_second_press(page: chromium.Browser, operated: Operated) -> None:
+    with serving(operated.app()) as url:
+        page.open(url)
+        page.wait(DRAWN)
+        press(page, "#switches li:nth-child(2) button")
+        assert page.ask("document.getElementById('confirm').open")
+        assert "none is judged or released" in text(page, "#confirm")
+        press(page, "#confirm-no")
+        assert not page.ask("document.getElementById('confirm').open")
+        assert operated.status().switches[1].on
+        press(page, "#switches li:nth-child(2) button")
+        press(page, "#confirm-yes")
+        page.wait("document.querySelector('#switches li:nth-child(2)').innerText.includes('Turn on')")
+        page.wait("!document.getElementById('confirm').open")
+        assert not operated.status().switches[1].on
+        assert "The switch release is off" in text(page, "#notices")
+        assert page.errors == []
+
+
+def test_a_page_whose_server_takes_no_changes_says_so(page: chromium.Browser) -> None:
+    year = FakeYear(59).advance(300)
+    with serving(dashboard.app(year.status, year.history)) as url:
+        page.open(url)
+        page.wait(DRAWN)
+        press(page, "#change")
+        page.wait("document.getElementById('settings-said').innerText")
+        assert text(page, "#settings-said") == "This page can only show: its server takes no changes."
+        press(page, "#switches button")
+        press(page, "#confirm-yes")
+        page.wait("document.getElementById('confirm-error').innerText")
+        assert text(page, "#confirm-error") == "This page can only show: its server takes no changes."
+
+
+def test_durations_read_the_same_on_the_page_and_in_the_terminal(page: chromium.Browser) -> None:
+    values = [
+        0,
+        1,
+        250,
+        999,
+        1_000,
+        59_999,
+        61_000,
+        3_600_000,
+        3_660_000,
+        86_400_000,
+        93_784_000,
+        31_536_000_000,
+        None,
+    ]
+    with serving(dashboard.app(FakeYear(1).status, FakeYear(1).history)) as url:
+        page.open(url)
+        page.wait("document.readyState === 'complete'")
+        told = page.ask(f"import('/format.js').then((f) => {msgspec.json.encode(values).decode()}.map(f.duration))")
+    assert told == [figures.duration(v) for v in values]

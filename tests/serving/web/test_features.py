@@ -1,0 +1,114 @@
+"""`POST /get-online-features` over HTTP: a real Redis, one that goes away, and one that is slow."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from freshet.features.stores.catalog import open_store
+from freshet.features.stores.contract import RowKeys, Rows, Store
+from freshet.features.stores.memory_store import MemoryStore
+from freshet.roles.interface import interface
+from freshet.servers.redis_server import RedisServer
+from freshet.serving.web.app import ScorerApp
+from freshet.streams.clock import ManualClock
+from freshet.streams.sqlite.log import SqliteLog
+from tests.consumers_app import APP, HOUR, put_rows
+from tests.serving.scoring.toy_answering import ToyAnswering
+from tests.serving.web.test_app import call
+
+NOW = 100 * HOUR
+ASKED = {"features": ["by_courier:late"], "entities": {"courier": ["ann", "bob"]}}
+
+
+def scorer_over(store: Store, tmp_path: Path) -> ScorerApp:
+    made = interface(APP, store, SqliteLog(str(tmp_path / "log")), ManualClock(NOW))
+    return ScorerApp(ToyAnswering(), routes=made.routes)
+
+
+def ask(app: ScorerApp, body: Any = ASKED, **more: Any) -> httpx.Response:
+    return call(app, "POST", "/get-online-features", json=body, **more)
+
+
+def test_rows_of_a_real_store_are_answered_in_feasts_json_and_a_store_that_goes_away_is_named(tmp_path: Path) -> None:
+    with RedisServer(tmp_path / "redis") as redis:
+        store = open_store(redis.url)
+        put_rows(APP, store, "by_courier", {"keys": ["ann"], "at": [NOW], "late": [12.5]})
+        app = scorer_over(store, tmp_path)
+        got = ask(app)
+        assert (got.status_code, got.headers["content-type"]) == (200, "application/json")
+        assert got.json() == {
+            "metadata": {"feature_names": ["courier", "late"]},
+            "results": [
+                {
+                    "values": ["ann", "bob"],
+                    "statuses": ["PRESENT", "PRESENT"],
+                    "event_timestamps": ["1970-01-01T00:00:00.000Z"] * 2,
+                },
+                {
+                    "values": [12.5, None],
+                    "statuses": ["PRESENT", "NOT_FOUND"],
+                    "event_timestamps": ["1970-01-05T04:00:00.000Z", "1970-01-01T00:00:00.000Z"],
+                },
+            ],
+        }
+        redis.stop()
+        got = ask(app)
+        assert got.status_code == 503
+        assert got.json()["error"].startswith(f"store Redis at {redis.socket}") or str(redis.socket) in got.text
+        store.close()
+
+
+def test_a_wrong_question_gets_400_and_a_large_one_413(tmp_path: Path) -> None:
+    app = scorer_over(MemoryStore(), tmp_path)
+    got = ask(app, {**ASKED, "features": ["by_courier:lat"]})
+    expected = "request feature 'by_courier:lat': view by_courier has no feature 'lat'. It has n, late, last."
+    assert (got.status_code, got.json()) == (400, {"error": expected})
+    assert call(app, "GET", "/get-online-features").status_code == 405
+    assert call(app, "POST", "/get-online-features", content=b" " * (4 << 20 | 1)).status_code == 413
+
+
+class SlowStore(MemoryStore):
+    """Answers when it is let to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached, self.go = threading.Event(), threading.Event()
+
+    def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
+        self.reached.set()
+        assert self.go.wait(20)
+        return super().read(wanted)
+
+
+def test_a_slow_store_keeps_no_other_request_waiting(tmp_path: Path) -> None:
+    store = SlowStore()
+    app = scorer_over(store, tmp_path)
+
+    async def both() -> tuple[httpx.Response, httpx.Response]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://scorer") as client:
+            slow = asyncio.create_task(client.post("/get-online-features", json=ASKED))
+            while not store.reached.is_set():
+                await asyncio.sleep(0.001)
+            quick = await client.get("/v2/health/live")
+            assert not slow.done()
+            store.go.set()
+            return quick, await slow
+
+    quick, slow = asyncio.run(both())
+    assert (quick.status_code, slow.status_code) == (200, 200)
+
+
+@pytest.mark.parametrize("name", ["late", "plain"])
+def test_feature_services_are_the_models(tmp_path: Path, name: str) -> None:
+    got = ask(
+        scorer_over(MemoryStore(), tmp_path),
+        {"feature_service": name, "entities": {"courier": ["a"], "city": ["Lyon"]}},
+    )
+    assert got.status_code == (200 if name == "late" else 400)

@@ -1,0 +1,151 @@
+"""A real server on a real socket: where it listens, how it ends, and that nobody's request is lost on the
+way."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from freshet.schemas.errors import ComponentError
+from freshet.serving.web.app import ScorerApp
+from freshet.serving.web.server import HttpServer, bind
+from tests.serving.scoring.toy_answering import ToyAnswering
+from tests.serving.web.test_app import REQUEST
+
+
+@contextmanager
+def serving(app: ScorerApp, unix: Path | None = None) -> Iterator[HttpServer]:
+    bound = threading.Event()
+    server = HttpServer(app, bind(unix=unix), lambda address: bound.set())
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        assert bound.wait(20)
+        yield server
+    finally:
+        server.stop()
+        thread.join(20)
+        assert not thread.is_alive()
+        gc.unfreeze()
+
+
+def test_port_0_picks_a_free_port_and_says_which() -> None:
+    with serving(ScorerApp(ToyAnswering())) as server:
+        assert not server.address.endswith(":0")
+        got = httpx.post(f"{server.address}/v2/models/late/infer", content=json.dumps(REQUEST).encode())
+        assert got.json()["outputs"][0]["data"] == [0.5, 0.25]
+        assert httpx.get(f"{server.address}/v2/health/ready").status_code == 200
+
+
+def test_a_unix_socket_serves_as_well(tmp_path: Path) -> None:
+    path = tmp_path / "scorer.sock"
+    with serving(ScorerApp(ToyAnswering()), unix=path) as server:
+        assert server.address == f"unix:{path}"
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), base_url="http://scorer") as client:
+            assert client.get("/v2/health/live").json() == {"live": True}
+    assert not path.exists()
+
+
+def test_an_address_in_use_is_an_error_that_names_it() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ComponentError, match=f"address 127.0.0.1:{port}: cannot be bound: Address already in use"):
+            bind(port=port)
+
+
+def test_several_scorers_may_share_a_port() -> None:
+    with bind(port=(free := _free_port()), shared=True) as first, bind(port=free, shared=True) as second:
+        with pytest.raises(ComponentError, match="Address already in use"):
+            bind(port=free)
+        assert first.getsockname() == second.getsockname()
+
+
+def _free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port: int = s.getsockname()[1]
+        return port
+
+
+def test_two_bodies_in_one_connection_and_pieces_are_answered() -> None:
+    body = json.dumps(REQUEST).encode()
+    head = b"POST /v2/models/late/infer HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body)
+    with serving(ScorerApp(ToyAnswering())) as server:
+        host, port = server.address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), 10) as s:
+            s.sendall(head + body + head + body[:20])
+            s.sendall(body[20:])
+            got = b""
+            while got.count(b'"outputs"') < 2:
+                got += s.recv(65536)
+    assert got.count(b"HTTP/1.1 200 OK") == 2
+
+
+SLOW = """
+import sys, time
+from freshet.serving.web.app import ScorerApp
+from freshet.serving.web.server import HttpServer, bind
+from tests.serving.scoring.toy_answering import ToyAnswering
+
+class Slow(ToyAnswering):
+    def infer(self, question):
+        print("asked", flush=True)
+        time.sleep(0.2)
+        return super().infer(question)
+
+HttpServer(ScorerApp(Slow()), bind(), lambda address: print(address, flush=True)).run()
+print("ended", flush=True)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_lets_requests_end_and_takes_no_new_ones(how: signal.Signals) -> None:
+    child = subprocess.Popen([sys.executable, "-c", SLOW], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    try:
+        address = child.stdout.readline().strip()
+        host, port = address.removeprefix("http://").split(":")
+        body = json.dumps(REQUEST).encode()
+        head = b"POST /v2/models/late/infer HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body)
+        asked = [socket.create_connection((host, int(port)), 10) for _ in range(3)]
+        for s in asked:
+            s.sendall(head + body)
+        assert child.stdout.readline() == "asked\n"
+        child.send_signal(how)
+        for s in asked:
+            got = b""
+            while piece := s.recv(65536):  # to the end: the server closes what it has answered
+                got += piece
+            assert b"HTTP/1.1 200 OK" in got
+            assert b'"outputs"' in got
+            s.close()
+        deadline = time.monotonic() + 20
+        while child.poll() is None:
+            assert time.monotonic() < deadline
+            try:
+                socket.create_connection((host, int(port)), 1).close()
+            except OSError:
+                break
+            time.sleep(0.01)
+        assert child.wait(20) == 0
+        assert child.stdout.read().endswith("ended\n")
+    finally:
+        if child.poll() is None:
+            os.kill(child.pid, signal.SIGKILL)
+            child.wait()
+        child.stdout.close()

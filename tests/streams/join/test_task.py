@@ -1,0 +1,279 @@
+"""The join against dictionaries and lists, over any order of questions and answers, any blocks, growth and restarts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load, save
+
+from freshet.schemas.errors import CheckpointError
+from freshet.schemas.models.vectors import VectorSchema
+from freshet.schemas.wire import blocks
+from freshet.streams.join import task as join
+from freshet.streams.join.task import JoinPlan, JoinTask
+from tests.streams.join.toy_outcomes import (
+    WAIT,
+    Answered,
+    Asked,
+    Item,
+    ReferenceJoin,
+    Tick,
+    label_block,
+    plan,
+    prediction_block,
+    records,
+    rows_of,
+)
+from tests.streams.toy_events import CUTS, batch_of, cut, within
+
+untimed = settings(deadline=None, max_examples=80)
+IDS = st.sampled_from(["", "a", "bb", "Zürich-1", "a flight with quite a long name", *(f"f{i}" for i in range(12))])
+TIMES = st.integers(0, 6 * WAIT) | st.integers(0, 12).map(lambda k: k * WAIT // 2)
+TEXT = st.sampled_from(["", "AA\x1fa", "a longer text than the others\x1f"])
+ITEMS: st.SearchStrategy[Item] = st.one_of(
+    st.builds(Asked, IDS, TIMES, st.integers(0, 3), TEXT, TEXT),
+    st.builds(Asked, IDS, TIMES),
+    st.builds(Answered, IDS, TIMES, st.sampled_from([0.0, 1.0, None])),
+    st.builds(Answered, IDS, TIMES, st.sampled_from([0.0, 1.0])),
+    st.builds(Tick, TIMES),
+)
+# Times that rise on the whole, and times in any order.
+LOGS = st.one_of(
+    st.lists(ITEMS, min_size=8, max_size=60).map(lambda items: sorted(items, key=lambda x: x.t // 400)),
+    st.lists(ITEMS, max_size=40),
+)
+
+
+@pytest.fixture(params=[4, 1 << 10], ids=["few slots", "many slots"])
+def slots(request: pytest.FixtureRequest) -> Iterator[int]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(join, "SLOTS", request.param)
+        yield request.param
+
+
+def expected(items: Sequence[Item], correct_late: bool = True) -> ReferenceJoin:
+    reference, sequence = ReferenceJoin(correct_late), 0
+    for item in items:
+        reference.take(item, sequence)
+        sequence += isinstance(item, Asked)
+    return reference
+
+
+def facts(task: JoinTask) -> dict[str, int]:
+    """Counts; that of its ticks is `finished`, which is held to the reference by itself."""
+    found = {k: v for k, v in task.facts().items() if k != "finished"}
+    return {k: v for k, v in found.items() if v or k in ("asked", "open")}
+
+
+def resumed(task: JoinTask, p: JoinPlan) -> JoinTask:
+    again = JoinTask(p, 0)
+    again.load(load(save({k: np.ascontiguousarray(v) for k, v in task.dump(True).items()})), [])
+    return again
+
+
+def run(
+    values: Sequence[bytes], cuts: Sequence[int] = (), restarts: Sequence[int] = (), p: JoinPlan | None = None
+) -> Any:
+    """Task and examples after blocks in any batches, with restarts."""
+    p, n = p or plan(), len(values)
+    cuts, restarts = within(n, cuts), within(n, restarts)
+    task, out = JoinTask(p, 0), list[bytes]()
+    for a, b in cut(n, [*cuts, *restarts]):
+        if a in restarts:
+            task = resumed(task, p)
+        found = task.apply(batch_of(values[a:b], range(a, b), [0] * (b - a)))
+        out += [v for x in found.appends for v in x.values]
+    return task, out
+
+
+# ------------------------------------------------------------ against the slow reference
+@pytest.mark.usefixtures("slots")
+class TestAgainstReference:
+    @untimed
+    @given(LOGS, CUTS, CUTS, CUTS, st.booleans())
+    def test_any_log_in_any_blocks_batches_and_restarts_gives_the_rows_of_a_plain_loop(
+        self, items: list[Item], inner: list[int], cuts: list[int], restarts: list[int], correct_late: bool
+    ) -> None:
+        reference = expected(items, correct_late)
+        task, out = run(records(items, within(len(items), inner)), cuts, restarts, plan(correct_late))
+        assert rows_of(out) == reference.rows
+        assert facts(task) == reference.all_facts
+        assert task.finished == reference.done
+
+    @untimed
+    @given(LOGS, CUTS, CUTS)
+    def test_any_batching_of_the_same_blocks_gives_the_same_bytes(
+        self, items: list[Item], cuts: list[int], restarts: list[int]
+    ) -> None:
+        values = records(items)
+        one, expected_ = run(values, range(1, len(values) + 1))
+        task, out = run(values, cuts, restarts)
+        assert out == expected_
+        assert facts(task) == facts(one)
+
+    def test_thousands_that_wait_are_all_kept(self) -> None:
+        many = [Asked(f"flight-{i}", i // 10, categories="x" * (i % 90)) for i in range(3_000)]
+        items = [
+            *many,
+            *(Answered(f"flight-{i}", 301 + i // 10, float(i % 2)) for i in range(0, 3_000, 3)),
+            Tick(3_000),
+        ]
+        reference = expected(items)
+        task, out = run(records(items, [1_000, 1_001, 2_500]), restarts=[2])
+        assert rows_of(out) == reference.rows
+        assert facts(task) == reference.all_facts
+
+
+# ------------------------------------------------------------ one by one
+def kinds(*items: Item, correct_late: bool = True) -> list[tuple[Any, ...]]:
+    """Kind, number, time and whether it saw the future; held to the reference, too."""
+    _, out = run(records(items), p=plan(correct_late))
+    found = rows_of(out)
+    assert found == expected(items, correct_late).rows
+    return [(r[0], r[1], r[2], r[4]) for r in found if r[0] != "tick"]
+
+
+ASKED = ("asked", 0, 0, False)
+
+
+def test_an_answer_within_the_wait_labels() -> None:
+    assert kinds(Asked("a", 0), Answered("a", WAIT - 1, 1.0)) == [ASKED, ("labelled", 0, WAIT - 1, False)]
+
+
+def test_no_answer_expires_at_the_row_or_tick_that_crosses_the_wait() -> None:
+    over = ("expired", 0, WAIT, False)
+    assert kinds(Asked("a", 0), Tick(WAIT - 1)) == [ASKED]
+    assert kinds(Asked("a", 0), Tick(WAIT)) == [ASKED, over]
+    assert kinds(Asked("a", 0), Asked("b", WAIT)) == [ASKED, over, ("asked", 1, WAIT, False)]
+    assert kinds(Asked("a", 0), Answered("c", 5 * WAIT, 1.0)) == [ASKED, over]
+
+
+def test_a_late_answer_corrects_once_within_one_more_wait_and_is_forgotten_later() -> None:
+    over = [ASKED, ("expired", 0, WAIT, False)]
+    late = Answered("a", 2 * WAIT - 1, 1.0)
+    assert kinds(Asked("a", 0), late) == [*over, ("corrected", 0, 2 * WAIT - 1, False)]
+    assert kinds(Asked("a", 0), late, late) == [*over, ("corrected", 0, 2 * WAIT - 1, False)]
+    assert kinds(Asked("a", 0), late, correct_late=False) == over
+    assert kinds(Asked("a", 0), Answered("a", 2 * WAIT, 1.0)) == over
+
+
+def test_a_forgotten_id_may_be_asked_anew() -> None:
+    found = kinds(Asked("a", 0), Tick(2 * WAIT), Asked("a", 2 * WAIT), Answered("a", 2 * WAIT + 1, 0.0))
+    assert [r[:2] for r in found] == [("asked", 0), ("expired", 0), ("asked", 1), ("labelled", 1)]
+
+
+def test_the_first_question_and_the_first_answer_count() -> None:
+    found = kinds(Asked("a", 0), Asked("a", 1, 1), Answered("a", 2, 1.0), Answered("a", 3, 0.0))
+    assert found == [ASKED, ("labelled", 0, 2, False)]
+
+
+def test_an_early_answer_waits_for_its_question_and_is_marked() -> None:
+    assert kinds(Answered("a", 5, 1.0), Asked("a", 7)) == [("asked", 0, 7, False), ("labelled", 0, 5, True)]
+
+
+@pytest.mark.parametrize(("t", "future"), [(9, True), (10, True), (11, False)])
+def test_an_answer_not_later_than_the_question_was_seen(t: int, future: bool) -> None:
+    assert kinds(Asked("a", 10), Answered("a", t, 1.0))[-1] == ("labelled", 0, t, future)
+
+
+def test_a_missing_label_answers_nothing() -> None:
+    task, out = run(records([Asked("a", 0), Answered("a", 1, None), Answered("a", 2, 1.0)]))
+    assert [r[0] for r in rows_of(out)] == ["asked", "labelled"]
+    assert facts(task)["unmatched_labels"] == 1
+
+
+def test_texts_of_no_length_come_through() -> None:
+    rows = rows_of(run(records([Asked("", 0, 0, "", ""), Answered("", 1, 1.0)]))[1])
+    assert [r[-3:] for r in rows] == [("", "", "")] * 2
+
+
+# ------------------------------------------------------------ repeats of the log, ticks
+def test_rows_appended_again_are_taken_once() -> None:
+    items = [Asked("a", 0), Asked("b", 1), Answered("a", 5, 1.0), Answered("b", 6, 0.0)]
+    again = [prediction_block(items[1:2], 1), label_block(items[2:], 0)]
+    task, out = run([*records(items), *again])
+    assert [r[:2] for r in rows_of(out)] == [("asked", 0), ("asked", 1), ("labelled", 0), ("labelled", 1)]
+    assert "repeated_questions" not in facts(task)
+    assert "repeated_labels" not in facts(task)
+
+
+def test_without_cursors_repeats_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "freshet.streams.operators.origins.Cursors.fresh", lambda self, o, p, offsets, i: slice(0, len(offsets))
+    )
+    with pytest.raises(AssertionError):
+        test_rows_appended_again_are_taken_once()
+
+
+def test_it_has_finished_what_every_origin_of_labels_has() -> None:
+    p = plan(origins=[("landings", 0), ("landings", 1)])
+    one, two = (
+        blocks.encode(blocks.Block(blocks.LABELS, "landings", i, None, tick)) for i, tick in ((0, 500), (1, 300))
+    )
+    task, out = run([one], p=p)
+    assert (task.finished, out) == (blocks.NO_TICK, [])
+    task, out = run([one, two], p=p)
+    assert task.finished == 300
+    assert rows_of(out) == [("tick", 300)]
+    task, _ = run([two, one, two], restarts=[1, 2], p=p)
+    assert task.finished == 300
+
+
+def test_a_checkpoint_of_other_vectors_is_refused() -> None:
+    task, _ = run(records([Asked("a", 0)]))
+    other = JoinTask(JoinPlan("late", VectorSchema(("carrier",), ()), "examples", (), WAIT, True), 0)
+    with pytest.raises(CheckpointError, match="other vectors"):
+        other.load(task.dump(True), [])
+
+
+# ------------------------------------------------------------ lost state is noticed
+def lost_queue(state: dict[str, Any]) -> None:
+    state["deadline"] = state["deadline"] + 1
+
+
+def lost_text(state: dict[str, Any]) -> None:
+    state["texts"] = np.zeros_like(state["texts"])
+
+
+def lost_cursor(state: dict[str, Any]) -> None:
+    state["cursors"] = np.frombuffer(b"[]", np.uint8)
+
+
+@pytest.mark.parametrize("mutant", [lost_queue, lost_text, lost_cursor])
+def test_a_restart_that_loses_state_is_noticed(
+    mutant: Callable[[dict[str, Any]], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items: list[Item] = [
+        Asked("a", 0),
+        Asked("b", 1),
+        Tick(WAIT // 2),
+        Answered("a", WAIT // 2 + 1, 1.0),
+        Tick(WAIT + 1),
+    ]
+    values = [*records(items), prediction_block(items[1:2], 1)]
+    honest = JoinTask.load
+
+    def forgetful(self: JoinTask, base: Any, deltas: Any) -> None:
+        state = dict(base)
+        mutant(state)
+        honest(self, state, deltas)
+
+    one, out = run(values)
+    monkeypatch.setattr(JoinTask, "load", forgetful)
+    other, found = run(values, restarts=[1, 2, 3, 4])
+    assert (rows_of(found), facts(other)) != (rows_of(out), facts(one))
+
+
+def test_kernels_are_compiled_for_one_kind_of_arrays() -> None:
+    """A block of one row, or labels of which some are missing, must not set off a compilation of seconds."""
+    from freshet.streams.join import kernels as k
+
+    run(records([Asked("a", 0), Asked("b", 0), Answered("a", 1, 1.0), Answered("b", 1, 1.0)]))
+    before = len(k.ask.signatures), len(k.answer.signatures)
+    run([prediction_block([Asked("a", 0)], 0), label_block([Answered("a", 1, None)], 0)])
+    assert (len(k.ask.signatures), len(k.answer.signatures)) == before
