@@ -25,7 +25,7 @@ from freshet.serving.page.api import MEANING
 from freshet.serving.scoring import scorer
 from freshet.serving.status.metrics import APP_METRICS
 from freshet.streams.control.switches import NAMES
-from freshet.streams.kafka import errors as kafka_errors
+from freshet.streams.kafka import health as kafka_health
 from freshet.streams.operators import loop as operator
 from freshet.streams.vitals.metric_table import Figure
 from freshet.streams.vitals.metrics import ROLE_METRICS
@@ -106,7 +106,7 @@ def test_other_bounds_in_the_text_are_those_that_hold() -> None:
 
 def test_what_happens_meanwhile_is_what_processes_say() -> None:
     told = " ".join(row[1] for row in table("operating.md", "away"))
-    for text in (operator.WAITS, scorer.MEANWHILE, kafka_errors.MEANWHILE):
+    for text in (operator.WAITS, scorer.MEANWHILE, kafka_health.MEANWHILE):
         assert text in told
 
 

@@ -12,7 +12,8 @@ from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaExcep
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
 
 from freshet.schemas.errors import LogError
-from freshet.streams.kafka.errors import Health, error_of, is_unknown_topic, translated
+from freshet.streams.kafka.errors import error_of, is_unknown_topic, translated
+from freshet.streams.kafka.health import Health
 from freshet.streams.log.contract import Bounds
 
 REACH_SECONDS = 10.0  # how long a request waits for brokers that do not answer

@@ -11,8 +11,8 @@ import numpy as np
 from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as Part
 
+from freshet.streams.kafka.client import Assigned, Fault, Revoked
 from freshet.streams.kafka.errors import error_of
-from freshet.streams.kafka.reader import Assigned, Fault, Revoked
 from freshet.streams.log.contract import Batch, TopicPartition
 
 SEEK_SECONDS = 10.0

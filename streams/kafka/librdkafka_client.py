@@ -19,7 +19,7 @@ from confluent_kafka import KafkaError
 from freshet.schemas.errors import LogError
 from freshet.streams.kafka import librdkafka as rd
 from freshet.streams.kafka import librdkafka_kernels as kernels
-from freshet.streams.kafka.reader import Assigned, Fault, Revoked
+from freshet.streams.kafka.client import Assigned, Fault, Revoked
 from freshet.streams.log.contract import Batch, TopicPartition
 
 log = structlog.get_logger()

@@ -7,16 +7,17 @@ KafkaReader ── Client ─┬─ librdkafka_client.py   librdkafka through ct
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 from uuid import uuid4
 
 import structlog
 from confluent_kafka import KafkaError
 
 from freshet.schemas.errors import LogError
+from freshet.streams.kafka.client import Client
+from freshet.streams.kafka.cluster import KafkaCluster
 from freshet.streams.kafka.errors import is_unknown_topic, translated
-from freshet.streams.kafka.log import KafkaLog
 from freshet.streams.kafka.watch import TopicWatch
 from freshet.streams.log.contract import Batch, OnAssign, OnGone, TopicPartition
 from freshet.streams.log.errors import not_assigned, outside, recreated
@@ -46,31 +47,6 @@ _HARMLESS = {
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.LEADER_NOT_AVAILABLE,
 }
-Fault = tuple[KafkaError, str | None, int]  # error, topic and partition it is about
-Assigned = Callable[[list[TopicPartition]], Mapping[TopicPartition, int]]
-Revoked = Callable[[list[TopicPartition], bool], None]
-
-
-class Client(Protocol):
-    """What a Kafka consumer must do for `KafkaReader`. Callbacks run inside `take`, and never raise."""
-
-    def subscribe(self, topics: Sequence[str], assigned: Assigned, revoked: Revoked) -> None:
-        """Join the group. `assigned` answers with the offset of each new partition; `revoked` is told of
-        partitions that go, and whether they are lost already."""
-        ...
-
-    def assign(self, positions: Mapping[TopicPartition, int]) -> None:
-        """Read these partitions alone, in no group."""
-        ...
-
-    def take(self, max_records: int, seconds: float) -> tuple[list[Batch], list[Fault]]:
-        """What is there, as soon as anything is."""
-        ...
-
-    def seek(self, topic: str, partition: int, offset: int) -> KafkaError | None: ...
-    def pause(self, parts: Sequence[TopicPartition], paused: bool) -> None: ...
-    def commit(self, positions: Mapping[TopicPartition, int], wait: bool) -> None: ...
-    def close(self) -> None: ...
 
 
 def open_client(settings: Mapping[str, Any], fast: bool | None) -> Client:
@@ -88,26 +64,30 @@ def open_client(settings: Mapping[str, Any], fast: bool | None) -> Client:
 
 
 class KafkaReader:
-    """A `Reader`. While no broker answers, `poll` returns nothing and `KafkaLog.trouble` says why."""
+    """A `Reader`. While no broker answers, `poll` returns nothing and `KafkaCluster.trouble` says why."""
 
     def __init__(
         self,
-        kafka: KafkaLog,
+        cluster: KafkaCluster,
         topics: Sequence[str],
         group: str | None,
         on_assign: OnAssign | None = None,
         on_revoke: OnGone | None = None,
         on_lost: OnGone | None = None,
     ) -> None:
-        self._kafka, self._topics, self._group = kafka, list(topics), group
-        self._on_assign, self._on_revoke, self._on_lost = on_assign, on_revoke, on_lost
-        bounds = kafka.admin.bounds(self._topics)
+        self._cluster = cluster
+        self._topics = list(topics)
+        self._group = group
+        self._on_assign = on_assign
+        self._on_revoke = on_revoke
+        self._on_lost = on_lost
+        bounds = cluster.admin.bounds(self._topics)
         self._identities = {topic: b.identity for topic, b in bounds.items()}
         self._parts = [(topic, p) for topic, b in bounds.items() for p in b.spans]
-        self._watch = TopicWatch(kafka)
+        self._watch = TopicWatch(cluster)
         for topic, identity in self._identities.items():
             self._watch.add(topic, identity)
-        self._client = open_client(self._settings(), kafka.fast)
+        self._client = open_client(self._settings(), cluster.fast)
         self._wanted: dict[TopicPartition, int] = {}  # seeks before the assignment
         self._next: dict[TopicPartition, int] = {}  # what is assigned, and where it stands
         self._gone: set[TopicPartition] = set()  # what a rebalance has taken away during this `take`
@@ -119,13 +99,13 @@ class KafkaReader:
         self._commit_at = 0.0
 
     def _settings(self) -> dict[str, Any]:
-        settings = {**self._kafka.client_settings(), **_SETTINGS}
+        settings = {**self._cluster.client_settings(), **_SETTINGS}
         settings["group.id"] = self._group or f"freshet-reader-{uuid4().hex}"
         if self._group is not None:
-            session = int(self._kafka.session_seconds * 1000)
+            session = int(self._cluster.session_seconds * 1000)
             settings |= {"session.timeout.ms": session, "heartbeat.interval.ms": min(1000, session // 3)}
-            if self._kafka.instance is not None:
-                settings["group.instance.id"] = self._kafka.instance
+            if self._cluster.instance is not None:
+                settings["group.instance.id"] = self._cluster.instance
         return settings
 
     def poll(self, max_records: int, max_wait: float) -> list[Batch]:
@@ -148,8 +128,8 @@ class KafkaReader:
             if batches:
                 for b in batches:
                     self._next[b.topic, b.partition] = int(b.offsets[-1]) + 1
-                if self._kafka.trouble is not None:
-                    self._kafka.health.well()
+                if self._cluster.trouble is not None:
+                    self._cluster.health.well()
                 return batches
             self._raise_failure()
             self._write_commits(time.monotonic())
@@ -164,8 +144,8 @@ class KafkaReader:
         return [b for b in batches if (b.topic, b.partition) not in self._gone]
 
     def _raise_failure(self) -> None:
-        if self._failed is None and self._kafka.health.refused is not None:
-            raise self._kafka.health.refused
+        if self._failed is None and self._cluster.health.refused is not None:
+            raise self._cluster.health.refused
         if self._failed is not None:
             raise self._failed
 
@@ -176,12 +156,12 @@ class KafkaReader:
             return False
         since = time.monotonic() - REJOIN_SECONDS
         self._rejoined = [at for at in self._rejoined if at > since]
-        away = self._kafka.trouble is not None or self._kafka.health.back_at > since
+        away = self._cluster.trouble is not None or self._cluster.health.back_at > since
         return away and len(self._rejoined) < REJOINS
 
     def _rejoin(self) -> None:
         """Begin anew as the same member; what was assigned is lost, and comes again."""
-        log.warning("kafka reader joins its group again", group=self._group, instance=self._kafka.instance)
+        log.warning("kafka reader joins its group again", group=self._group, instance=self._cluster.instance)
         self._rejoined.append(time.monotonic())
         lost = list(self._next)
         self._next.clear()
@@ -190,7 +170,7 @@ class KafkaReader:
         if self._on_lost is not None and lost:
             self._on_lost(lost)
         self._client.close()
-        self._client = open_client(self._settings(), self._kafka.fast)
+        self._client = open_client(self._settings(), self._cluster.fast)
         self._failed, self._started = None, True
         self._start()
 
@@ -207,7 +187,7 @@ class KafkaReader:
     def _positions(self, parts: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """Where each partition starts, held to what the log has."""
         starts = {**self._wanted, **(self._on_assign(parts) if self._on_assign is not None else {})}
-        bounds = self._kafka.admin.bounds(sorted({topic for topic, _ in parts}))
+        bounds = self._cluster.admin.bounds(sorted({topic for topic, _ in parts}))
         out = {}
         for topic, p in parts:
             if bounds[topic].identity != self._identities[topic]:
@@ -247,25 +227,25 @@ class KafkaReader:
         if topic is not None and (reset or is_unknown_topic(error)) and (cause := self._watch.look(topic)):
             return cause
         if topic is not None and reset:
-            first, after = self._kafka.bounds(topic).spans[partition]
+            first, after = self._cluster.bounds(topic).spans[partition]
             return outside(topic, partition, self._next.get((topic, partition), -1), first, after)
         if not error.fatal() and (error.code() in _HARMLESS or error.retriable()):
             log.info("kafka reader", error=error.name(), text=error.str())
             return None
-        return translated(error, self._kafka.brokers, topic)
+        return translated(error, self._cluster.brokers, topic)
 
     def seek(self, topic: str, partition: int, offset: int) -> None:
         """Raises `LogError` if the log starts after `offset`, or ends before it."""
         if (topic, partition) not in self._parts or (self._started and (topic, partition) not in self._next):
             raise not_assigned(topic, partition)
-        first, after = self._kafka.bounds(topic).spans[partition]
+        first, after = self._cluster.bounds(topic).spans[partition]
         if not first <= offset <= after:
             raise outside(topic, partition, offset, first, after)
         if not self._started:
             self._wanted[topic, partition] = offset
             return
         if (error := self._client.seek(topic, partition, offset)) is not None:
-            raise translated(error, self._kafka.brokers, topic)
+            raise translated(error, self._cluster.brokers, topic)
         self._next[topic, partition] = offset
 
     def pause(self, partitions: Iterable[TopicPartition], paused: bool = True) -> None:
@@ -284,7 +264,7 @@ class KafkaReader:
 
     def _write_commits(self, now: float, wait: bool = False) -> None:
         # with no broker there, a commit would only hold up `close`
-        if self._commits and now >= self._commit_at and self._kafka.trouble is None:
+        if self._commits and now >= self._commit_at and self._cluster.trouble is None:
             self._commit_at = now + COMMIT_SECONDS
             self._client.commit(self._commits, wait)
             self._commits = {}

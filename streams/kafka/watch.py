@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import concurrent.futures
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from confluent_kafka import KafkaException
 
 from freshet.schemas.errors import LogError
 from freshet.streams.kafka.admin import REACH_SECONDS
+from freshet.streams.kafka.cluster import KafkaCluster
 from freshet.streams.kafka.errors import error_of, is_unknown_topic
 from freshet.streams.log.errors import missing, recreated
-
-if TYPE_CHECKING:
-    from freshet.streams.kafka.log import KafkaLog
 
 WATCH_SECONDS = 2.0
 
@@ -22,8 +20,8 @@ WATCH_SECONDS = 2.0
 class TopicWatch:
     """Looks every two seconds, without ever waiting, whether topics are still those they were."""
 
-    def __init__(self, log: KafkaLog) -> None:
-        self._log = log
+    def __init__(self, cluster: KafkaCluster) -> None:
+        self._cluster = cluster
         self._identities: dict[str, str] = {}
         self._futures: dict[str, concurrent.futures.Future[Any]] = {}
         self._next = 0.0
@@ -41,14 +39,14 @@ class TopicWatch:
                 for topic, future in futures.items():
                     self._judge(topic, future)
             elif now > self._next:
-                self._log.admin.client.poll(0)
+                self._cluster.admin.client.poll(0)
         elif now >= self._next and self._identities:
-            self._futures = self._log.admin.describing(list(self._identities))
+            self._futures = self._cluster.admin.describing(list(self._identities))
             self._next = now + 1.0
 
     def look(self, topic: str) -> LogError | None:
         """What is wrong with the topic itself, asked now: the better answer to an error about it."""
-        future = self._log.admin.describing([topic])[topic]
+        future = self._cluster.admin.describing([topic])[topic]
         if not concurrent.futures.wait([future], REACH_SECONDS).done:
             return None
         try:
@@ -61,9 +59,9 @@ class TopicWatch:
         before = self._identities[topic]
         error = future.exception(0)
         if error is None:
-            self._log.health.well()
+            self._cluster.health.well()
             now = str(future.result().topic_id)
             if now != before:
                 raise recreated(topic, before, now)
         elif isinstance(error, KafkaException) and is_unknown_topic(error_of(error)):
-            raise missing(topic, f"kafka://{self._log.brokers}", f"was removed (its identity was {before})")
+            raise missing(topic, f"kafka://{self._cluster.brokers}", f"was removed (its identity was {before})")

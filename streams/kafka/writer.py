@@ -8,8 +8,8 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from freshet.schemas.errors import LogError
+from freshet.streams.kafka.cluster import RECORD_BYTES, KafkaCluster
 from freshet.streams.kafka.errors import error_of, translated
-from freshet.streams.kafka.log import RECORD_BYTES, KafkaLog
 from freshet.streams.kafka.watch import TopicWatch
 from freshet.streams.log.errors import no_partition
 
@@ -27,19 +27,19 @@ _SETTINGS = {
 
 
 class KafkaWriter:
-    """While no broker answers, `flush` waits (and `append`, once 128 MB are queued): `KafkaLog.trouble`
+    """While no broker answers, `flush` waits (and `append`, once 128 MB are queued): `KafkaCluster.trouble`
     says so.
 
     After a failed flush the records that failed are gone; whoever goes on does so from a checkpoint. Times
     are at least 1 ms: librdkafka takes 0 for "now".
     """
 
-    def __init__(self, log: KafkaLog) -> None:
-        self._log = log
-        self._watch = TopicWatch(log)
+    def __init__(self, cluster: KafkaCluster) -> None:
+        self._cluster = cluster
+        self._watch = TopicWatch(cluster)
         self._topics: dict[str, tuple[int, int]] = {}  # partitions and largest value
         self._failed: list[tuple[KafkaError, str]] = []
-        self._producer = Producer({**log.client_settings(), **_SETTINGS})
+        self._producer = Producer({**cluster.client_settings(), **_SETTINGS})
 
     def append(self, topic: str, partition: int, values: Sequence[bytes], time_ms: int) -> None:
         """Raises `LogError` if there is no such topic or partition, or if a record is larger than the topic
@@ -65,9 +65,9 @@ class KafkaWriter:
                 self._produce_when_there_is_room(topic, value, partition, time_ms)
 
     def _open(self, topic: str) -> tuple[int, int]:
-        bounds = self._log.bounds(topic)
+        bounds = self._cluster.bounds(topic)
         self._watch.add(topic, bounds.identity)
-        limit = min(self._log.admin.largest_batch(topic), RECORD_BYTES) - RECORD_OVERHEAD_BYTES
+        limit = min(self._cluster.admin.largest_batch(topic), RECORD_BYTES) - RECORD_OVERHEAD_BYTES
         self._topics[topic] = len(bounds.spans), limit
         return self._topics[topic]
 
@@ -93,16 +93,16 @@ class KafkaWriter:
         while self._producer.flush(1.0) > 0:
             self._check()
         self._check()
-        if sent and self._log.trouble is not None:
-            self._log.health.well()
+        if sent and self._cluster.trouble is not None:
+            self._cluster.health.well()
 
     def _check(self) -> None:
-        if self._log.health.refused is not None:
-            raise self._log.health.refused
+        if self._cluster.health.refused is not None:
+            raise self._cluster.health.refused
         if self._failed:
             error, topic = self._failed[0]
             self._failed = []
-            raise self._watch.look(topic) or translated(error, self._log.brokers, topic)
+            raise self._watch.look(topic) or translated(error, self._cluster.brokers, topic)
         self._watch.check()
 
     def close(self) -> None:
@@ -111,4 +111,4 @@ class KafkaWriter:
             self._producer.purge()
             self._producer.flush(1.0)
         except KafkaException as exception:
-            raise translated(error_of(exception), self._log.brokers) from exception
+            raise translated(error_of(exception), self._cluster.brokers) from exception

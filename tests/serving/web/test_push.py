@@ -20,7 +20,7 @@ from freshet.streams.catalog import open_log
 from freshet.streams.clock import ManualClock
 from freshet.streams.intake.push import Pusher
 from freshet.streams.kafka import admin as kafka_admin
-from freshet.streams.kafka import log as kafka_log
+from freshet.streams.kafka import cluster as kafka_cluster
 from freshet.streams.log.contract import Log
 from freshet.streams.sqlite.log import SqliteLog
 from tests.consumers_app import APP, HOUR
@@ -82,7 +82,7 @@ def test_a_refused_push_lists_its_bad_events_and_appends_none(log: SqliteLog) ->
 
 
 def test_brokers_that_are_away_are_named_with_503(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (kafka_admin, kafka_log):
+    for module in (kafka_admin, kafka_cluster):
         monkeypatch.setattr(module, "REACH_SECONDS", 0.5)
     (port,) = free_ports(1)
     away = open_log(f"kafka://127.0.0.1:{port}")

@@ -17,9 +17,9 @@ from freshet.schemas.errors import ComponentError, LogError
 from freshet.servers.kafka_server import KafkaServer
 from freshet.servers.server import free_ports
 from freshet.streams.kafka import admin as kafka_admin
-from freshet.streams.kafka import errors as kafka_errors
+from freshet.streams.kafka import cluster as kafka_cluster
+from freshet.streams.kafka import health as kafka_health
 from freshet.streams.kafka import librdkafka
-from freshet.streams.kafka import log as kafka_log
 from freshet.streams.kafka import reader as kafka_reader
 from freshet.streams.kafka import writer as kafka_writer
 from freshet.streams.kafka.confluent_client import ConfluentClient
@@ -102,7 +102,7 @@ def test_a_refused_login_is_named_at_once(own: KafkaServer) -> None:
 def test_a_record_too_large_is_refused_before_anything_is_queued(log: KafkaLog) -> None:
     topic = new_topic(log, 1)
     writer = log.writer()
-    largest = kafka_log.RECORD_BYTES - kafka_writer.RECORD_OVERHEAD_BYTES
+    largest = kafka_cluster.RECORD_BYTES - kafka_writer.RECORD_OVERHEAD_BYTES
     with pytest.raises(LogError, match=f"{largest + 1} bytes is larger than its limit of {largest}"):
         writer.append(topic, 0, [b"small", bytes(largest + 1)], 1)
     writer.flush()
@@ -184,7 +184,7 @@ def test_an_outage_is_over_also_for_a_process_whose_clients_are_idle(own: KafkaS
 
 
 def test_a_trouble_that_is_over_before_it_has_held_is_no_outage(kafka: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kafka_errors, "HOLD_SECONDS", 0.01)
+    monkeypatch.setattr(kafka_health, "HOLD_SECONDS", 0.01)
     outages = Outages()
     log = KafkaLog(kafka, outages=outages)
     log.health.heard(KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down"))  # of an idle connection

@@ -1,0 +1,36 @@
+"""What a Kafka consumer must do for the reader: the contract of the two clients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from confluent_kafka import KafkaError
+
+from freshet.streams.log.contract import Batch, TopicPartition
+
+Fault = tuple[KafkaError, str | None, int]  # error, topic and partition it is about
+Assigned = Callable[[list[TopicPartition]], Mapping[TopicPartition, int]]
+Revoked = Callable[[list[TopicPartition], bool], None]
+
+
+class Client(Protocol):
+    """What a Kafka consumer must do for `KafkaReader`. Callbacks run inside `take`, and never raise."""
+
+    def subscribe(self, topics: Sequence[str], assigned: Assigned, revoked: Revoked) -> None:
+        """Join the group. `assigned` answers with the offset of each new partition; `revoked` is told of
+        partitions that go, and whether they are lost already."""
+        ...
+
+    def assign(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Read these partitions alone, in no group."""
+        ...
+
+    def take(self, max_records: int, seconds: float) -> tuple[list[Batch], list[Fault]]:
+        """What is there, as soon as anything is."""
+        ...
+
+    def seek(self, topic: str, partition: int, offset: int) -> KafkaError | None: ...
+    def pause(self, parts: Sequence[TopicPartition], paused: bool) -> None: ...
+    def commit(self, positions: Mapping[TopicPartition, int], wait: bool) -> None: ...
+    def close(self) -> None: ...
