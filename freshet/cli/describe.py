@@ -14,7 +14,7 @@ from freshet.app import App
 from freshet.features.views.view import FeatureRef, View
 from freshet.learners.model import Model
 from freshet.roles import plans
-from freshet.roles.roles import role_names
+from freshet.roles.names import role_names
 from freshet.schemas.durations import milliseconds, text_of
 from freshet.schemas.topics.impute import Impute
 from freshet.schemas.topics.topic import Freshness, Topic

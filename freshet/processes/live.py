@@ -12,7 +12,7 @@ from rich.console import Console
 from freshet.app import App
 from freshet.features.stores.catalog import open_store
 from freshet.processes.runtime import Runtime
-from freshet.roles.roles import run_role
+from freshet.roles.process import run_role
 from freshet.runs.page_client import PageClient
 from freshet.schemas.errors import ComponentError, FreshetError
 from freshet.serving.status.status import Status

@@ -16,7 +16,8 @@ from freshet.features.stores.catalog import open_store
 from freshet.learners.snapshots.signing import create_key
 from freshet.processes.supervisor import RoleSpec, Supervisor
 from freshet.roles import preflight
-from freshet.roles.roles import role_names, run_role
+from freshet.roles.names import role_names
+from freshet.roles.process import run_role
 from freshet.runs import logs
 from freshet.runs import record as run_record
 from freshet.runs.lock import RunLock
@@ -122,7 +123,14 @@ def _keep(server: RedisServer, ending: Event) -> None:
 def _preload(app: App) -> list[str]:
     """What the fork server imports once, and no role again: that is most of what starting one costs."""
     learners = {type(spec).__module__: None for m in app.models for spec in m.learners}
-    return ["freshet.roles.roles", "freshet.roles.serve", "freshet.roles.control", *learners]
+    return [
+        "freshet.roles.process",
+        "freshet.roles.operators",
+        "freshet.roles.release",
+        "freshet.roles.serve",
+        "freshet.roles.control",
+        *learners,
+    ]
 
 
 def _port(host: str, port: int, name: str) -> int:

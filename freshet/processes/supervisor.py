@@ -56,7 +56,7 @@ class Supervisor:
     """
 
     specs: Sequence[RoleSpec]
-    preload: Sequence[str] = ("freshet.roles.roles",)
+    preload: Sequence[str] = ("freshet.roles.process",)
     _children: list[_Child] = field(default_factory=list)
     _stopping: threading.Event = field(default_factory=threading.Event)
     _watcher: threading.Thread | None = None

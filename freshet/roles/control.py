@@ -10,9 +10,9 @@ from collections.abc import Mapping
 import structlog
 import uvicorn
 
+from freshet.roles.context import Context
 from freshet.roles.interface import VERSION, catalogue_of
-from freshet.roles.roles import Context
-from freshet.roles.serve import Reporter, announce
+from freshet.roles.reporter import Reporter, announce
 from freshet.schemas.errors import LogError
 from freshet.schemas.wire import messages
 from freshet.schemas.wire.blocks import tick_record

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Sequence
 
 import structlog
 
 from freshet.roles import plans
+from freshet.roles.context import Context, clock_of
 from freshet.roles.interface import VERSION, interface
-from freshet.roles.roles import Context, clock_of
+from freshet.roles.reporter import Reporter, announce
 from freshet.schemas.errors import LogError
-from freshet.schemas.wire.messages import Logged, Message, Settled, Swapped, Waiting
+from freshet.schemas.wire.messages import Logged, Settled, Swapped, Waiting
 from freshet.serving.loading.live_model import LiveModel
 from freshet.serving.loading.loader import Loader, Place
 from freshet.serving.loading.sidecar_client import Sidecar
@@ -21,38 +21,11 @@ from freshet.serving.scoring.scorer import Policy, Scorer
 from freshet.serving.web.app import ScorerApp
 from freshet.serving.web.metrics import metrics_route
 from freshet.serving.web.server import HttpServer, bind
-from freshet.streams.control.channels import Follower, send
+from freshet.streams.control.channels import Follower
 from freshet.streams.control.live_settings import LiveSettings
-from freshet.streams.log.contract import Writer
-from freshet.streams.vitals.metrics_server import reachable
 
 log = structlog.get_logger()
 STATUS_SECONDS = 1.0
-
-
-class Reporter:
-    """Tells the control log; used by the loader's, the prediction log's and the status thread."""
-
-    def __init__(self, ctx: Context) -> None:
-        self._ctx, self._lock = ctx, threading.Lock()
-        self._writer: Writer | None = None
-
-    def tell(self, *told: Message) -> None:
-        """Never raises: a report that cannot be sent is dropped, the next one says as much."""
-        try:
-            self.say(told)
-        except LogError as error:
-            log.warning("control log is away; this report is dropped", error=str(error))
-
-    def say(self, told: Sequence[Message]) -> None:
-        """Raises `LogError` if it cannot be sent."""
-        with self._lock:
-            try:
-                self._writer = self._writer or self._ctx.log.writer()
-                send(self._writer, self._ctx.app.channels, told, time.time_ns() // 1_000_000)
-            except LogError:
-                self._writer = None
-                raise
 
 
 def run(ctx: Context) -> None:
@@ -93,16 +66,6 @@ def run(ctx: Context) -> None:
 def _end_with(ctx: Context, server: HttpServer) -> None:
     ctx.stop.wait()
     server.stop()
-
-
-def announce(ctx: Context, what: str, address: str) -> None:
-    """Where this role listens, for whoever started it."""
-    log.info("listening", address=address)
-    ctx.vitals.metrics = reachable(address)
-    path = ctx.settings.run_dir / f"{what}.address"
-    part = path.with_suffix(".part")
-    part.write_text(address)
-    part.replace(path)
 
 
 def _loader(ctx: Context, scorer: Scorer, app: ScorerApp, reporter: Reporter) -> Loader:

@@ -20,14 +20,20 @@ from freshet.app import App
 from freshet.demo.flights.schedule import Schedule
 from freshet.processes import runtime, supervisor
 from freshet.processes.supervisor import Supervisor
-from freshet.roles.roles import role_names
+from freshet.roles.names import role_names
 from tests.faults.disturbance import DAYS, Left, running
 from tests.faults.disturbance import undisturbed as undisturbed_run
 
 SEED, SECONDS = 2013, 60.0
 ROUNDS = {"sqlite": 3, "kafka": 2}
 LATEST_SECONDS = {"sqlite": 0.12, "kafka": 0.4}
-IMPORTED_ONCE = ("freshet.roles.roles", "freshet.roles.serve", "freshet.roles.control", "freshet.demo.flights.schedule")
+IMPORTED_ONCE = (
+    "freshet.roles.process",
+    "freshet.roles.operators",
+    "freshet.roles.serve",
+    "freshet.roles.control",
+    "freshet.demo.flights.schedule",
+)
 IMPORTED_BY_APP = (
     "freshet.learners.river.learner",
     "freshet.learners.ctr.learner",

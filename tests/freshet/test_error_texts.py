@@ -24,7 +24,7 @@ from freshet.app import App, load
 from freshet.cli.init import init
 from freshet.processes.runtime import Runtime
 from freshet.roles import preflight
-from freshet.roles.roles import run_role
+from freshet.roles.process import run_role
 from freshet.runs.lock import RunLock
 from freshet.schemas.errors import FreshetError
 from freshet.serving.web.app import ScorerApp

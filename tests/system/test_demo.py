@@ -26,7 +26,7 @@ from freshet.demo.flights.schedule import Schedule
 from freshet.demo.report_types import DemoReport, ModelReport, QualityReport, RequestReport, TopicReport
 from freshet.learners.snapshots import files as snapshots
 from freshet.learners.snapshots.signing import Verifier
-from freshet.roles.roles import role_names
+from freshet.roles.names import role_names
 from freshet.runs.lock import RunLock
 
 DAYS, SECONDS = 2, 240.0

@@ -30,7 +30,7 @@ from freshet.features.stores.contract import VERSION_BYTES, RowKeys, Store
 from freshet.processes.runtime import Runtime
 from freshet.processes.supervisor import RoleSpec, Supervisor
 from freshet.replay.replayer import Replayer, published
-from freshet.roles.roles import run_role
+from freshet.roles.process import run_role
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.messages import Message, Settled

@@ -23,7 +23,7 @@ from freshet.demo.flights.schedule import Schedule
 from freshet.processes.runtime import Runtime
 from freshet.replay.replayer import Published, Replayer, published
 from freshet.roles import plans
-from freshet.roles.roles import role_names
+from freshet.roles.names import role_names
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.topics.settings import KEYS
 from freshet.schemas.wire.blocks import tick_record

@@ -37,7 +37,7 @@ from freshet.processes import supervisor
 from freshet.processes.runtime import Runtime
 from freshet.processes.supervisor import RoleSpec, Supervisor
 from freshet.replay.replayer import Replayer, published
-from freshet.roles.roles import run_role
+from freshet.roles.process import run_role
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.outcomes import KINDS

@@ -8,7 +8,7 @@ from freshet.app import App, load
 from freshet.cli.describe import describe
 from freshet.demo.flights import APP
 from freshet.roles import plans
-from freshet.roles.roles import role_names
+from freshet.roles.names import role_names
 from tests.toy_app import toy_app
 
 

@@ -210,7 +210,7 @@ def test_bounds_can_be_set() -> None:
 
 
 def test_every_role_and_switch_has_its_meaning() -> None:
-    from freshet.roles.roles import ROLES
+    from freshet.roles.process import ROLES
     from freshet.streams.control.switches import NAMES
 
     assert set(WITHOUT) == set(ROLES)

@@ -92,7 +92,7 @@ def test_a_lineage_changes_with_its_definition() -> None:
 
 
 def test_a_trainer_is_called_by_its_lineage_or_its_learner() -> None:
-    from freshet.roles.roles import trained_by
+    from freshet.roles.names import trained_by
 
     app = toy_app()
     model, spec = app.models[0], app.models[0].learners[1]

@@ -1,0 +1,83 @@
+"""What every role is given, and what it makes of it: its store, its operator, its clock, its metrics."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from freshet.app import App
+from freshet.features.stores.catalog import late_store
+from freshet.features.stores.contract import Store
+from freshet.roles import plans
+from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.topics.topic import Freshness, Topic
+from freshet.settings import Settings
+from freshet.streams.clock import ManualClock, WallClock
+from freshet.streams.control.switches import SwitchBoard
+from freshet.streams.intake import known_schemas
+from freshet.streams.log.contract import Log
+from freshet.streams.operators.loop import Operator, Orders
+from freshet.streams.operators.task import Task
+from freshet.streams.vitals import metrics
+from freshet.streams.vitals.vitals import Vitals
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every role is given. `name` is the role's lasting name, such as `train.late.river-1a2b3c4d`; members of one role
+    are told apart by `member`. `vitals` is what it says of itself, `switches` what operators switched off."""
+
+    app: App
+    settings: Settings
+    name: str
+    log: Log
+    stop: threading.Event
+    vitals: Vitals
+    switches: SwitchBoard
+    member: str = ""
+
+    def store(self) -> Store:
+        """Also while it is away: this role may have been started again in the middle of its outage."""
+        return late_store(self.settings.store)
+
+    @property
+    def lasting(self) -> str:
+        """The name of this member, over all its starts."""
+        return f"{self.name}.{self.member}".rstrip(".")
+
+    def metrics(self) -> bytes:
+        """This process's metrics, also while its loop waits."""
+        return metrics.exposition(self.app.name, self.vitals.status())
+
+    def operator(
+        self,
+        topics: Sequence[str],
+        make: Callable[[str, int], Task],
+        held: Callable[[], bool] = lambda: False,
+        gather_seconds: Callable[[Mapping[str, Freshness]], float] = lambda current: 0.0,
+    ) -> Operator:
+        app = self.app
+        declared = plans.declared(app, self.settings.snapshot_every)
+        return Operator(
+            self.vitals.role,
+            self.log,
+            topics,
+            make,
+            self.settings.checkpoints_url,
+            app.channels,
+            WallClock().now_ms,
+            group=f"{app.name}.{self.name}",
+            vitals=self.vitals,
+            orders=Orders(declared, held, gather_seconds, app.origin_of, app.dead_log),
+        )
+
+
+def clock_of(ctx: Context) -> ManualClock | WallClock:
+    """The app's clock: a replay paces it by messages, live it is the wall."""
+    return ManualClock() if ctx.settings.replay else WallClock()
+
+
+def earlier_schemas(ctx: Context, topic: Topic) -> dict[int, EventSchema]:
+    """The topic's schemas of earlier definitions, by the id that records carry."""
+    return known_schemas.earlier(ctx.settings.checkpoints_url, ctx.app.log_of(topic.name), topic.events)

@@ -1,0 +1,29 @@
+"""What the processes of an app are called."""
+
+from __future__ import annotations
+
+from freshet.app import App
+from freshet.learners.contract import LearnerSpec
+from freshet.learners.model import Model
+from freshet.schemas.errors import DefinitionError
+
+
+def role_names(app: App) -> list[str]:
+    """Every process of an app: one of each role, and one trainer per lineage."""
+    trainers = [f"train.{m.name}.{m.lineage(x)}" for m in app.models for x in m.learners]
+    models = ["join", *trainers, "release", "serve"] if app.models else []
+    return ["intake", "view", *models, "control"]
+
+
+def trained_by(app: App, name: str) -> tuple[Model, LearnerSpec]:
+    """The model and learner of a trainer's name: `train.<model>.<lineage>`, or `train.<model>.<learner>`.
+
+    Raises:
+        DefinitionError: the app has no such trainer.
+    """
+    for m in app.models:
+        for x in m.learners:
+            if name in (f"train.{m.name}.{m.lineage(x)}", f"train.{m.name}.{x.name}"):
+                return m, x
+    known = ", ".join(f"train.{m.name}.{x.name}" for m in app.models for x in m.learners)
+    raise DefinitionError(f"role {name!r}", f"app {app.name} trains no such lineage", f"Its trainers are {known}.")

@@ -1,0 +1,41 @@
+"""The roles that are operators of a log: intake, view, join, train."""
+
+from __future__ import annotations
+
+from freshet.features.views.task import ViewTask
+from freshet.learners.snapshots.signing import Signer
+from freshet.roles import plans
+from freshet.roles.context import Context, earlier_schemas
+from freshet.roles.names import trained_by
+from freshet.streams.intake.task import IntakeTask
+from freshet.streams.join.task import JoinTask
+
+
+def intake(ctx: Context) -> None:
+    """Source topics to clean logs, labels and dead letters."""
+    tasks = {ctx.app.log_of(t.name): plans.intake_plan(ctx.app, t, earlier_schemas(ctx, t)) for t in ctx.app.topics}
+    ctx.operator(
+        list(tasks), lambda topic, p: IntakeTask(tasks[topic], p), gather_seconds=plans.shortest_batch_wait
+    ).run(ctx.stop)
+
+
+def view(ctx: Context) -> None:
+    """Clean logs to rows of the store."""
+    views, store = plans.views_by_log(ctx.app), ctx.store()
+    ctx.operator(list(views), lambda topic, p: ViewTask(views[topic], ctx.app.stored_as(views[topic]), p, store)).run(
+        ctx.stop
+    )
+
+
+def join(ctx: Context) -> None:
+    """Outcomes logs to examples logs."""
+    models = {ctx.app.outcomes_log_of(m): plans.join_plan(ctx.app, m) for m in ctx.app.models}
+    ctx.operator(list(models), lambda topic, p: JoinTask(models[topic], p)).run(ctx.stop)
+
+
+def train(ctx: Context) -> None:
+    """One lineage; see `trained_by` for what its role is called."""
+    model, spec = trained_by(ctx.app, ctx.name)
+    key = Signer.load(ctx.settings.keys_dir / "trainer")
+    make = plans.trainer(ctx.app, model, spec, ctx.settings.snapshots_dir, key, ctx.settings.snapshot_every)
+    ctx.operator([ctx.app.examples_log_of(model)], make, held=lambda: not ctx.switches.current.learn.on).run(ctx.stop)

@@ -1,0 +1,100 @@
+"""A role's process, from start to a clean stop. The only file that knows all roles."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+
+import structlog
+
+from freshet.app import load
+from freshet.learners.snapshots.signing import create_key
+from freshet.roles import preflight
+from freshet.roles.context import Context
+from freshet.runs import logs
+from freshet.runs import record as run_record
+from freshet.schemas.errors import DefinitionError, FreshetError
+from freshet.settings import Settings
+from freshet.streams.catalog import open_log
+from freshet.streams.control.switches import SwitchBoard
+from freshet.streams.outages import Outages
+from freshet.streams.vitals.heartbeat import Heartbeat
+from freshet.streams.vitals.metrics_server import MetricsServer
+from freshet.streams.vitals.vitals import Vitals
+
+log = structlog.get_logger()
+
+
+# Where each role stands: module and function. Only the process that runs it imports it, so that no other waits for a web
+# server or a learner.
+ROLES = {
+    "intake": ("freshet.roles.operators", "intake"),
+    "view": ("freshet.roles.operators", "view"),
+    "join": ("freshet.roles.operators", "join"),
+    "train": ("freshet.roles.operators", "train"),
+    "release": ("freshet.roles.release", "run"),
+    "serve": ("freshet.roles.serve", "run"),
+    "control": ("freshet.roles.control", "run"),
+}
+# Roles that sign, and the name of their key.
+SIGNERS = {"train": "trainer", "release": "qualifier"}
+
+
+def run_role(app_path: str, name: str, given: Settings, member: str = "") -> None:
+    """Run a role in this process until SIGTERM or SIGINT; the target of the supervisor's processes. Members of one role
+    share its group, and are told apart by `member`.
+
+    A foreseen error ends the process with status 3, any other with 1, after it was logged: whoever supervises starts
+    it again.
+    """
+    stop = threading.Event()
+    for s in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(s, lambda *_: stop.set())
+    role, lasting = name.split(".", 1)[0], f"{name}.{member}".rstrip(".")
+    logs.configure(lasting, given.run_dir / "logs")
+    if role not in ROLES:
+        raise DefinitionError(f"role {name!r}", "is unknown", f"Use one of {', '.join(ROLES)}.")
+    module, function = ROLES[role]
+    try:
+        app = load(app_path)
+        vitals = Vitals(role, f"{lasting}/{uuid.uuid4().hex[:8]}", Outages())
+        opened = open_log(given.log_url, f"{app.name}.{lasting}", vitals.outages)
+        make_keys(role, given)
+        if not (given.run_dir / run_record.FILE).exists():
+            run_record.write(app.name, app_path, given)
+        preflight.check(app, opened, given)
+        log.info("role starts", pid=os.getpid())
+        ctx = Context(app, given, name, opened, stop, vitals, SwitchBoard(given.run_dir), member)
+        with _measured(ctx):
+            getattr(import_module(module), function)(ctx)
+        opened.close()
+        log.info("role ends")
+    except FreshetError as error:
+        log.error("role fails", error=str(error), exc_info=True)
+        raise SystemExit(3) from error
+    except Exception as error:
+        log.error("role fails by a fault of ours", error=str(error), exc_info=True)
+        raise SystemExit(1) from error
+
+
+@contextmanager
+def _measured(ctx: Context) -> Iterator[None]:
+    """Serve the metrics of a role that has no HTTP server of its own, and speak for its loop while that is busy."""
+    if ctx.vitals.role in ("serve", "control"):
+        yield
+        return
+    with MetricsServer(ctx.settings.host, ctx.settings.metrics_port, ctx.metrics) as server:
+        ctx.vitals.metrics = server.address
+        with Heartbeat(ctx.log, ctx.app.channels, ctx.vitals):
+            yield
+
+
+def make_keys(role: str, given: Settings) -> None:
+    """A role that signs makes its key pair the first time it runs."""
+    if role in SIGNERS:
+        create_key(given.keys_dir / SIGNERS[role])

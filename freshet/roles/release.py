@@ -1,0 +1,46 @@
+"""The `release` role: judges snapshots and moves aliases."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from freshet.learners.snapshots.signing import Signer, Verifier
+from freshet.roles.context import Context
+from freshet.schemas.wire import messages
+from freshet.serving.release.release import Release
+from freshet.streams.clock import WallClock
+from freshet.streams.control.channels import Follower, send
+
+
+def run(ctx: Context) -> None:
+    """Judges snapshots and moves aliases."""
+    writer = ctx.log.writer()
+
+    def tell(told: Sequence[messages.Message]) -> None:
+        send(writer, ctx.app.channels, told, WallClock().now_ms())
+
+    trainer, qualifier = (
+        Verifier.load(ctx.settings.keys_dir / "trainer"),
+        Signer.load(ctx.settings.keys_dir / "qualifier"),
+    )
+    desks = [
+        Release(m, trainer, qualifier, tell, ctx.settings.keep_snapshots, patient=ctx.settings.replay)
+        for m in ctx.app.models
+    ]
+    follower = Follower(ctx.log, ctx.app.control_log)
+    told_at = time.monotonic()
+    said_before = ctx.log.bounds(ctx.app.control_log).spans[0][1]
+    while not ctx.stop.is_set():
+        found = follower.poll(0.2)
+        held = not ctx.switches.current.release.on
+        for desk in desks:
+            for m in found:
+                desk.note(m)
+            if follower.position >= said_before and not held:  # what was decided before a restart is known first
+                desk.act()
+        if time.monotonic() - told_at >= 1.0:
+            told_at = time.monotonic()
+            tell([ctx.vitals.status({"held": held})])
+    follower.close()
+    writer.close()

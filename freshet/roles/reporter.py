@@ -1,0 +1,53 @@
+"""What a role that serves tells others: its reports on the control log, and the address it listens on."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+
+import structlog
+
+from freshet.roles.context import Context
+from freshet.schemas.errors import LogError
+from freshet.schemas.wire.messages import Message
+from freshet.streams.control.channels import send
+from freshet.streams.log.contract import Writer
+from freshet.streams.vitals.metrics_server import reachable
+
+log = structlog.get_logger()
+
+
+class Reporter:
+    """Tells the control log; used by the loader's, the prediction log's and the status thread."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx, self._lock = ctx, threading.Lock()
+        self._writer: Writer | None = None
+
+    def tell(self, *told: Message) -> None:
+        """Never raises: a report that cannot be sent is dropped, the next one says as much."""
+        try:
+            self.say(told)
+        except LogError as error:
+            log.warning("control log is away; this report is dropped", error=str(error))
+
+    def say(self, told: Sequence[Message]) -> None:
+        """Raises `LogError` if it cannot be sent."""
+        with self._lock:
+            try:
+                self._writer = self._writer or self._ctx.log.writer()
+                send(self._writer, self._ctx.app.channels, told, time.time_ns() // 1_000_000)
+            except LogError:
+                self._writer = None
+                raise
+
+
+def announce(ctx: Context, what: str, address: str) -> None:
+    """Where this role listens, for whoever started it."""
+    log.info("listening", address=address)
+    ctx.vitals.metrics = reachable(address)
+    path = ctx.settings.run_dir / f"{what}.address"
+    part = path.with_suffix(".part")
+    part.write_text(address)
+    part.replace(path)
