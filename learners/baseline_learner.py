@@ -41,7 +41,9 @@ class BaselineLearner:
     """Decayed sums of labels and of examples."""
 
     def __init__(self, spec: Baseline, schema: VectorSchema) -> None:
-        self._spec, self._schema = spec, schema
+        self._spec = spec
+        self._schema = schema
+        self._origin = origin(spec, schema)
         self._sums = np.array([spec.prior, 1.0])
 
     def learn(self, examples: Examples) -> None:
@@ -53,10 +55,10 @@ class BaselineLearner:
         return np.full(len(vectors), self._rate())
 
     def checkpoint(self) -> dict[str, npt.NDArray[Any]]:
-        return {"origin": pack_json(origin(self._spec, self._schema)), "sums": self._sums.copy()}
+        return {"origin": pack_json(self._origin.facts()), "sums": self._sums.copy()}
 
     def restore(self, state: Arrays) -> None:
-        check_origin(state, self._spec, self._schema)
+        check_origin(state, self._origin)
         self._sums = state["sums"].copy()
 
     def export(self, since: int | None = None) -> Export:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,20 +13,32 @@ from freshet.schemas.errors import LearnerError
 from freshet.schemas.models.vectors import Vectors, VectorSchema
 
 
-def origin(spec: LearnerSpec, schema: VectorSchema) -> dict[str, str]:
-    """The facts of a checkpoint's `origin` entry: digests of the spec and the schema."""
-    return {"spec": hashlib.sha256(repr(spec).encode()).hexdigest()[:16], "vectors": schema.digest}
+class Origin(NamedTuple):
+    """Who makes a state: a learner's name, and the digests of its declaration and of its vectors."""
+
+    name: str
+    spec: str
+    vectors: str
+
+    def facts(self) -> dict[str, str]:
+        """What a checkpoint's `origin` entry says of it."""
+        return {"spec": self.spec, "vectors": self.vectors}
 
 
-def check_origin(state: Arrays, spec: LearnerSpec, schema: VectorSchema) -> dict[str, Any]:
+def origin(spec: LearnerSpec, schema: VectorSchema) -> Origin:
+    """The origin of a learner that is made of this declaration, for these vectors."""
+    return Origin(spec.name, hashlib.sha256(repr(spec).encode()).hexdigest()[:16], schema.digest)
+
+
+def check_origin(state: Arrays, mine: Origin) -> dict[str, Any]:
     """The `origin` entry of a checkpoint. Raises `LearnerError` if another spec or schema made it."""
     if "origin" not in state:
-        raise LearnerError(spec.name, "the checkpoint has no origin", "Restore what this learner's checkpoint() made.")
+        raise LearnerError(mine.name, "the checkpoint has no origin", "Restore what this learner's checkpoint() made.")
     facts: dict[str, Any] = unpack_json(state["origin"])
-    for what, digest in origin(spec, schema).items():
+    for what, digest in mine.facts().items():
         if facts.get(what) != digest:
             raise LearnerError(
-                spec.name,
+                mine.name,
                 f"the checkpoint is of other {what} ({facts.get(what)}, not {digest})",
                 "Start a new lineage, or restore a checkpoint of this definition.",
             )

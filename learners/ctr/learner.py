@@ -18,9 +18,9 @@ import torch
 from freshet.learners.contract import Arrays, Export, pack_json
 from freshet.learners.ctr.encoding import DEFINITION, Encoding, inputs
 from freshet.learners.ctr.net import Net
-from freshet.learners.ctr.spec import TorchCtr
+from freshet.learners.ctr.options import Options
 from freshet.learners.inputs.reservoir import COLUMNS, Reservoir
-from freshet.learners.state import check_finite, check_origin, origin
+from freshet.learners.state import Origin, check_finite, check_origin
 from freshet.schemas.models.vectors import F64, Examples, Vectors, VectorSchema
 
 KIND = "torch_ctr"
@@ -33,16 +33,18 @@ class TorchCtrLearner:
     Examples that do not fill a batch wait for the next step; they are in the checkpoint, not yet in an export.
     """
 
-    def __init__(self, spec: TorchCtr, schema: VectorSchema) -> None:
+    def __init__(self, options: Options, schema: VectorSchema, origin: Origin) -> None:
         torch.set_num_threads(1)  # steps are small: more threads wait for each other, and sum in another order
-        self._spec, self._schema = spec, schema
-        self._encoding = Encoding(schema, asdict(spec))
-        self._rng = np.random.default_rng(spec.seed)
-        shape = (self._encoding.fields * spec.dim, 2 * self._encoding.width, *spec.hidden)
-        self._net = Net(1 << spec.bits, spec.dim, shape, _device(spec.device))
-        self._net.start(self._rng, spec.prior)
-        self._net.tune(spec.rate, spec.embedding_rate, spec.decay)
-        self._memory = Reservoir(spec.memory, self._encoding.fields, self._encoding.width)
+        self._options = options
+        self._schema = schema
+        self._origin = origin
+        self._encoding = Encoding(schema, asdict(options))
+        self._rng = np.random.default_rng(options.seed)
+        shape = (self._encoding.fields * options.dim, 2 * self._encoding.width, *options.hidden)
+        self._net = Net(1 << options.bits, options.dim, shape, _device(options.device))
+        self._net.start(self._rng, options.prior)
+        self._net.tune(options.rate, options.embedding_rate, options.decay)
+        self._memory = Reservoir(options.memory, self._encoding.fields, self._encoding.width)
         self._waiting = self._nothing()
         self._bias, self._learned = 0.0, 0
 
@@ -51,9 +53,9 @@ class TorchCtrLearner:
         v, labels = examples.vectors, examples.labels.astype(np.float32)
         new: list[npt.NDArray[Any]] = [self._encoding.ids(v), self._encoding.numbers(v, learn=True), labels]
         p = _sigmoid(self._net.logits(new[0], inputs(new[1])) + self._bias)
-        self._bias -= self._spec.bias_rate * float((p - labels).sum())
+        self._bias -= self._options.bias_rate * float((p - labels).sum())
         self._waiting = [np.concatenate(pair) for pair in zip(self._waiting, new)]
-        size = self._spec.batch
+        size = self._options.batch
         while len(self._waiting[-1]) >= size:
             self._step([c[:size] for c in self._waiting])
             self._waiting = [c[size:] for c in self._waiting]
@@ -65,13 +67,13 @@ class TorchCtrLearner:
 
     def checkpoint(self) -> dict[str, npt.NDArray[Any]]:
         facts = {"bias": self._bias, "learned": self._learned, "rng": self._rng.bit_generator.state}
-        state = {"origin": pack_json({**facts, **origin(self._spec, self._schema)})}
+        state = {"origin": pack_json({**facts, **self._origin.facts()})}
         state |= {f"waiting.{name}": column.copy() for name, column in zip(COLUMNS, self._waiting)}
         state |= self._encoding.scaling.checkpoint()
         return {**state, **self._net.checkpoint(), **self._memory.checkpoint()}
 
     def restore(self, state: Arrays) -> None:
-        facts = check_origin(state, self._spec, self._schema)
+        facts = check_origin(state, self._origin)
         self._bias, self._learned = facts["bias"], facts["learned"]
         self._rng.bit_generator.state = facts["rng"]
         self._waiting = [state[f"waiting.{name}"].copy() for name in COLUMNS]
@@ -81,8 +83,8 @@ class TorchCtrLearner:
 
     def export(self, since: int | None = None) -> Export:
         """Always everything: at 2^16 embeddings of 8 it is 2 MB."""
-        spec = asdict(self._spec)
-        meta = {**{k: spec[k] for k in DEFINITION}, "vectors": self._schema.digest, "learned": self._learned}
+        options = asdict(self._options)
+        meta = {**{k: options[k] for k in DEFINITION}, "vectors": self._schema.digest, "learned": self._learned}
         arrays = self._net.arrays()
         arrays["last_bias"] = (arrays["last_bias"] + self._bias).astype(np.float32)
         arrays["shift"], arrays["scale"] = self._encoding.scaling.shift_and_scale()
@@ -91,10 +93,10 @@ class TorchCtrLearner:
     def _step(self, new: list[npt.NDArray[Any]]) -> None:
         """The new examples and some old ones; then the new ones are old, too."""
         parts = [tuple(new)]
-        if self._spec.replay and len(self._memory) >= self._spec.warm_up:
-            parts.append(self._memory.draw(self._spec.replay * len(new[-1]), self._rng))
+        if self._options.replay and len(self._memory) >= self._options.warm_up:
+            parts.append(self._memory.draw(self._options.replay * len(new[-1]), self._rng))
         ids, numbers, labels = (np.concatenate(column) for column in zip(*parts))
-        self._net.step(ids, inputs(numbers), labels, self._spec.dropout, self._rng)
+        self._net.step(ids, inputs(numbers), labels, self._options.dropout, self._rng)
         self._memory.add(new[0], new[1], new[2], self._rng)
 
     def _nothing(self) -> list[npt.NDArray[Any]]:

@@ -66,7 +66,10 @@ class HashedLogisticLearner:
     """Two float32 tables of `2^bits`, a bias, and a count. The same examples in order give the same bits in any cuts."""
 
     def __init__(self, spec: HashedLogistic, schema: VectorSchema) -> None:
-        self._spec, self._schema, self._plan = spec, schema, spec.plan(schema)
+        self._spec = spec
+        self._schema = schema
+        self._origin = origin(spec, schema)
+        self._plan = spec.plan(schema)
         self._weights = np.zeros(1 << spec.bits, np.float32)
         self._squares = np.full(1 << spec.bits, spec.start, np.float32)
         self._bias = np.array([np.log(spec.prior / (1 - spec.prior)), spec.start])
@@ -93,14 +96,14 @@ class HashedLogisticLearner:
 
     def checkpoint(self) -> dict[str, npt.NDArray[Any]]:
         return {
-            "origin": pack_json({**origin(self._spec, self._schema), "learned": self._learned}),
+            "origin": pack_json({**self._origin.facts(), "learned": self._learned}),
             "weights": self._weights.copy(),
             "squares": self._squares.copy(),
             "bias": self._bias.copy(),
         }
 
     def restore(self, state: Arrays) -> None:
-        facts = check_origin(state, self._spec, self._schema)
+        facts = check_origin(state, self._origin)
         self._weights, self._squares = state["weights"].copy(), state["squares"].copy()
         self._bias, self._learned = state["bias"].copy(), facts["learned"]
 

@@ -19,16 +19,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from river.base import Classifier
-from river.linear_model import LogisticRegression
-from river.optim import AdaGrad
 from river.optim.base import Scheduler
-from river.optim.initializers import Constant
 from river.utils import VectorDict
 
 from freshet.learners.contract import Arrays, Export, pack_json
 from freshet.learners.inputs.scaling import Scaling
-from freshet.learners.river.spec import River
-from freshet.learners.state import check_finite, check_origin, origin
+from freshet.learners.river.portable import is_portable
+from freshet.learners.state import Origin, check_finite, check_origin
 from freshet.schemas.errors import LearnerError
 from freshet.schemas.models.vectors import F64, Examples, Vectors, VectorSchema
 
@@ -36,29 +33,17 @@ KIND = "river_logistic"
 LOWEST = 1e-6
 
 
-def classifier(model: object, name: str) -> Classifier:
-    """The River classifier that was declared; None stands for logistic regression by AdaGrad.
-
-    Raises:
-        LearnerError: it is none, nor a function that makes one.
-    """
-    if model is None:
-        return LogisticRegression(AdaGrad(0.03), intercept_lr=0.003)
-    made = model() if callable(model) else model
-    if not isinstance(made, Classifier):
-        raise LearnerError(
-            name, f"{type(made).__name__} is no River classifier", "Pass one, or a function that makes one."
-        )
-    return made
-
-
 class RiverLearner:
     """A copy of the model, and the running scales of the numbers."""
 
-    def __init__(self, spec: River, schema: VectorSchema) -> None:
-        self._spec, self._schema = spec, schema
-        self._model: Any = copy.deepcopy(classifier(spec.model, spec.name))
-        self._scaling = Scaling(len(schema.numbers), spec.scale)
+    def __init__(self, model: Classifier, buckets: int, scale: bool, schema: VectorSchema, origin: Origin) -> None:
+        self._declared = model
+        self._buckets = buckets
+        self._scale = scale
+        self._schema = schema
+        self._origin = origin
+        self._model: Any = copy.deepcopy(model)
+        self._scaling = Scaling(len(schema.numbers), scale)
         self._places: dict[str, int] = {}  # found once; no more than there are weights
 
     def learn(self, examples: Examples) -> None:
@@ -76,15 +61,15 @@ class RiverLearner:
         """Raises `LearnerError` for a model that is not `servable`."""
         self._require_portable("checkpoint")
         kept, arrays = _optimizer_state(self._model.optimizer, self._place)
-        facts = {"intercept": self._model.intercept, **kept, **origin(self._spec, self._schema)}
+        facts = {"intercept": self._model.intercept, **kept, **self._origin.facts()}
         keys, values = _flat(self._model._weights, self._place)
         weights: dict[str, npt.NDArray[Any]] = {"weight_keys": keys, "weights": values}
         return {"origin": pack_json(facts), **weights, **arrays, **self._scaling.checkpoint()}
 
     def restore(self, state: Arrays) -> None:
         self._require_portable("restore")
-        facts = check_origin(state, self._spec, self._schema)
-        self._model = copy.deepcopy(classifier(self._spec.model, self._spec.name))
+        facts = check_origin(state, self._origin)
+        self._model = copy.deepcopy(self._declared)
         self._model.intercept = facts["intercept"]
         self._model._weights = VectorDict(self._named(state["weight_keys"], state["weights"]))
         for name, kind in facts["kinds"].items():
@@ -98,16 +83,16 @@ class RiverLearner:
         """Always everything. Raises `LearnerError` for a model that is not `servable`."""
         self._require_portable("export")
         keys, values = _flat(self._model._weights, self._place)
-        weights = np.zeros(len(self._schema.numbers) + self._spec.buckets * len(self._schema.categories))
+        weights = np.zeros(len(self._schema.numbers) + self._buckets * len(self._schema.categories))
         weights[keys] = values
         shift, scale = self._scaling.shift_and_scale()
-        meta = {"buckets": self._spec.buckets, "scale": self._spec.scale, "vectors": self._schema.digest}
+        meta = {"buckets": self._buckets, "scale": self._scale, "vectors": self._schema.digest}
         intercept = np.array([self._model.intercept], np.float64)
         arrays = {"weights": weights, "shift": shift, "scale": scale, "intercept": intercept}
         return check_finite(Export(KIND, meta, arrays))
 
     def _dicts(self, vectors: Vectors) -> list[dict[str, float]]:
-        names, buckets = self._schema.numbers, np.uint64(self._spec.buckets)
+        names, buckets = self._schema.numbers, np.uint64(self._buckets)
         rows = []
         scaled = self._scaling.apply(vectors.numbers).tolist()
         hashes, ids = vectors.categories.tolist(), (vectors.categories % buckets).tolist()
@@ -128,12 +113,12 @@ class RiverLearner:
         category, _, bucket = name.rpartition("=")
         if not category:
             return self._schema.numbers.index(name)
-        first = len(self._schema.numbers) + self._schema.categories.index(category) * self._spec.buckets
+        first = len(self._schema.numbers) + self._schema.categories.index(category) * self._buckets
         return first + int(bucket)
 
     def _named(self, keys: npt.NDArray[Any], values: npt.NDArray[Any]) -> dict[str, float]:
         """Weights by name, in the order they were in, since River sums in the order of its dicts."""
-        n, buckets = len(self._schema.numbers), self._spec.buckets
+        n, buckets = len(self._schema.numbers), self._buckets
         out = {}
         for key, value in zip(keys.tolist(), values.tolist()):
             c, bucket = divmod(key - n, buckets)
@@ -141,23 +126,12 @@ class RiverLearner:
         return out
 
     def _require_portable(self, what: str) -> None:
-        if not self._spec.servable:
+        if not is_portable(self._declared):
             raise LearnerError(
-                f"{self._spec.name}: {what} of {type(self._model).__name__}",
+                f"{self._origin.name}: {what} of {type(self._model).__name__}",
                 "has no flat arrays, and freshet neither writes nor reads pickle",
                 "Compare it prequentially, or declare River(linear_model.LogisticRegression(...)) to save and serve it.",
             )
-
-
-def is_portable(model: Any) -> bool:
-    """Logistic regression whose weights start at 0 and whose optimizer's state is numbers by feature."""
-    if type(model) is not LogisticRegression or model.l1 != 0.0 or model.l2 != 0.0:
-        return False
-    start = model.initializer
-    if not isinstance(start, Constant) or start.value != 0.0:
-        return False
-    plain = (bool, int, float, type(None), Scheduler, dict, VectorDict)
-    return all(isinstance(v, plain) for v in vars(model.optimizer).values())
 
 
 def _optimizer_state(

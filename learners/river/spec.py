@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from freshet.learners.contract import Learner
+from freshet.learners.state import origin
 from freshet.schemas.models.vectors import VectorSchema
 
 DEFAULT = "logistic regression by AdaGrad"
@@ -31,7 +32,7 @@ class River:
     def __post_init__(self) -> None:
         definition = DEFAULT
         if self.model is not None:
-            from freshet.learners.river.learner import classifier
+            from freshet.learners.river.portable import classifier
 
             made = classifier(self.model, self.name)
             object.__setattr__(self, "model", made)
@@ -42,11 +43,13 @@ class River:
     def servable(self) -> bool:
         """Whether the model has flat arrays: what a checkpoint and a snapshot need. One that has none is compared with
         the others, but never served, and after a restart learns from the log's start."""
-        from freshet.learners.river.learner import classifier, is_portable
+        from freshet.learners.river.portable import classifier, is_portable
 
         return is_portable(classifier(self.model, self.name))
 
     def make(self, schema: VectorSchema) -> Learner:
         from freshet.learners.river.learner import RiverLearner
+        from freshet.learners.river.portable import classifier
 
-        return RiverLearner(self, schema)
+        made = classifier(self.model, self.name)
+        return RiverLearner(made, self.buckets, self.scale, schema, origin(self, schema))
