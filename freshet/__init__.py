@@ -7,8 +7,9 @@ Topics, views and models are declared in one file and gathered in an `App`; `fre
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from freshet.public import HOMES, find
 
 if TYPE_CHECKING:
     from freshet.agents import faust_app
@@ -55,43 +56,11 @@ __all__ = [
 ]
 
 
-# Where each public name stands. It is imported when it is first asked for: every module of a room is imported through
-# this one, and a learner needs numpy and its own library alone.
-_HOMES = {
-    "App": "freshet.app",
-    "Baseline": "freshet.learners.baseline_learner",
-    "FreshetError": "freshet.schemas.errors",
-    "Freshness": "freshet.schemas.topics.topic",
-    "HashedLogistic": "freshet.learners.logistic.learner",
-    "Label": "freshet.learners.model",
-    "Model": "freshet.learners.model",
-    "ReleaseConfig": "freshet.serving.release.policy",
-    "River": "freshet.learners.river.spec",
-    "Topic": "freshet.schemas.topics.topic",
-    "TorchCtr": "freshet.learners.ctr.spec",
-    "View": "freshet.features.views.view",
-    "age": "freshet.features.aggregates",
-    "category": "freshet.schemas.topics.topic",
-    "constant": "freshet.serving.scoring.fallback",
-    "count": "freshet.features.aggregates",
-    "decayed_mean": "freshet.features.aggregates",
-    "faust_app": "freshet.agents",
-    "heuristic": "freshet.serving.scoring.fallback",
-    "last": "freshet.features.aggregates",
-    "max": "freshet.features.aggregates",
-    "mean": "freshet.features.aggregates",
-    "min": "freshet.features.aggregates",
-    "sum": "freshet.features.aggregates",
-}
-
-
 def __getattr__(name: str) -> Any:
-    if name == "impute":
-        return import_module("freshet.schemas.topics.impute")
-    if name not in _HOMES:
+    """A public name, imported when it is first asked for: learners and Faust are heavy, and may not be installed."""
+    if name not in HOMES:
         raise AttributeError(f"freshet has no {name!r}")
-    found = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = found
+    found = globals()[name] = find(name)
     return found
 
 

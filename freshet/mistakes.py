@@ -6,7 +6,7 @@ import inspect
 import re
 from pathlib import Path
 
-import freshet
+from freshet.public import HOMES, find
 from freshet.schemas.errors import DefinitionError, FreshetError
 
 _CALL = re.compile(r"(\w+?)(?:\.__init__)?\(\) (?:got an unexpected|missing|takes|got multiple)")
@@ -30,10 +30,10 @@ def _text_of(error: Exception) -> str:
 def _next_step(error: Exception) -> str:
     """What of ours could have been meant there."""
     call = _CALL.match(str(error)) if isinstance(error, TypeError) else None
-    if call and call[1] in freshet.__all__:
-        return f"Its arguments are {', '.join(inspect.signature(getattr(freshet, call[1])).parameters)}."
+    if call and call[1] in HOMES:
+        return f"Its arguments are {', '.join(inspect.signature(find(call[1])).parameters)}."
     if isinstance(error, AttributeError) and str(error).startswith("freshet has no"):
-        return f"It has {', '.join(freshet.__all__)}."
+        return f"It has {', '.join(HOMES)}."
     return "Correct that line of the file."
 
 

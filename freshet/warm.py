@@ -18,10 +18,10 @@ from freshet.demo.flights.schedule import Schedule, Step
 from freshet.features.rows.rows import warm as warm_rows
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.runs import logs
+from freshet.schemas.durations import HOUR_MS
 from freshet.schemas.events.decode import warm as warm_decoding
 from freshet.testing import LocalRun
 
-HOUR_MS = 3_600_000
 EVERY = "3h"
 
 

@@ -1,12 +1,9 @@
 """From examples to models: who learns, how well so far, and what is cut and signed.
 
-Declarations   `model` (what is asked, label, features, learners) · `river_spec` · `torch_ctr_spec`
-Contract       `learner` (learn, predict, checkpoint, export) · `catalog` · `state` (what learners share when saved)
-Learners       `baseline_learner` · `hashed_logistic_learner` · `hashed_logistic_plan` · `river_learner`
-               `torch_learner` · `torch_ctr_encoding` · `torch_ctr_net`
-Role           `train_task` (one lineage) · `pending` (what was asked) · `prequential` (quality by time and slice)
-Snapshots      `snapshots` · `golden_vectors` (write, verify, prune) · `signing` (Ed25519)
-Numbers        `numbers` (knots, combinations) · `scaling` (running means) · `replay` (a reservoir of old examples)
-Prediction     `river_predictor` · `torch_ctr_predictor`: without River and torch
-Kernels        `hashed_logistic_kernels` · `river_kernels` · `torch_ctr_kernels`
+`model`        what users declare: what is asked, label, features, learners
+`contract`     what a learner is, and a predictor; `catalog` lists them; `state` is what learners share when saved
+`baseline_learner`, `logistic/`, `river/`, `ctr/`: the learners
+`inputs/`      numbers with knots, running scales, a reservoir of old examples
+`training/`    the role of one lineage: what was asked, quality by time and slice, when it steps and cuts
+`snapshots/`   what is cut, signed, held to golden vectors, verified and pruned
 """

@@ -6,7 +6,9 @@ import re
 
 from freshet.schemas.errors import DefinitionError
 
-UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": HOUR_MS, "d": DAY_MS}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 
 

@@ -1,4 +1,4 @@
-"""The shape of the tree, read from its imports: rooms depend leftwards only, and each library has its few places."""
+"""The shape of the tree, read from its imports: rooms and wings depend one way only, and each library has its few places."""
 
 from __future__ import annotations
 
@@ -6,13 +6,32 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from fnmatch import fnmatch
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("schemas", "streams", "features", "learners", "serving", "freshet")
+# Rooms are linked into freshet/: by the resolved path each file is there once.
 MODULES = sorted({f.resolve() for room in ROOMS for f in (ROOT / room).rglob("*.py")})
+ARROWS = tomllib.loads((ROOT / "tests" / "arrows.toml").read_text())
+WING_FILES = 13
+# Files directly in a room that no wing of their room imports: ways in, from outside or by name.
+DOORS = {
+    "freshet/__init__.py",
+    "freshet/__main__.py",
+    "freshet/agents.py",
+    "freshet/testing.py",
+    "freshet/warm.py",
+    "learners/catalog.py",
+    "streams/catalog.py",
+}
+# Apps, which import what their users import.
+APPS = {"freshet/cli/template/app.py", "freshet/demo/flights/app.py"}
 # Only these files may import a library, so that its errors are translated in one place.
 PLACES = {
     "cassandra": ("features/stores/cassandra_store.py",),
@@ -30,9 +49,14 @@ PLACES = {
     "uvicorn": ("serving/web/*.py", "freshet/roles/control.py"),
 }
 NEVER = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
-# A `*_learner.py` also runs where there is nothing but numpy and its own library, which these are.
-OWN_LIBRARIES = {"baseline": (), "hashed_logistic": ("numba",), "river": ("river",), "torch": ("torch",)}
-LEARNERS_MAY = ("freshet.schemas.models.vectors", "freshet.schemas.errors")
+# A learner also runs where there is nothing but numpy and its own library, which these are.
+OWN_LIBRARIES = {
+    "learners/baseline_learner.py": (),
+    "learners/ctr/learner.py": ("torch",),
+    "learners/logistic/learner.py": ("numba",),
+    "learners/river/learner.py": ("river",),
+}
+LEARNERS_MAY = ("schemas/models/vectors.py", "schemas/errors.py", "freshet/__init__.py", "freshet/public.py")
 HEAVY = ("cassandra", "confluent_kafka", "fastapi", "pandas", "plotly", "redis", "river", "torch")
 VAGUE_FILES = {"base", "common", "helper", "helpers", "manager", "misc", "util", "utils"}
 VAGUE_CLASSES = ("Base", "Helper", "Manager", "Util", "Utils")
@@ -63,9 +87,12 @@ def name_of(file: Path) -> str:
 def of_the_tree(imported: str) -> Path | None:
     """The file of a module of ours, in the folder that its room's link leads to."""
     parts = imported.split(".")
-    if parts[0] == "freshet" and len(parts) > 1 and parts[1] in ROOMS:
+    if parts[0] != "freshet":
+        return None
+    if len(parts) > 1 and parts[1] in ROOMS:
         parts = parts[1:]
-    for stop in range(len(parts), max(0, len(parts) - 2), -1):
+    # `from a.b import c`: c may be a module, or a name in b
+    for stop in (len(parts), len(parts) - 1):
         path = ROOT.joinpath(*parts[:stop])
         for file in (path.with_suffix(".py"), path / "__init__.py"):
             if file in MODULES:
@@ -73,12 +100,103 @@ def of_the_tree(imported: str) -> Path | None:
     return None
 
 
+def place_of(file: Path) -> tuple[str, str]:
+    """Room and wing of a file; `(ground)` or `(door)` for one that is directly in its room."""
+    room, *rest = name_of(file).split("/")
+    if len(rest) > 1:
+        return room, rest[0]
+    return room, "(door)" if name_of(file) in DOORS else "(ground)"
+
+
+@cache
+def imports_of_ours(file: Path) -> frozenset[Path]:
+    """Files of ours that a file imports. The root of the package is in none of the rooms: it imports nothing by itself."""
+    found = {of_the_tree(name) for name in imports(file)} - {None, file, ROOT / "freshet" / "__init__.py"}
+    return frozenset(f for f in found if f is not None)
+
+
+def arrows() -> dict[str, dict[str, set[str]]]:
+    """What each wing imports, as the table in `arrows.toml` says it."""
+    found: dict[str, dict[str, set[str]]] = {room: {} for room in ROOMS}
+    for file in MODULES:
+        room, wing = place_of(file)
+        if name_of(file) in APPS:
+            continue
+        for other in imports_of_ours(file):
+            its_room, its_wing = place_of(other)
+            if (its_room, its_wing) != (room, wing):
+                target = its_wing if its_room == room else f"{its_room}/{its_wing}"
+                found[room].setdefault(wing, set()).add(target)
+    return found
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_wings_import_what_the_table_allows(room: str) -> None:
+    """Both ways: an arrow that nobody draws any more is taken out of the table."""
+    table = {wing: set(targets) for wing, targets in ARROWS[room].items()}
+    assert arrows()[room] == table
+
+
+def test_the_table_names_each_arrow_once() -> None:
+    for room in ROOMS:
+        assert all(len(targets) == len(set(targets)) for targets in ARROWS[room].values())
+
+
+def test_no_wing_imports_a_door_of_its_room() -> None:
+    wrong = [
+        f"{name_of(file)} imports {name_of(door)}"
+        for file in MODULES
+        for door in imports_of_ours(file)
+        if name_of(door) in DOORS
+        and place_of(door)[0] == place_of(file)[0]
+        and place_of(file)[1] != "(door)"
+        and name_of(file) not in APPS
+    ]
+    assert not wrong
+
+
+def test_the_ground_of_a_room_imports_no_wing_of_it() -> None:
+    for room in ROOMS:
+        assert not [t for t in ARROWS[room].get("(ground)", ()) if "/" not in t and t != "(door)"]
+
+
+def test_there_is_no_circle() -> None:
+    """Among files, hence among wings and rooms."""
+    graph = {file: imports_of_ours(file) for file in MODULES if name_of(file) not in APPS}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" imports ".join(name_of(file) for file in reversed(error.args[1])))
+
+
+def test_a_wing_is_small_enough_to_be_seen_at_once() -> None:
+    sizes: dict[str, int] = {}
+    for file in MODULES:
+        if len(name_of(file).split("/")) > 2 and file.name != "__init__.py":
+            folder = name_of(file.parent)
+            sizes[folder] = sizes.get(folder, 0) + 1
+    assert not {folder: n for folder, n in sizes.items() if n > WING_FILES}
+
+
+def test_the_door_of_a_wing_is_empty() -> None:
+    doors = [f for f in MODULES if f.name == "__init__.py" and len(name_of(f).split("/")) == 3]
+    assert doors
+    assert not [name_of(f) for f in doors if f.read_text()]
+
+
+def test_no_module_is_named_as_one_of_python_s_own() -> None:
+    """A reader greps for it, and a script run from inside its folder would shadow Python's."""
+    ours = {place_of(f)[1] for f in MODULES} | {f.stem for f in MODULES}
+    assert not ours & (sys.stdlib_module_names - {"__main__", "__future__"})
+
+
 def test_rooms_import_only_from_their_left() -> None:
+    """Everybody may import the root of the package: it says where that stands, and imports nothing by itself."""
     wrong = []
     for file in MODULES:
-        mine = ROOMS.index(file.relative_to(ROOT).parts[0])
+        mine = ROOMS.index(place_of(file)[0])
         not_mine = (*ROOMS[mine + 1 :], "tests")
-        wrong += [f"{name_of(file)} imports {i}" for i in imports(file) if room_of(i) in not_mine]
+        wrong += [f"{name_of(file)} imports {i}" for i in imports(file) if i != "freshet" and room_of(i) in not_mine]
     assert not wrong
 
 
@@ -119,25 +237,43 @@ def test_nothing_is_pickled() -> None:
 
 
 def test_a_learner_needs_numpy_and_its_own_library_alone() -> None:
-    learners = [f for f in MODULES if f.name.endswith("_learner.py")]
-    assert {f.name.removesuffix("_learner.py") for f in learners} == set(OWN_LIBRARIES)
-    for file in learners:
-        own = OWN_LIBRARIES[file.name.removesuffix("_learner.py")]
+    """With all that is imported on the way, which begins at the root of the package."""
+    for name, own in OWN_LIBRARIES.items():
         allowed = {"numpy", *own, *sys.stdlib_module_names}
-        seen, waiting = set[Path](), [file]
+        seen = set[Path]()
+        waiting = [ROOT / "freshet" / "__init__.py", ROOT / name]
         while waiting:
             at = waiting.pop()
             seen.add(at)
-            for imported in imports(at):
+            for imported in at_run_time(at):
                 found = of_the_tree(imported)
                 if found is None:
-                    assert imported.split(".")[0] in allowed, f"{name_of(file)} needs {imported} by {name_of(at)}"
+                    assert imported.split(".")[0] in allowed, f"{name} needs {imported} by {name_of(at)}"
                     continue
-                module = "freshet." + name_of(found).removesuffix(".py").replace("/", ".")
-                inside = module.startswith("freshet.learners.") or module in LEARNERS_MAY
-                assert inside, f"{name_of(file)} needs {module} by {name_of(at)}"
+                inside = place_of(found)[0] == "learners" or name_of(found) in LEARNERS_MAY
+                assert inside, f"{name} needs {name_of(found)} by {name_of(at)}"
                 if found not in seen:
                     waiting.append(found)
+
+
+def test_every_learner_is_held_to_that() -> None:
+    learners = {name_of(f) for f in MODULES if f.stem == "learner" or f.stem.endswith("_learner")}
+    assert learners == set(OWN_LIBRARIES)
+
+
+def at_run_time(file: Path) -> set[str]:
+    """What a file imports when it runs: not what only type checkers read."""
+    checked = [n for n in tree_of(file).body if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING"]
+    inside = {id(part) for block in checked for part in ast.walk(block)}
+    found: set[str] = set()
+    for node in ast.walk(tree_of(file)):
+        if id(node) in inside:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
 
 
 def test_names_say_what_a_thing_is() -> None:
@@ -152,16 +288,18 @@ def test_names_say_what_a_thing_is() -> None:
 
 
 def test_every_module_says_what_it_is_for() -> None:
-    assert not [name_of(f) for f in MODULES if not ast.get_docstring(tree_of(f))]
+    assert not [name_of(f) for f in MODULES if f.read_text() and not ast.get_docstring(tree_of(f))]
 
 
 def test_every_room_has_a_map_of_about_ten_lines() -> None:
-    """`freshet/__init__.py` is the front door: its docstring is for users."""
+    """It names every wing, and nothing that is gone. `freshet/__init__.py` is the front door: its docstring is for users."""
     for room in ROOMS[:-1]:
         text = ast.get_docstring(tree_of(ROOT / room / "__init__.py")) or ""
         assert 5 <= len(text.splitlines()) <= 15, room
-        gone = [n for n in re.findall(r"`([a-z0-9_]+)`", text) if not (ROOT / room / f"{n}.py").is_file()]
-        assert not gone, f"the map of {room} names {', '.join(gone)}"
+        named = set(re.findall(r"`([a-z0-9_]+/?)`", text))
+        wings = {f"{place_of(f)[1]}/" for f in MODULES if place_of(f)[0] == room and len(name_of(f).split("/")) > 2}
+        ground = {f.stem for f in MODULES if f.parent == ROOT / room and f.name != "__init__.py"}
+        assert named == wings | ground, room
 
 
 def test_a_room_imports_nothing_to_show_its_map() -> None:

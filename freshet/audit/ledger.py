@@ -11,53 +11,26 @@ import math
 import struct
 from collections import OrderedDict
 from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from freshet.audit.avro import read_field
+from freshet.audit.kept import Record
 from freshet.schemas.durations import milliseconds
-from freshet.schemas.errors import SchemaError
 from freshet.schemas.events.columns import REASONS, arrow_type
-from freshet.schemas.events.field import Field
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.events.writer import EventWriter, Misfit
 from freshet.schemas.topics.topic import Topic
 from freshet.schemas.wire.blocks import TICK_MAGIC
-from freshet.schemas.wire.blocks import decode as decode_block
 from freshet.streams.intake.expressions import fields_of
 from freshet.streams.intake.fates import fates
-from freshet.streams.intake.ledger import LEDGER_BLOCK, Entry, Ledger, LedgerBook
-from freshet.streams.log.contract import Log
-from freshet.streams.operators.checkpoints import Checkpoints
-from freshet.streams.operators.task import from_json
+from freshet.streams.intake.ledger import LEDGER_BLOCK, Entry, Ledger
 
 MASK = (1 << 64) - 1
 SEEDS = (0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93)
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    offset: int
-    time: int
-    value: bytes
-
-
-def records(log: Log, topic: str, partition: int) -> Iterator[Record]:
-    """Every record of a partition, in order."""
-    end = log.bounds(topic).spans[partition][1]
-    reader = log.reader([topic], None)
-    at = 0
-    while at < end:
-        for batch in reader.poll(10_000, 1.0):
-            if batch.partition != partition:
-                continue
-            for i in range(len(batch)):
-                at = int(batch.offsets[i]) + 1
-                yield Record(at - 1, int(batch.times[i]), bytes(batch.value(i)))
-    reader.close()
 
 
 def recompute(
@@ -136,50 +109,6 @@ def _writer(digest: str, schema: EventSchema) -> EventWriter:
     return _WRITERS[digest]
 
 
-def read_field(stream: io.BytesIO, f: Field) -> Any:
-    """A field as Avro 1.12 writes it. fastavro is not as strict: it takes any byte for true, and numbers of any length."""
-    if f.null_branch is not None:
-        branch = _whole(stream, 64)
-        if branch not in (0, 1):
-            raise ValueError(f"no branch {branch}")
-        if branch == f.null_branch:
-            return None
-    if f.type == "string":
-        return _bytes(stream, _whole(stream, 64)).decode()
-    if f.type == "boolean":
-        return (False, True)[_bytes(stream, 1)[0]]
-    if f.type in ("float", "double"):
-        size, code = (4, "<f") if f.type == "float" else (8, "<d")
-        return struct.unpack(code, _bytes(stream, size))[0]
-    if f.type == "enum":
-        index = _whole(stream, 64)
-        return f.symbols[index if index >= 0 else len(f.symbols)]
-    return _whole(stream, 32 if f.type == "int" else 64)
-
-
-def _bytes(stream: io.BytesIO, size: int) -> bytes:
-    found = stream.read(size) if 0 <= size < 1 << 31 else b""
-    if len(found) != size:
-        raise ValueError(f"{size} bytes are not there")
-    return found
-
-
-def _whole(stream: io.BytesIO, bits: int) -> int:
-    """A zigzag number, in at most ten bytes."""
-    number = 0
-    for i in range(10):
-        byte = _bytes(stream, 1)[0]
-        number |= (byte & 127) << 7 * i
-        if byte < 128:
-            break
-    else:
-        raise ValueError("a number without an end")
-    value = (number >> 1) ^ -(number & 1)
-    if number >> 64 or not -(1 << bits - 1) <= value < 1 << bits - 1:
-        raise ValueError(f"more than {bits} bits")
-    return value
-
-
 def judge(event: Mapping[str, Any], schema: EventSchema, event_time: str, append_time: int, max_future: int) -> str:
     """The first rule that an event breaks, or nothing: presence, then domains, then ranges, then its time."""
     for f in schema.fields:
@@ -246,37 +175,4 @@ def _filtered(topic: Topic, events: Sequence[Mapping[str, Any]]) -> list[str]:
             hits = frame.select(expression.alias("x").fill_null(False))["x"].to_numpy()
             for i in np.array(rows)[hits].tolist():
                 out[i] = name
-    return out
-
-
-def kept(log: Log, checkpoints_url: str, topic: Topic, source: str, partition: int) -> tuple[int, Ledger]:
-    """Intake's own ledger from its newest checkpoint, and the next offset it is as of."""
-    store = Checkpoints(checkpoints_url, f"intake:{topic.name}:{partition}", log.bounds(source).identity)
-    found = store.load()
-    if found is None:
-        return 0, {}
-    offset, base, deltas = found
-    book = LedgerBook(len(fates(topic)))
-    book.load({**base, **(deltas[-1] if deltas else {})})
-    return offset, book.entries()
-
-
-def settings_of(log: Log, checkpoints_url: str, topic: Topic, source: str, partition: int) -> list[list[int]]:
-    """The changes of settings that intake recorded in its newest checkpoint."""
-    found = Checkpoints(checkpoints_url, f"intake:{topic.name}:{partition}", log.bounds(source).identity).load()
-    state = {} if found is None else {**found[1], **(found[2][-1] if found[2] else {})}
-    return from_json(state["settings"]) if "settings" in state else []
-
-
-def crashes(log: Log, dead: str, topic: Topic, partition: int) -> set[int]:
-    """Offsets of a partition's records that crashed intake, as its dead letters say."""
-    out: set[int] = set()
-    for r in records(log, dead, 0):
-        try:
-            block = decode_block(r.value)
-        except SchemaError:  # somebody else's
-            continue
-        if block.rows is not None and (block.origin, block.partition) == (topic.name, partition):
-            rows = block.rows.to_pydict()
-            out |= {o for o, reason in zip(rows["_offset"], rows["reason"]) if reason == "crash"}
     return out

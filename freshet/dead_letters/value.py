@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from freshet.audit.ledger import read_field
+from freshet.audit.avro import read_field
 from freshet.dead_letters.letters import Letter
 from freshet.schemas.errors import SchemaError
 from freshet.schemas.events.field import Field

@@ -29,7 +29,7 @@ from freshet.learners.model import Model
 from freshet.processes.runtime import Runtime
 from freshet.replay.replayer import Replayer, Stopped, published
 from freshet.runs.lock import RunLock
-from freshet.schemas.durations import milliseconds
+from freshet.schemas.durations import HOUR_MS, milliseconds
 from freshet.schemas.errors import ComponentError
 from freshet.schemas.wire import messages
 from freshet.serving.status import status as wire
@@ -125,7 +125,7 @@ def _empty(folder: Path) -> None:
 
 def _drain_ms(app: App, model: Model) -> int:
     """After the last event, until nothing is pending."""
-    return model.label.topic.freshness.ms("label_wait") + 3_600_000
+    return model.label.topic.freshness.ms("label_wait") + HOUR_MS
 
 
 @contextmanager

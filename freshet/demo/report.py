@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from freshet.app import App
+from freshet.audit import kept as kept_by_run
 from freshet.audit import ledger as audit
 from freshet.demo.report_types import ModelReport, QualityReport, QuantilesReport, RequestReport, TopicReport
 from freshet.learners.baseline_learner import Baseline
@@ -63,9 +64,9 @@ def topic_report(app: App, log: Log, checkpoints_url: str, name: str) -> TopicRe
     counts = dict.fromkeys(names, 0)
     agrees = True
     for p in range(topic.partitions):
-        crashed = audit.crashes(log, app.dead_log, topic, p)
-        settings = audit.settings_of(log, checkpoints_url, topic, app.log_of(name), p)
-        again = audit.recompute(topic, audit.records(log, app.log_of(name), p), crashed, settings)
+        crashed = kept_by_run.crashes(log, app.dead_log, topic, p)
+        settings = kept_by_run.settings_of(log, checkpoints_url, topic, app.log_of(name), p)
+        again = audit.recompute(topic, kept_by_run.records(log, app.log_of(name), p), crashed, settings)
         kept = _kept(app, log, checkpoints_url, name, p)
         agrees = agrees and again == kept
         for fate, n in totals(kept, names).items():
@@ -91,7 +92,7 @@ def _kept(app: App, log: Log, checkpoints_url: str, name: str, partition: int) -
     end = log.bounds(app.log_of(name)).spans[partition][1]
     deadline = time.monotonic() + CHECKPOINT_PATIENCE_SECONDS
     while True:
-        offset, ledger = audit.kept(log, checkpoints_url, app.topic(name), app.log_of(name), partition)
+        offset, ledger = kept_by_run.ledger(log, checkpoints_url, app.topic(name), app.log_of(name), partition)
         if offset >= end or time.monotonic() > deadline:
             return ledger
         time.sleep(0.2)
@@ -102,7 +103,7 @@ def outcomes_of(app: App, log: Log, model: Model) -> Outcomes:
     dtype, topic = fixed_dtype(model.vectors), app.examples_log_of(model)
     seen: set[tuple[int, int]] = set()
     rows: list[ExampleRows] = []
-    for record in audit.records(log, topic, 0):
+    for record in kept_by_run.records(log, topic, 0):
         try:
             block = blocks.decode(record.value)
             found = ExampleRows.from_arrow(block.rows, dtype) if block.rows is not None else None

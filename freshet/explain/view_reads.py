@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
-from freshet.audit import ledger as audit
+from freshet.audit import kept as kept_by_run
 from freshet.explain.explanation import SourceEvent, ViewRead, Window, WindowEvent
 from freshet.explain.row_check import agrees
 from freshet.explain.row_events import CleanEvent, Version, events_of, key_at, partition_of
@@ -156,7 +156,7 @@ class _Reading:
         source = self._run.app.log_of(topic.name)
         had = [topic.freshness.ms("lateness")]
         for p in range(topic.partitions):
-            had += [changed[1] for changed in audit.settings_of(self._run.log, url, topic, source, p)]
+            had += [changed[1] for changed in kept_by_run.settings_of(self._run.log, url, topic, source, p)]
         return max(had)
 
     def _reach(self) -> tuple[int, str]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from freshet.learners.inputs.numbers import NumberTables
+from freshet.learners.inputs.numeric import NumberTables
 from freshet.learners.inputs.scaling import Scaling
 from freshet.schemas.errors import LearnerError
 from freshet.schemas.models.vectors import F32, U64, Vectors, VectorSchema

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from freshet.learners.inputs.numbers import Combinations, Knots, NumberTables
+from freshet.learners.inputs.numeric import Combinations, Knots, NumberTables
 from freshet.learners.logistic import kernels
 from freshet.schemas.errors import LearnerError
 from freshet.schemas.models.vectors import U64, VectorSchema

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-HOUR_MS = 3_600_000
+from freshet.schemas.durations import HOUR_MS
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from freshet.serving.alerts.bounds import HOUR_MS, AlertBounds, Missed, Recent
+from freshet.schemas.durations import HOUR_MS
+from freshet.serving.alerts.bounds import AlertBounds, Missed, Recent
 from freshet.serving.status.promises import span
 from freshet.serving.status.status import (
     Alert,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from freshet.schemas.durations import HOUR_MS
 from freshet.schemas.errors import DefinitionError
 
 
@@ -23,7 +24,7 @@ class ReleaseConfig:
 
     min_examples: int = 1000
     margin: float = 0.005
-    hold_ms: int = 24 * 3_600_000
+    hold_ms: int = 24 * HOUR_MS
     no_worse_by: float = 0.01
 
     def __post_init__(self) -> None:
@@ -110,7 +111,7 @@ def _challenge(
     if gain <= 0 or gain < config.margin:
         return Keep(f"{versus}: {gain:+.2%} better, {config.margin:.2%} is needed")
     if (held := state.now_ms - state.since_ms) < config.hold_ms:
-        stood = f"{held / 3_600_000:.1f} of {config.hold_ms / 3_600_000:.1f} h"
+        stood = f"{held / HOUR_MS:.1f} of {config.hold_ms / HOUR_MS:.1f} h"
         return Keep(f"{versus}, but the champion has stood {stood}")
     if state.reference is not None and best.log_loss > state.reference.log_loss * (1 + config.no_worse_by):
         return Keep(f"{versus}, but {state.reference.name} has {state.reference.log_loss:.4f}")

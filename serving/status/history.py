@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from freshet.schemas.durations import DAY_MS, HOUR_MS
 from freshet.schemas.errors import RequestError
 from freshet.serving.status.status import ModelFigures, Quality, Status
 from freshet.serving.status.tracks import NAN, Recent, Track, Whole
 
 SERVED, BASELINE = "@served", "@baseline"
-HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 WHOLE = "all"
 TIERS_MS = {"1h": HOUR_MS, "1d": DAY_MS, "7d": 7 * DAY_MS, "30d": 30 * DAY_MS, "90d": 90 * DAY_MS}
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from freshet.schemas.durations import text_of
-from freshet.serving.alerts.bounds import HOUR_MS
+from freshet.schemas.durations import HOUR_MS, text_of
 from freshet.serving.status.status import (
     Light,
     LineageFigures,

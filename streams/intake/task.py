@@ -27,9 +27,9 @@ from freshet.schemas.wire.blocks import Block
 from freshet.streams.intake import kernels
 from freshet.streams.intake.expressions import fields_of
 from freshet.streams.intake.fates import fates, first_dead, first_filter
+from freshet.streams.intake.field_statistics import TopicStatistics
 from freshet.streams.intake.imputation import Imputer
 from freshet.streams.intake.ledger import LEDGER_BLOCK, LedgerBook
-from freshet.streams.intake.statistics import TopicStatistics
 from freshet.streams.log.contract import Batch
 from freshet.streams.operators.dead_letters import letters
 from freshet.streams.operators.task import Append, Outputs, as_json, from_json

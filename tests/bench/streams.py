@@ -165,7 +165,7 @@ def _intake(pipe: Connection, log_url: str, store_url: str, folder: str, tick: i
     from freshet.schemas.wire import blocks
     from freshet.streams.intake import imputation
     from freshet.streams.intake import task as intake
-    from freshet.streams.intake.statistics import TopicStatistics
+    from freshet.streams.intake.field_statistics import TopicStatistics
     from tests.bench.flight_features import app, flights
 
     plan = plans.intake_plan(app, flights)

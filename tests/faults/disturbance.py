@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from freshet.app import App, load
-from freshet.audit import ledger as audit
+from freshet.audit import kept as kept_by_run
 from freshet.demo.client import ScoringClient
 from freshet.demo.flights.schedule import Schedule, Step
 from freshet.demo.report import outcomes_of, topic_report
@@ -57,14 +57,14 @@ def left(app: App, log: Log, store: Store, folder: Path) -> Left:
     checkpoints = str(folder / "checkpoints")
     for t in app.topics:
         assert topic_report(app, log, checkpoints, t.name)["ledger_agrees"], t.name
-    ledgers = {t.name: audit.kept(log, checkpoints, t, app.log_of(t.name), 0)[1] for t in app.topics}
+    ledgers = {t.name: kept_by_run.ledger(log, checkpoints, t, app.log_of(t.name), 0)[1] for t in app.topics}
     return Left(ledgers, rows_of(app, log, store), sorted(examples_of(app, log)), digests_of(folder))
 
 
 def rows_of(app: App, log: Log, store: Store) -> dict[str, dict[str, bytes]]:
     out = {}
     for view in app.views:
-        found = (blocks.decode(r.value).rows for r in audit.records(log, app.clean_log_of(view), 0))
+        found = (blocks.decode(r.value).rows for r in kept_by_run.records(log, app.clean_log_of(view), 0))
         keys = sorted({k for rows in found if rows is not None for k in rows.column("key").to_pylist()})
         (rows,) = store.read([RowKeys(app.stored_as(view), [k.encode() for k in keys], view.plan.width)])
         assert rows.present.all(), view.name

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from freshet.audit import ledger as audit
+from freshet.audit import kept as kept_by_run
 from freshet.demo.report import outcomes_of, topic_report
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.schemas.errors import SchemaError
@@ -47,7 +47,7 @@ Before = Callable[[int, LocalRun], None]
 
 def letters_of(local: LocalRun) -> list[Letter]:
     out: list[Letter] = []
-    for r in audit.records(local.log, local.app.dead_log, 0):
+    for r in kept_by_run.records(local.log, local.app.dead_log, 0):
         try:
             block = blocks.decode(r.value)
         except SchemaError:
@@ -67,7 +67,7 @@ def rows_of(store: MemoryStore) -> dict[Any, bytes]:
 def examples_of(local: LocalRun) -> list[str]:
     (model,) = local.app.models
     out: list[str] = []
-    for r in audit.records(local.log, local.app.examples_log_of(model), 0):
+    for r in kept_by_run.records(local.log, local.app.examples_log_of(model), 0):
         try:
             block = blocks.decode(r.value)
         except SchemaError:
@@ -91,7 +91,7 @@ def test_an_event_on_which_an_expression_fails_is_a_dead_letter_and_its_neighbou
             op.checkpoint()
         report = topic_report(app, local.log, str(tmp_path / "crashing" / "checkpoints"), "payments")
         letters = letters_of(local)
-        sent = {r.offset: r.value for r in audit.records(local.log, app.log_of("payments"), 0)}
+        sent = {r.offset: r.value for r in kept_by_run.records(local.log, app.log_of("payments"), 0)}
     assert report["ledger_agrees"]
     assert report["dead"].pop("crash") == 2
     assert (report["dead"], report["applied"]) == (usual["dead"], usual["applied"] - 2)

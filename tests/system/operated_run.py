@@ -23,6 +23,7 @@ from unittest import mock
 import httpx
 
 from freshet.app import App, load
+from freshet.audit import kept as kept_by_run
 from freshet.audit import ledger as audit
 from freshet.cli import main as cli
 from freshet.runs import record as run_record
@@ -264,21 +265,23 @@ class OperatedRun:
 
     def checkpointed(self, topic: str) -> int:
         """Up to which offset intake's newest checkpoint of a topic goes."""
-        kept = audit.kept(self.log, str(self.folder / "checkpoints"), self.app.topic(topic), self.app.log_of(topic), 0)
+        kept = kept_by_run.ledger(
+            self.log, str(self.folder / "checkpoints"), self.app.topic(topic), self.app.log_of(topic), 0
+        )
         return kept[0]
 
     def audited(self, topic: str) -> Audited:
         """As of intake's newest checkpoint."""
         declared, checkpoints, log = self.app.topic(topic), str(self.folder / "checkpoints"), self.app.log_of(topic)
         while True:
-            end, kept = audit.kept(self.log, checkpoints, declared, log, 0)
-            settings = audit.settings_of(self.log, checkpoints, declared, log, 0)
-            if audit.kept(self.log, checkpoints, declared, log, 0)[0] == end:  # both are of one checkpoint
+            end, kept = kept_by_run.ledger(self.log, checkpoints, declared, log, 0)
+            settings = kept_by_run.settings_of(self.log, checkpoints, declared, log, 0)
+            if kept_by_run.ledger(self.log, checkpoints, declared, log, 0)[0] == end:  # both are of one checkpoint
                 break
-        found = list(takewhile(lambda r: r.offset < end, audit.records(self.log, log, 0)))
+        found = list(takewhile(lambda r: r.offset < end, kept_by_run.records(self.log, log, 0)))
         again, without = (audit.recompute(declared, iter(found), (), s) for s in (settings, ()))
         (view,) = [v for v in self.app.views if v.topic is declared]
-        rows = (blocks.decode(r.value).rows for r in audit.records(self.log, self.app.clean_log_of(view), 0))
+        rows = (blocks.decode(r.value).rows for r in kept_by_run.records(self.log, self.app.clean_log_of(view), 0))
         passed_on = {o for table in rows if table is not None for o in table.column("_offset").to_pylist() if o < end}
         return Audited(kept, again, without, len(passed_on))
 

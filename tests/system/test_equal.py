@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from freshet.app import App, load
-from freshet.audit import ledger as audit
+from freshet.audit import kept as kept_by_run
 from freshet.demo.client import ScoringClient
 from freshet.demo.flights import APP
 from freshet.demo.flights.schedule import Schedule
@@ -76,7 +76,7 @@ def outcome(app: App, log: Log, store: Store, checkpoints_url: str, settled: lis
     fates = {t.name: dict(topic_report(app, log, checkpoints_url, t.name)) for t in app.topics}
     ledgers = {}
     for t in app.topics:
-        ledgers[t.name] = audit.kept(log, checkpoints_url, t, app.log_of(t.name), 0)[1]
+        ledgers[t.name] = kept_by_run.ledger(log, checkpoints_url, t, app.log_of(t.name), 0)[1]
         assert fates[t.name]["ledger_agrees"], t.name
     told = [(m.tick, m.path and m.lineage, m.number) for m in settled]
     return Outcome(fates, ledgers, _rows(app, log, store), sorted(_examples(app, log)), told)
@@ -87,7 +87,7 @@ def _rows(app: App, log: Log, store: Store) -> dict[str, dict[bytes, bytes]]:
     found = {}
     for view in app.views:
         keys: set[bytes] = set()
-        for record in audit.records(log, app.clean_log_of(view), 0):
+        for record in kept_by_run.records(log, app.clean_log_of(view), 0):
             block = blocks.decode(record.value)
             if block.rows is not None:
                 keys |= {k.encode() for k in block.rows.column("key").to_pylist()}

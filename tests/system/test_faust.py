@@ -26,7 +26,7 @@ import numpy as np
 import pytest
 
 from freshet.app import App, load
-from freshet.audit import ledger as audit
+from freshet.audit import kept as kept_by_run
 from freshet.demo.flights.data import weather_of
 from freshet.features.rows.finish import PRESENT, finish
 from freshet.features.stores.catalog import open_store
@@ -186,7 +186,7 @@ def outputs(log: Log, app: App) -> list[tuple[int, str]]:
     topic, found = app.topic("weather_enriched"), []
     reader = EventReader(topic)
     for p in range(topic.partitions):
-        for record in audit.records(log, app.log_of(topic.name), p):
+        for record in kept_by_run.records(log, app.log_of(topic.name), p):
             if record.value[:4] != TICK_MAGIC:
                 found.append((p, reader.event_id(bytes(record.value))))
     return found

@@ -24,7 +24,7 @@ import numpy.typing as npt
 import pytest
 
 from freshet.app import App, load
-from freshet.audit import ledger as audit
+from freshet.audit import kept as kept_by_run
 from freshet.demo.client import ScoringClient
 from freshet.demo.flights.schedule import Schedule
 from freshet.demo.report import outcomes_of, topic_report
@@ -91,7 +91,7 @@ def left(app: App, log: Log, store: Store, checkpoints_url: str) -> Left:
     for name, found in fates.items():
         assert found["ledger_agrees"], f"a ledger of {name} is not what its log says"
     ledgers = {
-        t.name: {p: audit.kept(log, checkpoints_url, t, app.log_of(t.name), p)[1] for p in range(t.partitions)}
+        t.name: {p: kept_by_run.ledger(log, checkpoints_url, t, app.log_of(t.name), p)[1] for p in range(t.partitions)}
         for t in app.topics
     }
     rows = {v.name: rows_of(app, log, store, v) for v in app.views}
@@ -102,7 +102,7 @@ def rows_of(app: App, log: Log, store: Store, view: View) -> dict[str, Row]:
     """Rows of every key that any partition of a view's clean log names."""
     keys: set[str] = set()
     for p in range(view.topic.partitions):
-        found = (blocks.decode(r.value).rows for r in audit.records(log, app.clean_log_of(view), p))
+        found = (blocks.decode(r.value).rows for r in kept_by_run.records(log, app.clean_log_of(view), p))
         keys |= {key for rows in found if rows is not None for key in rows.column("key").to_pylist()}
     wanted = sorted(keys)
     (read,) = store.read([RowKeys(app.stored_as(view), [x.encode() for x in wanted], view.plan.width)])

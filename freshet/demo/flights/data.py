@@ -23,7 +23,6 @@ from freshet.demo.flights.wire import TOPICS, EventType
 from freshet.schemas.errors import ComponentError
 
 MINUTE_MS = 60_000
-DAY_MS = 86_400_000
 START_MS = 1_357_016_400_000  # local midnight of 1 January 2013: 05:00 UTC
 TAXI_MINUTES = 25
 OBSERVED_MINUTES = 51

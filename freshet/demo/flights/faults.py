@@ -23,9 +23,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from freshet.demo.flights.data import DAY_MS, ROW
+from freshet.demo.flights.data import ROW
 from freshet.demo.flights.draws import Draws
 from freshet.demo.flights.wire import EventType
+from freshet.schemas.durations import DAY_MS
 
 I64 = npt.NDArray[np.int64]
 GOOD, DUPLICATE, FIRST_BAD = 0, 1, 2

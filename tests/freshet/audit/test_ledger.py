@@ -15,8 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freshet.app import App, load
+from freshet.audit import kept as kept_by_run
 from freshet.audit import ledger as audit
-from freshet.audit.ledger import Record, recompute
+from freshet.audit.kept import Record
+from freshet.audit.ledger import recompute
 from freshet.demo.flights import APP
 from freshet.demo.flights.schedule import Schedule
 from freshet.roles import plans
@@ -245,7 +247,7 @@ def test_records_are_those_of_one_partition_in_order(tmp_path: Path) -> None:
     for i in range(25):
         writer.append("t", i % 2, [b"%d" % i], i)
     writer.flush()
-    found = list(audit.records(log, "t", 1))
+    found = list(kept_by_run.records(log, "t", 1))
     assert [(r.offset, r.time, r.value) for r in found] == [(i, 2 * i + 1, b"%d" % (2 * i + 1)) for i in range(12)]
     writer.close()
     log.close()
@@ -254,7 +256,7 @@ def test_records_are_those_of_one_partition_in_order(tmp_path: Path) -> None:
 def test_a_topic_without_checkpoint_has_kept_nothing(tmp_path: Path) -> None:
     log = SqliteLog(tmp_path / "log")
     log.ensure("app.landings", 1)
-    assert audit.kept(log, str(tmp_path / "state"), TOPIC, "app.landings", 0) == (0, {})
+    assert kept_by_run.ledger(log, str(tmp_path / "state"), TOPIC, "app.landings", 0) == (0, {})
     log.close()
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
+from freshet.audit import kept as kept_by_run
 from freshet.audit import ledger as audit
 from freshet.cli.main import cli
 from freshet.dead_letters import letters as dead_letters
@@ -59,7 +60,7 @@ def test_counts_are_those_of_what_was_published(run: OpenedRun) -> None:
 
 
 def test_an_example_names_a_record_that_is_bad_for_that_reason(run: OpenedRun) -> None:
-    records = {r.offset: r for r in audit.records(run.log, "toy.payments", 0)}
+    records = {r.offset: r for r in kept_by_run.records(run.log, "toy.payments", 0)}
     for k in kinds(run):
         topic, partition, offset = k.example
         record = records[offset]
@@ -73,7 +74,7 @@ def test_the_newest_are_shown_first_each_with_its_own_bytes_and_append_time(run:
     found = newest(run, limit=1_000)
     assert len(found) == sum(OF_EACH_ROUND.values()) * ROUNDS
     assert [x.offset for x in found] == sorted((x.offset for x in found), reverse=True)
-    records = {r.offset: r for r in audit.records(run.log, "toy.payments", 0)}
+    records = {r.offset: r for r in kept_by_run.records(run.log, "toy.payments", 0)}
     assert all((x.value, x.append_ms) == (records[x.offset].value, records[x.offset].time) for x in found)
     assert newest(run, limit=3) == found[:3]
     assert newest(run, reason="far_future", limit=2) == [x for x in found if x.reason == "far_future"][:2]
@@ -85,7 +86,7 @@ def test_letters_that_were_buried_twice_count_once(tmp_path: Path, monkeypatch: 
     def bury_again(hour: int, local: LocalRun) -> None:
         if hour == 3:
             writer = local.log.writer()
-            for r in list(audit.records(local.log, "toy.dead", 0)):
+            for r in list(kept_by_run.records(local.log, "toy.dead", 0)):
                 writer.append("toy.dead", 0, [r.value], r.time + 1)
             writer.flush()
             writer.close()

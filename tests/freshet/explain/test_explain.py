@@ -15,6 +15,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from freshet.audit import kept as kept_by_run
 from freshet.audit import ledger as audit
 from freshet.cli.main import cli
 from freshet.dead_letters.letters import kinds, newest
@@ -109,7 +110,9 @@ def test_the_newest_event_behind_a_row_is_the_one_published_last_with_its_place_
         assert view.newest is not None
         assert view.newest.fields == last
         assert view.newest.read == {"late": last["late"]}
-        at_its_place = next(r for r in audit.records(run.log, "toy.payments", 0) if r.offset == view.newest.offset)
+        at_its_place = next(
+            r for r in kept_by_run.records(run.log, "toy.payments", 0) if r.offset == view.newest.offset
+        )
         event, _ = audit.read_event(at_its_place.value, run.app.topic("payments").events)
         assert (event, at_its_place.time) == (last, view.newest.append_ms)
         assert view.age_ms == (hour + 1) * HOUR - max(e["at"] for e in published("south", hour))
@@ -184,7 +187,7 @@ def test_the_first_snapshot_told_to_reflect_an_example_is_the_first_whose_manife
 
 def place_of(run: OpenedRun, prediction: str) -> int:
     """The offset of the example that a prediction became, read row by row."""
-    for record in audit.records(run.log, run.app.examples_log_of(run.app.model("unpaid")), 0):
+    for record in kept_by_run.records(run.log, run.app.examples_log_of(run.app.model("unpaid")), 0):
         block = blocks.decode(record.value)
         for row in block.rows.to_pylist() if block.rows is not None else []:
             if row["id"] == prediction and row["kind"] in (LABELLED, CORRECTED):

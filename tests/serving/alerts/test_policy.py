@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freshet.serving.alerts.bounds import HOUR_MS, AlertBounds, Missed, Recent
+from freshet.schemas.durations import HOUR_MS
+from freshet.serving.alerts.bounds import AlertBounds, Missed, Recent
 from freshet.serving.alerts.policy import OFF, POLICIES, WITHOUT, alerts
 from freshet.serving.status.status import (
     Clock,

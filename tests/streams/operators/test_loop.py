@@ -16,6 +16,7 @@ from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from polars.exceptions import PanicException
 
+from freshet.audit import kept as kept_by_run
 from freshet.audit import ledger as audit
 from freshet.features import aggregates as fr
 from freshet.features.stores.memory_store import MemoryStore
@@ -234,7 +235,7 @@ class Run:
         return out
 
     def records(self, topic: str) -> list[bytes]:
-        return [r.value for r in audit.records(self.log, topic, 0)]
+        return [r.value for r in kept_by_run.records(self.log, topic, 0)]
 
 
 def arm(op: Operator, point: str) -> Callable[[], None]:
@@ -302,9 +303,9 @@ def events_of(values: Sequence[bytes], origin: str) -> list[Any]:
 
 def outcome(run: Run) -> Outcome:
     taken = examples(run.records("examples"))
-    kept = {t: audit.kept(run.log, str(run.directory / "state"), p.topic, t, 0)[1] for t, p in PLANS.items()}
+    kept = {t: kept_by_run.ledger(run.log, str(run.directory / "state"), p.topic, t, 0)[1] for t, p in PLANS.items()}
     for t, p in PLANS.items():
-        assert kept[t] == audit.recompute(p.topic, audit.records(run.log, t, 0)), "the ledger is that of the log"
+        assert kept[t] == audit.recompute(p.topic, kept_by_run.records(run.log, t, 0)), "the ledger is that of the log"
     cuts = {(m.number, m.tick, m.stats["learned"], m.stats["all"]["log_loss"]) for m in run.told if isinstance(m, Cut)}
     return Outcome(
         rows={k: v[16:] for k, v in run.store.rows.items()},
@@ -391,7 +392,7 @@ def undisturbed_task(run: Run, role: str, topic: str, task: Any) -> list[Outputs
     recorded = from_json({**found[1], **(found[2][-1] if found[2] else {})}["settings"]) if role in KEYS else []
     recorded = [[at, *((v,) if isinstance(name, str) else (name, v))] for at, name, v in recorded]
     outs = list[Outputs]()
-    for r in audit.records(run.log, topic, 0):
+    for r in kept_by_run.records(run.log, topic, 0):
         while recorded and recorded[0][0] <= r.offset:
             at, *values = recorded.pop(0)
             now = replace(FRESHNESS, **{k: f"{ms}ms" for k, ms in zip(KEYS[role], values)})
@@ -412,12 +413,12 @@ def check_consistent(run: Run) -> None:
         for to in [route.to for route in (*plan.clean, *plan.labels)]:
             assert events_of(run.records(to), name) == events_of(appended(outs, to), name)
         crashed = {
-            r.offset for r in audit.records(run.log, name, 0) if r.offset in run.crashing and not is_tick(r.value)
+            r.offset for r in kept_by_run.records(run.log, name, 0) if r.offset in run.crashing and not is_tick(r.value)
         }
-        assert audit.crashes(run.log, "dead", plan.topic, 0) == crashed
-        settings = audit.settings_of(run.log, state, plan.topic, name, 0)
-        left = audit.kept(run.log, state, plan.topic, name, 0)[1]
-        assert left == audit.recompute(plan.topic, audit.records(run.log, name, 0), crashed, settings)
+        assert kept_by_run.crashes(run.log, "dead", plan.topic, 0) == crashed
+        settings = kept_by_run.settings_of(run.log, state, plan.topic, name, 0)
+        left = kept_by_run.ledger(run.log, state, plan.topic, name, 0)[1]
+        assert left == audit.recompute(plan.topic, kept_by_run.records(run.log, name, 0), crashed, settings)
     store = MemoryStore()
     for topic, view in VIEWS.items():
         task = ViewTask(view, view.name, 0, store)
@@ -536,7 +537,7 @@ class Bench:
         return Operator("toys", self.log, ["in"], self.toy, state, CHANNELS, lambda: 77, orders=orders)
 
     def records(self, topic: str) -> list[bytes]:
-        return [r.value for r in audit.records(self.log, topic, 0)]
+        return [r.value for r in kept_by_run.records(self.log, topic, 0)]
 
     def put(self, partition: int, *values: bytes) -> None:
         self.writer.append("in", partition, values, 1)

@@ -8,7 +8,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from freshet.demo.flights.data import DAY_MS, START_MS, load
+from freshet.demo.flights.data import START_MS, load
+from freshet.schemas.durations import DAY_MS
 from freshet.serving.alerts.alerts import Alerts
 from freshet.serving.status.status import Alert, Clock, SourceFigures, Status, TopicFigures
 

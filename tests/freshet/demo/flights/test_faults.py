@@ -3,7 +3,7 @@ import io
 import fastavro
 import pytest
 
-from freshet.demo.flights.data import DAY_MS, ROW, load
+from freshet.demo.flights.data import ROW, load
 from freshet.demo.flights.faults import (
     BAD,
     DUPLICATE,
@@ -16,6 +16,7 @@ from freshet.demo.flights.faults import (
     refusals,
 )
 from freshet.demo.flights.wire import TOPICS, EventType
+from freshet.schemas.durations import DAY_MS
 
 FRAMES = load(20)
 

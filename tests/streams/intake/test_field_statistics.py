@@ -17,8 +17,8 @@ from safetensors.numpy import load, save
 
 from freshet.schemas.events.decode import EventCodec
 from freshet.schemas.events.schema import EventSchema
-from freshet.streams.intake.statistics import SOURCES, VALUES
-from freshet.streams.intake.statistics_kernels import HALF_LIFE_SECONDS, LONGEST, POWERS
+from freshet.streams.intake.field_statistics import SOURCES, VALUES
+from freshet.streams.intake.field_statistics_kernels import HALF_LIFE_SECONDS, LONGEST, POWERS
 from freshet.streams.intake.task import IntakeTask
 from tests.streams.intake.reference_intake import ReferenceIntake
 from tests.streams.toy_events import CUTS, IMPUTES, LOGS, SCHEMA, START, Sent, batch, cut, plan, topic

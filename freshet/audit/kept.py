@@ -1,0 +1,70 @@
+"""What a run has kept of a partition: its records, and what intake's newest checkpoint and its dead letters say of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from freshet.schemas.errors import SchemaError
+from freshet.schemas.topics.topic import Topic
+from freshet.schemas.wire.blocks import decode as decode_block
+from freshet.streams.intake.fates import fates
+from freshet.streams.intake.ledger import Ledger, LedgerBook
+from freshet.streams.log.contract import Log
+from freshet.streams.operators.checkpoints import Checkpoints
+from freshet.streams.operators.task import from_json
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    offset: int
+    time: int
+    value: bytes
+
+
+def records(log: Log, topic: str, partition: int) -> Iterator[Record]:
+    """Every record of a partition, in order."""
+    end = log.bounds(topic).spans[partition][1]
+    reader = log.reader([topic], None)
+    at = 0
+    while at < end:
+        for batch in reader.poll(10_000, 1.0):
+            if batch.partition != partition:
+                continue
+            for i in range(len(batch)):
+                at = int(batch.offsets[i]) + 1
+                yield Record(at - 1, int(batch.times[i]), bytes(batch.value(i)))
+    reader.close()
+
+
+def ledger(log: Log, checkpoints_url: str, topic: Topic, source: str, partition: int) -> tuple[int, Ledger]:
+    """Intake's own ledger from its newest checkpoint, and the next offset it is as of."""
+    store = Checkpoints(checkpoints_url, f"intake:{topic.name}:{partition}", log.bounds(source).identity)
+    found = store.load()
+    if found is None:
+        return 0, {}
+    offset, base, deltas = found
+    book = LedgerBook(len(fates(topic)))
+    book.load({**base, **(deltas[-1] if deltas else {})})
+    return offset, book.entries()
+
+
+def settings_of(log: Log, checkpoints_url: str, topic: Topic, source: str, partition: int) -> list[list[int]]:
+    """The changes of settings that intake recorded in its newest checkpoint."""
+    found = Checkpoints(checkpoints_url, f"intake:{topic.name}:{partition}", log.bounds(source).identity).load()
+    state = {} if found is None else {**found[1], **(found[2][-1] if found[2] else {})}
+    return from_json(state["settings"]) if "settings" in state else []
+
+
+def crashes(log: Log, dead: str, topic: Topic, partition: int) -> set[int]:
+    """Offsets of a partition's records that crashed intake, as its dead letters say."""
+    out: set[int] = set()
+    for r in records(log, dead, 0):
+        try:
+            block = decode_block(r.value)
+        except SchemaError:  # somebody else's
+            continue
+        if block.rows is not None and (block.origin, block.partition) == (topic.name, partition):
+            rows = block.rows.to_pydict()
+            out |= {o for o, reason in zip(rows["_offset"], rows["reason"]) if reason == "crash"}
+    return out

@@ -1,0 +1,50 @@
+"""The public names of `freshet`, and where each stands.
+
+One is imported when it is first asked for: every module of a room is imported through the front door, and a learner, say,
+needs numpy and its own library alone.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+# The module of each public name. `impute` is one itself.
+HOMES = {
+    "App": "freshet.app",
+    "Baseline": "freshet.learners.baseline_learner",
+    "FreshetError": "freshet.schemas.errors",
+    "Freshness": "freshet.schemas.topics.topic",
+    "HashedLogistic": "freshet.learners.logistic.learner",
+    "Label": "freshet.learners.model",
+    "Model": "freshet.learners.model",
+    "ReleaseConfig": "freshet.serving.release.policy",
+    "River": "freshet.learners.river.spec",
+    "Topic": "freshet.schemas.topics.topic",
+    "TorchCtr": "freshet.learners.ctr.spec",
+    "View": "freshet.features.views.view",
+    "age": "freshet.features.aggregates",
+    "category": "freshet.schemas.topics.topic",
+    "constant": "freshet.serving.scoring.fallback",
+    "count": "freshet.features.aggregates",
+    "decayed_mean": "freshet.features.aggregates",
+    "faust_app": "freshet.agents",
+    "heuristic": "freshet.serving.scoring.fallback",
+    "impute": "freshet.schemas.topics",
+    "last": "freshet.features.aggregates",
+    "max": "freshet.features.aggregates",
+    "mean": "freshet.features.aggregates",
+    "min": "freshet.features.aggregates",
+    "sum": "freshet.features.aggregates",
+}
+
+
+def find(name: str) -> Any:
+    """What a public name stands for, imported now.
+
+    Raises:
+        KeyError: there is no such name.
+        ImportError: a library that it needs is not installed.
+    """
+    home = import_module(HOMES[name])
+    return getattr(home, name) if hasattr(home, name) else import_module(f"{HOMES[name]}.{name}")
