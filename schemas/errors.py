@@ -19,7 +19,31 @@ from __future__ import annotations
 
 
 class FreshetError(Exception):
-    """An error with its facts: `component`, `resource`, `cause` and `next_step`, all plain text."""
+    """The root of every error that freshet raises on purpose. Its text is made of its facts.
+
+    Errors keep their facts when they are pickled, so they come across processes whole.
+
+    Args:
+        resource: What it happened to, such as `topic deliveries`; the attribute `resource`.
+        cause: What was wrong with it; the attribute `cause`.
+        next_step: What to do about it; the attribute `next_step`.
+        **facts: Whatever else is known, such as an offset; the attribute `facts`, a `dict`.
+
+    Attributes:
+        component: Which part speaks, such as `definition`, `log` or `store`; one for each class.
+
+    Examples:
+        >>> import freshet as fr
+        >>> try:
+        ...     fr.constant(2.0)
+        ... except fr.FreshetError as error:
+        ...     print(error.component, "|", error.resource)
+        ...     print(error.cause)
+        ...     print(error.next_step)
+        definition | constant(2.0)
+        2.0 is no probability
+        Use a number between 0 and 1, both exclusive.
+    """
 
     component = "freshet"
 

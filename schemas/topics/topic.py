@@ -34,12 +34,42 @@ def check_name(kind: str, name: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """How fresh a topic's data and the models learned from it must be. All values are durations such as `"5s"`.
+    """How fresh a topic's data, and the models that learn from it, must be.
 
-    `feature_slo` and `model_slo` bound the lags; `batch_wait` is the longest wait for a fuller batch (wall);
-    `snapshot_every`, `lateness`, `label_wait` and `max_future` run on the app's clock. Beyond `model_limit` (a model lag;
-    0s: the SLO) `on_violation` changes answers: `serve` does not, `fallback` answers by a rung that needs no model,
-    `refuse` by an error.
+    A duration is a text of whole or decimal numbers with units (`ms`, `s`, `m`, `h`, `d`), such
+    as `"250ms"`, `"1h30m"` or `"7d"`, and comes to whole milliseconds. `snapshot_every`,
+    `label_wait`, `model_slo`, `model_limit` and `on_violation` of a model are those of the topic
+    of its labels. Each setting can be changed while the app runs, within bounds: see "Settings of
+    a topic" in `docs/operating.md`.
+
+    Args:
+        feature_slo: Bound of the feature lag, a duration. The lag is the age of the oldest
+            acknowledged event that the rows of the topic's views do not reflect yet. Beyond the
+            bound status and alerts say so; no answer changes.
+        model_slo: Bound of the model lag, a duration. The lag is the age of the oldest joined
+            example that the served snapshot does not reflect.
+        batch_wait: The longest that intake waits for a fuller batch, a duration of the wall
+            clock. Of several topics the shortest rules.
+        snapshot_every: How often a learner cuts a snapshot, a duration of the app's clock: at the
+            first tick at or after each multiple of it.
+        lateness: How far an event's time may lie behind the newest event time of its partition
+            and still count, a duration. What is later is dropped, and counted as late.
+        label_wait: How long a prediction waits for its label, a duration of the app's clock.
+        max_future: How far an event's time may lie ahead of the time at which its record was
+            appended, a duration. What lies further ahead is a dead letter.
+        on_violation: What answers do once the model lag is beyond `model_limit`: `"serve"` (as
+            before), `"fallback"` (a declared rung that needs no model) or `"refuse"` (an error,
+            HTTP 503).
+        model_limit: The model lag beyond which `on_violation` holds, a duration. `"0s"` stands
+            for `model_slo`.
+
+    Raises:
+        DefinitionError: a value is no duration, or `on_violation` is none of the three.
+
+    Examples:
+        >>> import freshet as fr
+        >>> fr.Freshness(snapshot_every="10s", label_wait="1d").model_slo
+        '60s'
     """
 
     feature_slo: str = "5s"
@@ -62,17 +92,32 @@ class Freshness:
             )
 
     def ms(self, name: str) -> int:
-        """A duration of this freshness in milliseconds.
+        """One of its durations in milliseconds.
 
-        >>> Freshness().ms("lateness")
-        120000
+        Args:
+            name: The name of any field but `on_violation`.
+
+        Raises:
+            DefinitionError: the field holds no duration.
+
+        Examples:
+            >>> import freshet as fr
+            >>> fr.Freshness().ms("lateness")
+            120000
         """
         return milliseconds(getattr(self, name), name)
 
 
 @dataclass(frozen=True, slots=True)
 class FieldRef:
-    """A field of a topic, as `topic["field"]`; `categorical` tells models to read it as a category."""
+    """A field of a topic, as `topic["field"]` and `fr.category(…)` give it; not made directly.
+
+    Args:
+        topic: Name of the topic.
+        field: Name of the field.
+        categorical: Whether models read it as a category (a text, hashed to 64 bits) or as a
+            number (float32). Texts, enums and booleans are categories unless told otherwise.
+    """
 
     topic: str
     field: str
@@ -80,20 +125,103 @@ class FieldRef:
 
 
 def category(ref: FieldRef) -> FieldRef:
-    """Read a number (an hour, a flight number) as a category."""
+    """Read a number field (an hour, a flight number) as a category: each value stands for itself.
+
+    Args:
+        ref: A field, as `topic["field"]`. Values are written as whole numbers, so 7.0 is `7`; a
+            request with a fraction there is refused.
+
+    Returns:
+        The same field, to be listed among the features of a model.
+
+    Examples:
+        >>> import freshet as fr
+        >>> trips = fr.Topic(
+        ...     "trips",
+        ...     {
+        ...         "type": "record",
+        ...         "name": "trip",
+        ...         "fields": [
+        ...             {"name": "id", "type": "string"},
+        ...             {"name": "at", "type": "long"},
+        ...             {"name": "hour", "type": "int"},
+        ...         ],
+        ...     },
+        ...     event_id="id",
+        ...     event_time="at",
+        ... )
+        >>> trips["hour"].categorical, fr.category(trips["hour"]).categorical
+        (False, True)
+    """
     return FieldRef(ref.topic, ref.field, True)
 
 
 @dataclass(frozen=True)
 class Topic:
-    """Events of one kind. `schema` is an Avro record: a path beside the app's file, its JSON, or an `EventSchema`.
+    """Events of one kind: their schema, which of them are dropped, how gaps in them are filled.
 
-    `event_id` names the text field that duplicates share within `dedup`, `event_time` the time (ms) that windows run
-    on, `source` the text field whose values are watched one by one. `drop` names row-wise Polars filters (true: dropped,
-    counted under that name); `impute` fills missing fields. `partitions` is frozen once the topic exists.
+    `topic["field"]` is a field of it, for the features of a model; it raises `DefinitionError` for
+    a name that the schema lacks.
+
+    Source of the schema language: Apache Avro 1.12 specification. Beside Avro's own attributes a
+    record may carry `"schema_id"` (of the Confluent wire format, 1 unless given) and `"version"`,
+    a field `"required": true`, `"range": [lowest, highest]` (numbers, both inclusive), `"domain":
+    [...]` (texts) and `"unit"`. What breaks these rules becomes a dead letter.
+
+    Args:
+        name: A lower-case letter, then up to 62 lower-case letters, digits or underscores.
+        schema: A flat Avro record whose fields are string, int, long, float, double, boolean or
+            enum, or a union of one of them with null: as a `dict`, as JSON text, as the path of a
+            file (a relative one starts at the file that declares the topic) or as an
+            `EventSchema`.
+        event_id: The string field that tells events apart. Whatever freshet itself appends
+            (pushes, agents' outputs) goes to the partition that this text hashes to.
+        event_time: The long field with the event's time in milliseconds since 1970 (UTC).
+            Windows, lateness and labels run on it.
+        source: A string or enum field whose values are watched one by one: statistics and the
+            alert of a silent source. None: no source is told apart.
+        drop: Filters by name. Each is a row-wise Polars expression over the schema's fields that
+            is true, false or null for an event; events for which it is true are dropped, and
+            counted under the name. The first that is true counts.
+        impute: How missing values of a field are filled, by field: `fr.impute.constant(…)`,
+            `median`, `mean` or `last`. Filters see events as they came, views and labels as
+            filled. Fields of a topic that a model is asked on take constants only.
+        freshness: The bounds that the topic's data is held to.
+        partitions: How many partitions its log has, 1 to 4,096. Frozen once the topic exists.
+        dedup: A duration of event time. Of the events of a partition that share an id within it
+            only the first is applied; an id is remembered for one to two times as long.
+        owner: Who answers for it; shown in the catalogue.
+        description: What it is; shown in the catalogue.
 
     Raises:
-        DefinitionError: a name, field or duration is wrong; the text says which, and what to do.
+        DefinitionError: a name, field, duration, impute or partition count is wrong. The text
+            says which, and what to do.
+        SchemaError: the schema cannot be read, or is no such record. It is a `DefinitionError`.
+
+    Examples:
+        >>> import freshet as fr
+        >>> import polars as pl
+        >>> late = {"name": "minutes_late", "type": ["null", "double"], "range": [-600, 6000]}
+        >>> deliveries = fr.Topic(
+        ...     "deliveries",
+        ...     schema={
+        ...         "type": "record",
+        ...         "name": "delivery",
+        ...         "fields": [
+        ...             {"name": "parcel", "type": "string"},
+        ...             {"name": "at", "type": "long"},
+        ...             {"name": "courier", "type": "string"},
+        ...             late,
+        ...         ],
+        ...     },
+        ...     event_id="parcel",
+        ...     event_time="at",
+        ...     drop={"test_runs": pl.col("courier") == "nobody"},
+        ...     impute={"minutes_late": fr.impute.median(by="courier")},
+        ...     freshness=fr.Freshness(lateness="5m"),
+        ... )
+        >>> deliveries["courier"]
+        FieldRef(topic='deliveries', field='courier', categorical=True)
     """
 
     name: str
@@ -145,7 +273,7 @@ class Topic:
 
     @property
     def events(self) -> EventSchema:
-        """The schema, loaded."""
+        """The schema, loaded. Its `fields` have a name, a type and rules."""
         assert isinstance(self.schema, EventSchema)
         return self.schema
 
