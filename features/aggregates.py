@@ -14,7 +14,13 @@ WindowKind = Literal["count", "sum", "mean", "min", "max"]
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """An aggregate of a number field (`count`: of the events themselves) over the newest `over` of time."""
+    """An aggregate over a window of time. Made by `fr.count`, `sum`, `mean`, `min` and `max`.
+
+    Args:
+        kind: Which of the five.
+        over: Length of the window, a duration.
+        field: The field it is of; None for `count`, which is of the events themselves.
+    """
 
     kind: WindowKind
     over: str
@@ -35,7 +41,11 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Last:
-    """The value of the event with the newest time; of equal times, the later in the log."""
+    """The value with the newest event time. Made by `fr.last`.
+
+    Args:
+        field: The field it is of.
+    """
 
     field: str
 
@@ -48,8 +58,14 @@ class Last:
 
 @dataclass(frozen=True, slots=True)
 class DecayedMean:
-    """A mean whose weights halve every `half_life`, drawn towards `prior` (if any) as if that had been seen
-    `weight` times just now."""
+    """A mean whose weights halve every `half_life`. Made by `fr.decayed_mean`.
+
+    Args:
+        field: The field it is of.
+        half_life: A duration.
+        prior: What it returns to in silence; None: nothing.
+        weight: For how many values the prior stands.
+    """
 
     field: str
     half_life: str
@@ -76,7 +92,7 @@ class DecayedMean:
 
 @dataclass(frozen=True, slots=True)
 class Age:
-    """Seconds since the newest event."""
+    """Seconds since the newest event. Made by `fr.age`."""
 
     def __str__(self) -> str:
         return "age()"
@@ -86,47 +102,164 @@ Aggregate = Window | Last | DecayedMean | Age
 
 
 def count(*, over: str) -> Window:
-    """How many events; 0.0 when there was none.
+    """How many events of the key lie in the window.
 
-    >>> print(count(over="600s"))
-    count(over 10m)
+    0.0 when there was none; missing when the key has no row.
+
+    Args:
+        over: Length of the window, a duration such as `"10m"`; a multiple of the view's tile.
+
+    Raises:
+        DefinitionError: `over` is no duration of at least 1 ms.
+
+    Examples:
+        >>> import freshet as fr
+        >>> print(fr.count(over="600s"))
+        count(over 10m)
     """
     return Window("count", over)
 
 
 def sum(field: str, *, over: str) -> Window:
-    """The sum of the values; 0.0 when there was none."""
+    """The sum of a field's values in the window.
+
+    0.0 when there was none; missing when the key has no row. Missing values are passed over.
+
+    Args:
+        field: A number or boolean field of the view's topic (true is 1.0).
+        over: Length of the window, a duration such as `"10m"`; a multiple of the view's tile.
+
+    Raises:
+        DefinitionError: `field` is no field's name, or `over` no duration of at least 1 ms.
+
+    Examples:
+        >>> import freshet as fr
+        >>> print(fr.sum("amount", over="1d"))
+        sum(amount over 1d)
+    """
     return Window("sum", over, field)
 
 
 def mean(field: str, *, over: str) -> Window:
-    """The mean of the values; NaN when there was none."""
+    """The arithmetic mean of a field's values in the window.
+
+    Missing (NaN) when there was none. Missing values are passed over.
+
+    Args:
+        field: A number or boolean field of the view's topic (true is 1.0).
+        over: Length of the window, a duration such as `"10m"`; a multiple of the view's tile.
+
+    Raises:
+        DefinitionError: `field` is no field's name, or `over` no duration of at least 1 ms.
+
+    Examples:
+        >>> import freshet as fr
+        >>> print(fr.mean("minutes_late", over="1h"))
+        mean(minutes_late over 1h)
+    """
     return Window("mean", over, field)
 
 
 def min(field: str, *, over: str) -> Window:
-    """The least value; NaN when there was none."""
+    """The least of a field's values in the window.
+
+    Missing (NaN) when there was none. Missing values are passed over.
+
+    Args:
+        field: A number or boolean field of the view's topic (true is 1.0).
+        over: Length of the window, a duration such as `"10m"`; a multiple of the view's tile.
+
+    Raises:
+        DefinitionError: `field` is no field's name, or `over` no duration of at least 1 ms.
+
+    Examples:
+        >>> import freshet as fr
+        >>> print(fr.min("price", over="1h"))
+        min(price over 1h)
+    """
     return Window("min", over, field)
 
 
 def max(field: str, *, over: str) -> Window:
-    """The greatest value; NaN when there was none."""
+    """The greatest of a field's values in the window.
+
+    Missing (NaN) when there was none. Missing values are passed over.
+
+    Args:
+        field: A number or boolean field of the view's topic (true is 1.0).
+        over: Length of the window, a duration such as `"10m"`; a multiple of the view's tile.
+
+    Raises:
+        DefinitionError: `field` is no field's name, or `over` no duration of at least 1 ms.
+
+    Examples:
+        >>> import freshet as fr
+        >>> print(fr.max("price", over="1h"))
+        max(price over 1h)
+    """
     return Window("max", over, field)
 
 
 def last(field: str) -> Last:
-    """The newest value in time, however old; NaN when there was none."""
+    """The value of the event with the newest time, however old it is.
+
+    Of equal times, that of the later one in the log. Missing (NaN) when there was none; an event
+    whose value is missing is passed over.
+
+    Args:
+        field: A number or boolean field of the view's topic (true is 1.0).
+
+    Raises:
+        DefinitionError: `field` is no field's name.
+
+    Examples:
+        >>> import freshet as fr
+        >>> print(fr.last("temperature"))
+        last(temperature)
+    """
     return Last(field)
 
 
 def decayed_mean(field: str, half_life: str = "1h", *, prior: float | None = None, weight: float = 0.5) -> DecayedMean:
-    """With decayed sum S and decayed weight W as of the read: `(S + weight * prior) / (W + weight)`, so that
-    silence returns it to the prior; without a prior `S / W`, NaN when there was no value."""
+    """A mean of all values of a field, in which a value's weight halves every `half_life`.
+
+    With `S` the decayed sum and `W` the decayed weight of the values, it is `(S + weight * prior)
+    / (W + weight)` as of the moment of the question, so that silence returns it to the prior.
+    Without a prior it is `S / W`, which silence leaves as it is; then it is missing (NaN) when
+    there was no value. Missing values are passed over, late ones come in decayed.
+
+    Source: exponential decay as in Cohen and Strauss, "Maintaining time-decaying stream
+    aggregates" (2003). Powers of two are computed to within 1e-15, equal on every processor.
+
+    Args:
+        field: A number or boolean field of the view's topic (true is 1.0).
+        half_life: The time in which a weight halves, a duration.
+        prior: What it returns to, a finite number. None: nothing.
+        weight: For how many values of just now the prior stands, above 0. Without a prior it has
+            no effect.
+
+    Raises:
+        DefinitionError: `field` is no field's name, `half_life` no duration of at least 1 ms,
+            `prior` not finite, or `weight` not finite and above 0.
+
+    Examples:
+        >>> import freshet as fr
+        >>> print(fr.decayed_mean("minutes_late", "30m", prior=0.0))
+        decayed_mean(minutes_late half_life 30m prior 0.0 weight 0.5)
+    """
     return DecayedMean(field, half_life, prior, weight)
 
 
 def age() -> Age:
-    """Seconds from the row's newest event to the read."""
+    """Seconds from the newest event time of the row to the moment of the question.
+
+    Negative where the row has seen an event of a later time.
+
+    Examples:
+        >>> import freshet as fr
+        >>> print(fr.age())
+        age()
+    """
     return Age()
 
 

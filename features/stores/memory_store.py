@@ -13,12 +13,20 @@ from freshet.features.stores.stored import check_rows, check_version, rows_of
 
 
 class MemoryStore:
-    """Rows and tombstones (bare versions) by view and key, for the threads of this process.
+    """A store in memory, for the threads of one process: rows and tombstones by view and key.
 
-    >>> store = MemoryStore()
-    >>> row = np.arange(24, dtype=np.uint8)[None]
-    >>> store.write("app:v", [b"JFK"], row), store.write("app:v", [b"JFK"], row)
-    (1, 0)
+    A tombstone is a bare version: the first 16 bytes of a row, which tell the newer of two.
+
+    Attributes:
+        rows: Rows, as bytes, by view and key.
+
+    Examples:
+        >>> import numpy as np
+        >>> from freshet.features.stores.memory_store import MemoryStore
+        >>> store = MemoryStore()
+        >>> row = np.arange(24, dtype=np.uint8)[None]
+        >>> store.write("app:v", [b"JFK"], row), store.write("app:v", [b"JFK"], row)
+        (1, 0)
     """
 
     def __init__(self) -> None:
@@ -27,6 +35,11 @@ class MemoryStore:
         self._lock = threading.Lock()
 
     def write(self, view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> int:
+        """Write rows uint8 `[n, width]` by key, each if newer than what is there; how many were.
+
+        Raises:
+            ValueError: the rows are not of that dtype and shape.
+        """
         check_rows(view, keys, rows)
         won = 0
         with self._lock:
@@ -38,10 +51,16 @@ class MemoryStore:
         return won
 
     def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
+        """The rows of keys, view by view: absent where there is none, or but a tombstone."""
         with self._lock:
             return [rows_of([self.rows.get((w.view, key)) for key in w.keys], w.width) for w in wanted]
 
     def erase(self, view: str, keys: Sequence[bytes], version: bytes) -> int:
+        """Put tombstones in the place of rows that are no newer than `version`; how many rows went.
+
+        Raises:
+            ValueError: `version` is not 16 bytes long.
+        """
         check_version(version)
         erased = 0
         with self._lock:
@@ -53,6 +72,7 @@ class MemoryStore:
         return erased
 
     def generation(self) -> str:
+        """Another text after each `lose`."""
         return str(self._generation)
 
     def lose(self) -> None:

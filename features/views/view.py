@@ -18,25 +18,84 @@ KEY_SEPARATOR = "|"
 
 @dataclass(frozen=True, slots=True)
 class FeatureRef:
-    """A feature of a view, as `view["feature"]`."""
+    """A feature of a view, as `view["feature"]` gives it; not made directly.
+
+    Args:
+        view: Name of the view.
+        feature: Name of the feature.
+    """
 
     view: str
     feature: str
 
     @property
     def name(self) -> str:
+        """What models, requests and heuristics call it: view and feature, joined by a dot."""
         return f"{self.view}.{self.feature}"
 
 
 @dataclass(frozen=True)
 class View:
-    """Features by `key` (one text field, or several joined with `|`) over a topic.
+    """Features of one entity, computed over the events of a topic: a row for each key.
 
-    `tile` is the resolution of the windows (default: a tenth of the shortest `over`); every `over` is a multiple of it.
-    Beyond `max_age` since a row's newest event, values are `OUTSIDE_MAX_AGE` and missing to models.
+    Values are float64, and float32 where a model reads them; NaN is missing. A key without a row
+    has no values at all: then counts and sums are missing, too. Rows hold tiles, and values are
+    finished as of the moment of the question.
+
+    A window is the newest `over / tile` tiles, that of the question's moment included. So it
+    reaches back by at least `over - tile` and by less than `over`: a smaller tile is more exact,
+    and makes longer rows. Events that are older than the longest window of the view, seen from
+    the row's newest event, no longer enter its windows.
+
+    `view["feature"]` is a feature of it, for the features of a model; it raises `DefinitionError`
+    for a name that the view lacks.
+
+    Source of the tiles: the panes of Li, Maier, Tufte, Papadimos and Tucker, "No pane, no gain:
+    efficient evaluation of sliding-window aggregates over data streams" (2005).
+
+    Args:
+        name: A lower-case letter, then up to 62 lower-case letters, digits or underscores.
+        topic: The topic whose events it folds.
+        key: The string or enum field by which there is a row, or several, whose texts are joined
+            with `|`. A missing text is the empty one.
+        features: Aggregates of number or boolean fields (true is 1.0), by name.
+        tile: The resolution of its windows, a duration of which every `over` is a multiple. None:
+            a tenth of the shortest `over`.
+        max_age: Beyond this age of a row's newest event, a duration, all of its values are
+            missing, and their status is `OUTSIDE_MAX_AGE`. None: no bound.
+        owner: Who answers for it; shown in the catalogue.
+        description: What it is; shown in the catalogue.
 
     Raises:
-        DefinitionError: an unknown field, a window that is no multiple of the tile, no features.
+        DefinitionError: an unknown field or one of another type, no features, a wrong name or
+            duration, a window that is no multiple of the tile or has more than 65,536 of them.
+
+    Examples:
+        >>> import freshet as fr
+        >>> deliveries = fr.Topic(
+        ...     "deliveries",
+        ...     {
+        ...         "type": "record",
+        ...         "name": "delivery",
+        ...         "fields": [
+        ...             {"name": "parcel", "type": "string"},
+        ...             {"name": "at", "type": "long"},
+        ...             {"name": "courier", "type": "string"},
+        ...             {"name": "minutes_late", "type": "double"},
+        ...         ],
+        ...     },
+        ...     event_id="parcel",
+        ...     event_time="at",
+        ... )
+        >>> by_courier = fr.View(
+        ...     "by_courier",
+        ...     deliveries,
+        ...     key="courier",
+        ...     features={"n_1h": fr.count(over="1h"), "late": fr.decayed_mean("minutes_late")},
+        ...     max_age="1d",
+        ... )
+        >>> by_courier["n_1h"].name, by_courier.tile_ms
+        ('by_courier.n_1h', 360000)
     """
 
     name: str
@@ -86,11 +145,12 @@ class View:
 
     @property
     def keys(self) -> tuple[str, ...]:
+        """The fields of its key, in order."""
         return (self.key,) if isinstance(self.key, str) else self.key
 
     @property
     def max_age_ms(self) -> int:
-        """0: no bound."""
+        """`max_age` in milliseconds. 0: no bound."""
         return milliseconds(self.max_age) if self.max_age else 0
 
     @cached_property
@@ -100,6 +160,7 @@ class View:
 
     @cached_property
     def tile_ms(self) -> int:
+        """The resolution of its windows in milliseconds; a minute where it has no window."""
         if self.tile is not None:
             return milliseconds(self.tile, "tile")
         overs = [milliseconds(over) for a in self.features.values() if (over := getattr(a, "over", None))]
