@@ -19,7 +19,26 @@ LOWEST = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """Declares the learner. `half_life` is in examples; `prior` counts as one example before the first."""
+    """The rate of the newest labels, predicted for everything: what other learners have to beat.
+
+    The prediction is a mean of all labels so far in which a label's weight halves every
+    `half_life` labels, held within 1e-6 and 1 - 1e-6. A learner whose name begins with `baseline`
+    is also the reference of `fr.ReleaseConfig(no_worse_by=…)`.
+
+    Args:
+        half_life: In examples, above 0.
+        prior: The first prediction, between 0 and 1, both exclusive. It counts as one example
+            before the first.
+        name: Its name within the model; the beginning of its lineage's name.
+
+    Raises:
+        LearnerError: a value is out of its range.
+
+    Examples:
+        >>> import freshet as fr
+        >>> fr.Baseline(half_life=1_000)
+        Baseline(half_life=1000, prior=0.5, name='baseline')
+    """
 
     half_life: float = 5_000.0
     prior: float = 0.5
@@ -34,6 +53,7 @@ class Baseline:
             )
 
     def make(self, schema: VectorSchema) -> BaselineLearner:
+        """A learner that has learned nothing, for vectors of this schema."""
         return BaselineLearner(self, schema)
 
 

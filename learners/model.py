@@ -20,10 +20,48 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Label:
-    """The outcome of a prediction: `value` (a row-wise Polars expression, true or false) of the event with its `id`.
+    """The outcome of a prediction: what an event that comes later says of it.
 
-    Without one within the topic's `label_wait` the prediction expires (`on_timeout="drop"`); a later label is then
-    learned as a correction (`late="correct"`) or ignored (`"drop"`).
+    An event is the label of the prediction whose id it carries. The first one counts, repeats are
+    counted and passed over. A label whose event time is not after the moment of the question is
+    neither scored nor learned: what it says may have been known.
+
+    Args:
+        topic: The topic whose events are labels. Its freshness rules the model.
+        id: The string or enum field of `topic` that holds the prediction's id, as the model's
+            `id` field had it.
+        value: A row-wise Polars expression over the fields of `topic` that is true, false, or
+            null for an event that is no label. Learned as float32: 1.0 or 0.0.
+        on_timeout: What becomes of a prediction that had no label within `label_wait`. There is
+            `"drop"` only: it expires, and nothing is learned.
+        late: What becomes of a label that comes after that, within another `label_wait`:
+            `"correct"` (it is learned) or `"drop"` (it is counted only).
+
+    Raises:
+        DefinitionError: `id` is no text of the topic, or another word for `on_timeout` or `late`.
+            That `value` is row-wise is checked by `fr.App`.
+
+    Examples:
+        >>> import freshet as fr
+        >>> import polars as pl
+        >>> deliveries = fr.Topic(
+        ...     "deliveries",
+        ...     {
+        ...         "type": "record",
+        ...         "name": "delivery",
+        ...         "fields": [
+        ...             {"name": "parcel", "type": "string"},
+        ...             {"name": "at", "type": "long"},
+        ...             {"name": "courier", "type": "string"},
+        ...             {"name": "minutes_late", "type": ["null", "double"]},
+        ...         ],
+        ...     },
+        ...     event_id="parcel",
+        ...     event_time="at",
+        ... )
+        >>> label = fr.Label(deliveries, id="parcel", value=pl.col("minutes_late") > 10)
+        >>> label.late
+        'correct'
     """
 
     topic: Topic
@@ -50,11 +88,75 @@ class Label:
 
 @dataclass(frozen=True)
 class Model:
-    """A probability for every event of topic `on`, learned from labels that come later.
+    """A probability for every event of a topic, learned from labels that come later.
 
-    `features` are request fields (`topic["field"]`, `fr.category(topic["field"])`) and view features
-    (`view["feature"]`, read by the request's fields of the view's key). `slices` are categories among them whose
-    quality is told apart. `learners` compete; `fallback` answers, in order, when no model can.
+    What a learner sees is a vector: of each categorical feature the hash of its text (uint64, 0
+    where it is missing), of each other one the number (float32, NaN where it is missing). It is
+    made once, by the scorer that answers, and logged with the answer; learners are given the
+    logged one.
+
+    Args:
+        name: A lower-case letter, then up to 62 lower-case letters, digits or underscores.
+        on: The topic whose fields a request carries.
+        id: The field of `on` that names a prediction, and that its label names again. A request
+            without it is given a new id.
+        label: Where outcomes come from.
+        features: Fields of `on` (`on["field"]`, `fr.category(on["field"])`) and features of views
+            (`view["feature"]`), which are read by the request's fields of the view's key.
+        learners: `fr.Baseline(…)`, `fr.HashedLogistic(…)`, `fr.River(…)`, `fr.TorchCtr(…)`: at
+            least one, each with a `name` of its own. Each starts a lineage of snapshots, and
+            lineages compete.
+        slices: Names of categorical features by whose values quality is told apart.
+        fallback: Rungs that answer, in order, where no model can: `fr.heuristic(…)`,
+            `fr.constant(…)`. With none of them there is no answer before the first snapshot
+            (HTTP 503).
+        batch: After how many labels a learner takes a step, 1 or more. A step also ends at each
+            tick of the log; it predicts all that was asked in it, then learns its labels. So more
+            labels a step cost fewer calls, but the losses by which lineages compete are those of
+            a model that is up to `batch` labels behind: on Electricity (45,312 rows, of which
+            neighbours are alike) River's logistic regression has a log loss of .4162 one by one,
+            and .4669 in blocks of 64. What is served is a snapshot, which holds all that was
+            labelled up to its tick, whatever `batch` is. `fr.River` takes a whole step into its
+            scales before it learns it; `fr.TorchCtr` has a batch of its own beside this one.
+            Another `batch` starts new lineages.
+        release: When a lineage takes over, an `fr.ReleaseConfig`. None: with its defaults.
+        owner: Who answers for it; shown in the catalogue.
+        description: What it is; shown in the catalogue.
+
+    Raises:
+        DefinitionError: a wrong name, no learners or two of one name, a feature of another topic,
+            a slice that is no categorical feature. `fr.App` checks the model against the rest.
+
+    Examples:
+        >>> import freshet as fr
+        >>> import polars as pl
+        >>> deliveries = fr.Topic(
+        ...     "deliveries",
+        ...     {
+        ...         "type": "record",
+        ...         "name": "delivery",
+        ...         "fields": [
+        ...             {"name": "parcel", "type": "string"},
+        ...             {"name": "at", "type": "long"},
+        ...             {"name": "courier", "type": "string"},
+        ...             {"name": "minutes_late", "type": ["null", "double"]},
+        ...         ],
+        ...     },
+        ...     event_id="parcel",
+        ...     event_time="at",
+        ... )
+        >>> late = fr.Model(
+        ...     "late",
+        ...     on=deliveries,
+        ...     id="parcel",
+        ...     label=fr.Label(deliveries, id="parcel", value=pl.col("minutes_late") > 10),
+        ...     features=[deliveries["courier"]],
+        ...     learners=[fr.Baseline(), fr.HashedLogistic()],
+        ...     fallback=[fr.constant(0.2)],
+        ...     batch=16,
+        ... )
+        >>> late.vectors
+        VectorSchema(categories=('courier',), numbers=())
     """
 
     name: str
@@ -97,7 +199,7 @@ class Model:
 
     @cached_property
     def vectors(self) -> VectorSchema:
-        """Categories and numbers in order of declaration."""
+        """The names of its vector's categories and numbers, each in order of declaration."""
         categories = tuple(f.field for f in self.features if isinstance(f, FieldRef) and f.categorical)
         numbers = tuple(
             f.field if isinstance(f, FieldRef) else f.name
@@ -107,6 +209,14 @@ class Model:
         return VectorSchema(categories, numbers)
 
     def lineage(self, learner: LearnerSpec) -> str:
-        """The name of the lineage that `learner` starts: its name and a digest of what it learns with."""
+        """The name of the lineage that a learner of the model starts.
+
+        Args:
+            learner: One of `learners`.
+
+        Returns:
+            The learner's name, and 8 hex digits that change with its definition, the features and
+            `batch`: what has changed starts anew, under another name.
+        """
         text = f"{learner!r} {self.vectors.digest} {self.batch}"
         return f"{learner.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"

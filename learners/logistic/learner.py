@@ -28,12 +28,48 @@ DEFINITION = ("bits", "soft", "knots", "crosses", "combinations", "without")  # 
 
 @dataclass(frozen=True, slots=True)
 class HashedLogistic:
-    """Declares the learner. `rate` is Adagrad's, `start` its initial sum of squares, `prior` the first prediction.
+    """Logistic regression over hashed features, with a learning rate of its own for every weight.
 
-    `knots` are rising values a number; numbers without any get knots that are dense near 0 and wider away from it.
-    `combinations` name weighted sums of numbers, such as `{"backlog": {"due.n_1h": 1, "left.n_1h": -1}}`, which then are
-    numbers too. Features whose name matches a pattern of `without` (as in `"*.*"`: all of views) get no id of their own; crosses
-    and combinations may still use them. `soft=False` makes numbers one id an interval instead of hat functions.
+    Learns example by example, in the order of the log, one Adagrad step each, so that it is
+    bit-equal however examples are cut into steps. Weights and their sums of squares are float32,
+    the bias and the sum of a row float64. A category is one id. A number is two neighbouring ids,
+    weighted by how near its knots are (hat functions): what is fitted is piecewise linear in it.
+    A missing number has an id of its own. Predictions are held within 1e-6 and 1 - 1e-6.
+
+    Source: per-coordinate Adagrad (Duchi, Hazan and Singer, 2011) on hashed features (Weinberger
+    et al., 2009), as ad systems do it (McMahan et al., 2013).
+
+    Args:
+        bits: There are `2^bits` weights, of 4 bytes each in a snapshot; 8 to 28.
+        rate: Adagrad's learning rate, above 0.
+        start: What Adagrad's sums of squares begin with, above 0. More makes first steps smaller.
+        prior: The first prediction, between 0 and 1, both exclusive.
+        soft: Whether numbers are hat functions. False: one id for each interval between knots.
+        knots: Rising values, at least two, by number or combination. Others get 69 that are dense
+            near 0 and ever wider apart, up to some ±1.2 million.
+        crosses: Tuples of features each of which becomes one more id, for the values of all its
+            members together. A number counts as the interval between knots in which it lies.
+        combinations: Weighted sums of numbers, by name, such as
+            `{"backlog": {"due.n_1h": 1, "left.n_1h": -1}}`. They are numbers too. Missing where a
+            number of theirs is.
+        without: Patterns of names, as of a shell (`"*.*"`: all features of views). What matches
+            gets no id of its own; crosses and combinations may still use it.
+        name: Its name within the model; the beginning of its lineage's name.
+
+    Raises:
+        LearnerError: a value is out of its range; when the learner is made, an unknown feature in
+            `knots`, `crosses` or `combinations`, or knots that do not rise.
+
+    Examples:
+        >>> import freshet as fr
+        >>> strong = fr.HashedLogistic(
+        ...     rate=0.1,
+        ...     knots={"minutes_late": [0, 5, 15, 60]},
+        ...     crosses=[("courier", "city")],
+        ...     name="crossed",
+        ... )
+        >>> strong.name
+        'crossed'
     """
 
     bits: int = 18
@@ -56,9 +92,11 @@ class HashedLogistic:
             )
 
     def make(self, schema: VectorSchema) -> HashedLogisticLearner:
+        """A learner that has learned nothing, for vectors of this schema."""
         return HashedLogisticLearner(self, schema)
 
     def plan(self, schema: VectorSchema) -> Plan:
+        """The tables of its kernels. Raises `LearnerError` for a feature that the schema lacks."""
         return compile_plan(schema, *(getattr(self, k) for k in DEFINITION))
 
 

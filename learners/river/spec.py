@@ -14,13 +14,38 @@ DEFAULT = "logistic regression by AdaGrad"
 
 @dataclass(frozen=True, slots=True)
 class River:
-    """Declares the learner. `model` is a River classifier, or a function that makes one; it is copied, never changed.
+    """Any binary classifier of River, taught one example at a time.
 
-    Without one: logistic regression by AdaGrad. `buckets` bounds the ids of each category; `scale=False` hands numbers on
-    as they are, which trees prefer.
+    River is given a dict for each example: every number under its name, every category as
+    `name=bucket: 1.0`; what is missing is left out. Predictions are held within 1e-6 and 1 - 1e-6.
+
+    Only logistic regression without `l1` and `l2`, whose weights start at 0 and whose optimizer's
+    state is numbers, has flat arrays to save: it is `servable`, and goes on after a restart.
+    Others are compared with the rest but never served, and learn from the log's start after a
+    restart.
+
+    Source: River (Montiel et al., "River: machine learning for streaming data in Python", 2021);
+    AdaGrad by Duchi, Hazan and Singer (2011); the scales' moments by Chan, Golub and LeVeque
+    (1979).
+
+    Args:
+        model: A River classifier, or a function without parameters that makes one; it is copied,
+            never changed. None: `LogisticRegression(AdaGrad(0.03), intercept_lr=0.003)`.
+        buckets: How many ids a category has: its hash modulo this.
+        scale: Whether a number is brought to mean 0 and deviation 1 by running moments, and held
+            within 4 deviations. Trees prefer False.
+        name: Its name within the model; the beginning of its lineage's name.
 
     Raises:
         LearnerError: `model` is no River classifier.
+
+    Examples:
+        >>> import freshet as fr
+        >>> from river import tree
+        >>> fr.River().servable
+        True
+        >>> fr.River(tree.HoeffdingTreeClassifier, scale=False, name="tree").servable
+        False
     """
 
     model: Any = field(default=None, compare=False)
@@ -41,13 +66,13 @@ class River:
 
     @property
     def servable(self) -> bool:
-        """Whether the model has flat arrays: what a checkpoint and a snapshot need. One that has none is compared with
-        the others, but never served, and after a restart learns from the log's start."""
+        """Whether the model has flat arrays: what a checkpoint and a snapshot need."""
         from freshet.learners.river.portable import classifier, is_portable
 
         return is_portable(classifier(self.model, self.name))
 
     def make(self, schema: VectorSchema) -> Learner:
+        """A learner that has learned nothing, for vectors of this schema."""
         from freshet.learners.river.learner import RiverLearner
         from freshet.learners.river.portable import classifier
 
