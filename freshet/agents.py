@@ -18,19 +18,35 @@ if TYPE_CHECKING:
 
 
 def faust_app(app: App, name: str = "agents", **conf: Any) -> FaustApp:
-    """A Faust app, `<app>.<name>`, whose topics speak the app's schemas and whose outputs are ordinary topics of it.
+    """A Faust app over an app's topics, for agents of your own. Needs the extra `faust`, and Kafka.
 
-        weather = fr.faust_app(app)
+    `of("weather")` of what is returned is the Faust topic of one of the app's topics: agents read
+    events from it as dicts, and send events to it. `docs/faust.md` says what is guaranteed.
 
-        @weather.agent(weather.of("weather"))
-        async def enrich(events):
-            async for event in events: ...
+    ```python
+    agents = fr.faust_app(app)
 
-    Files whose agents are workers of their own need a `name` of their own: it is their consumer group. The brokers and
-    their logins are those of the setting `log`; `conf` are settings of Faust's, such as `web_port`.
+    @agents.agent(agents.of("weather"))
+    async def enrich(events):
+        async for event in events:
+            await agents.of("enriched").send(value={**event, "source": "station"})
+    ```
+
+    Source: Faust, in its maintained fork faust-streaming.
+
+    Args:
+        app: The app whose topics agents read and send to.
+        name: The Faust app is called `<app>.<name>`, which is also its consumer group. Files whose
+            agents are workers of their own need a name of their own.
+        **conf: Settings of Faust's, such as `web_port`. Brokers and logins are those of the
+            setting `log` (`FRESHET_LOG`) unless given here.
+
+    Returns:
+        A `faust.App` with the method `of`.
 
     Raises:
-        DefinitionError: the log is not on Kafka, or the extra `faust` is not installed.
+        DefinitionError: the log is not on Kafka or has a setting that Faust has no counterpart of,
+            the extra `faust` is not installed, or `name` is no usable name.
     """
     check_name("faust app", name)
     try:

@@ -23,10 +23,60 @@ from freshet.streams.intake.expressions import check_row_wise
 
 @dataclass(frozen=True)
 class App:
-    """The root of an app's file. Its name prefixes every topic, group, checkpoint and row of its own.
+    """Topics, views and models under one name, checked as a whole: the root of an app's file.
+
+    A file declares one, and `freshet run` runs it. Where it runs (log, store, ports) is no part
+    of it: see "Settings" in the README.
+
+    Args:
+        name: A lower-case letter, then up to 62 lower-case letters, digits or underscores. It
+            prefixes every log, group, checkpoint and row of the app.
+        topics: The topics that its views and models use, or that are only taken in.
+        views: The views that its models read, or that only consumers of features do.
+        models: The models that its scorer answers for.
 
     Raises:
-        DefinitionError: two things share a name, something is used but not listed, or an expression is not row-wise.
+        DefinitionError: two topics, views or models share a name; something is used but not
+            listed; a filter, label or heuristic is not row-wise, or reads what is not there; a
+            rung is none; a model's requests lack the key of a view that it reads, or have a field
+            that is imputed otherwise than by a constant.
+
+    Examples:
+        >>> import freshet as fr
+        >>> import polars as pl
+        >>> deliveries = fr.Topic(
+        ...     "deliveries",
+        ...     schema={
+        ...         "type": "record",
+        ...         "name": "delivery",
+        ...         "fields": [
+        ...             {"name": "parcel", "type": "string"},
+        ...             {"name": "at", "type": "long"},
+        ...             {"name": "courier", "type": "string"},
+        ...             {"name": "minutes_late", "type": ["null", "double"]},
+        ...         ],
+        ...     },
+        ...     event_id="parcel",
+        ...     event_time="at",
+        ... )
+        >>> by_courier = fr.View(
+        ...     "by_courier",
+        ...     deliveries,
+        ...     key="courier",
+        ...     features={"late_1h": fr.mean("minutes_late", over="1h")},
+        ... )
+        >>> late = fr.Model(
+        ...     "late",
+        ...     on=deliveries,
+        ...     id="parcel",
+        ...     label=fr.Label(deliveries, id="parcel", value=pl.col("minutes_late") > 10),
+        ...     features=[deliveries["courier"], by_courier["late_1h"]],
+        ...     learners=[fr.Baseline(), fr.HashedLogistic()],
+        ...     fallback=[fr.constant(0.2)],
+        ... )
+        >>> app = fr.App("parcels", topics=[deliveries], views=[by_courier], models=[late])
+        >>> app.log_of("deliveries"), [v.name for v in app.views_of(late)]
+        ('parcels.deliveries', ['by_courier'])
     """
 
     name: str
@@ -48,12 +98,15 @@ class App:
                 check_row_wise(expression, t.events, f"topic {t.name}: drop[{name!r}]", true_or_false=True)
 
     def topic(self, name: str) -> Topic:
+        """The topic of that name; raises `StopIteration` for an unknown one."""
         return next(t for t in self.topics if t.name == name)
 
     def view(self, name: str) -> View:
+        """The view of that name; raises `StopIteration` for an unknown one."""
         return next(v for v in self.views if v.name == name)
 
     def model(self, name: str) -> Model:
+        """The model of that name; raises `StopIteration` for an unknown one."""
         return next(m for m in self.models if m.name == name)
 
     def views_of(self, model: Model) -> list[View]:
@@ -63,27 +116,33 @@ class App:
     # Names of what the app owns.
 
     def log_of(self, topic: str) -> str:
+        """The log of the topic of that name: where its producers append events."""
         return f"{self.name}.{topic}"
 
     def origin_of(self, log: str) -> str:
-        """What a log is called in dead letters: a topic by its own name."""
+        """What a log is called in dead letters: that of a topic by the topic's own name."""
         return next((t.name for t in self.topics if self.log_of(t.name) == log), log)
 
     def clean_log_of(self, view: View) -> str:
+        """The log of the events that a view folds, partitioned by its key."""
         return f"{self.name}.clean.{view.name}.{view.digest}"
 
     def outcomes_log_of(self, model: Model) -> str:
+        """The log of a model's predictions and of the labels that they are joined with."""
         return f"{self.name}.outcomes.{model.name}"
 
     def examples_log_of(self, model: Model) -> str:
+        """The log of a model's joined examples, which its learners read."""
         return f"{self.name}.examples.{model.name}.{model.vectors.digest[:8]}"
 
     @property
     def control_log(self) -> str:
+        """The log of decisions and what they rest on: snapshots, releases, settings."""
         return f"{self.name}.control"
 
     @property
     def reports_log(self) -> str:
+        """The log of how far each role is and how it is doing."""
         return f"{self.name}.reports"
 
     @property
@@ -93,6 +152,7 @@ class App:
 
     @property
     def dead_log(self) -> str:
+        """The log of dead letters."""
         return f"{self.name}.dead"
 
     def stored_as(self, view: View) -> str:
@@ -101,6 +161,7 @@ class App:
 
     @property
     def digest(self) -> str:
+        """12 hex digits that change with a schema, a view or a model's features."""
         parts = [t.events.digest for t in self.topics] + [v.digest for v in self.views]
         parts += [m.vectors.digest for m in self.models]
         return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:12]

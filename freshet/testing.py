@@ -2,10 +2,6 @@
 
 The same operators, trainers, release and scorer as in a run, over any log (SQLite where none is given) and any store, without
 HTTP or other processes. What it computes is what a run computes, bit for bit.
-
-    with LocalRun(app, tmp_path, store, snapshot_every="3h") as local:
-        for step in Schedule(days=2):
-            answer = local.step(step.start_ms, step.end_ms, step.queries, step.events)
 """
 
 from __future__ import annotations
@@ -49,8 +45,80 @@ WAIT_SECONDS = 0.02
 
 
 class LocalRun:
-    """Owns a folder and its log, also a given one; a context manager. `swaps` lists what was settled, `messages` all that
-    was said."""
+    """A run of an app that goes on when it is told to; a context manager, which closes its log.
+
+    In the folder of an earlier run it goes on where that one stopped.
+
+    Args:
+        app: What to run.
+        directory: Its folder: keys, checkpoints, snapshots, and the log unless one is given.
+        store: Where views put their rows, such as a `MemoryStore`; it is not closed.
+        snapshot_every: Overrides the `snapshot_every` of every topic, a duration; empty: does not.
+        log: The log to run over. None: SQLite in the folder.
+
+    Attributes:
+        swaps: What was put in place of the served snapshot so far, oldest first.
+        messages: All that the roles have told each other so far, oldest first.
+        scorer: Answers, also between steps.
+
+    Raises:
+        LogError: a log is there with another partition count.
+
+    Examples:
+        >>> import json, tempfile
+        >>> from pathlib import Path
+        >>> import freshet as fr
+        >>> import polars as pl
+        >>> from freshet.features.stores.memory_store import MemoryStore
+        >>> from freshet.testing import LocalRun
+        >>> parcels = fr.Topic(
+        ...     "parcels",
+        ...     {
+        ...         "type": "record",
+        ...         "name": "parcel",
+        ...         "fields": [
+        ...             {"name": "id", "type": "string"},
+        ...             {"name": "at", "type": "long"},
+        ...             {"name": "courier", "type": "string"},
+        ...             {"name": "late", "type": "boolean"},
+        ...         ],
+        ...     },
+        ...     event_id="id",
+        ...     event_time="at",
+        ... )
+        >>> by_courier = fr.View(
+        ...     "by_courier", parcels, key="courier", features={"n_6h": fr.count(over="6h")}
+        ... )
+        >>> model = fr.Model(
+        ...     "late",
+        ...     on=parcels,
+        ...     id="id",
+        ...     label=fr.Label(parcels, id="id", value=pl.col("late")),
+        ...     features=[by_courier["n_6h"]],
+        ...     learners=[fr.Baseline()],
+        ...     fallback=[fr.constant(0.2)],
+        ... )
+        >>> app = fr.App("parcels", topics=[parcels], views=[by_courier], models=[model])
+        >>> class Sent(list):  # events in one partition, each with the time of its record
+        ...     def split(self, partitions):
+        ...         return [self]
+        ...     def runs(self):
+        ...         return [(event["at"], [json.dumps(event).encode()]) for event in self]
+        >>> hour = 3_600_000
+        >>> with (
+        ...     tempfile.TemporaryDirectory() as folder,
+        ...     LocalRun(app, Path(folder), MemoryStore(), snapshot_every="1h") as local,
+        ... ):
+        ...     for h in range(1, 4):
+        ...         event = {"id": f"p{h}", "at": h * hour + 1, "courier": "ann", "late": True}
+        ...         asked = {"id": [f"p{h}"], "courier": ["ann"]}
+        ...         told = {"parcels": Sent([event])}
+        ...         answer = local.step(h * hour, (h + 1) * hour, asked, told)
+        ...         print(answer.parameters["rung"], answer.probabilities.round(3))
+        constant [0.2]
+        constant [0.2]
+        champion [0.833]
+    """
 
     def __init__(
         self, app: App, directory: Path, store: Store, snapshot_every: str = "", log: Log | None = None
@@ -105,8 +173,27 @@ class LocalRun:
     def step(
         self, start_ms: int, end_ms: int, queries: Mapping[str, list[Any]], events: Mapping[str, Events]
     ) -> Answer | None:
-        """Ask as of the start, publish the events and a tick, and let everybody finish. The answer, if anything was
-        asked. `events` holds records by topic; see `freshet.replay.replayer.Events`."""
+        """Ask as of the start, publish events and a tick, and let everybody finish with them.
+
+        Args:
+            start_ms: Where the app's clock stands when the questions are asked, in milliseconds
+                since 1970 (UTC).
+            end_ms: The tick that ends the step: where the clock goes.
+            queries: What to ask of the first model: a column of `n` values for each field of a
+                request. Nothing is asked without columns, or of an app without models.
+            events: Records by topic, as `freshet.replay.replayer.Events`: objects with a length, with
+                `split(partitions)` (an object of that kind for each partition) and `runs()`
+                (append times in milliseconds, each with its records as bytes: Avro in the
+                Confluent wire format, or JSON).
+
+        Returns:
+            Probabilities float64 `[n]` with their ids, ages and the rung that answered; None if
+            nothing was asked.
+
+        Raises:
+            RequestError: the questions cannot be answered as they are asked.
+            ComponentError: no rung can answer, or a role did not finish within a minute.
+        """
         self._clock.set(start_ms)
         answer = self._ask(start_ms, queries)
         for part in published(self.app, events):
@@ -201,7 +288,16 @@ class LocalRun:
 
 
 def vectors_of(local: LocalRun, model: Model) -> dict[str, bytes]:
-    """What was served, by prediction id: the bytes of vector and probability."""
+    """What was served, by prediction id: the bytes of vector and probability.
+
+    Args:
+        local: A run that is still open.
+        model: One of its app's models.
+
+    Returns:
+        For each id uint64 categories, float32 numbers and a probability, one after the other. Two
+        runs that served the same give the same.
+    """
     from freshet.demo.report import outcomes_of
     from freshet.schemas.wire.outcomes import ASKED
 

@@ -15,12 +15,33 @@ from freshet.schemas.errors import DefinitionError
 
 @dataclass(frozen=True, slots=True)
 class ReleaseConfig:
-    """When a lineage takes over.
+    """When another lineage of a model takes over from the one that is served, the champion.
 
-    A challenger needs `min_examples` in the window, a loss lower than the champion's by `margin` (relative),
-    and a champion that has stood for `hold_ms` (app clock). It must also be no worse than the frozen
-    reference by more than `no_worse_by` (relative): each of many small losses may lie within the margin,
-    their sum may not."""
+    Decided once all lineages have cut their snapshots of a tick, from the mean log loss of each
+    over its newest labels (up to 5,000), each predicted before it was learned. Only lineages with
+    an approved snapshot count. The first champion is the best of them, as far as is known.
+
+    Source: prequential losses (Dawid, "Present position and potential developments: some personal
+    views. Statistical theory: the prequential approach", 1984).
+
+    Args:
+        min_examples: How many labels champion and challenger need in that window, 1 or more.
+        margin: By which share of the champion's loss the challenger's must be lower, at least 0
+            and below 1. It must be lower in any case.
+        hold_ms: How long a champion stands before another may take over, in milliseconds of the
+            app's clock; 0 or more. The default is a day.
+        no_worse_by: By which share of the baseline's loss the challenger's may be above it, 0 or
+            more: each of many small losses may lie within the margin, their sum may not. Without
+            a learner whose name begins with `baseline` nothing is asked.
+
+    Raises:
+        DefinitionError: a value is out of its range.
+
+    Examples:
+        >>> import freshet as fr
+        >>> fr.ReleaseConfig(min_examples=100, hold_ms=5_000).margin
+        0.005
+    """
 
     min_examples: int = 1000
     margin: float = 0.005

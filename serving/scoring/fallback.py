@@ -52,7 +52,11 @@ class Conditions:
 
 @dataclass(frozen=True)
 class Constant:
-    """Answers every row with `p`; needs nothing."""
+    """A rung that answers every row with `p`, and needs nothing. Made by `fr.constant`.
+
+    Args:
+        p: A probability, between 0 and 1, both exclusive.
+    """
 
     p: float
     rung = "constant"
@@ -62,14 +66,19 @@ class Constant:
         _check(f"constant({self.p})", self.p)
 
     def answer(self, frame: pl.DataFrame) -> F64:
+        """Probabilities float64 `[n]`, all of them `p`."""
         return np.full(frame.height, self.p)
 
 
 @dataclass(frozen=True)
 class Heuristic:
-    """Answers by a row-wise Polars expression over the names of the model's features: a probability, or a
-    truth that stands for `p_true` or `p_false`. Where it is missing the answer is `p_false`, as in Polars'
-    own `filter`."""
+    """A rung that answers by a row-wise expression. Made by `fr.heuristic`.
+
+    Args:
+        when: A Polars expression over the model's features.
+        p_true: The answer where it is true.
+        p_false: The answer where it is false or missing.
+    """
 
     when: pl.Expr
     p_true: float
@@ -87,10 +96,11 @@ class Heuristic:
 
     @property
     def needs(self) -> frozenset[Need]:
+        """The store, if it reads a feature of a view; else nothing."""
         return _FEATURES if any("." in name for name in self.fields) else _NOTHING
 
     def answer(self, frame: pl.DataFrame) -> F64:
-        """Probabilities float64 `[n]` within (0, 1)."""
+        """Probabilities float64 `[n]` within (0, 1), for `n` rows of the features it reads."""
         known = frame.fill_nan(None)  # to Polars NaN is larger than any number, to models it is missing
         found = known.select(self.when.alias("p")).to_series()
         p: F64
@@ -105,16 +115,52 @@ Declared = Heuristic | Constant
 
 
 def constant(p: float) -> Constant:
-    """The last rung: always `p`, such as the base rate."""
+    """A rung that always answers `p`, such as the base rate; the last of a model's `fallback`.
+
+    It needs neither model nor store nor time, so that with it no request goes without an answer.
+
+    Args:
+        p: A probability, between 0 and 1, both exclusive.
+
+    Returns:
+        The rung, for `fr.Model(fallback=[…])`.
+
+    Raises:
+        DefinitionError: `p` is no such number.
+
+    Examples:
+        >>> import freshet as fr
+        >>> fr.constant(0.2)
+        Constant(p=0.2)
+    """
     return Constant(p)
 
 
 def heuristic(when: pl.Expr, p_true: float = 0.6, p_false: float = 0.2) -> Heuristic:
-    """A rung that needs no model.
+    """A rung that needs no model: an expression over the features of a request.
 
-    >>> import polars as pl
-    >>> heuristic(pl.col("delay") > 20, p_true=0.7).answer(pl.DataFrame({"delay": [30.0, None]})).tolist()
-    [0.7, 0.2]
+    If it reads a feature of a view it needs the store, and is passed over while that is away.
+
+    Args:
+        when: A row-wise Polars expression over the names of the model's features (those of views
+            are `view.feature`; categories are texts, numbers float32). It is true, false or null,
+            or a probability, which is held within 1e-6 and 1 - 1e-6.
+        p_true: The answer where `when` is true, between 0 and 1, both exclusive.
+        p_false: The answer where `when` is false or missing (null or NaN), in the same bounds.
+
+    Returns:
+        The rung, for `fr.Model(fallback=[…])`.
+
+    Raises:
+        DefinitionError: `p_true` or `p_false` is no such number. That `when` is row-wise and reads
+            features of the model is checked by `fr.App`.
+
+    Examples:
+        >>> import freshet as fr
+        >>> import polars as pl
+        >>> late = fr.heuristic(pl.col("courier.late_1h") > 20, p_true=0.7)
+        >>> late.answer(pl.DataFrame({"courier.late_1h": [30.0, 5.0, None]})).tolist()
+        [0.7, 0.2, 0.2]
     """
     return Heuristic(when, p_true, p_false)
 
