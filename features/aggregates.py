@@ -33,6 +33,7 @@ class Window:
 
     @property
     def over_ms(self) -> int:
+        """`over` in milliseconds."""
         return milliseconds(self.over)
 
     def __str__(self) -> str:
@@ -83,6 +84,7 @@ class DecayedMean:
 
     @property
     def half_life_ms(self) -> int:
+        """`half_life` in milliseconds."""
         return milliseconds(self.half_life)
 
     def __str__(self) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 
 from freshet.app import App
 from freshet.features.stores.contract import Store
+from freshet.features.stores.memory_store import MemoryStore
 from freshet.features.views.task import ViewTask
 from freshet.learners.catalog import predictor
 from freshet.learners.contract import Export
@@ -38,6 +39,8 @@ from freshet.streams.join.task import JoinTask
 from freshet.streams.log.contract import Log
 from freshet.streams.operators.loop import Operator, Orders
 from freshet.streams.sqlite.log import SqliteLog
+
+__all__ = ["Events", "LocalRun", "MemoryStore", "vectors_of"]
 
 LOGGED_SECONDS = 10.0
 STEP_SECONDS = 60.0  # for one operator to finish a step
@@ -69,8 +72,7 @@ class LocalRun:
         >>> from pathlib import Path
         >>> import freshet as fr
         >>> import polars as pl
-        >>> from freshet.features.stores.memory_store import MemoryStore
-        >>> from freshet.testing import LocalRun
+        >>> from freshet.testing import LocalRun, MemoryStore
         >>> parcels = fr.Topic(
         ...     "parcels",
         ...     {

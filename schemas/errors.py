@@ -78,13 +78,13 @@ class ComponentError(FreshetError):
 
 
 class LogError(ComponentError):
-    """A topic, a partition or the broker behind it."""
+    """A topic, a partition or the broker behind it is not as it must be, or does not answer."""
 
     component = "log"
 
 
 class StoreError(ComponentError):
-    """The online feature store."""
+    """The online feature store is not as it must be, or does not answer."""
 
     component = "store"
 

@@ -22,7 +22,7 @@ class MemoryStore:
 
     Examples:
         >>> import numpy as np
-        >>> from freshet.features.stores.memory_store import MemoryStore
+        >>> from freshet.testing import MemoryStore
         >>> store = MemoryStore()
         >>> row = np.arange(24, dtype=np.uint8)[None]
         >>> store.write("app:v", [b"JFK"], row), store.write("app:v", [b"JFK"], row)
