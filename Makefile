@@ -8,7 +8,7 @@ EXTRAS ?=
 ARGS ?=
 TESTS ?=
 
-.PHONY: demo test bench lint setup setup-dev lock clean
+.PHONY: demo test bench docs lint setup setup-dev lock clean
 .NOTPARALLEL:
 
 # A set-up is done once per lock file: its stamp is newer than the lock, or it is made again.
@@ -55,6 +55,10 @@ test: setup-dev
 
 bench: setup-dev
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+# The pages of the interface, from the docstrings.
+docs: $(VENV)/.stamp-dev
+	@$(BIN)/python -m tests.api_reference
 
 lint: $(VENV)/.stamp-dev
 	@$(BIN)/ruff check .
