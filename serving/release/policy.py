@@ -45,7 +45,7 @@ class ReleaseConfig:
 
     min_examples: int = 1000
     margin: float = 0.005
-    hold_ms: int = 24 * HOUR_MS
+    hold_ms: int = 24 * 3_600_000
     no_worse_by: float = 0.01
 
     def __post_init__(self) -> None:
