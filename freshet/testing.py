@@ -148,10 +148,11 @@ class LocalRun:
         sources = {app.log_of(t.name): plans.intake_plan(app, t) for t in app.topics}
         views = plans.views_by_log(app)
         joins = {app.outcomes_log_of(m): plans.join_plan(app, m) for m in app.models}
-        made = [
-            self._operator("intake", list(sources), lambda t, p: IntakeTask(sources[t], p)),
-            self._operator("view", list(views), lambda t, p: ViewTask(views[t], app.stored_as(views[t]), p, store)),
-        ]
+        made = [self._operator("intake", list(sources), lambda t, p: IntakeTask(sources[t], p))]
+        if app.views:
+            made.append(
+                self._operator("view", list(views), lambda t, p: ViewTask(views[t], app.stored_as(views[t]), p, store))
+            )
         if app.models:
             made.append(self._operator("join", list(joins), lambda t, p: JoinTask(joins[t], p)))
         made += [self._train(m, spec) for m in app.models for spec in m.learners]

@@ -114,8 +114,8 @@ class Model:
             tick of the log; it predicts all that was asked in it, then learns its labels. So more
             labels a step cost fewer calls, but the losses by which lineages compete are those of
             a model that is up to `batch` labels behind: on Electricity (45,312 rows, of which
-            neighbours are alike) River's logistic regression has a log loss of .4162 one by one,
-            and .4669 in blocks of 64. What is served is a snapshot, which holds all that was
+            neighbours are alike) River's logistic regression, scaled, has a log loss of .4162 one by
+            one, and .4669 in blocks of 64. What is served is a snapshot, which holds all that was
             labelled up to its tick, whatever `batch` is. `fr.River` takes a whole step into its
             scales before it learns it; `fr.TorchCtr` has a batch of its own beside this one.
             Another `batch` starts new lineages.

@@ -1,0 +1,36 @@
+"""What users test their own apps with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import freshet as fr
+from freshet.audit import kept as kept_by_run
+from freshet.streams.intake.fates import fates
+from freshet.streams.sqlite.log import SqliteLog
+from freshet.testing import LocalRun, MemoryStore
+
+HOUR = 3_600_000
+FIELDS = [{"name": "id", "type": "string"}, {"name": "at", "type": "long"}]
+SCHEMA = {"type": "record", "name": "seen", "fields": FIELDS}
+
+
+class Sent(list[int]):
+    """Events at these times, in one partition."""
+
+    def split(self, partitions: int) -> list[Sent]:
+        return [self]
+
+    def runs(self) -> list[tuple[int, list[bytes]]]:
+        return [(at, [json.dumps({"id": str(at), "at": at}).encode()]) for at in self]
+
+
+def test_an_app_without_views_and_models_runs(tmp_path: Path) -> None:
+    topic = fr.Topic("seen", SCHEMA, event_id="id", event_time="at")
+    with LocalRun(fr.App("alone", topics=[topic]), tmp_path, MemoryStore()) as local:
+        assert local.step(HOUR, 2 * HOUR, {}, {"seen": Sent([HOUR + 1, HOUR + 2, HOUR + 2])}) is None
+    log = SqliteLog(str(tmp_path / "log"))
+    _, ledger = kept_by_run.ledger(log, str(tmp_path / "checkpoints"), topic, "alone.seen", 0)
+    counts = dict(zip(fates(topic), ledger[0].counts))
+    assert {fate: n for fate, n in counts.items() if n} == {"applied": 2, "deduplicated": 1, "tick": 1}
