@@ -22,7 +22,7 @@ def init(directory: Path, console: Console) -> None:
     """
     _make_empty(directory)
     for name in FILES:
-        with as_file(files("freshet").joinpath("template", name)) as source:
+        with as_file(files("freshet.cli").joinpath("template", name)) as source:
             shutil.copyfile(source, directory / name)
     console.print(f"wrote {', '.join(FILES)} into {directory}\n", highlight=False, soft_wrap=True)
     commands = {
