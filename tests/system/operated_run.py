@@ -80,7 +80,7 @@ def command(*arguments: str) -> Told:
 
 def app_file(directory: Path) -> Path:
     """The template's app, which cuts a snapshot every second and releases one after a few examples."""
-    text = files("freshet").joinpath("template", "app.py").read_text()
+    text = files("freshet.cli").joinpath("template", "app.py").read_text()
     for old, new in (('snapshot_every="5s"', f'snapshot_every="{EVERY}"'), ("min_examples=100", "min_examples=8")):
         assert old in text
         text = text.replace(old, new)
