@@ -18,6 +18,12 @@ ROOT = Path(__file__).parent.parent
 ROOMS = ("schemas", "streams", "features", "learners", "serving", "freshet")
 # Rooms are linked into freshet/: by the resolved path each file is there once.
 MODULES = sorted({f.resolve() for room in ROOMS for f in (ROOT / room).rglob("*.py")})
+# Tests of more than one module.
+OF_A_WHOLE = {
+    "tests/freshet/test_error_texts.py",
+    "tests/serving/page/test_page.py",
+    "tests/serving/scoring/test_memory.py",
+}
 ARROWS = tomllib.loads((ROOT / "tests" / "arrows.toml").read_text())
 WING_FILES = 13
 # Files directly in a room that no wing of their room imports: ways in, from outside or by name.
@@ -182,6 +188,17 @@ def test_the_door_of_a_wing_is_empty() -> None:
     doors = [f for f in MODULES if f.name == "__init__.py" and len(name_of(f).split("/")) == 3]
     assert doors
     assert not [name_of(f) for f in doors if f.read_text()]
+
+
+def test_tests_mirror_the_wings() -> None:
+    """A wing's tests are in the folder of the same name, and a module's in `test_` and its name."""
+    wrong = []
+    for file in sorted(f for room in ROOMS for f in (ROOT / "tests" / room).rglob("test_*.py")):
+        folder = file.parent.relative_to(ROOT / "tests").as_posix()
+        tested = ROOT / folder / f"{file.stem.removeprefix('test_')}.py"
+        if tested not in MODULES and name_of(file) not in OF_A_WHOLE:
+            wrong.append(f"{name_of(file)}: there is no {name_of(tested)}")
+    assert not wrong
 
 
 def test_no_module_is_named_as_one_of_python_s_own() -> None:
