@@ -64,7 +64,9 @@ class CassandraStore:
     again every second, and calls fail until it is back.
 
     `generation()` names a marker kept among the rows and the last start of each server (asked for once a
-    second), since a server may restart without its last writes. See `RedisStore` for its use.
+    second), since a server may restart without its last writes. See `RedisStore` for its use. Rows say the generation
+    that they were read in by the marker as it was last seen; it is looked at again, after them, where a row is absent.
+    (The table may be emptied, but no server restarted, within a second: what empties it takes the marker with it.)
 
     Raises:
         StoreError: at once, if no server can be reached, or the keyspace cannot be made or used.
@@ -75,6 +77,7 @@ class CassandraStore:
         self.address = f"{','.join(hosts)}:{port}/{self._keyspace}"
         self._timeout_seconds = timeout_seconds
         self._servers, self._servers_until = "", 0.0
+        self._marker = ""  # as it was last seen
         profile = ExecutionProfile(
             load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy()),
             consistency_level=ConsistencyLevel.LOCAL_QUORUM,
@@ -102,6 +105,10 @@ class CassandraStore:
             self._cluster.shutdown()
             raise
 
+    @property
+    def resource(self) -> str:
+        return f"Cassandra at {self.address}"
+
     def write(self, view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> int:
         check_rows(view, keys, rows)
         stamps = self._timestamps(rows[:, :VERSION_BYTES]).tolist()
@@ -121,7 +128,15 @@ class CassandraStore:
         answers = self._run((self._select, values) for _, values in asked)
         for (i, _), answer in zip(asked, answers):
             found[i].update(answer)
-        return [rows_of([f.get(key) for key in w.keys], w.width) for w, f in zip(wanted, found)]
+        values = [[f.get(key) for key in w.keys] for w, f in zip(wanted, found)]
+        generation = self._generation_of_read(any(None in v for v in values))
+        return [rows_of(v, w.width, generation) for w, v in zip(wanted, values)]
+
+    def _generation_of_read(self, some_absent: bool) -> str:
+        """Asked for after the rows, so that whatever they lack was lost before it."""
+        if some_absent:
+            self._marker = self._marker_now()
+        return f"{self._marker}:{self._started()}" if self._marker else ""
 
     def erase(self, view: str, keys: Sequence[bytes], version: bytes) -> int:
         check_version(version)
@@ -130,14 +145,19 @@ class CassandraStore:
         return len(keys)
 
     def generation(self) -> str:
-        found = self._run([(self._select, (MARKER, [b""]))])
-        if not found[0]:
+        marker = self._marker_now()
+        if not marker:
             # Two may do this at once: both then read the later one, at worst one of them only the next time.
             own = uuid.uuid4().hex.encode()
             self._run([(self._insert, (MARKER, b"", own, time.time_ns() // 1_000))])
-            found = self._run([(self._select, (MARKER, [b""]))])
-        ((_, marker),) = found[0]
-        return f"{marker.decode()}:{self._started()}"
+            marker = self._marker_now()
+        self._marker = marker
+        return f"{marker}:{self._started()}"
+
+    def _marker_now(self) -> str:
+        """Empty where there is none."""
+        (found,) = self._run([(self._select, (MARKER, [b""]))])
+        return "".join(marker.decode() for _, marker in found)
 
     def close(self) -> None:
         self._cluster.shutdown()
@@ -208,7 +228,7 @@ class CassandraStore:
         self._select = self._session.prepare(f"SELECT key, row FROM {table} WHERE of_view = ? AND key IN ?")
 
     def _error(self, cause: str, next_step: str) -> StoreError:
-        return StoreError(f"Cassandra at {self.address}", cause, next_step, address=self.address)
+        return StoreError(self.resource, cause, next_step, address=self.address)
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:

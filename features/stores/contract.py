@@ -18,10 +18,16 @@ VERSION_BYTES = 16
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows as read: `data` uint8 `[n, width]` (zeros where absent) and `present` bool `[n]`."""
+    """Rows as read: `data` uint8 `[n, width]` (zeros where absent) and `present` bool `[n]`.
+
+    `generation` is that of the store which they were read from, as `Store.generation` names it; empty where that is not
+    known: nobody has asked since the store lost rows, or it lost some while it was read. It costs no round trip where all
+    rows are there.
+    """
 
     data: npt.NDArray[np.uint8]
     present: npt.NDArray[np.bool_]
+    generation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,11 @@ class RowKeys:
 class Store(Protocol):
     """Rows by view and key. `view` is the full name that the app gives (app, view and definition digest)."""
 
+    @property
+    def resource(self) -> str:
+        """What errors call it: its kind and address, without user or password."""
+        ...
+
     def write(self, view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> int:
         """Write rows, uint8 `[n, width]`; each only if its version is newer than the stored one. Returns how many won.
 
@@ -45,7 +56,11 @@ class Store(Protocol):
         ...
 
     def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
-        """Rows of many views in one round trip. A row of another width (another definition) counts as absent."""
+        """Rows of many views in one round trip. A row of another width (another definition) counts as absent.
+
+        The typical mistake is to take an absent row for a key without events: `Rows.generation` says whether the store
+        is still the one that owners have filled. `CompleteStore` does the comparing.
+        """
         ...
 
     def erase(self, view: str, keys: Sequence[bytes], version: bytes) -> int:

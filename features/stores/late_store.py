@@ -26,6 +26,10 @@ class LateStore:
         self._store: Store | None = None
         self._error: StoreError | None = None  # of the newest attempt
 
+    @property
+    def resource(self) -> str:
+        return self._opened().resource
+
     def write(self, view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> int:
         return self._opened().write(view, keys, rows)
 

@@ -29,6 +29,8 @@ class MemoryStore:
         (1, 0)
     """
 
+    resource = "in memory"
+
     def __init__(self) -> None:
         self.rows: dict[tuple[str, bytes], bytes] = {}
         self._generation = 0
@@ -53,7 +55,8 @@ class MemoryStore:
     def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
         """The rows of keys, view by view: absent where there is none, or but a tombstone."""
         with self._lock:
-            return [rows_of([self.rows.get((w.view, key)) for key in w.keys], w.width) for w in wanted]
+            generation = self.generation()
+            return [rows_of([self.rows.get((w.view, key)) for key in w.keys], w.width, generation) for w in wanted]
 
     def erase(self, view: str, keys: Sequence[bytes], version: bytes) -> int:
         """Put tombstones in the place of rows that are no newer than `version`; how many rows went.

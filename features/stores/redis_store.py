@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -26,6 +27,8 @@ from freshet.schemas.errors import StoreError
 KEYS_A_CALL = 1_000
 MARKER = b"freshet:generation"
 CONNECT_SECONDS = 2.0
+# How long a server that changed its replication history, and kept its clients, may go unnoticed by a read.
+HISTORY_SECONDS = 1.0
 
 
 class RedisStore:
@@ -41,6 +44,9 @@ class RedisStore:
     owns rows asks for it *after* each write and, where it has changed, writes them all again: what was lost
     before the question changes the answer, what is lost later is found by the next one.
 
+    Rows say the generation that they were read in: the marker is read with them, the server's run is known since it was
+    connected, and its history is asked for once a second (a server that is demoted in place may keep its clients).
+
     Raises:
         StoreError: at once, if there is no Redis, it refuses the password, or it may evict rows.
     """
@@ -48,7 +54,13 @@ class RedisStore:
     def __init__(self, url: str, timeout_seconds: float = 5.0) -> None:
         self._make_connection, self.address = _connections(url, timeout_seconds)
         self._timeout_seconds = timeout_seconds
+        self._server = b""  # run and replication history of the one that was connected last
+        self._history_until = 0.0
         self._idle: list[Any] = [self._connect()]
+
+    @property
+    def resource(self) -> str:
+        return f"Redis at {self.address}"
 
     def write(self, view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> int:
         check_rows(view, keys, rows)
@@ -60,13 +72,32 @@ class RedisStore:
     def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
         names = [name for w in wanted for name in _names(w.view, w.keys)]
         values: list[bytes | None] = []
-        for reply in self._ask([_packed(b"MGET", *names[a:b]) for a, b in _chunks(len(names))]):
-            values += reply
+        markers: set[bytes | None] = set()
+        # The marker with each chunk: the server may be emptied between two of them.
+        for reply in self._fetch([_packed(b"MGET", MARKER, *names[a:b]) for a, b in _chunks(len(names))]):
+            markers.add(reply[0])
+            values += reply[1:]
+        generation = self._generation_of(markers)
         out, at = [], 0
         for w in wanted:
-            out.append(rows_of(values[at : at + len(w.keys)], w.width))
+            out.append(rows_of(values[at : at + len(w.keys)], w.width, generation))
             at += len(w.keys)
         return out
+
+    def _fetch(self, commands: list[bytes]) -> list[Any]:
+        """Replies to commands that read rows; beside them, now and then, the server's history is looked at."""
+        if not commands or time.monotonic() < self._history_until:
+            return self._ask(commands)
+        *replies, facts = self._ask([*commands, _packed(b"INFO", b"replication")])
+        run, _, _ = self._server.partition(b":")
+        self._server = run + b":" + _facts(facts).get(b"master_replid", b"")
+        self._history_until = time.monotonic() + HISTORY_SECONDS
+        return replies
+
+    def _generation_of(self, markers: set[bytes | None]) -> str:
+        """The generation of what was read beside these markers, as `generation` names it."""
+        marker = markers.pop() if len(markers) == 1 else None
+        return "" if marker is None else (marker + b":" + self._server).decode()
 
     def erase(self, view: str, keys: Sequence[bytes], version: bytes) -> int:
         """Tombstones are 16 bytes each and stay."""
@@ -78,7 +109,9 @@ class RedisStore:
         """Also raises `StoreError` where the server was told to evict since it was connected."""
         ((*parts, policy),) = self._run(scripts.GENERATION, [([MARKER], [uuid.uuid4().hex.encode()])])
         self._check_policy(policy.decode())
-        return b":".join(parts).decode()
+        marker, *server = parts
+        self._server = b":".join(server)
+        return self._generation_of({marker})
 
     def close(self) -> None:
         while self._idle:
@@ -137,13 +170,15 @@ class RedisStore:
                 (facts,), refused = _replies(connection, [_packed(b"INFO")])
                 if refused is not None:
                     raise refused
-            known = dict(line.split(":", 1) for line in facts.decode().splitlines() if ":" in line)
-            self._check_policy(known["maxmemory_policy"])
-            if known.get("cluster_enabled") == "1":
+            known = _facts(facts)
+            self._check_policy(known[b"maxmemory_policy"].decode())
+            if known.get(b"cluster_enabled") == b"1":
                 raise self._error("is a Redis Cluster", "Give the address of a Redis without cluster mode.")
         except BaseException:
             connection.disconnect()
             raise
+        # Before anything is read over it: what another server has is of another generation.
+        self._server = known.get(b"run_id", b"") + b":" + known.get(b"master_replid", b"")
         return connection
 
     def _check_policy(self, policy: str) -> None:
@@ -154,7 +189,7 @@ class RedisStore:
             )
 
     def _error(self, cause: str, next_step: str) -> StoreError:
-        return StoreError(f"Redis at {self.address}", cause, next_step, address=self.address)
+        return StoreError(self.resource, cause, next_step, address=self.address)
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
@@ -242,6 +277,12 @@ def _replies(connection: Any, commands: Sequence[bytes]) -> tuple[list[Any], Exc
         except redis.ResponseError as error:
             refused = refused or error
     return replies, refused
+
+
+def _facts(info: bytes) -> dict[bytes, bytes]:
+    """The lines of a reply to INFO, by name."""
+    named = (line.partition(b":") for line in info.splitlines())
+    return {name: value for name, colon, value in named if colon}
 
 
 def _packed(*parts: bytes) -> bytes:

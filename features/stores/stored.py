@@ -23,7 +23,7 @@ def check_version(version: bytes) -> None:
         raise ValueError(f"a version of {len(version)} bytes")
 
 
-def rows_of(values: Sequence[bytes | None], width: int) -> Rows:
+def rows_of(values: Sequence[bytes | None], width: int, generation: str) -> Rows:
     """Rows from stored values; what is missing or of another width is absent, a bare version is no row."""
     found = [value if value and len(value) == width > VERSION_BYTES else b"" for value in values]
     present = np.fromiter(map(len, found), np.int64, len(found)) > 0
@@ -31,4 +31,4 @@ def rows_of(values: Sequence[bytes | None], width: int) -> Rows:
         absent = bytes(width)
         found = [value or absent for value in found]
     data = np.frombuffer(bytearray().join(found), np.uint8)  # a bytearray: writable
-    return Rows(data.reshape(len(found), width), present)
+    return Rows(data.reshape(len(found), width), present, generation)

@@ -20,13 +20,14 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
+from freshet.features.stores import redis_store
 from freshet.features.stores.catalog import open_store
-from freshet.features.stores.contract import Store
+from freshet.features.stores.contract import RowKeys, Store
 from freshet.schemas.errors import ComponentError, StoreError
 from freshet.servers import redis_server
 from freshet.servers.redis_server import MAX_PATH_BYTES, RedisServer, redis_program
 from freshet.servers.server import free_ports
-from tests.contracts.store_battery import EXAMPLES, get, pack, put, row, view_name
+from tests.contracts.store_battery import EXAMPLES, WIDTH, get, pack, put, row, view_name
 
 SECRET = "s3cret-words"
 Start = Callable[..., RedisServer]
@@ -114,8 +115,9 @@ class TestLoss:
         client(server).save()
         server.kill()
         server.start()
-        assert get(store, view, [b"k"]) == [row(b"k", (1, 0))]
-        assert store.generation() != before
+        (rows,) = store.read([RowKeys(view, [b"k"], WIDTH)])
+        assert rows.data.tobytes() == row(b"k", (1, 0))
+        assert rows.generation == store.generation() != before
 
     def test_a_failover_counts_as_another(self, start: Start) -> None:
         """The replica that took over may lack the last writes."""
@@ -125,6 +127,22 @@ class TestLoss:
         client(server).replicaof("127.0.0.1", 1)
         client(server).replicaof("NO", "ONE")
         assert store.generation() != before
+
+    def test_a_reader_notices_a_server_that_was_demoted_and_kept_its_clients(
+        self, start: Start, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(redis_store, "HISTORY_SECONDS", 0.0)
+        server = start()
+        store, view = open_store(server.url), view_name()
+        put(store, view, [(b"k", (1, 0))])
+        before = store.generation()
+        (rows,) = store.read([RowKeys(view, [b"k"], WIDTH)])
+        assert rows.generation == before
+        client(server).replicaof("127.0.0.1", 1)
+        client(server).replicaof("NO", "ONE")
+        (rows,) = store.read([RowKeys(view, [b"k"], WIDTH)])
+        assert rows.generation not in (before, "")
+        assert rows.generation == store.generation()
 
     def test_flushed_scripts_are_loaded_again(self, start: Start) -> None:
         server = start()
