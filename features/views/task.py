@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from freshet.features.rows.rows import ViewRows
 from freshet.features.stores.contract import Store
+from freshet.features.stores.marks import PartitionMark
 from freshet.features.views.view import View
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.topics.topic import Freshness
@@ -26,15 +27,20 @@ class ViewTask:
     """Folds clean events into rows and writes the touched ones; see `freshet.streams.operators.task.Task`.
 
     The store is a projection of these rows: when its generation changes (it was emptied or replaced), all are written again.
+    A mark tells readers when they are all there. `end` is where the partition's log ended when it was assigned: before this
+    task has come that far, it may lack rows that an earlier one has had, and does not say that they are complete.
     """
 
-    def __init__(self, view: View, stored_as: str, partition: int, store: Store) -> None:
+    def __init__(self, view: View, stored_as: str, partition: int, store: Store, end: int = 0) -> None:
         self.name = f"view:{view.name}:{partition}"
         self._view, self._stored_as, self._store = view, stored_as, store
         self._rows = ViewRows(view.plan)
         self._cursors = Cursors()
         self._ticks = Ticks([(view.topic.name, p) for p in range(view.topic.partitions)])
         self._generation: str | None = None  # of the store when all rows were in it
+        self._mark = PartitionMark(store, stored_as, partition)
+        self._position = 0  # in the log: the offset after what was applied
+        self._end = end
         self._events = 0
         self._unwritten: list[tuple[list[bytes], npt.NDArray[np.uint8]]] = []
 
@@ -49,6 +55,7 @@ class ViewTask:
                 self._fold(block, int(batch.offsets[i]))
             if block.tick != blocks.NO_TICK:
                 self._ticks.note(block.origin, block.partition, block.tick)
+            self._position = int(batch.offsets[i]) + 1
         return Outputs()
 
     def _fold(self, block: blocks.Block, offset: int) -> None:
@@ -74,8 +81,8 @@ class ViewTask:
         self._events += n
 
     def write(self) -> None:
-        """Write touched rows; all of them if the store has lost some. What could not be written is kept for the next
-        try."""
+        """Write touched rows; all of them if the store has lost some; then the mark. What could not be written is kept for
+        the next try."""
         if self._generation is None:
             self._generation = self._store.generation()
         touched = self._rows.take()
@@ -87,6 +94,9 @@ class ViewTask:
             self._unwritten.append(self._rows.all_rows())
             self._put_unwritten()
             self._generation = generation
+        # After the rows, so that whoever finds it finds them; what is lost between is of another generation.
+        if self._position >= self._end:
+            self._mark.put(generation, self._position)
 
     def _put_unwritten(self) -> None:
         while self._unwritten:
@@ -102,12 +112,15 @@ class ViewTask:
 
     def skip(self, batch: Batch) -> Outputs:
         alone = without_rows(batch)
-        return self.apply(alone) if alone is not None else Outputs()
+        if alone is not None:
+            return self.apply(alone)
+        self._position = int(batch.offsets[-1]) + 1
+        return Outputs()
 
     def dump(self, full: bool) -> dict[str, npt.NDArray[Any]]:
         state = self._rows.dump() if full else self._rows.dump_delta()
         own = {"_cursors": self._cursors.dump(), "_ticks": self._ticks.dump(), "_events": np.array([self._events])}
-        return {**state, **own}
+        return {**state, **own, "_position": np.array([self._position])}
 
     def load(self, base: Mapping[str, npt.NDArray[Any]], deltas: Sequence[Mapping[str, npt.NDArray[Any]]]) -> None:
         self._rows.load(base, deltas)
@@ -115,6 +128,8 @@ class ViewTask:
         self._cursors.load(newest["_cursors"])
         self._ticks.load(newest["_ticks"])
         self._events = int(newest["_events"][0])
+        if "_position" in newest:  # else it is of an earlier version of freshet, and known from the next record on
+            self._position = int(newest["_position"][0])
         # What the store holds may be older than the checkpoint (it may have been emptied while this task was away).
         self._generation = ""
 

@@ -21,10 +21,14 @@ def intake(ctx: Context) -> None:
 
 def view(ctx: Context) -> None:
     """Clean logs to rows of the store."""
-    views, store = plans.views_by_log(ctx.app), ctx.store()
-    ctx.operator(list(views), lambda topic, p: ViewTask(views[topic], ctx.app.stored_as(views[topic]), p, store)).run(
-        ctx.stop
-    )
+    views = plans.views_by_log(ctx.app)
+    store = ctx.store()
+
+    def task(topic: str, partition: int) -> ViewTask:
+        _, end = ctx.log.bounds(topic).spans[partition]
+        return ViewTask(views[topic], ctx.app.stored_as(views[topic]), partition, store, end)
+
+    ctx.operator(list(views), task).run(ctx.stop)
 
 
 def join(ctx: Context) -> None:

@@ -17,7 +17,7 @@ log = structlog.get_logger()
 @dataclass
 class Assignment:
     """`start` is where it began to read, `next` the offset after what was applied (None: nothing yet), `saved` that of its
-    newest checkpoint.
+    newest checkpoint, `written_at` when its rows were last written (monotonic, seconds).
 
     `untold` is set while the task may not know what is set for its topics: the offsets of its own log and of the control log
     from which on it may be told. It, or whoever had the partition before, may have told of what its log held when it was
@@ -30,6 +30,7 @@ class Assignment:
     untold: tuple[int, int] | None
     next: int | None = None
     saved: int | None = None
+    written_at: float = float("-inf")
 
     @classmethod
     def begun(cls, task: Task, checkpoints: Checkpoints, first: int, untold: tuple[int, int]) -> Assignment:

@@ -41,6 +41,7 @@ CHECKPOINT_SECONDS = 5.0
 STATUS_SECONDS = 1.0
 RETRY_SECONDS = 0.5
 LISTEN_SECONDS = 0.2
+ROWS_SECONDS = 1.0  # how long a store that lost rows may go unnoticed where nothing comes
 ENVIRONMENT = (ComponentError, SnapshotError, OSError, MemoryError)  # no record's fault
 WAITS = "this role waits and reads nothing; its rows are written once the store is back"
 
@@ -134,6 +135,7 @@ class Operator:
         batches = self._gather(min(max_wait_seconds, RETRY_SECONDS) if self._resting else max_wait_seconds)
         for batch in batches:
             self._apply(batch)
+        self._look_after_rows()
         if self._turn:
             self._finish()
         self._take_on()
@@ -231,10 +233,16 @@ class Operator:
             self._tell(turn.told)
             self._turn = _Turn()
 
+    def _look_after_rows(self) -> None:
+        """Tasks that had nothing to write for a while do all the same: the store may have lost their rows."""
+        before = time.monotonic() - ROWS_SECONDS
+        self._turn.tasks |= {key: given.task for key, given in self._given.items() if given.written_at < before}
+
     def _write_rows(self) -> bool:
         try:
-            for task in self._turn.tasks.values():
+            for key, task in self._turn.tasks.items():
                 task.write()
+                self._given[key].written_at = time.monotonic()
         except StoreError as error:
             self._outages.begin(error, WAITS)
             return False
@@ -329,8 +337,8 @@ class Operator:
             checkpoints = Checkpoints(self._url, task.name, bounds.identity)
             self._given[topic, partition] = Assignment.begun(task, checkpoints, first, (end, said))
         fresh = {key: self._given[key] for key in gained}
-        # Written before they report: the store may have lost their rows meanwhile.
-        self._turn.tasks |= {key: given.task for key, given in fresh.items() if given.saved is not None}
+        # Written before they report: the store may have lost their rows meanwhile, and learns that there are none.
+        self._turn.tasks |= {key: given.task for key, given in fresh.items()}
         return {key: given.start for key, given in fresh.items()}
 
     def _revoke(self, going: Sequence[TopicPartition]) -> None:

@@ -18,6 +18,7 @@ from safetensors.numpy import load, save
 from freshet.features import aggregates as fr
 from freshet.features.rows.finish import finish
 from freshet.features.stores.contract import RowKeys
+from freshet.features.stores.marks import KEY_PREFIX, marked, marks_of
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.features.views.task import ViewTask
 from freshet.features.views.view import View
@@ -108,6 +109,14 @@ def through_files(part: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[An
     return dict(load(save({k: np.ascontiguousarray(v) for k, v in part.items()})))
 
 
+def is_mark(key: bytes) -> bool:
+    return key.startswith(KEY_PREFIX)
+
+
+def rows_in(store: MemoryStore) -> dict[bytes, bytes]:
+    return {key: row for (_, key), row in store.rows.items() if not is_mark(key)}
+
+
 @untimed
 @given(LOGS, CUTS, CUTS, st.integers(0, 30_000))
 def test_rows_finish_as_the_slow_reference_does(
@@ -158,7 +167,7 @@ def test_any_batches_restarts_and_losses_leave_the_same_rows(
         elif kind == "delta":
             deltas.append(through_files(task.dump(False)))
             saved = b
-    assert store.rows == plain.rows
+    assert rows_in(store) == rows_in(plain)
     assert task.facts() == one.facts()
     assert task.finished == one.finished
 
@@ -168,7 +177,7 @@ def test_touched_rows_are_written_and_no_others() -> None:
 
     class Watched(MemoryStore):
         def write(self, view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> int:
-            written.append(list(keys))
+            written.append([key for key in keys if not is_mark(key)])
             return super().write(view, keys, rows)
 
     task = ViewTask(VIEW, "v", 0, Watched())
@@ -182,22 +191,22 @@ def test_a_store_that_lost_its_rows_gets_all_of_them() -> None:
     store = MemoryStore()
     task = ViewTask(VIEW, "v", 0, store)
     take(task, [block([Event(g, 0, 1.0, 1, True) for g in "abc"], 0)])
-    before = dict(store.rows)
+    before = rows_in(store)
     store.lose()
     take(task, [block([], 3, tick=9)], 1)
-    assert store.rows == before
+    assert rows_in(store) == before
 
 
 def test_a_task_that_comes_back_writes_all_rows_even_if_nothing_new_came() -> None:
     store = MemoryStore()
     task = ViewTask(VIEW, "v", 0, store)
     take(task, [block([Event(g, 0, 1.0, 1, True) for g in "abc"], 0)])
-    before, state = dict(store.rows), task.dump(True)
+    before, state = rows_in(store), task.dump(True)
     store.lose()
     again = ViewTask(VIEW, "v", 0, store)
     again.load(state, [])
     again.write()
-    assert store.rows == before
+    assert rows_in(store) == before
 
 
 def test_what_a_store_refused_is_written_when_it_is_back() -> None:
@@ -221,7 +230,7 @@ def test_what_a_store_refused_is_written_when_it_is_back() -> None:
         assert len(task._unwritten) == 1, "what is kept does not grow with the tries"
     store.away = False
     task.write()
-    assert store.rows == plain.rows
+    assert rows_in(store) == rows_in(plain)
 
 
 def test_rows_of_an_origin_are_taken_once_and_origins_do_not_mix() -> None:
@@ -244,4 +253,98 @@ def test_many_rows_are_written_in_parts() -> None:
     store = MemoryStore()
     task = ViewTask(VIEW, "v", 0, store)
     take(task, [block([Event(f"gate {i}", 0, 1.0, 1, True) for i in range(5_001)], 0)])
-    assert len(store.rows) == 5_001
+    assert len(rows_in(store)) == 5_001
+
+
+def is_marked(store: MemoryStore) -> bool:
+    """Whether the rows of partition 0 are said to be complete in the store as it is now."""
+    (marks,) = store.read([marks_of("v", [0])])
+    return bool(marked(marks, store.generation())[0])
+
+
+def three_gates(tick: int | None = None) -> bytes:
+    events = [Event(g, 0, 1.0, 1, True) for g in "abc"]
+    return block(events, 0) if tick is None else block(events, 0, tick=tick)
+
+
+def test_a_partition_without_rows_is_complete_at_once() -> None:
+    store = MemoryStore()
+    ViewTask(VIEW, "v", 0, store).write()
+    assert is_marked(store)
+
+
+def test_rows_are_complete_once_all_are_written_again_and_not_before() -> None:
+    seen: list[tuple[int, bool]] = []
+
+    class Watched(MemoryStore):
+        def write(self, view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> int:
+            won = super().write(view, keys, rows)
+            seen.append((len(rows_in(self)), is_marked(self)))
+            return won
+
+    store = Watched()
+    task = ViewTask(VIEW, "v", 0, store)
+    take(task, [three_gates()])
+    store.lose()
+    assert not is_marked(store)
+    seen.clear()
+    take(task, [block([Event("a", 1, 1.0, 1, True)], 3)], 1)
+    assert seen == [(1, False), (3, False), (3, True)], "the row of the event, all rows, the mark"
+
+
+def test_a_task_that_comes_back_says_so_once_it_has_come_as_far_as_the_one_before_it() -> None:
+    store = MemoryStore()
+    task = ViewTask(VIEW, "v", 0, store)
+    take(task, [three_gates()])
+    state = through_files(task.dump(True))
+    more = [block([Event("d", 1, 1.0, 1, True)], 3), block([], 4, tick=9)]
+    take(task, more, 1)
+    for lost in (True, False):
+        if lost:
+            store.lose()
+        again = ViewTask(VIEW, "v", 0, store, end=3)
+        again.load(state, [])
+        again.write()
+        assert is_marked(store) is not lost, "d is known to the log alone, unless it is still in the store"
+        take(again, more[:1], 1)
+        assert is_marked(store) is not lost
+        take(again, more[1:], 2)
+        assert is_marked(store)
+
+
+def test_a_task_that_had_read_all_says_so_before_anything_new_comes() -> None:
+    store = MemoryStore()
+    task = ViewTask(VIEW, "v", 0, store)
+    take(task, [three_gates(tick=9)])
+    state = through_files(task.dump(True))
+    store.lose()
+    again = ViewTask(VIEW, "v", 0, store, end=1)
+    again.load(state, [])
+    again.write()
+    assert is_marked(store)
+
+
+def test_a_record_that_is_skipped_counts_as_read() -> None:
+    store = MemoryStore()
+    task = ViewTask(VIEW, "v", 0, store, end=1)
+    task.skip(batch_of([b"no block"], [0], [0]))
+    task.write()
+    assert is_marked(store)
+
+
+def test_a_mark_of_an_earlier_generation_is_replaced_at_the_same_position() -> None:
+    """A server that comes back with its rows, or most of them, comes back with its marks."""
+
+    class Replaced(MemoryStore):
+        turns = 0
+
+        def generation(self) -> str:
+            return str(self.turns)
+
+    store = Replaced()
+    for turn in range(3):
+        store.turns = turn
+        task = ViewTask(VIEW, "v", 0, store)
+        assert not is_marked(store)
+        take(task, [three_gates()])
+        assert is_marked(store)

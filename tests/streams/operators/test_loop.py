@@ -582,15 +582,39 @@ def test_a_resumed_task_writes_and_reports_before_anything_new_comes(bench: Benc
     op.checkpoint()
     op.close()
     before = len(bench.told())
+    bench.journal.clear()
     again = bench.operator()
     assert not again.step(0.0)
-    assert bench.journal[-1] == "toy:0 writes"
+    assert sorted(bench.journal) == ["toy:0 writes", "toy:1 writes"]
     assert [m.ticks for m in bench.told()[before:] if isinstance(m, Progress)] == [{"toy:0": 2}]
     assert bench.made[0].seen == 2
     bench.put(0, b"c")
     assert again.step(1.0)
     assert bench.made[0].seen == 3
     again.close()
+
+
+def test_tasks_look_after_their_rows_at_their_start_and_now_and_then_where_nothing_comes(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(operator.time, "monotonic", lambda: now[0])
+    op = bench.operator()
+    op.step(0.0)
+    both = ["toy:0 writes", "toy:1 writes"]
+    assert sorted(bench.journal) == both, "a task that is new has said that there are no rows"
+    bench.put(0, b"a")
+    now[0] += 0.9
+    op.step(0.0)
+    assert bench.journal[2:] == ["toy:0 applies 1", "toy:0 writes"], "it is too early for the other one"
+    now[0] += 0.2
+    op.step(0.0)
+    assert bench.journal[4:] == ["toy:1 writes"], "the one has just written"
+    for _ in range(3):
+        now[0] += 1.1
+        op.step(0.0)
+    assert sorted(bench.journal[5:]) == sorted(3 * both)
+    op.close()
 
 
 def test_while_the_store_is_away_nothing_is_read_and_it_is_said(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -774,7 +798,7 @@ def test_one_that_crashes_costs_the_other_partitions_of_its_step_nothing(bench: 
     op = bench.operator()
     assert op.step(0.0)
     assert bench.records("out") == [b"x", b"y"]
-    assert bench.journal[-1] == "toy:1 writes"
+    assert bench.journal.index("toy:1 writes") > bench.journal.index("toy:1 applies 2")
     settle(op)
     assert bench.records("out") == [b"x", b"y"], "and nothing is read twice"
     assert bench.made[1].seen == 2
@@ -908,6 +932,7 @@ def test_who_gets_a_partition_hears_all_that_was_set_before_it_tells_the_task(
 def test_a_batch_wait_gathers_what_comes_meanwhile_but_a_tick_ends_it(bench: Bench) -> None:
     op = bench.operator(Orders(gather_seconds=lambda current: 30.0))
     op.step(0.0)
+    bench.journal.clear()
     bench.put(0, b"a")
     timer = threading.Timer(0.05, lambda: bench.put(0, b"b", tick_record(5)))
     timer.start()
