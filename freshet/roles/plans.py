@@ -70,6 +70,11 @@ def views_by_log(app: App) -> Mapping[str, View]:
     return {app.clean_log_of(v): v for v in app.views}
 
 
+def stored_partitions(app: App) -> Mapping[str, int]:
+    """How many partitions each view has, by its name in the store."""
+    return {app.stored_as(v): v.topic.partitions for v in app.views}
+
+
 def join_plan(app: App, model: Model) -> JoinPlan:
     label = model.label
     return JoinPlan(

@@ -8,6 +8,7 @@ import time
 
 import structlog
 
+from freshet.features.stores.complete_store import CompleteStore
 from freshet.roles import plans
 from freshet.roles.context import Context, clock_of
 from freshet.roles.interface import VERSION, interface
@@ -37,7 +38,7 @@ def run(ctx: Context) -> None:
 
     live = LiveSettings(plans.declared(ctx.app, ctx.settings.snapshot_every))
     models = [(m, plans.vector_plan(ctx.app, m), ctx.app.outcomes_log_of(m)) for m in ctx.app.models]
-    store = ctx.store()
+    store = CompleteStore(ctx.store(), plans.stored_partitions(ctx.app))
     policy = Policy(lambda: ctx.switches.current.answer.on, live.of, ctx.vitals.outages)
     scorer = Scorer(ctx.lasting, models, store, clock, ctx.log.writer, logged, policy)
     ctx.vitals.instance = scorer.instance

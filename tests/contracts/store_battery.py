@@ -16,7 +16,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from freshet.features.stores.contract import RowKeys, Store
+from freshet.features.stores.complete_store import CompleteStore
+from freshet.features.stores.contract import RowKeys, Rows, Store
+from freshet.features.stores.marks import PartitionMark
+from freshet.schemas.errors import StoreError
 
 WIDTH = 56
 Version = tuple[int, int]
@@ -280,3 +283,56 @@ class StoreBattery:
         put(other, view, [(b"k", (1, 0))])
         assert get(store, view, [b"k", b"j"]) == [row(b"k", (1, 0)), row(b"j", (2, 0))]
         other.close()
+
+    def test_rows_say_the_generation_that_they_were_read_in(self, store: Store, view: str) -> None:
+        put(store, view, [(b"k", (1, 0))])
+        generation = store.generation()
+        for keys in [[b"k"], [b"none"], [b"k", b"none"], [b"%d" % i for i in range(2_500)]]:
+            assert {rows.generation for rows in read_twice(store, view, keys)} == {generation}
+
+    def test_an_absent_row_is_of_another_generation_once_rows_were_lost(
+        self, rig: Rig, store: Store, view: str
+    ) -> None:
+        """Also where the reader's connection never broke, and nobody has asked since."""
+        put(store, view, [(b"k", (1, 0))])
+        before = store.generation()
+        assert {rows.generation for rows in read_twice(store, view, [b"k"])} == {before}
+        rig.empty()
+        assert before not in {rows.generation for rows in read_twice(store, view, [b"k"])}
+        after = store.generation()
+        assert {rows.generation for rows in read_twice(store, view, [b"k"])} == {after}
+
+    def test_a_store_is_complete_while_each_partition_is_marked_in_its_generation(
+        self, rig: Rig, store: Store, view: str
+    ) -> None:
+        reader = CompleteStore(rig.open(), {view: 3})
+        for turn in range(3):
+            with pytest.raises(StoreError, match=r"does not hold all rows.*0, 1, 2 are missing"):
+                reader.read([RowKeys(view, [b"k"], WIDTH)])
+            mark(store, view, 0, turn)
+            mark(store, view, 2, turn)
+            with pytest.raises(StoreError, match="partitions 1 are missing"):
+                reader.read([RowKeys(view, [b"k"], WIDTH)])
+            mark(store, view, 1, turn)
+            assert get(reader, view, [b"k"]) == [None]
+            put(store, view, [(b"k", (turn, 0))])
+            assert get(reader, view, [b"k", b"none"]) == [row(b"k", (turn, 0)), None]
+            rig.empty()
+        reader.close()
+
+    def test_a_mark_stands_for_one_partition_of_one_view(self, rig: Rig, store: Store, view: str) -> None:
+        mark(store, view, 0, 7)
+        other = view_name()
+        for partitions in ({view: 2}, {other: 1}):
+            with pytest.raises(StoreError, match="does not hold all rows"):
+                CompleteStore(store, partitions).read([RowKeys(next(iter(partitions)), [b"k"], WIDTH)])
+
+
+def mark(store: Store, view: str, partition: int, position: int) -> None:
+    """As an owner that has written all its rows."""
+    PartitionMark(store, view, partition).put(store.generation(), position)
+
+
+def read_twice(store: Store, view: str, keys: Sequence[bytes]) -> list[Rows]:
+    """In one read."""
+    return store.read([RowKeys(view, keys, WIDTH), RowKeys(view, keys[:1], WIDTH)])

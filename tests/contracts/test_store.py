@@ -1,4 +1,4 @@
-"""Every store in the catalog keeps the promises of `store_battery`."""
+"""Every store in the catalog, and the one in memory, keeps the promises of `store_battery`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from cassandra.cluster import Cluster
 
 from freshet.features.stores.catalog import STORES, open_store
 from freshet.features.stores.contract import Store
+from freshet.features.stores.memory_store import MemoryStore
 from freshet.servers.redis_server import RedisServer
 from tests.contracts.store_battery import Rig, StoreBattery, store, view, writers
 
@@ -52,6 +53,26 @@ class CassandraRig:
         self._cluster.shutdown()
 
 
+class MemoryRig:
+    """All that open it share its rows."""
+
+    counts = True
+
+    def __init__(self) -> None:
+        self._store = MemoryStore()
+
+    def open(self) -> Store:
+        return self._store
+
+    def empty(self) -> None:
+        self._store.lose()
+
+
+@pytest.fixture(scope="module")
+def memory_rig() -> MemoryRig:
+    return MemoryRig()
+
+
 @pytest.fixture(scope="module")
 def redis_rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisRig]:
     with RedisServer(tmp_path_factory.mktemp("redis")) as server:
@@ -65,12 +86,12 @@ def cassandra_rig(cassandra: str) -> Iterator[CassandraRig]:
     made.close()
 
 
-RIGS = {STORES["redis"]: "redis_rig", STORES["cassandra"]: "cassandra_rig"}
+RIGS = {MemoryStore: "memory_rig", STORES["redis"]: "redis_rig", STORES["cassandra"]: "cassandra_rig"}
 
 
-@pytest.fixture(params=list(dict.fromkeys(STORES.values())), ids=lambda opener: opener.__name__.strip("_"))
+@pytest.fixture(params=[MemoryStore, *dict.fromkeys(STORES.values())], ids=lambda opener: opener.__name__.strip("_"))
 def rig(request: pytest.FixtureRequest) -> Rig:
-    """One for each implementation in the catalog."""
+    """One for each implementation."""
     made: Rig = request.getfixturevalue(RIGS[request.param])
     return made
 

@@ -12,7 +12,9 @@ import httpx
 import pytest
 
 from freshet.features.stores.catalog import open_store
+from freshet.features.stores.complete_store import CompleteStore
 from freshet.features.stores.contract import RowKeys, Rows, Store
+from freshet.features.stores.marks import PartitionMark
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.roles.interface import interface
 from freshet.servers.redis_server import RedisServer
@@ -63,6 +65,20 @@ def test_rows_of_a_real_store_are_answered_in_feasts_json_and_a_store_that_goes_
         assert got.status_code == 503
         assert got.json()["error"].startswith(f"store Redis at {redis.socket}") or str(redis.socket) in got.text
         store.close()
+
+
+def test_rows_that_are_being_written_again_are_not_said_to_be_unknown(tmp_path: Path) -> None:
+    rows = MemoryStore()
+    view = APP.stored_as(APP.view("by_courier"))
+    app = scorer_over(CompleteStore(rows, {view: 1}), tmp_path)
+    put_rows(APP, rows, "by_courier", {"keys": ["ann"], "at": [NOW], "late": [12.5]})
+    got = ask(app)
+    assert got.status_code == 503
+    assert "does not hold all rows of view depot:by_courier" in got.json()["error"]
+    PartitionMark(rows, view, 0).put(rows.generation(), 8)
+    assert ask(app).json()["results"][1]["statuses"] == ["PRESENT", "NOT_FOUND"]
+    rows.lose()
+    assert ask(app).status_code == 503
 
 
 def test_a_wrong_question_gets_400_and_a_large_one_413(tmp_path: Path) -> None:

@@ -1,0 +1,81 @@
+"""A store for readers, that does not take a row which was lost for a key without events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from freshet.features.stores.contract import RowKeys, Rows, Store
+from freshet.features.stores.marks import marked, marks_of
+from freshet.schemas.errors import StoreError
+
+
+class CompleteStore:
+    """A `Store` over another, whose reads fail while rows of the views that they ask for may be missing: it is new to the
+    app, lost rows, or was replaced, and not every owner has written all its rows yet.
+
+    `partitions` are counts, by the full names of views. Rows come with the store's generation, so that a read of a store
+    that has been found complete costs no more than a comparison; marks (see `freshet.features.stores.marks`) are read when it changes.
+
+    >>> from freshet.features.stores.memory_store import MemoryStore
+    >>> CompleteStore(MemoryStore(), {"app:v": 2}).read([RowKeys("app:v", [b"JFK"], 24)])
+    Traceback (most recent call last):
+    freshet.schemas.errors.StoreError: store in memory: does not hold all rows of view app:v yet (partitions 0, 1 are missing)...
+    """
+
+    def __init__(self, store: Store, partitions: Mapping[str, int]) -> None:
+        self._store, self._partitions = store, partitions
+        # By view: the generation in which all its partitions were found complete.
+        self._complete: dict[str, str] = {}
+
+    @property
+    def resource(self) -> str:
+        return self._store.resource
+
+    def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
+        """Also raises `StoreError` while a view is not complete."""
+        rows = self._store.read(wanted)
+        if self._vouched(wanted, rows):
+            return rows
+        generation = self._store.generation()
+        for view in dict.fromkeys(w.view for w in wanted):
+            self._check(view, generation)
+        # Once more, since rows may have been written, or lost, after they were read.
+        rows = self._store.read(wanted)
+        if not self._vouched(wanted, rows):
+            raise StoreError(self.resource, "lost rows while it was read", "Wait: they are written again.")
+        return rows
+
+    def write(self, view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> int:
+        return self._store.write(view, keys, rows)
+
+    def erase(self, view: str, keys: Sequence[bytes], version: bytes) -> int:
+        return self._store.erase(view, keys, version)
+
+    def generation(self) -> str:
+        return self._store.generation()
+
+    def close(self) -> None:
+        self._store.close()
+
+    def _vouched(self, wanted: Sequence[RowKeys], rows: Sequence[Rows]) -> bool:
+        """Whether these rows were read in the generation in which their views were found complete."""
+        return all(not w.keys or self._complete.get(w.view) == r.generation for w, r in zip(wanted, rows))
+
+    def _check(self, view: str, generation: str) -> None:
+        """Note that a view is complete in a generation, or raise."""
+        if self._complete.get(view) == generation:
+            return
+        partitions = range(self._partitions[view])
+        (marks,) = self._store.read([marks_of(view, partitions)])
+        missing = np.flatnonzero(~marked(marks, generation)).tolist()
+        if missing:
+            named = ", ".join(map(str, missing))
+            raise StoreError(
+                self.resource,
+                f"does not hold all rows of view {view} yet (partitions {named} are missing)",
+                "Wait: the role `view` writes them again. If it does not, see whether it runs, and its log.",
+            )
+        self._complete[view] = generation
