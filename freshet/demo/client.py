@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import msgspec
 
+from freshet.replay.replayer import NotYet
 from freshet.schemas.errors import ComponentError
 from freshet.schemas.events.schema import EventSchema
 
@@ -18,7 +19,7 @@ PATIENCE_SECONDS = 60.0
 
 
 class ScoringClient:
-    """Keeps one connection; `failed` counts requests that were not answered with 200."""
+    """Keeps one connection; `failed` counts requests that were not answered with 200, but for those it put off."""
 
     def __init__(self, address: str, model: str, schema: EventSchema) -> None:
         self._url = f"/v2/models/{model}/infer"
@@ -27,7 +28,12 @@ class ScoringClient:
         self.requests = self.failed = self.rows = 0
 
     def ask(self, columns: Mapping[str, Sequence[Any]], as_of_ms: int) -> dict[str, int]:
-        """Ask for rows, given as columns; the last sequence number by scorer instance, to wait for in the log."""
+        """Ask for rows, given as columns; the last sequence number by scorer instance, to wait for in the log.
+
+        Raises:
+            NotYet: to be asked again.
+            ComponentError: it cannot be reached, or answers with an error.
+        """
         names = [n for n in columns if n in self._types]
         n = len(columns[names[0]])
         inputs = [{"name": k, "shape": [n], "datatype": self._types[k], "data": columns[k]} for k in names]
@@ -51,6 +57,8 @@ class ScoringClient:
                     ) from error
                 time.sleep(RETRY_SECONDS)
                 continue
+            if "retry-after" in response.headers:
+                raise NotYet(f"scorer at {self._http.base_url}", f"puts it off: {response.text}", "Ask again.")
             self.requests += 1
             if response.status_code == 200:
                 found: dict[str, Any] = msgspec.json.decode(response.content)

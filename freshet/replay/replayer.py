@@ -1,6 +1,7 @@
 """The replayer: owns the paced clock, and moves it on when everybody has finished the step.
 
-Each step: ask the scorer for the step's departures as of its start; wait until those answers are logged; publish the step's
+Each step: ask the scorer for the step's departures as of its start (again and again while it says that its store is away:
+what it would answer without is not what it answers in another replay); wait until those answers are logged; publish the step's
 events and a tick; wait until every view, join and trainer has reported the tick, every snapshot that was due has been
 judged and every scorer has swapped. So a replay goes as fast as the pipeline can, and two replays see the same.
 """
@@ -33,6 +34,12 @@ class Stopped(Exception):
 
 class ReplayError(ComponentError):
     """The replay made no progress for a minute; the text names whom it waited for."""
+
+    component = "replay"
+
+
+class NotYet(ComponentError):
+    """A scorer puts a question off: it is to be asked again."""
 
     component = "replay"
 
@@ -73,7 +80,9 @@ def published(app: App, events: Mapping[str, Events]) -> list[Published]:
 class Ask(Protocol):
     """Ask the scorers; returns the sequence up to which answers must be logged, by scorer instance (`name/start`)."""
 
-    def __call__(self) -> dict[str, int]: ...
+    def __call__(self) -> dict[str, int]:
+        """Raises `NotYet` where a scorer waits for its store; it is called again then."""
+        ...
 
 
 @dataclass
@@ -157,8 +166,22 @@ class Replayer:
     def _ask(self, ask: Ask) -> None:
         """Ask until all answers are logged; again where a scorer was replaced before it had logged them (the first
         logged answer to an id wins, so asking again is harmless)."""
-        while not self._logged(ask()):
+        while not self._logged(self._answers(ask)):
             pass
+
+    def _answers(self, ask: Ask) -> dict[str, int]:
+        """What was asked, once the scorers answer."""
+        found: dict[str, int] = {}
+
+        def missing() -> list[str]:
+            try:
+                found.update(ask())
+            except NotYet as put_off:
+                return [str(put_off)]
+            return []
+
+        self._wait(missing)
+        return found
 
     def _logged(self, asked: dict[str, int]) -> bool:
         """Wait for these answers in the log; False once their scorer was replaced and they are not there."""

@@ -99,7 +99,8 @@ class Scorer:
     """Answers for all models of an app; see `freshet.serving.scoring.contract.Answering`.
 
     `instance` is new at each start, since it numbers its predictions from 0. With a `ManualClock` (in a replay) requests
-    may say their own `as_of`; otherwise the clock does.
+    may say their own `as_of`; otherwise the clock does. Those that do are the replay's own: what they are answered is what
+    is learned, so they are refused while the store is away, and asked again.
     """
 
     def __init__(
@@ -157,6 +158,14 @@ class Scorer:
         as_of = self._as_of(question)
         standing = _asked_for(served.slot.standing, question)
         read, features = self._read(served, question, as_of)
+        if not features and self._is_of_replay(question):
+            raise ComponentError(
+                f"model {question.model}",
+                "its store is away, or does not hold all rows yet, and a replay's questions wait for it",
+                "Ask again.",
+                refused=True,
+                retry_seconds=round(STORE_REST_SECONDS),
+            )
         p, live, rung = self._climb(served, question, standing, read, features, as_of)
         lag = served.lag_ms(live, as_of) if live is not None else -1
         ids = self._ids(served, question)
@@ -180,6 +189,9 @@ class Scorer:
             self._clock.set(question.as_of_ms)
             return question.as_of_ms
         return self._clock.now_ms()
+
+    def _is_of_replay(self, question: Question) -> bool:
+        return isinstance(self._clock, ManualClock) and question.as_of_ms is not None
 
     def _climb(
         self, served: ServedModel, question: Question, standing: Standing, read: Read, features: bool, as_of: int

@@ -67,7 +67,7 @@ class ScorerApp:
 
     async def _infer(self, model: str, version: str | None, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.monotonic()
-        rows, failed = 0, False
+        rows, failed, retry = 0, False, None
         try:
             head, body = await read_body(scope, receive, self._max_body)
             request = oip.read_request(body[:head] if head is not None else body)
@@ -79,14 +79,17 @@ class ScorerApp:
             status, (out, json_bytes) = 200, oip.write_answer(request, model, answer)
         except Exception as error:
             status, out, json_bytes = status_of(error), error_body(error), None
+            retry = retry_seconds(error)
             failed = status >= 500 and not (isinstance(error, FreshetError) and error.facts.get("refused"))
-        await self._send(send, status, out, json_bytes)
+        await self._send(send, status, out, json_bytes, retry)
         self.latency.add(started, time.monotonic() - started, rows, failed)
 
-    async def _send(self, send: Send, status: int, body: bytes, json_bytes: int | None) -> None:
+    async def _send(self, send: Send, status: int, body: bytes, json_bytes: int | None, retry: int | None) -> None:
         headers = [_JSON if json_bytes is None else _BINARY, (b"content-length", b"%d" % len(body))]
         if json_bytes is not None:
             headers.append((b"inference-header-content-length", b"%d" % json_bytes))
+        if retry is not None:
+            headers.append((b"retry-after", b"%d" % retry))
         if self.draining or status == 413:
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -148,6 +151,12 @@ def status_of(error: Exception) -> int:
         status = error.facts.get("status", 400)
         return status if isinstance(status, int) else 400
     return 503 if isinstance(error, ComponentError) else 500
+
+
+def retry_seconds(error: Exception) -> int | None:
+    """After how long the very same request should be sent again, where the error says so."""
+    found = error.facts.get("retry_seconds") if isinstance(error, FreshetError) else None
+    return found if isinstance(found, int) else None
 
 
 def error_body(error: Exception) -> bytes:

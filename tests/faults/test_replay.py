@@ -6,13 +6,15 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from freshet.app import App, load
+from freshet.demo.client import ScoringClient
 from freshet.replay import replayer as replay
-from freshet.replay.replayer import Replayer, ReplayError, Stopped
+from freshet.replay.replayer import NotYet, Replayer, ReplayError, Stopped
 from freshet.roles import plans
-from freshet.schemas.errors import LogError
+from freshet.schemas.errors import ComponentError, LogError
 from freshet.schemas.wire.messages import Logged, Message, Status
 from freshet.streams.outages import Outages
 from freshet.streams.sqlite.log import SqliteLog
@@ -68,6 +70,56 @@ def test_a_new_scorer_that_answers_before_it_was_heard_of_is_waited_for(app: App
     replayer._ask(ask)
     assert asked == [NEW]
     replayer.close()
+
+
+def test_a_question_that_is_put_off_is_asked_again_until_it_is_answered(app: App, log: SqliteLog) -> None:
+    replayer = Replayer(app, log, HOUR_MS)
+    replayer.tell(Logged(NEW, 7, 0))
+    asked: list[int] = []
+
+    def ask() -> dict[str, int]:
+        asked.append(1)
+        if len(asked) < 4:
+            raise NotYet("scorer", "its store is away", "Ask again.")
+        return {NEW: 7}
+
+    replayer._ask(ask)
+    assert len(asked) == 4
+    replayer.close()
+
+
+def test_a_question_that_is_put_off_for_ever_ends_the_replay(
+    app: App, log: SqliteLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay, "PATIENCE_SECONDS", 0.1)
+    replayer = Replayer(app, log, HOUR_MS)
+
+    def ask() -> dict[str, int]:
+        raise NotYet("scorer", "its store is away", "Ask again.")
+
+    with pytest.raises(ReplayError, match=r"no progress.*its store is away"):
+        replayer._ask(ask)
+    replayer.close()
+
+
+def test_the_client_tells_what_is_put_off_from_what_failed(app: App) -> None:
+    model = app.models[0]
+    client = ScoringClient("http://scorer", model.name, model.on.events)
+    answers = [
+        httpx.Response(503, headers={"retry-after": "1"}, json={"error": "its store is away"}),
+        httpx.Response(503, json={"error": "no rung can answer"}),
+        httpx.Response(200, json={"parameters": {"instance": NEW, "sequence": 5}}),
+    ]
+    client._http = httpx.Client(base_url="http://scorer", transport=httpx.MockTransport(lambda request: answers.pop(0)))
+    flight = {f.name: [None] for f in model.on.events.fields}
+    with pytest.raises(NotYet, match="its store is away"):
+        client.ask(flight, 0)
+    assert (client.requests, client.failed) == (0, 0)
+    with pytest.raises(ComponentError, match="no rung can answer"):
+        client.ask(flight, 0)
+    assert (client.requests, client.failed) == (1, 1)
+    assert client.ask(flight, 0) == {NEW: 5}
+    client.close()
 
 
 def test_a_replay_without_progress_ends_and_names_whom_it_waits_for(

@@ -12,7 +12,7 @@ import pytest
 
 from freshet.app import App
 from freshet.features.rows.rows import ViewRows
-from freshet.features.stores.contract import RowKeys, Rows
+from freshet.features.stores.contract import RowKeys, Rows, Store
 from freshet.features.stores.late_store import LateStore
 from freshet.learners.catalog import predictor
 from freshet.learners.contract import Export
@@ -37,6 +37,8 @@ HOUR = 3_600_000
 
 class DictStore:
     """Rows in a dictionary; raises while `away`."""
+
+    resource = "toy"
 
     def __init__(self) -> None:
         self.rows: dict[tuple[str, bytes], npt.NDArray[np.uint8]] = {}
@@ -96,11 +98,11 @@ class Rig:
         n = len(next(iter(columns.values())))
         return self.scorer.infer(Question("unpaid", columns, n, as_of_ms=as_of_ms))
 
-    def put_row(self, shop: str, at: int, late: float) -> None:
+    def put_row(self, shop: str, at: int, late: float, store: Store | None = None) -> None:
         rows = ViewRows(self.app.views[0].plan)
         rows.fold(Texts.of([shop]), np.array([at]), np.array([[late]]), 7, np.array([3]))
         keys, data = rows.take()
-        self.store.write(self.app.stored_as(self.app.views[0]), keys, data)
+        (store or self.store).write(self.app.stored_as(self.app.views[0]), keys, data)
 
     def go_live(self, bias: float = 1.0, number: int = 1) -> None:
         learner = self.model.learners[1].make(self.model.vectors)
@@ -183,6 +185,31 @@ def test_a_store_that_failed_is_left_alone_for_a_while_and_named(rig: Rig) -> No
     rig.store.away, rig.scorer._store_rests_until = False, 0.0
     assert rig.ask(order_id=["6"], shop=["a"]).parameters["rung"] == "heuristic"
     assert not rig.outages.current()
+
+
+def test_a_question_of_a_replay_waits_for_the_store_and_a_live_one_does_not(rig: Rig) -> None:
+    rig.go_live()
+    rig.put_row("a", 10 * HOUR - 1, 40.0)
+    rig.store.away = True
+    for _ in range(2):  # asked in vain, and while the store is left alone
+        with pytest.raises(ComponentError, match="replay's questions wait") as caught:
+            rig.ask(10 * HOUR, order_id=["1"], shop=["a"])
+        assert caught.value.facts == {"refused": True, "retry_seconds": 1}
+        assert rig.ask(order_id=["2"], shop=["a"]).parameters["rung"] == "constant"
+    assert rig.outages.current()
+    rig.store.away, rig.scorer._store_rests_until = False, 0.0
+    assert rig.ask(10 * HOUR, order_id=["1"], shop=["a"]).parameters["rung"] == "champion"
+    assert [RUNGS[r] for r in rig.predictions()["rung"]] == ["constant", "constant", "champion"], (
+        "what waits is not logged"
+    )
+
+
+def test_a_question_of_a_replay_that_reads_no_view_waits_for_nothing(rig: Rig) -> None:
+    rig.go_live()
+    rig.store.away = True
+    sent = {"shops.n": [1.0], "shops.late": [2.0], "shops.ago": [3.0]}
+    answer = rig.ask(10 * HOUR, order_id=["a"], price=[1.0], hour=[3], **sent)
+    assert answer.parameters["rung"] == "champion"
 
 
 def test_a_request_that_reads_no_view_says_nothing_of_the_store_and_is_answered_by_the_model(rig: Rig) -> None:

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from freshet.schemas.errors import LogError, StoreError
+from freshet.schemas.errors import ComponentError, LogError, StoreError
 from freshet.serving.web.app import ScorerApp
 from tests.serving.scoring.toy_answering import ToyAnswering
 
@@ -199,6 +199,17 @@ def test_503_is_for_when_nothing_can_answer(error: Exception) -> None:
     got = infer(app)
     assert (got.status_code, got.json()) == (503, {"error": str(error)})
     assert app.latency.failed == 1
+
+
+def test_a_question_that_is_put_off_says_when_to_ask_again_and_has_not_failed() -> None:
+    toy = ToyAnswering()
+    toy.raises = ComponentError("model late", "its store is away", "Ask again.", refused=True, retry_seconds=1)
+    app = ScorerApp(toy)
+    got = infer(app)
+    assert (got.status_code, got.headers["retry-after"]) == (503, "1")
+    assert app.latency.failed == 0
+    toy.raises = None
+    assert "retry-after" not in infer(app).headers
 
 
 def test_a_fault_of_ours_is_500_and_tells_no_secrets() -> None:
