@@ -77,10 +77,17 @@ class Release:
         for tick in sorted(self._cuts):
             cuts = self._cuts[tick]
             for cut in cuts.values():
-                self._judge(cut)
+                if not self._came_too_late(cut):
+                    self._judge(cut)
             if self._complete(tick, cuts):
                 self._settle(tick, cuts)
                 del self._cuts[tick], self._first_seen[tick]
+
+    def _came_too_late(self, cut: Cut) -> bool:
+        """Its tick was settled before it was read, as who reads the log again sees: it was never judged, nothing waits for it,
+        and its file may be gone by now."""
+        is_settled = self._settled is not None and cut.tick <= self._settled.tick
+        return is_settled and (cut.lineage, cut.number) not in self._verdicts
 
     def _complete(self, tick: int, cuts: dict[str, Cut]) -> bool:
         if all(x in cuts for x in self.lineages):

@@ -17,7 +17,9 @@ import httpx
 import pytest
 
 from freshet.processes.runtime import Runtime
+from freshet.serving.status.status import Status, decode
 from freshet.settings import Settings
+from freshet.streams.control.switches import turn
 from tests import consumers_app
 from tests.consumers_app import APP, HOUR
 
@@ -95,7 +97,21 @@ def depot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Depot]:
         assert told.json() == {"topic": "parcels", "accepted": 17}
         wait_for(lambda: depot.features("by_courier:n", courier=["ann"])["n"]["values"] == [16.0])
         wait_for(depot.versions)
+        # From here on the version that is served stays, also while a client that asks for it starts.
+        turn(given.run_dir, "release", False, "test")
+        wait_for(lambda: stands_still(status_of(runtime.address("status")), depot.versions()))
         yield depot
+
+
+def status_of(address: str) -> Status:
+    return decode(httpx.get(f"{address}/status.json").raise_for_status().content)
+
+
+def stands_still(status: Status, versions: list[str]) -> bool:
+    """Release decides nothing more, and what it last decided is loaded."""
+    held = [r for r in status.roles if r.role == "release" and r.state == "held"]
+    served = status.models[0].served
+    return bool(held) and served is not None and f"{served.lineage}.{served.number}" in versions
 
 
 def test_feasts_own_client_reads_features(depot: Depot, tmp_path: Path) -> None:

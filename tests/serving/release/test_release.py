@@ -102,6 +102,20 @@ def test_weights_that_are_not_finite_are_refused(desk: Desk) -> None:
     assert "not finite" in refused[0].reasons[0]
 
 
+def test_a_cut_that_came_while_its_tick_was_settled_is_not_judged_after_a_restart(desk: Desk) -> None:
+    """Its place in the log is before the decision, which was made without it; its file may have been pruned since."""
+    in_time = desk.cut(0, 1, 1, 0.6)
+    late = desk.cut(1, 1, 1, 0.5)
+    verdict = Verdict("unpaid", desk.baseline, 1, in_time.tick, True, [])
+    settled = Settled("unpaid", "champion", in_time.tick, desk.baseline, 1, in_time.path, "")
+    for file in Path(late.path).parent.iterdir():
+        file.unlink()
+    assert desk.hand(in_time, verdict, late, settled) == []
+    after = desk.hand(desk.cut(0, 2, 2, 0.6), desk.cut(1, 2, 2, 0.5))
+    assert all(m.approved for m in after if isinstance(m, Verdict))
+    assert isinstance(after[-1], Settled)
+
+
 def test_after_a_restart_nothing_is_judged_or_settled_twice(desk: Desk) -> None:
     cuts = [desk.cut(0, 1, 1, 0.6), desk.cut(1, 1, 1, 0.5)]
     desk.hand(*cuts)
