@@ -8,7 +8,9 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
+from freshet import own_modules
 from freshet.features.views.view import FeatureRef, View
 from freshet.learners.model import Model
 from freshet.mistakes import mistake_in
@@ -223,13 +225,27 @@ def _unique(kind: str, names: Iterable[str]) -> None:
 def load(path: str | Path) -> App:
     """The one `App` in a Python file.
 
+    The file's folder is first on Python's path from then on, here and in every process that loads the app: modules beside
+    the file are imported by their bare names. What an earlier load imported from its app's folder is forgotten.
+
     Raises:
         DefinitionError: no file, it fails, or it has no app or several; the text names file and line.
     """
     file = Path(path).resolve()
     if not file.is_file() or file.suffix != ".py":
         raise DefinitionError(str(path), "there is no such Python file", "Name the file of your app, such as app.py.")
-    spec = importlib.util.spec_from_file_location(f"app_{file.stem}", file)
+    own_modules.enter(file.parent)
+    apps = [v for v in vars(_executed(file)).values() if isinstance(v, App)]
+    if len(apps) != 1:
+        raise DefinitionError(
+            str(path), f"declares {len(apps)} apps", "Declare exactly one: app = fr.App(name, topics=[…], …)."
+        )
+    return apps[0]
+
+
+def _executed(file: Path) -> ModuleType:
+    """The file as a module of its own name, so that what it defines can be found again by that (pickle does)."""
+    spec = importlib.util.spec_from_file_location(file.stem, file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -237,10 +253,6 @@ def load(path: str | Path) -> App:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
+        sys.modules.pop(spec.name, None)
         raise mistake_in(file, error) from error
-    apps = [v for v in vars(module).values() if isinstance(v, App)]
-    if len(apps) != 1:
-        raise DefinitionError(
-            str(path), f"declares {len(apps)} apps", "Declare exactly one: app = fr.App(name, topics=[…], …)."
-        )
-    return apps[0]
+    return module

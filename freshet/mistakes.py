@@ -6,6 +6,7 @@ import inspect
 import re
 from pathlib import Path
 
+from freshet.own_modules import is_own
 from freshet.public import HOMES, find
 from freshet.schemas.errors import DefinitionError, FreshetError
 
@@ -34,16 +35,31 @@ def _next_step(error: Exception) -> str:
         return f"Its arguments are {', '.join(inspect.signature(find(call[1])).parameters)}."
     if isinstance(error, AttributeError) and str(error).startswith("freshet has no"):
         return f"It has {', '.join(HOMES)}."
+    if isinstance(error, ModuleNotFoundError) and error.name and "." not in error.name:
+        return f"Install it, or put {error.name}.py beside the app's file."
     return "Correct that line of the file."
 
 
 def _line_of(error: BaseException, file: Path) -> str:
-    """`file:line` of the deepest frame inside the app's file."""
-    if isinstance(error, SyntaxError) and error.filename == str(file) and error.lineno:
-        return f"{file.name}:{error.lineno}"
-    line, tb = 0, error.__traceback__
-    while tb is not None:
-        if tb.tb_frame.f_code.co_filename == str(file):
-            line = tb.tb_lineno
-        tb = tb.tb_next
-    return f"{file.name}:{line}"
+    """`file:line` of the deepest frame inside the app's file, or inside a module beside it."""
+    place, line = _deepest_frame(error, file)
+    if isinstance(error, SyntaxError) and error.filename and error.lineno:
+        unread = Path(error.filename)
+        if unread.is_relative_to(file.parent):
+            place = unread
+            line = error.lineno
+    return f"{place.relative_to(file.parent)}:{line}"
+
+
+def _deepest_frame(error: BaseException, file: Path) -> tuple[Path, int]:
+    place = file
+    line = 0
+    traceback = error.__traceback__
+    while traceback is not None:
+        frame = traceback.tb_frame
+        frame_file = Path(frame.f_code.co_filename)
+        if is_own(frame.f_globals.get("__name__", ""), frame_file, file.parent):
+            place = frame_file
+            line = traceback.tb_lineno
+        traceback = traceback.tb_next
+    return place, line

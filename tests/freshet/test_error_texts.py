@@ -95,6 +95,7 @@ IN_THE_APP: dict[str, tuple[str, str]] = {
     "A fallback that is no probability": ("fr.constant(0.3)", "fr.constant(30)"),
     "Two apps in a file": ('app = fr.App("parcels"', 'other = fr.App("other", topics=[handovers])\napp = fr.App("parcels"'),
     "No app in a file": ('app = fr.App("parcels", topics=[handovers, deliveries], views=[cities], models=[model])\n', ""),
+    "A module that is not there": ("import polars as pl", "import helpers\nimport polars as pl"),
     "A mistake in the Python": ("on=handovers,", "on=handover,"),
     "Python that cannot be read": ("on=handovers,", "on=handovers,,"),
 }  # fmt: skip
