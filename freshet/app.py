@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from freshet import own_modules
+from freshet import own_modules, shadows
 from freshet.features.views.view import FeatureRef, View
 from freshet.learners.model import Model
 from freshet.mistakes import mistake_in
@@ -229,11 +229,13 @@ def load(path: str | Path) -> App:
     the file are imported by their bare names. What an earlier load imported from its app's folder is forgotten.
 
     Raises:
-        DefinitionError: no file, it fails, or it has no app or several; the text names file and line.
+        DefinitionError: no file, it fails, or it has no app or several; the text names file and line. Or a module beside it
+            has the name of a library's.
     """
     file = Path(path).resolve()
     if not file.is_file() or file.suffix != ".py":
         raise DefinitionError(str(path), "there is no such Python file", "Name the file of your app, such as app.py.")
+    shadows.refuse(file.parent)  # before anything is imported from there
     own_modules.enter(file.parent)
     apps = [v for v in vars(_executed(file)).values() if isinstance(v, App)]
     if len(apps) != 1:

@@ -194,9 +194,15 @@ def wider() -> App:
     return changed('"parcel", "at", freshness=held', '"parcel", "at", freshness=held, partitions=4')
 
 
+def beside_a_shadow() -> None:
+    write("", "random.py")
+    sound()
+
+
 OPTIONAL = '[*FIELDS, LATE, {**LATE, "name": "tip", "default": None}]'
 AT_THE_START: dict[str, Callable[[], object]] = {
     "A file that is not there": lambda: load("aap.py"),
+    "A module of the app with the name of a library's": beside_a_shadow,
     "A folder that holds something": lambda: init(Path(), Console(quiet=True)),
     "An unknown setting": lambda: configured("prot = 8080"),
     "A setting out of range": lambda: configured("keep_snapshots = 1"),

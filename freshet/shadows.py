@@ -1,0 +1,108 @@
+"""Names that modules beside an app's file must not have: Python would import them where a library's module is meant.
+
+    random.py       is found before the standard library's
+    polars/         (with an __init__.py) is found before the library
+    time.py         is never found: Python has that one built in
+
+A folder without an `__init__.py` hides nothing: Python takes a library's module first, wherever on the path it is.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from importlib.machinery import BuiltinImporter, FrozenImporter, PathFinder, all_suffixes
+from pathlib import Path
+
+import freshet
+from freshet.schemas.errors import DefinitionError
+
+_DISTRIBUTION = re.compile(r"[\w.-]+")
+
+
+def refuse(folder: Path) -> None:
+    """Look at the names in an app's folder (absolute), and import nothing from there.
+
+    Raises:
+        DefinitionError: one of them is that of a module of Python, of freshet or of what freshet depends on.
+    """
+    for name, file in sorted(_modules(folder).items()):
+        cause = _conflict(name, folder)
+        if cause:
+            shown = f"{file.name}/" if file.is_dir() else file.name
+            raise DefinitionError(shown, cause, f"Rename it, such as to my_{shown}.")
+
+
+def _modules(folder: Path) -> dict[str, Path]:
+    """What Python would import from a folder, by name."""
+    suffixes = all_suffixes()
+    found = {}
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name, _, suffix = entry.name.partition(".")
+            path = Path(entry.path)
+            is_package = not suffix and any((path / f"__init__{s}").is_file() for s in suffixes)
+            if is_package or (f".{suffix}" in suffixes and entry.is_file()):
+                found[name] = path
+    return found
+
+
+def _conflict(name: str, folder: Path) -> str:
+    """What is wrong with a module of this name in the folder; "" if nothing is."""
+    if name == freshet.__name__:
+        is_freshet_itself = (folder / name).resolve() == Path(freshet.__file__).parent.resolve()
+        return "" if is_freshet_itself else "has freshet's own name, and would be imported in its place"
+    if BuiltinImporter.find_spec(name) or FrozenImporter.find_spec(name):
+        return f"could never be imported: {name} is built into Python"
+    if name in sys.stdlib_module_names:
+        return f"has the name of {name} of Python's standard library, and would be imported in its place"
+    if not _is_found_elsewhere(name, folder):
+        return ""
+    distribution = next((d for d in _distributions_with(name) if d in _dependencies()), "")
+    if not distribution:
+        return ""
+    of_which = "" if distribution == _canonical(name) else f" of {distribution}"
+    return f"has the name of {name}{of_which}, which freshet depends on, and would be imported in its place"
+
+
+def _is_found_elsewhere(name: str, folder: Path) -> bool:
+    """This is quick, and nearly always the end of it: metadata are read only for a name that two places have."""
+    elsewhere = [entry for entry in sys.path if Path(entry).resolve() != folder]
+    return PathFinder.find_spec(name, elsewhere) is not None
+
+
+def _distributions_with(name: str) -> Iterator[str]:
+    """Which installed distributions have files of a module of this name."""
+    file_of_it = re.compile(rf"^{re.escape(name)}[./]", re.MULTILINE)
+    for distribution in metadata.distributions():
+        if file_of_it.search(distribution.read_text("RECORD") or ""):
+            yield _canonical(distribution.name)
+
+
+def _dependencies() -> set[str]:
+    """The installed distributions that freshet needs, with its extras, and those that they need in turn."""
+    found = set[str]()
+    waiting = [freshet.__name__]
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        try:
+            requirements = metadata.requires(name) or ()
+        except metadata.PackageNotFoundError:
+            continue  # of another system or Python, or of an extra that is not installed
+        found.add(name)
+        for requirement in requirements:
+            is_for_an_extra = "extra ==" in requirement
+            distribution = _DISTRIBUTION.match(requirement)
+            if distribution and (name == freshet.__name__ or not is_for_an_extra):
+                waiting.append(_canonical(distribution[0]))
+    return found
+
+
+def _canonical(distribution: str) -> str:
+    """As packaging's specification writes names, so that two spellings of one are equal."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
