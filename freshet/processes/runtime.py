@@ -122,7 +122,9 @@ def _keep(server: RedisServer, ending: Event) -> None:
 
 def _preload(app: App) -> list[str]:
     """What the fork server imports once, and no role again: that is most of what starting one costs."""
-    learners = {type(spec).__module__: None for m in app.models for spec in m.learners}
+    modules = dict.fromkeys(type(spec).__module__ for m in app.models for spec in m.learners)
+    # A learner beside the app's file is imported by each role, from that folder.
+    learners = [name for name in modules if name.startswith("freshet.")]
     return [
         "freshet.roles.process",
         "freshet.roles.operators",

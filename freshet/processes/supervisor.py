@@ -7,7 +7,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
@@ -25,6 +26,7 @@ STEADY_SECONDS = 30.0
 SINGLE_THREADED = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"), "1"
 )
+SAFE_PATH = "PYTHONSAFEPATH"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class Supervisor:
         process = self._context.Process(
             target=_run_apart, args=(child.spec.target, *child.spec.args), name=child.spec.name, daemon=True
         )
-        with _signals_ignored():
+        with _signals_ignored(), _safe_path():
             process.start()
         child.process, child.started_at = process, time.monotonic()
 
@@ -148,6 +150,7 @@ class Supervisor:
 def _run_apart(target: Callable[..., None], *args: Any) -> None:
     """In the new process: out of reach of the terminal's Ctrl-C, which is the supervisor's to act on, and with an end
     when the supervisor ends, however that does."""
+    os.environ.pop(SAFE_PATH, None)  # was meant for the fork server, not for what the app may start
     os.setpgid(0, 0)
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     target(*args)
@@ -180,3 +183,18 @@ class _signals_ignored:
     def __exit__(self, *_: object) -> None:
         if self._main:
             signal.signal(signal.SIGINT, self._before)
+
+
+@contextmanager
+def _safe_path() -> Iterator[None]:
+    """Nor must it look for modules in the working directory before it looks among the libraries, as `python -c` does: the
+    app may lie elsewhere, and what lies here need not be Python for us."""
+    before = os.environ.get(SAFE_PATH)
+    os.environ[SAFE_PATH] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[SAFE_PATH]
+        else:
+            os.environ[SAFE_PATH] = before

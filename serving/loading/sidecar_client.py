@@ -57,7 +57,8 @@ class Sidecar:
         ours.settimeout(ANSWER_SECONDS)
         root = str(Path(freshet.__file__).parents[1])
         path = os.pathsep.join(x for x in (root, os.environ.get("PYTHONPATH")) if x)
-        command = [sys.executable, "-m", "freshet.serving.loading.sidecar", str(theirs.fileno()), *self._keys]
+        # -P: it loads nothing of the app, so nothing of the working directory, which -m would put first on the path
+        command = [sys.executable, "-P", "-m", "freshet.serving.loading.sidecar", str(theirs.fileno()), *self._keys]
         self._child = subprocess.Popen(command, pass_fds=[theirs.fileno()], env={**os.environ, "PYTHONPATH": path})
         theirs.close()
         self._channel = Channel(ours)

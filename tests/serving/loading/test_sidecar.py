@@ -41,6 +41,20 @@ def test_a_signed_and_approved_snapshot_comes_as_read_only_bytes(mint: Mint, chi
     assert not arrays["weights"].flags.writeable
 
 
+def test_nothing_of_the_working_directory_is_imported(
+    mint: Mint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be the folder of an app, and the child checks signatures."""
+    for name in ("hashlib", "msgspec", "signal"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('it was imported')")
+    monkeypatch.chdir(tmp_path)
+    one = Sidecar(mint.trainer, mint.qualifier)
+    try:
+        assert isinstance(one.verify(str(mint.cut(1))), Verified)
+    finally:
+        one.close()
+
+
 def test_a_file_altered_after_it_was_verified_is_not_what_is_served(mint: Mint, child: Sidecar) -> None:
     path = mint.cut(2)
     found = child.verify(str(path))
