@@ -4,8 +4,8 @@ Maven.
     with KafkaServer(directory) as kafka:        # freshet/servers/kafka_server.py, freshet/servers/cassandra_server.py
         log = open_log(f"kafka://{kafka.address}")
 
-The jars (43 MB for Kafka, 66 MB for Cassandra) are copied once by Maven into `compose/jars`, as
-`compose/pom.xml` says.
+The jars (43 MB for Kafka, 66 MB for Cassandra) are copied once by Maven, as `pom.xml` beside this file says, into the
+user's cache: a checkout and an installed freshet share them there.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from typing import IO, Self
 import freshet
 from freshet.schemas.errors import ComponentError
 
-COMPOSE = Path(freshet.__file__).parents[1] / "compose"
+POM = Path(freshet.__file__).parent / "servers" / "pom.xml"
 START_SECONDS = 120.0
 STOP_SECONDS = 30.0
 # Below the range from which the kernel takes ports of outgoing connections: a client that keeps trying a
@@ -164,32 +164,35 @@ def java() -> str:
 
 
 def jars(name: str) -> Path:
-    """The directory of a server's jars, fetched by Maven if they are missing or `compose/pom.xml` changed.
+    """The directory of a server's jars, fetched by Maven the first time.
 
     Raises:
         ComponentError: Maven is missing, or fails.
     """
-    pom, target = COMPOSE / "pom.xml", COMPOSE / "jars" / name
-    if not pom.exists():
-        raise ComponentError(f"servers {pom}", "is missing", "Servers are started from a checkout of freshet.")
-    version = hashlib.sha256(pom.read_bytes()).hexdigest()
+    # Versions of freshet whose servers differ have each their own.
+    version = hashlib.sha256(POM.read_bytes()).hexdigest()[:12]
+    target = _cache() / "jars" / f"{name}-{version}"
     stamp = target / ".complete"
     target.mkdir(parents=True, exist_ok=True)
     with (target / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not stamp.exists() or stamp.read_text() != version:
-            for old in target.glob("*.jar"):
-                old.unlink()
-            _copy(pom, name, target)
-            stamp.write_text(version)
+        if not stamp.exists():
+            _copy(name, target)
+            stamp.touch()
     return target
 
 
-def _copy(pom: Path, name: str, target: Path) -> None:
-    maven = _tool("mvn", "Install Maven 3, or copy the jars that compose/pom.xml names yourself.")
+def _cache() -> Path:
+    """Where the user's caches are, by the XDG base directory specification."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "freshet"
+
+
+def _copy(name: str, target: Path) -> None:
+    maven = _tool("mvn", f"Install Maven 3, or copy the jars that {POM} names into {target} yourself.")
     goal = ["dependency:copy-dependencies", f"-DoutputDirectory={target}", "-DincludeScope=runtime"]
     done = subprocess.run(
-        [maven, "-B", "-q", "-f", str(pom), "-P", name, *goal], capture_output=True, text=True, check=False
+        [maven, "-B", "-q", "-f", str(POM), "-P", name, *goal], capture_output=True, text=True, check=False
     )
     if done.returncode:
         tail = "\n".join((done.stdout + done.stderr).splitlines()[-10:])

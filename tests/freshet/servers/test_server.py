@@ -66,8 +66,7 @@ def test_a_server_ends_with_the_process_that_started_it_even_if_that_is_killed(t
 def test_a_missing_tool_is_named(tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     which = shutil.which
     monkeypatch.setattr(shutil, "which", lambda name: None if name == tool else which(name) or f"/bin/{name}")
-    monkeypatch.setattr(servers, "COMPOSE", tmp_path)
-    (tmp_path / "pom.xml").write_text("<project/>")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(ComponentError, match=rf"servers {tool}: is not installed\. Install"):
         KafkaServer(tmp_path / "kafka").start()
 
