@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from importlib.machinery import BuiltinImporter, FrozenImporter, PathFinder, all_suffixes
 from pathlib import Path
@@ -29,8 +29,9 @@ def refuse(folder: Path) -> None:
     Raises:
         DefinitionError: one of them is that of a module of Python, of freshet or of what freshet depends on.
     """
+    elsewhere = [entry for entry in sys.path if Path(entry).resolve() != folder]
     for name, file in sorted(_modules(folder).items()):
-        cause = _conflict(name, folder)
+        cause = _conflict(name, file, elsewhere)
         if cause:
             shown = f"{file.name}/" if file.is_dir() else file.name
             raise DefinitionError(shown, cause, f"Rename it, such as to my_{shown}.")
@@ -50,28 +51,23 @@ def _modules(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _conflict(name: str, folder: Path) -> str:
-    """What is wrong with a module of this name in the folder; "" if nothing is."""
+def _conflict(name: str, file: Path, elsewhere: Sequence[str]) -> str:
+    """What is wrong with a module of this name; "" if nothing is. `elsewhere` is Python's path without the folder."""
     if name == freshet.__name__:
-        is_freshet_itself = (folder / name).resolve() == Path(freshet.__file__).parent.resolve()
+        is_freshet_itself = file.resolve() == Path(freshet.__file__).parent.resolve()
         return "" if is_freshet_itself else "has freshet's own name, and would be imported in its place"
     if BuiltinImporter.find_spec(name) or FrozenImporter.find_spec(name):
         return f"could never be imported: {name} is built into Python"
     if name in sys.stdlib_module_names:
         return f"has the name of {name} of Python's standard library, and would be imported in its place"
-    if not _is_found_elsewhere(name, folder):
+    # This is quick, and nearly always the end of it: metadata are read only for a name that two places have.
+    if PathFinder.find_spec(name, elsewhere) is None:
         return ""
     distribution = next((d for d in _distributions_with(name) if d in _dependencies()), "")
     if not distribution:
         return ""
     of_which = "" if distribution == _canonical(name) else f" of {distribution}"
     return f"has the name of {name}{of_which}, which freshet depends on, and would be imported in its place"
-
-
-def _is_found_elsewhere(name: str, folder: Path) -> bool:
-    """This is quick, and nearly always the end of it: metadata are read only for a name that two places have."""
-    elsewhere = [entry for entry in sys.path if Path(entry).resolve() != folder]
-    return PathFinder.find_spec(name, elsewhere) is not None
 
 
 def _distributions_with(name: str) -> Iterator[str]:

@@ -99,9 +99,9 @@ def test_it_takes_no_time(tmp_path: Path) -> None:
         (tmp_path / f"mine_{n}.py").write_text("")
         (tmp_path / f"data_{n}.csv").write_text("")
     shadows.refuse(tmp_path)
-    started = time.perf_counter()
+    started = time.process_time()
     shadows.refuse(tmp_path)
-    assert time.perf_counter() - started < 0.05
+    assert time.process_time() - started < 0.05
 
 
 @pytest.mark.parametrize("file", ["logging.py", "polars.py", "structlog/__init__.py"])
