@@ -230,6 +230,13 @@ def test_nothing_answers_to_a_room_s_bare_name() -> None:
     assert not bare
 
 
+def test_a_room_s_bare_path_on_pytest_s_command_line_is_no_second_name() -> None:
+    here = f"{name_of(Path(__file__))}::{test_nothing_answers_to_a_room_s_bare_name.__name__}"
+    command = [sys.executable, "-m", "pytest", "schemas/durations.py", "streams/../schemas/text", here]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
 def test_rooms_are_linked_into_the_package() -> None:
     for room in ROOMS[:-1]:
         link = ROOT / "freshet" / room
