@@ -1,7 +1,9 @@
 """Prequential quality: figures of predictions and the labels that came later, kept in bounded space.
 
 AUC comes from histograms over the logit (Fawcett, 2006, on bins instead of scores); normalised entropy is the log loss
-over that of always predicting the base rate (He et al., 2014); calibration is the mean prediction over the mean label.
+over that of always predicting the base rate (He et al., 2014); calibration is the mean prediction over the mean label:
+right on the whole, whatever it is at each probability; accuracy is the share where a prediction of at least one half,
+and no other, was followed by a positive label.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from freshet.learners.contract import Arrays, pack_json, unpack_json
 from freshet.schemas.models.vectors import F64
 
 BINS = 2048
+HALF = BINS // 2  # where the bin of one half begins: logits are binned evenly around 0
 LOWEST = 1e-6
 _WIDEST = float(np.log((1 - LOWEST) / LOWEST))
 OTHER = "(other)"
@@ -34,6 +37,7 @@ class Figures:
     auc: float
     normalised_entropy: float
     calibration: float
+    accuracy: float
 
     def as_json(self) -> dict[str, float | None]:
         return {k: None if v != v else v for k, v in asdict(self).items()}
@@ -101,7 +105,9 @@ class SliceQuality:
 
     def row(self, i: int) -> Figures:
         sum_p, sum_y, sum_loss = self._sums[i].tolist()
-        return _figures(int(self._bins[i].sum()), sum_p, sum_y, sum_loss, auc_of_bins(self._bins[i]))
+        negatives, positives = self._bins[i]
+        hits = int(negatives[:HALF].sum() + positives[HALF:].sum())
+        return _figures(int(self._bins[i].sum()), hits, sum_p, sum_y, sum_loss, auc_of_bins(self._bins[i]))
 
     def checkpoint(self) -> dict[str, npt.NDArray[Any]]:
         return {
@@ -214,15 +220,17 @@ def reliability(p: npt.NDArray[Any], y: npt.NDArray[Any], bins: int = 10) -> F64
 def figures_of(p: npt.NDArray[Any], y: npt.NDArray[Any]) -> Figures:
     """Exact figures of predictions `[n]` and labels `[n]`."""
     q = np.clip(np.asarray(p, np.float64), LOWEST, 1 - LOWEST)
+    positive = np.asarray(y) > 0.5
     n = len(q)
-    return _figures(n, float(q.sum()), float((np.asarray(y) > 0.5).sum()), n * log_loss(y, q) if n else 0.0, auc(y, p))
+    hits = int(((q >= 0.5) == positive).sum())
+    return _figures(n, hits, float(q.sum()), float(positive.sum()), n * log_loss(y, q) if n else 0.0, auc(y, p))
 
 
-def _figures(n: int, sum_p: float, sum_y: float, sum_loss: float, area: float) -> Figures:
+def _figures(n: int, hits: int, sum_p: float, sum_y: float, sum_loss: float, area: float) -> Figures:
     nan = float("nan")
     if n == 0:
-        return Figures(0, nan, nan, nan, nan, nan, nan)
+        return Figures(0, nan, nan, nan, nan, nan, nan, nan)
     b = sum_y / n
     entropy = -(b * np.log(b) + (1 - b) * np.log(1 - b)) if 0 < b < 1 else nan
     ratio = sum_p / sum_y if sum_y else nan
-    return Figures(n, b, sum_p / n, sum_loss / n, area, float(sum_loss / n / entropy), ratio)
+    return Figures(n, b, sum_p / n, sum_loss / n, area, float(sum_loss / n / entropy), ratio, hits / n)

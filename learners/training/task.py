@@ -16,6 +16,7 @@ import numpy.typing as npt
 from freshet.learners.contract import Learner
 from freshet.learners.training.pending import Pending
 from freshet.learners.training.prequential import Quality, RollingQuality, SliceQuality
+from freshet.learners.training.references import References
 from freshet.schemas.models.vectors import Examples, VectorSchema
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.topics.topic import Freshness
@@ -84,6 +85,7 @@ class TrainTask:
         self._settings: list[list[int]] = []  # changes: from which offset on, snapshot_every and label_wait (ms)
         self._pending = Pending(2 * plan.label_wait_ms)
         self._quality, self._rolling = Quality(), RollingQuality(ROLLING_EXAMPLES)
+        self._references = References(ROLLING_EXAMPLES)
         self._by_slice = {s: SliceQuality() for s in plan.slices}
         self._cursors = Cursors()
         self._tick = self._cut_tick = blocks.NO_TICK
@@ -156,6 +158,7 @@ class TrainTask:
             return
         self._quality.update(p, y)
         self._rolling.update(p, y)
+        self._references.update(y)
         if self._slice_at:
             texts = rows.texts["categories"].take(answered[known]).to_arrow().to_pylist()
             parts = [t.split(CATEGORY_SEPARATOR) for t in texts]
@@ -191,11 +194,16 @@ class TrainTask:
             told.append(Waiting(self._plan.model, self._plan.lineage, self._cuts, self._waits_since))
 
     def stats(self) -> dict[str, Any]:
-        """Prequential figures as of now, over everything and over the newest examples."""
+        """Prequential figures as of now, over everything and over the newest examples, beside what no learning would have
+        scored on the same labels."""
         return {
             "learned": self._learned,
             "all": self._quality.figures().as_json(),
             "rolling": self._rolling.figures().as_json(),
+            "references": {
+                "all": self._references.figures().as_json(),
+                "rolling": self._references.rolling().as_json(),
+            },
         }
 
     def facts(self) -> dict[str, Any]:
@@ -230,6 +238,7 @@ class TrainTask:
         state: Arrays = {f"learner.{k}": v for k, v in self._learner.checkpoint().items()}
         state |= {f"quality.{k}": v for k, v in self._quality.checkpoint().items()}
         state |= {f"rolling.{k}": v for k, v in self._rolling.checkpoint().items()}
+        state |= {f"references.{k}": v for k, v in self._references.checkpoint().items()}
         for s, table in self._by_slice.items():
             state |= {f"slice.{s}.{k}": v for k, v in table.checkpoint().items()}
         state |= self._pending.dump()
@@ -245,6 +254,7 @@ class TrainTask:
         self._learner.restore(_under(state, "learner."))
         self._quality = Quality.restored(_under(state, "quality."))
         self._rolling = RollingQuality.restored(_under(state, "rolling."))
+        self._references = References.restored(_under(state, "references."))
         self._by_slice = {s: SliceQuality.restored(_under(state, f"slice.{s}.")) for s in self._plan.slices}
         self._pending.load(state)
         self._cursors.load(state["cursors"])

@@ -35,6 +35,17 @@ def test_normalised_entropy_of_the_base_rate_is_1_and_calibration_too() -> None:
     assert prequential.calibration(y, 2 * rate) == pytest.approx(2.0)
 
 
+def test_accuracy_is_the_share_of_right_answers_and_one_half_says_yes() -> None:
+    p, y = predictions(2_000)
+    p = np.round(p, 2)  # some at one half exactly
+    assert 0.5 in p
+    plain = sum((a >= 0.5) == (b == 1) for a, b in zip(p, y)) / len(p)
+    quality, rolling = Quality(), RollingQuality(5_000)
+    for one in (quality, rolling):
+        one.update(p, y)
+    assert (figures_of(p, y).accuracy, quality.figures().accuracy, rolling.figures().accuracy) == (plain,) * 3
+
+
 @given(cut=st.lists(st.integers(0, 5000), max_size=6).map(sorted))
 @settings(max_examples=10, deadline=None)
 def test_updates_in_any_cuts_and_merges_come_to_the_figures_of_all(cut: list[int]) -> None:
@@ -49,7 +60,7 @@ def test_updates_in_any_cuts_and_merges_come_to_the_figures_of_all(cut: list[int
     found = parts[0].figures()
     assert found.n == 5000
     assert found.auc == pytest.approx(whole.auc, abs=2e-4)
-    for name in ("base_rate", "mean_prediction", "log_loss", "normalised_entropy", "calibration"):
+    for name in ("base_rate", "mean_prediction", "log_loss", "normalised_entropy", "calibration", "accuracy"):
         assert getattr(found, name) == pytest.approx(getattr(whole, name), rel=1e-9), name
 
 

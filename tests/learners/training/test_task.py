@@ -17,6 +17,7 @@ from freshet.learners.contract import Export, Learner
 from freshet.learners.logistic import kernels as hashed_logistic_kernels
 from freshet.learners.logistic.learner import HashedLogistic
 from freshet.learners.training.prequential import figures_of
+from freshet.learners.training.references import References
 from freshet.learners.training.task import Moment, TrainPlan, TrainTask
 from freshet.schemas.models.vectors import F64, Examples, Vectors
 from freshet.schemas.wire.messages import Cut, Message, Waiting
@@ -224,6 +225,9 @@ def test_any_batching_and_restart_calls_and_tells_what_a_plain_walk_does(
     assert found.task.stats()["all"]["n"] == len(p)
     if len(p):
         assert found.task.stats()["all"]["log_loss"] == pytest.approx(figures_of(p, y).log_loss)
+    references = References()
+    references.update(y)
+    assert found.task.stats()["references"]["all"] == references.figures().as_json(), "over the very same labels"
 
 
 @untimed
@@ -277,6 +281,16 @@ def test_a_restart_that_loses_state_is_noticed(lost: str, monkeypatch: pytest.Mo
     monkeypatch.setattr(TrainTask, "load", forgetful)
     other = train(values, restarts=[101, len(values) - 40], p=plan(7))
     assert (other.calls, other.task.facts()) != (one.calls, one.task.facts())
+
+
+def test_a_checkpoint_of_before_there_were_references_goes_on() -> None:
+    values = examples(long_log())
+    task = train(values[:100]).task
+    old = {k: v for k, v in task.dump(True).items() if not k.startswith("references.")}
+    again = TrainTask(plan(), Recorder(), lambda *_: "", 0)
+    again.load(old, [])
+    assert again.stats()["all"] == task.stats()["all"]
+    assert again.stats()["references"]["all"]["prior"]["n"] == 0
 
 
 # ------------------------------------------------------------ one by one
