@@ -8,10 +8,12 @@ from rich.console import Console
 from rich.table import Table
 
 from freshet.figures import DASH, count, duration, fixed, moment
-from freshet.serving.status.status import ModelFigures, Quality, Status
+from freshet.serving.status.status import ModelFigures, Quality, References, Status
 
 SIGNS = {"green": "[green]✔[/]", "amber": "[yellow]▲[/]", "red": "[red]✖[/]"}
 WALL = "%-d %b %H:%M:%S"
+QUALITY = ("AUC", "norm. entropy", "log loss", "accuracy", "calibration")
+LINEAGES = ("lineage", "alias", "snapshot", "refused", "examples", *QUALITY)
 
 
 def show_status(status: Status, console: Console) -> None:
@@ -55,10 +57,10 @@ def show_models(status: Status, console: Console) -> None:
         since = f", since {moment(served.since_ms)}" if served else ""
         text = f"{served.lineage} snapshot {served.number}{since}" if served else "nothing yet: the fallback answers"
         console.print(f"[bold]model {m.name}[/]  serves {text}", highlight=False)
-        head = ("lineage", "alias", "snapshot", "refused", "examples", "AUC", "norm. entropy", "calibration")
-        console.print(_table(*head, rows=_lineages(m)))
+        console.print(_table(*LINEAGES, rows=[*_lineages(m), *_references(m)]))
         for field in dict.fromkeys(x.field for line in m.lineages for x in line.slices):
-            console.print(_table(f"NE by {field}", *(x.name for x in m.lineages), rows=_slices(m, field)))
+            title = f"NE, calibration by {field}"
+            console.print(_table(title, *(x.name for x in m.lineages), rows=_slices(m, field)))
 
 
 def _roles(status: Status) -> Iterable[list[str]]:
@@ -98,16 +100,24 @@ def _lineages(m: ModelFigures) -> Iterable[list[str]]:
         yield [x.name, x.alias, number, refused, count(x.examples), *_quality(x.overall)]
 
 
+def _references(m: ModelFigures) -> Iterable[list[str]]:
+    """What needs no features, on the labels of the lineage that has been judged by most."""
+    most = max((x.references for x in m.lineages), key=lambda r: r.prior.n, default=References())
+    for name, quality in (("(prior)", most.prior), ("(no change)", most.no_change)):
+        if quality.n:
+            yield [name, "", DASH, DASH, count(quality.n), *_quality(quality)]
+
+
 def _slices(m: ModelFigures, field: str) -> Iterable[list[str]]:
     found = [{x.value: x.served for x in line.slices if x.field == field} for line in m.lineages]
     most = {v: q.n for table in found for v, q in table.items()}
     for value in sorted(most, key=lambda v: -most[v]):
         cells = [table.get(value, Quality()) for table in found]
-        yield [value, *(f"{fixed(q.ne)} [dim]n {count(q.n)}[/]" for q in cells)]
+        yield [value, *(f"{fixed(q.ne)} {fixed(q.calibration, 2)} [dim]n {count(q.n)}[/]" for q in cells)]
 
 
 def _quality(q: Quality) -> list[str]:
-    return [fixed(q.auc, 4), fixed(q.ne, 4), fixed(q.calibration)]
+    return [fixed(q.auc, 4), fixed(q.ne, 4), fixed(q.log_loss, 4), fixed(q.accuracy), fixed(q.calibration)]
 
 
 def _setting(value: str, declared: str) -> str:

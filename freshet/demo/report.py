@@ -19,7 +19,8 @@ from freshet.learners.contract import LearnerSpec
 from freshet.learners.logistic.learner import HashedLogistic
 from freshet.learners.model import Model
 from freshet.learners.training.pending import Pending
-from freshet.learners.training.prequential import figures_of
+from freshet.learners.training.prequential import Figures, figures_of
+from freshet.learners.training.references import ReferenceFigures, References
 from freshet.replay.replayer import Facts
 from freshet.schemas.errors import SchemaError
 from freshet.schemas.models.vectors import Examples
@@ -163,12 +164,29 @@ def without_views(model: Model) -> LearnerSpec | None:
 
 def quality(p: F64, y: F64) -> QualityReport:
     known = np.isfinite(p)
-    f = figures_of(p[known], y[known])
-    told = {
-        k: None if v != v else round(float(v), 5)
-        for k, v in (("auc", f.auc), ("ne", f.normalised_entropy), ("calibration", f.calibration))
-    }
-    return QualityReport(n=f.n, auc=told["auc"], ne=told["ne"], calibration=told["calibration"])
+    return _told(figures_of(p[known], y[known]))
+
+
+def references(y: F64, after: int) -> ReferenceFigures:
+    """What needs no features, over the labels after the first `after`, knowing those, too."""
+    found = References(window=max(1, len(y) - after))
+    found.update(y)
+    return found.rolling()
+
+
+def _told(f: Figures) -> QualityReport:
+    return QualityReport(
+        n=f.n,
+        auc=_rounded(f.auc),
+        ne=_rounded(f.normalised_entropy),
+        calibration=_rounded(f.calibration),
+        log_loss=_rounded(f.log_loss),
+        accuracy=_rounded(f.accuracy),
+    )
+
+
+def _rounded(figure: float) -> float | None:
+    return None if figure != figure else round(float(figure), 5)
 
 
 def quantiles(values: npt.NDArray[Any]) -> QuantilesReport:
@@ -187,6 +205,7 @@ def model_report(
     base = prequential(model, Baseline(), found)[after:]
     static = without_views(model)
     without = prequential(model, static, found)[after:] if static is not None else None
+    plain = references(found.y, after)
     settled = facts.settled.get(model.name)
     return ModelReport(
         asked=found.asked,
@@ -204,6 +223,8 @@ def model_report(
         served=quality(p, y),
         baseline=quality(base, y),
         without_features=quality(without, y) if without is not None else None,
+        prior=_told(plain.prior),
+        no_change=_told(plain.no_change),
         lineages=_lineages(model, facts),
         slices={s: _slices(model, s, kept, p, y) for s in model.slices},
         lag_ms=quantiles(found.model_lag_ms[found.model_lag_ms >= 0]),
@@ -218,7 +239,12 @@ def _lineages(model: Model, facts: Facts) -> dict[str, QualityReport]:
             if status.role == "train" and isinstance(told, dict) and "lineage" in told:
                 all_ = told["all"]
                 out[told["lineage"]] = QualityReport(
-                    n=all_["n"], auc=all_["auc"], ne=all_["normalised_entropy"], calibration=all_["calibration"]
+                    n=all_["n"],
+                    auc=all_["auc"],
+                    ne=all_["normalised_entropy"],
+                    calibration=all_["calibration"],
+                    log_loss=all_["log_loss"],
+                    accuracy=all_["accuracy"],
                 )
     return {model.lineage(x): out[model.lineage(x)] for x in model.learners if model.lineage(x) in out}
 

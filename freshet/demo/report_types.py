@@ -6,12 +6,14 @@ from typing import TypedDict
 
 
 class QualityReport(TypedDict):
-    """Of `n` labelled predictions; None where `n` is too small to say."""
+    """Of `n` labelled predictions; None where `n` is too small to say, or the answer is no probability."""
 
     n: int
     auc: float | None
     ne: float | None
     calibration: float | None
+    log_loss: float | None
+    accuracy: float | None
 
 
 class QuantilesReport(TypedDict):
@@ -36,7 +38,8 @@ class TopicReport(TypedDict):
 
 class ModelReport(TypedDict):
     """`served`, `baseline` and `slices` (by field, by value) are of what was served, after the first `after`
-    labels; `lineages` are prequential. `without_features`: the quality without stream features."""
+    labels, and so are `prior` and `no_change`, which need no features (`freshet.learners.training.references`); `lineages` are
+    prequential. `without_features`: the quality without stream features."""
 
     asked: int
     examples: int
@@ -53,6 +56,8 @@ class ModelReport(TypedDict):
     served: QualityReport
     baseline: QualityReport
     without_features: QualityReport | None
+    prior: QualityReport
+    no_change: QualityReport
     lineages: dict[str, QualityReport]
     slices: dict[str, dict[str, QualityReport]]
     lag_ms: QuantilesReport

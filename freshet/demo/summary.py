@@ -82,11 +82,13 @@ def _model(name: str, m: ModelReport, out: Console) -> None:
         f"refused; {count(m['swaps'])} swaps",
         highlight=False,
     )
-    table = _table("", ("quality", "labelled", "AUC", "norm. entropy", "calibration"))
+    table = _table("", ("quality", "labelled", "AUC", "norm. entropy", "calibration", "log loss", "accuracy"))
     _quality(table, f"served, after the first {count(m['after'])}", m["served"], "bold")
     _quality(table, f"baseline ({m['baseline_lineage']})", m["baseline"])
     if m["without_features"] is not None:
         _quality(table, "without stream features", m["without_features"])
+    _quality(table, "prior: the share of positives so far", m["prior"])
+    _quality(table, "no change: as the label before", m["no_change"])
     for lineage, quality in m["lineages"].items():
         _quality(table, f"lineage {lineage}, prequential", quality, "dim")
     for field, values in m["slices"].items():
@@ -96,7 +98,8 @@ def _model(name: str, m: ModelReport, out: Console) -> None:
 
 
 def _quality(table: Table, name: str, q: QualityReport, style: str = "") -> None:
-    table.add_row(name, count(q["n"]), fixed(q["auc"], 4), fixed(q["ne"], 4), fixed(q["calibration"], 3), style=style)
+    usual = (fixed(q["auc"], 4), fixed(q["ne"], 4), fixed(q["calibration"], 3))
+    table.add_row(name, count(q["n"]), *usual, fixed(q["log_loss"], 4), fixed(q["accuracy"], 3), style=style)
 
 
 def _requests_and_lags(report: DemoReport) -> Table:

@@ -8,7 +8,7 @@ from typing import Any
 from freshet.learners.model import Model
 from freshet.schemas.wire import messages
 from freshet.serving.board.lineage_snapshots import LineageSnapshots
-from freshet.serving.board.served_quality import ServedFigures, ServedQuality, told_quality
+from freshet.serving.board.served_quality import ServedFigures, ServedQuality, told_quality, told_references
 from freshet.serving.status import status as s
 from freshet.streams.log.contract import Batch
 
@@ -87,6 +87,8 @@ class ModelBoard:
             rolling_baseline=told_quality(base.get("rolling")),
             overall=of_served.overall,
             overall_baseline=told_quality(base.get("all")),
+            rolling_references=of_served.rolling_references,
+            overall_references=of_served.overall_references,
             lineages=[
                 self._lineage(name, told.get(name, NOTHING), states.get(name, "starting")) for name in self.lineages
             ],
@@ -118,6 +120,7 @@ class ModelBoard:
             examples=int(told.get("learned", 0)),
             overall=told_quality(told.get("all")),
             rolling=told_quality(told.get("rolling")),
+            references=told_references(told.get("references", NOTHING).get("all")),
             slices=self._lineage_slices(name, told),
             cut_ms=snapshots.tick,
             refusals=snapshots.refusals,

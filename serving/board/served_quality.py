@@ -10,12 +10,14 @@ import numpy.typing as npt
 
 from freshet.learners.model import Model
 from freshet.learners.training.prequential import Figures, Quality, RollingQuality, SliceQuality
+from freshet.learners.training.references import ReferenceFigures, References
 from freshet.schemas.errors import SchemaError
 from freshet.schemas.wire import blocks, outcomes
 from freshet.serving.status import status as s
 from freshet.streams.log.contract import Batch
 from freshet.streams.operators.origins import Cursors
 
+ROLLING = 5_000  # the newest labelled predictions that rolling figures are of
 CALIBRATED = 20_000  # the newest labelled predictions that the calibration plot is of
 BINS = 10
 
@@ -25,6 +27,8 @@ class ServedFigures(msgspec.Struct, frozen=True, kw_only=True):
 
     rolling: s.Quality = s.Quality()
     overall: s.Quality = s.Quality()
+    rolling_references: s.References = s.References()
+    overall_references: s.References = s.References()
     slices: tuple[tuple[str, str, s.Quality], ...] = ()  # field, value
     calibration: tuple[s.CalibrationBin, ...] = ()
 
@@ -35,7 +39,10 @@ class ServedQuality:
     def __init__(self, model: Model) -> None:
         self._dtype = outcomes.fixed_dtype(model.vectors)
         self._at = {f: model.vectors.categories.index(f) for f in model.slices}
-        self._overall, self._rolling, self._newest = Quality(), RollingQuality(), RollingQuality(CALIBRATED)
+        self._overall = Quality()
+        self._rolling = RollingQuality(ROLLING)
+        self._newest = RollingQuality(CALIBRATED)
+        self._references = References(ROLLING)
         self._slices = {f: SliceQuality() for f in model.slices}
         self._rungs = np.zeros(len(outcomes.RUNGS), np.int64)
         self._reckoned = 0
@@ -74,6 +81,7 @@ class ServedQuality:
         p, y = np.ascontiguousarray(rows.fixed["p"][at]), rows.label[at]
         for quality in (self._overall, self._rolling, self._newest):
             quality.update(p, y)
+        self._references.update(y)
         if self._slices:
             self._take_slices(rows.texts["categories"].take(at).to_arrow().to_pylist(), p, y)
 
@@ -90,6 +98,8 @@ class ServedQuality:
         self.figures = ServedFigures(
             rolling=quality_of(self._rolling.figures()),
             overall=quality_of(self._overall.figures()),
+            rolling_references=references_of(self._references.rolling()),
+            overall_references=references_of(self._references.figures()),
             slices=tuple(
                 (field, value, quality_of(figures))
                 for field, table in self._slices.items()
@@ -107,7 +117,25 @@ def told_quality(f: dict[str, Any] | None) -> s.Quality:
     """Figures as a trainer tells them (`freshet.learners.training.prequential.Figures` as JSON)."""
     if not f:
         return s.Quality()
-    return s.Quality(n=f["n"], auc=f["auc"], ne=f["normalised_entropy"], calibration=f["calibration"])
+    return s.Quality(
+        n=f["n"],
+        auc=f["auc"],
+        ne=f["normalised_entropy"],
+        calibration=f["calibration"],
+        log_loss=f["log_loss"],
+        accuracy=f.get("accuracy"),  # trainers of 0.1 did not tell it
+    )
+
+
+def references_of(f: ReferenceFigures) -> s.References:
+    return told_references(f.as_json())
+
+
+def told_references(f: dict[str, Any] | None) -> s.References:
+    """As a trainer tells them (`freshet.learners.training.references.ReferenceFigures` as JSON)."""
+    if not f:
+        return s.References()
+    return s.References(prior=told_quality(f["prior"]), no_change=told_quality(f["no_change"]))
 
 
 def _calibration(newest: RollingQuality) -> tuple[s.CalibrationBin, ...]:

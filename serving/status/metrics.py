@@ -24,6 +24,7 @@ MS = 1e-3
 LIGHTS = ("green", "amber", "red")
 DURATIONS = tuple(f.name for f in fields(Freshness) if f.name != "on_violation")
 _QUALITY = "models/{{model}}/rolling/{{answered_by:served|baseline}}/{}"
+_BESIDE_REFERENCES = "models/{{model}}/rolling/{{answered_by:served|baseline|prior|no_change}}/{}"
 
 APP_METRICS: tuple[Figure, ...] = (
     Figure("gauge", "freshet_clock_timestamp_seconds", "The app's clock: the wall, or a replay's.", "clock", MS),
@@ -88,8 +89,20 @@ APP_METRICS: tuple[Figure, ...] = (
     Figure("gauge", "freshet_model_auc", "AUC of the same.", _QUALITY.format("auc")),
     Figure(
         "gauge",
+        "freshet_model_log_loss",
+        "Log loss (nats) of the same, and of the running share of positives.",
+        _BESIDE_REFERENCES.format("log_loss"),
+    ),
+    Figure(
+        "gauge",
+        "freshet_model_accuracy",
+        "Share of right answers of the same, of the running share of positives, and of the label before.",
+        _BESIDE_REFERENCES.format("accuracy"),
+    ),
+    Figure(
+        "gauge",
         "freshet_model_calibration",
-        "Mean prediction over base rate of the same.",
+        "Mean prediction over share of positives of the same.",
         _QUALITY.format("calibration"),
     ),
     Figure("gauge", "freshet_role_running", "1 where a process is heard of.", "roles/[of_role,process]/running"),
@@ -157,6 +170,8 @@ def _model(m: s.ModelFigures, now: int | None) -> dict[str, Any]:
         "rolling": {
             "served": msgspec.structs.asdict(m.rolling),
             "baseline": msgspec.structs.asdict(m.rolling_baseline),
+            "prior": msgspec.structs.asdict(m.rolling_references.prior),
+            "no_change": msgspec.structs.asdict(m.rolling_references.no_change),
         },
     }
 

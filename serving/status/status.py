@@ -124,13 +124,24 @@ class ViewFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Quality(msgspec.Struct, frozen=True, kw_only=True):
-    """How good `n` labelled predictions were: area under the ROC curve, normalised entropy (log loss over
-    that of the base rate; He et al. 2014) and calibration (mean prediction over base rate; 1 is right)."""
+    """How good `n` labelled predictions were: area under the ROC curve, normalised entropy (log loss over that of always
+    predicting their share of positives; He et al. 2014), log loss (nats), accuracy (a probability of at least one half says
+    yes) and calibration: mean prediction over share of positives, 1 where as many came true as were expected in all."""
 
     n: int = 0
     auc: float | None = None
     ne: float | None = None
     calibration: float | None = None
+    log_loss: float | None = None
+    accuracy: float | None = None
+
+
+class References(msgspec.Struct, frozen=True, kw_only=True):
+    """What answers without any feature would have scored on the same labels; see `freshet.learners.training.references`. `no_change`
+    answers with a class: it has an accuracy only."""
+
+    prior: Quality = Quality()
+    no_change: Quality = Quality()
 
 
 class SliceFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,8 +154,8 @@ class SliceFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LineageFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """A lineage: `overall`, `rolling` and `slices` (their `served`) are prequential (predicted before learned). `cut_ms` is
-    the newest snapshot's tick, `refused` why its newest refused snapshot was; `newest_approved` and `newest_refused` are
+    """A lineage: `overall`, `rolling` and `slices` (their `served`) are prequential (predicted before learned), `references`
+    are of the labels of `overall`. `cut_ms` is the newest snapshot's tick, `refused` why its newest refused snapshot was; `newest_approved` and `newest_refused` are
     numbers."""
 
     name: str
@@ -154,6 +165,7 @@ class LineageFigures(msgspec.Struct, frozen=True, kw_only=True):
     examples: int = 0
     overall: Quality = Quality()
     rolling: Quality = Quality()
+    references: References = References()
     slices: list[SliceFigures] = []
     cut_ms: int | None = None
     refusals: int = 0
@@ -181,7 +193,8 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """A model: what is served, how fresh and how good it is. `baseline` is the lineage it is held against."""
+    """A model: what is served, how fresh and how good it is. `baseline` is the lineage it is held against; references are
+    of the labels that what was served is judged by."""
 
     name: str
     served: Served | None = None
@@ -199,6 +212,8 @@ class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
     rolling_baseline: Quality = Quality()
     overall: Quality = Quality()
     overall_baseline: Quality = Quality()
+    rolling_references: References = References()
+    overall_references: References = References()
     lineages: list[LineageFigures] = []
     slices: list[SliceFigures] = []
     calibration: list[CalibrationBin] = []

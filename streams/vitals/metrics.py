@@ -125,9 +125,27 @@ ROLE_METRICS: tuple[Figure, ...] = (
     Figure("gauge", "freshet_trainer_auc", "Prequential AUC.", f"{_TRAINER}/{{window:all|rolling}}/auc"),
     Figure(
         "gauge",
+        "freshet_trainer_accuracy",
+        "Prequential share of right answers; a probability of at least one half says yes.",
+        f"{_TRAINER}/{{window:all|rolling}}/accuracy",
+    ),
+    Figure(
+        "gauge",
         "freshet_trainer_calibration",
-        "Mean prediction over base rate: 1 is right.",
+        "Mean prediction over share of positives: 1 where as many came true as were expected in all.",
         f"{_TRAINER}/{{window:all|rolling}}/calibration",
+    ),
+    Figure(
+        "gauge",
+        "freshet_trainer_reference_log_loss",
+        "Log loss on the same labels of the running share of positives.",
+        f"{_TRAINER}/references/{{window:all|rolling}}/{{reference:prior|no_change}}/log_loss",
+    ),
+    Figure(
+        "gauge",
+        "freshet_trainer_reference_accuracy",
+        "Accuracy on the same labels of the running share of positives, and of the label before.",
+        f"{_TRAINER}/references/{{window:all|rolling}}/{{reference:prior|no_change}}/accuracy",
     ),
     Figure(
         "gauge",
@@ -145,8 +163,8 @@ ROLE_METRICS: tuple[Figure, ...] = (
     Figure(
         "counter",
         "freshet_scorer_requests_total",
-        "Requests, by whether they failed; refused ones (4xx) are answered.",
-        "requests/{outcome:answered|failed}",
+        "Requests by outcome. Refused: 503 as an operator decided. Those in error (4xx) are answered.",
+        "requests/{outcome:answered|failed|refused}",
     ),
     Figure("counter", "freshet_scorer_rows_total", "Rows that requests asked for.", "requests/rows"),
     Figure("counter", "freshet_scorer_swaps_total", "Snapshots swapped in.", "requests/swaps"),

@@ -228,11 +228,13 @@ def test_what_labels_say_is_declared_by_the_app(watched: Watched) -> None:
         "window": {"all", "rolling"},
         "component": {"store"},
         "light": {"green", "amber", "red"},
-        "outcome": {"answered", "failed", "labelled", "expired", "corrected", "repeated_questions", "repeated_labels"}
+        "outcome": {"answered", "failed", "refused"}
+        | {"labelled", "expired", "corrected", "repeated_questions", "repeated_labels"}
         | {"late_labels", "unmatched_labels"},
         "verdict": {"approved", "refused"},
         "of_role": {n.split(".")[0] for n in role_names(app)},
-        "answered_by": {"served", "baseline"},
+        "answered_by": {"served", "baseline", "prior", "no_change"},
+        "reference": {"prior", "no_change"},
     }
     found: dict[str, set[str]] = {}
     for _, m in watched.everything():
@@ -265,6 +267,7 @@ def test_counts_are_those_of_the_run(watched: Watched) -> None:
     assert asked_rows > 100
     assert total("freshet_scorer_predictions_total") == asked_rows
     assert total("freshet_scorer_requests_total", outcome="failed") == 0
+    assert total("freshet_scorer_requests_total", outcome="refused") == 0
     requests = total("freshet_scorer_requests_total")
     assert total("freshet_scorer_request_duration_seconds_count") == requests
     assert 0 < total("freshet_scorer_request_duration_near_swaps_seconds_count") <= requests

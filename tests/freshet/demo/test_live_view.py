@@ -87,7 +87,7 @@ def test_on_a_tty_it_redraws_in_place_and_leaves_the_cursor_on() -> None:
 
 
 def quality(n: int, auc: float | None) -> QualityReport:
-    return {"n": n, "auc": auc, "ne": 0.81, "calibration": 1.01}
+    return {"n": n, "auc": auc, "ne": 0.81, "calibration": 1.01, "log_loss": 0.4434, "accuracy": 0.802}
 
 
 QUANTILES: QuantilesReport = {"p50": 2.0, "p99": 6_500.0, "max": 900_000.0}
@@ -132,6 +132,8 @@ def report(verdict: list[str], agrees: bool = True) -> DemoReport:
                 "served": quality(45_700, 0.7311),
                 "baseline": quality(45_700, 0.6912),
                 "without_features": None,
+                "prior": {**quality(45_700, 0.5), "log_loss": 0.5478, "accuracy": 0.763},
+                "no_change": {**quality(45_699, None), "ne": None, "log_loss": None, "accuracy": 0.681},
                 "lineages": {"river": quality(50_700, 0.72), "torch_ctr": quality(50_700, 0.73)},
                 "slices": {"carrier": {"UA": quality(9_000, 0.74), "HA": quality(12, None)}},
                 "lag_ms": QUANTILES,
@@ -161,6 +163,12 @@ def test_the_summary_tells_every_part_of_the_report() -> None:
         "0.6912",
         "carrier=UA",
         "prequential",
+        "0.4434",  # log loss
+        "0.802",  # accuracy
+        "prior: the share of positives so far",
+        "0.5478",
+        "no change: as the label before",
+        "0.681",
         "470 swaps",
         "280",
         "view 1×",

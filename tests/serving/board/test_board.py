@@ -113,6 +113,9 @@ def test_models_count_and_calibrate_what_was_answered(said: Said) -> None:
     p, y = answers(said)
     assert (model.overall.n, model.rolling.n) == (30, 30)
     assert model.overall.calibration == pytest.approx(p.sum() / y.sum())
+    right = ((p >= 0.5) == (y > 0.5)).mean()
+    assert (model.overall.accuracy, model.rolling.accuracy) == pytest.approx((right, right))
+    assert model.overall.log_loss == pytest.approx(-np.log(np.where(y > 0.5, p, 1 - p)).mean())
     assert [(b.low, b.high) for b in model.calibration] == [(i / 10, (i + 1) / 10) for i in range(10)]
     for i, b in enumerate(model.calibration):
         mine = np.minimum((p * 10).astype(int), 9) == i
@@ -121,6 +124,20 @@ def test_models_count_and_calibrate_what_was_answered(said: Said) -> None:
             assert (b.predicted, b.observed) == pytest.approx((p[mine].mean(), y[mine].mean()))
         else:
             assert (b.predicted, b.observed) == (None, None)
+
+
+def test_what_needs_no_features_is_told_over_the_labels_that_served_and_lineages_are_judged_by(said: Said) -> None:
+    model = learned(said).status().models[0]
+    _, y = answers(said)
+    rates = [(y[:i].sum() + 0.5) / (i + 1) for i in range(len(y))]
+    loss = -np.mean([np.log(r if label else 1 - r) for r, label in zip(rates, y)])
+    for found in (model.overall_references, model.rolling_references):
+        assert (found.prior.n, found.prior.log_loss) == (30, pytest.approx(loss))
+        assert found.no_change.accuracy == pytest.approx((y[1:] == y[:-1]).mean())
+        assert (found.no_change.n, found.no_change.log_loss) == (29, None)
+    for x in model.lineages:
+        assert x.references.prior.n == x.overall.n > 0
+        assert x.overall.accuracy is not None
 
 
 def answers(said: Said) -> tuple[Any, Any]:

@@ -20,6 +20,7 @@ from freshet.serving.status.status import (
     ModelFigures,
     Promise,
     Quality,
+    References,
     RequestFigures,
     RoleFigures,
     RunState,
@@ -56,6 +57,7 @@ LINEAGES = {
     "river": (0.94, 0.835, 25.0),
     "torch_ctr": (1.12, 0.795, 70.0),
 }
+PRIOR_LOSS = 0.547
 ROLES = {"intake": 210, "view": 260, "join": 190, "release": 150, "serve": 280, "control": 120}
 
 
@@ -123,7 +125,20 @@ class FakeYear:
     def _quality(self, ne: float, n: int) -> Quality:
         if n < 200:
             return Quality(n=n)
-        return Quality(n=n, auc=1.155 - 0.47 * ne, ne=ne, calibration=1 + 1.8 * (ne - 0.82) ** 2 + 0.01)
+        return Quality(
+            n=n,
+            auc=1.155 - 0.47 * ne,
+            ne=ne,
+            calibration=1 + 1.8 * (ne - 0.82) ** 2 + 0.01,
+            log_loss=PRIOR_LOSS * ne,
+            accuracy=0.763 + 0.35 * (1 - ne),
+        )
+
+    def _references(self, n: int) -> References:
+        if not n:
+            return References()
+        prior = Quality(n=n, auc=0.5, ne=1.001, calibration=1.002, log_loss=PRIOR_LOSS, accuracy=0.763)
+        return References(prior=prior, no_change=Quality(n=n - 1, accuracy=0.688))
 
     def status(self) -> Status:
         return Status(
@@ -227,6 +242,8 @@ class FakeYear:
             rolling_baseline=base,
             overall=self._quality(ne + 0.006, labelled),
             overall_baseline=self._quality(self._ne("baseline") + 0.004, labelled),
+            rolling_references=self._references(min(labelled, 5_000)),
+            overall_references=self._references(labelled),
             lineages=[self._lineage(name, number, labelled) for name in LINEAGES],
             slices=self._slices(labelled, 0.0),
             calibration=parts.calibration(labelled),
@@ -249,6 +266,7 @@ class FakeYear:
             examples=labelled,
             overall=self._quality(ne + 0.008, labelled),
             rolling=self._quality(ne, min(labelled, 5_000)),
+            references=self._references(labelled),
             slices=self._slices(labelled, ne - self._ne("hashed_logistic")),
             cut_ms=self.now_ms - self.step % SNAPSHOT_STEPS * STEP_MS if number else None,
             refusals=self.step // 4_000 if name == "torch_ctr" else 0,

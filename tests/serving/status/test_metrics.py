@@ -29,7 +29,10 @@ STATUS = s.Status(
             lag_ms=0,
             approvals=3,
             served=s.Served(lineage="x-1", number=2, since_ms=50_000),
-            rolling=s.Quality(n=9, ne=0.8),
+            rolling=s.Quality(n=9, ne=0.8, log_loss=0.5, accuracy=0.8),
+            rolling_references=s.References(
+                prior=s.Quality(n=9, ne=1.0, log_loss=0.6, accuracy=0.7), no_change=s.Quality(n=8, accuracy=0.6)
+            ),
             rolling_baseline=s.Quality(n=9, ne=0.95),
         )
     ],
@@ -73,6 +76,10 @@ def told(status: s.Status) -> dict[Sample, float]:
         (sample("freshet_model_verdicts_total", model="unpaid", verdict="approved"), 3),
         (sample("freshet_model_normalised_entropy", model="unpaid", answered_by="served"), 0.8),
         (sample("freshet_model_normalised_entropy", model="unpaid", answered_by="baseline"), 0.95),
+        (sample("freshet_model_log_loss", model="unpaid", answered_by="served"), 0.5),
+        (sample("freshet_model_log_loss", model="unpaid", answered_by="prior"), 0.6),
+        (sample("freshet_model_accuracy", model="unpaid", answered_by="served"), 0.8),
+        (sample("freshet_model_accuracy", model="unpaid", answered_by="no_change"), 0.6),
         (sample("freshet_promise_light", promise="features fresh", light="amber"), 1),
         (sample("freshet_promise_light", promise="features fresh", light="green"), 0),
         (sample("freshet_topic_setting_seconds", topic="orders", setting="lateness"), 120),
@@ -95,6 +102,7 @@ def test_a_figure_of_the_app_is_told(wanted: Sample, value: float) -> None:
         sample("freshet_topic_setting_seconds", topic="orders", setting="on_violation"),
         sample("freshet_alert_since_timestamp_seconds", policy="lag", subject="new", light="red"),
         sample("freshet_model_auc", model="unpaid", answered_by="served"),
+        sample("freshet_model_log_loss", model="unpaid", answered_by="no_change"),
     ],
 )
 def test_what_is_not_known_or_not_so_is_left_out(wanted: Sample) -> None:
