@@ -198,6 +198,7 @@ def _report(
     requests = RequestReport(
         answered=client.requests - client.failed,
         failed=client.failed + int(told.get("failed", 0)),
+        refused=int(told.get("refused", 0)),
         rows=client.rows,
         latency_ms={"p50": told.get("p50_ms"), "p99": told.get("p99_ms"), "max": told.get("max_ms")},
         latency_near_swaps_ms={

@@ -101,7 +101,7 @@ def line(status: Status) -> str:
         parts.append(f"{model.name}: {served}, lag {duration(model.lag_ms)}, {count(model.swaps)} swaps")
         parts.append(f"NE {_beside(model.rolling.ne, model.rolling_baseline.ne)}")
         parts.append(f"AUC {_beside(model.rolling.auc, model.rolling_baseline.auc)}")
-    parts.append(f"{count(requests.failed)} of {count(requests.answered + requests.failed)} requests failed")
+    parts.append(f"{count(requests.failed)} of {count(requests.total)} requests failed")
     parts += [f"{p.state.upper()} {p.name}: {p.reason}" for p in status.promises if p.state != "green"]
     return " | ".join(parts)
 
@@ -186,7 +186,8 @@ def _pairs(status: Status) -> Table:
     grid.add_row("lags", "  ".join(lags))
     failed = Text(f"{count(r.failed)} failed", "bold red" if r.failed else "")
     latency = f", p50 {fixed(r.p50_ms, 1)} ms, p99 {fixed(r.p99_ms, 1)} ms, near swaps {fixed(r.p99_swap_ms, 1)} ms"
-    grid.add_row("requests", Text.assemble(f"{count(r.answered)} answered, ", failed, latency))
+    refused = f", {count(r.refused)} refused on purpose" if r.refused else ""
+    grid.add_row("requests", Text.assemble(f"{count(r.answered)} answered, ", failed, refused, latency))
     qualities = "  ".join(_lineages(m) for m in status.models)
     grid.add_row("NE overall", qualities or DASH)
     grid.add_row("roles", _roles(status))

@@ -64,8 +64,11 @@ class ModelReport(TypedDict):
 
 
 class RequestReport(TypedDict):
+    """`refused` are those that an operator decided not to answer."""
+
     answered: int
     failed: int
+    refused: int
     rows: int
     latency_ms: QuantilesReport
     latency_near_swaps_ms: QuantilesReport

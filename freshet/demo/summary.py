@@ -105,6 +105,8 @@ def _quality(table: Table, name: str, q: QualityReport, style: str = "") -> None
 def _requests_and_lags(report: DemoReport) -> Table:
     r = report["requests"]
     told = f"\nRequests: {count(r['answered'])} answered, {count(r['failed'])} failed"
+    if r["refused"]:
+        told += f", {count(r['refused'])} refused on purpose"
     table = _table(f"{told}; {count(r['rows'])} predictions", ("", "p50", "p99", "max"))
 
     def row(name: str, q: QuantilesReport, unit: str) -> None:

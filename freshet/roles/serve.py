@@ -118,8 +118,9 @@ def _report(ctx: Context, scorer: Scorer, app: ScorerApp, reporter: Reporter) ->
         p50, p99, top = latency.quantiles_ms((0.5, 0.99, 1.0))
         near50, near99, near_top = latency.quantiles_ms((0.5, 0.99, 1.0), near_swaps=True)
         requests = {
-            "answered": latency.requests - latency.failed,
+            "answered": latency.answered,
             "failed": latency.failed,
+            "refused": latency.refused,
             "rows": latency.rows,
             "swaps": latency.swaps,
             "per_second": (latency.requests - before) / (now - at),

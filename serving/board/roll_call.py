@@ -102,6 +102,7 @@ class RollCall:
         return RequestFigures(
             answered=sum(r["answered"] for r in counted),
             failed=sum(r["failed"] for r in counted),
+            refused=sum(r.get("refused", 0) for r in counted),  # scorers of 0.1 did not tell
             rows=sum(r["rows"] for r in counted),
             per_second=sum(r["per_second"] for r in heard),
             p50_ms=_slowest(heard, "p50_ms"),

@@ -121,7 +121,10 @@ _INFER_ANSWERS: dict[int, tuple[str, Body]] = {
     400: WRONG,
     404: UNKNOWN,
     413: TOO_LARGE,
-    503: ("No rung can answer: there is no snapshot yet, and no fallback is declared.", Problem),
+    503: (
+        "No rung can answer: there is no snapshot yet, or an operator decided so; and no fallback is declared.",
+        Problem,
+    ),
 }
 _READY = "Ready: a question would be answered, be it by the last rung."
 PROTOCOL, FEATURES, EVENTS, ABOUT, OPERATE = "Predictions", "Features", "Events", "About", "Operations"

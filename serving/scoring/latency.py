@@ -49,25 +49,33 @@ class Latency:
         self._started, self._took = np.full(capacity, np.nan), np.full(capacity, np.nan)
         self._swaps = np.full(swaps, np.nan)
         self._requests = self._swapped = 0
-        self.failed = self.rows = 0
+        self.failed = 0
+        self.refused = 0  # on purpose, as an operator decided: neither answered nor failed
+        self.rows = 0
         self.durations, self._near_durations, self._settled = Histogram(), Histogram(), 0
 
     @property
     def requests(self) -> int:
-        """All requests so far, failed ones too; a refused one (4xx) is no failure."""
+        """All requests so far, those that failed or were refused, too."""
         return self._requests
+
+    @property
+    def answered(self) -> int:
+        """Requests that got their answer; one in error (4xx) was told what is wrong with it."""
+        return self._requests - self.failed - self.refused
 
     @property
     def swaps(self) -> int:
         return self._swapped
 
-    def add(self, started: float, seconds: float, rows: int, failed: bool = False) -> None:
+    def add(self, started: float, seconds: float, rows: int, failed: bool = False, refused: bool = False) -> None:
         at = self._requests % len(self._took)
         self._started[at], self._took[at] = started, seconds
         self._requests += 1
         self.durations.add(seconds)
         self.rows += rows
         self.failed += failed
+        self.refused += refused
 
     def mark_swap(self) -> None:
         """A snapshot was swapped in just now."""

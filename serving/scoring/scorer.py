@@ -215,11 +215,7 @@ class Scorer:
             if p is not None:
                 return p, live, choice.rung
             conditions = replace(conditions, **{choice.rung: False})
-        raise ComponentError(
-            f"model {question.model}",
-            "no rung can answer: there is no snapshot yet (or it fails), and no fallback is declared",
-            "Declare fallback=[…, fr.constant(p)] on the model.",
-        )
+        raise _unanswerable(question.model, conditions)
 
     def _fresh(self, served: ServedModel, standing: Standing, as_of: int) -> bool:
         """Whether the model may answer as old as it is.
@@ -318,6 +314,23 @@ class Scorer:
                 "unlogged": s.predictions.held,
             }
         return {"answered": self.answered, "models": models}
+
+
+def _unanswerable(model: str, conditions: Conditions) -> ComponentError:
+    """Why no rung can answer, and whether that is what an operator decided."""
+    declare = "Declare fallback=[…, fr.constant(p)] on the model."
+    if not conditions.models:
+        cause, next_step = "the switch answer is off", f"Turn it on with freshet switch answer on. {declare}"
+    elif not conditions.fresh_model:
+        cause, next_step = "its lag is beyond its limit, and on_violation is fallback", declare
+    else:
+        return ComponentError(
+            f"model {model}",
+            "no rung can answer: there is no snapshot yet (or it fails), and no fallback is declared",
+            declare,
+        )
+    text = f"no rung can answer: {cause}, and no fallback that could answer is declared"
+    return ComponentError(f"model {model}", text, next_step, refused=True)
 
 
 def _encoded(spooled: Spooled[Predictions], instance: str) -> bytes:

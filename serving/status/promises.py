@@ -85,8 +85,12 @@ def servers_answer(outages: Sequence[OutageFigures]) -> Promise:
 
 
 def no_failed_request(requests: RequestFigures) -> Promise:
-    failed, total = requests.failed, requests.answered + requests.failed
-    return Promise("no failed request", "red" if failed else "green", f"{failed:,} of {total:,} failed")
+    """What was refused on purpose breaks no promise, and is told."""
+    failed = requests.failed
+    reason = f"{failed:,} of {requests.total:,} failed"
+    if requests.refused:
+        reason += f", {requests.refused:,} refused on purpose"
+    return Promise("no failed request", "red" if failed else "green", reason)
 
 
 def roles_alive(roles: Sequence[RoleFigures], outages: Sequence[OutageFigures], at_ms: int) -> Promise:

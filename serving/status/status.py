@@ -223,15 +223,21 @@ class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RequestFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """Requests to the scorers (wall clock). `p99_swap_ms` is that of requests near a swap."""
+    """Requests to the scorers (wall clock). `refused` are those that an operator decided not to answer (503): by the
+    switch `answer`, or by `on_violation`. `p99_swap_ms` is that of requests near a swap."""
 
     answered: int = 0
     failed: int = 0
+    refused: int = 0
     rows: int = 0
     per_second: float = 0.0
     p50_ms: float | None = None
     p99_ms: float | None = None
     p99_swap_ms: float | None = None
+
+    @property
+    def total(self) -> int:
+        return self.answered + self.failed + self.refused
 
 
 class RoleFigures(msgspec.Struct, frozen=True, kw_only=True):

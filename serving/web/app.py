@@ -35,8 +35,8 @@ class ScorerApp:
     """Answers questions about the models of `answering`; `routes` are added to the protocol's own.
 
     `latency` holds what requests took from the app's first sight to the last byte handed to the server; what was refused on
-    purpose (`on_violation`) counts as answered. While
-    `draining`, answers ask clients to close the connection."""
+    purpose (`on_violation`, the switch) is neither answered nor failed. While `draining`, answers ask clients to close the
+    connection."""
 
     def __init__(
         self,
@@ -67,7 +67,9 @@ class ScorerApp:
 
     async def _infer(self, model: str, version: str | None, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.monotonic()
-        rows, failed, retry = 0, False, None
+        rows = 0
+        failed = refused = False
+        retry = None
         try:
             head, body = await read_body(scope, receive, self._max_body)
             request = oip.read_request(body[:head] if head is not None else body)
@@ -80,9 +82,10 @@ class ScorerApp:
         except Exception as error:
             status, out, json_bytes = status_of(error), error_body(error), None
             retry = retry_seconds(error)
-            failed = status >= 500 and not (isinstance(error, FreshetError) and error.facts.get("refused"))
+            refused = _on_purpose(error)
+            failed = status >= 500 and not refused
         await self._send(send, status, out, json_bytes, retry)
-        self.latency.add(started, time.monotonic() - started, rows, failed)
+        self.latency.add(started, time.monotonic() - started, rows, failed, refused)
 
     async def _send(self, send: Send, status: int, body: bytes, json_bytes: int | None, retry: int | None) -> None:
         headers = [_JSON if json_bytes is None else _BINARY, (b"content-length", b"%d" % len(body))]
@@ -157,6 +160,11 @@ def retry_seconds(error: Exception) -> int | None:
     """After how long the very same request should be sent again, where the error says so."""
     found = error.facts.get("retry_seconds") if isinstance(error, FreshetError) else None
     return found if isinstance(found, int) else None
+
+
+def _on_purpose(error: Exception) -> bool:
+    """Whether an operator decided that this is not answered: by the switch, or by `on_violation`."""
+    return isinstance(error, FreshetError) and error.facts.get("refused") is True
 
 
 def error_body(error: Exception) -> bytes:

@@ -142,6 +142,7 @@ def report(verdict: list[str], agrees: bool = True) -> DemoReport:
         "requests": {
             "answered": 5_664,
             "failed": 0,
+            "refused": 0,
             "rows": 51_955,
             "latency_ms": QUANTILES,
             "latency_near_swaps_ms": QUANTILES,

@@ -104,6 +104,9 @@ def test_requests_of_all_scorers_count_together_and_the_slowest_is_told() -> Non
     ).requests(NOW)
     assert (told.answered, told.failed, told.rows, told.per_second) == (15, 1, 15, 4.0)
     assert (told.p99_ms, told.p99_swap_ms) == (9.0, None)
+    assert told.refused == 0, "an older scorer does not tell"
+    told = heard(status("serve/a", requests={**requests(10, 1), "refused": 4})).requests(NOW)
+    assert (told.answered, told.failed, told.refused, told.total) == (10, 1, 4, 15)
 
 
 def test_requests_that_a_former_process_failed_are_never_forgotten() -> None:

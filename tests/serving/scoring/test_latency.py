@@ -13,8 +13,8 @@ def test_quantiles_are_of_the_newest_requests() -> None:
     x = Latency(capacity=4)
     assert x.quantiles_ms([0.5]) == [None]
     for i in range(10):
-        x.add(i, i / 1000, rows=2, failed=i == 3)
-    assert (x.requests, x.rows, x.failed) == (10, 20, 1)
+        x.add(i, i / 1000, rows=2, failed=i == 3, refused=i in (4, 5))
+    assert (x.requests, x.rows, x.failed, x.refused, x.answered) == (10, 20, 1, 2, 7)
     assert x.quantiles_ms([0.0, 1.0]) == pytest.approx([6.0, 9.0])
 
 

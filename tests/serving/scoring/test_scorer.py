@@ -310,8 +310,25 @@ def test_a_model_that_fails_on_a_request_is_passed_over(rig: Rig, bad: Any) -> N
 
 def test_without_any_rung_the_error_says_what_to_declare() -> None:
     rig = Rig(toy_app(fallback=[]))
-    with pytest.raises(ComponentError, match=r"no rung can answer.*fallback"):
+    with pytest.raises(ComponentError, match=r"no rung can answer.*fallback") as told:
         rig.ask(order_id=["1"], shop=["a"])
+    assert "refused" not in told.value.facts, "nobody decided this"
+    rig.scorer.close()
+
+
+def test_without_any_rung_what_an_operator_decided_is_refused_and_says_so() -> None:
+    rig = Rig(toy_app(fallback=[]))
+    rig.go_live()
+    rig.answers[0] = False
+    with pytest.raises(ComponentError, match=r"the switch answer is off.*freshet switch answer on") as told:
+        rig.ask(order_id=["1"], shop=["a"])
+    assert told.value.facts["refused"]
+    rig.answers[0] = True
+    rig.freshness["payments"] = Freshness(on_violation="fallback", model_slo="1m", model_limit="1h")
+    rig.scorer.served["unpaid"].waiting[("hashed", 1)] = 8 * HOUR
+    with pytest.raises(ComponentError, match="its lag is beyond its limit, and on_violation is fallback") as told:
+        rig.ask(order_id=["1"], shop=["a"])
+    assert told.value.facts["refused"]
     rig.scorer.close()
 
 

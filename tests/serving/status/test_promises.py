@@ -112,6 +112,10 @@ CASES = [
     ),
     Case({"requests": s.RequestFigures(answered=1_200)}, FAILED, "green", "0 of 1,200 failed"),
     Case({"requests": s.RequestFigures(answered=1_199, failed=1)}, FAILED, "red", "1 of 1,200 failed"),
+    Case(
+        {"requests": s.RequestFigures(answered=1_190, refused=10)},
+        FAILED, "green", "0 of 1,200 failed, 10 refused on purpose",
+    ),
     Case({}, ALIVE, "amber", "no role has been heard of yet"),
     Case({"roles": [role("view"), role("join", "held")]}, ALIVE, "green", "all 2 heard of in the last seconds"),
     Case(

@@ -212,6 +212,18 @@ def test_a_question_that_is_put_off_says_when_to_ask_again_and_has_not_failed() 
     assert "retry-after" not in infer(app).headers
 
 
+def test_a_503_that_an_operator_decided_on_is_refused_and_neither_answered_nor_failed() -> None:
+    toy = ToyAnswering()
+    app = ScorerApp(toy)
+    assert infer(app).status_code == 200
+    toy.raises = ComponentError("model late", "its lag is beyond its limit", "Ask again.", refused=True)
+    assert infer(app).status_code == 503
+    toy.raises = ComponentError("model late", "no rung can answer", "Declare one.")
+    assert infer(app).status_code == 503
+    latency = app.latency
+    assert (latency.requests, latency.answered, latency.refused, latency.failed) == (3, 1, 1, 1)
+
+
 def test_a_fault_of_ours_is_500_and_tells_no_secrets() -> None:
     body = json.loads(json.dumps(REQUEST).replace("UA", "bug"))
     got = infer(ScorerApp(ToyAnswering()), body)
