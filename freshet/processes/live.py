@@ -19,6 +19,7 @@ from freshet.serving.status.status import Status
 from freshet.settings import Settings
 
 TELL_SECONDS = 1.0
+SETTLING_SECONDS = 15.0  # alerts fire five seconds after the page's process is up: until then none of them is over
 
 
 def run_one(app_path: str, name: str, given: Settings, member: str = "") -> None:
@@ -44,9 +45,12 @@ def tell_until(stop: threading.Event, run_dir: Path, console: Console) -> None:
     while not stop.wait(TELL_SECONDS):
         try:
             with PageClient(run_dir) as page:
-                now = notices(page.status())
+                status = page.status()
         except FreshetError:
             continue  # the page's process is being started again
+        now = notices(status)
+        if status.catching_up or status.clock.wall_seconds < SETTLING_SECONDS:
+            now = {**told, **now}
         for what, text in now.items():
             if what not in told:
                 console.print(f"{datetime.now():%H:%M:%S}  {text}", highlight=False, markup=False, soft_wrap=True)

@@ -11,7 +11,9 @@ import structlog
 import uvicorn
 
 from freshet.roles.context import Context
+from freshet.roles.gathering import Gathering
 from freshet.roles.interface import VERSION, catalogue_of
+from freshet.roles.names import belongs
 from freshet.roles.reporter import Reporter, announce
 from freshet.schemas.errors import LogError
 from freshet.schemas.wire import messages
@@ -25,7 +27,6 @@ from freshet.serving.status import metrics as status_metrics
 from freshet.serving.status.history import History
 from freshet.serving.web.metrics import metrics_route, targets_route
 from freshet.serving.web.server import address_of, bind
-from freshet.streams.control.channels import Follower
 from freshet.streams.control.switches import Switches, turn
 from freshet.streams.vitals.metrics import families, text_of
 
@@ -41,6 +42,7 @@ def run(ctx: Context) -> None:
     history = History()
     board = Board(app.name, app.topics, app.views, app.models, history, ctx.settings.replay)
     board.own_outages, board.switches = ctx.vitals.outages.current, lambda: ctx.switches.current
+    board.belongs = lambda name: belongs(app, name)
     reporter, alerts = Reporter(ctx), Alerts(app.name, ctx.settings.alert_webhook)
     board.alerts = alerts.observe
 
@@ -94,24 +96,19 @@ def _end_with(ctx: Context, server: uvicorn.Server) -> None:
 
 
 def _gather(ctx: Context, board: Board, reporter: Reporter) -> None:
-    """Follow the control log and the examples logs; observe once a second."""
-    follower = Follower(ctx.log, *ctx.app.channels)
-    logs = {ctx.app.examples_log_of(m): m.name for m in ctx.app.models}
-    examples = ctx.log.reader(list(logs), None) if logs else None
+    """Follow what is said; observe once a second."""
+    gathering = Gathering(ctx.log, ctx.app, board)
     observed_at = 0.0
     while not ctx.stop.is_set():
         try:
             ctx.stop.wait(GATHER_SECONDS)  # what came meanwhile is taken in together
-            for m in follower.poll(0.0):
-                board.note(m)
-            for batch in examples.poll(10_000, 0.0) if examples is not None else ():
-                board.learn_outcomes(logs[batch.topic], batch)
+            gathering.take()
         except LogError as error:
             log.warning("log is away; the status stands still", error=str(error))
             ctx.stop.wait(1.0)
         if time.monotonic() - observed_at >= OBSERVE_SECONDS:
             observed_at = time.monotonic()
-            board.observe()
+            board.observe(gathering.catching_up)
             reporter.tell(ctx.vitals.status({}))
 
 

@@ -15,6 +15,13 @@ def role_names(app: App) -> list[str]:
     return ["intake", "view", *models, "control"]
 
 
+def belongs(app: App, name: str) -> bool:
+    """Whether a process of this lasting name, such as `view`, `view.2` or `train.late.river-1a2b3c4d`, is one of the app's:
+    trainers of lineages that it does not declare (any more) are not."""
+    by_learner = [f"train.{m.name}.{x.name}" for m in app.models for x in m.learners]
+    return any(name == known or name.startswith(f"{known}.") for known in (*role_names(app), *by_learner))
+
+
 def trained_by(app: App, name: str) -> tuple[Model, LearnerSpec]:
     """The model and learner of a trainer's name: `train.<model>.<lineage>`, or `train.<model>.<learner>`.
 

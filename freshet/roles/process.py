@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from importlib import import_module
 
 import structlog
+from msgspec.structs import replace
 
 from freshet.app import load
 from freshet.learners.snapshots.signing import create_key
@@ -18,9 +19,11 @@ from freshet.roles import preflight
 from freshet.roles.context import Context
 from freshet.runs import logs
 from freshet.runs import record as run_record
-from freshet.schemas.errors import DefinitionError, FreshetError
+from freshet.schemas.errors import DefinitionError, FreshetError, LogError
 from freshet.settings import Settings
 from freshet.streams.catalog import open_log
+from freshet.streams.clock import WallClock
+from freshet.streams.control.channels import send
 from freshet.streams.control.switches import SwitchBoard
 from freshet.streams.outages import Outages
 from freshet.streams.vitals.heartbeat import Heartbeat
@@ -72,6 +75,7 @@ def run_role(app_path: str, name: str, given: Settings, member: str = "") -> Non
         ctx = Context(app, given, name, opened, stop, vitals, SwitchBoard(given.run_dir), member)
         with _measured(ctx):
             getattr(import_module(module), function)(ctx)
+        _say_that_it_ends(ctx)
         opened.close()
         log.info("role ends")
     except FreshetError as error:
@@ -80,6 +84,19 @@ def run_role(app_path: str, name: str, given: Settings, member: str = "") -> Non
     except Exception as error:
         log.error("role fails by a fault of ours", error=str(error), exc_info=True)
         raise SystemExit(1) from error
+
+
+def _say_that_it_ends(ctx: Context) -> None:
+    """So that nobody takes for lost what was stopped. Not while the log is away: that would be waited for."""
+    if any(outage.component == "log" for outage in ctx.vitals.outages.current()):
+        return
+    last = ctx.vitals.status()
+    try:
+        writer = ctx.log.writer()
+        send(writer, ctx.app.channels, [replace(last, facts={"ended": True})], WallClock().now_ms())
+        writer.close()
+    except LogError as error:
+        log.warning("reports log is away; nobody is told that this role ends", error=str(error))
 
 
 @contextmanager

@@ -34,7 +34,8 @@ class Board:
     """Fed by one thread with messages and examples; `status` may be called from any.
 
     What only the process itself knows is asked of attributes: `children` (the supervisor's facts by role name), the
-    `switches`, the outages of its `own_outages`, and the `alerts` that a status raises."""
+    `switches`, the outages of its `own_outages`, the `alerts` that a status raises, and whether a role `belongs` to the app
+    (by its lasting name)."""
 
     def __init__(
         self,
@@ -50,12 +51,14 @@ class Board:
         self._models = {m.name: ModelBoard(m) for m in models}
         self._settings = LiveSettings({t.name: t.freshness for t in topics})
         self._changes: list[s.SettingChange] = []
-        self._tasks, self._roll = TaskFacts(), RollCall()
+        self._tasks, self._roll = TaskFacts(), RollCall(lambda name: self.belongs(name))
         self._clock: messages.Clock | None = None
         self._span: tuple[int | None, int | None] = None, None
         self._started = time.monotonic()
         self._raised: list[s.Alert] = []
         self._lock = threading.Lock()
+        self._catching_up = False
+        self.belongs: Callable[[str], bool] = lambda name: True
         self.children: Mapping[str, Mapping[str, Any]] = {}
         self.switches: Callable[[], Switches] = Switches
         self.own_outages: Callable[[], list[Outage]] = list
@@ -94,15 +97,23 @@ class Board:
         """Blocks of a model's examples log: how good were the answers that clients got?"""
         self._models[model].learn(batch)
 
-    def observe(self) -> s.Status:
-        """Once a second: sample rates, reckon what is dear, raise alerts. The status now, also taken into the history."""
+    def observe(self, catching_up: bool = False) -> s.Status:
+        """Once a second: sample rates, reckon what is dear, raise alerts. The status now, also taken into the history.
+
+        While it is `catching_up` with what was said before it listened, figures are those of some moment before: they raise
+        no alert, and are no history."""
         for model in self._models.values():
             model.quality.reckon()
         with self._lock:
+            self._catching_up = catching_up
+            if not catching_up:
+                self._roll.begin(_wall_ms())
             self._roll.forget(_wall_ms())
             for topic in self._topics:
                 topic.sample(self._told("intake", topic.topic.name), time.monotonic())
         status = self.status()
+        if catching_up:
+            return status
         self._history.observe(status)
         self._raised = self.alerts(status)
         return msgspec.structs.replace(status, alerts=self._raised)
@@ -120,6 +131,7 @@ class Board:
         return s.Status(
             app=self._app,
             at_ms=at_ms,
+            catching_up=self._catching_up,
             clock=self._clock_figures(now),
             events_per_second=sum(t.per_second for t in topics),
             topics=topics,

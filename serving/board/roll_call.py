@@ -3,12 +3,16 @@
 A process whose loop has told nothing for longer than `SILENT_MS` is busy as long as its heartbeat is heard; beyond `STUCK_MS`
 it is taken for lost, too. A process is silent when its newest status is older than `SILENT_MS` of wall time, and lost beyond `LOST_MS`; the clocks of
 its machine and of this one are taken to agree. A silent one is forgotten once another of its name has started since.
+
+What was said before this process began to listen is of an earlier run, or of before its own restart: whoever is known
+from then only is starting, and lost no sooner than `GRACE_MS` later. One that said that it ends is stopped. One that the
+app does not declare (any more) is shown while it speaks.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -18,31 +22,43 @@ from freshet.serving.status.status import RequestFigures, RoleFigures, RoleState
 from freshet.streams.outages import Outage
 
 SILENT_MS, LOST_MS, STUCK_MS = 2_500, 5_000, 120_000
+GRACE_MS = 60_000  # a busy machine takes so long to import what the roles need
 NOTHING: Mapping[str, Any] = {}
 
 
 class RollCall:
-    """The newest status of each process, and the requests that those which are gone had answered."""
+    """The newest status of each process, and the requests that those which are gone had answered.
 
-    def __init__(self) -> None:
+    `belongs` says of a lasting name, such as `view` or `view.2`, whether the app has such a role."""
+
+    def __init__(self, belongs: Callable[[str], bool] = lambda name: True) -> None:
+        self._belongs = belongs
         self._newest: dict[str, Status] = {}
         self._gone: dict[str, Mapping[str, Any]] = {}
         self._replaced: Counter[str] = Counter()
-        self._since_ms: int | None = None  # when this one began to call the roll: what was over before is no restart
+        self._since_ms: int | None = None  # when this one began to listen: what was over before is no restart
+
+    def begin(self, now_ms: int) -> None:
+        """All that was said before is known: from now on, roles are heard as they speak. Later calls change nothing."""
+        self._since_ms = now_ms if self._since_ms is None else self._since_ms
 
     def note(self, m: Status) -> None:
         before = self._newest.get(m.instance)
-        if before is None or before.at <= m.at:
-            self._newest[m.instance] = m
-            self._gone.pop(m.instance, None)
+        if before is not None and before.at > m.at:
+            return
+        if before is not None and _has_ended(m):
+            # Its last words are but that: what it had told stays.
+            m = msgspec.structs.replace(m, facts={**before.facts, **m.facts})
+        self._newest[m.instance] = m
+        self._gone.pop(m.instance, None)
 
     def forget(self, now_ms: int) -> None:
         """Let go of processes that others have replaced, and count those; what they counted stays."""
-        self._since_ms = now_ms if self._since_ms is None else self._since_ms
         kept = {m.instance: m for m in self._present(now_ms)}
         for m in self._newest.values():
             if m.instance not in kept:
-                self._replaced[_name(m.instance)] += m.at >= self._since_ms
+                heard = self._since_ms is not None and m.at >= self._since_ms
+                self._replaced[_name(m.instance)] += heard and not _has_ended(m)
                 if "requests" in m.facts:
                     self._gone[m.instance] = m.facts["requests"]
         self._newest = kept
@@ -50,8 +66,12 @@ class RollCall:
     def state(self, instance: str, now_ms: int) -> RoleState:
         """Of a process by its instance; one that is forgotten is lost."""
         m = self._newest.get(instance)
-        if m is None or now_ms - m.at > LOST_MS:
+        if m is None:
             return "lost"
+        if not _speaks(m, now_ms):
+            if self._is_from_before(m, now_ms):
+                return "starting"
+            return "stopped" if _has_ended(m) else "lost"
         told_ms = m.facts.get("told_ms", m.at) or m.facts.get("started_ms", m.at)
         if m.at - told_ms > STUCK_MS:
             return "lost"
@@ -72,6 +92,9 @@ class RollCall:
     def _role(self, m: Status, several: bool, children: Mapping[str, Mapping[str, Any]], now_ms: int) -> RoleFigures:
         child = children.get(_name(m.instance), NOTHING)
         state = self.state(m.instance, now_ms)
+        if state in ("starting", "stopped"):  # its figures are those of a process that is gone
+            instance = m.instance if several else _name(m.instance)
+            return RoleFigures(role=m.role, instance=instance, state=state, restarts=self._replaced[_name(m.instance)])
         return RoleFigures(
             role=m.role,
             instance=m.instance if several else _name(m.instance),
@@ -87,7 +110,7 @@ class RollCall:
 
     def outages(self, now_ms: int) -> list[tuple[str, Outage]]:
         """What processes that are heard of wait out, with the name of their role."""
-        heard = [m for m in self._newest.values() if now_ms - m.at <= LOST_MS]
+        heard = [m for m in self._newest.values() if _speaks(m, now_ms)]
         return [
             (m.role, msgspec.convert(o, Outage))
             for m in sorted(heard, key=lambda m: m.instance)
@@ -97,7 +120,7 @@ class RollCall:
     def requests(self, now_ms: int) -> RequestFigures:
         """Of all scorers together: counts are summed, also of those that are gone; latencies are the slowest scorer's."""
         told = [m for m in self._newest.values() if "requests" in m.facts]
-        heard = [m.facts["requests"] for m in told if now_ms - m.at <= LOST_MS]
+        heard = [m.facts["requests"] for m in told if _speaks(m, now_ms)]
         counted = [*self._gone.values(), *(m.facts["requests"] for m in told)]
         return RequestFigures(
             answered=sum(r["answered"] for r in counted),
@@ -114,11 +137,33 @@ class RollCall:
         by_name: dict[str, list[Status]] = {}
         for m in self._newest.values():
             by_name.setdefault(_name(m.instance), []).append(m)
-        return [m for of_name in by_name.values() for m in of_name if not _replaced(m, of_name, now_ms)]
+        return [
+            m
+            for of_name in by_name.values()
+            for m in of_name
+            if not _replaced(m, of_name, now_ms) and (self._belongs(_name(m.instance)) or _speaks(m, now_ms))
+        ]
+
+    def _is_from_before(self, m: Status, now_ms: int) -> bool:
+        """Whether it was heard of only before this process began to listen, which is not long ago."""
+        if self._since_ms is None:
+            return True
+        return m.at < self._since_ms and now_ms - self._since_ms < GRACE_MS
+
+
+def _has_ended(m: Status) -> bool:
+    return m.facts.get("ended") is True
+
+
+def _speaks(m: Status, now_ms: int) -> bool:
+    return not _has_ended(m) and now_ms - m.at <= LOST_MS
 
 
 def _replaced(m: Status, of_name: Iterable[Status], now_ms: int) -> bool:
-    """Whether a process is silent, and another of its name started after it was last heard of."""
+    """Whether a process is silent, and another of its name started after it was last heard of; or has ended, and another
+    spoke after it."""
+    if _has_ended(m):
+        return any(other.at > m.at for other in of_name)
     if now_ms - m.at <= SILENT_MS:
         return False
     return any(other.at > m.at and other.facts.get("started_ms", other.at) >= m.at for other in of_name)

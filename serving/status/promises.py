@@ -94,15 +94,18 @@ def no_failed_request(requests: RequestFigures) -> Promise:
 
 
 def roles_alive(roles: Sequence[RoleFigures], outages: Sequence[OutageFigures], at_ms: int) -> Promise:
-    """Nobody can be heard while the log is away: that is amber."""
+    """Nobody can be heard while the log is away: that is amber, as is what ended as it was told to."""
     lost = [f"{r.instance or r.role} ({_silence(r, at_ms)})" for r in roles if r.state in ("lost", "restarting")]
     starting = [r.instance or r.role for r in roles if r.state == "starting"]
+    stopped = [r.instance or r.role for r in roles if r.state == "stopped"]
     if lost:
         mute = any(o.component == "log" for o in outages)
         why = "cannot be heard, the log is away" if mute else "not heard of"
         return Promise("roles alive", "amber" if mute else "red", f"{len(lost)} of {len(roles)} {why}: {_listed(lost)}")
     if starting:
         return Promise("roles alive", "amber", f"{len(starting)} of {len(roles)} still starting: {_listed(starting)}")
+    if stopped:
+        return Promise("roles alive", "amber", f"{len(stopped)} of {len(roles)} were stopped: {_listed(stopped)}")
     if not roles:
         return Promise("roles alive", "amber", "no role has been heard of yet")
     return Promise("roles alive", "green", f"all {len(roles)} heard of in the last seconds")

@@ -302,10 +302,12 @@ class SettingChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything, at one moment (`at_ms`, wall)."""
+    """Everything, at one moment (`at_ms`, wall). While the process that tells it is `catching_up` with what was said before
+    it was started, figures are those of some moment before."""
 
     app: str
     at_ms: int
+    catching_up: bool = False
     clock: Clock = Clock()
     events_per_second: float = 0.0
     promises: list[Promise] = []

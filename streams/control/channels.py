@@ -38,12 +38,14 @@ class Follower:
     def __init__(self, log_: Log, *topics: str) -> None:
         self._reader = log_.reader(list(topics), None)
         self.position = 0  # the offset after the last record taken
+        self.positions: dict[str, int] = {}  # the same, by log
 
     def poll(self, max_wait_seconds: float) -> list[messages.Message]:
         """What was said since the last call, as soon as there is anything. A record that is no message is skipped."""
         found: list[messages.Message] = []
         for batch in self._reader.poll(10_000, max_wait_seconds):
             self.position = int(batch.offsets[-1]) + 1
+            self.positions[batch.topic] = self.position
             for i in range(len(batch)):
                 try:
                     found.append(messages.decode(batch.value(i)))

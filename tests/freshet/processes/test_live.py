@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -14,10 +15,12 @@ from freshet.processes import live
 from freshet.schemas.errors import ComponentError
 from freshet.serving.status import status as s
 
-WELL = s.Status(app="toy", at_ms=0)
+UP = s.Clock(wall_seconds=live.SETTLING_SECONDS)
+WELL = s.Status(app="toy", at_ms=0, clock=UP)
 AWAY = s.Status(
     app="toy",
     at_ms=0,
+    clock=UP,
     outages=[
         s.OutageFigures(
             component="store",
@@ -47,8 +50,9 @@ def test_notices_are_outages_firing_alerts_and_lost_roles() -> None:
     assert live.notices(WELL) == {}
 
 
-def test_each_is_printed_once_when_it_begins_and_once_when_it_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    stop, script = threading.Event(), [WELL, AWAY, None, AWAY, WELL]
+def printed(script: list[s.Status | None], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Lines, without their times, for one status after the other; None: the page does not answer."""
+    stop, left = threading.Event(), list(script)
 
     class Page:
         def __init__(self, run_dir: Path) -> None: ...
@@ -59,8 +63,8 @@ def test_each_is_printed_once_when_it_begins_and_once_when_it_is_over(monkeypatc
         def __exit__(self, *_: object) -> None: ...
 
         def status(self) -> Any:
-            now = script.pop(0)
-            if not script:
+            now = left.pop(0)
+            if not left:
                 stop.set()
             if now is None:
                 raise ComponentError("status page", "does not answer", "Wait.")
@@ -70,6 +74,21 @@ def test_each_is_printed_once_when_it_begins_and_once_when_it_is_over(monkeypatc
     monkeypatch.setattr(live, "TELL_SECONDS", 0.001)
     out = io.StringIO()
     live.tell_until(stop, Path("."), Console(file=out, width=60))
-    lines = [line[10:] for line in out.getvalue().splitlines()]
+    return [line[10:] for line in out.getvalue().splitlines()]
+
+
+OVER = ["feature lag shops: over", "role view: over", "store away: over"]
+
+
+def test_each_is_printed_once_when_it_begins_and_once_when_it_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = printed([WELL, AWAY, None, AWAY, WELL], monkeypatch)
     assert lines[:3] == list(live.notices(AWAY).values())
-    assert sorted(lines[3:]) == ["feature lag shops: over", "role view: over", "store away: over"]
+    assert sorted(lines[3:]) == OVER
+
+
+def test_a_page_that_was_started_again_ends_nothing_and_begins_nothing_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    young = msgspec.structs.replace(WELL, clock=s.Clock(wall_seconds=live.SETTLING_SECONDS - 1))
+    catching_up = msgspec.structs.replace(WELL, catching_up=True)
+    lines = printed([AWAY, None, young, catching_up, AWAY, WELL], monkeypatch)
+    assert lines[:3] == list(live.notices(AWAY).values())
+    assert sorted(lines[3:]) == OVER

@@ -265,9 +265,42 @@ def test_outages_of_roles_and_of_this_process_are_told_and_turn_the_promise_red(
 def test_what_a_role_waited_for_is_over_once_it_is_not_heard_of(said: Said, wall: Callable[[int], None]) -> None:
     board = said.board([changed(m, outages=[msgspec.to_builtins(AWAY)]) for m in said.statuses])
     assert len(board.status().outages) == 1
+    board.observe(catching_up=True)
+    board.observe()
     wall(NOW + 5_000)
     assert board.status().outages == []
+    assert {r.state for r in board.status().roles} == {"starting"}, "they were heard of before the board listened"
+    for m in said.statuses:
+        board.note(msgspec.structs.replace(m, at=NOW + 5_000))
+    wall(NOW + 10_001)
     assert {r.state for r in board.status().roles} == {"lost"}
+
+
+def test_while_it_catches_up_nothing_is_history_and_nothing_raises_an_alert(said: Said) -> None:
+    app, history = said.app, History()
+    board = Board(app.name, app.topics, app.views, app.models, history)
+    alert = s.Alert(policy="p", subject="s", light="red", reason="r", meaning="m", next_step="n")
+    board.alerts = lambda status: [alert]
+    board.note(messages.Clock(END, False))
+    assert (board.observe(catching_up=True).alerts, board.status().catching_up) == ([], True)
+    assert history.since().times == []
+    assert (board.observe().alerts, board.status().catching_up) == ([alert], False)
+    assert history.since().times == [END]
+
+
+def test_a_lineage_that_the_app_does_not_declare_any_more_is_nowhere(said: Said, wall: Callable[[int], None]) -> None:
+    board = said.board()
+    gone = "train.unpaid.river-0badc0de"
+    board.belongs = lambda name: name != gone
+    board.note(Status("train", f"{gone}/1", 7, NOW - 3_600_000, {"started_ms": NOW - 7_200_000}))
+    board.note(messages.Cut("unpaid", "river-0badc0de", 9, END, "path", {}))
+    board.observe()
+    wall(NOW + 3_600_000)
+    status = board.status()
+    assert gone not in {r.instance for r in status.roles}
+    assert {x.name for x in status.models[0].lineages} == {m.lineage(x) for m in said.app.models for x in m.learners}
+    alive = next(p for p in status.promises if p.name == "roles alive")
+    assert "river" not in alive.reason
 
 
 @given(data=st.data())

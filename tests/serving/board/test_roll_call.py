@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from freshet.schemas.wire.messages import Status
-from freshet.serving.board.roll_call import LOST_MS, SILENT_MS, STUCK_MS, RollCall
+from freshet.serving.board.roll_call import GRACE_MS, LOST_MS, SILENT_MS, STUCK_MS, RollCall
 
 NOW = 1_800_000_000_000
 
@@ -16,7 +16,9 @@ def status(instance: str, ago: int = 0, started_ago: int = 60_000, **facts: Any)
 
 
 def heard(*statuses: Status) -> RollCall:
+    """By one that has listened for ten minutes."""
     roll = RollCall()
+    roll.begin(NOW - 600_000)
     for m in statuses:
         roll.note(m)
     return roll
@@ -64,7 +66,10 @@ def test_a_restarted_role_takes_the_place_of_its_former_process() -> None:
 
 
 def test_restarts_are_those_since_the_roll_is_called() -> None:
-    roll = heard(status("view/a", ago=90_000, started_ago=95_000), status("view/b", started_ago=80_000))
+    roll = RollCall()
+    for m in (status("view/a", ago=90_000, started_ago=95_000), status("view/b", started_ago=80_000)):
+        roll.note(m)
+    roll.begin(NOW)
     roll.forget(NOW)
     assert [r.restarts for r in roll.figures({}, NOW)] == [0], "the run before this one is no crash"
     for n, instance in enumerate(("view/c", "view/d"), start=1):
@@ -131,3 +136,51 @@ def test_nobody_was_asked_anything_yet() -> None:
 def test_a_status_that_comes_late_replaces_no_newer_one() -> None:
     (role,) = heard(status("view/a", memory_mb=2.0), status("view/a", ago=900, memory_mb=1.0)).figures({}, NOW)
     assert (role.memory_mb, role.seen_ms) == (2.0, NOW)
+
+
+def test_who_was_heard_of_only_before_this_one_listened_is_starting_and_lost_after_a_grace() -> None:
+    roll = RollCall()
+    for m in (status("view/a", ago=3_600_000), status("serve/a", ago=3_600_000, requests=requests(7))):
+        roll.note(m)
+    assert set(states(roll).values()) == {"starting"}, "it still reads what was said"
+    roll.begin(NOW)
+    roll.forget(NOW)
+    for at in (NOW, NOW + GRACE_MS - 1):
+        assert states(roll, at) == {"serve": "starting", "view": "starting"}
+    (told,) = (r for r in roll.figures({}, NOW) if r.role == "view")
+    assert (told.pid, told.seen_ms, told.metrics, told.restarts) == (None, None, "", 0), "that process is gone"
+    roll.note(status("view/b", ago=-5_000, started_ago=-4_000))
+    assert states(roll, NOW + 5_000) == {"serve": "starting", "view": "running"}
+    roll.note(status("view/b", ago=-GRACE_MS))
+    assert states(roll, NOW + GRACE_MS) == {"serve": "lost", "view": "running"}
+    assert roll.requests(NOW + GRACE_MS).answered == 7
+
+
+def test_who_was_heard_of_since_is_lost_as_soon_as_ever() -> None:
+    roll = RollCall()
+    roll.begin(NOW)
+    roll.note(status("view/a", ago=-1))
+    assert states(roll, NOW + 1 + LOST_MS) == {"view": "running"}
+    assert states(roll, NOW + 2 + LOST_MS) == {"view": "lost"}
+
+
+def test_one_that_says_that_it_ends_is_stopped_and_gives_way_to_whoever_speaks_after_it() -> None:
+    roll = heard(status("serve/a", requests=requests(7)), status("serve/a", ended=True))
+    assert states(roll) == states(roll, NOW + 10 * LOST_MS) == {"serve": "stopped"}
+    assert roll.requests(NOW).answered == 7, "what it had told stays"
+    roll.note(status("serve/b", ago=-500, started_ago=90_000))
+    assert states(roll, NOW + 500) == {"serve": "running"}
+    roll.forget(NOW + 500)
+    assert roll.requests(NOW + 500).answered == 7
+    assert [r.restarts for r in roll.figures({}, NOW + 500)] == [0], "that was no crash"
+
+
+def test_a_role_that_the_app_does_not_declare_any_more_is_shown_only_while_it_speaks() -> None:
+    roll = RollCall(lambda name: name != "train.late.river-1")
+    roll.begin(NOW - 600_000)
+    roll.note(status("train.late.river-1/a"))
+    roll.note(status("train.late.river-2/b"))
+    assert states(roll, NOW + LOST_MS) == {"train.late.river-1": "running", "train.late.river-2": "running"}
+    assert states(roll, NOW + LOST_MS + 1) == {"train.late.river-2": "lost"}
+    roll.forget(NOW + LOST_MS + 1)
+    assert states(roll, NOW + LOST_MS + 1) == {"train.late.river-2": "lost"}

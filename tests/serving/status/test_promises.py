@@ -123,6 +123,7 @@ CASES = [
         ALIVE, "red", "1 of 2 not heard of: join (for 7s)",
     ),
     Case({"roles": [role("view"), role("join", "starting")]}, ALIVE, "amber", "1 of 2 still starting: join"),
+    Case({"roles": [role("view"), role("join", "stopped")]}, ALIVE, "amber", "1 of 2 were stopped: join"),
     Case(
         {"roles": [role("view", "lost", ago=7_000)], "outages": [outage("log")]},
         ALIVE, "amber", "1 of 1 cannot be heard, the log is away: view (for 7s)",

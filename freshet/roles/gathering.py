@@ -1,0 +1,48 @@
+"""What `control` reads: the app's messages, and examples with their labels; and whether it has read what was there before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from freshet.app import App
+from freshet.serving.board.board import Board
+from freshet.streams.control.channels import Follower
+from freshet.streams.log.contract import Log
+
+MOST_RECORDS = 10_000  # of a partition at once
+
+
+class Gathering:
+    """Feeds a board. Not thread-safe."""
+
+    def __init__(self, log: Log, app: App, board: Board) -> None:
+        self._log, self._board = log, board
+        self._models = {app.examples_log_of(m): m.name for m in app.models}
+        self._channels = app.channels
+        self._follower = Follower(log, *app.channels)
+        self._examples = log.reader(list(self._models), None) if self._models else None
+        self._examples_at: dict[str, int] = {}
+        self._past: Mapping[str, int] | None = None  # by log, what was there first, as far as it is still to be read
+
+    @property
+    def catching_up(self) -> bool:
+        """Whether some of what was said before the first `take` has not been taken yet."""
+        return self._past is None or bool(self._past)
+
+    def take(self) -> None:
+        """Take what came since the last call. Raises `LogError` while the log is away."""
+        if self._past is None:
+            self._past = self._ends()
+        for message in self._follower.poll(0.0):
+            self._board.note(message)
+        if self._examples is not None:
+            for batch in self._examples.poll(MOST_RECORDS, 0.0):
+                self._board.learn_outcomes(self._models[batch.topic], batch)
+                self._examples_at[batch.topic] = int(batch.offsets[-1]) + 1
+        reached = {**self._follower.positions, **self._examples_at}
+        self._past = {topic: end for topic, end in self._past.items() if reached.get(topic, 0) < end}
+
+    def _ends(self) -> dict[str, int]:
+        """Of the logs that hold anything; each has one partition."""
+        spans = {topic: self._log.bounds(topic).spans[0] for topic in (*self._channels, *self._models)}
+        return {topic: end for topic, (first, end) in spans.items() if end > first}
