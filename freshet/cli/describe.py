@@ -108,7 +108,7 @@ _ROLES: Mapping[str, str] = {
     "join": "predictions with their labels, to examples",
     "train": "examples to snapshots",
     "release": "judges snapshots, and decides which is served",
-    "serve": "answers requests",
+    "serve": "answers with predictions and features, takes pushes",
     "control": "status page; one tick a second for quiet topics",
 }
 

@@ -82,8 +82,7 @@ def run_all(app: App, app_path: str, given: Settings, console: Console) -> int:
     for s in (signal.SIGINT, signal.SIGTERM):
         signal.signal(s, lambda *_: stop.set())
     with Runtime(app, app_path, given) as runtime:
-        if app.models:
-            console.print(f"scorer       {runtime.address('serve')}", highlight=False)
+        console.print(f"scorer       {runtime.address('serve')}", highlight=False)
         console.print(f"status page  {runtime.address('status')}", highlight=False)
         tell_until(stop, runtime.settings.run_dir, console)
         console.print("stopping …", highlight=False)

@@ -9,10 +9,12 @@ from freshet.schemas.errors import DefinitionError
 
 
 def role_names(app: App) -> list[str]:
-    """Every process of an app: one of each role, and one trainer per lineage."""
+    """Every process of an app: one of each role, and one trainer per lineage. A role that has nothing to read is left out.
+    Without a model there is a scorer all the same: it takes pushes, and answers with features."""
     trainers = [f"train.{m.name}.{m.lineage(x)}" for m in app.models for x in m.learners]
-    models = ["join", *trainers, "release", "serve"] if app.models else []
-    return ["intake", "view", *models, "control"]
+    views = ["view"] if app.views else []
+    models = ["join", *trainers, "release"] if app.models else []
+    return ["intake", *views, *models, "serve", "control"]
 
 
 def belongs(app: App, name: str) -> bool:
