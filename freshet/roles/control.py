@@ -23,6 +23,7 @@ from freshet.serving.board.board import Board
 from freshet.serving.docs import routes as http_docs
 from freshet.serving.page import api as operator_api
 from freshet.serving.page import app as dashboard
+from freshet.serving.status import history_file
 from freshet.serving.status import metrics as status_metrics
 from freshet.serving.status.history import History
 from freshet.serving.web.metrics import metrics_route, targets_route
@@ -34,12 +35,14 @@ log = structlog.get_logger()
 OBSERVE_SECONDS = 1.0
 TICK_SECONDS = 1.0
 GATHER_SECONDS = 0.25
+SAVE_SECONDS = 30.0
 
 
 def run(ctx: Context) -> None:
     """Serve the page until stopped."""
     app = ctx.app
     history = History()
+    history_file.restore(ctx.settings.run_dir, app.name, history)
     board = Board(app.name, app.topics, app.views, app.models, history, ctx.settings.replay)
     board.own_outages, board.switches = ctx.vitals.outages.current, lambda: ctx.switches.current
     board.belongs = lambda name: belongs(app, name)
@@ -68,7 +71,7 @@ def run(ctx: Context) -> None:
         targets_route(board.status),
     ]
     described = http_docs.routes(VERSION, catalogue_of(app), beside, protocol=False)
-    threads = [threading.Thread(target=_gather, args=(ctx, board, reporter), daemon=True)]
+    threads = [threading.Thread(target=_gather, args=(ctx, board, history, reporter), daemon=True)]
     if not ctx.settings.replay:
         threads.append(threading.Thread(target=_tick, args=(ctx,), daemon=True))
     for t in threads:
@@ -95,10 +98,11 @@ def _end_with(ctx: Context, server: uvicorn.Server) -> None:
     server.should_exit = True
 
 
-def _gather(ctx: Context, board: Board, reporter: Reporter) -> None:
-    """Follow what is said; observe once a second."""
+def _gather(ctx: Context, board: Board, history: History, reporter: Reporter) -> None:
+    """Follow what is said; observe once a second, and save the history now and then and in the end."""
     gathering = Gathering(ctx.log, ctx.app, board)
     observed_at = 0.0
+    saved_at = time.monotonic()
     while not ctx.stop.is_set():
         try:
             ctx.stop.wait(GATHER_SECONDS)  # what came meanwhile is taken in together
@@ -110,6 +114,10 @@ def _gather(ctx: Context, board: Board, reporter: Reporter) -> None:
             observed_at = time.monotonic()
             board.observe(gathering.catching_up)
             reporter.tell(ctx.vitals.status({}))
+        if time.monotonic() - saved_at >= SAVE_SECONDS:
+            saved_at = time.monotonic()
+            history_file.save(ctx.settings.run_dir, ctx.app.name, history)
+    history_file.save(ctx.settings.run_dir, ctx.app.name, history)
 
 
 def _tick(ctx: Context) -> None:

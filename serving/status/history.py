@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
 
 from freshet.schemas.durations import DAY_MS, HOUR_MS
 from freshet.schemas.errors import RequestError
 from freshet.serving.status.status import ModelFigures, Quality, Status
-from freshet.serving.status.tracks import NAN, Recent, Track, Whole
+from freshet.serving.status.tracks import NAN, KeptTrack, Recent, Track, Whole
 
 SERVED, BASELINE = "@served", "@baseline"
 WHOLE = "all"
@@ -25,6 +25,15 @@ class Swap(msgspec.Struct, frozen=True, array_like=True):
     model: str
     lineage: str
     number: int
+
+
+class KeptHistory(msgspec.Struct, frozen=True, kw_only=True):
+    """A history as it is written to a file: what was observed first and last (app clock, ms), swaps, and each tier."""
+
+    begun_ms: int | None
+    newest_ms: int | None
+    swaps: list[Swap]
+    tiers: dict[str, KeptTrack]
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -55,13 +64,15 @@ class History:
     """
 
     def __init__(self, capacity: int = 1200, max_swaps: int = 2000) -> None:
+        self._capacity = capacity
         self._max_swaps = max_swaps
-        self._tiers: dict[str, Track] = {WHOLE: Whole(capacity)}
-        self._tiers |= {name: Recent(capacity, span) for name, span in TIERS_MS.items()}
+        self._tiers = _tracks(capacity)
         self._begun: int | None = None
         self._newest: float = -math.inf
         self._swaps: list[Swap] = []
         self._thinnings = 0
+        self._restored = False
+        self._restored_swaps: dict[str, int] = {}  # by model, when the newest one was that a file held
         self._lock = threading.Lock()
 
     def observe(self, status: Status) -> None:
@@ -73,17 +84,51 @@ class History:
             if at <= self._newest:
                 return
             self._newest, self._begun = at, at if self._begun is None else self._begun
+            figures = dict(_figures(status))
+            if self._restored:
+                self._restored = False
+                self._drop_undeclared(figures, {m.name for m in status.models})
             for model in status.models:
                 if model.served is not None:
                     self._mark(Swap(at, model.name, model.served.lineage, model.served.number))
-            figures = dict(_figures(status))
             for track in self._tiers.values():
                 track.add(at, figures)
 
     def swap(self, swap: Swap) -> None:
-        """Mark a swap that may lie between two observations. The same one twice is one."""
+        """Mark a swap that may lie between two observations. The same one twice is one; one from before a restored history
+        ended is in it."""
         with self._lock:
-            self._mark(swap)
+            if swap.at_ms > self._restored_swaps.get(swap.model, -1):
+                self._mark(swap)
+
+    def kept(self) -> KeptHistory:
+        """A copy to write to a file."""
+        with self._lock:
+            return KeptHistory(
+                begun_ms=self._begun,
+                newest_ms=int(self._newest) if self._newest > -math.inf else None,
+                swaps=list(self._swaps),
+                tiers={name: track.kept() for name, track in self._tiers.items()},
+            )
+
+    def restore(self, kept: KeptHistory) -> None:
+        """Go on where another history was; before anything is observed. What the app does not declare any more goes with the
+        first observation.
+
+        Raises:
+            ValueError: it is none that a history can have been.
+        """
+        tiers = _tracks(self._capacity)
+        for name, track in tiers.items():
+            if name in kept.tiers:
+                track.restore(kept.tiers[name])
+        with self._lock:
+            self._tiers = tiers
+            self._begun = kept.begun_ms
+            self._newest = -math.inf if kept.newest_ms is None else kept.newest_ms
+            self._swaps = list(kept.swaps[-self._max_swaps :])
+            self._restored_swaps = {swap.model: swap.at_ms for swap in self._swaps}
+            self._restored = True
 
     def since(self, cursor: str | None = None, tier: str = WHOLE) -> Part:
         """What is new in a tier since the part that gave `cursor`; everything if that is None or outdated.
@@ -109,6 +154,12 @@ class History:
                 begun_ms=self._begun,
             )
 
+    def _drop_undeclared(self, figures: Collection[str], models: Collection[str]) -> None:
+        for track in self._tiers.values():
+            track.drop_all_but(figures)
+        self._swaps = [swap for swap in self._swaps if swap.model in models]
+        self._thinnings += 1
+
     def _place(self, cursor: str | None, identity: str, length: int) -> tuple[int, int]:
         """Where the part after `cursor` starts: its first point and first swap."""
         given, points, swaps = ((cursor or "").split("-") + [""] * 3)[:3]
@@ -124,6 +175,13 @@ class History:
         if len(self._swaps) > self._max_swaps:
             self._swaps = thinned(self._swaps, self._max_swaps // 2)
             self._thinnings += 1
+
+
+def _tracks(capacity: int) -> dict[str, Track]:
+    tracks: dict[str, Track] = {WHOLE: Whole(capacity)}
+    for name, span_ms in TIERS_MS.items():
+        tracks[name] = Recent(capacity, span_ms)
+    return tracks
 
 
 def thinned(swaps: Sequence[Swap], keep: int) -> list[Swap]:

@@ -9,10 +9,24 @@ from __future__ import annotations
 import math
 import secrets
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from itertools import pairwise
+
+import msgspec
 
 NAN = math.nan
 Fold = Callable[[float, float, int], float]
+
+
+class KeptTrack(msgspec.Struct, frozen=True, kw_only=True):
+    """A track as it is written to a file: its points, and what its open one has folded so far."""
+
+    times: list[int]
+    series: dict[str, list[float]]
+    open: dict[str, float]
+    open_at: int
+    open_count: int
+    stride: int = 1
 
 
 def _last(before: float, value: float, n: int) -> float:
@@ -78,6 +92,40 @@ class Track:
                 values.append(round(self._open.get(name, NAN), 4))
         return times, series
 
+    def kept(self) -> KeptTrack:
+        """A copy to write to a file."""
+        return KeptTrack(
+            times=list(self._times),
+            series={name: list(values) for name, values in self._series.items()},
+            open=dict(self._open),
+            open_at=self._open_at,
+            open_count=self._open_count,
+        )
+
+    def restore(self, kept: KeptTrack) -> None:
+        """Go on where another track was.
+
+        Raises:
+            ValueError: it is none that a track can have been.
+        """
+        if any(len(values) != len(kept.times) for values in kept.series.values()):
+            raise ValueError("a series has another length than its times")
+        if any(a >= b for a, b in pairwise(kept.times)) or kept.open_count < 0 or kept.stride < 1:
+            raise ValueError("its times do not rise, or its counts cannot be")
+        self._times = list(kept.times)
+        self._series = {name: list(values) for name, values in kept.series.items()}
+        self._open = dict(kept.open)
+        self._open_at = kept.open_at
+        self._open_count = kept.open_count
+        while len(self._times) >= self._capacity:
+            self._shrink()
+
+    def drop_all_but(self, names: Collection[str]) -> None:
+        """Let go of series that nobody tells any more."""
+        self._series = {name: values for name, values in self._series.items() if name in names}
+        self._open = {name: value for name, value in self._open.items() if name in names}
+        self.epoch += 1
+
     def _close(self) -> None:
         self._times.append(self._open_at)
         for name, values in self._series.items():
@@ -99,8 +147,15 @@ class Whole(Track):
         super().__init__(capacity)
         self._stride = 1
 
+    def kept(self) -> KeptTrack:
+        return msgspec.structs.replace(super().kept(), stride=self._stride)
+
+    def restore(self, kept: KeptTrack) -> None:
+        self._stride = kept.stride
+        super().restore(kept)
+
     def _complete(self) -> bool:
-        return self._open_count == self._stride
+        return self._open_count >= self._stride
 
     def _shrink(self) -> None:
         odd = self._times[-1:] if len(self._times) % 2 else []
