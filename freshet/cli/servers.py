@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 from rich.console import Console
 
+if TYPE_CHECKING:
+    from freshet.servers.server import Server
+
 servers = typer.Typer(no_args_is_help=True, help="Real servers on this machine, for trying out.")
-KINDS = ("kafka", "redis", "cassandra")
+USUAL_PORTS = {"kafka": 9092, "redis": 6379, "cassandra": 9042}
+WATCH_SECONDS = 0.5
+
+
+class Wanted(NamedTuple):
+    """A server to start: its kind, and the port that it is to have (0: any)."""
+
+    kind: str
+    port: int
 
 
 @servers.callback()
@@ -23,36 +35,44 @@ def _group() -> None:
 
 @servers.command()
 def start(
-    which: Annotated[list[str] | None, typer.Argument(help="kafka, redis, cassandra; default: kafka and redis")] = None,
+    which: Annotated[
+        list[str] | None,
+        typer.Argument(help="kafka, redis, cassandra, with a port or without: kafka:9092; default: kafka and redis"),
+    ] = None,
     directory: Annotated[Path, typer.Option(help="where their data and logs are")] = Path(".freshet/servers"),
 ) -> None:
-    """Start servers and print how to use them; they end with this command. Kafka and Cassandra need Java 17, and Maven the
-    first time."""
-    run(which or ["kafka", "redis"], directory, Console())
+    """Start servers and print how to use them; they end with this command, and it with the first of them that ends. Kafka and
+    Cassandra need Java 17, and Maven the first time."""
+    raise SystemExit(run(which or ["kafka", "redis"], directory, Console()))
 
 
-def run(which: Sequence[str], directory: Path, console: Console) -> None:
-    """Until SIGINT or SIGTERM. Raises `ComponentError` that says what is missing, and `DefinitionError` for no server."""
-    from freshet.schemas.errors import DefinitionError
+def run(which: Sequence[str], directory: Path, console: Console) -> int:
+    """Until SIGINT or SIGTERM (0), or until one of them ends by itself (1).
 
-    for kind in which:
-        if kind not in KINDS:
-            raise DefinitionError(f"server {kind!r}", "is unknown", f"Choose from {', '.join(KINDS)}.")
+    Raises:
+        DefinitionError: one of them is no server, or its port none.
+        ComponentError: what one needs is missing, or its port is taken.
+    """
+    wanted = [_parsed(text) for text in which]
+    for server in wanted:
+        _check_port(server)
     stop = threading.Event()
     for s in (signal.SIGINT, signal.SIGTERM):
         signal.signal(s, lambda *_: stop.set())
-    urls = {}
+    started: dict[str, Server] = {}
     with ExitStack() as stack:
-        for kind in dict.fromkeys(which):
+        for kind, port in dict(wanted).items():
             with console.status(f"starting {kind} …"):
-                server = stack.enter_context(_server(kind, directory / kind))
-            urls[kind] = url(kind, server.address)
-            console.print(f"{kind:10} {urls[kind]}", highlight=False, soft_wrap=True)
-        options = [f"--log {urls['kafka']}"] if "kafka" in urls else []
-        options += [f"--store {urls[k]}" for k in ("redis", "cassandra") if k in urls][:1]
-        console.print(f"\nfreshet run APP.py {' '.join(options)}\nCtrl-C stops them.", highlight=False, soft_wrap=True)
-        stop.wait()
+                started[kind] = stack.enter_context(_server(kind, directory / kind, port))
+            console.print(f"{kind:10} {url(kind, started[kind].address)}", highlight=False, soft_wrap=True)
+        console.print(f"\n{_how_to_use(started)}\nCtrl-C stops them.", highlight=False, soft_wrap=True)
+        while not stop.wait(WATCH_SECONDS):
+            ended = [server for server in started.values() if not server.alive]
+            if ended:
+                console.print(_ended(ended[0]), highlight=False, markup=False, soft_wrap=True)
+                return 1
         console.print("stopping …", highlight=False)
+    return 0
 
 
 def url(kind: str, address: str) -> str:
@@ -60,16 +80,60 @@ def url(kind: str, address: str) -> str:
     return f"{kind}://{address}" + {"kafka": "", "redis": "/0", "cassandra": "/freshet"}[kind]
 
 
-def _server(kind: str, directory: Path) -> Any:
+def _parsed(text: str) -> Wanted:
+    """`kafka`, or `kafka:9092`."""
+    from freshet.schemas.errors import DefinitionError
+
+    kind, separator, port = text.partition(":")
+    if kind not in USUAL_PORTS:
+        raise DefinitionError(f"server {kind!r}", "is unknown", f"Choose from {', '.join(USUAL_PORTS)}.")
+    if not separator:
+        return Wanted(kind, 0)
+    if not port.isdecimal() or not 0 < int(port) < 65_536:
+        example = f"{kind}:{USUAL_PORTS[kind]}"
+        raise DefinitionError(f"server {text!r}", f"{port!r} is no port", f"Write {example}, or {kind} to have any.")
+    return Wanted(kind, int(port))
+
+
+def _check_port(server: Wanted) -> None:
+    """Raises `ComponentError` where another process has it: told before anything is started."""
+    from freshet.schemas.errors import ComponentError
+
+    if server.port == 0:
+        return
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", server.port))
+        except OSError as error:
+            raise ComponentError(
+                f"{server.kind} at 127.0.0.1:{server.port}",
+                f"its port cannot be used: {error.strerror}",
+                f"Name another, as in {server.kind}:{server.port + 1}, or none to have any.",
+            ) from error
+
+
+def _how_to_use(started: Mapping[str, Server]) -> str:
+    options = [f"--log {url('kafka', started['kafka'].address)}"] if "kafka" in started else []
+    stores = [kind for kind in ("redis", "cassandra") if kind in started]
+    options += [f"--store {url(kind, started[kind].address)}" for kind in stores[:1]]
+    return f"freshet run APP.py {' '.join(options)}"
+
+
+def _ended(server: Server) -> str:
+    return f"{server.name} at {server.address} ended by itself ({server.ending}), so all are stopped; see {server.log}"
+
+
+def _server(kind: str, directory: Path, port: int) -> Server:
     if kind == "kafka":
         from freshet.servers.kafka_server import KafkaServer
 
-        return KafkaServer(directory)
+        return KafkaServer(directory, port=port)
     if kind == "cassandra":
         from freshet.servers.cassandra_server import CassandraServer
 
-        return CassandraServer(directory)
+        return CassandraServer(directory, port=port)
     from freshet.servers.redis_server import RedisServer
     from freshet.servers.server import free_ports
 
-    return RedisServer(directory, port=free_ports(1)[0])
+    return RedisServer(directory, port=port or free_ports(1)[0])

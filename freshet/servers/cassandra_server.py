@@ -54,13 +54,14 @@ _LOGBACK = """\
 
 
 class CassandraServer(Server):
-    """`address` is that of the native transport (CQL)."""
+    """`address` is that of the native transport (CQL), on `port` (0: any)."""
 
     name = "cassandra"
 
-    def __init__(self, directory: str | Path) -> None:
+    def __init__(self, directory: str | Path, port: int = 0) -> None:
         super().__init__(directory)
-        self.port, self._storage_port = free_ports(2)
+        free, self._storage_port = free_ports(2)
+        self.port = port or free
 
     def command(self) -> Sequence[str]:
         yaml, logback = self.directory / "cassandra.yaml", self.directory / "logback.xml"

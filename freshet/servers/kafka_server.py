@@ -17,15 +17,19 @@ USER = "freshet"
 
 
 class KafkaServer(Server):
-    """With a `password`, clients log in as `freshet` (SASL PLAIN); `settings` go into the broker's file."""
+    """On `port` (0: any). With a `password`, clients log in as `freshet` (SASL PLAIN); `settings` go into the broker's
+    file."""
 
     name = "kafka"
 
-    def __init__(self, directory: str | Path, password: str | None = None, **settings: str) -> None:
+    def __init__(self, directory: str | Path, password: str | None = None, port: int = 0, **settings: str) -> None:
         super().__init__(directory)
         self._inner, self._controller, outer = free_ports(3)
         self._password, self._settings = password, settings
-        self.port = outer if password else self._inner
+        if password:
+            self.port = port or outer
+        else:
+            self.port = self._inner = port or self._inner
 
     def command(self) -> Sequence[str]:
         file = self.directory / "server.properties"

@@ -105,6 +105,14 @@ class Server(ABC):
         """Whether the process that was started is still there."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def ending(self) -> str:
+        """How the process that was started ended; empty while it lives."""
+        status = None if self._process is None else self._process.poll()
+        if status is None:
+            return ""
+        return f"killed by signal {-status}" if status < 0 else f"status {status}"
+
     def stop(self) -> None:
         """End it in good order; kill it if it does not end in time. Its data stay."""
         if self._process is not None:
