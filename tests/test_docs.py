@@ -13,6 +13,8 @@ import typer.main
 
 from freshet.cli.main import cli
 from freshet.features.reading.api import STATUSES
+from freshet.learners.training.task import ROLLING_EXAMPLES
+from freshet.roles.control import SAVE_SECONDS
 from freshet.schemas.durations import text_of
 from freshet.schemas.events.columns import REASONS
 from freshet.schemas.topics.settings import DECIDING, KEYS, RANGES_MS
@@ -20,7 +22,8 @@ from freshet.schemas.topics.topic import ON_VIOLATION, Freshness
 from freshet.schemas.wire.outcomes import RUNGS
 from freshet.serving.alerts.bounds import AlertBounds
 from freshet.serving.alerts.policy import POLICIES
-from freshet.serving.board.roll_call import LOST_MS
+from freshet.serving.board.roll_call import GRACE_MS, LOST_MS
+from freshet.serving.board.served_quality import CALIBRATED, ROLLING
 from freshet.serving.page.api import MEANING
 from freshet.serving.scoring import scorer
 from freshet.serving.status.metrics import APP_METRICS
@@ -100,7 +103,12 @@ def _told(name: str, value: Any) -> str:
 
 def test_other_bounds_in_the_text_are_those_that_hold() -> None:
     assert f"at least {AlertBounds().silent_events} events" in page("operating.md")
+    assert f"newest {ROLLING:,}" in page("operating.md")
+    assert f"newest {CALIBRATED:,} labelled answers" in page("operating.md")
+    assert ROLLING == ROLLING_EXAMPLES
     assert LOST_MS == 5_000
+    assert GRACE_MS == 60_000
+    assert SAVE_SECONDS == 30
     assert "not heard of for five seconds" in page("operating.md")
 
 

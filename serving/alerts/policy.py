@@ -190,7 +190,8 @@ def snapshots_refused(status: Status, recent: Recent, bounds: AlertBounds) -> It
 
 
 def calibration(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[Alert]:
-    """Predictions are, on average, far from what happens."""
+    """Answers are, on the whole, far from what happens: the mean prediction of the newest labelled ones over the share of them
+    that came true. At single probabilities they may be off all the same, or just there."""
     (low, high), (lowest, highest) = bounds.calibration, bounds.red_calibration
     for m in status.models:
         found = m.rolling.calibration
@@ -201,12 +202,12 @@ def calibration(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator
             policy="calibration",
             subject=m.name,
             light="amber" if lowest <= found <= highest else "red",
-            reason=f"calibration is {found:.2f} over the newest {m.rolling.n:,} labelled predictions, {low:g} to {high:g} is "
+            reason=f"calibration is {found:.2f} over the newest {m.rolling.n:,} labelled answers, {low:g} to {high:g} is "
             "allowed",
-            meaning=f"Answers of {m.name} expect {much} what happens: thresholds on them are off, "
+            meaning=f"Answers of {m.name} expect, on the whole, {much} what happens: thresholds on them are off, "
             "their order may still be right.",
-            next_step="`freshet models` shows which slices are off, and whether another lineage is better; a source gone "
-            "silent or a sudden drift would be on the status page; learning more often: "
+            next_step="The status page shows at which probabilities and in which slices answers are off, `freshet models` "
+            "whether another lineage is better; a source gone silent would be among the alerts; learning more often: "
             "`freshet topics set TOPIC snapshot_every=…`, of the topic of its labels.",
         )
 
