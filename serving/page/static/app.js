@@ -62,6 +62,7 @@ function render() {
   const sections = children(byId("models"), status.models.length, () => byId("model").content.cloneNode(true).firstElementChild);
   status.models.forEach((model, i) => showModel(sections[i], model, status.clock.app_ms));
   stream.showTopics(status);
+  stream.showDead(status);
   stream.showTopic(status);
   stream.showViews(status, histories[tier]);
   stream.showRoles(status);
@@ -78,7 +79,7 @@ function showConnection() {
   const lost = failed && (heard ? Date.now() - heard : performance.now()) > LOST_AFTER_MS;
   const state = lost ? (over ? "gone" : "lost") : status ? status.clock.state : "waiting";
   document.body.dataset.connection = state;
-  const replay = status?.clock.paced && status.clock.state === "running" ? "replaying" : null;
+  const replay = status?.catching_up ? "catching up" : status?.clock.paced && status.clock.state === "running" ? "replaying" : null;
   write(byId("run"), lost ? (over ? RUN[status.clock.state] : "connection lost") : status ? replay ?? RUN[status.clock.state] : "connecting");
   const since = heard ? `Last heard ${duration(Date.now() - heard)} ago: the figures are from then.` : "Nothing heard yet.";
   const text = over ? "The run is over and its server has gone. These are its last figures." : `No connection to the app. ${since} Trying again every second.`;

@@ -10,15 +10,19 @@ const part = (section, name) => section.querySelector(`[data-${name}]`);
 
 export function showModel(section, model, now) {
   const { rolling, rolling_baseline: base, served } = model;
-  const against = (kind) =>
-    rolling[kind] === null || base[kind] === null ? "too few labels yet" : `baseline ${fixed(base[kind])} (${signed(rolling[kind] - base[kind])})`;
+  const { prior, no_change } = model.rolling_references;
+  const beside = (name, other, kind) =>
+    rolling[kind] === null || other[kind] === null ? "too few labels yet" : `${name} ${fixed(other[kind])} (${signed(rolling[kind] - other[kind])})`;
+  const guessed = prior.accuracy === null ? "too few labels yet" : `prior ${fixed(prior.accuracy)} · no change ${fixed(no_change.accuracy)}`;
   write(part(section, "name"), model.name);
   write(part(section, "about"), [model.description, model.owner && `owner: ${model.owner}`].filter(Boolean).join(" · "));
   fillTiles(part(section, "tiles"), [
     { label: "Served", value: served ? served.lineage : "nothing yet", sub: served ? `#${served.number}, this lineage since ${moment(served.since_ms)}` : "the first snapshot has to be approved" },
-    { label: "Normalised entropy", value: fixed(rolling.ne), sub: against("ne") },
-    { label: "AUC", value: fixed(rolling.auc), sub: against("auc") },
-    { label: "Calibration", value: fixed(rolling.calibration, 2), sub: rolling.n ? `last ${count(rolling.n)} labelled` : "no labels yet" },
+    { label: "Normalised entropy", value: fixed(rolling.ne), sub: beside("baseline", base, "ne") },
+    { label: "AUC", value: fixed(rolling.auc), sub: beside("baseline", base, "auc") },
+    { label: "Log loss", value: fixed(rolling.log_loss), sub: beside("prior", prior, "log_loss") },
+    { label: "Accuracy", value: fixed(rolling.accuracy), sub: guessed },
+    { label: "Calibration", value: fixed(rolling.calibration, 2), sub: rolling.n ? `predicted over came true, newest ${count(rolling.n)}` : "no labels yet" },
     { label: "Model lag", value: duration(model.lag_ms), sub: bound(model.slo_ms), meter: share(model.lag_ms, model.slo_ms), state: breach(model.lag_ms, model.slo_ms) },
   ]);
   write(part(section, "rungs"), rungs(model.rungs));
@@ -46,23 +50,33 @@ function showLegend(list, model) {
   });
 }
 
-const LINEAGES = [{ title: "Lineage" }, { title: "Examples", className: number }, { title: "AUC", className: number }, { title: "NE", className: number }, { title: "Calib.", className: number }, { title: "Snapshot" }, { title: "State" }];
+const LINEAGES = [{ title: "Lineage" }, { title: "Examples", className: number }, { title: "AUC", className: number }, { title: "NE", className: number }, { title: "Log loss", className: number }, { title: "Accuracy", className: number }, { title: "Calib.", className: number }, { title: "Snapshot" }, { title: "State" }];
 
 function showLineages(table, model, now) {
   const colour = colours(model);
   const rows = model.lineages.map((l) => {
     const row = [
       { text: l.name, swatch: colour[l.name], className: l.name === model.served?.lineage ? "strong" : "", more: l.alias ? " " + l.alias : "" },
-      count(l.examples), fixed(l.overall.auc), fixed(l.overall.ne), fixed(l.overall.calibration, 2),
+      count(l.examples), ...quality(l.overall),
       { text: l.number === null ? DASH : "#" + l.number, more: l.cut_ms === null || now === null ? "" : ` ${duration(Math.max(0, now - l.cut_ms))} ago` },
       { text: l.state, className: "state " + l.state },
     ];
     if (l.refused) row.note = `${count(l.refusals)} refused, the newest: ${l.refused}`;
     return row;
   });
-  fill(table, LINEAGES, rows, "no lineage yet");
+  fill(table, LINEAGES, rows.length ? [...rows, ...references(model)] : rows, "no lineage yet");
   const counts = `${count(model.snapshots)} snapshots: ${count(model.approvals)} approved, ${count(model.refusals)} refused · ${count(model.swaps)} swaps · ${count(model.asked)} asked: ${count(model.labelled)} labelled, ${count(model.expired)} expired`;
   write(table.closest("[data-tables]").querySelector("[data-counts]"), counts);
+}
+
+const quality = (q) => [fixed(q.auc), fixed(q.ne), fixed(q.log_loss), fixed(q.accuracy), fixed(q.calibration, 2)];
+
+/** What needs no features, on the labels of the lineage that was judged by most. */
+function references(model) {
+  const { prior, no_change } = model.lineages.map((l) => l.references).reduce((a, b) => (b.prior.n > a.prior.n ? b : a));
+  return [["prior", " share of positives so far", prior], ["no change", " as the label before", no_change]].map(([text, more, q]) => [
+    { text, more, className: "quiet" }, count(q.n), ...quality(q), DASH, DASH,
+  ]);
 }
 
 const SLICES = [{ title: "Slice" }, { title: "Labelled", className: number }, { title: "AUC", className: number }, { title: "NE", className: number }, { title: "Baseline", className: number }, { title: "Difference", className: number }, { title: "Calib.", className: number }];

@@ -16,6 +16,7 @@ const TICKS = [
   { dtickrange: ["M1", null], value: "%b" },
 ];
 const coarse = matchMedia("(pointer: coarse)");
+const narrow = matchMedia("(width < 600px)");
 
 /** `kind` (ne or auc) of what was served, of the baseline and of each lineage; below, swaps on a band of who served. */
 export function qualityPlot(history, model, kind, range) {
@@ -126,10 +127,10 @@ export function draw(node, { traces, layout }) {
 export function bare() {
   const grid = css("--grid");
   return {
-    margin: { l: 46, r: 10, t: 6, b: 26 }, showlegend: false, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: coarse.matches ? false : "zoom",
+    margin: { l: 46, r: 24, t: 6, b: 26 }, showlegend: false, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: coarse.matches ? false : "zoom",
     font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: css("--quiet") },
     hoverlabel: { bgcolor: css("--panel"), bordercolor: grid, font: { color: css("--ink"), size: 12 } },
-    xaxis: { gridcolor: grid, linecolor: grid, zeroline: false, nticks: 6, fixedrange: coarse.matches },
+    xaxis: { gridcolor: grid, linecolor: grid, zeroline: false, nticks: narrow.matches ? 4 : 6, tickangle: 0, ticklabeloverflow: "hide past div", fixedrange: coarse.matches },
     yaxis: { gridcolor: grid, zeroline: false, nticks: 6, fixedrange: true },
   };
 }

@@ -30,10 +30,22 @@ export function showTopics({ topics }) {
       { text: "", bar: [[t.applied, "applied"], [t.deduplicated, "deduplicated"], [late + dropped, "dropped"], [dead, "dead"]] },
       count(t.records), count(t.per_second), count(t.applied), count(t.deduplicated), count(late), count(dropped), count(dead), count(t.ticks), duration(t.lag_ms),
     ];
-    const told = [dropped ? `dropped: ${listed(gone)}` : "", dead ? `dead, ${percent(dead, t.records)}: ${listed(t.dead)}` : ""].filter(Boolean).join("   |   ");
-    row.note = told || (t.records ? "nothing dropped, nothing dead" : "no events yet");
+    row.note = dropped ? `dropped: ${listed(gone)}` : t.records ? "nothing dropped by a filter" : "no events yet";
     return row;
   }), "this app declares no topics");
+}
+
+/** A column for each reason that any topic has letters of, the most frequent first. */
+export function showDead({ topics }) {
+  const totals = {};
+  for (const { dead } of topics) for (const [reason, n] of Object.entries(dead)) totals[reason] = (totals[reason] ?? 0) + n;
+  const reasons = Object.keys(totals).filter((reason) => totals[reason]).sort((a, b) => totals[b] - totals[a]);
+  const columns = [{ title: "Topic" }, ...numbers("Letters", "of its records", ...reasons.map((r) => r.replaceAll("_", " ")))];
+  const rows = topics.map((t) => {
+    const all = sum(t.dead);
+    return [t.name, count(all), percent(all, t.records), ...reasons.map((reason) => count(t.dead[reason] ?? 0))];
+  });
+  fill(byId("dead"), columns, rows, "this app declares no topics");
 }
 
 const SOURCES = [{ title: "Source" }, ...numbers("Applied", "Late", "Dead", "Newest", "usually an hour")];

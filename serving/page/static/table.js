@@ -1,4 +1,5 @@
-// Tables: patched cell by cell, with bars, sparks, swatches, links, and notes that may fold.
+// Tables: patched cell by cell, with bars, sparks, swatches, links, and notes that may fold. One that is wider than its
+// place fades where there is more, and takes the keyboard's focus to be scrolled.
 
 import { children, element, write } from "./dom.js";
 
@@ -11,15 +12,7 @@ const SVG = "http://www.w3.org/2000/svg";
  * {summary, text} that folds. Without rows the table says `empty`.
  */
 export function fill(table, columns, rows, empty = "nothing yet") {
-  if (!table.tHead) {
-    const head = table.createTHead().insertRow();
-    for (const { title, className = "" } of columns) {
-      const cell = element("th", className, title);
-      cell.scope = "col";
-      head.append(cell);
-    }
-    table.createTBody();
-  }
+  showHead(table, columns);
   table.classList.toggle("bare", !rows.length);
   const lines = rows.length ? rows.flatMap((row) => (row.note === undefined ? [row] : [row, [row.note]])) : [[empty]];
   const made = children(table.tBodies[0], lines.length, () => document.createElement("tr"));
@@ -36,6 +29,34 @@ export function fill(table, columns, rows, empty = "nothing yet") {
       cells.forEach((cell, j) => setCell(cell, line[j], columns[j].className ?? ""));
     }
   });
+}
+
+function showHead(table, columns) {
+  if (!table.tHead) {
+    table.createTHead().insertRow();
+    table.createTBody();
+    watch(table.parentElement);
+  }
+  const cells = children(table.tHead.rows[0], columns.length, () => document.createElement("th"));
+  columns.forEach(({ title, className = "" }, i) => {
+    cells[i].scope = "col";
+    write(cells[i], title, className);
+  });
+}
+
+/** Notes at which edges of `box` there is more of its table. */
+function watch(box) {
+  const look = () => {
+    const room = box.scrollWidth - box.clientWidth;
+    const edges = [box.scrollLeft > 1 && "left", room - box.scrollLeft > 1 && "right"].filter(Boolean).join(" ");
+    if (box.dataset.more !== edges) box.dataset.more = edges;
+    if (room > 1) box.tabIndex = 0;
+    else box.removeAttribute("tabindex");
+  };
+  box.addEventListener("scroll", look, { passive: true });
+  const observer = new ResizeObserver(look);
+  observer.observe(box);
+  observer.observe(box.firstElementChild);
 }
 
 function setNote(cell, note) {

@@ -76,10 +76,22 @@ def test_it_shows_what_the_status_says(page: chromium.Browser) -> None:
         assert model.served is not None
         assert model.rolling.ne is not None
         assert f"#{model.served.number}" in text(page, "[data-tiles]")
-        assert f"{model.rolling.ne:.3f}" in text(page, "[data-tiles]")
+        prior, no_change = model.rolling_references.prior, model.rolling_references.no_change
+        tiles = text(page, "[data-tiles]")
+        for figure in (model.rolling.ne, model.rolling.auc, model.rolling.log_loss, model.rolling.accuracy):
+            assert f"{figure:.3f}" in tiles
+        assert f"prior {prior.log_loss:.3f}" in tiles
+        assert f"prior {prior.accuracy:.3f} · no change {no_change.accuracy:.3f}" in tiles
         for topic in status.topics:
             assert f"{topic.applied:,}" in text(page, "#topics")
-        assert "out of domain" in text(page, "#topics")
+        cells = "[...document.querySelectorAll('#dead tr')].map((row) => [...row.cells].map((cell) => cell.innerText))"
+        head, *rows = page.ask(cells)
+        assert head[:3] == ["Topic", "Letters", "of its records"]
+        for topic, row in zip(status.topics, rows, strict=True):
+            counts = dict(zip(head[3:], row[3:], strict=True))
+            assert row[:2] == [topic.name, f"{sum(topic.dead.values()):,}"]
+            assert counts == {reason: f"{topic.dead[reason]:,}" for reason in counts}
+            assert counts.keys() == topic.dead.keys()
         assert page.ask("document.querySelectorAll('#views tbody tr:not(.note)').length") == len(status.views)
         assert page.ask("document.querySelectorAll('#roles tbody tr').length") == len(status.roles)
         assert page.errors == []
@@ -87,6 +99,97 @@ def test_it_shows_what_the_status_says(page: chromium.Browser) -> None:
         asked = page.ask("performance.getEntriesByType('resource').map((r) => r.name)")
         assert asked
         assert all(address.startswith(url) for address in asked)
+
+
+def test_lineages_stand_beside_what_needs_no_features(page: chromium.Browser) -> None:
+    year = FakeYear(59).advance(3_000)
+    model = year.status().models[0]
+    with serving(dashboard.app(year.status, year.history)) as url:
+        page.open(url)
+        page.wait(DRAWN)
+        told = page.ask(
+            "[...document.querySelectorAll('[data-lineages] tbody tr:not(.note)')]"
+            ".map((row) => [...row.cells].slice(0, 7).map((cell) => (cell.querySelector('span') ?? cell).innerText))"
+        )
+        *lineages, prior, no_change = told
+        for row, x in zip(lineages, model.lineages, strict=True):
+            q = x.overall
+            figures = [f"{v:.3f}" for v in (q.auc, q.ne, q.log_loss, q.accuracy)] + [f"{q.calibration:.2f}"]
+            assert row == [x.name, f"{x.examples:,}", *figures]
+        n = model.lineages[0].references.prior.n
+        assert prior == ["prior", f"{n:,}", "0.500", "1.001", "0.547", "0.763", "1.00"]
+        assert no_change == ["no change", f"{n - 1:,}", "–", "–", "–", "0.688", "–"]
+        assert page.errors == []
+
+
+NARROW: dict[str, Any] = {"width": 390, "height": 844, "touch": True}
+
+
+def test_time_labels_are_whole_on_a_phone(page: chromium.Browser) -> None:
+    year = FakeYear(59).advance(3_800)
+    page.show(**NARROW)
+    with serving(dashboard.app(year.status, year.history)) as url:
+        page.open(url)
+        page.wait(DRAWN)
+        for k in range(5):
+            if page.ask(f"document.querySelectorAll('#windows button')[{k}].disabled"):
+                continue
+            press(page, f"#windows button:nth-child({k + 1})")
+            page.wait(f"document.querySelectorAll('#windows button')[{k}].getAttribute('aria-pressed') === 'true'")
+            page.wait("document.querySelectorAll('.plot .xtick text').length > 8")
+            beyond = page.ask(LABELS_BEYOND)
+            assert beyond == [], k
+
+
+# tick labels of the x axes that are cut by their plot, or overlap their neighbour
+LABELS_BEYOND = """[...document.querySelectorAll('.plot')].flatMap((plot) => {
+  const place = plot.getBoundingClientRect();
+  const shown = [...plot.querySelectorAll('.xtick text')].filter((label) => getComputedStyle(label).display !== 'none');
+  const found = shown.map((label) => [label.textContent, label.getBoundingClientRect()]);
+  const cut = found.filter(([, at]) => at.left < place.left || at.right > place.right || at.bottom > place.bottom);
+  const pairs = found.slice(1).filter(([, at], i) => at.left < found[i][1].right && at.top < found[i][1].bottom);
+  return [...cut, ...pairs].map(([name]) => plot.dataset.plot + ' ' + name);
+})"""
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_table_that_is_wider_than_the_screen_shows_it_and_is_scrolled_by_the_keyboard(
+    page: chromium.Browser, dark: bool
+) -> None:
+    year = FakeYear(59).advance(3_000)
+    page.show(**NARROW, dark=dark)
+    with serving(dashboard.app(year.status, year.history)) as url:
+        page.open(url)
+        page.wait(DRAWN)
+        box = "document.getElementById('roles').parentElement"
+        page.wait(f"{box}.dataset.more === 'right'")
+        assert "linear-gradient" in page.ask(f"getComputedStyle({box}).backgroundImage")
+        page.ask(f"{box}.focus()")
+        assert page.ask(f"document.activeElement === {box}")
+        for kind in ("keyDown", "keyUp"):
+            page.call(
+                "Input.dispatchKeyEvent", type=kind, key="ArrowRight", code="ArrowRight", windowsVirtualKeyCode=39
+            )
+        page.wait(f"{box}.dataset.more === 'left right'")
+        page.ask(f"{box}.scrollLeft = {box}.scrollWidth")
+        page.wait(f"{box}.dataset.more === 'left'")
+        assert page.ask(f"getComputedStyle({box}).backgroundImage") == "none"
+        edge = f"getComputedStyle({box}.querySelector('tbody th'), '::after').backgroundImage"
+        assert "linear-gradient" in page.ask(edge)
+        page.show(**DESKTOP, dark=dark)
+        page.wait(f"{box}.dataset.more === ''")
+        assert page.ask(f"{box}.hasAttribute('tabindex')") is False
+        wide = "[...document.querySelectorAll('.scroll')].filter((box) => box.dataset.more).length"
+        assert page.ask(wide) == 0, "on a desk nothing needs to be scrolled"
+
+
+def test_requests_refused_on_purpose_are_told_apart(page: chromium.Browser) -> None:
+    year = FakeYear(59).advance(300)
+    requests = msgspec.structs.replace(year.status().requests, refused=12)
+    with serving(dashboard.app(lambda: msgspec.structs.replace(year.status(), requests=requests), year.history)) as url:
+        page.open(url)
+        page.wait(DRAWN)
+        assert f"of {300 + 12} · 12 refused on purpose" in text(page, "#tiles")
 
 
 def test_promises_are_told_by_shape_and_word_as_well_as_colour(page: chromium.Browser) -> None:
@@ -228,7 +331,7 @@ def test_what_is_wrong_stands_on_top_with_what_it_means_and_what_to_do(page: chr
                 assert told in text(page, "#notices")
             assert "The switch learn is off" in text(page, "#notices")
             assert "Turned off by ada" in text(page, "#notices")
-            tops = "['notices', 'promises', 'alerts', 'tiles'].map((id) => document.getElementById(id).getBoundingClientRect().top)"
+            tops = "['notices', 'promises', 'alerts', 'day', 'tiles'].map((id) => document.getElementById(id).getBoundingClientRect().top)"
             assert page.ask(tops) == sorted(page.ask(tops))
             assert text(page, "#alerts-title") == "2 alerts"
             resolved, red, amber = year.status().alerts
