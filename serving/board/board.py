@@ -108,7 +108,7 @@ class Board:
             self._catching_up = catching_up
             if not catching_up:
                 self._roll.begin(_wall_ms())
-            self._roll.forget(_wall_ms())
+            self._roll.look(_wall_ms())
             for topic in self._topics:
                 topic.sample(self._told("intake", topic.topic.name), time.monotonic())
         status = self.status()

@@ -6,7 +6,8 @@ its machine and of this one are taken to agree. A silent one is forgotten once a
 
 What was said before this process began to listen is of an earlier run, or of before its own restart: whoever is known
 from then only is starting, and lost no sooner than `GRACE_MS` later. One that said that it ends is stopped. One that the
-app does not declare (any more) is shown while it speaks.
+app does not declare (any more) is shown while it speaks. Silence counts only while this process listens: when it, or
+the whole machine, stood still, nobody is lost for that.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ class RollCall:
         self._gone: dict[str, Mapping[str, Any]] = {}
         self._replaced: Counter[str] = Counter()
         self._since_ms: int | None = None  # when this one began to listen: what was over before is no restart
+        self._looked_ms: int | None = None
+        self._listens_since_ms = 0  # without a pause of its own
 
     def begin(self, now_ms: int) -> None:
         """All that was said before is known: from now on, roles are heard as they speak. Later calls change nothing."""
@@ -52,8 +55,11 @@ class RollCall:
         self._newest[m.instance] = m
         self._gone.pop(m.instance, None)
 
-    def forget(self, now_ms: int) -> None:
-        """Let go of processes that others have replaced, and count those; what they counted stays."""
+    def look(self, now_ms: int) -> None:
+        """Once a second. Let go of processes that others have replaced, and count those; what they counted stays."""
+        if self._looked_ms is not None and now_ms - self._looked_ms > SILENT_MS:
+            self._listens_since_ms = now_ms  # it was this one that heard nothing: it, or the machine, stood still
+        self._looked_ms = now_ms
         kept = {m.instance: m for m in self._present(now_ms)}
         for m in self._newest.values():
             if m.instance not in kept:
@@ -68,7 +74,7 @@ class RollCall:
         m = self._newest.get(instance)
         if m is None:
             return "lost"
-        if not _speaks(m, now_ms):
+        if _has_ended(m) or self._silence_ms(m, now_ms) > LOST_MS:
             if self._is_from_before(m, now_ms):
                 return "starting"
             return "stopped" if _has_ended(m) else "lost"
@@ -143,6 +149,13 @@ class RollCall:
             for m in of_name
             if not _replaced(m, of_name, now_ms) and (self._belongs(_name(m.instance)) or _speaks(m, now_ms))
         ]
+
+    def _silence_ms(self, m: Status, now_ms: int) -> int:
+        """For how long it was not heard of while somebody listened. As of the last look: if those stop, too, it is this
+        process that hangs; but not for ever."""
+        looked_ms = now_ms if self._looked_ms is None else self._looked_ms
+        until_ms = looked_ms if now_ms - looked_ms <= STUCK_MS else now_ms
+        return until_ms - max(m.at, self._listens_since_ms)
 
     def _is_from_before(self, m: Status, now_ms: int) -> bool:
         """Whether it was heard of only before this process began to listen, which is not long ago."""

@@ -266,13 +266,16 @@ def test_what_a_role_waited_for_is_over_once_it_is_not_heard_of(said: Said, wall
     board = said.board([changed(m, outages=[msgspec.to_builtins(AWAY)]) for m in said.statuses])
     assert len(board.status().outages) == 1
     board.observe(catching_up=True)
-    board.observe()
-    wall(NOW + 5_000)
+    for at in range(NOW, NOW + 6_000, 1_000):
+        wall(at)
+        board.observe()
     assert board.status().outages == []
     assert {r.state for r in board.status().roles} == {"starting"}, "they were heard of before the board listened"
     for m in said.statuses:
         board.note(msgspec.structs.replace(m, at=NOW + 5_000))
-    wall(NOW + 10_001)
+    for at in (*range(NOW + 6_000, NOW + 10_000, 1_000), NOW + 10_001):
+        wall(at)
+        board.observe()
     assert {r.state for r in board.status().roles} == {"lost"}
 
 

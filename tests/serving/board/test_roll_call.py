@@ -25,6 +25,10 @@ def heard(*statuses: Status) -> RollCall:
 
 
 def states(roll: RollCall, now_ms: int = NOW, **children: Any) -> dict[str, str]:
+    """Of one that looks every second, once it has looked at all."""
+    if roll._looked_ms is not None:
+        for at in (*range(roll._looked_ms + 1_000, now_ms, 1_000), now_ms):
+            roll.look(at)
     return {r.instance: r.state for r in roll.figures(children, now_ms)}
 
 
@@ -60,7 +64,7 @@ def test_members_of_one_role_are_told_apart_and_one_that_is_lost_stays_shown() -
 def test_a_restarted_role_takes_the_place_of_its_former_process() -> None:
     roll = heard(status("view/a", ago=SILENT_MS + 1, started_ago=90_000), status("view/b", started_ago=1_000))
     assert states(roll) == {"view": "running"}
-    roll.forget(NOW)
+    roll.look(NOW)
     assert states(roll) == {"view": "running"}
     assert roll.state("view/a", NOW) == "lost"
 
@@ -70,13 +74,13 @@ def test_restarts_are_those_since_the_roll_is_called() -> None:
     for m in (status("view/a", ago=90_000, started_ago=95_000), status("view/b", started_ago=80_000)):
         roll.note(m)
     roll.begin(NOW)
-    roll.forget(NOW)
+    roll.look(NOW)
     assert [r.restarts for r in roll.figures({}, NOW)] == [0], "the run before this one is no crash"
     for n, instance in enumerate(("view/c", "view/d"), start=1):
         later = NOW + n * (SILENT_MS + 1)
         roll.note(status(instance, ago=NOW - later, started_ago=NOW - later))
-        roll.forget(later)
-        roll.forget(later)
+        roll.look(later)
+        roll.look(later)
         assert [r.restarts for r in roll.figures({}, later)] == [n]
 
 
@@ -120,7 +124,7 @@ def test_requests_that_a_former_process_failed_are_never_forgotten() -> None:
         status("serve/b", started_ago=1_000, requests=requests(5, 0, 9.0)),
     )
     before = roll.requests(NOW + LOST_MS)
-    roll.forget(NOW + LOST_MS)
+    roll.look(NOW + LOST_MS)
     after = roll.requests(NOW + LOST_MS)
     assert before == after
     assert (after.answered, after.failed, after.per_second, after.p99_ms) == (15, 1, 2.0, 9.0)
@@ -144,7 +148,7 @@ def test_who_was_heard_of_only_before_this_one_listened_is_starting_and_lost_aft
         roll.note(m)
     assert set(states(roll).values()) == {"starting"}, "it still reads what was said"
     roll.begin(NOW)
-    roll.forget(NOW)
+    roll.look(NOW)
     for at in (NOW, NOW + GRACE_MS - 1):
         assert states(roll, at) == {"serve": "starting", "view": "starting"}
     (told,) = (r for r in roll.figures({}, NOW) if r.role == "view")
@@ -170,7 +174,7 @@ def test_one_that_says_that_it_ends_is_stopped_and_gives_way_to_whoever_speaks_a
     assert roll.requests(NOW).answered == 7, "what it had told stays"
     roll.note(status("serve/b", ago=-500, started_ago=90_000))
     assert states(roll, NOW + 500) == {"serve": "running"}
-    roll.forget(NOW + 500)
+    roll.look(NOW + 500)
     assert roll.requests(NOW + 500).answered == 7
     assert [r.restarts for r in roll.figures({}, NOW + 500)] == [0], "that was no crash"
 
@@ -182,5 +186,23 @@ def test_a_role_that_the_app_does_not_declare_any_more_is_shown_only_while_it_sp
     roll.note(status("train.late.river-2/b"))
     assert states(roll, NOW + LOST_MS) == {"train.late.river-1": "running", "train.late.river-2": "running"}
     assert states(roll, NOW + LOST_MS + 1) == {"train.late.river-2": "lost"}
-    roll.forget(NOW + LOST_MS + 1)
+    roll.look(NOW + LOST_MS + 1)
     assert states(roll, NOW + LOST_MS + 1) == {"train.late.river-2": "lost"}
+
+
+def test_nobody_is_lost_for_a_pause_of_this_process_or_of_the_whole_machine() -> None:
+    roll = heard(status("view/a"), status("control/a"))
+    roll.look(NOW)
+    awake = NOW + 24_000
+    assert {r.state for r in roll.figures({}, awake)} == {"running"}, "as of the last look"
+    roll.look(awake)
+    assert states(roll, awake + LOST_MS) == {"control": "running", "view": "running"}
+    roll.note(status("control/a", ago=NOW - awake))
+    assert states(roll, awake + LOST_MS + 1) == {"control": "lost", "view": "lost"}
+
+
+def test_if_this_process_looks_no_more_all_are_lost_in_the_end() -> None:
+    roll = heard(status("view/a"))
+    roll.look(NOW)
+    assert {r.state for r in roll.figures({}, NOW + STUCK_MS)} == {"running"}
+    assert {r.state for r in roll.figures({}, NOW + STUCK_MS + 1)} == {"lost"}
