@@ -18,6 +18,7 @@ from freshet.schemas.errors import DefinitionError
 from freshet.schemas.events.field import Field
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.topics.topic import Topic, check_name
+from freshet.serving.release.policy import ReleaseConfig
 from freshet.serving.scoring.fallback import Constant, Heuristic
 from freshet.streams.control.channels import Channels
 from freshet.streams.intake.expressions import check_row_wise
@@ -40,8 +41,8 @@ class App:
     Raises:
         DefinitionError: two topics, views or models share a name; something is used but not
             listed; a filter, label or heuristic is not row-wise, or reads what is not there; a
-            rung is none; a model's requests lack the key of a view that it reads, or have a field
-            that is imputed otherwise than by a constant.
+            rung or a `release` is none; a model's requests lack the key of a view that it reads,
+            or have a field that is imputed otherwise than by a constant.
 
     Examples:
         >>> import freshet as fr
@@ -178,6 +179,10 @@ class App:
         self._listed(m.on, f"model {m.name}")
         self._listed(m.label.topic, f"the label of model {m.name}")
         check_row_wise(m.label.value, m.label.topic.events, f"model {m.name}: label value")
+        if m.release is not None and not isinstance(m.release, ReleaseConfig):
+            raise DefinitionError(
+                f"model {m.name}", f"release={m.release!r} says not when", "Use fr.ReleaseConfig(…), or leave it out."
+            )
         for i, rung in enumerate(m.fallback):
             where = f"model {m.name}: fallback[{i}]"
             if not isinstance(rung, Heuristic | Constant):

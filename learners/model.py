@@ -17,6 +17,7 @@ from freshet.schemas.topics.topic import FieldRef, Topic, check_name
 if TYPE_CHECKING:
     import polars as pl
 
+MAX_BATCH = 65_536  # labels a step; all of them are in memory at once
 
 @dataclass(frozen=True)
 class Label:
@@ -78,11 +79,15 @@ class Label:
                 f"its id {self.id!r} is {'of type ' + fields[self.id] if self.id in fields else 'not in its schema'}",
                 f"Name the text field that holds the model's ids: {', '.join(fields)}.",
             )
-        if self.on_timeout != "drop" or self.late not in ("correct", "drop"):
+        if self.on_timeout != "drop":
             raise DefinitionError(
                 f"label of {self.topic.name}",
-                f"on_timeout={self.on_timeout!r}, late={self.late!r}",
-                'on_timeout is "drop"; late is "correct" or "drop".',
+                f"on_timeout={self.on_timeout!r} does not exist yet: what had no label is not learned",
+                'Remove it, or write "drop".',
+            )
+        if self.late not in ("correct", "drop"):
+            raise DefinitionError(
+                f"label of {self.topic.name}", f"late={self.late!r} is unknown", 'Use "correct" or "drop".'
             )
 
 
@@ -110,7 +115,7 @@ class Model:
         fallback: Rungs that answer, in order, where no model can: `fr.heuristic(…)`,
             `fr.constant(…)`. With none of them there is no answer before the first snapshot
             (HTTP 503).
-        batch: After how many labels a learner takes a step, 1 or more. A step also ends at each
+        batch: After how many labels a learner takes a step, 1 to 65536. A step also ends at each
             tick of the log; it predicts all that was asked in it, then learns its labels. So more
             labels a step cost fewer calls, but the losses by which lineages compete are those of
             a model that is up to `batch` labels behind: on Electricity (45,312 rows, of which
@@ -122,10 +127,13 @@ class Model:
         release: When a lineage takes over, an `fr.ReleaseConfig`. None: with its defaults.
         owner: Who answers for it; shown in the catalogue.
         description: What it is; shown in the catalogue.
+        subject: Reserved, and refused: nothing is kept by subject yet.
+        segment_by: Reserved, and refused: models have no segments yet.
 
     Raises:
         DefinitionError: a wrong name, no learners or two of one name, a feature of another topic,
-            a slice that is no categorical feature. `fr.App` checks the model against the rest.
+            a slice that is no categorical feature, a `batch` out of range, a `subject` or a
+            `segment_by`. `fr.App` checks the model against the rest.
 
     Examples:
         >>> import freshet as fr
@@ -176,6 +184,9 @@ class Model:
 
     def __post_init__(self) -> None:
         check_name("model", self.name)
+        self._refuse_what_does_not_exist_yet()
+        if not 1 <= self.batch <= MAX_BATCH:
+            raise DefinitionError(f"model {self.name}", f"batch={self.batch}", f"Use 1 to {MAX_BATCH}.")
         self.on[self.id]
         names = [x.name for x in self.learners]
         if not names or len(set(names)) != len(names):
@@ -196,6 +207,20 @@ class Model:
                     f"slice {s!r} is no category among its features",
                     f"Its categories are {', '.join(self.vectors.categories)}.",
                 )
+
+    def _refuse_what_does_not_exist_yet(self) -> None:
+        if self.subject:
+            raise DefinitionError(
+                f"model {self.name}",
+                f"subject={self.subject!r}: nothing is kept by subject yet",
+                "Remove it.",
+            )
+        if self.segment_by:
+            raise DefinitionError(
+                f"model {self.name}",
+                f"segment_by={list(self.segment_by)}: models have no segments yet",
+                "Remove it; slices=[…] tells the quality by value of a category.",
+            )
 
     @cached_property
     def vectors(self) -> VectorSchema:
