@@ -81,7 +81,7 @@ class BaselineLearner:
         check_origin(state, self._origin)
         self._sums = state["sums"].copy()
 
-    def export(self, since: int | None = None) -> Export:
+    def export(self) -> Export:
         return check_finite(Export(KIND, {"vectors": self._schema.digest}, {"rate": np.array([self._rate()])}))
 
     def _rate(self) -> float:

@@ -56,9 +56,8 @@ class Learner(Protocol):
         """Become the learner that made `state`. Raises `LearnerError` if it was made by another spec or schema."""
         ...
 
-    def export(self, since: int | None = None) -> Export:
-        """What a predictor needs, as of now. `since` is the number of examples learned at an earlier export; a learner
-        may then answer with touched rows only (and says so in `meta["base"]`), or always with everything."""
+    def export(self) -> Export:
+        """What a predictor needs, all of it, as of now."""
         ...
 
 

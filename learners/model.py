@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MAX_BATCH = 65_536  # labels a step; all of them are in memory at once
 
+
 @dataclass(frozen=True)
 class Label:
     """The outcome of a prediction: what an event that comes later says of it.

@@ -33,7 +33,7 @@ def describe(app: App, console: Console) -> None:
         _section(console, f"view {v.name}", _view(v))
     for m in app.models:
         _section(console, f"model {m.name}", _model(app, m))
-    _section(console, "processes", [(name, _does(app, name)) for name in role_names(app)])
+    _section(console, "processes", [(name, _does(name)) for name in role_names(app)])
     _section(console, "logs", [(name, _partitions(n)) for name, n in plans.topics(app).items()])
     console.print("\nok")
 
@@ -113,7 +113,7 @@ _ROLES: Mapping[str, str] = {
 }
 
 
-def _does(app: App, role: str) -> str:
+def _does(role: str) -> str:
     return _ROLES[role.split(".", 1)[0]]
 
 

@@ -75,7 +75,7 @@ def run(app: App, app_path: str, model: Model, given: Settings, options: DemoOpt
         _empty(given.run_dir)
         with console.status("reading the flights of 2013 …"):
             schedule = Schedule(
-                options.days, milliseconds(options.step, "step"), options.seed, drain_ms=_drain_ms(app, model)
+                options.days, milliseconds(options.step, "step"), options.seed, drain_ms=_drain_ms(model)
             )
         given = given.model_copy(update={"replay": True, "snapshot_every": options.every})
         runtime = stack.enter_context(Runtime(app, app_path, given))
@@ -123,7 +123,7 @@ def _empty(folder: Path) -> None:
                 found.unlink()
 
 
-def _drain_ms(app: App, model: Model) -> int:
+def _drain_ms(model: Model) -> int:
     """After the last event, until nothing is pending."""
     return model.label.topic.freshness.ms("label_wait") + HOUR_MS
 

@@ -57,7 +57,7 @@ def explain(run: OpenedRun, prediction: str, model: str | None = None, whole_win
         [_answer(p, findings) for p in findings.asked[1:]],
         list(found)[1:],
         _snapshot(run, m, first, told[0]),
-        _outcome(run.app, m, findings, told),
+        _outcome(m, findings, told),
         _known(int(first.fixed["value_age"])),
         _request(m, first),
         view_reads(run, m, first, whole_window),
@@ -150,7 +150,7 @@ def _signature(keys: Path, path: Path, approval: bool) -> str:
     return "holds"
 
 
-def _outcome(app: App, model: Model, findings: Findings, told: Told) -> OutcomeFacts:
+def _outcome(model: Model, findings: Findings, told: Told) -> OutcomeFacts:
     """What the join made of the first answer, and who learned it."""
     cuts, settings = told
     first = findings.asked[0].fixed

@@ -97,7 +97,6 @@ class Facts:
     scorers: dict[str, str] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     held: set[str] = field(default_factory=set)
-    lost: int = 0
 
     def note(self, m: Message) -> None:
         self.counts[type(m).__name__] = self.counts.get(type(m).__name__, 0) + 1
@@ -107,7 +106,6 @@ class Facts:
                     self.ticks[name] = max(tick, self.ticks.get(name, tick))
             case Logged():
                 self.logged[m.instance] = max(m.sequence, self.logged.get(m.instance, -1))
-                self.lost += m.lost
                 self.scorers[_name(m.instance)] = m.instance
             case Settled():
                 self.settled[m.model] = m

@@ -74,11 +74,11 @@ def _loader(ctx: Context, scorer: Scorer, app: ScorerApp, reporter: Reporter) ->
     live: dict[str, tuple[str, int]] = {}
     keys = ctx.settings.keys_dir
 
-    def swapped(model: str, new: LiveModel, seconds: float) -> None:
+    def swapped(model: str, new: LiveModel) -> None:
         if live.get(model) != (new.lineage, new.number):
             live[model] = new.lineage, new.number
             app.latency.mark_swap()
-        reporter.tell(Swapped(scorer.instance, model, new.lineage, new.number, new.tick, seconds))
+        reporter.tell(Swapped(scorer.instance, model, new.lineage, new.number, new.tick))
 
     def refused(model: str, path: str, reason: str) -> None:
         log.error("snapshot refused; the live one goes on serving", model=model, path=path, reason=reason)

@@ -81,7 +81,7 @@ class TorchCtrLearner:
         self._net.restore(state)
         self._memory.restore(state)
 
-    def export(self, since: int | None = None) -> Export:
+    def export(self) -> Export:
         """Always everything: at 2^16 embeddings of 8 it is 2 MB."""
         options = asdict(self._options)
         meta = {**{k: options[k] for k in DEFINITION}, "vectors": self._schema.digest, "learned": self._learned}

@@ -145,7 +145,7 @@ class HashedLogisticLearner:
         self._weights, self._squares = state["weights"].copy(), state["squares"].copy()
         self._bias, self._learned = state["bias"].copy(), facts["learned"]
 
-    def export(self, since: int | None = None) -> Export:
+    def export(self) -> Export:
         """Always the whole table: at 2^18 weights it is 1 MB."""
         spec = asdict(self._spec)
         meta = {**{k: spec[k] for k in DEFINITION}, "vectors": self._schema.digest, "learned": self._learned}

@@ -79,7 +79,7 @@ class RiverLearner:
             setattr(self._model.optimizer, name, value)
         self._scaling.restore(state)
 
-    def export(self, since: int | None = None) -> Export:
+    def export(self) -> Export:
         """Always everything. Raises `LearnerError` for a model that is not `servable`."""
         self._require_portable("export")
         keys, values = _flat(self._model._weights, self._place)

@@ -198,16 +198,6 @@ def log_loss(y: npt.NDArray[Any], p: npt.NDArray[Any]) -> float:
     return float(-np.log(np.where(np.asarray(y) > 0.5, q, 1 - q)).mean()) if len(q) else float("nan")
 
 
-def normalised_entropy(y: npt.NDArray[Any], p: npt.NDArray[Any]) -> float:
-    """Log loss over the entropy of the base rate: 1 is no better than knowing only the rate, lower is better."""
-    return figures_of(p, y).normalised_entropy
-
-
-def calibration(y: npt.NDArray[Any], p: npt.NDArray[Any]) -> float:
-    """Mean prediction over mean label: above 1 promises too much."""
-    return figures_of(p, y).calibration
-
-
 def reliability(p: npt.NDArray[Any], y: npt.NDArray[Any], bins: int = 10) -> F64:
     """What a reliability diagram shows (Murphy and Winkler, 1977): float64 `[bins, 3]` of count, sum of predictions and sum
     of labels, by `bins` equal steps of the prediction; the last one holds 1, too."""

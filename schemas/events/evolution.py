@@ -121,29 +121,14 @@ def breaks(old: EventSchema, new: EventSchema) -> list[tuple[str, Obstacle]]:
     return found
 
 
-def check(old: EventSchema, new: EventSchema) -> list[str]:
-    """`breaks` as texts that name direction, field, change and fix."""
-    return [f"{direction}: {o}" for direction, o in breaks(old, new)]
-
-
 def require_readable(writer: EventSchema, reader: EventSchema) -> None:
     """Raises `SchemaError`, naming field, change and fix, unless `reader` can read every record of `writer`."""
-    _refuse(writer, reader, [(BACKWARD, o) for o in obstacles(writer, reader)])
-
-
-def require_compatible(old: EventSchema, new: EventSchema, both_ways: bool = False) -> None:
-    """Raises `SchemaError` for a change that running readers cannot follow: a backward break, a reused id, and a
-    forward break too if `both_ways`."""
-    _refuse(old, new, [(d, o) for d, o in breaks(old, new) if both_ways or d != FORWARD])
-
-
-def _refuse(old: EventSchema, new: EventSchema, found: list[tuple[str, Obstacle]]) -> None:
+    found = obstacles(writer, reader)
     if found:
-        direction, first = found[0]
         raise SchemaError(
-            f"{new.name} version {new.version} after version {old.version} (schema_id {old.schema_id})",
-            f"{direction}: {first.cause}",
-            first.fix,
-            field=first.field,
-            breaks=[f"{d}: {o}" for d, o in found],
+            f"{reader.name} version {reader.version} after version {writer.version} (schema_id {writer.schema_id})",
+            f"{BACKWARD}: {found[0].cause}",
+            found[0].fix,
+            field=found[0].field,
+            breaks=[f"{BACKWARD}: {o}" for o in found],
         )

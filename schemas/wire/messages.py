@@ -1,6 +1,6 @@
 """What roles tell each other: one JSON record each, told apart by `type`, on one of two logs of one partition.
 
-The *control* log carries decisions and what they rest on (`Cut`, `Waiting`, `Verdict`, `Settled`, `Setting`, `Stop`): whoever
+The *control* log carries decisions and what they rest on (`Cut`, `Waiting`, `Verdict`, `Settled`, `Setting`): whoever
 follows it from its start knows the same, in the same order. The *reports* log carries everything else: how far each role
 is and how it is doing. There is much more of that, and who only acts on decisions is not woken by it.
 """
@@ -65,18 +65,18 @@ class Settled(msgspec.Struct, frozen=True, tag="settled", tag_field="type"):
 
 
 class Swapped(msgspec.Struct, frozen=True, tag="swapped", tag_field="type"):
-    """A scorer now answers from this snapshot; `seconds` is from the order to the swap (wall)."""
+    """A scorer now answers from this snapshot."""
 
     instance: str
     model: str
     lineage: str
     number: int
     tick: int
-    seconds: float
 
 
 class Logged(msgspec.Struct, frozen=True, tag="logged", tag_field="type"):
-    """A scorer's predictions up to and including `sequence` are in the outcomes log; `lost` of them never will be."""
+    """A scorer's predictions up to and including `sequence` are in the outcomes log, but for the `lost` that never will
+    be (of all that it has answered so far)."""
 
     instance: str
     sequence: int
@@ -107,12 +107,6 @@ class Span(msgspec.Struct, frozen=True, tag="span", tag_field="type"):
     end: int
 
 
-class Stop(msgspec.Struct, frozen=True, tag="stop", tag_field="type"):
-    """Every role finishes its step, checkpoints and ends."""
-
-    reason: str
-
-
 class Setting(msgspec.Struct, frozen=True, tag="setting", tag_field="type"):
     """A live setting of a topic (or of `*`) was changed: by whom, when (wall, ms)."""
 
@@ -123,9 +117,9 @@ class Setting(msgspec.Struct, frozen=True, tag="setting", tag_field="type"):
     at: int
 
 
-Message = Progress | Cut | Waiting | Verdict | Settled | Swapped | Logged | Status | Clock | Span | Stop | Setting
+Message = Progress | Cut | Waiting | Verdict | Settled | Swapped | Logged | Status | Clock | Span | Setting
 
-CONTROL = Cut | Waiting | Verdict | Settled | Setting | Stop
+CONTROL = Cut | Waiting | Verdict | Settled | Setting
 
 encode = msgspec.json.Encoder().encode
 _decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)

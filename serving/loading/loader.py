@@ -6,7 +6,6 @@ warm-up of 64 rows): the long work, reading and hashing, happens in the sidecar.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -33,15 +32,15 @@ class Place:
     schema: VectorSchema
 
 
-OnSwapped = Callable[[str, LiveModel, float], None]
+OnSwapped = Callable[[str, LiveModel], None]
 OnRefused = Callable[[str, str, str], None]
 
 
 class Loader:
     """Carries out orders, one at a time; of several for a model that wait, only the newest.
 
-    `on_swapped(model, live, seconds)` is called after each swap, with the seconds since the order (also, with
-    the live one, for an order of what already answers); `on_refused(model, path, reason)` when a snapshot
+    `on_swapped(model, live)` is called after each swap (also, with the live one, for an order of what
+    already answers); `on_refused(model, path, reason)` when a snapshot
     must not be served, and the live one goes on. Both are called on the loader's thread."""
 
     def __init__(
@@ -49,7 +48,7 @@ class Loader:
     ) -> None:
         self._places, self._sidecar = places, sidecar
         self._on_swapped, self._on_refused = on_swapped, on_refused
-        self._orders: dict[str, tuple[str, float]] = {}
+        self._orders: dict[str, str] = {}
         self._loaded: dict[str, tuple[str, LiveModel]] = {}
         self._retired: dict[str, LiveModel | None] = {}  # one a model, so that a stream of orders piles up none
         self._news = threading.Condition()
@@ -60,7 +59,7 @@ class Loader:
     def order(self, model: str, path: str) -> None:
         """Load the snapshot at `path` and answer from it; returns at once."""
         with self._news:
-            self._orders[model] = (path, time.monotonic())
+            self._orders[model] = path
             self._news.notify()
 
     def close(self) -> None:
@@ -73,15 +72,15 @@ class Loader:
     def _run(self) -> None:
         self._sidecar.start()
         while (order := self._next()) is not None:
-            model, path, since = order
+            model, path = order
             try:
-                self._carry_out(model, path, since)
+                self._carry_out(model, path)
             except Exception as error:  # a fault of ours must not end the thread: the next snapshot may be fine
                 log.exception("a snapshot could not be loaded", model=model, path=path)
                 self._on_refused(model, path, f"snapshot {path}: {type(error).__name__}: {error}")
         self._sidecar.close()
 
-    def _next(self) -> tuple[str, str, float] | None:
+    def _next(self) -> tuple[str, str] | None:
         """The next order, None at the end. What was replaced is let go of a little later, here or with the
         model's next swap: requests that still read it have ended by then, so its memory is given back on this
         thread, not on the event loop's."""
@@ -92,9 +91,10 @@ class Loader:
             if self._closing:
                 return None
             model = next(iter(self._orders))
-            return model, *self._orders.pop(model)
+            path = self._orders.pop(model)
+            return model, path
 
-    def _carry_out(self, model: str, path: str, since: float) -> None:
+    def _carry_out(self, model: str, path: str) -> None:
         place = self._places[model]
         live = place.slot.current()
         if live is None or self._loaded.get(model) != (path, live):
@@ -106,7 +106,7 @@ class Loader:
             live = made
             self._retired[model] = place.slot.swap(live)
             self._loaded[model] = path, live
-        self._on_swapped(model, live, time.monotonic() - since)
+        self._on_swapped(model, live)
 
 
 def make_live(found: Verified | Refused, model: str, schema: VectorSchema) -> LiveModel | Refused:

@@ -80,7 +80,7 @@ class Release:
                 if not self._came_too_late(cut):
                     self._judge(cut)
             if self._complete(tick, cuts):
-                self._settle(tick, cuts)
+                self._settle(tick)
                 del self._cuts[tick], self._first_seen[tick]
 
     def _came_too_late(self, cut: Cut) -> bool:
@@ -128,7 +128,7 @@ class Release:
             self._predictors[cut.lineage] = candidate.build()
         return reasons
 
-    def _settle(self, tick: int, cuts: dict[str, Cut]) -> None:
+    def _settle(self, tick: int) -> None:
         if self._settled is not None and self._settled.tick >= tick:
             return
         champion = self._settled.lineage if self._settled else None

@@ -117,7 +117,6 @@ class Scorer:
         self._store, self._clock, self._policy = store, clock, policy or Policy()
         self._store_rests_until = 0.0
         self.served: dict[str, ServedModel] = {}
-        self.answered = 0
         for model, plan, outcomes in models:
             served = ServedModel(model, plan, outcomes)
             served.predictions = PredictionLog(self.instance, open_writer, self._packer(served), on_logged)
@@ -170,7 +169,6 @@ class Scorer:
         lag = served.lag_ms(live, as_of) if live is not None else -1
         ids = self._ids(served, question)
         first = self._log(served, read, p, ids, live, rung, as_of, lag)
-        self.answered += question.n
         served.rungs[rung] = served.rungs.get(rung, 0) + question.n
         parameters: dict[str, str | int | float | bool] = {
             "model": question.model,
@@ -313,7 +311,7 @@ class Scorer:
                 "lost": s.predictions.lost,
                 "unlogged": s.predictions.held,
             }
-        return {"answered": self.answered, "models": models}
+        return {"models": models}
 
 
 def _unanswerable(model: str, conditions: Conditions) -> ComponentError:

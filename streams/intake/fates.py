@@ -5,6 +5,8 @@ from __future__ import annotations
 from freshet.schemas.events.decode import REASONS
 from freshet.schemas.topics.topic import Topic
 
+FIRST_FILTER = 4  # the code of the first of a topic's own filters: `dropped:late` is before them
+
 
 def fates(topic: Topic) -> tuple[str, ...]:
     """`applied`, `deduplicated`, `tick` (not an event), `dropped:<filter>` and `dead:<reason>`, in code order."""
@@ -18,11 +20,6 @@ def fates(topic: Topic) -> tuple[str, ...]:
     )
 
 
-def first_filter(topic: Topic) -> int:
-    """The code of the first of the topic's own filters."""
-    return 4
-
-
 def first_dead(topic: Topic) -> int:
     """The code of the first dead-letter reason (reason 1 of `REASONS`)."""
-    return 4 + len(topic.drop)
+    return FIRST_FILTER + len(topic.drop)

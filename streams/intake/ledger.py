@@ -6,7 +6,6 @@ slow and obvious way, sharing no kernel with intake.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -64,9 +63,3 @@ class LedgerBook:
 def totals(ledger: Ledger, fates: tuple[str, ...]) -> dict[str, int]:
     """Records by fate over all blocks."""
     return {name: sum(e.counts[i] for e in ledger.values()) for i, name in enumerate(fates)}
-
-
-def digest(ledger: Ledger) -> str:
-    """16 hex digits over every block's counts and sum."""
-    text = repr(sorted((b, e.counts, e.applied) for b, e in ledger.items()))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

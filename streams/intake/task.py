@@ -26,7 +26,7 @@ from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import Block
 from freshet.streams.intake import kernels
 from freshet.streams.intake.expressions import fields_of
-from freshet.streams.intake.fates import fates, first_dead, first_filter
+from freshet.streams.intake.fates import FIRST_FILTER, fates, first_dead
 from freshet.streams.intake.field_statistics import TopicStatistics
 from freshet.streams.intake.imputation import Imputer
 from freshet.streams.intake.ledger import LEDGER_BLOCK, LedgerBook
@@ -133,7 +133,7 @@ class IntakeTask:
         if len(batch):
             columns = decode(batch.data, batch.start, batch.end, self._plan.codec)
             code = self._settle(columns, batch)
-            self._bury(columns, code, batch, out)
+            self._bury(columns, batch, out)
             rows = np.flatnonzero(code == kernels.APPLIED)
             self._statistics.take(columns, code, batch.times)
         if tick != blocks.NO_TICK:
@@ -161,7 +161,7 @@ class IntakeTask:
             rows = np.flatnonzero(code == kernels.APPLIED)
             if len(rows):
                 hit = columns.frame(names, rows).select(expression.alias("x").fill_null(False))["x"].to_numpy()
-                code[rows[hit]] = first_filter(self._plan.topic) + k
+                code[rows[hit]] = FIRST_FILTER + k
 
     def _make_room(self, rows: int) -> None:
         while (int(self._meta[kernels.IN_GENERATION]) + rows) * 2 > self._seen.shape[1]:
@@ -171,7 +171,7 @@ class IntakeTask:
         self.ledger.span(offset, offset)
         self.ledger.counts[offset // LEDGER_BLOCK - self.ledger.first, kernels.TICK] += 1
 
-    def _bury(self, columns: Columns, code: Codes, batch: Batch, out: Outputs) -> None:
+    def _bury(self, columns: Columns, batch: Batch, out: Outputs) -> None:
         """Dead letters, each with its reason, the field, its origin and its bytes (the first 64 KiB)."""
         rows = np.flatnonzero(columns.reason)
         if not len(rows):

@@ -15,7 +15,6 @@ import confluent_kafka
 CONSUMER = 1
 CONF_OK = 0
 ASSIGN_PARTITIONS = -175
-REVOKE_PARTITIONS = -174
 
 
 class Part(ctypes.Structure):

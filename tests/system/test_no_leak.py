@@ -24,7 +24,7 @@ import pytest
 
 import freshet as fr
 from freshet.demo.flights.app import app as flights
-from freshet.demo.flights.data import START_MS, Alter, with_labels_turned, with_outcome
+from freshet.demo.flights.data import START_MS, Alter
 from freshet.demo.flights.faults import Faults
 from freshet.demo.flights.schedule import Schedule, Step
 from freshet.demo.report import outcomes_of
@@ -35,6 +35,7 @@ from freshet.schemas.wire.outcomes import ASKED, ExampleRows
 from freshet.servers.redis_server import RedisServer
 from freshet.streams.control.channels import Follower
 from freshet.testing import LocalRun, vectors_of
+from tests.freshet.demo.flights.altered_flights import with_labels_turned, with_outcome
 
 DAYS, EVERY, MINUTE_MS, HOUR_MS = 2, "3h", 60_000, 3_600_000
 MODEL = replace(flights.models[0], learners=[fr.Baseline(), fr.HashedLogistic()])

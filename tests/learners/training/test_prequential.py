@@ -30,9 +30,9 @@ def test_auc_is_the_share_of_pairs_in_order() -> None:
 def test_normalised_entropy_of_the_base_rate_is_1_and_calibration_too() -> None:
     _, y = predictions(1000)
     rate = np.full(1000, y.mean())
-    assert prequential.normalised_entropy(y, rate) == pytest.approx(1.0)
-    assert prequential.calibration(y, rate) == pytest.approx(1.0)
-    assert prequential.calibration(y, 2 * rate) == pytest.approx(2.0)
+    assert prequential.figures_of(rate, y).normalised_entropy == pytest.approx(1.0)
+    assert prequential.figures_of(rate, y).calibration == pytest.approx(1.0)
+    assert prequential.figures_of(2 * rate, y).calibration == pytest.approx(2.0)
 
 
 def test_accuracy_is_the_share_of_right_answers_and_one_half_says_yes() -> None:

@@ -71,7 +71,7 @@ class Recorder:
     def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         self.learned = int(state["learned"][0])
 
-    def export(self, since: int | None = None) -> Export:
+    def export(self) -> Export:
         return Export("recorder", {}, {})
 
 

@@ -170,17 +170,17 @@ def test_lineages_tell_their_examples_snapshots_and_slices(said: Said) -> None:
 def test_a_model_lags_by_the_oldest_example_that_the_served_snapshot_does_not_reflect(said: Said) -> None:
     board = learned(said)
     champion = next(x for x in board.status().models[0].lineages if x.alias == "champion")
-    board.note(messages.Swapped("serve/1", "unpaid", champion.name, 4, 10 * HOUR, 0.01))
+    board.note(messages.Swapped("serve/1", "unpaid", champion.name, 4, 10 * HOUR))
     model = board.status().models[0]
     assert model.served is not None
     assert (model.served.lineage, model.served.number) == (champion.name, 4)
     since = next(m.since for m in said.messages if isinstance(m, messages.Waiting) and is_of(m, champion.name, 5))
     assert model.lag_ms == END - since == HOUR  # what waits for 5 waits for 4, too; what only waited for 4 is forgotten
-    board.note(messages.Swapped("serve/1", "unpaid", champion.name, 5, 12 * HOUR, 0.01))
+    board.note(messages.Swapped("serve/1", "unpaid", champion.name, 5, 12 * HOUR))
     assert board.status().models[0].lag_ms == HOUR
     board.note(messages.Cut("unpaid", champion.name, 6, END, "path", {}))
     board.note(messages.Verdict("unpaid", champion.name, 6, END, True, []))
-    board.note(messages.Swapped("serve/1", "unpaid", champion.name, 6, END, 0.01))
+    board.note(messages.Swapped("serve/1", "unpaid", champion.name, 6, END))
     assert board.status().models[0].lag_ms == 0
 
 
@@ -231,7 +231,7 @@ def test_a_held_trainer_and_the_switch_that_holds_it_are_shown(said: Said) -> No
     board.switches = lambda: Switches(learn=Switch(False, "ada", NOW - 60_000))
     board.note(messages.Clock(END, False))
     (lineage, _), status = board.status().models[0].lineages, board.status()
-    board.note(messages.Swapped("serve/1", "unpaid", lineage.name, 5, END, 0.01))
+    board.note(messages.Swapped("serve/1", "unpaid", lineage.name, 5, END))
     assert {r.state for r in status.roles if r.role.startswith("train")} == {"held"}
     assert {x.state for x in status.models[0].lineages} == {"held"}
     assert [(x.name, x.on, x.by) for x in status.switches] == [

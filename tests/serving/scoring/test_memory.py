@@ -47,7 +47,7 @@ def test_orders_that_never_pause_keep_three_snapshots(tmp_path: Path) -> None:
     predictors: weakref.WeakSet[Any] = weakref.WeakSet()
     kept, mapped, mapped_before = list[int](), list[int](), _mapped()
 
-    def swapped(model: str, live: LiveModel, seconds: float) -> None:
+    def swapped(model: str, live: LiveModel) -> None:
         predictors.add(live.predictor)
         kept.append(len(predictors))
         mapped.append(_mapped() - mapped_before)

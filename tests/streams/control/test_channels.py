@@ -44,8 +44,8 @@ def test_what_is_no_message_is_refused() -> None:
         b"{",
         b"{}",
         b'{"type": "no such"}',
-        b'{"type": "stop"}',
-        b'{"type": "stop", "reason": 5}',
+        b'{"type": "span", "start": 1}',
+        b'{"type": "span", "start": 1, "end": "x"}',
         b'{"type": "\xff"}',
     ):
         with pytest.raises((msgspec.DecodeError, UnicodeDecodeError)):

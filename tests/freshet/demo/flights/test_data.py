@@ -9,10 +9,9 @@ from freshet.demo.flights.data import (
     flights_of,
     load,
     weather_of,
-    with_labels_turned,
-    with_outcome,
 )
 from freshet.demo.flights.wire import TOPICS, EventType
+from tests.freshet.demo.flights.altered_flights import with_labels_turned, with_outcome
 
 YEAR = {"departures": 336_776, "takeoffs": 328_521, "arrivals": 327_346, "weather": 26_115}
 TWO_MONTHS = {"departures": 51_955, "takeoffs": 50_173, "arrivals": 50_009, "weather": 4_236}

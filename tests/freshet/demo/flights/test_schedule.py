@@ -4,10 +4,11 @@ import itertools
 import fastavro
 import pytest
 
-from freshet.demo.flights.data import ROW, START_MS, load, with_labels_turned, with_outcome
+from freshet.demo.flights.data import ROW, START_MS, load
 from freshet.demo.flights.faults import Faults
 from freshet.demo.flights.schedule import Schedule
 from freshet.demo.flights.wire import TOPICS, EventType
+from tests.freshet.demo.flights.altered_flights import with_labels_turned, with_outcome
 
 QUARTER = 15 * 60_000
 CLEAN = Faults(0.0, 0.0, 0.0)
