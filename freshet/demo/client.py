@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,13 +21,34 @@ PATIENCE_SECONDS = 60.0
 
 
 class ScoringClient:
-    """Keeps one connection; `failed` counts requests that were not answered with 200, but for those it put off."""
+    """Asks one of several scorers for as long as it answers, and then the next.
 
-    def __init__(self, address: str, model: str, schema: EventSchema) -> None:
-        self._url = f"/v2/models/{model}/infer"
+    Every attempt is counted, and is one of four: `answered`, `refused` (put off by a scorer that waits for its store),
+    `failed` (any other status than 200) or `broken` (no status at all: the connection was refused, broke off, or nothing
+    came in time), which `broken_at` counts by address.
+    """
+
+    def __init__(self, addresses: Sequence[str], model: str, schema: EventSchema) -> None:
+        self._addresses = tuple(addresses)
+        self._at = 0
+        self._path = f"/v2/models/{model}/infer"
         self._types = {f.name: TYPES.get(f.type, "FP64") for f in schema.fields}
-        self._http = httpx.Client(base_url=address, timeout=10.0)
-        self.requests = self.failed = self.rows = 0
+        self._http = httpx.Client(timeout=10.0)
+        self.attempts = 0
+        self.answered = 0
+        self.refused = 0
+        self.failed = 0
+        self.broken_at: Counter[str] = Counter()
+        self.rows = 0
+
+    @property
+    def address(self) -> str:
+        """Of the scorer that is asked now."""
+        return self._addresses[self._at]
+
+    @property
+    def broken(self) -> int:
+        return self.broken_at.total()
 
     def ask(self, columns: Mapping[str, Sequence[Any]], as_of_ms: int) -> dict[str, int]:
         """Ask for rows, given as columns; the last sequence number by scorer instance, to wait for in the log.
@@ -44,29 +67,44 @@ class ScoringClient:
         return {told["instance"]: told["sequence"] + n - 1}
 
     def _post(self, body: bytes) -> dict[str, Any]:
-        """Until it is answered: a scorer that is being restarted refuses connections, which is no failed request of a
-        live one, and is waited for."""
+        """Until it is answered: what failed or broke is asked again, of the next scorer if there is one.
+
+        Raises:
+            NotYet: a scorer puts it off.
+            ComponentError: a scorer found the request wrong (4xx), or none has answered for a minute.
+        """
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            try:
-                response = self._http.post(self._url, content=body, headers={"content-type": "application/json"})
-            except httpx.TransportError as error:
-                if time.monotonic() > deadline:
-                    raise ComponentError(
-                        f"scorer at {self._http.base_url}", f"does not answer: {error}", "Look at the log of `serve`."
-                    ) from error
-                time.sleep(RETRY_SECONDS)
-                continue
-            if "retry-after" in response.headers:
-                raise NotYet(f"scorer at {self._http.base_url}", f"puts it off: {response.text}", "Ask again.")
-            self.requests += 1
-            if response.status_code == 200:
+        for retry in itertools.count(1):
+            response = self._attempt(body)
+            if response is not None and response.status_code == 200:
+                self.answered += 1
                 found: dict[str, Any] = msgspec.json.decode(response.content)
                 return found
-            self.failed += 1
-            raise ComponentError(
-                f"scorer at {self._http.base_url}", f"answered {response.status_code}: {response.text}", "See its log."
+            if response is not None and "retry-after" in response.headers:
+                self.refused += 1
+                raise NotYet(f"scorer at {self.address}", f"puts it off: {response.text}", "Ask again.")
+            cause = "does not answer"
+            if response is not None:
+                self.failed += 1
+                cause = f"answered {response.status_code}: {response.text}"
+            wrong = response is not None and response.status_code < 500
+            if wrong or time.monotonic() > deadline:
+                raise ComponentError(f"scorer at {self.address}", cause, "Look at the log of `serve`.")
+            self._at = (self._at + 1) % len(self._addresses)
+            if retry % len(self._addresses) == 0:  # all have been asked: give them a moment
+                time.sleep(RETRY_SECONDS)
+        raise AssertionError
+
+    def _attempt(self, body: bytes) -> httpx.Response | None:
+        """What the scorer in turn answered; None if nothing."""
+        self.attempts += 1
+        try:
+            return self._http.post(
+                self.address + self._path, content=body, headers={"content-type": "application/json"}
             )
+        except httpx.TransportError:
+            self.broken_at[self.address] += 1
+            return None
 
     def close(self) -> None:
         self._http.close()

@@ -84,7 +84,7 @@ def run(app: App, app_path: str, model: Model, given: Settings, options: DemoOpt
         console.print(f"status page  {page}\nscorer       {scorer}/v2/models/{model.name}\n", highlight=False)
         tally = _Tally()
         replayer = Replayer(app, runtime.log, milliseconds(options.every), tally.note, stop)
-        client = ScoringClient(scorer, model.name, model.on.events)
+        client = ScoringClient([scorer], model.name, model.on.events)
         try:
             _replay(app, schedule, replayer, client, tally, LiveView(console, page), page, stop)
         except Stopped:
@@ -196,9 +196,12 @@ def _report(
     served = [s for s in facts.status.values() if s.role == "serve"]
     told: dict[str, Any] = max(served, key=lambda s: s.at).facts["requests"] if served else {}
     requests = RequestReport(
-        answered=client.requests - client.failed,
-        failed=client.failed + int(told.get("failed", 0)),
-        refused=int(told.get("refused", 0)),
+        attempts=client.attempts,
+        answered=client.answered,
+        refused=client.refused,
+        # Somebody else may have asked, too.
+        failed=max(client.failed, sum(int(s.facts["requests"]["failed"]) for s in served)),
+        broken=client.broken,
         rows=client.rows,
         latency_ms={"p50": told.get("p50_ms"), "p99": told.get("p99_ms"), "max": told.get("max_ms")},
         latency_near_swaps_ms={
@@ -209,7 +212,8 @@ def _report(
     )
     children = runtime.supervisor.facts()
     after = BRIEF_LABELS if options.days <= LONG_DAYS else LONG_LABELS
-    why = reports.verdict(topics, requests)
+    restarts = {name: c["restarts"] for name, c in children.items()}
+    why = reports.verdict(topics, requests, restarts.get("serve", 0))
     return DemoReport(
         app=app.name,
         app_from_ms=schedule.start_ms,
@@ -226,7 +230,7 @@ def _report(
         },
         requests=requests,
         peak_memory_mb={name: round(c["peak_bytes"] / 1e6, 1) for name, c in children.items()},
-        restarts={name: c["restarts"] for name, c in children.items()},
+        restarts=restarts,
         verdict=why,
         exit_code=0 if not why else 1,
     )

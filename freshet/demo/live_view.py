@@ -158,7 +158,7 @@ def _topics(status: Status) -> Table:
     for title in ("records", "per s", "applied", "duplicates", "dropped", "dead"):
         table.add_column(title, justify="right", no_wrap=True)
     for t in status.topics:
-        dropped, dead = sum(t.dropped.values()) + t.erased + t.expired, sum(t.dead.values())
+        dropped, dead = sum(t.dropped.values()), sum(t.dead.values())
         table.add_row(t.name, *map(count, (t.records, t.per_second, t.applied, t.deduplicated, dropped, dead)))
     return table
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from freshet.app import App
 from freshet.audit import kept as kept_by_run
 from freshet.audit import ledger as audit
-from freshet.demo.report_types import ModelReport, QualityReport, QuantilesReport, RequestReport, TopicReport
+from freshet.demo.report_types import ModelReport, QualityReport, QuantilesReport, RequestReport, TopicReport, lost
 from freshet.learners.baseline_learner import Baseline
 from freshet.learners.contract import LearnerSpec
 from freshet.learners.logistic.learner import HashedLogistic
@@ -59,15 +59,18 @@ class Outcomes:
 
 
 def topic_report(app: App, log: Log, checkpoints_url: str, name: str) -> TopicReport:
-    """Fates by intake's own ledger, and whether the one recomputed from the log agrees."""
+    """Records as the log has them, fates by intake's own ledger, and whether the one recomputed from the log agrees."""
     topic = app.topic(name)
     names = fates(topic)
     counts = dict.fromkeys(names, 0)
     agrees = True
+    in_log = 0
     for p in range(topic.partitions):
         crashed = kept_by_run.crashes(log, app.dead_log, topic, p)
         settings = kept_by_run.settings_of(log, checkpoints_url, topic, app.log_of(name), p)
-        again = audit.recompute(topic, kept_by_run.records(log, app.log_of(name), p), crashed, settings)
+        records = _Counted(kept_by_run.records(log, app.log_of(name), p))
+        again = audit.recompute(topic, iter(records), crashed, settings)
+        in_log += records.n
         kept = _kept(app, log, checkpoints_url, name, p)
         agrees = agrees and again == kept
         for fate, n in totals(kept, names).items():
@@ -76,16 +79,27 @@ def topic_report(app: App, log: Log, checkpoints_url: str, name: str) -> TopicRe
         k: {f.split(":")[1]: n for f, n in counts.items() if f.startswith(k + ":") and n} for k in ("dropped", "dead")
     }
     return TopicReport(
-        records=sum(n for f, n in counts.items() if f != "tick"),
+        records=in_log - counts["tick"],
         applied=counts["applied"],
         deduplicated=counts["deduplicated"],
         dropped=under["dropped"],
         dead=under["dead"],
-        erased=0,
-        expired=0,
         ticks=counts["tick"],
         ledger_agrees=agrees,
     )
+
+
+class _Counted:
+    """Records that are counted while they are read: an input of the report that no ledger has a part in."""
+
+    def __init__(self, records: Iterator[kept_by_run.Record]) -> None:
+        self._records = records
+        self.n = 0
+
+    def __iter__(self) -> Iterator[kept_by_run.Record]:
+        for record in self._records:
+            self.n += 1
+            yield record
 
 
 def _kept(app: App, log: Log, checkpoints_url: str, name: str, partition: int) -> Ledger:
@@ -258,9 +272,12 @@ def _slices(model: Model, name: str, categories: list[str], p: F64, y: F64) -> d
     return {v: quality(p[values == v], y[values == v]) for v in order}
 
 
-def verdict(topics: Mapping[str, TopicReport], requests: RequestReport) -> list[str]:
-    """Why the run did not pass; empty if it did."""
+def verdict(topics: Mapping[str, TopicReport], requests: RequestReport, scorer_restarts: int) -> list[str]:
+    """Why the run did not pass; empty if it did. A scorer that ended broke what it had in hand, which was asked again."""
     why = [f"the ledger of {name} does not agree with its log" for name, t in topics.items() if not t["ledger_agrees"]]
+    why += [f"{lost(t)} records of {name} ended in no fate" for name, t in topics.items() if lost(t)]
     if requests["failed"]:
         why.append(f"{requests['failed']} requests failed")
+    if requests["broken"] and not scorer_restarts:
+        why.append(f"{requests['broken']} requests got no answer, though no scorer was restarted")
     return why

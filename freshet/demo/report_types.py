@@ -23,17 +23,22 @@ class QuantilesReport(TypedDict):
 
 
 class TopicReport(TypedDict):
-    """Records by fate, and whether the ledger recomputed from the log is equal."""
+    """`records` are those in the log; the rest of them by fate, as intake's ledger has it, and whether the ledger
+    recomputed from the log is equal."""
 
     records: int
     applied: int
     deduplicated: int
     dropped: dict[str, int]
     dead: dict[str, int]
-    erased: int
-    expired: int
     ticks: int
     ledger_agrees: bool
+
+
+def lost(topic: TopicReport) -> int:
+    """Records in a topic's log for which the ledger has no fate: 0, or the first law is broken."""
+    with_fate = topic["applied"] + topic["deduplicated"] + sum(topic["dropped"].values()) + sum(topic["dead"].values())
+    return topic["records"] - with_fate
 
 
 class ModelReport(TypedDict):
@@ -64,11 +69,15 @@ class ModelReport(TypedDict):
 
 
 class RequestReport(TypedDict):
-    """`refused` are those that an operator decided not to answer."""
+    """Every attempt of the demo's client: `answered`, `refused` (put off by a scorer that waits for its store), `failed` (any
+    other status than 200; also those that scorers counted of anybody's) or `broken` (no status: the connection was refused
+    or broke off)."""
 
+    attempts: int
     answered: int
-    failed: int
     refused: int
+    failed: int
+    broken: int
     rows: int
     latency_ms: QuantilesReport
     latency_near_swaps_ms: QuantilesReport

@@ -62,6 +62,7 @@ def run() -> list[Row]:
         given, bodies = _prepare(Path(folder), redis.url)
         turns = [(_measure(_scorer, given, bodies), _measure(_fastapi, given, bodies)) for _ in range(TURNS)]
     ours, theirs = (_best(side) for side in zip(*turns))
+    assert ours["failed"] == 0, "a request failed while snapshots were swapped in"
     detail = {"scorer": ours, "fastapi": theirs, "load": os.getloadavg()[0]}
     return [
         Row(

@@ -170,6 +170,6 @@ def running(folder: Path, log: str = "", store: str = "") -> Iterator[Disturbed]
         runtime = stack.enter_context(Runtime(app, str(file), given))
         replayer = Replayer(app, runtime.log, milliseconds(EVERY), outages=runtime.outages)
         stack.callback(replayer.close)
-        client = ScoringClient(runtime.address("serve"), app.models[0].name, app.models[0].on.events)
+        client = ScoringClient([runtime.address("serve")], app.models[0].name, app.models[0].on.events)
         stack.callback(client.close)
         yield Disturbed(app, folder, runtime, client, replayer, len(Schedule(DAYS, drain_ms=DRAIN_MS)))

@@ -89,7 +89,7 @@ class Scene:
     def _probe(self, run: Disturbed, probe: dict[str, list[Any]]) -> str:
         """Ask for a flight that was asked for before: what is learned from is its first answer."""
         model = run.app.models[0]
-        client = ScoringClient(run.runtime.address("serve"), model.name, model.on.events)
+        client = ScoringClient([run.runtime.address("serve")], model.name, model.on.events)
         body = json.dumps({"inputs": [
             {"name": k, "shape": [1], "datatype": client._types[k], "data": v} for k, v in probe.items() if k in client._types
         ]}).encode()  # fmt: skip
@@ -141,7 +141,7 @@ def played(run: Disturbed, scenes: list[Scene]) -> tuple[Left, dict[str, list[di
     for scene in scenes:
         if scene.error is not None:
             raise scene.error
-    assert run.client.failed == 0
+    assert run.client.failed == run.client.broken == 0
     # Who is fenced by the coordinator again and again after its restart gives up, and is started again.
     assert all(c["restarts"] <= 1 for c in run.runtime.supervisor.facts().values()), "nobody kept dying of it"
     return run.left(), {role: logged(run.folder, role) for role in ("view", "serve", "intake", "control")}

@@ -143,14 +143,14 @@ def in_processes(app: App, file: Path, given: Settings) -> tuple[Outcome, Replay
         stack.callback(others.stop)
         replayer = Replayer(app, runtime.log, milliseconds(EVERY), note)
         stack.callback(replayer.close)
-        client = ScoringClient(runtime.address("serve"), app.models[0].name, app.models[0].on.events)
+        client = ScoringClient([runtime.address("serve")], app.models[0].name, app.models[0].on.events)
         stack.callback(client.close)
         for step in Schedule(DAYS, drain_ms=DRAIN_MS):
             events = published(app, step.events)
             asked = any(step.queries.values())
             ask = partial(client.ask, step.queries, step.start_ms) if asked else dict[str, int]
             replayer.step(step.start_ms, step.end_ms, ask, events)
-        assert client.failed == 0
+        assert client.failed == client.broken == 0
         restarts = {name: c["restarts"] for s in (runtime.supervisor, others) for name, c in s.facts().items()}
         assert not any(restarts.values()), restarts
         with closing(open_store(given.store)) as store:

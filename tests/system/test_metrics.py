@@ -83,7 +83,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
         run = stack.enter_context(Runtime(app, str(APP_FILE), given))
         replayer = Replayer(app, run.log, milliseconds(EVERY))
         stack.callback(replayer.close)
-        client = ScoringClient(run.address("serve"), app.models[0].name, app.models[0].on.events)
+        client = ScoringClient([run.address("serve")], app.models[0].name, app.models[0].on.events)
         stack.callback(client.close)
         steps = iter(Schedule(DAYS, drain_ms=milliseconds("12h")))
         for step in steps:

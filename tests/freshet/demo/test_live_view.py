@@ -107,8 +107,6 @@ def report(verdict: list[str], agrees: bool = True) -> DemoReport:
                 "deduplicated": 10,
                 "dropped": {"late": 4},
                 "dead": {"outlier": 6},
-                "erased": 0,
-                "expired": 0,
                 "ticks": 5_664,
                 "ledger_agrees": agrees,
             }
@@ -140,9 +138,11 @@ def report(verdict: list[str], agrees: bool = True) -> DemoReport:
             }
         },
         "requests": {
+            "attempts": 5_664,
             "answered": 5_664,
             "failed": 0,
             "refused": 0,
+            "broken": 0,
             "rows": 51_955,
             "latency_ms": QUANTILES,
             "latency_near_swaps_ms": QUANTILES,
