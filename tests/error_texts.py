@@ -22,5 +22,6 @@ def shown(text: str, folder: Path) -> str:
     """A text with what differs from one run to the next replaced by what it is."""
     text = text.replace(f"{folder}/", "").replace(str(folder), "FOLDER")
     text = re.sub(r"(127\.0\.0\.1(?::|', ))\d+", r"\1PORT", text)
+    text = re.sub(r"(?<=\.)[0-9a-f]{8}(?= was removed)", "DIGEST", text)
     text = re.sub(r"(?<=after )\d+ms", "MS", text)
     return re.sub(r"(?<=pid )\d+", "PID", text)

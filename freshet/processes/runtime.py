@@ -75,7 +75,7 @@ class Runtime:
         self.settings = self._given.model_copy(
             update={"store": store, "log": self._given.log_url, "metrics_port": 0, **where}
         )
-        run_record.check(self.settings)
+        run_record.check(self.app.name, self.settings)
         for signer in ("trainer", "qualifier"):
             create_key(self.settings.keys_dir / signer)
         self.log: Log = open_log(self.settings.log_url, outages=self.outages)

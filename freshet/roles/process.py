@@ -68,6 +68,7 @@ def run_role(app_path: str, name: str, given: Settings, member: str = "") -> Non
         vitals = Vitals(role, f"{lasting}/{uuid.uuid4().hex[:8]}", Outages())
         opened = open_log(given.log_url, f"{app.name}.{lasting}", vitals.outages)
         make_keys(role, given)
+        run_record.check(app.name, given)
         if not (given.run_dir / run_record.FILE).exists():
             run_record.write(app.name, app_path, given)
         preflight.check(app, opened, given)

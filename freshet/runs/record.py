@@ -33,11 +33,19 @@ def write(app: str, app_file: str, given: Settings) -> None:
     part.replace(path)
 
 
-def check(given: Settings) -> None:
-    """Raises `ComponentError` where the folder is that of a run over a log of another kind: its checkpoints fit no other."""
+def check(app: str, given: Settings) -> None:
+    """Raises `ComponentError` where the folder is that of a run of another app, or over a log of another kind: its
+    checkpoints and snapshots fit no other."""
     if not (given.run_dir / FILE).exists():
         return
-    before, now = _kind(read(given.run_dir).log), _kind(given.log_url)
+    found = read(given.run_dir)
+    if found.app != app:
+        raise ComponentError(
+            f"run in {given.run_dir}",
+            f"is of app {found.app}, and cannot go on as {app}",
+            "Name another folder with --run-dir, or give the app its old name.",
+        )
+    before, now = _kind(found.log), _kind(given.log_url)
     if before != now:
         raise ComponentError(
             f"run in {given.run_dir}",

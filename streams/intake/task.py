@@ -257,7 +257,7 @@ class IntakeTask:
     def dump(self, full: bool) -> dict[str, npt.NDArray[Any]]:
         """Always everything: ids of two horizons, groups of imputes, ledger."""
         state: dict[str, npt.NDArray[Any]] = {
-            "declared": as_json(self._declared()),
+            "declared": as_json(_declared(self._plan.topic)),
             "seen": self._seen,
             "meta": self._meta,
             "tick": np.array([self._tick]),
@@ -272,11 +272,11 @@ class IntakeTask:
     def load(self, base: Mapping[str, npt.NDArray[Any]], deltas: Sequence[Mapping[str, npt.NDArray[Any]]]) -> None:
         """Raises `CheckpointError` if the topic's filters or imputes were others then: counts and groups would mean others."""
         state = deltas[-1] if deltas else base
-        if "declared" not in state or from_json(state["declared"]) != self._declared():
+        if not fits(self._plan.topic, base, deltas):
             raise CheckpointError(
                 self.name,
                 f"its state was saved when topic {self._plan.topic.name} was declared otherwise (its filters or imputes), or by another version of freshet",
-                "Declare them as they were, or remove its checkpoints to take the topic in again from its first record.",
+                "Declare them as they were. To start anew, remove all topics of the app and its run folder.",
             )
         self._seen, self._meta = state["seen"].copy(), state["meta"].copy()
         self._tick = int(state["tick"][0])
@@ -288,11 +288,6 @@ class IntakeTask:
         for imputer in self._imputers:
             imputer.load(state)
 
-    def _declared(self) -> list[Any]:
-        """What its state depends on."""
-        imputes = [[f, how.kind, how.by] for f, how in self._plan.topic.impute.items()]
-        return [list(self.fates), imputes]
-
     def facts(self) -> dict[str, Any]:
         counts = self.ledger.counts.sum(axis=0)
         return {
@@ -302,6 +297,18 @@ class IntakeTask:
             **self._statistics.facts(),
             "finished": self._tick,
         }
+
+
+def fits(topic: Topic, base: Mapping[str, npt.NDArray[Any]], deltas: Sequence[Mapping[str, npt.NDArray[Any]]]) -> bool:
+    """Whether a checkpoint of intake was made with the topic's filters and imputes of now."""
+    state = deltas[-1] if deltas else base
+    return "declared" in state and bool(from_json(state["declared"]) == _declared(topic))
+
+
+def _declared(topic: Topic) -> list[Any]:
+    """What the state of intake depends on."""
+    imputes = [[f, how.kind, how.by] for f, how in topic.impute.items()]
+    return [list(fates(topic)), imputes]
 
 
 def _ticks(batch: Batch) -> list[int]:

@@ -12,7 +12,7 @@ from freshet.schemas.errors import CheckpointError
 from freshet.streams.log.contract import Bounds, Log, TopicPartition
 from freshet.streams.operators.checkpoints import positions
 
-START_ANEW = "To start anew, remove all topics of the app and its run folder, or give the app another name."
+START_ANEW = "To start anew, remove all topics of the app and its run folder."
 
 
 def check(url: str, log: Log, tasks: Mapping[str, TopicPartition]) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 import structlog
 from rich.console import Console
@@ -23,12 +24,15 @@ from rich.console import Console
 from freshet.app import App, load
 from freshet.cli.init import init
 from freshet.processes.runtime import Runtime
-from freshet.roles import preflight
+from freshet.roles import plans, preflight
 from freshet.roles.process import run_role
+from freshet.runs import record as run_record
 from freshet.runs.lock import RunLock
 from freshet.schemas.errors import FreshetError
 from freshet.serving.web.app import ScorerApp
 from freshet.settings import Settings, settings
+from freshet.streams.intake.task import IntakeTask
+from freshet.streams.operators.checkpoints import Checkpoints
 from freshet.streams.sqlite.log import SqliteLog
 from tests.error_texts import PAGE, documented, shown
 from tests.serving.scoring.toy_answering import ToyAnswering
@@ -196,6 +200,33 @@ def after_a_sound_run(app: Callable[[], App]) -> None:
     prepared(app())
 
 
+def as_it_ran(app: App) -> None:
+    """Checkpoints as a run has them after its first second."""
+    given = Settings(run_dir=Path("run"))
+    log = SqliteLog("run/log")
+    for task, (topic, _) in plans.task_inputs(app).items():
+        state = {"x": np.zeros(1)}
+        if task.startswith("intake:"):
+            state = IntakeTask(plans.intake_plan(app, app.topic(task.split(":")[1])), 0).dump(True)
+        Checkpoints(given.checkpoints_url, task, log.bounds(topic).identity).save(0, state, full=True)
+    log.close()
+
+
+def after_a_run(old: str, new: str) -> None:
+    """A part of the app is replaced once it has run."""
+    prepared(sound())
+    as_it_ran(sound())
+    prepared(sound())  # goes on
+    prepared(changed(old, new))
+
+
+def as_another_app() -> None:
+    Path("run").mkdir()
+    run_record.write("parcels", "app.py", Settings(run_dir=Path("run")))
+    changed('fr.App("parcels"', 'fr.App("packages"')
+    start()
+
+
 def wider() -> App:
     return changed('"parcel", "at", freshness=held', '"parcel", "at", freshness=held, partitions=4')
 
@@ -224,6 +255,14 @@ AT_THE_START: dict[str, Callable[[], object]] = {
         lambda: changed('"type": ["null", "double"]', '"type": ["null", "boolean"]')
     ),
     "Another schema under the same id": lambda: after_a_sound_run(lambda: changed("[*FIELDS, LATE]", OPTIONAL)),
+    "A view that has run and is another now": lambda: after_a_run(
+        'fr.mean("late", over="1h")', 'fr.mean("late", over="2h")'
+    ),
+    "A model that has run and reads other features now": lambda: after_a_run(
+        '[handovers["city"],', '[fr.category(handovers["at"]), handovers["city"],'
+    ),
+    "A topic that has run and is filtered otherwise now": lambda: after_a_run('drop={"early":', 'drop={"too_early":'),
+    "A folder of another app": as_another_app,
     "A topic with another partition count": lambda: after_a_sound_run(wider),
 }
 

@@ -17,12 +17,18 @@ def given(run_dir: Path, log: str = "") -> Settings:
 
 @pytest.mark.parametrize(("before", "now"), [("", "kafka://b:9092"), ("kafka://b:9092", "")])
 def test_a_folder_of_one_kind_of_log_is_refused_for_another(tmp_path: Path, before: str, now: str) -> None:
-    run_record.check(given(tmp_path, before))
+    run_record.check("shop", given(tmp_path, before))
     run_record.write("shop", "app.py", given(tmp_path, before))
     with pytest.raises(ComponentError, match=r"has its log in .*, and cannot go on in .*\. Name another folder"):
-        run_record.check(given(tmp_path, now))
+        run_record.check("shop", given(tmp_path, now))
 
 
 def test_brokers_may_be_called_by_another_name(tmp_path: Path) -> None:
     run_record.write("shop", "app.py", given(tmp_path, "kafka://b1:9092"))
-    run_record.check(given(tmp_path, "kafka://b1:9092,b2:9092"))
+    run_record.check("shop", given(tmp_path, "kafka://b1:9092,b2:9092"))
+
+
+def test_a_folder_of_another_app_is_refused(tmp_path: Path) -> None:
+    run_record.write("shop", "app.py", given(tmp_path))
+    with pytest.raises(ComponentError, match=r"is of app shop, and cannot go on as store\. Name another folder"):
+        run_record.check("store", given(tmp_path))
