@@ -1,4 +1,5 @@
-"""freshet: streaming continuous training, so that a model in production is never older than a bound you chose.
+"""freshet: streaming continuous training, so that a model in production follows its events
+within a bound you chose, and says so where it does not.
 
     import freshet as fr
 

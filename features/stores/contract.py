@@ -66,7 +66,7 @@ class Store(Protocol):
     def erase(self, view: str, keys: Sequence[bytes], version: bytes) -> int:
         """Erase rows that are older than the 16-byte `version`, leaving a tombstone of that version; returns how many.
 
-        A tombstone reads as absent, and refuses writes that are not newer than it.
+        No role calls it yet: nothing is erased. A tombstone reads as absent, and refuses writes that are not newer than it.
         """
         ...
 

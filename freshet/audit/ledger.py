@@ -1,7 +1,8 @@
 """The auditor: recomputes the ledger of a topic from its log, the slow and obvious way, and compares.
 
 Shares no kernel with intake: plain Python decodes and judges, dictionaries deduplicate. Filters alone are evaluated by
-Polars, since they are the users' own expressions.
+Polars, since they are the users' own expressions, and JSON is made Avro by the code that intake uses. It knows the newest
+schema of a topic only: records of an earlier one are `unknown_type` to it.
 """
 
 from __future__ import annotations

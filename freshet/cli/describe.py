@@ -23,12 +23,16 @@ from freshet.serving.scoring.fallback import Constant, Heuristic
 if TYPE_CHECKING:
     import polars as pl
 
+# Settings of a topic that only its views, and only models whose labels it brings, read.
+OF_VIEWS = ("feature_slo",)
+OF_LABELS = ("model_slo", "snapshot_every", "label_wait", "on_violation", "model_limit")
+
 
 def describe(app: App, console: Console) -> None:
     """Print topics, views and models as declared, then the processes and logs that a run has."""
     console.print(f"app {app.name}", highlight=False)
     for t in app.topics:
-        _section(console, f"topic {t.name}", _topic(t))
+        _section(console, f"topic {t.name}", [*_topic(t), *_without_effect(app, t)])
     for v in app.views:
         _section(console, f"view {v.name}", _view(v))
     for m in app.models:
@@ -49,6 +53,18 @@ def _topic(t: Topic) -> Iterable[tuple[str, str]]:
     yield "dedup", t.dedup
     yield "freshness", ", ".join(f"{f.name} {getattr(t.freshness, f.name)}" for f in fields(Freshness))
     yield from _about(t)
+
+
+def _without_effect(app: App, t: Topic) -> Iterable[tuple[str, str]]:
+    """Settings that were declared, and that nothing in this app reads."""
+    idle: dict[str, str] = {}
+    if not any(v.topic.name == t.name for v in app.views):
+        idle |= dict.fromkeys(OF_VIEWS, "no view is over it")
+    if not any(m.label.topic.name == t.name for m in app.models):
+        idle |= dict.fromkeys(OF_LABELS, "no model's labels come from it")
+    for name, why in idle.items():
+        if getattr(t.freshness, name) != getattr(Freshness(), name):
+            yield "note", f"{name} has no effect: {why}"
 
 
 def _impute(how: Impute) -> str:
@@ -109,7 +125,7 @@ _ROLES: Mapping[str, str] = {
     "train": "examples to snapshots",
     "release": "judges snapshots, and decides which is served",
     "serve": "answers with predictions and features, takes pushes",
-    "control": "status page; one tick a second for quiet topics",
+    "control": "status page; one tick a second into every partition",
 }
 
 

@@ -46,7 +46,8 @@ def set_topic(
     settings: Annotated[list[str], typer.Argument(help="KEY=VALUE, such as snapshot_every=2h")],
     run_dir: RunDir = DEFAULT,
 ) -> None:
-    """Change settings of a topic, live in every role within a second, and kept over restarts."""
+    """Change settings of a topic, live in every role that is connected, within a second or at the end of its step, and
+    kept over restarts."""
     from freshet.runs.page_client import PageClient
     from freshet.schemas.topics.settings import parsed
 

@@ -232,7 +232,7 @@ def model_report(
         refusals=counts.get("refused", 0),
         swaps=swaps,
         served_lineage=settled.lineage if settled else None,
-        baseline_lineage=next((model.lineage(x) for x in model.learners if x.name == "baseline"), ""),
+        baseline_lineage=next((model.lineage(x) for x in model.learners if isinstance(x, Baseline)), ""),
         after=after,
         served=quality(p, y),
         baseline=quality(base, y),

@@ -14,20 +14,27 @@ from freshet.features.stores.catalog import open_store
 from freshet.processes.runtime import Runtime
 from freshet.roles.process import run_role
 from freshet.runs.page_client import PageClient
-from freshet.schemas.errors import ComponentError, FreshetError
+from freshet.schemas.errors import ComponentError, DefinitionError, FreshetError
 from freshet.serving.status.status import Status
 from freshet.settings import Settings
 
 TELL_SECONDS = 1.0
 SETTLING_SECONDS = 15.0  # alerts fire five seconds after the page's process is up: until then none of them is over
+SHARED = ("intake", "view", "join", "train")  # roles whose members divide the partitions of what they read
 
 
 def run_one(app_path: str, name: str, given: Settings, member: str = "") -> None:
     """Run one role in this process until Ctrl-C or SIGTERM.
 
     Raises:
-        FreshetError: what ended it, which is in its log, too.
+        FreshetError: what ended it, which is in its log, too; or it cannot have another member.
     """
+    if member and name.split(".")[0] in SHARED and not given.log.startswith("kafka://"):
+        raise DefinitionError(
+            f"member {member!r} of role {name}",
+            "would read all partitions, as every member does on the embedded log",
+            "Leave --member out, or name a Kafka with --log.",
+        )
     if name in ("view", "serve") and given.store:
         open_store(given.store).close()  # at start a wrong address is told; later the role waits for its store
     try:
@@ -72,7 +79,9 @@ def notices(status: Status) -> dict[str, str]:
             )
     for r in status.roles:
         if r.state == "lost":
-            found[f"role {r.instance}"] = f"role {r.instance} is not heard of; its log is logs/{r.instance}.jsonl"
+            found[f"role {r.instance}"] = (
+                f"role {r.instance} is not heard of; its log is logs/{r.instance.split('/')[0]}.jsonl"
+            )
     return found
 
 

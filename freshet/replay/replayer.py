@@ -87,7 +87,7 @@ class Ask(Protocol):
 
 @dataclass
 class Facts:
-    """What the control log has said so far."""
+    """What the app's messages have said so far."""
 
     ticks: dict[str, int] = field(default_factory=dict)
     logged: dict[str, int] = field(default_factory=dict)
@@ -192,7 +192,7 @@ class Replayer:
         return any(self.facts.scorers.get(_name(i), i) != i for i in asked)
 
     def tell(self, *told: Message) -> None:
-        """Say something on the control log."""
+        """Say something on the log of messages where it belongs."""
         send(self._writer, self._app.channels, told, self.now_ms)
 
     def drained(self) -> None:

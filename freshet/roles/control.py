@@ -1,4 +1,4 @@
-"""The `control` role: gathers the status from what everybody says, serves its page, and ticks quiet logs when live."""
+"""The `control` role: gathers the status from what everybody says, serves its page, and ticks every partition when live."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import asyncio
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 import structlog
 import uvicorn
 
+from freshet.roles import plans
 from freshet.roles.context import Context
 from freshet.roles.gathering import Gathering
 from freshet.roles.interface import VERSION, catalogue_of
@@ -43,7 +45,9 @@ def run(ctx: Context) -> None:
     app = ctx.app
     history = History()
     history_file.restore(ctx.settings.run_dir, app.name, history)
-    board = Board(app.name, app.topics, app.views, app.models, history, ctx.settings.replay)
+    declared = plans.declared(app, ctx.settings.snapshot_every)
+    topics = [replace(t, freshness=declared[t.name]) for t in app.topics]
+    board = Board(app.name, topics, app.views, app.models, history, ctx.settings.replay)
     board.own_outages, board.switches = ctx.vitals.outages.current, lambda: ctx.switches.current
     board.belongs = lambda name: belongs(app, name)
     reporter, alerts = Reporter(ctx), Alerts(app.name, ctx.settings.alert_webhook)

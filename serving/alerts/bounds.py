@@ -14,7 +14,8 @@ class AlertBounds:
 
     A lag is red beyond `red_lag` times its SLO. A source is silent after `silent_intervals` of its usual intervals and at
     least `silent_ms` (app clock), if `silent_missed` of its events were to be expected by what the topic's other sources
-    brought meanwhile; a topic after `topic_silent_ms`; neither is judged before `silent_events`. Dead letters are a share of the newest `dead_window` records, once there are `dead_records`.
+    brought meanwhile; a topic after `topic_silent_ms`; neither is judged before `silent_events`. Dead letters are a share of
+    the newest `dead_window` records, once there are `dead_records`.
     Calibration is that of the newest labelled answers (mean prediction over the share that came true), once there are
     `labelled`. `restarts` are allowed within
     `restarts_ms` (wall).

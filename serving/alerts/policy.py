@@ -49,8 +49,8 @@ def role_down(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[A
             light="red" if lost else "amber",
             reason="; ".join(filter(None, (process, failing))),
             meaning=f"Without it {WITHOUT.get(r.role, 'a part of the app stands still')}; it resumes where it left off.",
-            next_step=f"If it ended, it is started again by itself, and {_log_of(r)} says why; if it hangs, end process "
-            f"{r.pid or 'unknown'}. By hand: `freshet run APP.py --role {r.instance or r.role}`.",
+            next_step=f"If it ended, `freshet run`, or whatever started it, starts it again, and {_log_of(r)} says why; if "
+            f"it hangs, end process {r.pid or 'unknown'}. By hand: `{_by_hand(r)}`.",
         )
 
 
@@ -79,8 +79,9 @@ def feature_lag(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator
                 reason=_behind(v.lag_ms, v.slo_ms),
                 meaning=f"Features of {v.name} do not reflect the newest events of {v.topic or 'its topic'} yet.",
                 next_step="`freshet status` shows whether intake or view is behind, logs/intake.jsonl and logs/view.jsonl "
-                "why; if they are merely busy, start one more (`freshet run APP.py --role view --member 2`) or promise "
-                f"less (`freshet topics set {v.topic or 'TOPIC'} feature_slo=…`).",
+                "why; if they are merely busy, start one more where the topic has several partitions (on Kafka: "
+                "`freshet run APP.py --role view --member 2`) or promise less "
+                f"(`freshet topics set {v.topic or 'TOPIC'} feature_slo=…`).",
             )
 
 
@@ -246,12 +247,12 @@ WITHOUT = {
     "train": "one lineage learns nothing new",
     "release": "no snapshot is released, and the one that answers ages",
     "serve": "requests fail, unless another scorer runs",
-    "control": "status, alerts and ticks stand still",
+    "control": "status, alerts and ticks stand still, and without ticks no snapshot is cut",
 }
 OFF = {
     "learn": "Models learn nothing new, and what answers ages.",
     "release": "New snapshots are cut, but none is served.",
-    "answer": "Models are not asked: every answer is the declared fallback.",
+    "answer": "Models are not asked: the declared fallback answers, and without one requests are refused.",
 }
 _EXCUSED = 6.0
 
@@ -287,8 +288,23 @@ def _approved(x: LineageFigures) -> str:
     return "none is approved yet" if x.newest_approved is None else f"{x.newest_approved} is the newest approved one"
 
 
+def _lasting(r: RoleFigures) -> str:
+    """Its name over all its starts, such as `view.2`; of several processes of one name, each bears its start after it."""
+    return (r.instance or r.role).split("/")[0]
+
+
 def _log_of(r: RoleFigures) -> str:
-    return f"logs/{r.instance or r.role}.jsonl of the run's folder"
+    return f"logs/{_lasting(r)}.jsonl of the run's folder"
+
+
+def _by_hand(r: RoleFigures) -> str:
+    """The command that starts it: a trainer is named by model and lineage, and what follows a role's name is its member."""
+    parts = _lasting(r).split(".")
+    own = 3 if r.role == "train" else 1
+    command = f"freshet run APP.py --role {'.'.join(parts[:own])}"
+    if len(parts) > own:
+        command += f" --member {'.'.join(parts[own:])}"
+    return command
 
 
 def _by(o: OutageFigures) -> str:

@@ -24,7 +24,7 @@ INFER = "/v2/models/{model}/infer"
 INFER_VERSION = "/v2/models/{model}/versions/{version}/infer"
 REF = "#/components/schemas/{name}"
 REQUEST_PARAMETERS = {
-    "as_of": ("integer", "App time to answer for, in ms since 1970. Honoured in replays only."),
+    "as_of": ("integer", "App time to answer for, in ms since 1970. For replays only: refused elsewhere."),
     "deadline_ms": ("number", "After so many ms no model is asked any more, and a lower rung answers."),
     "timeout": ("integer", "The same in µs, as Triton's clients send it."),
     "binary_data_output": ("boolean", "Send all outputs as binary tensors."),
@@ -33,8 +33,11 @@ ANSWER_PARAMETERS = {
     "model": ("string", "The model asked."),
     "lineage": ("string", "The lineage that answered; empty below the models."),
     "snapshot": ("integer", "The number of its snapshot; -1 below the models."),
-    "segment": ("string", "The segment of the snapshot that answered."),
-    "model_lag_ms": ("integer", "Age of the oldest joined example that the snapshot does not reflect; 0: none."),
+    "segment": ("string", "`global`: there are no segments yet."),
+    "model_lag_ms": (
+        "integer",
+        "Age of the oldest joined example that the snapshot does not reflect, as its trainer told; 0: none.",
+    ),
     "oldest_value_age_ms": ("integer", "Age of the oldest value that was used, over all rows; -1: no row was read."),
     "rung": ("string", "champion, last_good, heuristic or constant: what answered."),
     "prediction_id": ("string", "The id of the first row's prediction; output `prediction_id` has all of them."),
@@ -126,7 +129,7 @@ _INFER_ANSWERS: dict[int, tuple[str, Body]] = {
         Problem,
     ),
 }
-_READY = "Ready: a question would be answered, be it by the last rung."
+_READY = "Ready: there is a snapshot, or a declared fallback, to answer from."
 PROTOCOL, FEATURES, EVENTS, ABOUT, OPERATE = "Predictions", "Features", "Events", "About", "Operations"
 TAGS = {
     PROTOCOL: "The Open Inference Protocol, version 2, over REST.",

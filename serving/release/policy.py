@@ -1,7 +1,7 @@
 """Which lineage the alias should point at: a pure function from what is known to one action.
 
-Run on every tick, it gives the same answer to the same standing, and nothing is kept between calls. Losses
-are prequential (Dawid, 1984) and of the same recent examples for all lineages, so that they can be compared.
+Run whenever snapshots were cut, it gives the same answer to the same standing, and nothing is kept between calls. Losses
+are prequential (Dawid, 1984), over each lineage's newest examples as of its cut: the same ones where all cut at the same tick.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class ReleaseConfig:
         hold_ms: How long a champion stands before another may take over, in milliseconds of the
             app's clock; 0 or more. The default is a day.
         no_worse_by: By which share of the baseline's loss the challenger's may be above it, 0 or
-            more: each of many small losses may lie within the margin, their sum may not. Without
-            a learner whose name begins with `baseline` nothing is asked.
+            more. The baseline goes on learning, so this bounds each takeover alone. Without
+            an `fr.Baseline` among the learners nothing is asked.
 
     Raises:
         DefinitionError: a value is out of its range.
@@ -71,7 +71,8 @@ class LineageStanding:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A frozen model's mean log loss over the same window: the baseline's, or a champion's of long ago."""
+    """What challengers are held to beside the champion: the mean log loss over the same window of the baseline, which goes
+    on learning. So it bounds each takeover, and not what many of them lose together."""
 
     name: str
     log_loss: float

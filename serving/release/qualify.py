@@ -21,9 +21,9 @@ SAME_ANSWER = 1e-3  # float32 sums in another order; a predictor that reads its 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a snapshot must keep to. `divergence` is the mean |Δlogit| on the golden vectors against the one
-    served; it is generous, since a model that learns should move (compare with the lineage's own last
-    approved snapshot). `predict_seconds` is for all golden vectors together."""
+    """What a snapshot must keep to. `divergence` is the mean |Δlogit| on the golden vectors against the
+    lineage's snapshot that was approved last (none after a restart of release); it is generous, since a model
+    that learns should move. `predict_seconds` is for all golden vectors together."""
 
     max_bytes: int = 1 << 30
     divergence: float = 3.0
@@ -40,9 +40,9 @@ class Candidate:
 
 
 def qualify(
-    candidate: Candidate, schema: VectorSchema, served: Predictor | None = None, bounds: Bounds | None = None
+    candidate: Candidate, schema: VectorSchema, before: Predictor | None = None, bounds: Bounds | None = None
 ) -> list[str]:
-    """Reasons to refuse the candidate; empty: approve."""
+    """Reasons to refuse the candidate; empty: approve. `before` is the one of its lineage that was approved last."""
     bounds = bounds or Bounds()
     if reasons := _of_manifest(candidate.manifest, schema, bounds) + _not_finite(candidate.arrays):
         return reasons
@@ -61,7 +61,7 @@ def qualify(
         reasons.append("answers differ when the same vectors are asked again")
     if seconds > bounds.predict_seconds:
         reasons.append(f"{len(golden)} predictions took {seconds:.3f} s, {bounds.predict_seconds:.3f} s are allowed")
-    return reasons if reasons or served is None else _against(served, p, golden, bounds)
+    return reasons if reasons or before is None else _against(before, p, golden, bounds)
 
 
 def wrong_answers(p: F64, rows: int) -> list[str]:
@@ -106,12 +106,12 @@ def _not_finite(arrays: Arrays) -> list[str]:
     ]
 
 
-def _against(served: Predictor, p: F64, golden: Vectors, bounds: Bounds) -> list[str]:
-    before = served.predict(golden)
+def _against(before: Predictor, p: F64, golden: Vectors, bounds: Bounds) -> list[str]:
+    answered = before.predict(golden)
     reasons = []
-    if np.ptp(p) == 0 and np.ptp(before) > 0:
-        reasons.append(f"answers {p[0]:.4f} to every golden vector; the served one tells them apart")
-    moved = float(np.abs(_logit(p) - _logit(before)).mean())
+    if np.ptp(p) == 0 and np.ptp(answered) > 0:
+        reasons.append(f"answers {p[0]:.4f} to every golden vector; the last approved one tells them apart")
+    moved = float(np.abs(_logit(p) - _logit(answered)).mean())
     if moved > bounds.divergence:
         reasons.append(f"golden predictions moved by {moved:.2f} in logit, {bounds.divergence:.2f} are allowed")
     return reasons

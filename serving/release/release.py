@@ -1,7 +1,8 @@
 """Release: judges every snapshot once, signs what may be served, and lets the policy move the alias.
 
-Follows the control log. Cuts of one model at one tick are settled together, once every lineage has sent its own (live, a
-lineage that is late by `PATIENCE_SECONDS` is left out), so what is decided depends on the log alone.
+Follows the control log. Cuts of one model at one tick are settled together, once every lineage has sent its own. Live, one
+that is late by `PATIENCE_SECONDS` (wall) counts as it stood at its last cut; in a replay all are waited for, so that what is
+decided depends on the log alone.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import structlog
 
+from freshet.learners.baseline_learner import Baseline
 from freshet.learners.catalog import predictor
 from freshet.learners.contract import Export, Predictor
 from freshet.learners.model import Model
@@ -156,7 +158,8 @@ class Release:
             loss = float("nan") if stats["log_loss"] is None else float(stats["log_loss"])
             approved = self._approved.get(name)
             lineages.append(LineageStanding(name, approved.number if approved else None, int(stats["n"] or 0), loss))
-        baseline = next((x for x in lineages if x.lineage.startswith("baseline")), None)
+        declared = next((self.model.lineage(x) for x in self.model.learners if isinstance(x, Baseline)), None)
+        baseline = next((x for x in lineages if x.lineage == declared), None)
         reference = Reference(baseline.lineage, baseline.log_loss) if baseline and baseline.examples else None
         return Standing(tick, champion, self._since_ms, tuple(lineages), reference)
 

@@ -19,7 +19,7 @@ class Question:
     """`n` rows for a model. `columns` by name: texts as a list (None: missing); numbers as an array `[n]` of
     the declared type, or of float64 with NaN where one is missing. A column that was not sent is not there.
 
-    `as_of_ms` is the app time to answer for (None: now; honoured in replays only), `deadline` the moment of
+    `as_of_ms` is the app time to answer for (None: now; refused but in replays), `deadline` the moment of
     `time.monotonic` after which no model should be asked any more, `version` a snapshot (None: what the alias
     serves)."""
 
@@ -88,7 +88,7 @@ class Answering(Protocol):
         ...
 
     def ready(self, model: str, version: str | None = None) -> bool:
-        """Whether a question would be answered, be it by the last rung."""
+        """Whether there is a snapshot, or a declared fallback, to answer from."""
         ...
 
     def infer(self, question: Question) -> Answer:

@@ -1,7 +1,7 @@
 """Which rung answers: champion → last good → heuristic → constant. A pure choice, and the rungs that users declare.
 
 A rung says what it needs. It answers only if all of that is there, so no rung is chosen that suffers from the
-very thing it should cure: features that are gone or too old rule out every rung that reads them."""
+very thing it should cure: features that cannot be read rule out every rung that reads them."""
 
 from __future__ import annotations
 
@@ -28,9 +28,8 @@ class Conditions:
     """What is there for this request.
 
     `champion`, `last_good`: a warm model. `models`: the switch "answer from models". `fresh_model`: the model
-    lag is within its hard limit. `features`: the store answered, within its hard limit. `time`: the deadline
-    has not passed. With `on_violation="serve"` a caller leaves both limits out, and only what is broken
-    counts."""
+    lag is within its hard limit, or `on_violation` is "serve". `features`: the store answered. `time`: the
+    deadline has not passed."""
 
     champion: bool = True
     last_good: bool = False

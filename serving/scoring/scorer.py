@@ -182,11 +182,17 @@ class Scorer:
         return Answer(p, ids, read.value_age_ms, first, parameters)
 
     def _as_of(self, question: Question) -> int:
-        """The app time to answer for. In a replay, questions move the clock; who does not say gets the newest."""
-        if isinstance(self._clock, ManualClock) and question.as_of_ms is not None:
-            self._clock.set(question.as_of_ms)
-            return question.as_of_ms
-        return self._clock.now_ms()
+        """The app time to answer for. In a replay, questions move the clock; who does not say gets the newest.
+
+        Raises:
+            RequestError: a question says another moment than now, and this is no replay.
+        """
+        if question.as_of_ms is None:
+            return self._clock.now_ms()
+        if not isinstance(self._clock, ManualClock):
+            raise RequestError("parameter as_of", "is for replays only", "Leave it out: the answer is as of now.")
+        self._clock.set(question.as_of_ms)
+        return question.as_of_ms
 
     def _is_of_replay(self, question: Question) -> bool:
         return isinstance(self._clock, ManualClock) and question.as_of_ms is not None

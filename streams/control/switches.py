@@ -31,7 +31,8 @@ class Switch(msgspec.Struct, frozen=True):
 
 
 class Switches(msgspec.Struct, frozen=True):
-    """`learn`: trainers learn; `release`: snapshots are released; `answer`: models answer (else the declared fallback)."""
+    """`learn`: trainers learn; `release`: snapshots are released; `answer`: models answer (else the declared
+    fallback, or nobody)."""
 
     learn: Switch = Switch()
     release: Switch = Switch()

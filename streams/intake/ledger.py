@@ -1,7 +1,7 @@
 """The ledger: per partition and block of offsets, how many records had which fate, and the sum of the ids applied.
 
-Anyone can recompute it from the log and compare: `recompute` does so with fastavro, dictionaries and a Python loop, the
-slow and obvious way, sharing no kernel with intake.
+`freshet.audit.ledger.recompute` recomputes it from the log with plain Python and dictionaries, the slow and obvious way,
+sharing no kernel with intake.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The operator loop: one process of a role, any number of tasks, the steps of DESIGN in order.
+"""The operator loop: one process of a role, any number of tasks, these steps in order:
 
 poll → apply (decode … route, or fold, or join) → write rows → append and flush → checkpoint → commit → report
 

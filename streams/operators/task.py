@@ -30,7 +30,7 @@ class Append:
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """What a batch led to. Appends are flushed before `messages` go to the control log."""
+    """What a batch led to. Appends are flushed before `messages` go to the app's logs of messages."""
 
     appends: list[Append] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)

@@ -23,6 +23,7 @@ from rich.console import Console
 
 from freshet.app import App, load
 from freshet.cli.init import init
+from freshet.processes.live import run_one
 from freshet.processes.runtime import Runtime
 from freshet.roles import plans, preflight
 from freshet.roles.process import run_role
@@ -247,6 +248,7 @@ AT_THE_START: dict[str, Callable[[], object]] = {
     "A setting that is no duration": lambda: settings(snapshot_every="3 hours"),
     "A file of settings that is no TOML": lambda: configured("port: 8080"),
     "An unknown role": lambda: run_role("app.py", "views", Settings(run_dir=Path("run"))),
+    "A second member on the embedded log": lambda: run_one("app.py", "view", Settings(run_dir=Path("run")), "2"),
     "A log of an unknown kind": lambda: start(log="rabbit://localhost"),
     "A store of an unknown kind": lambda: start(store="memcached://localhost"),
     "A port in use": on_a_taken_port,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rich.console import Console
 
+import freshet as fr
 from freshet.app import App, load
 from freshet.cli.describe import describe
 from freshet.demo.flights import APP
@@ -46,3 +49,17 @@ def test_what_no_model_and_no_fallback_means_is_told() -> None:
 def test_a_narrow_terminal_cuts_no_name() -> None:
     app = load(APP)
     assert all(name in said(app, 80) for name in (*role_names(app), *plans.topics(app)))
+
+
+def test_a_setting_that_nothing_reads_is_noted() -> None:
+    idle = fr.Freshness(feature_slo="1s", snapshot_every="9s", lateness="3m", model_slo="60s")
+    app = toy_app()
+    spare = replace(app.topics[0], name="spare", freshness=idle)
+    notes = [
+        line.strip() for line in said(replace(app, topics=[*app.topics, spare])).splitlines() if "no effect" in line
+    ]
+    assert [" ".join(n.split()) for n in notes] == [
+        "note feature_slo has no effect: no view is over it",
+        "note snapshot_every has no effect: no model's labels come from it",
+    ]
+    assert "no effect" not in said(app)
