@@ -30,7 +30,7 @@ _EMPTY = {k.MIN: math.inf, k.MAX: -math.inf}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowPlan:
-    """The layout of a view's rows (`kernels.py` draws it) and the kernels' tables.
+    """The layout of a view's rows (`features/rows/kernels.py` draws it) and the kernels' tables.
 
     `names` are the features, `fields` the number fields they use, in order of declaration; rows are `width`
     bytes. `digest` is 16 hex digits that change with anything that changes rows or values.

@@ -1,4 +1,4 @@
-// The page's copy of a tier of the app's history (serving/history.py), kept up by parts.
+// The page's copy of a tier of the app's history (serving/status/history.py), kept up by parts.
 
 export const emptyHistory = () => ({ cursor: null, times: [], series: {}, swaps: [], tiers: {}, begun: null });
 
