@@ -255,7 +255,7 @@ class TrainTask:
         self._quality = Quality.restored(_under(state, "quality."))
         self._rolling = RollingQuality.restored(_under(state, "rolling."))
         self._references = References.restored(_under(state, "references."))
-        self._by_slice = {s: SliceQuality.restored(_under(state, f"slice.{s}.")) for s in self._plan.slices}
+        self._by_slice = {s: self._restored_slice(state, s) for s in self._plan.slices}
         self._pending.load(state)
         self._cursors.load(state["cursors"])
         numbers = from_json(state["numbers"])
@@ -264,6 +264,13 @@ class TrainTask:
         if "settings" in state and (settings := from_json(state["settings"])):
             self._settings = settings
             self._take_on(*settings[-1][1:])
+
+    def _restored_slice(self, state: Mapping[str, npt.NDArray[Any]], name: str) -> SliceQuality:
+        """A slice that was declared after the checkpoint is counted from here on."""
+        kept = _under(state, f"slice.{name}.")
+        if not kept:
+            return SliceQuality()
+        return SliceQuality.restored(kept)
 
 
 def _under(state: Mapping[str, npt.NDArray[Any]], prefix: str) -> Arrays:

@@ -353,3 +353,13 @@ def test_a_step_of_one_row_compiles_nothing() -> None:
     train(examples([Asked("a", 0), Asked("b", 0), Answered("b", 1, 1.0), Tick(2), Asked("c", 3), Tick(4)]),
           p=plan(64), make=lambda: spec.make(VECTORS))  # fmt: skip
     assert [len(k.signatures) for k in kernels] == before
+
+
+def test_a_slice_that_is_declared_later_is_counted_from_then_on() -> None:
+    values = examples(long_log())
+    before = train(values, p=plan(slices=("carrier",))).task
+    after = TrainTask(plan(slices=("carrier", "gate")), Recorder(), lambda learner, at: "", 0)
+    after.load(through_files(before), [])
+    slices = after.facts()["slices"]
+    assert slices["carrier"] == before.facts()["slices"]["carrier"]
+    assert slices["gate"] == {}
