@@ -246,6 +246,9 @@ class LocalRun:
             for m in found:
                 for release in self._releases:
                     release.note(m)
+                # An earlier run in this folder may have had other models.
+                if getattr(m, "model", None) not in self.scorer.served:
+                    continue
                 if isinstance(m, Waiting):
                     self.scorer.served[m.model].note_waiting(m)
                 if isinstance(m, Settled) and m.path is not None:

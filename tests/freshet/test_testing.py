@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import polars as pl
+
 import freshet as fr
 from freshet.audit import kept as kept_by_run
 from freshet.streams.intake.fates import fates
@@ -34,3 +36,25 @@ def test_an_app_without_views_and_models_runs(tmp_path: Path) -> None:
     _, ledger = kept_by_run.ledger(log, str(tmp_path / "checkpoints"), topic, "alone.seen", 0)
     counts = dict(zip(fates(topic), ledger[0].counts))
     assert {fate: n for fate, n in counts.items() if n} == {"applied": 2, "deduplicated": 1, "tick": 1}
+
+
+def test_a_model_of_another_name_goes_on_in_the_folder_of_an_earlier_run(tmp_path: Path) -> None:
+    topic = fr.Topic("seen", SCHEMA, event_id="id", event_time="at")
+    label = fr.Label(topic, id="id", value=pl.col("at") > 0)
+
+    def app(model: str) -> fr.App:
+        made = fr.Model(model, topic, "id", label, [topic["at"]], [fr.Baseline()], fallback=[fr.constant(0.2)])
+        return fr.App("renamed", topics=[topic], models=[made])
+
+    def rungs(model: str, hours: range) -> list[object]:
+        out = []
+        with LocalRun(app(model), tmp_path, MemoryStore(), snapshot_every="1h") as local:
+            for hour in hours:
+                at = hour * HOUR + 1
+                answer = local.step(hour * HOUR, (hour + 1) * HOUR, {"id": [str(at)], "at": [at]}, {"seen": Sent([at])})
+                assert answer is not None
+                out.append(answer.parameters["rung"])
+        return out
+
+    assert rungs("first", range(1, 5))[-1] == "champion"
+    assert rungs("second", range(5, 6)) == ["constant"]
