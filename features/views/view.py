@@ -146,7 +146,7 @@ class View:
     @property
     def keys(self) -> tuple[str, ...]:
         """The fields of its key, in order."""
-        return (self.key,) if isinstance(self.key, str) else self.key
+        return (self.key,) if isinstance(self.key, str) else tuple(self.key)
 
     @property
     def max_age_ms(self) -> int:
