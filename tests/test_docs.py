@@ -34,7 +34,11 @@ from freshet.streams.vitals.metric_table import Figure
 from freshet.streams.vitals.metrics import ROLE_METRICS
 
 ROOT = Path(__file__).parent.parent
-PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "compose" / "README.md"]
+PAGES = [
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs" / "howto").glob("*.md")),
+    ROOT / "compose" / "README.md",
+]
 _LABELS = re.compile(r"\{(\w+)(?::[^}]+)?\}|\[([\w,]+)\]")
 _LINKS = [(page, target) for page in PAGES for target in re.findall(r"\]\(([^)]+)\)", page.read_text())]
 

@@ -1,0 +1,430 @@
+"""The pages of `docs/howto/` are run: their files as they stand there, and what they say works, is refused, or does not work yet."""
+
+from __future__ import annotations
+
+import ast
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import polars as pl
+import pytest
+from rich.console import Console
+
+import freshet as fr
+from freshet.app import load
+from freshet.audit.kept import records
+from freshet.cli.init import init
+from freshet.features.reading.api import read_request
+from freshet.learners.catalog import PREDICTORS
+from freshet.roles import preflight
+from freshet.roles.interface import feature_reader
+from freshet.roles.plans import join_plan
+from freshet.schemas.errors import CheckpointError, DefinitionError, FreshetError, RequestError
+from freshet.schemas.events.decode import REASONS
+from freshet.settings import Settings
+from freshet.streams.join.task import JoinTask
+from freshet.streams.sqlite.log import SqliteLog
+from freshet.testing import LocalRun, MemoryStore
+from tests import howto
+from tests.contracts.learner_battery import Case, LearnerBattery
+from tests.freshet.toy_day import toy_day
+from tests.howto import Sent
+
+PAGES = sorted(p.stem for p in howto.PAGES.glob("*.md") if p.stem != "README")
+DAY = 86_400_000
+NOW = 1_795_890_000_000
+STEP = 10_000
+
+
+def test_the_index_names_every_page() -> None:
+    assert all(f"]({page}.md)" in howto.text("README") for page in PAGES)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_python_on_a_page_is_python(page: str) -> None:
+    for body in howto.blocks(page, "python"):
+        ast.parse(body)
+
+
+# ------------------------------------------------------------ keys of several fields
+def values(run: LocalRun, store: MemoryStore, entities: dict[str, list[str]], feature: str = "pair:euros_1h") -> Any:
+    asked = read_request(json.dumps({"features": [feature], "entities": entities}).encode())
+    return feature_reader(run.app).answer(asked, store, NOW + STEP).results[-1].values
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[tuple[LocalRun, MemoryStore]]:
+    howto.write("keys", tmp_path)
+    store = MemoryStore()
+    sold = [("acme", "pan", 30.0), ("acme", "pot", 20.0), ("a|b", "c", 100.0), ("a", "b|c", 1.0)]
+    events = Sent(
+        (NOW + i, {"id": str(i), "at": NOW + i, "brand": brand, "item": item, "euros": euros})
+        for i, (brand, item, euros) in enumerate(sold)
+    )
+    with LocalRun(load(tmp_path / "app.py"), tmp_path, store) as run:
+        run.step(NOW, NOW + STEP, {}, {"sales": events})
+        yield run, store
+
+
+def test_each_pair_has_a_row_of_its_own(shop: tuple[LocalRun, MemoryStore]) -> None:
+    assert values(*shop, {"brand": ["acme", "acme"], "item": ["pan", "pot"]}) == [30.0, 20.0]
+
+
+def test_a_question_for_features_names_every_field_of_the_key(shop: tuple[LocalRun, MemoryStore]) -> None:
+    with pytest.raises(RequestError) as error:
+        values(*shop, {"brand": ["acme"]})
+    assert f"```\n{error.value}\n```" in howto.text("keys")
+
+
+def test_texts_with_the_separator_share_a_row_until_somebody_mends_it(shop: tuple[LocalRun, MemoryStore]) -> None:
+    """When this fails the page has a line too many."""
+    assert values(*shop, {"brand": ["a|b", "a"], "item": ["c", "b|c"]}) == [101.0, 101.0]
+
+
+def test_a_number_as_key_is_refused_as_the_page_says(tmp_path: Path) -> None:
+    app = howto.files("keys")["app.py"].replace('("brand", "item")', '("brand", "no")')
+    app = app.replace('{"name": "at", "type": "long"}', '*({"name": name, "type": "long"} for name in ("at", "no"))')
+    (tmp_path / "app.py").write_text(app)
+    with pytest.raises(DefinitionError) as error:
+        load(tmp_path / "app.py")
+    told = str(error.value).partition("view pair: ")[2]
+    assert f"*{told}*" in howto.text("keys")
+
+
+# ------------------------------------------------------------ changing an app
+@dataclass(frozen=True)
+class Went:
+    """What a run in the folder of an earlier one came to."""
+
+    rungs: list[str]
+    facts: dict[str, dict[str, Any]]
+
+    def of(self, task: str) -> dict[str, Any]:
+        return next(facts for name, facts in self.facts.items() if name.startswith(task))
+
+
+BEFORE = 6  # steps of the app as it was
+EVENTS = 10  # a step
+
+
+def parcels_step(run: LocalRun, number: int) -> str:
+    start = NOW + number * STEP
+    ids = [f"{number}.{i}" for i in range(EVENTS)]
+    couriers = ["ann", "bob"] * (EVENTS // 2)
+    fields = {f.name for f in run.app.topic("handovers").events.fields}
+    asked: dict[str, list[Any]] = {"parcel": ids, "courier": couriers, "city": ["Lyon"] * EVENTS}
+    asked |= {name: [1.0] * EVENTS for name in ("weight_kg", "kg") if name in fields}
+    taken = [{"parcel": i, "at": start, "courier": c, "city": "Lyon"} for i, c in zip(ids, couriers)]
+    handed = Sent((start + 1, {**t, "weight_kg": None}) for t in taken)
+    come = Sent((start + 2, {**t, "at": start + 2, "minutes_late": 20.0 * (t["courier"] == "bob")}) for t in taken)
+    answer = run.step(start, start + STEP, asked, {"handovers": handed, "deliveries": come})
+    assert answer is not None
+    return str(answer.parameters["rung"])
+
+
+def go_on(folder: Path, text: str, first: int, steps: int) -> Went:
+    """Start as `freshet run` does, with all that it checks, and go on for some steps."""
+    (folder / "app.py").write_text(text)
+    app = load(folder / "app.py")
+    log = SqliteLog(str(folder / "log"))
+    try:
+        preflight.check(app, log, Settings(run_dir=folder, log=str(folder / "log")))
+    finally:
+        log.close()
+    with LocalRun(app, folder, MemoryStore()) as run:
+        rungs = [parcels_step(run, number) for number in range(first, first + steps)]
+        return Went(rungs, {task.name: task.facts() for operator in run.operators for task in operator.tasks()})
+
+
+@pytest.fixture(scope="module")
+def parcels(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of a run of the app that `freshet init` writes, and its text."""
+    folder = tmp_path_factory.mktemp("parcels")
+    init(folder / "app", Console(quiet=True))
+    text = (folder / "app" / "app.py").read_text()
+    run = folder / "run"
+    run.mkdir()
+    assert go_on(run, text, 0, BEFORE).rungs[-1] == "champion"
+    return run, text
+
+
+def edited(text: str, *changes: tuple[str, str]) -> str:
+    for old, new in changes:
+        assert old in text, old
+        text = text.replace(old, new)
+    return text
+
+
+MODEL_RENAMED = ('    "late",\n    on', '    "late2",\n    on')
+WEIGHT = '{"name": "weight_kg", "type": ["null", "double"]}],'
+EXPRESS = '{"name": "weight_kg", "type": ["null", "double"]}, {"name": "express", "type": ["null", "boolean"], "default": None}],'
+CITIES = (
+    (
+        "# A model:",
+        'cities = fr.View("cities", deliveries, key="city", features={"n": fr.count(over="1h")})\n# A model:',
+    ),
+    ("views=[load, punctuality]", "views=[load, punctuality, cities]"),
+)
+READS_CITIES = ("*(load[f] for f in load.features),", '*(load[f] for f in load.features), cities["n"],')
+RETURNS = (
+    'returns = fr.Topic("returns", {"type": "record", "name": "r", "schema_id": 7, "fields": PARCEL}, "parcel", "at")\n'
+)
+Change = tuple[tuple[str, str], ...]
+
+GOES_ON: dict[str, Change] = {
+    "nothing": (),
+    "a field with a schema id of its own": ((WEIGHT, EXPRESS + ' "schema_id": 3,'),),
+    "a topic": (("app = fr.App(", RETURNS + "app = fr.App("), ("[handovers, deliveries]", "[handovers, deliveries, returns]")),
+    "domain": (('"Porto"]', '"Porto", "Rome"]'),),
+    "range": (("[-600, 6000]", "[-600, 9000]"),),
+    "max_age": (('fr.count(over="10m")}', 'fr.count(over="10m")}, max_age="1h"'),),
+    "dedup": (('    event_time="at",\n    drop', '    event_time="at",\n    dedup="2h",\n    drop'),),
+    "fallback": (("fr.constant(0.3)", "fr.constant(0.4)"),),
+    "release": (("min_examples=100", "min_examples=50"),),
+    "a slice": (('slices=["city"]', 'slices=["city", "courier"]'),),
+    "label_wait": (('label_wait="1h"', 'label_wait="2h"'),),
+    "the label": (('("minutes_late") > 10)', '("minutes_late") > 15)'),),
+    "a filter's expression": (('== "nobody"', '== "cleo"'),),
+    "the value of a constant impute": (("constant(1.0)", "constant(2.0)"),),
+    "a learner removed": (("fr.Baseline(), ", ""),),
+}  # fmt: skip
+
+
+@pytest.fixture
+def copy(parcels: tuple[Path, str], tmp_path: Path) -> Path:
+    return shutil.copytree(parcels[0], tmp_path / "copy")
+
+
+@pytest.mark.parametrize("what", GOES_ON)
+def test_a_change_goes_on(what: str, parcels: tuple[Path, str], copy: Path) -> None:
+    went = go_on(copy, edited(parcels[1], *GOES_ON[what]), BEFORE, 2)
+    assert went.rungs == ["champion"] * 2
+    all_events = EVENTS * (BEFORE + 2)
+    assert went.of("view:load")["events"] == all_events
+    assert went.of("join:late")["labelled"] == all_events
+    assert went.of("train:late.hashed_logistic")["learned"] == all_events
+
+
+@pytest.mark.parametrize("change", [("rate=0.1", "rate=0.05"), ('slices=["city"]', 'slices=["city"], batch=32')])
+def test_another_learner_learns_all_that_the_log_has(
+    change: tuple[str, str], parcels: tuple[Path, str], copy: Path
+) -> None:
+    went = go_on(copy, edited(parcels[1], change), BEFORE, 2)
+    trained = went.of("train:late.hashed_logistic")
+    assert trained["learned"] == EVENTS * (BEFORE + 2)
+    model = app_of(parcels[1], copy).models[0]
+    assert trained["lineage"] not in [model.lineage(learner) for learner in model.learners]
+
+
+def app_of(text: str, folder: Path) -> fr.App:
+    (folder / "other.py").write_text(text)
+    return load(folder / "other.py")
+
+
+def test_a_view_that_is_added_begins_now(parcels: tuple[Path, str], copy: Path) -> None:
+    went = go_on(copy, edited(parcels[1], *CITIES), BEFORE, 2)
+    assert went.of("view:cities")["events"] == 2 * EVENTS
+    assert went.rungs == ["champion"] * 2
+
+
+def test_a_model_of_another_name_begins_anew(parcels: tuple[Path, str], copy: Path) -> None:
+    """Also where its features have changed, which ends the join otherwise."""
+    went = go_on(copy, edited(parcels[1], *CITIES, READS_CITIES, MODEL_RENAMED), BEFORE, 2)
+    assert went.rungs[0] == "heuristic"
+    assert went.of("train:late2.hashed_logistic")["learned"] == 2 * EVENTS
+
+
+REFUSED: dict[str, Change] = {
+    "a view's window": (('fr.count(over="10m")', 'fr.count(over="20m")'),),
+    "a field under the same schema id": ((WEIGHT, EXPRESS),),
+    "a field renamed": (("weight_kg", "kg"),),
+    "partitions": (('    event_id="parcel",\n    event_time="at",\n    impute', '    event_id="parcel",\n    partitions=2,\n    event_time="at",\n    impute'),),
+    "the app's name": (('fr.App("parcels"', 'fr.App("parcels2"'),),
+    "a filter added": (('"nobody"}', '"nobody", "odd": pl.col("minutes_late") > 500}'),),
+    "an impute removed": (('    impute={"weight_kg": fr.impute.constant(1.0)},\n', ""),),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_change_is_refused_with_the_text_of_the_page(what: str, parcels: tuple[Path, str], copy: Path) -> None:
+    with pytest.raises(FreshetError) as error:
+        go_on(copy, edited(parcels[1], *REFUSED[what]), BEFORE, 1)
+    told = str(error.value)
+    quoted = [q for q in howto.text("changes").split("`") if len(q) > 40 and any(c.isspace() for c in q)]
+    assert any(all(part.strip() in told for part in q.split("…")) for q in quoted), told
+
+
+def test_features_that_change_end_the_join(parcels: tuple[Path, str], copy: Path) -> None:
+    before = app_of(parcels[1], copy)
+    after = app_of(edited(parcels[1], *CITIES, READS_CITIES), copy)
+    state = JoinTask(join_plan(before, before.models[0]), 0).dump(True)
+    with pytest.raises(CheckpointError) as error:
+        JoinTask(join_plan(after, after.models[0]), 0).load(state, [])
+    assert "its state holds predictions with other vectors than model late has now." in str(error.value)
+    assert "its state holds predictions with other vectors than model late has now." in howto.text("changes")
+
+
+def test_a_view_is_rebuilt_from_all_that_its_topic_retains(parcels: tuple[Path, str], copy: Path) -> None:
+    (removal,) = [b for b in howto.blocks("changes", "sh") if b.startswith("rm -r ")]
+    for path in removal.splitlines()[0].removeprefix("rm -r ").split():
+        shutil.rmtree(copy / path.removeprefix(".freshet/run/"))
+    went = go_on(copy, edited(parcels[1], *REFUSED["a view's window"]), BEFORE, 2)
+    all_events = EVENTS * (BEFORE + 2)
+    assert went.of("view:load")["events"] == went.of("view:punctuality")["events"] == all_events
+    assert went.of("join:late")["labelled"] == went.of("join:late")["asked"] == all_events
+    assert went.of("intake:handovers")["fates"]["applied"] == all_events
+
+
+def test_a_filter_that_is_taken_in_again_changes_no_row(parcels: tuple[Path, str], copy: Path) -> None:
+    shutil.rmtree(copy / "checkpoints/intake/deliveries")
+    went = go_on(copy, edited(parcels[1], ('"nobody"}', '"nobody", "bob": pl.col("courier") == "bob"}')), BEFORE, 2)
+    half = EVENTS // 2
+    assert went.of("intake:deliveries")["fates"]["dropped:bob"] == half * (BEFORE + 2)
+    assert went.of("view:punctuality")["events"] == EVENTS * BEFORE + half * 2
+
+
+# ------------------------------------------------------------ a learner of one's own
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[ModuleType]:
+    """The page's learner, in the catalog for as long as a test runs."""
+    howto.write("learners", tmp_path)
+    with howto.imported(tmp_path, "own") as module:
+        yield module
+        del PREDICTORS[module.KIND]
+
+
+@pytest.fixture
+def case(own: ModuleType) -> Case:
+    return Case(own.PlainLogistic(), within=0.0)
+
+
+class TestPlainLogistic(LearnerBattery):
+    pass
+
+
+def test_the_page_s_own_test_runs_the_battery(own: ModuleType, tmp_path: Path) -> None:
+    with howto.imported(tmp_path, "test_own") as tested:
+        assert issubclass(tested.TestPlainLogistic, LearnerBattery)
+
+
+def test_a_learner_of_one_s_own_is_served(own: ModuleType, parcels: tuple[Path, str], tmp_path: Path) -> None:
+    text = edited(parcels[1], ("import freshet as fr\n", "import freshet as fr\nfrom own import PlainLogistic\n"))
+    text = edited(text, ("learners=[fr.Baseline(), fr.HashedLogistic(rate=0.1)]", "learners=[PlainLogistic()]"))
+    run = tmp_path / "run"
+    run.mkdir()
+    went = go_on(run, text, 0, 4)
+    assert went.rungs[-1] == "champion"
+    assert went.of("train:late.plain_logistic")["learned"] == 4 * EVENTS
+
+
+# ------------------------------------------------------------ reading the examples
+def test_examples_are_read_as_a_frame(tmp_path: Path) -> None:
+    howto.write("examples", tmp_path)
+    with howto.imported(tmp_path, "examples") as page, toy_day(tmp_path / "run", hours=8) as (app, run):
+        found = page.examples(app, run.log, "unpaid")
+        join = next(t.facts() for o in run.operators for t in o.tasks() if t.name.startswith("join"))
+    kinds = dict(found.group_by("kind").len().iter_rows())
+    assert kinds["asked"] == join["asked"]
+    assert kinds["labelled"] == join["labelled"]
+    assert kinds["expired"] == join["expired"]
+    assert {"shop", "hour", "price", "shops.n", "shops.late", "shops.ago"} <= set(found.columns)
+    assert found.filter(kind="labelled")["label"].is_in([0.0, 1.0]).all()
+    assert found.filter(kind="asked")["label"].is_null().all()
+    asked = found.filter(kind="asked")
+    assert set(asked["shop"]) <= {"north", "south", "west", "east"}
+    assert asked["price"].is_between(2.0, 20.0).all()
+    scope = {"found": found}
+    exec(howto.blocks("examples", "python")[-1], scope)
+    assert scope["by_rung"]["len"].sum() == kinds["labelled"]
+
+
+def test_rows_that_were_appended_twice_are_read_once(tmp_path: Path) -> None:
+    howto.write("examples", tmp_path)
+    with howto.imported(tmp_path, "examples") as page, toy_day(tmp_path / "run", hours=4) as (app, run):
+        once = page.examples(app, run.log, "unpaid")
+        topic = app.examples_log_of(app.models[0])
+        again = [r.value for r in records(run.log, topic, 0)]
+        writer = run.log.writer()
+        writer.append(topic, 0, again, 1)
+        writer.flush()
+        writer.close()
+        assert page.examples(app, run.log, "unpaid").equals(once)
+
+
+# ------------------------------------------------------------ old data
+@pytest.fixture
+def old_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    howto.write("old-data", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_old_data_is_learned_in_its_own_time(old_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with howto.imported(old_data, "replay") as replay:
+        replay.main(days=20)
+        assert "champion" in capsys.readouterr().out
+        orders, _ = replay.mail_order(1)
+    app = load("app.py")
+    with LocalRun(app, Path(".freshet/run"), MemoryStore()) as run:
+        asked = orders.head(2).with_columns(id=pl.Series(["now.0", "now.1"]), town=pl.Series(["Ghent", "Namur"]))
+        answer = run.step(NOW, NOW + STEP, asked.with_columns(at=NOW).to_dict(as_series=False), {})
+        learned = [t.facts()["learned"] for o in run.operators for t in o.tasks() if t.name.startswith("train")]
+    assert answer is not None
+    assert answer.parameters["rung"] == "champion"
+    assert answer.probabilities[0] > answer.probabilities[1]
+    assert min(learned) > 500
+
+
+def test_old_data_that_is_sent_live_is_not_learned_from(old_data: Path) -> None:
+    howto.write("examples", old_data)
+    then = 820_454_400_000
+    told = {"id": "1", "town": "Ghent", "price": 1.0}
+    with LocalRun(load("app.py"), old_data / "run", MemoryStore(), snapshot_every="1s") as run:
+        events = {
+            "orders": Sent([(NOW + 1, {**told, "at": then})]),
+            "payments": Sent([(NOW + 1, {"id": "1", "town": "Ghent", "at": then + DAY, "days_late": 2.0})]),
+        }
+        run.step(NOW, NOW + STEP, {**{k: [v] for k, v in told.items()}, "at": [then]}, events)
+        run.step(NOW + STEP, NOW + 2 * STEP, {}, {})
+        facts = {t.name: t.facts() for o in run.operators for t in o.tasks()}
+        with howto.imported(old_data, "examples") as page:
+            found = page.examples(run.app, run.log, "late")
+    assert facts["intake:orders:0"]["fates"]["applied"] == 1
+    assert facts["join:late:0"]["labelled"] == 1
+    assert found.filter(kind="labelled")["saw_future"].all()
+    trained = [f for name, f in facts.items() if name.startswith("train")]
+    assert all(f["learned"] == 0 and f["snapshots"] > 0 for f in trained)
+
+
+def test_one_event_of_today_makes_all_older_ones_late(old_data: Path) -> None:
+    then = 820_454_400_000
+    with LocalRun(load("app.py"), old_data / "run", MemoryStore()) as run:
+        events = [
+            (NOW, {"id": str(i), "town": "Ghent", "price": 1.0, "at": at}) for i, at in enumerate((then, NOW, then))
+        ]
+        run.step(NOW, NOW + STEP, {}, {"orders": Sent(events)})
+        facts = next(t.facts() for o in run.operators for t in o.tasks() if t.name == "intake:orders:0")
+    assert {k: n for k, n in facts["fates"].items() if n} == {"applied": 2, "tick": 1, "dropped:late": 1}
+
+
+# ------------------------------------------------------------ a producer of one's own
+@pytest.mark.parametrize(("before", "reason"), [(b"", ""), (b" ", "undecodable"), (b"\xef\xbb\xbf", "undecodable")])
+def test_json_begins_with_its_brace(before: bytes, reason: str, old_data: Path) -> None:
+    """When this fails the page has half a line too many."""
+    event = json.dumps({"id": "1", "town": "Ghent", "price": 1.0, "at": NOW, "more": 1}).encode()
+
+    class Raw(Sent):
+        def runs(self) -> list[tuple[int, list[bytes]]]:
+            return [(NOW, [before + event])]
+
+    with LocalRun(load("app.py"), old_data / "run", MemoryStore()) as run:
+        run.step(NOW, NOW + STEP, {}, {"orders": Raw([(0, {})])})
+        facts = next(t.facts() for o in run.operators for t in o.tasks() if t.name == "intake:orders:0")
+    assert not reason or reason in REASONS
+    fate = f"dead:{reason}" if reason else "applied"
+    assert facts["fates"][fate] == 1
