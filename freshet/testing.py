@@ -43,6 +43,7 @@ from freshet.streams.sqlite.log import SqliteLog
 __all__ = ["Events", "LocalRun", "MemoryStore", "vectors_of"]
 
 LOGGED_SECONDS = 10.0
+STORE_SECONDS = 10.0  # for a store that was away to be back
 STEP_SECONDS = 60.0  # for one operator to finish a step
 WAIT_SECONDS = 0.02
 
@@ -230,12 +231,23 @@ class LocalRun:
         if not n or not self.app.models:
             return None
         model = self.app.models[0].name
-        answer = self.scorer.infer(Question(model, dict(queries), n, as_of_ms=as_of_ms))
+        answer = self._answer(Question(model, dict(queries), n, as_of_ms=as_of_ms))
         log = self.scorer.served[model].predictions
         deadline = time.monotonic() + LOGGED_SECONDS
         while log is not None and log.held and time.monotonic() < deadline:
             time.sleep(0.0002)
         return answer
+
+    def _answer(self, question: Question) -> Answer:
+        """As a replay asks: again, while the scorer puts it off because its store is away."""
+        deadline = time.monotonic() + STORE_SECONDS
+        while True:
+            try:
+                return self.scorer.infer(question)
+            except ComponentError as error:
+                if "retry_seconds" not in error.facts or time.monotonic() > deadline:
+                    raise
+                time.sleep(WAIT_SECONDS)
 
     def _settle(self) -> None:
         """Release judges and settles; the scorer takes the newest of what was settled."""

@@ -319,7 +319,7 @@ def test_values_that_the_request_brought_and_a_store_that_was_away_are_told_apar
             local.scorer.infer(Question("unpaid", columns, 1, as_of_ms=hour * HOUR))
             store.away = True
             away = {"order_id": ["away"], "shop": ["north"], "hour": [4], "price": [1.0]}
-            local.scorer.infer(Question("unpaid", away, 1, as_of_ms=hour * HOUR))
+            local.scorer.infer(Question("unpaid", away, 1))  # one that says its time would wait for the store
             store.away = False
 
     with toy_day(tmp_path, store=store, before=ask, hours=6):
