@@ -23,11 +23,9 @@ from freshet.features.reading.api import read_request
 from freshet.learners.catalog import PREDICTORS
 from freshet.roles import preflight
 from freshet.roles.interface import feature_reader
-from freshet.roles.plans import join_plan
-from freshet.schemas.errors import CheckpointError, DefinitionError, FreshetError, RequestError
+from freshet.schemas.errors import DefinitionError, FreshetError, RequestError
 from freshet.schemas.events.decode import REASONS
 from freshet.settings import Settings
-from freshet.streams.join.task import JoinTask
 from freshet.streams.sqlite.log import SqliteLog
 from freshet.testing import LocalRun, MemoryStore
 from tests import howto
@@ -233,7 +231,7 @@ def test_a_view_that_is_added_begins_now(parcels: tuple[Path, str], copy: Path) 
 
 
 def test_a_model_of_another_name_begins_anew(parcels: tuple[Path, str], copy: Path) -> None:
-    """Also where its features have changed, which ends the join otherwise."""
+    """Also where its features have changed, which is refused otherwise."""
     went = go_on(copy, edited(parcels[1], *CITIES, READS_CITIES, MODEL_RENAMED), BEFORE, 2)
     assert went.rungs[0] == "heuristic"
     assert went.of("train:late2.hashed_logistic")["learned"] == 2 * EVENTS
@@ -241,6 +239,7 @@ def test_a_model_of_another_name_begins_anew(parcels: tuple[Path, str], copy: Pa
 
 REFUSED: dict[str, Change] = {
     "a view's window": (('fr.count(over="10m")', 'fr.count(over="20m")'),),
+    "a model's features": (*CITIES, READS_CITIES),
     "a field under the same schema id": ((WEIGHT, EXPRESS),),
     "a field renamed": (("weight_kg", "kg"),),
     "partitions": (('    event_id="parcel",\n    event_time="at",\n    impute', '    event_id="parcel",\n    partitions=2,\n    event_time="at",\n    impute'),),
@@ -257,16 +256,6 @@ def test_a_change_is_refused_with_the_text_of_the_page(what: str, parcels: tuple
     told = str(error.value)
     quoted = [q for q in howto.text("changes").split("`") if len(q) > 40 and any(c.isspace() for c in q)]
     assert any(all(part.strip() in told for part in q.split("…")) for q in quoted), told
-
-
-def test_features_that_change_end_the_join(parcels: tuple[Path, str], copy: Path) -> None:
-    before = app_of(parcels[1], copy)
-    after = app_of(edited(parcels[1], *CITIES, READS_CITIES), copy)
-    state = JoinTask(join_plan(before, before.models[0]), 0).dump(True)
-    with pytest.raises(CheckpointError) as error:
-        JoinTask(join_plan(after, after.models[0]), 0).load(state, [])
-    assert "its state holds predictions with other vectors than model late has now." in str(error.value)
-    assert "its state holds predictions with other vectors than model late has now." in howto.text("changes")
 
 
 def test_a_view_is_rebuilt_from_all_that_its_topic_retains(parcels: tuple[Path, str], copy: Path) -> None:
