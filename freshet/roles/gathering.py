@@ -1,4 +1,5 @@
-"""What `control` reads: the app's messages, and examples with their labels; and whether it has read what was there before it."""
+"""What `control` reads: the app's messages, and examples with their labels; and whether it has read
+what was there before it."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ class Gathering:
         self._follower = Follower(log, *app.channels)
         self._examples = log.reader(list(self._models), None) if self._models else None
         self._examples_at: dict[str, int] = {}
-        self._past: Mapping[str, int] | None = None  # by log, what was there first, as far as it is still to be read
+        # By log, where what was there at first ends, as long as it is still to be read.
+        self._past: Mapping[str, int] | None = None
 
     @property
     def catching_up(self) -> bool:

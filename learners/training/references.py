@@ -1,11 +1,12 @@
-"""What answers that look at no feature would have scored on the same labels: the figures that a model has to beat.
+"""What answers that look at no feature would have scored on the same labels: figures to beat.
 
-*Prior* answers with the running share of positives (one half before the first label; Krichevsky and Trofimov, 1981).
-*No-change* answers with the label before, as MOA's NoChange and River's `NoChangeClassifier` do. Its answer is a class
-and not a probability: it has an accuracy, and no log loss, which would tell nothing but how its 0 and 1 are clipped.
+*Prior* answers with the running share of positives (one half before the first label; Krichevsky and
+Trofimov, 1981). *No-change* answers with the label before, as MOA's NoChange and River's
+`NoChangeClassifier` do. Its answer is a class and not a probability: it has an accuracy, and no log
+loss, which would tell nothing but how its 0 and 1 are clipped.
 
-Each label is judged by those before it in the log, in their order. A model answers earlier, when it is asked: so these
-two know more labels than it did, and whoever beats them has learned something.
+Each label is judged by those before it in the log, in their order. A model answers earlier, when it
+is asked: so these two know more labels than it did, and whoever beats them has learned something.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from freshet.learners.training.prequential import Figures, figures_of
 from freshet.schemas.models.vectors import F64
 
 NAN = float("nan")
-TIED = 0.5  # a constant ranks nobody above anybody: the AUC of each prior, though it drifts from label to label
+# A constant ranks nobody above anybody: the AUC of each prior, though it drifts from label to label.
+TIED = 0.5
 PRIOR_WEIGHT = 0.5  # of each class before the first label
 
 
@@ -37,7 +39,9 @@ class ReferenceFigures:
 
 
 class References:
-    """Fed with labels in their order, in any cuts. Constant memory: sums of all, and a ring of the newest `window`."""
+    """Fed with labels in their order, in any cuts.
+
+    Constant memory: sums of all, and a ring of the newest `window`."""
 
     def __init__(self, window: int = 5_000) -> None:
         self._seen = 0
@@ -103,7 +107,8 @@ class References:
 
     @staticmethod
     def restored(state: Arrays) -> References:
-        """From a checkpoint. One of before there were references begins with the next label: `n` tells."""
+        """From a checkpoint. One of before there were references begins with the next label, and
+        `n` tells."""
         if "ring" not in state:
             return References()
         out = References(len(state["ring"]))

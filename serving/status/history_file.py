@@ -1,6 +1,7 @@
 """The history in the run's folder, so that the plots outlive the process that draws them.
 
-One file, written as a whole and put in place at once: a few megabytes at most, since a history is bounded.
+One file, written as a whole and put in place at once: a few megabytes at most, since a history is
+bounded.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ _decoder = msgspec.msgpack.Decoder(_Content)
 
 
 def save(folder: Path, app: str, history: History) -> None:
-    """Write it; a process that ends meanwhile leaves the file as it was. A disk that takes nothing costs but the history:
-    it is logged."""
+    """Write it; a process that ends meanwhile leaves the file as it was. A disk that takes nothing
+    costs but the history: it is logged."""
     content = _Content(format=FORMAT, app=app, history=history.kept())
     part = folder / f"{FILE}.{os.getpid()}.part"
     try:
@@ -44,7 +45,8 @@ def save(folder: Path, app: str, history: History) -> None:
 
 
 def restore(folder: Path, app: str, history: History) -> None:
-    """Let `history` go on where the file ends. One that cannot be read, or is of another app or format, is set aside."""
+    """Let `history` go on where the file ends. One that cannot be read, or is of another app or
+    format, is set aside."""
     try:
         content = _decoder.decode((folder / FILE).read_bytes())
         if content.format != FORMAT or content.app != app:
