@@ -1,6 +1,7 @@
 """The contract of a learner: learns from examples in order, predicts without changing, exports plain arrays.
 
-A learner is made from its spec (a frozen dataclass beside it, which users write in the app) and a `VectorSchema`. Implementations are listed in `learners/catalog.py` and held to `tests/contracts/`.
+A learner is made from its spec (a frozen dataclass beside it, which users write in the app) and a
+`VectorSchema`. Implementations are listed in `learners/catalog.py` and held to `tests/contracts/`.
 """
 
 from __future__ import annotations

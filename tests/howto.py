@@ -56,7 +56,7 @@ def imported(folder: Path, name: str) -> Iterator[ModuleType]:
         spec.loader.exec_module(module)
         yield module
     finally:
-        del sys.modules[name]
+        sys.modules.pop(name, None)  # loading an app forgets what lies beside it, too
 
 
 class Sent(list[tuple[int, dict[str, Any]]]):

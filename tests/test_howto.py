@@ -23,6 +23,7 @@ from freshet.features.reading.api import read_request
 from freshet.learners.catalog import PREDICTORS
 from freshet.roles import preflight
 from freshet.roles.interface import feature_reader
+from freshet.runs import record as run_record
 from freshet.schemas.errors import DefinitionError, FreshetError, RequestError
 from freshet.schemas.events.decode import REASONS
 from freshet.settings import Settings
@@ -129,9 +130,12 @@ def go_on(folder: Path, text: str, first: int, steps: int) -> Went:
     """Start as `freshet run` does, with all that it checks, and go on for some steps."""
     (folder / "app.py").write_text(text)
     app = load(folder / "app.py")
-    log = SqliteLog(str(folder / "log"))
+    given = Settings(run_dir=folder, log=str(folder / "log"))
+    run_record.check(app.name, given)
+    run_record.write(app.name, str(folder / "app.py"), given)
+    log = SqliteLog(given.log)
     try:
-        preflight.check(app, log, Settings(run_dir=folder, log=str(folder / "log")))
+        preflight.check(app, log, given)
     finally:
         log.close()
     with LocalRun(app, folder, MemoryStore()) as run:
@@ -161,6 +165,7 @@ def edited(text: str, *changes: tuple[str, str]) -> str:
 MODEL_RENAMED = ('    "late",\n    on', '    "late2",\n    on')
 WEIGHT = '{"name": "weight_kg", "type": ["null", "double"]}],'
 EXPRESS = '{"name": "weight_kg", "type": ["null", "double"]}, {"name": "express", "type": ["null", "boolean"], "default": None}],'
+WITHOUT_DEFAULT = f'{WEIGHT[:-2]}, {{"name": "kg", "type": "double"}}], "schema_id": 3,'
 CITIES = (
     (
         "# A model:",
@@ -239,9 +244,9 @@ def test_a_model_of_another_name_begins_anew(parcels: tuple[Path, str], copy: Pa
 
 REFUSED: dict[str, Change] = {
     "a view's window": (('fr.count(over="10m")', 'fr.count(over="20m")'),),
-    "a model's features": (*CITIES, READS_CITIES),
     "a field under the same schema id": ((WEIGHT, EXPRESS),),
-    "a field renamed": (("weight_kg", "kg"),),
+    "a field without a default": ((WEIGHT, WITHOUT_DEFAULT),),
+    "the features of a model": (*CITIES, READS_CITIES),
     "partitions": (('    event_id="parcel",\n    event_time="at",\n    impute', '    event_id="parcel",\n    partitions=2,\n    event_time="at",\n    impute'),),
     "the app's name": (('fr.App("parcels"', 'fr.App("parcels2"'),),
     "a filter added": (('"nobody"}', '"nobody", "odd": pl.col("minutes_late") > 500}'),),
@@ -258,10 +263,14 @@ def test_a_change_is_refused_with_the_text_of_the_page(what: str, parcels: tuple
     assert any(all(part.strip() in told for part in q.split("…")) for q in quoted), told
 
 
-def test_a_view_is_rebuilt_from_all_that_its_topic_retains(parcels: tuple[Path, str], copy: Path) -> None:
-    (removal,) = [b for b in howto.blocks("changes", "sh") if b.startswith("rm -r ")]
+def remove_as_the_page_says(what: str, run: Path) -> None:
+    (removal,) = [b for b in howto.blocks("changes", "sh") if b.startswith("rm -r ") and what in b]
     for path in removal.splitlines()[0].removeprefix("rm -r ").split():
-        shutil.rmtree(copy / path.removeprefix(".freshet/run/"))
+        shutil.rmtree(run / path.removeprefix(".freshet/run/"))
+
+
+def test_a_view_is_rebuilt_from_all_that_its_topic_retains(parcels: tuple[Path, str], copy: Path) -> None:
+    remove_as_the_page_says("checkpoints/view", copy)
     went = go_on(copy, edited(parcels[1], *REFUSED["a view's window"]), BEFORE, 2)
     all_events = EVENTS * (BEFORE + 2)
     assert went.of("view:load")["events"] == went.of("view:punctuality")["events"] == all_events
@@ -270,7 +279,7 @@ def test_a_view_is_rebuilt_from_all_that_its_topic_retains(parcels: tuple[Path, 
 
 
 def test_a_filter_that_is_taken_in_again_changes_no_row(parcels: tuple[Path, str], copy: Path) -> None:
-    shutil.rmtree(copy / "checkpoints/intake/deliveries")
+    remove_as_the_page_says("checkpoints/intake/deliveries", copy)
     went = go_on(copy, edited(parcels[1], ('"nobody"}', '"nobody", "bob": pl.col("courier") == "bob"}')), BEFORE, 2)
     half = EVENTS // 2
     assert went.of("intake:deliveries")["fates"]["dropped:bob"] == half * (BEFORE + 2)
