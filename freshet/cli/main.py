@@ -114,6 +114,7 @@ cli.add_typer(servers, name="servers")
 
 def main() -> None:
     """The entry point: errors of ours become one line on stderr and status 2."""
+    structlog.reset_defaults()  # of a program that has run an app in this process before
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is for what was asked
     try:
         cli(standalone_mode=True)

@@ -104,21 +104,19 @@ def test_a_question_that_is_put_off_for_ever_ends_the_replay(
 
 def test_the_client_tells_what_is_put_off_from_what_failed(app: App) -> None:
     model = app.models[0]
-    client = ScoringClient("http://scorer", model.name, model.on.events)
+    client = ScoringClient(["http://scorer"], model.name, model.on.events)
     answers = [
         httpx.Response(503, headers={"retry-after": "1"}, json={"error": "its store is away"}),
         httpx.Response(503, json={"error": "no rung can answer"}),
         httpx.Response(200, json={"parameters": {"instance": NEW, "sequence": 5}}),
     ]
-    client._http = httpx.Client(base_url="http://scorer", transport=httpx.MockTransport(lambda request: answers.pop(0)))
+    client._http = httpx.Client(transport=httpx.MockTransport(lambda request: answers.pop(0)))
     flight = {f.name: [None] for f in model.on.events.fields}
     with pytest.raises(NotYet, match="its store is away"):
         client.ask(flight, 0)
-    assert (client.requests, client.failed) == (0, 0)
-    with pytest.raises(ComponentError, match="no rung can answer"):
-        client.ask(flight, 0)
-    assert (client.requests, client.failed) == (1, 1)
+    assert (client.attempts, client.refused, client.failed) == (1, 1, 0)
     assert client.ask(flight, 0) == {NEW: 5}
+    assert (client.attempts, client.answered, client.refused, client.failed, client.broken) == (3, 1, 1, 1, 0)
     client.close()
 
 
