@@ -31,7 +31,6 @@ ELSEWHERE = {
     "freshet.toml",
     "compose/jars",
     "docs/protocol/extension_binary_data.md",
-    "random.py",
 }
 # Pages whose reader writes files of his own.
 WRITTEN_BY_READERS = "docs/howto/"

@@ -14,7 +14,7 @@ from freshet.demo.client import ScoringClient
 from freshet.replay import replayer as replay
 from freshet.replay.replayer import NotYet, Replayer, ReplayError, Stopped
 from freshet.roles import plans
-from freshet.schemas.errors import ComponentError, LogError
+from freshet.schemas.errors import LogError
 from freshet.schemas.wire.messages import Logged, Message, Status
 from freshet.streams.outages import Outages
 from freshet.streams.sqlite.log import SqliteLog
