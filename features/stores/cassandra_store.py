@@ -64,9 +64,11 @@ class CassandraStore:
     again every second, and calls fail until it is back.
 
     `generation()` names a marker kept among the rows and the last start of each server (asked for once a
-    second), since a server may restart without its last writes. See `RedisStore` for its use. Rows say the generation
-    that they were read in by the marker as it was last seen; it is looked at again, after them, where a row is absent.
-    (The table may be emptied, but no server restarted, within a second: what empties it takes the marker with it.)
+    second), since a server may restart without its last writes. See `RedisStore` for its use.
+
+    Rows say the generation that they were read in by the marker as it was last seen; it is looked
+    at again, after them, where a row is absent. (No server restarts within a second; a table may
+    be emptied within one, and whatever empties it takes the marker along.)
 
     Raises:
         StoreError: at once, if no server can be reached, or the keyspace cannot be made or used.

@@ -13,16 +13,18 @@ from freshet.schemas.errors import StoreError
 
 
 class CompleteStore:
-    """A `Store` over another, whose reads fail while rows of the views that they ask for may be missing: it is new to the
-    app, lost rows, or was replaced, and not every owner has written all its rows yet.
+    """A `Store` over another, whose reads fail while rows of the views that they ask for may be
+    missing: it is new to the app, lost rows, or was replaced, and not every owner has written all
+    its rows yet.
 
-    `partitions` are counts, by the full names of views. Rows come with the store's generation, so that a read of a store
-    that has been found complete costs no more than a comparison; marks (see `freshet.features.stores.marks`) are read when it changes.
+    `partitions` are counts, by the full names of views. Rows come with the store's generation, so
+    that a read of a store that has been found complete costs no more than a comparison; marks (see
+    `freshet.features.stores.marks`) are read when it changes.
 
     >>> from freshet.features.stores.memory_store import MemoryStore
     >>> CompleteStore(MemoryStore(), {"app:v": 2}).read([RowKeys("app:v", [b"JFK"], 24)])
     Traceback (most recent call last):
-    freshet.schemas.errors.StoreError: store in memory: does not hold all rows of view app:v yet (partitions 0, 1 are missing)...
+    freshet.schemas.errors.StoreError: store in memory: does not hold all rows of view app:v yet ...
     """
 
     def __init__(self, store: Store, partitions: Mapping[str, int]) -> None:
@@ -45,7 +47,8 @@ class CompleteStore:
         # Once more, since rows may have been written, or lost, after they were read.
         rows = self._store.read(wanted)
         if not self._vouched(wanted, rows):
-            raise StoreError(self.resource, "lost rows while it was read", "Wait: they are written again.")
+            cause = "lost rows while it was read"
+            raise StoreError(self.resource, cause, "Wait: they are written again.")
         return rows
 
     def write(self, view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> int:
@@ -61,8 +64,11 @@ class CompleteStore:
         self._store.close()
 
     def _vouched(self, wanted: Sequence[RowKeys], rows: Sequence[Rows]) -> bool:
-        """Whether these rows were read in the generation in which their views were found complete."""
-        return all(not w.keys or self._complete.get(w.view) == r.generation for w, r in zip(wanted, rows))
+        """Whether they were read in the generation in which their views were found complete."""
+        for asked, found in zip(wanted, rows):
+            if asked.keys and self._complete.get(asked.view) != found.generation:
+                return False
+        return True
 
     def _check(self, view: str, generation: str) -> None:
         """Note that a view is complete in a generation, or raise."""
@@ -76,6 +82,6 @@ class CompleteStore:
             raise StoreError(
                 self.resource,
                 f"does not hold all rows of view {view} yet (partitions {named} are missing)",
-                "Wait: the role `view` writes them again. If it does not, see whether it runs, and its log.",
+                "Wait: the role `view` writes them again. If it does not, see whether it runs.",
             )
         self._complete[view] = generation

@@ -20,9 +20,9 @@ VERSION_BYTES = 16
 class Rows:
     """Rows as read: `data` uint8 `[n, width]` (zeros where absent) and `present` bool `[n]`.
 
-    `generation` is that of the store which they were read from, as `Store.generation` names it; empty where that is not
-    known: nobody has asked since the store lost rows, or it lost some while it was read. It costs no round trip where all
-    rows are there.
+    `generation` is that of the store which they were read from, as `Store.generation` names it;
+    empty where that is not known: nobody has asked since the store lost rows, or it lost some while
+    it was read. It costs no round trip where all rows are there.
     """
 
     data: npt.NDArray[np.uint8]
@@ -58,8 +58,8 @@ class Store(Protocol):
     def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
         """Rows of many views in one round trip. A row of another width (another definition) counts as absent.
 
-        The typical mistake is to take an absent row for a key without events: `Rows.generation` says whether the store
-        is still the one that owners have filled. `CompleteStore` does the comparing.
+        The typical mistake is to take an absent row for a key without events: `Rows.generation` says
+        whether the store is still the one that owners have filled. `CompleteStore` compares.
         """
         ...
 

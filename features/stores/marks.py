@@ -1,13 +1,15 @@
-"""Marks: rows of the store in which the owner of a view's partition says that all its rows are there.
+"""Marks: rows of the store by which owners of a view's partitions say that all their rows are there.
 
-A store is a projection. When it has lost rows, owners write them all again, and until the last of them has, a row that is
-absent says nothing about its key. So each owner, after its rows, writes a mark: one row for each partition, beside the
-view's own, that holds the store's generation. A mark of another generation is none.
+A store is a projection. When it has lost rows, owners write them all again, and until the last of
+them has, a row that is absent says nothing about its key. So each owner, after its rows, writes a
+mark: one row for each partition, beside the view's own, that holds the store's generation. A mark
+of another generation is none.
 
     bytes 0–15   version: the owner's position in its log, as rows have it
     bytes 16–31  digest of the store's generation
 
-What an owner has to say of its partition later goes behind that; a mark of another width is none, and is written anew.
+What else an owner has to say of its partition goes behind that; a mark of another width is none,
+and is written anew.
 """
 
 from __future__ import annotations
@@ -54,15 +56,17 @@ class PartitionMark:
         if generation == self._written:
             return
         (found,) = self._store.read([self._place])
-        # One that stands may be of a later position: of whoever had the partition before its newest checkpoint.
+        # One that stands may be of a later position: of whoever had the partition before.
         if not marked(found, generation)[0]:
-            row = _version_after(found, position) + _digest(generation)
-            self._store.write(self._place.view, self._place.keys, np.frombuffer(row, np.uint8)[None])
+            mark = _version_after(found, position) + _digest(generation)
+            rows = np.frombuffer(mark, np.uint8)[None]
+            self._store.write(self._place.view, self._place.keys, rows)
         self._written = generation
 
 
 def _version_after(found: Rows, position: int) -> bytes:
-    """The position, or what follows the version that stands: a server may come back with a mark of an earlier run."""
+    """The position, or what follows the version that stands: a server may come back with a mark of
+    an earlier run, of the same position."""
     offset, index = (int(word) for word in found.data[0, :VERSION_BYTES].view(">u8"))
     version = (position, 0)
     if found.present[0]:

@@ -27,7 +27,7 @@ from freshet.schemas.errors import StoreError
 KEYS_A_CALL = 1_000
 MARKER = b"freshet:generation"
 CONNECT_SECONDS = 2.0
-# How long a server that changed its replication history, and kept its clients, may go unnoticed by a read.
+# How long reads may not notice that a server changed its replication history and kept its clients.
 HISTORY_SECONDS = 1.0
 
 
@@ -44,8 +44,9 @@ class RedisStore:
     owns rows asks for it *after* each write and, where it has changed, writes them all again: what was lost
     before the question changes the answer, what is lost later is found by the next one.
 
-    Rows say the generation that they were read in: the marker is read with them, the server's run is known since it was
-    connected, and its history is asked for once a second (a server that is demoted in place may keep its clients).
+    Rows say the generation that they were read in: the marker is read with them, the server's run
+    is known since it was connected, and its history is asked for once a second (a server that is
+    demoted in place may keep its clients).
 
     Raises:
         StoreError: at once, if there is no Redis, it refuses the password, or it may evict rows.
@@ -74,7 +75,8 @@ class RedisStore:
         values: list[bytes | None] = []
         markers: set[bytes | None] = set()
         # The marker with each chunk: the server may be emptied between two of them.
-        for reply in self._fetch([_packed(b"MGET", MARKER, *names[a:b]) for a, b in _chunks(len(names))]):
+        commands = [_packed(b"MGET", MARKER, *names[a:b]) for a, b in _chunks(len(names))]
+        for reply in self._fetch(commands):
             markers.add(reply[0])
             values += reply[1:]
         generation = self._generation_of(markers)
@@ -85,7 +87,7 @@ class RedisStore:
         return out
 
     def _fetch(self, commands: list[bytes]) -> list[Any]:
-        """Replies to commands that read rows; beside them, now and then, the server's history is looked at."""
+        """Replies to commands that read rows; now and then the server's history beside them."""
         if not commands or time.monotonic() < self._history_until:
             return self._ask(commands)
         *replies, facts = self._ask([*commands, _packed(b"INFO", b"replication")])

@@ -27,11 +27,15 @@ class ViewTask:
     """Folds clean events into rows and writes the touched ones; see `freshet.streams.operators.task.Task`.
 
     The store is a projection of these rows: when its generation changes (it was emptied or replaced), all are written again.
-    A mark tells readers when they are all there. `end` is where the partition's log ended when it was assigned: before this
-    task has come that far, it may lack rows that an earlier one has had, and does not say that they are complete.
+
+    A mark tells readers when they are all there. `end` is where the partition's log ended when it
+    was assigned: before this task has come that far, it may lack rows that an earlier one has had,
+    and does not say that they are complete.
     """
 
-    def __init__(self, view: View, stored_as: str, partition: int, store: Store, end: int = 0) -> None:
+    def __init__(
+        self, view: View, stored_as: str, partition: int, store: Store, end: int = 0
+    ) -> None:  # fmt: skip
         self.name = f"view:{view.name}:{partition}"
         self._view, self._stored_as, self._store = view, stored_as, store
         self._rows = ViewRows(view.plan)
@@ -81,8 +85,8 @@ class ViewTask:
         self._events += n
 
     def write(self) -> None:
-        """Write touched rows; all of them if the store has lost some; then the mark. What could not be written is kept for
-        the next try."""
+        """Write touched rows; all of them if the store has lost some; then the mark. What could not
+        be written is kept for the next try."""
         if self._generation is None:
             self._generation = self._store.generation()
         touched = self._rows.take()
@@ -94,7 +98,8 @@ class ViewTask:
             self._unwritten.append(self._rows.all_rows())
             self._put_unwritten()
             self._generation = generation
-        # After the rows, so that whoever finds it finds them; what is lost between is of another generation.
+        # After the rows, so that whoever finds it finds them. If they are lost in between, the mark
+        # is of a generation that is over.
         if self._position >= self._end:
             self._mark.put(generation, self._position)
 
@@ -128,7 +133,8 @@ class ViewTask:
         self._cursors.load(newest["_cursors"])
         self._ticks.load(newest["_ticks"])
         self._events = int(newest["_events"][0])
-        if "_position" in newest:  # else it is of an earlier version of freshet, and known from the next record on
+        # A checkpoint of an earlier version has none: it is known from the next record on.
+        if "_position" in newest:
             self._position = int(newest["_position"][0])
         # What the store holds may be older than the checkpoint (it may have been emptied while this task was away).
         self._generation = ""

@@ -1,7 +1,8 @@
 """The replayer: owns the paced clock, and moves it on when everybody has finished the step.
 
-Each step: ask the scorer for the step's departures as of its start (again and again while it says that its store is away:
-what it would answer without is not what it answers in another replay); wait until those answers are logged; publish the step's
+Each step: ask the scorer for the step's departures as of its start (again and again while it says
+that its store is away: what it would answer without is not what it answers in another replay);
+wait until those answers are logged; publish the step's
 events and a tick; wait until every view, join and trainer has reported the tick, every snapshot that was due has been
 judged and every scorer has swapped. So a replay goes as fast as the pipeline can, and two replays see the same.
 """

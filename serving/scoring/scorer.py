@@ -99,8 +99,8 @@ class Scorer:
     """Answers for all models of an app; see `freshet.serving.scoring.contract.Answering`.
 
     `instance` is new at each start, since it numbers its predictions from 0. With a `ManualClock` (in a replay) requests
-    may say their own `as_of`; otherwise the clock does. Those that do are the replay's own: what they are answered is what
-    is learned, so they are refused while the store is away, and asked again.
+    may say their own `as_of`; otherwise the clock does. Those that do are the replay's own: what
+    they are answered is what is learned, so they are put off while the store is away.
     """
 
     def __init__(
@@ -160,7 +160,7 @@ class Scorer:
         if not features and self._is_of_replay(question):
             raise ComponentError(
                 f"model {question.model}",
-                "its store is away, or does not hold all rows yet, and a replay's questions wait for it",
+                "its store is away or lacks rows, and a replay's questions wait for it",
                 "Ask again.",
                 refused=True,
                 retry_seconds=round(STORE_REST_SECONDS),

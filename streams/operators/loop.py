@@ -234,9 +234,12 @@ class Operator:
             self._turn = _Turn()
 
     def _look_after_rows(self) -> None:
-        """Tasks that had nothing to write for a while do all the same: the store may have lost their rows."""
+        """Tasks that had nothing to write for a while do all the same: the store may have lost their
+        rows."""
         before = time.monotonic() - ROWS_SECONDS
-        self._turn.tasks |= {key: given.task for key, given in self._given.items() if given.written_at < before}
+        for key, given in self._given.items():
+            if given.written_at < before:
+                self._turn.tasks[key] = given.task
 
     def _write_rows(self) -> bool:
         try:
@@ -337,7 +340,8 @@ class Operator:
             checkpoints = Checkpoints(self._url, task.name, bounds.identity)
             self._given[topic, partition] = Assignment.begun(task, checkpoints, first, (end, said))
         fresh = {key: self._given[key] for key in gained}
-        # Written before they report: the store may have lost their rows meanwhile, and learns that there are none.
+        # Written before they report: the store may have lost their rows meanwhile, and is told
+        # where there are none.
         self._turn.tasks |= {key: given.task for key, given in fresh.items()}
         return {key: given.start for key, given in fresh.items()}
 

@@ -46,8 +46,9 @@ class Task(Protocol):
         ...
 
     def write(self) -> None:
-        """Carry out pending writes to a store (a view's rows); called after `apply`, before the outputs are flushed. Also
-        before the first `apply`, and about once a second where nothing comes: what a store lost is noticed here."""
+        """Carry out pending writes to a store (a view's rows); called after `apply`, before the outputs
+        are flushed. Also before the first `apply`, and about once a second where nothing comes: what
+        a store lost is noticed here."""
         ...
 
     @property
