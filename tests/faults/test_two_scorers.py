@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -19,7 +19,7 @@ from freshet.demo.client import ScoringClient
 from freshet.demo.flights.schedule import Schedule, Step
 from freshet.processes import supervisor
 from freshet.processes.supervisor import RoleSpec, Supervisor
-from freshet.replay.replayer import published
+from freshet.replay.replayer import NotYet, published
 from freshet.roles.process import run_role
 from freshet.servers.server import free_ports
 from tests.faults.disturbance import DAYS, DRAIN_MS, Disturbed, running
@@ -27,6 +27,7 @@ from tests.faults.disturbance import DAYS, DRAIN_MS, Disturbed, running
 STEPS = 64  # 16 hours: models have been released
 ROUNDS = 2  # each scorer is killed as often
 KILL_AFTER_SECONDS = 0.3
+ASKED = 12  # the least for each kill, however busy the machine is
 PATIENCE_SECONDS = 60.0
 
 
@@ -101,20 +102,23 @@ def replay(run: Disturbed, client: ScoringClient) -> Step:
 
 
 def phase(scorers: dict[str, Scorer], client: ScoringClient, step: Step, found: Scene) -> None:
-    """Kill the scorer that is being asked, and ask on until it is back."""
+    """Kill the scorer that is being asked, and ask on until it is back, and a few times in any case."""
     victim = scorers[client.address]
     now = Phase(victim.address)
-    attempts, answered, failed = client.attempts, client.answered, client.failed
+    attempts = client.attempts - client.refused
+    answered = client.answered
+    failed = client.failed
     broken = dict(client.broken_at)
     timer = threading.Timer(KILL_AFTER_SECONDS, victim.kill)
     timer.start()
     pid = victim.pid
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while not victim.is_back(pid):
+    while not victim.is_back(pid) or now.asked < ASKED:
         assert time.monotonic() < deadline, f"{victim.name} does not come back"
-        found.instances |= client.ask(step.queries, step.start_ms).keys()
-        now.asked += 1
-    now.attempts = client.attempts - attempts
+        with suppress(NotYet):  # one that has just started looks at its store first
+            found.instances |= client.ask(step.queries, step.start_ms).keys()
+            now.asked += 1
+    now.attempts = client.attempts - client.refused - attempts
     now.answered = client.answered - answered
     now.failed = client.failed - failed
     now.broken_at = {address: client.broken_at[address] - broken.get(address, 0) for address in scorers}
@@ -152,7 +156,7 @@ pytestmark = pytest.mark.timeout(300)
 
 def test_each_was_killed_in_turn_while_it_was_asked(scene: Scene) -> None:
     assert [p.killed for p in scene.phases] == list(scene.addresses) * ROUNDS
-    assert all(p.asked > 10 for p in scene.phases), [p.asked for p in scene.phases]
+    assert all(p.asked >= ASKED for p in scene.phases)
     assert len(scene.instances) > len(scene.phases)
 
 
