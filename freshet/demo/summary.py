@@ -23,7 +23,8 @@ def summary(report: DemoReport, console: Console | None = None) -> None:
     _reasons(report, out)
     for name, model in report["models"].items():
         _model(name, model, out)
-    out.print(_requests_and_lags(report))
+    _requests(report, out)
+    out.print(_lags(report))
     _memory(report, out)
     _verdict(report, out)
 
@@ -103,13 +104,20 @@ def _quality(table: Table, name: str, q: QualityReport, style: str = "") -> None
     table.add_row(name, count(q["n"]), *usual, fixed(q["log_loss"], 4), fixed(q["accuracy"], 3), style=style)
 
 
-def _requests_and_lags(report: DemoReport) -> Table:
+def _requests(report: DemoReport, out: Console) -> None:
+    """On a line of its own: the table below is narrower, and would break it."""
     r = report["requests"]
-    told = f"\nRequests: {count(r['attempts'])} attempts: {count(r['answered'])} answered, {count(r['failed'])} failed"
+    told = f"{count(r['attempts'])} attempts, {count(r['answered'])} answered, {count(r['failed'])} failed"
     told += f", {count(r['broken'])} broken off"
     if r["refused"]:
         told += f", {count(r['refused'])} put off"
-    table = _table(f"{told}; {count(r['rows'])} predictions", ("", "p50", "p99", "max"))
+    told += f"; {count(r['rows'])} predictions"
+    out.print(Text.assemble("\n", ("Requests: ", "bold"), told))
+
+
+def _lags(report: DemoReport) -> Table:
+    r = report["requests"]
+    table = _table("", ("", "p50", "p99", "max"))
 
     def row(name: str, q: QuantilesReport, unit: str) -> None:
         values = (q["p50"], q["p99"], q["max"])
