@@ -31,8 +31,10 @@ def summary(report: DemoReport, console: Console | None = None) -> None:
 
 def _table(title: str, columns: Iterable[str]) -> Table:
     table = Table(box=None, title=title, title_justify="left", title_style="bold", header_style="dim", pad_edge=False)
-    for i, column in enumerate(columns):
-        table.add_column(column, justify="right" if i else "left", no_wrap=True)
+    name, *figures = columns
+    table.add_column(name)  # in a narrow terminal names take a second line, figures stay whole
+    for figure in figures:
+        table.add_column(figure, justify="right", no_wrap=True)
     return table
 
 
@@ -89,8 +91,8 @@ def _model(name: str, m: ModelReport, out: Console) -> None:
     _quality(table, f"baseline ({m['baseline_lineage']})", m["baseline"])
     if m["without_features"] is not None:
         _quality(table, "without stream features", m["without_features"])
-    _quality(table, "prior: the share of positives so far", m["prior"])
-    _quality(table, "no change: as the label before", m["no_change"])
+    _quality(table, "prior (positives so far)", m["prior"])
+    _quality(table, "no change (label before)", m["no_change"])
     for lineage, quality in m["lineages"].items():
         _quality(table, f"lineage {lineage}, prequential", quality, "dim")
     for field, values in m["slices"].items():
