@@ -166,9 +166,9 @@ def test_the_summary_tells_every_part_of_the_report() -> None:
         "prequential",
         "0.4434",  # log loss
         "0.802",  # accuracy
-        "prior: the share of positives so far",
+        "prior (positives so far)",
         "0.5478",
-        "no change: as the label before",
+        "no change (label before)",
         "0.681",
         "470 swaps",
         "280",
