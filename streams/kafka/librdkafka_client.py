@@ -67,10 +67,14 @@ class LibrdkafkaClient:
         pairs = _pairs(parts)
         if code == rd.ASSIGN_PARTITIONS and self._assigned is not None:
             positions = self._assigned(pairs)
-            self._done(self._with(positions, lambda list_: self._lib.incremental_assign(rk, list_)))
+            error = self._done(self._with(positions, lambda list_: self._lib.incremental_assign(rk, list_)))
         elif self._revoked is not None:
             self._revoked(pairs, bool(self._lib.assignment_lost(rk)))
-            self._done(self._lib.incremental_unassign(rk, parts))
+            error = self._done(self._lib.incremental_unassign(rk, parts))
+        else:
+            return
+        if error is not None:
+            log.warning("librdkafka refused a rebalance", error=error.name(), text=error.str(), partitions=pairs)
 
     def _error(self, rk: int, code: int, reason: bytes, opaque: Any) -> None:
         self._heard(KafkaError(code, reason.decode(errors="replace")))

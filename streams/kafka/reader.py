@@ -27,6 +27,9 @@ log = structlog.get_logger()
 SLICE_SECONDS = 0.5  # a long poll looks up this often, for signals and for recreated topics
 COMMIT_SECONDS = 0.5
 REJOIN_SECONDS, REJOINS = 60.0, 3  # after an outage, and how often meanwhile
+# How long a member that lost its partitions is told nothing, once the brokers are back, before it joins anew. A group
+# settles within a session, 10 s; a client was seen that had lost its partitions, and never asked for any again.
+UNTOLD_SECONDS = 30.0
 _SETTINGS = {
     "partition.assignment.strategy": "cooperative-sticky",
     "enable.auto.commit": False,
@@ -95,6 +98,7 @@ class KafkaReader:
         self._failed: BaseException | None = None
         self._started = self._closing = False
         self._rejoined: list[float] = []  # when (monotonic)
+        self._lost_at: float | None = None  # when partitions were lost (monotonic), until the group is heard of again
         self._commits: dict[TopicPartition, int] = {}
         self._commit_at = 0.0
 
@@ -122,7 +126,7 @@ class KafkaReader:
                 batches = self._without_gone(batches)
             for fault in faults:
                 self._failed = self._failed or self._judge(*fault)
-            if self._fenced_by_itself():
+            if self._fenced_by_itself() or self._is_forgotten():
                 self._rejoin()
                 continue
             if batches:
@@ -159,10 +163,19 @@ class KafkaReader:
         away = self._cluster.trouble is not None or self._cluster.health.back_at > since
         return away and len(self._rejoined) < REJOINS
 
+    def _is_forgotten(self) -> bool:
+        """Partitions were lost, the brokers are back, and the group has said nothing to this member since."""
+        if self._lost_at is None or self._cluster.trouble is not None:
+            return False
+        waited = time.monotonic() - max(self._lost_at, self._cluster.health.back_at)
+        return waited > UNTOLD_SECONDS
+
     def _rejoin(self) -> None:
         """Begin anew as the same member; what was assigned is lost, and comes again."""
         log.warning("kafka reader joins its group again", group=self._group, instance=self._cluster.instance)
         self._rejoined.append(time.monotonic())
+        if self._lost_at is not None:
+            self._lost_at = time.monotonic()
         lost = list(self._next)
         self._next.clear()
         self._commits.clear()
@@ -199,6 +212,8 @@ class KafkaReader:
         return out
 
     def _assigned(self, parts: list[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Also where there are none: all are others' then."""
+        self._lost_at = None
         try:
             positions = self._positions(parts)
         except BaseException as error:  # raised by poll, once librdkafka is out of its callback
@@ -209,6 +224,8 @@ class KafkaReader:
 
     def _revoked(self, parts: list[TopicPartition], lost: bool) -> None:
         mine = [part for part in parts if part in self._next]
+        if lost:
+            self._lost_at = time.monotonic()
         callback = self._on_lost if lost else self._on_revoke
         try:
             if callback is not None and mine and not self._closing:

@@ -67,6 +67,11 @@ class Depot:
         assert got.status_code == 200, got.text
         return dict(zip(got.json()["metadata"]["feature_names"], got.json()["results"]))
 
+    def holds_rows(self) -> bool:
+        """Whether the owners of all rows have said that they are in the store, which is empty when an app begins."""
+        asked = {"features": ["by_courier:n"], "entities": {"courier": ["nobody"]}}
+        return self.http.post("/get-online-features", json=asked).status_code == 200
+
     def ask(self, ids: list[str]) -> None:
         columns = {"parcel": ids, "courier": ["ann"] * len(ids), "city": ["Lyon"] * len(ids)}
         inputs = [{"name": k, "shape": [len(v)], "datatype": "BYTES", "data": v} for k, v in columns.items()]
@@ -88,6 +93,7 @@ def depot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Depot]:
     """Asked about 16 parcels, then pushed what became of them; answers come from a model by then."""
     given = Settings(run_dir=tmp_path_factory.mktemp("run"), port=0, status_port=0)
     with Runtime(APP, consumers_app.__file__, given) as runtime, closing(Depot(runtime.address("serve"))) as depot:
+        wait_for(depot.holds_rows)
         assert depot.push(event("old", now_ms() - 25 * HOUR, "old")).status_code == 200
         wait_for(lambda: depot.features("by_courier:n", courier=["old"])["n"]["statuses"] == ["OUTSIDE_MAX_AGE"])
         ids = [f"p{i}" for i in range(16)]

@@ -26,7 +26,7 @@ NAMES = {"intake", "view", "serve", "control"}
 
 def app_file(directory: Path) -> Path:
     """The template's app, less its model."""
-    text = files("freshet").joinpath("template", "app.py").read_text()
+    text = files("freshet.cli").joinpath("template", "app.py").read_text()
     model, app = text.index("# A model:"), text.index("app = fr.App(")
     declared = text[app:].replace("models=[late]", "models=[]")
     assert declared != text[app:]

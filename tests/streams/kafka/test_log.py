@@ -22,6 +22,7 @@ from freshet.streams.kafka import health as kafka_health
 from freshet.streams.kafka import librdkafka
 from freshet.streams.kafka import reader as kafka_reader
 from freshet.streams.kafka import writer as kafka_writer
+from freshet.streams.kafka.client import Assigned, Fault, Revoked
 from freshet.streams.kafka.confluent_client import ConfluentClient
 from freshet.streams.kafka.librdkafka_client import LibrdkafkaClient
 from freshet.streams.kafka.log import KafkaLog
@@ -218,6 +219,44 @@ def test_two_processes_of_one_instance_end_in_an_error_and_not_in_a_fight(
     assert sum(len(r._rejoined) for r in readers) <= 2 * kafka_reader.REJOINS
     for reader in readers:
         reader.close()
+
+
+class Forgetful:
+    """A client that loses its partitions once, and is told nothing by its group from then on."""
+
+    made: list[Forgetful]
+
+    def __init__(self) -> None:
+        self.made.append(self)
+
+    def subscribe(self, topics: list[str], assigned: Assigned, revoked: Revoked) -> None:
+        self.topic = topics[0]
+        self.assigned = assigned
+        self.revoked = revoked
+
+    def take(self, max_records: int, seconds: float) -> tuple[list[Batch], list[Fault]]:
+        if self is self.made[0]:
+            self.assigned([(self.topic, 0)])
+            self.revoked([(self.topic, 0)], True)
+        return [], []
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_member_that_lost_its_partitions_and_hears_nothing_more_joins_anew(
+    kafka: str, log: KafkaLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_reader, "UNTOLD_SECONDS", 0.0)
+    monkeypatch.setattr(Forgetful, "made", [], raising=False)
+    monkeypatch.setattr(kafka_reader, "open_client", lambda settings, fast: Forgetful())
+    reader = log.reader([new_topic(log, 1)], "forgotten")
+    for _ in range(3):
+        reader.poll(1, 0.0)
+        if len(Forgetful.made) > 1:
+            Forgetful.made[-1].assigned([])  # it is told that all are others'
+    assert len(Forgetful.made) == 2
+    reader.close()
 
 
 class Member:
