@@ -4,6 +4,7 @@ no answer takes a row that was lost for a key without events. With every store, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -111,9 +112,12 @@ def test_no_answer_between_a_loss_and_the_end_of_the_rewrite_lacks_a_row_that_a_
 def test_a_server_that_is_started_again_before_anyone_asks_is_not_believed(tmp_path: Path, kept: str) -> None:
     """The scorer's connection is made anew within its next read, which says nothing of it; and a server that comes back with
     a file, or is a replica that took over, has marks that are true of another."""
-    with RedisServer(tmp_path / "redis", "--dbfilename", "kept.rdb") as server:
-        own = open_store(server.url)
-        scene = Scene(open_store(server.url), own)
+    with (
+        RedisServer(tmp_path / "redis", "--dbfilename", "kept.rdb") as server,
+        closing(open_store(server.url)) as own,
+        closing(open_store(server.url)) as read,
+    ):
+        scene = Scene(read, own)
         if kept == "marks alone":
             for partition in range(PARTITIONS):
                 scene.mark(partition)

