@@ -221,6 +221,13 @@ def _figures(n: int, hits: int, sum_p: float, sum_y: float, sum_loss: float, are
     if n == 0:
         return Figures(0, nan, nan, nan, nan, nan, nan, nan)
     b = sum_y / n
-    entropy = -(b * np.log(b) + (1 - b) * np.log(1 - b)) if 0 < b < 1 else nan
+    entropy = entropy_of(b)
     ratio = sum_p / sum_y if sum_y else nan
     return Figures(n, b, sum_p / n, sum_loss / n, area, float(sum_loss / n / entropy), ratio, hits / n)
+
+
+def entropy_of(rate: float) -> float:
+    """Log loss, in nats, of always predicting this base rate; NaN where all labels are alike."""
+    if not 0 < rate < 1:
+        return float("nan")
+    return float(-(rate * np.log(rate) + (1 - rate) * np.log(1 - rate)))

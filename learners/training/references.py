@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from freshet.learners.contract import Arrays
-from freshet.learners.training.prequential import Figures, figures_of
+from freshet.learners.training.prequential import Figures, entropy_of, figures_of
 from freshet.schemas.models.vectors import F64
 
 NAN = float("nan")
@@ -79,7 +79,7 @@ class References:
         if not n:
             return _figures(np.empty((0, 3)))
         base_rate = self._positives / n
-        entropy = _entropy(base_rate)
+        entropy = entropy_of(base_rate)
         loss = self._loss_sum / n
         prior = Figures(
             n=n,
@@ -126,12 +126,6 @@ class References:
 
 def _added(total: float, values: F64) -> float:
     return float(np.cumsum(np.concatenate([[total], values]))[-1])
-
-
-def _entropy(rate: float) -> float:
-    if not 0 < rate < 1:
-        return NAN
-    return float(-(rate * np.log(rate) + (1 - rate) * np.log(1 - rate)))
 
 
 def _figures(rows: F64) -> ReferenceFigures:
