@@ -227,6 +227,7 @@ class Forgetful:
     made: list[Forgetful]
 
     def __init__(self) -> None:
+        self.given = bool(self.made)  # only the first client is ever given a partition
         self.made.append(self)
 
     def subscribe(self, topics: list[str], assigned: Assigned, revoked: Revoked) -> None:
@@ -235,7 +236,8 @@ class Forgetful:
         self.revoked = revoked
 
     def take(self, max_records: int, seconds: float) -> tuple[list[Batch], list[Fault]]:
-        if self is self.made[0]:
+        if not self.given:
+            self.given = True
             self.assigned([(self.topic, 0)])
             self.revoked([(self.topic, 0)], True)
         return [], []
@@ -244,17 +246,35 @@ class Forgetful:
         pass
 
 
+class Clock:
+    """Stands in for the module `time` of a reader: what waits there waits until the test says so."""
+
+    def __init__(self) -> None:
+        self.now = time.monotonic()
+
+    def monotonic(self) -> float:
+        return self.now
+
+
 def test_a_member_that_lost_its_partitions_and_hears_nothing_more_joins_anew(
     kafka: str, log: KafkaLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kafka_reader, "UNTOLD_SECONDS", 0.0)
+    clock = Clock()
+    monkeypatch.setattr(kafka_reader, "time", clock)
     monkeypatch.setattr(Forgetful, "made", [], raising=False)
     monkeypatch.setattr(kafka_reader, "open_client", lambda settings, fast: Forgetful())
     reader = log.reader([new_topic(log, 1)], "forgotten")
-    for _ in range(3):
-        reader.poll(1, 0.0)
-        if len(Forgetful.made) > 1:
-            Forgetful.made[-1].assigned([])  # it is told that all are others'
+    clock.now = time.monotonic()  # not before the log's own clock, which says since when the brokers answer
+    reader.poll(1, 0.0)
+    clock.now += kafka_reader.UNTOLD_SECONDS
+    reader.poll(1, 0.0)
+    assert len(Forgetful.made) == 1  # the group has until then to say something
+    clock.now += 1
+    reader.poll(1, 0.0)
+    assert len(Forgetful.made) == 2
+    Forgetful.made[-1].assigned([])  # it is told that all are others'
+    clock.now += 2 * kafka_reader.UNTOLD_SECONDS
+    reader.poll(1, 0.0)
     assert len(Forgetful.made) == 2
     reader.close()
 
