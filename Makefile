@@ -7,6 +7,7 @@ FAUST := .venv-faust
 EXTRAS ?=
 ARGS ?=
 TESTS ?=
+WORKERS ?= auto
 
 .PHONY: demo test bench docs lint setup setup-dev lock clean
 .NOTPARALLEL:
@@ -50,8 +51,9 @@ setup-dev: $(VENV)/.stamp-dev $(VENV)/.stamp-warm $(CLIENTS)/.stamp $(FAUST)/.st
 demo: setup
 	@$(BIN)/freshet demo $(ARGS)
 
+# A file's tests stay together: they share servers and whole runs.
 test: setup-dev
-	@$(BIN)/python -m pytest $(TESTS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 bench: setup-dev
 	@$(BIN)/python -m tests.bench $(ARGS)

@@ -8,6 +8,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent
+GIB = 2**30
+WORKER_BYTES = 4 * GIB  # a Kafka, a Cassandra and an app with its roles
+MOST_WORKERS = 4  # beyond these, each worker's own servers cost more than it brings
+# Files of whole systems run for minutes: begun last, one of them would be waited for alone.
+LONG = ("tests/faults/", "tests/system/")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -26,3 +31,16 @@ def _through_the_package(argument: str, directory: Path) -> str:
     if not linked.is_symlink():
         return argument
     return f"{linked.joinpath(*rest)}{separator}{test}"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One more than there are cores: a third of the time is waiting, for outages to be over and for servers to start."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    cores = os.cpu_count() or 1
+    wanted = min(cores + 1, MOST_WORKERS, memory // WORKER_BYTES)
+    return max(wanted, 1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
