@@ -29,11 +29,13 @@ from freshet.schemas.errors import ComponentError
 from freshet.schemas.wire.blocks import tick_record
 from freshet.schemas.wire.messages import Message, Settled, Waiting
 from freshet.serving.loading.live_model import LiveModel
+from freshet.serving.release.judge import Judge
 from freshet.serving.release.release import Release
 from freshet.serving.scoring.contract import Answer, Question
 from freshet.serving.scoring.scorer import Scorer
 from freshet.streams.clock import ManualClock
 from freshet.streams.control.channels import Follower, send
+from freshet.streams.control.orders import OrderBook, ordered
 from freshet.streams.intake.task import IntakeTask
 from freshet.streams.join.task import JoinTask
 from freshet.streams.log.contract import Log
@@ -139,7 +141,10 @@ class LocalRun:
         self.operators = self._operators()
         self._follower = Follower(self.log, app.control_log)
         signer = Signer.load(directory / "keys" / "qualifier")
-        self._releases = [Release(m, self._trainer, signer, self._tell, patient=True) for m in app.models]
+        archive = directory / "snapshots"
+        self._orders = OrderBook()
+        judges = [Judge(app.name, m, archive, self._trainer, signer) for m in app.models]
+        self._releases = [Release(judge, self._tell, patient=True) for judge in judges]
         models = [(m, plans.vector_plan(app, m), app.outcomes_log_of(m)) for m in app.models]
         self.scorer = Scorer("local", models, store, self._clock, self.log.writer, lambda m: None)
         self._settle()  # in the folder of an earlier run, its champion answers from the first question on
@@ -263,7 +268,7 @@ class LocalRun:
                     continue
                 if isinstance(m, Waiting):
                     self.scorer.served[m.model].note_waiting(m)
-                if isinstance(m, Settled) and m.path is not None:
+                if isinstance(m, Settled) and not self._orders.take(m) and m.number is not None:
                     orders[m.model] = m
             for order in orders.values():
                 self._swap(order)
@@ -280,9 +285,10 @@ class LocalRun:
         return found
 
     def _swap(self, order: Settled) -> None:
-        assert order.path is not None
+        which = ordered(self.app.name, order)
+        assert which is not None
         served = self.scorer.served[order.model]
-        found = snapshots.read_verified(Path(order.path), self._trainer, self._qualifier)
+        found = snapshots.read_verified(self._dir / "snapshots", which, self._trainer, self._qualifier)
         export = Export(found.manifest.kind, found.manifest.meta, snapshots.arrays_of(found.data))
         served.slot.swap(LiveModel(predictor(export, served.model.vectors), found.manifest))
         self.swaps.append(order)

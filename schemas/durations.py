@@ -3,34 +3,47 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 
 from freshet.schemas.errors import DefinitionError
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": HOUR_MS, "d": DAY_MS}
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+MOST_MS = 100 * 366 * DAY_MS  # nothing here is to last longer, and dates that it is added to stay dates
+MOST_TEXT = 40  # more than any duration needs; digits without end are no number to compute with
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 
 
 def milliseconds(text: str, name: str = "duration") -> int:
     """Milliseconds of a duration such as `250ms`, `5s`, `2m`, `1h30m` or `7d`.
 
     Raises:
-        DefinitionError: the text is no duration, has an unknown unit or a fraction of a millisecond.
+        DefinitionError: the text is no duration, has an unknown unit or a fraction of a millisecond, or is longer than
+            a hundred years.
 
     >>> milliseconds("1h30m")
     5400000
     """
-    parts = _PART.findall(str(text))
-    if not parts or "".join(n + u for n, u in parts) != text:
-        raise DefinitionError(
-            f"{name}={text!r}",
-            "is not a duration",
-            f"Write a number and a unit, such as 250ms, 5s, 2m, 1h30m or 7d (units: {', '.join(UNITS_MS)}).",
-        )
-    total = sum(float(n) * UNITS_MS[u] for n, u in parts)
+    written = str(text)
+    shown = f"{name}={text!r}"
+    parts = _PART.findall(written[: MOST_TEXT + 1])
+    if len(written) > MOST_TEXT:
+        shown = f"{name}={written[:MOST_TEXT]!r}…"
+    elif parts and "".join(number + unit for number, unit in parts) == text:
+        return _whole(sum(Decimal(number) * UNITS_MS[unit] for number, unit in parts), shown)
+    raise DefinitionError(
+        shown,
+        "is not a duration",
+        f"Write a number and a unit, such as 250ms, 5s, 2m, 1h30m or 7d (units: {', '.join(UNITS_MS)}).",
+    )
+
+
+def _whole(total: Decimal | int, shown: str) -> int:
+    if total > MOST_MS:
+        raise DefinitionError(shown, "is longer than a hundred years", f"Use {text_of(MOST_MS)} at most.")
     if total != int(total):
-        raise DefinitionError(f"{name}={text!r}", "is not a whole number of milliseconds", "Use a smaller unit.")
+        raise DefinitionError(shown, "is not a whole number of milliseconds", "Use a smaller unit.")
     return int(total)
 
 

@@ -58,9 +58,19 @@ def show_models(status: Status, console: Console) -> None:
         text = f"{served.lineage} snapshot {served.number}{since}" if served else "nothing yet: the fallback answers"
         console.print(f"[bold]model {m.name}[/]  serves {text}", highlight=False)
         console.print(_table(*LINEAGES, rows=[*_lineages(m), *_references(m)]))
+        _show_decisions(m, console)
         for field in dict.fromkeys(x.field for line in m.lineages for x in line.slices):
             title = f"NE, calibration by {field}"
             console.print(_table(title, *(x.name for x in m.lineages), rows=_slices(m, field)))
+
+
+def _show_decisions(m: ModelFigures, console: Console) -> None:
+    """What release decided last, and why: which lineage is served, and what became of each one's newest snapshot."""
+    if m.decision:
+        console.print(f"release: {m.decision}", highlight=False, markup=False)
+    for x in m.lineages:
+        if x.verdict:
+            console.print(f"  {x.name}: {x.verdict}", highlight=False, markup=False)
 
 
 def _roles(status: Status) -> Iterable[list[str]]:

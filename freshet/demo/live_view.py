@@ -19,7 +19,7 @@ __all__ = ["LiveView", "summary"]
 _PLAIN_SECONDS = 5.0
 _SIGNS = {"green": "✔", "amber": "▲", "red": "✖"}
 _COLOURS = {"green": "green", "amber": "yellow", "red": "red"}
-_RUN = {"starting": "yellow", "running": "green", "draining": "green", "failed": "red"}
+_RUN = {"starting": "yellow", "running": "green"}
 _MODEL = ("ne", "NE "), ("auc", "AUC")
 
 
@@ -142,8 +142,6 @@ def _clock(status: Status) -> Table:
 def _promises(status: Status) -> Text:
     wrong = [p for p in status.promises if p.state != "green"]
     text = Text(overflow="ellipsis", no_wrap=True)
-    if status.clock.waits_for:
-        text.append(f"waits for {status.clock.waits_for}  ", "yellow")
     if not wrong:
         return text.append(f"✔ all {len(status.promises)} promises hold", "green") if status.promises else text
     for promise in wrong:

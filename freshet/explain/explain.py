@@ -24,10 +24,12 @@ from freshet.learners.snapshots import files as snapshots
 from freshet.learners.snapshots.signing import Verifier
 from freshet.runs.opened import OpenedRun
 from freshet.schemas.errors import ComponentError, FreshetError, RequestError
+from freshet.schemas.models.manifest import SnapshotName
 from freshet.schemas.topics.settings import effective
-from freshet.schemas.wire import messages
 from freshet.schemas.wire.messages import Cut, Setting
 from freshet.schemas.wire.outcomes import ASKED, CATEGORY_SEPARATOR, CORRECTED, EXPIRED, LABELLED, RUNGS
+from freshet.streams.clock import WallClock
+from freshet.streams.control.channels import messages_of
 from freshet.streams.log.spans import PartitionSpans
 
 Told = tuple[list[Cut], list[Setting]]
@@ -114,8 +116,9 @@ def _known(value: int) -> int | None:
 def _told(run: OpenedRun) -> Told:
     """What trainers and operators have said on the control log so far."""
     with PartitionSpans(run.log, run.app.control_log) as control:
-        values = [b.value(i) for b in control.read(control.first, control.after) for i in range(len(b))]
-    said = [messages.decode(v) for v in values]
+        batches = list(control.read(control.first, control.after))
+    now_ms = WallClock().now_ms()
+    said = [m for batch in batches for m in messages_of(batch, now_ms)]
     return [m for m in said if isinstance(m, Cut)], [m for m in said if isinstance(m, Setting)]
 
 
@@ -125,24 +128,25 @@ def _snapshot(run: OpenedRun, model: Model, p: LoggedPrediction, cuts: Sequence[
         return None
     said = next((c for c in cuts if (c.model, c.lineage, c.number) == (model.name, p.lineage, number)), None)
     cut_ms, examples = (said.tick, said.stats.get("learned")) if said is not None else (None, None)
-    path = run.settings.snapshots_dir / model.name / p.lineage / f"{number:06}{snapshots.ARRAYS}"
-    if not path.with_suffix(snapshots.MANIFEST_FILE).exists():
+    name = SnapshotName(run.app.name, model.name, p.lineage, number)
+    archive = run.settings.snapshots_dir, name
+    if not snapshots.is_there(*archive):
         return SnapshotFacts(p.lineage, number, False, cut_ms, examples, None, None, {})
     signatures = {
-        "trainer": _signature(run.settings.keys_dir, path, False),
-        "qualifier": _signature(run.settings.keys_dir, path, True),
+        "trainer": _signature(run.settings.keys_dir, archive, False),
+        "qualifier": _signature(run.settings.keys_dir, archive, True),
     }
     if signatures["trainer"] != "holds":  # nothing in it is to be believed
         return SnapshotFacts(p.lineage, number, True, cut_ms, examples, None, None, signatures)
-    m = snapshots.read_manifest(path, Verifier.load(run.settings.keys_dir / "trainer"))
+    m = snapshots.read_signed(*archive, Verifier.load(run.settings.keys_dir / "trainer")).manifest
     return SnapshotFacts(p.lineage, number, True, m.tick, m.examples, m.sha256, m.size, signatures)
 
 
-def _signature(keys: Path, path: Path, approval: bool) -> str:
+def _signature(keys: Path, archive: tuple[Path, SnapshotName], approval: bool) -> str:
     """`holds`, or why a snapshot's signature does not, or cannot be judged."""
     try:
         trainer = Verifier.load(keys / "trainer")
-        snapshots.read_manifest(path, trainer, Verifier.load(keys / "qualifier") if approval else None)
+        snapshots.read_signed(*archive, trainer, Verifier.load(keys / "qualifier") if approval else None)
     except ComponentError as error:
         return f"cannot be checked: {error.cause} ({error.resource})"
     except FreshetError as error:

@@ -21,6 +21,7 @@ from freshet.schemas.errors import ComponentError
 from freshet.schemas.wire.blocks import tick_record
 from freshet.schemas.wire.messages import Clock, Logged, Message, Progress, Settled, Status, Swapped
 from freshet.streams.control.channels import Follower, send
+from freshet.streams.control.orders import OrderBook
 from freshet.streams.log.contract import Log
 from freshet.streams.outages import Outages
 
@@ -98,6 +99,7 @@ class Facts:
     scorers: dict[str, str] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     held: set[str] = field(default_factory=set)
+    orders: OrderBook = field(default_factory=OrderBook)
 
     def note(self, m: Message) -> None:
         self.counts[type(m).__name__] = self.counts.get(type(m).__name__, 0) + 1
@@ -109,7 +111,8 @@ class Facts:
                 self.logged[m.instance] = max(m.sequence, self.logged.get(m.instance, -1))
                 self.scorers[_name(m.instance)] = m.instance
             case Settled():
-                self.settled[m.model] = m
+                if not self.orders.take(m):  # scorers set it aside, too, and will not swap
+                    self.settled[m.model] = m
             case Swapped():
                 self.swapped.setdefault(m.model, {})[_name(m.instance)] = m
             case Status():
@@ -227,8 +230,9 @@ class Replayer:
 
     def _not_swapped(self) -> list[str]:
         waiting = []
-        for model, settled in self.facts.settled.items():
-            if settled.number is None:
+        for model in (m.name for m in self._app.models):
+            settled = self.facts.settled.get(model)
+            if settled is None or settled.number is None:
                 continue
             for instance, swapped in self.facts.swapped.get(model, {"a scorer": None}).items():
                 if swapped is None or (swapped.lineage, swapped.number) != (settled.lineage, settled.number):

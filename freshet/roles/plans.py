@@ -110,14 +110,13 @@ def trainer(
     """Makes the task of a lineage, whose snapshots go under `snapshots_dir`, signed with `key`."""
     plan = train_plan(model, spec, snapshot_every)
 
-    def save(learner: Learner, at: Moment) -> str:
+    def save(learner: Learner, at: Moment) -> str | None:
         if not plan.durable:
-            return ""
+            return None
         facts = snapshots.Facts(
             app.name, model.name, plan.lineage, at.number, model.vectors.digest, at.tick, at.examples, at.position
         )
-        directory = snapshots_dir / model.name / plan.lineage
-        return str(snapshots.write(directory, facts, attested(learner, model.vectors), key))
+        return snapshots.write(snapshots_dir, facts, attested(learner, model.vectors), key).digest
 
     return lambda _, partition: TrainTask(plan, spec.make(model.vectors), save, partition)
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from freshet.learners.snapshots.signing import Signer, Verifier
 from freshet.roles.context import Context
 from freshet.schemas.wire import messages
+from freshet.serving.release.judge import Judge
 from freshet.serving.release.release import Release
 from freshet.streams.clock import WallClock
 from freshet.streams.control.channels import Follower, send
@@ -24,10 +25,8 @@ def run(ctx: Context) -> None:
         Verifier.load(ctx.settings.keys_dir / "trainer"),
         Signer.load(ctx.settings.keys_dir / "qualifier"),
     )
-    desks = [
-        Release(m, trainer, qualifier, tell, ctx.settings.keep_snapshots, patient=ctx.settings.replay)
-        for m in ctx.app.models
-    ]
+    judges = [Judge(ctx.app.name, m, ctx.settings.snapshots_dir, trainer, qualifier) for m in ctx.app.models]
+    desks = [Release(judge, tell, ctx.settings.keep_snapshots, patient=ctx.settings.replay) for judge in judges]
     follower = Follower(ctx.log, ctx.app.control_log)
     told_at = time.monotonic()
     said_before = ctx.log.bounds(ctx.app.control_log).spans[0][1]
@@ -37,8 +36,11 @@ def run(ctx: Context) -> None:
         for desk in desks:
             for m in found:
                 desk.note(m)
-            if follower.position >= said_before and not held:  # what was decided before a restart is known first
-                desk.act()
+            if follower.position >= said_before:  # what was decided before a restart is known first
+                if held:
+                    desk.rule()
+                else:
+                    desk.act()
         if time.monotonic() - told_at >= 1.0:
             told_at = time.monotonic()
             tell([ctx.vitals.status({"held": held})])

@@ -14,9 +14,10 @@ from freshet.roles.context import Context, clock_of
 from freshet.roles.interface import VERSION, interface
 from freshet.roles.reporter import Reporter, announce
 from freshet.schemas.errors import LogError
+from freshet.schemas.models.manifest import Identity
 from freshet.schemas.wire.messages import Logged, Settled, Swapped, Waiting
 from freshet.serving.loading.live_model import LiveModel
-from freshet.serving.loading.loader import Loader, Place
+from freshet.serving.loading.loader import Loader, Order, Place
 from freshet.serving.loading.sidecar_client import Sidecar
 from freshet.serving.scoring.scorer import Policy, Scorer
 from freshet.serving.web.app import ScorerApp
@@ -24,6 +25,7 @@ from freshet.serving.web.metrics import metrics_route
 from freshet.serving.web.server import HttpServer, bind
 from freshet.streams.control.channels import Follower
 from freshet.streams.control.live_settings import LiveSettings
+from freshet.streams.control.orders import OrderBook, ordered
 
 log = structlog.get_logger()
 STATUS_SECONDS = 1.0
@@ -80,18 +82,19 @@ def _loader(ctx: Context, scorer: Scorer, app: ScorerApp, reporter: Reporter) ->
             app.latency.mark_swap()
         reporter.tell(Swapped(scorer.instance, model, new.lineage, new.number, new.tick))
 
-    def refused(model: str, path: str, reason: str) -> None:
-        log.error("snapshot refused; the live one goes on serving", model=model, path=path, reason=reason)
+    def refused(which: Identity, reason: str) -> None:
+        log.error("snapshot refused; the live one goes on serving", model=which.model, reason=reason)
 
     places = {name: Place(s.slot, s.model.vectors) for name, s in scorer.served.items()}
-    return Loader(places, Sidecar(keys / "trainer", keys / "qualifier"), swapped, refused)
+    sidecar = Sidecar(ctx.settings.snapshots_dir, keys / "trainer", keys / "qualifier")
+    return Loader(places, sidecar, swapped, refused)
 
 
 def _follow(ctx: Context, scorer: Scorer, loader: Loader, live: LiveSettings) -> None:
     """Take orders from the control log: of several that wait, only the newest of a model is carried out."""
-    follower = Follower(ctx.log, ctx.app.control_log)
+    follower, book = Follower(ctx.log, ctx.app.control_log), OrderBook()
     while not ctx.stop.is_set():
-        orders: dict[str, Settled] = {}
+        orders: dict[str, Order] = {}
         try:
             found = follower.poll(0.2)
         except LogError as error:
@@ -101,12 +104,14 @@ def _follow(ctx: Context, scorer: Scorer, loader: Loader, live: LiveSettings) ->
         for m in found:
             live.note(m)
             if isinstance(m, Settled) and m.model in scorer.served:
-                orders[m.model] = m
+                if why := book.take(m):
+                    log.warning("order is set aside", model=m.model, reason=why)
+                elif (which := ordered(ctx.app.name, m)) is not None:
+                    orders[m.model] = Order(which, m.back)
             elif isinstance(m, Waiting) and m.model in scorer.served:
                 scorer.served[m.model].note_waiting(m)
         for order in orders.values():
-            if order.path is not None:
-                loader.order(order.model, order.path)
+            loader.order(order)
 
 
 def _report(ctx: Context, scorer: Scorer, app: ScorerApp, reporter: Reporter) -> None:

@@ -1,9 +1,9 @@
 """Snapshots on disk: plain arrays, a manifest, and two signatures over it.
 
-    {number:06}.safetensors      the arrays; this path names the snapshot
-    {number:06}.json             the manifest (canonical JSON), which holds their digest
-    {number:06}.provenance.sig   by the trainer
-    {number:06}.approval.sig     by the qualifier
+    MODEL/LINEAGE/{number:06}.safetensors      the arrays
+                  {number:06}.json             the manifest (canonical JSON), which holds their digest
+                  {number:06}.provenance.sig   by the trainer
+                  {number:06}.approval.sig     by the qualifier
 
 Nothing is parsed before its signature and digest hold, and nothing is ever changed: the manifest is written last.
 """
@@ -12,6 +12,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
+import os
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +26,11 @@ import numpy.typing as npt
 from safetensors.numpy import save
 
 from freshet.learners.contract import Export
+from freshet.learners.snapshots import folder as folders
+from freshet.learners.snapshots.folder import Folder
 from freshet.learners.snapshots.signing import APPROVAL, PROVENANCE, Signer, Verifier
 from freshet.schemas.errors import SnapshotError
-from freshet.schemas.models.manifest import Manifest, canonical, read
+from freshet.schemas.models.manifest import Identity, Manifest, SnapshotName, canonical, digest_of, read
 
 DTYPES = {
     "BOOL": np.bool_,
@@ -42,6 +47,10 @@ DTYPES = {
     "F64": np.float64,
 }
 ARRAYS, MANIFEST_FILE, PROVENANCE_FILE, APPROVAL_FILE = ".safetensors", ".json", ".provenance.sig", ".approval.sig"
+# Read before any signature holds, so these are bounds, not trust: a manifest is read whole, and told in one line of the
+# sidecar; what is signed says how large the arrays are, up to what a scorer has room for.
+MANIFEST_BYTES, SIGNATURE_BYTES, MOST_BYTES = 8 << 20, 64, 1 << 30
+_STEM = re.compile(r"[0-9]{6,10}")
 DO_NOT = "Do not serve it; look who wrote it."
 
 
@@ -60,6 +69,14 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
+class Signed:
+    """A manifest whose signatures hold, and its digest."""
+
+    manifest: Manifest
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """A snapshot whose signatures, size and digest hold."""
 
@@ -67,90 +84,161 @@ class Snapshot:
     data: memoryview
 
 
-def write(directory: Path, facts: Facts, export: Export, signer: Signer) -> Path:
-    """Write a snapshot and sign its provenance; returns its path. Writing it again is harmless."""
-    directory.mkdir(parents=True, exist_ok=True)
+def path_of(root: Path, name: SnapshotName) -> Path:
+    """Of a snapshot's arrays; its other files lie beside them."""
+    return folders.path_of(root, name.model, name.lineage) / _file(name, ARRAYS)
+
+
+def is_there(root: Path, name: SnapshotName) -> bool:
+    """Whether it was written, and not pruned since."""
+    try:
+        with folders.opened_if_there(root, name.model, name.lineage) as folder:
+            return folder is not None and _file(name, MANIFEST_FILE) in folder.names()
+    except SnapshotError:
+        return False  # under such a name none was ever written, or its folder is a link: nothing of ours
+
+
+def _file(name: SnapshotName, suffix: str) -> str:
+    return f"{name.number:06}{suffix}"
+
+
+def _folder(root: Path, name: SnapshotName, create: bool = False) -> Folder:
+    return Folder(root, name.model, name.lineage, create)
+
+
+def write(root: Path, facts: Facts, export: Export, signer: Signer) -> Identity:
+    """Write a snapshot below `root` and sign its provenance. Writing it again is harmless."""
     data = save({k: np.ascontiguousarray(v) for k, v in export.arrays.items()})
     manifest = Manifest(
         facts.app, facts.model, facts.lineage, facts.number, export.kind, dict(export.meta), facts.vectors, facts.tick,
         facts.examples, facts.position, hashlib.sha256(data).hexdigest(), len(data),
     )  # fmt: skip
     text = canonical(manifest)
-    path = directory / f"{facts.number:06}{ARRAYS}"
-    _put(path, data)
-    _put(path.with_suffix(PROVENANCE_FILE), signer.sign(PROVENANCE, text))
-    _put(path.with_suffix(MANIFEST_FILE), text)
-    return path
+    name = manifest.name
+    with _folder(root, name, create=True) as folder:
+        folder.put(_file(name, ARRAYS), data)
+        folder.put(_file(name, PROVENANCE_FILE), signer.sign(PROVENANCE, text))
+        # Last: a snapshot is there once its manifest is.
+        folder.put(_file(name, MANIFEST_FILE), text)
+    return Identity(name.app, name.model, name.lineage, name.number, digest_of(text))
 
 
-def _put(path: Path, data: bytes) -> None:
-    """All of it, or nothing. Not forced to the disk: after a power failure a torn file is refused by its digest, and
-    the trainer, which resumes from an older checkpoint, writes it again."""
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        file.write(data)
-    part.replace(path)
-
-
-def approve(path: Path, signer: Signer) -> None:
-    """Sign that the snapshot at `path` may be served."""
-    _put(path.with_suffix(APPROVAL_FILE), signer.sign(APPROVAL, path.with_suffix(MANIFEST_FILE).read_bytes()))
-
-
-def read_manifest(path: Path, trainer: Verifier, qualifier: Verifier | None = None) -> Manifest:
-    """The manifest of the snapshot at `path`, if its provenance (and, with a qualifier, its approval) holds.
+def approve(root: Path, which: Identity, signer: Signer) -> None:
+    """Sign that this very snapshot may be served.
 
     Raises:
-        SnapshotError: unsigned, altered, or signed by a key that is not known.
+        SnapshotError: its manifest is another one by now.
     """
-    text = _bytes(path.with_suffix(MANIFEST_FILE))
-    _check(path, PROVENANCE_FILE, PROVENANCE, text, trainer)
-    if qualifier is not None:
-        _check(path, APPROVAL_FILE, APPROVAL, text, qualifier)
+    with _folder(root, which) as folder:
+        text = folder.read(_file(which, MANIFEST_FILE), MANIFEST_BYTES)
+        _agree(root, which, digest_of(text))
+        folder.put(_file(which, APPROVAL_FILE), signer.sign(APPROVAL, text))
+
+
+def withdraw(root: Path, name: SnapshotName) -> None:
+    """Take an approval back: from now on nobody loads it."""
+    with _folder(root, name) as folder:
+        folder.remove(_file(name, APPROVAL_FILE))
+
+
+def read_signed(root: Path, name: SnapshotName, trainer: Verifier, qualifier: Verifier | None = None) -> Signed:
+    """The manifest of the snapshot of this name, if its provenance (and, with a qualifier, its approval) holds.
+
+    Raises:
+        SnapshotError: unsigned, altered, signed by a key that is not known, or another's under this name.
+    """
+    path = path_of(root, name)
+    with _folder(root, name) as folder:
+        text = folder.read(_file(name, MANIFEST_FILE), MANIFEST_BYTES)
+        _check(folder, name, PROVENANCE_FILE, PROVENANCE, text, trainer)
+        if qualifier is not None:
+            _check(folder, name, APPROVAL_FILE, APPROVAL, text, qualifier)
     try:
         manifest = read(text)
     except msgspec.DecodeError as error:
         raise SnapshotError(str(path), f"its manifest cannot be read: {error}", DO_NOT) from error
-    if path.stem != f"{manifest.number:06}":
-        raise SnapshotError(
-            str(path), f"it is the manifest of snapshot {manifest.number}", "Files were swapped. " + DO_NOT
-        )
-    return manifest
+    found = manifest.name
+    if found != SnapshotName(name.app, name.model, name.lineage, name.number):
+        whose = f"snapshot {found} of app {found.app}"
+        raise SnapshotError(str(path), f"it is the manifest of {whose}", "Files were swapped. " + DO_NOT)
+    return Signed(manifest, digest_of(text))
 
 
-def read_verified(path: Path, trainer: Verifier, qualifier: Verifier | None = None) -> Snapshot:
-    """The snapshot at `path`: its manifest as `read_manifest` has it, and the bytes of its arrays.
+def read_manifest(root: Path, which: Identity, trainer: Verifier, qualifier: Verifier | None = None) -> Manifest:
+    """As `read_signed`, of this very snapshot.
 
     Raises:
-        SnapshotError: as `read_manifest`, or the arrays are not those that were signed.
+        SnapshotError: as `read_signed`, or another one lies under its name.
     """
-    manifest = read_manifest(path, trainer, qualifier)
-    data = _bytes(path)
-    if len(data) != manifest.size:
-        raise SnapshotError(str(path), f"its arrays have {len(data)} bytes, its manifest says {manifest.size}", DO_NOT)
+    signed = read_signed(root, which, trainer, qualifier)
+    _agree(root, which, signed.digest)
+    return signed.manifest
+
+
+def _agree(root: Path, which: Identity, digest: str) -> None:
+    if digest != which.digest:
+        told = f"its manifest has digest {digest[:12]}…, {which.digest[:12]}… was asked for"
+        raise SnapshotError(str(path_of(root, which)), told, DO_NOT)
+
+
+def read_verified(
+    root: Path, which: Identity, trainer: Verifier, qualifier: Verifier | None = None, most_bytes: int = MOST_BYTES
+) -> Snapshot:
+    """This very snapshot: its manifest as `read_manifest` has it, and the bytes of its arrays.
+
+    Raises:
+        SnapshotError: as `read_manifest`, the arrays are not those that were signed, or larger than `most_bytes`.
+    """
+    manifest = read_manifest(root, which, trainer, qualifier)
+    return Snapshot(manifest, memoryview(read_arrays(root, manifest, most_bytes)))
+
+
+def read_arrays(root: Path, manifest: Manifest, most_bytes: int = MOST_BYTES) -> bytes:
+    """The bytes that a manifest speaks of, of which the signatures hold.
+
+    Raises:
+        SnapshotError: they are others, or more than `most_bytes`.
+    """
+    path = path_of(root, manifest.name)
+    check_size(manifest, most_bytes, str(path))
+    with _folder(root, manifest.name) as folder:
+        descriptor = folder.open(_file(manifest.name, ARRAYS))
+        with os.fdopen(descriptor, "rb") as file:
+            size = os.fstat(descriptor).st_size
+            # Looked at before anything is read: an altered file may be of any size.
+            data = file.read(manifest.size) if size == manifest.size else b""
+    check_digest(data, size, manifest, str(path))
+    return data
+
+
+def open_arrays(root: Path, name: SnapshotName) -> int:
+    """The descriptor of a snapshot's arrays, which the caller closes; nothing of it is read."""
+    with _folder(root, name) as folder:
+        return folder.open(_file(name, ARRAYS))
+
+
+def check_size(manifest: Manifest, most_bytes: int, what: str) -> None:
+    """Raises `SnapshotError` if its arrays are too large."""
+    if manifest.size > most_bytes:
+        raise SnapshotError(what, f"its arrays have {manifest.size} bytes, {most_bytes} are allowed", DO_NOT)
+
+
+def check_digest(data: bytes | mmap.mmap, size: int, manifest: Manifest, what: str) -> None:
+    """Raises `SnapshotError` unless these are the bytes that were signed; `size` is that of the file."""
+    if size != manifest.size:
+        raise SnapshotError(what, f"its arrays have {size} bytes, its manifest says {manifest.size}", DO_NOT)
     found = hashlib.sha256(data).hexdigest()
     if found != manifest.sha256:
-        raise SnapshotError(str(path), f"its arrays were altered: their digest is {found[:12]}…", DO_NOT)
-    return Snapshot(manifest, memoryview(data))
+        raise SnapshotError(what, f"its arrays were altered: their digest is {found[:12]}…", DO_NOT)
 
 
-def _check(path: Path, suffix: str, purpose: str, text: bytes, verifier: Verifier) -> None:
+def _check(folder: Folder, name: SnapshotName, suffix: str, purpose: str, text: bytes, verifier: Verifier) -> None:
     what = suffix.split(".")[1]
-    try:
-        signature = path.with_suffix(suffix).read_bytes()
-    except FileNotFoundError as error:
-        raise SnapshotError(str(path), f"it has no {what} signature", DO_NOT) from error
-    if not verifier.accepts(purpose, text, signature):
-        raise SnapshotError(str(path), f"its {what} signature does not hold", DO_NOT)
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise SnapshotError(
-            str(path), f"cannot be read: {error.strerror}", "Keep the snapshot that is served."
-        ) from error
+    path = str(folder.path / _file(name, ARRAYS))
+    if _file(name, suffix) not in folder.names():
+        raise SnapshotError(path, f"it has no {what} signature", DO_NOT)
+    if not verifier.accepts(purpose, text, folder.read(_file(name, suffix), SIGNATURE_BYTES)):
+        raise SnapshotError(path, f"its {what} signature does not hold", DO_NOT)
 
 
 def arrays_of(data: memoryview) -> dict[str, npt.NDArray[Any]]:
@@ -178,12 +266,18 @@ def _array(body: memoryview, entry: dict[str, Any]) -> npt.NDArray[Any]:
     return np.frombuffer(body[first:last], dtype, count).reshape(shape)
 
 
-def prune(directory: Path, keep: int, in_use: Collection[Path] = ()) -> int:
-    """Remove all but the newest `keep` snapshots, and those in use; returns how many went."""
-    found = sorted(directory.glob(f"[0-9]*{ARRAYS}"))
-    gone = [p for p in found[: max(0, len(found) - keep)] if p not in in_use]
-    for path in gone:
-        path.unlink(missing_ok=True)
-        for suffix in (ARRAYS, MANIFEST_FILE, PROVENANCE_FILE, APPROVAL_FILE):
-            path.with_suffix(suffix).unlink(missing_ok=True)
+def prune(root: Path, model: str, lineage: str, keep: int, in_use: Collection[int] = ()) -> int:
+    """Remove all but the newest `keep` snapshots of a lineage, and those whose number is in use; returns how many went.
+    Files of other names stay."""
+    with folders.opened_if_there(root, model, lineage) as folder:
+        if folder is None:
+            return 0
+        stems = [name.removesuffix(ARRAYS) for name in folder.names() if name.endswith(ARRAYS)]
+        numbers = sorted(int(stem) for stem in stems if _STEM.fullmatch(stem))
+        old = numbers[: max(0, len(numbers) - keep)]
+        gone = [number for number in old if number not in in_use]
+        for number in gone:
+            # The approval first: whoever is stopped in between leaves nothing that may be served in part.
+            for suffix in (APPROVAL_FILE, PROVENANCE_FILE, MANIFEST_FILE, ARRAYS):
+                folder.remove(f"{number:06}{suffix}")
     return len(gone)

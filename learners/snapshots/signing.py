@@ -48,6 +48,10 @@ class Signer:
             raise ComponentError(f"keys in {directory}", "there is no private key", "Start the app once: it makes one.")
         return Signer(Ed25519PrivateKey.from_private_bytes(found[-1].read_bytes()))
 
+    def verifier(self) -> Verifier:
+        """Accepts what this signer signed."""
+        return Verifier([self._key.public_key()])
+
     def sign(self, purpose: str, payload: bytes) -> bytes:
         """64 bytes over purpose and payload."""
         return self._key.sign(_bound(purpose, payload))

@@ -68,11 +68,12 @@ class Moment:
     position: int
 
 
-SaveSnapshot = Callable[[Learner, Moment], str]
+SaveSnapshot = Callable[[Learner, Moment], str | None]
 
 
 class TrainTask:
-    """See `freshet.streams.operators.task.Task`. `save` writes a signed snapshot and returns its path; writing it again is harmless."""
+    """See `freshet.streams.operators.task.Task`. `save` writes a signed snapshot and returns its digest (None: its
+    learner has no arrays); writing it again is harmless."""
 
     def __init__(self, plan: TrainPlan, learner: Learner, save: SaveSnapshot, partition: int) -> None:
         self.name = f"train:{plan.model}.{plan.lineage}:{partition}"
@@ -181,8 +182,8 @@ class TrainTask:
     def _cut(self, tick: int, position: int) -> Cut:
         self._cuts += 1
         self._cut_tick, self._waits_since = tick, -1
-        path = self._save(self._learner, Moment(self._cuts, tick, self._learned, position))
-        return Cut(self._plan.model, self._plan.lineage, self._cuts, tick, path, self.stats())
+        digest = self._save(self._learner, Moment(self._cuts, tick, self._learned, position))
+        return Cut(self._plan.model, self._plan.lineage, self._cuts, tick, digest, self.stats())
 
     def _tell_waiting(self, rows: ExampleRows, told: list[Message]) -> None:
         """Once a cut: since when the newest snapshot has not reflected a joined example."""

@@ -1,10 +1,31 @@
-"""A snapshot's manifest: what it is, what it was made from, and the digest of its arrays."""
+"""A snapshot's manifest: what it is, what it was made from, and the digest of its arrays; and how a snapshot is named."""
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import msgspec
+
+
+class SnapshotName(msgspec.Struct, frozen=True):
+    """Which snapshot: its files are found by this name, below the run's own folder, and their manifest must bear it."""
+
+    app: str
+    model: str
+    lineage: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.model}.{self.lineage}.{self.number}"
+
+
+class Identity(SnapshotName, frozen=True):
+    """The one snapshot of this name that has this digest, which is that of its manifest, and so of its arrays, too."""
+
+    digest: str
+
+    __str__ = SnapshotName.__str__
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -27,10 +48,19 @@ class Manifest(msgspec.Struct, frozen=True):
     sha256: str
     size: int
 
+    @property
+    def name(self) -> SnapshotName:
+        return SnapshotName(self.app, self.model, self.lineage, self.number)
+
 
 def canonical(manifest: Manifest) -> bytes:
     """The bytes that are signed: JSON with sorted keys and no white space."""
     return msgspec.json.encode(manifest, order="sorted")
+
+
+def digest_of(text: bytes) -> str:
+    """Of a manifest's bytes, as they are signed."""
+    return hashlib.sha256(text).hexdigest()
 
 
 def read(data: bytes) -> Manifest:

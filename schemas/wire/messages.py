@@ -3,128 +3,202 @@
 The *control* log carries decisions and what they rest on (`Cut`, `Waiting`, `Verdict`, `Settled`, `Setting`): whoever
 follows it from its start knows the same, in the same order. The *reports* log carries everything else: how far each role
 is and how it is doing. There is much more of that, and who only acts on decisions is not woken by it.
+
+Whoever may write a log may write anything. So each type says what its fields may be, and `decode` refuses all else: what
+comes out of it can be counted with, dated, shown and made part of a file's name. It need not be true.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec import Meta
+
+from freshet.schemas.wire import facts as facts_of
+from freshet.schemas.wire.facts import ONE_LINE, Count, Line, Moment
+
+# Part of a file's path: it begins with no dot, and has neither a slash nor a NUL.
+Name = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_][A-Za-z0-9_.+-]{0,199}\Z")]
+Instance = Annotated[Line, Meta(min_length=1)]
+SnapshotNumber = Annotated[int, Meta(ge=0, le=2**31 - 1)]  # as in a prediction's row
+OrderNumber = Annotated[int, Meta(ge=1, le=2**53)]
+Digest = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+Reasons = Annotated[list[Line], Meta(max_length=50)]
+TopicName = Annotated[str, Meta(pattern=r"\A(\*|[a-z][a-z0-9_]{0,62})\Z")]
+Word = Annotated[str, Meta(max_length=64, pattern=ONE_LINE)]
+
+MOST_BYTES = 8 << 20  # far beyond what a trainer with thousands of slices tells
+# How far a tick may lie ahead of the clock of who reads it: more than clocks of machines differ, and
+# little enough that nothing stands still for long behind one that was made up.
+AHEAD_MS: Final = 600_000
 
 
 class Progress(msgspec.Struct, frozen=True, tag="progress", tag_field="type"):
     """A role has finished everything up to these ticks (app clock, ms), by task such as `view:origin_delay:0`."""
 
-    role: str
-    instance: str
-    ticks: dict[str, int]
+    role: Word
+    instance: Instance
+    ticks: dict[str, Moment]
 
 
 class Cut(msgspec.Struct, frozen=True, tag="cut", tag_field="type"):
-    """A trainer cut a snapshot at a tick. `stats` are its prequential figures as of that tick."""
+    """A trainer cut a snapshot at a tick. `digest` is that of its manifest, None where the learner has no arrays to
+    export; `stats` are its prequential figures as of that tick (`freshet.schemas.wire.facts.CutStats`)."""
 
-    model: str
-    lineage: str
-    number: int
-    tick: int
-    path: str
+    model: Name
+    lineage: Name
+    number: SnapshotNumber
+    tick: Moment
+    digest: Digest | None
     stats: dict[str, Any]
 
 
 class Waiting(msgspec.Struct, frozen=True, tag="waiting", tag_field="type"):
     """The first example that snapshot `number` of a lineage does not reflect was joined at `since` (app clock, ms)."""
 
-    model: str
-    lineage: str
-    number: int
-    since: int
+    model: Name
+    lineage: Name
+    number: SnapshotNumber
+    since: Moment
 
 
 class Verdict(msgspec.Struct, frozen=True, tag="verdict", tag_field="type"):
-    """Release qualified a snapshot, or refused it with reasons."""
+    """Release qualified a snapshot, or refused it, with reasons: why not, or why all the same. `held`: nothing is wrong
+    with it but that it answers so differently. `by` is the person who decided it, empty where release did."""
 
-    model: str
-    lineage: str
-    number: int
-    tick: int
+    model: Name
+    lineage: Name
+    number: SnapshotNumber
+    tick: Moment
+    digest: Digest | None
     approved: bool
-    reasons: list[str]
+    reasons: Reasons
+    held: bool = False
+    by: Line = ""
+
+
+class Ruling(msgspec.Struct, frozen=True, tag="ruling", tag_field="type"):
+    """A person lets a snapshot be served, or not, at `at` (wall, ms)."""
+
+    model: Name
+    lineage: Name
+    number: SnapshotNumber
+    approved: bool
+    by: Line
+    at: Moment
 
 
 class Settled(msgspec.Struct, frozen=True, tag="settled", tag_field="type"):
-    """Release has decided all that was due at `tick`; the alias stands at this lineage and snapshot (None: nothing
-    approved yet)."""
+    """Release has decided all that was due at `tick`: scorers are to answer from this snapshot (all three None: nothing is
+    approved yet), and why.
 
-    model: str
-    alias: str
-    tick: int
-    lineage: str | None
-    number: int | None
-    path: str | None
-    reason: str
+    It is an order. Orders of a model are numbered upwards, and one that names an earlier snapshot of a lineage than was
+    ordered before counts only if it says that it goes `back`; see `freshet.streams.control.orders`."""
+
+    model: Name
+    order: OrderNumber
+    tick: Moment
+    lineage: Name | None
+    number: SnapshotNumber | None
+    digest: Digest | None
+    reason: Line
+    back: bool = False
+
+    def __post_init__(self) -> None:
+        known = [x is not None for x in (self.lineage, self.number, self.digest)]
+        if any(known) and not all(known):
+            raise ValueError("lineage, number and digest name a snapshot together")
 
 
 class Swapped(msgspec.Struct, frozen=True, tag="swapped", tag_field="type"):
     """A scorer now answers from this snapshot."""
 
-    instance: str
-    model: str
-    lineage: str
-    number: int
-    tick: int
+    instance: Instance
+    model: Name
+    lineage: Name
+    number: SnapshotNumber
+    tick: Moment
 
 
 class Logged(msgspec.Struct, frozen=True, tag="logged", tag_field="type"):
     """A scorer's predictions up to and including `sequence` are in the outcomes log, but for the `lost` that never will
     be (of all that it has answered so far)."""
 
-    instance: str
-    sequence: int
-    lost: int
+    instance: Instance
+    sequence: Annotated[int, Meta(ge=-1, le=2**53)]  # -1: none yet
+    lost: Count
 
 
 class Status(msgspec.Struct, frozen=True, tag="status", tag_field="type"):
-    """A role's own figures, about once a second of wall time. `at` is wall time in ms."""
+    """A role's own figures, about once a second of wall time. `at` is wall time in ms. What `facts` may be is said in
+    `freshet.schemas.wire.facts`."""
 
-    role: str
-    instance: str
-    pid: int
-    at: int
+    role: Word
+    instance: Instance
+    pid: Count
+    at: Moment
     facts: dict[str, Any]
 
 
 class Clock(msgspec.Struct, frozen=True, tag="clock", tag_field="type"):
     """The app's clock is paced by a replay and stands at `now` (ms); `done` once its source has ended."""
 
-    now: int
+    now: Moment
     done: bool
 
 
 class Span(msgspec.Struct, frozen=True, tag="span", tag_field="type"):
     """A replay will go from `start` to about `end` (app clock, ms)."""
 
-    start: int
-    end: int
+    start: Moment
+    end: Moment
 
 
 class Setting(msgspec.Struct, frozen=True, tag="setting", tag_field="type"):
     """A live setting of a topic (or of `*`) was changed: by whom, when (wall, ms)."""
 
-    topic: str
-    key: str
-    value: str
-    by: str
-    at: int
+    topic: TopicName
+    key: Word
+    value: Word
+    by: Line
+    at: Moment
 
 
-Message = Progress | Cut | Waiting | Verdict | Settled | Swapped | Logged | Status | Clock | Span | Setting
+Message = Progress | Cut | Waiting | Verdict | Ruling | Settled | Swapped | Logged | Status | Clock | Span | Setting
 
-CONTROL = Cut | Waiting | Verdict | Settled | Setting
+CONTROL = Cut | Waiting | Verdict | Ruling | Settled | Setting
 
 encode = msgspec.json.Encoder().encode
 _decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
 
 
 def decode(value: bytes | memoryview) -> Message:
-    """Raises `msgspec.DecodeError` (or `UnicodeDecodeError`) for what is no message."""
-    return _decoder.decode(value)
+    """Raises `msgspec.DecodeError` for what is no message, or says what none of ours would."""
+    if len(value) > MOST_BYTES:
+        raise msgspec.DecodeError(f"{len(value)} bytes, {MOST_BYTES} are allowed")
+    try:
+        found = _decoder.decode(value)
+        match found:
+            case Status():
+                facts_of.check_status(found.facts)
+            case Cut():
+                facts_of.check_stats(found.stats)
+            case _:
+                pass
+    except (UnicodeDecodeError, RecursionError) as error:  # bad UTF-8; nested without end
+        raise msgspec.DecodeError(str(error)) from error
+    return found
+
+
+def newest_tick(m: Message) -> int | None:
+    """The newest moment of the app's clock that a message says was reached; None where it says nothing of it."""
+    match m:
+        case Cut() | Verdict() | Settled() | Swapped():
+            return m.tick
+        case Waiting():
+            return m.since
+        case Progress():
+            return max(m.ticks.values(), default=None)
+        case _:
+            return None

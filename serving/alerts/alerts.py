@@ -57,7 +57,7 @@ class Alerts:
 
     def observe(self, status: Status) -> list[Alert]:
         """The alerts as of this status: firing ones (red first, then the oldest), then resolved ones, newest first."""
-        if not status.over and status.clock.state != "draining":
+        if not status.over:
             for alert in alerts(status, self._window.observe(status), self._bounds):
                 self._found(alert, status.at_ms)
             for case in [c for c in self._cases.values() if c.last_ms != status.at_ms]:

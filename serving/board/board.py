@@ -23,6 +23,7 @@ from freshet.serving.status import status as s
 from freshet.serving.status.history import History, Swap
 from freshet.serving.status.promises import promises
 from freshet.streams.control.live_settings import LiveSettings
+from freshet.streams.control.orders import OrderBook
 from freshet.streams.control.switches import NAMES, Switches
 from freshet.streams.log.contract import Batch
 from freshet.streams.outages import Outage
@@ -33,7 +34,7 @@ CHANGES = 200  # of settings that are told, the newest
 class Board:
     """Fed by one thread with messages and examples; `status` may be called from any.
 
-    What only the process itself knows is asked of attributes: `children` (the supervisor's facts by role name), the
+    What only the process itself knows is asked of attributes: the
     `switches`, the outages of its `own_outages`, the `alerts` that a status raises, and whether a role `belongs` to the app
     (by its lasting name)."""
 
@@ -52,6 +53,7 @@ class Board:
         self._settings = LiveSettings({t.name: t.freshness for t in topics})
         self._changes: list[s.SettingChange] = []
         self._tasks, self._roll = TaskFacts(), RollCall(lambda name: self.belongs(name))
+        self._orders = OrderBook()
         self._clock: messages.Clock | None = None
         self._span: tuple[int | None, int | None] = None, None
         self._started = time.monotonic()
@@ -59,7 +61,6 @@ class Board:
         self._lock = threading.Lock()
         self._catching_up = False
         self.belongs: Callable[[str], bool] = lambda name: True
-        self.children: Mapping[str, Mapping[str, Any]] = {}
         self.switches: Callable[[], Switches] = Switches
         self.own_outages: Callable[[], list[Outage]] = list
         self.alerts: Callable[[s.Status], list[s.Alert]] = lambda status: []
@@ -79,19 +80,25 @@ class Board:
             case messages.Progress():
                 self._tasks.note(m)
             case messages.Status():
-                self._tasks.note(m)
-                self._roll.note(m)
+                # Newer ones replace older ones, so one from a clock that is ahead counts as of now.
+                told = msgspec.structs.replace(m, at=min(m.at, _wall_ms()))
+                self._tasks.note(told)
+                self._roll.note(told)
             case messages.Setting():
                 if self._settings.note(m):
                     change = s.SettingChange(topic=m.topic, key=m.key, value=m.value, by=m.by, at_ms=m.at)
                     self._changes = [*self._changes[1 - CHANGES :], change]
             case messages.Cut() | messages.Waiting() | messages.Verdict() | messages.Settled() | messages.Swapped():
-                if m.model in self._models:
+                if m.model in self._models and self._counts(m):
                     self._models[m.model].note(m)
                 if isinstance(m, messages.Swapped) and m.model in self._models:
                     self._history.swap(Swap(m.tick, m.model, m.lineage, m.number))
             case _:
                 pass
+
+    def _counts(self, m: messages.Message) -> bool:
+        """Orders that scorers set aside change nothing here either."""
+        return not (isinstance(m, messages.Settled) and self._orders.take(m))
 
     def learn_outcomes(self, model: str, batch: Batch) -> None:
         """Blocks of a model's examples log: how good were the answers that clients got?"""
@@ -138,7 +145,7 @@ class Board:
             views=[self._view(v, now) for v in self._views],
             models=[self._model(b, now, at_ms) for b in self._models.values()],
             requests=self._roll.requests(at_ms),
-            roles=self._roll.figures(self.children, at_ms),
+            roles=self._roll.figures(at_ms),
             outages=outage_figures([*self._roll.outages(at_ms), *own]),
             alerts=self._raised,
             switches=[_switch(name, switches) for name in NAMES],

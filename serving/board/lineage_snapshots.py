@@ -22,6 +22,8 @@ class LineageSnapshots:
     refusals: int = 0
     approved: int | None = None
     judged: int = -1
+    judged_tick: int | None = None
+    verdict: str = ""
     refused: int | None = None
     reasons: str = ""
     waiting: dict[int, int] = field(default_factory=dict)
@@ -30,7 +32,7 @@ class LineageSnapshots:
         """A trainer that resumes tells its newest ones again."""
         if self.tick is None or m.tick > self.tick:
             self.cuts, self.number, self.tick = self.cuts + 1, m.number, m.tick
-            self.exported = bool(m.path)
+            self.exported = m.digest is not None
 
     def wait(self, m: messages.Waiting) -> None:
         """Of no interest where the snapshot was refused: it will not be served."""
@@ -38,9 +40,13 @@ class LineageSnapshots:
             self.waiting.setdefault(m.number, m.since)
 
     def judge(self, m: messages.Verdict) -> None:
-        if m.number <= self.judged:
+        # By tick, not by number: no tick lies far ahead, and nothing that was said of a number that will never
+        # come keeps off what is said next. A person speaks of earlier ones.
+        if self.judged_tick is not None and m.tick <= self.judged_tick and not m.by:
             return
-        self.judged = m.number
+        if not m.by:
+            self.judged, self.judged_tick = m.number, m.tick
+        self.verdict = _sentence(m)
         if m.approved:
             self.approvals, self.approved = self.approvals + 1, m.number
         else:
@@ -58,3 +64,12 @@ class LineageSnapshots:
         is known of later ones only. None: no example waits."""
         later = [since for n, since in self.waiting.items() if n > served]
         return self.waiting.get(served, min(later, default=None))
+
+
+def _sentence(m: messages.Verdict) -> str:
+    """What was decided of a snapshot, and why."""
+    what = "approved" if m.approved else "refused"
+    why = "; ".join(m.reasons)
+    if m.held:
+        return f"snapshot {m.number}: {why}"
+    return f"snapshot {m.number} {what}: {why}" if why else f"snapshot {m.number} {what}"

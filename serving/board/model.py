@@ -95,6 +95,7 @@ class ModelBoard:
             slices=self._slices(of_served, base),
             calibration=list(of_served.calibration),
             rungs=self.quality.rungs,
+            decision=self._settled.reason if self._settled is not None else "",
             owner=self.model.owner,
             description=self.model.description,
         )
@@ -127,6 +128,7 @@ class ModelBoard:
             refused=snapshots.reasons,
             newest_approved=snapshots.approved,
             newest_refused=snapshots.refused,
+            verdict=snapshots.verdict,
         )
 
     def _lineage_slices(self, lineage: str, told: Told) -> list[s.SliceFigures]:

@@ -24,7 +24,6 @@ from freshet.streams.outages import Outage
 
 SILENT_MS, LOST_MS, STUCK_MS = 2_500, 5_000, 120_000
 GRACE_MS = 60_000  # a busy machine takes so long to import what the roles need
-NOTHING: Mapping[str, Any] = {}
 
 
 class RollCall:
@@ -85,18 +84,14 @@ class RollCall:
             return "held"
         return "busy" if m.at - told_ms > SILENT_MS else "running"
 
-    def figures(self, children: Mapping[str, Mapping[str, Any]], now_ms: int) -> list[RoleFigures]:
-        """By role and instance. `children` is what the supervisor knows, by role name: one that has not been heard of is
-        starting."""
+    def figures(self, now_ms: int) -> list[RoleFigures]:
+        """By role and instance."""
         present = self._present(now_ms)
         names = [_name(m.instance) for m in present]
-        out = [self._role(m, names.count(_name(m.instance)) > 1, children, now_ms) for m in present]
-        for name in children.keys() - set(names):
-            out.append(RoleFigures(role=name.split(".", 1)[0], instance=name, pid=children[name].get("pid")))
+        out = [self._role(m, names.count(_name(m.instance)) > 1, now_ms) for m in present]
         return sorted(out, key=lambda r: (r.role, r.instance))
 
-    def _role(self, m: Status, several: bool, children: Mapping[str, Mapping[str, Any]], now_ms: int) -> RoleFigures:
-        child = children.get(_name(m.instance), NOTHING)
+    def _role(self, m: Status, several: bool, now_ms: int) -> RoleFigures:
         state = self.state(m.instance, now_ms)
         if state in ("starting", "stopped"):  # its figures are those of a process that is gone
             instance = m.instance if several else _name(m.instance)
@@ -105,10 +100,10 @@ class RollCall:
             role=m.role,
             instance=m.instance if several else _name(m.instance),
             pid=m.pid,
-            state="restarting" if state == "lost" and not child.get("alive", True) else state,
+            state=state,
             memory_mb=m.facts.get("memory_mb"),
             seen_ms=m.at,
-            restarts=max(int(child.get("restarts", 0)), self._replaced[_name(m.instance)]),
+            restarts=self._replaced[_name(m.instance)],
             cpu_seconds=m.facts.get("cpu_seconds"),
             started_ms=m.facts.get("started_ms"),
             metrics=m.facts.get("metrics", ""),

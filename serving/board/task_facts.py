@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from freshet.schemas.wire.facts import task_parts
 from freshet.schemas.wire.messages import Progress, Status
 
 
@@ -29,11 +30,11 @@ class TaskFacts:
     def note(self, m: Status | Progress) -> None:
         if isinstance(m, Progress):
             for task, tick in m.ticks.items():
-                if (place := _parts(task)) is not None:
+                if (place := task_parts(task)) is not None:
                     self._ticks.setdefault(place[:2], {})[place[2]] = tick
             return
         for task, facts in m.facts.items():
-            if (place := _parts(task)) is not None and isinstance(facts, Mapping):
+            if (place := task_parts(task)) is not None and isinstance(facts, Mapping):
                 partitions = self._told.setdefault(place[:2], {})
                 before = partitions.get(place[2])
                 if before is None or (before.at, before.instance) <= (m.at, m.instance):
@@ -44,17 +45,10 @@ class TaskFacts:
         return [told for _, told in sorted(self._told.get((kind, name), {}).items())]
 
     def finished(self, kind: str, name: str, partitions: int = 1) -> int | None:
-        """The tick (app clock, ms) that all its partitions have finished; None while fewer than `partitions` are known."""
+        """The tick (app clock, ms) that all its partitions have finished; None while one of `partitions` is not known."""
         ticks = self._ticks.get((kind, name), {})
-        return min(ticks.values()) if len(ticks) >= partitions else None
-
-
-def _parts(task: str) -> tuple[str, str, int] | None:
-    """Kind, name and partition of a task's name; None for what is none.
-
-    >>> _parts("train:late.river-1a2b3c4d:0")
-    ('train', 'late.river-1a2b3c4d', 0)
-    """
-    kind, _, rest = task.partition(":")
-    name, _, partition = rest.rpartition(":")
-    return (kind, name, int(partition)) if name and partition.isdecimal() else None
+        found = [ticks.get(p) for p in range(partitions)]
+        known = [tick for tick in found if tick is not None]
+        if len(known) < partitions:
+            return None
+        return min(known)

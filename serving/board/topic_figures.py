@@ -15,7 +15,7 @@ Facts = Mapping[str, Any]
 
 def topic_figures(topic: Topic, told: Sequence[Facts]) -> TopicFigures:
     """What follows from `told`, the facts of each partition's intake, alone: neither rate nor lag."""
-    fates = _sums(f["fates"] for f in told)
+    fates = _sums(f.get("fates", {}) for f in told)
     return TopicFigures(
         name=topic.name,
         records=records(told),
@@ -36,7 +36,7 @@ def topic_figures(topic: Topic, told: Sequence[Facts]) -> TopicFigures:
 
 def records(told: Iterable[Facts]) -> int:
     """How many records were read, without ticks."""
-    return sum(n for f in told for fate, n in f["fates"].items() if fate != "tick")
+    return sum(n for f in told for fate, n in f.get("fates", {}).items() if fate != "tick")
 
 
 def _fields(topic: Topic, told: Sequence[Facts]) -> list[FieldFigures]:
@@ -46,7 +46,7 @@ def _fields(topic: Topic, told: Sequence[Facts]) -> list[FieldFigures]:
 
 
 def _field(name: str, kind: str, parts: Sequence[Facts]) -> FieldFigures:
-    mean, deviation = _moments([(p["seen"] - p["missing"], p["mean"], p["std"]) for p in parts if "mean" in p])
+    mean, deviation = _moments([(p["seen"] - p["missing"], p.get("mean"), p.get("std")) for p in parts if "mean" in p])
     values = _sums(p["values"] for p in parts if "values" in p)
     other = sum(p.get("other", 0) for p in parts)
     missing = sum(p["missing"] for p in parts)
@@ -66,12 +66,13 @@ def _field(name: str, kind: str, parts: Sequence[Facts]) -> FieldFigures:
 
 def _moments(parts: Sequence[tuple[int, float | None, float | None]]) -> tuple[float | None, float | None]:
     """Mean and deviation of all values, from count, mean and deviation of each part (Chan et al., 1979)."""
-    known = [(n, m, d) for n, m, d in parts if n and m is not None and d is not None]
+    known = [(n, m, d) for n, m, d in parts if n > 0 and m is not None and d is not None]
     if not known or len(known) < sum(n > 0 for n, _, _ in parts):
         return None, None
     total = sum(n for n, _, _ in known)
     mean = sum(n / total * m for n, m, _ in known)
-    return mean, math.sqrt(sum(n / total * (d * d + (m - mean) ** 2) for n, m, d in known))
+    # By products, not powers: of values near the end of doubles those are infinite, these an error.
+    return mean, math.sqrt(sum(n / total * (d * d + (m - mean) * (m - mean)) for n, m, d in known))
 
 
 def _sources(told: Sequence[Facts]) -> list[SourceFigures]:

@@ -15,6 +15,7 @@ from freshet.learners import catalog
 from freshet.learners.contract import Export, Predictor
 from freshet.learners.snapshots import files as snapshots
 from freshet.learners.snapshots.golden import golden_vectors
+from freshet.schemas.models.manifest import Identity, SnapshotName
 from freshet.schemas.models.vectors import VectorSchema
 from freshet.serving.loading.live_model import LiveModel, ModelSlot
 from freshet.serving.loading.sidecar_client import Refused, Sidecar, Verified
@@ -32,15 +33,23 @@ class Place:
     schema: VectorSchema
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Answer from this snapshot; from an earlier one of the lineage than answers now only if it says that it goes `back`."""
+
+    snapshot: Identity
+    back: bool = False
+
+
 OnSwapped = Callable[[str, LiveModel], None]
-OnRefused = Callable[[str, str, str], None]
+OnRefused = Callable[[Identity, str], None]
 
 
 class Loader:
     """Carries out orders, one at a time; of several for a model that wait, only the newest.
 
     `on_swapped(model, live)` is called after each swap (also, with the live one, for an order of what
-    already answers); `on_refused(model, path, reason)` when a snapshot
+    already answers); `on_refused(snapshot, reason)` when a snapshot
     must not be served, and the live one goes on. Both are called on the loader's thread."""
 
     def __init__(
@@ -48,18 +57,18 @@ class Loader:
     ) -> None:
         self._places, self._sidecar = places, sidecar
         self._on_swapped, self._on_refused = on_swapped, on_refused
-        self._orders: dict[str, str] = {}
-        self._loaded: dict[str, tuple[str, LiveModel]] = {}
+        self._orders: dict[str, Order] = {}
+        self._loaded: dict[str, tuple[Identity, LiveModel]] = {}
         self._retired: dict[str, LiveModel | None] = {}  # one a model, so that a stream of orders piles up none
         self._news = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="loader", daemon=True)
         self._thread.start()
 
-    def order(self, model: str, path: str) -> None:
-        """Load the snapshot at `path` and answer from it; returns at once."""
+    def order(self, order: Order) -> None:
+        """Load a snapshot and answer from it; returns at once."""
         with self._news:
-            self._orders[model] = path
+            self._orders[order.snapshot.model] = order
             self._news.notify()
 
     def close(self) -> None:
@@ -72,15 +81,15 @@ class Loader:
     def _run(self) -> None:
         self._sidecar.start()
         while (order := self._next()) is not None:
-            model, path = order
+            which = order.snapshot
             try:
-                self._carry_out(model, path)
+                self._carry_out(order)
             except Exception as error:  # a fault of ours must not end the thread: the next snapshot may be fine
-                log.exception("a snapshot could not be loaded", model=model, path=path)
-                self._on_refused(model, path, f"snapshot {path}: {type(error).__name__}: {error}")
+                log.exception("a snapshot could not be loaded", snapshot=str(which))
+                self._on_refused(which, f"snapshot {which}: {type(error).__name__}: {error}")
         self._sidecar.close()
 
-    def _next(self) -> tuple[str, str] | None:
+    def _next(self) -> Order | None:
         """The next order, None at the end. What was replaced is let go of a little later, here or with the
         model's next swap: requests that still read it have ended by then, so its memory is given back on this
         thread, not on the event loop's."""
@@ -91,34 +100,40 @@ class Loader:
             if self._closing:
                 return None
             model = next(iter(self._orders))
-            path = self._orders.pop(model)
-            return model, path
+            return self._orders.pop(model)
 
-    def _carry_out(self, model: str, path: str) -> None:
-        place = self._places[model]
+    def _carry_out(self, order: Order) -> None:
+        which = order.snapshot
+        place = self._places[which.model]
         live = place.slot.current()
-        if live is None or self._loaded.get(model) != (path, live):
-            made = make_live(self._sidecar.verify(path), model, place.schema)
+        if live is None or self._loaded.get(which.model) != (which, live):
+            made = self._made(order, live, place)
             if isinstance(made, Refused):
-                log.warning("snapshot refused; the live one goes on", model=model, path=path, reason=made.reason)
-                self._on_refused(model, path, made.reason)
+                self._on_refused(which, made.reason)
                 return
             live = made
-            self._retired[model] = place.slot.swap(live)
-            self._loaded[model] = path, live
-        self._on_swapped(model, live)
+            self._retired[which.model] = place.slot.swap(live)
+            self._loaded[which.model] = which, live
+        self._on_swapped(which.model, live)
+
+    def _made(self, order: Order, live: LiveModel | None, place: Place) -> LiveModel | Refused:
+        which = order.snapshot
+        if live is not None and live.lineage == which.lineage and which.number < live.number and not order.back:
+            return Refused(f"snapshot {which}: {live.number} answers, and the order does not say that it goes back")
+        return make_live(self._sidecar.verify(which), which, place.schema)
 
 
-def make_live(found: Verified | Refused, model: str, schema: VectorSchema) -> LiveModel | Refused:
-    """A warm model of verified bytes; refused if it is another model's, or does not answer the golden
+def make_live(found: Verified | Refused, which: Identity, schema: VectorSchema) -> LiveModel | Refused:
+    """A warm model of verified bytes; refused if it is another than was ordered, or does not answer the golden
     vectors."""
     if isinstance(found, Refused):
         return found
     manifest = found.manifest
-    name = f"snapshot {manifest.lineage}.{manifest.number}"
-    if (manifest.model, manifest.vectors) != (model, schema.digest):
-        made_for = f"{manifest.model} with vectors {manifest.vectors}"
-        return Refused(f"{name}: is of {made_for}, not of {model} with vectors {schema.digest}")
+    name = f"snapshot {which}"
+    if manifest.name != SnapshotName(which.app, which.model, which.lineage, which.number):
+        return Refused(f"{name}: is {manifest.name} of app {manifest.app}")
+    if manifest.vectors != schema.digest:
+        return Refused(f"{name}: is made for vectors {manifest.vectors}, the model has {schema.digest}")
     try:
         export = Export(manifest.kind, manifest.meta, snapshots.arrays_of(found.data))
         predictor = catalog.predictor(export, schema)

@@ -20,30 +20,26 @@ _ADD_SEALS, _GET_SEALS = 1033, 1034
 _MAP_SHARED, _MAP_POPULATE, _FAILED = 1, 0x8000, ctypes.c_void_p(-1).value
 
 
-def sealed_copy(path: str | os.PathLike[str], size: int) -> int:
-    """A sealed memory file with the first `size` bytes of the file at `path`; returns its descriptor.
+def sealed_copy(source: int, size: int) -> int:
+    """A sealed memory file with the first `size` bytes of the open file `source`; returns its descriptor.
 
     Raises `OSError`; a file that is shorter or longer than `size` is an `OSError` as well.
     """
-    source = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    if (found := os.fstat(source).st_size) != size:
+        raise OSError(0, f"its arrays have {found} bytes, its manifest says {size}")
+    target = os.memfd_create("snapshot", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
-        if (found := os.fstat(source).st_size) != size:
-            raise OSError(0, f"has {found} bytes, its manifest says {size}")
-        target = os.memfd_create("snapshot", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        try:
-            done = 0
-            while done < size:
-                sent = os.sendfile(target, source, done, size - done)
-                if not sent:
-                    raise OSError(0, "became shorter while it was read")
-                done += sent
-            fcntl.fcntl(target, _ADD_SEALS, SEALS)
-        except BaseException:
-            os.close(target)
-            raise
-        return target
-    finally:
-        os.close(source)
+        done = 0
+        while done < size:
+            sent = os.sendfile(target, source, done, size - done)
+            if not sent:
+                raise OSError(0, "became shorter while it was read")
+            done += sent
+        fcntl.fcntl(target, _ADD_SEALS, SEALS)
+    except BaseException:
+        os.close(target)
+        raise
+    return target
 
 
 def is_sealed(descriptor: int) -> bool:

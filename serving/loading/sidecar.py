@@ -1,20 +1,20 @@
 """The sidecar: a process beside the scorer that reads and verifies snapshots, so that the scorer need not.
 
-    python -m freshet.serving.loading.sidecar FD TRAINER_KEYS QUALIFIER_KEYS
+    python -m freshet.serving.loading.sidecar FD SNAPSHOTS TRAINER_KEYS QUALIFIER_KEYS
 
-It gets orders (a snapshot's path) over the socket FD, one JSON line each. For every order it
-copies the file into a sealed memory file, checks both signatures, size and digest, and sends the manifest and
+It gets orders (a snapshot's name and digest) over the socket FD, one JSON line each. For every order it finds the
+snapshot below the folder SNAPSHOTS, copies its arrays into a sealed memory file, checks both signatures, size and digest, and sends the manifest and
 the memory file's descriptor; or the reason why not. Nothing of the snapshot's arrays is parsed before all
 that holds. It runs at nice 10, and ends when the scorer does."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 import socket
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -22,16 +22,12 @@ import msgspec
 from freshet.learners.snapshots import files as snapshots
 from freshet.learners.snapshots.signing import Verifier
 from freshet.schemas.errors import SnapshotError
-from freshet.schemas.models.manifest import Manifest
+from freshet.schemas.models.manifest import Identity, Manifest
 from freshet.serving.loading import sealed
 
 NICE = 10
 LINE_BYTES = 1 << 24
 _CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
-
-
-class Order(msgspec.Struct, frozen=True):
-    path: str
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -70,58 +66,64 @@ class Channel:
         return line, descriptors[0] if descriptors else None
 
 
-def verified(path: Path, trainer: Verifier, qualifier: Verifier) -> tuple[Manifest, int | None]:
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """Where snapshots are, and by whose keys they are to be signed."""
+
+    root: Path
+    trainer: Verifier
+    qualifier: Verifier
+
+
+def verified(which: Identity, archive: Archive) -> tuple[Manifest, int | None]:
     """The manifest and a sealed memory file of the arrays of a snapshot that may be served; None where there
     are no such files: then whoever reads the snapshot must check its size and digest once more.
 
     Raises:
-        SnapshotError: unsigned, not approved, altered, or not readable; the text says which.
+        SnapshotError: unsigned, not approved, altered, another one, or not readable; the text says which.
     """
+    root = archive.root
     if not sealed.SEALABLE:
-        return snapshots.read_verified(path, trainer, qualifier).manifest, None
-    manifest = snapshots.read_manifest(path, trainer, qualifier)
+        return snapshots.read_verified(root, which, archive.trainer, archive.qualifier).manifest, None
+    path = str(snapshots.path_of(root, which))
+    manifest = snapshots.read_manifest(root, which, archive.trainer, archive.qualifier)
+    snapshots.check_size(manifest, snapshots.MOST_BYTES, path)
+    source = snapshots.open_arrays(root, which)
     try:
-        descriptor = sealed.sealed_copy(path.with_suffix(snapshots.ARRAYS), manifest.size)
+        descriptor = sealed.sealed_copy(source, manifest.size)
     except OSError as error:
-        raise SnapshotError(str(path), error.strerror or str(error), "Keep the snapshot that is served.") from error
+        raise SnapshotError(path, error.strerror or str(error), "Keep the snapshot that is served.") from error
+    finally:
+        os.close(source)
     try:
-        check_digest(sealed.hashable(descriptor, manifest.size), manifest, str(path))
+        snapshots.check_digest(sealed.hashable(descriptor, manifest.size), manifest.size, manifest, path)
     except BaseException:
         os.close(descriptor)
         raise
     return manifest, descriptor
 
 
-def check_digest(data: sealed.Readable, manifest: Manifest, what: str) -> None:
-    """Raises `SnapshotError` unless these are the bytes that were signed."""
-    if len(data) != manifest.size:
-        raise SnapshotError(what, f"has {len(data)} bytes, its manifest says {manifest.size}", "Do not serve it.")
-    found = hashlib.sha256(data).hexdigest()
-    if found != manifest.sha256:
-        raise SnapshotError(what, f"was altered: its digest is {found[:12]}…", "Do not serve it; look who wrote it.")
-
-
-def answer(order: Order, trainer: Verifier, qualifier: Verifier) -> tuple[Reply, int | None]:
+def answer(which: Identity, archive: Archive) -> tuple[Reply, int | None]:
     """A refusal is a value, whatever its cause."""
     try:
-        manifest, descriptor = verified(Path(order.path), trainer, qualifier)
+        manifest, descriptor = verified(which, archive)
     except SnapshotError as error:
         return Reply(refused=str(error)), None
     except Exception as error:
-        return Reply(refused=f"snapshot {order.path}: {type(error).__name__}: {error}"), None
+        return Reply(refused=f"snapshot {which}: {type(error).__name__}: {error}"), None
     return Reply(manifest), descriptor
 
 
 def main(arguments: Sequence[str]) -> None:
-    number, trainer_keys, qualifier_keys = arguments
+    number, root, trainer_keys, qualifier_keys = arguments
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the scorer says when to end
     os.nice(NICE)
-    trainer, qualifier = Verifier.load(Path(trainer_keys)), Verifier.load(Path(qualifier_keys))
+    archive = Archive(Path(root), Verifier.load(Path(trainer_keys)), Verifier.load(Path(qualifier_keys)))
     channel = Channel(socket.socket(fileno=int(number)))
     while True:
         try:
             line, _ = channel.receive()
-            reply, descriptor = answer(msgspec.json.decode(line, type=Order), trainer, qualifier)
+            reply, descriptor = answer(msgspec.json.decode(line, type=Identity), archive)
             channel.send(reply, descriptor)
         except (EOFError, ConnectionError):
             return

@@ -14,9 +14,9 @@ import structlog
 
 import freshet
 from freshet.learners.snapshots import files as snapshots
-from freshet.schemas.models.manifest import Manifest
+from freshet.schemas.models.manifest import Identity, Manifest
 from freshet.serving.loading import sealed
-from freshet.serving.loading.sidecar import Channel, Order, Reply, check_digest
+from freshet.serving.loading.sidecar import Channel, Reply
 
 log = structlog.get_logger()
 ANSWER_SECONDS = 60.0
@@ -37,11 +37,12 @@ class Refused:
 
 
 class Sidecar:
-    """One child process. Used by one thread. `trainer_keys` and `qualifier_keys` are where their public keys
-    are."""
+    """One child process. Used by one thread. Snapshots are below `root`; `trainer_keys` and `qualifier_keys` are where
+    their public keys are."""
 
-    def __init__(self, trainer_keys: Path, qualifier_keys: Path) -> None:
-        self._keys = [str(trainer_keys), str(qualifier_keys)]
+    def __init__(self, root: Path, trainer_keys: Path, qualifier_keys: Path) -> None:
+        self._root = root
+        self._arguments = [str(root), str(trainer_keys), str(qualifier_keys)]
         self._child: subprocess.Popen[bytes] | None = None
         self._channel: Channel | None = None
         self.starts = 0
@@ -58,13 +59,14 @@ class Sidecar:
         root = str(Path(freshet.__file__).parents[1])
         path = os.pathsep.join(x for x in (root, os.environ.get("PYTHONPATH")) if x)
         # -P: it loads nothing of the app, so nothing of the working directory, which -m would put first on the path
-        command = [sys.executable, "-P", "-m", "freshet.serving.loading.sidecar", str(theirs.fileno()), *self._keys]
+        command = [sys.executable, "-P", "-m", "freshet.serving.loading.sidecar", str(theirs.fileno())]
+        command += self._arguments
         self._child = subprocess.Popen(command, pass_fds=[theirs.fileno()], env={**os.environ, "PYTHONPATH": path})
         theirs.close()
         self._channel = Channel(ours)
         self.starts += 1
 
-    def verify(self, path: str) -> Verified | Refused:
+    def verify(self, which: Identity) -> Verified | Refused:
         """Have a snapshot verified. A child that dies over it is started again once, then the snapshot is
         refused."""
         for _ in range(2):
@@ -72,14 +74,14 @@ class Sidecar:
                 self.start()
             assert self._channel is not None
             try:
-                self._channel.send(Order(path))
+                self._channel.send(which)
                 line, descriptor = self._channel.receive()
             except (EOFError, OSError) as error:  # it died, or did not answer in time
-                log.warning("the sidecar went away", path=path, error=repr(error))
+                log.warning("the sidecar went away", snapshot=str(which), error=repr(error))
                 self.close()
                 continue
-            return _taken(msgspec.json.decode(line, type=Reply), descriptor, path)
-        return Refused(f"snapshot {path}: the sidecar died twice while it read it")
+            return _taken(msgspec.json.decode(line, type=Reply), descriptor, self._root)
+        return Refused(f"snapshot {which}: the sidecar died twice while it read it")
 
     def close(self) -> None:
         """End the child."""
@@ -95,18 +97,16 @@ class Sidecar:
         self._channel = self._child = None
 
 
-def _taken(reply: Reply, descriptor: int | None, path: str) -> Verified | Refused:
+def _taken(reply: Reply, descriptor: int | None, root: Path) -> Verified | Refused:
     """Map the descriptor; or, without one, read the file and check it once more, now in memory that is ours
     alone."""
     if reply.manifest is None:
         return Refused(reply.refused)
     if descriptor is None:
-        data = Path(path).with_suffix(snapshots.ARRAYS).read_bytes()
-        check_digest(data, reply.manifest, path)
-        return Verified(reply.manifest, memoryview(data))
+        return Verified(reply.manifest, memoryview(snapshots.read_arrays(root, reply.manifest)))
     try:
         if not sealed.is_sealed(descriptor):
-            return Refused(f"snapshot {path}: what the sidecar sent is not sealed")
+            return Refused(f"snapshot {reply.manifest.name}: what the sidecar sent is not sealed")
         return Verified(reply.manifest, sealed.map_populated(descriptor, reply.manifest.size))
     finally:
         os.close(descriptor)

@@ -12,21 +12,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from freshet.learners.contract import Arrays, Predictor
+from freshet.learners.snapshots.files import MOST_BYTES
 from freshet.learners.snapshots.golden import ANSWERS, golden_vectors
 from freshet.schemas.models.manifest import Manifest
-from freshet.schemas.models.vectors import F64, Vectors, VectorSchema
+from freshet.schemas.models.vectors import F64, VectorSchema
 
 SAME_ANSWER = 1e-3  # float32 sums in another order; a predictor that reads its arrays wrongly is far off
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a snapshot must keep to. `divergence` is the mean |Δlogit| on the golden vectors against the
-    lineage's snapshot that was approved last (none after a restart of release); it is generous, since a model
-    that learns should move. `predict_seconds` is for all golden vectors together."""
+    """What a snapshot must keep to. `predict_seconds` is for all golden vectors together."""
 
-    max_bytes: int = 1 << 30
-    divergence: float = 3.0
+    max_bytes: int = MOST_BYTES
     predict_seconds: float = 1.0
 
 
@@ -39,13 +37,23 @@ class Candidate:
     build: Callable[[], Predictor]
 
 
-def qualify(
-    candidate: Candidate, schema: VectorSchema, before: Predictor | None = None, bounds: Bounds | None = None
-) -> list[str]:
-    """Reasons to refuse the candidate; empty: approve. `before` is the one of its lineage that was approved last."""
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """A snapshot that nothing speaks against, and its answers to the golden vectors."""
+
+    answers: F64
+
+
+@dataclass(frozen=True, slots=True)
+class Unsound:
+    reasons: list[str]
+
+
+def qualify(candidate: Candidate, schema: VectorSchema, bounds: Bounds | None = None) -> Sound | Unsound:
+    """Ask a snapshot itself. How it compares with others is asked by `freshet.serving.release.gate`."""
     bounds = bounds or Bounds()
     if reasons := _of_manifest(candidate.manifest, schema, bounds) + _not_finite(candidate.arrays):
-        return reasons
+        return Unsound(reasons)
     golden = golden_vectors(schema)
     try:
         predictor = candidate.build()
@@ -54,14 +62,16 @@ def qualify(
         p = predictor.predict(golden)
         seconds = time.perf_counter() - start
         repeated = predictor.predict(golden)
+        reasons = wrong_answers(p, len(golden)) or _unlike_the_trainers(p, candidate.manifest)
     except Exception as error:  # whatever is wrong with a snapshot is a reason to refuse it, and no error of ours
-        return [f"cannot predict the golden vectors: {error}"]
-    reasons = wrong_answers(p, len(golden)) or _unlike_the_trainers(p, candidate.manifest)
+        return Unsound([f"cannot predict the golden vectors: {error}"])
     if not reasons and not np.array_equal(p, repeated):
         reasons.append("answers differ when the same vectors are asked again")
     if seconds > bounds.predict_seconds:
         reasons.append(f"{len(golden)} predictions took {seconds:.3f} s, {bounds.predict_seconds:.3f} s are allowed")
-    return reasons if reasons or before is None else _against(before, p, golden, bounds)
+    if reasons:
+        return Unsound(reasons)
+    return Sound(p)
 
 
 def wrong_answers(p: F64, rows: int) -> list[str]:
@@ -106,15 +116,14 @@ def _not_finite(arrays: Arrays) -> list[str]:
     ]
 
 
-def _against(before: Predictor, p: F64, golden: Vectors, bounds: Bounds) -> list[str]:
-    answered = before.predict(golden)
-    reasons = []
-    if np.ptp(p) == 0 and np.ptp(answered) > 0:
-        reasons.append(f"answers {p[0]:.4f} to every golden vector; the last approved one tells them apart")
-    moved = float(np.abs(_logit(p) - _logit(answered)).mean())
-    if moved > bounds.divergence:
-        reasons.append(f"golden predictions moved by {moved:.2f} in logit, {bounds.divergence:.2f} are allowed")
-    return reasons
+def moved(p: F64, before: F64) -> float:
+    """The mean |Δlogit| between two answers to the golden vectors."""
+    return float(np.abs(_logit(p) - _logit(before)).mean())
+
+
+def is_flat(p: F64, before: F64) -> bool:
+    """Whether `p` tells no golden vectors apart, and `before` does."""
+    return bool(np.ptp(p) == 0 and np.ptp(before) > 0)
 
 
 def _logit(p: F64) -> F64:

@@ -95,7 +95,7 @@ def no_failed_request(requests: RequestFigures) -> Promise:
 
 def roles_alive(roles: Sequence[RoleFigures], outages: Sequence[OutageFigures], at_ms: int) -> Promise:
     """Nobody can be heard while the log is away: that is amber, as is what ended as it was told to."""
-    lost = [f"{r.instance or r.role} ({_silence(r, at_ms)})" for r in roles if r.state in ("lost", "restarting")]
+    lost = [f"{r.instance or r.role} ({_silence(r, at_ms)})" for r in roles if r.state == "lost"]
     starting = [r.instance or r.role for r in roles if r.state == "starting"]
     stopped = [r.instance or r.role for r in roles if r.state == "stopped"]
     if lost:

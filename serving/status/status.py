@@ -12,9 +12,8 @@ from typing import Any, Literal
 import msgspec
 
 Light = Literal["green", "amber", "red"]
-RunState = Literal["starting", "running", "draining", "ended", "stopped", "failed"]
-RoleState = Literal["starting", "running", "busy", "held", "restarting", "stopped", "lost"]
-OVER: frozenset[str] = frozenset(("ended", "stopped", "failed"))
+RunState = Literal["starting", "running", "ended"]
+RoleState = Literal["starting", "running", "busy", "held", "stopped", "lost"]
 
 
 class Clock(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,7 +25,6 @@ class Clock(msgspec.Struct, frozen=True, kw_only=True):
     start_ms: int | None = None
     end_ms: int | None = None
     wall_seconds: float = 0.0
-    waits_for: str = ""
 
     @property
     def done(self) -> float | None:
@@ -92,8 +90,6 @@ class TopicFigures(msgspec.Struct, frozen=True, kw_only=True):
     deduplicated: int = 0
     dropped: dict[str, int] = {}
     dead: dict[str, int] = {}
-    erased: int = 0
-    expired: int = 0
     ticks: int = 0
     lag_ms: int | None = None
     partitions: int = 1
@@ -156,7 +152,7 @@ class SliceFigures(msgspec.Struct, frozen=True, kw_only=True):
 class LineageFigures(msgspec.Struct, frozen=True, kw_only=True):
     """A lineage: `overall`, `rolling` and `slices` (their `served`) are prequential (predicted before learned), `references`
     are of the labels of `overall`. `cut_ms` is the newest snapshot's tick, `refused` why its newest refused snapshot was; `newest_approved` and `newest_refused` are
-    numbers."""
+    numbers, `verdict` is what was decided last of one of them, in a sentence."""
 
     name: str
     alias: str = ""
@@ -172,6 +168,7 @@ class LineageFigures(msgspec.Struct, frozen=True, kw_only=True):
     refused: str = ""
     newest_approved: int | None = None
     newest_refused: int | None = None
+    verdict: str = ""
 
 
 class CalibrationBin(msgspec.Struct, frozen=True, kw_only=True):
@@ -193,7 +190,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """A model: what is served, how fresh and how good it is. `baseline` is the lineage it is held against; references are
+    """A model: what is served, why this lineage (`decision`), how fresh and how good it is. `baseline` is the lineage it is held against; references are
     of the labels that what was served is judged by."""
 
     name: str
@@ -218,6 +215,7 @@ class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
     slices: list[SliceFigures] = []
     calibration: list[CalibrationBin] = []
     rungs: dict[str, int] = {}
+    decision: str = ""
     owner: str = ""
     description: str = ""
 
@@ -324,7 +322,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def over(self) -> bool:
         """Nothing in here will change any more."""
-        return self.clock.state in OVER
+        return self.clock.state == "ended"
 
 
 _decoder = msgspec.json.Decoder(Status)

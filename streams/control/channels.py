@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import msgspec
 import structlog
 
 from freshet.schemas.wire import messages
-from freshet.streams.log.contract import Log, Writer
+from freshet.streams.clock import WallClock
+from freshet.streams.log.contract import Batch, Log, Writer
 
 log = structlog.get_logger()
+MOST_AT_ONCE = 10_000
 
 
 class Channels(NamedTuple):
@@ -32,27 +34,40 @@ def send(writer: Writer, channels: Channels, told: Sequence[messages.Message], n
     writer.flush()
 
 
-class Follower:
-    """Reads logs of messages from their first record. Not thread-safe."""
+def messages_of(batch: Batch, now_ms: int) -> list[messages.Message]:
+    """The messages of a batch. What is none, or speaks of a time that is still far ahead of `now_ms` (wall), is set
+    aside with one line; nothing that it says is acted on."""
+    found: list[messages.Message] = []
+    for i in range(len(batch)):
+        try:
+            message = messages.decode(batch.value(i))
+            tick = messages.newest_tick(message)
+            if tick is not None and tick > now_ms + messages.AHEAD_MS:
+                raise msgspec.ValidationError(f"its tick {tick} is {tick - now_ms} ms ahead of this machine's clock")
+        except msgspec.DecodeError as error:
+            offset = int(batch.offsets[i])
+            log.warning("record is no message; it is set aside", topic=batch.topic, offset=offset, error=str(error))
+            continue
+        found.append(message)
+    return found
 
-    def __init__(self, log_: Log, *topics: str) -> None:
+
+class Follower:
+    """Reads logs of messages from their first record. Not thread-safe. `now_ms` is the wall."""
+
+    def __init__(self, log_: Log, *topics: str, now_ms: Callable[[], int] | None = None) -> None:
         self._reader = log_.reader(list(topics), None)
+        self._now_ms = now_ms or WallClock().now_ms
         self.position = 0  # the offset after the last record taken
         self.positions: dict[str, int] = {}  # the same, by log
 
     def poll(self, max_wait_seconds: float) -> list[messages.Message]:
-        """What was said since the last call, as soon as there is anything. A record that is no message is skipped."""
+        """What was said since the last call, as soon as there is anything. A record that is no message is passed over."""
         found: list[messages.Message] = []
-        for batch in self._reader.poll(10_000, max_wait_seconds):
+        for batch in self._reader.poll(MOST_AT_ONCE, max_wait_seconds):
             self.position = int(batch.offsets[-1]) + 1
             self.positions[batch.topic] = self.position
-            for i in range(len(batch)):
-                try:
-                    found.append(messages.decode(batch.value(i)))
-                except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                    log.warning(
-                        "record is no message", topic=batch.topic, offset=int(batch.offsets[i]), error=str(error)
-                    )
+            found += messages_of(batch, self._now_ms())
         return found
 
     def close(self) -> None:

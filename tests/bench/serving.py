@@ -27,7 +27,10 @@ import numpy as np
 import numpy.typing as npt
 
 from freshet.features.stores.catalog import open_store
+from freshet.schemas.models.manifest import Identity
 from freshet.servers.redis_server import RedisServer
+from freshet.serving.loading.loader import Order
+from freshet.streams.control.orders import ordered
 from tests.bench.harness import Row
 
 SECONDS = float(os.environ.get("FRESHET_BENCH_SECONDS", "60"))
@@ -43,7 +46,7 @@ class Given:
 
     folder: str
     store: str
-    snapshots: tuple[str, ...]
+    snapshots: tuple[Identity, ...]
     now_ms: int
 
 
@@ -135,13 +138,14 @@ def _prepare(folder: Path, url: str) -> tuple[Given, list[bytes]]:
             local.step(step.start_ms, step.end_ms, step.queries, step.events)
             names = list(step.queries)
             queries += [dict(zip(names, row)) for row in zip(*step.queries.values())]
-        paths = tuple(str(order.path) for order in local.swaps[-10:])  # older ones are pruned
+        named = [ordered(app.name, order) for order in local.swaps[-10:]]  # older ones are pruned
+        cuts = tuple(which for which in named if which is not None)
     types = {f.name: TYPES.get(f.type, "FP64") for f in app.models[0].on.events.fields}
     bodies = []
     for row in queries[-64:]:
         inputs = [{"name": k, "shape": [1], "datatype": types[k], "data": [v]} for k, v in row.items() if k in types]
         bodies.append(json.dumps({"inputs": inputs}).encode())
-    return Given(str(folder), url, paths, step.end_ms), bodies
+    return Given(str(folder), url, cuts, step.end_ms), bodies
 
 
 def _scorer(pipe: Connection, given: Given) -> None:
@@ -164,11 +168,12 @@ def _scorer(pipe: Connection, given: Given) -> None:
     keys = Path(given.folder) / "keys"
     loader = Loader(
         {model.name: Place(scorer.served[model.name].slot, model.vectors)},
-        Sidecar(keys / "trainer", keys / "qualifier"),
+        Sidecar(Path(given.folder) / "snapshots", keys / "trainer", keys / "qualifier"),
         lambda *_: swaps.append(time.monotonic()),
         lambda *refused: print("refused", refused),
     )
-    threading.Thread(target=_swap, args=(given.snapshots, lambda p: loader.order(model.name, p)), daemon=True).start()
+    order = lambda which: loader.order(Order(which, back=True))  # noqa: E731 - they go round
+    threading.Thread(target=_swap, args=(given.snapshots, order), daemon=True).start()
     while not swaps:
         time.sleep(0.01)
     server = HttpServer(ScorerApp(scorer), bind(), lambda address: pipe.send(f"{address}"))
@@ -206,8 +211,8 @@ def _fastapi(pipe: Connection, given: Given) -> None:
     key = Verifier.load(Path(given.folder) / "keys" / "trainer")
     live: list[Any] = []
 
-    def load(path: str) -> None:
-        found = snapshots.read_verified(Path(path), key)
+    def load(which: Identity) -> None:
+        found = snapshots.read_verified(Path(given.folder) / "snapshots", which, key)
         export = Export(found.manifest.kind, found.manifest.meta, snapshots.arrays_of(found.data))
         live[:] = [predictor(export, model.vectors)]
         swaps.append(time.monotonic())
@@ -231,11 +236,11 @@ def _fastapi(pipe: Connection, given: Given) -> None:
     pipe.send(swaps)
 
 
-def _swap(paths: Sequence[str], load: Callable[[str], None]) -> None:
+def _swap(cuts: Sequence[Identity], load: Callable[[Identity], None]) -> None:
     """Another snapshot every two seconds, for as long as the process lives."""
     number = 0
     while True:
-        load(paths[number % len(paths)])
+        load(cuts[number % len(cuts)])
         number += 1
         time.sleep(SWAP_SECONDS)
 

@@ -31,6 +31,7 @@ from freshet.servers.redis_server import RedisServer
 from freshet.settings import settings
 from freshet.streams.log.contract import Log
 from freshet.testing import LocalRun
+from tests.snapshot_files import identity_of
 
 Queries = dict[str, list[Any]]
 DAYS, EVERY, DRAIN_MS = 2, "3h", 13 * 3_600_000
@@ -38,6 +39,7 @@ APP = """\
 from dataclasses import replace
 
 from tests.faults import light_flights
+from tests.snapshot_files import identity_of
 
 app = replace(light_flights.app, name={name!r})
 """
@@ -101,8 +103,9 @@ def differing(app: App, found: Left, expected: Left) -> dict[str, list[str]]:
 
 def digests_of(folder: Path) -> dict[str, str]:
     trainer, qualifier = (Verifier.load(folder / "keys" / n) for n in ("trainer", "qualifier"))
-    paths = folder.glob("snapshots/*/*/*.safetensors")
-    found = [snapshots.read_verified(path, trainer, qualifier).manifest for path in paths]
+    there = [identity_of(path) for path in folder.glob("snapshots/*/*/*.json")]
+    root = folder / "snapshots"
+    found = [snapshots.read_verified(root, which, trainer, qualifier).manifest for which in there]
     return {f"{m.lineage}/{m.number}": m.sha256 for m in found}
 
 

@@ -28,6 +28,7 @@ from freshet.learners.snapshots import files as snapshots
 from freshet.learners.snapshots.signing import Verifier
 from freshet.roles.names import role_names
 from freshet.runs.lock import RunLock
+from tests.snapshot_files import identity_of
 
 DAYS, SECONDS = 2, 240.0
 REASONS = ("unknown_type", "missing_required", "out_of_domain", "out_of_range", "undecodable", "far_future")
@@ -169,7 +170,8 @@ def left_in_order(folder: Path) -> None:
     approved = list(folder.glob("snapshots/*/*/*.approval.sig"))
     assert approved
     for path in approved:
-        snapshots.read_verified(path.parent / path.name.replace(".approval.sig", ".safetensors"), trainer, qualifier)
+        which = identity_of(path.with_name(path.name.replace(".approval.sig", ".json")))
+        snapshots.read_verified(folder / "snapshots", which, trainer, qualifier)
 
 
 def test_ctrl_c_ends_it_in_order_with_130(interrupted: tuple[Demo, int]) -> None:

@@ -30,6 +30,8 @@ from freshet.demo.flights.schedule import Schedule, Step
 from freshet.demo.report import outcomes_of
 from freshet.features.stores.catalog import open_store
 from freshet.learners.snapshots import files as snapshots
+from freshet.learners.snapshots.signing import Verifier
+from freshet.schemas.models.manifest import SnapshotName
 from freshet.schemas.wire import messages
 from freshet.schemas.wire.outcomes import ASKED, ExampleRows
 from freshet.servers.redis_server import RedisServer
@@ -79,12 +81,12 @@ def run(folder: Path, steps: Sequence[Step], stop_at: Sequence[int] = ()) -> Run
             with LocalRun(APP, folder, store, EVERY) as local:
                 for step in steps[first:last]:
                     local.step(step.start_ms, step.end_ms, step.queries, step.events)
-                found = left_by(local)
+                found = left_by(local, folder)
             store.close()
     return found
 
 
-def left_by(local: LocalRun) -> Run:
+def left_by(local: LocalRun, folder: Path) -> Run:
     asked: dict[str, int] = {}
     numbers: dict[str, dict[str, float]] = {}
     for rows in outcomes_of(APP, local.log, MODEL).rows:
@@ -102,7 +104,7 @@ def left_by(local: LocalRun) -> Run:
         numbers,
         [example for rows in outcomes_of(APP, local.log, MODEL).rows for example in examples_of(rows)],
         [(m.tick, m.lineage, m.number, m.reason) for m in settled],
-        digests(local, told),
+        digests(folder, told),
     )
 
 
@@ -114,9 +116,12 @@ def examples_of(rows: ExampleRows) -> Iterator[tuple[Any, ...]]:
         yield int(rows.kind[i]), int(rows.ask[i]), int(rows.t[i]), label, fixed[i].tobytes(), *(t[i] for t in texts)
 
 
-def digests(local: LocalRun, told: Sequence[messages.Message]) -> dict[str, str]:
-    paths = {Path(m.path) for m in told if isinstance(m, messages.Cut)}
-    manifests = [snapshots.read_manifest(p, local._trainer) for p in sorted(paths) if p.exists()]
+def digests(folder: Path, told: Sequence[messages.Message]) -> dict[str, str]:
+    root, trainer = folder / "snapshots", Verifier.load(folder / "keys" / "trainer")
+    cuts = [m for m in told if isinstance(m, messages.Cut)]
+    names = {(m.lineage, m.number): SnapshotName(APP.name, m.model, m.lineage, m.number) for m in cuts}
+    there = [name for _, name in sorted(names.items()) if snapshots.is_there(root, name)]
+    manifests = [snapshots.read_signed(root, name, trainer).manifest for name in there]
     return {f"{m.lineage}/{m.number}": m.sha256 for m in manifests}
 
 

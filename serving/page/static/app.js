@@ -13,8 +13,7 @@ import * as stream from "./stream.js";
 
 const POLL_MS = 1_000;
 const LOST_AFTER_MS = 3_000;
-const RUN = { starting: "starting", running: "live", draining: "finishing", ended: "ended", stopped: "stopped", failed: "failed" };
-const OVER = ["ended", "stopped", "failed"];
+const RUN = { starting: "starting", running: "live", ended: "ended" };
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
 const WINDOWS = [["All", "all", null], ["90 days", "90d", 90 * DAY], ["30 days", "30d", 30 * DAY], ["7 days", "7d", 7 * DAY], ["1 day", "1d", DAY], ["1 hour", "1h", HOUR]];
@@ -75,7 +74,7 @@ function render() {
 }
 
 function showConnection() {
-  const over = status && OVER.includes(status.clock.state);
+  const over = status?.clock.state === "ended";
   const lost = failed && (heard ? Date.now() - heard : performance.now()) > LOST_AFTER_MS;
   const state = lost ? (over ? "gone" : "lost") : status ? status.clock.state : "waiting";
   document.body.dataset.connection = state;

@@ -61,11 +61,14 @@ function showLineages(table, model, now) {
       { text: l.number === null ? DASH : "#" + l.number, more: l.cut_ms === null || now === null ? "" : ` ${duration(Math.max(0, now - l.cut_ms))} ago` },
       { text: l.state, className: "state " + l.state },
     ];
-    if (l.refused) row.note = `${count(l.refusals)} refused, the newest: ${l.refused}`;
+    const refused = l.refused ? `${count(l.refusals)} refused, the newest: ${l.refused}` : "";
+    const decided = l.verdict ? `the newest verdict: ${l.verdict}` : "";
+    const notes = [decided, refused].filter(Boolean);
+    if (notes.length) row.note = notes.join(" · ");
     return row;
   });
   fill(table, LINEAGES, rows.length ? [...rows, ...references(model)] : rows, "no lineage yet");
-  const counts = `${count(model.snapshots)} snapshots: ${count(model.approvals)} approved, ${count(model.refusals)} refused · ${count(model.swaps)} swaps · ${count(model.asked)} asked: ${count(model.labelled)} labelled, ${count(model.expired)} expired`;
+  const counts = `${count(model.snapshots)} snapshots: ${count(model.approvals)} approved, ${count(model.refusals)} refused · ${count(model.swaps)} swaps · ${count(model.asked)} asked: ${count(model.labelled)} labelled, ${count(model.expired)} expired${model.decision ? ` · release: ${model.decision}` : ""}`;
   write(table.closest("[data-tables]").querySelector("[data-counts]"), counts);
 }
 

@@ -41,7 +41,6 @@ function pace(clock, done) {
   const parts = [FINAL[clock.state], `${fixed(100 * done, 1)} %`, `${duration(passed)} of ${duration(clock.end_ms - clock.start_ms)}`, `${spent} elapsed`];
   if (clock.state === "running" && done > 0.01) parts.push(`about ${duration((1_000 * clock.wall_seconds * (1 - done)) / done)} left`);
   if (clock.wall_seconds > 1) parts.push(`${count(passed / 1_000 / clock.wall_seconds)} × real time`);
-  if (clock.waits_for) parts.push(`waits for ${clock.waits_for}`);
   return parts.filter(Boolean).join(" · ");
 }
 

@@ -22,8 +22,7 @@ const TOPICS = [{ title: "Topic" }, { title: "Fates", className: "fates" }, ...n
 
 export function showTopics({ topics }) {
   fill(byId("topics"), TOPICS, topics.map((t) => {
-    const { late = 0, ...filtered } = t.dropped;
-    const gone = { ...filtered, ...(t.erased ? { erased: t.erased } : {}), ...(t.expired ? { expired: t.expired } : {}) };
+    const { late = 0, ...gone } = t.dropped;
     const [dropped, dead] = [sum(gone), sum(t.dead)];
     const row = [
       t.name,

@@ -18,6 +18,7 @@ from freshet.learners.snapshots import files as snapshots
 from freshet.learners.snapshots.files import APPROVAL_FILE, ARRAYS, MANIFEST_FILE, PROVENANCE_FILE, Facts
 from freshet.learners.snapshots.signing import Signer, Verifier, create_key
 from freshet.schemas.errors import SnapshotError
+from freshet.schemas.models.manifest import Identity
 
 EXPORT = Export("toy", {"bits": 3}, {"weights": np.arange(8, dtype=np.float32), "bias": np.array([-1.5])})
 
@@ -29,19 +30,25 @@ class Desk:
         for who in ("trainer", "qualifier", "stranger"):
             create_key(root / who)
         self.signers = {who: Signer.load(root / who) for who in ("trainer", "qualifier", "stranger")}
+        self.cuts: dict[int, Identity] = {}
         self.known = Verifier.load(root / "trainer"), Verifier.load(root / "qualifier")
-        self.place = root / "late" / "toy-0a"
+        self.root = root / "snapshots"
+        self.place = self.root / "late" / "toy-0a"
 
     def cut(self, number: int, approved: bool = True, by: str = "trainer", bias: float = -1.5) -> Path:
         facts = Facts("flights", "late", "toy-0a", number, "v" * 16, 1000, 10, 7)
         export = Export("toy", EXPORT.meta, {**EXPORT.arrays, "bias": np.array([bias])})
-        path = snapshots.write(self.place, facts, export, self.signers[by])
+        which = snapshots.write(self.root, facts, export, self.signers[by])
+        self.cuts[number] = which
         if approved:
-            snapshots.approve(path, self.signers["qualifier"])
-        return path
+            snapshots.approve(self.root, which, self.signers["qualifier"])
+        return snapshots.path_of(self.root, which)
 
     def read(self, path: Path) -> snapshots.Snapshot:
-        return snapshots.read_verified(path, *self.known)
+        """As the one that was cut last under its number."""
+        number = int(path.stem)
+        which = self.cuts.get(number, Identity("flights", "late", "toy-0a", number, "0" * 64))
+        return snapshots.read_verified(self.root, which, *self.known)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +100,7 @@ def test_a_torn_file_is_refused(desk: Desk, part: str, keep: float) -> None:
     path = desk.cut(4)
     file = path.with_suffix(part)
     file.write_bytes(file.read_bytes()[: int(keep * file.stat().st_size)])
-    with pytest.raises(SnapshotError, match=r"does not hold|bytes, its manifest says"):
+    with pytest.raises(SnapshotError, match=r"does not hold|bytes, its manifest says|bytes, 64"):
         desk.read(path)
 
 
@@ -119,7 +126,7 @@ def approved_with_its_provenance(desk: Desk) -> Path:
 
 def approved_by_its_trainer(desk: Desk) -> Path:
     path = desk.cut(5)
-    snapshots.approve(path, desk.signers["trainer"])
+    snapshots.approve(desk.root, desk.cuts[5], desk.signers["trainer"])
     return path
 
 
@@ -172,7 +179,7 @@ def test_a_signed_text_that_is_no_manifest_is_refused(desk: Desk) -> None:
     path.with_suffix(MANIFEST_FILE).write_bytes(text)
     path.with_suffix(PROVENANCE_FILE).write_bytes(desk.signers["trainer"].sign(snapshots.PROVENANCE, text))
     with pytest.raises(SnapshotError, match="cannot be read"):
-        snapshots.read_manifest(path, desk.known[0])
+        snapshots.read_signed(desk.root, desk.cuts[7], desk.known[0])
 
 
 def header(entry: object) -> memoryview:
@@ -220,7 +227,66 @@ def test_no_bytes_make_it_do_anything_but_read_or_refuse(noise: bytes) -> None:
 def test_the_newest_are_kept_and_so_is_what_is_in_use(desk: Desk) -> None:
     shutil.rmtree(desk.place, ignore_errors=True)
     paths = [desk.cut(n) for n in range(1, 8)]
-    assert snapshots.prune(desk.place, keep=3, in_use=[paths[1]]) == 3
+    assert snapshots.prune(desk.root, "late", "toy-0a", keep=3, in_use=[2]) == 3
     assert sorted(desk.place.glob(f"*{ARRAYS}")) == [paths[1], *paths[4:]]
     assert len(list(desk.place.iterdir())) == 4 * 4
     desk.read(paths[1])
+
+
+def test_nothing_outside_is_opened_written_or_removed(desk: Desk, tmp_path: Path) -> None:
+    """A link in place of a folder or a file leads nowhere, also where its target would hold."""
+    shutil.rmtree(desk.place, ignore_errors=True)
+    for number in range(1, 5):
+        desk.cut(number)
+    elsewhere = tmp_path / "elsewhere"
+    shutil.move(desk.place, elsewhere)
+    desk.place.symlink_to(elsewhere)
+    before = {f.name: f.read_bytes() for f in elsewhere.iterdir()}
+    for attempt in (
+        lambda: desk.cut(9),
+        lambda: desk.read(desk.place / "000001.safetensors"),
+        lambda: snapshots.approve(desk.root, desk.cuts[1], desk.signers["qualifier"]),
+        lambda: snapshots.withdraw(desk.root, desk.cuts[1]),
+        lambda: snapshots.prune(desk.root, "late", "toy-0a", keep=0),
+        lambda: snapshots.prune(desk.root, "..", "elsewhere", keep=0),
+        lambda: snapshots.prune(desk.root, "late/..", "toy-0a", keep=0),
+    ):
+        with pytest.raises(SnapshotError):
+            attempt()
+    assert {f.name: f.read_bytes() for f in elsewhere.iterdir()} == before
+    desk.place.unlink()
+    shutil.move(elsewhere, desk.place)
+
+
+def test_a_link_in_place_of_a_file_is_replaced_and_its_target_stays(desk: Desk, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.write_bytes(b"mine")
+    desk.place.mkdir(parents=True, exist_ok=True)
+    for name in ("000031.safetensors", "000031.safetensors.part", "000031.json"):
+        (desk.place / name).symlink_to(kept)
+    desk.read(desk.cut(31))
+    assert kept.read_bytes() == b"mine"
+
+
+def test_only_snapshots_are_pruned(desk: Desk) -> None:
+    shutil.rmtree(desk.place, ignore_errors=True)
+    desk.cut(1)
+    others = ["notes.txt", "x.safetensors", "1.safetensors", "٣٣٣٣٣٣.safetensors"]
+    for name in others:
+        (desk.place / name).write_bytes(b"")
+    assert snapshots.prune(desk.root, "late", "toy-0a", keep=0) == 1
+    assert sorted(f.name for f in desk.place.iterdir()) == sorted(others)
+
+
+def test_an_approval_is_of_the_very_snapshot_that_was_judged(desk: Desk) -> None:
+    desk.cut(33, approved=False)
+    judged = desk.cuts[33]
+    desk.cut(33, approved=False, bias=7.0)
+    with pytest.raises(SnapshotError, match="was asked for"):
+        snapshots.approve(desk.root, judged, desk.signers["qualifier"])
+
+
+def test_more_than_is_allowed_is_not_read(desk: Desk) -> None:
+    desk.cut(34)
+    with pytest.raises(SnapshotError, match="are allowed"):
+        snapshots.read_verified(desk.root, desk.cuts[34], *desk.known, most_bytes=10)

@@ -158,11 +158,11 @@ class Trained:
         for m in self.told:
             if isinstance(m, Cut):
                 at = next(moments)
-                assert (m.number, m.tick, m.stats["learned"], m.path) == (
+                assert (m.number, m.tick, m.stats["learned"], m.digest) == (
                     at.number,
                     at.tick,
                     at.examples,
-                    f"{at.number}.json",
+                    f"{at.number:064}",
                 )
                 out.append(("cut", m.number, m.tick, at.examples, at.position))
             else:
@@ -187,7 +187,7 @@ def train(
 
     def keep(learner: Learner, at: Moment) -> str:
         moments.append(at)
-        return f"{at.number}.json"
+        return f"{at.number:064}"
 
     p, n = p or plan(), len(values)
     learners = [make()]

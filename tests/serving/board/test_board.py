@@ -178,8 +178,8 @@ def test_a_model_lags_by_the_oldest_example_that_the_served_snapshot_does_not_re
     assert model.lag_ms == END - since == HOUR  # what waits for 5 waits for 4, too; what only waited for 4 is forgotten
     board.note(messages.Swapped("serve/1", "unpaid", champion.name, 5, 12 * HOUR))
     assert board.status().models[0].lag_ms == HOUR
-    board.note(messages.Cut("unpaid", champion.name, 6, END, "path", {}))
-    board.note(messages.Verdict("unpaid", champion.name, 6, END, True, []))
+    board.note(messages.Cut("unpaid", champion.name, 6, END, "0" * 64, {}))
+    board.note(messages.Verdict("unpaid", champion.name, 6, END, "0" * 64, True, []))
     board.note(messages.Swapped("serve/1", "unpaid", champion.name, 6, END))
     assert board.status().models[0].lag_ms == 0
 
@@ -296,7 +296,7 @@ def test_a_lineage_that_the_app_does_not_declare_any_more_is_nowhere(said: Said,
     gone = "train.unpaid.river-0badc0de"
     board.belongs = lambda name: name != gone
     board.note(Status("train", f"{gone}/1", 7, NOW - 3_600_000, {"started_ms": NOW - 7_200_000}))
-    board.note(messages.Cut("unpaid", "river-0badc0de", 9, END, "path", {}))
+    board.note(messages.Cut("unpaid", "river-0badc0de", 9, END, "0" * 64, {}))
     board.observe()
     wall(NOW + 3_600_000)
     status = board.status()

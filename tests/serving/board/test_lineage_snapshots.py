@@ -6,12 +6,12 @@ from freshet.schemas.wire.messages import Cut, Verdict, Waiting
 from freshet.serving.board.lineage_snapshots import LineageSnapshots
 
 
-def cut(x: LineageSnapshots, number: int, path: str = "p") -> None:
-    x.cut(Cut("m", "x", number, number * 10, path, {}))
+def cut(x: LineageSnapshots, number: int, digest: str | None = "0" * 64) -> None:
+    x.cut(Cut("m", "x", number, number * 10, digest, {}))
 
 
 def judge(x: LineageSnapshots, number: int, approved: bool, *reasons: str) -> None:
-    x.judge(Verdict("m", "x", number, number * 10, approved, list(reasons)))
+    x.judge(Verdict("m", "x", number, number * 10, "0" * 64, approved, list(reasons)))
 
 
 def test_refusals_are_counted_and_the_newest_says_why() -> None:
@@ -33,7 +33,7 @@ def test_what_a_resumed_trainer_tells_again_counts_once() -> None:
 
 def test_a_learner_that_is_only_compared_with_others_has_no_refusals() -> None:
     x = LineageSnapshots()
-    cut(x, 1, path="")
+    cut(x, 1, digest=None)
     judge(x, 1, False, "its learner has no arrays to export")
     assert (x.cuts, x.refusals, x.refused) == (1, 0, None)
     assert "no arrays" in x.reasons

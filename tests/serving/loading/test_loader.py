@@ -5,21 +5,25 @@ from __future__ import annotations
 import gc
 import http.client
 import json
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from freshet.learners.contract import Export
 from freshet.learners.logistic.learner import HashedLogisticPredictor
+from freshet.learners.snapshots.files import APPROVAL_FILE, ARRAYS, MANIFEST_FILE, PROVENANCE_FILE
+from freshet.schemas.models.manifest import Identity
 from freshet.schemas.models.vectors import F64
 from freshet.serving.loading import loader, sealed
 from freshet.serving.loading.live_model import LiveModel, ModelSlot
-from freshet.serving.loading.loader import Loader, Place
+from freshet.serving.loading.loader import Loader, Order, Place
 from freshet.serving.loading.sidecar_client import Sidecar
 from freshet.serving.scoring.contract import Answer, ModelCard, Question, TensorSpec
 from freshet.serving.web.app import ScorerApp
@@ -47,18 +51,18 @@ class Rig:
     def __post_init__(self) -> None:
         self.loader = Loader(
             {"late": Place(self.slot, SCHEMA)},
-            Sidecar(self.mint.trainer, self.mint.qualifier),
+            Sidecar(self.mint.directory, self.mint.trainer, self.mint.qualifier),
             self._on_swapped,
-            lambda model, path, reason: self.refused.append(reason),
+            lambda which, reason: self.refused.append(reason),
         )
 
     def _on_swapped(self, model: str, live: LiveModel) -> None:
         assert self.slot.current() is live
         self.swapped.append((model, live.number))
 
-    def load(self, path: Path) -> None:
+    def load(self, which: Identity, back: bool = False) -> None:
         before = len(self.swapped) + len(self.refused)
-        self.loader.order("late", str(path))
+        self.loader.order(Order(which, back))
         wait_for(lambda: len(self.swapped) + len(self.refused) > before)
 
     @property
@@ -103,7 +107,7 @@ def test_what_is_altered_is_refused_and_the_live_one_goes_on(rig: Rig) -> None:
     rig.load(altered)
     rig.load(rig.mint.cut(3, approved=False))
     assert rig.number == 1
-    assert "was altered" in rig.refused[0]
+    assert "altered" in rig.refused[0]
     assert "no approval signature" in rig.refused[1]
     rig.load(rig.mint.cut(4))
     assert rig.number == 4
@@ -117,12 +121,38 @@ def test_what_is_signed_but_unfit_is_refused_all_the_same(rig: Rig) -> None:
         (2, Export(good.kind, good.meta, nan), "", "golden predictions"),
         (3, Export("unheard of", good.meta, good.arrays), "", "no predictor is known"),
         (4, Export(good.kind, good.meta, {"bias": good.arrays["bias"]}), "", "weights"),
-        (5, good, "0123456789abcdef", "vectors 0123456789abcdef, not of late with"),
+        (5, good, "0123456789abcdef", "vectors 0123456789abcdef, the model has"),
     ):
         rig.load(rig.mint.cut(number, export, vectors=vectors_))
         assert word in rig.refused[-1], rig.refused[-1]
     assert len(rig.refused) == 4
     assert rig.number == 1
+
+
+def test_going_back_needs_an_order_that_says_so(rig: Rig) -> None:
+    first, second = rig.mint.cut(1), rig.mint.cut(2)
+    rig.load(second)
+    rig.load(first)
+    assert rig.number == 2
+    assert "does not say that it goes back" in rig.refused[-1]
+    rig.load(first, back=True)
+    assert rig.number == 1
+
+
+def test_only_the_snapshot_that_the_order_means_is_loaded(rig: Rig) -> None:
+    """One that lies there under another's name, whole and with both signatures, is not it; nor one of another digest."""
+    rig.load(rig.mint.cut(1))
+    old, new = rig.mint.cut(2), rig.mint.cut(3)
+    for suffix in (ARRAYS, MANIFEST_FILE, PROVENANCE_FILE, APPROVAL_FILE):
+        shutil.copy(rig.mint.path(old).with_suffix(suffix), rig.mint.path(new).with_suffix(suffix))
+    rig.load(new)
+    rig.load(msgspec.structs.replace(old, digest="0" * 64))
+    rig.load(msgspec.structs.replace(old, app="parcels"))
+    rig.load(msgspec.structs.replace(old, lineage="other-0b"))
+    rig.load(msgspec.structs.replace(old, lineage="../late/" + LINEAGE))
+    assert rig.number == 1
+    for reason, word in zip(rig.refused, ("swapped", "was asked for", "swapped", "cannot be read", "no name")):
+        assert word in reason
 
 
 @pytest.mark.skipif(not sealed.SEALABLE, reason="this system has no memfd_create")

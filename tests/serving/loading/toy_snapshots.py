@@ -11,6 +11,7 @@ from freshet.learners.logistic.learner import HashedLogistic
 from freshet.learners.snapshots import files as snapshots
 from freshet.learners.snapshots.files import Facts
 from freshet.learners.snapshots.signing import Signer, create_key
+from freshet.schemas.models.manifest import Identity
 from freshet.schemas.models.vectors import Vectors, VectorSchema
 
 SCHEMA = VectorSchema(("carrier",), ("distance",))
@@ -21,11 +22,9 @@ class Mint:
     """Makes keys once, and snapshots as they are asked for."""
 
     def __init__(self, directory: Path, bits: int = 14) -> None:
-        self.trainer, self.qualifier, self.directory = (
-            directory / "trainer",
-            directory / "qualifier",
-            directory / "late",
-        )
+        self.trainer = directory / "trainer"
+        self.qualifier = directory / "qualifier"
+        self.directory = directory / "snapshots"
         create_key(self.trainer)
         create_key(self.qualifier)
         self.bits = bits
@@ -38,7 +37,7 @@ class Mint:
         learner.restore(state)
         return learner.export()
 
-    def cut(self, number: int, export: Export | None = None, approved: bool = True, vectors: str = "") -> Path:
+    def cut(self, number: int, export: Export | None = None, approved: bool = True, vectors: str = "") -> Identity:
         facts = Facts(
             "flights",
             "late",
@@ -49,10 +48,13 @@ class Mint:
             10 * number,
             7 * number,
         )
-        path = snapshots.write(self.directory, facts, export or self.export(number), Signer.load(self.trainer))
+        which = snapshots.write(self.directory, facts, export or self.export(number), Signer.load(self.trainer))
         if approved:
-            snapshots.approve(path, Signer.load(self.qualifier))
-        return path
+            snapshots.approve(self.directory, which, Signer.load(self.qualifier))
+        return which
+
+    def path(self, which: Identity) -> Path:
+        return snapshots.path_of(self.directory, which)
 
 
 def vectors(n: int) -> Vectors:

@@ -10,11 +10,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from freshet.learners.snapshots.golden import golden_vectors
+from freshet.learners.snapshots.golden import ANSWERS, golden_vectors
 from freshet.schemas.errors import LearnerError
 from freshet.schemas.models.manifest import Manifest
 from freshet.schemas.models.vectors import F64, Vectors, VectorSchema
-from freshet.serving.release.qualify import Bounds, Candidate, qualify
+from freshet.serving.release.qualify import Bounds, Candidate, Sound, Unsound, is_flat, moved, qualify
 
 SCHEMA = VectorSchema(("carrier", "origin"), ("distance", "origin_delay.ewm"))
 MANIFEST = Manifest("flights", "late", "toy-1", 1, "toy", {}, SCHEMA.digest, 0, 10, 10, "", 100)
@@ -64,29 +64,42 @@ REFUSED = [
     (candidate(lambda v: np.ones(len(v))), "leave (0, 1)"),
     (candidate(lambda v: np.zeros(3)), "predicts shape (3,) for 64 rows"),
     (candidate(unsteady()), "differ when the same vectors are asked again"),
-    (candidate(flat), "answers 0.2400 to every golden vector"),
-    (candidate(lambda v: told_apart(v) / 1e5), "moved by"),
 ]
 
 
 @pytest.mark.parametrize(("refused", "word"), REFUSED)
 def test_a_bad_snapshot_is_refused_with_its_reason(refused: Candidate, word: str) -> None:
-    reasons = qualify(refused, SCHEMA, Toy(told_apart))
-    assert any(word in r for r in reasons), reasons
+    found = qualify(refused, SCHEMA)
+    assert isinstance(found, Unsound)
+    assert any(word in r for r in found.reasons), found.reasons
 
 
-def test_a_good_snapshot_is_approved_with_and_without_one_to_compare() -> None:
-    assert qualify(candidate(), SCHEMA) == []
-    assert qualify(candidate(), SCHEMA, Toy(lambda v: told_apart(v) * 0.9)) == []
-
-
-def test_a_constant_model_may_follow_a_constant_model() -> None:
-    assert qualify(candidate(flat), SCHEMA, Toy(flat)) == []
+@pytest.mark.parametrize("answer", [told_apart, flat])
+def test_a_good_snapshot_is_sound_and_brings_its_answers(answer: Callable[[Vectors], Any]) -> None:
+    found = qualify(candidate(answer), SCHEMA)
+    assert isinstance(found, Sound)
+    np.testing.assert_array_equal(found.answers, answer(golden_vectors(SCHEMA)))
 
 
 def test_a_slow_snapshot_is_refused() -> None:
-    reasons = qualify(candidate(), SCHEMA, bounds=Bounds(predict_seconds=0.0))
-    assert any("predictions took" in r for r in reasons)
+    found = qualify(candidate(), SCHEMA, Bounds(predict_seconds=0.0))
+    assert isinstance(found, Unsound)
+    assert any("predictions took" in r for r in found.reasons)
+
+
+@pytest.mark.parametrize("told", [[0.5] * 64, ["a"] * 64, [None] * 64, "a" * 64, {}, 7, [[0.5]] * 64])
+def test_odd_answers_of_a_trainer_are_a_reason_and_no_fault(told: object) -> None:
+    odd = msgspec.structs.replace(MANIFEST, meta={ANSWERS: told})
+    assert isinstance(qualify(candidate(manifest=odd), SCHEMA), Unsound)
+
+
+def test_how_far_answers_moved_is_measured_in_logits() -> None:
+    p = told_apart(golden_vectors(SCHEMA))
+    assert moved(p, p) == 0.0
+    assert moved(p / 1e5, p) > 3.0
+    assert (is_flat(flat(golden_vectors(SCHEMA)), p), is_flat(p, p)) == (True, False)
+    constant = flat(golden_vectors(SCHEMA))
+    assert not is_flat(constant, constant), "a constant model may follow a constant one"
 
 
 def test_golden_vectors_are_the_same_each_time_and_cover_the_edges() -> None:

@@ -13,7 +13,9 @@ from freshet.learners.contract import Export
 from freshet.learners.model import Model
 from freshet.learners.snapshots import files as snapshots
 from freshet.learners.snapshots.signing import Signer, Verifier, create_key
+from freshet.schemas.models.manifest import Identity, SnapshotName
 from freshet.schemas.wire.messages import Cut, Message, Settled, Verdict
+from freshet.serving.release.judge import Judge
 from freshet.serving.release.policy import ReleaseConfig
 from freshet.serving.release.release import Release
 from tests.toy_app import toy_app
@@ -33,7 +35,19 @@ class Desk:
 
     def open(self) -> Release:
         trainer, signer = Verifier.load(self.path / "trainer"), Signer.load(self.path / "qualifier")
-        return Release(self.model, trainer, signer, self.told.extend, patient=True)
+        judge = Judge("toy", self.model, self.root, trainer, signer)
+        return Release(judge, self.told.extend, patient=True)
+
+    @property
+    def root(self) -> Path:
+        return self.path / "snapshots"
+
+    def file(self, cut: Cut) -> Path:
+        return snapshots.path_of(self.root, SnapshotName("toy", cut.model, cut.lineage, cut.number))
+
+    def identity(self, cut: Cut) -> Identity:
+        assert cut.digest is not None
+        return Identity("toy", cut.model, cut.lineage, cut.number, cut.digest)
 
     def cut(self, which: int, number: int, hours: int, loss: float, signer: str = "trainer", **arrays: Any) -> Cut:
         spec = self.model.learners[which]
@@ -41,9 +55,9 @@ class Desk:
         export = Export(export.kind, export.meta, {**export.arrays, **arrays})
         lineage = self.model.lineage(spec)
         facts = snapshots.Facts("toy", "unpaid", lineage, number, self.model.vectors.digest, hours * HOUR, 0, 0)
-        path = snapshots.write(self.path / lineage, facts, export, Signer.load(self.path / signer))
+        which = snapshots.write(self.root, facts, export, Signer.load(self.path / signer))
         stats = {"rolling": {"n": 100, "log_loss": loss}}
-        return Cut("unpaid", lineage, number, hours * HOUR, str(path), stats)
+        return Cut("unpaid", lineage, number, hours * HOUR, which.digest, stats)
 
     def hand(self, *cuts: Cut) -> list[Message]:
         before = len(self.told)
@@ -87,8 +101,8 @@ def test_an_approved_snapshot_verifies_and_a_refused_one_is_not_signed(desk: Des
     assert not verdicts[desk.hashed].approved
     assert "provenance" in verdicts[desk.hashed].reasons[0]
     trainer, qualifier = Verifier.load(desk.path / "trainer"), Verifier.load(desk.path / "qualifier")
-    assert snapshots.read_verified(Path(good.path), trainer, qualifier).manifest.number == 1
-    assert not Path(forged.path).with_suffix(".approval.sig").exists()
+    assert snapshots.read_verified(desk.root, desk.identity(good), trainer, qualifier).manifest.number == 1
+    assert not desk.file(forged).with_suffix(".approval.sig").exists()
     settled = told[-1]
     assert isinstance(settled, Settled)
     assert settled.lineage == desk.baseline
@@ -106,9 +120,9 @@ def test_a_cut_that_came_while_its_tick_was_settled_is_not_judged_after_a_restar
     """Its place in the log is before the decision, which was made without it; its file may have been pruned since."""
     in_time = desk.cut(0, 1, 1, 0.6)
     late = desk.cut(1, 1, 1, 0.5)
-    verdict = Verdict("unpaid", desk.baseline, 1, in_time.tick, True, [])
-    settled = Settled("unpaid", "champion", in_time.tick, desk.baseline, 1, in_time.path, "")
-    for file in Path(late.path).parent.iterdir():
+    verdict = Verdict("unpaid", desk.baseline, 1, in_time.tick, in_time.digest, True, [])
+    settled = Settled("unpaid", 1, in_time.tick, desk.baseline, 1, in_time.digest, "")
+    for file in desk.file(late).parent.iterdir():
         file.unlink()
     assert desk.hand(in_time, verdict, late, settled) == []
     after = desk.hand(desk.cut(0, 2, 2, 0.6), desk.cut(1, 2, 2, 0.5))
@@ -136,7 +150,7 @@ def test_only_the_newest_are_kept(desk: Desk) -> None:
     desk.release.keep = 3
     for n in range(1, 7):
         desk.hand(desk.cut(0, n, n, 0.6), desk.cut(1, n, n, 0.5))
-    left = sorted(p.stem for p in (desk.path / desk.hashed).glob("*.safetensors"))
+    left = sorted(p.stem for p in (desk.root / "unpaid" / desk.hashed).glob("*.safetensors"))
     assert left == ["000004", "000005", "000006"]
 
 

@@ -16,7 +16,7 @@ import pytest
 import structlog
 
 from freshet.serving.loading.live_model import LiveModel, ModelSlot
-from freshet.serving.loading.loader import Loader, Place
+from freshet.serving.loading.loader import Loader, Order, Place
 from freshet.serving.loading.sealed import SEALABLE
 from freshet.serving.loading.sidecar_client import Sidecar
 from freshet.serving.web import app as http
@@ -42,8 +42,8 @@ def test_orders_that_never_pause_keep_three_snapshots(tmp_path: Path) -> None:
     """The live one, the last good one and the one replaced last. Each swap brings the next order before the loader
     looks for one, so it is never idle."""
     mint = Mint(tmp_path)
-    paths = [str(mint.cut(number)) for number in (1, 2, 3)]
-    orders, done = iter(paths * (SWAPS // 3)), threading.Event()
+    cuts = [mint.cut(number) for number in (1, 2, 3)]
+    orders, done = iter([Order(which, back=True) for which in cuts] * (SWAPS // 3)), threading.Event()
     predictors: weakref.WeakSet[Any] = weakref.WeakSet()
     kept, mapped, mapped_before = list[int](), list[int](), _mapped()
 
@@ -51,14 +51,14 @@ def test_orders_that_never_pause_keep_three_snapshots(tmp_path: Path) -> None:
         predictors.add(live.predictor)
         kept.append(len(predictors))
         mapped.append(_mapped() - mapped_before)
-        if (path := next(orders, None)) is None:
+        if (order := next(orders, None)) is None:
             done.set()
         else:
-            loader.order("late", path)
+            loader.order(order)
 
-    sidecar = Sidecar(mint.trainer, mint.qualifier)
+    sidecar = Sidecar(mint.directory, mint.trainer, mint.qualifier)
     loader = Loader({"late": Place(ModelSlot(), SCHEMA)}, sidecar, swapped, lambda *refused: done.set())
-    loader.order("late", next(orders))
+    loader.order(next(orders))
     assert done.wait(60)
     loader.close()
     assert len(kept) == SWAPS

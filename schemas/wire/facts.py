@@ -1,0 +1,177 @@
+"""What roles may say in the open parts of a message (`Status.facts`, `Cut.stats`): declared here, and held by `decode`.
+
+Only what somebody reads is declared. What else is in there passes, and nobody looks at it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+# 1900 to 9999: what has a date. Beyond, dates cannot be told, and sums of milliseconds leave 64 bits.
+Moment = Annotated[int, Meta(ge=-2_208_988_800_000, le=253_402_300_799_999)]
+# What a JSON reader in a browser holds exactly; sums over partitions stay far within 64 bits.
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+Amount = Annotated[float, Meta(ge=0.0, le=1e15)]
+# One line for a terminal, a page and a log: no control characters, no separators of lines.
+ONE_LINE = r"\A[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z"
+Line = Annotated[str, Meta(max_length=2_000, pattern=ONE_LINE)]
+Text = Annotated[str, Meta(max_length=20_000)]
+MOST_OUTAGES = 100
+
+_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_TASK = re.compile(r"([a-z_]+):(.+):([0-9]{1,6})", re.DOTALL)
+
+
+class Quality(msgspec.Struct, frozen=True):
+    """`freshet.learners.training.prequential.Figures` as JSON."""
+
+    n: Count
+    auc: float | None
+    normalised_entropy: float | None
+    calibration: float | None
+    log_loss: float | None
+    accuracy: float | None = None
+
+
+class References(msgspec.Struct, frozen=True):
+    prior: Quality
+    no_change: Quality
+
+
+class ReferenceFacts(msgspec.Struct, frozen=True):
+    all: References | None = None
+    rolling: References | None = None
+
+
+class CutStats(msgspec.Struct, frozen=True):
+    """A trainer's figures as of a cut."""
+
+    rolling: Quality
+    learned: Count | UnsetType = UNSET
+    all: Quality | None = None
+    references: ReferenceFacts = ReferenceFacts()
+
+
+class TrainFacts(msgspec.Struct, frozen=True):
+    learned: Count = 0
+    all: Quality | None = None
+    rolling: Quality | None = None
+    references: ReferenceFacts = ReferenceFacts()
+    slices: dict[str, dict[str, Quality]] = {}
+
+
+class FieldFacts(msgspec.Struct, frozen=True):
+    seen: Count
+    missing: Count
+    imputed: Count
+    min: float | None = None
+    max: float | None = None
+    mean: float | None = None
+    std: float | None = None
+    values: dict[str, Count] = {}
+    other: Count = 0
+
+
+class SourceFacts(msgspec.Struct, frozen=True):
+    events: Count
+    late: Count
+    dead: Count
+    newest_ms: Moment | None = None
+    rate_per_hour: Amount | None = None
+
+
+class IntakeFacts(msgspec.Struct, frozen=True):
+    fates: dict[str, Count] = {}
+    fields: dict[str, FieldFacts] = {}
+    sources: dict[str, SourceFacts] = {}
+    other_sources: SourceFacts | UnsetType = UNSET
+    newest_ms: Moment | None = None
+    newest_event_ms: Moment | None = None
+
+
+class ViewFacts(msgspec.Struct, frozen=True):
+    events: Count = 0
+    keys: Count = 0
+
+
+class OutageFacts(msgspec.Struct, frozen=True):
+    component: Text
+    resource: Text
+    cause: Text
+    meanwhile: Text
+    next_step: Text
+    since: Moment
+
+
+class RequestFacts(msgspec.Struct, frozen=True):
+    answered: Count
+    failed: Count
+    rows: Count
+    per_second: Amount
+    refused: Count = 0
+    p50_ms: Amount | None = None
+    p99_ms: Amount | None = None
+    p99_swap_ms: Amount | None = None
+
+
+class ProcessFacts(msgspec.Struct, frozen=True):
+    memory_mb: Amount | None = None
+    cpu_seconds: Amount | None = None
+    started_ms: Moment | UnsetType = UNSET
+    told_ms: Moment | None = None
+    metrics: Line = ""
+    held: bool = False
+    ended: bool = False
+    outages: Annotated[list[OutageFacts], Meta(max_length=MOST_OUTAGES)] = []
+    requests: RequestFacts | UnsetType = UNSET
+
+
+OF_TASKS: Mapping[str, type[msgspec.Struct]] = {
+    "intake": IntakeFacts,
+    "view": ViewFacts,
+    "train": TrainFacts,
+}
+
+
+def check_status(facts: Mapping[str, Any]) -> None:
+    """Raises `msgspec.ValidationError` for facts that no process of ours would tell."""
+    msgspec.convert(facts, ProcessFacts)
+    for name, told in facts.items():
+        place = task_parts(name)
+        if place is not None and place[0] in OF_TASKS:
+            msgspec.convert(told, OF_TASKS[place[0]])
+
+
+def check_stats(stats: Mapping[str, Any]) -> None:
+    """Raises `msgspec.ValidationError` for figures that no trainer of ours would tell."""
+    msgspec.convert(stats, CutStats)
+
+
+def task_parts(task: str) -> tuple[str, str, int] | None:
+    """Kind, name and partition of a task's name; None for what is none.
+
+    >>> task_parts("train:late.river-1a2b3c4d:0")
+    ('train', 'late.river-1a2b3c4d', 0)
+    """
+    found = _TASK.fullmatch(task)
+    if found is None:
+        return None
+    kind, name, partition = found.groups()
+    return kind, name, int(partition)
+
+
+def one_line(text: str, most: int = 500) -> str:
+    """A text of whatever origin as a `Line`: for a reason that an error or a file gave.
+
+    >>> one_line("it broke:\\n  line 3")
+    'it broke:   line 3'
+    """
+    line = _UNFIT.sub(" ", text)
+    if len(line) > most:
+        return line[: most - 1] + "…"
+    return line

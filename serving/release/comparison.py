@@ -1,0 +1,74 @@
+"""What a lineage's cuts are compared with: the answers of the one that was approved last, and of the cut before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from freshet.schemas.models.vectors import F64
+from freshet.schemas.wire.messages import Cut
+from freshet.serving.release.gate import GateBounds, GateStanding, Reference
+from freshet.serving.release.qualify import is_flat, moved
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """The lineage's snapshot that was approved last, and its answers to the golden vectors."""
+
+    number: int
+    examples: int
+    answers: F64
+
+
+@dataclass
+class Comparison:
+    """Of one lineage, in the order of its cuts."""
+
+    approved: Approved | None = None
+    held_since_ms: int | None = None
+    _before: F64 | None = None
+    _agreeing: int = 0
+
+    def standing(self, cut: Cut, answers: F64, bounds: GateBounds) -> GateStanding:
+        """Of a sound cut with these answers, for the gate. Called once for each."""
+        alike = self._before is not None and moved(answers, self._before) <= bounds.divergence
+        self._agreeing = self._agreeing + 1 if alike else 1
+        self._before = answers
+        rolling = cut.stats["rolling"]
+        prior = (cut.stats.get("references") or {}).get("rolling") or {}
+        facts = GateStanding(
+            examples=examples_of(cut),
+            tick_ms=cut.tick,
+            agreeing=self._agreeing,
+            held_since_ms=self.held_since_ms,
+            loss=_number(rolling.get("log_loss")),
+            prior_loss=_number((prior.get("prior") or {}).get("log_loss")),
+        )
+        if self.approved is None:
+            return facts
+        last = self.approved
+        return replace(
+            facts,
+            reference=Reference(last.number, last.examples),
+            moved=moved(answers, last.answers),
+            flat=is_flat(answers, last.answers),
+        )
+
+    def approve(self, cut: Cut, answers: F64) -> None:
+        self.approved = Approved(cut.number, examples_of(cut), answers)
+        self.held_since_ms = None
+        # What agrees from now on agrees with this one.
+        self._before = answers
+        self._agreeing = 0
+
+    def hold(self, tick_ms: int) -> None:
+        if self.held_since_ms is None:
+            self.held_since_ms = tick_ms
+
+
+def examples_of(cut: Cut) -> int:
+    """How many examples its lineage had learned. One that does not say so has learned something."""
+    return int(cut.stats.get("learned", 1))
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)
