@@ -35,11 +35,12 @@ log = structlog.get_logger()
 PATIENCE_SECONDS = 5.0
 ECHOES = 1_000  # of its own messages that have not come back yet; far more than one turn says
 
-_Key = tuple[str, int, str | None]
+_Key = tuple[str, int, str | None, int]
 
 
 def _key(m: Cut | Verdict) -> _Key:
-    return m.lineage, m.number, m.digest
+    """All that a cut says of its snapshot: of two that differ in anything, one is made up, and judged apart."""
+    return m.lineage, m.number, m.digest, m.tick
 
 
 @dataclass

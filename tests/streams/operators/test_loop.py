@@ -186,7 +186,7 @@ class Run:
         plan = TrainPlan(
             "late", "logistic", VECTORS, "outcomes.late", 5, (), 9_000, 6_000, self.durable, label_topic="landings"
         )
-        return TrainTask(plan, self.learner, lambda learner, at: f"{at.number}.json", partition)
+        return TrainTask(plan, self.learner, lambda learner, at: f"{at.number:064}", partition)
 
     def play(self) -> None:
         for i in range(ROUNDS):
