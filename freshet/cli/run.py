@@ -10,6 +10,9 @@ import typer
 from rich.console import Console
 
 RunDir = Annotated[Path, typer.Option("--run-dir", envvar="FRESHET_RUN_DIR", help="folder of the run")]
+ModelName = Annotated[str, typer.Argument(help="a model of the app")]
+Lineage = Annotated[str, typer.Argument(help="one of its lineages, as freshet models names it")]
+Number = Annotated[int, typer.Argument(min=0, max=2**31 - 1, help="the snapshot's number")]
 DEFAULT = Path(".freshet/run")
 topics = typer.Typer(
     help="Topics with their settings and lags; `set` changes settings live.", invoke_without_command=True
@@ -94,7 +97,32 @@ def switch(
         console().print(f"{n:8} {'on' if s.on else '[yellow]off[/]'}{told}", highlight=False)
 
 
+def approve(model: ModelName, lineage: Lineage, number: Number, run_dir: RunDir = DEFAULT) -> None:
+    """Let a snapshot be served that release holds back, or go back to an earlier one. Whatever else speaks against it stands."""
+    _rule(model, lineage, number, True, run_dir)
+
+
+def refuse(model: ModelName, lineage: Lineage, number: Number, run_dir: RunDir = DEFAULT) -> None:
+    """Serve a snapshot no more: the one that was approved before it answers, until the next one is cut."""
+    _rule(model, lineage, number, False, run_dir)
+
+
+def _rule(model: str, lineage: str, number: int, approved: bool, run_dir: Path) -> None:
+    from freshet.runs.opened import opened
+    from freshet.runs.page_client import user
+    from freshet.runs.rulings import rule
+
+    with opened(run_dir) as run:
+        rule(run, model, lineage, number, approved, user())
+    what = "approved" if approved else "refused"
+    console().print(
+        f"told release: snapshot {number} of {model} {lineage} is {what}; freshet models shows what became of it",
+        highlight=False,
+        markup=False,
+    )
+
+
 def register(cli: typer.Typer) -> None:
     cli.add_typer(topics, name="topics")
-    for command in (status, models, switch):
+    for command in (status, models, approve, refuse, switch):
         cli.command()(command)
