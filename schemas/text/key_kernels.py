@@ -1,0 +1,48 @@
+"""numba kernels of the encoding of keys; see `freshet.schemas.text.keys`. A text column is bytes with start and end a row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba as nb
+
+SEPARATOR, ESCAPE, NULL = ord("|"), ord("\\"), ord("N")
+
+
+@nb.njit(nogil=True, cache=True)
+def measure(data: Any, start: Any, end: Any, valid: Any, sizes: Any) -> Any:
+    """Add to int64 `[n]` how many bytes each value takes; returns whether any takes others than its own."""
+    changed = False
+    for row in range(start.size):
+        if not valid[row]:
+            sizes[row] += 2
+            changed = True
+            continue
+        escapes = 0
+        for i in range(start[row], end[row]):
+            escapes += (data[i] == ESCAPE) | (data[i] == SEPARATOR)
+        sizes[row] += end[row] - start[row] + escapes
+        changed |= escapes > 0
+    return changed
+
+
+@nb.njit(nogil=True, cache=True)
+def put(data: Any, start: Any, end: Any, valid: Any, separated: Any, written: Any, place: Any) -> None:
+    """Write each value at its row's place (int64 `[n]`), which moves on; where `separated`, after a separator."""
+    for row in range(start.size):
+        to = place[row]
+        if separated:
+            written[to] = SEPARATOR
+            to += 1
+        if not valid[row]:
+            written[to] = ESCAPE
+            written[to + 1] = NULL
+            to += 2
+        else:
+            for i in range(start[row], end[row]):
+                if (data[i] == ESCAPE) | (data[i] == SEPARATOR):
+                    written[to] = ESCAPE
+                    to += 1
+                written[to] = data[i]
+                to += 1
+        place[row] = to
