@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import struct
 from collections import OrderedDict
 from collections.abc import Container, Iterator, Mapping, Sequence
@@ -31,6 +32,7 @@ from freshet.streams.intake.fates import fates
 from freshet.streams.intake.ledger import LEDGER_BLOCK, Entry, Ledger
 
 MASK = (1 << 64) - 1
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 SEEDS = (0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93)
 
 
@@ -69,16 +71,21 @@ def recompute(
         if event is None or reason:
             settle(r.offset, f"dead:{reason}")
             continue
+        event = canonical(event, topic.events)
+        event_id = event_id_of(event, topic)
         t = event[topic.event_time] or 0
         newest = t if newest is None else max(newest, t)
-        if seen.again(event[topic.event_id] or "", newest):
+        if seen.again(event_id, newest):
             settle(r.offset, "deduplicated")
         elif t < newest - lateness:
             settle(r.offset, "dropped:late")
         else:
             open_rows.append((r.offset, event))
     for (offset, event), hit in zip(open_rows, _filtered(topic, [e for _, e in open_rows])):
-        settle(offset, f"dropped:{hit}" if hit else "applied", None if hit else event[topic.event_id] or "")
+        if hit:
+            settle(offset, f"dropped:{hit}")
+        else:
+            settle(offset, "applied", event_id_of(event, topic))
     return {b: Entry(tuple(c), sums.get(b, 0)) for b, c in counts.items()}
 
 
@@ -111,10 +118,13 @@ def _writer(digest: str, schema: EventSchema) -> EventWriter:
 
 
 def judge(event: Mapping[str, Any], schema: EventSchema, event_time: str, append_time: int, max_future: int) -> str:
-    """The first rule that an event breaks, or nothing: presence, then domains, then ranges, then its time."""
+    """The first rule that an event breaks, or nothing: presence, UUIDs, then domains, then ranges, then its time."""
     for f in schema.fields:
         if f.required and event[f.name] is None:
             return "missing_required"
+    for f in schema.fields:
+        if f.logical == "uuid" and event[f.name] is not None and not _UUID.fullmatch(event[f.name]):
+            return "wrong_type"
     for f in schema.fields:
         if f.domain and event[f.name] is not None and event[f.name] not in f.domain:
             return "out_of_domain"
@@ -125,6 +135,18 @@ def judge(event: Mapping[str, Any], schema: EventSchema, event_time: str, append
         if f.range and value is not None and not f.range[0] <= value <= f.range[1]:
             return "out_of_range"
     return "far_future" if (event[event_time] or 0) > append_time + max_future else ""
+
+
+def canonical(event: Mapping[str, Any], schema: EventSchema) -> dict[str, Any]:
+    """The event as filters see it: UUIDs in lower case."""
+    uuids = [f.name for f in schema.fields if f.logical == "uuid" and event[f.name] is not None]
+    return {**event, **{name: event[name].lower() for name in uuids}}
+
+
+def event_id_of(event: Mapping[str, Any], topic: Topic) -> str:
+    """An event's id as text: a text as it is, a whole number in decimal digits, a truth as `true` or `false`."""
+    value = event[topic.event_id]
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 class _Seen:

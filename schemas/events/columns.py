@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from freshet.schemas.errors import SchemaError
 from freshet.schemas.events.codec import EventCodec
-from freshet.schemas.events.field import FLOATS, TEXTS, Field
+from freshet.schemas.events.field import FLOATS, KEY_TYPES, TEXTS, Field
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.text.columns import Texts
 
@@ -71,7 +72,7 @@ class Columns:
         return self.n
 
     def text(self, name: str) -> Texts:
-        """A string or enum field."""
+        """A string or enum field; UUIDs in lower case."""
         found = self._texts.get(name)
         if found is not None:
             return found
@@ -82,8 +83,18 @@ class Columns:
             made = Texts(data, starts[index], ends[index], self.valid[at])
         else:
             made = Texts(self.data, self.words[at, 0], self.words[at, 1], self.valid[at])
+        if f.logical == "uuid":
+            made = Texts.from_arrow(pc.ascii_lower(made.to_arrow()))
         self._texts[name] = made
         return made
+
+    def key(self, name: str) -> Texts:
+        """Any field that may be a key or an id, as canonical texts; see `freshet.schemas.text.keys`."""
+        _, f = self._find(name, KEY_TYPES)
+        if f.type in TEXTS:
+            return self.text(name)
+        every = np.arange(self.n)
+        return Texts.from_arrow(self.arrow(name, every).cast(pa.string()))
 
     def integers(self, name: str) -> tuple[I64, Bools]:
         """An int, long or boolean field, int64 `[n]` (0 where missing), and where it is there, bool `[n]`."""

@@ -16,6 +16,7 @@ from freshet.schemas.events.codec import EventCodec, frozen
 from freshet.schemas.events.columns import I64, REASONS, U8, Columns
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.events.writer import EventWriter, Misfit
+from freshet.schemas.text.keys import joined
 
 __all__ = ["REASONS", "Columns", "EventCodec", "decode", "encode", "warm"]
 _JSON = ord("{")
@@ -97,4 +98,5 @@ def warm() -> None:
     columns = decode(np.frombuffer(value, np.uint8), np.array([0]), np.array([len(value)]), EventCodec(schema))
     validate(columns, np.zeros(1, np.int64), "t", columns.integers("t")[0], 1)
     texts = columns.text("a")
+    joined([texts]), joined([texts, texts])
     texts.hashes(), texts.identities(), texts.partitions(1), texts.to_arrow(np.zeros(1, np.int64))

@@ -16,11 +16,14 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from freshet.schemas.errors import SchemaError
+from freshet.schemas.text import keys
 
 INTEGERS, FLOATS, TEXTS = ("int", "long"), ("float", "double"), ("string", "enum")
 TYPES = ("string", "int", "long", "float", "double", "boolean", "enum")
+KEY_TYPES = (*TEXTS, *INTEGERS, "boolean")  # what a key or an id may be: equality of floats means too little
 BOUNDS = {"int": (-(1 << 31), (1 << 31) - 1), "long": (-(1 << 63), (1 << 63) - 1)}
 LARGEST_FLOAT = {"float": (2 - 2**-23) * 2.0**127, "double": math.inf}
+LOGICAL = (("timestamp-millis", "long"), ("uuid", "string"))
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _INSTEAD = {
     "bytes": "Write it as a string (base64, say).",
@@ -37,7 +40,7 @@ class Field:
     """One field. `type` is one of `TYPES`; `null_branch` is where null stands in its union (None: not nullable).
 
     `default` counts only where `has_default`. `symbols`, `enum_name`, `enum_aliases` and `fallback` (the symbol that
-    stands for unknown ones) are an enum's. `logical` is `timestamp-millis` or None.
+    stands for unknown ones) are an enum's. `logical` is `timestamp-millis`, `uuid` or None.
     """
 
     name: str
@@ -59,6 +62,15 @@ class Field:
     @property
     def nullable(self) -> bool:
         return self.null_branch is not None
+
+    @property
+    def key_kind(self) -> str | None:
+        """Of what kind its values are as keys or ids, as `keys.canonical` has it; None where they can be neither."""
+        if self.type in TEXTS:
+            return keys.UUID if self.logical == "uuid" else keys.TEXT
+        if self.type in INTEGERS:
+            return keys.WHOLE
+        return keys.BOOLEAN if self.type == "boolean" else None
 
     @property
     def wire(self) -> tuple[object, ...]:
@@ -111,11 +123,11 @@ class FieldReader:
         type_, attributes = self.kind(name, inner)
         symbols, fallback = self.enum(name, attributes) if type_ == "enum" else ((), None)
         logical = attributes.get("logicalType")
-        if logical is not None and (logical != "timestamp-millis" or type_ != "long"):
+        if logical is not None and (logical, type_) not in LOGICAL:
             self.refuse(
                 name,
                 f"logicalType {logical!r} on {type_} is not supported",
-                "Remove it, or use timestamp-millis on a long.",
+                "Remove it, or use timestamp-millis on a long, or uuid on a string.",
             )
         return Field(
             name,

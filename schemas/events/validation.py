@@ -33,7 +33,7 @@ class Rules:
 def validate(columns: Columns, append_time_ms: I64, event_time_field: str, event_time: I64, max_future_ms: int) -> None:
     """Set `reason` and `detail_field` of rows that are still ok and break a rule.
 
-    All fields' presence comes first, then domains, then ranges (a float that is not finite is out of range, whether or
+    All fields' presence comes first, then whether UUIDs are some, then domains, then ranges (a float that is not finite is out of range, whether or
     not it has a range), each in the order of the fields; last, an event later than its append time by more than
     `max_future_ms`. `append_time_ms` and `event_time` are int64 `[n]`. Judges what was decoded, not what was replaced.
     """
@@ -54,6 +54,9 @@ def rules(schema: EventSchema) -> Rules:
     for i, f in fields:
         if f.required:
             table.checks.append((kernels.PRESENT, i, 0, 0))
+    for i, f in fields:
+        if f.logical == "uuid":
+            table.checks.append((kernels.UUID, i, 0, 0))
     for i, f in fields:
         if f.domain is not None:
             table.checks.append(table.domain(i, f, f.domain))

@@ -10,9 +10,10 @@ import numpy as np
 from freshet.schemas.text.kernels import SEED_LOW, hash_span
 
 u64 = np.uint64
-PRESENT, WORD, SYMBOL, WHOLE_RANGE, RANGE = range(5)
+PRESENT, WORD, SYMBOL, WHOLE_RANGE, RANGE, UUID = range(6)
 KIND, FIELD, FIRST, SECOND, WIDTH = range(5)
-MISSING_REQUIRED, OUT_OF_DOMAIN, OUT_OF_RANGE, FAR_FUTURE = 4, 5, 6, 7
+WRONG_TYPE, MISSING_REQUIRED, OUT_OF_DOMAIN, OUT_OF_RANGE, FAR_FUTURE = 3, 4, 5, 6, 7
+UUID_LENGTH, HYPHEN = 36, ord("-")
 
 
 @nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
@@ -32,6 +33,21 @@ def is_word(data: Any, start: Any, end: Any, slots: Any, first: Any, mask: Any, 
                 return True
         i = (i + 1) & mask
     return False
+
+
+@nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
+def is_uuid(data: Any, start: Any, end: Any) -> Any:
+    """Whether a text is a UUID as RFC 9562 writes it: hexadecimal digits of either case in groups of 8, 4, 4, 4 and 12."""
+    if end - start != UUID_LENGTH:
+        return False
+    for i in range(UUID_LENGTH):
+        byte = data[start + i]
+        if i in (8, 13, 18, 23):
+            if byte != HYPHEN:
+                return False
+        elif not ((48 <= byte <= 57) or (65 <= byte <= 70) or (97 <= byte <= 102)):  # 0-9, A-F, a-f
+            return False
+    return True
 
 
 @nb.njit(nogil=True, cache=True, _nrt=False)
@@ -66,6 +82,9 @@ def judge(
             elif kind == WORD:
                 if not is_word(data, word[f, 0, r], word[f, 1, r], slots, first, second, words, spans):
                     why = OUT_OF_DOMAIN
+            elif kind == UUID:
+                if not is_uuid(data, word[f, 0, r], word[f, 1, r]):
+                    why = WRONG_TYPE
             elif kind == SYMBOL:
                 if slots[first + word[f, 0, r]] == 0:
                     why = OUT_OF_DOMAIN

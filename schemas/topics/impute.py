@@ -21,8 +21,8 @@ class Impute:
     Args:
         kind: Which of the four.
         value: The constant, or what is filled in before a value was seen.
-        by: A string or enum field, each value of which has a state of its own. None: one state
-            for the partition.
+        by: A field of any type but float and double. Each of its values has a state of its
+            own, and so have events where it is missing. None: one state for the partition.
     """
 
     kind: Literal["constant", "median", "mean", "last"]
@@ -58,8 +58,8 @@ def median(by: str | None = None, start: float = 0.0) -> Impute:
     quantiles and histograms without storing observations" (1985).
 
     Args:
-        by: A string or enum field, each value of which has a median of its own. None: one median
-            for the partition.
+        by: A field of any type but float and double. Each of its values has a median of its
+            own, and so have events where it is missing. None: one median for the partition.
         start: What is filled in until a value was seen.
 
     Raises:
@@ -77,8 +77,8 @@ def mean(by: str | None = None, start: float = 0.0) -> Impute:
     """Fill in the running arithmetic mean of a number field.
 
     Args:
-        by: A string or enum field, each value of which has a mean of its own. None: one mean for
-            the partition.
+        by: A field of any type but float and double. Each of its values has a mean of its
+            own, and so have events where it is missing. None: one mean for the partition.
         start: What is filled in until a value was seen.
 
     Raises:
@@ -96,8 +96,8 @@ def last(by: str | None = None, start: float = 0.0) -> Impute:
     """Fill in the newest value of a number field, in the order of the log (not of event time).
 
     Args:
-        by: A string or enum field, each value of which has a newest value of its own. None: one
-            for the partition.
+        by: A field of any type but float and double. Each of its values has a newest value of its
+            own, and so have events where it is missing. None: one for the partition.
         start: What is filled in until a value was seen.
 
     Raises:

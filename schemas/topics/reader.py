@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from freshet.schemas.events.codec import EventCodec
-from freshet.schemas.events.columns import UNDECODABLE, Columns
+from freshet.schemas.events.columns import MISSING_REQUIRED, UNDECODABLE, WRONG_TYPE, Columns
 from freshet.schemas.events.decode import decode
 from freshet.schemas.events.field import FLOATS
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.events.validation import validate
 from freshet.schemas.events.writer import Misfit
+from freshet.schemas.text import keys
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.topics.topic import Topic
 
@@ -45,8 +46,19 @@ class EventReader:
         return self._event(columns)
 
     def event_id(self, record: bytes) -> str:
-        """The id of an event, whatever else is wrong with it. Raises `Misfit` where it has none."""
-        return str(self._event(self._columns(record))[self.topic.event_id])
+        """The canonical text of an event's id, whatever else is wrong with it. Raises `Misfit` where it has none."""
+        return self.id_of(self._event(self._columns(record)))
+
+    def id_of(self, event: Mapping[str, Any]) -> str:
+        """The canonical text of an event's id. Raises `Misfit` where it has none, or one of another type."""
+        events, name = self.topic.events, self.topic.event_id
+        try:
+            text = keys.canonical(event.get(name), events[name].key_kind or keys.TEXT)
+        except ValueError as error:
+            raise Misfit(WRONG_TYPE, events.position(name)) from error
+        if text is None:
+            raise Misfit(MISSING_REQUIRED, events.position(name))
+        return text
 
     def _event(self, columns: Columns) -> dict[str, Any]:
         if columns.reason[0]:
@@ -60,7 +72,8 @@ class EventReader:
             elif f.type in FLOATS:
                 event[f.name] = real
             elif f.type == "string":
-                event[f.name] = columns.data[word:end].tobytes().decode()
+                text = columns.data[word:end].tobytes().decode()
+                event[f.name] = text.lower() if f.logical == "uuid" else text
             elif f.type == "enum":
                 event[f.name] = f.symbols[word]
             else:
@@ -74,7 +87,7 @@ class EventReader:
 
 
 def partition_of(event_id: str, partitions: int) -> int:
-    """The partition of an event under freshet's own partitioner."""
+    """The partition of an event under freshet's own partitioner, by the canonical text of its id."""
     if partitions == 1:
         return 0
     text = event_id.encode()

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.errors import DefinitionError
-from freshet.schemas.events.field import INTEGERS, Field, fits
+from freshet.schemas.events.field import INTEGERS, KEY_TYPES, Field, fits
 from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.text import keys
 from freshet.schemas.topics.impute import Impute
 
 if TYPE_CHECKING:
@@ -163,6 +164,9 @@ class Topic:
     `topic["field"]` is a field of it, for the features of a model; it raises `DefinitionError` for
     a name that the schema lacks.
 
+    Keys and ids of any of these types have one canonical text for each value: decimal digits,
+    `true` or `false`, a UUID in lower case, any other text as it is.
+
     Source of the schema language: Apache Avro 1.12 specification. Beside Avro's own attributes a
     record may carry `"schema_id"` (of the Confluent wire format, 1 unless given) and `"version"`,
     a field `"required": true`, `"range": [lowest, highest]` (numbers, both inclusive), `"domain":
@@ -170,16 +174,17 @@ class Topic:
 
     Args:
         name: A lower-case letter, then up to 62 lower-case letters, digits or underscores.
-        schema: A flat Avro record whose fields are string, int, long, float, double, boolean or
-            enum, or a union of one of them with null: as a `dict`, as JSON text, as the path of a
+        schema: A flat Avro record whose fields are string (also with logicalType uuid), int,
+            long, float, double, boolean or enum, or a union of one of them with null: as a `dict`, as JSON text, as the path of a
             file (a relative one starts at the file that declares the topic) or as an
             `EventSchema`.
-        event_id: The string field that tells events apart. Whatever freshet itself appends
-            (pushes, agents' outputs) goes to the partition that this text hashes to.
+        event_id: The field that tells events apart: a string (a UUID, too), enum, int, long or
+            boolean. Whatever freshet itself appends (pushes, agents' outputs) goes to the
+            partition that its canonical text hashes to.
         event_time: The long field with the event's time in milliseconds since 1970 (UTC).
             Windows, lateness and labels run on it.
-        source: A string or enum field whose values are watched one by one: statistics and the
-            alert of a silent source. None: no source is told apart.
+        source: A string, enum, int, long or boolean field whose values are watched one by one:
+            statistics and the alert of a silent source. None: no source is told apart.
         drop: Filters by name. Each is a row-wise Polars expression over the schema's fields that
             is true, false or null for an event; events for which it is true are dropped, and
             counted under the name. The first that is true counts.
@@ -243,10 +248,10 @@ class Topic:
         milliseconds(self.dedup, "dedup")
         if not 1 <= self.partitions <= 4096:
             raise DefinitionError(f"topic {self.name}", f"partitions={self.partitions}", "Use 1 to 4096.")
-        self._expect(self.event_id, "event_id", ("string",))
+        self._expect(self.event_id, "event_id", KEY_TYPES)
         self._expect(self.event_time, "event_time", ("long",))
         if self.source is not None:
-            self._expect(self.source, "source", ("string", "enum"))
+            self._expect(self.source, "source", KEY_TYPES)
         for name in (self.event_id, self.event_time):
             f = self.events[name]
             if f.nullable and not f.required:
@@ -265,7 +270,7 @@ class Topic:
             kinds = ("string", "enum") if isinstance(how.value, str) else ("int", "long", "float", "double")
             self._expect(name, "impute", kinds)
             if how.by is not None:
-                self._expect(how.by, f"impute[{name!r}].by", ("string", "enum"))
+                self._expect(how.by, f"impute[{name!r}].by", KEY_TYPES)
             if how.kind == "constant":
                 self._check_constant(self.events[name], how.value)
         for name in self.drop:
@@ -285,7 +290,9 @@ class Topic:
         """What is filled in must be a value that an event could have had."""
         if f.type in INTEGERS and isinstance(value, float) and value.is_integer():
             value = int(value)
-        if not fits(value, f.type, f.symbols):
+        if f.logical == "uuid" and not _is_canonical_uuid(value):
+            known = "It must be a UUID in lower case."
+        elif not fits(value, f.type, f.symbols):
             expected = f"one of {', '.join(f.symbols)}" if f.symbols else f"{f.type}"
             known = f"It must be {expected}."
         elif f.domain is not None and value not in f.domain:
@@ -309,6 +316,13 @@ class Topic:
                 f"It must be of type {' or '.join(kinds)}.",
             )
         return known[name]
+
+
+def _is_canonical_uuid(value: float | str) -> bool:
+    try:
+        return keys.canonical(value, keys.UUID) == value
+    except ValueError:
+        return False
 
 
 def _load(schema: EventSchema | str | Path | Mapping[str, Any], topic: str) -> EventSchema:

@@ -14,7 +14,7 @@ import faust
 from faust.exceptions import ValueDecodeError
 
 from freshet.schemas.errors import RequestError
-from freshet.schemas.events.columns import MISSING_REQUIRED, REASONS
+from freshet.schemas.events.columns import REASONS
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.events.writer import EventWriter, Misfit
 from freshet.schemas.topics.reader import EventReader, partition_of
@@ -83,13 +83,10 @@ class EventSchemas(faust.Schema):  # type: ignore[misc]
 
     def partition(self, value: Any) -> int:
         """Where an event, or a record, belongs. Raises `RequestError` where it has no id."""
-        events, id_ = self.topic.events, self.topic.event_id
         try:
-            found = self._reader.event_id(value) if isinstance(value, bytes) else value.get(id_)
+            found = self._reader.event_id(value) if isinstance(value, bytes) else self._reader.id_of(value)
         except Misfit as misfit:
             raise self._writer.refusal(0, misfit) from misfit
-        if not isinstance(found, str):
-            raise self._writer.refusal(0, Misfit(MISSING_REQUIRED, events.position(id_)))
         return partition_of(found, self.topic.partitions)
 
 

@@ -47,7 +47,8 @@ class TopicStatistics:
             np.int64,
         )
         self._source = -1 if topic.source is None else topic.events.position(topic.source)
-        self._symbol = self._source >= 0 and self._fields[self._source].type == "enum"
+        # Whole numbers are told apart as symbols are: by the number itself, not by its text.
+        self._symbol = self._source >= 0 and self._fields[self._source].type != "string"
         self._first_dead = first_dead(topic)
         self._of_fields, self._of_sources = _fields(len(self._fields)), _sources()
 
@@ -164,6 +165,10 @@ def _names(texts: npt.NDArray[np.uint8], sizes: npt.NDArray[np.int64], used: int
     known = sizes[:used].tolist()
     if f.type == "enum":
         return [f.symbols[i] for i in known]
+    if f.type == "boolean":
+        return [("false", "true")[i] for i in known]
+    if f.type != "string":
+        return [str(number) for number in known]
     return [text[:n].tobytes().decode() for text, n in zip(texts, known)]
 
 

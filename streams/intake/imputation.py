@@ -11,6 +11,7 @@ import numpy.typing as npt
 from freshet.schemas.events.decode import Columns
 from freshet.schemas.events.field import BOUNDS
 from freshet.schemas.text.columns import Interner, Texts
+from freshet.schemas.text.keys import joined
 from freshet.schemas.topics.impute import Impute
 from freshet.streams.intake import kernels
 
@@ -61,7 +62,8 @@ class Imputer:
     def _group_ids(self, columns: Columns) -> npt.NDArray[np.int64]:
         if self.how.by is None:
             return np.zeros(columns.n, np.int64)
-        ids = self._groups(columns.text(self.how.by))
+        # As keys, so that where `by` is missing is a group beside that of the empty text.
+        ids = self._groups(joined([columns.key(self.how.by)]))
         if len(self._groups) > len(self._state):
             self._state = np.pad(self._state, ((0, len(self._groups)), (0, 0)))
         return ids

@@ -130,7 +130,7 @@ class TopicDoor:
             refused.append(self._refusal(kept[i], int(decoded.reason[i]), int(decoded.detail_field[i])))
         if refused:
             raise EventsRefused(self._topic.name, n, sorted(refused, key=lambda r: r.index))
-        return Judged(values, decoded.text(self._topic.event_id).partitions(self._topic.partitions))
+        return Judged(values, decoded.key(self._topic.event_id).partitions(self._topic.partitions))
 
     @property
     def _settings(self) -> Freshness:

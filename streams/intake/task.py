@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.errors import CheckpointError
 from freshet.schemas.events.decode import REASONS, Columns, EventCodec, decode
 from freshet.schemas.events.validation import validate
 from freshet.schemas.text.columns import Texts
+from freshet.schemas.text.keys import joined
 from freshet.schemas.topics.topic import Freshness, Topic
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import Block
@@ -40,7 +40,7 @@ Codes = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class CleanRoute:
-    """Clean events of a topic, written to the log `to`, partitioned by key (fields joined with `|`)."""
+    """Clean events of a topic, written to the log `to`, partitioned by key; see `freshet.schemas.text.keys`."""
 
     to: str
     partitions: int
@@ -146,7 +146,7 @@ class IntakeTask:
         times, _ = columns.integers(topic.event_time)
         validate(columns, batch.times, topic.event_time, times, self._max_future)
         code = np.where(columns.reason > 0, columns.reason + (first_dead(topic) - 1), 0).astype(np.uint8)
-        ids = columns.text(topic.event_id).identities()
+        ids = columns.key(topic.event_id).identities()
         self._make_room(len(code))
         kernels.admit(ids, times, code, self._seen, self._meta, self._horizon, self._lateness)
         self._filter(columns, code)
@@ -188,21 +188,23 @@ class IntakeTask:
             make: Mapping[str, pa.Array] | None = None
             keys = None
             if columns is not None and rows is not None and len(rows):
-                keys = _joined(columns, clean.keys, rows)
+                keys = joined([columns.key(k).take(rows) for k in clean.keys])
                 make = {"key": keys.to_arrow(), "t": columns.arrow(topic.event_time, rows).cast(pa.int64())}
                 make |= {blocks.FIELD + f: columns.arrow(f, rows) for f in clean.fields}
             self._spread(out, clean.to, clean.partitions, blocks.CLEAN, keys, make, batch, rows, tick)
         for label in self._plan.labels:
-            make, keys = None, None
+            make, keys, named = None, None, None
             if columns is not None and rows is not None and len(rows):
-                keys = columns.text(label.id).take(rows)
-                value = columns.frame(fields_of(label.value), rows).select(label.value.cast(pl.Float64).alias("x"))["x"]
+                ids = columns.key(label.id)
+                named = rows[ids.valid[rows]]  # an event without an id is the label of no prediction
+                keys = ids.take(named)
+                value = columns.frame(fields_of(label.value), named).select(label.value.cast(pl.Float64).alias("x"))["x"]
                 make = {
                     "id": keys.to_arrow(),
-                    "t": columns.arrow(topic.event_time, rows).cast(pa.int64()),
+                    "t": columns.arrow(topic.event_time, named).cast(pa.int64()),
                     "label": value.to_arrow().cast(pa.float64()),
                 }
-            self._spread(out, label.to, label.partitions, blocks.LABELS, keys, make, batch, rows, tick)
+            self._spread(out, label.to, label.partitions, blocks.LABELS, keys, make, batch, named, tick)
 
     def _spread(
         self,
@@ -316,11 +318,3 @@ def _ticks(batch: Batch) -> list[int]:
     size = 12
     candidates = np.flatnonzero(batch.end - batch.start == size)
     return [i for i in candidates.tolist() if bytes(batch.value(i)[:4]) == blocks.TICK_MAGIC]
-
-
-def _joined(columns: Columns, keys: tuple[str, ...], rows: I64) -> Texts:
-    """The key's text of each row: one field, or several joined with `|`."""
-    if len(keys) == 1:
-        return columns.text(keys[0]).take(rows)
-    parts = [columns.text(k).take(rows).to_arrow().fill_null("") for k in keys]
-    return Texts.from_arrow(pc.binary_join_element_wise(*parts, "|"))

@@ -48,11 +48,11 @@ SCHEMA = EventSchema.parse(
     "landings",
 )
 CLEAN_FIELDS = ("delay", "wind", "temp", "seats", "mileage")
-ROUTES = {"clean.gate": ("gate",), "clean.pair": ("carrier", "runway")}
+ROUTES = {"clean.gate": ("gate",), "clean.pair": ("carrier", "runway", "crew", "late")}
 IMPUTES = {
     "carrier": impute.constant("unknown"),
     "delay": impute.median(by="carrier", start=1.5),
-    "wind": impute.mean(by="gate"),
+    "wind": impute.mean(by="crew"),
     "temp": impute.last(by="runway", start=-1.0),
     "seats": impute.median(),
     "mileage": impute.constant(3.0),
@@ -131,7 +131,7 @@ EVENTS = st.fixed_dictionaries(
         "id": st.integers(0, 11).map(lambda i: f"flight-{i}"),
         "at": st.integers(0, 8_000) | st.sampled_from([0, 2_000, 30_000, 60_000, 61_000, 125_000, 200_000]),
         "gate": st.sampled_from("abc"),
-        "carrier": st.sampled_from([None, "AA", "Zürich Air, the longest name", "??", ""]),
+        "carrier": st.sampled_from([None, "AA", "Zürich Air, the longest name", "??", "", "A|B", "\\N"]),
         "runway": st.sampled_from([None, "L", "R"]),
         "delay": st.none() | numbers,
         "wind": st.none() | st.floats(-1e9, 1e9),

@@ -13,6 +13,7 @@ import numpy as np
 
 from freshet.audit.ledger import identity
 from freshet.schemas.text.columns import Texts
+from freshet.schemas.text.keys import text_of
 from freshet.streams.intake.ledger import LEDGER_BLOCK
 from tests.streams.toy_events import CLEAN_FIELDS, HORIZON, IMPUTES, LATENESS, MAX_FUTURE, ROUTES, SCHEMA, Sent
 
@@ -90,7 +91,7 @@ class ReferenceIntake:
         self.began = 0
         self.new_ids: set[str] = set()
         self.old_ids: set[str] = set()
-        self.running: dict[tuple[str, str], Running] = {}
+        self.running: dict[tuple[str, Any], Running] = {}
         self.imputed = dict.fromkeys(IMPUTES, 0)
         self.logs: dict[tuple[str, int], list[Any]] = {}
         self.fates: dict[int, str] = {}
@@ -137,7 +138,7 @@ class ReferenceIntake:
 
     def _imputed(self, event: dict[str, Any]) -> dict[str, Any]:
         for name, how in IMPUTES.items():
-            group = (event[how.by] or "") if how.by else ""
+            group = event[how.by] if how.by else ""
             running = self.running.setdefault((name, group), Running())
             if event[name] is not None:
                 if not isinstance(how.value, str):
@@ -150,7 +151,7 @@ class ReferenceIntake:
 
     def _route(self, event: dict[str, Any], offset: int) -> None:
         for to, keys in ROUTES.items():
-            key = "|".join(event[k] or "" for k in keys)
+            key = text_of([written(event[k]) for k in keys])
             row = (key, event["at"], *(narrowed(f, event[f]) for f in CLEAN_FIELDS), offset)
             self._log(to, self._partition(key)).append(row)
         label = None if event["gust"] is None else float(event["gust"] > 15)
@@ -184,6 +185,13 @@ def judge(sent: Sent) -> tuple[str, str | None]:
         if f.name in ranges and e[f.name] is not None and not ranges[f.name][0] <= e[f.name] <= ranges[f.name][1]:
             return "out_of_range", f.name
     return ("far_future", "at") if e["at"] > sent.time + MAX_FUTURE else ("", None)
+
+
+def written(value: Any) -> str | None:
+    """A key's value as text."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return None if value is None else str(value)
 
 
 def as_wired(event: Mapping[str, Any]) -> dict[str, Any]:
