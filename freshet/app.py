@@ -175,6 +175,17 @@ class App:
                 f"app {self.name}", f"{user} uses topic {topic.name!r}, which it does not list", "Add it to topics=[…]."
             )
 
+    def _check_kinds(self, m: Model, view: View) -> None:
+        """Requests must write a key as the view's events do, or they read nothing, and nobody notices."""
+        for k in view.keys:
+            asked, kept = m.on.events[k].key_kind, view.topic.events[k].key_kind
+            if asked != kept:
+                raise DefinitionError(
+                    f"model {m.name}",
+                    f"{k!r} of {m.on.name} is a {asked or m.on.events[k].type}, and as key of view {view.name} a {kept}",
+                    "Declare both of one kind, so that they are written alike.",
+                )
+
     def _check_model(self, m: Model) -> None:
         self._listed(m.on, f"model {m.name}")
         self._listed(m.label.topic, f"the label of model {m.name}")
@@ -204,6 +215,7 @@ class App:
                     f"view {name} is keyed by {', '.join(missing)}, which no request carries",
                     f"Requests carry the fields of {m.on.name}: {', '.join(sorted(fields))}.",
                 )
+            self._check_kinds(m, self.view(name))
         for f in m.on.impute:
             if m.on.impute[f].kind != "constant":
                 raise DefinitionError(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from freshet.features.views.view import FeatureRef
 from freshet.learners.contract import LearnerSpec
 from freshet.schemas.errors import DefinitionError
+from freshet.schemas.events.field import KEY_TYPES
 from freshet.schemas.models.vectors import VectorSchema
 from freshet.schemas.topics.topic import FieldRef, Topic, check_name
 
@@ -30,8 +31,8 @@ class Label:
 
     Args:
         topic: The topic whose events are labels. Its freshness rules the model.
-        id: The string or enum field of `topic` that holds the prediction's id, as the model's
-            `id` field had it.
+        id: The field of `topic` that holds the prediction's id, as the model's `id` field had it:
+            of the same kind, whatever its Avro type. An event without it is no label.
         value: A row-wise Polars expression over the fields of `topic` that is true, false, or
             null for an event that is no label. Learned as float32: 1.0 or 0.0.
         on_timeout: What becomes of a prediction that had no label within `label_wait`. There is
@@ -40,8 +41,8 @@ class Label:
             `"correct"` (it is learned) or `"drop"` (it is counted only).
 
     Raises:
-        DefinitionError: `id` is no text of the topic, or another word for `on_timeout` or `late`.
-            That `value` is row-wise is checked by `fr.App`.
+        DefinitionError: `id` is no field of the topic that can be an id, or another word for
+            `on_timeout` or `late`. That `value` is row-wise is checked by `fr.App`.
 
     Examples:
         >>> import freshet as fr
@@ -74,11 +75,11 @@ class Label:
 
     def __post_init__(self) -> None:
         fields = {f.name: f.type for f in self.topic.events.fields}
-        if fields.get(self.id) not in ("string", "enum"):
+        if fields.get(self.id) not in KEY_TYPES:
             raise DefinitionError(
                 f"label of {self.topic.name}",
                 f"its id {self.id!r} is {'of type ' + fields[self.id] if self.id in fields else 'not in its schema'}",
-                f"Name the text field that holds the model's ids: {', '.join(fields)}.",
+                f"Name the field that holds the model's ids: {', '.join(n for n, t in fields.items() if t in KEY_TYPES)}.",
             )
         if self.on_timeout != "drop":
             raise DefinitionError(
@@ -96,16 +97,18 @@ class Label:
 class Model:
     """A probability for every event of a topic, learned from labels that come later.
 
-    What a learner sees is a vector: of each categorical feature the hash of its text (uint64, 0
-    where it is missing), of each other one the number (float32, NaN where it is missing). It is
+    What a learner sees is a vector: of each categorical feature the hash of its canonical text
+    (uint64, 0 where it is missing), of each other one the number (float32, NaN where it is
+    missing; whole numbers beyond 16,777,216 are rounded, unless `fr.category` makes them texts). It is
     made once, by the scorer that answers, and logged with the answer; learners are given the
     logged one.
 
     Args:
         name: A lower-case letter, then up to 62 lower-case letters, digits or underscores.
         on: The topic whose fields a request carries.
-        id: The field of `on` that names a prediction, and that its label names again. A request
-            without it is given a new id.
+        id: The field of `on` that names a prediction, and that its label names again: a string (a
+            UUID, too), enum, int, long or boolean. A request without it, or with null, is given a
+            new id.
         label: Where outcomes come from.
         features: Fields of `on` (`on["field"]`, `fr.category(on["field"])`) and features of views
             (`view["feature"]`), which are read by the request's fields of the view's key.
@@ -133,8 +136,8 @@ class Model:
 
     Raises:
         DefinitionError: a wrong name, no learners or two of one name, a feature of another topic,
-            a slice that is no categorical feature, a `batch` out of range, a `subject` or a
-            `segment_by`. `fr.App` checks the model against the rest.
+            an `id` of a type that no id has or of another kind than its label's, a slice that is
+            no categorical feature, a `batch` out of range, a `subject` or a `segment_by`. `fr.App` checks the model against the rest.
 
     Examples:
         >>> import freshet as fr
@@ -188,7 +191,7 @@ class Model:
         self._refuse_what_does_not_exist_yet()
         if not 1 <= self.batch <= MAX_BATCH:
             raise DefinitionError(f"model {self.name}", f"batch={self.batch}", f"Use 1 to {MAX_BATCH}.")
-        self.on[self.id]
+        self._check_id()
         names = [x.name for x in self.learners]
         if not names or len(set(names)) != len(names):
             raise DefinitionError(
@@ -208,6 +211,23 @@ class Model:
                     f"slice {s!r} is no category among its features",
                     f"Its categories are {', '.join(self.vectors.categories)}.",
                 )
+
+    def _check_id(self) -> None:
+        """Whoever asks and whoever labels must write one id alike."""
+        self.on[self.id]
+        asked, told = self.on.events[self.id].key_kind, self.label.topic.events[self.label.id].key_kind
+        if asked is None:
+            raise DefinitionError(
+                f"model {self.name}",
+                f"id {self.id!r} is of type {self.on.events[self.id].type}",
+                f"It must be of type {' or '.join(KEY_TYPES)}.",
+            )
+        if asked != told:
+            raise DefinitionError(
+                f"model {self.name}",
+                f"id {self.id!r} of {self.on.name} is a {asked}, and {self.label.id!r} of its label a {told}",
+                "Declare both of one kind, so that they are written alike.",
+            )
 
     def _refuse_what_does_not_exist_yet(self) -> None:
         if self.subject:

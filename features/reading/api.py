@@ -18,7 +18,9 @@ from freshet.features.rows.finish import NOT_FOUND, NULL_VALUE, OUTSIDE_MAX_AGE,
 from freshet.features.stores.contract import RowKeys, Store
 from freshet.features.views.view import FeatureRef, View
 from freshet.schemas.errors import RequestError
+from freshet.schemas.events.field import Field
 from freshet.schemas.text.columns import Texts
+from freshet.schemas.text.keys import canonical
 
 MAX_ROWS = 4096
 STATUSES = {
@@ -32,12 +34,15 @@ EXAMPLE = '{"features": ["view:feature"], "entities": {"key": ["…"]}}'
 _NAMES = np.array([STATUSES.get(i, "INVALID") for i in range(max(STATUSES) + 1)])
 
 
+Entity = str | int | bool | None
+
+
 class FeaturesRequest(msgspec.Struct):
     """Either `features`, each as `view:feature`, or `feature_service`, a model's name, for all that the model reads of
-    views. `entities` has a list of texts, all of one length, for every key field of the views, and nothing else. With
-    `full_feature_names`, features are called `view__feature` in the answer."""
+    views. `entities` has a list of values, all of one length, for every key field of the views, and nothing else; null is
+    a key as others are, and what is not a text may be written as one. With `full_feature_names`, features are called `view__feature` in the answer."""
 
-    entities: dict[str, list[str]]
+    entities: dict[str, list[Entity]]
     features: list[str] = []
     feature_service: str | None = None
     full_feature_names: bool = False
@@ -54,7 +59,7 @@ class FeatureColumn(msgspec.Struct):
     OUTSIDE_MAX_AGE (the row's newest event is older than the view's max_age); values are null but for PRESENT ones. The
     time is that of the newest event in the row (1970 where there is none)."""
 
-    values: list[float | str | None]
+    values: list[float | str | bool | None]
     statuses: list[str]
     event_timestamps: list[str]
 
@@ -155,7 +160,7 @@ class FeatureReader:
             )
         return FeatureRef(view, feature)
 
-    def _check_entities(self, entities: Mapping[str, Sequence[str]], views: Sequence[View]) -> None:
+    def _check_entities(self, entities: Mapping[str, Sequence[Entity]], views: Sequence[View]) -> None:
         needed = list(dict.fromkeys(k for v in views for k in v.keys))
         missing, other = [k for k in needed if k not in entities], [k for k in entities if k not in needed]
         if missing or other:
@@ -171,11 +176,11 @@ class FeatureReader:
             raise RequestError("entities", f"have {n} rows", f"Send 1 to {self._max_rows} rows a request.")
 
     def _read(
-        self, views: Sequence[View], entities: Mapping[str, Sequence[str]], store: Store, as_of_ms: int
+        self, views: Sequence[View], entities: Mapping[str, Sequence[Entity]], store: Store, as_of_ms: int
     ) -> dict[str, dict[str, FeatureColumn]]:
         """All features of the views, by view and name."""
-        texts = {name: _texts(name, values) for name, values in entities.items()}
-        keys = [distinct_keys(texts, v.keys) for v in views]
+        texts = _Texts(entities)
+        keys = [distinct_keys(texts.of(v), v.keys) for v in views]
         wanted = [RowKeys(self._stored_as[v.name], distinct, v.plan.width) for v, (distinct, _) in zip(views, keys)]
         out = {}
         for view, rows, (_, place) in zip(views, store.read(wanted), keys):
@@ -202,14 +207,36 @@ def _names(refs: Sequence[FeatureRef], request: FeaturesRequest) -> list[str]:
     return names
 
 
-def _texts(name: str, values: Sequence[str]) -> Texts:
+class _Texts:
+    """Entities as canonical texts, which depend on the type that a view's topic declares; made once for each kind."""
+
+    def __init__(self, entities: Mapping[str, Sequence[Entity]]) -> None:
+        self._entities = entities
+        self._made: dict[tuple[str, str | None], Texts] = {}
+
+    def of(self, view: View) -> dict[str, Texts]:
+        """Of the view's key fields, by name."""
+        return {name: self._column(name, view.topic.events[name]) for name in view.keys}
+
+    def _column(self, name: str, field: Field) -> Texts:
+        place = name, field.key_kind
+        if place not in self._made:
+            self._made[place] = _column_of_texts(name, field, self._entities[name])
+        return self._made[place]
+
+
+def _column_of_texts(name: str, field: Field, values: Sequence[Entity]) -> Texts:
+    kind = field.key_kind
+    assert kind is not None
     try:
-        return Texts.of(values)
+        return Texts.of([canonical(value, kind) for value in values])
     except UnicodeEncodeError as error:  # a lone surrogate
         raise RequestError(f"entity {name!r}", f"is no text: {error.reason}", "Send UTF-8.") from error
+    except ValueError as error:
+        raise RequestError(f"entity {name!r}", f"cannot be: {error}", f"Its type is {field.type}.") from error
 
 
-def _entity(values: list[str]) -> FeatureColumn:
+def _entity(values: list[Entity]) -> FeatureColumn:
     n = len(values)
     return FeatureColumn(list(values), [STATUSES[PRESENT]] * n, [NEVER] * n)
 

@@ -13,14 +13,17 @@ import pyarrow.compute as pc
 
 from freshet.features.rows.finish import finish
 from freshet.features.stores.contract import VERSION_BYTES, RowKeys, Store
-from freshet.features.views.view import KEY_SEPARATOR, FeatureRef, View
+from freshet.features.views.view import FeatureRef, View
 from freshet.schemas.errors import RequestError
+from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.models.vectors import Vectors, VectorSchema
 from freshet.schemas.text.columns import Texts
+from freshet.schemas.text.keys import UUID, joined
 from freshet.schemas.topics.impute import Impute
 from freshet.schemas.topics.topic import FieldRef
 
 I64 = npt.NDArray[np.int64]
+_UUID = r"\A[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\z"
 Columns = Mapping[str, Any]
 
 
@@ -29,7 +32,7 @@ class Read:
     """Vectors of `n` requests, and where they came from.
 
     `versions` uint8 `[n, 16 × views]` (zeros: no row), `value_age_ms` int64 `[n]` the oldest row's age (-1: no row),
-    `categories` the texts of the categories of each request, joined.
+    `categories` the texts of the categories of each request, joined as keys are.
     """
 
     vectors: Vectors
@@ -41,8 +44,8 @@ class Read:
 class VectorPlan:
     """How the requests of one model become vectors.
 
-    `features` and `views` are the model's; `stored_as` names the views in the store; `impute` holds the constants for
-    request fields that may be missing.
+    `features` and `views` are the model's; `stored_as` names the views in the store; `request` is the schema of the topic
+    that it is asked on, `impute` holds the constants for request fields that may be missing.
     """
 
     def __init__(
@@ -51,11 +54,12 @@ class VectorPlan:
         features: Sequence[FieldRef | FeatureRef],
         views: Sequence[View],
         stored_as: Sequence[str],
+        request: EventSchema,
         impute: Mapping[str, Impute],
-        separator: str,
     ) -> None:
         self.schema, self._views, self._stored_as = schema, tuple(views), tuple(stored_as)
-        self._impute, self._separator = impute, separator
+        self._impute = impute
+        self._uuids = {f.name for f in request.fields if f.key_kind == UUID}
         at = {name: i for i, name in enumerate(schema.numbers)}
         self._own = [(at[f.field], f.field) for f in features if isinstance(f, FieldRef) and not f.categorical]
         self._features = [f for f in features if isinstance(f, FeatureRef)]
@@ -146,7 +150,7 @@ class VectorPlan:
         return tuple(dict.fromkeys((*self.schema.categories, *(k for v in self._views for k in v.keys))))
 
     def _texts(self, name: str, values: Sequence[Any] | None, n: int) -> Texts:
-        """A column of texts; numbers are written as whole numbers, a missing text as its constant."""
+        """A column of canonical texts; fractions are refused, a missing value is its constant."""
         try:
             array = pa.array([None] * n if values is None else values, from_pandas=True)
             if pa.types.is_floating(array.type):
@@ -158,7 +162,9 @@ class VectorPlan:
             ) from error
         how = self._impute.get(name)
         if how is not None and array.null_count:
-            array = array.fill_null(str(how.value))
+            array = array.fill_null(_constant(how.value))
+        if name in self._uuids:
+            array = _lower(name, array)
         return Texts.from_arrow(array)
 
     def _numbers(self, name: str, values: Sequence[Any] | None, n: int) -> npt.NDArray[np.float32]:
@@ -183,15 +189,26 @@ class VectorPlan:
 
     def _joined_categories(self, texts: Mapping[str, Texts], n: int) -> Texts:
         names = self.schema.categories
-        if not names:
-            return Texts.of([""] * n)
-        parts = [texts[c].to_arrow().fill_null("") for c in names]
-        return Texts.from_arrow(parts[0] if len(parts) == 1 else pc.binary_join_element_wise(*parts, self._separator))
+        return joined([texts[c] for c in names]) if names else Texts.of([""] * n)
+
+
+def _constant(value: float | str) -> str:
+    """An impute's constant as the canonical text of its field."""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _lower(name: str, array: pa.Array) -> pa.Array:
+    """UUIDs in the case that intake has them in."""
+    wrong = pc.invert(pc.match_substring_regex(array, _UUID))
+    if pc.any(wrong).as_py():
+        row = pc.index(wrong, True).as_py()
+        raise RequestError(f"input {name!r}", f"is no UUID in row {row}", "Send hexadecimal digits in five groups.")
+    return pc.ascii_lower(array)
 
 
 def distinct_keys(texts: Mapping[str, Texts], fields: tuple[str, ...]) -> tuple[list[bytes], I64]:
     """The distinct keys (`fields` joined) of rows, and which of them each row has, int64 `[n]`."""
-    parts = [texts[f].to_arrow().fill_null("") for f in fields]
-    joined = parts[0] if len(parts) == 1 else pc.binary_join_element_wise(*parts, KEY_SEPARATOR)
-    encoded = joined.dictionary_encode()
+    encoded = joined([texts[f] for f in fields]).to_arrow().dictionary_encode()
     return [k.encode() for k in encoded.dictionary.to_pylist()], encoded.indices.to_numpy().astype(np.int64)

@@ -61,8 +61,8 @@ class ViewRows:
         """Fold `n` events: times `t` (ms) and `values` float64 `[n, k]`, one column a field of the plan (NaN:
         missing).
 
-        The record at `version_offset` carried them, event `i` as its row `version_index[i]`. A missing key is
-        the empty key. Event times are trusted: intake has quarantined those of a far future.
+        The record at `version_offset` carried them, event `i` as its row `version_index[i]`. Keys are as
+        `freshet.schemas.text.keys` writes them, so none is missing. Event times are trusted: intake has quarantined those of a far future.
 
         Raises:
             DefinitionError: columns of other lengths, or not one for each field of the plan.

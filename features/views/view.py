@@ -11,9 +11,9 @@ from freshet.features.aggregates import Aggregate
 from freshet.features.rows.rows import RowPlan
 from freshet.schemas.durations import milliseconds, text_of
 from freshet.schemas.errors import DefinitionError
+from freshet.schemas.events.field import KEY_TYPES
+from freshet.schemas.text import keys
 from freshet.schemas.topics.topic import Topic, check_name
-
-KEY_SEPARATOR = "|"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,9 @@ class View:
     Args:
         name: A lower-case letter, then up to 62 lower-case letters, digits or underscores.
         topic: The topic whose events it folds.
-        key: The string or enum field by which there is a row, or several, whose texts are joined
-            with `|`. A missing text is the empty one.
+        key: The field by which there is a row, or several: string (a UUID, too), enum, int, long
+            or boolean. Each value has a row of its own, and so has null: events without a key
+            share one, which is read by a key that is null.
         features: Aggregates of number or boolean fields (true is 1.0), by name.
         tile: The resolution of its windows, a duration of which every `over` is a multiple. None:
             a tenth of the shortest `over`.
@@ -111,12 +112,12 @@ class View:
         check_name("view", self.name)
         types = {f.name: f.type for f in self.topic.events.fields}
         for k in self.keys:
-            if types.get(k) not in ("string", "enum"):
+            if types.get(k) not in KEY_TYPES:
                 raise DefinitionError(
                     f"view {self.name}",
                     f"key {k!r} is {'of type ' + types[k] if k in types else 'not a field of ' + self.topic.name}",
-                    f"Texts of {self.topic.name}: "
-                    + ", ".join(n for n, t in types.items() if t in ("string", "enum"))
+                    f"Fields of {self.topic.name} that may be keys: "
+                    + ", ".join(n for n, t in types.items() if t in KEY_TYPES)
                     + ".",
                 )
         if not self.features:
@@ -169,7 +170,8 @@ class View:
     @cached_property
     def digest(self) -> str:
         """8 hex digits that change with anything that changes rows."""
-        text = f"{self.topic.name} {self.keys} {text_of(self.tile_ms)} {self.plan.digest}"
+        kinds = [self.topic.events[k].key_kind for k in self.keys]
+        text = f"{self.topic.name} {self.keys} {kinds} {keys.ENCODING} {text_of(self.tile_ms)} {self.plan.digest}"
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     def __getitem__(self, feature: str) -> FeatureRef:

@@ -16,6 +16,7 @@ from freshet.learners.model import Model
 from freshet.roles import plans
 from freshet.roles.names import role_names
 from freshet.schemas.durations import milliseconds, text_of
+from freshet.schemas.events.field import INTEGERS
 from freshet.schemas.topics.impute import Impute
 from freshet.schemas.topics.topic import Freshness, Topic
 from freshet.serving.scoring.fallback import Constant, Heuristic
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 # Settings of a topic that only its views, and only models whose labels it brings, read.
 OF_VIEWS = ("feature_slo",)
 OF_LABELS = ("model_slo", "snapshot_every", "label_wait", "on_violation", "model_limit")
+
+EXACT = 1 << 24  # up to which every whole number is a float32
 
 
 def describe(app: App, console: Console) -> None:
@@ -89,6 +92,7 @@ def _model(app: App, m: Model) -> Iterable[tuple[str, str]]:
     )
     yield "categories", ", ".join(m.vectors.categories) or "none"
     yield "numbers", ", ".join(n for n in m.vectors.numbers if "." not in n) or "none"
+    yield from _rounded(m)
     for v in app.views_of(m):
         read = ", ".join(f.feature for f in m.features if isinstance(f, FeatureRef) and f.view == v.name)
         yield "", f"{v.name}, by {'|'.join(v.keys)}: {read}"
@@ -98,6 +102,16 @@ def _model(app: App, m: Model) -> Iterable[tuple[str, str]]:
     rungs = ["champion", "last good", *(_rung(x) for x in m.fallback)]
     yield "answered by", " → ".join(rungs) + ("" if m.fallback else " (before the first snapshot: nobody, status 503)")
     yield from _about(m)
+
+
+def _rounded(m: Model) -> Iterable[tuple[str, str]]:
+    """What float32 does to whole numbers that a model reads as numbers."""
+    whole = [n for n in m.vectors.numbers if "." not in n and m.on.events[n].type in INTEGERS]
+    if whole:
+        yield (
+            "",
+            f"{', '.join(whole)} as float32: exact up to {EXACT:,}, beyond rounded; fr.category(…) keeps all digits",
+        )
 
 
 def _rung(rung: Heuristic | Constant) -> str:

@@ -24,10 +24,10 @@ from freshet.learners.training.references import ReferenceFigures, References
 from freshet.replay.replayer import Facts
 from freshet.schemas.errors import SchemaError
 from freshet.schemas.models.vectors import Examples
+from freshet.schemas.text.keys import key_of, parts_of
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.outcomes import (
     ASKED,
-    CATEGORY_SEPARATOR,
     CORRECTED,
     EXPIRED,
     LABELLED,
@@ -266,7 +266,7 @@ def _lineages(model: Model, facts: Facts) -> dict[str, QualityReport]:
 def _slices(model: Model, name: str, categories: list[str], p: F64, y: F64) -> dict[str, QualityReport]:
     """By value of a category, those with enough labels, most first."""
     at = model.vectors.categories.index(name)
-    values = np.array([c.split(CATEGORY_SEPARATOR)[at] for c in categories])
+    values = np.array([key_of([parts_of(c)[at]]) for c in categories])
     names, n = np.unique(values, return_counts=True)
     order = [str(names[i]) for i in np.argsort(-n) if n[i] >= SLICE_LABELS]
     return {v: quality(p[values == v], y[values == v]) for v in order}

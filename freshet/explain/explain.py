@@ -25,9 +25,10 @@ from freshet.learners.snapshots.signing import Verifier
 from freshet.runs.opened import OpenedRun
 from freshet.schemas.errors import ComponentError, FreshetError, RequestError
 from freshet.schemas.models.manifest import SnapshotName
+from freshet.schemas.text.keys import TEXT, canonical, parts_of
 from freshet.schemas.topics.settings import effective
 from freshet.schemas.wire.messages import Cut, Setting
-from freshet.schemas.wire.outcomes import ASKED, CATEGORY_SEPARATOR, CORRECTED, EXPIRED, LABELLED, RUNGS
+from freshet.schemas.wire.outcomes import ASKED, CORRECTED, EXPIRED, LABELLED, RUNGS
 from freshet.streams.clock import WallClock
 from freshet.streams.control.channels import messages_of
 from freshet.streams.log.spans import PartitionSpans
@@ -45,7 +46,7 @@ def explain(run: OpenedRun, prediction: str, model: str | None = None, whole_win
     wanted = _models(run.app, model)
     if not prediction:
         raise RequestError("prediction id ''", "is empty", "Give the id that the request carried or the answer named.")
-    found = {m.name: f for m in wanted if (f := find(run.app, run.log, m, prediction)).asked}
+    found = {m.name: f for m in wanted if (f := find(run.app, run.log, m, _written(prediction, m))).asked}
     if not found:
         raise _unknown(run, prediction, wanted)
     m = run.app.model(next(iter(found)))
@@ -64,6 +65,14 @@ def explain(run: OpenedRun, prediction: str, model: str | None = None, whole_win
         _request(m, first),
         view_reads(run, m, first, whole_window),
     )
+
+
+def _written(prediction: str, model: Model) -> str:
+    """The id as the model's logs have it; one that freshet made itself is of no declared type."""
+    try:
+        return str(canonical(prediction, model.on.events[model.id].key_kind or TEXT))
+    except ValueError:
+        return prediction
 
 
 def _models(app: App, name: str | None) -> Sequence[Model]:
@@ -203,8 +212,8 @@ def _learned(model: Model, example: JoinedExample, cuts: Sequence[Cut]) -> list[
 
 def _request(model: Model, p: LoggedPrediction) -> list[RequestValue]:
     names, numbers = model.vectors.categories, model.vectors.numbers
-    texts = p.categories.split(CATEGORY_SEPARATOR) if names else []
-    out = [RequestValue(n, "category", t if int(h) else None) for n, t, h in zip(names, texts, p.fixed["categories"])]
+    texts = parts_of(p.categories) if names else []
+    out = [RequestValue(n, "category", t) for n, t in zip(names, texts)]
     own = {f.name for f in model.on.events.fields}
     for n, x in zip(numbers, p.fixed["numbers"]):
         if n in own:

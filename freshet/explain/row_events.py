@@ -50,7 +50,8 @@ def key_at(spans: PartitionSpans, version: Version) -> str | None:
     block = blocks.decode(found.value) if found is not None else None
     if block is None or block.rows is None or block.rows.num_rows <= version[1]:
         return None
-    return block.rows.column("key")[version[1]].as_py() or ""
+    key: str = block.rows.column("key")[version[1]].as_py()
+    return key
 
 
 def events_of(
@@ -88,8 +89,7 @@ def _of_key(batch: Batch, key: str) -> Iterator[CleanEvent]:
         block = _clean(record.value)
         if block is None or block.rows is None:
             continue
-        keys = block.rows.column("key").fill_null("")
-        rows = np.flatnonzero(pc.equal(keys, key).to_numpy(zero_copy_only=False))
+        rows = np.flatnonzero(pc.equal(block.rows.column("key"), key).to_numpy(zero_copy_only=False))
         for i, row in zip(rows.tolist(), block.rows.take(rows).to_pylist()):
             yield CleanEvent(
                 (record.offset, i), block.origin, block.partition, row["_offset"], row["t"],

@@ -15,14 +15,14 @@ from freshet.explain.search import LoggedPrediction
 from freshet.features.aggregates import DecayedMean
 from freshet.features.aggregates import Window as WindowAggregate
 from freshet.features.stores.contract import VERSION_BYTES
-from freshet.features.views.view import KEY_SEPARATOR, FeatureRef, View
+from freshet.features.views.view import FeatureRef, View
 from freshet.learners.model import Model
 from freshet.runs.opened import OpenedRun
 from freshet.schemas.durations import text_of
 from freshet.schemas.errors import LogError
 from freshet.schemas.events.writer import Misfit
+from freshet.schemas.text.keys import key_of, parts_of
 from freshet.schemas.topics.reader import EventReader
-from freshet.schemas.wire.outcomes import CATEGORY_SEPARATOR
 from freshet.streams.log.spans import PartitionSpans
 
 HALF_LIVES = 10  # beyond them an event weighs less than a thousandth
@@ -101,10 +101,10 @@ class _Reading:
     def _key(self) -> str | None:
         """The row's key, where all its fields are among the prediction's categories."""
         names = self._model.vectors.categories
-        texts = dict(zip(names, self._p.categories.split(CATEGORY_SEPARATOR)))
-        return (
-            KEY_SEPARATOR.join(texts[k] for k in self._view.keys) if all(k in texts for k in self._view.keys) else None
-        )
+        texts = dict(zip(names, parts_of(self._p.categories)))
+        if not all(k in names for k in self._view.keys):
+            return None
+        return key_of([texts[k] for k in self._view.keys])
 
     def _is_the_first_of_all(self, key: str | None, values: dict[str, float | None]) -> bool:
         """Whether a version of zeros is no lack of a row, but the log's very first row."""

@@ -19,7 +19,6 @@ from freshet.schemas.durations import milliseconds
 from freshet.schemas.events.decode import EventCodec
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.topics.topic import Freshness, Topic
-from freshet.schemas.wire.outcomes import CATEGORY_SEPARATOR
 from freshet.streams.intake.task import CleanRoute, IntakePlan, LabelRoute
 from freshet.streams.join.task import JoinPlan
 from freshet.streams.log.contract import Log, TopicPartition
@@ -124,7 +123,7 @@ def trainer(
 def vector_plan(app: App, model: Model) -> VectorPlan:
     views = app.views_of(model)
     return VectorPlan(
-        model.vectors, model.features, views, [app.stored_as(v) for v in views], model.on.impute, CATEGORY_SEPARATOR
+        model.vectors, model.features, views, [app.stored_as(v) for v in views], model.on.events, model.on.impute
     )
 
 

@@ -19,12 +19,12 @@ from freshet.learners.training.prequential import Quality, RollingQuality, Slice
 from freshet.learners.training.references import References
 from freshet.schemas.models.vectors import Examples, VectorSchema
 from freshet.schemas.text.columns import Texts
+from freshet.schemas.text.keys import key_of, parts_of
 from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.messages import Cut, Message, Waiting
 from freshet.schemas.wire.outcomes import (
     ASKED,
-    CATEGORY_SEPARATOR,
     CORRECTED,
     LABELLED,
     TEXTS,
@@ -162,9 +162,9 @@ class TrainTask:
         self._references.update(y)
         if self._slice_at:
             texts = rows.texts["categories"].take(answered[known]).to_arrow().to_pylist()
-            parts = [t.split(CATEGORY_SEPARATOR) for t in texts]
+            parts = [parts_of(t) for t in texts]
             for name, at in self._slice_at.items():
-                self._by_slice[name].update([x[at] for x in parts], p, y)
+                self._by_slice[name].update([key_of([x[at]]) for x in parts], p, y)
 
     def _reach(self, tick: int, position: int, told: list[Message]) -> None:
         """A tick closes the open step; the first at or after a multiple of `snapshot_every` cuts a snapshot."""

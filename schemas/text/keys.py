@@ -81,10 +81,10 @@ def _whole(value: object) -> str | None:
     return str(value)
 
 
-def text_of(parts: Sequence[str | None]) -> str:
+def key_of(parts: Sequence[str | None]) -> str:
     """The text of one key, given the canonical texts of its values (None: null). What `joined` does, the slow way.
 
-    >>> print(text_of(["a|b", "c"]), text_of(["a", "b|c"]), text_of([None]), text_of(["\\\\N"]))
+    >>> print(key_of(["a|b", "c"]), key_of(["a", "b|c"]), key_of([None]), key_of(["\\\\N"]))
     a\\|b|c a|b\\|c \\N \\\\N
     """
     return SEPARATOR.join(map(_escaped, parts))
@@ -98,7 +98,7 @@ def _escaped(part: str | None) -> str:
 
 
 def parts_of(text: str) -> list[str | None]:
-    """The values that `text_of` had.
+    """The values that `key_of` had.
 
     >>> parts_of("a\\\\|b|c"), parts_of("\\\\N|")
     (['a|b', 'c'], [None, ''])

@@ -1,6 +1,6 @@
 """Blocks: how freshet's own logs carry rows. One record is a header and one Arrow IPC stream of one batch.
 
-    0   4   magic "FRB1"
+    0   4   magic "FRB2"
     4   4   kind of rows (int32, one of the constants below)
     8   8   tick that follows the rows (int64 ms, NO_TICK: none)
     16  4   partition of the origin (int32)
@@ -20,7 +20,8 @@ import pyarrow as pa
 
 from freshet.schemas.errors import SchemaError
 
-MAGIC, TICK_MAGIC = b"FRB1", b"FRTK"
+MAGIC, TICK_MAGIC = b"FRB2", b"FRTK"
+EARLIER_MAGIC = b"FRB1"  # of blocks whose keys and categories were joined so that some could not be told apart
 NO_TICK = -(1 << 63)
 CLEAN, PREDICTIONS, LABELS, EXAMPLES, DEAD = 1, 2, 3, 4, 5
 FIELD = "field."  # before the names of an event's fields in a clean block: one may be called `key` or `t`
@@ -54,6 +55,12 @@ def encode(block: Block) -> bytes:
 
 def decode(value: memoryview | bytes) -> Block:
     """Raises `SchemaError` for bytes that are no block, or not a whole one. Rows are views of the bytes."""
+    if bytes(value[:4]) == EARLIER_MAGIC:
+        raise SchemaError(
+            "block",
+            "was written by an earlier version of freshet, which encoded keys otherwise",
+            "Remove all topics of the app that no producer writes, and start in another folder (--run-dir).",
+        )
     if len(value) < _HEAD.size or bytes(value[:4]) != MAGIC:
         raise SchemaError("block", f"{len(value)} bytes do not start a block", "Is this topic freshet's own?")
     _, kind, tick, partition, size = _HEAD.unpack_from(value)

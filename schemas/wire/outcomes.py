@@ -1,7 +1,8 @@
 """The rows of the outcomes and examples logs: predictions as served, labels, and examples as they are learned from.
 
 A prediction's fixed part is one structured row (`fixed_dtype`): vector, probability and stamps. It is joined, held and
-handed on as bytes, so a vector is computed once and never touched again. Its texts (`TEXTS`) vary in length.
+handed on as bytes, so a vector is computed once and never touched again. Its texts (`TEXTS`) vary in length: the id's
+canonical text, its categories (joined as `freshet.schemas.text.keys` says, null told from the empty text), and the lineage.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import pyarrow as pa
 from freshet.schemas.models.vectors import Vectors, VectorSchema
 from freshet.schemas.text.columns import Texts
 
-CATEGORY_SEPARATOR = "\x1f"
 TEXTS = ("id", "categories", "lineage")
 RUNGS = ("champion", "last_good", "heuristic", "constant")
 ASKED, LABELLED, EXPIRED, CORRECTED = 0, 1, 2, 3

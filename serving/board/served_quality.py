@@ -12,6 +12,7 @@ from freshet.learners.model import Model
 from freshet.learners.training.prequential import Figures, Quality, RollingQuality, SliceQuality
 from freshet.learners.training.references import ReferenceFigures, References
 from freshet.schemas.errors import SchemaError
+from freshet.schemas.text.keys import key_of, parts_of
 from freshet.schemas.wire import blocks, outcomes
 from freshet.serving.status import status as s
 from freshet.streams.log.contract import Batch
@@ -86,9 +87,9 @@ class ServedQuality:
             self._take_slices(rows.texts["categories"].take(at).to_arrow().to_pylist(), p, y)
 
     def _take_slices(self, texts: list[str], p: npt.NDArray[Any], y: npt.NDArray[Any]) -> None:
-        parts = [t.split(outcomes.CATEGORY_SEPARATOR) for t in texts]
+        parts = [parts_of(t) for t in texts]
         for name, table in self._slices.items():
-            table.update([x[self._at[name]] for x in parts], p, y)
+            table.update([key_of([x[self._at[name]]]) for x in parts], p, y)
 
     def reckon(self) -> None:
         """Bring `figures` up to date, if anything was labelled since."""

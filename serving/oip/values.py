@@ -41,10 +41,13 @@ def from_json(tensor: RequestInput, spec: TensorSpec, n: int) -> Column:
         raise wrong(tensor, f"is null in row {values.index(None)}", "It must have a value in every row.")
     if spec.datatype == "BYTES":
         return values
-    if missing:
-        return np.array([np.nan if v is None else v for v in values], np.float64)
+    widest = _WIDEST.get(spec.datatype, np.float64)
     try:
-        return _cast(tensor, np.array(values, _WIDEST.get(spec.datatype, np.float64)), spec)
+        if missing and widest is not np.float64:
+            # No array: beside NaN a whole number would be rounded, and a truth be a number.
+            _cast(tensor, np.array([v for v in values if v is not None], widest), spec)
+            return values
+        return _cast(tensor, np.array([np.nan if v is None else v for v in values], widest), spec)
     except OverflowError as error:
         raise wrong(tensor, "has a value out of range", f"Its datatype is {spec.datatype}.") from error
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -127,6 +128,10 @@ def _merged(questions: Sequence[Question]) -> Question:
 
 
 def _concatenated(parts: Sequence[Column]) -> Column:
-    if isinstance(parts[0], list):
-        return [v for part in parts for v in part]
+    if any(isinstance(part, list) for part in parts):
+        return [value for part in parts for value in _listed(part)]
     return np.concatenate([np.asarray(part) for part in parts])
+
+
+def _listed(part: Column) -> list[Any]:
+    return part if isinstance(part, list) else part.tolist()

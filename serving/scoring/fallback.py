@@ -142,8 +142,8 @@ def heuristic(when: pl.Expr, p_true: float = 0.6, p_false: float = 0.2) -> Heuri
 
     Args:
         when: A row-wise Polars expression over the names of the model's features (those of views
-            are `view.feature`; categories are texts, empty where missing; numbers are float32,
-            null where missing). It is true, false or null, or a probability, which is held
+            are `view.feature`; categories are texts, numbers are float32, all are null where
+            missing). It is true, false or null, or a probability, which is held
             within 1e-6 and 1 - 1e-6.
         p_true: The answer where `when` is true, between 0 and 1, both exclusive.
         p_false: The answer where `when` is false or missing (null or NaN), in the same bounds.

@@ -21,11 +21,12 @@ from freshet.schemas.durations import text_of
 from freshet.schemas.errors import ComponentError, FreshetError, RequestError, StoreError
 from freshet.schemas.models.vectors import F64, Vectors
 from freshet.schemas.text.columns import Texts
+from freshet.schemas.text.keys import canonical, parts_of
 from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import Block
 from freshet.schemas.wire.messages import Logged, Waiting
-from freshet.schemas.wire.outcomes import CATEGORY_SEPARATOR, RUNGS, fixed_dtype, prediction_rows
+from freshet.schemas.wire.outcomes import RUNGS, fixed_dtype, prediction_rows
 from freshet.serving.loading.live_model import LiveModel, ModelSlot, Standing
 from freshet.serving.scoring.contract import Answer, ModelCard, Question, TensorSpec
 from freshet.serving.scoring.fallback import Conditions, Declared, choose
@@ -263,8 +264,9 @@ class Scorer:
         """A heuristic's or a constant's answer."""
         schema, vectors = served.model.vectors, read.vectors
         columns: dict[str, Any] = {name: vectors.numbers[:, i] for i, name in enumerate(schema.numbers)}
-        texts = [t.split(CATEGORY_SEPARATOR) for t in read.categories.to_arrow().to_pylist()]
-        columns |= {name: [t[i] for t in texts] for i, name in enumerate(schema.categories)}
+        texts = [parts_of(t) for t in read.categories.to_arrow().to_pylist()]
+        for i, name in enumerate(schema.categories):
+            columns[name] = pl.Series([t[i] for t in texts], dtype=pl.String)
         return declared.answer(pl.DataFrame(columns))
 
     def _ids(self, served: ServedModel, question: Question) -> Sequence[str]:
@@ -272,7 +274,8 @@ class Scorer:
         sent = question.columns.get(served.model.id)
         if sent is None:
             return [uuid.uuid4().hex for _ in range(question.n)]
-        return [uuid.uuid4().hex if x is None else str(x) for x in sent]
+        values = sent if isinstance(sent, list) else sent.tolist()
+        return [uuid.uuid4().hex if x is None else _id(served.model, x) for x in values]
 
     def _log(
         self, served: ServedModel, read: Read, p: F64, ids: Sequence[str], live: LiveModel | None, rung: str,
@@ -318,6 +321,16 @@ class Scorer:
                 "unlogged": s.predictions.held,
             }
         return {"models": models}
+
+
+def _id(model: Model, value: object) -> str:
+    """An id that was sent, as its labels will have it."""
+    kind = model.on.events[model.id].key_kind
+    assert kind is not None  # as the model was declared
+    try:
+        return str(canonical(value, kind))
+    except ValueError as error:
+        raise RequestError(f"input {model.id!r}", f"cannot be an id: {error}", f"Send one {kind} a row.") from error
 
 
 def _unanswerable(model: str, conditions: Conditions) -> ComponentError:

@@ -198,7 +198,9 @@ class IntakeTask:
                 ids = columns.key(label.id)
                 named = rows[ids.valid[rows]]  # an event without an id is the label of no prediction
                 keys = ids.take(named)
-                value = columns.frame(fields_of(label.value), named).select(label.value.cast(pl.Float64).alias("x"))["x"]
+                value = columns.frame(fields_of(label.value), named).select(label.value.cast(pl.Float64).alias("x"))[
+                    "x"
+                ]
                 make = {
                     "id": keys.to_arrow(),
                     "t": columns.arrow(topic.event_time, named).cast(pa.int64()),

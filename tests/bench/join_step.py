@@ -33,7 +33,7 @@ def predictions(step: int) -> bytes:
     fixed["asked_at"], fixed["p"] = step * STEP_MS, 0.2
     texts = {
         "id": Texts.of([f"flight:{step}:{i}" for i in range(ROWS)]),
-        "categories": Texts.of(["UA\x1fEWR\x1fORD\x1fN12345"] * ROWS),
+        "categories": Texts.of(["UA|EWR|ORD|N12345"] * ROWS),
         "lineage": Texts.of(["hashed_logistic-01234567"] * ROWS),
     }
     versions = pa.array([bytes(16)] * ROWS, pa.binary(16))

@@ -228,6 +228,13 @@ def as_another_app() -> None:
     start()
 
 
+def of_another_version() -> None:
+    Path("run").mkdir()
+    Path("run", run_record.FILE).write_text('{"app":"parcels","app_file":"app.py","log":"","store":""}')
+    sound()
+    start()
+
+
 def wider() -> App:
     return changed('"parcel", "at", freshness=held', '"parcel", "at", freshness=held, partitions=4')
 
@@ -265,6 +272,7 @@ AT_THE_START: dict[str, Callable[[], object]] = {
     ),
     "A topic that has run and is filtered otherwise now": lambda: after_a_run('drop={"early":', 'drop={"too_early":'),
     "A folder of another app": as_another_app,
+    "A folder of another version": of_another_version,
     "A topic with another partition count": lambda: after_a_sound_run(wider),
 }
 

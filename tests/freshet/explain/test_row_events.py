@@ -38,7 +38,7 @@ def clean_log(drawn: Any) -> list[tuple[int, list[Row]]]:
         for _, key, more, late in events:
             newest[p] += more
             rows.append(
-                {"key": key or None, "t": newest[p] - late, "field.x": float(offsets[p]), "_offset": offsets[p]}
+                {"key": key, "t": newest[p] - late, "field.x": float(offsets[p]), "_offset": offsets[p]}
             )
             offsets[p] += 1
         out += [(p, rows)] * (1 + twice)
@@ -87,7 +87,7 @@ def check(made: list[tuple[int, list[Row]]], version: Version, reach: int, chunk
         try:
             with PartitionSpans(log, "clean") as spans:
                 key = key_at(spans, version)
-                assert key == (target["key"] or "")
+                assert key == target["key"]
                 found = events_of(spans, key, version, since, origins, LATENESS)
                 alone = events_of(spans, key, version, None, origins, LATENESS)
         finally:
@@ -103,6 +103,6 @@ def all_read(made: list[tuple[int, list[Row]]], version: Version, key: str, sinc
             if (offset, index) > version or (p, r["_offset"]) in seen:
                 continue
             seen.add((p, r["_offset"]))
-            if (r["key"] or "") == key and r["t"] >= since:
+            if r["key"] == key and r["t"] >= since:
                 out.append(((offset, index), p, r["_offset"], r["t"], {"x": r["field.x"]}))
     return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,16 @@ def test_a_folder_of_one_kind_of_log_is_refused_for_another(tmp_path: Path, befo
 def test_brokers_may_be_called_by_another_name(tmp_path: Path) -> None:
     run_record.write("shop", "app.py", given(tmp_path, "kafka://b1:9092"))
     run_record.check("shop", given(tmp_path, "kafka://b1:9092,b2:9092"))
+
+
+def test_a_folder_of_another_version_is_refused_by_every_command(tmp_path: Path) -> None:
+    """What 0.2 wrote says no format."""
+    record = {"app": "shop", "app_file": "app.py", "log": "", "store": ""}
+    for written in (record, {**record, "format": run_record.FORMAT + 1}):
+        (tmp_path / run_record.FILE).write_text(json.dumps(written))
+        for refused in (lambda: run_record.read(tmp_path), lambda: run_record.check("shop", given(tmp_path))):
+            with pytest.raises(ComponentError, match=r"was started by another version of freshet, .*\. Go on with that"):
+                refused()
 
 
 def test_a_folder_of_another_app_is_refused(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def plan(batch: int = BATCH, slices: tuple[str, ...] = ("carrier", "gate")) -> T
 
 def examples(items: Sequence[Item]) -> list[bytes]:
     """Blocks as the join writes them. Categories are always two, as the model's slices expect."""
-    two = [Asked(x.id, x.t, x.salt, "AA\x1fa", x.lineage) if isinstance(x, Asked) else x for x in items]
+    two = [Asked(x.id, x.t, x.salt, "AA|a", x.lineage) if isinstance(x, Asked) else x for x in items]
     values: list[bytes] = run(records(two))[1]
     return values
 
@@ -248,7 +248,7 @@ def test_a_real_learner_is_bit_equal_wherever_it_was_stopped(
 def long_log() -> list[Item]:
     items: list[Item] = []
     for i in range(200):
-        items.append(Asked(f"f{i}", i * 50, categories="AA\x1fa"))
+        items.append(Asked(f"f{i}", i * 50, categories="AA|a"))
         if i >= 10 and i % 3:
             items.append(Answered(f"f{i - 10}", i * 50 + 1, float(i % 2)))
         if i % 25 == 24:

@@ -20,13 +20,13 @@ PART = st.none() | st.sampled_from(AWKWARD) | st.text(alphabet="|\\Na\n", max_si
 @untimed
 @given(st.lists(PART, min_size=1, max_size=4))
 def test_the_values_of_a_key_can_be_told_from_its_text(parts: list[str | None]) -> None:
-    assert keys.parts_of(keys.text_of(parts)) == parts
+    assert keys.parts_of(keys.key_of(parts)) == parts
 
 
 @untimed
 @given(st.integers(1, 4).flatmap(lambda n: st.tuples(*[st.lists(PART, min_size=n, max_size=n)] * 2)))
 def test_keys_share_a_text_only_if_they_are_the_same(two: tuple[list[str | None], list[str | None]]) -> None:
-    assert (keys.text_of(two[0]) == keys.text_of(two[1])) == (two[0] == two[1])
+    assert (keys.key_of(two[0]) == keys.key_of(two[1])) == (two[0] == two[1])
 
 
 @untimed
@@ -34,7 +34,7 @@ def test_keys_share_a_text_only_if_they_are_the_same(two: tuple[list[str | None]
 def test_columns_are_joined_as_rows_are_one_by_one(rows: list[tuple[str | None, ...]]) -> None:
     made = keys.joined([Texts.of(list(column)) for column in zip(*rows)])
     assert made.valid.all()
-    assert made.to_arrow().to_pylist() == [keys.text_of(row) for row in rows]
+    assert made.to_arrow().to_pylist() == [keys.key_of(row) for row in rows]
 
 
 @untimed
@@ -42,7 +42,7 @@ def test_columns_are_joined_as_rows_are_one_by_one(rows: list[tuple[str | None, 
 def test_rows_taken_from_a_wider_column_are_joined_alike(words: list[str | None], places: list[int]) -> None:
     rows = np.array([p % len(words) for p in places] if words else [], np.int64)
     made = keys.joined([Texts.of(words).take(rows)] * 2)
-    assert made.to_arrow().to_pylist() == [keys.text_of([words[i], words[i]]) for i in rows]
+    assert made.to_arrow().to_pylist() == [keys.key_of([words[i], words[i]]) for i in rows]
 
 
 def test_one_column_without_anything_to_escape_is_not_copied() -> None:
@@ -51,15 +51,15 @@ def test_one_column_without_anything_to_escape_is_not_copied() -> None:
 
 
 def test_the_cases_that_once_shared_a_row_do_not() -> None:
-    assert keys.text_of(["a|b", "c"]) != keys.text_of(["a", "b|c"])
-    assert keys.text_of([None]) != keys.text_of([""])
-    assert keys.text_of(["\\N"]) != keys.text_of([None])
+    assert keys.key_of(["a|b", "c"]) != keys.key_of(["a", "b|c"])
+    assert keys.key_of([None]) != keys.key_of([""])
+    assert keys.key_of(["\\N"]) != keys.key_of([None])
 
 
 def test_encoded_keys_are_what_they_have_always_been() -> None:
     """Stores and logs hold them: they change only with `ENCODING`."""
     assert keys.ENCODING == 2
-    assert keys.text_of(["a|b", "c", None, "\\", ""]) == "a\\|b|c|\\N|\\\\|"
+    assert keys.key_of(["a|b", "c", None, "\\", ""]) == "a\\|b|c|\\N|\\\\|"
 
 
 @pytest.mark.parametrize(

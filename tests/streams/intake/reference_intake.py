@@ -13,7 +13,7 @@ import numpy as np
 
 from freshet.audit.ledger import identity
 from freshet.schemas.text.columns import Texts
-from freshet.schemas.text.keys import text_of
+from freshet.schemas.text.keys import key_of
 from freshet.streams.intake.ledger import LEDGER_BLOCK
 from tests.streams.toy_events import CLEAN_FIELDS, HORIZON, IMPUTES, LATENESS, MAX_FUTURE, ROUTES, SCHEMA, Sent
 
@@ -151,7 +151,7 @@ class ReferenceIntake:
 
     def _route(self, event: dict[str, Any], offset: int) -> None:
         for to, keys in ROUTES.items():
-            key = text_of([written(event[k]) for k in keys])
+            key = key_of([written(event[k]) for k in keys])
             row = (key, event["at"], *(narrowed(f, event[f]) for f in CLEAN_FIELDS), offset)
             self._log(to, self._partition(key)).append(row)
         label = None if event["gust"] is None else float(event["gust"] > 15)

@@ -34,7 +34,7 @@ from tests.streams.toy_events import CUTS, batch_of, cut, within
 untimed = settings(deadline=None, max_examples=80)
 IDS = st.sampled_from(["", "a", "bb", "Zürich-1", "a flight with quite a long name", *(f"f{i}" for i in range(12))])
 TIMES = st.integers(0, 6 * WAIT) | st.integers(0, 12).map(lambda k: k * WAIT // 2)
-TEXT = st.sampled_from(["", "AA\x1fa", "a longer text than the others\x1f"])
+TEXT = st.sampled_from(["", "AA|a", "a longer text than the others|"])
 ITEMS: st.SearchStrategy[Item] = st.one_of(
     st.builds(Asked, IDS, TIMES, st.integers(0, 3), TEXT, TEXT),
     st.builds(Asked, IDS, TIMES),

@@ -35,7 +35,7 @@ class Asked:
     id: str
     t: int
     salt: int = 0
-    categories: str = "AA\x1fa"
+    categories: str = "AA|a"
     lineage: str = ""
 
     def fixed(self, sequence: int) -> Any:

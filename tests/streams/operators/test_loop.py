@@ -191,7 +191,7 @@ class Run:
     def play(self) -> None:
         for i in range(ROUNDS):
             start, end = toy_events.START + i * STEP_MS, toy_events.START + (i + 1) * STEP_MS
-            asked = [Asked(f"flight-{at}", start - STEP_MS, categories="AA\x1fa") for at in range(start, end, 450)]
+            asked = [Asked(f"flight-{at}", start - STEP_MS, categories="AA|a") for at in range(start, end, 450)]
             self.writer.append("outcomes", 0, [prediction_block(asked, i * 100)], start)
             for seed, topic in enumerate(PLANS):
                 for sent in events(100 * i + seed, start, end) if i < ROUNDS - 3 else []:
