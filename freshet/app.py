@@ -176,13 +176,14 @@ class App:
             )
 
     def _check_kinds(self, m: Model, view: View) -> None:
-        """Requests must write a key as the view's events do, or they read nothing, and nobody notices."""
+        """Else requests write a key otherwise than the view's events do, and silently read nothing."""
         for k in view.keys:
-            asked, kept = m.on.events[k].key_kind, view.topic.events[k].key_kind
+            kept = view.topic.events[k].key_kind
+            asked = m.on.events[k].key_kind or m.on.events[k].type
             if asked != kept:
                 raise DefinitionError(
                     f"model {m.name}",
-                    f"{k!r} of {m.on.name} is a {asked or m.on.events[k].type}, and as key of view {view.name} a {kept}",
+                    f"{k!r} of {m.on.name} is a {asked}, and as key of view {view.name} a {kept}",
                     "Declare both of one kind, so that they are written alike.",
                 )
 

@@ -75,11 +75,12 @@ class Label:
 
     def __post_init__(self) -> None:
         fields = {f.name: f.type for f in self.topic.events.fields}
-        if fields.get(self.id) not in KEY_TYPES:
+        possible = [name for name, type_ in fields.items() if type_ in KEY_TYPES]
+        if self.id not in possible:
             raise DefinitionError(
                 f"label of {self.topic.name}",
                 f"its id {self.id!r} is {'of type ' + fields[self.id] if self.id in fields else 'not in its schema'}",
-                f"Name the field that holds the model's ids: {', '.join(n for n, t in fields.items() if t in KEY_TYPES)}.",
+                f"Name the field that holds the model's ids: {', '.join(possible)}.",
             )
         if self.on_timeout != "drop":
             raise DefinitionError(
@@ -99,9 +100,9 @@ class Model:
 
     What a learner sees is a vector: of each categorical feature the hash of its canonical text
     (uint64, 0 where it is missing), of each other one the number (float32, NaN where it is
-    missing; whole numbers beyond 16,777,216 are rounded, unless `fr.category` makes them texts). It is
-    made once, by the scorer that answers, and logged with the answer; learners are given the
-    logged one.
+    missing; whole numbers beyond 16,777,216 are rounded, unless `fr.category` makes them texts).
+    It is made once, by the scorer that answers, and logged with the answer; learners are given
+    the logged one.
 
     Args:
         name: A lower-case letter, then up to 62 lower-case letters, digits or underscores.
@@ -137,7 +138,8 @@ class Model:
     Raises:
         DefinitionError: a wrong name, no learners or two of one name, a feature of another topic,
             an `id` of a type that no id has or of another kind than its label's, a slice that is
-            no categorical feature, a `batch` out of range, a `subject` or a `segment_by`. `fr.App` checks the model against the rest.
+            no categorical feature, a `batch` out of range, a `subject` or a `segment_by`.
+            `fr.App` checks the model against the rest.
 
     Examples:
         >>> import freshet as fr
@@ -215,7 +217,8 @@ class Model:
     def _check_id(self) -> None:
         """Whoever asks and whoever labels must write one id alike."""
         self.on[self.id]
-        asked, told = self.on.events[self.id].key_kind, self.label.topic.events[self.label.id].key_kind
+        asked = self.on.events[self.id].key_kind
+        told = self.label.topic.events[self.label.id].key_kind
         if asked is None:
             raise DefinitionError(
                 f"model {self.name}",

@@ -35,12 +35,14 @@ _NAMES = np.array([STATUSES.get(i, "INVALID") for i in range(max(STATUSES) + 1)]
 
 
 Entity = str | int | bool | None
+Entities = Mapping[str, Sequence[Entity]]
 
 
 class FeaturesRequest(msgspec.Struct):
     """Either `features`, each as `view:feature`, or `feature_service`, a model's name, for all that the model reads of
-    views. `entities` has a list of values, all of one length, for every key field of the views, and nothing else; null is
-    a key as others are, and what is not a text may be written as one. With `full_feature_names`, features are called `view__feature` in the answer."""
+    views. `entities` has a list of values, all of one length, for every key field of the views, and nothing
+    else; null is a key as others are, and what is not a text may be written as one. With
+    `full_feature_names`, features are called `view__feature` in the answer."""
 
     entities: dict[str, list[Entity]]
     features: list[str] = []
@@ -160,7 +162,7 @@ class FeatureReader:
             )
         return FeatureRef(view, feature)
 
-    def _check_entities(self, entities: Mapping[str, Sequence[Entity]], views: Sequence[View]) -> None:
+    def _check_entities(self, entities: Entities, views: Sequence[View]) -> None:
         needed = list(dict.fromkeys(k for v in views for k in v.keys))
         missing, other = [k for k in needed if k not in entities], [k for k in entities if k not in needed]
         if missing or other:
@@ -176,7 +178,7 @@ class FeatureReader:
             raise RequestError("entities", f"have {n} rows", f"Send 1 to {self._max_rows} rows a request.")
 
     def _read(
-        self, views: Sequence[View], entities: Mapping[str, Sequence[Entity]], store: Store, as_of_ms: int
+        self, views: Sequence[View], entities: Entities, store: Store, as_of_ms: int
     ) -> dict[str, dict[str, FeatureColumn]]:
         """All features of the views, by view and name."""
         texts = _Texts(entities)
@@ -208,9 +210,12 @@ def _names(refs: Sequence[FeatureRef], request: FeaturesRequest) -> list[str]:
 
 
 class _Texts:
-    """Entities as canonical texts, which depend on the type that a view's topic declares; made once for each kind."""
+    """Entities as canonical texts, which depend on the type that a view's topic declares.
 
-    def __init__(self, entities: Mapping[str, Sequence[Entity]]) -> None:
+    They are made once for each kind.
+    """
+
+    def __init__(self, entities: Entities) -> None:
         self._entities = entities
         self._made: dict[tuple[str, str | None], Texts] = {}
 
@@ -233,7 +238,8 @@ def _column_of_texts(name: str, field: Field, values: Sequence[Entity]) -> Texts
     except UnicodeEncodeError as error:  # a lone surrogate
         raise RequestError(f"entity {name!r}", f"is no text: {error.reason}", "Send UTF-8.") from error
     except ValueError as error:
-        raise RequestError(f"entity {name!r}", f"cannot be: {error}", f"Its type is {field.type}.") from error
+        expected = f"Its type is {field.type}."
+        raise RequestError(f"entity {name!r}", f"cannot be: {error}", expected) from error
 
 
 def _entity(values: list[Entity]) -> FeatureColumn:

@@ -44,8 +44,9 @@ class Read:
 class VectorPlan:
     """How the requests of one model become vectors.
 
-    `features` and `views` are the model's; `stored_as` names the views in the store; `request` is the schema of the topic
-    that it is asked on, `impute` holds the constants for request fields that may be missing.
+    `features` and `views` are the model's; `stored_as` names the views in the store; `request` is the
+    schema of the topic that it is asked on, `impute` holds the constants for request fields that may be
+    missing.
     """
 
     def __init__(
@@ -204,7 +205,8 @@ def _lower(name: str, array: pa.Array) -> pa.Array:
     wrong = pc.invert(pc.match_substring_regex(array, _UUID))
     if pc.any(wrong).as_py():
         row = pc.index(wrong, True).as_py()
-        raise RequestError(f"input {name!r}", f"is no UUID in row {row}", "Send hexadecimal digits in five groups.")
+        expected = "Send hexadecimal digits in five groups."
+        raise RequestError(f"input {name!r}", f"is no UUID in row {row}", expected)
     return pc.ascii_lower(array)
 
 

@@ -62,7 +62,8 @@ class ViewRows:
         missing).
 
         The record at `version_offset` carried them, event `i` as its row `version_index[i]`. Keys are as
-        `freshet.schemas.text.keys` writes them, so none is missing. Event times are trusted: intake has quarantined those of a far future.
+        `freshet.schemas.text.keys` writes them, so none is missing. Event times are trusted: intake has
+        quarantined those of a far future.
 
         Raises:
             DefinitionError: columns of other lengths, or not one for each field of the plan.

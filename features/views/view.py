@@ -171,7 +171,8 @@ class View:
     def digest(self) -> str:
         """8 hex digits that change with anything that changes rows."""
         kinds = [self.topic.events[k].key_kind for k in self.keys]
-        text = f"{self.topic.name} {self.keys} {kinds} {keys.ENCODING} {text_of(self.tile_ms)} {self.plan.digest}"
+        of_keys = f"{self.keys} {kinds} {keys.ENCODING}"
+        text = f"{self.topic.name} {of_keys} {text_of(self.tile_ms)} {self.plan.digest}"
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     def __getitem__(self, feature: str) -> FeatureRef:

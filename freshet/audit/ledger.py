@@ -118,7 +118,7 @@ def _writer(digest: str, schema: EventSchema) -> EventWriter:
 
 
 def judge(event: Mapping[str, Any], schema: EventSchema, event_time: str, append_time: int, max_future: int) -> str:
-    """The first rule that an event breaks, or nothing: presence, UUIDs, then domains, then ranges, then its time."""
+    """The first rule that an event breaks, or nothing: presence, UUIDs, domains, ranges, then its time."""
     for f in schema.fields:
         if f.required and event[f.name] is None:
             return "missing_required"
@@ -144,7 +144,7 @@ def canonical(event: Mapping[str, Any], schema: EventSchema) -> dict[str, Any]:
 
 
 def event_id_of(event: Mapping[str, Any], topic: Topic) -> str:
-    """An event's id as text: a text as it is, a whole number in decimal digits, a truth as `true` or `false`."""
+    """An event's id as text: as it is, in decimal digits, or as `true` or `false`."""
     value = event[topic.event_id]
     return str(value).lower() if isinstance(value, bool) else str(value)
 

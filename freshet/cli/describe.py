@@ -108,10 +108,8 @@ def _rounded(m: Model) -> Iterable[tuple[str, str]]:
     """What float32 does to whole numbers that a model reads as numbers."""
     whole = [n for n in m.vectors.numbers if "." not in n and m.on.events[n].type in INTEGERS]
     if whole:
-        yield (
-            "",
-            f"{', '.join(whole)} as float32: exact up to {EXACT:,}, beyond rounded; fr.category(…) keeps all digits",
-        )
+        rule = f"exact up to {EXACT:,}, beyond rounded; fr.category(…) keeps all digits"
+        yield "", f"{', '.join(whole)} as float32: {rule}"
 
 
 def _rung(rung: Heuristic | Constant) -> str:

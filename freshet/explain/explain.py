@@ -46,7 +46,8 @@ def explain(run: OpenedRun, prediction: str, model: str | None = None, whole_win
     wanted = _models(run.app, model)
     if not prediction:
         raise RequestError("prediction id ''", "is empty", "Give the id that the request carried or the answer named.")
-    found = {m.name: f for m in wanted if (f := find(run.app, run.log, m, _written(prediction, m))).asked}
+    all_ = {m.name: find(run.app, run.log, m, _written(prediction, m)) for m in wanted}
+    found = {name: findings for name, findings in all_.items() if findings.asked}
     if not found:
         raise _unknown(run, prediction, wanted)
     m = run.app.model(next(iter(found)))

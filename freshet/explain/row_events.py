@@ -89,7 +89,8 @@ def _of_key(batch: Batch, key: str) -> Iterator[CleanEvent]:
         block = _clean(record.value)
         if block is None or block.rows is None:
             continue
-        rows = np.flatnonzero(pc.equal(block.rows.column("key"), key).to_numpy(zero_copy_only=False))
+        same = pc.equal(block.rows.column("key"), key)
+        rows = np.flatnonzero(same.to_numpy(zero_copy_only=False))
         for i, row in zip(rows.tolist(), block.rows.take(rows).to_pylist()):
             yield CleanEvent(
                 (record.offset, i), block.origin, block.partition, row["_offset"], row["t"],

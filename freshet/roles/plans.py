@@ -123,7 +123,12 @@ def trainer(
 def vector_plan(app: App, model: Model) -> VectorPlan:
     views = app.views_of(model)
     return VectorPlan(
-        model.vectors, model.features, views, [app.stored_as(v) for v in views], model.on.events, model.on.impute
+        model.vectors,
+        model.features,
+        views,
+        [app.stored_as(v) for v in views],
+        model.on.events,
+        model.on.impute,
     )
 
 

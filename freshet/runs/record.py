@@ -12,8 +12,9 @@ from freshet.schemas.errors import ComponentError
 from freshet.settings import Settings
 
 FILE = "run.json"
-# Of all that a run stores: checkpoints, rows, freshet's own logs. It rises when they are laid out otherwise; 1 was never
-# written, since there was no other. 2: keys and categories are encoded so that each can be told from its text.
+# Of all that a run stores: checkpoints, rows, freshet's own logs. It rises when they are laid out
+# otherwise; 1 was never written, since there was no other.
+# 2: keys and categories are encoded so that each can be told from its text.
 FORMAT = 2
 
 
@@ -30,16 +31,17 @@ class RunRecord(msgspec.Struct, frozen=True):
 
 def write(app: str, app_file: str, given: Settings) -> None:
     path = given.run_dir / FILE
-    record = RunRecord(app, str(Path(app_file).resolve()), _absolute(given.log_url), given.store, FORMAT)
+    file = str(Path(app_file).resolve())
+    record = RunRecord(app, file, _absolute(given.log_url), given.store, FORMAT)
     part = path.with_suffix(f".{os.getpid()}.part")
-    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(record)))
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+        out.write(msgspec.json.format(msgspec.json.encode(record)))
     part.replace(path)
 
 
 def check(app: str, given: Settings) -> None:
-    """Raises `ComponentError` where the folder is that of a run of another app, over a log of another kind, or of another
-    format: its checkpoints and snapshots fit no other."""
+    """Raises `ComponentError` where the folder is that of a run of another app, over a log of another
+    kind, or of another format: its checkpoints and snapshots fit no other."""
     if not (given.run_dir / FILE).exists():
         return
     found = read(given.run_dir)
@@ -63,16 +65,16 @@ def _kind(log: str) -> str:
 
 
 def read(run_dir: Path) -> RunRecord:
-    """Raises `ComponentError` where no run was ever started in the folder, or only one of a version of freshet that lays out
-    otherwise what a run stores."""
+    """Raises `ComponentError` where no run was ever started in the folder, or only one of a version of
+    freshet that lays out otherwise what a run stores."""
     found = _decoded(run_dir)
     if found.format != FORMAT:
         raise ComponentError(
             f"run in {run_dir}",
-            f"was started by another version of freshet, which lays out otherwise what a run stores (format {found.format}, "
-            f"this version has {FORMAT})",
-            "Go on with that version, or start anew in another folder (--run-dir), on Kafka after removing all topics of the "
-            "app that no producer writes.",
+            "was started by another version of freshet, which lays out otherwise what a run stores "
+            f"(format {found.format}, this version has {FORMAT})",
+            "Go on with that version, or start anew in another folder (--run-dir), on Kafka after removing "
+            "all topics of the app that no producer writes.",
         )
     return found
 

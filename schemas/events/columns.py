@@ -89,7 +89,7 @@ class Columns:
         return made
 
     def key(self, name: str) -> Texts:
-        """Any field that may be a key or an id, as canonical texts; see `freshet.schemas.text.keys`."""
+        """A field that may be a key or an id, as canonical texts: see `freshet.schemas.text.keys`."""
         _, f = self._find(name, KEY_TYPES)
         if f.type in TEXTS:
             return self.text(name)

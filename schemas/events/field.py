@@ -20,7 +20,8 @@ from freshet.schemas.text import keys
 
 INTEGERS, FLOATS, TEXTS = ("int", "long"), ("float", "double"), ("string", "enum")
 TYPES = ("string", "int", "long", "float", "double", "boolean", "enum")
-KEY_TYPES = (*TEXTS, *INTEGERS, "boolean")  # what a key or an id may be: equality of floats means too little
+# What a key or an id may be; that two floats are equal means too little.
+KEY_TYPES = (*TEXTS, *INTEGERS, "boolean")
 BOUNDS = {"int": (-(1 << 31), (1 << 31) - 1), "long": (-(1 << 63), (1 << 63) - 1)}
 LARGEST_FLOAT = {"float": (2 - 2**-23) * 2.0**127, "double": math.inf}
 LOGICAL = (("timestamp-millis", "long"), ("uuid", "string"))
@@ -65,7 +66,7 @@ class Field:
 
     @property
     def key_kind(self) -> str | None:
-        """Of what kind its values are as keys or ids, as `keys.canonical` has it; None where they can be neither."""
+        """Of what kind its values are as keys or ids, as `keys.canonical` has it; None: of no such."""
         if self.type in TEXTS:
             return keys.UUID if self.logical == "uuid" else keys.TEXT
         if self.type in INTEGERS:

@@ -37,7 +37,7 @@ def is_word(data: Any, start: Any, end: Any, slots: Any, first: Any, mask: Any, 
 
 @nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
 def is_uuid(data: Any, start: Any, end: Any) -> Any:
-    """Whether a text is a UUID as RFC 9562 writes it: hexadecimal digits of either case in groups of 8, 4, 4, 4 and 12."""
+    """Whether a text is a UUID as RFC 9562 writes it, in either case: groups of 8, 4, 4, 4 and 12 digits."""
     if end - start != UUID_LENGTH:
         return False
     for i in range(UUID_LENGTH):

@@ -1,4 +1,7 @@
-"""numba kernels of the encoding of keys; see `freshet.schemas.text.keys`. A text column is bytes with start and end a row."""
+"""numba kernels of the encoding of keys; see `freshet.schemas.text.keys`.
+
+A text column is bytes with start and end a row.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ SEPARATOR, ESCAPE, NULL = ord("|"), ord("\\"), ord("N")
 
 @nb.njit(nogil=True, cache=True)
 def measure(data: Any, start: Any, end: Any, valid: Any, sizes: Any) -> Any:
-    """Add to int64 `[n]` how many bytes each value takes; returns whether any takes others than its own."""
+    """Add to int64 `[n]` how many bytes each value takes; returns whether any is escaped, or null."""
     changed = False
     for row in range(start.size):
         if not valid[row]:
@@ -27,8 +30,10 @@ def measure(data: Any, start: Any, end: Any, valid: Any, sizes: Any) -> Any:
 
 
 @nb.njit(nogil=True, cache=True)
-def put(data: Any, start: Any, end: Any, valid: Any, separated: Any, written: Any, place: Any) -> None:
-    """Write each value at its row's place (int64 `[n]`), which moves on; where `separated`, after a separator."""
+def put(
+    data: Any, start: Any, end: Any, valid: Any, separated: Any, written: Any, place: Any
+) -> None:  # fmt: skip
+    """Write each value at its row's place (int64 `[n]`), which moves on; `separated`: after a separator."""
     for row in range(start.size):
         to = place[row]
         if separated:

@@ -1,18 +1,21 @@
-"""The one encoding of keys and ids: a text for every value, and one text for several values, from which they can be told.
+"""The one encoding of keys and ids: a text for each value, and one for several of them.
 
-A value's *canonical text* depends on its declared type, and not on how it came in: decimal digits of a whole number, `true`
-or `false`, a UUID in lower case, a text or an enum's symbol as it is. Ids are canonical texts; an id is never null.
+A value's *canonical text* depends on its declared type, and not on how it came in: decimal digits
+of a whole number, `true` or `false`, a UUID in lower case, a text or an enum's symbol as it is. Ids
+are canonical texts; an id is never null.
 
-A *key* is one value or several, any of which may be null. Its text is that of its values, joined by `|`, where in a value
+A *key* is one value or several, any of which may be null. Its text is that of its values, joined by
+`|`, where in a value
 
     \\   is written \\\\
     |   is written \\|
     null is written \\N, which no value's text can be
 
-so that different values have different texts, and a key of one plain text is that text. It is what the partitioner and the
-store see, what groups of imputes are told apart by, and how a prediction's categories are logged.
+so that different values have different texts, the values can be told from the text, and a key of
+one plain text is that text. It is what the partitioner and the store see, what groups of imputes
+are told apart by, and how a prediction's categories are logged.
 
-Source: the text format of PostgreSQL's COPY, with `|` as its delimiter, without the escapes that are for people's eyes.
+Source: the text format of PostgreSQL's COPY with `|` as delimiter, without its other escapes.
 """
 
 from __future__ import annotations
@@ -31,7 +34,8 @@ SEPARATOR, ESCAPE, NULL = "|", "\\", "\\N"
 ENCODING = 2  # rises with every change of it, and with it the names of what is kept by key
 TEXT, WHOLE, BOOLEAN, UUID = "text", "whole number", "boolean", "uuid"
 _LOWEST, _HIGHEST = -(1 << 63), (1 << 63) - 1
-_DIGITS = re.compile(r"[+-]?0*[0-9]{1,19}", re.ASCII)  # 19 are enough for 64 bits; Python refuses to read thousands
+# 19 digits are enough for 64 bits; Python refuses to read thousands.
+_DIGITS = re.compile(r"[+-]?0*[0-9]{1,19}", re.ASCII)
 _HEXADECIMAL = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _TOKEN = re.compile(r"\\.|[^\\]", re.DOTALL)
 
@@ -39,10 +43,10 @@ _TOKEN = re.compile(r"\\.|[^\\]", re.DOTALL)
 def canonical(value: object, kind: str) -> str | None:
     """The canonical text of a value of a kind (`TEXT`, `WHOLE`, `BOOLEAN` or `UUID`); None of None.
 
-    Also of a value that came as text, as a command's arguments do. Raises `ValueError` for what is no such value.
+    Also of one that came as text, as a command's arguments do. Raises `ValueError` for what is none.
 
-    >>> canonical(7, WHOLE), canonical("+007", WHOLE), canonical(True, BOOLEAN), canonical("a|b", TEXT)
-    ('7', '7', 'true', 'a|b')
+    >>> canonical(7, WHOLE), canonical("+007", WHOLE), canonical(True, BOOLEAN), canonical("|", TEXT)
+    ('7', '7', 'true', '|')
     """
     if value is None:
         return None
@@ -82,7 +86,7 @@ def _whole(value: object) -> str | None:
 
 
 def key_of(parts: Sequence[str | None]) -> str:
-    """The text of one key, given the canonical texts of its values (None: null). What `joined` does, the slow way.
+    """The text of one key, given its values' canonical texts (None: null); `joined`, the slow way.
 
     >>> print(key_of(["a|b", "c"]), key_of(["a", "b|c"]), key_of([None]), key_of(["\\\\N"]))
     a\\|b|c a|b\\|c \\N \\\\N
@@ -139,7 +143,7 @@ def joined(columns: Sequence[Texts]) -> Texts:
 
 
 def _read_only(texts: Texts) -> list[npt.NDArray[Any]]:
-    """All of a column's arrays as read-only views: kernels are compiled for one kind of arrays, whichever came."""
+    """A column's arrays, all read-only: kernels are compiled for one kind of arrays."""
     views = [array.view() for array in (texts.data, texts.start, texts.end, texts.valid)]
     for view in views:
         view.flags.writeable = False

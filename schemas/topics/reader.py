@@ -46,11 +46,14 @@ class EventReader:
         return self._event(columns)
 
     def event_id(self, record: bytes) -> str:
-        """The canonical text of an event's id, whatever else is wrong with it. Raises `Misfit` where it has none."""
+        """The canonical text of an event's id, whatever else is wrong with it.
+
+        Raises `Misfit` where it has none.
+        """
         return self.id_of(self._event(self._columns(record)))
 
     def id_of(self, event: Mapping[str, Any]) -> str:
-        """The canonical text of an event's id. Raises `Misfit` where it has none, or one of another type."""
+        """The canonical text of an event's id. Raises `Misfit` where it has none, or none of its type."""
         events, name = self.topic.events, self.topic.event_id
         try:
             text = keys.canonical(event.get(name), events[name].key_kind or keys.TEXT)
@@ -87,7 +90,7 @@ class EventReader:
 
 
 def partition_of(event_id: str, partitions: int) -> int:
-    """The partition of an event under freshet's own partitioner, by the canonical text of its id."""
+    """The partition of an event under freshet's own partitioner, by its id's canonical text."""
     if partitions == 1:
         return 0
     text = event_id.encode()

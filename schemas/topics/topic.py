@@ -175,9 +175,9 @@ class Topic:
     Args:
         name: A lower-case letter, then up to 62 lower-case letters, digits or underscores.
         schema: A flat Avro record whose fields are string (also with logicalType uuid), int,
-            long, float, double, boolean or enum, or a union of one of them with null: as a `dict`, as JSON text, as the path of a
-            file (a relative one starts at the file that declares the topic) or as an
-            `EventSchema`.
+            long, float, double, boolean or enum, or a union of one of them with null: as a
+            `dict`, as JSON text, as the path of a file (a relative one starts at the file that
+            declares the topic) or as an `EventSchema`.
         event_id: The field that tells events apart: a string (a UUID, too), enum, int, long or
             boolean. Whatever freshet itself appends (pushes, agents' outputs) goes to the
             partition that its canonical text hashes to.

@@ -21,7 +21,8 @@ import pyarrow as pa
 from freshet.schemas.errors import SchemaError
 
 MAGIC, TICK_MAGIC = b"FRB2", b"FRTK"
-EARLIER_MAGIC = b"FRB1"  # of blocks whose keys and categories were joined so that some could not be told apart
+# Of blocks whose keys and categories were joined so that some could not be told apart.
+EARLIER_MAGIC = b"FRB1"
 NO_TICK = -(1 << 63)
 CLEAN, PREDICTIONS, LABELS, EXAMPLES, DEAD = 1, 2, 3, 4, 5
 FIELD = "field."  # before the names of an event's fields in a clean block: one may be called `key` or `t`
@@ -59,7 +60,7 @@ def decode(value: memoryview | bytes) -> Block:
         raise SchemaError(
             "block",
             "was written by an earlier version of freshet, which encoded keys otherwise",
-            "Remove all topics of the app that no producer writes, and start in another folder (--run-dir).",
+            "Remove all topics of the app that no producer writes, and start in another folder.",
         )
     if len(value) < _HEAD.size or bytes(value[:4]) != MAGIC:
         raise SchemaError("block", f"{len(value)} bytes do not start a block", "Is this topic freshet's own?")

@@ -1,8 +1,9 @@
 """The rows of the outcomes and examples logs: predictions as served, labels, and examples as they are learned from.
 
-A prediction's fixed part is one structured row (`fixed_dtype`): vector, probability and stamps. It is joined, held and
-handed on as bytes, so a vector is computed once and never touched again. Its texts (`TEXTS`) vary in length: the id's
-canonical text, its categories (joined as `freshet.schemas.text.keys` says, null told from the empty text), and the lineage.
+A prediction's fixed part is one structured row (`fixed_dtype`): vector, probability and stamps. It is
+joined, held and handed on as bytes, so a vector is computed once and never touched again. Its texts
+(`TEXTS`) vary in length: the id's canonical text, its categories, joined as `freshet.schemas.text.keys`
+does, and the lineage.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ Column = list[str | None] | list[int | None] | npt.NDArray[Any]
 @dataclass(frozen=True, slots=True)
 class Question:
     """`n` rows for a model. `columns` by name: texts as a list (None: missing); numbers as an array `[n]` of
-    the declared type, NaN where one is missing; whole numbers and truths of which some are missing as a list (None:
-    missing), since they must stay exact. A column that was not sent is not there.
+    the declared type, NaN where one is missing; whole numbers and truths of which some are missing as a
+    list (None: missing), since they must stay exact. A column that was not sent is not there.
 
     `as_of_ms` is the app time to answer for (None: now; refused but in replays), `deadline` the moment of
     `time.monotonic` after which no model should be asked any more, `version` a snapshot (None: what the alias

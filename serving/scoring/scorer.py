@@ -330,7 +330,8 @@ def _id(model: Model, value: object) -> str:
     try:
         return str(canonical(value, kind))
     except ValueError as error:
-        raise RequestError(f"input {model.id!r}", f"cannot be an id: {error}", f"Send one {kind} a row.") from error
+        expected = f"Send one {kind} a row."
+        raise RequestError(f"input {model.id!r}", f"cannot be an id: {error}", expected) from error
 
 
 def _unanswerable(model: str, conditions: Conditions) -> ComponentError:

@@ -84,7 +84,10 @@ class EventSchemas(faust.Schema):  # type: ignore[misc]
     def partition(self, value: Any) -> int:
         """Where an event, or a record, belongs. Raises `RequestError` where it has no id."""
         try:
-            found = self._reader.event_id(value) if isinstance(value, bytes) else self._reader.id_of(value)
+            if isinstance(value, bytes):
+                found = self._reader.event_id(value)
+            else:
+                found = self._reader.id_of(value)
         except Misfit as misfit:
             raise self._writer.refusal(0, misfit) from misfit
         return partition_of(found, self.topic.partitions)

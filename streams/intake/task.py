@@ -40,7 +40,7 @@ Codes = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class CleanRoute:
-    """Clean events of a topic, written to the log `to`, partitioned by key; see `freshet.schemas.text.keys`."""
+    """Clean events of a topic, written to the log `to`, partitioned by the text of the key."""
 
     to: str
     partitions: int
@@ -193,20 +193,26 @@ class IntakeTask:
                 make |= {blocks.FIELD + f: columns.arrow(f, rows) for f in clean.fields}
             self._spread(out, clean.to, clean.partitions, blocks.CLEAN, keys, make, batch, rows, tick)
         for label in self._plan.labels:
-            make, keys, named = None, None, None
+            ids, told, named = None, None, None
             if columns is not None and rows is not None and len(rows):
-                ids = columns.key(label.id)
-                named = rows[ids.valid[rows]]  # an event without an id is the label of no prediction
-                keys = ids.take(named)
-                value = columns.frame(fields_of(label.value), named).select(label.value.cast(pl.Float64).alias("x"))[
-                    "x"
-                ]
-                make = {
-                    "id": keys.to_arrow(),
-                    "t": columns.arrow(topic.event_time, named).cast(pa.int64()),
-                    "label": value.to_arrow().cast(pa.float64()),
-                }
-            self._spread(out, label.to, label.partitions, blocks.LABELS, keys, make, batch, named, tick)
+                # An event without an id is the label of no prediction.
+                named = rows[columns.key(label.id).valid[rows]]
+                ids = columns.key(label.id).take(named)
+                told = self._labels(columns, label, ids, named)
+            self._spread(
+                out, label.to, label.partitions, blocks.LABELS, ids, told, batch, named, tick
+            )  # fmt: skip
+
+    def _labels(
+        self, columns: Columns, label: LabelRoute, ids: Texts, rows: I64
+    ) -> dict[str, pa.Array]:  # fmt: skip
+        value = label.value.cast(pl.Float64).alias("x")
+        found = columns.frame(fields_of(label.value), rows).select(value)["x"]
+        return {
+            "id": ids.to_arrow(),
+            "t": columns.arrow(self._plan.topic.event_time, rows).cast(pa.int64()),
+            "label": found.to_arrow().cast(pa.float64()),
+        }
 
     def _spread(
         self,

@@ -131,7 +131,7 @@ def test_truths_are_keys(ran: tuple[Path, LocalRun, MemoryStore]) -> None:
 
 @pytest.mark.parametrize("user", [True, "7.0", "", str(1 << 63), 1 << 70])
 def test_what_is_no_such_key_is_refused(ran: tuple[Path, LocalRun, MemoryStore], user: Any) -> None:
-    with pytest.raises(RequestError, match="entity 'user': cannot be: .* is no whole number. Its type is long"):
+    with pytest.raises(RequestError, match=r"entity 'user': cannot be: .* is no whole number\. Its type is long"):
         values(ran, "by_user", {"user": [user]})
 
 
@@ -176,7 +176,9 @@ def test_kinds_of_keys_and_ids_must_agree(tmp_path: Path) -> None:
         ('id="visit"', 'id="no"'): "id 'id' of visits is a uuid, and 'no' of its label a whole number",
         ('    id="id",\n', '    id="x",\n'): "id 'x' is of type double",
     }
-    other = 'visits2 = fr.Topic("visits2", {"type": "record", "name": "v", "fields": [{**f, "type": ["null", "string"]} if '
+    other = (
+        'visits2 = fr.Topic("visits2", {"type": "record", "name": "v", "fields": [{**f, "type": ["null", "string"]} if '
+    )
     other += 'f["name"] == "user" else f for f in FIELDS]}, event_id="id", event_time="at")\n'
     for (old, new), text in changed.items():
         written = APP.replace(old, new).replace("PAID = [", f"{other}PAID = [")

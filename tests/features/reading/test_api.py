@@ -121,7 +121,10 @@ ENTITIES = {"courier": ["ann"]}
             {},
             r"body: is no request for features: Object missing required field `entities`. Send JSON as \{\"features\"",
         ),
-        ({"features": ["by_courier:n"], "entities": {"courier": [7]}}, r"'courier': cannot be: '7' is no text. Its type is string"),
+        (
+            {"features": ["by_courier:n"], "entities": {"courier": [7]}},
+            r"'courier': cannot be: '7' is no text. Its type is string",
+        ),
         ({"features": ["by_courier:n"], "entities": {"courier": "ann"}}, r"Expected `array`, got `str`"),
         ({"features": ["by_courier:n"], "entities": {"courier": [[]]}}, r"got `array` - at `\$.entities"),
         ({"features": "by_courier:n", "entities": ENTITIES}, r"Expected `array`, got `str` - at `\$.features`"),

@@ -37,9 +37,7 @@ def clean_log(drawn: Any) -> list[tuple[int, list[Row]]]:
         p, rows = events[0][0], list[Row]()
         for _, key, more, late in events:
             newest[p] += more
-            rows.append(
-                {"key": key, "t": newest[p] - late, "field.x": float(offsets[p]), "_offset": offsets[p]}
-            )
+            rows.append({"key": key, "t": newest[p] - late, "field.x": float(offsets[p]), "_offset": offsets[p]})
             offsets[p] += 1
         out += [(p, rows)] * (1 + twice)
     return out

@@ -35,7 +35,9 @@ def test_a_folder_of_another_version_is_refused_by_every_command(tmp_path: Path)
     for written in (record, {**record, "format": run_record.FORMAT + 1}):
         (tmp_path / run_record.FILE).write_text(json.dumps(written))
         for refused in (lambda: run_record.read(tmp_path), lambda: run_record.check("shop", given(tmp_path))):
-            with pytest.raises(ComponentError, match=r"was started by another version of freshet, .*\. Go on with that"):
+            with pytest.raises(
+                ComponentError, match=r"was started by another version of freshet, .*\. Go on with that"
+            ):
                 refused()
 
 
