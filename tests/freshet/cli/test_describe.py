@@ -61,3 +61,15 @@ def test_a_setting_that_nothing_reads_is_noted() -> None:
         "note feature_slo has no effect: no view is over it",
         "note snapshot_every has no effect: no model's labels come from it",
     ]
+
+
+def test_whole_numbers_that_a_model_rounds_are_named() -> None:
+    app = toy_app()
+    model = app.models[0]
+    orders = model.on
+    model = replace(model, slices=(), fallback=[fr.constant(0.5)], features=[orders["hour"]])
+    whole = replace(model, features=[orders["hour"], orders["price"]])
+    exact = replace(model, features=[fr.category(orders["hour"]), orders["price"]])
+    note = "hour as float32: exact up to 16,777,216, beyond rounded"
+    assert note in said(replace(app, models=[whole]))
+    assert "float32" not in said(replace(app, models=[exact]))

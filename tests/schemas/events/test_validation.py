@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from freshet.audit import ledger as audit
 from freshet.schemas.events.decode import REASONS, EventCodec, encode
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.events.validation import validate
@@ -140,3 +142,41 @@ def test_a_range_of_whole_numbers_may_have_any_bounds(bounds: list[float], admit
     columns = columns_of(encode(schema, [{"t": v} for v in tried]), EventCodec(schema))
     validate(columns, np.zeros(5, np.int64), "t", columns.integers("t")[0], 1000)
     assert [v for v, r in zip(tried, columns.reason) if r == 0] == admits
+
+
+TOLD_APART = EventSchema.parse(
+    avro(
+        [
+            {"name": "t", "type": "long"},
+            {"name": "id", "type": ["null", {"type": "string", "logicalType": "uuid"}]},
+        ]
+    ),
+    "told_apart",
+)
+NEARLY = ["", "0" * 36, "00000000-0000-0000-0000-00000000000", "0000000-00000-0000-0000-000000000000"]
+TEXTS = st.none() | st.uuids().map(str) | st.uuids().map(lambda u: str(u).upper()) | st.sampled_from(NEARLY)
+BROKEN = st.uuids().map(lambda u: str(u)[:35] + "g")
+
+
+@settings(deadline=None)
+@given(st.lists(TEXTS | BROKEN, min_size=1, max_size=8))
+def test_uuids_are_told_from_other_texts_and_come_in_lower_case(ids: list[str | None]) -> None:
+    records = encode(TOLD_APART, [{"t": NOW, "id": text} for text in ids])
+    columns = columns_of(records, EventCodec(TOLD_APART))
+    validate(columns, np.full(len(ids), NOW), "t", columns.integers("t")[0], LIMIT)
+    for row, text in enumerate(ids):
+        event = {"t": NOW, "id": text}
+        assert REASONS[columns.reason[row]] in ("ok", "wrong_type")
+        assert (columns.reason[row] == 0) == (not audit.judge(event, TOLD_APART, "t", NOW, LIMIT))
+        assert (columns.reason[row] == 0) == (text is None or _is_uuid(text))
+    good = np.flatnonzero(columns.reason == 0)
+    written = [text.lower() if text is not None else None for text in (ids[i] for i in good)]
+    assert columns.key("id").take(good).to_arrow().to_pylist() == written
+
+
+def _is_uuid(text: str) -> bool:
+    """As Python reads it, which takes hyphens anywhere."""
+    try:
+        return str(uuid.UUID(text)) == text.lower()
+    except ValueError:
+        return False

@@ -92,3 +92,11 @@ def test_texts_and_numbers_with_gaps_go_together() -> None:
     assert a.probabilities.tolist() == [0.007]
     assert np.isnan(b.probabilities[0])
     assert toy.asked[0].columns["carrier"] == ["UA", "AA"]
+
+
+def test_whole_numbers_stay_exact_beside_another_question_s_gap() -> None:
+    toy, large = ToyAnswering(), (1 << 53) + 1
+    whole = Question("late", {"carrier": ["UA"], "distance": np.array([1.0]), "user": np.array([large])}, 1)
+    gap = Question("late", {"carrier": ["AA"], "distance": np.array([1.0]), "user": [None]}, 1)
+    ask(toy, whole, gap)
+    assert toy.asked[0].columns["user"] == [large, None]
