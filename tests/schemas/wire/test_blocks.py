@@ -64,7 +64,7 @@ def test_a_block_is_told_from_a_tick_record_and_an_event() -> None:
     assert len(tick) == 12
     assert tick[:4] == blocks.TICK_MAGIC
     assert struct.unpack("<q", tick[4:]) == (-5,)
-    for value in (b"", b"FRB", tick, b"\0\0\0\0\1event of some length that is enough", b"FRB2" + bytes(40)):
+    for value in (b"", b"FRB", tick, b"\0\0\0\0\1event of some length that is enough", b"FRB3" + bytes(40)):
         with pytest.raises(SchemaError, match=f"{len(value)} bytes do not start a block. Is this topic freshet's own"):
             blocks.decode(value)
 
@@ -78,3 +78,9 @@ def test_a_block_that_is_cut_off_is_an_error_of_ours(cut: int) -> None:
     value = blocks.encode(Block(blocks.CLEAN, "a topic with a name", 0, batch([("a", 1, 1.0)])))
     with pytest.raises(SchemaError, match=r"block.* are not a whole one"):
         blocks.decode(value[:cut])
+
+
+def test_a_block_of_an_earlier_version_is_refused_for_what_it_is() -> None:
+    earlier = b"FRB1" + blocks.encode(Block(blocks.CLEAN, "landings", 0, None, 1))[4:]
+    with pytest.raises(SchemaError, match="was written by an earlier version of freshet"):
+        blocks.decode(earlier)
