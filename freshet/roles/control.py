@@ -17,6 +17,7 @@ from freshet.roles.gathering import Gathering
 from freshet.roles.interface import VERSION, catalogue_of
 from freshet.roles.names import belongs
 from freshet.roles.reporter import Reporter, announce
+from freshet.runs import children
 from freshet.schemas.errors import LogError
 from freshet.schemas.wire import messages
 from freshet.schemas.wire.blocks import tick_record
@@ -50,6 +51,7 @@ def run(ctx: Context) -> None:
     board = Board(app.name, topics, app.views, app.models, history, ctx.settings.replay)
     board.own_outages, board.switches = ctx.vitals.outages.current, lambda: ctx.switches.current
     board.belongs = lambda name: belongs(app, name)
+    board.children = lambda: children.read(ctx.settings.run_dir)
     reporter, alerts = Reporter(ctx), Alerts(app.name, ctx.settings.alert_webhook)
     board.alerts = alerts.observe
 

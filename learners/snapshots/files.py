@@ -26,6 +26,7 @@ from freshet.learners.contract import Export
 from freshet.learners.snapshots.signing import APPROVAL, PROVENANCE, Signer, Verifier
 from freshet.schemas.errors import SnapshotError
 from freshet.schemas.models.manifest import Manifest, canonical, read
+from freshet.schemas.whole_files import write_whole
 
 DTYPES = {
     "BOOL": np.bool_,
@@ -77,24 +78,17 @@ def write(directory: Path, facts: Facts, export: Export, signer: Signer) -> Path
     )  # fmt: skip
     text = canonical(manifest)
     path = directory / f"{facts.number:06}{ARRAYS}"
-    _put(path, data)
-    _put(path.with_suffix(PROVENANCE_FILE), signer.sign(PROVENANCE, text))
-    _put(path.with_suffix(MANIFEST_FILE), text)
+    # Not forced to the disk: after a power failure a torn file is refused by its digest, and the trainer, which resumes
+    # from an older checkpoint, writes it again.
+    write_whole(path, data)
+    write_whole(path.with_suffix(PROVENANCE_FILE), signer.sign(PROVENANCE, text))
+    write_whole(path.with_suffix(MANIFEST_FILE), text)
     return path
-
-
-def _put(path: Path, data: bytes) -> None:
-    """All of it, or nothing. Not forced to the disk: after a power failure a torn file is refused by its digest, and
-    the trainer, which resumes from an older checkpoint, writes it again."""
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        file.write(data)
-    part.replace(path)
 
 
 def approve(path: Path, signer: Signer) -> None:
     """Sign that the snapshot at `path` may be served."""
-    _put(path.with_suffix(APPROVAL_FILE), signer.sign(APPROVAL, path.with_suffix(MANIFEST_FILE).read_bytes()))
+    write_whole(path.with_suffix(APPROVAL_FILE), signer.sign(APPROVAL, path.with_suffix(MANIFEST_FILE).read_bytes()))
 
 
 def read_manifest(path: Path, trainer: Verifier, qualifier: Verifier | None = None) -> Manifest:

@@ -92,23 +92,31 @@ class RollCall:
         names = [_name(m.instance) for m in present]
         out = [self._role(m, names.count(_name(m.instance)) > 1, children, now_ms) for m in present]
         for name in children.keys() - set(names):
-            out.append(RoleFigures(role=name.split(".", 1)[0], instance=name, pid=children[name].get("pid")))
+            out.append(_unheard(name, children[name]))
         return sorted(out, key=lambda r: (r.role, r.instance))
 
     def _role(self, m: Status, several: bool, children: Mapping[str, Mapping[str, Any]], now_ms: int) -> RoleFigures:
         child = children.get(_name(m.instance), NOTHING)
         state = self.state(m.instance, now_ms)
+        if state == "lost" and not child.get("alive", True):
+            state = "restarting"
+        # However well it was a moment ago: who ends again and again is not there.
+        if child.get("failing"):
+            state = "restarting"
+        instance = m.instance if several else _name(m.instance)
+        restarts = max(int(child.get("restarts", 0)), self._replaced[_name(m.instance)])
+        last_exit = str(child.get("last_exit", ""))
         if state in ("starting", "stopped"):  # its figures are those of a process that is gone
-            instance = m.instance if several else _name(m.instance)
-            return RoleFigures(role=m.role, instance=instance, state=state, restarts=self._replaced[_name(m.instance)])
+            return RoleFigures(role=m.role, instance=instance, state=state, restarts=restarts, last_exit=last_exit)
         return RoleFigures(
             role=m.role,
-            instance=m.instance if several else _name(m.instance),
+            instance=instance,
             pid=m.pid,
-            state="restarting" if state == "lost" and not child.get("alive", True) else state,
+            state=state,
             memory_mb=m.facts.get("memory_mb"),
             seen_ms=m.at,
-            restarts=max(int(child.get("restarts", 0)), self._replaced[_name(m.instance)]),
+            restarts=restarts,
+            last_exit=last_exit,
             cpu_seconds=m.facts.get("cpu_seconds"),
             started_ms=m.facts.get("started_ms"),
             metrics=m.facts.get("metrics", ""),
@@ -162,6 +170,21 @@ class RollCall:
         if self._since_ms is None:
             return True
         return m.at < self._since_ms and now_ms - self._since_ms < GRACE_MS
+
+
+def _unheard(name: str, child: Mapping[str, Any]) -> RoleFigures:
+    """Of a process that has said nothing yet, by what its supervisor knows."""
+    state: RoleState = "starting"
+    if child.get("failing"):
+        state = "restarting"
+    return RoleFigures(
+        role=name.split(".", 1)[0],
+        instance=name,
+        pid=child.get("pid"),
+        state=state,
+        restarts=int(child.get("restarts", 0)),
+        last_exit=str(child.get("last_exit", "")),
+    )
 
 
 def _has_ended(m: Status) -> bool:

@@ -95,9 +95,12 @@ def no_failed_request(requests: RequestFigures) -> Promise:
 
 def roles_alive(roles: Sequence[RoleFigures], outages: Sequence[OutageFigures], at_ms: int) -> Promise:
     """Nobody can be heard while the log is away: that is amber, as is what ended as it was told to."""
-    lost = [f"{r.instance or r.role} ({_silence(r, at_ms)})" for r in roles if r.state in ("lost", "restarting")]
+    failing = [_failure(r) for r in roles if r.state == "restarting"]
+    lost = [f"{r.instance or r.role} ({_silence(r, at_ms)})" for r in roles if r.state == "lost"]
     starting = [r.instance or r.role for r in roles if r.state == "starting"]
     stopped = [r.instance or r.role for r in roles if r.state == "stopped"]
+    if failing:
+        return Promise("roles alive", "red", f"{len(failing)} of {len(roles)} failing: {_listed(failing)}")
     if lost:
         mute = any(o.component == "log" for o in outages)
         why = "cannot be heard, the log is away" if mute else "not heard of"
@@ -164,6 +167,11 @@ def _lag(x: ViewFigures | ModelFigures) -> str:
 def _off(x: SwitchFigures) -> str:
     by = f" by {x.by}" if x.by else ""
     return f"switched off{by} since {moment(x.at_ms)}"
+
+
+def _failure(r: RoleFigures) -> str:
+    why = f", the last time by: {r.last_exit}" if r.last_exit else ""
+    return f"{r.instance or r.role} (started again {r.restarts} times{why})"
 
 
 def _silence(r: RoleFigures, at_ms: int) -> str:

@@ -241,7 +241,8 @@ class RequestFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RoleFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """One process: `seen_ms` is when it was last heard of (wall)."""
+    """One process: `seen_ms` is when it was last heard of (wall), `last_exit` why the one before it ended. It is
+    restarting while it ends again and again soon after its start."""
 
     role: str
     instance: str = ""
@@ -250,6 +251,7 @@ class RoleFigures(msgspec.Struct, frozen=True, kw_only=True):
     memory_mb: float | None = None
     seen_ms: int | None = None
     restarts: int = 0
+    last_exit: str = ""
     cpu_seconds: float | None = None
     started_ms: int | None = None
     metrics: str = ""

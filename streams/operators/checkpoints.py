@@ -24,6 +24,7 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from freshet.schemas.errors import CheckpointError
+from freshet.streams.objects import put
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 KEPT_BASES = 2
@@ -57,8 +58,7 @@ class Checkpoints:
         # safetensors cannot hold 128-bit or zero-dimensional oddities; state is plain arrays by contract.
         body = save_tensors(tensors, {"previous": "" if full else str(self._saved)})
         name = f"{self._root}/{self._identity}-{offset:020}.{kind}"
-        self._fs.pipe_file(name + ".part", hashlib.sha256(body).digest() + body)
-        self._fs.mv(name + ".part", name)
+        put(self._fs, name, hashlib.sha256(body).digest() + body)
         self._saved, self._deltas = offset, 0 if full else self._deltas + 1
         if full:
             self._prune()
