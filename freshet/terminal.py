@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 from typing import TextIO
 
-from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderableType, RenderResult
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderableType, RenderHook, RenderResult
 from rich.segment import Segment
 from rich.text import Text
 
@@ -157,7 +157,7 @@ class _Terminal(Console):
             raise _unwritten(error) from error
 
 
-class _Printable:
+class _Printable(RenderHook):
     """The last look before anything is printed: what a cell or a title was made of need not know of it."""
 
     def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:

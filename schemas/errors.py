@@ -6,6 +6,7 @@
     ├── ComponentError         a part outside this process is not as it must be
     │   ├── LogError           a topic, partition or broker
     │   ├── StoreError         the online feature store
+    │   ├── DiskError          the disk of a run is full
     │   └── CheckpointError    state on disk is missing, torn or of another log
     ├── LearnerError           a learner was given or produced something it cannot mean
     ├── SnapshotError          a snapshot is unsigned, altered or unusable
@@ -94,6 +95,12 @@ class StoreError(ComponentError):
     """The online feature store is not as it must be, or does not answer."""
 
     component = "store"
+
+
+class DiskError(ComponentError):
+    """The disk that a run writes to is full; whoever writes waits until there is room."""
+
+    component = "disk"
 
 
 class CheckpointError(ComponentError):

@@ -17,7 +17,7 @@ from freshet.streams.outages import Outages
 def _sqlite(address: str, instance: str | None, outages: Outages) -> Log:
     from freshet.streams.sqlite.log import SqliteLog
 
-    return SqliteLog(address)
+    return SqliteLog(address, outages)
 
 
 def _kafka(address: str, instance: str | None, outages: Outages) -> Log:

@@ -30,9 +30,11 @@ class Outage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outages:
-    """Of one process; used by all its threads."""
+    """Of one process; used by all its threads. `ending` is set once the process is to end: who waits an outage out here
+    waits no longer."""
 
-    def __init__(self) -> None:
+    def __init__(self, ending: threading.Event | None = None) -> None:
+        self.ending = ending or threading.Event()
         self._lock = threading.Lock()
         self._current: dict[str, Outage] = {}
         self.begun = 0  # since the process started

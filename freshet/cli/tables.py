@@ -56,7 +56,9 @@ def show_topics(status: Status, console: Console) -> None:
     """Settings and lags of every topic; what was changed since it was declared is marked."""
     console.print(_table("topic", "records", "per s", "lag", "dropped", "dead", rows=_topics(status)))
     keys = list(status.topics[0].settings) if status.topics else []
-    rows = [[key, *(_setting(t.settings.get(key, ""), t.declared.get(key, "")) for t in status.topics)] for key in keys]
+    rows: list[list[Cell]] = [
+        [key, *(_setting(t.settings.get(key, ""), t.declared.get(key, "")) for t in status.topics)] for key in keys
+    ]
     console.print(_table("setting", *(t.name for t in status.topics), rows=rows, left=True))
     for c in status.changes[-10:]:
         console.print(marked("{}  {} {}={}  by {}", moment(c.at_ms, WALL), c.topic, c.key, c.value, c.by))

@@ -11,6 +11,7 @@ from freshet.schemas.wire import messages
 from freshet.serving.release.release import Release
 from freshet.streams.clock import WallClock
 from freshet.streams.control.channels import Follower, send
+from freshet.streams.disk import until_there_is_room
 
 
 def run(ctx: Context) -> None:
@@ -38,7 +39,7 @@ def run(ctx: Context) -> None:
             for m in found:
                 desk.note(m)
             if follower.position >= said_before and not held:  # what was decided before a restart is known first
-                desk.act()
+                until_there_is_room(desk.act, ctx.vitals.outages, str(ctx.settings.run_dir.absolute()))
         if time.monotonic() - told_at >= 1.0:
             told_at = time.monotonic()
             tell([ctx.vitals.status({"held": held})])

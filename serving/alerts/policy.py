@@ -34,7 +34,7 @@ def alerts(status: Status, recent: Recent | None = None, bounds: AlertBounds | N
 
 def role_down(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[Alert]:
     """A role is not heard of, or keeps failing. While the log is away nobody is heard of, and nobody is called lost."""
-    deaf = any(o.component == "log" for o in status.outages)
+    deaf = any(o.component in ("log", "disk") for o in status.outages)
     for r in status.roles:
         restarts = recent.restarts.get((r.role, r.instance), 0)
         lost = r.state == "lost" and not deaf

@@ -102,7 +102,7 @@ def roles_alive(roles: Sequence[RoleFigures], outages: Sequence[OutageFigures], 
     if failing:
         return Promise("roles alive", "red", f"{len(failing)} of {len(roles)} failing: {_listed(failing)}")
     if lost:
-        mute = any(o.component == "log" for o in outages)
+        mute = any(o.component in ("log", "disk") for o in outages)
         why = "cannot be heard, the log is away" if mute else "not heard of"
         return Promise("roles alive", "amber" if mute else "red", f"{len(lost)} of {len(roles)} {why}: {_listed(lost)}")
     if starting:
