@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from freshet.schemas.errors import DefinitionError
 
+_PLACE = re.compile(r" at 0x[0-9A-Fa-f]+")
 SHOWN_CHARACTERS = 80  # of a value that is none
 
 
 def check_kind(where: str, argument: str, value: object, kind: type | tuple[type, ...], instead: str) -> None:
     """Raises `DefinitionError` where a value is of no such kind; `instead` says what to write."""
     if not isinstance(value, kind):
-        raise DefinitionError(where, f"{argument}={brief(value)} is a {type(value).__name__}", instead)
+        raise DefinitionError(where, f"{argument}={brief(value)} is of type {type(value).__name__}", instead)
 
 
 def check_each(where: str, argument: str, values: Any, kind: type | tuple[type, ...], instead: str) -> None:
@@ -40,7 +42,8 @@ def brief(value: object) -> str:
     ("'late'", '22…')
     """
     try:
-        text = " ".join(repr(value).split())
+        # Where it lies in memory says nothing, and is another one each time.
+        text = _PLACE.sub("", " ".join(repr(value).split()))
     except Exception:  # of somebody else's class
         text = object.__repr__(value)
     if len(text) > SHOWN_CHARACTERS:

@@ -37,7 +37,9 @@ def until_there_is_room(write: Callable[[], T], outages: Outages, folder: str) -
             if not is_full(error):
                 raise
             waited = True
-            full = DiskError(f"of {folder}", "is full", "Make room there: remove what is not needed, or give it more.")
+            full = DiskError(
+                f"of {folder}", "no space is left on it", "Make room there: remove what is not needed, or give it more."
+            )
             outages.begin(full, WAITS)
             if outages.ending.wait(RETRY_SECONDS):
                 raise full from error

@@ -15,6 +15,7 @@ import structlog
 from freshet.schemas.errors import ComponentError
 
 log = structlog.get_logger()
+WORDS = {"disk": "full"}  # what a component is in an outage; others are away
 
 
 class Outage(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +56,7 @@ class Outages:
             )
             self._current[error.component] = outage
         told = {k: v for k, v in msgspec.structs.asdict(outage).items() if k != "since"}
-        log.error(f"{error.component} is away", **told)
+        log.error(f"{error.component} is {WORDS.get(error.component, 'away')}", **told)
 
     def over(self, component: str) -> None:
         """A call to it succeeded. Cheap where there was no outage."""

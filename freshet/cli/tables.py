@@ -38,7 +38,7 @@ def show_status(status: Status, console: Console) -> None:
         tell("{} {}: {}", SIGNS[p.state], p.name, p.reason)
     for o in status.outages:
         since = moment(o.since_ms, WALL)
-        tell("\n[red]{} is away[/] since {}: {}: {}", o.component, since, o.resource, o.cause)
+        tell("\n[red]{} is {}[/] since {}: {}: {}", o.component, o.word, since, o.resource, o.cause)
         tell("  meanwhile: {} ({})\n  {}", o.meanwhile, ", ".join(o.roles), o.next_step)
     for a in status.alerts:
         if a.state == "firing":

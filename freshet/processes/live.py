@@ -18,7 +18,7 @@ from freshet.roles.process import run_role
 from freshet.runs import folder
 from freshet.runs.page_client import PageClient
 from freshet.schemas.errors import ComponentError, DefinitionError, FreshetError
-from freshet.serving.status.status import Status
+from freshet.serving.status.status import OutageFigures, Status
 from freshet.settings import Settings
 
 TELL_SECONDS = 1.0
@@ -94,10 +94,17 @@ def failures(children: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     }
 
 
+def _named(outage: OutageFigures) -> str:
+    """A server says itself what it is; a disk is known by its folder."""
+    if outage.component == "disk":
+        return f"disk {outage.resource}"
+    return outage.resource
+
+
 def notices(status: Status) -> dict[str, str]:
     """What is wrong at this moment, by what it is about."""
     found = {
-        f"{o.component} away": f"{o.resource} is away: {o.cause}. Meanwhile: {o.meanwhile}. {o.next_step}"
+        f"{o.component} {o.word}": f"{_named(o)} is {o.word}: {o.cause}. Meanwhile: {o.meanwhile}. {o.next_step}"
         for o in status.outages
     }
     for a in status.alerts:

@@ -63,7 +63,7 @@ def outage(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[Aler
             policy="outage",
             subject=o.resource,
             light="amber",
-            reason=f"{o.component} is away for {span(status.at_ms - o.since_ms)}{_by(o)}: {o.cause}",
+            reason=f"{o.component} is {o.word} for {span(status.at_ms - o.since_ms)}{_by(o)}: {o.cause}",
             meaning=_sentence(o.meanwhile),
             next_step=_sentence(o.next_step),
             since_ms=o.since_ms,

@@ -80,7 +80,9 @@ def servers_answer(outages: Sequence[OutageFigures]) -> Promise:
     """Red while a server is away."""
     if not outages:
         return Promise("servers answer", "green", "no role waits for a server")
-    told = [f"{o.component} {o.resource} is away since {moment(o.since_ms)} for {_listed(o.roles)}" for o in outages]
+    told = [
+        f"{o.component} {o.resource} is {o.word} since {moment(o.since_ms)} for {_listed(o.roles)}" for o in outages
+    ]
     return Promise("servers answer", "red", "; ".join(told))
 
 
@@ -102,8 +104,11 @@ def roles_alive(roles: Sequence[RoleFigures], outages: Sequence[OutageFigures], 
     if failing:
         return Promise("roles alive", "red", f"{len(failing)} of {len(roles)} failing: {_listed(failing)}")
     if lost:
-        mute = any(o.component in ("log", "disk") for o in outages)
-        why = "cannot be heard, the log is away" if mute else "not heard of"
+        # Neither can a process that waits for room on the disk of the log.
+        mute = [o for o in outages if o.component in ("log", "disk")]
+        why = "not heard of"
+        if mute:
+            why = f"cannot be heard, the {mute[0].component} is {mute[0].word}"
         return Promise("roles alive", "amber" if mute else "red", f"{len(lost)} of {len(roles)} {why}: {_listed(lost)}")
     if starting:
         return Promise("roles alive", "amber", f"{len(starting)} of {len(roles)} still starting: {_listed(starting)}")

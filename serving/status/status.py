@@ -268,6 +268,13 @@ class OutageFigures(msgspec.Struct, frozen=True, kw_only=True):
     since_ms: int
     roles: list[str] = []
 
+    @property
+    def word(self) -> str:
+        """What it is: servers are away, a disk is full."""
+        if self.component == "disk":
+            return "full"
+        return "away"
+
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """Something is wrong (or was: `state`), since when (wall, ms), what it means and what to try. `policy` and `subject`

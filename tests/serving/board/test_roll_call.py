@@ -97,6 +97,15 @@ def test_the_supervisor_knows_who_is_starting_or_restarting() -> None:
     assert (by_name["train.m.x"].role, by_name["train.m.x"].state, by_name["train.m.x"].pid) == ("train", "starting", 7)
 
 
+def test_a_role_that_ends_again_and_again_is_restarting_whether_it_was_heard_of_or_not() -> None:
+    failing = {"pid": 7, "alive": True, "restarts": 4, "failing": True, "last_exit": "its key is torn"}
+    roll = heard(status("view/a"))
+    found = {r.instance: r for r in roll.figures({"view": failing, "train.m.x": failing}, NOW)}
+    for role in found.values():
+        assert (role.state, role.restarts, role.last_exit) == ("restarting", 4, "its key is torn")
+    assert found.keys() == {"view", "train.m.x"}
+
+
 def test_a_process_tells_its_own_figures() -> None:
     (role,) = heard(status("view/a", memory_mb=12.5, cpu_seconds=3.0, metrics="http://x:1/metrics")).figures({}, NOW)
     assert (role.memory_mb, role.cpu_seconds, role.started_ms) == (12.5, 3.0, NOW - 60_000)
