@@ -11,7 +11,7 @@ from functools import partial
 from itertools import repeat
 from pathlib import Path
 
-from freshet.schemas.errors import LogError
+from freshet.schemas.errors import DiskError, LogError
 from freshet.streams.disk import until_there_is_room
 from freshet.streams.log.contract import Bounds, OnAssign, OnGone
 from freshet.streams.log.errors import frozen, no_partition
@@ -118,7 +118,10 @@ class SqliteWriter:
             file, bell = self._topics[topic]
             # One transaction: all of it, or nothing.
             append = partial(file.append, self._queued[topic])
-            until_there_is_room(append, self._outages, str(self._directory.parent.absolute()))
+            try:
+                until_there_is_room(append, self._outages, str(self._directory.parent.absolute()))
+            except DiskError as error:
+                raise LogError(f"topic {topic}", f"disk {error.resource}: {error.cause}", error.next_step) from error
             del self._queued[topic]
             bell.ring()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from freshet.schemas.errors import DiskError
+from freshet.schemas.errors import DiskError, LogError
 from freshet.streams import disk
 from freshet.streams.operators.checkpoints import Checkpoints
 from freshet.streams.outages import Outages
@@ -79,6 +79,20 @@ def test_a_checkpoint_on_a_full_disk_waits_and_the_one_before_it_stays(full_soon
     found = Checkpoints(str(full_soon / "checkpoints"), "view:a:0", "one").load()
     assert found is not None
     assert found[0] == 2
+
+
+def test_what_a_log_on_a_full_disk_raises_at_the_end_is_the_log_s_error(full_soon: Path) -> None:
+    outages = Outages()
+    outages.ending.set()
+    log = SqliteLog(full_soon / "log", outages)
+    log.ensure("a", 1)
+    writer = log.writer()
+    fill(full_soon)
+    writer.append("a", 0, [bytes(300_000)], 1)
+    with pytest.raises(LogError, match="no space is left on it"):
+        writer.flush()
+    writer.close()
+    log.close()
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
