@@ -28,7 +28,8 @@ def test_a_trainer_whose_key_was_torn_is_shown_with_its_last_words(run: Operated
     os.kill(trainer.pid, signal.SIGKILL)
     until(lambda: run.role(run.trainers[0]).state == "restarting", "it is known to fail")
     found = run.role(run.trainers[0])
-    assert found.restarts >= 3
+    # It failed three times; the start after the third may still be to come.
+    assert found.restarts >= 2
     assert f"key file {key}: is empty" in found.last_exit
     (alive,) = [p for p in run.status().promises if p.name == "roles alive"]
     assert alive.state == "red"
