@@ -14,6 +14,7 @@ from freshet import own_modules, shadows
 from freshet.features.views.view import FeatureRef, View
 from freshet.learners.model import Model
 from freshet.mistakes import mistake_in
+from freshet.schemas.declared import check_each
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.events.field import Field
 from freshet.schemas.events.schema import EventSchema
@@ -89,6 +90,10 @@ class App:
 
     def __post_init__(self) -> None:
         check_name("app", self.name)
+        where = f"app {self.name}"
+        check_each(where, "topics", self.topics, Topic, "List fr.Topic(…): the variables, not their names.")
+        check_each(where, "views", self.views, View, "List fr.View(…): the variables, not their names.")
+        check_each(where, "models", self.models, Model, "List fr.Model(…): the variables, not their names.")
         _unique("topic", (t.name for t in self.topics))
         _unique("view", (v.name for v in self.views))
         _unique("model", (m.name for m in self.models))
@@ -260,6 +265,7 @@ def load(path: str | Path) -> App:
         raise DefinitionError(
             str(path), f"declares {len(apps)} apps", "Declare exactly one: app = fr.App(name, topics=[…], …)."
         )
+    _rehearse(apps[0], file)
     return apps[0]
 
 
@@ -272,7 +278,25 @@ def _executed(file: Path) -> ModuleType:
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    # Also what is no `Exception`: a file that ends the process, and a panic in a library's Rust.
+    except BaseException as error:
         sys.modules.pop(spec.name, None)
         raise mistake_in(file, error) from error
     return module
+
+
+def _rehearse(app: App, file: Path) -> None:
+    """Whatever is made of the declarations before a run is made once, so that a mistake in one is told as one.
+
+    Raises:
+        DefinitionError: something that was declared cannot be used.
+    """
+    try:
+        _ = app.digest
+        for model in app.models:
+            for learner in model.learners:
+                model.lineage(learner)
+    except Exception as error:
+        raise mistake_in(file, error) from error

@@ -51,7 +51,12 @@ def moment(ms: int | None, form: str = "%a %-d %b %Y %H:%M") -> str:
     >>> moment(1_357_016_400_000)
     'Tue 1 Jan 2013 05:00'
     """
-    return DASH if ms is None else datetime.fromtimestamp(ms / 1000, UTC).strftime(form)
+    if ms is None:
+        return DASH
+    try:
+        return datetime.fromtimestamp(ms / 1000, UTC).strftime(form)
+    except (OverflowError, ValueError, OSError):  # no year that a calendar has: somebody else's number
+        return f"{ms} ms"
 
 
 def sparkline(values: Sequence[float], width: int) -> str:

@@ -10,10 +10,11 @@ from freshet.own_modules import is_own
 from freshet.public import HOMES, find
 from freshet.schemas.errors import DefinitionError, FreshetError
 
+MOST_CHARACTERS = 400  # of somebody else's text
 _CALL = re.compile(r"(\w+?)(?:\.__init__)?\(\) (?:got an unexpected|missing|takes|got multiple)")
 
 
-def mistake_in(file: Path, error: Exception) -> DefinitionError:
+def mistake_in(file: Path, error: BaseException) -> DefinitionError:
     """The error that running `file` raised, with the line of that file that raised it."""
     where = _line_of(error, file)
     if isinstance(error, FreshetError):
@@ -22,14 +23,23 @@ def mistake_in(file: Path, error: Exception) -> DefinitionError:
     return DefinitionError(where, f"{type(error).__name__}: {_text_of(error)}", _next_step(error))
 
 
-def _text_of(error: Exception) -> str:
+def _text_of(error: BaseException) -> str:
+    """On one line, and not at length: a library's error may show a whole query plan."""
     if isinstance(error, SyntaxError):
         return error.msg
-    return str(error).replace(".__init__()", "()").rstrip(".")
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # of somebody else's class
+        text = "its text cannot be made"
+    if len(text) > MOST_CHARACTERS:
+        text = f"{text[: MOST_CHARACTERS - 1]}…"
+    return text.replace(".__init__()", "()").rstrip(".")
 
 
-def _next_step(error: Exception) -> str:
+def _next_step(error: BaseException) -> str:
     """What of ours could have been meant there."""
+    if isinstance(error, SystemExit):
+        return "An app's file only declares: it must not end the process that reads it."
     call = _CALL.match(str(error)) if isinstance(error, TypeError) else None
     if call and call[1] in HOMES:
         return f"Its arguments are {', '.join(inspect.signature(find(call[1])).parameters)}."

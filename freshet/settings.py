@@ -9,14 +9,22 @@ from tomllib import TOMLDecodeError
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
 
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.errors import DefinitionError
+from freshet.schemas.shown_text import address, origin
 
 FILE = "freshet.toml"
+ADDRESSES = ("log", "store")
 
 
 class Settings(BaseSettings):
@@ -49,6 +57,31 @@ class Settings(BaseSettings):
         parts = urlsplit(value)
         if value and not (parts.scheme in ("http", "https") and parts.hostname):
             raise PydanticCustomError("url", "is no URL such as https://example.org/hook")
+        return value
+
+    @field_validator("host")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        if not value.strip():
+            # Which a socket takes for all addresses of the machine.
+            raise PydanticCustomError("host", "is empty, and would be every address of this machine")
+        return value
+
+    @field_validator("run_dir")
+    @classmethod
+    def _is_a_path(cls, value: Path) -> Path:
+        if not value.name and not value.is_absolute() and value.parts == ():
+            raise PydanticCustomError("run_dir", "is empty")
+        if "\0" in str(value):
+            raise PydanticCustomError("run_dir", "has a null character in it, as no path has")
+        return value
+
+    @field_validator("status_port")
+    @classmethod
+    def _is_another_port(cls, value: int, info: ValidationInfo) -> int:
+        # 0 is any free one: of those each gets another.
+        if value and value == info.data.get("port"):
+            raise PydanticCustomError("ports", "is the port of the scorer, too, and only one can listen there")
         return value
 
     @property
@@ -92,12 +125,18 @@ def settings(**given: Any) -> Settings:
         raise DefinitionError(f"file {named}", "is not there, and FRESHET_CONFIG names it", "Correct or unset it.")
     try:
         return Settings(**{k: v for k, v in given.items() if v is not None})
-    except TOMLDecodeError as error:
+    except (TOMLDecodeError, UnicodeDecodeError) as error:
         raise DefinitionError(
             f"file {named or FILE}", f"is not TOML: {error}", 'Write lines such as port = 8080 or log = "kafka://…".'
         ) from error
     except ValidationError as error:
         raise _refused(error) from error
+    except SettingsError as error:
+        raise DefinitionError("settings", f"cannot be read: {error}", "Correct the variable that it names.") from error
+    except OSError as error:
+        raise DefinitionError(
+            f"file {named or FILE}", f"cannot be read: {error.strerror or error}", "Make it readable, or remove it."
+        ) from error
 
 
 def _refused(error: ValidationError) -> DefinitionError:
@@ -107,4 +146,16 @@ def _refused(error: ValidationError) -> DefinitionError:
     if known is None:
         return DefinitionError(f"setting {name!r}", "is unknown", f"Known are {', '.join(Settings.model_fields)}.")
     cause = f"{first['msg'][0].lower()}{first['msg'][1:]}"
-    return DefinitionError(f"setting {name}={first.get('input')!r}", cause, f"Meant is: {known.description}.")
+    given = _told(name, first.get("input"))
+    return DefinitionError(f"setting {name}={given!r}", cause, f"Meant is: {known.description}.")
+
+
+def _told(name: str, value: object) -> object:
+    """A value that was refused, as an error may say it: addresses may hold passwords, and webhooks are secrets whole."""
+    if not isinstance(value, str):
+        return value
+    if name == "alert_webhook":
+        return origin(value)
+    if name in ADDRESSES:
+        return address(value)
+    return value

@@ -40,6 +40,7 @@ from freshet.streams.intake.task import IntakeTask
 from freshet.streams.join.task import JoinTask
 from freshet.streams.log.contract import Log
 from freshet.streams.operators.loop import Operator, Orders
+from freshet.streams.outages import Outages
 from freshet.streams.sqlite.log import SqliteLog
 
 __all__ = ["Events", "LocalRun", "MemoryStore", "vectors_of"]
@@ -176,7 +177,8 @@ class LocalRun:
 
     def _train(self, model: Model, spec: Any) -> Operator:
         key = Signer.load(self._dir / "keys" / "trainer")
-        make = plans.trainer(self.app, model, spec, self._dir / "snapshots", key, self._every)
+        shelf = plans.Shelf(self._dir / "snapshots", key, Outages())
+        make = plans.trainer(self.app, model, spec, shelf, self._every)
         return self._operator(f"train.{model.lineage(spec)}", [self.app.examples_log_of(model)], make)
 
     def step(

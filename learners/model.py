@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from freshet.features.views.view import FeatureRef
 from freshet.learners.contract import LearnerSpec
+from freshet.schemas.declared import brief, check_each, check_kind
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.events.field import KEY_TYPES
 from freshet.schemas.models.vectors import VectorSchema
@@ -18,6 +19,11 @@ from freshet.schemas.topics.topic import FieldRef, Topic, check_name
 if TYPE_CHECKING:
     import polars as pl
 
+OF_FEATURES = (
+    'Write a field of the topic as topic["field"], a feature of a view as view["feature"]. What is computed from fields '
+    "belongs into the events, or into a view."
+)
+OF_LEARNERS = "Write one with its brackets, such as fr.Baseline() or fr.HashedLogistic()."
 MAX_BATCH = 65_536  # labels a step; all of them are in memory at once
 
 
@@ -74,6 +80,9 @@ class Label:
     late: str = "correct"
 
     def __post_init__(self) -> None:
+        check_kind("a label", "topic", self.topic, Topic, "Name the topic itself: the variable, not its text.")
+        where = f"label of {self.topic.name}"
+        check_kind(where, "id", self.id, str, "Name the field that holds the model's ids.")
         fields = {f.name: f.type for f in self.topic.events.fields}
         possible = [name for name, type_ in fields.items() if type_ in KEY_TYPES]
         if self.id not in possible:
@@ -190,6 +199,7 @@ class Model:
 
     def __post_init__(self) -> None:
         check_name("model", self.name)
+        self._check_kinds()
         self._refuse_what_does_not_exist_yet()
         if not 1 <= self.batch <= MAX_BATCH:
             raise DefinitionError(f"model {self.name}", f"batch={self.batch}", f"Use 1 to {MAX_BATCH}.")
@@ -231,6 +241,20 @@ class Model:
                 f"id {self.id!r} of {self.on.name} is a {asked}, and {self.label.id!r} of its label a {told}",
                 "Declare both of one kind, so that they are written alike.",
             )
+
+    def _check_kinds(self) -> None:
+        where = f"model {self.name}"
+        check_kind(where, "on", self.on, Topic, "Name the topic itself: the variable, not its text.")
+        check_kind(where, "id", self.id, str, f"Name a field of {self.on.name}.")
+        check_kind(where, "label", self.label, Label, "Write fr.Label(topic, id=…, value=…).")
+        check_kind(where, "batch", self.batch, int, f"Use 1 to {MAX_BATCH}.")
+        check_each(where, "features", self.features, (FieldRef, FeatureRef), OF_FEATURES)
+        check_each(where, "learners", self.learners, object, "")
+        for i, learner in enumerate(self.learners):
+            if isinstance(learner, type) or not callable(getattr(learner, "make", None)):
+                raise DefinitionError(where, f"learners[{i}]={brief(learner)} is no learner", OF_LEARNERS)
+        check_each(where, "slices", self.slices, str, "A slice is the name of a categorical feature.")
+        check_each(where, "fallback", self.fallback, object, "Use fr.heuristic(…) or fr.constant(…).")
 
     def _refuse_what_does_not_exist_yet(self) -> None:
         if self.subject:

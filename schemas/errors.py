@@ -6,6 +6,7 @@
     ├── ComponentError         a part outside this process is not as it must be
     │   ├── LogError           a topic, partition or broker
     │   ├── StoreError         the online feature store
+    │   ├── DiskError          the disk of a run is full
     │   └── CheckpointError    state on disk is missing, torn or of another log
     ├── LearnerError           a learner was given or produced something it cannot mean
     ├── SnapshotError          a snapshot is unsigned, altered or unusable
@@ -17,11 +18,14 @@ what caused it and what to do next. Foreign errors are translated once, where th
 
 from __future__ import annotations
 
+from freshet.schemas.shown_text import shown
+
 
 class FreshetError(Exception):
     """The root of every error that freshet raises on purpose. Its text is made of its facts.
 
-    Errors keep their facts when they are pickled, so they come across processes whole.
+    Errors keep their facts when they are pickled, so they come across processes whole. Its texts hold
+    no control characters, and of addresses neither login nor parameters, whatever they quote.
 
     Args:
         resource: What it happened to, such as `topic deliveries`; the attribute `resource`.
@@ -48,8 +52,12 @@ class FreshetError(Exception):
     component = "freshet"
 
     def __init__(self, resource: str, cause: str, next_step: str, **facts: object) -> None:
-        self.resource, self.cause, self.next_step, self.facts = resource, cause, next_step, facts
-        super().__init__(f"{self.component} {resource}: {cause}. {next_step}")
+        # They quote data, files and other people's errors: no escape sequence and no password gets further than this.
+        self.resource = shown(resource)
+        self.cause = shown(cause)
+        self.next_step = shown(next_step)
+        self.facts = facts
+        super().__init__(f"{self.component} {self.resource}: {self.cause}. {self.next_step}")
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.resource, self.cause, self.next_step, self.facts)
@@ -87,6 +95,12 @@ class StoreError(ComponentError):
     """The online feature store is not as it must be, or does not answer."""
 
     component = "store"
+
+
+class DiskError(ComponentError):
+    """The disk that a run writes to is full; whoever writes waits until there is room."""
+
+    component = "disk"
 
 
 class CheckpointError(ComponentError):

@@ -3,7 +3,7 @@
 `log/`         the contract of a log; `catalog` opens one
 `sqlite/`      the embedded log, a file a topic
 `kafka/`       the log on Kafka, over two clients
-`clock`        the wall, or a clock by hand; `outages` are what a process waits out
+`clock`        the wall, or a clock by hand; `outages` are what a process waits out, a full `disk` too; `objects` are put whole
 `operators/`   the loop that turns one partition into a pure function's outputs: steps, checkpoints, crashes, origins
 `intake/`      the stages of a source partition: decode, validate, deduplicate, filter, impute, route
 `join/`        predictions meet their labels, or expire

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from freshet.schemas.errors import LogError
+from freshet.schemas.shown_text import address as named
 from freshet.streams.log.contract import Log
 from freshet.streams.outages import Outages
 
@@ -16,7 +17,7 @@ from freshet.streams.outages import Outages
 def _sqlite(address: str, instance: str | None, outages: Outages) -> Log:
     from freshet.streams.sqlite.log import SqliteLog
 
-    return SqliteLog(address)
+    return SqliteLog(address, outages)
 
 
 def _kafka(address: str, instance: str | None, outages: Outages) -> Log:
@@ -42,11 +43,11 @@ def open_log(url: str, instance: str | None = None, outages: Outages | None = No
         scheme, address = "sqlite", url
         if ":" in url.split("/", 1)[0]:
             raise LogError(
-                url,
+                named(url),
                 "is neither kafka://host:port nor the path of a directory",
-                f"Write kafka://…, or ./{url} for a directory.",
+                f"Write kafka://…, or ./{named(url)} for a directory.",
             )
     if scheme not in LOGS:
         known = " or ".join(f"{name}://" for name in LOGS)
-        raise LogError(url, f"{scheme}:// is no log", f"Write {known}, or the path of a directory.")
+        raise LogError(named(url), f"{named(scheme)}:// is no log", f"Write {known}, or the path of a directory.")
     return LOGS[scheme](address, instance, outages or Outages())

@@ -15,6 +15,7 @@ import structlog
 from freshet.schemas.errors import ComponentError
 
 log = structlog.get_logger()
+WORDS = {"disk": "full"}  # what a component is in an outage; others are away
 
 
 class Outage(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,9 +31,11 @@ class Outage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outages:
-    """Of one process; used by all its threads."""
+    """Of one process; used by all its threads. `ending` is set once the process is to end: who waits an outage out here
+    waits no longer."""
 
-    def __init__(self) -> None:
+    def __init__(self, ending: threading.Event | None = None) -> None:
+        self.ending = ending or threading.Event()
         self._lock = threading.Lock()
         self._current: dict[str, Outage] = {}
         self.begun = 0  # since the process started
@@ -53,7 +56,7 @@ class Outages:
             )
             self._current[error.component] = outage
         told = {k: v for k, v in msgspec.structs.asdict(outage).items() if k != "since"}
-        log.error(f"{error.component} is away", **told)
+        log.error(f"{error.component} is {WORDS.get(error.component, 'away')}", **told)
 
     def over(self, component: str) -> None:
         """A call to it succeeded. Cheap where there was no outage."""

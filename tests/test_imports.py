@@ -62,7 +62,13 @@ OWN_LIBRARIES = {
     "learners/logistic/learner.py": ("numba",),
     "learners/river/learner.py": ("river",),
 }
-LEARNERS_MAY = ("schemas/models/vectors.py", "schemas/errors.py", "freshet/__init__.py", "freshet/public.py")
+LEARNERS_MAY = (
+    "schemas/models/vectors.py",
+    "schemas/errors.py",
+    "schemas/shown_text.py",
+    "freshet/__init__.py",
+    "freshet/public.py",
+)
 HEAVY = ("cassandra", "confluent_kafka", "fastapi", "pandas", "plotly", "redis", "river", "torch")
 VAGUE_FILES = {"base", "common", "helper", "helpers", "manager", "misc", "util", "utils"}
 VAGUE_CLASSES = ("Base", "Helper", "Manager", "Util", "Utils")

@@ -22,6 +22,7 @@ from cassandra.auth import PlainTextAuthProvider
 from freshet.features.stores.contract import VERSION_BYTES, RowKeys, Rows
 from freshet.features.stores.stored import check_rows, check_version, rows_of
 from freshet.schemas.errors import StoreError
+from freshet.schemas.shown_text import address
 
 try:
     from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
@@ -297,9 +298,8 @@ def _place(url: str) -> tuple[list[str], int, str, tuple[str, str] | None]:
     hosts, _, port = place.partition(":")
     keyspace = parts.path.strip("/")
     if not re.fullmatch("[a-z][a-z0-9_]{0,47}", keyspace) or not hosts or not (port or "9042").isdecimal():
-        # Not the address itself: it may hold a password.
         raise StoreError(
-            "address",
+            address(url),
             "is not one of a Cassandra",
             "Write cassandra://HOST:PORT/KEYSPACE (a keyspace has lower-case letters, digits and _).",
         )

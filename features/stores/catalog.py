@@ -12,6 +12,7 @@ from collections.abc import Callable
 from freshet.features.stores.contract import Store
 from freshet.features.stores.late_store import LateStore
 from freshet.schemas.errors import StoreError
+from freshet.schemas.shown_text import address
 
 
 def _redis(url: str, timeout_seconds: float) -> Store:
@@ -64,6 +65,5 @@ def _opener(url: str) -> Callable[[str, float], Store]:
     scheme, separator, _ = url.partition("://")
     if not separator or scheme not in STORES:
         known = ", ".join(f"{name}://" for name in STORES)
-        # Not the address itself: it may hold a password.
-        raise StoreError(f"{scheme}://" if separator else "address", "is no store", f"Write one of {known}.")
+        raise StoreError(address(url) or "address ''", "is no store", f"Write one of {known}.")
     return STORES[scheme]

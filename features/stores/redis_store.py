@@ -22,6 +22,7 @@ from freshet.features.stores.contract import RowKeys, Rows
 from freshet.features.stores.redis_scripts import Script
 from freshet.features.stores.stored import check_rows, check_version, rows_of
 from freshet.schemas.errors import StoreError
+from freshet.schemas.shown_text import address
 
 # So that no single command keeps the server from others for more than about a millisecond.
 KEYS_A_CALL = 1_000
@@ -249,7 +250,10 @@ def _connections(url: str, timeout_seconds: float) -> tuple[Callable[[], Any], s
     try:
         parse: Callable[[str], dict[str, Any]] = parse_url
         options = parse(url)
-        path = urlsplit(url).path.strip("/")
+        parts = urlsplit(url)
+        path = parts.path.strip("/")
+        if "path" not in options and "@" in f"{path}{parts.query}{parts.fragment}":
+            raise ValueError  # A password with a / or a ? in it: what stands before would pass for the host.
         if "path" not in options and path and not path.isdecimal():
             raise ValueError  # Which parse_url takes for database 0.
         make = partial(
@@ -263,8 +267,8 @@ def _connections(url: str, timeout_seconds: float) -> tuple[Callable[[], Any], s
         )
         make()
     except (ValueError, TypeError):
-        # Not its text: that could hold the password.
-        raise StoreError("address", "is not one of a Redis", "Write redis://HOST:PORT/DB or unix:///PATH.") from None
+        # Not the text of that error: it could hold the password.
+        raise StoreError(address(url), "is not one of a Redis", "Write redis://HOST:PORT/DB or unix:///PATH.") from None
     place = options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
     return make, f"{place} db {options.get('db', 0)}"
 

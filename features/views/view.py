@@ -9,6 +9,7 @@ from functools import cached_property
 
 from freshet.features.aggregates import Aggregate
 from freshet.features.rows.rows import RowPlan
+from freshet.schemas.declared import check_each, check_kind
 from freshet.schemas.durations import milliseconds, text_of
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.events.field import KEY_TYPES
@@ -110,6 +111,11 @@ class View:
 
     def __post_init__(self) -> None:
         check_name("view", self.name)
+        where = f"view {self.name}"
+        check_kind(where, "topic", self.topic, Topic, "Name the topic itself: the variable, not its text.")
+        check_kind(where, "features", self.features, Mapping, 'Write {"n": fr.count(over="1h")}.')
+        if not isinstance(self.key, str):
+            check_each(where, "key", self.key, str, f"A key is the name of a field of {self.topic.name}, or several.")
         types = {f.name: f.type for f in self.topic.events.fields}
         for k in self.keys:
             if types.get(k) not in KEY_TYPES:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+
+from freshet.schemas.shown_text import printable_json
+from freshet.terminal import say, terminal
 
 RunDir = Annotated[Path, typer.Option("--run-dir", envvar="FRESHET_RUN_DIR", help="folder of the run")]
 TopicName = Annotated[str | None, typer.Option("--topic", help="only letters of this topic")]
@@ -16,10 +17,6 @@ DEFAULT = Path(".freshet/run")
 dlq = typer.Typer(
     help="Dead letters: records that could not be taken, by reason, with their origin.", no_args_is_help=True
 )
-
-
-def console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else 140)
 
 
 def explain(
@@ -39,9 +36,9 @@ def explain(
     with opened(run_dir) as run:
         found = explain(run, prediction_id, model, whole_window)
     if json:
-        print(msgspec.json.format(msgspec.json.encode(found)).decode())
+        say(printable_json(msgspec.json.format(msgspec.json.encode(found)).decode()))
     else:
-        show_explanation(found, console())
+        show_explanation(found, terminal())
 
 
 @dlq.command("list")
@@ -52,7 +49,7 @@ def list_letters(topic: TopicName = None, reason: Reason = None, run_dir: RunDir
     from freshet.runs.opened import opened
 
     with opened(run_dir) as run:
-        show_kinds(kinds(run, topic, reason), topic, reason, console())
+        show_kinds(kinds(run, topic, reason), topic, reason, terminal())
 
 
 @dlq.command("show")
@@ -69,7 +66,7 @@ def show(
     from freshet.runs.opened import opened
 
     with opened(run_dir) as run:
-        show_letters(run, newest(run, topic, reason, limit), topic, reason, raw, console())
+        show_letters(run, newest(run, topic, reason, limit), topic, reason, raw, terminal())
 
 
 def register(cli: typer.Typer) -> None:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import sys
+import errno
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import structlog
 import typer
-from rich.console import Console
 
 from freshet.cli import inspection as inspect_cli
 from freshet.cli.run import register
 from freshet.cli.servers import servers
-from freshet.schemas.errors import FreshetError
+from freshet.runs import logs
+from freshet.schemas.errors import ComponentError, FreshetError
+from freshet.schemas.shown_text import shown
+from freshet.terminal import complain, end_without_reader, say, terminal, use_standard_streams
 
 cli = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Models that never stop learning."
 )
+RUN_WIDTH = 110  # columns of a run's own lines where there is no terminal
+USAGE = 2  # status of a command that was written wrongly, or refused
 App = Annotated[str, typer.Argument(help="the Python file that declares the app")]
 
 
@@ -26,7 +29,7 @@ def init(directory: Annotated[Path, typer.Argument(help="a new or empty director
     """Write a small app that runs: declarations, a producer, a question."""
     from freshet.cli.init import init
 
-    init(directory, Console())
+    init(directory, terminal(None))
 
 
 @cli.command()
@@ -35,7 +38,7 @@ def check(app: App) -> None:
     from freshet.app import load
     from freshet.cli.describe import describe
 
-    describe(load(app), Console())
+    describe(load(app), terminal(None))
 
 
 @cli.command()
@@ -59,14 +62,14 @@ def run(
     if role is not None:
         run_one(app, role, given, member)
     else:
-        raise SystemExit(run_all(load(app), app, given, Console(width=None if sys.stdout.isatty() else 110)))
+        raise SystemExit(run_all(load(app), app, given, terminal(RUN_WIDTH)))
 
 
 def _version(asked: bool) -> None:
     if asked:
         from importlib.metadata import version
 
-        print(f"freshet {version('freshet')}")
+        say(f"freshet {version('freshet')}")
         raise typer.Exit
 
 
@@ -100,11 +103,7 @@ def demo(
     app = load(APP)
     given = settings(run_dir=run_dir, port=port, status_port=status_port)
     options = demo_module.DemoOptions(days, step, seed, snapshot_every, keep, report)
-    raise SystemExit(
-        demo_module.run(
-            app, str(APP), app.models[0], given, options, Console(width=None if sys.stdout.isatty() else 110)
-        )
-    )
+    raise SystemExit(demo_module.run(app, str(APP), app.models[0], given, options, terminal(RUN_WIDTH)))
 
 
 register(cli)
@@ -114,13 +113,40 @@ cli.add_typer(servers, name="servers")
 
 def main() -> None:
     """The entry point: errors of ours become one line on stderr and status 2."""
-    structlog.reset_defaults()  # of a program that has run an app in this process before
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is for what was asked
+    use_standard_streams()
+    logs.use_stderr()  # stdout is for what was asked
     try:
-        cli(standalone_mode=True)
+        status = cli(standalone_mode=False)
     except FreshetError as error:
-        print(f"error: {str(error).removeprefix('request ')}", file=sys.stderr)
-        raise SystemExit(2) from error
+        complain(f"error: {str(error).removeprefix('request ')}")
+        raise SystemExit(USAGE) from error
+    except OSError as error:
+        complain(f"error: {_unforeseen(error)}")
+        raise SystemExit(USAGE) from error
+    except typer.Abort as abort:
+        raise SystemExit(1) from abort
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        raise SystemExit(_miswritten(error)) from error
+    raise SystemExit(status or 0)
+
+
+def _miswritten(error: Any) -> int:
+    """Tell what is wrong with a command line, which may quote an address; the status to end with."""
+    from typer.rich_utils import rich_format_error
+
+    error.message = shown(error.message)
+    rich_format_error(error)
+    return int(error.exit_code)
+
+
+def _unforeseen(error: OSError) -> ComponentError:
+    """Of a file that nobody thought of: what the system says of it, which is the true cause."""
+    if error.errno == errno.EPIPE:
+        end_without_reader()
+    what = f"file {error.filename}" if error.filename else "this machine"
+    return ComponentError(what, error.strerror or str(error), "Mend that, and run the command again.")
 
 
 if __name__ == "__main__":

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+
+from freshet.terminal import marked, terminal
 
 RunDir = Annotated[Path, typer.Option("--run-dir", envvar="FRESHET_RUN_DIR", help="folder of the run")]
 ModelName = Annotated[str, typer.Argument(help="a model of the app")]
@@ -19,17 +19,13 @@ topics = typer.Typer(
 )
 
 
-def console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else 140)
-
-
 def status(run_dir: RunDir = DEFAULT) -> None:
     """Promises, outages, alerts, roles, lags, and what each model serves."""
     from freshet.cli.tables import show_status
     from freshet.runs.page_client import PageClient
 
     with PageClient(run_dir) as page:
-        show_status(page.status(), console())
+        show_status(page.status(), terminal())
 
 
 @topics.callback()
@@ -40,7 +36,7 @@ def list_topics(context: typer.Context, run_dir: RunDir = DEFAULT) -> None:
         from freshet.runs.page_client import PageClient
 
         with PageClient(run_dir) as page:
-            show_topics(page.status(), console())
+            show_topics(page.status(), terminal())
 
 
 @topics.command("set")
@@ -59,7 +55,7 @@ def set_topic(
         before = next((t.settings for t in page.status().topics if t.name == topic), {})
         now = page.set_topic(topic, changes)
     for key in changes:
-        console().print(f"{topic}: {key} is {now[key]} (was {before.get(key, '?')})", highlight=False)
+        terminal().print(f"{topic}: {key} is {now[key]} (was {before.get(key, '?')})")
 
 
 def models(run_dir: RunDir = DEFAULT) -> None:
@@ -68,7 +64,7 @@ def models(run_dir: RunDir = DEFAULT) -> None:
     from freshet.runs.page_client import PageClient
 
     with PageClient(run_dir) as page:
-        show_models(page.status(), console())
+        show_models(page.status(), terminal())
 
 
 def switch(
@@ -94,7 +90,8 @@ def switch(
     for n in switches.NAMES:
         s = getattr(found, n)
         told = f"  by {s.by} at {moment(s.at)}" if s.by else ""
-        console().print(f"{n:8} {'on' if s.on else '[yellow]off[/]'}{told}", highlight=False)
+        state = marked("on") if s.on else marked("[yellow]off[/]")
+        terminal().print(marked("{} {}{}", f"{n:8}", state, told))
 
 
 def approve(model: ModelName, lineage: Lineage, number: Number, run_dir: RunDir = DEFAULT) -> None:
@@ -115,7 +112,7 @@ def _rule(model: str, lineage: str, number: int, approved: bool, run_dir: Path) 
     with opened(run_dir) as run:
         rule(run, model, lineage, number, approved, user())
     what = "approved" if approved else "refused"
-    console().print(
+    terminal().print(
         f"told release: snapshot {number} of {model} {lineage} is {what}; freshet models shows what became of it",
         highlight=False,
         markup=False,

@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
-from rich.console import Console
+
+from freshet.terminal import terminal
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from freshet.servers.server import Server
 
 servers = typer.Typer(no_args_is_help=True, help="Real servers on this machine, for trying out.")
@@ -43,7 +46,7 @@ def start(
 ) -> None:
     """Start servers and print how to use them; they end with this command, and it with the first of them that ends. Kafka and
     Cassandra need Java 17, and Maven the first time."""
-    raise SystemExit(run(which or ["kafka", "redis"], directory, Console()))
+    raise SystemExit(run(which or ["kafka", "redis"], directory, terminal(None)))
 
 
 def run(which: Sequence[str], directory: Path, console: Console) -> int:
@@ -54,6 +57,7 @@ def run(which: Sequence[str], directory: Path, console: Console) -> int:
         ComponentError: what one needs is missing, or its port is taken.
     """
     wanted = [_parsed(text) for text in which]
+    _check_apart(wanted)
     for server in wanted:
         _check_port(server)
     stop = threading.Event()
@@ -93,6 +97,20 @@ def _parsed(text: str) -> Wanted:
         example = f"{kind}:{USUAL_PORTS[kind]}"
         raise DefinitionError(f"server {text!r}", f"{port!r} is no port", f"Write {example}, or {kind} to have any.")
     return Wanted(kind, int(port))
+
+
+def _check_apart(wanted: Sequence[Wanted]) -> None:
+    """Raises `DefinitionError` where two of them would be one, or have one port (0 is another for each)."""
+    from freshet.schemas.errors import DefinitionError
+
+    kinds = [server.kind for server in wanted]
+    ports = [server.port for server in wanted if server.port]
+    for kind in kinds:
+        if kinds.count(kind) > 1:
+            raise DefinitionError(f"server {kind!r}", "is named twice", "Name each kind once.")
+    for port in ports:
+        if ports.count(port) > 1:
+            raise DefinitionError(f"port {port}", "is named for two servers", "Give each a port of its own, or none.")
 
 
 def _check_port(server: Wanted) -> None:

@@ -2,40 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from freshet.figures import DASH, count, duration, fixed, moment
 from freshet.serving.status.status import ModelFigures, Quality, References, Status
+from freshet.terminal import marked
 
-SIGNS = {"green": "[green]✔[/]", "amber": "[yellow]▲[/]", "red": "[red]✖[/]"}
+Cell = str | Text
+
+SIGNS = {
+    "green": Text("✔", "green"),
+    "amber": Text("▲", "yellow"),
+    "red": Text("✖", "red"),
+}
+STATES = {"running": "green", "held": "yellow"}
 WALL = "%-d %b %H:%M:%S"
 QUALITY = ("AUC", "norm. entropy", "log loss", "accuracy", "calibration")
+ROLES = ("role", "state", "pid", "restarts", "memory MB", "last exit")
 LINEAGES = ("lineage", "alias", "snapshot", "refused", "examples", *QUALITY)
 
 
 def show_status(status: Status, console: Console) -> None:
     """Promises, outages and alerts first; then what runs, how far everything is, and what is served."""
 
-    def print_(text: str) -> None:
-        console.print(text, highlight=False, soft_wrap=True)
+    def tell(template: str, *values: object) -> None:
+        console.print(marked(template, *values), soft_wrap=True)
 
     clock = status.clock
-    print_(f"[bold]{status.app}[/]  {clock.state}, app clock {moment(clock.app_ms)}")
+    tell("[bold]{}[/]  {}, app clock {}", status.app, clock.state, moment(clock.app_ms))
     for p in status.promises:
-        print_(f"{SIGNS[p.state]} {p.name}: {p.reason}")
+        tell("{} {}: {}", SIGNS[p.state], p.name, p.reason)
     for o in status.outages:
-        print_(f"\n[red]{o.component} is away[/] since {moment(o.since_ms, WALL)}: {o.resource}: {o.cause}")
-        print_(f"  meanwhile: {o.meanwhile} ({', '.join(o.roles)})\n  {o.next_step}")
+        since = moment(o.since_ms, WALL)
+        tell("\n[red]{} is {}[/] since {}: {}: {}", o.component, o.word, since, o.resource, o.cause)
+        tell("  meanwhile: {} ({})\n  {}", o.meanwhile, ", ".join(o.roles), o.next_step)
     for a in status.alerts:
         if a.state == "firing":
-            print_(f"\n{SIGNS[a.light]} [bold]{a.policy} {a.subject}[/]: {a.reason}\n  {a.meaning} {a.next_step}")
+            tell("\n{} [bold]{} {}[/]: {}", SIGNS[a.light], a.policy, a.subject, a.reason)
+            tell("  {} {}", a.meaning, a.next_step)
     for s in status.switches:
         if not s.on:
-            print_(f"[yellow]switch {s.name} is off[/], by {s.by} at {moment(s.at_ms, WALL)}")
-    console.print(_table("role", "state", "pid", "restarts", "memory MB", rows=_roles(status)))
+            tell("[yellow]switch {} is off[/], by {} at {}", s.name, s.by, moment(s.at_ms, WALL))
+    console.print(_table(*ROLES, rows=_roles(status)))
     console.print(_table("view", "of topic", "rows", "lag", "SLO", rows=_views(status)))
     console.print(_table("model", "served lineage", "snapshot", "since", "lag", "SLO", rows=_served(status)))
 
@@ -44,10 +56,12 @@ def show_topics(status: Status, console: Console) -> None:
     """Settings and lags of every topic; what was changed since it was declared is marked."""
     console.print(_table("topic", "records", "per s", "lag", "dropped", "dead", rows=_topics(status)))
     keys = list(status.topics[0].settings) if status.topics else []
-    rows = [[key, *(_setting(t.settings.get(key, ""), t.declared.get(key, "")) for t in status.topics)] for key in keys]
+    rows: list[list[Cell]] = [
+        [key, *(_setting(t.settings.get(key, ""), t.declared.get(key, "")) for t in status.topics)] for key in keys
+    ]
     console.print(_table("setting", *(t.name for t in status.topics), rows=rows, left=True))
     for c in status.changes[-10:]:
-        console.print(f"{moment(c.at_ms, WALL)}  {c.topic} {c.key}={c.value}  by {c.by}", highlight=False)
+        console.print(marked("{}  {} {}={}  by {}", moment(c.at_ms, WALL), c.topic, c.key, c.value, c.by))
 
 
 def show_models(status: Status, console: Console) -> None:
@@ -56,7 +70,7 @@ def show_models(status: Status, console: Console) -> None:
         served = m.served
         since = f", since {moment(served.since_ms)}" if served else ""
         text = f"{served.lineage} snapshot {served.number}{since}" if served else "nothing yet: the fallback answers"
-        console.print(f"[bold]model {m.name}[/]  serves {text}", highlight=False)
+        console.print(marked("[bold]model {}[/]  serves {}", m.name, text))
         console.print(_table(*LINEAGES, rows=[*_lineages(m), *_references(m)]))
         _show_decisions(m, console)
         for field in dict.fromkeys(x.field for line in m.lineages for x in line.slices):
@@ -73,15 +87,15 @@ def _show_decisions(m: ModelFigures, console: Console) -> None:
             console.print(f"  {x.name}: {x.verdict}", highlight=False, markup=False)
 
 
-def _roles(status: Status) -> Iterable[list[str]]:
+def _roles(status: Status) -> Iterable[list[Cell]]:
     for r in status.roles:
-        colour = {"running": "green", "held": "yellow"}.get(r.state, "red")
         yield [
             r.instance or r.role,
-            f"[{colour}]{r.state}[/]",
+            Text(r.state, STATES.get(r.state, "red")),
             str(r.pid or DASH),
             str(r.restarts),
             fixed(r.memory_mb, 0),
+            r.last_exit,
         ]
 
 
@@ -118,26 +132,34 @@ def _references(m: ModelFigures) -> Iterable[list[str]]:
             yield [name, "", DASH, DASH, count(quality.n), *_quality(quality)]
 
 
-def _slices(m: ModelFigures, field: str) -> Iterable[list[str]]:
+def _slices(m: ModelFigures, field: str) -> Iterable[list[Cell]]:
     found = [{x.value: x.served for x in line.slices if x.field == field} for line in m.lineages]
     most = {v: q.n for table in found for v, q in table.items()}
     for value in sorted(most, key=lambda v: -most[v]):
         cells = [table.get(value, Quality()) for table in found]
-        yield [value, *(f"{fixed(q.ne)} {fixed(q.calibration, 2)} [dim]n {count(q.n)}[/]" for q in cells)]
+        yield [value, *(_cell(quality) for quality in cells)]
+
+
+def _cell(quality: Quality) -> Text:
+    figures = fixed(quality.ne), fixed(quality.calibration, 2), count(quality.n)
+    return marked("{} {} [dim]n {}[/]", *figures)
 
 
 def _quality(q: Quality) -> list[str]:
     return [fixed(q.auc, 4), fixed(q.ne, 4), fixed(q.log_loss, 4), fixed(q.accuracy), fixed(q.calibration)]
 
 
-def _setting(value: str, declared: str) -> str:
-    return value if value == declared else f"[bold]{value}[/] [dim](declared {declared})[/]"
+def _setting(value: str, declared: str) -> Text:
+    if value == declared:
+        return marked("{}", value)
+    return marked("[bold]{}[/] [dim](declared {})[/]", value, declared)
 
 
-def _table(*columns: str, rows: Iterable[list[str]], left: bool = False) -> Table:
+def _table(*columns: str, rows: Iterable[Sequence[Cell]], left: bool = False) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for i, name in enumerate(columns):
-        table.add_column(name, justify="left" if left or i == 0 else "right", no_wrap=i == 0)
+        table.add_column(marked("{}", name), justify="left" if left or i == 0 else "right", no_wrap=i == 0)
     for row in rows:
-        table.add_row(*row)
+        # As `marked` takes data: an end of line in a value is no row of its own.
+        table.add_row(*(marked("{}", cell) for cell in row))
     return table

@@ -31,6 +31,7 @@ from freshet.replay.replayer import Replayer, Stopped, published
 from freshet.runs.lock import RunLock
 from freshet.schemas.durations import HOUR_MS, milliseconds
 from freshet.schemas.errors import ComponentError
+from freshet.schemas.whole_files import write_whole
 from freshet.schemas.wire import messages
 from freshet.serving.status import status as wire
 from freshet.settings import Settings
@@ -92,7 +93,7 @@ def run(app: App, app_path: str, model: Model, given: Settings, options: DemoOpt
             return 130
         with console.status("recomputing the ledger from the log …"):
             told = _report(app, model, runtime, schedule, replayer, client, tally, options, time.monotonic() - started)
-        options.report.write_text(json.dumps(told, indent=1))
+        write_whole(options.report, json.dumps(told, indent=1).encode())
         summary(told, console)
         if options.keep:
             console.print(f"still serving: scorer {scorer}, status page {page}; Ctrl-C ends it", highlight=False)

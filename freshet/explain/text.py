@@ -7,34 +7,46 @@ from typing import Any
 
 from rich.columns import Columns
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from freshet.explain.explanation import Answer, Explanation, OutcomeFacts, SnapshotFacts, SourceEvent, ViewRead, Window
+from freshet.explain.explanation import (
+    Answer,
+    Explanation,
+    LabelEvent,
+    OutcomeFacts,
+    SnapshotFacts,
+    SourceEvent,
+    ViewRead,
+    Window,
+)
 from freshet.figures import DASH, count, duration, fixed, moment
+from freshet.terminal import marked
 
 AT = "%a %-d %b %Y %H:%M:%S"
-GOOD, BAD = "[green]✔[/]", "[red]✖[/]"
+GOOD = Text("✔", "green")
+BAD = Text("✖", "red")
 
 
 def show_explanation(e: Explanation, console: Console) -> None:
-    console.print(f"[bold]{escape(e.id)}[/]  asked of model {e.model}", highlight=False)
+    console.print(marked("[bold]{}[/]  asked of model {}", e.id, e.model), highlight=False)
     facts = Table.grid(padding=(0, 2, 0, 0))
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column(overflow="fold")
     for name, text in _facts(e):
-        facts.add_row(name, text)
+        facts.add_row(name, marked("{}", text))
     console.print(facts)
     if e.request:
-        console.print("\n[bold]from the request[/]", highlight=False)
+        console.print(marked("\n[bold]from the request[/]"), highlight=False)
         _pairs({r.name: r.value for r in e.request}, console)
     for v in e.views:
         _view(v, e.answer.asked_ms, console)
 
 
-def _facts(e: Explanation) -> Iterable[tuple[str, str]]:
+def _facts(e: Explanation) -> Iterable[tuple[str, str | Text]]:
     a = e.answer
-    yield "answer", f"[bold]{a.probability:.4f}[/] by {_rung(a)}, as of {moment(a.asked_ms, AT)} UTC"
+    asked = moment(a.asked_ms, AT)
+    yield "answer", marked("[bold]{}[/] by {}, as of {} UTC", f"{a.probability:.4f}", _rung(a), asked)
     yield "", f"scorer {a.instance}, its prediction {count(a.sequence)} (outcomes log, offset {a.offset})"
     for i, repeat in enumerate(e.repeats):
         yield "asked again" if i == 0 else "", _repeat(repeat)
@@ -51,88 +63,97 @@ def _rung(a: Answer) -> str:
     return told.get(a.rung, "the declared constant")
 
 
-def _repeat(a: Answer) -> str:
-    text = (
-        f"as of {moment(a.asked_ms, AT)}: {a.probability:.4f} by {_rung(a)}, scorer {a.instance}, {count(a.sequence)}"
-    )
-    return text + (
-        " [dim](a question of its own: the first was forgotten)[/]" if a.counted else " [dim](does not count)[/]"
-    )
+def _repeat(a: Answer) -> Text:
+    asked = f"{moment(a.asked_ms, AT)}: {a.probability:.4f}"
+    why = "does not count"
+    if a.counted:
+        why = "a question of its own: the first was forgotten"
+    return marked("as of {} by {}, scorer {}, {} [dim]({})[/]", asked, _rung(a), a.instance, count(a.sequence), why)
 
 
-def _snapshot(s: SnapshotFacts | None, a: Answer) -> Iterable[tuple[str, str]]:
+def _snapshot(s: SnapshotFacts | None, a: Answer) -> Iterable[tuple[str, str | Text]]:
     if s is None:
         yield "snapshot", "none: no model answered"
         return
     lag = "" if a.model_lag_ms is None else f"; model lag {duration(a.model_lag_ms)} when asked"
-    yield "snapshot", f"[bold]{s.lineage}[/] number {s.number}"
+    yield "snapshot", marked("[bold]{}[/] number {}", s.lineage, s.number)
     yield "", f"cut at {moment(s.cut_ms, AT)} after {count(s.examples)} examples{lag}"
     if not s.kept:
-        yield "", "[dim]its files are not kept any more, so neither are digest and signatures[/]"
+        yield "", marked("[dim]its files are not kept any more, so neither are digest and signatures[/]")
         return
     if s.digest is not None:
         yield "sha256", s.digest
-    named = {"trainer": "provenance, by the trainer", "qualifier": "approval, by the qualifier"}
-    signed = [
-        f"{GOOD if x == 'holds' else BAD} {named[who]}{'' if x == 'holds' else f': {x}'}"
-        for who, x in s.signatures.items()
-    ]
-    yield "", "  ".join(signed)
+    yield "", Text("  ").join(_signature(who, state) for who, state in s.signatures.items())
 
 
-def _outcome(o: OutcomeFacts) -> Iterable[tuple[str, str]]:
-    due = moment(o.due_ms, AT)
-    label = f"label [bold]{fixed(o.label, 0)}[/], by an event of {moment(o.label_ms, AT)}"
-    yield (
-        "outcome",
-        {
-            "unjoined": "the join has not come to it yet",
-            "pending": f"none yet; without a label it expires at {due}",
-            "labelled": label,
-            "expired": f"[yellow]expired[/] at {due} without a label",
-            "corrected": f"{label}; [yellow]corrected[/]: it had expired at {due}",
-        }[o.state],
-    )
+def _signature(who: str, state: str) -> Text:
+    named = {"trainer": "provenance, by the trainer", "qualifier": "approval, by the qualifier"}[who]
+    if state == "holds":
+        return marked("{} {}", GOOD, named)
+    return marked("{} {}: {}", BAD, named, state)
+
+
+def _outcome(o: OutcomeFacts) -> Iterable[tuple[str, str | Text]]:
+    yield "outcome", _state(o)
     for event in o.labels:
-        what = (
-            ""
-            if event.used
-            else f": {'a missing value' if event.value is None else f'label {event.value:.0f}'}, not used"
-        )
-        yield "", f"{event.topic} partition {event.partition} offset {event.offset}{what}"
+        yield "", f"{event.topic} partition {event.partition} offset {event.offset}{_use(event)}"
     if o.saw_future:
-        yield "learned", "[yellow]by nobody: the label's event is not later than the question[/]"
+        yield "learned", marked("[yellow]by nobody: the label's event is not later than the question[/]")
     for i, x in enumerate(o.learned):
-        reflected = (
-            "no snapshot reflects it yet"
-            if x.snapshot is None
-            else f"first in snapshot {x.snapshot}, cut at {moment(x.cut_ms, AT)}"
-        )
+        reflected = "no snapshot reflects it yet"
+        if x.snapshot is not None:
+            reflected = f"first in snapshot {x.snapshot}, cut at {moment(x.cut_ms, AT)}"
         yield "learned" if i == 0 else "", f"{x.lineage}: {reflected}"
 
 
+def _state(o: OutcomeFacts) -> str | Text:
+    due = moment(o.due_ms, AT)
+    label = marked("label [bold]{}[/], by an event of {}", fixed(o.label, 0), moment(o.label_ms, AT))
+    states: dict[str, str | Text] = {
+        "unjoined": "the join has not come to it yet",
+        "pending": f"none yet; without a label it expires at {due}",
+        "labelled": label,
+        "expired": marked("[yellow]expired[/] at {} without a label", due),
+        "corrected": marked("{}; [yellow]corrected[/]: it had expired at {}", label, due),
+    }
+    return states[o.state]
+
+
+def _use(event: LabelEvent) -> str:
+    if event.used:
+        return ""
+    if event.value is None:
+        return ": a missing value, not used"
+    return f": label {event.value:.0f}, not used"
+
+
 def _view(v: ViewRead, as_of_ms: int, console: Console) -> None:
-    key = "" if v.key is None else f" [bold cyan]{escape(v.key)}[/]"
-    console.print(f"\n[bold]view {v.view}[/]  by {', '.join(v.keyed_by)}{key}", highlight=False)
+    key = Text() if v.key is None else marked(" [bold cyan]{}[/]", v.key)
+    title = marked("\n[bold]view {}[/]  by {}{}", v.view, ", ".join(v.keyed_by), key)
+    console.print(title, highlight=False)
     _pairs(v.values, console)
     facts = Table.grid(padding=(0, 2, 0, 0))
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column(overflow="fold")
     if v.version is not None:
-        place = "" if v.partition is None else f"partition {v.partition} "
-        age = "" if v.age_ms is None else f", {_age(v.age_ms)}"
-        facts.add_row(
-            "  row", f"version {v.version[0]}/{v.version[1]}{age}  [dim]({v.clean_log} {place}offset/index)[/]"
-        )
+        facts.add_row("  row", _version(v, v.version))
     if v.newest is not None:
         n = v.newest
-        facts.add_row("  newest", f"{n.topic} partition {n.partition} offset {n.offset}, {_times(n)}")
+        at = f"{n.topic} partition {n.partition} offset {n.offset}, {_times(n)}"
+        facts.add_row("  newest", marked("{}", at))
         facts.add_row("", _event(n))
     if v.note:
-        facts.add_row("  note", f"[yellow]{v.note}[/]")
+        facts.add_row("  note", marked("[yellow]{}[/]", v.note))
     console.print(facts)
     if v.window is not None:
         _window(v.window, as_of_ms, console)
+
+
+def _version(v: ViewRead, version: tuple[int, int]) -> Text:
+    place = "" if v.partition is None else f"partition {v.partition} "
+    age = "" if v.age_ms is None else f", {_age(v.age_ms)}"
+    row = f"version {version[0]}/{version[1]}{age}"
+    return marked("{}  [dim]({} {}offset/index)[/]", row, v.clean_log, place)
 
 
 def _times(n: SourceEvent) -> str:
@@ -140,44 +161,48 @@ def _times(n: SourceEvent) -> str:
     return f"event of {moment(n.event_ms, AT)}{appended}"
 
 
-def _event(n: SourceEvent) -> str:
+def _event(n: SourceEvent) -> Text:
     """Its fields as published; what the view read otherwise is told beside it."""
     if n.fields is None:
-        return f"[dim]its record cannot be read any more; the view read[/] {_fields(n.read)}"
+        return marked("[dim]its record cannot be read any more; the view read[/] {}", _fields(n.read))
     told = []
     for name, x in n.fields.items():
-        imputed = f" [yellow](imputed: {_value(n.read[name])})[/]" if x is None and n.read.get(name) is not None else ""
-        told.append(f"[dim]{name}=[/]{_value(x)}{imputed}")
-    return "  ".join(told)
+        imputed = Text()
+        if x is None and n.read.get(name) is not None:
+            imputed = marked(" [yellow](imputed: {})[/]", _value(n.read[name]))
+        told.append(marked("[dim]{}=[/]{}{}", name, _value(x), imputed))
+    return Text("  ").join(told)
 
 
-def _fields(read: Mapping[str, Any]) -> str:
-    return "  ".join(f"[dim]{k}=[/]{_value(x)}" for k, x in read.items())
+def _fields(read: Mapping[str, Any]) -> Text:
+    return Text("  ").join(marked("[dim]{}=[/]{}", name, _value(x)) for name, x in read.items())
 
 
 def _window(w: Window, as_of_ms: int, console: Console) -> None:
-    since = moment(w.since_ms, AT)
-    console.print(
-        f"  [dim]{count(len(w.events))} event{'' if len(w.events) == 1 else 's'} since {since}: {w.why}[/]",
-        highlight=False,
-    )
+    number = f"{count(len(w.events))} event{'' if len(w.events) == 1 else 's'}"
+    console.print(marked("  [dim]{} since {}: {}[/]", number, moment(w.since_ms, AT), w.why), highlight=False)
     names = list(dict.fromkeys(k for e in w.events for k in e.read))
     several = len({e.partition for e in w.events}) > 1
     table = Table(box=None, padding=(0, 0, 0, 2), header_style="dim")
     for title in [*(["partition"] if several else []), "offset", "event time", "before", *names]:
-        table.add_column(title, justify="right", no_wrap=True)
+        table.add_column(marked("{}", title), justify="right", no_wrap=True)
     for e in w.events:
-        before = (
-            duration(as_of_ms - e.event_ms) if e.event_ms <= as_of_ms else f"[yellow]{_age(as_of_ms - e.event_ms)}[/]"
-        )
-        own = [str(e.offset), moment(e.event_ms, AT), before, *(_value(e.read.get(k)) for k in names)]
+        own = [str(e.offset), moment(e.event_ms, AT), _before(e.event_ms, as_of_ms)]
+        own += [_value(e.read.get(k)) for k in names]
         table.add_row(*([str(e.partition)] if several else []), *own)
     if w.events:
         console.print(table)
     if w.agrees is not None:
-        differ = f"{BAD} recomputed from them, windows and ages differ: did the request bring values of its own?"
-        good = f"{GOOD} [dim]recomputed from them, windows and ages are those that were served[/]"
-        console.print(f"  {good if w.agrees else differ}", highlight=False)
+        differ = "recomputed from them, windows and ages differ: did the request bring values of its own?"
+        good = "recomputed from them, windows and ages are those that were served"
+        line = marked("  {} [dim]{}[/]", GOOD, good) if w.agrees else marked("  {} {}", BAD, differ)
+        console.print(line, highlight=False)
+
+
+def _before(event_ms: int, as_of_ms: int) -> str | Text:
+    if event_ms <= as_of_ms:
+        return duration(as_of_ms - event_ms)
+    return marked("[yellow]{}[/]", _age(as_of_ms - event_ms))
 
 
 def _age(ms: int) -> str:
@@ -185,14 +210,14 @@ def _age(ms: int) -> str:
 
 
 def _pairs(values: Mapping[str, Any], console: Console) -> None:
-    cells = [f"  [dim]{name}=[/]{_value(x)}" for name, x in values.items()]
+    cells = [marked("  [dim]{}=[/]{}", name, _value(x)) for name, x in values.items()]
     console.print(Columns(cells, padding=(0, 2), equal=True))
 
 
-def _value(x: Any) -> str:
+def _value(x: Any) -> Text:
     """A float32 in the digits that it has; texts as they are."""
     if x is None:
-        return f"[dim]{DASH}[/]"
+        return marked("[dim]{}[/]", DASH)
     if isinstance(x, float):
-        return f"{x:.6g}"
-    return escape(str(x))
+        return marked("{}", f"{x:.6g}")
+    return marked("{}", x)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -13,13 +15,15 @@ from freshet.app import App
 from freshet.features.stores.catalog import open_store
 from freshet.processes.runtime import Runtime
 from freshet.roles.process import run_role
+from freshet.runs import folder
 from freshet.runs.page_client import PageClient
 from freshet.schemas.errors import ComponentError, DefinitionError, FreshetError
-from freshet.serving.status.status import Status
+from freshet.serving.status.status import OutageFigures, Status
 from freshet.settings import Settings
 
 TELL_SECONDS = 1.0
 SETTLING_SECONDS = 15.0  # alerts fire five seconds after the page's process is up: until then none of them is over
+FAILING = " failing"  # ends what is told of a role that is; known here, whatever the page's process knows
 SHARED = ("intake", "view", "join", "train")  # roles whose members divide the partitions of what they read
 
 
@@ -37,6 +41,7 @@ def run_one(app_path: str, name: str, given: Settings, member: str = "") -> None
         )
     if name in ("view", "serve") and given.store:
         open_store(given.store).close()  # at start a wrong address is told; later the role waits for its store
+    folder.prepare(given.run_dir)
     try:
         run_role(app_path, name, given, member)
     except SystemExit as end:
@@ -46,18 +51,18 @@ def run_one(app_path: str, name: str, given: Settings, member: str = "") -> None
         raise ComponentError(f"role {name}", f"failed by a fault of ours: {end.__cause__!r}", f"See {where}.") from end
 
 
-def tell_until(stop: threading.Event, run_dir: Path, console: Console) -> None:
-    """Print what an operator should know when it begins and when it is over: outages, alerts, processes not heard of."""
+def tell_until(
+    stop: threading.Event,
+    run_dir: Path,
+    console: Console,
+    children: Callable[[], Mapping[str, Mapping[str, Any]]] = dict,
+) -> None:
+    """Print what an operator should know when it begins and when it is over: outages, alerts, processes not heard of.
+
+    `children` is what the supervisor knows of its processes, by role name: also of the page's own."""
     told: dict[str, str] = {}
     while not stop.wait(TELL_SECONDS):
-        try:
-            with PageClient(run_dir) as page:
-                status = page.status()
-        except FreshetError:
-            continue  # the page's process is being started again
-        now = notices(status)
-        if status.catching_up or status.clock.wall_seconds < SETTLING_SECONDS:
-            now = {**told, **now}
+        now = _now(run_dir, told) | failures(children())
         for what, text in now.items():
             if what not in told:
                 console.print(f"{datetime.now():%H:%M:%S}  {text}", highlight=False, markup=False, soft_wrap=True)
@@ -66,10 +71,40 @@ def tell_until(stop: threading.Event, run_dir: Path, console: Console) -> None:
         told = now
 
 
+def _now(run_dir: Path, told: Mapping[str, str]) -> dict[str, str]:
+    """What the page says is wrong. While its process is being started again, or has just been, nothing is over."""
+    try:
+        with PageClient(run_dir) as page:
+            status = page.status()
+    except FreshetError:
+        return {what: text for what, text in told.items() if not what.endswith(FAILING)}
+    now = notices(status)
+    if status.catching_up or status.clock.wall_seconds < SETTLING_SECONDS:
+        return {what: text for what, text in told.items() if not what.endswith(FAILING)} | now
+    return now
+
+
+def failures(children: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """The roles that end again and again, by what is told of them."""
+    return {
+        f"role {name}{FAILING}": f"role {name} ends again and again, started again {facts['restarts']} times, the last "
+        f"time by: {facts['last_exit']}; its log is logs/{name}.jsonl"
+        for name, facts in children.items()
+        if facts["failing"]
+    }
+
+
+def _named(outage: OutageFigures) -> str:
+    """A server says itself what it is; a disk is known by its folder."""
+    if outage.component == "disk":
+        return f"disk {outage.resource}"
+    return outage.resource
+
+
 def notices(status: Status) -> dict[str, str]:
     """What is wrong at this moment, by what it is about."""
     found = {
-        f"{o.component} away": f"{o.resource} is away: {o.cause}. Meanwhile: {o.meanwhile}. {o.next_step}"
+        f"{o.component} {o.word}": f"{_named(o)} is {o.word}: {o.cause}. Meanwhile: {o.meanwhile}. {o.next_step}"
         for o in status.outages
     }
     for a in status.alerts:
@@ -93,6 +128,6 @@ def run_all(app: App, app_path: str, given: Settings, console: Console) -> int:
     with Runtime(app, app_path, given) as runtime:
         console.print(f"scorer       {runtime.address('serve')}", highlight=False)
         console.print(f"status page  {runtime.address('status')}", highlight=False)
-        tell_until(stop, runtime.settings.run_dir, console)
+        tell_until(stop, runtime.settings.run_dir, console, runtime.supervisor.facts)
         console.print("stopping …", highlight=False)
     return 0

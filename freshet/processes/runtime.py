@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Event, Thread
 from types import TracebackType
+from typing import Any
 
 import structlog
 
@@ -18,7 +21,7 @@ from freshet.processes.supervisor import RoleSpec, Supervisor
 from freshet.roles import preflight
 from freshet.roles.names import role_names
 from freshet.roles.process import run_role
-from freshet.runs import logs
+from freshet.runs import children, folder, logs
 from freshet.runs import record as run_record
 from freshet.runs.lock import RunLock
 from freshet.schemas.errors import ComponentError
@@ -31,6 +34,7 @@ from freshet.streams.outages import Outages
 
 log = structlog.get_logger()
 KEEP_SECONDS = 0.5
+ADDRESSED = {"serve": "serve", "status": "control"}  # what is listened for, and the role that announces it
 READY_SECONDS = 180.0  # a busy machine takes a minute to import what the roles need
 
 
@@ -57,7 +61,7 @@ class Runtime:
 
     def _start(self) -> None:
         run_dir = self._given.run_dir
-        run_dir.mkdir(parents=True, exist_ok=True)
+        folder.prepare(run_dir)
         self._stack.enter_context(RunLock(run_dir))
         where = {name: _port(self._given.host, getattr(self._given, name), name) for name in ("port", "status_port")}
         logs.configure("supervisor", run_dir / "logs")
@@ -83,9 +87,17 @@ class Runtime:
         preflight.check(self.app, self.log, self.settings)
         run_record.write(self.app.name, self._path, self.settings)
         specs = [RoleSpec(n, run_role, (self._path, n, self.settings)) for n in role_names(self.app)]
-        self.supervisor = Supervisor(specs, _preload(self.app))
+        self._stack.callback(children.forget, run_dir)
+        self.supervisor = Supervisor(specs, _preload(self.app), self._tell)
         self.supervisor.start()
         self._stack.callback(self.supervisor.stop)
+
+    def _tell(self, facts: Mapping[str, Mapping[str, Any]]) -> None:
+        """What the supervisor knows, for the process of the status page. It is told again at the next change."""
+        try:
+            children.write(self.settings.run_dir, facts)
+        except OSError as error:
+            log.warning("the status page is not told of restarts", error=str(error))
 
     def _forget_addresses(self) -> None:
         for name in ("serve", "status"):
@@ -96,12 +108,23 @@ class Runtime:
         path = Path(self.settings.run_dir) / f"{what}.address"
         deadline = time.monotonic() + READY_SECONDS
         while not path.exists():
+            self._refuse_failing(ADDRESSED[what])
             if time.monotonic() > deadline:
                 raise ComponentError(
                     f"role {what}", f"did not come up within {READY_SECONDS:.0f} s", f"Look at {path.parent}/logs."
                 )
             time.sleep(0.02)
         return path.read_text()
+
+    def _refuse_failing(self, role: str) -> None:
+        """Nobody waits for an address that a role which ends again and again will not have."""
+        facts = self.supervisor.facts()[role]
+        if facts["failing"]:
+            raise ComponentError(
+                f"role {role}",
+                f"ended {facts['restarts']} times soon after its start, the last time by: {facts['last_exit']}",
+                f"Mend that; its log is {self.settings.run_dir}/logs/{role}.jsonl.",
+            )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -143,13 +166,24 @@ def _port(host: str, port: int, name: str) -> int:
     """
     if port == 0:
         return free_ports(1)[0]
-    with socket.socket() as probe:
+    option = "--" + name.replace("_", "-")
+    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except (OSError, UnicodeError) as error:
+        raise ComponentError(
+            f"address {place}",
+            f"cannot be used: {getattr(error, 'strerror', None) or error}",
+            "Choose an address of this machine with --host.",
+        ) from error
+    with socket.socket(family, kind, protocol) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host, port))
+            probe.bind(address)
         except OSError as error:
-            option = "--" + name.replace("_", "-")
-            raise ComponentError(
-                f"address {host}:{port}", f"cannot be used: {error.strerror}", f"Choose another with {option} (0: any)."
-            ) from error
+            next_step = f"Choose another with {option} (0: any)."
+            if error.errno in (errno.EADDRNOTAVAIL, errno.EINVAL):  # no other port would help
+                next_step = "Choose an address of this machine with --host."
+            cause = f"cannot be used: {error.strerror}"
+            raise ComponentError(f"address {place}", cause, next_step) from error
     return port

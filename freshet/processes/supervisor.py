@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing as mp
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from typing import Any
 
 import psutil
 import structlog
+
+from freshet.schemas.errors import FreshetError
+from freshet.schemas.shown_text import shown
 
 log = structlog.get_logger()
 WATCH_SECONDS = 0.2
@@ -23,6 +27,8 @@ MEMORY_SECONDS = 5.0
 STOP_SECONDS = 15.0
 BACKOFF_SECONDS = (0.0, 0.2, 1.0, 5.0)
 STEADY_SECONDS = 30.0
+FAILING_FROM = 3  # early ends in a row that are no accident any more
+REASON_CHARACTERS = 500
 SINGLE_THREADED = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"), "1"
 )
@@ -47,6 +53,15 @@ class _Child:
     restarts: int = 0
     start_again_at: float = 0.0
     peak_bytes: int = 0
+    last_words: Connection | None = None
+    last_exit: str = ""
+
+    @property
+    def failing(self) -> bool:
+        """Whether it ends again and again soon after it was started."""
+        if self.failures < FAILING_FROM:
+            return False
+        return self.process is None or time.monotonic() - self.started_at <= STEADY_SECONDS
 
 
 @dataclass
@@ -59,6 +74,7 @@ class Supervisor:
 
     specs: Sequence[RoleSpec]
     preload: Sequence[str] = ("freshet.roles.process",)
+    tell: Callable[[Mapping[str, Mapping[str, Any]]], None] = lambda facts: None
     _children: list[_Child] = field(default_factory=list)
     _stopping: threading.Event = field(default_factory=threading.Event)
     _watcher: threading.Thread | None = None
@@ -74,18 +90,31 @@ class Supervisor:
         self._watcher.start()
 
     def _spawn(self, child: _Child) -> None:
+        last_words, of_the_child = self._context.Pipe(duplex=False)
         process = self._context.Process(
-            target=_run_apart, args=(child.spec.target, *child.spec.args), name=child.spec.name, daemon=True
+            target=_run_apart,
+            args=(of_the_child, child.spec.target, *child.spec.args),
+            name=child.spec.name,
+            daemon=True,
         )
         with _signals_ignored(), _safe_path():
             process.start()
-        child.process, child.started_at = process, time.monotonic()
+        # The child's alone: its end of the pipe closes when it ends.
+        of_the_child.close()
+        child.process = process
+        child.started_at = time.monotonic()
+        child.last_words = last_words
 
     def _watch(self) -> None:
         measured_at = 0.0
+        told: list[tuple[Any, ...]] = []
         while not self._stopping.wait(WATCH_SECONDS):
             for child in self._children:
                 self._mend(child)
+            now = [(child.restarts, child.process is None, child.failing) for child in self._children]
+            if now != told:
+                told = now
+                self.tell(self.facts())
             if time.monotonic() - measured_at > MEMORY_SECONDS:
                 measured_at = time.monotonic()
                 self._measure()
@@ -99,10 +128,12 @@ class Supervisor:
             steady = time.monotonic() - child.started_at > STEADY_SECONDS
             child.failures = 0 if steady else child.failures + 1
             pause = BACKOFF_SECONDS[min(child.failures, len(BACKOFF_SECONDS) - 1)]
+            child.last_exit = _last_exit(child.last_words, process.exitcode)
             log.warning(
                 "role died and is started again",
                 child=child.spec.name,
                 exit_code=process.exitcode,
+                reason=child.last_exit,
                 restart_in_seconds=pause,
             )
             child.process, child.start_again_at = None, time.monotonic() + pause
@@ -116,12 +147,14 @@ class Supervisor:
                 child.peak_bytes = max(child.peak_bytes, _memory(child.process.pid))
 
     def facts(self) -> dict[str, dict[str, Any]]:
-        """By role: pid, whether it is alive, restarts, peak resident bytes."""
+        """By role: pid, whether it is alive, restarts, why it ended last, whether it keeps failing, peak resident bytes."""
         return {
             c.spec.name: {
                 "pid": c.process.pid if c.process else None,
                 "alive": bool(c.process and c.process.is_alive()),
                 "restarts": c.restarts,
+                "last_exit": c.last_exit,
+                "failing": c.failing,
                 "peak_bytes": c.peak_bytes,
             }
             for c in self._children
@@ -147,13 +180,32 @@ class Supervisor:
         return {c.spec.name: c.process.exitcode if c.process else None for c in self._children}
 
 
-def _run_apart(target: Callable[..., None], *args: Any) -> None:
+def _last_exit(last_words: Connection | None, exit_code: int | None) -> str:
+    """Why a process ended: in its own words, or how."""
+    if last_words is not None:
+        with contextlib.suppress(EOFError, OSError), last_words:
+            if last_words.poll():
+                return str(last_words.recv_bytes(), "utf-8", "replace")
+    if exit_code is not None and exit_code < 0:
+        return f"killed by signal {-exit_code}"
+    return f"ended with status {exit_code}"
+
+
+def _run_apart(last_words: Connection, target: Callable[..., None], *args: Any) -> None:
     """In the new process: out of reach of the terminal's Ctrl-C, which is the supervisor's to act on, and with an end
     when the supervisor ends, however that does."""
     os.environ.pop(SAFE_PATH, None)  # was meant for the fork server, not for what the app may start
     os.setpgid(0, 0)
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
-    target(*args)
+    try:
+        target(*args)
+    except BaseException as end:
+        reason = end.__cause__ if isinstance(end, SystemExit) else end
+        if reason is not None:
+            text = str(reason) if isinstance(reason, FreshetError) else repr(reason)
+            with contextlib.suppress(OSError):
+                last_words.send_bytes(shown(text)[:REASON_CHARACTERS].encode(errors="replace"))
+        raise
 
 
 def _end_with_parent() -> None:

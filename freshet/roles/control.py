@@ -17,6 +17,7 @@ from freshet.roles.gathering import Gathering
 from freshet.roles.interface import VERSION, catalogue_of
 from freshet.roles.names import belongs
 from freshet.roles.reporter import Reporter, announce
+from freshet.runs import children
 from freshet.schemas.errors import LogError
 from freshet.schemas.wire import messages
 from freshet.schemas.wire.blocks import tick_record
@@ -50,12 +51,13 @@ def run(ctx: Context) -> None:
     board = Board(app.name, topics, app.views, app.models, history, ctx.settings.replay)
     board.own_outages, board.switches = ctx.vitals.outages.current, lambda: ctx.switches.current
     board.belongs = lambda name: belongs(app, name)
+    board.children = lambda: children.read(ctx.settings.run_dir)
     reporter, alerts = Reporter(ctx), Alerts(app.name, ctx.settings.alert_webhook)
     board.alerts = alerts.observe
 
     def set_topic(topic: str, changes: Mapping[str, str], by: str) -> None:
         for outage in ctx.vitals.outages.current():
-            if outage.component == "log":  # it would wait for as long as the outage lasts
+            if outage.component in ("log", "disk"):  # it would wait for as long as the outage lasts
                 raise LogError(outage.resource, f"is away: {outage.cause}", "Set it again once the log is back.")
         now = time.time_ns() // 1_000_000
         reporter.say([messages.Setting(topic, key, value, by, now) for key, value in changes.items()])
@@ -75,7 +77,10 @@ def run(ctx: Context) -> None:
         targets_route(board.status),
     ]
     described = http_docs.routes(VERSION, catalogue_of(app), beside, protocol=False)
-    threads = [threading.Thread(target=_gather, args=(ctx, board, history, reporter), daemon=True)]
+    threads = [
+        threading.Thread(target=_gather, args=(ctx, board, history), daemon=True),
+        threading.Thread(target=_report, args=(ctx, reporter), daemon=True),
+    ]
     if not ctx.settings.replay:
         threads.append(threading.Thread(target=_tick, args=(ctx,), daemon=True))
     for t in threads:
@@ -102,7 +107,13 @@ def _end_with(ctx: Context, server: uvicorn.Server) -> None:
     server.should_exit = True
 
 
-def _gather(ctx: Context, board: Board, history: History, reporter: Reporter) -> None:
+def _report(ctx: Context, reporter: Reporter) -> None:
+    """Apart from who gathers: what is told waits while the log's disk is full, and the page must say so."""
+    while not ctx.stop.wait(OBSERVE_SECONDS):
+        reporter.tell(ctx.vitals.status({}))
+
+
+def _gather(ctx: Context, board: Board, history: History) -> None:
     """Follow what is said; observe once a second, and save the history now and then and in the end."""
     gathering = Gathering(ctx.log, ctx.app, board)
     observed_at = 0.0
@@ -117,7 +128,6 @@ def _gather(ctx: Context, board: Board, history: History, reporter: Reporter) ->
         if time.monotonic() - observed_at >= OBSERVE_SECONDS:
             observed_at = time.monotonic()
             board.observe(gathering.catching_up)
-            reporter.tell(ctx.vitals.status({}))
         if time.monotonic() - saved_at >= SAVE_SECONDS:
             saved_at = time.monotonic()
             history_file.save(ctx.settings.run_dir, ctx.app.name, history)

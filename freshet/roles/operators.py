@@ -41,5 +41,6 @@ def train(ctx: Context) -> None:
     """One lineage; see `trained_by` for what its role is called."""
     model, spec = trained_by(ctx.app, ctx.name)
     key = Signer.load(ctx.settings.keys_dir / "trainer")
-    make = plans.trainer(ctx.app, model, spec, ctx.settings.snapshots_dir, key, ctx.settings.snapshot_every)
+    shelf = plans.Shelf(ctx.settings.snapshots_dir, key, ctx.vitals.outages)
+    make = plans.trainer(ctx.app, model, spec, shelf, ctx.settings.snapshot_every)
     ctx.operator([ctx.app.examples_log_of(model)], make, held=lambda: not ctx.switches.current.learn.on).run(ctx.stop)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from freshet.app import App
 from freshet.features.reading.vectors import VectorPlan
@@ -19,9 +21,11 @@ from freshet.schemas.durations import milliseconds
 from freshet.schemas.events.decode import EventCodec
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.topics.topic import Freshness, Topic
+from freshet.streams.disk import until_there_is_room
 from freshet.streams.intake.task import CleanRoute, IntakePlan, LabelRoute
 from freshet.streams.join.task import JoinPlan
 from freshet.streams.log.contract import Log, TopicPartition
+from freshet.streams.outages import Outages
 
 
 def ensure_topics(app: App, log: Log) -> None:
@@ -103,10 +107,18 @@ def train_plan(model: Model, learner: LearnerSpec, snapshot_every: str = "") -> 
     )
 
 
+class Shelf(NamedTuple):
+    """Where snapshots go, the key that signs them, and who is told while the disk is full."""
+
+    directory: Path
+    key: Signer
+    outages: Outages
+
+
 def trainer(
-    app: App, model: Model, spec: LearnerSpec, snapshots_dir: Path, key: Signer, snapshot_every: str = ""
+    app: App, model: Model, spec: LearnerSpec, shelf: Shelf, snapshot_every: str = ""
 ) -> Callable[[str, int], TrainTask]:
-    """Makes the task of a lineage, whose snapshots go under `snapshots_dir`, signed with `key`."""
+    """Makes the task of a lineage, whose snapshots go onto `shelf`."""
     plan = train_plan(model, spec, snapshot_every)
 
     def save(learner: Learner, at: Moment) -> str | None:
@@ -115,7 +127,11 @@ def trainer(
         facts = snapshots.Facts(
             app.name, model.name, plan.lineage, at.number, model.vectors.digest, at.tick, at.examples, at.position
         )
-        return snapshots.write(snapshots_dir, facts, attested(learner, model.vectors), key).digest
+        export = attested(learner, model.vectors)
+        # Written again from its start: a snapshot is not there before its manifest.
+        write = partial(snapshots.write, shelf.directory, facts, export, shelf.key)
+        written = until_there_is_room(write, shelf.outages, str(shelf.directory.parent.absolute()))
+        return written.digest
 
     return lambda _, partition: TrainTask(plan, spec.make(model.vectors), save, partition)
 

@@ -65,7 +65,7 @@ def run_role(app_path: str, name: str, given: Settings, member: str = "") -> Non
     module, function = ROLES[role]
     try:
         app = load(app_path)
-        vitals = Vitals(role, f"{lasting}/{uuid.uuid4().hex[:8]}", Outages())
+        vitals = Vitals(role, f"{lasting}/{uuid.uuid4().hex[:8]}", Outages(stop))
         opened = open_log(given.log_url, f"{app.name}.{lasting}", vitals.outages)
         make_keys(role, given)
         run_record.check(app.name, given)
@@ -89,7 +89,7 @@ def run_role(app_path: str, name: str, given: Settings, member: str = "") -> Non
 
 def _say_that_it_ends(ctx: Context) -> None:
     """So that nobody takes for lost what was stopped. Not while the log is away: that would be waited for."""
-    if any(outage.component == "log" for outage in ctx.vitals.outages.current()):
+    if any(outage.component in ("log", "disk") for outage in ctx.vitals.outages.current()):
         return
     last = ctx.vitals.status()
     try:

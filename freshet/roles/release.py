@@ -12,6 +12,7 @@ from freshet.serving.release.judge import Judge
 from freshet.serving.release.release import Release
 from freshet.streams.clock import WallClock
 from freshet.streams.control.channels import Follower, send
+from freshet.streams.disk import until_there_is_room
 
 
 def run(ctx: Context) -> None:
@@ -37,10 +38,8 @@ def run(ctx: Context) -> None:
             for m in found:
                 desk.note(m)
             if follower.position >= said_before:  # what was decided before a restart is known first
-                if held:
-                    desk.rule()
-                else:
-                    desk.act()
+                decide = desk.rule if held else desk.act
+                until_there_is_room(decide, ctx.vitals.outages, str(ctx.settings.run_dir.absolute()))
         if time.monotonic() - told_at >= 1.0:
             told_at = time.monotonic()
             tell([ctx.vitals.status({"held": held})])

@@ -10,6 +10,7 @@ import structlog
 
 from freshet.roles.context import Context
 from freshet.schemas.errors import LogError
+from freshet.schemas.whole_files import write_whole
 from freshet.schemas.wire.messages import Message
 from freshet.streams.control.channels import send
 from freshet.streams.log.contract import Writer
@@ -48,7 +49,4 @@ def announce(ctx: Context, what: str, address: str) -> None:
     """Where this role listens, for whoever started it."""
     log.info("listening", address=address)
     ctx.vitals.metrics = reachable(address)
-    path = ctx.settings.run_dir / f"{what}.address"
-    part = path.with_suffix(".part")
-    part.write_text(address)
-    part.replace(path)
+    write_whole(ctx.settings.run_dir / f"{what}.address", address.encode())

@@ -22,8 +22,15 @@ class RunLock:
 
     def __init__(self, directory: str | Path) -> None:
         path = Path(directory) / "run.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            raise LogError(
+                str(directory),
+                f"{path} cannot be locked: {error.strerror or error}",
+                "Make it a file that may be written, or name another folder with --run-dir.",
+            ) from error
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -10,7 +10,9 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
+import msgspec
 
+from freshet.runs import folder
 from freshet.schemas.errors import ComponentError, RequestError
 from freshet.serving.status.status import Status, decode
 
@@ -26,14 +28,14 @@ class PageClient:
 
     def __init__(self, run_dir: Path) -> None:
         try:
-            self._address = (run_dir / "status.address").read_text()
-        except FileNotFoundError as error:
-            raise ComponentError(
-                f"run in {run_dir}",
-                "has no status page: nothing runs there",
-                "Start it with freshet run APP.py, or name its folder with --run-dir.",
-            ) from error
-        self._http = httpx.Client(base_url=self._address, timeout=SECONDS, headers={"x-freshet-user": quote(user())})
+            self._address = (run_dir / "status.address").read_text(errors="replace")
+        except OSError as error:
+            raise folder.no_run(run_dir, "has no status page: nothing runs there", error) from error
+        headers = {"x-freshet-user": quote(user())}
+        try:
+            self._http = httpx.Client(base_url=self._address, timeout=SECONDS, headers=headers)
+        except (httpx.InvalidURL, UnicodeError, ValueError) as error:
+            raise self._no_page(f"is no address ({error})") from error
 
     def __enter__(self) -> PageClient:
         return self
@@ -42,7 +44,11 @@ class PageClient:
         self._http.close()
 
     def status(self) -> Status:
-        return decode(self._ask("GET", "/status.json").content)
+        content = self._ask("GET", "/status.json").content
+        try:
+            return decode(content)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise self._no_page(f"answers what is no status ({error})") from error
 
     def set_topic(self, topic: str, changes: Mapping[str, str]) -> dict[str, str]:
         """Change live settings; all of them as they are then. Raises `RequestError` for what may not be set."""
@@ -53,20 +59,30 @@ class PageClient:
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
         try:
             answer = self._http.request(method, path, json=body)
-        except httpx.HTTPError as error:
-            raise ComponentError(
-                f"status page at {self._address}", f"does not answer ({error})", "Is the run's control role alive?"
-            ) from error
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
+            raise self._no_page(f"does not answer ({error})") from error
         if answer.is_success:
             return answer
-        text = (
-            answer.json().get("error", answer.text) if "json" in answer.headers.get("content-type", "") else answer.text
-        )
+        text = _error_of(answer)
         if answer.status_code < 500:
             raise Refused(text)
         raise ComponentError(
             f"status page at {self._address}", f"answered {answer.status_code}: {text}", "See its log."
         )
+
+    def _no_page(self, cause: str) -> ComponentError:
+        return ComponentError(f"status page at {self._address}", cause, "Is the run's control role alive?")
+
+
+def _error_of(answer: httpx.Response) -> str:
+    """Its own words, if it is one of ours."""
+    try:
+        told = answer.json()
+    except ValueError:
+        return answer.text
+    if isinstance(told, dict):
+        return str(told.get("error", answer.text))
+    return answer.text
 
 
 class Refused(RequestError):

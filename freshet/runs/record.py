@@ -8,7 +8,9 @@ from pathlib import Path
 
 import msgspec
 
+from freshet.runs import folder
 from freshet.schemas.errors import ComponentError
+from freshet.schemas.whole_files import PRIVATE, write_whole
 from freshet.settings import Settings
 
 FILE = "run.json"
@@ -30,19 +32,24 @@ class RunRecord(msgspec.Struct, frozen=True):
 
 
 def write(app: str, app_file: str, given: Settings) -> None:
+    """Raises `ComponentError` where it cannot be written."""
     path = given.run_dir / FILE
-    file = str(Path(app_file).resolve())
-    record = RunRecord(app, file, _absolute(given.log_url), given.store, FORMAT)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
-        out.write(msgspec.json.format(msgspec.json.encode(record)))
-    part.replace(path)
+    record = RunRecord(app, str(Path(app_file).resolve()), _absolute(given.log_url), given.store, FORMAT)
+    text = msgspec.json.format(msgspec.json.encode(record))
+    try:
+        write_whole(path, text, PRIVATE, durable=True)
+    except OSError as error:
+        raise ComponentError(
+            f"file {path}",
+            f"cannot be written: {error.strerror or error}",
+            "Make room there, or name another folder with --run-dir.",
+        ) from error
 
 
 def check(app: str, given: Settings) -> None:
     """Raises `ComponentError` where the folder is that of a run of another app, over a log of another
     kind, or of another format: its checkpoints and snapshots fit no other."""
-    if not (given.run_dir / FILE).exists():
+    if not os.path.lexists(given.run_dir / FILE):
         return
     found = read(given.run_dir)
     if found.app != app:
@@ -82,14 +89,14 @@ def read(run_dir: Path) -> RunRecord:
 def _decoded(run_dir: Path) -> RunRecord:
     try:
         return msgspec.json.decode((run_dir / FILE).read_bytes(), type=RunRecord)
-    except FileNotFoundError as error:
+    except OSError as error:
+        raise folder.no_run(run_dir, "there is none", error) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ComponentError(
-            f"run in {run_dir}",
-            "there is none",
-            "Start one with freshet run APP.py, or name its folder with --run-dir.",
+            f"file {run_dir / FILE}",
+            f"cannot be read: {error}",
+            "Remove it, and start the run again: it is written anew.",
         ) from error
-    except msgspec.DecodeError as error:
-        raise ComponentError(f"file {run_dir / FILE}", f"cannot be read: {error}", "Start the run again.") from error
 
 
 def _absolute(log: str) -> str:

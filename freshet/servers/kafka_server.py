@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from freshet.schemas.errors import ComponentError
+from freshet.schemas.whole_files import PRIVATE, write_whole
 from freshet.servers.server import Server, free_ports, jars, java
 
 USER = "freshet"
@@ -33,7 +34,9 @@ class KafkaServer(Server):
 
     def command(self) -> Sequence[str]:
         file = self.directory / "server.properties"
-        file.write_text("".join(f"{key}={value}\n" for key, value in self._properties().items()))
+        # It may hold the password of a user.
+        text = "".join(f"{key}={value}\n" for key, value in self._properties().items())
+        write_whole(file, text.encode(), PRIVATE)
         if not (self.directory / "data" / "meta.properties").exists():
             cluster = (
                 "f" + urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]

@@ -8,7 +8,6 @@ A signature is made for a purpose, which is signed with the payload: a provenanc
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,21 +16,60 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from freshet.schemas.errors import ComponentError
+from freshet.schemas.whole_files import PRIVATE, write_whole
 
+KEY_BYTES = 32
+OF_PRIVATE = (
+    "Restore it from a copy, or remove it and start the app: it makes a new key, and what the old one signed holds."
+)
+OF_PUBLIC = "Restore it from a copy, or remove it: snapshots that this key signed are then refused."
 PROVENANCE, APPROVAL = "freshet snapshot provenance v1", "freshet snapshot approval v1"
 
 
 def create_key(directory: Path) -> None:
-    """Make a key pair in `directory` unless one is there. Done before roles start, so that none races another."""
-    directory.mkdir(parents=True, exist_ok=True)
-    if any(directory.glob("*.key")):
-        return
-    name = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
-    key = Ed25519PrivateKey.generate()
-    (directory / f"{name}.pub").write_bytes(key.public_key().public_bytes_raw())
-    fd = os.open(directory / f"{name}.key", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(key.private_bytes_raw())
+    """Make a key pair in `directory` unless one is there. Done before roles start, so that none races another.
+
+    Raises:
+        ComponentError: a key that is there is no key, or none can be written.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if any(directory.glob("*.key")):
+            # Told now, once, and not by every process that will need them.
+            Signer.load(directory)
+            Verifier.load(directory)
+            return
+        name = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+        key = Ed25519PrivateKey.generate()
+        # The public one first: what the private one signs can then be verified, whenever this process ends.
+        write_whole(directory / f"{name}.pub", key.public_key().public_bytes_raw(), durable=True)
+        write_whole(directory / f"{name}.key", key.private_bytes_raw(), PRIVATE, durable=True)
+    except OSError as error:
+        raise ComponentError(
+            f"keys in {directory}",
+            f"cannot be written: {error.strerror or error}",
+            "Make room there, or make the folder writable.",
+        ) from error
+
+
+def _bytes(path: Path, next_step: str) -> bytes:
+    """The bytes of a key file, as many as a key has.
+
+    Raises:
+        ComponentError: it cannot be read, or holds something else.
+    """
+    try:
+        # One more than a key has: whatever else lies there need not be read.
+        with path.open("rb") as file:
+            found = file.read(KEY_BYTES + 1)
+    except OSError as error:
+        raise ComponentError(
+            f"key file {path}", f"cannot be read: {error.strerror or error}", "Make it readable by this user."
+        ) from error
+    if len(found) != KEY_BYTES:
+        size = "is empty" if not found else f"is torn: it has {path.stat().st_size} bytes, a key has {KEY_BYTES}"
+        raise ComponentError(f"key file {path}", size, next_step)
+    return found
 
 
 class Signer:
@@ -42,11 +80,11 @@ class Signer:
 
     @staticmethod
     def load(directory: Path) -> Signer:
-        """Raises `ComponentError` if there is no private key."""
+        """Raises `ComponentError` if there is no private key, or the newest is torn."""
         found = sorted(directory.glob("*.key"))
         if not found:
             raise ComponentError(f"keys in {directory}", "there is no private key", "Start the app once: it makes one.")
-        return Signer(Ed25519PrivateKey.from_private_bytes(found[-1].read_bytes()))
+        return Signer(Ed25519PrivateKey.from_private_bytes(_bytes(found[-1], OF_PRIVATE)))
 
     def verifier(self) -> Verifier:
         """Accepts what this signer signed."""
@@ -65,11 +103,11 @@ class Verifier:
 
     @staticmethod
     def load(directory: Path) -> Verifier:
-        """Raises `ComponentError` if there is no public key."""
+        """Raises `ComponentError` if there is no public key, or one is torn."""
         found = sorted(directory.glob("*.pub"), reverse=True)
         if not found:
             raise ComponentError(f"keys in {directory}", "there is no public key", "Copy the signer's .pub files here.")
-        return Verifier([Ed25519PublicKey.from_public_bytes(f.read_bytes()) for f in found])
+        return Verifier([Ed25519PublicKey.from_public_bytes(_bytes(file, OF_PUBLIC)) for file in found])
 
     def accepts(self, purpose: str, payload: bytes, signature: bytes) -> bool:
         for key in self._keys:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from freshet.schemas.declared import check_kind
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.events.field import INTEGERS, KEY_TYPES, Field, fits
@@ -19,6 +20,7 @@ from freshet.schemas.topics.impute import Impute
 if TYPE_CHECKING:
     import polars as pl
 
+SCHEMA = "Give an Avro record, as a dict or as JSON, or the path of a file that holds one."
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 ON_VIOLATION = ("serve", "fallback", "refuse")
 
@@ -244,6 +246,12 @@ class Topic:
 
     def __post_init__(self) -> None:
         check_name("topic", self.name)
+        where = f"topic {self.name}"
+        check_kind(where, "schema", self.schema, (EventSchema, Mapping, str, Path), SCHEMA)
+        check_kind(where, "partitions", self.partitions, int, "Use 1 to 4096.")
+        check_kind(where, "freshness", self.freshness, Freshness, 'Write fr.Freshness(feature_slo="5s").')
+        check_kind(where, "drop", self.drop, Mapping, 'Write {"early": pl.col("late") < 0}.')
+        check_kind(where, "impute", self.impute, Mapping, 'Write {"late": fr.impute.constant(0)}.')
         object.__setattr__(self, "schema", _load(self.schema, self.name))
         milliseconds(self.dedup, "dedup")
         if not 1 <= self.partitions <= 4096:

@@ -34,20 +34,22 @@ def alerts(status: Status, recent: Recent | None = None, bounds: AlertBounds | N
 
 def role_down(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[Alert]:
     """A role is not heard of, or keeps failing. While the log is away nobody is heard of, and nobody is called lost."""
-    deaf = any(o.component == "log" for o in status.outages)
+    deaf = any(o.component in ("log", "disk") for o in status.outages)
     for r in status.roles:
         restarts = recent.restarts.get((r.role, r.instance), 0)
         lost = r.state == "lost" and not deaf
-        if not lost and restarts <= bounds.restarts:
+        failing_now = r.state == "restarting"
+        if not lost and not failing_now and restarts <= bounds.restarts:
             continue
         heard = f", last heard of {span(status.at_ms - r.seen_ms)} ago" if lost and r.seen_ms is not None else ""
         failing = f"started again {restarts} times within {span(bounds.restarts_ms)}" if restarts else ""
+        why = f"it ended by: {r.last_exit}" if r.last_exit else ""
         process = f"process {r.pid or 'unknown'} is lost{heard}" if lost else ""
         yield Alert(
             policy="role_down",
             subject=r.instance or r.role,
-            light="red" if lost else "amber",
-            reason="; ".join(filter(None, (process, failing))),
+            light="red" if lost or failing_now else "amber",
+            reason="; ".join(filter(None, (process, failing, why))) or "it ends again and again",
             meaning=f"Without it {WITHOUT.get(r.role, 'a part of the app stands still')}; it resumes where it left off.",
             next_step=f"If it ended, `freshet run`, or whatever started it, starts it again, and {_log_of(r)} says why; if "
             f"it hangs, end process {r.pid or 'unknown'}. By hand: `{_by_hand(r)}`.",
@@ -61,7 +63,7 @@ def outage(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[Aler
             policy="outage",
             subject=o.resource,
             light="amber",
-            reason=f"{o.component} is away for {span(status.at_ms - o.since_ms)}{_by(o)}: {o.cause}",
+            reason=f"{o.component} is {o.word} for {span(status.at_ms - o.since_ms)}{_by(o)}: {o.cause}",
             meaning=_sentence(o.meanwhile),
             next_step=_sentence(o.next_step),
             since_ms=o.since_ms,

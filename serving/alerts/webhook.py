@@ -6,12 +6,12 @@ import contextlib
 import queue
 import threading
 import time
-from urllib.parse import urlsplit
 
 import httpx
 import msgspec
 import structlog
 
+from freshet.schemas.shown_text import HIDDEN, origin, redacted
 from freshet.serving.status.status import Alert
 
 log = structlog.get_logger()
@@ -47,7 +47,7 @@ class Webhook:
         waiting: int = WAITING,
     ) -> None:
         self._url, self._app, self._retry_seconds, self._pauses = url, app, retry_seconds, pauses_seconds
-        self._named = {"setting": "alert_webhook", "resource": _host(url)}
+        self._named = {"setting": "alert_webhook", "resource": origin(url)}
         self._queue: queue.Queue[bytes | None] = queue.Queue(waiting)
         self._closed = threading.Event()
         self._lock = threading.Lock()
@@ -99,7 +99,8 @@ class Webhook:
         except httpx.InvalidURL:
             return "it is no URL", False
         except Exception as error:  # a webhook never ends its thread
-            return str(error) or type(error).__name__, True
+            # Its text may quote the URL, of which the path is a secret, too.
+            return redacted(str(error).replace(self._url, HIDDEN)) or type(error).__name__, True
 
     def _fails(self, cause: str, lost: int = 0) -> None:
         with self._lock:
@@ -120,11 +121,3 @@ class Webhook:
             lost, self._lost = self._lost, 0
         if again:
             log.warning("webhook works again", **self._named, alerts_lost=lost)
-
-
-def _host(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "webhook"
-    return f"{parts.scheme}://{parts.hostname}" if parts.hostname else "webhook"

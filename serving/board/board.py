@@ -61,6 +61,7 @@ class Board:
         self._lock = threading.Lock()
         self._catching_up = False
         self.belongs: Callable[[str], bool] = lambda name: True
+        self.children: Callable[[], Mapping[str, Mapping[str, Any]]] = dict
         self.switches: Callable[[], Switches] = Switches
         self.own_outages: Callable[[], list[Outage]] = list
         self.alerts: Callable[[s.Status], list[s.Alert]] = lambda status: []
@@ -145,7 +146,7 @@ class Board:
             views=[self._view(v, now) for v in self._views],
             models=[self._model(b, now, at_ms) for b in self._models.values()],
             requests=self._roll.requests(at_ms),
-            roles=self._roll.figures(at_ms),
+            roles=self._roll.figures(self.children(), at_ms),
             outages=outage_figures([*self._roll.outages(at_ms), *own]),
             alerts=self._raised,
             switches=[_switch(name, switches) for name in NAMES],

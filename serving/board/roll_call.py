@@ -24,6 +24,7 @@ from freshet.streams.outages import Outage
 
 SILENT_MS, LOST_MS, STUCK_MS = 2_500, 5_000, 120_000
 GRACE_MS = 60_000  # a busy machine takes so long to import what the roles need
+NOTHING: Mapping[str, Any] = {}
 
 
 class RollCall:
@@ -84,26 +85,38 @@ class RollCall:
             return "held"
         return "busy" if m.at - told_ms > SILENT_MS else "running"
 
-    def figures(self, now_ms: int) -> list[RoleFigures]:
-        """By role and instance."""
+    def figures(self, children: Mapping[str, Mapping[str, Any]], now_ms: int) -> list[RoleFigures]:
+        """By role and instance. `children` is what the supervisor knows, by role name: one that has not been heard of is
+        starting."""
         present = self._present(now_ms)
         names = [_name(m.instance) for m in present]
-        out = [self._role(m, names.count(_name(m.instance)) > 1, now_ms) for m in present]
+        out = [self._role(m, names.count(_name(m.instance)) > 1, children, now_ms) for m in present]
+        for name in children.keys() - set(names):
+            out.append(_unheard(name, children[name]))
         return sorted(out, key=lambda r: (r.role, r.instance))
 
-    def _role(self, m: Status, several: bool, now_ms: int) -> RoleFigures:
+    def _role(self, m: Status, several: bool, children: Mapping[str, Mapping[str, Any]], now_ms: int) -> RoleFigures:
+        child = children.get(_name(m.instance), NOTHING)
         state = self.state(m.instance, now_ms)
+        if state == "lost" and not child.get("alive", True):
+            state = "restarting"
+        # However well it was a moment ago: who ends again and again is not there.
+        if child.get("failing"):
+            state = "restarting"
+        instance = m.instance if several else _name(m.instance)
+        restarts = max(int(child.get("restarts", 0)), self._replaced[_name(m.instance)])
+        last_exit = str(child.get("last_exit", ""))
         if state in ("starting", "stopped"):  # its figures are those of a process that is gone
-            instance = m.instance if several else _name(m.instance)
-            return RoleFigures(role=m.role, instance=instance, state=state, restarts=self._replaced[_name(m.instance)])
+            return RoleFigures(role=m.role, instance=instance, state=state, restarts=restarts, last_exit=last_exit)
         return RoleFigures(
             role=m.role,
-            instance=m.instance if several else _name(m.instance),
+            instance=instance,
             pid=m.pid,
             state=state,
             memory_mb=m.facts.get("memory_mb"),
             seen_ms=m.at,
-            restarts=self._replaced[_name(m.instance)],
+            restarts=restarts,
+            last_exit=last_exit,
             cpu_seconds=m.facts.get("cpu_seconds"),
             started_ms=m.facts.get("started_ms"),
             metrics=m.facts.get("metrics", ""),
@@ -157,6 +170,21 @@ class RollCall:
         if self._since_ms is None:
             return True
         return m.at < self._since_ms and now_ms - self._since_ms < GRACE_MS
+
+
+def _unheard(name: str, child: Mapping[str, Any]) -> RoleFigures:
+    """Of a process that has said nothing yet, by what its supervisor knows."""
+    state: RoleState = "starting"
+    if child.get("failing"):
+        state = "restarting"
+    return RoleFigures(
+        role=name.split(".", 1)[0],
+        instance=name,
+        pid=child.get("pid"),
+        state=state,
+        restarts=int(child.get("restarts", 0)),
+        last_exit=str(child.get("last_exit", "")),
+    )
 
 
 def _has_ended(m: Status) -> bool:

@@ -6,12 +6,12 @@ bounded.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
 import structlog
 
+from freshet.schemas.whole_files import write_whole
 from freshet.serving.status.history import History, KeptHistory
 
 log = structlog.get_logger()
@@ -36,10 +36,8 @@ def save(folder: Path, app: str, history: History) -> None:
     """Write it; a process that ends meanwhile leaves the file as it was. A disk that takes nothing
     costs but the history: it is logged."""
     content = _Content(format=FORMAT, app=app, history=history.kept())
-    part = folder / f"{FILE}.{os.getpid()}.part"
     try:
-        part.write_bytes(_encoder.encode(content))
-        part.replace(folder / FILE)
+        write_whole(folder / FILE, _encoder.encode(content))
     except OSError as error:
         log.warning("history is not saved", folder=str(folder), error=str(error))
 

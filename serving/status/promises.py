@@ -80,7 +80,9 @@ def servers_answer(outages: Sequence[OutageFigures]) -> Promise:
     """Red while a server is away."""
     if not outages:
         return Promise("servers answer", "green", "no role waits for a server")
-    told = [f"{o.component} {o.resource} is away since {moment(o.since_ms)} for {_listed(o.roles)}" for o in outages]
+    told = [
+        f"{o.component} {o.resource} is {o.word} since {moment(o.since_ms)} for {_listed(o.roles)}" for o in outages
+    ]
     return Promise("servers answer", "red", "; ".join(told))
 
 
@@ -95,12 +97,18 @@ def no_failed_request(requests: RequestFigures) -> Promise:
 
 def roles_alive(roles: Sequence[RoleFigures], outages: Sequence[OutageFigures], at_ms: int) -> Promise:
     """Nobody can be heard while the log is away: that is amber, as is what ended as it was told to."""
+    failing = [_failure(r) for r in roles if r.state == "restarting"]
     lost = [f"{r.instance or r.role} ({_silence(r, at_ms)})" for r in roles if r.state == "lost"]
     starting = [r.instance or r.role for r in roles if r.state == "starting"]
     stopped = [r.instance or r.role for r in roles if r.state == "stopped"]
+    if failing:
+        return Promise("roles alive", "red", f"{len(failing)} of {len(roles)} failing: {_listed(failing)}")
     if lost:
-        mute = any(o.component == "log" for o in outages)
-        why = "cannot be heard, the log is away" if mute else "not heard of"
+        # Neither can a process that waits for room on the disk of the log.
+        mute = [o for o in outages if o.component in ("log", "disk")]
+        why = "not heard of"
+        if mute:
+            why = f"cannot be heard, the {mute[0].component} is {mute[0].word}"
         return Promise("roles alive", "amber" if mute else "red", f"{len(lost)} of {len(roles)} {why}: {_listed(lost)}")
     if starting:
         return Promise("roles alive", "amber", f"{len(starting)} of {len(roles)} still starting: {_listed(starting)}")
@@ -164,6 +172,11 @@ def _lag(x: ViewFigures | ModelFigures) -> str:
 def _off(x: SwitchFigures) -> str:
     by = f" by {x.by}" if x.by else ""
     return f"switched off{by} since {moment(x.at_ms)}"
+
+
+def _failure(r: RoleFigures) -> str:
+    why = f", the last time by: {r.last_exit}" if r.last_exit else ""
+    return f"{r.instance or r.role} (started again {r.restarts} times{why})"
 
 
 def _silence(r: RoleFigures, at_ms: int) -> str:

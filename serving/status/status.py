@@ -13,7 +13,7 @@ import msgspec
 
 Light = Literal["green", "amber", "red"]
 RunState = Literal["starting", "running", "ended"]
-RoleState = Literal["starting", "running", "busy", "held", "stopped", "lost"]
+RoleState = Literal["starting", "running", "busy", "held", "restarting", "stopped", "lost"]
 
 
 class Clock(msgspec.Struct, frozen=True, kw_only=True):
@@ -239,7 +239,8 @@ class RequestFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RoleFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """One process: `seen_ms` is when it was last heard of (wall)."""
+    """One process: `seen_ms` is when it was last heard of (wall), `last_exit` why the one before it ended. It is
+    restarting while it ends again and again soon after its start."""
 
     role: str
     instance: str = ""
@@ -248,6 +249,7 @@ class RoleFigures(msgspec.Struct, frozen=True, kw_only=True):
     memory_mb: float | None = None
     seen_ms: int | None = None
     restarts: int = 0
+    last_exit: str = ""
     cpu_seconds: float | None = None
     started_ms: int | None = None
     metrics: str = ""
@@ -263,6 +265,13 @@ class OutageFigures(msgspec.Struct, frozen=True, kw_only=True):
     next_step: str
     since_ms: int
     roles: list[str] = []
+
+    @property
+    def word(self) -> str:
+        """What it is: servers are away, a disk is full."""
+        if self.component == "disk":
+            return "full"
+        return "away"
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,6 @@ shares the folder. Roles look at the file a few times a second.
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from pathlib import Path
 from typing import Literal
@@ -15,6 +14,7 @@ from typing import Literal
 import msgspec
 
 from freshet.schemas.errors import ComponentError, RequestError
+from freshet.schemas.whole_files import write_whole
 
 Name = Literal["learn", "release", "answer"]
 NAMES: tuple[Name, ...] = ("learn", "release", "answer")
@@ -46,9 +46,15 @@ def read(run_dir: Path) -> Switches:
     """Raises `ComponentError` for a file that somebody has broken."""
     try:
         return _decoder.decode((run_dir / FILE).read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return Switches()
-    except (msgspec.DecodeError, OSError) as error:
+    except OSError as error:
+        raise ComponentError(
+            f"file {run_dir / FILE}",
+            f"cannot be read: {error.strerror or error}",
+            "Make it a file that can be read, or remove it: then all switches are on.",
+        ) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ComponentError(
             f"file {run_dir / FILE}", f"cannot be read: {error}", "Remove it: then all switches are on."
         ) from error
@@ -59,14 +65,21 @@ def turn(run_dir: Path, name: str, on: bool, by: str) -> Switches:
 
     Raises:
         RequestError: there is no such switch.
+        ComponentError: it cannot be written, and is as it was: the disk is full, or the folder not ours.
     """
     if name not in NAMES:
         raise RequestError(f"switch {name!r}", "is unknown", f"The switches are {', '.join(NAMES)}.")
     changed = msgspec.structs.replace(read(run_dir), **{name: Switch(on, by, time.time_ns() // 1_000_000)})
-    path = run_dir / FILE
-    part = path.with_suffix(f".{os.getpid()}.part")
-    part.write_bytes(msgspec.json.format(msgspec.json.encode(changed)))
-    part.replace(path)
+    text = msgspec.json.format(msgspec.json.encode(changed))
+    try:
+        # A switch holds over restarts, that of the machine too.
+        write_whole(run_dir / FILE, text, durable=True)
+    except OSError as error:
+        raise ComponentError(
+            f"file {run_dir / FILE}",
+            f"cannot be written: {error.strerror or error}; all switches are as they were",
+            "Make room there, or make it writable, and turn the switch again.",
+        ) from error
     return changed
 
 

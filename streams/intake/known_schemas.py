@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import json
-import os
 
 import fsspec
 
 from freshet.schemas.errors import SchemaError
 from freshet.schemas.events.evolution import FORWARD, breaks
 from freshet.schemas.events.schema import EventSchema
+from freshet.streams.objects import put
 
 
 def keep(url: str, topic: str, schema: EventSchema) -> None:
@@ -27,9 +27,8 @@ def keep(url: str, topic: str, schema: EventSchema) -> None:
     path = f"{folder}/{schema.schema_id}-{schema.digest}.json"
     if not fs.exists(path):
         fs.makedirs(folder, exist_ok=True)
-        part = f"{path}.{os.getpid()}.part"
-        fs.pipe_file(part, json.dumps(schema.avro).encode())
-        fs.mv(part, path)
+        # Written once, and needed for as long as there are records under it.
+        put(fs, path, json.dumps(schema.avro).encode(), durable=True)
 
 
 def earlier(url: str, topic: str, schema: EventSchema) -> dict[int, EventSchema]:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from freshet.schemas.errors import LogError
+from freshet.schemas.shown_text import address as named
 from freshet.streams.kafka.admin import REACH_SECONDS, KafkaAdmin
 from freshet.streams.kafka.health import Health
 from freshet.streams.log.contract import Bounds
@@ -58,6 +59,12 @@ class KafkaCluster:
     @classmethod
     def of_address(cls, address: str, instance: str | None = None, outages: Outages | None = None) -> Self:
         rest, _, query = address.partition("?")
+        if "@" in query and "=" not in query.partition("@")[0]:
+            raise LogError(
+                named(f"kafka://{address}"),
+                "has a question mark before its @, where login and broker would be",
+                "Write those of a user or a password as %3F.",
+            )
         login, _, brokers = rest.rpartition("@")
         settings = dict(urllib.parse.parse_qsl(query))
         if login:

@@ -24,6 +24,9 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from freshet.schemas.errors import CheckpointError
+from freshet.streams.disk import until_there_is_room
+from freshet.streams.objects import put
+from freshet.streams.outages import Outages
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 KEPT_BASES = 2
@@ -32,10 +35,12 @@ _DIGEST = 32
 
 
 class Checkpoints:
-    """The checkpoints of one task over one log partition."""
+    """The checkpoints of one task over one log partition. While the disk is full, `save` waits, and `outages` is told."""
 
-    def __init__(self, url: str, task: str, identity: str) -> None:
+    def __init__(self, url: str, task: str, identity: str, outages: Outages | None = None) -> None:
         self._fs, root = fsspec.core.url_to_fs(url)
+        self._outages = outages or Outages()
+        self._run_dir = root.rpartition("/")[0]
         self._root = f"{root.rstrip('/')}/{_folder(task)}"
         self._identity = urllib.parse.quote(identity, safe="")  # Kafka's have slashes
         self._deltas = -1
@@ -57,8 +62,8 @@ class Checkpoints:
         # safetensors cannot hold 128-bit or zero-dimensional oddities; state is plain arrays by contract.
         body = save_tensors(tensors, {"previous": "" if full else str(self._saved)})
         name = f"{self._root}/{self._identity}-{offset:020}.{kind}"
-        self._fs.pipe_file(name + ".part", hashlib.sha256(body).digest() + body)
-        self._fs.mv(name + ".part", name)
+        content = hashlib.sha256(body).digest() + body
+        until_there_is_room(lambda: put(self._fs, name, content), self._outages, self._run_dir)
         self._saved, self._deltas = offset, 0 if full else self._deltas + 1
         if full:
             self._prune()

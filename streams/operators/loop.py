@@ -337,7 +337,7 @@ class Operator:
         for topic, partition in gained:
             bounds, task = self._log.bounds(topic), self._make_task(topic, partition)
             first, end = bounds.spans[partition]
-            checkpoints = Checkpoints(self._url, task.name, bounds.identity)
+            checkpoints = Checkpoints(self._url, task.name, bounds.identity, self._outages)
             self._given[topic, partition] = Assignment.begun(task, checkpoints, first, (end, said))
         fresh = {key: self._given[key] for key in gained}
         # Written before they report: the store may have lost their rows meanwhile, and is told

@@ -7,12 +7,15 @@ Durability is that of `streams/sqlite/topic.py`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 
-from freshet.schemas.errors import LogError
+from freshet.schemas.errors import DiskError, LogError
+from freshet.streams.disk import until_there_is_room
 from freshet.streams.log.contract import Bounds, OnAssign, OnGone
 from freshet.streams.log.errors import frozen, no_partition
+from freshet.streams.outages import Outages
 from freshet.streams.sqlite import topic as sqlite_topic
 from freshet.streams.sqlite.doorbell import Bell
 from freshet.streams.sqlite.positions import Positions
@@ -23,8 +26,9 @@ from freshet.streams.sqlite.topic import TopicFile
 class SqliteLog:
     """A `Log` in `directory` (made if missing)."""
 
-    def __init__(self, directory: str | Path) -> None:
+    def __init__(self, directory: str | Path, outages: Outages | None = None) -> None:
         self.directory = Path(directory)
+        self._outages = outages or Outages()
         self._files: dict[str, TopicFile] = {}
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
@@ -63,7 +67,7 @@ class SqliteLog:
         return SqliteReader(self.directory, topics, group, on_assign)
 
     def writer(self) -> SqliteWriter:
-        return SqliteWriter(self.directory)
+        return SqliteWriter(self.directory, self._outages)
 
     def bounds(self, topic: str) -> Bounds:
         file = self._file(topic)
@@ -83,11 +87,13 @@ class SqliteLog:
 class SqliteWriter:
     """Appends to any topics of the directory. A flush is one transaction per topic, in order of first use.
 
-    After a failed flush, what was not acknowledged is still queued: flush again, or close and forget it.
+    While the disk is full, `flush` waits, and `outages` is told. After a failed flush, what was not acknowledged is still
+    queued: flush again, or close and forget it.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, outages: Outages) -> None:
         self._directory = directory
+        self._outages = outages
         self._topics: dict[str, tuple[TopicFile, Bell]] = {}
         self._queued: dict[str, dict[int, tuple[list[int], list[bytes]]]] = {}
 
@@ -110,7 +116,12 @@ class SqliteWriter:
     def flush(self) -> None:
         for topic in list(self._queued):
             file, bell = self._topics[topic]
-            file.append(self._queued[topic])
+            # One transaction: all of it, or nothing.
+            append = partial(file.append, self._queued[topic])
+            try:
+                until_there_is_room(append, self._outages, str(self._directory.parent.absolute()))
+            except DiskError as error:
+                raise LogError(f"topic {topic}", f"disk {error.resource}: {error.cause}", error.next_step) from error
             del self._queued[topic]
             bell.ring()
 

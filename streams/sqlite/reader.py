@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from freshet.streams.disk import is_full
 from freshet.streams.log.contract import Batch, OnAssign, TopicPartition
 from freshet.streams.log.errors import not_assigned, outside
 from freshet.streams.sqlite.doorbell import Listener
 from freshet.streams.sqlite.positions import Positions
-from freshet.streams.sqlite.topic import OFFSET_MASK, Row, TopicFile
+from freshet.streams.sqlite.topic import OFFSET_MASK, Row, TopicFile, translated
 
 SWEEP_SECONDS = 0.5  # every topic is looked at this often, bell or no bell
 COMMIT_SECONDS = 0.5  # committed positions are for lag tools: no need to write them more often
@@ -124,8 +126,14 @@ class SqliteReader:
     def _write_commits(self, now: float) -> None:
         if self._commits and self._group is not None and now >= self._commit_at:
             self._commit_at = now + COMMIT_SECONDS
-            with Positions(self._directory) as positions:
-                positions.write(self._group, self._commits)
+            try:
+                with Positions(self._directory) as positions:
+                    positions.write(self._group, self._commits)
+            except (sqlite3.OperationalError, OSError) as error:
+                if not is_full(translated(error, "groups", self._directory)):
+                    raise
+                # They are for lag tools: the next ones will do.
+                return
             self._commits = {}
 
     def close(self) -> None:

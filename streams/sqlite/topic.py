@@ -11,6 +11,7 @@ refused by `seek`. Whoever needs more than that runs Kafka with replicas.
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import sqlite3
@@ -192,4 +193,6 @@ def translated(error: Exception, topic: str, path: Path) -> LogError:
         sqlite3.SQLITE_CORRUPT: ("the file is damaged", "Restore it, or remove it and replay its source."),
         sqlite3.SQLITE_NOTADB: ("the file is not a log", "Give freshet a directory of its own."),
     }.get(code, (f"{type(error).__name__}: {error}", "Check that the directory exists and may be written."))
-    return LogError(f"topic {topic}", f"{cause} ({path})", next_step, topic=topic)
+    # Named by its number, since a write may also fail before SQLite sees it.
+    full = code == sqlite3.SQLITE_FULL or getattr(error, "errno", None) == errno.ENOSPC
+    return LogError(f"topic {topic}", f"{cause} ({path})", next_step, topic=topic, disk_full=full)

@@ -23,10 +23,12 @@ from rich.console import Console
 
 from freshet.app import App, load
 from freshet.cli.init import init
+from freshet.learners.snapshots.signing import create_key
 from freshet.processes.live import run_one
 from freshet.processes.runtime import Runtime
 from freshet.roles import plans, preflight
 from freshet.roles.process import run_role
+from freshet.runs import folder as run_folder
 from freshet.runs import record as run_record
 from freshet.runs.lock import RunLock
 from freshet.schemas.errors import FreshetError
@@ -97,6 +99,10 @@ IN_THE_APP: dict[str, tuple[str, str]] = {
     "A batch out of range": ("on=handovers,", "on=handovers, batch=0,"),
     "A release that is none": ("on=handovers,", 'on=handovers, release="daily",'),
     "A request field of another topic": ('[handovers["city"],', '[deliveries["late"],'),
+    "An expression among the features": ('[handovers["city"],', '[pl.col("at").dt.hour(),'),
+    "A learner without its brackets": ("[fr.Baseline(),", "[fr.Baseline,"),
+    "A name in the place of a topic": ('"cities", deliveries,', '"cities", "deliveries",'),
+    "A file that ends the process": ('app = fr.App("parcels"', 'raise SystemExit(0)\napp = fr.App("parcels"'),
     "An unknown argument of a learner": ("HashedLogistic(rate=0.1)", "HashedLogistic(speed=0.1)"),
     "A learner's argument out of range": ("HashedLogistic(rate=0.1)", "HashedLogistic(rate=-1)"),
     "A learner that is not there": ("fr.HashedLogistic(rate=0.1)", "fr.DeepForest()"),
@@ -245,12 +251,24 @@ def beside_a_shadow() -> None:
 
 
 OPTIONAL = '[*FIELDS, LATE, {**LATE, "name": "tip", "default": None}]'
+
+
+def torn_key() -> None:
+    key = Path("run/keys/trainer/20270101T000000000000.key")
+    key.parent.mkdir(parents=True)
+    key.write_bytes(b"")
+    create_key(key.parent)
+
+
 AT_THE_START: dict[str, Callable[[], object]] = {
     "A file that is not there": lambda: load("aap.py"),
     "A module of the app with the name of a library's": beside_a_shadow,
     "A folder that holds something": lambda: init(Path(), Console(quiet=True)),
     "An unknown setting": lambda: configured("prot = 8080"),
     "A setting out of range": lambda: configured("keep_snapshots = 1"),
+    "One port for both": lambda: settings(port=9000, status_port=9000),
+    "A run folder that is a file": lambda: run_folder.prepare(Path("app.py")),
+    "A torn key": torn_key,
     "A port that is no number": lambda: settings(port="http"),
     "A setting that is no duration": lambda: settings(snapshot_every="3 hours"),
     "A file of settings that is no TOML": lambda: configured("port: 8080"),

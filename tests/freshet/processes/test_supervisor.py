@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from freshet.processes.supervisor import RoleSpec, Supervisor
+from freshet.schemas.errors import ComponentError
 
 DEADLINE_SECONDS = 60.0
 
@@ -50,3 +52,38 @@ def test_a_killed_role_is_started_again_and_all_stop_cleanly(tmp_path: Path) -> 
         codes = supervisor.stop()
     assert codes == {"a": 0, "b": 0}
     assert not any(Path(f"/proc/{pid}").exists() for f in files for pid in pids(f))
+
+
+def fails() -> None:
+    try:
+        raise ComponentError("key file trainer.key", "is empty", "Restore it.")
+    except ComponentError as error:
+        raise SystemExit(3) from error
+
+
+def test_a_role_that_ends_again_and_again_is_known_for_it_with_its_own_last_words() -> None:
+    told: list[Mapping[str, Mapping[str, Any]]] = []
+    supervisor = Supervisor([RoleSpec("a", fails, ())], preload=(), tell=told.append)
+    supervisor.start()
+    try:
+        wait(lambda: supervisor.facts()["a"]["failing"])
+        facts = supervisor.facts()["a"]
+        assert facts["restarts"] >= 2
+        assert facts["last_exit"] == "freshet key file trainer.key: is empty. Restore it."
+        wait(lambda: bool(told) and told[-1]["a"]["failing"])
+    finally:
+        supervisor.stop()
+
+
+def test_how_a_role_was_killed_is_its_last_exit(tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    supervisor = Supervisor([RoleSpec("a", role, (str(file), 120.0))], preload=())
+    supervisor.start()
+    try:
+        wait(lambda: len(pids(file)) == 1)
+        os.kill(pids(file)[0], signal.SIGKILL)
+        wait(lambda: supervisor.facts()["a"]["restarts"] == 1)
+        facts = supervisor.facts()["a"]
+        assert (facts["last_exit"], facts["failing"]) == ("killed by signal 9", False)
+    finally:
+        supervisor.stop()

@@ -24,12 +24,12 @@ def heard(*statuses: Status) -> RollCall:
     return roll
 
 
-def states(roll: RollCall, now_ms: int = NOW) -> dict[str, str]:
+def states(roll: RollCall, now_ms: int = NOW, **children: Any) -> dict[str, str]:
     """Of one that looks every second, once it has looked at all."""
     if roll._looked_ms is not None:
         for at in (*range(roll._looked_ms + 1_000, now_ms, 1_000), now_ms):
             roll.look(at)
-    return {r.instance: r.state for r in roll.figures(now_ms)}
+    return {r.instance: r.state for r in roll.figures(children, now_ms)}
 
 
 def test_a_role_is_lost_beyond_its_bound_and_not_before() -> None:
@@ -75,13 +75,13 @@ def test_restarts_are_those_since_the_roll_is_called() -> None:
         roll.note(m)
     roll.begin(NOW)
     roll.look(NOW)
-    assert [r.restarts for r in roll.figures(NOW)] == [0], "the run before this one is no crash"
+    assert [r.restarts for r in roll.figures({}, NOW)] == [0], "the run before this one is no crash"
     for n, instance in enumerate(("view/c", "view/d"), start=1):
         later = NOW + n * (SILENT_MS + 1)
         roll.note(status(instance, ago=NOW - later, started_ago=NOW - later))
         roll.look(later)
         roll.look(later)
-        assert [r.restarts for r in roll.figures(later)] == [n]
+        assert [r.restarts for r in roll.figures({}, later)] == [n]
 
 
 def test_a_member_that_merely_started_later_replaces_nobody_who_speaks() -> None:
@@ -89,8 +89,25 @@ def test_a_member_that_merely_started_later_replaces_nobody_who_speaks() -> None
     assert states(roll) == {"view/a": "running", "view/b": "running"}
 
 
+def test_the_supervisor_knows_who_is_starting_or_restarting() -> None:
+    roll = heard(status("view/a", ago=LOST_MS + 1))
+    dead, new = {"pid": None, "alive": False, "restarts": 3}, {"pid": 7, "alive": True, "restarts": 0}
+    by_name = {r.instance: r for r in roll.figures({"view": dead, "train.m.x": new}, NOW)}
+    assert (by_name["view"].state, by_name["view"].restarts) == ("restarting", 3)
+    assert (by_name["train.m.x"].role, by_name["train.m.x"].state, by_name["train.m.x"].pid) == ("train", "starting", 7)
+
+
+def test_a_role_that_ends_again_and_again_is_restarting_whether_it_was_heard_of_or_not() -> None:
+    failing = {"pid": 7, "alive": True, "restarts": 4, "failing": True, "last_exit": "its key is torn"}
+    roll = heard(status("view/a"))
+    found = {r.instance: r for r in roll.figures({"view": failing, "train.m.x": failing}, NOW)}
+    for role in found.values():
+        assert (role.state, role.restarts, role.last_exit) == ("restarting", 4, "its key is torn")
+    assert found.keys() == {"view", "train.m.x"}
+
+
 def test_a_process_tells_its_own_figures() -> None:
-    (role,) = heard(status("view/a", memory_mb=12.5, cpu_seconds=3.0, metrics="http://x:1/metrics")).figures(NOW)
+    (role,) = heard(status("view/a", memory_mb=12.5, cpu_seconds=3.0, metrics="http://x:1/metrics")).figures({}, NOW)
     assert (role.memory_mb, role.cpu_seconds, role.started_ms) == (12.5, 3.0, NOW - 60_000)
     assert (role.metrics, role.seen_ms, role.pid) == ("http://x:1/metrics", NOW, 1)
 
@@ -130,7 +147,7 @@ def test_nobody_was_asked_anything_yet() -> None:
 
 
 def test_a_status_that_comes_late_replaces_no_newer_one() -> None:
-    (role,) = heard(status("view/a", memory_mb=2.0), status("view/a", ago=900, memory_mb=1.0)).figures(NOW)
+    (role,) = heard(status("view/a", memory_mb=2.0), status("view/a", ago=900, memory_mb=1.0)).figures({}, NOW)
     assert (role.memory_mb, role.seen_ms) == (2.0, NOW)
 
 
@@ -143,7 +160,7 @@ def test_who_was_heard_of_only_before_this_one_listened_is_starting_and_lost_aft
     roll.look(NOW)
     for at in (NOW, NOW + GRACE_MS - 1):
         assert states(roll, at) == {"serve": "starting", "view": "starting"}
-    (told,) = (r for r in roll.figures(NOW) if r.role == "view")
+    (told,) = (r for r in roll.figures({}, NOW) if r.role == "view")
     assert (told.pid, told.seen_ms, told.metrics, told.restarts) == (None, None, "", 0), "that process is gone"
     roll.note(status("view/b", ago=-5_000, started_ago=-4_000))
     assert states(roll, NOW + 5_000) == {"serve": "starting", "view": "running"}
@@ -168,7 +185,7 @@ def test_one_that_says_that_it_ends_is_stopped_and_gives_way_to_whoever_speaks_a
     assert states(roll, NOW + 500) == {"serve": "running"}
     roll.look(NOW + 500)
     assert roll.requests(NOW + 500).answered == 7
-    assert [r.restarts for r in roll.figures(NOW + 500)] == [0], "that was no crash"
+    assert [r.restarts for r in roll.figures({}, NOW + 500)] == [0], "that was no crash"
 
 
 def test_a_role_that_the_app_does_not_declare_any_more_is_shown_only_while_it_speaks() -> None:
@@ -186,7 +203,7 @@ def test_nobody_is_lost_for_a_pause_of_this_process_or_of_the_whole_machine() ->
     roll = heard(status("view/a"), status("control/a"))
     roll.look(NOW)
     awake = NOW + 24_000
-    assert {r.state for r in roll.figures(awake)} == {"running"}, "as of the last look"
+    assert {r.state for r in roll.figures({}, awake)} == {"running"}, "as of the last look"
     roll.look(awake)
     assert states(roll, awake + LOST_MS) == {"control": "running", "view": "running"}
     roll.note(status("control/a", ago=NOW - awake))
@@ -196,5 +213,5 @@ def test_nobody_is_lost_for_a_pause_of_this_process_or_of_the_whole_machine() ->
 def test_if_this_process_looks_no_more_all_are_lost_in_the_end() -> None:
     roll = heard(status("view/a"))
     roll.look(NOW)
-    assert {r.state for r in roll.figures(NOW + STUCK_MS)} == {"running"}
-    assert {r.state for r in roll.figures(NOW + STUCK_MS + 1)} == {"lost"}
+    assert {r.state for r in roll.figures({}, NOW + STUCK_MS)} == {"running"}
+    assert {r.state for r in roll.figures({}, NOW + STUCK_MS + 1)} == {"lost"}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from freshet.schemas.durations import milliseconds
 from freshet.serving.status import status as s
@@ -131,6 +132,18 @@ CASES = [
     Case(
         {"roles": [role("view", "lost", ago=7_000)], "outages": [outage("store")]},
         ALIVE, "red", "1 of 1 not heard of: view (for 7s)",
+    ),
+    Case(
+        {"roles": [role("view", "lost", ago=7_000)], "outages": [outage("disk")]},
+        ALIVE, "amber", "1 of 1 cannot be heard, the disk is full: view (for 7s)",
+    ),
+    Case(
+        {"outages": [outage("disk")]},
+        SERVERS, "red", "disk redis://x:1 is full since 2027-01-15 07:59:00 UTC for serve, view",
+    ),
+    Case(
+        {"roles": [role("view"), replace(role("join", "restarting"), restarts=4, last_exit="its key is torn")]},
+        ALIVE, "red", "1 of 2 failing: join (started again 4 times, the last time by: its key is torn)",
     ),
     Case({"switches": off("none")}, SWITCHED, "green", "learning, releases and answers are on"),
     Case(

@@ -1,0 +1,85 @@
+"""The folder of a run: made where it is not there, and refused for its true reason where it cannot be used."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from pathlib import Path
+
+from freshet.schemas.errors import ComponentError
+
+# SQLite takes paths of some 500 bytes, and the longest name of a log in the folder has 170 of them: app, model and
+# digest, with the suffix of SQLite's own file.
+MOST_BYTES = 300
+# Of the path of a socket on Linux; Python's own sockets in the temporary folder add up to this many.
+SOCKET_BYTES = 107
+SOCKET_NAME_BYTES = 40
+ANOTHER = "Name another folder with --run-dir."
+
+
+def prepare(run_dir: Path) -> None:
+    """Make the folder, and see that it may be written.
+
+    Raises:
+        ComponentError: it is a file, its path is too long, or it may not be written.
+    """
+    whole = os.fsencode(run_dir.absolute())
+    if len(whole) > MOST_BYTES:
+        raise ComponentError(
+            f"run folder {run_dir}",
+            f"its whole path has {len(whole)} bytes, and up to {MOST_BYTES} leave room for the names in it",
+            "Name a folder with a shorter path with --run-dir.",
+        )
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        # The kernel's word, not what modes say: of a disk that is mounted to be read only, too.
+        with tempfile.TemporaryFile(dir=run_dir):
+            pass
+    except OSError as error:
+        raise ComponentError(f"run folder {run_dir}", _why_not(run_dir, error), _next_step(error)) from error
+    _check_temporary()
+
+
+def no_run(run_dir: Path, what: str, error: OSError) -> ComponentError:
+    """The error of a folder in which a file of a run could not be read; `what` is told where it is not there."""
+    cause = _why_not(run_dir, error)
+    if isinstance(error, FileNotFoundError):
+        cause = what
+    next_step = "Start one with freshet run APP.py, or name its folder with --run-dir."
+    return ComponentError(f"run in {run_dir}", cause, next_step)
+
+
+def _why_not(run_dir: Path, error: OSError) -> str:
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return f"{_file_in_the_way(run_dir)} is a file, not a folder"
+    if error.errno == errno.ENAMETOOLONG:
+        return "its path is longer than this system takes"
+    return f"cannot be used: {error.strerror or error}"
+
+
+def _file_in_the_way(run_dir: Path) -> Path:
+    """The folder itself, or the one above it that is none."""
+    for path in (run_dir, *run_dir.parents):
+        if path.exists() and not path.is_dir():
+            return path
+    return run_dir
+
+
+def _next_step(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"Make room there. {ANOTHER}"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"Make it writable. {ANOTHER}"
+    return ANOTHER
+
+
+def _check_temporary() -> None:
+    """Processes talk through sockets in the temporary folder, whose paths are short."""
+    temporary = tempfile.gettempdir()
+    if len(os.fsencode(temporary)) + SOCKET_NAME_BYTES > SOCKET_BYTES:
+        raise ComponentError(
+            f"temporary folder {temporary}",
+            "its path is too long for the sockets of the run's processes",
+            "Set TMPDIR to a shorter one, such as /tmp.",
+        )

@@ -1,0 +1,40 @@
+"""Files that other processes read: written beside their place and put there at once, so that nobody sees half of one.
+
+A process that ends meanwhile, or a disk that takes no more, leaves the file as it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from pathlib import Path
+
+MODE = 0o666  # of a new file, before the umask
+PRIVATE = 0o600  # its owner's alone
+SUFFIX = ".part"
+
+
+def write_whole(path: Path, data: bytes, mode: int = MODE, durable: bool = False) -> None:
+    """Put `data` at `path`. With `durable` it is on the disk before it is in place, so that also a power failure leaves
+    one of the two whole; without, such a failure may leave a torn file, which its reader must be able to tell.
+
+    Raises:
+        OSError: the disk is full, the folder is gone, or may not be written.
+    """
+    # Threads and processes may write the same file: each has a part of its own, and the last one in place stays.
+    part = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_native_id()}{SUFFIX}")
+    try:
+        # Made with its mode: a private file is at no moment anybody else's to read. One that was left is another's.
+        part.unlink(missing_ok=True)
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        with open(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise

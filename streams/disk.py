@@ -1,0 +1,50 @@
+"""A full disk is an outage as that of a server is: told once, waited out, over once a write succeeds."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from typing import TypeVar
+
+from freshet.schemas.errors import ComponentError, DiskError
+from freshet.streams.outages import Outages
+
+T = TypeVar("T")
+RETRY_SECONDS = 0.5
+# Of a quota, to whoever writes, the same: it takes no more until somebody makes room.
+FULL = (errno.ENOSPC, errno.EDQUOT)
+WAITS = "this role waits and reads nothing; what was not written is written once there is room"
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether a write failed because its disk takes no more."""
+    if isinstance(error, ComponentError):
+        return error.facts.get("disk_full") is True
+    return isinstance(error, OSError) and error.errno in FULL
+
+
+def until_there_is_room(write: Callable[[], T], outages: Outages, folder: str) -> T:
+    """What `write` returns, which is tried again while its disk is full: nothing of it may stay done when it fails.
+
+    Raises:
+        DiskError: the process is to end meanwhile; what was not written is computed again from the last checkpoint.
+    """
+    waited = False
+    while True:
+        try:
+            result = write()
+        except (OSError, ComponentError) as error:
+            if not is_full(error):
+                raise
+            waited = True
+            full = DiskError(
+                f"of {folder}", "no space is left on it", "Make room there: remove what is not needed, or give it more."
+            )
+            outages.begin(full, WAITS)
+            if outages.ending.wait(RETRY_SECONDS):
+                raise full from error
+        else:
+            # Only by who waited: that another, smaller write succeeds says nothing of it.
+            if waited:
+                outages.over(DiskError.component)
+            return result
