@@ -16,6 +16,7 @@ from freshet.features.stores.contract import VERSION_BYTES, RowKeys, Store
 from freshet.features.views.view import KEY_SEPARATOR, FeatureRef, View
 from freshet.schemas.errors import RequestError
 from freshet.schemas.models.vectors import Vectors, VectorSchema
+from freshet.schemas.sizes import KEY_BYTES
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.topics.impute import Impute
 from freshet.schemas.topics.topic import FieldRef
@@ -152,13 +153,13 @@ class VectorPlan:
             if pa.types.is_floating(array.type):
                 array = array.cast(pa.int64())
             array = array.cast(pa.string())
-        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        except (pa.ArrowException, UnicodeEncodeError, OverflowError) as error:
             raise RequestError(
                 f"input {name!r}", f"its values are no texts: {error}", "Send one text a row."
             ) from error
         how = self._impute.get(name)
         if how is not None and array.null_count:
-            array = array.fill_null(str(how.value))
+            array = array.fill_null(_written(how.value))
         return Texts.from_arrow(array)
 
     def _numbers(self, name: str, values: Sequence[Any] | None, n: int) -> npt.NDArray[np.float32]:
@@ -189,9 +190,25 @@ class VectorPlan:
         return Texts.from_arrow(parts[0] if len(parts) == 1 else pc.binary_join_element_wise(*parts, self._separator))
 
 
+def _written(constant: float | str) -> str:
+    """A constant as a category: a whole number as requests' whole numbers are written, whatever type it has."""
+    if isinstance(constant, float) and constant.is_integer():
+        return str(int(constant))
+    return str(constant)
+
+
 def distinct_keys(texts: Mapping[str, Texts], fields: tuple[str, ...]) -> tuple[list[bytes], I64]:
-    """The distinct keys (`fields` joined) of rows, and which of them each row has, int64 `[n]`."""
+    """The distinct keys (`fields` joined) of rows, and which of them each row has, int64 `[n]`.
+
+    Raises:
+        RequestError: a key is longer than every store takes. It is the request's fault: no store is away for it.
+    """
     parts = [texts[f].to_arrow().fill_null("") for f in fields]
     joined = parts[0] if len(parts) == 1 else pc.binary_join_element_wise(*parts, KEY_SEPARATOR)
     encoded = joined.dictionary_encode()
-    return [k.encode() for k in encoded.dictionary.to_pylist()], encoded.indices.to_numpy().astype(np.int64)
+    keys = [k.encode() for k in encoded.dictionary.to_pylist()]
+    longest = max(map(len, keys), default=0)
+    if longest > KEY_BYTES:
+        cause = f"is a key of {longest} bytes"
+        raise RequestError(f"input {' and '.join(map(repr, fields))}", cause, f"A key may have {KEY_BYTES} bytes.")
+    return keys, encoded.indices.to_numpy().astype(np.int64)

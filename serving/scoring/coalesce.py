@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -127,6 +128,11 @@ def _merged(questions: Sequence[Question]) -> Question:
 
 
 def _concatenated(parts: Sequence[Column]) -> Column:
-    if isinstance(parts[0], list):
-        return [v for part in parts for v in part]
-    return np.concatenate([np.asarray(part) for part in parts])
+    """One column of several. Where one of them is a list, all become one: beside somebody else's missing
+    value a whole number must stay what it is."""
+    if not any(isinstance(part, list) for part in parts):
+        return np.concatenate([np.asarray(part) for part in parts])
+    values: list[Any] = []
+    for part in parts:
+        values += part if isinstance(part, list) else part.tolist()
+    return values

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from freshet.schemas.wire import messages
-from freshet.streams.control.channels import Channels, Follower, send
+from freshet.streams.control.channels import MESSAGE_BYTES, Channels, Follower, send
 from freshet.streams.sqlite.log import SqliteLog
 
 CHANNELS = Channels("app.control", "app.reports")
@@ -53,6 +53,22 @@ def test_what_is_no_message_is_refused() -> None:
     ):
         with pytest.raises((msgspec.DecodeError, UnicodeDecodeError)):
             messages.decode(value)
+
+
+def test_a_message_that_no_log_takes_is_left_out_and_of_figures_the_rest_is_told(tmp_path: Path) -> None:
+    log = SqliteLog(tmp_path)
+    for topic in CHANNELS:
+        log.ensure(topic, 1)
+    writer, everything = log.writer(), Follower(log, *CHANNELS)
+    large = "x" * MESSAGE_BYTES
+    status = messages.Status("intake", "i", 1, 2, {"task": large})
+    setting = messages.Setting("t", "k", "v", "me", 1)
+    verdict = messages.Verdict("m", "l", 1, 1, False, [large])
+    send(writer, CHANNELS, [verdict, setting, status], 7)
+    expected = [setting, messages.Status("intake", "i", 1, 2, {})]
+    assert sorted(map(repr, everything.poll(0.0))) == sorted(map(repr, expected))
+    for one in (everything, writer, log):
+        one.close()
 
 
 def test_decisions_and_reports_go_to_logs_of_their_own_in_order_and_rubbish_is_skipped(tmp_path: Path) -> None:

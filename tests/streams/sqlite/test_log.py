@@ -147,7 +147,7 @@ def test_news_come_without_a_bell_at_the_next_sweep(
 
 
 def test_a_poll_is_bounded_in_bytes(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_reader, "POLL_BYTES", 50_000)
+    monkeypatch.setattr(sqlite_reader, "READ_BYTES", 50_000)
     writer = log.writer()
     for p in (0, 1):
         writer.append("t", p, [bytes(1000)] * 400, 0)
@@ -158,7 +158,7 @@ def test_a_poll_is_bounded_in_bytes(log: SqliteLog, monkeypatch: pytest.MonkeyPa
     while batches := reader.poll(10_000, 0.0):
         sizes.append(sum(len(b) for b in batches))
     assert sum(sizes) == 800
-    assert max(sizes) <= 50 + 64  # the bound, and one fetch beyond it
+    assert max(sizes) == 50
     reader.close()
 
 
