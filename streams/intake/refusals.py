@@ -31,7 +31,7 @@ def refuse_large(columns: Columns, keys: Iterable[Keys]) -> None:
 def refuse_labels(columns: Columns, rows: npt.NDArray[np.intp], value: pl.Expr) -> npt.NDArray[np.intp]:
     """Which of these rows give a label that is neither 0 nor 1 (of a boolean: false, true) nor null, which is no label."""
     label = labels_of(columns, rows, value)
-    wrong = rows[(label.is_not_null() & ~label.is_in([0.0, 1.0])).to_numpy()]
+    wrong: npt.NDArray[np.intp] = rows[(label.is_not_null() & ~label.is_in([0.0, 1.0])).to_numpy()]
     names = fields_of(value)
     # Where it is made of several fields, none of them alone is at fault.
     field = names[0] if len(names) == 1 else None
