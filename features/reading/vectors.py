@@ -191,7 +191,8 @@ class VectorPlan:
 
 
 def _written(constant: float | str) -> str:
-    """A constant as a category: a whole number as requests' whole numbers are written, whatever type it has."""
+    """A constant as a category: a whole number as requests' whole numbers are written, whatever
+    type it has."""
     if isinstance(constant, float) and constant.is_integer():
         return str(int(constant))
     return str(constant)
@@ -201,7 +202,8 @@ def distinct_keys(texts: Mapping[str, Texts], fields: tuple[str, ...]) -> tuple[
     """The distinct keys (`fields` joined) of rows, and which of them each row has, int64 `[n]`.
 
     Raises:
-        RequestError: a key is longer than every store takes. It is the request's fault: no store is away for it.
+        RequestError: a key is longer than every store takes. It is the request's fault: no store is
+        away for it.
     """
     parts = [texts[f].to_arrow().fill_null("") for f in fields]
     joined = parts[0] if len(parts) == 1 else pc.binary_join_element_wise(*parts, KEY_SEPARATOR)
@@ -210,5 +212,6 @@ def distinct_keys(texts: Mapping[str, Texts], fields: tuple[str, ...]) -> tuple[
     longest = max(map(len, keys), default=0)
     if longest > KEY_BYTES:
         cause = f"is a key of {longest} bytes"
-        raise RequestError(f"input {' and '.join(map(repr, fields))}", cause, f"A key may have {KEY_BYTES} bytes.")
+        named = " and ".join(map(repr, fields))
+        raise RequestError(f"input {named}", cause, f"A key may have {KEY_BYTES} bytes.")
     return keys, encoded.indices.to_numpy().astype(np.int64)

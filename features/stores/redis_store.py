@@ -83,7 +83,8 @@ class RedisStore:
         values: list[bytes | None] = []
         markers: set[bytes | None] = set()
         # The marker with each chunk: the server may be emptied between two of them.
-        commands = [_packed(b"MGET", MARKER, *names[a:b]) for a, b in cuts(sizes, KEYS_A_CALL, CALL_BYTES)]
+        spans = cuts(sizes, KEYS_A_CALL, CALL_BYTES)
+        commands = [_packed(b"MGET", MARKER, *names[a:b]) for a, b in spans]
         for reply in self._fetch(commands):
             markers.add(reply[0])
             values += reply[1:]

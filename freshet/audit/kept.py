@@ -61,8 +61,8 @@ TOLD = ("crash", "too_large", "bad_label")
 
 
 def told(log: Log, dead: str, topic: Topic, partition: int) -> dict[int, str]:
-    """Offsets of a partition's records that crashed intake, or that its views or models refuse, each with the reason of its
-    dead letter."""
+    """Offsets of a partition's records that crashed intake, or that its views or models refuse,
+    each with the reason of its dead letter."""
     out: dict[int, str] = {}
     for r in records(log, dead, 0):
         try:
@@ -71,5 +71,6 @@ def told(log: Log, dead: str, topic: Topic, partition: int) -> dict[int, str]:
             continue
         if block.rows is not None and (block.origin, block.partition) == (topic.name, partition):
             rows = block.rows.to_pydict()
-            out |= {o: reason for o, reason in zip(rows["_offset"], rows["reason"]) if reason in TOLD}
+            found = zip(rows["_offset"], rows["reason"])
+            out |= {offset: reason for offset, reason in found if reason in TOLD}
     return out

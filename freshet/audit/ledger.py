@@ -35,10 +35,15 @@ SEEDS = (0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93)
 
 
 def recompute(
-    topic: Topic, found: Iterator[Record], told: Mapping[int, str] | None = None, settings: Sequence[Sequence[int]] = ()
+    topic: Topic,
+    found: Iterator[Record],
+    told: Mapping[int, str] | None = None,
+    settings: Sequence[Sequence[int]] = (),
 ) -> Ledger:
-    """The ledger that a partition's records should have led to. `told` are offsets with the reasons of their dead letters,
-    where those do not follow from the topic alone (as `kept.told` finds them), `settings` the changes that intake recorded: from which offset on, lateness and max_future (ms)."""
+    """The ledger that a partition's records should have led to. `told` are offsets with the reasons
+    of their dead letters, where those do not follow from the topic alone (as `kept.told` finds
+    them), `settings` the changes that intake recorded: from which offset on, lateness and
+    max_future (ms)."""
     names = fates(topic)
     letters = told or {}
     code = {name: i for i, name in enumerate(names)}

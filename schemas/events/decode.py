@@ -18,8 +18,9 @@ from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.events.writer import EventWriter, Misfit
 
 __all__ = ["REASONS", "Columns", "EventCodec", "decode", "encode", "warm"]
-# How a record may begin that is JSON: with its brace, or with what may come before it: the white space of RFC 8259, or
-# the first byte of UTF-8's byte order mark, which a reader may pass over. Avro begins with a zero byte.
+# How a record may begin that is JSON: with its brace, or with what may come before it: the white
+# space of RFC 8259, or the first byte of UTF-8's byte order mark, which a reader may pass over.
+# Avro begins with a zero byte.
 _JSON_BEGINS = np.zeros(256, np.bool_)
 _JSON_BEGINS[list(b"{ \t\r\n\xef")] = True
 _writer = lru_cache(maxsize=64)(EventWriter)

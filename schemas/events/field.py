@@ -90,13 +90,15 @@ def fits(value: object, type_: str, symbols: tuple[str, ...] = ()) -> bool:
 
 
 def full_name(name: str, namespace: object) -> str:
-    """A name as the specification resolves it: one with dots says its own namespace, another is meant in `namespace`."""
+    """A name as the specification resolves it: one with dots says its own namespace, another is
+    meant in `namespace`."""
     return f"{namespace}.{name}" if namespace and "." not in name else name
 
 
 class FieldReader:
-    """Reads the fields of one schema: it knows the schema's name, for errors, and the enums defined so far, by their full
-    names. `namespace` is that of the record, in which names without one are meant."""
+    """Reads the fields of one schema: it knows the schema's name, for errors, and the enums defined
+    so far, by their full names. `namespace` is that of the record, in which names without one are
+    meant."""
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -23,7 +23,8 @@ LONGEST_WHOLE = 400  # digits, beyond the largest float64
 
 
 def is_json(record: bytes) -> bool:
-    """Whether a record begins as a JSON object does, after what may come before it: a byte order mark, white space."""
+    """Whether a record begins as a JSON object does, after what may come before it: a byte order
+    mark, white space."""
     return record.removeprefix(codecs.BOM_UTF8).lstrip(b" \t\r\n").startswith(b"{")
 
 
@@ -58,8 +59,9 @@ class EventWriter:
         return out.getvalue()
 
     def transcode(self, text: bytes) -> bytes:
-        """A JSON object (UTF-8, perhaps after a byte order mark) as the record it stands for. Of fields that come twice the
-        last counts; a field may come by one of its aliases. Raises `Misfit`."""
+        """A JSON object (UTF-8, perhaps after a byte order mark) as the record it stands for. Of
+        fields that come twice the last counts; a field may come by one of its aliases. Raises
+        `Misfit`."""
         event = _parsed(text.removeprefix(codecs.BOM_UTF8))
         if not isinstance(event, dict):
             raise Misfit(UNDECODABLE)
@@ -81,8 +83,8 @@ def _parsed(text: bytes) -> Any:
         try:
             return msgspec.json.decode(text)
         except msgspec.ValidationError:
-            # A number is larger than a float64, which is the fault of its own field: the rest may be sound. As text,
-            # since of bytes this would take UTF-16, too.
+            # A number is larger than a float64, which is the fault of its own field: the rest may
+            # be sound. As text, since of bytes this would take UTF-16, too.
             return json.loads(text.decode(), parse_int=_whole, parse_constant=_refuse_constant)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise Misfit(UNDECODABLE) from error
@@ -94,7 +96,8 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _whole(digits: str) -> int | float:
-    """Python refuses to read thousands of digits; a number that long is none that a field could hold."""
+    """Python refuses to read thousands of digits; a number that long is none that a field could
+    hold."""
     return int(digits) if len(digits) < LONGEST_WHOLE else float(digits)
 
 

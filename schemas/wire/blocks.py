@@ -54,8 +54,9 @@ def encode(block: Block) -> bytes:
 
 
 def encode_parts(block: Block, most_bytes: int = BLOCK_BYTES) -> list[bytes]:
-    """A block as one record, or as several of about `most_bytes` where its rows are more than that. The tick follows the
-    last. Readers pass over rows that they have had by their origins, so where a block was cut changes nothing."""
+    """A block as one record, or as several of about `most_bytes` where its rows are more than that.
+    The tick follows the last. Readers pass over rows that they have had by their origins, so where
+    a block was cut changes nothing."""
     rows = block.rows
     if rows is None or rows.num_rows < 2 or rows.nbytes <= most_bytes:
         return [encode(block)]

@@ -98,7 +98,8 @@ def _check_sizes(columns: Mapping[str, Column], n: int) -> None:
     largest = max(rows)
     if largest > ROW_BYTES:
         cause = f"have {largest} bytes of text in row {rows.index(largest)}"
-        raise RequestError("inputs", cause, f"The texts of a row may have {ROW_BYTES} bytes together.")
+        expected = f"The texts of a row may have {ROW_BYTES} bytes together."
+        raise RequestError("inputs", cause, expected)
 
 
 def _check_all_there(columns: Mapping[str, Column], card: ModelCard) -> None:

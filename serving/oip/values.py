@@ -52,7 +52,8 @@ def from_json(tensor: RequestInput, spec: TensorSpec, n: int) -> Column:
 
 
 def _beside_missing(tensor: RequestInput, values: list[Any], spec: TensorSpec) -> Column:
-    """As they are: no float holds all whole numbers of 64 bits, and a truth that became 1.0 would be another category."""
+    """As they are: no float holds all whole numbers of 64 bits, and a truth that became 1.0 would
+    be another category."""
     if spec.datatype != "BOOL":
         bounds = np.iinfo(DTYPES[spec.datatype])
         if not all(v is None or bounds.min <= v <= bounds.max for v in values):

@@ -128,8 +128,8 @@ def _merged(questions: Sequence[Question]) -> Question:
 
 
 def _concatenated(parts: Sequence[Column]) -> Column:
-    """One column of several. Where one of them is a list, all become one: beside somebody else's missing
-    value a whole number must stay what it is."""
+    """One column of several. Where one of them is a list, all become one: beside somebody else's
+    missing value a whole number must stay what it is."""
     if not any(isinstance(part, list) for part in parts):
         return np.concatenate([np.asarray(part) for part in parts])
     values: list[Any] = []

@@ -32,7 +32,8 @@ FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 0.01, 1.0
 
 @dataclass(frozen=True, slots=True)
 class Spooled(Generic[T]):
-    """`n` predictions, numbered `first` to `first + n - 1`, made at `time_ms` on the app's clock; about `size` bytes."""
+    """`n` predictions, numbered `first` to `first + n - 1`, made at `time_ms` on the app's clock;
+    about `size` bytes."""
 
     first: int
     n: int
@@ -87,8 +88,8 @@ class PredictionLog(Generic[T]):
         return self._held
 
     def append(self, rows: T, n: int, time_ms: int, size: int = 0) -> int:
-        """Hand over `n` predictions, of about `size` bytes; returns the number of the first. Costs some
-        microseconds and never waits for the log."""
+        """Hand over `n` predictions, of about `size` bytes; returns the number of the first. Costs
+        some microseconds and never waits for the log."""
         with self._news:
             first = self._next
             self._next += n
@@ -149,7 +150,8 @@ class PredictionLog(Generic[T]):
                 break
             except RecordTooLarge as error:
                 # It never will be taken, and what comes after it must not wait for that.
-                log.error("predictions are too large for the log", instance=self._instance, rows=rows, error=str(error))
+                what = "predictions are too large for the log"
+                log.error(what, instance=self._instance, rows=rows, error=str(error))
                 _forget(writer)
                 self._tell(taken, rows)
                 return None

@@ -290,7 +290,8 @@ class Scorer:
         return served.predictions.append(rows, len(p), as_of, size)
 
     def _packer(self, served: ServedModel) -> Callable[[Sequence[Spooled[Predictions]]], list[Append]]:
-        """Encodes spooled predictions as a block each, or as some where one would be too large (on the log's thread)."""
+        """Encodes spooled predictions as a block each, or as some where one would be too large (on
+        the log's thread)."""
 
         def pack(spooled: Sequence[Spooled[Predictions]]) -> list[Append]:
             values = [value for s in spooled for value in _encoded(s, self.instance)]

@@ -38,14 +38,13 @@ def send(writer: Writer, channels: Channels, told: Sequence[messages.Message], n
 
 
 def _encoded(message: messages.Message) -> bytes | None:
-    """None for a message that no log takes: whoever tells it must not die of it, start anew, and tell it again. Of a role's
-    own figures as little is told as fits."""
+    """None for a message that no log takes: whoever tells it must not die of it, start anew, and
+    tell it again. Of a role's own figures as little is told as fits."""
     value = messages.encode(message)
     if len(value) <= MESSAGE_BYTES:
         return value
-    log.error(
-        "a message is too large and is left out", type=type(message).__name__, size=len(value), most=MESSAGE_BYTES
-    )
+    kind = type(message).__name__
+    log.error("a message is too large and is left out", type=kind, size=len(value))
     if isinstance(message, messages.Status):
         return messages.encode(msgspec.structs.replace(message, facts={}))
     return None

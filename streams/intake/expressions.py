@@ -56,10 +56,14 @@ def fields_of(expression: pl.Expr) -> list[str]:
 
 
 def check_row_wise(
-    expression: pl.Expr, schema: EventSchema, where: str, true_or_false: bool = False, label: bool = False
+    expression: pl.Expr,
+    schema: EventSchema,
+    where: str,
+    true_or_false: bool = False,
+    label: bool = False,
 ) -> None:
-    """Check a filter (`true_or_false`), a label (that, or 0 and 1) or another expression (that, or a number) over the
-    schema's fields.
+    """Check a filter (`true_or_false`), a label (that, or 0 and 1) or another expression (that, or
+    a number) over the schema's fields.
 
     Raises:
         DefinitionError: naming `where`, unless the expression is row-wise, reads known fields by their names, and gives
@@ -86,19 +90,18 @@ def check_row_wise(
     if label:
         _check_label(expression, found, where)
     elif not (found.dtype == pl.Boolean or (found.dtype.is_numeric() and not true_or_false)):
-        raise DefinitionError(
-            where,
-            f"{expression} gives {found.dtype}",
-            f"Let it be true or false{'' if true_or_false else ', or a number'}, as a comparison is.",
-        )
+        number = "" if true_or_false else ", or a number"
+        next_step = f"Let it be true or false{number}, as a comparison is."
+        raise DefinitionError(where, f"{expression} gives {found.dtype}", next_step)
 
 
 def _check_label(expression: pl.Expr, found: pl.Series, where: str) -> None:
-    """Models tell how probable an outcome is. What else a label could be (an amount, one of several classes) they would
-    learn as nonsense, under green lights."""
+    """Models tell how probable an outcome is. What else a label could be (an amount, one of several
+    classes) they would learn as nonsense, under green lights."""
     sound = found.dtype == pl.Boolean
     if found.dtype.is_numeric():
-        sound = bool(((found == 0) | (found == 1)).all())  # of values that are there: nulls are passed over
+        # Of values that are there: nulls are passed over.
+        sound = bool(((found == 0) | (found == 1)).all())
     if not sound:
         raise DefinitionError(
             where,
@@ -161,8 +164,9 @@ def _refusal(operation: str) -> str | None:
 
 
 def _check_random_cuts(expression: pl.Expr, schema: EventSchema, where: str) -> pl.Series:
-    """Its values on made-up rows: all at once, and the first half one by one (an aggregate is furthest off over one row), the
-    rest in random pieces. Any difference is an expression that looks around."""
+    """Its values on made-up rows: all at once, and the first half one by one (an aggregate is
+    furthest off over one row), the rest in random pieces. Any difference is an expression that
+    looks around."""
     rng = np.random.default_rng(7)
     frame = _made_up(schema, fields_of(expression), rng)
     half = _ROWS // 2

@@ -169,9 +169,11 @@ def impute(kind: Any, start: Any, values: Any, valid: Any, groups: Any, code: An
 
 
 @nb.njit(nogil=True, cache=True)
-def impute_last_whole(start: Any, values: Any, valid: Any, groups: Any, code: Any, words: Any) -> Any:
-    """As `impute` does the last value, of whole numbers: int64 `values`, and `words` the state seen as int64, since no
-    float64 holds them all."""
+def impute_last_whole(
+    start: Any, values: Any, valid: Any, groups: Any, code: Any, words: Any
+) -> Any:  # fmt: skip
+    """As `impute` does the last value, of whole numbers: int64 `values`, and `words` the state seen
+    as int64, since no float64 holds them all."""
     filled = 0
     for r in range(code.size):
         if code[r] != APPLIED:

@@ -99,11 +99,14 @@ def read_request(body: bytes | memoryview) -> PushRequest:
 
 
 class TopicDoor:
-    """Judges what is pushed to one topic; `freshness` tells its settings as they are now, `keys` the fields of the keys that
-    are made of its events."""
+    """Judges what is pushed to one topic; `freshness` tells its settings as they are now, `keys`
+    the fields of the keys that are made of its events."""
 
     def __init__(
-        self, topic: Topic, freshness: Callable[[str], Freshness] | None = None, keys: Iterable[Keys] = ()
+        self,
+        topic: Topic,
+        freshness: Callable[[str], Freshness] | None = None,
+        keys: Iterable[Keys] = (),
     ) -> None:
         self._keys = {(topic.event_id,), *keys}
         self._topic, self._schema = topic, topic.events
@@ -195,9 +198,9 @@ def _refused_by_log(topic: str, values: Sequence[bytes], error: RecordTooLarge) 
 
 
 class Pusher:
-    """Takes pushes in and appends them. `topics` come with their logs' names; `freshness` tells a topic's settings as they
-    are now (default: as declared), `keys` the fields of the keys that are made of a topic's events, by its name. Not
-    thread-safe."""
+    """Takes pushes in and appends them. `topics` come with their logs' names; `freshness` tells a
+    topic's settings as they are now (default: as declared), `keys` the fields of the keys that are
+    made of a topic's events, by its name. Not thread-safe."""
 
     def __init__(
         self,
@@ -217,8 +220,9 @@ class Pusher:
         """Append the events, with the app's time, to the partitions of their ids, and return once they are safe.
 
         Raises:
-            RequestError: there is no such topic, an event is larger than its log takes, or as `TopicDoor.judge`.
-            LogError: the log is away; what of the push is in it already is a duplicate when it is sent again.
+            RequestError: there is no such topic, an event is larger than its log takes, or as
+            `TopicDoor.judge`. LogError: the log is away; what of the push is in it already is a
+            duplicate when it is sent again.
         """
         topic = request.push_source_name
         if topic not in self._doors:

@@ -1,4 +1,5 @@
-"""What makes an event a dead letter though its schema allows it: what a topic's views and models are, decides."""
+"""What makes an event a dead letter though its schema allows it: what a topic's views and models
+are, decides."""
 
 from __future__ import annotations
 
@@ -13,11 +14,12 @@ from freshet.schemas.sizes import KEY_BYTES
 from freshet.streams.intake.expressions import fields_of
 
 Keys = tuple[str, ...]
+Rows = npt.NDArray[np.intp]
 
 
 def refuse_large(columns: Columns, keys: Iterable[Keys]) -> None:
-    """Rows, ok so far, of which a key or an id is longer than every store takes. `keys` are the fields of each, which are
-    joined."""
+    """Rows, ok so far, of which a key or an id is longer than every store takes. `keys` are the
+    fields of each, which are joined."""
     for fields in keys:
         size = np.zeros(len(columns), np.int64)
         for name in fields:
@@ -28,10 +30,11 @@ def refuse_large(columns: Columns, keys: Iterable[Keys]) -> None:
             columns.refuse(rows, TOO_LARGE, fields[0])
 
 
-def refuse_labels(columns: Columns, rows: npt.NDArray[np.intp], value: pl.Expr) -> npt.NDArray[np.intp]:
-    """Which of these rows give a label that is neither 0 nor 1 (of a boolean: false, true) nor null, which is no label."""
+def refuse_labels(columns: Columns, rows: Rows, value: pl.Expr) -> Rows:
+    """Which of these rows give a label that is neither 0 nor 1 (of a boolean: false, true) nor
+    null, which is no label."""
     label = labels_of(columns, rows, value)
-    wrong: npt.NDArray[np.intp] = rows[(label.is_not_null() & ~label.is_in([0.0, 1.0])).to_numpy()]
+    wrong: Rows = rows[(label.is_not_null() & ~label.is_in([0.0, 1.0])).to_numpy()]
     names = fields_of(value)
     # Where it is made of several fields, none of them alone is at fault.
     field = names[0] if len(names) == 1 else None
@@ -39,6 +42,6 @@ def refuse_labels(columns: Columns, rows: npt.NDArray[np.intp], value: pl.Expr) 
     return wrong
 
 
-def labels_of(columns: Columns, rows: npt.NDArray[np.intp], value: pl.Expr) -> pl.Series:
+def labels_of(columns: Columns, rows: Rows, value: pl.Expr) -> pl.Series:
     """The labels of rows, as float64 with nulls."""
     return columns.frame(fields_of(value), rows).select(value.cast(pl.Float64).alias("x"))["x"]

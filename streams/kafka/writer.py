@@ -42,8 +42,8 @@ class KafkaWriter:
         self._producer = Producer({**cluster.client_settings(), **_SETTINGS})
 
     def append(self, topic: str, partition: int, values: Sequence[bytes], time_ms: int) -> None:
-        """Raises `LogError` if there is no such topic or partition, and `RecordTooLarge` if a record is larger
-        than the topic takes; then nothing of this call is queued."""
+        """Raises `LogError` if there is no such topic or partition, and `RecordTooLarge` if a
+        record is larger than the topic takes; then nothing of this call is queued."""
         partitions, limit = self._topics.get(topic) or self._open(topic)
         if not 0 <= partition < partitions:
             raise no_partition(topic, partition, partitions)

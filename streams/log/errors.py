@@ -6,7 +6,8 @@ from freshet.schemas.errors import LogError
 
 
 class RecordTooLarge(LogError):
-    """A record that its topic takes neither now nor later. No outage: whoever made it must make a smaller one."""
+    """A record that its topic takes neither now nor later. No outage: whoever made it must make a
+    smaller one."""
 
     @property
     def limit(self) -> int:
@@ -18,7 +19,7 @@ def too_large(topic: str, size: int, limit: int) -> RecordTooLarge:
     return RecordTooLarge(
         f"topic {topic}",
         f"a record of {size} bytes is larger than its limit of {limit}",
-        "Raise max.message.bytes of the topic where it is less than 16 MB, or write smaller records.",
+        "Write smaller records, or raise max.message.bytes of the topic (up to 16 MB).",
         topic=topic,
         size=size,
         limit=limit,

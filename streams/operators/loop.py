@@ -164,7 +164,8 @@ class Operator:
         while wait and not any(map(_ends_in_tick, self._gathered)):
             room = MAX_RECORDS - sum(map(len, self._gathered))
             left = deadline - time.monotonic()
-            # Few records may be many bytes: what is taken at once must fit into memory, with all that is made of it.
+            # Few records may be many bytes: what is taken at once must fit into memory, with all
+            # that is made of it.
             if room <= 0 or left <= 0 or sum(map(_bytes_of, self._gathered)) >= READ_BYTES:
                 break
             more = self._reader.poll(room, left)  # what is gathered may shrink meanwhile, by a rebalance
@@ -221,7 +222,8 @@ class Operator:
         except Exception as fault:
             where = f"record {int(piece.offsets[0])} of {piece.topic}"
             raise ComponentError(task.name, f"cannot even skip {where}: {fault}", "See the log.") from fault
-        return Outputs([*out.appends, Append(self._orders.dead, 0, values, int(piece.times[0]))], out.messages)
+        letter = Append(self._orders.dead, 0, values, int(piece.times[0]))
+        return Outputs([*out.appends, letter], out.messages)
 
     def _again(self, key: TopicPartition) -> None:
         self._turn.tasks.pop(key, None)

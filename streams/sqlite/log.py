@@ -93,8 +93,8 @@ class SqliteWriter:
         self._queued: dict[str, dict[int, tuple[list[int], list[bytes]]]] = {}
 
     def append(self, topic: str, partition: int, values: Sequence[bytes], time_ms: int) -> None:
-        """Raises `LogError` if there is no such topic or partition, and `RecordTooLarge` for a record that
-        Kafka would not take either: an app can move from one log to the other."""
+        """Raises `LogError` if there is no such topic or partition, and `RecordTooLarge` for a
+        record that Kafka would not take either: an app can move from one log to the other."""
         queue = self._queued.get(topic)
         if queue is None:
             self._topics[topic] = self._topics.get(topic) or self._open(topic)
