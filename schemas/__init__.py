@@ -1,6 +1,6 @@
 """What crosses a process boundary, and nothing that runs.
 
-`errors`       the one error tree; `durations` such as "15m"; `sizes`, the bounds of batches in bytes
+`errors`       the one error tree; `durations` such as "15m"; `sizes` in bytes of all batches
 `topics/`      what users declare of a topic: fields, filters, imputes, freshness and its live settings
 `events/`      an event's schema, rules and evolution; records to columns and back
 `text/`        columns of strings, their hashes, identities and partitions
