@@ -61,11 +61,12 @@ def test_a_message_that_no_log_takes_is_left_out_and_of_figures_the_rest_is_told
         log.ensure(topic, 1)
     writer, everything = log.writer(), Follower(log, *CHANNELS)
     large = "x" * MESSAGE_BYTES
-    status = messages.Status("intake", "i", 1, 2, {"task": large})
-    setting = messages.Setting("t", "k", "v", "me", 1)
-    verdict = messages.Verdict("m", "l", 1, 1, False, [large])
+    told = {type(message): message for message in ALL}
+    status = msgspec.structs.replace(told[messages.Status], facts={"task": large})
+    verdict = msgspec.structs.replace(told[messages.Verdict], reasons=[large])
+    setting = told[messages.Setting]
     send(writer, CHANNELS, [verdict, setting, status], 7)
-    expected = [setting, messages.Status("intake", "i", 1, 2, {})]
+    expected = [setting, msgspec.structs.replace(status, facts={})]
     assert sorted(map(repr, everything.poll(0.0))) == sorted(map(repr, expected))
     for one in (everything, writer, log):
         one.close()
