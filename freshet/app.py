@@ -195,7 +195,8 @@ class App:
     def _check_model(self, m: Model) -> None:
         self._listed(m.on, f"model {m.name}")
         self._listed(m.label.topic, f"the label of model {m.name}")
-        check_row_wise(m.label.value, m.label.topic.events, f"model {m.name}: label value")
+        where = f"model {m.name}: label value"
+        check_row_wise(m.label.value, m.label.topic.events, where, label=True)
         if m.release is not None and not isinstance(m.release, ReleaseConfig):
             raise DefinitionError(
                 f"model {m.name}", f"release={m.release!r} says not when", "Use fr.ReleaseConfig(…), or leave it out."

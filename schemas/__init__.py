@@ -1,6 +1,7 @@
 """What crosses a process boundary, and nothing that runs.
 
-`errors`       the one error tree; `durations` such as "15m"; `declared` holds a declaration to what it takes
+`errors`       the one error tree; `durations` such as "15m"; `sizes` in bytes of all batches;
+               `declared` holds a declaration to what it takes
 `shown_text`   what others said, printable and without secrets; `whole_files` are written whole or not at all
 `topics/`      what users declare of a topic: fields, filters, imputes, freshness and its live settings
 `events/`      an event's schema, rules and evolution; records to columns and back

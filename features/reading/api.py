@@ -81,7 +81,7 @@ def read_request(body: bytes | memoryview) -> FeaturesRequest:
     """Raises `RequestError` for what is no request; the text says where."""
     try:
         return _request.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RequestError("body", f"is no request for features: {error}", f"Send JSON as {EXAMPLE}.") from error
 
 

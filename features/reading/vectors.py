@@ -17,6 +17,7 @@ from freshet.features.views.view import FeatureRef, View
 from freshet.schemas.errors import RequestError
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.models.vectors import Vectors, VectorSchema
+from freshet.schemas.sizes import KEY_BYTES
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.text.keys import UUID, joined
 from freshet.schemas.topics.impute import Impute
@@ -157,13 +158,13 @@ class VectorPlan:
             if pa.types.is_floating(array.type):
                 array = array.cast(pa.int64())
             array = array.cast(pa.string())
-        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        except (pa.ArrowException, UnicodeEncodeError, OverflowError) as error:
             raise RequestError(
                 f"input {name!r}", f"its values are no texts: {error}", "Send one text a row."
             ) from error
         how = self._impute.get(name)
         if how is not None and array.null_count:
-            array = array.fill_null(_constant(how.value))
+            array = array.fill_null(_written(how.value))
         if name in self._uuids:
             array = _lower(name, array)
         return Texts.from_arrow(array)
@@ -193,13 +194,6 @@ class VectorPlan:
         return joined([texts[c] for c in names]) if names else Texts.of([""] * n)
 
 
-def _constant(value: float | str) -> str:
-    """An impute's constant as the canonical text of its field."""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
-
-
 def _lower(name: str, array: pa.Array) -> pa.Array:
     """UUIDs in the case that intake has them in."""
     wrong = pc.invert(pc.match_substring_regex(array, _UUID))
@@ -210,7 +204,26 @@ def _lower(name: str, array: pa.Array) -> pa.Array:
     return pc.ascii_lower(array)
 
 
+def _written(constant: float | str) -> str:
+    """A constant as a category: a whole number as requests' whole numbers are written, whatever
+    type it has."""
+    if isinstance(constant, float) and constant.is_integer():
+        return str(int(constant))
+    return str(constant)
+
+
 def distinct_keys(texts: Mapping[str, Texts], fields: tuple[str, ...]) -> tuple[list[bytes], I64]:
-    """The distinct keys (`fields` joined) of rows, and which of them each row has, int64 `[n]`."""
+    """The distinct keys (`fields` joined) of rows, and which of them each row has, int64 `[n]`.
+
+    Raises:
+        RequestError: a key is longer than every store takes. It is the request's fault: no store is
+        away for it.
+    """
     encoded = joined([texts[f] for f in fields]).to_arrow().dictionary_encode()
-    return [k.encode() for k in encoded.dictionary.to_pylist()], encoded.indices.to_numpy().astype(np.int64)
+    keys = [k.encode() for k in encoded.dictionary.to_pylist()]
+    longest = max(map(len, keys), default=0)
+    if longest > KEY_BYTES:
+        cause = f"is a key of {longest} bytes"
+        named = " and ".join(map(repr, fields))
+        raise RequestError(f"input {named}", cause, f"A key may have {KEY_BYTES} bytes.")
+    return keys, encoded.indices.to_numpy().astype(np.int64)

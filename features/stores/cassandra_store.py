@@ -23,6 +23,7 @@ from freshet.features.stores.contract import VERSION_BYTES, RowKeys, Rows
 from freshet.features.stores.stored import check_rows, check_version, rows_of
 from freshet.schemas.errors import StoreError
 from freshet.schemas.shown_text import address
+from freshet.schemas.sizes import cuts
 
 try:
     from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
@@ -36,7 +37,8 @@ I64 = npt.NDArray[np.int64]
 OFFSET_BITS, INDEX_BITS = 43, 20
 # The server logs a warning for batches above 5 KiB or over more than 10 partitions, and refuses 50 KiB.
 ROWS_A_BATCH, BYTES_A_BATCH = 10, 4_096
-KEYS_A_SELECT = 100
+# What a server answers, times the requests in flight, it and the driver hold in memory.
+KEYS_A_SELECT, BYTES_A_SELECT = 100, 256 << 10
 REQUESTS_IN_FLIGHT = 128
 CONNECT_SECONDS, SCHEMA_SECONDS, RECONNECT_SECONDS = 5.0, 30.0, 1.0
 # How long a restart of a server may go unnoticed.
@@ -118,15 +120,18 @@ class CassandraStore:
         width, data = rows.shape[1], rows.tobytes()
         values = [data[i * width : (i + 1) * width] for i in range(len(keys))]
         each = [(view, key, value, at) for key, value, at in zip(keys, values, stamps)]
-        self._run(self._batches(self._insert, each, max(1, min(ROWS_A_BATCH, BYTES_A_BATCH // width))))
+        # With the keys: the server refuses a large batch, and would refuse it for ever.
+        sizes = [width + len(key) for key in keys]
+        self._run(self._batches(self._insert, each, sizes))
         return len(keys)
 
     def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
         asked: list[tuple[int, tuple[Any, ...]]] = []
         for i, w in enumerate(wanted):
             keys = list(dict.fromkeys(w.keys))
-            for a in range(0, len(keys), KEYS_A_SELECT):
-                asked.append((i, (w.view, keys[a : a + KEYS_A_SELECT])))
+            sizes = [w.width + len(key) for key in keys]
+            for a, b in cuts(sizes, KEYS_A_SELECT, BYTES_A_SELECT):
+                asked.append((i, (w.view, keys[a:b])))
         found: list[dict[bytes, bytes]] = [{} for _ in wanted]
         answers = self._run((self._select, values) for _, values in asked)
         for (i, _), answer in zip(asked, answers):
@@ -144,7 +149,8 @@ class CassandraStore:
     def erase(self, view: str, keys: Sequence[bytes], version: bytes) -> int:
         check_version(version)
         (at,) = self._timestamps(np.frombuffer(version, np.uint8)[None]).tolist()
-        self._run(self._batches(self._delete, [(at, view, key) for key in keys], ROWS_A_BATCH))
+        each = [(at, view, key) for key in keys]
+        self._run(self._batches(self._delete, each, [len(key) for key in keys]))
         return len(keys)
 
     def generation(self) -> str:
@@ -185,11 +191,13 @@ class CassandraStore:
         stamps: I64 = (parts[:, 0] << np.uint64(INDEX_BITS) | parts[:, 1]).astype(np.int64)
         return stamps
 
-    def _batches(self, statement: Any, values: Sequence[tuple[Any, ...]], size: int) -> Iterator[tuple[Any, None]]:
+    def _batches(
+        self, statement: Any, values: Sequence[tuple[Any, ...]], sizes: Sequence[int]
+    ) -> Iterator[tuple[Any, None]]:
         """Unlogged: rows do not depend on each other, but a message for each costs four times as much."""
-        for a in range(0, len(values), size):
+        for a, b in cuts(sizes, ROWS_A_BATCH, BYTES_A_BATCH):
             batch = BatchStatement(BatchType.UNLOGGED, consistency_level=ConsistencyLevel.LOCAL_QUORUM)
-            for one in values[a : a + size]:
+            for one in values[a:b]:
                 batch.add(statement, one)
             yield batch, None
 

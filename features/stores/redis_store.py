@@ -23,6 +23,7 @@ from freshet.features.stores.redis_scripts import Script
 from freshet.features.stores.stored import check_rows, check_version, rows_of
 from freshet.schemas.errors import StoreError
 from freshet.schemas.shown_text import address
+from freshet.schemas.sizes import CALL_BYTES, cuts
 
 # So that no single command keeps the server from others for more than about a millisecond.
 KEYS_A_CALL = 1_000
@@ -68,15 +69,23 @@ class RedisStore:
         check_rows(view, keys, rows)
         width = b"%d" % rows.shape[1]
         names = _names(view, keys)
-        calls = [(names[a:b], [width, rows[a:b].tobytes()]) for a, b in _chunks(len(names))]
+        sizes = [len(name) + rows.shape[1] for name in names]
+        spans = cuts(sizes, KEYS_A_CALL, CALL_BYTES)
+        calls = [(names[a:b], [width, rows[a:b].tobytes()]) for a, b in spans]
         return sum(self._run(scripts.WRITE, calls))
 
     def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
-        names = [name for w in wanted for name in _names(w.view, w.keys)]
+        names: list[bytes] = []
+        sizes: list[int] = []
+        for w in wanted:
+            own = _names(w.view, w.keys)
+            names += own
+            sizes += [len(name) + w.width for name in own]
         values: list[bytes | None] = []
         markers: set[bytes | None] = set()
         # The marker with each chunk: the server may be emptied between two of them.
-        commands = [_packed(b"MGET", MARKER, *names[a:b]) for a, b in _chunks(len(names))]
+        spans = cuts(sizes, KEYS_A_CALL, CALL_BYTES)
+        commands = [_packed(b"MGET", MARKER, *names[a:b]) for a, b in spans]
         for reply in self._fetch(commands):
             markers.add(reply[0])
             values += reply[1:]
@@ -106,7 +115,8 @@ class RedisStore:
         """Tombstones are 16 bytes each and stay."""
         check_version(version)
         names = _names(view, keys)
-        return sum(self._run(scripts.ERASE, [(names[a:b], [version]) for a, b in _chunks(len(names))]))
+        spans = cuts([len(name) for name in names], KEYS_A_CALL, CALL_BYTES)
+        return sum(self._run(scripts.ERASE, [(names[a:b], [version]) for a, b in spans]))
 
     def generation(self) -> str:
         """Also raises `StoreError` where the server was told to evict since it was connected."""
@@ -299,7 +309,3 @@ def _packed(*parts: bytes) -> bytes:
 def _names(view: str, keys: Sequence[bytes]) -> list[bytes]:
     prefix = f"{view}:".encode()
     return [prefix + key for key in keys]
-
-
-def _chunks(count: int) -> list[tuple[int, int]]:
-    return [(a, a + KEYS_A_CALL) for a in range(0, count, KEYS_A_CALL)]

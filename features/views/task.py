@@ -13,6 +13,7 @@ from freshet.features.rows.rows import ViewRows
 from freshet.features.stores.contract import Store
 from freshet.features.stores.marks import PartitionMark
 from freshet.features.views.view import View
+from freshet.schemas.sizes import READ_BYTES, cuts
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire import blocks
@@ -106,8 +107,8 @@ class ViewTask:
     def _put_unwritten(self) -> None:
         while self._unwritten:
             keys, data = self._unwritten[0]
-            for a in range(0, len(keys), ROWS_A_WRITE):
-                b = a + ROWS_A_WRITE
+            sizes = [len(key) + data.shape[1] for key in keys]
+            for a, b in cuts(sizes, ROWS_A_WRITE, READ_BYTES):
                 self._store.write(self._stored_as, keys[a:b], data[a:b])
             self._unwritten.pop(0)
 

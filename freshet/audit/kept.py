@@ -56,9 +56,14 @@ def settings_of(log: Log, checkpoints_url: str, topic: Topic, source: str, parti
     return from_json(state["settings"]) if "settings" in state else []
 
 
-def crashes(log: Log, dead: str, topic: Topic, partition: int) -> set[int]:
-    """Offsets of a partition's records that crashed intake, as its dead letters say."""
-    out: set[int] = set()
+# Reasons that do not follow from a topic alone: the auditor takes the dead letters' word for them.
+TOLD = ("crash", "too_large", "bad_label")
+
+
+def told(log: Log, dead: str, topic: Topic, partition: int) -> dict[int, str]:
+    """Offsets of a partition's records that crashed intake, or that its views or models refuse,
+    each with the reason of its dead letter."""
+    out: dict[int, str] = {}
     for r in records(log, dead, 0):
         try:
             block = decode_block(r.value)
@@ -66,5 +71,6 @@ def crashes(log: Log, dead: str, topic: Topic, partition: int) -> set[int]:
             continue
         if block.rows is not None and (block.origin, block.partition) == (topic.name, partition):
             rows = block.rows.to_pydict()
-            out |= {o for o, reason in zip(rows["_offset"], rows["reason"]) if reason == "crash"}
+            found = zip(rows["_offset"], rows["reason"])
+            out |= {offset: reason for offset, reason in found if reason in TOLD}
     return out

@@ -12,7 +12,7 @@ import math
 import re
 import struct
 from collections import OrderedDict
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from freshet.audit.kept import Record
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.events.columns import REASONS, arrow_type
 from freshet.schemas.events.schema import EventSchema
-from freshet.schemas.events.writer import EventWriter, Misfit
+from freshet.schemas.events.writer import EventWriter, Misfit, is_json
 from freshet.schemas.topics.topic import Topic
 from freshet.schemas.wire.blocks import TICK_MAGIC
 from freshet.streams.intake.expressions import fields_of
@@ -37,11 +37,17 @@ SEEDS = (0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93)
 
 
 def recompute(
-    topic: Topic, found: Iterator[Record], crashed: Container[int] = (), settings: Sequence[Sequence[int]] = ()
+    topic: Topic,
+    found: Iterator[Record],
+    told: Mapping[int, str] | None = None,
+    settings: Sequence[Sequence[int]] = (),
 ) -> Ledger:
-    """The ledger that a partition's records should have led to. `crashed` are offsets that dead letters say crashed intake,
-    `settings` the changes that intake recorded: from which offset on, lateness and max_future (ms)."""
+    """The ledger that a partition's records should have led to. `told` are offsets with the reasons
+    of their dead letters, where those do not follow from the topic alone (as `kept.told` finds
+    them), `settings` the changes that intake recorded: from which offset on, lateness and
+    max_future (ms)."""
     names = fates(topic)
+    letters = told or {}
     code = {name: i for i, name in enumerate(names)}
     seen, newest = _Seen(milliseconds(topic.dedup)), None
     lateness, max_future = topic.freshness.ms("lateness"), topic.freshness.ms("max_future")
@@ -59,8 +65,10 @@ def recompute(
     for r in found:
         while changes and r.offset >= changes[0][0]:
             _, lateness, max_future = changes.pop(0)
-        if r.offset in crashed:
-            settle(r.offset, "dead:crash")
+        reason_told = letters.get(r.offset)
+        # A bad label is found last, when the event has had its part in what comes before.
+        if reason_told is not None and reason_told != "bad_label":
+            settle(r.offset, f"dead:{reason_told}")
             continue
         if len(r.value) == 12 and r.value[:4] == TICK_MAGIC:
             settle(r.offset, "tick")
@@ -84,6 +92,8 @@ def recompute(
     for (offset, event), hit in zip(open_rows, _filtered(topic, [e for _, e in open_rows])):
         if hit:
             settle(offset, f"dropped:{hit}")
+        elif offset in letters:
+            settle(offset, f"dead:{letters[offset]}")
         else:
             settle(offset, "applied", event_id_of(event, topic))
     return {b: Entry(tuple(c), sums.get(b, 0)) for b, c in counts.items()}
@@ -91,7 +101,7 @@ def recompute(
 
 def read_event(value: bytes, schema: EventSchema) -> tuple[dict[str, Any] | None, str]:
     """The event in a record, or why there is none."""
-    if value[:1] == b"{":
+    if is_json(value):
         try:
             value = _writer(schema.digest, schema).transcode(value)
         except Misfit as misfit:

@@ -14,11 +14,17 @@ from freshet.dead_letters.letters import Letter
 from freshet.schemas.errors import SchemaError
 from freshet.schemas.events.field import Field
 from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.events.writer import is_json
+from freshet.schemas.sizes import KEY_BYTES
 from freshet.schemas.topics.topic import Topic
 from freshet.schemas.wire import blocks
 
 WIRE_HEADER = 5
 DUMPED_BYTES, LINE_BYTES = 64, 16
+_WHYS = {
+    "too_large": f"keys and ids may have {KEY_BYTES} bytes",
+    "bad_label": "a label must be true or false, 1 or 0, or null where the event is no label",
+}
 SHOWN_ROWS = 3
 
 
@@ -40,7 +46,7 @@ class Readable:
 def readable(letter: Letter, topic: Topic | None, earlier: Mapping[int, EventSchema]) -> Readable:
     """`topic` is None for records of the app's own logs; `earlier` are the topic's schemas under other wire ids."""
     value, why = letter.value, _why(letter, topic)
-    if value[:1] == b"{":
+    if is_json(value):
         return _json(letter, why)
     if value[:4] == blocks.MAGIC:
         return _block(letter, why)
@@ -112,6 +118,8 @@ def _why(letter: Letter, topic: Topic | None) -> str:
     f = fields.get(letter.field or "")
     if letter.reason == "far_future" and topic is not None:
         return f"later than the record's append time by more than max_future ({topic.freshness.max_future} as declared)"
+    if letter.reason in _WHYS:
+        return _WHYS[letter.reason]
     if f is None:
         return ""
     return {
@@ -123,7 +131,10 @@ def _why(letter: Letter, topic: Topic | None) -> str:
 
 
 def _range(f: Field) -> str:
-    return f"it must be within {f.range[0]:g} and {f.range[1]:g}" if f.range else "it must be a finite number"
+    if f.range is None:
+        return "it must be a finite number"
+    lowest, highest = f.bounds_text
+    return f"it must be within {lowest} and {highest}"
 
 
 def _is_text(value: bytes) -> bool:

@@ -66,10 +66,10 @@ def topic_report(app: App, log: Log, checkpoints_url: str, name: str) -> TopicRe
     agrees = True
     in_log = 0
     for p in range(topic.partitions):
-        crashed = kept_by_run.crashes(log, app.dead_log, topic, p)
+        told = kept_by_run.told(log, app.dead_log, topic, p)
         settings = kept_by_run.settings_of(log, checkpoints_url, topic, app.log_of(name), p)
         records = _Counted(kept_by_run.records(log, app.log_of(name), p))
-        again = audit.recompute(topic, iter(records), crashed, settings)
+        again = audit.recompute(topic, iter(records), told, settings)
         in_log += records.n
         kept = _kept(app, log, checkpoints_url, name, p)
         agrees = agrees and again == kept

@@ -10,6 +10,7 @@ from freshet.app import App
 from freshet.features.reading.api import FeatureReader
 from freshet.features.stores.contract import Store
 from freshet.features.views.view import FeatureRef
+from freshet.roles import plans
 from freshet.schemas.topics.topic import Freshness
 from freshet.serving.docs import routes as http_docs
 from freshet.serving.docs.catalogue import Catalogue, catalogue
@@ -17,6 +18,7 @@ from freshet.serving.docs.routes import Routes
 from freshet.serving.web import features as http_features
 from freshet.serving.web import push as http_push
 from freshet.streams.clock import Clock
+from freshet.streams.intake import task as intake_task
 from freshet.streams.intake.push import Pusher
 from freshet.streams.log.contract import Log
 
@@ -42,9 +44,14 @@ def interface(
     """The interface of an app; `more` are routes of others, which its documentation then describes; `freshness` tells a topic's
     settings as they are now (default: as declared)."""
     topics = [(t, app.log_of(t.name)) for t in app.topics]
-    pusher = Pusher(topics, log.writer, clock, freshness)
+    pusher = Pusher(topics, log.writer, clock, freshness, keys_of(app))
     routes = [*http_features.routes(feature_reader(app), store, clock), *http_push.routes(pusher), *more]
     return Interface([*routes, *http_docs.routes(VERSION, catalogue_of(app), routes)], pusher)
+
+
+def keys_of(app: App) -> dict[str, set[tuple[str, ...]]]:
+    """The fields of the keys and ids that are made of each topic's events, by its name."""
+    return {t.name: intake_task.keys_of(plans.intake_plan(app, t)) for t in app.topics}
 
 
 def feature_reader(app: App) -> FeatureReader:

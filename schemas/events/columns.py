@@ -29,7 +29,10 @@ REASONS = (
     "out_of_range",
     "far_future",
     "crash",
+    "too_large",
+    "bad_label",
 )
+OK, TOO_LARGE, BAD_LABEL = 0, 9, 10
 UNDECODABLE, WRONG_TYPE, MISSING_REQUIRED, OUT_OF_DOMAIN = 1, 3, 4, 5
 I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
@@ -125,6 +128,11 @@ class Columns:
         if whole and values.dtype.kind == "f":
             values = np.rint(np.where(valid, values, 0.0))
         self._values[name] = values.astype(np.int64 if whole else np.float64), valid
+
+    def refuse(self, rows: npt.NDArray[np.intp], reason: int, field: str | None) -> None:
+        """Give rows (int64 indices) a reason, and the field that is at fault, if it is one."""
+        self.reason[rows] = reason
+        self.detail_field[rows] = -1 if field is None else self.schema.position(field)
 
     def arrow(self, name: str, rows: npt.NDArray[np.intp]) -> pa.Array:
         """The rows (int64 indices) of a field, typed as `arrow_type` says, null where missing."""

@@ -19,7 +19,11 @@ from freshet.schemas.events.writer import EventWriter, Misfit
 from freshet.schemas.text.keys import joined
 
 __all__ = ["REASONS", "Columns", "EventCodec", "decode", "encode", "warm"]
-_JSON = ord("{")
+# How a record may begin that is JSON: with its brace, or with what may come before it: the white
+# space of RFC 8259, or the first byte of UTF-8's byte order mark, which a reader may pass over.
+# Avro begins with a zero byte.
+_JSON_BEGINS = np.zeros(256, np.bool_)
+_JSON_BEGINS[list(b"{ \t\r\n\xef")] = True
 _writer = lru_cache(maxsize=64)(EventWriter)
 
 
@@ -61,13 +65,14 @@ def _spans(values: I64) -> I64:
 
 def _has_json(data: U8, start: I64) -> bool:
     """Whether some record may begin like a JSON object; an empty one may seem to, which does no harm."""
-    return len(data) > 0 and bool((data.take(start, mode="clip") == _JSON).any())
+    return len(data) > 0 and bool(_JSON_BEGINS[data.take(start, mode="clip")].any())
 
 
 def _decode_with_json(data: U8, start: I64, end: I64, codec: EventCodec) -> Columns:
     """JSON rows become Avro, after the other rows' bytes, so that all rows take one path."""
     writer = _writer(codec.schema)
-    rows = np.flatnonzero((data.take(start, mode="clip") == _JSON) & (end > start) & (start >= 0))
+    begins = _JSON_BEGINS[data.take(start, mode="clip")]
+    rows = np.flatnonzero(begins & (end > start) & (start >= 0))
     low, high = max(0, int(start.min())), min(len(data), int(end.max()))
     parts, misfits = [data[low:high].tobytes()], []
     size = len(parts[0])

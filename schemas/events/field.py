@@ -74,6 +74,13 @@ class Field:
         return keys.BOOLEAN if self.type == "boolean" else None
 
     @property
+    def bounds_text(self) -> tuple[str, str]:
+        """The range as it was written: of 64 bits every digit, of others no `.0`."""
+        assert self.range is not None
+        lowest, highest = (repr(bound).removesuffix(".0") for bound in self.range)
+        return lowest, highest
+
+    @property
     def wire(self) -> tuple[object, ...]:
         """All that its bytes depend on, and its name."""
         return self.name, self.type, self.null_branch, self.symbols
@@ -95,11 +102,20 @@ def fits(value: object, type_: str, symbols: tuple[str, ...] = ()) -> bool:
     return isinstance(value, float) and (abs(value) <= LARGEST_FLOAT[type_] or not math.isfinite(value))
 
 
+def full_name(name: str, namespace: object) -> str:
+    """A name as the specification resolves it: one with dots says its own namespace, another is
+    meant in `namespace`."""
+    return f"{namespace}.{name}" if namespace and "." not in name else name
+
+
 class FieldReader:
-    """Reads the fields of one schema: it knows the schema's name, for errors, and the enums defined so far."""
+    """Reads the fields of one schema: it knows the schema's name, for errors, and the enums defined
+    so far, by their full names. `namespace` is that of the record, in which names without one are
+    meant."""
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.namespace = ""
         self.enums: dict[str, Mapping[str, Any]] = {}
 
     def refuse(self, where: str, cause: str, next_step: str) -> NoReturn:
@@ -166,8 +182,9 @@ class FieldReader:
         attributes: Mapping[str, Any] = {}
         while isinstance(type_, Mapping):
             attributes, type_ = type_, type_.get("type")
-        if type_ in self.enums:
-            return "enum", self.enums[type_]
+        known = self.enums.get(full_name(type_, self.namespace)) if isinstance(type_, str) else None
+        if known is not None:
+            return "enum", known
         if type_ not in TYPES or (type_ == "enum" and not attributes):
             text = type_ if isinstance(type_, str) else type(type_).__name__
             self.refuse(name, f"type {text!r} is not supported", _INSTEAD.get(text, f"Use one of {', '.join(TYPES)}."))
@@ -177,7 +194,7 @@ class FieldReader:
         symbols, fallback = raw.get("symbols"), raw.get("default")
         if not isinstance(raw.get("name"), str):
             self.refuse(name, "is an enum without a name", 'Write {"type": "enum", "name": …, "symbols": […]}.')
-        self.enums[raw["name"]] = raw
+        self.enums[full_name(raw["name"], raw.get("namespace", self.namespace))] = raw
         if not isinstance(symbols, list) or not symbols or len(set(map(str, symbols))) < len(symbols):
             self.refuse(name, f"symbols {symbols!r} is not a list of distinct names", 'Write "symbols": ["A", "B"].')
         for s in symbols:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from freshet.schemas.errors import SchemaError
-from freshet.schemas.events.field import Field, FieldReader
+from freshet.schemas.events.field import Field, FieldReader, full_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,7 @@ def _read(raw: Any, reader: FieldReader) -> EventSchema:
     if not isinstance(raw, Mapping) or raw.get("type") != "record":
         reader.refuse("", "is not an Avro record", 'Write {"type": "record", "name": …, "fields": […]}.')
     record = reader.word("", "name", raw.get("name"))
+    reader.namespace = full_name(str(raw["name"]), raw.get("namespace")).rpartition(".")[0]
     items = raw.get("fields")
     if not isinstance(items, list) or not items:
         reader.refuse("", "has no fields", 'Give it a list of at least one: "fields": [{"name": …, "type": …}].')

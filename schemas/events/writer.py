@@ -5,9 +5,11 @@ Source: Confluent Schema Registry, "Wire format": a zero byte, the schema's id (
 
 from __future__ import annotations
 
+import codecs
 import io
+import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import fastavro
 import msgspec
@@ -16,6 +18,14 @@ from freshet.schemas.errors import RequestError, SchemaError
 from freshet.schemas.events.columns import MISSING_REQUIRED, OUT_OF_DOMAIN, REASONS, UNDECODABLE, WRONG_TYPE
 from freshet.schemas.events.field import FLOATS, Field, fits
 from freshet.schemas.events.schema import EventSchema
+
+LONGEST_WHOLE = 400  # digits, beyond the largest float64
+
+
+def is_json(record: bytes) -> bool:
+    """Whether a record begins as a JSON object does, after what may come before it: a byte order
+    mark, white space."""
+    return record.removeprefix(codecs.BOM_UTF8).lstrip(b" \t\r\n").startswith(b"{")
 
 
 class Misfit(Exception):
@@ -49,11 +59,12 @@ class EventWriter:
         return out.getvalue()
 
     def transcode(self, text: bytes) -> bytes:
-        """A JSON object as the record it stands for. Raises `Misfit`."""
-        try:
-            event = msgspec.json.decode(text)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise Misfit(UNDECODABLE) from error
+        """A JSON object (UTF-8, perhaps after a byte order mark) as the record it stands for. Of
+        fields that come twice the last counts; a field may come by one of its aliases. Raises
+        `Misfit`."""
+        event = _parsed(text.removeprefix(codecs.BOM_UTF8))
+        if not isinstance(event, dict):
+            raise Misfit(UNDECODABLE)
         return self.encode(event)
 
     def refusal(self, which: int, why: Misfit) -> RequestError:
@@ -67,12 +78,36 @@ class EventWriter:
         )
 
 
+def _parsed(text: bytes) -> Any:
+    try:
+        try:
+            return msgspec.json.decode(text)
+        except msgspec.ValidationError:
+            # A number is larger than a float64, which is the fault of its own field: the rest may
+            # be sound. As text, since of bytes this would take UTF-16, too.
+            return json.loads(text.decode(), parse_int=_whole, parse_constant=_refuse_constant)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise Misfit(UNDECODABLE) from error
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    """NaN and Infinity are Python's, not JSON's."""
+    raise ValueError(name)
+
+
+def _whole(digits: str) -> int | float:
+    """Python refuses to read thousands of digits; a number that long is none that a field could
+    hold."""
+    return int(digits) if len(digits) < LONGEST_WHOLE else float(digits)
+
+
 def _value(event: Mapping[str, Any], i: int, f: Field) -> Any:
-    if f.name not in event:
+    name = next((known for known in (f.name, *f.aliases) if known in event), None)
+    if name is None:
         if not f.has_default:
             raise Misfit(MISSING_REQUIRED, i)
         return f.default
-    value = event[f.name]
+    value = event[name]
     if value is None:
         if not f.nullable:
             raise Misfit(MISSING_REQUIRED, i)

@@ -3,9 +3,9 @@
 Intake fills the events that it applies, after duplicates, late ones and filtered ones are gone,
 and counts how many values it filled. `median`, `mean` and `last` keep a running state in each
 partition of the topic: what they fill depends on the earlier applied events of that partition, in
-the order of its log, and on nothing else. They compute in float64; for int and long fields the
-result is rounded to the nearest whole number (a tie to the even one) and held within the type's
-bounds.
+the order of its log, and on nothing else. `median` and `mean` compute in float64; for int and
+long fields the result is rounded to the nearest whole number (a tie to the even one) and held
+within the type's bounds. A constant and the last value of such a field keep every digit.
 """
 
 from __future__ import annotations

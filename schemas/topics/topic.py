@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Mapping
@@ -275,6 +276,9 @@ class Topic:
                     f"impute[{name!r}]={how!r} says not how",
                     "Use fr.impute.constant(…), median, mean or last.",
                 )
+            if isinstance(how.value, float) and not math.isfinite(how.value):
+                cause = f"impute[{name!r}] fills in {how.value}"
+                raise DefinitionError(f"topic {self.name}", cause, "Fill in a finite number.")
             kinds = ("string", "enum") if isinstance(how.value, str) else ("int", "long", "float", "double")
             self._expect(name, "impute", kinds)
             if how.by is not None:
@@ -305,7 +309,7 @@ class Topic:
             known = f"It must be {expected}."
         elif f.domain is not None and value not in f.domain:
             known = f"Its domain is {', '.join(f.domain)}."
-        elif f.range is not None and not f.range[0] <= float(value) <= f.range[1]:
+        elif not isinstance(value, str) and f.range and not f.range[0] <= value <= f.range[1]:
             known = f"Its range is {f.range[0]} to {f.range[1]}."
         else:
             return

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from freshet.schemas.errors import SchemaError
+from freshet.schemas.sizes import BLOCK_BYTES
 
 MAGIC, TICK_MAGIC = b"FRB2", b"FRTK"
 # Of blocks whose keys and categories were joined so that some could not be told apart.
@@ -52,6 +53,20 @@ def encode(block: Block) -> bytes:
         stream.write_batch(block.rows)
     out: bytes = sink.getvalue().to_pybytes()
     return out
+
+
+def encode_parts(block: Block, most_bytes: int = BLOCK_BYTES) -> list[bytes]:
+    """A block as one record, or as several of about `most_bytes` where its rows are more than that.
+    The tick follows the last. Readers pass over rows that they have had by their origins, so where
+    a block was cut changes nothing."""
+    rows = block.rows
+    if rows is None or rows.num_rows < 2 or rows.nbytes <= most_bytes:
+        return [encode(block)]
+    middle = rows.num_rows // 2
+    # Without a tick: it says that nothing before it is missing.
+    first = Block(block.kind, block.origin, block.partition, rows.slice(0, middle))
+    last = Block(block.kind, block.origin, block.partition, rows.slice(middle), block.tick)
+    return [*encode_parts(first, most_bytes), *encode_parts(last, most_bytes)]
 
 
 def decode(value: memoryview | bytes) -> Block:

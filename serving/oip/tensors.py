@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from freshet.schemas.errors import RequestError
+from freshet.schemas.sizes import KEY_BYTES, ROW_BYTES
 from freshet.serving.oip.messages import InferRequest, RequestInput
 from freshet.serving.oip.values import DTYPES, from_binary, from_json, wrong
 from freshet.serving.scoring.contract import Column, ModelCard, Question, TensorSpec
@@ -49,6 +50,9 @@ def read_question(
         at += size
     if at != len(tail):
         raise RequestError("body", f"{len(tail) - at} bytes follow the last tensor", "Send what the JSON describes.")
+    # What came was longer than what it says, so most requests need no closer look.
+    if len(tail) + sum(len(tensor.data) for tensor in request.inputs) > KEY_BYTES:
+        _check_sizes(columns, n)
     _check_all_there(columns, card)
     as_of, deadline = _times(request.parameters)
     return Question(card.name, columns, n, as_of, deadline, version)
@@ -77,6 +81,25 @@ def _castable(sent: Any, wanted: Any) -> bool:
     """Any width of the same kind will do (values are checked), and whole numbers where fractions are
     wanted."""
     return np.can_cast(sent, wanted, "same_kind") and (sent is np.bool_) == (wanted is np.bool_)
+
+
+def _check_sizes(columns: Mapping[str, Column], n: int) -> None:
+    """Texts become keys of the store, ids and rows of the log, each of which has an end."""
+    rows = [0] * n
+    for name, values in columns.items():
+        for i, value in enumerate(values):
+            if not isinstance(value, str):
+                continue
+            size = len(value.encode())
+            rows[i] += size
+            if size > KEY_BYTES:
+                cause = f"has a text of {size} bytes in row {i}"
+                raise RequestError(f"input {name!r}", cause, f"A text may have {KEY_BYTES} bytes.")
+    largest = max(rows)
+    if largest > ROW_BYTES:
+        cause = f"have {largest} bytes of text in row {rows.index(largest)}"
+        expected = f"The texts of a row may have {ROW_BYTES} bytes together."
+        raise RequestError("inputs", cause, expected)
 
 
 def _check_all_there(columns: Mapping[str, Column], card: ModelCard) -> None:

@@ -41,15 +41,24 @@ def from_json(tensor: RequestInput, spec: TensorSpec, n: int) -> Column:
         raise wrong(tensor, f"is null in row {values.index(None)}", "It must have a value in every row.")
     if spec.datatype == "BYTES":
         return values
-    widest = _WIDEST.get(spec.datatype, np.float64)
+    if missing and spec.datatype in _WIDEST:
+        return _beside_missing(tensor, values, spec)
+    if missing:
+        return np.array([np.nan if v is None else v for v in values], np.float64)
     try:
-        if missing and widest is not np.float64:
-            # No array: beside NaN a whole number would be rounded, and a truth be a number.
-            _cast(tensor, np.array([v for v in values if v is not None], widest), spec)
-            return values
-        return _cast(tensor, np.array([np.nan if v is None else v for v in values], widest), spec)
+        return _cast(tensor, np.array(values, _WIDEST.get(spec.datatype, np.float64)), spec)
     except OverflowError as error:
         raise wrong(tensor, "has a value out of range", f"Its datatype is {spec.datatype}.") from error
+
+
+def _beside_missing(tensor: RequestInput, values: list[Any], spec: TensorSpec) -> Column:
+    """As they are: no float holds all whole numbers of 64 bits, and a truth that became 1.0 would
+    be another category."""
+    if spec.datatype != "BOOL":
+        bounds = np.iinfo(DTYPES[spec.datatype])
+        if not all(v is None or bounds.min <= v <= bounds.max for v in values):
+            raise wrong(tensor, "has a value out of range", f"Its datatype is {spec.datatype}.")
+    return values
 
 
 def _json_list(tensor: RequestInput, spec: TensorSpec, n: int) -> list[Any]:

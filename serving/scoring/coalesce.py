@@ -128,10 +128,11 @@ def _merged(questions: Sequence[Question]) -> Question:
 
 
 def _concatenated(parts: Sequence[Column]) -> Column:
-    if any(isinstance(part, list) for part in parts):
-        return [value for part in parts for value in _listed(part)]
-    return np.concatenate([np.asarray(part) for part in parts])
-
-
-def _listed(part: Column) -> list[Any]:
-    return part if isinstance(part, list) else part.tolist()
+    """One column of several. Where one of them is a list, all become one: beside somebody else's
+    missing value a whole number must stay what it is."""
+    if not any(isinstance(part, list) for part in parts):
+        return np.concatenate([np.asarray(part) for part in parts])
+    values: list[Any] = []
+    for part in parts:
+        values += part if isinstance(part, list) else part.tolist()
+    return values

@@ -11,14 +11,14 @@ import numpy.typing as npt
 
 from freshet.schemas.models.vectors import F64
 
-Column = list[str | None] | list[int | None] | npt.NDArray[Any]
+Column = list[Any] | npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """`n` rows for a model. `columns` by name: texts as a list (None: missing); numbers as an array `[n]` of
-    the declared type, NaN where one is missing; whole numbers and truths of which some are missing as a
-    list (None: missing), since they must stay exact. A column that was not sent is not there.
+    """`n` rows for a model. `columns` by name: texts as a list (None: missing); numbers as an array
+    `[n]` of the declared type. Where one is missing, whole numbers and booleans are a list, too,
+    and others an array of float64 with NaN. A column that was not sent is not there.
 
     `as_of_ms` is the app time to answer for (None: now; refused but in replays), `deadline` the moment of
     `time.monotonic` after which no model should be asked any more, `version` a snapshot (None: what the alias

@@ -17,24 +17,29 @@ from typing import Generic, TypeVar
 import structlog
 
 from freshet.schemas.errors import DefinitionError, LogError
+from freshet.schemas.sizes import READ_BYTES
 from freshet.schemas.wire.messages import Logged
 from freshet.streams.log.contract import Writer
+from freshet.streams.log.errors import RecordTooLarge
 from freshet.streams.operators.task import Append
 
 log = structlog.get_logger()
 T = TypeVar("T")
 LONGEST_LINGER_SECONDS = 0.05
+SPOOL_BYTES = 4 * READ_BYTES  # rows may be small or large: the spool is bounded in both
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 0.01, 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Spooled(Generic[T]):
-    """`n` predictions, numbered `first` to `first + n - 1`, made at `time_ms` on the app's clock."""
+    """`n` predictions, numbered `first` to `first + n - 1`, made at `time_ms` on the app's clock;
+    about `size` bytes."""
 
     first: int
     n: int
     time_ms: int
     rows: T
+    size: int = 0
 
 
 Pack = Callable[[Sequence[Spooled[T]]], Iterable[Append]]
@@ -66,6 +71,7 @@ class PredictionLog(Generic[T]):
         self._capacity, self._linger = capacity, linger_seconds
         self._spool: deque[Spooled[T]] = deque()
         self._held = self._next = self._lost = 0  # rows spooled or being flushed; the next number; rows lost
+        self._held_bytes = 0
         self._news = threading.Condition()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
@@ -81,17 +87,19 @@ class PredictionLog(Generic[T]):
         """Predictions that are not in the log yet."""
         return self._held
 
-    def append(self, rows: T, n: int, time_ms: int) -> int:
-        """Hand over `n` predictions; returns the number of the first. Costs some microseconds and never waits
-        for the log."""
+    def append(self, rows: T, n: int, time_ms: int, size: int = 0) -> int:
+        """Hand over `n` predictions, of about `size` bytes; returns the number of the first. Costs
+        some microseconds and never waits for the log."""
         with self._news:
             first = self._next
             self._next += n
-            if self._held + n > self._capacity or self._closing.is_set():
+            full = self._held + n > self._capacity or self._held_bytes + size > SPOOL_BYTES
+            if full or self._closing.is_set():
                 self._lost += n
             else:
                 self._held += n
-                self._spool.append(Spooled(first, n, time_ms, rows))
+                self._held_bytes += size
+                self._spool.append(Spooled(first, n, time_ms, rows, size))
                 self._news.notify()
         return first
 
@@ -131,7 +139,7 @@ class PredictionLog(Generic[T]):
             records = list(self._pack(taken))
         except Exception:  # a fault of ours must not end the thread, and with it all logging
             log.exception("predictions could not be packed", instance=self._instance, rows=rows)
-            self._settle(rows, rows)
+            self._settle(taken, rows)
             return writer
         while True:
             try:
@@ -140,6 +148,13 @@ class PredictionLog(Generic[T]):
                     writer.append(r.topic, r.partition, r.values, r.time_ms)
                 writer.flush()
                 break
+            except RecordTooLarge as error:
+                # It never will be taken, and what comes after it must not wait for that.
+                what = "predictions are too large for the log"
+                log.error(what, instance=self._instance, rows=rows, error=str(error))
+                _forget(writer)
+                self._tell(taken, rows)
+                return None
             except LogError as error:
                 log.warning("predictions wait for the log", instance=self._instance, rows=rows, error=str(error))
                 _forget(writer)
@@ -151,13 +166,19 @@ class PredictionLog(Generic[T]):
                 else:  # asked to end: some more tries, quickly
                     time.sleep(FIRST_RETRY_SECONDS)
                     wait *= 2
-        self._on_logged(Logged(self._instance, taken[-1].first + taken[-1].n - 1, self._settle(rows, 0)))
+        self._tell(taken, 0)
         return writer
 
-    def _settle(self, rows: int, lost: int) -> int:
-        """These rows are no longer held. Returns how many are lost in all."""
+    def _tell(self, taken: Sequence[Spooled[T]], lost: int) -> None:
+        """Up to the last of these the log has all that it will have."""
+        lost_in_all = self._settle(taken, lost)
+        self._on_logged(Logged(self._instance, taken[-1].first + taken[-1].n - 1, lost_in_all))
+
+    def _settle(self, taken: Sequence[Spooled[T]], lost: int) -> int:
+        """These are no longer held. Returns how many rows are lost in all."""
         with self._news:
-            self._held -= rows
+            self._held -= sum(x.n for x in taken)
+            self._held_bytes -= sum(x.size for x in taken)
             self._lost += lost
             return self._lost
 

@@ -288,15 +288,16 @@ class Scorer:
         fixed["snapshot"] = live.number if live else -1
         lineage = live.lineage if live else ""
         assert served.predictions is not None
-        return served.predictions.append(
-            Predictions(fixed, ids, read.categories, lineage, read.versions), len(p), as_of
-        )
+        rows = Predictions(fixed, ids, read.categories, lineage, read.versions)
+        size = fixed.nbytes + read.versions.nbytes + len(read.categories.data) + sum(map(len, ids))
+        return served.predictions.append(rows, len(p), as_of, size)
 
     def _packer(self, served: ServedModel) -> Callable[[Sequence[Spooled[Predictions]]], list[Append]]:
-        """Encodes spooled predictions as one block each (on the log's thread)."""
+        """Encodes spooled predictions as a block each, or as some where one would be too large (on
+        the log's thread)."""
 
         def pack(spooled: Sequence[Spooled[Predictions]]) -> list[Append]:
-            values = [_encoded(s, self.instance) for s in spooled]
+            values = [value for s in spooled for value in _encoded(s, self.instance)]
             return [Append(served.outcomes, 0, values, max(s.time_ms for s in spooled))]
 
         return pack
@@ -351,7 +352,7 @@ def _unanswerable(model: str, conditions: Conditions) -> ComponentError:
     return ComponentError(f"model {model}", text, next_step, refused=True)
 
 
-def _encoded(spooled: Spooled[Predictions], instance: str) -> bytes:
+def _encoded(spooled: Spooled[Predictions], instance: str) -> list[bytes]:
     rows, n = spooled.rows, spooled.n
     sequence = np.arange(spooled.first, spooled.first + n)
     rows.fixed["sequence"] = sequence
@@ -359,7 +360,7 @@ def _encoded(spooled: Spooled[Predictions], instance: str) -> bytes:
     versions = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), n, [None, pa.py_buffer(rows.versions)])
     texts = {"id": Texts.of(list(rows.ids)), "categories": rows.categories, "lineage": Texts.of([rows.lineage] * n)}
     batch = prediction_rows(rows.fixed, texts, versions, sequence)
-    return blocks.encode(Block(blocks.PREDICTIONS, f"scorer:{instance}", 0, batch))
+    return blocks.encode_parts(Block(blocks.PREDICTIONS, f"scorer:{instance}", 0, batch))
 
 
 def _asked_for(standing: Standing, question: Question) -> Standing:

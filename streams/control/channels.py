@@ -8,12 +8,14 @@ from typing import NamedTuple
 import msgspec
 import structlog
 
+from freshet.schemas.sizes import RECORD_BYTES
 from freshet.schemas.wire import messages
 from freshet.streams.clock import WallClock
 from freshet.streams.log.contract import Batch, Log, Writer
 
 log = structlog.get_logger()
 MOST_AT_ONCE = 10_000
+MESSAGE_BYTES = RECORD_BYTES - 1_024  # the rest is a record's own
 
 
 class Channels(NamedTuple):
@@ -29,9 +31,23 @@ def send(writer: Writer, channels: Channels, told: Sequence[messages.Message], n
         (channels.control, [m for m in told if isinstance(m, messages.CONTROL)]),
         (channels.reports, [m for m in told if not isinstance(m, messages.CONTROL)]),
     ):
-        if chosen:
-            writer.append(topic, 0, [messages.encode(m) for m in chosen], now_ms)
+        values = [value for m in chosen if (value := _encoded(m)) is not None]
+        if values:
+            writer.append(topic, 0, values, now_ms)
     writer.flush()
+
+
+def _encoded(message: messages.Message) -> bytes | None:
+    """None for a message that no log takes: whoever tells it must not die of it, start anew, and
+    tell it again. Of a role's own figures as little is told as fits."""
+    value = messages.encode(message)
+    if len(value) <= MESSAGE_BYTES:
+        return value
+    kind = type(message).__name__
+    log.error("a message is too large and is left out", type=kind, size=len(value))
+    if isinstance(message, messages.Status):
+        return messages.encode(msgspec.structs.replace(message, facts={}))
+    return None
 
 
 def messages_of(batch: Batch, now_ms: int) -> list[messages.Message]:

@@ -55,8 +55,15 @@ def fields_of(expression: pl.Expr) -> list[str]:
     return sorted(set(expression.meta.root_names()))
 
 
-def check_row_wise(expression: pl.Expr, schema: EventSchema, where: str, true_or_false: bool = False) -> None:
-    """Check a filter (`true_or_false`) or a label (that, or a number) over the schema's fields.
+def check_row_wise(
+    expression: pl.Expr,
+    schema: EventSchema,
+    where: str,
+    true_or_false: bool = False,
+    label: bool = False,
+) -> None:
+    """Check a filter (`true_or_false`), a label (that, or 0 and 1) or another expression (that, or
+    a number) over the schema's fields.
 
     Raises:
         DefinitionError: naming `where`, unless the expression is row-wise, reads known fields by their names, and gives
@@ -79,7 +86,28 @@ def check_row_wise(expression: pl.Expr, schema: EventSchema, where: str, true_or
         reason = _refusal(operation)
         if reason:
             raise _not_row_wise(expression, where, f"it uses {reason}")
-    _check_random_cuts(expression, schema, where, true_or_false)
+    found = _check_random_cuts(expression, schema, where)
+    if label:
+        _check_label(expression, found, where)
+    elif not (found.dtype == pl.Boolean or (found.dtype.is_numeric() and not true_or_false)):
+        number = "" if true_or_false else ", or a number"
+        next_step = f"Let it be true or false{number}, as a comparison is."
+        raise DefinitionError(where, f"{expression} gives {found.dtype}", next_step)
+
+
+def _check_label(expression: pl.Expr, found: pl.Series, where: str) -> None:
+    """Models tell how probable an outcome is. What else a label could be (an amount, one of several
+    classes) they would learn as nonsense, under green lights."""
+    sound = found.dtype == pl.Boolean
+    if found.dtype.is_numeric():
+        # Of values that are there: nulls are passed over.
+        sound = bool(((found == 0) | (found == 1)).all())
+    if not sound:
+        raise DefinitionError(
+            where,
+            f"{expression} gives {found.dtype}, and a label is true or false",
+            "Ask for one outcome, as a comparison does; amounts and classes cannot be learned yet.",
+        )
 
 
 def _not_row_wise(expression: pl.Expr, where: str, why: str) -> DefinitionError:
@@ -135,9 +163,10 @@ def _refusal(operation: str) -> str | None:
     return f"{operation!r}" if operation.startswith(REFUSED_FUNCTIONS) else None
 
 
-def _check_random_cuts(expression: pl.Expr, schema: EventSchema, where: str, true_or_false: bool) -> None:
-    """Evaluate on made-up rows: all at once, and the first half one by one (an aggregate is furthest off over one row), the
-    rest in random pieces. Any difference is an expression that looks around."""
+def _check_random_cuts(expression: pl.Expr, schema: EventSchema, where: str) -> pl.Series:
+    """Its values on made-up rows: all at once, and the first half one by one (an aggregate is
+    furthest off over one row), the rest in random pieces. Any difference is an expression that
+    looks around."""
     rng = np.random.default_rng(7)
     frame = _made_up(schema, fields_of(expression), rng)
     half = _ROWS // 2
@@ -151,12 +180,7 @@ def _check_random_cuts(expression: pl.Expr, schema: EventSchema, where: str, tru
         raise DefinitionError(where, f"{expression} fails: {error}", "Check its types against the schema.") from error
     if not row_wise:
         raise _not_row_wise(expression, where, "a random cut of the rows changes its values")
-    if not (whole.dtype == pl.Boolean or (whole.dtype.is_numeric() and not true_or_false)):
-        raise DefinitionError(
-            where,
-            f"{expression} gives {whole.dtype}",
-            f"Let it be true or false{'' if true_or_false else ', or a number'}, as a comparison is.",
-        )
+    return whole
 
 
 def _made_up(schema: EventSchema, names: Iterable[str], rng: np.random.Generator) -> pl.DataFrame:
@@ -185,6 +209,9 @@ def _values(f: Field, rng: np.random.Generator) -> list[Any]:
         low, high = max(math.ceil(low), BOUNDS[f.type][0]), min(math.floor(high), BOUNDS[f.type][1])
     else:
         common = np.round(rng.normal(0, 100, _ROWS), 2)
+        if f.range is not None and math.isfinite(high - low):
+            # Within a narrow range most of those would be its ends.
+            common[::2] = rng.uniform(low, high, _ROWS)[::2]
     return [
         (low, high)[i] if i < 2 else min(max(x, low), high) for i, x in zip(rng.integers(0, 20, _ROWS), common.tolist())
     ]

@@ -34,6 +34,9 @@ class Imputer:
         if isinstance(self.how.value, str):
             self._fill_text(columns, code, self.how.value)
             return
+        if columns.schema[self.field].type in BOUNDS and self.how.kind in ("constant", "last"):
+            self._fill_whole(columns, code)
+            return
         values, valid = columns.numbers(self.field)
         if self.how.kind == "constant":
             missing = ~valid & (code == kernels.APPLIED)
@@ -48,6 +51,23 @@ class Imputer:
             _KINDS[self.how.kind], float(self.how.value), values, valid, groups, code, self._state
         )
         self._put(columns, values, valid | (code == kernels.APPLIED))
+
+    def _fill_whole(self, columns: Columns, code: npt.NDArray[np.uint8]) -> None:
+        """Constants and last values of int and long fields, every digit of them."""
+        assert not isinstance(self.how.value, str)
+        values, valid = columns.integers(self.field)
+        lowest, highest = BOUNDS[columns.schema[self.field].type]
+        start = round(min(max(self.how.value, lowest), highest))
+        missing = ~valid & (code == kernels.APPLIED)
+        if self.how.kind == "constant":
+            self.filled += int(np.count_nonzero(missing))
+            columns.replace(self.field, np.where(missing, start, values), valid | missing)
+            return
+        values = values.copy()
+        groups = self._group_ids(columns)
+        words = self._state.view(np.int64)
+        self.filled += kernels.impute_last_whole(start, values, valid, groups, code, words)
+        columns.replace(self.field, values, valid | missing)
 
     def _put(self, columns: Columns, values: npt.NDArray[np.float64], valid: npt.NDArray[np.bool_]) -> None:
         """Filled values for the column. Whole numbers that were there stay as they were: not all are a float64."""

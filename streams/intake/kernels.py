@@ -166,3 +166,23 @@ def impute(kind: Any, start: Any, values: Any, valid: Any, groups: Any, code: An
         else:
             values[r] = q[0]
     return filled
+
+
+@nb.njit(nogil=True, cache=True)
+def impute_last_whole(
+    start: Any, values: Any, valid: Any, groups: Any, code: Any, words: Any
+) -> Any:  # fmt: skip
+    """As `impute` does the last value, of whole numbers: int64 `values`, and `words` the state seen
+    as int64, since no float64 holds them all."""
+    filled = 0
+    for r in range(code.size):
+        if code[r] != APPLIED:
+            continue
+        group = groups[r]
+        if valid[r]:
+            words[group, 0] = values[r]
+            words[group, 10] = 1
+            continue
+        filled += 1
+        values[r] = words[group, 0] if words[group, 10] == 1 else start
+    return filled

@@ -6,7 +6,7 @@ is appended if any of its events is refused, so that a producer mends and sends 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,14 +16,17 @@ import numpy.typing as npt
 import structlog
 
 from freshet.schemas.errors import LogError, RequestError
-from freshet.schemas.events.columns import OUT_OF_DOMAIN, REASONS
+from freshet.schemas.events.columns import OUT_OF_DOMAIN, REASONS, TOO_LARGE
 from freshet.schemas.events.decode import EventCodec, decode
 from freshet.schemas.events.field import BOUNDS, Field
 from freshet.schemas.events.validation import validate
 from freshet.schemas.events.writer import EventWriter, Misfit
+from freshet.schemas.sizes import KEY_BYTES
 from freshet.schemas.topics.topic import Freshness, Topic
 from freshet.streams.clock import Clock
+from freshet.streams.intake.refusals import Keys, refuse_large
 from freshet.streams.log.contract import Writer
+from freshet.streams.log.errors import RecordTooLarge
 
 log = structlog.get_logger()
 MAX_EVENTS = 4096
@@ -91,14 +94,21 @@ def read_request(body: bytes | memoryview) -> PushRequest:
     """Raises `RequestError` for what is no push; the text says where."""
     try:
         return _request.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RequestError("body", f"is no push: {error}", f"Send JSON as {EXAMPLE}.") from error
 
 
 class TopicDoor:
-    """Judges what is pushed to one topic; `freshness` tells its settings as they are now."""
+    """Judges what is pushed to one topic; `freshness` tells its settings as they are now, `keys`
+    the fields of the keys that are made of its events."""
 
-    def __init__(self, topic: Topic, freshness: Callable[[str], Freshness] | None = None) -> None:
+    def __init__(
+        self,
+        topic: Topic,
+        freshness: Callable[[str], Freshness] | None = None,
+        keys: Iterable[Keys] = (),
+    ) -> None:
+        self._keys = {(topic.event_id,), *keys}
         self._topic, self._schema = topic, topic.events
         self._codec, self._writer = EventCodec(topic.events), EventWriter(topic.events)
         self._freshness = freshness or (lambda name: topic.freshness)
@@ -126,6 +136,7 @@ class TopicDoor:
         decoded = decode(np.frombuffer(b"".join(values), np.uint8), starts, ends, self._codec)
         name = self._topic.event_time
         validate(decoded, np.full(len(kept), now_ms), name, decoded.integers(name)[0], self._settings.ms("max_future"))
+        refuse_large(decoded, self._keys)
         for i in np.flatnonzero(decoded.reason).tolist():
             refused.append(self._refusal(kept[i], int(decoded.reason[i]), int(decoded.detail_field[i])))
         if refused:
@@ -163,20 +174,33 @@ class TopicDoor:
     def _expected(self, reason: int, f: Field | None) -> str:
         if f is None:
             return "text that is UTF-8"
+        if reason == TOO_LARGE:
+            return f"keys and ids of at most {KEY_BYTES} bytes"
         if REASONS[reason] == "far_future":
             return f"a time at most {self._settings.max_future} from now, in ms since 1970"
         if reason == OUT_OF_DOMAIN:
             return "one of " + ", ".join(f.domain or f.symbols)
         if REASONS[reason] == "out_of_range":
-            return f"{f.range[0]:g} to {f.range[1]:g}" if f.range else "a finite number"
+            return " to ".join(f.bounds_text) if f.range else "a finite number"
         if f.type in BOUNDS:
             return f"a whole number ({f.type})"
         return {"string": "a text", "boolean": "true or false", "enum": "a text"}.get(f.type, "a number")
 
 
+def _refused_by_log(topic: str, values: Sequence[bytes], error: RecordTooLarge) -> EventsRefused:
+    """The log would refuse it tomorrow, too: no outage, and no use in sending it again."""
+    refused = [
+        Refusal(i, REASONS[TOO_LARGE], None, f"events of at most {error.limit} bytes")
+        for i, value in enumerate(values)
+        if len(value) > error.limit
+    ]
+    return EventsRefused(topic, len(values), refused)
+
+
 class Pusher:
-    """Takes pushes in and appends them. `topics` come with their logs' names; `freshness` tells a topic's settings as they
-    are now (default: as declared). Not thread-safe."""
+    """Takes pushes in and appends them. `topics` come with their logs' names; `freshness` tells a
+    topic's settings as they are now (default: as declared), `keys` the fields of the keys that are
+    made of a topic's events, by its name. Not thread-safe."""
 
     def __init__(
         self,
@@ -184,8 +208,10 @@ class Pusher:
         open_writer: Callable[[], Writer],
         clock: Clock,
         freshness: Callable[[str], Freshness] | None = None,
+        keys: Mapping[str, Iterable[Keys]] | None = None,
     ) -> None:
-        self._doors = {t.name: TopicDoor(t, freshness) for t, _ in topics}
+        known = keys or {}
+        self._doors = {t.name: TopicDoor(t, freshness, known.get(t.name, ())) for t, _ in topics}
         self._logs = {t.name: name for t, name in topics}
         self._open_writer, self._clock = open_writer, clock
         self._writer: Writer | None = None
@@ -194,8 +220,9 @@ class Pusher:
         """Append the events, with the app's time, to the partitions of their ids, and return once they are safe.
 
         Raises:
-            RequestError: there is no such topic, or as `TopicDoor.judge`.
-            LogError: the log is away; what of the push is in it already is a duplicate when it is sent again.
+            RequestError: there is no such topic, an event is larger than its log takes, or as
+            `TopicDoor.judge`. LogError: the log is away; what of the push is in it already is a
+            duplicate when it is sent again.
         """
         topic = request.push_source_name
         if topic not in self._doors:
@@ -208,6 +235,9 @@ class Pusher:
                 mine = np.flatnonzero(judged.partitions == p).tolist()
                 self._writer.append(self._logs[topic], p, [judged.values[i] for i in mine], now_ms)
             self._writer.flush()
+        except RecordTooLarge as error:
+            self._forget()
+            raise _refused_by_log(topic, judged.values, error) from error
         except LogError:
             self._forget()
             raise

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.errors import CheckpointError
+from freshet.schemas.events.columns import BAD_LABEL
 from freshet.schemas.events.decode import REASONS, Columns, EventCodec, decode
 from freshet.schemas.events.validation import validate
 from freshet.schemas.text.columns import Texts
@@ -30,6 +31,7 @@ from freshet.streams.intake.fates import FIRST_FILTER, fates, first_dead
 from freshet.streams.intake.field_statistics import TopicStatistics
 from freshet.streams.intake.imputation import Imputer
 from freshet.streams.intake.ledger import LEDGER_BLOCK, LedgerBook
+from freshet.streams.intake.refusals import labels_of, refuse_labels, refuse_large
 from freshet.streams.log.contract import Batch
 from freshet.streams.operators.dead_letters import letters
 from freshet.streams.operators.task import Append, Outputs, as_json, from_json
@@ -70,6 +72,12 @@ class IntakePlan:
     dead: str
 
 
+def keys_of(plan: IntakePlan) -> set[tuple[str, ...]]:
+    """The fields of every key and id that is made of the topic's events."""
+    ids = {(plan.topic.event_id,), *((label.id,) for label in plan.labels)}
+    return ids | {route.keys for route in plan.clean}
+
+
 class IntakeTask:
     """Intake of one source partition; see `freshet.streams.operators.task.Task`."""
 
@@ -83,6 +91,7 @@ class IntakeTask:
         self._seen = np.zeros((2, 1 << 12, 2), np.uint64)
         self._meta = np.zeros(kernels.META, np.int64)
         self._imputers = [Imputer(f, how) for f, how in topic.impute.items()]
+        self._keys = keys_of(plan)
         self._filters = [(e, fields_of(e)) for e in topic.drop.values()]
         self.fates = fates(topic)
         self.ledger = LedgerBook(len(self.fates))
@@ -145,6 +154,7 @@ class IntakeTask:
         topic = self._plan.topic
         times, _ = columns.integers(topic.event_time)
         validate(columns, batch.times, topic.event_time, times, self._max_future)
+        refuse_large(columns, self._keys)
         code = np.where(columns.reason > 0, columns.reason + (first_dead(topic) - 1), 0).astype(np.uint8)
         ids = columns.key(topic.event_id).identities()
         self._make_room(len(code))
@@ -152,6 +162,10 @@ class IntakeTask:
         self._filter(columns, code)
         for imputer in self._imputers:
             imputer.fill(columns, code)
+        # Labels see what was filled in.
+        for label in self._plan.labels:
+            wrong = refuse_labels(columns, np.flatnonzero(code == kernels.APPLIED), label.value)
+            code[wrong] = first_dead(topic) + BAD_LABEL - 1
         self.ledger.span(int(batch.offsets[0]), int(batch.offsets[-1]))
         kernels.account(code, ids, batch.offsets, LEDGER_BLOCK, self.ledger.first, self.ledger.counts, self.ledger.sums)
         return code
@@ -179,8 +193,8 @@ class IntakeTask:
         names = [f.name for f in columns.schema.fields]
         fields = [names[d] if d >= 0 else None for d in columns.detail_field[rows].tolist()]
         reasons = [REASONS[r] for r in columns.reason[rows].tolist()]
-        value = letters(batch, rows, self._plan.topic.name, reasons, fields)
-        out.appends.append(Append(self._plan.dead, 0, [value], int(batch.times[-1])))
+        values = letters(batch, rows, self._plan.topic.name, reasons, fields)
+        out.appends.append(Append(self._plan.dead, 0, values, int(batch.times[-1])))
 
     def _route(self, columns: Columns | None, rows: I64 | None, batch: Batch, tick: int, out: Outputs) -> None:
         topic = self._plan.topic
@@ -206,8 +220,7 @@ class IntakeTask:
     def _labels(
         self, columns: Columns, label: LabelRoute, ids: Texts, rows: I64
     ) -> dict[str, pa.Array]:  # fmt: skip
-        value = label.value.cast(pl.Float64).alias("x")
-        found = columns.frame(fields_of(label.value), rows).select(value)["x"]
+        found = labels_of(columns, rows, label.value)
         return {
             "id": ids.to_arrow(),
             "t": columns.arrow(self._plan.topic.event_time, rows).cast(pa.int64()),
@@ -252,7 +265,7 @@ class IntakeTask:
         rows: I64,
         tick: int,
     ) -> None:
-        """One block, with each row's origin; nothing when there is neither a row nor a tick."""
+        """Blocks, with each row's origin; nothing when there is neither a row nor a tick."""
         if not len(rows) and tick == blocks.NO_TICK:
             return
         body = None
@@ -262,7 +275,7 @@ class IntakeTask:
             body = pa.RecordBatch.from_pydict({**table, **origin})
             time_ms = max(tick, int(batch.times[-1]))
         block = Block(kind, self._plan.topic.name, self._partition, body, tick)
-        out.appends.append(Append(to, partition, [blocks.encode(block)], time_ms))
+        out.appends.append(Append(to, partition, blocks.encode_parts(block), time_ms))
 
     def dump(self, full: bool) -> dict[str, npt.NDArray[Any]]:
         """Always everything: ids of two horizons, groups of imputes, ledger."""

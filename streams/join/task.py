@@ -105,10 +105,11 @@ class JoinTask:
             tick = self._done if self._done > done else blocks.NO_TICK
             if emitted is not None or tick != blocks.NO_TICK:
                 rows = emitted.to_arrow(offset) if emitted is not None else None
-                value = blocks.encode(
-                    Block(blocks.EXAMPLES, f"outcomes.{self._plan.model}", self._partition, rows, tick)
-                )
-                out.appends.append(Append(self._plan.examples, self._partition, [value], int(batch.times[i])))
+                origin = f"outcomes.{self._plan.model}"
+                made = Block(blocks.EXAMPLES, origin, self._partition, rows, tick)
+                values = blocks.encode_parts(made)
+                time_ms = int(batch.times[i])
+                out.appends.append(Append(self._plan.examples, self._partition, values, time_ms))
         return out
 
     def write(self) -> None:

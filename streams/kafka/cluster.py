@@ -14,13 +14,13 @@ from typing import Any, Self
 
 from freshet.schemas.errors import LogError
 from freshet.schemas.shown_text import address as named
+from freshet.schemas.sizes import RECORD_BYTES
 from freshet.streams.kafka.admin import REACH_SECONDS, KafkaAdmin
 from freshet.streams.kafka.health import Health
 from freshet.streams.log.contract import Bounds
 from freshet.streams.log.errors import frozen
 from freshet.streams.outages import Outages
 
-RECORD_BYTES = 16 << 20  # largest batch that a topic made by freshet takes
 _TOPIC_CONFIG = {
     "retention.ms": "-1",  # a replay's records carry the replay's time: Kafka would delete those of 2013
     "retention.bytes": "-1",

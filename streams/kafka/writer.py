@@ -7,11 +7,11 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from freshet.schemas.errors import LogError
-from freshet.streams.kafka.cluster import RECORD_BYTES, KafkaCluster
+from freshet.schemas.sizes import RECORD_BYTES
+from freshet.streams.kafka.cluster import KafkaCluster
 from freshet.streams.kafka.errors import error_of, translated
 from freshet.streams.kafka.watch import TopicWatch
-from freshet.streams.log.errors import no_partition
+from freshet.streams.log.errors import no_partition, too_large
 
 RECORD_OVERHEAD_BYTES = 100  # of a batch's header and a record's own, at most
 QUEUE_KBYTES = 128 << 10
@@ -42,21 +42,14 @@ class KafkaWriter:
         self._producer = Producer({**cluster.client_settings(), **_SETTINGS})
 
     def append(self, topic: str, partition: int, values: Sequence[bytes], time_ms: int) -> None:
-        """Raises `LogError` if there is no such topic or partition, or if a record is larger than the topic
-        takes; then nothing of this call is queued."""
+        """Raises `LogError` if there is no such topic or partition, and `RecordTooLarge` if a
+        record is larger than the topic takes; then nothing of this call is queued."""
         partitions, limit = self._topics.get(topic) or self._open(topic)
         if not 0 <= partition < partitions:
             raise no_partition(topic, partition, partitions)
         largest = max(map(len, values), default=0)
         if largest > limit:
-            raise LogError(
-                f"topic {topic}",
-                f"a record of {largest} bytes is larger than its limit of {limit}",
-                "Raise max.message.bytes of the topic, or write smaller records.",
-                topic=topic,
-                size=largest,
-                limit=limit,
-            )
+            raise too_large(topic, largest, limit)
         produce = self._producer.produce
         for value in values:
             try:

@@ -110,7 +110,9 @@ class Writer(Protocol):
     """Appends. Not thread-safe."""
 
     def append(self, topic: str, partition: int, values: Sequence[bytes], time_ms: int) -> None:
-        """Queue records, stamped with the app's clock. They are safe only after `flush` has returned."""
+        """Queue records, stamped with the app's clock. They are safe only after `flush` has
+        returned. Raises `RecordTooLarge`, and queues none of them, if the topic can never take
+        one."""
         ...
 
     def flush(self) -> None:

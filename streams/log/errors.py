@@ -5,6 +5,27 @@ from __future__ import annotations
 from freshet.schemas.errors import LogError
 
 
+class RecordTooLarge(LogError):
+    """A record that its topic takes neither now nor later. No outage: whoever made it must make a
+    smaller one."""
+
+    @property
+    def limit(self) -> int:
+        """The largest that it takes, in bytes."""
+        return int(str(self.facts["limit"]))
+
+
+def too_large(topic: str, size: int, limit: int) -> RecordTooLarge:
+    return RecordTooLarge(
+        f"topic {topic}",
+        f"a record of {size} bytes is larger than its limit of {limit}",
+        "Write smaller records, or raise max.message.bytes of the topic (up to 16 MB).",
+        topic=topic,
+        size=size,
+        limit=limit,
+    )
+
+
 def frozen(topic: str, found: int, wanted: int) -> LogError:
     """A topic that has another partition count."""
     return LogError(

@@ -22,9 +22,10 @@ def letters(
     reasons: Sequence[str],
     fields: Sequence[str | None],
     details: Sequence[str | None] | None = None,
-) -> bytes:
-    """Records `rows` of a batch as one block of dead letters. `origin` names where they came from; `fields` the field that
-    was wrong, `details` the text of the error, where there is one."""
+) -> list[bytes]:
+    """Records `rows` of a batch as blocks of dead letters. `origin` names where they came from;
+    `fields` the field that was wrong, `details` the text of the error, where there is one. Of a
+    longer record than is kept the size is told."""
     values = [bytes(batch.value(i)[:KEPT_BYTES]) for i in rows.tolist()]
     table = {
         "reason": pa.array(reasons, pa.string()),
@@ -35,4 +36,5 @@ def letters(
         "_offset": pa.array(batch.offsets[rows]),
         "_index": pa.array(np.zeros(len(rows), np.int32)),
     }
-    return blocks.encode(Block(blocks.DEAD, origin, batch.partition, pa.RecordBatch.from_pydict(table)))
+    made = pa.RecordBatch.from_pydict(table)
+    return blocks.encode_parts(Block(blocks.DEAD, origin, batch.partition, made))

@@ -19,6 +19,7 @@ import structlog
 from polars.exceptions import PanicException
 
 from freshet.schemas.errors import ComponentError, SnapshotError, StoreError
+from freshet.schemas.sizes import READ_BYTES
 from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire import messages
 from freshet.schemas.wire.blocks import NO_TICK, TICK_MAGIC
@@ -161,8 +162,11 @@ class Operator:
         wait = self._orders.gather_seconds(self._live.all()) if self._gathered else 0.0
         deadline = time.monotonic() + wait
         while wait and not any(map(_ends_in_tick, self._gathered)):
-            room, left = MAX_RECORDS - sum(map(len, self._gathered)), deadline - time.monotonic()
-            if room <= 0 or left <= 0:
+            room = MAX_RECORDS - sum(map(len, self._gathered))
+            left = deadline - time.monotonic()
+            # Few records may be many bytes: what is taken at once must fit into memory, with all
+            # that is made of it.
+            if room <= 0 or left <= 0 or sum(map(_bytes_of, self._gathered)) >= READ_BYTES:
                 break
             more = self._reader.poll(room, left)  # what is gathered may shrink meanwhile, by a rebalance
             self._gathered = [*self._gathered, *more]
@@ -211,14 +215,15 @@ class Operator:
     def _skip(self, piece: Batch) -> Outputs:
         """Settle a record that crashed its task too often: a dead letter, and whatever the task must know of it."""
         origin, error = self._orders.origin_of(piece.topic), self._crashes.error(piece)
-        value = letters(piece, np.zeros(1, np.int64), origin, ["crash"], [None], [error])
+        values = letters(piece, np.zeros(1, np.int64), origin, ["crash"], [None], [error])
         task = self._given[piece.topic, piece.partition].task
         try:
             out = task.skip(piece)
         except Exception as fault:
             where = f"record {int(piece.offsets[0])} of {piece.topic}"
             raise ComponentError(task.name, f"cannot even skip {where}: {fault}", "See the log.") from fault
-        return Outputs([*out.appends, Append(self._orders.dead, 0, [value], int(piece.times[0]))], out.messages)
+        letter = Append(self._orders.dead, 0, values, int(piece.times[0]))
+        return Outputs([*out.appends, letter], out.messages)
 
     def _again(self, key: TopicPartition) -> None:
         self._turn.tasks.pop(key, None)
@@ -357,6 +362,10 @@ class Operator:
             self._turn.tasks.pop(key, None)
             self._crashes.forget(key)
         self._gathered = [b for b in self._gathered if (b.topic, b.partition) not in gone]
+
+
+def _bytes_of(batch: Batch) -> int:
+    return len(batch.data)
 
 
 def _ends_in_tick(batch: Batch) -> bool:

@@ -12,9 +12,10 @@ from itertools import repeat
 from pathlib import Path
 
 from freshet.schemas.errors import DiskError, LogError
+from freshet.schemas.sizes import RECORD_BYTES
 from freshet.streams.disk import until_there_is_room
 from freshet.streams.log.contract import Bounds, OnAssign, OnGone
-from freshet.streams.log.errors import frozen, no_partition
+from freshet.streams.log.errors import frozen, no_partition, too_large
 from freshet.streams.outages import Outages
 from freshet.streams.sqlite import topic as sqlite_topic
 from freshet.streams.sqlite.doorbell import Bell
@@ -98,13 +99,17 @@ class SqliteWriter:
         self._queued: dict[str, dict[int, tuple[list[int], list[bytes]]]] = {}
 
     def append(self, topic: str, partition: int, values: Sequence[bytes], time_ms: int) -> None:
-        """Raises `LogError` if there is no such topic or partition."""
+        """Raises `LogError` if there is no such topic or partition, and `RecordTooLarge` for a
+        record that Kafka would not take either: an app can move from one log to the other."""
         queue = self._queued.get(topic)
         if queue is None:
             self._topics[topic] = self._topics.get(topic) or self._open(topic)
             queue = self._queued[topic] = {}
         if not 0 <= partition < self._topics[topic][0].partitions:
             raise no_partition(topic, partition, self._topics[topic][0].partitions)
+        largest = max(map(len, values), default=0)
+        if largest > RECORD_BYTES:
+            raise too_large(topic, largest, RECORD_BYTES)
         times, data = queue.setdefault(partition, ([], []))
         times.extend(repeat(time_ms, len(values)))
         data.extend(values)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from freshet.schemas.sizes import READ_BYTES
 from freshet.streams.disk import is_full
 from freshet.streams.log.contract import Batch, OnAssign, TopicPartition
 from freshet.streams.log.errors import not_assigned, outside
@@ -18,7 +19,6 @@ from freshet.streams.sqlite.topic import OFFSET_MASK, Row, TopicFile, translated
 
 SWEEP_SECONDS = 0.5  # every topic is looked at this often, bell or no bell
 COMMIT_SECONDS = 0.5  # committed positions are for lag tools: no need to write them more often
-POLL_BYTES = 64 << 20  # a poll stops growing beyond this, however many records were asked for
 
 
 class SqliteReader:
@@ -67,7 +67,7 @@ class SqliteReader:
     def _take(self, max_records: int) -> list[Batch]:
         """Equal shares for all partitions that may have records; what some leave over goes to the others."""
         got: dict[tuple[int, int], list[Row]] = {}
-        asked, room, room_bytes = self._parts(), max_records, POLL_BYTES
+        asked, room, room_bytes = self._parts(), max_records, READ_BYTES
         while asked and room > 0 and room_bytes > 0:
             share, hungry = max(1, room // len(asked)), []
             for i, p in asked:

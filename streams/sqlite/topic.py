@@ -27,7 +27,6 @@ from freshet.streams.log.errors import missing, recreated
 LOCK_WAIT_SECONDS = 30.0
 _PARTITION = 1 << 40
 OFFSET_MASK = _PARTITION - 1
-_FETCH = 64
 _SCHEMA = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE records(position INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL, value BLOB NOT NULL);
@@ -80,14 +79,16 @@ class TopicFile:
         """Rows `(position, time_ms, value)` from `offset` on, in order; at least one if there is any."""
         base = partition * _PARTITION
         try:
+            rows: list[Row] = []
+            left = max_bytes
             cursor = self._db.execute(_READ, (base + offset, base + _PARTITION, max_records))
-            rows: list[Row] = cursor.fetchmany(_FETCH)
-            if len(rows) == _FETCH:
-                size = sum(len(row[2]) for row in rows)
-                while size < max_bytes and (more := cursor.fetchmany(_FETCH)):
-                    rows += more
-                    size += sum(len(row[2]) for row in more)
-                cursor.close()  # stopped early, it would pin the WAL
+            # One by one: some dozens of large ones fetched together would be a gigabyte.
+            for row in cursor:
+                rows.append(row)
+                left -= len(row[2])
+                if left <= 0:
+                    break
+            cursor.close()  # stopped early, it would pin the WAL
         except sqlite3.Error as error:
             raise translated(error, self.topic, self.path) from error
         return rows

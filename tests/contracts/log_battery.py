@@ -15,10 +15,29 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from freshet.schemas.errors import LogError
+from freshet.schemas.events.codec import EventCodec
+from freshet.schemas.events.decode import encode
+from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.sizes import RECORD_BYTES
+from freshet.schemas.topics.topic import Topic
+from freshet.schemas.wire import blocks
+from freshet.streams.intake.task import CleanRoute, IntakePlan, IntakeTask
 from freshet.streams.log.contract import Batch, Log, Reader
+from freshet.streams.log.errors import RecordTooLarge
 from tests.contracts.log_writer import parse
+from tests.streams.toy_events import batch_of
 
 DEADLINE_SECONDS = 60.0
+VISIT = EventSchema.parse(
+    {
+        "type": "record",
+        "name": "visit",
+        "fields": [
+            {"name": name, "type": kind} for name, kind in (("id", "string"), ("at", "long"), ("user", "string"))
+        ],
+    },
+    "visit",
+)
 Records = list[tuple[int, int, bytes]]  # offset, time, value
 
 
@@ -152,6 +171,37 @@ class LogBattery:
         reader = log.reader([topic], None)
         assert [v for _, _, v in read(reader, 4)[1]] == values
         reader.close()
+
+    def test_what_intake_makes_of_much_and_large_input_is_taken(self, log: Log, topic: str) -> None:
+        """20,000 events whose keys are of 2 kB, and records that are no events: more than one record holds."""
+        events = [{"id": str(i), "at": i, "user": "x" * 2_000 + str(i % 50)} for i in range(20_000)]
+        waiting = [*encode(VISIT, events), *[b"\xff" * 100_000] * 300]
+        visits = Topic("visits", VISIT, "id", "at")
+        clean = (CleanRoute(topic, 1, ("user",), ()),)
+        task = IntakeTask(IntakePlan("visits", visits, EventCodec(VISIT), clean, (), topic), 0)
+        writer = log.writer()
+        for a in task.apply(batch_of(waiting, range(len(waiting)), [0] * len(waiting))).appends:
+            writer.append(a.topic, a.partition, a.values, a.time_ms)
+        writer.flush()
+        writer.close()
+        reader = log.reader([topic], None)
+        (found,) = read(reader, log.bounds(topic).spans[0][1]).values()
+        reader.close()
+        counted: dict[int, int] = {}
+        for _, _, value in found:
+            block = blocks.decode(value)
+            assert block.rows is not None
+            counted[block.kind] = counted.get(block.kind, 0) + block.rows.num_rows
+        assert counted == {blocks.CLEAN: 20_000, blocks.DEAD: 300}
+
+    def test_a_record_too_large_is_refused_and_nothing_beside_it_is_queued(self, log: Log, topic: str) -> None:
+        writer = log.writer()
+        with pytest.raises(RecordTooLarge, match="is larger than its limit of") as caught:
+            writer.append(topic, 0, [b"small", bytes(RECORD_BYTES + 1)], 1)
+        writer.append(topic, 0, [bytes(caught.value.limit)], 1)
+        writer.flush()
+        writer.close()
+        assert log.bounds(topic).spans[0] == (0, 1)
 
     def test_a_waiting_reader_wakes_when_something_is_appended(self, log: Log, topic: str) -> None:
         reader = log.reader([topic], None)

@@ -20,6 +20,7 @@ from freshet.features.stores.complete_store import CompleteStore
 from freshet.features.stores.contract import RowKeys, Rows, Store
 from freshet.features.stores.marks import PartitionMark
 from freshet.schemas.errors import StoreError
+from freshet.schemas.sizes import KEY_BYTES
 
 WIDTH = 56
 Version = tuple[int, int]
@@ -140,6 +141,14 @@ class StoreBattery:
             assert rows.present.tolist() == [True, False, True]
             assert rows.data[0].tobytes() == row(b"b", (i, 1), WIDTH + i)
             assert rows.data[2].tobytes() == row(b"a", (i, 0), WIDTH + i)
+
+    def test_the_longest_keys_are_taken_many_at_once_and_so_is_any_text(self, store: Store, view: str) -> None:
+        long = [bytes([65 + i]) * KEY_BYTES for i in range(26)]
+        keys = [*long, b"", b"\0", b"a\0b", "\U0010ffff".encode(), b"%s\r\n{0}"]
+        assert put(store, view, [(key, (1, 0)) for key in keys]) == len(keys)
+        assert get(store, view, [*keys, b"absent"]) == [*(row(key, (1, 0)) for key in keys), None]
+        store.erase(view, long, pack((2, 0)))
+        assert get(store, view, long) == [None] * len(long)
 
     @given(steps=STEPS, data=st.data())
     @EXAMPLES

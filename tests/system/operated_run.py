@@ -279,7 +279,7 @@ class OperatedRun:
             if kept_by_run.ledger(self.log, checkpoints, declared, log, 0)[0] == end:  # both are of one checkpoint
                 break
         found = list(takewhile(lambda r: r.offset < end, kept_by_run.records(self.log, log, 0)))
-        again, without = (audit.recompute(declared, iter(found), (), s) for s in (settings, ()))
+        again, without = (audit.recompute(declared, iter(found), None, s) for s in (settings, ()))
         (view,) = [v for v in self.app.views if v.topic is declared]
         rows = (blocks.decode(r.value).rows for r in kept_by_run.records(self.log, self.app.clean_log_of(view), 0))
         passed_on = {o for table in rows if table is not None for o in table.column("_offset").to_pylist() if o < end}

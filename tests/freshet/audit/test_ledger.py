@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from freshet.app import App, load
 from freshet.audit import kept as kept_by_run
 from freshet.audit import ledger as audit
-from freshet.audit.kept import Record
+from freshet.audit.kept import TOLD, Record
 from freshet.audit.ledger import recompute
 from freshet.demo.flights import APP
 from freshet.demo.flights.schedule import Schedule
@@ -93,7 +93,7 @@ def test_every_fault_is_met_and_counted_alike() -> None:
     task = intake(found, [17])
     assert recompute(TOPIC, iter(found)) == task.ledger.entries()
     counted = totals(task.ledger.entries(), task.fates)
-    assert {k for k, v in counted.items() if not v} == {"dead:wrong_type", "dead:crash"}
+    assert {k for k, v in counted.items() if not v} == {"dead:wrong_type", *(f"dead:{why}" for why in TOLD)}
     assert counted["applied"] == 40
 
 

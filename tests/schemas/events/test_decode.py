@@ -18,6 +18,8 @@ from freshet.schemas.errors import RequestError, SchemaError
 from freshet.schemas.events import avro_kernels, validation_kernels
 from freshet.schemas.events.decode import REASONS, EventCodec, decode, encode, warm
 from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.events.validation import validate
+from freshet.schemas.events.writer import is_json
 from freshet.schemas.text.columns import Texts
 from tests.schemas.events.strategies import (
     DEFAULTS,
@@ -303,15 +305,24 @@ def test_a_json_event_that_does_not_fit_is_refused_by_reason_and_field(
         b'{"id": "a',
         b'{"id": NaN}',
         b'{"id": -Infinity}',
-        b'{"id": 1e400}',
+        b'{"id": 1e400',
+        b'{"id": 1e400, "x": NaN}',
+        b'{"id": 1e400, "x": "\xff"}',
+        b'{"id": 1e400, "x": ' + b"[" * 100_000,
+        '{"id": "a"}'.encode("utf-16"),
+        b"\xef\xbb{}",
+        b"\xef\xbb\xbf\xef\xbb\xbf{}",
+        b" [{}]",
+        b"\xef\xbb\xbf",
+        b" \r\n\t",
+        b"{}\0",
         b'{"id": "\xff"}',
         b'{"id": "\\ud800"}',
         b'{"a":' * 100_000,
         b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
         b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
-        b'{"a": ' + b"9" * 100_000 + b"}",
     ],
-    ids=range(12),
+    ids=range(21),
 )
 def test_what_is_no_json_object_is_undecodable_however_deep(text: bytes) -> None:
     columns = columns_of([in_json(), text, *encode(FLIGHT, [GOOD])], CODEC)
@@ -319,10 +330,52 @@ def test_what_is_no_json_object_is_undecodable_however_deep(text: bytes) -> None
     assert rows_of(columns) == [GOOD, nothing(FLIGHT), GOOD]
 
 
+@pytest.mark.parametrize("before", [b"", b" ", b"\n", b"\r\n", b"\t", b"\xef\xbb\xbf", b"\xef\xbb\xbf \r\n"])
+@pytest.mark.parametrize("after", [b"", b"\n", b"\r\n \t"])
+def test_json_is_taken_with_white_space_around_it_and_after_a_byte_order_mark(before: bytes, after: bytes) -> None:
+    columns = columns_of([before + in_json() + after, *encode(FLIGHT, [GOOD])], CODEC)
+    assert rows_of(columns) == [GOOD, GOOD]
+    assert is_json(before + in_json())
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "9" * 5_000])
+def test_a_number_that_no_field_holds_is_the_fault_of_its_own_field(number: str) -> None:
+    schema = EventSchema.parse(
+        {"type": "record", "name": "n", "fields": [{"name": "x", "type": "double"}, {"name": "n", "type": "long"}]}, "n"
+    )
+    records = [f'{{"x": {number}, "n": 1}}', f'{{"x": 1, "n": {number}}}', f'{{"x": 1, "n": 1, "other": {number}}}']
+    columns = columns_of([r.encode() for r in records], EventCodec(schema))
+    validate(columns, np.zeros(3, np.int64), "n", np.zeros(3, np.int64), 0)
+    assert [REASONS[r] for r in columns.reason] == ["out_of_range", "wrong_type", "ok"]
+    assert columns.detail_field.tolist() == [0, 1, -1]
+
+
 @settings(max_examples=100, deadline=None)
-@given(st.binary(max_size=30))
-def test_anything_that_begins_like_json_is_settled(tail: bytes) -> None:
-    columns = columns_of([b"{" + tail, in_json()], CODEC)
+@given(st.integers(-(1 << 63), (1 << 63) - 1), st.booleans())
+def test_whole_numbers_of_64_bits_are_exact_from_json_and_avro(number: int, beside_null: bool) -> None:
+    schema = EventSchema.parse(
+        {"type": "record", "name": "n", "fields": [{"name": "n", "type": ["null", "long"]}]}, "n"
+    )
+    other = None if beside_null else 0
+    records = [f'{{"n": {number}}}'.encode(), json.dumps({"n": other}).encode(), *encode(schema, [{"n": number}])]
+    columns = columns_of(records, EventCodec(schema))
+    assert columns.arrow("n", np.arange(3)).to_pylist() == [number, other, number]
+
+
+def test_a_json_field_may_come_by_an_alias_and_of_two_of_a_name_the_last_counts() -> None:
+    schema = EventSchema.parse(
+        {"type": "record", "name": "n", "fields": [{"name": "n", "type": "long", "aliases": ["m", "l"]}]}, "n"
+    )
+    records = [b'{"l": 1}', b'{"m": 2, "l": 1}', b'{"l": 1, "n": 3}', b'{"n": 3, "n": 4}', b'{"k": 5}']
+    columns = columns_of(records, EventCodec(schema))
+    assert columns.arrow("n", np.arange(4)).to_pylist() == [1, 2, 3, 4]
+    assert REASONS[columns.reason[4]] == "missing_required"
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from([b"{", b" {", b"\xef\xbb\xbf{", b"\n", b"\xef"]), st.binary(max_size=30))
+def test_anything_that_begins_like_json_is_settled(head: bytes, tail: bytes) -> None:
+    columns = columns_of([head + tail, in_json()], CODEC)
     assert columns.reason[0] != 0
     assert rows_of(columns) == [nothing(FLIGHT), GOOD]
 

@@ -7,6 +7,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import fastavro
 import pytest
 
 from freshet.schemas.errors import SchemaError
@@ -27,7 +28,7 @@ def test_fields_are_read_with_types_nulls_defaults_rules_and_descriptions() -> N
                     {"name": "at", "type": ["null", TIMESTAMP], "default": None},
                     {"name": "x", "type": ["double", "null"], "default": 1, "range": [-1, 2.5]},
                     {"name": "g", "type": {**ENUM, "namespace": "n"}, "domain": ["A"], "default": "A"},
-                    {"name": "h", "type": ["null", "Letter"]},
+                    {"name": "h", "type": ["null", "n.Letter"]},
                 ],
                 schema_id=3,
                 version=2,
@@ -58,6 +59,23 @@ def test_fields_are_read_with_types_nulls_defaults_rules_and_descriptions() -> N
     assert (h.type, h.symbols, h.null_branch) == ("enum", ("A", "BB", "C_3"), 0)
     assert schema["x"] is x
     assert pickle.loads(pickle.dumps(schema)) == schema
+
+
+@pytest.mark.parametrize("record", [{}, {"namespace": "n"}, {"name": "n.event"}, {"name": "m.event", "namespace": "n"}])
+@pytest.mark.parametrize("defined", [{}, {"namespace": "n"}, {"namespace": ""}, {"name": "n.Letter"}])
+@pytest.mark.parametrize("meant", ["Letter", "n.Letter", "m.Letter"])
+def test_names_resolve_as_they_do_for_another_reader(
+    record: dict[str, str], defined: dict[str, str], meant: str
+) -> None:
+    fields = [{"name": "g", "type": {**ENUM, **defined}}, {"name": "h", "type": ["null", meant]}]
+    raw = avro(fields, **record)
+    try:
+        fastavro.parse_schema(raw)
+    except fastavro.schema.UnknownType:
+        with pytest.raises(SchemaError, match=f"field 'h': type '{meant}' is not supported"):
+            EventSchema.parse(raw, "events")
+        return
+    assert EventSchema.parse(raw, "events").fields[1].symbols == ("A", "BB", "C_3")
 
 
 @pytest.mark.parametrize(

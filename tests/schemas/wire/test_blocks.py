@@ -44,6 +44,27 @@ def test_a_block_comes_back_whole(
     assert blocks.encode(found) == value
 
 
+@settings(deadline=None)
+@given(ROWS, st.integers(0, 400), st.sampled_from([NO_TICK, 7]))
+def test_a_block_in_parts_is_the_same_rows_and_a_tick_after_the_last(
+    rows: list[tuple[str | None, int, float | None]], most_bytes: int, tick: int
+) -> None:
+    made = batch(rows)
+    found = [blocks.decode(v) for v in blocks.encode_parts(Block(blocks.CLEAN, "t", 3, made, tick), most_bytes)]
+    kept = [b.rows for b in found if b.rows is not None]
+    assert pa.Table.from_batches(kept, made.schema).to_pylist() == made.to_pylist()
+    assert [b.tick for b in found] == [NO_TICK] * (len(found) - 1) + [tick]
+    assert {(b.kind, b.origin, b.partition) for b in found} == {(blocks.CLEAN, "t", 3)}
+    assert all(b.num_rows == 1 or b.nbytes <= most_bytes for b in kept)
+
+
+def test_parts_fit_into_a_record_of_a_topic_that_was_told_nothing() -> None:
+    rows = batch([("x" * 2_000 + str(i), i, 1.0) for i in range(20_000)])
+    values = blocks.encode_parts(Block(blocks.CLEAN, "a topic", 0, rows))
+    assert max(map(len, values)) <= 1_000_000
+    assert len(values) < 120  # and are no smaller than need be
+
+
 @given(st.text(max_size=30))
 def test_rows_begin_at_a_multiple_of_eight_bytes(origin: str) -> None:
     alone = blocks.encode(Block(blocks.CLEAN, origin, 0, None))

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from freshet.schemas.errors import RequestError
+from freshet.schemas.sizes import KEY_BYTES, ROW_BYTES
 from freshet.serving.oip import messages as oip
 from freshet.serving.oip.tensors import read_question
 from freshet.serving.scoring.contract import ModelCard, Question, TensorSpec
@@ -50,7 +51,53 @@ def test_a_column_may_be_n_by_1_nested_or_flat() -> None:
 def test_null_is_a_missing_value_where_one_may_be() -> None:
     q = question(CARRIER, tensor("distance", "FP64", [None, 2]), tensor("seats", "INT32", [None, 5]))
     np.testing.assert_array_equal(q.columns["distance"], [np.nan, 2.0])
-    assert q.columns["seats"] == [None, 5], "whole numbers stay whole beside a missing one"
+    assert q.columns["seats"] == [None, 5]
+
+
+@pytest.mark.parametrize("number", [2**53 + 1, 2**63 - 1, -(2**63)])
+def test_whole_numbers_keep_every_digit_beside_a_missing_one(number: int) -> None:
+    card = ModelCard("late", (TensorSpec("n", "INT64"),))
+    assert question(tensor("n", "INT64", [number, None]), card=card).columns["n"] == [number, None]
+    assert question(tensor("n", "INT64", [number, 0]), card=card).columns["n"].tolist() == [number, 0]
+    one, raw = binary("n", "INT64", np.array([number], "<i8").tobytes(), 1)
+    assert question(one, card=card, tail=raw).columns["n"].tolist() == [number]
+
+
+def test_truths_stay_truths_beside_a_missing_one() -> None:
+    card = ModelCard("late", (TensorSpec("late", "BOOL"),))
+    assert question(tensor("late", "BOOL", [True, None, False]), card=card).columns["late"] == [True, None, False]
+
+
+@pytest.mark.parametrize("number", [2**31, -(2**31) - 1, 10**30])
+def test_a_whole_number_out_of_range_is_refused_beside_a_missing_one(number: int) -> None:
+    card = ModelCard("late", (TensorSpec("n", "INT32"),))
+    with pytest.raises(RequestError, match=r"has a value out of range\. Its datatype is INT32"):
+        question(tensor("n", "INT32", [None, number]), card=card)
+
+
+TEXTS = ModelCard("late", tuple(TensorSpec(name, "BYTES", required=False) for name in "abcdef"))
+
+
+@pytest.mark.parametrize("letter", ["x", "ü"])
+def test_a_text_that_no_store_takes_is_refused(letter: str) -> None:
+    most = letter * (KEY_BYTES // len(letter.encode()))
+    assert question(tensor("a", "BYTES", ["x", most]), card=TEXTS).columns["a"] == ["x", most]
+    size = len((most + letter).encode())
+    with pytest.raises(
+        RequestError, match=f"input 'a': has a text of {size} bytes in row 1. A text may have {KEY_BYTES}"
+    ):
+        question(tensor("a", "BYTES", ["x", most + letter]), card=TEXTS)
+    one, raw = binary("a", "BYTES", texts(b"x", (most + letter).encode()), 2)
+    with pytest.raises(RequestError, match=f"has a text of {size} bytes"):
+        question(one, card=TEXTS, tail=raw)
+
+
+def test_a_row_that_no_block_holds_is_refused() -> None:
+    most = "x" * (ROW_BYTES // 5)
+    five = [tensor(name, "BYTES", ["", most]) for name in "abcde"]
+    assert question(*five, card=TEXTS).n == 2
+    with pytest.raises(RequestError, match=f"have {5 * len(most) + 6} bytes of text in row 1. The texts of a row may"):
+        question(*five, tensor("f", "BYTES", ["", "xxxxxx"]), card=TEXTS)
 
 
 def test_parameters_say_when() -> None:

@@ -84,6 +84,16 @@ def test_a_client_that_went_away_is_not_answered() -> None:
     assert asyncio.run(one_leaves()).probabilities.tolist() == [0.002]
 
 
+@pytest.mark.parametrize("missing_first", [False, True])
+def test_a_whole_number_stays_what_it_is_beside_somebody_elses_missing_one(missing_first: bool) -> None:
+    large = 2**53 + 1
+    whole = Question("late", {"carrier": ["UA"], "distance": np.ones(1), "n": np.array([large], np.int64)}, 1)
+    gap = Question("late", {"carrier": ["AA"], "distance": np.ones(1), "n": [None]}, 1)
+    toy = ToyAnswering()
+    ask(toy, *((gap, whole) if missing_first else (whole, gap)))
+    assert toy.asked[0].columns["n"] == ([None, large] if missing_first else [large, None])
+
+
 def test_texts_and_numbers_with_gaps_go_together() -> None:
     toy = ToyAnswering()
     whole = Question("late", {"carrier": ["UA"], "distance": np.array([7], np.int64)}, 1)

@@ -11,7 +11,8 @@ import pytest
 
 from freshet.schemas.errors import DefinitionError, LogError
 from freshet.schemas.wire.messages import Logged
-from freshet.serving.scoring.prediction_log import PredictionLog, Spooled
+from freshet.serving.scoring.prediction_log import SPOOL_BYTES, PredictionLog, Spooled
+from freshet.streams.log.errors import too_large
 from freshet.streams.operators.task import Append
 from freshet.streams.sqlite.log import SqliteLog
 
@@ -95,6 +96,37 @@ def test_a_log_that_fails_is_tried_again_with_a_new_writer() -> None:
     assert gate.flushed == [b"0:1:a"]
     assert gate.closed == 4
     assert told == [Logged("s1", 0, 0)]
+
+
+def test_the_spool_is_bounded_in_bytes_too() -> None:
+    gate = Gate()
+    gate.open.clear()
+    predictions: PredictionLog[str] = PredictionLog("s1", lambda: gate, pack, lambda _: None)
+    half = SPOOL_BYTES // 2
+    assert [predictions.append(x, 1, 0, size) for x, size in (("a", half), ("b", half), ("c", 1))] == [0, 1, 2]
+    assert (predictions.held, predictions.lost) == (2, 1)
+    gate.open.set()
+    wait_for(lambda: predictions.held == 0)
+    predictions.append("d", 1, 0, 2 * half)
+    predictions.close()
+    assert gate.flushed == [b"0:1:a", b"1:1:b", b"3:1:d"]
+
+
+def test_what_the_log_never_takes_is_lost_and_what_follows_is_logged() -> None:
+    class Refuses(Gate):
+        def append(self, topic: str, partition: int, values: Sequence[bytes], time_ms: int) -> None:
+            if b"0:1:a" in values:
+                raise too_large(topic, 5, 4)
+            super().append(topic, partition, values, time_ms)
+
+    gate, told = Refuses(), list[Logged]()
+    predictions: PredictionLog[str] = PredictionLog("s1", lambda: gate, pack, told.append)
+    predictions.append("a", 1, 0)
+    wait_for(lambda: told == [Logged("s1", 0, 1)])
+    predictions.append("b", 1, 0)
+    predictions.close()
+    assert gate.flushed == [b"1:1:b"]
+    assert told == [Logged("s1", 0, 1), Logged("s1", 1, 1)]
 
 
 def test_a_log_that_cannot_be_opened_yet_is_waited_for(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from freshet.schemas.wire import messages
-from freshet.streams.control.channels import Channels, Follower, send
+from freshet.streams.control.channels import MESSAGE_BYTES, Channels, Follower, send
 from freshet.streams.sqlite.log import SqliteLog
 
 CHANNELS = Channels("app.control", "app.reports")
@@ -53,6 +53,23 @@ def test_what_is_no_message_is_refused() -> None:
     ):
         with pytest.raises((msgspec.DecodeError, UnicodeDecodeError)):
             messages.decode(value)
+
+
+def test_a_message_that_no_log_takes_is_left_out_and_of_figures_the_rest_is_told(tmp_path: Path) -> None:
+    log = SqliteLog(tmp_path)
+    for topic in CHANNELS:
+        log.ensure(topic, 1)
+    writer, everything = log.writer(), Follower(log, *CHANNELS)
+    large = "x" * MESSAGE_BYTES
+    told = {type(message): message for message in ALL}
+    status = msgspec.structs.replace(told[messages.Status], facts={"task": large})
+    verdict = msgspec.structs.replace(told[messages.Verdict], reasons=[large])
+    setting = told[messages.Setting]
+    send(writer, CHANNELS, [verdict, setting, status], 7)
+    expected = [setting, msgspec.structs.replace(status, facts={})]
+    assert sorted(map(repr, everything.poll(0.0))) == sorted(map(repr, expected))
+    for one in (everything, writer, log):
+        one.close()
 
 
 def test_decisions_and_reports_go_to_logs_of_their_own_in_order_and_rubbish_is_skipped(tmp_path: Path) -> None:

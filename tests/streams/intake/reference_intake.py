@@ -71,8 +71,8 @@ class Running:
     last: float = 0.0
 
     def add(self, x: float) -> None:
-        self.median.add(x)
-        self.total += x
+        self.median.add(float(x))
+        self.total += float(x)
         self.count += 1
         self.last = x
 
@@ -142,7 +142,7 @@ class ReferenceIntake:
             running = self.running.setdefault((name, group), Running())
             if event[name] is not None:
                 if not isinstance(how.value, str):
-                    running.add(float(event[name]))
+                    running.add(event[name])
                 continue
             self.imputed[name] += 1
             value: Any = how.value if how.kind == "constant" else running.value(how.kind, float(how.value))

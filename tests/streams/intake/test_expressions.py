@@ -219,7 +219,23 @@ def test_what_fails_only_on_rare_values_is_refused_unless_validation_keeps_them_
     check_row_wise(pl.col("code").str.to_integer() > 9, small, WHERE)
 
 
-def test_a_filter_is_true_or_false_and_a_label_that_or_a_number() -> None:
+def test_a_label_is_true_or_false_or_1_or_0() -> None:
+    fields = [
+        {"name": "n", "type": ["null", "int"], "range": [0, 1]},
+        {"name": "m", "type": "int", "range": [0, 2]},
+        {"name": "x", "type": "double", "range": [0, 1]},
+        {"name": "s", "type": "string", "domain": ["yes", "no"]},
+    ]
+    schema = EventSchema.parse({"type": "record", "name": "event", "fields": fields}, "event")
+    n, m, x, text = (pl.col(name) for name in "nmxs")
+    for sound in (n, n == 1, x > 0.5, (x > 0.5).cast(pl.Int8), (m > 1).cast(pl.Float64), text == "yes"):
+        check_row_wise(sound, schema, WHERE, label=True)
+    for wrong, gives in ((m, "Int32"), (x, "Float64"), (n * 2, "Int32"), (n - 1, "Int32"), (text, "String")):
+        with pytest.raises(DefinitionError, match=f"gives {gives}, and a label is true or false. Ask for one outcome"):
+            check_row_wise(wrong, schema, WHERE, label=True)
+
+
+def test_a_filter_is_true_or_false_and_another_expression_that_or_a_number() -> None:
     check_row_wise(a * 2, SCHEMA, WHERE)
     with pytest.raises(DefinitionError, match=r"gives Float64. Let it be true or false, as"):
         check_row_wise(a * 2, SCHEMA, WHERE, true_or_false=True)

@@ -17,10 +17,12 @@ from hypothesis import strategies as st
 from freshet.schemas.errors import LogError, RequestError
 from freshet.schemas.events.decode import REASONS, EventCodec, decode
 from freshet.schemas.events.validation import validate
+from freshet.schemas.sizes import KEY_BYTES
 from freshet.schemas.text.columns import Texts
 from freshet.streams.clock import ManualClock
 from freshet.streams.intake.push import EventsRefused, Pusher, PushRequest, Refusal, read_request
 from freshet.streams.log.contract import Writer
+from freshet.streams.log.errors import too_large
 from freshet.streams.sqlite.log import SqliteLog
 from tests.consumers_app import APP, HOUR
 
@@ -136,6 +138,25 @@ def test_one_bad_event_keeps_the_whole_push_out_and_is_named(bad: tuple[dict[str
         f"request push to parcels: 1 of 3 events are refused, so none was appended; event 1{where}: {expected.reason}."
     )
     assert str(caught.value) == f"{text} Send {expected.expected}."
+
+
+def test_a_key_that_no_store_takes_is_refused_and_so_is_an_event_that_its_log_never_takes() -> None:
+    door = Pusher([(TOPIC, LOG)], lambda: NoWriter(), ManualClock(NOW), keys={"parcels": [("courier", "city")]})
+    with pytest.raises(EventsRefused) as caught:
+        door.push(frame(GOOD, {**GOOD, "courier": "a" * KEY_BYTES}, {**GOOD, "parcel": "p" * (KEY_BYTES + 1)}))
+    expected = f"keys and ids of at most {KEY_BYTES} bytes"
+    assert caught.value.refused == [
+        Refusal(1, "too_large", "courier", expected),
+        Refusal(2, "too_large", "parcel", expected),
+    ]
+
+    class Small(NoWriter):
+        def append(self, topic: str, partition: int, values: Sequence[bytes], time_ms: int) -> None:
+            raise too_large(topic, max(map(len, values)), 1_000)
+
+    with pytest.raises(EventsRefused) as again:
+        pusher(Small).push(frame(GOOD, {**GOOD, "courier": "a" * 2_000}))
+    assert again.value.refused == [Refusal(1, "too_large", None, "events of at most 1000 bytes")]
 
 
 def test_every_bad_event_is_listed_in_the_order_of_the_push() -> None:

@@ -41,11 +41,12 @@ def flat(appends: Sequence[Append]) -> Logs:
     """What stands in each log, rows and ticks in order, however it was cut into blocks."""
     out: Logs = {}
     for a in appends:
-        block = blocks.decode(a.values[0])
-        rows = [] if block.rows is None else [tuple(r.values()) for r in block.rows.to_pylist()]
         mine = out.setdefault((a.topic, a.partition), [])
-        mine += [(block.origin, block.partition, *row) for row in rows]
-        mine += [("tick", block.tick)] if block.tick != blocks.NO_TICK else []
+        for value in a.values:
+            block = blocks.decode(value)
+            rows = [] if block.rows is None else [tuple(r.values()) for r in block.rows.to_pylist()]
+            mine += [(block.origin, block.partition, *row) for row in rows]
+            mine += [("tick", block.tick)] if block.tick != blocks.NO_TICK else []
     return out
 
 

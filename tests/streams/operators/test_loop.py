@@ -413,9 +413,11 @@ def check_consistent(run: Run) -> None:
         for to in [route.to for route in (*plan.clean, *plan.labels)]:
             assert events_of(run.records(to), name) == events_of(appended(outs, to), name)
         crashed = {
-            r.offset for r in kept_by_run.records(run.log, name, 0) if r.offset in run.crashing and not is_tick(r.value)
+            r.offset: "crash"
+            for r in kept_by_run.records(run.log, name, 0)
+            if r.offset in run.crashing and not is_tick(r.value)
         }
-        assert kept_by_run.crashes(run.log, "dead", plan.topic, 0) == crashed
+        assert kept_by_run.told(run.log, "dead", plan.topic, 0) == crashed
         settings = kept_by_run.settings_of(run.log, state, plan.topic, name, 0)
         left = kept_by_run.ledger(run.log, state, plan.topic, name, 0)[1]
         assert left == audit.recompute(plan.topic, kept_by_run.records(run.log, name, 0), crashed, settings)

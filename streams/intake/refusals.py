@@ -1,0 +1,51 @@
+"""What makes an event a dead letter though its schema allows it: what a topic's views and models
+are, decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from freshet.schemas.events.columns import BAD_LABEL, OK, TOO_LARGE, Columns
+from freshet.schemas.sizes import KEY_BYTES
+from freshet.schemas.text.keys import joined
+from freshet.streams.intake.expressions import fields_of
+
+Keys = tuple[str, ...]
+Rows = npt.NDArray[np.intp]
+
+
+def refuse_large(columns: Columns, keys: Iterable[Keys]) -> None:
+    """Rows, ok so far, of which a key or an id is longer than every store takes. `keys` are the
+    fields of each, which are joined."""
+    for fields in keys:
+        texts = [columns.key(name) for name in fields]
+        bare = sum((text.end - text.start for text in texts), np.zeros(len(columns), np.int64))
+        # With an escape before each of its bytes it would still be taken: no need to join it.
+        if 2 * bare.max(initial=0) <= KEY_BYTES:
+            continue
+        key = joined(texts)
+        separators = len(fields) - 1
+        size = key.end - key.start - separators
+        rows = np.flatnonzero((size > KEY_BYTES) & (columns.reason == OK))
+        columns.refuse(rows, TOO_LARGE, fields[0])
+
+
+def refuse_labels(columns: Columns, rows: Rows, value: pl.Expr) -> Rows:
+    """Which of these rows give a label that is neither 0 nor 1 (of a boolean: false, true) nor
+    null, which is no label."""
+    label = labels_of(columns, rows, value)
+    wrong: Rows = rows[(label.is_not_null() & ~label.is_in([0.0, 1.0])).to_numpy()]
+    names = fields_of(value)
+    # Where it is made of several fields, none of them alone is at fault.
+    field = names[0] if len(names) == 1 else None
+    columns.refuse(wrong, BAD_LABEL, field)
+    return wrong
+
+
+def labels_of(columns: Columns, rows: Rows, value: pl.Expr) -> pl.Series:
+    """The labels of rows, as float64 with nulls."""
+    return columns.frame(fields_of(value), rows).select(value.cast(pl.Float64).alias("x"))["x"]
