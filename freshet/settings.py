@@ -19,6 +19,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from freshet.schemas.addresses import canonical
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.shown_text import address, origin
@@ -30,12 +31,14 @@ ADDRESSES = ("log", "store")
 class Settings(BaseSettings):
     """Settings of one run of an app. Each is also `FRESHET_<NAME>` and a key of the TOML file."""
 
-    model_config = SettingsConfigDict(env_prefix="FRESHET_", extra="forbid", frozen=True)
+    # A variable that is set but empty, as a template leaves it, says nothing: the default holds.
+    model_config = SettingsConfigDict(env_prefix="FRESHET_", env_ignore_empty=True, extra="forbid", frozen=True)
 
     run_dir: Path = Field(Path(".freshet/run"), description="folder of the run: logs, keys, checkpoints, snapshots")
     log: str = Field("", description="the log: empty for SQLite in the run folder, or kafka://host:port")
     store: str = Field("", description="the store: empty for an embedded Redis, or redis://…, unix://…, cassandra://…")
     host: str = Field("127.0.0.1", description="address that the scorer and the status page listen on")
+    allowed_hosts: str = Field("", description="further names of both servers, such as a proxy's, by commas (*: any)")
     port: int = Field(8080, ge=0, le=65535, description="port of the scorer (0: any free one)")
     status_port: int = Field(8081, ge=0, le=65535, description="port of the status page (0: any free one)")
     metrics_port: int = Field(0, ge=0, le=65535, description="port of /metrics of a role run alone (0: any free one)")
@@ -49,6 +52,22 @@ class Settings(BaseSettings):
     def _is_a_duration(cls, value: str) -> str:
         if value:
             milliseconds(value, "setting snapshot_every")
+        return value
+
+    @field_validator("host")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        found = canonical(value)
+        if found is None:
+            raise PydanticCustomError("host", "is no address or name such as 127.0.0.1, ::1 or 0.0.0.0 (all of IPv4)")
+        return found
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_names(cls, value: str) -> str:
+        for name in value.split(","):
+            if value and name.strip() != "*" and canonical(name) is None:
+                raise PydanticCustomError("hosts", "is no list of names without ports, such as models.example.org")
         return value
 
     @field_validator("alert_webhook")

@@ -21,6 +21,7 @@ from freshet.features.stores import redis_scripts as scripts
 from freshet.features.stores.contract import RowKeys, Rows
 from freshet.features.stores.redis_scripts import Script
 from freshet.features.stores.stored import check_rows, check_version, rows_of
+from freshet.schemas.addresses import authority
 from freshet.schemas.errors import StoreError
 from freshet.schemas.shown_text import address
 
@@ -269,7 +270,7 @@ def _connections(url: str, timeout_seconds: float) -> tuple[Callable[[], Any], s
     except (ValueError, TypeError):
         # Not the text of that error: it could hold the password.
         raise StoreError(address(url), "is not one of a Redis", "Write redis://HOST:PORT/DB or unix:///PATH.") from None
-    place = options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
+    place = options.get("path") or authority(options.get("host", "localhost"), options.get("port", 6379))
     return make, f"{place} db {options.get('db', 0)}"
 
 

@@ -8,9 +8,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from freshet.features.reading.api import FeatureReader, read_request
+from freshet.features.reading.api import EXAMPLE, FeatureReader, read_request
 from freshet.features.stores.contract import Store
-from freshet.serving.web.body import read_body
+from freshet.serving.edge.body import read_body
+from freshet.serving.edge.failures import understanding
 from freshet.streams.clock import Clock
 
 MAX_BODY_BYTES = 4 << 20
@@ -21,7 +22,8 @@ def routes(reader: FeatureReader, store: Store, clock: Clock) -> list[BaseRoute]
 
     async def get_online_features(request: Request) -> Response:
         _, body = await read_body(request.scope, request.receive, MAX_BODY_BYTES)
-        asked = read_request(body)
+        with understanding("body", f"Send JSON as {EXAMPLE}."):
+            asked = read_request(body)
         found = await run_in_threadpool(reader.answer, asked, store, clock.now_ms())
         return Response(msgspec.json.encode(found), media_type="application/json")
 

@@ -87,7 +87,9 @@ def test_a_wrong_question_gets_400_and_a_large_one_413(tmp_path: Path) -> None:
     expected = "request feature 'by_courier:lat': view by_courier has no feature 'lat'. It has n, late, last."
     assert (got.status_code, got.json()) == (400, {"error": expected})
     assert call(app, "GET", "/get-online-features").status_code == 405
-    assert call(app, "POST", "/get-online-features", content=b" " * (4 << 20 | 1)).status_code == 413
+    as_json = {"content-type": "application/json"}
+    too_large = call(app, "POST", "/get-online-features", content=b" " * (4 << 20 | 1), headers=as_json)
+    assert too_large.status_code == 413
 
 
 class SlowStore(MemoryStore):
