@@ -19,7 +19,7 @@ import numpy.typing as npt
 from cassandra import ConsistencyLevel, InvalidRequest
 from cassandra.auth import PlainTextAuthProvider
 
-from freshet.features.stores.contract import VERSION_BYTES, RowKeys, Rows
+from freshet.features.stores.contract import VERSION_BYTES, NotAtOnce, RowKeys, Rows
 from freshet.features.stores.stored import check_rows, check_version, rows_of
 from freshet.schemas.addresses import authority, split
 from freshet.schemas.errors import StoreError
@@ -136,6 +136,10 @@ class CassandraStore:
         values = [[f.get(key) for key in w.keys] for w, f in zip(wanted, found)]
         generation = self._generation_of_read(any(None in v for v in values))
         return [rows_of(v, w.width, generation) for w, v in zip(wanted, values)]
+
+    def read_at_once(self, wanted: Sequence[RowKeys], within_seconds: float) -> list[Rows]:
+        """Never: its driver answers from threads of its own, and its servers pause."""
+        raise NotAtOnce(self.resource, "is never read at once", "Read it on a thread.")
 
     def _generation_of_read(self, some_absent: bool) -> str:
         """Asked for after the rows, so that whatever they lack was lost before it."""

@@ -46,7 +46,7 @@ def run(ctx: Context) -> None:
     policy = Policy(lambda: ctx.switches.current.answer.on, live.of, ctx.vitals.outages)
     scorer = Scorer(ctx.lasting, models, store, clock, ctx.log.writer, logged, policy)
     ctx.vitals.instance = scorer.instance
-    beside = interface(ctx.app, store, ctx.log, clock, [metrics_route(ctx.metrics)], live.of)
+    beside = interface(ctx.app, scorer.reach, ctx.log, clock, [metrics_route(ctx.metrics)], live.of)
     hosts = hosts_of(ctx.settings.host, ctx.settings.allowed_hosts)
     app = ScorerApp(scorer, name=ctx.app.name, version=VERSION, routes=beside.routes, hosts=hosts)
     loader = _loader(ctx, scorer, app, reporter)

@@ -10,7 +10,7 @@ import asyncio
 from enum import Enum
 from typing import Any, Protocol
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from freshet.serving.edge.failures import said
 from freshet.serving.edge.limits import Limits
@@ -215,7 +215,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def refuse(self, status: int, text: str) -> None:
         self._refused = True
         self._register.asks(self)  # it waits for nothing more
-        cycle = self.cycle
+        cycle: RequestResponseCycle | None = self.cycle
         answering = cycle is not None and cycle.response_started and not cycle.response_complete
         if cycle is not None and not cycle.response_complete:
             cycle.disconnected = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
+from typing import Any
 
 from freshet.schemas.addresses import authority
 from freshet.schemas.errors import ComponentError
@@ -55,7 +56,7 @@ def _bind_unix(path: Path) -> socket.socket:
     return sock
 
 
-def resolved(host: str, port: int) -> tuple[int, tuple[str | int, ...]]:
+def resolved(host: str, port: int) -> tuple[int, Any]:
     """The family of a host's first address and that address, as `bind` takes them. Raises `OSError` for none."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, _, _, _, address = found[0]

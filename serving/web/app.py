@@ -181,4 +181,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 async def _freshet_error(request: Request, error: Exception) -> Response:
-    return _json(error_body(error), status_of(error))
+    answer = _json(error_body(error), status_of(error))
+    retry = retry_seconds(error)
+    if retry is not None:
+        answer.headers["retry-after"] = str(retry)
+    return answer

@@ -24,6 +24,7 @@ from freshet.schemas.events.writer import EventWriter, Misfit
 from freshet.schemas.topics.topic import Freshness, Topic
 from freshet.streams.clock import Clock
 from freshet.streams.log.contract import Writer
+from freshet.streams.log.errors import TooLarge
 
 log = structlog.get_logger()
 MAX_EVENTS = 4096
@@ -194,24 +195,35 @@ class Pusher:
         """Append the events, with the app's time, to the partitions of their ids, and return once they are safe.
 
         Raises:
-            RequestError: there is no such topic, or as `TopicDoor.judge`.
+            RequestError: there is no such topic, a record is larger than it takes (413), or as `TopicDoor.judge`.
             LogError: the log is away; what of the push is in it already is a duplicate when it is sent again.
         """
         topic = request.push_source_name
         if topic not in self._doors:
             raise RequestError(f"topic {topic!r}", "is unknown", f"The topics are {', '.join(self._doors)}.")
         now_ms = self._clock.now_ms()
-        judged = self._doors[topic].judge(request.df, now_ms)
+        judged = self._judged(topic, request.df, now_ms)
         try:
             self._writer = self._writer or self._open_writer()
             for p in np.unique(judged.partitions).tolist():
                 mine = np.flatnonzero(judged.partitions == p).tolist()
                 self._writer.append(self._logs[topic], p, [judged.values[i] for i in mine], now_ms)
             self._writer.flush()
+        except TooLarge as error:
+            self._forget()
+            raise RequestError(f"push to {topic}", error.cause, "Send smaller events.", status=413) from error
         except LogError:
             self._forget()
             raise
         return PushAnswer(topic, len(judged.values))
+
+    def _judged(self, topic: str, columns: Mapping[str, Sequence[Any]], now_ms: int) -> Judged:
+        """What no value can be taken for, such as a number of a thousand digits, is the push's fault, too."""
+        try:
+            return self._doors[topic].judge(columns, now_ms)
+        except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
+            cause = f"cannot be read ({type(error).__name__}: {error})"
+            raise RequestError(f"push to {topic}", cause, "Send values of the fields' own types.") from error
 
     def _forget(self) -> None:
         """A writer that failed still holds what it could not append, and would append it with the next push."""

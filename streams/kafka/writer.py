@@ -7,11 +7,10 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from freshet.schemas.errors import LogError
 from freshet.streams.kafka.cluster import RECORD_BYTES, KafkaCluster
 from freshet.streams.kafka.errors import error_of, translated
 from freshet.streams.kafka.watch import TopicWatch
-from freshet.streams.log.errors import no_partition
+from freshet.streams.log.errors import no_partition, too_large
 
 RECORD_OVERHEAD_BYTES = 100  # of a batch's header and a record's own, at most
 QUEUE_KBYTES = 128 << 10
@@ -49,14 +48,7 @@ class KafkaWriter:
             raise no_partition(topic, partition, partitions)
         largest = max(map(len, values), default=0)
         if largest > limit:
-            raise LogError(
-                f"topic {topic}",
-                f"a record of {largest} bytes is larger than its limit of {limit}",
-                "Raise max.message.bytes of the topic, or write smaller records.",
-                topic=topic,
-                size=largest,
-                limit=limit,
-            )
+            raise too_large(topic, largest, limit)
         produce = self._producer.produce
         for value in values:
             try:

@@ -5,6 +5,21 @@ from __future__ import annotations
 from freshet.schemas.errors import LogError
 
 
+class TooLarge(LogError):
+    """A record that its topic does not take, today or later: trying again is in vain."""
+
+
+def too_large(topic: str, size: int, limit: int) -> TooLarge:
+    return TooLarge(
+        f"topic {topic}",
+        f"a record of {size} bytes is larger than its limit of {limit}",
+        "Raise max.message.bytes of the topic, or write smaller records.",
+        topic=topic,
+        size=size,
+        limit=limit,
+    )
+
+
 def frozen(topic: str, found: int, wanted: int) -> LogError:
     """A topic that has another partition count."""
     return LogError(

@@ -185,6 +185,12 @@ class ToyScorer:
     def ready(self, model: str, version: str | None = None) -> bool:
         return self.slot.current() is not None
 
+    def at_once(self, question: Question) -> Answer:
+        return self.infer(question)
+
+    async def later(self, question: Question) -> Answer:
+        return self.infer(question)
+
     def infer(self, question: Question) -> Answer:
         live = self.slot.current()
         assert live is not None

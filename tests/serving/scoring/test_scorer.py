@@ -182,7 +182,7 @@ def test_a_store_that_failed_is_left_alone_for_a_while_and_named(rig: Rig) -> No
     (outage,) = rig.outages.current()
     assert (outage.component, outage.resource, outage.next_step) == ("store", "toy", "Wait.")
     assert "highest declared rung" in outage.meanwhile
-    rig.store.away, rig.scorer._store_rests_until = False, 0.0
+    rig.store.away, rig.scorer.reach.rests_until = False, 0.0
     assert rig.ask(order_id=["6"], shop=["a"]).parameters["rung"] == "heuristic"
     assert not rig.outages.current()
 
@@ -197,7 +197,7 @@ def test_a_question_of_a_replay_waits_for_the_store_and_a_live_one_does_not(rig:
         assert caught.value.facts == {"refused": True, "retry_seconds": 1}
         assert rig.ask(order_id=["2"], shop=["a"]).parameters["rung"] == "constant"
     assert rig.outages.current()
-    rig.store.away, rig.scorer._store_rests_until = False, 0.0
+    rig.store.away, rig.scorer.reach.rests_until = False, 0.0
     assert rig.ask(10 * HOUR, order_id=["1"], shop=["a"]).parameters["rung"] == "champion"
     assert [RUNGS[r] for r in rig.predictions()["rung"]] == ["constant", "constant", "champion"], (
         "what waits is not logged"
@@ -222,7 +222,7 @@ def test_a_request_that_reads_no_view_says_nothing_of_the_store_and_is_answered_
         answer = rig.ask(order_id=["a"], price=[1.0], hour=[3], **sent)
         assert answer.parameters["rung"] == "champion"
         assert rig.outages.current(), "it was not asked"
-        rig.scorer._store_rests_until = 0.0
+        rig.scorer.reach.rests_until = 0.0
 
 
 def test_a_scorer_that_starts_while_its_store_is_away_answers_by_the_declared_rung(rig: Rig) -> None:
@@ -235,10 +235,10 @@ def test_a_scorer_that_starts_while_its_store_is_away_answers_by_the_declared_ru
             raise StoreError("toy", "is away", "Wait.")
         return found
 
-    rig.scorer._store = LateStore(opened)
+    rig.scorer.reach.store = LateStore(opened)
     assert rig.ask(order_id=["a"], shop=["x"]).parameters["rung"] == "constant"
     assert [o.cause for o in rig.outages.current()] == ["is away"]
-    rig.scorer._store_rests_until = 0.0
+    rig.scorer.reach.rests_until = 0.0
     assert rig.ask(order_id=["a"], shop=["x"]).parameters["rung"] == "champion"
     assert not rig.outages.current()
 

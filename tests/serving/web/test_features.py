@@ -18,6 +18,7 @@ from freshet.features.stores.marks import PartitionMark
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.roles.interface import interface
 from freshet.servers.redis_server import RedisServer
+from freshet.serving.scoring.reach import Reach
 from freshet.serving.web.app import ScorerApp
 from freshet.streams.clock import ManualClock
 from freshet.streams.sqlite.log import SqliteLog
@@ -30,7 +31,7 @@ ASKED = {"features": ["by_courier:late"], "entities": {"courier": ["ann", "bob"]
 
 
 def scorer_over(store: Store, tmp_path: Path) -> ScorerApp:
-    made = interface(APP, store, SqliteLog(str(tmp_path / "log")), ManualClock(NOW))
+    made = interface(APP, Reach(store), SqliteLog(str(tmp_path / "log")), ManualClock(NOW))
     return ScorerApp(ToyAnswering(), routes=made.routes)
 
 

@@ -14,6 +14,7 @@ import pytest
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.roles.interface import interface
 from freshet.servers.server import free_ports
+from freshet.serving.scoring.reach import Reach
 from freshet.serving.web import push as http_push
 from freshet.serving.web.app import ScorerApp
 from freshet.streams.catalog import open_log
@@ -42,7 +43,7 @@ def log(tmp_path: Path) -> Iterator[SqliteLog]:
 
 
 def scorer_over(log: Log) -> tuple[ScorerApp, Pusher]:
-    made = interface(APP, MemoryStore(), log, ManualClock(NOW))
+    made = interface(APP, Reach(MemoryStore()), log, ManualClock(NOW))
     return ScorerApp(ToyAnswering(), routes=made.routes), made.pusher
 
 
