@@ -148,6 +148,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._message_bytes = 0
         self._refused = False
+        self._answered: RequestResponseCycle | None = None
         self.point = Point.NEW
         self.since = self.loop.time()
 
@@ -217,16 +218,28 @@ class BoundedProtocol(HttpToolsProtocol):
         self._register.asks(self)  # it waits for nothing more
         cycle: RequestResponseCycle | None = self.cycle
         answering = cycle is not None and cycle.response_started and not cycle.response_complete
-        if cycle is not None and not cycle.response_complete:
-            cycle.disconnected = True
-            cycle.message_event.set()
+        self._let_go()
         if not answering:
             self.transport.write(_whole(status, said(text)))
         self.transport.close()
 
     def abort(self) -> None:
         self._refused = True
+        self._let_go()
         self.transport.abort()
+
+    def _let_go(self) -> None:
+        """Who is answering is told now that nobody listens, not when the socket is closed: until then it would write."""
+        for cycle in (self._answered, self.cycle):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
+        self.flow.resume_writing()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Of several requests that came at once the one that is answered is not the newest."""
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _refuse_head(self) -> None:
         most = self._register.limits.head_bytes

@@ -68,6 +68,10 @@ class Reach:
         found = self._error or self._unanswered()
         return StoreError(found.resource, found.cause, found.next_step, retry_seconds=round(REST_SECONDS))
 
+    @property
+    def is_away(self) -> bool:
+        return self._error is not None
+
     def waiting(self, read: Read[Found]) -> Found | None:
         """As long as the store itself waits; after a failure not again for `REST_SECONDS`."""
         if time.monotonic() < self.rests_until:

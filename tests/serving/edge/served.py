@@ -19,8 +19,8 @@ from freshet.serving.edge.hosts import Hosts
 from freshet.serving.edge.limits import Limits
 from freshet.serving.edge.serving import configured
 from freshet.serving.edge.sockets import address_of, bind
-from freshet.serving.page import app as dashboard
 from freshet.serving.page import api as operator_api
+from freshet.serving.page import app as dashboard
 from freshet.serving.status.history import History
 from freshet.serving.status.status import Status, TopicFigures
 from freshet.serving.web.app import ScorerApp

@@ -121,7 +121,13 @@ def test_a_listener_on_all_addresses_is_asked_by_the_one_that_was_reached() -> N
         port = httpx.URL(address).port
         assert httpx.get(f"http://127.0.0.1:{port}/v2").status_code == 200
         assert said(f"http://127.0.0.1:{port}", "GET /v2 HTTP/1.1", host=f"10.1.2.3:{port}")[0] == 421
-    scope = {"type": "http", "method": "GET", "path": "/", "server": ("10.1.2.3", 80), "headers": [(b"host", b"10.1.2.3")]}
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/",
+        "server": ("10.1.2.3", 80),
+        "headers": [(b"host", b"10.1.2.3")],
+    }
     check(scope, hosts_of("0.0.0.0"))
 
 
@@ -144,7 +150,13 @@ def test_what_an_app_raises_is_an_answer_and_ends_nothing() -> None:
     with served(operated.app) as address, httpx.Client(base_url=address) as client:
         for since in ("9" * 5000, "nan", "1e999", "%00", "a-b-c", "-9-9"):
             assert client.get(f"/history.json?since={since}").status_code in (200, 400)
-        for body in (b"[" * 10_000, b"\xff", b'{"lateness": ' + b"1" * 5000 + b"}", b'{"\\ud800": "5m"}', b'{"lateness": "\\ud800s"}'):
+        for body in (
+            b"[" * 10_000,
+            b"\xff",
+            b'{"lateness": ' + b"1" * 5000 + b"}",
+            b'{"\\ud800": "5m"}',
+            b'{"lateness": "\\ud800s"}',
+        ):
             answer = client.put(SETTINGS, content=body, headers={"content-type": "application/json"})
             assert answer.status_code == 400, answer.text
             assert answer.json()["error"]

@@ -1,0 +1,166 @@
+"""What a store that is quick, slow, silent or broken costs a request, and that nobody has to mend it here."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+import pytest
+
+from freshet.features.stores.contract import NotAtOnce, RowKeys, RowReader, Rows
+from freshet.features.stores.memory_store import MemoryStore
+from freshet.schemas.errors import StoreError
+from freshet.serving.scoring import reach as module
+from freshet.serving.scoring.reach import Reach
+from freshet.streams.outages import Outages
+
+WANTED = [RowKeys("app:v", [b"k"], 24)]
+PATIENCE_SECONDS = 20.0
+
+
+class Moody(MemoryStore):
+    """Not near when `far`; answers nobody while `hangs`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.far = self.broken = False
+        self.hangs = threading.Event()
+        self.hangs.set()
+        self.asked = self.asking = self.most = 0
+        self._counting = threading.Lock()
+
+    def read_at_once(self, wanted: Sequence[RowKeys], within_seconds: float) -> list[Rows]:
+        if self.far or not self.hangs.is_set():
+            raise NotAtOnce("toy", "is far", "Read it on a thread.")
+        return self.read(wanted)
+
+    def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
+        with self._counting:
+            self.asked += 1
+            self.asking += 1
+            self.most = max(self.most, self.asking)
+        try:
+            assert self.hangs.wait(PATIENCE_SECONDS)
+            if self.broken:
+                raise StoreError("toy", "is away", "Start it.")
+            return super().read(wanted)
+        finally:
+            with self._counting:
+                self.asking -= 1
+
+
+def rows_of(store: RowReader) -> list[Rows]:
+    return store.read(WANTED)
+
+
+def near(reach: Reach) -> bool:
+    try:
+        return reach.at_once(rows_of) is not None
+    except NotAtOnce:
+        return False
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "REST_SECONDS", 0.01)
+    monkeypatch.setattr(module, "FAR_SECONDS", 0.05)
+
+
+def run(store: Moody, use: Callable[[Reach], Awaitable[None]]) -> Outages:
+    outages = Outages()
+
+    async def inside() -> None:
+        reach = Reach(store, outages)
+        try:
+            await use(reach)
+        finally:
+            store.hangs.set()
+            reach.close()
+
+    asyncio.run(inside())
+    return outages
+
+
+async def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not true():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0)
+
+
+def test_a_near_store_is_read_at_once() -> None:
+    store = Moody()
+
+    async def use(reach: Reach) -> None:
+        assert reach.at_once(rows_of) is not None
+
+    run(store, use)
+
+
+def test_a_far_store_is_read_on_a_thread_until_it_is_near_again() -> None:
+    store = Moody()
+    store.far = True
+
+    async def use(reach: Reach) -> None:
+        for _ in range(2):
+            with pytest.raises(NotAtOnce):
+                reach.at_once(rows_of)
+        store.far = False
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not near(reach):
+            assert time.monotonic() < deadline
+            assert await reach.later(rows_of) is not None
+
+    run(store, use)
+
+
+def test_a_store_that_hangs_is_asked_by_one_probe_alone_and_found_again_by_itself() -> None:
+    store = Moody()
+
+    async def use(reach: Reach) -> None:
+        store.hangs.clear()
+        with pytest.raises(NotAtOnce):
+            reach.at_once(rows_of)
+        assert await reach.later(rows_of) is None
+        await until(lambda: store.asked == 2)
+        for _ in range(50):
+            assert reach.at_once(rows_of) is None
+            assert await reach.later(rows_of) is None
+        assert (store.asked, store.most) == (2, 2), "the read that was given up, and the probe"
+        assert "has not answered within 0.05 s" in str(reach.error)
+        assert reach.error.facts == {"retry_seconds": 0}
+        store.hangs.set()
+        await until(lambda: not reach.is_away)
+        assert await reach.later(rows_of) is not None
+
+    outages = run(store, use)
+    assert (outages.begun, outages.current()) == (1, [])
+
+
+def test_a_deadline_that_is_nearer_is_kept_and_hides_no_outage() -> None:
+    store = Moody()
+
+    async def use(reach: Reach) -> None:
+        store.hangs.clear()
+        assert await reach.later(rows_of, time.monotonic() - 1) is None
+        assert not reach.is_away
+        while not reach.is_away:
+            assert await reach.later(rows_of, time.monotonic() + 0.001) is None
+
+    assert run(store, use).begun == 1
+
+
+def test_a_store_that_says_what_is_wrong_is_left_alone_until_it_is_well() -> None:
+    store = Moody()
+    store.broken = True
+
+    async def use(reach: Reach) -> None:
+        assert reach.at_once(rows_of) is None
+        assert (reach.is_away, reach.error.cause) == (True, "is away")
+        store.broken = False
+        await until(lambda: not reach.is_away)
+
+    outages = run(store, use)
+    assert (outages.begun, outages.current()) == (1, [])
