@@ -50,13 +50,19 @@ class OnLoop(uvicorn.Server):
 @contextmanager
 def served(app: Any, limits: Limits | None = None, host: str = "127.0.0.1") -> Iterator[str]:
     """The address of an app that is served as both servers are."""
+    with on_loop(app, limits, host) as (address, _):
+        yield address
+
+
+@contextmanager
+def on_loop(app: Any, limits: Limits | None = None, host: str = "127.0.0.1") -> Iterator[tuple[str, OnLoop]]:
     sock = bind(host)
     server = OnLoop(configured(app, limits))
     thread = threading.Thread(target=server.run, args=([sock],))
     thread.start()
     try:
         assert server.listens.wait(PATIENCE_SECONDS)
-        yield address_of(sock)
+        yield address_of(sock), server
     finally:
         server.should_exit = True
         thread.join(PATIENCE_SECONDS)

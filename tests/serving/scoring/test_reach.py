@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 
+import httpx
 import pytest
 
+from freshet.features.stores.catalog import late_store
 from freshet.features.stores.contract import NotAtOnce, RowKeys, RowReader, Rows
 from freshet.features.stores.memory_store import MemoryStore
+from freshet.roles.interface import feature_reader
 from freshet.schemas.errors import StoreError
+from freshet.servers.redis_server import RedisServer
 from freshet.serving.scoring import reach as module
 from freshet.serving.scoring.reach import Reach
+from freshet.serving.web import features as http_features
+from freshet.serving.web.app import ScorerApp
+from freshet.serving.web.metrics import metrics_route
 from freshet.streams.outages import Outages
+from tests.serving.edge.served import served
+from tests.serving.scoring.test_scorer import Rig
+from tests.toy_app import toy_app
 
 WANTED = [RowKeys("app:v", [b"k"], 24)]
 PATIENCE_SECONDS = 20.0
@@ -164,3 +178,46 @@ def test_a_store_that_says_what_is_wrong_is_left_alone_until_it_is_well() -> Non
 
     outages = run(store, use)
     assert (outages.begun, outages.current()) == (1, [])
+
+
+def test_a_redis_that_is_stopped_keeps_nobody_waiting_and_is_found_again(tmp_path: Path) -> None:
+    """Its own patience is ten minutes: whoever waited for it would not be answered here."""
+    with ExitStack() as stack:
+        server = stack.enter_context(RedisServer(tmp_path / "redis"))
+        rig = Rig(toy_app())
+        stack.callback(rig.scorer.close)
+        store = late_store(server.url, timeout_seconds=600.0)
+        reach = rig.scorer.reach = Reach(store, rig.outages)
+        stack.callback(store.close)
+        rig.put_row("a", rig.clock.now_ms() - 1, 40.0, store)
+        routes = http_features.routes(feature_reader(rig.app), reach, rig.clock)
+        app = ScorerApp(rig.scorer, routes=[*routes, metrics_route(lambda: b"a 1\n")])
+        address = stack.enter_context(served(app))
+        client = stack.enter_context(httpx.Client(base_url=address, timeout=PATIENCE_SECONDS))
+        stack.callback(reach.close)
+        assert rung(client) == "heuristic"
+        stack.callback(os.kill, server._process.pid, signal.SIGCONT)
+        os.kill(server._process.pid, signal.SIGSTOP)
+        for _ in range(5):
+            assert rung(client) == "constant"
+            assert client.get("/v2/health/live").status_code == 200
+            assert client.get("/metrics").status_code == 200
+            refused = client.post("/get-online-features", json=FEATURES)
+            assert (refused.status_code, "retry-after" in refused.headers) == (503, True)
+        os.kill(server._process.pid, signal.SIGCONT)
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while rung(client) != "heuristic":
+            assert time.monotonic() < deadline
+        assert client.post("/get-online-features", json=FEATURES).status_code == 200
+        assert not rig.outages.current()
+        assert app.latency.failed == 0
+
+
+FEATURES = {"features": ["shops:n"], "entities": {"shop": ["a"]}}
+
+
+def rung(client: httpx.Client) -> str:
+    names = {"order_id": "1", "shop": "a"}
+    inputs = [{"name": k, "shape": [1], "datatype": "BYTES", "data": [v]} for k, v in names.items()]
+    found: str = client.post("/v2/models/unpaid/infer", json={"inputs": inputs}).json()["parameters"]["rung"]
+    return found

@@ -30,7 +30,7 @@ from freshet.serving.scoring.scorer import Policy, Scorer
 from freshet.streams.clock import ManualClock
 from freshet.streams.outages import Outages
 from tests import consumers_app
-from tests.toy_app import toy_app
+from tests.toy_app import ORDERS, field, toy_app
 
 HOUR = 3_600_000
 
@@ -372,3 +372,20 @@ def test_sequences_count_up_and_name_the_rows(rig: Rig) -> None:
     second = rig.ask(order_id=["3"], shop=["a"])
     assert (first.sequence, second.sequence) == (0, 2)
     assert rig.predictions()["sequence"].tolist() == [0, 1, 2]
+
+
+def test_a_request_is_held_to_what_its_topic_says_of_each_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    fields = [
+        field("order_id", "string", required=True),
+        field("at", "long", required=True),
+        field("shop", "string", required=True, domain=["a", "b"]),
+        field("price", "double", range=[0, 10]),
+        field("hour", "int", range=[0.5, 23.5]),
+    ]
+    monkeypatch.setitem(ORDERS, "fields", fields)
+    rig = Rig(toy_app())
+    card = {spec.name: spec for spec in rig.scorer.card("unpaid").inputs}
+    assert card["shop"].domain == {"a", "b"}
+    assert (card["price"].range, card["hour"].range) == ((0, 10), (1, 23))
+    assert (card["at"].required, card["at"].nullable) == (False, False)
+    rig.scorer.close()

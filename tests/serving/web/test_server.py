@@ -153,3 +153,34 @@ def test_a_signal_lets_requests_end_and_takes_no_new_ones(how: signal.Signals) -
             os.kill(child.pid, signal.SIGKILL)
             child.wait()
         child.stdout.close()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 100_000,
+        b'{"inputs": ' + b"[" * 3_000 + b"]" * 3_000 + b"}",
+        b'{"inputs": [], "parameters": ' + b'{"a":' * 3_000 + b"1" + b"}" * 3_000 + b"}",
+        b'{"inputs": [{"name": "carrier", "shape": [1], "datatype": "BYTES", "data": '
+        + b"[" * 3_000
+        + b"]" * 3_000
+        + b"}]}",
+        b'{"inputs": [{"name": "distance", "shape": [1], "datatype": "FP64", "data": [' + b"9" * 5_000 + b"]}]}",
+        b'{"inputs": [{"name": "carrier", "shape": [1], "datatype": "BYTES", "data": ["\xff"]}]}',
+        b'{"inputs": [{"name": "carrier", "shape": [1], "datatype": "BYTES", "data": ["\\ud800"]}]}',
+        b'{"inputs": [{"name": "carrier", "shape": [' + b"9" * 5_000 + b'], "datatype": "BYTES", "data": []}]}',
+        b'{"inputs": [{"name": "carrier", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": true}}]}',
+        b'{"inputs": [{"name": "carrier", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": 99999999}}]}',
+        json.dumps({**REQUEST, "parameters": {"deadline_ms": "soon"}}).encode(),
+        json.dumps({**REQUEST, "parameters": {"as_of": 1e300}}).encode(),
+    ],
+)
+def test_whatever_cannot_be_parsed_is_400_and_no_failed_request(body: bytes) -> None:
+    app = ScorerApp(ToyAnswering())
+    with serving(app) as server, httpx.Client(base_url=server.address) as client:
+        for more in ({}, {"inference-header-content-length": str(len(body))}):
+            headers = {"content-type": "application/json", **more}
+            got = client.post("/v2/models/late/infer", content=body, headers=headers)
+            assert got.status_code == 400, got.text
+            assert got.json()["error"]
+    assert app.latency.failed == 0
