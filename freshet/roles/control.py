@@ -79,14 +79,9 @@ def run(ctx: Context) -> None:
         targets_route(board.status),
     ]
     described = http_docs.routes(VERSION, catalogue_of(app), beside, protocol=False)
-    threads = [
-        threading.Thread(target=_gather, args=(ctx, board, history), daemon=True),
-        threading.Thread(target=_report, args=(ctx, reporter), daemon=True),
-    ]
+    threads = [ctx.thread(_gather, ctx, board, history), ctx.thread(_report, ctx, reporter)]
     if not ctx.settings.replay:
-        threads.append(threading.Thread(target=_tick, args=(ctx,), daemon=True))
-    for t in threads:
-        t.start()
+        threads.append(ctx.thread(_tick, ctx))
     sock = bind(ctx.settings.host, ctx.settings.status_port)
     hosts = hosts_of(ctx.settings.host, ctx.settings.allowed_hosts)
     page = dashboard.app(board.status, history, [*beside, *described], hosts)

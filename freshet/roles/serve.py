@@ -51,11 +51,9 @@ def run(ctx: Context) -> None:
     app = ScorerApp(scorer, name=ctx.app.name, version=VERSION, routes=beside.routes, hosts=hosts)
     loader = _loader(ctx, scorer, app, reporter)
     threads = [
-        threading.Thread(target=_follow, args=(ctx, scorer, loader, live), daemon=True),
-        threading.Thread(target=_report, args=(ctx, scorer, app, reporter), daemon=True),
+        ctx.thread(_follow, ctx, scorer, loader, live),
+        ctx.thread(_report, ctx, scorer, app, reporter),
     ]
-    for t in threads:
-        t.start()
     server = HttpServer(
         app, bind(ctx.settings.host, ctx.settings.port), lambda address: announce(ctx, "serve", address)
     )

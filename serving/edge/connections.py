@@ -162,12 +162,10 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self.parser is None or self._refused:
+        if self._refused:
             return  # it is being closed; what still comes is not read
         self._message_bytes += len(data)
         super().data_received(data)
-        if self._refused:
-            return
         # The parser keeps a header until it is whole, so its parts are counted here.
         if self.point in HEADS and self._message_bytes > self._register.limits.head_bytes:
             self._refuse_head()
@@ -214,6 +212,8 @@ class BoundedProtocol(HttpToolsProtocol):
         return self.transport.get_write_buffer_size()
 
     def refuse(self, status: int, text: str) -> None:
+        if self._refused:
+            return  # once is enough: the parser has found it already
         self._refused = True
         self._register.asks(self)  # it waits for nothing more
         cycle: RequestResponseCycle | None = self.cycle
