@@ -47,11 +47,10 @@ class ScorerApp:
         version: str = "",
         routes: Sequence[BaseRoute] = (),
         max_body_bytes: int = MAX_BODY_BYTES,
-        max_rows: int = MAX_ROWS,
         hosts: Hosts | None = None,
     ) -> None:
         self._answering, self._coalescer = answering, Coalescer(answering)
-        self._max_body, self._max_rows = max_body_bytes, max_rows
+        self._max_body = max_body_bytes
         self._server = oip.ServerMetadata(name, version, ["binary_tensor_data"])
         self._other = Starlette(
             routes=[*self._routes(), *routes],
@@ -84,7 +83,7 @@ class ScorerApp:
                 request = oip.read_request(body[:head] if head is not None else body)
                 oip.check_outputs(request)
                 tail = memoryview(body)[head if head is not None else len(body) :]
-                question = read_question(request, tail, card, version, self._max_rows)
+                question = read_question(request, tail, card, version, MAX_ROWS)
             rows = question.n
             answer = await self._coalescer.ask(question)
             status, (out, json_bytes) = 200, oip.write_answer(request, model, answer)

@@ -71,15 +71,15 @@ def test_rows_of_a_real_store_are_answered_in_feasts_json_and_a_store_that_goes_
 def test_rows_that_are_being_written_again_are_not_said_to_be_unknown(tmp_path: Path) -> None:
     rows = MemoryStore()
     view = APP.stored_as(APP.view("by_courier"))
-    app = scorer_over(CompleteStore(rows, {view: 1}), tmp_path)
+    store = CompleteStore(rows, {view: 1})
     put_rows(APP, rows, "by_courier", {"keys": ["ann"], "at": [NOW], "late": [12.5]})
-    got = ask(app)
+    got = ask(scorer_over(store, tmp_path))
     assert got.status_code == 503
     assert "does not hold all rows of view depot:by_courier" in got.json()["error"]
     PartitionMark(rows, view, 0).put(rows.generation(), 8)
-    assert ask(app).json()["results"][1]["statuses"] == ["PRESENT", "NOT_FOUND"]
+    assert ask(scorer_over(store, tmp_path)).json()["results"][1]["statuses"] == ["PRESENT", "NOT_FOUND"]
     rows.lose()
-    assert ask(app).status_code == 503
+    assert ask(scorer_over(store, tmp_path)).status_code == 503
 
 
 def test_a_wrong_question_gets_400_and_a_large_one_413(tmp_path: Path) -> None:
