@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from freshet.schemas.errors import FreshetError, RequestError
 from freshet.serving.edge.body import read_body
-from freshet.serving.edge.failures import said, status_of, understanding
+from freshet.serving.edge.failures import said, status_of
 from freshet.serving.status.status import encode
 
 MAX_BODY_BYTES = 16 << 10
@@ -46,8 +46,10 @@ async def body_of(request: Request) -> dict[str, Any]:
         RequestError: it is too large (413), or no object.
     """
     _, text = await read_body(request.scope, request.receive, MAX_BODY_BYTES)
-    with understanding("body", EXAMPLE):
+    try:
         body = json.loads(text)
+    except (ValueError, RecursionError) as error:  # also what is no UTF-8, and numbers of thousands of digits
+        raise RequestError("body", f"is no JSON: {error}", EXAMPLE) from error
     if not isinstance(body, dict):
         raise RequestError("body", "is no JSON object", 'Send one, such as {"snapshot_every": "2h"}.')
     return body
