@@ -31,8 +31,7 @@ ADDRESSES = ("log", "store")
 class Settings(BaseSettings):
     """Settings of one run of an app. Each is also `FRESHET_<NAME>` and a key of the TOML file."""
 
-    # A variable that is set but empty, as a template leaves it, says nothing: the default holds.
-    model_config = SettingsConfigDict(env_prefix="FRESHET_", env_ignore_empty=True, extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="FRESHET_", extra="forbid", frozen=True)
 
     run_dir: Path = Field(Path(".freshet/run"), description="folder of the run: logs, keys, checkpoints, snapshots")
     log: str = Field("", description="the log: empty for SQLite in the run folder, or kafka://host:port")
@@ -57,6 +56,9 @@ class Settings(BaseSettings):
     @field_validator("host")
     @classmethod
     def _is_an_address(cls, value: str) -> str:
+        if not value.strip():
+            # Which a socket takes for all addresses of the machine.
+            raise PydanticCustomError("host", "is empty, and would be every address of this machine")
         found = canonical(value)
         if found is None:
             raise PydanticCustomError("host", "is no address or name such as 127.0.0.1, ::1 or 0.0.0.0 (all of IPv4)")
@@ -76,14 +78,6 @@ class Settings(BaseSettings):
         parts = urlsplit(value)
         if value and not (parts.scheme in ("http", "https") and parts.hostname):
             raise PydanticCustomError("url", "is no URL such as https://example.org/hook")
-        return value
-
-    @field_validator("host")
-    @classmethod
-    def _is_an_address(cls, value: str) -> str:
-        if not value.strip():
-            # Which a socket takes for all addresses of the machine.
-            raise PydanticCustomError("host", "is empty, and would be every address of this machine")
         return value
 
     @field_validator("run_dir")

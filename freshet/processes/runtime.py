@@ -164,15 +164,8 @@ def _ports(given: Settings) -> dict[str, int]:
     """The ports of both servers, the given ones or any (0): chosen here, so that they keep them when they are started again.
 
     Raises:
-        DefinitionError: they are to have the same one.
         ComponentError: another process has one of them.
     """
-    if given.port == given.status_port != 0:
-        raise DefinitionError(
-            f"setting status_port={given.status_port}",
-            "is the scorer's port, too",
-            "Choose another with --port or --status-port (0: any).",
-        )
     found: dict[str, int] = {}
     for name in ("port", "status_port"):
         port: int = getattr(given, name)

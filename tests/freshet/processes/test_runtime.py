@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from freshet.processes.runtime import Runtime
-from freshet.schemas.errors import ComponentError, DefinitionError
+from freshet.schemas.errors import ComponentError
 from freshet.settings import Settings
 from tests.toy_app import toy_app
 
@@ -16,16 +16,6 @@ from tests.toy_app import toy_app
 def start(folder: Path, **given: object) -> None:
     with Runtime(toy_app(), "app.py", Settings(**{"run_dir": folder, "port": 0, "status_port": 0, **given})):
         pytest.fail("it started")
-
-
-def test_one_port_for_both_servers_is_refused_in_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(DefinitionError) as caught:
-        start(tmp_path, port=8123, status_port=8123)
-    assert str(caught.value) == (
-        "definition setting status_port=8123: is the scorer's port, too. "
-        "Choose another with --port or --status-port (0: any)."
-    )
-    assert not (tmp_path / "redis").exists()
 
 
 def test_a_port_in_use_is_told_in_either_family(tmp_path: Path) -> None:
