@@ -75,7 +75,7 @@ def test_a_wrong_setting_is_named_with_what_is_allowed(bare: Path, key: str, val
 
 @pytest.mark.parametrize("host", ["", " ", "127.0.0.1:8080", "http://localhost", "1.2.3", "a b", "[::1"])
 def test_what_is_no_address_is_never_all_of_them(host: str) -> None:
-    with pytest.raises(DefinitionError, match="is no address or name such as|is empty"):
+    with pytest.raises(DefinitionError, match=r"is no address or name such as|is empty"):
         settings(host=host)
 
 

@@ -25,7 +25,7 @@ from freshet.runs import children, folder, logs
 from freshet.runs import record as run_record
 from freshet.runs.lock import RunLock
 from freshet.schemas.addresses import authority
-from freshet.schemas.errors import ComponentError, DefinitionError
+from freshet.schemas.errors import ComponentError
 from freshet.servers.redis_server import RedisServer
 from freshet.servers.server import free_ports
 from freshet.serving.edge.sockets import resolved
