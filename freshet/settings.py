@@ -19,6 +19,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from freshet.schemas.addresses import canonical
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.shown_text import address, origin
@@ -36,6 +37,7 @@ class Settings(BaseSettings):
     log: str = Field("", description="the log: empty for SQLite in the run folder, or kafka://host:port")
     store: str = Field("", description="the store: empty for an embedded Redis, or redis://…, unix://…, cassandra://…")
     host: str = Field("127.0.0.1", description="address that the scorer and the status page listen on")
+    allowed_hosts: str = Field("", description="further names of both servers, such as a proxy's, by commas (*: any)")
     port: int = Field(8080, ge=0, le=65535, description="port of the scorer (0: any free one)")
     status_port: int = Field(8081, ge=0, le=65535, description="port of the status page (0: any free one)")
     metrics_port: int = Field(0, ge=0, le=65535, description="port of /metrics of a role run alone (0: any free one)")
@@ -51,20 +53,31 @@ class Settings(BaseSettings):
             milliseconds(value, "setting snapshot_every")
         return value
 
-    @field_validator("alert_webhook")
-    @classmethod
-    def _is_a_url(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if value and not (parts.scheme in ("http", "https") and parts.hostname):
-            raise PydanticCustomError("url", "is no URL such as https://example.org/hook")
-        return value
-
     @field_validator("host")
     @classmethod
     def _is_an_address(cls, value: str) -> str:
         if not value.strip():
             # Which a socket takes for all addresses of the machine.
             raise PydanticCustomError("host", "is empty, and would be every address of this machine")
+        found = canonical(value)
+        if found is None:
+            raise PydanticCustomError("host", "is no address or name such as 127.0.0.1, ::1 or 0.0.0.0 (all of IPv4)")
+        return found
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_names(cls, value: str) -> str:
+        for name in value.split(","):
+            if value and name.strip() != "*" and canonical(name) is None:
+                raise PydanticCustomError("hosts", "is no list of names without ports, such as models.example.org")
+        return value
+
+    @field_validator("alert_webhook")
+    @classmethod
+    def _is_a_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and not (parts.scheme in ("http", "https") and parts.hostname):
+            raise PydanticCustomError("url", "is no URL such as https://example.org/hook")
         return value
 
     @field_validator("run_dir")

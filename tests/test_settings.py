@@ -71,3 +71,23 @@ def test_a_wrong_setting_is_named_with_what_is_allowed(bare: Path, key: str, val
         settings()
     known = Settings.model_fields.get(key)
     assert (known.description if known else "port, status_port") in caught.value.next_step
+
+
+@pytest.mark.parametrize("host", ["", " ", "127.0.0.1:8080", "http://localhost", "1.2.3", "a b", "[::1"])
+def test_what_is_no_address_is_never_all_of_them(host: str) -> None:
+    with pytest.raises(DefinitionError, match=r"is no address or name such as|is empty"):
+        settings(host=host)
+
+
+@pytest.mark.parametrize(
+    ("host", "kept"),
+    [("::1", "::1"), ("[::1]", "::1"), ("::", "::"), ("0.0.0.0", "0.0.0.0"), ("Localhost", "localhost")],
+)
+def test_addresses_of_both_families_are_addresses(host: str, kept: str) -> None:
+    assert settings(host=host).host == kept
+
+
+def test_names_of_a_proxy_are_names() -> None:
+    assert settings(allowed_hosts="models.example.org, *").allowed_hosts
+    with pytest.raises(DefinitionError, match="is no list of names without ports"):
+        settings(allowed_hosts="https://models.example.org")

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from freshet.features.reading.vectors import distinct_keys
 from freshet.features.rows.finish import NOT_FOUND, NULL_VALUE, OUTSIDE_MAX_AGE, PRESENT, finish
-from freshet.features.stores.contract import RowKeys, Store
+from freshet.features.stores.contract import RowKeys, RowReader
 from freshet.features.views.view import FeatureRef, View
 from freshet.schemas.errors import RequestError
 from freshet.schemas.events.field import Field
@@ -98,7 +98,7 @@ class FeatureReader:
         self._stored_as = {v.name: name for v, name in views}
         self._services, self._max_rows = services, max_rows
 
-    def answer(self, request: FeaturesRequest, store: Store, as_of_ms: int) -> FeaturesAnswer:
+    def answer(self, request: FeaturesRequest, store: RowReader, as_of_ms: int) -> FeaturesAnswer:
         """The values of the rows as of a time (app clock, ms), read in one round trip.
 
         Raises:
@@ -178,7 +178,7 @@ class FeatureReader:
             raise RequestError("entities", f"have {n} rows", f"Send 1 to {self._max_rows} rows a request.")
 
     def _read(
-        self, views: Sequence[View], entities: Entities, store: Store, as_of_ms: int
+        self, views: Sequence[View], entities: Entities, store: RowReader, as_of_ms: int
     ) -> dict[str, dict[str, FeatureColumn]]:
         """All features of the views, by view and name."""
         texts = _Texts(entities)

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from freshet.features.rows.finish import finish
-from freshet.features.stores.contract import VERSION_BYTES, RowKeys, Store
+from freshet.features.stores.contract import VERSION_BYTES, RowKeys, RowReader
 from freshet.features.views.view import FeatureRef, View
 from freshet.schemas.errors import RequestError
 from freshet.schemas.events.schema import EventSchema
@@ -93,7 +93,7 @@ class VectorPlan:
         keyed = {v.name for v in self._views if field in v.keys}
         return tuple(f.name for f in self._features if f.view in keyed)
 
-    def read(self, store: Store | None, columns: Columns, n: int, as_of_ms: int) -> Read:
+    def read(self, store: RowReader | None, columns: Columns, n: int, as_of_ms: int) -> Read:
         """Vectors of `n` requests. A view whose key was not sent is not read; a feature that was sent is taken as sent.
 
         `store` None reads nothing: every view feature that was not sent is missing.
@@ -124,7 +124,7 @@ class VectorPlan:
 
     def _read_views(
         self,
-        store: Store,
+        store: RowReader,
         columns: Columns,
         texts: Mapping[str, Texts],
         as_of_ms: int,

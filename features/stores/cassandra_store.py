@@ -19,8 +19,9 @@ import numpy.typing as npt
 from cassandra import ConsistencyLevel, InvalidRequest
 from cassandra.auth import PlainTextAuthProvider
 
-from freshet.features.stores.contract import VERSION_BYTES, RowKeys, Rows
+from freshet.features.stores.contract import VERSION_BYTES, NotAtOnce, RowKeys, Rows
 from freshet.features.stores.stored import check_rows, check_version, rows_of
+from freshet.schemas.addresses import authority, split
 from freshet.schemas.errors import StoreError
 from freshet.schemas.shown_text import address
 from freshet.schemas.sizes import cuts
@@ -40,6 +41,7 @@ ROWS_A_BATCH, BYTES_A_BATCH = 10, 4_096
 # What a server answers, times the requests in flight, it and the driver hold in memory.
 KEYS_A_SELECT, BYTES_A_SELECT = 100, 256 << 10
 REQUESTS_IN_FLIGHT = 128
+USUAL_PORT = 9042
 CONNECT_SECONDS, SCHEMA_SECONDS, RECONNECT_SECONDS = 5.0, 30.0, 1.0
 # How long a restart of a server may go unnoticed.
 SERVERS_SECONDS = 1.0
@@ -79,7 +81,7 @@ class CassandraStore:
 
     def __init__(self, url: str, timeout_seconds: float = 5.0) -> None:
         hosts, port, self._keyspace, login = _place(url)
-        self.address = f"{','.join(hosts)}:{port}/{self._keyspace}"
+        self.address = f"{authority(','.join(hosts), port)}/{self._keyspace}"
         self._timeout_seconds = timeout_seconds
         self._servers, self._servers_until = "", 0.0
         self._marker = ""  # as it was last seen
@@ -139,6 +141,10 @@ class CassandraStore:
         values = [[f.get(key) for key in w.keys] for w, f in zip(wanted, found)]
         generation = self._generation_of_read(any(None in v for v in values))
         return [rows_of(v, w.width, generation) for w, v in zip(wanted, values)]
+
+    def read_at_once(self, wanted: Sequence[RowKeys], within_seconds: float) -> list[Rows]:
+        """Never: its driver answers from threads of its own, and its servers pause."""
+        raise NotAtOnce(self.resource, "is never read at once", "Read it on a thread.")
 
     def _generation_of_read(self, some_absent: bool) -> str:
         """Asked for after the rows, so that whatever they lack was lost before it."""
@@ -303,9 +309,12 @@ def _place(url: str) -> tuple[list[str], int, str, tuple[str, str] | None]:
     """Hosts, port, keyspace, and user and password if there are."""
     parts = urlsplit(url)
     login, _, place = parts.netloc.rpartition("@")
-    hosts, _, port = place.partition(":")
+    servers = [split(server) for server in place.split(",")]
+    known = [server for server in servers if server is not None]
+    ports = {port for _, port in known if port is not None} or {USUAL_PORT}
     keyspace = parts.path.strip("/")
-    if not re.fullmatch("[a-z][a-z0-9_]{0,47}", keyspace) or not hosts or not (port or "9042").isdecimal():
+    # The driver takes one port for all servers.
+    if not re.fullmatch("[a-z][a-z0-9_]{0,47}", keyspace) or len(known) < len(servers) or len(ports) > 1:
         raise StoreError(
             address(url),
             "is not one of a Cassandra",
@@ -313,8 +322,8 @@ def _place(url: str) -> tuple[list[str], int, str, tuple[str, str] | None]:
         )
     user, _, password = login.partition(":")
     return (
-        hosts.split(","),
-        int(port or 9042),
+        [host for host, _ in known],
+        ports.pop(),
         keyspace,
         (unquote(user), unquote(password)) if login else None,
     )

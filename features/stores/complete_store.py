@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from freshet.features.stores.contract import RowKeys, Rows, Store
+from freshet.features.stores.contract import NotAtOnce, RowKeys, Rows, Store
 from freshet.features.stores.marks import marked, marks_of
 from freshet.schemas.errors import StoreError
 
@@ -49,6 +49,13 @@ class CompleteStore:
         if not self._vouched(wanted, rows):
             cause = "lost rows while it was read"
             raise StoreError(self.resource, cause, "Wait: they are written again.")
+        return rows
+
+    def read_at_once(self, wanted: Sequence[RowKeys], within_seconds: float) -> list[Rows]:
+        """Looking for marks takes several round trips, so that is not done at once."""
+        rows = self._store.read_at_once(wanted, within_seconds)
+        if not self._vouched(wanted, rows):
+            raise NotAtOnce(self.resource, "may lack rows, which is to be seen", "Read it on a thread.")
         return rows
 
     def write(self, view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> int:

@@ -13,6 +13,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from freshet.schemas.errors import StoreError
+
 VERSION_BYTES = 16
 
 
@@ -39,6 +41,18 @@ class RowKeys:
     width: int
 
 
+class NotAtOnce(StoreError):
+    """Rows that would have to be waited for: the store is not near, not connected, or slow just now."""
+
+
+class RowReader(Protocol):
+    """What readers of rows need of a store."""
+
+    def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
+        """Rows of many views in one round trip."""
+        ...
+
+
 class Store(Protocol):
     """Rows by view and key. `view` is the full name that the app gives (app, view and definition digest)."""
 
@@ -60,6 +74,13 @@ class Store(Protocol):
 
         The typical mistake is to take an absent row for a key without events: `Rows.generation` says
         whether the store is still the one that owners have filled. `CompleteStore` compares.
+        """
+        ...
+
+    def read_at_once(self, wanted: Sequence[RowKeys], within_seconds: float) -> list[Rows]:
+        """As `read`, for an event loop: nothing is opened, and what is not there within `within_seconds` is left.
+
+        Raises `NotAtOnce` wherever `read` may take longer; then `read`, on a thread, says what is the matter.
         """
         ...
 

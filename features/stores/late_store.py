@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from freshet.features.stores.contract import RowKeys, Rows, Store
+from freshet.features.stores.contract import NotAtOnce, RowKeys, Rows, Store
 from freshet.schemas.errors import StoreError
 
 
@@ -28,13 +28,21 @@ class LateStore:
 
     @property
     def resource(self) -> str:
-        return self._opened().resource
+        """Asking for a name opens nothing."""
+        if self._store is not None:
+            return self._store.resource
+        return self._error.resource if self._error is not None else "not reached yet"
 
     def write(self, view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> int:
         return self._opened().write(view, keys, rows)
 
     def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
         return self._opened().read(wanted)
+
+    def read_at_once(self, wanted: Sequence[RowKeys], within_seconds: float) -> list[Rows]:
+        if self._store is None:
+            raise NotAtOnce("address", "is not connected to yet", "Read it on a thread.")
+        return self._store.read_at_once(wanted, within_seconds)
 
     def erase(self, view: str, keys: Sequence[bytes], version: bytes) -> int:
         return self._opened().erase(view, keys, version)

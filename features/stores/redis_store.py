@@ -18,9 +18,10 @@ from redis.connection import parse_url
 from redis.retry import Retry
 
 from freshet.features.stores import redis_scripts as scripts
-from freshet.features.stores.contract import RowKeys, Rows
+from freshet.features.stores.contract import NotAtOnce, RowKeys, Rows
 from freshet.features.stores.redis_scripts import Script
 from freshet.features.stores.stored import check_rows, check_version, rows_of
+from freshet.schemas.addresses import authority
 from freshet.schemas.errors import StoreError
 from freshet.schemas.shown_text import address
 from freshet.schemas.sizes import CALL_BYTES, cuts
@@ -31,6 +32,9 @@ MARKER = b"freshet:generation"
 CONNECT_SECONDS = 2.0
 # How long reads may not notice that a server changed its replication history and kept its clients.
 HISTORY_SECONDS = 1.0
+
+
+Ask = Callable[[Sequence[bytes]], list[Any]]
 
 
 class RedisStore:
@@ -75,6 +79,12 @@ class RedisStore:
         return sum(self._run(scripts.WRITE, calls))
 
     def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
+        return self._read(wanted, self._ask)
+
+    def read_at_once(self, wanted: Sequence[RowKeys], within_seconds: float) -> list[Rows]:
+        return self._read(wanted, partial(self._ask_at_once, within_seconds))
+
+    def _read(self, wanted: Sequence[RowKeys], ask: Ask) -> list[Rows]:
         names: list[bytes] = []
         sizes: list[int] = []
         for w in wanted:
@@ -86,7 +96,7 @@ class RedisStore:
         # The marker with each chunk: the server may be emptied between two of them.
         spans = cuts(sizes, KEYS_A_CALL, CALL_BYTES)
         commands = [_packed(b"MGET", MARKER, *names[a:b]) for a, b in spans]
-        for reply in self._fetch(commands):
+        for reply in self._fetch(commands, ask):
             markers.add(reply[0])
             values += reply[1:]
         generation = self._generation_of(markers)
@@ -96,11 +106,11 @@ class RedisStore:
             at += len(w.keys)
         return out
 
-    def _fetch(self, commands: list[bytes]) -> list[Any]:
+    def _fetch(self, commands: Sequence[bytes], ask: Ask) -> list[Any]:
         """Replies to commands that read rows; now and then the server's history beside them."""
         if not commands or time.monotonic() < self._history_until:
-            return self._ask(commands)
-        *replies, facts = self._ask([*commands, _packed(b"INFO", b"replication")])
+            return ask(commands)
+        *replies, facts = ask([*commands, _packed(b"INFO", b"replication")])
         run, _, _ = self._server.partition(b":")
         self._server = run + b":" + _facts(facts).get(b"master_replid", b"")
         self._history_until = time.monotonic() + HISTORY_SECONDS
@@ -154,7 +164,29 @@ class RedisStore:
                     self.close()  # Those beside it are as old.
             return self._exchange(self._connect(), commands)
 
-    def _take(self) -> Any:
+    def _ask_at_once(self, within_seconds: float, commands: Sequence[bytes]) -> list[Any]:
+        """Over a connection that is there, which is given up if the replies are not."""
+        if not commands:
+            return []
+        connection = self._take(within_seconds)
+        if connection is None:
+            raise NotAtOnce(self.resource, "is not connected to", "Read it on a thread.")
+        try:
+            with self._translated():
+                return self._exchange(connection, commands)
+        except StoreError as error:
+            if isinstance(error.__cause__, redis.TimeoutError | redis.ConnectionError):
+                raise NotAtOnce(self.resource, "does not answer at once", "Read it on a thread.") from error
+            raise
+
+    def _take(self, within_seconds: float | None = None) -> Any:
+        """A connection that is there, which waits that long (None: the store's own timeout) for each reply."""
+        connection = self._idle_one()
+        if connection is not None and connection._sock is not None:
+            connection._sock.settimeout(within_seconds or self._timeout_seconds)
+        return connection
+
+    def _idle_one(self) -> Any:
         try:
             return self._idle.pop()
         except IndexError:
@@ -279,7 +311,7 @@ def _connections(url: str, timeout_seconds: float) -> tuple[Callable[[], Any], s
     except (ValueError, TypeError):
         # Not the text of that error: it could hold the password.
         raise StoreError(address(url), "is not one of a Redis", "Write redis://HOST:PORT/DB or unix:///PATH.") from None
-    place = options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
+    place = options.get("path") or authority(options.get("host", "localhost"), options.get("port", 6379))
     return make, f"{place} db {options.get('db', 0)}"
 
 

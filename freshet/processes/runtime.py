@@ -24,9 +24,11 @@ from freshet.roles.process import run_role
 from freshet.runs import children, folder, logs
 from freshet.runs import record as run_record
 from freshet.runs.lock import RunLock
+from freshet.schemas.addresses import authority
 from freshet.schemas.errors import ComponentError
 from freshet.servers.redis_server import RedisServer
 from freshet.servers.server import free_ports
+from freshet.serving.edge.sockets import resolved
 from freshet.settings import Settings
 from freshet.streams.catalog import open_log
 from freshet.streams.log.contract import Log
@@ -63,7 +65,7 @@ class Runtime:
         run_dir = self._given.run_dir
         folder.prepare(run_dir)
         self._stack.enter_context(RunLock(run_dir))
-        where = {name: _port(self._given.host, getattr(self._given, name), name) for name in ("port", "status_port")}
+        where = _ports(self._given)
         logs.configure("supervisor", run_dir / "logs")
         self._forget_addresses()
         self._stack.callback(self._forget_addresses)
@@ -158,32 +160,51 @@ def _preload(app: App) -> list[str]:
     ]
 
 
-def _port(host: str, port: int, name: str) -> int:
-    """A port that a role can have, the given one or any (0): chosen here, so that it keeps it when it is started again.
+def _ports(given: Settings) -> dict[str, int]:
+    """The ports of both servers, the given ones or any (0): chosen here, so that they keep them when they are started again.
 
     Raises:
-        ComponentError: another process has it.
+        ComponentError: another process has one of them.
     """
-    if port == 0:
-        return free_ports(1)[0]
-    option = "--" + name.replace("_", "-")
-    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except (OSError, UnicodeError) as error:
-        raise ComponentError(
-            f"address {place}",
-            f"cannot be used: {getattr(error, 'strerror', None) or error}",
-            "Choose an address of this machine with --host.",
-        ) from error
-    with socket.socket(family, kind, protocol) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    found: dict[str, int] = {}
+    for name in ("port", "status_port"):
+        port: int = getattr(given, name)
+        while port == 0 or port in found.values():
+            port = _free_port(given.host)
+        _probe(given.host, port, name)
+        found[name] = port
+    return found
+
+
+def _free_port(host: str) -> int:
+    """Of those that nobody is given by chance, one that is free on loopback and on `host`."""
+    while True:
+        port = free_ports(1)[0]
         try:
+            _probe(host, port, "port")
+        except ComponentError as error:
+            if not isinstance(error.__cause__, OSError) or error.__cause__.errno != errno.EADDRINUSE:
+                raise
+        else:
+            return port
+
+
+def _probe(host: str, port: int, name: str) -> None:
+    option = "--" + name.replace("_", "-")
+    try:
+        family, address = resolved(host, port)
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
-        except OSError as error:
-            next_step = f"Choose another with {option} (0: any)."
-            if error.errno in (errno.EADDRNOTAVAIL, errno.EINVAL):  # no other port would help
-                next_step = "Choose an address of this machine with --host."
-            cause = f"cannot be used: {error.strerror}"
-            raise ComponentError(f"address {place}", cause, next_step) from error
-    return port
+    except (socket.gaierror, UnicodeError) as error:
+        cause = f"cannot be used: {getattr(error, 'strerror', None) or error}"
+        raise ComponentError(
+            f"address {authority(host, port)}", cause, "Choose an address of this machine with --host."
+        ) from error
+    except OSError as error:
+        next_step = f"Choose another with {option} (0: any)."
+        if error.errno in (errno.EADDRNOTAVAIL, errno.EINVAL):
+            next_step = "Choose an address of this machine with --host."  # no port would do
+        raise ComponentError(
+            f"address {authority(host, port)}", f"cannot be used: {error.strerror}", next_step
+        ) from error

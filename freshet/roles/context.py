@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import structlog
 
 from freshet.app import App
 from freshet.features.stores.catalog import late_store
@@ -22,6 +24,8 @@ from freshet.streams.operators.task import Task
 from freshet.streams.vitals import metrics
 from freshet.streams.vitals.vitals import Vitals
 
+log = structlog.get_logger()
+
 
 @dataclass(frozen=True)
 class Context:
@@ -36,6 +40,23 @@ class Context:
     vitals: Vitals
     switches: SwitchBoard
     member: str = ""
+    faults: list[Exception] = field(default_factory=list)  # of the role's own threads
+
+    def thread(self, work: Callable[..., None], *given: object) -> threading.Thread:
+        """A thread of this role, started. What it does not foresee ends the role, so that it is started again: with one of
+        its threads gone it would look alive, and do half of its work."""
+
+        def run() -> None:
+            try:
+                work(*given)
+            except Exception as error:
+                self.faults.append(error)
+                log.error("a thread of the role fails; the role ends", thread=work.__name__, exc_info=True)
+                self.stop.set()
+
+        started = threading.Thread(target=run, name=work.__name__.strip("_"), daemon=True)
+        started.start()
+        return started
 
     def store(self) -> Store:
         """Also while it is away: this role may have been started again in the middle of its outage."""

@@ -24,13 +24,15 @@ from freshet.schemas.wire.blocks import tick_record
 from freshet.serving.alerts.alerts import Alerts
 from freshet.serving.board.board import Board
 from freshet.serving.docs import routes as http_docs
+from freshet.serving.edge.hosts import hosts_of
+from freshet.serving.edge.serving import configured
+from freshet.serving.edge.sockets import address_of, bind
 from freshet.serving.page import api as operator_api
 from freshet.serving.page import app as dashboard
 from freshet.serving.status import history_file
 from freshet.serving.status import metrics as status_metrics
 from freshet.serving.status.history import History
 from freshet.serving.web.metrics import metrics_route, targets_route
-from freshet.serving.web.server import address_of, bind
 from freshet.streams.control.switches import Switches, turn
 from freshet.streams.vitals.metrics import families, text_of
 
@@ -77,23 +79,13 @@ def run(ctx: Context) -> None:
         targets_route(board.status),
     ]
     described = http_docs.routes(VERSION, catalogue_of(app), beside, protocol=False)
-    threads = [
-        threading.Thread(target=_gather, args=(ctx, board, history), daemon=True),
-        threading.Thread(target=_report, args=(ctx, reporter), daemon=True),
-    ]
+    threads = [ctx.thread(_gather, ctx, board, history), ctx.thread(_report, ctx, reporter)]
     if not ctx.settings.replay:
-        threads.append(threading.Thread(target=_tick, args=(ctx,), daemon=True))
-    for t in threads:
-        t.start()
+        threads.append(ctx.thread(_tick, ctx))
     sock = bind(ctx.settings.host, ctx.settings.status_port)
-    config = uvicorn.Config(
-        dashboard.app(board.status, history, [*beside, *described]),
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        ws="none",
-    )
-    server = uvicorn.Server(config)
+    hosts = hosts_of(ctx.settings.host, ctx.settings.allowed_hosts)
+    page = dashboard.app(board.status, history, [*beside, *described], hosts)
+    server = uvicorn.Server(configured(page))
     threading.Thread(target=_end_with, args=(ctx, server), daemon=True).start()
     announce(ctx, "status", address_of(sock))
     asyncio.run(server._serve([sock]))

@@ -8,13 +8,13 @@ from importlib.metadata import version
 
 from freshet.app import App
 from freshet.features.reading.api import FeatureReader
-from freshet.features.stores.contract import Store
 from freshet.features.views.view import FeatureRef
 from freshet.roles import plans
 from freshet.schemas.topics.topic import Freshness
 from freshet.serving.docs import routes as http_docs
 from freshet.serving.docs.catalogue import Catalogue, catalogue
 from freshet.serving.docs.routes import Routes
+from freshet.serving.scoring.reach import Reach
 from freshet.serving.web import features as http_features
 from freshet.serving.web import push as http_push
 from freshet.streams.clock import Clock
@@ -35,7 +35,7 @@ class Interface:
 
 def interface(
     app: App,
-    store: Store,
+    reach: Reach,
     log: Log,
     clock: Clock,
     more: Routes = (),
@@ -45,7 +45,7 @@ def interface(
     settings as they are now (default: as declared)."""
     topics = [(t, app.log_of(t.name)) for t in app.topics]
     pusher = Pusher(topics, log.writer, clock, freshness, keys_of(app))
-    routes = [*http_features.routes(feature_reader(app), store, clock), *http_push.routes(pusher), *more]
+    routes = [*http_features.routes(feature_reader(app), reach, clock), *http_push.routes(pusher), *more]
     return Interface([*routes, *http_docs.routes(VERSION, catalogue_of(app), routes)], pusher)
 
 

@@ -76,6 +76,8 @@ def run_role(app_path: str, name: str, given: Settings, member: str = "") -> Non
         ctx = Context(app, given, name, opened, stop, vitals, SwitchBoard(given.run_dir), member)
         with _measured(ctx):
             getattr(import_module(module), function)(ctx)
+        if ctx.faults:
+            raise ctx.faults[0]
         _say_that_it_ends(ctx)
         opened.close()
         log.info("role ends")

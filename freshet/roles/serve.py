@@ -16,13 +16,15 @@ from freshet.roles.reporter import Reporter, announce
 from freshet.schemas.errors import LogError
 from freshet.schemas.models.manifest import Identity
 from freshet.schemas.wire.messages import Logged, Settled, Swapped, Waiting
+from freshet.serving.edge.hosts import hosts_of
+from freshet.serving.edge.sockets import bind
 from freshet.serving.loading.live_model import LiveModel
 from freshet.serving.loading.loader import Loader, Order, Place
 from freshet.serving.loading.sidecar_client import Sidecar
 from freshet.serving.scoring.scorer import Policy, Scorer
 from freshet.serving.web.app import ScorerApp
 from freshet.serving.web.metrics import metrics_route
-from freshet.serving.web.server import HttpServer, bind
+from freshet.serving.web.server import HttpServer
 from freshet.streams.control.channels import Follower
 from freshet.streams.control.live_settings import LiveSettings
 from freshet.streams.control.orders import OrderBook, ordered
@@ -44,15 +46,14 @@ def run(ctx: Context) -> None:
     policy = Policy(lambda: ctx.switches.current.answer.on, live.of, ctx.vitals.outages)
     scorer = Scorer(ctx.lasting, models, store, clock, ctx.log.writer, logged, policy)
     ctx.vitals.instance = scorer.instance
-    beside = interface(ctx.app, store, ctx.log, clock, [metrics_route(ctx.metrics)], live.of)
-    app = ScorerApp(scorer, name=ctx.app.name, version=VERSION, routes=beside.routes)
+    beside = interface(ctx.app, scorer.reach, ctx.log, clock, [metrics_route(ctx.metrics)], live.of)
+    hosts = hosts_of(ctx.settings.host, ctx.settings.allowed_hosts)
+    app = ScorerApp(scorer, name=ctx.app.name, version=VERSION, routes=beside.routes, hosts=hosts)
     loader = _loader(ctx, scorer, app, reporter)
     threads = [
-        threading.Thread(target=_follow, args=(ctx, scorer, loader, live), daemon=True),
-        threading.Thread(target=_report, args=(ctx, scorer, app, reporter), daemon=True),
+        ctx.thread(_follow, ctx, scorer, loader, live),
+        ctx.thread(_report, ctx, scorer, app, reporter),
     ]
-    for t in threads:
-        t.start()
     server = HttpServer(
         app, bind(ctx.settings.host, ctx.settings.port), lambda address: announce(ctx, "serve", address)
     )

@@ -95,16 +95,20 @@ def read_request(body: bytes | memoryview) -> InferRequest:
 
 
 def metadata_of(card: ModelCard) -> ModelMetadata:
-    inputs = [
-        TensorMetadata(x.name, x.datatype, [-1], {"required": x.required, "nullable": x.nullable} | _instead(x))
-        for x in card.inputs
-    ]
+    inputs = [TensorMetadata(x.name, x.datatype, [-1], _said_of(x)) for x in card.inputs]
     outputs = [TensorMetadata(name, datatype, [-1]) for name, datatype in OUTPUTS.items()]
     return ModelMetadata(card.name, list(card.versions), card.platform, inputs, outputs)
 
 
-def _instead(x: TensorSpec) -> Parameters:
-    return {"instead": list(x.instead)} if x.instead else {}
+def _said_of(x: TensorSpec) -> Parameters:
+    out: Parameters = {"required": x.required, "nullable": x.nullable}
+    if x.instead:
+        out["instead"] = list(x.instead)
+    if x.domain is not None:
+        out["domain"] = sorted(x.domain)
+    if x.range is not None:
+        out["range"] = list(x.range)
+    return out
 
 
 def check_outputs(request: InferRequest) -> None:

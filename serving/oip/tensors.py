@@ -11,7 +11,7 @@ import numpy as np
 from freshet.schemas.errors import RequestError
 from freshet.schemas.sizes import KEY_BYTES, ROW_BYTES
 from freshet.serving.oip.messages import InferRequest, RequestInput
-from freshet.serving.oip.values import DTYPES, from_binary, from_json, wrong
+from freshet.serving.oip.values import DTYPES, checked, from_binary, from_json, wrong
 from freshet.serving.scoring.contract import Column, ModelCard, Question, TensorSpec
 
 MAX_AS_OF = 1 << 53  # what every JSON reader holds exactly
@@ -38,15 +38,15 @@ def read_question(
         _check_form(tensor, spec, n)
         size = tensor.parameters.get("binary_data_size")
         if size is None:
-            columns[tensor.name] = from_json(tensor, spec, n)
+            columns[tensor.name] = checked(tensor, spec, from_json(tensor, spec, n))
             continue
-        if not isinstance(size, int) or size < 0 or at + size > len(tail):
+        if not isinstance(size, int) or isinstance(size, bool) or size < 0 or at + size > len(tail):
             raise wrong(
                 tensor,
                 f"has binary_data_size {size!r}, {len(tail) - at} bytes are left",
                 "Send what it says.",
             )
-        columns[tensor.name] = from_binary(tensor, spec, n, tail[at : at + size])
+        columns[tensor.name] = checked(tensor, spec, from_binary(tensor, spec, n, tail[at : at + size]))
         at += size
     if at != len(tail):
         raise RequestError("body", f"{len(tail) - at} bytes follow the last tensor", "Send what the JSON describes.")

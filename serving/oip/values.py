@@ -100,6 +100,24 @@ def _cast(tensor: RequestInput, values: npt.NDArray[Any], spec: TensorSpec) -> n
     return out
 
 
+def checked(tensor: RequestInput, spec: TensorSpec, column: Column) -> Column:
+    """The column, if its topic would take every value of it."""
+    if spec.domain is not None:
+        for row, value in enumerate(column):
+            if value is not None and value not in spec.domain:
+                words = ", ".join(sorted(spec.domain))
+                raise wrong(tensor, f"is {value!r} in row {row}, which is not in its domain", f"Send one of {words}.")
+    if spec.range is not None:
+        lowest, highest = spec.range
+        numbers = np.asarray(column)
+        outside = (numbers < lowest) | (numbers > highest)  # a missing one, NaN, is neither
+        if outside.any():
+            row = int(outside.argmax())
+            told = f"is {numbers[row].item()!r} in row {row}, which is out of its range"
+            raise wrong(tensor, told, f"Send {lowest:g} to {highest:g}.")
+    return column
+
+
 def _texts(tensor: RequestInput, n: int, raw: memoryview) -> list[str | None]:
     out: list[str | None] = []
     at = 0

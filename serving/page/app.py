@@ -21,6 +21,8 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from freshet.schemas.errors import ComponentError
+from freshet.serving.edge.door import Door
+from freshet.serving.edge.hosts import Hosts, hosts_of
 from freshet.serving.page.changes import answered
 from freshet.serving.status.history import WHOLE, History
 from freshet.serving.status.status import Status, encode
@@ -36,7 +38,12 @@ _HEADERS = {
 }
 
 
-def app(state: Callable[[], Status | dict[str, Any]], history: History, routes: Sequence[BaseRoute] = ()) -> Starlette:
+def app(
+    state: Callable[[], Status | dict[str, Any]],
+    history: History,
+    routes: Sequence[BaseRoute] = (),
+    hosts: Hosts | None = None,
+) -> Starlette:
     """The dashboard over `state` (a `Status` or a dict of its shape) and `history`; with `routes` of
     `freshet.serving.page.api`, the page can change what it shows.
 
@@ -62,7 +69,11 @@ def app(state: Callable[[], Status | dict[str, Any]], history: History, routes: 
         Route("/plotly.js", plotly_js),
         Mount("/", StaticFiles(directory=PAGE, html=True)),
     ]
-    middleware = [Middleware(_WithHeaders), Middleware(GZipMiddleware, compresslevel=1)]
+    middleware = [
+        Middleware(_WithHeaders),
+        Middleware(Door, hosts or hosts_of("localhost")),
+        Middleware(GZipMiddleware, compresslevel=1),
+    ]
     return Starlette(routes=every, middleware=middleware)
 
 

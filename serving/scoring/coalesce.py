@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from freshet.features.stores.contract import NotAtOnce
 from freshet.serving.scoring.contract import Answer, Answering, Column, Question
 
 _Key = tuple[str, str | None, int | None, int | None, frozenset[str]]
@@ -51,9 +52,10 @@ class Coalescer:
     def __init__(self, answering: Answering, max_rows: int = 1024) -> None:
         self._answering, self._max_rows = answering, max_rows
         self._waiting: list[_Waiting] = []
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def ask(self, question: Question) -> Answer:
-        """The answer; raises what `Answering.infer` raises for this question alone."""
+        """The answer; raises what `Answering.later` raises for this question alone."""
         return await self._queued(question)
 
     def _queued(self, question: Question) -> asyncio.Future[Answer]:
@@ -78,21 +80,50 @@ class Coalescer:
     def _together(self, batch: Sequence[_Waiting]) -> bool:
         """False if the batch failed as a whole: then each is asked alone, so that none fails for another's
         fault."""
+        question = _merged([one.question for one in batch])
         try:
-            answer = self._answering.infer(_merged([one.question for one in batch]))
+            answer = self._answering.at_once(question)
+        except NotAtOnce:
+            self._put_off(question, batch)
+            return True
         except Exception:
             return False
-        at = 0
-        for one in batch:
-            one.settle(answer.rows(at, at + one.question.n))
-            at += one.question.n
+        _share(answer, batch)
         return True
 
     def _alone(self, one: _Waiting) -> None:
         try:
-            one.settle(self._answering.infer(one.question))
+            one.settle(self._answering.at_once(one.question))
+        except NotAtOnce:
+            self._put_off(one.question, [one])
         except Exception as error:
             one.settle(error)
+
+    def _put_off(self, question: Question, batch: Sequence[_Waiting]) -> None:
+        task = asyncio.get_running_loop().create_task(self._later(question, batch))
+        self._tasks.add(task)  # the loop itself would forget it
+        task.add_done_callback(self._tasks.discard)
+
+    async def _later(self, question: Question, batch: Sequence[_Waiting]) -> None:
+        try:
+            answer = await self._answering.later(question)
+        except Exception as error:
+            if len(batch) > 1:
+                for one in batch:
+                    self._put_off(one.question, [one])
+            elif not batch[0].gone():
+                batch[0].settle(error)
+        else:
+            _share(answer, batch)
+
+
+def _share(answer: Answer, batch: Sequence[_Waiting]) -> None:
+    """To each its rows."""
+    at = 0
+    for one in batch:
+        if not one.gone():
+            one.settle(answer.rows(at, at + one.question.n))
+        at += one.question.n
 
 
 def _key(q: Question) -> _Key:

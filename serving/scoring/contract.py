@@ -60,13 +60,16 @@ class Answer:
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
     """An input field. `datatype` is BYTES (text), BOOL, INT32, INT64, FP32 or FP64; `required` fields must be
-    sent, unless all of `instead` are (features that are read by this key); `nullable` ones may hold nulls."""
+    sent, unless all of `instead` are (features that are read by this key); `nullable` ones may hold nulls. Texts are
+    of `domain` and numbers in `range` (both ends included), where the topic's schema says so."""
 
     name: str
     datatype: str
     required: bool = True
     nullable: bool = True
     instead: tuple[str, ...] = ()
+    domain: frozenset[str] | None = None
+    range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ class ModelCard:
 
 
 class Answering(Protocol):
-    """The scorer as HTTP sees it. Called from the event loop's thread, so nothing here may wait for long."""
+    """The scorer as HTTP sees it. Called from the event loop's thread, so nothing here may wait."""
 
     def models(self) -> Sequence[str]: ...
 
@@ -92,10 +95,14 @@ class Answering(Protocol):
         """Whether there is a snapshot, or a declared fallback, to answer from."""
         ...
 
-    def infer(self, question: Question) -> Answer:
+    def at_once(self, question: Question) -> Answer:
         """Answer all rows, from one snapshot.
 
-        Raises `RequestError` for values that cannot be (with `status=404` for an unknown version), and
-        `ComponentError` only if no rung can answer. The typical mistake is to raise because the store is
-        gone."""
+        Raises `RequestError` for values that cannot be (with `status=404` for an unknown version),
+        `ComponentError` only if no rung can answer, and `NotAtOnce` if what it needs must be waited for.
+        The typical mistake is to raise because the store is gone."""
+        ...
+
+    async def later(self, question: Question) -> Answer:
+        """The same for a question that could not be answered at once; it waits no longer than the question's deadline."""
         ...

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +16,11 @@ import pyarrow as pa
 import structlog
 
 from freshet.features.reading.vectors import Read, VectorPlan
-from freshet.features.stores.contract import Store
+from freshet.features.stores.contract import RowReader, Store
 from freshet.learners.model import Model
 from freshet.schemas.durations import text_of
-from freshet.schemas.errors import ComponentError, FreshetError, RequestError, StoreError
+from freshet.schemas.errors import ComponentError, FreshetError, RequestError
+from freshet.schemas.events.field import INTEGERS, Field
 from freshet.schemas.models.vectors import F64, Vectors
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.text.keys import canonical, parts_of
@@ -31,14 +33,13 @@ from freshet.serving.loading.live_model import LiveModel, ModelSlot, Standing
 from freshet.serving.scoring.contract import Answer, ModelCard, Question, TensorSpec
 from freshet.serving.scoring.fallback import Conditions, Declared, choose
 from freshet.serving.scoring.prediction_log import PredictionLog, Spooled
+from freshet.serving.scoring.reach import REST_SECONDS, Reach
 from freshet.streams.clock import Clock, ManualClock
 from freshet.streams.log.contract import Writer
 from freshet.streams.operators.task import Append
 from freshet.streams.outages import Outages
 
 log = structlog.get_logger()
-STORE_REST_SECONDS = 1.0
-MEANWHILE = "answers come from the highest declared rung that needs no features"
 DATATYPES = {
     "string": "BYTES",
     "enum": "BYTES",
@@ -59,6 +60,22 @@ class Predictions:
     categories: Texts
     lineage: str
     versions: npt.NDArray[np.uint8]
+
+
+class Asking(NamedTuple):
+    """A question on its way: the moment that it asks about, and the snapshots that may answer."""
+
+    served: ServedModel
+    question: Question
+    as_of: int
+    standing: Standing
+
+    @property
+    def asks_store(self) -> bool:
+        return self.served.plan.asks_store(self.question.columns)
+
+    def read(self, store: RowReader | None) -> Read:
+        return self.served.plan.read(store, self.question.columns, self.question.n, self.as_of)
 
 
 @dataclass(frozen=True)
@@ -115,8 +132,9 @@ class Scorer:
         policy: Policy | None = None,
     ) -> None:
         self.instance = f"{name}/{uuid.uuid4().hex[:8]}"
-        self._store, self._clock, self._policy = store, clock, policy or Policy()
-        self._store_rests_until = 0.0
+        self._clock = clock
+        self._policy = policy or Policy()
+        self.reach = Reach(store, self._policy.outages)
         self.served: dict[str, ServedModel] = {}
         for model, plan, outcomes in models:
             served = ServedModel(model, plan, outcomes)
@@ -140,8 +158,8 @@ class Scorer:
         for n in names:
             f, or_these = types[n], served.plan.given_instead(n)
             must = f.required or not (f.nullable or f.has_default or n == served.model.id)
-            needed.append(TensorSpec(n, DATATYPES[f.type], must, nullable=not must, instead=or_these))
-        rest = [TensorSpec(n, DATATYPES[f.type], required=False) for n, f in types.items() if n not in names]
+            needed.append(_spec_of(f, required=must, nullable=not must, instead=or_these))
+        rest = [_spec_of(f, required=False, nullable=not f.required) for n, f in types.items() if n not in names]
         given = [TensorSpec(n, "FP64", required=False) for n in served.model.vectors.numbers if n not in types]
         standing = served.slot.standing
         versions = [_version(x) for x in (standing.current, standing.last_good) if x is not None]
@@ -154,17 +172,38 @@ class Scorer:
         return served.slot.current() is not None or bool(served.model.fallback)
 
     def infer(self, question: Question) -> Answer:
+        """For runs without an event loop: it waits for the store as long as that itself waits."""
+        asking = self._asking(question)
+        found = self.reach.waiting(asking.read) if asking.asks_store else None
+        return self._answer(asking, found)
+
+    def at_once(self, question: Question) -> Answer:
+        asking = self._asking(question)
+        found = self.reach.at_once(asking.read) if asking.asks_store else None
+        return self._answer(asking, found)
+
+    async def later(self, question: Question) -> Answer:
+        asking = self._asking(question)
+        found = await self.reach.later(asking.read, question.deadline) if asking.asks_store else None
+        return self._answer(asking, found)
+
+    def _asking(self, question: Question) -> Asking:
         served = self.served[question.model]
         as_of = self._as_of(question)
-        standing = _asked_for(served.slot.standing, question)
-        read, features = self._read(served, question, as_of)
+        return Asking(served, question, as_of, _asked_for(served.slot.standing, question))
+
+    def _answer(self, asking: Asking, found: Read | None) -> Answer:
+        """The answer from what was read of the store: None if it could not be read as far as it had to be."""
+        served, question, as_of, standing = asking
+        features = found is not None or not asking.asks_store
+        read = found or asking.read(None)
         if not features and self._is_of_replay(question):
             raise ComponentError(
                 f"model {question.model}",
                 "its store is away or lacks rows, and a replay's questions wait for it",
                 "Ask again.",
                 refused=True,
-                retry_seconds=round(STORE_REST_SECONDS),
+                retry_seconds=round(REST_SECONDS),
             )
         p, live, rung = self._climb(served, question, standing, read, features, as_of)
         lag = served.lag_ms(live, as_of) if live is not None else -1
@@ -244,22 +283,6 @@ class Scorer:
             )
         return False
 
-    def _read(self, served: ServedModel, question: Question, as_of: int) -> tuple[Read, bool]:
-        """Vectors, and whether the store could be read as far as it had to be. One that failed is left alone for a second,
-        so that requests do not queue up behind it."""
-        if not served.plan.asks_store(question.columns):
-            return served.plan.read(None, question.columns, question.n, as_of), True
-        if time.monotonic() >= self._store_rests_until:
-            try:
-                read = served.plan.read(self._store, question.columns, question.n, as_of)
-            except StoreError as error:
-                self._store_rests_until = time.monotonic() + STORE_REST_SECONDS
-                self._policy.outages.begin(error, MEANWHILE)
-            else:
-                self._policy.outages.over("store")
-                return read, True
-        return served.plan.read(None, question.columns, question.n, as_of), False
-
     def _declared(self, served: ServedModel, declared: Declared, read: Read) -> F64:
         """A heuristic's or a constant's answer."""
         schema, vectors = served.model.vectors, read.vectors
@@ -304,6 +327,7 @@ class Scorer:
 
     def close(self) -> None:
         """Flush what is not logged yet."""
+        self.reach.close()
         for served in self.served.values():
             assert served.predictions is not None
             served.predictions.close()
@@ -333,6 +357,16 @@ def _id(model: Model, value: object) -> str:
     except ValueError as error:
         expected = f"Send one {kind} a row."
         raise RequestError(f"input {model.id!r}", f"cannot be an id: {error}", expected) from error
+
+
+def _spec_of(field: Field, required: bool, nullable: bool, instead: tuple[str, ...] = ()) -> TensorSpec:
+    """What a request may send for a field: what a push may."""
+    words = field.domain or field.symbols
+    domain = frozenset(words) if words else None
+    bounds = field.range
+    if bounds is not None and field.type in INTEGERS:
+        bounds = math.ceil(bounds[0]), math.floor(bounds[1])
+    return TensorSpec(field.name, DATATYPES[field.type], required, nullable, instead, domain, bounds)
 
 
 def _unanswerable(model: str, conditions: Conditions) -> ComponentError:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -17,16 +16,19 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from freshet.schemas.errors import ComponentError, FreshetError, RequestError
+from freshet.schemas.errors import FreshetError, RequestError
+from freshet.serving.edge.body import read_body
+from freshet.serving.edge.door import Door
+from freshet.serving.edge.failures import error_body, retry_seconds, said, status_of, understanding
+from freshet.serving.edge.hosts import Hosts, hosts_of
 from freshet.serving.oip import messages as oip
 from freshet.serving.oip.tensors import read_question
 from freshet.serving.scoring.coalesce import Coalescer
 from freshet.serving.scoring.contract import Answering, ModelCard
 from freshet.serving.scoring.latency import Latency
-from freshet.serving.web.body import read_body
 
-log = structlog.get_logger()
 MAX_BODY_BYTES, MAX_ROWS = 4 << 20, 4096
+EXPECTED = "Send an inference request; GET the model's own address for its inputs."
 _JSON = (b"content-type", b"application/json")
 _BINARY = (b"content-type", b"application/octet-stream")
 
@@ -45,19 +47,23 @@ class ScorerApp:
         version: str = "",
         routes: Sequence[BaseRoute] = (),
         max_body_bytes: int = MAX_BODY_BYTES,
-        max_rows: int = MAX_ROWS,
+        hosts: Hosts | None = None,
     ) -> None:
         self._answering, self._coalescer = answering, Coalescer(answering)
-        self._max_body, self._max_rows = max_body_bytes, max_rows
+        self._max_body = max_body_bytes
         self._server = oip.ServerMetadata(name, version, ["binary_tensor_data"])
         self._other = Starlette(
             routes=[*self._routes(), *routes],
             exception_handlers={HTTPException: _http_error, FreshetError: _freshet_error},
         )
+        self._door = Door(self._routed, hosts or hosts_of("localhost"))
         self.latency = Latency()
         self.draining = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._door(scope, receive, send)
+
+    async def _routed(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST":
             place = _place_of(scope["path"])
             if place is not None:
@@ -72,10 +78,12 @@ class ScorerApp:
         retry = None
         try:
             head, body = await read_body(scope, receive, self._max_body)
-            request = oip.read_request(body[:head] if head is not None else body)
-            oip.check_outputs(request)
-            tail = memoryview(body)[head if head is not None else len(body) :]
-            question = read_question(request, tail, self._card(model, version), version, self._max_rows)
+            card = self._card(model, version)
+            with understanding("body", EXPECTED):
+                request = oip.read_request(body[:head] if head is not None else body)
+                oip.check_outputs(request)
+                tail = memoryview(body)[head if head is not None else len(body) :]
+                question = read_question(request, tail, card, version, MAX_ROWS)
             rows = question.n
             answer = await self._coalescer.ask(question)
             status, (out, json_bytes) = 200, oip.write_answer(request, model, answer)
@@ -147,32 +155,9 @@ class ScorerApp:
         ]
 
 
-def status_of(error: Exception) -> int:
-    """400 for a request in error (or its own status), 503 where nothing can answer, 500 for a fault of
-    ours."""
-    if isinstance(error, RequestError):
-        status = error.facts.get("status", 400)
-        return status if isinstance(status, int) else 400
-    return 503 if isinstance(error, ComponentError) else 500
-
-
-def retry_seconds(error: Exception) -> int | None:
-    """After how long the very same request should be sent again, where the error says so."""
-    found = error.facts.get("retry_seconds") if isinstance(error, FreshetError) else None
-    return found if isinstance(found, int) else None
-
-
 def _on_purpose(error: Exception) -> bool:
     """Whether an operator decided that this is not answered: by the switch, or by `on_violation`."""
     return isinstance(error, FreshetError) and error.facts.get("refused") is True
-
-
-def error_body(error: Exception) -> bytes:
-    """`{"error": …}`. What we did not foresee is logged, and not shown."""
-    if isinstance(error, FreshetError):
-        return oip.write_json({"error": str(error)})
-    log.error("a request failed", exc_info=error)
-    return oip.write_json({"error": "internal error; the scorer's log has it"})
 
 
 def _place_of(path: str) -> tuple[str, str | None] | None:
@@ -191,9 +176,12 @@ def _json(body: bytes, status: int = 200) -> Response:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    text = f"{request.method} {request.url.path}: {error.detail}. See /docs."
-    return _json(oip.write_json({"error": text}), error.status_code)
+    return _json(said(f"{request.method} {request.url.path}: {error.detail}. See /docs."), error.status_code)
 
 
 async def _freshet_error(request: Request, error: Exception) -> Response:
-    return _json(error_body(error), status_of(error))
+    answer = _json(error_body(error), status_of(error))
+    retry = retry_seconds(error)
+    if retry is not None:
+        answer.headers["retry-after"] = str(retry)
+    return answer

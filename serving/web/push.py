@@ -11,8 +11,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from freshet.schemas.errors import LogError
-from freshet.serving.web.body import read_body
-from freshet.streams.intake.push import EventsRefused, Pusher, PushRefused, read_request
+from freshet.serving.edge.body import read_body
+from freshet.serving.edge.failures import understanding
+from freshet.streams.intake.push import EXAMPLE, EventsRefused, Pusher, PushRefused, read_request
 
 MAX_BODY_BYTES = 4 << 20
 WAIT_SECONDS = 15.0  # longer than a log takes to say that its brokers are away
@@ -25,7 +26,8 @@ def routes(pusher: Pusher, wait_seconds: float = WAIT_SECONDS) -> list[BaseRoute
 
     async def push(request: Request) -> Response:
         _, body = await read_body(request.scope, request.receive, MAX_BODY_BYTES)
-        asked = read_request(body)
+        with understanding("body", f"Send JSON as {EXAMPLE}."):
+            asked = read_request(body)
         waiting = asyncio.get_running_loop().run_in_executor(one_thread, pusher.push, asked)
         try:
             answer = await asyncio.wait_for(waiting, wait_seconds)

@@ -11,73 +11,30 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Generator
-from pathlib import Path
 
 import uvicorn
 
-from freshet.schemas.errors import ComponentError
+from freshet.serving.edge.limits import Limits
+from freshet.serving.edge.serving import configured
+from freshet.serving.edge.sockets import address_of
 from freshet.serving.web.app import ScorerApp
 
-BACKLOG = 2048  # connections that wait to be accepted
-KEEP_ALIVE_SECONDS = 75  # clients reuse idle connections: a server that closes them early makes requests fail
 DRAIN_SECONDS = 0.05  # on the way out, time for requests that are already on the wire to be read
-GRACE_SECONDS = 10  # and for those being answered to end
 SWITCH_SECONDS = 0.0005  # how long another thread may keep the interpreter from the event loop (Python's own: 5 ms)
-
-
-def bind(host: str = "127.0.0.1", port: int = 0, unix: Path | None = None, shared: bool = False) -> socket.socket:
-    """A listening socket: TCP (0 picks a free port), or a Unix socket at `unix`. With `shared`, several
-    scorers of one user may bind the same port, and the kernel spreads connections over them (`SO_REUSEPORT`).
-
-    Raises:
-        ComponentError: the address is in use or not ours.
-    """
-    sock = socket.socket(socket.AF_UNIX if unix is not None else socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        if unix is not None:
-            unix.unlink(missing_ok=True)
-            sock.bind(str(unix))
-            sock.listen(BACKLOG)
-            return sock
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shared:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        sock.bind((host, port))
-        sock.listen(BACKLOG)  # only now is the port taken: two that do not listen yet may both be bound to it
-    except OSError as error:
-        sock.close()
-        where = str(unix) if unix is not None else f"{host}:{port}"
-        raise ComponentError(
-            f"address {where}", f"cannot be bound: {error.strerror}", "Choose another, or port 0."
-        ) from error
-    return sock
-
-
-def address_of(sock: socket.socket) -> str:
-    """`http://127.0.0.1:8080`, or `unix:/path`."""
-    name = sock.getsockname()
-    return f"unix:{name}" if sock.family == socket.AF_UNIX else f"http://{name[0]}:{name[1]}"
 
 
 class HttpServer:
     """Serves `app` on a bound socket. `run` blocks until a signal or `stop` (from any thread)."""
 
-    def __init__(self, app: ScorerApp, sock: socket.socket, on_bound: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        app: ScorerApp,
+        sock: socket.socket,
+        on_bound: Callable[[str], None] | None = None,
+        limits: Limits | None = None,
+    ) -> None:
         self._sock, self._address = sock, address_of(sock)
-        config = uvicorn.Config(
-            app,
-            loop="uvloop" if sys.platform != "win32" else "asyncio",
-            http="httptools" if sys.platform != "win32" else "h11",
-            ws="none",
-            lifespan="off",
-            access_log=False,
-            log_config=None,
-            log_level="warning",
-            server_header=False,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=GRACE_SECONDS,
-            backlog=BACKLOG,
-        )
+        config = configured(app, limits)
         self._server = _Server(config, app, lambda: on_bound(self._address) if on_bound else None)
 
     @property

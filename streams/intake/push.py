@@ -187,12 +187,15 @@ class TopicDoor:
         return {"string": "a text", "boolean": "true or false", "enum": "a text"}.get(f.type, "a number")
 
 
-def _refused_by_log(topic: str, values: Sequence[bytes], error: RecordTooLarge) -> EventsRefused:
+def _refused_by_log(topic: str, values: Sequence[bytes], error: RecordTooLarge) -> RequestError:
     """The log would refuse it tomorrow, too: no outage, and no use in sending it again."""
+    limit = error.limit
+    if limit is None:
+        return RequestError(f"push to {topic}", error.cause, "Send smaller events.", status=413)
     refused = [
-        Refusal(i, REASONS[TOO_LARGE], None, f"events of at most {error.limit} bytes")
+        Refusal(i, REASONS[TOO_LARGE], None, f"events of at most {limit} bytes")
         for i, value in enumerate(values)
-        if len(value) > error.limit
+        if len(value) > limit
     ]
     return EventsRefused(topic, len(values), refused)
 
@@ -228,7 +231,7 @@ class Pusher:
         if topic not in self._doors:
             raise RequestError(f"topic {topic!r}", "is unknown", f"The topics are {', '.join(self._doors)}.")
         now_ms = self._clock.now_ms()
-        judged = self._doors[topic].judge(request.df, now_ms)
+        judged = self._judged(topic, request.df, now_ms)
         try:
             self._writer = self._writer or self._open_writer()
             for p in np.unique(judged.partitions).tolist():
@@ -242,6 +245,14 @@ class Pusher:
             self._forget()
             raise
         return PushAnswer(topic, len(judged.values))
+
+    def _judged(self, topic: str, columns: Mapping[str, Sequence[Any]], now_ms: int) -> Judged:
+        """What no value can be taken for, such as a number of a thousand digits, is the push's fault, too."""
+        try:
+            return self._doors[topic].judge(columns, now_ms)
+        except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
+            cause = f"cannot be read ({type(error).__name__}: {error})"
+            raise RequestError(f"push to {topic}", cause, "Send values of the fields' own types.") from error
 
     def _forget(self) -> None:
         """A writer that failed still holds what it could not append, and would append it with the next push."""

@@ -12,6 +12,7 @@ import urllib.parse
 from collections.abc import Mapping
 from typing import Any, Self
 
+from freshet.schemas.addresses import split
 from freshet.schemas.errors import LogError
 from freshet.schemas.shown_text import address as named
 from freshet.schemas.sizes import RECORD_BYTES
@@ -76,7 +77,15 @@ class KafkaCluster:
                 "sasl.password": urllib.parse.unquote(password),
                 **settings,
             }
-        return cls(brokers.rstrip("/"), instance, settings, outages=outages)
+        brokers = brokers.rstrip("/")
+        for broker in brokers.split(","):
+            if split(broker) is None:
+                raise LogError(
+                    f"kafka://{brokers}",
+                    f"{broker!r} is no broker's address",
+                    "Write kafka://host:port, and an IPv6 address in brackets: kafka://[::1]:9092.",
+                )
+        return cls(brokers, instance, settings, outages=outages)
 
     @property
     def trouble(self) -> LogError | None:

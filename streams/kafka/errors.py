@@ -5,7 +5,7 @@ from __future__ import annotations
 from confluent_kafka import KafkaError, KafkaException
 
 from freshet.schemas.errors import LogError
-from freshet.streams.log.errors import missing
+from freshet.streams.log.errors import RecordTooLarge, missing
 
 UNREACHABLE = {
     KafkaError._ALL_BROKERS_DOWN,
@@ -50,7 +50,7 @@ def translated(error: KafkaError, brokers: str, topic: str | None = None) -> Log
     if code in _FORBIDDEN:
         return LogError(resource, f"access was denied: {text}", "Give this user the rights that the app needs.")
     if code == KafkaError.MSG_SIZE_TOO_LARGE:
-        return LogError(
+        return RecordTooLarge(
             resource, f"a record is too large: {text}", "Raise max.message.bytes of the topic, or send less."
         )
     if code in _FENCED or (code == KafkaError._FATAL and "group.instance.id" in text):

@@ -10,9 +10,12 @@ class RecordTooLarge(LogError):
     smaller one."""
 
     @property
-    def limit(self) -> int:
-        """The largest that it takes, in bytes."""
-        return int(str(self.facts["limit"]))
+    def limit(self) -> int | None:
+        """The largest that it takes, in bytes; None where brokers refused it and did not say."""
+        limit = self.facts.get("limit")
+        if limit is None:
+            return None
+        return int(str(limit))
 
 
 def too_large(topic: str, size: int, limit: int) -> RecordTooLarge:

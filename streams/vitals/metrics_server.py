@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from freshet.schemas.addresses import authority
 from freshet.schemas.errors import ComponentError
 from freshet.streams.vitals.metrics import CONTENT_TYPE
 
@@ -35,7 +36,7 @@ class MetricsServer:
             self._server = _Server((host, port), produce)
         except OSError as error:
             raise ComponentError(
-                f"metrics at {host}:{port}",
+                f"metrics at {authority(host, port)}",
                 f"the address cannot be used: {error.strerror or error}",
                 "Choose another port (0: any free one).",
             ) from error
@@ -46,7 +47,7 @@ class MetricsServer:
     def address(self) -> str:
         """Where others reach it, such as `http://127.0.0.1:40123`."""
         host, port = self._server.server_address[:2]
-        return reachable(f"http://{host!s}:{port}")
+        return reachable(f"http://{authority(str(host), int(port))}")
 
     def close(self) -> None:
         """Stop listening; a request that is being answered gets its answer."""
@@ -79,6 +80,8 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], produce: Callable[[], bytes]) -> None:
         self.produce = produce
+        if ":" in address[0]:
+            self.address_family = socket.AF_INET6
         super().__init__(address, _Handler)
 
     def server_bind(self) -> None:

@@ -151,11 +151,12 @@ def _prepare(folder: Path, url: str) -> tuple[Given, list[bytes]]:
 def _scorer(pipe: Connection, given: Given) -> None:
     """The scorer as the `serve` role builds it."""
     from freshet.roles import plans
+    from freshet.serving.edge.sockets import bind
     from freshet.serving.loading.loader import Loader, Place
     from freshet.serving.loading.sidecar_client import Sidecar
     from freshet.serving.scoring.scorer import Scorer
     from freshet.serving.web.app import ScorerApp
-    from freshet.serving.web.server import HttpServer, bind
+    from freshet.serving.web.server import HttpServer
     from freshet.streams.catalog import open_log
     from freshet.streams.clock import ManualClock
 
@@ -247,7 +248,7 @@ def _swap(cuts: Sequence[Identity], load: Callable[[Identity], None]) -> None:
 
 def ask(address: tuple[str, int], bodies: Sequence[bytes], seconds: float) -> Asked:
     """Requests at a fixed rate over connections taken in turn (more are opened while all are busy)."""
-    head = b"POST /v2/models/late_arrival/infer HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    head = b"POST /v2/models/late_arrival/infer HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
     requests = [head % len(b) + b for b in bodies]
     n = int(RATE * seconds)
     at, ms, ok = np.zeros(n), np.full(n, np.inf), np.zeros(n, np.bool_)

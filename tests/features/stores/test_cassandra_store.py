@@ -232,3 +232,11 @@ class TestOwnServer:
         )
         assert store.generation() != before
         store.close()
+
+
+def test_addresses_of_ipv6_are_taken_and_shown_in_brackets() -> None:
+    (port,) = free_ports(1)
+    with pytest.raises(StoreError) as caught:
+        open_store(f"cassandra://[::1]:{port}/app", timeout_seconds=2.0)
+    assert caught.value.resource == f"Cassandra at [::1]:{port}/app"
+    assert "cannot be reached" in caught.value.cause

@@ -34,7 +34,7 @@ class Scene:
         self.rig = Rig(toy_app())
         self.view = self.rig.app.stored_as(self.rig.app.views[0])
         self.scorer = self.rig.scorer
-        self.scorer._store = CompleteStore(store, {self.view: PARTITIONS})
+        self.scorer.reach.store = CompleteStore(store, {self.view: PARTITIONS})
         self.own = own
         self.rig.go_live()
 
@@ -51,7 +51,7 @@ class Scene:
 
     def rung(self, *shops: str) -> str:
         """The rung that answers, once the store is not left alone any more."""
-        self.scorer._store_rests_until = 0.0
+        self.scorer.reach.rests_until = 0.0
         answer = self.rig.ask(order_id=[f"order of {s}" for s in shops], shop=list(shops))
         return str(answer.parameters["rung"])
 

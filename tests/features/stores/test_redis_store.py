@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freshet.features.stores import catalog, redis_store
-from freshet.features.stores.contract import RowKeys, Store
+from freshet.features.stores.contract import NotAtOnce, RowKeys, Store
 from freshet.schemas.errors import ComponentError, StoreError
 from freshet.servers import redis_server
 from freshet.servers.redis_server import MAX_PATH_BYTES, RedisServer, redis_program
@@ -107,6 +107,29 @@ class TestVersions:
         view, keys = view_name(), [b"%d" % i for i in range(2_500)]
         assert put(store, view, [(key, (i, 0)) for i, key in enumerate(keys)]) == 2_500
         assert put(store, view, [(key, (1_500, 0)) for key in keys]) == 1_500
+
+
+class TestAtOnce:
+    def test_what_is_there_is_read(self, store: Store) -> None:
+        view = view_name()
+        put(store, view, [(b"k", (1, 0))])
+        wanted = [RowKeys(view, [b"k"], len(row(b"k", (1, 0))))]
+        (rows,) = store.read_at_once(wanted, 20.0)
+        assert rows.data.tobytes() == row(b"k", (1, 0))
+
+    def test_what_would_have_to_be_waited_for_is_left(self, start: Start) -> None:
+        server = start()
+        store = open_store(server.url, timeout_seconds=600.0)
+        wanted = [RowKeys("v", [b"k"], 24)]
+        os.kill(server._process.pid, signal.SIGSTOP)
+        try:
+            for told in ("does not answer at once", "is not connected to"):
+                with pytest.raises(NotAtOnce, match=told):
+                    store.read_at_once(wanted, 0.01)
+        finally:
+            os.kill(server._process.pid, signal.SIGCONT)
+        assert not store.read(wanted)[0].present.any()
+        store.close()
 
 
 class TestLoss:

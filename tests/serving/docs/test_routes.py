@@ -23,6 +23,7 @@ from freshet.serving.docs import openapi
 from freshet.serving.docs import routes as http_docs
 from freshet.serving.docs.routes import methods_of
 from freshet.serving.page import api as operator_api
+from freshet.serving.scoring.reach import Reach
 from freshet.serving.scoring.scorer import Scorer
 from freshet.serving.web.app import ScorerApp
 from freshet.serving.web.metrics import metrics_route, targets_route
@@ -43,7 +44,7 @@ def scorer(tmp_path: Path) -> Iterator[ScorerApp]:
     plans.ensure_topics(APP, log)
     models = [(m, plans.vector_plan(APP, m), APP.outcomes_log_of(m)) for m in APP.models]
     answering = Scorer("s", models, store, clock, log.writer, lambda m: None)
-    beside = interface(APP, store, log, clock)
+    beside = interface(APP, Reach(store), log, clock)
     yield ScorerApp(answering, routes=beside.routes)
     beside.pusher.close()
     answering.close()
@@ -116,7 +117,7 @@ def test_routes_of_others_are_described_with_ours(tmp_path: Path) -> None:
         return Response()
 
     more = [Route("/metrics", metrics)]
-    made = interface(APP, MemoryStore(), SqliteLog(str(tmp_path)), ManualClock(0), more)
+    made = interface(APP, Reach(MemoryStore()), SqliteLog(str(tmp_path)), ManualClock(0), more)
     app = ScorerApp(None, routes=made.routes)  # type: ignore[arg-type]
     assert ("get", "/metrics") in {(m, p) for m, p, _ in operations(app)}
 

@@ -21,13 +21,14 @@ from freshet.learners.logistic.learner import HashedLogisticPredictor
 from freshet.learners.snapshots.files import APPROVAL_FILE, ARRAYS, MANIFEST_FILE, PROVENANCE_FILE
 from freshet.schemas.models.manifest import Identity
 from freshet.schemas.models.vectors import F64
+from freshet.serving.edge.sockets import bind
 from freshet.serving.loading import loader, sealed
 from freshet.serving.loading.live_model import LiveModel, ModelSlot
 from freshet.serving.loading.loader import Loader, Order, Place
 from freshet.serving.loading.sidecar_client import Sidecar
 from freshet.serving.scoring.contract import Answer, ModelCard, Question, TensorSpec
 from freshet.serving.web.app import ScorerApp
-from freshet.serving.web.server import HttpServer, bind
+from freshet.serving.web.server import HttpServer
 from tests.serving.loading.test_sidecar import flip_a_byte
 from tests.serving.loading.toy_snapshots import LINEAGE, SCHEMA, Mint, vectors
 
@@ -183,6 +184,12 @@ class ToyScorer:
 
     def ready(self, model: str, version: str | None = None) -> bool:
         return self.slot.current() is not None
+
+    def at_once(self, question: Question) -> Answer:
+        return self.infer(question)
+
+    async def later(self, question: Question) -> Answer:
+        return self.infer(question)
 
     def infer(self, question: Question) -> Answer:
         live = self.slot.current()

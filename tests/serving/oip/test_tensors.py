@@ -258,3 +258,40 @@ def test_a_wrong_parameter_is_refused(parameters: dict[str, Any], text: str) -> 
     with pytest.raises(RequestError) as error:
         question(CARRIER, DISTANCE, **parameters)
     assert text in str(error.value)
+
+
+RULED = ModelCard(
+    "late",
+    (
+        TensorSpec("carrier", "BYTES", domain=frozenset({"UA", "AA"})),
+        TensorSpec("distance", "FP64", required=False, range=(0.0, 5_000.0)),
+        TensorSpec("seats", "INT64", required=False, range=(1, 2**62 + 1)),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "told"),
+    [
+        ([tensor("carrier", "BYTES", ["UA", "ZZ"])], "input 'carrier': is 'ZZ' in row 1, which is not in its domain. Send one of AA, UA."),
+        ([CARRIER, tensor("distance", "FP64", [1, -0.5])], "input 'distance': is -0.5 in row 1, which is out of its range. Send 0 to 5000."),
+        ([CARRIER, tensor("distance", "FP64", [None, 5_001])], "is 5001.0 in row 1, which is out of its range"),
+        ([CARRIER, tensor("seats", "INT64", [1, 2**62 + 2])], "is 4611686018427387906 in row 1"),
+    ],
+)  # fmt: skip
+def test_a_value_that_its_topic_would_not_take_is_refused_and_named(inputs: list[dict[str, Any]], told: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        question(*inputs, card=RULED)
+    assert told in str(caught.value)
+
+
+def test_values_at_the_ends_and_missing_ones_are_taken() -> None:
+    ends = tensor("distance", "FP64", [0, 5_000])
+    assert question(CARRIER, ends, tensor("seats", "INT64", [1, 2**62 + 1]), card=RULED).n == 2
+    assert question(tensor("carrier", "BYTES", [None, "AA"]), card=RULED).columns["carrier"] == [None, "AA"]
+
+
+def test_a_binary_tensor_is_held_to_it_too() -> None:
+    distance, raw = binary("distance", "FP64", struct.pack("<dd", 1.0, 9e9), 2)
+    with pytest.raises(RequestError, match="out of its range"):
+        question(CARRIER, distance, card=RULED, tail=raw)

@@ -30,7 +30,7 @@ from freshet.serving.scoring.scorer import Policy, Scorer
 from freshet.streams.clock import ManualClock
 from freshet.streams.outages import Outages
 from tests import consumers_app
-from tests.toy_app import toy_app
+from tests.toy_app import ORDERS, field, toy_app
 
 HOUR = 3_600_000
 
@@ -59,6 +59,9 @@ class DictStore:
             data = np.stack([np.zeros(w.width, np.uint8) if r is None else r for r in found])
             out.append(Rows(data, np.array([r is not None for r in found])))
         return out
+
+    def read_at_once(self, wanted: Sequence[RowKeys], within_seconds: float) -> list[Rows]:
+        return self.read(wanted)
 
     def erase(self, view: str, keys: Sequence[bytes], version: bytes) -> int:
         return 0
@@ -182,7 +185,7 @@ def test_a_store_that_failed_is_left_alone_for_a_while_and_named(rig: Rig) -> No
     (outage,) = rig.outages.current()
     assert (outage.component, outage.resource, outage.next_step) == ("store", "toy", "Wait.")
     assert "highest declared rung" in outage.meanwhile
-    rig.store.away, rig.scorer._store_rests_until = False, 0.0
+    rig.store.away, rig.scorer.reach.rests_until = False, 0.0
     assert rig.ask(order_id=["6"], shop=["a"]).parameters["rung"] == "heuristic"
     assert not rig.outages.current()
 
@@ -197,7 +200,7 @@ def test_a_question_of_a_replay_waits_for_the_store_and_a_live_one_does_not(rig:
         assert caught.value.facts == {"refused": True, "retry_seconds": 1}
         assert rig.ask(order_id=["2"], shop=["a"]).parameters["rung"] == "constant"
     assert rig.outages.current()
-    rig.store.away, rig.scorer._store_rests_until = False, 0.0
+    rig.store.away, rig.scorer.reach.rests_until = False, 0.0
     assert rig.ask(10 * HOUR, order_id=["1"], shop=["a"]).parameters["rung"] == "champion"
     assert [RUNGS[r] for r in rig.predictions()["rung"]] == ["constant", "constant", "champion"], (
         "what waits is not logged"
@@ -222,7 +225,7 @@ def test_a_request_that_reads_no_view_says_nothing_of_the_store_and_is_answered_
         answer = rig.ask(order_id=["a"], price=[1.0], hour=[3], **sent)
         assert answer.parameters["rung"] == "champion"
         assert rig.outages.current(), "it was not asked"
-        rig.scorer._store_rests_until = 0.0
+        rig.scorer.reach.rests_until = 0.0
 
 
 def test_a_scorer_that_starts_while_its_store_is_away_answers_by_the_declared_rung(rig: Rig) -> None:
@@ -235,10 +238,10 @@ def test_a_scorer_that_starts_while_its_store_is_away_answers_by_the_declared_ru
             raise StoreError("toy", "is away", "Wait.")
         return found
 
-    rig.scorer._store = LateStore(opened)
+    rig.scorer.reach.store = LateStore(opened)
     assert rig.ask(order_id=["a"], shop=["x"]).parameters["rung"] == "constant"
     assert [o.cause for o in rig.outages.current()] == ["is away"]
-    rig.scorer._store_rests_until = 0.0
+    rig.scorer.reach.rests_until = 0.0
     assert rig.ask(order_id=["a"], shop=["x"]).parameters["rung"] == "champion"
     assert not rig.outages.current()
 
@@ -372,3 +375,20 @@ def test_sequences_count_up_and_name_the_rows(rig: Rig) -> None:
     second = rig.ask(order_id=["3"], shop=["a"])
     assert (first.sequence, second.sequence) == (0, 2)
     assert rig.predictions()["sequence"].tolist() == [0, 1, 2]
+
+
+def test_a_request_is_held_to_what_its_topic_says_of_each_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    fields = [
+        field("order_id", "string", required=True),
+        field("at", "long", required=True),
+        field("shop", "string", required=True, domain=["a", "b"]),
+        field("price", "double", range=[0, 10]),
+        field("hour", "int", range=[0.5, 23.5]),
+    ]
+    monkeypatch.setitem(ORDERS, "fields", fields)
+    rig = Rig(toy_app())
+    card = {spec.name: spec for spec in rig.scorer.card("unpaid").inputs}
+    assert card["shop"].domain == {"a", "b"}
+    assert (card["price"].range, card["hour"].range) == ((0, 10), (1, 23))
+    assert (card["at"].required, card["at"].nullable) == (False, False)
+    rig.scorer.close()

@@ -58,3 +58,9 @@ class ToyAnswering:
             sequence=100,
             parameters=parameters,
         )
+
+    def at_once(self, question: Question) -> Answer:
+        return self.infer(question)
+
+    async def later(self, question: Question) -> Answer:
+        return self.infer(question)

@@ -134,7 +134,7 @@ def test_readiness_is_the_models_own() -> None:
     ],
 )
 def test_a_wrong_address_gets_json_that_helps(method: str, path: str, status: int, text: str) -> None:
-    got = call(ScorerApp(ToyAnswering()), method, path, content=json.dumps(REQUEST).encode())
+    got = call(ScorerApp(ToyAnswering()), method, path, json=REQUEST)
     assert got.status_code == status
     assert text in got.json()["error"]
 

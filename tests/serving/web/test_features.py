@@ -18,6 +18,7 @@ from freshet.features.stores.marks import PartitionMark
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.roles.interface import interface
 from freshet.servers.redis_server import RedisServer
+from freshet.serving.scoring.reach import Reach
 from freshet.serving.web.app import ScorerApp
 from freshet.streams.clock import ManualClock
 from freshet.streams.sqlite.log import SqliteLog
@@ -30,7 +31,7 @@ ASKED = {"features": ["by_courier:late"], "entities": {"courier": ["ann", "bob"]
 
 
 def scorer_over(store: Store, tmp_path: Path) -> ScorerApp:
-    made = interface(APP, store, SqliteLog(str(tmp_path / "log")), ManualClock(NOW))
+    made = interface(APP, Reach(store), SqliteLog(str(tmp_path / "log")), ManualClock(NOW))
     return ScorerApp(ToyAnswering(), routes=made.routes)
 
 
@@ -70,15 +71,15 @@ def test_rows_of_a_real_store_are_answered_in_feasts_json_and_a_store_that_goes_
 def test_rows_that_are_being_written_again_are_not_said_to_be_unknown(tmp_path: Path) -> None:
     rows = MemoryStore()
     view = APP.stored_as(APP.view("by_courier"))
-    app = scorer_over(CompleteStore(rows, {view: 1}), tmp_path)
+    store = CompleteStore(rows, {view: 1})
     put_rows(APP, rows, "by_courier", {"keys": ["ann"], "at": [NOW], "late": [12.5]})
-    got = ask(app)
+    got = ask(scorer_over(store, tmp_path))
     assert got.status_code == 503
     assert "does not hold all rows of view depot:by_courier" in got.json()["error"]
     PartitionMark(rows, view, 0).put(rows.generation(), 8)
-    assert ask(app).json()["results"][1]["statuses"] == ["PRESENT", "NOT_FOUND"]
+    assert ask(scorer_over(store, tmp_path)).json()["results"][1]["statuses"] == ["PRESENT", "NOT_FOUND"]
     rows.lose()
-    assert ask(app).status_code == 503
+    assert ask(scorer_over(store, tmp_path)).status_code == 503
 
 
 def test_a_wrong_question_gets_400_and_a_large_one_413(tmp_path: Path) -> None:
@@ -87,7 +88,9 @@ def test_a_wrong_question_gets_400_and_a_large_one_413(tmp_path: Path) -> None:
     expected = "request feature 'by_courier:lat': view by_courier has no feature 'lat'. It has n, late, last."
     assert (got.status_code, got.json()) == (400, {"error": expected})
     assert call(app, "GET", "/get-online-features").status_code == 405
-    assert call(app, "POST", "/get-online-features", content=b" " * (4 << 20 | 1)).status_code == 413
+    as_json = {"content-type": "application/json"}
+    too_large = call(app, "POST", "/get-online-features", content=b" " * (4 << 20 | 1), headers=as_json)
+    assert too_large.status_code == 413
 
 
 class SlowStore(MemoryStore):

@@ -14,6 +14,7 @@ import pytest
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.roles.interface import interface
 from freshet.servers.server import free_ports
+from freshet.serving.scoring.reach import Reach
 from freshet.serving.web import push as http_push
 from freshet.serving.web.app import ScorerApp
 from freshet.streams.catalog import open_log
@@ -22,8 +23,10 @@ from freshet.streams.intake.push import Pusher
 from freshet.streams.kafka import admin as kafka_admin
 from freshet.streams.kafka import cluster as kafka_cluster
 from freshet.streams.log.contract import Log
+from freshet.streams.log.errors import too_large
 from freshet.streams.sqlite.log import SqliteLog
 from tests.consumers_app import APP, HOUR
+from tests.serving.edge.served import served
 from tests.serving.scoring.toy_answering import ToyAnswering
 from tests.serving.web.test_app import call
 
@@ -42,7 +45,7 @@ def log(tmp_path: Path) -> Iterator[SqliteLog]:
 
 
 def scorer_over(log: Log) -> tuple[ScorerApp, Pusher]:
-    made = interface(APP, MemoryStore(), log, ManualClock(NOW))
+    made = interface(APP, Reach(MemoryStore()), log, ManualClock(NOW))
     return ScorerApp(ToyAnswering(), routes=made.routes), made.pusher
 
 
@@ -141,4 +144,39 @@ def test_pushes_at_the_same_time_all_get_in(log: SqliteLog) -> None:
 
     assert {r.status_code for r in asyncio.run(many())} == {200}
     assert held(log) == 60
+    pusher.close()
+
+
+class Narrow(Hangs):
+    """A topic that takes no more than ten bytes a record."""
+
+    def append(self, topic: str, partition: int, values: Sequence[bytes], time_ms: int) -> None:
+        raise too_large(topic, max(map(len, values)), 10)
+
+
+def test_a_push_that_can_never_fit_is_not_told_to_try_again() -> None:
+    pusher = Pusher([(t, APP.log_of(t.name)) for t in APP.topics], Narrow, ManualClock(NOW))
+    with served(ScorerApp(ToyAnswering(), routes=http_push.routes(pusher))) as address:
+        got = httpx.post(f"{address}/push", json=PUSH)
+    assert got.status_code == 400
+    assert "too_large" in got.json()["error"]
+    assert "Send events of at most 10 bytes." in got.json()["error"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"9" * 5000, b'"\\ud800"', b"[" * 5000, b'{"a":' * 4000 + b"1" + b"}" * 4000, b'"\xff"', b"1e999", b"[[1]]"],
+)
+def test_whatever_cannot_be_parsed_is_400(log: SqliteLog, value: bytes) -> None:
+    app, pusher = scorer_over(log)
+    columns = b'"at": [%d], "courier": ["a"], "city": ["b"]' % NOW
+    with served(app) as address:
+        for column in (
+            b'"parcel": [' + value + b"], " + columns,
+            columns.replace(b"%d" % NOW, value) + b', "parcel": ["x"]',
+        ):
+            body = b'{"push_source_name": "parcels", "df": {' + column + b"}}"
+            got = httpx.post(f"{address}/push", content=body, headers={"content-type": "application/json"})
+            assert got.status_code == 400, got.text
+    assert held(log) == 0
     pusher.close()

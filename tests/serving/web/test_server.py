@@ -20,8 +20,9 @@ import httpx
 import pytest
 
 from freshet.schemas.errors import ComponentError
+from freshet.serving.edge.sockets import bind
 from freshet.serving.web.app import ScorerApp
-from freshet.serving.web.server import HttpServer, bind
+from freshet.serving.web.server import HttpServer
 from tests.serving.scoring.toy_answering import ToyAnswering
 from tests.serving.web.test_app import REQUEST
 
@@ -84,7 +85,7 @@ def _free_port() -> int:
 
 def test_two_bodies_in_one_connection_and_pieces_are_answered() -> None:
     body = json.dumps(REQUEST).encode()
-    head = b"POST /v2/models/late/infer HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body)
+    head = b"POST /v2/models/late/infer HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(body)
     with serving(ScorerApp(ToyAnswering())) as server:
         host, port = server.address.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), 10) as s:
@@ -92,14 +93,17 @@ def test_two_bodies_in_one_connection_and_pieces_are_answered() -> None:
             s.sendall(body[20:])
             got = b""
             while got.count(b'"outputs"') < 2:
-                got += s.recv(65536)
+                piece = s.recv(65536)
+                assert piece, got
+                got += piece
     assert got.count(b"HTTP/1.1 200 OK") == 2
 
 
 SLOW = """
 import sys, time
+from freshet.serving.edge.sockets import bind
 from freshet.serving.web.app import ScorerApp
-from freshet.serving.web.server import HttpServer, bind
+from freshet.serving.web.server import HttpServer
 from tests.serving.scoring.toy_answering import ToyAnswering
 
 class Slow(ToyAnswering):
@@ -121,7 +125,7 @@ def test_a_signal_lets_requests_end_and_takes_no_new_ones(how: signal.Signals) -
         address = child.stdout.readline().strip()
         host, port = address.removeprefix("http://").split(":")
         body = json.dumps(REQUEST).encode()
-        head = b"POST /v2/models/late/infer HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body)
+        head = b"POST /v2/models/late/infer HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(body)
         asked = [socket.create_connection((host, int(port)), 10) for _ in range(3)]
         for s in asked:
             s.sendall(head + body)
@@ -149,3 +153,34 @@ def test_a_signal_lets_requests_end_and_takes_no_new_ones(how: signal.Signals) -
             os.kill(child.pid, signal.SIGKILL)
             child.wait()
         child.stdout.close()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 100_000,
+        b'{"inputs": ' + b"[" * 3_000 + b"]" * 3_000 + b"}",
+        b'{"inputs": [], "parameters": ' + b'{"a":' * 3_000 + b"1" + b"}" * 3_000 + b"}",
+        b'{"inputs": [{"name": "carrier", "shape": [1], "datatype": "BYTES", "data": '
+        + b"[" * 3_000
+        + b"]" * 3_000
+        + b"}]}",
+        b'{"inputs": [{"name": "distance", "shape": [1], "datatype": "FP64", "data": [' + b"9" * 5_000 + b"]}]}",
+        b'{"inputs": [{"name": "carrier", "shape": [1], "datatype": "BYTES", "data": ["\xff"]}]}',
+        b'{"inputs": [{"name": "carrier", "shape": [1], "datatype": "BYTES", "data": ["\\ud800"]}]}',
+        b'{"inputs": [{"name": "carrier", "shape": [' + b"9" * 5_000 + b'], "datatype": "BYTES", "data": []}]}',
+        b'{"inputs": [{"name": "carrier", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": true}}]}',
+        b'{"inputs": [{"name": "carrier", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": 99999999}}]}',
+        json.dumps({**REQUEST, "parameters": {"deadline_ms": "soon"}}).encode(),
+        json.dumps({**REQUEST, "parameters": {"as_of": 1e300}}).encode(),
+    ],
+)
+def test_whatever_cannot_be_parsed_is_400_and_no_failed_request(body: bytes) -> None:
+    app = ScorerApp(ToyAnswering())
+    with serving(app) as server, httpx.Client(base_url=server.address) as client:
+        for more in ({}, {"inference-header-content-length": str(len(body))}):
+            headers = {"content-type": "application/json", **more}
+            got = client.post("/v2/models/late/infer", content=body, headers=headers)
+            assert got.status_code == 400, got.text
+            assert got.json()["error"]
+    assert app.latency.failed == 0

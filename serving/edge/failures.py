@@ -1,0 +1,61 @@
+"""What went wrong as an HTTP answer: the status, the text, and what a fault of ours does not tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+import structlog
+
+from freshet.schemas.errors import ComponentError, FreshetError, RequestError
+
+log = structlog.get_logger()
+LONGEST_TEXT = 4_000  # a request's own words are told back to it, but not all of a megabyte
+
+
+@contextmanager
+def understanding(resource: str, next_step: str) -> Iterator[None]:
+    """Whatever parsing raises in here is the request's fault: what is deeper, longer or stranger than a parser takes.
+
+    Raises:
+        RequestError: it was not understood.
+    """
+    try:
+        yield
+    except FreshetError:
+        raise
+    except Exception as error:
+        cause = f"cannot be read ({type(error).__name__}: {error})"
+        raise RequestError(resource, cause[:LONGEST_TEXT], next_step) from error
+
+
+def status_of(error: Exception) -> int:
+    """400 for a request in error (or its own status), 503 where nothing can answer, 500 for a fault of
+    ours."""
+    if isinstance(error, RequestError):
+        status = error.facts.get("status", 400)
+        return status if isinstance(status, int) else 400
+    return 503 if isinstance(error, ComponentError) else 500
+
+
+def retry_seconds(error: Exception) -> int | None:
+    """After how long the very same request should be sent again, where the error says so."""
+    found = error.facts.get("retry_seconds") if isinstance(error, FreshetError) else None
+    return found if isinstance(found, int) else None
+
+
+def error_body(error: Exception) -> bytes:
+    """`{"error": …}`. What we did not foresee is logged, and not shown."""
+    if isinstance(error, FreshetError):
+        return said(str(error))
+    log.error("a request failed", exc_info=error)
+    return said("internal error; the scorer's log has it")
+
+
+def said(text: str) -> bytes:
+    """A text as the body of an answer. What is no text (half of a pair of surrogates) is shown as a question mark."""
+    sound = text.encode("utf-8", "replace").decode()
+    if len(sound) > LONGEST_TEXT:
+        sound = sound[:LONGEST_TEXT] + " …"
+    return msgspec.json.encode({"error": sound})

@@ -1,0 +1,36 @@
+"""How uvicorn runs the apps of both servers: on httptools, with the limits of `Limits`, and quietly."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from freshet.serving.edge.connections import BoundedProtocol, Connections
+from freshet.serving.edge.limits import Limits, limits_of_process
+from freshet.serving.edge.sockets import BACKLOG
+
+GRACE_SECONDS = 10  # on the way out, for requests that are being answered
+
+
+def configured(app: ASGIApp, limits: Limits | None = None) -> uvicorn.Config:
+    """Of one server: its connections are counted together. `limits` default to what the process can bear."""
+    held_to = limits or limits_of_process()
+    protocol: Any = partial(BoundedProtocol, Connections(held_to))
+    return uvicorn.Config(
+        app,
+        loop="uvloop" if sys.platform != "win32" else "asyncio",
+        http=protocol,
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        log_level="warning",
+        server_header=False,
+        timeout_keep_alive=round(held_to.idle_seconds),
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        backlog=min(BACKLOG, held_to.connections),
+    )
