@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 import structlog
 
+from freshet.serving.edge import failures
 from freshet.serving.loading.live_model import LiveModel, ModelSlot
 from freshet.serving.loading.loader import Loader, Order, Place
 from freshet.serving.loading.sealed import SEALABLE
 from freshet.serving.loading.sidecar_client import Sidecar
-from freshet.serving.web import app as http
 from freshet.serving.web.app import ScorerApp
 from tests.serving.loading.toy_snapshots import SCHEMA, Mint
 from tests.serving.scoring import test_scorer
@@ -78,7 +78,7 @@ def test_requests_leave_no_garbage_that_holds_their_data(kind: str, monkeypatch:
         rig.go_live()
     if kind == "a fault of ours":
         monkeypatch.setattr(rig.scorer, "_ids", lambda *_: 1 / 0)
-        monkeypatch.setattr(http, "log", structlog.wrap_logger(None, [_silence]))
+        monkeypatch.setattr(failures, "log", structlog.wrap_logger(None, [_silence]))
     app, price = ScorerApp(rig.scorer), "none" if kind == "of a wrong type" else 2.5
     body = json.dumps({
         "inputs": [
