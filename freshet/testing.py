@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from freshet.app import App
+from freshet.features.stores.complete_store import reflected
 from freshet.features.stores.contract import Store
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.features.views.task import ViewTask
@@ -26,13 +27,12 @@ from freshet.learners.snapshots.signing import Signer, Verifier, create_key
 from freshet.replay.replayer import Events, published
 from freshet.roles import plans
 from freshet.schemas.errors import ComponentError
-from freshet.schemas.wire.blocks import tick_record
-from freshet.schemas.wire.messages import Message, Settled, Waiting
+from freshet.schemas.wire.messages import Message, Settled, Tick
 from freshet.serving.loading.live_model import LiveModel
 from freshet.serving.release.judge import Judge
 from freshet.serving.release.release import Release
 from freshet.serving.scoring.contract import Answer, Question
-from freshet.serving.scoring.scorer import Scorer
+from freshet.serving.scoring.scorer import Policy, Scorer
 from freshet.streams.clock import ManualClock
 from freshet.streams.control.channels import Follower, send
 from freshet.streams.control.orders import OrderBook, ordered
@@ -40,6 +40,7 @@ from freshet.streams.intake.task import IntakeTask
 from freshet.streams.join.task import JoinTask
 from freshet.streams.log.contract import Log
 from freshet.streams.operators.loop import Operator, Orders
+from freshet.streams.operators.ticks import Pace, ReplayPace
 from freshet.streams.outages import Outages
 from freshet.streams.sqlite.log import SqliteLog
 
@@ -147,7 +148,8 @@ class LocalRun:
         judges = [Judge(app.name, m, archive, self._trainer, signer) for m in app.models]
         self._releases = [Release(judge, self._tell, patient=True) for judge in judges]
         models = [(m, plans.vector_plan(app, m), app.outcomes_log_of(m)) for m in app.models]
-        self.scorer = Scorer("local", models, store, self._clock, self.log.writer, lambda m: None)
+        policy = Policy(reflected=lambda: reflected(store, plans.stored_partitions(app)))
+        self.scorer = Scorer("local", models, store, self._clock, self.log.writer, lambda m: None, policy)
         self._settle()  # in the folder of an earlier run, its champion answers from the first question on
 
     def _operators(self) -> list[Operator]:
@@ -155,7 +157,7 @@ class LocalRun:
         sources = {app.log_of(t.name): plans.intake_plan(app, t) for t in app.topics}
         views = plans.views_by_log(app)
         joins = {app.outcomes_log_of(m): plans.join_plan(app, m) for m in app.models}
-        made = [self._operator("intake", list(sources), lambda t, p: IntakeTask(sources[t], p))]
+        made = [self._operator("intake", list(sources), lambda t, p: IntakeTask(sources[t], p), ReplayPace())]
         if app.views:
             made.append(
                 self._operator("view", list(views), lambda t, p: ViewTask(views[t], app.stored_as(views[t]), p, store))
@@ -165,9 +167,10 @@ class LocalRun:
         made += [self._train(m, spec) for m in app.models for spec in m.learners]
         return made
 
-    def _operator(self, role: str, topics: list[str], make: Any) -> Operator:
+    def _operator(self, role: str, topics: list[str], make: Any, pace: Pace | None = None) -> Operator:
         url, group = str(self._dir / "checkpoints"), f"{self.app.name}.{role}"
-        orders = Orders(plans.declared(self.app, self._every), origin_of=self.app.origin_of, dead=self.app.dead_log)
+        declared = plans.declared(self.app, self._every)
+        orders = Orders(declared, origin_of=self.app.origin_of, dead=self.app.dead_log, pace=pace)
         made = Operator(
             role, self.log, topics, make, url, self.app.channels, self._clock.now_ms, group=group, orders=orders
         )
@@ -184,7 +187,7 @@ class LocalRun:
     def step(
         self, start_ms: int, end_ms: int, queries: Mapping[str, list[Any]], events: Mapping[str, Events]
     ) -> Answer | None:
-        """Ask as of the start, publish events and a tick, and let everybody finish with them.
+        """Ask as of the start, publish events, move the clock, and let everybody finish with them.
 
         Args:
             start_ms: Where the app's clock stands when the questions are asked, in milliseconds
@@ -210,10 +213,8 @@ class LocalRun:
         for part in published(self.app, events):
             for time_ms, values in part.runs:
                 self._writer.append(part.topic, part.partition, values, time_ms)
-        for t in self.app.topics:
-            for p in range(t.partitions):
-                self._writer.append(self.app.log_of(t.name), p, [tick_record(end_ms)], end_ms)
         self._writer.flush()
+        self._tell([Tick(end_ms)])
         for operator in self.operators:
             self._finish(operator, end_ms)
         self._settle()
@@ -268,8 +269,6 @@ class LocalRun:
                 # An earlier run in this folder may have had other models.
                 if getattr(m, "model", None) not in self.scorer.served:
                     continue
-                if isinstance(m, Waiting):
-                    self.scorer.served[m.model].note_waiting(m)
                 if isinstance(m, Settled) and not self._orders.take(m) and m.number is not None:
                     orders[m.model] = m
             for order in orders.values():

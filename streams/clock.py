@@ -2,19 +2,75 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Callable
 from typing import Protocol
+
+JUMP_MS = 5_000  # less is what time servers correct; more is no clock that runs
+FASTEST = 60.0  # app time by elapsed time after a jump forwards: three hours are made up for in three minutes
+SLOWEST = 0.5  # the same after a jump backwards
 
 
 class Clock(Protocol):
-    def now_ms(self) -> int: ...
+    def now_ms(self) -> int:
+        """It never goes back."""
+        ...
+
+    def at_least(self, now_ms: int) -> None:
+        """It is later than this clock may have it, as somebody knows who wrote the time down."""
+        ...
 
 
 class WallClock:
-    """Live: the wall."""
+    """Live: the wall, as long as it runs. When somebody sets it, time is made up for instead of jumping.
+
+    A jump forwards would let every question expire at once, a jump backwards would hide for as long that a role is silent.
+    So time goes on by the machine's own count since it was started, at most `FASTEST` and at least `SLOWEST` times as fast,
+    until both agree; `off_ms` says meanwhile how far the wall is ahead. A process that is started takes the wall as it is.
+    """
+
+    def __init__(self, wall_ms: Callable[[], int] | None = None, elapsed_ms: Callable[[], float] | None = None) -> None:
+        self._wall_ms = wall_ms or _wall_ms
+        self._elapsed_ms = elapsed_ms or _since_boot_ms
+        self._lock = threading.Lock()
+        self._now_ms = float(self._wall_ms())
+        self._counted_ms = self._elapsed_ms()
+        self.off_ms = 0
 
     def now_ms(self) -> int:
-        return time.time_ns() // 1_000_000
+        with self._lock:
+            counted = self._elapsed_ms()
+            gone = counted - self._counted_ms
+            self._counted_ms = counted
+            self._now_ms = self._after(gone)
+            return int(self._now_ms)
+
+    def at_least(self, now_ms: int) -> None:
+        with self._lock:
+            self._now_ms = max(self._now_ms, float(now_ms))
+
+    def _after(self, gone: float) -> float:
+        expected = self._now_ms + gone
+        off = self._wall_ms() - expected
+        self.off_ms = round(off) if abs(off) > JUMP_MS else 0
+        if off > JUMP_MS:
+            return expected + min(off, gone * (FASTEST - 1))
+        if off < -JUMP_MS:
+            return expected + max(off, gone * (SLOWEST - 1))
+        # Never backwards: it stands still for as long as a small correction was.
+        return max(self._now_ms, expected + off)
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _since_boot_ms() -> float:
+    """Also while the machine sleeps, where it can be asked: that is no jump."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME) / 1e6
+    return time.monotonic_ns() / 1e6
 
 
 class ManualClock:
@@ -29,3 +85,6 @@ class ManualClock:
     def set(self, now_ms: int) -> None:
         """Never backwards."""
         self._now_ms = max(self._now_ms, now_ms)
+
+    def at_least(self, now_ms: int) -> None:
+        self.set(now_ms)

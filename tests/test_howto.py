@@ -404,7 +404,7 @@ def test_one_event_of_today_makes_all_older_ones_late(old_data: Path) -> None:
         ]
         run.step(NOW, NOW + STEP, {}, {"orders": Sent(events)})
         facts = next(t.facts() for o in run.operators for t in o.tasks() if t.name == "intake:orders:0")
-    assert {k: n for k, n in facts["fates"].items() if n} == {"applied": 2, "tick": 1, "dropped:late": 1}
+    assert {k: n for k, n in facts["fates"].items() if n} == {"applied": 2, "dropped:late": 1}
 
 
 # ------------------------------------------------------------ a producer of one's own

@@ -39,7 +39,7 @@ PAYMENTS = {
 
 
 def topics(**freshness: str) -> tuple[fr.Topic, fr.Topic]:
-    held = fr.Freshness(**{"snapshot_every": "1h", "label_wait": "6h", **freshness})
+    held = fr.Freshness(**{"snapshot_every": "1h", "model_slo": "3h", "label_wait": "6h", **freshness})
     orders = fr.Topic("orders", ORDERS, "order_id", "at", freshness=held, impute={"price": fr.impute.constant(1.0)})
     payments = fr.Topic("payments", PAYMENTS, "order_id", "at", freshness=held)
     return orders, payments

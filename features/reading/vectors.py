@@ -59,7 +59,9 @@ class VectorPlan:
         request: EventSchema,
         impute: Mapping[str, Impute],
     ) -> None:
-        self.schema, self._views, self._stored_as = schema, tuple(views), tuple(stored_as)
+        self.schema = schema
+        self.views = tuple(views)
+        self.stored_as = tuple(stored_as)
         self._impute = impute
         self._uuids = {f.name for f in request.fields if f.key_kind == UUID}
         at = {name: i for i, name in enumerate(schema.numbers)}
@@ -67,7 +69,7 @@ class VectorPlan:
         self._features = [f for f in features if isinstance(f, FeatureRef)]
         self._given = [(at[f.name], f.name) for f in features if isinstance(f, FeatureRef)]
         self._read_columns = []
-        for v in self._views:
+        for v in self.views:
             pairs = [
                 (at[f.name], v.plan.names.index(f.feature))
                 for f in features
@@ -78,19 +80,19 @@ class VectorPlan:
     @property
     def reads_views(self) -> bool:
         """Whether vectors hold features of views."""
-        return bool(self._views)
+        return bool(self.views)
 
     @property
     def fields(self) -> tuple[str, ...]:
         """The request fields that it needs: categories, own numbers, and the keys of its views."""
-        keys = [k for v in self._views for k in v.keys]
+        keys = [k for v in self.views for k in v.keys]
         return tuple(dict.fromkeys((*self.schema.categories, *(f for _, f in self._own), *keys)))
 
     def given_instead(self, field: str) -> tuple[str, ...]:
         """The features that may be sent instead of a field that is but a key of views: all that are read by it."""
         if field in self.schema.categories or field in [name for _, name in self._own]:
             return ()
-        keyed = {v.name for v in self._views if field in v.keys}
+        keyed = {v.name for v in self.views if field in v.keys}
         return tuple(f.name for f in self._features if f.view in keyed)
 
     def read(self, store: RowReader | None, columns: Columns, n: int, as_of_ms: int) -> Read:
@@ -104,7 +106,7 @@ class VectorPlan:
         """
         texts = {name: self._texts(name, columns.get(name), n) for name in self._text_fields()}
         numbers = np.full((n, len(self.schema.numbers)), np.nan, np.float32)
-        versions = np.zeros((n, VERSION_BYTES * len(self._views)), np.uint8)
+        versions = np.zeros((n, VERSION_BYTES * len(self.views)), np.uint8)
         age = np.full(n, -1, np.int64)
         if store is not None:
             self._read_views(store, columns, texts, as_of_ms, numbers, versions, age)
@@ -120,7 +122,7 @@ class VectorPlan:
         return bool(self._asked(columns))
 
     def _asked(self, columns: Columns) -> list[int]:
-        return [i for i, v in enumerate(self._views) if all(k in columns for k in v.keys)]
+        return [i for i, v in enumerate(self.views) if all(k in columns for k in v.keys)]
 
     def _read_views(
         self,
@@ -136,11 +138,11 @@ class VectorPlan:
         asked = self._asked(columns)
         places, wanted = [], []
         for i in asked:
-            keys, place = distinct_keys(texts, self._views[i].keys)
-            wanted.append(RowKeys(self._stored_as[i], keys, self._views[i].plan.width))
+            keys, place = distinct_keys(texts, self.views[i].keys)
+            wanted.append(RowKeys(self.stored_as[i], keys, self.views[i].plan.width))
             places.append(place)
         for i, rows, place in zip(asked, store.read(wanted) if wanted else [], places):
-            view = self._views[i]
+            view = self.views[i]
             as_of = np.full(len(rows.present), as_of_ms)
             done = finish(view.plan, rows.data, rows.present, as_of, view.max_age_ms)
             to, of = self._read_columns[i]
@@ -149,7 +151,7 @@ class VectorPlan:
             np.maximum(age, done.age_ms[place], out=age)
 
     def _text_fields(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys((*self.schema.categories, *(k for v in self._views for k in v.keys))))
+        return tuple(dict.fromkeys((*self.schema.categories, *(k for v in self.views for k in v.keys))))
 
     def _texts(self, name: str, values: Sequence[Any] | None, n: int) -> Texts:
         """A column of canonical texts; fractions are refused, a missing value is its constant."""

@@ -8,8 +8,20 @@ import numpy as np
 import numpy.typing as npt
 
 from freshet.features.stores.contract import NotAtOnce, RowKeys, Rows, Store
-from freshet.features.stores.marks import marked, marks_of
+from freshet.features.stores.marks import marked, marks_of, ticks_of
 from freshet.schemas.errors import StoreError
+
+
+def reflected(store: Store, partitions: Mapping[str, int]) -> dict[str, int]:
+    """By view, up to when (ms) all its rows in the store are known to reflect their topic, as owners
+    wrote it down; `NO_TICK` where one of its partitions has not.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    generation = store.generation()
+    found = store.read([marks_of(view, range(n)) for view, n in partitions.items()])
+    return {view: int(ticks_of(marks, generation).min()) for view, marks in zip(partitions, found)}
 
 
 class CompleteStore:

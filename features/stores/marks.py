@@ -7,24 +7,29 @@ of another generation is none.
 
     bytes 0–15   version: the owner's position in its log, as rows have it
     bytes 16–31  digest of the store's generation
+    bytes 32–39  tick: up to when the rows reflect the partition (int64 ms, `NO_TICK`: not known)
 
-What else an owner has to say of its partition goes behind that; a mark of another width is none,
-and is written anew.
+It is written again with each tick, so whoever reads it knows how old the rows may be at most, also
+when their owner is silent. What else an owner has to say of its partition goes behind that; a mark
+of another width is none, and is written anew.
 """
 
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from freshet.features.stores.contract import VERSION_BYTES, RowKeys, Rows, Store
+from freshet.schemas.wire.blocks import NO_TICK
 
 KEY_PREFIX = b"\xff"  # which no entity's key has: it is not UTF-8
 DIGEST_BYTES = 16
-WIDTH = VERSION_BYTES + DIGEST_BYTES
+TICK_AT = VERSION_BYTES + DIGEST_BYTES
+WIDTH = TICK_AT + 8
 
 
 def marks_of(view: str, partitions: Sequence[int]) -> RowKeys:
@@ -35,8 +40,15 @@ def marks_of(view: str, partitions: Sequence[int]) -> RowKeys:
 def marked(marks: Rows, generation: str) -> npt.NDArray[np.bool_]:
     """Which partitions are complete in a generation of the store, bool `[n]`."""
     expected = np.frombuffer(_digest(generation), np.uint8)
-    same: npt.NDArray[np.bool_] = (marks.data[:, VERSION_BYTES:] == expected).all(axis=1)
+    same: npt.NDArray[np.bool_] = (marks.data[:, VERSION_BYTES:TICK_AT] == expected).all(axis=1)
     return marks.present & same
+
+
+def ticks_of(marks: Rows, generation: str) -> npt.NDArray[np.int64]:
+    """Up to when (ms) rows of each partition reflect it, int64 `[n]`; `NO_TICK` where that is not
+    known in this generation of the store."""
+    ticks = np.ascontiguousarray(marks.data[:, TICK_AT:]).view(">i8")[:, 0].astype(np.int64)
+    return np.where(marked(marks, generation), ticks, NO_TICK)
 
 
 class PartitionMark:
@@ -46,32 +58,49 @@ class PartitionMark:
         self._store = store
         self._place = marks_of(view, [partition])
         self._written = ""  # the generation that it stands for
+        self._tick = NO_TICK  # and the tick
 
-    def put(self, generation: str, position: int) -> None:
-        """All rows of the partition, up to a position in its log, were written in this generation.
+    def put(self, generation: str, position: int, tick: int = NO_TICK) -> None:
+        """All rows of the partition, up to a position in its log and the tick before it, were
+        written in this generation.
 
         Raises:
             StoreError: the store cannot be reached; to be called again.
         """
-        if generation == self._written:
+        if (generation, tick) == (self._written, self._tick):
             return
-        (found,) = self._store.read([self._place])
-        # One that stands may be of a later position: of whoever had the partition before.
-        if not marked(found, generation)[0]:
-            mark = _version_after(found, position) + _digest(generation)
-            rows = np.frombuffer(mark, np.uint8)[None]
-            self._store.write(self._place.view, self._place.keys, rows)
+        if generation != self._written:
+            self._replace(generation, position, tick)
+        elif not self._write(_version(position, 0), generation, tick):
+            # Another one stands, of a later position: it may be of a run that is over.
+            self._replace(generation, position, tick)
         self._written = generation
+        self._tick = tick
+
+    def _replace(self, generation: str, position: int, tick: int) -> None:
+        """Write it over the one that stands, whatever its position; but not over one that says as
+        much: that is of whoever had the partition before, and was further."""
+        (found,) = self._store.read([self._place])
+        if not (marked(found, generation)[0] and ticks_of(found, generation)[0] >= tick):
+            self._write(_version_after(found, position), generation, tick)
+
+    def _write(self, version: bytes, generation: str, tick: int) -> bool:
+        mark = version + _digest(generation) + struct.pack(">q", tick)
+        rows = np.frombuffer(mark, np.uint8)[None]
+        return self._store.write(self._place.view, self._place.keys, rows) > 0
+
+
+def _version(offset: int, index: int) -> bytes:
+    return struct.pack(">qq", offset, index)
 
 
 def _version_after(found: Rows, position: int) -> bytes:
     """The position, or what follows the version that stands: a server may come back with a mark of
     an earlier run, of the same position."""
     offset, index = (int(word) for word in found.data[0, :VERSION_BYTES].view(">u8"))
-    version = (position, 0)
-    if found.present[0]:
-        version = max(version, (offset, index + 1))
-    return np.array(version, ">u8").tobytes()
+    if not found.present[0]:
+        return _version(position, 0)
+    return max(_version(position, 0), _version(offset, index + 1))
 
 
 def _digest(generation: str) -> bytes:

@@ -41,7 +41,7 @@ class ViewTask:
         self._view, self._stored_as, self._store = view, stored_as, store
         self._rows = ViewRows(view.plan)
         self._cursors = Cursors()
-        self._ticks = Ticks([(view.topic.name, p) for p in range(view.topic.partitions)])
+        self._ticks = Ticks()
         self._generation: str | None = None  # of the store when all rows were in it
         self._mark = PartitionMark(store, stored_as, partition)
         self._position = 0  # in the log: the offset after what was applied
@@ -58,8 +58,7 @@ class ViewTask:
             block = blocks.decode(batch.value(i))
             if block.rows is not None:
                 self._fold(block, int(batch.offsets[i]))
-            if block.tick != blocks.NO_TICK:
-                self._ticks.note(block.origin, block.partition, block.tick)
+            self._ticks.note(block)
             self._position = int(batch.offsets[i]) + 1
         return Outputs()
 
@@ -102,7 +101,7 @@ class ViewTask:
         # After the rows, so that whoever finds it finds them. If they are lost in between, the mark
         # is of a generation that is over.
         if self._position >= self._end:
-            self._mark.put(generation, self._position)
+            self._mark.put(generation, self._position, self._ticks.finished)
 
     def _put_unwritten(self) -> None:
         while self._unwritten:

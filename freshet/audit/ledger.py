@@ -26,7 +26,6 @@ from freshet.schemas.events.columns import REASONS, arrow_type
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.events.writer import EventWriter, Misfit, is_json
 from freshet.schemas.topics.topic import Topic
-from freshet.schemas.wire.blocks import TICK_MAGIC
 from freshet.streams.intake.expressions import fields_of
 from freshet.streams.intake.fates import fates
 from freshet.streams.intake.ledger import LEDGER_BLOCK, Entry, Ledger
@@ -69,9 +68,6 @@ def recompute(
         # A bad label is found last, when the event has had its part in what comes before.
         if reason_told is not None and reason_told != "bad_label":
             settle(r.offset, f"dead:{reason_told}")
-            continue
-        if len(r.value) == 12 and r.value[:4] == TICK_MAGIC:
-            settle(r.offset, "tick")
             continue
         event, reason = read_event(r.value, topic.events)
         if event is not None:

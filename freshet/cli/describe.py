@@ -15,6 +15,7 @@ from freshet.features.views.view import FeatureRef, View
 from freshet.learners.model import Model
 from freshet.roles import plans
 from freshet.roles.names import role_names
+from freshet.roles.preflight import hold_slos
 from freshet.schemas.durations import milliseconds, text_of
 from freshet.schemas.events.field import INTEGERS
 from freshet.schemas.topics.impute import Impute
@@ -25,14 +26,19 @@ if TYPE_CHECKING:
     import polars as pl
 
 # Settings of a topic that only its views, and only models whose labels it brings, read.
-OF_VIEWS = ("feature_slo",)
-OF_LABELS = ("model_slo", "snapshot_every", "label_wait", "on_violation", "model_limit")
+OF_VIEWS = ("feature_slo", "feature_limit")
+OF_LABELS = ("model_slo", "snapshot_every", "label_wait", "model_limit")
 
 EXACT = 1 << 24  # up to which every whole number is a float32
 
 
 def describe(app: App, console: Console) -> None:
-    """Print topics, views and models as declared, then the processes and logs that a run has."""
+    """Print topics, views and models as declared, then the processes and logs that a run has.
+
+    Raises:
+        DefinitionError: an SLO can never be held.
+    """
+    hold_slos(app, plans.declared(app))
     console.print(f"app {app.name}", highlight=False)
     for t in app.topics:
         _section(console, f"topic {t.name}", [*_topic(t), *_without_effect(app, t)])
@@ -61,10 +67,14 @@ def _topic(t: Topic) -> Iterable[tuple[str, str]]:
 def _without_effect(app: App, t: Topic) -> Iterable[tuple[str, str]]:
     """Settings that were declared, and that nothing in this app reads."""
     idle: dict[str, str] = {}
-    if not any(v.topic.name == t.name for v in app.views):
+    has_views = any(v.topic.name == t.name for v in app.views)
+    has_labels = any(m.label.topic.name == t.name for m in app.models)
+    if not has_views:
         idle |= dict.fromkeys(OF_VIEWS, "no view is over it")
-    if not any(m.label.topic.name == t.name for m in app.models):
+    if not has_labels:
         idle |= dict.fromkeys(OF_LABELS, "no model's labels come from it")
+    if not has_views and not has_labels:
+        idle["on_violation"] = "no view is over it, and no model's labels come from it"
     for name, why in idle.items():
         if getattr(t.freshness, name) != getattr(Freshness(), name):
             yield "note", f"{name} has no effect: {why}"
@@ -137,7 +147,7 @@ _ROLES: Mapping[str, str] = {
     "train": "examples to snapshots",
     "release": "judges snapshots, and decides which is served",
     "serve": "answers with predictions and features, takes pushes",
-    "control": "status page; one tick a second into every partition",
+    "control": "status page",
 }
 
 

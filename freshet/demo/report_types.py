@@ -31,7 +31,6 @@ class TopicReport(TypedDict):
     deduplicated: int
     dropped: dict[str, int]
     dead: dict[str, int]
-    ticks: int
     ledger_agrees: bool
 
 

@@ -3,8 +3,8 @@
 Each step: ask the scorer for the step's departures as of its start (again and again while it says
 that its store is away: what it would answer without is not what it answers in another replay);
 wait until those answers are logged; publish the step's
-events and a tick; wait until every view, join and trainer has reported the tick, every snapshot that was due has been
-judged and every scorer has swapped. So a replay goes as fast as the pipeline can, and two replays see the same.
+events, then say the tick on the control log, which intake writes into its outputs once it has read as far; wait until every
+view, join and trainer has reported the tick, every snapshot that was due has been judged and every scorer has swapped. So a replay goes as fast as the pipeline can, and two replays see the same.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from typing import Any, Protocol
 from freshet.app import App
 from freshet.roles.plans import task_names
 from freshet.schemas.errors import ComponentError
-from freshet.schemas.wire.blocks import tick_record
-from freshet.schemas.wire.messages import Clock, Logged, Message, Progress, Settled, Status, Swapped
+from freshet.schemas.wire.messages import Clock, Logged, Message, Progress, Settled, Status, Swapped, Tick
 from freshet.streams.control.channels import Follower, send
 from freshet.streams.control.orders import OrderBook
 from freshet.streams.log.contract import Log
@@ -150,15 +149,13 @@ class Replayer:
     def step(self, start_ms: int, end_ms: int, ask: Ask, events: Iterable[Published]) -> None:
         """Ask, publish a step, and wait until all have finished it."""
         self._ask(ask)
-        topics = {self._app.log_of(t.name): t.partitions for t in self._app.topics}
         for part in events:
             for time_ms, values in part.runs:
                 self._writer.append(part.topic, part.partition, values, time_ms)
-        for topic, partitions in topics.items():
-            for p in range(partitions):
-                self._writer.append(topic, p, [tick_record(end_ms)], end_ms)
         self._writer.flush()
+        # Only now, since intake takes all that stands in a partition by then for the step's.
         self.now_ms = end_ms
+        self.tell(Tick(end_ms))
         self._wait(lambda: [t for t in self._awaited() if self.facts.ticks.get(t, -1) < end_ms])
         if self._snapshot_due(start_ms, end_ms):
             self._wait(lambda: self._not_settled(end_ms))

@@ -21,6 +21,7 @@ from freshet.streams.intake import known_schemas
 from freshet.streams.log.contract import Log
 from freshet.streams.operators.loop import Operator, Orders
 from freshet.streams.operators.task import Task
+from freshet.streams.operators.ticks import Pace, ReplayPace, WallPace
 from freshet.streams.vitals import metrics
 from freshet.streams.vitals.vitals import Vitals
 
@@ -77,6 +78,7 @@ class Context:
         make: Callable[[str, int], Task],
         held: Callable[[], bool] = lambda: False,
         gather_seconds: Callable[[Mapping[str, Freshness]], float] = lambda current: 0.0,
+        pace: Pace | None = None,
     ) -> Operator:
         app = self.app
         declared = plans.declared(app, self.settings.snapshot_every)
@@ -90,13 +92,22 @@ class Context:
             WallClock().now_ms,
             group=f"{app.name}.{self.name}",
             vitals=self.vitals,
-            orders=Orders(declared, held, gather_seconds, app.origin_of, app.dead_log),
+            orders=Orders(declared, held, gather_seconds, app.origin_of, app.dead_log, pace),
         )
 
 
 def clock_of(ctx: Context) -> ManualClock | WallClock:
     """The app's clock: a replay paces it by messages, live it is the wall."""
-    return ManualClock() if ctx.settings.replay else WallClock()
+    if ctx.settings.replay:
+        return ManualClock()
+    clock = WallClock()
+    ctx.vitals.clock_off_ms = lambda: clock.off_ms
+    return clock
+
+
+def pace_of(ctx: Context) -> Pace:
+    """The same clock as intake tells it."""
+    return ReplayPace() if ctx.settings.replay else WallPace(clock_of(ctx))
 
 
 def earlier_schemas(ctx: Context, topic: Topic) -> dict[int, EventSchema]:

@@ -1,4 +1,4 @@
-"""The `control` role: gathers the status from what everybody says, serves its page, and ticks every partition when live."""
+"""The `control` role: gathers the status from what everybody says, and serves its page. Nobody waits for it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from freshet.roles.reporter import Reporter, announce
 from freshet.runs import children
 from freshet.schemas.errors import LogError
 from freshet.schemas.wire import messages
-from freshet.schemas.wire.blocks import tick_record
 from freshet.serving.alerts.alerts import Alerts
 from freshet.serving.board.board import Board
 from freshet.serving.docs import routes as http_docs
@@ -38,7 +37,6 @@ from freshet.streams.vitals.metrics import families, text_of
 
 log = structlog.get_logger()
 OBSERVE_SECONDS = 1.0
-TICK_SECONDS = 1.0
 GATHER_SECONDS = 0.25
 SAVE_SECONDS = 30.0
 
@@ -80,8 +78,6 @@ def run(ctx: Context) -> None:
     ]
     described = http_docs.routes(VERSION, catalogue_of(app), beside, protocol=False)
     threads = [ctx.thread(_gather, ctx, board, history), ctx.thread(_report, ctx, reporter)]
-    if not ctx.settings.replay:
-        threads.append(ctx.thread(_tick, ctx))
     sock = bind(ctx.settings.host, ctx.settings.status_port)
     hosts = hosts_of(ctx.settings.host, ctx.settings.allowed_hosts)
     page = dashboard.app(board.status, history, [*beside, *described], hosts)
@@ -124,17 +120,3 @@ def _gather(ctx: Context, board: Board, history: History) -> None:
             saved_at = time.monotonic()
             history_file.save(ctx.settings.run_dir, ctx.app.name, history)
     history_file.save(ctx.settings.run_dir, ctx.app.name, history)
-
-
-def _tick(ctx: Context) -> None:
-    """Live: one tick a second into every source partition, so that quiet ones move on."""
-    writer = ctx.log.writer()
-    while not ctx.stop.wait(TICK_SECONDS):
-        now = time.time_ns() // 1_000_000
-        try:
-            for topic in ctx.app.topics:
-                for p in range(topic.partitions):
-                    writer.append(ctx.app.log_of(topic.name), p, [tick_record(now)], now)
-            writer.flush()
-        except LogError as error:
-            log.warning("log is away; no ticks meanwhile", error=str(error))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from freshet.features.views.task import ViewTask
 from freshet.learners.snapshots.signing import Signer
 from freshet.roles import plans
-from freshet.roles.context import Context, earlier_schemas
+from freshet.roles.context import Context, earlier_schemas, pace_of
 from freshet.roles.names import trained_by
 from freshet.streams.intake.task import IntakeTask
 from freshet.streams.join.task import JoinTask
@@ -14,9 +14,13 @@ from freshet.streams.join.task import JoinTask
 def intake(ctx: Context) -> None:
     """Source topics to clean logs, labels and dead letters."""
     tasks = {ctx.app.log_of(t.name): plans.intake_plan(ctx.app, t, earlier_schemas(ctx, t)) for t in ctx.app.topics}
-    ctx.operator(
-        list(tasks), lambda topic, p: IntakeTask(tasks[topic], p), gather_seconds=plans.shortest_batch_wait
-    ).run(ctx.stop)
+    operator = ctx.operator(
+        list(tasks),
+        lambda topic, p: IntakeTask(tasks[topic], p),
+        gather_seconds=plans.shortest_batch_wait,
+        pace=pace_of(ctx),
+    )
+    operator.run(ctx.stop)
 
 
 def view(ctx: Context) -> None:

@@ -84,7 +84,6 @@ def join_plan(app: App, model: Model) -> JoinPlan:
         model.name,
         model.vectors,
         app.examples_log_of(model),
-        tuple((label.topic.name, p) for p in range(label.topic.partitions)),
         label.topic.freshness.ms("label_wait"),
         label.late == "correct",
         label.topic.name,

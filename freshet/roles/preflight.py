@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 
 from freshet.app import App
 from freshet.roles import plans
+from freshet.schemas.durations import text_of
 from freshet.schemas.errors import DefinitionError, LogError
+from freshet.schemas.topics.settings import least_slos_ms
+from freshet.schemas.topics.topic import Freshness
 from freshet.settings import Settings
 from freshet.streams.intake import known_schemas
 from freshet.streams.intake.task import fits
@@ -78,6 +81,31 @@ def changed_topic(app: App, log: Log, given: Settings) -> DefinitionError | None
     return None
 
 
+_AFTER = {
+    "feature_slo": "and events wait for batch_wait",
+    "model_slo": "examples wait for batch_wait and snapshot_every",
+}
+
+
+def hold_slos(app: App, declared: Mapping[str, Freshness]) -> None:
+    """See that every SLO can be met at all.
+
+    Raises:
+        DefinitionError: one is below what can be seen of lag.
+    """
+    of_views = {v.topic.name for v in app.views}
+    of_labels = {m.label.topic.name for m in app.models}
+    for topic, freshness in declared.items():
+        for slo, least in least_slos_ms(freshness).items():
+            used = topic in (of_views if slo == "feature_slo" else of_labels)
+            if used and freshness.ms(slo) < least:
+                raise DefinitionError(
+                    f"topic {topic}",
+                    f"{slo}={getattr(freshness, slo)} can never be held: time is told once a second, {_AFTER[slo]}",
+                    f"Promise {text_of(least)} or more.",
+                )
+
+
 def _has_run(tasks: Sequence[str], given: Settings) -> bool:
     return any(positions(given.checkpoints_url, task) for task in tasks)
 
@@ -86,11 +114,13 @@ def check(app: App, log: Log, given: Settings) -> None:
     """Make the app's topics, and see that its schemas and checkpoints fit what is in them.
 
     Raises:
-        DefinitionError: a view, a model or a topic that has run is declared otherwise now.
+        DefinitionError: a view, a model or a topic that has run is declared otherwise now, or an SLO can never be held.
         LogError: the log cannot be used, or a topic has another partition count.
         SchemaError: a topic's schema cannot read what was written under an earlier one.
         CheckpointError: a topic was recreated, or lacks records that a checkpoint goes on from.
     """
+    if not given.replay:  # whose time goes in steps of its own
+        hold_slos(app, plans.declared(app, given.snapshot_every))
     other = changed(app, log, given)
     if other is not None:
         raise other

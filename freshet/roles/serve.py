@@ -8,19 +8,20 @@ import time
 
 import structlog
 
-from freshet.features.stores.complete_store import CompleteStore
+from freshet.features.stores.complete_store import CompleteStore, reflected
 from freshet.roles import plans
 from freshet.roles.context import Context, clock_of
 from freshet.roles.interface import VERSION, interface
 from freshet.roles.reporter import Reporter, announce
 from freshet.schemas.errors import LogError
 from freshet.schemas.models.manifest import Identity
-from freshet.schemas.wire.messages import Logged, Settled, Swapped, Waiting
+from freshet.schemas.wire.messages import Logged, Settled, Swapped
 from freshet.serving.edge.hosts import hosts_of
 from freshet.serving.edge.sockets import bind
 from freshet.serving.loading.live_model import LiveModel
 from freshet.serving.loading.loader import Loader, Order, Place
 from freshet.serving.loading.sidecar_client import Sidecar
+from freshet.serving.scoring.lag import FeatureTicks
 from freshet.serving.scoring.scorer import Policy, Scorer
 from freshet.serving.web.app import ScorerApp
 from freshet.serving.web.metrics import metrics_route
@@ -31,6 +32,7 @@ from freshet.streams.control.orders import OrderBook, ordered
 
 log = structlog.get_logger()
 STATUS_SECONDS = 1.0
+LOOK_SECONDS = 0.5
 
 
 def run(ctx: Context) -> None:
@@ -42,8 +44,15 @@ def run(ctx: Context) -> None:
 
     live = LiveSettings(plans.declared(ctx.app, ctx.settings.snapshot_every))
     models = [(m, plans.vector_plan(ctx.app, m), ctx.app.outcomes_log_of(m)) for m in ctx.app.models]
-    store = CompleteStore(ctx.store(), plans.stored_partitions(ctx.app))
-    policy = Policy(lambda: ctx.switches.current.answer.on, live.of, ctx.vitals.outages)
+    stored = plans.stored_partitions(ctx.app)
+    store = CompleteStore(ctx.store(), stored)
+    marks = ctx.store()  # of its own: a request that waits for the store must not keep its age from being seen
+    policy = Policy(
+        models_answer=lambda: ctx.switches.current.answer.on,
+        freshness=live.of,
+        outages=ctx.vitals.outages,
+        reflected=lambda: reflected(marks, stored),
+    )
     scorer = Scorer(ctx.lasting, models, store, clock, ctx.log.writer, logged, policy)
     ctx.vitals.instance = scorer.instance
     beside = interface(ctx.app, scorer.reach, ctx.log, clock, [metrics_route(ctx.metrics)], live.of)
@@ -52,6 +61,7 @@ def run(ctx: Context) -> None:
     loader = _loader(ctx, scorer, app, reporter)
     threads = [
         ctx.thread(_follow, ctx, scorer, loader, live),
+        ctx.thread(_watch, ctx, scorer.feature_ticks),
         ctx.thread(_report, ctx, scorer, app, reporter),
     ]
     server = HttpServer(
@@ -109,10 +119,14 @@ def _follow(ctx: Context, scorer: Scorer, loader: Loader, live: LiveSettings) ->
                     log.warning("order is set aside", model=m.model, reason=why)
                 elif (which := ordered(ctx.app.name, m)) is not None:
                     orders[m.model] = Order(which, m.back)
-            elif isinstance(m, Waiting) and m.model in scorer.served:
-                scorer.served[m.model].note_waiting(m)
         for order in orders.values():
             loader.order(order)
+
+
+def _watch(ctx: Context, ticks: FeatureTicks) -> None:
+    """See how old the store's rows are; also how old they get while it does not answer."""
+    while not ctx.stop.wait(LOOK_SECONDS):
+        ticks.look()
 
 
 def _report(ctx: Context, scorer: Scorer, app: ScorerApp, reporter: Reporter) -> None:

@@ -22,7 +22,7 @@ from freshet.schemas.text.columns import Texts
 from freshet.schemas.text.keys import key_of, parts_of
 from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire import blocks
-from freshet.schemas.wire.messages import Cut, Message, Waiting
+from freshet.schemas.wire.messages import Cut, Message
 from freshet.schemas.wire.outcomes import (
     ASKED,
     CORRECTED,
@@ -33,7 +33,7 @@ from freshet.schemas.wire.outcomes import (
     vectors_of,
 )
 from freshet.streams.log.contract import Batch
-from freshet.streams.operators.origins import Cursors
+from freshet.streams.operators.origins import Cursors, Ticks
 from freshet.streams.operators.task import Outputs, as_json, from_json, without_rows
 
 ROLLING_EXAMPLES = 5_000
@@ -89,9 +89,9 @@ class TrainTask:
         self._references = References(ROLLING_EXAMPLES)
         self._by_slice = {s: SliceQuality() for s in plan.slices}
         self._cursors = Cursors()
+        self._ticks = Ticks()
         self._tick = self._cut_tick = blocks.NO_TICK
         self._learned = self._cuts = 0
-        self._waits_since = -1
 
     @property
     def finished(self) -> int:
@@ -102,15 +102,16 @@ class TrainTask:
         for i in range(len(batch)):
             block = blocks.decode(batch.value(i))
             if block.rows is not None:
-                self._take(block, out.messages)
-            if block.tick != blocks.NO_TICK:
-                self._reach(block.tick, int(batch.offsets[i]) + 1, out.messages)
+                self._take(block)
+            self._ticks.note(block)
+            if self._ticks.finished > self._tick:
+                self._reach(self._ticks.finished, int(batch.offsets[i]) + 1, out.messages)
         return out
 
     def write(self) -> None:
         """A trainer writes to no store."""
 
-    def _take(self, block: blocks.Block, told: list[Message]) -> None:
+    def _take(self, block: blocks.Block) -> None:
         """Add rows to the open step; close it at every `batch` answers."""
         table = block.rows
         assert table is not None
@@ -119,7 +120,6 @@ class TrainTask:
         if fresh.stop == fresh.start:
             return
         rows = ExampleRows.from_arrow(table.slice(fresh.start, fresh.stop - fresh.start), self._dtype)
-        self._tell_waiting(rows, told)
         answers = np.cumsum((rows.kind == LABELLED) | (rows.kind == CORRECTED))
         first = 0
         while first < len(rows):
@@ -168,8 +168,6 @@ class TrainTask:
 
     def _reach(self, tick: int, position: int, told: list[Message]) -> None:
         """A tick closes the open step; the first at or after a multiple of `snapshot_every` cuts a snapshot."""
-        if tick <= self._tick:
-            return
         self._close()
         every = self._every_ms
         due = self._tick != blocks.NO_TICK and tick // every > self._cut_tick // every
@@ -181,18 +179,9 @@ class TrainTask:
 
     def _cut(self, tick: int, position: int) -> Cut:
         self._cuts += 1
-        self._cut_tick, self._waits_since = tick, -1
+        self._cut_tick = tick
         digest = self._save(self._learner, Moment(self._cuts, tick, self._learned, position))
         return Cut(self._plan.model, self._plan.lineage, self._cuts, tick, digest, self.stats())
-
-    def _tell_waiting(self, rows: ExampleRows, told: list[Message]) -> None:
-        """Once a cut: since when the newest snapshot has not reflected a joined example."""
-        if self._waits_since >= 0:
-            return
-        answered = np.flatnonzero((rows.kind == LABELLED) | (rows.kind == CORRECTED))
-        if len(answered):
-            self._waits_since = int(rows.t[answered[0]])
-            told.append(Waiting(self._plan.model, self._plan.lineage, self._cuts, self._waits_since))
 
     def stats(self) -> dict[str, Any]:
         """Prequential figures as of now, over everything and over the newest examples, beside what no learning would have
@@ -244,7 +233,8 @@ class TrainTask:
             state |= {f"slice.{s}.{k}": v for k, v in table.checkpoint().items()}
         state |= self._pending.dump()
         state["cursors"] = self._cursors.dump()
-        numbers = [self._tick, self._cut_tick, self._learned, self._cuts, self._waits_since, self._open_answers]
+        state["ticks"] = self._ticks.dump()
+        numbers = [self._tick, self._cut_tick, self._learned, self._cuts, self._open_answers]
         state["numbers"], state["settings"] = as_json(numbers), as_json(self._settings)
         if self._open:
             state |= _dump_rows(_joined(self._open))
@@ -259,8 +249,9 @@ class TrainTask:
         self._by_slice = {s: self._restored_slice(state, s) for s in self._plan.slices}
         self._pending.load(state)
         self._cursors.load(state["cursors"])
+        self._ticks.load(state["ticks"])
         numbers = from_json(state["numbers"])
-        self._tick, self._cut_tick, self._learned, self._cuts, self._waits_since, self._open_answers = numbers
+        self._tick, self._cut_tick, self._learned, self._cuts, self._open_answers = numbers
         self._open = [_load_rows(state, self._dtype)] if "open.kind" in state else []
         if "settings" in state and (settings := from_json(state["settings"])):
             self._settings = settings

@@ -13,15 +13,17 @@ from freshet.schemas.wire.messages import Setting
 KEYS = tuple(f.name for f in fields(Freshness))
 # Those that decide what becomes of a record or an example: they take effect at a checkpoint, which records them.
 DECIDING = ("lateness", "max_future", "label_wait", "snapshot_every")
+TICK_MS = 1_000  # how often intake tells the time: no lag below that can be seen
 RANGES_MS = {
-    "feature_slo": (1, 366 * 86_400_000),
-    "model_slo": (1, 366 * 86_400_000),
+    "feature_slo": (TICK_MS, 366 * 86_400_000),
+    "model_slo": (TICK_MS, 366 * 86_400_000),
     "batch_wait": (0, 60_000),
     "snapshot_every": (100, 366 * 86_400_000),
     "lateness": (0, 31 * 86_400_000),
     "label_wait": (1, 366 * 86_400_000),
     "max_future": (0, 366 * 86_400_000),
     "model_limit": (0, 366 * 86_400_000),
+    "feature_limit": (0, 366 * 86_400_000),
 }
 
 
@@ -48,6 +50,13 @@ def changed(freshness: Freshness, key: str, value: str) -> Freshness:
     if not least <= ms <= most:
         raise RequestError(f"{key}={value}", "is out of range", f"Use {_text(least)} to {_text(most)}.")
     return replace(freshness, **{key: value})
+
+
+def least_slos_ms(freshness: Freshness) -> dict[str, int]:
+    """The least that `feature_slo` and `model_slo` can be held to: as long as a tick takes to come, and events may wait for a
+    fuller batch; for a model as long as its next snapshot takes, besides."""
+    shown = TICK_MS + freshness.ms("batch_wait")
+    return {"feature_slo": shown, "model_slo": shown + freshness.ms("snapshot_every")}
 
 
 def parsed(assignment: str) -> tuple[str, str]:

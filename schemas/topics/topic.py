@@ -47,11 +47,13 @@ class Freshness:
     a topic" in `docs/operating.md`.
 
     Args:
-        feature_slo: Bound of the feature lag, a duration. The lag is the age of the oldest
-            acknowledged event that the rows of the topic's views do not reflect yet. Beyond the
-            bound status and alerts say so; no answer changes.
-        model_slo: Bound of the model lag, a duration. The lag is the age of the oldest joined
-            example that the served snapshot does not reflect.
+        feature_slo: Bound of the feature lag, a duration. The lag is how long ago it was that the
+            rows of the topic's views were known to reflect all that the topic held, so it grows
+            when a role is silent, and stays small when a source is. At least a second more than
+            `batch_wait`: the time is told once a second. Beyond the bound status and alerts say so.
+        model_slo: Bound of the model lag, a duration. The lag is how long ago it was that the
+            served snapshot was known to reflect all labels. At least a second more than
+            `snapshot_every` and `batch_wait`.
         batch_wait: The longest that intake waits for a fuller batch, a duration of the wall
             clock. Of several topics the shortest rules.
         snapshot_every: How often a learner cuts a snapshot, a duration of the app's clock: at the
@@ -61,11 +63,13 @@ class Freshness:
         label_wait: How long a prediction waits for its label, a duration of the app's clock.
         max_future: How far an event's time may lie ahead of the time at which its record was
             appended, a duration. What lies further ahead is a dead letter.
-        on_violation: What answers do once the model lag is beyond `model_limit`: `"serve"` (as
-            before), `"fallback"` (a declared rung that needs no model) or `"refuse"` (an error,
-            HTTP 503).
+        on_violation: What answers do once the model lag is beyond `model_limit`, or the lag of a
+            view over the topic beyond `feature_limit`: `"serve"` (as before), `"fallback"` (a
+            declared rung that needs no model, or no features) or `"refuse"` (an error, HTTP 503).
         model_limit: The model lag beyond which `on_violation` holds, a duration. `"0s"` stands
             for `model_slo`.
+        feature_limit: The feature lag beyond which `on_violation` holds, a duration. `"0s"` stands
+            for `feature_slo`.
 
     Raises:
         DefinitionError: a value is no duration, or `on_violation` is none of the three.
@@ -85,6 +89,7 @@ class Freshness:
     max_future: str = "5m"
     on_violation: str = "serve"
     model_limit: str = "0s"
+    feature_limit: str = "0s"
 
     def __post_init__(self) -> None:
         for f in fields(self):

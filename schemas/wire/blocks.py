@@ -4,46 +4,52 @@
     4   4   kind of rows (int32, one of the constants below)
     8   8   tick that follows the rows (int64 ms, NO_TICK: none)
     16  4   partition of the origin (int32)
-    20  4   length of the origin's name (int32)
-    24  …   origin (UTF-8), zeros up to a multiple of 8, then Arrow IPC bytes (none: a tick alone)
+    20  4   how many partitions the origin had at the tick (int32)
+    24  4   length of the origin's name (int32)
+    28  …   origin (UTF-8), zeros up to a multiple of 8, then Arrow IPC bytes (none: a tick alone)
 
 All rows of a block have one origin (a source topic, or a scorer instance) and say their place in it in the columns
-`_offset` (int64) and `_index` (int32), rising in (offset, index). Source partitions carry ticks as records of their own.
+`_offset` (int64) and `_index` (int32), rising in (offset, index). A tick says that all which its origin's partition held at
+that time stands before it; it is intake that says so, and no source topic carries one.
 """
 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
 from freshet.schemas.errors import SchemaError
 from freshet.schemas.sizes import BLOCK_BYTES
 
-MAGIC, TICK_MAGIC = b"FRB2", b"FRTK"
+MAGIC = b"FRB2"
 # Of blocks whose keys and categories were joined so that some could not be told apart.
 EARLIER_MAGIC = b"FRB1"
 NO_TICK = -(1 << 63)
 CLEAN, PREDICTIONS, LABELS, EXAMPLES, DEAD = 1, 2, 3, 4, 5
 FIELD = "field."  # before the names of an event's fields in a clean block: one may be called `key` or `t`
-_HEAD = struct.Struct("<4siqii")
+_HEAD = struct.Struct("<4siqiii")
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Rows of one origin (None: no rows), followed by a tick (`NO_TICK`: none)."""
+    """Rows of one origin (None: no rows), followed by a tick (`NO_TICK`: none).
+
+    `partitions` are those that the origin had at the tick: whoever reads waits for the ticks of all of them.
+    """
 
     kind: int
     origin: str
     partition: int
     rows: pa.RecordBatch | None
     tick: int = NO_TICK
+    partitions: int = 1
 
 
 def encode(block: Block) -> bytes:
     name = block.origin.encode()
-    head = _HEAD.pack(MAGIC, block.kind, block.tick, block.partition, len(name)) + name
+    head = _HEAD.pack(MAGIC, block.kind, block.tick, block.partition, block.partitions, len(name)) + name
     head += bytes(-len(head) % 8)
     if block.rows is None or not block.rows.num_rows:
         return head
@@ -65,7 +71,7 @@ def encode_parts(block: Block, most_bytes: int = BLOCK_BYTES) -> list[bytes]:
     middle = rows.num_rows // 2
     # Without a tick: it says that nothing before it is missing.
     first = Block(block.kind, block.origin, block.partition, rows.slice(0, middle))
-    last = Block(block.kind, block.origin, block.partition, rows.slice(middle), block.tick)
+    last = replace(block, rows=rows.slice(middle))
     return [*encode_parts(first, most_bytes), *encode_parts(last, most_bytes)]
 
 
@@ -79,7 +85,7 @@ def decode(value: memoryview | bytes) -> Block:
         )
     if len(value) < _HEAD.size or bytes(value[:4]) != MAGIC:
         raise SchemaError("block", f"{len(value)} bytes do not start a block", "Is this topic freshet's own?")
-    _, kind, tick, partition, size = _HEAD.unpack_from(value)
+    _, kind, tick, partition, partitions, size = _HEAD.unpack_from(value)
     at = _HEAD.size + size
     body = at + -at % 8
     try:
@@ -89,9 +95,4 @@ def decode(value: memoryview | bytes) -> Block:
         rows = pa.ipc.open_stream(pa.py_buffer(value[body:])).read_next_batch() if len(value) > body else None
     except (ValueError, OSError, StopIteration) as error:  # pyarrow's own errors are ValueErrors
         raise SchemaError("block", f"{len(value)} bytes are not a whole one ({error})", "Was it cut off?") from error
-    return Block(kind, origin, partition, rows, tick)
-
-
-def tick_record(time_ms: int) -> bytes:
-    """A tick as a record of a source partition."""
-    return TICK_MAGIC + struct.pack("<q", time_ms)
+    return Block(kind, origin, partition, rows, tick, partitions)

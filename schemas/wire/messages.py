@@ -1,6 +1,6 @@
 """What roles tell each other: one JSON record each, told apart by `type`, on one of two logs of one partition.
 
-The *control* log carries decisions and what they rest on (`Cut`, `Waiting`, `Verdict`, `Settled`, `Setting`): whoever
+The *control* log carries decisions and what they rest on (`Cut`, `Verdict`, `Settled`, `Setting`, `Tick`): whoever
 follows it from its start knows the same, in the same order. The *reports* log carries everything else: how far each role
 is and how it is doing. There is much more of that, and who only acts on decisions is not woken by it.
 
@@ -43,8 +43,9 @@ class Progress(msgspec.Struct, frozen=True, tag="progress", tag_field="type"):
 
 
 class Cut(msgspec.Struct, frozen=True, tag="cut", tag_field="type"):
-    """A trainer cut a snapshot at a tick. `digest` is that of its manifest, None where the learner has no arrays to
-    export; `stats` are its prequential figures as of that tick (`freshet.schemas.wire.facts.CutStats`)."""
+    """A trainer cut a snapshot at a tick, which reflects all labels up to it. `digest` is that of its manifest, None where
+    the learner has no arrays to export; `stats` are its prequential figures as of that tick
+    (`freshet.schemas.wire.facts.CutStats`)."""
 
     model: Name
     lineage: Name
@@ -52,15 +53,6 @@ class Cut(msgspec.Struct, frozen=True, tag="cut", tag_field="type"):
     tick: Moment
     digest: Digest | None
     stats: dict[str, Any]
-
-
-class Waiting(msgspec.Struct, frozen=True, tag="waiting", tag_field="type"):
-    """The first example that snapshot `number` of a lineage does not reflect was joined at `since` (app clock, ms)."""
-
-    model: Name
-    lineage: Name
-    number: SnapshotNumber
-    since: Moment
 
 
 class Verdict(msgspec.Struct, frozen=True, tag="verdict", tag_field="type"):
@@ -94,7 +86,8 @@ class Settled(msgspec.Struct, frozen=True, tag="settled", tag_field="type"):
     approved yet), and why.
 
     It is an order. Orders of a model are numbered upwards, and one that names an earlier snapshot of a lineage than was
-    ordered before counts only if it says that it goes `back`; see `freshet.streams.control.orders`."""
+    ordered before counts only if it says that it goes `back`; see `freshet.streams.control.orders`. `reflects` is the
+    tick at which the snapshot was cut: it reflects all labels up to then."""
 
     model: Name
     order: OrderNumber
@@ -104,6 +97,7 @@ class Settled(msgspec.Struct, frozen=True, tag="settled", tag_field="type"):
     digest: Digest | None
     reason: Line
     back: bool = False
+    reflects: Moment | None = None
 
     def __post_init__(self) -> None:
         known = [x is not None for x in (self.lineage, self.number, self.digest)]
@@ -148,6 +142,13 @@ class Clock(msgspec.Struct, frozen=True, tag="clock", tag_field="type"):
     done: bool
 
 
+class Tick(msgspec.Struct, frozen=True, tag="tick", tag_field="type"):
+    """A replay has published all that comes before `now` (ms), and moves the app's clock there: intake says so in its
+    outputs once it has read as far."""
+
+    now: Moment
+
+
 class Span(msgspec.Struct, frozen=True, tag="span", tag_field="type"):
     """A replay will go from `start` to about `end` (app clock, ms)."""
 
@@ -165,9 +166,9 @@ class Setting(msgspec.Struct, frozen=True, tag="setting", tag_field="type"):
     at: Moment
 
 
-Message = Progress | Cut | Waiting | Verdict | Ruling | Settled | Swapped | Logged | Status | Clock | Span | Setting
+Message = Progress | Cut | Verdict | Ruling | Settled | Swapped | Logged | Status | Clock | Tick | Span | Setting
 
-CONTROL = Cut | Waiting | Verdict | Ruling | Settled | Setting
+CONTROL = Cut | Verdict | Ruling | Settled | Setting | Tick
 
 encode = msgspec.json.Encoder().encode
 _decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)

@@ -78,10 +78,10 @@ def feature_lag(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator
                 policy="feature_lag",
                 subject=v.name,
                 light=light,
-                reason=_behind(v.lag_ms, v.slo_ms),
+                reason=_behind(v.lag_ms, v.slo_ms, v.behind),
                 meaning=f"Features of {v.name} do not reflect the newest events of {v.topic or 'its topic'} yet.",
-                next_step="`freshet status` shows whether intake or view is behind, logs/intake.jsonl and logs/view.jsonl "
-                "why; if they are merely busy, start one more where the topic has several partitions (on Kafka: "
+                next_step=f"{_why(v.behind, 'logs/intake.jsonl and logs/view.jsonl')}; if it is "
+                "merely busy, start one more where the topic has several partitions (on Kafka: "
                 "`freshet run APP.py --role view --member 2`) or promise less "
                 f"(`freshet topics set {v.topic or 'TOPIC'} feature_slo=…`).",
             )
@@ -91,15 +91,14 @@ def model_lag(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[A
     """The snapshot that answers has missed examples for longer than promised."""
     for m in status.models:
         if light := _late(m.lag_ms, m.slo_ms, bounds):
-            trainer = f"logs/train.{m.name}.{m.served.lineage}.jsonl" if m.served else "logs/train.*.jsonl"
             yield Alert(
                 policy="model_lag",
                 subject=m.name,
                 light=light,
-                reason=_behind(m.lag_ms, m.slo_ms),
+                reason=_behind(m.lag_ms, m.slo_ms, m.behind),
                 meaning=f"Answers of {m.name} do not reflect the newest outcomes yet.",
-                next_step="`freshet models` shows whether snapshots are cut, refused or not yet served; the trainer writes "
-                f"to {trainer}. To cut more often: `freshet topics set TOPIC snapshot_every=…`, of the topic of its labels.",
+                next_step=f"{_why(m.behind, 'logs/train.*.jsonl')}; `freshet models` whether snapshots are cut, refused or "
+                "not yet served. To cut more often: `freshet topics set TOPIC snapshot_every=…`, of the topic of its labels.",
             )
 
 
@@ -230,9 +229,29 @@ def switch_off(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[
             )
 
 
+def clock_jumped(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[Alert]:
+    """The clock of a machine was set. Time goes on, faster or slower, until it agrees again."""
+    for r in status.roles:
+        if not r.clock_off_ms:
+            continue
+        ahead = r.clock_off_ms > 0
+        yield Alert(
+            policy="clock_jumped",
+            subject=r.instance or r.role,
+            light="amber",
+            reason=f"its machine's clock is {span(abs(r.clock_off_ms))} {'ahead of' if ahead else 'behind'} the app's",
+            meaning="The app's time is made up for, at most 60 times as fast, so questions expire early."
+            if ahead
+            else "The app's time goes half as fast until the clock has caught up.",
+            next_step="If the clock is right now, wait, or start the role again: it takes the clock as it is then. If it "
+            "is wrong, set it right.",
+        )
+
+
 POLICIES: tuple[Policy, ...] = (
     role_down,
     outage,
+    clock_jumped,
     feature_lag,
     model_lag,
     source_silent,
@@ -249,7 +268,7 @@ WITHOUT = {
     "train": "one lineage learns nothing new",
     "release": "no snapshot is released, and the one that answers ages",
     "serve": "requests fail, unless another scorer runs",
-    "control": "status, alerts and ticks stand still, and without ticks no snapshot is cut",
+    "control": "status and alerts stand still; what is answered and learned does not change",
 }
 OFF = {
     "learn": "Models learn nothing new, and what answers ages.",
@@ -265,8 +284,14 @@ def _late(lag_ms: int | None, slo_ms: int | None, bounds: AlertBounds) -> Light 
     return "amber" if lag_ms <= bounds.red_lag * slo_ms else "red"
 
 
-def _behind(lag_ms: int | None, slo_ms: int | None) -> str:
-    return f"{span(lag_ms or 0)} behind, {span(slo_ms or 0)} is promised"
+def _behind(lag_ms: int | None, slo_ms: int | None, role: str) -> str:
+    waits = f": it waits for role {role}" if role else ""
+    return f"{span(lag_ms or 0)} behind, {span(slo_ms or 0)} is promised{waits}"
+
+
+def _why(role: str, logs: str) -> str:
+    """Where to look; `logs` are those of the roles that it might be."""
+    return f"`freshet status` shows whether its process is there, {f'logs/{role}.jsonl' if role else logs} what it does"
 
 
 def _silence(s: SourceFigures, now: int | None, bounds: AlertBounds) -> int | None:

@@ -16,6 +16,7 @@ from freshet.schemas.wire import messages
 from freshet.serving.board.model import ModelBoard
 from freshet.serving.board.outage_figures import outage_figures
 from freshet.serving.board.roll_call import RollCall
+from freshet.serving.board.stages import Stage, slowest
 from freshet.serving.board.task_facts import TaskFacts
 from freshet.serving.board.topic import TopicBoard
 from freshet.serving.board.view_figures import view_figures
@@ -89,7 +90,7 @@ class Board:
                 if self._settings.note(m):
                     change = s.SettingChange(topic=m.topic, key=m.key, value=m.value, by=m.by, at_ms=m.at)
                     self._changes = [*self._changes[1 - CHANGES :], change]
-            case messages.Cut() | messages.Waiting() | messages.Verdict() | messages.Settled() | messages.Swapped():
+            case messages.Cut() | messages.Verdict() | messages.Settled() | messages.Swapped():
                 if m.model in self._models and self._counts(m):
                     self._models[m.model].note(m)
                 if isinstance(m, messages.Swapped) and m.model in self._models:
@@ -174,15 +175,27 @@ class Board:
         return board.figures(self._told("intake", name), self._settings.of(name), lag)
 
     def _view(self, view: View, now: int | None) -> s.ViewFigures:
-        lag = _behind(now, self._tasks.finished("view", view.name, view.topic.partitions))
-        return view_figures(view, self._told("view", view.name), self._settings.of(view.topic.name), lag)
+        own = self._tasks.finished("view", view.name, view.topic.partitions)
+        behind = slowest(now, [self._intake_of(view.topic), Stage("view", own)])
+        told, settings = self._told("view", view.name), self._settings.of(view.topic.name)
+        return view_figures(view, told, settings, _behind(now, own), behind)
+
+    def _intake_of(self, topic: Topic) -> Stage:
+        return Stage("intake", self._tasks.finished("intake", topic.name, topic.partitions))
 
     def _model(self, board: ModelBoard, now: int | None, at_ms: int) -> s.ModelFigures:
         told = {x: found[0] for x in board.lineages if (found := self._tasks.of("train", f"{board.model.name}.{x}"))}
         facts = {lineage: t.facts for lineage, t in told.items()}
         states = {lineage: self._roll.state(t.instance, at_ms) for lineage, t in told.items()}
-        slo_ms = self._settings.of(board.model.label.topic.name).ms("model_slo")
-        return board.figures(now, slo_ms, facts, states)
+        topic = board.model.label.topic
+        settings = self._settings.of(topic.name)
+        reached = {
+            "intake": self._intake_of(topic).tick,
+            "join": self._tasks.finished("join", board.model.name),
+            "train": self._tasks.finished("train", f"{board.model.name}.{board.champion}"),
+        }
+        behind = board.behind(now, settings.ms("snapshot_every"), reached)
+        return board.figures(now, settings.ms("model_slo"), facts, states, behind)
 
 
 def _behind(now: int | None, tick: int | None) -> int | None:

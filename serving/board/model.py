@@ -9,6 +9,7 @@ from freshet.learners.model import Model
 from freshet.schemas.wire import messages
 from freshet.serving.board.lineage_snapshots import LineageSnapshots
 from freshet.serving.board.served_quality import ServedFigures, ServedQuality, told_quality, told_references
+from freshet.serving.board.stages import Stage, slowest
 from freshet.serving.status import status as s
 from freshet.streams.log.contract import Batch
 
@@ -31,6 +32,12 @@ class ModelBoard:
         self._of_lineages: dict[str, tuple[Told, list[s.SliceFigures]]] = {}
         self._of_served: tuple[ServedFigures, Told, list[s.SliceFigures]] | None = None
 
+    @property
+    def champion(self) -> str:
+        """The lineage that was settled on; the first one before that."""
+        settled = self._settled.lineage if self._settled is not None else None
+        return settled or self.lineages[0]
+
     def learn(self, batch: Batch) -> None:
         self.quality.learn(batch)
 
@@ -43,31 +50,22 @@ class ModelBoard:
             case messages.Swapped():
                 self._swaps += 1
                 self._swapped = m
-                self._note_snapshot(m)
-            case messages.Cut() | messages.Waiting() | messages.Verdict():
-                self._note_snapshot(m)
+            case messages.Cut():
+                self._of(m.lineage).cut(m)
+            case messages.Verdict():
+                self._of(m.lineage).judge(m)
             case _:
                 pass
 
-    def _note_snapshot(self, m: messages.Cut | messages.Waiting | messages.Verdict | messages.Swapped) -> None:
+    def _of(self, lineage: str) -> LineageSnapshots:
         """Also of a lineage that the app no longer declares: its snapshot may still be served."""
-        lineage = self._snapshots.setdefault(m.lineage, LineageSnapshots())
-        match m:
-            case messages.Cut():
-                lineage.cut(m)
-            case messages.Waiting():
-                lineage.wait(m)
-            case messages.Verdict():
-                lineage.judge(m)
-            case messages.Swapped():
-                pass
-        swapped = self._swapped
-        lineage.prune(swapped.number if swapped is not None and swapped.lineage == m.lineage else None)
+        return self._snapshots.setdefault(lineage, LineageSnapshots())
 
     def figures(
-        self, now_ms: int | None, slo_ms: int, told: Mapping[str, Told], states: Mapping[str, s.RoleState]
+        self, now_ms: int | None, slo_ms: int, told: Mapping[str, Told], states: Mapping[str, s.RoleState], behind: str
     ) -> s.ModelFigures:
-        """`told` are the newest facts of each lineage's trainer, `states` how its process is; both by lineage."""
+        """`told` are the newest facts of each lineage's trainer, `states` how its process is; both by lineage. `behind` is
+        the role that it waits for."""
         known, of_served = self._snapshots.values(), self.quality.figures
         base = told.get(self._baseline, NOTHING)
         return s.ModelFigures(
@@ -76,6 +74,7 @@ class ModelBoard:
             baseline=self._baseline,
             lag_ms=self._lag(now_ms),
             slo_ms=slo_ms,
+            behind=behind,
             asked=self.quality.asked,
             labelled=self.quality.labelled,
             expired=self.quality.expired,
@@ -105,11 +104,25 @@ class ModelBoard:
         return None if m is None else s.Served(lineage=m.lineage, number=m.number, since_ms=self._since_ms)
 
     def _lag(self, now_ms: int | None) -> int | None:
-        """Age of the oldest joined example that the served snapshot does not reflect."""
-        if self._swapped is None:
+        """How long ago it was that the served snapshot reflected all labels."""
+        if self._swapped is None or now_ms is None:
             return None
-        since = self._snapshots[self._swapped.lineage].since(self._swapped.number)
-        return 0 if since is None or now_ms is None else max(0, now_ms - since)
+        return max(0, now_ms - self._swapped.tick)
+
+    def behind(self, now_ms: int | None, pace_ms: int, reached: Mapping[str, int | None]) -> str:
+        """The role that the served snapshot waits for, where the roles before release have `reached` those ticks, and
+        snapshots are cut every `pace_ms`."""
+        trainer = f"train.{self.model.name}.{self.champion}"
+        order = self._settled.reflects if self._settled is not None else None
+        stages = [
+            Stage("intake", reached.get("intake")),
+            Stage("join", reached.get("join")),
+            Stage(trainer, reached.get("train")),
+            Stage(trainer, self._of(self.champion).tick, pace_ms),
+            Stage("release", order),
+            Stage("serve", self._swapped.tick if self._swapped is not None else None),
+        ]
+        return slowest(now_ms, stages)
 
     def _lineage(self, name: str, told: Told, state: s.RoleState) -> s.LineageFigures:
         snapshots = self._snapshots[name]

@@ -120,6 +120,7 @@ class RollCall:
             cpu_seconds=m.facts.get("cpu_seconds"),
             started_ms=m.facts.get("started_ms"),
             metrics=m.facts.get("metrics", ""),
+            clock_off_ms=m.facts.get("clock_off_ms", 0),
         )
 
     def outages(self, now_ms: int) -> list[tuple[str, Outage]]:

@@ -10,14 +10,18 @@ from freshet.schemas.topics.topic import Freshness
 from freshet.serving.status.status import ViewFigures
 
 
-def view_figures(view: View, told: Sequence[Mapping[str, Any]], settings: Freshness, lag_ms: int | None) -> ViewFigures:
-    """`told` are the facts of each partition's task, `settings` the topic's freshness as it is now."""
+def view_figures(
+    view: View, told: Sequence[Mapping[str, Any]], settings: Freshness, lag_ms: int | None, behind: str
+) -> ViewFigures:
+    """`told` are the facts of each partition's task, `settings` the topic's freshness as it is now, `behind` the role that
+    the rows wait for."""
     return ViewFigures(
         name=view.name,
         topic=view.topic.name,
         key="|".join(view.keys),
         rows=sum(int(f.get("keys", 0)) for f in told) if told else None,
         lag_ms=lag_ms,
+        behind=behind,
         slo_ms=settings.ms("feature_slo"),
         max_age_ms=view.max_age_ms or None,
         events=sum(int(f.get("events", 0)) for f in told) if told else None,

@@ -36,7 +36,11 @@ ANSWER_PARAMETERS = {
     "segment": ("string", "`global`: there are no segments yet."),
     "model_lag_ms": (
         "integer",
-        "Age of the oldest joined example that the snapshot does not reflect, as its trainer told; 0: none.",
+        "How long ago it was that the snapshot reflected all labels: when it was cut; -1: no model answered.",
+    ),
+    "feature_lag_ms": (
+        "integer",
+        "How long ago it was that rows of the model's views were known to reflect all events; 0: it reads none.",
     ),
     "oldest_value_age_ms": ("integer", "Age of the oldest value that was used, over all rows; -1: no row was read."),
     "rung": ("string", "champion, last_good, heuristic or constant: what answered."),

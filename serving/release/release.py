@@ -280,6 +280,11 @@ class Release:
         known = self._approved.get(lineage)
         return known[-1] if known else None
 
+    def _cut_tick(self, which: Identity) -> int | None:
+        """When it was cut; of several that were said, the oldest, since whoever may write may say a newer one."""
+        named = (which.lineage, which.number, which.digest)
+        return min((tick for *said, tick in self._verdicts if tuple(said) == named), default=None)
+
     def _rule(self, ruling: Ruling) -> None:
         """A person outranks the gate, but cannot make a snapshot sound."""
         before = self._served()
@@ -336,6 +341,7 @@ class Release:
                 number=served.number,
                 digest=served.digest,
                 back=self._book.goes_back(self.name, served.lineage, served.number),
+                reflects=self._cut_tick(served),
             )
         self._book.take(settled)
         if self._settled is None or self._settled.lineage != settled.lineage:

@@ -18,20 +18,20 @@ import structlog
 from freshet.features.reading.vectors import Read, VectorPlan
 from freshet.features.stores.contract import RowReader, Store
 from freshet.learners.model import Model
-from freshet.schemas.durations import text_of
 from freshet.schemas.errors import ComponentError, FreshetError, RequestError
 from freshet.schemas.events.field import INTEGERS, Field
 from freshet.schemas.models.vectors import F64, Vectors
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.text.keys import canonical, parts_of
-from freshet.schemas.topics.topic import Freshness
+from freshet.schemas.topics.topic import Freshness, Topic
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import Block
-from freshet.schemas.wire.messages import Logged, Waiting
+from freshet.schemas.wire.messages import Logged
 from freshet.schemas.wire.outcomes import RUNGS, fixed_dtype, prediction_rows
 from freshet.serving.loading.live_model import LiveModel, ModelSlot, Standing
 from freshet.serving.scoring.contract import Answer, ModelCard, Question, TensorSpec
 from freshet.serving.scoring.fallback import Conditions, Declared, choose
+from freshet.serving.scoring.lag import FeatureTicks, Lag, tolerated
 from freshet.serving.scoring.prediction_log import PredictionLog, Spooled
 from freshet.serving.scoring.reach import REST_SECONDS, Reach
 from freshet.streams.clock import Clock, ManualClock
@@ -80,37 +80,32 @@ class Asking(NamedTuple):
 
 @dataclass(frozen=True)
 class Policy:
-    """What operators decide while a scorer runs: whether models answer, and how fresh they must be (by topic: as declared
-    where it says nothing). `outages` is told when the store is away."""
+    """What a scorer goes by while it runs. Operators decide whether models answer, and how fresh they must be (by topic: as
+    declared where it says nothing). `outages` is told when the store is away; `reflected` says up to when the store's rows
+    are known to reflect their topics, by the store's names of views."""
 
     models_answer: Callable[[], bool] = lambda: True
     freshness: Callable[[str], Freshness | None] = lambda topic: None
     outages: Outages = field(default_factory=Outages)
+    reflected: Callable[[], Mapping[str, int]] = dict
 
 
 @dataclass
 class ServedModel:
-    """A model as the scorer holds it: its plan, its live snapshot, its log, and since when its snapshots have been
-    waiting for newer examples."""
+    """A model as the scorer holds it: its plan, its live snapshot and its log."""
 
     model: Model
     plan: VectorPlan
     outcomes: str
     slot: ModelSlot = field(default_factory=ModelSlot)
-    waiting: dict[tuple[str, int], int] = field(default_factory=dict)
     predictions: PredictionLog[Predictions] | None = None
     rungs: dict[str, int] = field(default_factory=dict)  # rows answered by each
     card: tuple[Standing, ModelCard] | None = None
 
-    def lag_ms(self, live: LiveModel, now_ms: int) -> int:
-        """Model lag: age of the oldest joined example that this snapshot does not reflect, 0 if there is none."""
-        since = self.waiting.get((live.lineage, live.number))
-        return 0 if since is None else max(0, now_ms - since)
 
-    def note_waiting(self, m: Waiting) -> None:
-        self.waiting.setdefault((m.lineage, m.number), m.since)
-        if len(self.waiting) > 4096:
-            del self.waiting[next(iter(self.waiting))]
+def model_lag_ms(live: LiveModel, now_ms: int) -> int:
+    """How long ago it was that this snapshot reflected all labels: at the tick at which it was cut."""
+    return max(0, now_ms - live.tick)
 
 
 class Scorer:
@@ -135,6 +130,7 @@ class Scorer:
         self._clock = clock
         self._policy = policy or Policy()
         self.reach = Reach(store, self._policy.outages)
+        self.feature_ticks = FeatureTicks(self._policy.reflected, clock)
         self.served: dict[str, ServedModel] = {}
         for model, plan, outcomes in models:
             served = ServedModel(model, plan, outcomes)
@@ -205,8 +201,11 @@ class Scorer:
                 refused=True,
                 retry_seconds=round(REST_SECONDS),
             )
-        p, live, rung = self._climb(served, question, standing, read, features, as_of)
-        lag = served.lag_ms(live, as_of) if live is not None else -1
+        if self._is_of_replay(question):
+            self.feature_ticks.look()  # as of this question: what it is answered is the same in each replay
+        fresh = features and self._fresh_features(served, question, as_of)
+        p, live, rung = self._climb(served, question, standing, read, fresh, as_of)
+        lag = model_lag_ms(live, as_of) if live is not None else -1
         ids = self._ids(served, question)
         first = self._log(served, read, p, ids, live, rung, as_of, lag)
         served.rungs[rung] = served.rungs.get(rung, 0) + question.n
@@ -216,6 +215,7 @@ class Scorer:
             "snapshot": live.number if live else -1,
             "segment": "global",
             "model_lag_ms": lag,
+            "feature_lag_ms": self.feature_ticks.lag_ms(served.plan.stored_as, as_of),
             "rung": rung,
             "instance": self.instance,
         }
@@ -267,21 +267,29 @@ class Scorer:
         Raises:
             ComponentError: it may not, and its topic is declared to refuse rather than to fall back.
         """
+        if standing.current is None:
+            return True
         topic = served.model.label.topic
-        freshness = self._policy.freshness(topic.name) or topic.freshness
-        if freshness.on_violation == "serve" or standing.current is None:
+        lag_ms = model_lag_ms(standing.current, as_of)
+        return tolerated(Lag("model", f"model {served.model.name}", topic.name, lag_ms, self._freshness_of(topic)))
+
+    def _fresh_features(self, served: ServedModel, question: Question, as_of: int) -> bool:
+        """Whether rows of the model's views may be read as old as they are; also where none are read.
+
+        Raises:
+            ComponentError: they may not, and their topic is declared to refuse rather than to fall back.
+        """
+        if not served.plan.asks_store(question.columns):
             return True
-        lag, limit = served.lag_ms(standing.current, as_of), freshness.ms("model_limit") or freshness.ms("model_slo")
-        if lag <= limit:
-            return True
-        if freshness.on_violation == "refuse":
-            raise ComponentError(
-                f"model {served.model.name}",
-                f"its lag of {text_of(lag)} is beyond its limit of {text_of(limit)}",
-                f"Ask again later. To be answered anyway: freshet topics set {topic.name} on_violation=fallback.",
-                refused=True,
-            )
-        return False
+        for view, stored_as in zip(served.plan.views, served.plan.stored_as):
+            lag_ms = self.feature_ticks.lag_ms([stored_as], as_of)
+            lag = Lag("feature", f"view {view.name}", view.topic.name, lag_ms, self._freshness_of(view.topic))
+            if not tolerated(lag):
+                return False
+        return True
+
+    def _freshness_of(self, topic: Topic) -> Freshness:
+        return self._policy.freshness(topic.name) or topic.freshness
 
     def _declared(self, served: ServedModel, declared: Declared, read: Read) -> F64:
         """A heuristic's or a constant's answer."""
@@ -334,6 +342,7 @@ class Scorer:
 
     def facts(self) -> Mapping[str, Any]:
         models = {}
+        now = self._clock.now_ms()
         for name, s in self.served.items():
             live = s.slot.current()
             assert s.predictions is not None
@@ -341,6 +350,8 @@ class Scorer:
                 "lineage": live.lineage if live else None,
                 "snapshot": live.number if live else None,
                 "tick": live.tick if live else None,
+                "model_lag_ms": model_lag_ms(live, now) if live else None,
+                "feature_lag_ms": self.feature_ticks.lag_ms(s.plan.stored_as, now),
                 "rungs": dict(s.rungs),
                 "lost": s.predictions.lost,
                 "unlogged": s.predictions.held,

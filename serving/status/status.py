@@ -78,8 +78,8 @@ class SourceFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TopicFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """A topic's records by fate. `records` counts what was read without ticks: the sum of the fates, once
-    intake is idle. `dropped` is by filter (`late` among them: beyond the lateness), `dead` by reason.
+    """A topic's records by fate. `records` counts what was read: the sum of the fates, once intake
+    is idle. `dropped` is by filter (`late` among them: beyond the lateness), `dead` by reason.
     `lag_ms` is how far intake is behind the app's clock, `settings` its freshness as it is now, `declared` as the app's
     file has it."""
 
@@ -90,7 +90,6 @@ class TopicFigures(msgspec.Struct, frozen=True, kw_only=True):
     deduplicated: int = 0
     dropped: dict[str, int] = {}
     dead: dict[str, int] = {}
-    ticks: int = 0
     lag_ms: int | None = None
     partitions: int = 1
     owner: str = ""
@@ -104,7 +103,7 @@ class TopicFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ViewFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """A view: feature lag on the app's clock (0: the rows reflect everything acknowledged) and its bound."""
+    """A view: feature lag on the app's clock, its bound, and the role that the rows wait for most: they are `behind` by it."""
 
     name: str
     topic: str = ""
@@ -112,6 +111,7 @@ class ViewFigures(msgspec.Struct, frozen=True, kw_only=True):
     rows: int | None = None
     lag_ms: int | None = None
     slo_ms: int | None = None
+    behind: str = ""
     max_age_ms: int | None = None
     events: int | None = None
     features: list[str] = []
@@ -190,14 +190,16 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """A model: what is served, why this lineage (`decision`), how fresh and how good it is. `baseline` is the lineage it is held against; references are
-    of the labels that what was served is judged by."""
+    """A model: what is served, why this lineage (`decision`), how fresh and how good it is; the role that the served
+    snapshot waits for most (it is `behind` by it). `baseline` is the lineage it is held against; references are of the
+    labels that what was served is judged by."""
 
     name: str
     served: Served | None = None
     baseline: str = ""
     lag_ms: int | None = None
     slo_ms: int | None = None
+    behind: str = ""
     asked: int = 0
     labelled: int = 0
     expired: int = 0
@@ -239,8 +241,9 @@ class RequestFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RoleFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """One process: `seen_ms` is when it was last heard of (wall), `last_exit` why the one before it ended. It is
-    restarting while it ends again and again soon after its start."""
+    """One process: `seen_ms` is when it was last heard of (wall), `last_exit` why the one before it ended, `clock_off_ms`
+    how far the wall of its machine is ahead of the time that it goes by, after somebody set it. It is restarting while it
+    ends again and again soon after its start."""
 
     role: str
     instance: str = ""
@@ -253,6 +256,7 @@ class RoleFigures(msgspec.Struct, frozen=True, kw_only=True):
     cpu_seconds: float | None = None
     started_ms: int | None = None
     metrics: str = ""
+    clock_off_ms: int = 0
 
 
 class OutageFigures(msgspec.Struct, frozen=True, kw_only=True):

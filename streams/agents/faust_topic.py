@@ -19,9 +19,6 @@ from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.events.writer import EventWriter, Misfit
 from freshet.schemas.topics.reader import EventReader, partition_of
 from freshet.schemas.topics.topic import Topic
-from freshet.schemas.wire.blocks import TICK_MAGIC, tick_record
-
-TICK_BYTES = len(tick_record(0))
 
 
 class EventSchemas(faust.Schema):  # type: ignore[misc]
@@ -39,10 +36,8 @@ class EventSchemas(faust.Schema):  # type: ignore[misc]
         return key
 
     def loads_value(self, app: Any, message: Any, **_: Any) -> dict[str, Any]:
-        """Raises `ValueDecodeError` for ticks and for what intake would dead-letter; `EventTopic` skips those."""
+        """Raises `ValueDecodeError` for what intake would dead-letter; `EventTopic` skips those."""
         record = message.value or b""
-        if len(record) == TICK_BYTES and record.startswith(TICK_MAGIC):
-            raise ValueDecodeError("a tick")
         try:
             return self._reader.read(record, round(message.timestamp * 1000))
         except Misfit as misfit:

@@ -5,16 +5,15 @@ from __future__ import annotations
 from freshet.schemas.events.decode import REASONS
 from freshet.schemas.topics.topic import Topic
 
-FIRST_FILTER = 4  # the code of the first of a topic's own filters: `dropped:late` is before them
+FIRST_FILTER = 3  # the code of the first of a topic's own filters: `dropped:late` is before them
 
 
 def fates(topic: Topic) -> tuple[str, ...]:
-    """`applied`, `deduplicated`, `tick` (not an event), `dropped:<filter>` and `dead:<reason>`, in code order."""
+    """`applied`, `deduplicated`, `dropped:<filter>` and `dead:<reason>`, in code order."""
     dropped = ("late", *topic.drop)
     return (
         "applied",
         "deduplicated",
-        "tick",
         *(f"dropped:{name}" for name in dropped),
         *(f"dead:{reason}" for reason in REASONS[1:]),
     )

@@ -60,7 +60,7 @@ class TopicStatistics:
         )  # fmt: skip
 
     def tick(self, time_ms: int) -> None:
-        """A tick was appended at `time_ms`: a record, but no event."""
+        """All that stood in the partition at `time_ms` (app clock) was taken."""
         totals = self._of_sources["totals"]
         totals[kernels.NEWEST_RECORD_MS] = max(int(totals[kernels.NEWEST_RECORD_MS]), time_ms)
 

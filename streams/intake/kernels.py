@@ -8,7 +8,7 @@ import numba as nb
 import numpy as np
 
 u64 = np.uint64
-APPLIED, DEDUPLICATED, TICK, LATE = 0, 1, 2, 3
+APPLIED, DEDUPLICATED, LATE = 0, 1, 2
 GENERATION, GENERATION_START, IN_GENERATION, NEWEST, BEGUN, META = 0, 1, 2, 3, 4, 5
 
 

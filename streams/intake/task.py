@@ -1,5 +1,8 @@
 """Intake: one source partition in; clean events by view key, labels by prediction id, and dead letters out.
 
+It is here that time enters: intake is told by its operator that all is read which stood in the partition at a time of the
+app's clock, and writes that time, a tick, into each of its outputs. Nobody after it asks a clock.
+
 The stages, in order, over the columns of a batch; each settles a fate for some rows and passes the rest on:
 decode → validate → deduplicate and judge lateness → filter → impute → route. The ledger counts every record.
 """
@@ -78,6 +81,17 @@ def keys_of(plan: IntakePlan) -> set[tuple[str, ...]]:
     return ids | {route.keys for route in plan.clean}
 
 
+@dataclass(frozen=True)
+class _Routed:
+    """Rows of one kind for the log `to`, in the partitions of their keys."""
+
+    to: str
+    partitions: int
+    kind: int
+    keys: Texts
+    table: Mapping[str, pa.Array]
+
+
 class IntakeTask:
     """Intake of one source partition; see `freshet.streams.operators.task.Task`."""
 
@@ -104,14 +118,30 @@ class IntakeTask:
 
     def apply(self, batch: Batch) -> Outputs:
         out = Outputs()
-        first = 0
-        for i in _ticks(batch):
-            self._segment(batch.rows(first, i), int.from_bytes(batch.value(i)[4:12], "little", signed=True), out)
-            self._count_tick(int(batch.offsets[i]))
-            self._statistics.tick(int(batch.times[i]))
-            first = i + 1
-        if first < len(batch):
-            self._segment(batch.rows(first, len(batch)), blocks.NO_TICK, out)
+        if not len(batch):
+            return out
+        columns = decode(batch.data, batch.start, batch.end, self._plan.codec)
+        code = self._settle(columns, batch)
+        self._bury(columns, batch, out)
+        self._statistics.take(columns, code, batch.times)
+        rows = np.flatnonzero(code == kernels.APPLIED)
+        if len(rows):
+            self._route(columns, rows, batch, out)
+        return out
+
+    def tick(self, now_ms: int, partitions: int) -> Outputs:
+        """The time goes to every partition of every output, so that what is quiet moves on, too."""
+        out = Outputs()
+        if now_ms <= self._tick:
+            return out
+        self._tick = now_ms
+        self._statistics.tick(now_ms)
+        outputs = [(clean.to, clean.partitions, blocks.CLEAN) for clean in self._plan.clean]
+        outputs += [(label.to, label.partitions, blocks.LABELS) for label in self._plan.labels]
+        for to, count, kind in outputs:
+            block = Block(kind, self._plan.topic.name, self._partition, None, now_ms, partitions)
+            value = blocks.encode(block)
+            out.appends.extend(Append(to, p, [value], now_ms) for p in range(count))
         return out
 
     def write(self) -> None:
@@ -135,19 +165,6 @@ class IntakeTask:
         self.ledger.span(offset, offset)
         self.ledger.counts[offset // LEDGER_BLOCK - self.ledger.first, self.fates.index("dead:crash")] += 1
         return Outputs()
-
-    def _segment(self, batch: Batch, tick: int, out: Outputs) -> None:
-        """Events up to a tick (or the end of the batch), and the tick."""
-        columns, rows = None, None
-        if len(batch):
-            columns = decode(batch.data, batch.start, batch.end, self._plan.codec)
-            code = self._settle(columns, batch)
-            self._bury(columns, batch, out)
-            rows = np.flatnonzero(code == kernels.APPLIED)
-            self._statistics.take(columns, code, batch.times)
-        if tick != blocks.NO_TICK:
-            self._tick = max(self._tick, tick)
-        self._route(columns, rows, batch, tick, out)
 
     def _settle(self, columns: Columns, batch: Batch) -> Codes:
         """The fate of every row; imputed values are put in the columns."""
@@ -181,10 +198,6 @@ class IntakeTask:
         while (int(self._meta[kernels.IN_GENERATION]) + rows) * 2 > self._seen.shape[1]:
             self._seen = kernels.regrow(self._seen, self._seen.shape[1] * 2)
 
-    def _count_tick(self, offset: int) -> None:
-        self.ledger.span(offset, offset)
-        self.ledger.counts[offset // LEDGER_BLOCK - self.ledger.first, kernels.TICK] += 1
-
     def _bury(self, columns: Columns, batch: Batch, out: Outputs) -> None:
         """Dead letters, each with its reason, the field, its origin and its bytes (the first 64 KiB)."""
         rows = np.flatnonzero(columns.reason)
@@ -196,26 +209,22 @@ class IntakeTask:
         values = letters(batch, rows, self._plan.topic.name, reasons, fields)
         out.appends.append(Append(self._plan.dead, 0, values, int(batch.times[-1])))
 
-    def _route(self, columns: Columns | None, rows: I64 | None, batch: Batch, tick: int, out: Outputs) -> None:
-        topic = self._plan.topic
+    def _route(self, columns: Columns, rows: I64, batch: Batch, out: Outputs) -> None:
+        """Applied rows to each log that takes them."""
+        time = columns.arrow(self._plan.topic.event_time, rows).cast(pa.int64())
+        origin = _origin(batch, rows)
         for clean in self._plan.clean:
-            make: Mapping[str, pa.Array] | None = None
-            keys = None
-            if columns is not None and rows is not None and len(rows):
-                keys = joined([columns.key(k).take(rows) for k in clean.keys])
-                make = {"key": keys.to_arrow(), "t": columns.arrow(topic.event_time, rows).cast(pa.int64())}
-                make |= {blocks.FIELD + f: columns.arrow(f, rows) for f in clean.fields}
-            self._spread(out, clean.to, clean.partitions, blocks.CLEAN, keys, make, batch, rows, tick)
+            keys = joined([columns.key(k).take(rows) for k in clean.keys])
+            fields = {blocks.FIELD + f: columns.arrow(f, rows) for f in clean.fields}
+            table = {"key": keys.to_arrow(), "t": time, **fields, **origin}
+            self._spread(_Routed(clean.to, clean.partitions, blocks.CLEAN, keys, table), batch, out)
         for label in self._plan.labels:
-            ids, told, named = None, None, None
-            if columns is not None and rows is not None and len(rows):
-                # An event without an id is the label of no prediction.
-                named = rows[columns.key(label.id).valid[rows]]
+            # An event without an id is the label of no prediction.
+            named = rows[columns.key(label.id).valid[rows]]
+            if len(named):
                 ids = columns.key(label.id).take(named)
-                told = self._labels(columns, label, ids, named)
-            self._spread(
-                out, label.to, label.partitions, blocks.LABELS, ids, told, batch, named, tick
-            )  # fmt: skip
+                table = self._labels(columns, label, ids, named) | _origin(batch, named)
+                self._spread(_Routed(label.to, label.partitions, blocks.LABELS, ids, table), batch, out)
 
     def _labels(
         self, columns: Columns, label: LabelRoute, ids: Texts, rows: I64
@@ -227,55 +236,17 @@ class IntakeTask:
             "label": found.to_arrow().cast(pa.float64()),
         }
 
-    def _spread(
-        self,
-        out: Outputs,
-        to: str,
-        partitions: int,
-        kind: int,
-        keys: Texts | None,
-        table: Mapping[str, pa.Array] | None,
-        batch: Batch,
-        rows: I64 | None,
-        tick: int,
-    ) -> None:
-        """Rows to the partitions of their keys, in order, each followed by the tick."""
-        if table is None or keys is None or rows is None or not len(rows):
-            for p in range(partitions):
-                self._append(out, to, p, kind, {}, batch, np.zeros(0, np.int64), tick)
-            return
-        if partitions == 1:
-            for p in range(partitions):
-                self._append(out, to, p, kind, table, batch, rows, tick)
-            return
-        where = keys.partitions(partitions)
-        for p in range(partitions):
-            mine = np.flatnonzero(where == p)
-            take = pa.array(mine)
-            self._append(out, to, p, kind, {k: v.take(take) for k, v in table.items()}, batch, rows[mine], tick)
-
-    def _append(
-        self,
-        out: Outputs,
-        to: str,
-        partition: int,
-        kind: int,
-        table: Mapping[str, pa.Array],
-        batch: Batch,
-        rows: I64,
-        tick: int,
-    ) -> None:
-        """Blocks, with each row's origin; nothing when there is neither a row nor a tick."""
-        if not len(rows) and tick == blocks.NO_TICK:
-            return
-        body = None
-        time_ms = tick
-        if len(rows):
-            origin = {"_offset": pa.array(batch.offsets[rows]), "_index": pa.array(np.zeros(len(rows), np.int32))}
-            body = pa.RecordBatch.from_pydict({**table, **origin})
-            time_ms = max(tick, int(batch.times[-1]))
-        block = Block(kind, self._plan.topic.name, self._partition, body, tick)
-        out.appends.append(Append(to, partition, blocks.encode_parts(block), time_ms))
+    def _spread(self, routed: _Routed, batch: Batch, out: Outputs) -> None:
+        """Rows to the partitions of their keys, in order: a block for each partition that gets any."""
+        rows = pa.RecordBatch.from_pydict(routed.table)
+        time_ms = int(batch.times[-1])
+        parts = {0: rows}
+        if routed.partitions > 1:
+            where = routed.keys.partitions(routed.partitions)
+            parts = {p: rows.take(pa.array(np.flatnonzero(where == p))) for p in np.unique(where).tolist()}
+        for p, mine in parts.items():
+            block = Block(routed.kind, self._plan.topic.name, self._partition, mine)
+            out.appends.append(Append(routed.to, p, blocks.encode_parts(block), time_ms))
 
     def dump(self, full: bool) -> dict[str, npt.NDArray[Any]]:
         """Always everything: ids of two horizons, groups of imputes, ledger."""
@@ -334,8 +305,6 @@ def _declared(topic: Topic) -> list[Any]:
     return [list(fates(topic)), imputes]
 
 
-def _ticks(batch: Batch) -> list[int]:
-    """Which records are ticks."""
-    size = 12
-    candidates = np.flatnonzero(batch.end - batch.start == size)
-    return [i for i in candidates.tolist() if bytes(batch.value(i)[:4]) == blocks.TICK_MAGIC]
+def _origin(batch: Batch, rows: I64) -> dict[str, pa.Array]:
+    """Where each row stands in the source partition."""
+    return {"_offset": pa.array(batch.offsets[rows]), "_index": pa.array(np.zeros(len(rows), np.int32))}

@@ -24,7 +24,7 @@ from freshet.schemas.wire.blocks import Block
 from freshet.schemas.wire.outcomes import TEXTS, ExampleRows, fixed_dtype, from_binary
 from freshet.streams.join import kernels as k
 from freshet.streams.log.contract import Batch
-from freshet.streams.operators.origins import Cursors, Origin, Ticks
+from freshet.streams.operators.origins import Cursors, Ticks
 from freshet.streams.operators.task import Append, Outputs, as_json, from_json, without_rows
 
 I64 = npt.NDArray[np.int64]
@@ -42,12 +42,11 @@ COUNTS = {
 
 @dataclass(frozen=True)
 class JoinPlan:
-    """What the join of a model needs: full names of its logs, the label's origins, and how long it waits (ms)."""
+    """What the join of a model needs: full names of its logs, and how long it waits (ms)."""
 
     model: str
     vectors: VectorSchema
     examples: str
-    origins: tuple[Origin, ...]
     label_wait_ms: int
     correct_late: bool
     label_topic: str = ""
@@ -85,7 +84,8 @@ class JoinTask:
         self._meta[k.FREE] = SLOTS
         self._meta[k.NOW] = blocks.NO_TICK
         self._text_used = 0
-        self._cursors, self._ticks = Cursors(), Ticks(plan.origins)
+        self._cursors = Cursors()
+        self._ticks = Ticks()
         self._done = blocks.NO_TICK
         self._wait_ms = plan.label_wait_ms
         self._settings: list[list[Any]] = []  # changes of it: from which offset on, what, to which value
@@ -98,11 +98,13 @@ class JoinTask:
         out = Outputs()
         for i in range(len(batch)):
             block, offset = blocks.decode(batch.value(i)), int(batch.offsets[i])
-            emitted = self._take(block)
-            if block.tick != blocks.NO_TICK:
-                self._ticks.note(block.origin, block.partition, block.tick)
-            done, self._done = self._done, self._ticks.finished
+            done = self._done
+            self._ticks.note(block)
+            self._done = self._ticks.finished
+            # Time has moved only as far as every partition of the labels is complete: until then an
+            # answer may still stand in another one.
             tick = self._done if self._done > done else blocks.NO_TICK
+            emitted = self._take(block, tick)
             if emitted is not None or tick != blocks.NO_TICK:
                 rows = emitted.to_arrow(offset) if emitted is not None else None
                 origin = f"outcomes.{self._plan.model}"
@@ -115,8 +117,9 @@ class JoinTask:
     def write(self) -> None:
         """The join writes to no store."""
 
-    def _take(self, block: Block) -> ExampleRows | None:
-        """Feed a block to the kernels; what they emitted, or None."""
+    def _take(self, block: Block, tick: int) -> ExampleRows | None:
+        """Feed a block to the kernels, then the tick up to which all is there (`NO_TICK`: it has not
+        moved); what they emitted, or None."""
         rows = block.rows
         if rows is not None:
             origin, index = rows.column("_offset").to_numpy(), rows.column("_index").to_numpy()
@@ -141,8 +144,8 @@ class JoinTask:
                 ids, rows.column("t").to_numpy(), label, s.asked_at, wait, self._plan.correct_late,
                 s.table, s.ids, s.state, s.deadline, s.early_label, s.early_t, s.queue, s.free, s.freed, meta, out, label_out,
             )  # fmt: skip
-        if block.tick != blocks.NO_TICK:
-            k.advance(block.tick, wait, s.table, s.ids, s.state, s.deadline, s.queue, s.freed, meta, out, label_out)
+        if tick != blocks.NO_TICK:
+            k.advance(tick, wait, s.table, s.ids, s.state, s.deadline, s.queue, s.freed, meta, out, label_out)
         emitted = self._gather(out, label_out) if meta[k.EMITTED] else None
         freed = int(meta[k.FREED])
         s.free[meta[k.FREE] : meta[k.FREE] + freed] = s.freed[:freed]

@@ -132,4 +132,5 @@ def _may_pass(error: KafkaError) -> bool:
         KafkaError.INVALID_REPLICATION_FACTOR,  # no broker has registered yet
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.FENCED_LEADER_EPOCH,  # it was asked as it stood before its leader was known
     )

@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError
 
 from freshet.streams.log.contract import Batch, TopicPartition
 
-Fault = tuple[KafkaError, str | None, int]  # error, topic and partition it is about
+Fault = tuple[KafkaError, str | None, int, int]  # error, the topic, partition and offset that it is about
 Assigned = Callable[[list[TopicPartition]], Mapping[TopicPartition, int]]
 Revoked = Callable[[list[TopicPartition], bool], None]
 

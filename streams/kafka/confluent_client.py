@@ -50,7 +50,7 @@ class ConfluentClient:
         groups: dict[TopicPartition, list[Any]] = {}
         for m in messages:
             if (error := m.error()) is not None:
-                faults.append((error, m.topic(), m.partition()))
+                faults.append((error, m.topic(), m.partition(), m.offset() or 0))
             else:
                 groups.setdefault((m.topic(), m.partition()), []).append(m)
         return [_batch(topic, partition, group) for (topic, partition), group in groups.items()], faults

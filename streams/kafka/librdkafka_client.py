@@ -127,9 +127,9 @@ class LibrdkafkaClient:
             data, edges, offsets, times = kernels.take(messages, group, g, count[g], size[g])
             batches.append(Batch(topic or "", partition, data, edges[:-1], edges[1:], offsets, times))
         for pointer in messages[group < 0]:
-            code = rd.Message.from_address(int(pointer)).error
+            message = rd.Message.from_address(int(pointer))
             text = self._lib.message_errstr(int(pointer)).decode(errors="replace")
-            faults.append((KafkaError(code, text), *self._place(int(pointer))))
+            faults.append((KafkaError(message.error, text), *self._place(int(pointer)), message.offset))
         kernels.give_back(messages)
         return batches, faults
 

@@ -34,6 +34,7 @@ _SETTINGS = {
     "partition.assignment.strategy": "cooperative-sticky",
     "enable.auto.commit": False,
     "enable.auto.offset.store": False,
+    "enable.partition.eof": True,  # says where all is read, also past offsets without a record
     "auto.offset.reset": "error",
     "fetch.queue.backoff.ms": 5,  # by default a fast reader stalls for a second whenever the queue was full
     "fetch.wait.max.ms": 50,  # delays a seek, not a new record; at 5 an idle reader costs 20 % of a core
@@ -42,7 +43,6 @@ _SETTINGS = {
     "max.poll.interval.ms": 600_000,
 }
 _HARMLESS = {
-    KafkaError._PARTITION_EOF,
     KafkaError._TRANSPORT,
     KafkaError._ALL_BROKERS_DOWN,
     KafkaError._TIMED_OUT,
@@ -124,14 +124,17 @@ class KafkaReader:
             batches, faults = self._client.take(max_records, max(0.0, min(left, SLICE_SECONDS)))
             if self._gone:
                 batches = self._without_gone(batches)
+            for b in batches:
+                self._next[b.topic, b.partition] = int(b.offsets[-1]) + 1
             for fault in faults:
-                self._failed = self._failed or self._judge(*fault)
+                if fault[0].code() == KafkaError._PARTITION_EOF:
+                    self._reach_end(*fault[1:])
+                else:
+                    self._failed = self._failed or self._judge(*fault[:3])
             if self._fenced_by_itself() or self._is_forgotten():
                 self._rejoin()
                 continue
             if batches:
-                for b in batches:
-                    self._next[b.topic, b.partition] = int(b.offsets[-1]) + 1
                 if self._cluster.trouble is not None:
                     self._cluster.health.well()
                 return batches
@@ -264,6 +267,17 @@ class KafkaReader:
         if (error := self._client.seek(topic, partition, offset)) is not None:
             raise translated(error, self._cluster.brokers, topic)
         self._next[topic, partition] = offset
+
+    def position(self, topic: str, partition: int) -> int:
+        if (topic, partition) not in self._next:
+            raise not_assigned(topic, partition)
+        return self._next[topic, partition]
+
+    def _reach_end(self, topic: str | None, partition: int, offset: int) -> None:
+        """Nothing more is there, whatever it was that stood before `offset`."""
+        key = (topic or "", partition)
+        if key in self._next and key not in self._gone:
+            self._next[key] = max(self._next[key], offset)
 
     def pause(self, partitions: Iterable[TopicPartition], paused: bool = True) -> None:
         parts = list(partitions)

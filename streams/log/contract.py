@@ -95,6 +95,11 @@ class Reader(Protocol):
         """The next poll of this partition starts at `offset`."""
         ...
 
+    def position(self, topic: str, partition: int) -> int:
+        """The offset up to which `poll` has handed out all that is there: also past offsets that hold
+        no record, such as the end of a transaction. Raises `LogError` if it is not assigned."""
+        ...
+
     def pause(self, partitions: Iterable[TopicPartition], paused: bool = True) -> None:
         """Stop (or resume) returning records of these partitions, without losing their assignment."""
         ...

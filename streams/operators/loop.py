@@ -1,6 +1,6 @@
 """The operator loop: one process of a role, any number of tasks, these steps in order:
 
-poll → apply (decode … route, or fold, or join) → write rows → append and flush → checkpoint → commit → report
+poll → apply (decode … route, or fold, or join) → tick (intake) → write rows → append and flush → checkpoint → commit → report
 
 While the store is away, or the role is held by a switch, it reads nothing: memory stays bounded, and nothing is lost.
 """
@@ -22,7 +22,7 @@ from freshet.schemas.errors import ComponentError, SnapshotError, StoreError
 from freshet.schemas.sizes import READ_BYTES
 from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire import messages
-from freshet.schemas.wire.blocks import NO_TICK, TICK_MAGIC
+from freshet.schemas.wire.blocks import NO_TICK
 from freshet.streams.control.channels import Channels, Follower, send
 from freshet.streams.control.live_settings import LiveSettings
 from freshet.streams.log.contract import Batch, Log, TopicPartition, joined
@@ -30,7 +30,8 @@ from freshet.streams.operators.assignment import Assignment
 from freshet.streams.operators.checkpoints import Checkpoints
 from freshet.streams.operators.crashes import Crashes
 from freshet.streams.operators.dead_letters import letters
-from freshet.streams.operators.task import Append, Outputs, Task
+from freshet.streams.operators.task import Append, Outputs, Task, Ticking
+from freshet.streams.operators.ticks import Pace, Ticker
 from freshet.streams.outages import Outages
 from freshet.streams.vitals.vitals import Vitals
 
@@ -51,13 +52,14 @@ WAITS = "this role waits and reads nothing; its rows are written once the store 
 class Orders:
     """What may be asked of an operator while it runs. `declared` is the freshness of the app's topics, by name; `held`
     says whether it rests; `gather_seconds` how long it may wait for a fuller batch; `origin_of` names a log in dead
-    letters, which go to the log `dead`."""
+    letters, which go to the log `dead`; by `pace` it tells its tasks the time (None: they hear of it from their log)."""
 
     declared: Mapping[str, Freshness] = field(default_factory=dict)
     held: Callable[[], bool] = lambda: False
     gather_seconds: Callable[[Mapping[str, Freshness]], float] = lambda current: 0.0
     origin_of: Callable[[str], str] = str
     dead: str = "dead"
+    pace: Pace | None = None
 
 
 @dataclass
@@ -100,6 +102,7 @@ class Operator:
         self._url, self._channels, self._now_ms = checkpoints_url, channels, app_clock_ms
         self._orders = orders or Orders()
         self._live = LiveSettings(self._orders.declared)
+        self._ticker = None if self._orders.pace is None else Ticker(self._orders.pace, log_.bounds)
         self._given: dict[TopicPartition, Assignment] = {}
         self._reported: dict[str, int] = {}
         self._checkpointed_at = self._status_at = time.monotonic()
@@ -109,6 +112,7 @@ class Operator:
         self._gathered: list[Batch] = []
         self._mute: set[str] = set()  # tasks whose figures failed, which was logged
         self._resting = False
+        self._idle = False  # whether the turn before had nothing to do
         self._writer = log_.writer()
         self._control = Follower(log_, channels.control)
         self._reader = log_.reader(topics, group or role, self._assign, self._revoke, self._lose)
@@ -129,13 +133,15 @@ class Operator:
         self._writer.close()
 
     def step(self, max_wait_seconds: float) -> bool:
-        """One turn of the loop; whether anything was read."""
+        """One turn of the loop; whether anything was read, or the time told."""
+        wait_seconds = self._hear_the_time(max_wait_seconds)
         self._listen()
         self._take_on()  # now, not after the next wait for records
         self._rest(bool(self._turn) or self._orders.held())
-        batches = self._gather(min(max_wait_seconds, RETRY_SECONDS) if self._resting else max_wait_seconds)
+        batches = self._gather(min(wait_seconds, RETRY_SECONDS) if self._resting else wait_seconds)
         for batch in batches:
             self._apply(batch)
+        ticked = self._tick()
         self._look_after_rows()
         if self._turn:
             self._finish()
@@ -143,7 +149,8 @@ class Operator:
         if time.monotonic() - self._checkpointed_at >= CHECKPOINT_SECONDS:
             self.checkpoint()
         self._report()
-        return bool(batches)
+        self._idle = not batches and not ticked
+        return not self._idle
 
     def tasks(self) -> list[Task]:
         """Of the partitions that it has now."""
@@ -154,14 +161,14 @@ class Operator:
         return [task.finished for task in self.tasks()]
 
     def _gather(self, max_wait_seconds: float) -> list[Batch]:
-        """Records as soon as there are any, then more of them until the batch wait is over, a tick came or there are many:
-        else every event would become a block of its own."""
+        """Records as soon as there are any, then more of them until the batch wait is over, a tick may be told or there are
+        many: else every event would become a block of its own. A replay waits for what comes of them, not for more."""
         self._gathered = self._reader.poll(MAX_RECORDS, max_wait_seconds)
         if self._resting:
             return self._put_back()
-        wait = self._orders.gather_seconds(self._live.all()) if self._gathered else 0.0
+        wait = self._orders.gather_seconds(self._live.all()) if self._gathered and not self._paced else 0.0
         deadline = time.monotonic() + wait
-        while wait and not any(map(_ends_in_tick, self._gathered)):
+        while wait and not self._may_tick():
             room = MAX_RECORDS - sum(map(len, self._gathered))
             left = deadline - time.monotonic()
             # Few records may be many bytes: what is taken at once must fit into memory, with all
@@ -172,6 +179,46 @@ class Operator:
             self._gathered = [*self._gathered, *more]
         gathered, self._gathered = joined(self._gathered), []
         return gathered
+
+    def _hear_the_time(self, max_wait_seconds: float) -> float:
+        """Find out whether a tick is due, and where partitions end then; how long records may be waited for after that.
+
+        In a replay nothing comes once all is read, until its clock moves: so that is waited for instead.
+        """
+        if self._ticker is None:
+            return max_wait_seconds
+        if self._paced:
+            has_work = not self._idle or self._ticker.waits
+            self._hear(0.0 if has_work else max_wait_seconds)
+        self._aim(self._ticker)
+        if self._may_tick() or (self._paced and not self._ticker.waits):
+            return 0.0
+        return min(max_wait_seconds, self._ticker.pace.seconds_left())
+
+    def _aim(self, ticker: Ticker) -> None:
+        ticker.aim({key: given.task.finished for key, given in self._given.items()})
+
+    @property
+    def _paced(self) -> bool:
+        return self._ticker is not None and self._ticker.pace.by_messages
+
+    def _may_tick(self) -> bool:
+        return self._ticker is not None and bool(self._ticker.reached(self._reader.position))
+
+    def _tick(self) -> bool:
+        """Tell the time to tasks that have all which their partition held then; whether to any."""
+        if self._ticker is None or self._resting:
+            return False
+        self._aim(self._ticker)  # partitions that came meanwhile, too
+        reached = self._ticker.reached(self._reader.position)
+        for key, goal in reached.items():
+            self._ticker.done(key)
+            task = self._given[key].task
+            if isinstance(task, Ticking):
+                out = task.tick(goal.tick, goal.partitions)
+                self._turn.appends += out.appends
+                self._turn.tasks[key] = task
+        return bool(reached)
 
     def _put_back(self) -> list[Batch]:
         """Records of partitions that came while it rests are read later."""
@@ -286,8 +333,15 @@ class Operator:
         """Hear of live settings."""
         if time.monotonic() - self._listened_at < LISTEN_SECONDS:
             return
+        self._hear(0.0)
+
+    def _hear(self, max_wait_seconds: float) -> None:
+        """Take in what was said on the control log."""
+        found = self._control.poll(max_wait_seconds)
         self._listened_at = time.monotonic()
-        for m in self._control.poll(0.0):
+        for m in found:
+            if self._ticker is not None:
+                self._ticker.pace.note(m)
             if self._live.note(m):
                 for given in self._given.values():
                     given.untold = given.untold or (0, 0)
@@ -361,13 +415,10 @@ class Operator:
             self._given.pop(key, None)
             self._turn.tasks.pop(key, None)
             self._crashes.forget(key)
+            if self._ticker is not None:
+                self._ticker.done(key)
         self._gathered = [b for b in self._gathered if (b.topic, b.partition) not in gone]
 
 
 def _bytes_of(batch: Batch) -> int:
     return len(batch.data)
-
-
-def _ends_in_tick(batch: Batch) -> bool:
-    """Whether the newest record of a source partition is a tick."""
-    return bytes(batch.value(len(batch) - 1)[:4]) == TICK_MAGIC

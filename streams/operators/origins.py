@@ -3,40 +3,57 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from freshet.schemas.wire.blocks import NO_TICK
+from freshet.schemas.wire.blocks import NO_TICK, Block
 
 Origin = tuple[str, int]
 
 
 class Ticks:
-    """The newest tick of every expected origin; `finished` is the oldest of them (`NO_TICK` until all have one)."""
+    """The newest tick of every partition of every origin, as the log told of them.
 
-    def __init__(self, origins: Sequence[Origin]) -> None:
-        self._newest = dict.fromkeys(origins, NO_TICK)
+    Each tick says how many partitions its origin had then. So one that was added is waited for from the
+    first tick on that knew of it, by whichever partition that came: nothing overtakes its rows.
+    """
 
-    def note(self, origin: str, partition: int, tick: int) -> None:
-        """A tick seen again, or of an origin that is not waited for, changes nothing."""
-        key = (origin, partition)
-        if tick > self._newest.get(key, tick):
-            self._newest[key] = tick
+    def __init__(self) -> None:
+        self._newest: dict[str, dict[int, int]] = {}
+        self._partitions: dict[str, int] = {}
+        self._finished = NO_TICK
+
+    def note(self, block: Block) -> None:
+        """The tick of a block, if it has one; one that was seen before changes nothing."""
+        if block.tick == NO_TICK:
+            return
+        newest = self._newest.setdefault(block.origin, {})
+        newest[block.partition] = max(block.tick, newest.get(block.partition, NO_TICK))
+        known = self._partitions.get(block.origin, 0)
+        self._partitions[block.origin] = max(known, block.partitions, block.partition + 1)
+        if all(len(self._newest[origin]) == n for origin, n in self._partitions.items()):
+            # Never less than before: a partition that is new may begin with an older tick.
+            oldest = min(min(ticks.values()) for ticks in self._newest.values())
+            self._finished = max(self._finished, oldest)
 
     @property
     def finished(self) -> int:
-        return min(self._newest.values(), default=NO_TICK)
+        """The oldest of all newest ticks; `NO_TICK` until all partitions have had one."""
+        return self._finished
 
     def dump(self) -> npt.NDArray[np.uint8]:
-        text = json.dumps([[t, p, v] for (t, p), v in self._newest.items()])
-        return np.frombuffer(text.encode(), np.uint8).copy()
+        newest = [[origin, p, t] for origin, ticks in self._newest.items() for p, t in ticks.items()]
+        state = {"newest": newest, "partitions": self._partitions, "finished": self._finished}
+        return np.frombuffer(json.dumps(state).encode(), np.uint8).copy()
 
     def load(self, array: npt.NDArray[Any]) -> None:
-        for topic, partition, tick in json.loads(array.tobytes()):
-            self.note(topic, partition, tick)
+        state = json.loads(array.tobytes())
+        for origin, partition, tick in state["newest"]:
+            self._newest.setdefault(origin, {})[partition] = tick
+        self._partitions = state["partitions"]
+        self._finished = state["finished"]
 
 
 class Cursors:

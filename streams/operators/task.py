@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -79,6 +79,16 @@ class Task(Protocol):
         ...
 
 
+@runtime_checkable
+class Ticking(Protocol):
+    """A task that is told the time: intake's. Everybody after it hears of time by what it writes."""
+
+    def tick(self, now_ms: int, partitions: int) -> Outputs:
+        """All that the partition held at `now_ms` (app clock) was applied; its topic had so many
+        partitions then. A time that it was told before, or a later one, leads to nothing."""
+        ...
+
+
 def without_rows(batch: Batch) -> Batch | None:
     """One record of a freshet-owned log as a block of its tick alone; None if it is no block, or has no tick."""
     try:
@@ -87,7 +97,7 @@ def without_rows(batch: Batch) -> Batch | None:
         return None
     if block.tick == blocks.NO_TICK:
         return None
-    value = blocks.encode(blocks.Block(block.kind, block.origin, block.partition, None, block.tick))
+    value = blocks.encode(replace(block, rows=None))
     data, edges = np.frombuffer(bytearray(value), np.uint8), np.array([0, len(value)])
     return Batch(batch.topic, batch.partition, data, edges[:1], edges[1:], batch.offsets[:1], batch.times[:1])
 

@@ -104,6 +104,10 @@ class SqliteReader:
         self._next[i][partition] = offset
         self._due.add(i)
 
+    def position(self, topic: str, partition: int) -> int:
+        i, _ = self._place(topic, partition)
+        return self._next[i][partition]
+
     def pause(self, partitions: Iterable[TopicPartition], paused: bool = True) -> None:
         for topic, partition in partitions:
             i, _ = self._place(topic, partition)

@@ -47,7 +47,7 @@ ROLE_METRICS: tuple[Figure, ...] = (
     Figure(
         "counter",
         "freshet_intake_records_total",
-        "Records of a topic by their fate; tick records are no events.",
+        "Records of a topic by their fate.",
         "intake:{topic}:{partition}/fates/{fate}",
     ),
     Figure(

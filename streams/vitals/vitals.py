@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -22,6 +22,7 @@ class Vitals:
     def __init__(self, role: str, instance: str, outages: Outages) -> None:
         self.role, self.instance, self.outages = role, instance, outages
         self.started_ms = time.time_ns() // 1_000_000
+        self.clock_off_ms: Callable[[], int] = lambda: 0  # how far the wall is ahead of the clock that it goes by
         self.metrics = ""  # where its /metrics is served, once it is
         self._process = psutil.Process()
         self._facts: Mapping[str, Any] = {}
@@ -48,4 +49,5 @@ class Vitals:
             "outages": [msgspec.to_builtins(o) for o in self.outages.current()],
             "outages_begun": self.outages.begun,
             "metrics": self.metrics,
+            "clock_off_ms": self.clock_off_ms(),
         }

@@ -24,13 +24,15 @@ import numpy as np
 
 from freshet.features.stores.contract import RowKeys
 from freshet.features.stores.memory_store import MemoryStore
-from freshet.schemas.wire.blocks import tick_record
+from freshet.schemas.wire.messages import Tick
 from freshet.servers.kafka_server import KafkaServer
 from freshet.servers.redis_server import RedisServer
 from freshet.servers.server import free_ports
 from freshet.streams.catalog import open_log
+from freshet.streams.control.channels import send
 from freshet.streams.log.contract import Batch
-from freshet.streams.operators.loop import Operator
+from freshet.streams.operators.loop import Operator, Orders
+from freshet.streams.operators.ticks import ReplayPace
 from tests.bench.harness import Row
 
 EVENTS = int(os.environ.get("FRESHET_BENCH_EVENTS", "1000000"))
@@ -105,7 +107,7 @@ def _servers() -> Iterator[tuple[str, str]]:
 
 
 def _fill(brokers: str) -> int:
-    """Publish the records and a tick after them; the tick."""
+    """Publish the records, and move the clock after them; where to."""
     from freshet.roles import plans
     from tests.bench.flight_features import DAY_MS, FIRST_MS, app, records
 
@@ -115,8 +117,8 @@ def _fill(brokers: str) -> int:
         writer, source, found = log.writer(), app.log_of("flights"), records(EVENTS)
         while some := list(islice(found, 1000)):
             writer.append(source, 0, [value for value, _ in some], some[-1][1])
-        writer.append(source, 0, [tick_record(tick)], tick)
         writer.flush()
+        send(writer, app.channels, [Tick(tick)], tick)
         writer.close()
     return tick
 
@@ -225,7 +227,8 @@ def _operate(
     pipe.recv()
     cpu, own = time.process_time(), time.thread_time()
     group = f"{app.name}.{role}.{number}"
-    operator = Operator(role, log, topics, make, folder, app.channels, lambda: tick, group=group)
+    orders = Orders(pace=ReplayPace() if role == "intake" else None)
+    operator = Operator(role, log, topics, make, folder, app.channels, lambda: tick, group=group, orders=orders)
     watch.watch(operator._reader, "poll", "read")
     watch.watch(operator._writer, "append", "append")
     watch.watch(operator._writer, "flush", "flush")

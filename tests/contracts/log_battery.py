@@ -280,6 +280,16 @@ class LogBattery:
         assert [r[0] for r in read(reader, 4)[0]] == [6, 7, 8, 9]
         reader.close()
 
+    def test_a_reader_says_how_far_it_has_handed_out_all_that_is_there(self, log: Log, topic: str) -> None:
+        fill(log, topic, 4)
+        reader = log.reader([topic], None, lambda parts: dict.fromkeys(parts, 1))
+        read(reader, 9, max_records=2)
+        assert [reader.position(topic, p) for p in range(3)] == [4, 4, 4]
+        reader.seek(topic, 1, 2)
+        assert [reader.position(topic, p) for p in range(3)] == [4, 2, 4]
+        assert raised(lambda: reader.position(topic, 3)).cause
+        reader.close()
+
     def test_pause_holds_back_and_loses_nothing(self, log: Log, topic: str) -> None:
         fill(log, topic, 30)
         reader = log.reader([topic], None)

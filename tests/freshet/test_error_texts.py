@@ -283,6 +283,12 @@ AT_THE_START: dict[str, Callable[[], object]] = {
         lambda: changed('"type": ["null", "double"]', '"type": ["null", "boolean"]')
     ),
     "Another schema under the same id": lambda: after_a_sound_run(lambda: changed("[*FIELDS, LATE]", OPTIONAL)),
+    "A promise that can never be held": lambda: prepared(
+        changed(
+            'drop={"early": pl.col("late") < 0}',
+            'drop={"early": pl.col("late") < 0}, freshness=fr.Freshness(model_slo="5s")',
+        )
+    ),
     "A view that has run and is another now": lambda: after_a_run(
         'fr.mean("late", over="1h")', 'fr.mean("late", over="2h")'
     ),

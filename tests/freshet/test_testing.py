@@ -35,7 +35,7 @@ def test_an_app_without_views_and_models_runs(tmp_path: Path) -> None:
     log = SqliteLog(str(tmp_path / "log"))
     _, ledger = kept_by_run.ledger(log, str(tmp_path / "checkpoints"), topic, "alone.seen", 0)
     counts = dict(zip(fates(topic), ledger[0].counts))
-    assert {fate: n for fate, n in counts.items() if n} == {"applied": 2, "deduplicated": 1, "tick": 1}
+    assert {fate: n for fate, n in counts.items() if n} == {"applied": 2, "deduplicated": 1}
 
 
 def test_a_model_of_another_name_goes_on_in_the_folder_of_an_earlier_run(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,9 +18,11 @@ from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.topics import impute
 from freshet.schemas.topics.topic import Freshness, Topic
 from freshet.schemas.wire import blocks
-from freshet.streams.intake.task import CleanRoute, IntakePlan, LabelRoute
+from freshet.streams.intake.task import CleanRoute, IntakePlan, IntakeTask, LabelRoute
 from freshet.streams.log.contract import Batch
+from freshet.streams.operators.task import Append
 
+PARTITIONS = 2
 HORIZON, LATENESS, MAX_FUTURE = 60_000, 2_000, 300_000
 START = 1_357_000_000_000
 SCHEMA = EventSchema.parse(
@@ -60,7 +63,7 @@ IMPUTES = {
 DROP = {"spam": pl.col("carrier") == "??", "heavy": (pl.col("seats") > 500) & pl.col("late")}
 
 
-def topic(partitions: int = 2, **changes: Any) -> Topic:
+def topic(partitions: int = PARTITIONS, **changes: Any) -> Topic:
     given: dict[str, Any] = {
         "name": "landings",
         "schema": SCHEMA,
@@ -84,7 +87,8 @@ def plan(clean_partitions: int, **changes: Any) -> IntakePlan:
 
 @dataclass(frozen=True)
 class Sent:
-    """One record of a source partition: an event, other bytes with the reason they are dead for, or a tick."""
+    """One record of a source partition: an event, or other bytes with the reason they are dead for. Or the time that intake
+    is told when it has read so far: no record, but it has a place among them, which is an offset that holds none."""
 
     time: int
     event: dict[str, Any] = field(default_factory=dict)
@@ -94,8 +98,6 @@ class Sent:
 
     @property
     def value(self) -> bytes:
-        if self.tick is not None:
-            return blocks.tick_record(self.tick)
         return self.raw or encode(SCHEMA, [self.event])[0]
 
 
@@ -103,6 +105,21 @@ def batch(sent: Sequence[Sent], first: int, topic_: str = "app.landings", partit
     """Records as one batch; offsets are `step` apart, as they are in a compacted or transactional log."""
     values = [s.value for s in sent]
     return batch_of(values, [first + step * i for i in range(len(sent))], [s.time for s in sent], topic_, partition)
+
+
+def take(task: IntakeTask, sent: Sequence[Sent], first: int, step: int = 1, partition: int = 0) -> list[Append]:
+    """What intake makes of records, in batches as long as no time is told, and of the times."""
+    out = list[Append]()
+    begun = 0
+    for i, record in enumerate([*sent, Sent(0, tick=blocks.NO_TICK)]):
+        if record.tick is None:
+            continue
+        if begun < i:
+            records = batch(sent[begun:i], first + begun * step, partition=partition, step=step)
+            out += task.apply(records).appends
+        out += task.tick(record.tick, PARTITIONS).appends
+        begun = i + 1
+    return out
 
 
 def batch_of(
@@ -157,6 +174,8 @@ def _record(event: dict[str, Any], what: str, tick: int) -> Sent:
     now = event["at"] + 100
     if what == "tick":
         return Sent(START + tick, tick=START + tick)
+    if what == "forged":  # what intake took for a tick once: whoever may write to a topic moved the time
+        return Sent(now, event, b"FRTK" + struct.pack("<q", 1 << 60), "undecodable")
     if what == "unknown_type":
         return Sent(now, event, encode(SCHEMA, [event])[0][:4] + b"\x63" + encode(SCHEMA, [event])[0][5:], what)
     if what == "undecodable":
@@ -167,7 +186,7 @@ def _record(event: dict[str, Any], what: str, tick: int) -> Sent:
     return Sent(now, event)
 
 
-KINDS = ["good"] * 12 + ["tick", "unknown_type", "undecodable", *BREAKS]
+KINDS = ["good"] * 12 + ["tick", "forged", "unknown_type", "undecodable", *BREAKS]
 RECORDS = st.builds(_record, EVENTS, st.sampled_from(KINDS), st.integers(0, 300_000))
 LOGS = st.lists(RECORDS, min_size=12, max_size=36)
 CUTS = st.lists(st.integers(1, 35), max_size=8)

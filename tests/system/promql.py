@@ -24,7 +24,7 @@ class Asked:
 def asked(query: str) -> list[Asked]:
     """Every selector of a query.
 
-    >>> found = asked('sum by (topic) (rate(freshet_x_total{fate!="tick"}[5m])) > on (app) freshet_y')
+    >>> found = asked('sum by (topic) (rate(freshet_x_total{fate!="applied"}[5m])) > on (app) freshet_y')
     >>> [(x.metric, sorted(x.labels)) for x in found]
     [('freshet_x_total', ['fate', 'topic']), ('freshet_y', [])]
     """

@@ -35,7 +35,6 @@ from freshet.processes.runtime import Runtime
 from freshet.schemas.events.decode import encode
 from freshet.schemas.topics.reader import EventReader, partition_of
 from freshet.schemas.topics.topic import Topic
-from freshet.schemas.wire.blocks import TICK_MAGIC
 from freshet.servers.server import free_ports
 from freshet.settings import Settings
 from freshet.streams.kafka.log import KafkaLog
@@ -182,13 +181,12 @@ def append(log: Log, app: App, records: Sequence[bytes]) -> None:
 
 
 def outputs(log: Log, app: App) -> list[tuple[int, str]]:
-    """Partition and id of every event in the agents' topic; ticks are left out."""
+    """Partition and id of every event in the agents' topic."""
     topic, found = app.topic("weather_enriched"), []
     reader = EventReader(topic)
     for p in range(topic.partitions):
         for record in kept_by_run.records(log, app.log_of(topic.name), p):
-            if record.value[:4] != TICK_MAGIC:
-                found.append((p, reader.event_id(bytes(record.value))))
+            found.append((p, reader.event_id(bytes(record.value))))
     return found
 
 

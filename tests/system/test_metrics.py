@@ -26,11 +26,12 @@ from freshet.roles import plans
 from freshet.roles.names import role_names
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.topics.settings import KEYS
-from freshet.schemas.wire.blocks import tick_record
+from freshet.schemas.wire.messages import Tick
 from freshet.schemas.wire.outcomes import RUNGS
 from freshet.servers.redis_server import RedisServer
 from freshet.serving.status import status as s
 from freshet.settings import settings
+from freshet.streams.control.channels import send
 from freshet.streams.control.switches import NAMES
 from freshet.streams.intake.fates import fates
 from freshet.streams.log.contract import Log
@@ -149,10 +150,8 @@ def publish(app: App, log: Log, events: list[Published], tick: int) -> None:
     for p in events:
         for time_ms, values in p.runs:
             writer.append(p.topic, p.partition, values, time_ms)
-    for t in app.topics:
-        for p in range(t.partitions):
-            writer.append(app.log_of(t.name), p, [tick_record(tick)], tick)
     writer.flush()
+    send(writer, app.channels, [Tick(tick)], tick)
     writer.close()
 
 

@@ -259,8 +259,8 @@ def test_learn_off_holds_trainers_and_on_lets_them_catch_up_with_nothing_lost(li
     learned, cut = live.learned(), len(live.cuts())
     live.learn(40)
     until(lambda: live.status().models[0].labelled == live.labelled, "the examples are joined")
-    seen = live.topic("deliveries").ticks
-    until(lambda: live.topic("deliveries").ticks >= seen + 3, "three seconds pass")
+    seen = live.status().at_ms
+    until(lambda: live.status().at_ms >= seen + 3_000, "three seconds pass")
     assert (live.learned(), len(live.cuts())) == (learned, cut)
     assert held_trainers(live)
     told_after("trainers learn again", lambda: live.changed("switch", "learn", "on"), lambda: live.learned() != learned)

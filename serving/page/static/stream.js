@@ -18,7 +18,7 @@ export function showTopicChoice(node, status) {
   choices(node, status.topics.map((t) => t.name), chosenTopic(status)?.name, (name) => { chosen = name; });
 }
 
-const TOPICS = [{ title: "Topic" }, { title: "Fates", className: "fates" }, ...numbers("Records", "per second", "Applied", "Duplicates", "Late", "Dropped", "Dead", "Ticks", "Lag")];
+const TOPICS = [{ title: "Topic" }, { title: "Fates", className: "fates" }, ...numbers("Records", "per second", "Applied", "Duplicates", "Late", "Dropped", "Dead", "Lag")];
 
 export function showTopics({ topics }) {
   fill(byId("topics"), TOPICS, topics.map((t) => {
@@ -27,7 +27,7 @@ export function showTopics({ topics }) {
     const row = [
       t.name,
       { text: "", bar: [[t.applied, "applied"], [t.deduplicated, "deduplicated"], [late + dropped, "dropped"], [dead, "dead"]] },
-      count(t.records), count(t.per_second), count(t.applied), count(t.deduplicated), count(late), count(dropped), count(dead), count(t.ticks), duration(t.lag_ms),
+      count(t.records), count(t.per_second), count(t.applied), count(t.deduplicated), count(late), count(dropped), count(dead), duration(t.lag_ms),
     ];
     row.note = dropped ? `dropped: ${listed(gone)}` : t.records ? "nothing dropped by a filter" : "no events yet";
     return row;

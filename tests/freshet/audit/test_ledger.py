@@ -42,7 +42,7 @@ GAPS = st.sampled_from([1, 3, LEDGER_BLOCK // 5])
 
 
 def as_records(log: Sequence[Sent], step: int = 1) -> list[Record]:
-    return [Record(100 + i * step, s.time, s.value) for i, s in enumerate(log)]
+    return [Record(100 + i * step, s.time, s.value) for i, s in enumerate(log) if s.tick is None]
 
 
 def intake(found: Sequence[Record], cuts: Sequence[int] = (), plan: IntakePlan | None = None) -> IntakeTask:
@@ -86,7 +86,6 @@ def test_every_fault_is_met_and_counted_alike() -> None:
     rest = [
         good[3],
         Sent(START, event(70, at=START)),
-        Sent(START, tick=START + 1),
         Sent(START, raw=good[0].value + b"\0"),
     ]
     found = as_records([*good, *bad, *dropped, *[replace(r, raw=r.raw or b"\1") for r in raw], *rest])
@@ -104,7 +103,7 @@ def app() -> App:
 
 @pytest.fixture(scope="module")
 def flights(app: App) -> dict[str, list[Record]]:
-    """A day of every topic, with its faults, and the ticks of its steps."""
+    """A day of every topic, with its faults."""
     out: dict[str, list[Record]] = {t.name: [] for t in app.topics}
     for step in Schedule(days=1, drain_ms=3_600_000):
         for topic, records in step.events.items():
@@ -203,7 +202,7 @@ def test_a_fate_that_is_miscounted_is_noticed(fate: int, monkeypatch: pytest.Mon
     events = [{"id": f"f{i % 30}", "at": START + (i * 100 if i % 7 else 0)} for i in range(40)]
     rest = {"gate": "a", "carrier": "AA", "runway": "L", "delay": 1.0, "wind": None, "temp": None, "seats": 9}
     more = {"mileage": 1, "crew": 2, "gust": 20.0, "late": False}
-    found = as_records([*(Sent(START, {**e, **rest, **more}) for e in events), Sent(START, tick=START)])
+    found = as_records([*(Sent(START, {**e, **rest, **more}) for e in events)])
     assert recompute(TOPIC, iter(found)) == ledger(found)
     honest = intake_kernels.account
 

@@ -107,7 +107,6 @@ def report(verdict: list[str], agrees: bool = True) -> DemoReport:
                 "deduplicated": 10,
                 "dropped": {"late": 4},
                 "dead": {"outlier": 6},
-                "ticks": 5_664,
                 "ledger_agrees": agrees,
             }
         },

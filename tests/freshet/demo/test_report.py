@@ -17,7 +17,6 @@ def topic(records: int = 10, agrees: bool = True) -> TopicReport:
         deduplicated=1,
         dropped={"late": 1},
         dead={"crash": 2},
-        ticks=3,
         ledger_agrees=agrees,
     )
 

@@ -20,7 +20,7 @@ from freshet.learners.training.prequential import figures_of
 from freshet.learners.training.references import References
 from freshet.learners.training.task import Moment, TrainPlan, TrainTask
 from freshet.schemas.models.vectors import F64, Examples, Vectors
-from freshet.schemas.wire.messages import Cut, Message, Waiting
+from freshet.schemas.wire.messages import Cut, Message
 from tests.streams.join import toy_outcomes
 from tests.streams.join.test_task import LOGS, run
 from tests.streams.join.toy_outcomes import VECTORS, WAIT, Answered, Asked, Item, Tick, records, rows_of
@@ -87,16 +87,11 @@ class ReferenceTrainer:
     open: list[Any] = field(default_factory=list)
     learned: int = 0
     number: int = 0
-    waits: bool = False
     tick: int | None = None
     cut_tick: int = 0
 
     def take(self, value: bytes, offset: int) -> None:
         rows = rows_of([value])
-        answered = [r for r in rows if r[0] in ANSWERS]
-        if answered and not self.waits:
-            self.waits = True
-            self.told.append(("waiting", self.number, answered[0][2]))
         for row in rows:
             if row[0] == "tick":
                 self.reach(row[1], offset + 1)
@@ -128,7 +123,7 @@ class ReferenceTrainer:
         if first:
             self.cut_tick = tick
         elif tick // EVERY > self.cut_tick // EVERY:
-            self.cut_tick, self.waits, self.number = tick, False, self.number + 1
+            self.cut_tick, self.number = tick, self.number + 1
             self.told.append(("cut", self.number, tick, self.learned, position))
 
 
@@ -156,18 +151,11 @@ class Trained:
         out: list[tuple[Any, ...]] = []
         moments = iter(self.moments)
         for m in self.told:
-            if isinstance(m, Cut):
-                at = next(moments)
-                assert (m.number, m.tick, m.stats["learned"], m.digest) == (
-                    at.number,
-                    at.tick,
-                    at.examples,
-                    f"{at.number:064}",
-                )
-                out.append(("cut", m.number, m.tick, at.examples, at.position))
-            else:
-                assert isinstance(m, Waiting)
-                out.append(("waiting", m.number, m.since))
+            assert isinstance(m, Cut)
+            at = next(moments)
+            expected = (at.number, at.tick, at.examples, f"{at.number:064}")
+            assert (m.number, m.tick, m.stats["learned"], m.digest) == expected
+            out.append(("cut", m.number, m.tick, at.examples, at.position))
         return out
 
 
@@ -336,12 +324,6 @@ def test_snapshots_are_cut_by_the_first_tick_of_each_interval() -> None:
     found = train(examples([Tick(t) for t in ticks]))
     assert [m[2] for m in found.short] == [EVERY, 4 * EVERY + 5, 5 * EVERY]
     assert [m[1] for m in found.short] == [1, 2, 3]
-
-
-def test_waiting_is_told_once_a_snapshot_with_the_first_answer_it_lacks() -> None:
-    items = [Asked("a", 1), Asked("b", 2), Tick(3), Answered("a", 9, 1.0), Answered("b", 10, 1.0), Tick(20)]
-    found = train(examples([*items, Asked("c", 30), Tick(EVERY), Answered("c", EVERY + 7, 1.0)]))
-    assert found.short == [("waiting", 0, 9), ("cut", 1, EVERY, 2, 5), ("waiting", 1, EVERY + 7)]
 
 
 def test_a_step_of_one_row_compiles_nothing() -> None:

@@ -154,6 +154,8 @@ TABLE: list[tuple[str, Mapping[str, Any], Recent, tuple[str, str, str]]] = [
     ("role lost after failing", role("lost"), restarted(4), ("role_down", "red", "9s ago; started again 4 times")),
     ("outage", {"outages": [LOG_AWAY]}, Recent(), ("outage", "amber", "(say intake, view): no broker answers")),
     ("switch on", switch(True), Recent(), NONE),
+    ("a clock that was set forwards", role(clock_off_ms=HOUR_MS), Recent(), ("clock_jumped", "amber", "1h ahead of")),
+    ("a clock that was set back", role(clock_off_ms=-HOUR_MS), Recent(), ("clock_jumped", "amber", "1h behind")),
     ("switch off", switch(False), Recent(), ("switch_off", "amber", "turned off by ann 1m ago")),
     ("nothing known yet", {}, Recent(), NONE),
 ]  # fmt: skip

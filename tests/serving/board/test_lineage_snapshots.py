@@ -1,8 +1,8 @@
-"""Of a lineage's snapshots, counts stay and waiting examples are forgotten once their snapshot cannot be served."""
+"""Of a lineage's snapshots, what was told again counts once."""
 
 from __future__ import annotations
 
-from freshet.schemas.wire.messages import Cut, Verdict, Waiting
+from freshet.schemas.wire.messages import Cut, Verdict
 from freshet.serving.board.lineage_snapshots import LineageSnapshots
 
 
@@ -37,22 +37,3 @@ def test_a_learner_that_is_only_compared_with_others_has_no_refusals() -> None:
     judge(x, 1, False, "its learner has no arrays to export")
     assert (x.cuts, x.refusals, x.refused) == (1, 0, None)
     assert "no arrays" in x.reasons
-
-
-def test_what_waits_is_bounded_over_any_number_of_snapshots() -> None:
-    x = LineageSnapshots()
-    for number in range(1, 1_000):
-        cut(x, number)
-        judge(x, number, number % 3 > 0)
-        x.wait(Waiting("m", "x", number, number * 10 + 1))
-        x.prune(served=number - 5)
-    assert len(x.waiting) <= 4
-    assert x.since(998) == 9_981  # 999 was refused: who waits for it waits for 998, too
-
-
-def test_a_snapshot_for_which_nobody_waits_misses_nothing() -> None:
-    x = LineageSnapshots()
-    assert x.since(3) is None
-    x.wait(Waiting("m", "x", 4, 41))
-    x.wait(Waiting("m", "x", 5, 51))
-    assert (x.since(3), x.since(4), x.since(5), x.since(6)) == (41, 41, 51, None)

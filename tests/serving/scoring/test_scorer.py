@@ -22,7 +22,6 @@ from freshet.schemas.models.manifest import Manifest
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire import blocks
-from freshet.schemas.wire.messages import Waiting
 from freshet.schemas.wire.outcomes import RUNGS, fixed_dtype, from_binary
 from freshet.serving.loading.live_model import LiveModel
 from freshet.serving.scoring.contract import Answer, Question
@@ -92,7 +91,8 @@ class Rig:
         self.store, self.clock, self.logged = DictStore(), ManualClock(10 * HOUR), list[bytes]()
         models = [(m, plans.vector_plan(app, m), app.outcomes_log_of(m)) for m in app.models]
         self.answers, self.freshness, self.outages = [True], dict[str, Freshness](), Outages()
-        policy = Policy(lambda: self.answers[0], self.freshness.get, self.outages)
+        self.reflects = dict[str, int]()
+        policy = Policy(lambda: self.answers[0], self.freshness.get, self.outages, lambda: self.reflects)
         self.scorer = Scorer(
             "s", models, self.store, self.clock, lambda: ListWriter(self.logged), lambda m: None, policy
         )
@@ -107,12 +107,28 @@ class Rig:
         keys, data = rows.take()
         (store or self.store).write(self.app.stored_as(self.app.views[0]), keys, data)
 
-    def go_live(self, bias: float = 1.0, number: int = 1) -> None:
+    def reflect(self, tick: int) -> None:
+        """The views' owners have written down how far the rows reflect their topics."""
+        self.reflects = {self.app.stored_as(v): tick for v in self.app.views}
+        self.scorer.feature_ticks.look()
+
+    def go_live(self, bias: float = 1.0, number: int = 1, tick: int = 0) -> None:
         learner = self.model.learners[1].make(self.model.vectors)
         export = learner.export()
         arrays = {k: np.array(v) for k, v in export.arrays.items()}
         manifest = Manifest(
-            "toy", "unpaid", "hashed", number, export.kind, dict(export.meta), self.model.vectors.digest, 0, 0, 0, "", 0
+            "toy",
+            "unpaid",
+            "hashed",
+            number,
+            export.kind,
+            dict(export.meta),
+            self.model.vectors.digest,
+            tick,
+            0,
+            0,
+            "",
+            0,
         )
         made = predictor(Export(export.kind, export.meta, arrays), self.model.vectors)
         self.scorer.served["unpaid"].slot.swap(LiveModel(made, manifest))
@@ -273,12 +289,9 @@ def test_past_its_deadline_a_request_is_answered_without_a_model(rig: Rig) -> No
 
 @pytest.mark.parametrize("policy", ["serve", "fallback", "refuse"])
 def test_what_a_model_older_than_its_limit_does_is_the_operators_choice(rig: Rig, policy: str) -> None:
-    rig.go_live(number=1)
+    rig.go_live(number=1, tick=10 * HOUR)
     rig.put_row("a", 10 * HOUR - 1, 40.0)
-    served = rig.scorer.served["unpaid"]
-    live = served.slot.current()
-    assert live is not None
-    served.note_waiting(Waiting("unpaid", live.lineage, 1, 10 * HOUR))
+    rig.reflect(11 * HOUR)
     rig.freshness["payments"] = Freshness(on_violation=policy, model_slo="1m", model_limit="1h")
     within = rig.ask(11 * HOUR, order_id=["1"], shop=["a"])
     assert (within.parameters["rung"], within.parameters["model_lag_ms"]) == ("champion", HOUR)
@@ -290,6 +303,28 @@ def test_what_a_model_older_than_its_limit_does_is_the_operators_choice(rig: Rig
         assert rig.ask(11 * HOUR + 1, order_id=["2"], shop=["a"]).parameters["rung"] == rung
     rig.freshness["payments"] = Freshness(on_violation=policy, model_slo="1m", model_limit="3h")
     assert rig.ask(11 * HOUR + 1, order_id=["3"], shop=["a"]).parameters["rung"] == "champion"
+
+
+@pytest.mark.parametrize("policy", ["serve", "fallback", "refuse"])
+def test_what_rows_older_than_their_limit_do_is_the_operators_choice(rig: Rig, policy: str) -> None:
+    rig.go_live(tick=10 * HOUR)
+    rig.put_row("a", 10 * HOUR - 1, 40.0)
+    rig.reflect(10 * HOUR)
+    rig.freshness["payments"] = Freshness(on_violation=policy, model_slo="9h", feature_slo="1m", feature_limit="1h")
+    within = rig.ask(11 * HOUR, order_id=["1"], shop=["a"])
+    assert (within.parameters["rung"], within.parameters["feature_lag_ms"]) == ("champion", HOUR)
+    if policy == "refuse":
+        with pytest.raises(
+            ComponentError, match=r"view shops: its lag of 1h1ms is beyond its limit of 1h.*on_violation"
+        ):
+            rig.ask(11 * HOUR + 1, order_id=["2"], shop=["a"])
+    else:
+        rung = {"serve": "champion", "fallback": "constant"}[policy]
+        assert rig.ask(11 * HOUR + 1, order_id=["2"], shop=["a"]).parameters["rung"] == rung
+    given = rig.ask(11 * HOUR + 1, order_id=["3"], shop=["a"], **{"shops.late": [3.5]})
+    assert given.parameters["rung"] == "champion", "what is sent is not read from old rows"
+    rig.reflect(11 * HOUR)
+    assert rig.ask(11 * HOUR + 1, order_id=["4"], shop=["a"]).parameters["rung"] == "champion"
 
 
 class Broken:
@@ -328,7 +363,7 @@ def test_without_any_rung_what_an_operator_decided_is_refused_and_says_so() -> N
     assert told.value.facts["refused"]
     rig.answers[0] = True
     rig.freshness["payments"] = Freshness(on_violation="fallback", model_slo="1m", model_limit="1h")
-    rig.scorer.served["unpaid"].waiting[("hashed", 1)] = 8 * HOUR
+    rig.reflect(10 * HOUR)
     with pytest.raises(ComponentError, match="its lag is beyond its limit, and on_violation is fallback") as told:
         rig.ask(order_id=["1"], shop=["a"])
     assert told.value.facts["refused"]

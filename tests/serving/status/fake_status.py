@@ -187,7 +187,6 @@ class FakeYear:
             deduplicated=duplicates,
             dropped=dropped,
             dead={k: v for k, v in dead.items() if v},
-            ticks=self.step,
             lag_ms=0,
             owner="flight data",
             description="one event a flight, as the airport sends it",

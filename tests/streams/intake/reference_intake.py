@@ -88,6 +88,7 @@ class ReferenceIntake:
     def __init__(self, partition: int, clean_partitions: int) -> None:
         self.partition, self.clean_partitions = partition, clean_partitions
         self.newest: int | None = None
+        self.told: int | None = None
         self.began = 0
         self.new_ids: set[str] = set()
         self.old_ids: set[str] = set()
@@ -99,7 +100,9 @@ class ReferenceIntake:
 
     def take(self, sent: Sent, offset: int) -> None:
         if sent.tick is not None:
-            self.fates[offset] = "tick"
+            if self.told is not None and sent.tick <= self.told:
+                return
+            self.told = sent.tick
             for to in (*ROUTES, "outcomes"):
                 for p in range(self.clean_partitions):
                     self._log(to, p).append(("tick", sent.tick))

@@ -30,6 +30,7 @@ from tests.streams.toy_events import (
     batch,
     cut,
     plan,
+    take,
 )
 
 untimed = settings(deadline=None, max_examples=80)
@@ -61,7 +62,7 @@ def facts(task: IntakeTask) -> Any:
 
 def whole(log: Sequence[Sent], clean: int, step: int = 1) -> tuple[IntakeTask, list[Append]]:
     task = IntakeTask(plan(clean), 0)
-    out = [a for s, i in zip(log, itertools.count(FIRST, step)) for a in task.apply(batch([s], i)).appends]
+    out = [a for s, i in zip(log, itertools.count(FIRST, step)) for a in take(task, [s], i)]
     return task, out
 
 
@@ -79,7 +80,7 @@ def check_cuts(log: Sequence[Sent], cuts: Sequence[int], restarts: Sequence[int]
     for a, b in cut(len(log), [*cuts, *restarts]):
         if a in restarts:
             task = resumed(task, clean)
-        out += task.apply(batch(log[a:b], FIRST + a * step, step=step)).appends
+        out += take(task, log[a:b], FIRST + a * step, step)
     assert exact(flat(out)) == exact(flat(expected))
     assert facts(task) == facts(one)
     assert facts(resumed(task, clean)) == facts(one)
@@ -93,7 +94,7 @@ def test_rows_labels_dead_letters_fates_and_ledger_are_those_of_a_plain_loop(
 ) -> None:
     step = 3 if gaps else 1
     task, reference = IntakeTask(plan(clean), 0), ReferenceIntake(0, clean)
-    found = flat(task.apply(batch(log, FIRST, step=step)).appends if log else [])
+    found = flat(take(task, log, FIRST, step))
     for i, sent in enumerate(log):
         reference.take(sent, FIRST + i * step)
     found["dead", 0] = [(*r[:3], None if r[2] == "undecodable" else r[3], *r[4:]) for r in found.get(("dead", 0), [])]
@@ -144,7 +145,7 @@ def sent(i: int = 0, **changes: Any) -> Sent:
 
 def taken(*log: Sent, clean: int = 1) -> tuple[IntakeTask, Logs]:
     task = IntakeTask(plan(clean), 0)
-    return task, flat(task.apply(batch(log, 10)).appends)
+    return task, flat(take(task, log, 10))
 
 
 def counts(task: IntakeTask) -> dict[str, int]:
@@ -230,10 +231,28 @@ def test_imputing_a_whole_number_leaves_its_neighbours_whole() -> None:
 
 def test_ticks_go_to_every_partition_of_every_log_but_dead_letters() -> None:
     task, logs = taken(Sent(START, tick=START + 5), clean=3)
-    assert counts(task) == {"tick": 1}
+    assert counts(task) == {}
     assert task.finished == START + 5
     expected = {(to, p) for to in ("clean.gate", "clean.pair", "outcomes") for p in range(3)}
     assert logs == {at: [("tick", START + 5)] for at in expected}
+
+
+def test_a_tick_says_how_many_partitions_the_topic_had() -> None:
+    found = IntakeTask(plan(1), 1).tick(START, 7).appends
+    assert {(b.partition, b.partitions) for b in (blocks.decode(a.values[0]) for a in found)} == {(1, 7)}
+
+
+def test_time_never_goes_back() -> None:
+    task, logs = taken(*(Sent(0, tick=START + t) for t in (5, 3, 5, 6)))
+    assert logs["clean.gate", 0] == [("tick", START + 5), ("tick", START + 6)]
+    assert resumed(task, 1).tick(START + 6, 1).appends == []
+
+
+def test_what_looks_like_a_tick_of_0_2_is_a_dead_letter_and_moves_no_time() -> None:
+    task, logs = taken(Sent(START, raw=b"FRTK" + (1 << 60).to_bytes(8, "little")))
+    assert counts(task) == {"dead:undecodable": 1}
+    assert task.finished == blocks.NO_TICK
+    assert list(logs) == [("dead", 0)]
 
 
 def test_rows_of_a_key_meet_in_one_partition_in_order() -> None:

@@ -211,22 +211,31 @@ def test_without_cursors_repeats_are_noticed(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_it_has_finished_what_every_origin_of_labels_has() -> None:
-    p = plan(origins=[("landings", 0), ("landings", 1)])
-    one, two = (
-        blocks.encode(blocks.Block(blocks.LABELS, "landings", i, None, tick)) for i, tick in ((0, 500), (1, 300))
-    )
-    task, out = run([one], p=p)
+    one, two = (tick_of(partition, tick) for partition, tick in ((0, 500), (1, 300)))
+    task, out = run([one])
     assert (task.finished, out) == (blocks.NO_TICK, [])
-    task, out = run([one, two], p=p)
+    task, out = run([one, two])
     assert task.finished == 300
     assert rows_of(out) == [("tick", 300)]
-    task, _ = run([two, one, two], restarts=[1, 2], p=p)
+    task, _ = run([two, one, two], restarts=[1, 2])
     assert task.finished == 300
+
+
+def tick_of(partition: int, tick: int) -> bytes:
+    return blocks.encode(blocks.Block(blocks.LABELS, "landings", partition, None, tick, 2))
+
+
+def test_a_question_expires_only_once_every_origin_of_labels_is_beyond_its_wait() -> None:
+    asked, both = records([Asked("a", 0)]), [tick_of(0, WAIT + 1), tick_of(1, WAIT - 1)]
+    _, out = run([*asked, *both])
+    assert [row[0] for row in rows_of(out)] == ["asked", "tick"], "its answer may stand in the slower one"
+    _, out = run([*asked, *both, tick_of(1, WAIT + 1)])
+    assert [row[0] for row in rows_of(out)] == ["asked", "tick", "expired", "tick"]
 
 
 def test_a_checkpoint_of_other_vectors_is_refused() -> None:
     task, _ = run(records([Asked("a", 0)]))
-    other = JoinTask(JoinPlan("late", VectorSchema(("carrier",), ()), "examples", (), WAIT, True), 0)
+    other = JoinTask(JoinPlan("late", VectorSchema(("carrier",), ()), "examples", WAIT, True), 0)
     with pytest.raises(CheckpointError, match="other vectors"):
         other.load(task.dump(True), [])
 

@@ -24,8 +24,8 @@ SCORER, LABELS = ("scorer/1", 0), ("landings", 0)
 Row = tuple[Any, ...]
 
 
-def plan(correct_late: bool = True, origins: Sequence[tuple[str, int]] = (LABELS,), wait: int = WAIT) -> JoinPlan:
-    return JoinPlan("late", VECTORS, "examples", tuple(origins), wait, correct_late)
+def plan(correct_late: bool = True, wait: int = WAIT) -> JoinPlan:
+    return JoinPlan("late", VECTORS, "examples", wait, correct_late)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, Producer
 
 from freshet.schemas.errors import ComponentError, LogError
 from freshet.servers.kafka_server import KafkaServer
@@ -66,6 +66,29 @@ def wait_for(condition: Callable[[], object], *readers: Reader) -> None:
         assert time.monotonic() < deadline
         for reader in readers:
             reader.poll(1000, 0.05)
+
+
+@BOTH
+def test_a_reader_that_has_all_of_a_transaction_stands_behind_its_marker(kafka: str, fast: bool) -> None:
+    log = KafkaLog(kafka, fast=fast)
+    topic = new_topic(log, 1)
+    producer = Producer({"bootstrap.servers": kafka, "transactional.id": topic})
+    producer.init_transactions(DEADLINE_SECONDS)
+    for committed in (True, False):
+        producer.begin_transaction()
+        producer.produce(topic, b"one", partition=0)
+        producer.flush()
+        if committed:
+            producer.commit_transaction()
+        else:
+            producer.abort_transaction()
+    first, end = log.bounds(topic).spans[0]
+    assert (first, end) == (0, 4), "each transaction is a record and a marker"
+    reader = log.reader([topic], None)
+    assert [value for _, _, value in read(reader, 1)[0]] == [b"one"]
+    wait_for(lambda: reader.position(topic, 0) == end, reader)
+    reader.close()
+    log.close()
 
 
 def test_addresses_carry_logins_and_settings() -> None:

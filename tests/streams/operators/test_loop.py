@@ -27,8 +27,8 @@ from freshet.learners.training.task import TrainPlan, TrainTask
 from freshet.schemas.errors import CheckpointError, LogError, StoreError
 from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire import blocks
-from freshet.schemas.wire.blocks import tick_record
-from freshet.schemas.wire.messages import Cut, Message, Progress, Setting, Status
+from freshet.schemas.wire.messages import Cut, Message, Progress, Setting, Status, Tick
+from freshet.streams.clock import ManualClock
 from freshet.streams.control.channels import Channels, Follower, send
 from freshet.streams.intake.task import CleanRoute, IntakePlan, IntakeTask, LabelRoute
 from freshet.streams.join.task import JoinTask
@@ -37,6 +37,7 @@ from freshet.streams.operators.checkpoints import Checkpoints
 from freshet.streams.operators.crashes import KEPT_TEXT
 from freshet.streams.operators.loop import Operator, Orders
 from freshet.streams.operators.task import Append, Outputs, as_json, from_json
+from freshet.streams.operators.ticks import ReplayPace, WallPace
 from freshet.streams.sqlite.log import SqliteLog
 from tests.streams import toy_events
 from tests.streams.join import toy_outcomes
@@ -78,13 +79,9 @@ class Crashing(IntakeTask):
 
     def apply(self, batch: Any) -> Outputs:
         out = super().apply(batch)
-        if any(o in self.offsets and not is_tick(batch.value(i)) for i, o in enumerate(batch.offsets.tolist())):
+        if self.offsets.intersection(batch.offsets.tolist()):
             raise ZeroDivisionError("halfway through")
         return out
-
-
-def is_tick(value: bytes | memoryview) -> bool:
-    return bytes(value[:4]) == blocks.TICK_MAGIC
 
 
 # ------------------------------------------------------------ a small app: two topics, two views, a join, a trainer
@@ -169,7 +166,8 @@ class Run:
         self.log.close()
 
     def start(self, role: str) -> Operator:
-        orders = Orders(dict.fromkeys(PLANS, FRESHNESS))
+        pace = ReplayPace() if role == "intake" else None
+        orders = Orders(dict.fromkeys(PLANS, FRESHNESS), pace=pace)
         state = str(self.directory / "state")
         return Operator(role, self.log, READS[role], self.task, state, CHANNELS, lambda: 0, orders=orders)
 
@@ -196,10 +194,10 @@ class Run:
             for seed, topic in enumerate(PLANS):
                 for sent in events(100 * i + seed, start, end) if i < ROUNDS - 3 else []:
                     self.writer.append(topic, 0, [sent.value], sent.time)
-                self.writer.append(topic, 0, [tick_record(end)], end)
             if i in self.foreign:
                 self.writer.append("examples", 0, [b"nobody's"], start)
             self.writer.flush()
+            send(self.writer, CHANNELS, [Tick(end)], end)
             self.store.refusals = self.refusals.get(i, 0)
             for role in READS:
                 if (role, i) in self.changes:
@@ -325,7 +323,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
             found = outcome(run)
         assert len(found["examples"]) > 50
         assert found["cuts"][-1][2] >= 20
-        assert all(e.counts[1] and e.counts[3] for entries in found["ledger"].values() for e in entries.values())
+        assert all(e.counts[1] and e.counts[2] for entries in found["ledger"].values() for e in entries.values())
         yield found
 
 
@@ -398,7 +396,7 @@ def undisturbed_task(run: Run, role: str, topic: str, task: Any) -> list[Outputs
             now = replace(FRESHNESS, **{k: f"{ms}ms" for k, ms in zip(KEYS[role], values)})
             assert task.configure({"landings": now}, at)
         batch = batch_of([r.value], [r.offset], [r.time], topic)
-        crashes = role == "intake" and r.offset in run.crashing and not is_tick(r.value)
+        crashes = role == "intake" and r.offset in run.crashing
         outs.append(task.skip(batch) if crashes else task.apply(batch))
     return outs
 
@@ -412,11 +410,7 @@ def check_consistent(run: Run) -> None:
         outs = undisturbed_task(run, "intake", name, IntakeTask(plan, 0))
         for to in [route.to for route in (*plan.clean, *plan.labels)]:
             assert events_of(run.records(to), name) == events_of(appended(outs, to), name)
-        crashed = {
-            r.offset: "crash"
-            for r in kept_by_run.records(run.log, name, 0)
-            if r.offset in run.crashing and not is_tick(r.value)
-        }
+        crashed = {r.offset: "crash" for r in kept_by_run.records(run.log, name, 0) if r.offset in run.crashing}
         assert kept_by_run.told(run.log, "dead", plan.topic, 0) == crashed
         settings = kept_by_run.settings_of(run.log, state, plan.topic, name, 0)
         left = kept_by_run.ledger(run.log, state, plan.topic, name, 0)[1]
@@ -931,16 +925,96 @@ def test_who_gets_a_partition_hears_all_that_was_set_before_it_tells_the_task(
     long_there.close()
 
 
-def test_a_batch_wait_gathers_what_comes_meanwhile_but_a_tick_ends_it(bench: Bench) -> None:
-    op = bench.operator(Orders(gather_seconds=lambda current: 30.0))
+def test_a_batch_wait_gathers_what_comes_meanwhile(bench: Bench) -> None:
+    op = bench.operator(Orders(gather_seconds=lambda current: 0.5))
     op.step(0.0)
     bench.journal.clear()
     bench.put(0, b"a")
-    timer = threading.Timer(0.05, lambda: bench.put(0, b"b", tick_record(5)))
+    timer = threading.Timer(0.05, lambda: bench.put(0, b"b", b"c"))
     timer.start()
     assert op.step(5.0)
     timer.join()
     assert bench.journal[0] == "toy:0 applies 3"
+    op.close()
+
+
+def test_a_time_that_is_to_be_told_ends_the_batch_wait(bench: Bench) -> None:
+    clock = ManualClock(1)
+    op = bench.operator(Orders(gather_seconds=lambda current: NEVER, pace=WallPace(clock, 0.0)))
+    op.step(0.0)
+    bench.put(0, b"a")
+    clock.set(2)
+    step = threading.Thread(target=op.step, args=(5.0,), daemon=True)
+    step.start()
+    step.join(30.0)
+    assert not step.is_alive(), "what stood there when the clock was asked is read"
+    op.close()
+
+
+class Telling(Toy):
+    """Is told the time, and writes it down."""
+
+    def apply(self, batch: Any) -> Outputs:
+        found = super().apply(batch)
+        self.finished = self.told
+        return found
+
+    told = blocks.NO_TICK
+
+    def tick(self, now_ms: int, partitions: int) -> Outputs:
+        self.told = self.finished = now_ms
+        self.journal.append(f"{self.name} is told {now_ms} of {partitions}")
+        return Outputs([Append("out", 0, [f"{now_ms}".encode()], now_ms)])
+
+
+def told(bench: Bench) -> list[str]:
+    return [line for line in bench.journal if "told" in line]
+
+
+def test_the_time_is_told_once_all_is_read_that_stood_there_then(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operator, "MAX_RECORDS", 2)
+    bench.kind, clock = Telling, ManualClock(7)
+    bench.put(0, b"a", b"b", b"c")
+    op = bench.operator(Orders(pace=WallPace(clock, 0.0)))
+    op.step(0.0)
+    assert told(bench) == ["toy:1 is told 7 of 2"], "the other partition is not read to its end"
+    bench.put(0, b"later than 7")
+    clock.set(8)
+    op.step(0.0)
+    assert "toy:0 is told 7 of 2" in told(bench), "it is reached, however much comes meanwhile"
+    op.step(0.0)
+    assert told(bench)[-1] == "toy:0 is told 8 of 2"
+    op.close()
+
+
+def test_no_time_is_told_while_nobody_knows_where_partitions_end(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.kind, clock = Telling, ManualClock(7)
+    op = bench.operator(Orders(pace=WallPace(clock, 0.0)))
+    op.step(0.0)
+    honest = op._ticker._bounds  # type: ignore[union-attr]
+
+    def away(topic: str) -> Any:
+        raise LogError(topic, "is away", "Wait.")
+
+    monkeypatch.setattr(op._ticker, "_bounds", away)
+    clock.set(8)
+    op.step(0.0)
+    assert told(bench) == ["toy:0 is told 7 of 2", "toy:1 is told 7 of 2"]
+    monkeypatch.setattr(op._ticker, "_bounds", honest)
+    op.step(0.0)
+    assert told(bench)[2:] == ["toy:0 is told 8 of 2", "toy:1 is told 8 of 2"]
+    op.close()
+
+
+def test_in_a_replay_the_time_is_what_the_control_log_says(bench: Bench) -> None:
+    bench.kind = Telling
+    op = bench.operator(Orders(pace=ReplayPace()))
+    bench.put(0, b"a")
+    op.step(0.0)
+    assert told(bench) == []
+    send(bench.writer, CHANNELS, [Tick(5), Tick(9)], 1)
+    op.step(0.0)
+    assert told(bench) == ["toy:0 is told 9 of 2", "toy:1 is told 9 of 2"]
     op.close()
 
 

@@ -15,7 +15,7 @@ from freshet.features import aggregates as fr
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.features.views.task import ViewTask
 from freshet.features.views.view import View
-from freshet.schemas.wire.blocks import NO_TICK
+from freshet.schemas.wire.blocks import CLEAN, NO_TICK, Block
 from freshet.streams.intake.task import IntakeTask
 from freshet.streams.join.task import JoinTask
 from freshet.streams.operators.origins import Cursors, Ticks
@@ -23,7 +23,7 @@ from freshet.streams.operators.task import Append, Task
 from tests.streams import toy_events
 from tests.streams.join import toy_outcomes
 from tests.streams.join.toy_outcomes import Asked, prediction_block, rows_of
-from tests.streams.toy_events import CLEAN_FIELDS, CUTS, EVENTS, START, Sent, batch, batch_of, cut, within
+from tests.streams.toy_events import CLEAN_FIELDS, CUTS, EVENTS, START, Sent, batch_of, cut, take, within
 
 untimed = settings(deadline=None, max_examples=60)
 SOURCES = (("landings", 0), ("landings", 1))
@@ -52,19 +52,53 @@ def test_cursors_take_what_is_newer_than_all_that_was_had(
         last[origin] = max([last.get(origin, (-1, -1)), *rows])
 
 
-@given(
-    st.lists(st.tuples(st.sampled_from([*SOURCES, ("other", 0)]), st.integers(-5, 9)), max_size=12), st.integers(0, 12)
-)
+def note(ticks: Ticks, origin: str, partition: int, tick: int, partitions: int) -> int:
+    """What is finished once a tick has come."""
+    ticks.note(Block(CLEAN, origin, partition, None, tick, partitions))
+    return ticks.finished
+
+
+@given(st.lists(st.tuples(st.sampled_from(SOURCES), st.integers(-5, 9)), max_size=12), st.integers(0, 12))
 def test_ticks_finish_when_the_slowest_origin_has(noted: list[tuple[tuple[str, int], int]], restart: int) -> None:
-    found, newest = Ticks(SOURCES), dict.fromkeys(SOURCES, NO_TICK)
+    found, newest = Ticks(), dict.fromkeys(SOURCES, NO_TICK)
     for n, (origin, tick) in enumerate(noted):
         if n == restart:
-            dump, found = found.dump(), Ticks(SOURCES)
+            dump, found = found.dump(), Ticks()
             found.load(dump)
-        found.note(*origin, tick)
-        if origin in newest:
-            newest[origin] = max(newest[origin], tick)
-        assert found.finished == min(newest.values())
+        newest[origin] = max(newest[origin], tick)
+        assert note(found, *origin, tick, len(SOURCES)) == min(newest.values())
+
+
+def test_a_partition_that_was_added_is_waited_for_and_overtaken_by_nobody() -> None:
+    ticks = Ticks()
+    assert note(ticks, "landings", 0, 10, 1) == 10
+    assert note(ticks, "landings", 0, 11, 2) == 10, "it knows of another, which may hold rows from before 11"
+    assert note(ticks, "landings", 0, 12, 2) == 10
+    assert note(ticks, "landings", 1, 9, 2) == 10, "time does not go back"
+    assert note(ticks, "landings", 1, 12, 2) == 12
+
+
+def test_a_partition_that_announces_itself_is_waited_for_from_then_on() -> None:
+    ticks = Ticks()
+    assert note(ticks, "landings", 0, 10, 1) == 10
+    assert note(ticks, "landings", 2, 11, 3) == 10
+    assert note(ticks, "landings", 1, 11, 3) == 10
+    assert note(ticks, "landings", 0, 11, 3) == 11
+
+
+def test_topics_that_meet_in_a_log_are_all_waited_for() -> None:
+    ticks = Ticks()
+    note(ticks, "landings", 0, 10, 1)
+    assert note(ticks, "starts", 0, 4, 2) == 10
+    assert note(ticks, "landings", 0, 12, 1) == 10
+    assert note(ticks, "starts", 1, 11, 2) == 10
+    assert note(ticks, "starts", 0, 13, 2) == 11
+
+
+def test_rows_without_a_tick_move_no_time() -> None:
+    ticks = Ticks()
+    assert note(ticks, "scorer:a/1", 0, NO_TICK, 1) == NO_TICK
+    assert note(ticks, "landings", 0, 5, 1) == 5
 
 
 # ------------------------------------------------------------ intake that crashes, seen from behind it
@@ -115,7 +149,7 @@ class Logs:
         self.at[p] = b
         if a == b:
             return []
-        return self.tasks[p].apply(batch(self.sources[p][a:b], a, partition=p)).appends
+        return take(self.tasks[p], self.sources[p][a:b], a, partition=p)
 
     def crash(self, p: int, n: int, got_out: int) -> None:
         """In the middle of a step: some outputs are appended. Then start from the checkpoint and take in up to there."""
@@ -196,7 +230,7 @@ def check_crashes(
         feed(views[0], views[0], plain.records.get(("clean.gate", p), []), range(1, 99), [])
         feed(views[1], views[2], crashed.records.get(("clean.gate", p), []), cuts, restarts)
         assert {k: r[16:] for k, r in stores[1].rows.items()} == {k: r[16:] for k, r in stores[0].rows.items()}
-        joins = [JoinTask(toy_outcomes.plan(origins=SOURCES, wait=9_000), p) for _ in range(3)]
+        joins = [JoinTask(toy_outcomes.plan(wait=9_000), p) for _ in range(3)]
         one = feed(joins[0], joins[0], plain.records.get(("outcomes", p), []), range(1, 99), [])
         other = feed(joins[1], joins[2], crashed.records.get(("outcomes", p), []), cuts, restarts)
         assert rows_of(other) == rows_of(one)

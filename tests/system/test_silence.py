@@ -1,0 +1,131 @@
+"""A role that is killed, stopped or held shows as lag: the scorer acts on it by itself, the light turns, the alert names it.
+Who only watches changes nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from freshet.serving.status.status import ModelFigures, ViewFigures
+from tests.system.operated_run import OperatedRun, until
+
+pytestmark = pytest.mark.timeout(600)
+FEATURE_SLO, MODEL_SLO = "6s", "8s"
+FALLBACKS = {"heuristic", "constant"}
+OF_FEATURES = ("intake", "view")
+ON_THE_WAY = ("intake", "view", "join", "train", "release", "serve")
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatedRun]:
+    run = OperatedRun(tmp_path_factory.mktemp("silent"))
+    try:
+        run.start()
+        for topic in ("handovers", "deliveries"):
+            slos = [f"feature_slo={FEATURE_SLO}", f"model_slo={MODEL_SLO}"]
+            run.changed("topics", "set", topic, "on_violation=fallback", *slos)
+        until(lambda: answers_by_a_model(run), "a model answers")
+        yield run
+    finally:
+        run.stop()
+
+
+def answers_by_a_model(run: OperatedRun) -> bool:
+    run.learn(8)
+    return run.rung() == "champion"
+
+
+def process_of(run: OperatedRun, role: str) -> int:
+    """Of the champion's trainer, where it is a trainer."""
+    name = role
+    if role == "train":
+        model = run.status().models[0]
+        name = f"train.{model.name}.{next(x.name for x in model.lineages if x.alias == 'champion')}"
+    pid = run.role(name).pid
+    assert pid is not None
+    return pid
+
+
+@contextmanager
+def silenced(run: OperatedRun, role: str, fault: str) -> Iterator[None]:
+    """A role that is stopped, or killed while nobody may start it again."""
+    if fault == "hold":
+        switch = {"train": "learn", "release": "release"}[role]
+        run.switch(switch, False)
+        yield
+        run.switch(switch, True)
+        return
+    pid = process_of(run, role)
+    assert run._process is not None
+    supervisor = run._process.pid
+    stopped = pid
+    if fault == "kill":
+        os.kill(supervisor, signal.SIGSTOP)
+        os.kill(pid, signal.SIGKILL)
+        stopped = supervisor
+    else:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+
+
+def is_late(figures: ViewFigures | ModelFigures, role: str) -> bool:
+    lag, slo = figures.lag_ms, figures.slo_ms
+    return lag is not None and slo is not None and lag > slo and figures.behind.split(".")[0] == role
+
+
+CASES = [(role, fault) for role in ON_THE_WAY for fault in ("kill", "stop")] + [("train", "hold"), ("release", "hold")]
+
+
+@pytest.mark.parametrize(("role", "fault"), CASES)
+def test_silence_of_a_role_is_staleness_and_named(live: OperatedRun, role: str, fault: str) -> None:
+    of_features = role in OF_FEATURES
+    until(lambda: live.rung() == "champion" and lights(live) == {"green"}, "all is fresh")
+    with silenced(live, role, fault):
+        if role != "serve":  # it cannot be asked
+            until(lambda: live.rung() in FALLBACKS, "the scorer knows by itself")
+        until(
+            lambda: any(is_late(x, role) for x in (live.status().views if of_features else live.status().models)),
+            "lag says so",
+        )
+        until(lambda: lights(live) != {"green"}, "the light turns")
+        policy = "feature_lag" if of_features else "model_lag"
+        until(
+            lambda: any(a.policy == policy and f"role {role}" in a.reason for a in live.status().alerts),
+            "the alert names the role",
+        )
+    until(lambda: live.rung() == "champion", "it is fresh again")
+
+
+def lights(run: OperatedRun) -> set[str]:
+    """Of features and models."""
+    return {p.state for p in run.status().promises if p.name.startswith(("features", "model"))}
+
+
+def test_a_quiet_source_is_fresh(live: OperatedRun) -> None:
+    until(lambda: live.rung() == "champion" and lights(live) == {"green"}, "all is fresh")
+    began = live.status().at_ms
+    live.listen()
+    seen = len(live.cuts())
+    # Nobody sends anything for longer than is promised: ticks come all the same, and so do cuts.
+    until(lambda: live.status().at_ms > began + 10_000 and len(live.cuts()) > seen, "ten seconds pass")
+    until(lambda: live.rung() == "champion" and lights(live) == {"green"}, "all is fresh")
+
+
+@pytest.mark.parametrize("fault", ["kill", "stop"])
+def test_without_control_answers_are_as_before_and_snapshots_are_cut(live: OperatedRun, fault: str) -> None:
+    until(lambda: live.rung() == "champion", "all is fresh")
+    with silenced(live, "control", fault):
+        seen = len(live.cuts())
+        # Longer than any bound, by snapshots: two lineages cut one a second each.
+        until(lambda: len(live.cuts()) > seen + 24, "snapshots are cut")
+        served = live.ask(live.parcels(1))
+        assert served["rung"] == "champion"
+        until(lambda: live.ask(live.parcels(1))["snapshot"] > served["snapshot"], "and served")
+    until(lambda: live.role("control").state == "running", "it is there again")
