@@ -32,8 +32,9 @@ def records(log: Log, topic: str, partition: int) -> Iterator[Record]:
             if batch.partition != partition:
                 continue
             for i in range(len(batch)):
-                at = int(batch.offsets[i]) + 1
-                yield Record(at - 1, int(batch.times[i]), bytes(batch.value(i)))
+                yield Record(int(batch.offsets[i]), int(batch.times[i]), bytes(batch.value(i)))
+        # Not from the last record: what ends a transaction has an offset of its own.
+        at = reader.position(topic, partition)
     reader.close()
 
 

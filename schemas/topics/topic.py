@@ -42,8 +42,8 @@ class Freshness:
 
     A duration is a text of whole or decimal numbers with units (`ms`, `s`, `m`, `h`, `d`), such
     as `"250ms"`, `"1h30m"` or `"7d"`, and comes to whole milliseconds. `snapshot_every`,
-    `label_wait`, `model_slo`, `model_limit` and `on_violation` of a model are those of the topic
-    of its labels. Each setting can be changed while the app runs, within bounds: see "Settings of
+    `label_wait`, `model_slo`, `model_limit` and, for the model lag, `on_violation` of a model are
+    those of the topic of its labels. Each setting can be changed while the app runs, within bounds: see "Settings of
     a topic" in `docs/operating.md`.
 
     Args:

@@ -243,15 +243,14 @@ def clock_jumped(status: Status, recent: Recent, bounds: AlertBounds) -> Iterato
             meaning="The app's time is made up for, at most 60 times as fast, so questions expire early."
             if ahead
             else "The app's time goes half as fast until the clock has caught up.",
-            next_step="If the clock is right now, wait, or start the role again: it takes the clock as it is then. If it "
-            "is wrong, set it right.",
+            next_step=f"If the clock is right now, wait, or end the role: started again (`{_by_hand(r)}`) it takes the clock "
+            "as it is then. If it is wrong, set it right.",
         )
 
 
 POLICIES: tuple[Policy, ...] = (
     role_down,
     outage,
-    clock_jumped,
     feature_lag,
     model_lag,
     source_silent,
@@ -259,6 +258,7 @@ POLICIES: tuple[Policy, ...] = (
     dead_letters,
     snapshots_refused,
     calibration,
+    clock_jumped,
     switch_off,
 )
 WITHOUT = {

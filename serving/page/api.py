@@ -34,8 +34,11 @@ MEANING = {
     "lateness": "how late an event may come and still count",
     "label_wait": "how long an example waits for its label",
     "max_future": "how far an event's time may lie ahead",
-    "on_violation": "what answers do beyond model_limit: serve, fall back to a rung without a model, refuse",
+    "on_violation": "what answers do beyond model_limit or feature_limit: serve, fall back to a rung without a model "
+    "(without features), refuse",
     "model_limit": "model lag beyond which on_violation changes answers; 0s: model_slo",
+    "feature_limit": "feature lag beyond which on_violation changes answers of models that read the topic's views; "
+    "0s: feature_slo",
 }
 
 

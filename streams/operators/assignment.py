@@ -60,10 +60,10 @@ class Assignment:
             self.saved = self.next
         return bool(state)
 
-    def tell(self, settings: Mapping[str, Freshness], heard: int) -> bool:
-        """Take on what is set now, once that may be: `heard` is how far the control log was read. Whether it changed the
-        task, which is then to be saved."""
-        if self.untold is None or self.position < self.untold[0] or heard < self.untold[1]:
+    def tell(self, settings: Mapping[str, Freshness], read: int, heard: int) -> bool:
+        """Take on what is set now, once that may be: `read` is how far its own log was read, records or not, and `heard` how
+        far the control log. Whether it changed the task, which is then to be saved."""
+        if self.untold is None or read < self.untold[0] or heard < self.untold[1]:
             return False
         self.untold, at = None, self.position
         if not self.task.configure(settings, at):

@@ -351,7 +351,7 @@ class Operator:
         if self._turn:
             return
         for key, given in self._given.items():
-            if given.tell(self._live.all(), self._control.position):
+            if given.tell(self._live.all(), self._reader.position(*key), self._control.position):
                 self._save(key, given, again=True)
 
     def _report(self) -> None:

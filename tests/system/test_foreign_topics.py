@@ -51,9 +51,8 @@ def test_a_compacted_topic_is_taken_in_and_its_model_is_cut_and_served(
 ) -> None:
     app = app_on(f"compacted{uuid.uuid4().hex[:8]}")
     source = app.log_of("visits")
-    made = AdminClient({"bootstrap.servers": kafka}).create_topics(
-        [NewTopic(source, 2, 1, config={"cleanup.policy": "compact"})]
-    )
+    admin = AdminClient({"bootstrap.servers": kafka})
+    made = admin.create_topics([NewTopic(source, 2, 1, config={"cleanup.policy": "compact"})])
     made[source].result()
     settings = {"transactional.id": source} if transactional else {}
     producer = Producer({"bootstrap.servers": kafka, **settings})

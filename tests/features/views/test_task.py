@@ -17,6 +17,7 @@ from safetensors.numpy import load, save
 
 from freshet.features import aggregates as fr
 from freshet.features.rows.finish import finish
+from freshet.features.stores.complete_store import reflected
 from freshet.features.stores.contract import RowKeys
 from freshet.features.stores.marks import KEY_PREFIX, marked, marks_of
 from freshet.features.stores.memory_store import MemoryStore
@@ -81,7 +82,7 @@ def block(rows: Sequence[Event], first: int, partition: int = 0, tick: int = blo
         "_index": pa.array(np.zeros(len(rows), np.int32)),
     }
     made = pa.RecordBatch.from_pydict(columns) if rows else None
-    return blocks.encode(Block(blocks.CLEAN, "landings", partition, made, tick))
+    return blocks.encode(Block(blocks.CLEAN, "landings", partition, made, tick, 2))
 
 
 EVENTS = st.builds(
@@ -260,6 +261,29 @@ def is_marked(store: MemoryStore) -> bool:
     """Whether the rows of partition 0 are said to be complete in the store as it is now."""
     (marks,) = store.read([marks_of("v", [0])])
     return bool(marked(marks, store.generation())[0])
+
+
+def test_rows_say_up_to_when_they_reflect_all_partitions_of_their_topic() -> None:
+    seen: list[tuple[int, int]] = []
+
+    class Watched(MemoryStore):
+        def write(self, view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> int:
+            won = super().write(view, keys, rows)
+            seen.append((len(rows_in(self)), reflected(self, {"v": 1})["v"]))
+            return won
+
+    store = Watched()
+    task = ViewTask(VIEW, "v", 0, store)
+    take(task, [block([], 0, 0, 500), block([], 0, 1, 400)])
+    seen.clear()
+    late = [block([Event("d", 1, 1.0, 1, True)], 3), block([], 4, 0, 700), block([], 4, 1, 600)]
+    take(task, late, 2)
+    assert seen == [(1, 400), (1, 600)], "the row, then the tick"
+    state = through_files(task.dump(True))
+    again = ViewTask(VIEW, "v", 0, store)
+    again.load(state, [])
+    again.write()
+    assert reflected(store, {"v": 1}) == {"v": 600}
 
 
 def three_gates(tick: int | None = None) -> bytes:

@@ -199,7 +199,7 @@ def test_a_changed_setting_rules_at_once_and_is_told_beside_the_declared_one(sai
     status = board.status()
     assert (status.models[0].slo_ms, status.views[0].slo_ms) == (2 * HOUR, 9_000)
     assert status.topics[1].settings == {**status.topics[1].declared, "model_slo": "2h", "feature_slo": "9s"}
-    assert status.topics[1].declared["model_slo"] == "60s"
+    assert status.topics[1].declared["model_slo"] == "3h"
     assert [(c.topic, c.key, c.value, c.by) for c in status.changes] == [
         ("payments", "model_slo", "2h", "ada"),
         ("*", "feature_slo", "9s", "ada"),

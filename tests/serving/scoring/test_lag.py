@@ -31,7 +31,9 @@ def marks() -> Marks:
 
 
 def test_the_oldest_view_decides(marks: Marks) -> None:
-    ticks = FeatureTicks(marks.read, ManualClock(START))
+    clock = ManualClock(START)
+    ticks = FeatureTicks(marks.read, clock)
+    clock.set(START + 10)
     marks.ticks = {"a": START + 5, "b": START + 9}
     ticks.look()
     assert ticks.lag_ms(["a", "b"], START + 10) == 5
