@@ -197,8 +197,8 @@ def newest_tick(m: Message) -> int | None:
     match m:
         case Cut() | Verdict() | Settled() | Swapped():
             return m.tick
-        case Waiting():
-            return m.since
+        case Tick():
+            return m.now
         case Progress():
             return max(m.ticks.values(), default=None)
         case _:

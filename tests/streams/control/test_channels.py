@@ -18,15 +18,15 @@ QUALITY = {"n": 3, "auc": None, "normalised_entropy": 0.9, "calibration": 1.0, "
 ALL: list[messages.Message] = [
     messages.Progress("view", "view/1f", {"view:by_shop:0": 7}),
     messages.Cut("late", "river-0a", 3, 20, DIGEST, {"learned": 3, "rolling": QUALITY}),
-    messages.Waiting("late", "river-0a", 3, -5),
     messages.Verdict("late", "river-0a", 3, 20, DIGEST, False, ["held back"], True, "ann@laptop"),
     messages.Ruling("late", "river-0a", 3, True, "ann@laptop", 9),
-    messages.Settled("late", 4, 20, "river-0a", 3, DIGEST, "no champion yet", True),
+    messages.Settled("late", 4, 20, "river-0a", 3, DIGEST, "no champion yet", True, 20),
     messages.Settled("late", 5, 20, None, None, None, "no lineage has an approved snapshot"),
     messages.Swapped("serve/1f", "late", "river-0a", 3, 20),
     messages.Logged("serve/1f", -1, 0),
     messages.Status("view", "view/1f", 71, 9, {"held": False, "view:by_shop:0": {"events": 1, "keys": 1}}),
     messages.Clock(7, True),
+    messages.Tick(7),
     messages.Span(7, 8),
     messages.Setting("*", "snapshot_every", "2h", "ann@laptop", 9),
 ]
