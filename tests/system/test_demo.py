@@ -263,7 +263,9 @@ def test_requests_examples_and_snapshots_add_up(finished: Finished) -> None:
     model, requests = report["models"][MODEL], report["requests"]
     flown = sum(len(s.queries["flight_id"]) for s in Schedule(DAYS))
     assert requests["failed"] == requests["broken"] == 0
-    assert requests["attempts"] == requests["answered"] > 0
+    # What a scorer puts off, since a busy machine kept its store from it, is asked again.
+    assert requests["attempts"] == requests["answered"] + requests["refused"]
+    assert requests["answered"] > 0
     assert requests["rows"] == model["asked"] == flown
     # A flight that came after the wait for its label has expired, and is corrected.
     assert model["labelled"] + model["corrections"] == report["topics"]["arrivals"]["applied"]

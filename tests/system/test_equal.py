@@ -78,7 +78,7 @@ def outcome(app: App, log: Log, store: Store, checkpoints_url: str, settled: lis
     for t in app.topics:
         ledgers[t.name] = kept_by_run.ledger(log, checkpoints_url, t, app.log_of(t.name), 0)[1]
         assert fates[t.name]["ledger_agrees"], t.name
-    told = [(m.tick, m.path and m.lineage, m.number) for m in settled]
+    told = [(m.tick, m.digest and m.lineage, m.number) for m in settled]
     return Outcome(fates, ledgers, _rows(app, log, store), sorted(_examples(app, log)), told)
 
 

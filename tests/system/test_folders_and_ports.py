@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from freshet.learners.snapshots.signing import create_key
+from freshet.runs.record import FORMAT
 from freshet.servers.server import free_ports
 from freshet.streams.control import switches
 from tests.small_disk import fill, small_disk
 from tests.system.operated_run import command
 
-RECORD = '{"app": "parcels", "app_file": "app.py", "log": "log", "store": ""}'
+RECORD = f'{{"app": "parcels", "app_file": "app.py", "log": "log", "store": "", "format": {FORMAT}}}'
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from freshet.runs.record import FORMAT
 from freshet.serving.status import status as s
 from tests.system.operated_run import command
 
@@ -71,7 +72,8 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Page) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         (tmp_path / "status.address").write_text(f"http://127.0.0.1:{server.server_port}")
-        (tmp_path / "run.json").write_text(json.dumps(dict.fromkeys(("app", "app_file", "log", "store"), "x")))
+        record = dict.fromkeys(("app", "app_file", "log", "store"), "x")
+        (tmp_path / "run.json").write_text(json.dumps({**record, "format": FORMAT}))
         yield tmp_path
         server.shutdown()
 

@@ -429,7 +429,7 @@ def test_where_nothing_runs_commands_say_so_in_one_line(tmp_path: Path, argument
     assert (told.status, told.out) == (2, "")
     assert told.err == (
         f"error: freshet run in {tmp_path / 'none'}: has no status page: nothing runs there. "
-        "Start it with freshet run APP.py, or name its folder with --run-dir.\n"
+        "Start one with freshet run APP.py, or name its folder with --run-dir.\n"
     )
     (tmp_path / "none").mkdir()
     (tmp_path / "none" / "status.address").write_text("http://127.0.0.1:9")
