@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psutil
 import pytest
 
 from freshet.serving.status.status import ModelFigures, ViewFigures
@@ -45,6 +46,8 @@ def process_of(run: OperatedRun, role: str) -> int:
     if role == "train":
         model = run.status().models[0]
         name = f"train.{model.name}.{next(x.name for x in model.lineages if x.alias == 'champion')}"
+    # One that was just killed is told of until the next is heard of.
+    until(lambda: psutil.pid_exists(run.role(name).pid or 0), f"{name} runs")
     pid = run.role(name).pid
     assert pid is not None
     return pid

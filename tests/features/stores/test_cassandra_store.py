@@ -163,7 +163,7 @@ class TestErrors:
         ],
     )
     def test_an_address_that_is_none(self, url: str) -> None:
-        refused(lambda: open_store(url), "address", "is not one of a Cassandra", "cassandra://HOST:PORT")
+        refused(lambda: open_store(url), "cassandra://***@", "is not one of a Cassandra", "cassandra://HOST:PORT")
 
     def test_a_missing_driver(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "freshet.features.stores.cassandra_store", None)
