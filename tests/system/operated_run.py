@@ -123,8 +123,7 @@ class OperatedRun:
             self._process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
         until(lambda: self._lives() and b"status page " in self._output.read_bytes(), "it says where it listens")
         self._stack = ExitStack()
-        addresses = [(self.folder / f"{name}.address").read_text() for name in ("serve", "status")]
-        self.scorer, self.page = (self._stack.enter_context(httpx.Client(base_url=a, timeout=30.0)) for a in addresses)
+        self.connect()
         self.log: Log = open_log(run_record.read(self.folder).log)
         self._stack.callback(self.log.close)
         self._follower = Follower(self.log, self.app.control_log)
@@ -171,6 +170,15 @@ class OperatedRun:
         told = self.cli(*arguments)
         assert (told.status, told.err) == (0, ""), told
         return told.out
+
+    def connect(self) -> None:
+        """To scorer and page, where they listen now: one that is started again may get another port."""
+        self.scorer = self._client("serve")
+        self.page = self._client("status")
+
+    def _client(self, name: str) -> httpx.Client:
+        address = (self.folder / f"{name}.address").read_text()
+        return self._stack.enter_context(httpx.Client(base_url=address, timeout=30.0))
 
     def status(self) -> Status:
         return decode(self.page.get("/status.json").raise_for_status().content)
