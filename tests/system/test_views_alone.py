@@ -126,8 +126,10 @@ def test_it_takes_pushes_and_answers_with_features_and_docs(run: Run) -> None:
 
     def counted() -> bool:
         asked = {"features": ["load:n_10m"], "entities": {"courier": ["ann"]}}
-        answer = run.scorer.post("/get-online-features", json=asked).raise_for_status().json()
-        return bool(answer["results"][-1]["values"] == [3])
+        answer = run.scorer.post("/get-online-features", json=asked)
+        if answer.status_code == 503:  # a busy machine kept the store from it
+            return False
+        return bool(answer.raise_for_status().json()["results"][-1]["values"] == [3])
 
     until(counted, "the features reflect the push")
     assert run.scorer.get("/v2/health/ready").json() == {"ready": True}

@@ -274,7 +274,7 @@ def test_nothing_jumps_while_figures_grow(page: chromium.Browser) -> None:
             tops = "[...document.querySelectorAll('h2, h3, .plot')].map((node) => node.getBoundingClientRect().top + scrollY)"
             before = page.ask(tops)
             year.advance(1_000)
-            page.wait(f"document.getElementById('topics').innerText.includes('{year.step:,}')")
+            page.wait(f"document.getElementById('topics').innerText.includes('{year.status().topics[0].records:,}')")
             assert page.ask(tops) == before
 
 
@@ -304,7 +304,7 @@ def test_it_says_when_the_app_is_gone_and_goes_on_when_it_is_back(page: chromium
     with serving(app, port=int(url.rsplit(":", 1)[1].strip("/"))):
         page.wait("document.getElementById('lost').hidden")
         page.wait("document.getElementById('run').innerText === 'replaying'")
-        page.wait(f"document.getElementById('topics').innerText.includes('{year.step:,}')")
+        page.wait(f"document.getElementById('topics').innerText.includes('{year.status().topics[0].records:,}')")
         year.advance(10**6)
         page.wait("document.getElementById('run').innerText === 'ended'")
     page.wait("!document.getElementById('lost').hidden")
@@ -393,7 +393,7 @@ def test_slices_are_of_the_field_and_of_whom_the_reader_chose(page: chromium.Bro
         choose(page, "[data-whose]", "river")
         assert page.ask(told) == ne_of(river.slices, "origin") != ne_of(model.slices, "origin")
         year.advance(96)
-        page.wait(f"document.getElementById('topics').innerText.includes('{year.step:,}')")
+        page.wait(f"document.getElementById('topics').innerText.includes('{year.status().topics[0].records:,}')")
         assert page.ask("document.querySelector('[data-whose]').value") == "river", "the choice stays"
 
 
