@@ -248,8 +248,7 @@ def test_a_view_over_what_agents_send_equals_a_plain_loop_though_their_worker_is
             )
             assert sum(before.values()) == FIRST + HELD_AT
             service.go.set()
-            sent = FIRST + HELD_AT + len(rest)
-            until(lambda: len(outputs(log, app)) == sent, "all else is sent")
+            until(lambda: len(set(outputs(log, app))) == len(events), "all else is sent")
             counts = {o: sum(e["origin"] == o for e in events) for o in FEET}
             until(lambda: worker.seen() == counts, "all are counted once")
         wait_for_role(log, f"{app.name}.intake", app.log_of("weather_enriched"))
@@ -259,7 +258,8 @@ def test_a_view_over_what_agents_send_equals_a_plain_loop_though_their_worker_is
     assert found is not None
     for origin, values in expected(events, events[-1]["observed_at"]).items():
         assert found[origin] == pytest.approx(values, rel=1e-12)
-    assert len(sent_to) - len(set(sent_to)) == HELD_AT, "what was sent after the last commit was sent again"
+    # Faust commits every few seconds: on a busy machine also while its worker waits to be killed.
+    assert len(sent_to) - len(set(sent_to)) <= HELD_AT, "only what was sent after the last commit was sent again"
     assert {p for p, _ in sent_to} == {0, 1, 2}
     assert all(p == partition_of(name, 3) for p, name in sent_to)
     told = worker.log.read_text()

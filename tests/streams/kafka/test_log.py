@@ -82,8 +82,9 @@ def test_a_reader_that_has_all_of_a_transaction_stands_behind_its_marker(kafka: 
             producer.commit_transaction()
         else:
             producer.abort_transaction()
-    first, end = log.bounds(topic).spans[0]
-    assert (first, end) == (0, 4), "each transaction is a record and a marker"
+    # Each transaction is a record and a marker, which the broker writes a moment after it has answered.
+    wait_for(lambda: log.bounds(topic).spans[0] == (0, 4))
+    _, end = log.bounds(topic).spans[0]
     reader = log.reader([topic], None)
     assert [value for _, _, value in read(reader, 1)[0]] == [b"one"]
     wait_for(lambda: reader.position(topic, 0) == end, reader)
