@@ -173,7 +173,7 @@ def _intake(pipe: Connection, log_url: str, store_url: str, folder: str, tick: i
     plan = plans.intake_plan(app, flights)
     _warm()
     watch = Stopwatch()
-    for name, step in (("decode", "decode"), ("validate", "validate"), ("_joined", "keys")):
+    for name, step in (("decode", "decode"), ("validate", "validate"), ("joined", "keys")):
         watch.watch(intake, name, step)
     for name, step in (("admit", "deduplicate, judge lateness"), ("account", "ledger")):
         watch.watch(intake.kernels, name, step)
@@ -183,7 +183,7 @@ def _intake(pipe: Connection, log_url: str, store_url: str, folder: str, tick: i
     watch.watch(intake.IntakeTask, "_bury", "dead letters")
     watch.watch(TopicStatistics, "take", "statistics")
     watch.watch(intake.IntakeTask, "_route", "columns of blocks")
-    watch.watch(blocks, "encode", "encode blocks")
+    watch.watch(blocks, "encode_parts", "encode blocks")
     topics = [app.log_of("flights")]
     _operate(pipe, "intake", log_url, topics, lambda t, p: intake.IntakeTask(plan, p), folder, tick, number, watch)
 
