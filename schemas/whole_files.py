@@ -23,18 +23,27 @@ def write_whole(path: Path, data: bytes, mode: int = MODE, durable: bool = False
         OSError: the disk is full, the folder is gone, or may not be written.
     """
     # Threads and processes may write the same file: each has a part of its own, and the last one in place stays.
-    part = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_native_id()}{SUFFIX}")
+    part = f"{path}.{os.getpid()}-{threading.get_native_id()}{SUFFIX}"
+    put_whole(str(path), part, data, mode, durable)
+
+
+def put_whole(
+    name: str, part: str, data: bytes, mode: int = MODE, durable: bool = False, folder: int | None = None
+) -> None:
+    """As `write_whole`, through the file `part`, which nobody else writes; both below the open `folder`, if there is one."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
-        # Made with its mode: a private file is at no moment anybody else's to read. One that was left is another's.
-        part.unlink(missing_ok=True)
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-        with open(descriptor, "wb") as file:
+        # One that was left is another's, or a link. Made with its mode: a private file is at no moment anybody else's to
+        # read.
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(part, dir_fd=folder)
+        with open(os.open(part, flags, mode, dir_fd=folder), "wb") as file:
             file.write(data)
             file.flush()
             if durable:
                 os.fsync(file.fileno())
-        part.replace(path)
+        os.replace(part, name, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
         with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
+            os.unlink(part, dir_fd=folder)
         raise

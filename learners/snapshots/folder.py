@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 
 from freshet.schemas.errors import SnapshotError
+from freshet.schemas.whole_files import SUFFIX, put_whole
 
 KEEP = "Keep the snapshot that is served."
 # As `freshet.schemas.wire.messages.Name`: no dot in front, neither a slash nor a NUL.
@@ -100,13 +101,7 @@ class Folder:
     def put(self, name: str, data: bytes) -> None:
         """All of it, or nothing. Not forced to the disk: after a power failure a torn file is refused by its digest, and
         the trainer, which resumes from an older checkpoint, writes it again."""
-        part = f"{name}.part"
-        # What a killed process left of it, or a link that somebody put there, goes first.
-        self.remove(part)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _PLAIN
-        with os.fdopen(os.open(part, flags, 0o666, dir_fd=self._descriptor), "wb") as file:
-            file.write(data)
-        os.rename(part, name, src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
+        put_whole(name, f"{name}{SUFFIX}", data, folder=self._descriptor)
 
     def names(self) -> list[str]:
         return sorted(os.listdir(self._descriptor))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -126,7 +127,7 @@ def test_a_crash_while_writing_leaves_what_was_there(tmp_path: Path, monkeypatch
     fill(tmp_path, [10, 20], bases=[10])
     saver = place(tmp_path)
     saver.load()
-    monkeypatch.setattr(Path, "replace", lambda *a: (_ for _ in ()).throw(OSError("pulled")))
+    monkeypatch.setattr(os, "replace", lambda *a, **k: (_ for _ in ()).throw(OSError("pulled")))
     with pytest.raises(OSError, match="pulled"):
         saver.save(30, state(30), False)
     monkeypatch.undo()
