@@ -26,15 +26,6 @@ def check_each(where: str, argument: str, values: Any, kind: type | tuple[type, 
         check_kind(where, f"{argument}[{i}]", value, kind, instead)
 
 
-def check_named(where: str, argument: str, values: Any, kind: type | tuple[type, ...], instead: str) -> None:
-    """As `check_kind`, of each value of a mapping by names."""
-    if not isinstance(values, Mapping):
-        raise DefinitionError(where, f"{argument}={brief(values)} is no mapping", f"Write {argument}={{…}}. {instead}")
-    for name, value in values.items():
-        check_kind(where, f"a name in {argument}", name, str, "Names are texts.")
-        check_kind(where, f"{argument}[{name!r}]", value, kind, instead)
-
-
 def brief(value: object) -> str:
     """A value as it would be written, on one line and not at length; whatever its own `repr` does.
 

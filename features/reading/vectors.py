@@ -19,12 +19,12 @@ from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.models.vectors import Vectors, VectorSchema
 from freshet.schemas.sizes import KEY_BYTES
 from freshet.schemas.text.columns import Texts
-from freshet.schemas.text.keys import UUID, joined
+from freshet.schemas.text.keys import UUID, UUID_PATTERN, joined
 from freshet.schemas.topics.impute import Impute
 from freshet.schemas.topics.topic import FieldRef
 
 I64 = npt.NDArray[np.int64]
-_UUID = r"\A[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\z"
+_UUID = rf"\A{UUID_PATTERN}\z"
 Columns = Mapping[str, Any]
 
 
@@ -193,7 +193,9 @@ class VectorPlan:
 
     def _joined_categories(self, texts: Mapping[str, Texts], n: int) -> Texts:
         names = self.schema.categories
-        return joined([texts[c] for c in names]) if names else Texts.of([""] * n)
+        if not names:
+            return Texts.of([""] * n)
+        return joined([texts[c] for c in names])
 
 
 def _lower(name: str, array: pa.Array) -> pa.Array:

@@ -36,7 +36,8 @@ TEXT, WHOLE, BOOLEAN, UUID = "text", "whole number", "boolean", "uuid"
 _LOWEST, _HIGHEST = -(1 << 63), (1 << 63) - 1
 # 19 digits are enough for 64 bits; Python refuses to read thousands.
 _DIGITS = re.compile(r"[+-]?0*[0-9]{1,19}", re.ASCII)
-_HEXADECIMAL = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+UUID_PATTERN = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"  # to Python and to Arrow alike
+_HEXADECIMAL = re.compile(UUID_PATTERN)
 _TOKEN = re.compile(r"\\.|[^\\]", re.DOTALL)
 
 

@@ -69,10 +69,7 @@ class Asking(NamedTuple):
     question: Question
     as_of: int
     standing: Standing
-
-    @property
-    def asks_store(self) -> bool:
-        return self.served.plan.asks_store(self.question.columns)
+    asks_store: bool
 
     def read(self, store: RowReader | None) -> Read:
         return self.served.plan.read(store, self.question.columns, self.question.n, self.as_of)
@@ -186,12 +183,13 @@ class Scorer:
     def _asking(self, question: Question) -> Asking:
         served = self.served[question.model]
         as_of = self._as_of(question)
-        return Asking(served, question, as_of, _asked_for(served.slot.standing, question))
+        standing = _asked_for(served.slot.standing, question)
+        return Asking(served, question, as_of, standing, served.plan.asks_store(question.columns))
 
     def _answer(self, asking: Asking, found: Read | None) -> Answer:
         """The answer from what was read of the store: None if it could not be read as far as it had to be."""
-        served, question, as_of, standing = asking
-        features = found is not None or not asking.asks_store
+        served, question, as_of, standing, asks_store = asking
+        features = found is not None or not asks_store
         read = found or asking.read(None)
         if not features and self._is_of_replay(question):
             raise ComponentError(
@@ -203,7 +201,7 @@ class Scorer:
             )
         if self._is_of_replay(question):
             self.feature_ticks.look()  # as of this question: what it is answered is the same in each replay
-        fresh = features and self._fresh_features(served, question, as_of)
+        fresh = features and (not asks_store or self._fresh_features(served, as_of))
         p, live, rung = self._climb(served, question, standing, read, fresh, as_of)
         lag = model_lag_ms(live, as_of) if live is not None else -1
         ids = self._ids(served, question)
@@ -273,14 +271,12 @@ class Scorer:
         lag_ms = model_lag_ms(standing.current, as_of)
         return tolerated(Lag("model", f"model {served.model.name}", topic.name, lag_ms, self._freshness_of(topic)))
 
-    def _fresh_features(self, served: ServedModel, question: Question, as_of: int) -> bool:
-        """Whether rows of the model's views may be read as old as they are; also where none are read.
+    def _fresh_features(self, served: ServedModel, as_of: int) -> bool:
+        """Whether rows of the model's views may be read as old as they are.
 
         Raises:
             ComponentError: they may not, and their topic is declared to refuse rather than to fall back.
         """
-        if not served.plan.asks_store(question.columns):
-            return True
         for view, stored_as in zip(served.plan.views, served.plan.stored_as):
             lag_ms = self.feature_ticks.lag_ms([stored_as], as_of)
             lag = Lag("feature", f"view {view.name}", view.topic.name, lag_ms, self._freshness_of(view.topic))

@@ -173,7 +173,10 @@ def _scorer(pipe: Connection, given: Given) -> None:
         lambda *_: swaps.append(time.monotonic()),
         lambda *refused: print("refused", refused),
     )
-    order = lambda which: loader.order(Order(which, back=True))  # noqa: E731 - they go round
+
+    def order(which: Identity) -> None:
+        loader.order(Order(which, back=True))  # they go round
+
     threading.Thread(target=_swap, args=(given.snapshots, order), daemon=True).start()
     while not swaps:
         time.sleep(0.01)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import socket
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -103,14 +104,14 @@ def test_a_body_without_an_end_is_not_kept(app: Scored | Operated) -> None:
     assert not app.told
 
 
-def _poured(client: object, what: bytes) -> int:
+def _poured(client: socket.socket, what: bytes) -> int:
     """The status that ends a client which would go on for ever."""
     try:
         for _ in range(200):
-            client.sendall(what * 10_000)  # type: ignore[attr-defined]
+            client.sendall(what * 10_000)
     except ConnectionError:
         pass
-    return answer_of(client)[0] or 431  # type: ignore[arg-type]
+    return answer_of(client)[0] or 431
 
 
 def test_when_there_are_too_many_the_longest_silent_one_makes_room(app: Scored | Operated) -> None:
