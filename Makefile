@@ -9,7 +9,7 @@ ARGS ?=
 TESTS ?=
 WORKERS ?= auto
 
-.PHONY: demo test bench docs lint setup setup-dev lock clean
+.PHONY: demo test fuzz bench docs lint setup setup-dev lock clean
 .NOTPARALLEL:
 
 # A set-up is done once per lock file: its stamp is newer than the lock, or it is made again.
@@ -54,6 +54,10 @@ demo: setup
 # A file's tests stay together: they share servers and whole runs.
 test: setup-dev
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
+
+# The properties, each with other examples than before and with more of them; whole systems are left out.
+fuzz: setup-dev
+	@FRESHET_EXAMPLES=$${FRESHET_EXAMPLES:-1000} $(BIN)/python -m pytest -n $(WORKERS) -m hypothesis $(TESTS)
 
 bench: setup-dev
 	@$(BIN)/python -m tests.bench $(ARGS)
