@@ -16,9 +16,11 @@ LONG = ("tests/faults/", "tests/system/")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """`pytest schemas/text/kernels.py` means `freshet/schemas/…`: by the bare path its modules would be imported a second time,
-    under names that nothing else uses."""
-    config.args[:] = [_through_the_package(argument, config.invocation_params.dir) for argument in config.args]
+    """`pytest schemas/text/kernels.py` means `freshet/schemas/…`: by the bare path its modules
+    would be imported a second time, under names that nothing else uses."""
+    config.args[:] = [
+        _through_the_package(argument, config.invocation_params.dir) for argument in config.args
+    ]
 
 
 def _through_the_package(argument: str, directory: Path) -> str:
@@ -35,7 +37,8 @@ def _through_the_package(argument: str, directory: Path) -> str:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One more than there are cores: a third of the time is waiting, for outages to be over and for servers to start."""
+    """One more than there are cores: a third of the time is waiting, for outages to be over and for
+    servers to start."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     cores = os.cpu_count() or 1
     wanted = min(cores + 1, MOST_WORKERS, memory // WORKER_BYTES)

@@ -78,9 +78,13 @@ class DecayedMean:
         _positive(self.half_life, "decayed_mean: half_life")
         for name, value in (("prior", self.prior), ("weight", self.weight)):
             if value is not None and not (isinstance(value, int | float) and math.isfinite(value)):
-                raise DefinitionError(f"decayed_mean: {name}={value!r}", "is no finite number", "Use a number.")
+                raise DefinitionError(
+                    f"decayed_mean: {name}={value!r}", "is no finite number", "Use a number."
+                )
         if not self.weight > 0:
-            raise DefinitionError(f"decayed_mean: weight={self.weight}", "is not positive", "Use 0.5, say.")
+            raise DefinitionError(
+                f"decayed_mean: weight={self.weight}", "is not positive", "Use 0.5, say."
+            )
 
     @property
     def half_life_ms(self) -> int:
@@ -88,7 +92,11 @@ class DecayedMean:
         return milliseconds(self.half_life)
 
     def __str__(self) -> str:
-        prior = "" if self.prior is None else f" prior {float(self.prior)!r} weight {float(self.weight)!r}"
+        prior = (
+            ""
+            if self.prior is None
+            else f" prior {float(self.prior)!r} weight {float(self.weight)!r}"
+        )
         return f"decayed_mean({self.field} half_life {text_of(self.half_life_ms)}{prior})"
 
 
@@ -222,7 +230,9 @@ def last(field: str) -> Last:
     return Last(field)
 
 
-def decayed_mean(field: str, half_life: str = "1h", *, prior: float | None = None, weight: float = 0.5) -> DecayedMean:
+def decayed_mean(
+    field: str, half_life: str = "1h", *, prior: float | None = None, weight: float = 0.5
+) -> DecayedMean:
     """A mean of all values of a field, in which a value's weight halves every `half_life`.
 
     With `S` the decayed sum and `W` the decayed weight of the values, it is `(S + weight * prior)
@@ -267,11 +277,17 @@ def age() -> Age:
 
 def _check_field(kind: str, field: object) -> None:
     if not isinstance(field, str) or not field:
-        raise DefinitionError(f"{kind}({field!r})", "is not of a field", 'Name a number field, such as "arr_delay".')
+        raise DefinitionError(
+            f"{kind}({field!r})", "is not of a field", 'Name a number field, such as "arr_delay".'
+        )
 
 
 def _positive(text: object, name: str) -> None:
     if not isinstance(text, str):
-        raise DefinitionError(f"{name}={text!r}", "is not a duration", 'Write a text such as "10m".')
+        raise DefinitionError(
+            f"{name}={text!r}", "is not a duration", 'Write a text such as "10m".'
+        )
     if milliseconds(text, name) == 0:
-        raise DefinitionError(f"{name}={text!r}", "is no time at all", 'Write a duration such as "10m".')
+        raise DefinitionError(
+            f"{name}={text!r}", "is no time at all", 'Write a duration such as "10m".'
+        )

@@ -3,7 +3,8 @@ within a bound you chose, and says so where it does not.
 
     import freshet as fr
 
-Topics, views and models are declared in one file and gathered in an `App`; `freshet run app.py` runs it.
+Topics, views and models are declared in one file and gathered in an `App`; `freshet run app.py`
+runs it.
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """A public name, imported when it is first asked for: learners and Faust are heavy, and may not be installed."""
+    """A public name, imported when it is first asked for: learners and Faust are heavy, and may not
+    be installed."""
     if name not in HOMES:
         raise AttributeError(f"freshet has no {name!r}")
     found = globals()[name] = find(name)

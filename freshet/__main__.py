@@ -2,8 +2,8 @@
 
 import sys
 
-# `-m` puts the working directory first on the path. It goes last: no file there stands in for a library's module, and
-# modules beside an app's file are checked for that before they are imported.
+# `-m` puts the working directory first on the path. It goes last: no file there stands in for a
+# library's module, and modules beside an app's file are checked for that before they are imported.
 if not sys.flags.safe_path:
     sys.path.append(sys.path.pop(0))
 

@@ -91,9 +91,15 @@ class App:
     def __post_init__(self) -> None:
         check_name("app", self.name)
         where = f"app {self.name}"
-        check_each(where, "topics", self.topics, Topic, "List fr.Topic(…): the variables, not their names.")
-        check_each(where, "views", self.views, View, "List fr.View(…): the variables, not their names.")
-        check_each(where, "models", self.models, Model, "List fr.Model(…): the variables, not their names.")
+        check_each(
+            where, "topics", self.topics, Topic, "List fr.Topic(…): the variables, not their names."
+        )
+        check_each(
+            where, "views", self.views, View, "List fr.View(…): the variables, not their names."
+        )
+        check_each(
+            where, "models", self.models, Model, "List fr.Model(…): the variables, not their names."
+        )
         _unique("topic", (t.name for t in self.topics))
         _unique("view", (v.name for v in self.views))
         _unique("model", (m.name for m in self.models))
@@ -103,7 +109,9 @@ class App:
             self._check_model(m)
         for t in self.topics:
             for name, expression in t.drop.items():
-                check_row_wise(expression, t.events, f"topic {t.name}: drop[{name!r}]", true_or_false=True)
+                check_row_wise(
+                    expression, t.events, f"topic {t.name}: drop[{name!r}]", true_or_false=True
+                )
 
     def topic(self, name: str) -> Topic:
         """The topic of that name; raises `StopIteration` for an unknown one."""
@@ -119,7 +127,10 @@ class App:
 
     def views_of(self, model: Model) -> list[View]:
         """The views that a model reads, in order of first use."""
-        return [self.view(n) for n in dict.fromkeys(f.view for f in model.features if isinstance(f, FeatureRef))]
+        return [
+            self.view(n)
+            for n in dict.fromkeys(f.view for f in model.features if isinstance(f, FeatureRef))
+        ]
 
     # Names of what the app owns.
 
@@ -177,11 +188,14 @@ class App:
     def _listed(self, topic: Topic, user: str) -> None:
         if topic not in self.topics:
             raise DefinitionError(
-                f"app {self.name}", f"{user} uses topic {topic.name!r}, which it does not list", "Add it to topics=[…]."
+                f"app {self.name}",
+                f"{user} uses topic {topic.name!r}, which it does not list",
+                "Add it to topics=[…].",
             )
 
     def _check_kinds(self, m: Model, view: View) -> None:
-        """Else requests write a key otherwise than the view's events do, and silently read nothing."""
+        """Else requests write a key otherwise than the view's events do, and silently read
+        nothing."""
         for k in view.keys:
             kept = view.topic.events[k].key_kind
             asked = m.on.events[k].key_kind or m.on.events[k].type
@@ -199,12 +213,16 @@ class App:
         check_row_wise(m.label.value, m.label.topic.events, where, label=True)
         if m.release is not None and not isinstance(m.release, ReleaseConfig):
             raise DefinitionError(
-                f"model {m.name}", f"release={m.release!r} says not when", "Use fr.ReleaseConfig(…), or leave it out."
+                f"model {m.name}",
+                f"release={m.release!r} says not when",
+                "Use fr.ReleaseConfig(…), or leave it out.",
             )
         for i, rung in enumerate(m.fallback):
             where = f"model {m.name}: fallback[{i}]"
             if not isinstance(rung, Heuristic | Constant):
-                raise DefinitionError(where, f"{rung!r} is no rung", "Use fr.heuristic(…) or fr.constant(…).")
+                raise DefinitionError(
+                    where, f"{rung!r} is no rung", "Use fr.heuristic(…) or fr.constant(…)."
+                )
             if isinstance(rung, Heuristic):
                 check_row_wise(rung.when, _as_events(m), where)
         fields = {f.name for f in m.on.events.fields}
@@ -233,24 +251,32 @@ class App:
 
 
 def _as_events(m: Model) -> EventSchema:
-    """What a heuristic reads, as if it were events: the model's features by name, any of which may be missing."""
-    kinds = dict.fromkeys(m.vectors.categories, "string") | dict.fromkeys(m.vectors.numbers, "float")
-    return EventSchema(m.name, 1, 1, tuple(Field(name, kind, null_branch=0) for name, kind in kinds.items()), "")
+    """What a heuristic reads, as if it were events: the model's features by name, any of which may
+    be missing."""
+    kinds = dict.fromkeys(m.vectors.categories, "string") | dict.fromkeys(
+        m.vectors.numbers, "float"
+    )
+    return EventSchema(
+        m.name, 1, 1, tuple(Field(name, kind, null_branch=0) for name, kind in kinds.items()), ""
+    )
 
 
 def _unique(kind: str, names: Iterable[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise DefinitionError(f"app's {kind} {name!r}", "is declared twice", "Rename one of the two.")
+            raise DefinitionError(
+                f"app's {kind} {name!r}", "is declared twice", "Rename one of the two."
+            )
         seen.add(name)
 
 
 def load(path: str | Path) -> App:
     """The one `App` in a Python file.
 
-    The file's folder is first on Python's path from then on, here and in every process that loads the app: modules beside
-    the file are imported by their bare names. What an earlier load imported from its app's folder is forgotten.
+    The file's folder is first on Python's path from then on, here and in every process that loads
+    the app: modules beside the file are imported by their bare names. What an earlier load imported
+    from its app's folder is forgotten.
 
     Raises:
         DefinitionError: no file, it fails, or it has no app or several; the text names file and line. Or a module beside it
@@ -258,20 +284,25 @@ def load(path: str | Path) -> App:
     """
     file = Path(path).resolve()
     if not file.is_file() or file.suffix != ".py":
-        raise DefinitionError(str(path), "there is no such Python file", "Name the file of your app, such as app.py.")
+        raise DefinitionError(
+            str(path), "there is no such Python file", "Name the file of your app, such as app.py."
+        )
     shadows.refuse(file.parent)  # before anything is imported from there
     own_modules.enter(file.parent)
     apps = [v for v in vars(_executed(file)).values() if isinstance(v, App)]
     if len(apps) != 1:
         raise DefinitionError(
-            str(path), f"declares {len(apps)} apps", "Declare exactly one: app = fr.App(name, topics=[…], …)."
+            str(path),
+            f"declares {len(apps)} apps",
+            "Declare exactly one: app = fr.App(name, topics=[…], …).",
         )
     _rehearse(apps[0], file)
     return apps[0]
 
 
 def _executed(file: Path) -> ModuleType:
-    """The file as a module of its own name, so that what it defines can be found again by that (pickle does)."""
+    """The file as a module of its own name, so that what it defines can be found again by that
+    (pickle does)."""
     spec = importlib.util.spec_from_file_location(file.stem, file)
     assert spec is not None
     assert spec.loader is not None
@@ -289,7 +320,8 @@ def _executed(file: Path) -> ModuleType:
 
 
 def _rehearse(app: App, file: Path) -> None:
-    """Whatever is made of the declarations before a run is made once, so that a mistake in one is told as one.
+    """Whatever is made of the declarations before a run is made once, so that a mistake in one is
+    told as one.
 
     Raises:
         DefinitionError: something that was declared cannot be used.

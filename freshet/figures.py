@@ -55,7 +55,8 @@ def moment(ms: int | None, form: str = "%a %-d %b %Y %H:%M") -> str:
         return DASH
     try:
         return datetime.fromtimestamp(ms / 1000, UTC).strftime(form)
-    except (OverflowError, ValueError, OSError):  # no year that a calendar has: somebody else's number
+    # no year that a calendar has: somebody else's number
+    except (OverflowError, ValueError, OSError):
         return f"{ms} ms"
 
 
@@ -71,4 +72,6 @@ def sparkline(values: Sequence[float], width: int) -> str:
     picked = [values[(i + 1) * len(values) // parts - 1] for i in range(parts)]
     low, high = min(picked), max(picked)
     top = len(_BARS) - 1
-    return "".join(_BARS[round(top * (v - low) / (high - low)) if high > low else 0] for v in picked)
+    return "".join(
+        _BARS[round(top * (v - low) / (high - low)) if high > low else 0] for v in picked
+    )

@@ -19,7 +19,9 @@ def mistake_in(file: Path, error: BaseException) -> DefinitionError:
     where = _line_of(error, file)
     if isinstance(error, FreshetError):
         kind = "" if error.component == DefinitionError.component else f"{error.component} "
-        return DefinitionError(f"{where}, {kind}{error.resource}", error.cause, error.next_step, **error.facts)
+        return DefinitionError(
+            f"{where}, {kind}{error.resource}", error.cause, error.next_step, **error.facts
+        )
     return DefinitionError(where, f"{type(error).__name__}: {_text_of(error)}", _next_step(error))
 
 

@@ -1,7 +1,9 @@
-"""The folder of an app's file, first on Python's path: what stands beside the file is imported by its bare name.
+"""The folder of an app's file, first on Python's path: what stands beside the file is imported by
+its bare name.
 
-A process has one path and one table of modules, but may load several apps one after the other (tests do). So each load
-forgets what the one before it imported from its own folder: a `helpers` of one app is never another's.
+A process has one path and one table of modules, but may load several apps one after the other
+(tests do). So each load forgets what the one before it imported from its own folder: a `helpers` of
+one app is never another's.
 """
 
 from __future__ import annotations
@@ -15,8 +17,9 @@ from types import ModuleType
 
 @dataclass(frozen=True, slots=True)
 class _Entered:
-    """The folder that is first now. What the process had imported under the names `imported_before` is not the app's to
-    forget: a test's own modules, and freshet where the folder is that of a checkout."""
+    """The folder that is first now. What the process had imported under the names `imported_before`
+    is not the app's to forget: a test's own modules, and freshet where the folder is that of a
+    checkout."""
 
     folder: Path
     imported_before: frozenset[str]
@@ -26,7 +29,8 @@ _entered: _Entered | None = None
 
 
 def enter(folder: Path) -> None:
-    """From now on, modules are looked for in `folder` (absolute) first, and no longer in the one before it."""
+    """From now on, modules are looked for in `folder` (absolute) first, and no longer in the one
+    before it."""
     global _entered
     if _entered is not None:
         _leave(_entered)
@@ -37,7 +41,8 @@ def enter(folder: Path) -> None:
 
 
 def is_own(name: str, place: str | Path, folder: Path) -> bool:
-    """Whether a module of this name and place was found in `folder`, and not in an environment that lies within it.
+    """Whether a module of this name and place was found in `folder`, and not in an environment that
+    lies within it.
 
     >>> is_own("schemas.arrivals", "/parcels/schemas/arrivals.py", Path("/parcels"))
     True

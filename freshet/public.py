@@ -1,7 +1,7 @@
 """The public names of `freshet`, and where each stands.
 
-One is imported when it is first asked for: every module of a room is imported through the front door, and a learner, say,
-needs numpy and its own library alone.
+One is imported when it is first asked for: every module of a room is imported through the front
+door, and a learner, say, needs numpy and its own library alone.
 """
 
 from __future__ import annotations

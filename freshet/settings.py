@@ -1,5 +1,5 @@
-"""Where an app runs: addresses, folders, ports. One precedence: command line, then FRESHET_* environment, then the TOML
-file, then the defaults here."""
+"""Where an app runs: addresses, folders, ports. One precedence: command line, then FRESHET_*
+environment, then the TOML file, then the defaults here."""
 
 from __future__ import annotations
 
@@ -33,18 +33,39 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="FRESHET_", extra="forbid", frozen=True)
 
-    run_dir: Path = Field(Path(".freshet/run"), description="folder of the run: logs, keys, checkpoints, snapshots")
-    log: str = Field("", description="the log: empty for SQLite in the run folder, or kafka://host:port")
-    store: str = Field("", description="the store: empty for an embedded Redis, or redis://…, unix://…, cassandra://…")
-    host: str = Field("127.0.0.1", description="address that the scorer and the status page listen on")
-    allowed_hosts: str = Field("", description="further names of both servers, such as a proxy's, by commas (*: any)")
+    run_dir: Path = Field(
+        Path(".freshet/run"), description="folder of the run: logs, keys, checkpoints, snapshots"
+    )
+    log: str = Field(
+        "", description="the log: empty for SQLite in the run folder, or kafka://host:port"
+    )
+    store: str = Field(
+        "",
+        description="the store: empty for an embedded Redis, or redis://…, unix://…, cassandra://…",
+    )
+    host: str = Field(
+        "127.0.0.1", description="address that the scorer and the status page listen on"
+    )
+    allowed_hosts: str = Field(
+        "", description="further names of both servers, such as a proxy's, by commas (*: any)"
+    )
     port: int = Field(8080, ge=0, le=65535, description="port of the scorer (0: any free one)")
-    status_port: int = Field(8081, ge=0, le=65535, description="port of the status page (0: any free one)")
-    metrics_port: int = Field(0, ge=0, le=65535, description="port of /metrics of a role run alone (0: any free one)")
-    replay: bool = Field(False, description="the app's clock is paced by a replay, and requests may say as_of")
-    snapshot_every: str = Field("", description="overrides every topic's snapshot_every (a duration)")
+    status_port: int = Field(
+        8081, ge=0, le=65535, description="port of the status page (0: any free one)"
+    )
+    metrics_port: int = Field(
+        0, ge=0, le=65535, description="port of /metrics of a role run alone (0: any free one)"
+    )
+    replay: bool = Field(
+        False, description="the app's clock is paced by a replay, and requests may say as_of"
+    )
+    snapshot_every: str = Field(
+        "", description="overrides every topic's snapshot_every (a duration)"
+    )
     keep_snapshots: int = Field(20, ge=2, description="how many snapshots of each lineage are kept")
-    alert_webhook: str = Field("", description="URL that every alert is posted to as JSON (empty: none)")
+    alert_webhook: str = Field(
+        "", description="URL that every alert is posted to as JSON (empty: none)"
+    )
 
     @field_validator("snapshot_every")
     @classmethod
@@ -58,10 +79,14 @@ class Settings(BaseSettings):
     def _is_an_address(cls, value: str) -> str:
         if not value.strip():
             # Which a socket takes for all addresses of the machine.
-            raise PydanticCustomError("host", "is empty, and would be every address of this machine")
+            raise PydanticCustomError(
+                "host", "is empty, and would be every address of this machine"
+            )
         found = canonical(value)
         if found is None:
-            raise PydanticCustomError("host", "is no address or name such as 127.0.0.1, ::1 or 0.0.0.0 (all of IPv4)")
+            raise PydanticCustomError(
+                "host", "is no address or name such as 127.0.0.1, ::1 or 0.0.0.0 (all of IPv4)"
+            )
         return found
 
     @field_validator("allowed_hosts")
@@ -69,7 +94,9 @@ class Settings(BaseSettings):
     def _are_names(cls, value: str) -> str:
         for name in value.split(","):
             if value and name.strip() != "*" and canonical(name) is None:
-                raise PydanticCustomError("hosts", "is no list of names without ports, such as models.example.org")
+                raise PydanticCustomError(
+                    "hosts", "is no list of names without ports, such as models.example.org"
+                )
         return value
 
     @field_validator("alert_webhook")
@@ -94,7 +121,9 @@ class Settings(BaseSettings):
     def _is_another_port(cls, value: int, info: ValidationInfo) -> int:
         # 0 is any free one: of those each gets another.
         if value and value == info.data.get("port"):
-            raise PydanticCustomError("ports", "is the port of the scorer, too, and only one can listen there")
+            raise PydanticCustomError(
+                "ports", "is the port of the scorer, too, and only one can listen there"
+            )
         return value
 
     @property
@@ -135,20 +164,28 @@ def settings(**given: Any) -> Settings:
     """
     named = os.environ.get("FRESHET_CONFIG")
     if named is not None and not Path(named).is_file():
-        raise DefinitionError(f"file {named}", "is not there, and FRESHET_CONFIG names it", "Correct or unset it.")
+        raise DefinitionError(
+            f"file {named}", "is not there, and FRESHET_CONFIG names it", "Correct or unset it."
+        )
     try:
         return Settings(**{k: v for k, v in given.items() if v is not None})
     except (TOMLDecodeError, UnicodeDecodeError) as error:
         raise DefinitionError(
-            f"file {named or FILE}", f"is not TOML: {error}", 'Write lines such as port = 8080 or log = "kafka://…".'
+            f"file {named or FILE}",
+            f"is not TOML: {error}",
+            'Write lines such as port = 8080 or log = "kafka://…".',
         ) from error
     except ValidationError as error:
         raise _refused(error) from error
     except SettingsError as error:
-        raise DefinitionError("settings", f"cannot be read: {error}", "Correct the variable that it names.") from error
+        raise DefinitionError(
+            "settings", f"cannot be read: {error}", "Correct the variable that it names."
+        ) from error
     except OSError as error:
         raise DefinitionError(
-            f"file {named or FILE}", f"cannot be read: {error.strerror or error}", "Make it readable, or remove it."
+            f"file {named or FILE}",
+            f"cannot be read: {error.strerror or error}",
+            "Make it readable, or remove it.",
         ) from error
 
 
@@ -157,14 +194,17 @@ def _refused(error: ValidationError) -> DefinitionError:
     name = ".".join(map(str, first["loc"]))
     known = Settings.model_fields.get(name)
     if known is None:
-        return DefinitionError(f"setting {name!r}", "is unknown", f"Known are {', '.join(Settings.model_fields)}.")
+        return DefinitionError(
+            f"setting {name!r}", "is unknown", f"Known are {', '.join(Settings.model_fields)}."
+        )
     cause = f"{first['msg'][0].lower()}{first['msg'][1:]}"
     given = _told(name, first.get("input"))
     return DefinitionError(f"setting {name}={given!r}", cause, f"Meant is: {known.description}.")
 
 
 def _told(name: str, value: object) -> object:
-    """A value that was refused, as an error may say it: addresses may hold passwords, and webhooks are secrets whole."""
+    """A value that was refused, as an error may say it: addresses may hold passwords, and webhooks
+    are secrets whole."""
     if not isinstance(value, str):
         return value
     if name == "alert_webhook":

@@ -1,10 +1,12 @@
-"""Names that modules beside an app's file must not have: Python would import them where a library's module is meant.
+"""Names that modules beside an app's file must not have: Python would import them where a library's
+module is meant.
 
     random.py       is found before the standard library's
     polars/         (with an __init__.py) is found before the library
     time.py         is never found: Python has that one built in
 
-A folder without an `__init__.py` hides nothing: Python takes a library's module first, wherever on the path it is.
+A folder without an `__init__.py` hides nothing: Python takes a library's module first, wherever on
+the path it is.
 """
 
 from __future__ import annotations
@@ -26,8 +28,8 @@ _DISTRIBUTION = re.compile(r"[\w.-]+")
 def refuse(folder: Path) -> None:
     """Look at the names in an app's folder (absolute), and import nothing from there.
 
-    Raises:
-        DefinitionError: one of them is that of a module of Python, of freshet or of what freshet depends on.
+    Raises: DefinitionError: one of them is that of a module of Python, of freshet or of what
+        freshet depends on.
     """
     elsewhere = [entry for entry in sys.path if Path(entry).resolve() != folder]
     for name, file in sorted(_modules(folder).items()):
@@ -52,15 +54,21 @@ def _modules(folder: Path) -> dict[str, Path]:
 
 
 def _conflict(name: str, file: Path, elsewhere: Sequence[str]) -> str:
-    """What is wrong with a module of this name; "" if nothing is. `elsewhere` is Python's path without the folder."""
+    """What is wrong with a module of this name; "" if nothing is. `elsewhere` is Python's path
+    without the folder."""
     if name == freshet.__name__:
         is_freshet_itself = file.resolve() == Path(freshet.__file__).parent.resolve()
-        return "" if is_freshet_itself else "has freshet's own name, and would be imported in its place"
+        return (
+            ""
+            if is_freshet_itself
+            else "has freshet's own name, and would be imported in its place"
+        )
     if BuiltinImporter.find_spec(name) or FrozenImporter.find_spec(name):
         return f"could never be imported: {name} is built into Python"
     if name in sys.stdlib_module_names:
         return f"has the name of {name} of Python's standard library, and would be imported in its place"
-    # This is quick, and nearly always the end of it: metadata are read only for a name that two places have.
+    # This is quick, and nearly always the end of it: metadata are read only for a name that two
+    # places have.
     if PathFinder.find_spec(name, elsewhere) is None:
         return ""
     distribution = next((d for d in _distributions_with(name) if d in _dependencies()), "")
@@ -79,7 +87,8 @@ def _distributions_with(name: str) -> Iterator[str]:
 
 
 def _dependencies() -> set[str]:
-    """The installed distributions that freshet needs, with its extras, and those that they need in turn."""
+    """The installed distributions that freshet needs, with its extras, and those that they need in
+    turn."""
     found = set[str]()
     waiting = [freshet.__name__]
     while waiting:

@@ -1,4 +1,5 @@
-"""What commands print with: data is never read as markup, and no control character of it reaches the terminal."""
+"""What commands print with: data is never read as markup, and no control character of it reaches
+the terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +9,14 @@ import sys
 from collections.abc import Iterable
 from typing import TextIO
 
-from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderableType, RenderHook, RenderResult
+from rich.console import (
+    Console,
+    ConsoleOptions,
+    ConsoleRenderable,
+    RenderableType,
+    RenderHook,
+    RenderResult,
+)
 from rich.segment import Segment
 from rich.text import Text
 
@@ -21,7 +29,8 @@ PIPE_WIDTH = 140  # columns where no terminal says how many it has
 
 
 def terminal(pipe_width: int | None = PIPE_WIDTH) -> Console:
-    """A console on standard output for texts and tables that hold data. `marked` styles what is ours.
+    """A console on standard output for texts and tables that hold data. `marked` styles what is
+    ours.
 
     A string is printed as it is, brackets and colons too.
     """
@@ -34,8 +43,8 @@ def terminal(pipe_width: int | None = PIPE_WIDTH) -> Console:
 
 
 def marked(template: str, /, *values: object, **named: object) -> Text:
-    """A template of ours with rich's markup, and data in its `{}` and `{name}`: styled like what is around, but never
-    read as markup. A `Text` among the values keeps its own style.
+    """A template of ours with rich's markup, and data in its `{}` and `{name}`: styled like what is
+    around, but never read as markup. A `Text` among the values keeps its own style.
 
     >>> marked("[bold]{}[/] is {state}", "[/red]a", state="up").plain
     '[/red]a is up'
@@ -88,14 +97,14 @@ def complain(text: str) -> None:
 
 
 def use_standard_streams() -> None:
-    """Make the three streams fit to be written to, whatever the shell gave: a closed one leads nowhere, and a character that
-    one cannot hold is written as its code."""
+    """Make the three streams fit to be written to, whatever the shell gave: a closed one leads
+    nowhere, and a character that one cannot hold is written as its code."""
     for number in (0, 1, 2):
         try:
             os.fstat(number)
         except OSError:
-            # The lowest free one, so each in its turn. Else the next file or socket would get the number, and what
-            # somebody prints would end up in it.
+            # The lowest free one, so each in its turn. Else the next file or socket would get the
+            # number, and what somebody prints would end up in it.
             os.open(os.devnull, os.O_RDWR)
     if sys.stdout is None:
         sys.stdout = _nowhere()
@@ -158,7 +167,8 @@ class _Terminal(Console):
 
 
 class _Printable(RenderHook):
-    """The last look before anything is printed: what a cell or a title was made of need not know of it."""
+    """The last look before anything is printed: what a cell or a title was made of need not know of
+    it."""
 
     def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
         return [_Looked(renderable) for renderable in renderables]

@@ -1,7 +1,9 @@
-"""An app in one process, step by step: for tests of an app's own definitions, and of freshet's promises.
+"""An app in one process, step by step: for tests of an app's own definitions, and of freshet's
+promises.
 
-The same operators, trainers, release and scorer as in a run, over any log (SQLite where none is given) and any store, without
-HTTP or other processes. What it computes is what a run computes, bit for bit.
+The same operators, trainers, release and scorer as in a run, over any log (SQLite where none is
+given) and any store, without HTTP or other processes. What it computes is what a run computes, bit
+for bit.
 """
 
 from __future__ import annotations
@@ -128,14 +130,21 @@ class LocalRun:
     """
 
     def __init__(
-        self, app: App, directory: Path, store: Store, snapshot_every: str = "", log: Log | None = None
+        self,
+        app: App,
+        directory: Path,
+        store: Store,
+        snapshot_every: str = "",
+        log: Log | None = None,
     ) -> None:
         self.app, self._dir, self._store, self._every = app, directory, store, snapshot_every
         self.log = log if log is not None else SqliteLog(str(directory / "log"))
         plans.ensure_topics(app, self.log)
         for name in ("trainer", "qualifier"):
             create_key(directory / "keys" / name)
-        self._trainer, self._qualifier = (Verifier.load(directory / "keys" / n) for n in ("trainer", "qualifier"))
+        self._trainer, self._qualifier = (
+            Verifier.load(directory / "keys" / n) for n in ("trainer", "qualifier")
+        )
         self._writer, self._clock = self.log.writer(), ManualClock()
         self.messages: list[Message] = []
         self.swaps: list[Settled] = []
@@ -149,30 +158,51 @@ class LocalRun:
         self._releases = [Release(judge, self._tell, patient=True) for judge in judges]
         models = [(m, plans.vector_plan(app, m), app.outcomes_log_of(m)) for m in app.models]
         policy = Policy(reflected=lambda: reflected(store, plans.stored_partitions(app)))
-        self.scorer = Scorer("local", models, store, self._clock, self.log.writer, lambda m: None, policy)
-        self._settle()  # in the folder of an earlier run, its champion answers from the first question on
+        self.scorer = Scorer(
+            "local", models, store, self._clock, self.log.writer, lambda m: None, policy
+        )
+        # in the folder of an earlier run, its champion answers from the first question on
+        self._settle()
 
     def _operators(self) -> list[Operator]:
         app, store = self.app, self._store
         sources = {app.log_of(t.name): plans.intake_plan(app, t) for t in app.topics}
         views = plans.views_by_log(app)
         joins = {app.outcomes_log_of(m): plans.join_plan(app, m) for m in app.models}
-        made = [self._operator("intake", list(sources), lambda t, p: IntakeTask(sources[t], p), ReplayPace())]
+        made = [
+            self._operator(
+                "intake", list(sources), lambda t, p: IntakeTask(sources[t], p), ReplayPace()
+            )
+        ]
         if app.views:
             made.append(
-                self._operator("view", list(views), lambda t, p: ViewTask(views[t], app.stored_as(views[t]), p, store))
+                self._operator(
+                    "view",
+                    list(views),
+                    lambda t, p: ViewTask(views[t], app.stored_as(views[t]), p, store),
+                )
             )
         if app.models:
             made.append(self._operator("join", list(joins), lambda t, p: JoinTask(joins[t], p)))
         made += [self._train(m, spec) for m in app.models for spec in m.learners]
         return made
 
-    def _operator(self, role: str, topics: list[str], make: Any, pace: Pace | None = None) -> Operator:
+    def _operator(
+        self, role: str, topics: list[str], make: Any, pace: Pace | None = None
+    ) -> Operator:
         url, group = str(self._dir / "checkpoints"), f"{self.app.name}.{role}"
         declared = plans.declared(self.app, self._every)
         orders = Orders(declared, origin_of=self.app.origin_of, dead=self.app.dead_log, pace=pace)
         made = Operator(
-            role, self.log, topics, make, url, self.app.channels, self._clock.now_ms, group=group, orders=orders
+            role,
+            self.log,
+            topics,
+            make,
+            url,
+            self.app.channels,
+            self._clock.now_ms,
+            group=group,
+            orders=orders,
         )
         counts = plans.topics(self.app)
         self._partitions[made] = sum(counts[t] for t in topics)
@@ -182,10 +212,16 @@ class LocalRun:
         key = Signer.load(self._dir / "keys" / "trainer")
         shelf = plans.Shelf(self._dir / "snapshots", key, Outages())
         make = plans.trainer(self.app, model, spec, shelf, self._every)
-        return self._operator(f"train.{model.lineage(spec)}", [self.app.examples_log_of(model)], make)
+        return self._operator(
+            f"train.{model.lineage(spec)}", [self.app.examples_log_of(model)], make
+        )
 
     def step(
-        self, start_ms: int, end_ms: int, queries: Mapping[str, list[Any]], events: Mapping[str, Events]
+        self,
+        start_ms: int,
+        end_ms: int,
+        queries: Mapping[str, list[Any]],
+        events: Mapping[str, Events],
     ) -> Answer | None:
         """Ask as of the start, publish events, move the clock, and let everybody finish with them.
 
@@ -195,10 +231,10 @@ class LocalRun:
             end_ms: The tick that ends the step: where the clock goes.
             queries: What to ask of the first model: a column of `n` values for each field of a
                 request. Nothing is asked without columns, or of an app without models.
-            events: Records by topic, as `freshet.replay.replayer.Events`: objects with a length, with
-                `split(partitions)` (an object of that kind for each partition) and `runs()`
-                (append times in milliseconds, each with its records as bytes: Avro in the
-                Confluent wire format, or JSON).
+            events: Records by topic, as `freshet.replay.replayer.Events`: objects with a length,
+                with `split(partitions)` (an object of that kind for each partition) and `runs()`
+                (append times in milliseconds, each with its records as bytes: Avro in the Confluent
+                wire format, or JSON).
 
         Returns:
             Probabilities float64 `[n]` with their ids, ages and the rung that answered; None if
@@ -221,8 +257,8 @@ class LocalRun:
         return answer
 
     def _finish(self, operator: Operator, tick: int) -> None:
-        """Step an operator until it has read all there is and every task of it has reported the tick. A log of another
-        process hands records out when it gets to it."""
+        """Step an operator until it has read all there is and every task of it has reported the
+        tick. A log of another process hands records out when it gets to it."""
         deadline, done = time.monotonic() + STEP_SECONDS, False
         while operator.step(0.0 if done else WAIT_SECONDS) or not done:
             found = operator.finished()
@@ -289,7 +325,9 @@ class LocalRun:
         which = ordered(self.app.name, order)
         assert which is not None
         served = self.scorer.served[order.model]
-        found = snapshots.read_verified(self._dir / "snapshots", which, self._trainer, self._qualifier)
+        found = snapshots.read_verified(
+            self._dir / "snapshots", which, self._trainer, self._qualifier
+        )
         export = Export(found.manifest.kind, found.manifest.meta, snapshots.arrays_of(found.data))
         served.slot.swap(LiveModel(predictor(export, served.model.vectors), found.manifest))
         self.swaps.append(order)
@@ -301,7 +339,10 @@ class LocalRun:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self.scorer.close()
         for operator in self.operators:

@@ -1,8 +1,9 @@
 """Compile every kernel once, so that the first run does not wait for it: `python -m freshet.warm`.
 
-numba compiles a kernel for each kind of arguments (dtype, layout, whether an array may be written) and keeps the result
-beside the source until that changes. So kernels are not called by hand here: a day of flights goes through the whole of
-the demo, in this process, which stops once on the way and resumes from its checkpoints.
+numba compiles a kernel for each kind of arguments (dtype, layout, whether an array may be written)
+and keeps the result beside the source until that changes. So kernels are not called by hand here: a
+day of flights goes through the whole of the demo, in this process, which stops once on the way and
+resumes from its checkpoints.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""The rate of the newest examples, predicted for everything: what every other learner has to beat."""
+"""The rate of the newest examples, predicted for everything: what every other learner has to
+beat."""
 
 from __future__ import annotations
 
@@ -68,8 +69,12 @@ class BaselineLearner:
 
     def learn(self, examples: Examples) -> None:
         n = len(examples)
-        keep = np.exp2(-np.arange(n, -1, -1.0) / self._spec.half_life)  # of what was, then of each example
-        self._sums = self._sums * keep[0] + (keep[1:] @ examples.labels.astype(np.float64), keep[1:].sum())
+        # of what was, then of each example
+        keep = np.exp2(-np.arange(n, -1, -1.0) / self._spec.half_life)
+        self._sums = self._sums * keep[0] + (
+            keep[1:] @ examples.labels.astype(np.float64),
+            keep[1:].sum(),
+        )
 
     def predict(self, vectors: Vectors) -> F64:
         return np.full(len(vectors), self._rate())
@@ -82,7 +87,9 @@ class BaselineLearner:
         self._sums = state["sums"].copy()
 
     def export(self) -> Export:
-        return check_finite(Export(KIND, {"vectors": self._schema.digest}, {"rate": np.array([self._rate()])}))
+        return check_finite(
+            Export(KIND, {"vectors": self._schema.digest}, {"rate": np.array([self._rate()])})
+        )
 
     def _rate(self) -> float:
         return float(np.clip(self._sums[0] / self._sums[1], LOWEST, 1 - LOWEST))

@@ -1,4 +1,5 @@
-"""Every learner that users can declare, and every predictor that a scorer can build. To add one, add its lines here.
+"""Every learner that users can declare, and every predictor that a scorer can build. To add one,
+add its lines here.
 
 Nothing is imported until it is asked for: the scorer never sees torch or River.
 """
@@ -22,7 +23,8 @@ LEARNERS = {
 
 
 def learner_spec(name: str) -> Callable[..., Any]:
-    """The spec class of that name, imported now. Raises `KeyError` for an unknown one, `ImportError` without its library."""
+    """The spec class of that name, imported now. Raises `KeyError` for an unknown one,
+    `ImportError` without its library."""
     return cast("Callable[..., Any]", getattr(import_module(LEARNERS[name]), name))
 
 
@@ -42,7 +44,8 @@ PREDICTORS: dict[str, Callable[[Export, VectorSchema], Predictor]] = {
 
 
 def predictor(export: Export, schema: VectorSchema) -> Predictor:
-    """The predictor of an export. Raises `SnapshotError` for a kind that this version does not know."""
+    """The predictor of an export. Raises `SnapshotError` for a kind that this version does not
+    know."""
     if export.kind not in PREDICTORS:
         raise SnapshotError(
             f"of kind {export.kind!r}",

@@ -1,4 +1,5 @@
-"""The contract of a learner: learns from examples in order, predicts without changing, exports plain arrays.
+"""The contract of a learner: learns from examples in order, predicts without changing, exports
+plain arrays.
 
 A learner is made from its spec (a frozen dataclass beside it, which users write in the app) and a
 `VectorSchema`. Implementations are listed in `learners/catalog.py` and held to `tests/contracts/`.
@@ -20,7 +21,8 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What serving needs of a model: `kind` names the predictor, `meta` is JSON-like, `arrays` are flat and finite."""
+    """What serving needs of a model: `kind` names the predictor, `meta` is JSON-like, `arrays` are
+    flat and finite."""
 
     kind: str
     meta: Mapping[str, Any]
@@ -28,24 +30,27 @@ class Export:
 
 
 class Predictor(Protocol):
-    """A model that only answers. Built from an `Export`; holds views of its arrays, never writes them."""
+    """A model that only answers. Built from an `Export`; holds views of its arrays, never writes
+    them."""
 
     def predict(self, vectors: Vectors) -> F64:
-        """Probabilities float64 `[n]` in (0, 1). Pure: the same vectors give the same bits, alone or in a batch
-        for CPU predictors that say `row_exact`."""
+        """Probabilities float64 `[n]` in (0, 1). Pure: the same vectors give the same bits, alone
+        or in a batch for CPU predictors that say `row_exact`."""
         ...
 
 
 class Learner(Protocol):
-    """Called from one thread, in log order: `predict` on what was asked, later `learn` on what was answered."""
+    """Called from one thread, in log order: `predict` on what was asked, later `learn` on what was
+    answered."""
 
     def learn(self, examples: Examples) -> None:
         """One step on `n >= 1` examples, in order. Never called with non-finite labels."""
         ...
 
     def predict(self, vectors: Vectors) -> F64:
-        """Probabilities float64 `[n]` in (0, 1). Must not change the learner: not its weights, counters or random
-        state. The typical mistake is to see a new category here and make room for it."""
+        """Probabilities float64 `[n]` in (0, 1). Must not change the learner: not its weights,
+        counters or random state. The typical mistake is to see a new category here and make room
+        for it."""
         ...
 
     def checkpoint(self) -> dict[str, npt.NDArray[Any]]:
@@ -53,7 +58,8 @@ class Learner(Protocol):
         ...
 
     def restore(self, state: Arrays) -> None:
-        """Become the learner that made `state`. Raises `LearnerError` if it was made by another spec or schema."""
+        """Become the learner that made `state`. Raises `LearnerError` if it was made by another
+        spec or schema."""
         ...
 
     def export(self) -> Export:
@@ -62,7 +68,8 @@ class Learner(Protocol):
 
 
 class LearnerSpec(Protocol):
-    """A learner as users declare it: frozen, comparable, printable; its fields are its definition."""
+    """A learner as users declare it: frozen, comparable, printable; its fields are its
+    definition."""
 
     @property
     def name(self) -> str:

@@ -1,4 +1,5 @@
-"""Models as users declare them: what is asked, what is learned from, who learns, what answers when a model cannot."""
+"""Models as users declare them: what is asked, what is learned from, who learns, what answers when
+a model cannot."""
 
 from __future__ import annotations
 
@@ -80,7 +81,13 @@ class Label:
     late: str = "correct"
 
     def __post_init__(self) -> None:
-        check_kind("a label", "topic", self.topic, Topic, "Name the topic itself: the variable, not its text.")
+        check_kind(
+            "a label",
+            "topic",
+            self.topic,
+            Topic,
+            "Name the topic itself: the variable, not its text.",
+        )
         where = f"label of {self.topic.name}"
         check_kind(where, "id", self.id, str, "Name the field that holds the model's ids.")
         fields = {f.name: f.type for f in self.topic.events.fields}
@@ -99,7 +106,9 @@ class Label:
             )
         if self.late not in ("correct", "drop"):
             raise DefinitionError(
-                f"label of {self.topic.name}", f"late={self.late!r} is unknown", 'Use "correct" or "drop".'
+                f"label of {self.topic.name}",
+                f"late={self.late!r} is unknown",
+                'Use "correct" or "drop".',
             )
 
 
@@ -131,11 +140,11 @@ class Model:
             (HTTP 503).
         batch: After how many labels a learner takes a step, 1 to 65536. A step also ends at each
             tick of the log; it predicts all that was asked in it, then learns its labels. So more
-            labels a step cost fewer calls, but the losses by which lineages compete are those of
-            a model that is up to `batch` labels behind: on Electricity (45,312 rows, of which
-            neighbours are alike) River's logistic regression, scaled, has a log loss of .4162 one by
-            one, and .4669 in blocks of 64. What is served is a snapshot, which holds all that was
-            labelled up to its tick, whatever `batch` is. `fr.River` takes a whole step into its
+            labels a step cost fewer calls, but the losses by which lineages compete are those of a
+            model that is up to `batch` labels behind: on Electricity (45,312 rows, of which
+            neighbours are alike) River's logistic regression, scaled, has a log loss of .4162 one
+            by one, and .4669 in blocks of 64. What is served is a snapshot, which holds all that
+            was labelled up to its tick, whatever `batch` is. `fr.River` takes a whole step into its
             scales before it learns it; `fr.TorchCtr` has a batch of its own beside this one.
             Another `batch` starts new lineages.
         release: When a lineage takes over, an `fr.ReleaseConfig`. None: with its defaults.
@@ -202,12 +211,16 @@ class Model:
         self._check_kinds()
         self._refuse_what_does_not_exist_yet()
         if not 1 <= self.batch <= MAX_BATCH:
-            raise DefinitionError(f"model {self.name}", f"batch={self.batch}", f"Use 1 to {MAX_BATCH}.")
+            raise DefinitionError(
+                f"model {self.name}", f"batch={self.batch}", f"Use 1 to {MAX_BATCH}."
+            )
         self._check_id()
         names = [x.name for x in self.learners]
         if not names or len(set(names)) != len(names):
             raise DefinitionError(
-                f"model {self.name}", f"learners {names}", "Declare at least one, each with a name of its own."
+                f"model {self.name}",
+                f"learners {names}",
+                "Declare at least one, each with a name of its own.",
             )
         for ref in self.features:
             if isinstance(ref, FieldRef) and ref.topic != self.on.name:
@@ -244,7 +257,9 @@ class Model:
 
     def _check_kinds(self) -> None:
         where = f"model {self.name}"
-        check_kind(where, "on", self.on, Topic, "Name the topic itself: the variable, not its text.")
+        check_kind(
+            where, "on", self.on, Topic, "Name the topic itself: the variable, not its text."
+        )
         check_kind(where, "id", self.id, str, f"Name a field of {self.on.name}.")
         check_kind(where, "label", self.label, Label, "Write fr.Label(topic, id=…, value=…).")
         check_kind(where, "batch", self.batch, int, f"Use 1 to {MAX_BATCH}.")
@@ -252,9 +267,15 @@ class Model:
         check_each(where, "learners", self.learners, object, "")
         for i, learner in enumerate(self.learners):
             if isinstance(learner, type) or not callable(getattr(learner, "make", None)):
-                raise DefinitionError(where, f"learners[{i}]={brief(learner)} is no learner", OF_LEARNERS)
-        check_each(where, "slices", self.slices, str, "A slice is the name of a categorical feature.")
-        check_each(where, "fallback", self.fallback, object, "Use fr.heuristic(…) or fr.constant(…).")
+                raise DefinitionError(
+                    where, f"learners[{i}]={brief(learner)} is no learner", OF_LEARNERS
+                )
+        check_each(
+            where, "slices", self.slices, str, "A slice is the name of a categorical feature."
+        )
+        check_each(
+            where, "fallback", self.fallback, object, "Use fr.heuristic(…) or fr.constant(…)."
+        )
 
     def _refuse_what_does_not_exist_yet(self) -> None:
         if self.subject:
@@ -273,7 +294,9 @@ class Model:
     @cached_property
     def vectors(self) -> VectorSchema:
         """The names of its vector's categories and numbers, each in order of declaration."""
-        categories = tuple(f.field for f in self.features if isinstance(f, FieldRef) and f.categorical)
+        categories = tuple(
+            f.field for f in self.features if isinstance(f, FieldRef) and f.categorical
+        )
         numbers = tuple(
             f.field if isinstance(f, FieldRef) else f.name
             for f in self.features

@@ -1,4 +1,5 @@
-"""What learners share when they save themselves: who made a state, and whether an export may be served."""
+"""What learners share when they save themselves: who made a state, and whether an export may be
+served."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ from freshet.schemas.models.vectors import Vectors, VectorSchema
 
 
 class Origin(NamedTuple):
-    """Who makes a state: a learner's name, and the digests of its declaration and of its vectors."""
+    """Who makes a state: a learner's name, and the digests of its declaration and of its
+    vectors."""
 
     name: str
     spec: str
@@ -31,9 +33,14 @@ def origin(spec: LearnerSpec, schema: VectorSchema) -> Origin:
 
 
 def check_origin(state: Arrays, mine: Origin) -> dict[str, Any]:
-    """The `origin` entry of a checkpoint. Raises `LearnerError` if another spec or schema made it."""
+    """The `origin` entry of a checkpoint. Raises `LearnerError` if another spec or schema made
+    it."""
     if "origin" not in state:
-        raise LearnerError(mine.name, "the checkpoint has no origin", "Restore what this learner's checkpoint() made.")
+        raise LearnerError(
+            mine.name,
+            "the checkpoint has no origin",
+            "Restore what this learner's checkpoint() made.",
+        )
     facts: dict[str, Any] = unpack_json(state["origin"])
     for what, digest in mine.facts().items():
         if facts.get(what) != digest:
@@ -70,9 +77,12 @@ def check_vectors(meta: Mapping[str, Any], kind: str, schema: VectorSchema) -> N
 def plain(vectors: Vectors) -> Vectors:
     """The same vectors in arrays that kernels were compiled for: contiguous, aligned and writable.
 
-    A single row cut from a buffer is often none of that, and would set off a compilation of seconds.
+    A single row cut from a buffer is often none of that, and would set off a compilation of
+    seconds.
     """
     c, n = vectors.categories, vectors.numbers
     if c.flags.carray and n.flags.carray:
         return vectors
-    return Vectors(np.require(c, requirements=["C", "A", "W"]), np.require(n, requirements=["C", "A", "W"]))
+    return Vectors(
+        np.require(c, requirements=["C", "A", "W"]), np.require(n, requirements=["C", "A", "W"])
+    )

@@ -1,4 +1,5 @@
-"""Hosts and ports as URLs and headers write them: an IPv6 address stands in brackets, since it has colons of its own."""
+"""Hosts and ports as URLs and headers write them: an IPv6 address stands in brackets, since it has
+colons of its own."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ def authority(host: str, port: int) -> str:
 
 
 def canonical(host: str) -> str | None:
-    """A host in the one form that it is compared in: lower case, addresses as short as they can be; None for no host.
+    """A host in the one form that it is compared in: lower case, addresses as short as they can be;
+    None for no host.
 
     >>> canonical("[::0:1]"), canonical("LocalHost."), canonical("::ffff:127.0.0.1"), canonical("a b")
     ('::1', 'localhost', '127.0.0.1', None)
@@ -49,7 +51,8 @@ def _ip(text: str) -> str | None:
 
 
 def split(text: str) -> tuple[str, int | None] | None:
-    """The canonical host and the port of `host`, `host:port`, `[host]:port` or a bare IPv6 address; None for anything else.
+    """The canonical host and the port of `host`, `host:port`, `[host]:port` or a bare IPv6 address;
+    None for anything else.
 
     >>> split("[::1]:9042"), split("Example.org"), split("::1"), split("a:b:1")
     (('::1', 9042), ('example.org', None), ('::1', None), None)

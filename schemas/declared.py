@@ -1,4 +1,5 @@
-"""What a declaration was given, held to what it takes: told where it is written, not where it is first used."""
+"""What a declaration was given, held to what it takes: told where it is written, not where it is
+first used."""
 
 from __future__ import annotations
 
@@ -12,16 +13,24 @@ _PLACE = re.compile(r" at 0x[0-9A-Fa-f]+")
 SHOWN_CHARACTERS = 80  # of a value that is none
 
 
-def check_kind(where: str, argument: str, value: object, kind: type | tuple[type, ...], instead: str) -> None:
+def check_kind(
+    where: str, argument: str, value: object, kind: type | tuple[type, ...], instead: str
+) -> None:
     """Raises `DefinitionError` where a value is of no such kind; `instead` says what to write."""
     if not isinstance(value, kind):
-        raise DefinitionError(where, f"{argument}={brief(value)} is of type {type(value).__name__}", instead)
+        raise DefinitionError(
+            where, f"{argument}={brief(value)} is of type {type(value).__name__}", instead
+        )
 
 
-def check_each(where: str, argument: str, values: Any, kind: type | tuple[type, ...], instead: str) -> None:
+def check_each(
+    where: str, argument: str, values: Any, kind: type | tuple[type, ...], instead: str
+) -> None:
     """As `check_kind`, of a list; a text is no list of texts."""
     if isinstance(values, str | bytes | Mapping) or not _is_sequence(values):
-        raise DefinitionError(where, f"{argument}={brief(values)} is no list", f"Write {argument}=[…]. {instead}")
+        raise DefinitionError(
+            where, f"{argument}={brief(values)} is no list", f"Write {argument}=[…]. {instead}"
+        )
     for i, value in enumerate(values):
         check_kind(where, f"{argument}[{i}]", value, kind, instead)
 

@@ -10,7 +10,8 @@ from freshet.schemas.errors import DefinitionError
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": HOUR_MS, "d": DAY_MS}
-MOST_MS = 100 * 366 * DAY_MS  # nothing here is to last longer, and dates that it is added to stay dates
+# nothing here is to last longer, and dates that it is added to stay dates
+MOST_MS = 100 * 366 * DAY_MS
 MOST_TEXT = 40  # more than any duration needs; digits without end are no number to compute with
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 
@@ -41,7 +42,9 @@ def milliseconds(text: str, name: str = "duration") -> int:
 
 def _whole(total: Decimal | int, shown: str) -> int:
     if total > MOST_MS:
-        raise DefinitionError(shown, "is longer than a hundred years", f"Use {text_of(MOST_MS)} at most.")
+        raise DefinitionError(
+            shown, "is longer than a hundred years", f"Use {text_of(MOST_MS)} at most."
+        )
     if total != int(total):
         raise DefinitionError(shown, "is not a whole number of milliseconds", "Use a smaller unit.")
     return int(total)

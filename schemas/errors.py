@@ -12,8 +12,9 @@
     ├── SnapshotError          a snapshot is unsigned, altered or unusable
     └── RequestError           a request that cannot be answered as asked (HTTP 400)
 
-An error carries its facts as attributes and says four things: which component, which resource,
-what caused it and what to do next. Foreign errors are translated once, where the foreign library is called.
+An error carries its facts as attributes and says four things: which component, which resource, what
+caused it and what to do next. Foreign errors are translated once, where the foreign library is
+called.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from freshet.schemas.shown_text import shown
 class FreshetError(Exception):
     """The root of every error that freshet raises on purpose. Its text is made of its facts.
 
-    Errors keep their facts when they are pickled, so they come across processes whole. Its texts hold
-    no control characters, and of addresses neither login nor parameters, whatever they quote.
+    Errors keep their facts when they are pickled, so they come across processes whole. Its texts
+    hold no control characters, and of addresses neither login nor parameters, whatever they quote.
 
     Args:
         resource: What it happened to, such as `topic deliveries`; the attribute `resource`.
@@ -52,7 +53,8 @@ class FreshetError(Exception):
     component = "freshet"
 
     def __init__(self, resource: str, cause: str, next_step: str, **facts: object) -> None:
-        # They quote data, files and other people's errors: no escape sequence and no password gets further than this.
+        # They quote data, files and other people's errors: no escape sequence and no password gets
+        # further than this.
         self.resource = shown(resource)
         self.cause = shown(cause)
         self.next_step = shown(next_step)
@@ -110,7 +112,8 @@ class CheckpointError(ComponentError):
 
 
 class LearnerError(FreshetError):
-    """A learner was given, or would produce, something that it cannot mean (a non-finite weight, a wrong width)."""
+    """A learner was given, or would produce, something that it cannot mean (a non-finite weight, a
+    wrong width)."""
 
     component = "learner"
 

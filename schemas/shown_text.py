@@ -1,7 +1,8 @@
 """Text that came from elsewhere, made fit to be shown: on a terminal, in a log, on a page.
 
-Two dangers are in it. Control characters: an escape sequence in an id moves the cursor, sets the title of the window or
-hides what follows. And secrets: an address may hold a password, and errors of clients quote addresses.
+Two dangers are in it. Control characters: an escape sequence in an id moves the cursor, sets the
+title of the window or hides what follows. And secrets: an address may hold a password, and errors
+of clients quote addresses.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import unicodedata
 from urllib.parse import urlsplit
 
 HIDDEN = "***"
-# What separates an address from the text around it. A quote inside of a password is for `address` to find.
+# What separates an address from the text around it. A quote inside of a password is for `address`
+# to find.
 _WORD = re.compile(r"[^\s\"'`<>]+")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/+")
 # As `_SCHEME`, where the slashes were forgotten or are one too few.
@@ -22,8 +24,8 @@ _SETTING = re.compile(r"((?:password|passwd|secret|token|api_?key)=)[^\s&,;\"']+
 
 
 def printable(text: str, lines: bool = False) -> str:
-    r"""The text with what a terminal would obey, or show as nothing, written as Python escapes it. With `lines`, ends of
-    lines and tabs stay.
+    r"""The text with what a terminal would obey, or show as nothing, written as Python escapes it.
+    With `lines`, ends of lines and tabs stay.
 
     >>> printable("a\x1b[2Jb\u202ec")
     'a\\x1b[2Jb\\u202ec'
@@ -43,7 +45,8 @@ def _escaped(char: str) -> str:
 
 
 def printable_json(text: str) -> str:
-    r"""JSON that says the same, without a control character in it: encoders escape the first 32 of them only.
+    r"""JSON that says the same, without a control character in it: encoders escape the first 32 of
+    them only.
 
     >>> printable_json('{"id": "a\x9bb\u202e"}')
     '{"id": "a\\u009bb\\u202e"}'
@@ -84,7 +87,8 @@ def _without_values(text: str) -> str:
 
 
 def address(url: str) -> str:
-    """A text that is meant as an address, without login and parameters, whatever else is wrong with it.
+    """A text that is meant as an address, without login and parameters, whatever else is wrong with
+    it.
 
     >>> address("redis://:a secret@store:6379/0"), address("kafka:ann:p@broker"), address("runs/log")
     ('redis://***@store:6379/0', 'kafka:***@broker', 'runs/log')

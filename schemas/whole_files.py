@@ -1,4 +1,5 @@
-"""Files that other processes read: written beside their place and put there at once, so that nobody sees half of one.
+"""Files that other processes read: written beside their place and put there at once, so that nobody
+sees half of one.
 
 A process that ends meanwhile, or a disk that takes no more, leaves the file as it was.
 """
@@ -16,25 +17,33 @@ SUFFIX = ".part"
 
 
 def write_whole(path: Path, data: bytes, mode: int = MODE, durable: bool = False) -> None:
-    """Put `data` at `path`. With `durable` it is on the disk before it is in place, so that also a power failure leaves
-    one of the two whole; without, such a failure may leave a torn file, which its reader must be able to tell.
+    """Put `data` at `path`. With `durable` it is on the disk before it is in place, so that also a
+    power failure leaves one of the two whole; without, such a failure may leave a torn file, which
+    its reader must be able to tell.
 
     Raises:
         OSError: the disk is full, the folder is gone, or may not be written.
     """
-    # Threads and processes may write the same file: each has a part of its own, and the last one in place stays.
+    # Threads and processes may write the same file: each has a part of its own, and the last one in
+    # place stays.
     part = f"{path}.{os.getpid()}-{threading.get_native_id()}{SUFFIX}"
     put_whole(str(path), part, data, mode, durable)
 
 
 def put_whole(
-    name: str, part: str, data: bytes, mode: int = MODE, durable: bool = False, folder: int | None = None
+    name: str,
+    part: str,
+    data: bytes,
+    mode: int = MODE,
+    durable: bool = False,
+    folder: int | None = None,
 ) -> None:
-    """As `write_whole`, through the file `part`, which nobody else writes; both below the open `folder`, if there is one."""
+    """As `write_whole`, through the file `part`, which nobody else writes; both below the open
+    `folder`, if there is one."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
-        # One that was left is another's, or a link. Made with its mode: a private file is at no moment anybody else's to
-        # read.
+        # One that was left is another's, or a link. Made with its mode: a private file is at no
+        # moment anybody else's to read.
         with contextlib.suppress(FileNotFoundError):
             os.unlink(part, dir_fd=folder)
         with open(os.open(part, flags, mode, dir_fd=folder), "wb") as file:

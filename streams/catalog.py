@@ -1,4 +1,5 @@
-"""The logs there are, by the scheme of their address. Clients are imported only when their log is opened.
+"""The logs there are, by the scheme of their address. Clients are imported only when their log is
+opened.
 
 runs/log, sqlite:///var/freshet/log     a directory (all that follows `sqlite://` is its path)
 kafka://host:port,host:port             brokers
@@ -30,13 +31,12 @@ LOGS: dict[str, Callable[[str, str | None, Outages], Log]] = {"sqlite": _sqlite,
 
 
 def open_log(url: str, instance: str | None = None, outages: Outages | None = None) -> Log:
-    """The log at `url`. `instance` names this member of its groups: one that soon comes back under the same
-    name gets its partitions back without a rebalance (Kafka's static membership). `outages` is told when its servers are
-    away.
+    """The log at `url`. `instance` names this member of its groups: one that soon comes back under
+    the same name gets its partitions back without a rebalance (Kafka's static membership).
+    `outages` is told when its servers are away.
 
-    Raises:
-        LogError: no such scheme, or no directory can be made there. Brokers are first asked when the log is
-        used.
+    Raises: LogError: no such scheme, or no directory can be made there. Brokers are first asked
+        when the log is used.
     """
     scheme, separator, address = url.partition("://")
     if not separator:
@@ -49,5 +49,9 @@ def open_log(url: str, instance: str | None = None, outages: Outages | None = No
             )
     if scheme not in LOGS:
         known = " or ".join(f"{name}://" for name in LOGS)
-        raise LogError(named(url), f"{named(scheme)}:// is no log", f"Write {known}, or the path of a directory.")
+        raise LogError(
+            named(url),
+            f"{named(scheme)}:// is no log",
+            f"Write {known}, or the path of a directory.",
+        )
     return LOGS[scheme](address, instance, outages or Outages())

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 JUMP_MS = 5_000  # less is what time servers correct; more is no clock that runs
-FASTEST = 60.0  # app time by elapsed time after a jump forwards: three hours are made up for in three minutes
+# app time by elapsed time after a jump forwards: three hours are made up for in three minutes
+FASTEST = 60.0
 SLOWEST = 0.5  # the same after a jump backwards
 
 
@@ -23,14 +24,20 @@ class Clock(Protocol):
 
 
 class WallClock:
-    """Live: the wall, as long as it runs. When somebody sets it, time is made up for instead of jumping.
+    """Live: the wall, as long as it runs. When somebody sets it, time is made up for instead of
+    jumping.
 
-    A jump forwards would let every question expire at once, a jump backwards would hide for as long that a role is silent.
-    So time goes on by the machine's own count since it was started, at most `FASTEST` and at least `SLOWEST` times as fast,
-    until both agree; `off_ms` says meanwhile how far the wall is ahead. A process that is started takes the wall as it is.
+    A jump forwards would let every question expire at once, a jump backwards would hide for as long
+    that a role is silent. So time goes on by the machine's own count since it was started, at most
+    `FASTEST` and at least `SLOWEST` times as fast, until both agree; `off_ms` says meanwhile how
+    far the wall is ahead. A process that is started takes the wall as it is.
     """
 
-    def __init__(self, wall_ms: Callable[[], int] | None = None, elapsed_ms: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self,
+        wall_ms: Callable[[], int] | None = None,
+        elapsed_ms: Callable[[], float] | None = None,
+    ) -> None:
         self._wall_ms = wall_ms or _wall_ms
         self._elapsed_ms = elapsed_ms or _since_boot_ms
         self._lock = threading.Lock()

@@ -1,4 +1,5 @@
-"""A full disk is an outage as that of a server is: told once, waited out, over once a write succeeds."""
+"""A full disk is an outage as that of a server is: told once, waited out, over once a write
+succeeds."""
 
 from __future__ import annotations
 
@@ -24,10 +25,11 @@ def is_full(error: BaseException) -> bool:
 
 
 def until_there_is_room(write: Callable[[], T], outages: Outages, folder: str) -> T:
-    """What `write` returns, which is tried again while its disk is full: nothing of it may stay done when it fails.
+    """What `write` returns, which is tried again while its disk is full: nothing of it may stay
+    done when it fails.
 
-    Raises:
-        DiskError: the process is to end meanwhile; what was not written is computed again from the last checkpoint.
+    Raises: DiskError: the process is to end meanwhile; what was not written is computed again from
+        the last checkpoint.
     """
     waited = False
     while True:
@@ -38,7 +40,9 @@ def until_there_is_room(write: Callable[[], T], outages: Outages, folder: str) -
                 raise
             waited = True
             full = DiskError(
-                f"of {folder}", "no space is left on it", "Make room there: remove what is not needed, or give it more."
+                f"of {folder}",
+                "no space is left on it",
+                "Make room there: remove what is not needed, or give it more.",
             )
             outages.begin(full, WAITS)
             if outages.ending.wait(RETRY_SECONDS):

@@ -1,7 +1,8 @@
-"""What a process is waiting out: the servers that do not answer, what happens meanwhile, and what to do about it.
+"""What a process is waiting out: the servers that do not answer, what happens meanwhile, and what
+to do about it.
 
-An outage begins with the error of the first call that failed, and is over when a call succeeds. Both are logged once;
-status, page and metrics show what is current.
+An outage begins with the error of the first call that failed, and is over when a call succeeds.
+Both are logged once; status, page and metrics show what is current.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ WORDS = {"disk": "full"}  # what a component is in an outage; others are away
 
 
 class Outage(msgspec.Struct, frozen=True, kw_only=True):
-    """A server that is away since `since` (wall, ms): `component` is its kind (log, store), `resource` names it and its
-    address."""
+    """A server that is away since `since` (wall, ms): `component` is its kind (log, store),
+    `resource` names it and its address."""
 
     component: str
     resource: str
@@ -31,8 +32,8 @@ class Outage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outages:
-    """Of one process; used by all its threads. `ending` is set once the process is to end: who waits an outage out here
-    waits no longer."""
+    """Of one process; used by all its threads. `ending` is set once the process is to end: who
+    waits an outage out here waits no longer."""
 
     def __init__(self, ending: threading.Event | None = None) -> None:
         self.ending = ending or threading.Event()

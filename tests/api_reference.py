@@ -62,7 +62,8 @@ Generated from the docstrings by `make docs`. Examples are run by the tests.
 
 @dataclass(frozen=True)
 class Entry:
-    """A thing on a page: its name as users write it (without `fr.`), and what griffe knows of it."""
+    """A thing on a page: its name as users write it (without `fr.`), and what griffe knows of
+    it."""
 
     name: str
     thing: Any
@@ -82,7 +83,9 @@ class Entry:
         """Public methods and properties of a class, in the order of the source."""
         if not self.thing.is_class:
             return []
-        own = [m for m in self.thing.members.values() if not m.name.startswith("_") and not m.is_alias]
+        own = [
+            m for m in self.thing.members.values() if not m.name.startswith("_") and not m.is_alias
+        ]
         told = [m for m in own if m.is_function or "property" in m.labels]
         return [Entry(f"{self.name}.{m.name}", m) for m in sorted(told, key=lambda m: m.lineno)]
 
@@ -90,7 +93,9 @@ class Entry:
 @cache
 def package() -> Any:
     """freshet as griffe reads it, with the modules that its names come from."""
-    loader = griffe.GriffeLoader(search_paths=[ROOT], docstring_parser="google", allow_inspection=False)
+    loader = griffe.GriffeLoader(
+        search_paths=[ROOT], docstring_parser="google", allow_inspection=False
+    )
     loaded = loader.load("freshet")
     for module in (loaded, loaded.members["testing"]):
         for member in (module.members[name] for name in module.exports):
@@ -118,14 +123,17 @@ def _found(name: str) -> Iterator[Entry]:
 
 
 def _module(name: str, thing: Any) -> Iterator[Entry]:
-    """A module's own text, and all that it offers: its `__all__`, or what is public and made in it."""
+    """A module's own text, and all that it offers: its `__all__`, or what is public and made in
+    it."""
     module = thing if thing.is_module else thing.module
     prefix = f"{name}." if thing.is_module else ""
     yield Entry(name if thing.is_module else "", module)
     if module.exports:
         public = [module.members[n] for n in module.exports]
     else:
-        public = [m for m in module.members.values() if not m.name.startswith("_") and not m.is_alias]
+        public = [
+            m for m in module.members.values() if not m.name.startswith("_") and not m.is_alias
+        ]
     for member in public:
         target = _thing(member)
         if target.is_class or target.is_function:
@@ -150,7 +158,9 @@ def _index() -> str:
             for e in entries(page)
             if not e.thing.is_module
         ]
-        parts.append("\n".join([f"## [{title}]({page}.md)\n", "| name | |", "|---|---|", *rows, ""]))
+        parts.append(
+            "\n".join([f"## [{title}]({page}.md)\n", "| name | |", "|---|---|", *rows, ""])
+        )
     return "\n".join(parts)
 
 
@@ -179,15 +189,21 @@ def _signature(entry: Entry) -> str:
 
 
 def _call(entry: Entry) -> str:
-    """A call with every parameter, its type and default; one parameter a line where one line is too long."""
+    """A call with every parameter, its type and default; one parameter a line where one line is too
+    long."""
     shown: list[str] = []
     star = False
     for p in parameters(entry.thing):
         if p.kind is griffe.ParameterKind.keyword_only and not star:
             shown.append("*")
-        star = star or p.kind in (griffe.ParameterKind.keyword_only, griffe.ParameterKind.var_positional)
+        star = star or p.kind in (
+            griffe.ParameterKind.keyword_only,
+            griffe.ParameterKind.var_positional,
+        )
         shown.append(_parameter(entry.thing, p))
-    result = "" if entry.thing.is_class or entry.thing.returns is None else f" -> {entry.thing.returns}"
+    result = (
+        "" if entry.thing.is_class or entry.thing.returns is None else f" -> {entry.thing.returns}"
+    )
     line = f"{entry.name}({', '.join(shown)}){result}"
     if len(line) <= WIDTH:
         return line
@@ -196,7 +212,9 @@ def _call(entry: Entry) -> str:
 
 def _parameter(thing: Any, p: Any) -> str:
     stars = {griffe.ParameterKind.var_positional: "*", griffe.ParameterKind.var_keyword: "**"}
-    text = f"{stars.get(p.kind, '')}{p.name}" + (f": {p.annotation}" if p.annotation is not None else "")
+    text = f"{stars.get(p.kind, '')}{p.name}" + (
+        f": {p.annotation}" if p.annotation is not None else ""
+    )
     if p.default is None or p.kind in stars:
         return text
     return f"{text} = {_default(thing, p.default)}"
@@ -205,7 +223,9 @@ def _parameter(thing: Any, p: Any) -> str:
 def _default(thing: Any, default: Any) -> str:
     """A default as it is written, but a constant of the module as what it is."""
     constant = thing.module.members.get(str(default))
-    value = getattr(constant, "value", None) if constant is not None and not constant.is_alias else None
+    value = (
+        getattr(constant, "value", None) if constant is not None and not constant.is_alias else None
+    )
     return str(default if value is None else value)
 
 
@@ -254,7 +274,9 @@ def _shown(thing: Any) -> Iterator[str]:
                 yield f"**{section.kind.value.title()}**"
                 yield _items((item.name, item.description) for item in section.value)
             case _:
-                raise ValueError(f"{thing.path}: a section of kind {section.kind.value!r} is not rendered")
+                raise ValueError(
+                    f"{thing.path}: a section of kind {section.kind.value!r} is not rendered"
+                )
 
 
 def _items(items: Iterator[tuple[str, str]]) -> str:

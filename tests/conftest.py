@@ -6,10 +6,12 @@ import hypothesis
 
 pytest_plugins = ["tests.servers"]
 
-# A change is judged by the same examples each time, so that no landing fails by chance; `make fuzz` looks for others.
+# A change is judged by the same examples each time, so that no landing fails by chance; `make fuzz`
+# looks for others.
 EXAMPLES = os.environ.get("FRESHET_EXAMPLES")
 
-# Kernels compile in a test's first example, and machines that run tests are shared: time says nothing about a property.
+# Kernels compile in a test's first example, and machines that run tests are shared: time says
+# nothing about a property.
 hypothesis.settings.register_profile(
     "freshet",
     deadline=None,

@@ -1,4 +1,5 @@
-"""An app for those who consume features and push events: views by one key and by two, and a topic of four partitions."""
+"""An app for those who consume features and push events: views by one key and by two, and a topic
+of four partitions."""
 
 from __future__ import annotations
 
@@ -24,10 +25,20 @@ PARCELS = {
         {"name": "at", "type": "long"},
         {"name": "courier", "type": "string"},
         {"name": "city", "type": "string", "domain": ["Berlin", "Lyon", "Porto"]},
-        {"name": "late", "type": ["null", "double"], "default": None, "range": [-600, 6000], "unit": "min"},
+        {
+            "name": "late",
+            "type": ["null", "double"],
+            "default": None,
+            "range": [-600, 6000],
+            "unit": "min",
+        },
         {"name": "kilos", "type": ["null", "int"], "default": None},
         {"name": "fragile", "type": ["null", "boolean"], "default": None},
-        {"name": "size", "type": {"type": "enum", "name": "size", "symbols": ["S", "L"]}, "default": "S"},
+        {
+            "name": "size",
+            "type": {"type": "enum", "name": "size", "symbols": ["S", "L"]},
+            "default": "S",
+        },
     ],
 }
 
@@ -47,7 +58,11 @@ def consumers_app() -> App:
         parcels,
         key="courier",
         tile="10m",
-        features={"n": fr.count(over="1h"), "late": fr.mean("late", over="1h"), "last": fr.last("late")},
+        features={
+            "n": fr.count(over="1h"),
+            "late": fr.mean("late", over="1h"),
+            "last": fr.last("late"),
+        },
         max_age="1d",
         owner="couriers@example.com",
         description="How late a courier has been.",
@@ -57,7 +72,11 @@ def consumers_app() -> App:
         parcels,
         key=("courier", "city"),
         tile="10m",
-        features={"n": fr.count(over="1h"), "ewm": fr.decayed_mean("late", half_life="2h"), "ago": fr.age()},
+        features={
+            "n": fr.count(over="1h"),
+            "ewm": fr.decayed_mean("late", half_life="2h"),
+            "ago": fr.age(),
+        },
     )
     late = fr.Model(
         "late",
@@ -84,11 +103,14 @@ def consumers_app() -> App:
 
 
 def put_rows(app: App, store: Store, view: str, events: Mapping[str, Any]) -> None:
-    """Fold events (`keys`, `at`, and a list for each number field of the view) into rows of the store."""
+    """Fold events (`keys`, `at`, and a list for each number field of the view) into rows of the
+    store."""
     plan = app.view(view).plan
     n = len(events["keys"])
     values = (
-        np.column_stack([np.array(events[f], np.float64) for f in plan.fields]) if plan.fields else np.empty((n, 0))
+        np.column_stack([np.array(events[f], np.float64) for f in plan.fields])
+        if plan.fields
+        else np.empty((n, 0))
     )
     rows = ViewRows(plan)
     rows.fold(Texts.of(events["keys"]), np.array(events["at"]), values, 7, np.arange(n))

@@ -25,7 +25,8 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 def files(page: str) -> dict[str, str]:
-    """The Python files of a page by name, which is the first that the paragraph before the block names."""
+    """The Python files of a page by name, which is the first that the paragraph before the block
+    names."""
     found: dict[str, str] = {}
     before = ""
     for part in re.split(r"^(```python\n.*?^```)$", text(page), flags=re.MULTILINE | re.DOTALL):

@@ -34,7 +34,16 @@ def changed(value: Any, at: tuple[Any, ...], odd: Any) -> Any:
     return out
 
 
-BYTES = [b"", b"\xff\xfe", b"{", b"null", b"[" * 200_000, b'{"type":' * 9_000, b"9" * 9_000, b'{"type": "\xff"}']
+BYTES = [
+    b"",
+    b"\xff\xfe",
+    b"{",
+    b"null",
+    b"[" * 200_000,
+    b'{"type":' * 9_000,
+    b"9" * 9_000,
+    b'{"type": "\xff"}',
+]
 
 
 def odd_record(real: Sequence[bytes], dice: random.Random) -> bytes:
@@ -48,8 +57,12 @@ def odd_record(real: Sequence[bytes], dice: random.Random) -> bytes:
             parent = tree
             for step in at[:-1]:
                 parent = parent[step]
-            odd_name = dice.choice([f"{at[-1]}{'9' * 5_000}", "", "view:v:٣", "train::0", f"{at[-1]}x"])
-            tree = changed(tree, at[:-1], {odd_name if k == at[-1] else k: v for k, v in parent.items()})
+            odd_name = dice.choice(
+                [f"{at[-1]}{'9' * 5_000}", "", "view:v:٣", "train::0", f"{at[-1]}x"]
+            )
+            tree = changed(
+                tree, at[:-1], {odd_name if k == at[-1] else k: v for k, v in parent.items()}
+            )
         else:
             tree = changed(tree, at, dice.choice(ODD))
     return json.dumps(tree).encode()

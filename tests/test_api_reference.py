@@ -65,7 +65,11 @@ def test_all_of_an_exported_module_is_described() -> None:
     for name in freshet.__all__:
         module = getattr(freshet, name) if name not in {e.name for e in EXPORTED} else None
         if isinstance(module, ModuleType):
-            own = [k for k, v in vars(module).items() if getattr(v, "__module__", "") == module.__name__]
+            own = [
+                k
+                for k, v in vars(module).items()
+                if getattr(v, "__module__", "") == module.__name__
+            ]
             public = {f"{name}.{k}" for k in own if not k.startswith("_")}
             assert public == {entry.name for entry in CALLED if entry.name.startswith(f"{name}.")}
 
@@ -76,7 +80,9 @@ def test_every_parameter_is_described_in_order(entry: Entry) -> None:
     own = not entry.thing.is_class or "__init__" in entry.thing.members
     assert [p for p in described(entry.thing) if p not in UNSAID] == (takes if own else [])
     for member in entry.members:
-        assert set(described(member.thing)) <= {p.name for p in parameters(member.thing)}, member.name
+        assert set(described(member.thing)) <= {p.name for p in parameters(member.thing)}, (
+            member.name
+        )
 
 
 @pytest.mark.parametrize("entry", CALLED, ids=name_of)
@@ -89,7 +95,8 @@ def test_every_public_method_and_property_says_what_it_is(entry: Entry) -> None:
 @pytest.mark.parametrize("entry", EXPORTED, ids=name_of)
 def test_what_is_exported_comes_with_an_example(entry: Entry) -> None:
     shown = [s for s in sections(entry.thing) if s.kind is griffe.DocstringSectionKind.examples]
-    fenced = "```python" in entry.thing.docstring.value  # needs Kafka: `tests/system/test_faust.py` runs such a one
+    # needs Kafka: `tests/system/test_faust.py` runs such a one
+    fenced = "```python" in entry.thing.docstring.value
     assert shown or (fenced and entry.name == "faust_app")
 
 
@@ -97,5 +104,7 @@ def test_what_is_exported_comes_with_an_example(entry: Entry) -> None:
 def test_what_is_raised_is_an_error_that_exists(entry: Entry) -> None:
     known = {e.name for e in entries("errors")} | set(vars(builtins))
     for e in (entry, *entry.members):
-        raised = [str(item.annotation) for s in sections(e.thing) if s.kind is RAISES for item in s.value]
+        raised = [
+            str(item.annotation) for s in sections(e.thing) if s.kind is RAISES for item in s.value
+        ]
         assert set(raised) <= known, e.name

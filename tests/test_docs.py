@@ -1,4 +1,5 @@
-"""The pages of `docs/` are held to the code: settings, switches, alerts, outages, dead letters, metrics, rungs, commands, links."""
+"""The pages of `docs/` are held to the code: settings, switches, alerts, outages, dead letters,
+metrics, rungs, commands, links."""
 
 from __future__ import annotations
 
@@ -40,7 +41,9 @@ PAGES = [
     ROOT / "compose" / "README.md",
 ]
 _LABELS = re.compile(r"\{(\w+)(?::[^}]+)?\}|\[([\w,]+)\]")
-_LINKS = [(page, target) for page in PAGES for target in re.findall(r"\]\(([^)]+)\)", page.read_text())]
+_LINKS = [
+    (page, target) for page in PAGES for target in re.findall(r"\]\(([^)]+)\)", page.read_text())
+]
 
 
 @cache
@@ -51,7 +54,9 @@ def page(name: str) -> str:
 @cache
 def table(name: str, head: str) -> list[list[str]]:
     """The cells of the only table whose head begins with `head`, without its head."""
-    (body,) = re.findall(rf"^\| {re.escape(head)} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", page(name), re.MULTILINE)
+    (body,) = re.findall(
+        rf"^\| {re.escape(head)} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", page(name), re.MULTILINE
+    )
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in body.splitlines()]
 
 
@@ -64,7 +69,11 @@ def test_settings_of_a_topic_are_those_that_can_be_set() -> None:
     assert list(rows) == list(KEYS)
     for key, (default, allowed, effect, meaning) in rows.items():
         assert default == getattr(Freshness(), key)
-        assert allowed == (" to ".join(map(text_of, RANGES_MS[key])) if key in RANGES_MS else ", ".join(ON_VIOLATION))
+        assert allowed == (
+            " to ".join(map(text_of, RANGES_MS[key]))
+            if key in RANGES_MS
+            else ", ".join(ON_VIOLATION)
+        )
         assert effect == ("at a checkpoint" if key in DECIDING else "at once")
         assert meaning == MEANING[key]
 
@@ -128,7 +137,9 @@ def test_reasons_of_dead_letters_are_those_that_there_are() -> None:
 
 @pytest.mark.parametrize(("n", "metrics"), [(0, ROLE_METRICS), (1, APP_METRICS)])
 def test_metrics_are_those_that_are_exported(n: int, metrics: tuple[Figure, ...]) -> None:
-    rows = re.findall(r"^\| (`freshet_.*) \|$", page("metrics.md").split("\n## ")[n + 1], re.MULTILINE)
+    rows = re.findall(
+        r"^\| (`freshet_.*) \|$", page("metrics.md").split("\n## ")[n + 1], re.MULTILINE
+    )
     assert rows == [f"`{m.name}` | {m.kind} | {', '.join(_labels(m))} | {m.help}" for m in metrics]
 
 
@@ -151,7 +162,9 @@ def test_commands_are_those_of_the_program(path: Path) -> None:
     ]
     lines += [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
     for line in [*lines, *re.findall(r"`(freshet [^`]+)`", text)]:
-        words = shlex.split(line.split("#")[0].replace("…", "")) if line.startswith("freshet ") else []
+        words = (
+            shlex.split(line.split("#")[0].replace("…", "")) if line.startswith("freshet ") else []
+        )
         if words:
             known = _options(words[1:])
             assert {w for w in words if w.startswith("--")} <= known, line
@@ -160,7 +173,9 @@ def test_commands_are_those_of_the_program(path: Path) -> None:
 def _options(words: list[str]) -> set[str]:
     """Options of the command that these words begin with; fails if there is none."""
     command: Any = typer.main.get_command(cli)
-    assert words[0] in command.commands, f"there is no command {words[0]!r}: {', '.join(command.commands)}"
+    assert words[0] in command.commands, (
+        f"there is no command {words[0]!r}: {', '.join(command.commands)}"
+    )
     found: set[str] = set()
     for word in words:
         if word not in getattr(command, "commands", {}):
@@ -170,7 +185,9 @@ def _options(words: list[str]) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize(("path", "target"), _LINKS, ids=lambda x: x.name if isinstance(x, Path) else x)
+@pytest.mark.parametrize(
+    ("path", "target"), _LINKS, ids=lambda x: x.name if isinstance(x, Path) else x
+)
 def test_links_lead_somewhere(path: Path, target: str) -> None:
     if target.startswith("https://"):
         return

@@ -25,16 +25,26 @@ def test_the_list_is_sorted_and_holds_each_name_once() -> None:
 
 
 def test_what_is_public_is_in_the_list() -> None:
-    public = {n for n, v in vars(freshet).items() if not n.startswith("_") and not isinstance(v, ModuleType)}
+    public = {
+        n
+        for n, v in vars(freshet).items()
+        if not n.startswith("_") and not isinstance(v, ModuleType)
+    }
     its_own = {"annotations", "TYPE_CHECKING", "Any", "HOMES", "find"}
     assert public - its_own <= set(freshet.__all__)
 
 
 def test_what_is_imported_late_is_what_type_checkers_see() -> None:
-    """The table of homes, which runs, and the block of imports, which only type checkers read, say the same."""
+    """The table of homes, which runs, and the block of imports, which only type checkers read, say
+    the same."""
     tree = ast.parse(Path(freshet.__file__).read_text())
     block = next(node for node in tree.body if isinstance(node, ast.If))
-    seen = {alias.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    seen = {
+        alias.name: node.module
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
     assert seen == HOMES
     assert list(HOMES) == freshet.__all__
 
@@ -53,7 +63,9 @@ def test_a_name_can_be_imported_and_says_what_it_is(name: str) -> None:
     thing = getattr(freshet, name)
     text = inspect.getdoc(thing) or ""
     assert text, f"freshet.{name} has no docstring"
-    assert not (is_dataclass(thing) and text.startswith(f"{name}(")), f"freshet.{name} has only a generated docstring"
+    assert not (is_dataclass(thing) and text.startswith(f"{name}(")), (
+        f"freshet.{name} has only a generated docstring"
+    )
     if isinstance(thing, ModuleType):
         silent = [f.__name__ for f in functions_of(thing) if not inspect.getdoc(f)]
         assert not silent, f"in freshet.{name}, {', '.join(silent)} have no docstring"
@@ -63,9 +75,13 @@ def test_a_name_can_be_imported_and_says_what_it_is(name: str) -> None:
 def test_a_name_is_typed(name: str) -> None:
     for f in functions_of(getattr(freshet, name)):
         signature = inspect.signature(f)
-        bare = [p for p, v in signature.parameters.items() if v.annotation is v.empty and p != "self"]
+        bare = [
+            p for p, v in signature.parameters.items() if v.annotation is v.empty and p != "self"
+        ]
         assert not bare, f"freshet.{name}: {f.__name__} does not type {', '.join(bare)}"
-        assert signature.return_annotation is not signature.empty, f"freshet.{name}: {f.__name__} types no result"
+        assert signature.return_annotation is not signature.empty, (
+            f"freshet.{name}: {f.__name__} types no result"
+        )
 
 
 def functions_of(thing: object) -> list[Any]:

@@ -1,4 +1,5 @@
-"""The pages of `docs/howto/` are run: their files as they stand there, and what they say works, is refused, or does not work yet."""
+"""The pages of `docs/howto/` are run: their files as they stand there, and what they say works, is
+refused, or does not work yet."""
 
 from __future__ import annotations
 
@@ -50,7 +51,12 @@ def test_python_on_a_page_is_python(page: str) -> None:
 
 
 # ------------------------------------------------------------ keys of several fields
-def values(run: LocalRun, store: MemoryStore, entities: dict[str, list[str]], feature: str = "pair:euros_1h") -> Any:
+def values(
+    run: LocalRun,
+    store: MemoryStore,
+    entities: dict[str, list[str]],
+    feature: str = "pair:euros_1h",
+) -> Any:
     asked = read_request(json.dumps({"features": [feature], "entities": entities}).encode())
     return feature_reader(run.app).answer(asked, store, NOW + STEP).results[-1].values
 
@@ -73,13 +79,17 @@ def test_each_pair_has_a_row_of_its_own(shop: tuple[LocalRun, MemoryStore]) -> N
     assert values(*shop, {"brand": ["acme", "acme"], "item": ["pan", "pot"]}) == [30.0, 20.0]
 
 
-def test_a_question_for_features_names_every_field_of_the_key(shop: tuple[LocalRun, MemoryStore]) -> None:
+def test_a_question_for_features_names_every_field_of_the_key(
+    shop: tuple[LocalRun, MemoryStore],
+) -> None:
     with pytest.raises(RequestError) as error:
         values(*shop, {"brand": ["acme"]})
     assert f"```\n{error.value}\n```" in howto.text("keys")
 
 
-def test_texts_with_the_separator_have_rows_of_their_own(shop: tuple[LocalRun, MemoryStore]) -> None:
+def test_texts_with_the_separator_have_rows_of_their_own(
+    shop: tuple[LocalRun, MemoryStore],
+) -> None:
     assert values(*shop, {"brand": ["a|b", "a"], "item": ["c", "b|c"]}) == [100.0, 1.0]
 
 
@@ -115,9 +125,14 @@ def parcels_step(run: LocalRun, number: int) -> str:
     fields = {f.name for f in run.app.topic("handovers").events.fields}
     asked: dict[str, list[Any]] = {"parcel": ids, "courier": couriers, "city": ["Lyon"] * EVENTS}
     asked |= {name: [1.0] * EVENTS for name in ("weight_kg", "kg") if name in fields}
-    taken = [{"parcel": i, "at": start, "courier": c, "city": "Lyon"} for i, c in zip(ids, couriers)]
+    taken = [
+        {"parcel": i, "at": start, "courier": c, "city": "Lyon"} for i, c in zip(ids, couriers)
+    ]
     handed = Sent((start + 1, {**t, "weight_kg": None}) for t in taken)
-    come = Sent((start + 2, {**t, "at": start + 2, "minutes_late": 20.0 * (t["courier"] == "bob")}) for t in taken)
+    come = Sent(
+        (start + 2, {**t, "at": start + 2, "minutes_late": 20.0 * (t["courier"] == "bob")})
+        for t in taken
+    )
     answer = run.step(start, start + STEP, asked, {"handovers": handed, "deliveries": come})
     assert answer is not None
     return str(answer.parameters["rung"])
@@ -137,7 +152,10 @@ def go_on(folder: Path, text: str, first: int, steps: int) -> Went:
         log.close()
     with LocalRun(app, folder, MemoryStore()) as run:
         rungs = [parcels_step(run, number) for number in range(first, first + steps)]
-        return Went(rungs, {task.name: task.facts() for operator in run.operators for task in operator.tasks()})
+        return Went(
+            rungs,
+            {task.name: task.facts() for operator in run.operators for task in operator.tasks()},
+        )
 
 
 @pytest.fixture(scope="module")
@@ -170,10 +188,11 @@ CITIES = (
     ),
     ("views=[load, punctuality]", "views=[load, punctuality, cities]"),
 )
-READS_CITIES = ("*(load[f] for f in load.features),", '*(load[f] for f in load.features), cities["n"],')
-RETURNS = (
-    'returns = fr.Topic("returns", {"type": "record", "name": "r", "schema_id": 7, "fields": PARCEL}, "parcel", "at")\n'
+READS_CITIES = (
+    "*(load[f] for f in load.features),",
+    '*(load[f] for f in load.features), cities["n"],',
 )
+RETURNS = 'returns = fr.Topic("returns", {"type": "record", "name": "r", "schema_id": 7, "fields": PARCEL}, "parcel", "at")\n'
 Change = tuple[tuple[str, str], ...]
 
 GOES_ON: dict[str, Change] = {
@@ -210,7 +229,9 @@ def test_a_change_goes_on(what: str, parcels: tuple[Path, str], copy: Path) -> N
     assert went.of("train:late.hashed_logistic")["learned"] == all_events
 
 
-@pytest.mark.parametrize("change", [("rate=0.1", "rate=0.05"), ('slices=["city"]', 'slices=["city"], batch=32')])
+@pytest.mark.parametrize(
+    "change", [("rate=0.1", "rate=0.05"), ('slices=["city"]', 'slices=["city"], batch=32')]
+)
 def test_another_learner_learns_all_that_the_log_has(
     change: tuple[str, str], parcels: tuple[Path, str], copy: Path
 ) -> None:
@@ -252,11 +273,15 @@ REFUSED: dict[str, Change] = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_a_change_is_refused_with_the_text_of_the_page(what: str, parcels: tuple[Path, str], copy: Path) -> None:
+def test_a_change_is_refused_with_the_text_of_the_page(
+    what: str, parcels: tuple[Path, str], copy: Path
+) -> None:
     with pytest.raises(FreshetError) as error:
         go_on(copy, edited(parcels[1], *REFUSED[what]), BEFORE, 1)
     told = str(error.value)
-    quoted = [q for q in howto.text("changes").split("`") if len(q) > 40 and any(c.isspace() for c in q)]
+    quoted = [
+        q for q in howto.text("changes").split("`") if len(q) > 40 and any(c.isspace() for c in q)
+    ]
     assert any(all(part.strip() in told for part in q.split("…")) for q in quoted), told
 
 
@@ -266,7 +291,9 @@ def remove_as_the_page_says(what: str, run: Path) -> None:
         shutil.rmtree(run / path.removeprefix(".freshet/run/"))
 
 
-def test_a_view_is_rebuilt_from_all_that_its_topic_retains(parcels: tuple[Path, str], copy: Path) -> None:
+def test_a_view_is_rebuilt_from_all_that_its_topic_retains(
+    parcels: tuple[Path, str], copy: Path
+) -> None:
     remove_as_the_page_says("checkpoints/view", copy)
     went = go_on(copy, edited(parcels[1], *REFUSED["a view's window"]), BEFORE, 2)
     all_events = EVENTS * (BEFORE + 2)
@@ -275,9 +302,16 @@ def test_a_view_is_rebuilt_from_all_that_its_topic_retains(parcels: tuple[Path, 
     assert went.of("intake:handovers")["fates"]["applied"] == all_events
 
 
-def test_a_filter_that_is_taken_in_again_changes_no_row(parcels: tuple[Path, str], copy: Path) -> None:
+def test_a_filter_that_is_taken_in_again_changes_no_row(
+    parcels: tuple[Path, str], copy: Path
+) -> None:
     remove_as_the_page_says("checkpoints/intake/deliveries", copy)
-    went = go_on(copy, edited(parcels[1], ('"nobody"}', '"nobody", "bob": pl.col("courier") == "bob"}')), BEFORE, 2)
+    went = go_on(
+        copy,
+        edited(parcels[1], ('"nobody"}', '"nobody", "bob": pl.col("courier") == "bob"}')),
+        BEFORE,
+        2,
+    )
     half = EVENTS // 2
     assert went.of("intake:deliveries")["fates"]["dropped:bob"] == half * (BEFORE + 2)
     assert went.of("view:punctuality")["events"] == EVENTS * BEFORE + half * 2
@@ -307,9 +341,17 @@ def test_the_page_s_own_test_runs_the_battery(own: ModuleType, tmp_path: Path) -
         assert issubclass(tested.TestPlainLogistic, LearnerBattery)
 
 
-def test_a_learner_of_one_s_own_is_served(own: ModuleType, parcels: tuple[Path, str], tmp_path: Path) -> None:
-    text = edited(parcels[1], ("import freshet as fr\n", "import freshet as fr\nfrom own import PlainLogistic\n"))
-    text = edited(text, ("learners=[fr.Baseline(), fr.HashedLogistic(rate=0.1)]", "learners=[PlainLogistic()]"))
+def test_a_learner_of_one_s_own_is_served(
+    own: ModuleType, parcels: tuple[Path, str], tmp_path: Path
+) -> None:
+    text = edited(
+        parcels[1],
+        ("import freshet as fr\n", "import freshet as fr\nfrom own import PlainLogistic\n"),
+    )
+    text = edited(
+        text,
+        ("learners=[fr.Baseline(), fr.HashedLogistic(rate=0.1)]", "learners=[PlainLogistic()]"),
+    )
     run = tmp_path / "run"
     run.mkdir()
     went = go_on(run, text, 0, 4)
@@ -320,9 +362,14 @@ def test_a_learner_of_one_s_own_is_served(own: ModuleType, parcels: tuple[Path, 
 # ------------------------------------------------------------ reading the examples
 def test_examples_are_read_as_a_frame(tmp_path: Path) -> None:
     howto.write("examples", tmp_path)
-    with howto.imported(tmp_path, "examples") as page, toy_day(tmp_path / "run", hours=8) as (app, run):
+    with (
+        howto.imported(tmp_path, "examples") as page,
+        toy_day(tmp_path / "run", hours=8) as (app, run),
+    ):
         found = page.examples(app, run.log, "unpaid")
-        join = next(t.facts() for o in run.operators for t in o.tasks() if t.name.startswith("join"))
+        join = next(
+            t.facts() for o in run.operators for t in o.tasks() if t.name.startswith("join")
+        )
     kinds = dict(found.group_by("kind").len().iter_rows())
     assert kinds["asked"] == join["asked"]
     assert kinds["labelled"] == join["labelled"]
@@ -340,7 +387,10 @@ def test_examples_are_read_as_a_frame(tmp_path: Path) -> None:
 
 def test_rows_that_were_appended_twice_are_read_once(tmp_path: Path) -> None:
     howto.write("examples", tmp_path)
-    with howto.imported(tmp_path, "examples") as page, toy_day(tmp_path / "run", hours=4) as (app, run):
+    with (
+        howto.imported(tmp_path, "examples") as page,
+        toy_day(tmp_path / "run", hours=4) as (app, run),
+    ):
         once = page.examples(app, run.log, "unpaid")
         topic = app.examples_log_of(app.models[0])
         again = [r.value for r in records(run.log, topic, 0)]
@@ -359,16 +409,25 @@ def old_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_old_data_is_learned_in_its_own_time(old_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_old_data_is_learned_in_its_own_time(
+    old_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with howto.imported(old_data, "replay") as replay:
         replay.main(days=20)
         assert "champion" in capsys.readouterr().out
         orders, _ = replay.mail_order(1)
     app = load("app.py")
     with LocalRun(app, Path(".freshet/run"), MemoryStore()) as run:
-        asked = orders.head(2).with_columns(id=pl.Series(["now.0", "now.1"]), town=pl.Series(["Ghent", "Namur"]))
+        asked = orders.head(2).with_columns(
+            id=pl.Series(["now.0", "now.1"]), town=pl.Series(["Ghent", "Namur"])
+        )
         answer = run.step(NOW, NOW + STEP, asked.with_columns(at=NOW).to_dict(as_series=False), {})
-        learned = [t.facts()["learned"] for o in run.operators for t in o.tasks() if t.name.startswith("train")]
+        learned = [
+            t.facts()["learned"]
+            for o in run.operators
+            for t in o.tasks()
+            if t.name.startswith("train")
+        ]
     assert answer is not None
     assert answer.parameters["rung"] == "champion"
     assert answer.probabilities[0] > answer.probabilities[1]
@@ -382,7 +441,9 @@ def test_old_data_that_is_sent_live_is_not_learned_from(old_data: Path) -> None:
     with LocalRun(load("app.py"), old_data / "run", MemoryStore(), snapshot_every="1s") as run:
         events = {
             "orders": Sent([(NOW + 1, {**told, "at": then})]),
-            "payments": Sent([(NOW + 1, {"id": "1", "town": "Ghent", "at": then + DAY, "days_late": 2.0})]),
+            "payments": Sent(
+                [(NOW + 1, {"id": "1", "town": "Ghent", "at": then + DAY, "days_late": 2.0})]
+            ),
         }
         run.step(NOW, NOW + STEP, {**{k: [v] for k, v in told.items()}, "at": [then]}, events)
         run.step(NOW + STEP, NOW + 2 * STEP, {}, {})
@@ -400,16 +461,21 @@ def test_one_event_of_today_makes_all_older_ones_late(old_data: Path) -> None:
     then = 820_454_400_000
     with LocalRun(load("app.py"), old_data / "run", MemoryStore()) as run:
         events = [
-            (NOW, {"id": str(i), "town": "Ghent", "price": 1.0, "at": at}) for i, at in enumerate((then, NOW, then))
+            (NOW, {"id": str(i), "town": "Ghent", "price": 1.0, "at": at})
+            for i, at in enumerate((then, NOW, then))
         ]
         run.step(NOW, NOW + STEP, {}, {"orders": Sent(events)})
-        facts = next(t.facts() for o in run.operators for t in o.tasks() if t.name == "intake:orders:0")
+        facts = next(
+            t.facts() for o in run.operators for t in o.tasks() if t.name == "intake:orders:0"
+        )
     assert {k: n for k, n in facts["fates"].items() if n} == {"applied": 2, "dropped:late": 1}
 
 
 # ------------------------------------------------------------ a producer of one's own
 @pytest.mark.parametrize("before", [b"", b" ", b"\r\n", b"\xef\xbb\xbf"])
-def test_white_space_and_a_byte_order_mark_before_json_are_passed_over(before: bytes, old_data: Path) -> None:
+def test_white_space_and_a_byte_order_mark_before_json_are_passed_over(
+    before: bytes, old_data: Path
+) -> None:
     event = json.dumps({"id": "1", "town": "Ghent", "price": 1.0, "at": NOW, "more": 1}).encode()
 
     class Raw(Sent):
@@ -418,5 +484,7 @@ def test_white_space_and_a_byte_order_mark_before_json_are_passed_over(before: b
 
     with LocalRun(load("app.py"), old_data / "run", MemoryStore()) as run:
         run.step(NOW, NOW + STEP, {}, {"orders": Raw([(0, {})])})
-        facts = next(t.facts() for o in run.operators for t in o.tasks() if t.name == "intake:orders:0")
+        facts = next(
+            t.facts() for o in run.operators for t in o.tasks() if t.name == "intake:orders:0"
+        )
     assert facts["fates"]["applied"] == 1

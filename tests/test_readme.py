@@ -49,8 +49,17 @@ def test_the_table_of_what_to_change_names_what_is_there() -> None:
 
 
 def test_every_module_is_found_through_the_table() -> None:
-    named = [ROOT / p for _, where in table("Where to change what") for p in re.findall(r"`([^`]+)`", where)]
-    modules = {f.resolve() for room in ROOMS for f in (ROOT / room).rglob("*.py") if f.name != "__init__.py"}
+    named = [
+        ROOT / p
+        for _, where in table("Where to change what")
+        for p in re.findall(r"`([^`]+)`", where)
+    ]
+    modules = {
+        f.resolve()
+        for room in ROOMS
+        for f in (ROOT / room).rglob("*.py")
+        if f.name != "__init__.py"
+    }
     lost = [f for f in modules if f not in named and not set(f.parents) & set(named)]
     assert not sorted(str(f.relative_to(ROOT)) for f in lost)
 
@@ -73,7 +82,9 @@ def test_commands_are_those_of_the_program() -> None:
         if words[:1] == ["make"]:
             assert words[1] in targets, line
             given = [w for word in words[2:] if word.startswith("ARGS=") for w in word[5:].split()]
-            assert {w for w in given if w.startswith("--")} <= options("demo" if words[1] == "demo" else "run"), line
+            assert {w for w in given if w.startswith("--")} <= options(
+                "demo" if words[1] == "demo" else "run"
+            ), line
         elif words:
             assert {w for w in words[2:] if w.startswith("--")} <= options(words[1]), line
 
@@ -86,7 +97,9 @@ def test_settings_are_the_program_s_own() -> None:
         assert option in ("", f"`--{name.replace('_', '-')}`")
         assert not option or option.strip("`") in options("run")
         assert environment == f"`FRESHET_{name.upper()}`"
-        assert default.strip("`") == (str(field.default).lower() if field.annotation is bool else str(field.default))
+        assert default.strip("`") == (
+            str(field.default).lower() if field.annotation is bool else str(field.default)
+        )
         assert meaning == field.description
 
 
@@ -97,7 +110,11 @@ def test_an_option_that_sets_a_setting_is_in_its_row() -> None:
 
 
 def test_variables_of_the_environment_are_known() -> None:
-    known = {f"FRESHET_{name.upper()}" for name in Settings.model_fields} | {"FRESHET_CONFIG"} | OF_THE_TESTS
+    known = (
+        {f"FRESHET_{name.upper()}" for name in Settings.model_fields}
+        | {"FRESHET_CONFIG"}
+        | OF_THE_TESTS
+    )
     assert set(re.findall(r"FRESHET_[A-Z_]*[A-Z]", README)) <= known
 
 

@@ -1,4 +1,5 @@
-"""Settings: each is documented, and there is one precedence: command line, environment, TOML file, default."""
+"""Settings: each is documented, and there is one precedence: command line, environment, TOML file,
+default."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from freshet.settings import Settings, settings
 
 @pytest.fixture(autouse=True)
 def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder without a TOML file, and an environment without settings; returns where the TOML file would be."""
+    """A folder without a TOML file, and an environment without settings; returns where the TOML
+    file would be."""
     for name in Settings.model_fields:
         monkeypatch.delenv(f"FRESHET_{name.upper()}", raising=False)
     monkeypatch.delenv("FRESHET_CONFIG", raising=False)
@@ -73,7 +75,9 @@ def test_a_wrong_setting_is_named_with_what_is_allowed(bare: Path, key: str, val
     assert (known.description if known else "port, status_port") in caught.value.next_step
 
 
-@pytest.mark.parametrize("host", ["", " ", "127.0.0.1:8080", "http://localhost", "1.2.3", "a b", "[::1"])
+@pytest.mark.parametrize(
+    "host", ["", " ", "127.0.0.1:8080", "http://localhost", "1.2.3", "a b", "[::1"]
+)
 def test_what_is_no_address_is_never_all_of_them(host: str) -> None:
     with pytest.raises(DefinitionError, match=r"is no address or name such as|is empty"):
         settings(host=host)
@@ -81,7 +85,13 @@ def test_what_is_no_address_is_never_all_of_them(host: str) -> None:
 
 @pytest.mark.parametrize(
     ("host", "kept"),
-    [("::1", "::1"), ("[::1]", "::1"), ("::", "::"), ("0.0.0.0", "0.0.0.0"), ("Localhost", "localhost")],
+    [
+        ("::1", "::1"),
+        ("[::1]", "::1"),
+        ("::", "::"),
+        ("0.0.0.0", "0.0.0.0"),
+        ("Localhost", "localhost"),
+    ],
 )
 def test_addresses_of_both_families_are_addresses(host: str, kept: str) -> None:
     assert settings(host=host).host == kept

@@ -1,7 +1,8 @@
-"""How dense the product code is, measured; each measure may only fall (comments: rise) until it reaches its goal.
+"""How dense the product code is, measured; each measure may only fall (comments: rise) until it
+reaches its goal.
 
-What is measured, where it stands and where it should be is written in `style.toml`. One that is better than its line there
-says so: lower the line, so that nobody falls back behind it.
+What is measured, where it stands and where it should be is written in `style.toml`. One that is
+better than its line there says so: lower the line, so that nobody falls back behind it.
 """
 
 from __future__ import annotations
@@ -49,7 +50,11 @@ def lines() -> tuple[str, ...]:
 
 @cache
 def tokens() -> tuple[tokenize.TokenInfo, ...]:
-    return tuple(t for file in FILES for t in tokenize.generate_tokens(io.StringIO(file.read_text()).readline))
+    return tuple(
+        t
+        for file in FILES
+        for t in tokenize.generate_tokens(io.StringIO(file.read_text()).readline)
+    )
 
 
 def per_thousand_lines(count: int) -> float:
@@ -59,12 +64,15 @@ def per_thousand_lines(count: int) -> float:
 def packed_assignments_percent() -> float:
     """`a, b = x, y`: two assignments on a line."""
     found = [node for node in nodes() if isinstance(node, ast.Assign)]
-    packed = [n for n in found if isinstance(n.targets[0], ast.Tuple) and isinstance(n.value, ast.Tuple)]
+    packed = [
+        n for n in found if isinstance(n.targets[0], ast.Tuple) and isinstance(n.value, ast.Tuple)
+    ]
     return 100 * len(packed) / len(found)
 
 
 def one_letter_names_percent() -> float:
-    """Of all places where a name is bound: assignments, loops, parameters. `_` says that it is not used."""
+    """Of all places where a name is bound: assignments, loops, parameters. `_` says that it is not
+    used."""
     names = [n.id for n in nodes() if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
     names += [n.arg for n in nodes() if isinstance(n, ast.arg)]
     short = [name for name in names if len(name) == 1 and name != "_"]
@@ -83,7 +91,9 @@ def ternaries_per_thousand_lines() -> float:
 def tokens_a_line() -> float:
     """Of lines that hold code."""
     code = [t for t in tokens() if t.type not in _NOT_CODE]
-    held = sum(len({t.start[0] for t in tokenize_of(file) if t.type not in _NOT_CODE}) for file in FILES)
+    held = sum(
+        len({t.start[0] for t in tokenize_of(file) if t.type not in _NOT_CODE}) for file in FILES
+    )
     return len(code) / held
 
 
@@ -133,7 +143,9 @@ def test_a_measure_is_no_worse_than_its_line(name: str) -> None:
     now = COUNTED[name]()
     line = MEASURES[name]["line"]
     worse = now < line if name in RISING else now > line
-    assert not worse, f"{name} was {line:g} and is {now:.2f}; its goal is {MEASURES[name]['goal']:g}"
+    assert not worse, (
+        f"{name} was {line:g} and is {now:.2f}; its goal is {MEASURES[name]['goal']:g}"
+    )
 
 
 @pytest.mark.parametrize("name", COUNTED)
@@ -143,6 +155,10 @@ def test_a_line_follows_its_measure(name: str) -> None:
     line = MEASURES[name]["line"]
     goal = MEASURES[name]["goal"]
     if name in RISING:
-        assert line >= min(goal, now * (1 - SLACK)), f"write line = {now:.2f} for {name} in tests/style.toml"
+        assert line >= min(goal, now * (1 - SLACK)), (
+            f"write line = {now:.2f} for {name} in tests/style.toml"
+        )
     else:
-        assert line <= max(goal, now * (1 + SLACK)), f"write line = {now:.2f} for {name} in tests/style.toml"
+        assert line <= max(goal, now * (1 + SLACK)), (
+            f"write line = {now:.2f} for {name} in tests/style.toml"
+        )

@@ -1,4 +1,5 @@
-"""The tour is held to the tree: its files are there, its names are defined in them, and no wing is forgotten."""
+"""The tour is held to the tree: its files are there, its names are defined in them, and no wing is
+forgotten."""
 
 from __future__ import annotations
 
@@ -22,7 +23,10 @@ def defined(path: str) -> frozenset[str]:
     found: set[str] = set()
     for node in ast.parse((ROOT / path).read_text()).body:
         if isinstance(node, ast.ClassDef):
-            found |= {node.name, *(f"{node.name}.{part.name}" for part in node.body if hasattr(part, "name"))}
+            found |= {
+                node.name,
+                *(f"{node.name}.{part.name}" for part in node.body if hasattr(part, "name")),
+            }
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             found.add(node.name)
         elif isinstance(node, ast.Assign):
@@ -39,7 +43,9 @@ def test_a_file_is_there_and_defines_what_is_named_with_it(path: str, names: lis
 def test_every_code_span_is_understood() -> None:
     """Else a name could be gone, and nobody would notice."""
     known = {name for _, names in PLACES for name in names} | {path for path, _ in PLACES}
-    cells = [cell for row in TOUR.splitlines() if row.startswith("| ") for cell in row.split("|")[3:4]]
+    cells = [
+        cell for row in TOUR.splitlines() if row.startswith("| ") for cell in row.split("|")[3:4]
+    ]
     spans = {span for cell in cells for span in re.findall(r"`([^`]+)`", cell)}
     assert spans <= known
 
@@ -54,8 +60,13 @@ def test_each_walk_is_numbered_without_a_gap() -> None:
 
 def test_every_wing_is_visited_or_said_to_be_beside_the_way() -> None:
     files = [name_of(f) for f in MODULES]
-    wings = {"/".join(f.split("/")[:2]) for f in files if f.split("/")[0] in ROOMS and f.count("/") > 1}
+    wings = {
+        "/".join(f.split("/")[:2]) for f in files if f.split("/")[0] in ROOMS and f.count("/") > 1
+    }
     visited = {"/".join(path.split("/")[:2]) for path, _ in PLACES}
-    beside = {span.rstrip("/") for span in re.findall(r"`([\w/]+/)`", TOUR.split("\n## Beside the way\n")[1])}
+    beside = {
+        span.rstrip("/")
+        for span in re.findall(r"`([\w/]+/)`", TOUR.split("\n## Beside the way\n")[1])
+    }
     assert beside <= wings, "what is gone is not beside the way"
     assert wings <= visited | beside

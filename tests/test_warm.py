@@ -15,12 +15,24 @@ import freshet
 
 @pytest.mark.timeout(600)
 def test_a_run_of_the_demo_compiles_nothing_after_warming(tmp_path: Path) -> None:
-    # A copy with caches of its own: tests that run beside this one compile kernels of theirs into the checkout's.
+    # A copy with caches of its own: tests that run beside this one compile kernels of theirs into
+    # the checkout's.
     shutil.copytree(Path(freshet.__file__).parent, tmp_path / "freshet")
     python(tmp_path, "-m", "freshet.warm")
     before = compiled(tmp_path)
     assert before
-    python(tmp_path, "-m", "freshet", "demo", "--days", "1", "--run-dir", "run", "--report", "report.json")
+    python(
+        tmp_path,
+        "-m",
+        "freshet",
+        "demo",
+        "--days",
+        "1",
+        "--run-dir",
+        "run",
+        "--report",
+        "report.json",
+    )
     assert compiled(tmp_path) == before
 
 
@@ -32,5 +44,7 @@ def compiled(folder: Path) -> set[tuple[str, int]]:
 def python(folder: Path, *arguments: str) -> None:
     environment = {**os.environ, "PYTHONPATH": str(folder)}
     environment.pop("NUMBA_CACHE_DIR", None)
-    done = subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr

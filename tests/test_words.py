@@ -41,7 +41,9 @@ COMPARED = {"definition"}  # by which two of River's models are equal
 
 @cache
 def tracked() -> tuple[Path, ...]:
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     return tuple(ROOT / line for line in listed.splitlines() if not (ROOT / line).is_symlink())
 
 
@@ -86,7 +88,9 @@ def test_paths_that_are_named_are_there() -> None:
 
 def test_files_that_are_named_are_somewhere() -> None:
     names = {file.name for file in tracked()}
-    ours = [(name, where) for name, where in named(_FILE) if not where.startswith(WRITTEN_BY_READERS)]
+    ours = [
+        (name, where) for name, where in named(_FILE) if not where.startswith(WRITTEN_BY_READERS)
+    ]
     missing = [(name, where) for name, where in ours if name not in names]
     assert not missing
 
@@ -97,15 +101,20 @@ def test_modules_and_names_in_them_that_are_named_are_there() -> None:
 
 
 def resolves(dotted: str) -> bool:
-    """Whether it is a module of ours, or a name in one; `freshet.<room>` is `<room>` by its link."""
+    """Whether it is a module of ours, or a name in one; `freshet.<room>` is `<room>` by its
+    link."""
     parts = dotted.split(".")
     if (ROOT / dotted.replace(".", "/")).with_suffix(".py").is_file() or list(ROOT.glob(dotted)):
         return True
     for n in range(len(parts), 0, -1):
         place = ROOT.joinpath(*parts[:n])
-        module = next((m for m in (place.with_suffix(".py"), place / "__init__.py") if m.is_file()), None)
+        module = next(
+            (m for m in (place.with_suffix(".py"), place / "__init__.py") if m.is_file()), None
+        )
         if module is not None:
-            return n == len(parts) or has(module, parts[n:]) or (n == 1 and parts[1] in public.HOMES)
+            return (
+                n == len(parts) or has(module, parts[n:]) or (n == 1 and parts[1] in public.HOMES)
+            )
     return False
 
 
@@ -125,7 +134,9 @@ def bound(node: ast.stmt) -> set[str]:
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
             return {node.name}
         case ast.Assign():
-            return {x.id for target in node.targets for x in ast.walk(target) if isinstance(x, ast.Name)}
+            return {
+                x.id for target in node.targets for x in ast.walk(target) if isinstance(x, ast.Name)
+            }
         case ast.AnnAssign(target=ast.Name(id=name)):
             return {name}
         case ast.ImportFrom() | ast.Import():
@@ -140,11 +151,26 @@ def read_somewhere() -> frozenset[str]:
     for file in tracked():
         if file.suffix == ".py" and file.relative_to(ROOT).parts[0] in ROOMS:
             tree = ast.parse(file.read_text())
-            checks = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name == "__post_init__"]
+            checks = [
+                n
+                for n in ast.walk(tree)
+                if isinstance(n, ast.FunctionDef) and n.name == "__post_init__"
+            ]
             inside = {id(x) for check in checks for x in ast.walk(check)}
-            found |= {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and id(n) not in inside}
-            found |= {word for n in ast.walk(tree) if isinstance(n, ast.Call) for word in asked_by_name(n)}
-            found |= {word for n in ast.walk(tree) if isinstance(n, ast.Tuple) for word in texts_in(n.elts)}
+            found |= {
+                n.attr
+                for n in ast.walk(tree)
+                if isinstance(n, ast.Attribute) and id(n) not in inside
+            }
+            found |= {
+                word for n in ast.walk(tree) if isinstance(n, ast.Call) for word in asked_by_name(n)
+            }
+            found |= {
+                word
+                for n in ast.walk(tree)
+                if isinstance(n, ast.Tuple)
+                for word in texts_in(n.elts)
+            }
     return frozenset(found)
 
 
@@ -164,7 +190,9 @@ DECLARED = [
     pytest.param(field.name, id=f"{name}.{field.name}")
     for name in public.HOMES
     # A learner is handed its declaration as a whole, and keeps a digest of all of it.
-    if name not in LEARNERS and isinstance(found := public.find(name), type) and dataclasses.is_dataclass(found)
+    if name not in LEARNERS
+    and isinstance(found := public.find(name), type)
+    and dataclasses.is_dataclass(found)
     for field in dataclasses.fields(found)
 ]
 

@@ -1,4 +1,5 @@
-"""A small app for tests: orders are asked, payments label them, and a view counts payments by shop."""
+"""A small app for tests: orders are asked, payments label them, and a view counts payments by
+shop."""
 
 from __future__ import annotations
 
@@ -39,8 +40,17 @@ PAYMENTS = {
 
 
 def topics(**freshness: str) -> tuple[fr.Topic, fr.Topic]:
-    held = fr.Freshness(**{"snapshot_every": "1h", "model_slo": "3h", "label_wait": "6h", **freshness})
-    orders = fr.Topic("orders", ORDERS, "order_id", "at", freshness=held, impute={"price": fr.impute.constant(1.0)})
+    held = fr.Freshness(
+        **{"snapshot_every": "1h", "model_slo": "3h", "label_wait": "6h", **freshness}
+    )
+    orders = fr.Topic(
+        "orders",
+        ORDERS,
+        "order_id",
+        "at",
+        freshness=held,
+        impute={"price": fr.impute.constant(1.0)},
+    )
     payments = fr.Topic("payments", PAYMENTS, "order_id", "at", freshness=held)
     return orders, payments
 
@@ -67,7 +77,9 @@ def toy_app(**changes: Any) -> fr.App:
             *(shops[f] for f in shops.features),
         ],
         learners=changes.pop("learners", [fr.Baseline(), fr.HashedLogistic(bits=10)]),
-        fallback=changes.pop("fallback", [fr.heuristic(pl.col("shops.late") > 20, 0.7, 0.2), fr.constant(0.3)]),
+        fallback=changes.pop(
+            "fallback", [fr.heuristic(pl.col("shops.late") > 20, 0.7, 0.2), fr.constant(0.3)]
+        ),
         slices=["shop"],
         batch=8,
     )

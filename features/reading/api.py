@@ -1,7 +1,9 @@
-"""Features for consumers, by entity key: the request and answer of Feast's feature server, over views and a store.
+"""Features for consumers, by entity key: the request and answer of Feast's feature server, over
+views and a store.
 
-Source: feast-dev/feast, `sdk/python/feast/feature_server.py` and `protos/feast/serving/ServingService.proto`. As there,
-the answer is column-oriented, and the entities come first among its columns.
+Source: feast-dev/feast, `sdk/python/feast/feature_server.py` and
+`protos/feast/serving/ServingService.proto`. As there, the answer is column-oriented, and the
+entities come first among its columns.
 """
 
 from __future__ import annotations
@@ -39,10 +41,10 @@ Entities = Mapping[str, Sequence[Entity]]
 
 
 class FeaturesRequest(msgspec.Struct):
-    """Either `features`, each as `view:feature`, or `feature_service`, a model's name, for all that the model reads of
-    views. `entities` has a list of values, all of one length, for every key field of the views, and nothing
-    else; null is a key as others are, and what is not a text may be written as one. With
-    `full_feature_names`, features are called `view__feature` in the answer."""
+    """Either `features`, each as `view:feature`, or `feature_service`, a model's name, for all that
+    the model reads of views. `entities` has a list of values, all of one length, for every key
+    field of the views, and nothing else; null is a key as others are, and what is not a text may be
+    written as one. With `full_feature_names`, features are called `view__feature` in the answer."""
 
     entities: dict[str, list[Entity]]
     features: list[str] = []
@@ -57,9 +59,10 @@ class FeatureNames(msgspec.Struct):
 class FeatureColumn(msgspec.Struct):
     """One column of the answer: a value, a status and a time for each row.
 
-    Statuses are PRESENT, NULL_VALUE (the row is there, this value is not), NOT_FOUND (no row has this key) and
-    OUTSIDE_MAX_AGE (the row's newest event is older than the view's max_age); values are null but for PRESENT ones. The
-    time is that of the newest event in the row (1970 where there is none)."""
+    Statuses are PRESENT, NULL_VALUE (the row is there, this value is not), NOT_FOUND (no row has
+    this key) and OUTSIDE_MAX_AGE (the row's newest event is older than the view's max_age); values
+    are null but for PRESENT ones. The time is that of the newest event in the row (1970 where there
+    is none)."""
 
     values: list[float | str | bool | None]
     statuses: list[str]
@@ -67,8 +70,8 @@ class FeatureColumn(msgspec.Struct):
 
 
 class FeaturesAnswer(msgspec.Struct):
-    """`results` are columns, in the order of `metadata.feature_names`: first the entities as they were sent, then the
-    features as they were asked for."""
+    """`results` are columns, in the order of `metadata.feature_names`: first the entities as they
+    were sent, then the features as they were asked for."""
 
     metadata: FeatureNames
     results: list[FeatureColumn]
@@ -82,11 +85,14 @@ def read_request(body: bytes | memoryview) -> FeaturesRequest:
     try:
         return _request.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RequestError("body", f"is no request for features: {error}", f"Send JSON as {EXAMPLE}.") from error
+        raise RequestError(
+            "body", f"is no request for features: {error}", f"Send JSON as {EXAMPLE}."
+        ) from error
 
 
 class FeatureReader:
-    """Answers consumers of features. `views` come with their names in the store, `services` are what models read."""
+    """Answers consumers of features. `views` come with their names in the store, `services` are
+    what models read."""
 
     def __init__(
         self,
@@ -101,9 +107,8 @@ class FeatureReader:
     def answer(self, request: FeaturesRequest, store: RowReader, as_of_ms: int) -> FeaturesAnswer:
         """The values of the rows as of a time (app clock, ms), read in one round trip.
 
-        Raises:
-            RequestError: a name is unknown, a key is missing, or lengths differ; the text says what was expected.
-            StoreError: the store cannot be read.
+        Raises: RequestError: a name is unknown, a key is missing, or lengths differ; the text says
+            what was expected. StoreError: the store cannot be read.
         """
         refs = self._refs(request)
         names = _names(refs, request)
@@ -112,7 +117,8 @@ class FeatureReader:
         columns = self._read(views, request.entities, store, as_of_ms)
         entities = [_entity(values) for values in request.entities.values()]
         return FeaturesAnswer(
-            FeatureNames([*request.entities, *names]), [*entities, *(columns[r.view][r.feature] for r in refs)]
+            FeatureNames([*request.entities, *names]),
+            [*entities, *(columns[r.view][r.feature] for r in refs)],
         )
 
     def _refs(self, request: FeaturesRequest) -> Sequence[FeatureRef]:
@@ -128,7 +134,9 @@ class FeatureReader:
             return self._service(request.feature_service)
         refs = [self._ref(text) for text in request.features]
         if len(set(refs)) < len(refs):
-            twice = next(text for i, text in enumerate(request.features) if text in request.features[:i])
+            twice = next(
+                text for i, text in enumerate(request.features) if text in request.features[:i]
+            )
             raise RequestError(f"feature {twice!r}", "comes twice", "Name every feature once.")
         return refs
 
@@ -140,7 +148,9 @@ class FeatureReader:
             raise RequestError(
                 f"feature_service {name!r}",
                 cause,
-                f"Name a model that reads views ({', '.join(known)})." if known else "Name features instead.",
+                f"Name a model that reads views ({', '.join(known)})."
+                if known
+                else "Name features instead.",
             )
         return found
 
@@ -152,7 +162,9 @@ class FeatureReader:
             raise RequestError(
                 f"feature {text!r}",
                 f"there is no view {view!r}",
-                f"The views are {', '.join(self._views)}." if self._views else "The app declares no views.",
+                f"The views are {', '.join(self._views)}."
+                if self._views
+                else "The app declares no views.",
             )
         if feature not in self._views[view].features:
             raise RequestError(
@@ -164,7 +176,10 @@ class FeatureReader:
 
     def _check_entities(self, entities: Entities, views: Sequence[View]) -> None:
         needed = list(dict.fromkeys(k for v in views for k in v.keys))
-        missing, other = [k for k in needed if k not in entities], [k for k in entities if k not in needed]
+        missing, other = (
+            [k for k in needed if k not in entities],
+            [k for k in entities if k not in needed],
+        )
         if missing or other:
             cause = f"lack {', '.join(missing)}" if missing else f"have {', '.join(other)}"
             keys = "; ".join(f"view {v.name} has key {' and '.join(v.keys)}" for v in views)
@@ -175,7 +190,9 @@ class FeatureReader:
             raise RequestError("entities", told, "Send lists of one length.")
         n = lengths[needed[0]]
         if not 1 <= n <= self._max_rows:
-            raise RequestError("entities", f"have {n} rows", f"Send 1 to {self._max_rows} rows a request.")
+            raise RequestError(
+                "entities", f"have {n} rows", f"Send 1 to {self._max_rows} rows a request."
+            )
 
     def _read(
         self, views: Sequence[View], entities: Entities, store: RowReader, as_of_ms: int
@@ -183,19 +200,25 @@ class FeatureReader:
         """All features of the views, by view and name."""
         texts = _Texts(entities)
         keys = [distinct_keys(texts.of(v), v.keys) for v in views]
-        wanted = [RowKeys(self._stored_as[v.name], distinct, v.plan.width) for v, (distinct, _) in zip(views, keys)]
+        wanted = [
+            RowKeys(self._stored_as[v.name], distinct, v.plan.width)
+            for v, (distinct, _) in zip(views, keys)
+        ]
         out = {}
         for view, rows, (_, place) in zip(views, store.read(wanted), keys):
             as_of = np.full(len(rows.present), as_of_ms)
             done = finish(view.plan, rows.data, rows.present, as_of, view.max_age_ms)
             times = _times(rows.present, as_of - done.age_ms)[place].tolist()
             columns = zip(view.plan.names, done.values[place].T)
-            out[view.name] = {name: _column(values, done.status[place], times) for name, values in columns}
+            out[view.name] = {
+                name: _column(values, done.status[place], times) for name, values in columns
+            }
         return out
 
 
 def _names(refs: Sequence[FeatureRef], request: FeaturesRequest) -> list[str]:
-    """What the features are called in the answer. Raises `RequestError` if two columns had the same name."""
+    """What the features are called in the answer. Raises `RequestError` if two columns had the same
+    name."""
     names = [f"{r.view}__{r.feature}" if request.full_feature_names else r.feature for r in refs]
     taken: set[str] = set(request.entities)
     for r, name in zip(refs, names):
@@ -236,7 +259,9 @@ def _column_of_texts(name: str, field: Field, values: Sequence[Entity]) -> Texts
     try:
         return Texts.of([canonical(value, kind) for value in values])
     except UnicodeEncodeError as error:  # a lone surrogate
-        raise RequestError(f"entity {name!r}", f"is no text: {error.reason}", "Send UTF-8.") from error
+        raise RequestError(
+            f"entity {name!r}", f"is no text: {error.reason}", "Send UTF-8."
+        ) from error
     except ValueError as error:
         expected = f"Its type is {field.type}."
         raise RequestError(f"entity {name!r}", f"cannot be: {error}", expected) from error
@@ -247,7 +272,9 @@ def _entity(values: list[Entity]) -> FeatureColumn:
     return FeatureColumn(list(values), [STATUSES[PRESENT]] * n, [NEVER] * n)
 
 
-def _column(values: npt.NDArray[np.float64], status: npt.NDArray[np.uint8], times: list[str]) -> FeatureColumn:
+def _column(
+    values: npt.NDArray[np.float64], status: npt.NDArray[np.uint8], times: list[str]
+) -> FeatureColumn:
     there = np.isfinite(values)
     status = np.where((status == PRESENT) & ~there, NULL_VALUE, status)
     shown: npt.NDArray[Any] = values.astype(object)
@@ -255,6 +282,8 @@ def _column(values: npt.NDArray[np.float64], status: npt.NDArray[np.uint8], time
     return FeatureColumn(shown.tolist(), _NAMES[status].tolist(), times)
 
 
-def _times(present: npt.NDArray[np.bool_], newest_ms: npt.NDArray[np.int64]) -> npt.NDArray[np.str_]:
+def _times(
+    present: npt.NDArray[np.bool_], newest_ms: npt.NDArray[np.int64]
+) -> npt.NDArray[np.str_]:
     newest = np.where(present, newest_ms, 0).astype("datetime64[ms]")
     return np.datetime_as_string(newest, unit="ms", timezone="UTC")

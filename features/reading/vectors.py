@@ -1,4 +1,5 @@
-"""From a request to vectors: read the rows of every view in one round trip, finish them, put the columns together."""
+"""From a request to vectors: read the rows of every view in one round trip, finish them, put the
+columns together."""
 
 from __future__ import annotations
 
@@ -32,8 +33,8 @@ Columns = Mapping[str, Any]
 class Read:
     """Vectors of `n` requests, and where they came from.
 
-    `versions` uint8 `[n, 16 × views]` (zeros: no row), `value_age_ms` int64 `[n]` the oldest row's age (-1: no row),
-    `categories` the texts of the categories of each request, joined as keys are.
+    `versions` uint8 `[n, 16 × views]` (zeros: no row), `value_age_ms` int64 `[n]` the oldest row's
+    age (-1: no row), `categories` the texts of the categories of each request, joined as keys are.
     """
 
     vectors: Vectors
@@ -45,9 +46,9 @@ class Read:
 class VectorPlan:
     """How the requests of one model become vectors.
 
-    `features` and `views` are the model's; `stored_as` names the views in the store; `request` is the
-    schema of the topic that it is asked on, `impute` holds the constants for request fields that may be
-    missing.
+    `features` and `views` are the model's; `stored_as` names the views in the store; `request` is
+    the schema of the topic that it is asked on, `impute` holds the constants for request fields
+    that may be missing.
     """
 
     def __init__(
@@ -65,7 +66,11 @@ class VectorPlan:
         self._impute = impute
         self._uuids = {f.name for f in request.fields if f.key_kind == UUID}
         at = {name: i for i, name in enumerate(schema.numbers)}
-        self._own = [(at[f.field], f.field) for f in features if isinstance(f, FieldRef) and not f.categorical]
+        self._own = [
+            (at[f.field], f.field)
+            for f in features
+            if isinstance(f, FieldRef) and not f.categorical
+        ]
         self._features = [f for f in features if isinstance(f, FeatureRef)]
         self._given = [(at[f.name], f.name) for f in features if isinstance(f, FeatureRef)]
         self._read_columns = []
@@ -75,7 +80,9 @@ class VectorPlan:
                 for f in features
                 if isinstance(f, FeatureRef) and f.view == v.name
             ]
-            self._read_columns.append((np.array([a for a, _ in pairs]), np.array([b for _, b in pairs])))
+            self._read_columns.append(
+                (np.array([a for a, _ in pairs]), np.array([b for _, b in pairs]))
+            )
 
     @property
     def reads_views(self) -> bool:
@@ -89,14 +96,16 @@ class VectorPlan:
         return tuple(dict.fromkeys((*self.schema.categories, *(f for _, f in self._own), *keys)))
 
     def given_instead(self, field: str) -> tuple[str, ...]:
-        """The features that may be sent instead of a field that is but a key of views: all that are read by it."""
+        """The features that may be sent instead of a field that is but a key of views: all that are
+        read by it."""
         if field in self.schema.categories or field in [name for _, name in self._own]:
             return ()
         keyed = {v.name for v in self.views if field in v.keys}
         return tuple(f.name for f in self._features if f.view in keyed)
 
     def read(self, store: RowReader | None, columns: Columns, n: int, as_of_ms: int) -> Read:
-        """Vectors of `n` requests. A view whose key was not sent is not read; a feature that was sent is taken as sent.
+        """Vectors of `n` requests. A view whose key was not sent is not read; a feature that was
+        sent is taken as sent.
 
         `store` None reads nothing: every view feature that was not sent is missing.
 
@@ -115,7 +124,12 @@ class VectorPlan:
         for to_column, name in self._given:
             if name in columns:
                 numbers[:, to_column] = self._numbers(name, columns[name], n)
-        return Read(Vectors(self._hashed(texts, n), numbers), versions, age, self._joined_categories(texts, n))
+        return Read(
+            Vectors(self._hashed(texts, n), numbers),
+            versions,
+            age,
+            self._joined_categories(texts, n),
+        )
 
     def asks_store(self, columns: Columns) -> bool:
         """Whether a request with these columns reads any view."""
@@ -147,11 +161,15 @@ class VectorPlan:
             done = finish(view.plan, rows.data, rows.present, as_of, view.max_age_ms)
             to, of = self._read_columns[i]
             numbers[:, to] = done.values[place[:, None], of]
-            versions[:, VERSION_BYTES * i : VERSION_BYTES * (i + 1)] = rows.data[place, :VERSION_BYTES]
+            versions[:, VERSION_BYTES * i : VERSION_BYTES * (i + 1)] = rows.data[
+                place, :VERSION_BYTES
+            ]
             np.maximum(age, done.age_ms[place], out=age)
 
     def _text_fields(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys((*self.schema.categories, *(k for v in self.views for k in v.keys))))
+        return tuple(
+            dict.fromkeys((*self.schema.categories, *(k for v in self.views for k in v.keys)))
+        )
 
     def _texts(self, name: str, values: Sequence[Any] | None, n: int) -> Texts:
         """A column of canonical texts; fractions are refused, a missing value is its constant."""

@@ -1,4 +1,5 @@
-"""From rows to values: one pure function of row and time, the same in scorer, feature API and backfill."""
+"""From rows to values: one pure function of row and time, the same in scorer, feature API and
+backfill."""
 
 from __future__ import annotations
 
@@ -16,9 +17,10 @@ __all__ = ["NOT_FOUND", "NULL_VALUE", "OUTSIDE_MAX_AGE", "PRESENT", "Finished", 
 
 
 class Finished(NamedTuple):
-    """Of `n` rows and `F` features: `values` float64 `[n, F]` (NaN: missing), `age_ms` int64 `[n]` (`as_of`
-    less the newest event; -1 if absent, negative too where the row saw the future) and `status` uint8 `[n]`:
-    PRESENT, NOT_FOUND or OUTSIDE_MAX_AGE. A missing value of a PRESENT row is a NULL_VALUE."""
+    """Of `n` rows and `F` features: `values` float64 `[n, F]` (NaN: missing), `age_ms` int64 `[n]`
+    (`as_of` less the newest event; -1 if absent, negative too where the row saw the future) and
+    `status` uint8 `[n]`: PRESENT, NOT_FOUND or OUTSIDE_MAX_AGE. A missing value of a PRESENT row is
+    a NULL_VALUE."""
 
     values: npt.NDArray[np.float64]
     age_ms: npt.NDArray[np.int64]
@@ -32,11 +34,12 @@ def finish(
     as_of: npt.NDArray[np.int64],
     max_age_ms: int = 0,
 ) -> Finished:
-    """Values of rows (`data` uint8 `[n, plan.width]`) as of a time each (ms). `max_age_ms` 0: no bound.
+    """Values of rows (`data` uint8 `[n, plan.width]`) as of a time each (ms). `max_age_ms` 0: no
+    bound.
 
-    A window of `k` tiles covers the `k` newest tiles up to that of `as_of`, which may still fill. As of a
-    time before the row's newest event, it counts only tiles up to `as_of` that the ring still has; `last` and
-    `decayed_mean` cannot be taken back and are as of their newest value.
+    A window of `k` tiles covers the `k` newest tiles up to that of `as_of`, which may still fill.
+    As of a time before the row's newest event, it counts only tiles up to `as_of` that the ring
+    still has; `last` and `decayed_mean` cannot be taken back and are as of their newest value.
 
     Raises:
         StoreError: rows of another width than the plan's.

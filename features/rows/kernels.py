@@ -1,7 +1,8 @@
 """numba kernels of feature rows: `fold` events into them, `finish` them as of a time.
 
-They are driven by the tables of a `RowPlan`, so that one compilation serves every view. They walk rows in
-order and know no batches. What they call for every event takes scalars only: an array costs atomic counts.
+They are driven by the tables of a `RowPlan`, so that one compilation serves every view. They walk
+rows in order and know no batches. What they call for every event takes scalars only: an array costs
+atomic counts.
 
 A row is 8-byte words: a header, the states, then a ring of `tiles` tiles of `columns` float64 each:
 
@@ -10,8 +11,8 @@ A row is 8-byte words: a header, the states, then a ring of `tiles` tiles of `co
     5      events folded        6   events too old for the ring
     7 …    a decayed state: sum, weight, time of its newest value (ms); a last state: value, its time (ms)
 
-Tile `q` holds the events with `time // tile_ms == q`, in slot `q % tiles`. Numbers that are not finite are
-missing.
+Tile `q` holds the events with `time // tile_ms == q`, in slot `q % tiles`. Numbers that are not
+finite are missing.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ LN_2 = float(Decimal(2).ln())
 
 
 def plain(array: npt.ArrayLike, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """The array, or a copy, as the one kind that kernels are compiled for: contiguous, aligned, writable."""
+    """The array, or a copy, as the one kind that kernels are compiled for: contiguous, aligned,
+    writable."""
     a = np.ascontiguousarray(array, dtype)
     return a if a.flags.behaved else a.copy()
 
@@ -49,8 +51,9 @@ def plain(array: npt.ArrayLike, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
 def halved(elapsed: Any, half_life: Any) -> Any:
     """`2 ** (-elapsed / half_life)` for `elapsed >= 0`, within 1e-15; 0.0 from 1,000 half-lives on.
 
-    Made of multiplications and additions only: libm's exp2 may differ between processors in the last bit, and
-    rows must not. Table of 2^(-j/64) and Taylor's series for the rest, as in Tang (1989).
+    Made of multiplications and additions only: libm's exp2 may differ between processors in the
+    last bit, and rows must not. Table of 2^(-j/64) and Taylor's series for the rest, as in Tang
+    (1989).
     """
     y = elapsed / half_life * 64.0
     if y >= 64000.0:
@@ -78,8 +81,9 @@ def fold(
     touched: Any,
     counts: Any,
 ) -> None:
-    """Fold events, in order, into rows `ids`. `words` and `floats` are one memory. `ops` int64 `[o, 3]` says
-    kind, field and word of each step, the ring's columns first; `params` its empty value or half-life."""
+    """Fold events, in order, into rows `ids`. `words` and `floats` are one memory. `ops` int64 `[o,
+    3]` says kind, field and word of each step, the ring's columns first; `params` its empty value
+    or half-life."""
     tile_ms, tiles, ring, columns = shape[0], shape[1], shape[2], shape[3]
     steps = ops.shape[0]
     for r in range(ids.size):
@@ -116,11 +120,15 @@ def fold(
                 continue
             if floats[i, at + 1] == 0.0:
                 words[i, at + 2] = t
-            # The state is as of its newest value: a newer one moves it on, an older one comes in decayed.
+            # The state is as of its newest value: a newer one moves it on, an older one comes in
+            # decayed.
             elapsed = t - words[i, at + 2]
             share = halved(abs(elapsed), params[o]) if elapsed != 0 else 1.0
             if elapsed > 0:
-                floats[i, at], floats[i, at + 1] = floats[i, at] * share + x, floats[i, at + 1] * share + 1.0
+                floats[i, at], floats[i, at + 1] = (
+                    floats[i, at] * share + x,
+                    floats[i, at + 1] * share + 1.0,
+                )
                 words[i, at + 2] = t
             else:
                 floats[i, at] += x * share
@@ -183,8 +191,9 @@ def finish(
     age: Any,
     status: Any,
 ) -> None:
-    """Values of rows as of a time each. `features` int64 `[F, 4]` says kind, first and second column (or the
-    word) and the tiles of the window; `params` float64 `[F, 3]` half-life, prior and weight (0: no prior)."""
+    """Values of rows as of a time each. `features` int64 `[F, 4]` says kind, first and second
+    column (or the word) and the tiles of the window; `params` float64 `[F, 3]` half-life, prior and
+    weight (0: no prior)."""
     tile_ms, tiles, ring, columns = shape[0], shape[1], shape[2], shape[3]
     for r in range(present.size):
         age[r] = as_of[r] - words[r, NEWEST] if present[r] else -1
@@ -213,7 +222,8 @@ def finish(
             else:
                 first = max(now - features[f, 3], newest - tiles) + 1
                 slot, x, y = first % tiles, nothing(kind), 0.0
-                for _ in range(first, min(now, newest) + 1):  # oldest first, so that sums are always the same
+                # oldest first, so that sums are always the same
+                for _ in range(first, min(now, newest) + 1):
                     at = ring + slot * columns
                     x = merged(kind, x, floats[r, at + a])
                     if kind == F_MEAN:

@@ -1,4 +1,5 @@
-"""A view's features, compiled to the layout of its rows and to the tables that drive the kernels."""
+"""A view's features, compiled to the layout of its rows and to the tables that drive the
+kernels."""
 
 from __future__ import annotations
 
@@ -32,8 +33,8 @@ _EMPTY = {k.MIN: math.inf, k.MAX: -math.inf}
 class RowPlan:
     """The layout of a view's rows (`features/rows/kernels.py` draws it) and the kernels' tables.
 
-    `names` are the features, `fields` the number fields they use, in order of declaration; rows are `width`
-    bytes. `digest` is 16 hex digits that change with anything that changes rows or values.
+    `names` are the features, `fields` the number fields they use, in order of declaration; rows are
+    `width` bytes. `digest` is 16 hex digits that change with anything that changes rows or values.
     """
 
     names: tuple[str, ...]
@@ -50,15 +51,20 @@ class RowPlan:
 
     @staticmethod
     def compile(features: Mapping[str, Aggregate], tile_ms: int) -> RowPlan:
-        """Raises `DefinitionError` for a window that is not a whole number of tiles, or of too many."""
-        fields = tuple(dict.fromkeys(f for a in features.values() if (f := getattr(a, "field", None))))
+        """Raises `DefinitionError` for a window that is not a whole number of tiles, or of too
+        many."""
+        fields = tuple(
+            dict.fromkeys(f for a in features.values() if (f := getattr(a, "field", None)))
+        )
         tiles = max((_tiles(name, a, tile_ms) for name, a in features.items()), default=0)
         columns = _columns(features, fields)
         states = _states(features, fields)
         ring = k.HEADER + sum(3 if kind == k.DECAYED else 2 for kind, _, _ in states)
         ops = [(kind, field, c) for c, (kind, field) in enumerate(columns)]
         ops += [(kind, field, at) for (kind, field, _), at in states.items()]
-        params = [_EMPTY.get(kind, 0.0) for kind, _ in columns] + [half_life for _, _, half_life in states]
+        params = [_EMPTY.get(kind, 0.0) for kind, _ in columns] + [
+            half_life for _, _, half_life in states
+        ]
         reads = [_read(a, fields, columns, states, tile_ms) for a in features.values()]
         text = f"{LAYOUT} {tile_ms} " + "\x1f".join(f"{name}={a}" for name, a in features.items())
         return RowPlan(
@@ -104,10 +110,14 @@ def _field(a: Window | Last | DecayedMean, fields: tuple[str, ...]) -> int:
 def _columns(features: Mapping[str, Aggregate], fields: tuple[str, ...]) -> list[tuple[int, int]]:
     """The ring's columns, each (kind, field) once."""
     windows = [a for a in features.values() if isinstance(a, Window)]
-    return list(dict.fromkeys((kind, _field(a, fields)) for a in windows for kind in _COLUMNS[a.kind]))
+    return list(
+        dict.fromkeys((kind, _field(a, fields)) for a in windows for kind in _COLUMNS[a.kind])
+    )
 
 
-def _states(features: Mapping[str, Aggregate], fields: tuple[str, ...]) -> dict[tuple[int, int, float], int]:
+def _states(
+    features: Mapping[str, Aggregate], fields: tuple[str, ...]
+) -> dict[tuple[int, int, float], int]:
     """The word at which each state, (kind, field, half-life), starts."""
     out: dict[tuple[int, int, float], int] = {}
     at = k.HEADER
@@ -120,7 +130,9 @@ def _states(features: Mapping[str, Aggregate], fields: tuple[str, ...]) -> dict[
 
 def _state(a: Last | DecayedMean, fields: tuple[str, ...]) -> tuple[int, int, float]:
     field = _field(a, fields)
-    return (k.LAST, field, 0.0) if isinstance(a, Last) else (k.DECAYED, field, float(a.half_life_ms))
+    return (
+        (k.LAST, field, 0.0) if isinstance(a, Last) else (k.DECAYED, field, float(a.half_life_ms))
+    )
 
 
 def _read(

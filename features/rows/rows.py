@@ -1,4 +1,5 @@
-"""The feature rows of one clean partition, in memory: the store and the checkpoints hold copies of these."""
+"""The feature rows of one clean partition, in memory: the store and the checkpoints hold copies of
+these."""
 
 from __future__ import annotations
 
@@ -26,8 +27,8 @@ Packed = tuple[list[bytes], npt.NDArray[np.uint8]]
 class ViewRows:
     """Rows by key, folded from one partition's events in the order of its log. Not thread-safe.
 
-    Rows that were touched are remembered twice: until the next `take` (the store's share) and until the next
-    `dump` or `dump_delta` (the checkpoint's).
+    Rows that were touched are remembered twice: until the next `take` (the store's share) and until
+    the next `dump` or `dump_delta` (the checkpoint's).
     """
 
     def __init__(self, plan: RowPlan) -> None:
@@ -47,7 +48,8 @@ class ViewRows:
 
     @property
     def late(self) -> int:
-        """Events so far that were too old for their row's windows (decayed means still had them)."""
+        """Events so far that were too old for their row's windows (decayed means still had
+        them)."""
         return int(self._words[: len(self), LATE].sum())
 
     def fold(
@@ -58,12 +60,12 @@ class ViewRows:
         version_offset: int,
         version_index: npt.NDArray[np.int32] | I64,
     ) -> None:
-        """Fold `n` events: times `t` (ms) and `values` float64 `[n, k]`, one column a field of the plan (NaN:
-        missing).
+        """Fold `n` events: times `t` (ms) and `values` float64 `[n, k]`, one column a field of the
+        plan (NaN: missing).
 
-        The record at `version_offset` carried them, event `i` as its row `version_index[i]`. Keys are as
-        `freshet.schemas.text.keys` writes them, so none is missing. Event times are trusted: intake has
-        quarantined those of a far future.
+        The record at `version_offset` carried them, event `i` as its row `version_index[i]`. Keys
+        are as `freshet.schemas.text.keys` writes them, so none is missing. Event times are trusted:
+        intake has quarantined those of a far future.
 
         Raises:
             DefinitionError: columns of other lengths, or not one for each field of the plan.
@@ -95,7 +97,8 @@ class ViewRows:
         )
 
     def take(self) -> Packed:
-        """Keys and rows (uint8 `[m, width]`, as stored) touched since the last take, in order of first touch.
+        """Keys and rows (uint8 `[m, width]`, as stored) touched since the last take, in order of
+        first touch.
 
         They are handed over: whoever took them writes them, again if need be.
         """
@@ -116,8 +119,11 @@ class ViewRows:
         """Rows touched, and keys first seen, since the last `dump`, `dump_delta` or `load`."""
         return self._dump(self._untouch(CHECKPOINT))
 
-    def load(self, base: Mapping[str, npt.NDArray[Any]], deltas: Iterable[Mapping[str, npt.NDArray[Any]]]) -> None:
-        """Become the rows that dumped `base` and then `deltas`, with what they had not yet handed to `take`.
+    def load(
+        self, base: Mapping[str, npt.NDArray[Any]], deltas: Iterable[Mapping[str, npt.NDArray[Any]]]
+    ) -> None:
+        """Become the rows that dumped `base` and then `deltas`, with what they had not yet handed
+        to `take`.
 
         Raises:
             CheckpointError: dumps of another plan, or deltas that do not follow each other.
@@ -137,7 +143,12 @@ class ViewRows:
         words[:had] = self._words
         mark, touched = np.zeros(capacity, np.uint8), np.zeros((2, capacity), np.int64)
         mark[:had], touched[:, :had] = self._mark, self._touched
-        self._words, self._floats, self._mark, self._touched = words, words.view(np.float64), mark, touched
+        self._words, self._floats, self._mark, self._touched = (
+            words,
+            words.view(np.float64),
+            mark,
+            touched,
+        )
 
     def _untouch(self, who: int) -> I64:
         """The touched rows, in order of first touch, which are then touched no more."""
@@ -178,9 +189,20 @@ class ViewRows:
         starts = np.concatenate([np.zeros(1, np.int64), ends])[:-1]
         had, first = len(self), int(part["first_key"][0])
         if had == first:
-            self._keys(Texts(kernels.plain(part["keys"], np.uint8), starts, ends, np.ones(len(ends), np.bool_)))
+            self._keys(
+                Texts(
+                    kernels.plain(part["keys"], np.uint8),
+                    starts,
+                    ends,
+                    np.ones(len(ends), np.bool_),
+                )
+            )
         ids = part["ids"]
-        if had != first or len(self) != had + len(ends) or (ids.size and int(ids.max()) >= len(self)):
+        if (
+            had != first
+            or len(self) != had + len(ends)
+            or (ids.size and int(ids.max()) >= len(self))
+        ):
             raise CheckpointError(
                 f"delta from key {first} on",
                 f"does not follow {had} keys",

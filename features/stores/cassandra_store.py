@@ -1,4 +1,5 @@
-"""Rows in Cassandra: one table in the app's keyspace; versions are the timestamps of writes and erasures."""
+"""Rows in Cassandra: one table in the app's keyspace; versions are the timestamps of writes and
+erasures."""
 
 from __future__ import annotations
 
@@ -28,7 +29,11 @@ from freshet.schemas.sizes import cuts
 
 try:
     from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
-    from cassandra.policies import ConstantReconnectionPolicy, DCAwareRoundRobinPolicy, TokenAwarePolicy
+    from cassandra.policies import (
+        ConstantReconnectionPolicy,
+        DCAwareRoundRobinPolicy,
+        TokenAwarePolicy,
+    )
     from cassandra.query import BatchStatement, BatchType, tuple_factory
 except cassandra.DependencyException as error:
     # Without libev, and from Python 3.12 on without asyncore, the driver cannot wait for sockets.
@@ -36,7 +41,8 @@ except cassandra.DependencyException as error:
 
 I64 = npt.NDArray[np.int64]
 OFFSET_BITS, INDEX_BITS = 43, 20
-# The server logs a warning for batches above 5 KiB or over more than 10 partitions, and refuses 50 KiB.
+# The server logs a warning for batches above 5 KiB or over more than 10 partitions, and refuses 50
+# KiB.
 ROWS_A_BATCH, BYTES_A_BATCH = 10, 4_096
 # What a server answers, times the requests in flight, it and the driver hold in memory.
 KEYS_A_SELECT, BYTES_A_SELECT = 100, 256 << 10
@@ -56,20 +62,23 @@ _TABLE = "CREATE TABLE IF NOT EXISTS {0}.rows (of_view text, key blob, row blob,
 class CassandraStore:
     """A `Store` in Cassandra (5.0), at `cassandra://[user:password@]host[,host…][:port]/keyspace`.
 
-    A missing keyspace is made, with one replica; for more, make it beforehand. The table is made in any case.
+    A missing keyspace is made, with one replica; for more, make it beforehand. The table is made in
+    any case.
 
-    Cassandra itself keeps the newest of what was written to a row, by timestamp, without locks or lightweight
-    transactions, so any number of writers may write in any order. A timestamp has 63 bits: versions have
-    offsets below 2^43 and indexes below 2^20. Of two writes of one version either may win, since they are the
-    same bytes; a tombstone beats a row of its own version. Guardrails on the minimum timestamp must stay off
-    (their default), and a tombstone refuses older writes for the table's `gc_grace_seconds` (10 days).
+    Cassandra itself keeps the newest of what was written to a row, by timestamp, without locks or
+    lightweight transactions, so any number of writers may write in any order. A timestamp has 63
+    bits: versions have offsets below 2^43 and indexes below 2^20. Of two writes of one version
+    either may win, since they are the same bytes; a tombstone beats a row of its own version.
+    Guardrails on the minimum timestamp must stay off (their default), and a tombstone refuses older
+    writes for the table's `gc_grace_seconds` (10 days).
 
-    Nothing is read before it is written, so `write` and `erase` return how many rows they were given.
-    Reads and writes are at LOCAL_QUORUM. A session is shared by any number of threads; a lost server is tried
-    again every second, and calls fail until it is back.
+    Nothing is read before it is written, so `write` and `erase` return how many rows they were
+    given. Reads and writes are at LOCAL_QUORUM. A session is shared by any number of threads; a
+    lost server is tried again every second, and calls fail until it is back.
 
-    `generation()` names a marker kept among the rows and the last start of each server (asked for once a
-    second), since a server may restart without its last writes. See `RedisStore` for its use.
+    `generation()` names a marker kept among the rows and the last start of each server (asked for
+    once a second), since a server may restart without its last writes. See `RedisStore` for its
+    use.
 
     Rows say the generation that they were read in by the marker as it was last seen; it is looked
     at again, after them, where a row is absent. (No server restarts within a second; a table may
@@ -100,7 +109,9 @@ class CassandraStore:
                 protocol_version=5,
                 connect_timeout=min(CONNECT_SECONDS, timeout_seconds),
                 control_connection_timeout=timeout_seconds,
-                reconnection_policy=ConstantReconnectionPolicy(RECONNECT_SECONDS, max_attempts=None),
+                reconnection_policy=ConstantReconnectionPolicy(
+                    RECONNECT_SECONDS, max_attempts=None
+                ),
                 # Else large writes wait 40 ms for an acknowledgement.
                 sockopts=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
             )
@@ -162,7 +173,8 @@ class CassandraStore:
     def generation(self) -> str:
         marker = self._marker_now()
         if not marker:
-            # Two may do this at once: both then read the later one, at worst one of them only the next time.
+            # Two may do this at once: both then read the later one, at worst one of them only the
+            # next time.
             own = uuid.uuid4().hex.encode()
             self._run([(self._insert, (MARKER, b"", own, time.time_ns() // 1_000))])
             marker = self._marker_now()
@@ -180,7 +192,9 @@ class CassandraStore:
     def _started(self) -> str:
         """A digest of when each server was last started."""
         if time.monotonic() >= self._servers_until:
-            (starts,) = self._run([("SELECT address, generation FROM system_views.gossip_info", None)])
+            (starts,) = self._run(
+                [("SELECT address, generation FROM system_views.gossip_info", None)]
+            )
             self._servers = hashlib.sha256(repr(sorted(starts)).encode()).hexdigest()[:16]
             self._servers_until = time.monotonic() + SERVERS_SECONDS
         return self._servers
@@ -200,15 +214,19 @@ class CassandraStore:
     def _batches(
         self, statement: Any, values: Sequence[tuple[Any, ...]], sizes: Sequence[int]
     ) -> Iterator[tuple[Any, None]]:
-        """Unlogged: rows do not depend on each other, but a message for each costs four times as much."""
+        """Unlogged: rows do not depend on each other, but a message for each costs four times as
+        much."""
         for a, b in cuts(sizes, ROWS_A_BATCH, BYTES_A_BATCH):
-            batch = BatchStatement(BatchType.UNLOGGED, consistency_level=ConsistencyLevel.LOCAL_QUORUM)
+            batch = BatchStatement(
+                BatchType.UNLOGGED, consistency_level=ConsistencyLevel.LOCAL_QUORUM
+            )
             for one in values[a:b]:
                 batch.add(statement, one)
             yield batch, None
 
     def _run(self, requests: Iterable[tuple[Any, Any]]) -> list[list[Any]]:
-        """Answers to statements and their values, sent together; twice if the table had to be made again."""
+        """Answers to statements and their values, sent together; twice if the table had to be made
+        again."""
         with self._translated():
             requests = list(requests)
             try:
@@ -231,7 +249,9 @@ class CassandraStore:
 
     def _prepare(self) -> None:
         """Make what is missing, and prepare the statements."""
-        made = "SELECT id FROM system_schema.tables WHERE keyspace_name = %s AND table_name = 'rows'"
+        made = (
+            "SELECT id FROM system_schema.tables WHERE keyspace_name = %s AND table_name = 'rows'"
+        )
         if not self._session.execute(made, (self._keyspace,)).one():
             spaces = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = %s"
             if not self._session.execute(spaces, (self._keyspace,)).one():
@@ -241,8 +261,12 @@ class CassandraStore:
         self._insert = self._session.prepare(
             f"INSERT INTO {table} (of_view, key, row) VALUES (?, ?, ?) USING TIMESTAMP ?"
         )
-        self._delete = self._session.prepare(f"DELETE FROM {table} USING TIMESTAMP ? WHERE of_view = ? AND key = ?")
-        self._select = self._session.prepare(f"SELECT key, row FROM {table} WHERE of_view = ? AND key IN ?")
+        self._delete = self._session.prepare(
+            f"DELETE FROM {table} USING TIMESTAMP ? WHERE of_view = ? AND key = ?"
+        )
+        self._select = self._session.prepare(
+            f"SELECT key, row FROM {table} WHERE of_view = ? AND key IN ?"
+        )
 
     def _error(self, cause: str, next_step: str) -> StoreError:
         return StoreError(self.resource, cause, next_step, address=self.address)
@@ -263,7 +287,8 @@ class CassandraStore:
 
 
 def _root(error: Exception) -> Exception:
-    """Of an error that collects those of all servers, the first that says more than that one is down."""
+    """Of an error that collects those of all servers, the first that says more than that one is
+    down."""
     if isinstance(error, NoHostAvailable) and isinstance(error.errors, dict) and error.errors:
         several: list[Exception] = list(error.errors.values())
         return next((e for e in several if not isinstance(e, OSError)), several[0])
@@ -314,7 +339,11 @@ def _place(url: str) -> tuple[list[str], int, str, tuple[str, str] | None]:
     ports = {port for _, port in known if port is not None} or {USUAL_PORT}
     keyspace = parts.path.strip("/")
     # The driver takes one port for all servers.
-    if not re.fullmatch("[a-z][a-z0-9_]{0,47}", keyspace) or len(known) < len(servers) or len(ports) > 1:
+    if (
+        not re.fullmatch("[a-z][a-z0-9_]{0,47}", keyspace)
+        or len(known) < len(servers)
+        or len(ports) > 1
+    ):
         raise StoreError(
             address(url),
             "is not one of a Cassandra",

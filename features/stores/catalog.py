@@ -1,4 +1,5 @@
-"""The stores there are, by the scheme of their address. Clients are imported only when their store is opened.
+"""The stores there are, by the scheme of their address. Clients are imported only when their store
+is opened.
 
 redis://[user:password@]host:port/db             rediss:// is the same over TLS
 unix:///path/of/redis.sock                       a Redis of this machine
@@ -52,7 +53,8 @@ def open_store(url: str, timeout_seconds: float = 5.0) -> Store:
 
 
 def late_store(url: str, timeout_seconds: float = 5.0) -> Store:
-    """The store at `url`, also while it cannot be reached: each call tries to open it, until one has.
+    """The store at `url`, also while it cannot be reached: each call tries to open it, until one
+    has.
 
     Raises:
         StoreError: no such scheme.

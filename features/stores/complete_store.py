@@ -13,8 +13,8 @@ from freshet.schemas.errors import StoreError
 
 
 def reflected(store: Store, partitions: Mapping[str, int]) -> dict[str, int]:
-    """By view, up to when (ms) all its rows in the store are known to reflect their topic, as owners
-    wrote it down; `NO_TICK` where one of its partitions has not.
+    """By view, up to when (ms) all its rows in the store are known to reflect their topic, as
+    owners wrote it down; `NO_TICK` where one of its partitions has not.
 
     Raises:
         StoreError: the store cannot be read.
@@ -67,7 +67,9 @@ class CompleteStore:
         """Looking for marks takes several round trips, so that is not done at once."""
         rows = self._store.read_at_once(wanted, within_seconds)
         if not self._vouched(wanted, rows):
-            raise NotAtOnce(self.resource, "may lack rows, which is to be seen", "Read it on a thread.")
+            raise NotAtOnce(
+                self.resource, "may lack rows, which is to be seen", "Read it on a thread."
+            )
         return rows
 
     def write(self, view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> int:

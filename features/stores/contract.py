@@ -1,7 +1,9 @@
-"""The contract of the online store: one row of bytes per view and entity key, guarded by its version.
+"""The contract of the online store: one row of bytes per view and entity key, guarded by its
+version.
 
-The first 16 bytes of a row are its version: offset and index in the one log that made it, each a big-endian int64, so
-that versions compare as bytes. Implementations are listed in `features/stores/catalog.py` and held to `tests/contracts/`.
+The first 16 bytes of a row are its version: offset and index in the one log that made it, each a
+big-endian int64, so that versions compare as bytes. Implementations are listed in
+`features/stores/catalog.py` and held to `tests/contracts/`.
 """
 
 from __future__ import annotations
@@ -42,7 +44,8 @@ class RowKeys:
 
 
 class NotAtOnce(StoreError):
-    """Rows that would have to be waited for: the store is not near, not connected, or slow just now."""
+    """Rows that would have to be waited for: the store is not near, not connected, or slow just
+    now."""
 
 
 class RowReader(Protocol):
@@ -54,7 +57,8 @@ class RowReader(Protocol):
 
 
 class Store(Protocol):
-    """Rows by view and key. `view` is the full name that the app gives (app, view and definition digest)."""
+    """Rows by view and key. `view` is the full name that the app gives (app, view and definition
+    digest)."""
 
     @property
     def resource(self) -> str:
@@ -62,37 +66,44 @@ class Store(Protocol):
         ...
 
     def write(self, view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> int:
-        """Write rows, uint8 `[n, width]`; each only if its version is newer than the stored one. Returns how many won.
+        """Write rows, uint8 `[n, width]`; each only if its version is newer than the stored one.
+        Returns how many won.
 
-        Writing the same row twice changes nothing, so a writer may always repeat. Raises `StoreError` if the store
-        cannot be reached, is full, or evicts.
+        Writing the same row twice changes nothing, so a writer may always repeat. Raises
+        `StoreError` if the store cannot be reached, is full, or evicts.
         """
         ...
 
     def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
-        """Rows of many views in one round trip. A row of another width (another definition) counts as absent.
+        """Rows of many views in one round trip. A row of another width (another definition) counts
+        as absent.
 
-        The typical mistake is to take an absent row for a key without events: `Rows.generation` says
-        whether the store is still the one that owners have filled. `CompleteStore` compares.
+        The typical mistake is to take an absent row for a key without events: `Rows.generation`
+        says whether the store is still the one that owners have filled. `CompleteStore` compares.
         """
         ...
 
     def read_at_once(self, wanted: Sequence[RowKeys], within_seconds: float) -> list[Rows]:
-        """As `read`, for an event loop: nothing is opened, and what is not there within `within_seconds` is left.
+        """As `read`, for an event loop: nothing is opened, and what is not there within
+        `within_seconds` is left.
 
-        Raises `NotAtOnce` wherever `read` may take longer; then `read`, on a thread, says what is the matter.
+        Raises `NotAtOnce` wherever `read` may take longer; then `read`, on a thread, says what is
+        the matter.
         """
         ...
 
     def erase(self, view: str, keys: Sequence[bytes], version: bytes) -> int:
-        """Erase rows that are older than the 16-byte `version`, leaving a tombstone of that version; returns how many.
+        """Erase rows that are older than the 16-byte `version`, leaving a tombstone of that
+        version; returns how many.
 
-        No role calls it yet: nothing is erased. A tombstone reads as absent, and refuses writes that are not newer than it.
+        No role calls it yet: nothing is erased. A tombstone reads as absent, and refuses writes
+        that are not newer than it.
         """
         ...
 
     def generation(self) -> str:
-        """Changes when the store may have lost rows (restarted empty, flushed, failed over): owners then rewrite."""
+        """Changes when the store may have lost rows (restarted empty, flushed, failed over): owners
+        then rewrite."""
         ...
 
     def close(self) -> None: ...

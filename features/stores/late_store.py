@@ -1,4 +1,5 @@
-"""A store that is opened at first use, and tried again until it answers: for a role that starts while its store is away."""
+"""A store that is opened at first use, and tried again until it answers: for a role that starts
+while its store is away."""
 
 from __future__ import annotations
 
@@ -13,8 +14,9 @@ from freshet.schemas.errors import StoreError
 
 
 class LateStore:
-    """A `Store` over the one that `open_store` gives; every call raises its `StoreError` while it gives none. Threads that
-    come while it is being opened wait for that one attempt, and share its end.
+    """A `Store` over the one that `open_store` gives; every call raises its `StoreError` while it
+    gives none. Threads that come while it is being opened wait for that one attempt, and share its
+    end.
 
     >>> from freshet.features.stores.memory_store import MemoryStore
     >>> LateStore(MemoryStore).generation()
@@ -60,7 +62,8 @@ class LateStore:
         before = self._error
         with self._lock:
             if self._store is None:
-                if self._error is not None and self._error is not before:  # another thread has just tried
+                # another thread has just tried
+                if self._error is not None and self._error is not before:
                     raise self._error
                 try:
                     self._store = self._open_store()

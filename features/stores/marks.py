@@ -1,4 +1,5 @@
-"""Marks: rows of the store by which owners of a view's partitions say that all their rows are there.
+"""Marks: rows of the store by which owners of a view's partitions say that all their rows are
+there.
 
 A store is a projection. When it has lost rows, owners write them all again, and until the last of
 them has, a row that is absent says nothing about its key. So each owner, after its rows, writes a

@@ -1,4 +1,5 @@
-"""A store for tests and trials of users' own definitions: a dictionary that keeps the contract of `freshet.features.stores.contract.Store`."""
+"""A store for tests and trials of users' own definitions: a dictionary that keeps the contract of
+`freshet.features.stores.contract.Store`."""
 
 from __future__ import annotations
 
@@ -56,7 +57,10 @@ class MemoryStore:
         """The rows of keys, view by view: absent where there is none, or but a tombstone."""
         with self._lock:
             generation = self.generation()
-            return [rows_of([self.rows.get((w.view, key)) for key in w.keys], w.width, generation) for w in wanted]
+            return [
+                rows_of([self.rows.get((w.view, key)) for key in w.keys], w.width, generation)
+                for w in wanted
+            ]
 
     def read_at_once(self, wanted: Sequence[RowKeys], within_seconds: float) -> list[Rows]:
         """As `read`: memory is always near."""

@@ -1,8 +1,8 @@
 """What Redis itself does, in Lua: guard rows by version, erase them, say which data set this is.
 
-A version is 16 bytes, compared as four unsigned 32-bit numbers: Lua's numbers are doubles (exact to 2^53)
-and its strings are compared by the server's locale. A stored value of exactly 16 bytes is a tombstone.
-One argument carries many rows: an argument for each would cost more on both sides.
+A version is 16 bytes, compared as four unsigned 32-bit numbers: Lua's numbers are doubles (exact to
+2^53) and its strings are compared by the server's locale. A stored value of exactly 16 bytes is a
+tombstone. One argument carries many rows: an argument for each would cost more on both sides.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ local function order(x, i, y)
 end
 """
 
-# KEYS: of rows. ARGV: their width; all of them in one. Returns how many were newer than what is stored.
+# KEYS: of rows. ARGV: their width; all of them in one. Returns how many were newer than what is
+# stored.
 WRITE = _script(
     _ORDER
     + """
@@ -49,7 +50,8 @@ return won
 """
 )
 
-# KEYS: to erase. ARGV: the version of the tombstones. Returns how many rows were there, and not newer.
+# KEYS: to erase. ARGV: the version of the tombstones. Returns how many rows were there, and not
+# newer.
 ERASE = _script(
     _ORDER
     + """
@@ -65,7 +67,8 @@ return erased
 """
 )
 
-# KEYS: the marker. ARGV: one to set where there is none. Returns marker, run, replication history, eviction.
+# KEYS: the marker. ARGV: one to set where there is none. Returns marker, run, replication history,
+# eviction.
 GENERATION = _script("""
 local marker = redis.call('GET', KEYS[1])
 if not marker then

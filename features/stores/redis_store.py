@@ -38,17 +38,18 @@ Ask = Callable[[Sequence[bytes]], list[Any]]
 
 
 class RedisStore:
-    """A `Store` in one Redis (6.2 or newer; not a Redis Cluster), at `redis://[user:password@]host:port/db`,
-    `rediss://…` (TLS) or `unix:///path?db=0`.
+    """A `Store` in one Redis (6.2 or newer; not a Redis Cluster), at
+    `redis://[user:password@]host:port/db`, `rediss://…` (TLS) or `unix:///path?db=0`.
 
-    Any number of writers: the server itself keeps the newest version of each key, so order and repetition do
-    not matter. Any number of threads: each call takes a connection of its own. A call that meets a broken
-    connection is made once more on a new one (a restarted server is not an error); one that is not answered
-    within `timeout_seconds` fails.
+    Any number of writers: the server itself keeps the newest version of each key, so order and
+    repetition do not matter. Any number of threads: each call takes a connection of its own. A call
+    that meets a broken connection is made once more on a new one (a restarted server is not an
+    error); one that is not answered within `timeout_seconds` fails.
 
-    `generation()` names a marker kept among the rows, the server's run and its replication history. Whoever
-    owns rows asks for it *after* each write and, where it has changed, writes them all again: what was lost
-    before the question changes the answer, what is lost later is found by the next one.
+    `generation()` names a marker kept among the rows, the server's run and its replication history.
+    Whoever owns rows asks for it *after* each write and, where it has changed, writes them all
+    again: what was lost before the question changes the answer, what is lost later is found by the
+    next one.
 
     Rows say the generation that they were read in: the marker is read with them, the server's run
     is known since it was connected, and its history is asked for once a second (a server that is
@@ -130,7 +131,9 @@ class RedisStore:
 
     def generation(self) -> str:
         """Also raises `StoreError` where the server was told to evict since it was connected."""
-        ((*parts, policy),) = self._run(scripts.GENERATION, [([MARKER], [uuid.uuid4().hex.encode()])])
+        ((*parts, policy),) = self._run(
+            scripts.GENERATION, [([MARKER], [uuid.uuid4().hex.encode()])]
+        )
         self._check_policy(policy.decode())
         marker, *server = parts
         self._server = b":".join(server)
@@ -140,9 +143,13 @@ class RedisStore:
         while self._idle:
             self._idle.pop().disconnect()
 
-    def _run(self, script: Script, calls: Sequence[tuple[Sequence[bytes], Sequence[bytes]]]) -> list[Any]:
+    def _run(
+        self, script: Script, calls: Sequence[tuple[Sequence[bytes], Sequence[bytes]]]
+    ) -> list[Any]:
         """Replies of a script called with keys and arguments, all in one round trip."""
-        commands = [_packed(b"EVALSHA", script.sha, b"%d" % len(keys), *keys, *rest) for keys, rest in calls]
+        commands = [
+            _packed(b"EVALSHA", script.sha, b"%d" % len(keys), *keys, *rest) for keys, rest in calls
+        ]
         try:
             return self._ask(commands)
         except StoreError as error:
@@ -152,7 +159,8 @@ class RedisStore:
         return self._ask([_packed(b"SCRIPT", b"LOAD", script.text), *commands])[1:]
 
     def _ask(self, commands: Sequence[bytes]) -> list[Any]:
-        """Replies to packed commands, sent together; twice if an idle connection turns out to be broken."""
+        """Replies to packed commands, sent together; twice if an idle connection turns out to be
+        broken."""
         if not commands:
             return []
         with self._translated():
@@ -176,11 +184,14 @@ class RedisStore:
                 return self._exchange(connection, commands)
         except StoreError as error:
             if isinstance(error.__cause__, redis.TimeoutError | redis.ConnectionError):
-                raise NotAtOnce(self.resource, "does not answer at once", "Read it on a thread.") from error
+                raise NotAtOnce(
+                    self.resource, "does not answer at once", "Read it on a thread."
+                ) from error
             raise
 
     def _take(self, within_seconds: float | None = None) -> Any:
-        """A connection that is there, which waits that long (None: the store's own timeout) for each reply."""
+        """A connection that is there, which waits that long (None: the store's own timeout) for
+        each reply."""
         connection = self._idle_one()
         if connection is not None and connection._sock is not None:
             connection._sock.settimeout(within_seconds or self._timeout_seconds)
@@ -218,7 +229,9 @@ class RedisStore:
             known = _facts(facts)
             self._check_policy(known[b"maxmemory_policy"].decode())
             if known.get(b"cluster_enabled") == b"1":
-                raise self._error("is a Redis Cluster", "Give the address of a Redis without cluster mode.")
+                raise self._error(
+                    "is a Redis Cluster", "Give the address of a Redis without cluster mode."
+                )
         except BaseException:
             connection.disconnect()
             raise
@@ -243,7 +256,8 @@ class RedisStore:
         except redis.RedisError as error:
             text = " ".join(str(error).split())
             for kind, cause, next_step in _MEANINGS:
-                # Redis 6 wraps what stopped a script: "Error running script …: -OOM command not allowed …".
+                # Redis 6 wraps what stopped a script: "Error running script …: -OOM command not
+                # allowed …".
                 if isinstance(error, kind) or _WRAPPED.get(kind, "\0") in text:
                     cause = cause.format(text=text, seconds=self._timeout_seconds)
                     raise self._error(cause, next_step) from error
@@ -261,7 +275,11 @@ _MEANINGS: tuple[tuple[type[redis.RedisError], str, str], ...] = (
         "refuses the user or password ({text})",
         "Check both in the store's address, and the server's requirepass or ACL.",
     ),
-    (redis.BusyLoadingError, "is still loading its data", "Wait until it has; its log says how far it is."),
+    (
+        redis.BusyLoadingError,
+        "is still loading its data",
+        "Wait until it has; its log says how far it is.",
+    ),
     (
         redis.TimeoutError,
         "has not answered within {seconds} s",
@@ -283,19 +301,25 @@ _MEANINGS: tuple[tuple[type[redis.RedisError], str, str], ...] = (
         "does not let this user do that ({text})",
         "Allow the user EVALSHA, SCRIPT, MGET, GET, SET, GETRANGE and INFO on the app's keys.",
     ),
-    (redis.RedisError, "refuses a command ({text})", "Mend what it names; the server's log may say more."),
+    (
+        redis.RedisError,
+        "refuses a command ({text})",
+        "Mend what it names; the server's log may say more.",
+    ),
 )
 
 
 def _connections(url: str, timeout_seconds: float) -> tuple[Callable[[], Any], str]:
-    """What makes connections to `url`, not yet connected, and the address without user or password."""
+    """What makes connections to `url`, not yet connected, and the address without user or
+    password."""
     try:
         parse: Callable[[str], dict[str, Any]] = parse_url
         options = parse(url)
         parts = urlsplit(url)
         path = parts.path.strip("/")
         if "path" not in options and "@" in f"{path}{parts.query}{parts.fragment}":
-            raise ValueError  # A password with a / or a ? in it: what stands before would pass for the host.
+            # A password with a / or a ? in it: what stands before would pass for the host.
+            raise ValueError
         if "path" not in options and path and not path.isdecimal():
             raise ValueError  # Which parse_url takes for database 0.
         make = partial(
@@ -310,8 +334,12 @@ def _connections(url: str, timeout_seconds: float) -> tuple[Callable[[], Any], s
         make()
     except (ValueError, TypeError):
         # Not the text of that error: it could hold the password.
-        raise StoreError(address(url), "is not one of a Redis", "Write redis://HOST:PORT/DB or unix:///PATH.") from None
-    place = options.get("path") or authority(options.get("host", "localhost"), options.get("port", 6379))
+        raise StoreError(
+            address(url), "is not one of a Redis", "Write redis://HOST:PORT/DB or unix:///PATH."
+        ) from None
+    place = options.get("path") or authority(
+        options.get("host", "localhost"), options.get("port", 6379)
+    )
     return make, f"{place} db {options.get('db', 0)}"
 
 
@@ -335,7 +363,9 @@ def _facts(info: bytes) -> dict[bytes, bytes]:
 
 def _packed(*parts: bytes) -> bytes:
     """A command as the protocol has it; redis-py's own packing takes three times as long."""
-    return b"*%d\r\n" % len(parts) + b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts])
+    return b"*%d\r\n" % len(parts) + b"".join(
+        [b"$%d\r\n%b\r\n" % (len(part), part) for part in parts]
+    )
 
 
 def _names(view: str, keys: Sequence[bytes]) -> list[bytes]:

@@ -11,9 +11,15 @@ from freshet.features.stores.contract import VERSION_BYTES, Rows
 
 
 def check_rows(view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> None:
-    """Raises `ValueError` for rows that are not uint8 `[len(keys), width]`, wider than their version."""
+    """Raises `ValueError` for rows that are not uint8 `[len(keys), width]`, wider than their
+    version."""
     shape = rows.shape
-    if rows.dtype != np.uint8 or len(shape) != 2 or shape[0] != len(keys) or shape[1] <= VERSION_BYTES:
+    if (
+        rows.dtype != np.uint8
+        or len(shape) != 2
+        or shape[0] != len(keys)
+        or shape[1] <= VERSION_BYTES
+    ):
         raise ValueError(f"{len(keys)} keys and rows {rows.dtype}{list(shape)} of {view}")
 
 
@@ -24,7 +30,8 @@ def check_version(version: bytes) -> None:
 
 
 def rows_of(values: Sequence[bytes | None], width: int, generation: str) -> Rows:
-    """Rows from stored values; what is missing or of another width is absent, a bare version is no row."""
+    """Rows from stored values; what is missing or of another width is absent, a bare version is no
+    row."""
     found = [value if value and len(value) == width > VERSION_BYTES else b"" for value in values]
     present = np.fromiter(map(len, found), np.int64, len(found)) > 0
     if not present.all():

@@ -25,9 +25,11 @@ ROWS_A_WRITE = 5_000
 
 
 class ViewTask:
-    """Folds clean events into rows and writes the touched ones; see `freshet.streams.operators.task.Task`.
+    """Folds clean events into rows and writes the touched ones; see
+    `freshet.streams.operators.task.Task`.
 
-    The store is a projection of these rows: when its generation changes (it was emptied or replaced), all are written again.
+    The store is a projection of these rows: when its generation changes (it was emptied or
+    replaced), all are written again.
 
     A mark tells readers when they are all there. `end` is where the partition's log ended when it
     was assigned: before this task has come that far, it may lack rows that an earlier one has had,
@@ -124,10 +126,16 @@ class ViewTask:
 
     def dump(self, full: bool) -> dict[str, npt.NDArray[Any]]:
         state = self._rows.dump() if full else self._rows.dump_delta()
-        own = {"_cursors": self._cursors.dump(), "_ticks": self._ticks.dump(), "_events": np.array([self._events])}
+        own = {
+            "_cursors": self._cursors.dump(),
+            "_ticks": self._ticks.dump(),
+            "_events": np.array([self._events]),
+        }
         return {**state, **own, "_position": np.array([self._position])}
 
-    def load(self, base: Mapping[str, npt.NDArray[Any]], deltas: Sequence[Mapping[str, npt.NDArray[Any]]]) -> None:
+    def load(
+        self, base: Mapping[str, npt.NDArray[Any]], deltas: Sequence[Mapping[str, npt.NDArray[Any]]]
+    ) -> None:
         self._rows.load(base, deltas)
         newest = deltas[-1] if deltas else base
         self._cursors.load(newest["_cursors"])
@@ -136,7 +144,8 @@ class ViewTask:
         # A checkpoint of an earlier version has none: it is known from the next record on.
         if "_position" in newest:
             self._position = int(newest["_position"][0])
-        # What the store holds may be older than the checkpoint (it may have been emptied while this task was away).
+        # What the store holds may be older than the checkpoint (it may have been emptied while this
+        # task was away).
         self._generation = ""
 
     def facts(self) -> dict[str, Any]:

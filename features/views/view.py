@@ -112,10 +112,18 @@ class View:
     def __post_init__(self) -> None:
         check_name("view", self.name)
         where = f"view {self.name}"
-        check_kind(where, "topic", self.topic, Topic, "Name the topic itself: the variable, not its text.")
+        check_kind(
+            where, "topic", self.topic, Topic, "Name the topic itself: the variable, not its text."
+        )
         check_kind(where, "features", self.features, Mapping, 'Write {"n": fr.count(over="1h")}.')
         if not isinstance(self.key, str):
-            check_each(where, "key", self.key, str, f"A key is the name of a field of {self.topic.name}, or several.")
+            check_each(
+                where,
+                "key",
+                self.key,
+                str,
+                f"A key is the name of a field of {self.topic.name}, or several.",
+            )
         types = {f.name: f.type for f in self.topic.events.fields}
         for k in self.keys:
             if types.get(k) not in KEY_TYPES:
@@ -128,7 +136,9 @@ class View:
                 )
         if not self.features:
             raise DefinitionError(
-                f"view {self.name}", "has no features", 'Add one, such as {"n": fr.count(over="1h")}.'
+                f"view {self.name}",
+                "has no features",
+                'Add one, such as {"n": fr.count(over="1h")}.',
             )
         for name, feature in self.features.items():
             check_name(f"view {self.name}: feature", name)
@@ -170,7 +180,9 @@ class View:
         """The resolution of its windows in milliseconds; a minute where it has no window."""
         if self.tile is not None:
             return milliseconds(self.tile, "tile")
-        overs = [milliseconds(over) for a in self.features.values() if (over := getattr(a, "over", None))]
+        overs = [
+            milliseconds(over) for a in self.features.values() if (over := getattr(a, "over", None))
+        ]
         return max(1, min(overs) // 10) if overs else 60_000
 
     @cached_property
@@ -184,6 +196,8 @@ class View:
     def __getitem__(self, feature: str) -> FeatureRef:
         if feature not in self.features:
             raise DefinitionError(
-                f"view {self.name}", f"has no feature {feature!r}", f"It has {', '.join(self.features)}."
+                f"view {self.name}",
+                f"has no feature {feature!r}",
+                f"It has {', '.join(self.features)}.",
             )
         return FeatureRef(self.name, feature)

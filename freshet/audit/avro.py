@@ -1,4 +1,5 @@
-"""Reads Avro values the slow and obvious way, byte by byte, and as strictly as the specification says."""
+"""Reads Avro values the slow and obvious way, byte by byte, and as strictly as the specification
+says."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from freshet.schemas.events.field import Field
 
 
 def read_field(stream: io.BytesIO, f: Field) -> Any:
-    """A field as Avro 1.12 writes it. fastavro is not as strict: it takes any byte for true, and numbers of any length."""
+    """A field as Avro 1.12 writes it. fastavro is not as strict: it takes any byte for true, and
+    numbers of any length."""
     if f.null_branch is not None:
         branch = _whole(stream, 64)
         if branch not in (0, 1):

@@ -1,4 +1,5 @@
-"""What a run has kept of a partition: its records, and what intake's newest checkpoint and its dead letters say of them."""
+"""What a run has kept of a partition: its records, and what intake's newest checkpoint and its dead
+letters say of them."""
 
 from __future__ import annotations
 
@@ -38,9 +39,13 @@ def records(log: Log, topic: str, partition: int) -> Iterator[Record]:
     reader.close()
 
 
-def ledger(log: Log, checkpoints_url: str, topic: Topic, source: str, partition: int) -> tuple[int, Ledger]:
+def ledger(
+    log: Log, checkpoints_url: str, topic: Topic, source: str, partition: int
+) -> tuple[int, Ledger]:
     """Intake's own ledger from its newest checkpoint, and the next offset it is as of."""
-    store = Checkpoints(checkpoints_url, f"intake:{topic.name}:{partition}", log.bounds(source).identity)
+    store = Checkpoints(
+        checkpoints_url, f"intake:{topic.name}:{partition}", log.bounds(source).identity
+    )
     found = store.load()
     if found is None:
         return 0, {}
@@ -50,9 +55,13 @@ def ledger(log: Log, checkpoints_url: str, topic: Topic, source: str, partition:
     return offset, book.entries()
 
 
-def settings_of(log: Log, checkpoints_url: str, topic: Topic, source: str, partition: int) -> list[list[int]]:
+def settings_of(
+    log: Log, checkpoints_url: str, topic: Topic, source: str, partition: int
+) -> list[list[int]]:
     """The changes of settings that intake recorded in its newest checkpoint."""
-    found = Checkpoints(checkpoints_url, f"intake:{topic.name}:{partition}", log.bounds(source).identity).load()
+    found = Checkpoints(
+        checkpoints_url, f"intake:{topic.name}:{partition}", log.bounds(source).identity
+    ).load()
     state = {} if found is None else {**found[1], **(found[2][-1] if found[2] else {})}
     return from_json(state["settings"]) if "settings" in state else []
 

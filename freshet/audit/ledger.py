@@ -1,8 +1,10 @@
-"""The auditor: recomputes the ledger of a topic from its log, the slow and obvious way, and compares.
+"""The auditor: recomputes the ledger of a topic from its log, the slow and obvious way, and
+compares.
 
-Shares no kernel with intake: plain Python decodes and judges, dictionaries deduplicate. Filters alone are evaluated by
-Polars, since they are the users' own expressions, and JSON is made Avro by the code that intake uses. It knows the newest
-schema of a topic only: records of an earlier one are `unknown_type` to it.
+Shares no kernel with intake: plain Python decodes and judges, dictionaries deduplicate. Filters
+alone are evaluated by Polars, since they are the users' own expressions, and JSON is made Avro by
+the code that intake uses. It knows the newest schema of a topic only: records of an earlier one are
+`unknown_type` to it.
 """
 
 from __future__ import annotations
@@ -123,8 +125,15 @@ def _writer(digest: str, schema: EventSchema) -> EventWriter:
     return _WRITERS[digest]
 
 
-def judge(event: Mapping[str, Any], schema: EventSchema, event_time: str, append_time: int, max_future: int) -> str:
-    """The first rule that an event breaks, or nothing: presence, UUIDs, domains, ranges, then its time."""
+def judge(
+    event: Mapping[str, Any],
+    schema: EventSchema,
+    event_time: str,
+    append_time: int,
+    max_future: int,
+) -> str:
+    """The first rule that an event breaks, or nothing: presence, UUIDs, domains, ranges, then its
+    time."""
     for f in schema.fields:
         if f.required and event[f.name] is None:
             return "missing_required"

@@ -52,7 +52,10 @@ def describe(app: App, console: Console) -> None:
 
 
 def _topic(t: Topic) -> Iterable[tuple[str, str]]:
-    yield "events", f"{len(t.events.fields)} fields, id {t.event_id}, time {t.event_time}, {_partitions(t.partitions)}"
+    yield (
+        "events",
+        f"{len(t.events.fields)} fields, id {t.event_id}, time {t.event_time}, {_partitions(t.partitions)}",
+    )
     if t.source is not None:
         yield "source", t.source
     for name, expression in t.drop.items():
@@ -60,7 +63,10 @@ def _topic(t: Topic) -> Iterable[tuple[str, str]]:
     if t.impute:
         yield "impute", ", ".join(f"{name} {_impute(how)}" for name, how in t.impute.items())
     yield "dedup", t.dedup
-    yield "freshness", ", ".join(f"{f.name} {getattr(t.freshness, f.name)}" for f in fields(Freshness))
+    yield (
+        "freshness",
+        ", ".join(f"{f.name} {getattr(t.freshness, f.name)}" for f in fields(Freshness)),
+    )
     yield from _about(t)
 
 
@@ -86,7 +92,10 @@ def _impute(how: Impute) -> str:
 
 
 def _view(v: View) -> Iterable[tuple[str, str]]:
-    yield "rows", f"by {'|'.join(v.keys)} over {v.topic.name}, {v.plan.width} bytes each, tile {text_of(v.tile_ms)}"
+    yield (
+        "rows",
+        f"by {'|'.join(v.keys)} over {v.topic.name}, {v.plan.width} bytes each, tile {text_of(v.tile_ms)}",
+    )
     for name, aggregate in v.features.items():
         yield f"  {name}", str(aggregate)
     yield "max age", text_of(milliseconds(v.max_age)) if v.max_age else "no bound"
@@ -104,13 +113,19 @@ def _model(app: App, m: Model) -> Iterable[tuple[str, str]]:
     yield "numbers", ", ".join(n for n in m.vectors.numbers if "." not in n) or "none"
     yield from _rounded(m)
     for v in app.views_of(m):
-        read = ", ".join(f.feature for f in m.features if isinstance(f, FeatureRef) and f.view == v.name)
+        read = ", ".join(
+            f.feature for f in m.features if isinstance(f, FeatureRef) and f.view == v.name
+        )
         yield "", f"{v.name}, by {'|'.join(v.keys)}: {read}"
     yield "lineages", ", ".join(m.lineage(x) for x in m.learners)
     if m.slices:
         yield "slices", ", ".join(m.slices)
     rungs = ["champion", "last good", *(_rung(x) for x in m.fallback)]
-    yield "answered by", " → ".join(rungs) + ("" if m.fallback else " (before the first snapshot: nobody, status 503)")
+    yield (
+        "answered by",
+        " → ".join(rungs)
+        + ("" if m.fallback else " (before the first snapshot: nobody, status 503)"),
+    )
     yield from _about(m)
 
 

@@ -31,7 +31,9 @@ def init(directory: Path, console: Console) -> None:
         "python produce.py": "in a second terminal: publishes events, asks the scorer",
     }
     for command, why in commands.items():
-        console.print(f"  {command:24}{why}".rstrip(), highlight=False, markup=False, soft_wrap=True)
+        console.print(
+            f"  {command:24}{why}".rstrip(), highlight=False, markup=False, soft_wrap=True
+        )
 
 
 def _make_empty(directory: Path) -> None:
@@ -44,4 +46,6 @@ def _make_empty(directory: Path) -> None:
         ) from error
     if found:
         shown = ", ".join(found[:3]) + (" …" if len(found) > 3 else "")
-        raise ComponentError(f"init {directory}", f"is not empty: it holds {shown}", "Name a new or empty directory.")
+        raise ComponentError(
+            f"init {directory}", f"is not empty: it holds {shown}", "Name a new or empty directory."
+        )

@@ -1,4 +1,5 @@
-"""Commands that read what a run has written, while it goes on and after it has ended: explain a prediction, dead letters."""
+"""Commands that read what a run has written, while it goes on and after it has ended: explain a
+prediction, dead letters."""
 
 from __future__ import annotations
 
@@ -10,23 +11,33 @@ import typer
 from freshet.schemas.shown_text import printable_json
 from freshet.terminal import say, terminal
 
-RunDir = Annotated[Path, typer.Option("--run-dir", envvar="FRESHET_RUN_DIR", help="folder of the run")]
+RunDir = Annotated[
+    Path, typer.Option("--run-dir", envvar="FRESHET_RUN_DIR", help="folder of the run")
+]
 TopicName = Annotated[str | None, typer.Option("--topic", help="only letters of this topic")]
-Reason = Annotated[str | None, typer.Option("--reason", help="only letters of this reason, such as out_of_range")]
+Reason = Annotated[
+    str | None, typer.Option("--reason", help="only letters of this reason, such as out_of_range")
+]
 DEFAULT = Path(".freshet/run")
 dlq = typer.Typer(
-    help="Dead letters: records that could not be taken, by reason, with their origin.", no_args_is_help=True
+    help="Dead letters: records that could not be taken, by reason, with their origin.",
+    no_args_is_help=True,
 )
 
 
 def explain(
-    prediction_id: Annotated[str, typer.Argument(help="the id that the request carried, or that its answer named")],
-    whole_window: Annotated[bool, typer.Option("--all", help="every event within each row's longest window")] = False,
+    prediction_id: Annotated[
+        str, typer.Argument(help="the id that the request carried, or that its answer named")
+    ],
+    whole_window: Annotated[
+        bool, typer.Option("--all", help="every event within each row's longest window")
+    ] = False,
     model: Annotated[str | None, typer.Option("--model", help="only of this model")] = None,
     run_dir: RunDir = DEFAULT,
     json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
 ) -> None:
-    """A prediction: its answer and snapshot, what came of it, its features, and the newest event behind each."""
+    """A prediction: its answer and snapshot, what came of it, its features, and the newest event
+    behind each."""
     import msgspec
 
     from freshet.explain.explain import explain
@@ -57,7 +68,9 @@ def show(
     topic: TopicName = None,
     reason: Reason = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="how many, newest first")] = 10,
-    raw: Annotated[bool, typer.Option("--raw", help="all bytes that were kept, as they are")] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="all bytes that were kept, as they are")
+    ] = False,
     run_dir: RunDir = DEFAULT,
 ) -> None:
     """The newest of them, as readable as they are."""

@@ -1,4 +1,5 @@
-"""The command line. Every command prints what it did, or one error that names the thing, the cause and the next step."""
+"""The command line. Every command prints what it did, or one error that names the thing, the cause
+and the next step."""
 
 from __future__ import annotations
 
@@ -17,7 +18,10 @@ from freshet.schemas.shown_text import shown
 from freshet.terminal import complain, end_without_reader, say, terminal, use_standard_streams
 
 cli = typer.Typer(
-    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Models that never stop learning."
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Models that never stop learning.",
 )
 RUN_WIDTH = 110  # columns of a run's own lines where there is no terminal
 USAGE = 2  # status of a command that was written wrongly, or refused
@@ -44,10 +48,18 @@ def check(app: App) -> None:
 @cli.command()
 def run(
     app: App,
-    role: Annotated[str | None, typer.Option(help="run one role in this process instead of all")] = None,
-    member: Annotated[str, typer.Option(help="tells several processes of one role apart, such as 2")] = "",
-    log: Annotated[str | None, typer.Option(help="kafka://host:port (default: SQLite in the run folder)")] = None,
-    store: Annotated[str | None, typer.Option(help="redis://… or cassandra://… (default: an embedded Redis)")] = None,
+    role: Annotated[
+        str | None, typer.Option(help="run one role in this process instead of all")
+    ] = None,
+    member: Annotated[
+        str, typer.Option(help="tells several processes of one role apart, such as 2")
+    ] = "",
+    log: Annotated[
+        str | None, typer.Option(help="kafka://host:port (default: SQLite in the run folder)")
+    ] = None,
+    store: Annotated[
+        str | None, typer.Option(help="redis://… or cassandra://… (default: an embedded Redis)")
+    ] = None,
     run_dir: Annotated[Path | None, typer.Option(help="folder of the run")] = None,
     host: Annotated[str | None, typer.Option(help="address to listen on")] = None,
     port: Annotated[int | None, typer.Option(help="port of the scorer")] = None,
@@ -58,7 +70,9 @@ def run(
     from freshet.processes.live import run_all, run_one
     from freshet.settings import settings
 
-    given = settings(log=log, store=store, run_dir=run_dir, host=host, port=port, status_port=status_port)
+    given = settings(
+        log=log, store=store, run_dir=run_dir, host=host, port=port, status_port=status_port
+    )
     if role is not None:
         run_one(app, role, given, member)
     else:
@@ -87,11 +101,17 @@ def demo(
     days: Annotated[int, typer.Option(min=1, max=365, help="days of 2013 to replay")] = 59,
     step: Annotated[str, typer.Option(help="flight time per step")] = "15m",
     seed: Annotated[int, typer.Option(help="seed of the injected faults")] = 0,
-    snapshot_every: Annotated[str, typer.Option(help="flight time between snapshots (3h; 6h over the year)")] = "",
+    snapshot_every: Annotated[
+        str, typer.Option(help="flight time between snapshots (3h; 6h over the year)")
+    ] = "",
     keep: Annotated[bool, typer.Option("--keep", help="keep serving afterwards")] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="port of the scorer (0: any)")] = 0,
-    status_port: Annotated[int, typer.Option(min=0, max=65535, help="port of the status page (0: any)")] = 0,
-    run_dir: Annotated[Path, typer.Option(help="folder of the run; emptied first")] = Path(".freshet/demo"),
+    status_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="port of the status page (0: any)")
+    ] = 0,
+    run_dir: Annotated[Path, typer.Option(help="folder of the run; emptied first")] = Path(
+        ".freshet/demo"
+    ),
     report: Annotated[Path, typer.Option(help="where the report goes")] = Path("demo-report.json"),
 ) -> None:
     """Replay the flights of 2013 through intake, views, trainers and a live scorer."""
@@ -103,7 +123,9 @@ def demo(
     app = load(APP)
     given = settings(run_dir=run_dir, port=port, status_port=status_port)
     options = demo_module.DemoOptions(days, step, seed, snapshot_every, keep, report)
-    raise SystemExit(demo_module.run(app, str(APP), app.models[0], given, options, terminal(RUN_WIDTH)))
+    raise SystemExit(
+        demo_module.run(app, str(APP), app.models[0], given, options, terminal(RUN_WIDTH))
+    )
 
 
 register(cli)
@@ -133,7 +155,8 @@ def main() -> None:
 
 
 def _miswritten(error: Any) -> int:
-    """Tell what is wrong with a command line, which may quote an address; the status to end with."""
+    """Tell what is wrong with a command line, which may quote an address; the status to end
+    with."""
     from typer.rich_utils import rich_format_error
 
     error.message = shown(error.message)
@@ -146,7 +169,9 @@ def _unforeseen(error: OSError) -> ComponentError:
     if error.errno == errno.EPIPE:
         end_without_reader()
     what = f"file {error.filename}" if error.filename else "this machine"
-    return ComponentError(what, error.strerror or str(error), "Mend that, and run the command again.")
+    return ComponentError(
+        what, error.strerror or str(error), "Mend that, and run the command again."
+    )
 
 
 if __name__ == "__main__":

@@ -9,13 +9,16 @@ import typer
 
 from freshet.terminal import marked, terminal
 
-RunDir = Annotated[Path, typer.Option("--run-dir", envvar="FRESHET_RUN_DIR", help="folder of the run")]
+RunDir = Annotated[
+    Path, typer.Option("--run-dir", envvar="FRESHET_RUN_DIR", help="folder of the run")
+]
 ModelName = Annotated[str, typer.Argument(help="a model of the app")]
 Lineage = Annotated[str, typer.Argument(help="one of its lineages, as freshet models names it")]
 Number = Annotated[int, typer.Argument(min=0, max=2**31 - 1, help="the snapshot's number")]
 DEFAULT = Path(".freshet/run")
 topics = typer.Typer(
-    help="Topics with their settings and lags; `set` changes settings live.", invoke_without_command=True
+    help="Topics with their settings and lags; `set` changes settings live.",
+    invoke_without_command=True,
 )
 
 
@@ -45,8 +48,8 @@ def set_topic(
     settings: Annotated[list[str], typer.Argument(help="KEY=VALUE, such as snapshot_every=2h")],
     run_dir: RunDir = DEFAULT,
 ) -> None:
-    """Change settings of a topic, live in every role that is connected, within a second or at the end of its step, and
-    kept over restarts."""
+    """Change settings of a topic, live in every role that is connected, within a second or at the
+    end of its step, and kept over restarts."""
     from freshet.runs.page_client import PageClient
     from freshet.schemas.topics.settings import parsed
 
@@ -72,8 +75,8 @@ def switch(
     to: Annotated[str | None, typer.Argument(help="on or off")] = None,
     run_dir: RunDir = DEFAULT,
 ) -> None:
-    """Show the three switches, or turn one: stop learning, stop releases, stop answering from models. Needs no log and no
-    store, and holds over restarts."""
+    """Show the three switches, or turn one: stop learning, stop releases, stop answering from
+    models. Needs no log and no store, and holds over restarts."""
     from freshet.figures import moment
     from freshet.runs import record as run_record
     from freshet.runs.page_client import user
@@ -95,12 +98,14 @@ def switch(
 
 
 def approve(model: ModelName, lineage: Lineage, number: Number, run_dir: RunDir = DEFAULT) -> None:
-    """Let a snapshot be served that release holds back, or go back to an earlier one. Whatever else speaks against it stands."""
+    """Let a snapshot be served that release holds back, or go back to an earlier one. Whatever else
+    speaks against it stands."""
     _rule(model, lineage, number, True, run_dir)
 
 
 def refuse(model: ModelName, lineage: Lineage, number: Number, run_dir: RunDir = DEFAULT) -> None:
-    """Serve a snapshot no more: the one that was approved before it answers, until the next one is cut."""
+    """Serve a snapshot no more: the one that was approved before it answers, until the next one is
+    cut."""
     _rule(model, lineage, number, False, run_dir)
 
 

@@ -1,4 +1,5 @@
-"""`freshet servers start`: a real Kafka and Redis (and Cassandra) on this machine, for trying an app out on them."""
+"""`freshet servers start`: a real Kafka and Redis (and Cassandra) on this machine, for trying an
+app out on them."""
 
 from __future__ import annotations
 
@@ -40,12 +41,16 @@ def _group() -> None:
 def start(
     which: Annotated[
         list[str] | None,
-        typer.Argument(help="kafka, redis, cassandra, with a port or without: kafka:9092; default: kafka and redis"),
+        typer.Argument(
+            help="kafka, redis, cassandra, with a port or without: kafka:9092; default: kafka and redis"
+        ),
     ] = None,
-    directory: Annotated[Path, typer.Option(help="where their data and logs are")] = Path(".freshet/servers"),
+    directory: Annotated[Path, typer.Option(help="where their data and logs are")] = Path(
+        ".freshet/servers"
+    ),
 ) -> None:
-    """Start servers and print how to use them; they end with this command, and it with the first of them that ends. Kafka and
-    Cassandra need Java 17, and Maven the first time."""
+    """Start servers and print how to use them; they end with this command, and it with the first of
+    them that ends. Kafka and Cassandra need Java 17, and Maven the first time."""
     raise SystemExit(run(which or ["kafka", "redis"], directory, terminal(None)))
 
 
@@ -68,8 +73,12 @@ def run(which: Sequence[str], directory: Path, console: Console) -> int:
         for kind, port in dict(wanted).items():
             with console.status(f"starting {kind} …"):
                 started[kind] = stack.enter_context(_server(kind, directory / kind, port))
-            console.print(f"{kind:10} {url(kind, started[kind].address)}", highlight=False, soft_wrap=True)
-        console.print(f"\n{_how_to_use(started)}\nCtrl-C stops them.", highlight=False, soft_wrap=True)
+            console.print(
+                f"{kind:10} {url(kind, started[kind].address)}", highlight=False, soft_wrap=True
+            )
+        console.print(
+            f"\n{_how_to_use(started)}\nCtrl-C stops them.", highlight=False, soft_wrap=True
+        )
         while not stop.wait(WATCH_SECONDS):
             ended = [server for server in started.values() if not server.alive]
             if ended:
@@ -90,17 +99,22 @@ def _parsed(text: str) -> Wanted:
 
     kind, separator, port = text.partition(":")
     if kind not in USUAL_PORTS:
-        raise DefinitionError(f"server {kind!r}", "is unknown", f"Choose from {', '.join(USUAL_PORTS)}.")
+        raise DefinitionError(
+            f"server {kind!r}", "is unknown", f"Choose from {', '.join(USUAL_PORTS)}."
+        )
     if not separator:
         return Wanted(kind, 0)
     if not port.isdecimal() or not 0 < int(port) < 65_536:
         example = f"{kind}:{USUAL_PORTS[kind]}"
-        raise DefinitionError(f"server {text!r}", f"{port!r} is no port", f"Write {example}, or {kind} to have any.")
+        raise DefinitionError(
+            f"server {text!r}", f"{port!r} is no port", f"Write {example}, or {kind} to have any."
+        )
     return Wanted(kind, int(port))
 
 
 def _check_apart(wanted: Sequence[Wanted]) -> None:
-    """Raises `DefinitionError` where two of them would be one, or have one port (0 is another for each)."""
+    """Raises `DefinitionError` where two of them would be one, or have one port (0 is another for
+    each)."""
     from freshet.schemas.errors import DefinitionError
 
     kinds = [server.kind for server in wanted]
@@ -110,7 +124,9 @@ def _check_apart(wanted: Sequence[Wanted]) -> None:
             raise DefinitionError(f"server {kind!r}", "is named twice", "Name each kind once.")
     for port in ports:
         if ports.count(port) > 1:
-            raise DefinitionError(f"port {port}", "is named for two servers", "Give each a port of its own, or none.")
+            raise DefinitionError(
+                f"port {port}", "is named for two servers", "Give each a port of its own, or none."
+            )
 
 
 def _check_port(server: Wanted) -> None:

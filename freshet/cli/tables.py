@@ -27,7 +27,8 @@ LINEAGES = ("lineage", "alias", "snapshot", "refused", "examples", *QUALITY)
 
 
 def show_status(status: Status, console: Console) -> None:
-    """Promises, outages and alerts first; then what runs, how far everything is, and what is served."""
+    """Promises, outages and alerts first; then what runs, how far everything is, and what is
+    served."""
 
     def tell(template: str, *values: object) -> None:
         console.print(marked(template, *values), soft_wrap=True)
@@ -49,27 +50,39 @@ def show_status(status: Status, console: Console) -> None:
             tell("[yellow]switch {} is off[/], by {} at {}", s.name, s.by, moment(s.at_ms, WALL))
     console.print(_table(*ROLES, rows=_roles(status)))
     console.print(_table("view", "of topic", "rows", "lag", "SLO", rows=_views(status)))
-    console.print(_table("model", "served lineage", "snapshot", "since", "lag", "SLO", rows=_served(status)))
+    console.print(
+        _table("model", "served lineage", "snapshot", "since", "lag", "SLO", rows=_served(status))
+    )
 
 
 def show_topics(status: Status, console: Console) -> None:
     """Settings and lags of every topic; what was changed since it was declared is marked."""
-    console.print(_table("topic", "records", "per s", "lag", "dropped", "dead", rows=_topics(status)))
+    console.print(
+        _table("topic", "records", "per s", "lag", "dropped", "dead", rows=_topics(status))
+    )
     keys = list(status.topics[0].settings) if status.topics else []
     rows: list[list[Cell]] = [
-        [key, *(_setting(t.settings.get(key, ""), t.declared.get(key, "")) for t in status.topics)] for key in keys
+        [key, *(_setting(t.settings.get(key, ""), t.declared.get(key, "")) for t in status.topics)]
+        for key in keys
     ]
     console.print(_table("setting", *(t.name for t in status.topics), rows=rows, left=True))
     for c in status.changes[-10:]:
-        console.print(marked("{}  {} {}={}  by {}", moment(c.at_ms, WALL), c.topic, c.key, c.value, c.by))
+        console.print(
+            marked("{}  {} {}={}  by {}", moment(c.at_ms, WALL), c.topic, c.key, c.value, c.by)
+        )
 
 
 def show_models(status: Status, console: Console) -> None:
-    """Lineages of every model with their prequential quality, also by slice, their snapshots, and what is served."""
+    """Lineages of every model with their prequential quality, also by slice, their snapshots, and
+    what is served."""
     for m in status.models:
         served = m.served
         since = f", since {moment(served.since_ms)}" if served else ""
-        text = f"{served.lineage} snapshot {served.number}{since}" if served else "nothing yet: the fallback answers"
+        text = (
+            f"{served.lineage} snapshot {served.number}{since}"
+            if served
+            else "nothing yet: the fallback answers"
+        )
         console.print(marked("[bold]model {}[/]  serves {}", m.name, text))
         console.print(_table(*LINEAGES, rows=[*_lineages(m), *_references(m)]))
         _show_decisions(m, console)
@@ -79,7 +92,8 @@ def show_models(status: Status, console: Console) -> None:
 
 
 def _show_decisions(m: ModelFigures, console: Console) -> None:
-    """What release decided last, and why: which lineage is served, and what became of each one's newest snapshot."""
+    """What release decided last, and why: which lineage is served, and what became of each one's
+    newest snapshot."""
     if m.decision:
         console.print(f"release: {m.decision}", highlight=False, markup=False)
     for x in m.lineages:
@@ -114,7 +128,14 @@ def _served(status: Status) -> Iterable[list[str]]:
 def _topics(status: Status) -> Iterable[list[str]]:
     for t in status.topics:
         dropped, dead = sum(t.dropped.values()), sum(t.dead.values())
-        yield [t.name, count(t.records), fixed(t.per_second, 1), duration(t.lag_ms), count(dropped), count(dead)]
+        yield [
+            t.name,
+            count(t.records),
+            fixed(t.per_second, 1),
+            duration(t.lag_ms),
+            count(dropped),
+            count(dead),
+        ]
 
 
 def _lineages(m: ModelFigures) -> Iterable[list[str]]:
@@ -146,7 +167,13 @@ def _cell(quality: Quality) -> Text:
 
 
 def _quality(q: Quality) -> list[str]:
-    return [fixed(q.auc, 4), fixed(q.ne, 4), fixed(q.log_loss, 4), fixed(q.accuracy), fixed(q.calibration)]
+    return [
+        fixed(q.auc, 4),
+        fixed(q.ne, 4),
+        fixed(q.log_loss, 4),
+        fixed(q.accuracy),
+        fixed(q.calibration),
+    ]
 
 
 def _setting(value: str, declared: str) -> Text:
@@ -158,7 +185,9 @@ def _setting(value: str, declared: str) -> Text:
 def _table(*columns: str, rows: Iterable[Sequence[Cell]], left: bool = False) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for i, name in enumerate(columns):
-        table.add_column(marked("{}", name), justify="left" if left or i == 0 else "right", no_wrap=i == 0)
+        table.add_column(
+            marked("{}", name), justify="left" if left or i == 0 else "right", no_wrap=i == 0
+        )
     for row in rows:
         # As `marked` takes data: an end of line in a value is no row of its own.
         table.add_row(*(marked("{}", cell) for cell in row))

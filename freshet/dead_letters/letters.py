@@ -1,4 +1,5 @@
-"""Reads an app's dead letters: counted by topic and reason, and the newest of them one by one. Changes nothing."""
+"""Reads an app's dead letters: counted by topic and reason, and the newest of them one by one.
+Changes nothing."""
 
 from __future__ import annotations
 
@@ -20,8 +21,9 @@ Origin = tuple[str, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Dead letters of one topic and reason: how many, when the first and the last were buried (app clock, ms; that is the
-    append time of the newest record of their batch), the fields that were wrong, most first, and the newest one's origin."""
+    """Dead letters of one topic and reason: how many, when the first and the last were buried (app
+    clock, ms; that is the append time of the newest record of their batch), the fields that were
+    wrong, most first, and the newest one's origin."""
 
     topic: str
     reason: str
@@ -34,9 +36,9 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A dead letter. `append_ms` is when the record was appended (None: its log does not hold it any more), `buried_ms` when
-    its letter was; `field` is the field that was wrong, `detail` the text of the error, where there is one; `value` its
-    bytes, of `size` in all."""
+    """A dead letter. `append_ms` is when the record was appended (None: its log does not hold it
+    any more), `buried_ms` when its letter was; `field` is the field that was wrong, `detail` the
+    text of the error, where there is one; `value` its bytes, of `size` in all."""
 
     topic: str
     partition: int
@@ -61,7 +63,11 @@ def kinds(run: OpenedRun, topic: str | None = None, reason: str | None = None) -
     with PartitionSpans(run.log, run.app.dead_log) as dead:
         for buried_ms, block, rows in _blocks(dead, dead.first, dead.after):
             n = rows.num_rows
-            own = {"topic": [block.origin] * n, "partition": [block.partition] * n, "buried": [buried_ms] * n}
+            own = {
+                "topic": [block.origin] * n,
+                "partition": [block.partition] * n,
+                "buried": [buried_ms] * n,
+            }
             told = {name: rows.column(name) for name in ("reason", "field", "_offset")}
             parts.append(pa.table({**own, **told}))
     if not parts:
@@ -72,14 +78,22 @@ def kinds(run: OpenedRun, topic: str | None = None, reason: str | None = None) -
         .aggregate([("buried", "min")])
     )
     found = _only(once, topic, reason).group_by(["topic", "reason", "field"], use_threads=False)
-    by_field = found.aggregate([("buried_min", "count"), ("buried_min", "min"), ("buried_min", "max")]).to_pylist()
+    by_field = found.aggregate(
+        [("buried_min", "count"), ("buried_min", "min"), ("buried_min", "max")]
+    ).to_pylist()
     out: dict[tuple[str, str], Kind] = {}
     for g in sorted(by_field, key=lambda g: -g["buried_min_count"]):
         n, first, last = g["buried_min_count"], g["buried_min_min"], g["buried_min_max"]
-        k = out.get((g["topic"], g["reason"])) or Kind(g["topic"], g["reason"], 0, first, last, {}, ("", 0, 0))
+        k = out.get((g["topic"], g["reason"])) or Kind(
+            g["topic"], g["reason"], 0, first, last, {}, ("", 0, 0)
+        )
         fields = {**k.fields, g["field"]: n} if g["field"] else k.fields
         out[g["topic"], g["reason"]] = replace(
-            k, n=k.n + n, first_ms=min(k.first_ms, first), last_ms=max(k.last_ms, last), fields=fields
+            k,
+            n=k.n + n,
+            first_ms=min(k.first_ms, first),
+            last_ms=max(k.last_ms, last),
+            fields=fields,
         )
     return [replace(k, example=_newest(once, k)) for k in sorted(out.values(), key=lambda k: -k.n)]
 
@@ -97,7 +111,9 @@ def _newest(letters: pa.Table, k: Kind) -> Origin:
     return last["topic"], last["partition"], last["_offset"]
 
 
-def newest(run: OpenedRun, topic: str | None = None, reason: str | None = None, limit: int = 10) -> list[Letter]:
+def newest(
+    run: OpenedRun, topic: str | None = None, reason: str | None = None, limit: int = 10
+) -> list[Letter]:
     """The newest dead letters, newest first.
 
     Raises:
@@ -109,7 +125,9 @@ def newest(run: OpenedRun, topic: str | None = None, reason: str | None = None, 
         stop = dead.after
         while stop > dead.first and len(found) < limit:
             start = max(dead.first, stop - CHUNK_RECORDS)
-            for letter in reversed([x for part in _blocks(dead, start, stop) for x in _letters(*part)]):
+            for letter in reversed(
+                [x for part in _blocks(dead, start, stop) for x in _letters(*part)]
+            ):
                 if topic in (None, letter.topic) and reason in (None, letter.reason):
                     found.setdefault((letter.topic, letter.partition, letter.offset), letter)
             stop = start
@@ -118,17 +136,24 @@ def newest(run: OpenedRun, topic: str | None = None, reason: str | None = None, 
 
 def _check(run: OpenedRun, topic: str | None, reason: str | None) -> None:
     app = run.app
-    # Besides topics, logs of the app's own are origins: a record of theirs may have crashed an operator.
+    # Besides topics, logs of the app's own are origins: a record of theirs may have crashed an
+    # operator.
     own = [app.clean_log_of(v) for v in app.views]
     own += [log for m in app.models for log in (app.outcomes_log_of(m), app.examples_log_of(m))]
     names = [t.name for t in app.topics]
     if topic is not None and topic not in (*names, *own):
-        raise RequestError(f"topic {topic!r}", f"is none of app {app.name}", f"Its topics are {', '.join(names)}.")
+        raise RequestError(
+            f"topic {topic!r}", f"is none of app {app.name}", f"Its topics are {', '.join(names)}."
+        )
     if reason is not None and reason not in REASONS[1:]:
-        raise RequestError(f"reason {reason!r}", "is unknown", f"Reasons are {', '.join(REASONS[1:])}.")
+        raise RequestError(
+            f"reason {reason!r}", "is unknown", f"Reasons are {', '.join(REASONS[1:])}."
+        )
 
 
-def _blocks(dead: PartitionSpans, start: int, stop: int) -> Iterator[tuple[int, blocks.Block, pa.RecordBatch]]:
+def _blocks(
+    dead: PartitionSpans, start: int, stop: int
+) -> Iterator[tuple[int, blocks.Block, pa.RecordBatch]]:
     """Blocks of dead letters, each with its append time."""
     for batch in dead.read(start, stop):
         for i in range(len(batch)):

@@ -20,14 +20,18 @@ from freshet.terminal import marked
 AT, MINUTE = "%-d %b %Y %H:%M:%S", "%-d %b %Y %H:%M"
 
 
-def show_kinds(found: Sequence[Kind], topic: str | None, reason: str | None, console: Console) -> None:
+def show_kinds(
+    found: Sequence[Kind], topic: str | None, reason: str | None, console: Console
+) -> None:
     if not found:
         console.print(f"no dead letters{_of(topic, reason)}")
         return
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for title in ("topic", "reason, fields", "letters", "first", "last", "newest"):
         right, whole = title in ("letters", "newest"), title in ("letters", "first", "last")
-        table.add_column(title, justify="right" if right else "left", overflow="fold", no_wrap=whole)
+        table.add_column(
+            title, justify="right" if right else "left", overflow="fold", no_wrap=whole
+        )
     for k in found:
         first, last = moment(k.first_ms, MINUTE), moment(k.last_ms, MINUTE)
         origin = f"{k.example[1]}/{k.example[2]}"
@@ -35,7 +39,9 @@ def show_kinds(found: Sequence[Kind], topic: str | None, reason: str | None, con
     console.print(table)
     newest = found[0]
     example = f"freshet dlq show --topic {shlex.quote(newest.topic)} --reason {shlex.quote(newest.reason)}"
-    console.print(marked("\n[dim]newest is its partition/offset in the topic. To read them: {}[/]", example))
+    console.print(
+        marked("\n[dim]newest is its partition/offset in the topic. To read them: {}[/]", example)
+    )
 
 
 def _reason(kind: Kind) -> Text:
@@ -47,7 +53,12 @@ def _reason(kind: Kind) -> Text:
 
 
 def show_letters(
-    run: OpenedRun, found: Sequence[Letter], topic: str | None, reason: str | None, raw: bool, console: Console
+    run: OpenedRun,
+    found: Sequence[Letter],
+    topic: str | None,
+    reason: str | None,
+    raw: bool,
+    console: Console,
 ) -> None:
     if not found:
         console.print(f"no dead letters{_of(topic, reason)}")
@@ -65,7 +76,11 @@ def _letter(run: OpenedRun, x: Letter, raw: bool, console: Console) -> None:
     field = f" in {x.field}" if x.field else ""
     at = x.topic, x.partition, x.offset, x.reason, field
     console.print(marked("[bold]{}[/] partition {} offset {}  [red]{}[/]{}", *at))
-    when = f"appended {moment(x.append_ms, AT)}" if x.append_ms is not None else f"buried {moment(x.buried_ms, AT)}"
+    when = (
+        f"appended {moment(x.append_ms, AT)}"
+        if x.append_ms is not None
+        else f"buried {moment(x.buried_ms, AT)}"
+    )
     kept = f" ({count(len(x.value))} kept)" if x.size > len(x.value) else ""
     console.print(f"  {when}, {count(x.size)} bytes{kept}")
     if x.detail:

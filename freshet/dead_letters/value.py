@@ -1,4 +1,5 @@
-"""What a dead letter holds, made as readable as it is: JSON, Avro as far as it goes, a block of rows, or bytes."""
+"""What a dead letter holds, made as readable as it is: JSON, Avro as far as it goes, a block of
+rows, or bytes."""
 
 from __future__ import annotations
 
@@ -30,8 +31,9 @@ SHOWN_ROWS = 3
 
 @dataclass(frozen=True, slots=True)
 class Readable:
-    """A value as far as it can be read. `fields` are in order, `marked` is the one that was wrong, `why` says what was wrong
-    with it; `rest` are the bytes that could not be read, from `rest_at` on."""
+    """A value as far as it can be read. `fields` are in order, `marked` is the one that was wrong,
+    `why` says what was wrong with it; `rest` are the bytes that could not be read, from `rest_at`
+    on."""
 
     form: Literal["json", "avro", "block", "text", "bytes"]
     what: str
@@ -44,7 +46,8 @@ class Readable:
 
 
 def readable(letter: Letter, topic: Topic | None, earlier: Mapping[int, EventSchema]) -> Readable:
-    """`topic` is None for records of the app's own logs; `earlier` are the topic's schemas under other wire ids."""
+    """`topic` is None for records of the app's own logs; `earlier` are the topic's schemas under
+    other wire ids."""
     value, why = letter.value, _why(letter, topic)
     if is_json(value):
         return _json(letter, why)
@@ -59,7 +62,9 @@ def readable(letter: Letter, topic: Topic | None, earlier: Mapping[int, EventSch
         what = f"in the Confluent wire format, of schema_id {wire}, which {topic.name} never had (it has {ids})"
         return Readable("bytes", what, {}, None, why, value[WIRE_HEADER:], WIRE_HEADER)
     if value and _is_text(value):
-        return Readable("text", "text, but no JSON object", {}, None, why, text=value.decode(errors="replace"))
+        return Readable(
+            "text", "text, but no JSON object", {}, None, why, text=value.decode(errors="replace")
+        )
     what = "neither JSON nor in the Confluent wire format" if value else "no bytes at all"
     return Readable("bytes", what, {}, None, why, value)
 
@@ -83,7 +88,11 @@ def _avro(letter: Letter, schema: EventSchema, why: str) -> Readable:
             fields[f.name] = read_field(stream, f)
         except (ValueError, IndexError, struct.error) as error:
             rest = letter.value[WIRE_HEADER + at :]
-            told = "it ends before the value does" if not rest else f"these bytes are no {f.type}: {error}"
+            told = (
+                "it ends before the value does"
+                if not rest
+                else f"these bytes are no {f.type}: {error}"
+            )
             if letter.size > len(letter.value):
                 told = f"only the first {len(letter.value)} bytes were kept"
             return Readable("avro", what, fields, f.name, told, rest, WIRE_HEADER + at)
@@ -96,12 +105,16 @@ def _avro(letter: Letter, schema: EventSchema, why: str) -> Readable:
 def _block(letter: Letter, why: str) -> Readable:
     """A record of one of the app's own logs."""
     names = {
-        v: k.lower() for k, v in vars(blocks).items() if k in ("CLEAN", "PREDICTIONS", "LABELS", "EXAMPLES", "DEAD")
+        v: k.lower()
+        for k, v in vars(blocks).items()
+        if k in ("CLEAN", "PREDICTIONS", "LABELS", "EXAMPLES", "DEAD")
     }
     try:
         b = blocks.decode(letter.value)
     except SchemaError as error:
-        return Readable("bytes", f"a block that cannot be read: {error.cause}", {}, None, why, letter.value)
+        return Readable(
+            "bytes", f"a block that cannot be read: {error.cause}", {}, None, why, letter.value
+        )
     n = b.rows.num_rows if b.rows is not None else 0
     rows = b.rows.slice(0, SHOWN_ROWS).to_pylist() if b.rows is not None else []
     what = f"a block of {n} {names.get(b.kind, 'unknown')} rows from {b.origin} partition {b.partition}"

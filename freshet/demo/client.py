@@ -1,4 +1,5 @@
-"""The demo's client: asks the scorer for a step's departures over HTTP, as any client of its interface would."""
+"""The demo's client: asks the scorer for a step's departures over HTTP, as any client of its
+interface would."""
 
 from __future__ import annotations
 
@@ -23,9 +24,10 @@ PATIENCE_SECONDS = 60.0
 class ScoringClient:
     """Asks one of several scorers for as long as it answers, and then the next.
 
-    Every attempt is counted, and is one of four: `answered`, `refused` (put off by a scorer that waits for its store),
-    `failed` (any other status than 200) or `broken` (no status at all: the connection was refused, broke off, or nothing
-    came in time), which `broken_at` counts by address.
+    Every attempt is counted, and is one of four: `answered`, `refused` (put off by a scorer that
+    waits for its store), `failed` (any other status than 200) or `broken` (no status at all: the
+    connection was refused, broke off, or nothing came in time), which `broken_at` counts by
+    address.
     """
 
     def __init__(self, addresses: Sequence[str], model: str, schema: EventSchema) -> None:
@@ -51,7 +53,8 @@ class ScoringClient:
         return self.broken_at.total()
 
     def ask(self, columns: Mapping[str, Sequence[Any]], as_of_ms: int) -> dict[str, int]:
-        """Ask for rows, given as columns; the last sequence number by scorer instance, to wait for in the log.
+        """Ask for rows, given as columns; the last sequence number by scorer instance, to wait for
+        in the log.
 
         Raises:
             NotYet: to be asked again.
@@ -59,7 +62,9 @@ class ScoringClient:
         """
         names = [n for n in columns if n in self._types]
         n = len(columns[names[0]])
-        inputs = [{"name": k, "shape": [n], "datatype": self._types[k], "data": columns[k]} for k in names]
+        inputs = [
+            {"name": k, "shape": [n], "datatype": self._types[k], "data": columns[k]} for k in names
+        ]
         body = msgspec.json.encode({"inputs": inputs, "parameters": {"as_of": as_of_ms}})
         answer = self._post(body)
         self.rows += n
@@ -67,11 +72,11 @@ class ScoringClient:
         return {told["instance"]: told["sequence"] + n - 1}
 
     def _post(self, body: bytes) -> dict[str, Any]:
-        """Until it is answered: what failed or broke is asked again, of the next scorer if there is one.
+        """Until it is answered: what failed or broke is asked again, of the next scorer if there is
+        one.
 
-        Raises:
-            NotYet: a scorer puts it off.
-            ComponentError: a scorer found the request wrong (4xx), or none has answered for a minute.
+        Raises: NotYet: a scorer puts it off. ComponentError: a scorer found the request wrong
+            (4xx), or none has answered for a minute.
         """
         deadline = time.monotonic() + PATIENCE_SECONDS
         for retry in itertools.count(1):
@@ -82,14 +87,18 @@ class ScoringClient:
                 return found
             if response is not None and "retry-after" in response.headers:
                 self.refused += 1
-                raise NotYet(f"scorer at {self.address}", f"puts it off: {response.text}", "Ask again.")
+                raise NotYet(
+                    f"scorer at {self.address}", f"puts it off: {response.text}", "Ask again."
+                )
             cause = "does not answer"
             if response is not None:
                 self.failed += 1
                 cause = f"answered {response.status_code}: {response.text}"
             wrong = response is not None and response.status_code < 500
             if wrong or time.monotonic() > deadline:
-                raise ComponentError(f"scorer at {self.address}", cause, "Look at the log of `serve`.")
+                raise ComponentError(
+                    f"scorer at {self.address}", cause, "Look at the log of `serve`."
+                )
             self._at = (self._at + 1) % len(self._addresses)
             if retry % len(self._addresses) == 0:  # all have been asked: give them a moment
                 time.sleep(RETRY_SECONDS)
@@ -100,7 +109,9 @@ class ScoringClient:
         self.attempts += 1
         try:
             return self._http.post(
-                self.address + self._path, content=body, headers={"content-type": "application/json"}
+                self.address + self._path,
+                content=body,
+                headers={"content-type": "application/json"},
             )
         except httpx.TransportError:
             self.broken_at[self.address] += 1

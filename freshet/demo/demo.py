@@ -1,4 +1,5 @@
-"""The demo: 2013's flights from New York, replayed on the paced clock through the whole of freshet."""
+"""The demo: 2013's flights from New York, replayed on the paced clock through the whole of
+freshet."""
 
 from __future__ import annotations
 
@@ -69,20 +70,28 @@ class _Tally:
             self.counts["approved" if m.approved else "refused"] += 1
 
 
-def run(app: App, app_path: str, model: Model, given: Settings, options: DemoOptions, console: Console) -> int:
-    """Run the demo to its end; its exit code: 0 only if the ledger agrees and no request failed, 130 if stopped."""
+def run(
+    app: App, app_path: str, model: Model, given: Settings, options: DemoOptions, console: Console
+) -> int:
+    """Run the demo to its end; its exit code: 0 only if the ledger agrees and no request failed,
+    130 if stopped."""
     started = time.monotonic()
     with _stoppable() as stop, ExitStack() as stack:
         _empty(given.run_dir)
         with console.status("reading the flights of 2013 …"):
             schedule = Schedule(
-                options.days, milliseconds(options.step, "step"), options.seed, drain_ms=_drain_ms(model)
+                options.days,
+                milliseconds(options.step, "step"),
+                options.seed,
+                drain_ms=_drain_ms(model),
             )
         given = given.model_copy(update={"replay": True, "snapshot_every": options.every})
         runtime = stack.enter_context(Runtime(app, app_path, given))
         with console.status("starting the roles …"):
             scorer, page = runtime.address("serve"), runtime.address("status")
-        console.print(f"status page  {page}\nscorer       {scorer}/v2/models/{model.name}\n", highlight=False)
+        console.print(
+            f"status page  {page}\nscorer       {scorer}/v2/models/{model.name}\n", highlight=False
+        )
         tally = _Tally()
         replayer = Replayer(app, runtime.log, milliseconds(options.every), tally.note, stop)
         client = ScoringClient([scorer], model.name, model.on.events)
@@ -92,11 +101,24 @@ def run(app: App, app_path: str, model: Model, given: Settings, options: DemoOpt
             console.print("stopped; the run's folder keeps what was done", highlight=False)
             return 130
         with console.status("recomputing the ledger from the log …"):
-            told = _report(app, model, runtime, schedule, replayer, client, tally, options, time.monotonic() - started)
+            told = _report(
+                app,
+                model,
+                runtime,
+                schedule,
+                replayer,
+                client,
+                tally,
+                options,
+                time.monotonic() - started,
+            )
         write_whole(options.report, json.dumps(told, indent=1).encode())
         summary(told, console)
         if options.keep:
-            console.print(f"still serving: scorer {scorer}, status page {page}; Ctrl-C ends it", highlight=False)
+            console.print(
+                f"still serving: scorer {scorer}, status page {page}; Ctrl-C ends it",
+                highlight=False,
+            )
             stop.wait()
         client.close()
         replayer.close()
@@ -114,7 +136,9 @@ def _empty(folder: Path) -> None:
         return
     if not (folder / "run.lock").exists():
         raise ComponentError(
-            f"folder {folder}", "is not empty, and not of a run", "Name another with --run-dir, or empty it yourself."
+            f"folder {folder}",
+            "is not empty, and not of a run",
+            "Name another with --run-dir, or empty it yourself.",
         )
     with RunLock(folder):
         for found in folder.iterdir():
@@ -148,13 +172,17 @@ def _replay(
     """Every step, and a look at the status now and then."""
     end = schedule.start_ms + len(schedule) * schedule.step_ms
     replayer.tell(messages.Span(schedule.start_ms, end))
-    shown = threading.Thread(target=_show, args=(view, page, stop, done := threading.Event()), daemon=True)
+    shown = threading.Thread(
+        target=_show, args=(view, page, stop, done := threading.Event()), daemon=True
+    )
     shown.start()
     try:
         for n, step in enumerate(schedule):
             if stop.is_set():
                 raise Stopped
-            replayer.step(step.start_ms, step.end_ms, partial(_ask, client, step), published(app, step.events))
+            replayer.step(
+                step.start_ms, step.end_ms, partial(_ask, client, step), published(app, step.events)
+            )
             if step.queries and n:
                 _note_lags(replayer, tally, step)
         replayer.tell(messages.Clock(end, True))
@@ -190,7 +218,8 @@ def _report(
     options: DemoOptions, wall_seconds: float,
 ) -> DemoReport:  # fmt: skip
     topics = {
-        t.name: reports.topic_report(app, runtime.log, runtime.settings.checkpoints_url, t.name) for t in app.topics
+        t.name: reports.topic_report(app, runtime.log, runtime.settings.checkpoints_url, t.name)
+        for t in app.topics
     }
     replayer.drained()
     facts = replayer.facts
@@ -204,7 +233,11 @@ def _report(
         failed=max(client.failed, sum(int(s.facts["requests"]["failed"]) for s in served)),
         broken=client.broken,
         rows=client.rows,
-        latency_ms={"p50": told.get("p50_ms"), "p99": told.get("p99_ms"), "max": told.get("max_ms")},
+        latency_ms={
+            "p50": told.get("p50_ms"),
+            "p99": told.get("p99_ms"),
+            "max": told.get("max_ms"),
+        },
         latency_near_swaps_ms={
             "p50": told.get("p50_swap_ms"),
             "p99": told.get("p99_swap_ms"),

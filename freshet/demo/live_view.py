@@ -1,4 +1,5 @@
-"""The run as it goes, in the terminal: a live view on a TTY, elsewhere a plain line now and then."""
+"""The run as it goes, in the terminal: a live view on a TTY, elsewhere a plain line now and
+then."""
 
 from __future__ import annotations
 
@@ -26,12 +27,17 @@ _MODEL = ("ne", "NE "), ("auc", "AUC")
 class LiveView:
     """Shows one `Status` after another. A context manager: leaving it gives the terminal back.
 
-    On a TTY it redraws in place; elsewhere it prints a line every five seconds of the run, no control codes.
+    On a TTY it redraws in place; elsewhere it prints a line every five seconds of the run, no
+    control codes.
     """
 
     def __init__(self, console: Console, address: str = "") -> None:
         self._console, self._address = console, address
-        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+        self._live = (
+            Live(console=console, auto_refresh=False, transient=True)
+            if console.is_terminal
+            else None
+        )
         self._trails: dict[str, list[float]] = {}
         self._trail_ms: int | None = None
         self._next_line = 0.0
@@ -42,7 +48,10 @@ class LiveView:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._live:
             self._live.stop()
@@ -57,7 +66,12 @@ class LiveView:
 
     def render(self, status: Status) -> RenderableType:
         """The whole view, for 80 columns or more."""
-        parts: list[RenderableType] = [_title(status, self._address), _clock(status), _promises(status), ""]
+        parts: list[RenderableType] = [
+            _title(status, self._address),
+            _clock(status),
+            _promises(status),
+            "",
+        ]
         parts.append(_topics(status))
         for model in status.models:
             parts += ["", _model(model), *(self._quality(model, *which) for which in _MODEL)]
@@ -65,14 +79,22 @@ class LiveView:
 
     def _quality(self, model: ModelFigures, kind: str, label: str) -> Text:
         now, base = (getattr(q, kind) for q in (model.rolling, model.rolling_baseline))
-        text = Text("  ", no_wrap=True, overflow="crop").append(label, "dim").append(f"  {fixed(now)}  ", "bold")
+        text = (
+            Text("  ", no_wrap=True, overflow="crop")
+            .append(label, "dim")
+            .append(f"  {fixed(now)}  ", "bold")
+        )
         if now is not None and base is not None:
             better = now < base if kind == "ne" else now > base
-            text.append(f"baseline {fixed(base)} ").append(signed(now - base), "green" if better else "red")
+            text.append(f"baseline {fixed(base)} ").append(
+                signed(now - base), "green" if better else "red"
+            )
         else:
             text.append("too few labels yet", "dim")
         width = max(0, min(40, self._console.width - 44))
-        return text.append("  ").append(sparkline(self._trails.get(f"{model.name} {kind}", []), width), "cyan")
+        return text.append("  ").append(
+            sparkline(self._trails.get(f"{model.name} {kind}", []), width), "cyan"
+        )
 
     def _remember(self, status: Status) -> None:
         if status.clock.app_ms == self._trail_ms:
@@ -97,12 +119,20 @@ def line(status: Status) -> str:
     parts.append(f"{count(status.events_per_second)} events/s")
     parts.append(f"feature lag {_worst(status)[0]}")
     for model in status.models:
-        served = f"{model.served.lineage} #{model.served.number}" if model.served else "nothing served yet"
-        parts.append(f"{model.name}: {served}, lag {duration(model.lag_ms)}, {count(model.swaps)} swaps")
+        served = (
+            f"{model.served.lineage} #{model.served.number}"
+            if model.served
+            else "nothing served yet"
+        )
+        parts.append(
+            f"{model.name}: {served}, lag {duration(model.lag_ms)}, {count(model.swaps)} swaps"
+        )
         parts.append(f"NE {_beside(model.rolling.ne, model.rolling_baseline.ne)}")
         parts.append(f"AUC {_beside(model.rolling.auc, model.rolling_baseline.auc)}")
     parts.append(f"{count(requests.failed)} of {count(requests.total)} requests failed")
-    parts += [f"{p.state.upper()} {p.name}: {p.reason}" for p in status.promises if p.state != "green"]
+    parts += [
+        f"{p.state.upper()} {p.name}: {p.reason}" for p in status.promises if p.state != "green"
+    ]
     return " | ".join(parts)
 
 
@@ -116,7 +146,9 @@ def _title(status: Status, address: str) -> Table:
     grid.add_column(justify="right", no_wrap=True)
     state = status.clock.state
     what = "replaying" if status.clock.paced and state == "running" else state
-    name = Text.assemble(("≈ freshet ", "bold cyan"), (status.app, "bold"), "  ", (what, _RUN.get(state, "dim")))
+    name = Text.assemble(
+        ("≈ freshet ", "bold cyan"), (status.app, "bold"), "  ", (what, _RUN.get(state, "dim"))
+    )
     grid.add_row(name, Text(address, "dim underline" if address else ""))
     return grid
 
@@ -143,7 +175,11 @@ def _promises(status: Status) -> Text:
     wrong = [p for p in status.promises if p.state != "green"]
     text = Text(overflow="ellipsis", no_wrap=True)
     if not wrong:
-        return text.append(f"✔ all {len(status.promises)} promises hold", "green") if status.promises else text
+        return (
+            text.append(f"✔ all {len(status.promises)} promises hold", "green")
+            if status.promises
+            else text
+        )
     for promise in wrong:
         text.append(f"{_SIGNS[promise.state]} {promise.name}: ", f"bold {_COLOURS[promise.state]}")
         text.append(f"{promise.reason}  ", _COLOURS[promise.state])
@@ -157,12 +193,18 @@ def _topics(status: Status) -> Table:
         table.add_column(title, justify="right", no_wrap=True)
     for t in status.topics:
         dropped, dead = sum(t.dropped.values()), sum(t.dead.values())
-        table.add_row(t.name, *map(count, (t.records, t.per_second, t.applied, t.deduplicated, dropped, dead)))
+        table.add_row(
+            t.name, *map(count, (t.records, t.per_second, t.applied, t.deduplicated, dropped, dead))
+        )
     return table
 
 
 def _model(model: ModelFigures) -> Text:
-    text = Text(no_wrap=True, overflow="ellipsis").append(model.name, "bold").append("  served ", "dim")
+    text = (
+        Text(no_wrap=True, overflow="ellipsis")
+        .append(model.name, "bold")
+        .append("  served ", "dim")
+    )
     if model.served is None:
         text.append("nothing yet")
     else:
@@ -185,7 +227,9 @@ def _pairs(status: Status) -> Table:
     failed = Text(f"{count(r.failed)} failed", "bold red" if r.failed else "")
     latency = f", p50 {fixed(r.p50_ms, 1)} ms, p99 {fixed(r.p99_ms, 1)} ms, near swaps {fixed(r.p99_swap_ms, 1)} ms"
     refused = f", {count(r.refused)} refused on purpose" if r.refused else ""
-    grid.add_row("requests", Text.assemble(f"{count(r.answered)} answered, ", failed, refused, latency))
+    grid.add_row(
+        "requests", Text.assemble(f"{count(r.answered)} answered, ", failed, refused, latency)
+    )
     qualities = "  ".join(_lineages(m) for m in status.models)
     grid.add_row("NE overall", qualities or DASH)
     grid.add_row("roles", _roles(status))
@@ -211,7 +255,13 @@ def _roles(status: Status) -> Text:
     text = Text()
     for role in status.roles:
         name = role.instance if role.role == "train" and role.instance else role.role
-        style = "" if role.state == "running" else "yellow" if role.state in ("held", "starting") else "red"
+        style = (
+            ""
+            if role.state == "running"
+            else "yellow"
+            if role.state in ("held", "starting")
+            else "red"
+        )
         text.append(name, style)
         text.append(f" {role.state}" if role.state != "running" else "", style)
         text.append(f" {count(role.memory_mb)}", "dim")

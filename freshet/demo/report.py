@@ -13,7 +13,14 @@ import numpy.typing as npt
 from freshet.app import App
 from freshet.audit import kept as kept_by_run
 from freshet.audit import ledger as audit
-from freshet.demo.report_types import ModelReport, QualityReport, QuantilesReport, RequestReport, TopicReport, lost
+from freshet.demo.report_types import (
+    ModelReport,
+    QualityReport,
+    QuantilesReport,
+    RequestReport,
+    TopicReport,
+    lost,
+)
 from freshet.learners.baseline_learner import Baseline
 from freshet.learners.contract import LearnerSpec
 from freshet.learners.logistic.learner import HashedLogistic
@@ -46,7 +53,8 @@ F64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
-    """What was served and what came of it, in the order of the examples log: columns over labelled rows, and counts."""
+    """What was served and what came of it, in the order of the examples log: columns over labelled
+    rows, and counts."""
 
     p: F64
     y: F64
@@ -59,7 +67,8 @@ class Outcomes:
 
 
 def topic_report(app: App, log: Log, checkpoints_url: str, name: str) -> TopicReport:
-    """Records as the log has them, fates by intake's own ledger, and whether the one recomputed from the log agrees."""
+    """Records as the log has them, fates by intake's own ledger, and whether the one recomputed
+    from the log agrees."""
     topic = app.topic(name)
     names = fates(topic)
     counts = dict.fromkeys(names, 0)
@@ -76,7 +85,8 @@ def topic_report(app: App, log: Log, checkpoints_url: str, name: str) -> TopicRe
         for fate, n in totals(kept, names).items():
             counts[fate] += n
     under = {
-        k: {f.split(":")[1]: n for f, n in counts.items() if f.startswith(k + ":") and n} for k in ("dropped", "dead")
+        k: {f.split(":")[1]: n for f, n in counts.items() if f.startswith(k + ":") and n}
+        for k in ("dropped", "dead")
     }
     return TopicReport(
         records=in_log,
@@ -89,7 +99,8 @@ def topic_report(app: App, log: Log, checkpoints_url: str, name: str) -> TopicRe
 
 
 class _Counted:
-    """Records that are counted while they are read: an input of the report that no ledger has a part in."""
+    """Records that are counted while they are read: an input of the report that no ledger has a
+    part in."""
 
     def __init__(self, records: Iterator[kept_by_run.Record]) -> None:
         self._records = records
@@ -106,7 +117,9 @@ def _kept(app: App, log: Log, checkpoints_url: str, name: str, partition: int) -
     end = log.bounds(app.log_of(name)).spans[partition][1]
     deadline = time.monotonic() + CHECKPOINT_PATIENCE_SECONDS
     while True:
-        offset, ledger = kept_by_run.ledger(log, checkpoints_url, app.topic(name), app.log_of(name), partition)
+        offset, ledger = kept_by_run.ledger(
+            log, checkpoints_url, app.topic(name), app.log_of(name), partition
+        )
         if offset >= end or time.monotonic() > deadline:
             return ledger
         time.sleep(0.2)
@@ -167,12 +180,15 @@ def prequential(model: Model, spec: LearnerSpec, found: Outcomes) -> F64:
 
 
 def without_views(model: Model) -> LearnerSpec | None:
-    """The model's hashed logistic regression, less every feature of views: what the request alone can tell."""
+    """The model's hashed logistic regression, less every feature of views: what the request alone
+    can tell."""
     linear = next((x for x in model.learners if isinstance(x, HashedLogistic)), None)
     if linear is None:
         return None
     plain = [c for c in linear.crosses if set(c) <= set(model.vectors.categories)]
-    return replace(linear, name="without_views", without=("*.*",), crosses=plain, combinations=None, knots=None)
+    return replace(
+        linear, name="without_views", without=("*.*",), crosses=plain, combinations=None, knots=None
+    )
 
 
 def quality(p: F64, y: F64) -> QualityReport:
@@ -210,9 +226,16 @@ def quantiles(values: npt.NDArray[Any]) -> QuantilesReport:
 
 
 def model_report(
-    app: App, log: Log, model: Model, facts: Facts, after: int, swaps: int, counts: Mapping[str, int]
+    app: App,
+    log: Log,
+    model: Model,
+    facts: Facts,
+    after: int,
+    swaps: int,
+    counts: Mapping[str, int],
 ) -> ModelReport:
-    """Served quality after the first `after` labels, over everything and by slice, beside what else could have answered."""
+    """Served quality after the first `after` labels, over everything and by slice, beside what else
+    could have answered."""
     found = outcomes_of(app, log, model)
     p, y, kept = found.p[after:], found.y[after:], found.categories[after:]
     base = prequential(model, Baseline(), found)[after:]
@@ -231,7 +254,9 @@ def model_report(
         refusals=counts.get("refused", 0),
         swaps=swaps,
         served_lineage=settled.lineage if settled else None,
-        baseline_lineage=next((model.lineage(x) for x in model.learners if isinstance(x, Baseline)), ""),
+        baseline_lineage=next(
+            (model.lineage(x) for x in model.learners if isinstance(x, Baseline)), ""
+        ),
         after=after,
         served=quality(p, y),
         baseline=quality(base, y),
@@ -259,10 +284,14 @@ def _lineages(model: Model, facts: Facts) -> dict[str, QualityReport]:
                     log_loss=all_["log_loss"],
                     accuracy=all_["accuracy"],
                 )
-    return {model.lineage(x): out[model.lineage(x)] for x in model.learners if model.lineage(x) in out}
+    return {
+        model.lineage(x): out[model.lineage(x)] for x in model.learners if model.lineage(x) in out
+    }
 
 
-def _slices(model: Model, name: str, categories: list[str], p: F64, y: F64) -> dict[str, QualityReport]:
+def _slices(
+    model: Model, name: str, categories: list[str], p: F64, y: F64
+) -> dict[str, QualityReport]:
     """By value of a category, those with enough labels, most first."""
     at = model.vectors.categories.index(name)
     values = np.array([key_of([parts_of(c)[at]]) for c in categories])
@@ -271,10 +300,19 @@ def _slices(model: Model, name: str, categories: list[str], p: F64, y: F64) -> d
     return {v: quality(p[values == v], y[values == v]) for v in order}
 
 
-def verdict(topics: Mapping[str, TopicReport], requests: RequestReport, scorer_restarts: int) -> list[str]:
-    """Why the run did not pass; empty if it did. A scorer that ended broke what it had in hand, which was asked again."""
-    why = [f"the ledger of {name} does not agree with its log" for name, t in topics.items() if not t["ledger_agrees"]]
-    why += [f"{lost(t)} records of {name} ended in no fate" for name, t in topics.items() if lost(t)]
+def verdict(
+    topics: Mapping[str, TopicReport], requests: RequestReport, scorer_restarts: int
+) -> list[str]:
+    """Why the run did not pass; empty if it did. A scorer that ended broke what it had in hand,
+    which was asked again."""
+    why = [
+        f"the ledger of {name} does not agree with its log"
+        for name, t in topics.items()
+        if not t["ledger_agrees"]
+    ]
+    why += [
+        f"{lost(t)} records of {name} ended in no fate" for name, t in topics.items() if lost(t)
+    ]
     if requests["failed"]:
         why.append(f"{requests['failed']} requests failed")
     if requests["broken"] and not scorer_restarts:

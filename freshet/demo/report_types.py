@@ -1,4 +1,5 @@
-"""What `demo-report.json` holds. Names that end in `_ms` are milliseconds; lags are on the app's clock."""
+"""What `demo-report.json` holds. Names that end in `_ms` are milliseconds; lags are on the app's
+clock."""
 
 from __future__ import annotations
 
@@ -6,7 +7,8 @@ from typing import TypedDict
 
 
 class QualityReport(TypedDict):
-    """Of `n` labelled predictions; None where `n` is too small to say, or the answer is no probability."""
+    """Of `n` labelled predictions; None where `n` is too small to say, or the answer is no
+    probability."""
 
     n: int
     auc: float | None
@@ -23,8 +25,8 @@ class QuantilesReport(TypedDict):
 
 
 class TopicReport(TypedDict):
-    """`records` are those in the log; the rest of them by fate, as intake's ledger has it, and whether the ledger
-    recomputed from the log is equal."""
+    """`records` are those in the log; the rest of them by fate, as intake's ledger has it, and
+    whether the ledger recomputed from the log is equal."""
 
     records: int
     applied: int
@@ -36,14 +38,20 @@ class TopicReport(TypedDict):
 
 def lost(topic: TopicReport) -> int:
     """Records in a topic's log for which the ledger has no fate: 0, or the first law is broken."""
-    with_fate = topic["applied"] + topic["deduplicated"] + sum(topic["dropped"].values()) + sum(topic["dead"].values())
+    with_fate = (
+        topic["applied"]
+        + topic["deduplicated"]
+        + sum(topic["dropped"].values())
+        + sum(topic["dead"].values())
+    )
     return topic["records"] - with_fate
 
 
 class ModelReport(TypedDict):
-    """`served`, `baseline` and `slices` (by field, by value) are of what was served, after the first `after`
-    labels, and so are `prior` and `no_change`, which need no features (`freshet.learners.training.references`); `lineages` are
-    prequential. `without_features`: the quality without stream features."""
+    """`served`, `baseline` and `slices` (by field, by value) are of what was served, after the
+    first `after` labels, and so are `prior` and `no_change`, which need no features
+    (`freshet.learners.training.references`); `lineages` are prequential. `without_features`: the
+    quality without stream features."""
 
     asked: int
     examples: int
@@ -68,9 +76,9 @@ class ModelReport(TypedDict):
 
 
 class RequestReport(TypedDict):
-    """Every attempt of the demo's client: `answered`, `refused` (put off by a scorer that waits for its store), `failed` (any
-    other status than 200; also those that scorers counted of anybody's) or `broken` (no status: the connection was refused
-    or broke off)."""
+    """Every attempt of the demo's client: `answered`, `refused` (put off by a scorer that waits for
+    its store), `failed` (any other status than 200; also those that scorers counted of anybody's)
+    or `broken` (no status: the connection was refused or broke off)."""
 
     attempts: int
     answered: int

@@ -13,12 +13,18 @@ from freshet.figures import DASH, count, duration, fixed, moment
 
 
 def summary(report: DemoReport, console: Console | None = None) -> None:
-    """Print the report: fates and ledger, each model's quality, requests, lags, memory, the verdict last."""
+    """Print the report: fates and ledger, each model's quality, requests, lags, memory, the verdict
+    last."""
     out = console or Console()
     span = f"{moment(report['app_from_ms'], '%-d %b %Y')} to {moment(report['app_to_ms'], '%-d %b %Y')}"
     out.print()
-    out.print(Text.assemble(("≈ freshet ", "bold cyan"), (report["app"], "bold"), f"  {span}, "), end="")
-    out.print(f"{count(report['steps'])} steps in {duration(report['wall_seconds'] * 1000)}", highlight=False)
+    out.print(
+        Text.assemble(("≈ freshet ", "bold cyan"), (report["app"], "bold"), f"  {span}, "), end=""
+    )
+    out.print(
+        f"{count(report['steps'])} steps in {duration(report['wall_seconds'] * 1000)}",
+        highlight=False,
+    )
     out.print(_fates(report))
     _reasons(report, out)
     for name, model in report["models"].items():
@@ -30,7 +36,14 @@ def summary(report: DemoReport, console: Console | None = None) -> None:
 
 
 def _table(title: str, columns: Iterable[str]) -> Table:
-    table = Table(box=None, title=title, title_justify="left", title_style="bold", header_style="dim", pad_edge=False)
+    table = Table(
+        box=None,
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        header_style="dim",
+        pad_edge=False,
+    )
     name, *figures = columns
     table.add_column(name)  # in a narrow terminal names take a second line, figures stay whole
     for figure in figures:
@@ -86,7 +99,9 @@ def _model(name: str, m: ModelReport, out: Console) -> None:
         f"refused; {count(m['swaps'])} swaps",
         highlight=False,
     )
-    table = _table("", ("quality", "labelled", "AUC", "norm. entropy", "calibration", "log loss", "accuracy"))
+    table = _table(
+        "", ("quality", "labelled", "AUC", "norm. entropy", "calibration", "log loss", "accuracy")
+    )
     _quality(table, f"served, after the first {count(m['after'])}", m["served"], "bold")
     _quality(table, f"baseline ({m['baseline_lineage']})", m["baseline"])
     if m["without_features"] is not None:
@@ -103,7 +118,9 @@ def _model(name: str, m: ModelReport, out: Console) -> None:
 
 def _quality(table: Table, name: str, q: QualityReport, style: str = "") -> None:
     usual = (fixed(q["auc"], 4), fixed(q["ne"], 4), fixed(q["calibration"], 3))
-    table.add_row(name, count(q["n"]), *usual, fixed(q["log_loss"], 4), fixed(q["accuracy"], 3), style=style)
+    table.add_row(
+        name, count(q["n"]), *usual, fixed(q["log_loss"], 4), fixed(q["accuracy"], 3), style=style
+    )
 
 
 def _requests(report: DemoReport, out: Console) -> None:
@@ -139,7 +156,10 @@ def _memory(report: DemoReport, out: Console) -> None:
     told = ", ".join(f"{role} {count(mb)}" for role, mb in peaks.items())
     out.print(
         Text.assemble(
-            "\n", ("Peak memory, MB (shared: its share): ", "bold"), told, f"; together {count(sum(peaks.values()))}"
+            "\n",
+            ("Peak memory, MB (shared: its share): ", "bold"),
+            told,
+            f"; together {count(sum(peaks.values()))}",
         )
     )
     restarted = ", ".join(f"{role} {n}×" for role, n in report["restarts"].items() if n)

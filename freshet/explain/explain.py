@@ -1,4 +1,5 @@
-"""Explains a prediction from what the run has written: its logs, and the manifests of its snapshots. Changes nothing."""
+"""Explains a prediction from what the run has written: its logs, and the manifests of its
+snapshots. Changes nothing."""
 
 from __future__ import annotations
 
@@ -36,8 +37,11 @@ from freshet.streams.log.spans import PartitionSpans
 Told = tuple[list[Cut], list[Setting]]
 
 
-def explain(run: OpenedRun, prediction: str, model: str | None = None, whole_window: bool = False) -> Explanation:
-    """Explain the first logged answer to an id; with `whole_window`, with every event behind its rows.
+def explain(
+    run: OpenedRun, prediction: str, model: str | None = None, whole_window: bool = False
+) -> Explanation:
+    """Explain the first logged answer to an id; with `whole_window`, with every event behind its
+    rows.
 
     Raises:
         RequestError: no model (or not this one) was ever asked this id.
@@ -45,7 +49,11 @@ def explain(run: OpenedRun, prediction: str, model: str | None = None, whole_win
     """
     wanted = _models(run.app, model)
     if not prediction:
-        raise RequestError("prediction id ''", "is empty", "Give the id that the request carried or the answer named.")
+        raise RequestError(
+            "prediction id ''",
+            "is empty",
+            "Give the id that the request carried or the answer named.",
+        )
     all_ = {m.name: find(run.app, run.log, m, _written(prediction, m)) for m in wanted}
     found = {name: findings for name, findings in all_.items() if findings.asked}
     if not found:
@@ -79,10 +87,14 @@ def _written(prediction: str, model: Model) -> str:
 def _models(app: App, name: str | None) -> Sequence[Model]:
     known = [m.name for m in app.models]
     if name is not None and name not in known:
-        raise RequestError(f"model {name!r}", f"is none of app {app.name}", f"Its models are {', '.join(known)}.")
+        raise RequestError(
+            f"model {name!r}", f"is none of app {app.name}", f"Its models are {', '.join(known)}."
+        )
     if not known:
         raise RequestError(
-            f"app {app.name}", "declares no model, so nothing was predicted", "Declare one in models=[…]."
+            f"app {app.name}",
+            "declares no model, so nothing was predicted",
+            "Declare one in models=[…].",
         )
     return [m for m in app.models if name in (None, m.name)]
 
@@ -92,7 +104,9 @@ def _unknown(run: OpenedRun, prediction: str, wanted: Sequence[Model]) -> Reques
     for m in wanted:
         e = extent(run.app, run.log, m)
         span = f", asked from {moment(e.first_ms)} to {moment(e.last_ms)}" if e.n else ""
-        told.append(f"that of {m.name} ({run.app.outcomes_log_of(m)}) holds {count(e.n)} predictions{span}")
+        told.append(
+            f"that of {m.name} ({run.app.outcomes_log_of(m)}) holds {count(e.n)} predictions{span}"
+        )
     ids = ", ".join(dict.fromkeys(f"{m.on.name}.{m.id}" for m in wanted))
     return RequestError(
         f"prediction {prediction!r}",
@@ -132,11 +146,15 @@ def _told(run: OpenedRun) -> Told:
     return [m for m in said if isinstance(m, Cut)], [m for m in said if isinstance(m, Setting)]
 
 
-def _snapshot(run: OpenedRun, model: Model, p: LoggedPrediction, cuts: Sequence[Cut]) -> SnapshotFacts | None:
+def _snapshot(
+    run: OpenedRun, model: Model, p: LoggedPrediction, cuts: Sequence[Cut]
+) -> SnapshotFacts | None:
     number = int(p.fixed["snapshot"])
     if number < 0:
         return None
-    said = next((c for c in cuts if (c.model, c.lineage, c.number) == (model.name, p.lineage, number)), None)
+    said = next(
+        (c for c in cuts if (c.model, c.lineage, c.number) == (model.name, p.lineage, number)), None
+    )
     cut_ms, examples = (said.tick, said.stats.get("learned")) if said is not None else (None, None)
     name = SnapshotName(run.app.name, model.name, p.lineage, number)
     archive = run.settings.snapshots_dir, name
@@ -156,7 +174,9 @@ def _signature(keys: Path, archive: tuple[Path, SnapshotName], approval: bool) -
     """`holds`, or why a snapshot's signature does not, or cannot be judged."""
     try:
         trainer = Verifier.load(keys / "trainer")
-        snapshots.read_signed(*archive, trainer, Verifier.load(keys / "qualifier") if approval else None)
+        snapshots.read_signed(
+            *archive, trainer, Verifier.load(keys / "qualifier") if approval else None
+        )
     except ComponentError as error:
         return f"cannot be checked: {error.cause} ({error.resource})"
     except FreshetError as error:
@@ -187,7 +207,9 @@ def _outcome(model: Model, findings: Findings, told: Told) -> OutcomeFacts:
         due_ms=expired.t if expired is not None else int(first["asked_at"]) + wait,
         saw_future=answered is not None and answered.saw_future,
         labels=labels,
-        learned=_learned(model, answered, cuts) if answered is not None and not answered.saw_future else [],
+        learned=_learned(model, answered, cuts)
+        if answered is not None and not answered.saw_future
+        else [],
     )
 
 
@@ -200,7 +222,8 @@ def _state(question: JoinedExample | None, mine: dict[int, JoinedExample]) -> St
 
 
 def _learned(model: Model, example: JoinedExample, cuts: Sequence[Cut]) -> list[Learned]:
-    """Trainers learn an example at the next tick of its log at the latest, so the first cut from then on reflects it."""
+    """Trainers learn an example at the next tick of its log at the latest, so the first cut from
+    then on reflects it."""
     told = [c.lineage for c in cuts if c.model == model.name]
     out = []
     for lineage in dict.fromkeys([*(model.lineage(x) for x in model.learners), *told]):

@@ -1,4 +1,5 @@
-"""What `freshet explain` tells of a prediction, as values. Moments are ms of the app's clock, ages and lags are ms."""
+"""What `freshet explain` tells of a prediction, as values. Moments are ms of the app's clock, ages
+and lags are ms."""
 
 from __future__ import annotations
 
@@ -10,8 +11,9 @@ State = Literal["unjoined", "pending", "labelled", "expired", "corrected"]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A prediction as a scorer instance logged it. `sequence` counts that instance's predictions, `offset` is its place in
-    the outcomes log; `counted`: the join took it for a question (the first of an id; later ones are repeats)."""
+    """A prediction as a scorer instance logged it. `sequence` counts that instance's predictions,
+    `offset` is its place in the outcomes log; `counted`: the join took it for a question (the first
+    of an id; later ones are repeats)."""
 
     probability: float
     rung: str
@@ -27,9 +29,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotFacts:
-    """The snapshot that answered. `cut_ms` and `examples` come from its manifest, or, once that is gone (`kept` false),
-    from what its trainer said when it cut it; `digest` and `size` (of its arrays) from the manifest alone. `signatures`
-    say of the trainer's and the qualifier's whether they hold, and if not, why."""
+    """The snapshot that answered. `cut_ms` and `examples` come from its manifest, or, once that is
+    gone (`kept` false), from what its trainer said when it cut it; `digest` and `size` (of its
+    arrays) from the manifest alone. `signatures` say of the trainer's and the qualifier's whether
+    they hold, and if not, why."""
 
     lineage: str
     number: int
@@ -55,7 +58,8 @@ class LabelEvent:
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """Whether a lineage learned the example: `snapshot` is the first that reflects it (None: no snapshot does yet)."""
+    """Whether a lineage learned the example: `snapshot` is the first that reflects it (None: no
+    snapshot does yet)."""
 
     lineage: str
     snapshot: int | None
@@ -64,9 +68,9 @@ class Learned:
 
 @dataclass(frozen=True, slots=True)
 class OutcomeFacts:
-    """What came of it. `unjoined`: the join has not come to it yet. A label that came after the expiry makes it
-    `corrected`. `due_ms` is when it expires, or has expired, without a label; `saw_future`: the label's event was not
-    later than the question, so nothing learns it."""
+    """What came of it. `unjoined`: the join has not come to it yet. A label that came after the
+    expiry makes it `corrected`. `due_ms` is when it expires, or has expired, without a label;
+    `saw_future`: the label's event was not later than the question, so nothing learns it."""
 
     state: State
     label: float | None
@@ -88,8 +92,9 @@ class RequestValue:
 
 @dataclass(frozen=True, slots=True)
 class SourceEvent:
-    """A record of a source topic. `fields` are as it was published (None: the record is not retained any more), `append_ms`
-    likewise; `read` is what the view read of it, imputed where it was missing."""
+    """A record of a source topic. `fields` are as it was published (None: the record is not
+    retained any more), `append_ms` likewise; `read` is what the view read of it, imputed where it
+    was missing."""
 
     topic: str
     partition: int
@@ -113,8 +118,9 @@ class WindowEvent:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """All events of the row's key from `since_ms` on. `events` are in the order in which the row took them; `agrees`: the
-    windows and ages served are those that they make (None: the model reads neither of this view)."""
+    """All events of the row's key from `since_ms` on. `events` are in the order in which the row
+    took them; `agrees`: the windows and ages served are those that they make (None: the model reads
+    neither of this view)."""
 
     since_ms: int
     why: str
@@ -124,9 +130,9 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class ViewRead:
-    """A view's row as the prediction read it. `values` are its features as served; `version` is the place (offset, index)
-    in partition `partition` of the clean log that made the row. `newest` is the source event there, `note` says what is
-    missing here and why."""
+    """A view's row as the prediction read it. `values` are its features as served; `version` is the
+    place (offset, index) in partition `partition` of the clean log that made the row. `newest` is
+    the source event there, `note` says what is missing here and why."""
 
     view: str
     keyed_by: list[str]
@@ -145,8 +151,8 @@ class ViewRead:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Everything about a prediction. `repeats` are the later times that its id was asked; `also_in` names other models that
-    were asked the same id."""
+    """Everything about a prediction. `repeats` are the later times that its id was asked; `also_in`
+    names other models that were asked the same id."""
 
     id: str
     model: str

@@ -1,4 +1,5 @@
-"""Whether events make the values that were served: folded into a row and finished by the code that views run."""
+"""Whether events make the values that were served: folded into a row and finished by the code that
+views run."""
 
 from __future__ import annotations
 
@@ -14,9 +15,12 @@ from freshet.features.views.view import View
 from freshet.schemas.text.columns import Texts
 
 
-def agrees(view: View, events: Sequence[CleanEvent], as_of_ms: int, values: Mapping[str, float | None]) -> bool | None:
-    """Of the features that depend on these events alone (windows and ages); None if none of the values is such a one.
-    Decayed means and last values may reach further back than the events do."""
+def agrees(
+    view: View, events: Sequence[CleanEvent], as_of_ms: int, values: Mapping[str, float | None]
+) -> bool | None:
+    """Of the features that depend on these events alone (windows and ages); None if none of the
+    values is such a one. Decayed means and last values may reach further back than the events
+    do."""
     told = [n for n in values if isinstance(view.features[n], Window | Age)]
     if not told or not events:
         return None
@@ -25,7 +29,11 @@ def agrees(view: View, events: Sequence[CleanEvent], as_of_ms: int, values: Mapp
     rows, n = ViewRows(view.plan), len(events)
     numbers = np.array(columns, np.float64).reshape(n, len(fields))
     rows.fold(Texts.of(["row"] * n), np.array([e.t for e in events]), numbers, 0, np.arange(n))
-    done = finish(view.plan, rows.take()[1], np.ones(1, np.bool_), np.array([as_of_ms]), view.max_age_ms)
+    done = finish(
+        view.plan, rows.take()[1], np.ones(1, np.bool_), np.array([as_of_ms]), view.max_age_ms
+    )
     again = dict(zip(view.plan.names, done.values[0].astype(np.float32).tolist()))
     served = [np.nan if (x := values[name]) is None else x for name in told]
-    return bool(np.allclose([again[name] for name in told], served, rtol=1e-6, atol=0.0, equal_nan=True))
+    return bool(
+        np.allclose([again[name] for name in told], served, rtol=1e-6, atol=0.0, equal_nan=True)
+    )

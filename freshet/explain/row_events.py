@@ -1,8 +1,8 @@
 """The events behind a feature row: a clean log read backwards from the row's version.
 
-Intake drops what is late by more than `lateness` behind the newest event of its source partition. So whatever event of a
-source partition is met, all before it are at most `lateness` newer than it: once that is older than what is looked for,
-nothing before it can matter.
+Intake drops what is late by more than `lateness` behind the newest event of its source partition.
+So whatever event of a source partition is met, all before it are at most `lateness` newer than it:
+once that is older than what is looked for, nothing before it can matter.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ Version = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class CleanEvent:
-    """An event as a view took it: its place in the clean log, where it came from, its event time (ms), and the fields that
-    the view reads, imputed where they were missing."""
+    """An event as a view took it: its place in the clean log, where it came from, its event time
+    (ms), and the fields that the view reads, imputed where they were missing."""
 
     version: Version
     topic: str
@@ -45,7 +45,8 @@ def partition_of(key: str, partitions: int) -> int:
 
 
 def key_at(spans: PartitionSpans, version: Version) -> str | None:
-    """The key of the row at a place of a clean partition; None if there is no such row (any more)."""
+    """The key of the row at a place of a clean partition; None if there is no such row (any
+    more)."""
     found = spans.record(version[0])
     block = blocks.decode(found.value) if found is not None else None
     if block is None or block.rows is None or block.rows.num_rows <= version[1]:
@@ -62,8 +63,9 @@ def events_of(
     origins: Sequence[tuple[str, int]],
     lateness_ms: int,
 ) -> list[CleanEvent]:
-    """A key's events up to and including the one at `version`, with event times from `since_ms` on (None: from the time of
-    that one on), oldest in the log first. `origins` are the source partitions that flow into the clean log."""
+    """A key's events up to and including the one at `version`, with event times from `since_ms` on
+    (None: from the time of that one on), oldest in the log first. `origins` are the source
+    partitions that flow into the clean log."""
     found: dict[tuple[str, int, int], CleanEvent] = {}
     stop, size, missing = version[0] + 1, CHUNK_RECORDS, set(origins)
     while stop > spans.first and missing:
@@ -74,7 +76,8 @@ def events_of(
             if since_ms is None:
                 since_ms = max((e.t for e in events if e.version == version), default=None)
             for e in events:
-                earlier = found.get((e.topic, e.partition, e.offset))  # appended twice, it was taken the first time
+                # appended twice, it was taken the first time
+                earlier = found.get((e.topic, e.partition, e.offset))
                 if earlier is None or e.version < earlier.version:
                     found[e.topic, e.partition, e.offset] = e
         if since_ms is None:
@@ -98,7 +101,9 @@ def _of_key(batch: Batch, key: str) -> Iterator[CleanEvent]:
             )  # fmt: skip
 
 
-def _older(parts: Sequence[Batch], origins: set[tuple[str, int]], bound_ms: int) -> set[tuple[str, int]]:
+def _older(
+    parts: Sequence[Batch], origins: set[tuple[str, int]], bound_ms: int
+) -> set[tuple[str, int]]:
     """The origins of which an event older than the bound is among the first blocks of these."""
     out: set[tuple[str, int]] = set()
     left = LOOKED_AT

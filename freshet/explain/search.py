@@ -1,6 +1,8 @@
-"""Finds a prediction by its id in the logs of a model: every time it was asked, its labels, and the examples they became.
+"""Finds a prediction by its id in the logs of a model: every time it was asked, its labels, and the
+examples they became.
 
-The id is looked for in the bytes of the records, and only blocks that hold it are decoded: a year is read in seconds.
+The id is looked for in the bytes of the records, and only blocks that hold it are decoded: a year
+is read in seconds.
 """
 
 from __future__ import annotations
@@ -25,8 +27,8 @@ SCORER = "scorer:"  # before a scorer's instance, in the origins of its predicti
 
 @dataclass(frozen=True, slots=True)
 class LoggedPrediction:
-    """One prediction as it was logged: by which scorer instance, at which offset of the outcomes log, its fixed row, its
-    categories joined, and 16 bytes of version for each view read."""
+    """One prediction as it was logged: by which scorer instance, at which offset of the outcomes
+    log, its fixed row, its categories joined, and 16 bytes of version for each view read."""
 
     instance: str
     offset: int
@@ -38,7 +40,8 @@ class LoggedPrediction:
 
 @dataclass(frozen=True, slots=True)
 class LoggedLabel:
-    """A label as intake routed it: from which event, at what event time (ms); None where the value is missing."""
+    """A label as intake routed it: from which event, at what event time (ms); None where the value
+    is missing."""
 
     topic: str
     partition: int
@@ -49,8 +52,8 @@ class LoggedLabel:
 
 @dataclass(frozen=True, slots=True)
 class JoinedExample:
-    """What the join made of it: a row of the examples log. `tick` is the first one at or after it, at which trainers have
-    learned it (None: there is none yet)."""
+    """What the join made of it: a row of the examples log. `tick` is the first one at or after it,
+    at which trainers have learned it (None: there is none yet)."""
 
     kind: int
     ask: int
@@ -64,7 +67,8 @@ class JoinedExample:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """All that the logs hold of an id, each in the order of its log. The first of `asked` is the answer that counts."""
+    """All that the logs hold of an id, each in the order of its log. The first of `asked` is the
+    answer that counts."""
 
     asked: list[LoggedPrediction]
     labels: list[LoggedLabel]
@@ -72,7 +76,8 @@ class Findings:
 
 
 def find(app: App, log: Log, model: Model, prediction: str) -> Findings:
-    """Look for an id; `asked` is empty where it never was. Rows that were appended twice after a failure count once."""
+    """Look for an id; `asked` is empty where it never was. Rows that were appended twice after a
+    failure count once."""
     asked: dict[tuple[str, int], LoggedPrediction] = {}
     labels: dict[tuple[str, int, int], LoggedLabel] = {}
     with PartitionSpans(log, app.outcomes_log_of(model)) as outcomes:
@@ -85,12 +90,15 @@ def find(app: App, log: Log, model: Model, prediction: str) -> Findings:
                     labels.setdefault((x.topic, x.partition, x.offset), x)
     if not asked:
         return Findings([], [], [])
-    return Findings(list(asked.values()), list(labels.values()), _examples(app, log, model, prediction))
+    return Findings(
+        list(asked.values()), list(labels.values()), _examples(app, log, model, prediction)
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How many predictions an outcomes log holds, and when the first and the last were asked (ms)."""
+    """How many predictions an outcomes log holds, and when the first and the last were asked
+    (ms)."""
 
     n: int
     first_ms: int | None
@@ -109,30 +117,40 @@ def extent(app: App, log: Log, model: Model) -> Extent:
     return Extent(n, *(asked_at or (None, None)))
 
 
-def _blocks_with(spans: PartitionSpans, prediction: str) -> Iterator[tuple[Found, Block, Sequence[int]]]:
+def _blocks_with(
+    spans: PartitionSpans, prediction: str
+) -> Iterator[tuple[Found, Block, Sequence[int]]]:
     """The blocks with rows of this id, and which rows those are."""
     for found in spans.holding(prediction.encode(), spans.first, spans.after):
         block = blocks.decode(found.value)
         if block.rows is not None:
-            rows = np.flatnonzero(pc.equal(block.rows.column("id"), prediction).fill_null(False).to_numpy(False))
+            rows = np.flatnonzero(
+                pc.equal(block.rows.column("id"), prediction).fill_null(False).to_numpy(False)
+            )
             if len(rows):
                 yield found, block, rows.tolist()
 
 
-def _predictions(model: Model, found: Found, block: Block, rows: Sequence[int]) -> Iterator[LoggedPrediction]:
+def _predictions(
+    model: Model, found: Found, block: Block, rows: Sequence[int]
+) -> Iterator[LoggedPrediction]:
     table = block.rows
     assert table is not None
     fixed = from_binary(table.column("fixed"), fixed_dtype(model.vectors))
     for i in rows:
         texts = [table.column(name)[i].as_py() for name in ("categories", "lineage", "versions")]
-        yield LoggedPrediction(block.origin.removeprefix(SCORER), found.offset, fixed[i].copy(), *texts)
+        yield LoggedPrediction(
+            block.origin.removeprefix(SCORER), found.offset, fixed[i].copy(), *texts
+        )
 
 
 def _labels(block: Block, rows: Sequence[int]) -> Iterator[LoggedLabel]:
     assert block.rows is not None
     for r in block.rows.take(rows).to_pylist():
         known = r["label"] is not None and r["label"] == r["label"]
-        yield LoggedLabel(block.origin, block.partition, r["_offset"], r["t"], r["label"] if known else None)
+        yield LoggedLabel(
+            block.origin, block.partition, r["_offset"], r["t"], r["label"] if known else None
+        )
 
 
 def _examples(app: App, log: Log, model: Model, prediction: str) -> list[JoinedExample]:
@@ -155,6 +173,14 @@ def _with_tick(examples: PartitionSpans, made: JoinedExample) -> JoinedExample:
         for i in range(len(batch)):
             tick = blocks.decode(batch.value(i)).tick
             if tick != blocks.NO_TICK:
-                own = (made.kind, made.ask, made.t, made.label, made.saw_future, made.fixed, made.offset)
+                own = (
+                    made.kind,
+                    made.ask,
+                    made.t,
+                    made.label,
+                    made.saw_future,
+                    made.fixed,
+                    made.offset,
+                )
                 return JoinedExample(*own, tick)
     return made

@@ -1,4 +1,5 @@
-"""An explanation for the terminal: the answer and what came of it first, then every feature with what it was made of."""
+"""An explanation for the terminal: the answer and what came of it first, then every feature with
+what it was made of."""
 
 from __future__ import annotations
 
@@ -46,8 +47,14 @@ def show_explanation(e: Explanation, console: Console) -> None:
 def _facts(e: Explanation) -> Iterable[tuple[str, str | Text]]:
     a = e.answer
     asked = moment(a.asked_ms, AT)
-    yield "answer", marked("[bold]{}[/] by {}, as of {} UTC", f"{a.probability:.4f}", _rung(a), asked)
-    yield "", f"scorer {a.instance}, its prediction {count(a.sequence)} (outcomes log, offset {a.offset})"
+    yield (
+        "answer",
+        marked("[bold]{}[/] by {}, as of {} UTC", f"{a.probability:.4f}", _rung(a), asked),
+    )
+    yield (
+        "",
+        f"scorer {a.instance}, its prediction {count(a.sequence)} (outcomes log, offset {a.offset})",
+    )
     for i, repeat in enumerate(e.repeats):
         yield "asked again" if i == 0 else "", _repeat(repeat)
     if e.also_in:
@@ -59,7 +66,11 @@ def _facts(e: Explanation) -> Iterable[tuple[str, str | Text]]:
 
 
 def _rung(a: Answer) -> str:
-    told = {"champion": "the champion", "last_good": "the last good snapshot", "heuristic": "a declared heuristic"}
+    told = {
+        "champion": "the champion",
+        "last_good": "the last good snapshot",
+        "heuristic": "a declared heuristic",
+    }
     return told.get(a.rung, "the declared constant")
 
 
@@ -68,7 +79,14 @@ def _repeat(a: Answer) -> Text:
     why = "does not count"
     if a.counted:
         why = "a question of its own: the first was forgotten"
-    return marked("as of {} by {}, scorer {}, {} [dim]({})[/]", asked, _rung(a), a.instance, count(a.sequence), why)
+    return marked(
+        "as of {} by {}, scorer {}, {} [dim]({})[/]",
+        asked,
+        _rung(a),
+        a.instance,
+        count(a.sequence),
+        why,
+    )
 
 
 def _snapshot(s: SnapshotFacts | None, a: Answer) -> Iterable[tuple[str, str | Text]]:
@@ -79,7 +97,10 @@ def _snapshot(s: SnapshotFacts | None, a: Answer) -> Iterable[tuple[str, str | T
     yield "snapshot", marked("[bold]{}[/] number {}", s.lineage, s.number)
     yield "", f"cut at {moment(s.cut_ms, AT)} after {count(s.examples)} examples{lag}"
     if not s.kept:
-        yield "", marked("[dim]its files are not kept any more, so neither are digest and signatures[/]")
+        yield (
+            "",
+            marked("[dim]its files are not kept any more, so neither are digest and signatures[/]"),
+        )
         return
     if s.digest is not None:
         yield "sha256", s.digest
@@ -87,7 +108,9 @@ def _snapshot(s: SnapshotFacts | None, a: Answer) -> Iterable[tuple[str, str | T
 
 
 def _signature(who: str, state: str) -> Text:
-    named = {"trainer": "provenance, by the trainer", "qualifier": "approval, by the qualifier"}[who]
+    named = {"trainer": "provenance, by the trainer", "qualifier": "approval, by the qualifier"}[
+        who
+    ]
     if state == "holds":
         return marked("{} {}", GOOD, named)
     return marked("{} {}: {}", BAD, named, state)
@@ -98,7 +121,10 @@ def _outcome(o: OutcomeFacts) -> Iterable[tuple[str, str | Text]]:
     for event in o.labels:
         yield "", f"{event.topic} partition {event.partition} offset {event.offset}{_use(event)}"
     if o.saw_future:
-        yield "learned", marked("[yellow]by nobody: the label's event is not later than the question[/]")
+        yield (
+            "learned",
+            marked("[yellow]by nobody: the label's event is not later than the question[/]"),
+        )
     for i, x in enumerate(o.learned):
         reflected = "no snapshot reflects it yet"
         if x.snapshot is not None:
@@ -108,7 +134,9 @@ def _outcome(o: OutcomeFacts) -> Iterable[tuple[str, str | Text]]:
 
 def _state(o: OutcomeFacts) -> str | Text:
     due = moment(o.due_ms, AT)
-    label = marked("label [bold]{}[/], by an event of {}", fixed(o.label, 0), moment(o.label_ms, AT))
+    label = marked(
+        "label [bold]{}[/], by an event of {}", fixed(o.label, 0), moment(o.label_ms, AT)
+    )
     states: dict[str, str | Text] = {
         "unjoined": "the join has not come to it yet",
         "pending": f"none yet; without a label it expires at {due}",
@@ -164,7 +192,9 @@ def _times(n: SourceEvent) -> str:
 def _event(n: SourceEvent) -> Text:
     """Its fields as published; what the view read otherwise is told beside it."""
     if n.fields is None:
-        return marked("[dim]its record cannot be read any more; the view read[/] {}", _fields(n.read))
+        return marked(
+            "[dim]its record cannot be read any more; the view read[/] {}", _fields(n.read)
+        )
     told = []
     for name, x in n.fields.items():
         imputed = Text()
@@ -180,7 +210,9 @@ def _fields(read: Mapping[str, Any]) -> Text:
 
 def _window(w: Window, as_of_ms: int, console: Console) -> None:
     number = f"{count(len(w.events))} event{'' if len(w.events) == 1 else 's'}"
-    console.print(marked("  [dim]{} since {}: {}[/]", number, moment(w.since_ms, AT), w.why), highlight=False)
+    console.print(
+        marked("  [dim]{} since {}: {}[/]", number, moment(w.since_ms, AT), w.why), highlight=False
+    )
     names = list(dict.fromkeys(k for e in w.events for k in e.read))
     several = len({e.partition for e in w.events}) > 1
     table = Table(box=None, padding=(0, 0, 0, 2), header_style="dim")

@@ -1,4 +1,5 @@
-"""The feature rows that a prediction read, and the events behind them, found by the versions that it logged."""
+"""The feature rows that a prediction read, and the events behind them, found by the versions that
+it logged."""
 
 from __future__ import annotations
 
@@ -29,7 +30,9 @@ HALF_LIVES = 10  # beyond them an event weighs less than a thousandth
 NO_VERSION = bytes(VERSION_BYTES)
 
 
-def view_reads(run: OpenedRun, model: Model, p: LoggedPrediction, whole_window: bool) -> list[ViewRead]:
+def view_reads(
+    run: OpenedRun, model: Model, p: LoggedPrediction, whole_window: bool
+) -> list[ViewRead]:
     """The views that the model reads, in its order."""
     out = []
     for i, view in enumerate(run.app.views_of(model)):
@@ -67,18 +70,30 @@ class _Reading:
         if age < 0:
             note = "the row had seen events later than the question"
         elif 0 < self._view.max_age_ms < age:
-            note = f"older than max_age={self._view.max_age}, so its values were missing to the model"
-        return self._told(key, values, place, spans.partition, age, self._source(newest), window, note)
+            note = (
+                f"older than max_age={self._view.max_age}, so its values were missing to the model"
+            )
+        return self._told(
+            key, values, place, spans.partition, age, self._source(newest), window, note
+        )
 
     def _gone(self) -> str:
         return f"{self._clean} does not hold the row's event any more"
 
     def _window(
-        self, spans: PartitionSpans, key: str, newest: CleanEvent, values: Mapping[str, float | None]
+        self,
+        spans: PartitionSpans,
+        key: str,
+        newest: CleanEvent,
+        values: Mapping[str, float | None],
     ) -> Window:
         since, why = self._reach()
         events = self._events(spans, key, newest.version, min(since, newest.t))
-        shown = [WindowEvent(e.topic, e.partition, e.offset, e.t, e.fields) for e in events if e.t >= since]
+        shown = [
+            WindowEvent(e.topic, e.partition, e.offset, e.t, e.fields)
+            for e in events
+            if e.t >= since
+        ]
         return Window(since, why, agrees(self._view, events, self._as_of, values), shown)
 
     def _told(
@@ -86,16 +101,36 @@ class _Reading:
         age: int | None = None, newest: SourceEvent | None = None, window: Window | None = None, note: str = "",
     ) -> ViewRead:  # fmt: skip
         v = self._view
-        told = {f: str(a) for f, a in v.features.items() if f"{v.name}.{f}" in self._model.vectors.numbers}
+        told = {
+            f: str(a)
+            for f, a in v.features.items()
+            if f"{v.name}.{f}" in self._model.vectors.numbers
+        }
         bound = v.max_age_ms or None
         return ViewRead(
-            v.name, list(v.keys), key, values, told, self._clean, partition, place, age, bound, newest, window, note
+            v.name,
+            list(v.keys),
+            key,
+            values,
+            told,
+            self._clean,
+            partition,
+            place,
+            age,
+            bound,
+            newest,
+            window,
+            note,
         )
 
     def _values(self) -> dict[str, float | None]:
         """Its features as the vector has them."""
         numbers = dict(zip(self._model.vectors.numbers, self._p.fixed["numbers"].tolist()))
-        refs = [f for f in self._model.features if isinstance(f, FeatureRef) and f.view == self._view.name]
+        refs = [
+            f
+            for f in self._model.features
+            if isinstance(f, FeatureRef) and f.view == self._view.name
+        ]
         return {f.feature: x if (x := numbers[f.name]) == x else None for f in refs}
 
     def _key(self) -> str | None:
@@ -110,7 +145,9 @@ class _Reading:
         """Whether a version of zeros is no lack of a row, but the log's very first row."""
         if key is None or all(x is None for x in values.values()):
             return False
-        with PartitionSpans(self._run.log, self._clean, partition_of(key, self._view.topic.partitions)) as spans:
+        with PartitionSpans(
+            self._run.log, self._clean, partition_of(key, self._view.topic.partitions)
+        ) as spans:
             return key_at(spans, (0, 0)) == key
 
     def _without_row(self, values: dict[str, float | None]) -> str:
@@ -122,12 +159,17 @@ class _Reading:
     def _place(
         self, stack: ExitStack, key: str | None, place: Version, values: Mapping[str, float | None]
     ) -> tuple[PartitionSpans, str] | str:
-        """The clean partition that made the row, and its key; or why that cannot be told. A key that was not logged is
-        told by the row at this version: of several partitions', by the one whose events make the values served."""
+        """The clean partition that made the row, and its key; or why that cannot be told. A key
+        that was not logged is told by the row at this version: of several partitions', by the one
+        whose events make the values served."""
         n = self._view.topic.partitions
         if key is not None:
-            return stack.enter_context(PartitionSpans(self._run.log, self._clean, partition_of(key, n))), key
-        opened = [stack.enter_context(PartitionSpans(self._run.log, self._clean, p)) for p in range(n)]
+            return stack.enter_context(
+                PartitionSpans(self._run.log, self._clean, partition_of(key, n))
+            ), key
+        opened = [
+            stack.enter_context(PartitionSpans(self._run.log, self._clean, p)) for p in range(n)
+        ]
         found = [(spans, its) for spans in opened if (its := key_at(spans, place)) is not None]
         if len(found) > 1:
             found = [(spans, its) for spans, its in found if self._fits(spans, its, place, values)]
@@ -141,11 +183,15 @@ class _Reading:
             f"this version, each in a partition of its own, and the same values"
         )
 
-    def _fits(self, spans: PartitionSpans, key: str, place: Version, values: Mapping[str, float | None]) -> bool:
+    def _fits(
+        self, spans: PartitionSpans, key: str, place: Version, values: Mapping[str, float | None]
+    ) -> bool:
         newest = self._events(spans, key, place, None)[-1]
         return self._window(spans, key, newest, values).agrees is not False
 
-    def _events(self, spans: PartitionSpans, key: str, place: Version, since_ms: int | None) -> list[CleanEvent]:
+    def _events(
+        self, spans: PartitionSpans, key: str, place: Version, since_ms: int | None
+    ) -> list[CleanEvent]:
         topic = self._view.topic
         origins = [(topic.name, p) for p in range(topic.partitions)]
         return events_of(spans, key, place, since_ms, origins, self._lateness_ms())
@@ -156,22 +202,37 @@ class _Reading:
         source = self._run.app.log_of(topic.name)
         had = [topic.freshness.ms("lateness")]
         for p in range(topic.partitions):
-            had += [changed[1] for changed in kept_by_run.settings_of(self._run.log, url, topic, source, p)]
+            had += [
+                changed[1]
+                for changed in kept_by_run.settings_of(self._run.log, url, topic, source, p)
+            ]
         return max(had)
 
     def _reach(self) -> tuple[int, str]:
-        """From when on events are in the row's longest window as of the question, and which that is."""
+        """From when on events are in the row's longest window as of the question, and which that
+        is."""
         v, tile = self._view, self._view.plan.tile_ms
         windows = [a for a in v.features.values() if isinstance(a, WindowAggregate)]
         halves = [a.half_life_ms for a in v.features.values() if isinstance(a, DecayedMean)]
         if windows:
             longest = max(windows, key=lambda a: a.over_ms)
             since = (self._as_of // tile - v.plan.tiles + 1) * tile
-            more = "; decayed means and last values may reach further back" if len(windows) < len(v.features) else ""
-            return since, f"the longest window, {text_of(longest.over_ms)} in tiles of {text_of(tile)}{more}"
+            more = (
+                "; decayed means and last values may reach further back"
+                if len(windows) < len(v.features)
+                else ""
+            )
+            return (
+                since,
+                f"the longest window, {text_of(longest.over_ms)} in tiles of {text_of(tile)}{more}",
+            )
         if halves:
-            return self._as_of - HALF_LIVES * max(halves), f"{HALF_LIVES} half-lives of {text_of(max(halves))}"
-        return self._as_of - (v.max_age_ms or 0), "the view has no window" + (", but a max_age" if v.max_age_ms else "")
+            return self._as_of - HALF_LIVES * max(
+                halves
+            ), f"{HALF_LIVES} half-lives of {text_of(max(halves))}"
+        return self._as_of - (v.max_age_ms or 0), "the view has no window" + (
+            ", but a max_age" if v.max_age_ms else ""
+        )
 
     def _source(self, e: CleanEvent) -> SourceEvent:
         """The record that the event was published as."""
@@ -186,7 +247,9 @@ class _Reading:
         if found is None:
             return SourceEvent(e.topic, e.partition, e.offset, e.t, None, None, e.fields)
         try:
-            fields: dict[str, Any] | None = EventReader(topic, self._run.earlier(topic)).read(value, found.time_ms)
+            fields: dict[str, Any] | None = EventReader(topic, self._run.earlier(topic)).read(
+                value, found.time_ms
+            )
         except Misfit:  # its rules have changed since
             fields = None
         return SourceEvent(e.topic, e.partition, e.offset, e.t, found.time_ms, fields, e.fields)

@@ -22,9 +22,12 @@ from freshet.serving.status.status import OutageFigures, Status
 from freshet.settings import Settings
 
 TELL_SECONDS = 1.0
-SETTLING_SECONDS = 15.0  # alerts fire five seconds after the page's process is up: until then none of them is over
-FAILING = " failing"  # ends what is told of a role that is; known here, whatever the page's process knows
-SHARED = ("intake", "view", "join", "train")  # roles whose members divide the partitions of what they read
+# alerts fire five seconds after the page's process is up: until then none of them is over
+SETTLING_SECONDS = 15.0
+# ends what is told of a role that is; known here, whatever the page's process knows
+FAILING = " failing"
+# roles whose members divide the partitions of what they read
+SHARED = ("intake", "view", "join", "train")
 
 
 def run_one(app_path: str, name: str, given: Settings, member: str = "") -> None:
@@ -40,7 +43,8 @@ def run_one(app_path: str, name: str, given: Settings, member: str = "") -> None
             "Leave --member out, or name a Kafka with --log.",
         )
     if name in ("view", "serve") and given.store:
-        open_store(given.store).close()  # at start a wrong address is told; later the role waits for its store
+        # at start a wrong address is told; later the role waits for its store
+        open_store(given.store).close()
     folder.prepare(given.run_dir)
     try:
         run_role(app_path, name, given, member)
@@ -48,7 +52,9 @@ def run_one(app_path: str, name: str, given: Settings, member: str = "") -> None
         if isinstance(end.__cause__, FreshetError):
             raise end.__cause__ from None
         where = given.run_dir / "logs" / (f"{name}.{member}".rstrip(".") + ".jsonl")
-        raise ComponentError(f"role {name}", f"failed by a fault of ours: {end.__cause__!r}", f"See {where}.") from end
+        raise ComponentError(
+            f"role {name}", f"failed by a fault of ours: {end.__cause__!r}", f"See {where}."
+        ) from end
 
 
 def tell_until(
@@ -57,22 +63,35 @@ def tell_until(
     console: Console,
     children: Callable[[], Mapping[str, Mapping[str, Any]]] = dict,
 ) -> None:
-    """Print what an operator should know when it begins and when it is over: outages, alerts, processes not heard of.
+    """Print what an operator should know when it begins and when it is over: outages, alerts,
+    processes not heard of.
 
-    `children` is what the supervisor knows of its processes, by role name: also of the page's own."""
+    `children` is what the supervisor knows of its processes, by role name: also of the page's
+    own."""
     told: dict[str, str] = {}
     while not stop.wait(TELL_SECONDS):
         now = _now(run_dir, told) | failures(children())
         for what, text in now.items():
             if what not in told:
-                console.print(f"{datetime.now():%H:%M:%S}  {text}", highlight=False, markup=False, soft_wrap=True)
+                console.print(
+                    f"{datetime.now():%H:%M:%S}  {text}",
+                    highlight=False,
+                    markup=False,
+                    soft_wrap=True,
+                )
         for what in told.keys() - now.keys():
-            console.print(f"{datetime.now():%H:%M:%S}  {what}: over", highlight=False, markup=False, soft_wrap=True)
+            console.print(
+                f"{datetime.now():%H:%M:%S}  {what}: over",
+                highlight=False,
+                markup=False,
+                soft_wrap=True,
+            )
         told = now
 
 
 def _now(run_dir: Path, told: Mapping[str, str]) -> dict[str, str]:
-    """What the page says is wrong. While its process is being started again, or has just been, nothing is over."""
+    """What the page says is wrong. While its process is being started again, or has just been,
+    nothing is over."""
     try:
         with PageClient(run_dir) as page:
             status = page.status()

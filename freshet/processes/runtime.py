@@ -1,4 +1,5 @@
-"""An app at run: its folder, its embedded store, its processes. Used by `freshet run` and `freshet demo`."""
+"""An app at run: its folder, its embedded store, its processes. Used by `freshet run` and `freshet
+demo`."""
 
 from __future__ import annotations
 
@@ -36,15 +37,16 @@ from freshet.streams.outages import Outages
 
 log = structlog.get_logger()
 KEEP_SECONDS = 0.5
-ADDRESSED = {"serve": "serve", "status": "control"}  # what is listened for, and the role that announces it
+# what is listened for, and the role that announces it
+ADDRESSED = {"serve": "serve", "status": "control"}
 READY_SECONDS = 180.0  # a busy machine takes a minute to import what the roles need
 
 
 class Runtime:
     """Everything that runs for an app on this machine; a context manager.
 
-    Raises `LogError` if the folder is in use by another run, `ComponentError` if a port is, `StoreError` if there is no
-    store to use.
+    Raises `LogError` if the folder is in use by another run, `ComponentError` if a port is,
+    `StoreError` if there is no store to use.
     """
 
     def __init__(self, app: App, app_path: str, given: Settings) -> None:
@@ -72,12 +74,15 @@ class Runtime:
         store = self._given.store
         if not store:
             embedded = self._stack.enter_context(RedisServer(run_dir / "redis"))
-            keeper = Thread(target=_keep, args=(embedded, self._ending), name="embedded-store", daemon=True)
+            keeper = Thread(
+                target=_keep, args=(embedded, self._ending), name="embedded-store", daemon=True
+            )
             self._stack.callback(keeper.join)
             self._stack.callback(self._ending.set)
             keeper.start()
             store = embedded.url
-        open_store(store).close()  # a wrong address is told here, once, not by every role that needs it
+        # a wrong address is told here, once, not by every role that needs it
+        open_store(store).close()
         self.settings = self._given.model_copy(
             update={"store": store, "log": self._given.log_url, "metrics_port": 0, **where}
         )
@@ -88,14 +93,17 @@ class Runtime:
         self._stack.callback(self.log.close)
         preflight.check(self.app, self.log, self.settings)
         run_record.write(self.app.name, self._path, self.settings)
-        specs = [RoleSpec(n, run_role, (self._path, n, self.settings)) for n in role_names(self.app)]
+        specs = [
+            RoleSpec(n, run_role, (self._path, n, self.settings)) for n in role_names(self.app)
+        ]
         self._stack.callback(children.forget, run_dir)
         self.supervisor = Supervisor(specs, _preload(self.app), self._tell)
         self.supervisor.start()
         self._stack.callback(self.supervisor.stop)
 
     def _tell(self, facts: Mapping[str, Mapping[str, Any]]) -> None:
-        """What the supervisor knows, for the process of the status page. It is told again at the next change."""
+        """What the supervisor knows, for the process of the status page. It is told again at the
+        next change."""
         try:
             children.write(self.settings.run_dir, facts)
         except OSError as error:
@@ -113,7 +121,9 @@ class Runtime:
             self._refuse_failing(ADDRESSED[what])
             if time.monotonic() > deadline:
                 raise ComponentError(
-                    f"role {what}", f"did not come up within {READY_SECONDS:.0f} s", f"Look at {path.parent}/logs."
+                    f"role {what}",
+                    f"did not come up within {READY_SECONDS:.0f} s",
+                    f"Look at {path.parent}/logs.",
                 )
             time.sleep(0.02)
         return path.read_text()
@@ -129,7 +139,10 @@ class Runtime:
             )
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self._stack.close()
 
@@ -146,7 +159,8 @@ def _keep(server: RedisServer, ending: Event) -> None:
 
 
 def _preload(app: App) -> list[str]:
-    """What the fork server imports once, and no role again: that is most of what starting one costs."""
+    """What the fork server imports once, and no role again: that is most of what starting one
+    costs."""
     modules = dict.fromkeys(type(spec).__module__ for m in app.models for spec in m.learners)
     # A learner beside the app's file is imported by each role, from that folder.
     learners = [name for name in modules if name.startswith("freshet.")]
@@ -161,7 +175,8 @@ def _preload(app: App) -> list[str]:
 
 
 def _ports(given: Settings) -> dict[str, int]:
-    """The ports of both servers, the given ones or any (0): chosen here, so that they keep them when they are started again.
+    """The ports of both servers, the given ones or any (0): chosen here, so that they keep them
+    when they are started again.
 
     Raises:
         ComponentError: another process has one of them.
@@ -183,7 +198,10 @@ def _free_port(host: str) -> int:
         try:
             _probe(host, port, "port")
         except ComponentError as error:
-            if not isinstance(error.__cause__, OSError) or error.__cause__.errno != errno.EADDRINUSE:
+            if (
+                not isinstance(error.__cause__, OSError)
+                or error.__cause__.errno != errno.EADDRINUSE
+            ):
                 raise
         else:
             return port
@@ -199,7 +217,9 @@ def _probe(host: str, port: int, name: str) -> None:
     except (socket.gaierror, UnicodeError) as error:
         cause = f"cannot be used: {getattr(error, 'strerror', None) or error}"
         raise ComponentError(
-            f"address {authority(host, port)}", cause, "Choose an address of this machine with --host."
+            f"address {authority(host, port)}",
+            cause,
+            "Choose an address of this machine with --host.",
         ) from error
     except OSError as error:
         next_step = f"Choose another with {option} (0: any)."

@@ -1,4 +1,5 @@
-"""Starts every role as a process of its own, watches them, starts again what died, and stops all of them cleanly."""
+"""Starts every role as a process of its own, watches them, starts again what died, and stops all of
+them cleanly."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ SAFE_PATH = "PYTHONSAFEPATH"
 
 @dataclass(frozen=True, slots=True)
 class RoleSpec:
-    """A process to keep alive: `target(*args)` runs in it. `name` is unique, such as `train:late.river-1a2b3c4d`."""
+    """A process to keep alive: `target(*args)` runs in it. `name` is unique, such as
+    `train:late.river-1a2b3c4d`."""
 
     name: str
     target: Callable[..., None]
@@ -68,8 +70,8 @@ class _Child:
 class Supervisor:
     """Keeps processes alive in a thread of its own, from `start` to `stop`.
 
-    Processes are forked from a server that has imported the heavy libraries once (the names in `preload`), so a
-    role starts, and comes back after a crash, in a fraction of a second.
+    Processes are forked from a server that has imported the heavy libraries once (the names in
+    `preload`), so a role starts, and comes back after a crash, in a fraction of a second.
     """
 
     specs: Sequence[RoleSpec]
@@ -111,7 +113,9 @@ class Supervisor:
         while not self._stopping.wait(WATCH_SECONDS):
             for child in self._children:
                 self._mend(child)
-            now = [(child.restarts, child.process is None, child.failing) for child in self._children]
+            now = [
+                (child.restarts, child.process is None, child.failing) for child in self._children
+            ]
             if now != told:
                 told = now
                 self.tell(self.facts())
@@ -147,7 +151,8 @@ class Supervisor:
                 child.peak_bytes = max(child.peak_bytes, _memory(child.process.pid))
 
     def facts(self) -> dict[str, dict[str, Any]]:
-        """By role: pid, whether it is alive, restarts, why it ended last, whether it keeps failing, peak resident bytes."""
+        """By role: pid, whether it is alive, restarts, why it ended last, whether it keeps failing,
+        peak resident bytes."""
         return {
             c.spec.name: {
                 "pid": c.process.pid if c.process else None,
@@ -192,8 +197,8 @@ def _last_exit(last_words: Connection | None, exit_code: int | None) -> str:
 
 
 def _run_apart(last_words: Connection, target: Callable[..., None], *args: Any) -> None:
-    """In the new process: out of reach of the terminal's Ctrl-C, which is the supervisor's to act on, and with an end
-    when the supervisor ends, however that does."""
+    """In the new process: out of reach of the terminal's Ctrl-C, which is the supervisor's to act
+    on, and with an end when the supervisor ends, however that does."""
     os.environ.pop(SAFE_PATH, None)  # was meant for the fork server, not for what the app may start
     os.setpgid(0, 0)
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
@@ -216,7 +221,8 @@ def _end_with_parent() -> None:
 
 
 def _memory(pid: int) -> int:
-    """Bytes that a process holds, its share of what is shared among forks included; 0 if it is gone."""
+    """Bytes that a process holds, its share of what is shared among forks included; 0 if it is
+    gone."""
     try:
         full = psutil.Process(pid).memory_full_info()
     except psutil.Error:
@@ -225,7 +231,8 @@ def _memory(pid: int) -> int:
 
 
 class _signals_ignored:
-    """The fork server is started with the first process: it must not take the terminal's Ctrl-C as its own."""
+    """The fork server is started with the first process: it must not take the terminal's Ctrl-C as
+    its own."""
 
     def __enter__(self) -> None:
         self._main = threading.current_thread() is threading.main_thread()
@@ -239,8 +246,8 @@ class _signals_ignored:
 
 @contextmanager
 def _safe_path() -> Iterator[None]:
-    """Nor must it look for modules in the working directory before it looks among the libraries, as `python -c` does: the
-    app may lie elsewhere, and what lies here need not be Python for us."""
+    """Nor must it look for modules in the working directory before it looks among the libraries, as
+    `python -c` does: the app may lie elsewhere, and what lies here need not be Python for us."""
     before = os.environ.get(SAFE_PATH)
     os.environ[SAFE_PATH] = "1"
     try:

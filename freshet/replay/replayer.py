@@ -1,10 +1,11 @@
 """The replayer: owns the paced clock, and moves it on when everybody has finished the step.
 
 Each step: ask the scorer for the step's departures as of its start (again and again while it says
-that its store is away: what it would answer without is not what it answers in another replay);
-wait until those answers are logged; publish the step's
-events, then say the tick on the control log, which intake writes into its outputs once it has read as far; wait until every
-view, join and trainer has reported the tick, every snapshot that was due has been judged and every scorer has swapped. So a replay goes as fast as the pipeline can, and two replays see the same.
+that its store is away: what it would answer without is not what it answers in another replay); wait
+until those answers are logged; publish the step's events, then say the tick on the control log,
+which intake writes into its outputs once it has read as far; wait until every view, join and
+trainer has reported the tick, every snapshot that was due has been judged and every scorer has
+swapped. So a replay goes as fast as the pipeline can, and two replays see the same.
 """
 
 from __future__ import annotations
@@ -18,14 +19,24 @@ from typing import Any, Protocol
 from freshet.app import App
 from freshet.roles.plans import task_names
 from freshet.schemas.errors import ComponentError
-from freshet.schemas.wire.messages import Clock, Logged, Message, Progress, Settled, Status, Swapped, Tick
+from freshet.schemas.wire.messages import (
+    Clock,
+    Logged,
+    Message,
+    Progress,
+    Settled,
+    Status,
+    Swapped,
+    Tick,
+)
 from freshet.streams.control.channels import Follower, send
 from freshet.streams.control.orders import OrderBook
 from freshet.streams.log.contract import Log
 from freshet.streams.outages import Outages
 
 PATIENCE_SECONDS = 60.0
-OUTAGE_PATIENCE_SECONDS = 600.0  # while somebody says that a server is away, and that it waits for it
+# while somebody says that a server is away, and that it waits for it
+OUTAGE_PATIENCE_SECONDS = 600.0
 POLL_SECONDS = 0.05
 
 
@@ -47,7 +58,8 @@ class NotYet(ComponentError):
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """Records of a topic's partition (`topic` is the log's full name): `(append time ms, values)` in order."""
+    """Records of a topic's partition (`topic` is the log's full name): `(append time ms, values)`
+    in order."""
 
     topic: str
     runs: list[tuple[int, list[bytes]]]
@@ -79,7 +91,8 @@ def published(app: App, events: Mapping[str, Events]) -> list[Published]:
 
 
 class Ask(Protocol):
-    """Ask the scorers; returns the sequence up to which answers must be logged, by scorer instance (`name/start`)."""
+    """Ask the scorers; returns the sequence up to which answers must be logged, by scorer instance
+    (`name/start`)."""
 
     def __call__(self) -> dict[str, int]:
         """Raises `NotYet` where a scorer waits for its store; it is called again then."""
@@ -124,8 +137,8 @@ class Facts:
 
 
 class Replayer:
-    """Publishes steps and waits for the app to finish each. `now_ms` is the paced clock. Setting `stop` ends a wait with
-    `Stopped`."""
+    """Publishes steps and waits for the app to finish each. `now_ms` is the paced clock. Setting
+    `stop` ends a wait with `Stopped`."""
 
     def __init__(
         self,
@@ -163,8 +176,8 @@ class Replayer:
         self.tell(Clock(end_ms, False))
 
     def _ask(self, ask: Ask) -> None:
-        """Ask until all answers are logged; again where a scorer was replaced before it had logged them (the first
-        logged answer to an id wins, so asking again is harmless)."""
+        """Ask until all answers are logged; again where a scorer was replaced before it had logged
+        them (the first logged answer to an id wins, so asking again is harmless)."""
         while not self._logged(self._answers(ask)):
             pass
 
@@ -183,7 +196,8 @@ class Replayer:
         return found
 
     def _logged(self, asked: dict[str, int]) -> bool:
-        """Wait for these answers in the log; False once their scorer was replaced and they are not there."""
+        """Wait for these answers in the log; False once their scorer was replaced and they are not
+        there."""
         # Who answers is who lives, also where its own word is still on the way.
         self.facts.scorers.update({_name(i): i for i in asked})
         self._wait(lambda: [] if self._replaced(asked) else self._not_logged(asked))
@@ -206,7 +220,11 @@ class Replayer:
 
     def _awaited(self) -> list[str]:
         """Tasks but those of trainers that a switch holds."""
-        held = tuple(f"train:{name.removeprefix('train.')}:" for name in self.facts.held if name.startswith("train."))
+        held = tuple(
+            f"train:{name.removeprefix('train.')}:"
+            for name in self.facts.held
+            if name.startswith("train.")
+        )
         return [t for t in self._tasks if not t.startswith(held)] if held else self._tasks
 
     def _snapshot_due(self, start_ms: int, end_ms: int) -> bool:
@@ -217,12 +235,20 @@ class Replayer:
         return end_ms // self._every > start_ms // self._every
 
     def _not_logged(self, asked: dict[str, int]) -> list[str]:
-        return [f"predictions of {i}" for i, last in asked.items() if self.facts.logged.get(i, -1) < last]
+        return [
+            f"predictions of {i}"
+            for i, last in asked.items()
+            if self.facts.logged.get(i, -1) < last
+        ]
 
     def _not_settled(self, tick: int) -> list[str]:
         if self.facts.held:  # a held trainer cuts nothing, a held release decides nothing
             return []
-        late = [m.name for m in self._app.models if (s := self.facts.settled.get(m.name)) is None or s.tick < tick]
+        late = [
+            m.name
+            for m in self._app.models
+            if (s := self.facts.settled.get(m.name)) is None or s.tick < tick
+        ]
         return [f"release of {name}" for name in late]
 
     def _not_swapped(self) -> list[str]:
@@ -232,12 +258,16 @@ class Replayer:
             if settled is None or settled.number is None:
                 continue
             for instance, swapped in self.facts.swapped.get(model, {"a scorer": None}).items():
-                if swapped is None or (swapped.lineage, swapped.number) != (settled.lineage, settled.number):
+                if swapped is None or (swapped.lineage, swapped.number) != (
+                    settled.lineage,
+                    settled.number,
+                ):
                     waiting.append(f"swap of {model} in {instance}")
         return waiting
 
     def _wait(self, missing: Callable[[], list[str]]) -> None:
-        """Until nothing is missing; the patience starts again whenever anything moves, and when an outage is over."""
+        """Until nothing is missing; the patience starts again whenever anything moves, and when an
+        outage is over."""
         since, before = time.monotonic(), None
         away_at = since
         while waiting := missing():
@@ -259,7 +289,8 @@ class Replayer:
                 )
 
     def _outage(self) -> bool:
-        """Whether a server is away, as far as is known here: of the log, or of the store as roles tell it."""
+        """Whether a server is away, as far as is known here: of the log, or of the store as roles
+        tell it."""
         now_ms = time.time_ns() // 1_000_000
         told = [s for s in self.facts.status.values() if now_ms - s.at < 1000 * PATIENCE_SECONDS]
         return bool(self._outages.current()) or any(s.facts.get("outages") for s in told)

@@ -1,4 +1,5 @@
-"""What every role is given, and what it makes of it: its store, its operator, its clock, its metrics."""
+"""What every role is given, and what it makes of it: its store, its operator, its clock, its
+metrics."""
 
 from __future__ import annotations
 
@@ -30,8 +31,9 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Context:
-    """What every role is given. `name` is the role's lasting name, such as `train.late.river-1a2b3c4d`; members of one role
-    are told apart by `member`. `vitals` is what it says of itself, `switches` what operators switched off."""
+    """What every role is given. `name` is the role's lasting name, such as
+    `train.late.river-1a2b3c4d`; members of one role are told apart by `member`. `vitals` is what it
+    says of itself, `switches` what operators switched off."""
 
     app: App
     settings: Settings
@@ -44,15 +46,17 @@ class Context:
     faults: list[Exception] = field(default_factory=list)  # of the role's own threads
 
     def thread(self, work: Callable[..., None], *given: object) -> threading.Thread:
-        """A thread of this role, started. What it does not foresee ends the role, so that it is started again: with one of
-        its threads gone it would look alive, and do half of its work."""
+        """A thread of this role, started. What it does not foresee ends the role, so that it is
+        started again: with one of its threads gone it would look alive, and do half of its work."""
 
         def run() -> None:
             try:
                 work(*given)
             except Exception as error:
                 self.faults.append(error)
-                log.error("a thread of the role fails; the role ends", thread=work.__name__, exc_info=True)
+                log.error(
+                    "a thread of the role fails; the role ends", thread=work.__name__, exc_info=True
+                )
                 self.stop.set()
 
         started = threading.Thread(target=run, name=work.__name__.strip("_"), daemon=True)
@@ -60,7 +64,8 @@ class Context:
         return started
 
     def store(self) -> Store:
-        """Also while it is away: this role may have been started again in the middle of its outage."""
+        """Also while it is away: this role may have been started again in the middle of its
+        outage."""
         return late_store(self.settings.store)
 
     @property
@@ -112,4 +117,6 @@ def pace_of(ctx: Context) -> Pace:
 
 def earlier_schemas(ctx: Context, topic: Topic) -> dict[int, EventSchema]:
     """The topic's schemas of earlier definitions, by the id that records carry."""
-    return known_schemas.earlier(ctx.settings.checkpoints_url, ctx.app.log_of(topic.name), topic.events)
+    return known_schemas.earlier(
+        ctx.settings.checkpoints_url, ctx.app.log_of(topic.name), topic.events
+    )

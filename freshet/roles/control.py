@@ -1,4 +1,5 @@
-"""The `control` role: gathers the status from what everybody says, and serves its page. Nobody waits for it."""
+"""The `control` role: gathers the status from what everybody says, and serves its page. Nobody
+waits for it."""
 
 from __future__ import annotations
 
@@ -58,9 +59,15 @@ def run(ctx: Context) -> None:
     def set_topic(topic: str, changes: Mapping[str, str], by: str) -> None:
         for outage in ctx.vitals.outages.current():
             if outage.component in ("log", "disk"):  # it would wait for as long as the outage lasts
-                raise LogError(outage.resource, f"is away: {outage.cause}", "Set it again once the log is back.")
+                raise LogError(
+                    outage.resource,
+                    f"is away: {outage.cause}",
+                    "Set it again once the log is back.",
+                )
         now = time.time_ns() // 1_000_000
-        reporter.say([messages.Setting(topic, key, value, by, now) for key, value in changes.items()])
+        reporter.say(
+            [messages.Setting(topic, key, value, by, now) for key, value in changes.items()]
+        )
         log.info("settings changed", topic=topic, by=by, **changes)
 
     def turned(name: str, on: bool, by: str) -> Switches:
@@ -96,13 +103,15 @@ def _end_with(ctx: Context, server: uvicorn.Server) -> None:
 
 
 def _report(ctx: Context, reporter: Reporter) -> None:
-    """Apart from who gathers: what is told waits while the log's disk is full, and the page must say so."""
+    """Apart from who gathers: what is told waits while the log's disk is full, and the page must
+    say so."""
     while not ctx.stop.wait(OBSERVE_SECONDS):
         reporter.tell(ctx.vitals.status({}))
 
 
 def _gather(ctx: Context, board: Board, history: History) -> None:
-    """Follow what is said; observe once a second, and save the history now and then and in the end."""
+    """Follow what is said; observe once a second, and save the history now and then and in the
+    end."""
     gathering = Gathering(ctx.log, ctx.app, board)
     observed_at = 0.0
     saved_at = time.monotonic()

@@ -42,9 +42,13 @@ class Gathering:
                 self._board.learn_outcomes(self._models[batch.topic], batch)
                 self._examples_at[batch.topic] = int(batch.offsets[-1]) + 1
         reached = {**self._follower.positions, **self._examples_at}
-        self._past = {topic: end for topic, end in self._past.items() if reached.get(topic, 0) < end}
+        self._past = {
+            topic: end for topic, end in self._past.items() if reached.get(topic, 0) < end
+        }
 
     def _ends(self) -> dict[str, int]:
         """Of the logs that hold anything; each has one partition."""
-        spans = {topic: self._log.bounds(topic).spans[0] for topic in (*self._channels, *self._models)}
+        spans = {
+            topic: self._log.bounds(topic).spans[0] for topic in (*self._channels, *self._models)
+        }
         return {topic: end for topic, (first, end) in spans.items() if end > first}

@@ -41,11 +41,15 @@ def interface(
     more: Routes = (),
     freshness: Callable[[str], Freshness] | None = None,
 ) -> Interface:
-    """The interface of an app; `more` are routes of others, which its documentation then describes; `freshness` tells a topic's
-    settings as they are now (default: as declared)."""
+    """The interface of an app; `more` are routes of others, which its documentation then describes;
+    `freshness` tells a topic's settings as they are now (default: as declared)."""
     topics = [(t, app.log_of(t.name)) for t in app.topics]
     pusher = Pusher(topics, log.writer, clock, freshness, keys_of(app))
-    routes = [*http_features.routes(feature_reader(app), reach, clock), *http_push.routes(pusher), *more]
+    routes = [
+        *http_features.routes(feature_reader(app), reach, clock),
+        *http_push.routes(pusher),
+        *more,
+    ]
     return Interface([*routes, *http_docs.routes(VERSION, catalogue_of(app), routes)], pusher)
 
 

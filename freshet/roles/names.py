@@ -9,8 +9,9 @@ from freshet.schemas.errors import DefinitionError
 
 
 def role_names(app: App) -> list[str]:
-    """Every process of an app: one of each role, and one trainer per lineage. A role that has nothing to read is left out.
-    Without a model there is a scorer all the same: it takes pushes, and answers with features."""
+    """Every process of an app: one of each role, and one trainer per lineage. A role that has
+    nothing to read is left out. Without a model there is a scorer all the same: it takes pushes,
+    and answers with features."""
     trainers = [f"train.{m.name}.{m.lineage(x)}" for m in app.models for x in m.learners]
     views = ["view"] if app.views else []
     models = ["join", *trainers, "release"] if app.models else []
@@ -18,14 +19,18 @@ def role_names(app: App) -> list[str]:
 
 
 def belongs(app: App, name: str) -> bool:
-    """Whether a process of this lasting name, such as `view`, `view.2` or `train.late.river-1a2b3c4d`, is one of the app's:
-    trainers of lineages that it does not declare (any more) are not."""
+    """Whether a process of this lasting name, such as `view`, `view.2` or
+    `train.late.river-1a2b3c4d`, is one of the app's: trainers of lineages that it does not declare
+    (any more) are not."""
     by_learner = [f"train.{m.name}.{x.name}" for m in app.models for x in m.learners]
-    return any(name == known or name.startswith(f"{known}.") for known in (*role_names(app), *by_learner))
+    return any(
+        name == known or name.startswith(f"{known}.") for known in (*role_names(app), *by_learner)
+    )
 
 
 def trained_by(app: App, name: str) -> tuple[Model, LearnerSpec]:
-    """The model and learner of a trainer's name: `train.<model>.<lineage>`, or `train.<model>.<learner>`.
+    """The model and learner of a trainer's name: `train.<model>.<lineage>`, or
+    `train.<model>.<learner>`.
 
     Raises:
         DefinitionError: the app has no such trainer.
@@ -35,4 +40,6 @@ def trained_by(app: App, name: str) -> tuple[Model, LearnerSpec]:
             if name in (f"train.{m.name}.{m.lineage(x)}", f"train.{m.name}.{x.name}"):
                 return m, x
     known = ", ".join(f"train.{m.name}.{x.name}" for m in app.models for x in m.learners)
-    raise DefinitionError(f"role {name!r}", f"app {app.name} trains no such lineage", f"Its trainers are {known}.")
+    raise DefinitionError(
+        f"role {name!r}", f"app {app.name} trains no such lineage", f"Its trainers are {known}."
+    )

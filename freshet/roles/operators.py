@@ -13,7 +13,10 @@ from freshet.streams.join.task import JoinTask
 
 def intake(ctx: Context) -> None:
     """Source topics to clean logs, labels and dead letters."""
-    tasks = {ctx.app.log_of(t.name): plans.intake_plan(ctx.app, t, earlier_schemas(ctx, t)) for t in ctx.app.topics}
+    tasks = {
+        ctx.app.log_of(t.name): plans.intake_plan(ctx.app, t, earlier_schemas(ctx, t))
+        for t in ctx.app.topics
+    }
     operator = ctx.operator(
         list(tasks),
         lambda topic, p: IntakeTask(tasks[topic], p),
@@ -47,4 +50,6 @@ def train(ctx: Context) -> None:
     key = Signer.load(ctx.settings.keys_dir / "trainer")
     shelf = plans.Shelf(ctx.settings.snapshots_dir, key, ctx.vitals.outages)
     make = plans.trainer(ctx.app, model, spec, shelf, ctx.settings.snapshot_every)
-    ctx.operator([ctx.app.examples_log_of(model)], make, held=lambda: not ctx.switches.current.learn.on).run(ctx.stop)
+    ctx.operator(
+        [ctx.app.examples_log_of(model)], make, held=lambda: not ctx.switches.current.learn.on
+    ).run(ctx.stop)

@@ -1,4 +1,5 @@
-"""From an app's declarations to what its operators do: the one place where rooms are put together."""
+"""From an app's declarations to what its operators do: the one place where rooms are put
+together."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ from freshet.streams.outages import Outages
 
 
 def ensure_topics(app: App, log: Log) -> None:
-    """Create every topic that the app reads or writes. Raises `LogError` if one exists with other partitions."""
+    """Create every topic that the app reads or writes. Raises `LogError` if one exists with other
+    partitions."""
     for name, partitions in topics(app).items():
         log.ensure(name, partitions)
 
@@ -54,7 +56,9 @@ def shortest_batch_wait(current: Mapping[str, Freshness]) -> float:
     return min((f.ms("batch_wait") for f in current.values()), default=0) / 1000
 
 
-def intake_plan(app: App, topic: Topic, earlier: Mapping[int, EventSchema] | None = None) -> IntakePlan:
+def intake_plan(
+    app: App, topic: Topic, earlier: Mapping[int, EventSchema] | None = None
+) -> IntakePlan:
     """`earlier` are schemas that the topic had under other wire ids."""
     clean = tuple(
         CleanRoute(app.clean_log_of(v), v.topic.partitions, v.keys, v.plan.fields)
@@ -66,7 +70,14 @@ def intake_plan(app: App, topic: Topic, earlier: Mapping[int, EventSchema] | Non
         for m in app.models
         if m.label.topic.name == topic.name
     )
-    return IntakePlan(app.log_of(topic.name), topic, EventCodec(topic.events, earlier), clean, labels, app.dead_log)
+    return IntakePlan(
+        app.log_of(topic.name),
+        topic,
+        EventCodec(topic.events, earlier),
+        clean,
+        labels,
+        app.dead_log,
+    )
 
 
 def views_by_log(app: App) -> Mapping[str, View]:
@@ -124,7 +135,14 @@ def trainer(
         if not plan.durable:
             return None
         facts = snapshots.Facts(
-            app.name, model.name, plan.lineage, at.number, model.vectors.digest, at.tick, at.examples, at.position
+            app.name,
+            model.name,
+            plan.lineage,
+            at.number,
+            model.vectors.digest,
+            at.tick,
+            at.examples,
+            at.position,
         )
         export = attested(learner, model.vectors)
         # Written again from its start: a snapshot is not there before its manifest.
@@ -149,11 +167,21 @@ def vector_plan(app: App, model: Model) -> VectorPlan:
 
 def task_inputs(app: App) -> Mapping[str, TopicPartition]:
     """What each task of the app reads, by the name that its checkpoints have."""
-    found = {f"intake:{t.name}:{p}": (app.log_of(t.name), p) for t in app.topics for p in range(t.partitions)}
-    found |= {f"view:{v.name}:{p}": (app.clean_log_of(v), p) for v in app.views for p in range(v.topic.partitions)}
+    found = {
+        f"intake:{t.name}:{p}": (app.log_of(t.name), p)
+        for t in app.topics
+        for p in range(t.partitions)
+    }
+    found |= {
+        f"view:{v.name}:{p}": (app.clean_log_of(v), p)
+        for v in app.views
+        for p in range(v.topic.partitions)
+    }
     for m in app.models:
         found[f"join:{m.name}:0"] = app.outcomes_log_of(m), 0
-        found |= {f"train:{m.name}.{m.lineage(x)}:0": (app.examples_log_of(m), 0) for x in m.learners}
+        found |= {
+            f"train:{m.name}.{m.lineage(x)}:0": (app.examples_log_of(m), 0) for x in m.learners
+        }
     return found
 
 

@@ -1,4 +1,5 @@
-"""What is asked before a role starts, so that whatever keeps an app from going on is told once, as one error."""
+"""What is asked before a role starts, so that whatever keeps an app from going on is told once, as
+one error."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ from freshet.streams.operators.checkpoints import Checkpoints, positions
 
 
 def new_views(app: App, log: Log, given: Settings) -> list[str]:
-    """Views without a clean log, of topics that intake has begun to take in: nothing writes what came before."""
+    """Views without a clean log, of topics that intake has begun to take in: nothing writes what
+    came before."""
     out = []
     for v in app.views:
         tasks = [f"intake:{v.topic.name}:{p}" for p in range(v.topic.partitions)]
@@ -42,12 +44,17 @@ def _exists(log: Log, topic: str) -> bool:
 def changed(app: App, log: Log, given: Settings) -> DefinitionError | None:
     """Of the views and models that have run in this folder, the first that is another now.
 
-    The logs that they read or write bear digests of what they are: where one has run and its log is not there, it is another.
+    The logs that they read or write bear digests of what they are: where one has run and its log is
+    not there, it is another.
     """
     for v in app.views:
         own = app.clean_log_of(v)
         tasks = [f"view:{v.name}:{p}" for p in range(v.topic.partitions)]
-        if _has_run(tasks, given) and _exists(log, app.log_of(v.topic.name)) and not _exists(log, own):
+        if (
+            _has_run(tasks, given)
+            and _exists(log, app.log_of(v.topic.name))
+            and not _exists(log, own)
+        ):
             return DefinitionError(
                 f"view {v.name}",
                 f"its topic, key, tile or features were others when it ran here, or its log {own} was removed",
@@ -56,7 +63,11 @@ def changed(app: App, log: Log, given: Settings) -> DefinitionError | None:
             )
     for m in app.models:
         own = app.examples_log_of(m)
-        if _has_run([f"join:{m.name}:0"], given) and _exists(log, app.outcomes_log_of(m)) and not _exists(log, own):
+        if (
+            _has_run([f"join:{m.name}:0"], given)
+            and _exists(log, app.outcomes_log_of(m))
+            and not _exists(log, own)
+        ):
             return DefinitionError(
                 f"model {m.name}",
                 f"its features were others when it ran here, or its log {own} was removed",
@@ -67,11 +78,16 @@ def changed(app: App, log: Log, given: Settings) -> DefinitionError | None:
 
 
 def changed_topic(app: App, log: Log, given: Settings) -> DefinitionError | None:
-    """The first topic whose filters or imputes are others than those that its counts were made with."""
+    """The first topic whose filters or imputes are others than those that its counts were made
+    with."""
     for t in app.topics:
         task = f"intake:{t.name}:0"
         identity = log.bounds(app.log_of(t.name)).identity
-        found = Checkpoints(given.checkpoints_url, task, identity).load() if _has_run([task], given) else None
+        found = (
+            Checkpoints(given.checkpoints_url, task, identity).load()
+            if _has_run([task], given)
+            else None
+        )
         if found is not None and not fits(t, found[1], found[2]):
             return DefinitionError(
                 f"topic {t.name}",
@@ -113,10 +129,9 @@ def _has_run(tasks: Sequence[str], given: Settings) -> bool:
 def check(app: App, log: Log, given: Settings) -> None:
     """Make the app's topics, and see that its schemas and checkpoints fit what is in them.
 
-    Raises:
-        DefinitionError: a view, a model or a topic that has run is declared otherwise now, or an SLO can never be held.
-        LogError: the log cannot be used, or a topic has another partition count.
-        SchemaError: a topic's schema cannot read what was written under an earlier one.
+    Raises: DefinitionError: a view, a model or a topic that has run is declared otherwise now, or
+        an SLO can never be held. LogError: the log cannot be used, or a topic has another partition
+        count. SchemaError: a topic's schema cannot read what was written under an earlier one.
         CheckpointError: a topic was recreated, or lacks records that a checkpoint goes on from.
     """
     if not given.replay:  # whose time goes in steps of its own

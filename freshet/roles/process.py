@@ -33,8 +33,8 @@ from freshet.streams.vitals.vitals import Vitals
 log = structlog.get_logger()
 
 
-# Where each role stands: module and function. Only the process that runs it imports it, so that no other waits for a web
-# server or a learner.
+# Where each role stands: module and function. Only the process that runs it imports it, so that no
+# other waits for a web server or a learner.
 ROLES = {
     "intake": ("freshet.roles.operators", "intake"),
     "view": ("freshet.roles.operators", "view"),
@@ -49,11 +49,11 @@ SIGNERS = {"train": "trainer", "release": "qualifier"}
 
 
 def run_role(app_path: str, name: str, given: Settings, member: str = "") -> None:
-    """Run a role in this process until SIGTERM or SIGINT; the target of the supervisor's processes. Members of one role
-    share its group, and are told apart by `member`.
+    """Run a role in this process until SIGTERM or SIGINT; the target of the supervisor's processes.
+    Members of one role share its group, and are told apart by `member`.
 
-    A foreseen error ends the process with status 3, any other with 1, after it was logged: whoever supervises starts
-    it again.
+    A foreseen error ends the process with status 3, any other with 1, after it was logged: whoever
+    supervises starts it again.
     """
     stop = threading.Event()
     for s in (signal.SIGTERM, signal.SIGINT):
@@ -90,7 +90,8 @@ def run_role(app_path: str, name: str, given: Settings, member: str = "") -> Non
 
 
 def _say_that_it_ends(ctx: Context) -> None:
-    """So that nobody takes for lost what was stopped. Not while the log is away: that would be waited for."""
+    """So that nobody takes for lost what was stopped. Not while the log is away: that would be
+    waited for."""
     if any(outage.component in ("log", "disk") for outage in ctx.vitals.outages.current()):
         return
     last = ctx.vitals.status()
@@ -104,7 +105,8 @@ def _say_that_it_ends(ctx: Context) -> None:
 
 @contextmanager
 def _measured(ctx: Context) -> Iterator[None]:
-    """Serve the metrics of a role that has no HTTP server of its own, and speak for its loop while that is busy."""
+    """Serve the metrics of a role that has no HTTP server of its own, and speak for its loop while
+    that is busy."""
     if ctx.vitals.role in ("serve", "control"):
         yield
         return

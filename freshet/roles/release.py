@@ -26,8 +26,14 @@ def run(ctx: Context) -> None:
         Verifier.load(ctx.settings.keys_dir / "trainer"),
         Signer.load(ctx.settings.keys_dir / "qualifier"),
     )
-    judges = [Judge(ctx.app.name, m, ctx.settings.snapshots_dir, trainer, qualifier) for m in ctx.app.models]
-    desks = [Release(judge, tell, ctx.settings.keep_snapshots, patient=ctx.settings.replay) for judge in judges]
+    judges = [
+        Judge(ctx.app.name, m, ctx.settings.snapshots_dir, trainer, qualifier)
+        for m in ctx.app.models
+    ]
+    desks = [
+        Release(judge, tell, ctx.settings.keep_snapshots, patient=ctx.settings.replay)
+        for judge in judges
+    ]
     follower = Follower(ctx.log, ctx.app.control_log)
     told_at = time.monotonic()
     said_before = ctx.log.bounds(ctx.app.control_log).spans[0][1]
@@ -39,7 +45,9 @@ def run(ctx: Context) -> None:
                 desk.note(m)
             if follower.position >= said_before:  # what was decided before a restart is known first
                 decide = desk.rule if held else desk.act
-                until_there_is_room(decide, ctx.vitals.outages, str(ctx.settings.run_dir.absolute()))
+                until_there_is_room(
+                    decide, ctx.vitals.outages, str(ctx.settings.run_dir.absolute())
+                )
         if time.monotonic() - told_at >= 1.0:
             told_at = time.monotonic()
             tell([ctx.vitals.status({"held": held})])

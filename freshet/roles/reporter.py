@@ -1,4 +1,5 @@
-"""What a role that serves tells others: its messages on the logs of the app, and the address it listens on."""
+"""What a role that serves tells others: its messages on the logs of the app, and the address it
+listens on."""
 
 from __future__ import annotations
 
@@ -20,15 +21,16 @@ log = structlog.get_logger()
 
 
 class Reporter:
-    """Tells the app's logs of messages; used by the loader's, the prediction log's and the status thread."""
+    """Tells the app's logs of messages; used by the loader's, the prediction log's and the status
+    thread."""
 
     def __init__(self, ctx: Context) -> None:
         self._ctx, self._lock = ctx, threading.Lock()
         self._writer: Writer | None = None
 
     def tell(self, *told: Message) -> None:
-        """Never raises: what cannot be sent is dropped. Figures are told again a second later; a swap
-        is not, and the page shows the snapshot before it until the next one."""
+        """Never raises: what cannot be sent is dropped. Figures are told again a second later; a
+        swap is not, and the page shows the snapshot before it until the next one."""
         try:
             self.say(told)
         except LogError as error:

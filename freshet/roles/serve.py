@@ -1,4 +1,5 @@
-"""The `serve` role: the scorer behind HTTP, a loader that brings in what release settled, and its reports."""
+"""The `serve` role: the scorer behind HTTP, a loader that brings in what release settled, and its
+reports."""
 
 from __future__ import annotations
 
@@ -43,10 +44,13 @@ def run(ctx: Context) -> None:
         reporter.tell(m)
 
     live = LiveSettings(plans.declared(ctx.app, ctx.settings.snapshot_every))
-    models = [(m, plans.vector_plan(ctx.app, m), ctx.app.outcomes_log_of(m)) for m in ctx.app.models]
+    models = [
+        (m, plans.vector_plan(ctx.app, m), ctx.app.outcomes_log_of(m)) for m in ctx.app.models
+    ]
     stored = plans.stored_partitions(ctx.app)
     store = CompleteStore(ctx.store(), stored)
-    marks = ctx.store()  # of its own: a request that waits for the store must not keep its age from being seen
+    # of its own: a request that waits for the store must not keep its age from being seen
+    marks = ctx.store()
     policy = Policy(
         models_answer=lambda: ctx.switches.current.answer.on,
         freshness=live.of,
@@ -65,7 +69,9 @@ def run(ctx: Context) -> None:
         ctx.thread(_report, ctx, scorer, app, reporter),
     ]
     server = HttpServer(
-        app, bind(ctx.settings.host, ctx.settings.port), lambda address: announce(ctx, "serve", address)
+        app,
+        bind(ctx.settings.host, ctx.settings.port),
+        lambda address: announce(ctx, "serve", address),
     )
     threading.Thread(target=_end_with, args=(ctx, server), daemon=True).start()
     server.run()
@@ -94,7 +100,9 @@ def _loader(ctx: Context, scorer: Scorer, app: ScorerApp, reporter: Reporter) ->
         reporter.tell(Swapped(scorer.instance, model, new.lineage, new.number, new.tick))
 
     def refused(which: Identity, reason: str) -> None:
-        log.error("snapshot refused; the live one goes on serving", model=which.model, reason=reason)
+        log.error(
+            "snapshot refused; the live one goes on serving", model=which.model, reason=reason
+        )
 
     places = {name: Place(s.slot, s.model.vectors) for name, s in scorer.served.items()}
     sidecar = Sidecar(ctx.settings.snapshots_dir, keys / "trainer", keys / "qualifier")
@@ -102,7 +110,8 @@ def _loader(ctx: Context, scorer: Scorer, app: ScorerApp, reporter: Reporter) ->
 
 
 def _follow(ctx: Context, scorer: Scorer, loader: Loader, live: LiveSettings) -> None:
-    """Take orders from the control log: of several that wait, only the newest of a model is carried out."""
+    """Take orders from the control log: of several that wait, only the newest of a model is carried
+    out."""
     follower, book = Follower(ctx.log, ctx.app.control_log), OrderBook()
     while not ctx.stop.is_set():
         orders: dict[str, Order] = {}
@@ -154,6 +163,8 @@ def _report(ctx: Context, scorer: Scorer, app: ScorerApp, reporter: Reporter) ->
             "duration_near_swaps": latency.durations_near_swaps().facts(),
         }
         before, at = latency.requests, now
-        reporter.tell(ctx.vitals.status(json.loads(json.dumps({**scorer.facts(), "requests": requests}))))
+        reporter.tell(
+            ctx.vitals.status(json.loads(json.dumps({**scorer.facts(), "requests": requests})))
+        )
         if stopped:
             return

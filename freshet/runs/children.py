@@ -1,4 +1,5 @@
-"""What the supervisor of a run knows of its processes, for the process that shows it: a file in the run's folder.
+"""What the supervisor of a run knows of its processes, for the process that shows it: a file in the
+run's folder.
 
 A role that dies before it can speak is heard of by nobody else.
 """
@@ -32,7 +33,8 @@ def write(run_dir: Path, facts: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def read(run_dir: Path) -> dict[str, dict[str, Any]]:
-    """Of the supervisor that started this process; nothing for a role that runs alone, or while there is no such file."""
+    """Of the supervisor that started this process; nothing for a role that runs alone, or while
+    there is no such file."""
     parent = mp.parent_process()
     if parent is None:
         return {}

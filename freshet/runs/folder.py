@@ -1,4 +1,5 @@
-"""The folder of a run: made where it is not there, and refused for its true reason where it cannot be used."""
+"""The folder of a run: made where it is not there, and refused for its true reason where it cannot
+be used."""
 
 from __future__ import annotations
 
@@ -9,10 +10,11 @@ from pathlib import Path
 
 from freshet.schemas.errors import ComponentError
 
-# SQLite takes paths of some 500 bytes, and the longest name of a log in the folder has 170 of them: app, model and
-# digest, with the suffix of SQLite's own file.
+# SQLite takes paths of some 500 bytes, and the longest name of a log in the folder has 170 of them:
+# app, model and digest, with the suffix of SQLite's own file.
 MOST_BYTES = 300
-# Of the path of a socket on Linux; Python's own sockets in the temporary folder add up to this many.
+# Of the path of a socket on Linux; Python's own sockets in the temporary folder add up to this
+# many.
 SOCKET_BYTES = 107
 SOCKET_NAME_BYTES = 40
 ANOTHER = "Name another folder with --run-dir."
@@ -37,12 +39,15 @@ def prepare(run_dir: Path) -> None:
         with tempfile.TemporaryFile(dir=run_dir):
             pass
     except OSError as error:
-        raise ComponentError(f"run folder {run_dir}", _why_not(run_dir, error), _next_step(error)) from error
+        raise ComponentError(
+            f"run folder {run_dir}", _why_not(run_dir, error), _next_step(error)
+        ) from error
     _check_temporary()
 
 
 def no_run(run_dir: Path, what: str, error: OSError) -> ComponentError:
-    """The error of a folder in which a file of a run could not be read; `what` is told where it is not there."""
+    """The error of a folder in which a file of a run could not be read; `what` is told where it is
+    not there."""
     cause = _why_not(run_dir, error)
     if isinstance(error, FileNotFoundError):
         cause = what

@@ -13,8 +13,8 @@ from freshet.schemas.errors import LogError
 class RunLock:
     """Holds a directory for this process until closed, or until the process ends, however it ends.
 
-    The lock is on an open file (`flock`), so it survives other opens of that file here, and children started
-    with `exec` do not keep it.
+    The lock is on an open file (`flock`), so it survives other opens of that file here, and
+    children started with `exec` do not keep it.
 
     Raises:
         LogError: another process holds it; the text names its process id.
@@ -54,6 +54,9 @@ class RunLock:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()

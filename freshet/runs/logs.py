@@ -39,9 +39,16 @@ def configure(role: str, directory: Path | None, level: str = "INFO") -> None:
     if directory is not None:
         handler = _file(directory, f"{role.replace(':', '.')}.jsonl")
     as_json = structlog.processors.JSONRenderer(ensure_ascii=False)
-    # What is shown is all that was said, so it is looked at last: texts of errors and of libraries too.
-    last: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, shown_values, as_json]
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=last, foreign_pre_chain=shared))
+    # What is shown is all that was said, so it is looked at last: texts of errors and of libraries
+    # too.
+    last: list[Any] = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        shown_values,
+        as_json,
+    ]
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(processors=last, foreign_pre_chain=shared)
+    )
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name, least in CHATTY.items():
         logging.getLogger(name).setLevel(least)
@@ -53,7 +60,8 @@ def configure(role: str, directory: Path | None, level: str = "INFO") -> None:
 
 
 def use_stderr() -> None:
-    """What a command that is no role has to say beside what it was asked: in lines for people, on stderr."""
+    """What a command that is no role has to say beside what it was asked: in lines for people, on
+    stderr."""
     structlog.reset_defaults()  # of a program that has run an app in this process before
     *before, last = structlog.get_config()["processors"]
     structlog.configure(
@@ -63,7 +71,8 @@ def use_stderr() -> None:
 
 
 def shown_values(logger: Any, method: str, event: Any) -> dict[str, Any]:
-    """What is logged quotes data and addresses: without control characters, logins and parameters."""
+    """What is logged quotes data and addresses: without control characters, logins and
+    parameters."""
     return {shown(str(name)): _shown_value(value) for name, value in event.items()}
 
 
@@ -92,7 +101,8 @@ def _file(directory: Path, name: str) -> logging.Handler:
 
 
 class _LogFile(logging.FileHandler):
-    """A line that the disk does not take is lost, and counted; the program that wrote it goes on."""
+    """A line that the disk does not take is lost, and counted; the program that wrote it goes
+    on."""
 
     def __init__(self, path: Path, **options: Any) -> None:
         super().__init__(path, **options)
@@ -114,7 +124,8 @@ class _LogFile(logging.FileHandler):
             self.handleError(record)
 
     def _write(self, text: str) -> None:
-        """A line of its own, not through a buffer: what a full disk did not take would come later, between others."""
+        """A line of its own, not through a buffer: what a full disk did not take would come later,
+        between others."""
         if self.stream is None:
             self.stream = self._open()
         line = f"{text}\n".encode(errors="backslashreplace")

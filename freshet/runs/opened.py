@@ -1,4 +1,5 @@
-"""A run as it lies in its folder, opened for reading: its app and its log, whether it still goes on or has ended."""
+"""A run as it lies in its folder, opened for reading: its app and its log, whether it still goes on
+or has ended."""
 
 from __future__ import annotations
 
@@ -28,7 +29,9 @@ class OpenedRun:
 
     def earlier(self, topic: Topic) -> dict[int, EventSchema]:
         """The schemas that a topic had under other wire ids, by wire id."""
-        return known_schemas.earlier(self.settings.checkpoints_url, self.app.log_of(topic.name), topic.events)
+        return known_schemas.earlier(
+            self.settings.checkpoints_url, self.app.log_of(topic.name), topic.events
+        )
 
 
 @contextmanager

@@ -1,4 +1,5 @@
-"""Asks the status page's server of a run: what commands show and change goes through the same door as the page."""
+"""Asks the status page's server of a run: what commands show and change goes through the same door
+as the page."""
 
 from __future__ import annotations
 
@@ -51,7 +52,8 @@ class PageClient:
             raise self._no_page(f"answers what is no status ({error})") from error
 
     def set_topic(self, topic: str, changes: Mapping[str, str]) -> dict[str, str]:
-        """Change live settings; all of them as they are then. Raises `RequestError` for what may not be set."""
+        """Change live settings; all of them as they are then. Raises `RequestError` for what may
+        not be set."""
         answer = self._ask("PUT", f"/v1/topics/{quote(topic)}/settings", dict(changes)).json()
         found: dict[str, str] = answer["settings"]
         return found
@@ -67,11 +69,15 @@ class PageClient:
         if answer.status_code < 500:
             raise Refused(text)
         raise ComponentError(
-            f"status page at {self._address}", f"answered {answer.status_code}: {text}", "See its log."
+            f"status page at {self._address}",
+            f"answered {answer.status_code}: {text}",
+            "See its log.",
         )
 
     def _no_page(self, cause: str) -> ComponentError:
-        return ComponentError(f"status page at {self._address}", cause, "Is the run's control role alive?")
+        return ComponentError(
+            f"status page at {self._address}", cause, "Is the run's control role alive?"
+        )
 
 
 def _error_of(answer: httpx.Response) -> str:

@@ -1,5 +1,5 @@
-"""What a run is: written into its folder when it starts, so that commands find its log, store, app and page by the folder
-alone."""
+"""What a run is: written into its folder when it starts, so that commands find its log, store, app
+and page by the folder alone."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ FORMAT = 2
 
 
 class RunRecord(msgspec.Struct, frozen=True):
-    """The app's name and file (absolute), the addresses of its log and store. Addresses may hold passwords: the file is for
-    its owner's eyes. `format` says how the run lays out what it stores."""
+    """The app's name and file (absolute), the addresses of its log and store. Addresses may hold
+    passwords: the file is for its owner's eyes. `format` says how the run lays out what it
+    stores."""
 
     app: str
     app_file: str
@@ -34,7 +35,9 @@ class RunRecord(msgspec.Struct, frozen=True):
 def write(app: str, app_file: str, given: Settings) -> None:
     """Raises `ComponentError` where it cannot be written."""
     path = given.run_dir / FILE
-    record = RunRecord(app, str(Path(app_file).resolve()), _absolute(given.log_url), given.store, FORMAT)
+    record = RunRecord(
+        app, str(Path(app_file).resolve()), _absolute(given.log_url), given.store, FORMAT
+    )
     text = msgspec.json.format(msgspec.json.encode(record))
     try:
         write_whole(path, text, PRIVATE, durable=True)
@@ -47,8 +50,8 @@ def write(app: str, app_file: str, given: Settings) -> None:
 
 
 def check(app: str, given: Settings) -> None:
-    """Raises `ComponentError` where the folder is that of a run of another app, over a log of another
-    kind, or of another format: its checkpoints and snapshots fit no other."""
+    """Raises `ComponentError` where the folder is that of a run of another app, over a log of
+    another kind, or of another format: its checkpoints and snapshots fit no other."""
     if not os.path.lexists(given.run_dir / FILE):
         return
     found = read(given.run_dir)
@@ -72,8 +75,8 @@ def _kind(log: str) -> str:
 
 
 def read(run_dir: Path) -> RunRecord:
-    """Raises `ComponentError` where no run was ever started in the folder, or only one of a version of
-    freshet that lays out otherwise what a run stores."""
+    """Raises `ComponentError` where no run was ever started in the folder, or only one of a version
+    of freshet that lays out otherwise what a run stores."""
     found = _decoded(run_dir)
     if found.format != FORMAT:
         raise ComponentError(

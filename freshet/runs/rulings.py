@@ -1,4 +1,5 @@
-"""A person's word on a snapshot, on the control log of a run: release carries it out, and says what became of it."""
+"""A person's word on a snapshot, on the control log of a run: release carries it out, and says what
+became of it."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from freshet.streams.control.channels import send
 
 
 def rule(run: OpenedRun, model: str, lineage: str, number: int, approved: bool, by: str) -> None:
-    """Let a snapshot be served, or not; also while nothing runs: it is carried out once release does.
+    """Let a snapshot be served, or not; also while nothing runs: it is carried out once release
+    does.
 
     Raises:
         RequestError: the app has no such model, or the model no such lineage.
@@ -20,13 +22,24 @@ def rule(run: OpenedRun, model: str, lineage: str, number: int, approved: bool, 
     models = {m.name: m for m in run.app.models}
     if model not in models:
         known = ", ".join(models) or "none"
-        raise RequestError(f"model {model!r}", f"is none of app {run.app.name}", f"Its models are {known}.")
+        raise RequestError(
+            f"model {model!r}", f"is none of app {run.app.name}", f"Its models are {known}."
+        )
     lineages = [models[model].lineage(x) for x in models[model].learners]
     if lineage not in lineages:
-        raise RequestError(f"lineage {lineage!r}", f"is none of model {model}", f"Its own are {', '.join(lineages)}.")
+        raise RequestError(
+            f"lineage {lineage!r}",
+            f"is none of model {model}",
+            f"Its own are {', '.join(lineages)}.",
+        )
     now_ms = WallClock().now_ms()
     writer = run.log.writer()
     try:
-        send(writer, run.app.channels, [Ruling(model, lineage, number, approved, one_line(by), now_ms)], now_ms)
+        send(
+            writer,
+            run.app.channels,
+            [Ruling(model, lineage, number, approved, one_line(by), now_ms)],
+            now_ms,
+        )
     finally:
         writer.close()

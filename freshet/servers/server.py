@@ -1,11 +1,11 @@
-"""Real servers from their published jars, on loopback, for tests and for trying out. No Docker: Java and
-Maven.
+"""Real servers from their published jars, on loopback, for tests and for trying out. No Docker:
+Java and Maven.
 
-    with KafkaServer(directory) as kafka:        # freshet/servers/kafka_server.py, freshet/servers/cassandra_server.py
-        log = open_log(f"kafka://{kafka.address}")
+    with KafkaServer(directory) as kafka:        # freshet/servers/kafka_server.py,
+        freshet/servers/cassandra_server.py log = open_log(f"kafka://{kafka.address}")
 
-The jars (43 MB for Kafka, 66 MB for Cassandra) are copied once by Maven, as `pom.xml` beside this file says, into the
-user's cache: a checkout and an installed freshet share them there.
+The jars (43 MB for Kafka, 66 MB for Cassandra) are copied once by Maven, as `pom.xml` beside this
+file says, into the user's cache: a checkout and an installed freshet share them there.
 """
 
 from __future__ import annotations
@@ -33,13 +33,15 @@ from freshet.schemas.errors import ComponentError
 POM = Path(freshet.__file__).parent / "servers" / "pom.xml"
 START_SECONDS = 120.0
 STOP_SECONDS = 30.0
-# Below the range from which the kernel takes ports of outgoing connections: a client that keeps trying a
-# stopped server on such a port ends up connected to itself, and the server finds its port taken.
+# Below the range from which the kernel takes ports of outgoing connections: a client that keeps
+# trying a stopped server on such a port ends up connected to itself, and the server finds its port
+# taken.
 _PORTS = range(12_000, 32_000)
 
 
 class Server(ABC):
-    """One server over one data directory. It may be stopped or killed, and started again where it was.
+    """One server over one data directory. It may be stopped or killed, and started again where it
+    was.
 
     It runs in a process group of its own, and ends with this process, however that ends.
     """
@@ -68,8 +70,8 @@ class Server(ABC):
     def start(self) -> None:
         """Start and wait until the server answers.
 
-        Raises:
-            ComponentError: Java, Maven or the jars are missing, or the server ended; with the end of its log.
+        Raises: ComponentError: Java, Maven or the jars are missing, or the server ended; with the
+            end of its log.
         """
         command = self.command()
         with self.log.open("ab") as out:
@@ -143,12 +145,17 @@ class Server(ABC):
 
 def _spawn(command: Sequence[str], out: IO[bytes]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=out,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
     )
 
 
 def _guard(group: int) -> subprocess.Popen[bytes]:
-    """A process that waits until this one ends (its end of a pipe closes), then kills the process group."""
+    """A process that waits until this one ends (its end of a pipe closes), then kills the process
+    group."""
     code = "import os, sys; sys.stdin.read(); os.killpg(int(sys.argv[1]), 9)"
     command = [sys.executable, "-I", "-S", "-c", code, str(group)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
@@ -197,14 +204,23 @@ def _cache() -> Path:
 
 
 def _copy(name: str, target: Path) -> None:
-    maven = _tool("mvn", f"Install Maven 3, or copy the jars that {POM} names into {target} yourself.")
+    maven = _tool(
+        "mvn", f"Install Maven 3, or copy the jars that {POM} names into {target} yourself."
+    )
     goal = ["dependency:copy-dependencies", f"-DoutputDirectory={target}", "-DincludeScope=runtime"]
     done = subprocess.run(
-        [maven, "-B", "-q", "-f", str(POM), "-P", name, *goal], capture_output=True, text=True, check=False
+        [maven, "-B", "-q", "-f", str(POM), "-P", name, *goal],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         tail = "\n".join((done.stdout + done.stderr).splitlines()[-10:])
-        raise ComponentError(f"servers {name}", f"Maven failed:\n{tail}\n", "Check that Maven reaches its repository.")
+        raise ComponentError(
+            f"servers {name}",
+            f"Maven failed:\n{tail}\n",
+            "Check that Maven reaches its repository.",
+        )
 
 
 def _tool(name: str, next_step: str) -> str:

@@ -1,7 +1,8 @@
-"""How `TorchCtr` reads a vector, in numpy: hashed ids to embed, and numbers bent onto a common scale.
+"""How `TorchCtr` reads a vector, in numpy: hashed ids to embed, and numbers bent onto a common
+scale.
 
-A number with knots becomes its place among them, from -`WIDEST` to `WIDEST`. One without is brought to mean 0 and
-deviation 1 by running moments, and its tails are drawn in: asinh(2 z) / 2.
+A number with knots becomes its place among them, from -`WIDEST` to `WIDEST`. One without is brought
+to mean 0 and deviation 1 by running moments, and its tails are drawn in: asinh(2 z) / 2.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ WIDEST = 1.5
 
 
 class Encoding:
-    """Ids int32 `[n, F]` of categories and their crosses; numbers and combinations float32 `[n, N]`, NaN where missing."""
+    """Ids int32 `[n, F]` of categories and their crosses; numbers and combinations float32 `[n,
+    N]`, NaN where missing."""
 
     def __init__(self, schema: VectorSchema, meta: Mapping[str, Any]) -> None:
         self.tables = NumberTables.compile(schema, meta["knots"], meta["combinations"], default=())
@@ -34,9 +36,13 @@ class Encoding:
         place = {name: i for i, name in enumerate(schema.categories)}
         for name in sorted({n for cross in crosses for n in cross} - set(place)):
             raise LearnerError(
-                f"crosses with {name!r}", "it is no category", f"The categories are {', '.join(schema.categories)}."
+                f"crosses with {name!r}",
+                "it is no category",
+                f"The categories are {', '.join(schema.categories)}.",
             )
-        self.members = [[i] for i in range(len(place))] + [[place[n] for n in cross] for cross in crosses]
+        self.members = [[i] for i in range(len(place))] + [
+            [place[n] for n in cross] for cross in crosses
+        ]
         self.seeds = _seeds([*schema.categories, *("\x1f".join(cross) for cross in crosses)])
         self.shift = np.uint64(64 - meta["bits"])
 
@@ -72,7 +78,8 @@ class Encoding:
 
 
 def inputs(numbers: npt.NDArray[Any]) -> F32:
-    """What the net sees of numbers `[n, N]`: float32 `[n, 2 N]`, 0 where missing, then 1 where missing."""
+    """What the net sees of numbers `[n, N]`: float32 `[n, 2 N]`, 0 where missing, then 1 where
+    missing."""
     missing = np.isnan(numbers)
     return np.concatenate([np.where(missing, 0, numbers), missing], axis=1, dtype=np.float32)
 

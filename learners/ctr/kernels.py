@@ -1,4 +1,5 @@
-"""numba kernel that answers for `TorchCtr`, so that serving needs no torch: one row at a time, zeros skipped."""
+"""numba kernel that answers for `TorchCtr`, so that serving needs no torch: one row at a time,
+zeros skipped."""
 
 from __future__ import annotations
 
@@ -39,8 +40,11 @@ def place(x: Any, knots: Any, a: Any, b: Any, widest: Any) -> Any:
 
 
 @nb.njit(nogil=True, cache=True)
-def read_numbers(numbers: Any, r: Any, plan: Any, widest: Any, x: Any, out: Any, first: Any) -> None:
-    """Numbers and combinations of row `r` into `out` from `first` on: values (0 where missing), then what is missing."""
+def read_numbers(
+    numbers: Any, r: Any, plan: Any, widest: Any, x: Any, out: Any, first: Any
+) -> None:
+    """Numbers and combinations of row `r` into `out` from `first` on: values (0 where missing),
+    then what is missing."""
     knots, knot_start, start, terms, factors, shift, scale = plan[3:10]
     n, width = numbers.shape[1], x.size
     for j in range(n):
@@ -74,8 +78,11 @@ def layer(x: Any, weights: Any, bias: Any, out: Any) -> None:
 
 
 @nb.njit(nogil=True, cache=True)
-def predict(categories: Any, numbers: Any, plan: Any, widest: Any, bits_away: Any, weights: Any, out: Any) -> None:
-    """Probabilities into `out`, float64 `[n]`. `plan` and `weights` are those of `TorchCtrPredictor`."""
+def predict(
+    categories: Any, numbers: Any, plan: Any, widest: Any, bits_away: Any, weights: Any, out: Any
+) -> None:
+    """Probabilities into `out`, float64 `[n]`. `plan` and `weights` are those of
+    `TorchCtrPredictor`."""
     seeds, member_start, members = plan[:3]
     table, first, first_bias, second, second_bias, last, last_bias, direct = weights
     dim, width = table.shape[1], plan[4].size - 1

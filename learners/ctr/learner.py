@@ -1,9 +1,10 @@
 """A small click-through net that never stops learning: hashed embeddings and an MLP, in torch.
 
-After Covington, Adams and Sargin (2016): embeddings by sparse Adagrad, the rest by AdamW, and a direct linear path for the
-numbers. Each batch of new examples is learned with `replay` times as many from a uniform sample of the past (Vitter,
-1985), which is what makes a net work online (Rolnick et al., 2019); an online bias keeps the level. All randomness comes
-from one numpy generator, whose state is in the checkpoint.
+After Covington, Adams and Sargin (2016): embeddings by sparse Adagrad, the rest by AdamW, and a
+direct linear path for the numbers. Each batch of new examples is learned with `replay` times as
+many from a uniform sample of the past (Vitter, 1985), which is what makes a net work online
+(Rolnick et al., 2019); an online bias keeps the level. All randomness comes from one numpy
+generator, whose state is in the checkpoint.
 """
 
 from __future__ import annotations
@@ -30,11 +31,13 @@ LOWEST = 1e-6
 class TorchCtrLearner:
     """Bit-equal under the same calls on the CPU; on CUDA within 1e-3.
 
-    Examples that do not fill a batch wait for the next step; they are in the checkpoint, not yet in an export.
+    Examples that do not fill a batch wait for the next step; they are in the checkpoint, not yet in
+    an export.
     """
 
     def __init__(self, options: Options, schema: VectorSchema, origin: Origin) -> None:
-        torch.set_num_threads(1)  # steps are small: more threads wait for each other, and sum in another order
+        # steps are small: more threads wait for each other, and sum in another order
+        torch.set_num_threads(1)
         self._options = options
         self._schema = schema
         self._origin = origin
@@ -49,9 +52,14 @@ class TorchCtrLearner:
         self._bias, self._learned = 0.0, 0
 
     def learn(self, examples: Examples) -> None:
-        """What is asked of the net before it learns moves the bias; then every full batch is a step."""
+        """What is asked of the net before it learns moves the bias; then every full batch is a
+        step."""
         v, labels = examples.vectors, examples.labels.astype(np.float32)
-        new: list[npt.NDArray[Any]] = [self._encoding.ids(v), self._encoding.numbers(v, learn=True), labels]
+        new: list[npt.NDArray[Any]] = [
+            self._encoding.ids(v),
+            self._encoding.numbers(v, learn=True),
+            labels,
+        ]
         p = _sigmoid(self._net.logits(new[0], inputs(new[1])) + self._bias)
         self._bias -= self._options.bias_rate * float((p - labels).sum())
         self._waiting = [np.concatenate(pair) for pair in zip(self._waiting, new)]
@@ -84,7 +92,11 @@ class TorchCtrLearner:
     def export(self) -> Export:
         """Always everything: at 2^16 embeddings of 8 it is 2 MB."""
         options = asdict(self._options)
-        meta = {**{k: options[k] for k in DEFINITION}, "vectors": self._schema.digest, "learned": self._learned}
+        meta = {
+            **{k: options[k] for k in DEFINITION},
+            "vectors": self._schema.digest,
+            "learned": self._learned,
+        }
         arrays = self._net.arrays()
         arrays["last_bias"] = (arrays["last_bias"] + self._bias).astype(np.float32)
         arrays["shift"], arrays["scale"] = self._encoding.scaling.shift_and_scale()
@@ -101,11 +113,17 @@ class TorchCtrLearner:
 
     def _nothing(self) -> list[npt.NDArray[Any]]:
         fields, width = self._encoding.fields, self._encoding.width
-        return [np.zeros((0, fields), np.int32), np.zeros((0, width), np.float32), np.zeros(0, np.float32)]
+        return [
+            np.zeros((0, fields), np.int32),
+            np.zeros((0, width), np.float32),
+            np.zeros(0, np.float32),
+        ]
 
 
 def _device(name: str) -> torch.device:
-    return torch.device("cuda" if name == "auto" and torch.cuda.is_available() else name.replace("auto", "cpu"))
+    return torch.device(
+        "cuda" if name == "auto" and torch.cuda.is_available() else name.replace("auto", "cpu")
+    )
 
 
 def _sigmoid(z: F64) -> F64:

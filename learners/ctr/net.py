@@ -1,4 +1,5 @@
-"""The net of `TorchCtr`: its weights as named tensors, its forward pass, its step, its state as arrays."""
+"""The net of `TorchCtr`: its weights as named tensors, its forward pass, its step, its state as
+arrays."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ class DeviceError(ComponentError):
 
 @contextmanager
 def device_errors(device: torch.device) -> Iterator[None]:
-    """Shapes and dtypes are ours, so whatever torch raises while it computes on a device is of that device."""
+    """Shapes and dtypes are ours, so whatever torch raises while it computes on a device is of that
+    device."""
     try:
         yield
     except RuntimeError as error:
@@ -42,7 +44,8 @@ def device_errors(device: torch.device) -> Iterator[None]:
 
 
 class Net:
-    """`shape` is (embedded width, inputs, first layer, second layer). A weight matrix is `[inputs, outputs]`."""
+    """`shape` is (embedded width, inputs, first layer, second layer). A weight matrix is `[inputs,
+    outputs]`."""
 
     def __init__(self, rows: int, dim: int, shape: Shape, device: torch.device) -> None:
         self._shape, self._device = shape, device
@@ -50,7 +53,9 @@ class Net:
         sizes: dict[str, tuple[int, ...]] = {"table": (rows, dim), "direct": (given, 1)}
         for name, (n, m) in zip(LAYERS, pairwise([embedded + given, *hidden, 1])):
             sizes |= {name: (n, m), f"{name}_bias": (m,)}
-        self._weights = {k: torch.zeros(v, device=device, requires_grad=True) for k, v in sizes.items()}
+        self._weights = {
+            k: torch.zeros(v, device=device, requires_grad=True) for k, v in sizes.items()
+        }
         self._squares = torch.full((rows, dim), START, device=device)
 
     def start(self, rng: np.random.Generator, prior: float) -> None:
@@ -72,11 +77,17 @@ class Net:
         """Float64 `[n]` for ids int32 `[n, F]` and inputs float32 `[n, D]`; changes nothing."""
         with device_errors(self._device), torch.no_grad():
             rows = nn.embedding(torch.from_numpy(ids).to(self._device), self._weights["table"])
-            z: F64 = self._forward(rows, torch.from_numpy(x).to(self._device)).cpu().numpy().astype(np.float64)
+            z: F64 = (
+                self._forward(rows, torch.from_numpy(x).to(self._device))
+                .cpu()
+                .numpy()
+                .astype(np.float64)
+            )
         return z
 
     def step(self, ids: I32, x: F32, y: F32, dropout: float, rng: np.random.Generator) -> None:
-        """One step on `[n]` examples: AdamW on the dense weights, Adagrad on the embeddings that occur."""
+        """One step on `[n]` examples: AdamW on the dense weights, Adagrad on the embeddings that
+        occur."""
         with device_errors(self._device):
             self._learn(ids, x, y, dropout, rng)
 
@@ -105,7 +116,9 @@ class Net:
     def checkpoint(self) -> dict[str, npt.NDArray[Any]]:
         state = {f"weights.{k}": v for k, v in self.arrays().items()}
         for k, weight in self._weights.items():
-            state |= {f"adam.{k}.{n}": _copy(v) for n, v in self._adam.state.get(weight, {}).items()}
+            state |= {
+                f"adam.{k}.{n}": _copy(v) for n, v in self._adam.state.get(weight, {}).items()
+            }
         return {**state, "squares": _copy(self._squares)}
 
     def restore(self, state: Arrays) -> None:
@@ -113,9 +126,16 @@ class Net:
         self._squares = torch.tensor(state["squares"], device=self._device)
         self._adam.state.clear()
         for k, weight in self._weights.items():
-            kept = {n: state[f"adam.{k}.{n}"] for n in ("step", "exp_avg", "exp_avg_sq") if f"adam.{k}.{n}" in state}
+            kept = {
+                n: state[f"adam.{k}.{n}"]
+                for n in ("step", "exp_avg", "exp_avg_sq")
+                if f"adam.{k}.{n}" in state
+            }
             if kept:
-                tensors = {n: torch.tensor(v, device="cpu" if n == "step" else self._device) for n, v in kept.items()}
+                tensors = {
+                    n: torch.tensor(v, device="cpu" if n == "step" else self._device)
+                    for n, v in kept.items()
+                }
                 self._adam.state[weight] = tensors
 
     def _fill(self, arrays: Arrays) -> None:
@@ -123,8 +143,11 @@ class Net:
             for name, array in arrays.items():
                 self._weights[name].copy_(torch.tensor(array))
 
-    def _forward(self, rows: torch.Tensor, x: torch.Tensor, masks: list[torch.Tensor] | None = None) -> torch.Tensor:
-        """Logits `[n]` of embeddings `[n, F, dim]` and inputs `[n, D]`; `masks` are those of dropout."""
+    def _forward(
+        self, rows: torch.Tensor, x: torch.Tensor, masks: list[torch.Tensor] | None = None
+    ) -> torch.Tensor:
+        """Logits `[n]` of embeddings `[n, F, dim]` and inputs `[n, D]`; `masks` are those of
+        dropout."""
         w, e = self._weights, rows.flatten(1)
         h = torch.cat([e if masks is None else e * masks[0], x], 1)
         for i, name in enumerate(("first", "second"), 1):

@@ -37,7 +37,12 @@ class Options:
     name: str = "torch_ctr"
 
     def __post_init__(self) -> None:
-        sound = 8 <= self.bits <= 24 and 0 <= self.dropout < 1 and 0 < self.prior < 1 and len(self.hidden) == 2
+        sound = (
+            8 <= self.bits <= 24
+            and 0 <= self.dropout < 1
+            and 0 < self.prior < 1
+            and len(self.hidden) == 2
+        )
         if not sound or min(self.batch, self.memory, self.dim, *self.hidden) < 1:
             raise LearnerError(
                 repr(self),

@@ -40,5 +40,7 @@ class TorchCtrPredictor:
 
     def predict(self, vectors: Vectors) -> F64:
         out, v = np.empty(len(vectors)), plain(vectors)
-        kernels.predict(v.categories, v.numbers, self._plan, WIDEST, self._bits_away, self._weights, out)
+        kernels.predict(
+            v.categories, v.numbers, self._plan, WIDEST, self._bits_away, self._weights, out
+        )
         return out

@@ -1,4 +1,5 @@
-"""How learners read numbers: combinations of them under a name of their own, and knots to interpolate between."""
+"""How learners read numbers: combinations of them under a name of their own, and knots to
+interpolate between."""
 
 from __future__ import annotations
 
@@ -15,16 +16,18 @@ Knots = Mapping[str, Sequence[float]]
 Combinations = Mapping[str, Mapping[str, float]]
 I32 = npt.NDArray[np.int32]
 
-# Dense near 0 and ever wider away from it, so that shares, minutes and counts all fall between some of them.
+# Dense near 0 and ever wider away from it, so that shares, minutes and counts all fall between some
+# of them.
 DEFAULT_KNOTS = tuple(round(0.1 * float(np.sinh(u)), 4) for u in np.arange(-17.0, 17.25, 0.5))
 
 
 @dataclass(frozen=True, slots=True)
 class NumberTables:
-    """Flat tables that drive kernels. Number `j < N` is a vector's; after them come the combinations.
+    """Flat tables that drive kernels. Number `j < N` is a vector's; after them come the
+    combinations.
 
-    Knots of `j` are `knots[knot_start[j]:knot_start[j + 1]]` (float64, rising); combination `m` is the sum of
-    `factors[i] * x[inputs[i]]` for `i` in `start[m]:start[m + 1]`.
+    Knots of `j` are `knots[knot_start[j]:knot_start[j + 1]]` (float64, rising); combination `m` is
+    the sum of `factors[i] * x[inputs[i]]` for `i` in `start[m]:start[m + 1]`.
     """
 
     names: tuple[str, ...]
@@ -47,13 +50,21 @@ class NumberTables:
             LearnerError: a name that the schema lacks, or knots that do not rise.
         """
         # In order of their names, whatever order a definition has when it comes back from JSON.
-        sums = {name: dict(sorted(terms.items())) for name, terms in sorted((combinations or {}).items())}
+        sums = {
+            name: dict(sorted(terms.items()))
+            for name, terms in sorted((combinations or {}).items())
+        }
         names = (*schema.numbers, *sums)
         if len(set(names)) != len(names):
-            raise LearnerError(f"combinations {list(sums)}", "share a name with a number", "Rename them.")
+            raise LearnerError(
+                f"combinations {list(sums)}", "share a name with a number", "Rename them."
+            )
         for name in knots or {}:
             _known(name, names, "knots")
-        columns = [_rising(n, knots[n]) if knots and n in knots else np.array(default, np.float64) for n in names]
+        columns = [
+            _rising(n, knots[n]) if knots and n in knots else np.array(default, np.float64)
+            for n in names
+        ]
         for name, terms in sums.items():
             for term in terms:
                 _known(term, schema.numbers, f"combination {name!r}")
@@ -71,7 +82,8 @@ class NumberTables:
         return len(self.names)
 
     def extend(self, numbers: F32) -> F64:
-        """The numbers float32 `[n, N]` and their combinations, float64 `[n, len(self)]`; NaN where missing or infinite."""
+        """The numbers float32 `[n, N]` and their combinations, float64 `[n, len(self)]`; NaN where
+        missing or infinite."""
         x = np.where(np.isfinite(numbers), numbers, np.nan).astype(np.float64)
         parts = [x]
         for a, b in zip(self.start[:-1], self.start[1:]):
@@ -85,11 +97,15 @@ def _starts(lengths: list[int]) -> I32:
 
 def _known(name: str, names: Sequence[str], where: str) -> None:
     if name not in names:
-        raise LearnerError(where, f"there is no number {name!r}", f"The numbers are {', '.join(names)}.")
+        raise LearnerError(
+            where, f"there is no number {name!r}", f"The numbers are {', '.join(names)}."
+        )
 
 
 def _rising(name: str, knots: Sequence[float]) -> F64:
     out = np.array(knots, np.float64)
     if len(out) < 2 or not np.isfinite(out).all() or not (np.diff(out) > 0).all():
-        raise LearnerError(f"knots of {name!r}", f"{list(knots)} do not rise", "Give at least two rising numbers.")
+        raise LearnerError(
+            f"knots of {name!r}", f"{list(knots)} do not rise", "Give at least two rising numbers."
+        )
     return out

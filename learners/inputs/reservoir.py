@@ -15,7 +15,8 @@ COLUMNS = ("ids", "numbers", "labels")
 
 
 class Reservoir:
-    """Encoded examples: ids int32 `[n, F]`, numbers kept as float16 `[n, N]`, labels float32 `[n]`."""
+    """Encoded examples: ids int32 `[n, F]`, numbers kept as float16 `[n, N]`, labels float32
+    `[n]`."""
 
     def __init__(self, capacity: int, fields: int, width: int) -> None:
         self._capacity, self._seen = capacity, 0
@@ -29,7 +30,8 @@ class Reservoir:
         return min(self._seen, self._capacity)
 
     def add(self, ids: I32, numbers: F32, labels: F32, rng: np.random.Generator) -> None:
-        """Each example takes a free place or, with the chance that keeps the sample uniform, that of a random one."""
+        """Each example takes a free place or, with the chance that keeps the sample uniform, that
+        of a random one."""
         order = self._seen + np.arange(len(labels))
         place = np.where(order < self._capacity, order, rng.integers(0, order + 1))
         keep = place < self._capacity
@@ -58,4 +60,6 @@ class Reservoir:
         have, need = len(self._columns[-1]), len(self)
         if have < need:
             more = min(self._capacity, max(need, have + have // 2)) - have
-            self._columns = [np.concatenate([c, np.zeros((more, *c.shape[1:]), c.dtype)]) for c in self._columns]
+            self._columns = [
+                np.concatenate([c, np.zeros((more, *c.shape[1:]), c.dtype)]) for c in self._columns
+            ]

@@ -14,11 +14,13 @@ WIDEST = 4.0  # deviations; what lies further out counts as that
 
 
 class Scaling:
-    """Numbers that are not finite are missing: not counted, and left out. Without `active`, numbers pass as they are."""
+    """Numbers that are not finite are missing: not counted, and left out. Without `active`, numbers
+    pass as they are."""
 
     def __init__(self, width: int, active: bool) -> None:
         self._active = active
-        self._moments = np.zeros((3, width))  # how many, their mean, their summed squared deviations
+        # how many, their mean, their summed squared deviations
+        self._moments = np.zeros((3, width))
 
     def update(self, numbers: F32 | F64) -> None:
         """Take in numbers `[n, N]`, `n >= 1`."""
@@ -30,15 +32,20 @@ class Scaling:
         step_squares = (np.where(present, x - step_mean, 0.0) ** 2).sum(axis=0)
         share = n / np.maximum(seen + n, 1)
         delta = step_mean - mean
-        self._moments = np.stack([seen + n, mean + delta * share, squares + step_squares + delta**2 * seen * share])
+        self._moments = np.stack(
+            [seen + n, mean + delta * share, squares + step_squares + delta**2 * seen * share]
+        )
 
     def shift_and_scale(self) -> tuple[F64, F64]:
-        """What to subtract and what to multiply with, float64 `[N]` each; a number that never varied becomes 0."""
+        """What to subtract and what to multiply with, float64 `[N]` each; a number that never
+        varied becomes 0."""
         seen, mean, squares = self._moments
         if not self._active:
             return np.zeros_like(mean), np.ones_like(mean)
         deviation = np.sqrt(squares / np.maximum(seen, 1))
-        return mean.copy(), np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 1e-9)
+        return mean.copy(), np.divide(
+            1.0, deviation, out=np.zeros_like(deviation), where=deviation > 1e-9
+        )
 
     def apply(self, numbers: F32) -> F64:
         """Scaled numbers, float64 `[n, N]`; NaN where missing or infinite."""

@@ -1,4 +1,5 @@
-"""numba kernels of the hashed logistic learner: a row to ids and values, a prediction, an Adagrad step."""
+"""numba kernels of the hashed logistic learner: a row to ids and values, a prediction, an Adagrad
+step."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ def mix(h: Any) -> Any:
 
 @nb.njit(nogil=True, cache=True)
 def number_ids(seeds: Any, knot_start: Any, shift: Any) -> Any:
-    """int32 ids: for number `j` one an interval and one for missing, from `knot_start[j] + 2 * j` on."""
+    """int32 ids: for number `j` one an interval and one for missing, from `knot_start[j] + 2 * j`
+    on."""
     n = seeds.size
     out = np.empty(knot_start[n] + 2 * n, np.int32)
     for j in range(n):
@@ -46,10 +48,14 @@ def knots_below(knots: Any, a: Any, b: Any, x: Any) -> Any:
 
 
 @nb.njit(nogil=True, cache=True)
-def encode(categories: Any, numbers: Any, r: Any, plan: Any, x: Any, codes: Any, ids: Any, values: Any) -> Any:
-    """Row `r` as `ids` and `values`: categories, then numbers (two each), then crosses. Returns how many.
+def encode(
+    categories: Any, numbers: Any, r: Any, plan: Any, x: Any, codes: Any, ids: Any, values: Any
+) -> Any:
+    """Row `r` as `ids` and `values`: categories, then numbers (two each), then crosses. Returns how
+    many.
 
-    `codes` gets what crosses see: a category's hash, or the interval between knots in which a number lies.
+    `codes` gets what crosses see: a category's hash, or the interval between knots in which a
+    number lies.
     """
     (
         seeds,
@@ -110,7 +116,8 @@ def encode(categories: Any, numbers: Any, r: Any, plan: Any, x: Any, codes: Any,
 
 @nb.njit(inline="always", nogil=True, cache=True)
 def score(weights: Any, bias: Any, ids: Any, values: Any, n: Any) -> Any:
-    """The probability of a row, within `LOWEST` and `HIGHEST`. Summed in order, so that it is row-exact."""
+    """The probability of a row, within `LOWEST` and `HIGHEST`. Summed in order, so that it is
+    row-exact."""
     s = bias
     for m in range(n):
         s += np.float64(weights[ids[m]]) * values[m]
@@ -136,9 +143,17 @@ def predict(categories: Any, numbers: Any, plan: Any, weights: Any, bias: Any, o
 
 @nb.njit(nogil=True, cache=True)
 def learn(
-    categories: Any, numbers: Any, labels: Any, plan: Any, weights: Any, squares: Any, bias: Any, rate: Any
+    categories: Any,
+    numbers: Any,
+    labels: Any,
+    plan: Any,
+    weights: Any,
+    squares: Any,
+    bias: Any,
+    rate: Any,
 ) -> None:
-    """One Adagrad step an example, in order. `bias` is float64 `[2]`: the bias and its sum of squares."""
+    """One Adagrad step an example, in order. `bias` is float64 `[2]`: the bias and its sum of
+    squares."""
     n_numbers = plan[2].size - 1
     width = categories.shape[1] + n_numbers
     most = width + n_numbers + plan[9].size

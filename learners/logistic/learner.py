@@ -1,9 +1,10 @@
 """Logistic regression over hashed features with a learning rate of its own for every weight.
 
-Per-coordinate Adagrad (Duchi, Hazan and Singer, 2011) on hashed one-hot features, as ad systems do it (McMahan et al.,
-2013). A category is one id. A number is two neighbouring ids, weighted by how near its knots are (hat functions), so
-that the fitted curve is piecewise linear; a missing one has an id of its own. A cross is one id for the tuple of its
-members, a number counting as the interval between knots in which it lies.
+Per-coordinate Adagrad (Duchi, Hazan and Singer, 2011) on hashed one-hot features, as ad systems do
+it (McMahan et al., 2013). A category is one id. A number is two neighbouring ids, weighted by how
+near its knots are (hat functions), so that the fitted curve is piecewise linear; a missing one has
+an id of its own. A cross is one id for the tuple of its members, a number counting as the interval
+between knots in which it lies.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from freshet.schemas.errors import LearnerError
 from freshet.schemas.models.vectors import F64, Examples, Vectors, VectorSchema
 
 KIND = "hashed_logistic"
-DEFINITION = ("bits", "soft", "knots", "crosses", "combinations", "without")  # what a prediction depends on
+# what a prediction depends on
+DEFINITION = ("bits", "soft", "knots", "crosses", "combinations", "without")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,8 @@ class HashedLogistic:
 
 
 class HashedLogisticLearner:
-    """Two float32 tables of `2^bits`, a bias, and a count. The same examples in order give the same bits in any cuts."""
+    """Two float32 tables of `2^bits`, a bias, and a count. The same examples in order give the same
+    bits in any cuts."""
 
     def __init__(self, spec: HashedLogistic, schema: VectorSchema) -> None:
         self._spec = spec
@@ -148,12 +151,19 @@ class HashedLogisticLearner:
     def export(self) -> Export:
         """Always the whole table: at 2^18 weights it is 1 MB."""
         spec = asdict(self._spec)
-        meta = {**{k: spec[k] for k in DEFINITION}, "vectors": self._schema.digest, "learned": self._learned}
-        return check_finite(Export(KIND, meta, {"weights": self._weights.copy(), "bias": self._bias.copy()}))
+        meta = {
+            **{k: spec[k] for k in DEFINITION},
+            "vectors": self._schema.digest,
+            "learned": self._learned,
+        }
+        return check_finite(
+            Export(KIND, meta, {"weights": self._weights.copy(), "bias": self._bias.copy()})
+        )
 
 
 class HashedLogisticPredictor:
-    """Holds views of an export's arrays. Row-exact, and bit-equal with the learner that exported it."""
+    """Holds views of an export's arrays. Row-exact, and bit-equal with the learner that exported
+    it."""
 
     row_exact = True
 

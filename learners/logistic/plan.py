@@ -27,15 +27,19 @@ def compile_plan(
     combinations: Combinations | None,
     without: Sequence[str],
 ) -> Plan:
-    """The kernels' `plan`: one flat array for each table. Raises `LearnerError` for a name the schema lacks.
+    """The kernels' `plan`: one flat array for each table. Raises `LearnerError` for a name the
+    schema lacks.
 
-    Every category, number and cross hashes under a seed made of its name, so that adding one moves no other.
+    Every category, number and cross hashes under a seed made of its name, so that adding one moves
+    no other.
     """
     numbers = NumberTables.compile(schema, knots, combinations)
     names = (*schema.categories, *numbers.names)
     place = {name: i for i, name in enumerate(names)}
     for name in sorted({n for cross in crosses for n in cross} - set(place)):
-        raise LearnerError(f"crosses with {name!r}", "it is no feature", f"The features are {', '.join(names)}.")
+        raise LearnerError(
+            f"crosses with {name!r}", "it is no feature", f"The features are {', '.join(names)}."
+        )
     crossed = {n for cross in crosses for n in cross}
     alone = {n for n in names if not any(fnmatchcase(n, pattern) for pattern in without)}
     use = [kernels.ALONE * (n in alone) + kernels.CROSSED * (n in crossed) for n in names]

@@ -22,7 +22,8 @@ def predict(
     widest: Any,
     out: Any,
 ) -> None:
-    """Probabilities into `out`, float64 `[n]`. `weights` holds the numbers', then each category's `buckets`."""
+    """Probabilities into `out`, float64 `[n]`. `weights` holds the numbers', then each category's
+    `buckets`."""
     n_numbers = numbers.shape[1]
     for r in range(out.size):
         s = intercept[0]

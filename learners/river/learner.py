@@ -1,12 +1,14 @@
 """Any River classifier as a learner, one example at a time.
 
-A vector becomes River's dict: each number under its name, scaled by its running mean and deviation; each category as
-`name=bucket: 1.0`, in a bounded number of buckets; what is missing is left out. Storms look like drift: detectors reset
-trees for them and cost .08 AUC on the flights, so pass `drift.NoDrift()` to models that have one.
+A vector becomes River's dict: each number under its name, scaled by its running mean and deviation;
+each category as `name=bucket: 1.0`, in a bounded number of buckets; what is missing is left out.
+Storms look like drift: detectors reset trees for them and cost .08 AUC on the flights, so pass
+`drift.NoDrift()` to models that have one.
 
-Only logistic regression has flat arrays to save and to serve, with any optimizer whose state is numbers by feature.
-Other classifiers learn and predict (to be compared, prequentially), but `checkpoint()` and `export()` refuse: the one
-way to save them is pickle, which freshet never reads. `River.servable` tells beforehand.
+Only logistic regression has flat arrays to save and to serve, with any optimizer whose state is
+numbers by feature. Other classifiers learn and predict (to be compared, prequentially), but
+`checkpoint()` and `export()` refuse: the one way to save them is pickle, which freshet never reads.
+`River.servable` tells beforehand.
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ LOWEST = 1e-6
 class RiverLearner:
     """A copy of the model, and the running scales of the numbers."""
 
-    def __init__(self, model: Classifier, buckets: int, scale: bool, schema: VectorSchema, origin: Origin) -> None:
+    def __init__(
+        self, model: Classifier, buckets: int, scale: bool, schema: VectorSchema, origin: Origin
+    ) -> None:
         self._declared = model
         self._buckets = buckets
         self._scale = scale
@@ -74,7 +78,11 @@ class RiverLearner:
         self._model._weights = VectorDict(self._named(state["weight_keys"], state["weights"]))
         for name, kind in facts["kinds"].items():
             named = self._named(state[f"optimizer.{name}.keys"], state[f"optimizer.{name}"])
-            setattr(self._model.optimizer, name, VectorDict(named) if kind == "vector" else defaultdict(float, named))
+            setattr(
+                self._model.optimizer,
+                name,
+                VectorDict(named) if kind == "vector" else defaultdict(float, named),
+            )
         for name, value in facts["values"].items():
             setattr(self._model.optimizer, name, value)
         self._scaling.restore(state)
@@ -103,7 +111,8 @@ class RiverLearner:
         return rows
 
     def _place(self, name: str) -> int:
-        """Where a feature's weight is among the flat ones: numbers first, then each category's buckets."""
+        """Where a feature's weight is among the flat ones: numbers first, then each category's
+        buckets."""
         place = self._places.get(name)
         if place is None:
             place = self._places[name] = self._find(name)
@@ -117,12 +126,15 @@ class RiverLearner:
         return first + int(bucket)
 
     def _named(self, keys: npt.NDArray[Any], values: npt.NDArray[Any]) -> dict[str, float]:
-        """Weights by name, in the order they were in, since River sums in the order of its dicts."""
+        """Weights by name, in the order they were in, since River sums in the order of its
+        dicts."""
         n, buckets = len(self._schema.numbers), self._buckets
         out = {}
         for key, value in zip(keys.tolist(), values.tolist()):
             c, bucket = divmod(key - n, buckets)
-            out[self._schema.numbers[key] if key < n else f"{self._schema.categories[c]}={bucket}"] = value
+            out[
+                self._schema.numbers[key] if key < n else f"{self._schema.categories[c]}={bucket}"
+            ] = value
         return out
 
     def _require_portable(self, what: str) -> None:
@@ -137,7 +149,8 @@ class RiverLearner:
 def _optimizer_state(
     optimizer: object, place: Callable[[str], int]
 ) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
-    """Its numbers as JSON facts, its numbers by feature as arrays. Schedules have no state of their own."""
+    """Its numbers as JSON facts, its numbers by feature as arrays. Schedules have no state of their
+    own."""
     values: dict[str, Any] = {}
     kinds: dict[str, str] = {}
     arrays: dict[str, npt.NDArray[Any]] = {}
@@ -150,6 +163,10 @@ def _optimizer_state(
     return {"values": values, "kinds": kinds}, arrays
 
 
-def _flat(named: Mapping[str, float] | VectorDict, place: Callable[[str], int]) -> tuple[npt.NDArray[np.int64], F64]:
+def _flat(
+    named: Mapping[str, float] | VectorDict, place: Callable[[str], int]
+) -> tuple[npt.NDArray[np.int64], F64]:
     items = list(named.items())
-    return np.array([place(k) for k, _ in items], np.int64), np.array([v for _, v in items], np.float64)
+    return np.array([place(k) for k, _ in items], np.int64), np.array(
+        [v for _, v in items], np.float64
+    )

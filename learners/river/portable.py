@@ -25,13 +25,16 @@ def classifier(model: object, name: str) -> Classifier:
     made = model() if callable(model) else model
     if not isinstance(made, Classifier):
         raise LearnerError(
-            name, f"{type(made).__name__} is no River classifier", "Pass one, or a function that makes one."
+            name,
+            f"{type(made).__name__} is no River classifier",
+            "Pass one, or a function that makes one.",
         )
     return made
 
 
 def is_portable(model: Any) -> bool:
-    """Logistic regression whose weights start at 0 and whose optimizer's state is numbers by feature."""
+    """Logistic regression whose weights start at 0 and whose optimizer's state is numbers by
+    feature."""
     if type(model) is not LogisticRegression or model.l1 != 0.0 or model.l2 != 0.0:
         return False
     start = model.initializer

@@ -1,11 +1,11 @@
 """Snapshots on disk: plain arrays, a manifest, and two signatures over it.
 
-    MODEL/LINEAGE/{number:06}.safetensors      the arrays
-                  {number:06}.json             the manifest (canonical JSON), which holds their digest
-                  {number:06}.provenance.sig   by the trainer
-                  {number:06}.approval.sig     by the qualifier
+    MODEL/LINEAGE/{number:06}.safetensors      the arrays {number:06}.json             the manifest
+                  (canonical JSON), which holds their digest {number:06}.provenance.sig   by the
+                  trainer {number:06}.approval.sig     by the qualifier
 
-Nothing is parsed before its signature and digest hold, and nothing is ever changed: the manifest is written last.
+Nothing is parsed before its signature and digest hold, and nothing is ever changed: the manifest is
+written last.
 """
 
 from __future__ import annotations
@@ -30,7 +30,14 @@ from freshet.learners.snapshots import folder as folders
 from freshet.learners.snapshots.folder import Folder
 from freshet.learners.snapshots.signing import APPROVAL, PROVENANCE, Signer, Verifier
 from freshet.schemas.errors import SnapshotError
-from freshet.schemas.models.manifest import Identity, Manifest, SnapshotName, canonical, digest_of, read
+from freshet.schemas.models.manifest import (
+    Identity,
+    Manifest,
+    SnapshotName,
+    canonical,
+    digest_of,
+    read,
+)
 
 DTYPES = {
     "BOOL": np.bool_,
@@ -46,9 +53,15 @@ DTYPES = {
     "F32": np.float32,
     "F64": np.float64,
 }
-ARRAYS, MANIFEST_FILE, PROVENANCE_FILE, APPROVAL_FILE = ".safetensors", ".json", ".provenance.sig", ".approval.sig"
-# Read before any signature holds, so these are bounds, not trust: a manifest is read whole, and told in one line of the
-# sidecar; what is signed says how large the arrays are, up to what a scorer has room for.
+ARRAYS, MANIFEST_FILE, PROVENANCE_FILE, APPROVAL_FILE = (
+    ".safetensors",
+    ".json",
+    ".provenance.sig",
+    ".approval.sig",
+)
+# Read before any signature holds, so these are bounds, not trust: a manifest is read whole, and
+# told in one line of the sidecar; what is signed says how large the arrays are, up to what a scorer
+# has room for.
 MANIFEST_BYTES, SIGNATURE_BYTES, MOST_BYTES = 8 << 20, 64, 1 << 30
 _STEM = re.compile(r"[0-9]{6,10}")
 DO_NOT = "Do not serve it; look who wrote it."
@@ -56,7 +69,8 @@ DO_NOT = "Do not serve it; look who wrote it."
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a trainer knows of a snapshot besides its arrays; see `freshet.schemas.models.manifest.Manifest`."""
+    """What a trainer knows of a snapshot besides its arrays; see
+    `freshet.schemas.models.manifest.Manifest`."""
 
     app: str
     model: str
@@ -95,7 +109,8 @@ def is_there(root: Path, name: SnapshotName) -> bool:
         with folders.opened_if_there(root, name.model, name.lineage) as folder:
             return folder is not None and _file(name, MANIFEST_FILE) in folder.names()
     except SnapshotError:
-        return False  # under such a name none was ever written, or its folder is a link: nothing of ours
+        # under such a name none was ever written, or its folder is a link: nothing of ours
+        return False
 
 
 def _file(name: SnapshotName, suffix: str) -> str:
@@ -141,11 +156,14 @@ def withdraw(root: Path, name: SnapshotName) -> None:
         folder.remove(_file(name, APPROVAL_FILE))
 
 
-def read_signed(root: Path, name: SnapshotName, trainer: Verifier, qualifier: Verifier | None = None) -> Signed:
-    """The manifest of the snapshot of this name, if its provenance (and, with a qualifier, its approval) holds.
+def read_signed(
+    root: Path, name: SnapshotName, trainer: Verifier, qualifier: Verifier | None = None
+) -> Signed:
+    """The manifest of the snapshot of this name, if its provenance (and, with a qualifier, its
+    approval) holds.
 
-    Raises:
-        SnapshotError: unsigned, altered, signed by a key that is not known, or another's under this name.
+    Raises: SnapshotError: unsigned, altered, signed by a key that is not known, or another's under
+        this name.
     """
     path = path_of(root, name)
     with _folder(root, name) as folder:
@@ -160,11 +178,15 @@ def read_signed(root: Path, name: SnapshotName, trainer: Verifier, qualifier: Ve
     found = manifest.name
     if found != SnapshotName(name.app, name.model, name.lineage, name.number):
         whose = f"snapshot {found} of app {found.app}"
-        raise SnapshotError(str(path), f"it is the manifest of {whose}", "Files were swapped. " + DO_NOT)
+        raise SnapshotError(
+            str(path), f"it is the manifest of {whose}", "Files were swapped. " + DO_NOT
+        )
     return Signed(manifest, digest_of(text))
 
 
-def read_manifest(root: Path, which: Identity, trainer: Verifier, qualifier: Verifier | None = None) -> Manifest:
+def read_manifest(
+    root: Path, which: Identity, trainer: Verifier, qualifier: Verifier | None = None
+) -> Manifest:
     """As `read_signed`, of this very snapshot.
 
     Raises:
@@ -182,12 +204,16 @@ def _agree(root: Path, which: Identity, digest: str) -> None:
 
 
 def read_verified(
-    root: Path, which: Identity, trainer: Verifier, qualifier: Verifier | None = None, most_bytes: int = MOST_BYTES
+    root: Path,
+    which: Identity,
+    trainer: Verifier,
+    qualifier: Verifier | None = None,
+    most_bytes: int = MOST_BYTES,
 ) -> Snapshot:
     """This very snapshot: its manifest as `read_manifest` has it, and the bytes of its arrays.
 
-    Raises:
-        SnapshotError: as `read_manifest`, the arrays are not those that were signed, or larger than `most_bytes`.
+    Raises: SnapshotError: as `read_manifest`, the arrays are not those that were signed, or larger
+        than `most_bytes`.
     """
     manifest = read_manifest(root, which, trainer, qualifier)
     return Snapshot(manifest, memoryview(read_arrays(root, manifest, most_bytes)))
@@ -220,19 +246,26 @@ def open_arrays(root: Path, name: SnapshotName) -> int:
 def check_size(manifest: Manifest, most_bytes: int, what: str) -> None:
     """Raises `SnapshotError` if its arrays are too large."""
     if manifest.size > most_bytes:
-        raise SnapshotError(what, f"its arrays have {manifest.size} bytes, {most_bytes} are allowed", DO_NOT)
+        raise SnapshotError(
+            what, f"its arrays have {manifest.size} bytes, {most_bytes} are allowed", DO_NOT
+        )
 
 
 def check_digest(data: bytes | mmap.mmap, size: int, manifest: Manifest, what: str) -> None:
-    """Raises `SnapshotError` unless these are the bytes that were signed; `size` is that of the file."""
+    """Raises `SnapshotError` unless these are the bytes that were signed; `size` is that of the
+    file."""
     if size != manifest.size:
-        raise SnapshotError(what, f"its arrays have {size} bytes, its manifest says {manifest.size}", DO_NOT)
+        raise SnapshotError(
+            what, f"its arrays have {size} bytes, its manifest says {manifest.size}", DO_NOT
+        )
     found = hashlib.sha256(data).hexdigest()
     if found != manifest.sha256:
         raise SnapshotError(what, f"its arrays were altered: their digest is {found[:12]}…", DO_NOT)
 
 
-def _check(folder: Folder, name: SnapshotName, suffix: str, purpose: str, text: bytes, verifier: Verifier) -> None:
+def _check(
+    folder: Folder, name: SnapshotName, suffix: str, purpose: str, text: bytes, verifier: Verifier
+) -> None:
     what = suffix.split(".")[1]
     path = str(folder.path / _file(name, ARRAYS))
     if _file(name, suffix) not in folder.names():
@@ -252,7 +285,9 @@ def arrays_of(data: memoryview) -> dict[str, npt.NDArray[Any]]:
         header = json.loads(bytes(data[8 : 8 + size])) if 0 < size <= len(data) - 8 else None
         if not isinstance(header, dict):
             raise ValueError("no header")
-        return {k: _array(data[8 + size :], entry) for k, entry in header.items() if k != "__metadata__"}
+        return {
+            k: _array(data[8 + size :], entry) for k, entry in header.items() if k != "__metadata__"
+        }
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise SnapshotError("arrays", f"are no safetensors: {error}", DO_NOT) from error
 
@@ -261,14 +296,20 @@ def _array(body: memoryview, entry: dict[str, Any]) -> npt.NDArray[Any]:
     dtype, shape = np.dtype(DTYPES[entry["dtype"]]), tuple(int(x) for x in entry["shape"])
     first, last = (int(x) for x in entry["data_offsets"])
     count = int(np.prod(shape, dtype=object)) if shape else 1
-    if not 0 <= first <= last <= len(body) or last - first != count * dtype.itemsize or min(shape, default=0) < 0:
-        raise ValueError(f"array of {entry['dtype']} {shape} at {first} to {last} of {len(body)} bytes")
+    if (
+        not 0 <= first <= last <= len(body)
+        or last - first != count * dtype.itemsize
+        or min(shape, default=0) < 0
+    ):
+        raise ValueError(
+            f"array of {entry['dtype']} {shape} at {first} to {last} of {len(body)} bytes"
+        )
     return np.frombuffer(body[first:last], dtype, count).reshape(shape)
 
 
 def prune(root: Path, model: str, lineage: str, keep: int, in_use: Collection[int] = ()) -> int:
-    """Remove all but the newest `keep` snapshots of a lineage, and those whose number is in use; returns how many went.
-    Files of other names stay."""
+    """Remove all but the newest `keep` snapshots of a lineage, and those whose number is in use;
+    returns how many went. Files of other names stay."""
     with folders.opened_if_there(root, model, lineage) as folder:
         if folder is None:
             return 0
@@ -277,7 +318,8 @@ def prune(root: Path, model: str, lineage: str, keep: int, in_use: Collection[in
         old = numbers[: max(0, len(numbers) - keep)]
         gone = [number for number in old if number not in in_use]
         for number in gone:
-            # The approval first: whoever is stopped in between leaves nothing that may be served in part.
+            # The approval first: whoever is stopped in between leaves nothing that may be served in
+            # part.
             for suffix in (APPROVAL_FILE, PROVENANCE_FILE, MANIFEST_FILE, ARRAYS):
                 folder.remove(f"{number:06}{suffix}")
     return len(gone)

@@ -1,8 +1,8 @@
 """The folder of one lineage's snapshots: found by name below the run's own, and never left.
 
-Its path is made of an app's names, never taken from a message. No link is followed below the root, only plain files are
-opened, and no more of one is read than was asked for: so what somebody else put there can neither lead elsewhere, nor
-block who opens it (a pipe), nor fill the memory.
+Its path is made of an app's names, never taken from a message. No link is followed below the root,
+only plain files are opened, and no more of one is read than was asked for: so what somebody else
+put there can neither lead elsewhere, nor block who opens it (a pipe), nor fill the memory.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from freshet.schemas.whole_files import SUFFIX, put_whole
 KEEP = "Keep the snapshot that is served."
 # As `freshet.schemas.wire.messages.Name`: no dot in front, neither a slash nor a NUL.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,199}")
-# A link is refused, not followed; a pipe is opened without waiting for who writes into it, and refused then.
+# A link is refused, not followed; a pipe is opened without waiting for who writes into it, and
+# refused then.
 _PLAIN = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _INTO = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -34,7 +35,9 @@ def path_of(root: Path, model: str, lineage: str) -> Path:
     """
     for name in (model, lineage):
         if _NAME.fullmatch(name) is None:
-            raise SnapshotError(f"{name!r} below {root}", "is no name of a model or lineage", "Look who ordered it.")
+            raise SnapshotError(
+                f"{name!r} below {root}", "is no name of a model or lineage", "Look who ordered it."
+            )
     return root / model / lineage
 
 
@@ -92,15 +95,18 @@ class Folder:
         with os.fdopen(found, "rb") as file:
             size = os.fstat(found).st_size
             if size > most:
-                raise SnapshotError(str(self.path / name), f"has {size} bytes, {most} are allowed", KEEP)
+                raise SnapshotError(
+                    str(self.path / name), f"has {size} bytes, {most} are allowed", KEEP
+                )
             try:
                 return file.read(most)
             except OSError as error:
                 raise self._unreadable(str(self.path / name), error) from error
 
     def put(self, name: str, data: bytes) -> None:
-        """All of it, or nothing. Not forced to the disk: after a power failure a torn file is refused by its digest, and
-        the trainer, which resumes from an older checkpoint, writes it again."""
+        """All of it, or nothing. Not forced to the disk: after a power failure a torn file is
+        refused by its digest, and the trainer, which resumes from an older checkpoint, writes it
+        again."""
         put_whole(name, f"{name}{SUFFIX}", data, folder=self._descriptor)
 
     def names(self) -> list[str]:
@@ -118,7 +124,10 @@ class Folder:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self.close()
 

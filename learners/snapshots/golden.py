@@ -18,7 +18,9 @@ def golden_vectors(schema: VectorSchema, rows: int = ROWS) -> Vectors:
     c, n = len(schema.categories), len(schema.numbers)
     categories = rng.integers(1, 1 << 63, (rows, c), np.uint64)
     categories[rng.random((rows, c)) < 0.1] = 0
-    numbers = (rng.normal(0, 1, (rows, n)) * 10.0 ** rng.integers(-2, 4, (rows, n))).astype(np.float32)
+    numbers = (rng.normal(0, 1, (rows, n)) * 10.0 ** rng.integers(-2, 4, (rows, n))).astype(
+        np.float32
+    )
     kind = rng.random((rows, n))
     numbers[kind < 0.1] = np.nan
     numbers[(kind >= 0.1) & (kind < 0.15)] = 0.0

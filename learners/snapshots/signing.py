@@ -1,9 +1,11 @@
 """Ed25519 signatures (RFC 8032), one key directory per signer. Nothing here knows what is signed.
 
-A signature is made for a purpose, which is signed with the payload: a provenance can never pass as an approval.
+A signature is made for a purpose, which is signed with the payload: a provenance can never pass as
+an approval.
 
     keys/trainer/20130101T000000000000.key    private, 0600, raw 32 bytes
-    keys/trainer/20130101T000000000000.pub    public, raw 32 bytes; older ones stay to verify what they signed
+    keys/trainer/20130101T000000000000.pub    public, raw 32 bytes; older ones stay to verify what
+    they signed
 """
 
 from __future__ import annotations
@@ -19,15 +21,14 @@ from freshet.schemas.errors import ComponentError
 from freshet.schemas.whole_files import PRIVATE, write_whole
 
 KEY_BYTES = 32
-OF_PRIVATE = (
-    "Restore it from a copy, or remove it and start the app: it makes a new key, and what the old one signed holds."
-)
+OF_PRIVATE = "Restore it from a copy, or remove it and start the app: it makes a new key, and what the old one signed holds."
 OF_PUBLIC = "Restore it from a copy, or remove it: snapshots that this key signed are then refused."
 PROVENANCE, APPROVAL = "freshet snapshot provenance v1", "freshet snapshot approval v1"
 
 
 def create_key(directory: Path) -> None:
-    """Make a key pair in `directory` unless one is there. Done before roles start, so that none races another.
+    """Make a key pair in `directory` unless one is there. Done before roles start, so that none
+    races another.
 
     Raises:
         ComponentError: a key that is there is no key, or none can be written.
@@ -41,7 +42,8 @@ def create_key(directory: Path) -> None:
             return
         name = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
         key = Ed25519PrivateKey.generate()
-        # The public one first: what the private one signs can then be verified, whenever this process ends.
+        # The public one first: what the private one signs can then be verified, whenever this
+        # process ends.
         write_whole(directory / f"{name}.pub", key.public_key().public_bytes_raw(), durable=True)
         write_whole(directory / f"{name}.key", key.private_bytes_raw(), PRIVATE, durable=True)
     except OSError as error:
@@ -64,10 +66,16 @@ def _bytes(path: Path, next_step: str) -> bytes:
             found = file.read(KEY_BYTES + 1)
     except OSError as error:
         raise ComponentError(
-            f"key file {path}", f"cannot be read: {error.strerror or error}", "Make it readable by this user."
+            f"key file {path}",
+            f"cannot be read: {error.strerror or error}",
+            "Make it readable by this user.",
         ) from error
     if len(found) != KEY_BYTES:
-        size = "is empty" if not found else f"is torn: it has {path.stat().st_size} bytes, a key has {KEY_BYTES}"
+        size = (
+            "is empty"
+            if not found
+            else f"is torn: it has {path.stat().st_size} bytes, a key has {KEY_BYTES}"
+        )
         raise ComponentError(f"key file {path}", size, next_step)
     return found
 
@@ -83,7 +91,11 @@ class Signer:
         """Raises `ComponentError` if there is no private key, or the newest is torn."""
         found = sorted(directory.glob("*.key"))
         if not found:
-            raise ComponentError(f"keys in {directory}", "there is no private key", "Start the app once: it makes one.")
+            raise ComponentError(
+                f"keys in {directory}",
+                "there is no private key",
+                "Start the app once: it makes one.",
+            )
         return Signer(Ed25519PrivateKey.from_private_bytes(_bytes(found[-1], OF_PRIVATE)))
 
     def verifier(self) -> Verifier:
@@ -106,8 +118,14 @@ class Verifier:
         """Raises `ComponentError` if there is no public key, or one is torn."""
         found = sorted(directory.glob("*.pub"), reverse=True)
         if not found:
-            raise ComponentError(f"keys in {directory}", "there is no public key", "Copy the signer's .pub files here.")
-        return Verifier([Ed25519PublicKey.from_public_bytes(_bytes(file, OF_PUBLIC)) for file in found])
+            raise ComponentError(
+                f"keys in {directory}",
+                "there is no public key",
+                "Copy the signer's .pub files here.",
+            )
+        return Verifier(
+            [Ed25519PublicKey.from_public_bytes(_bytes(file, OF_PUBLIC)) for file in found]
+        )
 
     def accepts(self, purpose: str, payload: bytes, signature: bytes) -> bool:
         for key in self._keys:

@@ -1,4 +1,5 @@
-"""What a lineage answered to questions whose outcome is still open: a ring by ask number, grown when it must be."""
+"""What a lineage answered to questions whose outcome is still open: a ring by ask number, grown
+when it must be."""
 
 from __future__ import annotations
 

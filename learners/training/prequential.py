@@ -1,9 +1,11 @@
-"""Prequential quality: figures of predictions and the labels that came later, kept in bounded space.
+"""Prequential quality: figures of predictions and the labels that came later, kept in bounded
+space.
 
-AUC comes from histograms over the logit (Fawcett, 2006, on bins instead of scores); normalised entropy is the log loss
-over that of always predicting the base rate (He et al., 2014); calibration is the mean prediction over the mean label:
-right on the whole, whatever it is at each probability; accuracy is the share where a prediction of at least one half,
-and no other, was followed by a positive label.
+AUC comes from histograms over the logit (Fawcett, 2006, on bins instead of scores); normalised
+entropy is the log loss over that of always predicting the base rate (He et al., 2014); calibration
+is the mean prediction over the mean label: right on the whole, whatever it is at each probability;
+accuracy is the share where a prediction of at least one half, and no other, was followed by a
+positive label.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ I64 = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Quality over `n` examples. NaN where it means nothing (no examples, or labels of one kind only)."""
+    """Quality over `n` examples. NaN where it means nothing (no examples, or labels of one kind
+    only)."""
 
     n: int
     base_rate: float
@@ -70,12 +73,14 @@ class Quality:
 
 
 class SliceQuality:
-    """Figures by slice. The first `limit` slices seen are told apart, all later ones share `(other)`."""
+    """Figures by slice. The first `limit` slices seen are told apart, all later ones share
+    `(other)`."""
 
     def __init__(self, limit: int = 64) -> None:
         self._limit = limit
         self._places: dict[str, int] = {}
-        self._sums = np.zeros((limit + 1, 3))  # of predictions, of labels, of log losses; the last row is (other)
+        # of predictions, of labels, of log losses; the last row is (other)
+        self._sums = np.zeros((limit + 1, 3))
         self._bins = np.zeros((limit + 1, 2, BINS), np.int64)
 
     def update(self, slices: Sequence[str], p: F64, y: npt.NDArray[Any]) -> None:
@@ -85,9 +90,15 @@ class SliceQuality:
     def add(self, places: I64, p: F64, y: npt.NDArray[Any]) -> None:
         q = np.clip(p, LOWEST, 1 - LOWEST)
         positive = y > 0.5
-        np.add.at(self._sums, places, np.stack([q, positive, -np.log(np.where(positive, q, 1 - q))], axis=1))
+        np.add.at(
+            self._sums,
+            places,
+            np.stack([q, positive, -np.log(np.where(positive, q, 1 - q))], axis=1),
+        )
         at = ((np.log(q / (1 - q)) + _WIDEST) * (BINS / (2 * _WIDEST))).astype(np.int64)
-        np.add.at(self._bins.reshape(-1), (2 * places + positive) * BINS + np.minimum(at, BINS - 1), 1)
+        np.add.at(
+            self._bins.reshape(-1), (2 * places + positive) * BINS + np.minimum(at, BINS - 1), 1
+        )
 
     def merge(self, other: SliceQuality) -> None:
         """Add what `other` has seen. Slices beyond this table's limit go to `(other)`."""
@@ -107,7 +118,9 @@ class SliceQuality:
         sum_p, sum_y, sum_loss = self._sums[i].tolist()
         negatives, positives = self._bins[i]
         hits = int(negatives[:HALF].sum() + positives[HALF:].sum())
-        return _figures(int(self._bins[i].sum()), hits, sum_p, sum_y, sum_loss, auc_of_bins(self._bins[i]))
+        return _figures(
+            int(self._bins[i].sum()), hits, sum_p, sum_y, sum_loss, auc_of_bins(self._bins[i])
+        )
 
     def checkpoint(self) -> dict[str, npt.NDArray[Any]]:
         return {
@@ -134,7 +147,8 @@ class SliceQuality:
 
 
 class RollingQuality:
-    """Figures over the newest `window` examples: exact, from a ring. What release policies look at."""
+    """Figures over the newest `window` examples: exact, from a ring. What release policies look
+    at."""
 
     def __init__(self, window: int = 5000) -> None:
         self._ring = np.zeros((window, 2), np.float32)
@@ -171,7 +185,8 @@ class RollingQuality:
 
 
 def auc_of_bins(bins: I64) -> float:
-    """AUC from counts `[2, bins]` of negatives and positives by rising score; a bin's members count as tied."""
+    """AUC from counts `[2, bins]` of negatives and positives by rising score; a bin's members count
+    as tied."""
     negatives, positives = bins[0].astype(np.float64), bins[1].astype(np.float64)
     pairs = negatives.sum() * positives.sum()
     if pairs == 0:
@@ -181,7 +196,8 @@ def auc_of_bins(bins: I64) -> float:
 
 
 def auc(y: npt.NDArray[Any], p: npt.NDArray[Any]) -> float:
-    """The exact area under the ROC curve: the chance that a positive scores above a negative, ties counting half."""
+    """The exact area under the ROC curve: the chance that a positive scores above a negative, ties
+    counting half."""
     positive = np.asarray(y) > 0.5
     n_pos = int(positive.sum())
     n_neg = len(positive) - n_pos
@@ -195,12 +211,15 @@ def auc(y: npt.NDArray[Any], p: npt.NDArray[Any]) -> float:
 def log_loss(y: npt.NDArray[Any], p: npt.NDArray[Any]) -> float:
     """The mean negative log likelihood in nats, predictions clipped to 1e-6 from 0 and 1."""
     q = np.clip(p, LOWEST, 1 - LOWEST)
-    return float(-np.log(np.where(np.asarray(y) > 0.5, q, 1 - q)).mean()) if len(q) else float("nan")
+    return (
+        float(-np.log(np.where(np.asarray(y) > 0.5, q, 1 - q)).mean()) if len(q) else float("nan")
+    )
 
 
 def reliability(p: npt.NDArray[Any], y: npt.NDArray[Any], bins: int = 10) -> F64:
-    """What a reliability diagram shows (Murphy and Winkler, 1977): float64 `[bins, 3]` of count, sum of predictions and sum
-    of labels, by `bins` equal steps of the prediction; the last one holds 1, too."""
+    """What a reliability diagram shows (Murphy and Winkler, 1977): float64 `[bins, 3]` of count,
+    sum of predictions and sum of labels, by `bins` equal steps of the prediction; the last one
+    holds 1, too."""
     q = np.asarray(p, np.float64)
     at = np.clip((q * bins).astype(np.int64), 0, bins - 1)
     weights = (None, q, np.asarray(y) > 0.5)
@@ -213,17 +232,23 @@ def figures_of(p: npt.NDArray[Any], y: npt.NDArray[Any]) -> Figures:
     positive = np.asarray(y) > 0.5
     n = len(q)
     hits = int(((q >= 0.5) == positive).sum())
-    return _figures(n, hits, float(q.sum()), float(positive.sum()), n * log_loss(y, q) if n else 0.0, auc(y, p))
+    return _figures(
+        n, hits, float(q.sum()), float(positive.sum()), n * log_loss(y, q) if n else 0.0, auc(y, p)
+    )
 
 
-def _figures(n: int, hits: int, sum_p: float, sum_y: float, sum_loss: float, area: float) -> Figures:
+def _figures(
+    n: int, hits: int, sum_p: float, sum_y: float, sum_loss: float, area: float
+) -> Figures:
     nan = float("nan")
     if n == 0:
         return Figures(0, nan, nan, nan, nan, nan, nan, nan)
     b = sum_y / n
     entropy = entropy_of(b)
     ratio = sum_p / sum_y if sum_y else nan
-    return Figures(n, b, sum_p / n, sum_loss / n, area, float(sum_loss / n / entropy), ratio, hits / n)
+    return Figures(
+        n, b, sum_p / n, sum_loss / n, area, float(sum_loss / n / entropy), ratio, hits / n
+    )
 
 
 def entropy_of(rate: float) -> float:

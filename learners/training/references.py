@@ -22,7 +22,8 @@ from freshet.learners.training.prequential import Figures, entropy_of, figures_o
 from freshet.schemas.models.vectors import F64
 
 NAN = float("nan")
-# A constant ranks nobody above anybody: the AUC of each prior, though it drifts from label to label.
+# A constant ranks nobody above anybody: the AUC of each prior, though it drifts from label to
+# label.
 TIED = 0.5
 PRIOR_WEIGHT = 0.5  # of each class before the first label
 

@@ -1,7 +1,9 @@
-"""A trainer: one lineage over one examples partition. It predicts on what was asked, and learns when it is answered.
+"""A trainer: one lineage over one examples partition. It predicts on what was asked, and learns
+when it is answered.
 
-Its steps close at `batch` examples or at a tick of the log, never at a batch boundary of the reader: so the sequence of
-`predict` and `learn` calls, and with it every bit of a CPU learner, is a function of the log alone.
+Its steps close at `batch` examples or at a tick of the log, never at a batch boundary of the
+reader: so the sequence of `predict` and `learn` calls, and with it every bit of a CPU learner, is a
+function of the log alone.
 """
 
 from __future__ import annotations
@@ -42,9 +44,11 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True)
 class TrainPlan:
-    """One lineage: what it learns from (`origin` names the outcomes log), in what steps, and when it cuts snapshots.
+    """One lineage: what it learns from (`origin` names the outcomes log), in what steps, and when
+    it cuts snapshots.
 
-    A learner that is not `durable` has no arrays for checkpoints and snapshots: it is only compared with others."""
+    A learner that is not `durable` has no arrays for checkpoints and snapshots: it is only compared
+    with others."""
 
     model: str
     lineage: str
@@ -60,7 +64,8 @@ class TrainPlan:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Where a lineage stands when it cuts: snapshot number, tick (ms), examples learned, next offset of its log."""
+    """Where a lineage stands when it cuts: snapshot number, tick (ms), examples learned, next
+    offset of its log."""
 
     number: int
     tick: int
@@ -72,10 +77,12 @@ SaveSnapshot = Callable[[Learner, Moment], str | None]
 
 
 class TrainTask:
-    """See `freshet.streams.operators.task.Task`. `save` writes a signed snapshot and returns its digest (None: its
-    learner has no arrays); writing it again is harmless."""
+    """See `freshet.streams.operators.task.Task`. `save` writes a signed snapshot and returns its
+    digest (None: its learner has no arrays); writing it again is harmless."""
 
-    def __init__(self, plan: TrainPlan, learner: Learner, save: SaveSnapshot, partition: int) -> None:
+    def __init__(
+        self, plan: TrainPlan, learner: Learner, save: SaveSnapshot, partition: int
+    ) -> None:
         self.name = f"train:{plan.model}.{plan.lineage}:{partition}"
         self._plan, self._learner, self._save = plan, learner, save
         self._dtype = fixed_dtype(plan.vectors)
@@ -83,7 +90,8 @@ class TrainTask:
         self._open: list[ExampleRows] = []
         self._open_answers = 0
         self._every_ms, self._wait_ms = plan.snapshot_every_ms, plan.label_wait_ms
-        self._settings: list[list[int]] = []  # changes: from which offset on, snapshot_every and label_wait (ms)
+        # changes: from which offset on, snapshot_every and label_wait (ms)
+        self._settings: list[list[int]] = []
         self._pending = Pending(2 * plan.label_wait_ms)
         self._quality, self._rolling = Quality(), RollingQuality(ROLLING_EXAMPLES)
         self._references = References(ROLLING_EXAMPLES)
@@ -119,7 +127,9 @@ class TrainTask:
         fresh = self._cursors.fresh(block.origin, block.partition, origin, index)
         if fresh.stop == fresh.start:
             return
-        rows = ExampleRows.from_arrow(table.slice(fresh.start, fresh.stop - fresh.start), self._dtype)
+        rows = ExampleRows.from_arrow(
+            table.slice(fresh.start, fresh.stop - fresh.start), self._dtype
+        )
         answers = np.cumsum((rows.kind == LABELLED) | (rows.kind == CORRECTED))
         first = 0
         while first < len(rows):
@@ -145,10 +155,14 @@ class TrainTask:
             p = self._learner.predict(vectors_of(fixed))
             self._pending.put(rows.ask[asked], np.ascontiguousarray(fixed["asked_at"]), p)
         # What saw the future would flatter the figures as it would the weights.
-        fair = np.flatnonzero(((rows.kind == LABELLED) | (rows.kind == CORRECTED)) & ~rows.saw_future)
+        fair = np.flatnonzero(
+            ((rows.kind == LABELLED) | (rows.kind == CORRECTED)) & ~rows.saw_future
+        )
         if len(fair):
             self._score(rows, fair)
-            self._learner.learn(Examples(vectors_of(rows.fixed[fair]), rows.label[fair].astype(np.float32)))
+            self._learner.learn(
+                Examples(vectors_of(rows.fixed[fair]), rows.label[fair].astype(np.float32))
+            )
             self._learned += len(fair)
 
     def _score(self, rows: ExampleRows, answered: npt.NDArray[np.intp]) -> None:
@@ -167,7 +181,8 @@ class TrainTask:
                 self._by_slice[name].update([key_of([x[at]]) for x in parts], p, y)
 
     def _reach(self, tick: int, position: int, told: list[Message]) -> None:
-        """A tick closes the open step; the first at or after a multiple of `snapshot_every` cuts a snapshot."""
+        """A tick closes the open step; the first at or after a multiple of `snapshot_every` cuts a
+        snapshot."""
         self._close()
         every = self._every_ms
         due = self._tick != blocks.NO_TICK and tick // every > self._cut_tick // every
@@ -184,8 +199,8 @@ class TrainTask:
         return Cut(self._plan.model, self._plan.lineage, self._cuts, tick, digest, self.stats())
 
     def stats(self) -> dict[str, Any]:
-        """Prequential figures as of now, over everything and over the newest examples, beside what no learning would have
-        scored on the same labels."""
+        """Prequential figures as of now, over everything and over the newest examples, beside what
+        no learning would have scored on the same labels."""
         return {
             "learned": self._learned,
             "all": self._quality.figures().as_json(),
@@ -197,7 +212,10 @@ class TrainTask:
         }
 
     def facts(self) -> dict[str, Any]:
-        slices = {s: {k: f.as_json() for k, f in table.figures().items()} for s, table in self._by_slice.items()}
+        slices = {
+            s: {k: f.as_json() for k, f in table.figures().items()}
+            for s, table in self._by_slice.items()
+        }
         own = {"lineage": self._plan.lineage, "snapshots": self._cuts, "finished": self._tick}
         return {**self.stats(), **own, "slices": slices}
 
@@ -240,7 +258,9 @@ class TrainTask:
             state |= _dump_rows(_joined(self._open))
         return state
 
-    def load(self, base: Mapping[str, npt.NDArray[Any]], deltas: Sequence[Mapping[str, npt.NDArray[Any]]]) -> None:
+    def load(
+        self, base: Mapping[str, npt.NDArray[Any]], deltas: Sequence[Mapping[str, npt.NDArray[Any]]]
+    ) -> None:
         state = deltas[-1] if deltas else base
         self._learner.restore(_under(state, "learner."))
         self._quality = Quality.restored(_under(state, "quality."))
@@ -275,7 +295,15 @@ def _piece(rows: ExampleRows, a: int, b: int) -> ExampleRows:
     s = slice(a, b)
     keep = np.arange(a, b)
     texts = {k: v.take(keep) for k, v in rows.texts.items()}
-    return ExampleRows(rows.kind[s], rows.ask[s], rows.t[s], rows.label[s], rows.saw_future[s], rows.fixed[s], texts)
+    return ExampleRows(
+        rows.kind[s],
+        rows.ask[s],
+        rows.t[s],
+        rows.label[s],
+        rows.saw_future[s],
+        rows.fixed[s],
+        texts,
+    )
 
 
 def _joined(parts: list[ExampleRows]) -> ExampleRows:
@@ -287,7 +315,13 @@ def _joined(parts: list[ExampleRows]) -> ExampleRows:
 
     texts = {name: Texts.concatenate([p.texts[name] for p in parts]) for name in TEXTS}
     return ExampleRows(
-        column("kind"), column("ask"), column("t"), column("label"), column("saw_future"), column("fixed"), texts
+        column("kind"),
+        column("ask"),
+        column("t"),
+        column("label"),
+        column("saw_future"),
+        column("fixed"),
+        texts,
     )
 
 
@@ -297,7 +331,10 @@ def _dump_rows(rows: ExampleRows) -> Arrays:
     state["open.fixed"] = np.frombuffer(np.ascontiguousarray(rows.fixed).tobytes(), np.uint8).copy()
     for name, texts in rows.texts.items():
         column = Texts.from_arrow(texts.to_arrow())
-        state[f"open.{name}.data"], state[f"open.{name}.end"] = column.data[: int(column.end[-1])], column.end
+        state[f"open.{name}.data"], state[f"open.{name}.end"] = (
+            column.data[: int(column.end[-1])],
+            column.end,
+        )
     return state
 
 

@@ -1,10 +1,13 @@
-"""The Avro walker: bounds-checked, table-driven, row by row. Source: Apache Avro 1.12 specification, binary encoding.
+"""The Avro walker: bounds-checked, table-driven, row by row. Source: Apache Avro 1.12
+specification, binary encoding.
 
-Columns are one table of words, int64 `[fields, 2, n]`: a text has its start and end, any other field one word (a whole
-number, the bits of a float64, the index of an enum's symbol). Programs are rows of int64 `[WIDTH]`, see `event_codec`.
+Columns are one table of words, int64 `[fields, 2, n]`: a text has its start and end, any other
+field one word (a whole number, the bits of a float64, the index of an enum's symbol). Programs are
+rows of int64 `[WIDTH]`, see `event_codec`.
 
-Nothing is allocated here, so the kernels are compiled without numba's reference counting (`_nrt=False`): in code with many
-early returns it is not optimised away, and took three quarters of the time.
+Nothing is allocated here, so the kernels are compiled without numba's reference counting
+(`_nrt=False`): in code with many early returns it is not optimised away, and took three quarters of
+the time.
 """
 
 from __future__ import annotations
@@ -25,7 +28,8 @@ NO_SYMBOL = -1
 
 @nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
 def varint(data: Any, at: Any, end: Any) -> Any:
-    """A zigzag number and the place after it; place -1 where it is cut off or has more than 64 bits."""
+    """A zigzag number and the place after it; place -1 where it is cut off or has more than 64
+    bits."""
     if at < end and data[at] < 128:
         short = i64(data[at])
         return (short >> 1) ^ -(short & 1), at + 1
@@ -92,7 +96,8 @@ def float_of(bits: Any, single: Any) -> Any:
 
 @nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
 def program_of(data: Any, at: Any, ids: Any, last: Any) -> Any:
-    """The program for a row's wire id, -1 if there is none; most rows have that of the row before."""
+    """The program for a row's wire id, -1 if there is none; most rows have that of the row
+    before."""
     wire = i64(0)
     for i in range(1, HEADER):
         wire = wire << 8 | i64(data[at + i])
@@ -105,8 +110,19 @@ def program_of(data: Any, at: Any, ids: Any, last: Any) -> Any:
 
 
 @nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
-def walk_row(data: Any, at: Any, end: Any, program: Any, maps: Any, words: Any, floats: Any, valid: Any, r: Any) -> Any:
-    """Decode one row by its program: the place reached (-1: undecodable), the step stopped at, constant texts used."""
+def walk_row(
+    data: Any,
+    at: Any,
+    end: Any,
+    program: Any,
+    maps: Any,
+    words: Any,
+    floats: Any,
+    valid: Any,
+    r: Any,
+) -> Any:
+    """Decode one row by its program: the place reached (-1: undecodable), the step stopped at,
+    constant texts used."""
     texts = 0
     for k in range(program.shape[0]):
         op, null, field = program[k, OP], program[k, NULL_BRANCH], program[k, FIELD]
@@ -179,10 +195,12 @@ def walk(
     data: Any, start: Any, end: Any, ids: Any, first: Any, steps: Any, maps: Any, words: Any, floats: Any, valid: Any,
     reason: Any, detail: Any, empty: Any,
 ) -> Any:  # fmt: skip
-    """Decode every row into `words` and `valid` (bool `[fields, n]`); bad rows get a reason and are left empty.
+    """Decode every row into `words` and `valid` (bool `[fields, n]`); bad rows get a reason and are
+    left empty.
 
-    Program `k` is `steps[first[k]:first[k + 1]]`, for wire id `ids[k]`; `empty` int64 `[fields]` is a missing value's word;
-    `floats` is `words` seen as float64. Returns how many constant texts rows refer to: they lie just after `data`.
+    Program `k` is `steps[first[k]:first[k + 1]]`, for wire id `ids[k]`; `empty` int64 `[fields]` is
+    a missing value's word; `floats` is `words` seen as float64. Returns how many constant texts
+    rows refer to: they lie just after `data`.
     """
     last, texts = i64(-1), 0
     for r in range(start.size):
@@ -196,7 +214,9 @@ def walk(
                 why = UNKNOWN_TYPE
             else:
                 program = steps[first[last] : first[last + 1]]
-                place, step, used = walk_row(data, at + HEADER, stop, program, maps, words, floats, valid, r)
+                place, step, used = walk_row(
+                    data, at + HEADER, stop, program, maps, words, floats, valid, r
+                )
                 texts += used
                 if place != stop:
                     why = UNDECODABLE

@@ -1,4 +1,5 @@
-"""How a topic's records are read: the walker's programs, compiled from the topic's schema and its older versions."""
+"""How a topic's records are read: the walker's programs, compiled from the topic's schema and its
+older versions."""
 
 from __future__ import annotations
 
@@ -29,8 +30,8 @@ _TARGETS = {"float": kernels.SINGLE, "double": kernels.WIDE}
 
 
 def frozen(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """A read-only view. numba compiles once more for read-only arrays, and arrays over bytes are read-only, so all that
-    kernels only read is passed so."""
+    """A read-only view. numba compiles once more for read-only arrays, and arrays over bytes are
+    read-only, so all that kernels only read is passed so."""
     if values.flags.writeable:
         values = values.view()
         values.flags.writeable = False
@@ -38,12 +39,14 @@ def frozen(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 class EventCodec:
-    """Reads records of `schema`, and of `older` ones by their wire id, into the columns of `schema`.
+    """Reads records of `schema`, and of `older` ones by their wire id, into the columns of
+    `schema`.
 
-    Missing fields get their defaults, numbers are promoted, fields are found under their aliases, all as Avro says.
+    Missing fields get their defaults, numbers are promoted, fields are found under their aliases,
+    all as Avro says.
 
-    Raises:
-        SchemaError: records of an older schema cannot be read as `schema`, or two schemas share a wire id.
+    Raises: SchemaError: records of an older schema cannot be read as `schema`, or two schemas share
+        a wire id.
     """
 
     def __init__(self, schema: EventSchema, older: Mapping[int, EventSchema] | None = None) -> None:
@@ -66,15 +69,17 @@ class EventCodec:
         self.steps: I64 = frozen(np.array([s for p in programs for s in p], np.int64))
         self.maps: I64 = frozen(np.array([*self._maps, 0], np.int64))
         self.constants: U8 = np.frombuffer(self._words, np.uint8)
-        self.empty: I64 = frozen(np.array([kernels.NO_SYMBOL if f.type == "enum" else 0 for f in schema.fields]))
+        self.empty: I64 = frozen(
+            np.array([kernels.NO_SYMBOL if f.type == "enum" else 0 for f in schema.fields])
+        )
         self.symbols = {f.name: _symbols(f) for f in schema.fields if f.type == "enum"}
 
     def __reduce__(self) -> tuple[object, ...]:
         return EventCodec, (self.schema, self.older)
 
     def _program(self, writer: EventSchema) -> list[list[int]]:
-        """Steps of `(op, null branch, reader's field, target, first, second)`: the writer's fields in their order, then
-        the constants of fields that it lacks."""
+        """Steps of `(op, null branch, reader's field, target, first, second)`: the writer's fields
+        in their order, then the constants of fields that it lacks."""
         read_from = {source_of(f, writer): i for i, f in enumerate(self.schema.fields)}
         steps = []
         for i, f in enumerate(writer.fields):
@@ -82,14 +87,17 @@ class EventCodec:
             reader = self.schema.fields[field] if field >= 0 else f
             first, second = self._map(f, reader) if f.type == "enum" else (0, 0)
             null = -1 if f.null_branch is None else f.null_branch
-            steps.append([_OPS[f.type], null, field, _TARGETS.get(reader.type, kernels.WHOLE), first, second])
+            steps.append(
+                [_OPS[f.type], null, field, _TARGETS.get(reader.type, kernels.WHOLE), first, second]
+            )
         for i, f in enumerate(self.schema.fields):
             if source_of(f, writer) is None:
                 steps.append(self._constant(i, f))
         return steps
 
     def _map(self, writer: Field, reader: Field) -> tuple[int, int]:
-        """Where the reader's index of each of the writer's symbols is listed, and how many there are."""
+        """Where the reader's index of each of the writer's symbols is listed, and how many there
+        are."""
         known = {s: i for i, s in enumerate(reader.symbols)}
         other = known.get(reader.fallback or "", kernels.NO_SYMBOL)
         first = len(self._maps)
@@ -116,7 +124,8 @@ class EventCodec:
 
 
 def _symbols(f: Field) -> tuple[U8, I64, I64]:
-    """An enum's symbols as bytes with starts and ends; the last, at index -1, is empty and stands for a missing one."""
+    """An enum's symbols as bytes with starts and ends; the last, at index -1, is empty and stands
+    for a missing one."""
     encoded = [s.encode() for s in f.symbols]
     ends = np.cumsum([len(s) for s in encoded])
     starts = ends - [len(s) for s in encoded]

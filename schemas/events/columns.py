@@ -50,23 +50,38 @@ _ARROW = {
 
 
 def arrow_type(field: Field) -> pa.DataType:
-    """What `Columns.arrow` gives for a field; a timestamp is an int64 of ms, as windows and expressions take it."""
+    """What `Columns.arrow` gives for a field; a timestamp is an int64 of ms, as windows and
+    expressions take it."""
     return _ARROW[field.type]
 
 
 class Columns:
-    """`n` decoded events. `reason` uint8 `[n]` indexes `REASONS`, `detail_field` int16 `[n]` the schema's fields (-1: none).
+    """`n` decoded events. `reason` uint8 `[n]` indexes `REASONS`, `detail_field` int16 `[n]` the
+    schema's fields (-1: none).
 
-    `words` int64 `[fields, 2, n]` and `valid` bool `[fields, n]` are as `avro_kernels` lays them out, and stay as they were
-    decoded whatever is replaced. A row that was not decoded is missing in every column.
+    `words` int64 `[fields, 2, n]` and `valid` bool `[fields, n]` are as `avro_kernels` lays them
+    out, and stay as they were decoded whatever is replaced. A row that was not decoded is missing
+    in every column.
     """
 
     def __init__(
-        self, codec: EventCodec, data: U8, words: I64, valid: Bools, reason: U8, detail: npt.NDArray[np.int16]
+        self,
+        codec: EventCodec,
+        data: U8,
+        words: I64,
+        valid: Bools,
+        reason: U8,
+        detail: npt.NDArray[np.int16],
     ) -> None:
         self.schema: EventSchema = codec.schema
         self.n = len(reason)
-        self.data, self.words, self.valid, self.reason, self.detail_field = data, words, valid, reason, detail
+        self.data, self.words, self.valid, self.reason, self.detail_field = (
+            data,
+            words,
+            valid,
+            reason,
+            detail,
+        )
         self._codec = codec
         self._texts: dict[str, Texts] = {}
         self._values: dict[str, tuple[npt.NDArray[Any], Bools]] = {}
@@ -92,7 +107,8 @@ class Columns:
         return made
 
     def key(self, name: str) -> Texts:
-        """A field that may be a key or an id, as canonical texts: see `freshet.schemas.text.keys`."""
+        """A field that may be a key or an id, as canonical texts: see
+        `freshet.schemas.text.keys`."""
         _, f = self._find(name, KEY_TYPES)
         if f.type in TEXTS:
             return self.text(name)
@@ -100,7 +116,8 @@ class Columns:
         return Texts.from_arrow(self.arrow(name, every).cast(pa.string()))
 
     def integers(self, name: str) -> tuple[I64, Bools]:
-        """An int, long or boolean field, int64 `[n]` (0 where missing), and where it is there, bool `[n]`."""
+        """An int, long or boolean field, int64 `[n]` (0 where missing), and where it is there, bool
+        `[n]`."""
         found = self._values.get(name)
         if found is None:
             at, _ = self._find(name, ("int", "long", "boolean"))
@@ -108,16 +125,20 @@ class Columns:
         return found
 
     def numbers(self, name: str) -> tuple[F64, Bools]:
-        """Any number or boolean field as float64 `[n]` (0.0 where missing), and where it is there, bool `[n]`."""
+        """Any number or boolean field as float64 `[n]` (0.0 where missing), and where it is there,
+        bool `[n]`."""
         found = self._values.get(name)
         if found is not None:
             return found[0].astype(np.float64, copy=False), found[1]
         at, f = self._find(name, ("int", "long", "boolean", *FLOATS))
         values = self.words[at, 0]
-        return values.view(np.float64) if f.type in FLOATS else values.astype(np.float64), self.valid[at]
+        return values.view(np.float64) if f.type in FLOATS else values.astype(
+            np.float64
+        ), self.valid[at]
 
     def replace(self, name: str, values: Texts | npt.NDArray[Any], valid: Bools) -> None:
-        """Other values for a column, `Texts` or numbers `[n]`; numbers for a whole-number field are rounded."""
+        """Other values for a column, `Texts` or numbers `[n]`; numbers for a whole-number field are
+        rounded."""
         f = self.schema[name]
         if isinstance(values, Texts):
             self._find(name, TEXTS)

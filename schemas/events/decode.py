@@ -1,6 +1,8 @@
-"""From records to columns: events in the Confluent wire format or in JSON, of the topic's schema or of older ones.
+"""From records to columns: events in the Confluent wire format or in JSON, of the topic's schema or
+of older ones.
 
-No row ever raises: a row that cannot be decoded says so in `reason`, and its neighbours are untouched.
+No row ever raises: a row that cannot be decoded says so in `reason`, and its neighbours are
+untouched.
 """
 
 from __future__ import annotations
@@ -28,14 +30,16 @@ _writer = lru_cache(maxsize=64)(EventWriter)
 
 
 def decode(data: U8, start: I64, end: I64, codec: EventCodec) -> Columns:
-    """Decode records `data[start[i]:end[i]]`: uint8 bytes, int64 `[n]` spans. Never raises for what the records hold."""
+    """Decode records `data[start[i]:end[i]]`: uint8 bytes, int64 `[n]` spans. Never raises for what
+    the records hold."""
     if _has_json(data, start):
         return _decode_with_json(data, start, end, codec)
     return _walk(data, start, end, codec)
 
 
 def encode(schema: EventSchema, records: Iterable[Mapping[str, Any]]) -> list[bytes]:
-    """Events in the wire format, by fastavro. Raises `RequestError`, naming record and field, for one that does not fit."""
+    """Events in the wire format, by fastavro. Raises `RequestError`, naming record and field, for
+    one that does not fit."""
     writer, out = _writer(schema), []
     for i, record in enumerate(records):
         try:
@@ -64,7 +68,8 @@ def _spans(values: I64) -> I64:
 
 
 def _has_json(data: U8, start: I64) -> bool:
-    """Whether some record may begin like a JSON object; an empty one may seem to, which does no harm."""
+    """Whether some record may begin like a JSON object; an empty one may seem to, which does no
+    harm."""
     return len(data) > 0 and bool(_JSON_BEGINS[data.take(start, mode="clip")].any())
 
 
@@ -100,7 +105,9 @@ def warm() -> None:
     fields = [{"name": "a", "type": "string"}, {"name": "t", "type": "long"}]
     schema = EventSchema.parse({"type": "record", "name": "warm", "fields": fields}, "warm")
     value = encode(schema, [{"a": "x", "t": 1}])[0]
-    columns = decode(np.frombuffer(value, np.uint8), np.array([0]), np.array([len(value)]), EventCodec(schema))
+    columns = decode(
+        np.frombuffer(value, np.uint8), np.array([0]), np.array([len(value)]), EventCodec(schema)
+    )
     validate(columns, np.zeros(1, np.int64), "t", columns.integers("t")[0], 1)
     texts = columns.text("a")
     joined([texts]), joined([texts, texts])

@@ -1,4 +1,5 @@
-"""Whether records of one schema can be read by another. Source: Apache Avro 1.12 specification, schema resolution."""
+"""Whether records of one schema can be read by another. Source: Apache Avro 1.12 specification,
+schema resolution."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ PROMOTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """Why some record cannot be read: the field, what is between writer and reader, and how to mend it."""
+    """Why some record cannot be read: the field, what is between writer and reader, and how to mend
+    it."""
 
     field: str
     change: str
@@ -36,7 +38,8 @@ class Obstacle:
 
 
 def source_of(reader: Field, writer: EventSchema) -> int | None:
-    """The index of the writer's field that a reader's field is read from: by name, else by one of its aliases."""
+    """The index of the writer's field that a reader's field is read from: by name, else by one of
+    its aliases."""
     for name in (reader.name, *reader.aliases):
         if name in writer.positions:
             return writer.positions[name]
@@ -59,7 +62,11 @@ def obstacles(writer: EventSchema, reader: EventSchema) -> list[Obstacle]:
         if at is not None:
             found += _between(writer.fields[at], f)
         elif not f.has_default:
-            found.append(Obstacle(f.name, "is not written and has no default", "Give it a default, such as null."))
+            found.append(
+                Obstacle(
+                    f.name, "is not written and has no default", "Give it a default, such as null."
+                )
+            )
     return found
 
 
@@ -104,17 +111,24 @@ BACKWARD, FORWARD, BOTH = (
 def breaks(old: EventSchema, new: EventSchema) -> list[tuple[str, Obstacle]]:
     """What breaks when `old` becomes `new`, by direction; empty where nothing does.
 
-    A backward break means that new readers cannot read old records: never acceptable. A forward break means that
-    readers which still have the old schema cannot read new records: acceptable where readers are updated first.
+    A backward break means that new readers cannot read old records: never acceptable. A forward
+    break means that readers which still have the old schema cannot read new records: acceptable
+    where readers are updated first.
     """
-    found = [(BACKWARD, o) for o in obstacles(old, new)] + [(FORWARD, o) for o in obstacles(new, old)]
-    if old.schema_id == new.schema_id and [f.wire for f in old.fields] != [f.wire for f in new.fields]:
+    found = [(BACKWARD, o) for o in obstacles(old, new)] + [
+        (FORWARD, o) for o in obstacles(new, old)
+    ]
+    if old.schema_id == new.schema_id and [f.wire for f in old.fields] != [
+        f.wire for f in new.fields
+    ]:
         change = f"other fields are written under the same schema_id {old.schema_id}"
         found.append(
             (
                 BOTH,
                 Obstacle(
-                    "", change, f'Give the new schema an id of its own, such as "schema_id": {old.schema_id + 1}.'
+                    "",
+                    change,
+                    f'Give the new schema an id of its own, such as "schema_id": {old.schema_id + 1}.',
                 ),
             )
         )
@@ -122,7 +136,8 @@ def breaks(old: EventSchema, new: EventSchema) -> list[tuple[str, Obstacle]]:
 
 
 def require_readable(writer: EventSchema, reader: EventSchema) -> None:
-    """Raises `SchemaError`, naming field, change and fix, unless `reader` can read every record of `writer`."""
+    """Raises `SchemaError`, naming field, change and fix, unless `reader` can read every record of
+    `writer`."""
     found = obstacles(writer, reader)
     if found:
         raise SchemaError(

@@ -1,8 +1,9 @@
 """Fields of event schemas, with freshet's rules as extra attributes that other Avro readers ignore.
 
-A field is a string, int, long, float, double, boolean or enum, or a union of one of these with null. Beside Avro's own
-attributes it may carry `"required": true` (a null is refused), `"range": [lowest, highest]` (numbers, both inclusive)
-and `"domain": [...]` (texts); its `"unit"`, such as `"min"`, is shown in the catalogue.
+A field is a string, int, long, float, double, boolean or enum, or a union of one of these with
+null. Beside Avro's own attributes it may carry `"required": true` (a null is refused), `"range":
+[lowest, highest]` (numbers, both inclusive) and `"domain": [...]` (texts); its `"unit"`, such as
+`"min"`, is shown in the catalogue.
 
 Source: Apache Avro 1.12 specification.
 """
@@ -38,10 +39,12 @@ _INSTEAD = {
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field. `type` is one of `TYPES`; `null_branch` is where null stands in its union (None: not nullable).
+    """One field. `type` is one of `TYPES`; `null_branch` is where null stands in its union (None:
+    not nullable).
 
-    `default` counts only where `has_default`. `symbols`, `enum_name`, `enum_aliases` and `fallback` (the symbol that
-    stands for unknown ones) are an enum's. `logical` is `timestamp-millis`, `uuid` or None.
+    `default` counts only where `has_default`. `symbols`, `enum_name`, `enum_aliases` and `fallback`
+    (the symbol that stands for unknown ones) are an enum's. `logical` is `timestamp-millis`, `uuid`
+    or None.
     """
 
     name: str
@@ -66,7 +69,8 @@ class Field:
 
     @property
     def key_kind(self) -> str | None:
-        """Of what kind its values are as keys or ids, as `keys.canonical` has it; None: of no such."""
+        """Of what kind its values are as keys or ids, as `keys.canonical` has it; None: of no
+        such."""
         if self.type in TEXTS:
             return keys.UUID if self.logical == "uuid" else keys.TEXT
         if self.type in INTEGERS:
@@ -87,7 +91,8 @@ class Field:
 
 
 def fits(value: object, type_: str, symbols: tuple[str, ...] = ()) -> bool:
-    """Whether a value read from JSON is one of this (not nullable) type. An integer is a number, a boolean is not."""
+    """Whether a value read from JSON is one of this (not nullable) type. An integer is a number, a
+    boolean is not."""
     if type_ == "boolean":
         return isinstance(value, bool)
     if type_ in TEXTS:
@@ -99,7 +104,9 @@ def fits(value: object, type_: str, symbols: tuple[str, ...] = ()) -> bool:
         return isinstance(value, int) and low <= value <= high
     if isinstance(value, int):
         return abs(value) <= LARGEST_FLOAT[type_] and abs(value) < 1 << 1023
-    return isinstance(value, float) and (abs(value) <= LARGEST_FLOAT[type_] or not math.isfinite(value))
+    return isinstance(value, float) and (
+        abs(value) <= LARGEST_FLOAT[type_] or not math.isfinite(value)
+    )
 
 
 def full_name(name: str, namespace: object) -> str:
@@ -119,17 +126,29 @@ class FieldReader:
         self.enums: dict[str, Mapping[str, Any]] = {}
 
     def refuse(self, where: str, cause: str, next_step: str) -> NoReturn:
-        raise SchemaError(f"{self.name}, field {where!r}" if where else self.name, cause, next_step, field=where)
+        raise SchemaError(
+            f"{self.name}, field {where!r}" if where else self.name, cause, next_step, field=where
+        )
 
     def word(self, where: str, what: str, value: Any) -> str:
-        plain = value.rsplit(".", 1)[-1] if isinstance(value, str) and what == "name" and not where else value
+        plain = (
+            value.rsplit(".", 1)[-1]
+            if isinstance(value, str) and what == "name" and not where
+            else value
+        )
         if not isinstance(plain, str) or not _WORD.fullmatch(plain):
-            self.refuse(where, f"{what} {value!r} is not a name", "Use letters, digits and _, no digit first.")
+            self.refuse(
+                where,
+                f"{what} {value!r} is not a name",
+                "Use letters, digits and _, no digit first.",
+            )
         return plain
 
     def names(self, where: str, value: Any) -> tuple[str, ...]:
         if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
-            self.refuse(where, f"aliases {value!r} is not a list of names", 'Write "aliases": ["old_name"].')
+            self.refuse(
+                where, f"aliases {value!r} is not a list of names", 'Write "aliases": ["old_name"].'
+            )
         return tuple(v.rsplit(".", 1)[-1] for v in value)
 
     def field(self, raw: Any) -> Field:
@@ -171,7 +190,9 @@ class FieldReader:
         if len(type_) != 2 or type_.count("null") != 1:
             self.refuse(
                 name,
-                f"is a union of {len(type_)} types" if "null" not in type_ or len(type_) != 2 else "is only null",
+                f"is a union of {len(type_)} types"
+                if "null" not in type_ or len(type_) != 2
+                else "is only null",
                 'Only a union of null and one other type is supported: ["null", "string"].',
             )
         at = type_.index("null")
@@ -187,30 +208,57 @@ class FieldReader:
             return "enum", known
         if type_ not in TYPES or (type_ == "enum" and not attributes):
             text = type_ if isinstance(type_, str) else type(type_).__name__
-            self.refuse(name, f"type {text!r} is not supported", _INSTEAD.get(text, f"Use one of {', '.join(TYPES)}."))
+            self.refuse(
+                name,
+                f"type {text!r} is not supported",
+                _INSTEAD.get(text, f"Use one of {', '.join(TYPES)}."),
+            )
         return str(type_), attributes
 
     def enum(self, name: str, raw: Mapping[str, Any]) -> tuple[tuple[str, ...], str | None]:
         symbols, fallback = raw.get("symbols"), raw.get("default")
         if not isinstance(raw.get("name"), str):
-            self.refuse(name, "is an enum without a name", 'Write {"type": "enum", "name": …, "symbols": […]}.')
+            self.refuse(
+                name,
+                "is an enum without a name",
+                'Write {"type": "enum", "name": …, "symbols": […]}.',
+            )
         self.enums[full_name(raw["name"], raw.get("namespace", self.namespace))] = raw
-        if not isinstance(symbols, list) or not symbols or len(set(map(str, symbols))) < len(symbols):
-            self.refuse(name, f"symbols {symbols!r} is not a list of distinct names", 'Write "symbols": ["A", "B"].')
+        if (
+            not isinstance(symbols, list)
+            or not symbols
+            or len(set(map(str, symbols))) < len(symbols)
+        ):
+            self.refuse(
+                name,
+                f"symbols {symbols!r} is not a list of distinct names",
+                'Write "symbols": ["A", "B"].',
+            )
         for s in symbols:
             self.word(name, "symbol", s)
         if fallback is not None and fallback not in symbols:
-            self.refuse(name, f"the enum's default {fallback!r} is not a symbol", f"Use one of {', '.join(symbols)}.")
+            self.refuse(
+                name,
+                f"the enum's default {fallback!r} is not a symbol",
+                f"Use one of {', '.join(symbols)}.",
+            )
         return tuple(symbols), fallback
 
     def default(
-        self, name: str, raw: Mapping[str, Any], type_: str, null_branch: int | None, symbols: tuple[str, ...]
+        self,
+        name: str,
+        raw: Mapping[str, Any],
+        type_: str,
+        null_branch: int | None,
+        symbols: tuple[str, ...],
     ) -> Any:
         value = raw.get("default")
         if "default" not in raw or (value is None and null_branch is not None):
             return None
         if not fits(value, type_, symbols):
-            self.refuse(name, f"default {value!r} is no {type_}", "Give a default of the field's own type.")
+            self.refuse(
+                name, f"default {value!r} is no {type_}", "Give a default of the field's own type."
+            )
         return float(str(value)) if type_ in FLOATS else value
 
     def required(self, name: str, raw: Mapping[str, Any]) -> bool:
@@ -229,12 +277,20 @@ class FieldReader:
                 f"has a range, but is of type {type_}",
                 "Only numbers have a range; texts have a domain.",
             )
-        sound = isinstance(value, list) and len(value) == 2 and all(fits(v, "double") for v in value)
+        sound = (
+            isinstance(value, list) and len(value) == 2 and all(fits(v, "double") for v in value)
+        )
         if not sound or not all(math.isfinite(v) for v in value) or value[0] > value[1]:
-            self.refuse(name, f"range {value!r} is not [lowest, highest]", "Write two numbers, the lower one first.")
+            self.refuse(
+                name,
+                f"range {value!r} is not [lowest, highest]",
+                "Write two numbers, the lower one first.",
+            )
         return value[0], value[1]
 
-    def domain(self, name: str, raw: Mapping[str, Any], type_: str, symbols: tuple[str, ...]) -> tuple[str, ...] | None:
+    def domain(
+        self, name: str, raw: Mapping[str, Any], type_: str, symbols: tuple[str, ...]
+    ) -> tuple[str, ...] | None:
         value = raw.get("domain")
         if value is None:
             return None
@@ -245,7 +301,9 @@ class FieldReader:
                 "Only texts have a domain; numbers have a range.",
             )
         if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
-            self.refuse(name, f"domain {value!r} is not a list of texts", 'Write "domain": ["A", "B"].')
+            self.refuse(
+                name, f"domain {value!r} is not a list of texts", 'Write "domain": ["A", "B"].'
+            )
         strange = sorted(set(value) - set(symbols)) if type_ == "enum" else []
         if strange:
             self.refuse(

@@ -1,5 +1,6 @@
-"""Event schemas: flat Avro records. Beside Avro's own attributes a record may carry `"schema_id"` (the id in the Confluent
-wire header, 1 where not given) and `"version"`; what its fields may be says `event_field`.
+"""Event schemas: flat Avro records. Beside Avro's own attributes a record may carry `"schema_id"`
+(the id in the Confluent wire header, 1 where not given) and `"version"`; what its fields may be
+says `event_field`.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from freshet.schemas.events.field import Field, FieldReader, full_name
 
 @dataclass(frozen=True, slots=True)
 class EventSchema:
-    """A parsed event schema. `digest` (16 hex digits) changes when a field, type, default or rule does; ids, versions and
-    descriptions leave it as it is. `avro` is the schema as Avro libraries read it."""
+    """A parsed event schema. `digest` (16 hex digits) changes when a field, type, default or rule
+    does; ids, versions and descriptions leave it as it is. `avro` is the schema as Avro libraries
+    read it."""
 
     name: str
     schema_id: int
@@ -64,7 +66,9 @@ class EventSchema:
         """The index of a field; raises `SchemaError` for an unknown one."""
         at = self.positions.get(name)
         if at is None:
-            raise SchemaError(self.name, f"has no field {name!r}", f"Its fields are {', '.join(self.positions)}.")
+            raise SchemaError(
+                self.name, f"has no field {name!r}", f"Its fields are {', '.join(self.positions)}."
+            )
         return at
 
 
@@ -74,17 +78,25 @@ def _json(source: str | bytes | Mapping[str, Any], name: str) -> Any:
     try:
         return json.loads(source)
     except (ValueError, RecursionError) as error:
-        raise SchemaError(name, f"is not JSON ({error})", "Write an Avro record as JSON.") from error
+        raise SchemaError(
+            name, f"is not JSON ({error})", "Write an Avro record as JSON."
+        ) from error
 
 
 def _read(raw: Any, reader: FieldReader) -> EventSchema:
     if not isinstance(raw, Mapping) or raw.get("type") != "record":
-        reader.refuse("", "is not an Avro record", 'Write {"type": "record", "name": …, "fields": […]}.')
+        reader.refuse(
+            "", "is not an Avro record", 'Write {"type": "record", "name": …, "fields": […]}.'
+        )
     record = reader.word("", "name", raw.get("name"))
     reader.namespace = full_name(str(raw["name"]), raw.get("namespace")).rpartition(".")[0]
     items = raw.get("fields")
     if not isinstance(items, list) or not items:
-        reader.refuse("", "has no fields", 'Give it a list of at least one: "fields": [{"name": …, "type": …}].')
+        reader.refuse(
+            "",
+            "has no fields",
+            'Give it a list of at least one: "fields": [{"name": …, "type": …}].',
+        )
     fields = tuple(reader.field(item) for item in items)
     positions = {f.name: i for i, f in enumerate(fields)}
     if len(positions) < len(fields):
@@ -115,10 +127,15 @@ def _check_aliases(fields: tuple[Field, ...], reader: FieldReader) -> None:
 
 def _number(reader: FieldReader, what: str, value: Any, lowest: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value < 1 << 31:
-        reader.refuse("", f"{what} is {value!r}", f"Write a whole number from {lowest} to 2147483647.")
+        reader.refuse(
+            "", f"{what} is {value!r}", f"Write a whole number from {lowest} to 2147483647."
+        )
     return int(value)
 
 
 def _digest(record: str, fields: tuple[Field, ...]) -> str:
-    facts = [[*f.wire, f.has_default, f.default, f.required, f.range, f.domain, f.fallback, f.logical] for f in fields]
+    facts = [
+        [*f.wire, f.has_default, f.default, f.required, f.range, f.domain, f.fallback, f.logical]
+        for f in fields
+    ]
     return hashlib.sha256(json.dumps([record, facts]).encode()).hexdigest()[:16]

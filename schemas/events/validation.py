@@ -1,4 +1,5 @@
-"""Validation of decoded events against the rules of their schema: presence, domains, ranges, and times to come."""
+"""Validation of decoded events against the rules of their schema: presence, domains, ranges, and
+times to come."""
 
 from __future__ import annotations
 
@@ -30,13 +31,20 @@ class Rules:
     spans: I64
 
 
-def validate(columns: Columns, append_time_ms: I64, event_time_field: str, event_time: I64, max_future_ms: int) -> None:
+def validate(
+    columns: Columns,
+    append_time_ms: I64,
+    event_time_field: str,
+    event_time: I64,
+    max_future_ms: int,
+) -> None:
     """Set `reason` and `detail_field` of rows that are still ok and break a rule.
 
-    All fields' presence comes first, then whether UUIDs are some, then domains, then ranges (a float
-    that is not finite is out of range, whether or not it has a range), each in the order of the fields;
-    last, an event later than its append time by more than `max_future_ms`. `append_time_ms` and
-    `event_time` are int64 `[n]`. Judges what was decoded, not what was replaced.
+    All fields' presence comes first, then whether UUIDs are some, then domains, then ranges (a
+    float that is not finite is out of range, whether or not it has a range), each in the order of
+    the fields; last, an event later than its append time by more than `max_future_ms`.
+    `append_time_ms` and `event_time` are int64 `[n]`. Judges what was decoded, not what was
+    replaced.
     """
     schema = columns.schema
     found = _compiled.get(schema.digest) or rules(schema)

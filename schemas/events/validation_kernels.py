@@ -1,4 +1,5 @@
-"""The numba kernel of validation: one table of checks, in order of precedence; the first that a row fails is its reason."""
+"""The numba kernel of validation: one table of checks, in order of precedence; the first that a row
+fails is its reason."""
 
 from __future__ import annotations
 
@@ -17,8 +18,11 @@ UUID_LENGTH, HYPHEN = 36, ord("-")
 
 
 @nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
-def is_word(data: Any, start: Any, end: Any, slots: Any, first: Any, mask: Any, words: Any, spans: Any) -> Any:
-    """Whether a text is in the open table `slots[first:first + mask + 1]` of 1 + the index of a word, 0 where empty."""
+def is_word(
+    data: Any, start: Any, end: Any, slots: Any, first: Any, mask: Any, words: Any, spans: Any
+) -> Any:
+    """Whether a text is in the open table `slots[first:first + mask + 1]` of 1 + the index of a
+    word, 0 where empty."""
     i = np.int64(hash_span(data, start, end, SEED_LOW) & u64(mask))
     while slots[first + i] != 0:
         k = slots[first + i] - 1
@@ -37,7 +41,8 @@ def is_word(data: Any, start: Any, end: Any, slots: Any, first: Any, mask: Any, 
 
 @nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
 def is_uuid(data: Any, start: Any, end: Any) -> Any:
-    """Whether a text is a UUID as RFC 9562 writes it, in either case: groups of 8, 4, 4, 4 and 12 digits."""
+    """Whether a text is a UUID as RFC 9562 writes it, in either case: groups of 8, 4, 4, 4 and 12
+    digits."""
     if end - start != UUID_LENGTH:
         return False
     for i in range(UUID_LENGTH):
@@ -51,7 +56,9 @@ def is_uuid(data: Any, start: Any, end: Any) -> Any:
 
 
 @nb.njit(nogil=True, cache=True, _nrt=False)
-def fill_slots(words: Any, spans: Any, begin: Any, stop: Any, slots: Any, first: Any, mask: Any) -> None:
+def fill_slots(
+    words: Any, spans: Any, begin: Any, stop: Any, slots: Any, first: Any, mask: Any
+) -> None:
     """Put words `begin` to `stop` into their open table."""
     for k in range(begin, stop):
         i = np.int64(hash_span(words, spans[k], spans[k + 1], SEED_LOW) & u64(mask))
@@ -67,20 +74,28 @@ def judge(
 ) -> None:  # fmt: skip
     """Set `reason` and `detail` of rows that are still ok.
 
-    `checks` int64 `[checks, WIDTH]`: kind, field, and two numbers: a word table's first slot and mask, an enum's first
-    slot (1: allowed), the bounds of a whole number, or the row of `bounds` (float64 `[.., 2]`) of another one.
+    `checks` int64 `[checks, WIDTH]`: kind, field, and two numbers: a word table's first slot and
+    mask, an enum's first slot (1: allowed), the bounds of a whole number, or the row of `bounds`
+    (float64 `[.., 2]`) of another one.
     """
     for r in range(reason.size):
         if reason[r] != 0:
             continue
         for k in range(checks.shape[0]):
-            kind, f, first, second = checks[k, KIND], checks[k, FIELD], checks[k, FIRST], checks[k, SECOND]
+            kind, f, first, second = (
+                checks[k, KIND],
+                checks[k, FIELD],
+                checks[k, FIRST],
+                checks[k, SECOND],
+            )
             why = 0
             if not valid[f, r]:
                 if kind == PRESENT:
                     why = MISSING_REQUIRED
             elif kind == WORD:
-                if not is_word(data, word[f, 0, r], word[f, 1, r], slots, first, second, words, spans):
+                if not is_word(
+                    data, word[f, 0, r], word[f, 1, r], slots, first, second, words, spans
+                ):
                     why = OUT_OF_DOMAIN
             elif kind == UUID:
                 if not is_uuid(data, word[f, 0, r], word[f, 1, r]):

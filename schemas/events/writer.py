@@ -1,6 +1,8 @@
-"""Events as Python values to Avro in the Confluent wire format, by fastavro; the slow way in, for producers and JSON.
+"""Events as Python values to Avro in the Confluent wire format, by fastavro; the slow way in, for
+producers and JSON.
 
-Source: Confluent Schema Registry, "Wire format": a zero byte, the schema's id (4 bytes, big-endian), the Avro body.
+Source: Confluent Schema Registry, "Wire format": a zero byte, the schema's id (4 bytes,
+big-endian), the Avro body.
 """
 
 from __future__ import annotations
@@ -15,7 +17,13 @@ import fastavro
 import msgspec
 
 from freshet.schemas.errors import RequestError, SchemaError
-from freshet.schemas.events.columns import MISSING_REQUIRED, OUT_OF_DOMAIN, REASONS, UNDECODABLE, WRONG_TYPE
+from freshet.schemas.events.columns import (
+    MISSING_REQUIRED,
+    OUT_OF_DOMAIN,
+    REASONS,
+    UNDECODABLE,
+    WRONG_TYPE,
+)
 from freshet.schemas.events.field import FLOATS, Field, fits
 from freshet.schemas.events.schema import EventSchema
 
@@ -45,7 +53,9 @@ class EventWriter:
         try:
             self._avro = fastavro.parse_schema(_without_defaults(schema.avro))
         except Exception as error:  # its errors share no root
-            raise SchemaError(schema.name, f"is refused by fastavro: {error}", "Correct the schema.") from error
+            raise SchemaError(
+                schema.name, f"is refused by fastavro: {error}", "Correct the schema."
+            ) from error
 
     def encode(self, event: Mapping[str, Any]) -> bytes:
         """The event's record; fields that the schema lacks are ignored. Raises `Misfit`."""
@@ -73,7 +83,9 @@ class EventWriter:
         return RequestError(
             f"{self.schema.name} record {which}" + (f", field {f.name!r}" if f else ""),
             REASONS[why.reason],
-            f"Send {'an' if f.type in ('int', 'enum') else 'a'} {f.type}." if f else "Send UTF-8 text.",
+            f"Send {'an' if f.type in ('int', 'enum') else 'a'} {f.type}."
+            if f
+            else "Send UTF-8 text.",
             field=f.name if f else None,
         )
 
@@ -113,11 +125,14 @@ def _value(event: Mapping[str, Any], i: int, f: Field) -> Any:
             raise Misfit(MISSING_REQUIRED, i)
         return None
     if not fits(value, f.type, f.symbols):
-        raise Misfit(OUT_OF_DOMAIN if f.type == "enum" and isinstance(value, str) else WRONG_TYPE, i)
+        raise Misfit(
+            OUT_OF_DOMAIN if f.type == "enum" and isinstance(value, str) else WRONG_TYPE, i
+        )
     return float(value) if f.type in FLOATS else value
 
 
 def _without_defaults(avro: Mapping[str, Any]) -> dict[str, Any]:
-    """Defaults are filled in before writing; fastavro refuses some that the specification has allowed since 1.12."""
+    """Defaults are filled in before writing; fastavro refuses some that the specification has
+    allowed since 1.12."""
     fields = [{k: v for k, v in f.items() if k != "default"} for f in avro["fields"]]
     return {**avro, "fields": fields}

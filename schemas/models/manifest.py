@@ -1,4 +1,5 @@
-"""A snapshot's manifest: what it is, what it was made from, and the digest of its arrays; and how a snapshot is named."""
+"""A snapshot's manifest: what it is, what it was made from, and the digest of its arrays; and how a
+snapshot is named."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ import msgspec
 
 
 class SnapshotName(msgspec.Struct, frozen=True):
-    """Which snapshot: its files are found by this name, below the run's own folder, and their manifest must bear it."""
+    """Which snapshot: its files are found by this name, below the run's own folder, and their
+    manifest must bear it."""
 
     app: str
     model: str
@@ -21,7 +23,8 @@ class SnapshotName(msgspec.Struct, frozen=True):
 
 
 class Identity(SnapshotName, frozen=True):
-    """The one snapshot of this name that has this digest, which is that of its manifest, and so of its arrays, too."""
+    """The one snapshot of this name that has this digest, which is that of its manifest, and so of
+    its arrays, too."""
 
     digest: str
 
@@ -29,10 +32,12 @@ class Identity(SnapshotName, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """Signed by the trainer (provenance) and by the qualifier (approval), both over its canonical bytes.
+    """Signed by the trainer (provenance) and by the qualifier (approval), both over its canonical
+    bytes.
 
-    `sha256` and `size` are those of the safetensors file beside it. `tick` is the app's clock at the cut (ms),
-    `examples` how many the lineage had learned, `position` the next offset of the examples log.
+    `sha256` and `size` are those of the safetensors file beside it. `tick` is the app's clock at
+    the cut (ms), `examples` how many the lineage had learned, `position` the next offset of the
+    examples log.
     """
 
     app: str

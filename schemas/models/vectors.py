@@ -1,7 +1,9 @@
-"""What a model sees: vectors, and the examples that pair them with labels. numpy only, so learners run anywhere.
+"""What a model sees: vectors, and the examples that pair them with labels. numpy only, so learners
+run anywhere.
 
-A vector has `C` categories and `N` numbers. A category is the 64-bit hash of its text (0: missing); a number is a
-float32 (NaN: missing). Both are computed once, in the scorer, logged, and never computed again.
+A vector has `C` categories and `N` numbers. A category is the 64-bit hash of its text (0: missing);
+a number is a float32 (NaN: missing). Both are computed once, in the scorer, logged, and never
+computed again.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ class VectorSchema:
 
 @dataclass(frozen=True, slots=True)
 class Vectors:
-    """`n` vectors: `categories` uint64 `[n, C]` and `numbers` float32 `[n, N]`, both C-contiguous."""
+    """`n` vectors: `categories` uint64 `[n, C]` and `numbers` float32 `[n, N]`, both
+    C-contiguous."""
 
     categories: U64
     numbers: F32
@@ -46,7 +49,10 @@ class Vectors:
 
     @staticmethod
     def concatenate(parts: list[Vectors]) -> Vectors:
-        return Vectors(np.concatenate([p.categories for p in parts]), np.concatenate([p.numbers for p in parts]))
+        return Vectors(
+            np.concatenate([p.categories for p in parts]),
+            np.concatenate([p.numbers for p in parts]),
+        )
 
 
 @dataclass(frozen=True, slots=True)

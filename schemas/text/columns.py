@@ -1,4 +1,5 @@
-"""Text columns without Python strings: bytes with a start and an end a row, and dense ids for them."""
+"""Text columns without Python strings: bytes with a start and an end a row, and dense ids for
+them."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ _NOTHING = np.zeros(1, np.uint8)
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """`n` texts: row `i` is `data[start[i]:end[i]]` (UTF-8), missing where `valid[i]` is false (then empty)."""
+    """`n` texts: row `i` is `data[start[i]:end[i]]` (UTF-8), missing where `valid[i]` is false
+    (then empty)."""
 
     data: U8
     start: I64
@@ -39,7 +41,11 @@ class Texts:
         """A view of an Arrow utf8 column; its bytes are not copied."""
         n, at = len(column), column.offset
         validity, offsets, data = column.buffers()
-        o = np.frombuffer(offsets, np.int32, n + 1, 4 * at).astype(np.int64) if n else np.zeros(1, np.int64)
+        o = (
+            np.frombuffer(offsets, np.int32, n + 1, 4 * at).astype(np.int64)
+            if n
+            else np.zeros(1, np.int64)
+        )
         if validity is None or not column.null_count:
             valid = np.ones(n, np.bool_)
         else:
@@ -54,7 +60,9 @@ class Texts:
         offsets, data = kernels.gather(self.data, self.start, self.end, rows)
         valid = self.valid[rows]
         nulls = None if valid.all() else pa.py_buffer(np.packbits(valid, bitorder="little"))
-        return pa.Array.from_buffers(pa.string(), len(rows), [nulls, pa.py_buffer(offsets), pa.py_buffer(data)])
+        return pa.Array.from_buffers(
+            pa.string(), len(rows), [nulls, pa.py_buffer(offsets), pa.py_buffer(data)]
+        )
 
     def take(self, rows: npt.NDArray[np.intp]) -> Texts:
         return Texts(self.data, self.start[rows], self.end[rows], self.valid[rows])
@@ -70,7 +78,8 @@ class Texts:
         )
 
     def hashes(self) -> U64:
-        """uint64 `[n]`: 0 where missing, never 0 elsewhere. This is what models see of a category."""
+        """uint64 `[n]`: 0 where missing, never 0 elsewhere. This is what models see of a
+        category."""
         out: U64 = kernels.hash_spans(self.data, self.start, self.end, kernels.SEED_LOW)
         out[~self.valid] = 0
         return out
@@ -107,20 +116,35 @@ class Interner:
             self._arena = np.concatenate([self._arena, np.zeros(need, np.uint8)])
         out = np.empty(n, np.int64)
         kernels.intern(
-            texts.data, texts.start, texts.end, self._hashes, self._ids, self._count, self._arena, self._ends, out
+            texts.data,
+            texts.start,
+            texts.end,
+            self._hashes,
+            self._ids,
+            self._count,
+            self._arena,
+            self._ends,
+            out,
         )
         return out
 
     def _grow(self) -> None:
         old, old_ids = self._hashes, self._ids
-        self._hashes, self._ids = np.zeros(old.size * 2, np.uint64), np.zeros(old.size * 2, np.int32)
+        self._hashes, self._ids = (
+            np.zeros(old.size * 2, np.uint64),
+            np.zeros(old.size * 2, np.int32),
+        )
         kernels.rehash(old, old_ids, self._hashes, self._ids)
-        self._ends = np.concatenate([self._ends, np.zeros(self._hashes.size - self._ends.size + 1, np.int64)])
+        self._ends = np.concatenate(
+            [self._ends, np.zeros(self._hashes.size - self._ends.size + 1, np.int64)]
+        )
 
     def names(self, first: int = 0, last: int | None = None) -> list[bytes]:
         """The texts of ids `first` to `last` (exclusive; all when None)."""
         stop = len(self) if last is None else last
-        return [self._arena[self._ends[k] : self._ends[k + 1]].tobytes() for k in range(first, stop)]
+        return [
+            self._arena[self._ends[k] : self._ends[k + 1]].tobytes() for k in range(first, stop)
+        ]
 
     def texts(self, first: int = 0) -> Texts:
         """The texts from id `first` on, as a column (a copy)."""

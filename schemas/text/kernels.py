@@ -1,4 +1,5 @@
-"""numba kernels over text columns: hashing, interning, gathering. A text column is bytes with start and end a row."""
+"""numba kernels over text columns: hashing, interning, gathering. A text column is bytes with start
+and end a row."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ SEED_ROUTE = u64(0xA0761D6478BD642F)
 
 @nb.njit(inline="always", nogil=True, cache=True)
 def hash_span(data: Any, start: Any, end: Any, seed: Any) -> Any:
-    """64 bits of `data[start:end]`: 8-byte words mixed as in MurmurHash3's finaliser (Appleby, 2011)."""
+    """64 bits of `data[start:end]`: 8-byte words mixed as in MurmurHash3's finaliser (Appleby,
+    2011)."""
     h = seed ^ u64(end - start)
     i = start
     while i < end:
@@ -76,8 +78,19 @@ def gather(data: Any, start: Any, end: Any, rows: Any) -> Any:
 
 
 @nb.njit(nogil=True, cache=True)
-def intern(data: Any, start: Any, end: Any, hashes: Any, ids: Any, count: Any, arena: Any, ends: Any, out: Any) -> None:
-    """Texts to dense ids through an open table. Bytes are compared, so a hash collision is harmless."""
+def intern(
+    data: Any,
+    start: Any,
+    end: Any,
+    hashes: Any,
+    ids: Any,
+    count: Any,
+    arena: Any,
+    ends: Any,
+    out: Any,
+) -> None:
+    """Texts to dense ids through an open table. Bytes are compared, so a hash collision is
+    harmless."""
     mask = u64(hashes.size - 1)
     for r in range(start.size):
         n = end[r] - start[r]

@@ -14,7 +14,8 @@ SEPARATOR, ESCAPE, NULL = ord("|"), ord("\\"), ord("N")
 
 @nb.njit(nogil=True, cache=True)
 def measure(data: Any, start: Any, end: Any, valid: Any, sizes: Any) -> Any:
-    """Add to int64 `[n]` how many bytes each value takes; returns whether any is escaped, or null."""
+    """Add to int64 `[n]` how many bytes each value takes; returns whether any is escaped, or
+    null."""
     changed = False
     for row in range(start.size):
         if not valid[row]:
@@ -33,7 +34,8 @@ def measure(data: Any, start: Any, end: Any, valid: Any, sizes: Any) -> Any:
 def put(
     data: Any, start: Any, end: Any, valid: Any, separated: Any, written: Any, place: Any
 ) -> None:  # fmt: skip
-    """Write each value at its row's place (int64 `[n]`), which moves on; `separated`: after a separator."""
+    """Write each value at its row's place (int64 `[n]`), which moves on; `separated`: after a
+    separator."""
     for row in range(start.size):
         to = place[row]
         if separated:

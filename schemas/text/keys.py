@@ -44,7 +44,8 @@ _TOKEN = re.compile(r"\\.|[^\\]", re.DOTALL)
 def canonical(value: object, kind: str) -> str | None:
     """The canonical text of a value of a kind (`TEXT`, `WHOLE`, `BOOLEAN` or `UUID`); None of None.
 
-    Also of one that came as text, as a command's arguments do. Raises `ValueError` for what is none.
+    Also of one that came as text, as a command's arguments do. Raises `ValueError` for what is
+    none.
 
     >>> canonical(7, WHOLE), canonical("+007", WHOLE), canonical(True, BOOLEAN), canonical("|", TEXT)
     ('7', '7', 'true', '|')

@@ -1,4 +1,5 @@
-"""Events one at a time, for code that handles single events: read as intake reads columns of them, by the same kernels."""
+"""Events one at a time, for code that handles single events: read as intake reads columns of them,
+by the same kernels."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ _FIRST = np.zeros(1, np.int64)
 
 
 class EventReader:
-    """Reads records of a topic: in the Confluent wire format or in JSON, of its schema or of `earlier` ones by wire id."""
+    """Reads records of a topic: in the Confluent wire format or in JSON, of its schema or of
+    `earlier` ones by wire id."""
 
     def __init__(self, topic: Topic, earlier: Mapping[int, EventSchema] | None = None) -> None:
         self.topic = topic
@@ -30,7 +32,8 @@ class EventReader:
         self._max_future_ms = topic.freshness.ms("max_future")
 
     def read(self, record: bytes, append_time_ms: int) -> dict[str, Any]:
-        """The event: a value for every field of the schema, None where it is missing; enums are texts.
+        """The event: a value for every field of the schema, None where it is missing; enums are
+        texts.
 
         Raises:
             Misfit: intake would dead-letter the record, with the same reason and field.
@@ -53,7 +56,8 @@ class EventReader:
         return self.id_of(self._event(self._columns(record)))
 
     def id_of(self, event: Mapping[str, Any]) -> str:
-        """The canonical text of an event's id. Raises `Misfit` where it has none, or none of its type."""
+        """The canonical text of an event's id. Raises `Misfit` where it has none, or none of its
+        type."""
         events, name = self.topic.events, self.topic.event_id
         try:
             text = keys.canonical(event.get(name), events[name].key_kind or keys.TEXT)
@@ -69,7 +73,9 @@ class EventReader:
         words, ends = columns.words[:, :, 0].T
         reals, valid = words.view(np.float64).tolist(), columns.valid[:, 0].tolist()
         event: dict[str, Any] = {}
-        for f, word, end, real, there in zip(self.topic.events.fields, words.tolist(), ends.tolist(), reals, valid):
+        for f, word, end, real, there in zip(
+            self.topic.events.fields, words.tolist(), ends.tolist(), reals, valid
+        ):
             if not there:
                 event[f.name] = None
             elif f.type in FLOATS:
@@ -86,7 +92,9 @@ class EventReader:
     def _columns(self, record: bytes) -> Columns:
         if not record:
             raise Misfit(UNDECODABLE)
-        return decode(np.frombuffer(record, np.uint8), _FIRST, np.array([len(record)], np.int64), self._codec)
+        return decode(
+            np.frombuffer(record, np.uint8), _FIRST, np.array([len(record)], np.int64), self._codec
+        )
 
 
 def partition_of(event_id: str, partitions: int) -> int:
@@ -95,4 +103,6 @@ def partition_of(event_id: str, partitions: int) -> int:
         return 0
     text = event_id.encode()
     data, end = np.frombuffer(text or b"\0", np.uint8), np.array([len(text)], np.int64)
-    return int(Texts(data, np.zeros(1, np.int64), end, np.ones(1, np.bool_)).partitions(partitions)[0])
+    return int(
+        Texts(data, np.zeros(1, np.int64), end, np.ones(1, np.bool_)).partitions(partitions)[0]
+    )

@@ -11,7 +11,8 @@ from freshet.schemas.topics.topic import ON_VIOLATION, Freshness
 from freshet.schemas.wire.messages import Setting
 
 KEYS = tuple(f.name for f in fields(Freshness))
-# Those that decide what becomes of a record or an example: they take effect at a checkpoint, which records them.
+# Those that decide what becomes of a record or an example: they take effect at a checkpoint, which
+# records them.
 DECIDING = ("lateness", "max_future", "label_wait", "snapshot_every")
 TICK_MS = 1_000  # how often intake tells the time: no lag below that can be seen
 RANGES_MS = {
@@ -37,10 +38,14 @@ def changed(freshness: Freshness, key: str, value: str) -> Freshness:
     '2h'
     """
     if key not in KEYS:
-        raise RequestError(f"setting {key!r}", "is unknown", f"Settings of a topic are {', '.join(KEYS)}.")
+        raise RequestError(
+            f"setting {key!r}", "is unknown", f"Settings of a topic are {', '.join(KEYS)}."
+        )
     if key == "on_violation":
         if value not in ON_VIOLATION:
-            raise RequestError(f"{key}={value!r}", "is unknown", f"Use one of {', '.join(ON_VIOLATION)}.")
+            raise RequestError(
+                f"{key}={value!r}", "is unknown", f"Use one of {', '.join(ON_VIOLATION)}."
+            )
         return replace(freshness, on_violation=value)
     try:
         ms = milliseconds(value, key)
@@ -48,13 +53,16 @@ def changed(freshness: Freshness, key: str, value: str) -> Freshness:
         raise RequestError(error.resource, error.cause, error.next_step) from error
     least, most = RANGES_MS[key]
     if not least <= ms <= most:
-        raise RequestError(f"{key}={value}", "is out of range", f"Use {_text(least)} to {_text(most)}.")
+        raise RequestError(
+            f"{key}={value}", "is out of range", f"Use {_text(least)} to {_text(most)}."
+        )
     return replace(freshness, **{key: value})
 
 
 def least_slos_ms(freshness: Freshness) -> dict[str, int]:
-    """The least that `feature_slo` and `model_slo` can be held to: as long as a tick takes to come, and events may wait for a
-    fuller batch; for a model as long as its next snapshot takes, besides."""
+    """The least that `feature_slo` and `model_slo` can be held to: as long as a tick takes to come,
+    and events may wait for a fuller batch; for a model as long as its next snapshot takes,
+    besides."""
     shown = TICK_MS + freshness.ms("batch_wait")
     return {"feature_slo": shown, "model_slo": shown + freshness.ms("snapshot_every")}
 
@@ -67,12 +75,17 @@ def parsed(assignment: str) -> tuple[str, str]:
     """
     key, equals, value = assignment.partition("=")
     if not (key and equals and value):
-        raise RequestError(f"{assignment!r}", "is no setting", "Write KEY=VALUE, such as snapshot_every=2h.")
+        raise RequestError(
+            f"{assignment!r}", "is no setting", "Write KEY=VALUE, such as snapshot_every=2h."
+        )
     return key.strip(), value.strip()
 
 
-def effective(declared: Mapping[str, Freshness], settings: Iterable[Setting]) -> dict[str, Freshness]:
-    """Freshness by topic after all settings, in order. What is no setting of these topics changes nothing."""
+def effective(
+    declared: Mapping[str, Freshness], settings: Iterable[Setting]
+) -> dict[str, Freshness]:
+    """Freshness by topic after all settings, in order. What is no setting of these topics changes
+    nothing."""
     out = dict(declared)
     for s in settings:
         for topic in [s.topic] if s.topic != "*" else list(out):

@@ -1,4 +1,5 @@
-"""Topics as users declare them: what an event is, which are dropped, how gaps are filled, how fresh it must be."""
+"""Topics as users declare them: what an event is, which are dropped, how gaps are filled, how fresh
+it must be."""
 
 from __future__ import annotations
 
@@ -40,11 +41,11 @@ def check_name(kind: str, name: str) -> None:
 class Freshness:
     """How fresh a topic's data, and the models that learn from it, must be.
 
-    A duration is a text of whole or decimal numbers with units (`ms`, `s`, `m`, `h`, `d`), such
-    as `"250ms"`, `"1h30m"` or `"7d"`, and comes to whole milliseconds. `snapshot_every`,
-    `label_wait`, `model_slo`, `model_limit` and, for the model lag, `on_violation` of a model are
-    those of the topic of its labels. Each setting can be changed while the app runs, within bounds: see "Settings of
-    a topic" in `docs/operating.md`.
+    A duration is a text of whole or decimal numbers with units (`ms`, `s`, `m`, `h`, `d`), such as
+    `"250ms"`, `"1h30m"` or `"7d"`, and comes to whole milliseconds. `snapshot_every`, `label_wait`,
+    `model_slo`, `model_limit` and, for the model lag, `on_violation` of a model are those of the
+    topic of its labels. Each setting can be changed while the app runs, within bounds: see
+    "Settings of a topic" in `docs/operating.md`.
 
     Args:
         feature_slo: Bound of the feature lag, a duration. The lag is how long ago it was that the
@@ -97,7 +98,9 @@ class Freshness:
                 milliseconds(getattr(self, f.name), f.name)
         if self.on_violation not in ON_VIOLATION:
             raise DefinitionError(
-                f"on_violation={self.on_violation!r}", "is unknown", f"Use one of {', '.join(ON_VIOLATION)}."
+                f"on_violation={self.on_violation!r}",
+                "is unknown",
+                f"Use one of {', '.join(ON_VIOLATION)}.",
             )
 
     def ms(self, name: str) -> int:
@@ -255,13 +258,17 @@ class Topic:
         where = f"topic {self.name}"
         check_kind(where, "schema", self.schema, (EventSchema, Mapping, str, Path), SCHEMA)
         check_kind(where, "partitions", self.partitions, int, "Use 1 to 4096.")
-        check_kind(where, "freshness", self.freshness, Freshness, 'Write fr.Freshness(feature_slo="5s").')
+        check_kind(
+            where, "freshness", self.freshness, Freshness, 'Write fr.Freshness(feature_slo="5s").'
+        )
         check_kind(where, "drop", self.drop, Mapping, 'Write {"early": pl.col("late") < 0}.')
         check_kind(where, "impute", self.impute, Mapping, 'Write {"late": fr.impute.constant(0)}.')
         object.__setattr__(self, "schema", _load(self.schema, self.name))
         milliseconds(self.dedup, "dedup")
         if not 1 <= self.partitions <= 4096:
-            raise DefinitionError(f"topic {self.name}", f"partitions={self.partitions}", "Use 1 to 4096.")
+            raise DefinitionError(
+                f"topic {self.name}", f"partitions={self.partitions}", "Use 1 to 4096."
+            )
         self._expect(self.event_id, "event_id", KEY_TYPES)
         self._expect(self.event_time, "event_time", ("long",))
         if self.source is not None:
@@ -284,7 +291,11 @@ class Topic:
             if isinstance(how.value, float) and not math.isfinite(how.value):
                 cause = f"impute[{name!r}] fills in {how.value}"
                 raise DefinitionError(f"topic {self.name}", cause, "Fill in a finite number.")
-            kinds = ("string", "enum") if isinstance(how.value, str) else ("int", "long", "float", "double")
+            kinds = (
+                ("string", "enum")
+                if isinstance(how.value, str)
+                else ("int", "long", "float", "double")
+            )
             self._expect(name, "impute", kinds)
             if how.by is not None:
                 self._expect(how.by, f"impute[{name!r}].by", KEY_TYPES)
@@ -318,13 +329,17 @@ class Topic:
             known = f"Its range is {f.range[0]} to {f.range[1]}."
         else:
             return
-        raise DefinitionError(f"topic {self.name}", f"impute[{f.name!r}]={value!r} is no value of that field", known)
+        raise DefinitionError(
+            f"topic {self.name}", f"impute[{f.name!r}]={value!r} is no value of that field", known
+        )
 
     def _expect(self, name: str, role: str, kinds: tuple[str, ...] | None) -> str:
         known = {f.name: f.type for f in self.events.fields}
         if name not in known:
             raise DefinitionError(
-                f"topic {self.name}", f"{role} {name!r} is not in its schema", f"Its fields are {', '.join(known)}."
+                f"topic {self.name}",
+                f"{role} {name!r} is not in its schema",
+                f"Its fields are {', '.join(known)}.",
             )
         if kinds is not None and known[name] not in kinds:
             raise DefinitionError(
@@ -353,7 +368,8 @@ def _load(schema: EventSchema | str | Path | Mapping[str, Any], topic: str) -> E
 
 
 def _beside_the_app(path: Path) -> Path:
-    """A relative path is meant from the file that declares the topic: the first frame outside this file."""
+    """A relative path is meant from the file that declares the topic: the first frame outside this
+    file."""
     if path.is_absolute():
         return path
     frame = sys._getframe(1)

@@ -1,4 +1,5 @@
-"""Blocks: how freshet's own logs carry rows. One record is a header and one Arrow IPC stream of one batch.
+"""Blocks: how freshet's own logs carry rows. One record is a header and one Arrow IPC stream of one
+batch.
 
     0   4   magic "FRB2"
     4   4   kind of rows (int32, one of the constants below)
@@ -8,9 +9,10 @@
     24  4   length of the origin's name (int32)
     28  …   origin (UTF-8), zeros up to a multiple of 8, then Arrow IPC bytes (none: a tick alone)
 
-All rows of a block have one origin (a source topic, or a scorer instance) and say their place in it in the columns
-`_offset` (int64) and `_index` (int32), rising in (offset, index). A tick says that all which its origin's partition held at
-that time stands before it; it is intake that says so, and no source topic carries one.
+All rows of a block have one origin (a source topic, or a scorer instance) and say their place in it
+in the columns `_offset` (int64) and `_index` (int32), rising in (offset, index). A tick says that
+all which its origin's partition held at that time stands before it; it is intake that says so, and
+no source topic carries one.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ MAGIC = b"FRB2"
 EARLIER_MAGIC = b"FRB1"
 NO_TICK = -(1 << 63)
 CLEAN, PREDICTIONS, LABELS, EXAMPLES, DEAD = 1, 2, 3, 4, 5
-FIELD = "field."  # before the names of an event's fields in a clean block: one may be called `key` or `t`
+# before the names of an event's fields in a clean block: one may be called `key` or `t`
+FIELD = "field."
 _HEAD = struct.Struct("<4siqiii")
 
 
@@ -36,7 +39,8 @@ _HEAD = struct.Struct("<4siqiii")
 class Block:
     """Rows of one origin (None: no rows), followed by a tick (`NO_TICK`: none).
 
-    `partitions` are those that the origin had at the tick: whoever reads waits for the ticks of all of them.
+    `partitions` are those that the origin had at the tick: whoever reads waits for the ticks of all
+    of them.
     """
 
     kind: int
@@ -49,7 +53,10 @@ class Block:
 
 def encode(block: Block) -> bytes:
     name = block.origin.encode()
-    head = _HEAD.pack(MAGIC, block.kind, block.tick, block.partition, block.partitions, len(name)) + name
+    head = (
+        _HEAD.pack(MAGIC, block.kind, block.tick, block.partition, block.partitions, len(name))
+        + name
+    )
     head += bytes(-len(head) % 8)
     if block.rows is None or not block.rows.num_rows:
         return head
@@ -76,7 +83,8 @@ def encode_parts(block: Block, most_bytes: int = BLOCK_BYTES) -> list[bytes]:
 
 
 def decode(value: memoryview | bytes) -> Block:
-    """Raises `SchemaError` for bytes that are no block, or not a whole one. Rows are views of the bytes."""
+    """Raises `SchemaError` for bytes that are no block, or not a whole one. Rows are views of the
+    bytes."""
     if bytes(value[:4]) == EARLIER_MAGIC:
         raise SchemaError(
             "block",
@@ -84,7 +92,9 @@ def decode(value: memoryview | bytes) -> Block:
             "Remove all topics of the app that no producer writes, and start in another folder.",
         )
     if len(value) < _HEAD.size or bytes(value[:4]) != MAGIC:
-        raise SchemaError("block", f"{len(value)} bytes do not start a block", "Is this topic freshet's own?")
+        raise SchemaError(
+            "block", f"{len(value)} bytes do not start a block", "Is this topic freshet's own?"
+        )
     _, kind, tick, partition, partitions, size = _HEAD.unpack_from(value)
     at = _HEAD.size + size
     body = at + -at % 8
@@ -92,7 +102,13 @@ def decode(value: memoryview | bytes) -> Block:
         if not _HEAD.size <= at <= body <= len(value):
             raise ValueError(f"a header of {body} bytes")
         origin = bytes(value[_HEAD.size : at]).decode()
-        rows = pa.ipc.open_stream(pa.py_buffer(value[body:])).read_next_batch() if len(value) > body else None
+        rows = (
+            pa.ipc.open_stream(pa.py_buffer(value[body:])).read_next_batch()
+            if len(value) > body
+            else None
+        )
     except (ValueError, OSError, StopIteration) as error:  # pyarrow's own errors are ValueErrors
-        raise SchemaError("block", f"{len(value)} bytes are not a whole one ({error})", "Was it cut off?") from error
+        raise SchemaError(
+            "block", f"{len(value)} bytes are not a whole one ({error})", "Was it cut off?"
+        ) from error
     return Block(kind, origin, partition, rows, tick, partitions)

@@ -1,4 +1,5 @@
-"""What roles may say in the open parts of a message (`Status.facts`, `Cut.stats`): declared here, and held by `decode`.
+"""What roles may say in the open parts of a message (`Status.facts`, `Cut.stats`): declared here,
+and held by `decode`.
 
 Only what somebody reads is declared. What else is in there passes, and nobody looks at it.
 """
@@ -12,7 +13,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-# 1900 to 9999: what has a date. Beyond, dates cannot be told, and sums of milliseconds leave 64 bits.
+# 1900 to 9999: what has a date. Beyond, dates cannot be told, and sums of milliseconds leave 64
+# bits.
 Moment = Annotated[int, Meta(ge=-2_208_988_800_000, le=253_402_300_799_999)]
 # What a JSON reader in a browser holds exactly; sums over partitions stay far within 64 bits.
 Count = Annotated[int, Meta(ge=0, le=2**53)]

@@ -1,11 +1,14 @@
-"""What roles tell each other: one JSON record each, told apart by `type`, on one of two logs of one partition.
+"""What roles tell each other: one JSON record each, told apart by `type`, on one of two logs of one
+partition.
 
-The *control* log carries decisions and what they rest on (`Cut`, `Verdict`, `Settled`, `Setting`, `Tick`): whoever
-follows it from its start knows the same, in the same order. The *reports* log carries everything else: how far each role
-is and how it is doing. There is much more of that, and who only acts on decisions is not woken by it.
+The *control* log carries decisions and what they rest on (`Cut`, `Verdict`, `Settled`, `Setting`,
+`Tick`): whoever follows it from its start knows the same, in the same order. The *reports* log
+carries everything else: how far each role is and how it is doing. There is much more of that, and
+who only acts on decisions is not woken by it.
 
-Whoever may write a log may write anything. So each type says what its fields may be, and `decode` refuses all else: what
-comes out of it can be counted with, dated, shown and made part of a file's name. It need not be true.
+Whoever may write a log may write anything. So each type says what its fields may be, and `decode`
+refuses all else: what comes out of it can be counted with, dated, shown and made part of a file's
+name. It need not be true.
 """
 
 from __future__ import annotations
@@ -29,13 +32,14 @@ TopicName = Annotated[str, Meta(pattern=r"\A(\*|[a-z][a-z0-9_]{0,62})\Z")]
 Word = Annotated[str, Meta(max_length=64, pattern=ONE_LINE)]
 
 MOST_BYTES = 8 << 20  # far beyond what a trainer with thousands of slices tells
-# How far a tick may lie ahead of the clock of who reads it: more than clocks of machines differ, and
-# little enough that nothing stands still for long behind one that was made up.
+# How far a tick may lie ahead of the clock of who reads it: more than clocks of machines differ,
+# and little enough that nothing stands still for long behind one that was made up.
 AHEAD_MS: Final = 600_000
 
 
 class Progress(msgspec.Struct, frozen=True, tag="progress", tag_field="type"):
-    """A role has finished everything up to these ticks (app clock, ms), by task such as `view:origin_delay:0`."""
+    """A role has finished everything up to these ticks (app clock, ms), by task such as
+    `view:origin_delay:0`."""
 
     role: Word
     instance: Instance
@@ -43,9 +47,9 @@ class Progress(msgspec.Struct, frozen=True, tag="progress", tag_field="type"):
 
 
 class Cut(msgspec.Struct, frozen=True, tag="cut", tag_field="type"):
-    """A trainer cut a snapshot at a tick, which reflects all labels up to it. `digest` is that of its manifest, None where
-    the learner has no arrays to export; `stats` are its prequential figures as of that tick
-    (`freshet.schemas.wire.facts.CutStats`)."""
+    """A trainer cut a snapshot at a tick, which reflects all labels up to it. `digest` is that of
+    its manifest, None where the learner has no arrays to export; `stats` are its prequential
+    figures as of that tick (`freshet.schemas.wire.facts.CutStats`)."""
 
     model: Name
     lineage: Name
@@ -56,8 +60,9 @@ class Cut(msgspec.Struct, frozen=True, tag="cut", tag_field="type"):
 
 
 class Verdict(msgspec.Struct, frozen=True, tag="verdict", tag_field="type"):
-    """Release qualified a snapshot, or refused it, with reasons: why not, or why all the same. `held`: nothing is wrong
-    with it but that it answers so differently. `by` is the person who decided it, empty where release did."""
+    """Release qualified a snapshot, or refused it, with reasons: why not, or why all the same.
+    `held`: nothing is wrong with it but that it answers so differently. `by` is the person who
+    decided it, empty where release did."""
 
     model: Name
     lineage: Name
@@ -82,12 +87,13 @@ class Ruling(msgspec.Struct, frozen=True, tag="ruling", tag_field="type"):
 
 
 class Settled(msgspec.Struct, frozen=True, tag="settled", tag_field="type"):
-    """Release has decided all that was due at `tick`: scorers are to answer from this snapshot (all three None: nothing is
-    approved yet), and why.
+    """Release has decided all that was due at `tick`: scorers are to answer from this snapshot (all
+    three None: nothing is approved yet), and why.
 
-    It is an order. Orders of a model are numbered upwards, and one that names an earlier snapshot of a lineage than was
-    ordered before counts only if it says that it goes `back`; see `freshet.streams.control.orders`. `reflects` is the
-    tick at which the snapshot was cut: it reflects all labels up to then."""
+    It is an order. Orders of a model are numbered upwards, and one that names an earlier snapshot
+    of a lineage than was ordered before counts only if it says that it goes `back`; see
+    `freshet.streams.control.orders`. `reflects` is the tick at which the snapshot was cut: it
+    reflects all labels up to then."""
 
     model: Name
     order: OrderNumber
@@ -116,8 +122,8 @@ class Swapped(msgspec.Struct, frozen=True, tag="swapped", tag_field="type"):
 
 
 class Logged(msgspec.Struct, frozen=True, tag="logged", tag_field="type"):
-    """A scorer's predictions up to and including `sequence` are in the outcomes log, but for the `lost` that never will
-    be (of all that it has answered so far)."""
+    """A scorer's predictions up to and including `sequence` are in the outcomes log, but for the
+    `lost` that never will be (of all that it has answered so far)."""
 
     instance: Instance
     sequence: Annotated[int, Meta(ge=-1, le=2**53)]  # -1: none yet
@@ -125,8 +131,8 @@ class Logged(msgspec.Struct, frozen=True, tag="logged", tag_field="type"):
 
 
 class Status(msgspec.Struct, frozen=True, tag="status", tag_field="type"):
-    """A role's own figures, about once a second of wall time. `at` is wall time in ms. What `facts` may be is said in
-    `freshet.schemas.wire.facts`."""
+    """A role's own figures, about once a second of wall time. `at` is wall time in ms. What `facts`
+    may be is said in `freshet.schemas.wire.facts`."""
 
     role: Word
     instance: Instance
@@ -136,15 +142,16 @@ class Status(msgspec.Struct, frozen=True, tag="status", tag_field="type"):
 
 
 class Clock(msgspec.Struct, frozen=True, tag="clock", tag_field="type"):
-    """The app's clock is paced by a replay and stands at `now` (ms); `done` once its source has ended."""
+    """The app's clock is paced by a replay and stands at `now` (ms); `done` once its source has
+    ended."""
 
     now: Moment
     done: bool
 
 
 class Tick(msgspec.Struct, frozen=True, tag="tick", tag_field="type"):
-    """A replay has published all that comes before `now` (ms), and moves the app's clock there: intake says so in its
-    outputs once it has read as far."""
+    """A replay has published all that comes before `now` (ms), and moves the app's clock there:
+    intake says so in its outputs once it has read as far."""
 
     now: Moment
 
@@ -166,7 +173,20 @@ class Setting(msgspec.Struct, frozen=True, tag="setting", tag_field="type"):
     at: Moment
 
 
-Message = Progress | Cut | Verdict | Ruling | Settled | Swapped | Logged | Status | Clock | Tick | Span | Setting
+Message = (
+    Progress
+    | Cut
+    | Verdict
+    | Ruling
+    | Settled
+    | Swapped
+    | Logged
+    | Status
+    | Clock
+    | Tick
+    | Span
+    | Setting
+)
 
 CONTROL = Cut | Verdict | Ruling | Settled | Setting | Tick
 
@@ -193,7 +213,8 @@ def decode(value: bytes | memoryview) -> Message:
 
 
 def newest_tick(m: Message) -> int | None:
-    """The newest moment of the app's clock that a message says was reached; None where it says nothing of it."""
+    """The newest moment of the app's clock that a message says was reached; None where it says
+    nothing of it."""
     match m:
         case Cut() | Verdict() | Settled() | Swapped():
             return m.tick

@@ -1,9 +1,10 @@
-"""The rows of the outcomes and examples logs: predictions as served, labels, and examples as they are learned from.
+"""The rows of the outcomes and examples logs: predictions as served, labels, and examples as they
+are learned from.
 
-A prediction's fixed part is one structured row (`fixed_dtype`): vector, probability and stamps. It is
-joined, held and handed on as bytes, so a vector is computed once and never touched again. Its texts
-(`TEXTS`) vary in length: the id's canonical text, its categories, joined as `freshet.schemas.text.keys`
-does, and the lineage.
+A prediction's fixed part is one structured row (`fixed_dtype`): vector, probability and stamps. It
+is joined, held and handed on as bytes, so a vector is computed once and never touched again. Its
+texts (`TEXTS`) vary in length: the id's canonical text, its categories, joined as
+`freshet.schemas.text.keys` does, and the lineage.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ Fixed = npt.NDArray[np.void]
 def fixed_dtype(schema: VectorSchema) -> np.dtype[np.void]:
     """Packed fields of a prediction.
 
-    `categories` and `numbers` are its vector; `p` the answer; `asked_at` the app's clock (`as_of`, ms); `model_lag` and
-    `value_age` in ms (-1: unknown); `snapshot` its number (-1: none); `rung` the index in `RUNGS`; `sequence` counts the
-    scorer instance's predictions.
+    `categories` and `numbers` are its vector; `p` the answer; `asked_at` the app's clock (`as_of`,
+    ms); `model_lag` and `value_age` in ms (-1: unknown); `snapshot` its number (-1: none); `rung`
+    the index in `RUNGS`; `sequence` counts the scorer instance's predictions.
     """
     return np.dtype(
         [
@@ -50,7 +51,9 @@ def fixed_dtype(schema: VectorSchema) -> np.dtype[np.void]:
 def to_binary(rows: Fixed | npt.NDArray[np.uint8], width: int) -> pa.Array:
     """Fixed rows as an Arrow fixed-size binary column."""
     n = rows.size * rows.dtype.itemsize // width if width else 0
-    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), n, [None, pa.py_buffer(np.ascontiguousarray(rows))])
+    return pa.FixedSizeBinaryArray.from_buffers(
+        pa.binary(width), n, [None, pa.py_buffer(np.ascontiguousarray(rows))]
+    )
 
 
 def from_binary(column: pa.Array, dtype: np.dtype[np.void]) -> Fixed:
@@ -60,15 +63,16 @@ def from_binary(column: pa.Array, dtype: np.dtype[np.void]) -> Fixed:
 
 
 def vectors_of(fixed: Fixed) -> Vectors:
-    """The vectors of fixed rows, copied: of one row the column itself is contiguous, but neither writable nor aligned, and
-    kernels would be compiled for that kind of arrays, too."""
+    """The vectors of fixed rows, copied: of one row the column itself is contiguous, but neither
+    writable nor aligned, and kernels would be compiled for that kind of arrays, too."""
     return Vectors(fixed["categories"].copy(), fixed["numbers"].copy())
 
 
 def prediction_rows(
     fixed: Fixed, texts: dict[str, Texts], versions: pa.Array, sequence: npt.NDArray[np.int64]
 ) -> pa.RecordBatch:
-    """Predictions as a batch for the outcomes log. `versions` is fixed-size binary: 16 bytes for every view read."""
+    """Predictions as a batch for the outcomes log. `versions` is fixed-size binary: 16 bytes for
+    every view read."""
     n = len(fixed)
     columns = {
         "fixed": to_binary(fixed, fixed.dtype.itemsize),
@@ -84,9 +88,10 @@ def prediction_rows(
 class ExampleRows:
     """Rows of the examples log as columns.
 
-    `kind` int8 (index in `KINDS`); `ask` int64 numbers the asked rows of the partition from 0 and is repeated by their
-    answers; `t` int64 (ms) the time of the event that made the row; `label` float64 (NaN unless labelled or corrected);
-    `saw_future` bool: the label's event was not later than `as_of`, so the row must not be learned.
+    `kind` int8 (index in `KINDS`); `ask` int64 numbers the asked rows of the partition from 0 and
+    is repeated by their answers; `t` int64 (ms) the time of the event that made the row; `label`
+    float64 (NaN unless labelled or corrected); `saw_future` bool: the label's event was not later
+    than `as_of`, so the row must not be learned.
     """
 
     kind: npt.NDArray[np.int8]
@@ -101,7 +106,8 @@ class ExampleRows:
         return len(self.kind)
 
     def to_arrow(self, offset: int) -> pa.RecordBatch:
-        """For the log; rows have origin `offset` of the outcomes log and count up from 0 within it."""
+        """For the log; rows have origin `offset` of the outcomes log and count up from 0 within
+        it."""
         n = len(self)
         columns = {
             "kind": pa.array(self.kind),

@@ -1,4 +1,5 @@
-"""Alerts in time: what `alert_policy` finds at each moment, told once when it has held, and once when it is gone.
+"""Alerts in time: what `alert_policy` finds at each moment, told once when it has held, and once
+when it is gone.
 
 Told is: to the log, to whoever reads `current` (the page), and to a webhook.
 """
@@ -36,8 +37,9 @@ class _Case:
 class Alerts:
     """Used by one thread; time is that of the statuses (wall), so it may be driven by hand.
 
-    An alert fires once it was found at every moment for `hold_seconds`, and resolves once it was found at none for
-    `resolve_seconds`. After the run's end nothing fires or resolves: what was wrong then stays on the page.
+    An alert fires once it was found at every moment for `hold_seconds`, and resolves once it was
+    found at none for `resolve_seconds`. After the run's end nothing fires or resolves: what was
+    wrong then stays on the page.
     """
 
     def __init__(
@@ -56,7 +58,8 @@ class Alerts:
         self._resolved: deque[Alert] = deque(maxlen=KEPT)
 
     def observe(self, status: Status) -> list[Alert]:
-        """The alerts as of this status: firing ones (red first, then the oldest), then resolved ones, newest first."""
+        """The alerts as of this status: firing ones (red first, then the oldest), then resolved
+        ones, newest first."""
         if not status.over:
             for alert in alerts(status, self._window.observe(status), self._bounds):
                 self._found(alert, status.at_ms)

@@ -12,13 +12,13 @@ from freshet.schemas.durations import HOUR_MS
 class AlertBounds:
     """When something is wrong.
 
-    A lag is red beyond `red_lag` times its SLO. A source is silent after `silent_intervals` of its usual intervals and at
-    least `silent_ms` (app clock), if `silent_missed` of its events were to be expected by what the topic's other sources
-    brought meanwhile; a topic after `topic_silent_ms`; neither is judged before `silent_events`. Dead letters are a share of
-    the newest `dead_window` records, once there are `dead_records`.
-    Calibration is that of the newest labelled answers (mean prediction over the share that came true), once there are
-    `labelled`. `restarts` are allowed within
-    `restarts_ms` (wall).
+    A lag is red beyond `red_lag` times its SLO. A source is silent after `silent_intervals` of its
+    usual intervals and at least `silent_ms` (app clock), if `silent_missed` of its events were to
+    be expected by what the topic's other sources brought meanwhile; a topic after
+    `topic_silent_ms`; neither is judged before `silent_events`. Dead letters are a share of the
+    newest `dead_window` records, once there are `dead_records`. Calibration is that of the newest
+    labelled answers (mean prediction over the share that came true), once there are `labelled`.
+    `restarts` are allowed within `restarts_ms` (wall).
     """
 
     red_lag: float = 1.2
@@ -40,8 +40,9 @@ class AlertBounds:
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """How many events of a source were to be expected since its newest one, by what its topic's other sources brought
-    meanwhile; and the most that it was `usually` missed by lately before it came back."""
+    """How many events of a source were to be expected since its newest one, by what its topic's
+    other sources brought meanwhile; and the most that it was `usually` missed by lately before it
+    came back."""
 
     events: float
     usually: float = 0.0
@@ -49,8 +50,8 @@ class Missed:
 
 @dataclass(frozen=True, slots=True)
 class Recent:
-    """Figures of late. `records` and `dead` (by reason) are the newest of each topic, `missed` is by topic and source,
-    `restarts` by role and instance."""
+    """Figures of late. `records` and `dead` (by reason) are the newest of each topic, `missed` is
+    by topic and source, `restarts` by role and instance."""
 
     records: Mapping[str, int] = field(default_factory=dict)
     dead: Mapping[str, Mapping[str, int]] = field(default_factory=dict)

@@ -1,7 +1,9 @@
-"""What is wrong, from what an app says about itself: a table of pure policies, from a `Status` to `Alert`s.
+"""What is wrong, from what an app says about itself: a table of pure policies, from a `Status` to
+`Alert`s.
 
-Nothing is kept between calls. Counts since the run's start say little about now, so policies read those of late from
-`Recent`, which `alert_window` computes. Every alert says why (with figures), what it means and what to try.
+Nothing is kept between calls. Counts since the run's start say little about now, so policies read
+those of late from `Recent`, which `alert_window` computes. Every alert says why (with figures),
+what it means and what to try.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ from freshet.serving.status.status import (
 Policy = Callable[[Status, Recent, AlertBounds], Iterator[Alert]]
 
 
-def alerts(status: Status, recent: Recent | None = None, bounds: AlertBounds | None = None) -> list[Alert]:
+def alerts(
+    status: Status, recent: Recent | None = None, bounds: AlertBounds | None = None
+) -> list[Alert]:
     """Everything that is wrong now, red before amber, in the order of `POLICIES`."""
     recent, bounds = recent or Recent(), bounds or AlertBounds()
     found = [alert for policy in POLICIES for alert in policy(status, recent, bounds)]
@@ -33,7 +37,8 @@ def alerts(status: Status, recent: Recent | None = None, bounds: AlertBounds | N
 
 
 def role_down(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[Alert]:
-    """A role is not heard of, or keeps failing. While the log is away nobody is heard of, and nobody is called lost."""
+    """A role is not heard of, or keeps failing. While the log is away nobody is heard of, and
+    nobody is called lost."""
     deaf = any(o.component in ("log", "disk") for o in status.outages)
     for r in status.roles:
         restarts = recent.restarts.get((r.role, r.instance), 0)
@@ -41,8 +46,14 @@ def role_down(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[A
         failing_now = r.state == "restarting"
         if not lost and not failing_now and restarts <= bounds.restarts:
             continue
-        heard = f", last heard of {span(status.at_ms - r.seen_ms)} ago" if lost and r.seen_ms is not None else ""
-        failing = f"started again {restarts} times within {span(bounds.restarts_ms)}" if restarts else ""
+        heard = (
+            f", last heard of {span(status.at_ms - r.seen_ms)} ago"
+            if lost and r.seen_ms is not None
+            else ""
+        )
+        failing = (
+            f"started again {restarts} times within {span(bounds.restarts_ms)}" if restarts else ""
+        )
         why = f"it ended by: {r.last_exit}" if r.last_exit else ""
         process = f"process {r.pid or 'unknown'} is lost{heard}" if lost else ""
         yield Alert(
@@ -105,16 +116,18 @@ def model_lag(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[A
 def source_silent(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[Alert]:
     """A source is silent while the others of its topic go on.
 
-    Time alone would cry every night that nothing flies. So both must hold: `app_ms - newest_ms` is beyond its usual
-    intervals, and by what the others brought meanwhile it is missed. A source with hours of its own (an airport with a
-    curfew) is missed every night: it must be missed twice as much as it usually was lately; but none is excused beyond
-    `_EXCUSED` times the bound.
+    Time alone would cry every night that nothing flies. So both must hold: `app_ms - newest_ms` is
+    beyond its usual intervals, and by what the others brought meanwhile it is missed. A source with
+    hours of its own (an airport with a curfew) is missed every night: it must be missed twice as
+    much as it usually was lately; but none is excused beyond `_EXCUSED` times the bound.
     """
     now = status.clock.app_ms
     for topic in status.topics:
         for s in topic.sources:
             missed = recent.missed.get((topic.name, s.name), Missed(0.0))
-            needed = min(max(bounds.silent_missed, 2 * missed.usually), _EXCUSED * bounds.silent_missed)
+            needed = min(
+                max(bounds.silent_missed, 2 * missed.usually), _EXCUSED * bounds.silent_missed
+            )
             silent_ms = _silence(s, now, bounds)
             if silent_ms is None or missed.events < needed:
                 continue
@@ -131,11 +144,16 @@ def source_silent(status: Status, recent: Recent, bounds: AlertBounds) -> Iterat
 
 
 def topic_silent(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[Alert]:
-    """No source of a topic says anything any more, for longer than a night. Topics without a source are not watched."""
+    """No source of a topic says anything any more, for longer than a night. Topics without a source
+    are not watched."""
     now = status.clock.app_ms
     for topic in status.topics:
         newest = max((s.newest_ms for s in topic.sources if s.newest_ms is not None), default=None)
-        if now is None or newest is None or sum(s.events for s in topic.sources) < bounds.silent_events:
+        if (
+            now is None
+            or newest is None
+            or sum(s.events for s in topic.sources) < bounds.silent_events
+        ):
             continue
         interval = _topic_interval(topic)
         if now - newest > max(bounds.topic_silent_ms, bounds.silent_intervals * interval):
@@ -174,7 +192,9 @@ def snapshots_refused(status: Status, recent: Recent, bounds: AlertBounds) -> It
     """A lineage's newest judged snapshot was refused."""
     for m in status.models:
         for x in m.lineages:
-            if x.newest_refused is not None and (x.newest_approved is None or x.newest_refused > x.newest_approved):
+            if x.newest_refused is not None and (
+                x.newest_approved is None or x.newest_refused > x.newest_approved
+            ):
                 yield Alert(
                     policy="snapshots_refused",
                     subject=f"{m.name}/{x.name}",
@@ -192,8 +212,9 @@ def snapshots_refused(status: Status, recent: Recent, bounds: AlertBounds) -> It
 
 
 def calibration(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[Alert]:
-    """Answers are, on the whole, far from what happens: the mean prediction of the newest labelled ones over the share of them
-    that came true. At single probabilities they may be off all the same, or just there."""
+    """Answers are, on the whole, far from what happens: the mean prediction of the newest labelled
+    ones over the share of them that came true. At single probabilities they may be off all the
+    same, or just there."""
     (low, high), (lowest, highest) = bounds.calibration, bounds.red_calibration
     for m in status.models:
         found = m.rolling.calibration
@@ -299,7 +320,11 @@ def _silence(s: SourceFigures, now: int | None, bounds: AlertBounds) -> int | No
     if now is None or s.newest_ms is None or not s.rate_per_hour or s.events < bounds.silent_events:
         return None
     silent_ms = now - s.newest_ms
-    return silent_ms if silent_ms > max(bounds.silent_intervals * _interval(s), bounds.silent_ms) else None
+    return (
+        silent_ms
+        if silent_ms > max(bounds.silent_intervals * _interval(s), bounds.silent_ms)
+        else None
+    )
 
 
 def _interval(s: SourceFigures) -> float:
@@ -312,11 +337,16 @@ def _topic_interval(topic: TopicFigures) -> float:
 
 
 def _approved(x: LineageFigures) -> str:
-    return "none is approved yet" if x.newest_approved is None else f"{x.newest_approved} is the newest approved one"
+    return (
+        "none is approved yet"
+        if x.newest_approved is None
+        else f"{x.newest_approved} is the newest approved one"
+    )
 
 
 def _lasting(r: RoleFigures) -> str:
-    """Its name over all its starts, such as `view.2`; of several processes of one name, each bears its start after it."""
+    """Its name over all its starts, such as `view.2`; of several processes of one name, each bears
+    its start after it."""
     return (r.instance or r.role).split("/")[0]
 
 
@@ -325,7 +355,8 @@ def _log_of(r: RoleFigures) -> str:
 
 
 def _by_hand(r: RoleFigures) -> str:
-    """The command that starts it: a trainer is named by model and lineage, and what follows a role's name is its member."""
+    """The command that starts it: a trainer is named by model and lineage, and what follows a
+    role's name is its member."""
     parts = _lasting(r).split(".")
     own = 3 if r.role == "train" else 1
     command = f"freshet run APP.py --role {'.'.join(parts[:own])}"

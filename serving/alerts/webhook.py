@@ -1,4 +1,5 @@
-"""Tells alerts to a URL: one POST of JSON each, in a thread of its own that neither blocks nor ends whoever calls."""
+"""Tells alerts to a URL: one POST of JSON each, in a thread of its own that neither blocks nor ends
+whoever calls."""
 
 from __future__ import annotations
 
@@ -32,11 +33,12 @@ def body(app: str, alert: Alert) -> bytes:
 
 
 class Webhook:
-    """Alerts are told in order, each until the URL answers 2xx: what may pass (no answer, 5xx, 429) is tried again, with
-    pauses that grow, for `retry_seconds`; other answers are final. One that failed halfway may be told twice.
+    """Alerts are told in order, each until the URL answers 2xx: what may pass (no answer, 5xx, 429)
+    is tried again, with pauses that grow, for `retry_seconds`; other answers are final. One that
+    failed halfway may be told twice.
 
-    What goes wrong is logged once until a call succeeds again; then how many alerts were lost. The URL may hold a
-    secret: logs name its host only."""
+    What goes wrong is logged once until a call succeeds again; then how many alerts were lost. The
+    URL may hold a secret: logs name its host only."""
 
     def __init__(
         self,
@@ -46,7 +48,12 @@ class Webhook:
         pauses_seconds: tuple[float, ...] = PAUSES_SECONDS,
         waiting: int = WAITING,
     ) -> None:
-        self._url, self._app, self._retry_seconds, self._pauses = url, app, retry_seconds, pauses_seconds
+        self._url, self._app, self._retry_seconds, self._pauses = (
+            url,
+            app,
+            retry_seconds,
+            pauses_seconds,
+        )
         self._named = {"setting": "alert_webhook", "resource": origin(url)}
         self._queue: queue.Queue[bytes | None] = queue.Queue(waiting)
         self._closed = threading.Event()
@@ -89,9 +96,12 @@ class Webhook:
         self._works()
 
     def _post(self, http: httpx.Client, told: bytes) -> tuple[str, bool] | None:
-        """None if it was told; else why not, and whether that may pass. The answer's body is not read."""
+        """None if it was told; else why not, and whether that may pass. The answer's body is not
+        read."""
         try:
-            with http.stream("POST", self._url, content=told, headers={"content-type": "application/json"}) as answer:
+            with http.stream(
+                "POST", self._url, content=told, headers={"content-type": "application/json"}
+            ) as answer:
                 if answer.is_success:
                     return None
                 again = answer.status_code >= 500 or answer.status_code in TRY_AGAIN

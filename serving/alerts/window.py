@@ -1,5 +1,5 @@
-"""What happened of late: `Recent`, folded from one `Status` after the other. Bounded: a few points for each topic, source
-and role."""
+"""What happened of late: `Recent`, folded from one `Status` after the other. Bounded: a few points
+for each topic, source and role."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ class _Point:
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """A source when it last brought something: its events, and those of the topic's others; see `Missed`."""
+    """A source when it last brought something: its events, and those of the topic's others; see
+    `Missed`."""
 
     events: int
     others: int
@@ -32,8 +33,8 @@ class _Source:
 
 
 class Window:
-    """Counts are taken as they are when first seen: what was before this process watched is not of late. Counts that go
-    back (a role resumed from its checkpoint) begin anew."""
+    """Counts are taken as they are when first seen: what was before this process watched is not of
+    late. Counts that go back (a role resumed from its checkpoint) begin anew."""
 
     def __init__(self, bounds: AlertBounds) -> None:
         self._bounds = bounds
@@ -49,7 +50,10 @@ class Window:
             missed |= self._missed(t)
         return Recent(
             records={t.name: t.records - since[t.name].records for t in status.topics},
-            dead={t.name: {r: n - since[t.name].dead.get(r, 0) for r, n in t.dead.items()} for t in status.topics},
+            dead={
+                t.name: {r: n - since[t.name].dead.get(r, 0) for r, n in t.dead.items()}
+                for t in status.topics
+            },
             missed=missed,
             restarts={(r.role, r.instance): self._restarted(r, status.at_ms) for r in status.roles},
         )
@@ -69,7 +73,8 @@ class Window:
         return points[0] if points else now
 
     def _missed(self, t: TopicFigures) -> dict[tuple[str, str], Missed]:
-        """Of each source: what its usual share of the others' events since its newest one would be."""
+        """Of each source: what its usual share of the others' events since its newest one would
+        be."""
         total, out = sum(s.events for s in t.sources), {}
         for s in t.sources:
             others = total - s.events
@@ -87,7 +92,9 @@ class Window:
         return out
 
     def _restarted(self, r: RoleFigures, now_ms: int) -> int:
-        count, moments = self._restarts.get((r.role, r.instance), (r.restarts, deque[int](maxlen=MOST_RESTARTS)))
+        count, moments = self._restarts.get(
+            (r.role, r.instance), (r.restarts, deque[int](maxlen=MOST_RESTARTS))
+        )
         moments.extend([now_ms] * min(r.restarts - count, MOST_RESTARTS))
         while moments and now_ms - moments[0] > self._bounds.restarts_ms:
             moments.popleft()

@@ -1,4 +1,5 @@
-"""The board: everything that roles say, and how good what was served was, gathered into one `Status`."""
+"""The board: everything that roles say, and how good what was served was, gathered into one
+`Status`."""
 
 from __future__ import annotations
 
@@ -35,9 +36,9 @@ CHANGES = 200  # of settings that are told, the newest
 class Board:
     """Fed by one thread with messages and examples; `status` may be called from any.
 
-    What only the process itself knows is asked of attributes: the
-    `switches`, the outages of its `own_outages`, the `alerts` that a status raises, and whether a role `belongs` to the app
-    (by its lasting name)."""
+    What only the process itself knows is asked of attributes: the `switches`, the outages of its
+    `own_outages`, the `alerts` that a status raises, and whether a role `belongs` to the app (by
+    its lasting name)."""
 
     def __init__(
         self,
@@ -88,7 +89,9 @@ class Board:
                 self._roll.note(told)
             case messages.Setting():
                 if self._settings.note(m):
-                    change = s.SettingChange(topic=m.topic, key=m.key, value=m.value, by=m.by, at_ms=m.at)
+                    change = s.SettingChange(
+                        topic=m.topic, key=m.key, value=m.value, by=m.by, at_ms=m.at
+                    )
                     self._changes = [*self._changes[1 - CHANGES :], change]
             case messages.Cut() | messages.Verdict() | messages.Settled() | messages.Swapped():
                 if m.model in self._models and self._counts(m):
@@ -107,10 +110,11 @@ class Board:
         self._models[model].learn(batch)
 
     def observe(self, catching_up: bool = False) -> s.Status:
-        """Once a second: sample rates, reckon what is dear, raise alerts. The status now, also taken into the history.
+        """Once a second: sample rates, reckon what is dear, raise alerts. The status now, also
+        taken into the history.
 
-        While it is `catching_up` with what was said before it listened, figures are those of some moment before: they raise
-        no alert, and are no history."""
+        While it is `catching_up` with what was said before it listened, figures are those of some
+        moment before: they raise no alert, and are no history."""
         for model in self._models.values():
             model.quality.reckon()
         with self._lock:
@@ -164,7 +168,14 @@ class Board:
         done = self._clock is not None and self._clock.done
         state: s.RunState = "starting" if now is None else "ended" if done else "running"
         (start, end), wall = self._span, time.monotonic() - self._started
-        return s.Clock(state=state, paced=self._paced, app_ms=now, start_ms=start, end_ms=end, wall_seconds=wall)
+        return s.Clock(
+            state=state,
+            paced=self._paced,
+            app_ms=now,
+            start_ms=start,
+            end_ms=end,
+            wall_seconds=wall,
+        )
 
     def _told(self, kind: str, name: str) -> list[Mapping[str, Any]]:
         return [told.facts for told in self._tasks.of(kind, name)]
@@ -184,7 +195,11 @@ class Board:
         return Stage("intake", self._tasks.finished("intake", topic.name, topic.partitions))
 
     def _model(self, board: ModelBoard, now: int | None, at_ms: int) -> s.ModelFigures:
-        told = {x: found[0] for x in board.lineages if (found := self._tasks.of("train", f"{board.model.name}.{x}"))}
+        told = {
+            x: found[0]
+            for x in board.lineages
+            if (found := self._tasks.of("train", f"{board.model.name}.{x}"))
+        }
         facts = {lineage: t.facts for lineage, t in told.items()}
         states = {lineage: self._roll.state(t.instance, at_ms) for lineage, t in told.items()}
         topic = board.model.label.topic

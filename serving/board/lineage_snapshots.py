@@ -11,7 +11,8 @@ from freshet.schemas.wire import messages
 class LineageSnapshots:
     """Of one lineage: its newest cut and its verdicts by number.
 
-    What a learner that cannot be `exported` cuts is only compared with others, never served: that is no refusal."""
+    What a learner that cannot be `exported` cuts is only compared with others, never served: that
+    is no refusal."""
 
     cuts: int = 0
     exported: bool = True
@@ -33,8 +34,8 @@ class LineageSnapshots:
             self.exported = m.digest is not None
 
     def judge(self, m: messages.Verdict) -> None:
-        # By tick, not by number: no tick lies far ahead, and nothing that was said of a number that will never
-        # come keeps off what is said next. A person speaks of earlier ones.
+        # By tick, not by number: no tick lies far ahead, and nothing that was said of a number that
+        # will never come keeps off what is said next. A person speaks of earlier ones.
         if self.judged_tick is not None and m.tick <= self.judged_tick and not m.by:
             return
         if not m.by:

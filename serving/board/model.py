@@ -1,4 +1,5 @@
-"""What is known of one model: its snapshots and their fate, what is served and how it lags, its lineages side by side."""
+"""What is known of one model: its snapshots and their fate, what is served and how it lags, its
+lineages side by side."""
 
 from __future__ import annotations
 
@@ -8,7 +9,12 @@ from typing import Any
 from freshet.learners.model import Model
 from freshet.schemas.wire import messages
 from freshet.serving.board.lineage_snapshots import LineageSnapshots
-from freshet.serving.board.served_quality import ServedFigures, ServedQuality, told_quality, told_references
+from freshet.serving.board.served_quality import (
+    ServedFigures,
+    ServedQuality,
+    told_quality,
+    told_references,
+)
 from freshet.serving.board.stages import Stage, slowest
 from freshet.serving.status import status as s
 from freshet.streams.log.contract import Batch
@@ -62,10 +68,15 @@ class ModelBoard:
         return self._snapshots.setdefault(lineage, LineageSnapshots())
 
     def figures(
-        self, now_ms: int | None, slo_ms: int, told: Mapping[str, Told], states: Mapping[str, s.RoleState], behind: str
+        self,
+        now_ms: int | None,
+        slo_ms: int,
+        told: Mapping[str, Told],
+        states: Mapping[str, s.RoleState],
+        behind: str,
     ) -> s.ModelFigures:
-        """`told` are the newest facts of each lineage's trainer, `states` how its process is; both by lineage. `behind` is
-        the role that it waits for."""
+        """`told` are the newest facts of each lineage's trainer, `states` how its process is; both
+        by lineage. `behind` is the role that it waits for."""
         known, of_served = self._snapshots.values(), self.quality.figures
         base = told.get(self._baseline, NOTHING)
         return s.ModelFigures(
@@ -89,7 +100,8 @@ class ModelBoard:
             rolling_references=of_served.rolling_references,
             overall_references=of_served.overall_references,
             lineages=[
-                self._lineage(name, told.get(name, NOTHING), states.get(name, "starting")) for name in self.lineages
+                self._lineage(name, told.get(name, NOTHING), states.get(name, "starting"))
+                for name in self.lineages
             ],
             slices=self._slices(of_served, base),
             calibration=list(of_served.calibration),
@@ -101,7 +113,11 @@ class ModelBoard:
 
     def _served(self) -> s.Served | None:
         m = self._swapped
-        return None if m is None else s.Served(lineage=m.lineage, number=m.number, since_ms=self._since_ms)
+        return (
+            None
+            if m is None
+            else s.Served(lineage=m.lineage, number=m.number, since_ms=self._since_ms)
+        )
 
     def _lag(self, now_ms: int | None) -> int | None:
         """How long ago it was that the served snapshot reflected all labels."""
@@ -110,8 +126,8 @@ class ModelBoard:
         return max(0, now_ms - self._swapped.tick)
 
     def behind(self, now_ms: int | None, pace_ms: int, reached: Mapping[str, int | None]) -> str:
-        """The role that the served snapshot waits for, where the roles before release have `reached` those ticks, and
-        snapshots are cut every `pace_ms`."""
+        """The role that the served snapshot waits for, where the roles before release have
+        `reached` those ticks, and snapshots are cut every `pace_ms`."""
         trainer = f"train.{self.model.name}.{self.champion}"
         order = self._settled.reflects if self._settled is not None else None
         stages = [
@@ -158,10 +174,16 @@ class ModelBoard:
 
     def _slices(self, served: ServedFigures, base: Told) -> list[s.SliceFigures]:
         """What was served beside the baseline; made once for each time that either changes."""
-        if self._of_served is None or self._of_served[0] is not served or self._of_served[1] is not base:
+        if (
+            self._of_served is None
+            or self._of_served[0] is not served
+            or self._of_served[1] is not base
+        ):
             slices = base.get("slices", NOTHING)
             made = [
-                s.SliceFigures(field=f, value=v, served=q, baseline=told_quality(slices.get(f, NOTHING).get(v)))
+                s.SliceFigures(
+                    field=f, value=v, served=q, baseline=told_quality(slices.get(f, NOTHING).get(v))
+                )
                 for f, v, q in served.slices
             ]
             self._of_served = (served, base, made)

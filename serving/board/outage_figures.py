@@ -9,8 +9,9 @@ from freshet.streams.outages import Outage
 
 
 def outage_figures(told: Sequence[tuple[str, Outage]]) -> list[OutageFigures]:
-    """One for each server, the longest first, from what roles (by name) said. It began when the first of them noticed, whose
-    cause and next step are told; where roles do different things meanwhile, each is named."""
+    """One for each server, the longest first, from what roles (by name) said. It began when the
+    first of them noticed, whose cause and next step are told; where roles do different things
+    meanwhile, each is named."""
     servers: dict[tuple[str, str], list[tuple[str, Outage]]] = {}
     for role, outage in told:
         servers.setdefault((outage.component, outage.resource), []).append((role, outage))

@@ -14,8 +14,8 @@ class Rate:
         self._samples: deque[tuple[float, int]] = deque()
 
     def sample(self, seconds: float, count: int) -> None:
-        """The counter stood at `count` at `seconds` of a monotonic clock. One that fell back (its process lost some state)
-        starts a new window."""
+        """The counter stood at `count` at `seconds` of a monotonic clock. One that fell back (its
+        process lost some state) starts a new window."""
         if self._samples and count < self._samples[-1][1]:
             self._samples.clear()
         self._samples.append((seconds, count))

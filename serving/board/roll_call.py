@@ -1,13 +1,16 @@
-"""The roll call: which processes of a run are there, from the `Status` that each tells about once a second.
+"""The roll call: which processes of a run are there, from the `Status` that each tells about once a
+second.
 
-A process whose loop has told nothing for longer than `SILENT_MS` is busy as long as its heartbeat is heard; beyond `STUCK_MS`
-it is taken for lost, too. A process is silent when its newest status is older than `SILENT_MS` of wall time, and lost beyond `LOST_MS`; the clocks of
-its machine and of this one are taken to agree. A silent one is forgotten once another of its name has started since.
+A process whose loop has told nothing for longer than `SILENT_MS` is busy as long as its heartbeat
+is heard; beyond `STUCK_MS` it is taken for lost, too. A process is silent when its newest status is
+older than `SILENT_MS` of wall time, and lost beyond `LOST_MS`; the clocks of its machine and of
+this one are taken to agree. A silent one is forgotten once another of its name has started since.
 
-What was said before this process began to listen is of an earlier run, or of before its own restart: whoever is known
-from then only is starting, and lost no sooner than `GRACE_MS` later. One that said that it ends is stopped. One that the
-app does not declare (any more) is shown while it speaks. Silence counts only while this process listens: when it, or
-the whole machine, stood still, nobody is lost for that.
+What was said before this process began to listen is of an earlier run, or of before its own
+restart: whoever is known from then only is starting, and lost no sooner than `GRACE_MS` later. One
+that said that it ends is stopped. One that the app does not declare (any more) is shown while it
+speaks. Silence counts only while this process listens: when it, or the whole machine, stood still,
+nobody is lost for that.
 """
 
 from __future__ import annotations
@@ -30,19 +33,22 @@ NOTHING: Mapping[str, Any] = {}
 class RollCall:
     """The newest status of each process, and the requests that those which are gone had answered.
 
-    `belongs` says of a lasting name, such as `view` or `view.2`, whether the app has such a role."""
+    `belongs` says of a lasting name, such as `view` or `view.2`, whether the app has such a
+    role."""
 
     def __init__(self, belongs: Callable[[str], bool] = lambda name: True) -> None:
         self._belongs = belongs
         self._newest: dict[str, Status] = {}
         self._gone: dict[str, Mapping[str, Any]] = {}
         self._replaced: Counter[str] = Counter()
-        self._since_ms: int | None = None  # when this one began to listen: what was over before is no restart
+        # when this one began to listen: what was over before is no restart
+        self._since_ms: int | None = None
         self._looked_ms: int | None = None
         self._listens_since_ms = 0  # without a pause of its own
 
     def begin(self, now_ms: int) -> None:
-        """All that was said before is known: from now on, roles are heard as they speak. Later calls change nothing."""
+        """All that was said before is known: from now on, roles are heard as they speak. Later
+        calls change nothing."""
         self._since_ms = now_ms if self._since_ms is None else self._since_ms
 
     def note(self, m: Status) -> None:
@@ -56,9 +62,11 @@ class RollCall:
         self._gone.pop(m.instance, None)
 
     def look(self, now_ms: int) -> None:
-        """Once a second. Let go of processes that others have replaced, and count those; what they counted stays."""
+        """Once a second. Let go of processes that others have replaced, and count those; what they
+        counted stays."""
         if self._looked_ms is not None and now_ms - self._looked_ms > SILENT_MS:
-            self._listens_since_ms = now_ms  # it was this one that heard nothing: it, or the machine, stood still
+            # it was this one that heard nothing: it, or the machine, stood still
+            self._listens_since_ms = now_ms
         self._looked_ms = now_ms
         kept = {m.instance: m for m in self._present(now_ms)}
         for m in self._newest.values():
@@ -86,8 +94,8 @@ class RollCall:
         return "busy" if m.at - told_ms > SILENT_MS else "running"
 
     def figures(self, children: Mapping[str, Mapping[str, Any]], now_ms: int) -> list[RoleFigures]:
-        """By role and instance. `children` is what the supervisor knows, by role name: one that has not been heard of is
-        starting."""
+        """By role and instance. `children` is what the supervisor knows, by role name: one that has
+        not been heard of is starting."""
         present = self._present(now_ms)
         names = [_name(m.instance) for m in present]
         out = [self._role(m, names.count(_name(m.instance)) > 1, children, now_ms) for m in present]
@@ -95,7 +103,9 @@ class RollCall:
             out.append(_unheard(name, children[name]))
         return sorted(out, key=lambda r: (r.role, r.instance))
 
-    def _role(self, m: Status, several: bool, children: Mapping[str, Mapping[str, Any]], now_ms: int) -> RoleFigures:
+    def _role(
+        self, m: Status, several: bool, children: Mapping[str, Mapping[str, Any]], now_ms: int
+    ) -> RoleFigures:
         child = children.get(_name(m.instance), NOTHING)
         state = self.state(m.instance, now_ms)
         if state == "lost" and not child.get("alive", True):
@@ -107,7 +117,9 @@ class RollCall:
         restarts = max(int(child.get("restarts", 0)), self._replaced[_name(m.instance)])
         last_exit = str(child.get("last_exit", ""))
         if state in ("starting", "stopped"):  # its figures are those of a process that is gone
-            return RoleFigures(role=m.role, instance=instance, state=state, restarts=restarts, last_exit=last_exit)
+            return RoleFigures(
+                role=m.role, instance=instance, state=state, restarts=restarts, last_exit=last_exit
+            )
         return RoleFigures(
             role=m.role,
             instance=instance,
@@ -133,7 +145,8 @@ class RollCall:
         ]
 
     def requests(self, now_ms: int) -> RequestFigures:
-        """Of all scorers together: counts are summed, also of those that are gone; latencies are the slowest scorer's."""
+        """Of all scorers together: counts are summed, also of those that are gone; latencies are
+        the slowest scorer's."""
         told = [m for m in self._newest.values() if "requests" in m.facts]
         heard = [m.facts["requests"] for m in told if _speaks(m, now_ms)]
         counted = [*self._gone.values(), *(m.facts["requests"] for m in told)]
@@ -156,18 +169,20 @@ class RollCall:
             m
             for of_name in by_name.values()
             for m in of_name
-            if not _replaced(m, of_name, now_ms) and (self._belongs(_name(m.instance)) or _speaks(m, now_ms))
+            if not _replaced(m, of_name, now_ms)
+            and (self._belongs(_name(m.instance)) or _speaks(m, now_ms))
         ]
 
     def _silence_ms(self, m: Status, now_ms: int) -> int:
-        """For how long it was not heard of while somebody listened. As of the last look: if those stop, too, it is this
-        process that hangs; but not for ever."""
+        """For how long it was not heard of while somebody listened. As of the last look: if those
+        stop, too, it is this process that hangs; but not for ever."""
         looked_ms = now_ms if self._looked_ms is None else self._looked_ms
         until_ms = looked_ms if now_ms - looked_ms <= STUCK_MS else now_ms
         return until_ms - max(m.at, self._listens_since_ms)
 
     def _is_from_before(self, m: Status, now_ms: int) -> bool:
-        """Whether it was heard of only before this process began to listen, which is not long ago."""
+        """Whether it was heard of only before this process began to listen, which is not long
+        ago."""
         if self._since_ms is None:
             return True
         return m.at < self._since_ms and now_ms - self._since_ms < GRACE_MS
@@ -197,13 +212,15 @@ def _speaks(m: Status, now_ms: int) -> bool:
 
 
 def _replaced(m: Status, of_name: Iterable[Status], now_ms: int) -> bool:
-    """Whether a process is silent, and another of its name started after it was last heard of; or has ended, and another
-    spoke after it."""
+    """Whether a process is silent, and another of its name started after it was last heard of; or
+    has ended, and another spoke after it."""
     if _has_ended(m):
         return any(other.at > m.at for other in of_name)
     if now_ms - m.at <= SILENT_MS:
         return False
-    return any(other.at > m.at and other.facts.get("started_ms", other.at) >= m.at for other in of_name)
+    return any(
+        other.at > m.at and other.facts.get("started_ms", other.at) >= m.at for other in of_name
+    )
 
 
 def _slowest(requests: Iterable[Mapping[str, Any]], quantile: str) -> float | None:

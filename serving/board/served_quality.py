@@ -24,7 +24,8 @@ BINS = 10
 
 
 class ServedFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """Quality as it was reckoned last: over the newest 5,000 labelled predictions, over all, by slice and by probability."""
+    """Quality as it was reckoned last: over the newest 5,000 labelled predictions, over all, by
+    slice and by probability."""
 
     rolling: s.Quality = s.Quality()
     overall: s.Quality = s.Quality()
@@ -35,7 +36,8 @@ class ServedFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServedQuality:
-    """Of one model. Counts are as of the last batch; `figures` cost milliseconds, so they are as of the last `reckon`."""
+    """Of one model. Counts are as of the last batch; `figures` cost milliseconds, so they are as of
+    the last `reckon`."""
 
     def __init__(self, model: Model) -> None:
         self._dtype = outcomes.fixed_dtype(model.vectors)
@@ -57,16 +59,24 @@ class ServedQuality:
         return {rung: n for rung, n in zip(outcomes.RUNGS, self._rungs.tolist()) if n}
 
     def learn(self, batch: Batch) -> None:
-        """Blocks of the examples log, each counted once. A record that is none of it is passed over: trainers bury it."""
+        """Blocks of the examples log, each counted once. A record that is none of it is passed
+        over: trainers bury it."""
         for i in range(len(batch)):
             try:
                 block = blocks.decode(batch.value(i))
-                rows = outcomes.ExampleRows.from_arrow(block.rows, self._dtype) if block.rows is not None else None
+                rows = (
+                    outcomes.ExampleRows.from_arrow(block.rows, self._dtype)
+                    if block.rows is not None
+                    else None
+                )
             except (SchemaError, KeyError, ValueError):
                 continue
             if rows is None or block.rows is None:
                 continue
-            at, index = block.rows.column("_offset").to_numpy(), block.rows.column("_index").to_numpy()
+            at, index = (
+                block.rows.column("_offset").to_numpy(),
+                block.rows.column("_index").to_numpy(),
+            )
             if self._cursors.fresh(block.origin, block.partition, at, index).start == 0:
                 self._take(rows)
 

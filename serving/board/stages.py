@@ -1,4 +1,5 @@
-"""Who keeps what is served from being fresh: of the roles that time passes through, the one that it waits for longest."""
+"""Who keeps what is served from being fresh: of the roles that time passes through, the one that it
+waits for longest."""
 
 from __future__ import annotations
 
@@ -7,8 +8,8 @@ from typing import NamedTuple
 
 
 class Stage(NamedTuple):
-    """A role, the tick (app clock, ms) that it has passed on (None: none yet), and by how much it may be behind the one
-    before it."""
+    """A role, the tick (app clock, ms) that it has passed on (None: none yet), and by how much it
+    may be behind the one before it."""
 
     role: str
     tick: int | None
@@ -16,9 +17,11 @@ class Stage(NamedTuple):
 
 
 def slowest(now_ms: int | None, stages: Sequence[Stage]) -> str:
-    """The role of the stage that is farthest behind the one before it; empty where nothing is known.
+    """The role of the stage that is farthest behind the one before it; empty where nothing is
+    known.
 
-    A role that is silent keeps all roles after it behind, too; but they are not farther behind than it is.
+    A role that is silent keeps all roles after it behind, too; but they are not farther behind than
+    it is.
 
     >>> slowest(100, [Stage("intake", 99), Stage("view", 40)])
     'view'

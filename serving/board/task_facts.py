@@ -1,4 +1,5 @@
-"""What tasks told, wherever they run: the newest facts of each, and the tick up to which it has finished."""
+"""What tasks told, wherever they run: the newest facts of each, and the tick up to which it has
+finished."""
 
 from __future__ import annotations
 
@@ -20,8 +21,8 @@ class Told:
 
 
 class TaskFacts:
-    """Fed with `Status` and `Progress`. Tasks are called `kind:name:partition`; what moved to another process, or whose
-    process died, stays known."""
+    """Fed with `Status` and `Progress`. Tasks are called `kind:name:partition`; what moved to
+    another process, or whose process died, stays known."""
 
     def __init__(self) -> None:
         self._told: dict[tuple[str, str], dict[int, Told]] = {}
@@ -45,7 +46,8 @@ class TaskFacts:
         return [told for _, told in sorted(self._told.get((kind, name), {}).items())]
 
     def finished(self, kind: str, name: str, partitions: int = 1) -> int | None:
-        """The tick (app clock, ms) that all its partitions have finished; None while one of `partitions` is not known."""
+        """The tick (app clock, ms) that all its partitions have finished; None while one of
+        `partitions` is not known."""
         ticks = self._ticks.get((kind, name), {})
         found = [ticks.get(p) for p in range(partitions)]
         known = [tick for tick in found if tick is not None]

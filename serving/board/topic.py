@@ -15,7 +15,8 @@ from freshet.serving.status.status import TopicFigures
 
 
 class TopicBoard:
-    """Figures are converted once for each time that intake tells them: a status may be asked for much more often."""
+    """Figures are converted once for each time that intake tells them: a status may be asked for
+    much more often."""
 
     def __init__(self, topic: Topic) -> None:
         self.topic = topic
@@ -28,8 +29,11 @@ class TopicBoard:
         if told:
             self._rate.sample(seconds, records(told))
 
-    def figures(self, told: Sequence[Facts], settings: Freshness, lag_ms: int | None) -> TopicFigures:
-        """`told` are the newest facts of each partition's intake, `settings` the topic's freshness as it is now."""
+    def figures(
+        self, told: Sequence[Facts], settings: Freshness, lag_ms: int | None
+    ) -> TopicFigures:
+        """`told` are the newest facts of each partition's intake, `settings` the topic's freshness
+        as it is now."""
         if len(told) != len(self._told) or not all(map(operator.is_, told, self._told)):
             self._told, self._figures = told, topic_figures(self.topic, told)
         return msgspec.structs.replace(

@@ -1,4 +1,5 @@
-"""A topic's figures, from what the intake tasks of its partitions told: counts add up, means are combined."""
+"""A topic's figures, from what the intake tasks of its partitions told: counts add up, means are
+combined."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ Facts = Mapping[str, Any]
 
 
 def topic_figures(topic: Topic, told: Sequence[Facts]) -> TopicFigures:
-    """What follows from `told`, the facts of each partition's intake, alone: neither rate nor lag."""
+    """What follows from `told`, the facts of each partition's intake, alone: neither rate nor
+    lag."""
     fates = _sums(f.get("fates", {}) for f in told)
     return TopicFigures(
         name=topic.name,
@@ -40,12 +42,16 @@ def records(told: Iterable[Facts]) -> int:
 
 def _fields(topic: Topic, told: Sequence[Facts]) -> list[FieldFigures]:
     kinds = {f.name: f.type for f in topic.events.fields}
-    parts = {name: [f["fields"][name] for f in told if name in f.get("fields", {})] for name in kinds}
+    parts = {
+        name: [f["fields"][name] for f in told if name in f.get("fields", {})] for name in kinds
+    }
     return [_field(name, kinds[name], found) for name, found in parts.items() if found]
 
 
 def _field(name: str, kind: str, parts: Sequence[Facts]) -> FieldFigures:
-    mean, deviation = _moments([(p["seen"] - p["missing"], p.get("mean"), p.get("std")) for p in parts if "mean" in p])
+    mean, deviation = _moments(
+        [(p["seen"] - p["missing"], p.get("mean"), p.get("std")) for p in parts if "mean" in p]
+    )
     values = _sums(p["values"] for p in parts if "values" in p)
     other = sum(p.get("other", 0) for p in parts)
     missing = sum(p["missing"] for p in parts)
@@ -63,8 +69,11 @@ def _field(name: str, kind: str, parts: Sequence[Facts]) -> FieldFigures:
     )
 
 
-def _moments(parts: Sequence[tuple[int, float | None, float | None]]) -> tuple[float | None, float | None]:
-    """Mean and deviation of all values, from count, mean and deviation of each part (Chan et al., 1979)."""
+def _moments(
+    parts: Sequence[tuple[int, float | None, float | None]],
+) -> tuple[float | None, float | None]:
+    """Mean and deviation of all values, from count, mean and deviation of each part (Chan et al.,
+    1979)."""
     known = [(n, m, d) for n, m, d in parts if n > 0 and m is not None and d is not None]
     if not known or len(known) < sum(n > 0 for n, _, _ in parts):
         return None, None
@@ -112,4 +121,6 @@ def _sums(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
 
 def _under(kind: str, fates: Mapping[str, int]) -> dict[str, int]:
     """The fates of a kind that occurred, such as `dropped:late`, by what follows the colon."""
-    return {fate.split(":", 1)[1]: n for fate, n in fates.items() if fate.startswith(kind + ":") and n}
+    return {
+        fate.split(":", 1)[1]: n for fate, n in fates.items() if fate.startswith(kind + ":") and n
+    }

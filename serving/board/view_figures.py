@@ -11,10 +11,14 @@ from freshet.serving.status.status import ViewFigures
 
 
 def view_figures(
-    view: View, told: Sequence[Mapping[str, Any]], settings: Freshness, lag_ms: int | None, behind: str
+    view: View,
+    told: Sequence[Mapping[str, Any]],
+    settings: Freshness,
+    lag_ms: int | None,
+    behind: str,
 ) -> ViewFigures:
-    """`told` are the facts of each partition's task, `settings` the topic's freshness as it is now, `behind` the role that
-    the rows wait for."""
+    """`told` are the facts of each partition's task, `settings` the topic's freshness as it is now,
+    `behind` the role that the rows wait for."""
     return ViewFigures(
         name=view.name,
         topic=view.topic.name,

@@ -1,4 +1,5 @@
-"""The catalogue of an app: what its topics, views and models are, who owns them, and how fresh they are kept."""
+"""The catalogue of an app: what its topics, views and models are, who owns them, and how fresh they
+are kept."""
 
 from __future__ import annotations
 
@@ -16,8 +17,8 @@ from freshet.schemas.topics.topic import Topic
 
 
 class FieldEntry(msgspec.Struct):
-    """A field of a topic's events. `type` is Avro's; `unit` is the schema's attribute of that name, where it has one;
-    `range` bounds numbers, `domain` lists the texts allowed."""
+    """A field of a topic's events. `type` is Avro's; `unit` is the schema's attribute of that name,
+    where it has one; `range` bounds numbers, `domain` lists the texts allowed."""
 
     name: str
     type: str
@@ -49,7 +50,8 @@ class TopicEntry(msgspec.Struct):
 
 
 class FeatureEntry(msgspec.Struct):
-    """A feature of a view: `aggregation` of `field` (null: of the events themselves) over `window` or with `half_life`."""
+    """A feature of a view: `aggregation` of `field` (null: of the events themselves) over `window`
+    or with `half_life`."""
 
     name: str
     dtype: str
@@ -61,7 +63,8 @@ class FeatureEntry(msgspec.Struct):
 
 
 class ViewEntry(msgspec.Struct):
-    """`keys` are the entity columns that a request sends; beyond `max_age` (null: no bound) values are not given."""
+    """`keys` are the entity columns that a request sends; beyond `max_age` (null: no bound) values
+    are not given."""
 
     name: str
     topic: str
@@ -76,14 +79,16 @@ class ViewEntry(msgspec.Struct):
 
 
 class ModelInput(msgspec.Struct):
-    """A feature of a model: a `category` or a `number` of the request, or one of a `view`, as `view:feature`."""
+    """A feature of a model: a `category` or a `number` of the request, or one of a `view`, as
+    `view:feature`."""
 
     name: str
     kind: str
 
 
 class ModelEntry(msgspec.Struct):
-    """Requests carry the fields of topic `on`; labels come from `label_topic`, at most `label_wait` later."""
+    """Requests carry the fields of topic `on`; labels come from `label_topic`, at most `label_wait`
+    later."""
 
     name: str
     owner: str
@@ -114,7 +119,12 @@ def catalogue(
     app: str, topics: Sequence[tuple[Topic, str]], views: Sequence[View], models: Sequence[Model]
 ) -> Catalogue:
     """The catalogue of an app's definitions; `topics` come with their logs' names."""
-    return Catalogue(app, [_topic(t, log) for t, log in topics], [_view(v) for v in views], [_model(m) for m in models])
+    return Catalogue(
+        app,
+        [_topic(t, log) for t, log in topics],
+        [_view(v) for v in views],
+        [_model(m) for m in models],
+    )
 
 
 def _topic(t: Topic, log: str) -> TopicEntry:
@@ -174,7 +184,11 @@ def _view(v: View) -> ViewEntry:
 
 def _feature(v: View, name: str, a: Aggregate) -> FeatureEntry:
     field = getattr(a, "field", None)
-    kind = a.kind if isinstance(a, Window) else {Last: "last", DecayedMean: "decayed_mean", Age: "age"}[type(a)]
+    kind = (
+        a.kind
+        if isinstance(a, Window)
+        else {Last: "last", DecayedMean: "decayed_mean", Age: "age"}[type(a)]
+    )
     if isinstance(a, Age):
         unit: str | None = "s"
     elif kind == "count":

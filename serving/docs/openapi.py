@@ -1,7 +1,8 @@
 """The scorer's HTTP interface as an OpenAPI 3.1 document: what each address takes and answers.
 
-The schemas are those of the structs that the wire is decoded to and encoded from, so they cannot say anything else. Only
-addresses that the app serves are in its document, and its examples name what the app has.
+The schemas are those of the structs that the wire is decoded to and encoded from, so they cannot
+say anything else. Only addresses that the app serves are in its document, and its examples name
+what the app has.
 """
 
 from __future__ import annotations
@@ -24,8 +25,14 @@ INFER = "/v2/models/{model}/infer"
 INFER_VERSION = "/v2/models/{model}/versions/{version}/infer"
 REF = "#/components/schemas/{name}"
 REQUEST_PARAMETERS = {
-    "as_of": ("integer", "App time to answer for, in ms since 1970. For replays only: refused elsewhere."),
-    "deadline_ms": ("number", "After so many ms no model is asked any more, and a lower rung answers."),
+    "as_of": (
+        "integer",
+        "App time to answer for, in ms since 1970. For replays only: refused elsewhere.",
+    ),
+    "deadline_ms": (
+        "number",
+        "After so many ms no model is asked any more, and a lower rung answers.",
+    ),
     "timeout": ("integer", "The same in µs, as Triton's clients send it."),
     "binary_data_output": ("boolean", "Send all outputs as binary tensors."),
 }
@@ -42,11 +49,20 @@ ANSWER_PARAMETERS = {
         "integer",
         "How long ago it was that rows of the model's views were known to reflect all events; 0: it reads none.",
     ),
-    "oldest_value_age_ms": ("integer", "Age of the oldest value that was used, over all rows; -1: no row was read."),
+    "oldest_value_age_ms": (
+        "integer",
+        "Age of the oldest value that was used, over all rows; -1: no row was read.",
+    ),
     "rung": ("string", "champion, last_good, heuristic or constant: what answered."),
-    "prediction_id": ("string", "The id of the first row's prediction; output `prediction_id` has all of them."),
+    "prediction_id": (
+        "string",
+        "The id of the first row's prediction; output `prediction_id` has all of them.",
+    ),
     "instance": ("string", "The scorer, as it numbers its predictions."),
-    "sequence": ("integer", "The number of the first row in the prediction log; the others follow."),
+    "sequence": (
+        "integer",
+        "The number of the first row in the prediction log; the others follow.",
+    ),
 }
 
 
@@ -85,12 +101,20 @@ class TurnTo(msgspec.Struct):
 TopicSettings = msgspec.defstruct(
     "TopicSettings",
     [(key, str, msgspec.field(default="")) for key in KEYS],
-    namespace={"__doc__": "Any of these, as texts such as `2h`; those that are left out stay as they are."},
+    namespace={
+        "__doc__": "Any of these, as texts such as `2h`; those that are left out stay as they are."
+    },
 )
 Body = type[msgspec.Struct] | str  # a struct is JSON, a text is the media type
 WRONG: tuple[str, Body] = ("The request is wrong; the text says what was expected.", Problem)
-UNKNOWN: tuple[str, Body] = ("There is no such model or version; the text names those there are.", Problem)
-UNKNOWN_TOPIC: tuple[str, Body] = ("There is no such topic; the text names those there are.", Problem)
+UNKNOWN: tuple[str, Body] = (
+    "There is no such model or version; the text names those there are.",
+    Problem,
+)
+UNKNOWN_TOPIC: tuple[str, Body] = (
+    "There is no such topic; the text names those there are.",
+    Problem,
+)
 AWAY: tuple[str, Body] = ("The log is away; the text names it.", Problem)
 _CHANGE: dict[int, tuple[str, Body]] = {
     403: ("The request comes from another site's page.", Problem),
@@ -134,7 +158,13 @@ _INFER_ANSWERS: dict[int, tuple[str, Body]] = {
     ),
 }
 _READY = "Ready: there is a snapshot, or a declared fallback, to answer from."
-PROTOCOL, FEATURES, EVENTS, ABOUT, OPERATE = "Predictions", "Features", "Events", "About", "Operations"
+PROTOCOL, FEATURES, EVENTS, ABOUT, OPERATE = (
+    "Predictions",
+    "Features",
+    "Events",
+    "About",
+    "Operations",
+)
 TAGS = {
     PROTOCOL: "The Open Inference Protocol, version 2, over REST.",
     FEATURES: "Values of views by entity key, in the shape of Feast's feature server.",
@@ -239,7 +269,11 @@ def document(version: str, found: Catalogue, served: Collection[tuple[str, str]]
     paths: dict[str, Any] = {}
     for o in operations:
         paths.setdefault(o.path, {})[o.method] = _operation(o, found)
-    tags = [{"name": t, "description": text} for t, text in TAGS.items() if any(o.tag == t for o in operations)]
+    tags = [
+        {"name": t, "description": text}
+        for t, text in TAGS.items()
+        if any(o.tag == t for o in operations)
+    ]
     return {
         "openapi": "3.1.0",
         "info": {
@@ -276,19 +310,28 @@ def _operation(o: Operation, found: Catalogue) -> dict[str, Any]:
         if example is not None:
             content["example"] = example
         made["requestBody"] = {"required": True, "content": {"application/json": content}}
-    made["responses"] = {str(status): _answer(text, body) for status, (text, body) in o.answers.items()}
+    made["responses"] = {
+        str(status): _answer(text, body) for status, (text, body) in o.answers.items()
+    }
     return made
 
 
 def _answer(text: str, body: Body) -> dict[str, Any]:
     if isinstance(body, str):
         return {"description": text, "content": {body: {}}}
-    return {"description": text, "content": {"application/json": {"schema": {"$ref": REF.format(name=body.__name__)}}}}
+    return {
+        "description": text,
+        "content": {"application/json": {"schema": {"$ref": REF.format(name=body.__name__)}}},
+    }
 
 
 def _path_parameter(name: str, found: Catalogue) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": "string"}
-    known = {"model": [m.name for m in found.models], "topic": [t.name for t in found.topics], "name": list(NAMES)}
+    known = {
+        "model": [m.name for m in found.models],
+        "topic": [t.name for t in found.topics],
+        "name": list(NAMES),
+    }
     if known.get(name):
         schema["enum"] = known[name]
     text = {
@@ -297,7 +340,13 @@ def _path_parameter(name: str, found: Catalogue) -> dict[str, Any]:
         "topic": "The topic's name.",
         "name": "The switch.",
     }
-    return {"name": name, "in": "path", "required": True, "description": text[name], "schema": schema}
+    return {
+        "name": name,
+        "in": "path",
+        "required": True,
+        "description": text[name],
+        "schema": schema,
+    }
 
 
 def _example(o: Operation, found: Catalogue) -> dict[str, Any] | None:
@@ -307,7 +356,10 @@ def _example(o: Operation, found: Catalogue) -> dict[str, Any] | None:
     if o.request is FeaturesRequest and found.views:
         view = found.views[0]
         features = [f"{view.name}:{f.name}" for f in view.features[:2]]
-        return {"features": features, "entities": {key: _texts(found, view.topic, key) for key in view.keys}}
+        return {
+            "features": features,
+            "entities": {key: _texts(found, view.topic, key) for key in view.keys},
+        }
     if o.request is TurnTo:
         return {"on": False}
     if o.request is TopicSettings:
@@ -323,7 +375,14 @@ def _example(o: Operation, found: Catalogue) -> dict[str, Any] | None:
 
 def _inputs(found: Catalogue) -> list[dict[str, Any]]:
     topic = next(t for t in found.topics if t.name == found.models[0].on)
-    types = {"string": "BYTES", "enum": "BYTES", "boolean": "BOOL", "int": "INT32", "long": "INT64", "float": "FP32"}
+    types = {
+        "string": "BYTES",
+        "enum": "BYTES",
+        "boolean": "BOOL",
+        "int": "INT32",
+        "long": "INT64",
+        "float": "FP32",
+    }
     return [
         {
             "name": f.name,
@@ -355,9 +414,14 @@ def _schemas(operations: Sequence[Operation]) -> dict[str, Any]:
     bodies = [b for o in operations for b in (o.request, *(body for _, body in o.answers.values()))]
     structs = list(dict.fromkeys(b for b in bodies if b is not None and not isinstance(b, str)))
     _, schemas = msgspec.json.schema_components(structs, ref_template=REF)
-    for name, parameters in (("InferRequest", REQUEST_PARAMETERS), ("InferResponse", ANSWER_PARAMETERS)):
+    for name, parameters in (
+        ("InferRequest", REQUEST_PARAMETERS),
+        ("InferResponse", ANSWER_PARAMETERS),
+    ):
         if name in schemas:
-            known = {k: {"type": type_, "description": text} for k, (type_, text) in parameters.items()}
+            known = {
+                k: {"type": type_, "description": text} for k, (type_, text) in parameters.items()
+            }
             schemas[name]["properties"]["parameters"] = {"type": "object", "properties": known}
     for schema in schemas.values():
         if "description" in schema:

@@ -1,4 +1,5 @@
-"""The page of an OpenAPI document: plain HTML without scripts, readable on a phone, in light and dark."""
+"""The page of an OpenAPI document: plain HTML without scripts, readable on a phone, in light and
+dark."""
 
 from __future__ import annotations
 
@@ -37,7 +38,9 @@ def render(document: Document) -> str:
     )
 
 
-def _tagged(document: Document) -> Iterator[tuple[Mapping[str, str], list[tuple[str, str, Document]]]]:
+def _tagged(
+    document: Document,
+) -> Iterator[tuple[Mapping[str, str], list[tuple[str, str, Document]]]]:
     """Every tag with its operations: method, path and what it is."""
     for tag in document["tags"]:
         mine = [
@@ -101,7 +104,9 @@ def _request(o: Document) -> Iterator[str]:
 def _short(example: Any) -> str:
     """JSON with what is innermost on one line."""
     text = json.dumps(example, indent=2, ensure_ascii=False)
-    return re.sub(r"\[\n\s+([^\[\]{}]*?)\n\s+\]", lambda m: "[" + re.sub(r"\n\s+", " ", m[1]) + "]", text)
+    return re.sub(
+        r"\[\n\s+([^\[\]{}]*?)\n\s+\]", lambda m: "[" + re.sub(r"\n\s+", " ", m[1]) + "]", text
+    )
 
 
 def _answers(o: Document) -> Iterator[str]:

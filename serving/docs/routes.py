@@ -1,4 +1,5 @@
-"""`GET /v1/catalog`, `/openapi.json` and `/docs`: what an app has, and how it is asked. All of it is made once."""
+"""`GET /v1/catalog`, `/openapi.json` and `/docs`: what an app has, and how it is asked. All of it
+is made once."""
 
 from __future__ import annotations
 
@@ -22,11 +23,15 @@ _PAGE_HEADERS = {
 }
 
 
-def routes(version: str, found: Catalogue, others: Routes, protocol: bool = True) -> list[BaseRoute]:
-    """`others` are the routes that the app has beside these, which are described with them; `protocol` says whether it
-    answers the Open Inference Protocol, too."""
+def routes(
+    version: str, found: Catalogue, others: Routes, protocol: bool = True
+) -> list[BaseRoute]:
+    """`others` are the routes that the app has beside these, which are described with them;
+    `protocol` says whether it answers the Open Inference Protocol, too."""
     addresses = ("/v1/catalog", "/openapi.json", "/docs")
-    served = {*methods_of(others), *(("get", a) for a in addresses)} | (_protocol() if protocol else set())
+    served = {*methods_of(others), *(("get", a) for a in addresses)} | (
+        _protocol() if protocol else set()
+    )
     document = openapi.document(version, found, served)
     bodies: tuple[tuple[bytes, str, dict[str, str]], ...] = (
         (msgspec.json.encode(found), "application/json", {}),
@@ -38,14 +43,22 @@ def routes(version: str, found: Catalogue, others: Routes, protocol: bool = True
 
 def methods_of(routes: Iterable[BaseRoute]) -> set[tuple[str, str]]:
     """Methods (lower case; HEAD goes with GET) and paths of routes."""
-    return {(m.lower(), r.path) for r in routes if isinstance(r, Route) for m in (r.methods or ()) if m != "HEAD"}
+    return {
+        (m.lower(), r.path)
+        for r in routes
+        if isinstance(r, Route)
+        for m in (r.methods or ())
+        if m != "HEAD"
+    }
 
 
 def _protocol() -> set[tuple[str, str]]:
     return {(o.method, o.path) for o in openapi.OPERATIONS if o.tag == openapi.PROTOCOL}
 
 
-def _constant(body: bytes, media: str, headers: dict[str, str]) -> Callable[[Request], Awaitable[Response]]:
+def _constant(
+    body: bytes, media: str, headers: dict[str, str]
+) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         return Response(body, media_type=media, headers=headers)
 

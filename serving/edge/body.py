@@ -14,8 +14,8 @@ LONGEST_NUMBER = 12  # digits of a header's number: more than any body has bytes
 async def read_body(scope: Scope, receive: Receive, limit: int) -> tuple[int | None, bytes]:
     """The JSON's length, if binary tensors follow it, and the whole body, unpacked.
 
-    Raises:
-        RequestError: longer than `limit` bytes (413), before or after unpacking, ended early, or not what its headers say.
+    Raises: RequestError: longer than `limit` bytes (413), before or after unpacking, ended early,
+        or not what its headers say.
     """
     headers = dict(scope["headers"])
     if _whole(headers.get(b"content-length"), "content-length", None) > limit:
@@ -55,25 +55,36 @@ async def _part(receive: Receive) -> Message:
 
 def _unpacked(body: bytes, encoding: bytes, limit: int) -> bytes:
     if encoding not in (b"gzip", b"deflate"):
-        raise RequestError(f"content-encoding {encoding.decode('latin1')}", "is unknown", "Use gzip, deflate or none.")
+        raise RequestError(
+            f"content-encoding {encoding.decode('latin1')}",
+            "is unknown",
+            "Use gzip, deflate or none.",
+        )
     unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
     try:
         out = unpacker.decompress(body, limit + 1)
     except zlib.error as error:
-        raise RequestError("body", f"is not {encoding.decode()}: {error}", "Compress it again.") from error
+        raise RequestError(
+            "body", f"is not {encoding.decode()}: {error}", "Compress it again."
+        ) from error
     if len(out) > limit:
         raise _too_large(limit)
     if not unpacker.eof:
-        raise RequestError("body", f"is not {encoding.decode()}: it ends early", "Compress it again.")
+        raise RequestError(
+            "body", f"is not {encoding.decode()}: it ends early", "Compress it again."
+        )
     return out
 
 
 def _too_large(limit: int) -> RequestError:
-    return RequestError("body", f"is larger than {limit} bytes", "Send fewer rows a request.", status=413)
+    return RequestError(
+        "body", f"is larger than {limit} bytes", "Send fewer rows a request.", status=413
+    )
 
 
 def _whole(value: bytes | None, header: str, most: int | None) -> int:
-    """A header's whole number, 0 without the header; raises `RequestError` for anything else or more."""
+    """A header's whole number, 0 without the header; raises `RequestError` for anything else or
+    more."""
     if value is None:
         return 0
     number = int(value) if value.isdigit() and len(value) <= LONGEST_NUMBER else None

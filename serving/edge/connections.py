@@ -1,7 +1,7 @@
 """A server's connections: what each waits for, and for how long it may.
 
-A connection is at one of five points. Of a new or an idle one nothing is expected; a head or a body must be there in time;
-while a request is answered, it is the server that takes its time.
+A connection is at one of five points. Of a new or an idle one nothing is expected; a head or a body
+must be there in time; while a request is answered, it is the server that takes its time.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ class Held(Protocol):
 
 
 class Connections:
-    """The register of one server's connections, used from its event loop; `now` is the loop's clock."""
+    """The register of one server's connections, used from its event loop; `now` is the loop's
+    clock."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -70,7 +71,8 @@ class Connections:
         return len(self._open)
 
     def came(self, connection: Held) -> None:
-        """There is room for it: whoever has waited longest without a whole request goes, be it the new one itself."""
+        """There is room for it: whoever has waited longest without a whole request goes, be it the
+        new one itself."""
         self._open[connection] = None
         self._waiting[connection] = None
         if len(self._open) > self.limits.connections:
@@ -111,7 +113,8 @@ class Connections:
             if now - connection.since <= patience:
                 continue
             if connection.point in QUIET:
-                connection.abort()  # of which nothing was begun: an answer would be taken for that of the next request
+                # of which nothing was begun: an answer would be taken for that of the next request
+                connection.abort()
             else:
                 text = f"{connection.point.value} did not come within {patience:g} s"
                 connection.refuse(408, f"request: {text}. Send it in one go.")
@@ -181,7 +184,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Raising here ends parsing; uvicorn then answers by `send_400_response`."""
-        self._head_bytes = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        self._head_bytes = len(self.url) + sum(
+            len(name) + len(value) for name, value in self.headers
+        )
         if self._head_bytes > self._register.limits.head_bytes:
             raise ValueError("headers beyond the limit")
         self._move(Point.BODY)
@@ -202,7 +207,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._rest()
 
     def send_400_response(self, msg: str) -> None:
-        """What is no HTTP at all, or has headers beyond the limit: that was found while they were parsed."""
+        """What is no HTTP at all, or has headers beyond the limit: that was found while they were
+        parsed."""
         if self._head_bytes > self._register.limits.head_bytes:
             self._refuse_head()
         else:
@@ -229,7 +235,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.abort()
 
     def _let_go(self) -> None:
-        """Who is answering is told now that nobody listens, not when the socket is closed: until then it would write."""
+        """Who is answering is told now that nobody listens, not when the socket is closed: until
+        then it would write."""
         for cycle in (self._answered, self.cycle):
             if cycle is not None and not cycle.response_complete:
                 cycle.disconnected = True

@@ -1,8 +1,10 @@
-"""What every request meets first: whom it asks by name, whose page sent it, and what it says that it carries.
+"""What every request meets first: whom it asks by name, whose page sent it, and what it says that
+it carries.
 
-A browser is a way in for pages of other sites: they may send requests to any address that its machine reaches, without
-being asked, as long as those look like a form's. Such requests are told by their `Host`, their `Origin` and their content
-type, and are refused before anything else is read of them.
+A browser is a way in for pages of other sites: they may send requests to any address that its
+machine reaches, without being asked, as long as those look like a form's. Such requests are told by
+their `Host`, their `Origin` and their content type, and are refused before anything else is read of
+them.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from freshet.serving.edge.failures import error_body, status_of
 from freshet.serving.edge.hosts import Hosts
 
 Headers = Sequence[tuple[bytes, bytes]]
-SAFE_METHODS = ("GET", "HEAD", "OPTIONS")  # they change nothing, and their answers are not shown to pages of others
+# they change nothing, and their answers are not shown to pages of others
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 JSON = "application/json"
 BINARY = "application/octet-stream"
 _LISTED = "Ask by an address of the server, or list the name in its setting allowed_hosts."
@@ -34,8 +37,8 @@ class Manners(NamedTuple):
 
 
 class Door:
-    """An ASGI app that lets through to `app` what may ask it. Whatever `app` raises becomes an answer here, and goes no
-    further."""
+    """An ASGI app that lets through to `app` what may ask it. Whatever `app` raises becomes an
+    answer here, and goes no further."""
 
     def __init__(self, app: ASGIApp, hosts: Hosts) -> None:
         self._app = app
@@ -57,14 +60,16 @@ class Door:
             await self._app(scope, receive, noting)
         except Exception as error:
             body = error_body(error)
-            # What has begun cannot be taken back: the server breaks the connection, so that nobody takes it for whole.
+            # What has begun cannot be taken back: the server breaks the connection, so that nobody
+            # takes it for whole.
             if began:
                 raise
             await _answer(send, status_of(error), body)
 
 
 def check(scope: Scope, hosts: Hosts) -> None:
-    """Raises `RequestError` for a request that may not ask: 400 or 421 for its host, 403 for its origin, 415 for its type."""
+    """Raises `RequestError` for a request that may not ask: 400 or 421 for its host, 403 for its
+    origin, 415 for its type."""
     manners = manners_of(scope["headers"])
     server = scope.get("server")
     # A socket of this machine has no port, and no browser reaches it.
@@ -98,7 +103,9 @@ def _check_host(manners: Manners, version: str, reached: str, hosts: Hosts) -> N
     if not manners.hosts and version == "1.0":
         return  # such clients name none; every browser does
     if len(manners.hosts) != 1:
-        raise RequestError("header host", f"is there {len(manners.hosts)} times", "Send one, as HTTP/1.1 says.")
+        raise RequestError(
+            "header host", f"is there {len(manners.hosts)} times", "Send one, as HTTP/1.1 says."
+        )
     text = manners.hosts[0].decode("latin1")
     found = split(text)
     if found is None:
@@ -121,12 +128,14 @@ def _check_origin(manners: Manners, hosts: Hosts) -> None:
 
 
 def _check_type(manners: Manners, path: str) -> None:
-    """Forms, and scripts of other sites that are not asked about first, can send neither of the two types."""
+    """Forms, and scripts of other sites that are not asked about first, can send neither of the two
+    types."""
     found = manners.content_type.partition(b";")[0].strip().lower().decode("latin1")
     if found == JSON:
         return
     if path.endswith("/infer"):
-        # Triton's client names no type at all; of a browser's requests every one says that it is a browser's.
+        # Triton's client names no type at all; of a browser's requests every one says that it is a
+        # browser's.
         if found == BINARY or (not manners.content_type and not manners.by_browser):
             return
         raise _undeclared(found, f"Send content-type: {JSON}, or {BINARY} with binary tensors.")

@@ -1,4 +1,5 @@
-"""What went wrong as an HTTP answer: the status, the text, and what a fault of ours does not tell."""
+"""What went wrong as an HTTP answer: the status, the text, and what a fault of ours does not
+tell."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ LONGEST_TEXT = 4_000  # a request's own words are told back to it, but not all o
 
 @contextmanager
 def understanding(resource: str, next_step: str) -> Iterator[None]:
-    """Whatever parsing raises in here is the request's fault: what is deeper, longer or stranger than a parser takes.
+    """Whatever parsing raises in here is the request's fault: what is deeper, longer or stranger
+    than a parser takes.
 
     Raises:
         RequestError: it was not understood.
@@ -31,8 +33,8 @@ def understanding(resource: str, next_step: str) -> Iterator[None]:
 
 
 def status_of(error: Exception) -> int:
-    """400 for a request in error (or its own status), 503 where nothing can answer, 500 for a fault of
-    ours."""
+    """400 for a request in error (or its own status), 503 where nothing can answer, 500 for a fault
+    of ours."""
     if isinstance(error, RequestError):
         status = error.facts.get("status", 400)
         return status if isinstance(status, int) else 400
@@ -54,7 +56,8 @@ def error_body(error: Exception) -> bytes:
 
 
 def said(text: str) -> bytes:
-    """A text as the body of an answer. What is no text (half of a pair of surrogates) is shown as a question mark."""
+    """A text as the body of an answer. What is no text (half of a pair of surrogates) is shown as a
+    question mark."""
     sound = text.encode("utf-8", "replace").decode()
     if len(sound) > LONGEST_TEXT:
         sound = sound[:LONGEST_TEXT] + " …"

@@ -1,5 +1,5 @@
-"""How much of a server one client may have: how long its requests may take to arrive, how large they are, and which connection
-goes when there are too many."""
+"""How much of a server one client may have: how long its requests may take to arrive, how large
+they are, and which connection goes when there are too many."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds and bytes. A connection on which nothing is asked is kept for `idle_seconds`, unless there are more than
-    `connections` of them: then the one that has been silent longest makes room.
+    """Seconds and bytes. A connection on which nothing is asked is kept for `idle_seconds`, unless
+    there are more than `connections` of them: then the one that has been silent longest makes room.
 
-    `head_seconds` and `body_seconds` are what a request's headers and body may take to arrive, `stuck_seconds` how long a
-    client may take nothing of its answer.
+    `head_seconds` and `body_seconds` are what a request's headers and body may take to arrive,
+    `stuck_seconds` how long a client may take nothing of its answer.
     """
 
     connections: int = 4_096
     head_seconds: float = 10.0
     body_seconds: float = 30.0
     stuck_seconds: float = 30.0
-    idle_seconds: float = 75.0  # clients reuse idle connections: a server that closes them early makes requests fail
+    # clients reuse idle connections: a server that closes them early makes requests fail
+    idle_seconds: float = 75.0
     head_bytes: int = 64 << 10
-    # What carries a body of the largest size in chunks of a few bytes; the apps hold bodies themselves to less.
+    # What carries a body of the largest size in chunks of a few bytes; the apps hold bodies
+    # themselves to less.
     message_bytes: int = 32 << 20
 
 

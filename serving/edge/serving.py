@@ -1,4 +1,5 @@
-"""How uvicorn runs the apps of both servers: on httptools, with the limits of `Limits`, and quietly."""
+"""How uvicorn runs the apps of both servers: on httptools, with the limits of `Limits`, and
+quietly."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ GRACE_SECONDS = 10  # on the way out, for requests that are being answered
 
 
 def configured(app: ASGIApp, limits: Limits | None = None) -> uvicorn.Config:
-    """Of one server: its connections are counted together. `limits` default to what the process can bear."""
+    """Of one server: its connections are counted together. `limits` default to what the process can
+    bear."""
     held_to = limits or limits_of_process()
     protocol: Any = partial(BoundedProtocol, Connections(held_to))
     return uvicorn.Config(

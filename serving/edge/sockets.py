@@ -1,4 +1,5 @@
-"""Listening sockets, and how their addresses are written: IPv4, IPv6, or a socket of this machine."""
+"""Listening sockets, and how their addresses are written: IPv4, IPv6, or a socket of this
+machine."""
 
 from __future__ import annotations
 
@@ -18,8 +19,9 @@ def bind(
     unix: Path | None = None,
     shared: bool = False,
 ) -> socket.socket:
-    """A listening socket: TCP (0 picks a free port), or a Unix socket at `unix`. With `shared`, several
-    scorers of one user may bind the same port, and the kernel spreads connections over them (`SO_REUSEPORT`).
+    """A listening socket: TCP (0 picks a free port), or a Unix socket at `unix`. With `shared`,
+    several scorers of one user may bind the same port, and the kernel spreads connections over them
+    (`SO_REUSEPORT`).
 
     Raises:
         ComponentError: the address is in use or not ours.
@@ -37,7 +39,8 @@ def bind(
         if shared:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.bind(address)
-        sock.listen(BACKLOG)  # only now is the port taken: two that do not listen yet may both be bound to it
+        # only now is the port taken: two that do not listen yet may both be bound to it
+        sock.listen(BACKLOG)
     except OSError as error:
         sock.close()
         raise _refused(where, error) from error
@@ -57,7 +60,8 @@ def _bind_unix(path: Path) -> socket.socket:
 
 
 def resolved(host: str, port: int) -> tuple[int, Any]:
-    """The family of a host's first address and that address, as `bind` takes them. Raises `OSError` for none."""
+    """The family of a host's first address and that address, as `bind` takes them. Raises `OSError`
+    for none."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, _, _, _, address = found[0]
     return family, address
@@ -72,7 +76,8 @@ def _refused(where: str, error: OSError) -> ComponentError:
 
 
 def next_step_of(error: OSError) -> str:
-    """What to do about an address that cannot be used: a name that means nothing is no matter of its port."""
+    """What to do about an address that cannot be used: a name that means nothing is no matter of
+    its port."""
     if isinstance(error, socket.gaierror):
         return "Name an address of this machine, such as 127.0.0.1 or ::1."
     return "Choose another, or port 0."

@@ -10,8 +10,8 @@ from freshet.schemas.models.manifest import Manifest
 
 @dataclass(frozen=True, slots=True)
 class LiveModel:
-    """A warm predictor and the facts of its snapshot. A request reads it once and uses nothing else of the
-    model."""
+    """A warm predictor and the facts of its snapshot. A request reads it once and uses nothing else
+    of the model."""
 
     predictor: Predictor
     manifest: Manifest
@@ -44,11 +44,11 @@ class Standing:
 
 
 class ModelSlot:
-    """The place of one model's live snapshot. Written by one thread (the loader's), read by any without a
-    lock.
+    """The place of one model's live snapshot. Written by one thread (the loader's), read by any
+    without a lock.
 
-    The typical mistake is to read `standing` twice in one request: the second time it may be another
-    snapshot."""
+    The typical mistake is to read `standing` twice in one request: the second time it may be
+    another snapshot."""
 
     def __init__(self) -> None:
         self.standing = Standing()
@@ -60,8 +60,8 @@ class ModelSlot:
         return self.standing.last_good
 
     def swap(self, new: LiveModel) -> LiveModel | None:
-        """Answer from `new` from now on. Returns the one that is kept no longer, so that the caller can let
-        go of it off the request path."""
+        """Answer from `new` from now on. Returns the one that is kept no longer, so that the caller
+        can let go of it off the request path."""
         before = self.standing
         self.standing = Standing(new, before.current)
         return before.last_good

@@ -1,7 +1,8 @@
-"""Brings snapshots into the scorer: verified aside, mapped, warmed, then swapped in by one assignment.
+"""Brings snapshots into the scorer: verified aside, mapped, warmed, then swapped in by one
+assignment.
 
-A thread does it. What it does with the interpreter locked is little (a header of some kilobytes, views, a
-warm-up of 64 rows): the long work, reading and hashing, happens in the sidecar."""
+A thread does it. What it does with the interpreter locked is little (a header of some kilobytes,
+views, a warm-up of 64 rows): the long work, reading and hashing, happens in the sidecar."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Answer from this snapshot; from an earlier one of the lineage than answers now only if it says that it goes `back`."""
+    """Answer from this snapshot; from an earlier one of the lineage than answers now only if it
+    says that it goes `back`."""
 
     snapshot: Identity
     back: bool = False
@@ -48,18 +50,23 @@ OnRefused = Callable[[Identity, str], None]
 class Loader:
     """Carries out orders, one at a time; of several for a model that wait, only the newest.
 
-    `on_swapped(model, live)` is called after each swap (also, with the live one, for an order of what
-    already answers); `on_refused(snapshot, reason)` when a snapshot
-    must not be served, and the live one goes on. Both are called on the loader's thread."""
+    `on_swapped(model, live)` is called after each swap (also, with the live one, for an order of
+    what already answers); `on_refused(snapshot, reason)` when a snapshot must not be served, and
+    the live one goes on. Both are called on the loader's thread."""
 
     def __init__(
-        self, places: Mapping[str, Place], sidecar: Sidecar, on_swapped: OnSwapped, on_refused: OnRefused
+        self,
+        places: Mapping[str, Place],
+        sidecar: Sidecar,
+        on_swapped: OnSwapped,
+        on_refused: OnRefused,
     ) -> None:
         self._places, self._sidecar = places, sidecar
         self._on_swapped, self._on_refused = on_swapped, on_refused
         self._orders: dict[str, Order] = {}
         self._loaded: dict[str, tuple[Identity, LiveModel]] = {}
-        self._retired: dict[str, LiveModel | None] = {}  # one a model, so that a stream of orders piles up none
+        # one a model, so that a stream of orders piles up none
+        self._retired: dict[str, LiveModel | None] = {}
         self._news = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="loader", daemon=True)
@@ -84,15 +91,16 @@ class Loader:
             which = order.snapshot
             try:
                 self._carry_out(order)
-            except Exception as error:  # a fault of ours must not end the thread: the next snapshot may be fine
+            # a fault of ours must not end the thread: the next snapshot may be fine
+            except Exception as error:
                 log.exception("a snapshot could not be loaded", snapshot=str(which))
                 self._on_refused(which, f"snapshot {which}: {type(error).__name__}: {error}")
         self._sidecar.close()
 
     def _next(self) -> Order | None:
-        """The next order, None at the end. What was replaced is let go of a little later, here or with the
-        model's next swap: requests that still read it have ended by then, so its memory is given back on this
-        thread, not on the event loop's."""
+        """The next order, None at the end. What was replaced is let go of a little later, here or
+        with the model's next swap: requests that still read it have ended by then, so its memory is
+        given back on this thread, not on the event loop's."""
         with self._news:
             while not self._orders and not self._closing:
                 if not self._news.wait(RETIRE_SECONDS if self._retired else None):
@@ -118,14 +126,23 @@ class Loader:
 
     def _made(self, order: Order, live: LiveModel | None, place: Place) -> LiveModel | Refused:
         which = order.snapshot
-        if live is not None and live.lineage == which.lineage and which.number < live.number and not order.back:
-            return Refused(f"snapshot {which}: {live.number} answers, and the order does not say that it goes back")
+        if (
+            live is not None
+            and live.lineage == which.lineage
+            and which.number < live.number
+            and not order.back
+        ):
+            return Refused(
+                f"snapshot {which}: {live.number} answers, and the order does not say that it goes back"
+            )
         return make_live(self._sidecar.verify(which), which, place.schema)
 
 
-def make_live(found: Verified | Refused, which: Identity, schema: VectorSchema) -> LiveModel | Refused:
-    """A warm model of verified bytes; refused if it is another than was ordered, or does not answer the golden
-    vectors."""
+def make_live(
+    found: Verified | Refused, which: Identity, schema: VectorSchema
+) -> LiveModel | Refused:
+    """A warm model of verified bytes; refused if it is another than was ordered, or does not answer
+    the golden vectors."""
     if isinstance(found, Refused):
         return found
     manifest = found.manifest
@@ -133,18 +150,22 @@ def make_live(found: Verified | Refused, which: Identity, schema: VectorSchema) 
     if manifest.name != SnapshotName(which.app, which.model, which.lineage, which.number):
         return Refused(f"{name}: is {manifest.name} of app {manifest.app}")
     if manifest.vectors != schema.digest:
-        return Refused(f"{name}: is made for vectors {manifest.vectors}, the model has {schema.digest}")
+        return Refused(
+            f"{name}: is made for vectors {manifest.vectors}, the model has {schema.digest}"
+        )
     try:
         export = Export(manifest.kind, manifest.meta, snapshots.arrays_of(found.data))
         predictor = catalog.predictor(export, schema)
         reasons = warm(predictor, schema)
-    except Exception as error:  # whatever is wrong with a snapshot is a reason to refuse it, and no error of ours
+    # whatever is wrong with a snapshot is a reason to refuse it, and no error of ours
+    except Exception as error:
         return Refused(f"{name}: {error}")
     return Refused(f"{name}: {reasons[0]}") if reasons else LiveModel(predictor, manifest)
 
 
 def warm(predictor: Predictor, schema: VectorSchema) -> list[str]:
-    """Answer golden vectors, one alone and all together, so that no request pays for a first time."""
+    """Answer golden vectors, one alone and all together, so that no request pays for a first
+    time."""
     golden = golden_vectors(schema)
     predictor.predict(golden_vectors(schema, 1))
     return wrong_answers(predictor.predict(golden), len(golden))

@@ -1,7 +1,9 @@
-"""Bytes that nobody can change any more: sealed memory files, made in one process and mapped in another.
+"""Bytes that nobody can change any more: sealed memory files, made in one process and mapped in
+another.
 
-A file on disk could be altered after it was verified. A sealed memory file (`man 2 memfd_create`, Linux)
-cannot, not even by the process that made it, so the bytes that were verified are the bytes that are served.
+A file on disk could be altered after it was verified. A sealed memory file (`man 2 memfd_create`,
+Linux) cannot, not even by the process that made it, so the bytes that were verified are the bytes
+that are served.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ _MAP_SHARED, _MAP_POPULATE, _FAILED = 1, 0x8000, ctypes.c_void_p(-1).value
 
 
 def sealed_copy(source: int, size: int) -> int:
-    """A sealed memory file with the first `size` bytes of the open file `source`; returns its descriptor.
+    """A sealed memory file with the first `size` bytes of the open file `source`; returns its
+    descriptor.
 
     Raises `OSError`; a file that is shorter or longer than `size` is an `OSError` as well.
     """
@@ -59,17 +62,19 @@ def hashable(descriptor: int, size: int) -> Readable:
 
 
 def map_populated(descriptor: int, size: int) -> memoryview:
-    """The sealed bytes as a read-only view, all pages present. Unmapped when the last view of it is gone.
+    """The sealed bytes as a read-only view, all pages present. Unmapped when the last view of it is
+    gone.
 
-    Mapping and unmapping go through libc, since Python's own `mmap` keeps the interpreter locked meanwhile
-    (0.6 ms for 18 MB). Raises `OSError`."""
+    Mapping and unmapping go through libc, since Python's own `mmap` keeps the interpreter locked
+    meanwhile (0.6 ms for 18 MB). Raises `OSError`."""
     libc = _libc()
     at = libc.mmap(None, size, mmap.PROT_READ, _MAP_SHARED | _MAP_POPULATE, descriptor, 0)
     if at == _FAILED:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
     mapping = (ctypes.c_ubyte * size).from_address(at)
-    weakref.finalize(mapping, libc.munmap, at, size).atexit = False  # at exit a thread may still be reading
+    # at exit a thread may still be reading
+    weakref.finalize(mapping, libc.munmap, at, size).atexit = False
     return memoryview(mapping).cast("B").toreadonly()
 
 

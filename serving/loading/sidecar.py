@@ -1,11 +1,13 @@
-"""The sidecar: a process beside the scorer that reads and verifies snapshots, so that the scorer need not.
+"""The sidecar: a process beside the scorer that reads and verifies snapshots, so that the scorer
+need not.
 
     python -m freshet.serving.loading.sidecar FD SNAPSHOTS TRAINER_KEYS QUALIFIER_KEYS
 
-It gets orders (a snapshot's name and digest) over the socket FD, one JSON line each. For every order it finds the
-snapshot below the folder SNAPSHOTS, copies its arrays into a sealed memory file, checks both signatures, size and digest, and sends the manifest and
-the memory file's descriptor; or the reason why not. Nothing of the snapshot's arrays is parsed before all
-that holds. It runs at nice 10, and ends when the scorer does."""
+It gets orders (a snapshot's name and digest) over the socket FD, one JSON line each. For every
+order it finds the snapshot below the folder SNAPSHOTS, copies its arrays into a sealed memory file,
+checks both signatures, size and digest, and sends the manifest and the memory file's descriptor; or
+the reason why not. Nothing of the snapshot's arrays is parsed before all that holds. It runs at
+nice 10, and ends when the scorer does."""
 
 from __future__ import annotations
 
@@ -31,8 +33,8 @@ _CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """`manifest` if all holds (the descriptor comes with it, unless the system has no sealed memory), else
-    `refused`."""
+    """`manifest` if all holds (the descriptor comes with it, unless the system has no sealed
+    memory), else `refused`."""
 
     manifest: Manifest | None = None
     refused: str = ""
@@ -51,8 +53,8 @@ class Channel:
         self.sock.sendall(data[sent:])
 
     def receive(self) -> tuple[bytes, int | None]:
-        """A line, and the descriptor that came with it (the receiver closes it). Raises `EOFError` at the
-        end."""
+        """A line, and the descriptor that came with it (the receiver closes it). Raises `EOFError`
+        at the end."""
         descriptors: list[int] = []
         while b"\n" not in self._rest:
             data, found, _, _ = socket.recv_fds(self.sock, 65536, 4, _CLOSE_ON_EXEC)
@@ -76,15 +78,18 @@ class Archive:
 
 
 def verified(which: Identity, archive: Archive) -> tuple[Manifest, int | None]:
-    """The manifest and a sealed memory file of the arrays of a snapshot that may be served; None where there
-    are no such files: then whoever reads the snapshot must check its size and digest once more.
+    """The manifest and a sealed memory file of the arrays of a snapshot that may be served; None
+    where there are no such files: then whoever reads the snapshot must check its size and digest
+    once more.
 
-    Raises:
-        SnapshotError: unsigned, not approved, altered, another one, or not readable; the text says which.
+    Raises: SnapshotError: unsigned, not approved, altered, another one, or not readable; the text
+        says which.
     """
     root = archive.root
     if not sealed.SEALABLE:
-        return snapshots.read_verified(root, which, archive.trainer, archive.qualifier).manifest, None
+        return snapshots.read_verified(
+            root, which, archive.trainer, archive.qualifier
+        ).manifest, None
     path = str(snapshots.path_of(root, which))
     manifest = snapshots.read_manifest(root, which, archive.trainer, archive.qualifier)
     snapshots.check_size(manifest, snapshots.MOST_BYTES, path)
@@ -92,11 +97,15 @@ def verified(which: Identity, archive: Archive) -> tuple[Manifest, int | None]:
     try:
         descriptor = sealed.sealed_copy(source, manifest.size)
     except OSError as error:
-        raise SnapshotError(path, error.strerror or str(error), "Keep the snapshot that is served.") from error
+        raise SnapshotError(
+            path, error.strerror or str(error), "Keep the snapshot that is served."
+        ) from error
     finally:
         os.close(source)
     try:
-        snapshots.check_digest(sealed.hashable(descriptor, manifest.size), manifest.size, manifest, path)
+        snapshots.check_digest(
+            sealed.hashable(descriptor, manifest.size), manifest.size, manifest, path
+        )
     except BaseException:
         os.close(descriptor)
         raise
@@ -116,9 +125,12 @@ def answer(which: Identity, archive: Archive) -> tuple[Reply, int | None]:
 
 def main(arguments: Sequence[str]) -> None:
     number, root, trainer_keys, qualifier_keys = arguments
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the scorer says when to end
+    # Ctrl-C reaches the whole group; the scorer says when to end
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(NICE)
-    archive = Archive(Path(root), Verifier.load(Path(trainer_keys)), Verifier.load(Path(qualifier_keys)))
+    archive = Archive(
+        Path(root), Verifier.load(Path(trainer_keys)), Verifier.load(Path(qualifier_keys))
+    )
     channel = Channel(socket.socket(fileno=int(number)))
     while True:
         try:

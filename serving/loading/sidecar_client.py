@@ -24,8 +24,8 @@ ANSWER_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A snapshot whose signatures and digest hold. `data` are its bytes, read-only; they cannot change any
-    more."""
+    """A snapshot whose signatures and digest hold. `data` are its bytes, read-only; they cannot
+    change any more."""
 
     manifest: Manifest
     data: memoryview
@@ -37,8 +37,8 @@ class Refused:
 
 
 class Sidecar:
-    """One child process. Used by one thread. Snapshots are below `root`; `trainer_keys` and `qualifier_keys` are where
-    their public keys are."""
+    """One child process. Used by one thread. Snapshots are below `root`; `trainer_keys` and
+    `qualifier_keys` are where their public keys are."""
 
     def __init__(self, root: Path, trainer_keys: Path, qualifier_keys: Path) -> None:
         self._root = root
@@ -52,23 +52,32 @@ class Sidecar:
         return self._child.pid if self._child is not None else None
 
     def start(self) -> None:
-        """Start the child (half a second until it takes orders), so that the first order need not wait for
-        it."""
+        """Start the child (half a second until it takes orders), so that the first order need not
+        wait for it."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         ours.settimeout(ANSWER_SECONDS)
         root = str(Path(freshet.__file__).parents[1])
         path = os.pathsep.join(x for x in (root, os.environ.get("PYTHONPATH")) if x)
-        # -P: it loads nothing of the app, so nothing of the working directory, which -m would put first on the path
-        command = [sys.executable, "-P", "-m", "freshet.serving.loading.sidecar", str(theirs.fileno())]
+        # -P: it loads nothing of the app, so nothing of the working directory, which -m would put
+        # first on the path
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "freshet.serving.loading.sidecar",
+            str(theirs.fileno()),
+        ]
         command += self._arguments
-        self._child = subprocess.Popen(command, pass_fds=[theirs.fileno()], env={**os.environ, "PYTHONPATH": path})
+        self._child = subprocess.Popen(
+            command, pass_fds=[theirs.fileno()], env={**os.environ, "PYTHONPATH": path}
+        )
         theirs.close()
         self._channel = Channel(ours)
         self.starts += 1
 
     def verify(self, which: Identity) -> Verified | Refused:
-        """Have a snapshot verified. A child that dies over it is started again once, then the snapshot is
-        refused."""
+        """Have a snapshot verified. A child that dies over it is started again once, then the
+        snapshot is refused."""
         for _ in range(2):
             if self._channel is None:
                 self.start()
@@ -98,8 +107,8 @@ class Sidecar:
 
 
 def _taken(reply: Reply, descriptor: int | None, root: Path) -> Verified | Refused:
-    """Map the descriptor; or, without one, read the file and check it once more, now in memory that is ours
-    alone."""
+    """Map the descriptor; or, without one, read the file and check it once more, now in memory that
+    is ours alone."""
     if reply.manifest is None:
         return Refused(reply.refused)
     if descriptor is None:

@@ -1,8 +1,8 @@
 """The Open Inference Protocol, version 2, over REST: its JSON, and answers in it.
 
-Specification: github.com/kserve/open-inference-protocol, `specification/protocol/inference_rest.md`; the
-binary tensors are Triton's extension (`docs/protocol/extension_binary_data.md`), which its clients use unless
-told not to."""
+Specification: github.com/kserve/open-inference-protocol,
+`specification/protocol/inference_rest.md`; the binary tensors are Triton's extension
+(`docs/protocol/extension_binary_data.md`), which its clients use unless told not to."""
 
 from __future__ import annotations
 
@@ -115,20 +115,26 @@ def check_outputs(request: InferRequest) -> None:
     """Raises `RequestError` if an output is asked for that no model has."""
     for x in request.outputs or ():
         if x.name not in OUTPUTS:
-            raise RequestError(f"output {x.name!r}", "is unknown", f"The outputs are {' and '.join(OUTPUTS)}.")
+            raise RequestError(
+                f"output {x.name!r}", "is unknown", f"The outputs are {' and '.join(OUTPUTS)}."
+            )
 
 
 def write_answer(request: InferRequest, model: str, answer: Answer) -> tuple[bytes, int | None]:
     """The body of an answer and, if binary tensors follow the JSON, the JSON's length.
 
-    The answer's parameters get what is this request's own: `prediction_id` and `sequence` of the first row,
-    and `oldest_value_age_ms`."""
+    The answer's parameters get what is this request's own: `prediction_id` and `sequence` of the
+    first row, and `oldest_value_age_ms`."""
     n = len(answer.probabilities)
     outputs, tail = [], []
     for name, binary in _wanted(request):
         out = ResponseOutput(name, OUTPUTS[name], [n])
         if binary:
-            raw = answer.probabilities.astype("<f8").tobytes() if name == "probability" else _bytes_tensor(answer.ids)
+            raw = (
+                answer.probabilities.astype("<f8").tobytes()
+                if name == "probability"
+                else _bytes_tensor(answer.ids)
+            )
             out.parameters = {"binary_data_size": len(raw)}
             tail.append(raw)
         else:
@@ -150,9 +156,11 @@ def _parameters(answer: Answer) -> Parameters:
 
 
 def _version(parameters: Parameters) -> str | None:
-    """The snapshot that answered as a version, such as `hashed_logistic-1f2e3d4c.12`; None below the
-    models."""
-    return f"{parameters['lineage']}.{parameters['snapshot']}" if parameters.get("lineage") else None
+    """The snapshot that answered as a version, such as `hashed_logistic-1f2e3d4c.12`; None below
+    the models."""
+    return (
+        f"{parameters['lineage']}.{parameters['snapshot']}" if parameters.get("lineage") else None
+    )
 
 
 def _wanted(request: InferRequest) -> list[tuple[str, bool]]:

@@ -1,4 +1,5 @@
-"""A request's tensors to a question: one a field, of shape `[n]` or `[n, 1]`, named and typed as in the model's card."""
+"""A request's tensors to a question: one a field, of shape `[n]` or `[n, 1]`, named and typed as in
+the model's card."""
 
 from __future__ import annotations
 
@@ -20,10 +21,11 @@ MAX_AS_OF = 1 << 53  # what every JSON reader holds exactly
 def read_question(
     request: InferRequest, tail: memoryview, card: ModelCard, version: str | None, max_rows: int
 ) -> Question:
-    """The request's rows as columns of the model's inputs. `tail` holds the binary tensors, in order.
+    """The request's rows as columns of the model's inputs. `tail` holds the binary tensors, in
+    order.
 
-    Raises:
-        RequestError: a name, datatype, shape, size or value is wrong; the text says what was expected.
+    Raises: RequestError: a name, datatype, shape, size or value is wrong; the text says what was
+        expected.
     """
     specs = {x.name: x for x in card.inputs}
     columns: dict[str, Column] = {}
@@ -46,10 +48,16 @@ def read_question(
                 f"has binary_data_size {size!r}, {len(tail) - at} bytes are left",
                 "Send what it says.",
             )
-        columns[tensor.name] = checked(tensor, spec, from_binary(tensor, spec, n, tail[at : at + size]))
+        columns[tensor.name] = checked(
+            tensor, spec, from_binary(tensor, spec, n, tail[at : at + size])
+        )
         at += size
     if at != len(tail):
-        raise RequestError("body", f"{len(tail) - at} bytes follow the last tensor", "Send what the JSON describes.")
+        raise RequestError(
+            "body",
+            f"{len(tail) - at} bytes follow the last tensor",
+            "Send what the JSON describes.",
+        )
     # What came was longer than what it says, so most requests need no closer look.
     if len(tail) + sum(len(tensor.data) for tensor in request.inputs) > KEY_BYTES:
         _check_sizes(columns, n)
@@ -63,23 +71,35 @@ def _rows(request: InferRequest, max_rows: int) -> int:
         raise RequestError("inputs", "are empty", "Send one tensor for every field.")
     shape = request.inputs[0].shape
     if not shape or not 1 <= shape[0] <= max_rows:
-        raise wrong(request.inputs[0], f"has shape {shape}", f"Use [n] or [n, 1], with 1 to {max_rows} rows.")
+        raise wrong(
+            request.inputs[0],
+            f"has shape {shape}",
+            f"Use [n] or [n, 1], with 1 to {max_rows} rows.",
+        )
     return shape[0]
 
 
 def _check_form(tensor: RequestInput, spec: TensorSpec, n: int) -> None:
     if tensor.shape not in ([n], [n, 1]):
-        raise wrong(tensor, f"has shape {tensor.shape}", f"Use [{n}] or [{n}, 1], as many rows as the first input.")
+        raise wrong(
+            tensor,
+            f"has shape {tensor.shape}",
+            f"Use [{n}] or [{n}, 1], as many rows as the first input.",
+        )
     sent, wanted = tensor.datatype, spec.datatype
     if sent == wanted:
         return
-    if "BYTES" in (sent, wanted) or sent not in DTYPES or not _castable(DTYPES[sent], DTYPES[wanted]):
+    if (
+        "BYTES" in (sent, wanted)
+        or sent not in DTYPES
+        or not _castable(DTYPES[sent], DTYPES[wanted])
+    ):
         raise wrong(tensor, f"has datatype {sent}", f"Its datatype is {wanted}.")
 
 
 def _castable(sent: Any, wanted: Any) -> bool:
-    """Any width of the same kind will do (values are checked), and whole numbers where fractions are
-    wanted."""
+    """Any width of the same kind will do (values are checked), and whole numbers where fractions
+    are wanted."""
     return np.can_cast(sent, wanted, "same_kind") and (sent is np.bool_) == (wanted is np.bool_)
 
 
@@ -103,12 +123,20 @@ def _check_sizes(columns: Mapping[str, Column], n: int) -> None:
 
 
 def _check_all_there(columns: Mapping[str, Column], card: ModelCard) -> None:
-    missing = [x.name for x in card.inputs if x.required and x.name not in columns and not _given(x, columns)]
+    missing = [
+        x.name
+        for x in card.inputs
+        if x.required and x.name not in columns and not _given(x, columns)
+    ]
     if missing:
         required = [
-            f"{x.name} (or {' and '.join(x.instead)})" if x.instead else x.name for x in card.inputs if x.required
+            f"{x.name} (or {' and '.join(x.instead)})" if x.instead else x.name
+            for x in card.inputs
+            if x.required
         ]
-        raise RequestError("inputs", f"lack {', '.join(missing)}", f"Required are {', '.join(required)}.")
+        raise RequestError(
+            "inputs", f"lack {', '.join(missing)}", f"Required are {', '.join(required)}."
+        )
 
 
 def _given(spec: TensorSpec, columns: Mapping[str, Column]) -> bool:
@@ -117,16 +145,25 @@ def _given(spec: TensorSpec, columns: Mapping[str, Column]) -> bool:
 
 
 def _times(parameters: Mapping[str, Any]) -> tuple[int | None, float | None]:
-    """`as_of` (app clock, ms), and the deadline on the monotonic clock from `deadline_ms` or Triton's
-    `timeout` (µs)."""
+    """`as_of` (app clock, ms), and the deadline on the monotonic clock from `deadline_ms` or
+    Triton's `timeout` (µs)."""
     as_of = parameters.get("as_of")
-    if as_of is not None and (isinstance(as_of, bool) or not isinstance(as_of, int) or not 0 <= as_of <= MAX_AS_OF):
-        raise RequestError("parameter as_of", f"is {as_of!r}", "Send whole milliseconds since the epoch.")
-    for name, unit, a_second in (("deadline_ms", "milliseconds", 1e3), ("timeout", "microseconds", 1e6)):
+    if as_of is not None and (
+        isinstance(as_of, bool) or not isinstance(as_of, int) or not 0 <= as_of <= MAX_AS_OF
+    ):
+        raise RequestError(
+            "parameter as_of", f"is {as_of!r}", "Send whole milliseconds since the epoch."
+        )
+    for name, unit, a_second in (
+        ("deadline_ms", "milliseconds", 1e3),
+        ("timeout", "microseconds", 1e6),
+    ):
         wait = parameters.get(name)
         if wait is None:
             continue
         if isinstance(wait, bool) or not isinstance(wait, int | float) or not 0 < wait <= MAX_AS_OF:
-            raise RequestError(f"parameter {name}", f"is {wait!r}", f"Send a number of {unit} above 0.")
+            raise RequestError(
+                f"parameter {name}", f"is {wait!r}", f"Send a number of {unit} above 0."
+            )
         return as_of, time.monotonic() + wait / a_second
     return as_of, None

@@ -1,4 +1,5 @@
-"""The values of one tensor to a column, from JSON or from Triton's binary form, all of them checked."""
+"""The values of one tensor to a column, from JSON or from Triton's binary form, all of them
+checked."""
 
 from __future__ import annotations
 
@@ -38,7 +39,9 @@ def from_json(tensor: RequestInput, spec: TensorSpec, n: int) -> Column:
         raise wrong(tensor, f"has {len(values)} values", f"Its shape {tensor.shape} says {n}.")
     missing = None in values
     if missing and not spec.nullable:
-        raise wrong(tensor, f"is null in row {values.index(None)}", "It must have a value in every row.")
+        raise wrong(
+            tensor, f"is null in row {values.index(None)}", "It must have a value in every row."
+        )
     if spec.datatype == "BYTES":
         return values
     if missing and spec.datatype in _WIDEST:
@@ -48,7 +51,9 @@ def from_json(tensor: RequestInput, spec: TensorSpec, n: int) -> Column:
     try:
         return _cast(tensor, np.array(values, _WIDEST.get(spec.datatype, np.float64)), spec)
     except OverflowError as error:
-        raise wrong(tensor, "has a value out of range", f"Its datatype is {spec.datatype}.") from error
+        raise wrong(
+            tensor, "has a value out of range", f"Its datatype is {spec.datatype}."
+        ) from error
 
 
 def _beside_missing(tensor: RequestInput, values: list[Any], spec: TensorSpec) -> Column:
@@ -63,7 +68,9 @@ def _beside_missing(tensor: RequestInput, values: list[Any], spec: TensorSpec) -
 
 def _json_list(tensor: RequestInput, spec: TensorSpec, n: int) -> list[Any]:
     if not len(tensor.data):
-        raise wrong(tensor, "has no data", "Send `data`, or binary data and its `binary_data_size`.")
+        raise wrong(
+            tensor, "has no data", "Send `data`, or binary data and its `binary_data_size`."
+        )
     try:
         flat: list[Any] = _FLAT[spec.datatype].decode(tensor.data)
         return flat
@@ -73,7 +80,9 @@ def _json_list(tensor: RequestInput, spec: TensorSpec, n: int) -> list[Any]:
                 return [v for (v,) in _NESTED[spec.datatype].decode(tensor.data)]
             except msgspec.DecodeError:
                 pass  # the error of the flat form says it more simply
-        raise wrong(tensor, f"has wrong data: {error}", f"Its datatype is {spec.datatype}.") from error
+        raise wrong(
+            tensor, f"has wrong data: {error}", f"Its datatype is {spec.datatype}."
+        ) from error
 
 
 def from_binary(tensor: RequestInput, spec: TensorSpec, n: int, raw: memoryview) -> Column:
@@ -81,7 +90,11 @@ def from_binary(tensor: RequestInput, spec: TensorSpec, n: int, raw: memoryview)
         return list(_texts(tensor, n, raw))
     dtype = np.dtype(DTYPES[tensor.datatype]).newbyteorder("<")
     if len(raw) != n * dtype.itemsize:
-        raise wrong(tensor, f"has {len(raw)} bytes", f"{n} values of {tensor.datatype} are {n * dtype.itemsize}.")
+        raise wrong(
+            tensor,
+            f"has {len(raw)} bytes",
+            f"{n} values of {tensor.datatype} are {n * dtype.itemsize}.",
+        )
     values = np.frombuffer(raw, dtype)
     if tensor.datatype == "BOOL" and (values.view(np.uint8) > 1).any():
         raise wrong(tensor, "has a byte that is neither 0 nor 1", "Send one byte for each truth.")
@@ -89,14 +102,18 @@ def from_binary(tensor: RequestInput, spec: TensorSpec, n: int, raw: memoryview)
 
 
 def _cast(tensor: RequestInput, values: npt.NDArray[Any], spec: TensorSpec) -> npt.NDArray[Any]:
-    """The values in the declared type. NaN stands for a missing one; no other value may change or be
-    infinite."""
+    """The values in the declared type. NaN stands for a missing one; no other value may change or
+    be infinite."""
     with np.errstate(over="ignore", invalid="ignore"):
         out = values.astype(DTYPES[spec.datatype])
     if (out.dtype.kind == "i" and (out != values).any()) or np.isinf(out).any():
         raise wrong(tensor, "has a value out of range", f"Its datatype is {spec.datatype}.")
     if out.dtype.kind == "f" and not spec.nullable and np.isnan(out).any():
-        raise wrong(tensor, f"is NaN in row {int(np.isnan(out).argmax())}", "It must have a value in every row.")
+        raise wrong(
+            tensor,
+            f"is NaN in row {int(np.isnan(out).argmax())}",
+            "It must have a value in every row.",
+        )
     return out
 
 
@@ -106,7 +123,11 @@ def checked(tensor: RequestInput, spec: TensorSpec, column: Column) -> Column:
         for row, value in enumerate(column):
             if value is not None and value not in spec.domain:
                 words = ", ".join(sorted(spec.domain))
-                raise wrong(tensor, f"is {value!r} in row {row}, which is not in its domain", f"Send one of {words}.")
+                raise wrong(
+                    tensor,
+                    f"is {value!r} in row {row}, which is not in its domain",
+                    f"Send one of {words}.",
+                )
     if spec.range is not None:
         lowest, highest = spec.range
         numbers = np.asarray(column)

@@ -1,4 +1,5 @@
-"""What operators read and change over HTTP: topics with their settings and lags, and the three switches.
+"""What operators read and change over HTTP: topics with their settings and lags, and the three
+switches.
 
 Errors are JSON, `{"error": "…"}`.
 """
@@ -43,7 +44,8 @@ MEANING = {
 
 
 def routes(status: Callable[[], Status], set_topic: SetTopic, turn: Turn) -> list[Route]:
-    """`GET /v1/topics`, `PUT /v1/topics/{topic}/settings`, `GET /v1/switches`, `PUT /v1/switches/{name}`.
+    """`GET /v1/topics`, `PUT /v1/topics/{topic}/settings`, `GET /v1/switches`, `PUT
+    /v1/switches/{name}`.
 
     Args:
         status: the app's status, quickly.
@@ -63,7 +65,12 @@ def routes(status: Callable[[], Status], set_topic: SetTopic, turn: Turn) -> lis
         async with one_at_a_time:
             await run_in_threadpool(set_topic, topic.name, changes, by_of(request))
         await _seen(lambda: changes.items() <= _topic(status(), topic.name).settings.items())
-        return as_json({"topic": topic.name, "settings": after | _topic(status(), topic.name).settings | changes})
+        return as_json(
+            {
+                "topic": topic.name,
+                "settings": after | _topic(status(), topic.name).settings | changes,
+            }
+        )
 
     async def switches(request: Request) -> Response:
         return as_json({"switches": status().switches})
@@ -71,9 +78,16 @@ def routes(status: Callable[[], Status], set_topic: SetTopic, turn: Turn) -> lis
     async def switch(request: Request) -> Response:
         body, name = await body_of(request), request.path_params["name"]
         if name not in NAMES:
-            raise RequestError(f"switch {name!r}", "is unknown", f"The switches are {', '.join(NAMES)}.", status=404)
+            raise RequestError(
+                f"switch {name!r}",
+                "is unknown",
+                f"The switches are {', '.join(NAMES)}.",
+                status=404,
+            )
         if set(body) != {"on"} or not isinstance(body["on"], bool):
-            raise RequestError("body", "does not say on or off", 'Send {"on": true} or {"on": false}.')
+            raise RequestError(
+                "body", "does not say on or off", 'Send {"on": true} or {"on": false}.'
+            )
         async with one_at_a_time:
             now = await run_in_threadpool(turn, name, body["on"], by_of(request))
         found = {n: getattr(now, n) for n in NAMES}
@@ -95,12 +109,16 @@ def checked(topic: TopicFigures, changes: Mapping[str, Any]) -> dict[str, str]:
         RequestError: the text names what is allowed.
     """
     if not changes:
-        raise RequestError(f"settings of {topic.name}", "are not given", f"Settings are {', '.join(KEYS)}.")
+        raise RequestError(
+            f"settings of {topic.name}", "are not given", f"Settings are {', '.join(KEYS)}."
+        )
     freshness = Freshness(**(topic.declared | topic.settings))
     for key, value in changes.items():
         if not isinstance(value, str):
             raise RequestError(
-                f"{key}={json.dumps(value)}", "is not text", f'Write it in quotes, such as {{"{key}": "2h"}}.'
+                f"{key}={json.dumps(value)}",
+                "is not text",
+                f'Write it in quotes, such as {{"{key}": "2h"}}.',
             )
         freshness = changed(freshness, key, value)
     return {key: getattr(freshness, key) for key in KEYS}
@@ -116,7 +134,9 @@ def _topics(status: Status) -> dict[str, Any]:
                 "partitions": t.partitions,
                 "lag_ms": t.lag_ms,
                 "views": [
-                    {"name": v.name, "lag_ms": v.lag_ms, "slo_ms": v.slo_ms} for v in status.views if v.topic == t.name
+                    {"name": v.name, "lag_ms": v.lag_ms, "slo_ms": v.slo_ms}
+                    for v in status.views
+                    if v.topic == t.name
                 ],
                 "settings": t.settings,
                 "declared": t.declared,
@@ -143,13 +163,17 @@ def _topic(status: Status, name: str) -> TopicFigures:
     names = [t.name for t in status.topics]
     if name not in names:
         raise RequestError(
-            f"topic {name!r}", "is unknown", f"The topics are {', '.join(names) or 'not known yet'}.", status=404
+            f"topic {name!r}",
+            "is unknown",
+            f"The topics are {', '.join(names) or 'not known yet'}.",
+            status=404,
         )
     return status.topics[names.index(name)]
 
 
 async def _seen(true: Callable[[], bool]) -> None:
-    """Until the status shows the change, so that who reads after writing reads it; but not for long."""
+    """Until the status shows the change, so that who reads after writing reads it; but not for
+    long."""
     deadline = asyncio.get_running_loop().time() + SEEN_SECONDS
     while not true() and asyncio.get_running_loop().time() < deadline:
         await asyncio.sleep(LOOK_SECONDS)

@@ -1,6 +1,8 @@
-"""The operator's page and what feeds it: `/`, `/status.json`, `/history.json?tier=&since=`, `/plotly.js`.
+"""The operator's page and what feeds it: `/`, `/status.json`, `/history.json?tier=&since=`,
+`/plotly.js`.
 
-Static files in `serving/page/`, no build step, nothing from other hosts. The page polls, so no state is kept.
+Static files in `serving/page/`, no build step, nothing from other hosts. The page polls, so no
+state is kept.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ from freshet.serving.status.status import Status, encode
 
 PAGE = Path(__file__).parent / "static"
 _HEADERS = {
-    # plotly writes its styles into the page and offers its pictures as blobs; nobody may frame a page that changes things
+    # plotly writes its styles into the page and offers its pictures as blobs; nobody may frame a
+    # page that changes things
     "content-security-policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
@@ -44,11 +47,11 @@ def app(
     routes: Sequence[BaseRoute] = (),
     hosts: Hosts | None = None,
 ) -> Starlette:
-    """The dashboard over `state` (a `Status` or a dict of its shape) and `history`; with `routes` of
-    `freshet.serving.page.api`, the page can change what it shows.
+    """The dashboard over `state` (a `Status` or a dict of its shape) and `history`; with `routes`
+    of `freshet.serving.page.api`, the page can change what it shows.
 
-    `state` is called once a poll, in the event loop: it must be quick. Raises `ComponentError` if plotly's
-    script is not installed.
+    `state` is called once a poll, in the event loop: it must be quick. Raises `ComponentError` if
+    plotly's script is not installed.
     """
     script = plotly_script()
 
@@ -60,7 +63,9 @@ def app(
         return _json(history.since(asked.get("since"), asked.get("tier", WHOLE)))
 
     async def plotly_js(request: Request) -> Response:
-        return FileResponse(script, media_type="text/javascript", headers={"cache-control": "max-age=86400"})
+        return FileResponse(
+            script, media_type="text/javascript", headers={"cache-control": "max-age=86400"}
+        )
 
     every = [
         *routes,
@@ -78,12 +83,15 @@ def app(
 
 
 def plotly_script() -> Path:
-    """plotly.js as the plotly package brings it, found without importing that package (which is slow)."""
+    """plotly.js as the plotly package brings it, found without importing that package (which is
+    slow)."""
     spec = find_spec("plotly")
     places = spec.submodule_search_locations if spec else None
     script = Path(*(places or ["."]), "package_data", "plotly.min.js")
     if not script.is_file():
-        raise ComponentError("dashboard", "plotly.min.js is not installed", "Install the plotly package.")
+        raise ComponentError(
+            "dashboard", "plotly.min.js is not installed", "Install the plotly package."
+        )
     return script
 
 
@@ -92,7 +100,8 @@ def _json(value: object) -> Response:
 
 
 class _WithHeaders:
-    """Keeps foreign scripts out, and has the browser ask whether its copy of a file is still right."""
+    """Keeps foreign scripts out, and has the browser ask whether its copy of a file is still
+    right."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

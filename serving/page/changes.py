@@ -20,8 +20,11 @@ MAX_NAME = 80
 EXAMPLE = 'Send an object, such as {"snapshot_every": "2h"}.'
 
 
-def answered(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-    """The endpoint with its errors as JSON: 400 or the error's own status, 503 where a server is away."""
+def answered(
+    endpoint: Callable[[Request], Awaitable[Response]],
+) -> Callable[[Request], Awaitable[Response]]:
+    """The endpoint with its errors as JSON: 400 or the error's own status, 503 where a server is
+    away."""
 
     async def answer(request: Request) -> Response:
         try:
@@ -33,7 +36,8 @@ def answered(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Re
 
 
 def by_of(request: Request) -> str:
-    """Who asks: the header `x-freshet-user` (percent-encoded beyond ASCII), or the page and its address."""
+    """Who asks: the header `x-freshet-user` (percent-encoded beyond ASCII), or the page and its
+    address."""
     name = unquote(request.headers.get("x-freshet-user", ""))
     name = "".join(c for c in name if c.isprintable()).strip()[:MAX_NAME]
     return name or f"page@{request.client.host if request.client else 'unknown'}"
@@ -48,10 +52,13 @@ async def body_of(request: Request) -> dict[str, Any]:
     _, text = await read_body(request.scope, request.receive, MAX_BODY_BYTES)
     try:
         body = json.loads(text)
-    except (ValueError, RecursionError) as error:  # also what is no UTF-8, and numbers of thousands of digits
+    # also what is no UTF-8, and numbers of thousands of digits
+    except (ValueError, RecursionError) as error:
         raise RequestError("body", f"is no JSON: {error}", EXAMPLE) from error
     if not isinstance(body, dict):
-        raise RequestError("body", "is no JSON object", 'Send one, such as {"snapshot_every": "2h"}.')
+        raise RequestError(
+            "body", "is no JSON object", 'Send one, such as {"snapshot_every": "2h"}.'
+        )
     return body
 
 

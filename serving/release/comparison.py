@@ -1,4 +1,5 @@
-"""What a lineage's cuts are compared with: the answers of the one that was approved last, and of the cut before."""
+"""What a lineage's cuts are compared with: the answers of the one that was approved last, and of
+the cut before."""
 
 from __future__ import annotations
 

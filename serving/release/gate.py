@@ -1,8 +1,10 @@
-"""May a sound snapshot be served that answers quite differently from the one that was approved last?
+"""May a sound snapshot be served that answers quite differently from the one that was approved
+last?
 
-A pure function from what is known to one action. The comparison is with an approved snapshot, and only approving moves it on:
-so alone it would lock itself wherever the world really changed, or the first one knew next to nothing. The ways out are what
-has been learned since, agreement of successive cuts, time, and a person (`freshet approve`), who does not come by here.
+A pure function from what is known to one action. The comparison is with an approved snapshot, and
+only approving moves it on: so alone it would lock itself wherever the world really changed, or the
+first one knew next to nothing. The ways out are what has been learned since, agreement of
+successive cuts, time, and a person (`freshet approve`), who does not come by here.
 """
 
 from __future__ import annotations
@@ -15,20 +17,23 @@ from freshet.schemas.durations import HOUR_MS, text_of
 
 @dataclass(frozen=True, slots=True)
 class GateBounds:
-    """`divergence` is the mean |Δlogit| on the golden vectors; it is generous, since a model that learns should move."""
+    """`divergence` is the mean |Δlogit| on the golden vectors; it is generous, since a model that
+    learns should move."""
 
     divergence: float = 3.0
     learned: int = 1_000  # examples; who has learned fewer may itself be what is wrong
     agreeing: int = 3  # successive cuts; one accident is not repeated by the next two
     held_ms: int = HOUR_MS  # app clock; what is served ages meanwhile
-    # A world that has changed is learned, so that the loss is soon no more than that of who knows the base rate alone
-    # (with some room: figures are over the newest examples, and right after a change both are bad).
+    # A world that has changed is learned, so that the loss is soon no more than that of who knows
+    # the base rate alone (with some room: figures are over the newest examples, and right after a
+    # change both are bad).
     loss: float = 1.1
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """The lineage's snapshot that was approved last: its number, and how many examples it had learned."""
+    """The lineage's snapshot that was approved last: its number, and how many examples it had
+    learned."""
 
     number: int
     examples: int
@@ -36,12 +41,12 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class GateStanding:
-    """What is known of a cut at `tick_ms` (app clock). `moved` is the mean |Δlogit| from the reference, and `flat` says
-    that it tells no golden vectors apart, which the reference does.
+    """What is known of a cut at `tick_ms` (app clock). `moved` is the mean |Δlogit| from the
+    reference, and `flat` says that it tells no golden vectors apart, which the reference does.
 
-    `agreeing` counts the cuts up to this one of which each answers as the one before it, none of them approved; the first
-    that was held was cut at `held_since_ms` (None: none is). Losses are over the newest examples (NaN: unknown),
-    `prior_loss` of who answers with the base rate."""
+    `agreeing` counts the cuts up to this one of which each answers as the one before it, none of
+    them approved; the first that was held was cut at `held_since_ms` (None: none is). Losses are
+    over the newest examples (NaN: unknown), `prior_loss` of who answers with the base rate."""
 
     examples: int
     tick_ms: int
@@ -73,7 +78,9 @@ def decide(state: GateStanding, bounds: GateBounds) -> Pass | Hold:
         return Pass()
     differs = _difference(state, reference, bounds)
     if reference.examples < bounds.learned and state.examples > reference.examples:
-        return Pass(f"{differs}; that one had learned {reference.examples} examples, this one {state.examples}")
+        return Pass(
+            f"{differs}; that one had learned {reference.examples} examples, this one {state.examples}"
+        )
     worse = state.loss > state.prior_loss * bounds.loss  # False where either is not known
     if state.agreeing >= bounds.agreeing and not worse:
         return Pass(f"{differs}; {state.agreeing} successive cuts agree")
@@ -88,7 +95,9 @@ def decide(state: GateStanding, bounds: GateBounds) -> Pass | Hold:
 def _difference(state: GateStanding, reference: Reference, bounds: GateBounds) -> str:
     if state.flat:
         return f"it answers the same to every golden vector, and snapshot {reference.number} tells them apart"
-    moved = f"golden predictions moved by {state.moved:.2f} in logit from snapshot {reference.number}"
+    moved = (
+        f"golden predictions moved by {state.moved:.2f} in logit from snapshot {reference.number}"
+    )
     return f"{moved}, {bounds.divergence:.2f} are allowed"
 
 

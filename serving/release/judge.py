@@ -1,4 +1,5 @@
-"""The judge's hands: reads snapshots by name, asks them, signs what may be served. It decides nothing by itself."""
+"""The judge's hands: reads snapshots by name, asks them, signs what may be served. It decides
+nothing by itself."""
 
 from __future__ import annotations
 
@@ -32,14 +33,16 @@ class Judge:
         return Identity(self.app, self.model.name, lineage, number, digest)
 
     def find(self, lineage: str, number: int) -> tuple[Identity, Manifest]:
-        """A snapshot that a person names. Raises `SnapshotError`: there is none that its trainer signed."""
+        """A snapshot that a person names. Raises `SnapshotError`: there is none that its trainer
+        signed."""
         signed = snapshots.read_signed(
             self.root, SnapshotName(self.app, self.model.name, lineage, number), self.trainer
         )
         return self.identity(lineage, number, signed.digest), signed.manifest
 
     def examine(self, which: Identity) -> Sound | Unsound:
-        """Raises `SnapshotError`: it is not the one that it is said to be, or unsigned, or altered."""
+        """Raises `SnapshotError`: it is not the one that it is said to be, or unsigned, or
+        altered."""
         manifest = snapshots.read_manifest(self.root, which, self.trainer)
         arrays = snapshots.arrays_of(memoryview(snapshots.read_arrays(self.root, manifest)))
         export = Export(manifest.kind, manifest.meta, arrays)
@@ -65,10 +68,17 @@ class Judge:
     def approved(self, which: Identity) -> Approved | None:
         """What later cuts are compared with; None where it is gone, or answers no more."""
         try:
-            found = snapshots.read_verified(self.root, which, self.trainer, self.qualifier.verifier())
-            export = Export(found.manifest.kind, found.manifest.meta, snapshots.arrays_of(found.data))
-            answers = predictor(export, self.model.vectors).predict(golden_vectors(self.model.vectors))
-        except Exception:  # whatever is wrong with an old snapshot, a new one is not to suffer for it
+            found = snapshots.read_verified(
+                self.root, which, self.trainer, self.qualifier.verifier()
+            )
+            export = Export(
+                found.manifest.kind, found.manifest.meta, snapshots.arrays_of(found.data)
+            )
+            answers = predictor(export, self.model.vectors).predict(
+                golden_vectors(self.model.vectors)
+            )
+        # whatever is wrong with an old snapshot, a new one is not to suffer for it
+        except Exception:
             return None
         return Approved(which.number, found.manifest.examples, answers)
 

@@ -1,7 +1,8 @@
 """Which lineage the alias should point at: a pure function from what is known to one action.
 
-Run whenever snapshots were cut, it gives the same answer to the same standing, and nothing is kept between calls. Losses
-are prequential (Dawid, 1984), over each lineage's newest examples as of its cut: the same ones where all cut at the same tick.
+Run whenever snapshots were cut, it gives the same answer to the same standing, and nothing is kept
+between calls. Losses are prequential (Dawid, 1984), over each lineage's newest examples as of its
+cut: the same ones where all cut at the same tick.
 """
 
 from __future__ import annotations
@@ -49,7 +50,12 @@ class ReleaseConfig:
     no_worse_by: float = 0.01
 
     def __post_init__(self) -> None:
-        if not (self.min_examples >= 1 and 0 <= self.margin < 1 and self.hold_ms >= 0 and self.no_worse_by >= 0):
+        if not (
+            self.min_examples >= 1
+            and 0 <= self.margin < 1
+            and self.hold_ms >= 0
+            and self.no_worse_by >= 0
+        ):
             raise DefinitionError(
                 f"release {self}",
                 "out of range",
@@ -59,7 +65,8 @@ class ReleaseConfig:
 
 @dataclass(frozen=True, slots=True)
 class LineageStanding:
-    """A lineage as of now: its newest approved snapshot (None: none yet) and its loss over the recent window.
+    """A lineage as of now: its newest approved snapshot (None: none yet) and its loss over the
+    recent window.
 
     `examples` are those in the window, `log_loss` their mean (NaN or infinite: unknown)."""
 
@@ -71,8 +78,9 @@ class LineageStanding:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What challengers are held to beside the champion: the mean log loss over the same window of the baseline, which goes
-    on learning. So it bounds each takeover, and not what many of them lose together."""
+    """What challengers are held to beside the champion: the mean log loss over the same window of
+    the baseline, which goes on learning. So it bounds each takeover, and not what many of them lose
+    together."""
 
     name: str
     log_loss: float
@@ -80,8 +88,8 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Everything that a decision rests on. `now_ms` and `since_ms` (when the champion was promoted) are app
-    clock."""
+    """Everything that a decision rests on. `now_ms` and `since_ms` (when the champion was promoted)
+    are app clock."""
 
     now_ms: int
     champion: str | None
@@ -109,32 +117,46 @@ def decide(state: Standing, config: ReleaseConfig) -> Keep | Promote:
     champion = next((x for x in able if x.lineage == state.champion), None)
     if champion is None:
         first = min(able, key=lambda x: _rank(x, config))
-        why = "no champion yet" if state.champion is None else f"{state.champion} has no approved snapshot"
+        why = (
+            "no champion yet"
+            if state.champion is None
+            else f"{state.champion} has no approved snapshot"
+        )
         return Promote(first.lineage, f"{why}; the best approved lineage")
     return _challenge(champion, [x for x in able if x is not champion], state, config)
 
 
 def _rank(x: LineageStanding, config: ReleaseConfig) -> tuple[bool, float, str]:
     """Measured ones first, then by loss, then by name."""
-    return x.examples < config.min_examples, x.log_loss if math.isfinite(x.log_loss) else math.inf, x.lineage
+    return (
+        x.examples < config.min_examples,
+        x.log_loss if math.isfinite(x.log_loss) else math.inf,
+        x.lineage,
+    )
 
 
 def _challenge(
     champion: LineageStanding, others: list[LineageStanding], state: Standing, config: ReleaseConfig
 ) -> Keep | Promote:
-    measured = [x for x in others if x.examples >= config.min_examples and math.isfinite(x.log_loss)]
+    measured = [
+        x for x in others if x.examples >= config.min_examples and math.isfinite(x.log_loss)
+    ]
     if not measured:
         return Keep(f"no challenger has {config.min_examples} examples")
     best = min(measured, key=lambda x: _rank(x, config))
     if not math.isfinite(champion.log_loss) or champion.examples < config.min_examples:
         return Keep(f"{champion.lineage} has {champion.examples} of {config.min_examples} examples")
     gain = 1 - best.log_loss / champion.log_loss if champion.log_loss > 0 else 0.0
-    versus = f"{best.lineage} {best.log_loss:.4f} against {champion.lineage} {champion.log_loss:.4f}"
+    versus = (
+        f"{best.lineage} {best.log_loss:.4f} against {champion.lineage} {champion.log_loss:.4f}"
+    )
     if gain <= 0 or gain < config.margin:
         return Keep(f"{versus}: {gain:+.2%} better, {config.margin:.2%} is needed")
     if (held := state.now_ms - state.since_ms) < config.hold_ms:
         stood = f"{held / HOUR_MS:.1f} of {config.hold_ms / HOUR_MS:.1f} h"
         return Keep(f"{versus}, but the champion has stood {stood}")
-    if state.reference is not None and best.log_loss > state.reference.log_loss * (1 + config.no_worse_by):
+    if state.reference is not None and best.log_loss > state.reference.log_loss * (
+        1 + config.no_worse_by
+    ):
         return Keep(f"{versus}, but {state.reference.name} has {state.reference.log_loss:.4f}")
     return Promote(best.lineage, f"{versus}: {gain:+.2%} better")

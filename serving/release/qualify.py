@@ -1,4 +1,5 @@
-"""May this snapshot be served? Checked once per snapshot, in milliseconds; the answer is the reasons why not.
+"""May this snapshot be served? Checked once per snapshot, in milliseconds; the answer is the
+reasons why not.
 
 Signatures, digest and size are checked where the snapshot is read, before anything here parses it.
 """
@@ -17,7 +18,8 @@ from freshet.learners.snapshots.golden import ANSWERS, golden_vectors
 from freshet.schemas.models.manifest import Manifest
 from freshet.schemas.models.vectors import F64, VectorSchema
 
-SAME_ANSWER = 1e-3  # float32 sums in another order; a predictor that reads its arrays wrongly is far off
+# float32 sums in another order; a predictor that reads its arrays wrongly is far off
+SAME_ANSWER = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,8 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A snapshot whose signature, size and digest hold. `build` makes its predictor, and may raise."""
+    """A snapshot whose signature, size and digest hold. `build` makes its predictor, and may
+    raise."""
 
     manifest: Manifest
     arrays: Arrays
@@ -49,8 +52,11 @@ class Unsound:
     reasons: list[str]
 
 
-def qualify(candidate: Candidate, schema: VectorSchema, bounds: Bounds | None = None) -> Sound | Unsound:
-    """Ask a snapshot itself. How it compares with others is asked by `freshet.serving.release.gate`."""
+def qualify(
+    candidate: Candidate, schema: VectorSchema, bounds: Bounds | None = None
+) -> Sound | Unsound:
+    """Ask a snapshot itself. How it compares with others is asked by
+    `freshet.serving.release.gate`."""
     bounds = bounds or Bounds()
     if reasons := _of_manifest(candidate.manifest, schema, bounds) + _not_finite(candidate.arrays):
         return Unsound(reasons)
@@ -63,20 +69,23 @@ def qualify(candidate: Candidate, schema: VectorSchema, bounds: Bounds | None = 
         seconds = time.perf_counter() - start
         repeated = predictor.predict(golden)
         reasons = wrong_answers(p, len(golden)) or _unlike_the_trainers(p, candidate.manifest)
-    except Exception as error:  # whatever is wrong with a snapshot is a reason to refuse it, and no error of ours
+    # whatever is wrong with a snapshot is a reason to refuse it, and no error of ours
+    except Exception as error:
         return Unsound([f"cannot predict the golden vectors: {error}"])
     if not reasons and not np.array_equal(p, repeated):
         reasons.append("answers differ when the same vectors are asked again")
     if seconds > bounds.predict_seconds:
-        reasons.append(f"{len(golden)} predictions took {seconds:.3f} s, {bounds.predict_seconds:.3f} s are allowed")
+        reasons.append(
+            f"{len(golden)} predictions took {seconds:.3f} s, {bounds.predict_seconds:.3f} s are allowed"
+        )
     if reasons:
         return Unsound(reasons)
     return Sound(p)
 
 
 def wrong_answers(p: F64, rows: int) -> list[str]:
-    """Reasons why these are no probabilities for `rows` rows; the loader asks this once more before it
-    swaps."""
+    """Reasons why these are no probabilities for `rows` rows; the loader asks this once more before
+    it swaps."""
     if p.shape != (rows,):
         return [f"predicts shape {p.shape} for {rows} rows"]
     if not np.isfinite(p).all():
@@ -87,7 +96,8 @@ def wrong_answers(p: F64, rows: int) -> list[str]:
 
 
 def _unlike_the_trainers(p: F64, manifest: Manifest) -> list[str]:
-    """The predictor must answer as the learner did whose snapshot it is; a manifest without answers is not held to any."""
+    """The predictor must answer as the learner did whose snapshot it is; a manifest without answers
+    is not held to any."""
     told = manifest.meta.get(ANSWERS)
     if told is None:
         return []
@@ -95,7 +105,9 @@ def _unlike_the_trainers(p: F64, manifest: Manifest) -> list[str]:
         return [f"the trainer answered {len(told)} golden vectors, there are {len(p)}"]
     moved = float(np.abs(p - np.array(told)).max())
     if moved > SAME_ANSWER:
-        return [f"golden predictions differ from the trainer's own by up to {moved:.4f}, {SAME_ANSWER} is allowed"]
+        return [
+            f"golden predictions differ from the trainer's own by up to {moved:.4f}, {SAME_ANSWER} is allowed"
+        ]
     return []
 
 

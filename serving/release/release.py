@@ -1,11 +1,12 @@
 """Release: judges every snapshot once, signs what may be served, and orders what is.
 
-Follows the control log. Cuts of one model at one tick are settled together, once every lineage has sent its own. Live, one
-that is late by `PATIENCE_SECONDS` (wall) counts as it stood at its last cut; in a replay all are waited for, so that what is
-decided depends on the log alone.
+Follows the control log. Cuts of one model at one tick are settled together, once every lineage has
+sent its own. Live, one that is late by `PATIENCE_SECONDS` (wall) counts as it stood at its last
+cut; in a replay all are waited for, so that what is decided depends on the log alone.
 
-What others say on that log is believed no further than the snapshots themselves bear it out: a cut is what the signed
-manifest says, an approval is a signature of its own, and an order that it did not give changes nothing but the next number.
+What others say on that log is believed no further than the snapshots themselves bear it out: a cut
+is what the signed manifest says, an approval is a signature of its own, and an order that it did
+not give changes nothing but the next number.
 """
 
 from __future__ import annotations
@@ -27,7 +28,14 @@ from freshet.serving.release import gate
 from freshet.serving.release.comparison import Approved, Comparison, examples_of
 from freshet.serving.release.gate import GateBounds, Hold
 from freshet.serving.release.judge import Judge
-from freshet.serving.release.policy import LineageStanding, Promote, Reference, ReleaseConfig, Standing, decide
+from freshet.serving.release.policy import (
+    LineageStanding,
+    Promote,
+    Reference,
+    ReleaseConfig,
+    Standing,
+    decide,
+)
 from freshet.serving.release.qualify import Unsound
 from freshet.streams.control.orders import OrderBook
 
@@ -39,7 +47,8 @@ _Key = tuple[str, int, str | None, int]
 
 
 def _key(m: Cut | Verdict) -> _Key:
-    """All that a cut says of its snapshot: of two that differ in anything, one is made up, and judged apart."""
+    """All that a cut says of its snapshot: of two that differ in anything, one is made up, and
+    judged apart."""
     return m.lineage, m.number, m.digest, m.tick
 
 
@@ -56,7 +65,8 @@ class Release:
     _first_seen: dict[int, float] = field(default_factory=dict)
     _verdicts: dict[_Key, Verdict] = field(default_factory=dict)
     _genuine: set[_Key] = field(default_factory=set)
-    # By lineage, those that may be served, the one that is chosen last; in front of it those before, to go back to.
+    # By lineage, those that may be served, the one that is chosen last; in front of it those
+    # before, to go back to.
     _approved: dict[str, list[Identity]] = field(default_factory=dict)
     _comparisons: dict[str, Comparison] = field(default_factory=dict)
     _stats: dict[str, Cut] = field(default_factory=dict)
@@ -81,7 +91,8 @@ class Release:
         return self.judge.model.release or ReleaseConfig()
 
     def note(self, m: Message) -> None:
-        """Take in a message; decide nothing yet, since what comes next may be the decision itself (after a restart)."""
+        """Take in a message; decide nothing yet, since what comes next may be the decision itself
+        (after a restart)."""
         if getattr(m, "model", None) != self.name:
             return
         if m in self._own:
@@ -93,8 +104,13 @@ class Release:
             case Ruling():
                 self._rulings[m.lineage, m.number] = m
             case Verdict() | Settled() if self._acting:
-                # There is one release; what it has decided it knows. The number may be used up, though.
-                log.warning("a decision that release did not take is set aside", model=self.name, said=str(m))
+                # There is one release; what it has decided it knows. The number may be used up,
+                # though.
+                log.warning(
+                    "a decision that release did not take is set aside",
+                    model=self.name,
+                    said=str(m),
+                )
                 if isinstance(m, Settled):
                     self._book.take(m)
             case Verdict():
@@ -134,7 +150,9 @@ class Release:
         if m.approved:
             self._choose(which)
         else:
-            self._approved[m.lineage] = [x for x in self._approved.get(m.lineage, []) if x.number != m.number]
+            self._approved[m.lineage] = [
+                x for x in self._approved.get(m.lineage, []) if x.number != m.number
+            ]
 
     def _note_settled(self, m: Settled) -> None:
         if self._settled is None or self._settled.lineage != m.lineage:
@@ -142,8 +160,8 @@ class Release:
         self._settled = m
         for tick in sorted(x for x in self._cuts if x <= m.tick):
             for cut in self._cuts[tick]:
-                # One without a verdict came while its tick was settled: it was never judged, nothing waits for it, and
-                # its file may be gone by now.
+                # One without a verdict came while its tick was settled: it was never judged,
+                # nothing waits for it, and its file may be gone by now.
                 if (verdict := self._verdicts.get(_key(cut))) is not None:
                     self._count(cut, verdict)
         self._close(m.tick)
@@ -177,10 +195,13 @@ class Release:
         known = self._approved[lineage]
         while known and not self.judge.is_approved(known[-1]):
             gone = known.pop()
-            log.warning("an approved snapshot is not there any more, or not approved", snapshot=str(gone))
+            log.warning(
+                "an approved snapshot is not there any more, or not approved", snapshot=str(gone)
+            )
 
     def _complete(self, tick: int) -> bool:
-        """Whether to settle a tick. Live, one at which nobody really cut anything is forgotten: it may lie ahead."""
+        """Whether to settle a tick. Live, one at which nobody really cut anything is forgotten: it
+        may lie ahead."""
         cuts = self._cuts[tick]
         is_whole = {cut.lineage for cut in cuts} >= set(self.lineages)
         if self.patient:
@@ -192,7 +213,9 @@ class Release:
             return False
         if is_real:
             return True
-        log.warning("nothing that was said to be cut is there; it is set aside", model=self.name, tick=tick)
+        log.warning(
+            "nothing that was said to be cut is there; it is set aside", model=self.name, tick=tick
+        )
         del self._cuts[tick], self._first_seen[tick]
         return False
 
@@ -216,7 +239,9 @@ class Release:
         verdict = self._judged(cut)
         self._verdicts[_key(cut)] = verdict
         if not verdict.approved:
-            log.warning("snapshot refused", lineage=cut.lineage, number=cut.number, reasons=verdict.reasons)
+            log.warning(
+                "snapshot refused", lineage=cut.lineage, number=cut.number, reasons=verdict.reasons
+            )
         self._say(verdict)
         self._count(cut, verdict)
 
@@ -229,7 +254,9 @@ class Release:
     def _judged(self, cut: Cut) -> Verdict:
         if cut.digest is None:
             if self._exports(cut.lineage):
-                return _verdict(cut, False, ["its trainer is said to have nothing to export, and it does"])
+                return _verdict(
+                    cut, False, ["its trainer is said to have nothing to export, and it does"]
+                )
             self._genuine.add(_key(cut))
             told = "its learner has no arrays to export: it is compared with the others, but never served"
             return _verdict(cut, False, [told])
@@ -281,7 +308,8 @@ class Release:
         return known[-1] if known else None
 
     def _cut_tick(self, which: Identity) -> int | None:
-        """When it was cut; of several that were said, the oldest, since whoever may write may say a newer one."""
+        """When it was cut; of several that were said, the oldest, since whoever may write may say a
+        newer one."""
         named = (which.lineage, which.number, which.digest)
         return min((tick for *said, tick in self._verdicts if tuple(said) == named), default=None)
 
@@ -300,7 +328,9 @@ class Release:
         refused = Verdict(self.name, lineage, ruling.number, 0, None, False, [], by=ruling.by)
         try:
             if lineage not in self.lineages:
-                raise SnapshotError(f"lineage {lineage}", f"is none of model {self.name}", "See freshet models.")
+                raise SnapshotError(
+                    f"lineage {lineage}", f"is none of model {self.name}", "See freshet models."
+                )
             which, manifest = self.judge.find(lineage, ruling.number)
             refused = replace(refused, tick=manifest.tick, digest=which.digest)
             if not ruling.approved:
@@ -333,7 +363,15 @@ class Release:
             champion = choice.lineage
         served = self._current(champion) if champion else None
         # Where somebody else wrote orders, those of release go on above them, and correct them.
-        settled = Settled(self.name, self._book.last(self.name) + 1, tick, None, None, None, one_line(choice.reason))
+        settled = Settled(
+            self.name,
+            self._book.last(self.name) + 1,
+            tick,
+            None,
+            None,
+            None,
+            one_line(choice.reason),
+        )
         if served is not None:
             settled = replace(
                 settled,
@@ -357,18 +395,31 @@ class Release:
     def _standing(self, tick: int, champion: str | None) -> Standing:
         lineages = []
         for name in self.lineages:
-            stats = self._stats[name].stats["rolling"] if name in self._stats else {"n": 0, "log_loss": None}
+            stats = (
+                self._stats[name].stats["rolling"]
+                if name in self._stats
+                else {"n": 0, "log_loss": None}
+            )
             loss = float("nan") if stats["log_loss"] is None else float(stats["log_loss"])
             approved = self._current(name)
-            lineages.append(LineageStanding(name, approved.number if approved else None, int(stats["n"] or 0), loss))
+            lineages.append(
+                LineageStanding(
+                    name, approved.number if approved else None, int(stats["n"] or 0), loss
+                )
+            )
         model = self.judge.model
         declared = next((model.lineage(x) for x in model.learners if isinstance(x, Baseline)), None)
         baseline = next((x for x in lineages if x.lineage == declared), None)
-        reference = Reference(baseline.lineage, baseline.log_loss) if baseline and baseline.examples else None
+        reference = (
+            Reference(baseline.lineage, baseline.log_loss)
+            if baseline and baseline.examples
+            else None
+        )
         return Standing(tick, champion, self._since_ms, tuple(lineages), reference)
 
     def _prune(self) -> None:
-        """Keep the newest of each lineage, and what may be served. Found by its name, so only the run's own can go."""
+        """Keep the newest of each lineage, and what may be served. Found by its name, so only the
+        run's own can go."""
         for lineage in self.lineages:
             current = self._current(lineage)
             in_use = {current.number} if current is not None else set[int]()

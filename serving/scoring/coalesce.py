@@ -1,8 +1,8 @@
 """Requests that arrive in the same turn of the event loop are answered together.
 
-Reading features, running expressions and logging cost nearly the same for one row as for fifty. While a batch
-is being answered, the next one gathers in the sockets, so batches grow with the load by themselves and none
-waits for company."""
+Reading features, running expressions and logging cost nearly the same for one row as for fifty.
+While a batch is being answered, the next one gathers in the sockets, so batches grow with the load
+by themselves and none waits for company."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _Key = tuple[str, str | None, int | None, int | None, frozenset[str]]
 
 @dataclass(slots=True)
 class _Waiting:
-    """A question and the future of its answer, which is let go of once it is settled: an error's traceback
-    leads to the frames that hold this, and would keep the request's body in a cycle if it led back to the
-    error."""
+    """A question and the future of its answer, which is let go of once it is settled: an error's
+    traceback leads to the frames that hold this, and would keep the request's body in a cycle if it
+    led back to the error."""
 
     question: Question
     future: asyncio.Future[Answer] | None
@@ -42,12 +42,12 @@ class _Waiting:
 
 
 class Coalescer:
-    """Gathers questions and answers them in batches of at most `max_rows` rows (a larger question goes
-    alone).
+    """Gathers questions and answers them in batches of at most `max_rows` rows (a larger question
+    goes alone).
 
-    Used from one event loop. Only questions about the same model, version, `as_of` and columns share a batch,
-    and only those whose deadlines lie within 10 ms of each other, so that a hasty one does not push others
-    down a rung."""
+    Used from one event loop. Only questions about the same model, version, `as_of` and columns
+    share a batch, and only those whose deadlines lie within 10 ms of each other, so that a hasty
+    one does not push others down a rung."""
 
     def __init__(self, answering: Answering, max_rows: int = 1024) -> None:
         self._answering, self._max_rows = answering, max_rows
@@ -67,7 +67,8 @@ class Coalescer:
         return future
 
     def _answer_next(self, loop: asyncio.AbstractEventLoop) -> None:
-        """One batch. If more is waiting, it comes in the next turn, after the sockets had theirs."""
+        """One batch. If more is waiting, it comes in the next turn, after the sockets had
+        theirs."""
         batch, self._waiting = _split(self._waiting, self._max_rows)
         if self._waiting:
             loop.call_soon(self._answer_next, loop)
@@ -78,8 +79,8 @@ class Coalescer:
             self._alone(one)
 
     def _together(self, batch: Sequence[_Waiting]) -> bool:
-        """False if the batch failed as a whole: then each is asked alone, so that none fails for another's
-        fault."""
+        """False if the batch failed as a whole: then each is asked alone, so that none fails for
+        another's fault."""
         question = _merged([one.question for one in batch])
         try:
             answer = self._answering.at_once(question)
@@ -152,7 +153,10 @@ def _merged(questions: Sequence[Question]) -> Question:
     deadlines = [q.deadline for q in questions if q.deadline is not None]
     return replace(
         questions[0],
-        columns={name: _concatenated([q.columns[name] for q in questions]) for name in questions[0].columns},
+        columns={
+            name: _concatenated([q.columns[name] for q in questions])
+            for name in questions[0].columns
+        },
         n=sum(q.n for q in questions),
         deadline=min(deadlines) if deadlines else None,
     )

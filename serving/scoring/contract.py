@@ -20,9 +20,9 @@ class Question:
     `[n]` of the declared type. Where one is missing, whole numbers and booleans are a list, too,
     and others an array of float64 with NaN. A column that was not sent is not there.
 
-    `as_of_ms` is the app time to answer for (None: now; refused but in replays), `deadline` the moment of
-    `time.monotonic` after which no model should be asked any more, `version` a snapshot (None: what the alias
-    serves)."""
+    `as_of_ms` is the app time to answer for (None: now; refused but in replays), `deadline` the
+    moment of `time.monotonic` after which no model should be asked any more, `version` a snapshot
+    (None: what the alias serves)."""
 
     model: str
     columns: Mapping[str, Column]
@@ -36,9 +36,10 @@ class Question:
 class Answer:
     """Probabilities float64 `[n]` with the ids of their predictions.
 
-    `value_ages_ms` int64 `[n]` is the age of the oldest value that each row used (-1: it used none);
-    `sequence` is the number of the first row in the prediction log, the others follow (-1: not logged).
-    `parameters` hold for every row: model, lineage, snapshot, segment, model_lag_ms, rung."""
+    `value_ages_ms` int64 `[n]` is the age of the oldest value that each row used (-1: it used
+    none); `sequence` is the number of the first row in the prediction log, the others follow (-1:
+    not logged). `parameters` hold for every row: model, lineage, snapshot, segment, model_lag_ms,
+    rung."""
 
     probabilities: F64
     ids: Sequence[str]
@@ -59,9 +60,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """An input field. `datatype` is BYTES (text), BOOL, INT32, INT64, FP32 or FP64; `required` fields must be
-    sent, unless all of `instead` are (features that are read by this key); `nullable` ones may hold nulls. Texts are
-    of `domain` and numbers in `range` (both ends included), where the topic's schema says so."""
+    """An input field. `datatype` is BYTES (text), BOOL, INT32, INT64, FP32 or FP64; `required`
+    fields must be sent, unless all of `instead` are (features that are read by this key);
+    `nullable` ones may hold nulls. Texts are of `domain` and numbers in `range` (both ends
+    included), where the topic's schema says so."""
 
     name: str
     datatype: str
@@ -99,10 +101,11 @@ class Answering(Protocol):
         """Answer all rows, from one snapshot.
 
         Raises `RequestError` for values that cannot be (with `status=404` for an unknown version),
-        `ComponentError` only if no rung can answer, and `NotAtOnce` if what it needs must be waited for.
-        The typical mistake is to raise because the store is gone."""
+        `ComponentError` only if no rung can answer, and `NotAtOnce` if what it needs must be waited
+        for. The typical mistake is to raise because the store is gone."""
         ...
 
     async def later(self, question: Question) -> Answer:
-        """The same for a question that could not be answered at once; it waits no longer than the question's deadline."""
+        """The same for a question that could not be answered at once; it waits no longer than the
+        question's deadline."""
         ...

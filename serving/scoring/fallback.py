@@ -1,7 +1,9 @@
-"""Which rung answers: champion → last good → heuristic → constant. A pure choice, and the rungs that users declare.
+"""Which rung answers: champion → last good → heuristic → constant. A pure choice, and the rungs
+that users declare.
 
-A rung says what it needs. It answers only if all of that is there, so no rung is chosen that suffers from the
-very thing it should cure: features that cannot be read rule out every rung that reads them."""
+A rung says what it needs. It answers only if all of that is there, so no rung is chosen that
+suffers from the very thing it should cure: features that cannot be read rule out every rung that
+reads them."""
 
 from __future__ import annotations
 
@@ -27,9 +29,9 @@ _FEATURES: frozenset[Need] = frozenset(("features",))
 class Conditions:
     """What is there for this request.
 
-    `champion`, `last_good`: a warm model. `models`: the switch "answer from models". `fresh_model`: the model
-    lag is within its hard limit, or `on_violation` is "serve". `features`: the store answered. `time`: the
-    deadline has not passed."""
+    `champion`, `last_good`: a warm model. `models`: the switch "answer from models". `fresh_model`:
+    the model lag is within its hard limit, or `on_violation` is "serve". `features`: the store
+    answered. `time`: the deadline has not passed."""
 
     champion: bool = True
     last_good: bool = False
@@ -100,13 +102,18 @@ class Heuristic:
 
     def answer(self, frame: pl.DataFrame) -> F64:
         """Probabilities float64 `[n]` within (0, 1), for `n` rows of the features it reads."""
-        known = frame.fill_nan(None)  # to Polars NaN is larger than any number, to models it is missing
+        # to Polars NaN is larger than any number, to models it is missing
+        known = frame.fill_nan(None)
         found = known.select(self.when.alias("p")).to_series()
         p: F64
         if str(found.dtype) == "Boolean":
             p = np.where(found.fill_null(False).to_numpy(), self.p_true, self.p_false)
         else:
-            p = np.clip(found.cast(float).fill_null(self.p_false).fill_nan(self.p_false).to_numpy(), 1e-6, 1 - 1e-6)
+            p = np.clip(
+                found.cast(float).fill_null(self.p_false).fill_nan(self.p_false).to_numpy(),
+                1e-6,
+                1 - 1e-6,
+            )
         return p
 
 
@@ -167,14 +174,18 @@ def heuristic(when: pl.Expr, p_true: float = 0.6, p_false: float = 0.2) -> Heuri
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The rung (one of `freshet.schemas.wire.outcomes.RUNGS`) and, below the models, the declaration that answers."""
+    """The rung (one of `freshet.schemas.wire.outcomes.RUNGS`) and, below the models, the
+    declaration that answers."""
 
     rung: str
     declared: Declared | None = None
 
 
-def choose(conditions: Conditions, fallback: Sequence[Declared] = (), reads_views: bool = True) -> Choice | None:
-    """The highest rung that has all it needs; None if there is none, and the request cannot be answered.
+def choose(
+    conditions: Conditions, fallback: Sequence[Declared] = (), reads_views: bool = True
+) -> Choice | None:
+    """The highest rung that has all it needs; None if there is none, and the request cannot be
+    answered.
 
     `reads_views` says whether the model's vector holds features of views.
     """
@@ -189,4 +200,6 @@ def choose(conditions: Conditions, fallback: Sequence[Declared] = (), reads_view
 
 def _check(what: str, p: float) -> None:
     if not 0 < p < 1:
-        raise DefinitionError(what, f"{p} is no probability", "Use a number between 0 and 1, both exclusive.")
+        raise DefinitionError(
+            what, f"{p} is no probability", "Use a number between 0 and 1, both exclusive."
+        )

@@ -1,5 +1,6 @@
-"""How old what is served may be, as the scorer itself reckons it: from the store and from the snapshot that it serves, against
-the app's clock. It asks nobody who might be silent, so silence is lag.
+"""How old what is served may be, as the scorer itself reckons it: from the store and from the
+snapshot that it serves, against the app's clock. It asks nobody who might be silent, so silence is
+lag.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ log = structlog.get_logger()
 
 
 class FeatureTicks:
-    """Up to when rows of views are known to reflect their topics: what `read` says, by the name that the store has for a
-    view, as of the newest `look` that succeeded. May be used from any thread.
+    """Up to when rows of views are known to reflect their topics: what `read` says, by the name
+    that the store has for a view, as of the newest `look` that succeeded. May be used from any
+    thread.
 
     While nothing is known of a view at all, its lag counts from when this was made.
     """
@@ -36,7 +38,8 @@ class FeatureTicks:
         self._ahead_ms = 0  # of this clock: intake's, on another machine, when its newest tick came
 
     def look(self) -> None:
-        """See what is written in the store now. While that is away, all stays as it was, and ages."""
+        """See what is written in the store now. While that is away, all stays as it was, and
+        ages."""
         with self._lock:
             try:
                 found = self._read()

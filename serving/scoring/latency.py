@@ -1,5 +1,5 @@
-"""How long requests took, and which of them came near a swap: rings of fixed size, cheap enough for every
-request. Histograms count all of them."""
+"""How long requests took, and which of them came near a swap: rings of fixed size, cheap enough for
+every request. Histograms count all of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ BOUNDS_SECONDS = (
 
 
 class Histogram:
-    """How many durations lie up to each of `BOUNDS_SECONDS`, and above the last. Adding one costs some 0.2 µs."""
+    """How many durations lie up to each of `BOUNDS_SECONDS`, and above the last. Adding one costs
+    some 0.2 µs."""
 
     def __init__(self) -> None:
         self._counts, self._sum = [0] * (len(BOUNDS_SECONDS) + 1), 0.0
@@ -68,7 +69,9 @@ class Latency:
     def swaps(self) -> int:
         return self._swapped
 
-    def add(self, started: float, seconds: float, rows: int, failed: bool = False, refused: bool = False) -> None:
+    def add(
+        self, started: float, seconds: float, rows: int, failed: bool = False, refused: bool = False
+    ) -> None:
         at = self._requests % len(self._took)
         self._started[at], self._took[at] = started, seconds
         self._requests += 1
@@ -83,9 +86,13 @@ class Latency:
         self._swapped += 1
 
     def quantiles_ms(self, at: Sequence[float], near_swaps: bool = False) -> list[float | None]:
-        """Latencies in milliseconds at quantiles (0 to 1) of the requests that the ring holds, or of those
-        from 10 ms before to 0.4 s after a swap; None without any."""
-        took = self.near_swaps() if near_swaps else self._took[: min(self._requests, len(self._took))].copy()
+        """Latencies in milliseconds at quantiles (0 to 1) of the requests that the ring holds, or
+        of those from 10 ms before to 0.4 s after a swap; None without any."""
+        took = (
+            self.near_swaps()
+            if near_swaps
+            else self._took[: min(self._requests, len(self._took))].copy()
+        )
         if not len(took):
             return [None] * len(at)
         return [float(x) for x in np.quantile(took, at) * 1e3]
@@ -96,8 +103,9 @@ class Latency:
         return self._near(self._started[:n].copy(), self._took[:n].copy())
 
     def durations_near_swaps(self) -> Histogram:
-        """Of the requests that ended `BEFORE_SECONDS` ago, when it is known whether a swap came near them. To be asked for
-        now and then, by one thread: what has left the ring meanwhile is not counted."""
+        """Of the requests that ended `BEFORE_SECONDS` ago, when it is known whether a swap came
+        near them. To be asked for now and then, by one thread: what has left the ring meanwhile is
+        not counted."""
         n, size = self._requests, len(self._took)
         at = np.arange(max(self._settled, n - size), n) % size
         started, took = self._started[at], self._took[at]
@@ -113,7 +121,8 @@ class Latency:
         if not len(started) or not len(swaps):
             return np.empty(0)
         ended = started + took
-        first = np.searchsorted(swaps, started - AFTER_SECONDS)  # the first swap that may touch the request
+        # the first swap that may touch the request
+        first = np.searchsorted(swaps, started - AFTER_SECONDS)
         near = swaps[np.minimum(first, len(swaps) - 1)] <= ended + BEFORE_SECONDS
         out: F64 = took[near & (first < len(swaps))]
         return out

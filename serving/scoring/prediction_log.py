@@ -1,9 +1,9 @@
-"""The prediction log's near end: requests hand their predictions over and go on; one thread gets them into
-the log.
+"""The prediction log's near end: requests hand their predictions over and go on; one thread gets
+them into the log.
 
-The spool is bounded. While the log is away it fills up; what then still comes is counted as lost and leaves a
-gap in the sequence, but no answer ever waits. A killed scorer loses what its thread had not flushed:
-`linger_seconds` and one flush."""
+The spool is bounded. While the log is away it fills up; what then still comes is counted as lost
+and leaves a gap in the sequence, but no answer ever waits. A killed scorer loses what its thread
+had not flushed: `linger_seconds` and one flush."""
 
 from __future__ import annotations
 
@@ -48,9 +48,10 @@ Pack = Callable[[Sequence[Spooled[T]]], Iterable[Append]]
 class PredictionLog(Generic[T]):
     """Spools predictions and flushes them on a thread of its own.
 
-    `pack` turns what was spooled, in order, into records (on that thread, so encoding never delays a
-    request); `on_logged` is called there after every flush. A flush that failed may have been done in part:
-    its records are written again, and readers drop what they have by origin and sequence."""
+    `pack` turns what was spooled, in order, into records (on that thread, so encoding never delays
+    a request); `on_logged` is called there after every flush. A flush that failed may have been
+    done in part: its records are written again, and readers drop what they have by origin and
+    sequence."""
 
     def __init__(
         self,
@@ -67,10 +68,16 @@ class PredictionLog(Generic[T]):
                 "out of range",
                 f"Use at least 1 row and at most {LONGEST_LINGER_SECONDS} s.",
             )
-        self._instance, self._open, self._pack, self._on_logged = instance, open_writer, pack, on_logged
+        self._instance, self._open, self._pack, self._on_logged = (
+            instance,
+            open_writer,
+            pack,
+            on_logged,
+        )
         self._capacity, self._linger = capacity, linger_seconds
         self._spool: deque[Spooled[T]] = deque()
-        self._held = self._next = self._lost = 0  # rows spooled or being flushed; the next number; rows lost
+        # rows spooled or being flushed; the next number; rows lost
+        self._held = self._next = self._lost = 0
         self._held_bytes = 0
         self._news = threading.Condition()
         self._closing = threading.Event()
@@ -132,8 +139,8 @@ class PredictionLog(Generic[T]):
         return taken
 
     def _flush(self, taken: list[Spooled[T]], writer: Writer | None) -> Writer | None:
-        """Append and flush until it is done, or closing ran out of patience. Returns the writer, if it still
-        works."""
+        """Append and flush until it is done, or closing ran out of patience. Returns the writer, if
+        it still works."""
         rows, wait = sum(x.n for x in taken), FIRST_RETRY_SECONDS
         try:
             records = list(self._pack(taken))
@@ -156,7 +163,12 @@ class PredictionLog(Generic[T]):
                 self._tell(taken, rows)
                 return None
             except LogError as error:
-                log.warning("predictions wait for the log", instance=self._instance, rows=rows, error=str(error))
+                log.warning(
+                    "predictions wait for the log",
+                    instance=self._instance,
+                    rows=rows,
+                    error=str(error),
+                )
                 _forget(writer)
                 writer = None
                 if self._closing.is_set() and wait >= LAST_RETRY_SECONDS:

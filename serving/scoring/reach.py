@@ -1,4 +1,5 @@
-"""How requests reach the store: at once where it answers at once, else off the event loop, and not at all while it is away.
+"""How requests reach the store: at once where it answers at once, else off the event loop, and not
+at all while it is away.
 
 | the store | a request |
 |---|---|
@@ -6,8 +7,8 @@
 | takes longer, or must be connected to first | reads it on a thread, and waits `FAR_SECONDS` at most, or until its own deadline |
 | failed, or has not answered in that time | is answered without it; one probe at a time asks, on a thread, until it answers |
 
-So what hangs (a stopped server, a network that drops all) costs the event loop `NEAR_SECONDS` once, and no request more than
-`FAR_SECONDS`.
+So what hangs (a stopped server, a network that drops all) costs the event loop `NEAR_SECONDS` once,
+and no request more than `FAR_SECONDS`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ log = structlog.get_logger()
 NEAR_SECONDS = 0.02  # other requests, /health among them, wait as long
 FAR_SECONDS = 1.0  # a machine whose cores are all busy takes half of it, and its store is not away
 REST_SECONDS = 1.0
-READERS = 4  # reads on threads at the same time: of a store that hangs, each keeps its thread until it gives up
+# reads on threads at the same time: of a store that hangs, each keeps its thread until it gives up
+READERS = 4
 MEANWHILE = "answers come from the highest declared rung that needs no features"
 
 
@@ -47,8 +49,8 @@ class _Near:
 
 
 class Reach:
-    """Of one store; `at_once` and `later` are for its event loop, `waiting` for runs without one. A read that is answered
-    without the store gets None."""
+    """Of one store; `at_once` and `later` are for its event loop, `waiting` for runs without one. A
+    read that is answered without the store gets None."""
 
     def __init__(self, store: Store, outages: Outages | None = None) -> None:
         self.store = store
@@ -66,7 +68,9 @@ class Reach:
     def error(self) -> StoreError:
         """Why the last read was answered without the store, as a new error each time."""
         found = self._error or self._unanswered()
-        return StoreError(found.resource, found.cause, found.next_step, retry_seconds=round(REST_SECONDS))
+        return StoreError(
+            found.resource, found.cause, found.next_step, retry_seconds=round(REST_SECONDS)
+        )
 
     @property
     def is_away(self) -> bool:
@@ -176,7 +180,9 @@ class Reach:
         except RuntimeError:
             return  # it is closed
         except Exception as error:
-            log.warning("a probe of the store failed by what it asked; the store is there", error=str(error))
+            log.warning(
+                "a probe of the store failed by what it asked; the store is there", error=str(error)
+            )
             started = time.monotonic()
         else:
             self._error = self._error if time.monotonic() - started > FAR_SECONDS else None

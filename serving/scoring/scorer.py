@@ -77,9 +77,10 @@ class Asking(NamedTuple):
 
 @dataclass(frozen=True)
 class Policy:
-    """What a scorer goes by while it runs. Operators decide whether models answer, and how fresh they must be (by topic: as
-    declared where it says nothing). `outages` is told when the store is away; `reflected` says up to when the store's rows
-    are known to reflect their topics, by the store's names of views."""
+    """What a scorer goes by while it runs. Operators decide whether models answer, and how fresh
+    they must be (by topic: as declared where it says nothing). `outages` is told when the store is
+    away; `reflected` says up to when the store's rows are known to reflect their topics, by the
+    store's names of views."""
 
     models_answer: Callable[[], bool] = lambda: True
     freshness: Callable[[str], Freshness | None] = lambda topic: None
@@ -101,16 +102,18 @@ class ServedModel:
 
 
 def model_lag_ms(live: LiveModel, now_ms: int) -> int:
-    """How long ago it was that this snapshot reflected all labels: at the tick at which it was cut."""
+    """How long ago it was that this snapshot reflected all labels: at the tick at which it was
+    cut."""
     return max(0, now_ms - live.tick)
 
 
 class Scorer:
     """Answers for all models of an app; see `freshet.serving.scoring.contract.Answering`.
 
-    `instance` is new at each start, since it numbers its predictions from 0. With a `ManualClock` (in a replay) requests
-    may say their own `as_of`; otherwise the clock does. Those that do are the replay's own: what
-    they are answered is what is learned, so they are put off while the store is away.
+    `instance` is new at each start, since it numbers its predictions from 0. With a `ManualClock`
+    (in a replay) requests may say their own `as_of`; otherwise the clock does. Those that do are
+    the replay's own: what they are answered is what is learned, so they are put off while the store
+    is away.
     """
 
     def __init__(
@@ -131,7 +134,9 @@ class Scorer:
         self.served: dict[str, ServedModel] = {}
         for model, plan, outcomes in models:
             served = ServedModel(model, plan, outcomes)
-            served.predictions = PredictionLog(self.instance, open_writer, self._packer(served), on_logged)
+            served.predictions = PredictionLog(
+                self.instance, open_writer, self._packer(served), on_logged
+            )
             self.served[model.name] = served
 
     def models(self) -> Sequence[str]:
@@ -152,8 +157,16 @@ class Scorer:
             f, or_these = types[n], served.plan.given_instead(n)
             must = f.required or not (f.nullable or f.has_default or n == served.model.id)
             needed.append(_spec_of(f, required=must, nullable=not must, instead=or_these))
-        rest = [_spec_of(f, required=False, nullable=not f.required) for n, f in types.items() if n not in names]
-        given = [TensorSpec(n, "FP64", required=False) for n in served.model.vectors.numbers if n not in types]
+        rest = [
+            _spec_of(f, required=False, nullable=not f.required)
+            for n, f in types.items()
+            if n not in names
+        ]
+        given = [
+            TensorSpec(n, "FP64", required=False)
+            for n in served.model.vectors.numbers
+            if n not in types
+        ]
         standing = served.slot.standing
         versions = [_version(x) for x in (standing.current, standing.last_good) if x is not None]
         return ModelCard(served.model.name, (*needed, *rest, *given), tuple(versions))
@@ -177,7 +190,9 @@ class Scorer:
 
     async def later(self, question: Question) -> Answer:
         asking = self._asking(question)
-        found = await self.reach.later(asking.read, question.deadline) if asking.asks_store else None
+        found = (
+            await self.reach.later(asking.read, question.deadline) if asking.asks_store else None
+        )
         return self._answer(asking, found)
 
     def _asking(self, question: Question) -> Asking:
@@ -187,7 +202,8 @@ class Scorer:
         return Asking(served, question, as_of, standing, served.plan.asks_store(question.columns))
 
     def _answer(self, asking: Asking, found: Read | None) -> Answer:
-        """The answer from what was read of the store: None if it could not be read as far as it had to be."""
+        """The answer from what was read of the store: None if it could not be read as far as it had
+        to be."""
         served, question, as_of, standing, asks_store = asking
         features = found is not None or not asks_store
         read = found or asking.read(None)
@@ -200,7 +216,8 @@ class Scorer:
                 retry_seconds=round(REST_SECONDS),
             )
         if self._is_of_replay(question):
-            self.feature_ticks.look()  # as of this question: what it is answered is the same in each replay
+            # as of this question: what it is answered is the same in each replay
+            self.feature_ticks.look()
         fresh = features and (not asks_store or self._fresh_features(served, as_of))
         p, live, rung = self._climb(served, question, standing, read, fresh, as_of)
         lag = model_lag_ms(live, as_of) if live is not None else -1
@@ -220,7 +237,8 @@ class Scorer:
         return Answer(p, ids, read.value_age_ms, first, parameters)
 
     def _as_of(self, question: Question) -> int:
-        """The app time to answer for. In a replay, questions move the clock; who does not say gets the newest.
+        """The app time to answer for. In a replay, questions move the clock; who does not say gets
+        the newest.
 
         Raises:
             RequestError: a question says another moment than now, and this is no replay.
@@ -228,7 +246,9 @@ class Scorer:
         if question.as_of_ms is None:
             return self._clock.now_ms()
         if not isinstance(self._clock, ManualClock):
-            raise RequestError("parameter as_of", "is for replays only", "Leave it out: the answer is as of now.")
+            raise RequestError(
+                "parameter as_of", "is for replays only", "Leave it out: the answer is as of now."
+            )
         self._clock.set(question.as_of_ms)
         return question.as_of_ms
 
@@ -236,10 +256,16 @@ class Scorer:
         return isinstance(self._clock, ManualClock) and question.as_of_ms is not None
 
     def _climb(
-        self, served: ServedModel, question: Question, standing: Standing, read: Read, features: bool, as_of: int
+        self,
+        served: ServedModel,
+        question: Question,
+        standing: Standing,
+        read: Read,
+        features: bool,
+        as_of: int,
     ) -> tuple[F64, LiveModel | None, str]:
-        """The answer of the highest rung that can, the snapshot it came from, and the rung. A model that fails on this
-        request is passed over."""
+        """The answer of the highest rung that can, the snapshot it came from, and the rung. A model
+        that fails on this request is passed over."""
         conditions = Conditions(
             champion=standing.current is not None,
             last_good=standing.last_good is not None,
@@ -248,7 +274,9 @@ class Scorer:
             features=features,
             time=question.deadline is None or time.monotonic() < question.deadline,
         )
-        while (choice := choose(conditions, served.model.fallback, served.plan.reads_views)) is not None:
+        while (
+            choice := choose(conditions, served.model.fallback, served.plan.reads_views)
+        ) is not None:
             if choice.declared is not None:
                 return self._declared(served, choice.declared, read), None, choice.rung
             live = standing.current if choice.rung == "champion" else standing.last_good
@@ -262,24 +290,34 @@ class Scorer:
     def _fresh(self, served: ServedModel, standing: Standing, as_of: int) -> bool:
         """Whether the model may answer as old as it is.
 
-        Raises:
-            ComponentError: it may not, and its topic is declared to refuse rather than to fall back.
+        Raises: ComponentError: it may not, and its topic is declared to refuse rather than to fall
+            back.
         """
         if standing.current is None:
             return True
         topic = served.model.label.topic
         lag_ms = model_lag_ms(standing.current, as_of)
-        return tolerated(Lag("model", f"model {served.model.name}", topic.name, lag_ms, self._freshness_of(topic)))
+        return tolerated(
+            Lag(
+                "model", f"model {served.model.name}", topic.name, lag_ms, self._freshness_of(topic)
+            )
+        )
 
     def _fresh_features(self, served: ServedModel, as_of: int) -> bool:
         """Whether rows of the model's views may be read as old as they are.
 
-        Raises:
-            ComponentError: they may not, and their topic is declared to refuse rather than to fall back.
+        Raises: ComponentError: they may not, and their topic is declared to refuse rather than to
+            fall back.
         """
         for view, stored_as in zip(served.plan.views, served.plan.stored_as):
             lag_ms = self.feature_ticks.lag_ms([stored_as], as_of)
-            lag = Lag("feature", f"view {view.name}", view.topic.name, lag_ms, self._freshness_of(view.topic))
+            lag = Lag(
+                "feature",
+                f"view {view.name}",
+                view.topic.name,
+                lag_ms,
+                self._freshness_of(view.topic),
+            )
             if not tolerated(lag):
                 return False
         return True
@@ -290,7 +328,9 @@ class Scorer:
     def _declared(self, served: ServedModel, declared: Declared, read: Read) -> F64:
         """A heuristic's or a constant's answer."""
         schema, vectors = served.model.vectors, read.vectors
-        columns: dict[str, Any] = {name: vectors.numbers[:, i] for i, name in enumerate(schema.numbers)}
+        columns: dict[str, Any] = {
+            name: vectors.numbers[:, i] for i, name in enumerate(schema.numbers)
+        }
         texts = [parts_of(t) for t in read.categories.to_arrow().to_pylist()]
         for i, name in enumerate(schema.categories):
             columns[name] = pl.Series([t[i] for t in texts], dtype=pl.String)
@@ -319,7 +359,9 @@ class Scorer:
         size = fixed.nbytes + read.versions.nbytes + len(read.categories.data) + sum(map(len, ids))
         return served.predictions.append(rows, len(p), as_of, size)
 
-    def _packer(self, served: ServedModel) -> Callable[[Sequence[Spooled[Predictions]]], list[Append]]:
+    def _packer(
+        self, served: ServedModel
+    ) -> Callable[[Sequence[Spooled[Predictions]]], list[Append]]:
         """Encodes spooled predictions as a block each, or as some where one would be too large (on
         the log's thread)."""
 
@@ -366,21 +408,28 @@ def _id(model: Model, value: object) -> str:
         raise RequestError(f"input {model.id!r}", f"cannot be an id: {error}", expected) from error
 
 
-def _spec_of(field: Field, required: bool, nullable: bool, instead: tuple[str, ...] = ()) -> TensorSpec:
+def _spec_of(
+    field: Field, required: bool, nullable: bool, instead: tuple[str, ...] = ()
+) -> TensorSpec:
     """What a request may send for a field: what a push may."""
     words = field.domain or field.symbols
     domain = frozenset(words) if words else None
     bounds = field.range
     if bounds is not None and field.type in INTEGERS:
         bounds = math.ceil(bounds[0]), math.floor(bounds[1])
-    return TensorSpec(field.name, DATATYPES[field.type], required, nullable, instead, domain, bounds)
+    return TensorSpec(
+        field.name, DATATYPES[field.type], required, nullable, instead, domain, bounds
+    )
 
 
 def _unanswerable(model: str, conditions: Conditions) -> ComponentError:
     """Why no rung can answer, and whether that is what an operator decided."""
     declare = "Declare fallback=[…, fr.constant(p)] on the model."
     if not conditions.models:
-        cause, next_step = "the switch answer is off", f"Turn it on with freshet switch answer on. {declare}"
+        cause, next_step = (
+            "the switch answer is off",
+            f"Turn it on with freshet switch answer on. {declare}",
+        )
     elif not conditions.fresh_model:
         cause, next_step = "its lag is beyond its limit, and on_violation is fallback", declare
     else:
@@ -398,8 +447,14 @@ def _encoded(spooled: Spooled[Predictions], instance: str) -> list[bytes]:
     sequence = np.arange(spooled.first, spooled.first + n)
     rows.fixed["sequence"] = sequence
     width = rows.versions.shape[1]
-    versions = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), n, [None, pa.py_buffer(rows.versions)])
-    texts = {"id": Texts.of(list(rows.ids)), "categories": rows.categories, "lineage": Texts.of([rows.lineage] * n)}
+    versions = pa.FixedSizeBinaryArray.from_buffers(
+        pa.binary(width), n, [None, pa.py_buffer(rows.versions)]
+    )
+    texts = {
+        "id": Texts.of(list(rows.ids)),
+        "categories": rows.categories,
+        "lineage": Texts.of([rows.lineage] * n),
+    }
     batch = prediction_rows(rows.fixed, texts, versions, sequence)
     return blocks.encode_parts(Block(blocks.PREDICTIONS, f"scorer:{instance}", 0, batch))
 
@@ -412,19 +467,30 @@ def _asked_for(standing: Standing, question: Question) -> Standing:
         if live is not None and _version(live) == question.version:
             return Standing(live, None)
     raise RequestError(
-        f"version {question.version!r} of {question.model}", "is not live", "Leave the version out.", status=404
+        f"version {question.version!r} of {question.model}",
+        "is not live",
+        "Leave the version out.",
+        status=404,
     )
 
 
 def _predicted(live: LiveModel, vectors: Vectors) -> F64 | None:
-    """Its probabilities, or None if it fails on these vectors: that is logged, and no client pays for it."""
+    """Its probabilities, or None if it fails on these vectors: that is logged, and no client pays
+    for it."""
     try:
         p = live.predictor.predict(vectors)
     except (FreshetError, ArithmeticError, IndexError, TypeError, ValueError) as error:
-        log.error("a live snapshot fails; the next rung answers", snapshot=_version(live), error=str(error))
+        log.error(
+            "a live snapshot fails; the next rung answers",
+            snapshot=_version(live),
+            error=str(error),
+        )
         return None
     if not np.isfinite(p).all():
-        log.error("a live snapshot answers with what is no number; the next rung answers", snapshot=_version(live))
+        log.error(
+            "a live snapshot answers with what is no number; the next rung answers",
+            snapshot=_version(live),
+        )
         return None
     return p
 

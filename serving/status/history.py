@@ -1,4 +1,5 @@
-"""What the figures were: the whole run in a bounded number of points, and its newest hour, day, week … in finer ones."""
+"""What the figures were: the whole run in a bounded number of points, and its newest hour, day,
+week … in finer ones."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ class Swap(msgspec.Struct, frozen=True, array_like=True):
 
 
 class KeptHistory(msgspec.Struct, frozen=True, kw_only=True):
-    """A history as it is written to a file: what was observed first and last (app clock, ms), swaps, and each tier."""
+    """A history as it is written to a file: what was observed first and last (app clock, ms),
+    swaps, and each tier."""
 
     begun_ms: int | None
     newest_ms: int | None
@@ -37,12 +39,14 @@ class KeptHistory(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Part(msgspec.Struct, frozen=True):
-    """A tier of the history from point `start` on (0: all of it), to replace what the reader has from there on.
+    """A tier of the history from point `start` on (0: all of it), to replace what the reader has
+    from there on.
 
-    `series` has a value for each of `times` (app clock, ms) under `events_per_second`, `feature_lag/VIEW`,
-    `model_lag/MODEL` (ms), and `auc/MODEL/WHO` and `ne/MODEL/WHO`, where WHO is a lineage, `@served` or
-    `@baseline`; NaN (in JSON: null) is unknown. `swaps` are those from `first_swap` on. Ask on with `cursor`.
-    `tiers` has the number of points that each tier has of its span, `begun_ms` is the first observation there ever was.
+    `series` has a value for each of `times` (app clock, ms) under `events_per_second`,
+    `feature_lag/VIEW`, `model_lag/MODEL` (ms), and `auc/MODEL/WHO` and `ne/MODEL/WHO`, where WHO is
+    a lineage, `@served` or `@baseline`; NaN (in JSON: null) is unknown. `swaps` are those from
+    `first_swap` on. Ask on with `cursor`. `tiers` has the number of points that each tier has of
+    its span, `begun_ms` is the first observation there ever was.
     """
 
     cursor: str
@@ -72,7 +76,8 @@ class History:
         self._swaps: list[Swap] = []
         self._thinnings = 0
         self._restored = False
-        self._restored_swaps: dict[str, int] = {}  # by model, when the newest one was that a file held
+        # by model, when the newest one was that a file held
+        self._restored_swaps: dict[str, int] = {}
         self._lock = threading.Lock()
 
     def observe(self, status: Status) -> None:
@@ -95,8 +100,8 @@ class History:
                 track.add(at, figures)
 
     def swap(self, swap: Swap) -> None:
-        """Mark a swap that may lie between two observations. The same one twice is one; one from before a restored history
-        ended is in it."""
+        """Mark a swap that may lie between two observations. The same one twice is one; one from
+        before a restored history ended is in it."""
         with self._lock:
             if swap.at_ms > self._restored_swaps.get(swap.model, -1):
                 self._mark(swap)
@@ -112,8 +117,8 @@ class History:
             )
 
     def restore(self, kept: KeptHistory) -> None:
-        """Go on where another history was; before anything is observed. What the app does not declare any more goes with the
-        first observation.
+        """Go on where another history was; before anything is observed. What the app does not
+        declare any more goes with the first observation.
 
         Raises:
             ValueError: it is none that a history can have been.
@@ -131,13 +136,16 @@ class History:
             self._restored = True
 
     def since(self, cursor: str | None = None, tier: str = WHOLE) -> Part:
-        """What is new in a tier since the part that gave `cursor`; everything if that is None or outdated.
+        """What is new in a tier since the part that gave `cursor`; everything if that is None or
+        outdated.
 
         Raises:
             RequestError: there is no such tier.
         """
         if tier not in self._tiers:
-            raise RequestError(f"tier {tier!r}", "is unknown", f"The tiers are {', '.join(self._tiers)}.")
+            raise RequestError(
+                f"tier {tier!r}", "is unknown", f"The tiers are {', '.join(self._tiers)}."
+            )
         with self._lock:
             track = self._tiers[tier]
             identity = f"{track.identity}.{track.epoch}.{self._thinnings}"
@@ -150,7 +158,9 @@ class History:
                 times=times,
                 series=series,
                 swaps=self._swaps[first_swap:],
-                tiers={name: t.points_within(TIERS_MS.get(name)) for name, t in self._tiers.items()},
+                tiers={
+                    name: t.points_within(TIERS_MS.get(name)) for name, t in self._tiers.items()
+                },
                 begun_ms=self._begun,
             )
 
@@ -185,8 +195,9 @@ def _tracks(capacity: int) -> dict[str, Track]:
 
 
 def thinned(swaps: Sequence[Swap], keep: int) -> list[Swap]:
-    """At most `keep` of the swaps, in order: changes of lineage first; of the others half are the newest, half lie
-    evenly in time, so that both the last hour and the whole run keep their marks."""
+    """At most `keep` of the swaps, in order: changes of lineage first; of the others half are the
+    newest, half lie evenly in time, so that both the last hour and the whole run keep their
+    marks."""
     lineages: dict[str, str] = {}
     changes: list[int] = []
     others: list[int] = []
@@ -206,7 +217,9 @@ def _evenly(swaps: Sequence[Swap], indices: Sequence[int], keep: int) -> list[in
         return []
     first, last = swaps[indices[0]].at_ms, swaps[indices[-1]].at_ms
     part_ms = (last - first) / keep or 1.0
-    return list({min(keep - 1, int((swaps[i].at_ms - first) / part_ms)): i for i in indices}.values())
+    return list(
+        {min(keep - 1, int((swaps[i].at_ms - first) / part_ms)): i for i in indices}.values()
+    )
 
 
 def _figures(status: Status) -> Iterator[tuple[str, float]]:

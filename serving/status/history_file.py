@@ -54,7 +54,9 @@ def restore(folder: Path, app: str, history: History) -> None:
         return
     except (OSError, msgspec.DecodeError, ValueError) as error:
         log.warning(
-            "history cannot be read; it is set aside and begins anew", file=str(folder / ASIDE), error=str(error)
+            "history cannot be read; it is set aside and begins anew",
+            file=str(folder / ASIDE),
+            error=str(error),
         )
         _set_aside(folder)
 

@@ -27,8 +27,19 @@ _QUALITY = "models/{{model}}/rolling/{{answered_by:served|baseline}}/{}"
 _BESIDE_REFERENCES = "models/{{model}}/rolling/{{answered_by:served|baseline|prior|no_change}}/{}"
 
 APP_METRICS: tuple[Figure, ...] = (
-    Figure("gauge", "freshet_clock_timestamp_seconds", "The app's clock: the wall, or a replay's.", "clock", MS),
-    Figure("gauge", "freshet_promise_light", "1 for the light that a promise shows.", "promises/{promise}/{light}"),
+    Figure(
+        "gauge",
+        "freshet_clock_timestamp_seconds",
+        "The app's clock: the wall, or a replay's.",
+        "clock",
+        MS,
+    ),
+    Figure(
+        "gauge",
+        "freshet_promise_light",
+        "1 for the light that a promise shows.",
+        "promises/{promise}/{light}",
+    ),
     Figure(
         "gauge",
         "freshet_alert_since_timestamp_seconds",
@@ -58,7 +69,13 @@ APP_METRICS: tuple[Figure, ...] = (
         "views/{view}/fresh_ms",
         MS,
     ),
-    Figure("gauge", "freshet_view_slo_seconds", "Bound on a view's feature lag.", "views/{view}/slo_ms", MS),
+    Figure(
+        "gauge",
+        "freshet_view_slo_seconds",
+        "Bound on a view's feature lag.",
+        "views/{view}/slo_ms",
+        MS,
+    ),
     Figure(
         "gauge",
         "freshet_model_fresh_timestamp_seconds",
@@ -66,7 +83,9 @@ APP_METRICS: tuple[Figure, ...] = (
         "models/{model}/fresh_ms",
         MS,
     ),
-    Figure("gauge", "freshet_model_slo_seconds", "Bound on a model's lag.", "models/{model}/slo_ms", MS),
+    Figure(
+        "gauge", "freshet_model_slo_seconds", "Bound on a model's lag.", "models/{model}/slo_ms", MS
+    ),
     Figure(
         "counter",
         "freshet_model_verdicts_total",
@@ -105,7 +124,12 @@ APP_METRICS: tuple[Figure, ...] = (
         "Mean prediction over share of positives of the same.",
         _QUALITY.format("calibration"),
     ),
-    Figure("gauge", "freshet_role_running", "1 where a process is heard of.", "roles/[of_role,process]/running"),
+    Figure(
+        "gauge",
+        "freshet_role_running",
+        "1 where a process is heard of.",
+        "roles/[of_role,process]/running",
+    ),
     Figure(
         "gauge",
         "freshet_role_seen_timestamp_seconds",
@@ -122,9 +146,13 @@ APP_METRICS: tuple[Figure, ...] = (
 )
 
 
-def families(status: s.Status, role: str = "control", instance: str = "control") -> Iterator[Metric]:
+def families(
+    status: s.Status, role: str = "control", instance: str = "control"
+) -> Iterator[Metric]:
     """The app's metrics, as the process `instance` of `role` exports them."""
-    return families_of(APP_METRICS, _facts(status), {"app": status.app, "role": role, "instance": instance})
+    return families_of(
+        APP_METRICS, _facts(status), {"app": status.app, "role": role, "instance": instance}
+    )
 
 
 def _facts(status: s.Status) -> dict[str, Any]:
@@ -132,13 +160,18 @@ def _facts(status: s.Status) -> dict[str, Any]:
     now = status.clock.app_ms
     return {
         "clock": now,
-        "promises": {p.name: {light: p.state == light for light in LIGHTS} for p in status.promises},
+        "promises": {
+            p.name: {light: p.state == light for light in LIGHTS} for p in status.promises
+        },
         "alerts": [msgspec.to_builtins(a) for a in status.alerts if a.state == "firing"],
         "switches": {x.name: x.on for x in status.switches},
         "topics": {
-            t.name: {"settings": _settings(t.settings), "fresh_ms": _fresh_ms(now, t.lag_ms)} for t in status.topics
+            t.name: {"settings": _settings(t.settings), "fresh_ms": _fresh_ms(now, t.lag_ms)}
+            for t in status.topics
         },
-        "views": {v.name: {"slo_ms": v.slo_ms, "fresh_ms": _fresh_ms(now, v.lag_ms)} for v in status.views},
+        "views": {
+            v.name: {"slo_ms": v.slo_ms, "fresh_ms": _fresh_ms(now, v.lag_ms)} for v in status.views
+        },
         "models": {m.name: _model(m, now) for m in status.models},
         "roles": [_role(r) for r in status.roles],
     }
@@ -166,7 +199,9 @@ def _model(m: s.ModelFigures, now: int | None) -> dict[str, Any]:
         "approved": m.approvals,
         "refused": m.refusals,
         "fresh_ms": _fresh_ms(now, m.lag_ms),
-        "served": [{"lineage": served.lineage, "since_ms": served.since_ms}] if served is not None else [],
+        "served": [{"lineage": served.lineage, "since_ms": served.since_ms}]
+        if served is not None
+        else [],
         "rolling": {
             "served": msgspec.structs.asdict(m.rolling),
             "baseline": msgspec.structs.asdict(m.rolling_baseline),

@@ -20,7 +20,8 @@ from freshet.serving.status.status import (
     ViewFigures,
 )
 
-DEAD_AMBER, DEAD_RED, DEAD_FROM = 0.02, 0.2, 200  # shares, and the records from which on they are judged
+# shares, and the records from which on they are judged
+DEAD_AMBER, DEAD_RED, DEAD_FROM = 0.02, 0.2, 200
 NEAR = 1.2  # beyond its bound by less than this factor, a lag is amber
 _WORST_FIRST: tuple[Light, ...] = ("red", "amber", "green")
 _DOES = {"learn": "learning", "release": "releasing snapshots", "answer": "answering from models"}
@@ -50,30 +51,56 @@ def features_fresh(views: Sequence[ViewFigures]) -> list[Promise]:
     name = "features fresh"
     if worst.lag_ms is None:
         unknown = [v.name for _, _, v in judged if v.lag_ms is None]
-        return [Promise(name, state, f"not known yet: nothing has been heard of {_listed(unknown)}")]
+        return [
+            Promise(name, state, f"not known yet: nothing has been heard of {_listed(unknown)}")
+        ]
     late = sum(x != "green" for x, _, _ in judged)
-    count = f"{late} of {len(views)} views late, worst" if late else f"all {len(views)} in time, the slowest"
-    return [Promise(name, state, f"{count if len(views) > 1 else 'view'} {worst.name}: {_lag(worst)}")]
+    count = (
+        f"{late} of {len(views)} views late, worst"
+        if late
+        else f"all {len(views)} in time, the slowest"
+    )
+    return [
+        Promise(name, state, f"{count if len(views) > 1 else 'view'} {worst.name}: {_lag(worst)}")
+    ]
 
 
-def model_fresh(m: ModelFigures, roles: Sequence[RoleFigures], switches: dict[str, SwitchFigures]) -> Promise:
+def model_fresh(
+    m: ModelFigures, roles: Sequence[RoleFigures], switches: dict[str, SwitchFigures]
+) -> Promise:
     """Amber while somebody holds what makes it fresh, however far it lags."""
     name = f"model {m.name} fresh"
     if m.served is None:
         cut = f"{m.snapshots} snapshots cut, {m.approvals} approved, none served"
         return Promise(name, "amber", f"no snapshot answers yet, but the declared fallback: {cut}")
     held = _held(m.lineages, roles, switches)
-    return Promise(name, "amber" if held else _judged(m.lag_ms, m.slo_ms), "; ".join(filter(None, [held, _lag(m)])))
+    return Promise(
+        name,
+        "amber" if held else _judged(m.lag_ms, m.slo_ms),
+        "; ".join(filter(None, [held, _lag(m)])),
+    )
 
 
-def _held(lineages: Sequence[LineageFigures], roles: Sequence[RoleFigures], switches: dict[str, SwitchFigures]) -> str:
-    off = [f"{_DOES[n]} is {_off(switches[n])}" for n in ("learn", "release") if n in switches and not switches[n].on]
+def _held(
+    lineages: Sequence[LineageFigures],
+    roles: Sequence[RoleFigures],
+    switches: dict[str, SwitchFigures],
+) -> str:
+    off = [
+        f"{_DOES[n]} is {_off(switches[n])}"
+        for n in ("learn", "release")
+        if n in switches and not switches[n].on
+    ]
     if off:
         return f"held: {' and '.join(off)}"
     trainers = [x.name for x in lineages if x.state == "held"]
     if trainers and len(trainers) == len(lineages):
         return f"held: its trainers learn nothing ({_listed(trainers)})"
-    return "held: release moves no alias" if any(r.role == "release" and r.state == "held" for r in roles) else ""
+    return (
+        "held: release moves no alias"
+        if any(r.role == "release" and r.state == "held" for r in roles)
+        else ""
+    )
 
 
 def servers_answer(outages: Sequence[OutageFigures]) -> Promise:
@@ -81,7 +108,8 @@ def servers_answer(outages: Sequence[OutageFigures]) -> Promise:
     if not outages:
         return Promise("servers answer", "green", "no role waits for a server")
     told = [
-        f"{o.component} {o.resource} is {o.word} since {moment(o.since_ms)} for {_listed(o.roles)}" for o in outages
+        f"{o.component} {o.resource} is {o.word} since {moment(o.since_ms)} for {_listed(o.roles)}"
+        for o in outages
     ]
     return Promise("servers answer", "red", "; ".join(told))
 
@@ -95,25 +123,42 @@ def no_failed_request(requests: RequestFigures) -> Promise:
     return Promise("no failed request", "red" if failed else "green", reason)
 
 
-def roles_alive(roles: Sequence[RoleFigures], outages: Sequence[OutageFigures], at_ms: int) -> Promise:
-    """Nobody can be heard while the log is away: that is amber, as is what ended as it was told to."""
+def roles_alive(
+    roles: Sequence[RoleFigures], outages: Sequence[OutageFigures], at_ms: int
+) -> Promise:
+    """Nobody can be heard while the log is away: that is amber, as is what ended as it was told
+    to."""
     failing = [_failure(r) for r in roles if r.state == "restarting"]
     lost = [f"{r.instance or r.role} ({_silence(r, at_ms)})" for r in roles if r.state == "lost"]
     starting = [r.instance or r.role for r in roles if r.state == "starting"]
     stopped = [r.instance or r.role for r in roles if r.state == "stopped"]
     if failing:
-        return Promise("roles alive", "red", f"{len(failing)} of {len(roles)} failing: {_listed(failing)}")
+        return Promise(
+            "roles alive", "red", f"{len(failing)} of {len(roles)} failing: {_listed(failing)}"
+        )
     if lost:
         # Neither can a process that waits for room on the disk of the log.
         mute = [o for o in outages if o.component in ("log", "disk")]
         why = "not heard of"
         if mute:
             why = f"cannot be heard, the {mute[0].component} is {mute[0].word}"
-        return Promise("roles alive", "amber" if mute else "red", f"{len(lost)} of {len(roles)} {why}: {_listed(lost)}")
+        return Promise(
+            "roles alive",
+            "amber" if mute else "red",
+            f"{len(lost)} of {len(roles)} {why}: {_listed(lost)}",
+        )
     if starting:
-        return Promise("roles alive", "amber", f"{len(starting)} of {len(roles)} still starting: {_listed(starting)}")
+        return Promise(
+            "roles alive",
+            "amber",
+            f"{len(starting)} of {len(roles)} still starting: {_listed(starting)}",
+        )
     if stopped:
-        return Promise("roles alive", "amber", f"{len(stopped)} of {len(roles)} were stopped: {_listed(stopped)}")
+        return Promise(
+            "roles alive",
+            "amber",
+            f"{len(stopped)} of {len(roles)} were stopped: {_listed(stopped)}",
+        )
     if not roles:
         return Promise("roles alive", "amber", "no role has been heard of yet")
     return Promise("roles alive", "green", f"all {len(roles)} heard of in the last seconds")
@@ -123,15 +168,20 @@ def switched_on(switches: Sequence[SwitchFigures]) -> Promise:
     """Amber while a switch is off: somebody meant it, and may forget it."""
     off = [f"{_DOES.get(x.name, x.name)} is {_off(x)}" for x in switches if not x.on]
     return Promise(
-        "all switched on", "amber" if off else "green", "; ".join(off) or "learning, releases and answers are on"
+        "all switched on",
+        "amber" if off else "green",
+        "; ".join(off) or "learning, releases and answers are on",
     )
 
 
 def snapshots_approved(models: Sequence[ModelFigures]) -> list[Promise]:
-    """Amber while the newest judged snapshot of any lineage is a refused one. None without models."""
+    """Amber while the newest judged snapshot of any lineage is a refused one. None without
+    models."""
     if not models:
         return []
-    stuck = [f"{m.name} {x.name} {x.refused}" for m in models for x in m.lineages if _refused_last(x)]
+    stuck = [
+        f"{m.name} {x.name} {x.refused}" for m in models for x in m.lineages if _refused_last(x)
+    ]
     refused, judged = sum(m.refusals for m in models), sum(m.refusals + m.approvals for m in models)
     counts = f"{refused:,} of {judged:,} refused"
     if stuck:
@@ -141,7 +191,9 @@ def snapshots_approved(models: Sequence[ModelFigures]) -> list[Promise]:
 
 
 def _refused_last(x: LineageFigures) -> bool:
-    return x.newest_refused is not None and (x.newest_approved is None or x.newest_refused > x.newest_approved)
+    return x.newest_refused is not None and (
+        x.newest_approved is None or x.newest_refused > x.newest_approved
+    )
 
 
 def events_readable(topics: Sequence[TopicFigures]) -> Promise:
@@ -150,11 +202,17 @@ def events_readable(topics: Sequence[TopicFigures]) -> Promise:
     shares = [(sum(t.dead.values()) / t.records, t) for t in topics if t.records]
     share, worst = max(shares, key=lambda x: (x[1].records >= DEAD_FROM, x[0]), default=(0.0, None))
     if worst is None or not share:
-        return Promise(name, "green", f"none of {sum(t.records for t in topics):,} events in the dead letters")
+        return Promise(
+            name, "green", f"none of {sum(t.records for t in topics):,} events in the dead letters"
+        )
     why, n = max(worst.dead.items(), key=lambda x: x[1])
-    text = f"{share:.2%} of {worst.records:,} {worst.name} in the dead letters, most for {why} ({n:,})"
+    text = (
+        f"{share:.2%} of {worst.records:,} {worst.name} in the dead letters, most for {why} ({n:,})"
+    )
     judged = share if worst.records >= DEAD_FROM else 0.0
-    return Promise(name, "red" if judged > DEAD_RED else "amber" if judged > DEAD_AMBER else "green", text)
+    return Promise(
+        name, "red" if judged > DEAD_RED else "amber" if judged > DEAD_AMBER else "green", text
+    )
 
 
 def _judged(lag_ms: int | None, slo_ms: int | None) -> Light:
@@ -189,7 +247,8 @@ def _listed(names: Sequence[str], most: int = 4) -> str:
 
 
 def span(ms: float) -> str:
-    """A duration as one would say it, rounded up: what is beyond a bound must not look like the bound.
+    """A duration as one would say it, rounded up: what is beyond a bound must not look like the
+    bound.
 
     >>> span(5_400_001), span(61_200)
     ('1h31m', '1m2s')

@@ -1,8 +1,10 @@
-"""What an app says about itself: one `Status`, gathered by `control`, read by page, terminal and CLI alike.
+"""What an app says about itself: one `Status`, gathered by `control`, read by page, terminal and
+CLI alike.
 
-Every field has a default, so that a status can be told before all its parts are known. Names ending in `_ms`
-are milliseconds: `at_ms` and `seen_ms` and request latencies on the wall, all other moments and lags on the
-app's clock. Counts are since the run's start. A figure that is not known yet is None, never 0 and never NaN.
+Every field has a default, so that a status can be told before all its parts are known. Names ending
+in `_ms` are milliseconds: `at_ms` and `seen_ms` and request latencies on the wall, all other
+moments and lags on the app's clock. Counts are since the run's start. A figure that is not known
+yet is None, never 0 and never NaN.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ RoleState = Literal["starting", "running", "busy", "held", "restarting", "stoppe
 
 
 class Clock(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the app stands. A replay (`paced`) has an end; live, `end_ms` is None and nothing is `done`."""
+    """Where the app stands. A replay (`paced`) has an end; live, `end_ms` is None and nothing is
+    `done`."""
 
     state: RunState = "starting"
     paced: bool = False
@@ -50,8 +53,8 @@ class Promise(msgspec.Struct, frozen=True):
 
 
 class FieldFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """A field of a topic's applied events: how many had it, how many it was missing from (and was imputed in). `min` to
-    `deviation` are of numbers, `values` counts the texts first seen."""
+    """A field of a topic's applied events: how many had it, how many it was missing from (and was
+    imputed in). `min` to `deviation` are of numbers, `values` counts the texts first seen."""
 
     name: str
     kind: str = ""
@@ -66,8 +69,8 @@ class FieldFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourceFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """One source of a topic's events, such as origin=JFK: applied, late and dead events, the newest one's append time
-    (app clock, ms) and the usual rate."""
+    """One source of a topic's events, such as origin=JFK: applied, late and dead events, the newest
+    one's append time (app clock, ms) and the usual rate."""
 
     name: str
     events: int = 0
@@ -80,8 +83,8 @@ class SourceFigures(msgspec.Struct, frozen=True, kw_only=True):
 class TopicFigures(msgspec.Struct, frozen=True, kw_only=True):
     """A topic's records by fate. `records` counts what was read: the sum of the fates, once intake
     is idle. `dropped` is by filter (`late` among them: beyond the lateness), `dead` by reason.
-    `lag_ms` is how far intake is behind the app's clock, `settings` its freshness as it is now, `declared` as the app's
-    file has it."""
+    `lag_ms` is how far intake is behind the app's clock, `settings` its freshness as it is now,
+    `declared` as the app's file has it."""
 
     name: str
     records: int = 0
@@ -103,7 +106,8 @@ class TopicFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ViewFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """A view: feature lag on the app's clock, its bound, and the role that the rows wait for most: they are `behind` by it."""
+    """A view: feature lag on the app's clock, its bound, and the role that the rows wait for most:
+    they are `behind` by it."""
 
     name: str
     topic: str = ""
@@ -120,9 +124,10 @@ class ViewFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Quality(msgspec.Struct, frozen=True, kw_only=True):
-    """How good `n` labelled predictions were: area under the ROC curve, normalised entropy (log loss over that of always
-    predicting their share of positives; He et al. 2014), log loss (nats), accuracy (a probability of at least one half says
-    yes) and calibration: mean prediction over share of positives, 1 where as many came true as were expected in all."""
+    """How good `n` labelled predictions were: area under the ROC curve, normalised entropy (log
+    loss over that of always predicting their share of positives; He et al. 2014), log loss (nats),
+    accuracy (a probability of at least one half says yes) and calibration: mean prediction over
+    share of positives, 1 where as many came true as were expected in all."""
 
     n: int = 0
     auc: float | None = None
@@ -133,15 +138,17 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class References(msgspec.Struct, frozen=True, kw_only=True):
-    """What answers without any feature would have scored on the same labels; see `freshet.learners.training.references`. `no_change`
-    answers with a class: it has an accuracy only."""
+    """What answers without any feature would have scored on the same labels; see
+    `freshet.learners.training.references`. `no_change` answers with a class: it has an accuracy
+    only."""
 
     prior: Quality = Quality()
     no_change: Quality = Quality()
 
 
 class SliceFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """Served predictions of one value of a slice field, such as carrier=UA, beside the baseline on them."""
+    """Served predictions of one value of a slice field, such as carrier=UA, beside the baseline on
+    them."""
 
     field: str
     value: str
@@ -150,8 +157,9 @@ class SliceFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LineageFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """A lineage: `overall`, `rolling` and `slices` (their `served`) are prequential (predicted before learned), `references`
-    are of the labels of `overall`. `cut_ms` is the newest snapshot's tick, `refused` why its newest refused snapshot was; `newest_approved` and `newest_refused` are
+    """A lineage: `overall`, `rolling` and `slices` (their `served`) are prequential (predicted
+    before learned), `references` are of the labels of `overall`. `cut_ms` is the newest snapshot's
+    tick, `refused` why its newest refused snapshot was; `newest_approved` and `newest_refused` are
     numbers, `verdict` is what was decided last of one of them, in a sentence."""
 
     name: str
@@ -172,7 +180,8 @@ class LineageFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CalibrationBin(msgspec.Struct, frozen=True, kw_only=True):
-    """Served predictions between two probabilities: how many were labelled, their mean, and the share that came true."""
+    """Served predictions between two probabilities: how many were labelled, their mean, and the
+    share that came true."""
 
     low: float
     high: float
@@ -190,9 +199,9 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """A model: what is served, why this lineage (`decision`), how fresh and how good it is; the role that the served
-    snapshot waits for most (it is `behind` by it). `baseline` is the lineage it is held against; references are of the
-    labels that what was served is judged by."""
+    """A model: what is served, why this lineage (`decision`), how fresh and how good it is; the
+    role that the served snapshot waits for most (it is `behind` by it). `baseline` is the lineage
+    it is held against; references are of the labels that what was served is judged by."""
 
     name: str
     served: Served | None = None
@@ -223,8 +232,9 @@ class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RequestFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """Requests to the scorers (wall clock). `refused` are those that an operator decided not to answer (503): by the
-    switch `answer`, or by `on_violation`. `p99_swap_ms` is that of requests near a swap."""
+    """Requests to the scorers (wall clock). `refused` are those that an operator decided not to
+    answer (503): by the switch `answer`, or by `on_violation`. `p99_swap_ms` is that of requests
+    near a swap."""
 
     answered: int = 0
     failed: int = 0
@@ -241,9 +251,9 @@ class RequestFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RoleFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """One process: `seen_ms` is when it was last heard of (wall), `last_exit` why the one before it ended, `clock_off_ms`
-    how far the wall of its machine is ahead of the time that it goes by, after somebody set it. It is restarting while it
-    ends again and again soon after its start."""
+    """One process: `seen_ms` is when it was last heard of (wall), `last_exit` why the one before it
+    ended, `clock_off_ms` how far the wall of its machine is ahead of the time that it goes by,
+    after somebody set it. It is restarting while it ends again and again soon after its start."""
 
     role: str
     instance: str = ""
@@ -260,7 +270,8 @@ class RoleFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OutageFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """A server that roles are waiting out; see `freshet.streams.outages`. `roles` are those that said so, `since_ms` wall."""
+    """A server that roles are waiting out; see `freshet.streams.outages`. `roles` are those that
+    said so, `since_ms` wall."""
 
     component: str
     resource: str
@@ -279,8 +290,8 @@ class OutageFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
-    """Something is wrong (or was: `state`), since when (wall, ms), what it means and what to try. `policy` and `subject`
-    together are its identity."""
+    """Something is wrong (or was: `state`), since when (wall, ms), what it means and what to try.
+    `policy` and `subject` together are its identity."""
 
     policy: str
     subject: str
@@ -313,8 +324,8 @@ class SettingChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything, at one moment (`at_ms`, wall). While the process that tells it is `catching_up` with what was said before
-    it was started, figures are those of some moment before."""
+    """Everything, at one moment (`at_ms`, wall). While the process that tells it is `catching_up`
+    with what was said before it was started, figures are those of some moment before."""
 
     app: str
     at_ms: int

@@ -1,7 +1,7 @@
 """Figures over the app's clock in bounded room: points that fold what was observed meanwhile.
 
-A point stands at its newest observation. Lags fold to their worst, so that no peak is averaged away; rates to their
-mean, the rest to the last that is known.
+A point stands at its newest observation. Lags fold to their worst, so that no peak is averaged
+away; rates to their mean, the rest to the last that is known.
 """
 
 from __future__ import annotations
@@ -38,10 +38,18 @@ def _worst(before: float, value: float, n: int) -> float:
 
 
 def _mean(before: float, value: float, n: int) -> float:
-    return before + (value - before) / n if value == value and before == before else _last(before, value, n)
+    return (
+        before + (value - before) / n
+        if value == value and before == before
+        else _last(before, value, n)
+    )
 
 
-_FOLDS: Mapping[str, Fold] = {"events_per_second": _mean, "feature_lag": _worst, "model_lag": _worst}
+_FOLDS: Mapping[str, Fold] = {
+    "events_per_second": _mean,
+    "feature_lag": _worst,
+    "model_lag": _worst,
+}
 
 
 def _fold_of(name: str) -> Fold:
@@ -49,8 +57,8 @@ def _fold_of(name: str) -> Fold:
 
 
 class Track:
-    """At most `capacity` points, then `_shrink`. `epoch` rises when points handed out are no longer a prefix of what is
-    kept; `identity` tells tracks apart."""
+    """At most `capacity` points, then `_shrink`. `epoch` rises when points handed out are no longer
+    a prefix of what is kept; `identity` tells tracks apart."""
 
     def __init__(self, capacity: int) -> None:
         self.epoch, self.identity = 0, secrets.token_hex(4)
@@ -140,8 +148,9 @@ class Track:
 
 
 class Whole(Track):
-    """All that ever was. A point folds `stride` observations; when there are too many points, neighbours are folded in
-    pairs and the stride doubles: a year of 35,040 steps and a minute of 60 both fit."""
+    """All that ever was. A point folds `stride` observations; when there are too many points,
+    neighbours are folded in pairs and the stride doubles: a year of 35,040 steps and a minute of 60
+    both fit."""
 
     def __init__(self, capacity: int) -> None:
         super().__init__(capacity)
@@ -163,12 +172,15 @@ class Whole(Track):
         for name, values in self._series.items():
             fold = _fold_of(name)
             pairs = zip(values[::2], values[1::2], strict=False)
-            self._series[name] = [round(fold(a, b, 2), 4) for a, b in pairs] + (values[-1:] if odd else [])
+            self._series[name] = [round(fold(a, b, 2), 4) for a, b in pairs] + (
+                values[-1:] if odd else []
+            )
         self._stride *= 2
 
 
 class Recent(Track):
-    """The newest `span_ms` and up to as much again, in points at least two `capacity`-ths of the span apart."""
+    """The newest `span_ms` and up to as much again, in points at least two `capacity`-ths of the
+    span apart."""
 
     def __init__(self, capacity: int, span_ms: int) -> None:
         super().__init__(capacity)

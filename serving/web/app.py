@@ -1,8 +1,8 @@
 """The scorer's HTTP side: the Open Inference Protocol as an ASGI app.
 
-`POST …/infer` is answered here, without a framework in between; everything else goes through Starlette, where
-the scorer may add routes of its own. A request in error gets JSON `{"error": "…"}` that says what was
-expected."""
+`POST …/infer` is answered here, without a framework in between; everything else goes through
+Starlette, where the scorer may add routes of its own. A request in error gets JSON `{"error": "…"}`
+that says what was expected."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ _BINARY = (b"content-type", b"application/octet-stream")
 class ScorerApp:
     """Answers questions about the models of `answering`; `routes` are added to the protocol's own.
 
-    `latency` holds what requests took from the app's first sight to the last byte handed to the server; what was refused on
-    purpose (`on_violation`, the switch) is neither answered nor failed. While `draining`, answers ask clients to close the
-    connection."""
+    `latency` holds what requests took from the app's first sight to the last byte handed to the
+    server; what was refused on purpose (`on_violation`, the switch) is neither answered nor failed.
+    While `draining`, answers ask clients to close the connection."""
 
     def __init__(
         self,
@@ -71,7 +71,9 @@ class ScorerApp:
                 return
         await self._other(scope, receive, send)
 
-    async def _infer(self, model: str, version: str | None, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _infer(
+        self, model: str, version: str | None, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         started = time.monotonic()
         rows = 0
         failed = refused = False
@@ -95,7 +97,9 @@ class ScorerApp:
         await self._send(send, status, out, json_bytes, retry)
         self.latency.add(started, time.monotonic() - started, rows, failed, refused)
 
-    async def _send(self, send: Send, status: int, body: bytes, json_bytes: int | None, retry: int | None) -> None:
+    async def _send(
+        self, send: Send, status: int, body: bytes, json_bytes: int | None, retry: int | None
+    ) -> None:
         headers = [_JSON if json_bytes is None else _BINARY, (b"content-length", b"%d" % len(body))]
         if json_bytes is not None:
             headers.append((b"inference-header-content-length", b"%d" % json_bytes))
@@ -111,7 +115,10 @@ class ScorerApp:
         models = self._answering.models()
         if model not in models:
             raise RequestError(
-                f"model {model!r}", "is unknown", f"The models are {', '.join(models) or 'none'}.", status=404
+                f"model {model!r}",
+                "is unknown",
+                f"The models are {', '.join(models) or 'none'}.",
+                status=404,
             )
         card = self._answering.card(model)
         if version is not None and version not in card.versions:
@@ -131,7 +138,9 @@ class ScorerApp:
             return _json(b'{"live":true}')
 
         async def ready(request: Request) -> Response:
-            yes = not self.draining and all(self._answering.ready(m) for m in self._answering.models())
+            yes = not self.draining and all(
+                self._answering.ready(m) for m in self._answering.models()
+            )
             return _json(oip.write_json({"ready": yes}), 200 if yes else 503)
 
         async def model(request: Request) -> Response:
@@ -156,7 +165,8 @@ class ScorerApp:
 
 
 def _on_purpose(error: Exception) -> bool:
-    """Whether an operator decided that this is not answered: by the switch, or by `on_violation`."""
+    """Whether an operator decided that this is not answered: by the switch, or by
+    `on_violation`."""
     return isinstance(error, FreshetError) and error.facts.get("refused") is True
 
 
@@ -176,7 +186,9 @@ def _json(body: bytes, status: int = 200) -> Response:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _json(said(f"{request.method} {request.url.path}: {error.detail}. See /docs."), error.status_code)
+    return _json(
+        said(f"{request.method} {request.url.path}: {error.detail}. See /docs."), error.status_code
+    )
 
 
 async def _freshet_error(request: Request, error: Exception) -> Response:

@@ -17,7 +17,8 @@ MAX_BODY_BYTES = 4 << 20
 
 
 def routes(reader: FeatureReader, reach: Reach, clock: Clock) -> list[BaseRoute]:
-    """Reads happen on threads, so that a slow store keeps no other request waiting; one that hangs is 503."""
+    """Reads happen on threads, so that a slow store keeps no other request waiting; one that hangs
+    is 503."""
 
     async def get_online_features(request: Request) -> Response:
         _, body = await read_body(request.scope, request.receive, MAX_BODY_BYTES)

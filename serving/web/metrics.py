@@ -1,4 +1,5 @@
-"""`/metrics` for the processes that have an HTTP server anyway, and the addresses of all others for Prometheus to find."""
+"""`/metrics` for the processes that have an HTTP server anyway, and the addresses of all others for
+Prometheus to find."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from freshet.streams.vitals.metrics import CONTENT_TYPE
 
 
 def metrics_route(produce: Callable[[], bytes]) -> Route:
-    """`GET /metrics` of a role. `produce` is called once a request, on a thread: requests in flight do not wait for it."""
+    """`GET /metrics` of a role. `produce` is called once a request, on a thread: requests in flight
+    do not wait for it."""
 
     async def metrics(request: Request) -> Response:
         body = await run_in_threadpool(produce)
@@ -25,12 +27,14 @@ def metrics_route(produce: Callable[[], bytes]) -> Route:
 
 
 def targets_route(state: Callable[[], Status]) -> Route:
-    """`GET /metrics/targets`: where the roles of an app serve their metrics, as Prometheus's HTTP service discovery reads
-    it."""
+    """`GET /metrics/targets`: where the roles of an app serve their metrics, as Prometheus's HTTP
+    service discovery reads it."""
 
     async def targets(request: Request) -> Response:
         status = await run_in_threadpool(state)
-        return Response(msgspec.json.encode(targets_of(status.app, status.roles)), media_type="application/json")
+        return Response(
+            msgspec.json.encode(targets_of(status.app, status.roles)), media_type="application/json"
+        )
 
     return Route("/metrics/targets", targets)
 

@@ -20,8 +20,8 @@ WAIT_SECONDS = 15.0  # longer than a log takes to say that its brokers are away
 
 
 def routes(pusher: Pusher, wait_seconds: float = WAIT_SECONDS) -> list[BaseRoute]:
-    """All pushes go through one thread, which owns the writer. One that is not safe in the log within `wait_seconds` is
-    answered with 503; the log may have it all the same."""
+    """All pushes go through one thread, which owns the writer. One that is not safe in the log
+    within `wait_seconds` is answered with 503; the log may have it all the same."""
     one_thread = ThreadPoolExecutor(1, "push")
 
     async def push(request: Request) -> Response:

@@ -1,5 +1,5 @@
-"""Runs a scorer's app: one process, one uvicorn server on uvloop and httptools, a clean end on SIGTERM and
-SIGINT."""
+"""Runs a scorer's app: one process, one uvicorn server on uvloop and httptools, a clean end on
+SIGTERM and SIGINT."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from freshet.serving.edge.sockets import address_of
 from freshet.serving.web.app import ScorerApp
 
 DRAIN_SECONDS = 0.05  # on the way out, time for requests that are already on the wire to be read
-SWITCH_SECONDS = 0.0005  # how long another thread may keep the interpreter from the event loop (Python's own: 5 ms)
+# how long another thread may keep the interpreter from the event loop (Python's own: 5 ms)
+SWITCH_SECONDS = 0.0005
 
 
 class HttpServer:
@@ -61,14 +62,17 @@ class HttpServer:
 
 
 def settle() -> None:
-    """Take what is there out of the garbage collector's way, so that no full collection stalls a request."""
+    """Take what is there out of the garbage collector's way, so that no full collection stalls a
+    request."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 50, 1000)
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, app: ScorerApp, on_started: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, app: ScorerApp, on_started: Callable[[], None]
+    ) -> None:
         super().__init__(config)
         self._app, self._on_started = app, on_started
 
@@ -86,10 +90,12 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """Like uvicorn's, but a signal that was obeyed is not raised again after the end: the role exits with
-        0."""
+        """Like uvicorn's, but a signal that was obeyed is not raised again after the end: the role
+        exits with 0."""
         try:
-            before = {s: signal.signal(s, self.handle_exit) for s in (signal.SIGINT, signal.SIGTERM)}
+            before = {
+                s: signal.signal(s, self.handle_exit) for s in (signal.SIGINT, signal.SIGTERM)
+            }
         except ValueError:  # not the main thread: whoever has that calls stop()
             yield
             return

@@ -1,5 +1,5 @@
-"""A Faust app over freshet's topics: what its agents read are events as intake believes them, what they send is taken in
-as any producer's. `docs/faust.md` says what that guarantees.
+"""A Faust app over freshet's topics: what its agents read are events as intake believes them, what
+they send is taken in as any producer's. `docs/faust.md` says what that guarantees.
 """
 
 from __future__ import annotations
@@ -20,17 +20,20 @@ from freshet.streams.agents.faust_transport import Transport
 from freshet.streams.kafka.log import KafkaLog
 
 Earlier = Callable[[Topic], Mapping[int, EventSchema]]
-LINGER_SECONDS = 0.005  # as long as freshet's own writer gathers: a request for every event is most of what it costs
+# as long as freshet's own writer gathers: a request for every event is most of what it costs
+LINGER_SECONDS = 0.005
 _TLS = {"ssl.ca.location", "ssl.certificate.location", "ssl.key.location", "ssl.key.password"}
 _LOGIN = {"sasl.mechanism", "sasl.mechanisms", "sasl.username", "sasl.password"}
 _MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
 class FaustApp(faust.App):  # type: ignore[misc]
-    """A Faust app that knows the topics of a freshet app: `of("weather")` is one for agents to read from and send to.
+    """A Faust app that knows the topics of a freshet app: `of("weather")` is one for agents to read
+    from and send to.
 
-    `topics` are the app's, by the full names of their logs. `ensure` makes them, and raises `LogError` if one is there
-    with other partitions; it is called in a thread when a worker starts. All else is Faust's own.
+    `topics` are the app's, by the full names of their logs. `ensure` makes them, and raises
+    `LogError` if one is there with other partitions; it is called in a thread when a worker starts.
+    All else is Faust's own.
     """
 
     def __init__(
@@ -47,15 +50,20 @@ class FaustApp(faust.App):  # type: ignore[misc]
         self._made: dict[str, EventTopic] = {}
 
     def of(self, topic: Topic | str) -> EventTopic:
-        """The Faust topic of one of the app's topics. Raises `DefinitionError` for one that the app does not list."""
+        """The Faust topic of one of the app's topics. Raises `DefinitionError` for one that the app
+        does not list."""
         name = topic if isinstance(topic, str) else topic.name
         if name not in self._declared:
             known = ", ".join(self._declared)
-            raise DefinitionError(f"topic {name!r}", "the app has no such topic", f"Its topics are {known}.")
+            raise DefinitionError(
+                f"topic {name!r}", "the app has no such topic", f"Its topics are {known}."
+            )
         if name not in self._made:
             log, declared = self._declared[name]
             schemas = EventSchemas(declared, self._earlier(declared))
-            self._made[name] = EventTopic(self, topics=[log], partitions=declared.partitions, schema=schemas)
+            self._made[name] = EventTopic(
+                self, topics=[log], partitions=declared.partitions, schema=schemas
+            )
         return self._made[name]
 
     async def on_first_start(self) -> None:
@@ -70,12 +78,18 @@ class FaustApp(faust.App):  # type: ignore[misc]
 
 
 def faust_app(
-    id: str, topics: Mapping[str, Topic], log_url: str, ensure: Callable[[], None], earlier: Earlier, **conf: Any
+    id: str,
+    topics: Mapping[str, Topic],
+    log_url: str,
+    ensure: Callable[[], None],
+    earlier: Earlier,
+    **conf: Any,
 ) -> FaustApp:
-    """A `FaustApp` on the brokers of `log_url`, with their logins; `conf` are settings of Faust's, which win.
+    """A `FaustApp` on the brokers of `log_url`, with their logins; `conf` are settings of Faust's,
+    which win.
 
-    Raises:
-        DefinitionError: the log is not on Kafka, or its address has a setting that Faust has no counterpart of.
+    Raises: DefinitionError: the log is not on Kafka, or its address has a setting that Faust has no
+        counterpart of.
     """
     scheme, separator, address = log_url.partition("://")
     if not separator or scheme != "kafka":
@@ -115,7 +129,10 @@ def _access(client: Mapping[str, Any]) -> dict[str, Any]:
     if not protocol.startswith("SASL"):
         return {"ssl_context": tls} if tls else {}
     login = faust.SASLCredentials(
-        username=client.get("sasl.username"), password=client.get("sasl.password"), ssl_context=tls, mechanism=mechanism
+        username=client.get("sasl.username"),
+        password=client.get("sasl.password"),
+        ssl_context=tls,
+        mechanism=mechanism,
     )
     return {"broker_credentials": login}
 
@@ -124,7 +141,9 @@ def _context(client: Mapping[str, Any]) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=client.get("ssl.ca.location"))
     if "ssl.certificate.location" in client:
         context.load_cert_chain(
-            client["ssl.certificate.location"], client.get("ssl.key.location"), client.get("ssl.key.password")
+            client["ssl.certificate.location"],
+            client.get("ssl.key.location"),
+            client.get("ssl.key.password"),
         )
     return context
 

@@ -1,4 +1,5 @@
-"""A freshet topic as a Faust topic: events come in as dicts and go out in the wire format, to the partition of their id.
+"""A freshet topic as a Faust topic: events come in as dicts and go out in the wire format, to the
+partition of their id.
 
 Faust asks a `Schema` to read and write values and a `Topic` to send; nothing else of it is changed.
 """
@@ -22,7 +23,8 @@ from freshet.schemas.topics.topic import Topic
 
 
 class EventSchemas(faust.Schema):  # type: ignore[misc]
-    """Reads and writes the events of one topic. `skipped` counts, by reason, the records that no agent was given."""
+    """Reads and writes the events of one topic. `skipped` counts, by reason, the records that no
+    agent was given."""
 
     def __init__(self, topic: Topic, earlier: Mapping[int, EventSchema]) -> None:
         self.topic = topic
@@ -45,13 +47,16 @@ class EventSchemas(faust.Schema):  # type: ignore[misc]
             raise ValueDecodeError(REASONS[misfit.reason]) from misfit
 
     def _skip(self, app: Any, message: Any, misfit: Misfit) -> None:
-        """Count, and tell the first of its reason, the second, the fourth, the eighth: a flood shall not fill the disk."""
+        """Count, and tell the first of its reason, the second, the fourth, the eighth: a flood
+        shall not fill the disk."""
         reason = REASONS[misfit.reason]
         self.skipped[reason] += 1
         n = self.skipped[reason]
         if n & (n - 1):
             return
-        field = f", field {self.topic.events.fields[misfit.field].name!r}" if misfit.field >= 0 else ""
+        field = (
+            f", field {self.topic.events.fields[misfit.field].name!r}" if misfit.field >= 0 else ""
+        )
         app.log.warning(
             "topic %s, partition %d, offset %d: skipped, %s%s (%d so far); intake sets it among the dead letters",
             message.topic, message.partition, message.offset, reason, field, n,
@@ -60,7 +65,8 @@ class EventSchemas(faust.Schema):  # type: ignore[misc]
     def dumps_value(
         self, app: Any, value: Any, *, serializer: Any = None, headers: dict[str, Any] | None = None
     ) -> tuple[bytes, dict[str, Any] | None]:
-        """An event, or a record that is one already. Raises `RequestError` for what is no event of the topic."""
+        """An event, or a record that is one already. Raises `RequestError` for what is no event of
+        the topic."""
         return (value if isinstance(value, bytes) else self.record(value)), headers
 
     def record(self, event: Any) -> bytes:
@@ -89,7 +95,8 @@ class EventSchemas(faust.Schema):  # type: ignore[misc]
 
 
 class EventTopic(faust.Topic):  # type: ignore[misc]
-    """Sends by freshet's own hash of the event's id, stamped with the wall clock; gives agents no tick and no bad record."""
+    """Sends by freshet's own hash of the event's id, stamped with the wall clock; gives agents no
+    tick and no bad record."""
 
     schema: EventSchemas
 
@@ -99,11 +106,13 @@ class EventTopic(faust.Topic):  # type: ignore[misc]
         return self.schema.skipped
 
     async def on_value_decode_error(self, exc: Exception, message: Any) -> None:
-        """Faust has acknowledged the record by now, so it is passed over; its own answer would stop the agent."""
+        """Faust has acknowledged the record by now, so it is passed over; its own answer would stop
+        the agent."""
 
     async def declare(self) -> None:
-        """The app's topics are made with the partitions that the app declares, by freshet: see `FaustApp.ensure`. Those
-        that Faust derives of them (`group_by`) are its own, here and in how they are sent to."""
+        """The app's topics are made with the partitions that the app declares, by freshet: see
+        `FaustApp.ensure`. Those that Faust derives of them (`group_by`) are its own, here and in
+        how they are sent to."""
         if self.internal:
             await super().declare()
 
@@ -111,7 +120,8 @@ class EventTopic(faust.Topic):  # type: ignore[misc]
         self, key: Any = None, value: Any = None, partition: int | None = None, timestamp: float | None = None, *args: Any,
         **more: Any,
     ) -> Any:  # fmt: skip
-        """What all ways of sending go through: an event, or a record as it came in (`event.forward`).
+        """What all ways of sending go through: an event, or a record as it came in
+        (`event.forward`).
 
         Raises `RequestError` for what is no event of the topic.
         """

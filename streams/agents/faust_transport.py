@@ -1,8 +1,9 @@
-"""Kafka as Faust reaches it, with one promise added: no offset is committed before all that was sent on the way there
-is acknowledged.
+"""Kafka as Faust reaches it, with one promise added: no offset is committed before all that was
+sent on the way there is acknowledged.
 
-Faust alone waits for its producer before a commit, but looks at neither the table changes that still wait in its buffer
-nor at records that were given up; either would be lost with the next restart.
+Faust alone waits for its producer before a commit, but looks at neither the table changes that
+still wait in its buffer nor at records that were given up; either would be lost with the next
+restart.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ FLUSH_SECONDS = 0.005
 
 
 class Producer(aiokafka.Producer):  # type: ignore[misc]
-    """Raises from `flush`, for ever after, once a record could not be delivered: the worker ends, uncommitted."""
+    """Raises from `flush`, for ever after, once a record could not be delivered: the worker ends,
+    uncommitted."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,4 +1,5 @@
-"""The app's control and reports logs: sending messages to the right one, and following them from their start."""
+"""The app's control and reports logs: sending messages to the right one, and following them from
+their start."""
 
 from __future__ import annotations
 
@@ -51,18 +52,25 @@ def _encoded(message: messages.Message) -> bytes | None:
 
 
 def messages_of(batch: Batch, now_ms: int) -> list[messages.Message]:
-    """The messages of a batch. What is none, or speaks of a time that is still far ahead of `now_ms` (wall), is set
-    aside with one line; nothing that it says is acted on."""
+    """The messages of a batch. What is none, or speaks of a time that is still far ahead of
+    `now_ms` (wall), is set aside with one line; nothing that it says is acted on."""
     found: list[messages.Message] = []
     for i in range(len(batch)):
         try:
             message = messages.decode(batch.value(i))
             tick = messages.newest_tick(message)
             if tick is not None and tick > now_ms + messages.AHEAD_MS:
-                raise msgspec.ValidationError(f"its tick {tick} is {tick - now_ms} ms ahead of this machine's clock")
+                raise msgspec.ValidationError(
+                    f"its tick {tick} is {tick - now_ms} ms ahead of this machine's clock"
+                )
         except msgspec.DecodeError as error:
             offset = int(batch.offsets[i])
-            log.warning("record is no message; it is set aside", topic=batch.topic, offset=offset, error=str(error))
+            log.warning(
+                "record is no message; it is set aside",
+                topic=batch.topic,
+                offset=offset,
+                error=str(error),
+            )
             continue
         found.append(message)
     return found
@@ -78,7 +86,8 @@ class Follower:
         self.positions: dict[str, int] = {}  # the same, by log
 
     def poll(self, max_wait_seconds: float) -> list[messages.Message]:
-        """What was said since the last call, as soon as there is anything. A record that is no message is passed over."""
+        """What was said since the last call, as soon as there is anything. A record that is no
+        message is passed over."""
         found: list[messages.Message] = []
         for batch in self._reader.poll(MOST_AT_ONCE, max_wait_seconds):
             self.position = int(batch.offsets[-1]) + 1

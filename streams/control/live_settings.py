@@ -1,6 +1,8 @@
-"""The settings of an app's topics as they are now: what was declared, and what operators changed since.
+"""The settings of an app's topics as they are now: what was declared, and what operators changed
+since.
 
-Changes are `Setting` messages on the control log; whoever follows it from its start knows them all, in order.
+Changes are `Setting` messages on the control log; whoever follows it from its start knows them all,
+in order.
 """
 
 from __future__ import annotations

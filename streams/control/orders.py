@@ -1,7 +1,7 @@
 """Which orders count: those that rise, and go back only where they say so.
 
-Everybody who follows the control log judges alike: scorers that carry orders out, release that gives them, and whoever shows
-what was ordered.
+Everybody who follows the control log judges alike: scorers that carry orders out, release that
+gives them, and whoever shows what was ordered.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ from dataclasses import dataclass, field
 from freshet.schemas.models.manifest import Identity
 from freshet.schemas.wire.messages import Settled
 
-# Release counts by one. Beyond this an order was made up; else a single one could use up all numbers.
+# Release counts by one. Beyond this an order was made up; else a single one could use up all
+# numbers.
 MOST_AHEAD = 1_000_000
 
 
 @dataclass
 class _Ordered:
-    """Of one model: the newest order's number, and the newest snapshot that was ordered of each lineage."""
+    """Of one model: the newest order's number, and the newest snapshot that was ordered of each
+    lineage."""
 
     order: int = 0
     newest: dict[str, int] = field(default_factory=dict)

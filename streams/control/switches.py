@@ -1,7 +1,7 @@
 """The three switches of a run: stop learning, stop releases, stop answering from models.
 
-They are a file in the run's folder, so they work without log and store, survive restarts, and hold for every process that
-shares the folder. Roles look at the file a few times a second.
+They are a file in the run's folder, so they work without log and store, survive restarts, and hold
+for every process that shares the folder. Roles look at the file a few times a second.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Switch(msgspec.Struct, frozen=True):
 
 
 class Switches(msgspec.Struct, frozen=True):
-    """`learn`: trainers learn; `release`: snapshots are released; `answer`: models answer (else the declared
-    fallback, or nobody)."""
+    """`learn`: trainers learn; `release`: snapshots are released; `answer`: models answer (else the
+    declared fallback, or nobody)."""
 
     learn: Switch = Switch()
     release: Switch = Switch()
@@ -56,20 +56,25 @@ def read(run_dir: Path) -> Switches:
         ) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ComponentError(
-            f"file {run_dir / FILE}", f"cannot be read: {error}", "Remove it: then all switches are on."
+            f"file {run_dir / FILE}",
+            f"cannot be read: {error}",
+            "Remove it: then all switches are on.",
         ) from error
 
 
 def turn(run_dir: Path, name: str, on: bool, by: str) -> Switches:
     """Turn a switch, for all processes of the run, now and after restarts.
 
-    Raises:
-        RequestError: there is no such switch.
-        ComponentError: it cannot be written, and is as it was: the disk is full, or the folder not ours.
+    Raises: RequestError: there is no such switch. ComponentError: it cannot be written, and is as
+        it was: the disk is full, or the folder not ours.
     """
     if name not in NAMES:
-        raise RequestError(f"switch {name!r}", "is unknown", f"The switches are {', '.join(NAMES)}.")
-    changed = msgspec.structs.replace(read(run_dir), **{name: Switch(on, by, time.time_ns() // 1_000_000)})
+        raise RequestError(
+            f"switch {name!r}", "is unknown", f"The switches are {', '.join(NAMES)}."
+        )
+    changed = msgspec.structs.replace(
+        read(run_dir), **{name: Switch(on, by, time.time_ns() // 1_000_000)}
+    )
     text = msgspec.json.format(msgspec.json.encode(changed))
     try:
         # A switch holds over restarts, that of the machine too.
@@ -84,8 +89,8 @@ def turn(run_dir: Path, name: str, on: bool, by: str) -> Switches:
 
 
 class SwitchBoard:
-    """A process's view of the switches. `current` is cheap: the file is looked at a few times a second, and a broken one
-    changes nothing."""
+    """A process's view of the switches. `current` is cheap: the file is looked at a few times a
+    second, and a broken one changes nothing."""
 
     def __init__(self, run_dir: Path) -> None:
         self._dir, self._next, self._switches = run_dir, 0.0, Switches()

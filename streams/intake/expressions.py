@@ -1,8 +1,9 @@
 """Users' Polars expressions must be row-wise: the value of a row may depend on that row alone.
 
-Refused when the app is built: aggregates, window functions, sorting, shifting, Python functions, `hash()` and categorical
-codes (their values depend on the process). Because Polars' own `is_row_separable` says yes to `a > a.mean()`, the
-operations are read from the expression itself, and a random-cut check evaluates it on made-up rows, whole and in pieces.
+Refused when the app is built: aggregates, window functions, sorting, shifting, Python functions,
+`hash()` and categorical codes (their values depend on the process). Because Polars' own
+`is_row_separable` says yes to `a > a.mean()`, the operations are read from the expression itself,
+and a random-cut check evaluates it on made-up rows, whole and in pieces.
 """
 
 from __future__ import annotations
@@ -44,10 +45,33 @@ REFUSED_FUNCTIONS = (
     "ArgMax", "ValueCounts", "PeakMin", "PeakMax", "Python", "TopK", "BottomK", "Cut", "QCut", "Sample", "ToPhysical",
     "IsDuplicated", "IsFirst", "IsLast", "NullCount", "ApproxNUnique", "Any", "All", "MapList", "RowIndex",
 )  # fmt: skip
-ROW_WISE_DESPITE_NAME = ("AnyHorizontal", "AllHorizontal", "SumHorizontal", "MinHorizontal", "MaxHorizontal")
+ROW_WISE_DESPITE_NAME = (
+    "AnyHorizontal",
+    "AllHorizontal",
+    "SumHorizontal",
+    "MinHorizontal",
+    "MaxHorizontal",
+)
 _ROWS = 97
-_DTYPES = {"boolean": pl.Boolean, "int": pl.Int32, "long": pl.Int64, "float": pl.Float32, "double": pl.Float64}
-_TEXTS = ("", "a", "??", "JFK", "Zürich", "7", "2.5", "2013-01-02", "03/04/2013", "2013-01-02 03:04:05")
+_DTYPES = {
+    "boolean": pl.Boolean,
+    "int": pl.Int32,
+    "long": pl.Int64,
+    "float": pl.Float32,
+    "double": pl.Float64,
+}
+_TEXTS = (
+    "",
+    "a",
+    "??",
+    "JFK",
+    "Zürich",
+    "7",
+    "2.5",
+    "2013-01-02",
+    "03/04/2013",
+    "2013-01-02 03:04:05",
+)
 
 
 def fields_of(expression: pl.Expr) -> list[str]:
@@ -71,17 +95,23 @@ def check_row_wise(
     """
     if not isinstance(expression, pl.Expr):
         raise DefinitionError(
-            where, f"{expression!r} is no Polars expression", 'Write one, such as pl.col("carrier") == "??".'
+            where,
+            f"{expression!r} is no Polars expression",
+            'Write one, such as pl.col("carrier") == "??".',
         )
     operations = _operations(expression, where)
     if "Selector" in operations:
         raise DefinitionError(
-            where, f"{expression} chooses fields by a rule", 'Name each of them, as in pl.col("origin").'
+            where,
+            f"{expression} chooses fields by a rule",
+            'Name each of them, as in pl.col("origin").',
         )
     known = [f.name for f in schema.fields]
     for name in fields_of(expression):
         if name not in known:
-            raise DefinitionError(where, f"reads unknown field {name!r}", f"The fields are {', '.join(known)}.")
+            raise DefinitionError(
+                where, f"reads unknown field {name!r}", f"The fields are {', '.join(known)}."
+            )
     for operation in sorted(operations):
         reason = _refusal(operation)
         if reason:
@@ -119,16 +149,19 @@ def _not_row_wise(expression: pl.Expr, where: str, why: str) -> DefinitionError:
 
 
 def _operations(expression: pl.Expr, where: str) -> set[str]:
-    """Every node and function name in the expression's own JSON; those of the namespace `str` as `str.Name`."""
+    """Every node and function name in the expression's own JSON; those of the namespace `str` as
+    `str.Name`."""
     try:
         node = json.loads(expression.meta.serialize(format="json"))
-    except pl.exceptions.PolarsError as error:  # only what holds Python code cannot be written as JSON
+    # only what holds Python code cannot be written as JSON
+    except pl.exceptions.PolarsError as error:
         raise _not_row_wise(expression, where, "it uses a Python function") from error
     return set(_names(node))
 
 
 def _names(node: Any) -> Iterator[str]:
-    """Names in the JSON, but not the texts of literals, columns and aliases, which mean nothing whatever they say."""
+    """Names in the JSON, but not the texts of literals, columns and aliases, which mean nothing
+    whatever they say."""
     if isinstance(node, str):
         yield node
     elif isinstance(node, list):
@@ -149,7 +182,8 @@ def _names(node: Any) -> Iterator[str]:
 
 
 def _text_names(node: Any) -> Iterator[str]:
-    """A function of the namespace `str`: they are row-wise, but for a few that have names of their own here."""
+    """A function of the namespace `str`: they are row-wise, but for a few that have names of their
+    own here."""
     name, options = (node, None) if isinstance(node, str) else next(iter(node.items()))
     guesses = name == "Strptime" and '"format": null' in json.dumps(options)
     yield f"str.{name}?" if guesses else f"str.{name}"
@@ -170,21 +204,29 @@ def _check_random_cuts(expression: pl.Expr, schema: EventSchema, where: str) -> 
     rng = np.random.default_rng(7)
     frame = _made_up(schema, fields_of(expression), rng)
     half = _ROWS // 2
-    cuts = [*range(half), *sorted(rng.choice(np.arange(half, _ROWS), 4, replace=False).tolist()), _ROWS]
+    cuts = [
+        *range(half),
+        *sorted(rng.choice(np.arange(half, _ROWS), 4, replace=False).tolist()),
+        _ROWS,
+    ]
     try:
         whole, *pieces = (
-            frame.slice(a, b - a).select(expression.alias("x"))["x"] for a, b in [(0, _ROWS), *itertools.pairwise(cuts)]
+            frame.slice(a, b - a).select(expression.alias("x"))["x"]
+            for a, b in [(0, _ROWS), *itertools.pairwise(cuts)]
         )
         row_wise = len(whole) == _ROWS and pl.concat(pieces).equals(whole, null_equal=True)
     except pl.exceptions.PolarsError as error:
-        raise DefinitionError(where, f"{expression} fails: {error}", "Check its types against the schema.") from error
+        raise DefinitionError(
+            where, f"{expression} fails: {error}", "Check its types against the schema."
+        ) from error
     if not row_wise:
         raise _not_row_wise(expression, where, "a random cut of the rows changes its values")
     return whole
 
 
 def _made_up(schema: EventSchema, names: Iterable[str], rng: np.random.Generator) -> pl.DataFrame:
-    """Rows of every kind of value that validation lets through, extremes too, with nulls where they are allowed."""
+    """Rows of every kind of value that validation lets through, extremes too, with nulls where they
+    are allowed."""
     columns: dict[str, pl.Series] = {"_row": pl.Series(np.arange(_ROWS))}
     for f in schema.fields:
         if f.name in names:
@@ -201,7 +243,8 @@ def _values(f: Field, rng: np.random.Generator) -> list[Any]:
     if f.type in ("string", "enum"):
         texts = f.domain or f.symbols or _TEXTS
         return [texts[i] for i in rng.integers(0, len(texts), _ROWS)]
-    if f.logical is not None:  # whole centuries, but not all that an int64 could be: years have an end
+    # whole centuries, but not all that an int64 could be: years have an end
+    if f.logical is not None:
         return list(rng.integers(-(10**12), 10**13, _ROWS).tolist())
     low, high = f.range or BOUNDS.get(f.type) or (-LARGEST_FLOAT["float"], LARGEST_FLOAT["float"])
     if f.type in BOUNDS:
@@ -213,5 +256,6 @@ def _values(f: Field, rng: np.random.Generator) -> list[Any]:
             # Within a narrow range most of those would be its ends.
             common[::2] = rng.uniform(low, high, _ROWS)[::2]
     return [
-        (low, high)[i] if i < 2 else min(max(x, low), high) for i, x in zip(rng.integers(0, 20, _ROWS), common.tolist())
+        (low, high)[i] if i < 2 else min(max(x, low), high)
+        for i, x in zip(rng.integers(0, 20, _ROWS), common.tolist())
     ]

@@ -1,9 +1,11 @@
-"""Running statistics of a topic: of each field over the events applied, as they were sent, and of each source.
+"""Running statistics of a topic: of each field over the events applied, as they were sent, and of
+each source.
 
-A source's usual rate is `3600 · N · (1 - w) / (1 - w^a)` events an hour: `N` is the number of its events after the second
-of its first one, each counted `w^k` where it lies `k` seconds of append time before its newest one, `a` the seconds from
-the first to the newest, and `w` halves in an hour. So it is a mean of the events of each second in which later ones count
-more, and falls silent with its source: it is as of the newest event.
+A source's usual rate is `3600 · N · (1 - w) / (1 - w^a)` events an hour: `N` is the number of its
+events after the second of its first one, each counted `w^k` where it lies `k` seconds of append
+time before its newest one, `a` the seconds from the first to the newest, and `w` halves in an hour.
+So it is a mean of the events of each second in which later ones count more, and falls silent with
+its source: it is as of the newest event.
 """
 
 from __future__ import annotations
@@ -43,7 +45,10 @@ class TopicStatistics:
     def __init__(self, topic: Topic) -> None:
         self._topic, self._fields = topic, topic.events.fields
         self._kinds = np.array(
-            [kernels.UNLISTED if f.name in (topic.event_id, topic.source) else _KINDS[f.type] for f in self._fields],
+            [
+                kernels.UNLISTED if f.name in (topic.event_id, topic.source) else _KINDS[f.type]
+                for f in self._fields
+            ],
             np.int64,
         )
         self._source = -1 if topic.source is None else topic.events.position(topic.source)
@@ -52,8 +57,11 @@ class TopicStatistics:
         self._first_dead = first_dead(topic)
         self._of_fields, self._of_sources = _fields(len(self._fields)), _sources()
 
-    def take(self, columns: Columns, code: npt.NDArray[np.uint8], times: npt.NDArray[np.int64]) -> None:
-        """Count decoded events: their fates `code` uint8 `[n]` and append times (ms) int64 `[n]`."""
+    def take(
+        self, columns: Columns, code: npt.NDArray[np.uint8], times: npt.NDArray[np.int64]
+    ) -> None:
+        """Count decoded events: their fates `code` uint8 `[n]` and append times (ms) int64
+        `[n]`."""
         kernels.take(
             columns.data, columns.words, columns.valid, code, frozen(times), self._kinds, self._source, self._symbol,
             self._first_dead, *self._of_fields.values(), *self._of_sources.values(),
@@ -70,7 +78,8 @@ class TopicStatistics:
         return {"statistics.declared": as_json(self._declared()), **fields, **sources}
 
     def load(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Fields that were declared otherwise then, or not at all, start empty; so do sources of another field."""
+        """Fields that were declared otherwise then, or not at all, start empty; so do sources of
+        another field."""
         if "statistics.declared" not in state:
             return
         was, declared = from_json(state["statistics.declared"]), self._declared()
@@ -81,15 +90,21 @@ class TopicStatistics:
                 if at is not None:
                     values[i] = state[f"statistics.fields.{name}"][at]
         if was["source"] == declared["source"]:
-            self._of_sources = {name: state[f"statistics.sources.{name}"].copy() for name in self._of_sources}
+            self._of_sources = {
+                name: state[f"statistics.sources.{name}"].copy() for name in self._of_sources
+            }
 
     def _declared(self) -> dict[str, Any]:
-        """What each figure is of. Values of an enum are told by their index, so its symbols belong here."""
-        fields = [[f.name, int(kind), list(f.symbols)] for f, kind in zip(self._fields, self._kinds)]
+        """What each figure is of. Values of an enum are told by their index, so its symbols belong
+        here."""
+        fields = [
+            [f.name, int(kind), list(f.symbols)] for f, kind in zip(self._fields, self._kinds)
+        ]
         return {"fields": fields, "source": fields[self._source] if self._source >= 0 else None}
 
     def facts(self) -> dict[str, Any]:
-        """`fields` and `sources` by name, `other_sources` those without a place, `newest_ms` of any record's appending."""
+        """`fields` and `sources` by name, `other_sources` those without a place, `newest_ms` of any
+        record's appending."""
         totals = self._of_sources["totals"]
         names = self._source_names(int(totals[kernels.TAKEN]))
         sent = [self._source_facts(i) for i in (*range(len(names)), SOURCES)]
@@ -104,19 +119,32 @@ class TopicStatistics:
     def _field_facts(self, i: int, f: Field) -> dict[str, Any]:
         figures, kind = self._of_fields["figures"][i].tolist(), int(self._kinds[i])
         missing = figures[kernels.ROWS] - figures[kernels.THERE]
-        facts = {"seen": figures[kernels.ROWS], "missing": missing, "imputed": missing * (f.name in self._topic.impute)}
+        facts = {
+            "seen": figures[kernels.ROWS],
+            "missing": missing,
+            "imputed": missing * (f.name in self._topic.impute),
+        }
         if kind in (kernels.WHOLE, kernels.FLOATING):
-            return facts | _numbers(figures, self._of_fields["moments"][i].tolist(), kind == kernels.FLOATING)
+            return facts | _numbers(
+                figures, self._of_fields["moments"][i].tolist(), kind == kernels.FLOATING
+            )
         if kind == kernels.UNLISTED:
             return facts
         counts = self._of_fields["counts"][i].tolist()
         names = ["false", "true"]
         if kind != kernels.FLAG:
-            names = _names(self._of_fields["texts"][i], self._of_fields["sizes"][i], figures[kernels.USED], f)
-        return facts | {"values": {v: n for v, n in zip(names, counts) if n}, "other": counts[VALUES]}
+            names = _names(
+                self._of_fields["texts"][i], self._of_fields["sizes"][i], figures[kernels.USED], f
+            )
+        return facts | {
+            "values": {v: n for v, n in zip(names, counts) if n},
+            "other": counts[VALUES],
+        }
 
     def _source_names(self, taken: int) -> list[str]:
-        return _names(self._of_sources["texts"], self._of_sources["sizes"], taken, self._fields[self._source])
+        return _names(
+            self._of_sources["texts"], self._of_sources["sizes"], taken, self._fields[self._source]
+        )
 
     def _source_facts(self, i: int) -> dict[str, Any]:
         s = self._of_sources["sources"][i].tolist()
@@ -125,7 +153,9 @@ class TopicStatistics:
             "events": s[kernels.EVENTS],
             "late": s[kernels.LATE],
             "dead": s[kernels.DEAD],
-            "rate_per_hour": _rate_per_hour(s, float(self._of_sources["decayed"][i])) if some else None,
+            "rate_per_hour": _rate_per_hour(s, float(self._of_sources["decayed"][i]))
+            if some
+            else None,
             "first_ms": s[kernels.FIRST_MS] if some else None,
             "newest_ms": s[kernels.NEWEST_MS] if some else None,
         }
@@ -160,7 +190,9 @@ def _tables(n: int, places: int) -> Arrays:
     }
 
 
-def _names(texts: npt.NDArray[np.uint8], sizes: npt.NDArray[np.int64], used: int, f: Field) -> list[str]:
+def _names(
+    texts: npt.NDArray[np.uint8], sizes: npt.NDArray[np.int64], used: int, f: Field
+) -> list[str]:
     """What stands in the places of a table, in the order of first sight."""
     known = sizes[:used].tolist()
     if f.type == "enum":
@@ -173,8 +205,8 @@ def _names(texts: npt.NDArray[np.uint8], sizes: npt.NDArray[np.int64], used: int
 
 
 def _numbers(figures: list[int], moments: list[float], floating: bool) -> dict[str, Any]:
-    """Extremes, mean and standard deviation (of all values, not of a sample); None where there is none, or it is beyond
-    a float64."""
+    """Extremes, mean and standard deviation (of all values, not of a sample); None where there is
+    none, or it is beyond a float64."""
     n, mean, squares, *block = moments
     if block[-1]:
         n, mean, squares = kernels.joined.py_func(n, mean, squares, *block)
@@ -201,4 +233,6 @@ def _rate_per_hour(s: list[int], decayed: float) -> float | None:
         return None
     w = 0.5 ** (1 / kernels.HALF_LIFE_SECONDS)
     seconds = s[kernels.SECOND] - s[kernels.FIRST_MS] // 1000
-    return float(3600 * (decayed + s[kernels.EVENTS] - s[kernels.BEFORE]) * (1 - w) / (1 - w**seconds))
+    return float(
+        3600 * (decayed + s[kernels.EVENTS] - s[kernels.BEFORE]) * (1 - w) / (1 - w**seconds)
+    )

@@ -1,8 +1,10 @@
-"""numba kernels of a topic's statistics. All walk rows in order, so that no cut of a log into batches shows in a bit.
+"""numba kernels of a topic's statistics. All walk rows in order, so that no cut of a log into
+batches shows in a bit.
 
-A table of texts holds the first so many distinct ones: `slots` uint64 `[tables, capacity, 4]` is an open table of (first 8
-bytes, last 8 bytes, length, place + 1), `texts` uint8 `[tables, places, LONGEST]` their bytes, `sizes` int64 `[tables,
-places]` their lengths (of an enum's symbol: its index). What has no place is counted in a place of its own, the last one.
+A table of texts holds the first so many distinct ones: `slots` uint64 `[tables, capacity, 4]` is an
+open table of (first 8 bytes, last 8 bytes, length, place + 1), `texts` uint8 `[tables, places,
+LONGEST]` their bytes, `sizes` int64 `[tables, places]` their lengths (of an enum's symbol: its
+index). What has no place is counted in a place of its own, the last one.
 """
 
 from __future__ import annotations
@@ -25,13 +27,15 @@ EVENTS, LATE, DEAD, FIRST_MS, NEWEST_MS, SECOND, BEFORE, SOURCE_FIGURES = range(
 APPLIED, LATE_CODE = 0, 2
 BLOCK, CHUNK = 64, 512
 HALF_LIFE_SECONDS = 3600
-# 0.5 ** (k / 3600) by multiplications only: libm's powers may differ between processors in the last bit.
+# 0.5 ** (k / 3600) by multiplications only: libm's powers may differ between processors in the last
+# bit.
 POWERS = np.cumprod(np.array([1.0] + [0.9998074776513175] * (HALF_LIFE_SECONDS - 1)))
 
 
 @intrinsic
 def _eight_bytes(typing_context: Any, data: Any, at: Any) -> Any:
-    """The 8 bytes of an array of bytes from `at` on, in one load: the compiler makes several of eight bytes and shifts."""
+    """The 8 bytes of an array of bytes from `at` on, in one load: the compiler makes several of
+    eight bytes and shifts."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, args[0])
@@ -79,10 +83,19 @@ def _put(
 
 @nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
 def _place(
-    data: Any, start: Any, end: Any, symbol: Any, slots: Any, texts: Any, sizes: Any, used: Any, room: Any
+    data: Any,
+    start: Any,
+    end: Any,
+    symbol: Any,
+    slots: Any,
+    texts: Any,
+    sizes: Any,
+    used: Any,
+    room: Any,
 ) -> Any:
-    """The place of a text, or of an enum's symbol; a new one gets place `used` if that is below `room`, what has no place
-    the last one. Bytes are compared, so a collision of hashes is harmless."""
+    """The place of a text, or of an enum's symbol; a new one gets place `used` if that is below
+    `room`, what has no place the last one. Bytes are compared, so a collision of hashes is
+    harmless."""
     n, first, last, other = i64(0), u64(start), u64(0), u64(sizes.size)
     if not symbol:
         n = end - start
@@ -97,9 +110,9 @@ def _place(
         taken = slots[i, u64(3)]
         if taken == u64(0):
             break
-        if (slots[i, u64(0)] ^ first) | (slots[i, u64(1)] ^ last) | (slots[i, u64(2)] ^ u64(n)) == u64(0) and (
-            n <= 16 or _same_middle(data, start, n, texts, i64(taken) - 1)
-        ):
+        if (slots[i, u64(0)] ^ first) | (slots[i, u64(1)] ^ last) | (
+            slots[i, u64(2)] ^ u64(n)
+        ) == u64(0) and (n <= 16 or _same_middle(data, start, n, texts, i64(taken) - 1)):
             return taken - u64(1)
         i = (i + u64(1)) & mask
     if used >= room:
@@ -126,9 +139,11 @@ def _count_texts(
 
 
 @nb.njit(nogil=True, cache=True, _nrt=False)
-def _count_numbers(values: Any, valid: Any, code: Any, a: Any, b: Any, floating: Any, figures: Any, m: Any) -> None:
-    """Extremes of whole numbers, or of floats' bits brought to the order of whole numbers; sums around an origin, which
-    every `BLOCK` values go into the mean and move the origin there."""
+def _count_numbers(
+    values: Any, valid: Any, code: Any, a: Any, b: Any, floating: Any, figures: Any, m: Any
+) -> None:
+    """Extremes of whole numbers, or of floats' bits brought to the order of whole numbers; sums
+    around an origin, which every `BLOCK` values go into the mean and move the origin there."""
     lowest, highest, there = figures[LOWEST], figures[HIGHEST], figures[THERE]
     origin, total, squares, size = m[ORIGIN], m[SUM], m[SUM_OF_SQUARES], i64(m[IN_BLOCK])
     for r in range(a, b):
@@ -149,17 +164,23 @@ def _count_numbers(values: Any, valid: Any, code: Any, a: Any, b: Any, floating:
         squares += d * d
         size += 1
         if size == BLOCK:
-            m[COUNT], m[MEAN], m[SQUARES] = joined(m[COUNT], m[MEAN], m[SQUARES], origin, total, squares, size)
+            m[COUNT], m[MEAN], m[SQUARES] = joined(
+                m[COUNT], m[MEAN], m[SQUARES], origin, total, squares, size
+            )
             origin, total, squares, size = m[MEAN], 0.0, 0.0, i64(0)
     m[ORIGIN], m[SUM], m[SUM_OF_SQUARES], m[IN_BLOCK] = origin, total, squares, size
     figures[LOWEST], figures[HIGHEST], figures[THERE] = lowest, highest, there
 
 
 @nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
-def joined(n: Any, mean: Any, squares: Any, origin: Any, total: Any, total_squares: Any, size: Any) -> Any:
-    """Count, mean and sum of squared deviations of `n` values and `size` more, given by their sums around an origin.
+def joined(
+    n: Any, mean: Any, squares: Any, origin: Any, total: Any, total_squares: Any, size: Any
+) -> Any:
+    """Count, mean and sum of squared deviations of `n` values and `size` more, given by their sums
+    around an origin.
 
-    Source: Chan, Golub and LeVeque, Updating formulae and a pairwise algorithm for computing sample variances, 1979.
+    Source: Chan, Golub and LeVeque, Updating formulae and a pairwise algorithm for computing sample
+    variances, 1979.
     """
     both = n + size
     d = origin + total / size - mean
@@ -178,7 +199,9 @@ def _count_there(valid: Any, code: Any, a: Any, b: Any) -> Any:
 
 
 @nb.njit(nogil=True, cache=True, _nrt=False)
-def _count_flags(values: Any, valid: Any, code: Any, a: Any, b: Any, figures: Any, counts: Any) -> None:
+def _count_flags(
+    values: Any, valid: Any, code: Any, a: Any, b: Any, figures: Any, counts: Any
+) -> None:
     there, true = i64(0), i64(0)
     for r in range(a, b):
         if valid[r] and code[r] == APPLIED:
@@ -201,8 +224,8 @@ def _decayed(value: Any, seconds: Any) -> Any:
 
 @nb.njit(nogil=True, cache=True, _nrt=False)
 def _advance(s: Any, decayed: Any, place: Any, time_ms: Any) -> None:
-    """A source's newest time moves. When its second does, the events of the one before begin to decay; those of its
-    first second count for none."""
+    """A source's newest time moves. When its second does, the events of the one before begin to
+    decay; those of its first second count for none."""
     second = time_ms // 1000
     if s[EVENTS] == 0:
         s[FIRST_MS], s[SECOND] = time_ms, second
@@ -218,7 +241,8 @@ def _count_sources(
     data: Any, start: Any, end: Any, valid: Any, code: Any, times: Any, a: Any, b: Any, symbol: Any, first_dead: Any,
     totals: Any, sources: Any, decayed: Any, slots: Any, texts: Any, sizes: Any,
 ) -> None:  # fmt: skip
-    """A dead event may take one of the first half of the places only: bad bytes must not keep good sources out."""
+    """A dead event may take one of the first half of the places only: bad bytes must not keep good
+    sources out."""
     room, used = i64(sizes.size), totals[TAKEN]
     for r in range(a, b):
         c = i64(code[r])
@@ -251,11 +275,12 @@ def take(
 ) -> None:  # fmt: skip
     """Count values of applied rows by field, and what each source sent (field `source`, -1: none).
 
-    `data`, `words` and `valid` are those of `Columns`, `code` the rows' fates, uint8 `[n]`. `figures` is int64 `[fields,
-    FIGURES]`, `moments` float64 `[fields, MOMENTS]`, `counts` int64 `[fields, places + 1]`; `totals` int64 `[TOTALS]`,
-    `sources` int64 `[places + 1, SOURCE_FIGURES]`, and `decayed` float64 `[places + 1]` the number of events after a source's
-    first second and before its newest one, each halved by every half-life that lies between.
-    Rows are taken in chunks, so that their texts are fetched from memory once for all fields.
+    `data`, `words` and `valid` are those of `Columns`, `code` the rows' fates, uint8 `[n]`.
+    `figures` is int64 `[fields, FIGURES]`, `moments` float64 `[fields, MOMENTS]`, `counts` int64
+    `[fields, places + 1]`; `totals` int64 `[TOTALS]`, `sources` int64 `[places + 1,
+    SOURCE_FIGURES]`, and `decayed` float64 `[places + 1]` the number of events after a source's
+    first second and before its newest one, each halved by every half-life that lies between. Rows
+    are taken in chunks, so that their texts are fetched from memory once for all fields.
     """
     for a in range(0, code.size, CHUNK):
         b = min(code.size, a + CHUNK)
@@ -275,7 +300,9 @@ def take(
             elif kinds[f] == UNLISTED:
                 figures[f, THERE] += _count_there(valid[f], code, a, b)
             else:
-                _count_numbers(words[f, 0], valid[f], code, a, b, kinds[f] == FLOATING, figures[f], moments[f])
+                _count_numbers(
+                    words[f, 0], valid[f], code, a, b, kinds[f] == FLOATING, figures[f], moments[f]
+                )
         if source >= 0:
             _count_sources(
                 data, words[source, 0], words[source, 1], valid[source], code, times, a, b, symbol, first_dead, totals,

@@ -1,4 +1,5 @@
-"""Carries out a topic's imputes on decoded columns: constants at once, the others from running state by group."""
+"""Carries out a topic's imputes on decoded columns: constants at once, the others from running
+state by group."""
 
 from __future__ import annotations
 
@@ -69,8 +70,11 @@ class Imputer:
         self.filled += kernels.impute_last_whole(start, values, valid, groups, code, words)
         columns.replace(self.field, values, valid | missing)
 
-    def _put(self, columns: Columns, values: npt.NDArray[np.float64], valid: npt.NDArray[np.bool_]) -> None:
-        """Filled values for the column. Whole numbers that were there stay as they were: not all are a float64."""
+    def _put(
+        self, columns: Columns, values: npt.NDArray[np.float64], valid: npt.NDArray[np.bool_]
+    ) -> None:
+        """Filled values for the column. Whole numbers that were there stay as they were: not all
+        are a float64."""
         bounds = BOUNDS.get(columns.schema[self.field].type)
         if bounds is None:
             columns.replace(self.field, values, valid)
@@ -98,7 +102,9 @@ class Imputer:
         at = len(texts.data)
         data = np.concatenate([texts.data, np.frombuffer(value.encode(), np.uint8)])
         start, end = np.where(missing, at, texts.start), np.where(missing, len(data), texts.end)
-        columns.replace(self.field, Texts(data, start, end, texts.valid | missing), texts.valid | missing)
+        columns.replace(
+            self.field, Texts(data, start, end, texts.valid | missing), texts.valid | missing
+        )
 
     def dump(self) -> dict[str, npt.NDArray[Any]]:
         """Groups are named by order, so their state loads without their ids changing."""
@@ -116,7 +122,9 @@ class Imputer:
         ends = state[f"{key}.ends"]
         start = np.concatenate([np.zeros(1, np.int64), ends[:-1]]) if len(ends) else ends
         self._groups = Interner(64)
-        self._groups(Texts(state[f"{key}.names"].copy(), start, ends.copy(), np.ones(len(ends), np.bool_)))
+        self._groups(
+            Texts(state[f"{key}.names"].copy(), start, ends.copy(), np.ones(len(ends), np.bool_))
+        )
         self._state = np.zeros((max(64, 2 * len(ends)), _STATE))
         self._state[: len(state[f"{key}.state"])] = state[f"{key}.state"]
         self.filled = int(state[f"{key}.filled"][0])

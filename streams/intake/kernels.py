@@ -1,4 +1,5 @@
-"""numba kernels of intake: admission (deduplication and lateness), imputation, the ledger. All walk rows in order."""
+"""numba kernels of intake: admission (deduplication and lateness), imputation, the ledger. All walk
+rows in order."""
 
 from __future__ import annotations
 
@@ -25,11 +26,13 @@ def _find(table: Any, g: Any, low: Any, high: Any, mask: Any) -> Any:
 
 @nb.njit(nogil=True, cache=True)
 def admit(ids: Any, t: Any, code: Any, table: Any, meta: Any, horizon: Any, lateness: Any) -> None:
-    """Set `code` of rows that still have APPLIED: repeats within the horizon, and rows later than allowed.
+    """Set `code` of rows that still have APPLIED: repeats within the horizon, and rows later than
+    allowed.
 
-    Two generations of 128-bit ids (uint64 `[2, capacity, 2]`) remember an id for one to two horizons of event time.
-    `meta` is int64: current generation, when it began, ids in it, newest event time, whether there was any event.
-    Times are any int64, so what lies between two is taken as uint64, which cannot overflow.
+    Two generations of 128-bit ids (uint64 `[2, capacity, 2]`) remember an id for one to two
+    horizons of event time. `meta` is int64: current generation, when it began, ids in it, newest
+    event time, whether there was any event. Times are any int64, so what lies between two is taken
+    as uint64, which cannot overflow.
     """
     mask = u64(table.shape[1] - 1)
     for r in range(code.size):
@@ -78,7 +81,9 @@ def regrow(table: Any, capacity: Any) -> Any:
 
 
 @nb.njit(nogil=True, cache=True)
-def account(code: Any, ids: Any, offsets: Any, block: Any, first: Any, counts: Any, sums: Any) -> None:
+def account(
+    code: Any, ids: Any, offsets: Any, block: Any, first: Any, counts: Any, sums: Any
+) -> None:
     """Count fates by ledger block (int64 `[blocks, fates]`) and add up the ids applied, mod 2^128
     (uint64 `[blocks, 2]`, low word first)."""
     for r in range(code.size):
@@ -95,7 +100,8 @@ MEDIAN, MEAN, LAST = 0, 1, 2
 
 @nb.njit(inline="always", nogil=True, cache=True)
 def _p2_add(q: Any, x: Any) -> None:
-    """One observation into P² for the median (Jain and Chlamtac, 1985). q: 5 heights, 5 positions, count."""
+    """One observation into P² for the median (Jain and Chlamtac, 1985). q: 5 heights, 5 positions,
+    count."""
     c = q[10]
     if c < 5.0:
         at = np.int64(c)
@@ -135,10 +141,13 @@ def _p2_add(q: Any, x: Any) -> None:
 
 
 @nb.njit(nogil=True, cache=True)
-def impute(kind: Any, start: Any, values: Any, valid: Any, groups: Any, code: Any, state: Any) -> Any:
+def impute(
+    kind: Any, start: Any, values: Any, valid: Any, groups: Any, code: Any, state: Any
+) -> Any:
     """Fill the missing values of applied rows from what was seen before them; returns how many.
 
-    `state` is float64 `[groups, 11]`: P²'s for a median; count and sum for a mean; count and value for the last.
+    `state` is float64 `[groups, 11]`: P²'s for a median; count and sum for a mean; count and value
+    for the last.
     """
     filled = 0
     for r in range(code.size):

@@ -1,4 +1,5 @@
-"""The schemas that a topic has had, kept beside the checkpoints: each record in its log was written under one of them.
+"""The schemas that a topic has had, kept beside the checkpoints: each record in its log was written
+under one of them.
 
 {url}/schemas/{topic}/{schema_id}-{digest}.json
 """

@@ -1,7 +1,8 @@
-"""The ledger: per partition and block of offsets, how many records had which fate, and the sum of the ids applied.
+"""The ledger: per partition and block of offsets, how many records had which fate, and the sum of
+the ids applied.
 
-`freshet.audit.ledger.recompute` recomputes it from the log with plain Python and dictionaries, the slow and obvious way,
-sharing no kernel with intake.
+`freshet.audit.ledger.recompute` recomputes it from the log with plain Python and dictionaries, the
+slow and obvious way, sharing no kernel with intake.
 """
 
 from __future__ import annotations
@@ -53,7 +54,11 @@ class LedgerBook:
         }
 
     def dump(self) -> dict[str, npt.NDArray[Any]]:
-        return {"ledger_first": np.array([self.first]), "ledger": self.counts, "ledger_sums": self.sums}
+        return {
+            "ledger_first": np.array([self.first]),
+            "ledger": self.counts,
+            "ledger_sums": self.sums,
+        }
 
     def load(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         self.first = int(state["ledger_first"][0])

@@ -1,7 +1,9 @@
-"""Events pushed by producers over HTTP: judged as intake will judge them, then appended to their topic's log.
+"""Events pushed by producers over HTTP: judged as intake will judge them, then appended to their
+topic's log.
 
-The request has the shape of Feast's `/push`: a push source (here: a topic) and a data frame as columns. Nothing of a push
-is appended if any of its events is refused, so that a producer mends and sends the same push again.
+The request has the shape of Feast's `/push`: a push source (here: a topic) and a data frame as
+columns. Nothing of a push is appended if any of its events is refused, so that a producer mends and
+sends the same push again.
 """
 
 from __future__ import annotations
@@ -34,8 +36,9 @@ EXAMPLE = '{"push_source_name": "topic", "df": {"field": [values, …], …}}'
 
 
 class PushRequest(msgspec.Struct):
-    """`push_source_name` is a topic, `df` a list for every field of its events, all of one length; a list may be left out
-    if its field has a default. What a run takes in goes to the store and the log alike, so `to` changes nothing."""
+    """`push_source_name` is a topic, `df` a list for every field of its events, all of one length;
+    a list may be left out if its field has a default. What a run takes in goes to the store and the
+    log alike, so `to` changes nothing."""
 
     push_source_name: str
     df: dict[str, list[Any]]
@@ -43,14 +46,16 @@ class PushRequest(msgspec.Struct):
 
 
 class PushAnswer(msgspec.Struct):
-    """`accepted` events are in the topic's log. Duplicates of earlier events, and what a filter drops, are found there."""
+    """`accepted` events are in the topic's log. Duplicates of earlier events, and what a filter
+    drops, are found there."""
 
     topic: str
     accepted: int
 
 
 class Refusal(msgspec.Struct):
-    """Why event `index` of a push was refused; `field` is null where no single field is at fault."""
+    """Why event `index` of a push was refused; `field` is null where no single field is at
+    fault."""
 
     index: int
     reason: str
@@ -59,7 +64,8 @@ class Refusal(msgspec.Struct):
 
 
 class PushRefused(msgspec.Struct):
-    """What is wrong with the push; `refused` are its events that were, if any. None of the push was appended."""
+    """What is wrong with the push; `refused` are its events that were, if any. None of the push was
+    appended."""
 
     error: str
     refused: list[Refusal] = []
@@ -135,10 +141,18 @@ class TopicDoor:
         starts = ends - np.array([len(v) for v in values], np.int64)
         decoded = decode(np.frombuffer(b"".join(values), np.uint8), starts, ends, self._codec)
         name = self._topic.event_time
-        validate(decoded, np.full(len(kept), now_ms), name, decoded.integers(name)[0], self._settings.ms("max_future"))
+        validate(
+            decoded,
+            np.full(len(kept), now_ms),
+            name,
+            decoded.integers(name)[0],
+            self._settings.ms("max_future"),
+        )
         refuse_large(decoded, self._keys)
         for i in np.flatnonzero(decoded.reason).tolist():
-            refused.append(self._refusal(kept[i], int(decoded.reason[i]), int(decoded.detail_field[i])))
+            refused.append(
+                self._refusal(kept[i], int(decoded.reason[i]), int(decoded.detail_field[i]))
+            )
         if refused:
             raise EventsRefused(self._topic.name, n, sorted(refused, key=lambda r: r.index))
         return Judged(values, decoded.key(self._topic.event_id).partitions(self._topic.partitions))
@@ -159,11 +173,17 @@ class TopicDoor:
         lengths = {name: len(values) for name, values in columns.items()}
         if len(set(lengths.values())) > 1:
             told = ", ".join(f"{name} has {n}" for name, n in lengths.items())
-            raise RequestError(f"push to {self._topic.name}", f"columns differ: {told}", "Send lists of one length.")
+            raise RequestError(
+                f"push to {self._topic.name}",
+                f"columns differ: {told}",
+                "Send lists of one length.",
+            )
         n = next(iter(lengths.values()))
         if not 1 <= n <= MAX_EVENTS:
             raise RequestError(
-                f"push to {self._topic.name}", f"has {n} events", f"Send 1 to {MAX_EVENTS} events a request."
+                f"push to {self._topic.name}",
+                f"has {n} events",
+                f"Send 1 to {MAX_EVENTS} events a request.",
             )
         return n
 
@@ -184,7 +204,9 @@ class TopicDoor:
             return " to ".join(f.bounds_text) if f.range else "a finite number"
         if f.type in BOUNDS:
             return f"a whole number ({f.type})"
-        return {"string": "a text", "boolean": "true or false", "enum": "a text"}.get(f.type, "a number")
+        return {"string": "a text", "boolean": "true or false", "enum": "a text"}.get(
+            f.type, "a number"
+        )
 
 
 def _refused_by_log(topic: str, values: Sequence[bytes], error: RecordTooLarge) -> RequestError:
@@ -220,7 +242,8 @@ class Pusher:
         self._writer: Writer | None = None
 
     def push(self, request: PushRequest) -> PushAnswer:
-        """Append the events, with the app's time, to the partitions of their ids, and return once they are safe.
+        """Append the events, with the app's time, to the partitions of their ids, and return once
+        they are safe.
 
         Raises:
             RequestError: there is no such topic, an event is larger than its log takes, or as
@@ -229,7 +252,9 @@ class Pusher:
         """
         topic = request.push_source_name
         if topic not in self._doors:
-            raise RequestError(f"topic {topic!r}", "is unknown", f"The topics are {', '.join(self._doors)}.")
+            raise RequestError(
+                f"topic {topic!r}", "is unknown", f"The topics are {', '.join(self._doors)}."
+            )
         now_ms = self._clock.now_ms()
         judged = self._judged(topic, request.df, now_ms)
         try:
@@ -247,15 +272,19 @@ class Pusher:
         return PushAnswer(topic, len(judged.values))
 
     def _judged(self, topic: str, columns: Mapping[str, Sequence[Any]], now_ms: int) -> Judged:
-        """What no value can be taken for, such as a number of a thousand digits, is the push's fault, too."""
+        """What no value can be taken for, such as a number of a thousand digits, is the push's
+        fault, too."""
         try:
             return self._doors[topic].judge(columns, now_ms)
         except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
             cause = f"cannot be read ({type(error).__name__}: {error})"
-            raise RequestError(f"push to {topic}", cause, "Send values of the fields' own types.") from error
+            raise RequestError(
+                f"push to {topic}", cause, "Send values of the fields' own types."
+            ) from error
 
     def _forget(self) -> None:
-        """A writer that failed still holds what it could not append, and would append it with the next push."""
+        """A writer that failed still holds what it could not append, and would append it with the
+        next push."""
         writer, self._writer = self._writer, None
         try:
             if writer is not None:

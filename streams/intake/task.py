@@ -1,10 +1,13 @@
-"""Intake: one source partition in; clean events by view key, labels by prediction id, and dead letters out.
+"""Intake: one source partition in; clean events by view key, labels by prediction id, and dead
+letters out.
 
-It is here that time enters: intake is told by its operator that all is read which stood in the partition at a time of the
-app's clock, and writes that time, a tick, into each of its outputs. Nobody after it asks a clock.
+It is here that time enters: intake is told by its operator that all is read which stood in the
+partition at a time of the app's clock, and writes that time, a tick, into each of its outputs.
+Nobody after it asks a clock.
 
-The stages, in order, over the columns of a batch; each settles a fate for some rows and passes the rest on:
-decode → validate → deduplicate and judge lateness → filter → impute → route. The ledger counts every record.
+The stages, in order, over the columns of a batch; each settles a fate for some rows and passes the
+rest on: decode → validate → deduplicate and judge lateness → filter → impute → route. The ledger
+counts every record.
 """
 
 from __future__ import annotations
@@ -100,8 +103,12 @@ class IntakeTask:
         self._plan, self._partition = plan, partition
         topic = plan.topic
         self._horizon = milliseconds(topic.dedup)
-        self._lateness, self._max_future = topic.freshness.ms("lateness"), topic.freshness.ms("max_future")
-        self._settings: list[list[int]] = []  # changes: from which offset on, lateness and max_future (ms)
+        self._lateness, self._max_future = (
+            topic.freshness.ms("lateness"),
+            topic.freshness.ms("max_future"),
+        )
+        # changes: from which offset on, lateness and max_future (ms)
+        self._settings: list[list[int]] = []
         self._seen = np.zeros((2, 1 << 12, 2), np.uint64)
         self._meta = np.zeros(kernels.META, np.int64)
         self._imputers = [Imputer(f, how) for f, how in topic.impute.items()]
@@ -163,7 +170,9 @@ class IntakeTask:
         """The record's fate is a dead letter."""
         offset = int(batch.offsets[0])
         self.ledger.span(offset, offset)
-        self.ledger.counts[offset // LEDGER_BLOCK - self.ledger.first, self.fates.index("dead:crash")] += 1
+        self.ledger.counts[
+            offset // LEDGER_BLOCK - self.ledger.first, self.fates.index("dead:crash")
+        ] += 1
         return Outputs()
 
     def _settle(self, columns: Columns, batch: Batch) -> Codes:
@@ -172,7 +181,9 @@ class IntakeTask:
         times, _ = columns.integers(topic.event_time)
         validate(columns, batch.times, topic.event_time, times, self._max_future)
         refuse_large(columns, self._keys)
-        code = np.where(columns.reason > 0, columns.reason + (first_dead(topic) - 1), 0).astype(np.uint8)
+        code = np.where(columns.reason > 0, columns.reason + (first_dead(topic) - 1), 0).astype(
+            np.uint8
+        )
         ids = columns.key(topic.event_id).identities()
         self._make_room(len(code))
         kernels.admit(ids, times, code, self._seen, self._meta, self._horizon, self._lateness)
@@ -184,14 +195,26 @@ class IntakeTask:
             wrong = refuse_labels(columns, np.flatnonzero(code == kernels.APPLIED), label.value)
             code[wrong] = first_dead(topic) + BAD_LABEL - 1
         self.ledger.span(int(batch.offsets[0]), int(batch.offsets[-1]))
-        kernels.account(code, ids, batch.offsets, LEDGER_BLOCK, self.ledger.first, self.ledger.counts, self.ledger.sums)
+        kernels.account(
+            code,
+            ids,
+            batch.offsets,
+            LEDGER_BLOCK,
+            self.ledger.first,
+            self.ledger.counts,
+            self.ledger.sums,
+        )
         return code
 
     def _filter(self, columns: Columns, code: Codes) -> None:
         for k, (expression, names) in enumerate(self._filters):
             rows = np.flatnonzero(code == kernels.APPLIED)
             if len(rows):
-                hit = columns.frame(names, rows).select(expression.alias("x").fill_null(False))["x"].to_numpy()
+                hit = (
+                    columns.frame(names, rows)
+                    .select(expression.alias("x").fill_null(False))["x"]
+                    .to_numpy()
+                )
                 code[rows[hit]] = FIRST_FILTER + k
 
     def _make_room(self, rows: int) -> None:
@@ -199,7 +222,8 @@ class IntakeTask:
             self._seen = kernels.regrow(self._seen, self._seen.shape[1] * 2)
 
     def _bury(self, columns: Columns, batch: Batch, out: Outputs) -> None:
-        """Dead letters, each with its reason, the field, its origin and its bytes (the first 64 KiB)."""
+        """Dead letters, each with its reason, the field, its origin and its bytes (the first 64
+        KiB)."""
         rows = np.flatnonzero(columns.reason)
         if not len(rows):
             return
@@ -224,7 +248,9 @@ class IntakeTask:
             if len(named):
                 ids = columns.key(label.id).take(named)
                 table = self._labels(columns, label, ids, named) | _origin(batch, named)
-                self._spread(_Routed(label.to, label.partitions, blocks.LABELS, ids, table), batch, out)
+                self._spread(
+                    _Routed(label.to, label.partitions, blocks.LABELS, ids, table), batch, out
+                )
 
     def _labels(
         self, columns: Columns, label: LabelRoute, ids: Texts, rows: I64
@@ -237,13 +263,17 @@ class IntakeTask:
         }
 
     def _spread(self, routed: _Routed, batch: Batch, out: Outputs) -> None:
-        """Rows to the partitions of their keys, in order: a block for each partition that gets any."""
+        """Rows to the partitions of their keys, in order: a block for each partition that gets
+        any."""
         rows = pa.RecordBatch.from_pydict(routed.table)
         time_ms = int(batch.times[-1])
         parts = {0: rows}
         if routed.partitions > 1:
             where = routed.keys.partitions(routed.partitions)
-            parts = {p: rows.take(pa.array(np.flatnonzero(where == p))) for p in np.unique(where).tolist()}
+            parts = {
+                p: rows.take(pa.array(np.flatnonzero(where == p)))
+                for p in np.unique(where).tolist()
+            }
         for p, mine in parts.items():
             block = Block(routed.kind, self._plan.topic.name, self._partition, mine)
             out.appends.append(Append(routed.to, p, blocks.encode_parts(block), time_ms))
@@ -263,8 +293,11 @@ class IntakeTask:
             state |= imputer.dump()
         return state
 
-    def load(self, base: Mapping[str, npt.NDArray[Any]], deltas: Sequence[Mapping[str, npt.NDArray[Any]]]) -> None:
-        """Raises `CheckpointError` if the topic's filters or imputes were others then: counts and groups would mean others."""
+    def load(
+        self, base: Mapping[str, npt.NDArray[Any]], deltas: Sequence[Mapping[str, npt.NDArray[Any]]]
+    ) -> None:
+        """Raises `CheckpointError` if the topic's filters or imputes were others then: counts and
+        groups would mean others."""
         state = deltas[-1] if deltas else base
         if not fits(self._plan.topic, base, deltas):
             raise CheckpointError(
@@ -287,13 +320,19 @@ class IntakeTask:
         return {
             "fates": {name: int(c) for name, c in zip(self.fates, counts)},
             "imputed": {i.field: i.filled for i in self._imputers},
-            "newest_event_ms": int(self._meta[kernels.NEWEST]) if self._meta[kernels.BEGUN] else None,
+            "newest_event_ms": int(self._meta[kernels.NEWEST])
+            if self._meta[kernels.BEGUN]
+            else None,
             **self._statistics.facts(),
             "finished": self._tick,
         }
 
 
-def fits(topic: Topic, base: Mapping[str, npt.NDArray[Any]], deltas: Sequence[Mapping[str, npt.NDArray[Any]]]) -> bool:
+def fits(
+    topic: Topic,
+    base: Mapping[str, npt.NDArray[Any]],
+    deltas: Sequence[Mapping[str, npt.NDArray[Any]]],
+) -> bool:
     """Whether a checkpoint of intake was made with the topic's filters and imputes of now."""
     state = deltas[-1] if deltas else base
     return "declared" in state and bool(from_json(state["declared"]) == _declared(topic))
@@ -307,4 +346,7 @@ def _declared(topic: Topic) -> list[Any]:
 
 def _origin(batch: Batch, rows: I64) -> dict[str, pa.Array]:
     """Where each row stands in the source partition."""
-    return {"_offset": pa.array(batch.offsets[rows]), "_index": pa.array(np.zeros(len(rows), np.int32))}
+    return {
+        "_offset": pa.array(batch.offsets[rows]),
+        "_index": pa.array(np.zeros(len(rows), np.int32)),
+    }

@@ -1,7 +1,9 @@
-"""numba kernels of the join: an open table of what was asked, and a queue of when it expires. Rows are walked in order.
+"""numba kernels of the join: an open table of what was asked, and a queue of when it expires. Rows
+are walked in order.
 
-A slot holds one prediction id. `state` is its life; `queue` lists slots in the order they were made, with deadlines that
-never fall, so the next to expire and the next to be forgotten are always at its heads. `meta` is int64, see the names.
+A slot holds one prediction id. `state` is its life; `queue` lists slots in the order they were
+made, with deadlines that never fall, so the next to expire and the next to be forgotten are always
+at its heads. `meta` is int64, see the names.
 """
 
 from __future__ import annotations
@@ -15,7 +17,14 @@ u64 = np.uint64
 ASKED, LABELLED, EXPIRED, CORRECTED = 0, 1, 2, 3
 PENDING, ANSWERED, OVERDUE, EARLY = 0, 1, 2, 3
 NOW, EXPIRE_HEAD, FORGET_HEAD, TAIL, FREE, NEXT_ASK, EMITTED, FREED = 0, 1, 2, 3, 4, 5, 6, 7
-REPEATED_QUESTIONS, REPEATED_LABELS, UNMATCHED, LATE_LABELS, EXPIRED_COUNT, LABELLED_COUNT = 8, 9, 10, 11, 12, 13
+REPEATED_QUESTIONS, REPEATED_LABELS, UNMATCHED, LATE_LABELS, EXPIRED_COUNT, LABELLED_COUNT = (
+    8,
+    9,
+    10,
+    11,
+    12,
+    13,
+)
 CORRECTED_COUNT, META = 14, 15
 
 
@@ -58,7 +67,9 @@ def fill_table(table: Any, ids: Any, queue: Any, head: Any, tail: Any) -> None:
 
 
 @nb.njit(inline="always", nogil=True, cache=True)
-def _emit(out: Any, label_out: Any, meta: Any, slot: Any, kind: Any, t: Any, label: Any, future: Any) -> None:
+def _emit(
+    out: Any, label_out: Any, meta: Any, slot: Any, kind: Any, t: Any, label: Any, future: Any
+) -> None:
     m = meta[EMITTED]
     out[m, 0] = slot
     out[m, 1] = kind
@@ -116,8 +127,11 @@ def _new(at: Any, low: Any, high: Any, due: Any, life: Any, table: Any, ids: Any
 
 
 @nb.njit(nogil=True, cache=True)
-def pack_texts(data0: Any, data1: Any, data2: Any, starts: Any, sizes: Any, arena: Any, at: Any) -> Any:
-    """Copy every row's three texts (int64 `[n, 3]` starts and sizes) one after the other; where each row begins."""
+def pack_texts(
+    data0: Any, data1: Any, data2: Any, starts: Any, sizes: Any, arena: Any, at: Any
+) -> Any:
+    """Copy every row's three texts (int64 `[n, 3]` starts and sizes) one after the other; where
+    each row begins."""
     begin = np.empty(sizes.shape[0], np.int64)
     for r in range(sizes.shape[0]):
         begin[r] = at
@@ -137,7 +151,8 @@ def ask(
 ) -> None:  # fmt: skip
     """Take predictions: the first of an id is held and emitted as asked; later ones are repeats.
 
-    `rows` uint8 `[n, width]` are copied into `fixed`; `begin` and `sizes` say where each row's texts lie in the arena.
+    `rows` uint8 `[n, width]` are copied into `fixed`; `begin` and `sizes` say where each row's
+    texts lie in the arena.
     """
     for r in range(new_asked_at.size):
         t = new_asked_at[r]
@@ -146,7 +161,9 @@ def ask(
         at = find(table, ids, low, high)
         s = table[at]
         if s < 0:
-            s = _new(at, low, high, t + wait, PENDING, table, ids, state, deadline, queue, free, meta)
+            s = _new(
+                at, low, high, t + wait, PENDING, table, ids, state, deadline, queue, free, meta
+            )
         elif state[s] != EARLY:
             meta[REPEATED_QUESTIONS] += 1
             continue
@@ -162,7 +179,16 @@ def ask(
         if state[s] == EARLY:
             state[s] = ANSWERED
             meta[LABELLED_COUNT] += 1
-            _emit(out, label_out, meta, s, LABELLED, early_t[s], early_label[s], 1 if early_t[s] <= t else 0)
+            _emit(
+                out,
+                label_out,
+                meta,
+                s,
+                LABELLED,
+                early_t[s],
+                early_label[s],
+                1 if early_t[s] <= t else 0,
+            )
 
 
 @nb.njit(nogil=True, cache=True)
@@ -170,7 +196,8 @@ def answer(
     new_ids: Any, t: Any, label: Any, asked_at: Any, wait: Any, correct_late: Any, table: Any, ids: Any, state: Any,
     deadline: Any, early_label: Any, early_t: Any, queue: Any, free: Any, freed: Any, meta: Any, out: Any, label_out: Any,
 ) -> None:  # fmt: skip
-    """Take labels: the first answers its question, or corrects its expiry; one that comes before the question waits."""
+    """Take labels: the first answers its question, or corrects its expiry; one that comes before
+    the question waits."""
     for r in range(t.size):
         advance(t[r], wait, table, ids, state, deadline, queue, freed, meta, out, label_out)
         if np.isnan(label[r]):
@@ -180,18 +207,31 @@ def answer(
         at = find(table, ids, low, high)
         s = table[at]
         if s < 0:
-            s = _new(at, low, high, t[r] + wait, EARLY, table, ids, state, deadline, queue, free, meta)
+            s = _new(
+                at, low, high, t[r] + wait, EARLY, table, ids, state, deadline, queue, free, meta
+            )
             early_label[s] = label[r]
             early_t[s] = t[r]
         elif state[s] == PENDING:
             state[s] = ANSWERED
             meta[LABELLED_COUNT] += 1
-            _emit(out, label_out, meta, s, LABELLED, t[r], label[r], 1 if t[r] <= asked_at[s] else 0)
+            _emit(
+                out, label_out, meta, s, LABELLED, t[r], label[r], 1 if t[r] <= asked_at[s] else 0
+            )
         elif state[s] == OVERDUE:
             state[s] = ANSWERED
             if correct_late:
                 meta[CORRECTED_COUNT] += 1
-                _emit(out, label_out, meta, s, CORRECTED, t[r], label[r], 1 if t[r] <= asked_at[s] else 0)
+                _emit(
+                    out,
+                    label_out,
+                    meta,
+                    s,
+                    CORRECTED,
+                    t[r],
+                    label[r],
+                    1 if t[r] <= asked_at[s] else 0,
+                )
             else:
                 meta[LATE_LABELS] += 1
         else:

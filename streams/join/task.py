@@ -1,7 +1,8 @@
 """The join: predictions and labels of one outcomes partition in, asked and answered examples out.
 
-One log holds both, keyed by prediction id, so the result depends on that log alone. A prediction without a label within
-`label_wait` expires; its vector is kept as long again, and a late label then makes a correction.
+One log holds both, keyed by prediction id, so the result depends on that log alone. A prediction
+without a label within `label_wait` expires; its vector is kept as long again, and a late label then
+makes a correction.
 """
 
 from __future__ import annotations
@@ -69,7 +70,17 @@ class _Slots:
         self.arena = np.zeros(64 * n, np.uint8)
 
 
-_PER_SLOT = ("ids", "fixed", "state", "deadline", "early_label", "early_t", "asked_no", "asked_at", "text_sizes")
+_PER_SLOT = (
+    "ids",
+    "fixed",
+    "state",
+    "deadline",
+    "early_label",
+    "early_t",
+    "asked_no",
+    "asked_at",
+    "text_sizes",
+)
 
 
 class JoinTask:
@@ -88,7 +99,8 @@ class JoinTask:
         self._ticks = Ticks()
         self._done = blocks.NO_TICK
         self._wait_ms = plan.label_wait_ms
-        self._settings: list[list[Any]] = []  # changes of it: from which offset on, what, to which value
+        # changes of it: from which offset on, what, to which value
+        self._settings: list[list[Any]] = []
 
     @property
     def finished(self) -> int:
@@ -118,18 +130,24 @@ class JoinTask:
         """The join writes to no store."""
 
     def _take(self, block: Block, tick: int) -> ExampleRows | None:
-        """Feed a block to the kernels, then the tick up to which all is there (`NO_TICK`: it has not
-        moved); what they emitted, or None."""
+        """Feed a block to the kernels, then the tick up to which all is there (`NO_TICK`: it has
+        not moved); what they emitted, or None."""
         rows = block.rows
         if rows is not None:
             origin, index = rows.column("_offset").to_numpy(), rows.column("_index").to_numpy()
             fresh = self._cursors.fresh(block.origin, block.partition, origin, index)
-            rows = rows.slice(fresh.start, fresh.stop - fresh.start) if fresh.stop > fresh.start else None
+            rows = (
+                rows.slice(fresh.start, fresh.stop - fresh.start)
+                if fresh.stop > fresh.start
+                else None
+            )
         n = rows.num_rows if rows is not None else 0
         texts = None
         if rows is not None and block.kind == blocks.PREDICTIONS:
             texts = {t: Texts.from_arrow(rows.column(t)) for t in TEXTS}
-        self._make_room(n, sum(int((x.end - x.start).sum()) for x in texts.values()) if texts else 0)
+        self._make_room(
+            n, sum(int((x.end - x.start).sum()) for x in texts.values()) if texts else 0
+        )
         s, meta, wait = self._slots, self._meta, self._wait_ms
         room = n * 2 + int(meta[k.TAIL] - meta[k.EXPIRE_HEAD])
         out, label_out = np.empty((room, 4), np.int64), np.empty(room)
@@ -138,21 +156,40 @@ class JoinTask:
             self._ask(rows, texts, out, label_out)
         elif rows is not None:
             ids = Texts.from_arrow(rows.column("id")).identities()
-            # Frozen like the other columns, null or not: kernels are compiled for one kind of arrays.
+            # Frozen like the other columns, null or not: kernels are compiled for one kind of
+            # arrays.
             label = frozen(rows.column("label").to_numpy(zero_copy_only=False))
             k.answer(
                 ids, rows.column("t").to_numpy(), label, s.asked_at, wait, self._plan.correct_late,
                 s.table, s.ids, s.state, s.deadline, s.early_label, s.early_t, s.queue, s.free, s.freed, meta, out, label_out,
             )  # fmt: skip
         if tick != blocks.NO_TICK:
-            k.advance(tick, wait, s.table, s.ids, s.state, s.deadline, s.queue, s.freed, meta, out, label_out)
+            k.advance(
+                tick,
+                wait,
+                s.table,
+                s.ids,
+                s.state,
+                s.deadline,
+                s.queue,
+                s.freed,
+                meta,
+                out,
+                label_out,
+            )
         emitted = self._gather(out, label_out) if meta[k.EMITTED] else None
         freed = int(meta[k.FREED])
         s.free[meta[k.FREE] : meta[k.FREE] + freed] = s.freed[:freed]
         meta[k.FREE] += freed
         return emitted
 
-    def _ask(self, rows: pa.RecordBatch, texts: dict[str, Texts], out: I64, label_out: npt.NDArray[np.float64]) -> None:
+    def _ask(
+        self,
+        rows: pa.RecordBatch,
+        texts: dict[str, Texts],
+        out: I64,
+        label_out: npt.NDArray[np.float64],
+    ) -> None:
         s = self._slots
         fixed = from_binary(rows.column("fixed"), self._dtype)
         sizes = np.stack([x.end - x.start for x in texts.values()], axis=1)
@@ -204,16 +241,22 @@ class JoinTask:
         s, meta = self._slots, self._meta
         order = s.queue[np.arange(meta[k.FORGET_HEAD], meta[k.TAIL]) % len(s.queue)]
         size = s.text_sizes[order].sum(axis=1)
-        texts = Texts(s.arena, s.text_at[order], s.text_at[order] + size, np.ones(len(order), np.bool_)).to_arrow()
+        texts = Texts(
+            s.arena, s.text_at[order], s.text_at[order] + size, np.ones(len(order), np.bool_)
+        ).to_arrow()
         packed = texts.buffers()[2]
         state: dict[str, npt.NDArray[Any]] = {name: getattr(s, name)[order] for name in _PER_SLOT}
         state["texts"] = (
-            np.frombuffer(packed, np.uint8)[: int(size.sum())].copy() if len(order) else np.zeros(0, np.uint8)
+            np.frombuffer(packed, np.uint8)[: int(size.sum())].copy()
+            if len(order)
+            else np.zeros(0, np.uint8)
         )
         state["meta"] = meta.copy()
         return state
 
-    def _restore(self, state: Mapping[str, npt.NDArray[Any]], capacity: int, text_bytes: int) -> None:
+    def _restore(
+        self, state: Mapping[str, npt.NDArray[Any]], capacity: int, text_bytes: int
+    ) -> None:
         n = len(state["state"])
         capacity = 1 << int(np.ceil(np.log2(max(capacity, n, SLOTS))))
         s = self._slots = _Slots(capacity, self._dtype.itemsize)
@@ -247,12 +290,18 @@ class JoinTask:
 
     def dump(self, full: bool) -> dict[str, npt.NDArray[Any]]:
         """Always everything: what is pending is bounded by `label_wait`."""
-        own = {"cursors": self._cursors.dump(), "ticks": self._ticks.dump(), "done": np.array([self._done])}
+        own = {
+            "cursors": self._cursors.dump(),
+            "ticks": self._ticks.dump(),
+            "done": np.array([self._done]),
+        }
         own["vectors"] = as_json(self._plan.vectors.digest)
         own["settings"] = as_json(self._settings)
         return {**self._live(), **own}
 
-    def load(self, base: Mapping[str, npt.NDArray[Any]], deltas: Sequence[Mapping[str, npt.NDArray[Any]]]) -> None:
+    def load(
+        self, base: Mapping[str, npt.NDArray[Any]], deltas: Sequence[Mapping[str, npt.NDArray[Any]]]
+    ) -> None:
         """Raises `CheckpointError` if the model's vectors were others then."""
         state = deltas[-1] if deltas else base
         if "vectors" not in state or from_json(state["vectors"]) != self._plan.vectors.digest:

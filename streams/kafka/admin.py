@@ -8,7 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
 
 from freshet.schemas.errors import LogError
@@ -35,7 +41,9 @@ class KafkaAdmin:
     def create(self, topic: str, partitions: int, config: Mapping[str, str]) -> None:
         """Make a topic with the brokers' replication factor, unless it is there."""
         new = NewTopic(topic, partitions, -1, config=dict(config))
-        self._call(lambda: self.client.create_topics([new])[topic], topic, KafkaError.TOPIC_ALREADY_EXISTS)
+        self._call(
+            lambda: self.client.create_topics([new])[topic], topic, KafkaError.TOPIC_ALREADY_EXISTS
+        )
 
     def describe(self, topics: Sequence[str]) -> dict[str, Any]:
         """Descriptions by topic, asked for at once. Raises `LogError` if one is missing."""
@@ -56,13 +64,18 @@ class KafkaAdmin:
         """Bounds of several topics, in three round trips."""
         described = self.describe(topics)
         parts = [TopicPartition(t, info.id) for t in topics for info in described[t].partitions]
-        first, after = self._offsets(parts, OffsetSpec.earliest()), self._offsets(parts, OffsetSpec.latest())
+        first, after = (
+            self._offsets(parts, OffsetSpec.earliest()),
+            self._offsets(parts, OffsetSpec.latest()),
+        )
         spans: dict[str, dict[int, tuple[int, int]]] = {t: {} for t in topics}
         for part in parts:
             spans[part.topic][part.partition] = first[part], after[part]
         return {t: Bounds(str(described[t].topic_id), spans[t]) for t in topics}
 
-    def _offsets(self, parts: Sequence[TopicPartition], spec: OffsetSpec) -> dict[TopicPartition, int]:
+    def _offsets(
+        self, parts: Sequence[TopicPartition], spec: OffsetSpec
+    ) -> dict[TopicPartition, int]:
         first = dict(self.client.list_offsets(dict.fromkeys(parts, spec)))
 
         def ask(part: TopicPartition) -> Any:
@@ -85,19 +98,24 @@ class KafkaAdmin:
         return True
 
     def committed(self, group: str, topic: str) -> dict[int, int]:
-        parts = [TopicPartition(topic, info.id) for info in self.describe([topic])[topic].partitions]
+        parts = [
+            TopicPartition(topic, info.id) for info in self.describe([topic])[topic].partitions
+        ]
         request = [ConsumerGroupTopicPartitions(group, parts)]
         answer = self._call(lambda: self.client.list_consumer_group_offsets(request)[group], topic)
         return {part.partition: part.offset for part in answer.topic_partitions if part.offset >= 0}
 
     def _call(self, request: Callable[[], Any], topic: str, *fine: int) -> Any:
-        """The result of a request, tried again while its error may pass; None for an error code in `fine`."""
+        """The result of a request, tried again while its error may pass; None for an error code in
+        `fine`."""
         deadline = time.monotonic() + REACH_SECONDS
         while True:
             try:
                 return self._result(request(), topic)
             except LogError as error:
-                cause = error_of(error.__cause__) if isinstance(error.__cause__, Exception) else None
+                cause = (
+                    error_of(error.__cause__) if isinstance(error.__cause__, Exception) else None
+                )
                 if cause is not None and cause.code() in fine:
                     return None
                 passes = cause is not None and not is_unknown_topic(cause) and _may_pass(cause)
@@ -112,7 +130,9 @@ class KafkaAdmin:
             if self._health.refused is not None:
                 raise self._health.refused
             if time.monotonic() > deadline:
-                cause = self._health.trouble.cause if self._health.trouble else "there was no answer"
+                cause = (
+                    self._health.trouble.cause if self._health.trouble else "there was no answer"
+                )
                 raise LogError(
                     f"kafka://{self._brokers}",
                     f"{cause}; tried for {REACH_SECONDS:.0f} s",

@@ -9,17 +9,19 @@ from confluent_kafka import KafkaError
 
 from freshet.streams.log.contract import Batch, TopicPartition
 
-Fault = tuple[KafkaError, str | None, int, int]  # error, the topic, partition and offset that it is about
+# error, the topic, partition and offset that it is about
+Fault = tuple[KafkaError, str | None, int, int]
 Assigned = Callable[[list[TopicPartition]], Mapping[TopicPartition, int]]
 Revoked = Callable[[list[TopicPartition], bool], None]
 
 
 class Client(Protocol):
-    """What a Kafka consumer must do for `KafkaReader`. Callbacks run inside `take`, and never raise."""
+    """What a Kafka consumer must do for `KafkaReader`. Callbacks run inside `take`, and never
+    raise."""
 
     def subscribe(self, topics: Sequence[str], assigned: Assigned, revoked: Revoked) -> None:
-        """Join the group. `assigned` answers with the offset of each new partition; `revoked` is told of
-        partitions that go, and whether they are lost already."""
+        """Join the group. `assigned` answers with the offset of each new partition; `revoked` is
+        told of partitions that go, and whether they are lost already."""
         ...
 
     def assign(self, positions: Mapping[TopicPartition, int]) -> None:

@@ -1,8 +1,9 @@
-"""A Kafka cluster as a log needs it: its address, its clients' settings, topics, identities and bounds.
+"""A Kafka cluster as a log needs it: its address, its clients' settings, topics, identities and
+bounds.
 
-Address: `host:port,host:port`, with `user:password@` before it (SASL PLAIN) and `?name=value&...` after it
-for any setting of librdkafka, such as `security.protocol=SASL_SSL`. Needs Kafka 3.0 or newer, for topic
-ids.
+Address: `host:port,host:port`, with `user:password@` before it (SASL PLAIN) and `?name=value&...`
+after it for any setting of librdkafka, such as `security.protocol=SASL_SSL`. Needs Kafka 3.0 or
+newer, for topic ids.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from freshet.streams.log.errors import frozen
 from freshet.streams.outages import Outages
 
 _TOPIC_CONFIG = {
-    "retention.ms": "-1",  # a replay's records carry the replay's time: Kafka would delete those of 2013
+    # a replay's records carry the replay's time: Kafka would delete those of 2013
+    "retention.ms": "-1",
     "retention.bytes": "-1",
     "cleanup.policy": "delete",
     "message.timestamp.type": "CreateTime",
@@ -33,11 +35,12 @@ _TOPIC_CONFIG = {
 
 
 class KafkaCluster:
-    """The brokers of one log. `instance` names this process in its groups (static membership): if it comes back within
-    `session_seconds` it gets its partitions back without a rebalance; if not, others get them.
+    """The brokers of one log. `instance` names this process in its groups (static membership): if
+    it comes back within `session_seconds` it gets its partitions back without a rebalance; if not,
+    others get them.
 
-    `fast` chooses the reader: True for librdkafka through ctypes, False for confluent-kafka's Consumer,
-    None for the first of the two that works here.
+    `fast` chooses the reader: True for librdkafka through ctypes, False for confluent-kafka's
+    Consumer, None for the first of the two that works here.
     """
 
     def __init__(
@@ -58,7 +61,9 @@ class KafkaCluster:
         self._admin: KafkaAdmin | None = None
 
     @classmethod
-    def of_address(cls, address: str, instance: str | None = None, outages: Outages | None = None) -> Self:
+    def of_address(
+        cls, address: str, instance: str | None = None, outages: Outages | None = None
+    ) -> Self:
         rest, _, query = address.partition("?")
         if "@" in query and "=" not in query.partition("@")[0]:
             raise LogError(
@@ -99,7 +104,8 @@ class KafkaCluster:
             "client.id": self.instance or "freshet",
             "reconnect.backoff.ms": 100,
             "reconnect.backoff.max.ms": 1000,
-            "log_level": 2,  # its lines about connections say what `error_cb` hears, again and again
+            # its lines about connections say what `error_cb` hears, again and again
+            "log_level": 2,
             "allow.auto.create.topics": False,
             "error_cb": self.health.heard,
             **self._settings,
@@ -115,7 +121,8 @@ class KafkaCluster:
         return self._admin
 
     def ensure(self, topic: str, partitions: int) -> None:
-        """Topics are made with the brokers' replication factor, unlimited retention and 16 MB batches."""
+        """Topics are made with the brokers' replication factor, unlimited retention and 16 MB
+        batches."""
         found = self._partitions(topic)
         if found is None:
             self.admin.create(topic, partitions, _TOPIC_CONFIG)

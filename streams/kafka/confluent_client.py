@@ -1,4 +1,5 @@
-"""confluent-kafka's Consumer under `KafkaReader`: works everywhere, at one Python object per message."""
+"""confluent-kafka's Consumer under `KafkaReader`: works everywhere, at one Python object per
+message."""
 
 from __future__ import annotations
 
@@ -36,7 +37,9 @@ class ConfluentClient:
 
             return on_gone
 
-        self._consumer.subscribe(list(topics), on_assign=on_assign, on_revoke=gone(False), on_lost=gone(True))
+        self._consumer.subscribe(
+            list(topics), on_assign=on_assign, on_revoke=gone(False), on_lost=gone(True)
+        )
 
     def assign(self, positions: Mapping[TopicPartition, int]) -> None:
         self._consumer.assign(_parts(positions))
@@ -53,7 +56,9 @@ class ConfluentClient:
                 faults.append((error, m.topic(), m.partition(), m.offset() or 0))
             else:
                 groups.setdefault((m.topic(), m.partition()), []).append(m)
-        return [_batch(topic, partition, group) for (topic, partition), group in groups.items()], faults
+        return [
+            _batch(topic, partition, group) for (topic, partition), group in groups.items()
+        ], faults
 
     def seek(self, topic: str, partition: int, offset: int) -> KafkaError | None:
         deadline = time.monotonic() + SEEK_SECONDS
@@ -63,14 +68,20 @@ class ConfluentClient:
                 return None
             except KafkaException as exception:
                 error = error_of(exception)
-                # the state is erroneous until the new assignment has reached librdkafka's own thread
-                if error.code() not in (KafkaError._STATE, KafkaError._TIMED_OUT) or time.monotonic() > deadline:
+                # the state is erroneous until the new assignment has reached librdkafka's own
+                # thread
+                if (
+                    error.code() not in (KafkaError._STATE, KafkaError._TIMED_OUT)
+                    or time.monotonic() > deadline
+                ):
                     return error
                 time.sleep(0.005)
 
     def pause(self, parts: Sequence[TopicPartition], paused: bool) -> None:
         if parts:
-            (self._consumer.pause if paused else self._consumer.resume)([Part(t, p) for t, p in parts])
+            (self._consumer.pause if paused else self._consumer.resume)(
+                [Part(t, p) for t, p in parts]
+            )
 
     def commit(self, positions: Mapping[TopicPartition, int], wait: bool) -> None:
         with contextlib.suppress(KafkaException):  # for lag tools only: the next one will do

@@ -16,7 +16,11 @@ UNREACHABLE = {
     KafkaError.BROKER_NOT_AVAILABLE,
 }
 REFUSED = {KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED}
-_UNKNOWN = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
+_UNKNOWN = {
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError._UNKNOWN_PARTITION,
+}
 _FENCED = {KafkaError.FENCED_INSTANCE_ID, KafkaError._FENCED}
 _FORBIDDEN = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
@@ -42,16 +46,26 @@ def translated(error: KafkaError, brokers: str, topic: str | None = None) -> Log
     resource = where if topic is None else f"topic {topic}"
     code, text = error.code(), error.str()
     if code in REFUSED:
-        return LogError(where, f"refused the login: {text}", "Check user and password of the kafka:// address.")
+        return LogError(
+            where, f"refused the login: {text}", "Check user and password of the kafka:// address."
+        )
     if code in UNREACHABLE:
-        return LogError(where, f"cannot be reached: {text}", "Check the address, and that the broker is running.")
+        return LogError(
+            where,
+            f"cannot be reached: {text}",
+            "Check the address, and that the broker is running.",
+        )
     if code in _UNKNOWN and topic is not None:
         return missing(topic, where)
     if code in _FORBIDDEN:
-        return LogError(resource, f"access was denied: {text}", "Give this user the rights that the app needs.")
+        return LogError(
+            resource, f"access was denied: {text}", "Give this user the rights that the app needs."
+        )
     if code == KafkaError.MSG_SIZE_TOO_LARGE:
         return RecordTooLarge(
-            resource, f"a record is too large: {text}", "Raise max.message.bytes of the topic, or send less."
+            resource,
+            f"a record is too large: {text}",
+            "Raise max.message.bytes of the topic, or send less.",
         )
     if code in _FENCED or (code == KafkaError._FATAL and "group.instance.id" in text):
         return LogError(

@@ -19,9 +19,9 @@ MEANWHILE = "reading and writing wait, in bounded memory, and go on by themselve
 
 
 class Health:
-    """What the clients of one log last heard about its brokers. An outage is told to `outages` once it has held for
-    `HOLD_SECONDS`: while brokers come and go, clients hear the one and the other. Clients that are idle do not hear that it
-    is over, so `answers` asks the brokers meanwhile."""
+    """What the clients of one log last heard about its brokers. An outage is told to `outages` once
+    it has held for `HOLD_SECONDS`: while brokers come and go, clients hear the one and the other.
+    Clients that are idle do not hear that it is over, so `answers` asks the brokers meanwhile."""
 
     def __init__(self, brokers: str, outages: Outages, answers: Callable[[], bool]) -> None:
         self.brokers, self._outages, self._answers = brokers, outages, answers
@@ -62,7 +62,8 @@ class Health:
                 self._told = True
 
     def well(self) -> None:
-        """A broker answered. Once an outage was told that is asked again: what was on its way when it began says nothing."""
+        """A broker answered. Once an outage was told that is asked again: what was on its way when
+        it began says nothing."""
         with self._lock:
             if self._told:
                 self._hint.set()

@@ -1,12 +1,22 @@
-"""librdkafka's C interface, as far as reading needs it: the very library that confluent-kafka's wheel
-brings."""
+"""librdkafka's C interface, as far as reading needs it: the very library that confluent-kafka's
+wheel brings."""
 
 from __future__ import annotations
 
 import ctypes
 import functools
 import struct
-from ctypes import CFUNCTYPE, POINTER, c_char_p, c_int, c_int32, c_int64, c_size_t, c_ssize_t, c_void_p
+from ctypes import (
+    CFUNCTYPE,
+    POINTER,
+    c_char_p,
+    c_int,
+    c_int32,
+    c_int64,
+    c_size_t,
+    c_ssize_t,
+    c_void_p,
+)
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +108,8 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
 
 @functools.cache
 def load() -> Any:
-    """The library; its functions are attributes without their `rd_kafka_`. Raises `OSError` if it is not
-    there."""
+    """The library; its functions are attributes without their `rd_kafka_`. Raises `OSError` if it
+    is not there."""
     root = Path(confluent_kafka.__file__).parent
     found = [
         *root.parent.glob("confluent_kafka.libs/librdkafka*.so*"),

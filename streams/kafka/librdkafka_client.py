@@ -1,8 +1,8 @@
-"""librdkafka under `KafkaReader`, called through ctypes: a batch is read, copied into columns and freed in
-bulk.
+"""librdkafka under `KafkaReader`, called through ctypes: a batch is read, copied into columns and
+freed in bulk.
 
-A Python `Message` object costs about 0.6 µs to make, which is most of the time that a columnar reader would
-spend.
+A Python `Message` object costs about 0.6 µs to make, which is most of the time that a columnar
+reader would spend.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ class LibrdkafkaClient:
             rd.LogCallback(self._log),
         )
         self._rk = self._new({k: v for k, v in settings.items() if k != "error_cb"})
-        self._lib.set_log_queue(self._rk, None)  # with log.queue: log lines come in `take`, not on other threads
+        # with log.queue: log lines come in `take`, not on other threads
+        self._lib.set_log_queue(self._rk, None)
         self._lib.poll_set_consumer(self._rk)
         self._queue = self._lib.queue_get_consumer(self._rk)
 
@@ -53,42 +54,60 @@ class LibrdkafkaClient:
             plain = str(value).lower() if isinstance(value, bool) else str(value)
             if lib.conf_set(conf, name.encode(), plain.encode(), text, len(text)) != rd.CONF_OK:
                 lib.conf_destroy(conf)
-                raise LogError(f"kafka setting {name}", text.value.decode(), "Check the kafka:// address.")
+                raise LogError(
+                    f"kafka setting {name}", text.value.decode(), "Check the kafka:// address."
+                )
         lib.conf_set_rebalance_cb(conf, self._callbacks[0])
         lib.conf_set_error_cb(conf, self._callbacks[1])
         lib.conf_set_log_cb(conf, self._callbacks[2])
         rk = lib.new(rd.CONSUMER, conf, text, len(text))
         if not rk:
             lib.conf_destroy(conf)
-            raise LogError("kafka client", text.value.decode(), "Check the settings in the kafka:// address.")
+            raise LogError(
+                "kafka client", text.value.decode(), "Check the settings in the kafka:// address."
+            )
         return rk
 
     def _rebalance(self, rk: int, code: int, parts: Any, opaque: Any) -> None:
         pairs = _pairs(parts)
         if code == rd.ASSIGN_PARTITIONS and self._assigned is not None:
             positions = self._assigned(pairs)
-            error = self._done(self._with(positions, lambda list_: self._lib.incremental_assign(rk, list_)))
+            error = self._done(
+                self._with(positions, lambda list_: self._lib.incremental_assign(rk, list_))
+            )
         elif self._revoked is not None:
             self._revoked(pairs, bool(self._lib.assignment_lost(rk)))
             error = self._done(self._lib.incremental_unassign(rk, parts))
         else:
             return
         if error is not None:
-            log.warning("librdkafka refused a rebalance", error=error.name(), text=error.str(), partitions=pairs)
+            log.warning(
+                "librdkafka refused a rebalance",
+                error=error.name(),
+                text=error.str(),
+                partitions=pairs,
+            )
 
     def _error(self, rk: int, code: int, reason: bytes, opaque: Any) -> None:
         self._heard(KafkaError(code, reason.decode(errors="replace")))
 
     def _log(self, rk: int, level: int, facility: bytes, text: bytes) -> None:
         if level <= 5:
-            log.info("librdkafka", level=level, facility=facility.decode(), text=text.decode(errors="replace"))
+            log.info(
+                "librdkafka",
+                level=level,
+                facility=facility.decode(),
+                text=text.decode(errors="replace"),
+            )
 
     def _with(self, positions: Mapping[TopicPartition, int], action: Any) -> Any:
         """Call `action` with a partition list of `positions`."""
         list_ = self._lib.topic_partition_list_new(len(positions))
         try:
             for (topic, partition), offset in positions.items():
-                self._lib.topic_partition_list_add(list_, topic.encode(), partition).contents.offset = offset
+                self._lib.topic_partition_list_add(
+                    list_, topic.encode(), partition
+                ).contents.offset = offset
             return action(list_)
         finally:
             self._lib.topic_partition_list_destroy(list_)
@@ -113,7 +132,8 @@ class LibrdkafkaClient:
         if max_records > len(self._messages):
             self._messages = np.zeros(max_records, np.uint64)
         consume, at = self._lib.consume_batch_queue, self._messages.ctypes.data
-        # librdkafka waits until as many as were asked for are there: ask for one, then for what else there is
+        # librdkafka waits until as many as were asked for are there: ask for one, then for what
+        # else there is
         n = consume(self._queue, int(seconds * 1000), at, 1)
         if n == 1 and max_records > 1:
             n += max(0, consume(self._queue, 0, at + 8, max_records - 1))
@@ -125,11 +145,15 @@ class LibrdkafkaClient:
         for g in range(len(first)):
             topic, partition = self._place(int(messages[first[g]]))
             data, edges, offsets, times = kernels.take(messages, group, g, count[g], size[g])
-            batches.append(Batch(topic or "", partition, data, edges[:-1], edges[1:], offsets, times))
+            batches.append(
+                Batch(topic or "", partition, data, edges[:-1], edges[1:], offsets, times)
+            )
         for pointer in messages[group < 0]:
             message = rd.Message.from_address(int(pointer))
             text = self._lib.message_errstr(int(pointer)).decode(errors="replace")
-            faults.append((KafkaError(message.error, text), *self._place(int(pointer)), message.offset))
+            faults.append(
+                (KafkaError(message.error, text), *self._place(int(pointer)), message.offset)
+            )
         kernels.give_back(messages)
         return batches, faults
 

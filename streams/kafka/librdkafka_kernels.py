@@ -33,7 +33,9 @@ def _symbol(name: str) -> None:
 _symbol("message_destroy")
 _symbol("message_timestamp")
 _destroy = types.ExternalFunction("rd_kafka_message_destroy", types.void(types.uint64))
-_timestamp = types.ExternalFunction("rd_kafka_message_timestamp", types.int64(types.uint64, types.uint64))
+_timestamp = types.ExternalFunction(
+    "rd_kafka_message_timestamp", types.int64(types.uint64, types.uint64)
+)
 _copy = types.ExternalFunction("memcpy", types.uint64(types.uint64, types.uint64, types.uint64))
 
 
@@ -55,8 +57,8 @@ _u64, _i64, _i32 = _loader(64, types.uint64), _loader(64, types.int64), _loader(
 def survey(messages: U64) -> Any:
     """Group message pointers by partition.
 
-    Returns the group of each message (int32, -1 for an error), and by group: index of its first message,
-    count, and bytes of its values (int64).
+    Returns the group of each message (int32, -1 for an error), and by group: index of its first
+    message, count, and bytes of its values (int64).
     """
     n = messages.size
     group = np.empty(n, np.int32)
@@ -69,10 +71,15 @@ def survey(messages: U64) -> Any:
             group[i] = -1
             continue
         topic, partition = _u64(m + _TOPIC), _i32(m + _PARTITION)
-        if g < 0 or _u64(messages[first[g]] + _TOPIC) != topic or _i32(messages[first[g]] + _PARTITION) != partition:
+        if (
+            g < 0
+            or _u64(messages[first[g]] + _TOPIC) != topic
+            or _i32(messages[first[g]] + _PARTITION) != partition
+        ):
             g = 0
             while g < groups and (
-                _u64(messages[first[g]] + _TOPIC) != topic or _i32(messages[first[g]] + _PARTITION) != partition
+                _u64(messages[first[g]] + _TOPIC) != topic
+                or _i32(messages[first[g]] + _PARTITION) != partition
             ):
                 g += 1
             if g == groups:
@@ -86,8 +93,8 @@ def survey(messages: U64) -> Any:
 
 @nb.njit("(uint64[::1], int32[::1], int64, int64, int64)", nogil=True, cache=True)
 def take(messages: U64, group: I32, wanted: int, count: int, size: int) -> Any:
-    """Copy out the messages of group `wanted`: data uint8, edges int64 `[count + 1]`, offsets and times
-    int64."""
+    """Copy out the messages of group `wanted`: data uint8, edges int64 `[count + 1]`, offsets and
+    times int64."""
     data = np.empty(size, np.uint8)
     edges, offsets, times = (
         np.zeros(count + 1, np.int64),

@@ -1,7 +1,7 @@
 """Reads from Kafka: what the contract promises, over either of two clients.
 
-KafkaReader ── Client ─┬─ librdkafka_client.py   librdkafka through ctypes: no Python object per message
-                       └─ confluent_client.py    confluent-kafka's Consumer
+KafkaReader ── Client ─┬─ librdkafka_client.py   librdkafka through ctypes: no Python object per
+                       message └─ confluent_client.py    confluent-kafka's Consumer
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ log = structlog.get_logger()
 SLICE_SECONDS = 0.5  # a long poll looks up this often, for signals and for recreated topics
 COMMIT_SECONDS = 0.5
 REJOIN_SECONDS, REJOINS = 60.0, 3  # after an outage, and how often meanwhile
-# How long a member that lost its partitions is told nothing, once the brokers are back, before it joins anew. A group
-# settles within a session, 10 s; a client was seen that had lost its partitions, and never asked for any again.
+# How long a member that lost its partitions is told nothing, once the brokers are back, before it
+# joins anew. A group settles within a session, 10 s; a client was seen that had lost its
+# partitions, and never asked for any again.
 UNTOLD_SECONDS = 30.0
 _SETTINGS = {
     "partition.assignment.strategy": "cooperative-sticky",
@@ -36,8 +37,10 @@ _SETTINGS = {
     "enable.auto.offset.store": False,
     "enable.partition.eof": True,  # says where all is read, also past offsets without a record
     "auto.offset.reset": "error",
-    "fetch.queue.backoff.ms": 5,  # by default a fast reader stalls for a second whenever the queue was full
-    "fetch.wait.max.ms": 50,  # delays a seek, not a new record; at 5 an idle reader costs 20 % of a core
+    # by default a fast reader stalls for a second whenever the queue was full
+    "fetch.queue.backoff.ms": 5,
+    # delays a seek, not a new record; at 5 an idle reader costs 20 % of a core
+    "fetch.wait.max.ms": 50,
     "fetch.error.backoff.ms": 50,
     "queued.max.messages.kbytes": 64 << 10,
     "max.poll.interval.ms": 600_000,
@@ -67,7 +70,8 @@ def open_client(settings: Mapping[str, Any], fast: bool | None) -> Client:
 
 
 class KafkaReader:
-    """A `Reader`. While no broker answers, `poll` returns nothing and `KafkaCluster.trouble` says why."""
+    """A `Reader`. While no broker answers, `poll` returns nothing and `KafkaCluster.trouble` says
+    why."""
 
     def __init__(
         self,
@@ -93,12 +97,14 @@ class KafkaReader:
         self._client = open_client(self._settings(), cluster.fast)
         self._wanted: dict[TopicPartition, int] = {}  # seeks before the assignment
         self._next: dict[TopicPartition, int] = {}  # what is assigned, and where it stands
-        self._gone: set[TopicPartition] = set()  # what a rebalance has taken away during this `take`
+        # what a rebalance has taken away during this `take`
+        self._gone: set[TopicPartition] = set()
         self._paused: set[TopicPartition] = set()
         self._failed: BaseException | None = None
         self._started = self._closing = False
         self._rejoined: list[float] = []  # when (monotonic)
-        self._lost_at: float | None = None  # when partitions were lost (monotonic), until the group is heard of again
+        # when partitions were lost (monotonic), until the group is heard of again
+        self._lost_at: float | None = None
         self._commits: dict[TopicPartition, int] = {}
         self._commit_at = 0.0
 
@@ -107,7 +113,10 @@ class KafkaReader:
         settings["group.id"] = self._group or f"freshet-reader-{uuid4().hex}"
         if self._group is not None:
             session = int(self._cluster.session_seconds * 1000)
-            settings |= {"session.timeout.ms": session, "heartbeat.interval.ms": min(1000, session // 3)}
+            settings |= {
+                "session.timeout.ms": session,
+                "heartbeat.interval.ms": min(1000, session // 3),
+            }
             if self._cluster.instance is not None:
                 settings["group.instance.id"] = self._cluster.instance
         return settings
@@ -144,10 +153,11 @@ class KafkaReader:
                 return []
 
     def _without_gone(self, batches: list[Batch]) -> list[Batch]:
-        """A rebalance in the middle of `take`: leave out what came before it of partitions that went
-        meanwhile."""
+        """A rebalance in the middle of `take`: leave out what came before it of partitions that
+        went meanwhile."""
         for part in {(b.topic, b.partition) for b in batches} & self._gone & self._next.keys():
-            self._client.seek(*part, self._next[part])  # it came back at once: read it from where it now starts
+            # it came back at once: read it from where it now starts
+            self._client.seek(*part, self._next[part])
         return [b for b in batches if (b.topic, b.partition) not in self._gone]
 
     def _raise_failure(self) -> None:
@@ -157,8 +167,9 @@ class KafkaReader:
             raise self._failed
 
     def _fenced_by_itself(self) -> bool:
-        """After an outage a static member joins anew, and where its first answer comes late, once more: the coordinator then
-        fences the first of the two. Nobody else was there; but where somebody is, it will not go on fencing."""
+        """After an outage a static member joins anew, and where its first answer comes late, once
+        more: the coordinator then fences the first of the two. Nobody else was there; but where
+        somebody is, it will not go on fencing."""
         if not (isinstance(self._failed, LogError) and self._failed.facts.get("fenced")):
             return False
         since = time.monotonic() - REJOIN_SECONDS
@@ -167,7 +178,8 @@ class KafkaReader:
         return away and len(self._rejoined) < REJOINS
 
     def _is_forgotten(self) -> bool:
-        """Partitions were lost, the brokers are back, and the group has said nothing to this member since."""
+        """Partitions were lost, the brokers are back, and the group has said nothing to this member
+        since."""
         if self._lost_at is None or self._cluster.trouble is not None:
             return False
         waited = time.monotonic() - max(self._lost_at, self._cluster.health.back_at)
@@ -175,7 +187,9 @@ class KafkaReader:
 
     def _rejoin(self) -> None:
         """Begin anew as the same member; what was assigned is lost, and comes again."""
-        log.warning("kafka reader joins its group again", group=self._group, instance=self._cluster.instance)
+        log.warning(
+            "kafka reader joins its group again", group=self._group, instance=self._cluster.instance
+        )
         self._rejoined.append(time.monotonic())
         if self._lost_at is not None:
             self._lost_at = time.monotonic()
@@ -242,9 +256,14 @@ class KafkaReader:
             self._paused.discard(part)
 
     def _judge(self, error: KafkaError, topic: str | None, partition: int) -> LogError | None:
-        """The error to raise for a fault that the client reported; None if the client goes on by itself."""
+        """The error to raise for a fault that the client reported; None if the client goes on by
+        itself."""
         reset = error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
-        if topic is not None and (reset or is_unknown_topic(error)) and (cause := self._watch.look(topic)):
+        if (
+            topic is not None
+            and (reset or is_unknown_topic(error))
+            and (cause := self._watch.look(topic))
+        ):
             return cause
         if topic is not None and reset:
             first, after = self._cluster.bounds(topic).spans[partition]
@@ -256,7 +275,9 @@ class KafkaReader:
 
     def seek(self, topic: str, partition: int, offset: int) -> None:
         """Raises `LogError` if the log starts after `offset`, or ends before it."""
-        if (topic, partition) not in self._parts or (self._started and (topic, partition) not in self._next):
+        if (topic, partition) not in self._parts or (
+            self._started and (topic, partition) not in self._next
+        ):
             raise not_assigned(topic, partition)
         first, after = self._cluster.bounds(topic).spans[partition]
         if not first <= offset <= after:

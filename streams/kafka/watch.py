@@ -1,4 +1,5 @@
-"""Topics that are removed, or made anew under the same name, while they are being read and written."""
+"""Topics that are removed, or made anew under the same name, while they are being read and
+written."""
 
 from __future__ import annotations
 
@@ -30,8 +31,8 @@ class TopicWatch:
         self._identities[topic] = identity
 
     def check(self) -> None:
-        """Raises `LogError` for a topic that is not the one it was. Brokers that do not answer are no
-        answer."""
+        """Raises `LogError` for a topic that is not the one it was. Brokers that do not answer are
+        no answer."""
         now = time.monotonic()
         if self._futures:
             if all(future.done() for future in self._futures.values()):
@@ -45,7 +46,8 @@ class TopicWatch:
             self._next = now + 1.0
 
     def look(self, topic: str) -> LogError | None:
-        """What is wrong with the topic itself, asked now: the better answer to an error about it."""
+        """What is wrong with the topic itself, asked now: the better answer to an error about
+        it."""
         future = self._cluster.admin.describing([topic])[topic]
         if not concurrent.futures.wait([future], REACH_SECONDS).done:
             return None
@@ -64,4 +66,8 @@ class TopicWatch:
             if now != before:
                 raise recreated(topic, before, now)
         elif isinstance(error, KafkaException) and is_unknown_topic(error_of(error)):
-            raise missing(topic, f"kafka://{self._cluster.brokers}", f"was removed (its identity was {before})")
+            raise missing(
+                topic,
+                f"kafka://{self._cluster.brokers}",
+                f"was removed (its identity was {before})",
+            )

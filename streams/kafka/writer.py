@@ -1,4 +1,5 @@
-"""Appends to Kafka: idempotent, acknowledged by all replicas, with no limit on how long a record may take."""
+"""Appends to Kafka: idempotent, acknowledged by all replicas, with no limit on how long a record
+may take."""
 
 from __future__ import annotations
 
@@ -27,11 +28,11 @@ _SETTINGS = {
 
 
 class KafkaWriter:
-    """While no broker answers, `flush` waits (and `append`, once 128 MB are queued): `KafkaCluster.trouble`
-    says so.
+    """While no broker answers, `flush` waits (and `append`, once 128 MB are queued):
+    `KafkaCluster.trouble` says so.
 
-    After a failed flush the records that failed are gone; whoever goes on does so from a checkpoint. Times
-    are at least 1 ms: librdkafka takes 0 for "now".
+    After a failed flush the records that failed are gone; whoever goes on does so from a
+    checkpoint. Times are at least 1 ms: librdkafka takes 0 for "now".
     """
 
     def __init__(self, cluster: KafkaCluster) -> None:
@@ -53,7 +54,13 @@ class KafkaWriter:
         produce = self._producer.produce
         for value in values:
             try:
-                produce(topic, value, partition=partition, timestamp=time_ms, on_delivery=self._delivered)
+                produce(
+                    topic,
+                    value,
+                    partition=partition,
+                    timestamp=time_ms,
+                    on_delivery=self._delivered,
+                )
             except BufferError:
                 self._produce_when_there_is_room(topic, value, partition, time_ms)
 
@@ -64,13 +71,19 @@ class KafkaWriter:
         self._topics[topic] = len(bounds.spans), limit
         return self._topics[topic]
 
-    def _produce_when_there_is_room(self, topic: str, value: bytes, partition: int, time_ms: int) -> None:
+    def _produce_when_there_is_room(
+        self, topic: str, value: bytes, partition: int, time_ms: int
+    ) -> None:
         while True:
             self._producer.poll(0.1)
             self._check()
             try:
                 self._producer.produce(
-                    topic, value, partition=partition, timestamp=time_ms, on_delivery=self._delivered
+                    topic,
+                    value,
+                    partition=partition,
+                    timestamp=time_ms,
+                    on_delivery=self._delivered,
                 )
                 return
             except BufferError:

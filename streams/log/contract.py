@@ -1,7 +1,9 @@
-"""The contract of a log: topics of partitions of records, read in order, appended to, never changed.
+"""The contract of a log: topics of partitions of records, read in order, appended to, never
+changed.
 
-A record is bytes with an append time. What the bytes mean (an Avro event, a block of rows, a JSON message) is not the
-log's business. Implementations are listed in `streams/catalog.py` and held to `tests/contracts/`.
+A record is bytes with an append time. What the bytes mean (an Avro event, a block of rows, a JSON
+message) is not the log's business. Implementations are listed in `streams/catalog.py` and held to
+`tests/contracts/`.
 """
 
 from __future__ import annotations
@@ -21,8 +23,8 @@ TopicPartition = tuple[str, int]
 class Batch:
     """Records of one partition, in offset order, as columns.
 
-    Record `i` is `data[start[i]:end[i]]`; `offsets` and `times` (append time, ms since the epoch) are int64 `[n]`.
-    Offsets rise, and may have gaps.
+    Record `i` is `data[start[i]:end[i]]`; `offsets` and `times` (append time, ms since the epoch)
+    are int64 `[n]`. Offsets rise, and may have gaps.
     """
 
     topic: str
@@ -43,7 +45,15 @@ class Batch:
     def rows(self, a: int, b: int) -> Batch:
         """Records `a` to `b` (exclusive) as a batch of their own."""
         s = slice(a, b)
-        return Batch(self.topic, self.partition, self.data, self.start[s], self.end[s], self.offsets[s], self.times[s])
+        return Batch(
+            self.topic,
+            self.partition,
+            self.data,
+            self.start[s],
+            self.end[s],
+            self.offsets[s],
+            self.times[s],
+        )
 
 
 def joined(batches: Sequence[Batch]) -> list[Batch]:
@@ -69,8 +79,8 @@ def _one(parts: Sequence[Batch]) -> Batch:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """A topic as it is now: its identity (changes when the topic is recreated) and, by partition, the first retained
-    offset and the one after the last."""
+    """A topic as it is now: its identity (changes when the topic is recreated) and, by partition,
+    the first retained offset and the one after the last."""
 
     identity: str
     spans: Mapping[int, tuple[int, int]]
@@ -84,10 +94,12 @@ class Reader(Protocol):
     """One member of a group. Not thread-safe."""
 
     def poll(self, max_records: int, max_wait: float) -> list[Batch]:
-        """At most one batch a partition, as soon as anything is there; `[]` after `max_wait` seconds of nothing.
+        """At most one batch a partition, as soon as anything is there; `[]` after `max_wait`
+        seconds of nothing.
 
-        Partitions are served in turn, so that a busy one does not starve a quiet one. Rebalance callbacks run inside
-        this call. Raises `LogError` when the log cannot be reached or the partition is gone.
+        Partitions are served in turn, so that a busy one does not starve a quiet one. Rebalance
+        callbacks run inside this call. Raises `LogError` when the log cannot be reached or the
+        partition is gone.
         """
         ...
 
@@ -96,16 +108,19 @@ class Reader(Protocol):
         ...
 
     def position(self, topic: str, partition: int) -> int:
-        """The offset up to which `poll` has handed out all that is there: also past offsets that hold
-        no record, such as the end of a transaction. Raises `LogError` if it is not assigned."""
+        """The offset up to which `poll` has handed out all that is there: also past offsets that
+        hold no record, such as the end of a transaction. Raises `LogError` if it is not
+        assigned."""
         ...
 
     def pause(self, partitions: Iterable[TopicPartition], paused: bool = True) -> None:
-        """Stop (or resume) returning records of these partitions, without losing their assignment."""
+        """Stop (or resume) returning records of these partitions, without losing their
+        assignment."""
         ...
 
     def commit(self, positions: Mapping[TopicPartition, int]) -> None:
-        """Record next offsets for lag tools. freshet never starts from them: checkpoints hold the truth."""
+        """Record next offsets for lag tools. freshet never starts from them: checkpoints hold the
+        truth."""
         ...
 
     def close(self) -> None: ...
@@ -121,7 +136,8 @@ class Writer(Protocol):
         ...
 
     def flush(self) -> None:
-        """Return once all queued records are acknowledged, in order; raise `LogError` if any was not."""
+        """Return once all queued records are acknowledged, in order; raise `LogError` if any was
+        not."""
         ...
 
     def close(self) -> None: ...
@@ -131,7 +147,8 @@ class Log(Protocol):
     """A place of topics."""
 
     def ensure(self, topic: str, partitions: int) -> None:
-        """Create the topic if it is missing; `LogError` if it exists with another partition count (it is frozen)."""
+        """Create the topic if it is missing; `LogError` if it exists with another partition count
+        (it is frozen)."""
         ...
 
     def reader(
@@ -144,9 +161,10 @@ class Log(Protocol):
     ) -> Reader:
         """Read topics as a member of `group`, or all their partitions alone when it is None.
 
-        `on_assign` gets the new partitions and answers with the offset to start each at (missing: the first retained);
-        `on_revoke` is called before partitions go to another member (finish, checkpoint), `on_lost` when they
-        are gone already (drop the state). The typical mistake is to write in `on_lost`.
+        `on_assign` gets the new partitions and answers with the offset to start each at (missing:
+        the first retained); `on_revoke` is called before partitions go to another member (finish,
+        checkpoint), `on_lost` when they are gone already (drop the state). The typical mistake is
+        to write in `on_lost`.
         """
         ...
 

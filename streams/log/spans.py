@@ -26,8 +26,8 @@ class Found:
 
 
 class PartitionSpans:
-    """One partition, in no group and without writing anything; a context manager. `first` is its first retained offset,
-    `after` the one after the last, both as of the opening.
+    """One partition, in no group and without writing anything; a context manager. `first` is its
+    first retained offset, `after` the one after the last, both as of the opening.
 
     Raises:
         LogError: there is no such topic, or the log does not answer.
@@ -41,7 +41,8 @@ class PartitionSpans:
         self._reader.pause([(topic, p) for p in spans if p != partition])
 
     def read(self, start: int, stop: int) -> Iterator[Batch]:
-        """The records with offsets from `start` to `stop` (exclusive), in order, as far as they are retained."""
+        """The records with offsets from `start` to `stop` (exclusive), in order, as far as they are
+        retained."""
         at, stop = max(start, self.first), min(stop, self.after)
         if at >= stop:
             return
@@ -67,8 +68,8 @@ class PartitionSpans:
         return None
 
     def holding(self, needle: bytes, start: int, stop: int) -> Iterator[Found]:
-        """The records from `start` to `stop` whose bytes hold `needle`. Blocks hold texts as they are, so those without it
-        need not be decoded."""
+        """The records from `start` to `stop` whose bytes hold `needle`. Blocks hold texts as they
+        are, so those without it need not be decoded."""
         for batch in self.read(start, stop):
             yield from holding(batch, needle)
 
@@ -76,7 +77,10 @@ class PartitionSpans:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self._reader.close()
 

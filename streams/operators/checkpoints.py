@@ -1,11 +1,14 @@
-"""Checkpoints: a task's state and its next offset together, as immutable objects whose digest is checked.
+"""Checkpoints: a task's state and its next offset together, as immutable objects whose digest is
+checked.
 
-An object is a base (everything) or a delta (what changed since the object before it). Its name carries the identity of
-the log that was read and the next offset, so a checkpoint of another log is never taken:
+An object is a base (everything) or a delta (what changed since the object before it). Its name
+carries the identity of the log that was read and the next offset, so a checkpoint of another log is
+never taken:
 
     {task}/{identity}-{offset:020}.base | .delta
 
-Its bytes are SHA-256 of the rest, then safetensors whose metadata names the object before (`previous`).
+Its bytes are SHA-256 of the rest, then safetensors whose metadata names the object before
+(`previous`).
 """
 
 from __future__ import annotations
@@ -35,7 +38,8 @@ _DIGEST = 32
 
 
 class Checkpoints:
-    """The checkpoints of one task over one log partition. While the disk is full, `save` waits, and `outages` is told."""
+    """The checkpoints of one task over one log partition. While the disk is full, `save` waits, and
+    `outages` is told."""
 
     def __init__(self, url: str, task: str, identity: str, outages: Outages | None = None) -> None:
         self._fs, root = fsspec.core.url_to_fs(url)
@@ -49,17 +53,20 @@ class Checkpoints:
 
     @property
     def wants_full(self) -> bool:
-        """Whether the next save must be a base: none was saved yet, or its deltas have become many."""
+        """Whether the next save must be a base: none was saved yet, or its deltas have become
+        many."""
         return not 0 <= self._deltas < DELTAS_PER_BASE
 
     def save(self, offset: int, state: Arrays, full: bool, again: bool = False) -> None:
-        """Save `state` as of next offset `offset`. An object of that offset is not written again: it is the same; but for
-        `again`, which says that something else than records changed the (full) state."""
+        """Save `state` as of next offset `offset`. An object of that offset is not written again:
+        it is the same; but for `again`, which says that something else than records changed the
+        (full) state."""
         if offset == self._saved and not again:
             return
         kind = "base" if full else "delta"
         tensors = {k: np.ascontiguousarray(v) for k, v in state.items()}
-        # safetensors cannot hold 128-bit or zero-dimensional oddities; state is plain arrays by contract.
+        # safetensors cannot hold 128-bit or zero-dimensional oddities; state is plain arrays by
+        # contract.
         body = save_tensors(tensors, {"previous": "" if full else str(self._saved)})
         name = f"{self._root}/{self._identity}-{offset:020}.{kind}"
         content = hashlib.sha256(body).digest() + body
@@ -92,7 +99,9 @@ class Checkpoints:
                 return self._saved, chain[0], chain[1:]
         if ours:
             raise CheckpointError(
-                self._root, "no checkpoint is whole", "Restore the folder, or remove it to start over."
+                self._root,
+                "no checkpoint is whole",
+                "Restore the folder, or remove it to start over.",
             )
         return None
 
@@ -132,13 +141,18 @@ class Checkpoints:
 
 
 def positions(url: str, task: str) -> list[tuple[str, int]]:
-    """Log identity and next offset of each object of a task, without reading any; `[]` where there is none."""
+    """Log identity and next offset of each object of a task, without reading any; `[]` where there
+    is none."""
     fs, root = fsspec.core.url_to_fs(url)
     folder = f"{root.rstrip('/')}/{_folder(task)}"
     if not fs.isdir(folder):
         return []
     names = [n.rsplit("/", 1)[1] for n in fs.ls(folder, detail=False)]
-    return [(urllib.parse.unquote(_identity(n)), _offset(n)) for n in names if n.endswith((".base", ".delta"))]
+    return [
+        (urllib.parse.unquote(_identity(n)), _offset(n))
+        for n in names
+        if n.endswith((".base", ".delta"))
+    ]
 
 
 def _folder(task: str) -> str:

@@ -1,7 +1,8 @@
-"""Whether checkpoints and logs still belong together: asked once, before any role starts, so that one error tells it.
+"""Whether checkpoints and logs still belong together: asked once, before any role starts, so that
+one error tells it.
 
-A topic may have been recreated, or lost its beginning or its end, since a task saved where it was. Each task would find out
-for itself when it resumes, one after the other, in processes of their own.
+A topic may have been recreated, or lost its beginning or its end, since a task saved where it was.
+Each task would find out for itself when it resumes, one after the other, in processes of their own.
 """
 
 from __future__ import annotations
@@ -18,9 +19,8 @@ START_ANEW = "To start anew, remove all topics of the app and its run folder."
 def check(url: str, log: Log, tasks: Mapping[str, TopicPartition]) -> None:
     """Compare the checkpoints under `url` with the log. `tasks` says what each task reads.
 
-    Raises:
-        CheckpointError: a topic is not the one that a checkpoint was made from, or lacks what comes after it.
-        LogError: the log cannot be reached.
+    Raises: CheckpointError: a topic is not the one that a checkpoint was made from, or lacks what
+        comes after it. LogError: the log cannot be reached.
     """
     kept = {task: found for task in tasks if (found := positions(url, task))}
     now = {topic: log.bounds(topic) for topic in dict.fromkeys(tasks[task][0] for task in kept)}
@@ -37,15 +37,26 @@ def _refusal(
     """Why a task cannot go on from what it `saved` (log identities and next offsets), or None."""
     ours = [offset for identity, offset in saved if identity == now.identity]
     if not ours:
-        return _misfit(task, topic, f"topic {topic} was recreated since it was saved", "Restore the topic.")
+        return _misfit(
+            task, topic, f"topic {topic} was recreated since it was saved", "Restore the topic."
+        )
     offset, (first, after) = max(ours), now.spans[partition]
     if offset < first:
         lost = f"starts at offset {first}: the {first - offset} records from offset {offset} on are gone"
-        return _misfit(task, topic, f"topic {topic} {lost}", "Restore them, and retain records for longer.")
+        return _misfit(
+            task, topic, f"topic {topic} {lost}", "Restore them, and retain records for longer."
+        )
     if offset > after:
-        return _misfit(task, topic, f"topic {topic} ends at offset {after}, before its {offset}", "Restore the topic.")
+        return _misfit(
+            task,
+            topic,
+            f"topic {topic} ends at offset {after}, before its {offset}",
+            "Restore the topic.",
+        )
     return None
 
 
 def _misfit(task: str, topic: str, cause: str, first_step: str) -> CheckpointError:
-    return CheckpointError(f"of {task}", cause, f"{first_step} {START_ANEW}", task=task, topic=topic)
+    return CheckpointError(
+        f"of {task}", cause, f"{first_step} {START_ANEW}", task=task, topic=topic
+    )

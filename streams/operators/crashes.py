@@ -1,7 +1,8 @@
 """Records that crash a task: found one by one, tried three times, then skipped.
 
-When a task fails on a batch it is built anew from its checkpoint, and the records of that batch are given to it one at a
-time. The one at which it fails again is the culprit; after its third crash it is settled as a dead letter instead.
+When a task fails on a batch it is built anew from its checkpoint, and the records of that batch are
+given to it one at a time. The one at which it fails again is the culprit; after its third crash it
+is settled as a dead letter instead.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ KEPT_TEXT = 1_000  # characters of an error
 
 @dataclass
 class _Trouble:
-    """Of one partition: the offsets `first` to `last` in which its task crashed `crashes` times, and the records that are
-    to be skipped, each with its error."""
+    """Of one partition: the offsets `first` to `last` in which its task crashed `crashes` times,
+    and the records that are to be skipped, each with its error."""
 
     first: int = 0
     last: int = -1
@@ -36,8 +37,8 @@ class Crashes:
     _troubles: dict[TopicPartition, _Trouble] = field(default_factory=dict)
 
     def pieces(self, batch: Batch) -> Iterator[tuple[Batch, bool]]:
-        """A batch in the pieces it must be applied in, each with whether it is to be skipped: all at once where nothing
-        happened; record by record where a task crashed."""
+        """A batch in the pieces it must be applied in, each with whether it is to be skipped: all
+        at once where nothing happened; record by record where a task crashed."""
         trouble = self._troubles.get((batch.topic, batch.partition))
         if trouble is None:
             yield batch, False
@@ -54,7 +55,10 @@ class Crashes:
 
     def note(self, piece: Batch, error: BaseException) -> None:
         """A task crashed on this piece."""
-        key, (first, last) = (piece.topic, piece.partition), (int(piece.offsets[0]), int(piece.offsets[-1]))
+        key, (first, last) = (
+            (piece.topic, piece.partition),
+            (int(piece.offsets[0]), int(piece.offsets[-1])),
+        )
         trouble = self._troubles.setdefault(key, _Trouble())
         within = trouble.first <= first and last <= trouble.last
         trouble.crashes = trouble.crashes + 1 if within else 1

@@ -1,4 +1,5 @@
-"""Dead letters: records that could not be taken, each with its reason, its origin and its bytes (the first 64 KiB)."""
+"""Dead letters: records that could not be taken, each with its reason, its origin and its bytes
+(the first 64 KiB)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,10 @@
 """The operator loop: one process of a role, any number of tasks, these steps in order:
 
-poll → apply (decode … route, or fold, or join) → tick (intake) → write rows → append and flush → checkpoint → commit → report
+poll → apply (decode … route, or fold, or join) → tick (intake) → write rows → append and flush →
+checkpoint → commit → report
 
-While the store is away, or the role is held by a switch, it reads nothing: memory stays bounded, and nothing is lost.
+While the store is away, or the role is held by a switch, it reads nothing: memory stays bounded,
+and nothing is lost.
 """
 
 from __future__ import annotations
@@ -50,9 +52,10 @@ WAITS = "this role waits and reads nothing; its rows are written once the store 
 
 @dataclass(frozen=True)
 class Orders:
-    """What may be asked of an operator while it runs. `declared` is the freshness of the app's topics, by name; `held`
-    says whether it rests; `gather_seconds` how long it may wait for a fuller batch; `origin_of` names a log in dead
-    letters, which go to the log `dead`; by `pace` it tells its tasks the time (None: they hear of it from their log)."""
+    """What may be asked of an operator while it runs. `declared` is the freshness of the app's
+    topics, by name; `held` says whether it rests; `gather_seconds` how long it may wait for a
+    fuller batch; `origin_of` names a log in dead letters, which go to the log `dead`; by `pace` it
+    tells its tasks the time (None: they hear of it from their log)."""
 
     declared: Mapping[str, Freshness] = field(default_factory=dict)
     held: Callable[[], bool] = lambda: False
@@ -77,8 +80,8 @@ class _Turn:
 class Operator:
     """Runs the tasks of the partitions that the log gives it, until `stop` is set.
 
-    `make_task` builds the task of a partition; checkpoints live under `checkpoints_url`; everything that other roles
-    should know goes to `channels`.
+    `make_task` builds the task of a partition; checkpoints live under `checkpoints_url`; everything
+    that other roles should know goes to `channels`.
     """
 
     def __init__(
@@ -96,7 +99,9 @@ class Operator:
         orders: Orders | None = None,
     ) -> None:
         self.role = role
-        self.vitals = vitals or Vitals(role, f"{instance or role}/{uuid.uuid4().hex[:8]}", Outages())
+        self.vitals = vitals or Vitals(
+            role, f"{instance or role}/{uuid.uuid4().hex[:8]}", Outages()
+        )
         self.instance, self._outages = self.vitals.instance, self.vitals.outages
         self._log, self._make_task = log_, make_task
         self._url, self._channels, self._now_ms = checkpoints_url, channels, app_clock_ms
@@ -161,12 +166,17 @@ class Operator:
         return [task.finished for task in self.tasks()]
 
     def _gather(self, max_wait_seconds: float) -> list[Batch]:
-        """Records as soon as there are any, then more of them until the batch wait is over, a tick may be told or there are
-        many: else every event would become a block of its own. A replay waits for what comes of them, not for more."""
+        """Records as soon as there are any, then more of them until the batch wait is over, a tick
+        may be told or there are many: else every event would become a block of its own. A replay
+        waits for what comes of them, not for more."""
         self._gathered = self._reader.poll(MAX_RECORDS, max_wait_seconds)
         if self._resting:
             return self._put_back()
-        wait = self._orders.gather_seconds(self._live.all()) if self._gathered and not self._paced else 0.0
+        wait = (
+            self._orders.gather_seconds(self._live.all())
+            if self._gathered and not self._paced
+            else 0.0
+        )
         deadline = time.monotonic() + wait
         while wait and not self._may_tick():
             room = MAX_RECORDS - sum(map(len, self._gathered))
@@ -175,15 +185,18 @@ class Operator:
             # that is made of it.
             if room <= 0 or left <= 0 or sum(map(_bytes_of, self._gathered)) >= READ_BYTES:
                 break
-            more = self._reader.poll(room, left)  # what is gathered may shrink meanwhile, by a rebalance
+            # what is gathered may shrink meanwhile, by a rebalance
+            more = self._reader.poll(room, left)
             self._gathered = [*self._gathered, *more]
         gathered, self._gathered = joined(self._gathered), []
         return gathered
 
     def _hear_the_time(self, max_wait_seconds: float) -> float:
-        """Find out whether a tick is due, and where partitions end then; how long records may be waited for after that.
+        """Find out whether a tick is due, and where partitions end then; how long records may be
+        waited for after that.
 
-        In a replay nothing comes once all is read, until its clock moves: so that is waited for instead.
+        In a replay nothing comes once all is read, until its clock moves: so that is waited for
+        instead.
         """
         if self._ticker is None:
             return max_wait_seconds
@@ -230,10 +243,11 @@ class Operator:
         return []
 
     def _apply(self, batch: Batch) -> None:
-        """Give a batch to its task. One that crashes is built anew, and reads from its checkpoint once more.
+        """Give a batch to its task. One that crashes is built anew, and reads from its checkpoint
+        once more.
 
-        What follows a skipped record is read once that is behind a checkpoint: whoever started from before it might get over
-        it, and must not have told of later ones.
+        What follows a skipped record is read once that is behind a checkpoint: whoever started from
+        before it might get over it, and must not have told of later ones.
         """
         key, end = (batch.topic, batch.partition), int(batch.offsets[-1]) + 1
         given, appends, told = self._given[key], [], []
@@ -260,7 +274,8 @@ class Operator:
         self._records += int(np.searchsorted(batch.offsets, end))
 
     def _skip(self, piece: Batch) -> Outputs:
-        """Settle a record that crashed its task too often: a dead letter, and whatever the task must know of it."""
+        """Settle a record that crashed its task too often: a dead letter, and whatever the task
+        must know of it."""
         origin, error = self._orders.origin_of(piece.topic), self._crashes.error(piece)
         values = letters(piece, np.zeros(1, np.int64), origin, ["crash"], [None], [error])
         task = self._given[piece.topic, piece.partition].task
@@ -268,7 +283,9 @@ class Operator:
             out = task.skip(piece)
         except Exception as fault:
             where = f"record {int(piece.offsets[0])} of {piece.topic}"
-            raise ComponentError(task.name, f"cannot even skip {where}: {fault}", "See the log.") from fault
+            raise ComponentError(
+                task.name, f"cannot even skip {where}: {fault}", "See the log."
+            ) from fault
         letter = Append(self._orders.dead, 0, values, int(piece.times[0]))
         return Outputs([*out.appends, letter], out.messages)
 
@@ -278,7 +295,8 @@ class Operator:
         self._reader.seek(*key, start[key])
 
     def _finish(self) -> None:
-        """Write rows, append and flush, tell. While the store is away nothing of it is done, and all of it kept."""
+        """Write rows, append and flush, tell. While the store is away nothing of it is done, and
+        all of it kept."""
         turn = self._turn
         if self._write_rows():
             self._append(turn.appends)
@@ -286,8 +304,8 @@ class Operator:
             self._turn = _Turn()
 
     def _look_after_rows(self) -> None:
-        """Tasks that had nothing to write for a while do all the same: the store may have lost their
-        rows."""
+        """Tasks that had nothing to write for a while do all the same: the store may have lost
+        their rows."""
         before = time.monotonic() - ROWS_SECONDS
         for key, given in self._given.items():
             if given.written_at < before:
@@ -320,7 +338,9 @@ class Operator:
         """Save the state of every task that moved, then commit offsets for lag tools."""
         for key, given in self._given.items():
             self._save(key, given)
-        self._reader.commit({key: given.saved for key, given in self._given.items() if given.saved is not None})
+        self._reader.commit(
+            {key: given.saved for key, given in self._given.items() if given.saved is not None}
+        )
         if not self._turn:  # else nothing was saved
             self._checkpointed_at = time.monotonic()
 
@@ -355,10 +375,11 @@ class Operator:
                 self._save(key, given, again=True)
 
     def _report(self) -> None:
-        """Progress when it changed, with the rows and records it stands for safe; figures once a second.
+        """Progress when it changed, with the rows and records it stands for safe; figures once a
+        second.
 
-        A task that was resumed reports, too, before anything new came: whoever made its checkpoint may have ended before it
-        could, and a replay waits for it.
+        A task that was resumed reports, too, before anything new came: whoever made its checkpoint
+        may have ended before it could, and a replay waits for it.
         """
         told: list[messages.Message] = []
         if not self._turn:

@@ -16,8 +16,8 @@ Origin = tuple[str, int]
 class Ticks:
     """The newest tick of every partition of every origin, as the log told of them.
 
-    Each tick says how many partitions its origin had then. So one that was added is waited for from the
-    first tick on that knew of it, by whichever partition that came: nothing overtakes its rows.
+    Each tick says how many partitions its origin had then. So one that was added is waited for from
+    the first tick on that knew of it, by whichever partition that came: nothing overtakes its rows.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,9 @@ class Ticks:
         return self._finished
 
     def dump(self) -> npt.NDArray[np.uint8]:
-        newest = [[origin, p, t] for origin, ticks in self._newest.items() for p, t in ticks.items()]
+        newest = [
+            [origin, p, t] for origin, ticks in self._newest.items() for p, t in ticks.items()
+        ]
         state = {"newest": newest, "partitions": self._partitions, "finished": self._finished}
         return np.frombuffer(json.dumps(state).encode(), np.uint8).copy()
 
@@ -57,15 +59,21 @@ class Ticks:
 
 
 class Cursors:
-    """The last (offset, index) had from every origin, so that rows appended twice are taken once."""
+    """The last (offset, index) had from every origin, so that rows appended twice are taken
+    once."""
 
     def __init__(self) -> None:
         self._last: dict[Origin, tuple[int, int]] = {}
 
     def fresh(
-        self, origin: str, partition: int, offsets: npt.NDArray[np.int64], indices: npt.NDArray[np.int32]
+        self,
+        origin: str,
+        partition: int,
+        offsets: npt.NDArray[np.int64],
+        indices: npt.NDArray[np.int32],
     ) -> slice:
-        """The rows not had yet (they rise in (offset, index), so they are a tail), and move past them."""
+        """The rows not had yet (they rise in (offset, index), so they are a tail), and move past
+        them."""
         n, key = len(offsets), (origin, partition)
         if not n:
             return slice(0, 0)

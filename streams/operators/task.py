@@ -1,4 +1,5 @@
-"""A task: the pure part of an operator. It reads one partition in order and says what should be written."""
+"""A task: the pure part of an operator. It reads one partition in order and says what should be
+written."""
 
 from __future__ import annotations
 
@@ -30,25 +31,28 @@ class Append:
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """What a batch led to. Appends are flushed before `messages` go to the app's logs of messages."""
+    """What a batch led to. Appends are flushed before `messages` go to the app's logs of
+    messages."""
 
     appends: list[Append] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
 
 
 class Task(Protocol):
-    """State over one partition. Nothing but the records it is given may enter it: no clock, no batch boundary."""
+    """State over one partition. Nothing but the records it is given may enter it: no clock, no
+    batch boundary."""
 
     name: str
 
     def apply(self, batch: Batch) -> Outputs:
-        """Take records in order. Bad input is routed, not raised; an exception is a fault of ours."""
+        """Take records in order. Bad input is routed, not raised; an exception is a fault of
+        ours."""
         ...
 
     def write(self) -> None:
-        """Carry out pending writes to a store (a view's rows); called after `apply`, before the outputs
-        are flushed. Also before the first `apply`, and about once a second where nothing comes: what
-        a store lost is noticed here."""
+        """Carry out pending writes to a store (a view's rows); called after `apply`, before the
+        outputs are flushed. Also before the first `apply`, and about once a second where nothing
+        comes: what a store lost is noticed here."""
         ...
 
     @property
@@ -57,20 +61,25 @@ class Task(Protocol):
         ...
 
     def configure(self, settings: Mapping[str, Freshness], at: int) -> bool:
-        """Take on what is set for topics now (by their names), from offset `at` on; whether that changed anything for this
-        task. What it takes on is part of its state: called again after `load`."""
+        """Take on what is set for topics now (by their names), from offset `at` on; whether that
+        changed anything for this task. What it takes on is part of its state: called again after
+        `load`."""
         ...
 
     def skip(self, batch: Batch) -> Outputs:
-        """Settle one record that `apply` failed on three times, and of which there is a dead letter now."""
+        """Settle one record that `apply` failed on three times, and of which there is a dead letter
+        now."""
         ...
 
     def dump(self, full: bool) -> Arrays:
-        """State as arrays: everything, or (`full` false) what changed since the last dump, if the task can tell. Nothing
-        at all from a task that cannot be saved: it starts over from the log's first record."""
+        """State as arrays: everything, or (`full` false) what changed since the last dump, if the
+        task can tell. Nothing at all from a task that cannot be saved: it starts over from the
+        log's first record."""
         ...
 
-    def load(self, base: Mapping[str, npt.NDArray[Any]], deltas: Sequence[Mapping[str, npt.NDArray[Any]]]) -> None:
+    def load(
+        self, base: Mapping[str, npt.NDArray[Any]], deltas: Sequence[Mapping[str, npt.NDArray[Any]]]
+    ) -> None:
         """Become the task that was dumped."""
         ...
 
@@ -81,7 +90,8 @@ class Task(Protocol):
 
 @runtime_checkable
 class Ticking(Protocol):
-    """A task that is told the time: intake's. Everybody after it hears of time by what it writes."""
+    """A task that is told the time: intake's. Everybody after it hears of time by what it
+    writes."""
 
     def tick(self, now_ms: int, partitions: int) -> Outputs:
         """All that the partition held at `now_ms` (app clock) was applied; its topic had so many
@@ -90,7 +100,8 @@ class Ticking(Protocol):
 
 
 def without_rows(batch: Batch) -> Batch | None:
-    """One record of a freshet-owned log as a block of its tick alone; None if it is no block, or has no tick."""
+    """One record of a freshet-owned log as a block of its tick alone; None if it is no block, or
+    has no tick."""
     try:
         block = blocks.decode(batch.value(0))
     except SchemaError:
@@ -99,7 +110,9 @@ def without_rows(batch: Batch) -> Batch | None:
         return None
     value = blocks.encode(replace(block, rows=None))
     data, edges = np.frombuffer(bytearray(value), np.uint8), np.array([0, len(value)])
-    return Batch(batch.topic, batch.partition, data, edges[:1], edges[1:], batch.offsets[:1], batch.times[:1])
+    return Batch(
+        batch.topic, batch.partition, data, edges[:1], edges[1:], batch.offsets[:1], batch.times[:1]
+    )
 
 
 def as_json(value: Any) -> npt.NDArray[np.uint8]:

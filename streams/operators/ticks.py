@@ -1,8 +1,9 @@
 """When intake may tell its outputs the time.
 
-A tick says that all which a partition held at a time of the app's clock stands before it. So the clock is asked first, then
-where the partition ends, and once it has been read as far, the tick is appended. In between others may have appended more:
-that is later than the tick, and no matter whether it was read.
+A tick says that all which a partition held at a time of the app's clock stands before it. So the
+clock is asked first, then where the partition ends, and once it has been read as far, the tick is
+appended. In between others may have appended more: that is later than the tick, and no matter
+whether it was read.
 """
 
 from __future__ import annotations
@@ -104,7 +105,8 @@ class ReplayPace:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """`tick` may be told once a partition is read up to offset `end`; its topic had so many `partitions` then."""
+    """`tick` may be told once a partition is read up to offset `end`; its topic had so many
+    `partitions` then."""
 
     tick: int
     end: int
@@ -112,8 +114,8 @@ class Goal:
 
 
 class Ticker:
-    """The goals of an operator's partitions: one at a time for each, so that under a load which never
-    ends it is reached all the same."""
+    """The goals of an operator's partitions: one at a time for each, so that under a load which
+    never ends it is reached all the same."""
 
     def __init__(self, pace: Pace, bounds: Callable[[str], Bounds]) -> None:
         self.pace = pace
@@ -121,14 +123,17 @@ class Ticker:
         self._goals: dict[TopicPartition, Goal] = {}
 
     def aim(self, told: Mapping[TopicPartition, int]) -> None:
-        """Give a goal to each partition that has none and was `told` an older time than it is now."""
+        """Give a goal to each partition that has none and was `told` an older time than it is
+        now."""
         self._goals = {key: goal for key, goal in self._goals.items() if key in told}
         now = self.pace.now_ms()
         self.pace.resume(max(told.values(), default=NO_TICK))
         behind = [key for key, tick in told.items() if tick < now and key not in self._goals]
         try:
             # After the clock: what is appended from here on is later than `now`.
-            bounds = {topic: self._bounds(topic) for topic in dict.fromkeys(topic for topic, _ in behind)}
+            bounds = {
+                topic: self._bounds(topic) for topic in dict.fromkeys(topic for topic, _ in behind)
+            }
         except LogError as error:
             # Nothing is known of the partitions then, so no time is told, and lag shows it.
             log.warning("no tick: where partitions end is not known", error=str(error))

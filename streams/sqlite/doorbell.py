@@ -1,9 +1,9 @@
 """Doorbells: how a process that appended tells the processes that read, in about 30 µs.
 
-A bell is a small file beside a topic. Ringing writes one byte into it; listeners wait on inotify. The bell is
-rung after the commit. (Watching SQLite's WAL file itself does not work: it changes before the commit can be
-seen, so a reader wakes, finds nothing, and sleeps through the news.) Where there is no inotify, a listener
-naps and then says that every bell rang.
+A bell is a small file beside a topic. Ringing writes one byte into it; listeners wait on inotify.
+The bell is rung after the commit. (Watching SQLite's WAL file itself does not work: it changes
+before the commit can be seen, so a reader wakes, finds nothing, and sleeps through the news.) Where
+there is no inotify, a listener naps and then says that every bell rang.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 NAP_SECONDS = 0.002
-_IN_MODIFY, _IN_ATTRIB = 0x2, 0x4  # ATTRIB: the bell was unlinked, so its topic was removed or made anew
+# ATTRIB: the bell was unlinked, so its topic was removed or made anew
+_IN_MODIFY, _IN_ATTRIB = 0x2, 0x4
 _EVENT = struct.Struct("iIII")  # watch, mask, cookie, length of the name (0 for a watched file)
 
 
@@ -49,7 +50,8 @@ class Listener:
             self._poll.register(self._fd, select.POLLIN)
 
     def wait(self, seconds: float) -> frozenset[int]:
-        """The bells that rang since the last call; empty if none did within `seconds` (0: do not wait)."""
+        """The bells that rang since the last call; empty if none did within `seconds` (0: do not
+        wait)."""
         if self._poll is None or self._fd is None:
             time.sleep(min(seconds, NAP_SECONDS))
             return self._all
@@ -66,7 +68,8 @@ class Listener:
 
 
 def _inotify(paths: Sequence[Path], index: dict[int, int]) -> int | None:
-    """An inotify descriptor that watches `paths`, filling `index` (watch to bell); None if there is none."""
+    """An inotify descriptor that watches `paths`, filling `index` (watch to bell); None if there is
+    none."""
     if not sys.platform.startswith("linux"):
         return None
     libc = ctypes.CDLL(None, use_errno=True)

@@ -1,7 +1,7 @@
 """The embedded log: a directory with one SQLite file per topic, for the processes of one machine.
 
-A group has one reader, which gets all partitions; who may run at all is settled by `freshet/runs/lock.py`.
-Durability is that of `streams/sqlite/topic.py`.
+A group has one reader, which gets all partitions; who may run at all is settled by
+`freshet/runs/lock.py`. Durability is that of `streams/sqlite/topic.py`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ class SqliteLog:
             self.directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise LogError(
-                str(directory), f"cannot make the directory: {error.strerror}", "Choose another directory."
+                str(directory),
+                f"cannot make the directory: {error.strerror}",
+                "Choose another directory.",
             ) from error
 
     def ensure(self, topic: str, partitions: int) -> None:
@@ -75,7 +77,8 @@ class SqliteLog:
         return Bounds(file.identity, {p: file.span(p) for p in range(file.partitions)})
 
     def committed(self, group: str, topic: str) -> dict[int, int]:
-        """Next offsets by partition as committed by `group`, at most half a second behind; for lag tools."""
+        """Next offsets by partition as committed by `group`, at most half a second behind; for lag
+        tools."""
         with Positions(self.directory) as positions:
             return positions.read(group, topic)
 
@@ -86,10 +89,11 @@ class SqliteLog:
 
 
 class SqliteWriter:
-    """Appends to any topics of the directory. A flush is one transaction per topic, in order of first use.
+    """Appends to any topics of the directory. A flush is one transaction per topic, in order of
+    first use.
 
-    While the disk is full, `flush` waits, and `outages` is told. After a failed flush, what was not acknowledged is still
-    queued: flush again, or close and forget it.
+    While the disk is full, `flush` waits, and `outages` is told. After a failed flush, what was not
+    acknowledged is still queued: flush again, or close and forget it.
     """
 
     def __init__(self, directory: Path, outages: Outages) -> None:
@@ -126,7 +130,9 @@ class SqliteWriter:
             try:
                 until_there_is_room(append, self._outages, str(self._directory.parent.absolute()))
             except DiskError as error:
-                raise LogError(f"topic {topic}", f"disk {error.resource}: {error.cause}", error.next_step) from error
+                raise LogError(
+                    f"topic {topic}", f"disk {error.resource}: {error.cause}", error.next_step
+                ) from error
             del self._queued[topic]
             bell.ring()
 

@@ -23,7 +23,9 @@ class Positions:
         )
 
     def write(self, group: str, positions: Mapping[TopicPartition, int]) -> None:
-        rows = [(group, topic, partition, offset) for (topic, partition), offset in positions.items()]
+        rows = [
+            (group, topic, partition, offset) for (topic, partition), offset in positions.items()
+        ]
         self._db.execute("BEGIN IMMEDIATE")
         self._db.executemany("INSERT OR REPLACE INTO positions VALUES(?, ?, ?, ?)", rows)
         self._db.execute("COMMIT")

@@ -1,4 +1,5 @@
-"""Reads topics of the embedded log: waits for their bells, then asks the files that may have news."""
+"""Reads topics of the embedded log: waits for their bells, then asks the files that may have
+news."""
 
 from __future__ import annotations
 
@@ -22,10 +23,15 @@ COMMIT_SECONDS = 0.5  # committed positions are for lag tools: no need to write 
 
 
 class SqliteReader:
-    """All partitions of some topics. Callbacks but `on_assign` never come: nobody takes partitions away."""
+    """All partitions of some topics. Callbacks but `on_assign` never come: nobody takes partitions
+    away."""
 
     def __init__(
-        self, directory: Path, topics: Sequence[str], group: str | None, on_assign: OnAssign | None = None
+        self,
+        directory: Path,
+        topics: Sequence[str],
+        group: str | None,
+        on_assign: OnAssign | None = None,
     ) -> None:
         self._directory, self._group, self._on_assign = directory, group, on_assign
         self._files = [TopicFile(directory, topic) for topic in topics]
@@ -65,7 +71,8 @@ class SqliteReader:
             self.seek(topic, partition, offset)
 
     def _take(self, max_records: int) -> list[Batch]:
-        """Equal shares for all partitions that may have records; what some leave over goes to the others."""
+        """Equal shares for all partitions that may have records; what some leave over goes to the
+        others."""
         got: dict[tuple[int, int], list[Row]] = {}
         asked, room, room_bytes = self._parts(), max_records, READ_BYTES
         while asked and room > 0 and room_bytes > 0:
@@ -152,6 +159,7 @@ def _batch(topic: str, partition: int, rows: Sequence[Row]) -> Batch:
     n = len(values)
     edges = np.zeros(n + 1, np.int64)
     np.cumsum(np.fromiter(map(len, values), np.int64, n), out=edges[1:])
-    data = np.frombuffer(bytearray().join(values), np.uint8)  # a bytearray, so that the array can be written to
+    # a bytearray, so that the array can be written to
+    data = np.frombuffer(bytearray().join(values), np.uint8)
     offsets = np.array(positions, np.int64) & OFFSET_MASK
     return Batch(topic, partition, data, edges[:-1], edges[1:], offsets, np.array(times, np.int64))

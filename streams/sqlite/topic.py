@@ -1,12 +1,14 @@
 """One topic of the embedded log: a SQLite file that several processes append to and read at once.
 
-    meta(key, value)                      identity (a UUID, new with every creation) and partitions (frozen)
-    records(position, time_ms, value)     position = partition * 2^40 + offset: one b-tree, no second index
+    meta(key, value)                      identity (a UUID, new with every creation) and partitions
+    (frozen) records(position, time_ms, value)     position = partition * 2^40 + offset: one b-tree,
+    no second index
 
-The file is in WAL mode with `synchronous=NORMAL`: a record whose `append` returned survives the death of any
-process by any signal. When the machine loses power, the last commits (those since SQLite's last checkpoint of
-the WAL, a few MB) may be gone; the log is then shorter, never torn, and a checkpoint beyond its end is
-refused by `seek`. Whoever needs more than that runs Kafka with replicas.
+The file is in WAL mode with `synchronous=NORMAL`: a record whose `append` returned survives the
+death of any process by any signal. When the machine loses power, the last commits (those since
+SQLite's last checkpoint of the WAL, a few MB) may be gone; the log is then shorter, never torn, and
+a checkpoint beyond its end is refused by `seek`. Whoever needs more than that runs Kafka with
+replicas.
 """
 
 from __future__ import annotations
@@ -42,7 +44,8 @@ Row = tuple[int, int, bytes]
 class TopicFile:
     """An open topic. Not thread-safe, but it may be handed from one thread to another.
 
-    `path` is the database, `bell` the file rung after each append, `identity` and `partitions` as created.
+    `path` is the database, `bell` the file rung after each append, `identity` and `partitions` as
+    created.
     """
 
     def __init__(self, directory: Path, topic: str) -> None:
@@ -67,16 +70,22 @@ class TopicFile:
         return db
 
     def check(self) -> None:
-        """Raise `LogError` if the file was removed or made anew since it was opened; SQLite does not see."""
+        """Raise `LogError` if the file was removed or made anew since it was opened; SQLite does
+        not see."""
         try:
             status = os.stat(self.path)
         except FileNotFoundError as error:
-            raise missing(self.topic, str(self.path), f"was removed (its identity was {self.identity})") from error
+            raise missing(
+                self.topic, str(self.path), f"was removed (its identity was {self.identity})"
+            ) from error
         if (status.st_dev, status.st_ino) != self._inode:
-            raise recreated(self.topic, self.identity, TopicFile(self.path.parent, self.topic).identity)
+            raise recreated(
+                self.topic, self.identity, TopicFile(self.path.parent, self.topic).identity
+            )
 
     def read(self, partition: int, offset: int, max_records: int, max_bytes: int) -> list[Row]:
-        """Rows `(position, time_ms, value)` from `offset` on, in order; at least one if there is any."""
+        """Rows `(position, time_ms, value)` from `offset` on, in order; at least one if there is
+        any."""
         base = partition * _PARTITION
         try:
             rows: list[Row] = []
@@ -127,7 +136,8 @@ class TopicFile:
             raise translated(error, self.topic, self.path) from error
 
     def _begin(self) -> None:
-        """Start a write, retrying by the 0.1 ms: SQLite's own busy handler sleeps for milliseconds."""
+        """Start a write, retrying by the 0.1 ms: SQLite's own busy handler sleeps for
+        milliseconds."""
         give_up = time.monotonic() + LOCK_WAIT_SECONDS
         self._db.execute("PRAGMA busy_timeout=0")
         while True:
@@ -135,7 +145,10 @@ class TopicFile:
                 self._db.execute("BEGIN IMMEDIATE")
                 return
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                if (
+                    error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY
+                    or time.monotonic() > give_up
+                ):
                     raise
             time.sleep(random.uniform(50e-6, 200e-6))
 
@@ -151,14 +164,17 @@ def path_of(directory: Path, topic: str) -> Path:
 def connect(path: Path) -> sqlite3.Connection:
     """A connection with the log's settings to a database that exists."""
     name = f"file:{quote(str(path.absolute()))}?mode=rw"
-    db = sqlite3.connect(name, LOCK_WAIT_SECONDS, isolation_level=None, check_same_thread=False, uri=True)
+    db = sqlite3.connect(
+        name, LOCK_WAIT_SECONDS, isolation_level=None, check_same_thread=False, uri=True
+    )
     db.execute("PRAGMA synchronous=NORMAL")
     db.execute(f"PRAGMA journal_size_limit={64 << 20}")
     return db
 
 
 def create(directory: Path, topic: str, partitions: int) -> None:
-    """Make the topic unless it exists. It appears complete or not at all, whoever else makes it meanwhile."""
+    """Make the topic unless it exists. It appears complete or not at all, whoever else makes it
+    meanwhile."""
     path = path_of(directory, topic)
     draft = path.with_name(f".{uuid.uuid4().hex}.draft")
     try:
@@ -191,9 +207,15 @@ def translated(error: Exception, topic: str, path: Path) -> LogError:
             "Find the process that holds the file open (a shell, a backup?) and end its transaction.",
         ),
         sqlite3.SQLITE_TOOBIG: ("a record is larger than SQLite takes (1 GB)", "Split it."),
-        sqlite3.SQLITE_CORRUPT: ("the file is damaged", "Restore it, or remove it and replay its source."),
+        sqlite3.SQLITE_CORRUPT: (
+            "the file is damaged",
+            "Restore it, or remove it and replay its source.",
+        ),
         sqlite3.SQLITE_NOTADB: ("the file is not a log", "Give freshet a directory of its own."),
-    }.get(code, (f"{type(error).__name__}: {error}", "Check that the directory exists and may be written."))
+    }.get(
+        code,
+        (f"{type(error).__name__}: {error}", "Check that the directory exists and may be written."),
+    )
     # Named by its number, since a write may also fail before SQLite sees it.
     full = code == sqlite3.SQLITE_FULL or getattr(error, "errno", None) == errno.ENOSPC
     return LogError(f"topic {topic}", f"{cause} ({path})", next_step, topic=topic, disk_full=full)

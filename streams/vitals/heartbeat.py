@@ -1,4 +1,5 @@
-"""Tells that a process lives while its loop is busy: with a first step of a learner, or a kernel that is being compiled."""
+"""Tells that a process lives while its loop is busy: with a first step of a learner, or a kernel
+that is being compiled."""
 
 from __future__ import annotations
 
@@ -20,8 +21,9 @@ QUIET_SECONDS = 2.0  # a loop that has not told for so long is spoken for
 
 
 class Heartbeat:
-    """A context manager with a thread and a writer of its own. It tells the figures of the process, not those of its tasks,
-    which may have gone to another one meanwhile; their `told_ms` says since when the loop is busy."""
+    """A context manager with a thread and a writer of its own. It tells the figures of the process,
+    not those of its tasks, which may have gone to another one meanwhile; their `told_ms` says since
+    when the loop is busy."""
 
     def __init__(self, log_: Log, channels: Channels, vitals: Vitals) -> None:
         self._log, self._channels, self._vitals = log_, channels, vitals
@@ -42,7 +44,9 @@ class Heartbeat:
         try:
             self._writer = self._writer or self._log.writer()
             now_ms = time.time_ns() // 1_000_000
-            send(self._writer, self._channels, [msgspec.structs.replace(status, facts=facts)], now_ms)
+            send(
+                self._writer, self._channels, [msgspec.structs.replace(status, facts=facts)], now_ms
+            )
         except LogError as error:
             log.warning("reports log is away; this heartbeat is dropped", error=str(error))
             self._writer = None
@@ -52,7 +56,10 @@ class Heartbeat:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self._stop.set()
         self._thread.join(BEAT_SECONDS)  # not for as long as it may wait for a log that is away

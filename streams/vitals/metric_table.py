@@ -1,4 +1,5 @@
-"""Metrics as rows of a table: a name, and where in a tree of facts its values are. What is not there is left out."""
+"""Metrics as rows of a table: a name, and where in a tree of facts its values are. What is not
+there is left out."""
 
 from __future__ import annotations
 
@@ -22,11 +23,13 @@ Labels = dict[str, str]
 class Figure:
     """A metric, and the `path` of its values in the facts, which are times `unit` the metric's own.
 
-    A path names keys from the root, parted by `/`. `{label}` stands for any key (or part of one, without `:` and `.`) and
-    labels the sample with it; `{label:50}` for the first 50 keys, `{label:a|b}` for these keys. `[a,b]` after a key labels
-    the sample with the texts `a` and `b` that lie there; alone it stands for the items of a list.
+    A path names keys from the root, parted by `/`. `{label}` stands for any key (or part of one,
+    without `:` and `.`) and labels the sample with it; `{label:50}` for the first 50 keys,
+    `{label:a|b}` for these keys. `[a,b]` after a key labels the sample with the texts `a` and `b`
+    that lie there; alone it stands for the items of a list.
 
-    The value of a histogram is `{"le": upper bounds, "counts": one more than bounds, not cumulated, "sum": their sum}`.
+    The value of a histogram is `{"le": upper bounds, "counts": one more than bounds, not cumulated,
+    "sum": their sum}`.
 
     >>> views = Figure("gauge", "freshet_view_keys", "Keys of a view.", "view:{view}:{partition}/keys")
     >>> [(s.labels, s.value) for m in families([views], {"view:delay:0": {"keys": 7}}, {}) for s in m.samples]
@@ -40,9 +43,12 @@ class Figure:
     unit: float = 1.0
 
 
-def families(table: Iterable[Figure], facts: Mapping[str, Any], constant: Mapping[str, str]) -> Iterator[Metric]:
-    """The metrics of a table that these facts have, each sample with the `constant` labels, too. Facts of another shape,
-    and values that are no finite numbers (or moments before 1970), are left out: this raises nothing."""
+def families(
+    table: Iterable[Figure], facts: Mapping[str, Any], constant: Mapping[str, str]
+) -> Iterator[Metric]:
+    """The metrics of a table that these facts have, each sample with the `constant` labels, too.
+    Facts of another shape, and values that are no finite numbers (or moments before 1970), are left
+    out: this raises nothing."""
     for figure in table:
         metric = Metric(figure.name.removesuffix("_total"), figure.help, figure.kind)
         seen = set()
@@ -68,13 +74,21 @@ def _add(metric: Metric, figure: Figure, labels: Labels, value: Any) -> None:
 def _add_histogram(metric: Metric, labels: Labels, value: Any) -> None:
     if not isinstance(value, Mapping):
         return
-    bounds, counts, total = _numbers(value.get("le")), _numbers(value.get("counts")), _number(value.get("sum"))
+    bounds, counts, total = (
+        _numbers(value.get("le")),
+        _numbers(value.get("counts")),
+        _number(value.get("sum")),
+    )
     if bounds is None or counts is None or total is None or len(counts) != len(bounds) + 1:
         return
     upto = 0.0
     for bound, n in zip((*bounds, math.inf), counts):
         upto += n
-        metric.add_sample(f"{metric.name}_bucket", {**labels, "le": "+Inf" if bound == math.inf else str(bound)}, upto)
+        metric.add_sample(
+            f"{metric.name}_bucket",
+            {**labels, "le": "+Inf" if bound == math.inf else str(bound)},
+            upto,
+        )
     metric.add_sample(f"{metric.name}_count", labels, upto)
     metric.add_sample(f"{metric.name}_sum", labels, total)
 
@@ -156,7 +170,10 @@ def _under(node: Any, step: _Step) -> Iterator[tuple[Labels, Any]]:
             found = step.key.fullmatch(key) if isinstance(key, str) and left > 0 else None
             if found is not None:
                 left -= 1
-                yield {name: text[:LONGEST_LABEL] for name, text in found.groupdict().items()}, child
+                yield (
+                    {name: text[:LONGEST_LABEL] for name, text in found.groupdict().items()},
+                    child,
+                )
 
 
 def _texts(node: Any, names: Sequence[str]) -> Labels | None:

@@ -1,7 +1,9 @@
-"""What roles tell of themselves, as Prometheus metrics named `freshet_*`, in base units, with moments rather than ages.
+"""What roles tell of themselves, as Prometheus metrics named `freshet_*`, in base units, with
+moments rather than ages.
 
-Moments of records and ticks are on the app's clock, those of processes and outages on the wall. Labels are names that the
-app declares; of what the data says, only the first values: 50 of a slice, 64 of a source.
+Moments of records and ticks are on the app's clock, those of processes and outages on the wall.
+Labels are names that the app declares; of what the data says, only the first values: 50 of a slice,
+64 of a source.
 """
 
 from __future__ import annotations
@@ -21,12 +23,37 @@ _TRAINER = "train:{model}.{lineage}:{partition}"
 
 ROLE_METRICS: tuple[Figure, ...] = (
     # every process
-    Figure("gauge", "freshet_process_start_timestamp_seconds", "When the process started.", "started_ms", MS),
-    Figure("counter", "freshet_process_cpu_seconds_total", "CPU time of the process.", "cpu_seconds"),
-    Figure("gauge", "freshet_process_resident_memory_bytes", "Resident memory of the process.", "memory_mb", MB),
-    Figure("gauge", "freshet_process_told_timestamp_seconds", "When its loop last told its figures.", "told_ms", MS),
+    Figure(
+        "gauge",
+        "freshet_process_start_timestamp_seconds",
+        "When the process started.",
+        "started_ms",
+        MS,
+    ),
+    Figure(
+        "counter", "freshet_process_cpu_seconds_total", "CPU time of the process.", "cpu_seconds"
+    ),
+    Figure(
+        "gauge",
+        "freshet_process_resident_memory_bytes",
+        "Resident memory of the process.",
+        "memory_mb",
+        MB,
+    ),
+    Figure(
+        "gauge",
+        "freshet_process_told_timestamp_seconds",
+        "When its loop last told its figures.",
+        "told_ms",
+        MS,
+    ),
     Figure("gauge", "freshet_process_held", "1 while a switch holds the role.", "held"),
-    Figure("counter", "freshet_outages_total", "Servers that were found away since the start.", "outages_begun"),
+    Figure(
+        "counter",
+        "freshet_outages_total",
+        "Servers that were found away since the start.",
+        "outages_begun",
+    ),
     Figure(
         "gauge",
         "freshet_outage_since_timestamp_seconds",
@@ -35,7 +62,12 @@ ROLE_METRICS: tuple[Figure, ...] = (
         MS,
     ),
     # operators
-    Figure("counter", "freshet_operator_records_total", "Records read since the start, of all logs.", "records"),
+    Figure(
+        "counter",
+        "freshet_operator_records_total",
+        "Records read since the start, of all logs.",
+        "records",
+    ),
     Figure(
         "gauge",
         "freshet_task_finished_timestamp_seconds",
@@ -96,20 +128,50 @@ ROLE_METRICS: tuple[Figure, ...] = (
         "intake:{topic}:{partition}/fields/{field}/missing",
     ),
     # views
-    Figure("counter", "freshet_view_events_total", "Events folded into a view.", "view:{view}:{partition}/events"),
-    Figure("gauge", "freshet_view_keys", "Keys, and so rows, of a view.", "view:{view}:{partition}/keys"),
+    Figure(
+        "counter",
+        "freshet_view_events_total",
+        "Events folded into a view.",
+        "view:{view}:{partition}/events",
+    ),
+    Figure(
+        "gauge",
+        "freshet_view_keys",
+        "Keys, and so rows, of a view.",
+        "view:{view}:{partition}/keys",
+    ),
     # join
-    Figure("counter", "freshet_join_asked_total", "Predictions that wait or waited.", "join:{model}:{partition}/asked"),
+    Figure(
+        "counter",
+        "freshet_join_asked_total",
+        "Predictions that wait or waited.",
+        "join:{model}:{partition}/asked",
+    ),
     Figure(
         "counter",
         "freshet_join_outcomes_total",
         "What became of predictions and labels.",
         "join:{model}:{partition}/{outcome:labelled|expired|corrected|repeated_questions|repeated_labels|late_labels|unmatched_labels}",
     ),
-    Figure("gauge", "freshet_join_open", "Predictions that wait for their label.", "join:{model}:{partition}/open"),
+    Figure(
+        "gauge",
+        "freshet_join_open",
+        "Predictions that wait for their label.",
+        "join:{model}:{partition}/open",
+    ),
     # trainers
-    Figure("counter", "freshet_trainer_examples_total", "Examples a lineage has learned.", f"{_TRAINER}/learned"),
-    Figure("counter", "freshet_trainer_snapshots_total", "Snapshots a lineage has cut.", f"{_TRAINER}/snapshots"),
+    Figure(
+        "counter",
+        "freshet_trainer_examples_total",
+        "Examples a lineage has learned.",
+        f"{_TRAINER}/learned",
+    ),
+    Figure(
+        "counter",
+        "freshet_trainer_snapshots_total",
+        "Snapshots a lineage has cut.",
+        f"{_TRAINER}/snapshots",
+    ),
     Figure(
         "gauge",
         "freshet_trainer_log_loss",
@@ -122,7 +184,9 @@ ROLE_METRICS: tuple[Figure, ...] = (
         "Prequential log loss over that of the base rate.",
         f"{_TRAINER}/{{window:all|rolling}}/normalised_entropy",
     ),
-    Figure("gauge", "freshet_trainer_auc", "Prequential AUC.", f"{_TRAINER}/{{window:all|rolling}}/auc"),
+    Figure(
+        "gauge", "freshet_trainer_auc", "Prequential AUC.", f"{_TRAINER}/{{window:all|rolling}}/auc"
+    ),
     Figure(
         "gauge",
         "freshet_trainer_accuracy",
@@ -166,7 +230,9 @@ ROLE_METRICS: tuple[Figure, ...] = (
         "Requests by outcome. Refused: 503 as an operator decided. Those in error (4xx) are answered.",
         "requests/{outcome:answered|failed|refused}",
     ),
-    Figure("counter", "freshet_scorer_rows_total", "Rows that requests asked for.", "requests/rows"),
+    Figure(
+        "counter", "freshet_scorer_rows_total", "Rows that requests asked for.", "requests/rows"
+    ),
     Figure("counter", "freshet_scorer_swaps_total", "Snapshots swapped in.", "requests/swaps"),
     Figure(
         "histogram",
@@ -180,8 +246,18 @@ ROLE_METRICS: tuple[Figure, ...] = (
         "The same, of requests from 10 ms before to 0.4 s after a swap.",
         "requests/duration_near_swaps",
     ),
-    Figure("counter", "freshet_scorer_predictions_total", "Rows answered, by rung.", "models/{model}/rungs/{rung}"),
-    Figure("gauge", "freshet_scorer_snapshot", "Number of the live snapshot.", "models/{model}[lineage]/snapshot"),
+    Figure(
+        "counter",
+        "freshet_scorer_predictions_total",
+        "Rows answered, by rung.",
+        "models/{model}/rungs/{rung}",
+    ),
+    Figure(
+        "gauge",
+        "freshet_scorer_snapshot",
+        "Number of the live snapshot.",
+        "models/{model}[lineage]/snapshot",
+    ),
     Figure(
         "gauge",
         "freshet_scorer_snapshot_cut_timestamp_seconds",
@@ -189,14 +265,24 @@ ROLE_METRICS: tuple[Figure, ...] = (
         "models/{model}[lineage]/tick",
         MS,
     ),
-    Figure("gauge", "freshet_prediction_log_held", "Predictions not in the log yet.", "models/{model}/unlogged"),
-    Figure("counter", "freshet_prediction_log_lost_total", "Predictions never logged.", "models/{model}/lost"),
+    Figure(
+        "gauge",
+        "freshet_prediction_log_held",
+        "Predictions not in the log yet.",
+        "models/{model}/unlogged",
+    ),
+    Figure(
+        "counter",
+        "freshet_prediction_log_lost_total",
+        "Predictions never logged.",
+        "models/{model}/lost",
+    ),
 )
 
 
 def families(app: str, status: Status) -> Iterator[Metric]:
-    """The metrics of a role's own figures. `instance` is its lasting name, without what tells its starts apart: there would
-    be no end of them."""
+    """The metrics of a role's own figures. `instance` is its lasting name, without what tells its
+    starts apart: there would be no end of them."""
     constant = {"app": app, "role": status.role, "instance": status.instance.split("/", 1)[0]}
     return families_of(ROLE_METRICS, status.facts, constant)
 

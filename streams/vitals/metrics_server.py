@@ -1,5 +1,5 @@
-"""`/metrics` and `/health` of a role that has no other HTTP server. It answers from threads of its own, so also while the
-role's loop waits for a server."""
+"""`/metrics` and `/health` of a role that has no other HTTP server. It answers from threads of its
+own, so also while the role's loop waits for a server."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ _PLAIN = "text/plain; charset=utf-8"
 
 
 class MetricsServer:
-    """Serves what `produce` makes, which is called once a request, from any thread, until `close`. Port 0 is any free one.
+    """Serves what `produce` makes, which is called once a request, from any thread, until `close`.
+    Port 0 is any free one.
 
     Raises:
         ComponentError: the address is in use or not ours.
@@ -40,7 +41,9 @@ class MetricsServer:
                 f"the address cannot be used: {error.strerror or error}",
                 "Choose another port (0: any free one).",
             ) from error
-        self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, name="metrics", daemon=True
+        )
         self._thread.start()
 
     @property
@@ -59,19 +62,27 @@ class MetricsServer:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self.close()
 
 
 def reachable(address: str) -> str:
-    """What others call what listens at `address`: by this machine's name where that is all its addresses.
+    """What others call what listens at `address`: by this machine's name where that is all its
+    addresses.
 
     >>> reachable("http://127.0.0.1:9100")
     'http://127.0.0.1:9100'
     """
     host = urlsplit(address).hostname
-    return address if host not in ANY_HOST else f"http://{socket.gethostname()}:{urlsplit(address).port}"
+    return (
+        address
+        if host not in ANY_HOST
+        else f"http://{socket.gethostname()}:{urlsplit(address).port}"
+    )
 
 
 class _Server(ThreadingHTTPServer):
@@ -85,9 +96,13 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, _Handler)
 
     def server_bind(self) -> None:
-        """As `TCPServer` does: `HTTPServer` looks its own name up besides, which may take seconds."""
+        """As `TCPServer` does: `HTTPServer` looks its own name up besides, which may take
+        seconds."""
         TCPServer.server_bind(self)
-        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+        self.server_name, self.server_port = (
+            str(self.server_address[0]),
+            int(self.server_address[1]),
+        )
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is nobody's error."""

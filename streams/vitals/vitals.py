@@ -1,4 +1,5 @@
-"""What a process says of itself: its role, its newest figures, what it waits out. Told as `Status`, read as metrics."""
+"""What a process says of itself: its role, its newest figures, what it waits out. Told as `Status`,
+read as metrics."""
 
 from __future__ import annotations
 
@@ -15,25 +16,32 @@ from freshet.streams.outages import Outages
 
 
 class Vitals:
-    """Of one process. `instance` is its lasting name and what tells its starts apart, such as `view/1f2e3d4c`.
+    """Of one process. `instance` is its lasting name and what tells its starts apart, such as
+    `view/1f2e3d4c`.
 
     `status` may be called from any thread, also while the loop of the role waits for a server."""
 
     def __init__(self, role: str, instance: str, outages: Outages) -> None:
         self.role, self.instance, self.outages = role, instance, outages
         self.started_ms = time.time_ns() // 1_000_000
-        self.clock_off_ms: Callable[[], int] = lambda: 0  # how far the wall is ahead of the clock that it goes by
+        # how far the wall is ahead of the clock that it goes by
+        self.clock_off_ms: Callable[[], int] = lambda: 0
         self.metrics = ""  # where its /metrics is served, once it is
         self._process = psutil.Process()
         self._facts: Mapping[str, Any] = {}
         self._told_ms: int | None = None
 
     def status(self, facts: Mapping[str, Any] | None = None) -> Status:
-        """The role's own figures with those of the process; `facts` replaces what the role said last."""
+        """The role's own figures with those of the process; `facts` replaces what the role said
+        last."""
         if facts is not None:
             self._facts, self._told_ms = facts, time.time_ns() // 1_000_000
         return Status(
-            self.role, self.instance, os.getpid(), time.time_ns() // 1_000_000, {**self._facts, **self._own()}
+            self.role,
+            self.instance,
+            os.getpid(),
+            time.time_ns() // 1_000_000,
+            {**self._facts, **self._own()},
         )
 
     def quiet_seconds(self) -> float:

@@ -37,7 +37,9 @@ def main(chosen: list[str]) -> int:
 
 
 def _table(rows: list[harness.Row]) -> Table:
-    table = Table("benchmark", "ours", "baseline", "ratio", "unit", "against", box=None, pad_edge=False)
+    table = Table(
+        "benchmark", "ours", "baseline", "ratio", "unit", "against", box=None, pad_edge=False
+    )
     for r in rows:
         figures = [_figure(r["ours"]), _figure(r["baseline"]), _figure(r["ratio"])]
         table.add_row(r["name"], *figures, r["unit"], r["against"])

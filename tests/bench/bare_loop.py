@@ -1,4 +1,5 @@
-"""The flight-features job as one would write it by hand: a consumer, fastavro, dictionaries, one Redis pipeline a batch."""
+"""The flight-features job as one would write it by hand: a consumer, fastavro, dictionaries, one
+Redis pipeline a batch."""
 
 from __future__ import annotations
 
@@ -34,9 +35,21 @@ class Seen:
 
 
 class State:
-    """One origin: a ring of the last hour's tiles (events, delays, sum), their totals, and the decayed mean."""
+    """One origin: a ring of the last hour's tiles (events, delays, sum), their totals, and the
+    decayed mean."""
 
-    __slots__ = ("delays", "dep_at", "dep_delay", "events", "newest", "ring", "sum", "top", "weight", "weighted")
+    __slots__ = (
+        "delays",
+        "dep_at",
+        "dep_delay",
+        "events",
+        "newest",
+        "ring",
+        "sum",
+        "top",
+        "weight",
+        "weighted",
+    )
 
     def __init__(self) -> None:
         self.ring = [[0, 0, 0.0] for _ in range(TILES)]
@@ -70,7 +83,11 @@ class State:
             self.sum += delay
         if ts >= self.newest:
             factor = 2.0 ** (-(ts - self.newest) / HALF_LIFE_MS)
-            self.weighted, self.weight, self.newest = self.weighted * factor + delay, self.weight * factor + 1.0, ts
+            self.weighted, self.weight, self.newest = (
+                self.weighted * factor + delay,
+                self.weight * factor + 1.0,
+                ts,
+            )
         else:
             factor = 2.0 ** (-(self.newest - ts) / HALF_LIFE_MS)
             self.weighted += delay * factor
@@ -89,7 +106,12 @@ class State:
 def consume(brokers: str, topic: str, n: int, address: str) -> None:
     """Fold `n` records of partition 0; rows are hashes `bare:{origin}`."""
     schema: Any = fastavro.parse_schema({k: v for k, v in SCHEMA.items() if k != "schema_id"})
-    settings = {"group.id": "bare", "enable.auto.commit": False, "fetch.wait.max.ms": 10, "fetch.queue.backoff.ms": 5}
+    settings = {
+        "group.id": "bare",
+        "enable.auto.commit": False,
+        "fetch.wait.max.ms": 10,
+        "fetch.queue.backoff.ms": 5,
+    }
     consumer = Consumer({"bootstrap.servers": brokers, "auto.offset.reset": "earliest", **settings})
     consumer.assign([TopicPartition(topic, 0, 0)])
     host, port = address.split(":")
@@ -104,7 +126,11 @@ def consume(brokers: str, topic: str, n: int, address: str) -> None:
                 continue
             event: Any = fastavro.schemaless_reader(io.BytesIO(value[5:]), schema, None)
             ts, delay, origin = event["ts"], event["arr_delay"], event["origin"]
-            if seen.again(event["event_id"], ts) or not origin or (delay is not None and abs(delay) > LIMIT):
+            if (
+                seen.again(event["event_id"], ts)
+                or not origin
+                or (delay is not None and abs(delay) > LIMIT)
+            ):
                 continue
             state = states.get(origin)
             if state is None:

@@ -1,4 +1,5 @@
-"""How much faster does the compiled walker decode Avro records into columns than fastavro does one by one?"""
+"""How much faster does the compiled walker decode Avro records into columns than fastavro does one
+by one?"""
 
 from __future__ import annotations
 
@@ -31,9 +32,20 @@ def run() -> list[Row]:
     columns, records = ours(), plain()
     assert not columns.reason.any()
     delays, there = columns.numbers("arr_delay")
-    assert [d if v else None for d, v in zip(delays.tolist(), there.tolist())] == [r["arr_delay"] for r in records]
+    assert [d if v else None for d, v in zip(delays.tolist(), there.tolist())] == [
+        r["arr_delay"] for r in records
+    ]
     taken = in_turns(ours, plain)
-    return [rates("decode", "events/s", len(values), taken, "fastavro", bytes_an_event=len(batch.data) // len(values))]
+    return [
+        rates(
+            "decode",
+            "events/s",
+            len(values),
+            taken,
+            "fastavro",
+            bytes_an_event=len(batch.data) // len(values),
+        )
+    ]
 
 
 def _numbers_as_they_are(node: Any) -> Any:

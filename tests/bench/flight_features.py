@@ -1,5 +1,5 @@
-"""The flight-features job, as an app: repeats and invalid events out, gaps filled, an hour's count and mean and a decayed mean
-for each of 300 origins. Beside it the records it runs on.
+"""The flight-features job, as an app: repeats and invalid events out, gaps filled, an hour's count
+and mean and a decayed mean for each of 300 origins. Beside it the records it runs on.
 """
 
 from __future__ import annotations
@@ -31,7 +31,12 @@ SCHEMA: dict[str, Any] = {
         {"name": "tailnum", "type": ["null", "string"], "default": None},
         {"name": "flight", "type": "int"},
         {"name": "dep_delay", "type": ["null", "double"], "default": None},
-        {"name": "arr_delay", "type": ["null", "double"], "default": None, "range": [-LIMIT, LIMIT]},
+        {
+            "name": "arr_delay",
+            "type": ["null", "double"],
+            "default": None,
+            "range": [-LIMIT, LIMIT],
+        },
         {"name": "distance", "type": "int"},
         {"name": "air_time", "type": ["null", "double"], "default": None},
         {"name": "source", "type": "string"},
@@ -66,7 +71,8 @@ app = fr.App(os.environ.get("FRESHET_BENCH_APP", "bench"), topics=[flights], vie
 
 
 def records(n: int) -> Iterator[tuple[bytes, int]]:
-    """`n` events of one day in rough order, with append times: 1 % repeats, 2 % out of order, 0.5 % invalid."""
+    """`n` events of one day in rough order, with append times: 1 % repeats, 2 % out of order, 0.5 %
+    invalid."""
     rng = np.random.default_rng(20)
     codes = ["".join(t) for t in product(ascii_uppercase, repeat=3)]
     airports = [codes[i] for i in rng.choice(len(codes), KEYS, replace=False)]
@@ -80,7 +86,10 @@ def records(n: int) -> Iterator[tuple[bytes, int]]:
     distance, ids = rng.integers(80, 2800, n).tolist(), rng.integers(0, 2**63, n).tolist()
     again, bad, tail, gap = (rng.random(n).tolist() for _ in range(4))
     lag = rng.integers(1, 500, n).tolist()
-    parsed, out = fastavro.parse_schema({k: v for k, v in SCHEMA.items() if k != "schema_id"}), io.BytesIO()
+    parsed, out = (
+        fastavro.parse_schema({k: v for k, v in SCHEMA.items() if k != "schema_id"}),
+        io.BytesIO(),
+    )
     newest: list[bytes] = []
     for i, (t, published, late) in enumerate(zip(ts.tolist(), at.tolist(), arrived.tolist())):
         if again[i] < 0.01 and i > 600:

@@ -1,6 +1,7 @@
 """What benchmarks share: finding them, measuring ours and a baseline in turns, and the report.
 
-The machine may be shared: each round measures both sides one after the other, and the best round of each side counts.
+The machine may be shared: each round measures both sides one after the other, and the best round of
+each side counts.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ SIDES = ("ours", "baseline")
 
 
 class Row(TypedDict):
-    """One line of the report. `ratio` is above 1 where ours is better, whichever way `unit` counts; it and `baseline`
-    are None where there is nothing to be beside."""
+    """One line of the report. `ratio` is above 1 where ours is better, whichever way `unit` counts;
+    it and `baseline` are None where there is nothing to be beside."""
 
     name: str
     unit: str
@@ -46,14 +47,18 @@ def seconds(action: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def in_turns(ours: Callable[[], object], baseline: Callable[[], object], rounds: int = 5) -> tuple[float, float]:
+def in_turns(
+    ours: Callable[[], object], baseline: Callable[[], object], rounds: int = 5
+) -> tuple[float, float]:
     """The least seconds of each side; one more round before, not counted, warms both up."""
     ours(), baseline()
     taken = [(seconds(ours), seconds(baseline)) for _ in range(rounds)]
     return min(a for a, _ in taken), min(b for _, b in taken)
 
 
-def rates(name: str, unit: str, n: int, taken: tuple[float, float], against: str, **detail: Any) -> Row:
+def rates(
+    name: str, unit: str, n: int, taken: tuple[float, float], against: str, **detail: Any
+) -> Row:
     """A row of `n` things a second: more is better."""
     ours, baseline = n / taken[0], n / taken[1]
     return Row(
@@ -87,6 +92,10 @@ def write(rows: Iterable[Row], path: Path) -> None:
     if path.exists():
         kept = {r["name"]: r for r in json.loads(path.read_text())["benchmarks"]}
     kept |= {r["name"]: r for r in rows}
-    machine = {"cpus": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
+    machine = {
+        "cpus": os.cpu_count(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+    }
     report = {"machine": machine, "benchmarks": list(kept.values())}
     path.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")

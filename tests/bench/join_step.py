@@ -1,7 +1,7 @@
 """What does the join cost for 20 predictions and 20 labels, where fixed costs rule?
 
-Ours decodes both blocks, joins, and encodes the examples. Beside it stands a plain loop over the same blocks with a
-dictionary, which encodes nothing.
+Ours decodes both blocks, joins, and encodes the examples. Beside it stands a plain loop over the
+same blocks with a dictionary, which encodes nothing.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def predictions(step: int) -> bytes:
 
 
 def labels(step: int) -> bytes:
-    """A block as intake routes it, with its tick: outcomes of the predictions `BEHIND` steps ago."""
+    """A block as intake routes it, with its tick: outcomes of the predictions `BEHIND` steps
+    ago."""
     rows = pa.RecordBatch.from_pydict(
         {
             "id": pa.array([f"flight:{step - BEHIND}:{i}" for i in range(ROWS)]),

@@ -44,6 +44,14 @@ def run() -> list[Row]:
     all_, cuts = examples(), range(0, N, STEP)
     at = [np.arange(a, a + STEP) for a in cuts]
     steps = [Examples(all_.vectors.take(rows), all_.labels[rows]) for rows in at]
-    figures = {x.name: round(auc(all_.labels, learned(x, steps)), 3) for x in (HashedLogistic(), River())}
-    taken = in_turns(lambda: learned(HashedLogistic(), steps), lambda: learned(River(), steps), rounds=3)
-    return [rates("learner", "examples/s", N, taken, "River's logistic regression", step=STEP, auc=figures)]
+    figures = {
+        x.name: round(auc(all_.labels, learned(x, steps)), 3) for x in (HashedLogistic(), River())
+    }
+    taken = in_turns(
+        lambda: learned(HashedLogistic(), steps), lambda: learned(River(), steps), rounds=3
+    )
+    return [
+        rates(
+            "learner", "examples/s", N, taken, "River's logistic regression", step=STEP, auc=figures
+        )
+    ]

@@ -1,10 +1,12 @@
-"""Which quality the demo's learners reach on its own features: its clock and its app, simulated in one process.
+"""Which quality the demo's learners reach on its own features: its clock and its app, simulated in
+one process.
 
     python -m tests.bench.quality [--year] [learner …]
 
-In steps of 15 minutes: the step's departures are answered by the newest snapshot, with features as of the step's start;
-then what became known is learned. There is no log and no store, and nothing is late or twice: features come from sorted
-arrays, so a year takes seconds a learner. Prints AUC, normalised entropy and calibration for each.
+In steps of 15 minutes: the step's departures are answered by the newest snapshot, with features as
+of the step's start; then what became known is learned. There is no log and no store, and nothing is
+late or twice: features come from sorted arrays, so a year takes seconds a learner. Prints AUC,
+normalised entropy and calibration for each.
 """
 
 from __future__ import annotations
@@ -39,11 +41,17 @@ ALONE = 1e15  # ms between the times of two keys, so that one sorted array serve
 
 
 class ViewOf:
-    """The features of a view for each question: what its events strictly before the question's time say."""
+    """The features of a view for each question: what its events strictly before the question's time
+    say."""
 
     def __init__(self, view: View, events: pl.DataFrame, asked: pl.DataFrame, at: Array) -> None:
         both = pl.concat([events.select(view.keys), asked.select(view.keys)])
-        code = both.select(pl.concat_str(view.keys, separator="|").rank("dense")).to_series().to_numpy() * ALONE
+        code = (
+            both.select(pl.concat_str(view.keys, separator="|").rank("dense"))
+            .to_series()
+            .to_numpy()
+            * ALONE
+        )
         known, own = events[view.topic.event_time].to_numpy().astype(float), code[: len(events)]
         self._by = np.lexsort((known, own))
         self._events, self._known, self._at = events, known[self._by], at.astype(float)
@@ -64,7 +72,8 @@ class ViewOf:
                 return self._window(aggregate)
 
     def _before(self, earlier_ms: float) -> Array:
-        """Where in the line each question's key has its first event at or after its time less `earlier_ms`."""
+        """Where in the line each question's key has its first event at or after its time less
+        `earlier_ms`."""
         return np.searchsorted(self._line, self._asked + self._at - earlier_ms)
 
     def _values(self, field: str) -> Array:
@@ -77,8 +86,11 @@ class ViewOf:
             return n.astype(float)
         x = self._values(w.field)
         if w.kind in ("min", "max"):
-            spans = np.stack([start, self._end], 1).ravel()  # each start to its end; what lies between spans is dropped
-            ends = (np.minimum if w.kind == "min" else np.maximum).reduceat(np.append(x, np.nan), spans)[::2]
+            # each start to its end; what lies between spans is dropped
+            spans = np.stack([start, self._end], 1).ravel()
+            ends = (np.minimum if w.kind == "min" else np.maximum).reduceat(
+                np.append(x, np.nan), spans
+            )[::2]
             return np.where(n > 0, ends, np.nan)
         total = np.concatenate([[0.0], np.cumsum(x)])
         sums = total[self._end] - total[start]
@@ -94,12 +106,15 @@ class ViewOf:
             sums[i], weights[i] = s, n
         if d.prior is None:
             return np.where(some, sums[newest] / weights[newest], np.nan)
-        now = np.where(some, np.exp2(-np.maximum(self._at - self._known[newest], 0) / d.half_life_ms), 0.0)
+        now = np.where(
+            some, np.exp2(-np.maximum(self._at - self._known[newest], 0) / d.half_life_ms), 0.0
+        )
         return (sums[newest] * now + d.weight * d.prior) / (weights[newest] * now + d.weight)
 
 
 class Questions:
-    """All departures of the year in order of their steps, with their vectors and what became of them."""
+    """All departures of the year in order of their steps, with their vectors and what became of
+    them."""
 
     def __init__(self, app: App, model: Model, frames: Frames) -> None:
         self._app, self._model = app, model
@@ -111,7 +126,10 @@ class Questions:
 
     @cached_property
     def vectors(self) -> Vectors:
-        views = {v.name: ViewOf(v, self._frames[v.topic.name], self._asked, self.step) for v in self._app.views}
+        views = {
+            v.name: ViewOf(v, self._frames[v.topic.name], self._asked, self.step)
+            for v in self._app.views
+        }
         categories, numbers = [], []
         for f in self._model.features:
             if not isinstance(f, FieldRef):
@@ -127,7 +145,9 @@ class Questions:
         """When each label is known (ms; infinite: never) and what it is."""
         label = self._model.label
         told = self._frames[label.topic.name].select(
-            pl.col(label.id).alias(self._model.id), known=pl.col(label.topic.event_time), label=label.value
+            pl.col(label.id).alias(self._model.id),
+            known=pl.col(label.topic.event_time),
+            label=label.value,
         )
         both = self._asked.join(told, on=self._model.id, how="left", maintain_order="left")
         known = both["known"].cast(pl.Float64).fill_null(np.inf).to_numpy()
@@ -142,7 +162,8 @@ def text_column(column: pl.Series) -> Any:
 
 
 def imputed(topic: Topic, frame: pl.DataFrame) -> pl.DataFrame:
-    """Constants as declared; other kinds by the last value of the same source, which is near enough."""
+    """Constants as declared; other kinds by the last value of the same source, which is near
+    enough."""
     filled = [
         pl.col(f).fill_null(how.value)
         if how.kind == "constant"
@@ -153,8 +174,11 @@ def imputed(topic: Topic, frame: pl.DataFrame) -> pl.DataFrame:
     return frame.filter(*kept).with_columns(filled)
 
 
-def simulate(spec: LearnerSpec, model: Model, asked: Questions, every_ms: int, until_ms: int) -> Array:
-    """The served prediction of each question that is asked before `until_ms`; NaN for the others."""
+def simulate(
+    spec: LearnerSpec, model: Model, asked: Questions, every_ms: int, until_ms: int
+) -> Array:
+    """The served prediction of each question that is asked before `until_ms`; NaN for the
+    others."""
     known, labels = asked.outcome
     order = np.argsort(known, kind="stable")[: np.isfinite(known).sum()]
     told, examples = known[order], Examples(asked.vectors.take(order), labels[order])
@@ -193,7 +217,9 @@ def report(app: App, names: Iterable[str], year: bool) -> None:
         judged = np.isfinite(known) & np.isfinite(p) & (rank > skip)
         f = figures_of(p[judged], labels[judged])
         took = time.monotonic() - started
-        print(f"{spec.name:24} {f.auc:.4f} {f.normalised_entropy:.4f} {f.calibration:.3f}   {f.n} in {took:.0f} s")
+        print(
+            f"{spec.name:24} {f.auc:.4f} {f.normalised_entropy:.4f} {f.calibration:.3f}   {f.n} in {took:.0f} s"
+        )
 
 
 if __name__ == "__main__":

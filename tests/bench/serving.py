@@ -1,8 +1,10 @@
-"""Does a request notice that a snapshot is swapped in? One row with features from Redis, beside FastAPI with the same model.
+"""Does a request notice that a snapshot is swapped in? One row with features from Redis, beside
+FastAPI with the same model.
 
-Open loop at 200 requests a second, each latency from the intended time of sending; a swap every 2 s. *Near* are requests sent
-up to 0.4 s after a swap or 10 ms before it. The FastAPI server answers by the same look-ups and the same predictor, loads the same files
-in a thread, checks no signature and logs nothing. `FRESHET_BENCH_SECONDS` says how long each side is asked.
+Open loop at 200 requests a second, each latency from the intended time of sending; a swap every 2
+s. *Near* are requests sent up to 0.4 s after a swap or 10 ms before it. The FastAPI server answers
+by the same look-ups and the same predictor, loads the same files in a thread, checks no signature
+and logs nothing. `FRESHET_BENCH_SECONDS` says how long each side is asked.
 """
 
 from __future__ import annotations
@@ -42,7 +44,8 @@ F64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Given:
-    """What both servers work with: where the rows are, the signed snapshots and their keys, and the app's time."""
+    """What both servers work with: where the rows are, the signed snapshots and their keys, and the
+    app's time."""
 
     folder: str
     store: str
@@ -52,7 +55,8 @@ class Given:
 
 @dataclass(frozen=True)
 class Asked:
-    """By request: intended time of sending (monotonic seconds), latency in ms, and whether it was answered by 200."""
+    """By request: intended time of sending (monotonic seconds), latency in ms, and whether it was
+    answered by 200."""
 
     at: F64
     ms: F64
@@ -63,7 +67,10 @@ def run() -> list[Row]:
     """The two servers in turns, over the same Redis."""
     with tempfile.TemporaryDirectory() as folder, RedisServer(Path(folder) / "redis") as redis:
         given, bodies = _prepare(Path(folder), redis.url)
-        turns = [(_measure(_scorer, given, bodies), _measure(_fastapi, given, bodies)) for _ in range(TURNS)]
+        turns = [
+            (_measure(_scorer, given, bodies), _measure(_fastapi, given, bodies))
+            for _ in range(TURNS)
+        ]
     ours, theirs = (_best(side) for side in zip(*turns))
     assert ours["failed"] == 0, "a request failed while snapshots were swapped in"
     detail = {"scorer": ours, "fastapi": theirs, "load": os.getloadavg()[0]}
@@ -77,7 +84,11 @@ def run() -> list[Row]:
             against="FastAPI + uvicorn",
             detail=detail,
         )
-        for name, key in (("p99 near swaps", "p99_near"), ("p99 away from swaps", "p99_away"), ("p50", "p50"))
+        for name, key in (
+            ("p99 near swaps", "p99_near"),
+            ("p99 away from swaps", "p99_away"),
+            ("p50", "p50"),
+        )
     ]
 
 
@@ -127,13 +138,17 @@ def _model() -> Any:
 
 
 def _prepare(folder: Path, url: str) -> tuple[Given, list[bytes]]:
-    """A day of flights: rows into Redis, a signed snapshot every hour; and requests as their bytes."""
+    """A day of flights: rows into Redis, a signed snapshot every hour; and requests as their
+    bytes."""
     from freshet.demo.client import TYPES
     from freshet.demo.flights.schedule import Schedule
     from freshet.testing import LocalRun
 
     app, queries = _model(), []
-    with closing(open_store(url)) as store, LocalRun(app, folder, store, snapshot_every="1h") as local:
+    with (
+        closing(open_store(url)) as store,
+        LocalRun(app, folder, store, snapshot_every="1h") as local,
+    ):
         for step in Schedule(1):
             local.step(step.start_ms, step.end_ms, step.queries, step.events)
             names = list(step.queries)
@@ -143,7 +158,11 @@ def _prepare(folder: Path, url: str) -> tuple[Given, list[bytes]]:
     types = {f.name: TYPES.get(f.type, "FP64") for f in app.models[0].on.events.fields}
     bodies = []
     for row in queries[-64:]:
-        inputs = [{"name": k, "shape": [1], "datatype": types[k], "data": [v]} for k, v in row.items() if k in types]
+        inputs = [
+            {"name": k, "shape": [1], "datatype": types[k], "data": [v]}
+            for k, v in row.items()
+            if k in types
+        ]
         bodies.append(json.dumps({"inputs": inputs}).encode())
     return Given(str(folder), url, cuts, step.end_ms), bodies
 
@@ -225,7 +244,10 @@ def _fastapi(pipe: Connection, given: Given) -> None:
         columns = {t.name: t.data for t in request.inputs}
         read = plan.read(store, columns, 1, given.now_ms)
         p = float(live[0].predict(read.vectors)[0])
-        return {"model_name": model.name, "outputs": [{"name": "p", "shape": [1], "datatype": "FP64", "data": [p]}]}
+        return {
+            "model_name": model.name,
+            "outputs": [{"name": "p", "shape": [1], "datatype": "FP64", "data": [p]}],
+        }
 
     infer.__annotations__["request"] = Request  # a local class: its name alone cannot be resolved
     api.post(f"/v2/models/{model.name}/infer")(infer)
@@ -234,7 +256,9 @@ def _fastapi(pipe: Connection, given: Given) -> None:
         time.sleep(0.01)
     sock = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(api, access_log=False, log_level="warning"))
-    threading.Thread(target=lambda: (pipe.recv(), setattr(server, "should_exit", True)), daemon=True).start()
+    threading.Thread(
+        target=lambda: (pipe.recv(), setattr(server, "should_exit", True)), daemon=True
+    ).start()
     pipe.send("http://{}:{}".format(*sock.getsockname()))
     server.run(sockets=[sock])
     pipe.send(swaps)
@@ -250,12 +274,17 @@ def _swap(cuts: Sequence[Identity], load: Callable[[Identity], None]) -> None:
 
 
 def ask(address: tuple[str, int], bodies: Sequence[bytes], seconds: float) -> Asked:
-    """Requests at a fixed rate over connections taken in turn (more are opened while all are busy)."""
+    """Requests at a fixed rate over connections taken in turn (more are opened while all are
+    busy)."""
     head = b"POST /v2/models/late_arrival/infer HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
     requests = [head % len(b) + b for b in bodies]
     n = int(RATE * seconds)
     at, ms, ok = np.zeros(n), np.full(n, np.inf), np.zeros(n, np.bool_)
-    poll, idle, busy = selectors.DefaultSelector(), deque[socket.socket](), dict[socket.socket, tuple[int, bytes]]()
+    poll, idle, busy = (
+        selectors.DefaultSelector(),
+        deque[socket.socket](),
+        dict[socket.socket, tuple[int, bytes]](),
+    )
     start, sent, done = time.monotonic() + 0.05, 0, 0
 
     def end(i: int, good: bool) -> None:
@@ -265,7 +294,11 @@ def ask(address: tuple[str, int], bodies: Sequence[bytes], seconds: float) -> As
     while done < n and time.monotonic() < start + seconds + TIMEOUT_SECONDS:
         while sent < n and start + sent / RATE <= time.monotonic():
             at[sent] = start + sent / RATE
-            connection = idle.popleft() if len(idle) + len(busy) >= CONNECTIONS and idle else _connect(address, poll)
+            connection = (
+                idle.popleft()
+                if len(idle) + len(busy) >= CONNECTIONS and idle
+                else _connect(address, poll)
+            )
             busy[connection] = sent, b""
             connection.sendall(requests[sent % len(requests)])
             sent += 1

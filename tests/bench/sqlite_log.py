@@ -1,4 +1,5 @@
-"""What does the embedded log add to a plain SQLite table: records a second, and the time of one record there and back?"""
+"""What does the embedded log add to a plain SQLite table: records a second, and the time of one
+record there and back?"""
 
 from __future__ import annotations
 
@@ -19,12 +20,24 @@ def run() -> list[Row]:
         single = in_turns(*(_sides(Path(folder), [VALUE], SINGLES)))
     against = "a plain table, WAL"
     return [
-        rates("sqlite_log", "records/s", BATCH * BATCHES, many, against, batch=BATCH, bytes_a_record=len(VALUE)),
-        microseconds("sqlite_log_there_and_back", SINGLES, single, against, bytes_a_record=len(VALUE)),
+        rates(
+            "sqlite_log",
+            "records/s",
+            BATCH * BATCHES,
+            many,
+            against,
+            batch=BATCH,
+            bytes_a_record=len(VALUE),
+        ),
+        microseconds(
+            "sqlite_log_there_and_back", SINGLES, single, against, bytes_a_record=len(VALUE)
+        ),
     ]
 
 
-def _sides(folder: Path, values: list[bytes], times: int) -> tuple[Callable[[], None], Callable[[], None]]:
+def _sides(
+    folder: Path, values: list[bytes], times: int
+) -> tuple[Callable[[], None], Callable[[], None]]:
     """Append, make safe and read again, `times` over."""
     log = SqliteLog(folder / "log")
     topic = f"bench{len(values)}"
@@ -48,9 +61,13 @@ def _sides(folder: Path, values: list[bytes], times: int) -> tuple[Callable[[], 
         nonlocal at
         for _ in range(times):
             db.execute("BEGIN IMMEDIATE")
-            db.executemany(f"INSERT INTO {topic} (time, value) VALUES (1, ?)", [(v,) for v in values])
+            db.executemany(
+                f"INSERT INTO {topic} (time, value) VALUES (1, ?)", [(v,) for v in values]
+            )
             db.execute("COMMIT")
-            found = db.execute(f"SELECT offset, time, value FROM {topic} WHERE offset > ?", (at,)).fetchall()
+            found = db.execute(
+                f"SELECT offset, time, value FROM {topic} WHERE offset > ?", (at,)
+            ).fetchall()
             at = found[-1][0]
 
     return ours, plain

@@ -1,8 +1,10 @@
-"""How many events does a CPU second carry from a Kafka topic to rows in Redis, beside a hand-written loop doing the same?
+"""How many events does a CPU second carry from a Kafka topic to rows in Redis, beside a
+hand-written loop doing the same?
 
-Real Kafka and Redis, one source partition, an intake and a view process under the operators that a run uses. The records are
-there before the clock starts; a side's CPU is that of its processes from before they make their readers until the last row is
-written: threads of the clients included, servers and imports excluded. `FRESHET_BENCH_EVENTS` says how many events.
+Real Kafka and Redis, one source partition, an intake and a view process under the operators that a
+run uses. The records are there before the clock starts; a side's CPU is that of its processes from
+before they make their readers until the last row is written: threads of the clients included,
+servers and imports excluded. `FRESHET_BENCH_EVENTS` says how many events.
 """
 
 from __future__ import annotations
@@ -78,7 +80,12 @@ def run() -> list[Row]:
     against = "confluent-kafka + fastavro + dict loop"
     return [
         _row(
-            "streams", "events per CPU-second", ours["cpu"], bare["cpu"], against, breakdown_us_per_event=ours["steps"]
+            "streams",
+            "events per CPU-second",
+            ours["cpu"],
+            bare["cpu"],
+            against,
+            breakdown_us_per_event=ours["steps"],
         ),
         _row("streams end to end", "events/s", ours["wall"], bare["wall"], against),
     ]
@@ -102,7 +109,10 @@ def _servers() -> Iterator[tuple[str, str]]:
         return
     with tempfile.TemporaryDirectory() as at:
         (port,) = free_ports(1)
-        with KafkaServer(Path(at) / "kafka") as kafka, RedisServer(Path(at) / "redis", port=port) as server:
+        with (
+            KafkaServer(Path(at) / "kafka") as kafka,
+            RedisServer(Path(at) / "redis", port=port) as server,
+        ):
             yield kafka.address, server.address
 
 
@@ -130,7 +140,11 @@ def _ours(brokers: str, address: str, tick: int, number: int) -> dict[str, Any]:
         started, told = _timed([(_intake, given), (_view, given)])
     wall = max(r["ended"] for r in told.values()) - started
     n = EVENTS
-    steps = {f"{role} {k}": round(1e6 * v / n, 3) for role, r in told.items() for k, v in r["steps"].items()}
+    steps = {
+        f"{role} {k}": round(1e6 * v / n, 3)
+        for role, r in told.items()
+        for k, v in r["steps"].items()
+    }
     return {"cpu": sum(r["cpu"] for r in told.values()), "wall": wall, "steps": steps}
 
 
@@ -139,8 +153,11 @@ def _bare(brokers: str, address: str) -> dict[str, Any]:
     return {"cpu": told["loop"]["cpu"], "wall": told["loop"]["ended"] - started}
 
 
-def _timed(sides: list[tuple[Callable[..., None], tuple[Any, ...]]]) -> tuple[float, dict[str, dict[str, Any]]]:
-    """Start a process for each, let all go at once when they are ready; when that was, and what each told."""
+def _timed(
+    sides: list[tuple[Callable[..., None], tuple[Any, ...]]],
+) -> tuple[float, dict[str, dict[str, Any]]]:
+    """Start a process for each, let all go at once when they are ready; when that was, and what
+    each told."""
     context = mp.get_context("spawn")
     started = []
     for target, args in sides:
@@ -162,7 +179,9 @@ def _timed(sides: list[tuple[Callable[..., None], tuple[Any, ...]]]) -> tuple[fl
     return at, told
 
 
-def _intake(pipe: Connection, log_url: str, store_url: str, folder: str, tick: int, number: int) -> None:
+def _intake(
+    pipe: Connection, log_url: str, store_url: str, folder: str, tick: int, number: int
+) -> None:
     from freshet.roles import plans
     from freshet.schemas.wire import blocks
     from freshet.streams.intake import imputation
@@ -185,10 +204,22 @@ def _intake(pipe: Connection, log_url: str, store_url: str, folder: str, tick: i
     watch.watch(intake.IntakeTask, "_route", "columns of blocks")
     watch.watch(blocks, "encode_parts", "encode blocks")
     topics = [app.log_of("flights")]
-    _operate(pipe, "intake", log_url, topics, lambda t, p: intake.IntakeTask(plan, p), folder, tick, number, watch)
+    _operate(
+        pipe,
+        "intake",
+        log_url,
+        topics,
+        lambda t, p: intake.IntakeTask(plan, p),
+        folder,
+        tick,
+        number,
+        watch,
+    )
 
 
-def _view(pipe: Connection, log_url: str, store_url: str, folder: str, tick: int, number: int) -> None:
+def _view(
+    pipe: Connection, log_url: str, store_url: str, folder: str, tick: int, number: int
+) -> None:
     from freshet.features.rows.rows import ViewRows
     from freshet.features.stores.catalog import open_store
     from freshet.features.views import task as view_task
@@ -228,7 +259,9 @@ def _operate(
     cpu, own = time.process_time(), time.thread_time()
     group = f"{app.name}.{role}.{number}"
     orders = Orders(pace=ReplayPace() if role == "intake" else None)
-    operator = Operator(role, log, topics, make, folder, app.channels, lambda: tick, group=group, orders=orders)
+    operator = Operator(
+        role, log, topics, make, folder, app.channels, lambda: tick, group=group, orders=orders
+    )
     watch.watch(operator._reader, "poll", "read")
     watch.watch(operator._writer, "append", "append")
     watch.watch(operator._writer, "flush", "flush")
@@ -237,7 +270,11 @@ def _operate(
     operator.checkpoint()
     ended = time.monotonic()
     cpu, own = time.process_time() - cpu, time.thread_time() - own
-    steps = {**watch.seconds, "other": own - sum(watch.seconds.values()), "client's threads": cpu - own}
+    steps = {
+        **watch.seconds,
+        "other": own - sum(watch.seconds.values()),
+        "client's threads": cpu - own,
+    }
     pipe.send({"cpu": cpu, "ended": ended, "steps": steps})
     operator.close()
 
@@ -250,7 +287,9 @@ def _warm() -> None:
     from tests.bench.flight_features import app, by_origin, flights, records
 
     found = list(records(2000))
-    out = IntakeTask(plans.intake_plan(app, flights), 0).apply(_batch([v for v, _ in found], found[-1][1]))
+    out = IntakeTask(plans.intake_plan(app, flights), 0).apply(
+        _batch([v for v, _ in found], found[-1][1])
+    )
     task = ViewTask(by_origin, "warm", 0, MemoryStore())
     task.apply(_batch([v for a in out.appends if ".clean." in a.topic for v in a.values], 1))
     task.write()
@@ -295,4 +334,6 @@ def _check_agreement(address: str) -> None:
     for key, ours in zip(keys, values):
         bare: Mapping[bytes, bytes] = client.hgetall(f"bare:{key.decode()}")  # type: ignore[assignment]
         theirs = [float(bare[name.encode()]) for name in by_origin.plan.names]
-        np.testing.assert_allclose(np.nan_to_num(ours), theirs, rtol=1e-9, atol=1e-9, err_msg=key.decode())
+        np.testing.assert_allclose(
+            np.nan_to_num(ours), theirs, rtol=1e-9, atol=1e-9, err_msg=key.decode()
+        )

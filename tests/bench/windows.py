@@ -20,7 +20,8 @@ HALF_LIFE_MS, TILE_MS = 3_600_000, 600_000
 
 
 class PlainRow:
-    """Counts, means, extremes, the last value and a decayed mean of one key, as one would write it."""
+    """Counts, means, extremes, the last value and a decayed mean of one key, as one would write
+    it."""
 
     def __init__(self) -> None:
         self.tiles: dict[int, list[float]] = {}
@@ -88,13 +89,24 @@ def run() -> list[Row]:
         return rows
 
     _check(view, ours(), plain(), times[-1])
-    return [rates("windows", "events/s", n, in_turns(ours, plain), "a plain Python loop", keys=len(set(keys)))]
+    return [
+        rates(
+            "windows",
+            "events/s",
+            n,
+            in_turns(ours, plain),
+            "a plain Python loop",
+            keys=len(set(keys)),
+        )
+    ]
 
 
 def _check(view: View, ours: ViewRows, plain: dict[str, PlainRow], as_of: int) -> None:
     """Both give the same values."""
     names, data = ours.all_rows()
-    found = finish(view.plan, data, np.ones(len(names), np.bool_), np.full(len(names), as_of)).values
+    found = finish(
+        view.plan, data, np.ones(len(names), np.bool_), np.full(len(names), as_of)
+    ).values
     for name, row in zip(names, found):
         p = plain[name.decode()]
         expected = (p.mean(as_of, 36), p.last, p.total / p.weight)

@@ -25,10 +25,17 @@ def store_of(address: str, directory: str) -> Any:
         online_store={"type": "remote", "path": address},
         entity_key_serialization_version=3,
     )
-    courier, city = (Entity(name=n, join_keys=[n], value_type=ValueType.STRING) for n in ("courier", "city"))
+    courier, city = (
+        Entity(name=n, join_keys=[n], value_type=ValueType.STRING) for n in ("courier", "city")
+    )
     source = FileSource(name="parcels", path=f"{directory}/parcels.parquet", timestamp_field="at")
     views = [
-        FeatureView(name=name, entities=keys, schema=[Field(name=f, dtype=Float64) for f in features], source=source)
+        FeatureView(
+            name=name,
+            entities=keys,
+            schema=[Field(name=f, dtype=Float64) for f in features],
+            source=source,
+        )
         for name, keys, features in (
             ("by_courier", [courier], ("n", "late", "last")),
             ("by_leg", [courier, city], ("n", "ewm", "ago")),
@@ -40,7 +47,9 @@ def store_of(address: str, directory: str) -> Any:
     return store
 
 
-def asked(store: Any, features: Any, full_feature_names: bool = False, **entities: list[str]) -> Any:
+def asked(
+    store: Any, features: Any, full_feature_names: bool = False, **entities: list[str]
+) -> Any:
     """The answer as Feast's dictionary, with its statuses; or the text of Feast's error."""
     n = len(next(iter(entities.values())))
     rows = [{name: values[i] for name, values in entities.items()} for i in range(n)]
@@ -54,14 +63,19 @@ def asked(store: Any, features: Any, full_feature_names: bool = False, **entitie
 
 
 def read(store: Any, view: str, features: list[str], courier: str) -> Any:
-    """What `RemoteOnlineStore.online_read` makes of one key: the older way in, which the provider still uses."""
+    """What `RemoteOnlineStore.online_read` makes of one key: the older way in, which the provider
+    still uses."""
     from feast.protos.feast.types.EntityKey_pb2 import EntityKey
     from feast.protos.feast.types.Value_pb2 import Value
 
     key = EntityKey(join_keys=["courier"], entity_values=[Value(string_val=courier)])
     online = store._get_provider().online_store
-    ((time, values),) = online.online_read(store.config, store.get_feature_view(view), [key], features)
-    return time.isoformat(), {name: v.double_val if v.WhichOneof("val") else None for name, v in values.items()}
+    ((time, values),) = online.online_read(
+        store.config, store.get_feature_view(view), [key], features
+    )
+    return time.isoformat(), {
+        name: v.double_val if v.WhichOneof("val") else None for name, v in values.items()
+    }
 
 
 def main(address: str, directory: str) -> None:

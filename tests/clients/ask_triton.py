@@ -33,7 +33,9 @@ def answer(client: Any, model: str, made: list[Any], **more: Any) -> Any:
         got = client.infer(model, made, **more)
     except InferenceServerException as error:
         return {"error": error.message(), "status": error.status()}
-    ids = [x.decode() if isinstance(x, bytes) else x for x in got.as_numpy("prediction_id").tolist()]
+    ids = [
+        x.decode() if isinstance(x, bytes) else x for x in got.as_numpy("prediction_id").tolist()
+    ]
     response = got.get_response()
     return {
         "probability": got.as_numpy("probability").tolist(),
@@ -47,9 +49,15 @@ def main(address: str, model: str, version: str) -> None:
     from tritonclient.http import InferenceServerClient, InferRequestedOutput
 
     client = InferenceServerClient(address)
-    row: dict[str, list[Any]] = {"parcel": ["t1", "t2"], "courier": ["ann", "bob"], "city": ["Lyon", "Porto"]}
+    row: dict[str, list[Any]] = {
+        "parcel": ["t1", "t2"],
+        "courier": ["ann", "bob"],
+        "city": ["Lyon", "Porto"],
+    }
     sent: dict[str, list[Any]] = {"by_courier.late": [50.0, 60.0], "by_leg.ewm": [50.0, 60.0]}
-    outputs = [InferRequestedOutput(name, binary_data=False) for name in ("probability", "prediction_id")]
+    outputs = [
+        InferRequestedOutput(name, binary_data=False) for name in ("probability", "prediction_id")
+    ]
     found = {
         "live": client.is_server_live(),
         "ready": client.is_server_ready(),
@@ -71,7 +79,9 @@ def main(address: str, model: str, version: str) -> None:
         "wrong_type": answer(client, model, inputs(True, **{**row, "city": [1, 2]})),
         "lengths": answer(client, model, inputs(True, **{**row, "city": ["Lyon"]})),
         "missing": answer(client, model, inputs(True, parcel=row["parcel"])),
-        "unknown_output": answer(client, model, inputs(True, **row), outputs=[InferRequestedOutput("p")]),
+        "unknown_output": answer(
+            client, model, inputs(True, **row), outputs=[InferRequestedOutput("p")]
+        ),
     }
     print(json.dumps(found))
 

@@ -1,4 +1,5 @@
-"""What every `Learner` and its predictor promise. A subclass gives a `case` fixture; see `tests/contracts/test_learner.py`."""
+"""What every `Learner` and its predictor promise. A subclass gives a `case` fixture; see
+`tests/contracts/test_learner.py`."""
 
 from __future__ import annotations
 
@@ -20,13 +21,16 @@ from freshet.schemas.models.vectors import Examples, Vectors, VectorSchema
 SCHEMA = VectorSchema(("color", "shape"), ("size", "weight", "age"))
 OTHER = VectorSchema(("shape", "color"), ("size", "weight", "age"))
 EXAMPLES = 240
-few = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few = settings(
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 cuts = st.lists(st.integers(1, EXAMPLES - 1), max_size=12, unique=True).map(sorted)
 
 
 @dataclass(frozen=True)
 class Case:
-    """A learner under test. `within` bounds how far its predictor may be from it: 0 means the same bits."""
+    """A learner under test. `within` bounds how far its predictor may be from it: 0 means the same
+    bits."""
 
     spec: LearnerSpec
     within: float
@@ -78,7 +82,10 @@ class LearnerBattery:
     """Subclasses give `case`."""
 
     def test_predicting_changes_nothing(self, case: Case) -> None:
-        learner, asked = teach(case.make(), stream(EXAMPLES)), stream(50, seed=1, colors=500).vectors
+        learner, asked = (
+            teach(case.make(), stream(EXAMPLES)),
+            stream(50, seed=1, colors=500).vectors,
+        )
         before, given = bits(learner.checkpoint()), (asked.categories.copy(), asked.numbers.copy())
         first = learner.predict(asked)
         np.testing.assert_array_equal(learner.predict(asked), first)
@@ -103,7 +110,9 @@ class LearnerBattery:
 
     @few
     @given(ends=cuts, at=st.integers(0, 11))
-    def test_resuming_from_any_checkpoint_is_bit_equal(self, case: Case, ends: list[int], at: int) -> None:
+    def test_resuming_from_any_checkpoint_is_bit_equal(
+        self, case: Case, ends: list[int], at: int
+    ) -> None:
         steps = list(zip((0, *ends), (*ends, EXAMPLES)))
         stop = min(at, len(steps))
         examples, asked = stream(EXAMPLES), stream(40, seed=3).vectors
@@ -149,9 +158,13 @@ class LearnerBattery:
         plain = Vectors(row["categories"].copy(), row["numbers"].copy())
         np.testing.assert_array_equal(made.predict(cut), made.predict(plain))
 
-    def test_missing_infinite_and_unseen_features_and_no_rows_at_all_are_answered(self, case: Case) -> None:
+    def test_missing_infinite_and_unseen_features_and_no_rows_at_all_are_answered(
+        self, case: Case
+    ) -> None:
         learner = teach(case.make(), stream(EXAMPLES))
-        numbers = np.array([[np.nan] * 3, [np.inf] * 3, [-np.inf] * 3, [3e38, -3e38, 0]], np.float32)
+        numbers = np.array(
+            [[np.nan] * 3, [np.inf] * 3, [-np.inf] * 3, [3e38, -3e38, 0]], np.float32
+        )
         odd = Vectors(np.array([[0, 0], [7, 0], [2**64 - 1, 1], [1, 1]], np.uint64), numbers)
         none = Vectors(np.zeros((0, 2), np.uint64), np.zeros((0, 3), np.float32))
         for asked in (learner, predictor(frozen(learner.export()), SCHEMA)):
@@ -165,14 +178,18 @@ class LearnerBattery:
         learner = teach(case.make(), stream(EXAMPLES))
         numbers = np.array([[np.nan, np.inf, -np.inf]] * 4, np.float32)
         for _ in range(40):
-            learner.learn(Examples(Vectors(np.zeros((4, 2), np.uint64), numbers), np.ones(4, np.float32)))
+            learner.learn(
+                Examples(Vectors(np.zeros((4, 2), np.uint64), numbers), np.ones(4, np.float32))
+            )
         for name, array in learner.export().arrays.items():
             assert np.isfinite(array).all(), name
 
     def test_memory_stays_bounded_as_new_categories_keep_coming(self, case: Case) -> None:
         learner, sizes = case.make(), []
         for seed in range(3):
-            teach(learner, stream(4 * EXAMPLES, seed=seed, colors=10**9), range(60, 4 * EXAMPLES, 60))
+            teach(
+                learner, stream(4 * EXAMPLES, seed=seed, colors=10**9), range(60, 4 * EXAMPLES, 60)
+            )
             sizes.append(sum(a.nbytes for a in learner.checkpoint().values()))
         assert sizes[2] <= 1.1 * sizes[1]
 

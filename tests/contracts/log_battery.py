@@ -1,4 +1,5 @@
-"""What every `Log` promises. A subclass gives a `rig` fixture; see `tests/contracts/test_log.py`."""
+"""What every `Log` promises. A subclass gives a `rig` fixture; see
+`tests/contracts/test_log.py`."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ VISIT = EventSchema.parse(
         "type": "record",
         "name": "visit",
         "fields": [
-            {"name": name, "type": kind} for name, kind in (("id", "string"), ("at", "long"), ("user", "string"))
+            {"name": name, "type": kind}
+            for name, kind in (("id", "string"), ("at", "long"), ("user", "string"))
         ],
     },
     "visit",
@@ -65,7 +67,9 @@ def read(reader: Reader, count: int, max_records: int = 10_000) -> dict[int, Rec
         assert time.monotonic() < deadline, f"{count} records did not come"
         batches = reader.poll(max_records, 1.0)
         assert sum(len(b) for b in batches) <= max_records
-        assert len({(b.topic, b.partition) for b in batches}) == len(batches), "one batch a partition"
+        assert len({(b.topic, b.partition) for b in batches}) == len(batches), (
+            "one batch a partition"
+        )
         for b in batches:
             rows = got.setdefault(b.partition, [])
             rows += records(b)
@@ -78,12 +82,18 @@ def read(reader: Reader, count: int, max_records: int = 10_000) -> dict[int, Rec
 def records(batch: Batch) -> Records:
     assert batch.data.dtype == np.uint8
     assert batch.data.flags.writeable
-    assert {a.dtype for a in (batch.start, batch.end, batch.offsets, batch.times)} == {np.dtype(np.int64)}
-    return [(int(batch.offsets[i]), int(batch.times[i]), bytes(batch.value(i))) for i in range(len(batch))]
+    assert {a.dtype for a in (batch.start, batch.end, batch.offsets, batch.times)} == {
+        np.dtype(np.int64)
+    }
+    return [
+        (int(batch.offsets[i]), int(batch.times[i]), bytes(batch.value(i)))
+        for i in range(len(batch))
+    ]
 
 
 def raised(action: Callable[[], object]) -> LogError:
-    """The error that `action` ends in, tried until it does: some changes take a moment to be noticed."""
+    """The error that `action` ends in, tried until it does: some changes take a moment to be
+    noticed."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     error: LogError | None = None
     while error is None:
@@ -97,7 +107,16 @@ def raised(action: Callable[[], object]) -> LogError:
 
 
 def run_writer(rig: Rig, topic: str, name: str, count: int, chunk: int) -> subprocess.Popen[str]:
-    args = [sys.executable, "-m", "tests.contracts.log_writer", rig.url, topic, name, str(count), str(chunk)]
+    args = [
+        sys.executable,
+        "-m",
+        "tests.contracts.log_writer",
+        rig.url,
+        topic,
+        name,
+        str(count),
+        str(chunk),
+    ]
     return subprocess.Popen(args, stdout=subprocess.PIPE, text=True)
 
 
@@ -116,7 +135,9 @@ def topic(rig: Rig, log: Log) -> str:
     return name
 
 
-def fill(log: Log, topic: str, count: int, partitions: Sequence[int] = (0, 1, 2), time_ms: int = 7) -> None:
+def fill(
+    log: Log, topic: str, count: int, partitions: Sequence[int] = (0, 1, 2), time_ms: int = 7
+) -> None:
     writer = log.writer()
     for p in partitions:
         writer.append(topic, p, [f"{p}/{i}".encode() for i in range(count)], time_ms)
@@ -149,7 +170,9 @@ class LogBattery:
                     writer.flush()
             writer.flush()
             writer.close()
-            reader = log.reader([topic], None, on_assign=lambda new: {tp: before[tp[1]][1] for tp in new})
+            reader = log.reader(
+                [topic], None, on_assign=lambda new: {tp: before[tp[1]][1] for tp in new}
+            )
             got = read(reader, sum(map(len, expected.values())), max_records)
             assert reader.poll(10, 0) == []
             reader.close()
@@ -173,7 +196,8 @@ class LogBattery:
         reader.close()
 
     def test_what_intake_makes_of_much_and_large_input_is_taken(self, log: Log, topic: str) -> None:
-        """20,000 events whose keys are of 2 kB, and records that are no events: more than one record holds."""
+        """20,000 events whose keys are of 2 kB, and records that are no events: more than one
+        record holds."""
         events = [{"id": str(i), "at": i, "user": "x" * 2_000 + str(i % 50)} for i in range(20_000)]
         waiting = [*encode(VISIT, events), *[b"\xff" * 100_000] * 300]
         visits = Topic("visits", VISIT, "id", "at")
@@ -194,7 +218,9 @@ class LogBattery:
             counted[block.kind] = counted.get(block.kind, 0) + block.rows.num_rows
         assert counted == {blocks.CLEAN: 20_000, blocks.DEAD: 300}
 
-    def test_a_record_too_large_is_refused_and_nothing_beside_it_is_queued(self, log: Log, topic: str) -> None:
+    def test_a_record_too_large_is_refused_and_nothing_beside_it_is_queued(
+        self, log: Log, topic: str
+    ) -> None:
         writer = log.writer()
         with pytest.raises(RecordTooLarge, match="is larger than its limit of") as caught:
             writer.append(topic, 0, [b"small", bytes(RECORD_BYTES + 1)], 1)
@@ -246,7 +272,9 @@ class LogBattery:
         assert busy < 50_000
         reader.close()
 
-    def test_on_assign_says_where_to_start_and_missing_means_the_first(self, log: Log, topic: str) -> None:
+    def test_on_assign_says_where_to_start_and_missing_means_the_first(
+        self, log: Log, topic: str
+    ) -> None:
         fill(log, topic, 10)
         assigned: list[tuple[str, int]] = []
 
@@ -280,7 +308,9 @@ class LogBattery:
         assert [r[0] for r in read(reader, 4)[0]] == [6, 7, 8, 9]
         reader.close()
 
-    def test_a_reader_says_how_far_it_has_handed_out_all_that_is_there(self, log: Log, topic: str) -> None:
+    def test_a_reader_says_how_far_it_has_handed_out_all_that_is_there(
+        self, log: Log, topic: str
+    ) -> None:
         fill(log, topic, 4)
         reader = log.reader([topic], None, lambda parts: dict.fromkeys(parts, 1))
         read(reader, 9, max_records=2)
@@ -304,7 +334,9 @@ class LogBattery:
         assert [r[0] for r in head.get(1, []) + tail.get(1, [])] == list(range(30))
         reader.close()
 
-    def test_commits_are_for_lag_tools_and_never_where_a_reader_starts(self, log: Log, topic: str) -> None:
+    def test_commits_are_for_lag_tools_and_never_where_a_reader_starts(
+        self, log: Log, topic: str
+    ) -> None:
         group = rig_group(topic)
         fill(log, topic, 5, [0])
         reader = log.reader([topic], group)
@@ -316,7 +348,9 @@ class LogBattery:
         assert [r[0] for r in read(reader, 5)[0]] == [0, 1, 2, 3, 4]
         reader.close()
 
-    def test_ensure_is_idempotent_and_counts_are_frozen(self, rig: Rig, log: Log, topic: str) -> None:
+    def test_ensure_is_idempotent_and_counts_are_frozen(
+        self, rig: Rig, log: Log, topic: str
+    ) -> None:
         identity = log.bounds(topic).identity
         log.ensure(topic, 3)
         other = rig.open()
@@ -382,7 +416,9 @@ class LogBattery:
         reader.close()
         writer.close()
 
-    def test_an_offset_the_log_does_not_have_is_refused_naming_both(self, rig: Rig, log: Log, topic: str) -> None:
+    def test_an_offset_the_log_does_not_have_is_refused_naming_both(
+        self, rig: Rig, log: Log, topic: str
+    ) -> None:
         fill(log, topic, 20, [0])
         rig.trim(topic, 0, 8)
         assert log.bounds(topic).spans[0] == (8, 20)
@@ -397,7 +433,9 @@ class LogBattery:
         assert str(8) in raised(lambda: reader.seek(topic, 0, 7)).cause
         reader.close()
 
-    def test_writers_in_several_processes_lose_and_repeat_nothing(self, rig: Rig, log: Log, topic: str) -> None:
+    def test_writers_in_several_processes_lose_and_repeat_nothing(
+        self, rig: Rig, log: Log, topic: str
+    ) -> None:
         names = ["ann", "bob", "eve"]
         processes = [run_writer(rig, topic, name, 600, 7) for name in names]
         reader = log.reader([topic], None)
@@ -409,12 +447,16 @@ class LogBattery:
         ids = [parse(value) for rows in got.values() for _, _, value in rows]
         assert sorted(ids) == sorted((name, n) for name in names for n in range(600))
         for p, rows in got.items():
-            assert [r[0] for r in rows] == list(range(*log.bounds(topic).spans[p])), "offsets are dense"
+            assert [r[0] for r in rows] == list(range(*log.bounds(topic).spans[p])), (
+                "offsets are dense"
+            )
             for name in names:
                 mine = [n for who, n in (parse(value) for _, _, value in rows) if who == name]
                 assert mine == sorted(mine), "each writer's order is kept"
 
-    def test_what_a_killed_writer_had_acknowledged_is_there_whole(self, rig: Rig, log: Log, topic: str) -> None:
+    def test_what_a_killed_writer_had_acknowledged_is_there_whole(
+        self, rig: Rig, log: Log, topic: str
+    ) -> None:
         process = run_writer(rig, topic, "ann", 10**9, 50)
         assert process.stdout is not None
         acknowledged = -1

@@ -30,7 +30,9 @@ def main(url: str, topic: str, name: str, count: int, chunk: int) -> None:
     for first in range(0, count, chunk):
         numbers = range(first, min(first + chunk, count))
         for p in range(partitions):
-            writer.append(topic, p, [record(name, n) for n in numbers if n % partitions == p], first + 1)
+            writer.append(
+                topic, p, [record(name, n) for n in numbers if n % partitions == p], first + 1
+            )
         writer.flush()
         print(numbers[-1], flush=True)
     writer.close()

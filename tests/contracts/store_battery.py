@@ -1,4 +1,5 @@
-"""What every `Store` promises. A subclass gives a `rig` fixture; see `tests/contracts/test_store.py`."""
+"""What every `Store` promises. A subclass gives a `rig` fixture; see
+`tests/contracts/test_store.py`."""
 
 from __future__ import annotations
 
@@ -76,7 +77,9 @@ def block(rows: Sequence[bytes], width: int = WIDTH) -> npt.NDArray[np.uint8]:
     return np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), width)
 
 
-def put(store: Store, view: str, versions: Sequence[tuple[bytes, Version]], width: int = WIDTH) -> int:
+def put(
+    store: Store, view: str, versions: Sequence[tuple[bytes, Version]], width: int = WIDTH
+) -> int:
     keys = [key for key, _ in versions]
     return store.write(view, keys, block([row(key, v, width) for key, v in versions], width))
 
@@ -119,11 +122,14 @@ STEPS = st.lists(
     ),
     max_size=8,
 )
-EXAMPLES = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+EXAMPLES = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 def expected(steps: Sequence[Step]) -> dict[bytes, bytes | None]:
-    """By the law: the newest version of a key stands, and a tombstone beats a row of its own version."""
+    """By the law: the newest version of a key stands, and a tombstone beats a row of its own
+    version."""
     newest: dict[bytes, tuple[Version, bool]] = {}
     for step in steps:
         for key, version in step.what:
@@ -136,13 +142,17 @@ class StoreBattery:
         views = [view_name() for _ in range(3)]
         for i, view in enumerate(views):
             assert put(store, view, [(b"a", (i, 0)), (b"b", (i, 1))], WIDTH + i) == 2
-        read = store.read([RowKeys(view, [b"b", b"none", b"a"], WIDTH + i) for i, view in enumerate(views)])
+        read = store.read(
+            [RowKeys(view, [b"b", b"none", b"a"], WIDTH + i) for i, view in enumerate(views)]
+        )
         for i, rows in enumerate(read):
             assert rows.present.tolist() == [True, False, True]
             assert rows.data[0].tobytes() == row(b"b", (i, 1), WIDTH + i)
             assert rows.data[2].tobytes() == row(b"a", (i, 0), WIDTH + i)
 
-    def test_the_longest_keys_are_taken_many_at_once_and_so_is_any_text(self, store: Store, view: str) -> None:
+    def test_the_longest_keys_are_taken_many_at_once_and_so_is_any_text(
+        self, store: Store, view: str
+    ) -> None:
         long = [bytes([65 + i]) * KEY_BYTES for i in range(26)]
         keys = [*long, b"", b"\0", b"a\0b", "\U0010ffff".encode(), b"%s\r\n{0}"]
         assert put(store, view, [(key, (1, 0)) for key in keys]) == len(keys)
@@ -158,7 +168,9 @@ class StoreBattery:
         order, view = data.draw(st.permutations(steps + steps[:3])), view_name()
         for step in order:
             if step.erases:
-                writers[step.writer].erase(view, [key for key, _ in step.what], pack(step.what[0][1]))
+                writers[step.writer].erase(
+                    view, [key for key, _ in step.what], pack(step.what[0][1])
+                )
             else:
                 put(writers[step.writer], view, step.what)
         found = dict(zip(KEYS, get(writers[0], view, KEYS)))
@@ -207,7 +219,9 @@ class StoreBattery:
         assert put(store, view, [(b"k", (5, 6))]) == 1
         assert get(store, view, [b"k"]) == [row(b"k", (5, 6))]
 
-    def test_the_newest_of_a_key_repeated_in_one_write_stands(self, rig: Rig, store: Store, view: str) -> None:
+    def test_the_newest_of_a_key_repeated_in_one_write_stands(
+        self, rig: Rig, store: Store, view: str
+    ) -> None:
         won = put(store, view, [(b"k", (1, 0)), (b"k", (3, 0)), (b"k", (2, 0))])
         assert won == 2 or not rig.counts
         assert get(store, view, [b"k", b"k"]) == [row(b"k", (3, 0))] * 2
@@ -220,7 +234,9 @@ class StoreBattery:
         assert get(store, view, [b"k"]) == [None]
         assert get(store, view, [b"k"], WIDTH + 8) == [row(b"k", (2, 0), WIDTH + 8)]
 
-    def test_an_erased_row_is_absent_until_a_newer_one(self, rig: Rig, store: Store, view: str) -> None:
+    def test_an_erased_row_is_absent_until_a_newer_one(
+        self, rig: Rig, store: Store, view: str
+    ) -> None:
         put(store, view, [(b"a", (1, 0)), (b"b", (1, 1)), (b"c", (3, 0))])
         erased = store.erase(view, [b"a", b"b", b"c", b"none"], pack((2, 0)))
         assert erased == 2 or not rig.counts
@@ -228,7 +244,9 @@ class StoreBattery:
         put(store, view, [(b"a", (1, 9)), (b"b", (2, 1)), (b"none", (2, 0))])
         assert get(store, view, [b"a", b"b", b"none"]) == [None, row(b"b", (2, 1)), None]
 
-    def test_an_older_erasure_leaves_a_newer_tombstone(self, rig: Rig, store: Store, view: str) -> None:
+    def test_an_older_erasure_leaves_a_newer_tombstone(
+        self, rig: Rig, store: Store, view: str
+    ) -> None:
         store.erase(view, [b"k"], pack((5, 0)))
         assert store.erase(view, [b"k"], pack((3, 0))) == 0 or not rig.counts
         put(store, view, [(b"k", (4, 0))])
@@ -261,10 +279,16 @@ class StoreBattery:
 
     @pytest.mark.parametrize(
         "rows",
-        [np.zeros((2, WIDTH), np.uint8), np.zeros((1, 16), np.uint8), np.zeros((1, WIDTH), np.int8)],
+        [
+            np.zeros((2, WIDTH), np.uint8),
+            np.zeros((1, 16), np.uint8),
+            np.zeros((1, WIDTH), np.int8),
+        ],
         ids=["too many", "only a version", "of another type"],
     )
-    def test_rows_that_are_none_are_refused(self, store: Store, view: str, rows: npt.NDArray[np.uint8]) -> None:
+    def test_rows_that_are_none_are_refused(
+        self, store: Store, view: str, rows: npt.NDArray[np.uint8]
+    ) -> None:
         with pytest.raises(ValueError, match=view):
             store.write(view, [b"k"], rows)
         with pytest.raises(ValueError, match="version"):
@@ -278,7 +302,9 @@ class StoreBattery:
         assert store.generation() == other.generation() == before
         other.close()
 
-    def test_the_generation_changes_when_rows_are_lost(self, rig: Rig, store: Store, view: str) -> None:
+    def test_the_generation_changes_when_rows_are_lost(
+        self, rig: Rig, store: Store, view: str
+    ) -> None:
         other = rig.open()
         put(store, view, [(b"k", (1, 0))])
         before = store.generation()
@@ -329,12 +355,16 @@ class StoreBattery:
             rig.empty()
         reader.close()
 
-    def test_a_mark_stands_for_one_partition_of_one_view(self, rig: Rig, store: Store, view: str) -> None:
+    def test_a_mark_stands_for_one_partition_of_one_view(
+        self, rig: Rig, store: Store, view: str
+    ) -> None:
         mark(store, view, 0, 7)
         other = view_name()
         for partitions in ({view: 2}, {other: 1}):
             with pytest.raises(StoreError, match="does not hold all rows"):
-                CompleteStore(store, partitions).read([RowKeys(next(iter(partitions)), [b"k"], WIDTH)])
+                CompleteStore(store, partitions).read(
+                    [RowKeys(next(iter(partitions)), [b"k"], WIDTH)]
+                )
 
 
 def mark(store: Store, view: str, partition: int, position: int) -> None:

@@ -17,13 +17,20 @@ def baseline() -> Case:
 def hashed_logistic() -> Case:
     crosses = [("color", "shape"), ("color", "gap")]
     spec = learner_spec("HashedLogistic")(
-        bits=12, rate=0.1, crosses=crosses, combinations={"gap": {"size": 1, "age": -0.001}}, without=("sha*",)
+        bits=12,
+        rate=0.1,
+        crosses=crosses,
+        combinations={"gap": {"size": 1, "age": -0.001}},
+        without=("sha*",),
     )
     return Case(spec, within=0.0)
 
 
 def hashed_logistic_in_buckets() -> Case:
-    return Case(learner_spec("HashedLogistic")(bits=12, rate=0.1, soft=False, knots={"size": (-1, 0, 1)}), within=0.0)
+    return Case(
+        learner_spec("HashedLogistic")(bits=12, rate=0.1, soft=False, knots={"size": (-1, 0, 1)}),
+        within=0.0,
+    )
 
 
 def river() -> Case:
@@ -53,7 +60,9 @@ CASES: dict[str, list[Callable[[], Case]]] = {
 }
 
 
-@pytest.fixture(params=[make for makes in CASES.values() for make in makes], ids=lambda make: make.__name__)
+@pytest.fixture(
+    params=[make for makes in CASES.values() for make in makes], ids=lambda make: make.__name__
+)
 def case(request: pytest.FixtureRequest) -> Case:
     try:
         return request.param()

@@ -40,7 +40,9 @@ class SqliteRig:
         db = sqlite3.connect(path_of(self.directory, topic))
         with db:
             base = partition << 40
-            db.execute("DELETE FROM records WHERE position >= ? AND position < ?", (base, base + first))
+            db.execute(
+                "DELETE FROM records WHERE position >= ? AND position < ?", (base, base + first)
+            )
         db.close()
 
 
@@ -73,7 +75,9 @@ class KafkaRig:
         from freshet.streams.kafka.log import KafkaLog
 
         log = KafkaLog(self.address)
-        for future in log.admin.client.delete_records([TopicPartition(topic, partition, first)]).values():
+        for future in log.admin.client.delete_records(
+            [TopicPartition(topic, partition, first)]
+        ).values():
             future.result()
         log.close()
 

@@ -86,10 +86,17 @@ def cassandra_rig(cassandra: str) -> Iterator[CassandraRig]:
     made.close()
 
 
-RIGS = {MemoryStore: "memory_rig", STORES["redis"]: "redis_rig", STORES["cassandra"]: "cassandra_rig"}
+RIGS = {
+    MemoryStore: "memory_rig",
+    STORES["redis"]: "redis_rig",
+    STORES["cassandra"]: "cassandra_rig",
+}
 
 
-@pytest.fixture(params=[MemoryStore, *dict.fromkeys(STORES.values())], ids=lambda opener: opener.__name__.strip("_"))
+@pytest.fixture(
+    params=[MemoryStore, *dict.fromkeys(STORES.values())],
+    ids=lambda opener: opener.__name__.strip("_"),
+)
 def rig(request: pytest.FixtureRequest) -> Rig:
     """One for each implementation."""
     made: Rig = request.getfixturevalue(RIGS[request.param])

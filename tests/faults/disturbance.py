@@ -1,4 +1,5 @@
-"""A replay of some flights that is disturbed while it goes on, and what it must leave all the same."""
+"""A replay of some flights that is disturbed while it goes on, and what it must leave all the
+same."""
 
 from __future__ import annotations
 
@@ -47,7 +48,8 @@ app = replace(light_flights.app, name={name!r})
 
 @dataclass(frozen=True)
 class Left:
-    """What a run leaves: ledgers by topic, rows without versions by view and key, examples, digests of snapshots."""
+    """What a run leaves: ledgers by topic, rows without versions by view and key, examples, digests
+    of snapshots."""
 
     ledgers: dict[str, dict[int, Any]]
     rows: dict[str, dict[str, bytes]]
@@ -59,16 +61,27 @@ def left(app: App, log: Log, store: Store, folder: Path) -> Left:
     checkpoints = str(folder / "checkpoints")
     for t in app.topics:
         assert topic_report(app, log, checkpoints, t.name)["ledger_agrees"], t.name
-    ledgers = {t.name: kept_by_run.ledger(log, checkpoints, t, app.log_of(t.name), 0)[1] for t in app.topics}
-    return Left(ledgers, rows_of(app, log, store), sorted(examples_of(app, log)), digests_of(folder))
+    ledgers = {
+        t.name: kept_by_run.ledger(log, checkpoints, t, app.log_of(t.name), 0)[1]
+        for t in app.topics
+    }
+    return Left(
+        ledgers, rows_of(app, log, store), sorted(examples_of(app, log)), digests_of(folder)
+    )
 
 
 def rows_of(app: App, log: Log, store: Store) -> dict[str, dict[str, bytes]]:
     out = {}
     for view in app.views:
-        found = (blocks.decode(r.value).rows for r in kept_by_run.records(log, app.clean_log_of(view), 0))
-        keys = sorted({k for rows in found if rows is not None for k in rows.column("key").to_pylist()})
-        (rows,) = store.read([RowKeys(app.stored_as(view), [k.encode() for k in keys], view.plan.width)])
+        found = (
+            blocks.decode(r.value).rows for r in kept_by_run.records(log, app.clean_log_of(view), 0)
+        )
+        keys = sorted(
+            {k for rows in found if rows is not None for k in rows.column("key").to_pylist()}
+        )
+        (rows,) = store.read(
+            [RowKeys(app.stored_as(view), [k.encode() for k in keys], view.plan.width)]
+        )
         assert rows.present.all(), view.name
         out[view.name] = {k: row[VERSION_BYTES:].tobytes() for k, row in zip(keys, rows.data)}
     return out
@@ -97,7 +110,11 @@ def differing(app: App, found: Left, expected: Left) -> dict[str, list[str]]:
             out[e[0]] = [f"{e[:4]} is {other and other[:4]}"]
         elif e != other:
             a, b = (np.frombuffer(x[5], np.float32) for x in (e, other))
-            out[e[0]] = [f"{n}: {u} is {v}" for n, u, v in zip(names, a, b) if u != v and not (u != u and v != v)]
+            out[e[0]] = [
+                f"{n}: {u} is {v}"
+                for n, u, v in zip(names, a, b)
+                if u != v and not (u != u and v != v)
+            ]
     return out | {e[0]: ["is missing"] for e in rows.values()}
 
 
@@ -143,11 +160,20 @@ class Disturbed:
     steps: int
     _answered: int = 0
 
-    def play(self, before: Callable[[int], None], answered: Callable[[int, Queries], None] = lambda n, q: None) -> None:
-        """Replay all. `before` is called with the number of each step that comes, `answered` once its questions are."""
+    def play(
+        self,
+        before: Callable[[int], None],
+        answered: Callable[[int, Queries], None] = lambda n, q: None,
+    ) -> None:
+        """Replay all. `before` is called with the number of each step that comes, `answered` once
+        its questions are."""
         for n, step in enumerate(Schedule(DAYS, drain_ms=DRAIN_MS)):
             before(n)
-            ask = partial(self._ask, n, step, answered) if any(step.queries.values()) else dict[str, int]
+            ask = (
+                partial(self._ask, n, step, answered)
+                if any(step.queries.values())
+                else dict[str, int]
+            )
             self.replayer.step(step.start_ms, step.end_ms, ask, published(self.app, step.events))
 
     def _ask(self, n: int, step: Step, answered: Callable[[int, Queries], None]) -> dict[str, int]:
@@ -167,12 +193,22 @@ def running(folder: Path, log: str = "", store: str = "") -> Iterator[Disturbed]
     file = app_file(folder)
     app = load(file)
     given = settings(
-        run_dir=folder, port=0, status_port=0, replay=True, snapshot_every=EVERY, log=log or None, store=store or None
+        run_dir=folder,
+        port=0,
+        status_port=0,
+        replay=True,
+        snapshot_every=EVERY,
+        log=log or None,
+        store=store or None,
     )
     with ExitStack() as stack:
         runtime = stack.enter_context(Runtime(app, str(file), given))
         replayer = Replayer(app, runtime.log, milliseconds(EVERY), outages=runtime.outages)
         stack.callback(replayer.close)
-        client = ScoringClient([runtime.address("serve")], app.models[0].name, app.models[0].on.events)
+        client = ScoringClient(
+            [runtime.address("serve")], app.models[0].name, app.models[0].on.events
+        )
         stack.callback(client.close)
-        yield Disturbed(app, folder, runtime, client, replayer, len(Schedule(DAYS, drain_ms=DRAIN_MS)))
+        yield Disturbed(
+            app, folder, runtime, client, replayer, len(Schedule(DAYS, drain_ms=DRAIN_MS))
+        )

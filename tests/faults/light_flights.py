@@ -1,4 +1,5 @@
-"""The demo's app with the learners that cost least: an app file, for roles in processes of their own."""
+"""The demo's app with the learners that cost least: an app file, for roles in processes of their
+own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Every byte string is a possible event: none crashes intake, each bad one is a dead letter, and no neighbour notices."""
+"""Every byte string is a possible event: none crashes intake, each bad one is a dead letter, and no
+neighbour notices."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ from freshet.streams.log.contract import Batch
 from freshet.streams.operators.dead_letters import KEPT_BYTES
 from tests.toy_app import toy_app
 
-# An altered record may still be a good one of another time: late enough that it makes none of its neighbours late.
+# An altered record may still be a good one of another time: late enough that it makes none of its
+# neighbours late.
 APP = toy_app(freshness={"lateness": "4h"})
 PAYMENTS = APP.topic("payments")
 HOUR = 3_600_000
@@ -45,7 +47,9 @@ def take(values: list[bytes]) -> tuple[IntakeTask, dict[int, list[dict[str, Any]
         for value in append.values:
             block = blocks.decode(value)
             if block.rows is not None:
-                rows.setdefault(block.kind, []).extend(pa.Table.from_batches([block.rows]).to_pylist())
+                rows.setdefault(block.kind, []).extend(
+                    pa.Table.from_batches([block.rows]).to_pylist()
+                )
     return task, rows
 
 
@@ -57,18 +61,30 @@ mutations = st.builds(
 )
 truncations = st.builds(lambda i, keep: good(i)[:keep], st.integers(0, 50), st.integers(0, 15))
 wrong_ids = st.builds(
-    lambda i, n: b"\0" + struct.pack(">I", n) + good(i)[5:], st.integers(0, 50), st.integers(3, 2**32 - 1)
+    lambda i, n: b"\0" + struct.pack(">I", n) + good(i)[5:],
+    st.integers(0, 50),
+    st.integers(3, 2**32 - 1),
 )
 deep_json = st.builds(lambda n: b'{"a":' * n, st.integers(1, 5_000))
 odd_json = st.sampled_from(
-    [b"{}", b"{", b'{"order_id": 1}', b'{"order_id": null, "at": 1}', b'{"at": 1e400}', b'{"order_id": "\xff"}', b"[1]"]
+    [
+        b"{}",
+        b"{",
+        b'{"order_id": 1}',
+        b'{"order_id": null, "at": 1}',
+        b'{"at": 1e400}',
+        b'{"order_id": "\xff"}',
+        b"[1]",
+    ]
 )
 anything = st.binary(max_size=64) | mutations | truncations | wrong_ids | deep_json | odd_json
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(anything, min_size=1, max_size=12), st.randoms(use_true_random=False))
-def test_bad_records_are_dead_letters_and_their_neighbours_are_untouched(bad: list[bytes], random: Any) -> None:
+def test_bad_records_are_dead_letters_and_their_neighbours_are_untouched(
+    bad: list[bytes], random: Any
+) -> None:
     values = [good(100 + i) for i in range(8)]
     places = sorted(random.randrange(len(values) + 1) for _ in bad)
     mixed = list(values)
@@ -86,7 +102,9 @@ def test_bad_records_are_dead_letters_and_their_neighbours_are_untouched(bad: li
     dead = rows.get(blocks.DEAD, [])
     assert len(dead) == sum(n for fate, n in fates.items() if fate.startswith("dead:"))
     for letter in dead:
-        assert letter["value"] == mixed[letter["_offset"]], "a dead letter names its origin and keeps its bytes"
+        assert letter["value"] == mixed[letter["_offset"]], (
+            "a dead letter names its origin and keeps its bytes"
+        )
         assert letter["reason"]
 
 

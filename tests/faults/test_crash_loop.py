@@ -1,4 +1,5 @@
-"""A role that ends again and again is shown for it, with its reason, by the run, the status and the promise."""
+"""A role that ends again and again is shown for it, with its reason, by the run, the status and the
+promise."""
 
 from __future__ import annotations
 
@@ -20,7 +21,9 @@ def run(tmp_path: Path) -> Iterator[OperatedRun]:
     found.stop()
 
 
-def test_a_trainer_whose_key_was_torn_is_shown_with_its_last_words(run: OperatedRun, tmp_path: Path) -> None:
+def test_a_trainer_whose_key_was_torn_is_shown_with_its_last_words(
+    run: OperatedRun, tmp_path: Path
+) -> None:
     (key,) = (run.folder / "keys" / "trainer").glob("*.key")
     key.write_bytes(b"")
     trainer = run.role(run.trainers[0])
@@ -38,4 +41,7 @@ def test_a_trainer_whose_key_was_torn_is_shown_with_its_last_words(run: Operated
     assert told.status == 0
     assert "is empty" in told.out
     output = tmp_path / "output"
-    until(lambda: f"role {run.trainers[0]} ends again and again" in output.read_text(), "the run says so")
+    until(
+        lambda: f"role {run.trainers[0]} ends again and again" in output.read_text(),
+        "the run says so",
+    )

@@ -1,5 +1,5 @@
-"""Records that crash a role, and records of nobody in freshet's own logs: each is a dead letter that says where it came from,
-and everything else is as if it had never been."""
+"""Records that crash a role, and records of nobody in freshet's own logs: each is a dead letter
+that says where it came from, and everything else is as if it had never been."""
 
 from __future__ import annotations
 
@@ -55,7 +55,9 @@ def letters_of(local: LocalRun) -> list[Letter]:
         if block.kind != blocks.DEAD:
             continue
         assert block.rows is not None
-        out += [{**row, "origin": (block.origin, block.partition)} for row in block.rows.to_pylist()]
+        out += [
+            {**row, "origin": (block.origin, block.partition)} for row in block.rows.to_pylist()
+        ]
     return [x for x in out if x["reason"] == "crash"]
 
 
@@ -73,25 +75,40 @@ def examples_of(local: LocalRun) -> list[str]:
         except SchemaError:
             continue
         if block.kind == blocks.EXAMPLES and block.rows is not None:
-            out += [repr([row[k] for k in ("id", "kind", "t", "label")]) for row in block.rows.to_pylist()]
+            out += [
+                repr([row[k] for k in ("id", "kind", "t", "label")])
+                for row in block.rows.to_pylist()
+            ]
     return out
 
 
 def cuts_of(local: LocalRun) -> list[Any]:
-    return [(m.lineage, m.number, m.tick, m.stats["learned"]) for m in local.messages if isinstance(m, Cut)]
+    return [
+        (m.lineage, m.number, m.tick, m.stats["learned"])
+        for m in local.messages
+        if isinstance(m, Cut)
+    ]
 
 
-def test_an_event_on_which_an_expression_fails_is_a_dead_letter_and_its_neighbours_are_applied(tmp_path: Path) -> None:
+def test_an_event_on_which_an_expression_fails_is_a_dead_letter_and_its_neighbours_are_applied(
+    tmp_path: Path,
+) -> None:
     with toy_day(tmp_path / "plain", hours=8) as (_, plain):
         for op in plain.operators:
             op.checkpoint()
-        usual = topic_report(plain.app, plain.log, str(tmp_path / "plain" / "checkpoints"), "payments")
+        usual = topic_report(
+            plain.app, plain.log, str(tmp_path / "plain" / "checkpoints"), "payments"
+        )
     with toy_day(tmp_path / "crashing", CRASHING, hours=8) as (app, local):
         for op in local.operators:
             op.checkpoint()
-        report = topic_report(app, local.log, str(tmp_path / "crashing" / "checkpoints"), "payments")
+        report = topic_report(
+            app, local.log, str(tmp_path / "crashing" / "checkpoints"), "payments"
+        )
         letters = letters_of(local)
-        sent = {r.offset: r.value for r in kept_by_run.records(local.log, app.log_of("payments"), 0)}
+        sent = {
+            r.offset: r.value for r in kept_by_run.records(local.log, app.log_of("payments"), 0)
+        }
     assert report["ledger_agrees"]
     assert report["dead"].pop("crash") == 2
     assert (report["dead"], report["applied"]) == (usual["dead"], usual["applied"] - 2)
@@ -118,11 +135,15 @@ def garbage_after_a_good_head() -> bytes:
 
 
 def other_columns() -> bytes:
-    rows = pa.RecordBatch.from_pydict({"_offset": [1], "_index": pa.array([0], pa.int32()), "x": ["y"]})
+    rows = pa.RecordBatch.from_pydict(
+        {"_offset": [1], "_index": pa.array([0], pa.int32()), "x": ["y"]}
+    )
     return blocks.encode(Block(blocks.LABELS, "somebody", 0, rows))
 
 
-@pytest.mark.parametrize("foreign", [no_block, torn_block, garbage_after_a_good_head, other_columns])
+@pytest.mark.parametrize(
+    "foreign", [no_block, torn_block, garbage_after_a_good_head, other_columns]
+)
 def test_a_foreign_record_in_a_log_of_freshets_own_stops_nobody(
     foreign: Callable[[], bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,15 +162,20 @@ def test_a_foreign_record_in_a_log_of_freshets_own_stops_nobody(
     with toy_day(tmp_path / "plain", store=plain_store, hours=6) as (_, plain):
         usual = examples_of(plain), cuts_of(plain), seen_by_the_board(plain)
     with toy_day(tmp_path / "foreign", store=store, before=sneak_in, hours=6) as (_, local):
-        letters, left = letters_of(local), (examples_of(local), cuts_of(local), seen_by_the_board(local))
-        assert topic_report(local.app, local.log, str(tmp_path / "foreign" / "checkpoints"), "payments")[
-            "ledger_agrees"
-        ]
+        letters, left = (
+            letters_of(local),
+            (examples_of(local), cuts_of(local), seen_by_the_board(local)),
+        )
+        assert topic_report(
+            local.app, local.log, str(tmp_path / "foreign" / "checkpoints"), "payments"
+        )["ledger_agrees"]
     assert left == usual
     assert rows_of(store) == rows_of(plain_store)
     readers = len(local.app.models[0].learners)
     clean, outcomes, examples = own_logs(local)
-    assert sorted(x["origin"][0] for x in letters) == sorted([clean, outcomes, *[examples] * readers])
+    assert sorted(x["origin"][0] for x in letters) == sorted(
+        [clean, outcomes, *[examples] * readers]
+    )
     assert {bytes(x["value"]) for x in letters} == {value}
 
 
@@ -167,4 +193,8 @@ def seen_by_the_board(local: LocalRun) -> tuple[int, int, int]:
 
 def own_logs(local: LocalRun) -> tuple[str, str, str]:
     (model,), (view,) = local.app.models, local.app.views
-    return local.app.clean_log_of(view), local.app.outcomes_log_of(model), local.app.examples_log_of(model)
+    return (
+        local.app.clean_log_of(view),
+        local.app.outcomes_log_of(model),
+        local.app.examples_log_of(model),
+    )

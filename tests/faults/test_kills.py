@@ -1,5 +1,5 @@
-"""Every role of a running replay is killed, again and again, over both logs; what is left in the end is what an undisturbed
-run leaves."""
+"""Every role of a running replay is killed, again and again, over both logs; what is left in the
+end is what an undisturbed run leaves."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ IMPORTED_BY_APP = (
 
 @dataclass
 class Killer:
-    """Kills the roles in a random order, at random steps, each a random while after its step began."""
+    """Kills the roles in a random order, at random steps, each a random while after its step
+    began."""
 
     supervisor: Supervisor
     roles: list[str]
@@ -54,7 +55,11 @@ class Killer:
     killed: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        order = [role for _ in range(self.rounds) for role in self.draw.sample(self.roles, len(self.roles))]
+        order = [
+            role
+            for _ in range(self.rounds)
+            for role in self.draw.sample(self.roles, len(self.roles))
+        ]
         self.due = dict(zip(sorted(self.draw.sample(range(5, self.steps), len(order))), order))
         self._timer: threading.Timer | None = None
 
@@ -63,7 +68,9 @@ class Killer:
         self.wait()
         if (role := self.due.get(n)) is not None:
             until(lambda: self.supervisor.facts()[role]["alive"], f"{role} is alive")
-            self._timer = threading.Timer(self.draw.uniform(0.0, self.latest_seconds), self._kill, (role,))
+            self._timer = threading.Timer(
+                self.draw.uniform(0.0, self.latest_seconds), self._kill, (role,)
+            )
             self._timer.start()
 
     def wait(self) -> None:
@@ -130,8 +137,11 @@ def test_every_role_was_killed_and_came_back(killed: Killed) -> None:
     assert killed.restarts == killed.killed
 
 
-def test_every_question_was_answered_in_the_end_though_its_only_scorer_was_killed(killed: Killed) -> None:
-    """Connections broke while there was none; no attempt got another status than 200. Two scorers: `test_two_scorers.py`."""
+def test_every_question_was_answered_in_the_end_though_its_only_scorer_was_killed(
+    killed: Killed,
+) -> None:
+    """Connections broke while there was none; no attempt got another status than 200. Two scorers:
+    `test_two_scorers.py`."""
     client = killed.client
     assert client.failed == 0
     assert client.attempts == client.answered + client.refused + client.broken
@@ -142,7 +152,9 @@ def test_the_ledger_is_that_of_an_undisturbed_run(killed: Killed, undisturbed: L
     assert killed.left.ledgers == undisturbed.ledgers
 
 
-def test_the_rows_in_the_store_are_those_of_an_undisturbed_run(killed: Killed, undisturbed: Left) -> None:
+def test_the_rows_in_the_store_are_those_of_an_undisturbed_run(
+    killed: Killed, undisturbed: Left
+) -> None:
     assert killed.left.rows.keys() == undisturbed.rows.keys()
     for view, rows in undisturbed.rows.items():
         assert killed.left.rows[view] == rows, view
@@ -153,7 +165,9 @@ def test_the_examples_are_those_of_an_undisturbed_run(killed: Killed, undisturbe
     assert killed.left.examples == undisturbed.examples
 
 
-def test_trainers_cut_the_snapshots_of_an_undisturbed_run(killed: Killed, undisturbed: Left) -> None:
+def test_trainers_cut_the_snapshots_of_an_undisturbed_run(
+    killed: Killed, undisturbed: Left
+) -> None:
     both = killed.left.digests.keys() & undisturbed.digests.keys()
     assert len(both) >= 30
     assert {k: killed.left.digests[k] for k in both} == {k: undisturbed.digests[k] for k in both}

@@ -1,4 +1,5 @@
-"""Whatever stands on the logs of messages, a board takes it in or passes it over, and goes on telling the status."""
+"""Whatever stands on the logs of messages, a board takes it in or passes it over, and goes on
+telling the status."""
 
 from __future__ import annotations
 
@@ -22,10 +23,21 @@ REAL: list[bytes] = []
 def said(tmp_path_factory: pytest.TempPathFactory) -> Said:
     found = half_a_day(tmp_path_factory.mktemp("said"))
     kinds = {type(m): m for m in [*found.messages, *found.statuses]}
-    swapped = messages.Swapped("serve/1", "unpaid", found.app.models[0].lineage(found.app.models[0].learners[0]), 1, 5)
+    swapped = messages.Swapped(
+        "serve/1", "unpaid", found.app.models[0].lineage(found.app.models[0].learners[0]), 1, 5
+    )
     requests = {"answered": 3, "failed": 0, "rows": 3, "per_second": 1.0, "p99_ms": 2.0}
-    outage = {"component": "log", "resource": "x", "cause": "y", "meanwhile": "z", "next_step": "w", "since": 5}
-    serve = messages.Status("serve", "serve/1", 7, 5, {"requests": requests, "outages": [outage], "told_ms": 5})
+    outage = {
+        "component": "log",
+        "resource": "x",
+        "cause": "y",
+        "meanwhile": "z",
+        "next_step": "w",
+        "since": 5,
+    }
+    serve = messages.Status(
+        "serve", "serve/1", 7, 5, {"requests": requests, "outages": [outage], "told_ms": 5}
+    )
     settings_ = messages.Setting("orders", "lateness", "5m", "ann", 5)
     of_all = [*kinds.values(), *found.statuses, swapped, serve, settings_]
     REAL[:] = [messages.encode(m) for m in of_all]

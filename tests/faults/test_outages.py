@@ -1,5 +1,5 @@
-"""Servers go away under a running app and come back: that is noticed and named, scoring goes on, memory stays bounded, and in
-the end everything is as if nothing had happened."""
+"""Servers go away under a running app and come back: that is noticed and named, scoring goes on,
+memory stays bounded, and in the end everything is as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -30,15 +30,16 @@ from tests.faults.disturbance import undisturbed as undisturbed_run
 from tests.faults.test_kills import until
 
 AWAY_SECONDS = 60.0
-MORE_MB = 64.0  # that a role may hold at the end of an outage: the fetch queue of a consumer, not a backlog
+# that a role may hold at the end of an outage: the fetch queue of a consumer, not a backlog
+MORE_MB = 64.0
 
 pytestmark = pytest.mark.timeout(900)
 
 
 @dataclass
 class Scene:
-    """A server goes away in the middle of step `at`, once its questions are answered, and comes back. What was seen of it
-    meanwhile: status, rungs of probes, metrics and memory."""
+    """A server goes away in the middle of step `at`, once its questions are answered, and comes
+    back. What was seen of it meanwhile: status, rungs of probes, metrics and memory."""
 
     at: int
     component: str
@@ -121,7 +122,9 @@ def resident_mb(pid: int) -> float:
 
 
 def logged(folder: Path, role: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "logs" / f"{role}.jsonl").read_text().splitlines()]
+    return [
+        json.loads(line) for line in (folder / "logs" / f"{role}.jsonl").read_text().splitlines()
+    ]
 
 
 def played(run: Disturbed, scenes: list[Scene]) -> tuple[Left, dict[str, list[dict[str, Any]]]]:
@@ -142,9 +145,14 @@ def played(run: Disturbed, scenes: list[Scene]) -> tuple[Left, dict[str, list[di
         if scene.error is not None:
             raise scene.error
     assert run.client.failed == run.client.broken == 0
-    # Who is fenced by the coordinator again and again after its restart gives up, and is started again.
-    assert all(c["restarts"] <= 1 for c in run.runtime.supervisor.facts().values()), "nobody kept dying of it"
-    return run.left(), {role: logged(run.folder, role) for role in ("view", "serve", "intake", "control")}
+    # Who is fenced by the coordinator again and again after its restart gives up, and is started
+    # again.
+    assert all(c["restarts"] <= 1 for c in run.runtime.supervisor.facts().values()), (
+        "nobody kept dying of it"
+    )
+    return run.left(), {
+        role: logged(run.folder, role) for role in ("view", "serve", "intake", "control")
+    }
 
 
 @dataclass
@@ -162,14 +170,17 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Left:
 
 @pytest.fixture(scope="module")
 def kafka_and_redis(tmp_path_factory: pytest.TempPathFactory, kafka: str) -> Iterator[Played]:
-    """Redis is killed and started empty; later Kafka is stopped for a minute. `kafka` only says that there can be one."""
+    """Redis is killed and started empty; later Kafka is stopped for a minute. `kafka` only says
+    that there can be one."""
     folder = tmp_path_factory.mktemp("outages")
     with ExitStack() as stack:
         broker = stack.enter_context(KafkaServer(folder / "kafka"))
         redis = stack.enter_context(RedisServer(folder / "redis", port=free_ports(1)[0]))
         store = Scene(60, "store", redis, 5.0, Server.kill)
         log = Scene(150, "log", broker, AWAY_SECONDS, Server.stop)
-        run = stack.enter_context(running(folder / "run", f"kafka://{broker.address}", f"redis://{redis.address}/0"))
+        run = stack.enter_context(
+            running(folder / "run", f"kafka://{broker.address}", f"redis://{redis.address}/0")
+        )
         found, logs = played(run, [store, log])
         yield Played(run.app, {"store": store, "log": log}, found, logs)
 
@@ -181,7 +192,9 @@ def on_cassandra(tmp_path_factory: pytest.TempPathFactory, cassandra: str) -> It
     with ExitStack() as stack:
         server = stack.enter_context(CassandraServer(folder / "cassandra"))
         scene = Scene(60, "store", server, AWAY_SECONDS, Server.stop)
-        run = stack.enter_context(running(folder / "run", "", f"cassandra://{server.address}/outages"))
+        run = stack.enter_context(
+            running(folder / "run", "", f"cassandra://{server.address}/outages")
+        )
         found, logs = played(run, [scene])
         yield Played(run.app, {"store": scene}, found, logs)
 
@@ -215,7 +228,8 @@ def test_an_outage_and_its_end_are_logged(run: Played) -> None:
         for role in roles:
             begun = [m for m in run.logs[role] if m["event"] == f"{component} is away"]
             over = [m for m in run.logs[role] if m["event"] == f"{component} is back"]
-            # A server that is stopped in good order may answer once more after it was first found away.
+            # A server that is stopped in good order may answer once more after it was first found
+            # away.
             assert 1 <= len(begun) == len(over) <= 3, role
             assert scene.server.address in begun[0]["resource"]
             assert begun[0]["cause"]
@@ -238,7 +252,9 @@ def test_memory_stays_bounded(run: Played) -> None:
             assert after - before < MORE_MB, role
 
 
-def test_ledger_rows_and_examples_are_those_of_an_undisturbed_run(run: Played, undisturbed: Left) -> None:
+def test_ledger_rows_and_examples_are_those_of_an_undisturbed_run(
+    run: Played, undisturbed: Left
+) -> None:
     assert run.left.ledgers == undisturbed.ledgers
     assert run.left.rows == undisturbed.rows
     assert differing(run.app, run.left, undisturbed) == {}

@@ -1,4 +1,5 @@
-"""What a run is refused for by real servers: `freshet run` ends at once, with one line that says why, and status 2.
+"""What a run is refused for by real servers: `freshet run` ends at once, with one line that says
+why, and status 2.
 
 The texts are those of `docs/errors.md`.
 """
@@ -37,7 +38,8 @@ RUN_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Place:
-    """An app in a folder of its own, whose topics carry the folder's name, and the address of a Kafka that wants a login."""
+    """An app in a folder of its own, whose topics carry the folder's name, and the address of a
+    Kafka that wants a login."""
 
     folder: Path
     app: str
@@ -52,7 +54,18 @@ class Place:
         return f"{self.app}.handovers"
 
     def command(self, *options: str) -> list[str]:
-        return [sys.executable, "-m", "freshet", "run", "app.py", "--run-dir", "run", "--port", "0", *options]
+        return [
+            sys.executable,
+            "-m",
+            "freshet",
+            "run",
+            "app.py",
+            "--run-dir",
+            "run",
+            "--port",
+            "0",
+            *options,
+        ]
 
     def refused(self, *options: str) -> str:
         """What `freshet run` says, which must be one line on stderr, with status 2."""
@@ -65,7 +78,9 @@ class Place:
 
     def admin(self) -> AdminClient:
         login = {"sasl.mechanism": "PLAIN", "sasl.username": USER, "sasl.password": PASSWORD}
-        return AdminClient({"bootstrap.servers": self.broker, "security.protocol": "SASL_PLAINTEXT", **login})
+        return AdminClient(
+            {"bootstrap.servers": self.broker, "security.protocol": "SASL_PLAINTEXT", **login}
+        )
 
     def publish(self, count: int) -> None:
         with closing(open_log(self.log)) as log, closing(log.writer()) as writer:
@@ -79,7 +94,9 @@ class Place:
         """Make the app's topics, publish events and take them in, up to a checkpoint."""
         given = Settings(run_dir=self.folder / "run", log=self.log)
         intake = subprocess.Popen(
-            self.command("--role", "intake", "--log", self.log), **_in(self.folder), stderr=subprocess.PIPE
+            self.command("--role", "intake", "--log", self.log),
+            **_in(self.folder),
+            stderr=subprocess.PIPE,
         )
         try:
             saved = Path(given.checkpoints_url) / "intake" / "handovers" / "0"
@@ -97,7 +114,9 @@ class Place:
 
 
 def _in(folder: Path) -> dict[str, object]:
-    known = {k: v for k, v in os.environ.items() if k == "FRESHET_CONFIG" or not k.startswith("FRESHET_")}
+    known = {
+        k: v for k, v in os.environ.items() if k == "FRESHET_CONFIG" or not k.startswith("FRESHET_")
+    }
     return {"cwd": folder, "env": known}
 
 

@@ -1,4 +1,5 @@
-"""The replayer's waits: who is replaced is not waited for, who is missing is named, and a stop ends them."""
+"""The replayer's waits: who is replaced is not waited for, who is missing is named, and a stop ends
+them."""
 
 from __future__ import annotations
 
@@ -36,9 +37,11 @@ def log(app: App, tmp_path: Path) -> Iterator[SqliteLog]:
     log.close()
 
 
-def asking(replayer: Replayer, *turns: tuple[str, list[Message]]) -> tuple[Callable[[], dict[str, int]], list[str]]:
-    """A client that is answered by one instance after the other, the last one from then on; what each turn has the
-    control log say."""
+def asking(
+    replayer: Replayer, *turns: tuple[str, list[Message]]
+) -> tuple[Callable[[], dict[str, int]], list[str]]:
+    """A client that is answered by one instance after the other, the last one from then on; what
+    each turn has the control log say."""
     asked: list[str] = []
 
     def ask() -> dict[str, int]:
@@ -62,7 +65,9 @@ def test_answers_of_a_scorer_that_was_killed_before_it_logged_them_are_asked_for
     replayer.close()
 
 
-def test_a_new_scorer_that_answers_before_it_was_heard_of_is_waited_for(app: App, log: SqliteLog) -> None:
+def test_a_new_scorer_that_answers_before_it_was_heard_of_is_waited_for(
+    app: App, log: SqliteLog
+) -> None:
     replayer = Replayer(app, log, HOUR_MS)
     replayer.tell(Status("serve", OLD, 1, 0, {}), Logged(OLD, 3, 0))
     replayer.drained()
@@ -72,7 +77,9 @@ def test_a_new_scorer_that_answers_before_it_was_heard_of_is_waited_for(app: App
     replayer.close()
 
 
-def test_a_question_that_is_put_off_is_asked_again_until_it_is_answered(app: App, log: SqliteLog) -> None:
+def test_a_question_that_is_put_off_is_asked_again_until_it_is_answered(
+    app: App, log: SqliteLog
+) -> None:
     replayer = Replayer(app, log, HOUR_MS)
     replayer.tell(Logged(NEW, 7, 0))
     asked: list[int] = []
@@ -116,7 +123,13 @@ def test_the_client_tells_what_is_put_off_from_what_failed(app: App) -> None:
         client.ask(flight, 0)
     assert (client.attempts, client.refused, client.failed) == (1, 1, 0)
     assert client.ask(flight, 0) == {NEW: 5}
-    assert (client.attempts, client.answered, client.refused, client.failed, client.broken) == (3, 1, 1, 1, 0)
+    assert (client.attempts, client.answered, client.refused, client.failed, client.broken) == (
+        3,
+        1,
+        1,
+        1,
+        0,
+    )
     client.close()
 
 

@@ -1,5 +1,6 @@
-"""A replay whose scorer has its store back later than the views have, or finds it emptied without a connection that broke:
-its questions wait, and in the end everything is as if nothing had happened."""
+"""A replay whose scorer has its store back later than the views have, or finds it emptied without a
+connection that broke: its questions wait, and in the end everything is as if nothing had
+happened."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ PUT_OFF = 5  # times, before the scorer has its store back: the views have long 
 
 
 class Gate:
-    """The one way to a server for whoever is given this address; while it is shut, connections end and none is made."""
+    """The one way to a server for whoever is given this address; while it is shut, connections end
+    and none is made."""
 
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
@@ -85,7 +87,8 @@ def _end(connection: socket.socket) -> None:
 
 @dataclass
 class Scorer:
-    """What is done to the scorer's store, and how often its questions were answered and put off, by step."""
+    """What is done to the scorer's store, and how often its questions were answered and put off, by
+    step."""
 
     run: Disturbed
     gate: Gate
@@ -112,7 +115,8 @@ class Scorer:
         self.run.play(self.before)
 
     def before(self, n: int) -> None:
-        """Just before the questions of step `n` are asked: the views have finished the one before it."""
+        """Just before the questions of step `n` are asked: the views have finished the one before
+        it."""
         self.at = n
         if n == AWAY_AT:
             self.gate.shut()
@@ -155,7 +159,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Left:
     return undisturbed_run(tmp_path_factory.mktemp("undisturbed"))
 
 
-def test_questions_wait_while_the_scorers_store_is_away_or_lacks_rows(played: tuple[Scorer, Left]) -> None:
+def test_questions_wait_while_the_scorers_store_is_away_or_lacks_rows(
+    played: tuple[Scorer, Left],
+) -> None:
     """How often, where it was emptied, depends on who looks first."""
     scorer, _ = played
     assert scorer.put_off[AWAY_AT] >= PUT_OFF
@@ -163,7 +169,9 @@ def test_questions_wait_while_the_scorers_store_is_away_or_lacks_rows(played: tu
     assert scorer.run.client.failed == 0
 
 
-def test_rows_and_examples_are_those_of_an_undisturbed_run(played: tuple[Scorer, Left], undisturbed: Left) -> None:
+def test_rows_and_examples_are_those_of_an_undisturbed_run(
+    played: tuple[Scorer, Left], undisturbed: Left
+) -> None:
     scorer, left = played
     assert differing(scorer.run.app, left, undisturbed) == {}
     assert replace(left, digests={}) == replace(undisturbed, digests={})

@@ -1,4 +1,5 @@
-"""One of two scorers is killed, then the other, while a client asks on: what the living one is asked, it answers."""
+"""One of two scorers is killed, then the other, while a client asks on: what the living one is
+asked, it answers."""
 
 from __future__ import annotations
 
@@ -102,7 +103,8 @@ def replay(run: Disturbed, client: ScoringClient) -> Step:
 
 
 def phase(scorers: dict[str, Scorer], client: ScoringClient, step: Step, found: Scene) -> None:
-    """Kill the scorer that is being asked, and ask on until it is back, and a few times in any case."""
+    """Kill the scorer that is being asked, and ask on until it is back, and a few times in any
+    case."""
     victim = scorers[client.address]
     now = Phase(victim.address)
     attempts = client.attempts - client.refused
@@ -121,7 +123,9 @@ def phase(scorers: dict[str, Scorer], client: ScoringClient, step: Step, found: 
     now.attempts = client.attempts - client.refused - attempts
     now.answered = client.answered - answered
     now.failed = client.failed - failed
-    now.broken_at = {address: client.broken_at[address] - broken.get(address, 0) for address in scorers}
+    now.broken_at = {
+        address: client.broken_at[address] - broken.get(address, 0) for address in scorers
+    }
     found.phases.append(now)
 
 
@@ -169,7 +173,9 @@ def test_what_the_living_one_was_sent_it_answered(scene: Scene) -> None:
         assert {address for address, n in p.broken_at.items() if n} == {p.killed}
 
 
-def test_a_client_that_goes_to_the_other_gets_every_answer_with_one_attempt_more_at_each_kill(scene: Scene) -> None:
+def test_a_client_that_goes_to_the_other_gets_every_answer_with_one_attempt_more_at_each_kill(
+    scene: Scene,
+) -> None:
     for p in scene.phases:
         assert p.answered == p.asked
         assert p.attempts == p.asked + 1

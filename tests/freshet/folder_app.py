@@ -1,4 +1,5 @@
-"""An app of several files, some of which have the names of freshet's rooms: `write` puts it into a folder."""
+"""An app of several files, some of which have the names of freshet's rooms: `write` puts it into a
+folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Mistakes in declarations: each error names the thing, the cause and what to do. More are in `test_error_texts.py`."""
+"""Mistakes in declarations: each error names the thing, the cause and what to do. More are in
+`test_error_texts.py`."""
 
 from __future__ import annotations
 
@@ -59,7 +60,9 @@ def test_a_mistake_is_told_with_its_cause_and_the_next_step(name: str) -> None:
     import re
 
     assert re.search(cause, str(told.value)), str(told.value)
-    assert re.search(step, told.value.next_step) or re.search(step, str(told.value)), str(told.value)
+    assert re.search(step, told.value.next_step) or re.search(step, str(told.value)), str(
+        told.value
+    )
 
 
 def test_an_error_in_the_file_names_file_and_line(tmp_path: Path) -> None:
@@ -80,7 +83,11 @@ def test_an_error_in_the_file_names_file_and_line(tmp_path: Path) -> None:
 def test_names_of_what_an_app_owns_carry_its_name() -> None:
     app = toy_app()
     owned = [app.control_log, app.dead_log, app.log_of("orders"), app.clean_log_of(app.views[0])]
-    owned += [app.outcomes_log_of(app.models[0]), app.examples_log_of(app.models[0]), app.stored_as(app.views[0])]
+    owned += [
+        app.outcomes_log_of(app.models[0]),
+        app.examples_log_of(app.models[0]),
+        app.stored_as(app.views[0]),
+    ]
     assert all(name.startswith("toy") for name in owned)
     assert len(set(owned)) == len(owned)
 

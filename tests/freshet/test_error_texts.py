@@ -1,7 +1,7 @@
 """The likeliest mistakes: each gets the very text that `docs/errors.md` promises.
 
-Mistakes in an app's file are made in `APP`: a part of it is replaced. Those that need real servers are in
-`tests/faults/test_refusals.py`.
+Mistakes in an app's file are made in `APP`: a part of it is replaced. Those that need real servers
+are in `tests/faults/test_refusals.py`.
 """
 
 from __future__ import annotations
@@ -175,7 +175,11 @@ def test_the_page_shows_what_was_written() -> None:
 
 def start(**given: Any) -> None:
     """As far as `freshet run` comes without a mistake."""
-    with Runtime(sound(), "app.py", Settings(**{"run_dir": Path("run"), "port": 0, "status_port": 0, **given})):
+    with Runtime(
+        sound(),
+        "app.py",
+        Settings(**{"run_dir": Path("run"), "port": 0, "status_port": 0, **given}),
+    ):
         pytest.fail("it started")
 
 
@@ -216,7 +220,9 @@ def as_it_ran(app: App) -> None:
         state = {"x": np.zeros(1)}
         if task.startswith("intake:"):
             state = IntakeTask(plans.intake_plan(app, app.topic(task.split(":")[1])), 0).dump(True)
-        Checkpoints(given.checkpoints_url, task, log.bounds(topic).identity).save(0, state, full=True)
+        Checkpoints(given.checkpoints_url, task, log.bounds(topic).identity).save(
+            0, state, full=True
+        )
     log.close()
 
 
@@ -237,7 +243,9 @@ def as_another_app() -> None:
 
 def of_another_version() -> None:
     Path("run").mkdir()
-    Path("run", run_record.FILE).write_text('{"app":"parcels","app_file":"app.py","log":"","store":""}')
+    Path("run", run_record.FILE).write_text(
+        '{"app":"parcels","app_file":"app.py","log":"","store":""}'
+    )
     sound()
     start()
 
@@ -274,7 +282,9 @@ AT_THE_START: dict[str, Callable[[], object]] = {
     "A setting that is no duration": lambda: settings(snapshot_every="3 hours"),
     "A file of settings that is no TOML": lambda: configured("port: 8080"),
     "An unknown role": lambda: run_role("app.py", "views", Settings(run_dir=Path("run"))),
-    "A second member on the embedded log": lambda: run_one("app.py", "view", Settings(run_dir=Path("run")), "2"),
+    "A second member on the embedded log": lambda: run_one(
+        "app.py", "view", Settings(run_dir=Path("run")), "2"
+    ),
     "A log of an unknown kind": lambda: start(log="rabbit://localhost"),
     "A store of an unknown kind": lambda: start(store="memcached://localhost"),
     "A port in use": on_a_taken_port,
@@ -282,7 +292,9 @@ AT_THE_START: dict[str, Callable[[], object]] = {
     "A schema that cannot read what was written": lambda: after_a_sound_run(
         lambda: changed('"type": ["null", "double"]', '"type": ["null", "boolean"]')
     ),
-    "Another schema under the same id": lambda: after_a_sound_run(lambda: changed("[*FIELDS, LATE]", OPTIONAL)),
+    "Another schema under the same id": lambda: after_a_sound_run(
+        lambda: changed("[*FIELDS, LATE]", OPTIONAL)
+    ),
     "A promise that can never be held": lambda: prepared(
         changed(
             'drop={"early": pl.col("late") < 0}',
@@ -295,7 +307,9 @@ AT_THE_START: dict[str, Callable[[], object]] = {
     "A model that has run and reads other features now": lambda: after_a_run(
         '[handovers["city"],', '[fr.category(handovers["at"]), handovers["city"],'
     ),
-    "A topic that has run and is filtered otherwise now": lambda: after_a_run('drop={"early":', 'drop={"too_early":'),
+    "A topic that has run and is filtered otherwise now": lambda: after_a_run(
+        'drop={"early":', 'drop={"too_early":'
+    ),
     "A folder of another app": as_another_app,
     "A folder of another version": of_another_version,
     "A topic with another partition count": lambda: after_a_sound_run(wider),
@@ -307,7 +321,9 @@ def test_a_run_that_cannot_start(name: str, folder: Path) -> None:
     assert told(AT_THE_START[name], folder) == documented()[name]
 
 
-def tensor(name: str = "carrier", datatype: str = "BYTES", data: object = ("UA",), shape: object = (1,)) -> Any:
+def tensor(
+    name: str = "carrier", datatype: str = "BYTES", data: object = ("UA",), shape: object = (1,)
+) -> Any:
     return {"name": name, "shape": shape, "datatype": datatype, "data": data}
 
 
@@ -350,4 +366,6 @@ def test_every_text_of_the_page_is_held() -> None:
 
 def test_every_text_names_the_thing_the_cause_and_the_next_step() -> None:
     for name, text in documented().items():
-        assert re.fullmatch(r"(error: |\{\"error\":\").+: .+\. .+\.(\"\})?", text), f"{name}: {text}"
+        assert re.fullmatch(r"(error: |\{\"error\":\").+: .+\. .+\.(\"\})?", text), (
+            f"{name}: {text}"
+        )

@@ -1,4 +1,5 @@
-"""Modules beside an app's file are imported by their bare names, whatever these are, in every process of a run."""
+"""Modules beside an app's file are imported by their bare names, whatever these are, in every
+process of a run."""
 
 from __future__ import annotations
 
@@ -56,7 +57,9 @@ def test_a_module_that_only_the_earlier_app_had_is_gone(folders: tuple[Path, Pat
     one, two = folders
     load(one / "app.py")
     (two / "counted.py").unlink()
-    with pytest.raises(DefinitionError, match=r"app\.py:3: ModuleNotFoundError: No module named 'counted'"):
+    with pytest.raises(
+        DefinitionError, match=r"app\.py:3: ModuleNotFoundError: No module named 'counted'"
+    ):
         load(two / "app.py")
 
 
@@ -106,13 +109,16 @@ def test_a_mistake_in_a_module_is_shown_there(folders: tuple[Path, Path]) -> Non
 
 def test_an_environment_inside_the_folder_is_not_the_app_s() -> None:
     folder = Path("/parcels")
-    assert not is_own("polars.frame", folder / ".venv/lib/python3.11/site-packages/polars/frame.py", folder)
+    assert not is_own(
+        "polars.frame", folder / ".venv/lib/python3.11/site-packages/polars/frame.py", folder
+    )
     assert not is_own("tests.helpers", folder.parent / "tests/helpers.py", folder)
     assert is_own("helpers", folder / "helpers.cpython-311-x86_64-linux-gnu.so", folder)
     assert is_own("schemas", folder / "schemas", folder)
 
 
-# Over real processes. Other names would do in one process, but these may not become modules of the test's own.
+# Over real processes. Other names would do in one process, but these may not become modules of the
+# test's own.
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -133,7 +139,9 @@ def running(command: list[str], cwd: Path, run_dir: Path) -> Iterator[Callable[[
     """A command until the end of the block. What it gives fails if the command has ended."""
     output = run_dir.parent / "output"
     with output.open("wb") as out:
-        process = subprocess.Popen(command, cwd=cwd, env=environment(run_dir), stdout=out, stderr=out)
+        process = subprocess.Popen(
+            command, cwd=cwd, env=environment(run_dir), stdout=out, stderr=out
+        )
 
     def check() -> None:
         assert process.poll() is None, output.read_text()
@@ -171,7 +179,9 @@ def test_an_app_of_many_files_is_checked(way: str, tmp_path: Path) -> None:
         command, cwd = SCRIPT, trapped(tmp_path / "cwd")
     else:
         command, cwd = MODULE, file.parent
-    done = subprocess.run([*command, "check", str(file)], cwd=cwd, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, "check", str(file)], cwd=cwd, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("\nok\n")
 
@@ -188,7 +198,9 @@ def test_an_app_of_many_files_runs(tmp_path: Path) -> None:
 def test_a_role_of_it_runs_alone(tmp_path: Path) -> None:
     file = folder_app.write(tmp_path / "shop")
     log = tmp_path / "run" / "logs" / "intake.jsonl"
-    with running([*MODULE, "run", "app.py", "--role", "intake"], file.parent, tmp_path / "run") as check:
+    with running(
+        [*MODULE, "run", "app.py", "--role", "intake"], file.parent, tmp_path / "run"
+    ) as check:
         until(lambda: log.exists() and "role starts" in log.read_text(), check)
 
 
@@ -197,5 +209,7 @@ def test_a_program_beside_it_needs_no_more(tmp_path: Path) -> None:
     file = folder_app.write(tmp_path / "shop")
     program = file.with_name("produce.py")
     program.write_text("import app, features, freshet.features\n\nprint(app.app.name)\n")
-    told = subprocess.run([sys.executable, str(program)], cwd=tmp_path, capture_output=True, text=True, check=False)
+    told = subprocess.run(
+        [sys.executable, str(program)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert told.stdout == "shop\n", told.stderr

@@ -1,4 +1,5 @@
-"""Names that modules beside an app's file must not have are refused before anything there is imported."""
+"""Names that modules beside an app's file must not have are refused before anything there is
+imported."""
 
 from __future__ import annotations
 
@@ -107,7 +108,8 @@ def test_it_takes_no_time(tmp_path: Path) -> None:
 @pytest.mark.parametrize("file", ["logging.py", "polars.py", "structlog/__init__.py"])
 @pytest.mark.parametrize("command", ["check", "run"])
 def test_a_command_in_that_folder_says_so(command: str, file: str, tmp_path: Path) -> None:
-    """`python -m` puts the folder first on the path; nothing of freshet's own is taken from there."""
+    """`python -m` puts the folder first on the path; nothing of freshet's own is taken from
+    there."""
     (tmp_path / "app.py").write_text(RAISES)
     path = tmp_path / file
     path.parent.mkdir(exist_ok=True)

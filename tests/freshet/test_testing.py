@@ -31,7 +31,9 @@ class Sent(list[int]):
 def test_an_app_without_views_and_models_runs(tmp_path: Path) -> None:
     topic = fr.Topic("seen", SCHEMA, event_id="id", event_time="at")
     with LocalRun(fr.App("alone", topics=[topic]), tmp_path, MemoryStore()) as local:
-        assert local.step(HOUR, 2 * HOUR, {}, {"seen": Sent([HOUR + 1, HOUR + 2, HOUR + 2])}) is None
+        assert (
+            local.step(HOUR, 2 * HOUR, {}, {"seen": Sent([HOUR + 1, HOUR + 2, HOUR + 2])}) is None
+        )
     log = SqliteLog(str(tmp_path / "log"))
     _, ledger = kept_by_run.ledger(log, str(tmp_path / "checkpoints"), topic, "alone.seen", 0)
     counts = dict(zip(fates(topic), ledger[0].counts))
@@ -43,7 +45,9 @@ def test_a_model_of_another_name_goes_on_in_the_folder_of_an_earlier_run(tmp_pat
     label = fr.Label(topic, id="id", value=pl.col("at") > 0)
 
     def app(model: str) -> fr.App:
-        made = fr.Model(model, topic, "id", label, [topic["at"]], [fr.Baseline()], fallback=[fr.constant(0.2)])
+        made = fr.Model(
+            model, topic, "id", label, [topic["at"]], [fr.Baseline()], fallback=[fr.constant(0.2)]
+        )
         return fr.App("renamed", topics=[topic], models=[made])
 
     def rungs(model: str, hours: range) -> list[object]:
@@ -51,7 +55,12 @@ def test_a_model_of_another_name_goes_on_in_the_folder_of_an_earlier_run(tmp_pat
         with LocalRun(app(model), tmp_path, MemoryStore(), snapshot_every="1h") as local:
             for hour in hours:
                 at = hour * HOUR + 1
-                answer = local.step(hour * HOUR, (hour + 1) * HOUR, {"id": [str(at)], "at": [at]}, {"seen": Sent([at])})
+                answer = local.step(
+                    hour * HOUR,
+                    (hour + 1) * HOUR,
+                    {"id": [str(at)], "at": [at]},
+                    {"seen": Sent([at])},
+                )
                 assert answer is not None
                 out.append(answer.parameters["rung"])
         return out

@@ -20,5 +20,7 @@ def test_it_is_the_decayed_mean_of_the_labels() -> None:
 
 def test_it_never_says_never() -> None:
     learner, none = Baseline(half_life=1).make(SCHEMA), np.zeros(2000, np.float32)
-    learner.learn(Examples(Vectors(np.zeros((2000, 2), np.uint64), np.zeros((2000, 3), np.float32)), none))
+    learner.learn(
+        Examples(Vectors(np.zeros((2000, 2), np.uint64), np.zeros((2000, 3), np.float32)), none)
+    )
     assert 0 < learner.predict(stream(1).vectors)[0] < 1e-5

@@ -25,7 +25,9 @@ print([m for m in ("torch", "river", "pandas") if m in sys.modules])
 
 
 def test_predictors_import_neither_torch_nor_river() -> None:
-    found = subprocess.run([sys.executable, "-c", SERVES], capture_output=True, text=True, check=True)
+    found = subprocess.run(
+        [sys.executable, "-c", SERVES], capture_output=True, text=True, check=True
+    )
     assert found.stdout.strip() == "[]"
 
 

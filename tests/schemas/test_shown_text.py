@@ -1,4 +1,5 @@
-"""What others said is shown without what a terminal obeys, and addresses without what only their owner may know."""
+"""What others said is shown without what a terminal obeys, and addresses without what only their
+owner may know."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from freshet.schemas.errors import ComponentError
 from freshet.schemas.shown_text import address, origin, printable, printable_json, redacted, shown
 
 SECRET = "hunter2"
-# As they are typed, and as they are mistyped: the password may be anywhere before the host, or in a parameter.
+# As they are typed, and as they are mistyped: the password may be anywhere before the host, or in a
+# parameter.
 ADDRESSES = (
     "kafka://ann:hunter2@broker:9092",
     "kafak://ann:hunter2@broker:9092",
@@ -35,7 +37,12 @@ ADDRESSES = (
 
 @pytest.mark.parametrize("url", ADDRESSES)
 def test_no_secret_of_an_address_is_shown_however_it_was_mistyped(url: str) -> None:
-    for text in (address(url), redacted(url), redacted(f"log {url!r} is away ({url})"), origin(url)):
+    for text in (
+        address(url),
+        redacted(url),
+        redacted(f"log {url!r} is away ({url})"),
+        origin(url),
+    ):
         assert SECRET not in text, text
     error = ComponentError(f"store {url}", f"cannot reach {url}", f"Look at {url}.")
     assert SECRET not in f"{error} {error.resource} {error.cause} {error.next_step}"
@@ -46,7 +53,13 @@ def test_an_address_whose_password_has_blanks_and_quotes_is_redacted_whole() -> 
 
 
 def test_what_is_no_secret_stays() -> None:
-    for text in ("turned off by ann@laptop", "topic a:b at 12:30", "kafka://one:9092,two:9092", "runs/log", "n=3"):
+    for text in (
+        "turned off by ann@laptop",
+        "topic a:b at 12:30",
+        "kafka://one:9092,two:9092",
+        "runs/log",
+        "n=3",
+    ):
         assert shown(text) == text
     assert origin("https://hooks.example.org:8443/services/T0/B0/x") == "https://hooks.example.org"
 
@@ -60,7 +73,9 @@ def test_what_is_shown_is_printable_and_shown_again_is_the_same(text: str) -> No
     assert shown(shown(text)) == shown(text)
 
 
-@pytest.mark.parametrize("char", ["\x1b", "\x07", "\x08", "\r", "\x7f", "\x9b", "\u202e", "\u2066", "\ud800", "\u200b"])
+@pytest.mark.parametrize(
+    "char", ["\x1b", "\x07", "\x08", "\r", "\x7f", "\x9b", "\u202e", "\u2066", "\ud800", "\u200b"]
+)
 def test_what_a_terminal_would_obey_or_hide_is_written_as_its_code(char: str) -> None:
     assert printable(f"a{char}b") == f"a{char.encode('unicode_escape').decode()}b"
     assert char not in printable_json(f'{{"id": "a{char}b"}}')

@@ -9,7 +9,9 @@ from freshet.schemas.sizes import cuts
 
 
 @given(st.lists(st.integers(0, 20), max_size=40), st.integers(1, 7), st.integers(1, 30))
-def test_spans_follow_each_other_and_are_as_long_as_they_may_be(sizes: list[int], most: int, most_bytes: int) -> None:
+def test_spans_follow_each_other_and_are_as_long_as_they_may_be(
+    sizes: list[int], most: int, most_bytes: int
+) -> None:
     spans = cuts(sizes, most, most_bytes)
     assert [i for first, after in spans for i in range(first, after)] == list(range(len(sizes)))
     for first, after in spans:

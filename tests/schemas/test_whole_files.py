@@ -1,4 +1,5 @@
-"""A file that others read is the old one or the new one, whole, whatever happens while it is written."""
+"""A file that others read is the old one or the new one, whole, whatever happens while it is
+written."""
 
 from __future__ import annotations
 

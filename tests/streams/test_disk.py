@@ -1,4 +1,5 @@
-"""A disk that is full is one outage: who writes waits, loses nothing, and goes on once there is room."""
+"""A disk that is full is one outage: who writes waits, loses nothing, and goes on once there is
+room."""
 
 from __future__ import annotations
 
@@ -51,7 +52,11 @@ def test_a_log_on_a_full_disk_waits_and_goes_on_with_all_of_it(full_soon: Path) 
     flushed.start()
     assert outages.first.wait(SECONDS)
     (outage,) = outages.current()
-    assert (outage.component, outage.resource, outage.cause) == ("disk", f"of {full_soon}", "no space is left on it")
+    assert (outage.component, outage.resource, outage.cause) == (
+        "disk",
+        f"of {full_soon}",
+        "no space is left on it",
+    )
     assert log.bounds("a").spans[0] == (0, 0)
     stuffing.unlink()
     flushed.join(SECONDS)
@@ -67,7 +72,9 @@ def test_a_checkpoint_on_a_full_disk_waits_and_the_one_before_it_stays(full_soon
     checkpoints = Checkpoints(str(full_soon / "checkpoints"), "view:a:0", "one", outages)
     checkpoints.save(1, {"x": np.zeros(4)}, full=True)
     stuffing = fill(full_soon)
-    saved = threading.Thread(target=checkpoints.save, args=(2, {"x": np.zeros(MEGABYTE // 8)}, True))
+    saved = threading.Thread(
+        target=checkpoints.save, args=(2, {"x": np.zeros(MEGABYTE // 8)}, True)
+    )
     saved.start()
     assert outages.first.wait(SECONDS)
     found = Checkpoints(str(full_soon / "checkpoints"), "view:a:0", "one").load()

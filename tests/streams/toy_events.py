@@ -1,4 +1,5 @@
-"""A small topic with every kind of rule, filter and impute, records of every kind of fault, and how logs are cut."""
+"""A small topic with every kind of rule, filter and impute, records of every kind of fault, and how
+logs are cut."""
 
 from __future__ import annotations
 
@@ -36,7 +37,10 @@ SCHEMA = EventSchema.parse(
                 {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
                 {"name": "gate", "type": "string", "domain": ["a", "b", "c"]},
                 {"name": "carrier", "type": ["null", "string"]},
-                {"name": "runway", "type": ["null", {"type": "enum", "name": "Runway", "symbols": ["L", "R"]}]},
+                {
+                    "name": "runway",
+                    "type": ["null", {"type": "enum", "name": "Runway", "symbols": ["L", "R"]}],
+                },
                 {"name": "delay", "type": ["null", "double"], "range": [-100, 1000]},
                 {"name": "wind", "type": ["null", "double"]},
                 {"name": "temp", "type": ["null", "float"]},
@@ -80,15 +84,18 @@ def topic(partitions: int = PARTITIONS, **changes: Any) -> Topic:
 
 def plan(clean_partitions: int, **changes: Any) -> IntakePlan:
     t = topic(**changes)
-    clean = tuple(CleanRoute(to, clean_partitions, keys, CLEAN_FIELDS) for to, keys in ROUTES.items())
+    clean = tuple(
+        CleanRoute(to, clean_partitions, keys, CLEAN_FIELDS) for to, keys in ROUTES.items()
+    )
     labels = (LabelRoute("outcomes", clean_partitions, "id", pl.col("gust") > 15),)
     return IntakePlan("app.landings", t, EventCodec(t.events), clean, labels, "dead")
 
 
 @dataclass(frozen=True)
 class Sent:
-    """One record of a source partition: an event, or other bytes with the reason they are dead for. Or the time that intake
-    is told when it has read so far: no record, but it has a place among them, which is an offset that holds none."""
+    """One record of a source partition: an event, or other bytes with the reason they are dead for.
+    Or the time that intake is told when it has read so far: no record, but it has a place among
+    them, which is an offset that holds none."""
 
     time: int
     event: dict[str, Any] = field(default_factory=dict)
@@ -101,13 +108,28 @@ class Sent:
         return self.raw or encode(SCHEMA, [self.event])[0]
 
 
-def batch(sent: Sequence[Sent], first: int, topic_: str = "app.landings", partition: int = 0, step: int = 1) -> Batch:
-    """Records as one batch; offsets are `step` apart, as they are in a compacted or transactional log."""
+def batch(
+    sent: Sequence[Sent],
+    first: int,
+    topic_: str = "app.landings",
+    partition: int = 0,
+    step: int = 1,
+) -> Batch:
+    """Records as one batch; offsets are `step` apart, as they are in a compacted or transactional
+    log."""
     values = [s.value for s in sent]
-    return batch_of(values, [first + step * i for i in range(len(sent))], [s.time for s in sent], topic_, partition)
+    return batch_of(
+        values,
+        [first + step * i for i in range(len(sent))],
+        [s.time for s in sent],
+        topic_,
+        partition,
+    )
 
 
-def take(task: IntakeTask, sent: Sequence[Sent], first: int, step: int = 1, partition: int = 0) -> list[Append]:
+def take(
+    task: IntakeTask, sent: Sequence[Sent], first: int, step: int = 1, partition: int = 0
+) -> list[Append]:
     """What intake makes of records, in batches as long as no time is told, and of the times."""
     out = list[Append]()
     begun = 0
@@ -123,12 +145,24 @@ def take(task: IntakeTask, sent: Sequence[Sent], first: int, step: int = 1, part
 
 
 def batch_of(
-    values: Sequence[bytes], offsets: Sequence[int], times: Sequence[int], topic_: str = "log", partition: int = 0
+    values: Sequence[bytes],
+    offsets: Sequence[int],
+    times: Sequence[int],
+    topic_: str = "log",
+    partition: int = 0,
 ) -> Batch:
     ends = np.cumsum([len(v) for v in values], dtype=np.int64)
     starts = ends - np.array([len(v) for v in values], np.int64)
     data = np.frombuffer(bytearray(b"".join(values)), np.uint8)
-    return Batch(topic_, partition, data, starts, ends, np.array(offsets, np.int64), np.array(times, np.int64))
+    return Batch(
+        topic_,
+        partition,
+        data,
+        starts,
+        ends,
+        np.array(offsets, np.int64),
+        np.array(times, np.int64),
+    )
 
 
 def within(n: int, places: Iterable[int]) -> list[int]:
@@ -142,13 +176,18 @@ def cut(n: int, cuts: Iterable[int]) -> list[tuple[int, int]]:
     return list(itertools.pairwise(edges))
 
 
-numbers = st.sampled_from([-90.0, 0.1, 3.0, 15.0, 15.5, 16.0, 999.0]) | st.floats(-100, 1000).map(lambda x: x + 0.0)
+numbers = st.sampled_from([-90.0, 0.1, 3.0, 15.0, 15.5, 16.0, 999.0]) | st.floats(-100, 1000).map(
+    lambda x: x + 0.0
+)
 EVENTS = st.fixed_dictionaries(
     {
         "id": st.integers(0, 11).map(lambda i: f"flight-{i}"),
-        "at": st.integers(0, 8_000) | st.sampled_from([0, 2_000, 30_000, 60_000, 61_000, 125_000, 200_000]),
+        "at": st.integers(0, 8_000)
+        | st.sampled_from([0, 2_000, 30_000, 60_000, 61_000, 125_000, 200_000]),
         "gate": st.sampled_from("abc"),
-        "carrier": st.sampled_from([None, "AA", "Zürich Air, the longest name", "??", "", "A|B", "\\N"]),
+        "carrier": st.sampled_from(
+            [None, "AA", "Zürich Air, the longest name", "??", "", "A|B", "\\N"]
+        ),
         "runway": st.sampled_from([None, "L", "R"]),
         "delay": st.none() | numbers,
         "wind": st.none() | st.floats(-1e9, 1e9),
@@ -174,10 +213,16 @@ def _record(event: dict[str, Any], what: str, tick: int) -> Sent:
     now = event["at"] + 100
     if what == "tick":
         return Sent(START + tick, tick=START + tick)
-    if what == "forged":  # what intake took for a tick once: whoever may write to a topic moved the time
+    # what intake took for a tick once: whoever may write to a topic moved the time
+    if what == "forged":
         return Sent(now, event, b"FRTK" + struct.pack("<q", 1 << 60), "undecodable")
     if what == "unknown_type":
-        return Sent(now, event, encode(SCHEMA, [event])[0][:4] + b"\x63" + encode(SCHEMA, [event])[0][5:], what)
+        return Sent(
+            now,
+            event,
+            encode(SCHEMA, [event])[0][:4] + b"\x63" + encode(SCHEMA, [event])[0][5:],
+            what,
+        )
     if what == "undecodable":
         whole = encode(SCHEMA, [event])[0]
         return Sent(now, event, whole[: 5 + tick % (len(whole) - 5)], what)

@@ -1,7 +1,9 @@
-"""freshet as others get it: built from its sources, and installed with what `locks/base.lock` names and nothing else.
+"""freshet as others get it: built from its sources, and installed with what `locks/base.lock` names
+and nothing else.
 
-To download all of that again would take minutes, so the libraries are links to those of the environment that runs the
-tests, which has them from a lock file, too. Its own freshet, which is the checkout, is not among them.
+To download all of that again would take minutes, so the libraries are links to those of the
+environment that runs the tests, which has them from a lock file, too. Its own freshet, which is the
+checkout, is not among them.
 """
 
 from __future__ import annotations
@@ -20,12 +22,15 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent.parent.parent
 _LOCKED = re.compile(r"^(\S+==[^\\\n]*)", re.MULTILINE)
-_BUILD = "import sys; from setuptools import build_meta; print(build_meta.build_{kind}(sys.argv[1]))"
+_BUILD = (
+    "import sys; from setuptools import build_meta; print(build_meta.build_{kind}(sys.argv[1]))"
+)
 
 
 @dataclass(frozen=True)
 class CleanEnvironment:
-    """A Python with freshet's wheel; `home` is its user's, in which nothing is yet. Commands of it see no checkout."""
+    """A Python with freshet's wheel; `home` is its user's, in which nothing is yet. Commands of it
+    see no checkout."""
 
     folder: Path
     home: Path
@@ -45,12 +50,16 @@ class CleanEnvironment:
 
     @property
     def variables(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if name in ("LANG", "PATH", "TMPDIR")}
+        kept = {
+            name: value for name, value in os.environ.items() if name in ("LANG", "PATH", "TMPDIR")
+        }
         return kept | {"HOME": str(self.home)}
 
     def run(self, *command: str, cwd: Path) -> str:
         """What a command prints; fails with all that it said if it does."""
-        done = subprocess.run(command, cwd=cwd, env=self.variables, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=cwd, env=self.variables, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -72,9 +81,12 @@ def _build(kind: str, sources: Path, target: Path) -> Path:
 
 
 def copied_sources(target: Path) -> Path:
-    """What git knows or would add, links as links: a build leaves files behind, which the checkout must not have."""
+    """What git knows or would add, links as links: a build leaves files behind, which the checkout
+    must not have."""
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run(listed, cwd=ROOT, capture_output=True, check=True, text=True).stdout.split("\0")
+    names = subprocess.run(
+        listed, cwd=ROOT, capture_output=True, check=True, text=True
+    ).stdout.split("\0")
     for name in filter(None, names):
         source = ROOT / name
         copy = target / name
@@ -100,14 +112,26 @@ def made(folder: Path, wheel: Path) -> CleanEnvironment:
     _python("-m", "venv", "--without-pip", str(environment.folder))
     for requirement in _locked():
         _link(requirement, environment.site_packages)
-    _python("-m", "pip", "--python", environment.python, "install", "--quiet", "--no-index", "--no-deps", str(wheel))
+    _python(
+        "-m",
+        "pip",
+        "--python",
+        environment.python,
+        "install",
+        "--quiet",
+        "--no-index",
+        "--no-deps",
+        str(wheel),
+    )
     _python("-m", "pip", "--python", environment.python, "check")
     return environment
 
 
 def _python(*arguments: str) -> None:
     environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -122,7 +146,9 @@ def _locked() -> Iterator[Requirement]:
 def _link(requirement: Requirement, site_packages: Path) -> None:
     """Everything that a distribution installed, in the version that the lock names."""
     distribution = metadata.distribution(requirement.name)
-    assert requirement.specifier.contains(distribution.version), f"{requirement} has version {distribution.version}"
+    assert requirement.specifier.contains(distribution.version), (
+        f"{requirement} has version {distribution.version}"
+    )
     for name in _top_level(distribution):
         link = site_packages / name
         if not link.exists():

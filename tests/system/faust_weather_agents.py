@@ -1,4 +1,5 @@
-"""Agents as a user writes them: each observation is enriched by what a service knows of its airport, and counted.
+"""Agents as a user writes them: each observation is enriched by what a service knows of its
+airport, and counted.
 
 FRESHET_LOG=kafka://host:port faust -A agents:agents worker
 """
@@ -12,16 +13,21 @@ from app import app, enriched, weather
 
 import freshet as fr
 
-agents = fr.faust_app(app, broker_commit_interval=600.0)  # and when it is stopped: a kill repeats all else
+# and when it is stopped: a kill repeats all else
+agents = fr.faust_app(app, broker_commit_interval=600.0)
 AIRPORTS = os.environ["AIRPORTS"]
-seen = agents.Table("seen", partitions=weather.partitions, help="By origin: the newest observation, and how many.")
+seen = agents.Table(
+    "seen", partitions=weather.partitions, help="By origin: the newest observation, and how many."
+)
 
 
 @agents.agent(agents.of(weather))
 async def enrich(observations: Any) -> None:
     """The table's update may be made twice, so it passes over what it has had."""
     async for event in observations:
-        async with agents.http_client.get(f"{AIRPORTS}/{event['origin']}/{event['observation_id']}") as answer:
+        async with agents.http_client.get(
+            f"{AIRPORTS}/{event['origin']}/{event['observation_id']}"
+        ) as answer:
             airport = await answer.json()
         await agents.of(enriched).send(
             value={

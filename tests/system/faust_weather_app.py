@@ -1,4 +1,5 @@
-"""An app with a topic that no producer of its own fills: agents make `weather_enriched` of `weather`."""
+"""An app with a topic that no producer of its own fills: agents make `weather_enriched` of
+`weather`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The app of `freshet init` at run in processes of its own, and what producers, askers and operators do with it."""
+"""The app of `freshet init` at run in processes of its own, and what producers, askers and
+operators do with it."""
 
 from __future__ import annotations
 
@@ -79,9 +80,13 @@ def command(*arguments: str) -> Told:
 
 
 def app_file(directory: Path) -> Path:
-    """The template's app, which cuts a snapshot every second and releases one after a few examples."""
+    """The template's app, which cuts a snapshot every second and releases one after a few
+    examples."""
     text = files("freshet.cli").joinpath("template", "app.py").read_text()
-    for old, new in (('snapshot_every="5s"', f'snapshot_every="{EVERY}"'), ("min_examples=100", "min_examples=8")):
+    for old, new in (
+        ('snapshot_every="5s"', f'snapshot_every="{EVERY}"'),
+        ("min_examples=100", "min_examples=8"),
+    ):
         assert old in text
         text = text.replace(old, new)
     file = directory / "app.py"
@@ -91,8 +96,8 @@ def app_file(directory: Path) -> Path:
 
 @dataclass(frozen=True)
 class Audited:
-    """Intake's ledger, what its log says with the settings that the checkpoint records, what it says without them, and how
-    many events went on to the view."""
+    """Intake's ledger, what its log says with the settings that the checkpoint records, what it
+    says without them, and how many events went on to the view."""
 
     kept: Ledger
     again: Ledger
@@ -101,8 +106,9 @@ class Audited:
 
 
 class OperatedRun:
-    """A run in a folder, started and stopped as from a shell, any number of times. `heard` is all that its roles decided,
-    `labelled` how many deliveries of asked parcels were pushed, `handed_over` how many parcels."""
+    """A run in a folder, started and stopped as from a shell, any number of times. `heard` is all
+    that its roles decided, `labelled` how many deliveries of asked parcels were pushed,
+    `handed_over` how many parcels."""
 
     def __init__(self, directory: Path) -> None:
         self.folder, self.file = directory / "run", app_file(directory)
@@ -120,8 +126,13 @@ class OperatedRun:
         began = now_ms()
         with self._output.open("wb") as output:
             command = [sys.executable, "-m", "freshet", "run", str(self.file), *ports]
-            self._process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
-        until(lambda: self._lives() and b"status page " in self._output.read_bytes(), "it says where it listens")
+            self._process = subprocess.Popen(
+                command, stdout=output, stderr=output, start_new_session=True
+            )
+        until(
+            lambda: self._lives() and b"status page " in self._output.read_bytes(),
+            "it says where it listens",
+        )
         self._stack = ExitStack()
         self.connect()
         self.log: Log = open_log(run_record.read(self.folder).log)
@@ -131,7 +142,9 @@ class OperatedRun:
         self.heard = []
         wanted = {"intake", "view", "join", "release", "serve", *self.trainers}
         until(
-            lambda: wanted <= {_name(r) for r in self.status().roles if (r.started_ms or 0) >= began},
+            lambda: (
+                wanted <= {_name(r) for r in self.status().roles if (r.started_ms or 0) >= began}
+            ),
             "every role is there",
         )
 
@@ -172,7 +185,8 @@ class OperatedRun:
         return told.out
 
     def connect(self) -> None:
-        """To scorer and page, where they listen now: one that is started again may get another port."""
+        """To scorer and page, where they listen now: one that is started again may get another
+        port."""
         self.scorer = self._client("serve")
         self.page = self._client("status")
 
@@ -187,10 +201,14 @@ class OperatedRun:
         return next(t for t in self.status().topics if t.name == name)
 
     def role(self, name: str) -> RoleFigures:
-        return max((r for r in self.status().roles if _name(r) == name), key=lambda r: r.started_ms or 0)
+        return max(
+            (r for r in self.status().roles if _name(r) == name), key=lambda r: r.started_ms or 0
+        )
 
     def switch(self, name: str, on: bool) -> None:
-        answer = self.page.put(f"/v1/switches/{name}", json={"on": on}, headers={"x-freshet-user": "ann"})
+        answer = self.page.put(
+            f"/v1/switches/{name}", json={"on": on}, headers={"x-freshet-user": "ann"}
+        )
         assert answer.status_code == 200, answer.text
         assert next(s for s in answer.json()["switches"] if s["name"] == name)["on"] is on
 
@@ -212,7 +230,12 @@ class OperatedRun:
         """Handed over now, or `late_ms` before."""
         at = now_ms() - late_ms
         return [
-            {"parcel": f"p{next(self._numbers)}-{at}", "at": at, "courier": COURIERS[i % 3], "city": CITIES[i % 3]}
+            {
+                "parcel": f"p{next(self._numbers)}-{at}",
+                "at": at,
+                "courier": COURIERS[i % 3],
+                "city": CITIES[i % 3],
+            }
             for i in range(n)
         ]
 
@@ -226,7 +249,9 @@ class OperatedRun:
         """How the scorer answered, in words."""
         names = ("parcel", "courier", "city")
         data = {name: [p[name] for p in parcels] for name in names}
-        inputs = [{"name": k, "shape": [len(v)], "datatype": "BYTES", "data": v} for k, v in data.items()]
+        inputs = [
+            {"name": k, "shape": [len(v)], "datatype": "BYTES", "data": v} for k, v in data.items()
+        ]
         answer = self.scorer.post("/v2/models/late/infer", json={"inputs": inputs})
         assert answer.status_code == 200, answer.text
         parameters: Event = answer.json()["parameters"]
@@ -242,7 +267,10 @@ class OperatedRun:
         self.ask(parcels)
         self.push("handovers", [{**p, "weight_kg": 1.0} for p in parcels])
         at = now_ms() + 1
-        self.push("deliveries", [{**p, "at": at, "minutes_late": 30.0 * (i % 2)} for i, p in enumerate(parcels)])
+        self.push(
+            "deliveries",
+            [{**p, "at": at, "minutes_late": 30.0 * (i % 2)} for i, p in enumerate(parcels)],
+        )
         self.labelled += n
 
     def learned(self) -> dict[str, int]:
@@ -269,28 +297,48 @@ class OperatedRun:
     def taken_on(self, role: str) -> list[Event]:
         """What a role's log says of settings that it took on."""
         lines = (self.folder / "logs" / f"{role}.jsonl").read_text().splitlines()
-        return [told for line in lines if (told := json.loads(line))["event"] == "settings taken on"]
+        return [
+            told for line in lines if (told := json.loads(line))["event"] == "settings taken on"
+        ]
 
     def checkpointed(self, topic: str) -> int:
         """Up to which offset intake's newest checkpoint of a topic goes."""
         kept = kept_by_run.ledger(
-            self.log, str(self.folder / "checkpoints"), self.app.topic(topic), self.app.log_of(topic), 0
+            self.log,
+            str(self.folder / "checkpoints"),
+            self.app.topic(topic),
+            self.app.log_of(topic),
+            0,
         )
         return kept[0]
 
     def audited(self, topic: str) -> Audited:
         """As of intake's newest checkpoint."""
-        declared, checkpoints, log = self.app.topic(topic), str(self.folder / "checkpoints"), self.app.log_of(topic)
+        declared, checkpoints, log = (
+            self.app.topic(topic),
+            str(self.folder / "checkpoints"),
+            self.app.log_of(topic),
+        )
         while True:
             end, kept = kept_by_run.ledger(self.log, checkpoints, declared, log, 0)
             settings = kept_by_run.settings_of(self.log, checkpoints, declared, log, 0)
-            if kept_by_run.ledger(self.log, checkpoints, declared, log, 0)[0] == end:  # both are of one checkpoint
+            # both are of one checkpoint
+            if kept_by_run.ledger(self.log, checkpoints, declared, log, 0)[0] == end:
                 break
         found = list(takewhile(lambda r: r.offset < end, kept_by_run.records(self.log, log, 0)))
         again, without = (audit.recompute(declared, iter(found), None, s) for s in (settings, ()))
         (view,) = [v for v in self.app.views if v.topic is declared]
-        rows = (blocks.decode(r.value).rows for r in kept_by_run.records(self.log, self.app.clean_log_of(view), 0))
-        passed_on = {o for table in rows if table is not None for o in table.column("_offset").to_pylist() if o < end}
+        rows = (
+            blocks.decode(r.value).rows
+            for r in kept_by_run.records(self.log, self.app.clean_log_of(view), 0)
+        )
+        passed_on = {
+            o
+            for table in rows
+            if table is not None
+            for o in table.column("_offset").to_pylist()
+            if o < end
+        }
         return Audited(kept, again, without, len(passed_on))
 
 

@@ -15,7 +15,8 @@ _WORDS = frozenset(("and", "or", "unless", "bool", "offset", "by", "without", "o
 
 @dataclass(frozen=True)
 class Asked:
-    """A selector of a query: the metric, and the labels that its matchers and the aggregations around it name."""
+    """A selector of a query: the metric, and the labels that its matchers and the aggregations
+    around it name."""
 
     metric: str
     labels: frozenset[str]
@@ -42,9 +43,15 @@ def asked(query: str) -> list[Asked]:
 
 
 def matched(query: str) -> set[str]:
-    """The labels that vectors are matched on (`on`, `group_left`, `group_right`): each is of some selector of the query."""
+    """The labels that vectors are matched on (`on`, `group_left`, `group_right`): each is of some
+    selector of the query."""
     clauses = _CLAUSE.findall(_STRING.sub('""', query))
-    return {x for kind, names in clauses if kind in ("on", "group_left", "group_right") for x in _names(names)}
+    return {
+        x
+        for kind, names in clauses
+        if kind in ("on", "group_left", "group_right")
+        for x in _names(names)
+    }
 
 
 def _aggregations(query: str) -> Iterator[tuple[int, int, set[str]]]:

@@ -35,9 +35,16 @@ def statuses(topic: str, times: Times) -> Iterator[Status]:
             n = int(np.searchsorted(at, now, side="right"))
             rate = n / ((now - START_MS) / 3_600_000)
             newest = int(at[n - 1]) if n else None
-            figures.append(SourceFigures(name=airport, events=n, newest_ms=newest, rate_per_hour=rate))
+            figures.append(
+                SourceFigures(name=airport, events=n, newest_ms=newest, rate_per_hour=rate)
+            )
         clock = Clock(state="running", app_ms=now)
-        yield Status(app="flights", at_ms=now, clock=clock, topics=[TopicFigures(name=topic, sources=figures)])
+        yield Status(
+            app="flights",
+            at_ms=now,
+            clock=clock,
+            topics=[TopicFigures(name=topic, sources=figures)],
+        )
 
 
 def fired(topic: str, times: Times) -> list[Alert]:
@@ -51,13 +58,16 @@ def fired(topic: str, times: Times) -> list[Alert]:
 
 @pytest.mark.parametrize(("topic", "at_most"), [("departures", 0), ("weather", 0), ("arrivals", 1)])
 def test_nights_are_no_alerts(topic: str, at_most: int) -> None:
-    """Forty nights of three airports, with a storm that closed all of them. Arrivals are allowed one: LaGuardia sleeps
-    longer than its neighbours, and its first night is not known to be usual."""
+    """Forty nights of three airports, with a storm that closed all of them. Arrivals are allowed
+    one: LaGuardia sleeps longer than its neighbours, and its first night is not known to be
+    usual."""
     assert len(fired(topic, arriving(topic))) <= at_most
 
 
 @pytest.mark.parametrize(("topic", "hours"), [("departures", 3), ("arrivals", 6), ("weather", 17)])
-def test_an_airport_that_falls_silent_by_day_is_an_alert_within_hours(topic: str, hours: int) -> None:
+def test_an_airport_that_falls_silent_by_day_is_an_alert_within_hours(
+    topic: str, hours: int
+) -> None:
     noon = START_MS + 20 * DAY_MS + 12 * 60 * MINUTE_MS
     times = arriving(topic)
     jfk = times["JFK"]

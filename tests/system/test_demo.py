@@ -23,7 +23,13 @@ from freshet.demo.demo import DemoOptions
 from freshet.demo.flights.app import app as flights
 from freshet.demo.flights.faults import BAD
 from freshet.demo.flights.schedule import Schedule
-from freshet.demo.report_types import DemoReport, ModelReport, QualityReport, RequestReport, TopicReport
+from freshet.demo.report_types import (
+    DemoReport,
+    ModelReport,
+    QualityReport,
+    RequestReport,
+    TopicReport,
+)
 from freshet.learners.snapshots import files as snapshots
 from freshet.learners.snapshots.signing import Verifier
 from freshet.roles.names import role_names
@@ -31,7 +37,14 @@ from freshet.runs.lock import RunLock
 from tests.snapshot_files import identity_of
 
 DAYS, SECONDS = 2, 240.0
-REASONS = ("unknown_type", "missing_required", "out_of_domain", "out_of_range", "undecodable", "far_future")
+REASONS = (
+    "unknown_type",
+    "missing_required",
+    "out_of_domain",
+    "out_of_range",
+    "undecodable",
+    "far_future",
+)
 MODEL = "late_arrival"
 
 
@@ -64,16 +77,23 @@ class Demo:
                 self.family.setdefault(p.pid, p)
 
     def alive(self) -> list[psutil.Process]:
-        return [p for p in self.family.values() if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+        return [
+            p for p in self.family.values() if p.is_running() and p.status() != psutil.STATUS_ZOMBIE
+        ]
 
     def get(self, what: str, path: str) -> Any:
-        """The JSON (or text) at a path of the scorer (`serve`) or the page (`status`); None while it does not answer."""
+        """The JSON (or text) at a path of the scorer (`serve`) or the page (`status`); None while
+        it does not answer."""
         self.look()
         assert self.process.poll() is None, self.text()[-3000:]
         with contextlib.suppress(OSError, httpx.TransportError):
             answer = httpx.get((self.folder / f"{what}.address").read_text() + path, timeout=10.0)
             assert answer.status_code == 200, answer.text
-            return answer.json() if answer.content[:1] in b"{[" and answer.content else answer.text or "answered"
+            return (
+                answer.json()
+                if answer.content[:1] in b"{[" and answer.content
+                else answer.text or "answered"
+            )
         return None
 
     def end(self) -> int:
@@ -253,7 +273,9 @@ def test_every_record_has_the_fate_that_was_planned_for_it(finished: Finished) -
         assert topic["applied"] + topic["dropped"].get("no_reading", 0) == expected.good
         assert set(topic["dropped"]) <= {"no_reading"}
         assert topic["deduplicated"] == expected.duplicates
-        dead = {reason: expected.dead[kind] for reason, kind in zip(REASONS, BAD) if expected.dead[kind]}
+        dead = {
+            reason: expected.dead[kind] for reason, kind in zip(REASONS, BAD) if expected.dead[kind]
+        }
         assert topic["dead"] == dead
         assert topic["records"] == expected.records
 
@@ -283,7 +305,10 @@ def test_a_port_that_is_taken_is_one_clear_error(tmp_path: Path) -> None:
         taken.listen()
         port = str(taken.getsockname()[1])
         done = subprocess.run(
-            command(tmp_path / "run", "--port", port), capture_output=True, text=True, timeout=SECONDS
+            command(tmp_path / "run", "--port", port),
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
         )
     assert done.returncode == 2
     (line,) = [x for x in done.stderr.splitlines() if x]

@@ -1,7 +1,9 @@
-"""The same slice of flights on SQLite, on real Kafka, with Redis and with Cassandra: equal fates, ledgers, rows, examples.
+"""The same slice of flights on SQLite, on real Kafka, with Redis and with Cassandra: equal fates,
+ledgers, rows, examples.
 
-Embedded is the reference. On Kafka with Redis every role is a process, and `intake` and `view` are two each, which share the
-partitions through their groups. With Cassandra the roles are steps of one process, to keep the machine's memory for the servers.
+Embedded is the reference. On Kafka with Redis every role is a process, and `intake` and `view` are
+two each, which share the partitions through their groups. With Cassandra the roles are steps of one
+process, to keep the machine's memory for the servers.
 """
 
 from __future__ import annotations
@@ -72,7 +74,9 @@ class Outcome:
     settled: list[tuple[int, str | None, int | None]]
 
 
-def outcome(app: App, log: Log, store: Store, checkpoints_url: str, settled: list[Settled]) -> Outcome:
+def outcome(
+    app: App, log: Log, store: Store, checkpoints_url: str, settled: list[Settled]
+) -> Outcome:
     fates = {t.name: dict(topic_report(app, log, checkpoints_url, t.name)) for t in app.topics}
     ledgers = {}
     for t in app.topics:
@@ -137,13 +141,18 @@ def in_processes(app: App, file: Path, given: Settings) -> tuple[Outcome, Replay
 
     with ExitStack() as stack:
         runtime = stack.enter_context(Runtime(app, str(file), given))
-        more = [RoleSpec(f"{r}.2", run_role, (str(file), r, runtime.settings, "2")) for r in SHARED_ROLES]
+        more = [
+            RoleSpec(f"{r}.2", run_role, (str(file), r, runtime.settings, "2"))
+            for r in SHARED_ROLES
+        ]
         others = Supervisor(more)
         others.start()
         stack.callback(others.stop)
         replayer = Replayer(app, runtime.log, milliseconds(EVERY), note)
         stack.callback(replayer.close)
-        client = ScoringClient([runtime.address("serve")], app.models[0].name, app.models[0].on.events)
+        client = ScoringClient(
+            [runtime.address("serve")], app.models[0].name, app.models[0].on.events
+        )
         stack.callback(client.close)
         for step in Schedule(DAYS, drain_ms=DRAIN_MS):
             events = published(app, step.events)
@@ -151,7 +160,11 @@ def in_processes(app: App, file: Path, given: Settings) -> tuple[Outcome, Replay
             ask = partial(client.ask, step.queries, step.start_ms) if asked else dict[str, int]
             replayer.step(step.start_ms, step.end_ms, ask, events)
         assert client.failed == client.broken == 0
-        restarts = {name: c["restarts"] for s in (runtime.supervisor, others) for name, c in s.facts().items()}
+        restarts = {
+            name: c["restarts"]
+            for s in (runtime.supervisor, others)
+            for name, c in s.facts().items()
+        }
         assert not any(restarts.values()), restarts
         with closing(open_store(given.store)) as store:
             found = outcome(app, runtime.log, store, runtime.settings.checkpoints_url, settled)
@@ -175,7 +188,9 @@ def check_equal(found: Outcome, embedded: Outcome) -> None:
     assert found.rows.keys() == embedded.rows.keys()
     for view, rows in embedded.rows.items():
         assert found.rows[view] == rows, f"rows of {view}"
-    assert [e[:6] for e in found.examples] == [e[:6] for e in embedded.examples], "ids, labels, vectors"
+    assert [e[:6] for e in found.examples] == [e[:6] for e in embedded.examples], (
+        "ids, labels, vectors"
+    )
     assert found.examples == embedded.examples, "answers and the snapshots that gave them"
     assert found.settled == embedded.settled
 

@@ -1,7 +1,9 @@
-"""A user's own agents on real Kafka: their outputs are a topic like any other, also when their worker is killed.
+"""A user's own agents on real Kafka: their outputs are a topic like any other, also when their
+worker is killed.
 
-The app and the agents are `faust_weather_app.py` and `faust_weather_agents.py`; intake, view and control run as a user runs
-them, the agents as a Faust worker of their own, which asks a service about every event. The reference is a plain loop.
+The app and the agents are `faust_weather_app.py` and `faust_weather_agents.py`; intake, view and
+control run as a user runs them, the agents as a Faust worker of their own, which asks a service
+about every event. The reference is a plain loop.
 """
 
 from __future__ import annotations
@@ -48,7 +50,8 @@ Event = dict[str, Any]
 
 
 class Airports(ThreadingHTTPServer):
-    """Tells an airport's elevation; keeps who asks about the observation `held` waiting until it is another."""
+    """Tells an airport's elevation; keeps who asks about the observation `held` waiting until it is
+    another."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
@@ -82,7 +85,8 @@ class Answer(BaseHTTPRequestHandler):
 
 
 class Worker:
-    """`faust -A agents:agents worker` in the folder of the user's files; a context manager that ends it as a user would."""
+    """`faust -A agents:agents worker` in the folder of the user's files; a context manager that
+    ends it as a user would."""
 
     def __init__(self, directory: Path, kafka: str, airports: str) -> None:
         (self.port,) = free_ports(1)
@@ -97,7 +101,11 @@ class Worker:
         self.log = directory / f"worker-{self.port}.log"
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(
-                [*command, *where], cwd=directory, env=environment, stdout=out, stderr=subprocess.STDOUT
+                [*command, *where],
+                cwd=directory,
+                env=environment,
+                stdout=out,
+                stderr=subprocess.STDOUT,
             )
 
     def __enter__(self) -> Worker:
@@ -120,7 +128,9 @@ class Worker:
         """The agents' table, once it is restored; None before that."""
         assert self.process.poll() is None, self.log.read_text()[-4000:]
         try:
-            found: dict[str, int] = httpx.get(f"http://127.0.0.1:{self.port}/seen/", timeout=5.0).json()
+            found: dict[str, int] = httpx.get(
+                f"http://127.0.0.1:{self.port}/seen/", timeout=5.0
+            ).json()
         except (httpx.TransportError, ValueError):
             return None
         return found
@@ -152,7 +162,9 @@ def airports() -> Iterator[Airports]:
 def users_files(directory: Path) -> Path:
     """The app and its agents as a user has them, under a name of their own."""
     text = (HERE / "faust_weather_app.py").read_text()
-    (directory / "app.py").write_text(text.replace('fr.App("sky"', f'fr.App("sky_{uuid.uuid4().hex[:8]}"'))
+    (directory / "app.py").write_text(
+        text.replace('fr.App("sky"', f'fr.App("sky_{uuid.uuid4().hex[:8]}"')
+    )
     shutil.copy(HERE / "faust_weather_agents.py", directory / "agents.py")
     return directory / "app.py"
 
@@ -163,7 +175,8 @@ def observations() -> list[Event]:
 
 
 def published(topic: Topic, events: Sequence[Event]) -> list[bytes]:
-    """Records of the events, Avro and JSON in turns, and among them what is no event and what breaks a rule."""
+    """Records of the events, Avro and JSON in turns, and among them what is no event and what
+    breaks a rule."""
     draw = random.Random(7)
     out = []
     for i, event in enumerate(events):
@@ -191,12 +204,22 @@ def outputs(log: Log, app: App) -> list[tuple[int, str]]:
 
 
 def expected(events: Sequence[Event], as_of: int) -> dict[str, list[float]]:
-    """The view's values by origin, the plain way: the 24 newest hours as of `as_of`, the running one included."""
+    """The view's values by origin, the plain way: the 24 newest hours as of `as_of`, the running
+    one included."""
     out = {}
     for origin in FEET:
-        recent = [e for e in events if e["origin"] == origin and e["observed_at"] // HOUR_MS > as_of // HOUR_MS - 24]
+        recent = [
+            e
+            for e in events
+            if e["origin"] == origin and e["observed_at"] // HOUR_MS > as_of // HOUR_MS - 24
+        ]
         celsius = [(e["temp"] - 32.0) / 1.8 for e in recent if e["temp"] is not None]
-        out[origin] = [float(len(recent)), sum(celsius) / len(celsius), min(celsius), float(FEET[origin])]
+        out[origin] = [
+            float(len(recent)),
+            sum(celsius) / len(celsius),
+            min(celsius),
+            float(FEET[origin]),
+        ]
     return out
 
 
@@ -204,18 +227,25 @@ def rows(app: App, store_url: str, as_of: int) -> dict[str, list[float]] | None:
     """The same from the store; None while a row is missing."""
     view = app.view("sky")
     with closing(open_store(store_url)) as store:
-        (found,) = store.read([RowKeys(app.stored_as(view), [o.encode() for o in FEET], view.plan.width)])
+        (found,) = store.read(
+            [RowKeys(app.stored_as(view), [o.encode() for o in FEET], view.plan.width)]
+        )
     done = finish(view.plan, found.data, found.present, np.full(len(FEET), as_of))
     if not (done.status == PRESENT).all():
         return None
-    order = [view.plan.names.index(n) for n in ("n_1d", "celsius_1d", "coldest_1d", "elevation_feet")]
+    order = [
+        view.plan.names.index(n) for n in ("n_1d", "celsius_1d", "coldest_1d", "elevation_feet")
+    ]
     return dict(zip(FEET, done.values[:, order].tolist()))
 
 
 def wait_for_role(log: KafkaLog, group: str, topic: str) -> None:
     """Until a role has taken in what is in a topic now."""
     ends = {p: after for p, (first, after) in log.bounds(topic).spans.items() if after > first}
-    until(lambda: all(log.committed(group, topic).get(p, 0) >= ends[p] for p in ends), f"{group} takes in {topic}")
+    until(
+        lambda: all(log.committed(group, topic).get(p, 0) >= ends[p] for p in ends),
+        f"{group} takes in {topic}",
+    )
 
 
 @pytest.mark.timeout(600)
@@ -225,19 +255,33 @@ def test_a_view_over_what_agents_send_equals_a_plain_loop_though_their_worker_is
     file, events = users_files(tmp_path), observations()
     app, store = load(file), f"redis://{redis_address}/0"
     first, rest = events[:FIRST], events[FIRST:]
-    given = Settings(run_dir=tmp_path / "run", log=f"kafka://{kafka}", store=store, port=0, status_port=0)
-    with airports() as service, Runtime(app, str(file), given) as runtime, closing(KafkaLog(kafka)) as log:
+    given = Settings(
+        run_dir=tmp_path / "run", log=f"kafka://{kafka}", store=store, port=0, status_port=0
+    )
+    with (
+        airports() as service,
+        Runtime(app, str(file), given) as runtime,
+        closing(KafkaLog(kafka)) as log,
+    ):
         append(runtime.log, app, published(app.topic("weather"), first))
         with Worker(tmp_path, kafka, service.url) as worker:
-            until(lambda: worker.seen() and sum(worker.seen().values()) == FIRST, "the first observations are counted")
+            until(
+                lambda: worker.seen() and sum(worker.seen().values()) == FIRST,
+                "the first observations are counted",
+            )
         assert worker.process.returncode == 0, worker.log.read_text()[-4000:]
-        assert log.committed(f"{app.name}.agents", app.log_of("weather")), "a worker that is stopped commits"
+        assert log.committed(f"{app.name}.agents", app.log_of("weather")), (
+            "a worker that is stopped commits"
+        )
 
         service.held = rest[HELD_AT]["observation_id"]
         append(runtime.log, app, published(app.topic("weather"), rest))
         with Worker(tmp_path, kafka, service.url) as worker:
             until(service.waiting.is_set, "the agent asks about the observation that is held")
-            until(lambda: len(outputs(log, app)) == FIRST + HELD_AT, "what it sent before that is in the log")
+            until(
+                lambda: len(outputs(log, app)) == FIRST + HELD_AT,
+                "what it sent before that is in the log",
+            )
             before = until(worker.seen, "the table is shown")
             worker.kill()
         service.waiting.clear()
@@ -259,7 +303,9 @@ def test_a_view_over_what_agents_send_equals_a_plain_loop_though_their_worker_is
     for origin, values in expected(events, events[-1]["observed_at"]).items():
         assert found[origin] == pytest.approx(values, rel=1e-12)
     # Faust commits every few seconds: on a busy machine also while its worker waits to be killed.
-    assert len(sent_to) - len(set(sent_to)) <= HELD_AT, "only what was sent after the last commit was sent again"
+    assert len(sent_to) - len(set(sent_to)) <= HELD_AT, (
+        "only what was sent after the last commit was sent again"
+    )
     assert {p for p, _ in sent_to} == {0, 1, 2}
     assert all(p == partition_of(name, 3) for p, name in sent_to)
     told = worker.log.read_text()

@@ -1,4 +1,5 @@
-"""A folder, a key, a disk or a port that cannot be used is told in one sentence that names it, and nothing is left broken."""
+"""A folder, a key, a disk or a port that cannot be used is told in one sentence that names it, and
+nothing is left broken."""
 
 from __future__ import annotations
 
@@ -17,7 +18,9 @@ from freshet.streams.control import switches
 from tests.small_disk import fill, small_disk
 from tests.system.operated_run import command
 
-RECORD = f'{{"app": "parcels", "app_file": "app.py", "log": "log", "store": "", "format": {FORMAT}}}'
+RECORD = (
+    f'{{"app": "parcels", "app_file": "app.py", "log": "log", "store": "", "format": {FORMAT}}}'
+)
 
 
 @pytest.fixture(autouse=True)
@@ -37,9 +40,16 @@ def full_soon(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("name", ["status", "topics", "models", "switch", "explain", "dlq"])
 @pytest.mark.parametrize("kind", ["a file", "under a file", "too long", "not there"])
-def test_a_folder_that_is_no_run_s_is_told_for_its_true_reason(name: str, kind: str, app: Path) -> None:
+def test_a_folder_that_is_no_run_s_is_told_for_its_true_reason(
+    name: str, kind: str, app: Path
+) -> None:
     (app / "file").write_text("")
-    folder = {"a file": "file", "under a file": "file/run", "too long": "x" * 300, "not there": "nowhere"}[kind]
+    folder = {
+        "a file": "file",
+        "under a file": "file/run",
+        "too long": "x" * 300,
+        "not there": "nowhere",
+    }[kind]
     more = {"explain": ["id"], "dlq": ["list"]}.get(name, [])
     told = command(name, *more, "--run-dir", folder)
     assert (told.status, told.out) == (2, "")
@@ -49,7 +59,9 @@ def test_a_folder_that_is_no_run_s_is_told_for_its_true_reason(name: str, kind: 
         "a file": "file is a file, not a folder",
         "under a file": "file is a file, not a folder",
         "too long": "its path is longer than this system takes",
-        "not there": "nothing runs there" if name in ("status", "topics", "models") else "there is none",
+        "not there": "nothing runs there"
+        if name in ("status", "topics", "models")
+        else "there is none",
     }
     assert why[kind] in told.err
 
@@ -63,7 +75,9 @@ def test_a_folder_that_is_no_run_s_is_told_for_its_true_reason(name: str, kind: 
     ],
 )
 @pytest.mark.parametrize("role", [(), ("--role", "intake")])
-def test_a_run_cannot_be_in_such_a_folder(folder: str, why: str, role: tuple[str, ...], app: Path) -> None:
+def test_a_run_cannot_be_in_such_a_folder(
+    folder: str, why: str, role: tuple[str, ...], app: Path
+) -> None:
     (app / "file").write_text("")
     told = command("run", "app.py", *role, "--run-dir", folder, "--port", "0", "--status-port", "0")
     assert (told.status, told.out) == (2, "")
@@ -73,7 +87,9 @@ def test_a_run_cannot_be_in_such_a_folder(folder: str, why: str, role: tuple[str
 
 def test_a_run_cannot_be_on_a_disk_that_is_to_be_read_only(full_soon: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(full_soon)], check=True)
-    told = command("run", "app.py", "--run-dir", str(full_soon / "run"), "--port", "0", "--status-port", "0")
+    told = command(
+        "run", "app.py", "--run-dir", str(full_soon / "run"), "--port", "0", "--status-port", "0"
+    )
     assert told.status == 2
     assert told.err == (
         f"error: freshet run folder {full_soon}/run: cannot be used: Read-only file system. "
@@ -119,7 +135,10 @@ def test_a_port_of_the_newer_protocol_is_asked_for_by_that() -> None:
         port = taken.getsockname()[1]
         told = command("run", "app.py", "--host", "::1", "--port", str(port), "--status-port", "0")
     assert told.status == 2
-    assert f"address [::1]:{port}: cannot be used: Address already in use. Choose another with --port" in told.err
+    assert (
+        f"address [::1]:{port}: cannot be used: Address already in use. Choose another with --port"
+        in told.err
+    )
 
 
 @pytest.mark.parametrize(
@@ -131,13 +150,18 @@ def test_a_port_of_the_newer_protocol_is_asked_for_by_that() -> None:
         ("pub", bytes(40), "is torn: it has 40 bytes, a key has 32"),
     ],
 )
-def test_a_torn_key_is_told_before_anything_starts(suffix: str, content: bytes, why: str, app: Path) -> None:
+def test_a_torn_key_is_told_before_anything_starts(
+    suffix: str, content: bytes, why: str, app: Path
+) -> None:
     create_key(app / "run" / "keys" / "trainer")
     (file,) = (app / "run" / "keys" / "trainer").glob(f"*.{suffix}")
     file.write_bytes(content)
     told = command("run", "app.py", "--run-dir", "run", "--port", "0", "--status-port", "0")
     assert (told.status, told.out) == (2, "")
-    assert f"key file run/keys/trainer/{file.name}: {why}. Restore it from a copy, or remove it" in told.err
+    assert (
+        f"key file run/keys/trainer/{file.name}: {why}. Restore it from a copy, or remove it"
+        in told.err
+    )
 
 
 def test_keys_are_their_owner_s_alone(app: Path) -> None:

@@ -1,4 +1,5 @@
-"""Topics that others made, with settings of their own, on a real Kafka: freshet writes nothing into them but events."""
+"""Topics that others made, with settings of their own, on a real Kafka: freshet writes nothing into
+them but events."""
 
 from __future__ import annotations
 
@@ -66,7 +67,11 @@ def test_a_compacted_topic_is_taken_in_and_its_model_is_cut_and_served(
             at = hour * HOUR + i
             event = {"id": f"{hour}.{i}", "at": at, "user": "ann", "long": True}
             producer.produce(
-                source, json.dumps(event).encode(), key=event["id"].encode(), partition=i % 2, timestamp=at
+                source,
+                json.dumps(event).encode(),
+                key=event["id"].encode(),
+                partition=i % 2,
+                timestamp=at,
             )
         producer.flush()
         if transactional:

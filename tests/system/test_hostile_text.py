@@ -17,7 +17,8 @@ from freshet.runs.record import FORMAT
 from freshet.serving.status import status as s
 from tests.system.operated_run import command
 
-# Unbalanced markup, an emoji's name, an escape of 7 and one of 8 bits, an end of line, a reversal of what follows.
+# Unbalanced markup, an emoji's name, an escape of 7 and one of 8 bits, an end of line, a reversal
+# of what follows.
 HOSTILE = "[/red]a[bold]:bomb:\x1b[2J\x9b31m\nx\u202ey\\"
 SHOWN = "[/red]a[bold]:bomb:\\x1b[2J\\x9b31m\\nx\\u202ey\\"
 
@@ -42,11 +43,23 @@ def hostile_status() -> s.Status:
         roles=[s.RoleFigures(role="view", instance=HOSTILE, last_exit=HOSTILE)],
         outages=[
             s.OutageFigures(
-                component="store", resource=HOSTILE, cause=HOSTILE, meanwhile=HOSTILE, next_step=HOSTILE, since_ms=1
+                component="store",
+                resource=HOSTILE,
+                cause=HOSTILE,
+                meanwhile=HOSTILE,
+                next_step=HOSTILE,
+                since_ms=1,
             )
         ],
         alerts=[
-            s.Alert(policy="outage", subject=HOSTILE, light="red", reason=HOSTILE, meaning=HOSTILE, next_step=HOSTILE)
+            s.Alert(
+                policy="outage",
+                subject=HOSTILE,
+                light="red",
+                reason=HOSTILE,
+                meaning=HOSTILE,
+                next_step=HOSTILE,
+            )
         ],
         switches=[s.SwitchFigures(name="learn", on=False, by=HOSTILE, at_ms=1)],
         changes=[s.SettingChange(topic=HOSTILE, key=HOSTILE, value=HOSTILE, by=HOSTILE, at_ms=1)],
@@ -91,9 +104,16 @@ def test_a_command_shows_hostile_texts_as_they_are(name: str, folder: Path) -> N
 
 @pytest.mark.parametrize(
     "arguments",
-    [("switch", HOSTILE, "on"), ("switch", "learn", HOSTILE), ("topics", "set", HOSTILE, HOSTILE), (HOSTILE,)],
+    [
+        ("switch", HOSTILE, "on"),
+        ("switch", "learn", HOSTILE),
+        ("topics", "set", HOSTILE, HOSTILE),
+        (HOSTILE,),
+    ],
 )
-def test_what_was_typed_is_told_without_what_a_terminal_obeys(arguments: tuple[str, ...], folder: Path) -> None:
+def test_what_was_typed_is_told_without_what_a_terminal_obeys(
+    arguments: tuple[str, ...], folder: Path
+) -> None:
     told = command(*arguments, *(("--run-dir", str(folder)) if len(arguments) > 1 else ()))
     assert told.status == 2
     assert all(char == "\n" or char.isprintable() for char in told.out + told.err)
@@ -123,9 +143,14 @@ def test_no_password_of_a_mistyped_address_is_printed(
     assert told.err
 
 
-def test_no_secret_of_a_mistyped_webhook_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_secret_of_a_mistyped_webhook_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    for url in ("https//hooks.example.org/T0?token=hunter2", "htps://u:hunter2@hooks.example.org/hunter2"):
+    for url in (
+        "https//hooks.example.org/T0?token=hunter2",
+        "htps://u:hunter2@hooks.example.org/hunter2",
+    ):
         monkeypatch.setenv("FRESHET_ALERT_WEBHOOK", url)
         told = command("run", "app.py")
         assert told.status == 2

@@ -28,7 +28,8 @@ SENT = 100
 
 @dataclass
 class Parcels:
-    """The app of `freshet init` over Kafka, under a name of its own, with the page's files beside it."""
+    """The app of `freshet init` over Kafka, under a name of its own, with the page's files beside
+    it."""
 
     folder: Path
     app: App
@@ -47,10 +48,15 @@ class Parcels:
             now = time.time_ns() // 1_000_000
             run.step(now, now + 1_000, {}, {})
             fates = next(
-                t.facts()["fates"] for o in run.operators for t in o.tasks() if t.name.endswith("deliveries:0")
+                t.facts()["fates"]
+                for o in run.operators
+                for t in o.tasks()
+                if t.name.endswith("deliveries:0")
             )
         body = {"features": ["punctuality:late_10m"], "entities": {"courier": ["bob"]}}
-        answer = feature_reader(self.app).answer(read_request(json.dumps(body).encode()), store, now + 1_000)
+        answer = feature_reader(self.app).answer(
+            read_request(json.dumps(body).encode()), store, now + 1_000
+        )
         return answer.results[-1].values[0], {fate: n for fate, n in fates.items() if n}
 
 
@@ -86,10 +92,17 @@ def test_sent_again_it_counts_once(parcels: Parcels) -> None:
 
 def test_avro_in_freshet_s_own_partition_is_the_same_event(parcels: Parcels) -> None:
     parcels.produce()
-    with howto.imported(parcels.folder, "deliveries") as deliveries, howto.imported(parcels.folder, "in_avro") as avro:
+    with (
+        howto.imported(parcels.folder, "deliveries") as deliveries,
+        howto.imported(parcels.folder, "in_avro") as avro,
+    ):
         producer = Producer({"bootstrap.servers": parcels.brokers})
         for name in ("k0", "new"):
-            avro.send(producer, deliveries.delivery(name, "bob", "Lyon", 12.0), str(parcels.folder / "app.py"))
+            avro.send(
+                producer,
+                deliveries.delivery(name, "bob", "Lyon", 12.0),
+                str(parcels.folder / "app.py"),
+            )
         assert producer.flush(30) == 0
     _, fates = parcels.value_and_fates()
     assert fates == {"applied": SENT + 1, "deduplicated": 1}

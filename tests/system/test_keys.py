@@ -1,4 +1,5 @@
-"""One value, one key: whatever its type, however it is written, from the event to the row, the label and the explanation."""
+"""One value, one key: whatever its type, however it is written, from the event to the row, the
+label and the explanation."""
 
 from __future__ import annotations
 
@@ -94,16 +95,23 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, LocalR
     asked = {name: [row[name] for row in rows] for name in names}
     asked["id"] = [asked["id"][0].upper(), *asked["id"][1:]]
     later = NOW + 2 * STEP
-    paid = [{"no": i, "at": later + 1, "visit": row["id"].upper(), "late": True} for i, row in enumerate(rows)]
+    paid = [
+        {"no": i, "at": later + 1, "visit": row["id"].upper(), "late": True}
+        for i, row in enumerate(rows)
+    ]
     paid += [{"no": 99, "at": later + 1, "visit": None, "late": True}]
     with LocalRun(app, folder, store) as local:
         local.step(NOW, NOW + STEP, {}, {"visits": sent})
         local.step(NOW + STEP, later, asked, {})
-        local.step(later, later + STEP, {}, {"payments": Sent((later + 1, event) for event in paid)})
+        local.step(
+            later, later + STEP, {}, {"payments": Sent((later + 1, event) for event in paid)}
+        )
         yield folder, local, store
 
 
-def values(ran: tuple[Path, LocalRun, MemoryStore], view: str, entities: dict[str, list[Any]]) -> Any:
+def values(
+    ran: tuple[Path, LocalRun, MemoryStore], view: str, entities: dict[str, list[Any]]
+) -> Any:
     _, local, store = ran
     asked = read_request(json.dumps({"features": [f"{view}:sum"], "entities": entities}).encode())
     return feature_reader(local.app).answer(asked, store, NOW + STEP).results[-1].values
@@ -111,7 +119,12 @@ def values(ran: tuple[Path, LocalRun, MemoryStore], view: str, entities: dict[st
 
 def test_whole_numbers_are_keys_to_the_last_digit(ran: tuple[Path, LocalRun, MemoryStore]) -> None:
     assert values(ran, "by_user", {"user": [EVEN, ODD, 0, -7]}) == [1.0, 2.0, 8.0, 16.0]
-    assert values(ran, "by_user", {"user": [str(EVEN), str(ODD), "00", "-007"]}) == [1.0, 2.0, 8.0, 16.0]
+    assert values(ran, "by_user", {"user": [str(EVEN), str(ODD), "00", "-007"]}) == [
+        1.0,
+        2.0,
+        8.0,
+        16.0,
+    ]
 
 
 def test_null_has_a_row_of_its_own(ran: tuple[Path, LocalRun, MemoryStore]) -> None:
@@ -126,12 +139,19 @@ def test_texts_may_hold_what_keys_are_joined_by(ran: tuple[Path, LocalRun, Memor
 
 
 def test_truths_are_keys(ran: tuple[Path, LocalRun, MemoryStore]) -> None:
-    assert values(ran, "by_member", {"member": [True, False, None, "true"]}) == [9.0, 2.0, 20.0, 9.0]
+    assert values(ran, "by_member", {"member": [True, False, None, "true"]}) == [
+        9.0,
+        2.0,
+        20.0,
+        9.0,
+    ]
 
 
 @pytest.mark.parametrize("user", [True, "7.0", "", str(1 << 63), 1 << 70])
 def test_what_is_no_such_key_is_refused(ran: tuple[Path, LocalRun, MemoryStore], user: Any) -> None:
-    with pytest.raises(RequestError, match=r"entity 'user': cannot be: .* is no whole number\. Its type is long"):
+    with pytest.raises(
+        RequestError, match=r"entity 'user': cannot be: .* is no whole number\. Its type is long"
+    ):
         values(ran, "by_user", {"user": [user]})
 
 
@@ -149,7 +169,9 @@ def explained(ran: tuple[Path, LocalRun, MemoryStore], prediction: str) -> Expla
 
 
 @pytest.mark.parametrize("letter", [visit[0] for visit in VISITS])
-def test_a_prediction_is_explained_with_exact_keys(ran: tuple[Path, LocalRun, MemoryStore], letter: str) -> None:
+def test_a_prediction_is_explained_with_exact_keys(
+    ran: tuple[Path, LocalRun, MemoryStore], letter: str
+) -> None:
     _, user, brand, item, member, _ = next(visit for visit in VISITS if visit[0] == letter)
     found = explained(ran, uuid_of(letter).upper())
     sent = {value.name: value.value for value in found.request}
@@ -159,7 +181,9 @@ def test_a_prediction_is_explained_with_exact_keys(ran: tuple[Path, LocalRun, Me
     assert all(view.window is not None and view.window.agrees for view in found.views)
 
 
-def test_labels_find_their_predictions_in_either_case(ran: tuple[Path, LocalRun, MemoryStore]) -> None:
+def test_labels_find_their_predictions_in_either_case(
+    ran: tuple[Path, LocalRun, MemoryStore],
+) -> None:
     for letter, *_ in VISITS:
         assert explained(ran, uuid_of(letter)).outcome.state == "labelled"
 
@@ -172,13 +196,17 @@ def test_an_id_in_another_case_is_a_repeat(ran: tuple[Path, LocalRun, MemoryStor
 
 def test_kinds_of_keys_and_ids_must_agree(tmp_path: Path) -> None:
     changed = {
-        ("on=visits,", "on=visits2,"): "'user' of visits2 is a text, and as key of view by_user a whole number",
-        ('id="visit"', 'id="no"'): "id 'id' of visits is a uuid, and 'no' of its label a whole number",
+        (
+            "on=visits,",
+            "on=visits2,",
+        ): "'user' of visits2 is a text, and as key of view by_user a whole number",
+        (
+            'id="visit"',
+            'id="no"',
+        ): "id 'id' of visits is a uuid, and 'no' of its label a whole number",
         ('    id="id",\n', '    id="x",\n'): "id 'x' is of type double",
     }
-    other = (
-        'visits2 = fr.Topic("visits2", {"type": "record", "name": "v", "fields": [{**f, "type": ["null", "string"]} if '
-    )
+    other = 'visits2 = fr.Topic("visits2", {"type": "record", "name": "v", "fields": [{**f, "type": ["null", "string"]} if '
     other += 'f["name"] == "user" else f for f in FIELDS]}, event_id="id", event_time="at")\n'
     for (old, new), text in changed.items():
         written = APP.replace(old, new).replace("PAID = [", f"{other}PAID = [")

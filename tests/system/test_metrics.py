@@ -1,4 +1,5 @@
-"""What operators watch a run by: the metrics of every process of a real run, and the dashboard and alerts that ask for them."""
+"""What operators watch a run by: the metrics of every process of a real run, and the dashboard and
+alerts that ask for them."""
 
 from __future__ import annotations
 
@@ -51,7 +52,8 @@ Exported = dict[str, list[Metric]]
 
 @dataclass(frozen=True)
 class Watched:
-    """What each process exported, by its name, while the app ran and while its store was away; and the targets."""
+    """What each process exported, by its name, while the app ran and while its store was away; and
+    the targets."""
 
     app: App
     running: Exported
@@ -79,7 +81,13 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
     with ExitStack() as stack:
         redis = stack.enter_context(RedisServer(folder / "redis"))
         given = settings(
-            run_dir=folder, store=redis.url, port=0, status_port=0, metrics_port=0, replay=True, snapshot_every=EVERY
+            run_dir=folder,
+            store=redis.url,
+            port=0,
+            status_port=0,
+            metrics_port=0,
+            replay=True,
+            snapshot_every=EVERY,
         )
         run = stack.enter_context(Runtime(app, str(APP_FILE), given))
         replayer = Replayer(app, run.log, milliseconds(EVERY))
@@ -88,19 +96,28 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
         stack.callback(client.close)
         steps = iter(Schedule(DAYS, drain_ms=milliseconds("12h")))
         for step in steps:
-            ask = partial(client.ask, step.queries, step.start_ms) if any(step.queries.values()) else dict[str, int]
+            ask = (
+                partial(client.ask, step.queries, step.start_ms)
+                if any(step.queries.values())
+                else dict[str, int]
+            )
             replayer.step(step.start_ms, step.end_ms, ask, published(app, step.events))
             if replayer.facts.counts.get("Swapped", 0) >= SWAPS and any(step.queries.values()):
                 break
         page = run.address("status")
-        addresses = until(lambda: places(page, role_names(app)), "each process says where its metrics are")
+        addresses = until(
+            lambda: places(page, role_names(app)), "each process says where its metrics are"
+        )
         since = time.time()
         running = until(lambda: complete(addresses, since), "all tell of everything that was done")
         targets = httpx.get(f"{page}/metrics/targets", timeout=SECONDS).json()
         redis.kill()
         step = next(steps)
         publish(app, run.log, published(app, step.events), step.end_ms)
-        away = until(lambda: without_store(addresses), "the view tells of the outage, and the app of an alert")
+        away = until(
+            lambda: without_store(addresses),
+            "the view tells of the outage, and the app of an alert",
+        )
     return Watched(app, running, away, targets)
 
 
@@ -120,7 +137,8 @@ def places(page: str, names: list[str]) -> dict[str, str] | None:
 
 
 def complete(addresses: Mapping[str, str], since: float) -> Exported | None:
-    """Once the loops of all processes have told their figures anew, and those of requests near a swap are among them."""
+    """Once the loops of all processes have told their figures anew, and those of requests near a
+    swap are among them."""
     found = {name: metrics_of(address) for name, address in addresses.items()}
     told = samples(found, "freshet_process_told_timestamp_seconds")
     near = samples(found, "freshet_scorer_request_duration_near_swaps_seconds_count")
@@ -131,11 +149,21 @@ def complete(addresses: Mapping[str, str], since: float) -> Exported | None:
 def without_store(addresses: Mapping[str, str]) -> Exported | None:
     found = {name: metrics_of(address) for name, address in addresses.items()}
     policies = {x.labels.get("policy") for m in found["control"] for x in m.samples}
-    return found if samples(found, "freshet_outage_since_timestamp_seconds") and "outage" in policies else None
+    return (
+        found
+        if samples(found, "freshet_outage_since_timestamp_seconds") and "outage" in policies
+        else None
+    )
 
 
 def samples(exported: Exported, name: str) -> list[float]:
-    return [x.value for metrics in exported.values() for m in metrics for x in m.samples if x.name == name]
+    return [
+        x.value
+        for metrics in exported.values()
+        for m in metrics
+        for x in m.samples
+        if x.name == name
+    ]
 
 
 def metrics_of(address: str) -> list[Metric]:
@@ -199,11 +227,16 @@ def test_every_process_tells_of_itself(watched: Watched) -> None:
         assert told["freshet_process_cpu_seconds_total"].value > 0
         assert abs(time.time() - told["freshet_process_start_timestamp_seconds"].value) < 3_600
         assert told["freshet_outages_total"].value == 0, name
-        assert told["freshet_outages_total"].labels == {"app": "flights", "role": name.split(".")[0], "instance": name}
+        assert told["freshet_outages_total"].labels == {
+            "app": "flights",
+            "role": name.split(".")[0],
+            "instance": name,
+        }
 
 
 def test_what_labels_say_is_declared_by_the_app(watched: Watched) -> None:
-    """So the number of series has a bound that does not depend on the data; ids and keys are no labels."""
+    """So the number of series has a bound that does not depend on the data; ids and keys are no
+    labels."""
     app = watched.app
     lineages = {m.lineage(x) for m in app.models for x in m.learners}
     declared = {
@@ -248,18 +281,34 @@ def test_what_labels_say_is_declared_by_the_app(watched: Watched) -> None:
 
 
 def test_a_role_whose_loop_waits_for_the_store_says_so(watched: Watched) -> None:
-    outage = [x for m in watched.away["view"] for x in m.samples if x.name == "freshet_outage_since_timestamp_seconds"]
+    outage = [
+        x
+        for m in watched.away["view"]
+        for x in m.samples
+        if x.name == "freshet_outage_since_timestamp_seconds"
+    ]
     assert [x.labels["component"] for x in outage] == ["store"]
     assert "redis.sock" in outage[0].labels["resource"]
     assert abs(time.time() - outage[0].value) < 3_600
     assert not samples(watched.running, "freshet_outage_since_timestamp_seconds")
-    alerts = [x.labels for m in watched.away["control"] for x in m.samples if x.name.startswith("freshet_alert_")]
+    alerts = [
+        x.labels
+        for m in watched.away["control"]
+        for x in m.samples
+        if x.name.startswith("freshet_alert_")
+    ]
     assert "outage" in {x["policy"] for x in alerts}
 
 
 def test_counts_are_those_of_the_run(watched: Watched) -> None:
     def total(name: str, **labels: str) -> float:
-        found = (x for metrics in watched.running.values() for m in metrics for x in m.samples if x.name == name)
+        found = (
+            x
+            for metrics in watched.running.values()
+            for m in metrics
+            for x in m.samples
+            if x.name == name
+        )
         return sum(x.value for x in found if labels.items() <= x.labels.items())
 
     asked_rows = total("freshet_scorer_rows_total")
@@ -285,11 +334,19 @@ def queries() -> Iterator[tuple[str, str, str]]:
             legend = " ".join(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]))
             yield f"panel {panel['title']!r} {target['refId']}", target["expr"], legend
     for note in board["annotations"]["list"]:
-        yield f"annotation {note['name']!r}", note["expr"], " ".join(re.findall(r"\{\{(\w+)\}\}", note["textFormat"]))
+        yield (
+            f"annotation {note['name']!r}",
+            note["expr"],
+            " ".join(re.findall(r"\{\{(\w+)\}\}", note["textFormat"])),
+        )
     for variable in board["templating"]["list"]:
-        name, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", variable["query"]["query"]).groups()  # type: ignore[union-attr]
+        name, label = re.fullmatch(
+            r"label_values\((\w+), (\w+)\)", variable["query"]["query"]
+        ).groups()  # type: ignore[union-attr]
         yield f"variable {variable['name']!r}", name, label
-    for rule in re.split(r"^ +- alert: ", (COMPOSE / "alerts.yml").read_text(), flags=re.MULTILINE)[1:]:
+    for rule in re.split(r"^ +- alert: ", (COMPOSE / "alerts.yml").read_text(), flags=re.MULTILINE)[
+        1:
+    ]:
         expr = re.search(r"^ +expr: (.+)$", rule, re.MULTILINE)
         assert expr is not None, rule
         yield f"alert {rule.split()[0]}", expr[1], " ".join(re.findall(r"\$labels\.(\w+)", rule))
@@ -298,7 +355,9 @@ def queries() -> Iterator[tuple[str, str, str]]:
 QUERIES = list(queries())
 
 
-@pytest.mark.parametrize(("place", "query", "named"), QUERIES, ids=[place for place, _, _ in QUERIES])
+@pytest.mark.parametrize(
+    ("place", "query", "named"), QUERIES, ids=[place for place, _, _ in QUERIES]
+)
 def test_the_dashboard_and_alerts_ask_for_what_the_run_exports(
     watched: Watched, place: str, query: str, named: str
 ) -> None:

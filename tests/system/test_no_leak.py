@@ -1,7 +1,8 @@
-"""Nothing of the future is served: whole runs of the flights in one process, compared bit by bit, and with the raw data.
+"""Nothing of the future is served: whole runs of the flights in one process, compared bit by bit,
+and with the raw data.
 
-A run is two days in steps of 15 minutes. What is altered reaches the pipeline the usual way, as events; so a difference
-that comes too early is a leak, wherever in the pipeline it is.
+A run is two days in steps of 15 minutes. What is altered reaches the pipeline the usual way, as
+events; so a difference that comes too early is a leak, wherever in the pipeline it is.
 """
 
 from __future__ import annotations
@@ -42,13 +43,16 @@ from tests.freshet.demo.flights.altered_flights import with_labels_turned, with_
 DAYS, EVERY, MINUTE_MS, HOUR_MS = 2, "3h", 60_000, 3_600_000
 MODEL = replace(flights.models[0], learners=[fr.Baseline(), fr.HashedLogistic()])
 APP = replace(flights, models=[MODEL])
-TURNED_MS = START_MS + 24 * HOUR_MS  # midnight: everything before it is the same, the second day learns other labels
+# midnight: everything before it is the same, the second day learns other labels
+TURNED_MS = START_MS + 24 * HOUR_MS
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a run left: `served` are vector and probability by flight, `asked` when each was asked (ms), `examples` the
-    rows of the examples log (without the number that the scorer gave each, which starts anew with it), `settled` what release decided, `digests` SHA-256 of every snapshot by its place."""
+    """What a run left: `served` are vector and probability by flight, `asked` when each was asked
+    (ms), `examples` the rows of the examples log (without the number that the scorer gave each,
+    which starts anew with it), `settled` what release decided, `digests` SHA-256 of every snapshot
+    by its place."""
 
     served: dict[str, bytes]
     asked: dict[str, int]
@@ -102,7 +106,11 @@ def left_by(local: LocalRun, folder: Path) -> Run:
         vectors_of(local, MODEL),
         asked,
         numbers,
-        [example for rows in outcomes_of(APP, local.log, MODEL).rows for example in examples_of(rows)],
+        [
+            example
+            for rows in outcomes_of(APP, local.log, MODEL).rows
+            for example in examples_of(rows)
+        ],
         [(m.tick, m.lineage, m.number, m.reason) for m in settled],
         digests(folder, told),
     )
@@ -113,13 +121,22 @@ def examples_of(rows: ExampleRows) -> Iterator[tuple[Any, ...]]:
     fixed["sequence"] = 0
     texts = [column.to_arrow().to_pylist() for column in rows.texts.values()]
     for i, label in enumerate(np.nan_to_num(rows.label, nan=-1.0).tolist()):
-        yield int(rows.kind[i]), int(rows.ask[i]), int(rows.t[i]), label, fixed[i].tobytes(), *(t[i] for t in texts)
+        yield (
+            int(rows.kind[i]),
+            int(rows.ask[i]),
+            int(rows.t[i]),
+            label,
+            fixed[i].tobytes(),
+            *(t[i] for t in texts),
+        )
 
 
 def digests(folder: Path, told: Sequence[messages.Message]) -> dict[str, str]:
     root, trainer = folder / "snapshots", Verifier.load(folder / "keys" / "trainer")
     cuts = [m for m in told if isinstance(m, messages.Cut)]
-    names = {(m.lineage, m.number): SnapshotName(APP.name, m.model, m.lineage, m.number) for m in cuts}
+    names = {
+        (m.lineage, m.number): SnapshotName(APP.name, m.model, m.lineage, m.number) for m in cuts
+    }
     there = [name for _, name in sorted(names.items()) if snapshots.is_there(root, name)]
     manifests = [snapshots.read_signed(root, name, trainer).manifest for name in there]
     return {f"{m.lineage}/{m.number}": m.sha256 for m in manifests}
@@ -133,12 +150,15 @@ def differing(a: dict[str, bytes], b: dict[str, bytes]) -> set[str]:
 def test_a_run_serves_every_departure_once_and_learns(baseline: Run) -> None:
     queries = [f for step in Schedule(DAYS) for f in step.queries["flight_id"]]
     assert sorted(baseline.served) == sorted(queries)
-    assert len({lineage for _, lineage, _, _ in baseline.settled}) > 1  # a champion was there, and gave way
+    # a champion was there, and gave way
+    assert len({lineage for _, lineage, _, _ in baseline.settled}) > 1
     assert len(baseline.digests) > 20
     assert all(0.0 < np.frombuffer(x[-8:])[0] < 1.0 for x in baseline.served.values())
 
 
-def test_labels_that_have_not_yet_arrived_change_no_prediction_by_a_bit(folder: Path, baseline: Run) -> None:
+def test_labels_that_have_not_yet_arrived_change_no_prediction_by_a_bit(
+    folder: Path, baseline: Run
+) -> None:
     altered = run(folder / "turned", list(Schedule(DAYS, alter=with_labels_turned(TURNED_MS))))
     changed = differing(baseline.served, altered.served)
     before = [f for f, at in baseline.asked.items() if at <= TURNED_MS]
@@ -151,8 +171,14 @@ def test_labels_that_have_not_yet_arrived_change_no_prediction_by_a_bit(folder: 
 OTHER_OUTCOMES = [
     pytest.param("left early", {"dep_delay": 240.0, "arr_delay": 250.0}, id="left early, now late"),
     pytest.param("late", {"dep_delay": -5.0, "arr_delay": -20.0}, id="late, now early"),
-    pytest.param("late", dict.fromkeys(("dep_delay", "arr_delay", "air_time")), id="late, now cancelled"),
-    pytest.param("cancelled", {"dep_delay": -9.0, "arr_delay": 120.0, "air_time": 90.0}, id="cancelled, now early"),
+    pytest.param(
+        "late", dict.fromkeys(("dep_delay", "arr_delay", "air_time")), id="late, now cancelled"
+    ),
+    pytest.param(
+        "cancelled",
+        {"dep_delay": -9.0, "arr_delay": 120.0, "air_time": 90.0},
+        id="cancelled, now early",
+    ),
 ]
 
 
@@ -162,7 +188,9 @@ def test_a_flights_own_outcome_changes_later_vectors_but_never_its_own(
 ) -> None:
     flight = a_flight(kind)
     alter: Alter = with_outcome(flight, **outcome)
-    steps = [s for s in Schedule(DAYS, alter=alter) if s.start_ms < baseline.asked[flight] + 9 * HOUR_MS]
+    steps = [
+        s for s in Schedule(DAYS, alter=alter) if s.start_ms < baseline.asked[flight] + 9 * HOUR_MS
+    ]
     altered = run(tmp_path, steps)
     served = {f: baseline.served[f] for f in altered.served}
     changed = differing(served, altered.served)
@@ -209,22 +237,35 @@ def flights_of_day_one() -> list[Flight]:
     assert spec is not None
     assert spec.submodule_search_locations
     packed = Path(spec.submodule_search_locations[0]) / "data" / "flights.csv.zip"
-    text = zipfile.ZipFile(packed).read("flights.csv") if packed.exists() else packed.with_suffix("").read_bytes()
+    text = (
+        zipfile.ZipFile(packed).read("flights.csv")
+        if packed.exists()
+        else packed.with_suffix("").read_bytes()
+    )
     lines = csv.DictReader(io.StringIO(text.decode()))
     return [_flight(x) for x in takewhile(lambda x: (x["month"], x["day"]) == ("1", "1"), lines)]
 
 
 def _flight(line: dict[str, str]) -> Flight:
-    dep, arr, air = (None if line[k] in ("NA", "") else float(line[k]) for k in ("dep_delay", "arr_delay", "air_time"))
+    dep, arr, air = (
+        None if line[k] in ("NA", "") else float(line[k])
+        for k in ("dep_delay", "arr_delay", "air_time")
+    )
     hour = datetime.fromisoformat(line["time_hour"].replace("Z", "+00:00"))
     scheduled = int(hour.timestamp()) * 1000 + int(line["minute"]) * MINUTE_MS
-    arrived = None if dep is None or arr is None or air is None else scheduled + int(dep + air + 25) * MINUTE_MS
+    arrived = (
+        None
+        if dep is None or arr is None or air is None
+        else scheduled + int(dep + air + 25) * MINUTE_MS
+    )
     name = f"2013-01-01:{line['carrier']}:{line['flight']}:{line['origin']}:{line['sched_dep_time']:>04}"
     places = line["carrier"], line["origin"], line["dest"], line["tailnum"]
     return Flight(name, *places, int(line["hour"]), scheduled, arrived, dep, arr)
 
 
-def windowed(events: list[tuple[int, float]], as_of: int, tile_ms: int, over_ms: int) -> list[float]:
+def windowed(
+    events: list[tuple[int, float]], as_of: int, tile_ms: int, over_ms: int
+) -> list[float]:
     """Values of the newest tiles, up to that of `as_of`: the window as rows define it."""
     first = as_of // tile_ms - over_ms // tile_ms + 1
     return [x for t, x in events if first <= t // tile_ms <= as_of // tile_ms]
@@ -245,7 +286,8 @@ def mean(values: list[float]) -> float:
 
 
 def recomputed(asked: Flight, as_of: int) -> dict[str, float]:
-    """What the raw data says that was known of one flight's airports, carrier and aircraft at `as_of`."""
+    """What the raw data says that was known of one flight's airports, carrier and aircraft at
+    `as_of`."""
     day = flights_of_day_one()
     out = {}
     same = {
@@ -255,12 +297,18 @@ def recomputed(asked: Flight, as_of: int) -> dict[str, float]:
         "tail": [f for f in day if f.tail == asked.tail],
     }
     for key, flights_ in same.items():
-        known = [(f.arrived, f.name, f.arr_delay) for f in flights_ if f.arrived is not None and f.arrived < as_of]
+        known = [
+            (f.arrived, f.name, f.arr_delay)
+            for f in flights_
+            if f.arrived is not None and f.arrived < as_of
+        ]
         events = [(t, x) for t, _, x in sorted(known) if x is not None]
         view = f"arrivals_by_{key}"
         out[f"{view}.n_1h"] = count(events, as_of, 10 * MINUTE_MS, HOUR_MS)
         out[f"{view}.delay_6h"] = mean(windowed(events, as_of, 10 * MINUTE_MS, 6 * HOUR_MS))
-        out[f"{view}.worst_1h"] = max(windowed(events, as_of, 10 * MINUTE_MS, HOUR_MS), default=math.nan)
+        out[f"{view}.worst_1h"] = max(
+            windowed(events, as_of, 10 * MINUTE_MS, HOUR_MS), default=math.nan
+        )
         out[f"{view}.last_delay"] = events[-1][1] if events else math.nan
         out[f"{view}.since_last"] = (as_of - events[-1][0]) / 1000.0 if events else math.nan
         out[f"{view}.delay_ewm_1h"] = decayed(events, as_of, HOUR_MS)
@@ -277,9 +325,13 @@ def recomputed(asked: Flight, as_of: int) -> dict[str, float]:
 
 def test_served_features_are_what_the_raw_data_says_was_known(tmp_path: Path) -> None:
     # Duplicates and bad rows must not show; what is held up may, so nothing is here.
-    steps = [s for s in Schedule(1, faults=Faults(disorder=0.0)) if s.start_ms < START_MS + 22 * HOUR_MS]
+    steps = [
+        s for s in Schedule(1, faults=Faults(disorder=0.0)) if s.start_ms < START_MS + 22 * HOUR_MS
+    ]
     found = run(tmp_path, steps)
-    checked = [f for f in flights_of_day_one() if f.name in found.asked and f.tail not in ("NA", "")][::23]
+    checked = [
+        f for f in flights_of_day_one() if f.name in found.asked and f.tail not in ("NA", "")
+    ][::23]
     assert len(checked) > 30
     values = 0
     for flight in checked:

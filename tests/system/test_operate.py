@@ -1,4 +1,5 @@
-"""A live run in the hands of its operator: settings, switches and figures through the command line and the API."""
+"""A live run in the hands of its operator: settings, switches and figures through the command line
+and the API."""
 
 from __future__ import annotations
 
@@ -60,7 +61,9 @@ def told_after(what: str, done: Callable[[], Any], condition: Callable[[], Any])
     done()
     acted = time.monotonic()
     until(condition, what)
-    print(f"{what}: {1000 * (time.monotonic() - acted):.0f} ms after it was done, which took {acted - began:.2f} s")
+    print(
+        f"{what}: {1000 * (time.monotonic() - acted):.0f} ms after it was done, which took {acted - began:.2f} s"
+    )
 
 
 def settings_of(run: OperatedRun) -> dict[str, dict[str, str]]:
@@ -71,7 +74,8 @@ def settings_of(run: OperatedRun) -> dict[str, dict[str, str]]:
 
 
 def buckets(run: OperatedRun, since: int, every_ms: int) -> dict[str, list[int]]:
-    """By lineage, which multiple of `every_ms` each of its cuts after the tick `since` was the first to reach."""
+    """By lineage, which multiple of `every_ms` each of its cuts after the tick `since` was the
+    first to reach."""
     out: dict[str, list[int]] = {x: [] for x in run.learned()}
     for cut in run.cuts():
         if cut.tick > since:
@@ -93,14 +97,23 @@ def test_snapshot_every_is_followed_by_the_next_cuts_of_every_trainer(live: Oper
     told_after("trainers have taken snapshot_every on", set_, on)
     lines = [live.taken_on(role)[-1] for role in live.trainers]
     assert all(
-        line["task"] == f"train:{line['role'].removeprefix('train.')}:0" and line["offset"] > 0 for line in lines
+        line["task"] == f"train:{line['role'].removeprefix('train.')}:0" and line["offset"] > 0
+        for line in lines
     )
     since = now_ms()
-    until(lambda: all(len(b) >= 3 for b in buckets(live, since, 3_000).values()), "three cuts of each lineage")
+    until(
+        lambda: all(len(b) >= 3 for b in buckets(live, since, 3_000).values()),
+        "three cuts of each lineage",
+    )
     for lineage, found in buckets(live, since, 3_000).items():
         assert all(a < b for a, b in pairwise(found)), f"{lineage} cuts oftener than every 3 s"
     change = live.status().changes[-1]
-    assert (change.topic, change.key, change.value, change.by) == ("deliveries", "snapshot_every", "3s", user())
+    assert (change.topic, change.key, change.value, change.by) == (
+        "deliveries",
+        "snapshot_every",
+        "3s",
+        user(),
+    )
     assert began <= change.at_ms <= since
     assert live.topic("deliveries").settings["snapshot_every"] == "3s"
     assert live.topic("deliveries").declared["snapshot_every"] == EVERY
@@ -120,7 +133,9 @@ CONCERNED = {
 
 
 @pytest.mark.parametrize("key", CONCERNED)
-def test_a_setting_is_taken_on_by_every_role_that_it_concerns_and_by_no_other(live: OperatedRun, key: str) -> None:
+def test_a_setting_is_taken_on_by_every_role_that_it_concerns_and_by_no_other(
+    live: OperatedRun, key: str
+) -> None:
     roles, value, declared = CONCERNED[key]
     names = ["intake", "view", "join", *live.trainers]
     for now in (value, declared):
@@ -160,16 +175,19 @@ def late_and_applied(run: OperatedRun) -> tuple[int, int]:
 
 
 def hand_over_late(run: OperatedRun) -> tuple[int, int]:
-    """A parcel of now and two of a minute ago; how many more are dropped as late, and how many more applied."""
+    """A parcel of now and two of a minute ago; how many more are dropped as late, and how many more
+    applied."""
     before = late_and_applied(run)
-    run.push("handovers", [{**p, "weight_kg": 1.0} for p in (*run.parcels(1), *run.parcels(2, LATE_MS))])
+    run.push(
+        "handovers", [{**p, "weight_kg": 1.0} for p in (*run.parcels(1), *run.parcels(2, LATE_MS))]
+    )
     after = late_and_applied(run)
     return after[0] - before[0], after[1] - before[1]
 
 
 def check_ledgers(run: OperatedRun) -> None:
-    """Once a checkpoint holds what was judged so far: ledgers are what the logs say with the settings in the checkpoint, and
-    what they call applied, and nothing else, went on."""
+    """Once a checkpoint holds what was judged so far: ledgers are what the logs say with the
+    settings in the checkpoint, and what they call applied, and nothing else, went on."""
     ends = {t: run.log.bounds(run.app.log_of(t)).spans[0][1] for t in TOPICS}
     for topic, end in ends.items():
         until(lambda: run.checkpointed(topic) >= end, f"{topic} has a checkpoint")  # noqa: B023
@@ -179,7 +197,9 @@ def check_ledgers(run: OperatedRun) -> None:
         assert found.passed_on == sum(entry.counts[0] for entry in found.kept.values()), topic
 
 
-def test_lateness_is_judged_anew_from_a_recorded_offset_on_also_after_a_restart_and_kills(live: OperatedRun) -> None:
+def test_lateness_is_judged_anew_from_a_recorded_offset_on_also_after_a_restart_and_kills(
+    live: OperatedRun,
+) -> None:
     assert hand_over_late(live) == (0, 3), "within two minutes nothing is late"
     taken = len(live.taken_on("intake"))
     told_after(
@@ -207,22 +227,37 @@ def held(run: OperatedRun, lateness: str, snapshot_every: str) -> None:
     assert (run.status().changes[-1].key, run.status().changes[-1].by) == ("snapshot_every", user())
     assert hand_over_late(run) == (2, 1)
     since = now_ms()
-    until(lambda: all(len(b) >= 2 for b in buckets(run, since, 3_000).values()), "two cuts of each lineage")
+    until(
+        lambda: all(len(b) >= 2 for b in buckets(run, since, 3_000).values()),
+        "two cuts of each lineage",
+    )
     for lineage, found in buckets(run, since, 3_000).items():
         assert all(a < b for a, b in pairwise(found)), f"{lineage} cuts oftener than every 3 s"
     check_ledgers(run)
 
 
 REFUSED = {
-    ("handovers", "lateness=2x"): "error: lateness='2x': is not a duration. Write a number and a unit, such as 250ms,",
+    (
+        "handovers",
+        "lateness=2x",
+    ): "error: lateness='2x': is not a duration. Write a number and a unit, such as 250ms,",
     ("handovers", "lateness=99d"): "error: lateness=99d: is out of range. Use 0s to 31d.",
     (
         "handovers",
         "frequency=2h",
     ): "error: setting 'frequency': is unknown. Settings of a topic are feature_slo, model_slo,",
-    ("handovers", "on_violation=panic"): "error: on_violation='panic': is unknown. Use one of serve, fallback, refuse.",
-    ("handovers", "lateness"): "error: 'lateness': is no setting. Write KEY=VALUE, such as snapshot_every=2h.",
-    ("returns", "lateness=2m"): "error: topic 'returns': is unknown. The topics are handovers, deliveries.",
+    (
+        "handovers",
+        "on_violation=panic",
+    ): "error: on_violation='panic': is unknown. Use one of serve, fallback, refuse.",
+    (
+        "handovers",
+        "lateness",
+    ): "error: 'lateness': is no setting. Write KEY=VALUE, such as snapshot_every=2h.",
+    (
+        "returns",
+        "lateness=2m",
+    ): "error: topic 'returns': is unknown. The topics are handovers, deliveries.",
     (
         "handovers",
         "lateness=3m",
@@ -253,9 +288,15 @@ def held_trainers(run: OperatedRun) -> bool:
     return {run.role(name).state for name in run.trainers} == {"held"}
 
 
-def test_learn_off_holds_trainers_and_on_lets_them_catch_up_with_nothing_lost(live: OperatedRun) -> None:
+def test_learn_off_holds_trainers_and_on_lets_them_catch_up_with_nothing_lost(
+    live: OperatedRun,
+) -> None:
     until(live.all_learned, "what there was is learned")
-    told_after("trainers are held", lambda: live.changed("switch", "learn", "off"), lambda: held_trainers(live))
+    told_after(
+        "trainers are held",
+        lambda: live.changed("switch", "learn", "off"),
+        lambda: held_trainers(live),
+    )
     learned, cut = live.learned(), len(live.cuts())
     live.learn(40)
     until(lambda: live.status().models[0].labelled == live.labelled, "the examples are joined")
@@ -263,7 +304,11 @@ def test_learn_off_holds_trainers_and_on_lets_them_catch_up_with_nothing_lost(li
     until(lambda: live.status().at_ms >= seen + 3_000, "three seconds pass")
     assert (live.learned(), len(live.cuts())) == (learned, cut)
     assert held_trainers(live)
-    told_after("trainers learn again", lambda: live.changed("switch", "learn", "on"), lambda: live.learned() != learned)
+    told_after(
+        "trainers learn again",
+        lambda: live.changed("switch", "learn", "on"),
+        lambda: live.learned() != learned,
+    )
     until(live.all_learned, "what came meanwhile is learned")
     until(lambda: len(live.cuts()) > cut, "snapshots are cut again")
 
@@ -274,15 +319,26 @@ def served(run: OperatedRun) -> int:
 
 
 def test_release_off_keeps_what_is_served_while_snapshots_are_cut(live: OperatedRun) -> None:
-    told_after("release is held", lambda: live.switch("release", False), lambda: live.role("release").state == "held")
+    told_after(
+        "release is held",
+        lambda: live.switch("release", False),
+        lambda: live.role("release").state == "held",
+    )
     settled, cut = len(live.settled()), len(live.cuts())
     number = live.settled()[-1].number
-    until(lambda: served(live) == live.ask(live.parcels(1))["snapshot"] == number, "what was settled is served")
+    until(
+        lambda: served(live) == live.ask(live.parcels(1))["snapshot"] == number,
+        "what was settled is served",
+    )
     until(lambda: len(live.cuts()) >= cut + 6, "snapshots are cut")
     assert len(live.settled()) == settled
     assert (served(live), live.ask(live.parcels(1))["snapshot"]) == (number, number)
     newest = max(c.number for c in live.cuts())
-    told_after("a newer snapshot is served", lambda: live.switch("release", True), lambda: served(live) >= newest)
+    told_after(
+        "a newer snapshot is served",
+        lambda: live.switch("release", True),
+        lambda: served(live) >= newest,
+    )
     assert live.ask(live.parcels(1))["snapshot"] >= newest
 
 
@@ -298,15 +354,24 @@ def test_switches_are_turned_while_nothing_runs_and_hold_over_restarts(live: Ope
     for name in switches.NAMES:
         live.changed("switch", name, "off")
     live.restart()
-    until(lambda: held_trainers(live) and live.role("release").state == "held", "trainers and release are held")
+    until(
+        lambda: held_trainers(live) and live.role("release").state == "held",
+        "trainers and release are held",
+    )
     assert live.rung() in DECLARED_FALLBACKS
-    assert {s.name: (s.on, s.by) for s in live.status().switches} == dict.fromkeys(switches.NAMES, (False, user()))
+    assert {s.name: (s.on, s.by) for s in live.status().switches} == dict.fromkeys(
+        switches.NAMES, (False, user())
+    )
     live.stop()
     told = live.cli("status")
     assert (told.status, told.out, told.err.count("\n")) == (2, "", 1)
     assert "nothing runs there" in told.err
     out = live.changed("switch", "answer", "on")
-    assert [line.split()[:2] for line in out.splitlines()] == [["learn", "off"], ["release", "off"], ["answer", "on"]]
+    assert [line.split()[:2] for line in out.splitlines()] == [
+        ["learn", "off"],
+        ["release", "off"],
+        ["answer", "on"],
+    ]
     live.changed("switch", "learn", "on")
     live.start()
     until(lambda: live.rung() == "champion", "the model answers")
@@ -315,7 +380,9 @@ def test_switches_are_turned_while_nothing_runs_and_hold_over_restarts(live: Ope
     assert live.role("release").state == "held"
 
 
-@pytest.mark.parametrize("arguments", [("learn", "maybe"), ("learn",), ("sing", "off")], ids="-".join)
+@pytest.mark.parametrize(
+    "arguments", [("learn", "maybe"), ("learn",), ("sing", "off")], ids="-".join
+)
 def test_a_switch_that_is_not_there_or_no_way_to_turn_it_is_refused(
     live: OperatedRun, arguments: tuple[str, ...]
 ) -> None:
@@ -329,7 +396,9 @@ def test_a_switch_that_is_not_there_or_no_way_to_turn_it_is_refused(
 def test_neither_reading_nor_turning_a_switch_touches_log_or_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    away = Settings(run_dir=tmp_path, log="kafka://192.0.2.1:9092", store="redis://192.0.2.1:6379/0")
+    away = Settings(
+        run_dir=tmp_path, log="kafka://192.0.2.1:9092", store="redis://192.0.2.1:6379/0"
+    )
     run_record.write("parcels", "app.py", away)
 
     def refuse(*_: object, **__: object) -> None:
@@ -337,7 +406,10 @@ def test_neither_reading_nor_turning_a_switch_touches_log_or_store(
 
     for name in ("connect", "connect_ex", "bind"):
         monkeypatch.setattr(socket.socket, name, refuse)
-    for module in ("freshet.streams.catalog.open_log", "freshet.features.stores.catalog.open_store"):
+    for module in (
+        "freshet.streams.catalog.open_log",
+        "freshet.features.stores.catalog.open_store",
+    ):
         monkeypatch.setattr(module, refuse)
     before = switches.SwitchBoard(tmp_path)
     assert before.current.learn.on
@@ -356,7 +428,8 @@ def words(text: str) -> list[list[str]]:
 
 
 def steady(live: OperatedRun, tell: Callable[[], str]) -> tuple[str, Status]:
-    """What a command prints, and the status, where that has not changed meanwhile but for what passes by itself."""
+    """What a command prints, and the status, where that has not changed meanwhile but for what
+    passes by itself."""
 
     def told() -> tuple[str, Status] | None:
         before = live.status()
@@ -387,7 +460,9 @@ def test_status_tells_roles_lags_and_what_is_served(live: OperatedRun) -> None:
         assert [view.name, view.topic, str(view.rows)] in [line[:3] for line in lines]
     model = status.models[0]
     assert model.served is not None
-    assert [model.name, model.served.lineage, str(model.served.number)] in [line[:3] for line in lines]
+    assert [model.name, model.served.lineage, str(model.served.number)] in [
+        line[:3] for line in lines
+    ]
 
 
 def test_topics_tells_records_settings_and_their_changes(live: OperatedRun) -> None:
@@ -400,7 +475,9 @@ def test_topics_tells_records_settings_and_their_changes(live: OperatedRun) -> N
     assert ["snapshot_every", EVERY, "30d", "(declared", f"{EVERY})"] in lines
     assert ["feature_slo", "5s", "7s", "(declared", "5s)"] in lines
     assert lines[-1][3:] == ["deliveries", "feature_slo=7s", "by", user()]
-    assert live.changed("topics", "set", "deliveries", "feature_slo=5s").endswith("is 5s (was 7s)\n")
+    assert live.changed("topics", "set", "deliveries", "feature_slo=5s").endswith(
+        "is 5s (was 7s)\n"
+    )
 
 
 def test_models_tells_lineages_their_quality_and_snapshots(live: OperatedRun) -> None:
@@ -409,11 +486,19 @@ def test_models_tells_lineages_their_quality_and_snapshots(live: OperatedRun) ->
     text, status = steady(live, lambda: live.changed("models"))
     model = status.models[0]
     assert model.served is not None
-    assert text.startswith(f"model late  serves {model.served.lineage} snapshot {model.served.number}, since ")
+    assert text.startswith(
+        f"model late  serves {model.served.lineage} snapshot {model.served.number}, since "
+    )
     for x in model.lineages:
         (line,) = [found for found in words(text) if found[:1] == [x.name]]
         champion = [x.alias] if x.alias else []
-        assert line[: 4 + len(champion)] == [x.name, *champion, str(x.number), str(x.refusals), f"{x.examples:,}"]
+        assert line[: 4 + len(champion)] == [
+            x.name,
+            *champion,
+            str(x.number),
+            str(x.refusals),
+            f"{x.examples:,}",
+        ]
         assert f"{x.overall.ne:.4f}" in line
     for city in ("Berlin", "Lyon", "Porto"):
         (line,) = [found for found in words(text) if found[:1] == [city]]
@@ -424,7 +509,9 @@ QUESTIONS = [("status",), ("topics",), ("models",), ("topics", "set", "deliverie
 
 
 @pytest.mark.parametrize("arguments", QUESTIONS, ids="-".join)
-def test_where_nothing_runs_commands_say_so_in_one_line(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+def test_where_nothing_runs_commands_say_so_in_one_line(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
     told = command(*arguments, "--run-dir", str(tmp_path / "none"))
     assert (told.status, told.out) == (2, "")
     assert told.err == (
@@ -441,7 +528,9 @@ def test_where_nothing_runs_commands_say_so_in_one_line(tmp_path: Path, argument
 def test_a_switch_of_no_run_is_told_in_one_line(tmp_path: Path) -> None:
     told = command("switch", "learn", "off", "--run-dir", str(tmp_path))
     assert (told.status, told.out) == (2, "")
-    assert told.err.startswith(f"error: freshet run in {tmp_path}: there is none. Start one with freshet run APP.py")
+    assert told.err.startswith(
+        f"error: freshet run in {tmp_path}: there is none. Start one with freshet run APP.py"
+    )
 
 
 def test_what_an_operator_is_told_in_json_is_what_is_printed(live: OperatedRun) -> None:

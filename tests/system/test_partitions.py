@@ -1,8 +1,10 @@
-"""Topics of three partitions, whose intakes and views are two processes each that share them; one of each is killed.
+"""Topics of three partitions, whose intakes and views are two processes each that share them; one
+of each is killed.
 
-The same flights with one partition, and with three in one process, are the references. What three partitions leave may differ
-from what one leaves only where a gap was filled from the other events of its partition; and two runs that interleave
-differently differ in the last bits of sums and decays, at most.
+The same flights with one partition, and with three in one process, are the references. What three
+partitions leave may differ from what one leaves only where a gap was filled from the other events
+of its partition; and two runs that interleave differently differ in the last bits of sums and
+decays, at most.
 """
 
 from __future__ import annotations
@@ -56,7 +58,9 @@ Row = npt.NDArray[np.uint8]
 def split_flights(directory: Path, name: str = "flights") -> Path:
     """The light app with three partitions of every topic, and so of every view."""
     file = light_flights(directory, name)
-    file.write_text(file.read_text().replace('source="origin"', f'source="origin", partitions={PARTITIONS}'))
+    file.write_text(
+        file.read_text().replace('source="origin"', f'source="origin", partitions={PARTITIONS}')
+    )
     assert {t.partitions for t in load(file).topics} == {PARTITIONS}
     return file
 
@@ -78,7 +82,8 @@ class Example:
 
 @dataclass(frozen=True)
 class Left:
-    """What a run leaves: by topic its fates and its ledgers by partition, rows without versions by view and key, examples."""
+    """What a run leaves: by topic its fates and its ledgers by partition, rows without versions by
+    view and key, examples."""
 
     fates: dict[str, Any]
     ledgers: dict[str, dict[int, dict[int, Any]]]
@@ -91,7 +96,10 @@ def left(app: App, log: Log, store: Store, checkpoints_url: str) -> Left:
     for name, found in fates.items():
         assert found["ledger_agrees"], f"a ledger of {name} is not what its log says"
     ledgers = {
-        t.name: {p: kept_by_run.ledger(log, checkpoints_url, t, app.log_of(t.name), p)[1] for p in range(t.partitions)}
+        t.name: {
+            p: kept_by_run.ledger(log, checkpoints_url, t, app.log_of(t.name), p)[1]
+            for p in range(t.partitions)
+        }
         for t in app.topics
     }
     rows = {v.name: rows_of(app, log, store, v) for v in app.views}
@@ -102,10 +110,16 @@ def rows_of(app: App, log: Log, store: Store, view: View) -> dict[str, Row]:
     """Rows of every key that any partition of a view's clean log names."""
     keys: set[str] = set()
     for p in range(view.topic.partitions):
-        found = (blocks.decode(r.value).rows for r in kept_by_run.records(log, app.clean_log_of(view), p))
-        keys |= {key for rows in found if rows is not None for key in rows.column("key").to_pylist()}
+        found = (
+            blocks.decode(r.value).rows for r in kept_by_run.records(log, app.clean_log_of(view), p)
+        )
+        keys |= {
+            key for rows in found if rows is not None for key in rows.column("key").to_pylist()
+        }
     wanted = sorted(keys)
-    (read,) = store.read([RowKeys(app.stored_as(view), [x.encode() for x in wanted], view.plan.width)])
+    (read,) = store.read(
+        [RowKeys(app.stored_as(view), [x.encode() for x in wanted], view.plan.width)]
+    )
     assert read.present.all(), f"view {view.name} lacks rows"
     return {key: row[VERSION_BYTES:].copy() for key, row in zip(wanted, read.data)}
 
@@ -116,7 +130,13 @@ def examples_of(app: App, log: Log) -> Iterator[Example]:
         labels = np.nan_to_num(rows.label, nan=-1.0).tolist()
         for i, (name, label) in enumerate(zip(ids, labels)):
             fixed = rows.fixed[i]
-            yield Example(name, KINDS[rows.kind[i]], label, fixed["categories"].tobytes(), fixed["numbers"].copy())
+            yield Example(
+                name,
+                KINDS[rows.kind[i]],
+                label,
+                fixed["categories"].tobytes(),
+                fixed["numbers"].copy(),
+            )
 
 
 def in_one_process(file: Path, directory: Path) -> Left:
@@ -145,10 +165,13 @@ def split(tmp_path_factory: pytest.TempPathFactory) -> Left:
 
 
 class Members:
-    """A second process of each role that shares partitions. What is killed stays away until it is started again."""
+    """A second process of each role that shares partitions. What is killed stays away until it is
+    started again."""
 
     def __init__(self, file: Path, given: Settings, replayer: Replayer) -> None:
-        self._specs = [RoleSpec(f"{role}.2", run_role, (str(file), role, given, "2")) for role in TASKS]
+        self._specs = [
+            RoleSpec(f"{role}.2", run_role, (str(file), role, given, "2")) for role in TASKS
+        ]
         self._replayer = replayer
         self.start()
 
@@ -163,11 +186,16 @@ class Members:
         for facts in self._supervisor.facts().values():
             os.kill(facts["pid"], signal.SIGKILL)
 
-    def until(self, what: str, holds: Callable[[dict[str, dict[str, int]]], bool]) -> dict[str, dict[str, int]]:
-        """Wait until what the processes say from now on `holds`: their shares, which are partitions by role and member."""
+    def until(
+        self, what: str, holds: Callable[[dict[str, dict[str, int]]], bool]
+    ) -> dict[str, dict[str, int]]:
+        """Wait until what the processes say from now on `holds`: their shares, which are partitions
+        by role and member."""
         since, deadline = time.time_ns() // 1_000_000, time.monotonic() + SECONDS
         while not holds(shares := self._shares(since)):
-            assert time.monotonic() < deadline, f"not within {SECONDS:.0f} s: {what}; last told were {shares}"
+            assert time.monotonic() < deadline, (
+                f"not within {SECONDS:.0f} s: {what}; last told were {shares}"
+            )
             self._replayer.drained()
             time.sleep(0.05)
         return shares
@@ -177,12 +205,17 @@ class Members:
         shares: dict[str, dict[str, int]] = {role: {} for role in TASKS}
         for s in told:
             if s.role in shares:
-                shares[s.role][s.instance.split("/")[0]] = sum(name.startswith(f"{s.role}:") for name in s.facts)
+                shares[s.role][s.instance.split("/")[0]] = sum(
+                    name.startswith(f"{s.role}:") for name in s.facts
+                )
         return shares
 
 
 def shared(shares: Mapping[str, Mapping[str, int]]) -> bool:
-    return all(len(of) == 2 and min(of.values()) > 0 and sum(of.values()) == TASKS[role] for role, of in shares.items())
+    return all(
+        len(of) == 2 and min(of.values()) > 0 and sum(of.values()) == TASKS[role]
+        for role, of in shares.items()
+    )
 
 
 def alone(shares: Mapping[str, Mapping[str, int]]) -> bool:
@@ -191,7 +224,8 @@ def alone(shares: Mapping[str, Mapping[str, int]]) -> bool:
 
 @dataclass
 class Disturbance:
-    """Kills the second processes in the middle of the step `at`, and starts them again before the step `until`."""
+    """Kills the second processes in the middle of the step `at`, and starts them again before the
+    step `until`."""
 
     members: Members
     at: int
@@ -237,11 +271,14 @@ def disturbed(kafka: str, redis_address: str, tmp_path_factory: pytest.TempPathF
     )
     with ExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
-        patch.setattr(supervisor, "BACKOFF_SECONDS", (float("inf"),))  # whom the test kills, the test starts again
+        # whom the test kills, the test starts again
+        patch.setattr(supervisor, "BACKOFF_SECONDS", (float("inf"),))
         runtime = stack.enter_context(Runtime(app, str(file), given))
         replayer = Replayer(app, runtime.log, milliseconds(EVERY))
         stack.callback(replayer.close)
-        client = ScoringClient([runtime.address("serve")], app.models[0].name, app.models[0].on.events)
+        client = ScoringClient(
+            [runtime.address("serve")], app.models[0].name, app.models[0].on.events
+        )
         stack.callback(client.close)
         members = Members(file, runtime.settings, replayer)
         stack.callback(lambda: members.stop())
@@ -250,7 +287,11 @@ def disturbed(kafka: str, redis_address: str, tmp_path_factory: pytest.TempPathF
         disturbance = Disturbance(members, len(schedule) // 3, len(schedule) // 2)
         for n, step in enumerate(schedule):
             disturbance.before(n)
-            ask = partial(client.ask, step.queries, step.start_ms) if any(step.queries.values()) else dict[str, int]
+            ask = (
+                partial(client.ask, step.queries, step.start_ms)
+                if any(step.queries.values())
+                else dict[str, int]
+            )
             replayer.step(step.start_ms, step.end_ms, ask, published(app, step.events))
         with closing(open_store(given.store)) as store:
             found = left(app, runtime.log, store, runtime.settings.checkpoints_url)
@@ -263,11 +304,14 @@ pytestmark = pytest.mark.timeout(600)
 
 def from_other_events(view: View) -> list[bool]:
     """By field of a view: whether its gaps are filled from other events."""
-    return [f in view.topic.impute and view.topic.impute[f].kind != "constant" for f in view.plan.fields]
+    return [
+        f in view.topic.impute and view.topic.impute[f].kind != "constant" for f in view.plan.fields
+    ]
 
 
 def words_of(plan: RowPlan, kind: int, field: int, at: int) -> tuple[list[int], list[int]]:
-    """The words of a row that one fold of the plan writes: those that must be equal, and those that must be close."""
+    """The words of a row that one fold of the plan writes: those that must be equal, and those that
+    must be close."""
     _, tiles, ring, columns = plan.shape.tolist()
     if kind == k.DECAYED:
         return [at + 2], [at, at + 1]
@@ -277,9 +321,11 @@ def words_of(plan: RowPlan, kind: int, field: int, at: int) -> tuple[list[int], 
     return ([], cells) if kind == k.SUM else (cells, [])
 
 
-def check_rows(view: View, found: Mapping[str, Row], expected: Mapping[str, Row], filled_alike: bool) -> None:
-    """Counts, extremes and times are equal, sums and decays close. Unless gaps were `filled_alike`, fields that have some
-    filled from other events are left out."""
+def check_rows(
+    view: View, found: Mapping[str, Row], expected: Mapping[str, Row], filled_alike: bool
+) -> None:
+    """Counts, extremes and times are equal, sums and decays close. Unless gaps were `filled_alike`,
+    fields that have some filled from other events are left out."""
     assert found.keys() == expected.keys() != set()
     keys, other = sorted(found), from_other_events(view)
     a, b = (np.stack([rows[key] for key in keys]).view(np.int64) for rows in (found, expected))
@@ -290,9 +336,15 @@ def check_rows(view: View, found: Mapping[str, Row], expected: Mapping[str, Row]
             more = words_of(view.plan, kind, field, at)
             equal, close = equal + more[0], close + more[1]
     equal, close = [x - gone for x in equal], [x - gone for x in close]
-    np.testing.assert_array_equal(a[:, equal], b[:, equal], f"counts, extremes and times of {view.name}")
+    np.testing.assert_array_equal(
+        a[:, equal], b[:, equal], f"counts, extremes and times of {view.name}"
+    )
     np.testing.assert_allclose(
-        a.view(np.float64)[:, close], b.view(np.float64)[:, close], CLOSE, CLOSE, err_msg=f"sums of {view.name}"
+        a.view(np.float64)[:, close],
+        b.view(np.float64)[:, close],
+        CLOSE,
+        CLOSE,
+        err_msg=f"sums of {view.name}",
     )
 
 
@@ -303,8 +355,11 @@ def check_vectors(found: list[Example], expected: list[Example]) -> None:
     np.testing.assert_allclose(a, b, 1e-6, 1e-6)
 
 
-def totals(ledgers: Mapping[str, Mapping[int, Mapping[int, Any]]]) -> dict[str, tuple[list[int], int]]:
-    """By topic, over all its partitions: records by fate, and the sum of the ids that were applied."""
+def totals(
+    ledgers: Mapping[str, Mapping[int, Mapping[int, Any]]],
+) -> dict[str, tuple[list[int], int]]:
+    """By topic, over all its partitions: records by fate, and the sum of the ids that were
+    applied."""
     out = {}
     for topic, parts in ledgers.items():
         entries = [e for part in parts.values() for e in part.values()]
@@ -317,7 +372,9 @@ def test_two_processes_of_a_role_share_its_partitions(disturbed: Run) -> None:
     assert shared(disturbed.first)
 
 
-def test_what_a_killed_process_held_goes_to_the_other_and_is_shared_again_once_it_is_back(disturbed: Run) -> None:
+def test_what_a_killed_process_held_goes_to_the_other_and_is_shared_again_once_it_is_back(
+    disturbed: Run,
+) -> None:
     assert disturbed.disturbance.took_over == {role: {role: n} for role, n in TASKS.items()}
     assert disturbed.disturbance.shared_again is not None
     assert not any(disturbed.restarts.values()), disturbed.restarts
@@ -345,7 +402,9 @@ def test_fates_and_applied_ids_are_those_of_one_partition(disturbed: Run, whole:
 
 
 @pytest.mark.parametrize("reference", ["split", "whole"])
-def test_rows_are_those_of_one_process(disturbed: Run, reference: str, request: pytest.FixtureRequest) -> None:
+def test_rows_are_those_of_one_process(
+    disturbed: Run, reference: str, request: pytest.FixtureRequest
+) -> None:
     expected: Left = request.getfixturevalue(reference)
     for view in load(light_flights(request.getfixturevalue("tmp_path"))).views:
         rows = disturbed.left.rows[view.name], expected.rows[view.name]
@@ -353,13 +412,20 @@ def test_rows_are_those_of_one_process(disturbed: Run, reference: str, request: 
 
 
 def test_examples_are_those_of_one_process(disturbed: Run, split: Left, whole: Left) -> None:
-    """Ids, labels, and the vectors that were asked. Whether a label at the very end of its wait answers or corrects depends on
-    which partition's labels come first into the log where they meet."""
+    """Ids, labels, and the vectors that were asked. Whether a label at the very end of its wait
+    answers or corrects depends on which partition's labels come first into the log where they
+    meet."""
     assert {e.told[1] for e in disturbed.left.examples} >= {"asked", "labelled", "expired"}
     assert labels(disturbed.left.examples) == labels(split.examples) == labels(whole.examples)
-    asked = [[e for e in examples if e.told[1] == "asked"] for examples in (disturbed.left.examples, split.examples)]
+    asked = [
+        [e for e in examples if e.told[1] == "asked"]
+        for examples in (disturbed.left.examples, split.examples)
+    ]
     check_vectors(*asked)
-    turned = [sum(e.told[1] == "corrected" for e in left.examples) for left in (disturbed.left, split, whole)]
+    turned = [
+        sum(e.told[1] == "corrected" for e in left.examples)
+        for left in (disturbed.left, split, whole)
+    ]
     assert max(turned) - min(turned) <= len(asked[0]) // 500, turned
 
 

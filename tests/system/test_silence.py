@@ -1,5 +1,5 @@
-"""A role that is killed or stopped shows as lag: the scorer acts on it by itself, the light turns, the alert names it.
-Who only watches changes nothing."""
+"""A role that is killed or stopped shows as lag: the scorer acts on it by itself, the light turns,
+the alert names it. Who only watches changes nothing."""
 
 from __future__ import annotations
 
@@ -78,10 +78,14 @@ def silenced(run: OperatedRun, role: str, fault: str) -> Iterator[None]:
 
 def is_late(figures: ViewFigures | ModelFigures, role: str) -> bool:
     lag, slo = figures.lag_ms, figures.slo_ms
-    return lag is not None and slo is not None and lag > slo and figures.behind.split(".")[0] == role
+    return (
+        lag is not None and slo is not None and lag > slo and figures.behind.split(".")[0] == role
+    )
 
 
-CASES = [(role, fault) for role in ("intake", "view", "join", "release") for fault in ("kill", "stop")]
+CASES = [
+    (role, fault) for role in ("intake", "view", "join", "release") for fault in ("kill", "stop")
+]
 
 
 @pytest.mark.parametrize(("role", "fault"), CASES)
@@ -91,13 +95,18 @@ def test_silence_of_a_role_is_staleness_and_named(live: OperatedRun, role: str, 
     with silenced(live, role, fault):
         until(lambda: live.rung() in FALLBACKS, "the scorer knows by itself")
         until(
-            lambda: any(is_late(x, role) for x in (live.status().views if of_features else live.status().models)),
+            lambda: any(
+                is_late(x, role)
+                for x in (live.status().views if of_features else live.status().models)
+            ),
             "lag says so",
         )
         until(lambda: lights(live) != {"green"}, "the light turns")
         policy = "feature_lag" if of_features else "model_lag"
         until(
-            lambda: any(a.policy == policy and f"role {role}" in a.reason for a in live.status().alerts),
+            lambda: any(
+                a.policy == policy and f"role {role}" in a.reason for a in live.status().alerts
+            ),
             "the alert names the role",
         )
     until(lambda: reached(live, lambda: live.rung() == "champion"), "it is fresh again")
@@ -114,12 +123,16 @@ def test_a_quiet_source_is_fresh(live: OperatedRun) -> None:
     live.listen()
     seen = len(live.cuts())
     # Nobody sends anything for longer than is promised: ticks come all the same, and so do cuts.
-    until(lambda: live.status().at_ms > began + 10_000 and len(live.cuts()) > seen, "ten seconds pass")
+    until(
+        lambda: live.status().at_ms > began + 10_000 and len(live.cuts()) > seen, "ten seconds pass"
+    )
     until(lambda: live.rung() == "champion" and lights(live) == {"green"}, "all is fresh")
 
 
 @pytest.mark.parametrize("fault", ["kill", "stop"])
-def test_without_control_answers_are_as_before_and_snapshots_are_cut(live: OperatedRun, fault: str) -> None:
+def test_without_control_answers_are_as_before_and_snapshots_are_cut(
+    live: OperatedRun, fault: str
+) -> None:
     until(lambda: live.rung() == "champion", "all is fresh")
     with silenced(live, "control", fault):
         seen = len(live.cuts())
@@ -128,4 +141,6 @@ def test_without_control_answers_are_as_before_and_snapshots_are_cut(live: Opera
         served = live.ask(live.parcels(1))
         assert served["rung"] == "champion"
         until(lambda: live.ask(live.parcels(1))["snapshot"] > served["snapshot"], "and served")
-    until(lambda: reached(live, lambda: live.role("control").state == "running"), "it is there again")
+    until(
+        lambda: reached(live, lambda: live.role("control").state == "running"), "it is there again"
+    )

@@ -1,5 +1,5 @@
-"""An app of topics and views, without any model: a scorer takes pushes and answers with features; and what is told over
-restarts of control and of the run."""
+"""An app of topics and views, without any model: a scorer takes pushes and answers with features;
+and what is told over restarts of control and of the run."""
 
 from __future__ import annotations
 
@@ -49,7 +49,10 @@ class Run:
                 start_new_session=True,
             )
         before = self.printed.count("status page ")
-        until(lambda: self._lives() and self.printed.count("status page ") > before, "it says where it listens")
+        until(
+            lambda: self._lives() and self.printed.count("status page ") > before,
+            "it says where it listens",
+        )
         addresses = [(folder / f"{name}.address").read_text() for name in ("serve", "status")]
         self.scorer, self.page = (httpx.Client(base_url=a, timeout=30.0) for a in addresses)
 
@@ -161,7 +164,9 @@ def test_controls_restart_calls_nobody_lost_and_keeps_the_history(run: Run) -> N
     assert after["begun_ms"] == before["begun_ms"]
 
 
-def test_the_runs_restart_calls_nobody_lost_and_keeps_the_history(place: tuple[Path, Path], run: Run) -> None:
+def test_the_runs_restart_calls_nobody_lost_and_keeps_the_history(
+    place: tuple[Path, Path], run: Run
+) -> None:
     until(run.all_there, "all its roles run")
     begun = run.page.get("/history.json").json()["begun_ms"]
     run.stop()

@@ -1,4 +1,5 @@
-"""The wheel: what is in it, and that freshet runs from it alone, in a folder and an environment without the checkout."""
+"""The wheel: what is in it, and that freshet runs from it alone, in a folder and an environment
+without the checkout."""
 
 from __future__ import annotations
 
@@ -14,7 +15,9 @@ from tests.system import clean_environment
 from tests.system.clean_environment import ROOT, CleanEnvironment
 
 ROOMS = ("schemas", "streams", "features", "learners", "serving")
-pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="sources are those that git lists")
+pytestmark = pytest.mark.skipif(
+    shutil.which("git") is None, reason="sources are those that git lists"
+)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +45,9 @@ def contents(wheel: Path) -> dict[str, bytes]:
 
 def test_it_has_all_files_of_the_package_and_no_others(wheel: Path, sources: Path) -> None:
     """Rooms are links in the checkout, and real files here, under their one name."""
-    folders = {f"freshet/{room}": sources / room for room in ROOMS} | {"freshet": sources / "freshet"}
+    folders = {f"freshet/{room}": sources / room for room in ROOMS} | {
+        "freshet": sources / "freshet"
+    }
     wanted = {
         f"{name}/{file.relative_to(folder).as_posix()}": file.read_bytes()
         for name, folder in folders.items()
@@ -78,17 +83,23 @@ def test_its_kernels_are_kept_beside_their_sources(environment: CleanEnvironment
 
 
 @pytest.mark.timeout(600)
-def test_the_app_of_init_checks_runs_and_learns(environment: CleanEnvironment, tmp_path: Path) -> None:
+def test_the_app_of_init_checks_runs_and_learns(
+    environment: CleanEnvironment, tmp_path: Path
+) -> None:
     environment.run(environment.freshet, "init", "parcels", cwd=tmp_path)
     app = tmp_path / "parcels"
     assert environment.run(environment.freshet, "check", "app.py", cwd=app).endswith("\nok\n")
-    lineage = lineage_that_answers(app, [environment.freshet], environment.python, environment.variables)
+    lineage = lineage_that_answers(
+        app, [environment.freshet], environment.python, environment.variables
+    )
     assert lineage.startswith(("baseline", "hashed_logistic"))
 
 
 @pytest.mark.timeout(600)
 def test_the_demo_passes(environment: CleanEnvironment, tmp_path: Path) -> None:
-    told = environment.run(environment.freshet, "demo", "--days", "1", "--report", "report.json", cwd=tmp_path)
+    told = environment.run(
+        environment.freshet, "demo", "--days", "1", "--report", "report.json", cwd=tmp_path
+    )
     assert "Passed: every ledger agrees with its log" in told
     assert json.loads((tmp_path / "report.json").read_text())["requests"]["failed"] == 0
 

@@ -1,6 +1,8 @@
-"""A delivery firm at work, sped up: parcels are handed over, asked about, and delivered a few seconds later.
+"""A delivery firm at work, sped up: parcels are handed over, asked about, and delivered a few
+seconds later.
 
-`python produce.py`, until Ctrl-C. The scorer's address is that of the environment variable SCORER, if there is one.
+`python produce.py`, until Ctrl-C. The scorer's address is that of the environment variable SCORER,
+if there is one.
 """
 
 import os
@@ -21,7 +23,13 @@ def hand_over() -> Event:
     """A parcel that a courier takes now."""
     courier, city = random.choice(list(COURIERS)), random.choice(list(CITIES))
     weight = round(random.expovariate(0.5), 1) if random.random() < 0.9 else None
-    return {"parcel": uuid.uuid4().hex[:12], "at": now_ms(), "courier": courier, "city": city, "weight_kg": weight}
+    return {
+        "parcel": uuid.uuid4().hex[:12],
+        "at": now_ms(),
+        "courier": courier,
+        "city": city,
+        "weight_kg": weight,
+    }
 
 
 def deliver(parcel: Event) -> Event:
@@ -32,7 +40,8 @@ def deliver(parcel: Event) -> Event:
 
 
 def push(client: httpx.Client, topic: str, events: list[Event]) -> None:
-    """Publish events to a topic: a list for each of its fields. They are safe in its log once this returns."""
+    """Publish events to a topic: a list for each of its fields. They are safe in its log once this
+    returns."""
     columns = {name: [e[name] for e in events] for name in events[0]}
     client.post("/push", json={"push_source_name": topic, "df": columns}).raise_for_status()
 
@@ -42,11 +51,18 @@ def ask(client: httpx.Client, parcels: list[Event]) -> tuple[list[float], Event]
     inputs = [tensor(name, "BYTES", parcels) for name in ("parcel", "courier", "city")]
     body = {"inputs": [*inputs, tensor("weight_kg", "FP64", parcels)]}
     answer = client.post("/v2/models/late/infer", json=body).raise_for_status().json()
-    return next(x["data"] for x in answer["outputs"] if x["name"] == "probability"), answer["parameters"]
+    return next(x["data"] for x in answer["outputs"] if x["name"] == "probability"), answer[
+        "parameters"
+    ]
 
 
 def tensor(name: str, datatype: str, parcels: list[Event]) -> Event:
-    return {"name": name, "shape": [len(parcels)], "datatype": datatype, "data": [p[name] for p in parcels]}
+    return {
+        "name": name,
+        "shape": [len(parcels)],
+        "datatype": datatype,
+        "data": [p[name] for p in parcels],
+    }
 
 
 def now_ms() -> int:
@@ -54,21 +70,28 @@ def now_ms() -> int:
 
 
 def main() -> None:
-    under_way: list[tuple[float, float, Event]] = []  # when each will be delivered, what was answered, the parcel
-    again = httpx.HTTPTransport(retries=3)  # a scorer that is started again is there within a second
+    # when each will be delivered, what was answered, the parcel
+    under_way: list[tuple[float, float, Event]] = []
+    # a scorer that is started again is there within a second
+    again = httpx.HTTPTransport(retries=3)
     with httpx.Client(base_url=SCORER, timeout=30.0, transport=again) as client:
         while True:
             parcels = [hand_over() for _ in range(10)]
             answers, by = ask(client, parcels)
             push(client, "handovers", parcels)
-            under_way += [(time.time() + random.uniform(1.0, 4.0), p, x) for p, x in zip(answers, parcels)]
+            under_way += [
+                (time.time() + random.uniform(1.0, 4.0), p, x) for p, x in zip(answers, parcels)
+            ]
             now = time.time()
             come = [(p, deliver(x)) for due, p, x in under_way if due <= now]
             under_way = [x for x in under_way if x[0] > now]
             if come:
                 push(client, "deliveries", [d for _, d in come])
                 told = " ".join(f"{d['minutes_late']:+.0f}min:{p:.2f}" for p, d in come[:6])
-                print(f"{by['rung']:9} {by.get('lineage') or '':25} delivered (late: answered) {told}", flush=True)
+                print(
+                    f"{by['rung']:9} {by.get('lineage') or '':25} delivered (late: answered) {told}",
+                    flush=True,
+                )
             time.sleep(0.25)
 
 

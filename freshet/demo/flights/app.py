@@ -10,7 +10,12 @@ import polars as pl
 import freshet as fr
 
 HELD = fr.Freshness(
-    feature_slo="15m", model_slo="9h", snapshot_every="3h", lateness="2m", label_wait="12h", max_future="1d"
+    feature_slo="15m",
+    model_slo="9h",
+    snapshot_every="3h",
+    lateness="2m",
+    label_wait="12h",
+    max_future="1d",
 )
 departures = fr.Topic(
     "departures",
@@ -52,7 +57,10 @@ weather = fr.Topic(
     drop={"no_reading": pl.col("temp").is_null() & pl.col("visib").is_null()},
     impute={
         "wind_gust": fr.impute.constant(0.0),
-        **{f: fr.impute.last(by="origin") for f in ("temp", "dewp", "humid", "wind_dir", "wind_speed")},
+        **{
+            f: fr.impute.last(by="origin")
+            for f in ("temp", "dewp", "humid", "wind_dir", "wind_speed")
+        },
         **{f: fr.impute.last(by="origin") for f in ("precip", "pressure", "visib")},
     },
     freshness=HELD,
@@ -78,7 +86,12 @@ def delays(name: str, key: str, **more: Any) -> fr.View:
     )
 
 
-by_origin = delays("arrivals_by_origin", "origin", n_1h=fr.count(over="1h"), worst_1h=fr.max("arr_delay", over="1h"))
+by_origin = delays(
+    "arrivals_by_origin",
+    "origin",
+    n_1h=fr.count(over="1h"),
+    worst_1h=fr.max("arr_delay", over="1h"),
+)
 by_carrier, by_dest = delays("arrivals_by_carrier", "carrier"), delays("arrivals_by_dest", "dest")
 by_tail = fr.View(
     "arrivals_by_tail",
@@ -136,17 +149,44 @@ sky = fr.View(
     tile="1h",
     description="The newest observation, and what fell lately.",
     features={
-        **{f: fr.last(f) for f in ("temp", "humid", "wind_speed", "wind_gust", "precip", "pressure", "visib")},
+        **{
+            f: fr.last(f)
+            for f in ("temp", "humid", "wind_speed", "wind_gust", "precip", "pressure", "visib")
+        },
         "precip_6h": fr.sum("precip", over="6h"),
     },
 )
 VIEWS = [by_origin, by_carrier, by_dest, by_tail, left_origin, left_carrier, congestion, sky]
-COMBINED = {  # minutes since an aircraft came, less its way back; and flights that should have left, but did not
+# minutes since an aircraft came, less its way back; and flights that should have left, but did not
+COMBINED = {
     "slack": {"arrivals_by_tail.since_last": 1 / 60, "arrivals_by_tail.last_air_time": -1.0},
     "backlog_1h": {"departures_by_origin.n_1h": 1.0, "takeoffs_by_origin.n_1h": -1.0},
     "backlog_3h": {"departures_by_origin.n_3h": 1.0, "takeoffs_by_origin.n_3h": -1.0},
 }
-KNOTS = {"slack": (-240, -120, -60, 0, 30, 60, 75, 90, 100, 110, 120, 135, 150, 180, 240, 300, 420, 600, 900, 1440)}
+KNOTS = {
+    "slack": (
+        -240,
+        -120,
+        -60,
+        0,
+        30,
+        60,
+        75,
+        90,
+        100,
+        110,
+        120,
+        135,
+        150,
+        180,
+        240,
+        300,
+        420,
+        600,
+        900,
+        1440,
+    )
+}
 CROSSES = [
     ("origin", "dest"),
     ("carrier", "origin"),
@@ -179,7 +219,12 @@ late = fr.Model(
     learners=[
         fr.Baseline(),
         fr.HashedLogistic(
-            rate=0.02, prior=0.24, crosses=CROSSES, combinations=COMBINED, knots=KNOTS, without=("day", "month")
+            rate=0.02,
+            prior=0.24,
+            crosses=CROSSES,
+            combinations=COMBINED,
+            knots=KNOTS,
+            without=("day", "month"),
         ),
         fr.River(),
         *(
@@ -189,6 +234,11 @@ late = fr.Model(
         ),
     ],
     slices=["carrier", "origin"],
-    fallback=[fr.heuristic(pl.col("arrivals_by_origin.delay_ewm_1h") > 20, 0.5, 0.2), fr.constant(0.24)],
+    fallback=[
+        fr.heuristic(pl.col("arrivals_by_origin.delay_ewm_1h") > 20, 0.5, 0.2),
+        fr.constant(0.24),
+    ],
 )
-app = fr.App("flights", topics=[departures, takeoffs, arrivals, weather], views=VIEWS, models=[late])
+app = fr.App(
+    "flights", topics=[departures, takeoffs, arrivals, weather], views=VIEWS, models=[late]
+)

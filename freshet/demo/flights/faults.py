@@ -8,8 +8,8 @@
 - *Disorder* holds a record up by half to all of the lateness, so that newer events overtake it; nothing is
   published before its own event time, and nothing becomes late.
 
-Every choice is drawn from the seed, the topic and the row's place in the data, never from other rows or the
-clock: an altered outcome of one flight leaves the faults of all others as they were.
+Every choice is drawn from the seed, the topic and the row's place in the data, never from other
+rows or the clock: an altered outcome of one flight leaves the faults of all others as they were.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ GOOD, DUPLICATE, FIRST_BAD = 0, 1, 2
 BAD = ("unknown_schema", "missing", "domain", "range", "undecodable", "future")
 OUTLIER = 1_000_000_000
 UNKNOWN_SCHEMA_ID = 999
-# Times are whole minutes, and departures bunch at every fifth: of the records held up only every third is
-# overtaken, of take-offs and arrivals every second, of observations none. So more are held up than shall be
-# overtaken.
+# Times are whole minutes, and departures bunch at every fifth: of the records held up only every
+# third is overtaken, of take-offs and arrivals every second, of observations none. So more are held
+# up than shall be overtaken.
 _HELD_UP = {"departures": 3.2, "takeoffs": 2.1, "arrivals": 1.8, "weather": 1.0}
 
 
@@ -43,7 +43,8 @@ _HELD_UP = {"departures": 3.2, "takeoffs": 2.1, "arrivals": 1.8, "weather": 1.0}
 class Faults:
     """Shares of a topic's events: sent twice, sent broken beside, overtaken.
 
-    `lateness_ms` must not exceed the topics' lateness, and both durations together not their `dedup`.
+    `lateness_ms` must not exceed the topics' lateness, and both durations together not their
+    `dedup`.
     """
 
     duplicates: float = 0.01
@@ -57,9 +58,9 @@ class Faults:
 class Expected:
     """What was published on a topic, and so the fates that intake must count.
 
-    `good` events are applied, `duplicates` deduplicated, `bad` and `refused` dead-lettered by reason: `bad`
-    are the corrupted copies, `refused` what breaks a rule in the data itself. `disordered` records (part of
-    the others) come after one with a newer event time.
+    `good` events are applied, `duplicates` deduplicated, `bad` and `refused` dead-lettered by
+    reason: `bad` are the corrupted copies, `refused` what breaks a rule in the data itself.
+    `disordered` records (part of the others) come after one with a newer event time.
     """
 
     good: int
@@ -79,8 +80,8 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A topic's records in publication order: when (ms), the event's row in its frame, and what is done to it
-    (`GOOD`, `DUPLICATE`, or `FIRST_BAD` + index in `BAD`); int64 `[records]` each."""
+    """A topic's records in publication order: when (ms), the event's row in its frame, and what is
+    done to it (`GOOD`, `DUPLICATE`, or `FIRST_BAD` + index in `BAD`); int64 `[records]` each."""
 
     publish: I64
     row: I64
@@ -102,16 +103,23 @@ def plan(kind: EventType, events: pl.DataFrame, faults: Faults, seed: int) -> tu
     row = np.concatenate([np.arange(n), again, bad])
     at = np.concatenate([publish, (publish + later)[again], publish[bad]])
     act = np.concatenate(
-        [np.zeros(n, np.int64), np.full(len(again), DUPLICATE), FIRST_BAD + draw.below("kind", len(BAD))[bad]]
+        [
+            np.zeros(n, np.int64),
+            np.full(len(again), DUPLICATE),
+            FIRST_BAD + draw.below("kind", len(BAD))[bad],
+        ]
     )
-    beside = np.concatenate([np.zeros(n, np.int64), np.full(len(again), 2), 2 * draw.below("side", 2)[bad] - 1])
+    beside = np.concatenate(
+        [np.zeros(n, np.int64), np.full(len(again), 2), 2 * draw.below("side", 2)[bad] - 1]
+    )
     order = np.lexsort((beside, row, at))
     done = Plan(at[order], row[order], act[order])
     return done, _expected(done, time, refused)
 
 
 def refusals(kind: EventType, events: pl.DataFrame) -> I64:
-    """What the data itself gets wrong, int64 `[n]`: 0, or 1 + the index in `BAD` of the rule it breaks."""
+    """What the data itself gets wrong, int64 `[n]`: 0, or 1 + the index in `BAD` of the rule it
+    breaks."""
     out = np.zeros(len(events), np.int64)
     broken = {
         "missing": [pl.col(f).is_null() for f in kind.required],
@@ -125,7 +133,8 @@ def refusals(kind: EventType, events: pl.DataFrame) -> I64:
 
 
 def corrupted(kind: EventType, event: Mapping[str, Any], what: str, seed: str) -> bytes:
-    """The record of a bad copy of `event`, a whole one, that breaks the rule `what` of `BAD` and no other."""
+    """The record of a bad copy of `event`, a whole one, that breaks the rule `what` of `BAD` and no
+    other."""
     r = random.Random(seed)
     if what == "unknown_schema":
         return kind.encode(event, schema_id=UNKNOWN_SCHEMA_ID)
@@ -143,7 +152,8 @@ def corrupted(kind: EventType, event: Mapping[str, Any], what: str, seed: str) -
 
 
 def _garbled(record: bytes, r: random.Random) -> bytes:
-    """Cut short, or noise after a header, or noise alone; no reading of any of them gives an event."""
+    """Cut short, or noise after a header, or noise alone; no reading of any of them gives an
+    event."""
     form = r.randrange(3)
     if form == 0:
         return record[: r.randrange(1, len(record))]

@@ -23,8 +23,9 @@ AHEAD = 12  # steps encoded together: enough to hide the cost of a slice, few en
 class Records:
     """Records of one topic in publication order, each with its append time (app clock, ms, rising).
 
-    An append time is the event's time, or up to the lateness later where the record was held up. `ids` are those of the
-    events as the producer knew them, broken records' too: it partitions by them.
+    An append time is the event's time, or up to the lateness later where the record was held up.
+    `ids` are those of the events as the producer knew them, broken records' too: it partitions by
+    them.
     """
 
     values: list[bytes] = field(default_factory=list)
@@ -41,7 +42,11 @@ class Records:
         place = Texts.of(self.ids).partitions(partitions)
         parts = [np.flatnonzero(place == p).tolist() for p in range(partitions)]
         return [
-            Records([self.values[i] for i in part], [self.times[i] for i in part], [self.ids[i] for i in part])
+            Records(
+                [self.values[i] for i in part],
+                [self.times[i] for i in part],
+                [self.ids[i] for i in part],
+            )
             for part in parts
         ]
 
@@ -58,9 +63,9 @@ class Records:
 class Step:
     """The app's clock goes from `start_ms` to `end_ms`.
 
-    `queries` are the departures scheduled in [start, end), as columns: to be asked with `as_of = start_ms`,
-    and their answers logged, before `events` (those published in [start, end), by topic) are. The tick after
-    them is `end_ms`.
+    `queries` are the departures scheduled in [start, end), as columns: to be asked with `as_of =
+    start_ms`, and their answers logged, before `events` (those published in [start, end), by topic)
+    are. The tick after them is `end_ms`.
     """
 
     start_ms: int
@@ -70,14 +75,16 @@ class Step:
 
 
 class Schedule:
-    """All steps of the first `days` local days of 2013, from local midnight; one seed always gives the same.
+    """All steps of the first `days` local days of 2013, from local midnight; one seed always gives
+    the same.
 
-    The last days' flights are followed to their arrival; then steps without events go on for `drain_ms`. A
-    record held up beyond the end of its step belongs to the step in which it is published. `alter` changes
-    outcomes before events are made of them (see `freshet.demo.flights.data`). Records are encoded a few steps
-    ahead.
+    The last days' flights are followed to their arrival; then steps without events go on for
+    `drain_ms`. A record held up beyond the end of its step belongs to the step in which it is
+    published. `alter` changes outcomes before events are made of them (see
+    `freshet.demo.flights.data`). Records are encoded a few steps ahead.
 
-    `expected` holds, by topic, what intake's ledger must say in the end; `records` counts all of them.
+    `expected` holds, by topic, what intake's ledger must say in the end; `records` counts all of
+    them.
     """
 
     def __init__(
@@ -141,5 +148,9 @@ class _Topic:
             if act < FIRST_BAD:
                 out.append(kind.encode(event))
             else:
-                out.append(corrupted(kind, event, BAD[act - FIRST_BAD], f"{self._seed}/{kind.topic}/{place}"))
+                out.append(
+                    corrupted(
+                        kind, event, BAD[act - FIRST_BAD], f"{self._seed}/{kind.topic}/{place}"
+                    )
+                )
         return out, ids

@@ -19,7 +19,8 @@ TOPICS = ("departures", "takeoffs", "arrivals", "weather")
 class EventType:
     """A topic's Avro record. Its first field is the event's id (text), its second its time (ms).
 
-    `required` are the fields that must be there, `ranges` a number's bounds, `domains` a text's words.
+    `required` are the fields that must be there, `ranges` a number's bounds, `domains` a text's
+    words.
     """
 
     topic: str

@@ -1,4 +1,5 @@
-"""Features for consumers: Feast's shape, its four statuses, and a text for every way to ask wrongly."""
+"""Features for consumers: Feast's shape, its four statuses, and a text for every way to ask
+wrongly."""
 
 from __future__ import annotations
 
@@ -22,13 +23,18 @@ NOW = 100 * HOUR
 @pytest.fixture
 def store() -> MemoryStore:
     made = MemoryStore()
-    ann = {"keys": ["ann", "ann", "bob", "old"], "at": [NOW - 60_000, NOW - 30_000, NOW - 1, NOW - 25 * HOUR]}
+    ann = {
+        "keys": ["ann", "ann", "bob", "old"],
+        "at": [NOW - 60_000, NOW - 30_000, NOW - 1, NOW - 25 * HOUR],
+    }
     put_rows(APP, made, "by_courier", {**ann, "late": [10.0, 20.0, np.nan, 5.0]})
     put_rows(APP, made, "by_leg", {"keys": ["ann|Lyon"], "at": [NOW - 2 * HOUR], "late": [8.0]})
     return made
 
 
-def ask(store: MemoryStore, as_of: int = NOW, reader: FeatureReader | None = None, **request: Any) -> FeaturesAnswer:
+def ask(
+    store: MemoryStore, as_of: int = NOW, reader: FeatureReader | None = None, **request: Any
+) -> FeaturesAnswer:
     found = feature_api.read_request(msgspec.json.encode(request))
     return (reader or feature_reader(APP)).answer(found, store, as_of)
 
@@ -54,7 +60,9 @@ ANN_TIMES = ["1970-01-05T03:59:30.000Z", feature_api.NEVER, "1970-01-05T03:59:30
 
 
 def test_a_value_that_is_missing_in_a_row_is_a_null_value(store: MemoryStore) -> None:
-    got = columns(ask(store, features=["by_courier:late", "by_courier:n"], entities={"courier": ["bob"]}))
+    got = columns(
+        ask(store, features=["by_courier:late", "by_courier:n"], entities={"courier": ["bob"]})
+    )
     assert got["late"] == ([None], ["NULL_VALUE"], ["1970-01-05T03:59:59.999Z"])
     assert got["n"][:2] == ([1.0], ["PRESENT"])
 
@@ -64,7 +72,9 @@ def test_a_value_beyond_max_age_is_null_and_says_when_it_was(store: MemoryStore)
     assert got["last"][:2] == ([None, 20.0], ["OUTSIDE_MAX_AGE", "PRESENT"])
     assert got["last"][2][0] == "1970-01-04T03:00:00.000Z"
     day = 24 * HOUR
-    edge = columns(ask(store, NOW - 1 + day, features=["by_courier:n"], entities={"courier": ["bob"]}))
+    edge = columns(
+        ask(store, NOW - 1 + day, features=["by_courier:n"], entities={"courier": ["bob"]})
+    )
     assert edge["n"][1] == ["PRESENT"], "max_age itself is not beyond it"
 
 
@@ -84,7 +94,9 @@ def test_a_view_with_several_keys_takes_a_column_for_each(store: MemoryStore) ->
 
 def test_full_names_carry_the_view_as_feast_writes_it(store: MemoryStore) -> None:
     entities = {"courier": ["ann"], "city": ["Lyon"]}
-    got = ask(store, features=["by_courier:n", "by_leg:n"], entities=entities, full_feature_names=True)
+    got = ask(
+        store, features=["by_courier:n", "by_leg:n"], entities=entities, full_feature_names=True
+    )
     assert got.metadata.feature_names == ["courier", "city", "by_courier__n", "by_leg__n"]
 
 
@@ -107,7 +119,11 @@ def test_every_row_of_every_view_is_read_in_one_round_trip(store: MemoryStore) -
     calls = []
     read = store.read
     store.read = lambda wanted: (calls.append([len(w.keys) for w in wanted]), read(wanted))[1]  # type: ignore[method-assign]
-    ask(store, feature_service="late", entities={"courier": ["ann", "ann", "bob"], "city": ["Lyon", "Lyon", "Lyon"]})
+    ask(
+        store,
+        feature_service="late",
+        entities={"courier": ["ann", "ann", "bob"], "city": ["Lyon", "Lyon", "Lyon"]},
+    )
     assert calls == [[2, 2]], "a key that comes twice is read once"
 
 
@@ -125,13 +141,34 @@ ENTITIES = {"courier": ["ann"]}
             {"features": ["by_courier:n"], "entities": {"courier": [7]}},
             r"'courier': cannot be: '7' is no text. Its type is string",
         ),
-        ({"features": ["by_courier:n"], "entities": {"courier": "ann"}}, r"Expected `array`, got `str`"),
-        ({"features": ["by_courier:n"], "entities": {"courier": [[]]}}, r"got `array` - at `\$.entities"),
-        ({"features": "by_courier:n", "entities": ENTITIES}, r"Expected `array`, got `str` - at `\$.features`"),
-        ({"features": ["n"], "entities": ENTITIES}, r"feature 'n': has no view. Write it as view:feature"),
-        ({"features": ["x:n"], "entities": ENTITIES}, r"there is no view 'x'. The views are by_courier, by_leg"),
-        ({"features": ["by_leg:x"], "entities": ENTITIES}, r"view by_leg has no feature 'x'. It has n, ewm, ago"),
-        ({"features": ["by_leg:n"], "entities": ENTITIES}, r"entities: lack city. Send courier and city \(view by_leg"),
+        (
+            {"features": ["by_courier:n"], "entities": {"courier": "ann"}},
+            r"Expected `array`, got `str`",
+        ),
+        (
+            {"features": ["by_courier:n"], "entities": {"courier": [[]]}},
+            r"got `array` - at `\$.entities",
+        ),
+        (
+            {"features": "by_courier:n", "entities": ENTITIES},
+            r"Expected `array`, got `str` - at `\$.features`",
+        ),
+        (
+            {"features": ["n"], "entities": ENTITIES},
+            r"feature 'n': has no view. Write it as view:feature",
+        ),
+        (
+            {"features": ["x:n"], "entities": ENTITIES},
+            r"there is no view 'x'. The views are by_courier, by_leg",
+        ),
+        (
+            {"features": ["by_leg:x"], "entities": ENTITIES},
+            r"view by_leg has no feature 'x'. It has n, ewm, ago",
+        ),
+        (
+            {"features": ["by_leg:n"], "entities": ENTITIES},
+            r"entities: lack city. Send courier and city \(view by_leg",
+        ),
         ({"features": ["by_courier:n"], "entities": {}}, r"entities: lack courier. Send courier"),
         (
             {"features": ["by_courier:n"], "entities": {"courier": ["a"], "driver": ["b"]}},
@@ -141,10 +178,19 @@ ENTITIES = {"courier": ["ann"]}
             {"features": ["by_leg:n"], "entities": {"courier": ["a", "b"], "city": ["Lyon"]}},
             r"courier has 2 rows, city has 1 rows. Send lists of one length",
         ),
-        ({"features": ["by_courier:n"], "entities": {"courier": []}}, r"have 0 rows. Send 1 to 4096 rows"),
-        ({"features": ["by_courier:n"], "entities": {"courier": ["a"] * 4097}}, r"have 4097 rows. Send 1 to 4096"),
+        (
+            {"features": ["by_courier:n"], "entities": {"courier": []}},
+            r"have 0 rows. Send 1 to 4096 rows",
+        ),
+        (
+            {"features": ["by_courier:n"], "entities": {"courier": ["a"] * 4097}},
+            r"have 4097 rows. Send 1 to 4096",
+        ),
         ({"features": ["by_courier:n"] * 2, "entities": ENTITIES}, r"'by_courier:n': comes twice"),
-        ({"entities": ENTITIES}, r"features: are none, and no feature_service is named\. Send one of the two: "),
+        (
+            {"entities": ENTITIES},
+            r"features: are none, and no feature_service is named\. Send one of the two: ",
+        ),
         (
             {"features": ["by_courier:n"], "feature_service": "late", "entities": ENTITIES},
             r"are named, and left to a feature_service, too",
@@ -153,14 +199,22 @@ ENTITIES = {"courier": ["ann"]}
             {"feature_service": "laet", "entities": ENTITIES},
             r"'laet': is unknown. Name a model that reads views \(late",
         ),
-        ({"feature_service": "plain", "entities": ENTITIES}, r"'plain': is a model that reads no views"),
         (
-            {"features": ["by_courier:n", "by_leg:n"], "entities": {"courier": ["a"], "city": ["Lyon"]}},
+            {"feature_service": "plain", "entities": ENTITIES},
+            r"'plain': is a model that reads no views",
+        ),
+        (
+            {
+                "features": ["by_courier:n", "by_leg:n"],
+                "entities": {"courier": ["a"], "city": ["Lyon"]},
+            },
             r"'by_leg:n': 'n' would name two columns of the answer. Ask with \"full_feature_names\": true",
         ),
     ],
 )
-def test_a_wrong_question_is_told_what_was_expected(store: MemoryStore, request_: dict[str, Any], text: str) -> None:
+def test_a_wrong_question_is_told_what_was_expected(
+    store: MemoryStore, request_: dict[str, Any], text: str
+) -> None:
     with pytest.raises(RequestError, match=text):
         ask(store, **request_)
 

@@ -1,7 +1,8 @@
-"""Feature rows the slow and obvious way: plain Python, one dict of tiles a key, one event at a time.
+"""Feature rows the slow and obvious way: plain Python, one dict of tiles a key, one event at a
+time.
 
-The kernels are held to this bit for bit, so it does the same float operations in the same order: within a
-tile in the order of the log, across tiles from the oldest.
+The kernels are held to this bit for bit, so it does the same float operations in the same order:
+within a tile in the order of the log, across tiles from the oldest.
 """
 
 from __future__ import annotations
@@ -64,7 +65,11 @@ class ReferenceRow:
                 self.values.setdefault(field, {}).setdefault(tile, []).append(x)
             if field not in self.lasts or t >= self.lasts[field][0]:
                 self.lasts[field] = (t, x)
-        for a in {(a.field, a.half_life_ms): a for a in self.features.values() if isinstance(a, DecayedMean)}.values():
+        for a in {
+            (a.field, a.half_life_ms): a
+            for a in self.features.values()
+            if isinstance(a, DecayedMean)
+        }.values():
             if math.isfinite(event[a.field]):
                 self._decay(a, t, event[a.field])
 

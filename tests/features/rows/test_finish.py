@@ -30,7 +30,9 @@ def values(rows: ViewRows, as_of: int, max_age_ms: int = 0) -> list[list[float]]
 
 
 @untimed
-@given(views, events, st.lists(st.one_of(times, st.integers(-3_000, 15_000)), min_size=1, max_size=4))
+@given(
+    views, events, st.lists(st.one_of(times, st.integers(-3_000, 15_000)), min_size=1, max_size=4)
+)
 def test_values_are_the_references_as_of_any_time(
     features: dict[str, fr.Aggregate], batch: list[Event], marks: list[int]
 ) -> None:
@@ -42,7 +44,12 @@ def test_values_are_the_references_as_of_any_time(
 
 
 @untimed
-@given(views, events, st.lists(times, min_size=5, max_size=5), st.lists(st.booleans(), min_size=5, max_size=5))
+@given(
+    views,
+    events,
+    st.lists(times, min_size=5, max_size=5),
+    st.lists(st.booleans(), min_size=5, max_size=5),
+)
 def test_a_batch_is_what_its_rows_are_one_by_one(
     features: dict[str, fr.Aggregate], batch: list[Event], marks: list[int], there: list[bool]
 ) -> None:
@@ -69,7 +76,10 @@ def test_a_count_over_ten_minutes_is_right_ten_minutes_after_the_last_event() ->
 
 
 def test_a_late_event_within_the_ring_counts_in_its_own_tile() -> None:
-    rows = folded({"n": fr.count(over="3s"), "x": fr.last("x")}, [Event("a", 9_000, 9.0, 0), Event("a", 7_500, 7.0, 0)])
+    rows = folded(
+        {"n": fr.count(over="3s"), "x": fr.last("x")},
+        [Event("a", 9_000, 9.0, 0), Event("a", 7_500, 7.0, 0)],
+    )
     assert values(rows, 9_999) == [[2.0, 9.0]]
     assert values(rows, 10_000) == [[1.0, 9.0]]
     assert rows.late == 0
@@ -100,7 +110,12 @@ def test_silence_draws_a_decayed_mean_to_its_prior_and_leaves_the_plain_one() ->
 
 
 def test_last_takes_the_newest_time_and_of_equal_times_the_later_in_the_log() -> None:
-    e = [Event("a", 5, 1.0, 0), Event("a", 5, 2.0, 0), Event("a", 4, 3.0, 0), Event("a", 9, math.nan, 0)]
+    e = [
+        Event("a", 5, 1.0, 0),
+        Event("a", 5, 2.0, 0),
+        Event("a", 4, 3.0, 0),
+        Event("a", 9, math.nan, 0),
+    ]
     assert values(folded({"x": fr.last("x")}, e), 10) == [[2.0]]
 
 
@@ -125,7 +140,13 @@ def test_absent_and_outdated_rows_are_missing_with_their_status() -> None:
     rows = folded({"n": fr.count(over="2s"), "age": fr.age()}, [Event("a", 1_000, 0.0, 0)])
     data = np.repeat(rows.all_rows()[1], 4, axis=0)
     data[3] = 0
-    out = finish(rows.plan, data, np.array([1, 1, 1, 0], np.bool_), np.array([1_000, 6_000, 6_001, 1_000]), 5_000)
+    out = finish(
+        rows.plan,
+        data,
+        np.array([1, 1, 1, 0], np.bool_),
+        np.array([1_000, 6_000, 6_001, 1_000]),
+        5_000,
+    )
     assert out.status.tolist() == [PRESENT, PRESENT, OUTSIDE_MAX_AGE, NOT_FOUND]
     assert out.age_ms.tolist() == [0, 5_000, 5_001, -1]
     assert out.values[:2].tolist() == [[1.0, 0.0], [0.0, 5.0]]
@@ -146,11 +167,15 @@ def test_rows_may_be_read_only_misaligned_or_none() -> None:
 @pytest.mark.parametrize("gap", range(1, 12))
 def test_a_jump_over_any_number_of_tiles_leaves_nothing_stale(gap: int) -> None:
     features: dict[str, fr.Aggregate] = {"n": fr.count(over="4s"), "max": fr.max("x", over="4s")}
-    batch = [Event("a", t * 1_000, 9.0, 0) for t in range(6)] + [Event("a", (5 + gap) * 1_000, 1.0, 0)]
+    batch = [Event("a", t * 1_000, 9.0, 0) for t in range(6)] + [
+        Event("a", (5 + gap) * 1_000, 1.0, 0)
+    ]
     expected = reference(features, batch)[b"a"]
     rows = folded(features, batch)
     for as_of in range(0, 20_000, 1_000):
-        assert [bits(x) for x in values(rows, as_of)[0]] == [bits(x) for x in expected.finish(as_of)]
+        assert [bits(x) for x in values(rows, as_of)[0]] == [
+            bits(x) for x in expected.finish(as_of)
+        ]
 
 
 def test_a_decayed_mean_starts_at_its_first_value_even_if_a_newer_event_had_none() -> None:

@@ -1,4 +1,5 @@
-"""The kernels against the slow reference, and rows under any batching, dump, load and loss of the store."""
+"""The kernels against the slow reference, and rows under any batching, dump, load and loss of the
+store."""
 
 from __future__ import annotations
 
@@ -36,8 +37,12 @@ class Event:
     y: float
 
 
-numbers = st.one_of(st.floats(-1e6, 1e6), st.sampled_from([0.0, -0.0, 1.0, 1e300, math.nan, math.inf, -math.inf]))
-times = st.one_of(st.integers(-40_000, 40_000), st.integers(0, 30).map(lambda q: q * 500), st.integers(0, 10**13))
+numbers = st.one_of(
+    st.floats(-1e6, 1e6), st.sampled_from([0.0, -0.0, 1.0, 1e300, math.nan, math.inf, -math.inf])
+)
+times = st.one_of(
+    st.integers(-40_000, 40_000), st.integers(0, 30).map(lambda q: q * 500), st.integers(0, 10**13)
+)
 events = st.lists(st.builds(Event, st.sampled_from(NAMES), times, numbers, numbers), max_size=40)
 overs = st.integers(1, 12).map(lambda k: f"{k}s")
 fields = st.sampled_from(FIELDS)
@@ -59,7 +64,9 @@ aggregate: st.SearchStrategy[fr.Aggregate] = st.one_of(
     ),
     st.just(fr.age()),
 )
-views = st.lists(aggregate, min_size=1, max_size=7).map(lambda all_: {f"f{i}": a for i, a in enumerate(all_)})
+views = st.lists(aggregate, min_size=1, max_size=7).map(
+    lambda all_: {f"f{i}": a for i, a in enumerate(all_)}
+)
 
 
 def fold(rows: ViewRows, batch: list[Event], offset: int, index: int = 0) -> None:
@@ -89,7 +96,8 @@ def reference(features: dict[str, fr.Aggregate], batch: list[Event]) -> dict[byt
 
 def same(a: dict[str, Any], b: dict[str, Any]) -> bool:
     return a.keys() == b.keys() and all(
-        a[k].dtype == b[k].dtype and a[k].shape == b[k].shape and a[k].tobytes() == b[k].tobytes() for k in a
+        a[k].dtype == b[k].dtype and a[k].shape == b[k].shape and a[k].tobytes() == b[k].tobytes()
+        for k in a
     )
 
 
@@ -128,7 +136,11 @@ def test_any_batching_gives_the_same_bytes(
 
 
 @untimed
-@given(views, events, st.lists(st.sampled_from(["take", "dump", "delta", "load"]), min_size=1, max_size=12))
+@given(
+    views,
+    events,
+    st.lists(st.sampled_from(["take", "dump", "delta", "load"]), min_size=1, max_size=12),
+)
 def test_base_and_deltas_are_everything_at_any_point(
     features: dict[str, fr.Aggregate], batch: list[Event], steps: list[str]
 ) -> None:
@@ -227,7 +239,9 @@ def test_read_only_and_column_major_input_gives_the_same_rows() -> None:
 
 
 def test_fold_makes_no_python_call_per_event() -> None:
-    rows = ViewRows(RowPlan.compile({"n": fr.count(over="10s"), "x": fr.mean("x", over="10s")}, TILE))
+    rows = ViewRows(
+        RowPlan.compile({"n": fr.count(over="10s"), "x": fr.mean("x", over="10s")}, TILE)
+    )
 
     def calls(n: int) -> int:
         keys, t = Texts.of(["a", "b"] * (n // 2)), np.arange(n)
@@ -258,12 +272,16 @@ def test_many_keys_grow_the_rows() -> None:
         fold(rows, batch[a : a + 100], 0, a)
     keys, data = rows.take()
     assert keys == list(expected)
-    assert [struct.unpack(">2q", r[:16].tobytes())[1] for r in data] == [r.version[1] for r in expected.values()]
+    assert [struct.unpack(">2q", r[:16].tobytes())[1] for r in data] == [
+        r.version[1] for r in expected.values()
+    ]
 
 
 @untimed
 @given(st.integers(0, 10**9), st.integers(1, 10**7))
-def test_halving_is_exact_to_the_reference_and_close_to_the_truth(elapsed: int, half_life: int) -> None:
+def test_halving_is_exact_to_the_reference_and_close_to_the_truth(
+    elapsed: int, half_life: int
+) -> None:
     share = halved(elapsed, float(half_life))
     assert share == reference_halved(elapsed, half_life)
     if elapsed / half_life < 1_000:

@@ -1,4 +1,5 @@
-"""What is particular to Cassandra: versions as timestamps, schemas that come and go, a server that stops."""
+"""What is particular to Cassandra: versions as timestamps, schemas that come and go, a server that
+stops."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ DEADLINE_SECONDS = 120.0
 
 
 def refused(action: Callable[[], object], place: str, cause: str, next_step: str) -> StoreError:
-    """The error that `action` ends in: with its place, cause and next step, and without any password."""
+    """The error that `action` ends in: with its place, cause and next step, and without any
+    password."""
     with pytest.raises(StoreError) as caught:
         action()
     error = caught.value
@@ -84,7 +86,9 @@ def execute(address: str, *statements: str, login: tuple[str, str] | None = None
 class TestVersions:
     @given(
         st.lists(
-            st.tuples(st.integers(0, (1 << OFFSET_BITS) - 1), st.integers(0, (1 << INDEX_BITS) - 1)),
+            st.tuples(
+                st.integers(0, (1 << OFFSET_BITS) - 1), st.integers(0, (1 << INDEX_BITS) - 1)
+            ),
             min_size=1,
             max_size=4,
         )
@@ -97,11 +101,20 @@ class TestVersions:
         assert get(store, view, [b"k"]) == [row(b"k", max(versions))]
 
     @pytest.mark.parametrize("version", [(1 << OFFSET_BITS, 0), (0, 1 << INDEX_BITS)])
-    def test_a_version_beyond_a_timestamp_is_refused(self, store: CassandraStore, version: tuple[int, int]) -> None:
+    def test_a_version_beyond_a_timestamp_is_refused(
+        self, store: CassandraStore, version: tuple[int, int]
+    ) -> None:
         view = view_name()
         put(store, view, [(b"k", (1, 1))])
-        refused(lambda: put(store, view, [(b"k", version)]), store.address, str(max(version)), "below 2^43")
-        refused(lambda: store.erase(view, [b"k"], pack(version)), store.address, "cannot order", "Redis")
+        refused(
+            lambda: put(store, view, [(b"k", version)]),
+            store.address,
+            str(max(version)),
+            "below 2^43",
+        )
+        refused(
+            lambda: store.erase(view, [b"k"], pack(version)), store.address, "cannot order", "Redis"
+        )
         assert get(store, view, [b"k"]) == [row(b"k", (1, 1))]
 
     @pytest.mark.parametrize("width", [24, 2_000, 60_000])
@@ -151,7 +164,12 @@ class TestErrors:
 
     def test_a_host_without_an_address(self) -> None:
         url = f"cassandra://me:{SECRET}@no-such-host.invalid/flights"
-        refused(lambda: open_store(url), "no-such-host.invalid:9042/flights", "cannot be reached", "address")
+        refused(
+            lambda: open_store(url),
+            "no-such-host.invalid:9042/flights",
+            "cannot be reached",
+            "address",
+        )
 
     @pytest.mark.parametrize(
         "url",
@@ -163,11 +181,21 @@ class TestErrors:
         ],
     )
     def test_an_address_that_is_none(self, url: str) -> None:
-        refused(lambda: open_store(url), "cassandra://***@", "is not one of a Cassandra", "cassandra://HOST:PORT")
+        refused(
+            lambda: open_store(url),
+            "cassandra://***@",
+            "is not one of a Cassandra",
+            "cassandra://HOST:PORT",
+        )
 
     def test_a_missing_driver(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "freshet.features.stores.cassandra_store", None)
-        refused(lambda: open_store("cassandra://localhost/flights"), "Cassandra", "driver", "pip install")
+        refused(
+            lambda: open_store("cassandra://localhost/flights"),
+            "Cassandra",
+            "driver",
+            "pip install",
+        )
 
 
 class GuardedServer(CassandraServer):
@@ -200,21 +228,33 @@ class TestOwnServer:
     def test_passwords_permissions_and_a_stop(self, guarded: GuardedServer) -> None:
         """One test, since each server takes ten seconds and a gigabyte."""
         address = guarded.address
-        eventually(lambda: open_store(f"cassandra://cassandra:cassandra@{address}/flights", 30.0).close())
+        eventually(
+            lambda: open_store(f"cassandra://cassandra:cassandra@{address}/flights", 30.0).close()
+        )
         self._passwords(address)
         self._permissions(address)
         self._stop(guarded)
 
     def _passwords(self, address: str) -> None:
         for login in (f"cassandra:{SECRET}@", f"me:{SECRET}@", ""):
-            refused(lambda login=login: open_store(f"cassandra://{login}{address}/flights"), address, "p", "C")
+            refused(
+                lambda login=login: open_store(f"cassandra://{login}{address}/flights"),
+                address,
+                "p",
+                "C",
+            )
 
     def _permissions(self, address: str) -> None:
         execute(address, f"CREATE ROLE me WITH PASSWORD = '{SECRET}' AND LOGIN = true", login=ROOT)
         url = f"cassandra://me:{SECRET}@{address}"
         refused(lambda: open_store(f"{url}/others"), address, "does not let", "Grant it CREATE")
         execute(address, "GRANT SELECT ON KEYSPACE flights TO me", login=ROOT)
-        refused(lambda: put(open_store(f"{url}/flights"), "v", [(b"k", (1, 0))]), address, "not let", "MODIFY")
+        refused(
+            lambda: put(open_store(f"{url}/flights"), "v", [(b"k", (1, 0))]),
+            address,
+            "not let",
+            "MODIFY",
+        )
 
     def _stop(self, server: GuardedServer) -> None:
         store = open_store(f"cassandra://cassandra:cassandra@{server.address}/flights", 10.0)
@@ -222,7 +262,12 @@ class TestOwnServer:
         before = store.generation()
         server.kill()
         refused(lambda: put(store, "v", [(b"k", (2, 0))]), server.address, "", "")
-        refused(lambda: open_store(f"cassandra://{server.address}/flights"), server.address, "reached", "Start")
+        refused(
+            lambda: open_store(f"cassandra://{server.address}/flights"),
+            server.address,
+            "reached",
+            "Start",
+        )
         server.start()
         eventually(lambda: put(store, "v", [(b"j", (1, 0))]))
         # A killed server loses what its commit log had not yet written: here, up to a second.

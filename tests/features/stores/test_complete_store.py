@@ -1,5 +1,6 @@
-"""A scorer over a store that lost its rows, with no connection that broke: until their owners have written all of them again,
-no answer takes a row that was lost for a key without events. With every store, in every way to lose rows."""
+"""A scorer over a store that lost its rows, with no connection that broke: until their owners have
+written all of them again, no answer takes a row that was lost for a key without events. With every
+store, in every way to lose rows."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ PARTITIONS = 2
 
 
 class Scene:
-    """A live scorer that reads `store`, and the owner of its view's rows, who writes to one of its own."""
+    """A live scorer that reads `store`, and the owner of its view's rows, who writes to one of its
+    own."""
 
     def __init__(self, store: Store, own: Store) -> None:
         self.rig = Rig(toy_app())
@@ -70,7 +72,9 @@ def scene(rig: StoreRig) -> Iterator[Scene]:
     writing.close()
 
 
-def test_a_store_that_no_owner_has_filled_yet_is_answered_without(scene: Scene, rig: StoreRig) -> None:
+def test_a_store_that_no_owner_has_filled_yet_is_answered_without(
+    scene: Scene, rig: StoreRig
+) -> None:
     rig.empty()
     assert scene.rung("a") == "constant"
     (outage,) = scene.rig.outages.current()
@@ -109,9 +113,12 @@ def test_no_answer_between_a_loss_and_the_end_of_the_rewrite_lacks_a_row_that_a_
 
 
 @pytest.mark.parametrize("kept", ["nothing", "marks and rows", "marks alone"])
-def test_a_server_that_is_started_again_before_anyone_asks_is_not_believed(tmp_path: Path, kept: str) -> None:
-    """The scorer's connection is made anew within its next read, which says nothing of it; and a server that comes back with
-    a file, or is a replica that took over, has marks that are true of another."""
+def test_a_server_that_is_started_again_before_anyone_asks_is_not_believed(
+    tmp_path: Path, kept: str
+) -> None:
+    """The scorer's connection is made anew within its next read, which says nothing of it; and a
+    server that comes back with a file, or is a replica that took over, has marks that are true of
+    another."""
     with (
         RedisServer(tmp_path / "redis", "--dbfilename", "kept.rdb") as server,
         closing(open_store(server.url)) as own,

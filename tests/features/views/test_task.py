@@ -1,4 +1,5 @@
-"""A view's task: events of a clean log to rows of a store that may lose them, with restarts anywhere."""
+"""A view's task: events of a clean log to rows of a store that may lose them, with restarts
+anywhere."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ TOPIC = Topic(
         "fields": [
             {"name": "id", "type": "string"},
             {"name": "at", "type": "long"},
-            {"name": "key", "type": ["null", "double"]},  # a field may be called as a block's own columns are
+            # a field may be called as a block's own columns are
+            {"name": "key", "type": ["null", "double"]},
             {"name": "t", "type": ["null", "long"]},
             {"name": "late", "type": "boolean"},
             {"name": "gate", "type": ["null", "string"]},
@@ -70,7 +72,9 @@ class Event:
     late: bool
 
 
-def block(rows: Sequence[Event], first: int, partition: int = 0, tick: int = blocks.NO_TICK) -> bytes:
+def block(
+    rows: Sequence[Event], first: int, partition: int = 0, tick: int = blocks.NO_TICK
+) -> bytes:
     """Events as intake writes them."""
     columns = {
         "key": pa.array([e.gate for e in rows], pa.string()),
@@ -98,7 +102,9 @@ LOGS = st.lists(EVENTS, min_size=6, max_size=40)
 
 def values_of(events: Sequence[Event], edges: Sequence[int]) -> list[bytes]:
     """Blocks of both source partitions in turn, each with a tick."""
-    return [block(events[a:b], a, i % 2, 1_000 * b) for i, (a, b) in enumerate(cut(len(events), edges))]
+    return [
+        block(events[a:b], a, i % 2, 1_000 * b) for i, (a, b) in enumerate(cut(len(events), edges))
+    ]
 
 
 def take(task: ViewTask, values: Sequence[bytes], first: int = 0) -> None:
@@ -137,7 +143,9 @@ def test_rows_finish_as_the_slow_reference_does(
     keys = [k.encode() for k in expected]
     (found,) = store.read([RowKeys("v", keys, VIEW.plan.width)])
     assert found.present.all()
-    assert [struct.unpack(">2q", r[:16].tobytes()) for r in found.data] == [r.version for r in expected.values()]
+    assert [struct.unpack(">2q", r[:16].tobytes()) for r in found.data] == [
+        r.version for r in expected.values()
+    ]
     done = finish(VIEW.plan, found.data, found.present, np.full(len(keys), as_of))
     assert done.values.tobytes() == np.array([r.finish(as_of) for r in expected.values()]).tobytes()
     assert task.facts()["events"] == len(events)
@@ -146,7 +154,12 @@ def test_rows_finish_as_the_slow_reference_does(
 @untimed
 @given(LOGS, CUTS, CUTS, CUTS, CUTS, st.data())
 def test_any_batches_restarts_and_losses_leave_the_same_rows(
-    events: list[Event], edges: list[int], cuts: list[int], restarts: list[int], losses: list[int], data: st.DataObject
+    events: list[Event],
+    edges: list[int],
+    cuts: list[int],
+    restarts: list[int],
+    losses: list[int],
+    data: st.DataObject,
 ) -> None:
     values = values_of(events, within(len(events), edges))
     plain, store = MemoryStore(), MemoryStore()
@@ -221,7 +234,10 @@ def test_what_a_store_refused_is_written_when_it_is_back() -> None:
 
     store, plain = Flaky(), MemoryStore()
     task, one = ViewTask(VIEW, "v", 0, store), ViewTask(VIEW, "v", 0, plain)
-    values = [block([Event(g, 0, 1.0, 1, True) for g in "abc"], 0), block([Event("a", 1, 2.0, 1, True)], 3)]
+    values = [
+        block([Event(g, 0, 1.0, 1, True) for g in "abc"], 0),
+        block([Event("a", 1, 2.0, 1, True)], 3),
+    ]
     take(one, values)
     store.away = True
     task.apply(batch_of(values, [0, 1], [0, 0]))
@@ -238,7 +254,14 @@ def test_rows_of_an_origin_are_taken_once_and_origins_do_not_mix() -> None:
     store = MemoryStore()
     task = ViewTask(VIEW, "v", 0, store)
     event = Event("a", 0, 1.0, 1, True)
-    take(task, [block([event], 5, partition=0), block([event], 5, partition=1), block([event, event], 5, partition=0)])
+    take(
+        task,
+        [
+            block([event], 5, partition=0),
+            block([event], 5, partition=1),
+            block([event, event], 5, partition=0),
+        ],
+    )
     assert task.facts()["events"] == 3
 
 
@@ -329,7 +352,9 @@ def test_a_task_that_comes_back_says_so_once_it_has_come_as_far_as_the_one_befor
         again = ViewTask(VIEW, "v", 0, store, end=3)
         again.load(state, [])
         again.write()
-        assert is_marked(store) is not lost, "d is known to the log alone, unless it is still in the store"
+        assert is_marked(store) is not lost, (
+            "d is known to the log alone, unless it is still in the store"
+        )
         take(again, more[:1], 1)
         assert is_marked(store) is not lost
         take(again, more[1:], 2)

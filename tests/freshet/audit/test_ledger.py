@@ -1,4 +1,5 @@
-"""The auditor agrees with intake on honest logs of every fault, and with nobody who altered, dropped or miscounted a record."""
+"""The auditor agrees with intake on honest logs of every fault, and with nobody who altered,
+dropped or miscounted a record."""
 
 from __future__ import annotations
 
@@ -45,11 +46,15 @@ def as_records(log: Sequence[Sent], step: int = 1) -> list[Record]:
     return [Record(100 + i * step, s.time, s.value) for i, s in enumerate(log) if s.tick is None]
 
 
-def intake(found: Sequence[Record], cuts: Sequence[int] = (), plan: IntakePlan | None = None) -> IntakeTask:
+def intake(
+    found: Sequence[Record], cuts: Sequence[int] = (), plan: IntakePlan | None = None
+) -> IntakeTask:
     task = IntakeTask(plan or toy_events.plan(1), 0)
     for a, b in cut(len(found), within(len(found), cuts)):
         part = found[a:b]
-        task.apply(batch_of([r.value for r in part], [r.offset for r in part], [r.time for r in part]))
+        task.apply(
+            batch_of([r.value for r in part], [r.offset for r in part], [r.time for r in part])
+        )
     return task
 
 
@@ -60,15 +65,32 @@ def ledger(found: Sequence[Record], cuts: Sequence[int] = ()) -> Ledger:
 # ------------------------------------------------------------ agreement
 @untimed
 @given(LOGS, CUTS, GAPS)
-def test_it_recomputes_the_ledger_of_any_log_in_any_batches(log: list[Sent], cuts: list[int], step: int) -> None:
+def test_it_recomputes_the_ledger_of_any_log_in_any_batches(
+    log: list[Sent], cuts: list[int], step: int
+) -> None:
     found = as_records(log, step)
     assert recompute(TOPIC, iter(found)) == ledger(found, cuts)
 
 
 def test_every_fault_is_met_and_counted_alike() -> None:
     def event(i: int, **changes: Any) -> dict[str, Any]:
-        plain = {"id": f"f{i}", "at": START + 100 * i, "gate": "a", "carrier": "AA", "runway": "L", "delay": 1.0}
-        rest = {"wind": None, "temp": 0.1, "seats": 9, "mileage": 1, "crew": 2, "gust": 20.0, "late": True}
+        plain = {
+            "id": f"f{i}",
+            "at": START + 100 * i,
+            "gate": "a",
+            "carrier": "AA",
+            "runway": "L",
+            "delay": 1.0,
+        }
+        rest = {
+            "wind": None,
+            "temp": 0.1,
+            "seats": 9,
+            "mileage": 1,
+            "crew": 2,
+            "gust": 20.0,
+            "late": True,
+        }
         return {**plain, **rest, **changes}
 
     good = [Sent(START + 100 * i, event(i)) for i in range(40)]
@@ -88,11 +110,16 @@ def test_every_fault_is_met_and_counted_alike() -> None:
         Sent(START, event(70, at=START)),
         Sent(START, raw=good[0].value + b"\0"),
     ]
-    found = as_records([*good, *bad, *dropped, *[replace(r, raw=r.raw or b"\1") for r in raw], *rest])
+    found = as_records(
+        [*good, *bad, *dropped, *[replace(r, raw=r.raw or b"\1") for r in raw], *rest]
+    )
     task = intake(found, [17])
     assert recompute(TOPIC, iter(found)) == task.ledger.entries()
     counted = totals(task.ledger.entries(), task.fates)
-    assert {k for k, v in counted.items() if not v} == {"dead:wrong_type", *(f"dead:{why}" for why in TOLD)}
+    assert {k for k, v in counted.items() if not v} == {
+        "dead:wrong_type",
+        *(f"dead:{why}" for why in TOLD),
+    }
     assert counted["applied"] == 40
 
 
@@ -113,7 +140,9 @@ def flights(app: App) -> dict[str, list[Record]]:
 
 
 @pytest.mark.parametrize("name", ["departures", "takeoffs", "arrivals", "weather"])
-def test_a_day_of_flights_with_its_faults(name: str, app: App, flights: dict[str, list[Record]]) -> None:
+def test_a_day_of_flights_with_its_faults(
+    name: str, app: App, flights: dict[str, list[Record]]
+) -> None:
     topic, found = app.topic(name), flights[name]
     task = intake(found, [1, 7, 200, 201], plans.intake_plan(app, topic))
     assert recompute(topic, iter(found)) == task.ledger.entries()
@@ -124,7 +153,9 @@ def test_a_day_of_flights_with_its_faults(name: str, app: App, flights: dict[str
 
 @settings(deadline=None, max_examples=250)
 @given(st.lists(EVENTS, min_size=3, max_size=3), st.data())
-def test_whatever_bytes_a_record_has_both_call_it_the_same(events: list[dict[str, Any]], data: st.DataObject) -> None:
+def test_whatever_bytes_a_record_has_both_call_it_the_same(
+    events: list[dict[str, Any]], data: st.DataObject
+) -> None:
     values = [Sent(0, {**e, "at": START + e["at"]}).value for e in events]
     values[1] = data.draw(mutations(values[1]))
     found = [Record(i, START, v) for i, v in enumerate(values)]
@@ -138,7 +169,9 @@ ODD: dict[str, Callable[[bytes], bytes]] = {
     "a length of eleven bytes": lambda v: v.replace(b"\4f1", b"\x84" + b"\x80" * 10 + b"\0f1"),
     "a length of two bytes": lambda v: v.replace(b"\4f1", b"\x84\0f1"),
     "JSON": lambda v: json.dumps(LARGE).encode(),
-    "JSON that lacks a field": lambda v: json.dumps({k: x for k, x in LARGE.items() if k != "gate"}).encode(),
+    "JSON that lacks a field": lambda v: json.dumps(
+        {k: x for k, x in LARGE.items() if k != "gate"}
+    ).encode(),
     "JSON of a wrong type": lambda v: json.dumps({**LARGE, "crew": "2"}).encode(),
     "not quite JSON": lambda v: json.dumps(LARGE).encode()[:-1],
 }
@@ -155,7 +188,11 @@ def test_odd_bytes_and_json_are_called_the_same(odd: str) -> None:
 
 @pytest.mark.parametrize(
     "drop",
-    [pl.col("carrier").str.starts_with("A"), pl.col("temp") > 0.1, pl.col("seats") * 10_000_000 > 0],
+    [
+        pl.col("carrier").str.starts_with("A"),
+        pl.col("temp") > 0.1,
+        pl.col("seats") * 10_000_000 > 0,
+    ],
     ids=["texts that are all missing", "a float of 32 bits", "an int that wraps"],
 )
 def test_filters_see_the_types_of_the_schema(drop: pl.Expr) -> None:
@@ -167,7 +204,9 @@ def test_filters_see_the_types_of_the_schema(drop: pl.Expr) -> None:
 
 def test_ids_are_forgotten_alike_before_1970() -> None:
     times = (-500_000, -440_000, -380_000, -379_999, -300_000, -300_000, 5)
-    found = [Record(i, 0, Sent(0, {**LARGE, "id": "x", "at": t}).value) for i, t in enumerate(times)]
+    found = [
+        Record(i, 0, Sent(0, {**LARGE, "id": "x", "at": t}).value) for i, t in enumerate(times)
+    ]
     assert recompute(TOPIC, iter(found)) == ledger(found)
 
 
@@ -200,15 +239,28 @@ def test_one_record_altered_dropped_or_added_is_noticed(
 @pytest.mark.parametrize("fate", range(4))
 def test_a_fate_that_is_miscounted_is_noticed(fate: int, monkeypatch: pytest.MonkeyPatch) -> None:
     events = [{"id": f"f{i % 30}", "at": START + (i * 100 if i % 7 else 0)} for i in range(40)]
-    rest = {"gate": "a", "carrier": "AA", "runway": "L", "delay": 1.0, "wind": None, "temp": None, "seats": 9}
+    rest = {
+        "gate": "a",
+        "carrier": "AA",
+        "runway": "L",
+        "delay": 1.0,
+        "wind": None,
+        "temp": None,
+        "seats": 9,
+    }
     more = {"mileage": 1, "crew": 2, "gust": 20.0, "late": False}
     found = as_records([*(Sent(START, {**e, **rest, **more}) for e in events)])
     assert recompute(TOPIC, iter(found)) == ledger(found)
     honest = intake_kernels.account
 
-    def dishonest(code: Any, ids: Any, offsets: Any, block: Any, first: Any, counts: Any, sums: Any) -> None:
+    def dishonest(
+        code: Any, ids: Any, offsets: Any, block: Any, first: Any, counts: Any, sums: Any
+    ) -> None:
         honest(code, ids, offsets, block, first, counts, sums)
-        counts[0, fate], counts[0, (fate + 1) % 4] = counts[0, fate] + 1, counts[0, (fate + 1) % 4] - 1
+        counts[0, fate], counts[0, (fate + 1) % 4] = (
+            counts[0, fate] + 1,
+            counts[0, (fate + 1) % 4] - 1,
+        )
 
     monkeypatch.setattr(intake_kernels, "account", dishonest)
     assert recompute(TOPIC, iter(found)) != ledger(found)
@@ -221,8 +273,19 @@ def test_another_id_applied_in_place_of_one_is_noticed_by_the_sum_alone() -> Non
 
 
 def sent(i: int) -> Sent:
-    plain = {"id": f"f{i}", "at": START, "gate": "a", "carrier": "AA", "runway": "L", "delay": 1.0, "wind": None}
-    return Sent(START, {**plain, "temp": 0.5, "seats": 9, "mileage": 1, "crew": 2, "gust": 20.0, "late": False})
+    plain = {
+        "id": f"f{i}",
+        "at": START,
+        "gate": "a",
+        "carrier": "AA",
+        "runway": "L",
+        "delay": 1.0,
+        "wind": None,
+    }
+    return Sent(
+        START,
+        {**plain, "temp": 0.5, "seats": 9, "mileage": 1, "crew": 2, "gust": 20.0, "late": False},
+    )
 
 
 # ------------------------------------------------------------ parts
@@ -246,7 +309,9 @@ def test_records_are_those_of_one_partition_in_order(tmp_path: Path) -> None:
         writer.append("t", i % 2, [b"%d" % i], i)
     writer.flush()
     found = list(kept_by_run.records(log, "t", 1))
-    assert [(r.offset, r.time, r.value) for r in found] == [(i, 2 * i + 1, b"%d" % (2 * i + 1)) for i in range(12)]
+    assert [(r.offset, r.time, r.value) for r in found] == [
+        (i, 2 * i + 1, b"%d" % (2 * i + 1)) for i in range(12)
+    ]
     writer.close()
     log.close()
 
@@ -259,10 +324,14 @@ def test_a_topic_without_checkpoint_has_kept_nothing(tmp_path: Path) -> None:
 
 
 def test_filters_are_asked_in_their_order() -> None:
-    topic: Topic = toy_events.topic(drop={"first": pl.col("seats") > 5, "second": pl.col("seats") > 7})
+    topic: Topic = toy_events.topic(
+        drop={"first": pl.col("seats") > 5, "second": pl.col("seats") > 7}
+    )
     found = as_records([sent(1)])
     task = IntakeTask(toy_events.plan(1, drop=topic.drop), 0)
-    task.apply(batch_of([r.value for r in found], [r.offset for r in found], [r.time for r in found]))
+    task.apply(
+        batch_of([r.value for r in found], [r.offset for r in found], [r.time for r in found])
+    )
     assert recompute(topic, iter(found)) == task.ledger.entries()
     assert totals(task.ledger.entries(), task.fates)["dropped:first"] == 1
 

@@ -1,4 +1,5 @@
-"""The app of `freshet init`, run by the commands that its README names, until what it has learned answers."""
+"""The app of `freshet init`, run by the commands that its README names, until what it has learned
+answers."""
 
 from __future__ import annotations
 
@@ -18,8 +19,11 @@ START_SECONDS = 120.0
 LEARN_SECONDS = 60.0
 
 
-def lineage_that_answers(folder: Path, freshet: Sequence[str], python: str, environment: Mapping[str, str]) -> str:
-    """Run the app in `folder`, with its producer, until a learned model answers; that model's lineage."""
+def lineage_that_answers(
+    folder: Path, freshet: Sequence[str], python: str, environment: Mapping[str, str]
+) -> str:
+    """Run the app in `folder`, with its producer, until a learned model answers; that model's
+    lineage."""
     port, status_port = free_ports(2)
     scorer = f"http://127.0.0.1:{port}"
     env = {
@@ -47,7 +51,9 @@ def lineage_that_answers(folder: Path, freshet: Sequence[str], python: str, envi
 @contextmanager
 def _running(*command: str, cwd: Path, env: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """A command until the end of the block, then stopped as by Ctrl-C."""
-    process = subprocess.Popen(command, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        command, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     try:
         yield process
     finally:
@@ -68,5 +74,13 @@ def _ready(address: str) -> bool:
 
 def _asked(python: str, cwd: Path, env: Mapping[str, str]) -> dict[str, object]:
     """What `python ask.py` tells of its answer; `{}` while nobody answers."""
-    done = subprocess.run([python, "ask.py"], cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        [python, "ask.py"],
+        cwd=cwd,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
     return json.loads(done.stdout.split("\n", 1)[1]) if done.returncode == 0 else {}

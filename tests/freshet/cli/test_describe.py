@@ -1,4 +1,5 @@
-"""`freshet check` says what an app would run: nothing that is declared, runs or is written to is left out."""
+"""`freshet check` says what an app would run: nothing that is declared, runs or is written to is
+left out."""
 
 from __future__ import annotations
 
@@ -39,11 +40,16 @@ def test_all_that_is_declared_and_all_that_runs_is_named() -> None:
 def test_an_expression_is_shown_as_it_was_written_and_rungs_in_their_order() -> None:
     text = " ".join(said(toy_app()).split())
     assert '[(col("late")) > 10] of payments, by order_id, within 6h' in text
-    assert 'champion → last good → heuristic [(col("shops.late")) > 20] (0.7, else 0.2) → constant 0.3' in text
+    assert (
+        'champion → last good → heuristic [(col("shops.late")) > 20] (0.7, else 0.2) → constant 0.3'
+        in text
+    )
 
 
 def test_what_no_model_and_no_fallback_means_is_told() -> None:
-    assert "before the first snapshot: nobody, status 503" in " ".join(said(toy_app(fallback=[])).split())
+    assert "before the first snapshot: nobody, status 503" in " ".join(
+        said(toy_app(fallback=[])).split()
+    )
 
 
 def test_a_narrow_terminal_cuts_no_name() -> None:

@@ -62,4 +62,8 @@ def test_the_next_commands_are_told(tmp_path: Path) -> None:
     with console.capture() as told:
         init(tmp_path / "with space", console)
     commands = [line.split("  ")[1] for line in told.get().splitlines() if line.startswith("  ")]
-    assert commands == [f"cd '{tmp_path / 'with space'}'", "freshet run app.py", "python produce.py"]
+    assert commands == [
+        f"cd '{tmp_path / 'with space'}'",
+        "freshet run app.py",
+        "python produce.py",
+    ]

@@ -1,4 +1,5 @@
-"""`freshet servers start`: ports of one's choice, refused where they cannot be had; and a server that ends is noticed."""
+"""`freshet servers start`: ports of one's choice, refused where they cannot be had; and a server
+that ends is noticed."""
 
 from __future__ import annotations
 
@@ -32,12 +33,16 @@ def port() -> int:
 
 
 class Started:
-    """`freshet servers start redis:PORT` in a process of its own, once it has printed how to use it."""
+    """`freshet servers start redis:PORT` in a process of its own, once it has printed how to use
+    it."""
 
     def __init__(self, folder: Path, port: int) -> None:
         arguments = ["servers", "start", f"redis:{port}", "--directory", str(folder)]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "freshet", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [sys.executable, "-m", "freshet", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         assert self.process.stdout is not None
         self.lines = []
@@ -63,7 +68,9 @@ def pid_of(port: int) -> int:
     return int(told.split("process_id:")[1].split()[0])
 
 
-def test_a_server_has_the_port_that_it_is_to_have_and_ends_with_the_command(tmp_path: Path, port: int) -> None:
+def test_a_server_has_the_port_that_it_is_to_have_and_ends_with_the_command(
+    tmp_path: Path, port: int
+) -> None:
     started = Started(tmp_path, port)
     assert f"redis://127.0.0.1:{port}/0" in started.lines[0]
     assert answers(port)
@@ -72,7 +79,9 @@ def test_a_server_has_the_port_that_it_is_to_have_and_ends_with_the_command(tmp_
     assert not answers(port)
 
 
-def test_a_server_that_ends_by_itself_is_told_in_one_line_and_ends_the_command(tmp_path: Path, port: int) -> None:
+def test_a_server_that_ends_by_itself_is_told_in_one_line_and_ends_the_command(
+    tmp_path: Path, port: int
+) -> None:
     started = Started(tmp_path, port)
     os.kill(pid_of(port), signal.SIGKILL)
     status, out = started.rest()
@@ -83,11 +92,15 @@ def test_a_server_that_ends_by_itself_is_told_in_one_line_and_ends_the_command(t
     )
 
 
-def test_a_port_that_another_process_has_is_refused_in_one_sentence_before_anything_starts(tmp_path: Path) -> None:
+def test_a_port_that_another_process_has_is_refused_in_one_sentence_before_anything_starts(
+    tmp_path: Path,
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         began = time.monotonic()
-        told = command("servers", "start", "redis", f"kafka:{port}", "--directory", str(tmp_path / "servers"))
+        told = command(
+            "servers", "start", "redis", f"kafka:{port}", "--directory", str(tmp_path / "servers")
+        )
     assert (told.status, told.out) == (2, "")
     assert told.err == (
         f"error: freshet kafka at 127.0.0.1:{port}: its port cannot be used: Address already in use. "
@@ -100,12 +113,18 @@ def test_a_port_that_another_process_has_is_refused_in_one_sentence_before_anyth
 @pytest.mark.parametrize(
     ("which", "text"),
     [
-        ("mongo", "error: definition server 'mongo': is unknown. Choose from kafka, redis, cassandra.\n"),
+        (
+            "mongo",
+            "error: definition server 'mongo': is unknown. Choose from kafka, redis, cassandra.\n",
+        ),
         (
             "kafka:http",
             "error: definition server 'kafka:http': 'http' is no port. Write kafka:9092, or kafka to have any.\n",
         ),
-        ("redis:0", "error: definition server 'redis:0': '0' is no port. Write redis:6379, or redis to have any.\n"),
+        (
+            "redis:0",
+            "error: definition server 'redis:0': '0' is no port. Write redis:6379, or redis to have any.\n",
+        ),
         (
             "redis:65536",
             "error: definition server 'redis:65536': '65536' is no port. Write redis:6379, or redis to have any.\n",

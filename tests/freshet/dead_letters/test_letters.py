@@ -1,4 +1,5 @@
-"""Dead letters are counted once each, shown with the origin that they have in their topic, and read as far as they go."""
+"""Dead letters are counted once each, shown with the origin that they have in their topic, and read
+as far as they go."""
 
 from __future__ import annotations
 
@@ -27,7 +28,13 @@ from freshet.testing import LocalRun
 from tests.freshet.toy_day import HOURS, bad_payments, toy_day
 from tests.toy_app import topics
 
-OF_EACH_ROUND = {"undecodable": 3, "unknown_type": 1, "out_of_range": 1, "far_future": 1, "missing_required": 1}
+OF_EACH_ROUND = {
+    "undecodable": 3,
+    "unknown_type": 1,
+    "out_of_range": 1,
+    "far_future": 1,
+    "missing_required": 1,
+}
 ROUNDS = len(range(0, HOURS, 4))
 _, PAYMENTS = topics()
 GOOD: dict[str, Any] = {"order_id": "o1", "at": 1_000, "shop": "north", "late": 1.0}
@@ -47,8 +54,12 @@ def run(folder: Path) -> Iterator[OpenedRun]:
         yield found
 
 
-def letter(value: bytes, reason: str = "undecodable", field: str | None = None, size: int | None = None) -> Letter:
-    return Letter("payments", 0, 7, 5, 6, reason, field, None, len(value) if size is None else size, value)
+def letter(
+    value: bytes, reason: str = "undecodable", field: str | None = None, size: int | None = None
+) -> Letter:
+    return Letter(
+        "payments", 0, 7, 5, 6, reason, field, None, len(value) if size is None else size, value
+    )
 
 
 def test_counts_are_those_of_what_was_published(run: OpenedRun) -> None:
@@ -65,7 +76,9 @@ def test_an_example_names_a_record_that_is_bad_for_that_reason(run: OpenedRun) -
         topic, partition, offset = k.example
         record = records[offset]
         event, reason = audit.read_event(record.value, PAYMENTS.events)
-        judged = audit.judge(event, PAYMENTS.events, "at", record.time, 300_000) if event else reason
+        judged = (
+            audit.judge(event, PAYMENTS.events, "at", record.time, 300_000) if event else reason
+        )
         assert (topic, partition, judged) == ("payments", 0, k.reason)
         assert k.first_ms <= record.time <= k.last_ms
 
@@ -75,12 +88,19 @@ def test_the_newest_are_shown_first_each_with_its_own_bytes_and_append_time(run:
     assert len(found) == sum(OF_EACH_ROUND.values()) * ROUNDS
     assert [x.offset for x in found] == sorted((x.offset for x in found), reverse=True)
     records = {r.offset: r for r in kept_by_run.records(run.log, "toy.payments", 0)}
-    assert all((x.value, x.append_ms) == (records[x.offset].value, records[x.offset].time) for x in found)
+    assert all(
+        (x.value, x.append_ms) == (records[x.offset].value, records[x.offset].time) for x in found
+    )
     assert newest(run, limit=3) == found[:3]
-    assert newest(run, reason="far_future", limit=2) == [x for x in found if x.reason == "far_future"][:2]
+    assert (
+        newest(run, reason="far_future", limit=2)
+        == [x for x in found if x.reason == "far_future"][:2]
+    )
 
 
-def test_letters_that_were_buried_twice_count_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_letters_that_were_buried_twice_count_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(dead_letters, "CHUNK_RECORDS", 1)
 
     def bury_again(hour: int, local: LocalRun) -> None:
@@ -97,16 +117,23 @@ def test_letters_that_were_buried_twice_count_once(tmp_path: Path, monkeypatch: 
 
 
 def test_an_unknown_topic_or_reason_is_told_with_those_there_are(run: OpenedRun) -> None:
-    with pytest.raises(RequestError, match=r"topic 'pay': is none of app toy\. Its topics are orders, payments"):
+    with pytest.raises(
+        RequestError, match=r"topic 'pay': is none of app toy\. Its topics are orders, payments"
+    ):
         kinds(run, "pay")
-    with pytest.raises(RequestError, match=r"reason 'bad': is unknown\. Reasons are undecodable, .*crash"):
+    with pytest.raises(
+        RequestError, match=r"reason 'bad': is unknown\. Reasons are undecodable, .*crash"
+    ):
         newest(run, reason="bad")
 
 
 def test_avro_that_is_cut_off_is_read_up_to_the_field_where_it_ends() -> None:
     whole = EventWriter(PAYMENTS.events).encode(GOOD)
     found = readable(letter(whole[:-3], field="late"), PAYMENTS, {})
-    assert (found.form, dict(found.fields)) == ("avro", {k: v for k, v in GOOD.items() if k != "late"})
+    assert (found.form, dict(found.fields)) == (
+        "avro",
+        {k: v for k, v in GOOD.items() if k != "late"},
+    )
     assert found.marked == "late"
     assert found.rest == whole[found.rest_at : -3]
     long = readable(letter(whole + b"ab"), PAYMENTS, {})
@@ -122,7 +149,9 @@ def test_avro_that_is_cut_off_is_read_up_to_the_field_where_it_ends() -> None:
         ({"at": 9_999_999_999}, "far_future", "at", "more than max_future (5m as declared)"),
     ],
 )
-def test_a_broken_rule_is_told_beside_the_field(changes: dict[str, Any], reason: str, field: str, why: str) -> None:
+def test_a_broken_rule_is_told_beside_the_field(
+    changes: dict[str, Any], reason: str, field: str, why: str
+) -> None:
     event = {**GOOD, **changes}
     for value in (EventWriter(PAYMENTS.events).encode(event), json.dumps(event).encode()):
         found = readable(letter(value, reason, field), PAYMENTS, {})
@@ -131,7 +160,9 @@ def test_a_broken_rule_is_told_beside_the_field(changes: dict[str, Any], reason:
 
 
 def test_every_kind_of_bytes_is_named_for_what_it_is() -> None:
-    block = blocks.encode(Block(blocks.LABELS, "payments", 2, pa.RecordBatch.from_pydict({"id": ["a", "b"]})))
+    block = blocks.encode(
+        Block(blocks.LABELS, "payments", 2, pa.RecordBatch.from_pydict({"id": ["a", "b"]}))
+    )
     told = {
         b"\0\0\0\0\x63rest": "of schema_id 99, which payments never had (it has 2)",
         b'{"at": 5, ': "JSON that cannot be read",
@@ -164,7 +195,9 @@ def test_commands_list_and_show(folder: Path) -> None:
     )
     assert shown.exit_code == 0
     assert "▶ late 2000.0  it must be within 0 and 1000" in shown.stdout
-    raw = CliRunner().invoke(cli, ["dlq", "show", "--reason", "unknown_type", "--raw", "--run-dir", str(folder)])
+    raw = CliRunner().invoke(
+        cli, ["dlq", "show", "--reason", "unknown_type", "--raw", "--run-dir", str(folder)]
+    )
     assert raw.stdout.count("00 00 00 00 63 72 65 73 74") == ROUNDS
     none = CliRunner().invoke(cli, ["dlq", "list", "--topic", "orders", "--run-dir", str(folder)])
     assert (none.exit_code, none.stdout.strip()) == (0, "no dead letters of topic orders")

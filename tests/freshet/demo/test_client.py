@@ -1,4 +1,5 @@
-"""The demo's client counts every attempt, goes on to the next scorer, and asks until it is answered."""
+"""The demo's client counts every attempt, goes on to the next scorer, and asks until it is
+answered."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ BREAKS = 0
 
 @contextmanager
 def scorer(*statuses: int) -> Iterator[str]:
-    """The address of one that answers with these statuses in turn (`BREAKS`: not at all), and 200 from then on."""
+    """The address of one that answers with these statuses in turn (`BREAKS`: not at all), and 200
+    from then on."""
     script = list(statuses)
 
     class Handler(BaseHTTPRequestHandler):
@@ -63,7 +65,13 @@ def test_what_fails_or_breaks_is_asked_again_and_each_attempt_is_counted_once() 
         for _ in range(2):
             assert asking.ask(COLUMNS, 0) == {"serve/1": 8}
         asking.close()
-    assert (asking.attempts, asking.answered, asking.failed, asking.broken, asking.rows) == (5, 2, 2, 1, 4)
+    assert (asking.attempts, asking.answered, asking.failed, asking.broken, asking.rows) == (
+        5,
+        2,
+        2,
+        1,
+        4,
+    )
 
 
 def test_a_scorer_that_is_gone_is_left_for_the_next_at_once() -> None:

@@ -87,7 +87,14 @@ def test_on_a_tty_it_redraws_in_place_and_leaves_the_cursor_on() -> None:
 
 
 def quality(n: int, auc: float | None) -> QualityReport:
-    return {"n": n, "auc": auc, "ne": 0.81, "calibration": 1.01, "log_loss": 0.4434, "accuracy": 0.802}
+    return {
+        "n": n,
+        "auc": auc,
+        "ne": 0.81,
+        "calibration": 1.01,
+        "log_loss": 0.4434,
+        "accuracy": 0.802,
+    }
 
 
 QUANTILES: QuantilesReport = {"p50": 2.0, "p99": 6_500.0, "max": 900_000.0}
@@ -130,7 +137,12 @@ def report(verdict: list[str], agrees: bool = True) -> DemoReport:
                 "baseline": quality(45_700, 0.6912),
                 "without_features": None,
                 "prior": {**quality(45_700, 0.5), "log_loss": 0.5478, "accuracy": 0.763},
-                "no_change": {**quality(45_699, None), "ne": None, "log_loss": None, "accuracy": 0.681},
+                "no_change": {
+                    **quality(45_699, None),
+                    "ne": None,
+                    "log_loss": None,
+                    "accuracy": 0.681,
+                },
                 "lineages": {"river": quality(50_700, 0.72), "torch_ctr": quality(50_700, 0.73)},
                 "slices": {"carrier": {"UA": quality(9_000, 0.74), "HA": quality(12, None)}},
                 "lag_ms": QUANTILES,

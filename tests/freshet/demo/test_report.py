@@ -45,7 +45,12 @@ def test_a_record_of_the_log_without_a_fate_is_lost() -> None:
         (topic(agrees=False), requests(), 0, ["the ledger of a does not agree with its log"]),
         (topic(records=12), requests(), 0, ["2 records of a ended in no fate"]),
         (topic(), requests(failed=3), 0, ["3 requests failed"]),
-        (topic(), requests(broken=1), 0, ["1 requests got no answer, though no scorer was restarted"]),
+        (
+            topic(),
+            requests(broken=1),
+            0,
+            ["1 requests got no answer, though no scorer was restarted"],
+        ),
         (topic(), requests(broken=1), 1, []),
     ],
 )

@@ -1,4 +1,5 @@
-"""An explanation agrees with what was published, what was served and what was learned, and reading it changes nothing."""
+"""An explanation agrees with what was published, what was served and what was learned, and reading
+it changes nothing."""
 
 from __future__ import annotations
 
@@ -70,7 +71,8 @@ def run(folder: Path) -> Iterator[OpenedRun]:
 def test_values_recomputed_from_the_events_listed_are_those_that_were_served(
     run: OpenedRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(row_events, "CHUNK_RECORDS", 2)  # so that where the reading back ends matters
+    # so that where the reading back ends matters
+    monkeypatch.setattr(row_events, "CHUNK_RECORDS", 2)
     seen = 0
     for hour in range(2, HOURS):
         as_of = (hour + 1) * HOUR
@@ -81,7 +83,9 @@ def test_values_recomputed_from_the_events_listed_are_those_that_were_served(
             assert view.window is not None
             listed = [(e.event_ms, e.read["late"]) for e in view.window.events]
             since = (as_of // TILE - 5) * TILE
-            assert listed == [(e["at"], e["late"]) for e in published(shop, hour) if e["at"] >= since]
+            assert listed == [
+                (e["at"], e["late"]) for e in published(shop, hour) if e["at"] >= since
+            ]
             assert view.values == recomputed(listed, published(shop, hour), as_of)
             assert view.window.agrees
             seen += len(listed)
@@ -89,12 +93,15 @@ def test_values_recomputed_from_the_events_listed_are_those_that_were_served(
 
 
 def published(shop: str, before_hour: int) -> list[Event]:
-    """A shop's payments before an hour began, in the order in which they were published, each once."""
+    """A shop's payments before an hour began, in the order in which they were published, each
+    once."""
     events = [e for h in range(before_hour) for _, e in payments_of(h) if e["shop"] == shop]
     return list({e["order_id"]: e for e in events}.values())
 
 
-def recomputed(listed: list[tuple[int, Any]], all_: list[Event], as_of: int) -> dict[str, float | None]:
+def recomputed(
+    listed: list[tuple[int, Any]], all_: list[Event], as_of: int
+) -> dict[str, float | None]:
     """The features of `shops`, the slow and obvious way."""
     age = as_of - max(e["at"] for e in all_)
     known = [late for _, late in listed if late is not None]
@@ -102,7 +109,9 @@ def recomputed(listed: list[tuple[int, Any]], all_: list[Event], as_of: int) -> 
     return {"n": float(len(listed)), "late": mean, "ago": float(np.float32(age / 1000))}
 
 
-def test_the_newest_event_behind_a_row_is_the_one_published_last_with_its_place_in_its_topic(run: OpenedRun) -> None:
+def test_the_newest_event_behind_a_row_is_the_one_published_last_with_its_place_in_its_topic(
+    run: OpenedRun,
+) -> None:
     for hour in range(2, HOURS):
         (view,) = explain(run, f"{hour}.south").views
         last = published("south", hour)[-1]
@@ -111,14 +120,18 @@ def test_the_newest_event_behind_a_row_is_the_one_published_last_with_its_place_
         assert view.newest.fields == last
         assert view.newest.read == {"late": last["late"]}
         at_its_place = next(
-            r for r in kept_by_run.records(run.log, "toy.payments", 0) if r.offset == view.newest.offset
+            r
+            for r in kept_by_run.records(run.log, "toy.payments", 0)
+            if r.offset == view.newest.offset
         )
         event, _ = audit.read_event(at_its_place.value, run.app.topic("payments").events)
         assert (event, at_its_place.time) == (last, view.newest.append_ms)
         assert view.age_ms == (hour + 1) * HOUR - max(e["at"] for e in published("south", hour))
 
 
-def test_the_answer_and_its_snapshot_are_those_of_the_scorer_and_the_manifest(run: OpenedRun, folder: Path) -> None:
+def test_the_answer_and_its_snapshot_are_those_of_the_scorer_and_the_manifest(
+    run: OpenedRun, folder: Path
+) -> None:
     e = explain(run, "12.north")
     assert e.answer.asked_ms == 13 * HOUR
     assert e.answer.instance.startswith("local/")
@@ -133,7 +146,11 @@ def test_the_answer_and_its_snapshot_are_those_of_the_scorer_and_the_manifest(ru
         m.size,
     )
     assert e.snapshot.signatures == {"trainer": "holds", "qualifier": "holds"}
-    assert [(r.name, r.value) for r in e.request] == [("shop", "north"), ("hour", "12"), ("price", 14.0)]
+    assert [(r.name, r.value) for r in e.request] == [
+        ("shop", "north"),
+        ("hour", "12"),
+        ("price", 14.0),
+    ]
 
 
 def test_a_snapshot_that_is_not_kept_is_told_by_what_its_trainer_said(
@@ -142,27 +159,39 @@ def test_a_snapshot_that_is_not_kept_is_told_by_what_its_trainer_said(
     told = explain(run, "12.north").snapshot
     assert told is not None
     gone = replace(run, settings=run.settings.model_copy(update={"run_dir": tmp_path}))
-    assert explain(gone, "12.north").snapshot == replace(told, kept=False, digest=None, size=None, signatures={})
+    assert explain(gone, "12.north").snapshot == replace(
+        told, kept=False, digest=None, size=None, signatures={}
+    )
 
 
-def test_what_an_altered_manifest_says_is_not_believed(run: OpenedRun, folder: Path, tmp_path: Path) -> None:
+def test_what_an_altered_manifest_says_is_not_believed(
+    run: OpenedRun, folder: Path, tmp_path: Path
+) -> None:
     for name in ("snapshots", "keys"):
         shutil.copytree(folder / name, tmp_path / name)
     altered = replace(run, settings=run.settings.model_copy(update={"run_dir": tmp_path}))
     told = explain(run, "12.north").snapshot
     assert told is not None
     path = tmp_path / "snapshots" / "unpaid" / told.lineage / f"{told.number:06}.json"
-    path.write_bytes(path.read_bytes().replace(told.digest.encode() if told.digest else b"", b"0" * 64))
+    path.write_bytes(
+        path.read_bytes().replace(told.digest.encode() if told.digest else b"", b"0" * 64)
+    )
     found = explain(altered, "12.north").snapshot
     assert found is not None
     assert (found.digest, found.cut_ms) == (None, told.cut_ms)
     assert "does not hold" in found.signatures["trainer"]
 
 
-def test_outcomes_are_labelled_corrected_expired_or_pending_as_payments_came(run: OpenedRun) -> None:
+def test_outcomes_are_labelled_corrected_expired_or_pending_as_payments_came(
+    run: OpenedRun,
+) -> None:
     paid = explain(run, "3.north").outcome
     first = next(e for _, e in payments_of(5) if e["order_id"] == "3.north")
-    assert (paid.state, paid.label, paid.label_ms) == ("labelled", float(first["late"] > 10), first["at"])
+    assert (paid.state, paid.label, paid.label_ms) == (
+        "labelled",
+        float(first["late"] > 10),
+        first["at"],
+    )
     assert [x.used for x in paid.labels] == [True]
     late = explain(run, "1.south").outcome
     assert (late.state, late.label, late.due_ms) == ("corrected", 1.0, 8 * HOUR)
@@ -181,7 +210,10 @@ def test_the_first_snapshot_told_to_reflect_an_example_is_the_first_whose_manife
     learned = {x.lineage: x.snapshot for x in explain(run, prediction).outcome.learned}
     assert set(learned) == {model.lineage(x) for x in model.learners}
     for lineage, number in learned.items():
-        kept = [manifests.read(p.read_bytes()) for p in (folder / "snapshots" / "unpaid" / lineage).glob("*.json")]
+        kept = [
+            manifests.read(p.read_bytes())
+            for p in (folder / "snapshots" / "unpaid" / lineage).glob("*.json")
+        ]
         assert number == min(m.number for m in kept if m.position > place)
 
 
@@ -195,7 +227,9 @@ def place_of(run: OpenedRun, prediction: str) -> int:
     raise AssertionError(prediction)
 
 
-def test_of_an_id_that_was_asked_twice_the_first_answer_is_explained_and_the_other_mentioned(run: OpenedRun) -> None:
+def test_of_an_id_that_was_asked_twice_the_first_answer_is_explained_and_the_other_mentioned(
+    run: OpenedRun,
+) -> None:
     e = explain(run, "5.north")
     assert (e.answer.asked_ms, e.answer.counted) == (6 * HOUR, True)
     assert [(r.asked_ms, r.counted) for r in e.repeats] == [(7 * HOUR, False)]
@@ -209,14 +243,26 @@ def test_a_view_without_a_row_of_the_key_says_so(run: OpenedRun) -> None:
 
 
 def test_every_text_names_the_facts_at_any_width(run: OpenedRun) -> None:
-    for prediction in ("3.north", "1.south", "4.west", f"{HOURS - 1}.north", "5.north", "stranger", "0.north"):
+    for prediction in (
+        "3.north",
+        "1.south",
+        "4.west",
+        f"{HOURS - 1}.north",
+        "5.north",
+        "stranger",
+        "0.north",
+    ):
         e = explain(run, prediction, whole_window=True)
         for width in (60, 80, 140):
             text = shown(e, width)
             assert max(len(line.rstrip()) for line in text.splitlines()) <= width
             assert f"{e.answer.probability:.4f}" in text
             for view in e.views:
-                assert all(str(x.offset) in text for x in view.window.events) if view.window else view.note
+                assert (
+                    all(str(x.offset) in text for x in view.window.events)
+                    if view.window
+                    else view.note
+                )
 
 
 def shown(e: Explanation, width: int) -> str:
@@ -234,7 +280,9 @@ def test_an_id_that_was_never_asked_is_told_where_it_was_looked_for(run: OpenedR
         in str(told.value)
     )
     assert "orders.order_id" in told.value.next_step
-    with pytest.raises(RequestError, match=r"model 'paid': is none of app toy\. Its models are unpaid"):
+    with pytest.raises(
+        RequestError, match=r"model 'paid': is none of app toy\. Its models are unpaid"
+    ):
         explain(run, "3.north", "paid")
     with pytest.raises(RequestError, match="is empty"):
         explain(run, "")
@@ -248,7 +296,9 @@ def test_a_part_of_an_id_is_no_id(run: OpenedRun) -> None:
 
 def test_commands_tell_the_same_in_text_and_json(run: OpenedRun, folder: Path) -> None:
     expected = explain(run, "3.north", whole_window=True)
-    told = CliRunner().invoke(cli, ["explain", "3.north", "--all", "--json", "--run-dir", str(folder)])
+    told = CliRunner().invoke(
+        cli, ["explain", "3.north", "--all", "--json", "--run-dir", str(folder)]
+    )
     assert told.exit_code == 0
     found = json.loads(told.stdout)
     assert found["answer"]["probability"] == expected.answer.probability
@@ -279,7 +329,9 @@ def test_it_works_while_the_run_goes_on_and_appends_nothing(tmp_path: Path) -> N
         assert explain(run, "4.north", whole_window=True) == during
 
 
-def test_a_key_that_was_not_logged_is_found_by_the_row_whose_events_make_the_values(tmp_path: Path) -> None:
+def test_a_key_that_was_not_logged_is_found_by_the_row_whose_events_make_the_values(
+    tmp_path: Path,
+) -> None:
     with toy_day(tmp_path, KEYED_ASIDE, hours=6):
         pass
     told = 0
@@ -310,16 +362,24 @@ class _Away(MemoryStore):
         return super().read(wanted)
 
 
-def test_values_that_the_request_brought_and_a_store_that_was_away_are_told_apart_from_rows(tmp_path: Path) -> None:
+def test_values_that_the_request_brought_and_a_store_that_was_away_are_told_apart_from_rows(
+    tmp_path: Path,
+) -> None:
     store = _Away()
 
     def ask(hour: int, local: LocalRun) -> None:
         if hour == 4:
-            columns = {"order_id": ["sent"], "hour": [4], "price": [1.0], "shops.n": np.array([3.0])}
+            columns = {
+                "order_id": ["sent"],
+                "hour": [4],
+                "price": [1.0],
+                "shops.n": np.array([3.0]),
+            }
             local.scorer.infer(Question("unpaid", columns, 1, as_of_ms=hour * HOUR))
             store.away = True
             away = {"order_id": ["away"], "shop": ["north"], "hour": [4], "price": [1.0]}
-            local.scorer.infer(Question("unpaid", away, 1))  # one that says its time would wait for the store
+            # one that says its time would wait for the store
+            local.scorer.infer(Question("unpaid", away, 1))
             store.away = False
 
     with toy_day(tmp_path, store=store, before=ask, hours=6):

@@ -1,4 +1,5 @@
-"""Reading a clean log back from a row's version finds the very events that reading all of it finds, however it is cut."""
+"""Reading a clean log back from a row's version finds the very events that reading all of it finds,
+however it is cut."""
 
 from __future__ import annotations
 
@@ -20,24 +21,43 @@ from freshet.streams.sqlite.log import SqliteLog
 
 LATENESS = 20
 ORIGINS = [("payments", 0), ("payments", 1)]
-# Of each event: which source partition, which key, how much later than the last one, how late it comes itself.
-EVENTS = st.tuples(st.integers(0, 1), st.sampled_from(["a", "b", ""]), st.integers(0, 15), st.integers(0, LATENESS))
-BLOCKS = st.lists(st.tuples(st.lists(EVENTS, min_size=1, max_size=3), st.booleans()), min_size=1, max_size=25)
+# Of each event: which source partition, which key, how much later than the last one, how late it
+# comes itself.
+EVENTS = st.tuples(
+    st.integers(0, 1), st.sampled_from(["a", "b", ""]), st.integers(0, 15), st.integers(0, LATENESS)
+)
+BLOCKS = st.lists(
+    st.tuples(st.lists(EVENTS, min_size=1, max_size=3), st.booleans()), min_size=1, max_size=25
+)
 SCHEMA = pa.schema(
-    {"key": pa.string(), "t": pa.int64(), "field.x": pa.float64(), "_offset": pa.int64(), "_index": pa.int32()}
+    {
+        "key": pa.string(),
+        "t": pa.int64(),
+        "field.x": pa.float64(),
+        "_offset": pa.int64(),
+        "_index": pa.int32(),
+    }
 )
 Row = dict[str, Any]
 
 
 def clean_log(drawn: Any) -> list[tuple[int, list[Row]]]:
-    """Blocks as intake makes them: of one source partition each, no event later than `LATENESS`; some appended twice."""
+    """Blocks as intake makes them: of one source partition each, no event later than `LATENESS`;
+    some appended twice."""
     newest, offsets = [1_000, 1_000], [0, 0]
     out: list[tuple[int, list[Row]]] = []
     for events, twice in drawn:
         p, rows = events[0][0], list[Row]()
         for _, key, more, late in events:
             newest[p] += more
-            rows.append({"key": key, "t": newest[p] - late, "field.x": float(offsets[p]), "_offset": offsets[p]})
+            rows.append(
+                {
+                    "key": key,
+                    "t": newest[p] - late,
+                    "field.x": float(offsets[p]),
+                    "_offset": offsets[p],
+                }
+            )
             offsets[p] += 1
         out += [(p, rows)] * (1 + twice)
     return out
@@ -64,14 +84,21 @@ def test_an_event_before_others_that_were_as_late_as_may_be_is_found(late: int) 
 def test_reading_back_ends_where_nothing_older_can_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
     plain = PartitionSpans.read
-    monkeypatch.setattr(PartitionSpans, "read", lambda self, a, b: [read.append(a), *plain(self, a, b)][1:])
-    made = [(0, [{"key": "a", "t": 1_000 + 100 * i, "field.x": 0.0, "_offset": i}]) for i in range(100)]
+    monkeypatch.setattr(
+        PartitionSpans, "read", lambda self, a, b: [read.append(a), *plain(self, a, b)][1:]
+    )
+    made = [
+        (0, [{"key": "a", "t": 1_000 + 100 * i, "field.x": 0.0, "_offset": i}]) for i in range(100)
+    ]
     check(made, (99, 0), 250, 1, ORIGINS[:1])
     assert min(read) > 80
 
 
-def check(made: list[tuple[int, list[Row]]], version: Version, reach: int, chunk: int, origins: list[Any]) -> None:
-    """Both ways to read find the same events of the row at `version`, from `reach` before its event on."""
+def check(
+    made: list[tuple[int, list[Row]]], version: Version, reach: int, chunk: int, origins: list[Any]
+) -> None:
+    """Both ways to read find the same events of the row at `version`, from `reach` before its event
+    on."""
     target = made[version[0]][1][version[1]]
     since = target["t"] - reach
     before, row_events.CHUNK_RECORDS = row_events.CHUNK_RECORDS, chunk
@@ -80,7 +107,9 @@ def check(made: list[tuple[int, list[Row]]], version: Version, reach: int, chunk
         with closing(log.writer()) as writer:
             for p, rows in made:
                 table = pa.RecordBatch.from_pylist([{**r, "_index": 0} for r in rows], SCHEMA)
-                writer.append("clean", 0, [blocks.encode(Block(blocks.CLEAN, "payments", p, table))], 0)
+                writer.append(
+                    "clean", 0, [blocks.encode(Block(blocks.CLEAN, "payments", p, table))], 0
+                )
             writer.flush()
         try:
             with PartitionSpans(log, "clean") as spans:
@@ -90,11 +119,15 @@ def check(made: list[tuple[int, list[Row]]], version: Version, reach: int, chunk
                 alone = events_of(spans, key, version, None, origins, LATENESS)
         finally:
             row_events.CHUNK_RECORDS = before
-    assert [(e.version, e.partition, e.offset, e.t, e.fields) for e in found] == all_read(made, version, key, since)
+    assert [(e.version, e.partition, e.offset, e.t, e.fields) for e in found] == all_read(
+        made, version, key, since
+    )
     assert [e.version for e in alone] == [x[0] for x in all_read(made, version, key, target["t"])]
 
 
-def all_read(made: list[tuple[int, list[Row]]], version: Version, key: str, since: int) -> list[Any]:
+def all_read(
+    made: list[tuple[int, list[Row]]], version: Version, key: str, since: int
+) -> list[Any]:
     seen, out = set(), []
     for offset, (p, rows) in enumerate(made):
         for index, r in enumerate(rows):

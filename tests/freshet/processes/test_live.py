@@ -1,4 +1,5 @@
-"""What `freshet run` prints while it runs: each trouble once when it begins, and once when it is over."""
+"""What `freshet run` prints while it runs: each trouble once when it begins, and once when it is
+over."""
 
 from __future__ import annotations
 
@@ -33,10 +34,25 @@ AWAY = s.Status(
         )
     ],
     alerts=[
-        s.Alert(policy="feature_lag", subject="shops", light="red", reason="lag 9s", meaning="m", next_step="Look."),
-        s.Alert(policy="outage", subject="store", light="red", reason="r", meaning="m", next_step="n"),
         s.Alert(
-            policy="calibration", subject="x", light="red", reason="r", meaning="m", next_step="n", state="resolved"
+            policy="feature_lag",
+            subject="shops",
+            light="red",
+            reason="lag 9s",
+            meaning="m",
+            next_step="Look.",
+        ),
+        s.Alert(
+            policy="outage", subject="store", light="red", reason="r", meaning="m", next_step="n"
+        ),
+        s.Alert(
+            policy="calibration",
+            subject="x",
+            light="red",
+            reason="r",
+            meaning="m",
+            next_step="n",
+            state="resolved",
         ),
     ],
     roles=[s.RoleFigures(role="view", instance="view", state="lost")],
@@ -46,12 +62,16 @@ AWAY = s.Status(
 def test_notices_are_outages_firing_alerts_and_lost_roles() -> None:
     found = live.notices(AWAY)
     assert list(found) == ["store away", "feature lag shops", "role view"]
-    assert found["store away"] == "Redis at here is away: cannot be reached. Meanwhile: views wait. Start it."
+    assert (
+        found["store away"]
+        == "Redis at here is away: cannot be reached. Meanwhile: views wait. Start it."
+    )
     assert live.notices(WELL) == {}
 
 
 def printed(script: list[s.Status | None], monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Lines, without their times, for one status after the other; None: the page does not answer."""
+    """Lines, without their times, for one status after the other; None: the page does not
+    answer."""
     stop, left = threading.Event(), list(script)
 
     class Page:
@@ -80,13 +100,17 @@ def printed(script: list[s.Status | None], monkeypatch: pytest.MonkeyPatch) -> l
 OVER = ["feature lag shops: over", "role view: over", "store away: over"]
 
 
-def test_each_is_printed_once_when_it_begins_and_once_when_it_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_is_printed_once_when_it_begins_and_once_when_it_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     lines = printed([WELL, AWAY, None, AWAY, WELL], monkeypatch)
     assert lines[:3] == list(live.notices(AWAY).values())
     assert sorted(lines[3:]) == OVER
 
 
-def test_a_page_that_was_started_again_ends_nothing_and_begins_nothing_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_that_was_started_again_ends_nothing_and_begins_nothing_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     young = msgspec.structs.replace(WELL, clock=s.Clock(wall_seconds=live.SETTLING_SECONDS - 1))
     catching_up = msgspec.structs.replace(WELL, catching_up=True)
     lines = printed([AWAY, None, young, catching_up, AWAY, WELL], monkeypatch)

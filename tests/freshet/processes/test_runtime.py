@@ -14,7 +14,9 @@ from tests.toy_app import toy_app
 
 
 def start(folder: Path, **given: object) -> None:
-    with Runtime(toy_app(), "app.py", Settings(**{"run_dir": folder, "port": 0, "status_port": 0, **given})):
+    with Runtime(
+        toy_app(), "app.py", Settings(**{"run_dir": folder, "port": 0, "status_port": 0, **given})
+    ):
         pytest.fail("it started")
 
 
@@ -28,5 +30,7 @@ def test_a_port_in_use_is_told_in_either_family(tmp_path: Path) -> None:
 
 
 def test_an_address_that_is_not_here_is_no_matter_of_ports(tmp_path: Path) -> None:
-    with pytest.raises(ComponentError, match=r"192\.0\.2\.1.*Choose an address of this machine with --host"):
+    with pytest.raises(
+        ComponentError, match=r"192\.0\.2\.1.*Choose an address of this machine with --host"
+    ):
         start(tmp_path, host="192.0.2.1")

@@ -17,11 +17,15 @@ from freshet.streams.vitals.vitals import Vitals
 from tests.toy_app import toy_app
 
 
-@pytest.mark.parametrize("error", [OSError(24, "Too many open files"), KeyError("x"), RecursionError()])
+@pytest.mark.parametrize(
+    "error", [OSError(24, "Too many open files"), KeyError("x"), RecursionError()]
+)
 def test_a_thread_that_fails_ends_its_role(tmp_path: Path, error: Exception) -> None:
     log = SqliteLog(str(tmp_path / "log"))
     vitals = Vitals("serve", "serve/1", Outages())
-    ctx = Context(toy_app(), Settings(), "serve", log, threading.Event(), vitals, SwitchBoard(tmp_path))
+    ctx = Context(
+        toy_app(), Settings(), "serve", log, threading.Event(), vitals, SwitchBoard(tmp_path)
+    )
 
     def work(*given: Any) -> None:
         assert given == (1,)

@@ -38,14 +38,17 @@ def test_it_catches_up_until_all_that_was_said_before_is_taken(
     app: App, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer = log.writer()
-    said: list[messages.Message] = [messages.Setting("payments", "lateness", f"{n}m", "ann", n) for n in range(1, 6)]
+    said: list[messages.Message] = [
+        messages.Setting("payments", "lateness", f"{n}m", "ann", n) for n in range(1, 6)
+    ]
     said.append(messages.Status("view", "view/1", 1, 5, {}))
     send(writer, app.channels, said, 1)
     board = board_of(app)
     gathering = Gathering(log, app, board)
     assert gathering.catching_up
     poll = gathering._follower._reader.poll
-    monkeypatch.setattr(gathering._follower._reader, "poll", lambda n, wait: poll(2, wait))  # a long past
+    # a long past
+    monkeypatch.setattr(gathering._follower._reader, "poll", lambda n, wait: poll(2, wait))
     seen = []
     for _ in range(20):
         gathering.take()

@@ -1,4 +1,5 @@
-"""Log lines quote data and addresses: one JSON object a line, without what a terminal obeys and without secrets."""
+"""Log lines quote data and addresses: one JSON object a line, without what a terminal obeys and
+without secrets."""
 
 from __future__ import annotations
 
@@ -44,7 +45,9 @@ def test_whatever_is_logged_is_printable_and_without_secrets(file: Path) -> None
     try:
         raise ValueError(HOSTILE)
     except ValueError as error:
-        structlog.get_logger().error(HOSTILE, **{HOSTILE: HOSTILE, "many": [{"x": HOSTILE}], "exc_info": error})
+        structlog.get_logger().error(
+            HOSTILE, **{HOSTILE: HOSTILE, "many": [{"x": HOSTILE}], "exc_info": error}
+        )
     logging.getLogger("some.library").error("%s", HOSTILE)
     assert "hunter2" not in file.read_text()
     ours, library = lines(file)
@@ -61,7 +64,10 @@ def test_lines_that_a_full_disk_does_not_take_are_counted(file: Path) -> None:
         log.info("one")
         log.info("two")
     log.info("three")
-    assert [line["event"] for line in lines(file)] == ["three", "lines of this log are lost: its disk was full"]
+    assert [line["event"] for line in lines(file)] == [
+        "three",
+        "lines of this log are lost: its disk was full",
+    ]
     assert lines(file)[1]["lines"] == 2
 
 
@@ -73,10 +79,15 @@ def test_a_line_that_a_full_disk_took_half_of_spoils_no_other(file: Path) -> Non
     log.info("two")
     torn, *whole = file.read_text().splitlines()
     assert len(torn) == 10
-    assert [json.loads(line)["event"] for line in whole] == ["two", "lines of this log are lost: its disk was full"]
+    assert [json.loads(line)["event"] for line in whole] == [
+        "two",
+        "lines of this log are lost: its disk was full",
+    ]
 
 
 def test_a_folder_that_takes_no_log_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ComponentError, match=r"log .*/file/logs/view\.jsonl: cannot be written: Not a directory"):
+    with pytest.raises(
+        ComponentError, match=r"log .*/file/logs/view\.jsonl: cannot be written: Not a directory"
+    ):
         logs.configure("view", tmp_path / "file" / "logs")

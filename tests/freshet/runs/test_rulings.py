@@ -1,4 +1,5 @@
-"""A person's word on a snapshot reaches release, and odd records around it stop nobody, over a restart too."""
+"""A person's word on a snapshot reaches release, and odd records around it stop nobody, over a
+restart too."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ from tests.freshet.toy_day import toy_day
 
 
 def poison(local: LocalRun) -> None:
-    """What used to stop roles for good: a duration without end, a tick in the year 36,000,000, a path, odd facts."""
+    """What used to stop roles for good: a duration without end, a tick in the year 36,000,000, a
+    path, odd facts."""
     writer = local.log.writer()
     records = [
         encode(Setting("payments", "snapshot_every", "9" * 400 + "s", "x", 1)),

@@ -43,13 +43,17 @@ def test_a_server_comes_back_where_it_was(redis: RedisServer) -> None:
         assert redis.address == address
 
 
-def test_a_server_ends_with_the_process_that_started_it_even_if_that_is_killed(tmp_path: Path) -> None:
+def test_a_server_ends_with_the_process_that_started_it_even_if_that_is_killed(
+    tmp_path: Path,
+) -> None:
     code = (
         "import sys; from tests.servers import RedisServer; s = RedisServer(sys.argv[1]); s.start();"
         "print(s.port, flush=True); input()"
     )
     pipe = subprocess.PIPE
-    owner = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdin=pipe, stdout=pipe, text=True)
+    owner = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdin=pipe, stdout=pipe, text=True
+    )
     assert owner.stdout is not None
     line = owner.stdout.readline()
     if not line:
@@ -63,9 +67,13 @@ def test_a_server_ends_with_the_process_that_started_it_even_if_that_is_killed(t
 
 
 @pytest.mark.parametrize("tool", ["java", "mvn"])
-def test_a_missing_tool_is_named(tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_tool_is_named(
+    tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     which = shutil.which
-    monkeypatch.setattr(shutil, "which", lambda name: None if name == tool else which(name) or f"/bin/{name}")
+    monkeypatch.setattr(
+        shutil, "which", lambda name: None if name == tool else which(name) or f"/bin/{name}"
+    )
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(ComponentError, match=rf"servers {tool}: is not installed\. Install"):
         KafkaServer(tmp_path / "kafka").start()

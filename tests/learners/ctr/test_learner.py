@@ -15,7 +15,9 @@ from freshet.learners.ctr.net import Net  # noqa: E402
 from freshet.learners.ctr.spec import TorchCtr  # noqa: E402
 from freshet.streams.operators.loop import ENVIRONMENT  # noqa: E402
 
-SMALL = TorchCtr(dim=4, hidden=(16, 8), bits=10, batch=32, memory=500, warm_up=64, rate=5e-3, device="cpu")
+SMALL = TorchCtr(
+    dim=4, hidden=(16, 8), bits=10, batch=32, memory=500, warm_up=64, rate=5e-3, device="cpu"
+)
 
 
 def test_torch_s_global_random_state_plays_no_part() -> None:
@@ -43,7 +45,9 @@ def test_without_knots_the_unit_of_a_number_does_not_matter() -> None:
     examples, held = stream(4_000), stream(500, seed=1)
     for e in (examples, held):
         e.vectors.numbers[:] *= 1000.0
-    assert auc(held.labels, teach(metres, examples, range(64, 4_000, 64)).predict(held.vectors)) > 0.85
+    assert (
+        auc(held.labels, teach(metres, examples, range(64, 4_000, 64)).predict(held.vectors)) > 0.85
+    )
 
 
 def test_a_reservoir_is_a_uniform_sample_of_the_past() -> None:
@@ -67,7 +71,9 @@ def test_settings_out_of_range_are_told() -> None:
 
 
 @pytest.mark.parametrize("name", ["logits", "step"])
-def test_a_device_that_is_full_is_no_fault_of_the_examples(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_device_that_is_full_is_no_fault_of_the_examples(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An operator that took it for one would set good examples aside."""
     net = Net(8, 2, (2, 1, 2, 2), torch.device("cpu"))
     net.start(np.random.default_rng(1), 0.5)
@@ -78,6 +84,12 @@ def test_a_device_that_is_full_is_no_fault_of_the_examples(name: str, monkeypatc
 
     monkeypatch.setattr(Net, "_forward", full)
     ids, x = np.zeros((3, 1), np.int32), np.zeros((3, 1), np.float32)
-    given = (ids, x) if name == "logits" else (ids, x, np.zeros(3, np.float32), 0.0, np.random.default_rng(1))
-    with pytest.raises(ENVIRONMENT, match=r"device cpu: CUDA out of memory\. Tried to allocate 2 GiB"):
+    given = (
+        (ids, x)
+        if name == "logits"
+        else (ids, x, np.zeros(3, np.float32), 0.0, np.random.default_rng(1))
+    )
+    with pytest.raises(
+        ENVIRONMENT, match=r"device cpu: CUDA out of memory\. Tried to allocate 2 GiB"
+    ):
         getattr(net, name)(*given)

@@ -13,7 +13,12 @@ from freshet.schemas.errors import LearnerError
 from freshet.schemas.models.vectors import Examples, Vectors, VectorSchema
 from tests.contracts.learner_battery import SCHEMA, stream, teach
 
-KNOTS = {"size": (-2.0, 0.0, 1.0), "weight": (-40.0, 0.0, 40.0), "age": (-1000.0, 0.0, 500.0), "sum": (-9.0, 0.0, 9.0)}
+KNOTS = {
+    "size": (-2.0, 0.0, 1.0),
+    "weight": (-40.0, 0.0, 40.0),
+    "age": (-1000.0, 0.0, 500.0),
+    "sum": (-9.0, 0.0, 9.0),
+}
 SPEC = HashedLogistic(
     bits=22,
     rate=0.1,
@@ -25,12 +30,16 @@ SPEC = HashedLogistic(
 )
 
 
-def features(colour: int, shape: int, numbers: list[float], soft: bool = True) -> list[tuple[object, float]]:
+def features(
+    colour: int, shape: int, numbers: list[float], soft: bool = True
+) -> list[tuple[object, float]]:
     """Names and values of a row, as `SPEC` declares them."""
     values = dict(zip(("size", "weight", "age"), numbers))
     values["sum"] = 2.0 * values["size"] + 0.1 * values["weight"]
     out: list[tuple[object, float]] = [(("color", colour), 1.0)]
-    interval = {n: None if math.isnan(x) else sum(k <= x for k in KNOTS[n]) for n, x in values.items()}
+    interval = {
+        n: None if math.isnan(x) else sum(k <= x for k in KNOTS[n]) for n, x in values.items()
+    }
     for name in ("size", "weight", "sum"):
         x, knots = values[name], KNOTS[name]
         if math.isnan(x):
@@ -49,7 +58,9 @@ def test_it_learns_and_answers_as_a_dict_of_weights_does() -> None:
     squares: dict[object, float] = defaultdict(lambda: 1.0)
     bias, bias_square, expected = math.log(0.3 / 0.7), 1.0, []
     v = examples.vectors
-    for (colour, shape), numbers, y in zip(v.categories.tolist(), v.numbers.tolist(), examples.labels.tolist()):
+    for (colour, shape), numbers, y in zip(
+        v.categories.tolist(), v.numbers.tolist(), examples.labels.tolist()
+    ):
         row = features(colour, shape, numbers)
         p = 1 / (1 + math.exp(-bias - sum(weights[k] * x for k, x in row)))
         expected.append(p)

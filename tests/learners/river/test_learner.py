@@ -27,12 +27,16 @@ class Seen(linear_model.LogisticRegression):  # type: ignore[misc]
 
 
 def test_river_sees_numbers_by_name_and_categories_as_buckets_and_nothing_that_is_missing() -> None:
-    asked = Vectors(np.array([[4097 + 5, 0]], np.uint64), np.array([[1.5, np.nan, 7.0]], np.float32))
+    asked = Vectors(
+        np.array([[4097 + 5, 0]], np.uint64), np.array([[1.5, np.nan, 7.0]], np.float32)
+    )
     River(Seen(), buckets=4096, scale=False).make(SCHEMA).predict(asked)
     assert Seen.last == {"size": 1.5, "age": 7.0, "color=6": 1.0}
 
 
-@pytest.mark.parametrize("model", [tree.HoeffdingTreeClassifier(grace_period=50), naive_bayes.GaussianNB()])
+@pytest.mark.parametrize(
+    "model", [tree.HoeffdingTreeClassifier(grace_period=50), naive_bayes.GaussianNB()]
+)
 def test_any_classifier_learns_and_predicts_but_only_arrays_are_saved(model: Any) -> None:
     spec = River(model, scale=False)
     assert not spec.servable
@@ -58,7 +62,9 @@ def test_a_definition_says_beforehand_whether_it_can_be_served(model: Any, serva
     assert River(model).servable is servable
 
 
-@pytest.mark.parametrize("optimizer", [optim.AdaGrad, optim.Adam, optim.RMSProp, optim.FTRLProximal, optim.Momentum])
+@pytest.mark.parametrize(
+    "optimizer", [optim.AdaGrad, optim.Adam, optim.RMSProp, optim.FTRLProximal, optim.Momentum]
+)
 def test_every_optimizer_resumes_bit_equal(optimizer: Any) -> None:
     spec = River(linear_model.LogisticRegression(optimizer()), buckets=16)
     one, two = teach(spec.make(SCHEMA), stream(200)), spec.make(SCHEMA)

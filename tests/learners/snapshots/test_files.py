@@ -1,4 +1,5 @@
-"""Snapshots: whatever is altered, torn, swapped or unsigned is refused, with its reason, before it is parsed."""
+"""Snapshots: whatever is altered, torn, swapped or unsigned is refused, with its reason, before it
+is parsed."""
 
 from __future__ import annotations
 
@@ -15,12 +16,20 @@ from safetensors.numpy import save
 
 from freshet.learners.contract import Export
 from freshet.learners.snapshots import files as snapshots
-from freshet.learners.snapshots.files import APPROVAL_FILE, ARRAYS, MANIFEST_FILE, PROVENANCE_FILE, Facts
+from freshet.learners.snapshots.files import (
+    APPROVAL_FILE,
+    ARRAYS,
+    MANIFEST_FILE,
+    PROVENANCE_FILE,
+    Facts,
+)
 from freshet.learners.snapshots.signing import Signer, Verifier, create_key
 from freshet.schemas.errors import SnapshotError
 from freshet.schemas.models.manifest import Identity
 
-EXPORT = Export("toy", {"bits": 3}, {"weights": np.arange(8, dtype=np.float32), "bias": np.array([-1.5])})
+EXPORT = Export(
+    "toy", {"bits": 3}, {"weights": np.arange(8, dtype=np.float32), "bias": np.array([-1.5])}
+)
 
 
 class Desk:
@@ -29,13 +38,17 @@ class Desk:
     def __init__(self, root: Path) -> None:
         for who in ("trainer", "qualifier", "stranger"):
             create_key(root / who)
-        self.signers = {who: Signer.load(root / who) for who in ("trainer", "qualifier", "stranger")}
+        self.signers = {
+            who: Signer.load(root / who) for who in ("trainer", "qualifier", "stranger")
+        }
         self.cuts: dict[int, Identity] = {}
         self.known = Verifier.load(root / "trainer"), Verifier.load(root / "qualifier")
         self.root = root / "snapshots"
         self.place = self.root / "late" / "toy-0a"
 
-    def cut(self, number: int, approved: bool = True, by: str = "trainer", bias: float = -1.5) -> Path:
+    def cut(
+        self, number: int, approved: bool = True, by: str = "trainer", bias: float = -1.5
+    ) -> Path:
         facts = Facts("flights", "late", "toy-0a", number, "v" * 16, 1000, 10, 7)
         export = Export("toy", EXPORT.meta, {**EXPORT.arrays, "bias": np.array([bias])})
         which = snapshots.write(self.root, facts, export, self.signers[by])
@@ -71,7 +84,11 @@ def test_what_was_written_is_read_and_its_arrays_are_views(desk: Desk) -> None:
         assert np.shares_memory(arrays[name], np.frombuffer(found.data, np.uint8))
         assert arrays[name].flags.aligned
         assert not arrays[name].flags.writeable
-    assert (found.manifest.model, found.manifest.number, found.manifest.meta) == ("late", 1, {"bits": 3})
+    assert (found.manifest.model, found.manifest.number, found.manifest.meta) == (
+        "late",
+        1,
+        {"bits": 3},
+    )
 
 
 def test_no_trace_of_writing_is_left_and_writing_again_changes_nothing(desk: Desk) -> None:
@@ -84,7 +101,10 @@ def test_no_trace_of_writing_is_left_and_writing_again_changes_nothing(desk: Des
     }
 
 
-@given(part=st.sampled_from([ARRAYS, MANIFEST_FILE, PROVENANCE_FILE, APPROVAL_FILE]), where=st.floats(0, 0.999))
+@given(
+    part=st.sampled_from([ARRAYS, MANIFEST_FILE, PROVENANCE_FILE, APPROVAL_FILE]),
+    where=st.floats(0, 0.999),
+)
 @settings(max_examples=60, deadline=None)
 def test_one_altered_bit_anywhere_is_refused(desk: Desk, part: str, where: float) -> None:
     path = desk.cut(3)
@@ -94,7 +114,10 @@ def test_one_altered_bit_anywhere_is_refused(desk: Desk, part: str, where: float
         desk.read(path)
 
 
-@given(part=st.sampled_from([ARRAYS, MANIFEST_FILE, PROVENANCE_FILE, APPROVAL_FILE]), keep=st.floats(0, 0.999))
+@given(
+    part=st.sampled_from([ARRAYS, MANIFEST_FILE, PROVENANCE_FILE, APPROVAL_FILE]),
+    keep=st.floats(0, 0.999),
+)
 @settings(max_examples=30, deadline=None)
 def test_a_torn_file_is_refused(desk: Desk, part: str, keep: float) -> None:
     path = desk.cut(4)
@@ -167,7 +190,9 @@ def absent(desk: Desk) -> Path:
         (absent, "cannot be read"),
     ],
 )
-def test_what_is_not_signed_as_it_must_be_is_refused(desk: Desk, make: Callable[[Desk], Path], says: str) -> None:
+def test_what_is_not_signed_as_it_must_be_is_refused(
+    desk: Desk, make: Callable[[Desk], Path], says: str
+) -> None:
     shutil.rmtree(desk.place, ignore_errors=True)
     with pytest.raises(SnapshotError, match=says):
         desk.read(make(desk))
@@ -177,7 +202,9 @@ def test_a_signed_text_that_is_no_manifest_is_refused(desk: Desk) -> None:
     path = desk.cut(7)
     text = b'{"app": 1}'
     path.with_suffix(MANIFEST_FILE).write_bytes(text)
-    path.with_suffix(PROVENANCE_FILE).write_bytes(desk.signers["trainer"].sign(snapshots.PROVENANCE, text))
+    path.with_suffix(PROVENANCE_FILE).write_bytes(
+        desk.signers["trainer"].sign(snapshots.PROVENANCE, text)
+    )
     with pytest.raises(SnapshotError, match="cannot be read"):
         snapshots.read_signed(desk.root, desk.cuts[7], desk.known[0])
 
@@ -258,7 +285,9 @@ def test_nothing_outside_is_opened_written_or_removed(desk: Desk, tmp_path: Path
     shutil.move(elsewhere, desk.place)
 
 
-def test_a_link_in_place_of_a_file_is_replaced_and_its_target_stays(desk: Desk, tmp_path: Path) -> None:
+def test_a_link_in_place_of_a_file_is_replaced_and_its_target_stays(
+    desk: Desk, tmp_path: Path
+) -> None:
     kept = tmp_path / "kept"
     kept.write_bytes(b"mine")
     desk.place.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,10 @@ def test_a_key_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path) -> No
 
 def test_a_signature_holds_for_its_payload_and_purpose_only(tmp_path: Path) -> None:
     create_key(tmp_path)
-    signature, verifier = Signer.load(tmp_path).sign(PROVENANCE, b"manifest"), Verifier.load(tmp_path)
+    signature, verifier = (
+        Signer.load(tmp_path).sign(PROVENANCE, b"manifest"),
+        Verifier.load(tmp_path),
+    )
     assert verifier.accepts(PROVENANCE, b"manifest", signature)
     assert not verifier.accepts(APPROVAL, b"manifest", signature)
     assert not verifier.accepts(PROVENANCE, b"manifesto", signature)
@@ -37,7 +40,9 @@ def test_purpose_and_payload_cannot_trade_bytes(tmp_path: Path) -> None:
     assert not Verifier.load(tmp_path).accepts("a", b"bc", signature)
 
 
-def test_after_a_rotation_old_signatures_hold_and_new_ones_are_by_the_new_key(tmp_path: Path) -> None:
+def test_after_a_rotation_old_signatures_hold_and_new_ones_are_by_the_new_key(
+    tmp_path: Path,
+) -> None:
     create_key(tmp_path)
     old = Signer.load(tmp_path).sign(PROVENANCE, b"old")
     (private,) = tmp_path.glob("*.key")

@@ -1,4 +1,5 @@
-"""What is pending is found until it is old, however many there are, as in a dictionary that forgets nothing."""
+"""What is pending is found until it is old, however many there are, as in a dictionary that forgets
+nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +15,9 @@ KEEP = 1_000
 @settings(deadline=None, max_examples=60)
 @given(
     st.integers(0, 10_000),
-    st.lists(st.tuples(st.integers(1, 900), st.integers(0, 400), st.booleans()), min_size=1, max_size=12),
+    st.lists(
+        st.tuples(st.integers(1, 900), st.integers(0, 400), st.booleans()), min_size=1, max_size=12
+    ),
 )
 def test_what_is_young_is_always_found(first: int, puts: list[tuple[int, int, bool]]) -> None:
     pending, number, now = Pending(KEEP), first, 0

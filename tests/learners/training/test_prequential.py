@@ -9,7 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freshet.learners.training import prequential
-from freshet.learners.training.prequential import OTHER, Quality, RollingQuality, SliceQuality, figures_of
+from freshet.learners.training.prequential import (
+    OTHER,
+    Quality,
+    RollingQuality,
+    SliceQuality,
+    figures_of,
+)
 
 F64 = npt.NDArray[np.float64]
 
@@ -43,7 +49,9 @@ def test_accuracy_is_the_share_of_right_answers_and_one_half_says_yes() -> None:
     quality, rolling = Quality(), RollingQuality(5_000)
     for one in (quality, rolling):
         one.update(p, y)
-    assert (figures_of(p, y).accuracy, quality.figures().accuracy, rolling.figures().accuracy) == (plain,) * 3
+    assert (figures_of(p, y).accuracy, quality.figures().accuracy, rolling.figures().accuracy) == (
+        plain,
+    ) * 3
 
 
 @given(cut=st.lists(st.integers(0, 5000), max_size=6).map(sorted))
@@ -60,7 +68,14 @@ def test_updates_in_any_cuts_and_merges_come_to_the_figures_of_all(cut: list[int
     found = parts[0].figures()
     assert found.n == 5000
     assert found.auc == pytest.approx(whole.auc, abs=2e-4)
-    for name in ("base_rate", "mean_prediction", "log_loss", "normalised_entropy", "calibration", "accuracy"):
+    for name in (
+        "base_rate",
+        "mean_prediction",
+        "log_loss",
+        "normalised_entropy",
+        "calibration",
+        "accuracy",
+    ):
         assert getattr(found, name) == pytest.approx(getattr(whole, name), rel=1e-9), name
 
 
@@ -119,7 +134,9 @@ def test_predictions_of_0_and_1_cost_much_but_not_everything() -> None:
 
 @given(n=st.integers(0, 400), bins=st.integers(1, 20))
 @settings(max_examples=50, deadline=None)
-def test_a_reliability_diagram_counts_every_prediction_in_the_bin_it_lies_in(n: int, bins: int) -> None:
+def test_a_reliability_diagram_counts_every_prediction_in_the_bin_it_lies_in(
+    n: int, bins: int
+) -> None:
     p, y = predictions(n)
     p = np.round(p, 2)  # some on the edges
     found = prequential.reliability(p, y, bins)

@@ -42,7 +42,9 @@ def plain(labels: list[bool], newest: int) -> dict[str, dict[str, Any]]:
     if base:
         prior["calibration"] = prior["mean_prediction"] / base
     if 0 < base < 1:
-        prior["normalised_entropy"] = loss / -(base * math.log(base) + (1 - base) * math.log(1 - base))
+        prior["normalised_entropy"] = loss / -(
+            base * math.log(base) + (1 - base) * math.log(1 - base)
+        )
     no_change: dict[str, Any] = {"n": len(known)}
     if known:
         no_change["accuracy"] = sum(y == before for y, before in known) / len(known)

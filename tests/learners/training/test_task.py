@@ -1,4 +1,5 @@
-"""The trainer's steps are a function of its log: the same calls, cuts and bits under any batching, with restarts anywhere."""
+"""The trainer's steps are a function of its log: the same calls, cuts and bits under any batching,
+with restarts anywhere."""
 
 from __future__ import annotations
 
@@ -23,7 +24,16 @@ from freshet.schemas.models.vectors import F64, Examples, Vectors
 from freshet.schemas.wire.messages import Cut, Message
 from tests.streams.join import toy_outcomes
 from tests.streams.join.test_task import LOGS, run
-from tests.streams.join.toy_outcomes import VECTORS, WAIT, Answered, Asked, Item, Tick, records, rows_of
+from tests.streams.join.toy_outcomes import (
+    VECTORS,
+    WAIT,
+    Answered,
+    Asked,
+    Item,
+    Tick,
+    records,
+    rows_of,
+)
 from tests.streams.toy_events import CUTS, batch_of, cut, within
 
 untimed = settings(deadline=None, max_examples=40)
@@ -37,7 +47,9 @@ def plan(batch: int = BATCH, slices: tuple[str, ...] = ("carrier", "gate")) -> T
 
 def examples(items: Sequence[Item]) -> list[bytes]:
     """Blocks as the join writes them. Categories are always two, as the model's slices expect."""
-    two = [Asked(x.id, x.t, x.salt, "AA|a", x.lineage) if isinstance(x, Asked) else x for x in items]
+    two = [
+        Asked(x.id, x.t, x.salt, "AA|a", x.lineage) if isinstance(x, Asked) else x for x in items
+    ]
     values: list[bytes] = run(records(two))[1]
     return values
 
@@ -58,7 +70,9 @@ class Recorder:
         v = examples.vectors
         assert (v.categories.dtype, v.numbers.dtype) == (np.uint64, np.float32)
         assert examples.labels.dtype == np.float32
-        self.calls.append(("learn", v.categories.tobytes(), v.numbers.tobytes(), examples.labels.tobytes()))
+        self.calls.append(
+            ("learn", v.categories.tobytes(), v.numbers.tobytes(), examples.labels.tobytes())
+        )
         self.learned += len(examples)
 
     def predict(self, vectors: Vectors) -> F64:
@@ -187,7 +201,9 @@ def train(
             learners.append(make())
             task = TrainTask(p, learners[-1], keep, 0)
             task.load(state, [])
-        told += task.apply(batch_of(values[a:b], range(first + a, first + b), [0] * (b - a))).messages
+        told += task.apply(
+            batch_of(values[a:b], range(first + a, first + b), [0] * (b - a))
+        ).messages
     return Trained(task, learners, told, moments)
 
 
@@ -208,14 +224,20 @@ def test_any_batching_and_restart_calls_and_tells_what_a_plain_walk_does(
     assert found.calls == reference.calls
     assert found.short == reference.told
     assert found.task.facts() == train(values, every(len(values)), p=plan(batch)).task.facts()
-    p, y = (np.array(x) for x in zip(*reference.scored)) if reference.scored else (np.zeros(0), np.zeros(0))
+    p, y = (
+        (np.array(x) for x in zip(*reference.scored))
+        if reference.scored
+        else (np.zeros(0), np.zeros(0))
+    )
     assert found.task.stats()["learned"] == reference.learned
     assert found.task.stats()["all"]["n"] == len(p)
     if len(p):
         assert found.task.stats()["all"]["log_loss"] == pytest.approx(figures_of(p, y).log_loss)
     references = References()
     references.update(y)
-    assert found.task.stats()["references"]["all"] == references.figures().as_json(), "over the very same labels"
+    assert found.task.stats()["references"]["all"] == references.figures().as_json(), (
+        "over the very same labels"
+    )
 
 
 @untimed
@@ -248,7 +270,9 @@ def test_a_trainer_stopped_in_the_middle_of_a_step_goes_on_with_it() -> None:
     values, spec = examples(long_log()), HashedLogistic(bits=8)
     one = train(values, p=plan(7), make=lambda: spec.make(VECTORS))
     for at in range(7, len(values), 41):
-        assert "open.kind" in train(values[:at], p=plan(7), make=lambda: spec.make(VECTORS)).task.dump(True)
+        assert "open.kind" in train(
+            values[:at], p=plan(7), make=lambda: spec.make(VECTORS)
+        ).task.dump(True)
         other = train(values, restarts=[at], p=plan(7), make=lambda: spec.make(VECTORS))
         weights = [x.learners[-1].export().arrays["weights"].tobytes() for x in (one, other)]
         assert weights[0] == weights[1]
@@ -289,13 +313,19 @@ def test_it_predicts_before_it_learns_and_scores_what_it_predicted() -> None:
 
 
 def test_expired_is_not_learned_and_a_correction_is_scored_by_the_first_answer() -> None:
-    found = train(examples([Asked("a", 0), Tick(WAIT), Answered("a", WAIT + 5, 1.0), Tick(WAIT + 9)]))
+    found = train(
+        examples([Asked("a", 0), Tick(WAIT), Answered("a", WAIT + 5, 1.0), Tick(WAIT + 9)])
+    )
     assert [c[0] for c in found.calls] == ["predict", "learn"]
     assert found.task.stats()["all"]["n"] == 1
 
 
 def test_what_saw_the_future_is_neither_learned_nor_scored() -> None:
-    found = train(examples([Answered("a", 5, 1.0), Asked("a", 7), Asked("b", 7), Answered("b", 9, 0.0), Tick(20)]))
+    found = train(
+        examples(
+            [Answered("a", 5, 1.0), Asked("a", 7), Asked("b", 7), Answered("b", 9, 0.0), Tick(20)]
+        )
+    )
     assert found.task.stats()["learned"] == 1
     assert found.task.stats()["all"]["n"] == 1
 

@@ -1,4 +1,5 @@
-"""Random flat Avro schemas, records that fit them, and fastavro as the oracle of what their bytes mean."""
+"""Random flat Avro schemas, records that fit them, and fastavro as the oracle of what their bytes
+mean."""
 
 from __future__ import annotations
 
@@ -27,11 +28,25 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "boolean": st.booleans(),
     "enum": st.sampled_from(SYMBOLS),
 }
-DEFAULTS = {"string": "Zürich", "int": -3, "long": 1 << 40, "float": 1.5, "double": 0.1, "boolean": True, "enum": "BB"}
+DEFAULTS = {
+    "string": "Zürich",
+    "int": -3,
+    "long": 1 << 40,
+    "float": 1.5,
+    "double": 0.1,
+    "boolean": True,
+    "enum": "BB",
+}
 
 
 def avro(fields: Sequence[Mapping[str, Any]], schema_id: int = 7, **more: Any) -> dict[str, Any]:
-    return {"type": "record", "name": "event", "schema_id": schema_id, "fields": list(fields), **more}
+    return {
+        "type": "record",
+        "name": "event",
+        "schema_id": schema_id,
+        "fields": list(fields),
+        **more,
+    }
 
 
 def avro_type(kind: str, null: int | None, name: str) -> Any:
@@ -54,7 +69,10 @@ def schemas(draw: st.DrawFn, defaults: bool = False) -> dict[str, Any]:
 
 def records(schema: EventSchema) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries(
-        {f.name: (st.none() | VALUES[f.type]) if f.nullable else VALUES[f.type] for f in schema.fields}
+        {
+            f.name: (st.none() | VALUES[f.type]) if f.nullable else VALUES[f.type]
+            for f in schema.fields
+        }
     )
 
 
@@ -75,14 +93,19 @@ def nothing(schema: EventSchema) -> dict[str, Any]:
     return dict.fromkeys(schema.positions)
 
 
-def oracle(value: bytes, writers: Mapping[int, EventSchema], reader: EventSchema) -> dict[str, Any] | None:
-    """What fastavro makes of a record, as the reader's types hold it; None where it refuses it or leaves bytes over."""
+def oracle(
+    value: bytes, writers: Mapping[int, EventSchema], reader: EventSchema
+) -> dict[str, Any] | None:
+    """What fastavro makes of a record, as the reader's types hold it; None where it refuses it or
+    leaves bytes over."""
     if len(value) < 5 or value[0] != 0 or int.from_bytes(value[1:5], "big") not in writers:
         return None
     writer = writers[int.from_bytes(value[1:5], "big")]
     stream = io.BytesIO(value[5:])
     try:
-        event: Any = fastavro.schemaless_reader(stream, plain(writer), plain(reader) if writer != reader else None)
+        event: Any = fastavro.schemaless_reader(
+            stream, plain(writer), plain(reader) if writer != reader else None
+        )
     except Exception:  # its errors share no root
         return None
     if stream.read(1):
@@ -119,5 +142,7 @@ def _same(a: Any, b: Any) -> bool:
     if type(a) is not type(b):
         return False
     if isinstance(a, float):
-        return (math.isnan(a) and math.isnan(b)) or (a == b and math.copysign(1, a) == math.copysign(1, b))
+        return (math.isnan(a) and math.isnan(b)) or (
+            a == b and math.copysign(1, a) == math.copysign(1, b)
+        )
     return bool(a == b)

@@ -1,4 +1,5 @@
-"""The walker reads what fastavro reads, row by row; what it cannot read it flags, and the neighbours stay as they were."""
+"""The walker reads what fastavro reads, row by row; what it cannot read it flags, and the
+neighbours stay as they were."""
 
 from __future__ import annotations
 
@@ -65,7 +66,9 @@ def in_json(**changes: Any) -> bytes:
 # ------------------------------------------------------------ against the oracle
 @settings(max_examples=120, deadline=None)
 @given(st.data())
-def test_random_records_of_random_schemas_are_read_as_fastavro_reads_them(data: st.DataObject) -> None:
+def test_random_records_of_random_schemas_are_read_as_fastavro_reads_them(
+    data: st.DataObject,
+) -> None:
     schema = EventSchema.parse(data.draw(schemas()), "event")
     events = data.draw(st.lists(records(schema), min_size=1, max_size=5))
     values = encode(schema, events)
@@ -77,9 +80,13 @@ def test_random_records_of_random_schemas_are_read_as_fastavro_reads_them(data: 
 
 @settings(max_examples=250, deadline=None)
 @given(st.data())
-def test_altered_bytes_give_fastavros_answer_or_are_flagged_and_leave_their_neighbours(data: st.DataObject) -> None:
+def test_altered_bytes_give_fastavros_answer_or_are_flagged_and_leave_their_neighbours(
+    data: st.DataObject,
+) -> None:
     schema = EventSchema.parse(data.draw(schemas()), "event")
-    first, victim, last = encode(schema, data.draw(st.lists(records(schema), min_size=3, max_size=3)))
+    first, victim, last = encode(
+        schema, data.draw(st.lists(records(schema), min_size=3, max_size=3))
+    )
     altered = data.draw(mutations(victim))
     columns = columns_of([first, altered, last], EventCodec(schema))
     rows = rows_of(columns)
@@ -98,7 +105,8 @@ def test_altered_bytes_give_fastavros_answer_or_are_flagged_and_leave_their_neig
 
 @st.composite
 def mutations(draw: st.DrawFn, value: bytes) -> bytes:
-    """Cut, flipped, spliced or made up; half of the time the header is left whole, so that the body is reached."""
+    """Cut, flipped, spliced or made up; half of the time the header is left whole, so that the body
+    is reached."""
     keep = draw(st.sampled_from([0, 5]))
     body = bytearray(value[keep:])
     for _ in range(draw(st.integers(1, 3))):
@@ -111,7 +119,9 @@ def mutations(draw: st.DrawFn, value: bytes) -> bytes:
         elif kind == "splice":
             body[at:at] = draw(st.binary(min_size=1, max_size=6))
         elif kind == "varint":
-            body[at : at + 1] = b"\xff" * draw(st.integers(1, 11)) + bytes([draw(st.integers(0, 255))])
+            body[at : at + 1] = b"\xff" * draw(st.integers(1, 11)) + bytes(
+                [draw(st.integers(0, 255))]
+            )
         else:
             del body[at : at + 1]
     return value[:keep] + bytes(body)
@@ -148,13 +158,16 @@ def test_a_whole_number_read_as_a_float_is_rounded_once_to_what_a_float_holds() 
     older = EventSchema.parse(avro([{"name": "a", "type": "long"}]), "event")
     newer = EventSchema.parse(avro([{"name": "a", "type": "float"}], schema_id=8), "event")
     tricky = (1 << 53) + (1 << 29) + 1  # by way of a float64 it would be rounded twice, to 2^53
-    columns = columns_of(encode(older, [{"a": 16777217}, {"a": tricky}]), EventCodec(newer, {7: older}))
+    columns = columns_of(
+        encode(older, [{"a": 16777217}, {"a": tricky}]), EventCodec(newer, {7: older})
+    )
     assert columns.numbers("a")[0].tolist() == [16777216.0, float((1 << 53) + (1 << 30))]
 
 
 @st.composite
 def evolved(draw: st.DrawFn, older: EventSchema) -> dict[str, Any]:
-    """A later version that still reads `older`: fields dropped, added, moved, renamed, widened, made nullable."""
+    """A later version that still reads `older`: fields dropped, added, moved, renamed, widened,
+    made nullable."""
     wider = {
         "int": ["int", "long", "float", "double"],
         "long": ["long", "float", "double"],
@@ -173,7 +186,9 @@ def evolved(draw: st.DrawFn, older: EventSchema) -> dict[str, Any]:
     for i in range(draw(st.integers(0 if fields else 1, 3))):
         kind, null = draw(st.sampled_from(list(DEFAULTS))), draw(st.sampled_from([None, 0, 1]))
         default = None if null == 0 else DEFAULTS[kind]
-        fields.append({"name": f"added{i}", "type": avro_type(kind, null, f"added{i}"), "default": default})
+        fields.append(
+            {"name": f"added{i}", "type": avro_type(kind, null, f"added{i}"), "default": default}
+        )
     return avro(draw(st.permutations(fields)), schema_id=8)
 
 
@@ -181,7 +196,14 @@ def evolved(draw: st.DrawFn, older: EventSchema) -> dict[str, Any]:
 @given(st.data())
 def test_a_batch_is_read_as_its_rows_one_by_one(data: st.DataObject) -> None:
     mixed = st.sampled_from(
-        [*encode(FLIGHT, [GOOD, {**GOOD, "at": None}]), in_json(), in_json(count="x"), b"", b"{", b"\0\0\0\0\7\2"]
+        [
+            *encode(FLIGHT, [GOOD, {**GOOD, "at": None}]),
+            in_json(),
+            in_json(count="x"),
+            b"",
+            b"{",
+            b"\0\0\0\0\7\2",
+        ]
     )
     values = data.draw(st.lists(mixed, min_size=1, max_size=8))
     whole = columns_of(values, CODEC)
@@ -223,7 +245,9 @@ def test_the_field_at_fault_is_named() -> None:
     assert columns.detail_field.tolist() == [FLIGHT.position("late"), FLIGHT.position("id"), -1, -1]
 
 
-def test_whole_numbers_beyond_their_type_booleans_beyond_one_and_unknown_symbols_are_undecodable() -> None:
+def test_whole_numbers_beyond_their_type_booleans_beyond_one_and_unknown_symbols_are_undecodable() -> (
+    None
+):
     def first(kind: Any) -> EventCodec:
         return EventCodec(EventSchema.parse(avro([{"name": "a", "type": kind}]), "event"))
 
@@ -241,10 +265,14 @@ def test_whole_numbers_beyond_their_type_booleans_beyond_one_and_unknown_symbols
 def test_spans_outside_the_data_are_undecodable() -> None:
     value = np.frombuffer(encode(FLIGHT, [GOOD])[0], np.uint8)
     n = len(value)
-    spans = np.array([[0, n], [-5, n], [0, n + 1], [n, 0], [n, n], [1 << 62, (1 << 62) + 9]], np.int64)
+    spans = np.array(
+        [[0, n], [-5, n], [0, n + 1], [n, 0], [n, n], [1 << 62, (1 << 62) + 9]], np.int64
+    )
     columns = decode(value, spans[:, 0], spans[:, 1], CODEC)
     assert [REASONS[r] for r in columns.reason] == ["ok"] + ["undecodable"] * 5
-    assert [REASONS[r] for r in decode(value[:0], spans[4:, 0], spans[4:, 1], CODEC).reason] == ["undecodable"] * 2
+    assert [REASONS[r] for r in decode(value[:0], spans[4:, 0], spans[4:, 1], CODEC).reason] == [
+        "undecodable"
+    ] * 2
     assert decode(value, spans[:0, 0], spans[:0, 1], CODEC).n == 0
 
 
@@ -263,7 +291,9 @@ def test_a_json_event_is_read_as_its_avro() -> None:
     assert rows_of(columns) == [GOOD, GOOD, GOOD]
 
 
-def test_json_numbers_may_be_whole_where_floats_are_meant_and_missing_fields_get_their_defaults() -> None:
+def test_json_numbers_may_be_whole_where_floats_are_meant_and_missing_fields_get_their_defaults() -> (
+    None
+):
     columns = columns_of([in_json(delay=2), in_json(delay=..., at=...)], CODEC)
     assert [(r["delay"], r["at"]) for r in rows_of(columns)] == [(2.0, 12), (0.5, None)]
 
@@ -330,9 +360,13 @@ def test_what_is_no_json_object_is_undecodable_however_deep(text: bytes) -> None
     assert rows_of(columns) == [GOOD, nothing(FLIGHT), GOOD]
 
 
-@pytest.mark.parametrize("before", [b"", b" ", b"\n", b"\r\n", b"\t", b"\xef\xbb\xbf", b"\xef\xbb\xbf \r\n"])
+@pytest.mark.parametrize(
+    "before", [b"", b" ", b"\n", b"\r\n", b"\t", b"\xef\xbb\xbf", b"\xef\xbb\xbf \r\n"]
+)
 @pytest.mark.parametrize("after", [b"", b"\n", b"\r\n \t"])
-def test_json_is_taken_with_white_space_around_it_and_after_a_byte_order_mark(before: bytes, after: bytes) -> None:
+def test_json_is_taken_with_white_space_around_it_and_after_a_byte_order_mark(
+    before: bytes, after: bytes
+) -> None:
     columns = columns_of([before + in_json() + after, *encode(FLIGHT, [GOOD])], CODEC)
     assert rows_of(columns) == [GOOD, GOOD]
     assert is_json(before + in_json())
@@ -341,9 +375,18 @@ def test_json_is_taken_with_white_space_around_it_and_after_a_byte_order_mark(be
 @pytest.mark.parametrize("number", ["1e400", "-1e400", "9" * 5_000])
 def test_a_number_that_no_field_holds_is_the_fault_of_its_own_field(number: str) -> None:
     schema = EventSchema.parse(
-        {"type": "record", "name": "n", "fields": [{"name": "x", "type": "double"}, {"name": "n", "type": "long"}]}, "n"
+        {
+            "type": "record",
+            "name": "n",
+            "fields": [{"name": "x", "type": "double"}, {"name": "n", "type": "long"}],
+        },
+        "n",
     )
-    records = [f'{{"x": {number}, "n": 1}}', f'{{"x": 1, "n": {number}}}', f'{{"x": 1, "n": 1, "other": {number}}}']
+    records = [
+        f'{{"x": {number}, "n": 1}}',
+        f'{{"x": 1, "n": {number}}}',
+        f'{{"x": 1, "n": 1, "other": {number}}}',
+    ]
     columns = columns_of([r.encode() for r in records], EventCodec(schema))
     validate(columns, np.zeros(3, np.int64), "n", np.zeros(3, np.int64), 0)
     assert [REASONS[r] for r in columns.reason] == ["out_of_range", "wrong_type", "ok"]
@@ -352,21 +395,38 @@ def test_a_number_that_no_field_holds_is_the_fault_of_its_own_field(number: str)
 
 @settings(max_examples=100, deadline=None)
 @given(st.integers(-(1 << 63), (1 << 63) - 1), st.booleans())
-def test_whole_numbers_of_64_bits_are_exact_from_json_and_avro(number: int, beside_null: bool) -> None:
+def test_whole_numbers_of_64_bits_are_exact_from_json_and_avro(
+    number: int, beside_null: bool
+) -> None:
     schema = EventSchema.parse(
         {"type": "record", "name": "n", "fields": [{"name": "n", "type": ["null", "long"]}]}, "n"
     )
     other = None if beside_null else 0
-    records = [f'{{"n": {number}}}'.encode(), json.dumps({"n": other}).encode(), *encode(schema, [{"n": number}])]
+    records = [
+        f'{{"n": {number}}}'.encode(),
+        json.dumps({"n": other}).encode(),
+        *encode(schema, [{"n": number}]),
+    ]
     columns = columns_of(records, EventCodec(schema))
     assert columns.arrow("n", np.arange(3)).to_pylist() == [number, other, number]
 
 
 def test_a_json_field_may_come_by_an_alias_and_of_two_of_a_name_the_last_counts() -> None:
     schema = EventSchema.parse(
-        {"type": "record", "name": "n", "fields": [{"name": "n", "type": "long", "aliases": ["m", "l"]}]}, "n"
+        {
+            "type": "record",
+            "name": "n",
+            "fields": [{"name": "n", "type": "long", "aliases": ["m", "l"]}],
+        },
+        "n",
     )
-    records = [b'{"l": 1}', b'{"m": 2, "l": 1}', b'{"l": 1, "n": 3}', b'{"n": 3, "n": 4}', b'{"k": 5}']
+    records = [
+        b'{"l": 1}',
+        b'{"m": 2, "l": 1}',
+        b'{"l": 1, "n": 3}',
+        b'{"n": 3, "n": 4}',
+        b'{"k": 5}',
+    ]
     columns = columns_of(records, EventCodec(schema))
     assert columns.arrow("n", np.arange(4)).to_pylist() == [1, 2, 3, 4]
     assert REASONS[columns.reason[4]] == "missing_required"
@@ -390,11 +450,17 @@ def test_json_rows_far_apart_in_a_shared_buffer_are_read() -> None:
 
 # ------------------------------------------------------------ columns
 def test_values_come_by_kind_with_where_they_are_there() -> None:
-    columns = columns_of(encode(FLIGHT, [GOOD, {**GOOD, "at": None, "delay": None, "gate": None}]), CODEC)
+    columns = columns_of(
+        encode(FLIGHT, [GOOD, {**GOOD, "at": None, "delay": None, "gate": None}]), CODEC
+    )
     values, valid = columns.integers("at")
     assert (values.tolist(), valid.tolist(), values.dtype) == ([12, 0], [True, False], np.int64)
     numbers, there = columns.numbers("delay")
-    assert (numbers.tolist(), there.tolist(), numbers.dtype) == ([2.5, 0.0], [True, False], np.float64)
+    assert (numbers.tolist(), there.tolist(), numbers.dtype) == (
+        [2.5, 0.0],
+        [True, False],
+        np.float64,
+    )
     assert columns.numbers("late")[0].tolist() == [1.0, 1.0]
     assert columns.numbers("count")[0].tolist() == [-3.0, -3.0]
     gate = columns.text("gate")
@@ -410,7 +476,11 @@ def test_columns_are_typed_as_their_schema_says() -> None:
     types = [columns.arrow(f.name, np.array([2, 0])).type for f in FLIGHT.fields]
     assert types == [pa.string(), pa.int64(), pa.float64(), pa.string(), pa.int32(), pa.bool_()]
     frame = columns.frame(["count", "gate"], np.array([2, 0]))
-    assert frame.equals(pl.DataFrame({"count": [-3, -3], "gate": ["BB", "BB"]}, schema_overrides={"count": pl.Int32}))
+    assert frame.equals(
+        pl.DataFrame(
+            {"count": [-3, -3], "gate": ["BB", "BB"]}, schema_overrides={"count": pl.Int32}
+        )
+    )
     assert columns.frame([], np.array([2, 0])).with_columns(pl.lit(True)).height == 2
 
 
@@ -440,7 +510,9 @@ def test_encoding_refuses_by_record_and_field() -> None:
 
 
 def test_the_wire_format_is_confluents() -> None:
-    value = encode(EventSchema.parse(avro([{"name": "a", "type": "int"}], schema_id=258), "e"), [{"a": 1}])[0]
+    value = encode(
+        EventSchema.parse(avro([{"name": "a", "type": "int"}], schema_id=258), "e"), [{"a": 1}]
+    )[0]
     assert value == b"\0" + struct.pack(">I", 258) + b"\2"
 
 
@@ -462,7 +534,11 @@ def test_a_pickled_codec_reads_the_same_and_compiles_nothing_more() -> None:
     spans[2] = len(data)
     assert rows_of(decode(data, spans[::2][:1], spans[2:3], codec)) == [GOOD]
     assert rows_of(columns_of([in_json()], codec)) == [GOOD]
-    assert [len(k.signatures) for k in (avro_kernels.walk, validation_kernels.judge)] == before == [1, 1]
+    assert (
+        [len(k.signatures) for k in (avro_kernels.walk, validation_kernels.judge)]
+        == before
+        == [1, 1]
+    )
 
 
 def test_fastavro_reads_what_we_write() -> None:

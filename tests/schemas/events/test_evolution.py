@@ -11,7 +11,10 @@ from freshet.schemas.events.evolution import FORWARD, breaks, obstacles, require
 from freshet.schemas.events.schema import EventSchema
 from tests.schemas.events.strategies import ENUM, avro
 
-BASE = [{"name": "id", "type": "string"}, {"name": "delay", "type": ["null", "float"], "default": None}]
+BASE = [
+    {"name": "id", "type": "string"},
+    {"name": "delay", "type": ["null", "float"], "default": None},
+]
 
 
 def check(old: EventSchema, new: EventSchema) -> list[str]:
@@ -19,7 +22,9 @@ def check(old: EventSchema, new: EventSchema) -> list[str]:
     return [f"{direction}: {obstacle}" for direction, obstacle in breaks(old, new)]
 
 
-def schema(*fields: dict[str, Any], schema_id: int = 1, version: int = 1, **more: Any) -> EventSchema:
+def schema(
+    *fields: dict[str, Any], schema_id: int = 1, version: int = 1, **more: Any
+) -> EventSchema:
     return EventSchema.parse(avro(fields, schema_id=schema_id, version=version, **more), "event")
 
 
@@ -37,7 +42,10 @@ def test_the_same_schema_is_compatible() -> None:
 
 
 def test_rules_and_descriptions_may_change_freely() -> None:
-    assert check(OLD, schema({**BASE[0], "domain": ["a"], "doc": "x"}, {**BASE[1], "range": [0, 1]})) == []
+    assert (
+        check(OLD, schema({**BASE[0], "domain": ["a"], "doc": "x"}, {**BASE[1], "range": [0, 1]}))
+        == []
+    )
 
 
 def test_an_added_field_needs_a_default() -> None:
@@ -61,8 +69,13 @@ WIDENS = {"int": {"long", "float", "double"}, "long": {"float", "double"}, "floa
 @pytest.mark.parametrize("before", PRIMITIVES)
 @pytest.mark.parametrize("now", PRIMITIVES)
 def test_types_widen_as_avro_promotes_them_and_no_further(before: str, now: str) -> None:
-    found = check(schema({"name": "a", "type": before}), schema({"name": "a", "type": now}, schema_id=2))
-    backward, forward = before == now or now in WIDENS.get(before, ()), before == now or before in WIDENS.get(now, ())
+    found = check(
+        schema({"name": "a", "type": before}), schema({"name": "a", "type": now}, schema_id=2)
+    )
+    backward, forward = (
+        before == now or now in WIDENS.get(before, ()),
+        before == now or before in WIDENS.get(now, ()),
+    )
     assert any(o.startswith("backward") for o in found) is not backward
     assert any(o.startswith("forward") for o in found) is not forward
 
@@ -77,7 +90,10 @@ def test_null_may_be_added_but_not_taken_away() -> None:
 
 def test_an_enum_may_grow_where_readers_have_a_default_symbol() -> None:
     grown = {**ENUM, "symbols": [*ENUM["symbols"], "NEW"]}
-    old, new = schema({"name": "g", "type": ENUM}), schema({"name": "g", "type": grown}, schema_id=2)
+    old, new = (
+        schema({"name": "g", "type": ENUM}),
+        schema({"name": "g", "type": grown}, schema_id=2),
+    )
     (found,) = check(old, new)
     assert found.startswith("forward")
     assert "NEW" in found
@@ -92,7 +108,12 @@ def test_a_renamed_field_or_record_needs_an_alias() -> None:
     assert [o.field for o in obstacles(OLD, schema({**renamed, "aliases": []}, BASE[1]))] == ["key"]
     other = EventSchema.parse({**avro(BASE), "name": "other"}, "event")
     assert "other" in str(obstacles(OLD, other)[0])
-    assert obstacles(OLD, EventSchema.parse({**avro(BASE), "name": "other", "aliases": ["ns.event"]}, "e")) == []
+    assert (
+        obstacles(
+            OLD, EventSchema.parse({**avro(BASE), "name": "other", "aliases": ["ns.event"]}, "e")
+        )
+        == []
+    )
 
 
 def test_other_fields_need_another_id() -> None:
@@ -109,6 +130,8 @@ def test_a_refusal_names_field_change_and_fix() -> None:
 
 
 def test_what_only_old_readers_cannot_read_is_a_forward_break() -> None:
-    wider = schema(BASE[0], {"name": "delay", "type": ["null", "double"], "default": None}, schema_id=2)
+    wider = schema(
+        BASE[0], {"name": "delay", "type": ["null", "double"], "default": None}, schema_id=2
+    )
     assert [direction for direction, _ in breaks(OLD, wider)] == [FORWARD]
     require_readable(OLD, wider)

@@ -27,7 +27,12 @@ def test_fields_are_read_with_types_nulls_defaults_rules_and_descriptions() -> N
                     {"name": "id", "type": "string", "required": True, "doc": "Its id."},
                     {"name": "at", "type": ["null", TIMESTAMP], "default": None},
                     {"name": "x", "type": ["double", "null"], "default": 1, "range": [-1, 2.5]},
-                    {"name": "g", "type": {**ENUM, "namespace": "n"}, "domain": ["A"], "default": "A"},
+                    {
+                        "name": "g",
+                        "type": {**ENUM, "namespace": "n"},
+                        "domain": ["A"],
+                        "default": "A",
+                    },
                     {"name": "h", "type": ["null", "n.Letter"]},
                 ],
                 schema_id=3,
@@ -38,7 +43,12 @@ def test_fields_are_read_with_types_nulls_defaults_rules_and_descriptions() -> N
         ),
         "events",
     )
-    assert (schema.name, schema.schema_id, schema.version, schema.description) == ("event", 3, 2, "Events.")
+    assert (schema.name, schema.schema_id, schema.version, schema.description) == (
+        "event",
+        3,
+        2,
+        "Events.",
+    )
     id_, at, x, g, h = schema.fields
     assert (id_.type, id_.nullable, id_.required, id_.has_default, id_.description) == (
         "string",
@@ -61,8 +71,12 @@ def test_fields_are_read_with_types_nulls_defaults_rules_and_descriptions() -> N
     assert pickle.loads(pickle.dumps(schema)) == schema
 
 
-@pytest.mark.parametrize("record", [{}, {"namespace": "n"}, {"name": "n.event"}, {"name": "m.event", "namespace": "n"}])
-@pytest.mark.parametrize("defined", [{}, {"namespace": "n"}, {"namespace": ""}, {"name": "n.Letter"}])
+@pytest.mark.parametrize(
+    "record", [{}, {"namespace": "n"}, {"name": "n.event"}, {"name": "m.event", "namespace": "n"}]
+)
+@pytest.mark.parametrize(
+    "defined", [{}, {"namespace": "n"}, {"namespace": ""}, {"name": "n.Letter"}]
+)
 @pytest.mark.parametrize("meant", ["Letter", "n.Letter", "m.Letter"])
 def test_names_resolve_as_they_do_for_another_reader(
     record: dict[str, str], defined: dict[str, str], meant: str
@@ -126,7 +140,9 @@ def test_names_resolve_as_they_do_for_another_reader(
         ({"aliases": ["a"]}, "already names a field"),
     ],
 )
-def test_what_is_not_supported_is_refused_by_field_with_what_to_do(field: dict[str, Any], says: str) -> None:
+def test_what_is_not_supported_is_refused_by_field_with_what_to_do(
+    field: dict[str, Any], says: str
+) -> None:
     with pytest.raises(SchemaError, match="events, field 'a'") as caught:
         one(**field)
     assert says in str(caught.value)
@@ -172,7 +188,10 @@ def test_the_digest_follows_meaning_not_wording() -> None:
     ):
         assert one(**change).digest != plain.digest
     assert (
-        EventSchema.parse(avro([{"name": "a", "type": "string"}], schema_id=9, version=4), "e").digest == plain.digest
+        EventSchema.parse(
+            avro([{"name": "a", "type": "string"}], schema_id=9, version=4), "e"
+        ).digest
+        == plain.digest
     )
 
 

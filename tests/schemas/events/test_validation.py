@@ -61,9 +61,13 @@ EVENTS = st.fixed_dictionaries(
     {
         "id": st.sampled_from([None, "a"]) | st.just("b"),
         "t": st.sampled_from([NOW, NOW + LIMIT, NOW + LIMIT + 1, 0, (1 << 63) - 1, -(1 << 63)]),
-        "origin": st.sampled_from([None, *DOMAIN, "EW", "EWRR", "JFk", "a-long-name-beyond-one-worD"]),
+        "origin": st.sampled_from(
+            [None, *DOMAIN, "EW", "EWRR", "JFk", "a-long-name-beyond-one-worD"]
+        ),
         "gate": st.sampled_from([None, "A", "BB", "C_3"]),
-        "delay": st.sampled_from([None, -10.5, 100.0, 0.0, -10.6, 100.1, math.nan, math.inf, -math.inf, 1e9]),
+        "delay": st.sampled_from(
+            [None, -10.5, 100.0, 0.0, -10.6, 100.1, math.nan, math.inf, -math.inf, 1e9]
+        ),
         "speed": st.sampled_from([None, 1.5, -3e38, math.nan, math.inf]),
         "flight": st.sampled_from([None, 1, 9999, 0, 10_000, -(1 << 31)]),
         "big": st.sampled_from([0, (1 << 62) + 1, (1 << 62) + 2, -(1 << 62), -(1 << 62) - 1]),
@@ -90,8 +94,16 @@ def judged(values: list[bytes], now: int = NOW) -> list[tuple[str, int]]:
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(EVENTS | EVENTS.map(lambda e: {**SOUND, **dict(list(e.items())[:3])}), min_size=1, max_size=6))
-def test_every_row_gets_the_reason_and_field_of_the_slow_reading(events: list[dict[str, Any]]) -> None:
+@given(
+    st.lists(
+        EVENTS | EVENTS.map(lambda e: {**SOUND, **dict(list(e.items())[:3])}),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_every_row_gets_the_reason_and_field_of_the_slow_reading(
+    events: list[dict[str, Any]],
+) -> None:
     assert judged(encode(RULED, events)) == [judge(e, RULED, NOW) for e in events]
 
 
@@ -104,7 +116,9 @@ def test_one_rule_broken_at_a_time(name: str) -> None:
             continue
         if isinstance(value, str) != (kind in ("string", "enum")) and value is not None:
             continue
-        if (isinstance(value, float) and kind in ("int", "long")) or (kind == "int" and value is not None):
+        if (isinstance(value, float) and kind in ("int", "long")) or (
+            kind == "int" and value is not None
+        ):
             continue
         if kind == "enum" and value == "nowhere":
             continue
@@ -125,9 +139,15 @@ def test_each_row_is_held_to_its_own_append_time() -> None:
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.sets(st.text(max_size=9), min_size=1, max_size=40), st.lists(st.text(max_size=9), min_size=1, max_size=20))
+@given(
+    st.sets(st.text(max_size=9), min_size=1, max_size=40),
+    st.lists(st.text(max_size=9), min_size=1, max_size=20),
+)
 def test_a_domain_admits_its_words_and_no_others(words: set[str], others: list[str]) -> None:
-    fields = [{"name": "w", "type": "string", "domain": sorted(words)}, {"name": "t", "type": "long"}]
+    fields = [
+        {"name": "w", "type": "string", "domain": sorted(words)},
+        {"name": "t", "type": "long"},
+    ]
     schema = EventSchema.parse(avro(fields), "words")
     tried = [*sorted(words), *others]
     columns = columns_of(encode(schema, [{"w": w, "t": 0} for w in tried]), EventCodec(schema))
@@ -135,8 +155,12 @@ def test_a_domain_admits_its_words_and_no_others(words: set[str], others: list[s
     assert (columns.reason == 0).tolist() == [w in words for w in tried]
 
 
-@pytest.mark.parametrize(("bounds", "admits"), [([0.5, 2.5], [1, 2]), ([1e300, 1e301], []), ([-1e300, 0], [-1, 0])])
-def test_a_range_of_whole_numbers_may_have_any_bounds(bounds: list[float], admits: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("bounds", "admits"), [([0.5, 2.5], [1, 2]), ([1e300, 1e301], []), ([-1e300, 0], [-1, 0])]
+)
+def test_a_range_of_whole_numbers_may_have_any_bounds(
+    bounds: list[float], admits: list[int]
+) -> None:
     schema = EventSchema.parse(avro([{"name": "t", "type": "long", "range": bounds}]), "whole")
     tried = [-1, 0, 1, 2, 3]
     columns = columns_of(encode(schema, [{"t": v} for v in tried]), EventCodec(schema))
@@ -153,8 +177,18 @@ TOLD_APART = EventSchema.parse(
     ),
     "told_apart",
 )
-NEARLY = ["", "0" * 36, "00000000-0000-0000-0000-00000000000", "0000000-00000-0000-0000-000000000000"]
-TEXTS = st.none() | st.uuids().map(str) | st.uuids().map(lambda u: str(u).upper()) | st.sampled_from(NEARLY)
+NEARLY = [
+    "",
+    "0" * 36,
+    "00000000-0000-0000-0000-00000000000",
+    "0000000-00000-0000-0000-000000000000",
+]
+TEXTS = (
+    st.none()
+    | st.uuids().map(str)
+    | st.uuids().map(lambda u: str(u).upper())
+    | st.sampled_from(NEARLY)
+)
 BROKEN = st.uuids().map(lambda u: str(u)[:35] + "g")
 
 

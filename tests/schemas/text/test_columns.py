@@ -48,7 +48,9 @@ def filled(words: Sequence[str | None]) -> list[str]:
 # ------------------------------------------------------------ columns
 @untimed
 @given(WORDS, st.integers(0, 30), st.integers(0, 30))
-def test_a_slice_of_an_arrow_column_is_read_with_its_nulls(words: list[str | None], a: int, n: int) -> None:
+def test_a_slice_of_an_arrow_column_is_read_with_its_nulls(
+    words: list[str | None], a: int, n: int
+) -> None:
     column = pa.array(words, pa.string()).slice(min(a, len(words)), n)
     texts = Texts.from_arrow(column)
     assert strings(texts) == column.to_pylist()
@@ -62,7 +64,10 @@ def test_a_slice_of_an_arrow_column_is_read_with_its_nulls(words: list[str | Non
 @untimed
 @given(WORDS, st.lists(st.integers(0, 29), max_size=12))
 def test_rows_are_taken_in_any_order(words: list[str | None], places: list[int]) -> None:
-    texts, rows = Texts.of(words), np.array([p % len(words) for p in places] if words else [], np.int64)
+    texts, rows = (
+        Texts.of(words),
+        np.array([p % len(words) for p in places] if words else [], np.int64),
+    )
     expected = [words[i] for i in rows]
     assert strings(texts.take(rows)) == expected
     assert texts.to_arrow(rows).to_pylist() == expected
@@ -80,18 +85,29 @@ def test_columns_are_put_together(parts: list[list[str | None]], skip: int) -> N
 
 
 def test_columns_without_rows_or_bytes_are_columns() -> None:
-    for column in (pa.array([], pa.string()), pa.array(["", ""]), pa.array([None, None], pa.string())):
+    for column in (
+        pa.array([], pa.string()),
+        pa.array(["", ""]),
+        pa.array([None, None], pa.string()),
+    ):
         texts = Texts.from_arrow(column)
         assert texts.to_arrow().to_pylist() == column.to_pylist()
         assert texts.data.size >= 1
-        assert len(texts.hashes()) == len(texts.identities()) == len(texts.partitions(3)) == len(column)
+        assert (
+            len(texts.hashes())
+            == len(texts.identities())
+            == len(texts.partitions(3))
+            == len(column)
+        )
 
 
 def test_texts_of_no_length_carry_no_stray_bytes() -> None:
     for _ in range(50):
         np.full(1, 0xAB, np.uint8)
         assert (
-            text_kernels.gather(np.zeros(1, np.uint8), *(np.zeros(2, np.int64),) * 2, np.arange(2))[1].tobytes()
+            text_kernels.gather(np.zeros(1, np.uint8), *(np.zeros(2, np.int64),) * 2, np.arange(2))[
+                1
+            ].tobytes()
             == b"\0"
         )
 
@@ -99,10 +115,14 @@ def test_texts_of_no_length_carry_no_stray_bytes() -> None:
 # ------------------------------------------------------------ hashes
 @untimed
 @given(WORDS, st.integers(1, 4096))
-def test_hashes_identities_and_partitions_are_those_of_plain_python(words: list[str | None], count: int) -> None:
+def test_hashes_identities_and_partitions_are_those_of_plain_python(
+    words: list[str | None], count: int
+) -> None:
     texts = Texts.of(words)
     assert texts.hashes().tolist() == [0 if w is None else hashed(w, "low") | 1 for w in words]
-    assert texts.identities().tolist() == [[hashed(w, "low") | 1, hashed(w, "high")] for w in filled(words)]
+    assert texts.identities().tolist() == [
+        [hashed(w, "low") | 1, hashed(w, "high")] for w in filled(words)
+    ]
     assert texts.partitions(count).tolist() == [hashed(w, "route") % count for w in filled(words)]
 
 
@@ -118,7 +138,9 @@ def test_hashes_are_what_they_have_always_been() -> None:
 # ------------------------------------------------------------ interning
 @untimed
 @given(st.lists(WORDS, max_size=6), st.sampled_from([1, 2, 1 << 10]))
-def test_an_interner_numbers_texts_as_a_dictionary_does(columns: list[list[str | None]], capacity: int) -> None:
+def test_an_interner_numbers_texts_as_a_dictionary_does(
+    columns: list[list[str | None]], capacity: int
+) -> None:
     interner, known = Interner(capacity), dict[str, int]()
     for words in columns:
         expected = [known.setdefault(w, len(known)) for w in filled(words)]
@@ -137,7 +159,9 @@ def test_an_interner_grows_far_beyond_its_room() -> None:
     interner = Interner(2)
     words = [f"{i}:" + "y" * (i % 300) for i in range(5_000)]
     for a in range(0, 5_000, 700):
-        assert interner(Texts.of(words[a : a + 700])).tolist() == list(range(a, min(a + 700, 5_000)))
+        assert interner(Texts.of(words[a : a + 700])).tolist() == list(
+            range(a, min(a + 700, 5_000))
+        )
     assert interner(Texts.of(words[::-1])).tolist() == list(range(4_999, -1, -1))
 
 

@@ -1,4 +1,5 @@
-"""The encoding of keys: from each text its values can be told, and the kernels write what the plain way writes."""
+"""The encoding of keys: from each text its values can be told, and the kernels write what the plain
+way writes."""
 
 from __future__ import annotations
 
@@ -13,8 +14,27 @@ from freshet.schemas.text import keys
 from freshet.schemas.text.columns import Texts
 
 untimed = settings(deadline=None)
-AWKWARD = ["", "|", "\\", "\\N", "\\\\N", "N", "a|b", "b|c", "|\\", "\x1f", "\0", "ü|日本\\", "x" * 90]
-PART = st.none() | st.sampled_from(AWKWARD) | st.text(alphabet="|\\Na\n", max_size=6) | st.text(max_size=12)
+AWKWARD = [
+    "",
+    "|",
+    "\\",
+    "\\N",
+    "\\\\N",
+    "N",
+    "a|b",
+    "b|c",
+    "|\\",
+    "\x1f",
+    "\0",
+    "ü|日本\\",
+    "x" * 90,
+]
+PART = (
+    st.none()
+    | st.sampled_from(AWKWARD)
+    | st.text(alphabet="|\\Na\n", max_size=6)
+    | st.text(max_size=12)
+)
 
 
 @untimed
@@ -24,13 +44,19 @@ def test_the_values_of_a_key_can_be_told_from_its_text(parts: list[str | None]) 
 
 
 @untimed
-@given(st.integers(1, 4).flatmap(lambda n: st.tuples(*[st.lists(PART, min_size=n, max_size=n)] * 2)))
-def test_keys_share_a_text_only_if_they_are_the_same(two: tuple[list[str | None], list[str | None]]) -> None:
+@given(
+    st.integers(1, 4).flatmap(lambda n: st.tuples(*[st.lists(PART, min_size=n, max_size=n)] * 2))
+)
+def test_keys_share_a_text_only_if_they_are_the_same(
+    two: tuple[list[str | None], list[str | None]],
+) -> None:
     assert (keys.key_of(two[0]) == keys.key_of(two[1])) == (two[0] == two[1])
 
 
 @untimed
-@given(st.integers(1, 4).flatmap(lambda n: st.lists(st.tuples(*[PART] * n), min_size=1, max_size=20)))
+@given(
+    st.integers(1, 4).flatmap(lambda n: st.lists(st.tuples(*[PART] * n), min_size=1, max_size=20))
+)
 def test_columns_are_joined_as_rows_are_one_by_one(rows: list[tuple[str | None, ...]]) -> None:
     made = keys.joined([Texts.of(list(column)) for column in zip(*rows)])
     assert made.valid.all()
@@ -39,7 +65,9 @@ def test_columns_are_joined_as_rows_are_one_by_one(rows: list[tuple[str | None, 
 
 @untimed
 @given(st.lists(PART, max_size=9), st.lists(st.integers(0, 8), max_size=12))
-def test_rows_taken_from_a_wider_column_are_joined_alike(words: list[str | None], places: list[int]) -> None:
+def test_rows_taken_from_a_wider_column_are_joined_alike(
+    words: list[str | None], places: list[int]
+) -> None:
     rows = np.array([p % len(words) for p in places] if words else [], np.int64)
     made = keys.joined([Texts.of(words).take(rows)] * 2)
     assert made.to_arrow().to_pylist() == [keys.key_of([words[i], words[i]]) for i in rows]

@@ -25,8 +25,14 @@ from tests.streams import toy_events
 TOPIC = toy_events.topic()
 APPENDED = toy_events.START + 100
 AVRO = toy_events.RECORDS.filter(lambda sent: sent.tick is None).map(lambda sent: sent.value)
-WRONG = st.sampled_from([{"delay": "x"}, {"crew": None}, {"gate": "z"}, {"runway": "M"}, {"delay": 1e9}, {"id": 7}])
-JSON = st.builds(lambda event, more: json.dumps({**event, **more}).encode(), toy_events.EVENTS, st.just({}) | WRONG)
+WRONG = st.sampled_from(
+    [{"delay": "x"}, {"crew": None}, {"gate": "z"}, {"runway": "M"}, {"delay": 1e9}, {"id": 7}]
+)
+JSON = st.builds(
+    lambda event, more: json.dumps({**event, **more}).encode(),
+    toy_events.EVENTS,
+    st.just({}) | WRONG,
+)
 BROKEN = st.binary(max_size=40) | JSON.map(lambda text: text[:-3]) | st.just(b"\xff{")
 
 
@@ -63,7 +69,9 @@ def test_the_time_of_the_append_decides_what_is_far_in_the_future() -> None:
 
 def test_records_of_an_earlier_schema_are_read_by_its_wire_id() -> None:
     fields = [{"name": "id", "type": "string"}, {"name": "at", "type": "long"}]
-    before = EventSchema.parse({"type": "record", "name": "e", "schema_id": 1, "fields": fields}, "e")
+    before = EventSchema.parse(
+        {"type": "record", "name": "e", "schema_id": 1, "fields": fields}, "e"
+    )
     now = {
         "type": "record",
         "name": "e",
@@ -71,11 +79,17 @@ def test_records_of_an_earlier_schema_are_read_by_its_wire_id() -> None:
         "fields": [*fields, {"name": "x", "type": "int", "default": 5}],
     }
     record = encode(before, [{"id": "a", "at": 1}])[0]
-    assert EventReader(Topic("e", now, "id", "at"), {1: before}).read(record, 1) == {"id": "a", "at": 1, "x": 5}
+    assert EventReader(Topic("e", now, "id", "at"), {1: before}).read(record, 1) == {
+        "id": "a",
+        "at": 1,
+        "x": 5,
+    }
     with pytest.raises(Misfit, match="unknown_type"):
         EventReader(Topic("e", now, "id", "at")).read(record, 1)
 
 
 @given(st.lists(st.text(max_size=20), min_size=1), st.integers(1, 64))
 def test_an_id_has_the_partition_that_it_has_among_others(ids: list[str], partitions: int) -> None:
-    assert [partition_of(i, partitions) for i in ids] == Texts.of(ids).partitions(partitions).tolist()
+    assert [partition_of(i, partitions) for i in ids] == Texts.of(ids).partitions(
+        partitions
+    ).tolist()

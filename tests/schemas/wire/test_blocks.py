@@ -13,7 +13,10 @@ from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import NO_TICK, Block
 
 INT64 = st.integers(-(1 << 63), (1 << 63) - 1)
-ROWS = st.lists(st.tuples(st.none() | st.text(max_size=9), INT64, st.none() | st.floats(allow_nan=False)), max_size=5)
+ROWS = st.lists(
+    st.tuples(st.none() | st.text(max_size=9), INT64, st.none() | st.floats(allow_nan=False)),
+    max_size=5,
+)
 
 
 def batch(rows: list[tuple[str | None, int, float | None]]) -> pa.RecordBatch:
@@ -26,7 +29,14 @@ def batch(rows: list[tuple[str | None, int, float | None]]) -> pa.RecordBatch:
 
 
 @settings(deadline=None)
-@given(st.integers(1, 5), st.text(max_size=30), st.integers(0, 4096), st.none() | ROWS, INT64, st.integers(1, 4096))
+@given(
+    st.integers(1, 5),
+    st.text(max_size=30),
+    st.integers(0, 4096),
+    st.none() | ROWS,
+    INT64,
+    st.integers(1, 4096),
+)
 def test_a_block_comes_back_whole(
     kind: int,
     origin: str,
@@ -54,7 +64,10 @@ def test_a_block_in_parts_is_the_same_rows_and_a_tick_after_the_last(
     rows: list[tuple[str | None, int, float | None]], most_bytes: int, tick: int
 ) -> None:
     made = batch(rows)
-    found = [blocks.decode(v) for v in blocks.encode_parts(Block(blocks.CLEAN, "t", 3, made, tick), most_bytes)]
+    found = [
+        blocks.decode(v)
+        for v in blocks.encode_parts(Block(blocks.CLEAN, "t", 3, made, tick), most_bytes)
+    ]
     kept = [b.rows for b in found if b.rows is not None]
     assert pa.Table.from_batches(kept, made.schema).to_pylist() == made.to_pylist()
     assert [b.tick for b in found] == [NO_TICK] * (len(found) - 1) + [tick]
@@ -77,21 +90,37 @@ def test_rows_begin_at_a_multiple_of_eight_bytes(origin: str) -> None:
 
 
 def test_rows_are_read_without_a_copy() -> None:
-    value = np.frombuffer(bytearray(blocks.encode(Block(blocks.CLEAN, "t", 0, batch([("a", 7, 1.0)])))), np.uint8)
+    value = np.frombuffer(
+        bytearray(blocks.encode(Block(blocks.CLEAN, "t", 0, batch([("a", 7, 1.0)])))), np.uint8
+    )
     found = blocks.decode(memoryview(value))
     assert found.rows is not None
-    for buffer in found.rows.column("_offset").buffers()[1:] + found.rows.column("key").buffers()[1:]:
+    for buffer in (
+        found.rows.column("_offset").buffers()[1:] + found.rows.column("key").buffers()[1:]
+    ):
         assert value.ctypes.data <= buffer.address < value.ctypes.data + len(value)
 
 
 def test_a_block_is_told_from_an_event() -> None:
-    for value in (b"", b"FRB", b"\0\0\0\0\1event of some length that is enough", b"FRB3" + bytes(40)):
-        with pytest.raises(SchemaError, match=f"{len(value)} bytes do not start a block. Is this topic freshet's own"):
+    for value in (
+        b"",
+        b"FRB",
+        b"\0\0\0\0\1event of some length that is enough",
+        b"FRB3" + bytes(40),
+    ):
+        with pytest.raises(
+            SchemaError,
+            match=f"{len(value)} bytes do not start a block. Is this topic freshet's own",
+        ):
             blocks.decode(value)
 
 
 def test_no_tick_is_no_time_that_a_tick_could_have() -> None:
-    assert blocks.decode(blocks.encode(Block(blocks.CLEAN, "t", 0, None))).tick == NO_TICK == -(1 << 63)
+    assert (
+        blocks.decode(blocks.encode(Block(blocks.CLEAN, "t", 0, None))).tick
+        == NO_TICK
+        == -(1 << 63)
+    )
 
 
 @pytest.mark.parametrize("cut", [30, 40, 90, 200])

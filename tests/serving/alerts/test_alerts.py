@@ -1,4 +1,5 @@
-"""Alerts in time: told once when they have held, once when they are gone; to the log, the page and a real HTTP server."""
+"""Alerts in time: told once when they have held, once when they are gone; to the log, the page and
+a real HTTP server."""
 
 from __future__ import annotations
 
@@ -19,13 +20,18 @@ from freshet.serving.alerts.webhook import Webhook
 from freshet.serving.status.status import Alert, Clock, Status, ViewFigures
 from tests.serving.status.fake_status import FakeYear
 
-ALERT = Alert(policy="outage", subject="store", light="amber", reason="r", meaning="m", next_step="n")
+ALERT = Alert(
+    policy="outage", subject="store", light="amber", reason="r", meaning="m", next_step="n"
+)
 DEADLINE_SECONDS = 20.0
 
 
 def at(second: float, *late: str, lag_ms: int = 11_000, state: Any = "running") -> Status:
     """The views named are beyond their SLO, at a second of wall time."""
-    views = [ViewFigures(name=n, topic="t", lag_ms=lag_ms if n in late else 0, slo_ms=10_000) for n in ("a", "b")]
+    views = [
+        ViewFigures(name=n, topic="t", lag_ms=lag_ms if n in late else 0, slo_ms=10_000)
+        for n in ("a", "b")
+    ]
     return Status(app="flights", at_ms=int(second * 1000), clock=Clock(state=state), views=views)
 
 
@@ -41,7 +47,8 @@ def wait_for(condition: Callable[[], Any], what: str) -> None:
 
 
 class Target:
-    """A real HTTP server: what it was told, and the statuses that it answers first (0: no answer at all)."""
+    """A real HTTP server: what it was told, and the statuses that it answers first (0: no answer at
+    all)."""
 
     def __init__(self) -> None:
         self.told: list[dict[str, Any]] = []
@@ -141,7 +148,11 @@ def test_figures_of_a_firing_alert_are_of_now() -> None:
     alerts = Alerts("flights", hold_seconds=0)
     alerts.observe(at(1, "a"))
     (current,) = alerts.observe(at(2, "a", lag_ms=50_000))
-    assert (current.light, current.reason, current.since_ms) == ("red", "50s behind, 10s is promised", 1_000)
+    assert (current.light, current.reason, current.since_ms) == (
+        "red",
+        "50s behind, 10s is promised",
+        1_000,
+    )
 
 
 def test_alerts_of_two_subjects_are_two_and_red_is_first() -> None:
@@ -156,7 +167,9 @@ def test_the_newest_resolved_alerts_are_kept() -> None:
     for second in range(0, 4 * KEPT, 2):
         alerts.observe(at(second, "a"))
         current = alerts.observe(at(second + 1))
-    assert [a.since_ms for a in current] == [1000 * s for s in range(4 * KEPT - 2, 2 * KEPT - 2, -2)]
+    assert [a.since_ms for a in current] == [
+        1000 * s for s in range(4 * KEPT - 2, 2 * KEPT - 2, -2)
+    ]
 
 
 def test_the_end_of_a_run_fires_and_resolves_nothing() -> None:
@@ -187,14 +200,20 @@ def test_a_plausible_year_has_no_alert() -> None:
         assert alerts.observe(year.advance(4).status()) == []
 
 
-def test_the_webhook_is_told_once_when_an_alert_fires_and_once_when_it_resolves(target: Target) -> None:
+def test_the_webhook_is_told_once_when_an_alert_fires_and_once_when_it_resolves(
+    target: Target,
+) -> None:
     alerts = Alerts("flights", target.url, hold_seconds=0, resolve_seconds=0)
     for second, late in enumerate([("a",), ("a",), ("a",), (), ()]):
         alerts.observe(at(second, *late))
     alerts.close()
     firing, resolved = target.told
     assert (firing["app"], firing["state"], firing["resolved_ms"]) == ("flights", "firing", None)
-    assert (resolved["app"], resolved["state"], resolved["resolved_ms"]) == ("flights", "resolved", 3_000)
+    assert (resolved["app"], resolved["state"], resolved["resolved_ms"]) == (
+        "flights",
+        "resolved",
+        3_000,
+    )
     assert (firing["policy"], firing["subject"], firing["light"]) == ("feature_lag", "a", "amber")
     assert firing["reason"] == "11s behind, 10s is promised"
     assert {"meaning", "next_step", "since_ms"} <= set(firing)
@@ -213,7 +232,9 @@ def test_what_may_pass_is_tried_again(target: Target, hook: Webhook, answer: int
 
 
 @pytest.mark.parametrize("answer", [301, 400, 404])
-def test_what_will_not_pass_is_final_and_the_next_alert_is_told(target: Target, hook: Webhook, answer: int) -> None:
+def test_what_will_not_pass_is_final_and_the_next_alert_is_told(
+    target: Target, hook: Webhook, answer: int
+) -> None:
     target.answers = [answer]
     with capture_logs() as logs:
         hook.tell(ALERT)
@@ -252,7 +273,9 @@ def test_telling_never_waits_and_what_waits_is_bounded(target: Target, hook: Web
     assert logs[1]["alerts_lost"] == 45
 
 
-@pytest.mark.parametrize("url", ["http://[::1", "nonsense", "http://127.0.0.1:99999/", "http://no such host/"])
+@pytest.mark.parametrize(
+    "url", ["http://[::1", "nonsense", "http://127.0.0.1:99999/", "http://no such host/"]
+)
 def test_an_unusable_url_harms_nobody(url: str) -> None:
     with capture_logs() as logs:
         hook = Webhook(url, "flights", retry_seconds=0.0, pauses_seconds=(0.01,))

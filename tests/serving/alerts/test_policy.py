@@ -1,4 +1,5 @@
-"""The alert policies as tables: what an app says, and the alert that follows (or none), with a word of the reason."""
+"""The alert policies as tables: what an app says, and the alert that follows (or none), with a word
+of the reason."""
 
 from __future__ import annotations
 
@@ -42,7 +43,9 @@ LOG_AWAY = OutageFigures(
 
 
 def status(app_ms: int | None = NOW, paced: bool = False, **parts: Any) -> Status:
-    return Status(app="flights", at_ms=NOW, clock=Clock(state="running", paced=paced, app_ms=app_ms), **parts)
+    return Status(
+        app="flights", at_ms=NOW, clock=Clock(state="running", paced=paced, app_ms=app_ms), **parts
+    )
 
 
 def view(lag: int | None, slo: int | None = 10_000) -> dict[str, Any]:
@@ -50,7 +53,9 @@ def view(lag: int | None, slo: int | None = 10_000) -> dict[str, Any]:
 
 
 def model(**parts: Any) -> dict[str, Any]:
-    return {"models": [ModelFigures(name="late", served=Served(lineage="river-1a", number=3), **parts)]}
+    return {
+        "models": [ModelFigures(name="late", served=Served(lineage="river-1a", number=3), **parts)]
+    }
 
 
 def calibrated(calibration: float | None, n: int = 5_000) -> dict[str, Any]:
@@ -59,12 +64,20 @@ def calibrated(calibration: float | None, n: int = 5_000) -> dict[str, Any]:
 
 def judged(refused: int | None, approved: int | None, name: str = "river-1a") -> dict[str, Any]:
     why = "array 'w' holds 3 values"
-    figures = LineageFigures(name=name, refused=why, newest_refused=refused, newest_approved=approved)
+    figures = LineageFigures(
+        name=name, refused=why, newest_refused=refused, newest_approved=approved
+    )
     return model(lineages=[figures])
 
 
 def role(state: Any = "running", **parts: Any) -> dict[str, Any]:
-    return {"roles": [RoleFigures(role="view", instance="view", pid=7, state=state, seen_ms=NOW - 9_000, **parts)]}
+    return {
+        "roles": [
+            RoleFigures(
+                role="view", instance="view", pid=7, state=state, seen_ms=NOW - 9_000, **parts
+            )
+        ]
+    }
 
 
 def source(silent_ms: int | None, rate: float | None = 60.0, events: int = 1_000) -> dict[str, Any]:
@@ -75,7 +88,9 @@ def source(silent_ms: int | None, rate: float | None = 60.0, events: int = 1_000
 
 
 def silent_topic(silent_ms: int, events: int = 1_000, rate: float | None = 60.0) -> dict[str, Any]:
-    figures = SourceFigures(name="origin=JFK", events=events, newest_ms=NOW - silent_ms, rate_per_hour=rate)
+    figures = SourceFigures(
+        name="origin=JFK", events=events, newest_ms=NOW - silent_ms, rate_per_hour=rate
+    )
     return {"topics": [TopicFigures(name="arrivals", sources=[figures])]}
 
 
@@ -161,7 +176,9 @@ TABLE: list[tuple[str, Mapping[str, Any], Recent, tuple[str, str, str]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("said", "recent", "wanted"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
+@pytest.mark.parametrize(
+    ("said", "recent", "wanted"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE]
+)
 def test_what_is_said_gives_the_alert_of_the_table(
     said: Mapping[str, Any], recent: Recent, wanted: tuple[str, str, str]
 ) -> None:
@@ -173,15 +190,21 @@ def test_what_is_said_gives_the_alert_of_the_table(
 
 @pytest.mark.parametrize("said", [view(10_001), model(lag_ms=2, slo_ms=1), source(9 * HOUR_MS)])
 def test_a_replay_is_judged_like_a_live_run(said: Mapping[str, Any]) -> None:
-    assert alerts(status(**said), missing(50)) == alerts(status(paced=True, **said), missing(50)) != []
+    assert (
+        alerts(status(**said), missing(50)) == alerts(status(paced=True, **said), missing(50)) != []
+    )
 
 
 def test_every_policy_is_in_the_table() -> None:
     assert {row[3][0] for row in TABLE} - {""} == {policy.__name__ for policy in POLICIES}
 
 
-@pytest.mark.parametrize("row", [row for row in TABLE if row[3][0]], ids=[row[0] for row in TABLE if row[3][0]])
-def test_an_alert_says_what_it_means_and_what_to_try(row: tuple[str, Mapping[str, Any], Recent, Any]) -> None:
+@pytest.mark.parametrize(
+    "row", [row for row in TABLE if row[3][0]], ids=[row[0] for row in TABLE if row[3][0]]
+)
+def test_an_alert_says_what_it_means_and_what_to_try(
+    row: tuple[str, Mapping[str, Any], Recent, Any],
+) -> None:
     (alert,) = alerts(status(**row[1]), row[2])
     assert re.search(r"\d|array", alert.reason), "a reason has figures"
     assert alert.meaning[0].isupper()
@@ -197,7 +220,9 @@ def test_red_alerts_come_first() -> None:
 
 
 def test_a_refusal_says_whether_clients_notice() -> None:
-    served, other = (alerts(status(**judged(4, 3, name)))[0].meaning for name in ("river-1a", "torch-2b"))
+    served, other = (
+        alerts(status(**judged(4, 3, name)))[0].meaning for name in ("river-1a", "torch-2b")
+    )
     assert "answers come from its last approved snapshot" in served
     assert "another lineage answers" in other
 
@@ -209,7 +234,9 @@ def test_before_the_clock_is_known_no_source_is_silent() -> None:
 def test_bounds_can_be_set() -> None:
     said = status(**calibrated(1.1))
     assert alerts(said) == []
-    assert [a.policy for a in alerts(said, bounds=AlertBounds(calibration=(0.95, 1.05)))] == ["calibration"]
+    assert [a.policy for a in alerts(said, bounds=AlertBounds(calibration=(0.95, 1.05)))] == [
+        "calibration"
+    ]
 
 
 def test_every_role_and_switch_has_its_meaning() -> None:
@@ -230,7 +257,10 @@ def test_policy_and_subject_are_an_identity(
 ) -> None:
     said = status(
         views=[ViewFigures(name=f"v{i}", lag_ms=lag, slo_ms=10_000) for i, lag in enumerate(lags)],
-        roles=[RoleFigures(role="train", instance=f"train.m.{i}", state=s) for i, s in enumerate(states)],
+        roles=[
+            RoleFigures(role="train", instance=f"train.m.{i}", state=s)
+            for i, s in enumerate(states)
+        ],
         **calibrated(calibration),
     )
     found = alerts(said)

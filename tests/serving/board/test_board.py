@@ -1,4 +1,5 @@
-"""The board tells what roles said: fed with the messages of a real run, in any order that two logs may bring them in."""
+"""The board tells what roles said: fed with the messages of a real run, in any order that two logs
+may bring them in."""
 
 from __future__ import annotations
 
@@ -40,7 +41,9 @@ AWAY = Outage(
 def said(tmp_path_factory: pytest.TempPathFactory) -> Said:
     """The run, as if everybody had told their status just now."""
     run = half_a_day(tmp_path_factory.mktemp("half_a_day"))
-    now = [changed(msgspec.structs.replace(m, at=NOW - 100), told_ms=NOW - 100) for m in run.statuses]
+    now = [
+        changed(msgspec.structs.replace(m, at=NOW - 100), told_ms=NOW - 100) for m in run.statuses
+    ]
     return replace(run, statuses=now)
 
 
@@ -76,12 +79,20 @@ def test_topics_count_every_record_and_know_their_fields(said: Said) -> None:
     assert payments.records == 44
     assert (payments.newest_ms, payments.newest_event_ms, payments.lag_ms) == (END, HOURS * HOUR, 0)
     price = next(f for f in orders.fields if f.name == "price")
-    assert (price.kind, price.seen, price.missing, price.min, price.max) == ("double", 36, 0, 2.0, 13.0)
+    assert (price.kind, price.seen, price.missing, price.min, price.max) == (
+        "double",
+        36,
+        0,
+        2.0,
+        13.0,
+    )
     assert (price.mean, price.deviation) == pytest.approx((7.5, np.std(np.arange(2, 14))))
     assert next(f for f in orders.fields if f.name == "shop").values == dict.fromkeys(SHOPS, 12)
 
 
-def test_topics_and_views_lag_behind_the_apps_clock_by_what_they_have_not_finished(said: Said) -> None:
+def test_topics_and_views_lag_behind_the_apps_clock_by_what_they_have_not_finished(
+    said: Said,
+) -> None:
     board = said.board()
     assert [t.lag_ms for t in board.status().topics] == [None, None]  # no clock yet
     board.note(messages.Clock(END + 70_000, False))
@@ -102,7 +113,11 @@ def test_a_topic_of_which_a_partition_is_unheard_of_has_no_known_lag(said: Said)
 def test_views_say_what_they_are(said: Said) -> None:
     (view,) = learned(said).status().views
     assert (view.topic, view.key, view.rows, view.events) == ("payments", "shop", 3, 30)
-    assert (view.features, view.max_age_ms, view.slo_ms) == (["n", "late", "ago"], 86_400_000, 5_000)
+    assert (view.features, view.max_age_ms, view.slo_ms) == (
+        ["n", "late", "ago"],
+        86_400_000,
+        5_000,
+    )
 
 
 def test_models_count_and_calibrate_what_was_answered(said: Said) -> None:
@@ -116,7 +131,9 @@ def test_models_count_and_calibrate_what_was_answered(said: Said) -> None:
     right = ((p >= 0.5) == (y > 0.5)).mean()
     assert (model.overall.accuracy, model.rolling.accuracy) == pytest.approx((right, right))
     assert model.overall.log_loss == pytest.approx(-np.log(np.where(y > 0.5, p, 1 - p)).mean())
-    assert [(b.low, b.high) for b in model.calibration] == [(i / 10, (i + 1) / 10) for i in range(10)]
+    assert [(b.low, b.high) for b in model.calibration] == [
+        (i / 10, (i + 1) / 10) for i in range(10)
+    ]
     for i, b in enumerate(model.calibration):
         mine = np.minimum((p * 10).astype(int), 9) == i
         assert b.n == mine.sum()
@@ -126,7 +143,9 @@ def test_models_count_and_calibrate_what_was_answered(said: Said) -> None:
             assert (b.predicted, b.observed) == (None, None)
 
 
-def test_what_needs_no_features_is_told_over_the_labels_that_served_and_lineages_are_judged_by(said: Said) -> None:
+def test_what_needs_no_features_is_told_over_the_labels_that_served_and_lineages_are_judged_by(
+    said: Said,
+) -> None:
     model = learned(said).status().models[0]
     _, y = answers(said)
     rates = [(y[:i].sum() + 0.5) / (i + 1) for i in range(len(y))]
@@ -156,7 +175,9 @@ def answers(said: Said) -> tuple[Any, Any]:
 
 def test_slices_of_what_was_served_stand_beside_the_baselines(said: Said) -> None:
     model = learned(said).status().models[0]
-    assert {(x.field, x.value, x.served.n, x.baseline.n) for x in model.slices} == {("shop", v, 10, 10) for v in SHOPS}
+    assert {(x.field, x.value, x.served.n, x.baseline.n) for x in model.slices} == {
+        ("shop", v, 10, 10) for v in SHOPS
+    }
     assert model.baseline.startswith("baseline")
 
 
@@ -164,7 +185,9 @@ def test_lineages_tell_their_examples_snapshots_and_slices(said: Said) -> None:
     for x in learned(said).status().models[0].lineages:
         assert (x.state, x.examples, x.overall.n, x.rolling.n) == ("running", 30, 30, 30)
         assert (x.number, x.cut_ms, x.refusals, x.refused) == (5, HOURS * HOUR, 0, "")
-        assert {(f.field, f.value, f.served.n) for f in x.slices} == {("shop", v, 10) for v in SHOPS}
+        assert {(f.field, f.value, f.served.n) for f in x.slices} == {
+            ("shop", v, 10) for v in SHOPS
+        }
 
 
 def test_a_model_lags_by_the_tick_that_the_served_snapshot_was_cut_at(said: Said) -> None:
@@ -189,7 +212,11 @@ def test_quality_and_alerts_are_as_of_the_last_look_and_all_else_as_of_now(said:
     assert (before.models[0].asked > 0, before.models[0].overall.n, before.alerts) == (True, 0, [])
     assert board.observe().alerts == [alert]
     after = board.status()
-    assert (after.models[0].overall.n, after.alerts, len(seen)) == (after.models[0].labelled, [alert], 1)
+    assert (after.models[0].overall.n, after.alerts, len(seen)) == (
+        after.models[0].labelled,
+        [alert],
+        1,
+    )
 
 
 def test_a_changed_setting_rules_at_once_and_is_told_beside_the_declared_one(said: Said) -> None:
@@ -198,7 +225,11 @@ def test_a_changed_setting_rules_at_once_and_is_told_beside_the_declared_one(sai
     board.note(Setting("*", "feature_slo", "9s", "ada", NOW + 1))
     status = board.status()
     assert (status.models[0].slo_ms, status.views[0].slo_ms) == (2 * HOUR, 9_000)
-    assert status.topics[1].settings == {**status.topics[1].declared, "model_slo": "2h", "feature_slo": "9s"}
+    assert status.topics[1].settings == {
+        **status.topics[1].declared,
+        "model_slo": "2h",
+        "feature_slo": "9s",
+    }
     assert status.topics[1].declared["model_slo"] == "3h"
     assert [(c.topic, c.key, c.value, c.by) for c in status.changes] == [
         ("payments", "model_slo", "2h", "ada"),
@@ -207,9 +238,12 @@ def test_a_changed_setting_rules_at_once_and_is_told_beside_the_declared_one(sai
 
 
 @pytest.mark.parametrize(
-    "setting", [("nothing", "model_slo", "2h"), ("payments", "colour", "2h"), ("*", "lateness", "x")]
+    "setting",
+    [("nothing", "model_slo", "2h"), ("payments", "colour", "2h"), ("*", "lateness", "x")],
 )
-def test_what_is_no_setting_changes_nothing_and_is_not_told(said: Said, setting: tuple[str, str, str]) -> None:
+def test_what_is_no_setting_changes_nothing_and_is_not_told(
+    said: Said, setting: tuple[str, str, str]
+) -> None:
     board = said.board()
     before = board.status()
     board.note(Setting(*setting, "ada", NOW))
@@ -238,7 +272,10 @@ def test_a_held_trainer_and_the_switch_that_holds_it_are_shown(said: Said) -> No
 
 
 def test_outages_of_roles_and_of_this_process_are_told_and_turn_the_promise_red(said: Said) -> None:
-    told = [changed(m, outages=[msgspec.to_builtins(AWAY)]) if m.role in ("view", "join") else m for m in said.statuses]
+    told = [
+        changed(m, outages=[msgspec.to_builtins(AWAY)]) if m.role in ("view", "join") else m
+        for m in said.statuses
+    ]
     board = said.board(told)
     mine = msgspec.structs.replace(AWAY, component="log", resource="kafka://y:2", since=NOW - 3_000)
     board.own_outages = lambda: [mine]
@@ -253,7 +290,9 @@ def test_outages_of_roles_and_of_this_process_are_told_and_turn_the_promise_red(
     assert "log kafka://y:2" in answer.reason
 
 
-def test_what_a_role_waited_for_is_over_once_it_is_not_heard_of(said: Said, wall: Callable[[int], None]) -> None:
+def test_what_a_role_waited_for_is_over_once_it_is_not_heard_of(
+    said: Said, wall: Callable[[int], None]
+) -> None:
     board = said.board([changed(m, outages=[msgspec.to_builtins(AWAY)]) for m in said.statuses])
     assert len(board.status().outages) == 1
     board.observe(catching_up=True)
@@ -261,7 +300,9 @@ def test_what_a_role_waited_for_is_over_once_it_is_not_heard_of(said: Said, wall
         wall(at)
         board.observe()
     assert board.status().outages == []
-    assert {r.state for r in board.status().roles} == {"starting"}, "they were heard of before the board listened"
+    assert {r.state for r in board.status().roles} == {"starting"}, (
+        "they were heard of before the board listened"
+    )
     for m in said.statuses:
         board.note(msgspec.structs.replace(m, at=NOW + 5_000))
     for at in (*range(NOW + 6_000, NOW + 10_000, 1_000), NOW + 10_001):
@@ -282,7 +323,9 @@ def test_while_it_catches_up_nothing_is_history_and_nothing_raises_an_alert(said
     assert history.since().times == [END]
 
 
-def test_a_lineage_that_the_app_does_not_declare_any_more_is_nowhere(said: Said, wall: Callable[[int], None]) -> None:
+def test_a_lineage_that_the_app_does_not_declare_any_more_is_nowhere(
+    said: Said, wall: Callable[[int], None]
+) -> None:
     board = said.board()
     gone = "train.unpaid.river-0badc0de"
     board.belongs = lambda name: name != gone
@@ -292,17 +335,23 @@ def test_a_lineage_that_the_app_does_not_declare_any_more_is_nowhere(said: Said,
     wall(NOW + 3_600_000)
     status = board.status()
     assert gone not in {r.instance for r in status.roles}
-    assert {x.name for x in status.models[0].lineages} == {m.lineage(x) for m in said.app.models for x in m.learners}
+    assert {x.name for x in status.models[0].lineages} == {
+        m.lineage(x) for m in said.app.models for x in m.learners
+    }
     alive = next(p for p in status.promises if p.name == "roles alive")
     assert "river" not in alive.reason
 
 
 @given(data=st.data())
 @settings(max_examples=40, deadline=None)
-def test_any_order_of_what_different_roles_say_gives_the_same_status(said: Said, data: st.DataObject) -> None:
+def test_any_order_of_what_different_roles_say_gives_the_same_status(
+    said: Said, data: st.DataObject
+) -> None:
     queues = [roles_say(m, i) for i, m in enumerate(said.statuses)]
     # The task of a partition that moved is told by both members of its role, at the same time.
-    queues.append([msgspec.structs.replace(m, instance="view/2") for m in roles_say(said.statuses[1], 9)])
+    queues.append(
+        [msgspec.structs.replace(m, instance="view/2") for m in roles_say(said.statuses[1], 9)]
+    )
     plain = [m for queue in queues for m in queue]
     order = data.draw(st.permutations([i for i, queue in enumerate(queues) for _ in queue]))
     left = [list(q) for q in queues]
@@ -349,7 +398,12 @@ def test_a_replay_goes_from_its_start_to_its_end() -> None:
     board.note(messages.Span(HOUR, 3 * HOUR))
     board.note(messages.Clock(2 * HOUR, False))
     clock = board.status().clock
-    assert (clock.state, clock.start_ms, clock.end_ms, clock.done) == ("running", HOUR, 3 * HOUR, 0.5)
+    assert (clock.state, clock.start_ms, clock.end_ms, clock.done) == (
+        "running",
+        HOUR,
+        3 * HOUR,
+        0.5,
+    )
     board.note(messages.Clock(3 * HOUR, True))
     assert (board.status().clock.state, board.status().over) == ("ended", True)
 
@@ -369,7 +423,8 @@ def test_slices_follow_what_is_told_and_learned_anew(said: Said) -> None:
     facts = {**told.facts[task], "slices": {"shop": {"east": {**told.facts[task]["all"], "n": 99}}}}
     board.note(changed(told, **{task: facts}))
     for _ in range(2):
-        board.learn_outcomes("unpaid", examples)  # half of it for the second time, then all: who is killed tells again
+        # half of it for the second time, then all: who is killed tells again
+        board.learn_outcomes("unpaid", examples)
     board.observe()
     model = board.status().models[0]
     of_base = next(x for x in model.lineages if x.name == base)

@@ -8,19 +8,35 @@ from freshet.serving.board.outage_figures import outage_figures
 from freshet.streams.outages import Outage
 
 
-def outage(since: int, meanwhile: str = "waits", component: str = "store", cause: str = "refused") -> Outage:
+def outage(
+    since: int, meanwhile: str = "waits", component: str = "store", cause: str = "refused"
+) -> Outage:
     return Outage(
-        component=component, resource="x:1", cause=cause, meanwhile=meanwhile, next_step="start it", since=since
+        component=component,
+        resource="x:1",
+        cause=cause,
+        meanwhile=meanwhile,
+        next_step="start it",
+        since=since,
     )
 
 
 def test_it_began_when_the_first_noticed_whose_cause_is_told() -> None:
-    (told,) = outage_figures([("view", outage(20, cause="timed out")), ("serve", outage(10)), ("view", outage(30))])
-    assert (told.since_ms, told.cause, told.roles, told.meanwhile) == (10, "refused", ["serve", "view"], "waits")
+    (told,) = outage_figures(
+        [("view", outage(20, cause="timed out")), ("serve", outage(10)), ("view", outage(30))]
+    )
+    assert (told.since_ms, told.cause, told.roles, told.meanwhile) == (
+        10,
+        "refused",
+        ["serve", "view"],
+        "waits",
+    )
 
 
 def test_roles_that_do_different_things_meanwhile_are_named() -> None:
-    (told,) = outage_figures([("view", outage(1)), ("serve", outage(2, "answers by rung")), ("join", outage(3))])
+    (told,) = outage_figures(
+        [("view", outage(1)), ("serve", outage(2, "answers by rung")), ("join", outage(3))]
+    )
     assert told.meanwhile == "join, view: waits; serve: answers by rung"
 
 

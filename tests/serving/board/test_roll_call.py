@@ -1,4 +1,5 @@
-"""Processes are present while they are heard of, replaced by those that start after them, and lost otherwise."""
+"""Processes are present while they are heard of, replaced by those that start after them, and lost
+otherwise."""
 
 from __future__ import annotations
 
@@ -38,7 +39,9 @@ def test_a_role_is_lost_beyond_its_bound_and_not_before() -> None:
     assert states(roll, NOW + LOST_MS + 1) == {"view": "lost"}
 
 
-def test_one_whose_loop_is_quiet_is_busy_while_its_heartbeat_is_heard_and_lost_if_that_has_no_end() -> None:
+def test_one_whose_loop_is_quiet_is_busy_while_its_heartbeat_is_heard_and_lost_if_that_has_no_end() -> (
+    None
+):
     def quiet(ms: int) -> dict[str, str]:
         return states(heard(status("train.x/a", ago=500, told_ms=NOW - 500 - ms)))
 
@@ -57,12 +60,16 @@ def test_one_that_holds_still_says_so() -> None:
 
 
 def test_members_of_one_role_are_told_apart_and_one_that_is_lost_stays_shown() -> None:
-    roll = heard(status("view/a", ago=LOST_MS + 1, started_ago=90_000), status("view/b", started_ago=80_000))
+    roll = heard(
+        status("view/a", ago=LOST_MS + 1, started_ago=90_000), status("view/b", started_ago=80_000)
+    )
     assert states(roll) == {"view/a": "lost", "view/b": "running"}
 
 
 def test_a_restarted_role_takes_the_place_of_its_former_process() -> None:
-    roll = heard(status("view/a", ago=SILENT_MS + 1, started_ago=90_000), status("view/b", started_ago=1_000))
+    roll = heard(
+        status("view/a", ago=SILENT_MS + 1, started_ago=90_000), status("view/b", started_ago=1_000)
+    )
     assert states(roll) == {"view": "running"}
     roll.look(NOW)
     assert states(roll) == {"view": "running"}
@@ -71,7 +78,10 @@ def test_a_restarted_role_takes_the_place_of_its_former_process() -> None:
 
 def test_restarts_are_those_since_the_roll_is_called() -> None:
     roll = RollCall()
-    for m in (status("view/a", ago=90_000, started_ago=95_000), status("view/b", started_ago=80_000)):
+    for m in (
+        status("view/a", ago=90_000, started_ago=95_000),
+        status("view/b", started_ago=80_000),
+    ):
         roll.note(m)
     roll.begin(NOW)
     roll.look(NOW)
@@ -85,20 +95,35 @@ def test_restarts_are_those_since_the_roll_is_called() -> None:
 
 
 def test_a_member_that_merely_started_later_replaces_nobody_who_speaks() -> None:
-    roll = heard(status("view/a", ago=SILENT_MS, started_ago=90_000), status("view/b", started_ago=100))
+    roll = heard(
+        status("view/a", ago=SILENT_MS, started_ago=90_000), status("view/b", started_ago=100)
+    )
     assert states(roll) == {"view/a": "running", "view/b": "running"}
 
 
 def test_the_supervisor_knows_who_is_starting_or_restarting() -> None:
     roll = heard(status("view/a", ago=LOST_MS + 1))
-    dead, new = {"pid": None, "alive": False, "restarts": 3}, {"pid": 7, "alive": True, "restarts": 0}
+    dead, new = (
+        {"pid": None, "alive": False, "restarts": 3},
+        {"pid": 7, "alive": True, "restarts": 0},
+    )
     by_name = {r.instance: r for r in roll.figures({"view": dead, "train.m.x": new}, NOW)}
     assert (by_name["view"].state, by_name["view"].restarts) == ("restarting", 3)
-    assert (by_name["train.m.x"].role, by_name["train.m.x"].state, by_name["train.m.x"].pid) == ("train", "starting", 7)
+    assert (by_name["train.m.x"].role, by_name["train.m.x"].state, by_name["train.m.x"].pid) == (
+        "train",
+        "starting",
+        7,
+    )
 
 
 def test_a_role_that_ends_again_and_again_is_restarting_whether_it_was_heard_of_or_not() -> None:
-    failing = {"pid": 7, "alive": True, "restarts": 4, "failing": True, "last_exit": "its key is torn"}
+    failing = {
+        "pid": 7,
+        "alive": True,
+        "restarts": 4,
+        "failing": True,
+        "last_exit": "its key is torn",
+    }
     roll = heard(status("view/a"))
     found = {r.instance: r for r in roll.figures({"view": failing, "train.m.x": failing}, NOW)}
     for role in found.values():
@@ -107,18 +132,27 @@ def test_a_role_that_ends_again_and_again_is_restarting_whether_it_was_heard_of_
 
 
 def test_a_process_tells_its_own_figures() -> None:
-    (role,) = heard(status("view/a", memory_mb=12.5, cpu_seconds=3.0, metrics="http://x:1/metrics")).figures({}, NOW)
+    (role,) = heard(
+        status("view/a", memory_mb=12.5, cpu_seconds=3.0, metrics="http://x:1/metrics")
+    ).figures({}, NOW)
     assert (role.memory_mb, role.cpu_seconds, role.started_ms) == (12.5, 3.0, NOW - 60_000)
     assert (role.metrics, role.seen_ms, role.pid) == ("http://x:1/metrics", NOW, 1)
 
 
 def requests(answered: int, failed: int = 0, p99_ms: float | None = None) -> dict[str, Any]:
-    return {"answered": answered, "failed": failed, "rows": answered, "per_second": 2.0, "p99_ms": p99_ms}
+    return {
+        "answered": answered,
+        "failed": failed,
+        "rows": answered,
+        "per_second": 2.0,
+        "p99_ms": p99_ms,
+    }
 
 
 def test_requests_of_all_scorers_count_together_and_the_slowest_is_told() -> None:
     told = heard(
-        status("serve/a", requests=requests(10, 1, 4.0)), status("serve/b", requests=requests(5, 0, 9.0))
+        status("serve/a", requests=requests(10, 1, 4.0)),
+        status("serve/b", requests=requests(5, 0, 9.0)),
     ).requests(NOW)
     assert (told.answered, told.failed, told.rows, told.per_second) == (15, 1, 15, 4.0)
     assert (told.p99_ms, told.p99_swap_ms) == (9.0, None)
@@ -147,13 +181,20 @@ def test_nobody_was_asked_anything_yet() -> None:
 
 
 def test_a_status_that_comes_late_replaces_no_newer_one() -> None:
-    (role,) = heard(status("view/a", memory_mb=2.0), status("view/a", ago=900, memory_mb=1.0)).figures({}, NOW)
+    (role,) = heard(
+        status("view/a", memory_mb=2.0), status("view/a", ago=900, memory_mb=1.0)
+    ).figures({}, NOW)
     assert (role.memory_mb, role.seen_ms) == (2.0, NOW)
 
 
-def test_who_was_heard_of_only_before_this_one_listened_is_starting_and_lost_after_a_grace() -> None:
+def test_who_was_heard_of_only_before_this_one_listened_is_starting_and_lost_after_a_grace() -> (
+    None
+):
     roll = RollCall()
-    for m in (status("view/a", ago=3_600_000), status("serve/a", ago=3_600_000, requests=requests(7))):
+    for m in (
+        status("view/a", ago=3_600_000),
+        status("serve/a", ago=3_600_000, requests=requests(7)),
+    ):
         roll.note(m)
     assert set(states(roll).values()) == {"starting"}, "it still reads what was said"
     roll.begin(NOW)
@@ -161,7 +202,9 @@ def test_who_was_heard_of_only_before_this_one_listened_is_starting_and_lost_aft
     for at in (NOW, NOW + GRACE_MS - 1):
         assert states(roll, at) == {"serve": "starting", "view": "starting"}
     (told,) = (r for r in roll.figures({}, NOW) if r.role == "view")
-    assert (told.pid, told.seen_ms, told.metrics, told.restarts) == (None, None, "", 0), "that process is gone"
+    assert (told.pid, told.seen_ms, told.metrics, told.restarts) == (None, None, "", 0), (
+        "that process is gone"
+    )
     roll.note(status("view/b", ago=-5_000, started_ago=-4_000))
     assert states(roll, NOW + 5_000) == {"serve": "starting", "view": "running"}
     roll.note(status("view/b", ago=-GRACE_MS))
@@ -193,7 +236,10 @@ def test_a_role_that_the_app_does_not_declare_any_more_is_shown_only_while_it_sp
     roll.begin(NOW - 600_000)
     roll.note(status("train.late.river-1/a"))
     roll.note(status("train.late.river-2/b"))
-    assert states(roll, NOW + LOST_MS) == {"train.late.river-1": "running", "train.late.river-2": "running"}
+    assert states(roll, NOW + LOST_MS) == {
+        "train.late.river-1": "running",
+        "train.late.river-2": "running",
+    }
     assert states(roll, NOW + LOST_MS + 1) == {"train.late.river-2": "lost"}
     roll.look(NOW + LOST_MS + 1)
     assert states(roll, NOW + LOST_MS + 1) == {"train.late.river-2": "lost"}

@@ -11,7 +11,8 @@ NOW = 100_000
 
 
 def ticks(silent: str, since: int) -> list[Stage]:
-    """Each role a second behind the one before it, snapshots every five; one of them, and so all after it, silent."""
+    """Each role a second behind the one before it, snapshots every five; one of them, and so all
+    after it, silent."""
     stages, tick = list[Stage](), NOW
     for role in ROLES:
         tick -= 6_000 if role == "train" else 1_000

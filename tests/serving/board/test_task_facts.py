@@ -14,10 +14,19 @@ def status(instance: str, at: int, **facts: Any) -> Status:
 
 def test_a_partition_that_moved_is_known_from_its_new_process_and_others_stay() -> None:
     tasks = TaskFacts()
-    tasks.note(status("view/a", 10, **{"view:v:0": {"keys": 1}, "view:v:1": {"keys": 2}, "view:other:0": {"keys": 9}}))
+    tasks.note(
+        status(
+            "view/a",
+            10,
+            **{"view:v:0": {"keys": 1}, "view:v:1": {"keys": 2}, "view:other:0": {"keys": 9}},
+        )
+    )
     tasks.note(status("view/b", 20, **{"view:v:1": {"keys": 5}}))
     tasks.note(status("view/a", 15, **{"view:v:0": {"keys": 3}, "view:v:1": {"keys": 2}}))
-    assert [(t.instance, t.facts) for t in tasks.of("view", "v")] == [("view/a", {"keys": 3}), ("view/b", {"keys": 5})]
+    assert [(t.instance, t.facts) for t in tasks.of("view", "v")] == [
+        ("view/a", {"keys": 3}),
+        ("view/b", {"keys": 5}),
+    ]
     assert tasks.of("intake", "v") == tasks.of("view", "none") == []
 
 

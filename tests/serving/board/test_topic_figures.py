@@ -23,7 +23,12 @@ def numbers(values: list[float]) -> dict[str, Any]:
     """Facts of a field, as intake tells them."""
     x = np.array(values)
     figures = [float(f(x)) for f in (np.min, np.max, np.mean, np.std)] if values else [None] * 4
-    return {"seen": len(x) + 1, "missing": 1, "imputed": 1, **dict(zip(("min", "max", "mean", "std"), figures))}
+    return {
+        "seen": len(x) + 1,
+        "missing": 1,
+        "imputed": 1,
+        **dict(zip(("min", "max", "mean", "std"), figures)),
+    }
 
 
 def facts(late: list[float] = [], **changed: Any) -> dict[str, Any]:  # noqa: B006
@@ -66,24 +71,35 @@ def source(events: int, newest: int | None, rate: float | None, late: int = 0) -
 
 def test_sources_add_up_with_the_newest_moment_and_the_sum_of_their_rates() -> None:
     one = facts(
-        sources={"JFK": source(5, 10, 3.0), "LGA": source(0, None, None)}, other_sources=source(0, None, None, 7)
+        sources={"JFK": source(5, 10, 3.0), "LGA": source(0, None, None)},
+        other_sources=source(0, None, None, 7),
     )
     two = facts(sources={"JFK": source(2, 30, 1.5)}, other_sources=source(0, None, None))
     jfk, lga, other = topic_figures(PAYMENTS, [one, two]).sources
-    assert (jfk.name, jfk.events, jfk.dead, jfk.newest_ms, jfk.rate_per_hour) == ("JFK", 7, 2, 30, 4.5)
+    assert (jfk.name, jfk.events, jfk.dead, jfk.newest_ms, jfk.rate_per_hour) == (
+        "JFK",
+        7,
+        2,
+        30,
+        4.5,
+    )
     assert (lga.events, lga.newest_ms, lga.rate_per_hour) == (0, None, None)
     assert (other.name, other.late) == (OTHER, 7)
 
 
 def test_fates_add_up() -> None:
     fates = {"applied": 3, "dropped:late": 1, "dropped:spam": 0, "dead:crash": 2}
-    told = topic_figures(PAYMENTS, [facts(fates=fates, newest_ms=5), facts(fates=fates, newest_ms=9)])
+    told = topic_figures(
+        PAYMENTS, [facts(fates=fates, newest_ms=5), facts(fates=fates, newest_ms=9)]
+    )
     assert (told.records, told.applied, told.newest_ms) == (12, 6, 9)
     assert (told.dropped, told.dead) == ({"late": 2}, {"crash": 4})
 
 
 def test_a_topic_nobody_told_of_has_nothing_but_its_declaration() -> None:
-    topic = Topic("t", PAYMENTS.events, "order_id", "at", partitions=4, owner="ops", description="paid")
+    topic = Topic(
+        "t", PAYMENTS.events, "order_id", "at", partitions=4, owner="ops", description="paid"
+    )
     told = topic_figures(topic, [])
     assert (told.records, told.fields, told.sources, told.newest_ms) == (0, [], [], None)
     assert (told.partitions, told.owner, told.description) == (4, "ops", "paid")
@@ -92,7 +108,10 @@ def test_a_topic_nobody_told_of_has_nothing_but_its_declaration() -> None:
 def test_figures_follow_what_is_told_anew_even_by_one_of_its_partitions() -> None:
     board = TopicBoard(PAYMENTS)
     one, two, three = (facts(fates={"applied": n}) for n in (1, 10, 100))
-    assert [board.figures(told, PAYMENTS.freshness, 0).records for told in ([one, two], [one, three], [one])] == [
+    assert [
+        board.figures(told, PAYMENTS.freshness, 0).records
+        for told in ([one, two], [one, three], [one])
+    ] == [
         11,
         101,
         1,

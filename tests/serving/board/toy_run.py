@@ -1,4 +1,5 @@
-"""Half a day of the toy app in this process: what its roles really said, and the examples that came of it."""
+"""Half a day of the toy app in this process: what its roles really said, and the examples that came
+of it."""
 
 from __future__ import annotations
 
@@ -27,8 +28,8 @@ JUNK = b"no event"
 
 @dataclass(frozen=True)
 class Said:
-    """`messages` of both logs, in their order; `statuses` of every operator in the end, as it tells them; the `examples`
-    of the only model."""
+    """`messages` of both logs, in their order; `statuses` of every operator in the end, as it tells
+    them; the `examples` of the only model."""
 
     app: App
     messages: list[Message]
@@ -45,23 +46,32 @@ class Said:
 
 
 def half_a_day(folder: Path, **changes: Any) -> Said:
-    """Every hour each shop has an order; it is paid (or not: `late` beyond 10) two hours later, once twice; every third
-    hour brings a record that is no event."""
+    """Every hour each shop has an order; it is paid (or not: `late` beyond 10) two hours later,
+    once twice; every third hour brings a record that is no event."""
     app = toy_app(**changes)
     orders, payments = (EventWriter(t.events) for t in app.topics)
     with LocalRun(app, folder, MemoryStore(), snapshot_every="2h") as local:
         for hour in range(HOURS):
             start = (hour + 1) * HOUR
-            asked = {"order_id": [f"{hour}.{s}" for s in SHOPS], "shop": list(SHOPS), "hour": [hour] * 3}
+            asked = {
+                "order_id": [f"{hour}.{s}" for s in SHOPS],
+                "shop": list(SHOPS),
+                "hour": [hour] * 3,
+            }
             asked |= {"at": [start] * 3, "price": [2.0 + hour] * 3}
             rows = [dict(zip(asked, row)) for row in zip(*asked.values())]
             said = [(start + 1, orders.encode(r)) for r in rows]
-            paid = [(start + 2 + i, payments.encode(_payment(hour - 2, s, start))) for i, s in enumerate(SHOPS)]
+            paid = [
+                (start + 2 + i, payments.encode(_payment(hour - 2, s, start)))
+                for i, s in enumerate(SHOPS)
+            ]
             told = [*paid, *paid[:1]] if hour >= 2 else []
             told += [(start + 9, JUNK)] if hour % 3 == 0 else []
             events = {"orders": _records(said), "payments": _records(told)}
             local.step(start, start + HOUR, asked, events)
-        statuses = [o.vitals.status({t.name: t.facts() for t in o.tasks()}) for o in local.operators]
+        statuses = [
+            o.vitals.status({t.name: t.facts() for t in o.tasks()}) for o in local.operators
+        ]
         heard = _read(local, app.channels)
         model = app.models[0]
         reader = local.log.reader([app.examples_log_of(model)], None)
@@ -71,7 +81,9 @@ def half_a_day(folder: Path, **changes: Any) -> Said:
 
 
 def _records(of: list[tuple[int, bytes]]) -> Records:
-    return Records([value for _, value in of], [time for time, _ in of], [str(i) for i in range(len(of))])
+    return Records(
+        [value for _, value in of], [time for time, _ in of], [str(i) for i in range(len(of))]
+    )
 
 
 def _payment(hour: int, shop: str, at: int) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""The interface as it describes itself: the document and the app agree, and the page can be read."""
+"""The interface as it describes itself: the document and the app agree, and the page can be
+read."""
 
 from __future__ import annotations
 
@@ -58,7 +59,11 @@ def document(scorer: ScorerApp) -> dict[str, Any]:
 
 
 def operations(scorer: ScorerApp) -> list[tuple[str, str, dict[str, Any]]]:
-    return [(m, path, o) for path, methods in document(scorer)["paths"].items() for m, o in methods.items()]
+    return [
+        (m, path, o)
+        for path, methods in document(scorer)["paths"].items()
+        for m, o in methods.items()
+    ]
 
 
 def test_every_route_of_the_app_is_described_and_nothing_else(scorer: ScorerApp) -> None:
@@ -124,7 +129,11 @@ def test_routes_of_others_are_described_with_ours(tmp_path: Path) -> None:
 
 def test_the_operators_interface_is_described_as_it_is() -> None:
     nothing: Any = None
-    operators = [*operator_api.routes(nothing, nothing, nothing), metrics_route(nothing), targets_route(nothing)]
+    operators = [
+        *operator_api.routes(nothing, nothing, nothing),
+        metrics_route(nothing),
+        targets_route(nothing),
+    ]
     described = http_docs.routes("1", catalogue_of(APP), operators, protocol=False)
     app = ScorerApp(nothing, routes=[*operators, *described])
     found = {(m, p): o for m, p, o in operations(app)}
@@ -136,7 +145,11 @@ def test_the_operators_interface_is_described_as_it_is() -> None:
 def test_whatever_can_be_described_is_served_by_the_scorer_or_the_operators_page() -> None:
     nothing: Any = None
     served = methods_of(
-        [*operator_api.routes(nothing, nothing, nothing), metrics_route(nothing), targets_route(nothing)]
+        [
+            *operator_api.routes(nothing, nothing, nothing),
+            metrics_route(nothing),
+            targets_route(nothing),
+        ]
     )
     beside = {"/get-online-features", "/push", "/v1/catalog", "/openapi.json", "/docs"}
     for o in openapi.OPERATIONS:
@@ -160,7 +173,11 @@ def test_the_catalogue_says_what_there_is_and_whose(scorer: ScorerApp) -> None:
     assert fields["parcel"]["required"]
     assert fields["city"]["domain"] == ["Berlin", "Lyon", "Porto"]
     courier, leg = got["views"]
-    assert (courier["keys"], courier["max_age"], courier["owner"]) == (["courier"], "1d", "couriers@example.com")
+    assert (courier["keys"], courier["max_age"], courier["owner"]) == (
+        ["courier"],
+        "1d",
+        "couriers@example.com",
+    )
     assert courier["digest"] == APP.view("by_courier").digest
     assert courier["features"] == [
         {"name": "n", "dtype": "double", "aggregation": "count", "field": None, "window": "1h", "half_life": None, "unit": "events"},
@@ -197,18 +214,20 @@ def test_the_page_allows_no_scripts_and_loads_nothing(scorer: ScorerApp) -> None
 
 @pytest.mark.skipif(chromium.found() is None, reason="no chromium on PATH")
 @pytest.mark.parametrize(("width", "dark"), [(375, True), (1360, False)])
-def test_the_page_can_be_read_on_a_phone_and_a_desk(scorer: ScorerApp, width: int, dark: bool) -> None:
+def test_the_page_can_be_read_on_a_phone_and_a_desk(
+    scorer: ScorerApp, width: int, dark: bool
+) -> None:
     with serving(scorer) as url, chromium.browser() as page:
         page.show(width, 800, dark=dark, touch=width < 600)
         page.open(f"{url}docs")
         page.wait("document.readyState === 'complete' && document.querySelector('article')")
         assert page.ask("document.documentElement.scrollWidth") == width
-        listed = page.ask("[...document.querySelectorAll('nav a')].map((a) => a.innerText.replace(/\\s+/g, ' '))")
+        listed = page.ask(
+            "[...document.querySelectorAll('nav a')].map((a) => a.innerText.replace(/\\s+/g, ' '))"
+        )
         assert "POST /get-online-features Values by entity key" in listed
         assert len(listed) == len(operations(scorer))
-        broken = (
-            "[...document.querySelectorAll('a[href^=\"#\"]')].filter((a) => !document.querySelector(a.hash)).length"
-        )
+        broken = "[...document.querySelectorAll('a[href^=\"#\"]')].filter((a) => !document.querySelector(a.hash)).length"
         assert page.ask(broken) == 0
         ground = page.ask("getComputedStyle(document.body).backgroundColor")
         assert (sum(map(int, re.findall(r"\d+", ground)[:3])) < 200) is dark

@@ -55,7 +55,9 @@ def served(app: Any, limits: Limits | None = None, host: str = "127.0.0.1") -> I
 
 
 @contextmanager
-def on_loop(app: Any, limits: Limits | None = None, host: str = "127.0.0.1") -> Iterator[tuple[str, OnLoop]]:
+def on_loop(
+    app: Any, limits: Limits | None = None, host: str = "127.0.0.1"
+) -> Iterator[tuple[str, OnLoop]]:
     sock = bind(host)
     server = OnLoop(configured(app, limits))
     thread = threading.Thread(target=server.run, args=([sock],))
@@ -76,7 +78,9 @@ class Operated:
     def __init__(self, hosts: Hosts | None = None) -> None:
         self.told: list[object] = []
         status = Status(app="a", at_ms=0, topics=[TopicFigures(name="parcels", partitions=1)])
-        routes = operator_api.routes(lambda: status, lambda *told: self.told.append(told), self._turn)
+        routes = operator_api.routes(
+            lambda: status, lambda *told: self.told.append(told), self._turn
+        )
         self.app: Starlette = dashboard.app(lambda: status, History(), routes, hosts)
 
     def _turn(self, *told: object) -> Switches:
@@ -104,7 +108,8 @@ def connected(address: str) -> socket.socket:
 
 
 def said(address: str, head: str, body: bytes = b"", host: str = "localhost") -> tuple[int, bytes]:
-    """Status and body of what is answered to a request of these lines; with `host` empty, of these alone."""
+    """Status and body of what is answered to a request of these lines; with `host` empty, of these
+    alone."""
     lines = [head]
     if host:
         lines.append(f"host: {host}")

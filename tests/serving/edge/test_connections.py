@@ -1,4 +1,5 @@
-"""Slow, huge, idle and malformed clients, on real sockets; and the register's order by a clock of the test's own."""
+"""Slow, huge, idle and malformed clients, on real sockets; and the register's order by a clock of
+the test's own."""
 
 from __future__ import annotations
 
@@ -26,7 +27,9 @@ from tests.serving.edge.served import (
     served,
 )
 
-QUICK = Limits(head_seconds=0.2, body_seconds=0.2, stuck_seconds=0.2, head_bytes=4_096, message_bytes=1 << 16)
+QUICK = Limits(
+    head_seconds=0.2, body_seconds=0.2, stuck_seconds=0.2, head_bytes=4_096, message_bytes=1 << 16
+)
 JSON = "content-type: application/json"
 
 
@@ -37,17 +40,25 @@ def app(request: pytest.FixtureRequest) -> Scored | Operated:
 
 
 def test_headers_that_do_not_come_are_not_waited_for(app: Scored | Operated) -> None:
-    with served(app.app, QUICK) as address, connected(address) as slow, connected(address) as silent:
+    with (
+        served(app.app, QUICK) as address,
+        connected(address) as slow,
+        connected(address) as silent,
+    ):
         slow.sendall(b"GET / HTTP/1.1\r\nhost: loc")
         status, told = answer_of(slow)
         assert (status, b"did not come within 0.2 s" in told) == (408, True)
-        assert answer_of(silent) == (0, b""), "of which nothing was begun: no answer could be meant for it"
+        assert answer_of(silent) == (0, b""), (
+            "of which nothing was begun: no answer could be meant for it"
+        )
 
 
 def test_a_body_that_does_not_come_is_not_waited_for() -> None:
     scored = Scored()
     with served(scored.app, QUICK) as address, connected(address) as slow:
-        slow.sendall(f"POST {INFER} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n{{".encode())
+        slow.sendall(
+            f"POST {INFER} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n{{".encode()
+        )
         assert answer_of(slow)[0] == 408
         assert said(address, f"POST {INFER} HTTP/1.1\r\n{JSON}", ASKED)[0] == 200
     assert scored.app.latency.failed == 0
@@ -85,7 +96,9 @@ def test_headers_have_limits_and_form(lines: str, status: int) -> None:
     assert scored.app.latency.failed == 0
 
 
-def test_a_header_without_an_end_and_an_address_without_one_are_not_kept(app: Scored | Operated) -> None:
+def test_a_header_without_an_end_and_an_address_without_one_are_not_kept(
+    app: Scored | Operated,
+) -> None:
     with served(app.app, QUICK) as address:
         for begun in (b"GET / HTTP/1.1\r\nx: ", b"GET /", b"\r\n"):
             with connected(address) as client:
@@ -129,7 +142,13 @@ def test_when_there_are_too_many_the_longest_silent_one_makes_room(app: Scored |
 
 @pytest.mark.parametrize(
     "lines",
-    ["GET / HTTP/9.9", "\x16\x03\x01\x02", "GET http://[x/ HTTP/1.1", "GET \xff HTTP/1.1", "PRI * HTTP/2.0"],
+    [
+        "GET / HTTP/9.9",
+        "\x16\x03\x01\x02",
+        "GET http://[x/ HTTP/1.1",
+        "GET \xff HTTP/1.1",
+        "PRI * HTTP/2.0",
+    ],
 )
 def test_what_is_no_http_is_400(app: Scored | Operated, lines: str) -> None:
     with served(app.app) as address:

@@ -1,4 +1,5 @@
-"""Who may ask, on both servers and over real sockets: by which name, from whose page, with what it says that it carries."""
+"""Who may ask, on both servers and over real sockets: by which name, from whose page, with what it
+says that it carries."""
 
 from __future__ import annotations
 
@@ -71,7 +72,9 @@ def test_what_may_not_ask_is_refused_and_changes_nothing(
 
 
 @pytest.mark.parametrize("path", ["/status.json", "/", "/v1/topics", "/history.json"])
-def test_nothing_is_read_by_another_name(both: dict[str, tuple[str, Operated | Scored]], path: str) -> None:
+def test_nothing_is_read_by_another_name(
+    both: dict[str, tuple[str, Operated | Scored]], path: str
+) -> None:
     assert said(both["PUT"][0], f"GET {path} HTTP/1.1", host="elsewhere.example")[0] == 421
     assert said(both["PUT"][0], f"GET {path} HTTP/1.1")[0] == 200
 
@@ -120,7 +123,9 @@ def test_a_listener_on_all_addresses_is_asked_by_the_one_that_was_reached() -> N
     with served(Scored(hosts_of("0.0.0.0")).app, host="0.0.0.0") as address:
         port = httpx.URL(address).port
         assert httpx.get(f"http://127.0.0.1:{port}/v2").status_code == 200
-        assert said(f"http://127.0.0.1:{port}", "GET /v2 HTTP/1.1", host=f"10.1.2.3:{port}")[0] == 421
+        assert (
+            said(f"http://127.0.0.1:{port}", "GET /v2 HTTP/1.1", host=f"10.1.2.3:{port}")[0] == 421
+        )
     scope = {
         "type": "http",
         "method": "GET",
@@ -132,7 +137,13 @@ def test_a_listener_on_all_addresses_is_asked_by_the_one_that_was_reached() -> N
 
 
 def test_by_a_socket_of_this_machine_any_name_will_do() -> None:
-    scope = {"type": "http", "method": "GET", "path": "/", "server": ("/run/s.sock", None), "headers": []}
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/",
+        "server": ("/run/s.sock", None),
+        "headers": [],
+    }
     check(scope, hosts_of("localhost"))
     with pytest.raises(RequestError, match="is there 0 times"):
         check({**scope, "server": ("127.0.0.1", 80)}, hosts_of("localhost"))
@@ -157,7 +168,9 @@ def test_what_an_app_raises_is_an_answer_and_ends_nothing() -> None:
             b'{"\\ud800": "5m"}',
             b'{"lateness": "\\ud800s"}',
         ):
-            answer = client.put(SETTINGS, content=body, headers={"content-type": "application/json"})
+            answer = client.put(
+                SETTINGS, content=body, headers={"content-type": "application/json"}
+            )
             assert answer.status_code == 400, answer.text
             assert answer.json()["error"]
     assert not operated.told

@@ -27,7 +27,9 @@ from freshet.serving.edge.hosts import hosts_of
         ("127.0.0.1", "*", "elsewhere.example", True),
     ],
 )
-def test_a_name_is_allowed_if_it_is_one_of_ours(listening: str, allowed: str, asked: str, may: bool) -> None:
+def test_a_name_is_allowed_if_it_is_one_of_ours(
+    listening: str, allowed: str, asked: str, may: bool
+) -> None:
     assert hosts_of(listening, allowed).allows(asked, "127.0.0.1") is may
 
 

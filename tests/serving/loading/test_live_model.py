@@ -20,7 +20,9 @@ class Fixed:
 
 
 def live(number: int) -> LiveModel:
-    manifest = Manifest("flights", "late", "toy-1", number, "toy", {}, "", 1000 * number, 10, 5, "", 0)
+    manifest = Manifest(
+        "flights", "late", "toy-1", number, "toy", {}, "", 1000 * number, 10, 5, "", 0
+    )
     return LiveModel(Fixed(number / 1000), manifest)
 
 
@@ -48,7 +50,10 @@ def test_readers_never_see_a_snapshot_with_the_facts_of_another() -> None:
             assert standing.current is not None
             if standing.current.predictor.predict(vectors)[0] != standing.current.number / 1000:
                 torn.append(standing.current)
-            if standing.last_good is not None and standing.last_good.number != standing.current.number - 1:
+            if (
+                standing.last_good is not None
+                and standing.last_good.number != standing.current.number - 1
+            ):
                 torn.append(standing.current)
 
     readers = [threading.Thread(target=read) for _ in range(2)]

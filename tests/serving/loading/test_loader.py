@@ -141,7 +141,8 @@ def test_going_back_needs_an_order_that_says_so(rig: Rig) -> None:
 
 
 def test_only_the_snapshot_that_the_order_means_is_loaded(rig: Rig) -> None:
-    """One that lies there under another's name, whole and with both signatures, is not it; nor one of another digest."""
+    """One that lies there under another's name, whole and with both signatures, is not it; nor one
+    of another digest."""
     rig.load(rig.mint.cut(1))
     old, new = rig.mint.cut(2), rig.mint.cut(3)
     for suffix in (ARRAYS, MANIFEST_FILE, PROVENANCE_FILE, APPROVAL_FILE):
@@ -152,12 +153,16 @@ def test_only_the_snapshot_that_the_order_means_is_loaded(rig: Rig) -> None:
     rig.load(msgspec.structs.replace(old, lineage="other-0b"))
     rig.load(msgspec.structs.replace(old, lineage="../late/" + LINEAGE))
     assert rig.number == 1
-    for reason, word in zip(rig.refused, ("swapped", "was asked for", "swapped", "cannot be read", "no name")):
+    for reason, word in zip(
+        rig.refused, ("swapped", "was asked for", "swapped", "cannot be read", "no name")
+    ):
         assert word in reason
 
 
 @pytest.mark.skipif(not sealed.SEALABLE, reason="this system has no memfd_create")
-def test_the_memory_of_models_that_went_is_given_back(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_memory_of_models_that_went_is_given_back(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def mapped() -> int:
         lines = Path("/proc/self/maps").read_text().splitlines()
         return sum("memfd:snapshot" in line for line in lines)
@@ -205,7 +210,8 @@ def test_a_swap_under_load_fails_no_request_and_tears_no_answer(rig: Rig) -> Non
     last = 12
     paths = [rig.mint.cut(number) for number in range(1, last + 1)]
     expected: dict[int, F64] = {
-        n: HashedLogisticPredictor(rig.mint.export(n), SCHEMA).predict(vectors(50)) for n in range(1, last + 1)
+        n: HashedLogisticPredictor(rig.mint.export(n), SCHEMA).predict(vectors(50))
+        for n in range(1, last + 1)
     }
     rig.load(paths[0])
     app = ScorerApp(ToyScorer(rig.slot))

@@ -57,7 +57,9 @@ def test_a_view_outlives_its_mapping_and_its_descriptor_and_is_read_only(descrip
 
 def test_the_memory_is_given_back_with_the_last_view(descriptor: int) -> None:
     def mapped() -> int:
-        return sum("memfd:snapshot" in line for line in Path("/proc/self/maps").read_text().splitlines())
+        return sum(
+            "memfd:snapshot" in line for line in Path("/proc/self/maps").read_text().splitlines()
+        )
 
     before = mapped()
     view = np.frombuffer(sealed.map_populated(descriptor, 80_000), np.int64)

@@ -1,4 +1,5 @@
-"""The sidecar as a real process: what it lets through, what it refuses and why, and that it comes back."""
+"""The sidecar as a real process: what it lets through, what it refuses and why, and that it comes
+back."""
 
 from __future__ import annotations
 
@@ -34,7 +35,9 @@ def child(mint: Mint) -> Iterator[Sidecar]:
     one.close()
 
 
-def test_a_signed_and_approved_snapshot_comes_as_read_only_bytes(mint: Mint, child: Sidecar) -> None:
+def test_a_signed_and_approved_snapshot_comes_as_read_only_bytes(
+    mint: Mint, child: Sidecar
+) -> None:
     which = mint.cut(1)
     found = child.verify(which)
     assert isinstance(found, Verified)
@@ -58,7 +61,9 @@ def test_nothing_of_the_working_directory_is_imported(
         one.close()
 
 
-def test_a_file_altered_after_it_was_verified_is_not_what_is_served(mint: Mint, child: Sidecar) -> None:
+def test_a_file_altered_after_it_was_verified_is_not_what_is_served(
+    mint: Mint, child: Sidecar
+) -> None:
     which = mint.cut(2)
     found = child.verify(which)
     assert isinstance(found, Verified)
@@ -66,7 +71,9 @@ def test_a_file_altered_after_it_was_verified_is_not_what_is_served(mint: Mint, 
     with data.open("r+b") as file:
         file.seek(-100, os.SEEK_END)
         file.write(b"\xff" * 100)
-    np.testing.assert_array_equal(snapshots.arrays_of(found.data)["weights"], mint.export(2).arrays["weights"])
+    np.testing.assert_array_equal(
+        snapshots.arrays_of(found.data)["weights"], mint.export(2).arrays["weights"]
+    )
 
 
 def flip_a_byte(which: Identity, mint: Mint) -> None:
@@ -177,7 +184,13 @@ def test_anything_altered_is_refused_with_its_reason(
 
 def test_what_is_not_there_is_refused(mint: Mint, child: Sidecar) -> None:
     there = mint.cut(51)
-    for odd in ({"number": 52}, {"lineage": "none"}, {"model": ".."}, {"model": "a/b"}, {"lineage": "a\0b"}):
+    for odd in (
+        {"number": 52},
+        {"lineage": "none"},
+        {"model": ".."},
+        {"model": "a/b"},
+        {"lineage": "a\0b"},
+    ):
         assert isinstance(child.verify(msgspec.structs.replace(there, **odd)), Refused)
     assert child.starts == 1
 

@@ -1,4 +1,5 @@
-"""Real snapshots for tests, signed and approved: hashed logistic models that differ from number to number."""
+"""Real snapshots for tests, signed and approved: hashed logistic models that differ from number to
+number."""
 
 from __future__ import annotations
 
@@ -37,7 +38,9 @@ class Mint:
         learner.restore(state)
         return learner.export()
 
-    def cut(self, number: int, export: Export | None = None, approved: bool = True, vectors: str = "") -> Identity:
+    def cut(
+        self, number: int, export: Export | None = None, approved: bool = True, vectors: str = ""
+    ) -> Identity:
         facts = Facts(
             "flights",
             "late",
@@ -48,7 +51,9 @@ class Mint:
             10 * number,
             7 * number,
         )
-        which = snapshots.write(self.directory, facts, export or self.export(number), Signer.load(self.trainer))
+        which = snapshots.write(
+            self.directory, facts, export or self.export(number), Signer.load(self.trainer)
+        )
         if approved:
             snapshots.approve(self.directory, which, Signer.load(self.qualifier))
         return which

@@ -1,4 +1,5 @@
-"""Tensors to columns, and a table of everything that may be wrong with them, each with what was expected."""
+"""Tensors to columns, and a table of everything that may be wrong with them, each with what was
+expected."""
 
 from __future__ import annotations
 
@@ -18,7 +19,9 @@ from freshet.serving.scoring.contract import ModelCard, Question, TensorSpec
 from tests.serving.scoring.toy_answering import CARD
 
 
-def tensor(name: str, datatype: str, data: Any, shape: list[int] | None = None, **parameters: Any) -> dict[str, Any]:
+def tensor(
+    name: str, datatype: str, data: Any, shape: list[int] | None = None, **parameters: Any
+) -> dict[str, Any]:
     out = {"name": name, "datatype": datatype, "shape": shape or [len(data)], "data": data}
     return {**out, "parameters": parameters} if parameters else out
 
@@ -26,13 +29,20 @@ def tensor(name: str, datatype: str, data: Any, shape: list[int] | None = None, 
 CARRIER, DISTANCE = tensor("carrier", "BYTES", ["UA", "AA"]), tensor("distance", "FP64", [1.5, 2])
 
 
-def question(*inputs: dict[str, Any], card: ModelCard = CARD, tail: bytes = b"", **parameters: Any) -> Question:
+def question(
+    *inputs: dict[str, Any], card: ModelCard = CARD, tail: bytes = b"", **parameters: Any
+) -> Question:
     body = msgspec.json.encode({"inputs": inputs, "parameters": parameters})
     return read_question(oip.read_request(body), memoryview(tail), card, None, 100)
 
 
 def test_columns_come_in_the_declared_types() -> None:
-    q = question(CARRIER, DISTANCE, tensor("seats", "INT64", [1, 2]), tensor("cancelled", "BOOL", [True, False]))
+    q = question(
+        CARRIER,
+        DISTANCE,
+        tensor("seats", "INT64", [1, 2]),
+        tensor("cancelled", "BOOL", [True, False]),
+    )
     assert q.n == 2
     assert q.columns["carrier"] == ["UA", "AA"]
     kinds = {name: q.columns[name].dtype for name in ("distance", "seats", "cancelled")}
@@ -49,7 +59,9 @@ def test_a_column_may_be_n_by_1_nested_or_flat() -> None:
 
 
 def test_null_is_a_missing_value_where_one_may_be() -> None:
-    q = question(CARRIER, tensor("distance", "FP64", [None, 2]), tensor("seats", "INT32", [None, 5]))
+    q = question(
+        CARRIER, tensor("distance", "FP64", [None, 2]), tensor("seats", "INT32", [None, 5])
+    )
     np.testing.assert_array_equal(q.columns["distance"], [np.nan, 2.0])
     assert q.columns["seats"] == [None, 5]
 
@@ -58,14 +70,21 @@ def test_null_is_a_missing_value_where_one_may_be() -> None:
 def test_whole_numbers_keep_every_digit_beside_a_missing_one(number: int) -> None:
     card = ModelCard("late", (TensorSpec("n", "INT64"),))
     assert question(tensor("n", "INT64", [number, None]), card=card).columns["n"] == [number, None]
-    assert question(tensor("n", "INT64", [number, 0]), card=card).columns["n"].tolist() == [number, 0]
+    assert question(tensor("n", "INT64", [number, 0]), card=card).columns["n"].tolist() == [
+        number,
+        0,
+    ]
     one, raw = binary("n", "INT64", np.array([number], "<i8").tobytes(), 1)
     assert question(one, card=card, tail=raw).columns["n"].tolist() == [number]
 
 
 def test_truths_stay_truths_beside_a_missing_one() -> None:
     card = ModelCard("late", (TensorSpec("late", "BOOL"),))
-    assert question(tensor("late", "BOOL", [True, None, False]), card=card).columns["late"] == [True, None, False]
+    assert question(tensor("late", "BOOL", [True, None, False]), card=card).columns["late"] == [
+        True,
+        None,
+        False,
+    ]
 
 
 @pytest.mark.parametrize("number", [2**31, -(2**31) - 1, 10**30])
@@ -84,7 +103,8 @@ def test_a_text_that_no_store_takes_is_refused(letter: str) -> None:
     assert question(tensor("a", "BYTES", ["x", most]), card=TEXTS).columns["a"] == ["x", most]
     size = len((most + letter).encode())
     with pytest.raises(
-        RequestError, match=f"input 'a': has a text of {size} bytes in row 1. A text may have {KEY_BYTES}"
+        RequestError,
+        match=f"input 'a': has a text of {size} bytes in row 1. A text may have {KEY_BYTES}",
     ):
         question(tensor("a", "BYTES", ["x", most + letter]), card=TEXTS)
     one, raw = binary("a", "BYTES", texts(b"x", (most + letter).encode()), 2)
@@ -96,7 +116,10 @@ def test_a_row_that_no_block_holds_is_refused() -> None:
     most = "x" * (ROW_BYTES // 5)
     five = [tensor(name, "BYTES", ["", most]) for name in "abcde"]
     assert question(*five, card=TEXTS).n == 2
-    with pytest.raises(RequestError, match=f"have {5 * len(most) + 6} bytes of text in row 1. The texts of a row may"):
+    with pytest.raises(
+        RequestError,
+        match=f"have {5 * len(most) + 6} bytes of text in row 1. The texts of a row may",
+    ):
         question(*five, tensor("f", "BYTES", ["", "xxxxxx"]), card=TEXTS)
 
 
@@ -106,7 +129,8 @@ def test_parameters_say_when() -> None:
     assert q.as_of_ms == 1_357_000_000_000
     assert q.deadline is not None
     assert before + 0.02 <= q.deadline <= time.monotonic() + 0.02
-    assert question(CARRIER, DISTANCE, timeout=5_000_000).deadline is not None  # Triton's, in microseconds
+    # Triton's, in microseconds
+    assert question(CARRIER, DISTANCE, timeout=5_000_000).deadline is not None
     assert question(CARRIER, DISTANCE).deadline is None
 
 
@@ -140,21 +164,48 @@ WRONG = [
     ),
     ((CARRIER, CARRIER), "comes twice"),
     ((CARRIER,), "lack distance. Required are carrier, distance"),
-    ((CARRIER, tensor("distance", "BYTES", ["1", "2"])), "has datatype BYTES. Its datatype is FP64"),
+    (
+        (CARRIER, tensor("distance", "BYTES", ["1", "2"])),
+        "has datatype BYTES. Its datatype is FP64",
+    ),
     ((tensor("carrier", "INT64", [1, 2]), DISTANCE), "has datatype INT64. Its datatype is BYTES"),
     ((CARRIER, tensor("distance", "BF16", [1, 2])), "has datatype BF16. Its datatype is FP64"),
-    ((CARRIER, DISTANCE, tensor("seats", "FP64", [1.0, 2.0])), "has datatype FP64. Its datatype is INT32"),
-    ((CARRIER, DISTANCE, tensor("cancelled", "INT32", [1, 0])), "has datatype INT32. Its datatype is BOOL"),
+    (
+        (CARRIER, DISTANCE, tensor("seats", "FP64", [1.0, 2.0])),
+        "has datatype FP64. Its datatype is INT32",
+    ),
+    (
+        (CARRIER, DISTANCE, tensor("cancelled", "INT32", [1, 0])),
+        "has datatype INT32. Its datatype is BOOL",
+    ),
     ((CARRIER, tensor("distance", "FP64", [1.0])), "has shape [1]. Use [2] or [2, 1]"),
-    ((CARRIER, tensor("distance", "FP64", [1.0, 2.0], [1, 2])), "has shape [1, 2]. Use [2] or [2, 1]"),
-    ((CARRIER, tensor("distance", "FP64", [1.0, 2.0, 3.0], [2])), "has 3 values. Its shape [2] says 2"),
-    ((tensor("carrier", "BYTES", [], [0]),), "has shape [0]. Use [n] or [n, 1], with 1 to 100 rows"),
+    (
+        (CARRIER, tensor("distance", "FP64", [1.0, 2.0], [1, 2])),
+        "has shape [1, 2]. Use [2] or [2, 1]",
+    ),
+    (
+        (CARRIER, tensor("distance", "FP64", [1.0, 2.0, 3.0], [2])),
+        "has 3 values. Its shape [2] says 2",
+    ),
+    (
+        (tensor("carrier", "BYTES", [], [0]),),
+        "has shape [0]. Use [n] or [n, 1], with 1 to 100 rows",
+    ),
     ((tensor("carrier", "BYTES", ["x"] * 101),), "with 1 to 100 rows"),
     ((tensor("carrier", "BYTES", ["x"], []),), None),
     ((), "inputs: are empty"),
-    ((tensor("carrier", "BYTES", ["UA", 7]), DISTANCE), "has wrong data: Expected `str | null`, got `int`"),
-    ((CARRIER, tensor("distance", "FP64", ["1", 2])), "has wrong data: Expected `float | null`, got `str`"),
-    ((CARRIER, DISTANCE, tensor("seats", "INT32", [1.5, 2])), "has wrong data: Expected `int | null`"),
+    (
+        (tensor("carrier", "BYTES", ["UA", 7]), DISTANCE),
+        "has wrong data: Expected `str | null`, got `int`",
+    ),
+    (
+        (CARRIER, tensor("distance", "FP64", ["1", 2])),
+        "has wrong data: Expected `float | null`, got `str`",
+    ),
+    (
+        (CARRIER, DISTANCE, tensor("seats", "INT32", [1.5, 2])),
+        "has wrong data: Expected `int | null`",
+    ),
     (
         (CARRIER, DISTANCE, tensor("seats", "INT32", [1 << 40, 2])),
         "has a value out of range. Its datatype is INT32",
@@ -169,7 +220,9 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("inputs", "text"), WRONG)
-def test_a_wrong_tensor_is_refused_with_what_was_expected(inputs: tuple[dict[str, Any], ...], text: str | None) -> None:
+def test_a_wrong_tensor_is_refused_with_what_was_expected(
+    inputs: tuple[dict[str, Any], ...], text: str | None
+) -> None:
     with pytest.raises(RequestError) as error:
         question(*inputs)
     assert text is None or text in str(error.value)
@@ -178,18 +231,28 @@ def test_a_wrong_tensor_is_refused_with_what_was_expected(inputs: tuple[dict[str
 WRONG_BINARY = [
     (binary("carrier", "BYTES", texts(b"UA"), 2), b"", "do not hold 2 texts"),
     (binary("carrier", "BYTES", texts(b"UA", b"AA", b"DL"), 2), b"", "do not hold 2 texts"),
-    (binary("carrier", "BYTES", b"\xff\xff\xff\xff\xff\xff\xff\xff", 2), b"", "do not hold 2 texts"),
+    (
+        binary("carrier", "BYTES", b"\xff\xff\xff\xff\xff\xff\xff\xff", 2),
+        b"",
+        "do not hold 2 texts",
+    ),
     (binary("carrier", "BYTES", texts(b"UA", b"\xff\xfe"), 2), b"", "is not UTF-8 in row 1"),
     (binary("distance", "FP64", b"\0" * 8, 2), b"", "has 8 bytes. 2 values of FP64 are 16"),
     (binary("cancelled", "BOOL", b"\x01\x02", 2), b"", "neither 0 nor 1"),
     (binary("seats", "UINT32", b"\xff" * 8, 2), b"", "out of range"),
     (binary("distance", "FP64", struct.pack("<dd", 1.0, float("inf")), 2), b"", "out of range"),
-    (binary("distance", "FP64", struct.pack("<dd", 1.0, 2.0), 2), b"more", "4 bytes follow the last tensor"),
+    (
+        binary("distance", "FP64", struct.pack("<dd", 1.0, 2.0), 2),
+        b"more",
+        "4 bytes follow the last tensor",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("one", "more", "text"), WRONG_BINARY)
-def test_a_wrong_binary_tensor_is_refused(one: tuple[dict[str, Any], bytes], more: bytes, text: str) -> None:
+def test_a_wrong_binary_tensor_is_refused(
+    one: tuple[dict[str, Any], bytes], more: bytes, text: str
+) -> None:
     others = [x for x in (CARRIER, DISTANCE) if x["name"] != one[0]["name"]]
     with pytest.raises(RequestError) as error:
         question(*others, one[0], tail=one[1] + more)
@@ -214,12 +277,18 @@ KEYED = ModelCard(
     ),
 )
 ORIGIN = tensor("origin", "BYTES", ["JFK", "LGA"])
-COUNT, LATE = tensor("by_origin.n", "FP64", [1.0, 2.0]), tensor("by_origin.late", "FP64", [3.0, None])
+COUNT, LATE = (
+    tensor("by_origin.n", "FP64", [1.0, 2.0]),
+    tensor("by_origin.late", "FP64", [3.0, None]),
+)
 
 
 @pytest.mark.parametrize("sent", [(ORIGIN,), (COUNT, LATE), (ORIGIN, COUNT), (ORIGIN, COUNT, LATE)])
 def test_features_keys_or_both_may_be_sent(sent: tuple[dict[str, Any], ...]) -> None:
-    assert set(question(CARRIER, *sent, card=KEYED).columns) == {"carrier", *(x["name"] for x in sent)}
+    assert set(question(CARRIER, *sent, card=KEYED).columns) == {
+        "carrier",
+        *(x["name"] for x in sent),
+    }
 
 
 @pytest.mark.parametrize("sent", [(), (COUNT,), (LATE,)])
@@ -279,7 +348,9 @@ RULED = ModelCard(
         ([CARRIER, tensor("seats", "INT64", [1, 2**62 + 2])], "is 4611686018427387906 in row 1"),
     ],
 )  # fmt: skip
-def test_a_value_that_its_topic_would_not_take_is_refused_and_named(inputs: list[dict[str, Any]], told: str) -> None:
+def test_a_value_that_its_topic_would_not_take_is_refused_and_named(
+    inputs: list[dict[str, Any]], told: str
+) -> None:
     with pytest.raises(RequestError) as caught:
         question(*inputs, card=RULED)
     assert told in str(caught.value)
@@ -288,7 +359,10 @@ def test_a_value_that_its_topic_would_not_take_is_refused_and_named(inputs: list
 def test_values_at_the_ends_and_missing_ones_are_taken() -> None:
     ends = tensor("distance", "FP64", [0, 5_000])
     assert question(CARRIER, ends, tensor("seats", "INT64", [1, 2**62 + 1]), card=RULED).n == 2
-    assert question(tensor("carrier", "BYTES", [None, "AA"]), card=RULED).columns["carrier"] == [None, "AA"]
+    assert question(tensor("carrier", "BYTES", [None, "AA"]), card=RULED).columns["carrier"] == [
+        None,
+        "AA",
+    ]
 
 
 def test_a_binary_tensor_is_held_to_it_too() -> None:

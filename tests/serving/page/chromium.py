@@ -31,8 +31,9 @@ FLAGS = (
     "--remote-debugging-pipe",
 )
 # the browser talks on descriptors 3 and 4, whatever else is open here
-_LAUNCH = "import os, sys; r, w = int(sys.argv[1]), int(sys.argv[2]); os.dup2(r, 3); os.dup2(w, 4); " + (
-    "os.execv(sys.argv[3], sys.argv[3:])"
+_LAUNCH = (
+    "import os, sys; r, w = int(sys.argv[1]), int(sys.argv[2]); os.dup2(r, 3); os.dup2(w, 4); "
+    + ("os.execv(sys.argv[3], sys.argv[3:])")
 )
 
 
@@ -70,7 +71,9 @@ class Browser:
         self._session: str | None = None
         self.errors: list[str] = []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)[
+            "sessionId"
+        ]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
 
@@ -78,7 +81,10 @@ class Browser:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         os.close(self._to)  # the browser ends when its pipe does
         try:
@@ -119,7 +125,9 @@ class Browser:
         self.call("Page.navigate", url=url)
 
     def ask(self, expression: str) -> Any:
-        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        answer = self.call(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
         if "exceptionDetails" in answer:
             raise RuntimeError(f"{expression}: {answer['exceptionDetails']}")
         return answer["result"].get("value")
@@ -127,8 +135,12 @@ class Browser:
     def wait(self, expression: str, seconds: float = 30) -> None:
         """Until the expression is true on the page."""
         deadline = time.monotonic() + seconds
-        while not self.ask(f"(() => {{ try {{ return Boolean({expression}) }} catch {{ return false }} }})()"):
-            assert time.monotonic() < deadline, f"{expression} did not come true; errors: {self.errors}"
+        while not self.ask(
+            f"(() => {{ try {{ return Boolean({expression}) }} catch {{ return false }} }})()"
+        ):
+            assert time.monotonic() < deadline, (
+                f"{expression} did not come true; errors: {self.errors}"
+            )
             self.ask("new Promise((done) => setTimeout(done, 50))")
 
     def picture(self, path: Path, whole: bool = True) -> None:

@@ -1,4 +1,5 @@
-"""A small app that operators can change: real settings in a real log, real switches in a folder, and the page over them.
+"""A small app that operators can change: real settings in a real log, real switches in a folder,
+and the page over them.
 
 `python -m tests.serving.operated` serves it.
 """
@@ -28,11 +29,14 @@ from freshet.streams.sqlite.log import SqliteLog
 from tests.serving.status.fake_status import TOPICS, FakeYear
 
 CHANNELS = Channels("control", "reports")
-DECLARED = {name: Freshness(snapshot_every="6h", model_slo="8h", feature_slo="15m") for name in TOPICS}
+DECLARED = {
+    name: Freshness(snapshot_every="6h", model_slo="8h", feature_slo="15m") for name in TOPICS
+}
 
 
 class Operated:
-    """`year` is the rest of the app. A second instance over the same folder is the app after a restart."""
+    """`year` is the rest of the app. A second instance over the same folder is the app after a
+    restart."""
 
     def __init__(self, folder: Path, year: FakeYear) -> None:
         self.folder, self.year = folder, year
@@ -48,12 +52,16 @@ class Operated:
             for m in self._follower.poll(0.0):
                 self.settings.note(m)
                 if isinstance(m, Setting):
-                    self.changes.append(SettingChange(topic=m.topic, key=m.key, value=m.value, by=m.by, at_ms=m.at))
+                    self.changes.append(
+                        SettingChange(topic=m.topic, key=m.key, value=m.value, by=m.by, at_ms=m.at)
+                    )
         now = self.year.status()
         return msgspec.structs.replace(
             now,
             topics=[
-                msgspec.structs.replace(t, settings=asdict(self.settings.of(t.name)), declared=asdict(DECLARED[t.name]))
+                msgspec.structs.replace(
+                    t, settings=asdict(self.settings.of(t.name)), declared=asdict(DECLARED[t.name])
+                )
                 for t in now.topics
             ],
             changes=list(self.changes),

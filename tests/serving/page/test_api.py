@@ -1,4 +1,5 @@
-"""What operators change: validated whole, live, recorded with who and when, kept over restarts, closed to other sites."""
+"""What operators change: validated whole, live, recorded with who and when, kept over restarts,
+closed to other sites."""
 
 from __future__ import annotations
 
@@ -50,11 +51,15 @@ def test_topics_are_told_with_settings_lags_and_what_is_allowed(operated: Operat
     assert tuple(told["allowed"]) == KEYS
     for key, allowed in told["allowed"].items():
         assert allowed["meaning"], key
-        for value in [allowed["least"], allowed["most"]] if "least" in allowed else allowed["one_of"]:
+        for value in (
+            [allowed["least"], allowed["most"]] if "least" in allowed else allowed["one_of"]
+        ):
             assert getattr(changed(Freshness(), key, value), key) == value
 
 
-def test_a_change_is_live_recorded_with_who_and_when_and_there_after_a_restart(operated: Operated) -> None:
+def test_a_change_is_live_recorded_with_who_and_when_and_there_after_a_restart(
+    operated: Operated,
+) -> None:
     app = operated.app()
     wanted = {"snapshot_every": "2h", "on_violation": "refuse"}
     answer = ask(app, "PUT", ARRIVALS, json=wanted, headers={"x-freshet-user": "ada"})
@@ -74,7 +79,9 @@ def test_a_change_is_live_recorded_with_who_and_when_and_there_after_a_restart(o
 
 
 def test_one_wrong_setting_and_none_is_changed(operated: Operated) -> None:
-    answer = ask(operated.app(), "PUT", ARRIVALS, json={"snapshot_every": "2h", "lateness": "2 parsecs"})
+    answer = ask(
+        operated.app(), "PUT", ARRIVALS, json={"snapshot_every": "2h", "lateness": "2 parsecs"}
+    )
     assert answer.status_code == 400
     assert operated.status().changes == []
 
@@ -92,7 +99,9 @@ def test_one_wrong_setting_and_none_is_changed(operated: Operated) -> None:
         (["lateness"], "is no JSON object"),
     ],
 )
-def test_what_is_wrong_with_a_change_is_said_with_what_is_allowed(operated: Operated, body: Any, told: str) -> None:
+def test_what_is_wrong_with_a_change_is_said_with_what_is_allowed(
+    operated: Operated, body: Any, told: str
+) -> None:
     answer = ask(operated.app(), "PUT", ARRIVALS, json=body)
     assert answer.status_code == 400
     assert told in answer.json()["error"]
@@ -132,7 +141,13 @@ def test_other_sites_and_bodies_that_are_no_json_change_nothing(
 
 
 def test_the_own_page_may_change(operated: Operated) -> None:
-    answer = ask(operated.app(), "PUT", ARRIVALS, json={"lateness": "5m"}, headers={"origin": "http://page:8400"})
+    answer = ask(
+        operated.app(),
+        "PUT",
+        ARRIVALS,
+        json={"lateness": "5m"},
+        headers={"origin": "http://page:8400"},
+    )
     assert answer.status_code == 200
 
 
@@ -156,7 +171,9 @@ def test_changes_carry_the_name_given_or_the_page_and_its_address(
     assert operated.status().switches[0].by == by
 
 
-def test_while_the_log_is_away_a_change_is_refused_and_not_lost_in_silence(operated: Operated) -> None:
+def test_while_the_log_is_away_a_change_is_refused_and_not_lost_in_silence(
+    operated: Operated,
+) -> None:
     def away(topic: str, changes: Mapping[str, str], by: str) -> None:
         raise LogError("kafka at 10.0.0.1:9092", "does not answer", "Start it.")
 
@@ -164,14 +181,24 @@ def test_while_the_log_is_away_a_change_is_refused_and_not_lost_in_silence(opera
     answer = ask(app, "PUT", ARRIVALS, json={"lateness": "5m"})
     assert answer.status_code == 503
     assert answer.json()["error"] == "log kafka at 10.0.0.1:9092: does not answer. Start it."
-    assert ask(app, "PUT", "/v1/switches/learn", json={"on": False}).status_code == 200, "switches need no log"
+    assert ask(app, "PUT", "/v1/switches/learn", json={"on": False}).status_code == 200, (
+        "switches need no log"
+    )
 
 
 def test_a_switch_is_turned_and_stays_so_after_a_restart(operated: Operated) -> None:
     app = operated.app()
-    assert [s["on"] for s in ask(app, "GET", "/v1/switches").json()["switches"]] == [True, True, True]
+    assert [s["on"] for s in ask(app, "GET", "/v1/switches").json()["switches"]] == [
+        True,
+        True,
+        True,
+    ]
     turned = ask(app, "PUT", "/v1/switches/release", json={"on": False}).json()["switches"]
-    assert [(s["name"], s["on"]) for s in turned] == [("learn", True), ("release", False), ("answer", True)]
+    assert [(s["name"], s["on"]) for s in turned] == [
+        ("learn", True),
+        ("release", False),
+        ("answer", True),
+    ]
     assert turned[1]["at_ms"] > 0
     again = Operated(operated.folder, YEAR)
     assert [s.on for s in again.status().switches] == [True, False, True]
@@ -205,10 +232,16 @@ JSON = st.recursive(
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=JSON)
-def test_no_body_is_a_fault_of_ours_and_none_but_durations_is_recorded(operated: Operated, body: Any) -> None:
+def test_no_body_is_a_fault_of_ours_and_none_but_durations_is_recorded(
+    operated: Operated, body: Any
+) -> None:
     before = len(operated.status().changes)
     answer = ask(
-        operated.app(), "PUT", ARRIVALS, content=json.dumps(body), headers={"content-type": "application/json"}
+        operated.app(),
+        "PUT",
+        ARRIVALS,
+        content=json.dumps(body),
+        headers={"content-type": "application/json"},
     )
     assert answer.status_code in (200, 400)
     assert (len(operated.status().changes) > before) == (answer.status_code == 200)

@@ -39,7 +39,9 @@ class Client:
         async def ask() -> httpx.Response:
             transport = httpx.ASGITransport(self._app)
             async with httpx.AsyncClient(transport=transport, base_url="http://page") as client:
-                return await client.get(path, headers=more.get("headers"), params=more.get("params"))
+                return await client.get(
+                    path, headers=more.get("headers"), params=more.get("params")
+                )
 
         return asyncio.run(ask())
 
@@ -95,7 +97,9 @@ def test_routes_of_others_are_part_of_it_with_its_headers(year: FakeYear) -> Non
     async def hello(request: Request) -> Response:
         return Response("hello")
 
-    answer = Client(dashboard.app(year.status, year.history, [Route("/v1/hello", hello)])).get("/v1/hello")
+    answer = Client(dashboard.app(year.status, year.history, [Route("/v1/hello", hello)])).get(
+        "/v1/hello"
+    )
     assert answer.text == "hello"
     assert answer.headers["x-content-type-options"] == "nosniff"
 
@@ -117,7 +121,9 @@ def test_without_plotly_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("path", ["/", *sorted("/" + p.name for p in dashboard.PAGE.iterdir())])
-def test_every_file_of_the_page_is_served_revalidated_and_closed_to_foreign_scripts(client: Client, path: str) -> None:
+def test_every_file_of_the_page_is_served_revalidated_and_closed_to_foreign_scripts(
+    client: Client, path: str
+) -> None:
     answer = client.get(path)
     assert answer.status_code == 200
     assert answer.headers["cache-control"] == "no-cache"
@@ -131,7 +137,9 @@ def test_the_page_asks_no_other_host_and_builds_no_html_from_text() -> None:
         text = file.read_text()
         addresses = set(re.findall(r"https?://[^\s'\"]+", text)) - {"http://www.w3.org/2000/svg"}
         assert not addresses, file.name
-        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(", text), file.name
+        assert not re.search(
+            r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(", text
+        ), file.name
 
 
 def test_what_is_not_there_is_not_found(client: Client) -> None:
@@ -142,4 +150,6 @@ def test_what_is_not_there_is_not_found(client: Client) -> None:
 def test_an_unknown_figure_is_null_and_a_status_survives_its_wire(year: FakeYear) -> None:
     told = msgspec.json.decode(status.encode(FakeYear(1).status()))
     assert told["models"][0]["served"] is None
-    assert status.encode(status.decode(status.encode(year.status()))).startswith(b'{"app":"flights"')
+    assert status.encode(status.decode(status.encode(year.status()))).startswith(
+        b'{"app":"flights"'
+    )

@@ -16,13 +16,22 @@ import uvicorn
 from freshet import figures
 from freshet.serving.page import app as dashboard
 from freshet.serving.status.history import DAY_MS, TIERS_MS, WHOLE, History
-from freshet.serving.status.status import ModelFigures, Promise, Status, TopicFigures, ViewFigures, encode
+from freshet.serving.status.status import (
+    ModelFigures,
+    Promise,
+    Status,
+    TopicFigures,
+    ViewFigures,
+    encode,
+)
 from tests.serving.page import chromium
 from tests.serving.page.operated import Operated
 from tests.serving.status.fake_status import FakeYear
 
 pytestmark = pytest.mark.skipif(chromium.found() is None, reason="no chromium on PATH")
-DRAWN = "document.body?.dataset.plots === 'drawn' && document.querySelectorAll('.main-svg').length > 5"
+DRAWN = (
+    "document.body?.dataset.plots === 'drawn' && document.querySelectorAll('.main-svg').length > 5"
+)
 PHONE: dict[str, Any] = {"width": 375, "height": 812, "touch": True}
 DESKTOP: dict[str, Any] = {"width": 1360, "height": 900}
 
@@ -31,7 +40,9 @@ DESKTOP: dict[str, Any] = {"width": 1360, "height": 900}
 def serving(app: Any, port: int = 0) -> Iterator[str]:
     """The app behind uvicorn on a port of this test's own."""
     sock = socket.create_server(("127.0.0.1", port))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=1))
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
+    )
     thread = threading.Thread(target=server.run, args=([sock],))
     thread.start()
     try:
@@ -78,7 +89,12 @@ def test_it_shows_what_the_status_says(page: chromium.Browser) -> None:
         assert f"#{model.served.number}" in text(page, "[data-tiles]")
         prior, no_change = model.rolling_references.prior, model.rolling_references.no_change
         tiles = text(page, "[data-tiles]")
-        for figure in (model.rolling.ne, model.rolling.auc, model.rolling.log_loss, model.rolling.accuracy):
+        for figure in (
+            model.rolling.ne,
+            model.rolling.auc,
+            model.rolling.log_loss,
+            model.rolling.accuracy,
+        ):
             assert f"{figure:.3f}" in tiles
         assert f"prior {prior.log_loss:.3f}" in tiles
         assert f"prior {prior.accuracy:.3f} · no change {no_change.accuracy:.3f}" in tiles
@@ -92,7 +108,9 @@ def test_it_shows_what_the_status_says(page: chromium.Browser) -> None:
             assert row[:2] == [topic.name, f"{sum(topic.dead.values()):,}"]
             assert counts == {reason: f"{topic.dead[reason]:,}" for reason in counts}
             assert counts.keys() == topic.dead.keys()
-        assert page.ask("document.querySelectorAll('#views tbody tr:not(.note)').length") == len(status.views)
+        assert page.ask("document.querySelectorAll('#views tbody tr:not(.note)').length") == len(
+            status.views
+        )
         assert page.ask("document.querySelectorAll('#roles tbody tr').length") == len(status.roles)
         assert page.errors == []
         assert page.ask("document.body.dataset.error ?? null") is None
@@ -114,7 +132,9 @@ def test_lineages_stand_beside_what_needs_no_features(page: chromium.Browser) ->
         *lineages, prior, no_change = told
         for row, x in zip(lineages, model.lineages, strict=True):
             q = x.overall
-            figures = [f"{v:.3f}" for v in (q.auc, q.ne, q.log_loss, q.accuracy)] + [f"{q.calibration:.2f}"]
+            figures = [f"{v:.3f}" for v in (q.auc, q.ne, q.log_loss, q.accuracy)] + [
+                f"{q.calibration:.2f}"
+            ]
             assert row == [x.name, f"{x.examples:,}", *figures]
         n = model.lineages[0].references.prior.n
         assert prior == ["prior", f"{n:,}", "0.500", "1.001", "0.547", "0.763", "1.00"]
@@ -135,7 +155,9 @@ def test_time_labels_are_whole_on_a_phone(page: chromium.Browser) -> None:
             if page.ask(f"document.querySelectorAll('#windows button')[{k}].disabled"):
                 continue
             press(page, f"#windows button:nth-child({k + 1})")
-            page.wait(f"document.querySelectorAll('#windows button')[{k}].getAttribute('aria-pressed') === 'true'")
+            page.wait(
+                f"document.querySelectorAll('#windows button')[{k}].getAttribute('aria-pressed') === 'true'"
+            )
             page.wait("document.querySelectorAll('.plot .xtick text').length > 8")
             beyond = page.ask(LABELS_BEYOND)
             assert beyond == [], k
@@ -168,7 +190,11 @@ def test_a_table_that_is_wider_than_the_screen_shows_it_and_is_scrolled_by_the_k
         assert page.ask(f"document.activeElement === {box}")
         for kind in ("keyDown", "keyUp"):
             page.call(
-                "Input.dispatchKeyEvent", type=kind, key="ArrowRight", code="ArrowRight", windowsVirtualKeyCode=39
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key="ArrowRight",
+                code="ArrowRight",
+                windowsVirtualKeyCode=39,
             )
         page.wait(f"{box}.dataset.more === 'left right'")
         page.ask(f"{box}.scrollLeft = {box}.scrollWidth")
@@ -186,18 +212,30 @@ def test_a_table_that_is_wider_than_the_screen_shows_it_and_is_scrolled_by_the_k
 def test_requests_refused_on_purpose_are_told_apart(page: chromium.Browser) -> None:
     year = FakeYear(59).advance(300)
     requests = msgspec.structs.replace(year.status().requests, refused=12)
-    with serving(dashboard.app(lambda: msgspec.structs.replace(year.status(), requests=requests), year.history)) as url:
+    with serving(
+        dashboard.app(
+            lambda: msgspec.structs.replace(year.status(), requests=requests), year.history
+        )
+    ) as url:
         page.open(url)
         page.wait(DRAWN)
         assert f"of {300 + 12} · 12 refused on purpose" in text(page, "#tiles")
 
 
 def test_promises_are_told_by_shape_and_word_as_well_as_colour(page: chromium.Browser) -> None:
-    promises = [Promise("a", "green", "fine"), Promise("b", "amber", "slow"), Promise("c", "red", "3 failed")]
-    with serving(dashboard.app(lambda: Status(app="x", at_ms=0, promises=promises), FakeYear(1).history)) as url:
+    promises = [
+        Promise("a", "green", "fine"),
+        Promise("b", "amber", "slow"),
+        Promise("c", "red", "3 failed"),
+    ]
+    with serving(
+        dashboard.app(lambda: Status(app="x", at_ms=0, promises=promises), FakeYear(1).history)
+    ) as url:
         page.open(url)
         page.wait("document.querySelectorAll('#promises li').length === 3")
-        shapes = page.ask("[...document.querySelectorAll('#promises use')].map((u) => u.getAttribute('href'))")
+        shapes = page.ask(
+            "[...document.querySelectorAll('#promises use')].map((u) => u.getAttribute('href'))"
+        )
         assert shapes == ["#green", "#amber", "#red"]
         words = page.ask("[...document.querySelectorAll('.word')].map((w) => w.innerText)")
         assert words == ["holds", "at risk", "broken"]
@@ -239,7 +277,9 @@ def test_a_year_is_readable_on_every_screen(
         assert page.ask("document.documentElement.scrollWidth") <= size["width"]
         assert text(page, "#run") == "ended"
         assert "final figures" in text(page, "#pace")
-        assert page.ask("document.getElementById('plot-rate').data[0].x.length") == len(year.history.since().times)
+        assert page.ask("document.getElementById('plot-rate').data[0].x.length") == len(
+            year.history.since().times
+        )
         assert page.ask(CONTRAST) >= 4.5
         assert page.errors == []
 
@@ -274,7 +314,9 @@ def test_nothing_jumps_while_figures_grow(page: chromium.Browser) -> None:
             tops = "[...document.querySelectorAll('h2, h3, .plot')].map((node) => node.getBoundingClientRect().top + scrollY)"
             before = page.ask(tops)
             year.advance(1_000)
-            page.wait(f"document.getElementById('topics').innerText.includes('{year.status().topics[0].records:,}')")
+            page.wait(
+                f"document.getElementById('topics').innerText.includes('{year.status().topics[0].records:,}')"
+            )
             assert page.ask(tops) == before
 
 
@@ -287,7 +329,9 @@ def test_the_history_that_comes_in_parts_is_the_history(page: chromium.Browser) 
             year.advance(steps)
             part = year.history.since()
             plotted = "document.getElementById('plot-rate').data[0]"
-            page.wait(f"JSON.stringify({plotted}.x) === '{msgspec.json.encode(part.times).decode()}'")
+            page.wait(
+                f"JSON.stringify({plotted}.x) === '{msgspec.json.encode(part.times).decode()}'"
+            )
             assert page.ask(f"{plotted}.y.at(-1)") == part.series["events_per_second"][-1]
         assert page.errors == []
 
@@ -304,7 +348,9 @@ def test_it_says_when_the_app_is_gone_and_goes_on_when_it_is_back(page: chromium
     with serving(app, port=int(url.rsplit(":", 1)[1].strip("/"))):
         page.wait("document.getElementById('lost').hidden")
         page.wait("document.getElementById('run').innerText === 'replaying'")
-        page.wait(f"document.getElementById('topics').innerText.includes('{year.status().topics[0].records:,}')")
+        page.wait(
+            f"document.getElementById('topics').innerText.includes('{year.status().topics[0].records:,}')"
+        )
         year.advance(10**6)
         page.wait("document.getElementById('run').innerText === 'ended'")
     page.wait("!document.getElementById('lost').hidden")
@@ -312,7 +358,9 @@ def test_it_says_when_the_app_is_gone_and_goes_on_when_it_is_back(page: chromium
     assert text(page, "#run") == "ended"
 
 
-def test_what_is_wrong_stands_on_top_with_what_it_means_and_what_to_do(page: chromium.Browser) -> None:
+def test_what_is_wrong_stands_on_top_with_what_it_means_and_what_to_do(
+    page: chromium.Browser,
+) -> None:
     year = FakeYear(59).advance(500)
     year.trouble = True
     with serving(dashboard.app(year.status, year.history)) as url:
@@ -393,8 +441,12 @@ def test_slices_are_of_the_field_and_of_whom_the_reader_chose(page: chromium.Bro
         choose(page, "[data-whose]", "river")
         assert page.ask(told) == ne_of(river.slices, "origin") != ne_of(model.slices, "origin")
         year.advance(96)
-        page.wait(f"document.getElementById('topics').innerText.includes('{year.status().topics[0].records:,}')")
-        assert page.ask("document.querySelector('[data-whose]').value") == "river", "the choice stays"
+        page.wait(
+            f"document.getElementById('topics').innerText.includes('{year.status().topics[0].records:,}')"
+        )
+        assert page.ask("document.querySelector('[data-whose]').value") == "river", (
+            "the choice stays"
+        )
 
 
 def choose(page: chromium.Browser, selector: str, value: str) -> None:
@@ -417,7 +469,10 @@ def test_a_topic_is_shown_with_its_sources_and_fields(page: chromium.Browser) ->
         assert "−43" in text(page, "#fields")
         assert "1 Jan 2013" in text(page, "#fields"), "a moment is no number"
         assert "UA 58,665" in text(page, "#fields")
-        assert page.ask("document.querySelector('#settings-choice [aria-pressed=true]').value") == "arrivals"
+        assert (
+            page.ask("document.querySelector('#settings-choice [aria-pressed=true]').value")
+            == "arrivals"
+        )
         assert page.errors == []
 
 
@@ -456,7 +511,9 @@ def test_where_nothing_is_known_yet_it_says_so(page: chromium.Browser) -> None:
             assert page.errors == []
 
 
-def test_a_year_is_there_in_a_bounded_number_of_points_and_its_end_in_finer_ones(page: chromium.Browser) -> None:
+def test_a_year_is_there_in_a_bounded_number_of_points_and_its_end_in_finer_ones(
+    page: chromium.Browser,
+) -> None:
     year = FakeYear(365).advance(365 * 96, observe_every=4)
     for tier in (WHOLE, *TIERS_MS):
         part = year.history.since(tier=tier)
@@ -468,9 +525,13 @@ def test_a_year_is_there_in_a_bounded_number_of_points_and_its_end_in_finer_ones
         plotted = "document.getElementById('plot-rate').data[0].x"
         coarse = page.ask(f"{plotted}.at(-1) - {plotted}.at(-2)")
         enabled = "[...document.querySelectorAll('#windows button:not(:disabled)')].map((b) => b.innerText)"
-        assert page.ask(enabled) == ["All", "90 days", "30 days", "7 days", "1 day"], "one step is no hour"
+        assert page.ask(enabled) == ["All", "90 days", "30 days", "7 days", "1 day"], (
+            "one step is no hour"
+        )
         page.ask("document.querySelectorAll('#windows button')[3].click()")
-        page.wait("document.querySelectorAll('#windows button')[3].getAttribute('aria-pressed') === 'true'")
+        page.wait(
+            "document.querySelectorAll('#windows button')[3].getAttribute('aria-pressed') === 'true'"
+        )
         page.wait(f"{plotted}.at(-1) - {plotted}.at(-2) < {coarse}")
         start, end = page.ask("document.getElementById('plot-rate').layout.xaxis.range")
         assert end - start == 7 * DAY_MS
@@ -537,10 +598,16 @@ def test_a_setting_is_changed_on_the_page_and_its_history_shows_who_did(
         fill_in(page, "snapshot_every", "2 hours")
         fill_in(page, "lateness", "10m")
         press(page, "#apply")
-        page.wait("document.getElementById('settings-said').innerText.includes('is not a duration')")
-        assert "such as 250ms, 5s, 2m, 1h30m or 7d (units: ms, s, m, h, d)" in text(page, "#settings-said")
+        page.wait(
+            "document.getElementById('settings-said').innerText.includes('is not a duration')"
+        )
+        assert "such as 250ms, 5s, 2m, 1h30m or 7d (units: ms, s, m, h, d)" in text(
+            page, "#settings-said"
+        )
         assert operated.status().changes == [], "all or nothing"
-        assert page.ask("document.getElementById('setting-lateness').value") == "10m", "the draft stays"
+        assert page.ask("document.getElementById('setting-lateness').value") == "10m", (
+            "the draft stays"
+        )
 
         page.ask(
             "(() => { const w = document.getElementById('who'); w.value = 'Małgorzata'; w.dispatchEvent(new Event('change')) })()"
@@ -571,13 +638,17 @@ def test_what_others_set_meanwhile_is_told_and_does_not_undo_a_draft(
         page.wait("document.getElementById('setting-lateness')")
         fill_in(page, "lateness", "10m")
         operated.set_topic("departures", {"lateness": "7m"}, "bob")
-        page.wait("document.querySelector('[data-key=lateness]').innerText.includes('meanwhile set to 7m')")
+        page.wait(
+            "document.querySelector('[data-key=lateness]').innerText.includes('meanwhile set to 7m')"
+        )
         assert page.ask("document.getElementById('setting-lateness').value") == "10m"
         press(page, "#cancel")
         page.wait("document.querySelector('[data-key=lateness] .now').innerText.startsWith('7m')")
 
 
-def test_a_switch_is_turned_after_a_second_press(page: chromium.Browser, operated: Operated) -> None:
+def test_a_switch_is_turned_after_a_second_press(
+    page: chromium.Browser, operated: Operated
+) -> None:
     with serving(operated.app()) as url:
         page.open(url)
         page.wait(DRAWN)
@@ -589,7 +660,9 @@ def test_a_switch_is_turned_after_a_second_press(page: chromium.Browser, operate
         assert operated.status().switches[1].on
         press(page, "#switches li:nth-child(2) button")
         press(page, "#confirm-yes")
-        page.wait("document.querySelector('#switches li:nth-child(2)').innerText.includes('Turn on')")
+        page.wait(
+            "document.querySelector('#switches li:nth-child(2)').innerText.includes('Turn on')"
+        )
         page.wait("!document.getElementById('confirm').open")
         assert not operated.status().switches[1].on
         assert "The switch release is off" in text(page, "#notices")
@@ -603,11 +676,15 @@ def test_a_page_whose_server_takes_no_changes_says_so(page: chromium.Browser) ->
         page.wait(DRAWN)
         press(page, "#change")
         page.wait("document.getElementById('settings-said').innerText")
-        assert text(page, "#settings-said") == "This page can only show: its server takes no changes."
+        assert (
+            text(page, "#settings-said") == "This page can only show: its server takes no changes."
+        )
         press(page, "#switches button")
         press(page, "#confirm-yes")
         page.wait("document.getElementById('confirm-error').innerText")
-        assert text(page, "#confirm-error") == "This page can only show: its server takes no changes."
+        assert (
+            text(page, "#confirm-error") == "This page can only show: its server takes no changes."
+        )
 
 
 def test_durations_read_the_same_on_the_page_and_in_the_terminal(page: chromium.Browser) -> None:
@@ -629,5 +706,7 @@ def test_durations_read_the_same_on_the_page_and_in_the_terminal(page: chromium.
     with serving(dashboard.app(FakeYear(1).status, FakeYear(1).history)) as url:
         page.open(url)
         page.wait("document.readyState === 'complete'")
-        told = page.ask(f"import('/format.js').then((f) => {msgspec.json.encode(values).decode()}.map(f.duration))")
+        told = page.ask(
+            f"import('/format.js').then((f) => {msgspec.json.encode(values).decode()}.map(f.duration))"
+        )
     assert told == [figures.duration(v) for v in values]

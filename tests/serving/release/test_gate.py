@@ -27,11 +27,24 @@ TABLE = [
     (replace(FAR, moved=3.0), Pass, ""),
     (replace(FAR, moved=0.0), Pass, ""),
     # an accident
-    (FAR, Hold, "moved by 5.00 in logit from snapshot 3, 3.00 are allowed; let through once 2 more agree, in 1h"),
-    (replace(FAR, moved=0.1, flat=True), Hold, "the same to every golden vector, and snapshot 3 tells them apart"),
+    (
+        FAR,
+        Hold,
+        "moved by 5.00 in logit from snapshot 3, 3.00 are allowed; let through once 2 more agree, in 1h",
+    ),
+    (
+        replace(FAR, moved=0.1, flat=True),
+        Hold,
+        "the same to every golden vector, and snapshot 3 tells them apart",
+    ),
     (replace(FAR, agreeing=2), Hold, "once 1 more agree"),
-    # who had hardly learned is no measure (the first cut after two examples), but for who has learned more
-    (replace(FAR, reference=Reference(1, 2)), Pass, "that one had learned 2 examples, this one 60000"),
+    # who had hardly learned is no measure (the first cut after two examples), but for who has
+    # learned more
+    (
+        replace(FAR, reference=Reference(1, 2)),
+        Pass,
+        "that one had learned 2 examples, this one 60000",
+    ),
     (replace(FAR, reference=Reference(1, 999)), Pass, "had learned 999"),
     (replace(FAR, reference=Reference(1, 1_000)), Hold, "held back"),
     (replace(FAR, reference=Reference(1, 2), examples=2), Hold, "held back"),
@@ -42,11 +55,19 @@ TABLE = [
     (replace(FAR, agreeing=9, loss=0.4, prior_loss=0.4), Pass, "9 successive cuts agree"),
     (replace(FAR, agreeing=9, loss=0.4, prior_loss=math.nan), Pass, "9 successive cuts agree"),
     # a broken trainer agrees with itself, too, but its loss gives it away
-    (replace(FAR, agreeing=9, loss=4.0, prior_loss=0.4), Hold, "its loss 4.0000 is above 0.4000 of the base rate"),
+    (
+        replace(FAR, agreeing=9, loss=4.0, prior_loss=0.4),
+        Hold,
+        "its loss 4.0000 is above 0.4000 of the base rate",
+    ),
     # time lets everything through, since what is served ages meanwhile
     (replace(FAR, tick_ms=2 * HOUR_MS, held_since_ms=HOUR_MS), Pass, "that has lasted for 1h"),
     (replace(FAR, tick_ms=2 * HOUR_MS - SECOND, held_since_ms=HOUR_MS), Hold, "in 1s"),
-    (replace(FAR, tick_ms=3 * HOUR_MS, held_since_ms=HOUR_MS, loss=9.0, prior_loss=0.1), Pass, "lasted for 2h"),
+    (
+        replace(FAR, tick_ms=3 * HOUR_MS, held_since_ms=HOUR_MS, loss=9.0, prior_loss=0.1),
+        Pass,
+        "lasted for 2h",
+    ),
 ]
 
 
@@ -114,7 +135,13 @@ def test_a_single_accident_is_held_back_and_the_next_passes() -> None:
 
 
 def test_accidents_that_do_not_agree_are_held_back() -> None:
-    assert judged([0.4, 0.0001, 0.7, 0.0001, 0.4], 20_000, 1_000) == [True, False, True, False, True]
+    assert judged([0.4, 0.0001, 0.7, 0.0001, 0.4], 20_000, 1_000) == [
+        True,
+        False,
+        True,
+        False,
+        True,
+    ]
 
 
 def test_a_trainer_that_stays_broken_waits_for_time() -> None:

@@ -9,12 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freshet.schemas.errors import DefinitionError
-from freshet.serving.release.policy import Keep, LineageStanding, Promote, Reference, ReleaseConfig, Standing, decide
+from freshet.serving.release.policy import (
+    Keep,
+    LineageStanding,
+    Promote,
+    Reference,
+    ReleaseConfig,
+    Standing,
+    decide,
+)
 
 CONFIG = ReleaseConfig(min_examples=100, margin=0.01, hold_ms=1000, no_worse_by=0.02)
 
 
-def lineage(name: str, loss: float, examples: int = 500, approved: int | None = 1) -> LineageStanding:
+def lineage(
+    name: str, loss: float, examples: int = 500, approved: int | None = 1
+) -> LineageStanding:
     return LineageStanding(name, approved, examples, loss)
 
 
@@ -25,7 +35,13 @@ def standing(
     since: int = 0,
     reference: float | None = None,
 ) -> Standing:
-    return Standing(now, champion, since, lineages, None if reference is None else Reference("frozen", reference))
+    return Standing(
+        now,
+        champion,
+        since,
+        lineages,
+        None if reference is None else Reference("frozen", reference),
+    )
 
 
 TABLE = [
@@ -35,9 +51,21 @@ TABLE = [
     (standing(lineage("a", 0.5), lineage("b", 0.1, approved=None)), Keep, "no challenger"),
     # no champion yet: the best approved one, measured ones first
     (standing(lineage("a", 0.5), lineage("b", 0.4), champion=None), "b", "no champion yet"),
-    (standing(lineage("a", 0.5), lineage("b", 0.1, examples=3), champion=None), "a", "no champion yet"),
-    (standing(lineage("a", math.nan, 0), lineage("b", 0.9, 3), champion=None), "b", "no champion yet"),
-    (standing(lineage("b", math.nan, 0), lineage("a", math.nan, 0), champion=None), "a", "no champion yet"),
+    (
+        standing(lineage("a", 0.5), lineage("b", 0.1, examples=3), champion=None),
+        "a",
+        "no champion yet",
+    ),
+    (
+        standing(lineage("a", math.nan, 0), lineage("b", 0.9, 3), champion=None),
+        "b",
+        "no champion yet",
+    ),
+    (
+        standing(lineage("b", math.nan, 0), lineage("a", math.nan, 0), champion=None),
+        "a",
+        "no champion yet",
+    ),
     (standing(lineage("a", 0.5, approved=None), lineage("b", 0.6)), "b", "a has no approved"),
     (standing(lineage("b", 0.6), champion="gone"), "b", "gone has no approved"),
     # hysteresis
@@ -78,7 +106,10 @@ lineages = st.builds(
 )
 
 
-@given(st.lists(lineages, max_size=4, unique_by=lambda x: x.lineage), st.none() | st.sampled_from("abcd"))
+@given(
+    st.lists(lineages, max_size=4, unique_by=lambda x: x.lineage),
+    st.none() | st.sampled_from("abcd"),
+)
 def test_a_promotion_done_is_not_done_again_and_never_goes_to_one_without_a_snapshot(
     them: list[LineageStanding], champion: str | None
 ) -> None:
@@ -93,7 +124,8 @@ def test_a_promotion_done_is_not_done_again_and_never_goes_to_one_without_a_snap
 
 
 def test_many_small_losses_do_not_ratchet() -> None:
-    """Each champion is a little better than the last in its own window; all are worse than the frozen one."""
+    """Each champion is a little better than the last in its own window; all are worse than the
+    frozen one."""
     config = ReleaseConfig(min_examples=1, margin=0.0, hold_ms=0, no_worse_by=0.02)
     frozen, champion, loss = 0.40, "a", 0.40
     for step in range(100):

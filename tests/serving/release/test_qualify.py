@@ -14,7 +14,15 @@ from freshet.learners.snapshots.golden import ANSWERS, golden_vectors
 from freshet.schemas.errors import LearnerError
 from freshet.schemas.models.manifest import Manifest
 from freshet.schemas.models.vectors import F64, Vectors, VectorSchema
-from freshet.serving.release.qualify import Bounds, Candidate, Sound, Unsound, is_flat, moved, qualify
+from freshet.serving.release.qualify import (
+    Bounds,
+    Candidate,
+    Sound,
+    Unsound,
+    is_flat,
+    moved,
+    qualify,
+)
 
 SCHEMA = VectorSchema(("carrier", "origin"), ("distance", "origin_delay.ewm"))
 MANIFEST = Manifest("flights", "late", "toy-1", 1, "toy", {}, SCHEMA.digest, 0, 10, 10, "", 100)
@@ -38,7 +46,9 @@ def flat(vectors: Vectors) -> F64:
     return np.full(len(vectors), 0.24)
 
 
-def candidate(answer: Callable[[Vectors], Any] = told_apart, manifest: Manifest = MANIFEST, **arrays: Any) -> Candidate:
+def candidate(
+    answer: Callable[[Vectors], Any] = told_apart, manifest: Manifest = MANIFEST, **arrays: Any
+) -> Candidate:
     return Candidate(manifest, {**WEIGHTS, **arrays}, lambda: Toy(answer))
 
 
@@ -56,9 +66,15 @@ def unsteady() -> Callable[[Vectors], F64]:
 
 
 REFUSED = [
-    (candidate(manifest=msgspec.structs.replace(MANIFEST, vectors="other")), "made for vectors other"),
+    (
+        candidate(manifest=msgspec.structs.replace(MANIFEST, vectors="other")),
+        "made for vectors other",
+    ),
     (candidate(manifest=msgspec.structs.replace(MANIFEST, size=1 << 40)), "bytes"),
-    (candidate(bias=np.array([1.0, np.nan, np.inf])), "array 'bias' holds 2 values that are not finite"),
+    (
+        candidate(bias=np.array([1.0, np.nan, np.inf])),
+        "array 'bias' holds 2 values that are not finite",
+    ),
     (candidate(broken), "the table is too short"),
     (candidate(one_nan), "1 of 64 golden predictions are not finite"),
     (candidate(lambda v: np.ones(len(v))), "leave (0, 1)"),
@@ -87,7 +103,9 @@ def test_a_slow_snapshot_is_refused() -> None:
     assert any("predictions took" in r for r in found.reasons)
 
 
-@pytest.mark.parametrize("told", [[0.5] * 64, ["a"] * 64, [None] * 64, "a" * 64, {}, 7, [[0.5]] * 64])
+@pytest.mark.parametrize(
+    "told", [[0.5] * 64, ["a"] * 64, [None] * 64, "a" * 64, {}, 7, [[0.5]] * 64]
+)
 def test_odd_answers_of_a_trainer_are_a_reason_and_no_fault(told: object) -> None:
     odd = msgspec.structs.replace(MANIFEST, meta={ANSWERS: told})
     assert isinstance(qualify(candidate(manifest=odd), SCHEMA), Unsound)

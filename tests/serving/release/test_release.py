@@ -58,13 +58,28 @@ class Desk:
         assert cut.digest is not None
         return Identity("toy", cut.model, cut.lineage, cut.number, cut.digest)
 
-    def cut(self, which: int, number: int, hours: int, loss: float, signer: str = "trainer", **arrays: Any) -> Cut:
+    def cut(
+        self,
+        which: int,
+        number: int,
+        hours: int,
+        loss: float,
+        signer: str = "trainer",
+        **arrays: Any,
+    ) -> Cut:
         spec = self.model.learners[which]
         export = spec.make(self.model.vectors).export()
         export = Export(export.kind, export.meta, {**export.arrays, **arrays})
         lineage = self.model.lineage(spec)
         facts = snapshots.Facts(
-            "toy", "unpaid", lineage, number, self.model.vectors.digest, hours * HOUR, self.learned, 0
+            "toy",
+            "unpaid",
+            lineage,
+            number,
+            self.model.vectors.digest,
+            hours * HOUR,
+            self.learned,
+            0,
         )
         which = snapshots.write(self.root, facts, export, Signer.load(self.path / signer))
         stats = {"rolling": {"n": 100, "log_loss": loss}}
@@ -111,8 +126,14 @@ def test_an_approved_snapshot_verifies_and_a_refused_one_is_not_signed(desk: Des
     assert verdicts[desk.baseline].approved
     assert not verdicts[desk.hashed].approved
     assert "provenance" in verdicts[desk.hashed].reasons[0]
-    trainer, qualifier = Verifier.load(desk.path / "trainer"), Verifier.load(desk.path / "qualifier")
-    assert snapshots.read_verified(desk.root, desk.identity(good), trainer, qualifier).manifest.number == 1
+    trainer, qualifier = (
+        Verifier.load(desk.path / "trainer"),
+        Verifier.load(desk.path / "qualifier"),
+    )
+    assert (
+        snapshots.read_verified(desk.root, desk.identity(good), trainer, qualifier).manifest.number
+        == 1
+    )
     assert not desk.file(forged).with_suffix(".approval.sig").exists()
     settled = told[-1]
     assert isinstance(settled, Settled)
@@ -127,8 +148,11 @@ def test_weights_that_are_not_finite_are_refused(desk: Desk) -> None:
     assert "not finite" in refused[0].reasons[0]
 
 
-def test_a_cut_that_came_while_its_tick_was_settled_is_not_judged_after_a_restart(desk: Desk) -> None:
-    """Its place in the log is before the decision, which was made without it; its file may have been pruned since."""
+def test_a_cut_that_came_while_its_tick_was_settled_is_not_judged_after_a_restart(
+    desk: Desk,
+) -> None:
+    """Its place in the log is before the decision, which was made without it; its file may have
+    been pruned since."""
     in_time = desk.cut(0, 1, 1, 0.6)
     late = desk.cut(1, 1, 1, 0.5)
     verdict = Verdict("unpaid", desk.baseline, 1, in_time.tick, in_time.digest, True, [])
@@ -154,7 +178,9 @@ def test_after_a_restart_nothing_is_judged_or_settled_twice(desk: Desk) -> None:
     told = desk.hand(desk.cut(0, 2, 2, 0.4), desk.cut(1, 2, 2, 0.5))
     settled = told[-1]
     assert isinstance(settled, Settled)
-    assert settled.lineage == desk.hashed, "the hold counts from the first promotion, which was before the restart"
+    assert settled.lineage == desk.hashed, (
+        "the hold counts from the first promotion, which was before the restart"
+    )
 
 
 def test_only_the_newest_are_kept(desk: Desk) -> None:
@@ -166,12 +192,16 @@ def test_only_the_newest_are_kept(desk: Desk) -> None:
 
 
 def test_what_has_learned_nothing_is_not_served(desk: Desk) -> None:
-    blank = replace_stats(desk.cut(0, 1, 1, 0.6), learned=0), replace_stats(desk.cut(1, 1, 1, 0.5), learned=0)
+    blank = (
+        replace_stats(desk.cut(0, 1, 1, 0.6), learned=0),
+        replace_stats(desk.cut(1, 1, 1, 0.5), learned=0),
+    )
     settled = desk.hand(*blank)[-1]
     assert isinstance(settled, Settled)
     assert settled.lineage is None
     learned = desk.hand(
-        replace_stats(desk.cut(0, 2, 2, 0.6), learned=3), replace_stats(desk.cut(1, 2, 2, 0.5), learned=0)
+        replace_stats(desk.cut(0, 2, 2, 0.6), learned=3),
+        replace_stats(desk.cut(1, 2, 2, 0.5), learned=0),
     )
     settled = learned[-1]
     assert isinstance(settled, Settled)
@@ -232,10 +262,15 @@ def test_figures_count_with_a_real_cut_only_and_once(desk: Desk) -> None:
     assert served(desk.hand(desk.cut(0, 1, 1, 0.5), desk.cut(1, 1, 1, 0.6))) == (desk.baseline, 1)
     base, hashed = desk.cut(0, 9, 9, 0.5), desk.cut(1, 9, 9, 0.6)
     boasting = copied(hashed, stats={"rolling": {"n": 5_000, "log_loss": 0.001}})
-    assert served(desk.hand(hashed, boasting, copied(boasting, digest="0" * 64), base)) == (desk.baseline, 9)
+    assert served(desk.hand(hashed, boasting, copied(boasting, digest="0" * 64), base)) == (
+        desk.baseline,
+        9,
+    )
 
 
-def test_live_a_tick_at_which_nothing_was_cut_is_forgotten(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_live_a_tick_at_which_nothing_was_cut_is_forgotten(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Else one that lies ahead would close all before it."""
     desk.release.patient = False
     monkeypatch.setattr(release_module, "PATIENCE_SECONDS", -1.0)
@@ -288,7 +323,10 @@ def test_forged_messages_delete_nothing(desk: Desk, tmp_path: Path) -> None:
 def far(desk: Desk, number: int, learned: int) -> list[Cut]:
     """The hashed one says something else altogether, as after a jump of the base rate."""
     weights = np.zeros(1 << 10, np.float32)
-    cuts = [desk.cut(0, number, number, 0.6), desk.cut(1, number, number, 0.5, weights=weights, bias=np.full(2, 9.0))]
+    cuts = [
+        desk.cut(0, number, number, 0.6),
+        desk.cut(1, number, number, 0.5, weights=weights, bias=np.full(2, 9.0)),
+    ]
     return [replace_stats(cut, learned=learned) for cut in cuts]
 
 
@@ -342,7 +380,11 @@ def test_a_person_lets_through_what_was_held_back(desk: Desk) -> None:
     told = ruled(desk, 2, approved=True)
     assert served(told) == (desk.hashed, 2)
     (verdict,) = verdicts(desk, told)
-    assert (verdict.approved, verdict.by, verdict.reasons) == (True, "ann@laptop", ["let through by ann@laptop"])
+    assert (verdict.approved, verdict.by, verdict.reasons) == (
+        True,
+        "ann@laptop",
+        ["let through by ann@laptop"],
+    )
     assert ruled(desk, 2, approved=True)[1:] == [], "it is served already"
     told = desk.hand(*far(desk, 3, 5_003))
     assert served(told) == (desk.hashed, 3), "what follows is compared with it"
@@ -355,7 +397,10 @@ def test_a_person_goes_back_by_refusing_what_is_served_and_the_order_says_so(des
     settled = told[-1]
     assert isinstance(settled, Settled)
     assert (settled.number, settled.back, settled.order) == (2, True, 4)
-    trainer, qualifier = Verifier.load(desk.path / "trainer"), Verifier.load(desk.path / "qualifier")
+    trainer, qualifier = (
+        Verifier.load(desk.path / "trainer"),
+        Verifier.load(desk.path / "qualifier"),
+    )
     name = SnapshotName("toy", "unpaid", desk.hashed, 3)
     with pytest.raises(SnapshotError, match="no approval signature"):
         snapshots.read_signed(desk.root, name, trainer, qualifier)
@@ -378,7 +423,9 @@ def test_what_a_person_said_is_carried_out_once_also_over_a_restart(desk: Desk) 
         desk.release.note(m)
     desk.release.act()
     assert desk.told == []
-    assert served(desk.hand(desk.cut(0, 3, 3, 0.6), copied(desk.cut(1, 3, 3, 0.5), digest="0" * 64))) == (
+    assert served(
+        desk.hand(desk.cut(0, 3, 3, 0.6), copied(desk.cut(1, 3, 3, 0.5), digest="0" * 64))
+    ) == (
         desk.hashed,
         1,
     )
@@ -386,7 +433,9 @@ def test_what_a_person_said_is_carried_out_once_also_over_a_restart(desk: Desk) 
 
 @pytest.mark.parametrize("approved", [True, False])
 @pytest.mark.parametrize(("number", "lineage"), [(77, ""), (1, "other-0a")])
-def test_a_person_names_what_is_not_there(desk: Desk, approved: bool, number: int, lineage: str) -> None:
+def test_a_person_names_what_is_not_there(
+    desk: Desk, approved: bool, number: int, lineage: str
+) -> None:
     desk.hand(*both(desk, 1))
     told = ruled(desk, number, approved, lineage)
     assert [(m.approved, m.by) for m in told if isinstance(m, Verdict)] == [(False, "ann@laptop")]
@@ -394,7 +443,9 @@ def test_a_person_names_what_is_not_there(desk: Desk, approved: bool, number: in
 
 
 def test_a_person_cannot_make_sound_what_is_not(desk: Desk) -> None:
-    desk.hand(desk.cut(0, 1, 1, 0.6), desk.cut(1, 1, 1, 0.1, weights=np.full(1 << 10, np.nan, np.float32)))
+    desk.hand(
+        desk.cut(0, 1, 1, 0.6), desk.cut(1, 1, 1, 0.1, weights=np.full(1 << 10, np.nan, np.float32))
+    )
     (verdict,) = verdicts(desk, ruled(desk, 1, approved=True))
     assert not verdict.approved
     assert "not finite" in verdict.reasons[0]
@@ -415,8 +466,11 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Desk:
 
 @given(seed=st.integers(0, 2**32))
 @settings(max_examples=60, deadline=None)
-def test_nothing_that_is_said_stops_release_or_makes_it_write_elsewhere(real: Desk, seed: int) -> None:
-    """Nor keeps the next real cuts from being served; over a restart, too, which reads all of it again."""
+def test_nothing_that_is_said_stops_release_or_makes_it_write_elsewhere(
+    real: Desk, seed: int
+) -> None:
+    """Nor keeps the next real cuts from being served; over a restart, too, which reads all of it
+    again."""
     real.told.clear()
     real.release = real.open()
     for record in odd_records(REAL, seed):
@@ -428,4 +482,9 @@ def test_nothing_that_is_said_stops_release_or_makes_it_write_elsewhere(real: De
     number = 2 + len(list((real.root / "unpaid" / real.hashed).glob("*.json")))
     told = real.hand(*(real.cut(which, number, newest, 0.6 - which / 10) for which in (0, 1)))
     assert served(told) == (real.hashed, number)
-    assert {x.name for x in real.path.iterdir()} == {"trainer", "qualifier", "stranger", "snapshots"}
+    assert {x.name for x in real.path.iterdir()} == {
+        "trainer",
+        "qualifier",
+        "stranger",
+        "snapshots",
+    }

@@ -1,4 +1,5 @@
-"""What goes beside the figures of `fake_status`: fields, sources, settings, outages, alerts, switches, calibration."""
+"""What goes beside the figures of `fake_status`: fields, sources, settings, outages, alerts,
+switches, calibration."""
 
 from __future__ import annotations
 
@@ -18,21 +19,40 @@ from freshet.serving.status.status import (
 
 SOURCES = {"JFK": 0.36, "EWR": 0.34, "LGA": 0.30}
 NUMBERS = {  # field: unit or kind, share missing, least, mean, most, deviation
-    "event_time": ("long", 0.0, 1_357_016_400_000.0, 1_372_700_000_000.0, 1_388_500_000_000.0, 9.1e9),
+    "event_time": (
+        "long",
+        0.0,
+        1_357_016_400_000.0,
+        1_372_700_000_000.0,
+        1_388_500_000_000.0,
+        9.1e9,
+    ),
     "dep_delay": ("double", 0.024, -43.0, 12.639, 1301.0, 40.21),
     "distance": ("int", 0.0, 17.0, 1039.9126, 4983.0, 733.233),
     "air_time": ("double", 0.028, 20.0, 150.6865, 695.0, 93.688),
 }
 TEXTS = {
     "origin": {"EWR": 120_835, "JFK": 111_279, "LGA": 104_662},
-    "carrier": {"UA": 58_665, "B6": 54_635, "EV": 54_173, "DL": 48_110, "AA": 32_729, "MQ": 26_397, "US": 20_536},
+    "carrier": {
+        "UA": 58_665,
+        "B6": 54_635,
+        "EV": 54_173,
+        "DL": 48_110,
+        "AA": 32_729,
+        "MQ": 26_397,
+        "US": 20_536,
+    },
     "tailnum": {"N725MQ": 575, "N722MQ": 513, "N723MQ": 507},
 }
 DECLARED = asdict(Freshness(feature_slo="15m", model_slo="8h", snapshot_every="6h"))
 FEATURES = [
-    f"{kind}_{span}" for kind in ("mean_delay", "count", "max_delay", "share_late") for span in ("1h", "6h", "1d")
+    f"{kind}_{span}"
+    for kind in ("mean_delay", "count", "max_delay", "share_late")
+    for span in ("1h", "6h", "1d")
 ]
-REFUSED = "normalised entropy 0.951 on the newest 2,000 labels, champion's 0.902: worse by more than 0.02"
+REFUSED = (
+    "normalised entropy 0.951 on the newest 2,000 labels, champion's 0.902: worse by more than 0.02"
+)
 
 
 def fields(applied: int) -> list[FieldFigures]:
@@ -50,7 +70,10 @@ def fields(applied: int) -> list[FieldFigures]:
         )
         for name, (kind, share, least, mean, most, deviation) in NUMBERS.items()
     ]
-    texts = [FieldFigures(name=name, kind="string", seen=applied, values=values) for name, values in TEXTS.items()]
+    texts = [
+        FieldFigures(name=name, kind="string", seen=applied, values=values)
+        for name, values in TEXTS.items()
+    ]
     return numbers + texts
 
 
@@ -76,7 +99,11 @@ def calibration(n: int) -> list[CalibrationBin]:
         predicted = i / 10 + 0.048
         observed = predicted + 0.035 * math.sin(i * 1.9) if count > 20 else None
         known = predicted if count else None
-        bins.append(CalibrationBin(low=i / 10, high=(i + 1) / 10, n=count, predicted=known, observed=observed))
+        bins.append(
+            CalibrationBin(
+                low=i / 10, high=(i + 1) / 10, n=count, predicted=known, observed=observed
+            )
+        )
     return bins
 
 
@@ -132,7 +159,10 @@ def alerts(at_ms: int, n_firing: int = 2) -> list[Alert]:
 def switches(at_ms: int, off: str = "") -> list[SwitchFigures]:
     return [
         SwitchFigures(
-            name=name, on=name != off, by="ada" if name == off else "", at_ms=at_ms - 5_400_000 if name == off else 0
+            name=name,
+            on=name != off,
+            by="ada" if name == off else "",
+            at_ms=at_ms - 5_400_000 if name == off else 0,
         )
         for name in ("learn", "release", "answer")
     ]
@@ -144,4 +174,7 @@ def changes(at_ms: int) -> list[SettingChange]:
         ("departures", "lateness", "5m", "page@127.0.0.1", 80_000_000),
         ("arrivals", "snapshot_every", "12h", "operations-on-call@example.org", 190_000_000),
     )
-    return [SettingChange(topic=t, key=k, value=v, by=by, at_ms=at_ms - ago) for t, k, v, by, ago in reversed(told)]
+    return [
+        SettingChange(topic=t, key=k, value=v, by=by, at_ms=at_ms - ago)
+        for t, k, v, by, ago in reversed(told)
+    ]

@@ -1,4 +1,5 @@
-"""Questions of one turn of the loop share a batch; what is wrong with one is nobody else's trouble."""
+"""Questions of one turn of the loop share a batch; what is wrong with one is nobody else's
+trouble."""
 
 from __future__ import annotations
 
@@ -60,7 +61,9 @@ def test_only_questions_of_a_kind_share_a_batch() -> None:
 
 def test_a_question_in_error_fails_alone() -> None:
     toy = ToyAnswering()
-    good, bad, bug, other = ask(toy, question(1), question(2, carrier="??"), question(3, carrier="bug"), question(4))
+    good, bad, bug, other = ask(
+        toy, question(1), question(2, carrier="??"), question(3, carrier="bug"), question(4)
+    )
     assert isinstance(good, Answer)
     assert isinstance(other, Answer)
     assert other.probabilities.tolist() == [0.004]
@@ -85,9 +88,13 @@ def test_a_client_that_went_away_is_not_answered() -> None:
 
 
 @pytest.mark.parametrize("missing_first", [False, True])
-def test_a_whole_number_stays_what_it_is_beside_somebody_elses_missing_one(missing_first: bool) -> None:
+def test_a_whole_number_stays_what_it_is_beside_somebody_elses_missing_one(
+    missing_first: bool,
+) -> None:
     large = 2**53 + 1
-    whole = Question("late", {"carrier": ["UA"], "distance": np.ones(1), "n": np.array([large], np.int64)}, 1)
+    whole = Question(
+        "late", {"carrier": ["UA"], "distance": np.ones(1), "n": np.array([large], np.int64)}, 1
+    )
     gap = Question("late", {"carrier": ["AA"], "distance": np.ones(1), "n": [None]}, 1)
     toy = ToyAnswering()
     ask(toy, *((gap, whole) if missing_first else (whole, gap)))
@@ -106,7 +113,9 @@ def test_texts_and_numbers_with_gaps_go_together() -> None:
 
 def test_whole_numbers_stay_exact_beside_another_question_s_gap() -> None:
     toy, large = ToyAnswering(), (1 << 53) + 1
-    whole = Question("late", {"carrier": ["UA"], "distance": np.array([1.0]), "user": np.array([large])}, 1)
+    whole = Question(
+        "late", {"carrier": ["UA"], "distance": np.array([1.0]), "user": np.array([large])}, 1
+    )
     gap = Question("late", {"carrier": ["AA"], "distance": np.array([1.0]), "user": [None]}, 1)
     ask(toy, whole, gap)
     assert toy.asked[0].columns["user"] == [large, None]

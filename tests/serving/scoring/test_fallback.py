@@ -40,7 +40,10 @@ TABLE = [
 
 @pytest.mark.parametrize(("conditions", "fallback", "rung", "declared"), TABLE)
 def test_the_highest_rung_with_all_it_needs_answers(
-    conditions: Conditions, fallback: tuple[Declared, ...], rung: str | None, declared: Declared | None
+    conditions: Conditions,
+    fallback: tuple[Declared, ...],
+    rung: str | None,
+    declared: Declared | None,
 ) -> None:
     choice = choose(conditions, fallback)
     assert (choice.rung if choice else None) == rung
@@ -67,6 +70,8 @@ def test_a_heuristic_gives_a_probability_or_a_truth_and_never_a_gap() -> None:
 @pytest.mark.parametrize(
     "make", [lambda: constant(0.0), lambda: constant(24), lambda: heuristic(pl.col("x"), p_true=1)]
 )
-def test_what_is_no_probability_is_refused_when_the_app_is_built(make: Callable[[], Declared]) -> None:
+def test_what_is_no_probability_is_refused_when_the_app_is_built(
+    make: Callable[[], Declared],
+) -> None:
     with pytest.raises(DefinitionError, match="is no probability"):
         make()

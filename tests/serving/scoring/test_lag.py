@@ -1,4 +1,5 @@
-"""A scorer's own reckoning of how old rows are: it grows for as long as nobody writes that they are newer."""
+"""A scorer's own reckoning of how old rows are: it grows for as long as nobody writes that they are
+newer."""
 
 from __future__ import annotations
 

@@ -28,7 +28,11 @@ def test_requests_near_a_swap_are_those_the_slow_way_finds(monkeypatch: pytest.M
     requests = [(rng.uniform(-1, 22), rng.exponential(0.05)) for _ in range(400)]
     for started, took in requests:
         x.add(started, took, 1)
-    slow = [took for started, took in requests if any(t - 0.01 <= started + took and started <= t + 0.4 for t in swaps)]
+    slow = [
+        took
+        for started, took in requests
+        if any(t - 0.01 <= started + took and started <= t + 0.4 for t in swaps)
+    ]
     assert x.swaps == 12
     assert sorted(x.near_swaps().tolist()) == pytest.approx(sorted(slow))
     assert x.quantiles_ms([0.5], near_swaps=True)[0] == pytest.approx(np.median(slow) * 1e3)

@@ -39,11 +39,14 @@ def no_collector() -> Iterator[None]:
 
 @pytest.mark.usefixtures("no_collector")
 def test_orders_that_never_pause_keep_three_snapshots(tmp_path: Path) -> None:
-    """The live one, the last good one and the one replaced last. Each swap brings the next order before the loader
-    looks for one, so it is never idle."""
+    """The live one, the last good one and the one replaced last. Each swap brings the next order
+    before the loader looks for one, so it is never idle."""
     mint = Mint(tmp_path)
     cuts = [mint.cut(number) for number in (1, 2, 3)]
-    orders, done = iter([Order(which, back=True) for which in cuts] * (SWAPS // 3)), threading.Event()
+    orders, done = (
+        iter([Order(which, back=True) for which in cuts] * (SWAPS // 3)),
+        threading.Event(),
+    )
     predictors: weakref.WeakSet[Any] = weakref.WeakSet()
     kept, mapped, mapped_before = list[int](), list[int](), _mapped()
 
@@ -57,7 +60,9 @@ def test_orders_that_never_pause_keep_three_snapshots(tmp_path: Path) -> None:
             loader.order(order)
 
     sidecar = Sidecar(mint.directory, mint.trainer, mint.qualifier)
-    loader = Loader({"late": Place(ModelSlot(), SCHEMA)}, sidecar, swapped, lambda *refused: done.set())
+    loader = Loader(
+        {"late": Place(ModelSlot(), SCHEMA)}, sidecar, swapped, lambda *refused: done.set()
+    )
     loader.order(next(orders))
     assert done.wait(60)
     loader.close()
@@ -72,7 +77,9 @@ def _mapped() -> int:
 
 
 @pytest.mark.parametrize("kind", ["answered", "of a wrong type", "a fault of ours", "no rung"])
-def test_requests_leave_no_garbage_that_holds_their_data(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_leave_no_garbage_that_holds_their_data(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rig = test_scorer.Rig(toy_app(fallback=[]))
     if kind != "no rung":
         rig.go_live()
@@ -91,7 +98,9 @@ def test_requests_leave_no_garbage_that_holds_their_data(kind: str, monkeypatch:
     assert len(body) > LARGE_BYTES
     statuses, garbage = asyncio.run(_garbage_of(app, body))
     rig.scorer.close()
-    assert statuses == {{"answered": 200, "of a wrong type": 400, "a fault of ours": 500, "no rung": 503}[kind]}
+    assert statuses == {
+        {"answered": 200, "of a wrong type": 400, "a fault of ours": 500, "no rung": 503}[kind]
+    }
     assert [type(x).__name__ for x in garbage] == []
 
 
@@ -100,7 +109,8 @@ def _silence(*event: Any) -> Any:
 
 
 async def _garbage_of(app: ScorerApp, body: bytes) -> tuple[set[int], list[Any]]:
-    """The statuses of many requests, and the large buffers that only the collector would free after them."""
+    """The statuses of many requests, and the large buffers that only the collector would free after
+    them."""
     await _post(app, body)  # what is made once, such as lazy imports
     gc.collect()
     gc.disable()
@@ -108,7 +118,9 @@ async def _garbage_of(app: ScorerApp, body: bytes) -> tuple[set[int], list[Any]]
     try:
         statuses = {await _post(app, body) for _ in range(REQUESTS)}
         gc.collect()
-        return statuses, [x for one in gc.garbage for x in gc.get_referents(one) if _bytes_of(x) > LARGE_BYTES]
+        return statuses, [
+            x for one in gc.garbage for x in gc.get_referents(one) if _bytes_of(x) > LARGE_BYTES
+        ]
     finally:
         gc.set_debug(0)
         gc.garbage.clear()
@@ -118,7 +130,13 @@ async def _garbage_of(app: ScorerApp, body: bytes) -> tuple[set[int], list[Any]]
 def _bytes_of(held: Any) -> int:
     if isinstance(held, np.ndarray | memoryview):
         return held.nbytes
-    return len(held) if isinstance(held, bytes | bytearray) else 8 * len(held) if isinstance(held, list) else 0
+    return (
+        len(held)
+        if isinstance(held, bytes | bytearray)
+        else 8 * len(held)
+        if isinstance(held, list)
+        else 0
+    )
 
 
 async def _post(app: ScorerApp, body: bytes) -> int:

@@ -25,7 +25,8 @@ def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
 
 
 class Gate:
-    """A writer that keeps what is flushed; it waits while `open` is not set, and fails `faults` times."""
+    """A writer that keeps what is flushed; it waits while `open` is not set, and fails `faults`
+    times."""
 
     def __init__(self) -> None:
         self.open = threading.Event()
@@ -73,7 +74,9 @@ def test_predictions_are_numbered_logged_in_order_and_reported(tmp_path: Path) -
 def test_an_append_never_waits_and_what_overflows_is_counted_and_leaves_a_gap() -> None:
     gate, told = Gate(), list[Logged]()
     gate.open.clear()
-    predictions: PredictionLog[str] = PredictionLog("s1", lambda: gate, pack, told.append, capacity=10)
+    predictions: PredictionLog[str] = PredictionLog(
+        "s1", lambda: gate, pack, told.append, capacity=10
+    )
     firsts = [predictions.append(x, 4, 0) for x in "abcde"]
     assert firsts == [0, 4, 8, 12, 16]
     assert predictions.lost == 12
@@ -103,7 +106,9 @@ def test_the_spool_is_bounded_in_bytes_too() -> None:
     gate.open.clear()
     predictions: PredictionLog[str] = PredictionLog("s1", lambda: gate, pack, lambda _: None)
     half = SPOOL_BYTES // 2
-    assert [predictions.append(x, 1, 0, size) for x, size in (("a", half), ("b", half), ("c", 1))] == [0, 1, 2]
+    assert [
+        predictions.append(x, 1, 0, size) for x, size in (("a", half), ("b", half), ("c", 1))
+    ] == [0, 1, 2]
     assert (predictions.held, predictions.lost) == (2, 1)
     gate.open.set()
     wait_for(lambda: predictions.held == 0)
@@ -173,7 +178,9 @@ def test_a_fault_of_the_packer_loses_its_rows_and_nothing_else() -> None:
 
 def test_many_threads_get_numbers_of_their_own() -> None:
     gate = Gate()
-    predictions: PredictionLog[str] = PredictionLog("s1", lambda: gate, pack, lambda _: None, linger_seconds=0.001)
+    predictions: PredictionLog[str] = PredictionLog(
+        "s1", lambda: gate, pack, lambda _: None, linger_seconds=0.001
+    )
     firsts: list[int] = []
 
     def ask() -> None:

@@ -1,4 +1,5 @@
-"""What a store that is quick, slow, silent or broken costs a request, and that nobody has to mend it here."""
+"""What a store that is quick, slow, silent or broken costs a request, and that nobody has to mend
+it here."""
 
 from __future__ import annotations
 
@@ -79,7 +80,8 @@ def near(reach: Reach) -> bool:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "REST_SECONDS", 0.01)
-    monkeypatch.setattr(module, "FAR_SECONDS", PATIENCE_SECONDS)  # a busy machine is no store that hangs
+    # a busy machine is no store that hangs
+    monkeypatch.setattr(module, "FAR_SECONDS", PATIENCE_SECONDS)
 
 
 @pytest.fixture
@@ -227,5 +229,7 @@ def until_rung(client: httpx.Client, wanted: str) -> None:
 def rung(client: httpx.Client) -> str:
     names = {"order_id": "1", "shop": "a"}
     inputs = [{"name": k, "shape": [1], "datatype": "BYTES", "data": [v]} for k, v in names.items()]
-    found: str = client.post("/v2/models/unpaid/infer", json={"inputs": inputs}).json()["parameters"]["rung"]
+    found: str = client.post("/v2/models/unpaid/infer", json={"inputs": inputs}).json()[
+        "parameters"
+    ]["rung"]
     return found

@@ -1,4 +1,5 @@
-"""The scorer: vectors from request and store, the ladder of rungs, and a log of what was answered."""
+"""The scorer: vectors from request and store, the ladder of rungs, and a log of what was
+answered."""
 
 from __future__ import annotations
 
@@ -92,9 +93,17 @@ class Rig:
         models = [(m, plans.vector_plan(app, m), app.outcomes_log_of(m)) for m in app.models]
         self.answers, self.freshness, self.outages = [True], dict[str, Freshness](), Outages()
         self.reflects = dict[str, int]()
-        policy = Policy(lambda: self.answers[0], self.freshness.get, self.outages, lambda: self.reflects)
+        policy = Policy(
+            lambda: self.answers[0], self.freshness.get, self.outages, lambda: self.reflects
+        )
         self.scorer = Scorer(
-            "s", models, self.store, self.clock, lambda: ListWriter(self.logged), lambda m: None, policy
+            "s",
+            models,
+            self.store,
+            self.clock,
+            lambda: ListWriter(self.logged),
+            lambda m: None,
+            policy,
         )
 
     def ask(self, as_of_ms: int | None = None, **columns: Any) -> Answer:
@@ -232,7 +241,9 @@ def test_a_question_of_a_replay_that_reads_no_view_waits_for_nothing(rig: Rig) -
     assert answer.parameters["rung"] == "champion"
 
 
-def test_a_request_that_reads_no_view_says_nothing_of_the_store_and_is_answered_by_the_model(rig: Rig) -> None:
+def test_a_request_that_reads_no_view_says_nothing_of_the_store_and_is_answered_by_the_model(
+    rig: Rig,
+) -> None:
     rig.go_live()
     rig.store.away = True
     rig.ask(order_id=["a"], shop=["x"])
@@ -245,7 +256,9 @@ def test_a_request_that_reads_no_view_says_nothing_of_the_store_and_is_answered_
         rig.scorer.reach.rests_until = 0.0
 
 
-def test_a_scorer_that_starts_while_its_store_is_away_answers_by_the_declared_rung(rig: Rig) -> None:
+def test_a_scorer_that_starts_while_its_store_is_away_answers_by_the_declared_rung(
+    rig: Rig,
+) -> None:
     rig.go_live()
     found, tried = rig.store, list[int]()
 
@@ -284,12 +297,16 @@ def test_a_value_beyond_its_max_age_is_missing_and_its_age_is_told(rig: Rig) -> 
 def test_past_its_deadline_a_request_is_answered_without_a_model(rig: Rig) -> None:
     rig.go_live()
     rig.put_row("a", 10 * HOUR - 1, 40.0)
-    question = Question("unpaid", {"order_id": ["1"], "shop": ["a"]}, 1, deadline=time.monotonic() - 1)
+    question = Question(
+        "unpaid", {"order_id": ["1"], "shop": ["a"]}, 1, deadline=time.monotonic() - 1
+    )
     assert rig.scorer.infer(question).parameters["rung"] == "heuristic"
 
 
 @pytest.mark.parametrize("policy", ["serve", "fallback", "refuse"])
-def test_what_a_model_older_than_its_limit_does_is_the_operators_choice(rig: Rig, policy: str) -> None:
+def test_what_a_model_older_than_its_limit_does_is_the_operators_choice(
+    rig: Rig, policy: str
+) -> None:
     rig.go_live(number=1, tick=10 * HOUR)
     rig.put_row("a", 10 * HOUR - 1, 40.0)
     rig.reflect(11 * HOUR)
@@ -297,7 +314,9 @@ def test_what_a_model_older_than_its_limit_does_is_the_operators_choice(rig: Rig
     within = rig.ask(11 * HOUR, order_id=["1"], shop=["a"])
     assert (within.parameters["rung"], within.parameters["model_lag_ms"]) == ("champion", HOUR)
     if policy == "refuse":
-        with pytest.raises(ComponentError, match=r"lag of 1h1ms is beyond its limit of 1h.*on_violation"):
+        with pytest.raises(
+            ComponentError, match=r"lag of 1h1ms is beyond its limit of 1h.*on_violation"
+        ):
             rig.ask(11 * HOUR + 1, order_id=["2"], shop=["a"])
     else:
         rung = {"serve": "champion", "fallback": "heuristic"}[policy]
@@ -311,12 +330,15 @@ def test_what_rows_older_than_their_limit_do_is_the_operators_choice(rig: Rig, p
     rig.go_live(tick=10 * HOUR)
     rig.put_row("a", 10 * HOUR - 1, 40.0)
     rig.reflect(10 * HOUR)
-    rig.freshness["payments"] = Freshness(on_violation=policy, model_slo="9h", feature_slo="1m", feature_limit="1h")
+    rig.freshness["payments"] = Freshness(
+        on_violation=policy, model_slo="9h", feature_slo="1m", feature_limit="1h"
+    )
     within = rig.ask(11 * HOUR, order_id=["1"], shop=["a"])
     assert (within.parameters["rung"], within.parameters["feature_lag_ms"]) == ("champion", HOUR)
     if policy == "refuse":
         with pytest.raises(
-            ComponentError, match=r"view shops: its lag of 1h1ms is beyond its limit of 1h.*on_violation"
+            ComponentError,
+            match=r"view shops: its lag of 1h1ms is beyond its limit of 1h.*on_violation",
         ):
             rig.ask(11 * HOUR + 1, order_id=["2"], shop=["a"])
     else:
@@ -357,13 +379,17 @@ def test_without_any_rung_what_an_operator_decided_is_refused_and_says_so() -> N
     rig = Rig(toy_app(fallback=[]))
     rig.go_live()
     rig.answers[0] = False
-    with pytest.raises(ComponentError, match=r"the switch answer is off.*freshet switch answer on") as told:
+    with pytest.raises(
+        ComponentError, match=r"the switch answer is off.*freshet switch answer on"
+    ) as told:
         rig.ask(order_id=["1"], shop=["a"])
     assert told.value.facts["refused"]
     rig.answers[0] = True
     rig.freshness["payments"] = Freshness(on_violation="fallback", model_slo="1m", model_limit="1h")
     rig.reflect(10 * HOUR)
-    with pytest.raises(ComponentError, match="its lag is beyond its limit, and on_violation is fallback") as told:
+    with pytest.raises(
+        ComponentError, match="its lag is beyond its limit, and on_violation is fallback"
+    ) as told:
         rig.ask(order_id=["1"], shop=["a"])
     assert told.value.facts["refused"]
     rig.scorer.close()
@@ -381,17 +407,26 @@ def test_the_card_says_what_may_be_sent_instead_of_a_key() -> None:
     specs = {x.name: x for x in depot.scorer.card("late").inputs}
     depot.scorer.close()
     courier, city = specs["courier"], specs["city"]
-    assert (courier.required, courier.nullable, courier.instead) == (True, False, ("by_courier.late", "by_leg.ewm"))
-    assert (city.required, city.nullable, city.instead) == (True, False, ()), "a category has no stand-in"
+    assert (courier.required, courier.nullable, courier.instead) == (
+        True,
+        False,
+        ("by_courier.late", "by_leg.ewm"),
+    )
+    assert (city.required, city.nullable, city.instead) == (True, False, ()), (
+        "a category has no stand-in"
+    )
     assert not specs["parcel"].required, "an id that is not sent is made"
     assert not specs["by_leg.ewm"].required
 
 
 def test_features_alone_give_the_answer_that_their_key_gives(rig: Rig) -> None:
-    """Shop is a category of this model, so it is sent either way; what is read by it may be sent, too."""
+    """Shop is a category of this model, so it is sent either way; what is read by it may be sent,
+    too."""
     rig.put_row("a", 10 * HOUR - 1, 40.0)
     read = rig.ask(order_id=["1"], shop=["a"])
-    sent = rig.ask(order_id=["2"], shop=["a"], **{"shops.n": [1.0], "shops.late": [40.0], "shops.ago": [0.001]})
+    sent = rig.ask(
+        order_id=["2"], shop=["a"], **{"shops.n": [1.0], "shops.late": [40.0], "shops.ago": [0.001]}
+    )
     assert read.probabilities.tolist() == sent.probabilities.tolist() == [0.7]
     assert rig.predictions()["numbers"].tolist()[0] == rig.predictions()["numbers"].tolist()[1]
 
@@ -401,7 +436,9 @@ def test_a_version_that_is_not_live_is_a_404(rig: Rig) -> None:
     question = Question("unpaid", {"order_id": ["1"], "shop": ["a"]}, 1, version="hashed.1")
     assert rig.scorer.infer(question).parameters["snapshot"] == 1
     with pytest.raises(RequestError, match="not live"):
-        rig.scorer.infer(Question("unpaid", {"order_id": ["1"], "shop": ["a"]}, 1, version="hashed.9"))
+        rig.scorer.infer(
+            Question("unpaid", {"order_id": ["1"], "shop": ["a"]}, 1, version="hashed.9")
+        )
 
 
 def test_sequences_count_up_and_name_the_rows(rig: Rig) -> None:
@@ -411,7 +448,9 @@ def test_sequences_count_up_and_name_the_rows(rig: Rig) -> None:
     assert rig.predictions()["sequence"].tolist() == [0, 1, 2]
 
 
-def test_a_request_is_held_to_what_its_topic_says_of_each_field(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_is_held_to_what_its_topic_says_of_each_field(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     fields = [
         field("order_id", "string", required=True),
         field("at", "long", required=True),

@@ -1,4 +1,5 @@
-"""An `Answering` for tests: the probability is `distance / 1000`, and it writes down what it was asked."""
+"""An `Answering` for tests: the probability is `distance / 1000`, and it writes down what it was
+asked."""
 
 from __future__ import annotations
 

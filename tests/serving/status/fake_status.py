@@ -1,6 +1,8 @@
-"""A plausible year of flights without running anything: for tests of page and terminal, and for looking.
+"""A plausible year of flights without running anything: for tests of page and terminal, and for
+looking.
 
-`python -m tests.serving.fake_status --days 365 --until 0.5 --steps-per-second 24` serves the page over it.
+`python -m tests.serving.fake_status --days 365 --until 0.5 --steps-per-second 24` serves the page
+over it.
 """
 
 from __future__ import annotations
@@ -49,7 +51,16 @@ VIEWS = {
     "origin_load": ("departures", "origin", 3),
     "origin_weather": ("weather", "origin", 3),
 }
-CARRIERS = {"UA": 0.79, "B6": 0.81, "EV": 0.82, "DL": 0.80, "AA": 0.83, "MQ": 0.80, "US": 0.84, "9E": 0.81}
+CARRIERS = {
+    "UA": 0.79,
+    "B6": 0.81,
+    "EV": 0.82,
+    "DL": 0.80,
+    "AA": 0.83,
+    "MQ": 0.80,
+    "US": 0.84,
+    "9E": 0.81,
+}
 # lineage: NE at the start, NE in the end, days to get there
 LINEAGES = {
     "baseline": (0.96, 0.915, 20.0),
@@ -99,12 +110,16 @@ class FakeYear:
         hour = (self.step / 4 + 5) % 24
         load = max(0.02, np.sin((hour - 5) / 19 * np.pi)) * 1.55
         for topic, mean in TOPICS.items():
-            self._records[topic] += self._random.poisson(mean * (load if topic != "weather" else 1.0))
+            self._records[topic] += self._random.poisson(
+                mean * (load if topic != "weather" else 1.0)
+            )
         self._rate = 0.9 * self._rate + 0.1 * load * 29 * SPEED * self._random.uniform(0.8, 1.15)
         common = self._random.normal(0, 0.0009)
         for name in LINEAGES:
             kick = 0.05 if self._storm() and self._random.random() < 0.1 else 0.0
-            self._noise[name] = 0.994 * self._noise[name] + common + self._random.normal(0, 0.0003) + kick / 4
+            self._noise[name] = (
+                0.994 * self._noise[name] + common + self._random.normal(0, 0.0003) + kick / 4
+            )
         if self.step % SNAPSHOT_STEPS == 0:
             self._release()
 
@@ -137,7 +152,9 @@ class FakeYear:
     def _references(self, n: int) -> References:
         if not n:
             return References()
-        prior = Quality(n=n, auc=0.5, ne=1.001, calibration=1.002, log_loss=PRIOR_LOSS, accuracy=0.763)
+        prior = Quality(
+            n=n, auc=0.5, ne=1.001, calibration=1.002, log_loss=PRIOR_LOSS, accuracy=0.763
+        )
         return References(prior=prior, no_change=Quality(n=n - 1, accuracy=0.688))
 
     def status(self) -> Status:
@@ -273,8 +290,13 @@ class FakeYear:
         )
 
     def _slices(self, labelled: int, worse: float) -> list[SliceFigures]:
-        carriers = [self._slice("carrier", x, i, labelled, ne + worse) for i, (x, ne) in enumerate(CARRIERS.items())]
-        return carriers + [self._slice("origin", x, i, labelled, 0.81 + worse) for i, x in enumerate(parts.SOURCES)]
+        carriers = [
+            self._slice("carrier", x, i, labelled, ne + worse)
+            for i, (x, ne) in enumerate(CARRIERS.items())
+        ]
+        return carriers + [
+            self._slice("origin", x, i, labelled, 0.81 + worse) for i, x in enumerate(parts.SOURCES)
+        ]
 
     def _slice(self, field: str, value: str, i: int, labelled: int, usual: float) -> SliceFigures:
         ne = usual + (self._ne("hashed_logistic") - 0.815) * 0.8
@@ -287,7 +309,9 @@ class FakeYear:
         )
 
     def _roles(self) -> list[RoleFigures]:
-        named = [(role, "0", mb) for role, mb in ROLES.items()] + [("train", name, 310) for name in LINEAGES]
+        named = [(role, "0", mb) for role, mb in ROLES.items()] + [
+            ("train", name, 310) for name in LINEAGES
+        ]
         at = self.wall_ms
         return [
             RoleFigures(
@@ -310,8 +334,14 @@ class FakeYear:
         storm: Light = "amber" if self._storm() else "green"
         found = "calibration 1.09 over the last 5,000" if self._storm() else "calibration 1.01"
         return [
-            Promise("Feature freshness", "green", "all 8 views within 15m; worst 2m 30s (tail_delay)"),
-            Promise("Model freshness", "green", f"{MODEL} lags {lag_hours:.1f} h behind its examples, bound 8 h"),
+            Promise(
+                "Feature freshness", "green", "all 8 views within 15m; worst 2m 30s (tail_delay)"
+            ),
+            Promise(
+                "Model freshness",
+                "green",
+                f"{MODEL} lags {lag_hours:.1f} h behind its examples, bound 8 h",
+            ),
             Promise("Every request answered", "green", f"{self.step:,} answered, 0 failed"),
             Promise("Nothing vanishes", "green", "ledger agrees with the log up to the last block"),
             Promise("Better than the baseline", storm, f"normalised entropy lower by .10; {found}"),

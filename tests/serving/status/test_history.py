@@ -1,4 +1,5 @@
-"""The history stays small, keeps its peaks, is fine where it is new, and may be read part by part."""
+"""The history stays small, keeps its peaks, is fine where it is new, and may be read part by
+part."""
 
 from __future__ import annotations
 
@@ -12,7 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freshet.schemas.errors import RequestError
-from freshet.serving.status.history import DAY_MS, HOUR_MS, TIERS_MS, WHOLE, History, Part, Swap, thinned
+from freshet.serving.status.history import (
+    DAY_MS,
+    HOUR_MS,
+    TIERS_MS,
+    WHOLE,
+    History,
+    Part,
+    Swap,
+    thinned,
+)
 from freshet.serving.status.status import (
     Clock,
     LineageFigures,
@@ -25,7 +35,9 @@ from freshet.serving.status.status import (
 )
 
 
-def status(at: int, lag: int | None = 0, lineage: str = "a", number: int = 1, ne: float | None = 0.9) -> Status:
+def status(
+    at: int, lag: int | None = 0, lineage: str = "a", number: int = 1, ne: float | None = 0.9
+) -> Status:
     model = ModelFigures(
         name="m",
         served=Served(lineage=lineage, number=number),
@@ -33,7 +45,9 @@ def status(at: int, lag: int | None = 0, lineage: str = "a", number: int = 1, ne
         lineages=[LineageFigures(name=lineage, rolling=Quality(n=1, ne=ne))],
     )
     views = [ViewFigures(name="v", lag_ms=lag)]
-    return Status(app="x", at_ms=0, clock=Clock(app_ms=at), events_per_second=at, views=views, models=[model])
+    return Status(
+        app="x", at_ms=0, clock=Clock(app_ms=at), events_per_second=at, views=views, models=[model]
+    )
 
 
 class Reader:
@@ -120,7 +134,9 @@ def test_a_reader_that_asks_now_and_then_has_what_one_that_asks_once_gets(
 ) -> None:
     history, reader = History(capacity, max_swaps), Reader()
     for step, ask in enumerate(asks):
-        history.observe(status(step * step_ms, lag=step % 7, lineage="ab"[step // 9 % 2], number=step // 2))
+        history.observe(
+            status(step * step_ms, lag=step % 7, lineage="ab"[step // 9 % 2], number=step // 2)
+        )
         if ask:
             reader.take(history.since(reader.cursor, tier))
             assert reader.same_as(history.since(tier=tier))
@@ -129,7 +145,9 @@ def test_a_reader_that_asks_now_and_then_has_what_one_that_asks_once_gets(
 @settings(max_examples=60, deadline=None)
 @given(
     capacity=st.integers(2, 40),
-    gaps_ms=st.lists(st.sampled_from([1, 900, 60_000, HOUR_MS, 40 * DAY_MS]), min_size=1, max_size=120),
+    gaps_ms=st.lists(
+        st.sampled_from([1, 900, 60_000, HOUR_MS, 40 * DAY_MS]), min_size=1, max_size=120
+    ),
 )
 def test_every_tier_is_bounded_ends_with_the_newest_and_keeps_the_worst_lag_of_its_span(
     capacity: int, gaps_ms: list[int]
@@ -147,8 +165,12 @@ def test_every_tier_is_bounded_ends_with_the_newest_and_keeps_the_worst_lag_of_i
         assert part.times == sorted(set(part.times))
         assert part.times[-1] == at
         assert told.tiers[tier] <= len(part.times)
-        assert part.times[0] <= max(gaps_ms[0], at - span + span / (capacity // 2)), "to within a point"
-        assert max(part.series["feature_lag/v"]) >= max(lag for t, lag in lags.items() if t > at - span)
+        assert part.times[0] <= max(gaps_ms[0], at - span + span / (capacity // 2)), (
+            "to within a point"
+        )
+        assert max(part.series["feature_lag/v"]) >= max(
+            lag for t, lag in lags.items() if t > at - span
+        )
 
 
 def test_a_live_year_keeps_its_newest_hour_in_seconds_and_its_newest_day_in_minutes() -> None:
@@ -158,7 +180,12 @@ def test_a_live_year_keeps_its_newest_hour_in_seconds_and_its_newest_day_in_minu
         history.observe(status(at))
     for at in range(live, live + 2 * DAY_MS, 5_000):
         history.observe(status(at))
-    for tier, most_apart in (("1h", 11_000), ("1d", 160_000), ("7d", HOUR_MS), ("30d", 2 * HOUR_MS)):
+    for tier, most_apart in (
+        ("1h", 11_000),
+        ("1d", 160_000),
+        ("7d", HOUR_MS),
+        ("30d", 2 * HOUR_MS),
+    ):
         part = history.since(tier=tier)
         newest = [t for t in part.times if t >= part.times[-1] - TIERS_MS[tier]]
         assert max(b - a for a, b in pairwise(newest)) <= most_apart
@@ -184,7 +211,15 @@ def test_a_cursor_of_another_run_or_of_nobody_gives_everything() -> None:
     first, second = History(), History()
     for history in (first, second):
         history.observe(status(1))
-    for cursor in (first.since().cursor, "", "x", "1-2-3-4", "-" * 9, "²-²-²-²", second.since().cursor + "-"):
+    for cursor in (
+        first.since().cursor,
+        "",
+        "x",
+        "1-2-3-4",
+        "-" * 9,
+        "²-²-²-²",
+        second.since().cursor + "-",
+    ):
         part = second.since(cursor)
         assert part.start in (0, 1)
         assert part.times == [1][part.start :]

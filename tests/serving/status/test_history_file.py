@@ -1,4 +1,5 @@
-"""What was plotted before a restart is plotted after it; a file that cannot be read costs the history, and nothing else."""
+"""What was plotted before a restart is plotted after it; a file that cannot be read costs the
+history, and nothing else."""
 
 from __future__ import annotations
 
@@ -60,7 +61,9 @@ def test_readers_from_before_the_restart_get_all_of_it_anew(tmp_path: Path) -> N
     assert (part.start, part.times, part.begun_ms) == (0, [1, 2, 3], 1)
 
 
-def test_what_the_app_does_not_declare_any_more_is_gone_with_the_first_observation(tmp_path: Path) -> None:
+def test_what_the_app_does_not_declare_any_more_is_gone_with_the_first_observation(
+    tmp_path: Path,
+) -> None:
     history = History()
     history.observe(status(1, lineage="old"))
     history.swap(Swap(1, "gone", "old", 1))

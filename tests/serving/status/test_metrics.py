@@ -21,7 +21,11 @@ STATUS = s.Status(
     at_ms=1,
     clock=s.Clock(app_ms=100_000),
     promises=[s.Promise("features fresh", "amber", "lag 9 s")],
-    topics=[s.TopicFigures(name="orders", settings={"lateness": "2m", "on_violation": "serve", "feature_slo": "?"})],
+    topics=[
+        s.TopicFigures(
+            name="orders", settings={"lateness": "2m", "on_violation": "serve", "feature_slo": "?"}
+        )
+    ],
     views=[s.ViewFigures(name="shops", lag_ms=9_000, slo_ms=5_000), s.ViewFigures(name="new")],
     models=[
         s.ModelFigures(
@@ -31,18 +35,37 @@ STATUS = s.Status(
             served=s.Served(lineage="x-1", number=2, since_ms=50_000),
             rolling=s.Quality(n=9, ne=0.8, log_loss=0.5, accuracy=0.8),
             rolling_references=s.References(
-                prior=s.Quality(n=9, ne=1.0, log_loss=0.6, accuracy=0.7), no_change=s.Quality(n=8, accuracy=0.6)
+                prior=s.Quality(n=9, ne=1.0, log_loss=0.6, accuracy=0.7),
+                no_change=s.Quality(n=8, accuracy=0.6),
             ),
             rolling_baseline=s.Quality(n=9, ne=0.95),
         )
     ],
     roles=[
-        s.RoleFigures(role="view", instance="view", state="lost", restarts=2, metrics="http://10.0.0.7:9100"),
+        s.RoleFigures(
+            role="view", instance="view", state="lost", restarts=2, metrics="http://10.0.0.7:9100"
+        ),
         s.RoleFigures(role="serve", instance="serve", state="held"),
     ],
     alerts=[
-        s.Alert(policy="lag", subject="shops", light="red", reason="", meaning="", next_step="", since_ms=2_000),
-        s.Alert(policy="lag", subject="new", light="red", reason="", meaning="", next_step="", state="resolved"),
+        s.Alert(
+            policy="lag",
+            subject="shops",
+            light="red",
+            reason="",
+            meaning="",
+            next_step="",
+            since_ms=2_000,
+        ),
+        s.Alert(
+            policy="lag",
+            subject="new",
+            light="red",
+            reason="",
+            meaning="",
+            next_step="",
+            state="resolved",
+        ),
     ],
     switches=[s.SwitchFigures(name="learn", on=False)],
 )
@@ -60,7 +83,11 @@ def told(status: s.Status) -> dict[Sample, float]:
     for family in parsed(text_of(families(status)).decode()):
         for x in family.samples:
             labels = dict(x.labels)
-            assert [labels.pop(k) for k in ("app", "role", "instance")] == [status.app, "control", "control"]
+            assert [labels.pop(k) for k in ("app", "role", "instance")] == [
+                status.app,
+                "control",
+                "control",
+            ]
             found[sample(x.name, **labels)] = x.value
     return found
 
@@ -86,7 +113,12 @@ def told(status: s.Status) -> dict[Sample, float]:
         (sample("freshet_role_running", of_role="view", process="view"), 0),
         (sample("freshet_role_running", of_role="serve", process="serve"), 1),
         (sample("freshet_role_restarts_total", of_role="view", process="view"), 2),
-        (sample("freshet_alert_since_timestamp_seconds", policy="lag", subject="shops", light="red"), 2),
+        (
+            sample(
+                "freshet_alert_since_timestamp_seconds", policy="lag", subject="shops", light="red"
+            ),
+            2,
+        ),
         (sample("freshet_switch_on", switch="learn"), 0),
     ],
 )
@@ -123,10 +155,14 @@ def test_no_name_is_also_that_of_a_role_and_all_follow_the_conventions() -> None
 
 
 def get(path: str) -> httpx.Response:
-    app = Starlette(routes=[metrics_route(lambda: text_of(families(STATUS))), targets_route(lambda: STATUS)])
+    app = Starlette(
+        routes=[metrics_route(lambda: text_of(families(STATUS))), targets_route(lambda: STATUS)]
+    )
 
     async def ask() -> httpx.Response:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://control") as client:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://control"
+        ) as client:
             return await client.get(path)
 
     return asyncio.run(ask())

@@ -26,7 +26,14 @@ def model(lag: int | None = 0, **changed: Any) -> s.ModelFigures:
     served = s.Served(lineage="x-1", number=3)
     lineages = [s.LineageFigures(name="x-1"), s.LineageFigures(name="y-2")]
     return s.ModelFigures(
-        **{"name": "m", "served": served, "lag_ms": lag, "slo_ms": HOUR, "lineages": lineages, **changed}
+        **{
+            "name": "m",
+            "served": served,
+            "lag_ms": lag,
+            "slo_ms": HOUR,
+            "lineages": lineages,
+            **changed,
+        }
     )
 
 
@@ -34,7 +41,9 @@ def lineage(
     state: s.RoleState = "running", approved: int | None = None, refused: int | None = None
 ) -> s.LineageFigures:
     reason = f"snapshot {refused}: too large" if refused else ""
-    return s.LineageFigures(name="x-1", state=state, newest_approved=approved, newest_refused=refused, refused=reason)
+    return s.LineageFigures(
+        name="x-1", state=state, newest_approved=approved, newest_refused=refused, refused=reason
+    )
 
 
 def role(name: str, state: s.RoleState = "running", ago: int = 0) -> s.RoleFigures:
@@ -43,7 +52,10 @@ def role(name: str, state: s.RoleState = "running", ago: int = 0) -> s.RoleFigur
 
 def off(name: str, by: str = "ada") -> list[s.SwitchFigures]:
     names = ("learn", "release", "answer")
-    return [s.SwitchFigures(name=n, on=n != name, by=by if n == name else "", at_ms=NOW - 60_000) for n in names]
+    return [
+        s.SwitchFigures(name=n, on=n != name, by=by if n == name else "", at_ms=NOW - 60_000)
+        for n in names
+    ]
 
 
 def outage(component: str) -> s.OutageFigures:
@@ -180,7 +192,13 @@ def test_a_promise_has_its_light_and_says_why(case: Case) -> None:
 
 
 def test_an_app_without_views_and_models_promises_nothing_of_them() -> None:
-    assert {p.name for p in promises(s.Status(app="x", at_ms=NOW))} == {SERVERS, FAILED, ALIVE, SWITCHED, READABLE}
+    assert {p.name for p in promises(s.Status(app="x", at_ms=NOW))} == {
+        SERVERS,
+        FAILED,
+        ALIVE,
+        SWITCHED,
+        READABLE,
+    }
 
 
 @given(ms=st.integers(0, 10**12))

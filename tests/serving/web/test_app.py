@@ -1,5 +1,5 @@
-"""The Open Inference Protocol over HTTP: every address, every way to ask wrongly, and Triton's client byte by
-byte."""
+"""The Open Inference Protocol over HTTP: every address, every way to ask wrongly, and Triton's
+client byte by byte."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ REQUEST = {
 
 def call(app: ScorerApp, method: str, path: str, **more: Any) -> httpx.Response:
     async def one() -> httpx.Response:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://scorer") as client:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://scorer"
+        ) as client:
             return await client.request(method, path, **more)
 
     return asyncio.run(one())
@@ -74,7 +76,9 @@ def test_only_the_outputs_asked_for_are_sent() -> None:
 def test_a_version_may_be_named() -> None:
     toy = ToyAnswering()
     content = json.dumps(REQUEST).encode()
-    got = call(ScorerApp(toy), "POST", "/v2/models/late/versions/logistic-0a.1/infer", content=content)
+    got = call(
+        ScorerApp(toy), "POST", "/v2/models/late/versions/logistic-0a.1/infer", content=content
+    )
     assert got.status_code == 200
     assert toy.asked[0].version == "logistic-0a.1"
 
@@ -133,7 +137,9 @@ def test_readiness_is_the_models_own() -> None:
         ("GET", "/v1/nothing", 404, "/v1/nothing"),
     ],
 )
-def test_a_wrong_address_gets_json_that_helps(method: str, path: str, status: int, text: str) -> None:
+def test_a_wrong_address_gets_json_that_helps(
+    method: str, path: str, status: int, text: str
+) -> None:
     got = call(ScorerApp(ToyAnswering()), method, path, json=REQUEST)
     assert got.status_code == status
     assert text in got.json()["error"]
@@ -153,14 +159,20 @@ def test_a_wrong_address_gets_json_that_helps(method: str, path: str, status: in
             "output 'p': is unknown. The outputs are probability and",
         ),
         ({**REQUEST, "inputs": REQUEST["inputs"][:1]}, {}, "lack distance"),
-        (REQUEST, {"content-encoding": "br"}, "content-encoding br: is unknown. Use gzip, deflate or none"),
+        (
+            REQUEST,
+            {"content-encoding": "br"},
+            "content-encoding br: is unknown. Use gzip, deflate or none",
+        ),
         (REQUEST, {"content-encoding": "gzip"}, "is not gzip"),
         (REQUEST, {"inference-header-content-length": "99999"}, "Send a whole number up to"),
         (REQUEST, {"inference-header-content-length": "-1"}, "Send a whole number up to"),
         (REQUEST, {"inference-header-content-length": "5"}, "is no inference request"),
     ],
 )
-def test_a_wrong_body_gets_400_and_what_was_expected(body: Any, headers: dict[str, str], text: str) -> None:
+def test_a_wrong_body_gets_400_and_what_was_expected(
+    body: Any, headers: dict[str, str], text: str
+) -> None:
     app = ScorerApp(ToyAnswering())
     got = infer(app, body, headers=headers)
     assert got.status_code == 400
@@ -185,13 +197,21 @@ def test_a_body_beyond_the_limit_gets_413_however_it_is_sent() -> None:
         assert "is larger than 1000 bytes. Send fewer rows a request" in got.json()["error"]
 
 
-@pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+@pytest.mark.parametrize(
+    ("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)]
+)
 def test_a_packed_body_is_unpacked(encoding: str, pack: Any) -> None:
-    got = infer(ScorerApp(ToyAnswering()), pack(json.dumps(REQUEST).encode()), headers={"content-encoding": encoding})
+    got = infer(
+        ScorerApp(ToyAnswering()),
+        pack(json.dumps(REQUEST).encode()),
+        headers={"content-encoding": encoding},
+    )
     assert got.status_code == 200
 
 
-@pytest.mark.parametrize("error", [StoreError("redis", "is away", "Start it."), LogError("t", "is away", "Start it.")])
+@pytest.mark.parametrize(
+    "error", [StoreError("redis", "is away", "Start it."), LogError("t", "is away", "Start it.")]
+)
 def test_503_is_for_when_nothing_can_answer(error: Exception) -> None:
     toy = ToyAnswering()
     toy.raises = error
@@ -203,7 +223,9 @@ def test_503_is_for_when_nothing_can_answer(error: Exception) -> None:
 
 def test_a_question_that_is_put_off_says_when_to_ask_again_and_has_not_failed() -> None:
     toy = ToyAnswering()
-    toy.raises = ComponentError("model late", "its store is away", "Ask again.", refused=True, retry_seconds=1)
+    toy.raises = ComponentError(
+        "model late", "its store is away", "Ask again.", refused=True, retry_seconds=1
+    )
     app = ScorerApp(toy)
     got = infer(app)
     assert (got.status_code, got.headers["retry-after"]) == (503, "1")
@@ -216,7 +238,9 @@ def test_a_503_that_an_operator_decided_on_is_refused_and_neither_answered_nor_f
     toy = ToyAnswering()
     app = ScorerApp(toy)
     assert infer(app).status_code == 200
-    toy.raises = ComponentError("model late", "its lag is beyond its limit", "Ask again.", refused=True)
+    toy.raises = ComponentError(
+        "model late", "its lag is beyond its limit", "Ask again.", refused=True
+    )
     assert infer(app).status_code == 503
     toy.raises = ComponentError("model late", "no rung can answer", "Declare one.")
     assert infer(app).status_code == 503

@@ -39,7 +39,9 @@ def ask(app: ScorerApp, body: Any = ASKED, **more: Any) -> httpx.Response:
     return call(app, "POST", "/get-online-features", json=body, **more)
 
 
-def test_rows_of_a_real_store_are_answered_in_feasts_json_and_a_store_that_goes_away_is_named(tmp_path: Path) -> None:
+def test_rows_of_a_real_store_are_answered_in_feasts_json_and_a_store_that_goes_away_is_named(
+    tmp_path: Path,
+) -> None:
     with RedisServer(tmp_path / "redis") as redis:
         store = open_store(redis.url)
         put_rows(APP, store, "by_courier", {"keys": ["ann"], "at": [NOW], "late": [12.5]})
@@ -64,7 +66,10 @@ def test_rows_of_a_real_store_are_answered_in_feasts_json_and_a_store_that_goes_
         redis.stop()
         got = ask(app)
         assert got.status_code == 503
-        assert got.json()["error"].startswith(f"store Redis at {redis.socket}") or str(redis.socket) in got.text
+        assert (
+            got.json()["error"].startswith(f"store Redis at {redis.socket}")
+            or str(redis.socket) in got.text
+        )
         store.close()
 
 
@@ -77,7 +82,10 @@ def test_rows_that_are_being_written_again_are_not_said_to_be_unknown(tmp_path: 
     assert got.status_code == 503
     assert "does not hold all rows of view depot:by_courier" in got.json()["error"]
     PartitionMark(rows, view, 0).put(rows.generation(), 8)
-    assert ask(scorer_over(store, tmp_path)).json()["results"][1]["statuses"] == ["PRESENT", "NOT_FOUND"]
+    assert ask(scorer_over(store, tmp_path)).json()["results"][1]["statuses"] == [
+        "PRESENT",
+        "NOT_FOUND",
+    ]
     rows.lose()
     assert ask(scorer_over(store, tmp_path)).status_code == 503
 
@@ -89,7 +97,9 @@ def test_a_wrong_question_gets_400_and_a_large_one_413(tmp_path: Path) -> None:
     assert (got.status_code, got.json()) == (400, {"error": expected})
     assert call(app, "GET", "/get-online-features").status_code == 405
     as_json = {"content-type": "application/json"}
-    too_large = call(app, "POST", "/get-online-features", content=b" " * (4 << 20 | 1), headers=as_json)
+    too_large = call(
+        app, "POST", "/get-online-features", content=b" " * (4 << 20 | 1), headers=as_json
+    )
     assert too_large.status_code == 413
 
 
@@ -111,7 +121,9 @@ def test_a_slow_store_keeps_no_other_request_waiting(tmp_path: Path) -> None:
     app = scorer_over(store, tmp_path)
 
     async def both() -> tuple[httpx.Response, httpx.Response]:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://scorer") as client:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://scorer"
+        ) as client:
             slow = asyncio.create_task(client.post("/get-online-features", json=ASKED))
             while not store.reached.is_set():
                 await asyncio.sleep(0.001)

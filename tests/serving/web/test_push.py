@@ -32,7 +32,12 @@ from tests.serving.web.test_app import call
 
 LOG = APP.log_of("parcels")
 NOW = 100 * HOUR
-FRAME = {"parcel": ["a", "b"], "at": [NOW, NOW], "courier": ["ann", "bob"], "city": ["Lyon", "Porto"]}
+FRAME = {
+    "parcel": ["a", "b"],
+    "at": [NOW, NOW],
+    "courier": ["ann", "bob"],
+    "city": ["Lyon", "Porto"],
+}
 PUSH = {"push_source_name": "parcels", "df": FRAME, "to": "online", "allow_registry_cache": True}
 
 
@@ -73,7 +78,12 @@ def test_a_refused_push_lists_its_bad_events_and_appends_none(log: SqliteLog) ->
         "error": "request push to parcels: 1 of 2 events are refused, so none was appended; event 1, field 'city': "
         "out_of_domain. Send one of Berlin, Lyon, Porto.",
         "refused": [
-            {"index": 1, "reason": "out_of_domain", "field": "city", "expected": "one of Berlin, Lyon, Porto"},
+            {
+                "index": 1,
+                "reason": "out_of_domain",
+                "field": "city",
+                "expected": "one of Berlin, Lyon, Porto",
+            },
         ],
     }
     got = push(app, {**PUSH, "push_source_name": "parcel"})
@@ -119,7 +129,9 @@ def test_a_log_that_does_not_answer_is_503_and_keeps_no_other_request_waiting() 
     app = ScorerApp(ToyAnswering(), routes=http_push.routes(pusher, wait_seconds=0.2))
 
     async def all_of_them() -> list[httpx.Response]:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://scorer") as client:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://scorer"
+        ) as client:
             pushes = [asyncio.create_task(client.post("/push", json=PUSH)) for _ in range(3)]
             await asyncio.sleep(0)
             live = await client.get("/v2/health/live")
@@ -138,7 +150,9 @@ def test_pushes_at_the_same_time_all_get_in(log: SqliteLog) -> None:
     app, pusher = scorer_over(log)
 
     async def many() -> list[httpx.Response]:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://scorer") as client:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://scorer"
+        ) as client:
             bodies = [{**PUSH, "df": {**FRAME, "parcel": [f"{i}a", f"{i}b"]}} for i in range(30)]
             return await asyncio.gather(*(client.post("/push", json=b) for b in bodies))
 
@@ -165,7 +179,15 @@ def test_a_push_that_can_never_fit_is_not_told_to_try_again() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [b"9" * 5000, b'"\\ud800"', b"[" * 5000, b'{"a":' * 4000 + b"1" + b"}" * 4000, b'"\xff"', b"1e999", b"[[1]]"],
+    [
+        b"9" * 5000,
+        b'"\\ud800"',
+        b"[" * 5000,
+        b'{"a":' * 4000 + b"1" + b"}" * 4000,
+        b'"\xff"',
+        b"1e999",
+        b"[[1]]",
+    ],
 )
 def test_whatever_cannot_be_parsed_is_400(log: SqliteLog, value: bytes) -> None:
     app, pusher = scorer_over(log)
@@ -176,7 +198,9 @@ def test_whatever_cannot_be_parsed_is_400(log: SqliteLog, value: bytes) -> None:
             columns.replace(b"%d" % NOW, value) + b', "parcel": ["x"]',
         ):
             body = b'{"push_source_name": "parcels", "df": {' + column + b"}}"
-            got = httpx.post(f"{address}/push", content=body, headers={"content-type": "application/json"})
+            got = httpx.post(
+                f"{address}/push", content=body, headers={"content-type": "application/json"}
+            )
             assert got.status_code == 400, got.text
     assert held(log) == 0
     pusher.close()

@@ -1,5 +1,5 @@
-"""A real server on a real socket: where it listens, how it ends, and that nobody's request is lost on the
-way."""
+"""A real server on a real socket: where it listens, how it ends, and that nobody's request is lost
+on the way."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ def serving(app: ScorerApp, unix: Path | None = None) -> Iterator[HttpServer]:
 def test_port_0_picks_a_free_port_and_says_which() -> None:
     with serving(ScorerApp(ToyAnswering())) as server:
         assert not server.address.endswith(":0")
-        got = httpx.post(f"{server.address}/v2/models/late/infer", content=json.dumps(REQUEST).encode())
+        got = httpx.post(
+            f"{server.address}/v2/models/late/infer", content=json.dumps(REQUEST).encode()
+        )
         assert got.json()["outputs"][0]["data"] == [0.5, 0.25]
         assert httpx.get(f"{server.address}/v2/health/ready").status_code == 200
 
@@ -55,7 +57,9 @@ def test_a_unix_socket_serves_as_well(tmp_path: Path) -> None:
     path = tmp_path / "scorer.sock"
     with serving(ScorerApp(ToyAnswering()), unix=path) as server:
         assert server.address == f"unix:{path}"
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), base_url="http://scorer") as client:
+        with httpx.Client(
+            transport=httpx.HTTPTransport(uds=str(path)), base_url="http://scorer"
+        ) as client:
             assert client.get("/v2/health/live").json() == {"live": True}
     assert not path.exists()
 
@@ -65,12 +69,18 @@ def test_an_address_in_use_is_an_error_that_names_it() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(ComponentError, match=f"address 127.0.0.1:{port}: cannot be bound: Address already in use"):
+        with pytest.raises(
+            ComponentError,
+            match=f"address 127.0.0.1:{port}: cannot be bound: Address already in use",
+        ):
             bind(port=port)
 
 
 def test_several_scorers_may_share_a_port() -> None:
-    with bind(port=(free := _free_port()), shared=True) as first, bind(port=free, shared=True) as second:
+    with (
+        bind(port=(free := _free_port()), shared=True) as first,
+        bind(port=free, shared=True) as second,
+    ):
         with pytest.raises(ComponentError, match="Address already in use"):
             bind(port=free)
         assert first.getsockname() == second.getsockname()
@@ -85,7 +95,10 @@ def _free_port() -> int:
 
 def test_two_bodies_in_one_connection_and_pieces_are_answered() -> None:
     body = json.dumps(REQUEST).encode()
-    head = b"POST /v2/models/late/infer HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(body)
+    head = (
+        b"POST /v2/models/late/infer HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n"
+        % len(body)
+    )
     with serving(ScorerApp(ToyAnswering())) as server:
         host, port = server.address.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), 10) as s:
@@ -125,7 +138,10 @@ def test_a_signal_lets_requests_end_and_takes_no_new_ones(how: signal.Signals) -
         address = child.stdout.readline().strip()
         host, port = address.removeprefix("http://").split(":")
         body = json.dumps(REQUEST).encode()
-        head = b"POST /v2/models/late/infer HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(body)
+        head = (
+            b"POST /v2/models/late/infer HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n"
+            % len(body)
+        )
         asked = [socket.create_connection((host, int(port)), 10) for _ in range(3)]
         for s in asked:
             s.sendall(head + body)
@@ -165,10 +181,14 @@ def test_a_signal_lets_requests_end_and_takes_no_new_ones(how: signal.Signals) -
         + b"[" * 3_000
         + b"]" * 3_000
         + b"}]}",
-        b'{"inputs": [{"name": "distance", "shape": [1], "datatype": "FP64", "data": [' + b"9" * 5_000 + b"]}]}",
+        b'{"inputs": [{"name": "distance", "shape": [1], "datatype": "FP64", "data": ['
+        + b"9" * 5_000
+        + b"]}]}",
         b'{"inputs": [{"name": "carrier", "shape": [1], "datatype": "BYTES", "data": ["\xff"]}]}',
         b'{"inputs": [{"name": "carrier", "shape": [1], "datatype": "BYTES", "data": ["\\ud800"]}]}',
-        b'{"inputs": [{"name": "carrier", "shape": [' + b"9" * 5_000 + b'], "datatype": "BYTES", "data": []}]}',
+        b'{"inputs": [{"name": "carrier", "shape": ['
+        + b"9" * 5_000
+        + b'], "datatype": "BYTES", "data": []}]}',
         b'{"inputs": [{"name": "carrier", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": true}}]}',
         b'{"inputs": [{"name": "carrier", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": 99999999}}]}',
         json.dumps({**REQUEST, "parameters": {"deadline_ms": "soon"}}).encode(),

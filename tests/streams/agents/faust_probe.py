@@ -1,8 +1,9 @@
-"""What agents of a Faust app would see and send, told without a broker; run by Faust's own interpreter.
+"""What agents of a Faust app would see and send, told without a broker; run by Faust's own
+interpreter.
 
-Reads JSON from stdin: the app's topic, records (base64) with their append times, and events to send. Writes, as JSON, what
-an agent is given for each record (None: skipped), the counts of what was skipped, and each output's partition, time, and
-record; or the error's text.
+Reads JSON from stdin: the app's topic, records (base64) with their append times, and events to
+send. Writes, as JSON, what an agent is given for each record (None: skipped), the counts of what
+was skipped, and each output's partition, time, and record; or the error's text.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ def message(topic: str, record: bytes, time_ms: int) -> Message:
 
 
 async def given(topic: Any, records: list[list[Any]]) -> list[Any]:
-    """As a conductor does it: a record that cannot be decoded is handed to the topic's error callback."""
+    """As a conductor does it: a record that cannot be decoded is handed to the topic's error
+    callback."""
     out = []
     for text, time_ms in records:
         event = await topic.decode(message(topic.topics[0], base64.b64decode(text), time_ms))

@@ -1,5 +1,5 @@
-"""A Faust app over a topic, without a broker: what agents are given and where what they send goes. The worker itself:
-`tests/system/test_faust.py`."""
+"""A Faust app over a topic, without a broker: what agents are given and where what they send goes.
+The worker itself: `tests/system/test_faust.py`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,12 @@ def probe(records: list[tuple[bytes, int]], events: list[Any], log: str = "kafka
         "records": [(base64.b64encode(r).decode(), t) for r, t in records],
         "events": events,
     }
-    environment = {**os.environ, "FRESHET_LOG": log, "PYTHONWARNINGS": "ignore", "PYTHONPATH": os.getcwd()}
+    environment = {
+        **os.environ,
+        "FRESHET_LOG": log,
+        "PYTHONWARNINGS": "ignore",
+        "PYTHONPATH": os.getcwd(),
+    }
     done = subprocess.run(
         [faust_python(), str(PROBE)],
         input=json.dumps(asked),
@@ -59,11 +64,17 @@ def as_intake(record: bytes, time_ms: int) -> tuple[str, dict[str, Any] | None]:
 
 
 @settings(max_examples=3)
-@given(st.lists(RECORDS, min_size=30, max_size=60), st.lists(AS_JSON, max_size=10), st.lists(NEVER_EVENTS, max_size=20))
+@given(
+    st.lists(RECORDS, min_size=30, max_size=60),
+    st.lists(AS_JSON, max_size=10),
+    st.lists(NEVER_EVENTS, max_size=20),
+)
 def test_agents_are_given_what_intake_believes_and_nothing_else(
     sent: list[toy_events.Sent], texts: list[bytes], others: list[bytes]
 ) -> None:
-    records = [(s.value, s.time) for s in sent if s.tick is None] + [(r, START) for r in (*texts, *others)]
+    records = [(s.value, s.time) for s in sent if s.tick is None] + [
+        (r, START) for r in (*texts, *others)
+    ]
     answer = probe(records, [])
     believed = [as_intake(*r) for r in records]
     assert json.dumps(answer["given"]) == json.dumps([event for _, event in believed])
@@ -74,7 +85,9 @@ def test_agents_are_given_what_intake_believes_and_nothing_else(
 
 @settings(max_examples=3)
 @given(st.lists(EVENTS, min_size=30, max_size=60))
-def test_what_agents_send_is_a_record_of_the_topic_in_the_partition_of_its_id(events: list[dict[str, Any]]) -> None:
+def test_what_agents_send_is_a_record_of_the_topic_in_the_partition_of_its_id(
+    events: list[dict[str, Any]],
+) -> None:
     sent = probe([], events)["sent"]
     for (partition, record), event in zip(sent, events):
         assert partition == partition_of(event["id"], PARTITIONS)
@@ -82,7 +95,13 @@ def test_what_agents_send_is_a_record_of_the_topic_in_the_partition_of_its_id(ev
 
 
 def test_what_is_no_event_is_refused_where_it_is_sent() -> None:
-    event = {**dict.fromkeys(TOPIC.events.positions), "id": "a", "at": START, "gate": "a", "late": True}
+    event = {
+        **dict.fromkeys(TOPIC.events.positions),
+        "id": "a",
+        "at": START,
+        "gate": "a",
+        "late": True,
+    }
     nameless = {k: v for k, v in event.items() if k != "id"}
     assert probe([], [nameless, {**event, "delay": "x"}, 7])["sent"] == [
         "request landings record 0, field 'id': missing_required. Send a string.",
@@ -92,7 +111,11 @@ def test_what_is_no_event_is_refused_where_it_is_sent() -> None:
 
 
 def test_all_that_faust_owns_has_the_apps_name_before_it() -> None:
-    assert probe([], [])["names"] == ["probe.agents", "probe.landings", "probe.agents-seen-changelog"]
+    assert probe([], [])["names"] == [
+        "probe.agents",
+        "probe.landings",
+        "probe.agents-seen-changelog",
+    ]
 
 
 def test_topics_that_faust_derives_are_sent_to_by_their_key() -> None:
@@ -100,7 +123,9 @@ def test_topics_that_faust_derives_are_sent_to_by_their_key() -> None:
 
 
 def test_brokers_and_logins_are_those_of_the_log() -> None:
-    found = probe([], [], "kafka://ann:secret@a:1,b:2?security.protocol=SASL_SSL&sasl.mechanism=SCRAM-SHA-512")
+    found = probe(
+        [], [], "kafka://ann:secret@a:1,b:2?security.protocol=SASL_SSL&sasl.mechanism=SCRAM-SHA-512"
+    )
     assert found["broker"] == ["aiokafka://a:1", "aiokafka://b:2"]
     assert found["login"] == "<SASLCredentials: username=ann>"
 

@@ -1,4 +1,5 @@
-"""What roles tell each other comes back as it was said, on the log where it belongs, whatever else lies there."""
+"""What roles tell each other comes back as it was said, on the log where it belongs, whatever else
+lies there."""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ ALL: list[messages.Message] = [
     messages.Settled("late", 5, 20, None, None, None, "no lineage has an approved snapshot"),
     messages.Swapped("serve/1f", "late", "river-0a", 3, 20),
     messages.Logged("serve/1f", -1, 0),
-    messages.Status("view", "view/1f", 71, 9, {"held": False, "view:by_shop:0": {"events": 1, "keys": 1}}),
+    messages.Status(
+        "view", "view/1f", 71, 9, {"held": False, "view:by_shop:0": {"events": 1, "keys": 1}}
+    ),
     messages.Clock(7, True),
     messages.Tick(7),
     messages.Span(7, 8),
@@ -55,7 +58,9 @@ def test_what_is_no_message_is_refused() -> None:
             messages.decode(value)
 
 
-def test_a_message_that_no_log_takes_is_left_out_and_of_figures_the_rest_is_told(tmp_path: Path) -> None:
+def test_a_message_that_no_log_takes_is_left_out_and_of_figures_the_rest_is_told(
+    tmp_path: Path,
+) -> None:
     log = SqliteLog(tmp_path)
     for topic in CHANNELS:
         log.ensure(topic, 1)
@@ -72,7 +77,9 @@ def test_a_message_that_no_log_takes_is_left_out_and_of_figures_the_rest_is_told
         one.close()
 
 
-def test_decisions_and_reports_go_to_logs_of_their_own_in_order_and_rubbish_is_skipped(tmp_path: Path) -> None:
+def test_decisions_and_reports_go_to_logs_of_their_own_in_order_and_rubbish_is_skipped(
+    tmp_path: Path,
+) -> None:
     log = SqliteLog(tmp_path)
     for topic in CHANNELS:
         log.ensure(topic, 1)

@@ -12,7 +12,9 @@ from freshet.streams.control.orders import MOST_AHEAD, OrderBook, ordered
 DIGEST = "0" * 64
 
 
-def order(number: int, snapshot: int | None = 1, lineage: str = "x", back: bool = False, model: str = "m") -> Settled:
+def order(
+    number: int, snapshot: int | None = 1, lineage: str = "x", back: bool = False, model: str = "m"
+) -> Settled:
     if snapshot is None:
         return Settled(model, number, 0, None, None, None, "")
     return Settled(model, number, 0, lineage, snapshot, DIGEST, "", back)
@@ -20,7 +22,14 @@ def order(number: int, snapshot: int | None = 1, lineage: str = "x", back: bool 
 
 def test_only_rising_orders_count() -> None:
     book = OrderBook()
-    assert [book.take(order(n)) == "" for n in (1, 2, 2, 1, 5, 4)] == [True, True, False, False, True, False]
+    assert [book.take(order(n)) == "" for n in (1, 2, 2, 1, 5, 4)] == [
+        True,
+        True,
+        False,
+        False,
+        True,
+        False,
+    ]
     assert book.last("m") == 5
     assert book.take(order(1, model="other")) == ""
 
@@ -28,7 +37,9 @@ def test_only_rising_orders_count() -> None:
 def test_an_earlier_snapshot_of_a_lineage_needs_an_order_that_goes_back() -> None:
     book = OrderBook()
     assert book.take(order(1, 7)) == ""
-    assert book.take(order(2, 5)) == "order 2 goes back from snapshot 7 to 5 of x, and does not say so"
+    assert (
+        book.take(order(2, 5)) == "order 2 goes back from snapshot 7 to 5 of x, and does not say so"
+    )
     assert book.take(order(2, 3, lineage="y")) == ""
     assert book.take(order(3, 5)) != "", "another lineage in between is no way back"
     assert book.take(order(3, 5, back=True)) == ""

@@ -1,6 +1,7 @@
 """Intake the slow and obvious way: one record at a time, dictionaries and Python numbers.
 
-The kernels are held to this bit for bit, so running statistics do the same float operations in the same order.
+The kernels are held to this bit for bit, so running statistics do the same float operations in the
+same order.
 """
 
 from __future__ import annotations
@@ -15,13 +16,23 @@ from freshet.audit.ledger import identity
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.text.keys import key_of
 from freshet.streams.intake.ledger import LEDGER_BLOCK
-from tests.streams.toy_events import CLEAN_FIELDS, HORIZON, IMPUTES, LATENESS, MAX_FUTURE, ROUTES, SCHEMA, Sent
+from tests.streams.toy_events import (
+    CLEAN_FIELDS,
+    HORIZON,
+    IMPUTES,
+    LATENESS,
+    MAX_FUTURE,
+    ROUTES,
+    SCHEMA,
+    Sent,
+)
 
 WHOLE = {"seats", "mileage"}
 
 
 class P2Median:
-    """P² for the median, as Jain and Chlamtac (1985) print it: five markers, moved one place at a time."""
+    """P² for the median, as Jain and Chlamtac (1985) print it: five markers, moved one place at a
+    time."""
 
     def __init__(self) -> None:
         self.heights: list[float] = []
@@ -47,8 +58,12 @@ class P2Median:
             d = 1.0 + (self.count - 1) * 0.25 * i - n[i]
             if (d >= 1 and n[i + 1] - n[i] > 1) or (d <= -1 and n[i - 1] - n[i] < -1):
                 s = 1 if d > 0 else -1
-                rise, fall = (q[i + 1] - q[i]) / (n[i + 1] - n[i]), (q[i] - q[i - 1]) / (n[i] - n[i - 1])
-                # The paper's parabola; the kernel divides last, so the products come first here, too.
+                rise, fall = (
+                    (q[i + 1] - q[i]) / (n[i + 1] - n[i]),
+                    (q[i] - q[i - 1]) / (n[i] - n[i - 1]),
+                )
+                # The paper's parabola; the kernel divides last, so the products come first here,
+                # too.
                 a = (n[i] - n[i - 1] + s) * (q[i + 1] - q[i]) / (n[i + 1] - n[i])
                 b = (n[i + 1] - n[i] - s) * (q[i] - q[i - 1]) / (n[i] - n[i - 1])
                 h = q[i] + s / (n[i + 1] - n[i - 1]) * (a + b)
@@ -79,11 +94,14 @@ class Running:
     def value(self, kind: str, start: float) -> float:
         if not self.count:
             return start
-        return {"median": self.median.value(), "mean": self.total / self.count, "last": self.last}[kind]
+        return {"median": self.median.value(), "mean": self.total / self.count, "last": self.last}[
+            kind
+        ]
 
 
 class ReferenceIntake:
-    """Takes records of one source partition; `clean` and `labels` by log, `dead`, fates by offset."""
+    """Takes records of one source partition; `clean` and `labels` by log, `dead`, fates by
+    offset."""
 
     def __init__(self, partition: int, clean_partitions: int) -> None:
         self.partition, self.clean_partitions = partition, clean_partitions
@@ -109,7 +127,9 @@ class ReferenceIntake:
             return
         fate, where = judge(sent)
         if fate:
-            self._log("dead", 0).append((fate, where, None, len(sent.value), sent.value[: 64 * 1024], offset))
+            self._log("dead", 0).append(
+                (fate, where, None, len(sent.value), sent.value[: 64 * 1024], offset)
+            )
             self.fates[offset] = f"dead:{fate}"
             return
         self.fates[offset] = self._admit(sent.event)
@@ -148,7 +168,9 @@ class ReferenceIntake:
                     running.add(event[name])
                 continue
             self.imputed[name] += 1
-            value: Any = how.value if how.kind == "constant" else running.value(how.kind, float(how.value))
+            value: Any = (
+                how.value if how.kind == "constant" else running.value(how.kind, float(how.value))
+            )
             event[name] = round(value) if name in WHOLE else value
         return event
 
@@ -158,7 +180,9 @@ class ReferenceIntake:
             row = (key, event["at"], *(narrowed(f, event[f]) for f in CLEAN_FIELDS), offset)
             self._log(to, self._partition(key)).append(row)
         label = None if event["gust"] is None else float(event["gust"] > 15)
-        self._log("outcomes", self._partition(event["id"])).append((event["id"], event["at"], label, offset))
+        self._log("outcomes", self._partition(event["id"])).append(
+            (event["id"], event["at"], label, offset)
+        )
 
     def _partition(self, key: str) -> int:
         return int(Texts.of([key]).partitions(self.clean_partitions)[0])
@@ -183,9 +207,18 @@ def judge(sent: Sent) -> tuple[str, str | None]:
         return "missing_required", "crew"
     if e["gate"] not in ("a", "b", "c"):
         return "out_of_domain", "gate"
-    ranges = {"delay": (-100, 1000), "wind": (-1e308, 1e308), "temp": (-1e38, 1e38), "seats": (0, 900)}
+    ranges = {
+        "delay": (-100, 1000),
+        "wind": (-1e308, 1e308),
+        "temp": (-1e38, 1e38),
+        "seats": (0, 900),
+    }
     for f in SCHEMA.fields:
-        if f.name in ranges and e[f.name] is not None and not ranges[f.name][0] <= e[f.name] <= ranges[f.name][1]:
+        if (
+            f.name in ranges
+            and e[f.name] is not None
+            and not ranges[f.name][0] <= e[f.name] <= ranges[f.name][1]
+        ):
             return "out_of_range", f.name
     return ("far_future", "at") if e["at"] > sent.time + MAX_FUTURE else ("", None)
 

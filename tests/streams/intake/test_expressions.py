@@ -1,4 +1,5 @@
-"""Which expressions are row-wise: every kind that looks at other rows, or at the process, is refused in words that help."""
+"""Which expressions are row-wise: every kind that looks at other rows, or at the process, is
+refused in words that help."""
 
 from __future__ import annotations
 
@@ -30,7 +31,10 @@ SCHEMA = EventSchema.parse(
             {"name": "s", "type": ["null", "string"]},
             {"name": "t", "type": "string"},
             {"name": "late", "type": "boolean"},
-            {"name": "gate", "type": ["null", {"type": "enum", "name": "Gate", "symbols": ["A", "B"]}]},
+            {
+                "name": "gate",
+                "type": ["null", {"type": "enum", "name": "Gate", "symbols": ["A", "B"]}],
+            },
         ],
     },
     "event",
@@ -97,7 +101,9 @@ REFUSED: dict[str, Callable[[], pl.Expr]] = {
     "hash": lambda: s.hash() % 2 == 0,
     "python, a row at a time": lambda: a.map_elements(_odd, return_dtype=pl.Boolean),
     "python, a batch at a time": lambda: a.map_batches(lambda x: x > 1, return_dtype=pl.Boolean),
-    "python over columns": lambda: pl.map_batches([a, b], lambda x: x[0] > x[1], return_dtype=pl.Boolean),
+    "python over columns": lambda: pl.map_batches(
+        [a, b], lambda x: x[0] > x[1], return_dtype=pl.Boolean
+    ),
     "codes of categories": lambda: s.cast(pl.Categorical).to_physical() > 1,
     "order of categories": lambda: s.cast(pl.Categorical) > "JFK",
     "texts joined": lambda: s == s.str.join(),
@@ -130,12 +136,20 @@ ACCEPTED: dict[str, pl.Expr] = {
     "rounding": (a.round(1) > 1) | (a.floor() > a.ceil()) | (a.clip(0, 10).abs().sqrt() > 1),
     "functions": (a.log() > 1) | (b.exp() > 1) | b.is_nan() | b.is_finite() | (b.sign() > 0),
     "casts": n.cast(pl.Float64) > a.cast(pl.Float32),
-    "text tests": s.str.starts_with("J") | s.str.contains("F") | s.str.contains_any(["K"]) | (s.str.len_chars() > 2),
-    "text changes": (s.str.to_lowercase() == "jfk") | (s.str.replace("J", "j") == "x") | (s.str.strip_chars() == "a"),
-    "parts of texts": (s.str.slice(0, 2) == "JF") | (s.str.head(1) == "J") | (s.str.reverse() == "KFJ"),
+    "text tests": s.str.starts_with("J")
+    | s.str.contains("F")
+    | s.str.contains_any(["K"])
+    | (s.str.len_chars() > 2),
+    "text changes": (s.str.to_lowercase() == "jfk")
+    | (s.str.replace("J", "j") == "x")
+    | (s.str.strip_chars() == "a"),
+    "parts of texts": (s.str.slice(0, 2) == "JF")
+    | (s.str.head(1) == "J")
+    | (s.str.reverse() == "KFJ"),
     "texts together": pl.concat_str(["t", "t"]) == "aa",
     "lists in a row": (s.str.split("F").list.len() > 1) | (pl.concat_list("a", "b").list.max() > 1),
-    "times": (when.cast(pl.Datetime("ms")).dt.hour() > 6) | (pl.from_epoch("when", "ms").dt.weekday() > 5),
+    "times": (when.cast(pl.Datetime("ms")).dt.hour() > 6)
+    | (pl.from_epoch("when", "ms").dt.weekday() > 5),
     "times as texts": when.cast(pl.Datetime("ms")).dt.strftime("%H") == "07",
     "a given time format": s.str.to_date("%Y-%m-%d", strict=False).is_not_null(),
     "a table": s.replace_strict({"JFK": 1.0}, default=0.0, return_dtype=pl.Float64) > 0,
@@ -150,12 +164,19 @@ def test_what_depends_on_its_own_row_is_accepted(name: str) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.sampled_from(list(ACCEPTED)), st.lists(st.integers(1, 96), max_size=9), st.integers(0, 1000))
+@given(
+    st.sampled_from(list(ACCEPTED)), st.lists(st.integers(1, 96), max_size=9), st.integers(0, 1000)
+)
 def test_what_is_accepted_gives_the_same_in_any_cuts(name: str, cuts: list[int], seed: int) -> None:
-    frame = expressions._made_up(SCHEMA, [f.name for f in SCHEMA.fields], np.random.default_rng(seed))
+    frame = expressions._made_up(
+        SCHEMA, [f.name for f in SCHEMA.fields], np.random.default_rng(seed)
+    )
     whole = frame.select(ACCEPTED[name].alias("x"))["x"]
     edges = sorted({0, *cuts, len(frame)})
-    parts = [frame.slice(i, j - i).select(ACCEPTED[name].alias("x"))["x"] for i, j in itertools.pairwise(edges)]
+    parts = [
+        frame.slice(i, j - i).select(ACCEPTED[name].alias("x"))["x"]
+        for i, j in itertools.pairwise(edges)
+    ]
     assert pl.concat(parts).equals(whole, null_equal=True)
 
 
@@ -173,11 +194,14 @@ def test_polars_own_answer_would_not_do() -> None:
     """The trap that this file exists for; if Polars mends it, the file may become shorter."""
     frame = pl.DataFrame({"a": [1.0, 2.0, 9.0]})
     above = a > a.mean()
-    assert frame.select(above)["a"].to_list() != [x for i in range(3) for x in frame.slice(i, 1).select(above)["a"]]
+    assert frame.select(above)["a"].to_list() != [
+        x for i in range(3) for x in frame.slice(i, 1).select(above)["a"]
+    ]
 
 
 @pytest.mark.parametrize(
-    "rule", [pl.all() > 1, cs.numeric() > 1, pl.col("^a.*$") > 1, pl.first() > 1, cs.string() == "a"]
+    "rule",
+    [pl.all() > 1, cs.numeric() > 1, pl.col("^a.*$") > 1, pl.first() > 1, cs.string() == "a"],
 )
 def test_fields_chosen_by_a_rule_are_refused(rule: pl.Expr) -> None:
     with pytest.raises(DefinitionError, match="chooses fields by a rule") as caught:
@@ -187,7 +211,8 @@ def test_fields_chosen_by_a_rule_are_refused(rule: pl.Expr) -> None:
 
 def test_an_unknown_field_is_named_beside_the_known_ones() -> None:
     with pytest.raises(
-        DefinitionError, match=r"reads unknown field 'zzz'. The fields are a, b, n, at, when, s, t, late, gate"
+        DefinitionError,
+        match=r"reads unknown field 'zzz'. The fields are a, b, n, at, when, s, t, late, gate",
     ):
         check_row_wise(pl.col("zzz") > 1, SCHEMA, WHERE)
 
@@ -228,10 +253,26 @@ def test_a_label_is_true_or_false_or_1_or_0() -> None:
     ]
     schema = EventSchema.parse({"type": "record", "name": "event", "fields": fields}, "event")
     n, m, x, text = (pl.col(name) for name in "nmxs")
-    for sound in (n, n == 1, x > 0.5, (x > 0.5).cast(pl.Int8), (m > 1).cast(pl.Float64), text == "yes"):
+    for sound in (
+        n,
+        n == 1,
+        x > 0.5,
+        (x > 0.5).cast(pl.Int8),
+        (m > 1).cast(pl.Float64),
+        text == "yes",
+    ):
         check_row_wise(sound, schema, WHERE, label=True)
-    for wrong, gives in ((m, "Int32"), (x, "Float64"), (n * 2, "Int32"), (n - 1, "Int32"), (text, "String")):
-        with pytest.raises(DefinitionError, match=f"gives {gives}, and a label is true or false. Ask for one outcome"):
+    for wrong, gives in (
+        (m, "Int32"),
+        (x, "Float64"),
+        (n * 2, "Int32"),
+        (n - 1, "Int32"),
+        (text, "String"),
+    ):
+        with pytest.raises(
+            DefinitionError,
+            match=f"gives {gives}, and a label is true or false. Ask for one outcome",
+        ):
             check_row_wise(wrong, schema, WHERE, label=True)
 
 
@@ -239,7 +280,9 @@ def test_a_filter_is_true_or_false_and_another_expression_that_or_a_number() -> 
     check_row_wise(a * 2, SCHEMA, WHERE)
     with pytest.raises(DefinitionError, match=r"gives Float64. Let it be true or false, as"):
         check_row_wise(a * 2, SCHEMA, WHERE, true_or_false=True)
-    with pytest.raises(DefinitionError, match=r"gives String. Let it be true or false, or a number"):
+    with pytest.raises(
+        DefinitionError, match=r"gives String. Let it be true or false, or a number"
+    ):
         check_row_wise(s, SCHEMA, WHERE)
 
 

@@ -1,4 +1,5 @@
-"""Statistics of fields and sources: those of a plain loop, the same for any cuts and restarts, in bounded memory."""
+"""Statistics of fields and sources: those of a plain loop, the same for any cuts and restarts, in
+bounded memory."""
 
 from __future__ import annotations
 
@@ -21,10 +22,22 @@ from freshet.streams.intake.field_statistics import SOURCES, VALUES
 from freshet.streams.intake.field_statistics_kernels import HALF_LIFE_SECONDS, LONGEST, POWERS
 from freshet.streams.intake.task import IntakeTask
 from tests.streams.intake.reference_intake import ReferenceIntake
-from tests.streams.toy_events import CUTS, IMPUTES, LOGS, SCHEMA, START, Sent, cut, plan, take, topic
+from tests.streams.toy_events import (
+    CUTS,
+    IMPUTES,
+    LOGS,
+    SCHEMA,
+    START,
+    Sent,
+    cut,
+    plan,
+    take,
+    topic,
+)
 
 untimed = settings(deadline=None, max_examples=60)
-NO_SQUARE = 1e-150  # what deviates by less has a square that no double holds: its deviation is told as 0
+# what deviates by less has a square that no double holds: its deviation is told as 0
+NO_SQUARE = 1e-150
 NUMBERS = ("at", "delay", "wind", "temp", "seats", "mileage", "crew", "gust")
 WIDE = EventSchema.parse(
     {
@@ -45,7 +58,9 @@ def task_of(source: str | None = "gate", schema: EventSchema = SCHEMA) -> Intake
     if schema is SCHEMA:
         return IntakeTask(plan(1, source=source), 0)
     declared = topic(name="wide", schema=schema, source=source, drop={}, impute={}, dedup="1s")
-    return IntakeTask(replace(plan(1), topic=declared, codec=EventCodec(schema), clean=(), labels=()), 0)
+    return IntakeTask(
+        replace(plan(1), topic=declared, codec=EventCodec(schema), clean=(), labels=()), 0
+    )
 
 
 def wide(i: int, text: str | None = None, x: float | None = None, time: int | None = None) -> Sent:
@@ -81,7 +96,9 @@ class Reference:
         time = sent.time if sent.tick is None else sent.tick
         self.newest_ms = max(time, time if self.newest_ms is None else self.newest_ms)
         readable = sent.tick is None and fate not in ("dead:undecodable", "dead:unknown_type")
-        kind = fate if fate == "applied" else "late" if fate == "dropped:late" else fate.split(":")[0]
+        kind = (
+            fate if fate == "applied" else "late" if fate == "dropped:late" else fate.split(":")[0]
+        )
         if not readable or kind not in ("applied", "late", "dead"):
             return
         s = self.sources.setdefault(sent.event["gate"], {"times": [], "late": 0, "dead": 0})
@@ -91,7 +108,9 @@ class Reference:
         s["times"].append(sent.time)
         for name, values in self.values.items():
             value = sent.event[name]
-            values.append(float(np.float32(value)) if name == "temp" and value is not None else value)
+            values.append(
+                float(np.float32(value)) if name == "temp" and value is not None else value
+            )
 
 
 def check_fields(found: dict[str, Any], reference: Reference) -> None:
@@ -110,9 +129,13 @@ def check_fields(found: dict[str, Any], reference: Reference) -> None:
         elif there:
             assert (facts["min"], facts["max"]) == (min(there), max(there))
             scale = max(map(abs, there))
-            assert facts["mean"] == pytest.approx(math.fsum(there) / len(there), rel=1e-12, abs=1e-12 * scale)
+            assert facts["mean"] == pytest.approx(
+                math.fsum(there) / len(there), rel=1e-12, abs=1e-12 * scale
+            )
             deviation = statistics.pstdev(map(float, there))
-            assert facts["std"] == pytest.approx(deviation, rel=1e-9, abs=max(1e-9 * scale, NO_SQUARE))
+            assert facts["std"] == pytest.approx(
+                deviation, rel=1e-9, abs=max(1e-9 * scale, NO_SQUARE)
+            )
         else:
             assert [facts[k] for k in ("min", "max", "mean", "std")] == [None] * 4
 
@@ -140,22 +163,30 @@ def test_facts_are_those_of_a_plain_loop(log: list[Sent]) -> None:
 
 def test_mean_and_deviation_hold_far_from_zero_and_over_many_blocks() -> None:
     values = [1e9 + math.sin(i) for i in range(5_000)]
-    facts = taken([wide(i, x=x) for i, x in enumerate([-1e12, *values])], task_of(None, WIDE)).facts()["fields"]["x"]
+    facts = taken(
+        [wide(i, x=x) for i, x in enumerate([-1e12, *values])], task_of(None, WIDE)
+    ).facts()["fields"]["x"]
     assert facts["mean"] == pytest.approx(statistics.fmean([-1e12, *values]), rel=1e-12)
     assert facts["std"] == pytest.approx(statistics.pstdev([-1e12, *values]), rel=1e-9)
-    facts = taken([wide(i, x=x) for i, x in enumerate(values)], task_of(None, WIDE)).facts()["fields"]["x"]
+    facts = taken([wide(i, x=x) for i, x in enumerate(values)], task_of(None, WIDE)).facts()[
+        "fields"
+    ]["x"]
     assert facts["std"] == pytest.approx(statistics.pstdev(values), rel=1e-6)
 
 
 def test_what_is_beyond_a_float_is_none() -> None:
-    facts = taken([wide(i, x=x) for i, x in enumerate([1e300, -1e300])], task_of(None, WIDE)).facts()["fields"]["x"]
+    facts = taken(
+        [wide(i, x=x) for i, x in enumerate([1e300, -1e300])], task_of(None, WIDE)
+    ).facts()["fields"]["x"]
     assert (facts["min"], facts["max"], facts["std"]) == (-1e300, 1e300, None)
 
 
 def test_whole_numbers_keep_their_last_digit() -> None:
     ends = [(1 << 63) - 1, -(1 << 63) + 1]
     plain = {f.name: None for f in SCHEMA.fields} | {"gate": "a", "crew": 1, "late": False}
-    log = [Sent(START, {**plain, "id": f"m{i}", "at": START, "mileage": m}) for i, m in enumerate(ends)]
+    log = [
+        Sent(START, {**plain, "id": f"m{i}", "at": START, "mileage": m}) for i, m in enumerate(ends)
+    ]
     facts = taken(log, task_of()).facts()["fields"]["mileage"]
     assert (facts["min"], facts["max"]) == (ends[1], ends[0])
 
@@ -185,7 +216,9 @@ def test_values_beyond_the_first_ones_and_long_texts_are_other() -> None:
 # ------------------------------------------------------------ any cuts
 @untimed
 @given(LOGS, CUTS, CUTS)
-def test_any_cut_and_any_restart_give_the_same_bits(log: list[Sent], cuts: list[int], restarts: list[int]) -> None:
+def test_any_cut_and_any_restart_give_the_same_bits(
+    log: list[Sent], cuts: list[int], restarts: list[int]
+) -> None:
     check_cuts(log, cuts, restarts)
 
 
@@ -202,7 +235,10 @@ def check_cuts(log: Sequence[Sent], cuts: Sequence[int], restarts: Sequence[int]
 
 
 def test_a_long_log_gives_the_same_bits_across_blocks_and_chunks() -> None:
-    log = [wide(i, f"t{i * i % 29}", math.sin(i) * 10 ** (i % 5), START + i * 700) for i in range(3_000)]
+    log = [
+        wide(i, f"t{i * i % 29}", math.sin(i) * 10 ** (i % 5), START + i * 700)
+        for i in range(3_000)
+    ]
     one, task = task_of("text", WIDE), task_of("text", WIDE)
     take(one, log, 0)
     for a, b in cut(len(log), [1, 63, 64, 65, 700, 1_111, 2_999]):
@@ -240,7 +276,9 @@ def test_a_steady_source_has_its_rate_and_a_faster_one_soon_has_its_own() -> Non
     assert task.facts()["sources"]["s"]["rate_per_hour"] == pytest.approx(360, rel=1e-3)
     end = START + 20_000_000
     taken([wide(10_000 + i, "s", time=end + i * 1_000) for i in range(3_600)], task)
-    assert task.facts()["sources"]["s"]["rate_per_hour"] == pytest.approx((360 + 3_600) / 2, rel=0.03)
+    assert task.facts()["sources"]["s"]["rate_per_hour"] == pytest.approx(
+        (360 + 3_600) / 2, rel=0.03
+    )
 
 
 def test_powers_halve_in_an_hour() -> None:
@@ -276,7 +314,12 @@ def test_events_without_a_source_are_of_the_others() -> None:
 
 
 def test_a_source_may_be_an_enum() -> None:
-    plain = {f.name: None for f in SCHEMA.fields} | {"gate": "a", "crew": 1, "late": False, "at": START}
+    plain = {f.name: None for f in SCHEMA.fields} | {
+        "gate": "a",
+        "crew": 1,
+        "late": False,
+        "at": START,
+    }
     log = [Sent(START, {**plain, "id": f"r{i}", "runway": "RRL"[i]}) for i in range(3)]
     facts = taken(log, task_of("runway")).facts()
     assert {name: s["events"] for name, s in facts["sources"].items()} == {"R": 2, "L": 1}
@@ -315,12 +358,23 @@ def test_a_checkpoint_whose_moments_are_not_those_of_its_counts_stops_nothing() 
 def test_fields_of_another_schema_start_empty_and_the_others_go_on() -> None:
     task = taken([wide(i, "a", 1.0) for i in range(10)], task_of("text", WIDE))
     fields = [WIDE.avro["fields"][k] for k in (0, 1)]
-    fields += [{"name": "y", "type": "int", "default": 0}, {"name": "x", "type": ["null", "double"]}]
-    fields += [{"name": "text", "type": ["null", {"type": "enum", "name": "T", "symbols": ["a", "b"]}]}]
+    fields += [
+        {"name": "y", "type": "int", "default": 0},
+        {"name": "x", "type": ["null", "double"]},
+    ]
+    fields += [
+        {"name": "text", "type": ["null", {"type": "enum", "name": "T", "symbols": ["a", "b"]}]}
+    ]
     other = EventSchema.parse({"type": "record", "name": "wide", "fields": fields}, "wide")
     again = task_of("text", other)
     again.load(task.dump(True), [])
     facts = again.facts()
-    assert {name: f["seen"] for name, f in facts["fields"].items()} == {"id": 10, "at": 10, "y": 0, "x": 10, "text": 0}
+    assert {name: f["seen"] for name, f in facts["fields"].items()} == {
+        "id": 10,
+        "at": 10,
+        "y": 0,
+        "x": 10,
+        "text": 0,
+    }
     assert facts["fields"]["x"]["mean"] == 1.0
     assert facts["sources"] == {}

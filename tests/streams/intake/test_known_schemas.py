@@ -16,7 +16,9 @@ OPTIONAL = {"name": "y", "type": ["null", "double"], "default": None}
 
 
 def schema(schema_id: int, *fields: dict[str, Any]) -> EventSchema:
-    return EventSchema.parse({"type": "record", "name": "r", "schema_id": schema_id, "fields": list(fields)}, "r")
+    return EventSchema.parse(
+        {"type": "record", "name": "r", "schema_id": schema_id, "fields": list(fields)}, "r"
+    )
 
 
 def test_a_schema_that_reads_all_earlier_ones_is_kept_with_them(tmp_path: Path) -> None:
@@ -32,12 +34,20 @@ def test_a_schema_that_reads_all_earlier_ones_is_kept_with_them(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("changed", "cause"),
     [
-        (schema(3, {"name": "x", "type": "int"}), "field 'x' is double for writers and int for readers"),
-        (schema(3, X, {"name": "z", "type": "double"}), "field 'z' is not written and has no default"),
+        (
+            schema(3, {"name": "x", "type": "int"}),
+            "field 'x' is double for writers and int for readers",
+        ),
+        (
+            schema(3, X, {"name": "z", "type": "double"}),
+            "field 'z' is not written and has no default",
+        ),
         (schema(1, X, OPTIONAL), "other fields are written under the same schema_id 1"),
     ],
 )
-def test_one_that_cannot_is_refused_and_not_kept(tmp_path: Path, changed: EventSchema, cause: str) -> None:
+def test_one_that_cannot_is_refused_and_not_kept(
+    tmp_path: Path, changed: EventSchema, cause: str
+) -> None:
     keep(str(tmp_path), "app.t", schema(1, X))
     with pytest.raises(SchemaError, match=cause) as told:
         keep(str(tmp_path), "app.t", changed)

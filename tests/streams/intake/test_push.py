@@ -1,4 +1,5 @@
-"""Pushes: judged as intake judges, appended whole or not at all, to the partition that freshet's own hash names."""
+"""Pushes: judged as intake judges, appended whole or not at all, to the partition that freshet's
+own hash names."""
 
 from __future__ import annotations
 
@@ -87,7 +88,10 @@ def test_events_lie_in_the_partitions_that_every_client_would_choose(log: Sqlite
     data = b"".join(v for _, _, v in found)
     ends = np.cumsum([len(v) for _, _, v in found])
     columns = decode(
-        np.frombuffer(data, np.uint8), ends - [len(v) for _, _, v in found], ends, EventCodec(TOPIC.events)
+        np.frombuffer(data, np.uint8),
+        ends - [len(v) for _, _, v in found],
+        ends,
+        EventCodec(TOPIC.events),
     )
     assert not columns.reason.any()
     ids = columns.text("parcel").to_arrow().to_pylist()
@@ -104,7 +108,10 @@ def test_events_of_one_partition_stay_in_the_order_of_the_push(log: SqliteLog) -
     data = [v for _, _, v in records(log)]
     ends = np.cumsum([len(v) for v in data])
     columns = decode(
-        np.frombuffer(b"".join(data), np.uint8), ends - [len(v) for v in data], ends, EventCodec(TOPIC.events)
+        np.frombuffer(b"".join(data), np.uint8),
+        ends - [len(v) for v in data],
+        ends,
+        EventCodec(TOPIC.events),
     )
     assert columns.integers("kilos")[0].tolist() == list(range(20))
 
@@ -116,7 +123,10 @@ BAD: dict[str, tuple[dict[str, Any], Refusal]] = {
     "truth": ({"fragile": 1}, Refusal(1, "wrong_type", "fragile", "true or false")),
     "number": ({"late": "3"}, Refusal(1, "wrong_type", "late", "a number")),
     "wide": ({"kilos": 1 << 40}, Refusal(1, "wrong_type", "kilos", "a whole number (int)")),
-    "domain": ({"city": "Paris"}, Refusal(1, "out_of_domain", "city", "one of Berlin, Lyon, Porto")),
+    "domain": (
+        {"city": "Paris"},
+        Refusal(1, "out_of_domain", "city", "one of Berlin, Lyon, Porto"),
+    ),
     "symbol": ({"size": "XL"}, Refusal(1, "out_of_domain", "size", "one of S, L")),
     "range": ({"late": 6001}, Refusal(1, "out_of_range", "late", "-600 to 6000")),
     "future": (
@@ -128,22 +138,33 @@ BAD: dict[str, tuple[dict[str, Any], Refusal]] = {
 
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
-def test_one_bad_event_keeps_the_whole_push_out_and_is_named(bad: tuple[dict[str, Any], Refusal]) -> None:
+def test_one_bad_event_keeps_the_whole_push_out_and_is_named(
+    bad: tuple[dict[str, Any], Refusal],
+) -> None:
     change, expected = bad
     with pytest.raises(EventsRefused) as caught:
         pusher(NoWriter).push(frame(GOOD, {**GOOD, **change}, GOOD))
     assert caught.value.refused == [expected]
     where = f", field {expected.field!r}" if expected.field else ""
-    text = (
-        f"request push to parcels: 1 of 3 events are refused, so none was appended; event 1{where}: {expected.reason}."
-    )
+    text = f"request push to parcels: 1 of 3 events are refused, so none was appended; event 1{where}: {expected.reason}."
     assert str(caught.value) == f"{text} Send {expected.expected}."
 
 
 def test_a_key_that_no_store_takes_is_refused_and_so_is_an_event_that_its_log_never_takes() -> None:
-    door = Pusher([(TOPIC, LOG)], lambda: NoWriter(), ManualClock(NOW), keys={"parcels": [("courier", "city")]})
+    door = Pusher(
+        [(TOPIC, LOG)],
+        lambda: NoWriter(),
+        ManualClock(NOW),
+        keys={"parcels": [("courier", "city")]},
+    )
     with pytest.raises(EventsRefused) as caught:
-        door.push(frame(GOOD, {**GOOD, "courier": "a" * KEY_BYTES}, {**GOOD, "parcel": "p" * (KEY_BYTES + 1)}))
+        door.push(
+            frame(
+                GOOD,
+                {**GOOD, "courier": "a" * KEY_BYTES},
+                {**GOOD, "parcel": "p" * (KEY_BYTES + 1)},
+            )
+        )
     expected = f"keys and ids of at most {KEY_BYTES} bytes"
     assert caught.value.refused == [
         Refusal(1, "too_large", "courier", expected),
@@ -166,7 +187,13 @@ def test_every_bad_event_is_listed_in_the_order_of_the_push() -> None:
     assert [r.index for r in caught.value.refused] == [0, 1, 3]
 
 
-ANY = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=4)
+ANY = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=4)
+)
 LIKELY: dict[str, st.SearchStrategy[Any]] = {
     "parcel": st.text(max_size=4),
     "at": st.integers(NOW - 400_000, NOW + 400_000),
@@ -177,20 +204,31 @@ LIKELY: dict[str, st.SearchStrategy[Any]] = {
     "fragile": st.booleans() | st.none(),
     "size": st.sampled_from(["S", "L", "M"]),
 }
-EVENTS = st.fixed_dictionaries({name: st.one_of(s, s, s, s, s, s, s, ANY) for name, s in LIKELY.items()})
+EVENTS = st.fixed_dictionaries(
+    {name: st.one_of(s, s, s, s, s, s, s, ANY) for name, s in LIKELY.items()}
+)
 
 
 @given(st.lists(EVENTS, min_size=1, max_size=8))
-def test_a_push_is_refused_exactly_where_intake_would_bury_the_same_event(events: list[dict[str, Any]]) -> None:
+def test_a_push_is_refused_exactly_where_intake_would_bury_the_same_event(
+    events: list[dict[str, Any]],
+) -> None:
     records = [json.dumps(e).encode() for e in events]
     ends = np.cumsum([len(r) for r in records])
     columns = decode(
-        np.frombuffer(b"".join(records), np.uint8), ends - [len(r) for r in records], ends, EventCodec(TOPIC.events)
+        np.frombuffer(b"".join(records), np.uint8),
+        ends - [len(r) for r in records],
+        ends,
+        EventCodec(TOPIC.events),
     )
     validate(columns, np.full(len(events), NOW), "at", columns.integers("at")[0], 300_000)
     names = [f.name for f in TOPIC.events.fields]
     buried = [
-        (i, REASONS[columns.reason[i]], names[columns.detail_field[i]] if columns.detail_field[i] >= 0 else None)
+        (
+            i,
+            REASONS[columns.reason[i]],
+            names[columns.detail_field[i]] if columns.detail_field[i] >= 0 else None,
+        )
         for i in np.flatnonzero(columns.reason).tolist()
     ]
     kept: list[bytes] = []
@@ -223,14 +261,35 @@ def test_a_list_may_be_left_out_where_its_field_has_a_default() -> None:
 @pytest.mark.parametrize(
     ("body", "text"),
     [
-        (b"{}", r"body: is no push: Object missing required field `push_source_name`. Send JSON as"),
-        (b'{"push_source_name": "parcels", "df": {"parcel": "p1"}}', r"Expected `array`, got `str` - at `\$.df"),
-        (b'{"push_source_name": "parcels", "df": {}, "to": "offline"}', r"Invalid enum value 'offline' - at `\$.to`"),
+        (
+            b"{}",
+            r"body: is no push: Object missing required field `push_source_name`. Send JSON as",
+        ),
+        (
+            b'{"push_source_name": "parcels", "df": {"parcel": "p1"}}',
+            r"Expected `array`, got `str` - at `\$.df",
+        ),
+        (
+            b'{"push_source_name": "parcels", "df": {}, "to": "offline"}',
+            r"Invalid enum value 'offline' - at `\$.to`",
+        ),
         (b"\xff", r"is no push"),
-        (b'{"push_source_name": "parcel", "df": {"a": [1]}}', r"topic 'parcel': is unknown. The topics are parcels"),
-        (b'{"push_source_name": "parcels", "df": {}}', r"has no columns. The fields are parcel, at, courier"),
-        (b'{"push_source_name": "parcels", "df": {"lat": [1]}}', r"has unknown columns lat. The fields are parcel, at"),
-        (b'{"push_source_name": "parcels", "df": {"parcel": []}}', r"has 0 events. Send 1 to 4096 events"),
+        (
+            b'{"push_source_name": "parcel", "df": {"a": [1]}}',
+            r"topic 'parcel': is unknown. The topics are parcels",
+        ),
+        (
+            b'{"push_source_name": "parcels", "df": {}}',
+            r"has no columns. The fields are parcel, at, courier",
+        ),
+        (
+            b'{"push_source_name": "parcels", "df": {"lat": [1]}}',
+            r"has unknown columns lat. The fields are parcel, at",
+        ),
+        (
+            b'{"push_source_name": "parcels", "df": {"parcel": []}}',
+            r"has 0 events. Send 1 to 4096 events",
+        ),
         (
             b'{"push_source_name": "parcels", "df": {"parcel": ["a"], "at": [1, 2]}}',
             r"columns differ: parcel has 1, at has 2. Send lists of one length",

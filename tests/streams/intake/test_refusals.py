@@ -1,4 +1,5 @@
-"""What no store and no model takes is a dead letter, alone; and however much comes, every record fits into its log."""
+"""What no store and no model takes is a dead letter, alone; and however much comes, every record
+fits into its log."""
 
 from __future__ import annotations
 
@@ -39,7 +40,10 @@ LIMIT = 1_048_588  # of a topic of Kafka that was told nothing
 
 def task_of(label: pl.Expr | None = None, **imputes: impute.Impute) -> IntakeTask:
     topic = Topic("visits", SCHEMA, "id", "at", impute=imputes)
-    clean = (CleanRoute("by_user", 1, ("user",), ("n", "x")), CleanRoute("by_both", 1, ("user", "page"), ("x",)))
+    clean = (
+        CleanRoute("by_user", 1, ("user",), ("n", "x")),
+        CleanRoute("by_both", 1, ("user", "page"), ("x",)),
+    )
     labels = () if label is None else (LabelRoute("outcomes", 1, "id", label),)
     return IntakeTask(IntakePlan("app.visits", topic, EventCodec(SCHEMA), clean, labels, "dead"), 0)
 
@@ -63,7 +67,9 @@ def dead(logs: Logs) -> list[tuple[Any, ...]]:
         ({"id": "k" * 3_000_000}, "id"),
     ],
 )
-def test_a_key_or_an_id_that_no_store_takes_is_a_dead_letter_and_nothing_else(event: Any, field: str) -> None:
+def test_a_key_or_an_id_that_no_store_takes_is_a_dead_letter_and_nothing_else(
+    event: Any, field: str
+) -> None:
     task = task_of()
     logs = taken(task, {"user": "a"}, event, {"user": "b"})
     assert dead(logs) == [("too_large", field, 1)]
@@ -73,7 +79,12 @@ def test_a_key_or_an_id_that_no_store_takes_is_a_dead_letter_and_nothing_else(ev
 
 def test_texts_that_are_no_keys_may_be_longer_and_the_longest_key_is_taken() -> None:
     task = task_of()
-    logs = taken(task, {"user": "a", "text": "k" * 300_000}, {"user": LONGEST}, {"id": LONGEST, "user": "a\0b"})
+    logs = taken(
+        task,
+        {"user": "a", "text": "k" * 300_000},
+        {"user": LONGEST},
+        {"id": LONGEST, "user": "a\0b"},
+    )
     assert [row[2] for row in logs["by_user", 0]] == ["a", LONGEST, "a\0b"]
 
 
@@ -127,7 +138,9 @@ def test_the_last_whole_number_of_each_group_outlives_a_restart() -> None:
 
 def test_every_record_fits_into_its_log_however_much_waits() -> None:
     task = task_of(LABEL)
-    events = [{"id": str(i), "at": i, "user": "x" * 2_000 + str(i % 50), "x": 1.0} for i in range(20_000)]
+    events = [
+        {"id": str(i), "at": i, "user": "x" * 2_000 + str(i % 50), "x": 1.0} for i in range(20_000)
+    ]
     records = [Sent(0, raw=r) for r in encode(SCHEMA, events)]
     bad = [Sent(0, raw=b"\xff" * 100_000)] * 300
     values = [v for a in task.apply(batch([*records, *bad], 0)).appends for v in a.values]

@@ -1,4 +1,5 @@
-"""Intake: every record has one fate, and nothing but the log's records and their order enters what comes out."""
+"""Intake: every record has one fate, and nothing but the log's records and their order enters what
+comes out."""
 
 from __future__ import annotations
 
@@ -73,7 +74,9 @@ def resumed(task: IntakeTask, clean: int, partition: int = 0) -> IntakeTask:
     return again
 
 
-def check_cuts(log: Sequence[Sent], cuts: Sequence[int], restarts: Sequence[int], clean: int, step: int) -> None:
+def check_cuts(
+    log: Sequence[Sent], cuts: Sequence[int], restarts: Sequence[int], clean: int, step: int
+) -> None:
     """Any cuts, and restarts at any of them, give what single records give."""
     one, expected = whole(log, clean, step)
     task, out = IntakeTask(plan(clean), 0), list[Append]()
@@ -97,7 +100,10 @@ def test_rows_labels_dead_letters_fates_and_ledger_are_those_of_a_plain_loop(
     found = flat(take(task, log, FIRST, step))
     for i, sent in enumerate(log):
         reference.take(sent, FIRST + i * step)
-    found["dead", 0] = [(*r[:3], None if r[2] == "undecodable" else r[3], *r[4:]) for r in found.get(("dead", 0), [])]
+    found["dead", 0] = [
+        (*r[:3], None if r[2] == "undecodable" else r[3], *r[4:])
+        for r in found.get(("dead", 0), [])
+    ]
     assert exact(found) == exact(as_found(reference))
     entries = {b: (e.counts, e.applied) for b, e in task.ledger.entries().items()}
     assert {b: e for b, e in entries.items() if any(e[0])} == reference.ledger(task.fates)
@@ -105,13 +111,17 @@ def test_rows_labels_dead_letters_fates_and_ledger_are_those_of_a_plain_loop(
 
 
 def as_found(reference: ReferenceIntake) -> Logs:
-    """The reference's rows with origin and index, as they stand in blocks. Where bytes stop being an event is the
-    decoder's own business."""
+    """The reference's rows with origin and index, as they stand in blocks. Where bytes stop being
+    an event is the decoder's own business."""
     out: Logs = {}
     for at, rows in reference.logs.items():
         mine = out[at] = []
         for row in rows:
-            mine.append(row if row[0] == "tick" and len(row) == 2 else ("landings", reference.partition, *row, 0))
+            mine.append(
+                row
+                if row[0] == "tick" and len(row) == 2
+                else ("landings", reference.partition, *row, 0)
+            )
     return out
 
 
@@ -126,7 +136,9 @@ def test_the_reference_median_is_near_the_median() -> None:
     r = random.Random(1)
     values = [r.gauss(0, 10) for _ in range(4_000)]
     assert abs(p2(values) - sorted(values)[2_000]) < 0.5
-    assert [p2(values[:n]) for n in (1, 2, 3, 4)] == [sorted(values[:n])[(n - 1) // 2] for n in (1, 2, 3, 4)]
+    assert [p2(values[:n]) for n in (1, 2, 3, 4)] == [
+        sorted(values[:n])[(n - 1) // 2] for n in (1, 2, 3, 4)
+    ]
 
 
 # ------------------------------------------------------------ fates, one by one
@@ -194,7 +206,9 @@ def test_a_repeat_is_deduplicated_and_a_corrected_resend_counts() -> None:
 
 def test_a_repeat_that_is_late_is_a_repeat() -> None:
     late = sent(0, at=START)
-    task, _ = taken(late, sent(1, at=START + LATENESS + 1), late, sent(2, at=START), sent(2, at=START))
+    task, _ = taken(
+        late, sent(1, at=START + LATENESS + 1), late, sent(2, at=START), sent(2, at=START)
+    )
     assert counts(task) == {"applied": 2, "deduplicated": 2, "dropped:late": 1}
 
 
@@ -203,9 +217,14 @@ def test_exactly_as_late_as_allowed_is_in_time() -> None:
     assert counts(task) == {"applied": 2, "dropped:late": 1}
 
 
-@pytest.mark.parametrize(("after", "again"), [(HORIZON, True), (2 * HORIZON - 1, True), (2 * HORIZON, False)])
+@pytest.mark.parametrize(
+    ("after", "again"), [(HORIZON, True), (2 * HORIZON - 1, True), (2 * HORIZON, False)]
+)
 def test_an_id_is_known_for_one_to_two_horizons(after: int, again: bool) -> None:
-    rest = [Sent(START + after, event(1, at=START + after)), Sent(START + after, event(0, at=START + after))]
+    rest = [
+        Sent(START + after, event(1, at=START + after)),
+        Sent(START + after, event(0, at=START + after)),
+    ]
     task, _ = taken(sent(0), *rest)
     assert counts(task).get("deduplicated", 0) == int(again)
 
@@ -220,7 +239,14 @@ def test_filters_count_by_name_the_first_that_hits_and_drop_before_imputes_learn
 def test_groups_of_an_impute_see_what_was_imputed_before() -> None:
     task, logs = taken(sent(1, carrier=None, delay=7.0), sent(2, carrier="unknown", delay=None))
     assert logs["clean.gate", 0][1][4] == 7.0
-    assert task.facts()["imputed"] == {"carrier": 1, "delay": 1, "wind": 0, "temp": 0, "seats": 0, "mileage": 0}
+    assert task.facts()["imputed"] == {
+        "carrier": 1,
+        "delay": 1,
+        "wind": 0,
+        "temp": 0,
+        "seats": 0,
+        "mileage": 0,
+    }
 
 
 def test_imputing_a_whole_number_leaves_its_neighbours_whole() -> None:
@@ -239,7 +265,9 @@ def test_ticks_go_to_every_partition_of_every_log_but_dead_letters() -> None:
 
 def test_a_tick_says_how_many_partitions_the_topic_had() -> None:
     found = IntakeTask(plan(1), 1).tick(START, 7).appends
-    assert {(b.partition, b.partitions) for b in (blocks.decode(a.values[0]) for a in found)} == {(1, 7)}
+    assert {(b.partition, b.partitions) for b in (blocks.decode(a.values[0]) for a in found)} == {
+        (1, 7)
+    }
 
 
 def test_time_never_goes_back() -> None:
@@ -268,7 +296,9 @@ def test_rows_of_a_key_meet_in_one_partition_in_order() -> None:
 
 def test_times_at_the_ends_of_an_int64_are_judged_as_numbers_are() -> None:
     low = -(1 << 63)
-    task, _ = taken(*[Sent(START, event(i, at=t)) for i, t in enumerate((low, low + 5, START, low + 5))])
+    task, _ = taken(
+        *[Sent(START, event(i, at=t)) for i, t in enumerate((low, low + 5, START, low + 5))]
+    )
     assert counts(task) == {"applied": 3, "dropped:late": 1}
 
 
@@ -342,7 +372,9 @@ def lost_ledger(state: dict[str, Any]) -> None:
     state["ledger_sums"] = np.zeros_like(state["ledger_sums"])
 
 
-@pytest.mark.parametrize("mutant", [lost_dedup, lost_lateness, lost_median, lost_groups, lost_ledger])
+@pytest.mark.parametrize(
+    "mutant", [lost_dedup, lost_lateness, lost_median, lost_groups, lost_ledger]
+)
 def test_a_restart_that_loses_state_is_noticed(
     mutant: Callable[[dict[str, Any]], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

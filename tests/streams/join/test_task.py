@@ -1,4 +1,5 @@
-"""The join against dictionaries and lists, over any order of questions and answers, any blocks, growth and restarts."""
+"""The join against dictionaries and lists, over any order of questions and answers, any blocks,
+growth and restarts."""
 
 from __future__ import annotations
 
@@ -32,7 +33,9 @@ from tests.streams.join.toy_outcomes import (
 from tests.streams.toy_events import CUTS, batch_of, cut, within
 
 untimed = settings(deadline=None, max_examples=80)
-IDS = st.sampled_from(["", "a", "bb", "Zürich-1", "a flight with quite a long name", *(f"f{i}" for i in range(12))])
+IDS = st.sampled_from(
+    ["", "a", "bb", "Zürich-1", "a flight with quite a long name", *(f"f{i}" for i in range(12))]
+)
 TIMES = st.integers(0, 6 * WAIT) | st.integers(0, 12).map(lambda k: k * WAIT // 2)
 TEXT = st.sampled_from(["", "AA|a", "a longer text than the others|"])
 ITEMS: st.SearchStrategy[Item] = st.one_of(
@@ -44,7 +47,9 @@ ITEMS: st.SearchStrategy[Item] = st.one_of(
 )
 # Times that rise on the whole, and times in any order.
 LOGS = st.one_of(
-    st.lists(ITEMS, min_size=8, max_size=60).map(lambda items: sorted(items, key=lambda x: x.t // 400)),
+    st.lists(ITEMS, min_size=8, max_size=60).map(
+        lambda items: sorted(items, key=lambda x: x.t // 400)
+    ),
     st.lists(ITEMS, max_size=40),
 )
 
@@ -77,7 +82,10 @@ def resumed(task: JoinTask, p: JoinPlan) -> JoinTask:
 
 
 def run(
-    values: Sequence[bytes], cuts: Sequence[int] = (), restarts: Sequence[int] = (), p: JoinPlan | None = None
+    values: Sequence[bytes],
+    cuts: Sequence[int] = (),
+    restarts: Sequence[int] = (),
+    p: JoinPlan | None = None,
 ) -> Any:
     """Task and examples after blocks in any batches, with restarts."""
     p, n = p or plan(), len(values)
@@ -97,10 +105,17 @@ class TestAgainstReference:
     @untimed
     @given(LOGS, CUTS, CUTS, CUTS, st.booleans())
     def test_any_log_in_any_blocks_batches_and_restarts_gives_the_rows_of_a_plain_loop(
-        self, items: list[Item], inner: list[int], cuts: list[int], restarts: list[int], correct_late: bool
+        self,
+        items: list[Item],
+        inner: list[int],
+        cuts: list[int],
+        restarts: list[int],
+        correct_late: bool,
     ) -> None:
         reference = expected(items, correct_late)
-        task, out = run(records(items, within(len(items), inner)), cuts, restarts, plan(correct_late))
+        task, out = run(
+            records(items, within(len(items), inner)), cuts, restarts, plan(correct_late)
+        )
         assert rows_of(out) == reference.rows
         assert facts(task) == reference.all_facts
         assert task.finished == reference.done
@@ -142,7 +157,10 @@ ASKED = ("asked", 0, 0, False)
 
 
 def test_an_answer_within_the_wait_labels() -> None:
-    assert kinds(Asked("a", 0), Answered("a", WAIT - 1, 1.0)) == [ASKED, ("labelled", 0, WAIT - 1, False)]
+    assert kinds(Asked("a", 0), Answered("a", WAIT - 1, 1.0)) == [
+        ASKED,
+        ("labelled", 0, WAIT - 1, False),
+    ]
 
 
 def test_no_answer_expires_at_the_row_or_tick_that_crosses_the_wait() -> None:
@@ -163,7 +181,9 @@ def test_a_late_answer_corrects_once_within_one_more_wait_and_is_forgotten_later
 
 
 def test_a_forgotten_id_may_be_asked_anew() -> None:
-    found = kinds(Asked("a", 0), Tick(2 * WAIT), Asked("a", 2 * WAIT), Answered("a", 2 * WAIT + 1, 0.0))
+    found = kinds(
+        Asked("a", 0), Tick(2 * WAIT), Asked("a", 2 * WAIT), Answered("a", 2 * WAIT + 1, 0.0)
+    )
     assert [r[:2] for r in found] == [("asked", 0), ("expired", 0), ("asked", 1), ("labelled", 1)]
 
 
@@ -173,7 +193,10 @@ def test_the_first_question_and_the_first_answer_count() -> None:
 
 
 def test_an_early_answer_waits_for_its_question_and_is_marked() -> None:
-    assert kinds(Answered("a", 5, 1.0), Asked("a", 7)) == [("asked", 0, 7, False), ("labelled", 0, 5, True)]
+    assert kinds(Answered("a", 5, 1.0), Asked("a", 7)) == [
+        ("asked", 0, 7, False),
+        ("labelled", 0, 5, True),
+    ]
 
 
 @pytest.mark.parametrize(("t", "future"), [(9, True), (10, True), (11, False)])
@@ -197,14 +220,20 @@ def test_rows_appended_again_are_taken_once() -> None:
     items = [Asked("a", 0), Asked("b", 1), Answered("a", 5, 1.0), Answered("b", 6, 0.0)]
     again = [prediction_block(items[1:2], 1), label_block(items[2:], 0)]
     task, out = run([*records(items), *again])
-    assert [r[:2] for r in rows_of(out)] == [("asked", 0), ("asked", 1), ("labelled", 0), ("labelled", 1)]
+    assert [r[:2] for r in rows_of(out)] == [
+        ("asked", 0),
+        ("asked", 1),
+        ("labelled", 0),
+        ("labelled", 1),
+    ]
     assert "repeated_questions" not in facts(task)
     assert "repeated_labels" not in facts(task)
 
 
 def test_without_cursors_repeats_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "freshet.streams.operators.origins.Cursors.fresh", lambda self, o, p, offsets, i: slice(0, len(offsets))
+        "freshet.streams.operators.origins.Cursors.fresh",
+        lambda self, o, p, offsets, i: slice(0, len(offsets)),
     )
     with pytest.raises(AssertionError):
         test_rows_appended_again_are_taken_once()
@@ -228,7 +257,9 @@ def tick_of(partition: int, tick: int) -> bytes:
 def test_a_question_expires_only_once_every_origin_of_labels_is_beyond_its_wait() -> None:
     asked, both = records([Asked("a", 0)]), [tick_of(0, WAIT + 1), tick_of(1, WAIT - 1)]
     _, out = run([*asked, *both])
-    assert [row[0] for row in rows_of(out)] == ["asked", "tick"], "its answer may stand in the slower one"
+    assert [row[0] for row in rows_of(out)] == ["asked", "tick"], (
+        "its answer may stand in the slower one"
+    )
     _, out = run([*asked, *both, tick_of(1, WAIT + 1)])
     assert [row[0] for row in rows_of(out)] == ["asked", "tick", "expired", "tick"]
 
@@ -279,7 +310,8 @@ def test_a_restart_that_loses_state_is_noticed(
 
 
 def test_kernels_are_compiled_for_one_kind_of_arrays() -> None:
-    """A block of one row, or labels of which some are missing, must not set off a compilation of seconds."""
+    """A block of one row, or labels of which some are missing, must not set off a compilation of
+    seconds."""
     from freshet.streams.join import kernels as k
 
     run(records([Asked("a", 0), Asked("b", 0), Answered("a", 1, 1.0), Answered("b", 1, 1.0)]))

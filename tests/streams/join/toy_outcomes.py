@@ -1,4 +1,5 @@
-"""Rows of a small outcomes log, predictions and labels, and the join of them the slow and obvious way."""
+"""Rows of a small outcomes log, predictions and labels, and the join of them the slow and obvious
+way."""
 
 from __future__ import annotations
 
@@ -99,7 +100,9 @@ def records(items: Sequence[Item], cuts: Sequence[int] = ()) -> list[bytes]:
         if open_ and isinstance(open_[0], Asked):
             out.append(prediction_block(open_, counts[Asked]))
         if (open_ and isinstance(open_[0], Answered)) or tick != blocks.NO_TICK:
-            out.append(label_block([x for x in open_ if isinstance(x, Answered)], counts[Answered], tick))
+            out.append(
+                label_block([x for x in open_ if isinstance(x, Answered)], counts[Answered], tick)
+            )
         if open_:
             counts[type(open_[0])] += len(open_)
         open_.clear()
@@ -132,7 +135,8 @@ class Open:
 
 @dataclass
 class ReferenceJoin:
-    """Takes items one by one; `rows` are the examples as tuples, `facts` as `JoinTask.facts` has them."""
+    """Takes items one by one; `rows` are the examples as tuples, `facts` as `JoinTask.facts` has
+    them."""
 
     correct_late: bool = True
     wait: int = WAIT
@@ -151,7 +155,17 @@ class ReferenceJoin:
         assert q is not None
         future = label is not None and t <= q.t
         self.rows.append(
-            (kind, o.number, t, repr(label), future, q.fixed(o.sequence).tobytes(), q.id, q.categories, q.lineage)
+            (
+                kind,
+                o.number,
+                t,
+                repr(label),
+                future,
+                q.fixed(o.sequence).tobytes(),
+                q.id,
+                q.categories,
+                q.lineage,
+            )
         )
 
     def advance(self, t: int) -> None:
@@ -220,7 +234,11 @@ class ReferenceJoin:
 
     @property
     def all_facts(self) -> dict[str, int]:
-        return {**self.facts, "asked": self.asked, "open": sum(not o.past for o in self.open.values())}
+        return {
+            **self.facts,
+            "asked": self.asked,
+            "open": sum(not o.past for o in self.open.values()),
+        }
 
 
 def rows_of(values: Sequence[bytes]) -> list[Row]:
@@ -233,7 +251,13 @@ def rows_of(values: Sequence[bytes]) -> list[Row]:
             texts = [e.texts[name].to_arrow().to_pylist() for name in TEXTS]
             for i in range(len(e)):
                 label = None if np.isnan(e.label[i]) else float(e.label[i])
-                head = KINDS[e.kind[i]], int(e.ask[i]), int(e.t[i]), repr(label), bool(e.saw_future[i])
+                head = (
+                    KINDS[e.kind[i]],
+                    int(e.ask[i]),
+                    int(e.t[i]),
+                    repr(label),
+                    bool(e.saw_future[i]),
+                )
                 out.append((*head, e.fixed[i].tobytes(), *(t[i] for t in texts)))
         if block.tick != blocks.NO_TICK:
             out.append(("tick", block.tick))

@@ -35,8 +35,8 @@ BOTH = pytest.mark.parametrize("fast", [True, False], ids=["fast", "stock"])
 
 @pytest.fixture(scope="module")
 def own(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
-    """A broker of this module's own, which may be killed, with logins. (Asking for `kafka` skips where none
-    can be.)"""
+    """A broker of this module's own, which may be killed, with logins. (Asking for `kafka` skips
+    where none can be.)"""
     server = KafkaServer(tmp_path_factory.mktemp("own"), password="secret")
     try:
         server.start()
@@ -69,7 +69,9 @@ def wait_for(condition: Callable[[], object], *readers: Reader) -> None:
 
 
 @BOTH
-def test_a_reader_that_has_all_of_a_transaction_stands_behind_its_marker(kafka: str, fast: bool) -> None:
+def test_a_reader_that_has_all_of_a_transaction_stands_behind_its_marker(
+    kafka: str, fast: bool
+) -> None:
     log = KafkaLog(kafka, fast=fast)
     topic = new_topic(log, 1)
     producer = Producer({"bootstrap.servers": kafka, "transactional.id": topic})
@@ -82,7 +84,8 @@ def test_a_reader_that_has_all_of_a_transaction_stands_behind_its_marker(kafka: 
             producer.commit_transaction()
         else:
             producer.abort_transaction()
-    # Each transaction is a record and a marker, which the broker writes a moment after it has answered.
+    # Each transaction is a record and a marker, which the broker writes a moment after it has
+    # answered.
     wait_for(lambda: log.bounds(topic).spans[0] == (0, 4))
     _, end = log.bounds(topic).spans[0]
     reader = log.reader([topic], None)
@@ -93,7 +96,9 @@ def test_a_reader_that_has_all_of_a_transaction_stands_behind_its_marker(kafka: 
 
 
 def test_addresses_carry_logins_and_settings() -> None:
-    log = KafkaLog.of_address("ann:p%40ss@a:1,b:2?security.protocol=SASL_SSL&ssl.ca.location=/ca.pem", "view-1")
+    log = KafkaLog.of_address(
+        "ann:p%40ss@a:1,b:2?security.protocol=SASL_SSL&ssl.ca.location=/ca.pem", "view-1"
+    )
     settings = log.client_settings()
     assert log.brokers == settings["bootstrap.servers"] == "a:1,b:2"
     assert (settings["sasl.username"], settings["sasl.password"]) == ("ann", "p@ss")
@@ -118,7 +123,11 @@ def test_a_refused_login_is_named_at_once(own: KafkaServer) -> None:
     assert len(read(reader, 3)[0]) == 3
     reader.close()
     bad = KafkaLog.of_address(f"freshet:wrong@{own.address}")
-    for action in (lambda: bad.ensure("t", 1), lambda: bad.bounds(topic), lambda: bad.reader([topic], "g")):
+    for action in (
+        lambda: bad.ensure("t", 1),
+        lambda: bad.bounds(topic),
+        lambda: bad.reader([topic], "g"),
+    ):
         error = raised(action)
         assert "refused the login" in error.cause
         assert own.address in error.resource
@@ -128,7 +137,9 @@ def test_a_record_too_large_is_refused_before_anything_is_queued(log: KafkaLog) 
     topic = new_topic(log, 1)
     writer = log.writer()
     largest = kafka_cluster.RECORD_BYTES - kafka_writer.RECORD_OVERHEAD_BYTES
-    with pytest.raises(LogError, match=f"{largest + 1} bytes is larger than its limit of {largest}"):
+    with pytest.raises(
+        LogError, match=f"{largest + 1} bytes is larger than its limit of {largest}"
+    ):
         writer.append(topic, 0, [b"small", bytes(largest + 1)], 1)
     writer.flush()
     assert log.bounds(topic).spans[0] == (0, 0)
@@ -149,9 +160,11 @@ def test_topics_of_freshet_are_kept_without_limit_even_if_stamped_long_ago(log: 
 
 
 @BOTH
-def test_a_broker_that_goes_away_is_waited_for(own: KafkaServer, fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reader and writer go on by themselves, nothing is lost or repeated, and what is queued meanwhile is
-    bounded."""
+def test_a_broker_that_goes_away_is_waited_for(
+    own: KafkaServer, fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reader and writer go on by themselves, nothing is lost or repeated, and what is queued
+    meanwhile is bounded."""
     monkeypatch.setitem(kafka_writer._SETTINGS, "queue.buffering.max.messages", 500)
     brokers = f"127.0.0.1:{own._inner}"
     log = KafkaLog(brokers, "view-1", fast=fast)
@@ -208,11 +221,14 @@ def test_an_outage_is_over_also_for_a_process_whose_clients_are_idle(own: KafkaS
     log.close()
 
 
-def test_a_trouble_that_is_over_before_it_has_held_is_no_outage(kafka: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trouble_that_is_over_before_it_has_held_is_no_outage(
+    kafka: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(kafka_health, "HOLD_SECONDS", 0.01)
     outages = Outages()
     log = KafkaLog(kafka, outages=outages)
-    log.health.heard(KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down"))  # of an idle connection
+    # of an idle connection
+    log.health.heard(KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down"))
     assert log.trouble is not None
     wait_for(lambda: time.sleep(0.01) or log.trouble is None)
     assert outages.begun == 0
@@ -223,7 +239,8 @@ def test_a_trouble_that_is_over_before_it_has_held_is_no_outage(kafka: str, monk
 def test_two_processes_of_one_instance_end_in_an_error_and_not_in_a_fight(
     kafka: str, log: KafkaLog, fast: bool
 ) -> None:
-    """Also right after an outage, when a member that was fenced takes itself for the one who did it."""
+    """Also right after an outage, when a member that was fenced takes itself for the one who did
+    it."""
     topic, logs = new_topic(log, 1), [KafkaLog(kafka, "view-1", fast=fast) for _ in range(2)]
     readers = [x.reader([topic], f"group-{topic}") for x in logs]
     for x in logs:
@@ -271,7 +288,8 @@ class Forgetful:
 
 
 class Clock:
-    """Stands in for the module `time` of a reader: what waits there waits until the test says so."""
+    """Stands in for the module `time` of a reader: what waits there waits until the test says
+    so."""
 
     def __init__(self) -> None:
         self.now = time.monotonic()
@@ -288,7 +306,8 @@ def test_a_member_that_lost_its_partitions_and_hears_nothing_more_joins_anew(
     monkeypatch.setattr(Forgetful, "made", [], raising=False)
     monkeypatch.setattr(kafka_reader, "open_client", lambda settings, fast: Forgetful())
     reader = log.reader([new_topic(log, 1)], "forgotten")
-    clock.now = time.monotonic()  # not before the log's own clock, which says since when the brokers answer
+    # not before the log's own clock, which says since when the brokers answer
+    clock.now = time.monotonic()
     reader.poll(1, 0.0)
     clock.now += kafka_reader.UNTOLD_SECONDS
     reader.poll(1, 0.0)
@@ -306,7 +325,9 @@ def test_a_member_that_lost_its_partitions_and_hears_nothing_more_joins_anew(
 class Member:
     """A reader of a group that notes what its callbacks are told."""
 
-    def __init__(self, kafka: str, topic: str, fast: bool, instance: str | None = None, session: float = 6.0) -> None:
+    def __init__(
+        self, kafka: str, topic: str, fast: bool, instance: str | None = None, session: float = 6.0
+    ) -> None:
         self.log = KafkaLog(kafka, instance, session_seconds=session, fast=fast)
         self.mine: set[TopicPartition] = set()
         self.revoked: list[TopicPartition] = []
@@ -336,7 +357,9 @@ class Member:
 
 
 @BOTH
-def test_a_group_shares_partitions_and_gives_them_over(kafka: str, log: KafkaLog, fast: bool) -> None:
+def test_a_group_shares_partitions_and_gives_them_over(
+    kafka: str, log: KafkaLog, fast: bool
+) -> None:
     topic = new_topic(log, 4)
     everything = {(topic, p) for p in range(4)}
     fill(log, topic, 10, range(4))
@@ -427,7 +450,11 @@ def columns(log: KafkaLog, topic: str, fast: bool, count: int) -> dict[int, list
             assert (b.start[0], b.end[-1]) == (0, len(b.data))
             assert (b.start[1:] == b.end[:-1]).all()
         lengths = np.concatenate([b.end - b.start for b in batches])
-        parts = [[b.data for b in batches], [b.offsets for b in batches], [b.times for b in batches]]
+        parts = [
+            [b.data for b in batches],
+            [b.offsets for b in batches],
+            [b.times for b in batches],
+        ]
         out[p] = [lengths, *(np.concatenate(part) for part in parts)]
     return out
 
@@ -452,7 +479,9 @@ def test_both_readers_give_the_very_same_columns(log: KafkaLog) -> None:
             np.testing.assert_array_equal(a, b)
 
 
-def test_the_fast_reader_is_the_default_and_the_stock_one_stands_in(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fast_reader_is_the_default_and_the_stock_one_stands_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     settings = {"bootstrap.servers": "127.0.0.1:1", "group.id": "g", "error_cb": lambda error: None}
     assert librdkafka.available()
     client = kafka_reader.open_client(settings, None)

@@ -1,4 +1,5 @@
-"""Checkpoints: base and deltas are the whole state, a damaged object is passed over, another log's state is refused."""
+"""Checkpoints: base and deltas are the whole state, a damaged object is passed over, another log's
+state is refused."""
 
 from __future__ import annotations
 
@@ -25,7 +26,11 @@ def place(directory: Path, identity: str = LOG) -> Checkpoints:
 
 
 def state(offset: int) -> dict[str, Any]:
-    return {"at": np.array([offset]), "empty": np.zeros(0, np.uint8), "rows": np.full((2, 3), offset, np.float64)}
+    return {
+        "at": np.array([offset]),
+        "empty": np.zeros(0, np.uint8),
+        "rows": np.full((2, 3), offset, np.float64),
+    }
 
 
 def fill(directory: Path, offsets: Sequence[int], bases: Sequence[int]) -> None:
@@ -43,7 +48,9 @@ def loaded(directory: Path, identity: str = LOG) -> tuple[int, list[int]] | None
     for part in (base, *deltas):
         at = int(part["at"][0])
         assert part.keys() == state(at).keys()
-        assert all(part[k].dtype == v.dtype and np.array_equal(part[k], v) for k, v in state(at).items())
+        assert all(
+            part[k].dtype == v.dtype and np.array_equal(part[k], v) for k, v in state(at).items()
+        )
     return offset, [int(part["at"][0]) for part in (base, *deltas)]
 
 
@@ -89,7 +96,9 @@ def test_whatever_object_is_torn_altered_or_gone_an_older_whole_chain_is_loaded(
     directory = tmp_path_factory.mktemp("state")
     fill(directory, [10, 20, 30, 40, 50, 60], bases=[10, 40])
     chains = {10: [10], 20: [10, 20], 30: [10, 20, 30], 40: [40], 50: [40, 50], 60: [40, 50, 60]}
-    for path in data.draw(st.lists(st.sampled_from(objects(directory)), min_size=1, max_size=4, unique=True)):
+    for path in data.draw(
+        st.lists(st.sampled_from(objects(directory)), min_size=1, max_size=4, unique=True)
+    ):
         value = bytearray(path.read_bytes())
         how = data.draw(st.sampled_from(["torn", "altered", "empty", "gone", "other digest"]))
         if how == "gone":
@@ -99,7 +108,9 @@ def test_whatever_object_is_torn_altered_or_gone_an_older_whole_chain_is_loaded(
             path.write_bytes(hashlib.sha256(body).digest() + body)
         else:
             value[data.draw(st.integers(0, len(value) - 1))] ^= 1
-            size = {"torn": data.draw(st.integers(0, len(value) - 1)), "empty": 0}.get(how, len(value))
+            size = {"torn": data.draw(st.integers(0, len(value) - 1)), "empty": 0}.get(
+                how, len(value)
+            )
             path.write_bytes(value[:size])
         bad = int(path.stem.rsplit("-", 1)[1])
         chains = {o: c for o, c in chains.items() if bad not in c}
@@ -123,7 +134,9 @@ def test_after_a_torn_delta_saving_goes_on_from_the_older_state(tmp_path: Path) 
     assert loaded(tmp_path) == (40, [10, 20, 30, 40])
 
 
-def test_a_crash_while_writing_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_while_writing_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fill(tmp_path, [10, 20], bases=[10])
     saver = place(tmp_path)
     saver.load()
@@ -139,7 +152,8 @@ def test_a_crash_while_writing_leaves_what_was_there(tmp_path: Path, monkeypatch
 def test_state_of_another_log_is_refused_by_name(tmp_path: Path) -> None:
     fill(tmp_path, [10], bases=[10])
     with pytest.raises(
-        CheckpointError, match=r"of log aa11, and the log now is bb22: the topic was recreated\. Restore"
+        CheckpointError,
+        match=r"of log aa11, and the log now is bb22: the topic was recreated\. Restore",
     ):
         place(tmp_path, "bb22").load()
     saver = place(tmp_path, "bb22")
@@ -157,14 +171,18 @@ def test_identities_with_dashes_are_told_apart(tmp_path: Path) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.booleans(), min_size=1, max_size=30))
-def test_pruning_keeps_two_whole_chains(tmp_path_factory: pytest.TempPathFactory, fulls: list[bool]) -> None:
+def test_pruning_keeps_two_whole_chains(
+    tmp_path_factory: pytest.TempPathFactory, fulls: list[bool]
+) -> None:
     directory = tmp_path_factory.mktemp("state")
     saver = place(directory)
     fulls = [True, *fulls]
     for i, full in enumerate(fulls):
         saver.save(10 * i, state(10 * i), full)
     bases = [10 * i for i, full in enumerate(fulls) if full]
-    assert [int(p.stem.rsplit("-", 1)[1]) for p in objects(directory) if p.suffix == ".base"] == bases[-KEPT_BASES:]
+    assert [
+        int(p.stem.rsplit("-", 1)[1]) for p in objects(directory) if p.suffix == ".base"
+    ] == bases[-KEPT_BASES:]
     assert loaded(directory) == (10 * (len(fulls) - 1), list(range(bases[-1], 10 * len(fulls), 10)))
     for path in objects(directory):
         if int(path.stem.rsplit("-", 1)[1]) >= bases[-1]:
@@ -174,7 +192,8 @@ def test_pruning_keeps_two_whole_chains(tmp_path_factory: pytest.TempPathFactory
 
 
 def test_a_zombie_beside_the_owner_leaves_a_chain_of_true_states(tmp_path: Path) -> None:
-    """States are functions of the offset, so whoever wrote last, a chain leads to the state of its offset."""
+    """States are functions of the offset, so whoever wrote last, a chain leads to the state of its
+    offset."""
     fill(tmp_path, [10], bases=[10])
     owner, zombie = place(tmp_path), place(tmp_path)
     owner.load()

@@ -64,7 +64,9 @@ def test_a_topic_made_anew_is_refused_until_its_own_state_is_there(tmp_path: Pat
 
 def test_records_that_are_gone_are_counted(tmp_path: Path) -> None:
     save(tmp_path, "one", 5, 9)
-    with pytest.raises(CheckpointError, match="starts at offset 12: the 3 records from offset 9 on are gone"):
+    with pytest.raises(
+        CheckpointError, match="starts at offset 12: the 3 records from offset 9 on are gone"
+    ):
         check(tmp_path, "one", 12, 20)
 
 

@@ -1,5 +1,5 @@
-"""The operator loop: whatever step it is killed at, whoever starts next leaves the rows, ledger and examples that an undisturbed
-run leaves, and says how far it is."""
+"""The operator loop: whatever step it is killed at, whoever starts next leaves the rows, ledger and
+examples that an undisturbed run leaves, and says how far it is."""
 
 from __future__ import annotations
 
@@ -84,7 +84,8 @@ class Crashing(IntakeTask):
         return out
 
 
-# ------------------------------------------------------------ a small app: two topics, two views, a join, a trainer
+# ------------------------------------------------------------ a small app: two topics, two views, a
+# join, a trainer
 def _plan(name: str, key: str, label: bool) -> IntakePlan:
     base = toy_events.plan(1, partitions=1, name=name, freshness=FRESHNESS)
     clean = (CleanRoute(f"clean.{name}", 1, (key,), toy_events.CLEAN_FIELDS),)
@@ -103,8 +104,12 @@ FEATURES = {
     "mileage": fr.max("mileage", over="5s"),
 }
 VIEWS = {
-    "clean.landings": View("by_gate", PLANS["landings"].topic, key="gate", tile="1s", features=FEATURES),
-    "clean.starts": View("by_carrier", PLANS["starts"].topic, key="carrier", tile="1s", features=FEATURES),
+    "clean.landings": View(
+        "by_gate", PLANS["landings"].topic, key="gate", tile="1s", features=FEATURES
+    ),
+    "clean.starts": View(
+        "by_carrier", PLANS["starts"].topic, key="carrier", tile="1s", features=FEATURES
+    ),
 }
 SOURCES = [*PLANS, *VIEWS, "outcomes", "examples"]
 TOPICS = [*SOURCES, "dead", *CHANNELS]
@@ -135,7 +140,8 @@ def events(seed: int, start: int, end: int) -> list[Sent]:
 
 @dataclass
 class Run:
-    """The app in a folder, its roles stepped in turn. `kill` says at which point of which step a role is killed."""
+    """The app in a folder, its roles stepped in turn. `kill` says at which point of which step a
+    role is killed."""
 
     directory: Path
     store: Shaky = field(default_factory=Shaky)
@@ -169,7 +175,9 @@ class Run:
         pace = ReplayPace() if role == "intake" else None
         orders = Orders(dict.fromkeys(PLANS, FRESHNESS), pace=pace)
         state = str(self.directory / "state")
-        return Operator(role, self.log, READS[role], self.task, state, CHANNELS, lambda: 0, orders=orders)
+        return Operator(
+            role, self.log, READS[role], self.task, state, CHANNELS, lambda: 0, orders=orders
+        )
 
     def task(self, topic: str, partition: int) -> Any:
         if topic in PLANS:
@@ -179,17 +187,31 @@ class Run:
         if topic in VIEWS:
             return ViewTask(VIEWS[topic], VIEWS[topic].name, partition, self.store)
         if topic == "outcomes":
-            return JoinTask(replace(toy_outcomes.plan(wait=9_000), label_topic="landings"), partition)
+            return JoinTask(
+                replace(toy_outcomes.plan(wait=9_000), label_topic="landings"), partition
+            )
         self.learner = HashedLogistic(bits=8).make(VECTORS)
         plan = TrainPlan(
-            "late", "logistic", VECTORS, "outcomes.late", 5, (), 9_000, 6_000, self.durable, label_topic="landings"
+            "late",
+            "logistic",
+            VECTORS,
+            "outcomes.late",
+            5,
+            (),
+            9_000,
+            6_000,
+            self.durable,
+            label_topic="landings",
         )
         return TrainTask(plan, self.learner, lambda learner, at: f"{at.number:064}", partition)
 
     def play(self) -> None:
         for i in range(ROUNDS):
             start, end = toy_events.START + i * STEP_MS, toy_events.START + (i + 1) * STEP_MS
-            asked = [Asked(f"flight-{at}", start - STEP_MS, categories="AA|a") for at in range(start, end, 450)]
+            asked = [
+                Asked(f"flight-{at}", start - STEP_MS, categories="AA|a")
+                for at in range(start, end, 450)
+            ]
             self.writer.append("outcomes", 0, [prediction_block(asked, i * 100)], start)
             for seed, topic in enumerate(PLANS):
                 for sent in events(100 * i + seed, start, end) if i < ROUNDS - 3 else []:
@@ -205,7 +227,9 @@ class Run:
                     send(self.writer, CHANNELS, [Setting("landings", key, value, "ann", 1)], start)
                 self.finish(role, i)
             self.told += self.follower.poll(0.0)
-            assert self.ticks() == dict.fromkeys(TASKS, end), f"a replay would wait for ever in round {i}"
+            assert self.ticks() == dict.fromkeys(TASKS, end), (
+                f"a replay would wait for ever in round {i}"
+            )
         for role in self.roles.values():
             role.checkpoint()
 
@@ -237,7 +261,8 @@ class Run:
 
 
 def arm(op: Operator, point: str) -> Callable[[], None]:
-    """Let the operator be killed at a point of its next step that comes to it, once; returns how to call it off."""
+    """Let the operator be killed at a point of its next step that comes to it, once; returns how to
+    call it off."""
     owner, name, when = POINTS[point]
     target: Any = op._writer if owner == "writer" else op
     real = getattr(target, name)
@@ -275,13 +300,20 @@ POINTS = {
 }
 
 
-def first_taken(values: Sequence[bytes], rows: Callable[[bytes], Sequence[Any]], origin: str | None) -> list[Any]:
+def first_taken(
+    values: Sequence[bytes], rows: Callable[[bytes], Sequence[Any]], origin: str | None
+) -> list[Any]:
     """Rows of blocks (of an origin) as whoever reads them takes them: each place once, in order."""
     found, last = list[Any](), (-1, -1)
     for value in values:
         block = blocks.decode(value)
         if block.rows is not None and origin in (None, block.origin):
-            at = list(zip(block.rows.column("_offset").to_pylist(), block.rows.column("_index").to_pylist()))
+            at = list(
+                zip(
+                    block.rows.column("_offset").to_pylist(),
+                    block.rows.column("_index").to_pylist(),
+                )
+            )
             found += [row for row, where in zip(rows(value), at) if where > last]
             last = max(last, at[-1])
     return found
@@ -301,10 +333,19 @@ def events_of(values: Sequence[bytes], origin: str) -> list[Any]:
 
 def outcome(run: Run) -> Outcome:
     taken = examples(run.records("examples"))
-    kept = {t: kept_by_run.ledger(run.log, str(run.directory / "state"), p.topic, t, 0)[1] for t, p in PLANS.items()}
+    kept = {
+        t: kept_by_run.ledger(run.log, str(run.directory / "state"), p.topic, t, 0)[1]
+        for t, p in PLANS.items()
+    }
     for t, p in PLANS.items():
-        assert kept[t] == audit.recompute(p.topic, kept_by_run.records(run.log, t, 0)), "the ledger is that of the log"
-    cuts = {(m.number, m.tick, m.stats["learned"], m.stats["all"]["log_loss"]) for m in run.told if isinstance(m, Cut)}
+        assert kept[t] == audit.recompute(p.topic, kept_by_run.records(run.log, t, 0)), (
+            "the ledger is that of the log"
+        )
+    cuts = {
+        (m.number, m.tick, m.stats["learned"], m.stats["all"]["log_loss"])
+        for m in run.told
+        if isinstance(m, Cut)
+    }
     return Outcome(
         rows={k: v[16:] for k, v in run.store.rows.items()},
         examples=taken,
@@ -323,12 +364,19 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
             found = outcome(run)
         assert len(found["examples"]) > 50
         assert found["cuts"][-1][2] >= 20
-        assert all(e.counts[1] and e.counts[2] for entries in found["ledger"].values() for e in entries.values())
+        assert all(
+            e.counts[1] and e.counts[2]
+            for entries in found["ledger"].values()
+            for e in entries.values()
+        )
         yield found
 
 
 def check(
-    directory: Path, kills: dict[tuple[str, int], str], checkpoints: frozenset[int], expected: dict[str, Any]
+    directory: Path,
+    kills: dict[tuple[str, int], str],
+    checkpoints: frozenset[int],
+    expected: dict[str, Any],
 ) -> Run:
     with Run(directory, kills=kills, checkpoints=checkpoints) as run:
         run.play()
@@ -343,7 +391,13 @@ def test_killed_at_any_step_the_next_one_ends_as_if_nothing_had_happened(
 ) -> None:
     kills = {(role, i): point for role in READS for i in (1, 4)}
     run = check(tmp_path, kills, frozenset({0, 1, 4}), undisturbed)
-    impossible = {"view", "train"} if POINTS[point][1] == "append" else {"train"} if "told" in point else set()
+    impossible = (
+        {"view", "train"}
+        if POINTS[point][1] == "append"
+        else {"train"}
+        if "told" in point
+        else set()
+    )
     assert {k.split()[0] for k in run.killed} >= set(READS) - impossible
 
 
@@ -373,21 +427,37 @@ def test_a_trainer_that_crashes_cuts_the_same_snapshots_again_also_if_it_cannot_
     foreign, checkpoints = frozenset({3, 5}), frozenset({2, 4})
     with Run(tmp_path, durable=durable, foreign=foreign, checkpoints=checkpoints) as run:
         run.play()
-    cuts = [(m.number, m.tick, m.stats["learned"], m.stats["all"]["log_loss"]) for m in run.told if isinstance(m, Cut)]
+    cuts = [
+        (m.number, m.tick, m.stats["learned"], m.stats["all"]["log_loss"])
+        for m in run.told
+        if isinstance(m, Cut)
+    ]
     assert sorted(set(cuts)) == undisturbed["cuts"]
     assert durable or len(cuts) > len(set(cuts)), "from the first record on, all are told again"
     assert run.learner.export().arrays["weights"].tobytes() == undisturbed["weights"]
 
 
-# ------------------------------------------------------------ the same with settings, crashes, and a store that goes away
-KEYS = {"intake": ("lateness", "max_future"), "join": ("label_wait",), "train": ("snapshot_every", "label_wait")}
+# ------------------------------------------------------------ the same with settings, crashes, and
+# a store that goes away
+KEYS = {
+    "intake": ("lateness", "max_future"),
+    "join": ("label_wait",),
+    "train": ("snapshot_every", "label_wait"),
+}
 
 
 def undisturbed_task(run: Run, role: str, topic: str, task: Any) -> list[Outputs]:
-    """What a task leads to that nothing befalls: it takes settings on where the checkpoint says so, and skips what crashes."""
-    found = Checkpoints(str(run.directory / "state"), task.name, run.log.bounds(topic).identity).load()
+    """What a task leads to that nothing befalls: it takes settings on where the checkpoint says so,
+    and skips what crashes."""
+    found = Checkpoints(
+        str(run.directory / "state"), task.name, run.log.bounds(topic).identity
+    ).load()
     assert found is not None
-    recorded = from_json({**found[1], **(found[2][-1] if found[2] else {})}["settings"]) if role in KEYS else []
+    recorded = (
+        from_json({**found[1], **(found[2][-1] if found[2] else {})}["settings"])
+        if role in KEYS
+        else []
+    )
     recorded = [[at, *((v,) if isinstance(name, str) else (name, v))] for at, name, v in recorded]
     outs = list[Outputs]()
     for r in kept_by_run.records(run.log, topic, 0):
@@ -410,29 +480,48 @@ def check_consistent(run: Run) -> None:
         outs = undisturbed_task(run, "intake", name, IntakeTask(plan, 0))
         for to in [route.to for route in (*plan.clean, *plan.labels)]:
             assert events_of(run.records(to), name) == events_of(appended(outs, to), name)
-        crashed = {r.offset: "crash" for r in kept_by_run.records(run.log, name, 0) if r.offset in run.crashing}
+        crashed = {
+            r.offset: "crash"
+            for r in kept_by_run.records(run.log, name, 0)
+            if r.offset in run.crashing
+        }
         assert kept_by_run.told(run.log, "dead", plan.topic, 0) == crashed
         settings = kept_by_run.settings_of(run.log, state, plan.topic, name, 0)
         left = kept_by_run.ledger(run.log, state, plan.topic, name, 0)[1]
-        assert left == audit.recompute(plan.topic, kept_by_run.records(run.log, name, 0), crashed, settings)
+        assert left == audit.recompute(
+            plan.topic, kept_by_run.records(run.log, name, 0), crashed, settings
+        )
     store = MemoryStore()
     for topic, view in VIEWS.items():
         task = ViewTask(view, view.name, 0, store)
         undisturbed_task(run, "view", topic, task)
         task.write()
-    assert {k: v[16:] for k, v in store.rows.items()} == {k: v[16:] for k, v in run.store.rows.items()}
+    assert {k: v[16:] for k, v in store.rows.items()} == {
+        k: v[16:] for k, v in run.store.rows.items()
+    }
     learner = run.learner
     outs = undisturbed_task(run, "join", "outcomes", run.task("outcomes", 0))
     assert examples(run.records("examples")) == examples(appended(outs, "examples"))
     outs = undisturbed_task(run, "train", "examples", run.task("examples", 0))
     told = {(m.number, m.tick, m.stats["learned"]) for m in run.told if isinstance(m, Cut)}
-    assert told == {(m.number, m.tick, m.stats["learned"]) for out in outs for m in out.messages if isinstance(m, Cut)}
+    assert told == {
+        (m.number, m.tick, m.stats["learned"])
+        for out in outs
+        for m in out.messages
+        if isinstance(m, Cut)
+    }
     weights = [x.export().arrays["weights"].tobytes() for x in (learner, run.learner)]
     assert weights[0] == weights[1]
 
 
 CHANGES = st.sampled_from(
-    [("lateness", "1s"), ("lateness", "3s"), ("max_future", "0s"), ("label_wait", "4s"), ("snapshot_every", "3s")]
+    [
+        ("lateness", "1s"),
+        ("lateness", "3s"),
+        ("max_future", "0s"),
+        ("label_wait", "4s"),
+        ("snapshot_every", "3s"),
+    ]
 )
 PLACES = st.tuples(st.sampled_from(list(READS)), st.integers(0, ROUNDS - 1))
 
@@ -448,7 +537,12 @@ PLACES = st.tuples(st.sampled_from(list(READS)), st.integers(0, ROUNDS - 1))
 @example(
     kills={(role, i): "flushed, nothing told" for role in READS for i in (2, 3)},
     checkpoints=frozenset({1}),
-    changes={(role, i): (key, ("1s", "5s")[i % 2]) for role, keys in KEYS.items() for i in (2, 3) for key in keys[:1]},
+    changes={
+        (role, i): (key, ("1s", "5s")[i % 2])
+        for role, keys in KEYS.items()
+        for i in (2, 3)
+        for key in keys[:1]
+    },
     refusals={2: 2, 3: 1},
     crashing=frozenset({7, 40, 41}),
 )
@@ -463,9 +557,12 @@ def test_whatever_befalls_it_all_agrees_with_what_checkpoints_and_dead_letters_s
             check_consistent(run)
 
 
-def test_a_lost_cursor_is_noticed(tmp_path: Path, undisturbed: Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_cursor_is_noticed(
+    tmp_path: Path, undisturbed: Outcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(
-        "freshet.streams.operators.origins.Cursors.fresh", lambda self, o, p, offsets, i: slice(0, len(offsets))
+        "freshet.streams.operators.origins.Cursors.fresh",
+        lambda self, o, p, offsets, i: slice(0, len(offsets)),
     )
     with pytest.raises(AssertionError):
         check(tmp_path, {("intake", 3): "flushed, nothing told"}, frozenset(), undisturbed)
@@ -530,7 +627,9 @@ class Bench:
 
     def operator(self, orders: Orders | None = None) -> Operator:
         state = str(self.directory / "state")
-        return Operator("toys", self.log, ["in"], self.toy, state, CHANNELS, lambda: 77, orders=orders)
+        return Operator(
+            "toys", self.log, ["in"], self.toy, state, CHANNELS, lambda: 77, orders=orders
+        )
 
     def records(self, topic: str) -> list[bytes]:
         return [r.value for r in kept_by_run.records(self.log, topic, 0)]
@@ -557,7 +656,9 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     made.close()
 
 
-def test_every_task_applies_before_any_writes_and_all_write_before_progress_is_told(bench: Bench) -> None:
+def test_every_task_applies_before_any_writes_and_all_write_before_progress_is_told(
+    bench: Bench,
+) -> None:
     bench.put(0, b"a", b"b")
     bench.put(1, b"c")
     op = bench.operator()
@@ -602,7 +703,9 @@ def test_tasks_look_after_their_rows_at_their_start_and_now_and_then_where_nothi
     bench.put(0, b"a")
     now[0] += 0.9
     op.step(0.0)
-    assert bench.journal[2:] == ["toy:0 applies 1", "toy:0 writes"], "it is too early for the other one"
+    assert bench.journal[2:] == ["toy:0 applies 1", "toy:0 writes"], (
+        "it is too early for the other one"
+    )
     now[0] += 0.2
     op.step(0.0)
     assert bench.journal[4:] == ["toy:1 writes"], "the one has just written"
@@ -613,7 +716,9 @@ def test_tasks_look_after_their_rows_at_their_start_and_now_and_then_where_nothi
     op.close()
 
 
-def test_while_the_store_is_away_nothing_is_read_and_it_is_said(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_while_the_store_is_away_nothing_is_read_and_it_is_said(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(operator, "RETRY_SECONDS", 0.001)
     monkeypatch.setattr(operator, "STATUS_SECONDS", 0.0)
     bench.put(0, b"a")
@@ -654,7 +759,9 @@ def test_a_role_that_is_held_from_the_start_reads_nothing_in_its_first_step(benc
     op.close()
 
 
-def test_a_held_role_reads_nothing_and_says_so(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_held_role_reads_nothing_and_says_so(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(operator, "STATUS_SECONDS", 0.0)
     held = [True]
     op = bench.operator(Orders(held=lambda: held[0]))
@@ -683,7 +790,9 @@ def settle(op: Operator) -> None:
         op.step(0.0)
 
 
-def test_a_record_that_crashes_three_times_is_a_dead_letter_and_its_neighbours_are_applied(bench: Bench) -> None:
+def test_a_record_that_crashes_three_times_is_a_dead_letter_and_its_neighbours_are_applied(
+    bench: Bench,
+) -> None:
     bench.kind = Fragile
     bench.put(0, b"a", b"b")
     op = bench.operator()
@@ -708,7 +817,8 @@ def test_a_record_that_crashes_three_times_is_a_dead_letter_and_its_neighbours_a
 def test_nothing_is_told_of_what_follows_a_skipped_record_before_that_is_behind_a_checkpoint(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It might be got over after a restart, and what readers have had of later ones would keep it out."""
+    """It might be got over after a restart, and what readers have had of later ones would keep it
+    out."""
     monkeypatch.setattr(operator, "CHECKPOINT_SECONDS", NEVER)
     bench.kind = Fragile
     bench.put(0, b"a", b"bad", b"b", b"c")
@@ -725,7 +835,9 @@ def test_nothing_is_told_of_what_follows_a_skipped_record_before_that_is_behind_
     again.close()
 
 
-def test_the_text_of_an_error_is_kept_up_to_a_bound(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_text_of_an_error_is_kept_up_to_a_bound(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(self: Toy, batch: Any) -> Outputs:
         raise ValueError("x" * 2 * KEPT_TEXT)
 
@@ -739,7 +851,9 @@ def test_the_text_of_an_error_is_kept_up_to_a_bound(bench: Bench, monkeypatch: p
     op.close()
 
 
-def test_after_a_restart_the_skipped_record_is_not_tried_again_once_it_is_behind_a_checkpoint(bench: Bench) -> None:
+def test_after_a_restart_the_skipped_record_is_not_tried_again_once_it_is_behind_a_checkpoint(
+    bench: Bench,
+) -> None:
     bench.kind = Fragile
     bench.put(0, b"bad", b"a", b"bad")
     op = bench.operator()
@@ -971,7 +1085,9 @@ def told(bench: Bench) -> list[str]:
     return [line for line in bench.journal if "told" in line]
 
 
-def test_the_time_is_told_once_all_is_read_that_stood_there_then(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_is_told_once_all_is_read_that_stood_there_then(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(operator, "MAX_RECORDS", 2)
     bench.kind, clock = Telling, ManualClock(7)
     bench.put(0, b"a", b"b", b"c")
@@ -987,7 +1103,9 @@ def test_the_time_is_told_once_all_is_read_that_stood_there_then(bench: Bench, m
     op.close()
 
 
-def test_no_time_is_told_while_nobody_knows_where_partitions_end(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_time_is_told_while_nobody_knows_where_partitions_end(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bench.kind, clock = Telling, ManualClock(7)
     op = bench.operator(Orders(pace=WallPace(clock, 0.0)))
     op.step(0.0)
@@ -1018,7 +1136,9 @@ def test_in_a_replay_the_time_is_what_the_control_log_says(bench: Bench) -> None
     op.close()
 
 
-def test_when_stopped_while_the_store_is_away_nothing_is_saved(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_when_stopped_while_the_store_is_away_nothing_is_saved(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(operator, "RETRY_SECONDS", 60.0)
     bench.put(0, b"a")
     op, stop = bench.operator(), threading.Event()
@@ -1071,7 +1191,9 @@ def test_partitions_that_go_to_another_member_are_saved_and_lost_ones_are_not(be
     again.close()
 
 
-def test_a_status_tells_of_every_task_about_once_a_second(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_status_tells_of_every_task_about_once_a_second(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(operator, "STATUS_SECONDS", 0.0)
     bench.put(0, b"a")
     op = bench.operator()
@@ -1094,7 +1216,9 @@ def test_figures_that_fail_stop_no_work(bench: Bench, monkeypatch: pytest.Monkey
     op.close()
 
 
-def test_a_recreated_log_or_one_that_starts_later_is_an_error_that_names_both(bench: Bench, tmp_path: Path) -> None:
+def test_a_recreated_log_or_one_that_starts_later_is_an_error_that_names_both(
+    bench: Bench, tmp_path: Path
+) -> None:
     bench.put(0, b"a")
     op = bench.operator()
     op.step(0.0)

@@ -1,4 +1,5 @@
-"""What is particular to the embedded log: its files, its locks, its bells. The contract: `contracts/`."""
+"""What is particular to the embedded log: its files, its locks, its bells. The contract:
+`contracts/`."""
 
 from __future__ import annotations
 
@@ -36,7 +37,11 @@ def count(log: SqliteLog, topic: str = "t") -> int:
 
 def test_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for url, path in (("sqlite:///" + str(tmp_path)[1:] + "/a", "a"), (f"{tmp_path}/b", "b"), ("c/d", "c/d")):
+    for url, path in (
+        ("sqlite:///" + str(tmp_path)[1:] + "/a", "a"),
+        (f"{tmp_path}/b", "b"),
+        ("c/d", "c/d"),
+    ):
         open_log(url).close()
         assert (tmp_path / path).is_dir()
     with pytest.raises(LogError, match=r"sqlite:// or kafka://"):
@@ -54,7 +59,9 @@ def test_any_name_is_a_topic(log: SqliteLog) -> None:
 
 
 def test_a_second_run_on_the_same_directory_is_refused_naming_the_first(tmp_path: Path) -> None:
-    code = "import sys, freshet.runs.lock as l; x = l.RunLock(sys.argv[1]); print(flush=True); input()"
+    code = (
+        "import sys, freshet.runs.lock as l; x = l.RunLock(sys.argv[1]); print(flush=True); input()"
+    )
     holder = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -69,7 +76,9 @@ def test_a_second_run_on_the_same_directory_is_refused_naming_the_first(tmp_path
     RunLock(tmp_path).close()
 
 
-def test_a_full_disk_is_named_at_the_end_and_what_was_queued_can_be_flushed_later(tmp_path: Path) -> None:
+def test_a_full_disk_is_named_at_the_end_and_what_was_queued_can_be_flushed_later(
+    tmp_path: Path,
+) -> None:
     outages = Outages()
     outages.ending.set()  # else it would wait for room
     log = SqliteLog(tmp_path / "log", outages)
@@ -92,9 +101,13 @@ def test_a_full_disk_is_named_at_the_end_and_what_was_queued_can_be_flushed_late
     log.close()
 
 
-def test_a_locked_topic_is_waited_for_then_named(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_locked_topic_is_waited_for_then_named(
+    log: SqliteLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
     writer = log.writer()
-    other = sqlite3.connect(sqlite_topic.path_of(log.directory, "t"), isolation_level=None, check_same_thread=False)
+    other = sqlite3.connect(
+        sqlite_topic.path_of(log.directory, "t"), isolation_level=None, check_same_thread=False
+    )
     other.execute("BEGIN IMMEDIATE")
     writer.append("t", 0, [b"x"], 0)
     monkeypatch.setattr(sqlite_topic, "LOCK_WAIT_SECONDS", 0.05)

@@ -29,7 +29,11 @@ def log(tmp_path: Path) -> SqliteLog:
 
 
 def heard(log: SqliteLog, until: Callable[[list[Status]], bool]) -> list[Status]:
-    follower, deadline, found = Follower(log, *CHANNELS), time.monotonic() + DEADLINE_SECONDS, list[Message]()
+    follower, deadline, found = (
+        Follower(log, *CHANNELS),
+        time.monotonic() + DEADLINE_SECONDS,
+        list[Message](),
+    )
     while not until([m for m in found if isinstance(m, Status)]):
         assert time.monotonic() < deadline
         found += follower.poll(0.05)
@@ -47,13 +51,20 @@ def test_a_busy_loop_is_spoken_for_without_the_figures_of_its_tasks(
     with Heartbeat(log, CHANNELS, vitals):
         beats = heard(log, lambda found: len(found) >= 2)
     for m in beats:
-        assert (m.role, m.instance, m.facts["records"], m.facts["held"]) == ("train", "train.x/1", 7, False)
+        assert (m.role, m.instance, m.facts["records"], m.facts["held"]) == (
+            "train",
+            "train.x/1",
+            7,
+            False,
+        )
         assert m.facts["told_ms"] == told.facts["told_ms"], "since when its loop is busy"
         assert "train:x:0" not in m.facts, "it may have another owner by now"
     assert beats[0].at <= beats[-1].at
 
 
-def test_a_loop_that_tells_by_itself_is_not_spoken_for(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loop_that_tells_by_itself_is_not_spoken_for(
+    log: SqliteLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 0.001)
     asked = list[float]()
 

@@ -1,4 +1,5 @@
-"""Facts in, samples out; what is missing or of another shape is left out, and no label grows without end."""
+"""Facts in, samples out; what is missing or of another shape is left out, and no label grows
+without end."""
 
 from __future__ import annotations
 
@@ -46,8 +47,22 @@ FACTS: dict[str, Any] = {
         "slices": {"shop": {"a": {"n": 4, "log_loss": 0.25}}},
     },
     "models": {
-        "unpaid": {"lineage": "x-1", "snapshot": 2, "tick": 1_000, "rungs": {"champion": 6}, "lost": 1, "unlogged": 0},
-        "other": {"lineage": None, "snapshot": None, "tick": None, "rungs": {}, "lost": 0, "unlogged": 0},
+        "unpaid": {
+            "lineage": "x-1",
+            "snapshot": 2,
+            "tick": 1_000,
+            "rungs": {"champion": 6},
+            "lost": 1,
+            "unlogged": 0,
+        },
+        "other": {
+            "lineage": None,
+            "snapshot": None,
+            "tick": None,
+            "rungs": {},
+            "lost": 0,
+            "unlogged": 0,
+        },
     },
     "requests": {
         "answered": 6,
@@ -89,16 +104,32 @@ def told(facts: dict[str, Any]) -> dict[Sample, float]:
         (sample("freshet_process_told_timestamp_seconds"), 1_700_000_001),
         (sample("freshet_process_held"), 1),
         (sample("freshet_operator_records_total"), 70),
-        (sample("freshet_intake_records_total", topic="orders", partition="0", fate="dead:not Avro"), 1),
+        (
+            sample(
+                "freshet_intake_records_total", topic="orders", partition="0", fate="dead:not Avro"
+            ),
+            1,
+        ),
         (sample("freshet_intake_imputed_total", topic="orders", partition="0", field="price"), 3),
-        (sample("freshet_intake_newest_append_timestamp_seconds", topic="orders", partition="0"), 1.5),
+        (
+            sample("freshet_intake_newest_append_timestamp_seconds", topic="orders", partition="0"),
+            1.5,
+        ),
         (sample("freshet_source_events_total", topic="orders", partition="0", source="north"), 4),
         (sample("freshet_field_missing_total", topic="orders", partition="0", field="price"), 3),
         (sample("freshet_task_finished_timestamp_seconds", task="intake:orders:0"), 2),
         (sample("freshet_view_keys", view="shops", partition="3"), 4),
-        (sample("freshet_join_outcomes_total", model="unpaid", partition="0", outcome="expired"), 2),
         (
-            sample("freshet_trainer_examples_total", model="unpaid", lineage="hashed_logistic-1a2b3c4d", partition="0"),
+            sample("freshet_join_outcomes_total", model="unpaid", partition="0", outcome="expired"),
+            2,
+        ),
+        (
+            sample(
+                "freshet_trainer_examples_total",
+                model="unpaid",
+                lineage="hashed_logistic-1a2b3c4d",
+                partition="0",
+            ),
             7,
         ),
         (
@@ -139,11 +170,18 @@ def test_a_fact_is_told_in_base_units(wanted: Sample, value: float) -> None:
 @pytest.mark.parametrize(
     ("wanted", "why"),
     [
-        (sample("freshet_intake_newest_event_timestamp_seconds", topic="orders", partition="0"), "not known yet"),
+        (
+            sample("freshet_intake_newest_event_timestamp_seconds", topic="orders", partition="0"),
+            "not known yet",
+        ),
         (sample("freshet_task_finished_timestamp_seconds", task="view:shops:3"), "no tick yet"),
         (
             sample(
-                "freshet_trainer_auc", model="unpaid", lineage="hashed_logistic-1a2b3c4d", partition="0", window="all"
+                "freshet_trainer_auc",
+                model="unpaid",
+                lineage="hashed_logistic-1a2b3c4d",
+                partition="0",
+                window="all",
             ),
             "means nothing yet",
         ),
@@ -158,7 +196,10 @@ def test_a_fact_is_told_in_base_units(wanted: Sample, value: float) -> None:
             "is no number",
         ),
         (sample("freshet_scorer_snapshot", model="other", lineage="None"), "nothing is served"),
-        (sample("freshet_scorer_request_duration_near_swaps_seconds_count"), "counts and bounds do not fit"),
+        (
+            sample("freshet_scorer_request_duration_near_swaps_seconds_count"),
+            "counts and bounds do not fit",
+        ),
     ],
 )
 def test_what_is_not_known_is_left_out(wanted: Sample, why: str) -> None:
@@ -172,7 +213,13 @@ def test_an_outage_is_told_while_it_lasts() -> None:
     since = vitals.status().facts["outages"][0]["since"]
     text = exposition("toy", vitals.status()).decode()
     (outage,) = [m for m in parsed(text) if m.name == "freshet_outage_since_timestamp_seconds"]
-    labels = {"component": "store", "resource": "redis://127.0.0.1:1", "app": "toy", "role": "view", "instance": "view"}
+    labels = {
+        "component": "store",
+        "resource": "redis://127.0.0.1:1",
+        "app": "toy",
+        "role": "view",
+        "instance": "view",
+    }
     assert [(s.labels, s.value) for s in outage.samples] == [(labels, pytest.approx(since / 1e3))]
     outages.over("store")
     text = exposition("toy", vitals.status()).decode()
@@ -184,7 +231,9 @@ def test_figures_of_a_slice_and_of_a_source_are_bounded_and_long_labels_are_cut(
     slices = {f"value {i}": {"n": i, "log_loss": 0.1} for i in range(200)}
     sources = {f"source {i}": {"events": i} for i in range(200)}
     found = told({"train:m.x:0": {"slices": {"s": slices}}, "intake:t:0": {"sources": sources}})
-    values = [dict(labels)["value"] for name, labels in found if name == "freshet_trainer_slice_log_loss"]
+    values = [
+        dict(labels)["value"] for name, labels in found if name == "freshet_trainer_slice_log_loss"
+    ]
     assert values == [f"value {i}" for i in range(50)]
     assert sum(name == "freshet_source_events_total" for name, _ in found) == 64
     cut = told({"intake:t:0": {"sources": {"x" * 1_000 + end: {"events": 1} for end in "ab"}}})
@@ -214,11 +263,19 @@ def test_names_follow_the_conventions() -> None:
         assert f.help.endswith("."), f.name
 
 
-leaf = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.binary(max_size=3)
+leaf = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.binary(max_size=3)
+)
 tree = st.recursive(
     leaf,
     lambda x: (
-        st.lists(x, max_size=3) | st.dictionaries(st.text(max_size=4) | st.sampled_from(["le", "n"]), x, max_size=3)
+        st.lists(x, max_size=3)
+        | st.dictionaries(st.text(max_size=4) | st.sampled_from(["le", "n"]), x, max_size=3)
     ),
     max_leaves=8,
 )

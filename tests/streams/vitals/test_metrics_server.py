@@ -33,7 +33,10 @@ def test_health_says_ok(server: MetricsServer) -> None:
 
 def test_another_path_is_answered_with_those_that_there_are(server: MetricsServer) -> None:
     answer = httpx.get(f"{server.address}/nothing")
-    assert (answer.status_code, answer.text) == (404, "404 /nothing is not here, /metrics and /health are\n")
+    assert (answer.status_code, answer.text) == (
+        404,
+        "404 /nothing is not here, /metrics and /health are\n",
+    )
     assert httpx.post(f"{server.address}/metrics").status_code == 501
 
 
@@ -48,7 +51,10 @@ def test_a_fault_in_making_metrics_is_an_answer_and_the_next_request_works() -> 
 
     with MetricsServer("127.0.0.1", 0, produce) as server:
         answer = httpx.get(f"{server.address}/metrics")
-        assert (answer.status_code, answer.text) == (500, "500 metrics could not be made; the role's log says why\n")
+        assert (answer.status_code, answer.text) == (
+            500,
+            "500 metrics could not be made; the role's log says why\n",
+        )
         assert httpx.get(f"{server.address}/metrics").content == b"freshet_x 2\n"
 
 
@@ -63,7 +69,9 @@ def test_a_request_that_hangs_keeps_nobody_waiting() -> None:
         return b"freshet_x 3\n"
 
     with MetricsServer("127.0.0.1", 0, produce) as server:
-        slow = threading.Thread(target=httpx.get, args=(f"{server.address}/metrics",), kwargs={"timeout": 30})
+        slow = threading.Thread(
+            target=httpx.get, args=(f"{server.address}/metrics",), kwargs={"timeout": 30}
+        )
         slow.start()
         assert asked.wait(10)
         assert httpx.get(f"{server.address}/metrics").content == b"freshet_x 3\n"
@@ -74,7 +82,8 @@ def test_a_request_that_hangs_keeps_nobody_waiting() -> None:
 def test_a_port_in_use_is_refused_with_what_to_do(server: MetricsServer) -> None:
     port = int(server.address.rsplit(":", 1)[1])
     with pytest.raises(
-        ComponentError, match=f"metrics at 127.0.0.1:{port}: the address cannot be used.*Choose another"
+        ComponentError,
+        match=f"metrics at 127.0.0.1:{port}: the address cannot be used.*Choose another",
     ):
         MetricsServer("127.0.0.1", port, lambda: b"")
 
@@ -92,7 +101,9 @@ def test_once_closed_nobody_answers() -> None:
         httpx.get(f"{address}/metrics")
 
 
-def test_what_listens_on_all_addresses_is_reached_by_the_name_of_its_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_listens_on_all_addresses_is_reached_by_the_name_of_its_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(metrics_server.socket, "gethostname", lambda: "c0ffee")
     assert reachable("http://0.0.0.0:9") == "http://c0ffee:9"
     assert reachable("http://10.0.0.7:9") == "http://10.0.0.7:9"

@@ -1,4 +1,5 @@
-"""Flights whose outcomes were others than they were: `Alter`s, for tests of what may not depend on them."""
+"""Flights whose outcomes were others than they were: `Alter`s, for tests of what may not depend on
+them."""
 
 from __future__ import annotations
 
@@ -8,18 +9,23 @@ from freshet.demo.flights.data import MINUTE_MS, TAXI_MINUTES, Alter
 
 
 def with_outcome(flight_id: str, **outcome: float | None) -> Alter:
-    """An `Alter`: this flight's `dep_delay`, `arr_delay` or `air_time` (minutes; None: never) is another."""
+    """An `Alter`: this flight's `dep_delay`, `arr_delay` or `air_time` (minutes; None: never) is
+    another."""
     mine = pl.col("flight_id") == flight_id
 
     def alter(flights: pl.DataFrame) -> pl.DataFrame:
-        new = [pl.when(mine).then(pl.lit(v, pl.Float64)).otherwise(c).alias(c) for c, v in outcome.items()]
+        new = [
+            pl.when(mine).then(pl.lit(v, pl.Float64)).otherwise(c).alias(c)
+            for c, v in outcome.items()
+        ]
         return flights.with_columns(new)
 
     return alter
 
 
 def with_labels_turned(from_ms: int) -> Alter:
-    """An `Alter`: flights that arrive at `from_ms` or later are late where they were not, and vice versa."""
+    """An `Alter`: flights that arrive at `from_ms` or later are late where they were not, and vice
+    versa."""
 
     def alter(flights: pl.DataFrame) -> pl.DataFrame:
         minutes = pl.col("dep_delay") + pl.col("air_time") + TAXI_MINUTES

@@ -24,20 +24,26 @@ def test_every_event_of_the_days_is_there_once_and_in_order(days, counts):
         kind = EventType.load(topic)
         assert len(frame) == counts[topic]
         assert frame[kind.id].n_unique() == len(frame)
-        assert frame.select(kind.time, kind.id).equals(frame.select(kind.time, kind.id).sort(kind.time, kind.id))
+        assert frame.select(kind.time, kind.id).equals(
+            frame.select(kind.time, kind.id).sort(kind.time, kind.id)
+        )
         assert frame[kind.time][0] >= START_MS
 
 
 def test_no_take_off_is_known_before_it_was_scheduled_and_no_label_before_the_take_off():
     frames = load_once(365)
-    left = frames["takeoffs"].join(frames["departures"].select("flight_id", "scheduled_at"), on="flight_id")
+    left = frames["takeoffs"].join(
+        frames["departures"].select("flight_id", "scheduled_at"), on="flight_id"
+    )
     assert len(left) == len(frames["takeoffs"])
     assert (left["took_off_at"] >= left["scheduled_at"]).all()
     early = left.filter(pl.col("dep_delay") < 0)
     assert (early["took_off_at"] == early["scheduled_at"]).all()
     late = left.filter(pl.col("dep_delay") >= 0)
     assert ((late["took_off_at"] - late["scheduled_at"]) == late["dep_delay"] * MINUTE_MS).all()
-    down = frames["arrivals"].join(frames["takeoffs"].select("flight_id", "took_off_at"), on="flight_id")
+    down = frames["arrivals"].join(
+        frames["takeoffs"].select("flight_id", "took_off_at"), on="flight_id"
+    )
     assert len(down) == len(frames["arrivals"])
     assert (down["arrived_at"] > down["took_off_at"]).all()
 
@@ -48,7 +54,9 @@ def test_the_label_is_the_one_that_the_design_describes():
 
 
 def test_an_arrival_is_known_after_departure_air_time_and_taxi():
-    arrivals = load_once(59)["arrivals"].join(flights_of(59).select("flight_id", "scheduled_at"), on="flight_id")
+    arrivals = load_once(59)["arrivals"].join(
+        flights_of(59).select("flight_id", "scheduled_at"), on="flight_id"
+    )
     minutes = arrivals["dep_delay"] + arrivals["air_time"] + 25
     assert (arrivals["arrived_at"] == arrivals["scheduled_at"] + minutes * MINUTE_MS).all()
 
@@ -63,7 +71,11 @@ def test_an_observation_is_known_51_minutes_after_its_truncated_hour():
 def test_only_flights_that_never_get_a_label_lack_a_tail_number():
     frames = load_once(365)
     assert frames["departures"]["tailnum"].null_count() == 2_512
-    assert frames["takeoffs"]["tailnum"].null_count() == frames["arrivals"]["tailnum"].null_count() == 0
+    assert (
+        frames["takeoffs"]["tailnum"].null_count()
+        == frames["arrivals"]["tailnum"].null_count()
+        == 0
+    )
 
 
 def test_times_are_utc_and_calendar_fields_are_local():
@@ -78,7 +90,12 @@ def test_times_are_utc_and_calendar_fields_are_local():
 
 def test_what_departures_say_is_not_touched_by_any_outcome():
     outcome = {"dep_delay": None, "arr_delay": None, "air_time": None}
-    altered = load(2, lambda flights: flights.with_columns(pl.lit(v, pl.Float64).alias(k) for k, v in outcome.items()))
+    altered = load(
+        2,
+        lambda flights: flights.with_columns(
+            pl.lit(v, pl.Float64).alias(k) for k, v in outcome.items()
+        ),
+    )
     assert altered["departures"].equals(load(2)["departures"])
     assert not len(altered["takeoffs"])
     assert not len(altered["arrivals"])

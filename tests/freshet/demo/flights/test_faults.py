@@ -36,8 +36,16 @@ def ms(value):
 
 def broken_rules(kind, event):
     out = ["missing" for f in kind.required if event[f] is None]
-    out += ["domain" for f, words in kind.domains.items() if event[f] is not None and event[f] not in words]
-    out += ["range" for f, (a, b) in kind.ranges.items() if event[f] is not None and not a <= event[f] <= b]
+    out += [
+        "domain"
+        for f, words in kind.domains.items()
+        if event[f] is not None and event[f] not in words
+    ]
+    out += [
+        "range"
+        for f, (a, b) in kind.ranges.items()
+        if event[f] is not None and not a <= event[f] <= b
+    ]
     return out
 
 
@@ -85,7 +93,8 @@ def test_the_shares_of_a_year_are_those_asked_for():
         n = len(events)
         assert expected.duplicates / n == pytest.approx(0.01, rel=0.2)
         assert sum(expected.bad.values()) / n == pytest.approx(0.005, rel=0.2)
-        if topic == "weather":  # three observations an hour, at the same minute: none can be overtaken
+        # three observations an hour, at the same minute: none can be overtaken
+        if topic == "weather":
             assert (expected.disordered, expected.refused) == (0, {"range": 1})
         else:
             assert expected.disordered / n == pytest.approx(0.02, rel=0.1)
@@ -95,7 +104,11 @@ def test_the_shares_of_a_year_are_those_asked_for():
 
 @pytest.mark.parametrize("topic", TOPICS)
 def test_no_good_event_is_early_or_late_and_its_duplicates_follow_it(topic):
-    kind, events, faults = EventType.load(topic), FRAMES[topic], Faults(duplicates=0.2, bad=0.2, disorder=0.2)
+    kind, events, faults = (
+        EventType.load(topic),
+        FRAMES[topic],
+        Faults(duplicates=0.2, bad=0.2, disorder=0.2),
+    )
     done, _ = plan(kind, events, faults, 3)
     assert (done.publish[1:] >= done.publish[:-1]).all()
     time, newest, first = events[kind.time].to_numpy(), 0, {}
@@ -111,9 +124,15 @@ def test_no_good_event_is_early_or_late_and_its_duplicates_follow_it(topic):
 def test_bad_copies_come_before_and_after_their_good_event():
     kind = EventType.load("arrivals")
     done, _ = plan(kind, FRAMES["arrivals"], Faults(), 0)
-    place = {row: i for i, (row, act) in enumerate(zip(done.row.tolist(), done.act.tolist())) if act == GOOD}
+    place = {
+        row: i
+        for i, (row, act) in enumerate(zip(done.row.tolist(), done.act.tolist()))
+        if act == GOOD
+    }
     before = [
-        i < place[row] for i, (row, act) in enumerate(zip(done.row.tolist(), done.act.tolist())) if act >= FIRST_BAD
+        i < place[row]
+        for i, (row, act) in enumerate(zip(done.row.tolist(), done.act.tolist()))
+        if act >= FIRST_BAD
     ]
     assert 0.3 < sum(before) / len(before) < 0.7
 
@@ -134,8 +153,13 @@ def test_faults_follow_the_seed_and_not_the_other_rows():
     assert (one.row == same.row).all()
     assert len(one.act) != len(other.act) or (one.act != other.act).any()
     half = plan(kind, events[::2], Faults(), 1)[0]
-    told = {(2 * r, a, t) for r, a, t in zip(half.row.tolist(), half.act.tolist(), half.publish.tolist())}
-    assert told == {x for x in zip(one.row.tolist(), one.act.tolist(), one.publish.tolist()) if x[0] % 2 == 0}
+    told = {
+        (2 * r, a, t)
+        for r, a, t in zip(half.row.tolist(), half.act.tolist(), half.publish.tolist())
+    }
+    assert told == {
+        x for x in zip(one.row.tolist(), one.act.tolist(), one.publish.tolist()) if x[0] % 2 == 0
+    }
 
 
 def test_without_faults_every_event_is_published_once_at_its_time():

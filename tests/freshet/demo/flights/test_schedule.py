@@ -17,7 +17,9 @@ KINDS = {t: EventType.load(t) for t in TOPICS}
 
 def decoded(topic, record):
     event = fastavro.schemaless_reader(io.BytesIO(record[5:]), KINDS[topic].parsed, None)
-    return {f: round(v.timestamp() * 1000) if hasattr(v, "timestamp") else v for f, v in event.items()}
+    return {
+        f: round(v.timestamp() * 1000) if hasattr(v, "timestamp") else v for f, v in event.items()
+    }
 
 
 def same(a, b):
@@ -74,7 +76,10 @@ def test_nothing_of_a_flight_is_published_in_a_step_before_it_is_asked():
 def test_the_length_of_a_step_changes_no_record_and_no_order(step_ms):
     def whole(step):
         steps = list(Schedule(2, step_ms=step))
-        return {t: [x for s in steps for x in zip(s.events[t].values, s.events[t].times)] for t in TOPICS}
+        return {
+            t: [x for s in steps for x in zip(s.events[t].values, s.events[t].times)]
+            for t in TOPICS
+        }
 
     assert whole(step_ms) == whole(7 * 60_000)
 
@@ -107,7 +112,9 @@ def test_a_flights_own_outcome_changes_nothing_that_is_known_when_it_is_asked():
     plain = list(Schedule(3))
     for i in (700, 1_500):
         me = load(3)["departures"]["flight_id"][i]
-        altered = Schedule(3, alter=with_outcome(me, dep_delay=300.0, arr_delay=250.0, air_time=50.0))
+        altered = Schedule(
+            3, alter=with_outcome(me, dep_delay=300.0, arr_delay=250.0, air_time=50.0)
+        )
         steps = zip(plain, altered)
         for a, b in steps:
             assert a.queries == b.queries
@@ -120,6 +127,8 @@ def test_a_flights_own_outcome_changes_nothing_that_is_known_when_it_is_asked():
 def test_labels_still_to_come_change_nothing_before_they_come():
     turn = START_MS + 100 * QUARTER
     differ = [
-        i for i, (a, b) in enumerate(zip(Schedule(3), Schedule(3, alter=with_labels_turned(turn)))) if not same(a, b)
+        i
+        for i, (a, b) in enumerate(zip(Schedule(3), Schedule(3, alter=with_labels_turned(turn))))
+        if not same(a, b)
     ]
     assert differ[0] >= 100
