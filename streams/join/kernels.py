@@ -1,9 +1,9 @@
-"""numba kernels of the join: an open table of what was asked, and a queue of when it expires. Rows
+"""numba kernels of the join: an open table of what was asked, and a heap of when it expires. Rows
 are walked in order.
 
-A slot holds one prediction id. `state` is its life; `queue` lists slots in the order they were
-made, with deadlines that never fall, so the next to expire and the next to be forgotten are always
-at its heads. `meta` is int64, see the names.
+A slot holds one prediction id. `state` is its life. Until it expires it stands in `heap`, where the
+next to expire is first, so no deadline holds up another one; then in `queue`, until it is
+forgotten. `meta` is int64, see the names. Time moves by `advance` only, never by a row.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 u64 = np.uint64
 ASKED, LABELLED, EXPIRED, CORRECTED = 0, 1, 2, 3
 PENDING, ANSWERED, OVERDUE, EARLY = 0, 1, 2, 3
-NOW, EXPIRE_HEAD, FORGET_HEAD, TAIL, FREE, NEXT_ASK, EMITTED, FREED = 0, 1, 2, 3, 4, 5, 6, 7
+NOW, HEAP, FORGET_HEAD, TAIL, FREE, NEXT_ASK, EMITTED, FREED = 0, 1, 2, 3, 4, 5, 6, 7
 REPEATED_QUESTIONS, REPEATED_LABELS, UNMATCHED, LATE_LABELS, EXPIRED_COUNT, LABELLED_COUNT = (
     8,
     9,
@@ -25,7 +25,7 @@ REPEATED_QUESTIONS, REPEATED_LABELS, UNMATCHED, LATE_LABELS, EXPIRED_COUNT, LABE
     12,
     13,
 )
-CORRECTED_COUNT, META = 14, 15
+CORRECTED_COUNT, MADE, META = 14, 15, 16
 
 
 @nb.njit(inline="always", nogil=True, cache=True)
@@ -59,10 +59,9 @@ def forget(table: Any, ids: Any, slot: Any) -> None:
 
 
 @nb.njit(nogil=True, cache=True)
-def fill_table(table: Any, ids: Any, queue: Any, head: Any, tail: Any) -> None:
-    """Enter the queued slots into an empty table."""
-    for k in range(head, tail):
-        s = queue[k % queue.size]
+def fill_table(table: Any, ids: Any, slots: Any) -> None:
+    """Enter the first slots into an empty table."""
+    for s in range(slots):
         table[find(table, ids, ids[s, 0], ids[s, 1])] = s
 
 
@@ -79,28 +78,68 @@ def _emit(
     meta[EMITTED] = m + 1
 
 
+@nb.njit(inline="always", nogil=True, cache=True)
+def _is_before(one: Any, other: Any, deadline: Any, made: Any) -> Any:
+    """Whether a slot expires before another; of those with one deadline the one that was made
+    first."""
+    return deadline[one] < deadline[other] or (
+        deadline[one] == deadline[other] and made[one] < made[other]
+    )
+
+
+@nb.njit(nogil=True, cache=True)
+def _push(heap: Any, size: Any, slot: Any, deadline: Any, made: Any) -> None:
+    i = size
+    while i > 0:
+        above = (i - 1) // 2
+        if not _is_before(slot, heap[above], deadline, made):
+            break
+        heap[i] = heap[above]
+        i = above
+    heap[i] = slot
+
+
+@nb.njit(nogil=True, cache=True)
+def _pop(heap: Any, size: Any, deadline: Any, made: Any) -> Any:
+    """The first of a heap of `size`, which has one less afterwards."""
+    first = heap[0]
+    last = heap[size - 1]
+    i = 0
+    while 2 * i + 1 < size - 1:
+        below = 2 * i + 1
+        if below + 1 < size - 1 and _is_before(heap[below + 1], heap[below], deadline, made):
+            below += 1
+        if not _is_before(heap[below], last, deadline, made):
+            break
+        heap[i] = heap[below]
+        i = below
+    heap[i] = last
+    return first
+
+
 @nb.njit(nogil=True, cache=True)
 def advance(
-    t: Any, wait: Any, table: Any, ids: Any, state: Any, deadline: Any, queue: Any, freed: Any, meta: Any, out: Any,
-    label_out: Any,
+    t: Any, wait: Any, table: Any, ids: Any, state: Any, deadline: Any, made: Any, heap: Any, queue: Any, freed: Any,
+    meta: Any, out: Any, label_out: Any,
 ) -> None:  # fmt: skip
     """Time reaches `t` (ms): expire what waited `wait`, forget what waited twice that."""
     if t <= meta[NOW]:
         return
     meta[NOW] = t
-    while meta[EXPIRE_HEAD] < meta[TAIL]:
-        s = queue[meta[EXPIRE_HEAD] % queue.size]
-        if deadline[s] > t:
-            break
+    while meta[HEAP] > 0 and deadline[heap[0]] <= t:
+        s = _pop(heap, meta[HEAP], deadline, made)
+        meta[HEAP] -= 1
         if state[s] == PENDING:
             state[s] = OVERDUE
             meta[EXPIRED_COUNT] += 1
             _emit(out, label_out, meta, s, EXPIRED, deadline[s], np.nan, 0)
         elif state[s] == EARLY:
             meta[UNMATCHED] += 1
-        meta[EXPIRE_HEAD] += 1
-    while meta[FORGET_HEAD] < meta[EXPIRE_HEAD]:
+        queue[meta[TAIL] % queue.size] = s
+        meta[TAIL] += 1
+    while meta[FORGET_HEAD] < meta[TAIL]:
         s = queue[meta[FORGET_HEAD] % queue.size]
+        # One that expired late holds up those behind it, by one more wait at most.
         if deadline[s] + wait > t:
             break
         forget(table, ids, s)
@@ -110,19 +149,19 @@ def advance(
 
 
 @nb.njit(inline="always", nogil=True, cache=True)
-def _new(at: Any, low: Any, high: Any, due: Any, life: Any, table: Any, ids: Any, state: Any, deadline: Any,
-         queue: Any, free: Any, meta: Any) -> Any:  # fmt: skip
+def _new(at: Any, low: Any, high: Any, due: Any, life: Any, table: Any, ids: Any, state: Any, deadline: Any, made: Any,
+         heap: Any, free: Any, meta: Any) -> Any:  # fmt: skip
     meta[FREE] -= 1
     s = free[meta[FREE]]
     table[at] = s
     ids[s, 0] = low
     ids[s, 1] = high
     state[s] = life
-    if meta[TAIL] > meta[FORGET_HEAD]:
-        due = max(due, deadline[queue[(meta[TAIL] - 1) % queue.size]])
     deadline[s] = due
-    queue[meta[TAIL] % queue.size] = s
-    meta[TAIL] += 1
+    made[s] = meta[MADE]
+    meta[MADE] += 1
+    _push(heap, meta[HEAP], s, deadline, made)
+    meta[HEAP] += 1
     return s
 
 
@@ -147,7 +186,7 @@ def pack_texts(
 def ask(
     new_ids: Any, new_asked_at: Any, rows: Any, begin: Any, sizes: Any, wait: Any, table: Any, ids: Any, state: Any,
     deadline: Any, early_label: Any, early_t: Any, asked_no: Any, asked_at: Any, fixed: Any, text_at: Any, text_sizes: Any,
-    queue: Any, free: Any, freed: Any, meta: Any, out: Any, label_out: Any,
+    made: Any, heap: Any, free: Any, meta: Any, out: Any, label_out: Any,
 ) -> None:  # fmt: skip
     """Take predictions: the first of an id is held and emitted as asked; later ones are repeats.
 
@@ -156,13 +195,24 @@ def ask(
     """
     for r in range(new_asked_at.size):
         t = new_asked_at[r]
-        advance(t, wait, table, ids, state, deadline, queue, freed, meta, out, label_out)
         low, high = new_ids[r, 0], new_ids[r, 1]
         at = find(table, ids, low, high)
         s = table[at]
         if s < 0:
             s = _new(
-                at, low, high, t + wait, PENDING, table, ids, state, deadline, queue, free, meta
+                at,
+                low,
+                high,
+                t + wait,
+                PENDING,
+                table,
+                ids,
+                state,
+                deadline,
+                made,
+                heap,
+                free,
+                meta,
             )
         elif state[s] != EARLY:
             meta[REPEATED_QUESTIONS] += 1
@@ -194,12 +244,11 @@ def ask(
 @nb.njit(nogil=True, cache=True)
 def answer(
     new_ids: Any, t: Any, label: Any, asked_at: Any, wait: Any, correct_late: Any, table: Any, ids: Any, state: Any,
-    deadline: Any, early_label: Any, early_t: Any, queue: Any, free: Any, freed: Any, meta: Any, out: Any, label_out: Any,
+    deadline: Any, early_label: Any, early_t: Any, made: Any, heap: Any, free: Any, meta: Any, out: Any, label_out: Any,
 ) -> None:  # fmt: skip
     """Take labels: the first answers its question, or corrects its expiry; one that comes before
     the question waits."""
     for r in range(t.size):
-        advance(t[r], wait, table, ids, state, deadline, queue, freed, meta, out, label_out)
         if np.isnan(label[r]):
             meta[UNMATCHED] += 1
             continue
@@ -207,9 +256,9 @@ def answer(
         at = find(table, ids, low, high)
         s = table[at]
         if s < 0:
-            s = _new(
-                at, low, high, t[r] + wait, EARLY, table, ids, state, deadline, queue, free, meta
-            )
+            # Its own time may be of years ago: it waits from when it came.
+            due = max(t[r], meta[NOW]) + wait
+            s = _new(at, low, high, due, EARLY, table, ids, state, deadline, made, heap, free, meta)
             early_label[s] = label[r]
             early_t[s] = t[r]
         elif state[s] == PENDING:

@@ -65,6 +65,7 @@ class _Slots:
         self.asked_no, self.asked_at = np.zeros(n, np.int64), np.zeros(n, np.int64)
         self.text_at = np.zeros(n, np.int64)
         self.text_sizes = np.zeros((n, len(TEXTS)), np.int64)
+        self.made, self.heap = np.zeros(n, np.int64), np.zeros(n, np.int64)
         self.queue, self.freed = np.zeros(n, np.int64), np.zeros(n, np.int64)
         self.free = np.arange(n)[::-1].copy()
         self.arena = np.zeros(64 * n, np.uint8)
@@ -80,6 +81,7 @@ _PER_SLOT = (
     "asked_no",
     "asked_at",
     "text_sizes",
+    "made",
 )
 
 
@@ -149,7 +151,7 @@ class JoinTask:
             n, sum(int((x.end - x.start).sum()) for x in texts.values()) if texts else 0
         )
         s, meta, wait = self._slots, self._meta, self._wait_ms
-        room = n * 2 + int(meta[k.TAIL] - meta[k.EXPIRE_HEAD])
+        room = n * 3 + int(meta[k.HEAP])
         out, label_out = np.empty((room, 4), np.int64), np.empty(room)
         meta[k.EMITTED] = meta[k.FREED] = 0
         if rows is not None and texts is not None:
@@ -160,9 +162,25 @@ class JoinTask:
             # arrays.
             label = frozen(rows.column("label").to_numpy(zero_copy_only=False))
             k.answer(
-                ids, rows.column("t").to_numpy(), label, s.asked_at, wait, self._plan.correct_late,
-                s.table, s.ids, s.state, s.deadline, s.early_label, s.early_t, s.queue, s.free, s.freed, meta, out, label_out,
-            )  # fmt: skip
+                ids,
+                rows.column("t").to_numpy(),
+                label,
+                s.asked_at,
+                wait,
+                self._plan.correct_late,
+                s.table,
+                s.ids,
+                s.state,
+                s.deadline,
+                s.early_label,
+                s.early_t,
+                s.made,
+                s.heap,
+                s.free,
+                meta,
+                out,
+                label_out,
+            )
         if tick != blocks.NO_TICK:
             k.advance(
                 tick,
@@ -171,6 +189,8 @@ class JoinTask:
                 s.ids,
                 s.state,
                 s.deadline,
+                s.made,
+                s.heap,
                 s.queue,
                 s.freed,
                 meta,
@@ -199,10 +219,30 @@ class JoinTask:
         self._text_used += int(sizes.sum())
         raw = np.frombuffer(fixed.tobytes(), np.uint8).reshape(len(fixed), -1)
         k.ask(
-            texts["id"].identities(), np.array(fixed["asked_at"]), raw, begin, sizes, self._wait_ms,
-            s.table, s.ids, s.state, s.deadline, s.early_label, s.early_t, s.asked_no, s.asked_at, s.fixed, s.text_at,
-            s.text_sizes, s.queue, s.free, s.freed, self._meta, out, label_out,
-        )  # fmt: skip
+            texts["id"].identities(),
+            np.array(fixed["asked_at"]),
+            raw,
+            begin,
+            sizes,
+            self._wait_ms,
+            s.table,
+            s.ids,
+            s.state,
+            s.deadline,
+            s.early_label,
+            s.early_t,
+            s.asked_no,
+            s.asked_at,
+            s.fixed,
+            s.text_at,
+            s.text_sizes,
+            s.made,
+            s.heap,
+            s.free,
+            self._meta,
+            out,
+            label_out,
+        )
 
     def _gather(self, out: I64, label_out: npt.NDArray[np.float64]) -> ExampleRows:
         m, s = int(self._meta[k.EMITTED]), self._slots
@@ -227,19 +267,25 @@ class JoinTask:
     def _make_room(self, rows: int, text_bytes: int) -> None:
         s, meta = self._slots, self._meta
         if meta[k.FREE] < rows:
-            live = int(meta[k.TAIL] - meta[k.FORGET_HEAD])
+            live = int(meta[k.TAIL] - meta[k.FORGET_HEAD] + meta[k.HEAP])
             self._rebuild(2 * (live + rows), text_bytes)
         elif self._text_used + text_bytes > len(s.arena):
             self._rebuild(len(s.state), text_bytes)
 
     def _rebuild(self, capacity: int, text_bytes: int) -> None:
-        """The live slots, in queue order, in new arrays: more room, no gaps between texts."""
+        """The live slots, in the order of `_live`, in new arrays: more room, no gaps between
+        texts."""
         self._restore(self._live(), max(capacity, SLOTS), text_bytes)
 
     def _live(self) -> dict[str, npt.NDArray[Any]]:
-        """Everything about the live slots, in queue order."""
+        """Everything about the live slots: those to be forgotten in their order, then those to
+        expire in theirs."""
         s, meta = self._slots, self._meta
-        order = s.queue[np.arange(meta[k.FORGET_HEAD], meta[k.TAIL]) % len(s.queue)]
+        expired = s.queue[np.arange(meta[k.FORGET_HEAD], meta[k.TAIL]) % len(s.queue)]
+        waiting = s.heap[: meta[k.HEAP]]
+        order = np.concatenate(
+            [expired, waiting[np.lexsort((s.made[waiting], s.deadline[waiting]))]]
+        )
         size = s.text_sizes[order].sum(axis=1)
         texts = Texts(
             s.arena, s.text_at[order], s.text_at[order] + size, np.ones(len(order), np.bool_)
@@ -268,12 +314,14 @@ class JoinTask:
         s.arena = np.zeros(max(64 * capacity, 2 * (self._text_used + text_bytes)), np.uint8)
         s.arena[: self._text_used] = state["texts"]
         meta = self._meta = state["meta"].copy()
-        expired = int(meta[k.EXPIRE_HEAD] - meta[k.FORGET_HEAD])
-        meta[k.FORGET_HEAD], meta[k.EXPIRE_HEAD], meta[k.TAIL] = 0, expired, n
-        s.queue[:n] = np.arange(n)
+        expired = int(meta[k.TAIL] - meta[k.FORGET_HEAD])
+        meta[k.FORGET_HEAD], meta[k.TAIL] = 0, expired
+        s.queue[:expired] = np.arange(expired)
+        # What is sorted is a heap.
+        s.heap[: n - expired] = np.arange(expired, n)
         meta[k.FREE] = capacity - n
         s.free[: capacity - n] = np.arange(n, capacity)[::-1]
-        k.fill_table(s.table, s.ids, s.queue, 0, n)
+        k.fill_table(s.table, s.ids, n)
 
     def configure(self, settings: Mapping[str, Freshness], at: int) -> bool:
         """`label_wait` of the label's topic: it holds for what is asked from now on."""
@@ -319,6 +367,6 @@ class JoinTask:
 
     def facts(self) -> dict[str, Any]:
         meta = self._meta
-        pending = int(meta[k.TAIL] - meta[k.EXPIRE_HEAD])
+        pending = int(meta[k.HEAP])
         counts = {name: int(meta[at]) for name, at in COUNTS.items()}
         return counts | {"asked": int(meta[k.NEXT_ASK]), "open": pending, "finished": self._done}

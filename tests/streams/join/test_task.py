@@ -163,21 +163,56 @@ def test_an_answer_within_the_wait_labels() -> None:
     ]
 
 
-def test_no_answer_expires_at_the_row_or_tick_that_crosses_the_wait() -> None:
+def test_no_answer_expires_at_the_tick_that_crosses_the_wait() -> None:
     over = ("expired", 0, WAIT, False)
     assert kinds(Asked("a", 0), Tick(WAIT - 1)) == [ASKED]
     assert kinds(Asked("a", 0), Tick(WAIT)) == [ASKED, over]
-    assert kinds(Asked("a", 0), Asked("b", WAIT)) == [ASKED, over, ("asked", 1, WAIT, False)]
-    assert kinds(Asked("a", 0), Answered("c", 5 * WAIT, 1.0)) == [ASKED, over]
+
+
+@pytest.mark.parametrize(
+    "fast", [Asked("b", 500 * WAIT), Answered("b", 500 * WAIT, 1.0), Answered("b", -WAIT, 1.0)]
+)
+def test_no_question_and_no_answer_expires_others_or_keeps_them_from_expiring(fast: Item) -> None:
+    """One scorer or producer with a clock of its own decides for nobody else."""
+    others = [("a", 0), ("c", 1)]
+    labelled = [
+        Asked("a", 0),
+        fast,
+        Asked("c", 1),
+        Tick(WAIT - 1),
+        Answered("a", 2, 1.0),
+        Answered("c", 2, 1.0),
+    ]
+    assert [r[0] for r in kinds(*labelled) if r[0] != "asked"] == ["labelled"] * len(others)
+    found = kinds(Asked("a", 0), fast, Asked("c", 1), Tick(WAIT + 1))
+    assert [r[2] for r in found if r[0] == "expired"] == [WAIT, WAIT + 1]
 
 
 def test_a_late_answer_corrects_once_within_one_more_wait_and_is_forgotten_later() -> None:
     over = [ASKED, ("expired", 0, WAIT, False)]
-    late = Answered("a", 2 * WAIT - 1, 1.0)
-    assert kinds(Asked("a", 0), late) == [*over, ("corrected", 0, 2 * WAIT - 1, False)]
-    assert kinds(Asked("a", 0), late, late) == [*over, ("corrected", 0, 2 * WAIT - 1, False)]
-    assert kinds(Asked("a", 0), late, correct_late=False) == over
-    assert kinds(Asked("a", 0), Answered("a", 2 * WAIT, 1.0)) == over
+    asked, late = [Asked("a", 0), Tick(2 * WAIT - 1)], Answered("a", 2 * WAIT - 1, 1.0)
+    assert kinds(*asked, late) == [*over, ("corrected", 0, 2 * WAIT - 1, False)]
+    assert kinds(*asked, late, late) == [*over, ("corrected", 0, 2 * WAIT - 1, False)]
+    assert kinds(*asked, late, correct_late=False) == over
+    assert kinds(*asked, Tick(2 * WAIT), late) == over
+
+
+def test_only_a_tick_tells_that_an_answer_came_too_late() -> None:
+    assert kinds(Asked("a", 0), Answered("a", 3 * WAIT, 1.0)) == [
+        ASKED,
+        ("labelled", 0, 3 * WAIT, False),
+    ]
+
+
+def test_the_time_is_that_of_the_slowest_partition_of_labels() -> None:
+    def told(partition: int, tick: int) -> bytes:
+        return blocks.encode(blocks.Block(blocks.LABELS, "landings", partition, None, tick, 2))
+
+    asked = records([Asked("a", 0)])
+    _, out = run([*asked, told(0, 9 * WAIT), told(1, WAIT - 1)])
+    assert [r[0] for r in rows_of(out)] == ["asked", "tick"]
+    _, out = run([*asked, told(0, 9 * WAIT), told(1, WAIT)])
+    assert [r[0] for r in rows_of(out)] == ["asked", "expired", "tick"]
 
 
 def test_a_forgotten_id_may_be_asked_anew() -> None:

@@ -143,6 +143,7 @@ class ReferenceJoin:
     open: dict[str, Open] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
     facts: dict[str, int] = field(default_factory=dict)
+    expired: list[Open] = field(default_factory=list)
     now: int | None = None
     asked: int = 0
     done: int = blocks.NO_TICK
@@ -172,24 +173,25 @@ class ReferenceJoin:
         if self.now is not None and t <= self.now:
             return
         self.now = t
-        for o in self.open.values():
+        # Dictionaries keep the order in which ids were entered, and sorting the order of equals.
+        for o in sorted(self.open.values(), key=lambda o: o.due):
             if o.past or o.due > t:
                 continue
             o.past = True
+            self.expired.append(o)
             if o.life == "pending":
                 o.life = "overdue"
                 self.count("expired")
                 self.emit("expired", o, o.due)
             elif o.life == "early":
                 self.count("unmatched_labels")
-        self.open = {k: o for k, o in self.open.items() if o.due + self.wait > t}
-
-    def due(self, t: int) -> int:
-        """Deadlines never fall, so that the first to be asked is the first to expire."""
-        return max([t + self.wait, *(o.due for o in self.open.values())])
+        while self.expired and self.expired[0].due + self.wait <= t:
+            gone = self.expired.pop(0)
+            self.open = {k: o for k, o in self.open.items() if o is not gone}
 
     def take(self, item: Item, sequence: int = 0) -> None:
-        self.advance(item.t)
+        if isinstance(item, Tick):
+            self.advance(item.t)
         if isinstance(item, Asked):
             self.ask(item, sequence)
         elif isinstance(item, Answered):
@@ -204,7 +206,7 @@ class ReferenceJoin:
             self.count("repeated_questions")
             return
         if o is None:
-            o = self.open[q.id] = Open(self.due(q.t), "pending")
+            o = self.open[q.id] = Open(q.t + self.wait, "pending")
         o.question, o.sequence, o.number = q, sequence, self.asked
         self.asked += 1
         self.emit("asked", o, q.t)
@@ -221,7 +223,9 @@ class ReferenceJoin:
         if a.label is None:
             self.count("unmatched_labels")
         elif o is None:
-            self.open[a.id] = Open(self.due(a.t), "early", early=(a.label, a.t))
+            self.open[a.id] = Open(
+                max(a.t, self.now or 0) + self.wait, "early", early=(a.label, a.t)
+            )
         elif o.life == "pending":
             self.labelled(o, a.label, a.t)
         elif o.life == "overdue":
