@@ -3,7 +3,7 @@ letters say of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from freshet.schemas.errors import SchemaError
@@ -21,6 +21,26 @@ class Record:
     offset: int
     time: int
     value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TakenOn:
+    """What decides of fates beside the records of a partition, as intake recorded it: changes of
+    `settings` (from which offset on, lateness and max_future, ms), the `turns` (from which offset
+    on ids of a new generation are kept, and those of the one before the last forgotten), and bounds
+    of append times (`vouched`: from which offset, up to which, the latest, ms)."""
+
+    settings: Sequence[Sequence[int]] = ()
+    turns: Sequence[int] = ()
+    vouched: Sequence[Sequence[int]] = ()
+
+    def appended(self, record: Record) -> int:
+        """When a record was appended (ms), at the latest."""
+        bounds = [latest for first, until, latest in self.vouched if first <= record.offset < until]
+        return min([record.time, *bounds])
+
+
+NOTHING = TakenOn()
 
 
 def records(log: Log, topic: str, partition: int) -> Iterator[Record]:
@@ -55,15 +75,17 @@ def ledger(
     return offset, book.entries()
 
 
-def settings_of(
-    log: Log, checkpoints_url: str, topic: Topic, source: str, partition: int
-) -> list[list[int]]:
-    """The changes of settings that intake recorded in its newest checkpoint."""
+def taken_on(log: Log, checkpoints_url: str, topic: Topic, source: str, partition: int) -> TakenOn:
+    """What intake recorded in its newest checkpoint."""
     found = Checkpoints(
         checkpoints_url, f"intake:{topic.name}:{partition}", log.bounds(source).identity
     ).load()
-    state = {} if found is None else {**found[1], **(found[2][-1] if found[2] else {})}
-    return from_json(state["settings"]) if "settings" in state else []
+    if found is None:
+        return NOTHING
+    state = {**found[1], **(found[2][-1] if found[2] else {})}
+    # The first is the tick as of which the newest generation began.
+    turns = state["turns"].tolist()[1:]
+    return TakenOn(from_json(state["settings"]), turns, state["vouched"].tolist())
 
 
 # Reasons that do not follow from a topic alone: the auditor takes the dead letters' word for them.

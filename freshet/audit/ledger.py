@@ -22,12 +22,12 @@ import polars as pl
 import pyarrow as pa
 
 from freshet.audit.avro import read_field
-from freshet.audit.kept import Record
-from freshet.schemas.durations import milliseconds
+from freshet.audit.kept import NOTHING, Record, TakenOn
 from freshet.schemas.events.columns import REASONS, arrow_type
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.events.writer import EventWriter, Misfit, is_json
 from freshet.schemas.topics.topic import Topic
+from freshet.streams.intake.admission import MOST_SOURCES
 from freshet.streams.intake.expressions import fields_of
 from freshet.streams.intake.fates import fates
 from freshet.streams.intake.ledger import LEDGER_BLOCK, Entry, Ledger
@@ -41,16 +41,15 @@ def recompute(
     topic: Topic,
     found: Iterator[Record],
     told: Mapping[int, str] | None = None,
-    settings: Sequence[Sequence[int]] = (),
+    taken_on: TakenOn = NOTHING,
 ) -> Ledger:
     """The ledger that a partition's records should have led to. `told` are offsets with the reasons
     of their dead letters, where those do not follow from the topic alone (as `kept.told` finds
-    them), `settings` the changes that intake recorded: from which offset on, lateness and
-    max_future (ms)."""
+    them), `taken_on` is what intake recorded beside the log."""
     names = fates(topic)
     letters = told or {}
     code = {name: i for i, name in enumerate(names)}
-    seen, newest = _Seen(milliseconds(topic.dedup)), None
+    seen, sources = _Seen(taken_on.turns), _Sources(topic.source)
     lateness, max_future = topic.freshness.ms("lateness"), topic.freshness.ms("max_future")
     counts: dict[int, list[int]] = {}
     sums: dict[int, int] = {}
@@ -62,7 +61,7 @@ def recompute(
         if event_id is not None:
             sums[block] = (sums.get(block, 0) + identity(event_id)) % (1 << 128)
 
-    changes = list(settings)
+    changes = list(taken_on.settings)
     for r in found:
         while changes and r.offset >= changes[0][0]:
             _, lateness, max_future = changes.pop(0)
@@ -73,17 +72,17 @@ def recompute(
             continue
         event, reason = read_event(r.value, topic.events)
         if event is not None:
-            reason = judge(event, topic.events, topic.event_time, r.time, max_future)
+            appended = taken_on.appended(r)
+            reason = judge(event, topic.events, topic.event_time, appended, max_future)
         if event is None or reason:
             settle(r.offset, f"dead:{reason}")
             continue
         event = canonical(event, topic.events)
         event_id = event_id_of(event, topic)
         t = event[topic.event_time] or 0
-        newest = t if newest is None else max(newest, t)
-        if seen.again(event_id, newest):
+        if seen.again(event_id, r.offset):
             settle(r.offset, "deduplicated")
-        elif t < newest - lateness:
+        elif t < sources.compared(event, t, appended) - lateness:
             settle(r.offset, "dropped:late")
         else:
             open_rows.append((r.offset, event))
@@ -165,24 +164,51 @@ def event_id_of(event: Mapping[str, Any], topic: Topic) -> str:
 
 
 class _Seen:
-    """Ids of one to two horizons of event time, as two dictionaries that take turns."""
+    """Ids of the two newest generations, as two dictionaries that take turns at the offsets that
+    intake recorded."""
 
-    def __init__(self, horizon: int) -> None:
-        self._horizon = horizon
-        self._began: int | None = None
+    def __init__(self, turns: Sequence[int]) -> None:
+        self._turns = list(turns)
         self._new: OrderedDict[str, None] = OrderedDict()
         self._old: OrderedDict[str, None] = OrderedDict()
 
-    def again(self, event_id: str, newest: int) -> bool:
-        if self._began is None:
-            self._began = newest
-        elif newest - self._began >= self._horizon:
-            self._old = OrderedDict() if newest - self._began >= 2 * self._horizon else self._new
-            self._new, self._began = OrderedDict(), newest
+    def again(self, event_id: str, offset: int) -> bool:
+        while self._turns and offset >= self._turns[0]:
+            self._turns.pop(0)
+            self._old = self._new
+            self._new = OrderedDict()
         if event_id in self._new or event_id in self._old:
             return True
         self._new[event_id] = None
         return False
+
+
+class _Sources:
+    """The newest event time of each source that is known, as two dictionaries that take turns when
+    one is full."""
+
+    def __init__(self, field: str | None) -> None:
+        self._field = field
+        self._new: dict[Any, int] = {}
+        self._old: dict[Any, int] = {}
+        self._filled = 0
+
+    def compared(self, event: Mapping[str, Any], t: int, appended: int) -> int:
+        """The time that an event of time `t` must not lie behind by more than the lateness."""
+        source = event[self._field] if self._field is not None else None
+        if source is None:
+            return appended
+        known = self._new.get(source, self._old.get(source))
+        if source not in self._new and len(self._new) == MOST_SOURCES:
+            self._old = self._new
+            self._new = {}
+            self._filled += 1
+        if known is None:
+            self._new[source] = t
+            # Once full twice, sources were forgotten: this may be one of them.
+            return appended if self._filled > 1 else t
+        self._new[source] = max(known, t)
+        return known
 
 
 def identity(text: str) -> int:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from freshet.audit.avro import read_field
 from freshet.dead_letters.letters import Letter
+from freshet.schemas.durations import text_of
 from freshet.schemas.errors import SchemaError
 from freshet.schemas.events.field import Field
 from freshet.schemas.events.schema import EventSchema
@@ -130,7 +131,11 @@ def _why(letter: Letter, topic: Topic | None) -> str:
     fields = {f.name: f for f in topic.events.fields} if topic is not None else {}
     f = fields.get(letter.field or "")
     if letter.reason == "far_future" and topic is not None:
-        return f"later than the record's append time by more than max_future ({topic.freshness.max_future} as declared)"
+        ahead = text_of(topic.freshness.ms("max_future"))
+        return (
+            "later than the record's append time, or than the app's clock then, by more than "
+            f"max_future ({ahead} as declared)"
+        )
     if letter.reason in _WHYS:
         return _WHYS[letter.reason]
     if f is None:

@@ -76,9 +76,9 @@ def topic_report(app: App, log: Log, checkpoints_url: str, name: str) -> TopicRe
     in_log = 0
     for p in range(topic.partitions):
         told = kept_by_run.told(log, app.dead_log, topic, p)
-        settings = kept_by_run.settings_of(log, checkpoints_url, topic, app.log_of(name), p)
+        recorded = kept_by_run.taken_on(log, checkpoints_url, topic, app.log_of(name), p)
         records = _Counted(kept_by_run.records(log, app.log_of(name), p))
-        again = audit.recompute(topic, iter(records), told, settings)
+        again = audit.recompute(topic, iter(records), told, recorded)
         in_log += records.n
         kept = _kept(app, log, checkpoints_url, name, p)
         agrees = agrees and again == kept

@@ -1,8 +1,9 @@
 """The events behind a feature row: a clean log read backwards from the row's version.
 
-Intake drops what is late by more than `lateness` behind the newest event of its source partition.
-So whatever event of a source partition is met, all before it are at most `lateness` newer than it:
-once that is older than what is looked for, nothing before it can matter.
+Intake takes no event that is ahead of the app's clock by more than `max_future`, and writes the
+clock's time, a tick, into the clean log again and again. What stands before a tick was read before
+the next one's time, but for `SLACK_MS`. So nothing before a tick can matter once the one after it
+lies before what is looked for by more than both.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ import pyarrow.compute as pc
 
 from freshet.schemas.errors import SchemaError
 from freshet.schemas.text.columns import Texts
+from freshet.schemas.topics.settings import SKEW_MS, TICK_MS
 from freshet.schemas.wire import blocks
-from freshet.schemas.wire.blocks import Block
+from freshet.schemas.wire.blocks import NO_TICK, Block
 from freshet.streams.log.contract import Batch
 from freshet.streams.log.spans import PartitionSpans, holding
 
 CHUNK_RECORDS, LARGEST_CHUNK = 256, 8_192
-LOOKED_AT = 64  # blocks of a chunk that are decoded only to see how old it is
+# By so much clocks may differ, and the time that is told next may be older than when it is told.
+SLACK_MS = SKEW_MS + TICK_MS
 Version = tuple[int, int]
 
 
@@ -61,7 +64,7 @@ def events_of(
     version: Version,
     since_ms: int | None,
     origins: Sequence[tuple[str, int]],
-    lateness_ms: int,
+    max_future_ms: int,
 ) -> list[CleanEvent]:
     """A key's events up to and including the one at `version`, with event times from `since_ms` on
     (None: from the time of that one on), oldest in the log first. `origins` are the source
@@ -82,7 +85,7 @@ def events_of(
                     found[e.topic, e.partition, e.offset] = e
         if since_ms is None:
             return []
-        missing -= _older(parts, missing, since_ms - lateness_ms)
+        missing -= _older(parts, missing, since_ms - max_future_ms - SLACK_MS)
         stop, size = start, min(2 * size, LARGEST_CHUNK)
     return sorted((e for e in found.values() if e.t >= (since_ms or 0)), key=lambda e: e.version)
 
@@ -104,20 +107,22 @@ def _of_key(batch: Batch, key: str) -> Iterator[CleanEvent]:
 def _older(
     parts: Sequence[Batch], origins: set[tuple[str, int]], bound_ms: int
 ) -> set[tuple[str, int]]:
-    """The origins of which an event older than the bound is among the first blocks of these."""
-    out: set[tuple[str, int]] = set()
-    left = LOOKED_AT
-    for batch in parts:
-        for i in range(len(batch)):
-            if left == 0 or out >= origins:
-                return out
-            block = _clean(batch.value(i))
-            if block is None or block.rows is None:
+    """The origins of which nothing before these parts can be as new as the bound, as their two
+    first ticks there say."""
+    first: set[tuple[str, int]] = set()
+    second: dict[tuple[str, int], int] = {}
+    for part in parts:
+        for i in range(len(part)):
+            block = _clean(part.value(i))
+            if block is None or block.tick == NO_TICK:
                 continue
-            left -= 1
-            if pc.min(block.rows.column("t")).as_py() < bound_ms:
-                out.add((block.origin, block.partition))
-    return out
+            origin = (block.origin, block.partition)
+            if origin in first:
+                second.setdefault(origin, block.tick)
+            first.add(origin)
+            if second.keys() >= origins:
+                return {origin for origin in origins if second[origin] < bound_ms}
+    return {origin for origin, tick in second.items() if tick < bound_ms}
 
 
 def _clean(value: memoryview) -> Block | None:

@@ -194,18 +194,16 @@ class _Reading:
     ) -> list[CleanEvent]:
         topic = self._view.topic
         origins = [(topic.name, p) for p in range(topic.partitions)]
-        return events_of(spans, key, place, since_ms, origins, self._lateness_ms())
+        return events_of(spans, key, place, since_ms, origins, self._max_future_ms())
 
-    def _lateness_ms(self) -> int:
+    def _max_future_ms(self) -> int:
         """The largest that its topic has had: as declared, and as intake recorded its changes."""
         topic, url = self._view.topic, self._run.settings.checkpoints_url
         source = self._run.app.log_of(topic.name)
-        had = [topic.freshness.ms("lateness")]
+        had = [topic.freshness.ms("max_future")]
         for p in range(topic.partitions):
-            had += [
-                changed[1]
-                for changed in kept_by_run.settings_of(self._run.log, url, topic, source, p)
-            ]
+            taken_on = kept_by_run.taken_on(self._run.log, url, topic, source, p)
+            had += [max_future for _, _, max_future in taken_on.settings]
         return max(had)
 
     def _reach(self) -> tuple[int, str]:

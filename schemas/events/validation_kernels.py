@@ -111,5 +111,11 @@ def judge(
             if why != 0:
                 reason[r], detail[r] = why, f
                 break
-        if reason[r] == 0 and times[r] > appended[r] + max_future:
+        # What lies between two times of any size fits into 64 bits without a sign; their sums need
+        # not.
+        if (
+            reason[r] == 0
+            and times[r] > appended[r]
+            and u64(times[r]) - u64(appended[r]) > u64(max_future)
+        ):
             reason[r], detail[r] = FAR_FUTURE, time_field

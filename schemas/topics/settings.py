@@ -15,6 +15,7 @@ KEYS = tuple(f.name for f in fields(Freshness))
 # records them.
 DECIDING = ("lateness", "max_future", "label_wait", "snapshot_every")
 TICK_MS = 1_000  # how often intake tells the time: no lag below that can be seen
+SKEW_MS = 5_000  # so far clocks of machines are apart without meaning anything
 RANGES_MS = {
     "feature_slo": (TICK_MS, 366 * 86_400_000),
     "model_slo": (TICK_MS, 366 * 86_400_000),

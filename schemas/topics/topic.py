@@ -59,11 +59,14 @@ class Freshness:
             clock. Of several topics the shortest rules.
         snapshot_every: How often a learner cuts a snapshot, a duration of the app's clock: at the
             first tick at or after each multiple of it.
-        lateness: How far an event's time may lie behind the newest event time of its partition
-            and still count, a duration. What is later is dropped, and counted as late.
+        lateness: How far an event's time may lie behind the newest event time of its own source
+            and still count, a duration; that of an event without a source, behind the time at
+            which its record was appended. What is later is dropped, and counted as late.
         label_wait: How long a prediction waits for its label, a duration of the app's clock.
         max_future: How far an event's time may lie ahead of the time at which its record was
-            appended, a duration. What lies further ahead is a dead letter.
+            appended, a duration. What lies further ahead is a dead letter. `"0s"` stands for
+            `lateness`: with more, one event from ahead can make those of its source late that
+            come after it and are in time.
         on_violation: What answers do once the model lag is beyond `model_limit`, or the lag of a
             view over the topic beyond `feature_limit`: `"serve"` (as before), `"fallback"` (a
             declared rung that needs no model, or no features) or `"refuse"` (an error, HTTP 503).
@@ -85,9 +88,9 @@ class Freshness:
     model_slo: str = "60s"
     batch_wait: str = "50ms"
     snapshot_every: str = "5s"
-    lateness: str = "2m"
+    lateness: str = "5m"
     label_wait: str = "12h"
-    max_future: str = "5m"
+    max_future: str = "0s"
     on_violation: str = "serve"
     model_limit: str = "0s"
     feature_limit: str = "0s"
@@ -104,7 +107,7 @@ class Freshness:
             )
 
     def ms(self, name: str) -> int:
-        """One of its durations in milliseconds.
+        """One of its durations in milliseconds; `max_future` as it holds.
 
         Args:
             name: The name of any field but `on_violation`.
@@ -114,10 +117,13 @@ class Freshness:
 
         Examples:
             >>> import freshet as fr
-            >>> fr.Freshness().ms("lateness")
+            >>> fr.Freshness(lateness="2m").ms("lateness")
             120000
         """
-        return milliseconds(getattr(self, name), name)
+        found = milliseconds(getattr(self, name), name)
+        if name == "max_future" and not found:
+            return self.ms("lateness")
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +200,9 @@ class Topic:
             partition that its canonical text hashes to.
         event_time: The long field with the event's time in milliseconds since 1970 (UTC).
             Windows, lateness and labels run on it.
-        source: A string, enum, int, long or boolean field whose values are watched one by one:
-            statistics and the alert of a silent source. None: no source is told apart.
+        source: A string, enum, int, long or boolean field whose values have each a clock and a
+            rhythm of their own: lateness is judged source by source, and so are statistics and
+            the alert of a silent one. None: no source is told apart.
         drop: Filters by name. Each is a row-wise Polars expression over the schema's fields that
             is true, false or null for an event; events for which it is true are dropped, and
             counted under the name. The first that is true counts.
@@ -204,8 +211,9 @@ class Topic:
             filled. Fields of a topic that a model is asked on take constants only.
         freshness: The bounds that the topic's data is held to.
         partitions: How many partitions its log has, 1 to 4,096. Frozen once the topic exists.
-        dedup: A duration of event time. Of the events of a partition that share an id within it
-            only the first is applied; an id is remembered for one to two times as long.
+        dedup: A duration of the app's clock. Of the events of a partition that share an id and
+            were appended within it of each other only the first is applied; an id is remembered
+            for one to two times as long, and for a minute at least.
         owner: Who answers for it; shown in the catalogue.
         description: What it is; shown in the catalogue.
 

@@ -54,7 +54,7 @@ def _few_bytes(data: Any, at: Any, n: Any) -> Any:
 
 
 @nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
-def _word(data: Any, at: Any, n: Any) -> Any:
+def word_at(data: Any, at: Any, n: Any) -> Any:
     """The first `n` bytes (8 if there are more) from `at` on, little endian."""
     if at + 8 > data.size:
         return _few_bytes(data, at, min(n, i64(8)))
@@ -101,7 +101,7 @@ def _place(
         n = end - start
         if n > LONGEST:
             return other
-        first = _word(data, start, n)
+        first = word_at(data, start, n)
         if n > 8:
             last = _eight_bytes(data, end - 8)
     mask = u64(slots.shape[0] - 1)

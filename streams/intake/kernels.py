@@ -1,19 +1,65 @@
-"""numba kernels of intake: admission (deduplication and lateness), imputation, the ledger. All walk
-rows in order."""
+"""numba kernels of intake: admission, imputation, the ledger. All walk rows in order, one by one,
+so that no cut of a log into batches shows in any of it.
+
+Admission keeps ids and sources alike: two generations of an open table, of which the current one is
+written. A source of the other one that is met again is copied, so what is dropped with a generation
+was not met for long.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba as nb
 import numpy as np
 
-u64 = np.uint64
+from freshet.schemas.text.kernels import SEED_HIGH, SEED_LOW
+from freshet.streams.intake.field_statistics_kernels import word_at
+
+u64, i64 = np.uint64, np.int64
 APPLIED, DEDUPLICATED, LATE = 0, 1, 2
-GENERATION, GENERATION_START, IN_GENERATION, NEWEST, BEGUN, META = 0, 1, 2, 3, 4, 5
+# Of `meta`: the current generation of ids, how many it has, and how many the other one; the same of
+# sources, but for the other one, and how often a full generation of them made room; the newest event
+# time, and whether there was any event.
+GENERATION, IDS, OLDER_IDS, SOURCE_GENERATION, SOURCES, ROOM_MADE, NEWEST, BEGUN, META = range(9)
+# Of a source: its id; its newest event time; how many of its events were judged of late, and how
+# many of these were late; the append time of the newest late one.
+LOW, HIGH, NEWEST_EVENT, RECENT, RECENT_LATE, LATE_MS, FIGURES = range(7)
+# Shares are of a source's newest events: both counts are halved when there are so many.
+WINDOW = 400
 
 
-@nb.njit(inline="always", nogil=True, cache=True)
+class Rows(NamedTuple):
+    """Events in the order of the log: `ids` uint64 `[n, 2]` (the first word never 0), `times` and
+    `appended` (ms) int64 `[n]`, and `code` uint8 `[n]`, of which only those that still have APPLIED
+    are judged."""
+
+    ids: Any
+    times: Any
+    appended: Any
+    code: Any
+
+
+class Names(NamedTuple):
+    """Who sent each row: `data[start:end]` where `text`, else the number `start`; nobody that is
+    known where not `valid`."""
+
+    data: Any
+    start: Any
+    end: Any
+    valid: Any
+    text: bool
+
+
+class Known(NamedTuple):
+    """Of sources: `table` int64 `[2, capacity, FIGURES]`, where `LOW` is 0 in a slot without one,
+    and `apart` int64 `[FIGURES]` of events without a source."""
+
+    table: Any
+    apart: Any
+
+
+@nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
 def _find(table: Any, g: Any, low: Any, high: Any, mask: Any) -> Any:
     """The slot of an id in generation `g`, or the empty slot where it would go."""
     i = low & mask
@@ -24,60 +70,257 @@ def _find(table: Any, g: Any, low: Any, high: Any, mask: Any) -> Any:
     return i
 
 
-@nb.njit(nogil=True, cache=True)
-def admit(ids: Any, t: Any, code: Any, table: Any, meta: Any, horizon: Any, lateness: Any) -> None:
-    """Set `code` of rows that still have APPLIED: repeats within the horizon, and rows later than
-    allowed.
+@nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
+def is_behind(time: Any, newest: Any, lateness: Any) -> Any:
+    """Whether a time lies before another by more than `lateness`. Times are any int64, so what lies
+    between two of them is taken as uint64, which cannot overflow."""
+    return time < newest and u64(newest) - u64(time) > u64(lateness)
 
-    Two generations of 128-bit ids (uint64 `[2, capacity, 2]`) remember an id for one to two
-    horizons of event time. `meta` is int64: current generation, when it began, ids in it, newest
-    event time, whether there was any event. Times are any int64, so what lies between two is taken
-    as uint64, which cannot overflow.
+
+@nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
+def source_id(text: Any, data: Any, start: Any, end: Any) -> Any:
+    """128 bits of a source, of which the first 64 are never 0: 0 is an empty slot. It is the text
+    `data[start:end]`, or the number `start`. Mixed as in MurmurHash3's finaliser (Appleby,
+    2011)."""
+    low = SEED_LOW
+    high = u64(start)
+    if text:
+        low ^= u64(end - start)
+        high = SEED_HIGH
+    at = start
+    # A number is one word: its own.
+    while True:
+        word = u64(start)
+        if text:
+            word = u64(0)
+            if at < end:
+                word = word_at(data, at, min(end - at, i64(8)))
+            high = (high ^ word) * u64(0x9FB21C651E98DF25)
+            high ^= high >> u64(35)
+        low = (low ^ word) * u64(0xFF51AFD7ED558CCD)
+        low ^= low >> u64(32)
+        at += 8
+        if not text or at >= end:
+            break
+    low *= u64(0xC4CEB9FE1A85EC53)
+    low ^= low >> u64(29)
+    return i64(low | u64(1)), i64(high)
+
+
+@nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
+def _place(table: Any, g: Any, low: Any, high: Any, mask: Any) -> Any:
+    """The slot of a source in generation `g`, or the empty slot where it would go."""
+    # The lowest bit is always set, so it tells no homes apart.
+    i = (low >> 1) & mask
+    while table[g, i, LOW] != 0:
+        if table[g, i, LOW] == low and table[g, i, HIGH] == high:
+            break
+        i = (i + 1) & mask
+    return i
+
+
+@nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
+def _is_repeat(table: Any, meta: Any, low: Any, high: Any, mask: Any) -> Any:
+    """Whether an id is remembered; it is from now on."""
+    current = meta[GENERATION]
+    repeat = True
+    i = _find(table, 1 - current, low, high, mask)
+    if table[1 - current, i, 0] == u64(0):
+        i = _find(table, current, low, high, mask)
+        if table[current, i, 0] == u64(0):
+            table[current, i, 0] = low
+            table[current, i, 1] = high
+            meta[IDS] += 1
+            repeat = False
+    return repeat
+
+
+@nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
+def _count(figures: Any, late: Any, appended: Any) -> None:
+    if figures[RECENT] >= WINDOW:
+        figures[RECENT] >>= 1
+        figures[RECENT_LATE] >>= 1
+    figures[RECENT] += 1
+    if late:
+        figures[RECENT_LATE] += 1
+        figures[LATE_MS] = appended
+
+
+@nb.njit(nogil=True, cache=True, _nrt=False)
+def _enter(table: Any, meta: Any, low: Any, high: Any, time: Any, most: Any) -> Any:
+    """The slot of a source that the current generation lacks, which takes it up, perhaps from the
+    other one; and whether it was there. One that was not is as of its first event's `time`."""
+    mask = i64(table.shape[1] - 1)
+    current = meta[SOURCE_GENERATION]
+    old = 1 - current
+    before = _place(table, old, low, high, mask)
+    there = table[old, before, LOW] != 0
+    newest, recent, late, late_ms = time, i64(0), i64(0), i64(0)
+    # Read before room is made, which drops it.
+    if there:
+        newest = table[old, before, NEWEST_EVENT]
+        recent = table[old, before, RECENT]
+        late = table[old, before, RECENT_LATE]
+        late_ms = table[old, before, LATE_MS]
+    if meta[SOURCES] >= most:
+        table[old, :, LOW] = 0
+        meta[SOURCE_GENERATION] = old
+        meta[SOURCES] = 0
+        meta[ROOM_MADE] += 1
+        current = old
+    i = _place(table, current, low, high, mask)
+    table[current, i, LOW] = low
+    table[current, i, HIGH] = high
+    table[current, i, NEWEST_EVENT] = newest
+    table[current, i, RECENT] = recent
+    table[current, i, RECENT_LATE] = late
+    table[current, i, LATE_MS] = late_ms
+    meta[SOURCES] += 1
+    return i, there
+
+
+@nb.njit(nogil=True, cache=True, _nrt=False)
+def admit(
+    rows: Any, names: Any, table: Any, known: Any, meta: Any, lateness: Any, most: Any
+) -> None:
+    """Set `rows.code` of repeats and of late events.
+
+    `table` uint64 `[2, capacity, 2]` holds ids of 128 bits. A repeat says nothing of its source. Of
+    sources, `known` keeps at least the `most` that were met last, and no more than twice as many.
     """
-    mask = u64(table.shape[1] - 1)
-    for r in range(code.size):
-        if code[r] != APPLIED:
+    # By themselves: what is taken out of a tuple for each row costs more than the rest.
+    ids, times, appended, code = rows.ids, rows.times, rows.appended, rows.code
+    data, start, end, valid, text = names.data, names.start, names.end, names.valid, names.text
+    sources, apart = known.table, known.apart
+    id_mask = u64(table.shape[1] - 1)
+    source_mask = i64(sources.shape[1] - 1)
+    for row in range(code.size):
+        if code[row] != APPLIED:
             continue
-        if meta[BEGUN] == 0:
+        if _is_repeat(table, meta, ids[row, 0], ids[row, 1], id_mask):
+            code[row] = DEDUPLICATED
+            continue
+        time = times[row]
+        if meta[BEGUN] == 0 or time > meta[NEWEST]:
+            meta[NEWEST] = time
             meta[BEGUN] = 1
-            meta[GENERATION_START] = meta[NEWEST] = t[r]
-        meta[NEWEST] = max(meta[NEWEST], t[r])
-        age = u64(meta[NEWEST]) - u64(meta[GENERATION_START])
-        if age >= u64(horizon):
-            if age >= u64(2 * horizon):
-                table[meta[GENERATION], :, :] = u64(0)
-            meta[GENERATION] = 1 - meta[GENERATION]
-            table[meta[GENERATION], :, :] = u64(0)
-            meta[GENERATION_START] = meta[NEWEST]
-            meta[IN_GENERATION] = 0
-        low, high, g = ids[r, 0], ids[r, 1], meta[GENERATION]
-        i = _find(table, 1 - g, low, high, mask)
-        if table[1 - g, i, 0] != u64(0):
-            code[r] = DEDUPLICATED
+        if not valid[row]:
+            if is_behind(time, appended[row], lateness):
+                code[row] = LATE
+            _count(apart, code[row] == LATE, appended[row])
             continue
-        i = _find(table, g, low, high, mask)
-        if table[g, i, 0] != u64(0):
-            code[r] = DEDUPLICATED
-            continue
-        table[g, i, 0] = low
-        table[g, i, 1] = high
-        meta[IN_GENERATION] += 1
-        if u64(meta[NEWEST]) - u64(t[r]) > u64(lateness):
-            code[r] = LATE
+        low, high = source_id(text, data, start[row], end[row])
+        current = meta[SOURCE_GENERATION]
+        i = _place(sources, current, low, high, source_mask)
+        compared = sources[current, i, NEWEST_EVENT]
+        if sources[current, i, LOW] == 0:
+            i, there = _enter(sources, meta, low, high, time, most)
+            current = meta[SOURCE_GENERATION]
+            compared = sources[current, i, NEWEST_EVENT]
+            # From the second time on that room is made, a source that is not there may have been
+            # dropped.
+            if not there and meta[ROOM_MADE] > 1:
+                compared = appended[row]
+        if is_behind(time, compared, lateness):
+            code[row] = LATE
+        if time > sources[current, i, NEWEST_EVENT]:
+            sources[current, i, NEWEST_EVENT] = time
+        _count(sources[current, i], code[row] == LATE, appended[row])
 
 
 @nb.njit(nogil=True, cache=True)
 def regrow(table: Any, capacity: Any) -> Any:
     """The same ids in a larger table."""
-    new = np.zeros((2, capacity, 2), np.uint64)
+    grown = np.zeros((2, capacity, 2), np.uint64)
     mask = u64(capacity - 1)
     for g in range(2):
-        for k in range(table.shape[1]):
-            if table[g, k, 0] != u64(0):
-                i = _find(new, g, table[g, k, 0], table[g, k, 1], mask)
-                new[g, i, 0] = table[g, k, 0]
-                new[g, i, 1] = table[g, k, 1]
-    return new
+        for slot in range(table.shape[1]):
+            if table[g, slot, 0] != u64(0):
+                i = _find(grown, g, table[g, slot, 0], table[g, slot, 1], mask)
+                grown[g, i] = table[g, slot]
+    return grown
+
+
+@nb.njit(nogil=True, cache=True)
+def regrow_sources(table: Any, capacity: Any) -> Any:
+    """The same sources in a larger table."""
+    grown = np.zeros((2, capacity, FIGURES), np.int64)
+    mask = i64(capacity - 1)
+    for g in range(2):
+        for slot in range(table.shape[1]):
+            if table[g, slot, LOW] != 0:
+                i = _place(grown, g, table[g, slot, LOW], table[g, slot, HIGH], mask)
+                grown[g, i] = table[g, slot]
+    return grown
+
+
+@nb.njit(nogil=True, cache=True)
+def look_up(table: Any, meta: Any, low: Any, high: Any, out: Any) -> Any:
+    """The figures of a source; whether there are any."""
+    mask = i64(table.shape[1] - 1)
+    for g in (meta[SOURCE_GENERATION], 1 - meta[SOURCE_GENERATION]):
+        i = _place(table, g, low, high, mask)
+        if table[g, i, LOW] != 0:
+            out[:] = table[g, i]
+            return True
+    return False
+
+
+class Offenders(NamedTuple):
+    """The sources with most late events, about: `ids` int64 `[places, 2]`, `counts` int64
+    `[places]` (0: free), `texts` uint8 `[places, LONGEST]` with `sizes` int64 `[places]`, and
+    `total` int64 `[1]`."""
+
+    ids: Any
+    counts: Any
+    texts: Any
+    sizes: Any
+    total: Any
+
+
+# Late events after which all counts are halved, so that whoever was late long ago makes room.
+FORGETS = 4_096
+
+
+@nb.njit(nogil=True, cache=True)
+def note_late(names: Any, words: Any, text: Any, offenders: Any) -> None:
+    """Count late events by source. `names` are their texts, `words` the numbers of those that are
+    no texts (`text`). One that has no place takes that of the least, and its count.
+
+    Source: Metwally, Agrawal and El Abbadi, Efficient computation of frequent and top-k elements in
+    data streams, 2005.
+    """
+    for row in range(words.size):
+        if not names.valid[row]:
+            continue
+        begin, stop = names.start[row], names.end[row]
+        number = begin if text else words[row]
+        low, high = source_id(text, names.data, number, stop)
+        place = 0
+        found = False
+        for i in range(offenders.counts.size):
+            if (
+                offenders.counts[i] > 0
+                and offenders.ids[i, 0] == low
+                and offenders.ids[i, 1] == high
+            ):
+                place = i
+                found = True
+                break
+            if offenders.counts[i] < offenders.counts[place]:
+                place = i
+        offenders.counts[place] += 1
+        if not found:
+            size = min(names.end[row] - names.start[row], offenders.texts.shape[1])
+            offenders.ids[place, 0] = low
+            offenders.ids[place, 1] = high
+            offenders.sizes[place] = size
+            for j in range(size):
+                offenders.texts[place, j] = names.data[names.start[row] + j]
+        offenders.total[0] += 1
+        if offenders.total[0] % FORGETS == 0:
+            for i in range(offenders.counts.size):
+                offenders.counts[i] >>= 1
 
 
 @nb.njit(nogil=True, cache=True)

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
+from freshet.schemas.durations import text_of
 from freshet.schemas.errors import LogError, RequestError
 from freshet.schemas.events.columns import OUT_OF_DOMAIN, REASONS, TOO_LARGE
 from freshet.schemas.events.decode import EventCodec, decode
@@ -197,7 +198,8 @@ class TopicDoor:
         if reason == TOO_LARGE:
             return f"keys and ids of at most {KEY_BYTES} bytes"
         if REASONS[reason] == "far_future":
-            return f"a time at most {self._settings.max_future} from now, in ms since 1970"
+            ahead = text_of(self._settings.ms("max_future"))
+            return f"a time at most {ahead} from now, in ms since 1970"
         if reason == OUT_OF_DOMAIN:
             return "one of " + ", ".join(f.domain or f.symbols)
         if REASONS[reason] == "out_of_range":

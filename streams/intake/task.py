@@ -21,7 +21,6 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from freshet.schemas.durations import milliseconds
 from freshet.schemas.errors import CheckpointError
 from freshet.schemas.events.columns import BAD_LABEL
 from freshet.schemas.events.decode import REASONS, Columns, EventCodec, decode
@@ -32,12 +31,14 @@ from freshet.schemas.topics.topic import Freshness, Topic
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import Block
 from freshet.streams.intake import kernels
+from freshet.streams.intake.admission import Admission
 from freshet.streams.intake.expressions import fields_of
 from freshet.streams.intake.fates import FIRST_FILTER, fates, first_dead
 from freshet.streams.intake.field_statistics import TopicStatistics
 from freshet.streams.intake.imputation import Imputer
 from freshet.streams.intake.ledger import LEDGER_BLOCK, LedgerBook
 from freshet.streams.intake.refusals import labels_of, refuse_labels, refuse_large
+from freshet.streams.intake.vouched import Vouched, ahead_of, latest_ms
 from freshet.streams.log.contract import Batch
 from freshet.streams.operators.dead_letters import letters
 from freshet.streams.operators.task import Append, Outputs, as_json, from_json
@@ -102,15 +103,14 @@ class IntakeTask:
         self.name = f"intake:{plan.topic.name}:{partition}"
         self._plan, self._partition = plan, partition
         topic = plan.topic
-        self._horizon = milliseconds(topic.dedup)
         self._lateness, self._max_future = (
             topic.freshness.ms("lateness"),
             topic.freshness.ms("max_future"),
         )
         # changes: from which offset on, lateness and max_future (ms)
         self._settings: list[list[int]] = []
-        self._seen = np.zeros((2, 1 << 12, 2), np.uint64)
-        self._meta = np.zeros(kernels.META, np.int64)
+        self._admission = Admission(topic)
+        self._vouched = Vouched()
         self._imputers = [Imputer(f, how) for f, how in topic.impute.items()]
         self._keys = keys_of(plan)
         self._filters = [(e, fields_of(e)) for e in topic.drop.values()]
@@ -127,6 +127,7 @@ class IntakeTask:
         out = Outputs()
         if not len(batch):
             return out
+        batch = self._vouched.bounded(batch)
         columns = decode(batch.data, batch.start, batch.end, self._plan.codec)
         code = self._settle(columns, batch)
         self._bury(columns, batch, out)
@@ -166,6 +167,35 @@ class IntakeTask:
         self._lateness, self._max_future = now
         return True
 
+    def doubts(self, batch: Batch, now_ms: int) -> bool:
+        ahead = ahead_of(self._vouched.bounded(batch), now_ms)
+        if not len(ahead):
+            return False
+        latest = latest_ms(now_ms)
+        # So far ahead that no event of then would be taken: that is no clock, whatever it stamps.
+        if int(ahead.times.max()) > latest + self._max_future:
+            return True
+        try:
+            columns = decode(ahead.data, ahead.start, ahead.end, self._plan.codec)
+            times, _ = columns.integers(self._plan.topic.event_time)
+            validate(columns, ahead.times, self._plan.topic.event_time, times, self._max_future)
+        except Exception:  # is found out when it is applied
+            return True
+        # What would be believed, or dropped as late, by the record's own word alone.
+        believed = times > latest + self._max_future
+        behind = times < ahead.times - self._lateness
+        return bool(((columns.reason == 0) & (believed | behind)).any())
+
+    def vouch(self, batch: Batch, now_ms: int) -> None:
+        self._vouched.note(batch, now_ms)
+
+    def turn(self, at: int) -> bool:
+        """A new generation of ids, when it is time for one."""
+        if not self._admission.is_due(self._tick):
+            return False
+        self._admission.turn(self._tick, at)
+        return True
+
     def skip(self, batch: Batch) -> Outputs:
         """The record's fate is a dead letter."""
         offset = int(batch.offsets[0])
@@ -185,8 +215,7 @@ class IntakeTask:
             np.uint8
         )
         ids = columns.key(topic.event_id).identities()
-        self._make_room(len(code))
-        kernels.admit(ids, times, code, self._seen, self._meta, self._horizon, self._lateness)
+        self._admission.judge(columns, ids, batch.times, code, self._lateness)
         self._filter(columns, code)
         for imputer in self._imputers:
             imputer.fill(columns, code)
@@ -216,10 +245,6 @@ class IntakeTask:
                     .to_numpy()
                 )
                 code[rows[hit]] = FIRST_FILTER + k
-
-    def _make_room(self, rows: int) -> None:
-        while (int(self._meta[kernels.IN_GENERATION]) + rows) * 2 > self._seen.shape[1]:
-            self._seen = kernels.regrow(self._seen, self._seen.shape[1] * 2)
 
     def _bury(self, columns: Columns, batch: Batch, out: Outputs) -> None:
         """Dead letters, each with its reason, the field, its origin and its bytes (the first 64
@@ -282,10 +307,10 @@ class IntakeTask:
         """Always everything: ids of two horizons, groups of imputes, ledger."""
         state: dict[str, npt.NDArray[Any]] = {
             "declared": as_json(_declared(self._plan.topic)),
-            "seen": self._seen,
-            "meta": self._meta,
             "tick": np.array([self._tick]),
             "settings": as_json(self._settings),
+            **self._admission.dump(),
+            **self._vouched.dump(),
             **self.ledger.dump(),
             **self._statistics.dump(),
         }
@@ -305,7 +330,8 @@ class IntakeTask:
                 f"its state was saved when topic {self._plan.topic.name} was declared otherwise (its filters or imputes), or by another version of freshet",
                 "Declare them as they were. To start anew, remove all topics of the app and its run folder.",
             )
-        self._seen, self._meta = state["seen"].copy(), state["meta"].copy()
+        self._admission.load(state)
+        self._vouched.load(state)
         self._tick = int(state["tick"][0])
         if "settings" in state and (settings := from_json(state["settings"])):
             self._settings = settings
@@ -320,9 +346,8 @@ class IntakeTask:
         return {
             "fates": {name: int(c) for name, c in zip(self.fates, counts)},
             "imputed": {i.field: i.filled for i in self._imputers},
-            "newest_event_ms": int(self._meta[kernels.NEWEST])
-            if self._meta[kernels.BEGUN]
-            else None,
+            "newest_event_ms": self._admission.newest_event_ms,
+            "late_sources": self._admission.facts(),
             **self._statistics.facts(),
             "finished": self._tick,
         }

@@ -10,8 +10,9 @@ from typing import NamedTuple
 import structlog
 
 from freshet.schemas.topics.topic import Freshness
+from freshet.streams.log.contract import Batch
 from freshet.streams.operators.checkpoints import Checkpoints
-from freshet.streams.operators.task import Task
+from freshet.streams.operators.task import Recording, Task
 
 log = structlog.get_logger()
 
@@ -35,13 +36,14 @@ class Assignment:
     `settings_pending` is set while the task may not know what is set for its topics: where both
     logs must have got to before it is told. It, or whoever had the partition before, may have told
     of what its log held when it was assigned, under the settings of the checkpoint; and what it is
-    told must not be out of date.
+    told must not be out of date. `held` is where its log ended when it was assigned.
     """
 
     task: Task
     checkpoints: Checkpoints
     start: int
     settings_pending: Since | None
+    held: int
     next: int | None = None
     saved: int | None = None
     written_at: float = float("-inf")  # never, so it is due
@@ -53,11 +55,12 @@ class Assignment:
         """From its newest checkpoint, or from offset `first` where there is none."""
         found = checkpoints.load()
         if found is None:
-            return cls(task, checkpoints, first, settings_pending)
+            return cls(task, checkpoints, first, settings_pending, settings_pending.read)
         offset, base, deltas = found
         task.load(base, deltas)
         log.info("resumed", task=task.name, offset=offset)
-        return cls(task, checkpoints, offset, settings_pending, offset, offset)
+        held = settings_pending.read
+        return cls(task, checkpoints, offset, settings_pending, held, offset, offset)
 
     @property
     def position(self) -> int:
@@ -91,3 +94,27 @@ class Assignment:
         log.info("settings taken on", task=self.task.name, offset=at)
         self.next = at
         return True
+
+    def turn(self, read: int) -> bool:
+        """Let the task forget what it may; whether it did, and is to be saved. Its own log was
+        `read` so far: not before all is that it held when it was assigned, since whoever had the
+        partition before may have got so far without."""
+        if read < self.held or not isinstance(self.task, Recording):
+            return False
+        at = self.position
+        if not self.task.turn(at):
+            return False
+        self.next = at
+        return True
+
+    def vouch(self, batch: Batch, bound_ms: int | None) -> None:
+        """Have the task bound the times of records that come next by the clock (None: they need no
+        bound), and save it before it takes them, if anything hangs on that."""
+        if bound_ms is None or not isinstance(self.task, Recording):
+            return
+        # What it was told is the time, too, of a clock that may have been another process's.
+        now_ms = max(bound_ms, self.task.finished)
+        if self.task.doubts(batch, now_ms):
+            self.task.vouch(batch, now_ms)
+            self.next = self.position
+            self.save(changed=True)

@@ -226,13 +226,15 @@ class Operator:
                 assigned.settings_pending = assigned.settings_pending or AT_ONCE
 
     def _configure(self) -> None:
-        """Tell tasks what is set, each at a checkpoint, which records it."""
+        """Tell tasks what is set, and let them forget, each at a checkpoint, which records it."""
         if self._turn:
             return
         settings = self._listener.settings
         for key, assigned in self._assigned.items():
             read = self._reader.position(*key)
-            if assigned.configure(settings, Since(read, self._listener.position)):
+            is_configured = assigned.configure(settings, Since(read, self._listener.position))
+            is_turned = assigned.turn(read)
+            if is_configured or is_turned:
                 self._save(key, assigned, changed=True)
 
     # ------------------------------------------------------------------------------- records, ticks
@@ -264,6 +266,7 @@ class Operator:
         end = int(batch.offsets[-1]) + 1
         assigned = self._assigned[key]
         made = Outputs()
+        assigned.vouch(batch, self._job.pace.bound_ms())
         for piece, is_skipped in self._crashes.pieces(batch):
             try:
                 out = self._skip(piece) if is_skipped else assigned.task.apply(piece)

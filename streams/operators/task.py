@@ -99,6 +99,29 @@ class Ticking(Protocol):
         ...
 
 
+@runtime_checkable
+class Recording(Protocol):
+    """A task whose result depends on something beside its log's records: intake's. It takes such a
+    thing on at a checkpoint only, which records it, so that whoever goes on from there comes to the
+    same."""
+
+    def turn(self, at: int) -> bool:
+        """The records before offset `at` are applied: whether it forgot something for good, as its
+        newest tick says it may."""
+        ...
+
+    def doubts(self, batch: Batch, now_ms: int) -> bool:
+        """Whether anything in the batch would rest on a record's time that is later than now (app
+        clock). A later clock doubts no more than an earlier one. Nothing is raised: what `apply`
+        would crash on is doubted."""
+        ...
+
+    def vouch(self, batch: Batch, now_ms: int) -> None:
+        """All records of the batch were there at `now_ms`, so none was appended later, whatever its
+        time says."""
+        ...
+
+
 def without_rows(batch: Batch) -> Batch | None:
     """One record of a freshet-owned log as a block of its tick alone; None if it is no block, or
     has no tick."""

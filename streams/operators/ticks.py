@@ -42,6 +42,10 @@ class Pace(Protocol):
         """The newest time to be told (`NO_TICK`: none yet). It never goes back."""
         ...
 
+    def bound_ms(self) -> int | None:
+        """No record that is read by now was appended later (None: whoever appends knows when)."""
+        ...
+
     def seconds_left(self) -> float:
         """Until there is a newer one, as far as that is known."""
         ...
@@ -71,6 +75,10 @@ class WallPace:
             self._now_ms = max(self._now_ms, self._clock.now_ms())
         return self._now_ms
 
+    def bound_ms(self) -> int:
+        # Not what is told: that may be a second old.
+        return self._clock.now_ms()
+
     def resume(self, told_ms: int) -> None:
         # Else nobody would be told anything for as long as this clock is behind the other.
         if told_ms > self._now_ms + JUMP_MS:
@@ -95,6 +103,9 @@ class ReplayPace:
     def now_ms(self) -> int:
         return self._clock.now_ms()
 
+    def bound_ms(self) -> None:
+        """Records bear the time of the replay's clock, which is ahead of what is told."""
+
     def seconds_left(self) -> float:
         """A message says so."""
         return float("inf")
@@ -113,6 +124,9 @@ class Untimed:
 
     def now_ms(self) -> int:
         return NO_TICK
+
+    def bound_ms(self) -> None:
+        """Its log is freshet's own."""
 
     def seconds_left(self) -> float:
         return float("inf")

@@ -78,6 +78,7 @@ def topic(partitions: int = PARTITIONS, **changes: Any) -> Topic:
         "freshness": Freshness(lateness="2s", max_future="5m", label_wait="20s"),
         "partitions": partitions,
         "dedup": "1m",
+        "source": "carrier",
     }
     return Topic(**{**given, **changes})
 
@@ -210,7 +211,8 @@ BREAKS: dict[str, dict[str, Any]] = {
 
 def _record(event: dict[str, Any], what: str, tick: int) -> Sent:
     event = {**event, "at": START + event["at"]}
-    now = event["at"] + 100
+    # Some are appended long after their time, so that those without a source are late.
+    now = event["at"] + 100 + tick % 3 * 1_500
     if what == "tick":
         return Sent(START + tick, tick=START + tick)
     # what intake took for a tick once: whoever may write to a topic moved the time

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from itertools import takewhile
 from pathlib import Path
@@ -321,12 +321,15 @@ class OperatedRun:
         )
         while True:
             end, kept = kept_by_run.ledger(self.log, checkpoints, declared, log, 0)
-            settings = kept_by_run.settings_of(self.log, checkpoints, declared, log, 0)
+            recorded = kept_by_run.taken_on(self.log, checkpoints, declared, log, 0)
             # both are of one checkpoint
             if kept_by_run.ledger(self.log, checkpoints, declared, log, 0)[0] == end:
                 break
         found = list(takewhile(lambda r: r.offset < end, kept_by_run.records(self.log, log, 0)))
-        again, without = (audit.recompute(declared, iter(found), None, s) for s in (settings, ()))
+        again, without = (
+            audit.recompute(declared, iter(found), None, s)
+            for s in (recorded, replace(recorded, settings=()))
+        )
         (view,) = [v for v in self.app.views if v.topic is declared]
         rows = (
             blocks.decode(r.value).rows

@@ -127,8 +127,8 @@ def test_snapshot_every_is_followed_by_the_next_cuts_of_every_trainer(live: Oper
 CONCERNED = {
     "snapshot_every": (["train"], "2s", EVERY),
     "label_wait": (["join", "train"], "2h", "1h"),
-    "max_future": (["intake"], "1m", "5m"),
-    "lateness": (["intake"], "3m", "2m"),
+    "max_future": (["intake"], "1m", "0s"),
+    "lateness": (["intake"], "3m", "5m"),
 }
 
 

@@ -10,12 +10,7 @@ import polars as pl
 import freshet as fr
 
 HELD = fr.Freshness(
-    feature_slo="15m",
-    model_slo="9h",
-    snapshot_every="3h",
-    lateness="2m",
-    label_wait="12h",
-    max_future="1d",
+    feature_slo="15m", model_slo="9h", snapshot_every="3h", lateness="2m", label_wait="12h"
 )
 departures = fr.Topic(
     "departures",

@@ -19,12 +19,15 @@ from freshet.schemas.wire.blocks import Block
 from freshet.streams.log.spans import PartitionSpans
 from freshet.streams.sqlite.log import SqliteLog
 
-LATENESS = 20
+AHEAD, SLACK = 20, 5
 ORIGINS = [("payments", 0), ("payments", 1)]
-# Of each event: which source partition, which key, how much later than the last one, how late it
-# comes itself.
+# Of each event: which source partition, which key, how much later than the last one it is read, how
+# long before that it was (beside `AHEAD`).
 EVENTS = st.tuples(
-    st.integers(0, 1), st.sampled_from(["a", "b", ""]), st.integers(0, 15), st.integers(0, LATENESS)
+    st.integers(0, 1),
+    st.sampled_from(["a", "b", ""]),
+    st.integers(0, 15),
+    st.integers(0, 3 * AHEAD),
 )
 BLOCKS = st.lists(
     st.tuples(st.lists(EVENTS, min_size=1, max_size=3), st.booleans()), min_size=1, max_size=25
@@ -42,22 +45,16 @@ Row = dict[str, Any]
 
 
 def clean_log(drawn: Any) -> list[tuple[int, list[Row]]]:
-    """Blocks as intake makes them: of one source partition each, no event later than `LATENESS`;
-    some appended twice."""
+    """Blocks as intake makes them: of one source partition each, no event ahead of the clock by
+    more than `AHEAD`; some appended twice."""
     newest, offsets = [1_000, 1_000], [0, 0]
     out: list[tuple[int, list[Row]]] = []
     for events, twice in drawn:
         p, rows = events[0][0], list[Row]()
         for _, key, more, late in events:
             newest[p] += more
-            rows.append(
-                {
-                    "key": key,
-                    "t": newest[p] - late,
-                    "field.x": float(offsets[p]),
-                    "_offset": offsets[p],
-                }
-            )
+            t = newest[p] + AHEAD - late
+            rows.append({"key": key, "t": t, "field.x": float(offsets[p]), "_offset": offsets[p]})
             offsets[p] += 1
         out += [(p, rows)] * (1 + twice)
     return out
@@ -73,11 +70,11 @@ def test_events_are_those_of_the_key_up_to_the_version_and_from_the_time_on(
     check(made, (at, random.randrange(len(made[at][1]))), reach, chunk, ORIGINS)
 
 
-@pytest.mark.parametrize("late", range(LATENESS + 1))
-def test_an_event_before_others_that_were_as_late_as_may_be_is_found(late: int) -> None:
-    times = [1_000, *[1_000 - late] * 6, 1_030]
+@pytest.mark.parametrize("behind", [0, AHEAD, 50 * AHEAD])
+def test_an_event_before_others_of_a_source_whose_clock_is_slow_is_found(behind: int) -> None:
+    times = [1_000 + AHEAD, *[1_000 - behind] * 6, 1_030]
     made = [(0, [{"key": "a", "t": t, "field.x": 0.0, "_offset": i}]) for i, t in enumerate(times)]
-    for since in (1_000 - late, 1_000):
+    for since in (1_000 - behind, 1_000, 1_000 + AHEAD):
         check(made, (7, 0), 1_030 - since, 1, ORIGINS[:1])
 
 
@@ -102,23 +99,28 @@ def check(
     target = made[version[0]][1][version[1]]
     since = target["t"] - reach
     before, row_events.CHUNK_RECORDS = row_events.CHUNK_RECORDS, chunk
+    slack, row_events.SLACK_MS = row_events.SLACK_MS, SLACK
     with tempfile.TemporaryDirectory() as folder, closing(SqliteLog(folder)) as log:
         log.ensure("clean", 1)
         with closing(log.writer()) as writer:
+            clock = 0
             for p, rows in made:
                 table = pa.RecordBatch.from_pylist([{**r, "_index": 0} for r in rows], SCHEMA)
-                writer.append(
-                    "clean", 0, [blocks.encode(Block(blocks.CLEAN, "payments", p, table))], 0
-                )
+                # The time as of which the block was read; it is told behind the rows, less what
+                # it may be behind.
+                clock = max([clock, *(r["t"] - AHEAD for r in rows)])
+                block = Block(blocks.CLEAN, "payments", p, table, clock - SLACK)
+                writer.append("clean", 0, [blocks.encode(block)], 0)
             writer.flush()
         try:
             with PartitionSpans(log, "clean") as spans:
                 key = key_at(spans, version)
                 assert key == target["key"]
-                found = events_of(spans, key, version, since, origins, LATENESS)
-                alone = events_of(spans, key, version, None, origins, LATENESS)
+                found = events_of(spans, key, version, since, origins, AHEAD)
+                alone = events_of(spans, key, version, None, origins, AHEAD)
         finally:
             row_events.CHUNK_RECORDS = before
+            row_events.SLACK_MS = slack
     assert [(e.version, e.partition, e.offset, e.t, e.fields) for e in found] == all_read(
         made, version, key, since
     )

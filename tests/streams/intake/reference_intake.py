@@ -18,7 +18,6 @@ from freshet.schemas.text.keys import key_of
 from freshet.streams.intake.ledger import LEDGER_BLOCK
 from tests.streams.toy_events import (
     CLEAN_FIELDS,
-    HORIZON,
     IMPUTES,
     LATENESS,
     MAX_FUTURE,
@@ -99,18 +98,44 @@ class Running:
         ]
 
 
+class Lateness:
+    """The newest event time of each source, in two dictionaries that take turns when the newer one
+    has `most`."""
+
+    def __init__(self, source: str | None, most: int) -> None:
+        self.source, self.most = source, most
+        self.newer: dict[Any, int] = {}
+        self.older: dict[Any, int] = {}
+        self.full = 0
+
+    def is_late(self, event: Mapping[str, Any], appended: int) -> bool:
+        source = event[self.source] if self.source else None
+        if source is None:
+            return bool(event["at"] < appended - LATENESS)
+        known = self.newer.get(source, self.older.get(source))
+        if source not in self.newer and len(self.newer) == self.most:
+            self.older, self.newer = self.newer, {}
+            self.full += 1
+        compared = known
+        if known is None:
+            compared = appended if self.full > 1 else event["at"]
+        self.newer[source] = max(event["at"], event["at"] if known is None else known)
+        return bool(event["at"] < compared - LATENESS)
+
+
 class ReferenceIntake:
     """Takes records of one source partition; `clean` and `labels` by log, `dead`, fates by
     offset."""
 
-    def __init__(self, partition: int, clean_partitions: int) -> None:
+    def __init__(
+        self, partition: int, clean_partitions: int, source: str | None = None, most: int = 1 << 14
+    ) -> None:
         self.partition, self.clean_partitions = partition, clean_partitions
-        self.newest: int | None = None
         self.told: int | None = None
-        self.began = 0
         self.new_ids: set[str] = set()
         self.old_ids: set[str] = set()
         self.running: dict[tuple[str, Any], Running] = {}
+        self.lateness = Lateness(source, most)
         self.imputed = dict.fromkeys(IMPUTES, 0)
         self.logs: dict[tuple[str, int], list[Any]] = {}
         self.fates: dict[int, str] = {}
@@ -132,26 +157,23 @@ class ReferenceIntake:
             )
             self.fates[offset] = f"dead:{fate}"
             return
-        self.fates[offset] = self._admit(sent.event)
+        self.fates[offset] = self._admit(sent.event, sent.time)
         if self.fates[offset] != "applied":
             return
         block = offset // LEDGER_BLOCK
         self.applied[block] = (self.applied.get(block, 0) + identity(sent.event["id"])) % (1 << 128)
         self._route(self._imputed(as_wired(sent.event)), offset)
 
-    def _admit(self, event: Mapping[str, Any]) -> str:
+    def turn(self) -> None:
+        """A new generation of ids."""
+        self.old_ids, self.new_ids = self.new_ids, set()
+
+    def _admit(self, event: Mapping[str, Any], appended: int) -> str:
         """`applied`, or why not."""
-        t = event["at"]
-        if self.newest is None:
-            self.newest = self.began = t
-        self.newest = max(self.newest, t)
-        if self.newest - self.began >= HORIZON:
-            self.old_ids = set() if self.newest - self.began >= 2 * HORIZON else self.new_ids
-            self.new_ids, self.began = set(), self.newest
         if event["id"] in self.new_ids | self.old_ids:
             return "deduplicated"
         self.new_ids.add(event["id"])
-        if t < self.newest - LATENESS:
+        if self.lateness.is_late(event, appended):
             return "dropped:late"
         if event["carrier"] == "??":
             return "dropped:spam"

@@ -17,12 +17,12 @@ from safetensors.numpy import load, save
 from freshet.schemas.errors import CheckpointError
 from freshet.schemas.events.decode import encode
 from freshet.schemas.wire import blocks
+from freshet.streams.intake import kernels
 from freshet.streams.intake.task import IntakeTask
 from freshet.streams.operators.task import Append
 from tests.streams.intake.reference_intake import P2Median, ReferenceIntake
 from tests.streams.toy_events import (
     CUTS,
-    HORIZON,
     LATENESS,
     LOGS,
     SCHEMA,
@@ -96,7 +96,7 @@ def test_rows_labels_dead_letters_fates_and_ledger_are_those_of_a_plain_loop(
     log: list[Sent], clean: int, gaps: bool
 ) -> None:
     step = 3 if gaps else 1
-    task, reference = IntakeTask(plan(clean), 0), ReferenceIntake(0, clean)
+    task, reference = IntakeTask(plan(clean), 0), ReferenceIntake(0, clean, "carrier")
     found = flat(take(task, log, FIRST, step))
     for i, sent in enumerate(log):
         reference.take(sent, FIRST + i * step)
@@ -215,18 +215,6 @@ def test_a_repeat_that_is_late_is_a_repeat() -> None:
 def test_exactly_as_late_as_allowed_is_in_time() -> None:
     task, _ = taken(sent(1, at=START + LATENESS), sent(2, at=START), sent(3, at=START - 1))
     assert counts(task) == {"applied": 2, "dropped:late": 1}
-
-
-@pytest.mark.parametrize(
-    ("after", "again"), [(HORIZON, True), (2 * HORIZON - 1, True), (2 * HORIZON, False)]
-)
-def test_an_id_is_known_for_one_to_two_horizons(after: int, again: bool) -> None:
-    rest = [
-        Sent(START + after, event(1, at=START + after)),
-        Sent(START + after, event(0, at=START + after)),
-    ]
-    task, _ = taken(sent(0), *rest)
-    assert counts(task).get("deduplicated", 0) == int(again)
 
 
 def test_filters_count_by_name_the_first_that_hits_and_drop_before_imputes_learn() -> None:
@@ -356,8 +344,8 @@ def lost_dedup(state: dict[str, Any]) -> None:
 
 
 def lost_lateness(state: dict[str, Any]) -> None:
-    state["meta"] = state["meta"].copy()
-    state["meta"][3] -= 60_000
+    state["sources.table"] = state["sources.table"].copy()
+    state["sources.table"][:, :, kernels.NEWEST_EVENT] -= 60_000
 
 
 def lost_median(state: dict[str, Any]) -> None:

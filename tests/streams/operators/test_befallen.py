@@ -80,10 +80,10 @@ def check_consistent(run: Run) -> None:
             if r.offset in run.crashing
         }
         assert kept_by_run.told(run.log, "dead", plan.topic, 0) == crashed
-        settings = kept_by_run.settings_of(run.log, state, plan.topic, name, 0)
+        recorded = kept_by_run.taken_on(run.log, state, plan.topic, name, 0)
         left = kept_by_run.ledger(run.log, state, plan.topic, name, 0)[1]
         assert left == audit.recompute(
-            plan.topic, kept_by_run.records(run.log, name, 0), crashed, settings
+            plan.topic, kept_by_run.records(run.log, name, 0), crashed, recorded
         )
     store = MemoryStore()
     for topic, view in VIEWS.items():
