@@ -67,7 +67,20 @@ def _topic(t: Topic) -> Iterable[tuple[str, str]]:
         "freshness",
         ", ".join(f"{f.name} {getattr(t.freshness, f.name)}" for f in fields(Freshness)),
     )
+    yield from _beyond_lateness(t)
     yield from _about(t)
+
+
+def _beyond_lateness(t: Topic) -> Iterable[tuple[str, str]]:
+    """A setting that undoes another one; where no source is told apart, no event is compared with
+    another."""
+    ahead, lateness = t.freshness.ms("max_future"), t.freshness.ms("lateness")
+    if t.source is not None and ahead > lateness:
+        yield (
+            "note",
+            f"max_future {text_of(ahead)} is beyond lateness {text_of(lateness)}: one event from so far ahead makes those "
+            f"of its {t.source} late that come after it in time; leave max_future out, or raise lateness, unless this is meant",
+        )
 
 
 def _without_effect(app: App, t: Topic) -> Iterable[tuple[str, str]]:

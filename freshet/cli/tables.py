@@ -60,6 +60,13 @@ def show_topics(status: Status, console: Console) -> None:
     console.print(
         _table("topic", "records", "per s", "lag", "dropped", "dead", rows=_topics(status))
     )
+    late = [
+        [t.name, x.source or "(none)", count(x.judged), count(x.late), f"{x.share:.1%}"]
+        for t in status.topics
+        for x in t.late_sources
+    ]
+    if late:
+        console.print(_table("topic", "late source", "newest", "late", "share", rows=late))
     keys = list(status.topics[0].settings) if status.topics else []
     rows: list[list[Cell]] = [
         [key, *(_setting(t.settings.get(key, ""), t.declared.get(key, "")) for t in status.topics)]

@@ -16,9 +16,10 @@ class AlertBounds:
     usual intervals and at least `silent_ms` (app clock), if `silent_missed` of its events were to
     be expected by what the topic's other sources brought meanwhile; a topic after
     `topic_silent_ms`; neither is judged before `silent_events`. Dead letters are a share of the
-    newest `dead_window` records, once there are `dead_records`. Calibration is that of the newest
-    labelled answers (mean prediction over the share that came true), once there are `labelled`.
-    `restarts` are allowed within `restarts_ms` (wall).
+    newest `dead_window` records, once there are `dead_records`. Late events are a share of a
+    source's newest ones, see `freshet.serving.status.promises.recently_late`. Calibration is that of
+    the newest labelled answers (mean prediction over the share that came true), once there are
+    `labelled`. `restarts` are allowed within `restarts_ms` (wall).
     """
 
     red_lag: float = 1.2
@@ -31,6 +32,8 @@ class AlertBounds:
     red_dead_share: float = 0.2
     dead_records: int = 200
     dead_window: int = 1_000
+    late_share: float = 0.02
+    red_late_share: float = 0.2
     calibration: tuple[float, float] = (0.8, 1.25)
     red_calibration: tuple[float, float] = (0.5, 2.0)
     labelled: int = 500

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 from freshet.schemas.durations import HOUR_MS
 from freshet.serving.alerts.bounds import AlertBounds, Missed, Recent
-from freshet.serving.status.promises import span
+from freshet.serving.status.promises import late_text, recently_late, span
 from freshet.serving.status.status import (
     Alert,
     Light,
@@ -188,6 +188,27 @@ def dead_letters(status: Status, recent: Recent, bounds: AlertBounds) -> Iterato
         )
 
 
+def late_events(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[Alert]:
+    """A source sends events that are dropped as late. Each is judged by its own clock, so it alone
+    is at fault."""
+    for topic in status.topics:
+        for late in recently_late(topic, status.clock.app_ms):
+            if late.share <= bounds.late_share:
+                continue
+            light: Light = "amber"
+            if late.share > bounds.red_late_share:
+                light = "red"
+            yield Alert(
+                policy="late_events",
+                subject=f"{topic.name}/{late.source or '(no source)'}",
+                light=light,
+                reason=late_text(topic, late),
+                meaning="They are in no feature and no label; events of other sources are not concerned.",
+                next_step="Look at the clock and the delay of whoever sends them; if they are meant to come so late: "
+                f"`freshet topics set {topic.name} lateness=…`.",
+            )
+
+
 def snapshots_refused(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[Alert]:
     """A lineage's newest judged snapshot was refused."""
     for m in status.models:
@@ -277,6 +298,7 @@ POLICIES: tuple[Policy, ...] = (
     source_silent,
     topic_silent,
     dead_letters,
+    late_events,
     snapshots_refused,
     calibration,
     clock_jumped,

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from freshet.schemas.topics.topic import Topic
-from freshet.serving.status.status import FieldFigures, SourceFigures, TopicFigures
+from freshet.serving.status.status import FieldFigures, LateFigures, SourceFigures, TopicFigures
 
 OTHER = "(other)"
+MOST_LATE = 5  # sources that are told of for being late
 Facts = Mapping[str, Any]
 
 
@@ -32,6 +33,7 @@ def topic_figures(topic: Topic, told: Sequence[Facts]) -> TopicFigures:
         newest_event_ms=_of(max, told, "newest_event_ms"),
         fields=_fields(topic, told),
         sources=_sources(told),
+        late_sources=_late_sources(told),
     )
 
 
@@ -92,6 +94,24 @@ def _sources(told: Sequence[Facts]) -> list[SourceFigures]:
     out = [_source(name, found) for name, found in parts.items()]
     other = _source(OTHER, [f["other_sources"] for f in told if "other_sources" in f])
     return [*out, other] if other.events or other.late or other.dead else out
+
+
+def _late_sources(told: Sequence[Facts]) -> list[LateFigures]:
+    """Those with the largest shares. A source's events may come in several partitions."""
+    parts: dict[str | None, list[Facts]] = {}
+    for facts in told:
+        for late in facts.get("late_sources", ()):
+            parts.setdefault(late["source"], []).append(late)
+    out = [
+        LateFigures(
+            source=source,
+            judged=sum(late["judged"] for late in found),
+            late=sum(late["late"] for late in found),
+            late_ms=max(late["late_ms"] for late in found),
+        )
+        for source, found in parts.items()
+    ]
+    return sorted(out, key=lambda late: -late.share)[:MOST_LATE]
 
 
 def _source(name: str, parts: Sequence[Facts]) -> SourceFigures:

@@ -32,9 +32,9 @@ MEANING = {
     "model_slo": "bound of the lag of models that learn from the topic",
     "batch_wait": "longest wait for a fuller batch, wall clock",
     "snapshot_every": "how often learners cut a snapshot",
-    "lateness": "how late an event may come and still count",
+    "lateness": "how far an event may lie behind its own source's newest, and still count",
     "label_wait": "how long an example waits for its label",
-    "max_future": "how far an event's time may lie ahead",
+    "max_future": "how far an event's time may lie ahead; 0s: lateness",
     "on_violation": "what answers do beyond model_limit or feature_limit: serve, fall back to a rung without a model "
     "(without features), refuse",
     "model_limit": "model lag beyond which on_violation changes answers; 0s: model_slo",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from freshet.schemas.durations import HOUR_MS, text_of
 from freshet.serving.status.status import (
+    LateFigures,
     Light,
     LineageFigures,
     ModelFigures,
@@ -22,6 +23,9 @@ from freshet.serving.status.status import (
 
 # shares, and the records from which on they are judged
 DEAD_AMBER, DEAD_RED, DEAD_FROM = 0.02, 0.2, 200
+# Of a source's newest events: shares that are late, and the number from which on it is judged; and
+# for how long (app clock) one late event keeps its source among the late.
+LATE_AMBER, LATE_RED, LATE_FROM, LATE_FOR_MS = 0.02, 0.2, 20, HOUR_MS
 NEAR = 1.2  # beyond its bound by less than this factor, a lag is amber
 _WORST_FIRST: tuple[Light, ...] = ("red", "amber", "green")
 _DOES = {"learn": "learning", "release": "releasing snapshots", "answer": "answering from models"}
@@ -39,6 +43,7 @@ def promises(status: Status) -> list[Promise]:
         switched_on(status.switches),
         *snapshots_approved(status.models),
         events_readable(status.topics),
+        events_in_time(status.topics, status.clock.app_ms),
     ]
 
 
@@ -213,6 +218,40 @@ def events_readable(topics: Sequence[TopicFigures]) -> Promise:
     return Promise(
         name, "red" if judged > DEAD_RED else "amber" if judged > DEAD_AMBER else "green", text
     )
+
+
+def events_in_time(topics: Sequence[TopicFigures], app_ms: int | None) -> Promise:
+    """Judged by the source with the largest share of late events among its newest; it is named."""
+    name = "events in time"
+    shares = [(late.share, t, late) for t in topics for late in recently_late(t, app_ms)]
+    if not shares:
+        return Promise(name, "green", "no source sends events later than its topic allows")
+    share, topic, worst = max(shares, key=lambda x: x[0])
+    state: Light = "green"
+    if share > LATE_AMBER:
+        state = "amber"
+    if share > LATE_RED:
+        state = "red"
+    others = sum(x > LATE_AMBER for x, _, _ in shares) - 1
+    more = f"; so do {others} more" if others > 0 else ""
+    return Promise(name, state, f"{late_text(topic, worst)}{more}")
+
+
+def recently_late(topic: TopicFigures, app_ms: int | None) -> list[LateFigures]:
+    """The sources that are to be judged: of enough events, the newest late one not long ago."""
+    enough = [late for late in topic.late_sources if late.judged >= LATE_FROM]
+    if app_ms is None:
+        return enough
+    return [late for late in enough if app_ms - late.late_ms <= LATE_FOR_MS]
+
+
+def late_text(topic: TopicFigures, late: LateFigures) -> str:
+    """Who is late, how often, and behind what."""
+    of = f"of the newest {late.judged:,} {topic.name}"
+    lateness = topic.settings.get("lateness", "the lateness")
+    if late.source is None:
+        return f"{late.share:.2%} {of} without a source come more than {lateness} after their time"
+    return f"{late.share:.2%} {of} of source {late.source} come late, more than {lateness} behind its own newest"
 
 
 def _judged(lag_ms: int | None, slo_ms: int | None) -> Light:

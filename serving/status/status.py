@@ -80,11 +80,27 @@ class SourceFigures(msgspec.Struct, frozen=True, kw_only=True):
     rate_per_hour: float | None = None
 
 
+class LateFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """A source whose events came late of late: how many of its newest were `judged`, how many of
+    these were `late`, and when the newest late one was appended (app clock, ms). `source` is None
+    for events without one."""
+
+    source: str | None = None
+    judged: int = 0
+    late: int = 0
+    late_ms: int = 0
+
+    @property
+    def share(self) -> float:
+        return self.late / self.judged if self.judged else 0.0
+
+
 class TopicFigures(msgspec.Struct, frozen=True, kw_only=True):
     """A topic's records by fate. `records` counts what was read: the sum of the fates, once intake
     is idle. `dropped` is by filter (`late` among them: beyond the lateness), `dead` by reason.
-    `lag_ms` is how far intake is behind the app's clock, `settings` its freshness as it is now,
-    `declared` as the app's file has it."""
+    `late_sources` are those with the largest shares of late events, a few. `lag_ms` is how far
+    intake is behind the app's clock, `settings` its freshness as it is now, `declared` as the app's
+    file has it."""
 
     name: str
     records: int = 0
@@ -103,6 +119,7 @@ class TopicFigures(msgspec.Struct, frozen=True, kw_only=True):
     declared: dict[str, str] = {}
     fields: list[FieldFigures] = []
     sources: list[SourceFigures] = []
+    late_sources: list[LateFigures] = []
 
 
 class ViewFigures(msgspec.Struct, frozen=True, kw_only=True):

@@ -69,6 +69,24 @@ def test_a_setting_that_nothing_reads_is_noted() -> None:
     ]
 
 
+def test_max_future_follows_lateness_and_a_longer_one_is_noted_where_sources_are_told_apart() -> (
+    None
+):
+    app = toy_app()
+    assert fr.Freshness(lateness="3m").ms("max_future") == 180_000
+    assert fr.Freshness(lateness="3m", max_future="1m").ms("max_future") == 60_000
+    note = "max_future 1d is beyond lateness 3m"
+    for source, max_future, is_noted in (
+        ("order_id", "1d", True),
+        ("order_id", "0s", False),
+        (None, "1d", False),
+    ):
+        freshness = fr.Freshness(lateness="3m", max_future=max_future)
+        spare = replace(app.topics[0], name="spare", source=source, freshness=freshness)
+        text = " ".join(said(replace(app, topics=[*app.topics, spare])).split())
+        assert (note in text) == is_noted
+
+
 def test_whole_numbers_that_a_model_rounds_are_named() -> None:
     app = toy_app()
     model = app.models[0]

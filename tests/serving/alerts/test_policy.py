@@ -16,6 +16,7 @@ from freshet.serving.alerts.bounds import AlertBounds, Missed, Recent
 from freshet.serving.alerts.policy import OFF, POLICIES, WITHOUT, alerts
 from freshet.serving.status.status import (
     Clock,
+    LateFigures,
     LineageFigures,
     ModelFigures,
     OutageFigures,
@@ -94,6 +95,11 @@ def silent_topic(silent_ms: int, events: int = 1_000, rate: float | None = 60.0)
     return {"topics": [TopicFigures(name="arrivals", sources=[figures])]}
 
 
+def late(judged: int, late: int) -> dict[str, Any]:
+    figures = LateFigures(source="JFK", judged=judged, late=late, late_ms=NOW)
+    return {"topics": [TopicFigures(name="arrivals", late_sources=[figures])]}
+
+
 def missing(events: float, usually: float = 0.0) -> Recent:
     return Recent(missed={("arrivals", "origin=JFK"): Missed(events, usually)})
 
@@ -147,6 +153,10 @@ TABLE: list[tuple[str, Mapping[str, Any], Recent, tuple[str, str, str]]] = [
     ("dead letters among few", {}, dead(199, outlier=199), NONE),
     ("all records are dead", {}, dead(200, undecodable=200), ("dead_letters", "red", "100.0%")),
     ("no records", {}, dead(0), NONE),
+    ("late events at the bound", late(100, 2), Recent(), NONE),
+    ("late events", late(100, 3), Recent(), ("late_events", "amber", "3.00% of the newest 100 arrivals of source JFK")),
+    ("many late events", late(100, 21), Recent(), ("late_events", "red", "come late")),
+    ("late events of few", late(19, 19), Recent(), NONE),
     ("no snapshot yet", judged(None, None), Recent(), NONE),
     ("all approved", judged(None, 3), Recent(), NONE),
     ("refused, then approved", judged(2, 3), Recent(), NONE),

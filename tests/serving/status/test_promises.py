@@ -65,6 +65,11 @@ def outage(component: str) -> s.OutageFigures:
     )  # fmt: skip
 
 
+def late_topic(name: str, *sources: tuple[str | None, int, int]) -> s.TopicFigures:
+    late = [s.LateFigures(source=x, judged=judged, late=n, late_ms=NOW) for x, judged, n in sources]
+    return s.TopicFigures(name=name, late_sources=late, settings={"lateness": "5m"})
+
+
 def topic(name: str, records: int, **dead: int) -> s.TopicFigures:
     return s.TopicFigures(name=name, records=records, dead=dead)
 
@@ -79,7 +84,7 @@ class Case:
 
 FRESH, MODEL, ALIVE = "features fresh", "model m fresh", "roles alive"
 SERVERS, FAILED, APPROVED = "servers answer", "no failed request", "snapshots approved"
-READABLE, SWITCHED = "events readable", "all switched on"
+READABLE, SWITCHED, IN_TIME = "events readable", "all switched on", "events in time"
 CASES = [
     Case({"views": [view("a", 0)]}, FRESH, "green", "view a: lag 0s, promised 5s"),
     Case(
@@ -181,6 +186,23 @@ CASES = [
         {"topics": [topic("a", 1_000, crash=201)]},
         READABLE, "red", "20.10% of 1,000 a in the dead letters, most for crash (201)",
     ),
+    Case({"topics": [topic("a", 3)]}, IN_TIME, "green", "no source sends events later than its topic allows"),
+    Case(
+        {"topics": [late_topic("a", ("d0", 200, 5)), late_topic("b", ("d7", 300, 63), ("d8", 300, 9))]},
+        IN_TIME, "red", "21.00% of the newest 300 b of source d7 come late, more than 5m behind its own newest; so do 2 more",
+    ),
+    Case(
+        {"topics": [late_topic("a", ("d0", 200, 5), ("d1", 19, 19))]},
+        IN_TIME, "amber", "2.50% of the newest 200 a of source d0 come late, more than 5m behind its own newest",
+    ),
+    Case(
+        {"topics": [late_topic("a", (None, 20, 20))]},
+        IN_TIME, "red", "100.00% of the newest 20 a without a source come more than 5m after their time",
+    ),
+    Case(
+        {"topics": [late_topic("a", ("d0", 200, 200))], "clock": s.Clock(app_ms=NOW + 2 * HOUR)},
+        IN_TIME, "green", "no source sends events later than its topic allows",
+    ),
     Case({"topics": [topic("a", 3, crash=1)]}, READABLE, "green", "33.33% of 3 a in the dead letters, most for crash (1)"),
 ]  # fmt: skip
 
@@ -198,6 +220,7 @@ def test_an_app_without_views_and_models_promises_nothing_of_them() -> None:
         ALIVE,
         SWITCHED,
         READABLE,
+        IN_TIME,
     }
 
 
