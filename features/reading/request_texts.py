@@ -6,7 +6,7 @@ or numba costs more than all that is done here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import NoneType
 from typing import Any
 
@@ -30,7 +30,9 @@ def texts_of(name: str, values: Sequence[Any], is_uuid: bool) -> TextColumn:
             none.
     """
     # Python's own values, whatever array they came in.
-    found = values.tolist() if hasattr(values, "tolist") else values
+    found = values
+    if hasattr(values, "tolist"):
+        found = values.tolist()
     try:
         texts = _written(found)
         # A lone surrogate is no text, which only shows when it is encoded.
@@ -39,7 +41,9 @@ def texts_of(name: str, values: Sequence[Any], is_uuid: bool) -> TextColumn:
         raise RequestError(
             f"input {name!r}", f"its values are no texts: {error}", "Send one text a row."
         ) from error
-    return _lower(name, texts) if is_uuid else texts
+    if is_uuid:
+        return _lower(name, texts)
+    return texts
 
 
 def _written(values: Sequence[Any]) -> TextColumn:
@@ -48,24 +52,45 @@ def _written(values: Sequence[Any]) -> TextColumn:
         return values
     if float in kinds:
         # NaN alone is not itself: of numbers, that is the missing one.
-        values = [None if value != value else value for value in values]
+        values = [_unless_nan(value) for value in values]
         kinds = set(map(type, values))
     kinds.discard(NoneType)
     if kinds <= _TEXTS:
         return values
     if kinds <= _TRUTHS:
-        return [None if value is None else str(value).lower() for value in values]
+        return _each(values, _truth)
     if kinds <= _NUMBERS:
-        return [None if value is None else str(_whole(value)) for value in values]
+        return _each(values, _whole)
     names = " and ".join(sorted(kind.__name__ for kind in kinds))
     raise ValueError(f"they are of type {names}")
 
 
-def _whole(value: float) -> int:
+def _unless_nan(value: Any) -> Any:
+    if value != value:
+        return None
+    return value
+
+
+def _each(values: Sequence[Any], text_of: Callable[[Any], str]) -> TextColumn:
+    """The text of each value that is there."""
+    out: list[str | None] = []
+    for value in values:
+        if value is None:
+            out.append(None)
+        else:
+            out.append(text_of(value))
+    return out
+
+
+def _truth(value: bool) -> str:
+    return str(value).lower()
+
+
+def _whole(value: float) -> str:
     whole = int(value)
     if whole != value or not _LOWEST <= whole < _BEYOND:
         raise ValueError(f"{value!r} is no whole number of 64 bits")
-    return whole
+    return str(whole)
 
 
 def _lower(name: str, texts: TextColumn) -> TextColumn:

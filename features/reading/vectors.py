@@ -117,8 +117,9 @@ class VectorPlan:
         numbers = np.full((n, len(self.schema.numbers)), np.nan, np.float32)
         versions = np.zeros((n, VERSION_WORDS * len(self.views)), np.int64)
         age = np.full(n, -1, np.int64)
-        parts = [] if store is None else self._parts(store, self._asked(columns), keyed)
-        if parts:
+        asked = self._asked(columns)
+        if store is not None and asked:
+            parts = self._parts(store, asked, keyed)
             finish_into(self._tables, parts, as_of_ms, self._to, numbers, versions, age)
         for to_column, name in self._own:
             numbers[:, to_column] = self._numbers(name, columns.get(name), n)
@@ -147,7 +148,7 @@ class VectorPlan:
             for i in asked
         ]
         parts = []
-        for i, rows in zip(asked, store.read(wanted) if wanted else []):
+        for i, rows in zip(asked, store.read(wanted)):
             keys, place = found[self._keys[i]]
             # A kernel would read on behind the rows, wherever that leads.
             check_shape(self.views[i].plan, rows.data, len(keys))
@@ -156,7 +157,9 @@ class VectorPlan:
 
     def _texts(self, name: str, values: Sequence[Any] | None, n: int) -> TextColumn:
         """A column of canonical texts; fractions are refused, a missing value is its constant."""
-        texts = [None] * n if values is None else texts_of(name, values, name in self._uuids)
+        texts: TextColumn = [None] * n
+        if values is not None:
+            texts = texts_of(name, values, name in self._uuids)
         if len(texts) != n:
             cause = f"has {len(texts)} values, and there are {n} rows"
             raise RequestError(f"input {name!r}", cause, "Send one text a row.")

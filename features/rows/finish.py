@@ -153,7 +153,9 @@ def check_shape(plan: RowPlan, data: npt.NDArray[np.uint8], n: int) -> None:
 
 def _words(data: npt.NDArray[np.uint8]) -> I64:
     words: I64 = kernels.plain(data, np.uint8).reshape(-1).view(np.int64)
-    return words if words.flags.aligned else words.copy()
+    if not words.flags.aligned:
+        return words.copy()
+    return words
 
 
 def _space(rows: int, values: int) -> Finished:

@@ -194,15 +194,15 @@ def finish(
     (`words` and `floats`); part `p` of them are `counts[p]` rows of view `asked[p]` of the tables
     (`features.rows.finish.Tables`). `out` float64 gets the features of one row after the other."""
     shapes, max_ages, first_feature, features, params = tables
-    row, at, o = 0, 0, 0
+    row = 0
+    at = 0
+    o = 0
     for p in range(asked.size):
         view = asked[p]
-        tile_ms, tiles, ring, columns = (
-            shapes[view, 0],
-            shapes[view, 1],
-            shapes[view, 2],
-            shapes[view, 3],
-        )
+        tile_ms = shapes[view, 0]
+        tiles = shapes[view, 1]
+        ring = shapes[view, 2]
+        columns = shapes[view, 3]
         for _ in range(counts[p]):
             age[row] = as_of[row] - words[at + NEWEST] if present[row] else -1
             if not present[row]:
@@ -211,9 +211,12 @@ def finish(
                 status[row] = OUTSIDE_MAX_AGE
             else:
                 status[row] = PRESENT
-            newest, now = words[at + NEWEST_TILE], as_of[row] // tile_ms
+            newest = words[at + NEWEST_TILE]
+            now = as_of[row] // tile_ms
             for f in range(first_feature[view], first_feature[view + 1]):
-                kind, a, b = features[f, 0], at + features[f, 1], at + features[f, 2]
+                kind = features[f, 0]
+                a = at + features[f, 1]
+                b = at + features[f, 2]
                 if status[row] != PRESENT:
                     out[o] = np.nan
                 elif kind == F_LAST:
@@ -221,7 +224,9 @@ def finish(
                 elif kind == F_AGE:
                     out[o] = age[row] / 1000.0
                 elif kind == F_DECAYED:
-                    total, weight, extra = floats[a], floats[a + 1], params[f, 2]
+                    total = floats[a]
+                    weight = floats[a + 1]
+                    extra = params[f, 2]
                     if extra > 0.0:
                         share = halved(max(0, as_of[row] - words[a + 2]), params[f, 0])
                         out[o] = (total * share + extra * params[f, 1]) / (weight * share + extra)
@@ -229,7 +234,9 @@ def finish(
                         out[o] = total / weight if weight > 0.0 else np.nan
                 else:
                     first = max(now - features[f, 3], newest - tiles) + 1
-                    slot, x, y = first % tiles, nothing(kind), 0.0
+                    slot = first % tiles
+                    x = nothing(kind)
+                    y = 0.0
                     # oldest first, so that sums are always the same
                     for _ in range(first, min(now, newest) + 1):
                         tile = ring + slot * columns
@@ -266,7 +273,9 @@ def spread(
     `versions`; `age` becomes that of the oldest row."""
     shapes, _, first_feature, _, _ = tables
     values, ages, _ = finished
-    row, at, o = 0, 0, 0
+    row = 0
+    at = 0
+    o = 0
     for p in range(asked.size):
         view = asked[p]
         first = first_feature[view]

@@ -449,17 +449,22 @@ def _gathered(spooled: Sequence[Spooled[Predictions]]) -> list[Spooled[Predictio
     same for one row as for fifty, and its thread takes the interpreter from requests."""
     runs: list[list[Spooled[Predictions]]] = []
     for one in spooled:
-        last = runs[-1][-1] if runs else None
-        # A gap in the numbers stands for predictions that are lost.
-        follows = last is not None and last.first + last.n == one.first
-        if follows and last is not None and last.rows.lineage == one.rows.lineage:
+        if runs and _follows(one, runs[-1][-1]):
             runs[-1].append(one)
         else:
             runs.append([one])
-    return [run[0] if len(run) == 1 else _as_one(run) for run in runs]
+    return [_as_one(run) for run in runs]
+
+
+def _follows(one: Spooled[Predictions], last: Spooled[Predictions]) -> bool:
+    # A gap in the numbers stands for predictions that are lost.
+    is_next = last.first + last.n == one.first
+    return is_next and last.rows.lineage == one.rows.lineage
 
 
 def _as_one(run: Sequence[Spooled[Predictions]]) -> Spooled[Predictions]:
+    if len(run) == 1:
+        return run[0]
     parts = [one.rows for one in run]
     rows = replace(
         parts[0],
