@@ -33,6 +33,7 @@ from freshet.streams.control.channels import Channels, Follower, send
 from freshet.streams.intake.task import CleanRoute, IntakePlan, IntakeTask, LabelRoute
 from freshet.streams.join.task import JoinTask
 from freshet.streams.operators import loop as operator
+from freshet.streams.operators import ticks
 from freshet.streams.operators.checkpoints import Checkpoints
 from freshet.streams.operators.crashes import KEPT_TEXT
 from freshet.streams.operators.loop import Operator, Orders
@@ -1106,6 +1107,7 @@ def test_the_time_is_told_once_all_is_read_that_stood_there_then(
 def test_no_time_is_told_while_nobody_knows_where_partitions_end(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(ticks, "AGAIN_SECONDS", 0.0)
     bench.kind, clock = Telling, ManualClock(7)
     op = bench.operator(Orders(pace=WallPace(clock, 0.0)))
     op.step(0.0)
