@@ -20,7 +20,7 @@ from freshet.streams.kafka.cluster import KafkaCluster
 from freshet.streams.kafka.errors import is_unknown_topic, translated
 from freshet.streams.kafka.watch import TopicWatch
 from freshet.streams.log.contract import Batch, OnAssign, OnGone, TopicPartition
-from freshet.streams.log.errors import not_assigned, outside, recreated
+from freshet.streams.log.errors import no_partition, not_assigned, outside, recreated
 
 log = structlog.get_logger()
 
@@ -44,6 +44,8 @@ _SETTINGS = {
     "fetch.error.backoff.ms": 50,
     "queued.max.messages.kbytes": 64 << 10,
     "max.poll.interval.ms": 600_000,
+    # How soon a group takes up partitions that were added to a topic; by default in five minutes.
+    "topic.metadata.refresh.interval.ms": 2000,
 }
 _HARMLESS = {
     KafkaError._TRANSPORT,
@@ -90,7 +92,8 @@ class KafkaReader:
         self._on_lost = on_lost
         bounds = cluster.admin.bounds(self._topics)
         self._identities = {topic: b.identity for topic, b in bounds.items()}
-        self._parts = [(topic, p) for topic, b in bounds.items() for p in b.spans]
+        # Of a group, those that were assigned since are among them, too: some may be added.
+        self._parts = {(topic, p): None for topic, b in bounds.items() for p in b.spans}
         self._watch = TopicWatch(cluster)
         for topic, identity in self._identities.items():
             self._watch.add(topic, identity)
@@ -209,7 +212,7 @@ class KafkaReader:
         if self._group is not None:
             self._client.subscribe(self._topics, self._assigned, self._revoked)
             return
-        positions = self._positions(self._parts)
+        positions = self._positions(list(self._parts))
         self._next.update(positions)
         self._client.assign(positions)
         self._client.pause([part for part in self._paused if part in positions], True)
@@ -222,6 +225,8 @@ class KafkaReader:
         for topic, p in parts:
             if bounds[topic].identity != self._identities[topic]:
                 raise recreated(topic, self._identities[topic], bounds[topic].identity)
+            if p not in bounds[topic].spans:  # added a moment ago, and not every broker knows it
+                raise no_partition(topic, p, len(bounds[topic].spans))
             first, after = bounds[topic].spans[p]
             offset = out[topic, p] = starts.get((topic, p), first)
             if not first <= offset <= after:
@@ -236,6 +241,7 @@ class KafkaReader:
         except BaseException as error:  # raised by poll, once librdkafka is out of its callback
             self._failed = error
             return {}
+        self._parts.update(dict.fromkeys(parts))
         self._next.update(positions)
         return positions
 

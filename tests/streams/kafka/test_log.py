@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from confluent_kafka import KafkaError, Producer
+from confluent_kafka.admin import NewPartitions
 
 from freshet.schemas.errors import ComponentError, LogError
 from freshet.servers.kafka_server import KafkaServer
@@ -394,6 +395,32 @@ def test_a_member_that_comes_back_in_time_gets_its_partitions_without_a_rebalanc
     wait_for(lambda: usurper.mine, again, usurper)
     assert "took this member's place" in raised(lambda: one.poll(1, 0.1)).cause
     for member in (one, again, usurper):
+        member.inner.close()
+
+
+@BOTH
+def test_partitions_that_are_added_are_shared_and_read_within_seconds(
+    kafka: str, log: KafkaLog, fast: bool
+) -> None:
+    topic = new_topic(log, 1)
+    fill(log, topic, 10, [0])
+    one, two = (Member(kafka, topic, fast, name) for name in ("intake-1", "intake-2"))
+    wait_for(lambda: len(one.got + two.got) == 10, one, two)
+    log.admin.client.create_partitions([NewPartitions(topic, 3)])[topic].result()
+    wait_for(lambda: len(log.bounds(topic).spans) == 3, one, two)
+    fill(log, topic, 10, [1, 2])
+    everything = {(p, offset) for p in range(3) for offset in range(10)}
+    wait_for(lambda: {*one.got, *two.got} == everything, one, two)
+    assert one.mine | two.mine == {(topic, p) for p in range(3)}
+    assert not one.mine & two.mine
+    for member in (one, two):
+        # an operator rests, and reads again from a checkpoint
+        member.inner.pause(member.mine)
+        member.inner.pause(member.mine, False)
+        for _, p in member.mine:
+            member.inner.seek(topic, p, 9)
+        member.got.clear()
+        wait_for(lambda of=member: {p for p, _ in of.got} == {p for _, p in of.mine}, member)
         member.inner.close()
 
 
