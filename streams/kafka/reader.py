@@ -6,6 +6,7 @@ KafkaReader ── Client ─┬─ librdkafka_client.py   librdkafka through ct
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -121,7 +122,7 @@ class KafkaReader:
                 "heartbeat.interval.ms": min(1000, session // 3),
             }
             if self._cluster.instance is not None:
-                settings["group.instance.id"] = self._cluster.instance
+                settings["group.instance.id"] = _member(self._cluster.instance, self._topics)
         return settings
 
     def poll(self, max_records: int, max_wait: float) -> list[Batch]:
@@ -332,3 +333,14 @@ class KafkaReader:
         self._closing = True
         self._write_commits(float("inf"), wait=True)
         self._client.close()
+
+
+def _member(instance: str, topics: Sequence[str]) -> str:
+    """What a process is called in its group: by its name, and by what it reads.
+
+    Kafka's coordinator gives a static member that comes back what it had before, also where it
+    subscribes to other topics now (KAFKA-12759). So with other topics it is another member; the one
+    before is let go of once its session is over.
+    """
+    read = hashlib.sha256("\n".join(sorted(topics)).encode()).hexdigest()
+    return f"{instance}.{read[:8]}"

@@ -425,6 +425,31 @@ def test_partitions_that_are_added_are_shared_and_read_within_seconds(
 
 
 @BOTH
+@pytest.mark.parametrize("others", [(0, 1, 2), (0,), (0, 2)], ids=["more", "fewer", "others"])
+def test_a_member_that_comes_back_with_other_topics_gets_those(
+    kafka: str, log: KafkaLog, fast: bool, others: tuple[int, ...]
+) -> None:
+    """And never what it does not read any more, whatever its group remembers of it."""
+    topics = [new_topic(log, 2) for _ in range(3)]
+    wanted = {(topics[i], p) for i in others for p in range(2)}
+    named = KafkaLog(kafka, "view-1", session_seconds=6.0, fast=fast)
+    mine: set[TopicPartition] = set()
+
+    def assign(parts: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        mine.update(parts)
+        return {}
+
+    before = named.reader(topics[:2], f"group-{topics[0]}", assign)
+    wait_for(lambda: len(mine) == 4, before)
+    before.close()
+    mine.clear()
+    again = named.reader([topics[i] for i in others], f"group-{topics[0]}", assign)
+    wait_for(lambda: mine >= wanted, again)
+    assert mine == wanted
+    again.close()
+
+
+@BOTH
 def test_an_error_in_a_callback_comes_out_of_poll(kafka: str, log: KafkaLog, fast: bool) -> None:
     topic = new_topic(log, 1)
 
