@@ -45,8 +45,6 @@ _SETTINGS = {
     "fetch.error.backoff.ms": 50,
     "queued.max.messages.kbytes": 64 << 10,
     "max.poll.interval.ms": 600_000,
-    # How soon a group takes up partitions that were added to a topic; by default in five minutes.
-    "topic.metadata.refresh.interval.ms": 2000,
 }
 _HARMLESS = {
     KafkaError._TRANSPORT,
@@ -120,6 +118,8 @@ class KafkaReader:
             settings |= {
                 "session.timeout.ms": session,
                 "heartbeat.interval.ms": min(1000, session // 3),
+                # how soon partitions that were added are taken up; by default in five minutes
+                "topic.metadata.refresh.interval.ms": 2000,
             }
             if self._cluster.instance is not None:
                 settings["group.instance.id"] = _member(self._cluster.instance, self._topics)
