@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -192,7 +193,13 @@ class LocalRun:
     ) -> Operator:
         url, group = str(self._dir / "checkpoints"), f"{self.app.name}.{role}"
         declared = plans.declared(self.app, self._every)
-        orders = Orders(declared, origin_of=self.app.origin_of, dead=self.app.dead_log, pace=pace)
+        orders = Orders(
+            declared,
+            origin_of=self.app.origin_of,
+            dead=self.app.dead_log,
+            pace=pace,
+            kept_as=partial(plans.kept_as, self.app),
+        )
         made = Operator(
             role,
             self.log,
@@ -328,6 +335,8 @@ class LocalRun:
         found = snapshots.read_verified(
             self._dir / "snapshots", which, self._trainer, self._qualifier
         )
+        if found.manifest.vectors != served.model.vectors.digest:
+            return  # ordered when the model was declared otherwise
         export = Export(found.manifest.kind, found.manifest.meta, snapshots.arrays_of(found.data))
         served.slot.swap(LiveModel(predictor(export, served.model.vectors), found.manifest))
         self.swaps.append(order)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 
@@ -97,7 +98,15 @@ class Context:
             WallClock().now_ms,
             group=f"{app.name}.{self.name}",
             vitals=self.vitals,
-            orders=Orders(declared, held, gather_seconds, app.origin_of, app.dead_log, pace),
+            orders=Orders(
+                declared,
+                held,
+                gather_seconds,
+                app.origin_of,
+                app.dead_log,
+                pace,
+                partial(plans.kept_as, app),
+            ),
         )
 
 

@@ -26,6 +26,7 @@ from freshet.streams.disk import until_there_is_room
 from freshet.streams.intake.task import CleanRoute, IntakePlan, LabelRoute
 from freshet.streams.join.task import JoinPlan
 from freshet.streams.log.contract import Log, TopicPartition
+from freshet.streams.operators import checkpoints
 from freshet.streams.outages import Outages
 
 
@@ -183,6 +184,18 @@ def task_inputs(app: App) -> Mapping[str, TopicPartition]:
             f"train:{m.name}.{m.lineage(x)}:0": (app.examples_log_of(m), 0) for x in m.learners
         }
     return found
+
+
+def kept_as(app: App, task: str) -> str:
+    """Under which name a task keeps its checkpoints: with the digest of what it is made of. That of
+    a trainer is in its lineage's name."""
+    kind, name, _ = task.split(":")
+    digests = {
+        "intake": {t.name: t.digest for t in app.topics},
+        "view": {v.name: v.digest for v in app.views},
+        "join": {m.name: m.digest for m in app.models},
+    }.get(kind, {})
+    return checkpoints.kept_as(task, digests[name]) if name in digests else task
 
 
 def task_names(app: App) -> set[str]:

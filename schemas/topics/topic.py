@@ -8,15 +8,17 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from freshet.schemas.declared import check_kind
-from freshet.schemas.durations import milliseconds
+from freshet.schemas.durations import milliseconds, text_of
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.events.field import INTEGERS, KEY_TYPES, Field, fits
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.text import keys
+from freshet.schemas.topics.digests import Facts, digest_of, has_rule, of_expression, of_field
 from freshet.schemas.topics.impute import Impute
 
 if TYPE_CHECKING:
@@ -310,6 +312,44 @@ class Topic:
         assert isinstance(self.schema, EventSchema)
         return self.schema
 
+    @cached_property
+    def facts(self) -> Facts:
+        """All that decides what becomes of an event, by name. A field without a rule that nothing
+        here reads is none of it, so fields may be added."""
+        filters = {f"filter {name}": of_expression(e) for name, e in self.drop.items()}
+        imputes = {f"impute {name}": _told(how) for name, how in self.impute.items()}
+        read = {self.event_id, self.event_time, *self.impute}
+        read |= {how.by for how in self.impute.values() if how.by is not None}
+        for expression in self.drop.values():
+            read |= set(expression.meta.root_names())
+        known = {
+            f"field {f.name}": of_field(f)
+            for f in self.events.fields
+            if f.name in read or has_rule(f)
+        }
+        own = {
+            "event_id": self.event_id,
+            "event_time": self.event_time,
+            "dedup": text_of(milliseconds(self.dedup)),
+            **self._orders(),
+        }
+        return {**own, **filters, **imputes, **known}
+
+    @cached_property
+    def digest(self) -> str:
+        """8 hex digits that change with anything that changes what becomes of an event."""
+        return digest_of(self.facts)
+
+    def _orders(self) -> dict[str, str]:
+        """Orders that mean something: the first filter that is true counts, and what is filled in
+        may be told apart by what was."""
+        orders = {}
+        if len(self.drop) > 1:
+            orders["order of filters"] = ", ".join(self.drop)
+        if any(how.by in self.impute for how in self.impute.values()):
+            orders["order of imputes"] = ", ".join(self.impute)
+        return orders
+
     def __getitem__(self, name: str) -> FieldRef:
         f = self._expect(name, "field", None)
         return FieldRef(self.name, name, f in ("string", "enum", "boolean"))
@@ -348,6 +388,12 @@ class Topic:
                 f"It must be of type {' or '.join(kinds)}.",
             )
         return known[name]
+
+
+def _told(how: Impute) -> str:
+    """As a fact."""
+    by = f" by {how.by}" if how.by is not None else ""
+    return f"{how.kind} {how.value!r}{by}"
 
 
 def _is_canonical_uuid(value: float | str) -> bool:

@@ -37,7 +37,7 @@ from freshet.serving.release.policy import (
     decide,
 )
 from freshet.serving.release.qualify import Unsound
-from freshet.streams.control.orders import OrderBook
+from freshet.streams.control.orders import OrderBook, ordered
 
 log = structlog.get_logger()
 PATIENCE_SECONDS = 5.0
@@ -158,6 +158,9 @@ class Release:
         if self._settled is None or self._settled.lineage != m.lineage:
             self._since_ms = m.tick
         self._settled = m
+        if m.lineage not in self.lineages and (which := ordered(self.judge.app, m)) is not None:
+            # Of a lineage that is declared no more: it answers until another one can.
+            self._choose(which)
         for tick in sorted(x for x in self._cuts if x <= m.tick):
             for cut in self._cuts[tick]:
                 # One without a verdict came while its tick was settled: it was never judged,
@@ -196,7 +199,8 @@ class Release:
         while known and not self.judge.is_approved(known[-1]):
             gone = known.pop()
             log.warning(
-                "an approved snapshot is not there any more, or not approved", snapshot=str(gone)
+                "an approved snapshot is not there any more, not approved, or of another definition",
+                snapshot=str(gone),
             )
 
     def _complete(self, tick: int) -> bool:

@@ -55,7 +55,8 @@ class Orders:
     """What may be asked of an operator while it runs. `declared` is the freshness of the app's
     topics, by name; `held` says whether it rests; `gather_seconds` how long it may wait for a
     fuller batch; `origin_of` names a log in dead letters, which go to the log `dead`; by `pace` it
-    tells its tasks the time (None: they hear of it from their log)."""
+    tells its tasks the time (None: they hear of it from their log); `kept_as` says under which name
+    a task keeps its checkpoints."""
 
     declared: Mapping[str, Freshness] = field(default_factory=dict)
     held: Callable[[], bool] = lambda: False
@@ -63,6 +64,7 @@ class Orders:
     origin_of: Callable[[str], str] = str
     dead: str = "dead"
     pace: Pace | None = None
+    kept_as: Callable[[str], str] = str
 
 
 @dataclass
@@ -417,7 +419,8 @@ class Operator:
         for topic, partition in gained:
             bounds, task = self._log.bounds(topic), self._make_task(topic, partition)
             first, end = bounds.spans[partition]
-            checkpoints = Checkpoints(self._url, task.name, bounds.identity, self._outages)
+            kept_as = self._orders.kept_as(task.name)
+            checkpoints = Checkpoints(self._url, kept_as, bounds.identity, self._outages)
             self._given[topic, partition] = Assignment.begun(task, checkpoints, first, (end, said))
         fresh = {key: self._given[key] for key in gained}
         # Written before they report: the store may have lost their rows meanwhile, and is told
