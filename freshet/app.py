@@ -182,12 +182,12 @@ class App:
     @cached_property
     def facts(self) -> Mapping[str, Facts]:
         """Of each thing that keeps something, all that decides what that is."""
-        found = {f"topic {t.name}": t.facts for t in self.topics}
-        found |= {f"view {v.name}": v.facts for v in self.views}
-        for m in self.models:
-            found[f"model {m.name}"] = m.facts
-            for learner in m.learners:
-                found[f"lineage {m.name}.{learner.name}"] = m.facts_of(learner)
+        found = {f"topic {topic.name}": topic.facts for topic in self.topics}
+        found |= {f"view {view.name}": view.facts for view in self.views}
+        for model in self.models:
+            found[f"model {model.name}"] = model.facts
+            for learner in model.learners:
+                found[f"lineage {model.name}.{learner.name}"] = model.facts_of(learner)
         return found
 
     @cached_property
@@ -243,11 +243,12 @@ class App:
                     f"model {m.name} reads view {name!r}, which it does not list",
                     "Add it to views=[…].",
                 )
-            if any(
-                f.made_from not in ("", self.view(name).values_digest)
-                for f in m.features
-                if isinstance(f, FeatureRef) and f.view == name
-            ):
+            made_from = {
+                ref.made_from
+                for ref in m.features
+                if isinstance(ref, FeatureRef) and ref.view == name
+            }
+            if not made_from <= {"", self.view(name).values_digest}:
                 raise DefinitionError(
                     f"app {self.name}",
                     f"model {m.name} reads another view {name!r} than the one that it lists",

@@ -15,7 +15,7 @@ from freshet.schemas.declared import brief, check_each, check_kind
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.events.field import KEY_TYPES
 from freshet.schemas.models.vectors import VectorSchema
-from freshet.schemas.topics.digests import Facts, digest_of, of_expression, of_field
+from freshet.schemas.topics.digests import Facts, digest_of, fields_read, of_expression, of_field
 from freshet.schemas.topics.topic import FieldRef, Topic, check_name
 
 if TYPE_CHECKING:
@@ -299,9 +299,7 @@ class Model:
             f.field for f in self.features if isinstance(f, FieldRef) and f.categorical
         )
         numbers = tuple(
-            f.field if isinstance(f, FieldRef) else f.name
-            for f in self.features
-            if not (isinstance(f, FieldRef) and f.categorical)
+            _name_of(f) for f in self.features if not (isinstance(f, FieldRef) and f.categorical)
         )
         return VectorSchema(categories, numbers, self.digest)
 
@@ -309,22 +307,29 @@ class Model:
     def facts(self) -> Facts:
         """All that decides what a vector holds and what its label says, by name."""
         label = self.label
-        fields = [f for f in self.features if isinstance(f, FieldRef)]
         asked = {
-            f"feature {f.field}": f"{_as(f)}, {of_field(self.on.events[f.field])}" for f in fields
+            f"feature {ref.field}": f"{_read_as(ref)}, {of_field(self.on.events[ref.field])}"
+            for ref in self.features
+            if isinstance(ref, FieldRef)
         }
-        views = {f"view {f.view}": f.made_from for f in self.features if isinstance(f, FeatureRef)}
+        views = {
+            f"view {ref.view}": ref.made_from
+            for ref in self.features
+            if isinstance(ref, FeatureRef)
+        }
         # What a request may lack is filled in as an event's would be.
         imputes = {
             f"missing {name} in a request": repr(how.value) for name, how in self.on.impute.items()
         }
-        read = sorted({label.id, *label.value.meta.root_names()})
-        labels = {f"field {name} of the label": of_field(label.topic.events[name]) for name in read}
+        read = {label.id, *fields_read(label.value)}
+        labels = {
+            f"field {known.name} of the label": of_field(known)
+            for known in label.topic.events.fields
+            if known.name in read
+        }
         own = {
             "id": f"{self.id}, {of_field(self.on.events[self.id])}",
-            "features": ", ".join(
-                f.field if isinstance(f, FieldRef) else f.name for f in self.features
-            ),
+            "features": ", ".join(map(_name_of, self.features)),
             "label": of_expression(label.value),
             "id of the label": label.id,
             "late labels": label.late,
@@ -338,7 +343,17 @@ class Model:
         return digest_of(self.facts)
 
     def facts_of(self, learner: LearnerSpec) -> Facts:
-        """All that decides what a lineage of the model learns, by name."""
+        """All that decides what a lineage of the model learns.
+
+        Args:
+            learner: One of `learners`.
+
+        Returns:
+            Facts by name: its definition, `batch`, and the model's own digest.
+
+        Raises:
+            DefinitionError: as `lineage` does.
+        """
         return {
             **definition_of(learner),
             "batch": str(self.batch),
@@ -363,5 +378,13 @@ class Model:
         return f"{learner.name}-{digest_of(self.facts_of(learner))}"
 
 
-def _as(feature: FieldRef) -> str:
-    return "category" if feature.categorical else "number"
+def _name_of(feature: FieldRef | FeatureRef) -> str:
+    if isinstance(feature, FieldRef):
+        return feature.field
+    return feature.name
+
+
+def _read_as(feature: FieldRef) -> str:
+    if feature.categorical:
+        return "category"
+    return "number"

@@ -57,8 +57,8 @@ def _code_of(kind: type) -> Facts:
     ahead = [_Place(kind.__module__, kind.__qualname__.partition(".")[0])]
     while ahead:
         place = ahead.pop()
-        module = _module(place.module) if place not in found else None
-        if module is None:
+        module = _module(place.module)
+        if module is None or place in found:
             continue
         statements = module.statements(place.name)
         found[place] = "\n".join(map(ast.unparse, statements))
@@ -118,11 +118,14 @@ def _given(statement: ast.stmt, number: int) -> list[str]:
         return [statement.name]
     if not isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
         return []
-    targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-    names = [n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)]
+    if isinstance(statement, ast.Assign):
+        targets = statement.targets
+    else:
+        targets = [statement.target]
     if any(isinstance(target, ast.Subscript | ast.Attribute) for target in targets):
         return [f"statement {number}"]
-    return names
+    nodes = (node for target in targets for node in ast.walk(target))
+    return [node.id for node in nodes if isinstance(node, ast.Name)]
 
 
 def _without_docstrings(statement: ast.stmt) -> ast.stmt:
@@ -138,15 +141,18 @@ def _imports(node: ast.AST, within: str) -> Iterator[tuple[str, _Place]]:
     """What an import makes known, by the name that it has from then on."""
     if isinstance(node, ast.Import):
         for alias in node.names:
-            module = alias.name if alias.asname else alias.name.partition(".")[0]
-            yield alias.asname or module, _Place(module, _WHOLE)
+            first = alias.name.partition(".")[0]
+            if alias.asname:
+                yield alias.asname, _Place(alias.name, _WHOLE)
+            else:
+                yield first, _Place(first, _WHOLE)
     if isinstance(node, ast.ImportFrom):
         module = _absolute(node, within)
         for alias in node.names:
             if alias.name == "*":
                 others = _module(module)
-                names = list(others.tops) if others is not None else []
-                yield from ((name, _Place(module, name)) for name in names)
+                if others is not None:
+                    yield from ((name, _Place(module, name)) for name in others.tops)
             else:
                 yield alias.asname or alias.name, _inner(module, alias.name)
 

@@ -29,7 +29,7 @@ class FeatureRef:
 
     view: str
     feature: str
-    made_from: str = field(default="", repr=False)
+    made_from: str = field(default="", repr=False, compare=False)
 
     @property
     def name(self) -> str:

@@ -103,8 +103,8 @@ class Runtime:
             self._say(sentence)
         run_record.write(self.app.name, self._path, self.settings)
         specs = [
-            RoleSpec(n, run_role, (self._path, n, self.settings, "", self.app.digest))
-            for n in role_names(self.app)
+            RoleSpec(name, run_role, (self._path, name, self.settings, "", self.app.digest))
+            for name in role_names(self.app)
         ]
         self._stack.callback(children.forget, run_dir)
         self.supervisor = Supervisor(specs, _preload(self.app), self._tell)

@@ -191,11 +191,14 @@ def kept_as(app: App, task: str) -> str:
     a trainer is in its lineage's name."""
     kind, name, _ = task.split(":")
     digests = {
-        "intake": {t.name: t.digest for t in app.topics},
-        "view": {v.name: v.digest for v in app.views},
-        "join": {m.name: m.digest for m in app.models},
-    }.get(kind, {})
-    return checkpoints.kept_as(task, digests[name]) if name in digests else task
+        "intake": {topic.name: topic.digest for topic in app.topics},
+        "view": {view.name: view.digest for view in app.views},
+        "join": {model.name: model.digest for model in app.models},
+    }
+    digest = digests.get(kind, {}).get(name)
+    if digest is None:
+        return task
+    return checkpoints.kept_as(task, digest)
 
 
 def task_names(app: App) -> set[str]:

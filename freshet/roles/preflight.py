@@ -63,7 +63,7 @@ def check(app: App, log: Log, given: Settings) -> list[str]:
     continuity.check(url, log, plans.task_inputs(app), partial(plans.kept_as, app))
     for topic in app.topics:
         known_schemas.keep(url, app.log_of(topic.name), topic.events)
-    told = definitions.changes(before, app) if before is not None else []
+    told = definitions.changes(before or definitions.of(app), app)
     for sentence in told:
         structlog.get_logger().warning("declared otherwise", what=sentence)
     definitions.keep(url, before, app, WallClock().now_ms())

@@ -42,6 +42,11 @@ class Definitions(msgspec.Struct, frozen=True):
         )
 
 
+def of(app: App) -> Definitions:
+    """What an app declares that has declared nothing else before."""
+    return Definitions(app.name).now(app, 0)
+
+
 def _key(thing: str, facts: Facts) -> str:
     return f"{thing} {digest_of(facts)}"
 
@@ -121,9 +126,13 @@ class _Compared:
         since = self._left(thing)
         if since is not None:
             how = f"{how}, as it was once"
-        follows = self._goes_on(thing, since) if since is not None else self._begins(thing)
-        rest = f"; what it had last {STAYS}" if was is not None else ""
-        return f"{thing} {how}: {follows}{rest}."
+        if since is None:
+            follows = self._begins(thing)
+        else:
+            follows = self._goes_on(thing, since)
+        if was is not None:
+            follows = f"{follows}; what it had last {STAYS}"
+        return f"{thing} {how}: {follows}."
 
     def _is_other(self, thing: str) -> bool:
         return self.before.facts.get(thing) != self.app.facts[thing]
@@ -140,12 +149,14 @@ class _Compared:
             return f"its rows begin empty, and take events {self._from(name)}"
         if kind == "model":
             model = self.app.model(name)
-            lineages = ", ".join(model.lineage(x) for x in model.learners)
+            lineages = ", ".join(map(model.lineage, model.learners))
             return f"it learns from what is asked from now on, in new lineages ({lineages})"
         model_name, _, learner = name.partition(".")
         model = self.app.model(model_name)
-        lineage = next(model.lineage(x) for x in model.learners if x.name == learner)
-        return f"{lineage} learns all examples that the log still has, and then takes part"
+        (spec,) = (spec for spec in model.learners if spec.name == learner)
+        return (
+            f"{model.lineage(spec)} learns all examples that the log still has, and then takes part"
+        )
 
     def _from(self, view: str) -> str:
         topic = self.app.view(view).topic.name
@@ -162,9 +173,9 @@ class _Compared:
             return "it is taken in from where it was left"
         if kind == "view":
             topic = f"topic {self.app.view(name).topic.name}"
-            left = self._left(topic) if self._is_other(topic) else None
+            left = self._left(topic)
             # It was there for as long as its topic was taken in like this, and misses nothing.
-            if left is not None and since >= left:
+            if self._is_other(topic) and left is not None and since >= left:
                 return "its rows go on"
             return "its rows go on, without the events that were taken in meanwhile"
         if kind == "model":
@@ -184,16 +195,17 @@ def _differences(was: Facts, now: Facts) -> Iterator[str]:
         before, after = was.get(name), now.get(name)
         if before == after:
             continue
-        if before is None:
-            yield (
-                f"{name} is added" if _is_digest(name) else f"{name} is added: {shown(after or '')}"
-            )
+        if before is None and _is_digest(name):
+            yield f"{name} is added"
+        elif before is None:
+            yield f"{name} is added: {shown(now[name])}"
         elif after is None:
             yield f"{name} is gone"
         elif _is_digest(name):
             yield f"{name} is another"
         else:
-            yield "{} was {}, is {}".format(name, *_around(before, after))
+            was_part, is_part = _around(before, after)
+            yield f"{name} was {was_part}, is {is_part}"
 
 
 def _is_digest(name: str) -> bool:
@@ -217,7 +229,9 @@ def _around(before: str, after: str) -> tuple[str, str]:
 
 
 def _cut(text: str, start: int) -> str:
-    end = start + FACT_CHARACTERS
-    before = "…" if start else ""
-    after = "…" if end < len(text) else ""
-    return f"{before}{text[start:end]}{after}"
+    part = text[start : start + FACT_CHARACTERS]
+    if start:
+        part = f"…{part}"
+    if start + FACT_CHARACTERS < len(text):
+        part = f"{part}…"
+    return part

@@ -64,22 +64,38 @@ def of_expression(expression: pl.Expr) -> str:
     """A Polars expression, by all that Polars writes of it. Helpers that made it have done so: what
     they made is seen, whatever their text."""
     text = re.sub(r"\(dyn \w+: ([^)]*)\)", r"\1", " ".join(str(expression).split()))
-    return detailed(text, expression.meta.serialize(format="json"))
+    try:
+        whole = expression.meta.serialize(format="json")
+    # One that Polars cannot write, or that is none: the app is refused for it, and says why.
+    except Exception:
+        whole = text
+    return detailed(text, whole)
+
+
+def fields_read(expression: pl.Expr) -> set[str]:
+    """The fields that an expression reads."""
+    if not hasattr(expression, "meta"):  # it is none, and refused with the app
+        return set()
+    return set(expression.meta.root_names())
 
 
 def of_field(field: Field) -> str:
     """Of what kind a field's values are, and which of them are refused. Numbers are one kind:
     schemas may widen them, and equal ones stay equal."""
-    kind = "number" if field.type in (*INTEGERS, *FLOATS) else field.key_kind or field.type
-    rules = {
-        "required": "" if field.required else None,
-        "range": " to ".join(field.bounds_text) if field.range else None,
-        "domain": ", ".join(field.domain) if field.domain else None,
-        "unknown symbols are": field.fallback,
-        "default": repr(field.default) if field.has_default and field.default is not None else None,
-    }
-    told = [f"{name} {rule}".rstrip() for name, rule in rules.items() if rule is not None]
-    return ", ".join([kind, *told])
+    told = [field.key_kind or "number"]
+    if field.type in (*INTEGERS, *FLOATS):
+        told = ["number"]
+    if field.required:
+        told.append("required")
+    if field.range is not None:
+        told.append("range " + " to ".join(field.bounds_text))
+    if field.domain is not None:
+        told.append("domain " + ", ".join(sorted(field.domain)))
+    if field.fallback is not None:
+        told.append(f"{field.fallback} for unknown symbols")
+    if field.has_default and field.default is not None:
+        told.append(f"default {field.default!r}")
+    return ", ".join(told)
 
 
 def has_rule(field: Field) -> bool:

@@ -18,7 +18,14 @@ from freshet.schemas.errors import DefinitionError
 from freshet.schemas.events.field import INTEGERS, KEY_TYPES, Field, fits
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.text import keys
-from freshet.schemas.topics.digests import Facts, digest_of, has_rule, of_expression, of_field
+from freshet.schemas.topics.digests import (
+    Facts,
+    digest_of,
+    fields_read,
+    has_rule,
+    of_expression,
+    of_field,
+)
 from freshet.schemas.topics.impute import Impute
 
 if TYPE_CHECKING:
@@ -316,16 +323,18 @@ class Topic:
     def facts(self) -> Facts:
         """All that decides what becomes of an event, by name. A field without a rule that nothing
         here reads is none of it, so fields may be added."""
-        filters = {f"filter {name}": of_expression(e) for name, e in self.drop.items()}
+        filters = {
+            f"filter {name}": of_expression(expression) for name, expression in self.drop.items()
+        }
         imputes = {f"impute {name}": _told(how) for name, how in self.impute.items()}
         read = {self.event_id, self.event_time, *self.impute}
         read |= {how.by for how in self.impute.values() if how.by is not None}
         for expression in self.drop.values():
-            read |= set(expression.meta.root_names())
-        known = {
-            f"field {f.name}": of_field(f)
-            for f in self.events.fields
-            if f.name in read or has_rule(f)
+            read |= fields_read(expression)
+        fields_known = {
+            f"field {known.name}": of_field(known)
+            for known in self.events.fields
+            if known.name in read or has_rule(known)
         }
         own = {
             "event_id": self.event_id,
@@ -333,7 +342,7 @@ class Topic:
             "dedup": text_of(milliseconds(self.dedup)),
             **self._orders(),
         }
-        return {**own, **filters, **imputes, **known}
+        return {**own, **filters, **imputes, **fields_known}
 
     @cached_property
     def digest(self) -> str:
@@ -392,8 +401,10 @@ class Topic:
 
 def _told(how: Impute) -> str:
     """As a fact."""
-    by = f" by {how.by}" if how.by is not None else ""
-    return f"{how.kind} {how.value!r}{by}"
+    told = f"{how.kind} {how.value!r}"
+    if how.by is None:
+        return told
+    return f"{told} by {how.by}"
 
 
 def _is_canonical_uuid(value: float | str) -> bool:

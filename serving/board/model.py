@@ -42,8 +42,9 @@ class ModelBoard:
     def champion(self) -> str:
         """The lineage that was settled on; the first one before that, and where that is declared no
         more."""
-        settled = self._settled.lineage if self._settled is not None else None
-        return settled if settled in self.lineages else self.lineages[0]
+        if self._settled is not None and self._settled.lineage in self.lineages:
+            return self._settled.lineage
+        return self.lineages[0]
 
     def learn(self, batch: Batch) -> None:
         self.quality.learn(batch)
@@ -119,8 +120,9 @@ class ModelBoard:
         swapped = self._swapped
         if swapped is None or swapped.lineage in self.lineages:
             return swapped
-        ordered = self._settled.lineage if self._settled is not None else None
-        return swapped if swapped.lineage == ordered else None
+        if self._settled is not None and self._settled.lineage == swapped.lineage:
+            return swapped
+        return None
 
     def _served(self) -> s.Served | None:
         m = self._answering

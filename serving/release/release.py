@@ -160,7 +160,7 @@ class Release:
         self._settled = m
         if m.lineage not in self.lineages and (which := ordered(self.judge.app, m)) is not None:
             # Of a lineage that is declared no more: it answers until another one can.
-            self._choose(which)
+            self._approved[which.lineage] = [which]
         for tick in sorted(x for x in self._cuts if x <= m.tick):
             for cut in self._cuts[tick]:
                 # One without a verdict came while its tick was settled: it was never judged,
@@ -179,6 +179,7 @@ class Release:
     def act(self) -> None:
         """Judge what was cut, then settle what is complete, in order of ticks."""
         self.rule()
+        self._order_anew()
         for tick in sorted(self._cuts):
             for cut in list(self._cuts.get(tick, ())):
                 self._judge(cut)
@@ -193,6 +194,15 @@ class Release:
         self._acting = True
         for lineage in self._approved:
             self._drop_missing(lineage)
+
+    def _order_anew(self) -> None:
+        """What was ordered last may be of a model that was declared otherwise: then what this one
+        had before, if anything, answers at once."""
+        last = self._settled
+        if last is None or last.lineage is None or last.lineage in self.lineages:
+            return
+        if self._served() is None:
+            self._settle(last.tick)
 
     def _drop_missing(self, lineage: str) -> None:
         known = self._approved[lineage]
