@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 
@@ -18,6 +18,7 @@ from freshet.schemas.declared import check_each
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.events.field import Field
 from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.topics.digests import Facts, digest_of
 from freshet.schemas.topics.topic import Topic, check_name
 from freshet.serving.release.policy import ReleaseConfig
 from freshet.serving.scoring.fallback import Constant, Heuristic
@@ -148,11 +149,11 @@ class App:
 
     def outcomes_log_of(self, model: Model) -> str:
         """The log of a model's predictions and of the labels that they are joined with."""
-        return f"{self.name}.outcomes.{model.name}"
+        return f"{self.name}.outcomes.{model.name}.{model.digest}"
 
     def examples_log_of(self, model: Model) -> str:
         """The log of a model's joined examples, which its learners read."""
-        return f"{self.name}.examples.{model.name}.{model.vectors.digest[:8]}"
+        return f"{self.name}.examples.{model.name}.{model.digest}"
 
     @property
     def control_log(self) -> str:
@@ -178,12 +179,21 @@ class App:
         """The view's name in the store."""
         return f"{self.name}:{view.name}:{view.digest}"
 
-    @property
+    @cached_property
+    def facts(self) -> Mapping[str, Facts]:
+        """Of each thing that keeps something, all that decides what that is."""
+        found = {f"topic {topic.name}": topic.facts for topic in self.topics}
+        found |= {f"view {view.name}": view.facts for view in self.views}
+        for model in self.models:
+            found[f"model {model.name}"] = model.facts
+            for learner in model.learners:
+                found[f"lineage {model.name}.{learner.name}"] = model.facts_of(learner)
+        return found
+
+    @cached_property
     def digest(self) -> str:
-        """12 hex digits that change with a schema, a view or a model's features."""
-        parts = [t.events.digest for t in self.topics] + [v.digest for v in self.views]
-        parts += [m.vectors.digest for m in self.models]
-        return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:12]
+        """8 hex digits that change with any of its topics, views, models and learners."""
+        return digest_of({thing: digest_of(facts) for thing, facts in self.facts.items()})
 
     def _listed(self, topic: Topic, user: str) -> None:
         if topic not in self.topics:
@@ -232,6 +242,17 @@ class App:
                     f"app {self.name}",
                     f"model {m.name} reads view {name!r}, which it does not list",
                     "Add it to views=[…].",
+                )
+            made_from = {
+                ref.made_from
+                for ref in m.features
+                if isinstance(ref, FeatureRef) and ref.view == name
+            }
+            if not made_from <= {"", self.view(name).values_digest}:
+                raise DefinitionError(
+                    f"app {self.name}",
+                    f"model {m.name} reads another view {name!r} than the one that it lists",
+                    "List in views=[…] the very view that the model's features are of.",
                 )
             missing = [k for k in self.view(name).keys if k not in fields]
             if missing:
@@ -328,8 +349,5 @@ def _rehearse(app: App, file: Path) -> None:
     """
     try:
         _ = app.digest
-        for model in app.models:
-            for learner in model.learners:
-                model.lineage(learner)
     except Exception as error:
         raise mistake_in(file, error) from error

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -205,6 +206,7 @@ class LocalRun:
             origin_of=app.origin_of,
             dead=app.dead_log,
             pace=pace or Untimed(),
+            kept_as=partial(plans.kept_as, app),
         )
         checkpoints_url = str(self._dir / "checkpoints")
         made = Operator(job, Place(self.log, app.channels, checkpoints_url, self._clock.now_ms))
@@ -332,6 +334,8 @@ class LocalRun:
         found = snapshots.read_verified(
             self._dir / "snapshots", which, self._trainer, self._qualifier
         )
+        if found.manifest.vectors != served.model.vectors.digest:
+            return  # ordered when the model was declared otherwise
         export = Export(found.manifest.kind, found.manifest.meta, snapshots.arrays_of(found.data))
         served.slot.swap(LiveModel(predictor(export, served.model.vectors), found.manifest))
         self.swaps.append(order)

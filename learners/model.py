@@ -3,7 +3,6 @@ a model cannot."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from freshet.features.views.view import FeatureRef
 from freshet.learners.contract import LearnerSpec
+from freshet.learners.sources import definition_of
 from freshet.schemas.declared import brief, check_each, check_kind
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.events.field import KEY_TYPES
 from freshet.schemas.models.vectors import VectorSchema
+from freshet.schemas.topics.digests import Facts, digest_of, fields_read, of_expression, of_field
 from freshet.schemas.topics.topic import FieldRef, Topic, check_name
 
 if TYPE_CHECKING:
@@ -298,11 +299,66 @@ class Model:
             f.field for f in self.features if isinstance(f, FieldRef) and f.categorical
         )
         numbers = tuple(
-            f.field if isinstance(f, FieldRef) else f.name
-            for f in self.features
-            if not (isinstance(f, FieldRef) and f.categorical)
+            _name_of(f) for f in self.features if not (isinstance(f, FieldRef) and f.categorical)
         )
-        return VectorSchema(categories, numbers)
+        return VectorSchema(categories, numbers, self.digest)
+
+    @cached_property
+    def facts(self) -> Facts:
+        """All that decides what a vector holds and what its label says, by name."""
+        label = self.label
+        asked = {
+            f"feature {ref.field}": f"{_read_as(ref)}, {of_field(self.on.events[ref.field])}"
+            for ref in self.features
+            if isinstance(ref, FieldRef)
+        }
+        views = {
+            f"view {ref.view}": ref.made_from
+            for ref in self.features
+            if isinstance(ref, FeatureRef)
+        }
+        # What a request may lack is filled in as an event's would be.
+        imputes = {
+            f"missing {name} in a request": repr(how.value) for name, how in self.on.impute.items()
+        }
+        read = {label.id, *fields_read(label.value)}
+        labels = {
+            f"field {known.name} of the label": of_field(known)
+            for known in label.topic.events.fields
+            if known.name in read
+        }
+        own = {
+            "id": f"{self.id}, {of_field(self.on.events[self.id])}",
+            "features": ", ".join(map(_name_of, self.features)),
+            "label": of_expression(label.value),
+            "id of the label": label.id,
+            "late labels": label.late,
+            f"topic {label.topic.name}": label.topic.digest,
+        }
+        return {**own, **asked, **views, **imputes, **labels}
+
+    @cached_property
+    def digest(self) -> str:
+        """8 hex digits that change with anything that changes vectors or labels."""
+        return digest_of(self.facts)
+
+    def facts_of(self, learner: LearnerSpec) -> Facts:
+        """All that decides what a lineage of the model learns.
+
+        Args:
+            learner: One of `learners`.
+
+        Returns:
+            Facts by name: its definition, `batch`, and the model's own digest.
+
+        Raises:
+            DefinitionError: as `lineage` does.
+        """
+        return {
+            **definition_of(learner),
+            "batch": str(self.batch),
+            f"model {self.name}": self.digest,
+        }
 
     def lineage(self, learner: LearnerSpec) -> str:
         """The name of the lineage that a learner of the model starts.
@@ -311,8 +367,24 @@ class Model:
             learner: One of `learners`.
 
         Returns:
-            The learner's name, and 8 hex digits that change with its definition, the features and
-            `batch`: what has changed starts anew, under another name.
+            The learner's name, and 8 hex digits that change with its definition (where its class is
+            the app's own, with the text of that and of what it uses), `batch`, the features, the
+            label and all that they come from: what has changed starts anew, under another name.
+
+        Raises:
+            DefinitionError: the learner prints as where it lies in memory, which no other process
+                can tell.
         """
-        text = f"{learner!r} {self.vectors.digest} {self.batch}"
-        return f"{learner.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+        return f"{learner.name}-{digest_of(self.facts_of(learner))}"
+
+
+def _name_of(feature: FieldRef | FeatureRef) -> str:
+    if isinstance(feature, FieldRef):
+        return feature.field
+    return feature.name
+
+
+def _read_as(feature: FieldRef) -> str:
+    if feature.categorical:
+        return "category"
+    return "number"

@@ -12,7 +12,7 @@ from freshet.schemas.wire.blocks import decode as decode_block
 from freshet.streams.intake.fates import fates
 from freshet.streams.intake.ledger import Ledger, LedgerBook
 from freshet.streams.log.contract import Log
-from freshet.streams.operators.checkpoints import Checkpoints
+from freshet.streams.operators.checkpoints import Checkpoints, kept_as
 from freshet.streams.operators.task import from_json
 
 
@@ -43,10 +43,7 @@ def ledger(
     log: Log, checkpoints_url: str, topic: Topic, source: str, partition: int
 ) -> tuple[int, Ledger]:
     """Intake's own ledger from its newest checkpoint, and the next offset it is as of."""
-    store = Checkpoints(
-        checkpoints_url, f"intake:{topic.name}:{partition}", log.bounds(source).identity
-    )
-    found = store.load()
+    found = _of_intake(log, checkpoints_url, topic, source, partition).load()
     if found is None:
         return 0, {}
     offset, base, deltas = found
@@ -59,11 +56,16 @@ def settings_of(
     log: Log, checkpoints_url: str, topic: Topic, source: str, partition: int
 ) -> list[list[int]]:
     """The changes of settings that intake recorded in its newest checkpoint."""
-    found = Checkpoints(
-        checkpoints_url, f"intake:{topic.name}:{partition}", log.bounds(source).identity
-    ).load()
+    found = _of_intake(log, checkpoints_url, topic, source, partition).load()
     state = {} if found is None else {**found[1], **(found[2][-1] if found[2] else {})}
     return from_json(state["settings"]) if "settings" in state else []
+
+
+def _of_intake(
+    log: Log, checkpoints_url: str, topic: Topic, source: str, partition: int
+) -> Checkpoints:
+    task = kept_as(f"intake:{topic.name}:{partition}", topic.digest)
+    return Checkpoints(checkpoints_url, task, log.bounds(source).identity)
 
 
 # Reasons that do not follow from a topic alone: the auditor takes the dead letters' word for them.

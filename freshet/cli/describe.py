@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from freshet.learners.model import Model
 from freshet.roles import plans
 from freshet.roles.names import role_names
 from freshet.roles.preflight import hold_slos
+from freshet.runs.definitions import Definitions, changes
 from freshet.schemas.durations import milliseconds, text_of
 from freshet.schemas.events.field import INTEGERS
 from freshet.schemas.topics.impute import Impute
@@ -32,8 +33,9 @@ OF_LABELS = ("model_slo", "snapshot_every", "label_wait", "model_limit")
 EXACT = 1 << 24  # up to which every whole number is a float32
 
 
-def describe(app: App, console: Console) -> None:
-    """Print topics, views and models as declared, then the processes and logs that a run has.
+def describe(app: App, console: Console, before: Definitions | None = None) -> None:
+    """Print topics, views and models as declared, then the processes and logs that a run has; and
+    what is declared otherwise than `before`, when it ran.
 
     Raises:
         DefinitionError: an SLO can never be held.
@@ -48,7 +50,15 @@ def describe(app: App, console: Console) -> None:
         _section(console, f"model {m.name}", _model(app, m))
     _section(console, "processes", [(name, _does(name)) for name in role_names(app)])
     _section(console, "logs", [(name, _partitions(n)) for name, n in plans.topics(app).items()])
+    if before is not None and before.app == app.name:
+        _changes(console, changes(before, app))
     console.print("\nok")
+
+
+def _changes(console: Console, sentences: Sequence[str]) -> None:
+    console.print("\nsince it ran last", highlight=False)
+    for sentence in sentences or ["everything goes on as it is declared"]:
+        console.print(f"  {sentence}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _topic(t: Topic) -> Iterable[tuple[str, str]]:

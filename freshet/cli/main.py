@@ -37,12 +37,22 @@ def init(directory: Annotated[Path, typer.Argument(help="a new or empty director
 
 
 @cli.command()
-def check(app: App) -> None:
-    """Validate an app's file and say what it would run."""
+def check(
+    app: App,
+    run_dir: Annotated[
+        Path | None, typer.Option(help="folder of a run that it may go on in")
+    ] = None,
+) -> None:
+    """Validate an app's file and say what it would run; and, where it has run, what it would begin
+    anew."""
     from freshet.app import load
     from freshet.cli.describe import describe
+    from freshet.runs import definitions
+    from freshet.settings import settings
 
-    describe(load(app), terminal(None))
+    loaded = load(app)
+    before = definitions.read(settings(run_dir=run_dir).checkpoints_url)
+    describe(loaded, terminal(None), before)
 
 
 @cli.command()

@@ -144,7 +144,11 @@ def run_all(app: App, app_path: str, given: Settings, console: Console) -> int:
     stop = threading.Event()
     for s in (signal.SIGINT, signal.SIGTERM):
         signal.signal(s, lambda *_: stop.set())
-    with Runtime(app, app_path, given) as runtime:
+
+    def say(sentence: str) -> None:
+        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+
+    with Runtime(app, app_path, given, say) as runtime:
         console.print(f"scorer       {runtime.address('serve')}", highlight=False)
         console.print(f"status page  {runtime.address('status')}", highlight=False)
         tell_until(stop, runtime.settings.run_dir, console, runtime.supervisor.facts)

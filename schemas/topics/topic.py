@@ -8,15 +8,24 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from freshet.schemas.declared import check_kind
-from freshet.schemas.durations import milliseconds
+from freshet.schemas.durations import milliseconds, text_of
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.events.field import INTEGERS, KEY_TYPES, Field, fits
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.text import keys
+from freshet.schemas.topics.digests import (
+    Facts,
+    digest_of,
+    fields_read,
+    has_rule,
+    of_expression,
+    of_field,
+)
 from freshet.schemas.topics.impute import Impute
 
 if TYPE_CHECKING:
@@ -310,6 +319,46 @@ class Topic:
         assert isinstance(self.schema, EventSchema)
         return self.schema
 
+    @cached_property
+    def facts(self) -> Facts:
+        """All that decides what becomes of an event, by name. A field without a rule that nothing
+        here reads is none of it, so fields may be added."""
+        filters = {
+            f"filter {name}": of_expression(expression) for name, expression in self.drop.items()
+        }
+        imputes = {f"impute {name}": _told(how) for name, how in self.impute.items()}
+        read = {self.event_id, self.event_time, *self.impute}
+        read |= {how.by for how in self.impute.values() if how.by is not None}
+        for expression in self.drop.values():
+            read |= fields_read(expression)
+        fields_known = {
+            f"field {known.name}": of_field(known)
+            for known in self.events.fields
+            if known.name in read or has_rule(known)
+        }
+        own = {
+            "event_id": self.event_id,
+            "event_time": self.event_time,
+            "dedup": text_of(milliseconds(self.dedup)),
+            **self._orders(),
+        }
+        return {**own, **filters, **imputes, **fields_known}
+
+    @cached_property
+    def digest(self) -> str:
+        """8 hex digits that change with anything that changes what becomes of an event."""
+        return digest_of(self.facts)
+
+    def _orders(self) -> dict[str, str]:
+        """Orders that mean something: the first filter that is true counts, and what is filled in
+        may be told apart by what was."""
+        orders = {}
+        if len(self.drop) > 1:
+            orders["order of filters"] = ", ".join(self.drop)
+        if any(how.by in self.impute for how in self.impute.values()):
+            orders["order of imputes"] = ", ".join(self.impute)
+        return orders
+
     def __getitem__(self, name: str) -> FieldRef:
         f = self._expect(name, "field", None)
         return FieldRef(self.name, name, f in ("string", "enum", "boolean"))
@@ -348,6 +397,14 @@ class Topic:
                 f"It must be of type {' or '.join(kinds)}.",
             )
         return known[name]
+
+
+def _told(how: Impute) -> str:
+    """As a fact."""
+    told = f"{how.kind} {how.value!r}"
+    if how.by is None:
+        return told
+    return f"{told} by {how.by}"
 
 
 def _is_canonical_uuid(value: float | str) -> bool:

@@ -37,7 +37,7 @@ from freshet.serving.release.policy import (
     decide,
 )
 from freshet.serving.release.qualify import Unsound
-from freshet.streams.control.orders import OrderBook
+from freshet.streams.control.orders import OrderBook, ordered
 
 log = structlog.get_logger()
 PATIENCE_SECONDS = 5.0
@@ -162,6 +162,9 @@ class Release:
         if self._settled is None or self._settled.lineage != m.lineage:
             self._since_ms = m.tick
         self._settled = m
+        if m.lineage not in self.lineages and (which := ordered(self.judge.app, m)) is not None:
+            # Of a lineage that is declared no more: it answers until another one can.
+            self._approved[which.lineage] = [which]
         for tick in sorted(x for x in self._cuts if x <= m.tick):
             for cut in self._cuts[tick]:
                 # One without a verdict came while its tick was settled: it was never judged,
@@ -180,6 +183,7 @@ class Release:
     def act(self) -> None:
         """Judge what was cut, then settle what is complete, in order of ticks."""
         self.rule()
+        self._order_anew()
         for tick in sorted(self._cuts):
             for cut in list(self._cuts.get(tick, ())):
                 self._judge(cut)
@@ -195,12 +199,22 @@ class Release:
         for lineage in self._approved:
             self._drop_missing(lineage)
 
+    def _order_anew(self) -> None:
+        """What was ordered last may be of a model that was declared otherwise: then what this one
+        had before, if anything, answers at once."""
+        last = self._settled
+        if last is None or last.lineage is None or last.lineage in self.lineages:
+            return
+        if self._served() is None:
+            self._settle(last.tick)
+
     def _drop_missing(self, lineage: str) -> None:
         known = self._approved[lineage]
         while known and not self.judge.is_approved(known[-1]):
             gone = known.pop()
             log.warning(
-                "an approved snapshot is not there any more, or not approved", snapshot=str(gone)
+                "an approved snapshot is not there any more, not approved, or of another definition",
+                snapshot=str(gone),
             )
 
     def _complete(self, tick: int) -> bool:
