@@ -20,7 +20,7 @@ from freshet.learners.snapshots.signing import Signer, Verifier, create_key
 from freshet.schemas.errors import SnapshotError
 from freshet.schemas.models.manifest import Identity, SnapshotName
 from freshet.schemas.wire.messages import Cut, Message, Ruling, Settled, Verdict, decode, encode
-from freshet.serving.release import release as release_module
+from freshet.serving.release import open_cuts
 from freshet.serving.release.gate import GateBounds
 from freshet.serving.release.judge import Judge
 from freshet.serving.release.policy import ReleaseConfig
@@ -273,7 +273,7 @@ def test_live_a_tick_at_which_nothing_was_cut_is_forgotten(
 ) -> None:
     """Else one that lies ahead would close all before it."""
     desk.release.patient = False
-    monkeypatch.setattr(release_module, "PATIENCE_SECONDS", -1.0)
+    monkeypatch.setattr(open_cuts, "PATIENCE_SECONDS", -1.0)
     forged = [copied(cut, tick=90 * HOUR) for cut in both(desk, 1)]
     assert not [m for m in desk.hand(*forged) if isinstance(m, Settled)]
     assert served(desk.hand(*both(desk, 2))) == (desk.hashed, 2)
