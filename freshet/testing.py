@@ -22,7 +22,7 @@ from freshet.features.stores.contract import Store
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.features.views.task import ViewTask
 from freshet.learners.catalog import predictor
-from freshet.learners.contract import Export
+from freshet.learners.contract import Export, LearnerSpec
 from freshet.learners.model import Model
 from freshet.learners.snapshots import files as snapshots
 from freshet.learners.snapshots.signing import Signer, Verifier, create_key
@@ -229,7 +229,7 @@ class LocalRun:
         self._partitions[made] = sum(counts[topic] for topic in topics)
         return made
 
-    def _train(self, model: Model, spec: Any) -> Operator:
+    def _train(self, model: Model, spec: LearnerSpec) -> Operator:
         key = Signer.load(self._dir / "keys" / "trainer")
         shelf = plans.Shelf(self._dir / "snapshots", key, Outages())
         make = plans.trainer(self.app, model, spec, shelf, self._every)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from rich.console import Console, JustifyMethod
 from rich.table import Table
@@ -129,7 +128,7 @@ def _show(found: Readable, console: Console) -> None:
         _lines(hex_dump(found.rest, found.rest_at), console)
 
 
-def _field(name: str, given: Any, found: Readable, console: Console) -> None:
+def _field(name: str, given: object, found: Readable, console: Console) -> None:
     value = ""
     if name in found.fields:
         value = f"{json.dumps(given, ensure_ascii=False, default=str)} "

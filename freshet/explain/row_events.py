@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
@@ -144,7 +143,7 @@ def _clean(value: memoryview) -> Block | None:
         return None
 
 
-def _number(value: Any) -> float | None:
+def _number(value: float | None) -> float | None:
     """As the view took it: what is not finite is missing."""
     if value is None or not np.isfinite(value):
         return None

@@ -286,7 +286,7 @@ def _pairs(values: Mapping[str, Any], console: Console) -> None:
     console.print(Columns(cells, padding=(0, 2), equal=True))
 
 
-def _value(value: Any) -> Text:
+def _value(value: object) -> Text:
     """A float32 in the digits that it has; texts as they are."""
     if value is None:
         return marked("[dim]{}[/]", DASH)

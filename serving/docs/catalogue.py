@@ -13,7 +13,7 @@ from freshet.features.views.view import FeatureRef, View
 from freshet.learners.model import Model
 from freshet.schemas.durations import text_of
 from freshet.schemas.events.field import Field
-from freshet.schemas.topics.topic import Topic
+from freshet.schemas.topics.topic import FieldRef, Topic
 
 
 class FieldEntry(msgspec.Struct):
@@ -233,7 +233,7 @@ def _model(model: Model) -> ModelEntry:
     )
 
 
-def _input(feature: Any) -> ModelInput:
+def _input(feature: FieldRef | FeatureRef) -> ModelInput:
     if isinstance(feature, FeatureRef):
         return ModelInput(f"{feature.view}:{feature.feature}", "view")
     kind = "number"

@@ -110,7 +110,7 @@ def _request(operation: Document) -> Iterator[str]:
             yield f"<pre tabindex=0>{escape(_short(content['example']))}</pre>"
 
 
-def _short(example: Any) -> str:
+def _short(example: object) -> str:
     """JSON with what is innermost on one line."""
     text = json.dumps(example, indent=2, ensure_ascii=False)
     # Lists without lists or objects in them: a column of values in one line reads as one.

@@ -70,7 +70,7 @@ def _binary_size(tensor: RequestInput, left: int) -> int | None:
     return int(size)
 
 
-def _is_whole(value: Any) -> bool:
+def _is_whole(value: object) -> bool:
     """In Python true is a 1; in JSON it is none."""
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -104,7 +104,7 @@ def _check_form(tensor: RequestInput, spec: TensorSpec, count: int) -> None:
         raise wrong(tensor, f"has datatype {sent}", f"Its datatype is {wanted}.")
 
 
-def _castable(sent: Any, wanted: Any) -> bool:
+def _castable(sent: type[np.generic], wanted: type[np.generic]) -> bool:
     """Any width of the same kind will do (values are checked), and whole numbers where fractions
     are wanted."""
     # numpy takes a truth for a small number, either way.

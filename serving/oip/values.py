@@ -14,14 +14,14 @@ from freshet.schemas.errors import RequestError
 from freshet.serving.oip.messages import RequestInput
 from freshet.serving.scoring.contract import Column, TensorSpec
 
-DTYPES: dict[str, Any] = {
+DTYPES: dict[str, type[np.generic]] = {
     "BOOL": np.bool_, "INT8": np.int8, "INT16": np.int16, "INT32": np.int32, "INT64": np.int64,
     "UINT8": np.uint8, "UINT16": np.uint16, "UINT32": np.uint32, "UINT64": np.uint64,
     "FP16": np.float16, "FP32": np.float32, "FP64": np.float64,
 }  # fmt: skip
 # What values are held in before they are checked against the declared type: a float would round
 # large whole numbers, and pass them.
-_WIDEST: dict[str, Any] = {"BOOL": np.bool_, "INT32": np.int64, "INT64": np.int64}
+_WIDEST: dict[str, type[np.generic]] = {"BOOL": np.bool_, "INT32": np.int64, "INT64": np.int64}
 # Flat, and one value a row: both are shapes of a column.
 _JSON_TYPES: dict[str, tuple[Any, Any]] = {
     "BYTES": (list[str | None], list[tuple[str | None]]),
@@ -62,7 +62,7 @@ def _beside_missing(tensor: RequestInput, values: list[Any], spec: TensorSpec) -
     """As they are: no float holds all whole numbers of 64 bits, and a truth that became 1.0 would
     be another category."""
     if spec.datatype != "BOOL":
-        bounds = np.iinfo(DTYPES[spec.datatype])
+        bounds = np.iinfo(np.dtype(DTYPES[spec.datatype]).name)
         if not all(value is None or bounds.min <= value <= bounds.max for value in values):
             raise _out_of_range(tensor, spec)
     return values

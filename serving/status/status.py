@@ -9,7 +9,7 @@ yet is None, never 0 and never NaN.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -384,7 +384,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 _decoder = msgspec.json.Decoder(Status)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if hasattr(value, "item"):  # a numpy scalar: figures come out of arrays
         return value.item()
     # Anything else would be told as some text, and read by the page as a figure.
