@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,7 +17,14 @@ from freshet.schemas.wire import blocks
 from freshet.streams.log.spans import PartitionSpans
 
 CHUNK_RECORDS = 256  # read backwards in steps of so many: the newest are wanted, the rest seldom
-Origin = tuple[str, int, int]
+
+
+class Origin(NamedTuple):
+    """Where a record came from."""
+
+    topic: str
+    partition: int
+    offset: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +58,10 @@ class Letter:
     detail: str | None
     size: int
     value: bytes
+
+    @property
+    def origin(self) -> Origin:
+        return Origin(self.topic, self.partition, self.offset)
 
 
 def kinds(run: OpenedRun, topic: str | None = None, reason: str | None = None) -> list[Kind]:
@@ -89,7 +101,7 @@ def kinds(run: OpenedRun, topic: str | None = None, reason: str | None = None) -
         first = group["buried_min_min"]
         last = group["buried_min_max"]
         kind = out.get((group["topic"], group["reason"])) or Kind(
-            group["topic"], group["reason"], 0, first, last, {}, ("", 0, 0)
+            group["topic"], group["reason"], 0, first, last, {}, Origin("", 0, 0)
         )
         fields = kind.fields
         if group["field"]:
@@ -117,7 +129,7 @@ def _only(letters: pa.Table, topic: str | None, reason: str | None) -> pa.Table:
 def _newest(letters: pa.Table, kind: Kind) -> Origin:
     mine = _only(letters, kind.topic, kind.reason)
     last = mine.filter(pc.equal(mine.column("buried_min"), kind.last_ms)).slice(0, 1).to_pylist()[0]
-    return last["topic"], last["partition"], last["_offset"]
+    return Origin(last["topic"], last["partition"], last["_offset"])
 
 
 def newest(
@@ -137,7 +149,8 @@ def newest(
             chunk = [letter for part in _blocks(dead, start, stop) for letter in _letters(*part)]
             for letter in reversed(chunk):
                 if topic in (None, letter.topic) and reason in (None, letter.reason):
-                    found.setdefault((letter.topic, letter.partition, letter.offset), letter)
+                    # The newest burial of a record that was buried twice.
+                    found.setdefault(letter.origin, letter)
             stop = start
     return _with_append_times(run, list(found.values())[:limit])
 
@@ -196,11 +209,8 @@ def _with_append_times(run: OpenedRun, letters: Sequence[Letter]) -> list[Letter
         except LogError:
             continue  # a log that was removed: its letters are told without an append time
         times |= {
-            (topic, partition, record.offset): record.time_ms
+            Origin(topic, partition, record.offset): record.time_ms
             for record in found
             if record is not None
         }
-    return [
-        replace(letter, append_ms=times.get((letter.topic, letter.partition, letter.offset)))
-        for letter in letters
-    ]
+    return [replace(letter, append_ms=times.get(letter.origin)) for letter in letters]

@@ -38,7 +38,7 @@ def show_kinds(
     for kind in found:
         first = moment(kind.first_ms, MINUTE)
         last = moment(kind.last_ms, MINUTE)
-        origin = f"{kind.example[1]}/{kind.example[2]}"
+        origin = f"{kind.example.partition}/{kind.example.offset}"
         table.add_row(marked("{}", kind.topic), _reason(kind), count(kind.n), first, last, origin)
     console.print(table)
     newest = found[0]

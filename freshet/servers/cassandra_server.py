@@ -12,7 +12,8 @@ from freshet.servers.server import Server, free_ports, jars, java
 _EXPORTS = (
     "java.base/jdk.internal.misc java.base/jdk.internal.ref java.base/sun.nio.ch "
     "java.management.rmi/com.sun.jmx.remote.internal.rmi java.rmi/sun.rmi.registry "
-    "java.rmi/sun.rmi.server java.rmi/sun.rmi.transport.tcp java.sql/java.sql jdk.attach/sun.tools.attach "
+    "java.rmi/sun.rmi.server java.rmi/sun.rmi.transport.tcp java.sql/java.sql "
+    "jdk.attach/sun.tools.attach "
     "jdk.compiler/com.sun.tools.javac.file jdk.unsupported/sun.misc"
 )
 _OPENS = (

@@ -37,7 +37,7 @@ class Clock(msgspec.Struct, frozen=True, kw_only=True):
         end = self.end_ms
         if now is None or start is None or end is None or end <= start:
             return None
-        # Before the first question the clock stands before the start, after the last tick behind it.
+        # While labels are still waited for, the clock goes on beyond the end.
         return min(1.0, max(0.0, (now - start) / (end - start)))
 
     @property

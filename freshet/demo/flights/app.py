@@ -99,7 +99,8 @@ by_tail = fr.View(
     arrivals,
     key="tailnum",
     tile="10m",
-    description="Where an aircraft may be: its last arrival, how late that was, how long ago, how far away.",
+    description="Where an aircraft may be: its last arrival, how late that was, how long ago, "
+    "how far away.",
     features={
         "last_delay": fr.last("arr_delay"),
         "since_last": fr.age(),
