@@ -27,7 +27,7 @@ def read_question(
     Raises: RequestError: a name, datatype, shape, size or value is wrong; the text says what was
         expected.
     """
-    specs = {spec.name: spec for spec in card.inputs}
+    specs = card.by_name
     columns: dict[str, Column] = {}
     # By the first tensor; the others are held to it.
     count = _rows(request, max_rows)
@@ -133,11 +133,11 @@ def _check_sizes(columns: Mapping[str, Column], count: int) -> None:
 def _check_all_there(columns: Mapping[str, Column], card: ModelCard) -> None:
     missing = [
         spec.name
-        for spec in card.inputs
-        if spec.required and spec.name not in columns and not _given(spec, columns)
+        for spec in card.required
+        if spec.name not in columns and not _given(spec, columns)
     ]
     if missing:
-        required = ", ".join(_way_in(spec) for spec in card.inputs if spec.required)
+        required = ", ".join(_way_in(spec) for spec in card.required)
         raise RequestError("inputs", f"lack {', '.join(missing)}", f"Required are {required}.")
 
 

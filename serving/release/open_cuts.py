@@ -7,7 +7,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from freshet.schemas.models.manifest import Identity
 from freshet.schemas.wire.messages import Cut, Verdict
 
 # Of a lineage that has not cut yet: it may be training slowly, and the others wait for it.
@@ -63,9 +62,9 @@ class OpenCuts:
     def is_genuine(self, cut: Cut) -> bool:
         return key_of(cut) in self._genuine
 
-    def is_whole(self, tick: int, lineages: Collection[str]) -> bool:
-        """Whether every lineage has sent its cut."""
-        return {cut.lineage for cut in self.cuts(tick)} >= set(lineages)
+    def missing(self, tick: int, lineages: Collection[str]) -> set[str]:
+        """Of these, the ones that have not sent their cut."""
+        return set(lineages) - {cut.lineage for cut in self.cuts(tick)}
 
     def has_genuine(self, tick: int) -> bool:
         return any(self.is_genuine(cut) for cut in self.cuts(tick))
@@ -88,13 +87,3 @@ class OpenCuts:
                 self._verdicts.pop(key_of(cut), None)
                 self._genuine.discard(key_of(cut))
             del self._first_seen[old]
-
-    def tick_of(self, which: Identity) -> int | None:
-        """When a snapshot was cut; of several that were said, the oldest, since whoever may write
-        may say a newer one."""
-        said = (
-            key.tick
-            for key in self._verdicts
-            if (key.lineage, key.number, key.digest) == (which.lineage, which.number, which.digest)
-        )
-        return min(said, default=None)

@@ -2,7 +2,8 @@
 
 Follows the control log. Cuts of one model at one tick are settled together, once every lineage has
 sent its own. Live, one that is late by `PATIENCE_SECONDS` (wall) counts as it stood at its last
-cut; in a replay all are waited for, so that what is decided depends on the log alone.
+cut, and is not waited for before it cuts again; in a replay all are waited for, so that what is
+decided depends on the log alone.
 
 What others say on that log is believed no further than the snapshots themselves bear it out: a cut
 is what the signed manifest says, an approval is a signature of its own, and an order that it did
@@ -55,6 +56,9 @@ class Release:
     _book: OrderBook = field(default_factory=OrderBook)
     _own: deque[Message] = field(default_factory=lambda: deque(maxlen=ECHOES))
     _acting: bool = False
+    # Lineages that a tick was settled without, until they cut again: waiting for them at each tick
+    # anew would keep what the others learn from being served.
+    _silent: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._servable = Servable(self.keep)
@@ -108,6 +112,7 @@ class Release:
     def _note_cut(self, cut: Cut) -> None:
         if cut.lineage not in self.lineages:
             return
+        self._silent.discard(cut.lineage)
         if self._settled is not None and cut.tick <= self._settled.tick:
             return  # its tick was settled without it
         self._open.add(cut)
@@ -182,12 +187,19 @@ class Release:
             self._servable.drop_missing(lineage, self.judge.is_approved)
 
     def _is_complete(self, tick: int) -> bool:
-        is_whole = self._open.is_whole(tick, self.lineages)
+        missing = self._open.missing(tick, self.lineages)
         if self.patient:
-            return is_whole
+            return not missing
         # Of a tick at which nobody really cut anything nothing is settled: it may lie ahead, and
         # every true one would be older.
-        return self._open.has_genuine(tick) and (is_whole or self._open.is_overdue(tick))
+        if not self._open.has_genuine(tick):
+            return False
+        if missing <= self._silent:
+            return True
+        if not self._open.is_overdue(tick):
+            return False
+        self._silent |= missing
+        return True
 
     def _is_made_up(self, tick: int) -> bool:
         if self.patient or self._open.has_genuine(tick):
@@ -350,7 +362,7 @@ class Release:
             number=served.number,
             digest=served.digest,
             back=self._book.goes_back(self.name, served.lineage, served.number),
-            reflects=self._open.tick_of(served),
+            reflects=self.judge.reflects(served),
         )
 
     def _say(self, message: Message) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from freshet.schemas.models.manifest import Identity
 from freshet.schemas.wire.messages import Cut, Verdict
 from freshet.serving.release import open_cuts
 from freshet.serving.release.open_cuts import OpenCuts, key_of
@@ -26,9 +25,9 @@ def test_a_tick_is_whole_once_each_lineage_has_cut_and_a_cut_said_again_is_one()
     for said in (cut(), cut()):
         cuts.add(said)
     assert cuts.cuts(1_000) == (cut(),)
-    assert not cuts.is_whole(1_000, ("river-1", "baseline-1"))
+    assert cuts.missing(1_000, ("river-1", "baseline-1")) == {"baseline-1"}
     cuts.add(cut("baseline-1"))
-    assert cuts.is_whole(1_000, ("river-1", "baseline-1"))
+    assert not cuts.missing(1_000, ("river-1", "baseline-1"))
 
 
 def test_ticks_come_in_their_order_whenever_their_cuts_came() -> None:
@@ -49,15 +48,6 @@ def test_closing_a_tick_lets_go_of_all_before_it_and_of_what_was_decided_of_them
     assert cuts.verdict(cut(tick=1_000)) is None
     assert not cuts.has_genuine(2_000)
     assert cuts.verdict(cut(tick=3_000)) == verdict(cut(tick=3_000))
-
-
-def test_a_snapshot_was_cut_at_the_oldest_tick_that_anybody_said_of_it() -> None:
-    cuts = OpenCuts()
-    for tick in (2_000, 1_000, 3_000):
-        cuts.decide(verdict(cut(tick=tick)))
-    cuts.decide(verdict(cut(number=2, tick=10)))
-    assert cuts.tick_of(Identity("parcels", "late", "river-1", 1, DIGEST)) == 1_000
-    assert cuts.tick_of(Identity("parcels", "late", "river-1", 7, DIGEST)) is None
 
 
 def test_a_tick_is_overdue_once_its_patience_is_over_and_never_where_there_is_none(
