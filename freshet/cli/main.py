@@ -20,7 +20,7 @@ from freshet.terminal import complain, end_without_reader, say, terminal, use_st
 cli = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    pretty_exceptions_enable=False,
+    pretty_exceptions_enable=False,  # theirs show the values of variables, secrets among them
     help="Models that never stop learning.",
 )
 RUN_WIDTH = 110  # columns of a run's own lines where there is no terminal
@@ -83,6 +83,7 @@ def run(
     given = settings(
         log=log, store=store, run_dir=run_dir, host=host, port=port, status_port=status_port
     )
+    # One role loads the app itself, in its own process, as children of a whole run do.
     if role is not None:
         run_one(app, role, given, member)
     else:
@@ -161,7 +162,7 @@ def main() -> None:
         if not hasattr(error, "format_message"):
             raise
         raise SystemExit(_miswritten(error)) from error
-    raise SystemExit(status or 0)
+    raise SystemExit(status or 0)  # a command that only prints returns None
 
 
 def _miswritten(error: Any) -> int:
@@ -169,6 +170,7 @@ def _miswritten(error: Any) -> int:
     with."""
     from typer.rich_utils import rich_format_error
 
+    # typer quotes what was written, and it is the first that prints it.
     error.message = shown(error.message)
     rich_format_error(error)
     return int(error.exit_code)
@@ -176,9 +178,12 @@ def _miswritten(error: Any) -> int:
 
 def _unforeseen(error: OSError) -> ComponentError:
     """Of a file that nobody thought of: what the system says of it, which is the true cause."""
+    # Whoever read the output went away, as `head` does: that is no error to be told.
     if error.errno == errno.EPIPE:
         end_without_reader()
-    what = f"file {error.filename}" if error.filename else "this machine"
+    what = "this machine"
+    if error.filename:
+        what = f"file {error.filename}"
     return ComponentError(
         what, error.strerror or str(error), "Mend that, and run the command again."
     )

@@ -30,7 +30,8 @@ def prepare(run_dir: Path) -> None:
     if len(whole) > MOST_BYTES:
         raise ComponentError(
             f"run folder {run_dir}",
-            f"its whole path has {len(whole)} bytes, and up to {MOST_BYTES} leave room for the names in it",
+            f"its whole path has {len(whole)} bytes, "
+            f"and up to {MOST_BYTES} leave room for the names in it",
             "Name a folder with a shorter path with --run-dir.",
         )
     try:
