@@ -80,7 +80,8 @@ def plain(vectors: Vectors) -> Vectors:
     A single row cut from a buffer is often none of that, and would set off a compilation of
     seconds.
     """
-    c, n = vectors.categories, vectors.numbers
+    c = vectors.categories
+    n = vectors.numbers
     if c.flags.carray and n.flags.carray:
         return vectors
     return Vectors(

@@ -30,9 +30,13 @@ ROWS, VALUES, SUM, MIN, MAX, DECAYED, LAST = range(7)
 # What `finish` reads.
 F_TOTAL, F_MEAN, F_MIN, F_MAX, F_LAST, F_DECAYED, F_AGE = range(7)
 # The numbers of Feast's FieldStatus.
-PRESENT, NULL_VALUE, NOT_FOUND, OUTSIDE_MAX_AGE = 1, 2, 3, 4
+PRESENT = 1
+NULL_VALUE = 2
+NOT_FOUND = 3
+OUTSIDE_MAX_AGE = 4
 # Who has yet to see a touched row: bits of `mark`, rows of `touched`.
-STORE, CHECKPOINT = 0, 1
+STORE = 0
+CHECKPOINT = 1
 
 NEVER = -(1 << 63)
 ROOTS = np.array([float(Decimal(2) ** (Decimal(-j) / 64)) for j in range(64)])
@@ -84,26 +88,34 @@ def fold(
     """Fold events, in order, into rows `ids`. `words` and `floats` are one memory. `ops` int64 `[o,
     3]` says kind, field and word of each step, the ring's columns first; `params` its empty value
     or half-life."""
-    tile_ms, tiles, ring, columns = shape[0], shape[1], shape[2], shape[3]
+    tile_ms = shape[0]
+    tiles = shape[1]
+    ring = shape[2]
+    columns = shape[3]
     steps = ops.shape[0]
     for r in range(ids.size):
-        i, t = ids[r], times[r]
+        i = ids[r]
+        t = times[r]
         tile = t // tile_ms
         if words[i, EVENTS] == 0:
-            words[i, NEWEST_TILE], words[i, NEWEST], words[i, FIRST] = tile, t, t
+            words[i, NEWEST_TILE] = tile
+            words[i, NEWEST] = t
+            words[i, FIRST] = t
             _open(words, floats, i, t, shape, ops, params)
         elif tile > words[i, NEWEST_TILE]:
             first = max(words[i, NEWEST_TILE] + 1, tile - tiles + 1)
             _clear(floats, i, first, tile + 1, shape, params)
             words[i, NEWEST_TILE] = tile
-        words[i, VERSION_OFFSET], words[i, VERSION_INDEX] = offset, indexes[r]
+        words[i, VERSION_OFFSET] = offset
+        words[i, VERSION_INDEX] = indexes[r]
         words[i, NEWEST] = max(words[i, NEWEST], t)
         words[i, FIRST] = min(words[i, FIRST], t)
         words[i, EVENTS] += 1
         if words[i, NEWEST_TILE] - tile < tiles:
             at = ring + tile % tiles * columns
             for c in range(columns):
-                kind, x = ops[c, 0], 1.0
+                kind = ops[c, 0]
+                x = 1.0
                 if kind != ROWS:
                     x = values[r, ops[c, 1]]
                 if np.isfinite(x):
@@ -111,12 +123,14 @@ def fold(
         elif tiles > 0:
             words[i, LATE] += 1
         for o in range(columns, steps):
-            x, at = values[r, ops[o, 1]], ops[o, 2]
+            x = values[r, ops[o, 1]]
+            at = ops[o, 2]
             if not np.isfinite(x):
                 continue
             if ops[o, 0] == LAST:
                 if t >= words[i, at + 1]:
-                    floats[i, at], words[i, at + 1] = x, t
+                    floats[i, at] = x
+                    words[i, at + 1] = t
                 continue
             if floats[i, at + 1] == 0.0:
                 words[i, at + 2] = t
@@ -157,16 +171,21 @@ def _open(words: Any, floats: Any, i: Any, t: Any, shape: Any, ops: Any, params:
     for o in range(shape[3], ops.shape[0]):
         at = ops[o, 2]
         if ops[o, 0] == LAST:
-            floats[i, at], words[i, at + 1] = np.nan, NEVER
+            floats[i, at] = np.nan
+            words[i, at + 1] = NEVER
         else:
-            floats[i, at], floats[i, at + 1], words[i, at + 2] = 0.0, 0.0, t
+            floats[i, at] = 0.0
+            floats[i, at + 1] = 0.0
+            words[i, at + 2] = t
     _clear(floats, i, 0, shape[1], shape, params)
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
 def _clear(floats: Any, i: Any, first: Any, stop: Any, shape: Any, params: Any) -> None:
     """Empty the tiles from `first` to `stop` (exclusive), of one turn of the ring at most."""
-    tiles, ring, columns = shape[1], shape[2], shape[3]
+    tiles = shape[1]
+    ring = shape[2]
+    columns = shape[3]
     if first == stop:
         return
     slot = first % tiles
@@ -194,7 +213,10 @@ def finish(
     """Values of rows as of a time each. `features` int64 `[F, 4]` says kind, first and second
     column (or the word) and the tiles of the window; `params` float64 `[F, 3]` half-life, prior and
     weight (0: no prior)."""
-    tile_ms, tiles, ring, columns = shape[0], shape[1], shape[2], shape[3]
+    tile_ms = shape[0]
+    tiles = shape[1]
+    ring = shape[2]
+    columns = shape[3]
     for r in range(present.size):
         age[r] = as_of[r] - words[r, NEWEST] if present[r] else -1
         if not present[r]:
@@ -203,9 +225,12 @@ def finish(
             status[r] = OUTSIDE_MAX_AGE
         else:
             status[r] = PRESENT
-        newest, now = words[r, NEWEST_TILE], as_of[r] // tile_ms
+        newest = words[r, NEWEST_TILE]
+        now = as_of[r] // tile_ms
         for f in range(features.shape[0]):
-            kind, a, b = features[f, 0], features[f, 1], features[f, 2]
+            kind = features[f, 0]
+            a = features[f, 1]
+            b = features[f, 2]
             if status[r] != PRESENT:
                 out[r, f] = np.nan
             elif kind == F_LAST:
@@ -213,7 +238,9 @@ def finish(
             elif kind == F_AGE:
                 out[r, f] = age[r] / 1000.0
             elif kind == F_DECAYED:
-                total, weight, extra = floats[r, a], floats[r, a + 1], params[f, 2]
+                total = floats[r, a]
+                weight = floats[r, a + 1]
+                extra = params[f, 2]
                 if extra > 0.0:
                     share = halved(max(0, as_of[r] - words[r, a + 2]), params[f, 0])
                     out[r, f] = (total * share + extra * params[f, 1]) / (weight * share + extra)
@@ -221,7 +248,9 @@ def finish(
                     out[r, f] = total / weight if weight > 0.0 else np.nan
             else:
                 first = max(now - features[f, 3], newest - tiles) + 1
-                slot, x, y = first % tiles, nothing(kind), 0.0
+                slot = first % tiles
+                x = nothing(kind)
+                y = 0.0
                 # oldest first, so that sums are always the same
                 for _ in range(first, min(now, newest) + 1):
                     at = ring + slot * columns

@@ -36,10 +36,12 @@ class ViewRows:
         self._clear()
 
     def _clear(self) -> None:
-        self._keys, self._names = Interner(), list[bytes]()
+        self._keys = Interner()
+        self._names = list[bytes]()
         self._words = np.zeros((0, self.plan.width // 8), np.int64)
         self._floats = self._words.view(np.float64)
-        self._mark, self._touched = np.zeros(0, np.uint8), np.zeros((2, 0), np.int64)
+        self._mark = np.zeros(0, np.uint8)
+        self._touched = np.zeros((2, 0), np.int64)
         self._counts = np.zeros(2, np.int64)
         self._dumped = 0
 
@@ -138,17 +140,18 @@ class ViewRows:
         self._mark[pending] = 1 << STORE
 
     def _grow(self, need: int) -> None:
-        had, capacity = len(self._mark), max(64, need * 2)
+        had = len(self._mark)
+        capacity = max(64, need * 2)
         words = np.zeros((capacity, self._words.shape[1]), np.int64)
         words[:had] = self._words
-        mark, touched = np.zeros(capacity, np.uint8), np.zeros((2, capacity), np.int64)
-        mark[:had], touched[:, :had] = self._mark, self._touched
-        self._words, self._floats, self._mark, self._touched = (
-            words,
-            words.view(np.float64),
-            mark,
-            touched,
-        )
+        mark = np.zeros(capacity, np.uint8)
+        touched = np.zeros((2, capacity), np.int64)
+        mark[:had] = self._mark
+        touched[:, :had] = self._touched
+        self._words = words
+        self._floats = words.view(np.float64)
+        self._mark = mark
+        self._touched = touched
 
     def _untouch(self, who: int) -> I64:
         """The touched rows, in order of first touch, which are then touched no more."""
@@ -187,7 +190,8 @@ class ViewRows:
             )
         ends = kernels.plain(part["key_ends"], np.int64)
         starts = np.concatenate([np.zeros(1, np.int64), ends])[:-1]
-        had, first = len(self), int(part["first_key"][0])
+        had = len(self)
+        first = int(part["first_key"][0])
         if had == first:
             self._keys(
                 Texts(
@@ -222,7 +226,8 @@ def warm() -> None:
         "s": a.last("x"),
     }
     plan = RowPlan.compile(features, 60_000)
-    rows, again = ViewRows(plan), ViewRows(plan)
+    rows = ViewRows(plan)
+    again = ViewRows(plan)
     Interner(2)(Texts.of(["a", "b", "c"]))  # grows
     rows.fold(Texts.of(["a"]), np.zeros(1, np.int64), np.zeros((1, 1)), 0, np.zeros(1, np.int64))
     again.load(rows.dump(), [])

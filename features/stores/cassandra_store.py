@@ -40,15 +40,20 @@ except cassandra.DependencyException as error:
     raise ImportError(str(error)) from error
 
 I64 = npt.NDArray[np.int64]
-OFFSET_BITS, INDEX_BITS = 43, 20
+OFFSET_BITS = 43
+INDEX_BITS = 20
 # The server logs a warning for batches above 5 KiB or over more than 10 partitions, and refuses 50
 # KiB.
-ROWS_A_BATCH, BYTES_A_BATCH = 10, 4_096
+ROWS_A_BATCH = 10
+BYTES_A_BATCH = 4_096
 # What a server answers, times the requests in flight, it and the driver hold in memory.
-KEYS_A_SELECT, BYTES_A_SELECT = 100, 256 << 10
+KEYS_A_SELECT = 100
+BYTES_A_SELECT = 256 << 10
 REQUESTS_IN_FLIGHT = 128
 USUAL_PORT = 9042
-CONNECT_SECONDS, SCHEMA_SECONDS, RECONNECT_SECONDS = 5.0, 30.0, 1.0
+CONNECT_SECONDS = 5.0
+SCHEMA_SECONDS = 30.0
+RECONNECT_SECONDS = 1.0
 # How long a restart of a server may go unnoticed.
 SERVERS_SECONDS = 1.0
 MARKER = "freshet:generation"
@@ -92,7 +97,8 @@ class CassandraStore:
         hosts, port, self._keyspace, login = _place(url)
         self.address = f"{authority(','.join(hosts), port)}/{self._keyspace}"
         self._timeout_seconds = timeout_seconds
-        self._servers, self._servers_until = "", 0.0
+        self._servers = ""
+        self._servers_until = 0.0
         self._marker = ""  # as it was last seen
         profile = ExecutionProfile(
             load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy()),
@@ -130,7 +136,8 @@ class CassandraStore:
     def write(self, view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> int:
         check_rows(view, keys, rows)
         stamps = self._timestamps(rows[:, :VERSION_BYTES]).tolist()
-        width, data = rows.shape[1], rows.tobytes()
+        width = rows.shape[1]
+        data = rows.tobytes()
         values = [data[i * width : (i + 1) * width] for i in range(len(keys))]
         each = [(view, key, value, at) for key, value, at in zip(keys, values, stamps)]
         # With the keys: the server refuses a large batch, and would refuse it for ever.

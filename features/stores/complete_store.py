@@ -40,7 +40,8 @@ class CompleteStore:
     """
 
     def __init__(self, store: Store, partitions: Mapping[str, int]) -> None:
-        self._store, self._partitions = store, partitions
+        self._store = store
+        self._partitions = partitions
         # By view: the generation in which all its partitions were found complete.
         self._complete: dict[str, str] = {}
 

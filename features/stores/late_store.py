@@ -24,7 +24,8 @@ class LateStore:
     """
 
     def __init__(self, open_store: Callable[[], Store]) -> None:
-        self._open_store, self._lock = open_store, threading.Lock()
+        self._open_store = open_store
+        self._lock = threading.Lock()
         self._store: Store | None = None
         self._error: StoreError | None = None  # of the newest attempt
 

@@ -47,7 +47,8 @@ class MemoryStore:
         won = 0
         with self._lock:
             for key, row in zip(keys, rows):
-                value, old = row.tobytes(), self.rows.get((view, key))
+                value = row.tobytes()
+                old = self.rows.get((view, key))
                 if old is None or value[:VERSION_BYTES] > old[:VERSION_BYTES]:
                     self.rows[view, key] = value
                     won += 1

@@ -101,7 +101,8 @@ class RedisStore:
             markers.add(reply[0])
             values += reply[1:]
         generation = self._generation_of(markers)
-        out, at = [], 0
+        out = []
+        at = 0
         for w in wanted:
             out.append(rows_of(values[at : at + len(w.keys)], w.width, generation))
             at += len(w.keys)
@@ -346,7 +347,8 @@ def _connections(url: str, timeout_seconds: float) -> tuple[Callable[[], Any], s
 def _replies(connection: Any, commands: Sequence[bytes]) -> tuple[list[Any], Exception | None]:
     """All replies, and the first that is an error; the connection is in step afterwards."""
     connection.send_packed_command([b"".join(commands)])
-    replies, refused = [], None
+    replies = []
+    refused = None
     for _ in commands:
         try:
             replies.append(connection.read_response(disable_decoding=True))

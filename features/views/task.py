@@ -40,7 +40,9 @@ class ViewTask:
         self, view: View, stored_as: str, partition: int, store: Store, end: int = 0
     ) -> None:  # fmt: skip
         self.name = f"view:{view.name}:{partition}"
-        self._view, self._stored_as, self._store = view, stored_as, store
+        self._view = view
+        self._stored_as = stored_as
+        self._store = store
         self._rows = ViewRows(view.plan)
         self._cursors = Cursors()
         self._ticks = Ticks()
@@ -67,7 +69,8 @@ class ViewTask:
     def _fold(self, block: blocks.Block, offset: int) -> None:
         rows = block.rows
         assert rows is not None
-        origin, index = rows.column("_offset").to_numpy(), rows.column("_index").to_numpy()
+        origin = rows.column("_offset").to_numpy()
+        index = rows.column("_index").to_numpy()
         fresh = self._cursors.fresh(block.origin, block.partition, origin, index)
         n = fresh.stop - fresh.start
         if not n:

@@ -9,7 +9,8 @@ import numba as nb
 import numpy as np
 
 u64 = np.uint64
-LOWEST, HIGHEST = 1e-6, 1.0 - 1e-6
+LOWEST = 1e-6
+HIGHEST = 1.0 - 1e-6
 ZERO = np.float32(0.0)
 
 
@@ -28,7 +29,8 @@ def place(x: Any, knots: Any, a: Any, b: Any, widest: Any) -> Any:
         return -widest
     if x >= knots[b - 1]:
         return widest
-    lo, hi = a, b - 1
+    lo = a
+    hi = b - 1
     while hi - lo > 1:
         mid = (lo + hi) >> 1
         if knots[mid] <= x:
@@ -46,7 +48,8 @@ def read_numbers(
     """Numbers and combinations of row `r` into `out` from `first` on: values (0 where missing),
     then what is missing."""
     knots, knot_start, start, terms, factors, shift, scale = plan[3:10]
-    n, width = numbers.shape[1], x.size
+    n = numbers.shape[1]
+    width = x.size
     for j in range(n):
         x[j] = numbers[r, j]
     for m in range(start.size - 1):
@@ -55,7 +58,8 @@ def read_numbers(
             s += factors[i] * x[terms[i]]
         x[n + m] = s
     for j in range(width):
-        out[first + j], out[first + width + j] = 0.0, 0.0
+        out[first + j] = 0.0
+        out[first + width + j] = 0.0
         if not np.isfinite(x[j]):
             out[first + width + j] = 1.0
         elif knot_start[j + 1] > knot_start[j]:
@@ -85,10 +89,13 @@ def predict(
     `TorchCtrPredictor`."""
     seeds, member_start, members = plan[:3]
     table, first, first_bias, second, second_bias, last, last_bias, direct = weights
-    dim, width = table.shape[1], plan[4].size - 1
+    dim = table.shape[1]
+    width = plan[4].size - 1
     embedded = seeds.size * dim
-    x, row = np.empty(width), np.empty(embedded + 2 * width, np.float32)
-    h1, h2 = np.empty(first_bias.size, np.float32), np.empty(second_bias.size, np.float32)
+    x = np.empty(width)
+    row = np.empty(embedded + 2 * width, np.float32)
+    h1 = np.empty(first_bias.size, np.float32)
+    h2 = np.empty(second_bias.size, np.float32)
     for r in range(out.size):
         for f in range(seeds.size):
             h = seeds[f]

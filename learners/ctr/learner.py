@@ -49,12 +49,14 @@ class TorchCtrLearner:
         self._net.tune(options.rate, options.embedding_rate, options.decay)
         self._memory = Reservoir(options.memory, self._encoding.fields, self._encoding.width)
         self._waiting = self._nothing()
-        self._bias, self._learned = 0.0, 0
+        self._bias = 0.0
+        self._learned = 0
 
     def learn(self, examples: Examples) -> None:
         """What is asked of the net before it learns moves the bias; then every full batch is a
         step."""
-        v, labels = examples.vectors, examples.labels.astype(np.float32)
+        v = examples.vectors
+        labels = examples.labels.astype(np.float32)
         new: list[npt.NDArray[Any]] = [
             self._encoding.ids(v),
             self._encoding.numbers(v, learn=True),
@@ -82,7 +84,8 @@ class TorchCtrLearner:
 
     def restore(self, state: Arrays) -> None:
         facts = check_origin(state, self._origin)
-        self._bias, self._learned = facts["bias"], facts["learned"]
+        self._bias = facts["bias"]
+        self._learned = facts["learned"]
         self._rng.bit_generator.state = facts["rng"]
         self._waiting = [state[f"waiting.{name}"].copy() for name in COLUMNS]
         self._encoding.scaling.restore(state)
@@ -112,7 +115,8 @@ class TorchCtrLearner:
         self._memory.add(new[0], new[1], new[2], self._rng)
 
     def _nothing(self) -> list[npt.NDArray[Any]]:
-        fields, width = self._encoding.fields, self._encoding.width
+        fields = self._encoding.fields
+        width = self._encoding.width
         return [
             np.zeros((0, fields), np.int32),
             np.zeros((0, width), np.float32),

@@ -48,7 +48,8 @@ class Net:
     outputs]`."""
 
     def __init__(self, rows: int, dim: int, shape: Shape, device: torch.device) -> None:
-        self._shape, self._device = shape, device
+        self._shape = shape
+        self._device = device
         embedded, given, *hidden = shape
         sizes: dict[str, tuple[int, ...]] = {"table": (rows, dim), "direct": (given, 1)}
         for name, (n, m) in zip(LAYERS, pairwise([embedded + given, *hidden, 1])):
@@ -148,7 +149,8 @@ class Net:
     ) -> torch.Tensor:
         """Logits `[n]` of embeddings `[n, F, dim]` and inputs `[n, D]`; `masks` are those of
         dropout."""
-        w, e = self._weights, rows.flatten(1)
+        w = self._weights
+        e = rows.flatten(1)
         h = torch.cat([e if masks is None else e * masks[0], x], 1)
         for i, name in enumerate(("first", "second"), 1):
             h = torch.relu(torch.addmm(w[f"{name}_bias"], h, w[name]))
@@ -158,7 +160,8 @@ class Net:
     def _masks(self, n: int, dropout: float, rng: np.random.Generator) -> list[torch.Tensor] | None:
         if not dropout:
             return None
-        widths, out = (self._shape[0], *self._shape[2:]), []
+        widths = (self._shape[0], *self._shape[2:])
+        out = []
         for width, rate in zip(widths, (dropout, dropout / 2, dropout / 2)):
             keep = (rng.random((n, width), np.float32) >= rate) / np.float32(1 - rate)
             out.append(torch.from_numpy(keep.astype(np.float32)).to(self._device))

@@ -20,7 +20,8 @@ class TorchCtrPredictor:
 
     def __init__(self, export: Export, schema: VectorSchema) -> None:
         check_vectors(export.meta, export.kind, schema)
-        encoding, arrays = Encoding(schema, export.meta), export.arrays
+        encoding = Encoding(schema, export.meta)
+        arrays = export.arrays
         tables = encoding.tables
         members = [m for field in encoding.members for m in field]
         self._plan = (
@@ -39,7 +40,8 @@ class TorchCtrPredictor:
         self._weights = tuple(arrays[name] for name in WEIGHTS)
 
     def predict(self, vectors: Vectors) -> F64:
-        out, v = np.empty(len(vectors)), plain(vectors)
+        out = np.empty(len(vectors))
+        v = plain(vectors)
         kernels.predict(
             v.categories, v.numbers, self._plan, WIDEST, self._bits_away, self._weights, out
         )

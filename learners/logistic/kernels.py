@@ -9,8 +9,11 @@ import numba as nb
 import numpy as np
 
 u64 = np.uint64
-ALONE, CROSSED = 1, 2  # how a feature is used
-LOWEST, HIGHEST = 1e-6, 1.0 - 1e-6
+# how a feature is used
+ALONE = 1
+CROSSED = 2
+LOWEST = 1e-6
+HIGHEST = 1.0 - 1e-6
 
 
 @nb.njit(inline="always", nogil=True, cache=True)
@@ -37,7 +40,8 @@ def number_ids(seeds: Any, knot_start: Any, shift: Any) -> Any:
 @nb.njit(inline="always", nogil=True, cache=True)
 def knots_below(knots: Any, a: Any, b: Any, x: Any) -> Any:
     """How many of `knots[a:b]` are at most `x`."""
-    lo, hi = a, b
+    lo = a
+    hi = b
     while lo < hi:
         mid = (lo + hi) >> 1
         if knots[mid] <= x:
@@ -71,12 +75,16 @@ def encode(
         use,
         flags,
     ) = plan
-    shift, soft = u64(flags[0]), flags[1]
-    n_categories, n, o = categories.shape[1], numbers.shape[1], 0
+    shift = u64(flags[0])
+    soft = flags[1]
+    n_categories = categories.shape[1]
+    n = numbers.shape[1]
+    o = 0
     for c in range(n_categories):
         codes[c] = categories[r, c]
         if use[c] & ALONE:
-            ids[o], values[o] = np.int32(mix(codes[c] ^ seeds[c]) >> shift), 1.0
+            ids[o] = np.int32(mix(codes[c] ^ seeds[c]) >> shift)
+            values[o] = 1.0
             o += 1
     for j in range(n):
         x[j] = numbers[r, j]
@@ -88,28 +96,35 @@ def encode(
     for j in range(x.size):
         if use[n_categories + j] == 0:
             continue
-        a, b = knot_start[j], knot_start[j + 1]
-        first, k = a + 2 * j, b - a + 1
+        a = knot_start[j]
+        b = knot_start[j + 1]
+        first = a + 2 * j
+        k = b - a + 1
         if np.isfinite(x[j]):
             k = knots_below(knots, a, b, x[j])
         codes[n_categories + j] = u64(k)
         if use[n_categories + j] & ALONE == 0:
             continue
         if not soft or k == b - a + 1:
-            ids[o], values[o] = ids_of[first + k], 1.0
+            ids[o] = ids_of[first + k]
+            values[o] = 1.0
             o += 1
             continue
         lo = min(max(k - 1, 0), b - a - 2)
-        left, right = knots[a + lo], knots[a + lo + 1]
+        left = knots[a + lo]
+        right = knots[a + lo + 1]
         t = (min(max(x[j], left), right) - left) / (right - left)
-        ids[o], ids[o + 1] = ids_of[first + lo], ids_of[first + lo + 1]
-        values[o], values[o + 1] = 1.0 - t, t
+        ids[o] = ids_of[first + lo]
+        ids[o + 1] = ids_of[first + lo + 1]
+        values[o] = 1.0 - t
+        values[o + 1] = t
         o += 2
     for q in range(cross_seeds.size):
         h = cross_seeds[q]
         for i in range(cross_start[q], cross_start[q + 1]):
             h = mix((h + u64(0x9E3779B97F4A7C15)) ^ codes[members[i]])
-        ids[o], values[o] = np.int32(h >> shift), 1.0
+        ids[o] = np.int32(h >> shift)
+        values[o] = 1.0
         o += 1
     return o
 
@@ -130,12 +145,10 @@ def predict(categories: Any, numbers: Any, plan: Any, weights: Any, bias: Any, o
     n_numbers = plan[2].size - 1
     width = categories.shape[1] + n_numbers
     most = width + n_numbers + plan[9].size
-    x, codes, ids, values = (
-        np.empty(n_numbers),
-        np.empty(width, np.uint64),
-        np.empty(most, np.int32),
-        np.empty(most),
-    )
+    x = np.empty(n_numbers)
+    codes = np.empty(width, np.uint64)
+    ids = np.empty(most, np.int32)
+    values = np.empty(most)
     for r in range(out.size):
         n = encode(categories, numbers, r, plan, x, codes, ids, values)
         out[r] = score(weights, bias[0], ids, values, n)
@@ -157,12 +170,10 @@ def learn(
     n_numbers = plan[2].size - 1
     width = categories.shape[1] + n_numbers
     most = width + n_numbers + plan[9].size
-    x, codes, ids, values = (
-        np.empty(n_numbers),
-        np.empty(width, np.uint64),
-        np.empty(most, np.int32),
-        np.empty(most),
-    )
+    x = np.empty(n_numbers)
+    codes = np.empty(width, np.uint64)
+    ids = np.empty(most, np.int32)
+    values = np.empty(most)
     for r in range(labels.size):
         n = encode(categories, numbers, r, plan, x, codes, ids, values)
         g = score(weights, bias[0], ids, values, n) - labels[r]

@@ -131,7 +131,8 @@ class HashedLogisticLearner:
         self._learned += len(examples)
 
     def predict(self, vectors: Vectors) -> F64:
-        out, v = np.empty(len(vectors)), plain(vectors)
+        out = np.empty(len(vectors))
+        v = plain(vectors)
         kernels.predict(v.categories, v.numbers, self._plan, self._weights, self._bias, out)
         return out
 
@@ -145,8 +146,10 @@ class HashedLogisticLearner:
 
     def restore(self, state: Arrays) -> None:
         facts = check_origin(state, self._origin)
-        self._weights, self._squares = state["weights"].copy(), state["squares"].copy()
-        self._bias, self._learned = state["bias"].copy(), facts["learned"]
+        self._weights = state["weights"].copy()
+        self._squares = state["squares"].copy()
+        self._bias = state["bias"].copy()
+        self._learned = facts["learned"]
 
     def export(self) -> Export:
         """Always the whole table: at 2^18 weights it is 1 MB."""
@@ -168,12 +171,15 @@ class HashedLogisticPredictor:
     row_exact = True
 
     def __init__(self, export: Export, schema: VectorSchema) -> None:
-        m, a = export.meta, export.arrays
+        m = export.meta
+        a = export.arrays
         check_vectors(m, KIND, schema)
         self._plan = compile_plan(schema, *(m[k] for k in DEFINITION))
-        self._weights, self._bias = a["weights"], a["bias"]
+        self._weights = a["weights"]
+        self._bias = a["bias"]
 
     def predict(self, vectors: Vectors) -> F64:
-        out, v = np.empty(len(vectors)), plain(vectors)
+        out = np.empty(len(vectors))
+        v = plain(vectors)
         kernels.predict(v.categories, v.numbers, self._plan, self._weights, self._bias, out)
         return out

@@ -7,7 +7,8 @@ from typing import Any
 import numba as nb
 import numpy as np
 
-LOWEST, HIGHEST = 1e-6, 1.0 - 1e-6
+LOWEST = 1e-6
+HIGHEST = 1.0 - 1e-6
 
 
 @nb.njit(nogil=True, cache=True)

@@ -100,10 +100,12 @@ class RiverLearner:
         return check_finite(Export(KIND, meta, arrays))
 
     def _dicts(self, vectors: Vectors) -> list[dict[str, float]]:
-        names, buckets = self._schema.numbers, np.uint64(self._buckets)
+        names = self._schema.numbers
+        buckets = np.uint64(self._buckets)
         rows = []
         scaled = self._scaling.apply(vectors.numbers).tolist()
-        hashes, ids = vectors.categories.tolist(), (vectors.categories % buckets).tolist()
+        hashes = vectors.categories.tolist()
+        ids = (vectors.categories % buckets).tolist()
         for numbers, full, cut in zip(scaled, hashes, ids):
             x = {name: v for name, v in zip(names, numbers) if v == v}
             x |= {f"{name}={b}": 1.0 for name, h, b in zip(self._schema.categories, full, cut) if h}
@@ -128,7 +130,8 @@ class RiverLearner:
     def _named(self, keys: npt.NDArray[Any], values: npt.NDArray[Any]) -> dict[str, float]:
         """Weights by name, in the order they were in, since River sums in the order of its
         dicts."""
-        n, buckets = len(self._schema.numbers), self._buckets
+        n = len(self._schema.numbers)
+        buckets = self._buckets
         out = {}
         for key, value in zip(keys.tolist(), values.tolist()):
             c, bucket = divmod(key - n, buckets)

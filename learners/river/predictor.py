@@ -20,10 +20,8 @@ class RiverLogisticPredictor:
         check_vectors(export.meta, export.kind, schema)
         a = export.arrays
         self._arrays = a["weights"], a["shift"], a["scale"], a["intercept"]
-        self._buckets, self._widest = (
-            export.meta["buckets"],
-            WIDEST if export.meta["scale"] else np.inf,
-        )
+        self._buckets = export.meta["buckets"]
+        self._widest = WIDEST if export.meta["scale"] else np.inf
 
     def predict(self, vectors: Vectors) -> F64:
         out = np.empty(len(vectors))

@@ -53,16 +53,16 @@ DTYPES = {
     "F32": np.float32,
     "F64": np.float64,
 }
-ARRAYS, MANIFEST_FILE, PROVENANCE_FILE, APPROVAL_FILE = (
-    ".safetensors",
-    ".json",
-    ".provenance.sig",
-    ".approval.sig",
-)
+ARRAYS = ".safetensors"
+MANIFEST_FILE = ".json"
+PROVENANCE_FILE = ".provenance.sig"
+APPROVAL_FILE = ".approval.sig"
 # Read before any signature holds, so these are bounds, not trust: a manifest is read whole, and
 # told in one line of the sidecar; what is signed says how large the arrays are, up to what a scorer
 # has room for.
-MANIFEST_BYTES, SIGNATURE_BYTES, MOST_BYTES = 8 << 20, 64, 1 << 30
+MANIFEST_BYTES = 8 << 20
+SIGNATURE_BYTES = 64
+MOST_BYTES = 1 << 30
 _STEM = re.compile(r"[0-9]{6,10}")
 DO_NOT = "Do not serve it; look who wrote it."
 
@@ -293,7 +293,8 @@ def arrays_of(data: memoryview) -> dict[str, npt.NDArray[Any]]:
 
 
 def _array(body: memoryview, entry: dict[str, Any]) -> npt.NDArray[Any]:
-    dtype, shape = np.dtype(DTYPES[entry["dtype"]]), tuple(int(x) for x in entry["shape"])
+    dtype = np.dtype(DTYPES[entry["dtype"]])
+    shape = tuple(int(x) for x in entry["shape"])
     first, last = (int(x) for x in entry["data_offsets"])
     count = int(np.prod(shape, dtype=object)) if shape else 1
     if (

@@ -15,7 +15,8 @@ def golden_vectors(schema: VectorSchema, rows: int = ROWS) -> Vectors:
     """The same `rows` vectors each time: usual, missing, zero and extreme values. Row 0 is missing
     throughout."""
     rng = np.random.default_rng(20130101)
-    c, n = len(schema.categories), len(schema.numbers)
+    c = len(schema.categories)
+    n = len(schema.numbers)
     categories = rng.integers(1, 1 << 63, (rows, c), np.uint64)
     categories[rng.random((rows, c)) < 0.1] = 0
     numbers = (rng.normal(0, 1, (rows, n)) * 10.0 ** rng.integers(-2, 4, (rows, n))).astype(
@@ -25,7 +26,8 @@ def golden_vectors(schema: VectorSchema, rows: int = ROWS) -> Vectors:
     numbers[kind < 0.1] = np.nan
     numbers[(kind >= 0.1) & (kind < 0.15)] = 0.0
     numbers[(kind >= 0.15) & (kind < 0.17)] = np.float32(1e9)
-    categories[0], numbers[0] = 0, np.nan
+    categories[0] = 0
+    numbers[0] = np.nan
     return Vectors(categories, numbers)
 
 

@@ -23,7 +23,8 @@ from freshet.schemas.whole_files import PRIVATE, write_whole
 KEY_BYTES = 32
 OF_PRIVATE = "Restore it from a copy, or remove it and start the app: it makes a new key, and what the old one signed holds."
 OF_PUBLIC = "Restore it from a copy, or remove it: snapshots that this key signed are then refused."
-PROVENANCE, APPROVAL = "freshet snapshot provenance v1", "freshet snapshot approval v1"
+PROVENANCE = "freshet snapshot provenance v1"
+APPROVAL = "freshet snapshot approval v1"
 
 
 def create_key(directory: Path) -> None:

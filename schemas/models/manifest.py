@@ -28,6 +28,7 @@ class Identity(SnapshotName, frozen=True):
 
     digest: str
 
+    # Else it would be that of structs, with the digest in it: files are named by this text.
     __str__ = SnapshotName.__str__
 
 

@@ -29,6 +29,7 @@ class VectorSchema:
     @property
     def digest(self) -> str:
         """16 hex digits that change when a name or the order does."""
+        # By separators that no name of a field has, so that ("a", "b") is not ("ab",).
         text = "\x1e".join(("\x1f".join(self.categories), "\x1f".join(self.numbers)))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -50,8 +51,8 @@ class Vectors:
     @staticmethod
     def concatenate(parts: list[Vectors]) -> Vectors:
         return Vectors(
-            np.concatenate([p.categories for p in parts]),
-            np.concatenate([p.numbers for p in parts]),
+            np.concatenate([part.categories for part in parts]),
+            np.concatenate([part.numbers for part in parts]),
         )
 
 

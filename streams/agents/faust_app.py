@@ -45,7 +45,8 @@ class FaustApp(faust.App):  # type: ignore[misc]
         **conf: Any,
     ) -> None:
         super().__init__(id, **conf)
-        self.ensure, self._earlier = ensure, earlier
+        self.ensure = ensure
+        self._earlier = earlier
         self._declared = {topic.name: (log, topic) for log, topic in topics.items()}
         self._made: dict[str, EventTopic] = {}
 

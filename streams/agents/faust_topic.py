@@ -29,7 +29,8 @@ class EventSchemas(faust.Schema):  # type: ignore[misc]
     def __init__(self, topic: Topic, earlier: Mapping[int, EventSchema]) -> None:
         self.topic = topic
         self.skipped: Counter[str] = Counter()
-        self._reader, self._writer = EventReader(topic, earlier), EventWriter(topic.events)
+        self._reader = EventReader(topic, earlier)
+        self._writer = EventWriter(topic.events)
         super().__init__()
 
     def loads_key(self, app: Any, message: Any, **_: Any) -> bytes | None:

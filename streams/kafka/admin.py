@@ -31,7 +31,8 @@ class KafkaAdmin:
     """Asks brokers. Raises `LogError` for whatever goes wrong, named by topic."""
 
     def __init__(self, brokers: str, settings: Mapping[str, Any], health: Health) -> None:
-        self._brokers, self._health = brokers, health
+        self._brokers = brokers
+        self._health = health
         try:
             self.client = AdminClient(dict(settings))
         except KafkaException as exception:
@@ -64,10 +65,8 @@ class KafkaAdmin:
         """Bounds of several topics, in three round trips."""
         described = self.describe(topics)
         parts = [TopicPartition(t, info.id) for t in topics for info in described[t].partitions]
-        first, after = (
-            self._offsets(parts, OffsetSpec.earliest()),
-            self._offsets(parts, OffsetSpec.latest()),
-        )
+        first = self._offsets(parts, OffsetSpec.earliest())
+        after = self._offsets(parts, OffsetSpec.latest())
         spans: dict[str, dict[int, tuple[int, int]]] = {t: {} for t in topics}
         for part in parts:
             spans[part.topic][part.partition] = first[part], after[part]

@@ -44,7 +44,8 @@ def translated(error: KafkaError, brokers: str, topic: str | None = None) -> Log
     """Our error for Kafka's, about a topic if one is named, else about the brokers."""
     where = f"kafka://{brokers}"
     resource = where if topic is None else f"topic {topic}"
-    code, text = error.code(), error.str()
+    code = error.code()
+    text = error.str()
     if code in REFUSED:
         return LogError(
             where, f"refused the login: {text}", "Check user and password of the kafka:// address."

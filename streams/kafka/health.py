@@ -24,17 +24,21 @@ class Health:
     Clients that are idle do not hear that it is over, so `answers` asks the brokers meanwhile."""
 
     def __init__(self, brokers: str, outages: Outages, answers: Callable[[], bool]) -> None:
-        self.brokers, self._outages, self._answers = brokers, outages, answers
+        self.brokers = brokers
+        self._outages = outages
+        self._answers = answers
         self.trouble: LogError | None = None  # None while the brokers answer
         self.refused: LogError | None = None  # a login that will never succeed
         self.back_at = -1e9  # monotonic: when an outage was last over
         self._last = ""  # what was last wrong with any one connection
         self._told = False  # whether the outage was told
-        self._hint, self._lock = threading.Event(), threading.Lock()
+        self._hint = threading.Event()
+        self._lock = threading.Lock()
 
     def heard(self, error: KafkaError) -> None:
         """librdkafka's error callback: told for information, the client goes on trying."""
-        code, text = error.code(), error.str()
+        code = error.code()
+        text = error.str()
         if code in REFUSED:
             self.refused = translated(error, self.brokers)
         elif code == KafkaError._ALL_BROKERS_DOWN:

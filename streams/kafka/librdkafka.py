@@ -120,7 +120,8 @@ def load() -> Any:
     library = ctypes.CDLL(str(found[0]))
     for name, (result, arguments) in _SIGNATURES.items():
         function = getattr(library, f"rd_kafka_{name}")
-        function.restype, function.argtypes = result, arguments
+        function.restype = result
+        function.argtypes = arguments
         setattr(library, name, function)
     if library.version() != confluent_kafka.libversion()[1]:
         raise OSError("this librdkafka is not the one that confluent-kafka uses")

@@ -48,7 +48,8 @@ class LibrdkafkaClient:
         self._queue = self._lib.queue_get_consumer(self._rk)
 
     def _new(self, settings: Mapping[str, Any]) -> Any:
-        lib, text = self._lib, ctypes.create_string_buffer(512)
+        lib = self._lib
+        text = ctypes.create_string_buffer(512)
         conf = lib.conf_new()
         for name, value in {**settings, "log.queue": True}.items():
             plain = str(value).lower() if isinstance(value, bool) else str(value)
@@ -121,7 +122,8 @@ class LibrdkafkaClient:
         return out
 
     def subscribe(self, topics: Sequence[str], assigned: Assigned, revoked: Revoked) -> None:
-        self._assigned, self._revoked = assigned, revoked
+        self._assigned = assigned
+        self._revoked = revoked
         names = {(topic, -1): 0 for topic in topics}
         self._with(names, lambda list_: self._lib.subscribe(self._rk, list_))
 
@@ -131,7 +133,8 @@ class LibrdkafkaClient:
     def take(self, max_records: int, seconds: float) -> tuple[list[Batch], list[Fault]]:
         if max_records > len(self._messages):
             self._messages = np.zeros(max_records, np.uint64)
-        consume, at = self._lib.consume_batch_queue, self._messages.ctypes.data
+        consume = self._lib.consume_batch_queue
+        at = self._messages.ctypes.data
         # librdkafka waits until as many as were asked for are there: ask for one, then for what
         # else there is
         n = consume(self._queue, int(seconds * 1000), at, 1)
@@ -141,7 +144,8 @@ class LibrdkafkaClient:
 
     def _columns(self, messages: Any) -> tuple[list[Batch], list[Fault]]:
         group, first, count, size = kernels.survey(messages)
-        batches, faults = [], list[Fault]()
+        batches = []
+        faults = list[Fault]()
         for g in range(len(first)):
             topic, partition = self._place(int(messages[first[g]]))
             data, edges, offsets, times = kernels.take(messages, group, g, count[g], size[g])

@@ -50,7 +50,9 @@ def _loader(bits: int, result: Any) -> Any:
     return load
 
 
-_u64, _i64, _i32 = _loader(64, types.uint64), _loader(64, types.int64), _loader(32, types.int32)
+_u64 = _loader(64, types.uint64)
+_i64 = _loader(64, types.int64)
+_i32 = _loader(32, types.int32)
 
 
 @nb.njit("(uint64[::1],)", nogil=True, cache=True)
@@ -62,7 +64,9 @@ def survey(messages: U64) -> Any:
     """
     n = messages.size
     group = np.empty(n, np.int32)
-    first, count, size = np.empty(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64)
+    first = np.empty(n, np.int64)
+    count = np.zeros(n, np.int64)
+    size = np.zeros(n, np.int64)
     groups = 0
     g = -1
     for i in range(n):
@@ -70,7 +74,8 @@ def survey(messages: U64) -> Any:
         if _i32(m) != 0:
             group[i] = -1
             continue
-        topic, partition = _u64(m + _TOPIC), _i32(m + _PARTITION)
+        topic = _u64(m + _TOPIC)
+        partition = _i32(m + _PARTITION)
         if (
             g < 0
             or _u64(messages[first[g]] + _TOPIC) != topic
@@ -96,11 +101,9 @@ def take(messages: U64, group: I32, wanted: int, count: int, size: int) -> Any:
     """Copy out the messages of group `wanted`: data uint8, edges int64 `[count + 1]`, offsets and
     times int64."""
     data = np.empty(size, np.uint8)
-    edges, offsets, times = (
-        np.zeros(count + 1, np.int64),
-        np.empty(count, np.int64),
-        np.empty(count, np.int64),
-    )
+    edges = np.zeros(count + 1, np.int64)
+    offsets = np.empty(count, np.int64)
+    times = np.empty(count, np.int64)
     base = np.uint64(data.ctypes.data)
     k = 0
     for i in range(messages.size):

@@ -26,7 +26,9 @@ log = structlog.get_logger()
 
 SLICE_SECONDS = 0.5  # a long poll looks up this often, for signals and for recreated topics
 COMMIT_SECONDS = 0.5
-REJOIN_SECONDS, REJOINS = 60.0, 3  # after an outage, and how often meanwhile
+# after an outage, and how often meanwhile
+REJOIN_SECONDS = 60.0
+REJOINS = 3
 # How long a member that lost its partitions is told nothing, once the brokers are back, before it
 # joins anew. A group settles within a session, 10 s; a client was seen that had lost its
 # partitions, and never asked for any again.
@@ -201,7 +203,8 @@ class KafkaReader:
             self._on_lost(lost)
         self._client.close()
         self._client = open_client(self._settings(), self._cluster.fast)
-        self._failed, self._started = None, True
+        self._failed = None
+        self._started = True
         self._start()
 
     def _start(self) -> None:

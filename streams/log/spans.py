@@ -34,7 +34,8 @@ class PartitionSpans:
     """
 
     def __init__(self, log: Log, topic: str, partition: int = 0) -> None:
-        self.topic, self.partition = topic, partition
+        self.topic = topic
+        self.partition = partition
         spans = log.bounds(topic).spans
         self.first, self.after = spans[partition]
         self._reader = log.reader([topic], None)
@@ -43,7 +44,8 @@ class PartitionSpans:
     def read(self, start: int, stop: int) -> Iterator[Batch]:
         """The records with offsets from `start` to `stop` (exclusive), in order, as far as they are
         retained."""
-        at, stop = max(start, self.first), min(stop, self.after)
+        at = max(start, self.first)
+        stop = min(stop, self.after)
         if at >= stop:
             return
         self._reader.seek(self.topic, self.partition, at)
@@ -87,7 +89,8 @@ class PartitionSpans:
 
 def holding(batch: Batch, needle: bytes) -> Iterator[Found]:
     """The records of a batch whose bytes hold `needle`."""
-    data, i = batch.data.tobytes(), 0
+    data = batch.data.tobytes()
+    i = 0
     while i < len(batch):
         at = data.find(needle, int(batch.start[i]), int(batch.end[-1]))
         if at < 0:

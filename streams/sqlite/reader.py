@@ -33,7 +33,9 @@ class SqliteReader:
         group: str | None,
         on_assign: OnAssign | None = None,
     ) -> None:
-        self._directory, self._group, self._on_assign = directory, group, on_assign
+        self._directory = directory
+        self._group = group
+        self._on_assign = on_assign
         self._files = [TopicFile(directory, topic) for topic in topics]
         self._index = {topic: i for i, topic in enumerate(topics)}
         self._next = [[0] * file.partitions for file in self._files]
@@ -74,9 +76,12 @@ class SqliteReader:
         """Equal shares for all partitions that may have records; what some leave over goes to the
         others."""
         got: dict[tuple[int, int], list[Row]] = {}
-        asked, room, room_bytes = self._parts(), max_records, READ_BYTES
+        asked = self._parts()
+        room = max_records
+        room_bytes = READ_BYTES
         while asked and room > 0 and room_bytes > 0:
-            share, hungry = max(1, room // len(asked)), []
+            share = max(1, room // len(asked))
+            hungry = []
             for i, p in asked:
                 want = min(share, room) if room_bytes > 0 else 0
                 rows = self._files[i].read(p, self._next[i][p], want, room_bytes) if want else []

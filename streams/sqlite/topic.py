@@ -106,10 +106,8 @@ class TopicFile:
         """First retained offset, and the one after the last."""
         limits = (partition * _PARTITION, (partition + 1) * _PARTITION)
         try:
-            first, last = (
-                self._db.execute(_FIRST, limits).fetchone(),
-                self._db.execute(_LAST, limits).fetchone(),
-            )
+            first = self._db.execute(_FIRST, limits).fetchone()
+            last = self._db.execute(_LAST, limits).fetchone()
         except sqlite3.Error as error:
             raise translated(error, self.topic, self.path) from error
         return (first[0] & OFFSET_MASK, (last[0] & OFFSET_MASK) + 1) if first and last else (0, 0)

@@ -26,7 +26,9 @@ class Heartbeat:
     when the loop is busy."""
 
     def __init__(self, log_: Log, channels: Channels, vitals: Vitals) -> None:
-        self._log, self._channels, self._vitals = log_, channels, vitals
+        self._log = log_
+        self._channels = channels
+        self._vitals = vitals
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True)
         self._writer: Writer | None = None

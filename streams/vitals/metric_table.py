@@ -74,11 +74,9 @@ def _add(metric: Metric, figure: Figure, labels: Labels, value: Any) -> None:
 def _add_histogram(metric: Metric, labels: Labels, value: Any) -> None:
     if not isinstance(value, Mapping):
         return
-    bounds, counts, total = (
-        _numbers(value.get("le")),
-        _numbers(value.get("counts")),
-        _number(value.get("sum")),
-    )
+    bounds = _numbers(value.get("le"))
+    counts = _numbers(value.get("counts"))
+    total = _number(value.get("sum"))
     if bounds is None or counts is None or total is None or len(counts) != len(bounds) + 1:
         return
     upto = 0.0
@@ -132,7 +130,8 @@ def _step(part: str) -> _Step:
     if not marks:
         return _Step(key or None, None, texts)
     most = next((int(m[2]) for m in marks if (m[2] or "").isdigit()), None)
-    pattern, at = "", 0
+    pattern = ""
+    at = 0
     for m in marks:
         pattern += re.escape(key[at : m.start()]) + f"(?P<{m[1]}>{_matching(m, key)})"
         at = m.end()

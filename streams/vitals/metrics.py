@@ -18,7 +18,8 @@ from freshet.streams.vitals.metric_table import Figure
 from freshet.streams.vitals.metric_table import families as families_of
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-MS, MB = 1e-3, 1e6
+MS = 1e-3
+MB = 1e6
 _TRAINER = "train:{model}.{lineage}:{partition}"
 
 ROLE_METRICS: tuple[Figure, ...] = (

@@ -99,10 +99,8 @@ class _Server(ThreadingHTTPServer):
         """As `TCPServer` does: `HTTPServer` looks its own name up besides, which may take
         seconds."""
         TCPServer.server_bind(self)
-        self.server_name, self.server_port = (
-            str(self.server_address[0]),
-            int(self.server_address[1]),
-        )
+        self.server_name = str(self.server_address[0])
+        self.server_port = int(self.server_address[1])
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is nobody's error."""

@@ -22,7 +22,9 @@ class Vitals:
     `status` may be called from any thread, also while the loop of the role waits for a server."""
 
     def __init__(self, role: str, instance: str, outages: Outages) -> None:
-        self.role, self.instance, self.outages = role, instance, outages
+        self.role = role
+        self.instance = instance
+        self.outages = outages
         self.started_ms = time.time_ns() // 1_000_000
         # how far the wall is ahead of the clock that it goes by
         self.clock_off_ms: Callable[[], int] = lambda: 0
@@ -35,7 +37,8 @@ class Vitals:
         """The role's own figures with those of the process; `facts` replaces what the role said
         last."""
         if facts is not None:
-            self._facts, self._told_ms = facts, time.time_ns() // 1_000_000
+            self._facts = facts
+            self._told_ms = time.time_ns() // 1_000_000
         return Status(
             self.role,
             self.instance,
