@@ -44,17 +44,20 @@ def finish(
     Raises:
         StoreError: rows of another width than the plan's.
     """
-    n = len(present)
-    if data.shape != (n, plan.width):
+    count = len(present)
+    if data.shape != (count, plan.width):
         raise StoreError(
             f"rows of shape {data.shape}",
-            f"are not the {n} rows of {plan.width} bytes that the view has",
+            f"are not the {count} rows of {plan.width} bytes that the view has",
             "Read them with the width of the view's plan.",
         )
     words = kernels.plain(data, np.uint8).view(np.int64)
+    # Bytes may lie anywhere, words may not: kernels would be compiled once more for such an array.
     if not words.flags.aligned:
         words = words.copy()
-    out = Finished(np.empty((n, len(plan.names))), np.empty(n, np.int64), np.empty(n, np.uint8))
+    out = Finished(
+        np.empty((count, len(plan.names))), np.empty(count, np.int64), np.empty(count, np.uint8)
+    )
     kernels.finish(
         words,
         words.view(np.float64),
@@ -64,6 +67,6 @@ def finish(
         plan.shape,
         plan.reads,
         plan.read_params,
-        *out,
+        out,
     )
     return out

@@ -57,7 +57,7 @@ class ViewRows:
     def fold(
         self,
         keys: Texts,
-        t: I64,
+        times: I64,
         values: npt.NDArray[np.float64],
         version_offset: int,
         version_index: npt.NDArray[np.int32] | I64,
@@ -72,31 +72,30 @@ class ViewRows:
         Raises:
             DefinitionError: columns of other lengths, or not one for each field of the plan.
         """
-        n = len(keys)
-        if len(t) != n or len(version_index) != n or values.shape != (n, len(self.plan.fields)):
+        count = len(keys)
+        if (
+            len(times) != count
+            or len(version_index) != count
+            or values.shape != (count, len(self.plan.fields))
+        ):
             raise DefinitionError(
                 f"events of a view over {', '.join(self.plan.fields) or 'no field'}",
-                f"have {n} keys, {len(t)} times, {len(version_index)} indexes and values {values.shape}",
+                f"have {count} keys, {len(times)} times, {len(version_index)} indexes "
+                f"and values {values.shape}",
                 "Pass one row for each event and one column for each field of the plan.",
             )
         ids = self._keys(keys)
         if len(self._keys) > len(self._mark):
             self._grow(len(self._keys))
-        kernels.fold(
+        events = kernels.Events(
             ids,
-            kernels.plain(t, np.int64),
+            kernels.plain(times, np.int64),
             kernels.plain(version_index, np.int64),
             kernels.plain(values, np.float64),
-            version_offset,
-            self.plan.shape,
-            self.plan.ops,
-            self.plan.op_params,
-            self._words,
-            self._floats,
-            self._mark,
-            self._touched,
-            self._counts,
         )
+        steps = kernels.Steps(self.plan.shape, self.plan.ops, self.plan.op_params)
+        memory = kernels.Memory(self._words, self._floats, self._mark, self._touched, self._counts)
+        kernels.fold(events, version_offset, steps, memory)
 
     def take(self) -> Packed:
         """Keys and rows (uint8 `[m, width]`, as stored) touched since the last take, in order of
@@ -134,6 +133,7 @@ class ViewRows:
         for part in (base, *deltas):
             self._apply(part)
         self._dumped = len(self)
+        # Of the newest part alone: each says all that was pending when it was dumped.
         pending = part["pending"]
         self._touched[STORE, : pending.size] = pending
         self._counts[STORE] = pending.size
@@ -164,6 +164,7 @@ class ViewRows:
         if len(self._names) < len(self._keys):
             self._names += self._keys.names(len(self._names))
         rows = self._words[ids]
+        # Versions are big-endian in the store, where they are compared as bytes.
         rows[:, :2].byteswap(inplace=True)
         return [self._names[i] for i in ids.tolist()], rows.view(np.uint8)
 
@@ -192,21 +193,13 @@ class ViewRows:
         starts = np.concatenate([np.zeros(1, np.int64), ends])[:-1]
         had = len(self)
         first = int(part["first_key"][0])
+        # Else it would give these keys other ids than they had when they were dumped.
         if had == first:
-            self._keys(
-                Texts(
-                    kernels.plain(part["keys"], np.uint8),
-                    starts,
-                    ends,
-                    np.ones(len(ends), np.bool_),
-                )
-            )
+            data = kernels.plain(part["keys"], np.uint8)
+            self._keys(Texts(data, starts, ends, np.ones(len(ends), np.bool_)))
         ids = part["ids"]
-        if (
-            had != first
-            or len(self) != had + len(ends)
-            or (ids.size and int(ids.max()) >= len(self))
-        ):
+        new_keys = had == first and len(self) == had + len(ends)
+        if not new_keys or (ids.size and int(ids.max()) >= len(self)):
             raise CheckpointError(
                 f"delta from key {first} on",
                 f"does not follow {had} keys",
@@ -219,11 +212,10 @@ class ViewRows:
 
 def warm() -> None:
     """Compile (or load from numba's cache) every kernel on the way from events to values."""
-    a = aggregates
-    features: dict[str, a.Aggregate] = {
-        "n": a.count(over="1m"),
-        "x": a.mean("x", over="1m"),
-        "s": a.last("x"),
+    features: dict[str, aggregates.Aggregate] = {
+        "n": aggregates.count(over="1m"),
+        "x": aggregates.mean("x", over="1m"),
+        "s": aggregates.last("x"),
     }
     plan = RowPlan.compile(features, 60_000)
     rows = ViewRows(plan)

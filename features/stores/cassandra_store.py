@@ -40,6 +40,7 @@ except cassandra.DependencyException as error:
     raise ImportError(str(error)) from error
 
 I64 = npt.NDArray[np.int64]
+# Together 63 bits, those of a timestamp that is not negative.
 OFFSET_BITS = 43
 INDEX_BITS = 20
 # The server logs a warning for batches above 5 KiB or over more than 10 partitions, and refuses 50
@@ -52,6 +53,7 @@ BYTES_A_SELECT = 256 << 10
 REQUESTS_IN_FLIGHT = 128
 USUAL_PORT = 9042
 CONNECT_SECONDS = 5.0
+# Servers agree on a new table among themselves, which takes longer than an answer.
 SCHEMA_SECONDS = 30.0
 RECONNECT_SECONDS = 1.0
 # How long a restart of a server may go unnoticed.
@@ -61,7 +63,11 @@ _KEYSPACE = (
     "CREATE KEYSPACE IF NOT EXISTS {0} WITH replication = "
     "{{'class': 'NetworkTopologyStrategy', 'replication_factor': 1}}"
 )
-_TABLE = "CREATE TABLE IF NOT EXISTS {0}.rows (of_view text, key blob, row blob, PRIMARY KEY ((of_view, key)))"
+# A partition for each row: rows spread over the servers, and one is read without its neighbours.
+_TABLE = (
+    "CREATE TABLE IF NOT EXISTS {0}.rows "
+    "(of_view text, key blob, row blob, PRIMARY KEY ((of_view, key)))"
+)
 
 
 class CassandraStore:
@@ -146,19 +152,20 @@ class CassandraStore:
         return len(keys)
 
     def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
-        asked: list[tuple[int, tuple[Any, ...]]] = []
-        for i, w in enumerate(wanted):
-            keys = list(dict.fromkeys(w.keys))
-            sizes = [w.width + len(key) for key in keys]
-            for a, b in cuts(sizes, KEYS_A_SELECT, BYTES_A_SELECT):
-                asked.append((i, (w.view, keys[a:b])))
+        selects: list[tuple[int, tuple[str, list[bytes]]]] = []
+        for i, asked in enumerate(wanted):
+            # Each once: a SELECT answers a key once, however often it is asked for.
+            keys = list(dict.fromkeys(asked.keys))
+            sizes = [asked.width + len(key) for key in keys]
+            for first, after in cuts(sizes, KEYS_A_SELECT, BYTES_A_SELECT):
+                selects.append((i, (asked.view, keys[first:after])))
         found: list[dict[bytes, bytes]] = [{} for _ in wanted]
-        answers = self._run((self._select, values) for _, values in asked)
-        for (i, _), answer in zip(asked, answers):
+        answers = self._run((self._select, values) for _, values in selects)
+        for (i, _), answer in zip(selects, answers):
             found[i].update(answer)
-        values = [[f.get(key) for key in w.keys] for w, f in zip(wanted, found)]
-        generation = self._generation_of_read(any(None in v for v in values))
-        return [rows_of(v, w.width, generation) for w, v in zip(wanted, values)]
+        rows = [[known.get(key) for key in asked.keys] for asked, known in zip(wanted, found)]
+        generation = self._generation_of_read(any(None in of_view for of_view in rows))
+        return [rows_of(of_view, asked.width, generation) for asked, of_view in zip(wanted, rows)]
 
     def read_at_once(self, wanted: Sequence[RowKeys], within_seconds: float) -> list[Rows]:
         """Never: its driver answers from threads of its own, and its servers pause."""
@@ -213,7 +220,8 @@ class CassandraStore:
             offset, index = parts.max(0).tolist()
             raise self._error(
                 f"cannot order versions up to offset {offset}, index {index}",
-                f"Keep offsets below 2^{OFFSET_BITS} and indexes below 2^{INDEX_BITS}, or use Redis.",
+                f"Keep offsets below 2^{OFFSET_BITS} and indexes below 2^{INDEX_BITS}, "
+                "or use Redis.",
             )
         stamps: I64 = (parts[:, 0] << np.uint64(INDEX_BITS) | parts[:, 1]).astype(np.int64)
         return stamps
@@ -223,11 +231,11 @@ class CassandraStore:
     ) -> Iterator[tuple[Any, None]]:
         """Unlogged: rows do not depend on each other, but a message for each costs four times as
         much."""
-        for a, b in cuts(sizes, ROWS_A_BATCH, BYTES_A_BATCH):
+        for first, after in cuts(sizes, ROWS_A_BATCH, BYTES_A_BATCH):
             batch = BatchStatement(
                 BatchType.UNLOGGED, consistency_level=ConsistencyLevel.LOCAL_QUORUM
             )
-            for one in values[a:b]:
+            for one in values[first:after]:
                 batch.add(statement, one)
             yield batch, None
 
@@ -298,7 +306,7 @@ def _root(error: Exception) -> Exception:
     down."""
     if isinstance(error, NoHostAvailable) and isinstance(error.errors, dict) and error.errors:
         several: list[Exception] = list(error.errors.values())
-        return next((e for e in several if not isinstance(e, OSError)), several[0])
+        return next((one for one in several if not isinstance(one, OSError)), several[0])
     return error
 
 
@@ -354,7 +362,8 @@ def _place(url: str) -> tuple[list[str], int, str, tuple[str, str] | None]:
         raise StoreError(
             address(url),
             "is not one of a Cassandra",
-            "Write cassandra://HOST:PORT/KEYSPACE (a keyspace has lower-case letters, digits and _).",
+            "Write cassandra://HOST:PORT/KEYSPACE "
+            "(a keyspace has lower-case letters, digits and _).",
         )
     user, _, password = login.partition(":")
     return (

@@ -59,8 +59,12 @@ class MemoryStore:
         with self._lock:
             generation = self.generation()
             return [
-                rows_of([self.rows.get((w.view, key)) for key in w.keys], w.width, generation)
-                for w in wanted
+                rows_of(
+                    [self.rows.get((asked.view, key)) for key in asked.keys],
+                    asked.width,
+                    generation,
+                )
+                for asked in wanted
             ]
 
     def read_at_once(self, wanted: Sequence[RowKeys], within_seconds: float) -> list[Rows]:

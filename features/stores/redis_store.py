@@ -76,7 +76,9 @@ class RedisStore:
         names = _names(view, keys)
         sizes = [len(name) + rows.shape[1] for name in names]
         spans = cuts(sizes, KEYS_A_CALL, CALL_BYTES)
-        calls = [(names[a:b], [width, rows[a:b].tobytes()]) for a, b in spans]
+        calls = [
+            (names[first:after], [width, rows[first:after].tobytes()]) for first, after in spans
+        ]
         return sum(self._run(scripts.WRITE, calls))
 
     def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
@@ -88,24 +90,24 @@ class RedisStore:
     def _read(self, wanted: Sequence[RowKeys], ask: Ask) -> list[Rows]:
         names: list[bytes] = []
         sizes: list[int] = []
-        for w in wanted:
-            own = _names(w.view, w.keys)
+        for asked in wanted:
+            own = _names(asked.view, asked.keys)
             names += own
-            sizes += [len(name) + w.width for name in own]
+            sizes += [len(name) + asked.width for name in own]
         values: list[bytes | None] = []
         markers: set[bytes | None] = set()
         # The marker with each chunk: the server may be emptied between two of them.
         spans = cuts(sizes, KEYS_A_CALL, CALL_BYTES)
-        commands = [_packed(b"MGET", MARKER, *names[a:b]) for a, b in spans]
+        commands = [_packed(b"MGET", MARKER, *names[first:after]) for first, after in spans]
         for reply in self._fetch(commands, ask):
             markers.add(reply[0])
             values += reply[1:]
         generation = self._generation_of(markers)
         out = []
         at = 0
-        for w in wanted:
-            out.append(rows_of(values[at : at + len(w.keys)], w.width, generation))
-            at += len(w.keys)
+        for asked in wanted:
+            out.append(rows_of(values[at : at + len(asked.keys)], asked.width, generation))
+            at += len(asked.keys)
         return out
 
     def _fetch(self, commands: Sequence[bytes], ask: Ask) -> list[Any]:
@@ -128,7 +130,9 @@ class RedisStore:
         check_version(version)
         names = _names(view, keys)
         spans = cuts([len(name) for name in names], KEYS_A_CALL, CALL_BYTES)
-        return sum(self._run(scripts.ERASE, [(names[a:b], [version]) for a, b in spans]))
+        return sum(
+            self._run(scripts.ERASE, [(names[first:after], [version]) for first, after in spans])
+        )
 
     def generation(self) -> str:
         """Also raises `StoreError` where the server was told to evict since it was connected."""

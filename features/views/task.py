@@ -72,14 +72,14 @@ class ViewTask:
         origin = rows.column("_offset").to_numpy()
         index = rows.column("_index").to_numpy()
         fresh = self._cursors.fresh(block.origin, block.partition, origin, index)
-        n = fresh.stop - fresh.start
-        if not n:
+        count = fresh.stop - fresh.start
+        if not count:
             return
         if fresh.start:
             rows = rows.slice(fresh.start)
-        values = np.empty((n, len(self._view.plan.fields)))
-        for k, name in enumerate(self._view.plan.fields):
-            values[:, k] = numbers(rows.column(blocks.FIELD + name))
+        values = np.empty((count, len(self._view.plan.fields)))
+        for column, name in enumerate(self._view.plan.fields):
+            values[:, column] = numbers(rows.column(blocks.FIELD + name))
         self._rows.fold(
             Texts.from_arrow(rows.column("key")),
             rows.column("t").to_numpy(),
@@ -87,7 +87,7 @@ class ViewTask:
             offset,
             np.arange(fresh.start, fresh.stop),
         )
-        self._events += n
+        self._events += count
 
     def write(self) -> None:
         """Write touched rows; all of them if the store has lost some; then the mark. What could not
@@ -112,8 +112,8 @@ class ViewTask:
         while self._unwritten:
             keys, data = self._unwritten[0]
             sizes = [len(key) + data.shape[1] for key in keys]
-            for a, b in cuts(sizes, ROWS_A_WRITE, READ_BYTES):
-                self._store.write(self._stored_as, keys[a:b], data[a:b])
+            for first, after in cuts(sizes, ROWS_A_WRITE, READ_BYTES):
+                self._store.write(self._stored_as, keys[first:after], data[first:after])
             self._unwritten.pop(0)
 
     def configure(self, settings: Mapping[str, Freshness], at: int) -> bool:
