@@ -55,25 +55,27 @@ class TorchCtrLearner:
     def learn(self, examples: Examples) -> None:
         """What is asked of the net before it learns moves the bias; then every full batch is a
         step."""
-        v = examples.vectors
+        vectors = examples.vectors
         labels = examples.labels.astype(np.float32)
         new: list[npt.NDArray[Any]] = [
-            self._encoding.ids(v),
-            self._encoding.numbers(v, learn=True),
+            self._encoding.ids(vectors),
+            self._encoding.numbers(vectors, learn=True),
             labels,
         ]
-        p = _sigmoid(self._net.logits(new[0], inputs(new[1])) + self._bias)
-        self._bias -= self._options.bias_rate * float((p - labels).sum())
+        predicted = _sigmoid(self._net.logits(new[0], inputs(new[1])) + self._bias)
+        self._bias -= self._options.bias_rate * float((predicted - labels).sum())
         self._waiting = [np.concatenate(pair) for pair in zip(self._waiting, new)]
         size = self._options.batch
         while len(self._waiting[-1]) >= size:
-            self._step([c[:size] for c in self._waiting])
-            self._waiting = [c[size:] for c in self._waiting]
+            self._step([column[:size] for column in self._waiting])
+            self._waiting = [column[size:] for column in self._waiting]
         self._learned += len(labels)
 
     def predict(self, vectors: Vectors) -> F64:
-        z = self._net.logits(self._encoding.ids(vectors), inputs(self._encoding.numbers(vectors)))
-        return np.clip(_sigmoid(z + self._bias), LOWEST, 1 - LOWEST)
+        logits = self._net.logits(
+            self._encoding.ids(vectors), inputs(self._encoding.numbers(vectors))
+        )
+        return np.clip(_sigmoid(logits + self._bias), LOWEST, 1 - LOWEST)
 
     def checkpoint(self) -> dict[str, npt.NDArray[Any]]:
         facts = {"bias": self._bias, "learned": self._learned, "rng": self._rng.bit_generator.state}
@@ -96,11 +98,12 @@ class TorchCtrLearner:
         """Always everything: at 2^16 embeddings of 8 it is 2 MB."""
         options = asdict(self._options)
         meta = {
-            **{k: options[k] for k in DEFINITION},
+            **{name: options[name] for name in DEFINITION},
             "vectors": self._schema.digest,
             "learned": self._learned,
         }
         arrays = self._net.arrays()
+        # A predictor knows one bias: that of the net and the online one together.
         arrays["last_bias"] = (arrays["last_bias"] + self._bias).astype(np.float32)
         arrays["shift"], arrays["scale"] = self._encoding.scaling.shift_and_scale()
         return check_finite(Export(KIND, meta, arrays))
@@ -125,11 +128,12 @@ class TorchCtrLearner:
 
 
 def _device(name: str) -> torch.device:
-    return torch.device(
-        "cuda" if name == "auto" and torch.cuda.is_available() else name.replace("auto", "cpu")
-    )
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
 
 
-def _sigmoid(z: F64) -> F64:
-    out: F64 = 1.0 / (1.0 + np.exp(-np.clip(z, -40.0, 40.0)))
+def _sigmoid(logits: F64) -> F64:
+    # Beyond, the result is 0 or 1 to 17 digits, and the exponential would overflow.
+    out: F64 = 1.0 / (1.0 + np.exp(-np.clip(logits, -40.0, 40.0)))
     return out

@@ -18,14 +18,14 @@ import numpy.typing as npt
 
 from freshet.learners.contract import Arrays, Export, pack_json
 from freshet.learners.logistic import kernels
-from freshet.learners.logistic.plan import Plan, compile_plan
+from freshet.learners.logistic.kernels import Plan
+from freshet.learners.logistic.plan import Definition, compile_plan
 from freshet.learners.state import check_finite, check_origin, check_vectors, origin, plain
 from freshet.schemas.errors import LearnerError
 from freshet.schemas.models.vectors import F64, Examples, Vectors, VectorSchema
 
 KIND = "hashed_logistic"
-# what a prediction depends on
-DEFINITION = ("bits", "soft", "knots", "crosses", "combinations", "without")
+DEFINITION = Definition._fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +87,9 @@ class HashedLogistic:
 
     def __post_init__(self) -> None:
         if not (8 <= self.bits <= 28 and self.rate > 0 and self.start > 0 and 0 < self.prior < 1):
+            given = f"bits={self.bits}, rate={self.rate}, start={self.start}, prior={self.prior}"
             raise LearnerError(
-                f"{self.name} with bits={self.bits}, rate={self.rate}, start={self.start}, prior={self.prior}",
+                f"{self.name} with {given}",
                 "out of range",
                 "Use 8 to 28 bits, a rate and start above 0 and a prior between 0 and 1.",
             )
@@ -99,7 +100,7 @@ class HashedLogistic:
 
     def plan(self, schema: VectorSchema) -> Plan:
         """The tables of its kernels. Raises `LearnerError` for a feature that the schema lacks."""
-        return compile_plan(schema, *(getattr(self, k) for k in DEFINITION))
+        return compile_plan(schema, Definition(*(getattr(self, name) for name in DEFINITION)))
 
 
 class HashedLogisticLearner:
@@ -117,10 +118,10 @@ class HashedLogisticLearner:
         self._learned = 0
 
     def learn(self, examples: Examples) -> None:
-        v = plain(examples.vectors)
+        given = plain(examples.vectors)
         kernels.learn(
-            v.categories,
-            v.numbers,
+            given.categories,
+            given.numbers,
             examples.labels,
             self._plan,
             self._weights,
@@ -132,8 +133,8 @@ class HashedLogisticLearner:
 
     def predict(self, vectors: Vectors) -> F64:
         out = np.empty(len(vectors))
-        v = plain(vectors)
-        kernels.predict(v.categories, v.numbers, self._plan, self._weights, self._bias, out)
+        given = plain(vectors)
+        kernels.predict(given.categories, given.numbers, self._plan, self._weights, self._bias, out)
         return out
 
     def checkpoint(self) -> dict[str, npt.NDArray[Any]]:
@@ -155,7 +156,7 @@ class HashedLogisticLearner:
         """Always the whole table: at 2^18 weights it is 1 MB."""
         spec = asdict(self._spec)
         meta = {
-            **{k: spec[k] for k in DEFINITION},
+            **{name: spec[name] for name in DEFINITION},
             "vectors": self._schema.digest,
             "learned": self._learned,
         }
@@ -171,15 +172,14 @@ class HashedLogisticPredictor:
     row_exact = True
 
     def __init__(self, export: Export, schema: VectorSchema) -> None:
-        m = export.meta
-        a = export.arrays
-        check_vectors(m, KIND, schema)
-        self._plan = compile_plan(schema, *(m[k] for k in DEFINITION))
-        self._weights = a["weights"]
-        self._bias = a["bias"]
+        check_vectors(export.meta, KIND, schema)
+        definition = Definition(*(export.meta[name] for name in DEFINITION))
+        self._plan = compile_plan(schema, definition)
+        self._weights = export.arrays["weights"]
+        self._bias = export.arrays["bias"]
 
     def predict(self, vectors: Vectors) -> F64:
         out = np.empty(len(vectors))
-        v = plain(vectors)
-        kernels.predict(v.categories, v.numbers, self._plan, self._weights, self._bias, out)
+        given = plain(vectors)
+        kernels.predict(given.categories, given.numbers, self._plan, self._weights, self._bias, out)
         return out

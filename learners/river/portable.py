@@ -41,4 +41,4 @@ def is_portable(model: Any) -> bool:
     if not isinstance(start, Constant) or start.value != 0.0:
         return False
     plain = (bool, int, float, type(None), Scheduler, dict, VectorDict)
-    return all(isinstance(v, plain) for v in vars(model.optimizer).values())
+    return all(isinstance(value, plain) for value in vars(model.optimizer).values())
