@@ -53,8 +53,8 @@ def canonical(value: object, kind: str) -> str | None:
     Also of one that came as text, as a command's arguments do. Raises `ValueError` for what is
     none.
 
-    >>> canonical(7, WHOLE), canonical("+007", WHOLE), canonical(True, BOOLEAN), canonical("|", TEXT)
-    ('7', '7', 'true', '|')
+    >>> canonical(7, WHOLE), canonical("+007", WHOLE), canonical(True, BOOLEAN)
+    ('7', '7', 'true')
     """
     if value is None:
         return None

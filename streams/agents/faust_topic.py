@@ -52,16 +52,22 @@ class EventSchemas(faust.Schema):  # type: ignore[misc]
         shall not fill the disk."""
         reason = REASONS[misfit.reason]
         self.skipped[reason] += 1
-        n = self.skipped[reason]
-        if n & (n - 1):
+        count = self.skipped[reason]
+        if count & (count - 1):  # no power of two
             return
-        field = (
-            f", field {self.topic.events.fields[misfit.field].name!r}" if misfit.field >= 0 else ""
-        )
+        field = ""
+        if misfit.field >= 0:
+            field = f", field {self.topic.events.fields[misfit.field].name!r}"
         app.log.warning(
-            "topic %s, partition %d, offset %d: skipped, %s%s (%d so far); intake sets it among the dead letters",
-            message.topic, message.partition, message.offset, reason, field, n,
-        )  # fmt: skip
+            "topic %s, partition %d, offset %d: skipped, %s%s (%d so far); "
+            "intake sets it among the dead letters",
+            message.topic,
+            message.partition,
+            message.offset,
+            reason,
+            field,
+            count,
+        )
 
     def dumps_value(
         self, app: Any, value: Any, *, serializer: Any = None, headers: dict[str, Any] | None = None
@@ -118,9 +124,14 @@ class EventTopic(faust.Topic):  # type: ignore[misc]
             await super().declare()
 
     def as_future_message(
-        self, key: Any = None, value: Any = None, partition: int | None = None, timestamp: float | None = None, *args: Any,
+        self,
+        key: Any = None,
+        value: Any = None,
+        partition: int | None = None,
+        timestamp: float | None = None,
+        *args: Any,
         **more: Any,
-    ) -> Any:  # fmt: skip
+    ) -> Any:
         """What all ways of sending go through: an event, or a record as it came in
         (`event.forward`).
 

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from confluent_kafka import KafkaError
 
 from freshet.streams.log.contract import Batch, TopicPartition
 
-# error, the topic, partition and offset that it is about
-Fault = tuple[KafkaError, str | None, int, int]
+
+class Fault(NamedTuple):
+    """What the client reports instead of a record: an error, or an end, and what it is about (no
+    topic: the client itself)."""
+
+    error: KafkaError
+    topic: str | None
+    partition: int
+    offset: int
+
+
 Assigned = Callable[[list[TopicPartition]], Mapping[TopicPartition, int]]
 Revoked = Callable[[list[TopicPartition], bool], None]
 

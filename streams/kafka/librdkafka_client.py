@@ -41,7 +41,7 @@ class LibrdkafkaClient:
             rd.ErrorCallback(self._error),
             rd.LogCallback(self._log),
         )
-        self._rk = self._new({k: v for k, v in settings.items() if k != "error_cb"})
+        self._rk = self._new({key: value for key, value in settings.items() if key != "error_cb"})
         # with log.queue: log lines come in `take`, not on other threads
         self._lib.set_log_queue(self._rk, None)
         self._lib.poll_set_consumer(self._rk)
@@ -93,7 +93,7 @@ class LibrdkafkaClient:
         self._heard(KafkaError(code, reason.decode(errors="replace")))
 
     def _log(self, rk: int, level: int, facility: bytes, text: bytes) -> None:
-        if level <= 5:
+        if level <= 5:  # of syslog: notice, and what is worse
             log.info(
                 "librdkafka",
                 level=level,
@@ -137,27 +137,30 @@ class LibrdkafkaClient:
         at = self._messages.ctypes.data
         # librdkafka waits until as many as were asked for are there: ask for one, then for what
         # else there is
-        n = consume(self._queue, int(seconds * 1000), at, 1)
-        if n == 1 and max_records > 1:
-            n += max(0, consume(self._queue, 0, at + 8, max_records - 1))
-        return self._columns(self._messages[:n]) if n > 0 else ([], [])
+        count = consume(self._queue, int(seconds * 1000), at, 1)
+        if count == 1 and max_records > 1:
+            count += max(0, consume(self._queue, 0, at + 8, max_records - 1))
+        return self._columns(self._messages[:count]) if count > 0 else ([], [])
 
     def _columns(self, messages: Any) -> tuple[list[Batch], list[Fault]]:
         group, first, count, size = kernels.survey(messages)
         batches = []
         faults = list[Fault]()
-        for g in range(len(first)):
-            topic, partition = self._place(int(messages[first[g]]))
-            data, edges, offsets, times = kernels.take(messages, group, g, count[g], size[g])
+        for wanted in range(len(first)):
+            topic, partition = self._place(int(messages[first[wanted]]))
+            data, edges, offsets, times = kernels.take(
+                messages, group, wanted, count[wanted], size[wanted]
+            )
             batches.append(
                 Batch(topic or "", partition, data, edges[:-1], edges[1:], offsets, times)
             )
         for pointer in messages[group < 0]:
             message = rd.Message.from_address(int(pointer))
             text = self._lib.message_errstr(int(pointer)).decode(errors="replace")
-            faults.append(
-                (KafkaError(message.error, text), *self._place(int(pointer)), message.offset)
-            )
+            about, partition = self._place(int(pointer))
+            error = KafkaError(message.error, text)
+            faults.append(Fault(error, about, partition, message.offset))
+        # Last: what was not copied is gone with them.
         kernels.give_back(messages)
         return batches, faults
 

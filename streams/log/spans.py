@@ -39,7 +39,8 @@ class PartitionSpans:
         spans = log.bounds(topic).spans
         self.first, self.after = spans[partition]
         self._reader = log.reader([topic], None)
-        self._reader.pause([(topic, p) for p in spans if p != partition])
+        # A reader of no group has all partitions: the others are not to be handed out.
+        self._reader.pause([(topic, other) for other in spans if other != partition])
 
     def read(self, start: int, stop: int) -> Iterator[Batch]:
         """The records with offsets from `start` to `stop` (exclusive), in order, as far as they are
@@ -54,11 +55,13 @@ class PartitionSpans:
             for batch in self._reader.poll(min(stop - at, POLL_RECORDS), 1.0):
                 deadline = time.monotonic() + PATIENCE_SECONDS
                 at = int(batch.offsets[-1]) + 1
+                # The last batch may go on beyond what was asked for.
                 yield batch.rows(0, int(np.searchsorted(batch.offsets, stop)))
             if time.monotonic() > deadline:
+                silent = f"handed out nothing from offset {at} on for {PATIENCE_SECONDS:.0f} s"
                 raise LogError(
                     f"topic {self.topic} partition {self.partition}",
-                    f"handed out nothing from offset {at} on for {PATIENCE_SECONDS:.0f} s, and has records up to {stop}",
+                    f"{silent}, and has records up to {stop}",
                     "Is the log reachable?",
                 )
 

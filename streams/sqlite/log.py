@@ -74,7 +74,9 @@ class SqliteLog:
 
     def bounds(self, topic: str) -> Bounds:
         file = self._file(topic)
-        return Bounds(file.identity, {p: file.span(p) for p in range(file.partitions)})
+        return Bounds(
+            file.identity, {partition: file.span(partition) for partition in range(file.partitions)}
+        )
 
     def committed(self, group: str, topic: str) -> dict[int, int]:
         """Next offsets by partition as committed by `group`, at most half a second behind; for lag

@@ -19,7 +19,8 @@ class Positions:
         self._db.execute("PRAGMA synchronous=OFF")
         self._db.execute(
             "CREATE TABLE IF NOT EXISTS positions"
-            "(member TEXT, topic TEXT, partition INT, next INT, PRIMARY KEY(member, topic, partition))"
+            "(member TEXT, topic TEXT, partition INT, next INT, "
+            "PRIMARY KEY(member, topic, partition))"
         )
 
     def write(self, group: str, positions: Mapping[TopicPartition, int]) -> None:

@@ -202,7 +202,8 @@ def translated(error: Exception, topic: str, path: Path) -> LogError:
         ),
         sqlite3.SQLITE_BUSY: (
             f"stayed locked by another process for {LOCK_WAIT_SECONDS:.0f} s",
-            "Find the process that holds the file open (a shell, a backup?) and end its transaction.",
+            "Find the process that holds the file open (a shell, a backup?) "
+            "and end its transaction.",
         ),
         sqlite3.SQLITE_TOOBIG: ("a record is larger than SQLite takes (1 GB)", "Split it."),
         sqlite3.SQLITE_CORRUPT: (

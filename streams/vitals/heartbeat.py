@@ -42,7 +42,7 @@ class Heartbeat:
 
     def _tell(self) -> None:
         status = self._vitals.status()
-        facts = {k: v for k, v in status.facts.items() if not isinstance(v, dict)}
+        facts = {name: value for name, value in status.facts.items() if not isinstance(value, dict)}
         try:
             self._writer = self._writer or self._log.writer()
             now_ms = time.time_ns() // 1_000_000

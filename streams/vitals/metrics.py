@@ -152,7 +152,8 @@ ROLE_METRICS: tuple[Figure, ...] = (
         "counter",
         "freshet_join_outcomes_total",
         "What became of predictions and labels.",
-        "join:{model}:{partition}/{outcome:labelled|expired|corrected|repeated_questions|repeated_labels|late_labels|unmatched_labels}",
+        "join:{model}:{partition}/{outcome:labelled|expired|corrected|repeated_questions"
+        "|repeated_labels|late_labels|unmatched_labels}",
     ),
     Figure(
         "gauge",
@@ -197,7 +198,8 @@ ROLE_METRICS: tuple[Figure, ...] = (
     Figure(
         "gauge",
         "freshet_trainer_calibration",
-        "Mean prediction over share of positives: 1 where as many came true as were expected in all.",
+        "Mean prediction over share of positives: "
+        "1 where as many came true as were expected in all.",
         f"{_TRAINER}/{{window:all|rolling}}/calibration",
     ),
     Figure(
@@ -228,7 +230,8 @@ ROLE_METRICS: tuple[Figure, ...] = (
     Figure(
         "counter",
         "freshet_scorer_requests_total",
-        "Requests by outcome. Refused: 503 as an operator decided. Those in error (4xx) are answered.",
+        "Requests by outcome. Refused: 503 as an operator decided. "
+        "Those in error (4xx) are answered.",
         "requests/{outcome:answered|failed|refused}",
     ),
     Figure(

@@ -57,7 +57,7 @@ class Vitals:
             "cpu_seconds": round(time.process_time(), 2),
             "started_ms": self.started_ms,
             "told_ms": self._told_ms,  # when its loop last told its figures
-            "outages": [msgspec.to_builtins(o) for o in self.outages.current()],
+            "outages": [msgspec.to_builtins(outage) for outage in self.outages.current()],
             "outages_begun": self.outages.begun,
             "metrics": self.metrics,
             "clock_off_ms": self.clock_off_ms(),

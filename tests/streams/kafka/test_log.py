@@ -24,6 +24,7 @@ from freshet.streams.kafka import reader as kafka_reader
 from freshet.streams.kafka import writer as kafka_writer
 from freshet.streams.kafka.client import Assigned, Fault, Revoked
 from freshet.streams.kafka.confluent_client import ConfluentClient
+from freshet.streams.kafka.errors import Fenced
 from freshet.streams.kafka.librdkafka_client import LibrdkafkaClient
 from freshet.streams.kafka.log import KafkaLog
 from freshet.streams.log.contract import Batch, Reader, TopicPartition
@@ -256,7 +257,7 @@ def test_two_processes_of_one_instance_end_in_an_error_and_not_in_a_fight(
         return bool(failed)
 
     wait_for(fenced)
-    assert failed[0].facts["fenced"]
+    assert isinstance(failed[0], Fenced)
     assert sum(len(r._rejoined) for r in readers) <= 2 * kafka_reader.REJOINS
     for reader in readers:
         reader.close()
