@@ -42,9 +42,13 @@ def frozen(topic: str, found: int, wanted: int) -> LogError:
     )
 
 
-def missing(topic: str, where: str, what: str = "does not exist") -> LogError:
+class NoSuchTopic(LogError):
+    """There is no topic of this name, or no longer."""
+
+
+def missing(topic: str, where: str, what: str = "does not exist") -> NoSuchTopic:
     next_step = "Start the app that owns it, or check the name."
-    return LogError(f"topic {topic}", f"{what} ({where})", next_step, topic=topic)
+    return NoSuchTopic(f"topic {topic}", f"{what} ({where})", next_step, topic=topic)
 
 
 def recreated(topic: str, before: str, now: str) -> LogError:

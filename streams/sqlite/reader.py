@@ -92,10 +92,11 @@ class SqliteReader:
                 if want:
                     rows = self._files[i].read(part, self._next[i][part], want, room_bytes)
                 if rows:
-                    self._next[i][part] = (rows[-1][0] & OFFSET_MASK) + 1
+                    last_position, _, _ = rows[-1]
+                    self._next[i][part] = (last_position & OFFSET_MASK) + 1
                     got.setdefault((i, part), []).extend(rows)
                     room -= len(rows)
-                    room_bytes -= sum(len(row[2]) for row in rows)
+                    room_bytes -= sum(len(value) for _, _, value in rows)
                 # Less than its share: there is no more of it now.
                 if len(rows) == want or room_bytes <= 0:
                     hungry.append((i, part))

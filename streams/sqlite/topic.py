@@ -38,6 +38,8 @@ _READ = f"SELECT position, time_ms, value {_WITHIN} LIMIT ?"
 _FIRST = f"SELECT position {_WITHIN} LIMIT 1"
 _LAST = f"SELECT position {_WITHIN} DESC LIMIT 1"
 
+# Position, time (ms) and value, as SQLite hands them out: a tuple of a kind of our own would cost
+# every record another object.
 Row = tuple[int, int, bytes]
 
 
@@ -94,7 +96,8 @@ class TopicFile:
             # One by one: some dozens of large ones fetched together would be a gigabyte.
             for row in cursor:
                 rows.append(row)
-                left -= len(row[2])
+                _, _, value = row
+                left -= len(value)
                 if left <= 0:
                     break
             cursor.close()  # stopped early, it would pin the WAL
@@ -110,7 +113,9 @@ class TopicFile:
             last = self._db.execute(_LAST, limits).fetchone()
         except sqlite3.Error as error:
             raise translated(error, self.topic, self.path) from error
-        return (first[0] & OFFSET_MASK, (last[0] & OFFSET_MASK) + 1) if first and last else (0, 0)
+        if not first or not last:
+            return 0, 0
+        return first[0] & OFFSET_MASK, (last[0] & OFFSET_MASK) + 1
 
     def append(self, records: Mapping[int, tuple[Sequence[int], Sequence[bytes]]]) -> None:
         """Commit `{partition: (times, values)}` in one transaction, or nothing."""

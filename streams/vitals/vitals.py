@@ -12,6 +12,7 @@ import msgspec
 import psutil
 
 from freshet.schemas.wire.messages import Status
+from freshet.streams.clock import wall_now_ms
 from freshet.streams.outages import Outages
 
 
@@ -25,7 +26,7 @@ class Vitals:
         self.role = role
         self.instance = instance
         self.outages = outages
-        self.started_ms = time.time_ns() // 1_000_000
+        self.started_ms = wall_now_ms()
         # how far the wall is ahead of the clock that it goes by
         self.clock_off_ms: Callable[[], int] = lambda: 0
         self.metrics = ""  # where its /metrics is served, once it is
@@ -38,12 +39,12 @@ class Vitals:
         last."""
         if facts is not None:
             self._facts = facts
-            self._told_ms = time.time_ns() // 1_000_000
+            self._told_ms = wall_now_ms()
         return Status(
             self.role,
             self.instance,
             os.getpid(),
-            time.time_ns() // 1_000_000,
+            wall_now_ms(),
             {**self._facts, **self._own()},
         )
 
