@@ -132,6 +132,7 @@ class CassandraStore:
                 self._session = self._cluster.connect()
                 self._prepare()
         except BaseException:
+            # Its threads would outlive a constructor that failed.
             self._cluster.shutdown()
             raise
 
@@ -256,6 +257,7 @@ class CassandraStore:
         waiting: deque[Any] = deque()
         answers: list[list[Any]] = []
         for statement, values in requests:
+            # The oldest alone is waited for: the others stay in flight.
             if len(waiting) == REQUESTS_IN_FLIGHT:
                 answers.append(waiting.popleft().result().all())
             waiting.append(self._session.execute_async(statement, values))

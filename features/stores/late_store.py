@@ -60,6 +60,7 @@ class LateStore:
     def _opened(self) -> Store:
         if self._store is not None:
             return self._store
+        # Tells an attempt that this thread has waited for from one that was over when it came.
         before = self._error
         with self._lock:
             if self._store is None:

@@ -49,6 +49,7 @@ class MemoryStore:
             for key, row in zip(keys, rows):
                 value = row.tobytes()
                 old = self.rows.get((view, key))
+                # A tombstone is compared like a row: it refuses what is not newer.
                 if old is None or value[:VERSION_BYTES] > old[:VERSION_BYTES]:
                     self.rows[view, key] = value
                     won += 1

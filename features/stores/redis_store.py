@@ -64,6 +64,7 @@ class RedisStore:
         self._timeout_seconds = timeout_seconds
         self._server = b""  # run and replication history of the one that was connected last
         self._history_until = 0.0
+        # Connected now: what is wrong with the address or the server is told at once.
         self._idle: list[Any] = [self._connect()]
 
     @property
@@ -203,6 +204,7 @@ class RedisStore:
         return connection
 
     def _idle_one(self) -> Any:
+        # Not asked first whether there is one: another thread may take the last in between.
         try:
             return self._idle.pop()
         except IndexError:
@@ -212,6 +214,7 @@ class RedisStore:
         try:
             replies, refused = _replies(connection, commands)
         except BaseException:
+            # Replies may still come, and would be taken for those of the next call.
             connection.disconnect()
             raise
         if isinstance(refused, redis.ReadOnlyError):
@@ -334,8 +337,10 @@ def _connections(url: str, timeout_seconds: float) -> tuple[Callable[[], Any], s
                 "socket_timeout": timeout_seconds,
             }
             | options
+            # A call is repeated by `_ask`, once, and nowhere else.
             | {"protocol": 2, "retry": Retry(NoBackoff(), 0)},
         )
+        # Not connected by that; but options that no connection takes are refused.
         make()
     except (ValueError, TypeError):
         # Not the text of that error: it could hold the password.
@@ -353,6 +358,7 @@ def _replies(connection: Any, commands: Sequence[bytes]) -> tuple[list[Any], Exc
     connection.send_packed_command([b"".join(commands)])
     replies = []
     refused = None
+    # Also after an error: a reply that is left unread is the next call's.
     for _ in commands:
         try:
             replies.append(connection.read_response(disable_decoding=True))

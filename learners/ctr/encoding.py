@@ -73,6 +73,7 @@ class Encoding:
         out = np.arcsinh(2.0 * (values - shift) * scale) / 2.0
         for column, (first, after) in enumerate(pairwise(self.tables.knot_start.tolist())):
             if after > first:
+                # Beyond the outermost knots `interp` stays at their places.
                 places = np.linspace(-WIDEST, WIDEST, after - first)
                 out[:, column] = np.interp(
                     values[:, column], self.tables.knots[first:after], places

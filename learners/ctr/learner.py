@@ -64,6 +64,7 @@ class TorchCtrLearner:
         ]
         predicted = _sigmoid(self._net.logits(new[0], inputs(new[1])) + self._bias)
         self._bias -= self._options.bias_rate * float((predicted - labels).sum())
+        # Batches are cut by number alone, so that calls may come in any sizes.
         self._waiting = [np.concatenate(pair) for pair in zip(self._waiting, new)]
         size = self._options.batch
         while len(self._waiting[-1]) >= size:
@@ -112,6 +113,7 @@ class TorchCtrLearner:
         """The new examples and some old ones; then the new ones are old, too."""
         parts = [tuple(new)]
         if self._options.replay and len(self._memory) >= self._options.warm_up:
+            # Before the new ones are in it: none is learned twice in one step.
             parts.append(self._memory.draw(self._options.replay * len(new[-1]), self._rng))
         ids, numbers, labels = (np.concatenate(column) for column in zip(*parts))
         self._net.step(ids, inputs(numbers), labels, self._options.dropout, self._rng)

@@ -39,6 +39,7 @@ def device_errors(device: torch.device) -> Iterator[None]:
     except RuntimeError as error:
         if device.type == "cpu" and not isinstance(error, torch.OutOfMemoryError):
             raise
+        # torch's errors go on with the addresses of its C++ frames.
         cause = str(error).split("\n", 1)[0]
         next_step = "See what else runs on it. The trainer starts again from its checkpoint."
         raise DeviceError(str(device), cause, next_step) from error
@@ -99,6 +100,7 @@ class Net:
         # Each embedding once, however often it occurs: its gradient is the sum, and it moves once.
         rows, inverse = np.unique(ids, return_inverse=True)
         at = torch.from_numpy(rows.astype(np.int64)).to(self._device)
+        # Only of rows that occur: a gradient of the whole table would be mostly zeros.
         leaf = self._weights["table"].detach()[at].requires_grad_()
         embedded = nn.embedding(torch.from_numpy(inverse.reshape(ids.shape)).to(self._device), leaf)
         masks = self._masks(len(labels), dropout, rng)

@@ -114,6 +114,7 @@ class HashedLogisticLearner:
         self._plan = spec.plan(schema)
         self._weights = np.zeros(1 << spec.bits, np.float32)
         self._squares = np.full(1 << spec.bits, spec.start, np.float32)
+        # The logit of the prior, and Adagrad's sum of squares for it.
         self._bias = np.array([np.log(spec.prior / (1 - spec.prior)), spec.start])
         self._learned = 0
 

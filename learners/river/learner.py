@@ -46,6 +46,7 @@ class RiverLearner:
         self._scale = scale
         self._schema = schema
         self._origin = origin
+        # What was declared stays as it is: a restored learner begins from it.
         self._model: Any = copy.deepcopy(model)
         self._scaling = Scaling(len(schema.numbers), scale)
         self._places: dict[str, int] = {}  # found once; no more than there are weights

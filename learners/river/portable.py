@@ -35,6 +35,7 @@ def classifier(model: object, name: str) -> Classifier:
 def is_portable(model: Any) -> bool:
     """Logistic regression whose weights start at 0 and whose optimizer's state is numbers by
     feature."""
+    # Not by `isinstance`: a subclass may keep more than weights.
     if type(model) is not LogisticRegression or model.l1 != 0.0 or model.l2 != 0.0:
         return False
     start = model.initializer

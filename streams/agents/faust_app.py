@@ -105,6 +105,7 @@ def faust_app(
         "broker": [f"aiokafka://{broker.strip()}" for broker in log.brokers.split(",")],
         **_access(log.client_settings()),
         "broker_session_timeout": log.session_seconds,
+        # Two may be lost before a member counts as gone.
         "broker_heartbeat_interval": log.session_seconds / 3,
         "producer_linger": LINGER_SECONDS,
         "topic_partitions": max(topic.partitions for topic in topics.values()),

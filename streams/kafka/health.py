@@ -14,6 +14,7 @@ from freshet.streams.kafka.errors import REFUSED, UNREACHABLE, translated
 from freshet.streams.outages import Outages
 
 log = structlog.get_logger()
+# While brokers come and go, clients hear the one and the other: such moments are not told.
 HOLD_SECONDS = 3.0
 MEANWHILE = "reading and writing wait, in bounded memory, and go on by themselves"
 
@@ -41,6 +42,7 @@ class Health:
         text = error.str()
         if code in REFUSED:
             self.refused = translated(error, self.brokers)
+        # That no broker is there is said without a reason: it is that of the last connection.
         elif code == KafkaError._ALL_BROKERS_DOWN:
             with self._lock:
                 if self.trouble is None:
@@ -60,6 +62,7 @@ class Health:
             with self._lock:
                 if self.trouble is trouble and answered:
                     self._end()
+                # Over, or over and begun anew: the new one has a thread of its own.
                 if self.trouble is not trouble:
                     return
                 self._outages.begin(trouble, MEANWHILE)

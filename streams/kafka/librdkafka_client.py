@@ -195,6 +195,7 @@ class LibrdkafkaClient:
 
     def close(self) -> None:
         if self._rk:
+            # In this order: a handle is freed after all that was made of it.
             self._lib.consumer_close(self._rk)
             self._lib.queue_destroy(self._queue)
             self._lib.destroy(self._rk)

@@ -42,6 +42,7 @@ class TopicWatch:
                 for topic, future in futures.items():
                     self._judge(topic, future)
             elif now > self._next:
+                # Late: what the brokers' errors are is heard by polling alone.
                 self._cluster.admin.client.poll(0)
         elif now >= self._next and self._identities:
             self._futures = self._cluster.admin.describing(list(self._identities))

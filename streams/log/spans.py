@@ -53,6 +53,7 @@ class PartitionSpans:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while at < stop:
             for batch in self._reader.poll(min(stop - at, POLL_RECORDS), 1.0):
+                # Patience is with silence: a long span may take as long as it takes.
                 deadline = time.monotonic() + PATIENCE_SECONDS
                 at = int(batch.offsets[-1]) + 1
                 # The last batch may go on beyond what was asked for.
@@ -92,6 +93,7 @@ class PartitionSpans:
 
 def holding(batch: Batch, needle: bytes) -> Iterator[Found]:
     """The records of a batch whose bytes hold `needle`."""
+    # In all of them at once: a search for each record would cost more than the search itself.
     data = batch.data.tobytes()
     i = 0
     while i < len(batch):

@@ -33,6 +33,7 @@ class Bell:
 
     def ring(self) -> None:
         """Wake every listener. Costs 2 µs, and never blocks."""
+        # Always the same byte: the file does not grow, and to write it at all is the message.
         os.pwrite(self._fd, b"!", 0)
 
     def close(self) -> None:

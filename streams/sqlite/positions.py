@@ -16,6 +16,7 @@ class Positions:
         path = directory / "groups.db"
         path.touch()
         self._db = sqlite_topic.connect(path)
+        # They are for lag tools: after a power failure the next ones will do.
         self._db.execute("PRAGMA synchronous=OFF")
         self._db.execute(
             "CREATE TABLE IF NOT EXISTS positions"

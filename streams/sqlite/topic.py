@@ -166,6 +166,7 @@ def path_of(directory: Path, topic: str) -> Path:
 
 def connect(path: Path) -> sqlite3.Connection:
     """A connection with the log's settings to a database that exists."""
+    # Opening makes no file: one that is missing is an error.
     name = f"file:{quote(str(path.absolute()))}?mode=rw"
     db = sqlite3.connect(
         name, LOCK_WAIT_SECONDS, isolation_level=None, check_same_thread=False, uri=True
@@ -187,7 +188,9 @@ def create(directory: Path, topic: str, partitions: int) -> None:
         meta = [("identity", str(uuid.uuid4())), ("partitions", partitions)]
         db.executemany("INSERT INTO meta VALUES(?, ?)", meta)
         db.close()
+        # Before the topic: whoever finds it finds its bell.
         path.with_suffix(".bell").touch()
+        # Not renamed: a link fails where somebody else was first.
         os.link(draft, path)
     except FileExistsError:
         pass
