@@ -27,8 +27,8 @@ Packed = tuple[list[bytes], npt.NDArray[np.uint8]]
 class ViewRows:
     """Rows by key, folded from one partition's events in the order of its log. Not thread-safe.
 
-    Rows that were touched are remembered twice: until the next `take` (the store's share) and until
-    the next `dump` or `dump_delta` (the checkpoint's).
+    Rows that were touched are remembered twice: until the next `hand_over` (the store's share) and
+    until the next `dump` or `dump_delta` (the checkpoint's).
     """
 
     def __init__(self, plan: RowPlan) -> None:
@@ -97,8 +97,8 @@ class ViewRows:
         memory = kernels.Memory(self._words, self._floats, self._mark, self._touched, self._counts)
         kernels.fold(events, version_offset, steps, memory)
 
-    def take(self) -> Packed:
-        """Keys and rows (uint8 `[m, width]`, as stored) touched since the last take, in order of
+    def hand_over(self) -> Packed:
+        """Keys and rows (uint8 `[m, width]`, as stored) touched since the last time, in order of
         first touch.
 
         They are handed over: whoever took them writes them, again if need be.
@@ -106,7 +106,7 @@ class ViewRows:
         return self._packed(self._untouch(STORE))
 
     def all_rows(self) -> Packed:
-        """Every key and row, for a store that has lost them; a `take` of everything."""
+        """Every key and row, for a store that has lost them; a `hand_over` of everything."""
         self._untouch(STORE)
         return self._packed(np.arange(len(self)))
 
@@ -124,7 +124,7 @@ class ViewRows:
         self, base: Mapping[str, npt.NDArray[Any]], deltas: Iterable[Mapping[str, npt.NDArray[Any]]]
     ) -> None:
         """Become the rows that dumped `base` and then `deltas`, with what they had not yet handed
-        to `take`.
+        over.
 
         Raises:
             CheckpointError: dumps of another plan, or deltas that do not follow each other.
@@ -223,4 +223,4 @@ def warm() -> None:
     Interner(2)(Texts.of(["a", "b", "c"]))  # grows
     rows.fold(Texts.of(["a"]), np.zeros(1, np.int64), np.zeros((1, 1)), 0, np.zeros(1, np.int64))
     again.load(rows.dump(), [])
-    finish(plan, again.take()[1], np.ones(1, np.bool_), np.zeros(1, np.int64))
+    finish(plan, again.hand_over()[1], np.ones(1, np.bool_), np.zeros(1, np.int64))

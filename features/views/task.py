@@ -94,7 +94,7 @@ class ViewTask:
         be written is kept for the next try."""
         if self._generation is None:
             self._generation = self._store.generation()
-        touched = self._rows.take()
+        touched = self._rows.hand_over()
         if len(touched[0]):  # tries are many while the store is away
             self._unwritten.append(touched)
         self._put_unwritten()

@@ -30,7 +30,7 @@ def agrees(
     numbers = np.array(columns, np.float64).reshape(n, len(fields))
     rows.fold(Texts.of(["row"] * n), np.array([e.t for e in events]), numbers, 0, np.arange(n))
     done = finish(
-        view.plan, rows.take()[1], np.ones(1, np.bool_), np.array([as_of_ms]), view.max_age_ms
+        view.plan, rows.hand_over()[1], np.ones(1, np.bool_), np.array([as_of_ms]), view.max_age_ms
     )
     again = dict(zip(view.plan.names, done.values[0].astype(np.float32).tolist()))
     served = [np.nan if (x := values[name]) is None else x for name in told]

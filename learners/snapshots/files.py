@@ -38,7 +38,7 @@ from freshet.schemas.models.manifest import (
     SnapshotName,
     canonical,
     digest_of,
-    read,
+    parsed,
 )
 
 DTYPES = {
@@ -184,7 +184,7 @@ def read_signed(
         if qualifier is not None:
             _check(folder, name, APPROVAL_FILE, APPROVAL, text, qualifier)
     try:
-        manifest = read(text)
+        manifest = parsed(text)
     except msgspec.DecodeError as error:
         raise SnapshotError(str(path), f"its manifest cannot be read: {error}", DO_NOT) from error
     found = manifest.name

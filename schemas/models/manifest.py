@@ -69,5 +69,5 @@ def digest_of(text: bytes) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
-def read(data: bytes) -> Manifest:
+def parsed(data: bytes) -> Manifest:
     return msgspec.json.decode(data, type=Manifest)

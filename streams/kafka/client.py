@@ -25,7 +25,7 @@ Revoked = Callable[[list[TopicPartition], bool], None]
 
 
 class Client(Protocol):
-    """What a Kafka consumer must do for `KafkaReader`. Callbacks run inside `take`, and never
+    """What a Kafka consumer must do for `KafkaReader`. Callbacks run inside `poll`, and never
     raise."""
 
     def subscribe(self, topics: Sequence[str], assigned: Assigned, revoked: Revoked) -> None:
@@ -37,7 +37,7 @@ class Client(Protocol):
         """Read these partitions alone, in no group."""
         ...
 
-    def take(self, max_records: int, seconds: float) -> tuple[list[Batch], list[Fault]]:
+    def poll(self, max_records: int, seconds: float) -> tuple[list[Batch], list[Fault]]:
         """What is there, as soon as anything is."""
         ...
 

@@ -44,7 +44,7 @@ class ConfluentClient:
     def assign(self, positions: Mapping[TopicPartition, int]) -> None:
         self._consumer.assign(_parts(positions))
 
-    def take(self, max_records: int, seconds: float) -> tuple[list[Batch], list[Fault]]:
+    def poll(self, max_records: int, seconds: float) -> tuple[list[Batch], list[Fault]]:
         first = self._consumer.poll(seconds)  # consume(n, t) would wait for n until t has passed
         if first is None:
             return [], []

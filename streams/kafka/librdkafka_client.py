@@ -42,7 +42,7 @@ class LibrdkafkaClient:
             rd.LogCallback(self._log),
         )
         self._rk = self._new({key: value for key, value in settings.items() if key != "error_cb"})
-        # with log.queue: log lines come in `take`, not on other threads
+        # with log.queue: log lines come in `poll`, not on other threads
         self._lib.set_log_queue(self._rk, None)
         self._lib.poll_set_consumer(self._rk)
         self._queue = self._lib.queue_get_consumer(self._rk)
@@ -130,7 +130,7 @@ class LibrdkafkaClient:
     def assign(self, positions: Mapping[TopicPartition, int]) -> None:
         self._with(positions, lambda list_: self._lib.assign(self._rk, list_))
 
-    def take(self, max_records: int, seconds: float) -> tuple[list[Batch], list[Fault]]:
+    def poll(self, max_records: int, seconds: float) -> tuple[list[Batch], list[Fault]]:
         if max_records > len(self._messages):
             self._messages = np.zeros(max_records, np.uint64)
         consume = self._lib.consume_batch_queue
@@ -148,7 +148,7 @@ class LibrdkafkaClient:
         faults = list[Fault]()
         for wanted in range(len(first)):
             topic, partition = self._place(int(messages[first[wanted]]))
-            data, edges, offsets, times = kernels.take(
+            data, edges, offsets, times = kernels.copy_out(
                 messages, group, wanted, count[wanted], size[wanted]
             )
             batches.append(

@@ -98,7 +98,7 @@ def survey(messages: U64) -> Any:
 
 
 @nb.njit("(uint64[::1], int32[::1], int64, int64, int64)", nogil=True, cache=True)
-def take(messages: U64, group: I32, wanted: int, count: int, size: int) -> Any:
+def copy_out(messages: U64, group: I32, wanted: int, count: int, size: int) -> Any:
     """Copy out the messages of group `wanted`: data uint8, edges int64 `[count + 1]`, offsets and
     times int64."""
     data = np.empty(size, np.uint8)

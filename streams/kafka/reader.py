@@ -101,7 +101,7 @@ class KafkaReader:
         self._client = open_client(self._settings(), cluster.fast)
         self._wanted: dict[TopicPartition, int] = {}  # seeks before the assignment
         self._next: dict[TopicPartition, int] = {}  # what is assigned, and where it stands
-        # what a rebalance has taken away during this `take`
+        # what a rebalance has taken away during this `poll`
         self._gone: set[TopicPartition] = set()
         self._paused: set[TopicPartition] = set()
         self._failed: BaseException | None = None
@@ -134,7 +134,7 @@ class KafkaReader:
             self._watch.check()
             left = deadline - time.monotonic()
             self._gone.clear()
-            batches, faults = self._client.take(max_records, max(0.0, min(left, SLICE_SECONDS)))
+            batches, faults = self._client.poll(max_records, max(0.0, min(left, SLICE_SECONDS)))
             if self._gone:
                 batches = self._without_gone(batches)
             for batch in batches:
@@ -158,7 +158,7 @@ class KafkaReader:
                 return []
 
     def _without_gone(self, batches: list[Batch]) -> list[Batch]:
-        """A rebalance in the middle of `take`: leave out what came before it of partitions that
+        """A rebalance in the middle of `poll`: leave out what came before it of partitions that
         went meanwhile."""
         read = {(batch.topic, batch.partition) for batch in batches}
         for topic, partition in read & self._gone & self._next.keys():

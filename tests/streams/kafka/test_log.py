@@ -277,7 +277,7 @@ class Forgetful:
         self.assigned = assigned
         self.revoked = revoked
 
-    def take(self, max_records: int, seconds: float) -> tuple[list[Batch], list[Fault]]:
+    def poll(self, max_records: int, seconds: float) -> tuple[list[Batch], list[Fault]]:
         if not self.given:
             self.given = True
             self.assigned([(self.topic, 0)])
@@ -423,7 +423,7 @@ def test_what_a_rebalance_takes_away_in_the_middle_of_a_poll_is_left_out(log: Ka
     class Rebalancing:
         seek = client.seek
 
-        def take(self, max_records: int, seconds: float) -> tuple[list[Batch], list[object]]:
+        def poll(self, max_records: int, seconds: float) -> tuple[list[Batch], list[object]]:
             reader._revoked([(topic, 0), (topic, 1)], False)
             reader._assigned([(topic, 1)])
             return stale, []
