@@ -2,7 +2,7 @@
 
 `model`        what users declare: what is asked, label, features, learners
 `contract`     what a learner is, and a predictor; `catalog` lists them; `state` is what learners
-               share when saved, `feature_kernels` how those that hash read features
+               share when saved, `hashing` and `feature_kernels` how those that hash read features
 `baseline_learner`, `logistic/`, `river/`, `ctr/`: the learners
 `inputs/`      numbers with knots, running scales, a reservoir of old examples
 `training/`    the role of one lineage: what was asked, quality by time and slice, when it steps

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from freshet.learners.feature_kernels import mixed, seeds_of
+from freshet.learners.hashing import mix, seeds_of
 from freshet.learners.inputs.numeric import NumberTables
 from freshet.learners.inputs.scaling import Scaling
 from freshet.schemas.errors import LearnerError
@@ -60,7 +60,7 @@ class Encoding:
         for field, (members, seed) in enumerate(zip(self.members, self.seeds)):
             hashed = np.full(len(vectors), seed, np.uint64)
             for member in members:
-                hashed = mixed(hashed ^ vectors.categories[:, member])
+                hashed = mix(hashed ^ vectors.categories[:, member])
             out[:, field] = (hashed >> self.shift).astype(np.int32)
         return out
 

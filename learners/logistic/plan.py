@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from freshet.learners.feature_kernels import seeds_of
+from freshet.learners.hashing import seeds_of
 from freshet.learners.inputs.numeric import Combinations, Knots, NumberTables
 from freshet.learners.logistic import kernels
 from freshet.learners.logistic.kernels import Plan
