@@ -234,74 +234,117 @@ def finish(
     floats: Any,
     present: Any,
     as_of: Any,
-    max_age: Any,
-    shape: Any,
-    reads: Any,
-    params: Any,
-    into: Any,
+    asked: Any,
+    counts: Any,
+    tables: Any,
+    out: Any,
+    age: Any,
+    status: Any,
 ) -> None:
-    """Values of rows as of a time each, into a `finish.Finished`. `reads` int64 `[F, 4]` says kind,
-    first and second column (or the word) and the tiles of the window; `params` float64 `[F, 3]`
-    half-life, prior and weight (0: no prior)."""
-    values = into.values
-    age = into.age_ms
-    status = into.status
-    tile_ms = shape[0]
-    tiles = shape[1]
-    ring = shape[2]
-    columns = shape[3]
-    for row in range(present.size):
-        if not present[row]:
-            age[row] = -1
-            status[row] = NOT_FOUND
-            for feature in range(reads.shape[0]):
-                values[row, feature] = np.nan
-            continue
-        age[row] = as_of[row] - words[row, NEWEST]
-        status[row] = PRESENT
-        if max_age > 0 and age[row] > max_age:
-            status[row] = OUTSIDE_MAX_AGE
-        newest = words[row, NEWEST_TILE]
-        now = as_of[row] // tile_ms
-        for feature in range(reads.shape[0]):
-            kind = reads[feature, 0]
-            at = reads[feature, 1]
-            if status[row] != PRESENT:
-                values[row, feature] = np.nan
-            elif kind == F_LAST:
-                values[row, feature] = floats[row, at]
-            elif kind == F_AGE:
-                values[row, feature] = age[row] / 1000.0
-            elif kind == F_DECAYED:
-                total = floats[row, at]
-                weight = floats[row, at + 1]
-                prior_weight = params[feature, 2]
-                if prior_weight > 0.0:
-                    # Before its newest value the state cannot be taken back: it stays as it is.
-                    elapsed = max(0, as_of[row] - words[row, at + 2])
-                    share = halved(elapsed, params[feature, 0])
-                    total = total * share + prior_weight * params[feature, 1]
-                    weight = weight * share + prior_weight
-                values[row, feature] = total / weight if weight > 0.0 else np.nan
+    """Values of rows as of a time each. The rows, of one view after the other, are one memory
+    (`words` and `floats`); part `p` of them are `counts[p]` rows of view `asked[p]` of the tables
+    (`features.rows.finish.Tables`). `out` float64 gets the features of one row after the other."""
+    shapes, max_ages, first_feature, features, params = tables
+    row = 0
+    at = 0
+    o = 0
+    for p in range(asked.size):
+        view = asked[p]
+        tile_ms = shapes[view, 0]
+        tiles = shapes[view, 1]
+        ring = shapes[view, 2]
+        columns = shapes[view, 3]
+        for _ in range(counts[p]):
+            age[row] = as_of[row] - words[at + NEWEST] if present[row] else -1
+            if not present[row]:
+                status[row] = NOT_FOUND
+            elif max_ages[view] > 0 and age[row] > max_ages[view]:
+                status[row] = OUTSIDE_MAX_AGE
             else:
-                first = max(now - reads[feature, 3], newest - tiles) + 1
-                slot = first % tiles
-                result = nothing(kind)
-                total = 0.0
-                # oldest first, so that sums are always the same
-                for _ in range(first, min(now, newest) + 1):
-                    tile = ring + slot * columns
-                    result = merged(kind, result, floats[row, tile + at])
+                status[row] = PRESENT
+            newest = words[at + NEWEST_TILE]
+            now = as_of[row] // tile_ms
+            for f in range(first_feature[view], first_feature[view + 1]):
+                kind = features[f, 0]
+                a = at + features[f, 1]
+                b = at + features[f, 2]
+                if status[row] != PRESENT:
+                    out[o] = np.nan
+                elif kind == F_LAST:
+                    out[o] = floats[a]
+                elif kind == F_AGE:
+                    out[o] = age[row] / 1000.0
+                elif kind == F_DECAYED:
+                    total = floats[a]
+                    weight = floats[a + 1]
+                    extra = params[f, 2]
+                    if extra > 0.0:
+                        share = halved(max(0, as_of[row] - words[a + 2]), params[f, 0])
+                        out[o] = (total * share + extra * params[f, 1]) / (weight * share + extra)
+                    else:
+                        out[o] = total / weight if weight > 0.0 else np.nan
+                else:
+                    first = max(now - features[f, 3], newest - tiles) + 1
+                    slot = first % tiles
+                    x = nothing(kind)
+                    y = 0.0
+                    # oldest first, so that sums are always the same
+                    for _ in range(first, min(now, newest) + 1):
+                        tile = ring + slot * columns
+                        x = merged(kind, x, floats[a + tile])
+                        if kind == F_MEAN:
+                            y += floats[b + tile]
+                        slot = slot + 1 if slot + 1 < tiles else 0
                     if kind == F_MEAN:
-                        total += floats[row, tile + reads[feature, 2]]
-                    slot = slot + 1 if slot + 1 < tiles else 0
-                if kind == F_MEAN:
-                    # Merged were the numbers of values; the second column has their sum.
-                    result = total / result if result > 0.0 else np.nan
-                elif kind != F_TOTAL and np.isinf(result):
-                    # The least and the greatest of nothing.
-                    result = np.nan
-                values[row, feature] = result
+                        x = y / x if x > 0.0 else np.nan
+                    elif kind != F_TOTAL and np.isinf(x):
+                        x = np.nan
+                    out[o] = x
+                o += 1
+            row += 1
+            at += ring + tiles * columns
+
+
+@nb.njit(nogil=True, cache=True)
+def spread(
+    finished: Any,
+    words: Any,
+    asked: Any,
+    counts: Any,
+    places: Any,
+    tables: Any,
+    to: Any,
+    numbers: Any,
+    versions: Any,
+    age: Any,
+) -> None:
+    """Hand what `finish` found, and each row's version, to the questions that asked for the row:
+    question `q` has row `places[p, q]` of part `p`. Feature `f` of the tables goes to column
+    `to[f]` of `numbers` (-1: nobody reads it), the version of view `v` to two columns of
+    `versions`; `age` becomes that of the oldest row."""
+    shapes, _, first_feature, _, _ = tables
+    values, ages, _ = finished
+    row = 0
+    at = 0
+    o = 0
+    for p in range(asked.size):
+        view = asked[p]
+        first = first_feature[view]
+        width = first_feature[view + 1] - first
+        row_words = shapes[view, 2] + shapes[view, 1] * shapes[view, 3]
+        for q in range(age.size):
+            place = places[p, q]
+            for f in range(width):
+                column = to[first + f]
+                if column >= 0:
+                    numbers[q, column] = values[o + place * width + f]
+            version = at + place * row_words
+            versions[q, 2 * view] = words[version + VERSION_OFFSET]
+            versions[q, 2 * view + 1] = words[version + VERSION_INDEX]
+            age[q] = max(age[q], ages[row + place])
+        row += counts[p]
+        at += counts[p] * row_words
+        o += counts[p] * width
 
 
 @nb.njit(inline="always", nogil=True, cache=True, error_model="numpy")
