@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 OF_FEATURES = (
-    'Write a field of the topic as topic["field"], a feature of a view as view["feature"]. What is computed from fields '
-    "belongs into the events, or into a view."
+    'Write a field of the topic as topic["field"], a feature of a view as view["feature"]. '
+    "What is computed from fields belongs into the events, or into a view."
 )
 OF_LEARNERS = "Write one with its brackets, such as fr.Baseline() or fr.HashedLogistic()."
 MAX_BATCH = 65_536  # labels a step; all of them are in memory at once
@@ -91,18 +91,20 @@ class Label:
         )
         where = f"label of {self.topic.name}"
         check_kind(where, "id", self.id, str, "Name the field that holds the model's ids.")
-        fields = {f.name: f.type for f in self.topic.events.fields}
+        fields = {field.name: field.type for field in self.topic.events.fields}
         possible = [name for name, type_ in fields.items() if type_ in KEY_TYPES]
         if self.id not in possible:
+            found = f"of type {fields[self.id]}" if self.id in fields else "not in its schema"
             raise DefinitionError(
                 f"label of {self.topic.name}",
-                f"its id {self.id!r} is {'of type ' + fields[self.id] if self.id in fields else 'not in its schema'}",
+                f"its id {self.id!r} is {found}",
                 f"Name the field that holds the model's ids: {', '.join(possible)}.",
             )
         if self.on_timeout != "drop":
             raise DefinitionError(
                 f"label of {self.topic.name}",
-                f"on_timeout={self.on_timeout!r} does not exist yet: what had no label is not learned",
+                f"on_timeout={self.on_timeout!r} does not exist yet: "
+                "what had no label is not learned",
                 'Remove it, or write "drop".',
             )
         if self.late not in ("correct", "drop"):
@@ -216,7 +218,7 @@ class Model:
                 f"model {self.name}", f"batch={self.batch}", f"Use 1 to {MAX_BATCH}."
             )
         self._check_id()
-        names = [x.name for x in self.learners]
+        names = [learner.name for learner in self.learners]
         if not names or len(set(names)) != len(names):
             raise DefinitionError(
                 f"model {self.name}",
@@ -228,13 +230,14 @@ class Model:
                 raise DefinitionError(
                     f"model {self.name}",
                     f"feature {ref.field!r} is a field of {ref.topic}",
-                    f"A request carries the fields of {self.on.name}; put a view over {ref.topic} instead.",
+                    f"A request carries the fields of {self.on.name}; "
+                    f"put a view over {ref.topic} instead.",
                 )
-        for s in self.slices:
-            if s not in self.vectors.categories:
+        for slice_ in self.slices:
+            if slice_ not in self.vectors.categories:
                 raise DefinitionError(
                     f"model {self.name}",
-                    f"slice {s!r} is no category among its features",
+                    f"slice {slice_!r} is no category among its features",
                     f"Its categories are {', '.join(self.vectors.categories)}.",
                 )
 
@@ -242,17 +245,18 @@ class Model:
         """Whoever asks and whoever labels must write one id alike."""
         self.on[self.id]
         asked = self.on.events[self.id].key_kind
-        told = self.label.topic.events[self.label.id].key_kind
+        labelled = self.label.topic.events[self.label.id].key_kind
         if asked is None:
             raise DefinitionError(
                 f"model {self.name}",
                 f"id {self.id!r} is of type {self.on.events[self.id].type}",
                 f"It must be of type {' or '.join(KEY_TYPES)}.",
             )
-        if asked != told:
+        if asked != labelled:
             raise DefinitionError(
                 f"model {self.name}",
-                f"id {self.id!r} of {self.on.name} is a {asked}, and {self.label.id!r} of its label a {told}",
+                f"id {self.id!r} of {self.on.name} is a {asked}, "
+                f"and {self.label.id!r} of its label a {labelled}",
                 "Declare both of one kind, so that they are written alike.",
             )
 
@@ -296,10 +300,14 @@ class Model:
     def vectors(self) -> VectorSchema:
         """The names of its vector's categories and numbers, each in order of declaration."""
         categories = tuple(
-            f.field for f in self.features if isinstance(f, FieldRef) and f.categorical
+            feature.field
+            for feature in self.features
+            if isinstance(feature, FieldRef) and feature.categorical
         )
         numbers = tuple(
-            _name_of(f) for f in self.features if not (isinstance(f, FieldRef) and f.categorical)
+            _name_of(feature)
+            for feature in self.features
+            if not (isinstance(feature, FieldRef) and feature.categorical)
         )
         return VectorSchema(categories, numbers, self.digest)
 

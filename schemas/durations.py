@@ -20,8 +20,8 @@ def milliseconds(text: str, name: str = "duration") -> int:
     """Milliseconds of a duration such as `250ms`, `5s`, `2m`, `1h30m` or `7d`.
 
     Raises:
-        DefinitionError: the text is no duration, has an unknown unit or a fraction of a millisecond, or is longer than
-            a hundred years.
+        DefinitionError: the text is no duration, has an unknown unit or a fraction of a
+            millisecond, or is longer than a hundred years.
 
     >>> milliseconds("1h30m")
     5400000
@@ -33,10 +33,11 @@ def milliseconds(text: str, name: str = "duration") -> int:
         shown = f"{name}={written[:MOST_TEXT]!r}…"
     elif parts and "".join(number + unit for number, unit in parts) == text:
         return _whole(sum(Decimal(number) * UNITS_MS[unit] for number, unit in parts), shown)
+    units = ", ".join(UNITS_MS)
     raise DefinitionError(
         shown,
         "is not a duration",
-        f"Write a number and a unit, such as 250ms, 5s, 2m, 1h30m or 7d (units: {', '.join(UNITS_MS)}).",
+        f"Write a number and a unit, such as 250ms, 5s, 2m, 1h30m or 7d (units: {units}).",
     )
 
 
@@ -60,6 +61,7 @@ def text_of(ms: int) -> str:
         return "0s"
     out = ""
     for unit, size in reversed(UNITS_MS.items()):
-        n, ms = divmod(ms, size)
-        out += f"{n}{unit}" if n else ""
+        count, ms = divmod(ms, size)
+        if count:
+            out += f"{count}{unit}"
     return out

@@ -38,7 +38,7 @@ class WallClock:
         wall_ms: Callable[[], int] | None = None,
         elapsed_ms: Callable[[], float] | None = None,
     ) -> None:
-        self._wall_ms = wall_ms or _wall_ms
+        self._wall_ms = wall_ms or wall_now_ms
         self._elapsed_ms = elapsed_ms or _since_boot_ms
         self._lock = threading.Lock()
         self._now_ms = float(self._wall_ms())
@@ -69,7 +69,8 @@ class WallClock:
         return max(self._now_ms, expected + off)
 
 
-def _wall_ms() -> int:
+def wall_now_ms() -> int:
+    """What the wall shows, in ms since 1970."""
     return time.time_ns() // 1_000_000
 
 

@@ -40,7 +40,7 @@ def agrees(
         np.arange(count),
     )
     done = finish(
-        view.plan, rows.take()[1], np.ones(1, np.bool_), np.array([as_of_ms]), view.max_age_ms
+        view.plan, rows.hand_over()[1], np.ones(1, np.bool_), np.array([as_of_ms]), view.max_age_ms
     )
     again = dict(zip(view.plan.names, done.values[0].astype(np.float32).tolist()))
     served = [_or_nan(values[name]) for name in told]

@@ -34,6 +34,7 @@ class VectorSchema:
     def digest(self) -> str:
         """16 hex digits that change when a name, the order or the meaning does."""
         names = ("\x1f".join(self.categories), "\x1f".join(self.numbers), self.meaning)
+        # By separators that no name of a field has, so that ("a", "b") is not ("ab",).
         text = "\x1e".join(names)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -55,8 +56,8 @@ class Vectors:
     @staticmethod
     def concatenate(parts: list[Vectors]) -> Vectors:
         return Vectors(
-            np.concatenate([p.categories for p in parts]),
-            np.concatenate([p.numbers for p in parts]),
+            np.concatenate([part.categories for part in parts]),
+            np.concatenate([part.numbers for part in parts]),
         )
 
 

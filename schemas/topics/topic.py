@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from freshet.schemas.declared import check_kind
 from freshet.schemas.durations import milliseconds, text_of
 from freshet.schemas.errors import DefinitionError
-from freshet.schemas.events.field import INTEGERS, KEY_TYPES, Field, fits
+from freshet.schemas.events.field import FLOATS, INTEGERS, KEY_TYPES, TEXTS, Field, fits
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.text import keys
 from freshet.schemas.topics.digests import (
@@ -102,9 +102,9 @@ class Freshness:
     feature_limit: str = "0s"
 
     def __post_init__(self) -> None:
-        for f in fields(self):
-            if f.name != "on_violation":
-                milliseconds(getattr(self, f.name), f.name)
+        for setting in fields(self):
+            if setting.name != "on_violation":
+                milliseconds(getattr(self, setting.name), setting.name)
         if self.on_violation not in ON_VIOLATION:
             raise DefinitionError(
                 f"on_violation={self.on_violation!r}",
@@ -272,6 +272,7 @@ class Topic:
         )
         check_kind(where, "drop", self.drop, Mapping, 'Write {"early": pl.col("late") < 0}.')
         check_kind(where, "impute", self.impute, Mapping, 'Write {"late": fr.impute.constant(0)}.')
+        # Frozen to everybody else: loaded once, here, while the file that declares it is a frame.
         object.__setattr__(self, "schema", _load(self.schema, self.name))
         milliseconds(self.dedup, "dedup")
         if not 1 <= self.partitions <= 4096:
@@ -283,8 +284,8 @@ class Topic:
         if self.source is not None:
             self._expect(self.source, "source", KEY_TYPES)
         for name in (self.event_id, self.event_time):
-            f = self.events[name]
-            if f.nullable and not f.required:
+            found = self.events[name]
+            if found.nullable and not found.required:
                 raise DefinitionError(
                     f"topic {self.name}",
                     f"{name!r} may be missing, and every event needs one",
@@ -300,12 +301,8 @@ class Topic:
             if isinstance(how.value, float) and not math.isfinite(how.value):
                 cause = f"impute[{name!r}] fills in {how.value}"
                 raise DefinitionError(f"topic {self.name}", cause, "Fill in a finite number.")
-            kinds = (
-                ("string", "enum")
-                if isinstance(how.value, str)
-                else ("int", "long", "float", "double")
-            )
-            self._expect(name, "impute", kinds)
+            filled = TEXTS if isinstance(how.value, str) else (*INTEGERS, *FLOATS)
+            self._expect(name, "impute", filled)
             if how.by is not None:
                 self._expect(how.by, f"impute[{name!r}].by", KEY_TYPES)
             if how.kind == "constant":
@@ -360,30 +357,37 @@ class Topic:
         return orders
 
     def __getitem__(self, name: str) -> FieldRef:
-        f = self._expect(name, "field", None)
-        return FieldRef(self.name, name, f in ("string", "enum", "boolean"))
+        type_ = self._expect(name, "field", None)
+        return FieldRef(self.name, name, type_ in ("string", "enum", "boolean"))
 
-    def _check_constant(self, f: Field, value: float | str) -> None:
+    def _check_constant(self, field: Field, value: float | str) -> None:
         """What is filled in must be a value that an event could have had."""
-        if f.type in INTEGERS and isinstance(value, float) and value.is_integer():
+        # 3.0 is meant as 3, and no whole-number field takes it as it is.
+        if field.type in INTEGERS and isinstance(value, float) and value.is_integer():
             value = int(value)
-        if f.logical == "uuid" and not _is_canonical_uuid(value):
+        if field.logical == "uuid" and not _is_canonical_uuid(value):
             known = "It must be a UUID in lower case."
-        elif not fits(value, f.type, f.symbols):
-            expected = f"one of {', '.join(f.symbols)}" if f.symbols else f"{f.type}"
+        elif not fits(value, field.type, field.symbols):
+            expected = f"one of {', '.join(field.symbols)}" if field.symbols else f"{field.type}"
             known = f"It must be {expected}."
-        elif f.domain is not None and value not in f.domain:
-            known = f"Its domain is {', '.join(f.domain)}."
-        elif not isinstance(value, str) and f.range and not f.range[0] <= value <= f.range[1]:
-            known = f"Its range is {f.range[0]} to {f.range[1]}."
+        elif field.domain is not None and value not in field.domain:
+            known = f"Its domain is {', '.join(field.domain)}."
+        elif (
+            not isinstance(value, str)
+            and field.range
+            and not field.range[0] <= value <= field.range[1]
+        ):
+            known = f"Its range is {field.range[0]} to {field.range[1]}."
         else:
             return
         raise DefinitionError(
-            f"topic {self.name}", f"impute[{f.name!r}]={value!r} is no value of that field", known
+            f"topic {self.name}",
+            f"impute[{field.name!r}]={value!r} is no value of that field",
+            known,
         )
 
     def _expect(self, name: str, role: str, kinds: tuple[str, ...] | None) -> str:
-        known = {f.name: f.type for f in self.events.fields}
+        known = {field.name: field.type for field in self.events.fields}
         if name not in known:
             raise DefinitionError(
                 f"topic {self.name}",

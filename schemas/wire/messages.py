@@ -106,7 +106,7 @@ class Settled(msgspec.Struct, frozen=True, tag="settled", tag_field="type"):
     reflects: Moment | None = None
 
     def __post_init__(self) -> None:
-        known = [x is not None for x in (self.lineage, self.number, self.digest)]
+        known = [part is not None for part in (self.lineage, self.number, self.digest)]
         if any(known) and not all(known):
             raise ValueError("lineage, number and digest name a snapshot together")
 
@@ -212,15 +212,15 @@ def decode(value: bytes | memoryview) -> Message:
     return found
 
 
-def newest_tick(m: Message) -> int | None:
+def newest_tick(message: Message) -> int | None:
     """The newest moment of the app's clock that a message says was reached; None where it says
     nothing of it."""
-    match m:
+    match message:
         case Cut() | Verdict() | Settled() | Swapped():
-            return m.tick
+            return message.tick
         case Tick():
-            return m.now
+            return message.now
         case Progress():
-            return max(m.ticks.values(), default=None)
+            return max(message.ticks.values(), default=None)
         case _:
             return None
