@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from freshet.schemas.durations import EARLIEST_MS
 from freshet.schemas.errors import RequestError
 from freshet.schemas.sizes import KEY_BYTES, ROW_BYTES
 from freshet.serving.oip.messages import InferRequest, RequestInput
@@ -149,10 +150,12 @@ def _times(parameters: Mapping[str, Any]) -> tuple[int | None, float | None]:
     Triton's `timeout` (µs)."""
     as_of = parameters.get("as_of")
     if as_of is not None and (
-        isinstance(as_of, bool) or not isinstance(as_of, int) or not 0 <= as_of <= MAX_AS_OF
+        isinstance(as_of, bool)
+        or not isinstance(as_of, int)
+        or not EARLIEST_MS <= as_of <= MAX_AS_OF
     ):
         raise RequestError(
-            "parameter as_of", f"is {as_of!r}", "Send whole milliseconds since the epoch."
+            "parameter as_of", f"is {as_of!r}", "Send whole milliseconds since 1970; from 1900 on."
         )
     for name, unit, a_second in (
         ("deadline_ms", "milliseconds", 1e3),
