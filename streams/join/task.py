@@ -276,7 +276,9 @@ class JoinTask:
         self._text_used = int(ends[-1]) if n else 0
         s.arena = np.zeros(max(64 * capacity, 2 * (self._text_used + text_bytes)), np.uint8)
         s.arena[: self._text_used] = state["texts"]
-        meta = self._meta = state["meta"].copy()
+        meta = self._meta = np.zeros(k.META, np.int64)
+        # One of before labels were counted by what became of them begins with the next label.
+        meta[: len(state["meta"])] = state["meta"]
         expired = int(meta[k.EXPIRE_HEAD] - meta[k.FORGET_HEAD])
         meta[k.FORGET_HEAD], meta[k.EXPIRE_HEAD], meta[k.TAIL] = 0, expired, n
         s.queue[:n] = np.arange(n)

@@ -56,9 +56,7 @@ def replayed(folder: Path, start: int) -> tuple[dict[str, bytes], ModelReport, l
             run.step(step.start_ms, step.end_ms, step.asked.get("orders", {}), step.events)
         facts = Facts()
         for operator in run.operators:
-            facts.of_tasks |= {
-                task.name: task.facts() for task in operator.tasks() if hasattr(task, "facts")
-            }
+            facts.of_tasks |= {task.name: task.facts() for task in operator.tasks()}
         model = APP.models[0]
         report = model_report(APP, run.log, model, Judged(facts, {}))
         swaps = [(s.tick - start, s.lineage, s.number) for s in run.swaps]
