@@ -183,57 +183,117 @@ def finish(
     floats: Any,
     present: Any,
     as_of: Any,
-    max_age: Any,
-    shape: Any,
-    features: Any,
-    params: Any,
+    asked: Any,
+    counts: Any,
+    tables: Any,
     out: Any,
     age: Any,
     status: Any,
 ) -> None:
-    """Values of rows as of a time each. `features` int64 `[F, 4]` says kind, first and second
-    column (or the word) and the tiles of the window; `params` float64 `[F, 3]` half-life, prior and
-    weight (0: no prior)."""
-    tile_ms, tiles, ring, columns = shape[0], shape[1], shape[2], shape[3]
-    for r in range(present.size):
-        age[r] = as_of[r] - words[r, NEWEST] if present[r] else -1
-        if not present[r]:
-            status[r] = NOT_FOUND
-        elif max_age > 0 and age[r] > max_age:
-            status[r] = OUTSIDE_MAX_AGE
-        else:
-            status[r] = PRESENT
-        newest, now = words[r, NEWEST_TILE], as_of[r] // tile_ms
-        for f in range(features.shape[0]):
-            kind, a, b = features[f, 0], features[f, 1], features[f, 2]
-            if status[r] != PRESENT:
-                out[r, f] = np.nan
-            elif kind == F_LAST:
-                out[r, f] = floats[r, a]
-            elif kind == F_AGE:
-                out[r, f] = age[r] / 1000.0
-            elif kind == F_DECAYED:
-                total, weight, extra = floats[r, a], floats[r, a + 1], params[f, 2]
-                if extra > 0.0:
-                    share = halved(max(0, as_of[r] - words[r, a + 2]), params[f, 0])
-                    out[r, f] = (total * share + extra * params[f, 1]) / (weight * share + extra)
-                else:
-                    out[r, f] = total / weight if weight > 0.0 else np.nan
+    """Values of rows as of a time each. The rows, of one view after the other, are one memory
+    (`words` and `floats`); part `p` of them are `counts[p]` rows of view `asked[p]` of the tables
+    (`features.rows.finish.Tables`). `out` float64 gets the features of one row after the other."""
+    shapes, max_ages, first_feature, features, params = tables
+    row = 0
+    at = 0
+    o = 0
+    for p in range(asked.size):
+        view = asked[p]
+        tile_ms = shapes[view, 0]
+        tiles = shapes[view, 1]
+        ring = shapes[view, 2]
+        columns = shapes[view, 3]
+        for _ in range(counts[p]):
+            age[row] = as_of[row] - words[at + NEWEST] if present[row] else -1
+            if not present[row]:
+                status[row] = NOT_FOUND
+            elif max_ages[view] > 0 and age[row] > max_ages[view]:
+                status[row] = OUTSIDE_MAX_AGE
             else:
-                first = max(now - features[f, 3], newest - tiles) + 1
-                slot, x, y = first % tiles, nothing(kind), 0.0
-                # oldest first, so that sums are always the same
-                for _ in range(first, min(now, newest) + 1):
-                    at = ring + slot * columns
-                    x = merged(kind, x, floats[r, at + a])
+                status[row] = PRESENT
+            newest = words[at + NEWEST_TILE]
+            now = as_of[row] // tile_ms
+            for f in range(first_feature[view], first_feature[view + 1]):
+                kind = features[f, 0]
+                a = at + features[f, 1]
+                b = at + features[f, 2]
+                if status[row] != PRESENT:
+                    out[o] = np.nan
+                elif kind == F_LAST:
+                    out[o] = floats[a]
+                elif kind == F_AGE:
+                    out[o] = age[row] / 1000.0
+                elif kind == F_DECAYED:
+                    total = floats[a]
+                    weight = floats[a + 1]
+                    extra = params[f, 2]
+                    if extra > 0.0:
+                        share = halved(max(0, as_of[row] - words[a + 2]), params[f, 0])
+                        out[o] = (total * share + extra * params[f, 1]) / (weight * share + extra)
+                    else:
+                        out[o] = total / weight if weight > 0.0 else np.nan
+                else:
+                    first = max(now - features[f, 3], newest - tiles) + 1
+                    slot = first % tiles
+                    x = nothing(kind)
+                    y = 0.0
+                    # oldest first, so that sums are always the same
+                    for _ in range(first, min(now, newest) + 1):
+                        tile = ring + slot * columns
+                        x = merged(kind, x, floats[a + tile])
+                        if kind == F_MEAN:
+                            y += floats[b + tile]
+                        slot = slot + 1 if slot + 1 < tiles else 0
                     if kind == F_MEAN:
-                        y += floats[r, at + b]
-                    slot = slot + 1 if slot + 1 < tiles else 0
-                if kind == F_MEAN:
-                    x = y / x if x > 0.0 else np.nan
-                elif kind != F_TOTAL and np.isinf(x):
-                    x = np.nan
-                out[r, f] = x
+                        x = y / x if x > 0.0 else np.nan
+                    elif kind != F_TOTAL and np.isinf(x):
+                        x = np.nan
+                    out[o] = x
+                o += 1
+            row += 1
+            at += ring + tiles * columns
+
+
+@nb.njit(nogil=True, cache=True)
+def spread(
+    finished: Any,
+    words: Any,
+    asked: Any,
+    counts: Any,
+    places: Any,
+    tables: Any,
+    to: Any,
+    numbers: Any,
+    versions: Any,
+    age: Any,
+) -> None:
+    """Hand what `finish` found, and each row's version, to the questions that asked for the row:
+    question `q` has row `places[p, q]` of part `p`. Feature `f` of the tables goes to column
+    `to[f]` of `numbers` (-1: nobody reads it), the version of view `v` to two columns of
+    `versions`; `age` becomes that of the oldest row."""
+    shapes, _, first_feature, _, _ = tables
+    values, ages, _ = finished
+    row = 0
+    at = 0
+    o = 0
+    for p in range(asked.size):
+        view = asked[p]
+        first = first_feature[view]
+        width = first_feature[view + 1] - first
+        row_words = shapes[view, 2] + shapes[view, 1] * shapes[view, 3]
+        for q in range(age.size):
+            place = places[p, q]
+            for f in range(width):
+                column = to[first + f]
+                if column >= 0:
+                    numbers[q, column] = values[o + place * width + f]
+            version = at + place * row_words
+            versions[q, 2 * view] = words[version + VERSION_OFFSET]
+            versions[q, 2 * view + 1] = words[version + VERSION_INDEX]
+            age[q] = max(age[q], ages[row + place])
+        row += counts[p]
+        at += counts[p] * row_words
+        o += counts[p] * width
 
 
 @nb.njit(inline="always", nogil=True, cache=True, error_model="numpy")

@@ -193,15 +193,20 @@ class _Reading:
         self, spans: PartitionSpans, key: str, place: Version, since_ms: int | None
     ) -> list[CleanEvent]:
         topic = self._view.topic
-        origins = [(topic.name, p) for p in range(topic.partitions)]
+        origins = [(topic.name, p) for p in self._source_partitions()]
         return events_of(spans, key, place, since_ms, origins, self._lateness_ms())
+
+    def _source_partitions(self) -> list[int]:
+        """Also those that were added since it was declared."""
+        source = self._run.app.log_of(self._view.topic.name)
+        return sorted(self._run.log.bounds(source).spans)
 
     def _lateness_ms(self) -> int:
         """The largest that its topic has had: as declared, and as intake recorded its changes."""
         topic, url = self._view.topic, self._run.settings.checkpoints_url
         source = self._run.app.log_of(topic.name)
         had = [topic.freshness.ms("lateness")]
-        for p in range(topic.partitions):
+        for p in self._source_partitions():
             had += [
                 changed[1]
                 for changed in kept_by_run.settings_of(self._run.log, url, topic, source, p)

@@ -19,6 +19,7 @@ from freshet.learners.snapshots.golden import attested
 from freshet.learners.snapshots.signing import Signer
 from freshet.learners.training.task import Moment, TrainPlan, TrainTask
 from freshet.schemas.durations import milliseconds
+from freshet.schemas.errors import LogError
 from freshet.schemas.events.decode import EventCodec
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.topics.topic import Freshness, Topic
@@ -31,9 +32,14 @@ from freshet.streams.outages import Outages
 
 def ensure_topics(app: App, log: Log) -> None:
     """Create every topic that the app reads or writes. Raises `LogError` if one exists with other
-    partitions."""
+    partitions; a source may have got more, which are taken in like the others."""
+    sources = {app.log_of(t.name) for t in app.topics}
     for name, partitions in topics(app).items():
-        log.ensure(name, partitions)
+        try:
+            log.ensure(name, partitions)
+        except LogError:
+            if name not in sources or len(log.bounds(name).spans) <= partitions:
+                raise
 
 
 def topics(app: App) -> Mapping[str, int]:

@@ -96,6 +96,28 @@ def key_of(parts: Sequence[str | None]) -> str:
     return SEPARATOR.join(map(_escaped, parts))
 
 
+def keys_of(columns: Sequence[Sequence[str]]) -> Sequence[str]:
+    """The key of each row, of which each column holds one value's text, `escaped`: `key_of` for
+    columns of Python texts, as requests have them.
+
+    >>> keys_of([escaped(["a|b", None]), escaped(["c", "c"])])
+    ['a\\\\|b|c', '\\\\N|c']
+    """
+    if len(columns) == 1:
+        return columns[0]
+    return list(map(SEPARATOR.join, zip(*columns)))
+
+
+def escaped(column: Sequence[str | None]) -> Sequence[str]:
+    """Each value as it stands in a key; the column itself where that changes none."""
+    if None not in column:
+        there: Sequence[str] = column  # type: ignore[assignment]
+        whole = "".join(there)
+        if SEPARATOR not in whole and ESCAPE not in whole:
+            return there
+    return list(map(_escaped, column))
+
+
 def _escaped(part: str | None) -> str:
     if part is None:
         return NULL

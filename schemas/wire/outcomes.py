@@ -10,6 +10,7 @@ texts (`TEXTS`) vary in length: the id's canonical text, its categories, joined 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,7 @@ KINDS = ("asked", "labelled", "expired", "corrected")
 Fixed = npt.NDArray[np.void]
 
 
+@cache
 def fixed_dtype(schema: VectorSchema) -> np.dtype[np.void]:
     """Packed fields of a prediction.
 

@@ -28,7 +28,7 @@ def read_question(
     Raises: RequestError: a name, datatype, shape, size or value is wrong; the text says what was
         expected.
     """
-    specs = {x.name: x for x in card.inputs}
+    specs = card.by_name
     columns: dict[str, Column] = {}
     n = _rows(request, max_rows)
     at = 0
@@ -125,15 +125,14 @@ def _check_sizes(columns: Mapping[str, Column], n: int) -> None:
 
 def _check_all_there(columns: Mapping[str, Column], card: ModelCard) -> None:
     missing = [
-        x.name
-        for x in card.inputs
-        if x.required and x.name not in columns and not _given(x, columns)
+        spec.name
+        for spec in card.required
+        if spec.name not in columns and not _given(spec, columns)
     ]
     if missing:
         required = [
-            f"{x.name} (or {' and '.join(x.instead)})" if x.instead else x.name
-            for x in card.inputs
-            if x.required
+            f"{spec.name} (or {' and '.join(spec.instead)})" if spec.instead else spec.name
+            for spec in card.required
         ]
         raise RequestError(
             "inputs", f"lack {', '.join(missing)}", f"Required are {', '.join(required)}."

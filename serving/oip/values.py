@@ -19,7 +19,8 @@ DTYPES: dict[str, Any] = {
     "UINT8": np.uint8, "UINT16": np.uint16, "UINT32": np.uint32, "UINT64": np.uint64,
     "FP16": np.float16, "FP32": np.float32, "FP64": np.float64,
 }  # fmt: skip
-_WIDEST: dict[str, Any] = {"BOOL": np.bool_, "INT32": np.int64, "INT64": np.int64}
+_WHOLE = {"INT32": (-(1 << 31), (1 << 31) - 1), "INT64": (-(1 << 63), (1 << 63) - 1)}
+_FRACTIONS = ("FP32", "FP64")
 _JSON_TYPES: dict[str, tuple[Any, Any]] = {
     "BYTES": (list[str | None], list[tuple[str | None]]),
     "BOOL": (list[bool | None], list[tuple[bool | None]]),
@@ -44,26 +45,25 @@ def from_json(tensor: RequestInput, spec: TensorSpec, n: int) -> Column:
         )
     if spec.datatype == "BYTES":
         return values
-    if missing and spec.datatype in _WIDEST:
-        return _beside_missing(tensor, values, spec)
+    if spec.datatype in _WHOLE:
+        _check_bounds(tensor, values, spec)
+    if missing and spec.datatype not in _FRACTIONS:
+        # As they are: no float holds all whole numbers of 64 bits, and a truth that became 1.0
+        # would be another category.
+        return values
     if missing:
         return np.array([np.nan if v is None else v for v in values], np.float64)
-    try:
-        return _cast(tensor, np.array(values, _WIDEST.get(spec.datatype, np.float64)), spec)
-    except OverflowError as error:
-        raise wrong(
-            tensor, "has a value out of range", f"Its datatype is {spec.datatype}."
-        ) from error
+    if spec.datatype in _FRACTIONS:
+        return _cast(tensor, np.array(values, np.float64), spec)
+    return np.array(values, DTYPES[spec.datatype])
 
 
-def _beside_missing(tensor: RequestInput, values: list[Any], spec: TensorSpec) -> Column:
-    """As they are: no float holds all whole numbers of 64 bits, and a truth that became 1.0 would
-    be another category."""
-    if spec.datatype != "BOOL":
-        bounds = np.iinfo(DTYPES[spec.datatype])
-        if not all(v is None or bounds.min <= v <= bounds.max for v in values):
-            raise wrong(tensor, "has a value out of range", f"Its datatype is {spec.datatype}.")
-    return values
+def _check_bounds(tensor: RequestInput, values: list[Any], spec: TensorSpec) -> None:
+    """Of whole numbers, some of which may be missing."""
+    lowest, highest = _WHOLE[spec.datatype]
+    there = [value for value in values if value is not None]
+    if there and not lowest <= min(there) <= max(there) <= highest:
+        raise wrong(tensor, "has a value out of range", f"Its datatype is {spec.datatype}.")
 
 
 def _json_list(tensor: RequestInput, spec: TensorSpec, n: int) -> list[Any]:

@@ -57,6 +57,14 @@ class Judge:
             told = f"it was cut at tick {manifest.tick}, and a message says {cut.tick}"
             raise SnapshotError(str(path), told, "Look who writes the control log.")
 
+    def reflects(self, which: Identity) -> int | None:
+        """The tick up to which a snapshot reflects all labels, by its own signed manifest: whatever
+        anybody said of it, and however long ago it was cut. None where it is gone."""
+        try:
+            return snapshots.read_manifest(self.root, which, self.trainer).tick
+        except SnapshotError:
+            return None
+
     def is_approved(self, which: Identity) -> bool:
         """Whether its own signature is on it, whatever anybody said."""
         try:

@@ -2,7 +2,7 @@
 
 Follows the control log. Cuts of one model at one tick are settled together, once every lineage has
 sent its own. Live, one that is late by `PATIENCE_SECONDS` (wall) counts as it stood at its last
-cut; in a replay all are waited for, so that what is decided depends on the log alone.
+cut, and is not waited for before it cuts again; in a replay all are waited for, so that what is decided depends on the log alone.
 
 What others say on that log is believed no further than the snapshots themselves bear it out: a cut
 is what the signed manifest says, an approval is a signature of its own, and an order that it did
@@ -71,6 +71,9 @@ class Release:
     _comparisons: dict[str, Comparison] = field(default_factory=dict)
     _stats: dict[str, Cut] = field(default_factory=dict)
     _rulings: dict[tuple[str, int], Ruling] = field(default_factory=dict)
+    # Lineages that a tick was settled without, until they cut again: waiting for them at each tick
+    # anew would keep what the others learn from being served.
+    _silent: set[str] = field(default_factory=set)
     _settled: Settled | None = None
     _since_ms: int = 0
     _book: OrderBook = field(default_factory=OrderBook)
@@ -125,6 +128,7 @@ class Release:
     def _note_cut(self, m: Cut) -> None:
         if m.lineage not in self.lineages:
             return
+        self._silent.discard(m.lineage)
         if self._settled is not None and m.tick <= self._settled.tick:
             return  # its tick was settled without it
         known = self._cuts.setdefault(m.tick, [])
@@ -203,15 +207,16 @@ class Release:
         """Whether to settle a tick. Live, one at which nobody really cut anything is forgotten: it
         may lie ahead."""
         cuts = self._cuts[tick]
-        is_whole = {cut.lineage for cut in cuts} >= set(self.lineages)
+        missing = set(self.lineages) - {cut.lineage for cut in cuts}
         if self.patient:
-            return is_whole
+            return not missing
         is_real = any(_key(cut) in self._genuine for cut in cuts)
-        if is_whole and is_real:
+        if is_real and missing <= self._silent:
             return True
         if time.monotonic() - self._first_seen[tick] <= PATIENCE_SECONDS:
             return False
         if is_real:
+            self._silent |= missing
             return True
         log.warning(
             "nothing that was said to be cut is there; it is set aside", model=self.name, tick=tick
@@ -307,12 +312,6 @@ class Release:
         known = self._approved.get(lineage)
         return known[-1] if known else None
 
-    def _cut_tick(self, which: Identity) -> int | None:
-        """When it was cut; of several that were said, the oldest, since whoever may write may say a
-        newer one."""
-        named = (which.lineage, which.number, which.digest)
-        return min((tick for *said, tick in self._verdicts if tuple(said) == named), default=None)
-
     def _rule(self, ruling: Ruling) -> None:
         """A person outranks the gate, but cannot make a snapshot sound."""
         before = self._served()
@@ -379,7 +378,7 @@ class Release:
                 number=served.number,
                 digest=served.digest,
                 back=self._book.goes_back(self.name, served.lineage, served.number),
-                reflects=self._cut_tick(served),
+                reflects=self.judge.reflects(served),
             )
         self._book.take(settled)
         if self._settled is None or self._settled.lineage != settled.lineage:

@@ -152,5 +152,6 @@ def _may_pass(error: KafkaError) -> bool:
         KafkaError.INVALID_REPLICATION_FACTOR,  # no broker has registered yet
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError._NOENT,  # no leader is known of a partition that was made a moment ago
         KafkaError.FENCED_LEADER_EPOCH,  # it was asked as it stood before its leader was known
     )

@@ -6,6 +6,7 @@ KafkaReader ── Client ─┬─ librdkafka_client.py   librdkafka through ct
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -20,7 +21,7 @@ from freshet.streams.kafka.cluster import KafkaCluster
 from freshet.streams.kafka.errors import is_unknown_topic, translated
 from freshet.streams.kafka.watch import TopicWatch
 from freshet.streams.log.contract import Batch, OnAssign, OnGone, TopicPartition
-from freshet.streams.log.errors import not_assigned, outside, recreated
+from freshet.streams.log.errors import no_partition, not_assigned, outside, recreated
 
 log = structlog.get_logger()
 
@@ -90,7 +91,8 @@ class KafkaReader:
         self._on_lost = on_lost
         bounds = cluster.admin.bounds(self._topics)
         self._identities = {topic: b.identity for topic, b in bounds.items()}
-        self._parts = [(topic, p) for topic, b in bounds.items() for p in b.spans]
+        # Of a group, those that were assigned since are among them, too: some may be added.
+        self._parts = {(topic, p): None for topic, b in bounds.items() for p in b.spans}
         self._watch = TopicWatch(cluster)
         for topic, identity in self._identities.items():
             self._watch.add(topic, identity)
@@ -116,9 +118,11 @@ class KafkaReader:
             settings |= {
                 "session.timeout.ms": session,
                 "heartbeat.interval.ms": min(1000, session // 3),
+                # how soon partitions that were added are taken up; by default in five minutes
+                "topic.metadata.refresh.interval.ms": 2000,
             }
             if self._cluster.instance is not None:
-                settings["group.instance.id"] = self._cluster.instance
+                settings["group.instance.id"] = _member(self._cluster.instance, self._topics)
         return settings
 
     def poll(self, max_records: int, max_wait: float) -> list[Batch]:
@@ -209,7 +213,7 @@ class KafkaReader:
         if self._group is not None:
             self._client.subscribe(self._topics, self._assigned, self._revoked)
             return
-        positions = self._positions(self._parts)
+        positions = self._positions(list(self._parts))
         self._next.update(positions)
         self._client.assign(positions)
         self._client.pause([part for part in self._paused if part in positions], True)
@@ -222,6 +226,8 @@ class KafkaReader:
         for topic, p in parts:
             if bounds[topic].identity != self._identities[topic]:
                 raise recreated(topic, self._identities[topic], bounds[topic].identity)
+            if p not in bounds[topic].spans:  # added a moment ago, and not every broker knows it
+                raise no_partition(topic, p, len(bounds[topic].spans))
             first, after = bounds[topic].spans[p]
             offset = out[topic, p] = starts.get((topic, p), first)
             if not first <= offset <= after:
@@ -236,6 +242,7 @@ class KafkaReader:
         except BaseException as error:  # raised by poll, once librdkafka is out of its callback
             self._failed = error
             return {}
+        self._parts.update(dict.fromkeys(parts))
         self._next.update(positions)
         return positions
 
@@ -326,3 +333,14 @@ class KafkaReader:
         self._closing = True
         self._write_commits(float("inf"), wait=True)
         self._client.close()
+
+
+def _member(instance: str, topics: Sequence[str]) -> str:
+    """What a process is called in its group: by its name, and by what it reads.
+
+    Kafka's coordinator gives a static member that comes back what it had before, also where it
+    subscribes to other topics now (KAFKA-12759). So with other topics it is another member; the one
+    before is let go of once its session is over.
+    """
+    read = hashlib.sha256("\n".join(sorted(topics)).encode()).hexdigest()
+    return f"{instance}.{read[:8]}"

@@ -34,7 +34,8 @@ def frozen(topic: str, found: int, wanted: int) -> LogError:
     return LogError(
         f"topic {topic}",
         f"has {found} partition{'' if found == 1 else 's'}, the app declares {wanted}",
-        "Partition counts are frozen when a topic is made: declare the old count, or name another topic.",
+        "The counts of freshet's own topics are frozen when they are made: declare the old count "
+        "(a source topic may have more), or name another topic.",
         topic=topic,
         found=found,
         wanted=wanted,

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from confluent_kafka import KafkaError, Producer
+from confluent_kafka.admin import NewPartitions
 
 from freshet.schemas.errors import ComponentError, LogError
 from freshet.servers.kafka_server import KafkaServer
@@ -395,6 +396,57 @@ def test_a_member_that_comes_back_in_time_gets_its_partitions_without_a_rebalanc
     assert "took this member's place" in raised(lambda: one.poll(1, 0.1)).cause
     for member in (one, again, usurper):
         member.inner.close()
+
+
+@BOTH
+def test_partitions_that_are_added_are_shared_and_read_within_seconds(
+    kafka: str, log: KafkaLog, fast: bool
+) -> None:
+    topic = new_topic(log, 1)
+    fill(log, topic, 10, [0])
+    one, two = (Member(kafka, topic, fast, name) for name in ("intake-1", "intake-2"))
+    wait_for(lambda: len(one.got + two.got) == 10, one, two)
+    log.admin.client.create_partitions([NewPartitions(topic, 3)])[topic].result()
+    wait_for(lambda: len(log.bounds(topic).spans) == 3, one, two)
+    fill(log, topic, 10, [1, 2])
+    everything = {(p, offset) for p in range(3) for offset in range(10)}
+    wait_for(lambda: {*one.got, *two.got} == everything, one, two)
+    assert one.mine | two.mine == {(topic, p) for p in range(3)}
+    assert not one.mine & two.mine
+    for member in (one, two):
+        # an operator rests, and reads again from a checkpoint
+        member.inner.pause(member.mine)
+        member.inner.pause(member.mine, False)
+        for _, p in member.mine:
+            member.inner.seek(topic, p, 9)
+        member.got.clear()
+        wait_for(lambda of=member: {p for p, _ in of.got} == {p for _, p in of.mine}, member)
+        member.inner.close()
+
+
+@BOTH
+@pytest.mark.parametrize("others", [(0, 1, 2), (0,), (0, 2)], ids=["more", "fewer", "others"])
+def test_a_member_that_comes_back_with_other_topics_gets_those(
+    kafka: str, log: KafkaLog, fast: bool, others: tuple[int, ...]
+) -> None:
+    """And never what it does not read any more, whatever its group remembers of it."""
+    topics = [new_topic(log, 2) for _ in range(3)]
+    wanted = {(topics[i], p) for i in others for p in range(2)}
+    named = KafkaLog(kafka, "view-1", session_seconds=6.0, fast=fast)
+    mine: set[TopicPartition] = set()
+
+    def assign(parts: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        mine.update(parts)
+        return {}
+
+    before = named.reader(topics[:2], f"group-{topics[0]}", assign)
+    wait_for(lambda: len(mine) == 4, before)
+    before.close()
+    mine.clear()
+    again = named.reader([topics[i] for i in others], f"group-{topics[0]}", assign)
+    wait_for(lambda: mine >= wanted, again)
+    assert mine == wanted
+    again.close()
 
 
 @BOTH
