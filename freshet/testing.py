@@ -394,7 +394,7 @@ def vectors_of(local: LocalRun, model: Model) -> dict[str, bytes]:
         For each id uint64 categories, float32 numbers and a probability, one after the other. Two
         runs that served the same give the same.
     """
-    from freshet.demo.report import outcomes_of
+    from freshet.replay.report import outcomes_of
     from freshet.schemas.wire.outcomes import ASKED
 
     out: dict[str, bytes] = {}

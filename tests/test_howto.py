@@ -566,6 +566,8 @@ def test_old_data_that_is_sent_live_is_not_learned_from(old_data: Path) -> None:
             found = page.examples(run.app, run.log, "late")
     assert facts["intake:orders:0"]["fates"]["applied"] == 1
     assert facts["join:late:0"]["labelled"] == 1
+    # From 50 of them on, promise and alert say so.
+    assert facts["join:late:0"]["labels"]["since_used"]["saw_future"] == 1
     assert found.filter(kind="labelled")["saw_future"].all()
     trained = [f for name, f in facts.items() if name.startswith("train")]
     assert all(f["learned"] == 0 and f["snapshots"] > 0 for f in trained)

@@ -134,9 +134,65 @@ def demo(
     app = load(APP)
     given = settings(run_dir=run_dir, port=port, status_port=status_port)
     options = demo_module.DemoOptions(days, step, seed, snapshot_every, keep, report)
-    raise SystemExit(
-        demo_module.run(app, str(APP), app.models[0], given, options, terminal(RUN_WIDTH))
+    raise SystemExit(demo_module.run(app, str(APP), given, options, terminal(RUN_WIDTH)))
+
+
+@cli.command()
+def replay(
+    app: App,
+    data: Annotated[
+        list[str],
+        typer.Argument(
+            help="files of events: Parquet, CSV or JSON lines; arrivals=old/*.parquet says for "
+            "which topic"
+        ),
+    ],
+    since: Annotated[
+        str, typer.Option("--from", help="leave out what was before, such as 1996-05-07")
+    ] = "",
+    until: Annotated[str, typer.Option("--until", help="leave out what was then or later")] = "",
+    step: Annotated[
+        str, typer.Option(help="time of the data per step (default: by its span)")
+    ] = "",
+    snapshot_every: Annotated[
+        str | None, typer.Option(help="time of the data between snapshots, for all topics")
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="keep serving afterwards")] = False,
+    log: Annotated[
+        str | None, typer.Option(help="kafka://host:port (default: SQLite in the run folder)")
+    ] = None,
+    store: Annotated[
+        str | None, typer.Option(help="redis://… or cassandra://… (default: an embedded Redis)")
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="port of the scorer (0: any)")] = 0,
+    status_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="port of the status page (0: any)")
+    ] = 0,
+    run_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="a new folder for the run, to go on in (default: .freshet/replay, emptied)"
+        ),
+    ] = None,
+    report: Annotated[Path, typer.Option(help="where the report goes")] = Path(
+        "replay-report.json"
+    ),
+) -> None:
+    """Replay old data through an app in the data's own time, and say what was learned."""
+    from freshet.app import load
+    from freshet.replay import command
+    from freshet.settings import settings
+
+    given = settings(
+        log=log or "",
+        store=store or "",
+        run_dir=run_dir or command.DEFAULT_DIR,
+        port=port,
+        status_port=status_port,
+        snapshot_every=snapshot_every,
     )
+    options = command.ReplayOptions(since, until, step, keep, report)
+    raise SystemExit(command.run(load(app), str(app), data, given, options, terminal(RUN_WIDTH)))
 
 
 register(cli)

@@ -140,7 +140,17 @@ def notices(status: Status) -> dict[str, str]:
 
 
 def run_all(app: App, app_path: str, given: Settings, console: Console) -> int:
-    """Run all roles until Ctrl-C or SIGTERM."""
+    """Run all roles until Ctrl-C or SIGTERM.
+
+    Raises:
+        FreshetError: why the app cannot start.
+    """
+    if given.replay:
+        raise DefinitionError(
+            "setting replay=True",
+            "makes the app's clock stand still until a replay moves it, and this is none",
+            "Unset FRESHET_REPLAY. Old data goes through the app by `freshet replay APP.py DATA`.",
+        )
     stop = threading.Event()
     for s in (signal.SIGINT, signal.SIGTERM):
         signal.signal(s, lambda *_: stop.set())

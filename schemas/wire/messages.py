@@ -128,6 +128,7 @@ class Logged(msgspec.Struct, frozen=True, tag="logged", tag_field="type"):
     instance: Instance
     sequence: Annotated[int, Meta(ge=-1, le=2**53)]  # -1: none yet
     lost: Count
+    model: Word = ""  # of which: each model's predictions are numbered by themselves
 
 
 class Status(msgspec.Struct, frozen=True, tag="status", tag_field="type"):

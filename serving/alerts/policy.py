@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from freshet.schemas.durations import HOUR_MS
 from freshet.serving.alerts.bounds import AlertBounds, Missed, Recent
 from freshet.serving.status.bounds import lag_light
+from freshet.serving.status.labels import unlearned
 from freshet.serving.status.promises import span
 from freshet.serving.status.status import (
     Alert,
@@ -216,6 +217,21 @@ def dead_letters(status: Status, recent: Recent, bounds: AlertBounds) -> Iterato
         )
 
 
+def nothing_learned(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[Alert]:
+    """Labels come, and none of them is learned from."""
+    for m in status.models:
+        found = unlearned(m, status.clock.app_ms)
+        if found is not None:
+            yield Alert(
+                policy="nothing_learned",
+                subject=m.name,
+                light=found.light,
+                reason=f"the last {found.labels:,} labels came to nothing: {found.why}",
+                meaning=f"Nothing new is learned by {m.name}, however many labels come.",
+                next_step=found.next_step,
+            )
+
+
 def snapshots_refused(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[Alert]:
     """A lineage's newest judged snapshot was refused."""
     for model in status.models:
@@ -321,6 +337,7 @@ POLICIES: tuple[Policy, ...] = (
     source_silent,
     topic_silent,
     dead_letters,
+    nothing_learned,
     snapshots_refused,
     calibration,
     clock_jumped,

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from freshet.schemas.durations import EARLIEST_MS
 from freshet.schemas.errors import RequestError
 from freshet.schemas.sizes import KEY_BYTES, ROW_BYTES
 from freshet.serving.oip.messages import InferRequest, RequestInput
@@ -156,9 +157,9 @@ def _times(parameters: Mapping[str, Any]) -> tuple[int | None, float | None]:
     """`as_of` (app clock, ms), and the deadline on the monotonic clock from `deadline_ms` or
     Triton's `timeout` (µs)."""
     as_of = parameters.get("as_of")
-    if as_of is not None and not (_is_whole(as_of) and 0 <= as_of <= MAX_AS_OF):
+    if as_of is not None and not (_is_whole(as_of) and EARLIEST_MS <= as_of <= MAX_AS_OF):
         raise RequestError(
-            "parameter as_of", f"is {as_of!r}", "Send whole milliseconds since the epoch."
+            "parameter as_of", f"is {as_of!r}", "Send whole milliseconds since 1970; from 1900 on."
         )
     for name, unit, a_second in (
         ("deadline_ms", "milliseconds", 1e3),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from freshet.schemas.durations import HOUR_MS, text_of
 from freshet.serving.status.bounds import DEAD_RECORDS, DEAD_SHARE, RED_DEAD_SHARE, lag_light
+from freshet.serving.status.labels import unlearned
 from freshet.serving.status.status import (
     Light,
     LineageFigures,
@@ -36,6 +37,7 @@ def promises(status: Status) -> list[Promise]:
         roles_alive(status.roles, status.outages, status.at_ms),
         switched_on(status.switches),
         *snapshots_approved(status.models),
+        *labels_learned(status.models, status.clock.app_ms),
         events_readable(status.topics),
     ]
 
@@ -198,6 +200,20 @@ def snapshots_approved(models: Sequence[ModelFigures]) -> list[Promise]:
     if refused:
         counts += ", every lineage has had one approved since"
     return [Promise("snapshots approved", "green", counts)]
+
+
+def labels_learned(models: Sequence[ModelFigures], app_ms: int | None) -> list[Promise]:
+    """Red while labels of a model come and none is learned from. None without models."""
+    if not models:
+        return []
+    found = [(m, why) for m in models if (why := unlearned(m, app_ms)) is not None]
+    name = "labels learned"
+    if not found:
+        came, used = sum(m.labels.came for m in models), sum(m.labels.used for m in models)
+        return [Promise(name, "green", f"{used:,} of {came:,} labels are examples")]
+    state = min((why.light for _, why in found), key=_WORST_FIRST.index)
+    told = [f"the last {why.labels:,} of {m.name} came to nothing: {why.why}" for m, why in found]
+    return [Promise(name, state, "; ".join(told))]
 
 
 def events_readable(topics: Sequence[TopicFigures]) -> Promise:

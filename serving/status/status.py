@@ -212,6 +212,16 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     since_ms: int | None = None
 
 
+class LabelFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """Labels that came for a model, those `used` as examples, and by reason those that came to
+    nothing since the last one that was used; the newest one's time (app clock, ms)."""
+
+    came: int = 0
+    used: int = 0
+    since_used: dict[str, int] = {}
+    newest_ms: int | None = None
+
+
 class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
     """A model: what is served, why this lineage (`decision`), how fresh and how good it is; the
     role that the served snapshot waits for most (it is `behind` by it). `baseline` is the lineage
@@ -226,6 +236,7 @@ class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
     asked: int = 0
     labelled: int = 0
     expired: int = 0
+    labels: LabelFigures = LabelFigures()
     snapshots: int = 0
     approvals: int = 0
     refusals: int = 0

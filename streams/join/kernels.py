@@ -25,7 +25,14 @@ REPEATED_QUESTIONS, REPEATED_LABELS, UNMATCHED, LATE_LABELS, EXPIRED_COUNT, LABE
     12,
     13,
 )
-CORRECTED_COUNT, META = 14, 15
+CORRECTED_COUNT = 14
+# Labels that came, those that made an example to learn, and the newest one's time.
+LABELS, USED, NEWEST_LABEL = 15, 16, 17
+SAW_FUTURE_COUNT, EMPTY_COUNT = 18, 19
+# Labels that came to nothing since the last one that was used, by reason.
+UNUSED = 20
+NO_QUESTION, SAW_FUTURE, TOO_LATE, REPEATED, EMPTY = 20, 21, 22, 23, 24
+META = 25
 
 
 @nb.njit(inline="always", nogil=True, cache=True)
@@ -77,6 +84,18 @@ def _emit(
     out[m, 3] = future
     label_out[m] = label
     meta[EMITTED] = m + 1
+
+
+@nb.njit(inline="always", nogil=True, cache=True)
+def _judge(meta: Any, future: Any) -> None:
+    """A label met its question: it is used, unless its event was not later than the question."""
+    if future:
+        meta[SAW_FUTURE_COUNT] += 1
+        meta[SAW_FUTURE] += 1
+        return
+    meta[USED] += 1
+    for i in range(UNUSED, META):
+        meta[i] = 0
 
 
 @nb.njit(nogil=True, cache=True)
@@ -179,6 +198,9 @@ def ask(
         if state[s] == EARLY:
             state[s] = ANSWERED
             meta[LABELLED_COUNT] += 1
+            # It was counted as without a question when it came.
+            meta[NO_QUESTION] = max(0, meta[NO_QUESTION] - 1)
+            _judge(meta, early_t[s] <= t)
             _emit(
                 out,
                 label_out,
@@ -200,8 +222,12 @@ def answer(
     the question waits."""
     for r in range(t.size):
         advance(t[r], wait, table, ids, state, deadline, queue, freed, meta, out, label_out)
+        meta[NEWEST_LABEL] = max(t[r], meta[NEWEST_LABEL]) if meta[LABELS] else t[r]
+        meta[LABELS] += 1
         if np.isnan(label[r]):
             meta[UNMATCHED] += 1
+            meta[EMPTY_COUNT] += 1
+            meta[EMPTY] += 1
             continue
         low, high = new_ids[r, 0], new_ids[r, 1]
         at = find(table, ids, low, high)
@@ -212,9 +238,11 @@ def answer(
             )
             early_label[s] = label[r]
             early_t[s] = t[r]
+            meta[NO_QUESTION] += 1
         elif state[s] == PENDING:
             state[s] = ANSWERED
             meta[LABELLED_COUNT] += 1
+            _judge(meta, t[r] <= asked_at[s])
             _emit(
                 out, label_out, meta, s, LABELLED, t[r], label[r], 1 if t[r] <= asked_at[s] else 0
             )
@@ -222,6 +250,7 @@ def answer(
             state[s] = ANSWERED
             if correct_late:
                 meta[CORRECTED_COUNT] += 1
+                _judge(meta, t[r] <= asked_at[s])
                 _emit(
                     out,
                     label_out,
@@ -234,5 +263,7 @@ def answer(
                 )
             else:
                 meta[LATE_LABELS] += 1
+                meta[TOO_LATE] += 1
         else:
             meta[REPEATED_LABELS] += 1
+            meta[REPEATED] += 1

@@ -16,6 +16,7 @@ from freshet.streams.log.errors import no_partition, too_large
 
 RECORD_OVERHEAD_BYTES = 100  # of a batch's header and a record's own, at most
 QUEUE_KBYTES = 128 << 10
+EARLIEST_TIME_MS = 1  # Kafka takes no times before 1970, and gives 0 a meaning of its own
 _SETTINGS = {
     # Retries neither repeat a record nor change the order of two.
     "enable.idempotence": True,
@@ -41,7 +42,8 @@ class KafkaWriter:
     `KafkaCluster.trouble` says so.
 
     After a failed flush the records that failed are gone; whoever goes on does so from a
-    checkpoint. Times are at least 1 ms: librdkafka takes 0 for "now".
+    checkpoint. Times are at least 1 ms: Kafka refuses records of before 1970, and librdkafka takes 0
+    for "now". So a record of 1905 is stamped as of 1970; what its event says of its own time stays.
     """
 
     def __init__(self, cluster: KafkaCluster) -> None:
@@ -58,6 +60,7 @@ class KafkaWriter:
         known = self._topics.get(topic) or self._open(topic)
         if not 0 <= partition < known.partitions:
             raise no_partition(topic, partition, known.partitions)
+        time_ms = max(time_ms, EARLIEST_TIME_MS)
         # Before the first is queued: of a call that fails nothing may come through.
         largest = max(map(len, values), default=0)
         if largest > known.largest_value:

@@ -131,8 +131,8 @@ class Writer(Protocol):
     """Appends. Not thread-safe."""
 
     def append(self, topic: str, partition: int, values: Sequence[bytes], time_ms: int) -> None:
-        """Queue records, stamped with the app's clock. They are safe only after `flush` has
-        returned. Raises `RecordTooLarge`, and queues none of them, if the topic can never take
+        """Queue records, stamped with the app's clock; one before 1970 may be stamped as of then.
+        They are safe only after `flush` has returned. Raises `RecordTooLarge`, and queues none of them, if the topic can never take
         one."""
         ...
 
