@@ -138,7 +138,11 @@ def finish_into(
     first = tables.first_feature
     out = _space(len(present), int(((first[asked + 1] - first[asked]) * counts).sum()))
     _fill(words, present, as_of, asked, counts, tables, out)
-    kernels.spread(out, words, asked, counts, places, tables, to, numbers, versions, age_ms)
+    # Plain tuples: numba keeps compiled kernels by the types of their arguments, and an index that
+    # names a class of ours could not be read once that class is another.
+    found = tuple(out)
+    driven = tuple(tables)
+    kernels.spread(found, words, asked, counts, places, driven, to, numbers, versions, age_ms)
 
 
 def check_shape(plan: RowPlan, data: npt.NDArray[np.uint8], n: int) -> None:
@@ -172,4 +176,4 @@ def _fill(
     out: Finished,
 ) -> None:
     floats = words.view(np.float64)
-    kernels.finish(words, floats, present, as_of, asked, counts, tables, *out)
+    kernels.finish(words, floats, present, as_of, asked, counts, tuple(tables), *out)

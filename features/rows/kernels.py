@@ -9,7 +9,8 @@ A row is 8-byte words: a header, the states, then a ring of `tiles` tiles of `co
     0, 1   version: offset and index in the clean log (big-endian once packed)
     2      newest tile          3   newest event time (ms)      4   first event time (ms)
     5      events folded        6   events too old for the ring
-    7 …    a decayed state: sum, weight, time of its newest value (ms); a last state: value, its time (ms)
+    7 …    a decayed state: sum, weight, time of its newest value (ms);
+           a last state: value, its time (ms)
 
 Tile `q` holds the events with `time // tile_ms == q`, in slot `q % tiles`. Numbers that are not
 finite are missing.
@@ -18,7 +19,7 @@ finite are missing.
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba as nb
 import numpy as np
@@ -30,21 +31,57 @@ ROWS, VALUES, SUM, MIN, MAX, DECAYED, LAST = range(7)
 # What `finish` reads.
 F_TOTAL, F_MEAN, F_MIN, F_MAX, F_LAST, F_DECAYED, F_AGE = range(7)
 # The numbers of Feast's FieldStatus.
-PRESENT, NULL_VALUE, NOT_FOUND, OUTSIDE_MAX_AGE = 1, 2, 3, 4
+PRESENT = 1
+NULL_VALUE = 2
+NOT_FOUND = 3
+OUTSIDE_MAX_AGE = 4
 # Who has yet to see a touched row: bits of `mark`, rows of `touched`.
-STORE, CHECKPOINT = 0, 1
+STORE = 0
+CHECKPOINT = 1
 
+# Before all times, so that the first value is the newest without a question.
 NEVER = -(1 << 63)
 ROOTS = np.array([float(Decimal(2) ** (Decimal(-j) / 64)) for j in range(64)])
 POWERS = np.ldexp(1.0, -np.arange(1024))
 LN_2 = float(Decimal(2).ln())
 
 
+class Events(NamedTuple):
+    """Events in the order of the log: the row of each, its time (ms), its index in the record that
+    carried it, all int64 `[n]`, and float64 `[n, fields]`."""
+
+    ids: npt.NDArray[np.int64]
+    times: npt.NDArray[np.int64]
+    indexes: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float64]
+
+
+class Steps(NamedTuple):
+    """What `fold` does for an event: `shape` is tile (ms), tiles, the ring's first word and its
+    columns; `ops` int64 `[steps, 3]` says kind, field and word of each step, the ring's columns
+    first; `params` its empty value or half-life."""
+
+    shape: npt.NDArray[np.int64]
+    ops: npt.NDArray[np.int64]
+    params: npt.NDArray[np.float64]
+
+
+class Memory(NamedTuple):
+    """Rows, and which of them were touched: `words` and `floats` are one memory; `mark` uint8 a
+    row, `touched` int64 `[2, rows]` in order of first touch, of which `counts` `[2]` are filled."""
+
+    words: npt.NDArray[np.int64]
+    floats: npt.NDArray[np.float64]
+    mark: npt.NDArray[np.uint8]
+    touched: npt.NDArray[np.int64]
+    counts: npt.NDArray[np.int64]
+
+
 def plain(array: npt.ArrayLike, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     """The array, or a copy, as the one kind that kernels are compiled for: contiguous, aligned,
     writable."""
-    a = np.ascontiguousarray(array, dtype)
-    return a if a.flags.behaved else a.copy()
+    found = np.ascontiguousarray(array, dtype)
+    return found if found.flags.behaved else found.copy()
 
 
 @nb.njit(inline="always", nogil=True, cache=True, error_model="numpy")
@@ -55,125 +92,139 @@ def halved(elapsed: Any, half_life: Any) -> Any:
     last bit, and rows must not. Table of 2^(-j/64) and Taylor's series for the rest, as in Tang
     (1989).
     """
-    y = elapsed / half_life * 64.0
-    if y >= 64000.0:
+    sixty_fourths = elapsed / half_life * 64.0
+    if sixty_fourths >= 64000.0:
         return 0.0
-    n = np.int64(y + 0.5)
-    u = (n - y) * (LN_2 / 64.0)
+    nearest = np.int64(sixty_fourths + 0.5)
+    # Names and the order of the sum as in Tang: another order has other last bits.
+    u = (nearest - sixty_fourths) * (LN_2 / 64.0)
     v = u * u
     rest = (1.0 + u) + v * ((0.5 + u * (1.0 / 6.0)) + v * (1.0 / 24.0 + u * (1.0 / 120.0)))
-    return POWERS[n >> 6] * (ROOTS[n & 63] * rest)
+    return POWERS[nearest >> 6] * (ROOTS[nearest & 63] * rest)
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
-def fold(
-    ids: Any,
-    times: Any,
-    indexes: Any,
-    values: Any,
-    offset: Any,
-    shape: Any,
-    ops: Any,
-    params: Any,
-    words: Any,
-    floats: Any,
-    mark: Any,
-    touched: Any,
-    counts: Any,
-) -> None:
-    """Fold events, in order, into rows `ids`. `words` and `floats` are one memory. `ops` int64 `[o,
-    3]` says kind, field and word of each step, the ring's columns first; `params` its empty value
-    or half-life."""
-    tile_ms, tiles, ring, columns = shape[0], shape[1], shape[2], shape[3]
+def fold(events: Any, offset: Any, plan: Any, memory: Any) -> None:
+    """Fold `Events` of the record at `offset`, in order, into `Memory`, by `Steps`."""
+    ids = events.ids
+    times = events.times
+    values = events.values
+    shape = plan.shape
+    ops = plan.ops
+    params = plan.params
+    words = memory.words
+    floats = memory.floats
+    mark = memory.mark
+    touched = memory.touched
+    counts = memory.counts
+    tile_ms = shape[0]
+    tiles = shape[1]
+    ring = shape[2]
+    columns = shape[3]
     steps = ops.shape[0]
-    for r in range(ids.size):
-        i, t = ids[r], times[r]
-        tile = t // tile_ms
-        if words[i, EVENTS] == 0:
-            words[i, NEWEST_TILE], words[i, NEWEST], words[i, FIRST] = tile, t, t
-            _open(words, floats, i, t, shape, ops, params)
-        elif tile > words[i, NEWEST_TILE]:
-            first = max(words[i, NEWEST_TILE] + 1, tile - tiles + 1)
-            _clear(floats, i, first, tile + 1, shape, params)
-            words[i, NEWEST_TILE] = tile
-        words[i, VERSION_OFFSET], words[i, VERSION_INDEX] = offset, indexes[r]
-        words[i, NEWEST] = max(words[i, NEWEST], t)
-        words[i, FIRST] = min(words[i, FIRST], t)
-        words[i, EVENTS] += 1
-        if words[i, NEWEST_TILE] - tile < tiles:
+    for event in range(ids.size):
+        row = ids[event]
+        time = times[event]
+        tile = time // tile_ms
+        if words[row, EVENTS] == 0:
+            words[row, NEWEST_TILE] = tile
+            words[row, NEWEST] = time
+            words[row, FIRST] = time
+            _open(words, floats, row, time, shape, ops, params)
+        elif tile > words[row, NEWEST_TILE]:
+            # Slots passed over hold an earlier turn; after a long silence one turn is all of them.
+            first = max(words[row, NEWEST_TILE] + 1, tile - tiles + 1)
+            _clear(floats, row, first, tile + 1, shape, params)
+            words[row, NEWEST_TILE] = tile
+        words[row, VERSION_OFFSET] = offset
+        words[row, VERSION_INDEX] = events.indexes[event]
+        words[row, NEWEST] = max(words[row, NEWEST], time)
+        words[row, FIRST] = min(words[row, FIRST], time)
+        words[row, EVENTS] += 1
+        if words[row, NEWEST_TILE] - tile < tiles:
             at = ring + tile % tiles * columns
-            for c in range(columns):
-                kind, x = ops[c, 0], 1.0
+            for column in range(columns):
+                kind = ops[column, 0]
+                value = 1.0
                 if kind != ROWS:
-                    x = values[r, ops[c, 1]]
-                if np.isfinite(x):
-                    floats[i, at + c] = added(kind, floats[i, at + c], x)
+                    value = values[event, ops[column, 1]]
+                if np.isfinite(value):
+                    floats[row, at + column] = added(kind, floats[row, at + column], value)
         elif tiles > 0:
-            words[i, LATE] += 1
-        for o in range(columns, steps):
-            x, at = values[r, ops[o, 1]], ops[o, 2]
-            if not np.isfinite(x):
+            words[row, LATE] += 1
+        for step in range(columns, steps):
+            value = values[event, ops[step, 1]]
+            at = ops[step, 2]
+            if not np.isfinite(value):
                 continue
-            if ops[o, 0] == LAST:
-                if t >= words[i, at + 1]:
-                    floats[i, at], words[i, at + 1] = x, t
+            if ops[step, 0] == LAST:
+                # Of equal times the later in the log, as it came later.
+                if time >= words[row, at + 1]:
+                    floats[row, at] = value
+                    words[row, at + 1] = time
                 continue
-            if floats[i, at + 1] == 0.0:
-                words[i, at + 2] = t
+            if floats[row, at + 1] == 0.0:
+                words[row, at + 2] = time
             # The state is as of its newest value: a newer one moves it on, an older one comes in
             # decayed.
-            elapsed = t - words[i, at + 2]
-            share = halved(abs(elapsed), params[o]) if elapsed != 0 else 1.0
+            elapsed = time - words[row, at + 2]
+            share = 1.0
+            if elapsed != 0:
+                share = halved(abs(elapsed), params[step])
             if elapsed > 0:
-                floats[i, at], floats[i, at + 1] = (
-                    floats[i, at] * share + x,
-                    floats[i, at + 1] * share + 1.0,
-                )
-                words[i, at + 2] = t
+                floats[row, at] = floats[row, at] * share + value
+                floats[row, at + 1] = floats[row, at + 1] * share + 1.0
+                words[row, at + 2] = time
             else:
-                floats[i, at] += x * share
-                floats[i, at + 1] += share
+                floats[row, at] += value * share
+                floats[row, at + 1] += share
         for who in range(2):
-            if mark[i] & (1 << who) == 0:
-                mark[i] |= 1 << who
-                touched[who, counts[who]] = i
+            if mark[row] & (1 << who) == 0:
+                mark[row] |= 1 << who
+                touched[who, counts[who]] = row
                 counts[who] += 1
 
 
 @nb.njit(inline="always", nogil=True, cache=True, error_model="numpy")
-def added(kind: Any, old: Any, x: Any) -> Any:
+def added(kind: Any, old: Any, value: Any) -> Any:
     """A tile's column after one more value."""
     if kind == SUM:
-        return old + x
+        return old + value
     if kind == MIN:
-        return x if x < old else old
+        return value if value < old else old
     if kind == MAX:
-        return x if x > old else old
+        return value if value > old else old
     return old + 1.0
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
-def _open(words: Any, floats: Any, i: Any, t: Any, shape: Any, ops: Any, params: Any) -> None:
-    for o in range(shape[3], ops.shape[0]):
-        at = ops[o, 2]
-        if ops[o, 0] == LAST:
-            floats[i, at], words[i, at + 1] = np.nan, NEVER
+def _open(words: Any, floats: Any, row: Any, time: Any, shape: Any, ops: Any, params: Any) -> None:
+    for step in range(shape[3], ops.shape[0]):
+        at = ops[step, 2]
+        if ops[step, 0] == LAST:
+            floats[row, at] = np.nan
+            words[row, at + 1] = NEVER
         else:
-            floats[i, at], floats[i, at + 1], words[i, at + 2] = 0.0, 0.0, t
-    _clear(floats, i, 0, shape[1], shape, params)
+            floats[row, at] = 0.0
+            floats[row, at + 1] = 0.0
+            words[row, at + 2] = time
+    _clear(floats, row, 0, shape[1], shape, params)
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
-def _clear(floats: Any, i: Any, first: Any, stop: Any, shape: Any, params: Any) -> None:
+def _clear(floats: Any, row: Any, first: Any, stop: Any, shape: Any, params: Any) -> None:
     """Empty the tiles from `first` to `stop` (exclusive), of one turn of the ring at most."""
-    tiles, ring, columns = shape[1], shape[2], shape[3]
+    tiles = shape[1]
+    ring = shape[2]
+    columns = shape[3]
+    # A view without windows has no tiles, and nothing to take the rest by.
     if first == stop:
         return
     slot = first % tiles
     for _ in range(first, stop):
         at = ring + slot * columns
-        for c in range(columns):
-            floats[i, at + c] = params[c]
+        for column in range(columns):
+            floats[row, at + column] = params[column]
         slot = slot + 1 if slot + 1 < tiles else 0
 
 
@@ -305,10 +356,10 @@ def nothing(kind: Any) -> Any:
 
 
 @nb.njit(inline="always", nogil=True, cache=True, error_model="numpy")
-def merged(kind: Any, x: Any, tile: Any) -> Any:
+def merged(kind: Any, value: Any, tile: Any) -> Any:
     """A window with one more tile."""
     if kind == F_MIN:
-        return tile if tile < x else x
+        return tile if tile < value else value
     if kind == F_MAX:
-        return tile if tile > x else x
-    return x + tile
+        return tile if tile > value else value
+    return value + tile

@@ -27,6 +27,7 @@ from freshet.streams.disk import until_there_is_room
 from freshet.streams.intake.task import CleanRoute, IntakePlan, LabelRoute
 from freshet.streams.join.task import JoinPlan
 from freshet.streams.log.contract import Log, TopicPartition
+from freshet.streams.operators import checkpoints
 from freshet.streams.outages import Outages
 
 
@@ -189,6 +190,21 @@ def task_inputs(app: App) -> Mapping[str, TopicPartition]:
             f"train:{m.name}.{m.lineage(x)}:0": (app.examples_log_of(m), 0) for x in m.learners
         }
     return found
+
+
+def kept_as(app: App, task: str) -> str:
+    """Under which name a task keeps its checkpoints: with the digest of what it is made of. That of
+    a trainer is in its lineage's name."""
+    kind, name, _ = task.split(":")
+    digests = {
+        "intake": {topic.name: topic.digest for topic in app.topics},
+        "view": {view.name: view.digest for view in app.views},
+        "join": {model.name: model.digest for model in app.models},
+    }
+    digest = digests.get(kind, {}).get(name)
+    if digest is None:
+        return task
+    return checkpoints.kept_as(task, digest)
 
 
 def task_names(app: App) -> set[str]:

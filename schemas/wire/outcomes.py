@@ -21,7 +21,10 @@ from freshet.schemas.text.columns import Texts
 
 TEXTS = ("id", "categories", "lineage")
 RUNGS = ("champion", "last_good", "heuristic", "constant")
-ASKED, LABELLED, EXPIRED, CORRECTED = 0, 1, 2, 3
+ASKED = 0
+LABELLED = 1
+EXPIRED = 2
+CORRECTED = 3
 KINDS = ("asked", "labelled", "expired", "corrected")
 
 Fixed = npt.NDArray[np.void]
@@ -52,16 +55,18 @@ def fixed_dtype(schema: VectorSchema) -> np.dtype[np.void]:
 
 def to_binary(rows: Fixed | npt.NDArray[np.uint8], width: int) -> pa.Array:
     """Fixed rows as an Arrow fixed-size binary column."""
-    n = rows.size * rows.dtype.itemsize // width if width else 0
+    # A model without categories and numbers has vectors of no bytes.
+    count = rows.size * rows.dtype.itemsize // width if width else 0
     return pa.FixedSizeBinaryArray.from_buffers(
-        pa.binary(width), n, [None, pa.py_buffer(np.ascontiguousarray(rows))]
+        pa.binary(width), count, [None, pa.py_buffer(np.ascontiguousarray(rows))]
     )
 
 
 def from_binary(column: pa.Array, dtype: np.dtype[np.void]) -> Fixed:
     """A view of a fixed-size binary column as structured rows."""
-    n, at = len(column), column.offset
-    return np.frombuffer(column.buffers()[1], dtype, n, at * dtype.itemsize)
+    rows = len(column)
+    skipped = column.offset
+    return np.frombuffer(column.buffers()[1], dtype, rows, skipped * dtype.itemsize)
 
 
 def vectors_of(fixed: Fixed) -> Vectors:
@@ -75,13 +80,13 @@ def prediction_rows(
 ) -> pa.RecordBatch:
     """Predictions as a batch for the outcomes log. `versions` is fixed-size binary: 16 bytes for
     every view read."""
-    n = len(fixed)
+    rows = len(fixed)
     columns = {
         "fixed": to_binary(fixed, fixed.dtype.itemsize),
         **{name: texts[name].to_arrow() for name in TEXTS},
         "versions": versions,
         "_offset": pa.array(sequence),
-        "_index": pa.array(np.zeros(n, np.int32)),
+        "_index": pa.array(np.zeros(rows, np.int32)),
     }
     return pa.RecordBatch.from_pydict(columns)
 
@@ -110,7 +115,7 @@ class ExampleRows:
     def to_arrow(self, offset: int) -> pa.RecordBatch:
         """For the log; rows have origin `offset` of the outcomes log and count up from 0 within
         it."""
-        n = len(self)
+        rows = len(self)
         columns = {
             "kind": pa.array(self.kind),
             "ask": pa.array(self.ask),
@@ -119,8 +124,8 @@ class ExampleRows:
             "saw_future": pa.array(self.saw_future),
             "fixed": to_binary(self.fixed, self.fixed.dtype.itemsize),
             **{name: self.texts[name].to_arrow() for name in TEXTS},
-            "_offset": pa.array(np.full(n, offset)),
-            "_index": pa.array(np.arange(n, dtype=np.int32)),
+            "_offset": pa.array(np.full(rows, offset)),
+            "_index": pa.array(np.arange(rows, dtype=np.int32)),
         }
         return pa.RecordBatch.from_pydict(columns)
 

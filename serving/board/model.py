@@ -40,9 +40,11 @@ class ModelBoard:
 
     @property
     def champion(self) -> str:
-        """The lineage that was settled on; the first one before that."""
-        settled = self._settled.lineage if self._settled is not None else None
-        return settled or self.lineages[0]
+        """The lineage that was settled on; the first one before that, and where that is declared no
+        more."""
+        if self._settled is not None and self._settled.lineage in self.lineages:
+            return self._settled.lineage
+        return self.lineages[0]
 
     def learn(self, batch: Batch) -> None:
         self.quality.learn(batch)
@@ -111,8 +113,19 @@ class ModelBoard:
             description=self.model.description,
         )
 
+    @property
+    def _answering(self) -> messages.Swapped | None:
+        """What was put in place last. Of a lineage that is declared no more it counts for as long
+        as it is ordered: scorers of before may have had it."""
+        swapped = self._swapped
+        if swapped is None or swapped.lineage in self.lineages:
+            return swapped
+        if self._settled is not None and self._settled.lineage == swapped.lineage:
+            return swapped
+        return None
+
     def _served(self) -> s.Served | None:
-        m = self._swapped
+        m = self._answering
         return (
             None
             if m is None
@@ -121,9 +134,9 @@ class ModelBoard:
 
     def _lag(self, now_ms: int | None) -> int | None:
         """How long ago it was that the served snapshot reflected all labels."""
-        if self._swapped is None or now_ms is None:
+        if self._answering is None or now_ms is None:
             return None
-        return max(0, now_ms - self._swapped.tick)
+        return max(0, now_ms - self._answering.tick)
 
     def behind(self, now_ms: int | None, pace_ms: int, reached: Mapping[str, int | None]) -> str:
         """The role that the served snapshot waits for, where the roles before release have
@@ -136,7 +149,7 @@ class ModelBoard:
             Stage(trainer, reached.get("train")),
             Stage(trainer, self._of(self.champion).tick, pace_ms),
             Stage("release", order),
-            Stage("serve", self._swapped.tick if self._swapped is not None else None),
+            Stage("serve", self._answering.tick if self._answering is not None else None),
         ]
         return slowest(now_ms, stages)
 

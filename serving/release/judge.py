@@ -66,12 +66,15 @@ class Judge:
             return None
 
     def is_approved(self, which: Identity) -> bool:
-        """Whether its own signature is on it, whatever anybody said."""
+        """Whether its own signature is on it, whatever anybody said, and it answers what the model
+        asks as it is declared now."""
         try:
-            snapshots.read_manifest(self.root, which, self.trainer, self.qualifier.verifier())
+            manifest = snapshots.read_manifest(
+                self.root, which, self.trainer, self.qualifier.verifier()
+            )
         except SnapshotError:
             return False
-        return True
+        return manifest.vectors == self.model.vectors.digest
 
     def approved(self, which: Identity) -> Approved | None:
         """What later cuts are compared with; None where it is gone, or answers no more."""

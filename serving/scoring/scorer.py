@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -140,7 +141,7 @@ class Scorer:
                 self.instance,
                 open_writer,
                 self._packer(served),
-                on_logged,
+                _naming(model.name, on_logged),
                 linger_seconds=LINGER_SECONDS,
             )
             self.served[model.name] = served
@@ -442,6 +443,11 @@ def _unanswerable(model: str, conditions: Conditions) -> ComponentError:
         )
     text = f"no rung can answer: {cause}, and no fallback that could answer is declared"
     return ComponentError(f"model {model}", text, next_step, refused=True)
+
+
+def _naming(model: str, on_logged: Callable[[Logged], None]) -> Callable[[Logged], None]:
+    """Says of which model the predictions were logged, too."""
+    return lambda logged: on_logged(msgspec.structs.replace(logged, model=model))
 
 
 def _gathered(spooled: Sequence[Spooled[Predictions]]) -> list[Spooled[Predictions]]:

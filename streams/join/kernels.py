@@ -25,7 +25,18 @@ REPEATED_QUESTIONS, REPEATED_LABELS, UNMATCHED, LATE_LABELS, EXPIRED_COUNT, LABE
     12,
     13,
 )
-CORRECTED_COUNT, MADE, META = 14, 15, 16
+CORRECTED_COUNT = 14
+# Labels that came, those that made an example to learn, and the newest one's time.
+LABELS, USED, NEWEST_LABEL = 15, 16, 17
+SAW_FUTURE_COUNT, EMPTY_COUNT = 18, 19
+# Labels that came to nothing since the last one that was used, by reason: from `UNUSED` up to
+# `UNUSED_END`.
+UNUSED = 20
+NO_QUESTION, SAW_FUTURE, TOO_LATE, REPEATED, EMPTY = 20, 21, 22, 23, 24
+UNUSED_END = 25
+# Slots made so far.
+MADE = 25
+META = 26
 
 
 @nb.njit(inline="always", nogil=True, cache=True)
@@ -115,6 +126,18 @@ def _pop(heap: Any, size: Any, deadline: Any, made: Any) -> Any:
         i = below
     heap[i] = last
     return first
+
+
+@nb.njit(inline="always", nogil=True, cache=True)
+def _judge(meta: Any, future: Any) -> None:
+    """A label met its question: it is used, unless its event was not later than the question."""
+    if future:
+        meta[SAW_FUTURE_COUNT] += 1
+        meta[SAW_FUTURE] += 1
+        return
+    meta[USED] += 1
+    for i in range(UNUSED, UNUSED_END):
+        meta[i] = 0
 
 
 @nb.njit(nogil=True, cache=True)
@@ -229,6 +252,9 @@ def ask(
         if state[s] == EARLY:
             state[s] = ANSWERED
             meta[LABELLED_COUNT] += 1
+            # It was counted as without a question when it came.
+            meta[NO_QUESTION] = max(0, meta[NO_QUESTION] - 1)
+            _judge(meta, early_t[s] <= t)
             _emit(
                 out,
                 label_out,
@@ -249,8 +275,12 @@ def answer(
     """Take labels: the first answers its question, or corrects its expiry; one that comes before
     the question waits."""
     for r in range(t.size):
+        meta[NEWEST_LABEL] = max(t[r], meta[NEWEST_LABEL]) if meta[LABELS] else t[r]
+        meta[LABELS] += 1
         if np.isnan(label[r]):
             meta[UNMATCHED] += 1
+            meta[EMPTY_COUNT] += 1
+            meta[EMPTY] += 1
             continue
         low, high = new_ids[r, 0], new_ids[r, 1]
         at = find(table, ids, low, high)
@@ -261,9 +291,11 @@ def answer(
             s = _new(at, low, high, due, EARLY, table, ids, state, deadline, made, heap, free, meta)
             early_label[s] = label[r]
             early_t[s] = t[r]
+            meta[NO_QUESTION] += 1
         elif state[s] == PENDING:
             state[s] = ANSWERED
             meta[LABELLED_COUNT] += 1
+            _judge(meta, t[r] <= asked_at[s])
             _emit(
                 out, label_out, meta, s, LABELLED, t[r], label[r], 1 if t[r] <= asked_at[s] else 0
             )
@@ -271,6 +303,7 @@ def answer(
             state[s] = ANSWERED
             if correct_late:
                 meta[CORRECTED_COUNT] += 1
+                _judge(meta, t[r] <= asked_at[s])
                 _emit(
                     out,
                     label_out,
@@ -283,5 +316,7 @@ def answer(
                 )
             else:
                 meta[LATE_LABELS] += 1
+                meta[TOO_LATE] += 1
         else:
             meta[REPEATED_LABELS] += 1
+            meta[REPEATED] += 1

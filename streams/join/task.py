@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from freshet.schemas.durations import EARLIEST_MS, LATEST_MS
 from freshet.schemas.errors import CheckpointError
 from freshet.schemas.events.codec import frozen
 from freshet.schemas.models.vectors import VectorSchema
@@ -38,6 +39,14 @@ COUNTS = {
     "repeated_labels": k.REPEATED_LABELS,
     "late_labels": k.LATE_LABELS,
     "unmatched_labels": k.UNMATCHED,
+}
+# Of labels that came to nothing, since the last one that did not.
+SINCE_USED = {
+    "without_question": k.NO_QUESTION,
+    "saw_future": k.SAW_FUTURE,
+    "late": k.TOO_LATE,
+    "repeated": k.REPEATED,
+    "empty": k.EMPTY,
 }
 
 
@@ -369,4 +378,29 @@ class JoinTask:
         meta = self._meta
         pending = int(meta[k.HEAP])
         counts = {name: int(meta[at]) for name, at in COUNTS.items()}
-        return counts | {"asked": int(meta[k.NEXT_ASK]), "open": pending, "finished": self._done}
+        own = {"asked": int(meta[k.NEXT_ASK]), "open": pending, "finished": self._done}
+        return counts | own | {"labels": self._label_facts()}
+
+    def _label_facts(self) -> dict[str, Any]:
+        """What became of the labels, and of those `since_used`: since the last one that made an
+        example to learn."""
+        meta = self._meta
+        of = {
+            "used": int(meta[k.USED]),
+            "saw_future": int(meta[k.SAW_FUTURE_COUNT]),
+            "late": int(meta[k.LATE_LABELS]),
+            "repeated": int(meta[k.REPEATED_LABELS]),
+            "empty": int(meta[k.EMPTY_COUNT]),
+        }
+        came = int(meta[k.LABELS])
+        since = {name: int(meta[at]) for name, at in SINCE_USED.items()}
+        newest = int(meta[k.NEWEST_LABEL])
+        has_a_date = came > 0 and EARLIEST_MS <= newest <= LATEST_MS
+        return {
+            "came": came,
+            **of,
+            # Some of them may be early, and meet their question yet.
+            "without_question": came - sum(of.values()),
+            "since_used": since,
+            "newest_ms": newest if has_a_date else None,
+        }

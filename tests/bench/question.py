@@ -60,7 +60,7 @@ class Cost:
 
 def bodies(app: Any, queries: Sequence[dict[str, Any]], rows: int) -> list[bytes]:
     """Requests of some rows each, as JSON."""
-    from freshet.demo.client import TYPES
+    from freshet.replay.client import TYPES
 
     types = {field.name: TYPES.get(field.type, "FP64") for field in app.models[0].on.events.fields}
     made = []

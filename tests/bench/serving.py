@@ -157,8 +157,8 @@ def _model() -> Any:
 def _prepare(folder: Path, url: str) -> tuple[Given, list[bytes]]:
     """A day of flights: rows into Redis, a signed snapshot every hour; and requests as their
     bytes."""
-    from freshet.demo.client import TYPES
     from freshet.demo.flights.schedule import Schedule
+    from freshet.replay.client import TYPES
     from freshet.testing import LocalRun
 
     app, queries = _model(), []

@@ -142,7 +142,7 @@ def _store() -> MemoryStore:
         times = NOW - MINUTE * np.arange(len(texts))
         numbers = np.arange(len(texts) * len(view.plan.fields)).reshape(len(texts), -1) / 3
         rows.fold(Texts.of(texts), times, numbers, 40 + v, np.arange(len(texts)))
-        made.write(APP.stored_as(view), *rows.take())
+        made.write(APP.stored_as(view), *rows.hand_over())
     return made
 
 

@@ -20,7 +20,7 @@ from freshet.learners.snapshots.signing import Signer, Verifier, create_key
 from freshet.schemas.errors import SnapshotError
 from freshet.schemas.models.manifest import Identity, SnapshotName
 from freshet.schemas.wire.messages import Cut, Message, Ruling, Settled, Verdict, decode, encode
-from freshet.serving.release import release as release_module
+from freshet.serving.release import open_cuts
 from freshet.serving.release.gate import GateBounds
 from freshet.serving.release.judge import Judge
 from freshet.serving.release.policy import ReleaseConfig
@@ -273,7 +273,7 @@ def test_live_a_tick_at_which_nothing_was_cut_is_forgotten(
 ) -> None:
     """Else one that lies ahead would close all before it."""
     desk.release.patient = False
-    monkeypatch.setattr(release_module, "PATIENCE_SECONDS", -1.0)
+    monkeypatch.setattr(open_cuts, "PATIENCE_SECONDS", -1.0)
     forged = [copied(cut, tick=90 * HOUR) for cut in both(desk, 1)]
     assert not [m for m in desk.hand(*forged) if isinstance(m, Settled)]
     assert served(desk.hand(*both(desk, 2))) == (desk.hashed, 2)
@@ -283,7 +283,7 @@ def test_an_order_says_what_its_snapshot_reflects_however_long_its_lineage_is_si
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else nobody could tell that what is served waits for its trainer."""
-    monkeypatch.setattr(release_module, "PATIENCE_SECONDS", -1.0)
+    monkeypatch.setattr(open_cuts, "PATIENCE_SECONDS", -1.0)
     desk.release.patient = False
     cuts = [*both(desk, 1), *(desk.cut(0, hours, hours, 0.6) for hours in (2, 3))]
     assert served(desk.hand(*cuts[:2])) == (desk.hashed, 1)
@@ -311,7 +311,7 @@ def test_live_a_silent_lineage_is_waited_for_once_until_it_cuts_again(
     desk.hand(*both(desk, 1))
     assert not settlements(desk.hand(desk.cut(0, 2, 2, 0.6)))
     with monkeypatch.context() as late:
-        late.setattr(release_module, "PATIENCE_SECONDS", -1.0)
+        late.setattr(open_cuts, "PATIENCE_SECONDS", -1.0)
         assert settlements(desk.hand())
     assert settlements(desk.hand(desk.cut(0, 3, 3, 0.6)))
     desk.hand(desk.cut(1, 3, 3, 0.5))

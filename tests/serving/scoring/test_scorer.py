@@ -121,7 +121,7 @@ class Rig:
     def put_row(self, shop: str, at: int, late: float, store: Store | None = None) -> None:
         rows = ViewRows(self.app.views[0].plan)
         rows.fold(Texts.of([shop]), np.array([at]), np.array([[late]]), 7, np.array([3]))
-        keys, data = rows.take()
+        keys, data = rows.hand_over()
         (store or self.store).write(self.app.stored_as(self.app.views[0]), keys, data)
 
     def reflect(self, tick: int) -> None:

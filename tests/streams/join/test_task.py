@@ -69,7 +69,7 @@ def expected(items: Sequence[Item], correct_late: bool = True) -> ReferenceJoin:
     return reference
 
 
-def facts(task: JoinTask) -> dict[str, int]:
+def facts(task: JoinTask) -> dict[str, Any]:
     """Counts; that of its ticks is `finished`, which is held to the reference by itself."""
     found = {k: v for k, v in task.facts().items() if k != "finished"}
     return {k: v for k, v in found.items() if v or k in ("asked", "open")}

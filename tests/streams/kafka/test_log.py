@@ -25,6 +25,7 @@ from freshet.streams.kafka import reader as kafka_reader
 from freshet.streams.kafka import writer as kafka_writer
 from freshet.streams.kafka.client import Assigned, Fault, Revoked
 from freshet.streams.kafka.confluent_client import ConfluentClient
+from freshet.streams.kafka.errors import Fenced
 from freshet.streams.kafka.librdkafka_client import LibrdkafkaClient
 from freshet.streams.kafka.log import KafkaLog
 from freshet.streams.log.contract import Batch, Reader, TopicPartition
@@ -257,7 +258,7 @@ def test_two_processes_of_one_instance_end_in_an_error_and_not_in_a_fight(
         return bool(failed)
 
     wait_for(fenced)
-    assert failed[0].facts["fenced"]
+    assert isinstance(failed[0], Fenced)
     assert sum(len(r._rejoined) for r in readers) <= 2 * kafka_reader.REJOINS
     for reader in readers:
         reader.close()
@@ -277,7 +278,7 @@ class Forgetful:
         self.assigned = assigned
         self.revoked = revoked
 
-    def take(self, max_records: int, seconds: float) -> tuple[list[Batch], list[Fault]]:
+    def poll(self, max_records: int, seconds: float) -> tuple[list[Batch], list[Fault]]:
         if not self.given:
             self.given = True
             self.assigned([(self.topic, 0)])
@@ -474,7 +475,7 @@ def test_what_a_rebalance_takes_away_in_the_middle_of_a_poll_is_left_out(log: Ka
     class Rebalancing:
         seek = client.seek
 
-        def take(self, max_records: int, seconds: float) -> tuple[list[Batch], list[object]]:
+        def poll(self, max_records: int, seconds: float) -> tuple[list[Batch], list[object]]:
             reader._revoked([(topic, 0), (topic, 1)], False)
             reader._assigned([(topic, 1)])
             return stale, []
