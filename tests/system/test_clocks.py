@@ -6,6 +6,7 @@ import json
 import time
 import uuid
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,7 @@ def intake(app: fr.App, log: Log, folder: Path, clock: Clock) -> Operator:
         group=f"{app.name}.intake",
         declared={topic.name: topic.freshness},
         pace=WallPace(clock, 0.0),
+        kept_as=partial(plans.kept_as, app),
     )
     return Operator(job, Place(log, app.channels, str(folder / "checkpoints"), clock.now_ms))
 
