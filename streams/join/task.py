@@ -71,11 +71,14 @@ class _Slots:
         self.ids, self.fixed = np.zeros((n, 2), np.uint64), np.zeros((n, width), np.uint8)
         self.state, self.deadline = np.zeros(n, np.int8), np.zeros(n, np.int64)
         self.early_label, self.early_t = np.zeros(n), np.zeros(n, np.int64)
-        self.asked_no, self.asked_at = np.zeros(n, np.int64), np.zeros(n, np.int64)
+        self.asked_no = np.zeros(n, np.int64)
+        self.asked_at = np.zeros(n, np.int64)
         self.text_at = np.zeros(n, np.int64)
         self.text_sizes = np.zeros((n, len(TEXTS)), np.int64)
-        self.made, self.heap = np.zeros(n, np.int64), np.zeros(n, np.int64)
-        self.queue, self.freed = np.zeros(n, np.int64), np.zeros(n, np.int64)
+        self.made = np.zeros(n, np.int64)
+        self.heap = np.zeros(n, np.int64)
+        self.queue = np.zeros(n, np.int64)
+        self.freed = np.zeros(n, np.int64)
         self.free = np.arange(n)[::-1].copy()
         self.arena = np.zeros(64 * n, np.uint8)
 
@@ -324,7 +327,8 @@ class JoinTask:
         s.arena[: self._text_used] = state["texts"]
         meta = self._meta = state["meta"].copy()
         expired = int(meta[k.TAIL] - meta[k.FORGET_HEAD])
-        meta[k.FORGET_HEAD], meta[k.TAIL] = 0, expired
+        meta[k.FORGET_HEAD] = 0
+        meta[k.TAIL] = expired
         s.queue[:expired] = np.arange(expired)
         # What is sorted is a heap.
         s.heap[: n - expired] = np.arange(expired, n)

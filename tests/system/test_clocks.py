@@ -189,7 +189,9 @@ def test_a_record_stamped_a_year_ahead_costs_nobody_anything_also_over_restarts(
 def test_ids_are_forgotten_by_the_apps_clock_and_at_checkpoints_which_kills_do_not_undo(
     tmp_path: Path,
 ) -> None:
-    app, log, clock = clocks(), SqliteLog(str(tmp_path / "log")), ManualClock(NOW)
+    app = clocks()
+    log = SqliteLog(str(tmp_path / "log"))
+    clock = ManualClock(NOW)
     plans.ensure_topics(app, log)
     source, topic = app.log_of("readings"), app.topic("readings")
     hour = 60 * MINUTE
