@@ -321,7 +321,9 @@ def outcome(run: Run) -> Outcome:
         for t, p in PLANS.items()
     }
     for t, p in PLANS.items():
-        assert kept[t] == audit.recompute(p.topic, kept_by_run.records(run.log, t, 0)), (
+        recorded = kept_by_run.taken_on(run.log, str(run.directory / "state"), p.topic, t, 0)
+        found = kept_by_run.records(run.log, t, 0)
+        assert kept[t] == audit.recompute(p.topic, found, None, recorded), (
             "the ledger is that of the log"
         )
     cuts = {

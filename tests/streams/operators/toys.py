@@ -155,7 +155,7 @@ class Patient(Toy):
 
     def __init__(self, name: str, journal: list[str]) -> None:
         super().__init__(name, journal)
-        self.lateness, self.taken = "2m", list[tuple[int, str]]()
+        self.lateness, self.taken = "5m", list[tuple[int, str]]()
 
     def configure(self, settings: Any, at: int) -> bool:
         now = settings["landings"].lateness
@@ -171,7 +171,7 @@ class Patient(Toy):
     def load(self, base: Any, deltas: Any) -> None:
         super().load(base, deltas)
         self.taken = [(at, v) for at, v in from_json((deltas[-1] if deltas else base)["taken"])]
-        self.lateness = self.taken[-1][1] if self.taken else "2m"
+        self.lateness = self.taken[-1][1] if self.taken else "5m"
 
 
 LANDINGS = {"landings": Freshness()}
