@@ -29,7 +29,7 @@ from freshet.schemas.models.manifest import SnapshotName
 from freshet.schemas.text.keys import TEXT, canonical, parts_of
 from freshet.schemas.topics.settings import effective
 from freshet.schemas.wire.messages import Cut, Setting
-from freshet.schemas.wire.outcomes import ASKED, CORRECTED, EXPIRED, LABELLED, RUNGS
+from freshet.schemas.wire.outcomes import ASKED, CONFLICTED, CORRECTED, EXPIRED, LABELLED, RUNGS
 from freshet.streams.clock import WallClock
 from freshet.streams.control.channels import messages_of
 from freshet.streams.log.spans import PartitionSpans
@@ -130,6 +130,7 @@ def _answer(p: LoggedPrediction, findings: Findings) -> Answer:
         snapshot=_known(int(f["snapshot"])),
         model_lag_ms=_known(int(f["model_lag"])),
         counted=any(x.kind == ASKED and x.fixed == own for x in findings.examples),
+        same_request=bool((f["request"] == findings.asked[0].fixed["request"]).all()),
     )
 
 
@@ -195,6 +196,7 @@ def _outcome(model: Model, findings: Findings, told: Told) -> OutcomeFacts:
     topic = model.label.topic
     wait = effective({topic.name: topic.freshness}, settings)[topic.name].ms("label_wait")
     expired = mine.get(EXPIRED)
+    contested = mine.get(CONFLICTED)
     labels, left = [], answered
     for x in findings.labels:
         used = left is not None and (x.t, x.value) == (left.t, left.label)
@@ -206,6 +208,7 @@ def _outcome(model: Model, findings: Findings, told: Told) -> OutcomeFacts:
         label_ms=answered.t if answered is not None else None,
         due_ms=expired.t if expired is not None else int(first["asked_at"]) + wait,
         saw_future=answered is not None and answered.saw_future,
+        contested_ms=contested.t if contested is not None else None,
         labels=labels,
         learned=_learned(model, answered, cuts)
         if answered is not None and not answered.saw_future
@@ -218,7 +221,9 @@ def _state(question: JoinedExample | None, mine: dict[int, JoinedExample]) -> St
         return "unjoined"
     if CORRECTED in mine:
         return "corrected"
-    return "labelled" if LABELLED in mine else "expired" if EXPIRED in mine else "pending"
+    # By the first of these that there is: what was settled before it was contested stands.
+    states: dict[int, State] = {LABELLED: "labelled", EXPIRED: "expired", CONFLICTED: "conflicted"}
+    return next((state for kind, state in states.items() if kind in mine), "pending")
 
 
 def _learned(model: Model, example: JoinedExample, cuts: Sequence[Cut]) -> list[Learned]:

@@ -79,6 +79,8 @@ def _repeat(a: Answer) -> Text:
     why = "does not count"
     if a.counted:
         why = "a question of its own: the first was forgotten"
+    elif not a.same_request:
+        why = "in conflict: its request said something else"
     return marked(
         "as of {} by {}, scorer {}, {} [dim]({})[/]",
         asked,
@@ -118,6 +120,9 @@ def _signature(who: str, state: str) -> Text:
 
 def _outcome(o: OutcomeFacts) -> Iterable[tuple[str, str | Text]]:
     yield "outcome", _state(o)
+    if o.contested_ms is not None:
+        asked = moment(o.contested_ms, AT)
+        yield "contested", marked("[yellow]at {}: labels after that are not learned[/]", asked)
     for event in o.labels:
         yield "", f"{event.topic} partition {event.partition} offset {event.offset}{_use(event)}"
     if o.saw_future:
@@ -143,6 +148,7 @@ def _state(o: OutcomeFacts) -> str | Text:
         "labelled": label,
         "expired": marked("[yellow]expired[/] at {} without a label", due),
         "corrected": marked("{}; [yellow]corrected[/]: it had expired at {}", label, due),
+        "conflicted": marked("[yellow]none: another request came under this id[/]"),
     }
     return states[o.state]
 

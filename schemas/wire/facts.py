@@ -101,6 +101,16 @@ class ViewFacts(msgspec.Struct, frozen=True):
     keys: Count = 0
 
 
+class ConflictFacts(msgspec.Struct, frozen=True):
+    id: Line
+    at_ms: Count
+
+
+class JoinFacts(msgspec.Struct, frozen=True):
+    conflicting_questions: Count = 0
+    conflict: ConflictFacts | UnsetType = UNSET
+
+
 class OutageFacts(msgspec.Struct, frozen=True):
     component: Text
     resource: Text
@@ -136,6 +146,7 @@ class ProcessFacts(msgspec.Struct, frozen=True):
 OF_TASKS: Mapping[str, type[msgspec.Struct]] = {
     "intake": IntakeFacts,
     "view": ViewFacts,
+    "join": JoinFacts,
     "train": TrainFacts,
 }
 

@@ -20,8 +20,8 @@ from freshet.schemas.text.columns import Texts
 
 TEXTS = ("id", "categories", "lineage")
 RUNGS = ("champion", "last_good", "heuristic", "constant")
-ASKED, LABELLED, EXPIRED, CORRECTED = 0, 1, 2, 3
-KINDS = ("asked", "labelled", "expired", "corrected")
+ASKED, LABELLED, EXPIRED, CORRECTED, CONFLICTED = 0, 1, 2, 3, 4
+KINDS = ("asked", "labelled", "expired", "corrected", "conflicted")
 
 Fixed = npt.NDArray[np.void]
 
@@ -29,7 +29,8 @@ Fixed = npt.NDArray[np.void]
 def fixed_dtype(schema: VectorSchema) -> np.dtype[np.void]:
     """Packed fields of a prediction.
 
-    `categories` and `numbers` are its vector; `p` the answer; `asked_at` the app's clock (`as_of`,
+    `categories` and `numbers` are its vector; `request` 128 bits of what the request said, so that
+    a repeated question can be told from another one for the same id; `p` the answer; `asked_at` the app's clock (`as_of`,
     ms); `model_lag` and `value_age` in ms (-1: unknown); `snapshot` its number (-1: none); `rung`
     the index in `RUNGS`; `sequence` counts the scorer instance's predictions.
     """
@@ -37,6 +38,7 @@ def fixed_dtype(schema: VectorSchema) -> np.dtype[np.void]:
         [
             ("categories", "<u8", (len(schema.categories),)),
             ("numbers", "<f4", (len(schema.numbers),)),
+            ("request", "<u8", (2,)),
             ("p", "<f8"),
             ("asked_at", "<i8"),
             ("model_lag", "<i8"),

@@ -18,7 +18,8 @@ class AlertBounds:
     `topic_silent_ms`; neither is judged before `silent_events`. Dead letters are a share of the
     newest `dead_window` records, once there are `dead_records`. Calibration is that of the newest
     labelled answers (mean prediction over the share that came true), once there are `labelled`.
-    `restarts` are allowed within `restarts_ms` (wall).
+    `restarts` are allowed within `restarts_ms` (wall). Questions in conflict are told of for
+    `conflict_ms` (app clock) after the newest.
     """
 
     red_lag: float = 1.2
@@ -36,6 +37,7 @@ class AlertBounds:
     labelled: int = 500
     restarts: int = 3
     restarts_ms: int = 10 * 60_000
+    conflict_ms: int = HOUR_MS
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ lineages side by side."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from freshet.learners.model import Model
 from freshet.schemas.wire import messages
@@ -21,6 +21,13 @@ from freshet.streams.log.contract import Batch
 
 Told = Mapping[str, Any]
 NOTHING: Told = {}
+
+
+class Joined(NamedTuple):
+    """What the model's join told, and the role that the model waits for."""
+
+    facts: Told
+    behind: str
 
 
 class ModelBoard:
@@ -73,10 +80,10 @@ class ModelBoard:
         slo_ms: int,
         told: Mapping[str, Told],
         states: Mapping[str, s.RoleState],
-        behind: str,
+        joined: Joined,
     ) -> s.ModelFigures:
         """`told` are the newest facts of each lineage's trainer, `states` how its process is; both
-        by lineage. `behind` is the role that it waits for."""
+        by lineage."""
         known, of_served = self._snapshots.values(), self.quality.figures
         base = told.get(self._baseline, NOTHING)
         return s.ModelFigures(
@@ -85,10 +92,11 @@ class ModelBoard:
             baseline=self._baseline,
             lag_ms=self._lag(now_ms),
             slo_ms=slo_ms,
-            behind=behind,
+            behind=joined.behind,
             asked=self.quality.asked,
             labelled=self.quality.labelled,
             expired=self.quality.expired,
+            conflicts=_conflicts(joined.facts),
             snapshots=sum(x.cuts for x in known),
             approvals=sum(x.approvals for x in known),
             refusals=sum(x.refusals for x in known),
@@ -188,3 +196,12 @@ class ModelBoard:
             ]
             self._of_served = (served, base, made)
         return self._of_served[2]
+
+
+def _conflicts(facts: Told) -> s.ConflictFigures:
+    newest = facts.get("conflict", NOTHING)
+    return s.ConflictFigures(
+        questions=int(facts.get("conflicting_questions", 0)),
+        example=str(newest.get("id", "")),
+        newest_ms=newest.get("at_ms"),
+    )

@@ -29,11 +29,12 @@ from freshet.schemas.wire.blocks import Block
 from freshet.schemas.wire.messages import Logged
 from freshet.schemas.wire.outcomes import RUNGS, fixed_dtype, prediction_rows
 from freshet.serving.loading.live_model import LiveModel, ModelSlot, Standing
-from freshet.serving.scoring.contract import Answer, ModelCard, Question, TensorSpec
+from freshet.serving.scoring.contract import Answer, Column, ModelCard, Question, TensorSpec
 from freshet.serving.scoring.fallback import Conditions, Declared, choose
 from freshet.serving.scoring.lag import FeatureTicks, Lag, tolerated
 from freshet.serving.scoring.prediction_log import PredictionLog, Spooled
 from freshet.serving.scoring.reach import REST_SECONDS, Reach
+from freshet.serving.scoring.request_digest import RequestDigests, bytes_of
 from freshet.streams.clock import Clock, ManualClock
 from freshet.streams.log.contract import Writer
 from freshet.streams.operators.task import Append
@@ -53,13 +54,15 @@ DATATYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """What one request adds to the prediction log."""
+    """What one request adds to the prediction log. `request` are its columns as they were sent;
+    they become a digest on the log's thread."""
 
     fixed: npt.NDArray[np.void]
     ids: Sequence[str]
     categories: Texts
     lineage: str
     versions: npt.NDArray[np.uint8]
+    request: Mapping[str, Column]
 
 
 class Asking(NamedTuple):
@@ -222,7 +225,7 @@ class Scorer:
         p, live, rung = self._climb(served, question, standing, read, fresh, as_of)
         lag = model_lag_ms(live, as_of) if live is not None else -1
         ids = self._ids(served, question)
-        first = self._log(served, read, p, ids, live, rung, as_of, lag)
+        first = self._log(asking, read, p, ids, live, rung, lag)
         served.rungs[rung] = served.rungs.get(rung, 0) + question.n
         parameters: dict[str, str | int | float | bool] = {
             "model": question.model,
@@ -345,9 +348,10 @@ class Scorer:
         return [uuid.uuid4().hex if x is None else _id(served.model, x) for x in values]
 
     def _log(
-        self, served: ServedModel, read: Read, p: F64, ids: Sequence[str], live: LiveModel | None, rung: str,
-        as_of: int, lag: int,
+        self, asking: Asking, read: Read, p: F64, ids: Sequence[str], live: LiveModel | None, rung: str,
+        lag: int,
     ) -> int:  # fmt: skip
+        served, columns, as_of = asking.served, asking.question.columns, asking.as_of
         fixed = np.zeros(len(p), fixed_dtype(served.model.vectors))
         fixed["categories"], fixed["numbers"] = read.vectors.categories, read.vectors.numbers
         fixed["p"], fixed["asked_at"], fixed["model_lag"] = p, as_of, lag
@@ -355,8 +359,9 @@ class Scorer:
         fixed["snapshot"] = live.number if live else -1
         lineage = live.lineage if live else ""
         assert served.predictions is not None
-        rows = Predictions(fixed, ids, read.categories, lineage, read.versions)
+        rows = Predictions(fixed, ids, read.categories, lineage, read.versions, columns)
         size = fixed.nbytes + read.versions.nbytes + len(read.categories.data) + sum(map(len, ids))
+        size += bytes_of(columns)
         return served.predictions.append(rows, len(p), as_of, size)
 
     def _packer(
@@ -365,7 +370,12 @@ class Scorer:
         """Encodes spooled predictions as a block each, or as some where one would be too large (on
         the log's thread)."""
 
+        digests = RequestDigests(served.model.on.events, served.model.id)
+
         def pack(spooled: Sequence[Spooled[Predictions]]) -> list[Append]:
+            # Here and not where requests wait: a digest costs more than the rest of a row's part.
+            for one in spooled:
+                one.rows.fixed["request"] = digests.of(one.rows.request, one.n)
             values = [value for s in spooled for value in _encoded(s, self.instance)]
             return [Append(served.outcomes, 0, values, max(s.time_ms for s in spooled))]
 

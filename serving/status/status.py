@@ -198,6 +198,15 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     since_ms: int | None = None
 
 
+class ConflictFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """Questions for one id that said different things: how many there were beside the first of
+    their id, and the newest id that was contested so, shortened, and when (app clock)."""
+
+    questions: int = 0
+    example: str = ""
+    newest_ms: int | None = None
+
+
 class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
     """A model: what is served, why this lineage (`decision`), how fresh and how good it is; the
     role that the served snapshot waits for most (it is `behind` by it). `baseline` is the lineage
@@ -212,6 +221,7 @@ class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
     asked: int = 0
     labelled: int = 0
     expired: int = 0
+    conflicts: ConflictFigures = ConflictFigures()
     snapshots: int = 0
     approvals: int = 0
     refusals: int = 0

@@ -8,14 +8,14 @@ at its heads. `meta` is int64, see the names.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba as nb
 import numpy as np
 
 u64 = np.uint64
-ASKED, LABELLED, EXPIRED, CORRECTED = 0, 1, 2, 3
-PENDING, ANSWERED, OVERDUE, EARLY = 0, 1, 2, 3
+ASKED, LABELLED, EXPIRED, CORRECTED, CONFLICTED = 0, 1, 2, 3, 4
+PENDING, ANSWERED, OVERDUE, EARLY, CONTESTED = 0, 1, 2, 3, 4
 NOW, EXPIRE_HEAD, FORGET_HEAD, TAIL, FREE, NEXT_ASK, EMITTED, FREED = 0, 1, 2, 3, 4, 5, 6, 7
 REPEATED_QUESTIONS, REPEATED_LABELS, UNMATCHED, LATE_LABELS, EXPIRED_COUNT, LABELLED_COUNT = (
     8,
@@ -25,7 +25,57 @@ REPEATED_QUESTIONS, REPEATED_LABELS, UNMATCHED, LATE_LABELS, EXPIRED_COUNT, LABE
     12,
     13,
 )
-CORRECTED_COUNT, META = 14, 15
+CORRECTED_COUNT, CONFLICTING_QUESTIONS, CONFLICTED_COUNT, SETTLED_CONFLICTS = 14, 15, 16, 17
+CONFLICTING_LABELS, META = 18, 19
+
+
+class Table(NamedTuple):
+    """Slots by what they hold, the places of ids (`table`), and `meta`. Of each slot: its id and
+    its request's digest (uint64 `[n, 2]` each), its life and deadline, a label that came before its
+    question, the question's number and time, its row as bytes, and where its texts lie."""
+
+    table: Any
+    ids: Any
+    request: Any
+    state: Any
+    deadline: Any
+    early_label: Any
+    early_t: Any
+    asked_no: Any
+    asked_at: Any
+    fixed: Any
+    text_at: Any
+    text_sizes: Any
+    queue: Any
+    free: Any
+    freed: Any
+    meta: Any
+
+
+class Emitted(NamedTuple):
+    """Room for what is emitted: `rows` int64 `[n, 4]` are slot, kind, time, and whether the label
+    saw the future."""
+
+    rows: Any
+    labels: Any
+
+
+class Questions(NamedTuple):
+    """Predictions as they are taken: `rows` uint8 `[n, width]`; `begin` and `sizes` say where their
+    texts lie in the arena."""
+
+    ids: Any
+    request: Any
+    asked_at: Any
+    rows: Any
+    begin: Any
+    sizes: Any
+
+
+class Labels(NamedTuple):
+    ids: Any
+    t: Any
+    label: Any
 
 
 @nb.njit(inline="always", nogil=True, cache=True)
@@ -66,62 +116,59 @@ def fill_table(table: Any, ids: Any, queue: Any, head: Any, tail: Any) -> None:
         table[find(table, ids, ids[s, 0], ids[s, 1])] = s
 
 
-@nb.njit(inline="always", nogil=True, cache=True)
-def _emit(
-    out: Any, label_out: Any, meta: Any, slot: Any, kind: Any, t: Any, label: Any, future: Any
-) -> None:
-    m = meta[EMITTED]
-    out[m, 0] = slot
-    out[m, 1] = kind
-    out[m, 2] = t
-    out[m, 3] = future
-    label_out[m] = label
-    meta[EMITTED] = m + 1
+@nb.njit(nogil=True, cache=True)
+def _emit(held: Any, out: Any, slot: Any, kind: Any, t: Any, label: Any) -> None:
+    at = held.meta[EMITTED]
+    out.rows[at, 0] = slot
+    out.rows[at, 1] = kind
+    out.rows[at, 2] = t
+    # Only a label can have seen the future: what came of the question was known when it was asked.
+    out.rows[at, 3] = 1 if not np.isnan(label) and t <= held.asked_at[slot] else 0
+    out.labels[at] = label
+    held.meta[EMITTED] = at + 1
 
 
 @nb.njit(nogil=True, cache=True)
-def advance(
-    t: Any, wait: Any, table: Any, ids: Any, state: Any, deadline: Any, queue: Any, freed: Any, meta: Any, out: Any,
-    label_out: Any,
-) -> None:  # fmt: skip
+def advance(t: Any, wait: Any, held: Any, out: Any) -> None:
     """Time reaches `t` (ms): expire what waited `wait`, forget what waited twice that."""
+    meta = held.meta
     if t <= meta[NOW]:
         return
     meta[NOW] = t
     while meta[EXPIRE_HEAD] < meta[TAIL]:
-        s = queue[meta[EXPIRE_HEAD] % queue.size]
-        if deadline[s] > t:
+        s = held.queue[meta[EXPIRE_HEAD] % held.queue.size]
+        if held.deadline[s] > t:
             break
-        if state[s] == PENDING:
-            state[s] = OVERDUE
+        if held.state[s] == PENDING:
+            held.state[s] = OVERDUE
             meta[EXPIRED_COUNT] += 1
-            _emit(out, label_out, meta, s, EXPIRED, deadline[s], np.nan, 0)
-        elif state[s] == EARLY:
+            _emit(held, out, s, EXPIRED, held.deadline[s], np.nan)
+        elif held.state[s] == EARLY:
             meta[UNMATCHED] += 1
         meta[EXPIRE_HEAD] += 1
     while meta[FORGET_HEAD] < meta[EXPIRE_HEAD]:
-        s = queue[meta[FORGET_HEAD] % queue.size]
-        if deadline[s] + wait > t:
+        s = held.queue[meta[FORGET_HEAD] % held.queue.size]
+        if held.deadline[s] + wait > t:
             break
-        forget(table, ids, s)
-        freed[meta[FREED]] = s
+        forget(held.table, held.ids, s)
+        held.freed[meta[FREED]] = s
         meta[FREED] += 1
         meta[FORGET_HEAD] += 1
 
 
-@nb.njit(inline="always", nogil=True, cache=True)
-def _new(at: Any, low: Any, high: Any, due: Any, life: Any, table: Any, ids: Any, state: Any, deadline: Any,
-         queue: Any, free: Any, meta: Any) -> Any:  # fmt: skip
+@nb.njit(nogil=True, cache=True)
+def _new(held: Any, at: Any, low: Any, high: Any, due: Any, life: Any) -> Any:
+    meta = held.meta
     meta[FREE] -= 1
-    s = free[meta[FREE]]
-    table[at] = s
-    ids[s, 0] = low
-    ids[s, 1] = high
-    state[s] = life
+    s = held.free[meta[FREE]]
+    held.table[at] = s
+    held.ids[s, 0] = low
+    held.ids[s, 1] = high
+    held.state[s] = life
     if meta[TAIL] > meta[FORGET_HEAD]:
-        due = max(due, deadline[queue[(meta[TAIL] - 1) % queue.size]])
-    deadline[s] = due
-    queue[meta[TAIL] % queue.size] = s
+        due = max(due, held.deadline[held.queue[(meta[TAIL] - 1) % held.queue.size]])
+    held.deadline[s] = due
+    held.queue[meta[TAIL] % held.queue.size] = s
     meta[TAIL] += 1
     return s
 
@@ -144,95 +191,90 @@ def pack_texts(
 
 
 @nb.njit(nogil=True, cache=True)
-def ask(
-    new_ids: Any, new_asked_at: Any, rows: Any, begin: Any, sizes: Any, wait: Any, table: Any, ids: Any, state: Any,
-    deadline: Any, early_label: Any, early_t: Any, asked_no: Any, asked_at: Any, fixed: Any, text_at: Any, text_sizes: Any,
-    queue: Any, free: Any, freed: Any, meta: Any, out: Any, label_out: Any,
-) -> None:  # fmt: skip
-    """Take predictions: the first of an id is held and emitted as asked; later ones are repeats.
-
-    `rows` uint8 `[n, width]` are copied into `fixed`; `begin` and `sizes` say where each row's
-    texts lie in the arena.
-    """
-    for r in range(new_asked_at.size):
-        t = new_asked_at[r]
-        advance(t, wait, table, ids, state, deadline, queue, freed, meta, out, label_out)
-        low, high = new_ids[r, 0], new_ids[r, 1]
-        at = find(table, ids, low, high)
-        s = table[at]
-        if s < 0:
-            s = _new(
-                at, low, high, t + wait, PENDING, table, ids, state, deadline, queue, free, meta
-            )
-        elif state[s] != EARLY:
-            meta[REPEATED_QUESTIONS] += 1
-            continue
-        for j in range(rows.shape[1]):
-            fixed[s, j] = rows[r, j]
-        for j in range(3):
-            text_sizes[s, j] = sizes[r, j]
-        text_at[s] = begin[r]
-        asked_at[s] = t
-        asked_no[s] = meta[NEXT_ASK]
-        meta[NEXT_ASK] += 1
-        _emit(out, label_out, meta, s, ASKED, t, np.nan, 0)
-        if state[s] == EARLY:
-            state[s] = ANSWERED
-            meta[LABELLED_COUNT] += 1
-            _emit(
-                out,
-                label_out,
-                meta,
-                s,
-                LABELLED,
-                early_t[s],
-                early_label[s],
-                1 if early_t[s] <= t else 0,
-            )
+def _ask_again(held: Any, out: Any, slot: Any, request: Any, t: Any) -> None:
+    """Another question for an id that was asked before. One that says the same is a repeat. One
+    that says something else makes the id contested: nobody can tell which of them the outcome
+    belongs to, so from here on nothing is made of it."""
+    meta = held.meta
+    if held.request[slot, 0] == request[0] and held.request[slot, 1] == request[1]:
+        meta[REPEATED_QUESTIONS] += 1
+        return
+    meta[CONFLICTING_QUESTIONS] += 1
+    if held.state[slot] == CONTESTED:
+        return
+    if held.state[slot] == PENDING:
+        meta[CONFLICTED_COUNT] += 1
+    else:
+        # Labelled or expired: that row stands in the log before this one, and is not taken back.
+        meta[SETTLED_CONFLICTS] += 1
+    held.state[slot] = CONTESTED
+    _emit(held, out, slot, CONFLICTED, t, np.nan)
 
 
 @nb.njit(nogil=True, cache=True)
-def answer(
-    new_ids: Any, t: Any, label: Any, asked_at: Any, wait: Any, correct_late: Any, table: Any, ids: Any, state: Any,
-    deadline: Any, early_label: Any, early_t: Any, queue: Any, free: Any, freed: Any, meta: Any, out: Any, label_out: Any,
-) -> None:  # fmt: skip
+def ask(new: Any, wait: Any, held: Any, out: Any) -> None:
+    """Take predictions: the first of an id is held and emitted as asked; later ones are repeats, or
+    conflict with it."""
+    meta = held.meta
+    for r in range(new.asked_at.size):
+        t = new.asked_at[r]
+        advance(t, wait, held, out)
+        low, high = new.ids[r, 0], new.ids[r, 1]
+        at = find(held.table, held.ids, low, high)
+        s = held.table[at]
+        if s < 0:
+            s = _new(held, at, low, high, t + wait, PENDING)
+        elif held.state[s] != EARLY:
+            _ask_again(held, out, s, new.request[r], t)
+            continue
+        for j in range(new.rows.shape[1]):
+            held.fixed[s, j] = new.rows[r, j]
+        for j in range(3):
+            held.text_sizes[s, j] = new.sizes[r, j]
+        held.text_at[s] = new.begin[r]
+        held.request[s, 0] = new.request[r, 0]
+        held.request[s, 1] = new.request[r, 1]
+        held.asked_at[s] = t
+        held.asked_no[s] = meta[NEXT_ASK]
+        meta[NEXT_ASK] += 1
+        _emit(held, out, s, ASKED, t, np.nan)
+        if held.state[s] == EARLY:
+            held.state[s] = ANSWERED
+            meta[LABELLED_COUNT] += 1
+            _emit(held, out, s, LABELLED, held.early_t[s], held.early_label[s])
+
+
+@nb.njit(nogil=True, cache=True)
+def answer(new: Any, wait: Any, correct_late: Any, held: Any, out: Any) -> None:
     """Take labels: the first answers its question, or corrects its expiry; one that comes before
     the question waits."""
-    for r in range(t.size):
-        advance(t[r], wait, table, ids, state, deadline, queue, freed, meta, out, label_out)
-        if np.isnan(label[r]):
+    meta = held.meta
+    for r in range(new.t.size):
+        t = new.t[r]
+        label = new.label[r]
+        advance(t, wait, held, out)
+        if np.isnan(label):
             meta[UNMATCHED] += 1
             continue
-        low, high = new_ids[r, 0], new_ids[r, 1]
-        at = find(table, ids, low, high)
-        s = table[at]
+        low, high = new.ids[r, 0], new.ids[r, 1]
+        at = find(held.table, held.ids, low, high)
+        s = held.table[at]
         if s < 0:
-            s = _new(
-                at, low, high, t[r] + wait, EARLY, table, ids, state, deadline, queue, free, meta
-            )
-            early_label[s] = label[r]
-            early_t[s] = t[r]
-        elif state[s] == PENDING:
-            state[s] = ANSWERED
+            s = _new(held, at, low, high, t + wait, EARLY)
+            held.early_label[s] = label
+            held.early_t[s] = t
+        elif held.state[s] == PENDING:
+            held.state[s] = ANSWERED
             meta[LABELLED_COUNT] += 1
-            _emit(
-                out, label_out, meta, s, LABELLED, t[r], label[r], 1 if t[r] <= asked_at[s] else 0
-            )
-        elif state[s] == OVERDUE:
-            state[s] = ANSWERED
+            _emit(held, out, s, LABELLED, t, label)
+        elif held.state[s] == OVERDUE:
+            held.state[s] = ANSWERED
             if correct_late:
                 meta[CORRECTED_COUNT] += 1
-                _emit(
-                    out,
-                    label_out,
-                    meta,
-                    s,
-                    CORRECTED,
-                    t[r],
-                    label[r],
-                    1 if t[r] <= asked_at[s] else 0,
-                )
+                _emit(held, out, s, CORRECTED, t, label)
             else:
                 meta[LATE_LABELS] += 1
+        elif held.state[s] == CONTESTED:
+            meta[CONFLICTING_LABELS] += 1
         else:
             meta[REPEATED_LABELS] += 1

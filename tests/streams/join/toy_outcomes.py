@@ -4,6 +4,7 @@ way."""
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +22,7 @@ from freshet.streams.join.task import JoinPlan
 VECTORS = VectorSchema(("carrier", "gate"), ("delay", "wind", "temp"))
 DTYPE = fixed_dtype(VECTORS)
 WAIT = 1_000
-SCORER, LABELS = ("scorer/1", 0), ("landings", 0)
+LABELS = ("landings", 0)
 Row = tuple[Any, ...]
 
 
@@ -31,19 +32,23 @@ def plan(correct_late: bool = True, wait: int = WAIT) -> JoinPlan:
 
 @dataclass(frozen=True)
 class Asked:
-    """A prediction: its fixed part follows from id, time and `salt`."""
+    """A prediction: its fixed part follows from id, time and `salt`; `said` is what the request
+    said beside the id."""
 
     id: str
     t: int
     salt: int = 0
     categories: str = "AA|a"
     lineage: str = ""
+    said: int = 0
+    scorer: int = 1
 
     def fixed(self, sequence: int) -> Any:
         row = np.zeros((), DTYPE)
         noise = np.random.default_rng(zlib.crc32(repr(self).encode()))
         row["categories"], row["numbers"] = noise.integers(0, 1 << 63, 2), noise.normal(size=3)
         row["p"], row["asked_at"], row["sequence"] = noise.random(), self.t, sequence
+        row["request"] = self.said % 2, self.said // 2
         return row
 
 
@@ -74,7 +79,7 @@ def prediction_block(rows: Sequence[Asked], first: int, tick: int = blocks.NO_TI
     }
     versions = pa.array([b"v" * 16] * len(rows), pa.binary(16))
     made = prediction_rows(fixed, {k: Texts.of(v) for k, v in texts.items()}, versions, sequence)
-    return blocks.encode(Block(blocks.PREDICTIONS, *SCORER, made, tick))
+    return blocks.encode(Block(blocks.PREDICTIONS, f"scorer/{rows[0].scorer}", 0, made, tick))
 
 
 def label_block(rows: Sequence[Answered], first: int, tick: int = blocks.NO_TICK) -> bytes:
@@ -91,24 +96,22 @@ def label_block(rows: Sequence[Answered], first: int, tick: int = blocks.NO_TICK
 
 
 def records(items: Sequence[Item], cuts: Sequence[int] = ()) -> list[bytes]:
-    """The items as blocks. A block ends where the kind changes, after a tick, and at the cuts."""
+    """The items as blocks. A block ends where the origin changes, after a tick, and at the cuts."""
     out: list[bytes] = []
     open_: list[Any] = []
-    counts = {Asked: 0, Answered: 0}
+    counts: Counter[int] = Counter()
 
     def close(tick: int = blocks.NO_TICK) -> None:
         if open_ and isinstance(open_[0], Asked):
-            out.append(prediction_block(open_, counts[Asked]))
+            out.append(prediction_block(open_, counts[open_[0].scorer]))
         if (open_ and isinstance(open_[0], Answered)) or tick != blocks.NO_TICK:
-            out.append(
-                label_block([x for x in open_ if isinstance(x, Answered)], counts[Answered], tick)
-            )
+            out.append(label_block([x for x in open_ if isinstance(x, Answered)], counts[-1], tick))
         if open_:
-            counts[type(open_[0])] += len(open_)
+            counts[origin_of(open_[0])] += len(open_)
         open_.clear()
 
     for i, item in enumerate(items):
-        if i in cuts or (open_ and type(item) is not type(open_[0])):
+        if i in cuts or (open_ and origin_of(item) != origin_of(open_[0])):
             close(item.t) if isinstance(item, Tick) else close()
             if isinstance(item, Tick):
                 continue
@@ -118,6 +121,13 @@ def records(items: Sequence[Item], cuts: Sequence[int] = ()) -> list[bytes]:
             open_.append(item)
     close()
     return out
+
+
+def origin_of(item: Item) -> int:
+    """The scorer of a prediction; -1 for labels, -2 for a tick."""
+    if isinstance(item, Asked):
+        return item.scorer
+    return -1 if isinstance(item, Answered) else -2
 
 
 @dataclass
@@ -146,6 +156,7 @@ class ReferenceJoin:
     now: int | None = None
     asked: int = 0
     done: int = blocks.NO_TICK
+    conflict: dict[str, Any] | None = None
 
     def count(self, name: str) -> None:
         self.facts[name] = self.facts.get(name, 0) + 1
@@ -201,7 +212,7 @@ class ReferenceJoin:
     def ask(self, q: Asked, sequence: int) -> None:
         o = self.open.get(q.id)
         if o is not None and o.life != "early":
-            self.count("repeated_questions")
+            self.ask_again(o, q)
             return
         if o is None:
             o = self.open[q.id] = Open(self.due(q.t), "pending")
@@ -210,6 +221,18 @@ class ReferenceJoin:
         self.emit("asked", o, q.t)
         if o.life == "early":
             self.labelled(o, *o.early)
+
+    def ask_again(self, o: Open, q: Asked) -> None:
+        assert o.question is not None
+        if q.said == o.question.said:
+            self.count("repeated_questions")
+            return
+        self.count("conflicting_questions")
+        if o.life != "contested":
+            self.count("conflicted" if o.life == "pending" else "settled_conflicts")
+            o.life = "contested"
+            self.emit("conflicted", o, q.t)
+            self.conflict = {"id": q.id, "at_ms": q.t}
 
     def labelled(self, o: Open, label: float, t: int) -> None:
         self.emit("labelled", o, t, label)
@@ -229,13 +252,16 @@ class ReferenceJoin:
             self.count("corrected" if self.correct_late else "late_labels")
             if self.correct_late:
                 self.emit("corrected", o, a.t, a.label)
+        elif o.life == "contested":
+            self.count("conflicting_labels")
         else:
             self.count("repeated_labels")
 
     @property
-    def all_facts(self) -> dict[str, int]:
+    def all_facts(self) -> dict[str, Any]:
         return {
             **self.facts,
+            **({"conflict": self.conflict} if self.conflict else {}),
             "asked": self.asked,
             "open": sum(not o.past for o in self.open.values()),
         }
