@@ -30,6 +30,7 @@ from freshet.learners.training.prequential import Figures, figures_of
 from freshet.learners.training.references import ReferenceFigures, References
 from freshet.replay.replayer import Facts
 from freshet.schemas.errors import SchemaError
+from freshet.schemas.models.layout import Layout
 from freshet.schemas.models.vectors import Examples
 from freshet.schemas.text.keys import key_of, parts_of
 from freshet.schemas.wire import blocks
@@ -39,7 +40,6 @@ from freshet.schemas.wire.outcomes import (
     EXPIRED,
     LABELLED,
     ExampleRows,
-    fixed_dtype,
     vectors_of,
 )
 from freshet.streams.intake.fates import fates
@@ -127,13 +127,14 @@ def _kept(app: App, log: Log, checkpoints_url: str, name: str, partition: int) -
 
 def outcomes_of(app: App, log: Log, model: Model) -> Outcomes:
     """Read a model's whole examples log."""
-    dtype, topic = fixed_dtype(model.vectors), app.examples_log_of(model)
+    layout = Layout.of(model.vectors)
+    topic = app.examples_log_of(model)
     seen: set[tuple[int, int]] = set()
     rows: list[ExampleRows] = []
     for record in kept_by_run.records(log, topic, 0):
         try:
             block = blocks.decode(record.value)
-            found = ExampleRows.from_arrow(block.rows, dtype) if block.rows is not None else None
+            found = ExampleRows.from_arrow(block.rows, layout) if block.rows is not None else None
         except (SchemaError, KeyError, ValueError):  # a foreign record, which trainers have buried
             continue
         if block.rows is None or found is None:

@@ -20,6 +20,7 @@ from freshet.features.stores.contract import RowReader, Store
 from freshet.learners.model import Model
 from freshet.schemas.errors import ComponentError, FreshetError, RequestError
 from freshet.schemas.events.field import INTEGERS, Field
+from freshet.schemas.models.layout import Layout
 from freshet.schemas.models.vectors import F64, Vectors
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.text.keys import canonical, parts_of
@@ -27,7 +28,7 @@ from freshet.schemas.topics.topic import Freshness, Topic
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import Block
 from freshet.schemas.wire.messages import Logged
-from freshet.schemas.wire.outcomes import RUNGS, fixed_dtype, prediction_rows
+from freshet.schemas.wire.outcomes import RUNGS, prediction_rows
 from freshet.serving.loading.live_model import LiveModel, ModelSlot, Standing
 from freshet.serving.scoring.contract import Answer, Column, ModelCard, Question, TensorSpec
 from freshet.serving.scoring.fallback import Conditions, Declared, choose
@@ -102,6 +103,9 @@ class ServedModel:
     predictions: PredictionLog[Predictions] | None = None
     rungs: dict[str, int] = field(default_factory=dict)  # rows answered by each
     card: tuple[Standing, ModelCard] | None = None
+
+    def __post_init__(self) -> None:
+        self.layout = Layout.of(self.model.vectors)
 
 
 def model_lag_ms(live: LiveModel, now_ms: int) -> int:
@@ -352,7 +356,7 @@ class Scorer:
         lag: int,
     ) -> int:  # fmt: skip
         served, columns, as_of = asking.served, asking.question.columns, asking.as_of
-        fixed = np.zeros(len(p), fixed_dtype(served.model.vectors))
+        fixed = np.zeros(len(p), served.layout.dtype)
         fixed["categories"], fixed["numbers"] = read.vectors.categories, read.vectors.numbers
         fixed["p"], fixed["asked_at"], fixed["model_lag"] = p, as_of, lag
         fixed["value_age"], fixed["rung"] = read.value_age_ms, RUNGS.index(rung)
@@ -376,7 +380,7 @@ class Scorer:
             # Here and not where requests wait: a digest costs more than the rest of a row's part.
             for one in spooled:
                 one.rows.fixed["request"] = digests.of(one.rows.request, one.n)
-            values = [value for s in spooled for value in _encoded(s, self.instance)]
+            values = [v for s in spooled for v in _encoded(served.layout, s, self.instance)]
             return [Append(served.outcomes, 0, values, max(s.time_ms for s in spooled))]
 
         return pack
@@ -452,10 +456,9 @@ def _unanswerable(model: str, conditions: Conditions) -> ComponentError:
     return ComponentError(f"model {model}", text, next_step, refused=True)
 
 
-def _encoded(spooled: Spooled[Predictions], instance: str) -> list[bytes]:
+def _encoded(layout: Layout, spooled: Spooled[Predictions], instance: str) -> list[bytes]:
     rows, n = spooled.rows, spooled.n
-    sequence = np.arange(spooled.first, spooled.first + n)
-    rows.fixed["sequence"] = sequence
+    rows.fixed["sequence"] = np.arange(spooled.first, spooled.first + n)
     width = rows.versions.shape[1]
     versions = pa.FixedSizeBinaryArray.from_buffers(
         pa.binary(width), n, [None, pa.py_buffer(rows.versions)]
@@ -465,7 +468,7 @@ def _encoded(spooled: Spooled[Predictions], instance: str) -> list[bytes]:
         "categories": rows.categories,
         "lineage": Texts.of([rows.lineage] * n),
     }
-    batch = prediction_rows(rows.fixed, texts, versions, sequence)
+    batch = prediction_rows(layout, rows.fixed, texts, versions)
     return blocks.encode_parts(Block(blocks.PREDICTIONS, f"scorer:{instance}", 0, batch))
 
 

@@ -21,13 +21,14 @@ import pyarrow as pa
 
 from freshet.schemas.errors import CheckpointError
 from freshet.schemas.events.codec import frozen
+from freshet.schemas.models.layout import Layout
 from freshet.schemas.models.vectors import VectorSchema
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import Block
 from freshet.schemas.wire.facts import one_line
-from freshet.schemas.wire.outcomes import TEXTS, ExampleRows, fixed_dtype, from_binary
+from freshet.schemas.wire.outcomes import TEXTS, ExampleRows, fixed_of, layout_of, texts_of
 from freshet.streams.join import kernels as k
 from freshet.streams.log.contract import Batch
 from freshet.streams.operators.origins import Cursors, Ticks
@@ -107,7 +108,10 @@ class JoinTask:
     def __init__(self, plan: JoinPlan, partition: int) -> None:
         self.name = f"join:{plan.model}:{partition}"
         self._plan, self._partition = plan, partition
-        self._dtype = fixed_dtype(plan.vectors)
+        self._layout = Layout.of(plan.vectors)
+        self._dtype = self._layout.dtype
+        # questions by scorers that log less than this model reads
+        self._unreadable = 0
         meta = np.zeros(k.META, np.int64)
         meta[k.FREE] = SLOTS
         meta[k.NOW] = blocks.NO_TICK
@@ -139,7 +143,7 @@ class JoinTask:
             tick = self._done if self._done > done else blocks.NO_TICK
             emitted = self._take(block, tick)
             if emitted is not None or tick != blocks.NO_TICK:
-                rows = emitted.to_arrow(offset) if emitted is not None else None
+                rows = emitted.to_arrow(self._layout, offset) if emitted is not None else None
                 origin = f"outcomes.{self._plan.model}"
                 made = Block(blocks.EXAMPLES, origin, self._partition, rows, tick)
                 values = blocks.encode_parts(made)
@@ -165,7 +169,13 @@ class JoinTask:
         n = rows.num_rows if rows is not None else 0
         texts = None
         if rows is not None and block.kind == blocks.PREDICTIONS:
-            texts = {t: Texts.from_arrow(rows.column(t)) for t in TEXTS}
+            if self._layout.lacking(layout_of(rows)):
+                # A vector that lacks a column is none of this model's, and nothing fills it in.
+                self._unreadable += n
+                rows = None
+                n = 0
+            else:
+                texts = texts_of(rows, self._layout)
         self._make_room(
             n, sum(int((x.end - x.start).sum()) for x in texts.values()) if texts else 0
         )
@@ -195,7 +205,7 @@ class JoinTask:
         k.answer(labels, self._wait_ms, self._plan.correct_late, self._held, out)
 
     def _ask(self, rows: pa.RecordBatch, texts: dict[str, Texts], out: k.Emitted) -> None:
-        fixed = from_binary(rows.column("fixed"), self._dtype)
+        fixed = fixed_of(rows, self._layout)
         sizes = np.stack([x.end - x.start for x in texts.values()], axis=1)
         starts = np.stack([x.start for x in texts.values()], axis=1)
         data = [x.data for x in texts.values()]
@@ -315,6 +325,7 @@ class JoinTask:
         }
         own["vectors"] = as_json(self._plan.vectors.digest)
         own["conflict"] = as_json(self._conflict)
+        own["unreadable"] = np.array([self._unreadable])
         own["settings"] = as_json(self._settings)
         return {**self._live(), **own}
 
@@ -333,6 +344,7 @@ class JoinTask:
         self._cursors.load(state["cursors"])
         self._ticks.load(state["ticks"])
         self._done = int(state["done"][0])
+        self._unreadable = int(state["unreadable"][0])
         conflict = from_json(state["conflict"])
         self._conflict = None if conflict is None else (conflict[0], conflict[1])
         if "settings" in state and (settings := from_json(state["settings"])):
@@ -341,6 +353,7 @@ class JoinTask:
     def facts(self) -> dict[str, Any]:
         meta = self._held.meta
         facts: dict[str, Any] = {name: int(meta[at]) for name, at in COUNTS.items()}
+        facts["unreadable_questions"] = self._unreadable
         facts["asked"] = int(meta[k.NEXT_ASK])
         facts["open"] = int(meta[k.TAIL] - meta[k.EXPIRE_HEAD])
         facts["finished"] = self._done

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from freshet.schemas.models.layout import Layout
 from freshet.schemas.wire import messages
 from freshet.schemas.wire.messages import Message, Setting, Status
-from freshet.schemas.wire.outcomes import LABELLED, ExampleRows, fixed_dtype
+from freshet.schemas.wire.outcomes import LABELLED, ExampleRows
 from freshet.serving.board import board as board_module
 from freshet.serving.board.board import Board
 from freshet.serving.status import status as s
@@ -177,11 +178,11 @@ def answers(said: Said) -> tuple[Any, Any]:
     """Probabilities and labels of the labelled rows, from the examples log."""
     from freshet.schemas.wire import blocks
 
-    dtype, found = fixed_dtype(said.app.models[0].vectors), []
+    layout, found = Layout.of(said.app.models[0].vectors), []
     for batch in said.examples:
         for i in range(len(batch)):
             if (rows := blocks.decode(batch.value(i)).rows) is not None:
-                found.append(ExampleRows.from_arrow(rows, dtype))
+                found.append(ExampleRows.from_arrow(rows, layout))
     kind = np.concatenate([r.kind for r in found])
     p, y = np.concatenate([r.fixed["p"] for r in found]), np.concatenate([r.label for r in found])
     return p[kind == LABELLED], y[kind == LABELLED]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
 from freshet.schemas.errors import CheckpointError
+from freshet.schemas.models.layout import Layout
 from freshet.schemas.models.vectors import VectorSchema
 from freshet.schemas.wire import blocks
 from freshet.streams.join import task as join
@@ -333,6 +334,35 @@ def test_a_checkpoint_of_other_vectors_is_refused() -> None:
     other = JoinTask(JoinPlan("late", VectorSchema(("carrier",), ()), "examples", WAIT, True), 0)
     with pytest.raises(CheckpointError, match="other vectors"):
         other.load(task.dump(True), [])
+
+
+# ------------------------------------------------------------ rows of other layouts
+WIDER = Layout(("sky", "gate", "carrier"), ("temp", "snow", "delay", "wind"))
+NARROWER = Layout(("carrier", "gate"), ("delay", "temp"))
+
+
+@untimed
+@given(
+    st.lists(st.builds(Asked, IDS, TIMES, categories=st.just("A\\|A|a")), min_size=1, max_size=8)
+)
+def test_columns_of_a_scorer_that_logs_more_are_taken_by_their_names(asked: list[Asked]) -> None:
+    own, out = run([prediction_block(asked, 0)])
+    other, found = run([prediction_block(asked, 0, layout=WIDER)])
+    assert rows_of(found) == rows_of(out)
+    assert facts(other) == facts(own)
+
+
+def test_questions_of_a_scorer_that_logs_less_are_counted_and_make_no_examples() -> None:
+    asked = [Asked("a", 0), Asked("b", 1)]
+    values = [
+        prediction_block(asked, 0, layout=NARROWER),
+        prediction_block([Asked("b", 2, scorer=2)], 0),
+        label_block([Answered("a", 5, 1.0), Answered("b", 5, 1.0)], 0, 2 * WAIT),
+    ]
+    task, out = run(values, restarts=[1])
+    assert [row[:2] for row in rows_of(out)] == [("asked", 0), ("labelled", 0), ("tick", 2 * WAIT)]
+    assert facts(task)["unreadable_questions"] == 2
+    assert facts(task)["unmatched_labels"] == 1
 
 
 # ------------------------------------------------------------ lost state is noticed

@@ -12,15 +12,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from freshet.schemas.models.layout import Layout
 from freshet.schemas.models.vectors import VectorSchema
 from freshet.schemas.text.columns import Texts
+from freshet.schemas.text.keys import key_of, parts_of
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import Block
-from freshet.schemas.wire.outcomes import KINDS, TEXTS, ExampleRows, fixed_dtype, prediction_rows
+from freshet.schemas.wire.outcomes import KINDS, TEXTS, ExampleRows, prediction_rows
 from freshet.streams.join.task import JoinPlan
 
 VECTORS = VectorSchema(("carrier", "gate"), ("delay", "wind", "temp"))
-DTYPE = fixed_dtype(VECTORS)
+LAYOUT = Layout.of(VECTORS)
+DTYPE = LAYOUT.dtype
 WAIT = 1_000
 LABELS = ("landings", 0)
 Row = tuple[Any, ...]
@@ -69,17 +72,36 @@ class Tick:
 Item = Asked | Answered | Tick
 
 
-def prediction_block(rows: Sequence[Asked], first: int, tick: int = blocks.NO_TICK) -> bytes:
+def prediction_block(
+    rows: Sequence[Asked], first: int, tick: int = blocks.NO_TICK, layout: Layout = LAYOUT
+) -> bytes:
+    """As a scorer of a layout writes them: of names that are not in `VECTORS` it logs zeros."""
     sequence = np.arange(first, first + len(rows))
-    fixed = np.array([r.fixed(s) for r, s in zip(rows, sequence.tolist())], DTYPE)
+    own = np.array([r.fixed(s) for r, s in zip(rows, sequence.tolist())], DTYPE)
+    fixed = np.zeros(len(rows), layout.dtype)
+    for stamp in own.dtype.names or ():
+        if stamp not in ("categories", "numbers"):
+            fixed[stamp] = own[stamp]
+    for part, names in (("categories", layout.categories), ("numbers", layout.numbers)):
+        known = getattr(VECTORS, part)
+        for i, name in enumerate(names):
+            if name in known:
+                fixed[part][:, i] = own[part][:, known.index(name)]
     texts = {
         "id": [r.id for r in rows],
-        "categories": [r.categories for r in rows],
+        "categories": [_categories(r, layout) for r in rows],
         "lineage": [r.lineage for r in rows],
     }
     versions = pa.array([b"v" * 16] * len(rows), pa.binary(16))
-    made = prediction_rows(fixed, {k: Texts.of(v) for k, v in texts.items()}, versions, sequence)
+    made = prediction_rows(layout, fixed, {k: Texts.of(v) for k, v in texts.items()}, versions)
     return blocks.encode(Block(blocks.PREDICTIONS, f"scorer/{rows[0].scorer}", 0, made, tick))
+
+
+def _categories(row: Asked, layout: Layout) -> str:
+    if layout is LAYOUT:
+        return row.categories
+    of = dict(zip(VECTORS.categories, parts_of(row.categories)))
+    return key_of([of.get(name) for name in layout.categories])
 
 
 def label_block(rows: Sequence[Answered], first: int, tick: int = blocks.NO_TICK) -> bytes:
@@ -273,7 +295,7 @@ def rows_of(values: Sequence[bytes]) -> list[Row]:
     for value in values:
         block = blocks.decode(value)
         if block.rows is not None:
-            e = ExampleRows.from_arrow(block.rows, DTYPE)
+            e = ExampleRows.from_arrow(block.rows, LAYOUT)
             texts = [e.texts[name].to_arrow().to_pylist() for name in TEXTS]
             for i in range(len(e)):
                 label = None if np.isnan(e.label[i]) else float(e.label[i])
