@@ -9,7 +9,7 @@ for bit.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -41,8 +41,9 @@ from freshet.streams.control.orders import OrderBook, ordered
 from freshet.streams.intake.task import IntakeTask
 from freshet.streams.join.task import JoinTask
 from freshet.streams.log.contract import Log
-from freshet.streams.operators.loop import Operator, Orders
-from freshet.streams.operators.ticks import Pace, ReplayPace
+from freshet.streams.operators.loop import Job, Operator, Place
+from freshet.streams.operators.task import Task
+from freshet.streams.operators.ticks import Pace, ReplayPace, Untimed
 from freshet.streams.outages import Outages
 from freshet.streams.sqlite.log import SqliteLog
 
@@ -188,22 +189,25 @@ class LocalRun:
         return made
 
     def _operator(
-        self, role: str, topics: list[str], make: Any, pace: Pace | None = None
+        self,
+        role: str,
+        topics: list[str],
+        make_task: Callable[[str, int], Task],
+        pace: Pace | None = None,
     ) -> Operator:
-        url, group = str(self._dir / "checkpoints"), f"{self.app.name}.{role}"
-        declared = plans.declared(self.app, self._every)
-        orders = Orders(declared, origin_of=self.app.origin_of, dead=self.app.dead_log, pace=pace)
-        made = Operator(
+        app = self.app
+        job = Job(
             role,
-            self.log,
             topics,
-            make,
-            url,
-            self.app.channels,
-            self._clock.now_ms,
-            group=group,
-            orders=orders,
+            make_task,
+            group=f"{app.name}.{role}",
+            declared=plans.declared(app, self._every),
+            origin_of=app.origin_of,
+            dead=app.dead_log,
+            pace=pace or Untimed(),
         )
+        checkpoints_url = str(self._dir / "checkpoints")
+        made = Operator(job, Place(self.log, app.channels, checkpoints_url, self._clock.now_ms))
         counts = plans.topics(self.app)
         self._partitions[made] = sum(counts[t] for t in topics)
         return made

@@ -4,7 +4,7 @@ metrics."""
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -14,15 +14,15 @@ from freshet.features.stores.catalog import late_store
 from freshet.features.stores.contract import Store
 from freshet.roles import plans
 from freshet.schemas.events.schema import EventSchema
-from freshet.schemas.topics.topic import Freshness, Topic
+from freshet.schemas.topics.topic import Topic
 from freshet.settings import Settings
 from freshet.streams.clock import ManualClock, WallClock
 from freshet.streams.control.switches import SwitchBoard
 from freshet.streams.intake import known_schemas
 from freshet.streams.log.contract import Log
-from freshet.streams.operators.loop import Operator, Orders
+from freshet.streams.operators.loop import Job, Operator, Place, Steering
 from freshet.streams.operators.task import Task
-from freshet.streams.operators.ticks import Pace, ReplayPace, WallPace
+from freshet.streams.operators.ticks import Pace, ReplayPace, Untimed, WallPace
 from freshet.streams.vitals import metrics
 from freshet.streams.vitals.vitals import Vitals
 
@@ -80,25 +80,29 @@ class Context:
     def operator(
         self,
         topics: Sequence[str],
-        make: Callable[[str, int], Task],
-        held: Callable[[], bool] = lambda: False,
-        gather_seconds: Callable[[Mapping[str, Freshness]], float] = lambda current: 0.0,
+        make_task: Callable[[str, int], Task],
+        steering: Steering | None = None,
         pace: Pace | None = None,
     ) -> Operator:
         app = self.app
-        declared = plans.declared(app, self.settings.snapshot_every)
-        return Operator(
+        job = Job(
             self.vitals.role,
-            self.log,
             topics,
-            make,
-            self.settings.checkpoints_url,
-            app.channels,
-            WallClock().now_ms,
+            make_task,
             group=f"{app.name}.{self.name}",
-            vitals=self.vitals,
-            orders=Orders(declared, held, gather_seconds, app.origin_of, app.dead_log, pace),
+            declared=plans.declared(app, self.settings.snapshot_every),
+            origin_of=app.origin_of,
+            dead=app.dead_log,
+            pace=pace or Untimed(),
         )
+        place = Place(
+            self.log,
+            app.channels,
+            self.settings.checkpoints_url,
+            WallClock().now_ms,
+            self.vitals,
+        )
+        return Operator(job, place, steering)
 
 
 def clock_of(ctx: Context) -> ManualClock | WallClock:

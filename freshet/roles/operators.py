@@ -9,6 +9,7 @@ from freshet.roles.context import Context, earlier_schemas, pace_of
 from freshet.roles.names import trained_by
 from freshet.streams.intake.task import IntakeTask
 from freshet.streams.join.task import JoinTask
+from freshet.streams.operators.loop import Steering
 
 
 def intake(ctx: Context) -> None:
@@ -20,8 +21,8 @@ def intake(ctx: Context) -> None:
     operator = ctx.operator(
         list(tasks),
         lambda topic, p: IntakeTask(tasks[topic], p),
-        gather_seconds=plans.shortest_batch_wait,
-        pace=pace_of(ctx),
+        Steering(gather_seconds=plans.shortest_batch_wait),
+        pace_of(ctx),
     )
     operator.run(ctx.stop)
 
@@ -50,6 +51,5 @@ def train(ctx: Context) -> None:
     key = Signer.load(ctx.settings.keys_dir / "trainer")
     shelf = plans.Shelf(ctx.settings.snapshots_dir, key, ctx.vitals.outages)
     make = plans.trainer(ctx.app, model, spec, shelf, ctx.settings.snapshot_every)
-    ctx.operator(
-        [ctx.app.examples_log_of(model)], make, held=lambda: not ctx.switches.current.learn.on
-    ).run(ctx.stop)
+    steering = Steering(held=lambda: not ctx.switches.current.learn.on)
+    ctx.operator([ctx.app.examples_log_of(model)], make, steering).run(ctx.stop)

@@ -103,6 +103,24 @@ class ReplayPace:
         """It was a message, too, and is still in the log."""
 
 
+class Untimed:
+    """Of a role that hears of time from its log: it tells none."""
+
+    by_messages = False
+
+    def note(self, message: Message) -> None:
+        """Of no concern."""
+
+    def now_ms(self) -> int:
+        return NO_TICK
+
+    def seconds_left(self) -> float:
+        return float("inf")
+
+    def resume(self, told_ms: int) -> None:
+        """Its log said so."""
+
+
 @dataclass(frozen=True, slots=True)
 class Goal:
     """`tick` may be told once a partition is read up to offset `end`; its topic had so many

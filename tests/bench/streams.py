@@ -33,8 +33,8 @@ from freshet.servers.server import free_ports
 from freshet.streams.catalog import open_log
 from freshet.streams.control.channels import send
 from freshet.streams.log.contract import Batch
-from freshet.streams.operators.loop import Operator, Orders
-from freshet.streams.operators.ticks import ReplayPace
+from freshet.streams.operators.loop import Job, Operator, Place
+from freshet.streams.operators.ticks import ReplayPace, Untimed
 from tests.bench.harness import Row
 
 EVENTS = int(os.environ.get("FRESHET_BENCH_EVENTS", "1000000"))
@@ -258,10 +258,9 @@ def _operate(
     pipe.recv()
     cpu, own = time.process_time(), time.thread_time()
     group = f"{app.name}.{role}.{number}"
-    orders = Orders(pace=ReplayPace() if role == "intake" else None)
-    operator = Operator(
-        role, log, topics, make, folder, app.channels, lambda: tick, group=group, orders=orders
-    )
+    pace = ReplayPace() if role == "intake" else Untimed()
+    job = Job(role, topics, make, group=group, pace=pace)
+    operator = Operator(job, Place(log, app.channels, folder, lambda: tick))
     watch.watch(operator._reader, "poll", "read")
     watch.watch(operator._writer, "append", "append")
     watch.watch(operator._writer, "flush", "flush")

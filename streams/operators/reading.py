@@ -1,0 +1,75 @@
+"""Reading for an operator: as many records at once as may be waited for, none while it rests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Sequence
+
+from freshet.schemas.sizes import READ_BYTES
+from freshet.streams.log.contract import Batch, Reader, TopicPartition, joined
+
+MAX_RECORDS = 20_000  # of a turn: a hundredth of a second of work, in blocks that are worth it
+
+
+class Reading:
+    """The records of the partitions that a reader was given."""
+
+    def __init__(self, reader: Reader, max_records: int = MAX_RECORDS) -> None:
+        self._reader = reader
+        self._max_records = max_records
+        self._gathered: list[Batch] = []
+        self._resting = False
+
+    def rest(self, resting: bool, partitions: Sequence[TopicPartition]) -> None:
+        """Read nothing, or go on. Partitions that came meanwhile rest, too."""
+        if resting or self._resting:
+            self._reader.pause(list(partitions), resting)
+        self._resting = resting
+
+    def gather(
+        self,
+        max_wait_seconds: float,
+        more_seconds: Callable[[], float],
+        enough: Callable[[], bool],
+    ) -> list[Batch]:
+        """Records as soon as there are any, then more of them for `more_seconds`, until there are
+        many or `enough` says so: else every event would become a block of its own.
+
+        What is gathered may shrink while more is waited for: a rebalance `forget`s.
+        """
+        self._gathered = self._reader.poll(self._max_records, max_wait_seconds)
+        if self._resting:
+            return self._put_back()
+        wait_seconds = 0.0 if not self._gathered else more_seconds()
+        deadline = time.monotonic() + wait_seconds
+        while wait_seconds and not enough():
+            room = self._max_records - sum(map(len, self._gathered))
+            left_seconds = deadline - time.monotonic()
+            # Few records may be many bytes: what is taken at once must fit into memory, with all
+            # that is made of it.
+            is_full = room <= 0 or sum(map(_bytes_of, self._gathered)) >= READ_BYTES
+            if is_full or left_seconds <= 0:
+                break
+            more = self._reader.poll(room, left_seconds)
+            self._gathered = [*self._gathered, *more]
+        gathered = joined(self._gathered)
+        self._gathered = []
+        return gathered
+
+    def forget(self, gone: Collection[TopicPartition]) -> None:
+        """These partitions are no longer ours."""
+        self._gathered = [b for b in self._gathered if (b.topic, b.partition) not in gone]
+
+    def _put_back(self) -> list[Batch]:
+        """Records of partitions that came while it rests are read later."""
+        partitions = [(batch.topic, batch.partition) for batch in self._gathered]
+        if partitions:
+            self._reader.pause(partitions)
+        for batch in self._gathered:
+            self._reader.seek(batch.topic, batch.partition, int(batch.offsets[0]))
+        self._gathered = []
+        return []
+
+
+def _bytes_of(batch: Batch) -> int:
+    return len(batch.data)
