@@ -1,8 +1,9 @@
 """From clean events to feature rows, and from rows to values as of any moment.
 
-`aggregates`   what users declare: `fr.mean`, `fr.decayed_mean`, … `views/`       a view and its
-role: one clean partition to rows of the store `rows/`        the layout of a row, folding events
-into it, and finishing it as of a moment `stores/`      the contract of a store, and Redis,
-Cassandra and memory that keep it `reading/`     rows to a model's vectors, and to values by entity
-key in the shape of Feast's feature server
+`aggregates`   what users declare: `fr.mean`, `fr.decayed_mean`, …
+`views/`       a view and its role: one clean partition to rows of the store
+`rows/`        the layout of a row, folding events into it, and finishing it as of a moment
+`stores/`      the contract of a store, and Redis, Cassandra and memory that keep it
+`reading/`     rows to a model's vectors, and to values by entity key in the shape of Feast's
+               feature server
 """

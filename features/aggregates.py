@@ -36,8 +36,10 @@ class Window:
         """`over` in milliseconds."""
         return milliseconds(self.over)
 
+    # As all these texts: part of a view's digest, so 600s and 10m are one and the same.
     def __str__(self) -> str:
-        return f"{self.kind}({self.field + ' ' if self.field else ''}over {text_of(self.over_ms)})"
+        of_field = f"{self.field} " if self.field else ""
+        return f"{self.kind}({of_field}over {text_of(self.over_ms)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +94,10 @@ class DecayedMean:
         return milliseconds(self.half_life)
 
     def __str__(self) -> str:
-        prior = (
-            ""
-            if self.prior is None
-            else f" prior {float(self.prior)!r} weight {float(self.weight)!r}"
-        )
+        # Without a prior the weight changes nothing. As floats: 1 and 1.0 declare the same.
+        prior = ""
+        if self.prior is not None:
+            prior = f" prior {float(self.prior)!r} weight {float(self.weight)!r}"
         return f"decayed_mean({self.field} half_life {text_of(self.half_life_ms)}{prior})"
 
 

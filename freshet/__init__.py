@@ -63,6 +63,7 @@ def __getattr__(name: str) -> Any:
     be installed."""
     if name not in HOMES:
         raise AttributeError(f"freshet has no {name!r}")
+    # Kept, so that the next time Python finds it without asking here.
     found = globals()[name] = find(name)
     return found
 

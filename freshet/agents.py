@@ -52,6 +52,7 @@ def faust_app(app: App, name: str = "agents", **conf: Any) -> FaustApp:
     try:
         from freshet.streams.agents.faust_app import faust_app as made
     except ModuleNotFoundError as error:
+        # A module that is missing from within ours is a fault of ours.
         if error.name not in ("faust", "mode", "aiokafka"):
             raise
         raise DefinitionError(
@@ -61,16 +62,19 @@ def faust_app(app: App, name: str = "agents", **conf: Any) -> FaustApp:
         ) from error
     given = settings()
 
+    # Called by a worker when it starts: a file of agents may be imported where no broker is.
     def ensure() -> None:
         with closing(open_log(given.log_url)) as log:
             plans.ensure_topics(app, log)
 
-    topics = {app.log_of(t.name): t for t in app.topics}
+    topics = {app.log_of(topic.name): topic for topic in app.topics}
     return made(
         f"{app.name}.{name}",
         topics,
         given.log_url,
         ensure,
-        lambda t: known_schemas.earlier(given.checkpoints_url, app.log_of(t.name), t.events),
+        lambda topic: known_schemas.earlier(
+            given.checkpoints_url, app.log_of(topic.name), topic.events
+        ),
         **conf,
     )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 
@@ -18,6 +18,7 @@ from freshet.schemas.declared import check_each
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.events.field import Field
 from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.topics.digests import Facts, digest_of
 from freshet.schemas.topics.topic import Topic, check_name
 from freshet.serving.release.policy import ReleaseConfig
 from freshet.serving.scoring.fallback import Constant, Heuristic
@@ -100,37 +101,37 @@ class App:
         check_each(
             where, "models", self.models, Model, "List fr.Model(…): the variables, not their names."
         )
-        _unique("topic", (t.name for t in self.topics))
-        _unique("view", (v.name for v in self.views))
-        _unique("model", (m.name for m in self.models))
-        for v in self.views:
-            self._listed(v.topic, f"view {v.name}")
-        for m in self.models:
-            self._check_model(m)
-        for t in self.topics:
-            for name, expression in t.drop.items():
+        _unique("topic", (topic.name for topic in self.topics))
+        _unique("view", (view.name for view in self.views))
+        _unique("model", (model.name for model in self.models))
+        for view in self.views:
+            self._listed(view.topic, f"view {view.name}")
+        for model in self.models:
+            self._check_model(model)
+        for topic in self.topics:
+            for name, expression in topic.drop.items():
                 check_row_wise(
-                    expression, t.events, f"topic {t.name}: drop[{name!r}]", true_or_false=True
+                    expression,
+                    topic.events,
+                    f"topic {topic.name}: drop[{name!r}]",
+                    true_or_false=True,
                 )
 
     def topic(self, name: str) -> Topic:
         """The topic of that name; raises `StopIteration` for an unknown one."""
-        return next(t for t in self.topics if t.name == name)
+        return next(topic for topic in self.topics if topic.name == name)
 
     def view(self, name: str) -> View:
         """The view of that name; raises `StopIteration` for an unknown one."""
-        return next(v for v in self.views if v.name == name)
+        return next(view for view in self.views if view.name == name)
 
     def model(self, name: str) -> Model:
         """The model of that name; raises `StopIteration` for an unknown one."""
-        return next(m for m in self.models if m.name == name)
+        return next(model for model in self.models if model.name == name)
 
     def views_of(self, model: Model) -> list[View]:
         """The views that a model reads, in order of first use."""
-        return [
-            self.view(n)
-            for n in dict.fromkeys(f.view for f in model.features if isinstance(f, FeatureRef))
-        ]
+        return [self.view(name) for name in _views_read(model)]
 
     # Names of what the app owns.
 
@@ -140,19 +141,20 @@ class App:
 
     def origin_of(self, log: str) -> str:
         """What a log is called in dead letters: that of a topic by the topic's own name."""
-        return next((t.name for t in self.topics if self.log_of(t.name) == log), log)
+        return next((topic.name for topic in self.topics if self.log_of(topic.name) == log), log)
 
     def clean_log_of(self, view: View) -> str:
         """The log of the events that a view folds, partitioned by its key."""
+        # By digest: a view that is declared otherwise folds other events, into other rows.
         return f"{self.name}.clean.{view.name}.{view.digest}"
 
     def outcomes_log_of(self, model: Model) -> str:
         """The log of a model's predictions and of the labels that they are joined with."""
-        return f"{self.name}.outcomes.{model.name}"
+        return f"{self.name}.outcomes.{model.name}.{model.digest}"
 
     def examples_log_of(self, model: Model) -> str:
         """The log of a model's joined examples, which its learners read."""
-        return f"{self.name}.examples.{model.name}.{model.vectors.digest[:8]}"
+        return f"{self.name}.examples.{model.name}.{model.digest}"
 
     @property
     def control_log(self) -> str:
@@ -178,12 +180,21 @@ class App:
         """The view's name in the store."""
         return f"{self.name}:{view.name}:{view.digest}"
 
-    @property
+    @cached_property
+    def facts(self) -> Mapping[str, Facts]:
+        """Of each thing that keeps something, all that decides what that is."""
+        found = {f"topic {topic.name}": topic.facts for topic in self.topics}
+        found |= {f"view {view.name}": view.facts for view in self.views}
+        for model in self.models:
+            found[f"model {model.name}"] = model.facts
+            for learner in model.learners:
+                found[f"lineage {model.name}.{learner.name}"] = model.facts_of(learner)
+        return found
+
+    @cached_property
     def digest(self) -> str:
-        """12 hex digits that change with a schema, a view or a model's features."""
-        parts = [t.events.digest for t in self.topics] + [v.digest for v in self.views]
-        parts += [m.vectors.digest for m in self.models]
-        return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:12]
+        """8 hex digits that change with any of its topics, views, models and learners."""
+        return digest_of({thing: digest_of(facts) for thing, facts in self.facts.items()})
 
     def _listed(self, topic: Topic, user: str) -> None:
         if topic not in self.topics:
@@ -193,71 +204,95 @@ class App:
                 "Add it to topics=[…].",
             )
 
-    def _check_kinds(self, m: Model, view: View) -> None:
+    def _check_kinds(self, model: Model, view: View) -> None:
         """Else requests write a key otherwise than the view's events do, and silently read
         nothing."""
-        for k in view.keys:
-            kept = view.topic.events[k].key_kind
-            asked = m.on.events[k].key_kind or m.on.events[k].type
+        for key in view.keys:
+            kept = view.topic.events[key].key_kind
+            asked = model.on.events[key].key_kind or model.on.events[key].type
             if asked != kept:
                 raise DefinitionError(
-                    f"model {m.name}",
-                    f"{k!r} of {m.on.name} is a {asked}, and as key of view {view.name} a {kept}",
+                    f"model {model.name}",
+                    f"{key!r} of {model.on.name} is a {asked}, "
+                    f"and as key of view {view.name} a {kept}",
                     "Declare both of one kind, so that they are written alike.",
                 )
 
-    def _check_model(self, m: Model) -> None:
-        self._listed(m.on, f"model {m.name}")
-        self._listed(m.label.topic, f"the label of model {m.name}")
-        where = f"model {m.name}: label value"
-        check_row_wise(m.label.value, m.label.topic.events, where, label=True)
-        if m.release is not None and not isinstance(m.release, ReleaseConfig):
+    def _check_model(self, model: Model) -> None:
+        self._listed(model.on, f"model {model.name}")
+        self._listed(model.label.topic, f"the label of model {model.name}")
+        where = f"model {model.name}: label value"
+        check_row_wise(model.label.value, model.label.topic.events, where, label=True)
+        if model.release is not None and not isinstance(model.release, ReleaseConfig):
             raise DefinitionError(
-                f"model {m.name}",
-                f"release={m.release!r} says not when",
+                f"model {model.name}",
+                f"release={model.release!r} says not when",
                 "Use fr.ReleaseConfig(…), or leave it out.",
             )
-        for i, rung in enumerate(m.fallback):
-            where = f"model {m.name}: fallback[{i}]"
+        for i, rung in enumerate(model.fallback):
+            where = f"model {model.name}: fallback[{i}]"
             if not isinstance(rung, Heuristic | Constant):
                 raise DefinitionError(
                     where, f"{rung!r} is no rung", "Use fr.heuristic(…) or fr.constant(…)."
                 )
             if isinstance(rung, Heuristic):
-                check_row_wise(rung.when, _as_events(m), where)
-        fields = {f.name for f in m.on.events.fields}
-        for name in dict.fromkeys(f.view for f in m.features if isinstance(f, FeatureRef)):
-            if name not in [v.name for v in self.views]:
+                check_row_wise(rung.when, _as_events(model), where)
+        fields = {field.name for field in model.on.events.fields}
+        for name in _views_read(model):
+            if name not in [view.name for view in self.views]:
                 raise DefinitionError(
                     f"app {self.name}",
-                    f"model {m.name} reads view {name!r}, which it does not list",
+                    f"model {model.name} reads view {name!r}, which it does not list",
                     "Add it to views=[…].",
                 )
-            missing = [k for k in self.view(name).keys if k not in fields]
+            made_from = {
+                ref.made_from
+                for ref in model.features
+                if isinstance(ref, FeatureRef) and ref.view == name
+            }
+            if not made_from <= {"", self.view(name).values_digest}:
+                raise DefinitionError(
+                    f"app {self.name}",
+                    f"model {model.name} reads another view {name!r} than the one that it lists",
+                    "List in views=[…] the very view that the model's features are of.",
+                )
+            missing = [key for key in self.view(name).keys if key not in fields]
             if missing:
                 raise DefinitionError(
-                    f"model {m.name}",
+                    f"model {model.name}",
                     f"view {name} is keyed by {', '.join(missing)}, which no request carries",
-                    f"Requests carry the fields of {m.on.name}: {', '.join(sorted(fields))}.",
+                    f"Requests carry the fields of {model.on.name}: {', '.join(sorted(fields))}.",
                 )
-            self._check_kinds(m, self.view(name))
-        for f in m.on.impute:
-            if m.on.impute[f].kind != "constant":
+            self._check_kinds(model, self.view(name))
+        for field in model.on.impute:
+            if model.on.impute[field].kind != "constant":
                 raise DefinitionError(
-                    f"model {m.name}",
-                    f"request field {f!r} is imputed by {m.on.impute[f].kind}",
-                    "Fields of requests may only be imputed by constants: use fr.impute.constant(…).",
+                    f"model {model.name}",
+                    f"request field {field!r} is imputed by {model.on.impute[field].kind}",
+                    # What else there is depends on events, and a request is none.
+                    "Fields of requests may only be imputed by constants: "
+                    "use fr.impute.constant(…).",
                 )
 
 
-def _as_events(m: Model) -> EventSchema:
+def _views_read(model: Model) -> list[str]:
+    """The names of the views that a model reads, each once, in order of first use."""
+    names = (feature.view for feature in model.features if isinstance(feature, FeatureRef))
+    return list(dict.fromkeys(names))
+
+
+def _as_events(model: Model) -> EventSchema:
     """What a heuristic reads, as if it were events: the model's features by name, any of which may
     be missing."""
-    kinds = dict.fromkeys(m.vectors.categories, "string") | dict.fromkeys(
-        m.vectors.numbers, "float"
+    kinds = dict.fromkeys(model.vectors.categories, "string") | dict.fromkeys(
+        model.vectors.numbers, "float"
     )
     return EventSchema(
-        m.name, 1, 1, tuple(Field(name, kind, null_branch=0) for name, kind in kinds.items()), ""
+        model.name,
+        1,
+        1,
+        tuple(Field(name, kind, null_branch=0) for name, kind in kinds.items()),
+        "",
     )
 
 
@@ -279,8 +314,8 @@ def load(path: str | Path) -> App:
     from its app's folder is forgotten.
 
     Raises:
-        DefinitionError: no file, it fails, or it has no app or several; the text names file and line. Or a module beside it
-            has the name of a library's.
+        DefinitionError: no file, it fails, or it has no app or several; the text names file and
+            line. Or a module beside it has the name of a library's.
     """
     file = Path(path).resolve()
     if not file.is_file() or file.suffix != ".py":
@@ -289,7 +324,7 @@ def load(path: str | Path) -> App:
         )
     shadows.refuse(file.parent)  # before anything is imported from there
     own_modules.enter(file.parent)
-    apps = [v for v in vars(_executed(file)).values() if isinstance(v, App)]
+    apps = [found for found in vars(_executed(file)).values() if isinstance(found, App)]
     if len(apps) != 1:
         raise DefinitionError(
             str(path),
@@ -307,6 +342,7 @@ def _executed(file: Path) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    # Before it runs: dataclasses look their module up there while it does.
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
@@ -328,8 +364,5 @@ def _rehearse(app: App, file: Path) -> None:
     """
     try:
         _ = app.digest
-        for model in app.models:
-            for learner in model.learners:
-                model.lineage(learner)
     except Exception as error:
         raise mistake_in(file, error) from error

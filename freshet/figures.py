@@ -15,15 +15,22 @@ def count(value: float | None) -> str:
     >>> count(336776)
     '336,776'
     """
-    return DASH if value is None else f"{value:,.0f}"
+    if value is None:
+        return DASH
+    return f"{value:,.0f}"
 
 
 def fixed(value: float | None, digits: int = 3) -> str:
-    return DASH if value is None else f"{value:.{digits}f}"
+    if value is None:
+        return DASH
+    return f"{value:.{digits}f}"
 
 
 def signed(value: float | None, digits: int = 3) -> str:
-    return DASH if value is None else f"{value:+.{digits}f}".replace("-", "−")
+    if value is None:
+        return DASH
+    # A minus as wide as the plus, so that columns stand under each other.
+    return f"{value:+.{digits}f}".replace("-", "−")
 
 
 def duration(ms: float | None) -> str:
@@ -39,9 +46,11 @@ def duration(ms: float | None) -> str:
     rest = round(ms / 1_000)
     parts: list[str] = []
     for unit, size in _UNITS:
-        n, rest = divmod(rest, size)
-        if n or parts:
-            parts.append(f"{n}{unit}" if n else "")
+        whole, rest = divmod(rest, size)
+        if whole:
+            parts.append(f"{whole}{unit}")
+        elif parts:
+            parts.append("")  # it takes its place: 1d 5m would be no two neighbours
     return " ".join(filter(None, parts[:2])) or "0s"
 
 
@@ -70,8 +79,10 @@ def sparkline(values: Sequence[float], width: int) -> str:
         return ""
     parts = min(width, len(values))
     picked = [values[(i + 1) * len(values) // parts - 1] for i in range(parts)]
-    low, high = min(picked), max(picked)
+    low = min(picked)
+    high = max(picked)
     top = len(_BARS) - 1
-    return "".join(
-        _BARS[round(top * (v - low) / (high - low)) if high > low else 0] for v in picked
-    )
+    # Equal ones have no range to be drawn in: all are the lowest bar.
+    if not high > low:
+        return _BARS[0] * len(picked)
+    return "".join(_BARS[round(top * (value - low) / (high - low))] for value in picked)

@@ -18,10 +18,11 @@ def mistake_in(file: Path, error: BaseException) -> DefinitionError:
     """The error that running `file` raised, with the line of that file that raised it."""
     where = _line_of(error, file)
     if isinstance(error, FreshetError):
-        kind = "" if error.component == DefinitionError.component else f"{error.component} "
-        return DefinitionError(
-            f"{where}, {kind}{error.resource}", error.cause, error.next_step, **error.facts
-        )
+        what = error.resource
+        # A file is full of definitions: that it is one says nothing.
+        if error.component != DefinitionError.component:
+            what = f"{error.component} {what}"
+        return DefinitionError(f"{where}, {what}", error.cause, error.next_step, **error.facts)
     return DefinitionError(where, f"{type(error).__name__}: {_text_of(error)}", _next_step(error))
 
 
@@ -42,7 +43,9 @@ def _next_step(error: BaseException) -> str:
     """What of ours could have been meant there."""
     if isinstance(error, SystemExit):
         return "An app's file only declares: it must not end the process that reads it."
-    call = _CALL.match(str(error)) if isinstance(error, TypeError) else None
+    call = None
+    if isinstance(error, TypeError):
+        call = _CALL.match(str(error))
     if call and call[1] in HOMES:
         return f"Its arguments are {', '.join(inspect.signature(find(call[1])).parameters)}."
     if isinstance(error, AttributeError) and str(error).startswith("freshet has no"):
@@ -55,6 +58,7 @@ def _next_step(error: BaseException) -> str:
 def _line_of(error: BaseException, file: Path) -> str:
     """`file:line` of the deepest frame inside the app's file, or inside a module beside it."""
     place, line = _deepest_frame(error, file)
+    # It has no frame in the file that it is of: that one never ran.
     if isinstance(error, SyntaxError) and error.filename and error.lineno:
         unread = Path(error.filename)
         if unread.is_relative_to(file.parent):

@@ -57,6 +57,7 @@ def is_own(name: str, place: str | Path, folder: Path) -> bool:
 
 
 def _leave(entered: _Entered) -> None:
+    # A copy: what is taken out changes it.
     for name, module in list(sys.modules.items()):
         brought = _first_name(name) not in entered.imported_before
         if brought and any(is_own(name, place, entered.folder) for place in _places(module)):
@@ -69,7 +70,9 @@ def _places(module: ModuleType) -> list[str]:
     """Its file; of a folder without an `__init__.py`, which has none, the folders."""
     found = getattr(module, "__dict__", {})  # libraries put other things than modules there
     file = found.get("__file__")
-    return [file] if file else list(found.get("__path__") or ())
+    if file:
+        return [file]
+    return list(found.get("__path__") or ())
 
 
 def _first_name(module: str) -> str:

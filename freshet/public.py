@@ -47,4 +47,7 @@ def find(name: str) -> Any:
         ImportError: a library that it needs is not installed.
     """
     home = import_module(HOMES[name])
-    return getattr(home, name) if hasattr(home, name) else import_module(f"{HOMES[name]}.{name}")
+    if hasattr(home, name):
+        return getattr(home, name)
+    # A module of its own, such as `fr.impute`.
+    return import_module(f"{HOMES[name]}.{name}")

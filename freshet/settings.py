@@ -31,6 +31,7 @@ ADDRESSES = ("log", "store")
 class Settings(BaseSettings):
     """Settings of one run of an app. Each is also `FRESHET_<NAME>` and a key of the TOML file."""
 
+    # A mistyped key is refused: it would be a default that nobody knows of.
     model_config = SettingsConfigDict(env_prefix="FRESHET_", extra="forbid", frozen=True)
 
     run_dir: Path = Field(
@@ -62,6 +63,7 @@ class Settings(BaseSettings):
     snapshot_every: str = Field(
         "", description="overrides every topic's snapshot_every (a duration)"
     )
+    # Two at least: the one that is served, and the one before it to go back to.
     keep_snapshots: int = Field(20, ge=2, description="how many snapshots of each lineage are kept")
     alert_webhook: str = Field(
         "", description="URL that every alert is posted to as JSON (empty: none)"
@@ -152,6 +154,8 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         file = os.environ.get("FRESHET_CONFIG", FILE)
+        # The first one that knows a setting wins: the command line, then the environment, then the
+        # file.
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
 
 
@@ -159,8 +163,8 @@ def settings(**given: Any) -> Settings:
     """Settings from all sources; `given` (the command line) wins, None means not given.
 
     Raises:
-        DefinitionError: an unknown key, a value out of range, a file that is missing or no TOML; the text names it and
-            what is allowed.
+        DefinitionError: an unknown key, a value out of range, a file that is missing or no TOML;
+            the text names it and what is allowed.
     """
     named = os.environ.get("FRESHET_CONFIG")
     if named is not None and not Path(named).is_file():
@@ -168,7 +172,7 @@ def settings(**given: Any) -> Settings:
             f"file {named}", "is not there, and FRESHET_CONFIG names it", "Correct or unset it."
         )
     try:
-        return Settings(**{k: v for k, v in given.items() if v is not None})
+        return Settings(**{name: value for name, value in given.items() if value is not None})
     except (TOMLDecodeError, UnicodeDecodeError) as error:
         raise DefinitionError(
             f"file {named or FILE}",
@@ -190,6 +194,7 @@ def settings(**given: Any) -> Settings:
 
 
 def _refused(error: ValidationError) -> DefinitionError:
+    # One at a time: who mends it sees whether the next one was its consequence.
     first = error.errors()[0]
     name = ".".join(map(str, first["loc"]))
     known = Settings.model_fields.get(name)

@@ -35,7 +35,9 @@ def refuse(folder: Path) -> None:
     for name, file in sorted(_modules(folder).items()):
         cause = _conflict(name, file, elsewhere)
         if cause:
-            shown = f"{file.name}/" if file.is_dir() else file.name
+            shown = file.name
+            if file.is_dir():
+                shown += "/"
             raise DefinitionError(shown, cause, f"Rename it, such as to my_{shown}.")
 
 
@@ -47,7 +49,8 @@ def _modules(folder: Path) -> dict[str, Path]:
         for entry in entries:
             name, _, suffix = entry.name.partition(".")
             path = Path(entry.path)
-            is_package = not suffix and any((path / f"__init__{s}").is_file() for s in suffixes)
+            # A folder's name with a dot in it cannot be imported.
+            is_package = not suffix and any((path / f"__init__{end}").is_file() for end in suffixes)
             if is_package or (f".{suffix}" in suffixes and entry.is_file()):
                 found[name] = path
     return found
@@ -57,25 +60,29 @@ def _conflict(name: str, file: Path, elsewhere: Sequence[str]) -> str:
     """What is wrong with a module of this name; "" if nothing is. `elsewhere` is Python's path
     without the folder."""
     if name == freshet.__name__:
-        is_freshet_itself = file.resolve() == Path(freshet.__file__).parent.resolve()
-        return (
-            ""
-            if is_freshet_itself
-            else "has freshet's own name, and would be imported in its place"
-        )
+        # The folder of a checkout has freshet in it, and it is that which is running.
+        if file.resolve() == Path(freshet.__file__).parent.resolve():
+            return ""
+        return "has freshet's own name, and would be imported in its place"
     if BuiltinImporter.find_spec(name) or FrozenImporter.find_spec(name):
         return f"could never be imported: {name} is built into Python"
     if name in sys.stdlib_module_names:
-        return f"has the name of {name} of Python's standard library, and would be imported in its place"
+        library = "of Python's standard library"
+        return f"has the name of {name} {library}, and would be imported in its place"
     # This is quick, and nearly always the end of it: metadata are read only for a name that two
     # places have.
     if PathFinder.find_spec(name, elsewhere) is None:
         return ""
-    distribution = next((d for d in _distributions_with(name) if d in _dependencies()), "")
+    distribution = next(
+        (owner for owner in _distributions_with(name) if owner in _dependencies()), ""
+    )
     if not distribution:
         return ""
-    of_which = "" if distribution == _canonical(name) else f" of {distribution}"
-    return f"has the name of {name}{of_which}, which freshet depends on, and would be imported in its place"
+    library = name
+    if distribution != _canonical(name):
+        library = f"{name} of {distribution}"
+    what = f"has the name of {library}, which freshet depends on"
+    return f"{what}, and would be imported in its place"
 
 
 def _distributions_with(name: str) -> Iterator[str]:

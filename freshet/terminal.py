@@ -34,6 +34,7 @@ def terminal(pipe_width: int | None = PIPE_WIDTH) -> Console:
 
     A string is printed as it is, brackets and colons too.
     """
+    # Of a terminal, its own; where there is none, rich would take 80 and fold what programs read.
     width = pipe_width
     if sys.stdout.isatty():
         width = None
@@ -57,7 +58,10 @@ def marked(template: str, /, *values: object, **named: object) -> Text:
     while (start := plain.find("{", at)) >= 0:
         stop = plain.index("}", start) + 1
         name = plain[start + 1 : stop - 1]
-        value = named[name] if name else next(rest)
+        if name:
+            value = named[name]
+        else:
+            value = next(rest)
         out.append_text(found[at:start])
         out.append_text(_filled(value, found[start:stop]))
         at = stop
@@ -68,7 +72,10 @@ def marked(template: str, /, *values: object, **named: object) -> Text:
 def _filled(value: object, place: Text) -> Text:
     """A value in the styles of its place."""
     text = Text()
-    text.append_text(value if isinstance(value, Text) else Text(printable(str(value))))
+    if isinstance(value, Text):
+        text.append_text(value)
+    else:
+        text.append_text(Text(printable(str(value))))
     for span in place.spans:
         # Ours come first, so that a value that has a style of its own keeps it.
         text.spans.insert(0, span._replace(start=0, end=len(text)))
@@ -81,7 +88,9 @@ def say(text: str, stream: TextIO | None = None) -> None:
     Raises:
         ComponentError: it cannot be written.
     """
-    out = sys.stdout if stream is None else stream
+    out = stream
+    if out is None:
+        out = sys.stdout  # as it is now, which a test may have replaced
     try:
         print(text, file=out, flush=True)
     except BrokenPipeError:

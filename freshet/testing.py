@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,7 +23,7 @@ from freshet.features.stores.contract import Store
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.features.views.task import ViewTask
 from freshet.learners.catalog import predictor
-from freshet.learners.contract import Export
+from freshet.learners.contract import Export, LearnerSpec
 from freshet.learners.model import Model
 from freshet.learners.snapshots import files as snapshots
 from freshet.learners.snapshots.signing import Signer, Verifier, create_key
@@ -138,15 +139,19 @@ class LocalRun:
         snapshot_every: str = "",
         log: Log | None = None,
     ) -> None:
-        self.app, self._dir, self._store, self._every = app, directory, store, snapshot_every
+        self.app = app
+        self._dir = directory
+        self._store = store
+        self._every = snapshot_every
         self.log = log if log is not None else SqliteLog(str(directory / "log"))
         plans.ensure_topics(app, self.log)
         for name in ("trainer", "qualifier"):
             create_key(directory / "keys" / name)
         self._trainer, self._qualifier = (
-            Verifier.load(directory / "keys" / n) for n in ("trainer", "qualifier")
+            Verifier.load(directory / "keys" / name) for name in ("trainer", "qualifier")
         )
-        self._writer, self._clock = self.log.writer(), ManualClock()
+        self._writer = self.log.writer()
+        self._clock = ManualClock()
         self.messages: list[Message] = []
         self.swaps: list[Settled] = []
         self._partitions: dict[Operator, int] = {}
@@ -155,24 +160,31 @@ class LocalRun:
         signer = Signer.load(directory / "keys" / "qualifier")
         archive = directory / "snapshots"
         self._orders = OrderBook()
-        judges = [Judge(app.name, m, archive, self._trainer, signer) for m in app.models]
+        judges = [Judge(app.name, model, archive, self._trainer, signer) for model in app.models]
         self._releases = [Release(judge, self._tell, patient=True) for judge in judges]
-        models = [(m, plans.vector_plan(app, m), app.outcomes_log_of(m)) for m in app.models]
+        models = [
+            (model, plans.vector_plan(app, model), app.outcomes_log_of(model))
+            for model in app.models
+        ]
         policy = Policy(reflected=lambda: reflected(store, plans.stored_partitions(app)))
         self.scorer = Scorer(
-            "local", models, store, self._clock, self.log.writer, lambda m: None, policy
+            "local", models, store, self._clock, self.log.writer, lambda model: None, policy
         )
         # in the folder of an earlier run, its champion answers from the first question on
         self._settle()
 
     def _operators(self) -> list[Operator]:
-        app, store = self.app, self._store
-        sources = {app.log_of(t.name): plans.intake_plan(app, t) for t in app.topics}
+        app = self.app
+        store = self._store
+        sources = {app.log_of(topic.name): plans.intake_plan(app, topic) for topic in app.topics}
         views = plans.views_by_log(app)
-        joins = {app.outcomes_log_of(m): plans.join_plan(app, m) for m in app.models}
+        joins = {app.outcomes_log_of(model): plans.join_plan(app, model) for model in app.models}
         made = [
             self._operator(
-                "intake", list(sources), lambda t, p: IntakeTask(sources[t], p), ReplayPace()
+                "intake",
+                list(sources),
+                lambda topic, partition: IntakeTask(sources[topic], partition),
+                ReplayPace(),
             )
         ]
         if app.views:
@@ -180,12 +192,18 @@ class LocalRun:
                 self._operator(
                     "view",
                     list(views),
-                    lambda t, p: ViewTask(views[t], app.stored_as(views[t]), p, store),
+                    lambda topic, partition: ViewTask(
+                        views[topic], app.stored_as(views[topic]), partition, store
+                    ),
                 )
             )
         if app.models:
-            made.append(self._operator("join", list(joins), lambda t, p: JoinTask(joins[t], p)))
-        made += [self._train(m, spec) for m in app.models for spec in m.learners]
+            made.append(
+                self._operator(
+                    "join", list(joins), lambda topic, partition: JoinTask(joins[topic], partition)
+                )
+            )
+        made += [self._train(model, spec) for model in app.models for spec in model.learners]
         return made
 
     def _operator(
@@ -205,14 +223,15 @@ class LocalRun:
             origin_of=app.origin_of,
             dead=app.dead_log,
             pace=pace or Untimed(),
+            kept_as=partial(plans.kept_as, app),
         )
         checkpoints_url = str(self._dir / "checkpoints")
         made = Operator(job, Place(self.log, app.channels, checkpoints_url, self._clock.now_ms))
         counts = plans.topics(self.app)
-        self._partitions[made] = sum(counts[t] for t in topics)
+        self._partitions[made] = sum(counts[topic] for topic in topics)
         return made
 
-    def _train(self, model: Model, spec: Any) -> Operator:
+    def _train(self, model: Model, spec: LearnerSpec) -> Operator:
         key = Signer.load(self._dir / "keys" / "trainer")
         shelf = plans.Shelf(self._dir / "snapshots", key, Outages())
         make = plans.trainer(self.app, model, spec, shelf, self._every)
@@ -263,7 +282,8 @@ class LocalRun:
     def _finish(self, operator: Operator, tick: int) -> None:
         """Step an operator until it has read all there is and every task of it has reported the
         tick. A log of another process hands records out when it gets to it."""
-        deadline, done = time.monotonic() + STEP_SECONDS, False
+        deadline = time.monotonic() + STEP_SECONDS
+        done = False
         while operator.step(0.0 if done else WAIT_SECONDS) or not done:
             found = operator.finished()
             done = len(found) == self._partitions[operator] and min(found) >= tick
@@ -275,11 +295,11 @@ class LocalRun:
                 )
 
     def _ask(self, as_of_ms: int, queries: Mapping[str, list[Any]]) -> Answer | None:
-        n = max((len(v) for v in queries.values()), default=0)
-        if not n or not self.app.models:
+        rows = max((len(values) for values in queries.values()), default=0)
+        if not rows or not self.app.models:
             return None
         model = self.app.models[0].name
-        answer = self._answer(Question(model, dict(queries), n, as_of_ms=as_of_ms))
+        answer = self._answer(Question(model, dict(queries), rows, as_of_ms=as_of_ms))
         log = self.scorer.served[model].predictions
         deadline = time.monotonic() + LOGGED_SECONDS
         while log is not None and log.held and time.monotonic() < deadline:
@@ -293,7 +313,7 @@ class LocalRun:
             try:
                 return self.scorer.infer(question)
             except ComponentError as error:
-                if "retry_seconds" not in error.facts or time.monotonic() > deadline:
+                if error.retry_seconds is None or time.monotonic() > deadline:
                     raise
                 time.sleep(WAIT_SECONDS)
 
@@ -303,14 +323,18 @@ class LocalRun:
         while found:
             self.messages += found
             orders: dict[str, Settled] = {}
-            for m in found:
+            for message in found:
                 for release in self._releases:
-                    release.note(m)
+                    release.note(message)
                 # An earlier run in this folder may have had other models.
-                if getattr(m, "model", None) not in self.scorer.served:
+                if getattr(message, "model", None) not in self.scorer.served:
                     continue
-                if isinstance(m, Settled) and not self._orders.take(m) and m.number is not None:
-                    orders[m.model] = m
+                if (
+                    isinstance(message, Settled)
+                    and not self._orders.take(message)
+                    and message.number is not None
+                ):
+                    orders[message.model] = message
             for order in orders.values():
                 self._swap(order)
             for release in self._releases:
@@ -332,6 +356,8 @@ class LocalRun:
         found = snapshots.read_verified(
             self._dir / "snapshots", which, self._trainer, self._qualifier
         )
+        if found.manifest.vectors != served.model.vectors.digest:
+            return  # ordered when the model was declared otherwise
         export = Export(found.manifest.kind, found.manifest.meta, snapshots.arrays_of(found.data))
         served.slot.swap(LiveModel(predictor(export, served.model.vectors), found.manifest))
         self.swaps.append(order)
@@ -368,13 +394,14 @@ def vectors_of(local: LocalRun, model: Model) -> dict[str, bytes]:
         For each id uint64 categories, float32 numbers and a probability, one after the other. Two
         runs that served the same give the same.
     """
-    from freshet.demo.report import outcomes_of
+    from freshet.replay.report import outcomes_of
     from freshet.schemas.wire.outcomes import ASKED
 
     out: dict[str, bytes] = {}
     for rows in outcomes_of(local.app, local.log, model).rows:
         for i in np.flatnonzero(rows.kind == ASKED).tolist():
-            fixed, texts = rows.fixed[i], rows.texts["id"]
+            fixed = rows.fixed[i]
+            texts = rows.texts["id"]
             name = bytes(texts.data[texts.start[i] : texts.end[i]]).decode()
             vector = fixed["categories"].tobytes() + fixed["numbers"].tobytes()
             out[name] = vector + fixed["p"].tobytes()

@@ -31,8 +31,10 @@ def main() -> None:
     started = time.monotonic()
     warm_decoding()
     warm_rows()
-    app, store = load(APP), MemoryStore()
-    drain_ms = max(m.label.topic.freshness.ms("label_wait") for m in app.models) + HOUR_MS
+    app = load(APP)
+    store = MemoryStore()
+    drain_ms = max(model.label.topic.freshness.ms("label_wait") for model in app.models) + HOUR_MS
+    # Until the last label has come or expired: late ones have kernels of their own.
     steps = list(Schedule(days=1, step_ms=HOUR_MS, drain_ms=drain_ms))
     with tempfile.TemporaryDirectory(prefix="freshet-warm-") as folder:
         logs.configure("warm", Path(folder) / "logs")

@@ -1,9 +1,12 @@
 """From examples to models: who learns, how well so far, and what is cut and signed.
 
-`model`        what users declare: what is asked, label, features, learners `contract`     what a
-learner is, and a predictor; `catalog` lists them; `state` is what learners share when saved
-`baseline_learner`, `logistic/`, `river/`, `ctr/`: the learners `inputs/`      numbers with knots,
-running scales, a reservoir of old examples `training/`    the role of one lineage: what was asked,
-quality by time and slice, when it steps and cuts `snapshots/`   what is cut, signed, held to golden
-vectors, verified and pruned
+`model`        what users declare: what is asked, label, features, learners
+`contract`     what a learner is, and a predictor; `catalog` lists them; `state` is what learners
+               share when saved, `hashing` and `feature_kernels` how those that hash read features,
+               `sources` what a learner of the app's own consists of
+`baseline_learner`, `logistic/`, `river/`, `ctr/`: the learners
+`inputs/`      numbers with knots, running scales, a reservoir of old examples
+`training/`    the role of one lineage: what was asked, quality by time and slice, when it steps
+               and cuts
+`snapshots/`   what is cut, signed, held to golden vectors, verified and pruned
 """

@@ -68,13 +68,13 @@ class BaselineLearner:
         self._sums = np.array([spec.prior, 1.0])
 
     def learn(self, examples: Examples) -> None:
-        n = len(examples)
-        # of what was, then of each example
-        keep = np.exp2(-np.arange(n, -1, -1.0) / self._spec.half_life)
-        self._sums = self._sums * keep[0] + (
-            keep[1:] @ examples.labels.astype(np.float64),
-            keep[1:].sum(),
-        )
+        count = len(examples)
+        # What is kept of what was before, then of each example; of the last one all.
+        keep = np.exp2(-np.arange(count, -1, -1.0) / self._spec.half_life)
+        before = keep[0]
+        each = keep[1:]
+        new = (each @ examples.labels.astype(np.float64), each.sum())
+        self._sums = self._sums * before + new
 
     def predict(self, vectors: Vectors) -> F64:
         return np.full(len(vectors), self._rate())

@@ -7,6 +7,7 @@ A learner is made from its spec (a frozen dataclass beside it, which users write
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -81,12 +82,10 @@ class LearnerSpec(Protocol):
 
 def pack_json(value: Any) -> npt.NDArray[np.uint8]:
     """JSON as a uint8 array, for checkpoints."""
-    import json
-
+    # A copy, since an array over bytes cannot be written to.
     return np.frombuffer(json.dumps(value, sort_keys=True).encode(), np.uint8).copy()
 
 
 def unpack_json(array: npt.NDArray[Any]) -> Any:
-    import json
-
+    """What `pack_json` was given."""
     return json.loads(array.tobytes())

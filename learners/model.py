@@ -3,7 +3,6 @@ a model cannot."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,18 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 from freshet.features.views.view import FeatureRef
 from freshet.learners.contract import LearnerSpec
+from freshet.learners.sources import definition_of
 from freshet.schemas.declared import brief, check_each, check_kind
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.events.field import KEY_TYPES
 from freshet.schemas.models.vectors import VectorSchema
+from freshet.schemas.topics.digests import Facts, digest_of, fields_read, of_expression, of_field
 from freshet.schemas.topics.topic import FieldRef, Topic, check_name
 
 if TYPE_CHECKING:
     import polars as pl
 
 OF_FEATURES = (
-    'Write a field of the topic as topic["field"], a feature of a view as view["feature"]. What is computed from fields '
-    "belongs into the events, or into a view."
+    'Write a field of the topic as topic["field"], a feature of a view as view["feature"]. '
+    "What is computed from fields belongs into the events, or into a view."
 )
 OF_LEARNERS = "Write one with its brackets, such as fr.Baseline() or fr.HashedLogistic()."
 MAX_BATCH = 65_536  # labels a step; all of them are in memory at once
@@ -90,18 +91,20 @@ class Label:
         )
         where = f"label of {self.topic.name}"
         check_kind(where, "id", self.id, str, "Name the field that holds the model's ids.")
-        fields = {f.name: f.type for f in self.topic.events.fields}
+        fields = {field.name: field.type for field in self.topic.events.fields}
         possible = [name for name, type_ in fields.items() if type_ in KEY_TYPES]
         if self.id not in possible:
+            found = f"of type {fields[self.id]}" if self.id in fields else "not in its schema"
             raise DefinitionError(
                 f"label of {self.topic.name}",
-                f"its id {self.id!r} is {'of type ' + fields[self.id] if self.id in fields else 'not in its schema'}",
+                f"its id {self.id!r} is {found}",
                 f"Name the field that holds the model's ids: {', '.join(possible)}.",
             )
         if self.on_timeout != "drop":
             raise DefinitionError(
                 f"label of {self.topic.name}",
-                f"on_timeout={self.on_timeout!r} does not exist yet: what had no label is not learned",
+                f"on_timeout={self.on_timeout!r} does not exist yet: "
+                "what had no label is not learned",
                 'Remove it, or write "drop".',
             )
         if self.late not in ("correct", "drop"):
@@ -215,7 +218,7 @@ class Model:
                 f"model {self.name}", f"batch={self.batch}", f"Use 1 to {MAX_BATCH}."
             )
         self._check_id()
-        names = [x.name for x in self.learners]
+        names = [learner.name for learner in self.learners]
         if not names or len(set(names)) != len(names):
             raise DefinitionError(
                 f"model {self.name}",
@@ -227,13 +230,14 @@ class Model:
                 raise DefinitionError(
                     f"model {self.name}",
                     f"feature {ref.field!r} is a field of {ref.topic}",
-                    f"A request carries the fields of {self.on.name}; put a view over {ref.topic} instead.",
+                    f"A request carries the fields of {self.on.name}; "
+                    f"put a view over {ref.topic} instead.",
                 )
-        for s in self.slices:
-            if s not in self.vectors.categories:
+        for slice_ in self.slices:
+            if slice_ not in self.vectors.categories:
                 raise DefinitionError(
                     f"model {self.name}",
-                    f"slice {s!r} is no category among its features",
+                    f"slice {slice_!r} is no category among its features",
                     f"Its categories are {', '.join(self.vectors.categories)}.",
                 )
 
@@ -241,17 +245,18 @@ class Model:
         """Whoever asks and whoever labels must write one id alike."""
         self.on[self.id]
         asked = self.on.events[self.id].key_kind
-        told = self.label.topic.events[self.label.id].key_kind
+        labelled = self.label.topic.events[self.label.id].key_kind
         if asked is None:
             raise DefinitionError(
                 f"model {self.name}",
                 f"id {self.id!r} is of type {self.on.events[self.id].type}",
                 f"It must be of type {' or '.join(KEY_TYPES)}.",
             )
-        if asked != told:
+        if asked != labelled:
             raise DefinitionError(
                 f"model {self.name}",
-                f"id {self.id!r} of {self.on.name} is a {asked}, and {self.label.id!r} of its label a {told}",
+                f"id {self.id!r} of {self.on.name} is a {asked}, "
+                f"and {self.label.id!r} of its label a {labelled}",
                 "Declare both of one kind, so that they are written alike.",
             )
 
@@ -295,14 +300,73 @@ class Model:
     def vectors(self) -> VectorSchema:
         """The names of its vector's categories and numbers, each in order of declaration."""
         categories = tuple(
-            f.field for f in self.features if isinstance(f, FieldRef) and f.categorical
+            feature.field
+            for feature in self.features
+            if isinstance(feature, FieldRef) and feature.categorical
         )
         numbers = tuple(
-            f.field if isinstance(f, FieldRef) else f.name
-            for f in self.features
-            if not (isinstance(f, FieldRef) and f.categorical)
+            _name_of(feature)
+            for feature in self.features
+            if not (isinstance(feature, FieldRef) and feature.categorical)
         )
-        return VectorSchema(categories, numbers)
+        return VectorSchema(categories, numbers, self.digest)
+
+    @cached_property
+    def facts(self) -> Facts:
+        """All that decides what a vector holds and what its label says, by name."""
+        label = self.label
+        asked = {
+            f"feature {ref.field}": f"{_read_as(ref)}, {of_field(self.on.events[ref.field])}"
+            for ref in self.features
+            if isinstance(ref, FieldRef)
+        }
+        views = {
+            f"view {ref.view}": ref.made_from
+            for ref in self.features
+            if isinstance(ref, FeatureRef)
+        }
+        # What a request may lack is filled in as an event's would be.
+        imputes = {
+            f"missing {name} in a request": repr(how.value) for name, how in self.on.impute.items()
+        }
+        read = {label.id, *fields_read(label.value)}
+        labels = {
+            f"field {known.name} of the label": of_field(known)
+            for known in label.topic.events.fields
+            if known.name in read
+        }
+        own = {
+            "id": f"{self.id}, {of_field(self.on.events[self.id])}",
+            "features": ", ".join(map(_name_of, self.features)),
+            "label": of_expression(label.value),
+            "id of the label": label.id,
+            "late labels": label.late,
+            f"topic {label.topic.name}": label.topic.digest,
+        }
+        return {**own, **asked, **views, **imputes, **labels}
+
+    @cached_property
+    def digest(self) -> str:
+        """8 hex digits that change with anything that changes vectors or labels."""
+        return digest_of(self.facts)
+
+    def facts_of(self, learner: LearnerSpec) -> Facts:
+        """All that decides what a lineage of the model learns.
+
+        Args:
+            learner: One of `learners`.
+
+        Returns:
+            Facts by name: its definition, `batch`, and the model's own digest.
+
+        Raises:
+            DefinitionError: as `lineage` does.
+        """
+        return {
+            **definition_of(learner),
+            "batch": str(self.batch),
+            f"model {self.name}": self.digest,
+        }
 
     def lineage(self, learner: LearnerSpec) -> str:
         """The name of the lineage that a learner of the model starts.
@@ -311,8 +375,24 @@ class Model:
             learner: One of `learners`.
 
         Returns:
-            The learner's name, and 8 hex digits that change with its definition, the features and
-            `batch`: what has changed starts anew, under another name.
+            The learner's name, and 8 hex digits that change with its definition (where its class is
+            the app's own, with the text of that and of what it uses), `batch`, the features, the
+            label and all that they come from: what has changed starts anew, under another name.
+
+        Raises:
+            DefinitionError: the learner prints as where it lies in memory, which no other process
+                can tell.
         """
-        text = f"{learner!r} {self.vectors.digest} {self.batch}"
-        return f"{learner.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+        return f"{learner.name}-{digest_of(self.facts_of(learner))}"
+
+
+def _name_of(feature: FieldRef | FeatureRef) -> str:
+    if isinstance(feature, FieldRef):
+        return feature.field
+    return feature.name
+
+
+def _read_as(feature: FieldRef) -> str:
+    if feature.categorical:
+        return "category"
+    return "number"

@@ -80,9 +80,11 @@ def plain(vectors: Vectors) -> Vectors:
     A single row cut from a buffer is often none of that, and would set off a compilation of
     seconds.
     """
-    c, n = vectors.categories, vectors.numbers
-    if c.flags.carray and n.flags.carray:
+    categories = vectors.categories
+    numbers = vectors.numbers
+    if categories.flags.carray and numbers.flags.carray:
         return vectors
     return Vectors(
-        np.require(c, requirements=["C", "A", "W"]), np.require(n, requirements=["C", "A", "W"])
+        np.require(categories, requirements=["C", "A", "W"]),
+        np.require(numbers, requirements=["C", "A", "W"]),
     )

@@ -4,8 +4,8 @@ first used."""
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TypeGuard
 
 from freshet.schemas.errors import DefinitionError
 
@@ -24,7 +24,7 @@ def check_kind(
 
 
 def check_each(
-    where: str, argument: str, values: Any, kind: type | tuple[type, ...], instead: str
+    where: str, argument: str, values: object, kind: type | tuple[type, ...], instead: str
 ) -> None:
     """As `check_kind`, of a list; a text is no list of texts."""
     if isinstance(values, str | bytes | Mapping) or not _is_sequence(values):
@@ -51,5 +51,6 @@ def brief(value: object) -> str:
     return text
 
 
-def _is_sequence(values: Any) -> bool:
+def _is_sequence(values: object) -> TypeGuard[Sequence[object]]:
+    # By what it can do: numpy's arrays and others' lists are no `Sequence` to Python.
     return hasattr(values, "__len__") and hasattr(values, "__getitem__")

@@ -13,6 +13,10 @@ UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": HOUR_MS, "d": DAY_MS}
 # nothing here is to last longer, and dates that it is added to stay dates
 MOST_MS = 100 * 366 * DAY_MS
 MOST_TEXT = 40  # more than any duration needs; digits without end are no number to compute with
+# 1900 to 9999: where an app's clock can stand. Beyond, dates cannot be told, and sums of milliseconds
+# leave 64 bits.
+EARLIEST_MS = -2_208_988_800_000
+LATEST_MS = 253_402_300_799_999
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 
 
@@ -20,8 +24,8 @@ def milliseconds(text: str, name: str = "duration") -> int:
     """Milliseconds of a duration such as `250ms`, `5s`, `2m`, `1h30m` or `7d`.
 
     Raises:
-        DefinitionError: the text is no duration, has an unknown unit or a fraction of a millisecond, or is longer than
-            a hundred years.
+        DefinitionError: the text is no duration, has an unknown unit or a fraction of a
+            millisecond, or is longer than a hundred years.
 
     >>> milliseconds("1h30m")
     5400000
@@ -33,10 +37,11 @@ def milliseconds(text: str, name: str = "duration") -> int:
         shown = f"{name}={written[:MOST_TEXT]!r}…"
     elif parts and "".join(number + unit for number, unit in parts) == text:
         return _whole(sum(Decimal(number) * UNITS_MS[unit] for number, unit in parts), shown)
+    units = ", ".join(UNITS_MS)
     raise DefinitionError(
         shown,
         "is not a duration",
-        f"Write a number and a unit, such as 250ms, 5s, 2m, 1h30m or 7d (units: {', '.join(UNITS_MS)}).",
+        f"Write a number and a unit, such as 250ms, 5s, 2m, 1h30m or 7d (units: {units}).",
     )
 
 
@@ -60,6 +65,7 @@ def text_of(ms: int) -> str:
         return "0s"
     out = ""
     for unit, size in reversed(UNITS_MS.items()):
-        n, ms = divmod(ms, size)
-        out += f"{n}{unit}" if n else ""
+        count, ms = divmod(ms, size)
+        if count:
+            out += f"{count}{unit}"
     return out

@@ -86,6 +86,19 @@ class SchemaError(DefinitionError):
 class ComponentError(FreshetError):
     """A part outside this process failed; the operation may be tried again once it is mended."""
 
+    @property
+    def retry_seconds(self) -> int | None:
+        """After how long the very same request should be sent again, where that is known."""
+        found = self.facts.get("retry_seconds")
+        if isinstance(found, int):
+            return found
+        return None
+
+    @property
+    def refused(self) -> bool:
+        """Whether an operator decided that this is not done: nothing is broken then."""
+        return self.facts.get("refused") is True
+
 
 class LogError(ComponentError):
     """A topic, a partition or the broker behind it is not as it must be, or does not answer."""
@@ -128,3 +141,11 @@ class RequestError(FreshetError):
     """A request that cannot be answered as it was asked; its text says what was expected."""
 
     component = "request"
+
+    @property
+    def status(self) -> int:
+        """Its HTTP status: 400 where nothing tells more."""
+        found = self.facts.get("status")
+        if isinstance(found, int):
+            return found
+        return 400

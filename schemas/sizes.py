@@ -38,10 +38,10 @@ def cuts(sizes: Sequence[int], most: int, most_bytes: int) -> list[tuple[int, in
     spans: list[tuple[int, int]] = []
     first = 0
     room = most_bytes
-    for i, size in enumerate(sizes):
-        if i > first and (size > room or i - first == most):
-            spans.append((first, i))
-            first = i
+    for at, size in enumerate(sizes):
+        if at > first and (size > room or at - first == most):
+            spans.append((first, at))
+            first = at
             room = most_bytes
         room -= size
     if first < len(sizes):

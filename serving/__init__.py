@@ -1,10 +1,13 @@
 """From snapshots to answers: what may be served, who answers now, and what was answered.
 
-`release/`     judges every snapshot and moves the alias `loading/`     brings an approved snapshot
-in, aside and warm, and swaps it `scoring/`     questions to answers: rungs, the prediction log,
-coalescing, latency `edge/`        what both HTTP servers ask of a request before anything else, and
-how long it may take `oip/`, `web/` the Open Inference Protocol; the scorer's HTTP routes and server
-`docs/`        the catalogue, the OpenAPI document and its page `status/`      the figures of a
-whole app, their promises and history; `board/` gathers them `alerts/`      what is told once, and
-to whom `page/`        the operator's page, what it shows and changes
+`release/`     judges every snapshot and moves the alias
+`loading/`     brings an approved snapshot in, aside and warm, and swaps it
+`scoring/`     questions to answers: rungs, the prediction log, coalescing, latency
+`edge/`        what both HTTP servers ask of a request before anything else, and how long it may
+               take
+`oip/`, `web/` the Open Inference Protocol; the scorer's HTTP routes and server
+`docs/`        the catalogue, the OpenAPI document and its page
+`status/`      the figures of a whole app, their promises and history; `board/` gathers them
+`alerts/`      what is told once, and to whom
+`page/`        the operator's page, what it shows and changes
 """

@@ -1,11 +1,16 @@
 """From published events to clean ones, and from predictions and labels to examples.
 
-`log/`         the contract of a log; `catalog` opens one `sqlite/`      the embedded log, a file a
-topic `kafka/`       the log on Kafka, over two clients `clock`        the wall, or a clock by hand;
-`outages` are what a process waits out, a full `disk` too; `objects` are put whole `operators/`
-the loop that turns one partition into a pure function's outputs: steps, checkpoints, crashes,
-origins `intake/`      the stages of a source partition: decode, validate, deduplicate, filter,
-impute, route `join/`        predictions meet their labels, or expire `control/`     the logs that
-roles talk over, live settings, switches `vitals/`      what a process says of itself: heartbeat,
-metrics `agents/`      users' own, by Faust
+`log/`         the contract of a log; `catalog` opens one
+`sqlite/`      the embedded log, a file a topic
+`kafka/`       the log on Kafka, over two clients
+`clock`        the wall, or a clock by hand; `outages` are what a process waits out, a full `disk`
+               too; `objects` are put whole
+`operators/`   the loop that turns one partition into a pure function's outputs: steps, checkpoints,
+               crashes, origins
+`intake/`      the stages of a source partition: decode, validate, deduplicate, filter, impute,
+               route
+`join/`        predictions meet their labels, or expire
+`control/`     the logs that roles talk over, live settings, switches
+`vitals/`      what a process says of itself: heartbeat, metrics
+`agents/`      users' own, by Faust
 """

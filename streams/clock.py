@@ -38,7 +38,7 @@ class WallClock:
         wall_ms: Callable[[], int] | None = None,
         elapsed_ms: Callable[[], float] | None = None,
     ) -> None:
-        self._wall_ms = wall_ms or _wall_ms
+        self._wall_ms = wall_ms or wall_now_ms
         self._elapsed_ms = elapsed_ms or _since_boot_ms
         self._lock = threading.Lock()
         self._now_ms = float(self._wall_ms())
@@ -69,7 +69,8 @@ class WallClock:
         return max(self._now_ms, expected + off)
 
 
-def _wall_ms() -> int:
+def wall_now_ms() -> int:
+    """What the wall shows, in ms since 1970."""
     return time.time_ns() // 1_000_000
 
 
@@ -81,17 +82,19 @@ def _since_boot_ms() -> float:
 
 
 class ManualClock:
-    """Stands still until it is set: for tests, and for replays, whose `Clock` messages set it."""
+    """Stands still until it is set: for tests, and for replays, whose `Clock` messages set it. It
+    stands at 1970 before it is set for the first time, which may be to an earlier time."""
 
-    def __init__(self, now_ms: int = 0) -> None:
+    def __init__(self, now_ms: int | None = None) -> None:
         self._now_ms = now_ms
 
     def now_ms(self) -> int:
-        return self._now_ms
+        return 0 if self._now_ms is None else self._now_ms
 
     def set(self, now_ms: int) -> None:
         """Never backwards."""
-        self._now_ms = max(self._now_ms, now_ms)
+        if self._now_ms is None or now_ms > self._now_ms:
+            self._now_ms = now_ms
 
     def at_least(self, now_ms: int) -> None:
         self.set(now_ms)

@@ -114,7 +114,7 @@ def put_rows(app: App, store: Store, view: str, events: Mapping[str, Any]) -> No
     )
     rows = ViewRows(plan)
     rows.fold(Texts.of(events["keys"]), np.array(events["at"]), values, 7, np.arange(n))
-    store.write(app.stored_as(app.view(view)), *rows.take())
+    store.write(app.stored_as(app.view(view)), *rows.hand_over())
 
 
 APP = consumers_app()

@@ -15,14 +15,13 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from freshet.features.reading.vectors import distinct_keys
+from freshet.features.reading.request_texts import distinct_keys
 from freshet.features.rows.finish import NOT_FOUND, NULL_VALUE, OUTSIDE_MAX_AGE, PRESENT, finish
 from freshet.features.stores.contract import RowKeys, RowReader
 from freshet.features.views.view import FeatureRef, View
 from freshet.schemas.errors import RequestError
 from freshet.schemas.events.field import Field
-from freshet.schemas.text.columns import Texts
-from freshet.schemas.text.keys import canonical
+from freshet.schemas.text.keys import canonical, escaped
 
 MAX_ROWS = 4096
 STATUSES = {
@@ -233,31 +232,33 @@ def _names(refs: Sequence[FeatureRef], request: FeaturesRequest) -> list[str]:
 
 
 class _Texts:
-    """Entities as canonical texts, which depend on the type that a view's topic declares.
+    """Entities as canonical texts, which depend on the type that a view's topic declares, escaped
+    as they stand in keys.
 
     They are made once for each kind.
     """
 
     def __init__(self, entities: Entities) -> None:
         self._entities = entities
-        self._made: dict[tuple[str, str | None], Texts] = {}
+        self._made: dict[tuple[str, str | None], Sequence[str]] = {}
 
-    def of(self, view: View) -> dict[str, Texts]:
+    def of(self, view: View) -> dict[str, Sequence[str]]:
         """Of the view's key fields, by name."""
         return {name: self._column(name, view.topic.events[name]) for name in view.keys}
 
-    def _column(self, name: str, field: Field) -> Texts:
+    def _column(self, name: str, field: Field) -> Sequence[str]:
         place = name, field.key_kind
         if place not in self._made:
             self._made[place] = _column_of_texts(name, field, self._entities[name])
         return self._made[place]
 
 
-def _column_of_texts(name: str, field: Field, values: Sequence[Entity]) -> Texts:
+def _column_of_texts(name: str, field: Field, values: Sequence[Entity]) -> Sequence[str]:
     kind = field.key_kind
     assert kind is not None
     try:
-        return Texts.of([canonical(value, kind) for value in values])
+        column = escaped([canonical(value, kind) for value in values])
+        "".join(column).encode()
     except UnicodeEncodeError as error:  # a lone surrogate
         raise RequestError(
             f"entity {name!r}", f"is no text: {error.reason}", "Send UTF-8."
@@ -265,6 +266,7 @@ def _column_of_texts(name: str, field: Field, values: Sequence[Entity]) -> Texts
     except ValueError as error:
         expected = f"Its type is {field.type}."
         raise RequestError(f"entity {name!r}", f"cannot be: {error}", expected) from error
+    return column
 
 
 def _entity(values: list[Entity]) -> FeatureColumn:

@@ -5,27 +5,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from freshet.features.rows.finish import finish
+from freshet.features.reading.request_texts import TextColumn, distinct_keys, texts_of
+from freshet.features.rows.finish import Part, check_shape, finish_into, tables_of
 from freshet.features.stores.contract import VERSION_BYTES, RowKeys, RowReader
 from freshet.features.views.view import FeatureRef, View
 from freshet.schemas.errors import RequestError
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.models.vectors import Vectors, VectorSchema
-from freshet.schemas.sizes import KEY_BYTES
 from freshet.schemas.text.columns import Texts
-from freshet.schemas.text.keys import UUID, UUID_PATTERN, joined
+from freshet.schemas.text.keys import UUID, escaped, keys_of
 from freshet.schemas.topics.impute import Impute
 from freshet.schemas.topics.topic import FieldRef
 
 I64 = npt.NDArray[np.int64]
-_UUID = rf"\A{UUID_PATTERN}\z"
+VERSION_WORDS = VERSION_BYTES // 8
+_NOT_READ = -1  # by the model: the place of a view's other features
 Columns = Mapping[str, Any]
 
 
@@ -72,17 +72,16 @@ class VectorPlan:
             if isinstance(f, FieldRef) and not f.categorical
         ]
         self._features = [f for f in features if isinstance(f, FeatureRef)]
-        self._given = [(at[f.name], f.name) for f in features if isinstance(f, FeatureRef)]
-        self._read_columns = []
-        for v in self.views:
-            pairs = [
-                (at[f.name], v.plan.names.index(f.feature))
-                for f in features
-                if isinstance(f, FeatureRef) and f.view == v.name
-            ]
-            self._read_columns.append(
-                (np.array([a for a, _ in pairs]), np.array([b for _, b in pairs]))
-            )
+        self._given = {f.name: at[f.name] for f in self._features}
+        # What a question needs of these is the same each time.
+        self._keys = [view.keys for view in self.views]
+        self._key_fields = [frozenset(keys) for keys in self._keys]
+        self._text_fields = tuple(dict.fromkeys((*schema.categories, *chain(*self._keys))))
+        plans = [view.plan for view in self.views]
+        self._tables = tables_of(plans, [view.max_age_ms for view in self.views])
+        read = [f"{view.name}.{name}" for view in self.views for name in view.plan.names]
+        places = [self._given.get(name, _NOT_READ) for name in read]
+        self._to = np.array(places, np.int64)
 
     @property
     def reads_views(self) -> bool:
@@ -113,81 +112,62 @@ class VectorPlan:
             StoreError: the store cannot be read.
             RequestError: values of a wrong type.
         """
-        texts = {name: self._texts(name, columns.get(name), n) for name in self._text_fields()}
+        texts = {name: self._texts(name, columns.get(name), n) for name in self._text_fields}
+        keyed = {name: escaped(column) for name, column in texts.items()}
         numbers = np.full((n, len(self.schema.numbers)), np.nan, np.float32)
-        versions = np.zeros((n, VERSION_BYTES * len(self.views)), np.uint8)
+        versions = np.zeros((n, VERSION_WORDS * len(self.views)), np.int64)
         age = np.full(n, -1, np.int64)
-        if store is not None:
-            self._read_views(store, columns, texts, as_of_ms, numbers, versions, age)
+        asked = self._asked(columns)
+        if store is not None and asked:
+            parts = self._parts(store, asked, keyed)
+            finish_into(self._tables, parts, as_of_ms, self._to, numbers, versions, age)
         for to_column, name in self._own:
             numbers[:, to_column] = self._numbers(name, columns.get(name), n)
-        for to_column, name in self._given:
-            if name in columns:
-                numbers[:, to_column] = self._numbers(name, columns[name], n)
-        return Read(
-            Vectors(self._hashed(texts, n), numbers),
-            versions,
-            age,
-            self._joined_categories(texts, n),
-        )
+        for name, values in columns.items():
+            if name in self._given:
+                numbers[:, self._given[name]] = self._numbers(name, values, n)
+        vectors = Vectors(self._hashed(texts, n), numbers)
+        return Read(vectors, versions.view(np.uint8), age, self._joined_categories(keyed, n))
 
     def asks_store(self, columns: Columns) -> bool:
         """Whether a request with these columns reads any view."""
         return bool(self._asked(columns))
 
     def _asked(self, columns: Columns) -> list[int]:
-        return [i for i, v in enumerate(self.views) if all(k in columns for k in v.keys)]
+        sent = columns.keys()
+        return [i for i, fields in enumerate(self._key_fields) if fields <= sent]
 
-    def _read_views(
-        self,
-        store: RowReader,
-        columns: Columns,
-        texts: Mapping[str, Texts],
-        as_of_ms: int,
-        numbers: npt.NDArray[np.float32],
-        versions: npt.NDArray[np.uint8],
-        age: I64,
-    ) -> None:
-        """Read the rows of every view in one round trip, and put their values in place."""
-        asked = self._asked(columns)
-        places, wanted = [], []
-        for i in asked:
-            keys, place = distinct_keys(texts, self.views[i].keys)
-            wanted.append(RowKeys(self.stored_as[i], keys, self.views[i].plan.width))
-            places.append(place)
-        for i, rows, place in zip(asked, store.read(wanted) if wanted else [], places):
-            view = self.views[i]
-            as_of = np.full(len(rows.present), as_of_ms)
-            done = finish(view.plan, rows.data, rows.present, as_of, view.max_age_ms)
-            to, of = self._read_columns[i]
-            numbers[:, to] = done.values[place[:, None], of]
-            versions[:, VERSION_BYTES * i : VERSION_BYTES * (i + 1)] = rows.data[
-                place, :VERSION_BYTES
-            ]
-            np.maximum(age, done.age_ms[place], out=age)
+    def _parts(
+        self, store: RowReader, asked: Sequence[int], keyed: Mapping[str, Sequence[str]]
+    ) -> list[Part]:
+        """The rows of every view, read in one round trip."""
+        by_fields = dict.fromkeys(self._keys[i] for i in asked)
+        found = {fields: distinct_keys(keyed, fields) for fields in by_fields}
+        wanted = [
+            RowKeys(self.stored_as[i], found[self._keys[i]][0], self.views[i].plan.width)
+            for i in asked
+        ]
+        parts = []
+        for i, rows in zip(asked, store.read(wanted)):
+            keys, place = found[self._keys[i]]
+            # A kernel would read on behind the rows, wherever that leads.
+            check_shape(self.views[i].plan, rows.data, len(keys))
+            parts.append(Part(i, rows.data, rows.present, place))
+        return parts
 
-    def _text_fields(self) -> tuple[str, ...]:
-        return tuple(
-            dict.fromkeys((*self.schema.categories, *(k for v in self.views for k in v.keys)))
-        )
-
-    def _texts(self, name: str, values: Sequence[Any] | None, n: int) -> Texts:
+    def _texts(self, name: str, values: Sequence[Any] | None, n: int) -> TextColumn:
         """A column of canonical texts; fractions are refused, a missing value is its constant."""
-        try:
-            array = pa.array([None] * n if values is None else values, from_pandas=True)
-            if pa.types.is_floating(array.type):
-                array = array.cast(pa.int64())
-            array = array.cast(pa.string())
-        except (pa.ArrowException, UnicodeEncodeError, OverflowError) as error:
-            raise RequestError(
-                f"input {name!r}", f"its values are no texts: {error}", "Send one text a row."
-            ) from error
+        texts: TextColumn = [None] * n
+        if values is not None:
+            texts = texts_of(name, values, name in self._uuids)
+        if len(texts) != n:
+            cause = f"has {len(texts)} values, and there are {n} rows"
+            raise RequestError(f"input {name!r}", cause, "Send one text a row.")
         how = self._impute.get(name)
-        if how is not None and array.null_count:
-            array = array.fill_null(_written(how.value))
-        if name in self._uuids:
-            array = _lower(name, array)
-        return Texts.from_arrow(array)
+        if how is not None and None in texts:
+            constant = _written(how.value)
+            return [constant if text is None else text for text in texts]
+        return texts
 
     def _numbers(self, name: str, values: Sequence[Any] | None, n: int) -> npt.NDArray[np.float32]:
         """A column of numbers, NaN or their constant where missing."""
@@ -203,27 +183,17 @@ class VectorPlan:
             ) from error
         return np.where(np.isnan(out), missing, out).astype(np.float32)
 
-    def _hashed(self, texts: Mapping[str, Texts], n: int) -> npt.NDArray[np.uint64]:
-        out = np.empty((n, len(self.schema.categories)), np.uint64)
-        for i, name in enumerate(self.schema.categories):
-            out[:, i] = texts[name].hashes()
-        return out
+    def _hashed(self, texts: Mapping[str, TextColumn], n: int) -> npt.NDArray[np.uint64]:
+        """All categories at once, one after the other."""
+        names = self.schema.categories
+        every = Texts.of(list(chain.from_iterable(texts[name] for name in names)))
+        return np.ascontiguousarray(every.hashes().reshape(len(names), n).T)
 
-    def _joined_categories(self, texts: Mapping[str, Texts], n: int) -> Texts:
+    def _joined_categories(self, keyed: Mapping[str, Sequence[str]], n: int) -> Texts:
         names = self.schema.categories
         if not names:
             return Texts.of([""] * n)
-        return joined([texts[c] for c in names])
-
-
-def _lower(name: str, array: pa.Array) -> pa.Array:
-    """UUIDs in the case that intake has them in."""
-    wrong = pc.invert(pc.match_substring_regex(array, _UUID))
-    if pc.any(wrong).as_py():
-        row = pc.index(wrong, True).as_py()
-        expected = "Send hexadecimal digits in five groups."
-        raise RequestError(f"input {name!r}", f"is no UUID in row {row}", expected)
-    return pc.ascii_lower(array)
+        return Texts.of(keys_of([keyed[name] for name in names]))
 
 
 def _written(constant: float | str) -> str:
@@ -232,20 +202,3 @@ def _written(constant: float | str) -> str:
     if isinstance(constant, float) and constant.is_integer():
         return str(int(constant))
     return str(constant)
-
-
-def distinct_keys(texts: Mapping[str, Texts], fields: tuple[str, ...]) -> tuple[list[bytes], I64]:
-    """The distinct keys (`fields` joined) of rows, and which of them each row has, int64 `[n]`.
-
-    Raises:
-        RequestError: a key is longer than every store takes. It is the request's fault: no store is
-        away for it.
-    """
-    encoded = joined([texts[f] for f in fields]).to_arrow().dictionary_encode()
-    keys = [k.encode() for k in encoded.dictionary.to_pylist()]
-    longest = max(map(len, keys), default=0)
-    if longest > KEY_BYTES:
-        cause = f"is a key of {longest} bytes"
-        named = " and ".join(map(repr, fields))
-        raise RequestError(f"input {named}", cause, f"A key may have {KEY_BYTES} bytes.")
-    return keys, encoded.indices.to_numpy().astype(np.int64)

@@ -3,6 +3,7 @@ backfill."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,21 @@ from freshet.features.rows.kernels import NOT_FOUND, NULL_VALUE, OUTSIDE_MAX_AGE
 from freshet.features.rows.plan import RowPlan
 from freshet.schemas.errors import StoreError
 
-__all__ = ["NOT_FOUND", "NULL_VALUE", "OUTSIDE_MAX_AGE", "PRESENT", "Finished", "finish"]
+__all__ = [
+    "NOT_FOUND",
+    "NULL_VALUE",
+    "OUTSIDE_MAX_AGE",
+    "PRESENT",
+    "Finished",
+    "Part",
+    "Tables",
+    "finish",
+    "finish_into",
+    "tables_of",
+]
+
+I64 = npt.NDArray[np.int64]
+_FIRST = np.zeros(1, np.int64)
 
 
 class Finished(NamedTuple):
@@ -23,15 +38,47 @@ class Finished(NamedTuple):
     a NULL_VALUE."""
 
     values: npt.NDArray[np.float64]
-    age_ms: npt.NDArray[np.int64]
+    age_ms: I64
     status: npt.NDArray[np.uint8]
+
+
+class Tables(NamedTuple):
+    """What drives the kernels for several views, one after the other: of each its shape and its
+    bound of age (ms, 0: none), and where its features begin in the lines of all."""
+
+    shapes: I64
+    max_age_ms: I64
+    first_feature: I64
+    reads: I64
+    read_params: npt.NDArray[np.float64]
+
+
+class Part(NamedTuple):
+    """Rows of one view, uint8 `[m, width]`, and which of them are `present`, bool `[m]`. Question
+    `q` asks for row `place[q]` of them."""
+
+    view: int
+    data: npt.NDArray[np.uint8]
+    present: npt.NDArray[np.bool_]
+    place: Sequence[int]
+
+
+def tables_of(plans: Sequence[RowPlan], max_ages_ms: Sequence[int]) -> Tables:
+    sizes = [len(plan.names) for plan in plans]
+    return Tables(
+        np.array([plan.shape for plan in plans], np.int64).reshape(-1, 4),
+        np.array(max_ages_ms, np.int64),
+        np.cumsum([0, *sizes]),
+        np.concatenate([np.empty((0, 4), np.int64), *(plan.reads for plan in plans)]),
+        np.concatenate([np.empty((0, 3)), *(plan.read_params for plan in plans)]),
+    )
 
 
 def finish(
     plan: RowPlan,
     data: npt.NDArray[np.uint8],
     present: npt.NDArray[np.bool_],
-    as_of: npt.NDArray[np.int64],
+    as_of: I64,
     max_age_ms: int = 0,
 ) -> Finished:
     """Values of rows (`data` uint8 `[n, plan.width]`) as of a time each (ms). `max_age_ms` 0: no
@@ -45,25 +92,88 @@ def finish(
         StoreError: rows of another width than the plan's.
     """
     n = len(present)
+    check_shape(plan, data, n)
+    out = _space(n, n * len(plan.names))
+    _fill(
+        _words(data),
+        kernels.plain(present, np.bool_),
+        kernels.plain(as_of, np.int64),
+        _FIRST,
+        np.array([n]),
+        tables_of([plan], [max_age_ms]),
+        out,
+    )
+    return out._replace(values=out.values.reshape(n, len(plan.names)))
+
+
+def finish_into(
+    tables: Tables,
+    parts: Sequence[Part],
+    as_of_ms: int,
+    to: I64,
+    numbers: npt.NDArray[np.float32],
+    versions: I64,
+    age_ms: I64,
+) -> None:
+    """The same for the rows that `n` questions ask for, of several views at once: what a call costs
+    by itself would else be most of a question's time.
+
+    Feature `f` of the tables goes to column `to[f]` of `numbers` (-1: to none), the versions of
+    view `v` to the columns `2 * v` and `2 * v + 1` of `versions`, and `age_ms` becomes the age of
+    the oldest row, where that is older.
+    """
+    for part in parts:
+        if part.present.shape != part.data.shape[:1]:
+            raise StoreError(
+                f"{len(part.data)} rows",
+                f"of which {len(part.present)} are said to be there or not",
+                "A store says it of each row.",
+            )
+    words = _words(np.concatenate([part.data.reshape(-1) for part in parts]))
+    present = np.concatenate([part.present for part in parts])
+    asked = np.array([part.view for part in parts])
+    counts = np.array([len(part.present) for part in parts])
+    places = np.array([part.place for part in parts])
+    as_of = np.full(len(present), as_of_ms)
+    first = tables.first_feature
+    out = _space(len(present), int(((first[asked + 1] - first[asked]) * counts).sum()))
+    _fill(words, present, as_of, asked, counts, tables, out)
+    # Plain tuples: numba keeps compiled kernels by the types of their arguments, and an index that
+    # names a class of ours could not be read once that class is another.
+    found = tuple(out)
+    driven = tuple(tables)
+    kernels.spread(found, words, asked, counts, places, driven, to, numbers, versions, age_ms)
+
+
+def check_shape(plan: RowPlan, data: npt.NDArray[np.uint8], n: int) -> None:
+    """Raises `StoreError` for what is not `n` rows of the plan's width."""
     if data.shape != (n, plan.width):
         raise StoreError(
             f"rows of shape {data.shape}",
             f"are not the {n} rows of {plan.width} bytes that the view has",
             "Read them with the width of the view's plan.",
         )
-    words = kernels.plain(data, np.uint8).view(np.int64)
+
+
+def _words(data: npt.NDArray[np.uint8]) -> I64:
+    words: I64 = kernels.plain(data, np.uint8).reshape(-1).view(np.int64)
     if not words.flags.aligned:
-        words = words.copy()
-    out = Finished(np.empty((n, len(plan.names))), np.empty(n, np.int64), np.empty(n, np.uint8))
-    kernels.finish(
-        words,
-        words.view(np.float64),
-        kernels.plain(present, np.bool_),
-        kernels.plain(as_of, np.int64),
-        max_age_ms,
-        plan.shape,
-        plan.reads,
-        plan.read_params,
-        *out,
-    )
-    return out
+        return words.copy()
+    return words
+
+
+def _space(rows: int, values: int) -> Finished:
+    return Finished(np.empty(values), np.empty(rows, np.int64), np.empty(rows, np.uint8))
+
+
+def _fill(
+    words: I64,
+    present: npt.NDArray[np.bool_],
+    as_of: I64,
+    asked: I64,
+    counts: I64,
+    tables: Tables,
+    out: Finished,
+) -> None:
+    floats = words.view(np.float64)
+    kernels.finish(words, floats, present, as_of, asked, counts, tuple(tables), *out)

@@ -9,7 +9,8 @@ A row is 8-byte words: a header, the states, then a ring of `tiles` tiles of `co
     0, 1   version: offset and index in the clean log (big-endian once packed)
     2      newest tile          3   newest event time (ms)      4   first event time (ms)
     5      events folded        6   events too old for the ring
-    7 …    a decayed state: sum, weight, time of its newest value (ms); a last state: value, its time (ms)
+    7 …    a decayed state: sum, weight, time of its newest value (ms);
+           a last state: value, its time (ms)
 
 Tile `q` holds the events with `time // tile_ms == q`, in slot `q % tiles`. Numbers that are not
 finite are missing.
@@ -18,7 +19,7 @@ finite are missing.
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba as nb
 import numpy as np
@@ -30,21 +31,57 @@ ROWS, VALUES, SUM, MIN, MAX, DECAYED, LAST = range(7)
 # What `finish` reads.
 F_TOTAL, F_MEAN, F_MIN, F_MAX, F_LAST, F_DECAYED, F_AGE = range(7)
 # The numbers of Feast's FieldStatus.
-PRESENT, NULL_VALUE, NOT_FOUND, OUTSIDE_MAX_AGE = 1, 2, 3, 4
+PRESENT = 1
+NULL_VALUE = 2
+NOT_FOUND = 3
+OUTSIDE_MAX_AGE = 4
 # Who has yet to see a touched row: bits of `mark`, rows of `touched`.
-STORE, CHECKPOINT = 0, 1
+STORE = 0
+CHECKPOINT = 1
 
+# Before all times, so that the first value is the newest without a question.
 NEVER = -(1 << 63)
 ROOTS = np.array([float(Decimal(2) ** (Decimal(-j) / 64)) for j in range(64)])
 POWERS = np.ldexp(1.0, -np.arange(1024))
 LN_2 = float(Decimal(2).ln())
 
 
+class Events(NamedTuple):
+    """Events in the order of the log: the row of each, its time (ms), its index in the record that
+    carried it, all int64 `[n]`, and float64 `[n, fields]`."""
+
+    ids: npt.NDArray[np.int64]
+    times: npt.NDArray[np.int64]
+    indexes: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float64]
+
+
+class Steps(NamedTuple):
+    """What `fold` does for an event: `shape` is tile (ms), tiles, the ring's first word and its
+    columns; `ops` int64 `[steps, 3]` says kind, field and word of each step, the ring's columns
+    first; `params` its empty value or half-life."""
+
+    shape: npt.NDArray[np.int64]
+    ops: npt.NDArray[np.int64]
+    params: npt.NDArray[np.float64]
+
+
+class Memory(NamedTuple):
+    """Rows, and which of them were touched: `words` and `floats` are one memory; `mark` uint8 a
+    row, `touched` int64 `[2, rows]` in order of first touch, of which `counts` `[2]` are filled."""
+
+    words: npt.NDArray[np.int64]
+    floats: npt.NDArray[np.float64]
+    mark: npt.NDArray[np.uint8]
+    touched: npt.NDArray[np.int64]
+    counts: npt.NDArray[np.int64]
+
+
 def plain(array: npt.ArrayLike, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     """The array, or a copy, as the one kind that kernels are compiled for: contiguous, aligned,
     writable."""
-    a = np.ascontiguousarray(array, dtype)
-    return a if a.flags.behaved else a.copy()
+    found = np.ascontiguousarray(array, dtype)
+    return found if found.flags.behaved else found.copy()
 
 
 @nb.njit(inline="always", nogil=True, cache=True, error_model="numpy")
@@ -55,125 +92,139 @@ def halved(elapsed: Any, half_life: Any) -> Any:
     last bit, and rows must not. Table of 2^(-j/64) and Taylor's series for the rest, as in Tang
     (1989).
     """
-    y = elapsed / half_life * 64.0
-    if y >= 64000.0:
+    sixty_fourths = elapsed / half_life * 64.0
+    if sixty_fourths >= 64000.0:
         return 0.0
-    n = np.int64(y + 0.5)
-    u = (n - y) * (LN_2 / 64.0)
+    nearest = np.int64(sixty_fourths + 0.5)
+    # Names and the order of the sum as in Tang: another order has other last bits.
+    u = (nearest - sixty_fourths) * (LN_2 / 64.0)
     v = u * u
     rest = (1.0 + u) + v * ((0.5 + u * (1.0 / 6.0)) + v * (1.0 / 24.0 + u * (1.0 / 120.0)))
-    return POWERS[n >> 6] * (ROOTS[n & 63] * rest)
+    return POWERS[nearest >> 6] * (ROOTS[nearest & 63] * rest)
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
-def fold(
-    ids: Any,
-    times: Any,
-    indexes: Any,
-    values: Any,
-    offset: Any,
-    shape: Any,
-    ops: Any,
-    params: Any,
-    words: Any,
-    floats: Any,
-    mark: Any,
-    touched: Any,
-    counts: Any,
-) -> None:
-    """Fold events, in order, into rows `ids`. `words` and `floats` are one memory. `ops` int64 `[o,
-    3]` says kind, field and word of each step, the ring's columns first; `params` its empty value
-    or half-life."""
-    tile_ms, tiles, ring, columns = shape[0], shape[1], shape[2], shape[3]
+def fold(events: Any, offset: Any, plan: Any, memory: Any) -> None:
+    """Fold `Events` of the record at `offset`, in order, into `Memory`, by `Steps`."""
+    ids = events.ids
+    times = events.times
+    values = events.values
+    shape = plan.shape
+    ops = plan.ops
+    params = plan.params
+    words = memory.words
+    floats = memory.floats
+    mark = memory.mark
+    touched = memory.touched
+    counts = memory.counts
+    tile_ms = shape[0]
+    tiles = shape[1]
+    ring = shape[2]
+    columns = shape[3]
     steps = ops.shape[0]
-    for r in range(ids.size):
-        i, t = ids[r], times[r]
-        tile = t // tile_ms
-        if words[i, EVENTS] == 0:
-            words[i, NEWEST_TILE], words[i, NEWEST], words[i, FIRST] = tile, t, t
-            _open(words, floats, i, t, shape, ops, params)
-        elif tile > words[i, NEWEST_TILE]:
-            first = max(words[i, NEWEST_TILE] + 1, tile - tiles + 1)
-            _clear(floats, i, first, tile + 1, shape, params)
-            words[i, NEWEST_TILE] = tile
-        words[i, VERSION_OFFSET], words[i, VERSION_INDEX] = offset, indexes[r]
-        words[i, NEWEST] = max(words[i, NEWEST], t)
-        words[i, FIRST] = min(words[i, FIRST], t)
-        words[i, EVENTS] += 1
-        if words[i, NEWEST_TILE] - tile < tiles:
+    for event in range(ids.size):
+        row = ids[event]
+        time = times[event]
+        tile = time // tile_ms
+        if words[row, EVENTS] == 0:
+            words[row, NEWEST_TILE] = tile
+            words[row, NEWEST] = time
+            words[row, FIRST] = time
+            _open(words, floats, row, time, shape, ops, params)
+        elif tile > words[row, NEWEST_TILE]:
+            # Slots passed over hold an earlier turn; after a long silence one turn is all of them.
+            first = max(words[row, NEWEST_TILE] + 1, tile - tiles + 1)
+            _clear(floats, row, first, tile + 1, shape, params)
+            words[row, NEWEST_TILE] = tile
+        words[row, VERSION_OFFSET] = offset
+        words[row, VERSION_INDEX] = events.indexes[event]
+        words[row, NEWEST] = max(words[row, NEWEST], time)
+        words[row, FIRST] = min(words[row, FIRST], time)
+        words[row, EVENTS] += 1
+        if words[row, NEWEST_TILE] - tile < tiles:
             at = ring + tile % tiles * columns
-            for c in range(columns):
-                kind, x = ops[c, 0], 1.0
+            for column in range(columns):
+                kind = ops[column, 0]
+                value = 1.0
                 if kind != ROWS:
-                    x = values[r, ops[c, 1]]
-                if np.isfinite(x):
-                    floats[i, at + c] = added(kind, floats[i, at + c], x)
+                    value = values[event, ops[column, 1]]
+                if np.isfinite(value):
+                    floats[row, at + column] = added(kind, floats[row, at + column], value)
         elif tiles > 0:
-            words[i, LATE] += 1
-        for o in range(columns, steps):
-            x, at = values[r, ops[o, 1]], ops[o, 2]
-            if not np.isfinite(x):
+            words[row, LATE] += 1
+        for step in range(columns, steps):
+            value = values[event, ops[step, 1]]
+            at = ops[step, 2]
+            if not np.isfinite(value):
                 continue
-            if ops[o, 0] == LAST:
-                if t >= words[i, at + 1]:
-                    floats[i, at], words[i, at + 1] = x, t
+            if ops[step, 0] == LAST:
+                # Of equal times the later in the log, as it came later.
+                if time >= words[row, at + 1]:
+                    floats[row, at] = value
+                    words[row, at + 1] = time
                 continue
-            if floats[i, at + 1] == 0.0:
-                words[i, at + 2] = t
+            if floats[row, at + 1] == 0.0:
+                words[row, at + 2] = time
             # The state is as of its newest value: a newer one moves it on, an older one comes in
             # decayed.
-            elapsed = t - words[i, at + 2]
-            share = halved(abs(elapsed), params[o]) if elapsed != 0 else 1.0
+            elapsed = time - words[row, at + 2]
+            share = 1.0
+            if elapsed != 0:
+                share = halved(abs(elapsed), params[step])
             if elapsed > 0:
-                floats[i, at], floats[i, at + 1] = (
-                    floats[i, at] * share + x,
-                    floats[i, at + 1] * share + 1.0,
-                )
-                words[i, at + 2] = t
+                floats[row, at] = floats[row, at] * share + value
+                floats[row, at + 1] = floats[row, at + 1] * share + 1.0
+                words[row, at + 2] = time
             else:
-                floats[i, at] += x * share
-                floats[i, at + 1] += share
+                floats[row, at] += value * share
+                floats[row, at + 1] += share
         for who in range(2):
-            if mark[i] & (1 << who) == 0:
-                mark[i] |= 1 << who
-                touched[who, counts[who]] = i
+            if mark[row] & (1 << who) == 0:
+                mark[row] |= 1 << who
+                touched[who, counts[who]] = row
                 counts[who] += 1
 
 
 @nb.njit(inline="always", nogil=True, cache=True, error_model="numpy")
-def added(kind: Any, old: Any, x: Any) -> Any:
+def added(kind: Any, old: Any, value: Any) -> Any:
     """A tile's column after one more value."""
     if kind == SUM:
-        return old + x
+        return old + value
     if kind == MIN:
-        return x if x < old else old
+        return value if value < old else old
     if kind == MAX:
-        return x if x > old else old
+        return value if value > old else old
     return old + 1.0
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
-def _open(words: Any, floats: Any, i: Any, t: Any, shape: Any, ops: Any, params: Any) -> None:
-    for o in range(shape[3], ops.shape[0]):
-        at = ops[o, 2]
-        if ops[o, 0] == LAST:
-            floats[i, at], words[i, at + 1] = np.nan, NEVER
+def _open(words: Any, floats: Any, row: Any, time: Any, shape: Any, ops: Any, params: Any) -> None:
+    for step in range(shape[3], ops.shape[0]):
+        at = ops[step, 2]
+        if ops[step, 0] == LAST:
+            floats[row, at] = np.nan
+            words[row, at + 1] = NEVER
         else:
-            floats[i, at], floats[i, at + 1], words[i, at + 2] = 0.0, 0.0, t
-    _clear(floats, i, 0, shape[1], shape, params)
+            floats[row, at] = 0.0
+            floats[row, at + 1] = 0.0
+            words[row, at + 2] = time
+    _clear(floats, row, 0, shape[1], shape, params)
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
-def _clear(floats: Any, i: Any, first: Any, stop: Any, shape: Any, params: Any) -> None:
+def _clear(floats: Any, row: Any, first: Any, stop: Any, shape: Any, params: Any) -> None:
     """Empty the tiles from `first` to `stop` (exclusive), of one turn of the ring at most."""
-    tiles, ring, columns = shape[1], shape[2], shape[3]
+    tiles = shape[1]
+    ring = shape[2]
+    columns = shape[3]
+    # A view without windows has no tiles, and nothing to take the rest by.
     if first == stop:
         return
     slot = first % tiles
     for _ in range(first, stop):
         at = ring + slot * columns
-        for c in range(columns):
-            floats[i, at + c] = params[c]
+        for column in range(columns):
+            floats[row, at + column] = params[column]
         slot = slot + 1 if slot + 1 < tiles else 0
 
 
@@ -183,57 +234,117 @@ def finish(
     floats: Any,
     present: Any,
     as_of: Any,
-    max_age: Any,
-    shape: Any,
-    features: Any,
-    params: Any,
+    asked: Any,
+    counts: Any,
+    tables: Any,
     out: Any,
     age: Any,
     status: Any,
 ) -> None:
-    """Values of rows as of a time each. `features` int64 `[F, 4]` says kind, first and second
-    column (or the word) and the tiles of the window; `params` float64 `[F, 3]` half-life, prior and
-    weight (0: no prior)."""
-    tile_ms, tiles, ring, columns = shape[0], shape[1], shape[2], shape[3]
-    for r in range(present.size):
-        age[r] = as_of[r] - words[r, NEWEST] if present[r] else -1
-        if not present[r]:
-            status[r] = NOT_FOUND
-        elif max_age > 0 and age[r] > max_age:
-            status[r] = OUTSIDE_MAX_AGE
-        else:
-            status[r] = PRESENT
-        newest, now = words[r, NEWEST_TILE], as_of[r] // tile_ms
-        for f in range(features.shape[0]):
-            kind, a, b = features[f, 0], features[f, 1], features[f, 2]
-            if status[r] != PRESENT:
-                out[r, f] = np.nan
-            elif kind == F_LAST:
-                out[r, f] = floats[r, a]
-            elif kind == F_AGE:
-                out[r, f] = age[r] / 1000.0
-            elif kind == F_DECAYED:
-                total, weight, extra = floats[r, a], floats[r, a + 1], params[f, 2]
-                if extra > 0.0:
-                    share = halved(max(0, as_of[r] - words[r, a + 2]), params[f, 0])
-                    out[r, f] = (total * share + extra * params[f, 1]) / (weight * share + extra)
-                else:
-                    out[r, f] = total / weight if weight > 0.0 else np.nan
+    """Values of rows as of a time each. The rows, of one view after the other, are one memory
+    (`words` and `floats`); part `p` of them are `counts[p]` rows of view `asked[p]` of the tables
+    (`features.rows.finish.Tables`). `out` float64 gets the features of one row after the other."""
+    shapes, max_ages, first_feature, features, params = tables
+    row = 0
+    at = 0
+    o = 0
+    for p in range(asked.size):
+        view = asked[p]
+        tile_ms = shapes[view, 0]
+        tiles = shapes[view, 1]
+        ring = shapes[view, 2]
+        columns = shapes[view, 3]
+        for _ in range(counts[p]):
+            age[row] = as_of[row] - words[at + NEWEST] if present[row] else -1
+            if not present[row]:
+                status[row] = NOT_FOUND
+            elif max_ages[view] > 0 and age[row] > max_ages[view]:
+                status[row] = OUTSIDE_MAX_AGE
             else:
-                first = max(now - features[f, 3], newest - tiles) + 1
-                slot, x, y = first % tiles, nothing(kind), 0.0
-                # oldest first, so that sums are always the same
-                for _ in range(first, min(now, newest) + 1):
-                    at = ring + slot * columns
-                    x = merged(kind, x, floats[r, at + a])
+                status[row] = PRESENT
+            newest = words[at + NEWEST_TILE]
+            now = as_of[row] // tile_ms
+            for f in range(first_feature[view], first_feature[view + 1]):
+                kind = features[f, 0]
+                a = at + features[f, 1]
+                b = at + features[f, 2]
+                if status[row] != PRESENT:
+                    out[o] = np.nan
+                elif kind == F_LAST:
+                    out[o] = floats[a]
+                elif kind == F_AGE:
+                    out[o] = age[row] / 1000.0
+                elif kind == F_DECAYED:
+                    total = floats[a]
+                    weight = floats[a + 1]
+                    extra = params[f, 2]
+                    if extra > 0.0:
+                        share = halved(max(0, as_of[row] - words[a + 2]), params[f, 0])
+                        out[o] = (total * share + extra * params[f, 1]) / (weight * share + extra)
+                    else:
+                        out[o] = total / weight if weight > 0.0 else np.nan
+                else:
+                    first = max(now - features[f, 3], newest - tiles) + 1
+                    slot = first % tiles
+                    x = nothing(kind)
+                    y = 0.0
+                    # oldest first, so that sums are always the same
+                    for _ in range(first, min(now, newest) + 1):
+                        tile = ring + slot * columns
+                        x = merged(kind, x, floats[a + tile])
+                        if kind == F_MEAN:
+                            y += floats[b + tile]
+                        slot = slot + 1 if slot + 1 < tiles else 0
                     if kind == F_MEAN:
-                        y += floats[r, at + b]
-                    slot = slot + 1 if slot + 1 < tiles else 0
-                if kind == F_MEAN:
-                    x = y / x if x > 0.0 else np.nan
-                elif kind != F_TOTAL and np.isinf(x):
-                    x = np.nan
-                out[r, f] = x
+                        x = y / x if x > 0.0 else np.nan
+                    elif kind != F_TOTAL and np.isinf(x):
+                        x = np.nan
+                    out[o] = x
+                o += 1
+            row += 1
+            at += ring + tiles * columns
+
+
+@nb.njit(nogil=True, cache=True)
+def spread(
+    finished: Any,
+    words: Any,
+    asked: Any,
+    counts: Any,
+    places: Any,
+    tables: Any,
+    to: Any,
+    numbers: Any,
+    versions: Any,
+    age: Any,
+) -> None:
+    """Hand what `finish` found, and each row's version, to the questions that asked for the row:
+    question `q` has row `places[p, q]` of part `p`. Feature `f` of the tables goes to column
+    `to[f]` of `numbers` (-1: nobody reads it), the version of view `v` to two columns of
+    `versions`; `age` becomes that of the oldest row."""
+    shapes, _, first_feature, _, _ = tables
+    values, ages, _ = finished
+    row = 0
+    at = 0
+    o = 0
+    for p in range(asked.size):
+        view = asked[p]
+        first = first_feature[view]
+        width = first_feature[view + 1] - first
+        row_words = shapes[view, 2] + shapes[view, 1] * shapes[view, 3]
+        for q in range(age.size):
+            place = places[p, q]
+            for f in range(width):
+                column = to[first + f]
+                if column >= 0:
+                    numbers[q, column] = values[o + place * width + f]
+            version = at + place * row_words
+            versions[q, 2 * view] = words[version + VERSION_OFFSET]
+            versions[q, 2 * view + 1] = words[version + VERSION_INDEX]
+            age[q] = max(age[q], ages[row + place])
+        row += counts[p]
+        at += counts[p] * row_words
+        o += counts[p] * width
 
 
 @nb.njit(inline="always", nogil=True, cache=True, error_model="numpy")
@@ -245,10 +356,10 @@ def nothing(kind: Any) -> Any:
 
 
 @nb.njit(inline="always", nogil=True, cache=True, error_model="numpy")
-def merged(kind: Any, x: Any, tile: Any) -> Any:
+def merged(kind: Any, value: Any, tile: Any) -> Any:
     """A window with one more tile."""
     if kind == F_MIN:
-        return tile if tile < x else x
+        return tile if tile < value else value
     if kind == F_MAX:
-        return tile if tile > x else x
-    return x + tile
+        return tile if tile > value else value
+    return value + tile

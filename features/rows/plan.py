@@ -12,21 +12,30 @@ import numpy as np
 import numpy.typing as npt
 
 from freshet.features.aggregates import Age, Aggregate, DecayedMean, Last, Window
-from freshet.features.rows import kernels as k
+from freshet.features.rows import kernels
 from freshet.schemas.durations import text_of
 from freshet.schemas.errors import DefinitionError
 
 LAYOUT = 1  # raise it whenever the same features come to other bytes
 MAX_TILES = 1 << 16
 _COLUMNS = {
-    "count": (k.ROWS,),
-    "sum": (k.SUM,),
-    "mean": (k.VALUES, k.SUM),
-    "min": (k.MIN,),
-    "max": (k.MAX,),
+    "count": (kernels.ROWS,),
+    "sum": (kernels.SUM,),
+    "mean": (kernels.VALUES, kernels.SUM),
+    "min": (kernels.MIN,),
+    "max": (kernels.MAX,),
 }
-_READS = {"count": k.F_TOTAL, "sum": k.F_TOTAL, "mean": k.F_MEAN, "min": k.F_MIN, "max": k.F_MAX}
-_EMPTY = {k.MIN: math.inf, k.MAX: -math.inf}
+_READS = {
+    "count": kernels.F_TOTAL,
+    "sum": kernels.F_TOTAL,
+    "mean": kernels.F_MEAN,
+    "min": kernels.F_MIN,
+    "max": kernels.F_MAX,
+}
+# How many words a state takes: its sum, weight and time; or its value and time.
+_STATE_WORDS = {kernels.DECAYED: 3, kernels.LAST: 2}
+# What a tile of no events holds, 0.0 where it is not said: any value is below, or above, it.
+_EMPTY = {kernels.MIN: math.inf, kernels.MAX: -math.inf}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,20 +62,19 @@ class RowPlan:
     def compile(features: Mapping[str, Aggregate], tile_ms: int) -> RowPlan:
         """Raises `DefinitionError` for a window that is not a whole number of tiles, or of too
         many."""
-        fields = tuple(
-            dict.fromkeys(f for a in features.values() if (f := getattr(a, "field", None)))
-        )
-        tiles = max((_tiles(name, a, tile_ms) for name, a in features.items()), default=0)
+        named = [getattr(feature, "field", None) for feature in features.values()]
+        fields = tuple(dict.fromkeys(field for field in named if field))
+        tiles = max((_tiles(name, one, tile_ms) for name, one in features.items()), default=0)
         columns = _columns(features, fields)
         states = _states(features, fields)
-        ring = k.HEADER + sum(3 if kind == k.DECAYED else 2 for kind, _, _ in states)
-        ops = [(kind, field, c) for c, (kind, field) in enumerate(columns)]
+        ring = kernels.HEADER + sum(_STATE_WORDS[kind] for kind, _, _ in states)
+        ops = [(kind, field, at) for at, (kind, field) in enumerate(columns)]
         ops += [(kind, field, at) for (kind, field, _), at in states.items()]
-        params = [_EMPTY.get(kind, 0.0) for kind, _ in columns] + [
-            half_life for _, _, half_life in states
-        ]
-        reads = [_read(a, fields, columns, states, tile_ms) for a in features.values()]
-        text = f"{LAYOUT} {tile_ms} " + "\x1f".join(f"{name}={a}" for name, a in features.items())
+        params = [_EMPTY.get(kind, 0.0) for kind, _ in columns]
+        params += [half_life for _, _, half_life in states]
+        reads = [_read(feature, fields, columns, states, tile_ms) for feature in features.values()]
+        declared = "\x1f".join(f"{name}={feature}" for name, feature in features.items())
+        text = f"{LAYOUT} {tile_ms} {declared}"
         return RowPlan(
             names=tuple(features),
             fields=fields,
@@ -77,41 +85,43 @@ class RowPlan:
             shape=np.array([tile_ms, tiles, ring, len(columns)], np.int64),
             ops=np.array(ops, np.int64).reshape(-1, 3),
             op_params=np.array(params, np.float64),
-            reads=np.array([r for r, _ in reads], np.int64).reshape(-1, 4),
-            read_params=np.array([p for _, p in reads], np.float64).reshape(-1, 3),
+            reads=np.array([line for line, _ in reads], np.int64).reshape(-1, 4),
+            read_params=np.array([of_line for _, of_line in reads], np.float64).reshape(-1, 3),
         )
 
 
-def _tiles(name: str, a: Aggregate, tile_ms: int) -> int:
+def _tiles(name: str, window: Aggregate, tile_ms: int) -> int:
     """Tiles of a window; 0 for what has none."""
-    if not isinstance(a, Window):
+    if not isinstance(window, Window):
         return 0
-    tiles, rest = divmod(a.over_ms, tile_ms)
+    tiles, rest = divmod(window.over_ms, tile_ms)
     if rest:
-        best = math.gcd(a.over_ms, tile_ms)
+        best = math.gcd(window.over_ms, tile_ms)
         raise DefinitionError(
-            f"feature {name}: over={a.over!r}",
+            f"feature {name}: over={window.over!r}",
             f"is not a multiple of the tile of {text_of(tile_ms)}",
             f"Set tile={text_of(best)!r} or over={text_of((tiles + 1) * tile_ms)!r}.",
         )
     if tiles > MAX_TILES:
         raise DefinitionError(
-            f"feature {name}: over={a.over!r}",
+            f"feature {name}: over={window.over!r}",
             f"is {tiles} tiles of {text_of(tile_ms)}, more than {MAX_TILES}",
             "Set a longer tile, or put short and long windows into two views.",
         )
     return tiles
 
 
-def _field(a: Window | Last | DecayedMean, fields: tuple[str, ...]) -> int:
-    return fields.index(a.field) if a.field is not None else -1
+def _field(feature: Window | Last | DecayedMean, fields: tuple[str, ...]) -> int:
+    return fields.index(feature.field) if feature.field is not None else -1
 
 
 def _columns(features: Mapping[str, Aggregate], fields: tuple[str, ...]) -> list[tuple[int, int]]:
     """The ring's columns, each (kind, field) once."""
-    windows = [a for a in features.values() if isinstance(a, Window)]
+    windows = [window for window in features.values() if isinstance(window, Window)]
     return list(
-        dict.fromkeys((kind, _field(a, fields)) for a in windows for kind in _COLUMNS[a.kind])
+        dict.fromkeys(
+            (kind, _field(window, fields)) for window in windows for kind in _COLUMNS[window.kind]
+        )
     )
 
 
@@ -120,23 +130,26 @@ def _states(
 ) -> dict[tuple[int, int, float], int]:
     """The word at which each state, (kind, field, half-life), starts."""
     out: dict[tuple[int, int, float], int] = {}
-    at = k.HEADER
-    for a in features.values():
-        if isinstance(a, Last | DecayedMean) and (state := _state(a, fields)) not in out:
+    at = kernels.HEADER
+    for feature in features.values():
+        if (
+            isinstance(feature, Last | DecayedMean)
+            and (state := _state(feature, fields)) not in out
+        ):
             out[state] = at
-            at += 2 if isinstance(a, Last) else 3
+            at += _STATE_WORDS[state[0]]
     return out
 
 
-def _state(a: Last | DecayedMean, fields: tuple[str, ...]) -> tuple[int, int, float]:
-    field = _field(a, fields)
-    return (
-        (k.LAST, field, 0.0) if isinstance(a, Last) else (k.DECAYED, field, float(a.half_life_ms))
-    )
+def _state(feature: Last | DecayedMean, fields: tuple[str, ...]) -> tuple[int, int, float]:
+    field = _field(feature, fields)
+    if isinstance(feature, Last):
+        return kernels.LAST, field, 0.0
+    return kernels.DECAYED, field, float(feature.half_life_ms)
 
 
 def _read(
-    a: Aggregate,
+    feature: Aggregate,
     fields: tuple[str, ...],
     columns: list[tuple[int, int]],
     states: dict[tuple[int, int, float], int],
@@ -144,12 +157,17 @@ def _read(
 ) -> tuple[tuple[int, int, int, int], tuple[float, float, float]]:
     """The line of the finish tables for one feature."""
     nothing = (0.0, 0.0, 0.0)
-    if isinstance(a, Age):
-        return (k.F_AGE, 0, 0, 0), nothing
-    if isinstance(a, Last):
-        return (k.F_LAST, states[_state(a, fields)], 0, 0), nothing
-    if isinstance(a, DecayedMean):
-        prior = nothing[1:] if a.prior is None else (float(a.prior), float(a.weight))
-        return (k.F_DECAYED, states[_state(a, fields)], 0, 0), (float(a.half_life_ms), *prior)
-    at = [columns.index((kind, _field(a, fields))) for kind in _COLUMNS[a.kind]]
-    return (_READS[a.kind], at[0], at[-1], a.over_ms // tile_ms), nothing
+    if isinstance(feature, Age):
+        return (kernels.F_AGE, 0, 0, 0), nothing
+    if isinstance(feature, Last):
+        return (kernels.F_LAST, states[_state(feature, fields)], 0, 0), nothing
+    if isinstance(feature, DecayedMean):
+        prior = (
+            nothing[1:] if feature.prior is None else (float(feature.prior), float(feature.weight))
+        )
+        return (kernels.F_DECAYED, states[_state(feature, fields)], 0, 0), (
+            float(feature.half_life_ms),
+            *prior,
+        )
+    at = [columns.index((kind, _field(feature, fields))) for kind in _COLUMNS[feature.kind]]
+    return (_READS[feature.kind], at[0], at[-1], feature.over_ms // tile_ms), nothing

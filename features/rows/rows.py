@@ -27,8 +27,8 @@ Packed = tuple[list[bytes], npt.NDArray[np.uint8]]
 class ViewRows:
     """Rows by key, folded from one partition's events in the order of its log. Not thread-safe.
 
-    Rows that were touched are remembered twice: until the next `take` (the store's share) and until
-    the next `dump` or `dump_delta` (the checkpoint's).
+    Rows that were touched are remembered twice: until the next `hand_over` (the store's share) and
+    until the next `dump` or `dump_delta` (the checkpoint's).
     """
 
     def __init__(self, plan: RowPlan) -> None:
@@ -36,10 +36,12 @@ class ViewRows:
         self._clear()
 
     def _clear(self) -> None:
-        self._keys, self._names = Interner(), list[bytes]()
+        self._keys = Interner()
+        self._names = list[bytes]()
         self._words = np.zeros((0, self.plan.width // 8), np.int64)
         self._floats = self._words.view(np.float64)
-        self._mark, self._touched = np.zeros(0, np.uint8), np.zeros((2, 0), np.int64)
+        self._mark = np.zeros(0, np.uint8)
+        self._touched = np.zeros((2, 0), np.int64)
         self._counts = np.zeros(2, np.int64)
         self._dumped = 0
 
@@ -55,7 +57,7 @@ class ViewRows:
     def fold(
         self,
         keys: Texts,
-        t: I64,
+        times: I64,
         values: npt.NDArray[np.float64],
         version_offset: int,
         version_index: npt.NDArray[np.int32] | I64,
@@ -70,34 +72,33 @@ class ViewRows:
         Raises:
             DefinitionError: columns of other lengths, or not one for each field of the plan.
         """
-        n = len(keys)
-        if len(t) != n or len(version_index) != n or values.shape != (n, len(self.plan.fields)):
+        count = len(keys)
+        if (
+            len(times) != count
+            or len(version_index) != count
+            or values.shape != (count, len(self.plan.fields))
+        ):
             raise DefinitionError(
                 f"events of a view over {', '.join(self.plan.fields) or 'no field'}",
-                f"have {n} keys, {len(t)} times, {len(version_index)} indexes and values {values.shape}",
+                f"have {count} keys, {len(times)} times, {len(version_index)} indexes "
+                f"and values {values.shape}",
                 "Pass one row for each event and one column for each field of the plan.",
             )
         ids = self._keys(keys)
         if len(self._keys) > len(self._mark):
             self._grow(len(self._keys))
-        kernels.fold(
+        events = kernels.Events(
             ids,
-            kernels.plain(t, np.int64),
+            kernels.plain(times, np.int64),
             kernels.plain(version_index, np.int64),
             kernels.plain(values, np.float64),
-            version_offset,
-            self.plan.shape,
-            self.plan.ops,
-            self.plan.op_params,
-            self._words,
-            self._floats,
-            self._mark,
-            self._touched,
-            self._counts,
         )
+        steps = kernels.Steps(self.plan.shape, self.plan.ops, self.plan.op_params)
+        memory = kernels.Memory(self._words, self._floats, self._mark, self._touched, self._counts)
+        kernels.fold(events, version_offset, steps, memory)
 
-    def take(self) -> Packed:
-        """Keys and rows (uint8 `[m, width]`, as stored) touched since the last take, in order of
+    def hand_over(self) -> Packed:
+        """Keys and rows (uint8 `[m, width]`, as stored) touched since the last time, in order of
         first touch.
 
         They are handed over: whoever took them writes them, again if need be.
@@ -105,7 +106,7 @@ class ViewRows:
         return self._packed(self._untouch(STORE))
 
     def all_rows(self) -> Packed:
-        """Every key and row, for a store that has lost them; a `take` of everything."""
+        """Every key and row, for a store that has lost them; a `hand_over` of everything."""
         self._untouch(STORE)
         return self._packed(np.arange(len(self)))
 
@@ -123,7 +124,7 @@ class ViewRows:
         self, base: Mapping[str, npt.NDArray[Any]], deltas: Iterable[Mapping[str, npt.NDArray[Any]]]
     ) -> None:
         """Become the rows that dumped `base` and then `deltas`, with what they had not yet handed
-        to `take`.
+        over.
 
         Raises:
             CheckpointError: dumps of another plan, or deltas that do not follow each other.
@@ -132,23 +133,25 @@ class ViewRows:
         for part in (base, *deltas):
             self._apply(part)
         self._dumped = len(self)
+        # Of the newest part alone: each says all that was pending when it was dumped.
         pending = part["pending"]
         self._touched[STORE, : pending.size] = pending
         self._counts[STORE] = pending.size
         self._mark[pending] = 1 << STORE
 
     def _grow(self, need: int) -> None:
-        had, capacity = len(self._mark), max(64, need * 2)
+        had = len(self._mark)
+        capacity = max(64, need * 2)
         words = np.zeros((capacity, self._words.shape[1]), np.int64)
         words[:had] = self._words
-        mark, touched = np.zeros(capacity, np.uint8), np.zeros((2, capacity), np.int64)
-        mark[:had], touched[:, :had] = self._mark, self._touched
-        self._words, self._floats, self._mark, self._touched = (
-            words,
-            words.view(np.float64),
-            mark,
-            touched,
-        )
+        mark = np.zeros(capacity, np.uint8)
+        touched = np.zeros((2, capacity), np.int64)
+        mark[:had] = self._mark
+        touched[:, :had] = self._touched
+        self._words = words
+        self._floats = words.view(np.float64)
+        self._mark = mark
+        self._touched = touched
 
     def _untouch(self, who: int) -> I64:
         """The touched rows, in order of first touch, which are then touched no more."""
@@ -161,6 +164,7 @@ class ViewRows:
         if len(self._names) < len(self._keys):
             self._names += self._keys.names(len(self._names))
         rows = self._words[ids]
+        # Versions are big-endian in the store, where they are compared as bytes.
         rows[:, :2].byteswap(inplace=True)
         return [self._names[i] for i in ids.tolist()], rows.view(np.uint8)
 
@@ -187,22 +191,15 @@ class ViewRows:
             )
         ends = kernels.plain(part["key_ends"], np.int64)
         starts = np.concatenate([np.zeros(1, np.int64), ends])[:-1]
-        had, first = len(self), int(part["first_key"][0])
+        had = len(self)
+        first = int(part["first_key"][0])
+        # Else it would give these keys other ids than they had when they were dumped.
         if had == first:
-            self._keys(
-                Texts(
-                    kernels.plain(part["keys"], np.uint8),
-                    starts,
-                    ends,
-                    np.ones(len(ends), np.bool_),
-                )
-            )
+            data = kernels.plain(part["keys"], np.uint8)
+            self._keys(Texts(data, starts, ends, np.ones(len(ends), np.bool_)))
         ids = part["ids"]
-        if (
-            had != first
-            or len(self) != had + len(ends)
-            or (ids.size and int(ids.max()) >= len(self))
-        ):
+        new_keys = had == first and len(self) == had + len(ends)
+        if not new_keys or (ids.size and int(ids.max()) >= len(self)):
             raise CheckpointError(
                 f"delta from key {first} on",
                 f"does not follow {had} keys",
@@ -215,15 +212,15 @@ class ViewRows:
 
 def warm() -> None:
     """Compile (or load from numba's cache) every kernel on the way from events to values."""
-    a = aggregates
-    features: dict[str, a.Aggregate] = {
-        "n": a.count(over="1m"),
-        "x": a.mean("x", over="1m"),
-        "s": a.last("x"),
+    features: dict[str, aggregates.Aggregate] = {
+        "n": aggregates.count(over="1m"),
+        "x": aggregates.mean("x", over="1m"),
+        "s": aggregates.last("x"),
     }
     plan = RowPlan.compile(features, 60_000)
-    rows, again = ViewRows(plan), ViewRows(plan)
+    rows = ViewRows(plan)
+    again = ViewRows(plan)
     Interner(2)(Texts.of(["a", "b", "c"]))  # grows
     rows.fold(Texts.of(["a"]), np.zeros(1, np.int64), np.zeros((1, 1)), 0, np.zeros(1, np.int64))
     again.load(rows.dump(), [])
-    finish(plan, again.take()[1], np.ones(1, np.bool_), np.zeros(1, np.int64))
+    finish(plan, again.hand_over()[1], np.ones(1, np.bool_), np.zeros(1, np.int64))

@@ -40,15 +40,22 @@ except cassandra.DependencyException as error:
     raise ImportError(str(error)) from error
 
 I64 = npt.NDArray[np.int64]
-OFFSET_BITS, INDEX_BITS = 43, 20
+# Together 63 bits, those of a timestamp that is not negative.
+OFFSET_BITS = 43
+INDEX_BITS = 20
 # The server logs a warning for batches above 5 KiB or over more than 10 partitions, and refuses 50
 # KiB.
-ROWS_A_BATCH, BYTES_A_BATCH = 10, 4_096
+ROWS_A_BATCH = 10
+BYTES_A_BATCH = 4_096
 # What a server answers, times the requests in flight, it and the driver hold in memory.
-KEYS_A_SELECT, BYTES_A_SELECT = 100, 256 << 10
+KEYS_A_SELECT = 100
+BYTES_A_SELECT = 256 << 10
 REQUESTS_IN_FLIGHT = 128
 USUAL_PORT = 9042
-CONNECT_SECONDS, SCHEMA_SECONDS, RECONNECT_SECONDS = 5.0, 30.0, 1.0
+CONNECT_SECONDS = 5.0
+# Servers agree on a new table among themselves, which takes longer than an answer.
+SCHEMA_SECONDS = 30.0
+RECONNECT_SECONDS = 1.0
 # How long a restart of a server may go unnoticed.
 SERVERS_SECONDS = 1.0
 MARKER = "freshet:generation"
@@ -56,7 +63,11 @@ _KEYSPACE = (
     "CREATE KEYSPACE IF NOT EXISTS {0} WITH replication = "
     "{{'class': 'NetworkTopologyStrategy', 'replication_factor': 1}}"
 )
-_TABLE = "CREATE TABLE IF NOT EXISTS {0}.rows (of_view text, key blob, row blob, PRIMARY KEY ((of_view, key)))"
+# A partition for each row: rows spread over the servers, and one is read without its neighbours.
+_TABLE = (
+    "CREATE TABLE IF NOT EXISTS {0}.rows "
+    "(of_view text, key blob, row blob, PRIMARY KEY ((of_view, key)))"
+)
 
 
 class CassandraStore:
@@ -92,7 +103,8 @@ class CassandraStore:
         hosts, port, self._keyspace, login = _place(url)
         self.address = f"{authority(','.join(hosts), port)}/{self._keyspace}"
         self._timeout_seconds = timeout_seconds
-        self._servers, self._servers_until = "", 0.0
+        self._servers = ""
+        self._servers_until = 0.0
         self._marker = ""  # as it was last seen
         profile = ExecutionProfile(
             load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy()),
@@ -120,6 +132,7 @@ class CassandraStore:
                 self._session = self._cluster.connect()
                 self._prepare()
         except BaseException:
+            # Its threads would outlive a constructor that failed.
             self._cluster.shutdown()
             raise
 
@@ -130,7 +143,8 @@ class CassandraStore:
     def write(self, view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> int:
         check_rows(view, keys, rows)
         stamps = self._timestamps(rows[:, :VERSION_BYTES]).tolist()
-        width, data = rows.shape[1], rows.tobytes()
+        width = rows.shape[1]
+        data = rows.tobytes()
         values = [data[i * width : (i + 1) * width] for i in range(len(keys))]
         each = [(view, key, value, at) for key, value, at in zip(keys, values, stamps)]
         # With the keys: the server refuses a large batch, and would refuse it for ever.
@@ -139,19 +153,20 @@ class CassandraStore:
         return len(keys)
 
     def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
-        asked: list[tuple[int, tuple[Any, ...]]] = []
-        for i, w in enumerate(wanted):
-            keys = list(dict.fromkeys(w.keys))
-            sizes = [w.width + len(key) for key in keys]
-            for a, b in cuts(sizes, KEYS_A_SELECT, BYTES_A_SELECT):
-                asked.append((i, (w.view, keys[a:b])))
+        selects: list[tuple[int, tuple[str, list[bytes]]]] = []
+        for i, asked in enumerate(wanted):
+            # Each once: a SELECT answers a key once, however often it is asked for.
+            keys = list(dict.fromkeys(asked.keys))
+            sizes = [asked.width + len(key) for key in keys]
+            for first, after in cuts(sizes, KEYS_A_SELECT, BYTES_A_SELECT):
+                selects.append((i, (asked.view, keys[first:after])))
         found: list[dict[bytes, bytes]] = [{} for _ in wanted]
-        answers = self._run((self._select, values) for _, values in asked)
-        for (i, _), answer in zip(asked, answers):
+        answers = self._run((self._select, values) for _, values in selects)
+        for (i, _), answer in zip(selects, answers):
             found[i].update(answer)
-        values = [[f.get(key) for key in w.keys] for w, f in zip(wanted, found)]
-        generation = self._generation_of_read(any(None in v for v in values))
-        return [rows_of(v, w.width, generation) for w, v in zip(wanted, values)]
+        rows = [[known.get(key) for key in asked.keys] for asked, known in zip(wanted, found)]
+        generation = self._generation_of_read(any(None in of_view for of_view in rows))
+        return [rows_of(of_view, asked.width, generation) for asked, of_view in zip(wanted, rows)]
 
     def read_at_once(self, wanted: Sequence[RowKeys], within_seconds: float) -> list[Rows]:
         """Never: its driver answers from threads of its own, and its servers pause."""
@@ -206,7 +221,8 @@ class CassandraStore:
             offset, index = parts.max(0).tolist()
             raise self._error(
                 f"cannot order versions up to offset {offset}, index {index}",
-                f"Keep offsets below 2^{OFFSET_BITS} and indexes below 2^{INDEX_BITS}, or use Redis.",
+                f"Keep offsets below 2^{OFFSET_BITS} and indexes below 2^{INDEX_BITS}, "
+                "or use Redis.",
             )
         stamps: I64 = (parts[:, 0] << np.uint64(INDEX_BITS) | parts[:, 1]).astype(np.int64)
         return stamps
@@ -216,11 +232,11 @@ class CassandraStore:
     ) -> Iterator[tuple[Any, None]]:
         """Unlogged: rows do not depend on each other, but a message for each costs four times as
         much."""
-        for a, b in cuts(sizes, ROWS_A_BATCH, BYTES_A_BATCH):
+        for first, after in cuts(sizes, ROWS_A_BATCH, BYTES_A_BATCH):
             batch = BatchStatement(
                 BatchType.UNLOGGED, consistency_level=ConsistencyLevel.LOCAL_QUORUM
             )
-            for one in values[a:b]:
+            for one in values[first:after]:
                 batch.add(statement, one)
             yield batch, None
 
@@ -241,6 +257,7 @@ class CassandraStore:
         waiting: deque[Any] = deque()
         answers: list[list[Any]] = []
         for statement, values in requests:
+            # The oldest alone is waited for: the others stay in flight.
             if len(waiting) == REQUESTS_IN_FLIGHT:
                 answers.append(waiting.popleft().result().all())
             waiting.append(self._session.execute_async(statement, values))
@@ -291,7 +308,7 @@ def _root(error: Exception) -> Exception:
     down."""
     if isinstance(error, NoHostAvailable) and isinstance(error.errors, dict) and error.errors:
         several: list[Exception] = list(error.errors.values())
-        return next((e for e in several if not isinstance(e, OSError)), several[0])
+        return next((one for one in several if not isinstance(one, OSError)), several[0])
     return error
 
 
@@ -347,7 +364,8 @@ def _place(url: str) -> tuple[list[str], int, str, tuple[str, str] | None]:
         raise StoreError(
             address(url),
             "is not one of a Cassandra",
-            "Write cassandra://HOST:PORT/KEYSPACE (a keyspace has lower-case letters, digits and _).",
+            "Write cassandra://HOST:PORT/KEYSPACE "
+            "(a keyspace has lower-case letters, digits and _).",
         )
     user, _, password = login.partition(":")
     return (

@@ -20,7 +20,7 @@ def reflected(store: Store, partitions: Mapping[str, int]) -> dict[str, int]:
         StoreError: the store cannot be read.
     """
     generation = store.generation()
-    found = store.read([marks_of(view, range(n)) for view, n in partitions.items()])
+    found = store.read([marks_of(view, range(count)) for view, count in partitions.items()])
     return {view: int(ticks_of(marks, generation).min()) for view, marks in zip(partitions, found)}
 
 
@@ -40,7 +40,8 @@ class CompleteStore:
     """
 
     def __init__(self, store: Store, partitions: Mapping[str, int]) -> None:
-        self._store, self._partitions = store, partitions
+        self._store = store
+        self._partitions = partitions
         # By view: the generation in which all its partitions were found complete.
         self._complete: dict[str, str] = {}
 
@@ -54,7 +55,7 @@ class CompleteStore:
         if self._vouched(wanted, rows):
             return rows
         generation = self._store.generation()
-        for view in dict.fromkeys(w.view for w in wanted):
+        for view in dict.fromkeys(asked.view for asked in wanted):
             self._check(view, generation)
         # Once more, since rows may have been written, or lost, after they were read.
         rows = self._store.read(wanted)

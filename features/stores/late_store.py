@@ -24,7 +24,8 @@ class LateStore:
     """
 
     def __init__(self, open_store: Callable[[], Store]) -> None:
-        self._open_store, self._lock = open_store, threading.Lock()
+        self._open_store = open_store
+        self._lock = threading.Lock()
         self._store: Store | None = None
         self._error: StoreError | None = None  # of the newest attempt
 
@@ -59,6 +60,7 @@ class LateStore:
     def _opened(self) -> Store:
         if self._store is not None:
             return self._store
+        # Tells an attempt that this thread has waited for from one that was over when it came.
         before = self._error
         with self._lock:
             if self._store is None:

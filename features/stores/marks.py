@@ -35,7 +35,7 @@ WIDTH = TICK_AT + 8
 
 def marks_of(view: str, partitions: Sequence[int]) -> RowKeys:
     """What to read for the marks of a view (by its full name), in the order of `partitions`."""
-    return RowKeys(view, [KEY_PREFIX + b"%d" % p for p in partitions], WIDTH)
+    return RowKeys(view, [KEY_PREFIX + b"%d" % partition for partition in partitions], WIDTH)
 
 
 def marked(marks: Rows, generation: str) -> npt.NDArray[np.bool_]:

@@ -47,7 +47,9 @@ class MemoryStore:
         won = 0
         with self._lock:
             for key, row in zip(keys, rows):
-                value, old = row.tobytes(), self.rows.get((view, key))
+                value = row.tobytes()
+                old = self.rows.get((view, key))
+                # A tombstone is compared like a row: it refuses what is not newer.
                 if old is None or value[:VERSION_BYTES] > old[:VERSION_BYTES]:
                     self.rows[view, key] = value
                     won += 1
@@ -58,8 +60,12 @@ class MemoryStore:
         with self._lock:
             generation = self.generation()
             return [
-                rows_of([self.rows.get((w.view, key)) for key in w.keys], w.width, generation)
-                for w in wanted
+                rows_of(
+                    [self.rows.get((asked.view, key)) for key in asked.keys],
+                    asked.width,
+                    generation,
+                )
+                for asked in wanted
             ]
 
     def read_at_once(self, wanted: Sequence[RowKeys], within_seconds: float) -> list[Rows]:

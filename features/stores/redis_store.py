@@ -64,6 +64,7 @@ class RedisStore:
         self._timeout_seconds = timeout_seconds
         self._server = b""  # run and replication history of the one that was connected last
         self._history_until = 0.0
+        # Connected now: what is wrong with the address or the server is told at once.
         self._idle: list[Any] = [self._connect()]
 
     @property
@@ -76,7 +77,9 @@ class RedisStore:
         names = _names(view, keys)
         sizes = [len(name) + rows.shape[1] for name in names]
         spans = cuts(sizes, KEYS_A_CALL, CALL_BYTES)
-        calls = [(names[a:b], [width, rows[a:b].tobytes()]) for a, b in spans]
+        calls = [
+            (names[first:after], [width, rows[first:after].tobytes()]) for first, after in spans
+        ]
         return sum(self._run(scripts.WRITE, calls))
 
     def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
@@ -88,23 +91,24 @@ class RedisStore:
     def _read(self, wanted: Sequence[RowKeys], ask: Ask) -> list[Rows]:
         names: list[bytes] = []
         sizes: list[int] = []
-        for w in wanted:
-            own = _names(w.view, w.keys)
+        for asked in wanted:
+            own = _names(asked.view, asked.keys)
             names += own
-            sizes += [len(name) + w.width for name in own]
+            sizes += [len(name) + asked.width for name in own]
         values: list[bytes | None] = []
         markers: set[bytes | None] = set()
         # The marker with each chunk: the server may be emptied between two of them.
         spans = cuts(sizes, KEYS_A_CALL, CALL_BYTES)
-        commands = [_packed(b"MGET", MARKER, *names[a:b]) for a, b in spans]
+        commands = [_packed(b"MGET", MARKER, *names[first:after]) for first, after in spans]
         for reply in self._fetch(commands, ask):
             markers.add(reply[0])
             values += reply[1:]
         generation = self._generation_of(markers)
-        out, at = [], 0
-        for w in wanted:
-            out.append(rows_of(values[at : at + len(w.keys)], w.width, generation))
-            at += len(w.keys)
+        out = []
+        at = 0
+        for asked in wanted:
+            out.append(rows_of(values[at : at + len(asked.keys)], asked.width, generation))
+            at += len(asked.keys)
         return out
 
     def _fetch(self, commands: Sequence[bytes], ask: Ask) -> list[Any]:
@@ -127,7 +131,9 @@ class RedisStore:
         check_version(version)
         names = _names(view, keys)
         spans = cuts([len(name) for name in names], KEYS_A_CALL, CALL_BYTES)
-        return sum(self._run(scripts.ERASE, [(names[a:b], [version]) for a, b in spans]))
+        return sum(
+            self._run(scripts.ERASE, [(names[first:after], [version]) for first, after in spans])
+        )
 
     def generation(self) -> str:
         """Also raises `StoreError` where the server was told to evict since it was connected."""
@@ -198,6 +204,7 @@ class RedisStore:
         return connection
 
     def _idle_one(self) -> Any:
+        # Not asked first whether there is one: another thread may take the last in between.
         try:
             return self._idle.pop()
         except IndexError:
@@ -207,6 +214,7 @@ class RedisStore:
         try:
             replies, refused = _replies(connection, commands)
         except BaseException:
+            # Replies may still come, and would be taken for those of the next call.
             connection.disconnect()
             raise
         if isinstance(refused, redis.ReadOnlyError):
@@ -329,8 +337,10 @@ def _connections(url: str, timeout_seconds: float) -> tuple[Callable[[], Any], s
                 "socket_timeout": timeout_seconds,
             }
             | options
+            # A call is repeated by `_ask`, once, and nowhere else.
             | {"protocol": 2, "retry": Retry(NoBackoff(), 0)},
         )
+        # Not connected by that; but options that no connection takes are refused.
         make()
     except (ValueError, TypeError):
         # Not the text of that error: it could hold the password.
@@ -346,7 +356,9 @@ def _connections(url: str, timeout_seconds: float) -> tuple[Callable[[], Any], s
 def _replies(connection: Any, commands: Sequence[bytes]) -> tuple[list[Any], Exception | None]:
     """All replies, and the first that is an error; the connection is in step afterwards."""
     connection.send_packed_command([b"".join(commands)])
-    replies, refused = [], None
+    replies = []
+    refused = None
+    # Also after an error: a reply that is left unread is the next call's.
     for _ in commands:
         try:
             replies.append(connection.read_response(disable_decoding=True))

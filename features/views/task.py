@@ -40,7 +40,9 @@ class ViewTask:
         self, view: View, stored_as: str, partition: int, store: Store, end: int = 0
     ) -> None:  # fmt: skip
         self.name = f"view:{view.name}:{partition}"
-        self._view, self._stored_as, self._store = view, stored_as, store
+        self._view = view
+        self._stored_as = stored_as
+        self._store = store
         self._rows = ViewRows(view.plan)
         self._cursors = Cursors()
         self._ticks = Ticks()
@@ -67,16 +69,17 @@ class ViewTask:
     def _fold(self, block: blocks.Block, offset: int) -> None:
         rows = block.rows
         assert rows is not None
-        origin, index = rows.column("_offset").to_numpy(), rows.column("_index").to_numpy()
+        origin = rows.column("_offset").to_numpy()
+        index = rows.column("_index").to_numpy()
         fresh = self._cursors.fresh(block.origin, block.partition, origin, index)
-        n = fresh.stop - fresh.start
-        if not n:
+        count = fresh.stop - fresh.start
+        if not count:
             return
         if fresh.start:
             rows = rows.slice(fresh.start)
-        values = np.empty((n, len(self._view.plan.fields)))
-        for k, name in enumerate(self._view.plan.fields):
-            values[:, k] = numbers(rows.column(blocks.FIELD + name))
+        values = np.empty((count, len(self._view.plan.fields)))
+        for column, name in enumerate(self._view.plan.fields):
+            values[:, column] = numbers(rows.column(blocks.FIELD + name))
         self._rows.fold(
             Texts.from_arrow(rows.column("key")),
             rows.column("t").to_numpy(),
@@ -84,14 +87,14 @@ class ViewTask:
             offset,
             np.arange(fresh.start, fresh.stop),
         )
-        self._events += n
+        self._events += count
 
     def write(self) -> None:
         """Write touched rows; all of them if the store has lost some; then the mark. What could not
         be written is kept for the next try."""
         if self._generation is None:
             self._generation = self._store.generation()
-        touched = self._rows.take()
+        touched = self._rows.hand_over()
         if len(touched[0]):  # tries are many while the store is away
             self._unwritten.append(touched)
         self._put_unwritten()
@@ -109,8 +112,8 @@ class ViewTask:
         while self._unwritten:
             keys, data = self._unwritten[0]
             sizes = [len(key) + data.shape[1] for key in keys]
-            for a, b in cuts(sizes, ROWS_A_WRITE, READ_BYTES):
-                self._store.write(self._stored_as, keys[a:b], data[a:b])
+            for first, after in cuts(sizes, ROWS_A_WRITE, READ_BYTES):
+                self._store.write(self._stored_as, keys[first:after], data[first:after])
             self._unwritten.pop(0)
 
     def configure(self, settings: Mapping[str, Freshness], at: int) -> bool:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
-from freshet.features.aggregates import Aggregate
-from freshet.features.rows.rows import RowPlan
+from freshet.features.aggregates import Aggregate, Window
+from freshet.features.rows.plan import LAYOUT, RowPlan
 from freshet.schemas.declared import check_each, check_kind
 from freshet.schemas.durations import milliseconds, text_of
 from freshet.schemas.errors import DefinitionError
-from freshet.schemas.events.field import KEY_TYPES
+from freshet.schemas.events.field import KEY_TYPES, TEXTS
 from freshet.schemas.text import keys
+from freshet.schemas.topics.digests import Facts, digest_of, of_field
 from freshet.schemas.topics.topic import Topic, check_name
 
 
@@ -24,10 +24,12 @@ class FeatureRef:
     Args:
         view: Name of the view.
         feature: Name of the feature.
+        made_from: The digest of what its values come from; empty where nobody asks for it.
     """
 
     view: str
     feature: str
+    made_from: str = field(default="", repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -124,15 +126,14 @@ class View:
                 str,
                 f"A key is the name of a field of {self.topic.name}, or several.",
             )
-        types = {f.name: f.type for f in self.topic.events.fields}
-        for k in self.keys:
-            if types.get(k) not in KEY_TYPES:
+        types = {own.name: own.type for own in self.topic.events.fields}
+        for key in self.keys:
+            if types.get(key) not in KEY_TYPES:
+                may_be = [name for name, type_ in types.items() if type_ in KEY_TYPES]
                 raise DefinitionError(
                     f"view {self.name}",
-                    f"key {k!r} is {'of type ' + types[k] if k in types else 'not a field of ' + self.topic.name}",
-                    f"Fields of {self.topic.name} that may be keys: "
-                    + ", ".join(n for n, t in types.items() if t in KEY_TYPES)
-                    + ".",
+                    f"key {key!r} is {self._what(types, key)}",
+                    f"Fields of {self.topic.name} that may be keys: {', '.join(may_be)}.",
                 )
         if not self.features:
             raise DefinitionError(
@@ -148,17 +149,21 @@ class View:
                     f"{feature!r} is no aggregate",
                     'Use one, such as fr.count(over="1h").',
                 )
-        for f in self.plan.fields:
-            if types.get(f) not in ("int", "long", "float", "double", "boolean"):
+        for used in self.plan.fields:
+            if types.get(used, "string") in TEXTS:
+                numbers = [name for name, type_ in types.items() if type_ not in TEXTS]
                 raise DefinitionError(
                     f"view {self.name}",
-                    f"field {f!r} is {'of type ' + types[f] if f in types else 'not a field of ' + self.topic.name}",
-                    f"Numbers of {self.topic.name}: "
-                    + ", ".join(n for n, t in types.items() if t not in ("string", "enum"))
-                    + ".",
+                    f"field {used!r} is {self._what(types, used)}",
+                    f"Numbers of {self.topic.name}: {', '.join(numbers)}.",
                 )
         if self.max_age is not None:
             milliseconds(self.max_age, "max_age")
+
+    def _what(self, types: Mapping[str, str], field: str) -> str:
+        if field in types:
+            return f"of type {types[field]}"
+        return f"not a field of {self.topic.name}"
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -172,26 +177,43 @@ class View:
 
     @cached_property
     def plan(self) -> RowPlan:
-        """The layout of its rows and the tables that drive its kernels."""
-        return RowPlan.compile(self.features, self.tile_ms)
+        """The layout of its rows and the tables that drive its kernels. Features are laid out by
+        name: in which order they were declared means nothing."""
+        return RowPlan.compile(dict(sorted(self.features.items())), self.tile_ms)
 
     @cached_property
     def tile_ms(self) -> int:
         """The resolution of its windows in milliseconds; a minute where it has no window."""
         if self.tile is not None:
             return milliseconds(self.tile, "tile")
-        overs = [
-            milliseconds(over) for a in self.features.values() if (over := getattr(a, "over", None))
-        ]
-        return max(1, min(overs) // 10) if overs else 60_000
+        windows = [one.over_ms for one in self.features.values() if isinstance(one, Window)]
+        # Ten tiles, so that a window is exact to a tenth of its length.
+        return max(1, min(windows) // 10) if windows else 60_000
+
+    @cached_property
+    def facts(self) -> Facts:
+        """All that decides what its rows hold, by name."""
+        schema = self.topic.events
+        read = {f"field {name}": of_field(schema[name]) for name in (*self.keys, *self.plan.fields)}
+        features = {f"feature {name}": str(what) for name, what in self.features.items()}
+        own = {
+            f"topic {self.topic.name}": self.topic.digest,
+            "key": ", ".join(self.keys),
+            "tile": text_of(self.tile_ms),
+            "layout": f"{LAYOUT}, keys {keys.ENCODING}",
+        }
+        return {**own, **read, **features}
 
     @cached_property
     def digest(self) -> str:
         """8 hex digits that change with anything that changes rows."""
-        kinds = [self.topic.events[k].key_kind for k in self.keys]
-        of_keys = f"{self.keys} {kinds} {keys.ENCODING}"
-        text = f"{self.topic.name} {of_keys} {text_of(self.tile_ms)} {self.plan.digest}"
-        return hashlib.sha256(text.encode()).hexdigest()[:8]
+        return digest_of(self.facts)
+
+    @cached_property
+    def values_digest(self) -> str:
+        """Also with what is read of them."""
+        max_age = text_of(self.max_age_ms)
+        return digest_of({"rows": self.digest, "max_age": max_age})
 
     def __getitem__(self, feature: str) -> FeatureRef:
         if feature not in self.features:
@@ -200,4 +222,4 @@ class View:
                 f"has no feature {feature!r}",
                 f"It has {', '.join(self.features)}.",
             )
-        return FeatureRef(self.name, feature)
+        return FeatureRef(self.name, feature, self.values_digest)

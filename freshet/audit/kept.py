@@ -3,8 +3,9 @@ letters say of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from freshet.schemas.errors import SchemaError
 from freshet.schemas.topics.topic import Topic
@@ -12,7 +13,7 @@ from freshet.schemas.wire.blocks import decode as decode_block
 from freshet.streams.intake.fates import fates
 from freshet.streams.intake.ledger import Ledger, LedgerBook
 from freshet.streams.log.contract import Log
-from freshet.streams.operators.checkpoints import Checkpoints
+from freshet.streams.operators.checkpoints import Checkpoints, kept_as
 from freshet.streams.operators.task import from_json
 
 
@@ -25,6 +26,7 @@ class Record:
 
 def records(log: Log, topic: str, partition: int) -> Iterator[Record]:
     """Every record of a partition, in order."""
+    # As of now: whoever writes on must not keep the auditor reading.
     end = log.bounds(topic).spans[partition][1]
     reader = log.reader([topic], None)
     at = 0
@@ -43,27 +45,45 @@ def ledger(
     log: Log, checkpoints_url: str, topic: Topic, source: str, partition: int
 ) -> tuple[int, Ledger]:
     """Intake's own ledger from its newest checkpoint, and the next offset it is as of."""
-    store = Checkpoints(
-        checkpoints_url, f"intake:{topic.name}:{partition}", log.bounds(source).identity
-    )
-    found = store.load()
+    found = _of_intake(log, checkpoints_url, topic, source, partition).load()
     if found is None:
         return 0, {}
     offset, base, deltas = found
     book = LedgerBook(len(fates(topic)))
-    book.load({**base, **(deltas[-1] if deltas else {})})
+    book.load(_newest(base, deltas))
     return offset, book.entries()
+
+
+def _newest(base: Mapping[str, Any], deltas: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The state of a checkpoint: a delta has all that was touched since the base, so the last one
+    alone counts."""
+    state = dict(base)
+    if deltas:
+        state |= deltas[-1]
+    return state
 
 
 def settings_of(
     log: Log, checkpoints_url: str, topic: Topic, source: str, partition: int
 ) -> list[list[int]]:
     """The changes of settings that intake recorded in its newest checkpoint."""
-    found = Checkpoints(
-        checkpoints_url, f"intake:{topic.name}:{partition}", log.bounds(source).identity
-    ).load()
-    state = {} if found is None else {**found[1], **(found[2][-1] if found[2] else {})}
-    return from_json(state["settings"]) if "settings" in state else []
+    found = _of_intake(log, checkpoints_url, topic, source, partition).load()
+    if found is None:
+        return []
+    _, base, deltas = found
+    state = _newest(base, deltas)
+    # A checkpoint from before anything was changed has none.
+    if "settings" not in state:
+        return []
+    changes: list[list[int]] = from_json(state["settings"])
+    return changes
+
+
+def _of_intake(
+    log: Log, checkpoints_url: str, topic: Topic, source: str, partition: int
+) -> Checkpoints:
+    task = kept_as(f"intake:{topic.name}:{partition}", topic.digest)
+    return Checkpoints(checkpoints_url, task, log.bounds(source).identity)
 
 
 # Reasons that do not follow from a topic alone: the auditor takes the dead letters' word for them.
@@ -74,9 +94,9 @@ def told(log: Log, dead: str, topic: Topic, partition: int) -> dict[int, str]:
     """Offsets of a partition's records that crashed intake, or that its views or models refuse,
     each with the reason of its dead letter."""
     out: dict[int, str] = {}
-    for r in records(log, dead, 0):
+    for record in records(log, dead, 0):
         try:
-            block = decode_block(r.value)
+            block = decode_block(record.value)
         except SchemaError:  # somebody else's
             continue
         if block.rows is not None and (block.origin, block.partition) == (topic.name, partition):

@@ -50,8 +50,10 @@ def recompute(
     names = fates(topic)
     letters = told or {}
     code = {name: i for i, name in enumerate(names)}
-    seen, newest = _Seen(milliseconds(topic.dedup)), None
-    lateness, max_future = topic.freshness.ms("lateness"), topic.freshness.ms("max_future")
+    seen = _Seen(milliseconds(topic.dedup))
+    newest = None
+    lateness = topic.freshness.ms("lateness")
+    max_future = topic.freshness.ms("max_future")
     counts: dict[int, list[int]] = {}
     sums: dict[int, int] = {}
     open_rows: list[tuple[int, dict[str, Any]]] = []
@@ -63,38 +65,42 @@ def recompute(
             sums[block] = (sums.get(block, 0) + identity(event_id)) % (1 << 128)
 
     changes = list(settings)
-    for r in found:
-        while changes and r.offset >= changes[0][0]:
+    for record in found:
+        while changes and record.offset >= changes[0][0]:
             _, lateness, max_future = changes.pop(0)
-        reason_told = letters.get(r.offset)
+        reason_told = letters.get(record.offset)
         # A bad label is found last, when the event has had its part in what comes before.
         if reason_told is not None and reason_told != "bad_label":
-            settle(r.offset, f"dead:{reason_told}")
+            settle(record.offset, f"dead:{reason_told}")
             continue
-        event, reason = read_event(r.value, topic.events)
+        event, reason = read_event(record.value, topic.events)
         if event is not None:
-            reason = judge(event, topic.events, topic.event_time, r.time, max_future)
+            reason = judge(event, topic.events, topic.event_time, record.time, max_future)
         if event is None or reason:
-            settle(r.offset, f"dead:{reason}")
+            settle(record.offset, f"dead:{reason}")
             continue
         event = canonical(event, topic.events)
         event_id = event_id_of(event, topic)
-        t = event[topic.event_time] or 0
-        newest = t if newest is None else max(newest, t)
+        time_ms = event[topic.event_time] or 0
+        # Lateness and dedup go by the newest event so far, this one among them.
+        if newest is None or time_ms > newest:
+            newest = time_ms
         if seen.again(event_id, newest):
-            settle(r.offset, "deduplicated")
-        elif t < newest - lateness:
-            settle(r.offset, "dropped:late")
+            settle(record.offset, "deduplicated")
+        elif time_ms < newest - lateness:
+            settle(record.offset, "dropped:late")
         else:
-            open_rows.append((r.offset, event))
-    for (offset, event), hit in zip(open_rows, _filtered(topic, [e for _, e in open_rows])):
+            open_rows.append((record.offset, event))
+    # All at once: one call of Polars an event would take hours for a year of flights.
+    hits = _filtered(topic, [event for _, event in open_rows])
+    for (offset, event), hit in zip(open_rows, hits):
         if hit:
             settle(offset, f"dropped:{hit}")
         elif offset in letters:
             settle(offset, f"dead:{letters[offset]}")
         else:
             settle(offset, "applied", event_id_of(event, topic))
-    return {b: Entry(tuple(c), sums.get(b, 0)) for b, c in counts.items()}
+    return {block: Entry(tuple(counted), sums.get(block, 0)) for block, counted in counts.items()}
 
 
 def read_event(value: bytes, schema: EventSchema) -> tuple[dict[str, Any] | None, str]:
@@ -110,10 +116,12 @@ def read_event(value: bytes, schema: EventSchema) -> tuple[dict[str, Any] | None
         return None, "unknown_type"
     stream = io.BytesIO(value[5:])
     try:
-        event = {f.name: read_field(stream, f) for f in schema.fields}
+        event = {field.name: read_field(stream, field) for field in schema.fields}
     except (ValueError, IndexError, struct.error):
         return None, "undecodable"
-    return (None, "undecodable") if stream.read(1) else (event, "")
+    if stream.read(1):
+        return None, "undecodable"  # bytes follow the last field
+    return event, ""
 
 
 _WRITERS: dict[str, EventWriter] = {}
@@ -134,34 +142,45 @@ def judge(
 ) -> str:
     """The first rule that an event breaks, or nothing: presence, UUIDs, domains, ranges, then its
     time."""
-    for f in schema.fields:
-        if f.required and event[f.name] is None:
+    # One rule over all fields, then the next: so intake's kernels do, and the reason depends on it.
+    for field in schema.fields:
+        if field.required and event[field.name] is None:
             return "missing_required"
-    for f in schema.fields:
-        if f.logical == "uuid" and event[f.name] is not None and not _UUID.fullmatch(event[f.name]):
+    for field in schema.fields:
+        value = event[field.name]
+        if field.logical == "uuid" and value is not None and not _UUID.fullmatch(value):
             return "wrong_type"
-    for f in schema.fields:
-        if f.domain and event[f.name] is not None and event[f.name] not in f.domain:
+    for field in schema.fields:
+        value = event[field.name]
+        if field.domain and value is not None and value not in field.domain:
             return "out_of_domain"
-    for f in schema.fields:
-        value = event[f.name]
+    for field in schema.fields:
+        value = event[field.name]
         if isinstance(value, float) and not math.isfinite(value):
             return "out_of_range"
-        if f.range and value is not None and not f.range[0] <= value <= f.range[1]:
+        if field.range and value is not None and not field.range[0] <= value <= field.range[1]:
             return "out_of_range"
-    return "far_future" if (event[event_time] or 0) > append_time + max_future else ""
+    if (event[event_time] or 0) > append_time + max_future:
+        return "far_future"
+    return ""
 
 
 def canonical(event: Mapping[str, Any], schema: EventSchema) -> dict[str, Any]:
     """The event as filters see it: UUIDs in lower case."""
-    uuids = [f.name for f in schema.fields if f.logical == "uuid" and event[f.name] is not None]
+    uuids = [
+        field.name
+        for field in schema.fields
+        if field.logical == "uuid" and event[field.name] is not None
+    ]
     return {**event, **{name: event[name].lower() for name in uuids}}
 
 
 def event_id_of(event: Mapping[str, Any], topic: Topic) -> str:
     """An event's id as text: as it is, in decimal digits, or as `true` or `false`."""
     value = event[topic.event_id]
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()  # Python writes True
+    return str(value)
 
 
 class _Seen:
@@ -177,8 +196,12 @@ class _Seen:
         if self._began is None:
             self._began = newest
         elif newest - self._began >= self._horizon:
-            self._old = OrderedDict() if newest - self._began >= 2 * self._horizon else self._new
-            self._new, self._began = OrderedDict(), newest
+            self._old = self._new
+            # After a silence of two horizons even the newer ids are too old to be known.
+            if newest - self._began >= 2 * self._horizon:
+                self._old = OrderedDict()
+            self._new = OrderedDict()
+            self._began = newest
         if event_id in self._new or event_id in self._old:
             return True
         self._new[event_id] = None
@@ -188,17 +211,18 @@ class _Seen:
 def identity(text: str) -> int:
     """The 128-bit identity of an id: the sum that ledgers add up."""
     low, high = (_hash(text.encode(), seed) for seed in SEEDS)
+    # Never 0, which would leave a sum as if the id were not there.
     return (high << 64) | low | 1
 
 
 def _hash(data: bytes, seed: int) -> int:
-    h = seed ^ len(data)
+    state = seed ^ len(data)
     for i in range(0, len(data), 8):
-        h = ((h ^ int.from_bytes(data[i : i + 8], "little")) * 0xFF51AFD7ED558CCD) & MASK
-        h ^= h >> 32
-        h = (h * 0xC4CEB9FE1A85EC53) & MASK
-        h ^= h >> 29
-    return h
+        state = ((state ^ int.from_bytes(data[i : i + 8], "little")) * 0xFF51AFD7ED558CCD) & MASK
+        state ^= state >> 32
+        state = (state * 0xC4CEB9FE1A85EC53) & MASK
+        state ^= state >> 29
+    return state
 
 
 def _filtered(topic: Topic, events: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -208,8 +232,11 @@ def _filtered(topic: Topic, events: Sequence[Mapping[str, Any]]) -> list[str]:
         used = fields_of(expression)
         rows = [i for i, hit in enumerate(out) if not hit]
         if rows:
-            types = {f: pl.Series(pa.array([], arrow_type(topic.events[f]))).dtype for f in used}
-            frame = pl.DataFrame({f: [events[i][f] for i in rows] for f in used}, types)
+            types = {
+                field: pl.Series(pa.array([], arrow_type(topic.events[field]))).dtype
+                for field in used
+            }
+            frame = pl.DataFrame({field: [events[i][field] for i in rows] for field in used}, types)
             hits = frame.select(expression.alias("x").fill_null(False))["x"].to_numpy()
             for i in np.array(rows)[hits].tolist():
                 out[i] = name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from freshet.learners.model import Model
 from freshet.roles import plans
 from freshet.roles.names import role_names
 from freshet.roles.preflight import hold_slos
+from freshet.runs.definitions import Definitions, changes
 from freshet.schemas.durations import milliseconds, text_of
 from freshet.schemas.events.field import INTEGERS
 from freshet.schemas.topics.impute import Impute
@@ -32,49 +33,65 @@ OF_LABELS = ("model_slo", "snapshot_every", "label_wait", "model_limit")
 EXACT = 1 << 24  # up to which every whole number is a float32
 
 
-def describe(app: App, console: Console) -> None:
-    """Print topics, views and models as declared, then the processes and logs that a run has.
+def describe(app: App, console: Console, before: Definitions | None = None) -> None:
+    """Print topics, views and models as declared, then the processes and logs that a run has; and
+    what is declared otherwise than `before`, when it ran.
 
     Raises:
         DefinitionError: an SLO can never be held.
     """
+    # First: what can never be held is no app that runs.
     hold_slos(app, plans.declared(app))
     console.print(f"app {app.name}", highlight=False)
-    for t in app.topics:
-        _section(console, f"topic {t.name}", [*_topic(t), *_without_effect(app, t)])
-    for v in app.views:
-        _section(console, f"view {v.name}", _view(v))
-    for m in app.models:
-        _section(console, f"model {m.name}", _model(app, m))
+    for topic in app.topics:
+        _section(console, f"topic {topic.name}", [*_topic(topic), *_without_effect(app, topic)])
+    for view in app.views:
+        _section(console, f"view {view.name}", _view(view))
+    for model in app.models:
+        _section(console, f"model {model.name}", _model(app, model))
     _section(console, "processes", [(name, _does(name)) for name in role_names(app)])
-    _section(console, "logs", [(name, _partitions(n)) for name, n in plans.topics(app).items()])
+    _section(
+        console, "logs", [(name, _partitions(count)) for name, count in plans.topics(app).items()]
+    )
+    if before is not None and before.app == app.name:
+        _changes(console, changes(before, app))
     console.print("\nok")
 
 
-def _topic(t: Topic) -> Iterable[tuple[str, str]]:
+def _changes(console: Console, sentences: Sequence[str]) -> None:
+    console.print("\nsince it ran last", highlight=False)
+    for sentence in sentences or ["everything goes on as it is declared"]:
+        console.print(f"  {sentence}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _topic(topic: Topic) -> Iterable[tuple[str, str]]:
     yield (
         "events",
-        f"{len(t.events.fields)} fields, id {t.event_id}, time {t.event_time}, {_partitions(t.partitions)}",
+        f"{len(topic.events.fields)} fields, id {topic.event_id}, time {topic.event_time}, "
+        f"{_partitions(topic.partitions)}",
     )
-    if t.source is not None:
-        yield "source", t.source
-    for name, expression in t.drop.items():
+    if topic.source is not None:
+        yield "source", topic.source
+    for name, expression in topic.drop.items():
         yield f"drop {name}", _expression(expression)
-    if t.impute:
-        yield "impute", ", ".join(f"{name} {_impute(how)}" for name, how in t.impute.items())
-    yield "dedup", t.dedup
+    if topic.impute:
+        yield "impute", ", ".join(f"{name} {_impute(how)}" for name, how in topic.impute.items())
+    yield "dedup", topic.dedup
     yield (
         "freshness",
-        ", ".join(f"{f.name} {getattr(t.freshness, f.name)}" for f in fields(Freshness)),
+        ", ".join(
+            f"{setting.name} {getattr(topic.freshness, setting.name)}"
+            for setting in fields(Freshness)
+        ),
     )
-    yield from _about(t)
+    yield from _about(topic)
 
 
-def _without_effect(app: App, t: Topic) -> Iterable[tuple[str, str]]:
+def _without_effect(app: App, topic: Topic) -> Iterable[tuple[str, str]]:
     """Settings that were declared, and that nothing in this app reads."""
     idle: dict[str, str] = {}
-    has_views = any(v.topic.name == t.name for v in app.views)
-    has_labels = any(m.label.topic.name == t.name for m in app.models)
+    has_views = any(view.topic.name == topic.name for view in app.views)
+    has_labels = any(model.label.topic.name == topic.name for model in app.models)
     if not has_views:
         idle |= dict.fromkeys(OF_VIEWS, "no view is over it")
     if not has_labels:
@@ -82,56 +99,71 @@ def _without_effect(app: App, t: Topic) -> Iterable[tuple[str, str]]:
     if not has_views and not has_labels:
         idle["on_violation"] = "no view is over it, and no model's labels come from it"
     for name, why in idle.items():
-        if getattr(t.freshness, name) != getattr(Freshness(), name):
+        # What was left at its default nobody expects anything of.
+        if getattr(topic.freshness, name) != getattr(Freshness(), name):
             yield "note", f"{name} has no effect: {why}"
 
 
 def _impute(how: Impute) -> str:
-    value = f" {how.value!r}" if how.kind == "constant" else ""
-    return f"{how.kind}{value}{f' by {how.by}' if how.by else ''}"
+    text = str(how.kind)
+    if how.kind == "constant":
+        text += f" {how.value!r}"
+    if how.by:
+        text += f" by {how.by}"
+    return text
 
 
-def _view(v: View) -> Iterable[tuple[str, str]]:
+def _view(view: View) -> Iterable[tuple[str, str]]:
     yield (
         "rows",
-        f"by {'|'.join(v.keys)} over {v.topic.name}, {v.plan.width} bytes each, tile {text_of(v.tile_ms)}",
+        f"by {'|'.join(view.keys)} over {view.topic.name}, {view.plan.width} bytes each, "
+        f"tile {text_of(view.tile_ms)}",
     )
-    for name, aggregate in v.features.items():
+    for name, aggregate in view.features.items():
         yield f"  {name}", str(aggregate)
-    yield "max age", text_of(milliseconds(v.max_age)) if v.max_age else "no bound"
-    yield from _about(v)
+    max_age = "no bound"
+    if view.max_age:
+        max_age = text_of(milliseconds(view.max_age))
+    yield "max age", max_age
+    yield from _about(view)
 
 
-def _model(app: App, m: Model) -> Iterable[tuple[str, str]]:
-    wait = m.label.topic.freshness.label_wait
-    yield "asked", f"with fields of {m.on.name}; id {m.id}"
+def _model(app: App, model: Model) -> Iterable[tuple[str, str]]:
+    wait = model.label.topic.freshness.label_wait
+    yield "asked", f"with fields of {model.on.name}; id {model.id}"
     yield (
         "label",
-        f"{_expression(m.label.value)} of {m.label.topic.name}, by {m.label.id}, within {wait}; late ones: {m.label.late}",
+        f"{_expression(model.label.value)} of {model.label.topic.name}, by {model.label.id}, "
+        f"within {wait}; late ones: {model.label.late}",
     )
-    yield "categories", ", ".join(m.vectors.categories) or "none"
-    yield "numbers", ", ".join(n for n in m.vectors.numbers if "." not in n) or "none"
-    yield from _rounded(m)
-    for v in app.views_of(m):
+    yield "categories", ", ".join(model.vectors.categories) or "none"
+    yield "numbers", ", ".join(name for name in model.vectors.numbers if "." not in name) or "none"
+    yield from _rounded(model)
+    for view in app.views_of(model):
         read = ", ".join(
-            f.feature for f in m.features if isinstance(f, FeatureRef) and f.view == v.name
+            feature.feature
+            for feature in model.features
+            if isinstance(feature, FeatureRef) and feature.view == view.name
         )
-        yield "", f"{v.name}, by {'|'.join(v.keys)}: {read}"
-    yield "lineages", ", ".join(m.lineage(x) for x in m.learners)
-    if m.slices:
-        yield "slices", ", ".join(m.slices)
-    rungs = ["champion", "last good", *(_rung(x) for x in m.fallback)]
-    yield (
-        "answered by",
-        " → ".join(rungs)
-        + ("" if m.fallback else " (before the first snapshot: nobody, status 503)"),
-    )
-    yield from _about(m)
+        yield "", f"{view.name}, by {'|'.join(view.keys)}: {read}"
+    yield "lineages", ", ".join(model.lineage(learner) for learner in model.learners)
+    if model.slices:
+        yield "slices", ", ".join(model.slices)
+    rungs = ["champion", "last good", *(_rung(rung) for rung in model.fallback)]
+    answered_by = " → ".join(rungs)
+    if not model.fallback:
+        answered_by += " (before the first snapshot: nobody, status 503)"
+    yield "answered by", answered_by
+    yield from _about(model)
 
 
-def _rounded(m: Model) -> Iterable[tuple[str, str]]:
+def _rounded(model: Model) -> Iterable[tuple[str, str]]:
     """What float32 does to whole numbers that a model reads as numbers."""
-    whole = [n for n in m.vectors.numbers if "." not in n and m.on.events[n].type in INTEGERS]
+    whole = [
+        name
+        for name in model.vectors.numbers
+        if "." not in name and model.on.events[name].type in INTEGERS
+    ]
     if whole:
         rule = f"exact up to {EXACT:,}, beyond rounded; fr.category(…) keeps all digits"
         yield "", f"{', '.join(whole)} as float32: {rule}"
@@ -170,8 +202,10 @@ def _does(role: str) -> str:
     return _ROLES[role.split(".", 1)[0]]
 
 
-def _partitions(n: int) -> str:
-    return f"{n} partition{'' if n == 1 else 's'}"
+def _partitions(count: int) -> str:
+    if count == 1:
+        return "1 partition"
+    return f"{count} partitions"
 
 
 def _section(console: Console, title: str, rows: Iterable[tuple[str, str]]) -> None:

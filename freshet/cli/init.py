@@ -22,6 +22,7 @@ def init(directory: Path, console: Console) -> None:
     """
     _make_empty(directory)
     for name in FILES:
+        # What a package brings need not be a file: it may be imported from a zip.
         with as_file(files("freshet.cli").joinpath("template", name)) as source:
             shutil.copyfile(source, directory / name)
     console.print(f"wrote {', '.join(FILES)} into {directory}\n", highlight=False, soft_wrap=True)
@@ -45,7 +46,9 @@ def _make_empty(directory: Path) -> None:
             f"init {directory}", f"cannot be made ({error.strerror})", "Name another directory."
         ) from error
     if found:
-        shown = ", ".join(found[:3]) + (" …" if len(found) > 3 else "")
+        shown = ", ".join(found[:3])
+        if len(found) > 3:
+            shown += " …"
         raise ComponentError(
             f"init {directory}", f"is not empty: it holds {shown}", "Name a new or empty directory."
         )

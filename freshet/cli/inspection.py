@@ -3,22 +3,18 @@ prediction, dead letters."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from freshet.cli.run import DEFAULT, RunDir
 from freshet.schemas.shown_text import printable_json
 from freshet.terminal import say, terminal
 
-RunDir = Annotated[
-    Path, typer.Option("--run-dir", envvar="FRESHET_RUN_DIR", help="folder of the run")
-]
 TopicName = Annotated[str | None, typer.Option("--topic", help="only letters of this topic")]
 Reason = Annotated[
     str | None, typer.Option("--reason", help="only letters of this reason, such as out_of_range")
 ]
-DEFAULT = Path(".freshet/run")
 dlq = typer.Typer(
     help="Dead letters: records that could not be taken, by reason, with their origin.",
     no_args_is_help=True,
@@ -46,6 +42,7 @@ def explain(
 
     with opened(run_dir) as run:
         found = explain(run, prediction_id, model, whole_window)
+    # For programs: through no console, which would fold its lines at a width.
     if json:
         say(printable_json(msgspec.json.format(msgspec.json.encode(found)).decode()))
     else:

@@ -20,7 +20,7 @@ from freshet.terminal import complain, end_without_reader, say, terminal, use_st
 cli = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    pretty_exceptions_enable=False,
+    pretty_exceptions_enable=False,  # theirs show the values of variables, secrets among them
     help="Models that never stop learning.",
 )
 RUN_WIDTH = 110  # columns of a run's own lines where there is no terminal
@@ -37,12 +37,22 @@ def init(directory: Annotated[Path, typer.Argument(help="a new or empty director
 
 
 @cli.command()
-def check(app: App) -> None:
-    """Validate an app's file and say what it would run."""
+def check(
+    app: App,
+    run_dir: Annotated[
+        Path | None, typer.Option(help="folder of a run that it may go on in")
+    ] = None,
+) -> None:
+    """Validate an app's file and say what it would run; and, where it has run, what it would begin
+    anew."""
     from freshet.app import load
     from freshet.cli.describe import describe
+    from freshet.runs import definitions
+    from freshet.settings import settings
 
-    describe(load(app), terminal(None))
+    loaded = load(app)
+    before = definitions.read(settings(run_dir=run_dir).checkpoints_url)
+    describe(loaded, terminal(None), before)
 
 
 @cli.command()
@@ -73,6 +83,7 @@ def run(
     given = settings(
         log=log, store=store, run_dir=run_dir, host=host, port=port, status_port=status_port
     )
+    # One role loads the app itself, in its own process, as children of a whole run do.
     if role is not None:
         run_one(app, role, given, member)
     else:
@@ -123,9 +134,65 @@ def demo(
     app = load(APP)
     given = settings(run_dir=run_dir, port=port, status_port=status_port)
     options = demo_module.DemoOptions(days, step, seed, snapshot_every, keep, report)
-    raise SystemExit(
-        demo_module.run(app, str(APP), app.models[0], given, options, terminal(RUN_WIDTH))
+    raise SystemExit(demo_module.run(app, str(APP), given, options, terminal(RUN_WIDTH)))
+
+
+@cli.command()
+def replay(
+    app: App,
+    data: Annotated[
+        list[str],
+        typer.Argument(
+            help="files of events: Parquet, CSV or JSON lines; arrivals=old/*.parquet says for "
+            "which topic"
+        ),
+    ],
+    since: Annotated[
+        str, typer.Option("--from", help="leave out what was before, such as 1996-05-07")
+    ] = "",
+    until: Annotated[str, typer.Option("--until", help="leave out what was then or later")] = "",
+    step: Annotated[
+        str, typer.Option(help="time of the data per step (default: by its span)")
+    ] = "",
+    snapshot_every: Annotated[
+        str | None, typer.Option(help="time of the data between snapshots, for all topics")
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="keep serving afterwards")] = False,
+    log: Annotated[
+        str | None, typer.Option(help="kafka://host:port (default: SQLite in the run folder)")
+    ] = None,
+    store: Annotated[
+        str | None, typer.Option(help="redis://… or cassandra://… (default: an embedded Redis)")
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="port of the scorer (0: any)")] = 0,
+    status_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="port of the status page (0: any)")
+    ] = 0,
+    run_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="a new folder for the run, to go on in (default: .freshet/replay, emptied)"
+        ),
+    ] = None,
+    report: Annotated[Path, typer.Option(help="where the report goes")] = Path(
+        "replay-report.json"
+    ),
+) -> None:
+    """Replay old data through an app in the data's own time, and say what was learned."""
+    from freshet.app import load
+    from freshet.replay import command
+    from freshet.settings import settings
+
+    given = settings(
+        log=log or "",
+        store=store or "",
+        run_dir=run_dir or command.DEFAULT_DIR,
+        port=port,
+        status_port=status_port,
+        snapshot_every=snapshot_every,
     )
+    options = command.ReplayOptions(since, until, step, keep, report)
+    raise SystemExit(command.run(load(app), str(app), data, given, options, terminal(RUN_WIDTH)))
 
 
 register(cli)
@@ -151,7 +218,7 @@ def main() -> None:
         if not hasattr(error, "format_message"):
             raise
         raise SystemExit(_miswritten(error)) from error
-    raise SystemExit(status or 0)
+    raise SystemExit(status or 0)  # a command that only prints returns None
 
 
 def _miswritten(error: Any) -> int:
@@ -159,6 +226,7 @@ def _miswritten(error: Any) -> int:
     with."""
     from typer.rich_utils import rich_format_error
 
+    # typer quotes what was written, and it is the first that prints it.
     error.message = shown(error.message)
     rich_format_error(error)
     return int(error.exit_code)
@@ -166,9 +234,12 @@ def _miswritten(error: Any) -> int:
 
 def _unforeseen(error: OSError) -> ComponentError:
     """Of a file that nobody thought of: what the system says of it, which is the true cause."""
+    # Whoever read the output went away, as `head` does: that is no error to be told.
     if error.errno == errno.EPIPE:
         end_without_reader()
-    what = f"file {error.filename}" if error.filename else "this machine"
+    what = "this machine"
+    if error.filename:
+        what = f"file {error.filename}"
     return ComponentError(
         what, error.strerror or str(error), "Mend that, and run the command again."
     )

@@ -24,6 +24,8 @@ topics = typer.Typer(
 
 def status(run_dir: RunDir = DEFAULT) -> None:
     """Promises, outages, alerts, roles, lags, and what each model serves."""
+    # Here and in every command: what only it needs is imported when it is called, so that `--help`
+    # takes no second.
     from freshet.cli.tables import show_status
     from freshet.runs.page_client import PageClient
 
@@ -53,9 +55,10 @@ def set_topic(
     from freshet.runs.page_client import PageClient
     from freshet.schemas.topics.settings import parsed
 
-    changes = dict(parsed(s) for s in settings)
+    changes = dict(parsed(setting) for setting in settings)
     with PageClient(run_dir) as page:
-        before = next((t.settings for t in page.status().topics if t.name == topic), {})
+        # An unknown topic is refused by the page, which names those that there are.
+        before = next((shown.settings for shown in page.status().topics if shown.name == topic), {})
         now = page.set_topic(topic, changes)
     for key in changes:
         terminal().print(f"{topic}: {key} is {now[key]} (was {before.get(key, '?')})")
@@ -83,18 +86,27 @@ def switch(
     from freshet.schemas.errors import RequestError
     from freshet.streams.control import switches
 
+    # Refused where no run is: the file of switches would be the first thing in a mistyped folder.
     run_record.read(run_dir)
     if name is not None:
         if to not in ("on", "off"):
-            told = "is to be turned nowhere" if to is None else f"cannot be turned {to!r}"
+            told = "is to be turned nowhere"
+            if to is not None:
+                told = f"cannot be turned {to!r}"
             raise RequestError(f"switch {name}", told, f"Write freshet switch {name} on, or off.")
+        # In the folder itself, not by the page: it works while everything else is away.
         switches.turn(run_dir, name, to == "on", user())
     found = switches.read(run_dir)
-    for n in switches.NAMES:
-        s = getattr(found, n)
-        told = f"  by {s.by} at {moment(s.at)}" if s.by else ""
-        state = marked("on") if s.on else marked("[yellow]off[/]")
-        terminal().print(marked("{} {}{}", f"{n:8}", state, told))
+    for each in switches.NAMES:
+        switch = getattr(found, each)
+        told = ""
+        # Nobody has turned it yet, where there is no name.
+        if switch.by:
+            told = f"  by {switch.by} at {moment(switch.at)}"
+        state = marked("[yellow]off[/]")
+        if switch.on:
+            state = marked("on")
+        terminal().print(marked("{} {}{}", f"{each:8}", state, told))
 
 
 def approve(model: ModelName, lineage: Lineage, number: Number, run_dir: RunDir = DEFAULT) -> None:
@@ -116,9 +128,12 @@ def _rule(model: str, lineage: str, number: int, approved: bool, run_dir: Path) 
 
     with opened(run_dir) as run:
         rule(run, model, lineage, number, approved, user())
-    what = "approved" if approved else "refused"
+    what = "refused"
+    if approved:
+        what = "approved"
     terminal().print(
-        f"told release: snapshot {number} of {model} {lineage} is {what}; freshet models shows what became of it",
+        f"told release: snapshot {number} of {model} {lineage} is {what}; "
+        "freshet models shows what became of it",
         highlight=False,
         markup=False,
     )

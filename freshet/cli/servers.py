@@ -42,7 +42,8 @@ def start(
     which: Annotated[
         list[str] | None,
         typer.Argument(
-            help="kafka, redis, cassandra, with a port or without: kafka:9092; default: kafka and redis"
+            help="kafka, redis, cassandra, with a port or without: kafka:9092; "
+            "default: kafka and redis"
         ),
     ] = None,
     directory: Annotated[Path, typer.Option(help="where their data and logs are")] = Path(
@@ -61,13 +62,14 @@ def run(which: Sequence[str], directory: Path, console: Console) -> int:
         DefinitionError: one of them is no server, or its port none.
         ComponentError: what one needs is missing, or its port is taken.
     """
+    # All of it is checked before the first one starts: Cassandra takes half a minute to say so.
     wanted = [_parsed(text) for text in which]
     _check_apart(wanted)
     for server in wanted:
         _check_port(server)
     stop = threading.Event()
-    for s in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(s, lambda *_: stop.set())
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
     started: dict[str, Server] = {}
     with ExitStack() as stack:
         for kind, port in dict(wanted).items():
@@ -136,6 +138,7 @@ def _check_port(server: Wanted) -> None:
     if server.port == 0:
         return
     with socket.socket() as probe:
+        # As the servers do: connections of one that has just ended are no reason to refuse.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", server.port))
@@ -148,14 +151,18 @@ def _check_port(server: Wanted) -> None:
 
 
 def _how_to_use(started: Mapping[str, Server]) -> str:
-    options = [f"--log {url('kafka', started['kafka'].address)}"] if "kafka" in started else []
+    options = []
+    if "kafka" in started:
+        options.append(f"--log {url('kafka', started['kafka'].address)}")
+    # An app has one store: of two that run, the first is named.
     stores = [kind for kind in ("redis", "cassandra") if kind in started]
     options += [f"--store {url(kind, started[kind].address)}" for kind in stores[:1]]
     return f"freshet run APP.py {' '.join(options)}"
 
 
 def _ended(server: Server) -> str:
-    return f"{server.name} at {server.address} ended by itself ({server.ending}), so all are stopped; see {server.log}"
+    what = f"{server.name} at {server.address} ended by itself ({server.ending})"
+    return f"{what}, so all are stopped; see {server.log}"
 
 
 def _server(kind: str, directory: Path, port: int) -> Server:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -35,19 +35,43 @@ def show_status(status: Status, console: Console) -> None:
 
     clock = status.clock
     tell("[bold]{}[/]  {}, app clock {}", status.app, clock.state, moment(clock.app_ms))
-    for p in status.promises:
-        tell("{} {}: {}", SIGNS[p.state], p.name, p.reason)
-    for o in status.outages:
-        since = moment(o.since_ms, WALL)
-        tell("\n[red]{} is {}[/] since {}: {}: {}", o.component, o.word, since, o.resource, o.cause)
-        tell("  meanwhile: {} ({})\n  {}", o.meanwhile, ", ".join(o.roles), o.next_step)
-    for a in status.alerts:
-        if a.state == "firing":
-            tell("\n{} [bold]{} {}[/]: {}", SIGNS[a.light], a.policy, a.subject, a.reason)
-            tell("  {} {}", a.meaning, a.next_step)
-    for s in status.switches:
-        if not s.on:
-            tell("[yellow]switch {} is off[/], by {} at {}", s.name, s.by, moment(s.at_ms, WALL))
+    # What is wrong stands at the top, whatever follows fills the screen.
+    for promise in status.promises:
+        tell("{} {}: {}", SIGNS[promise.state], promise.name, promise.reason)
+    for outage in status.outages:
+        since = moment(outage.since_ms, WALL)
+        tell(
+            "\n[red]{} is {}[/] since {}: {}: {}",
+            outage.component,
+            outage.word,
+            since,
+            outage.resource,
+            outage.cause,
+        )
+        tell(
+            "  meanwhile: {} ({})\n  {}",
+            outage.meanwhile,
+            ", ".join(outage.roles),
+            outage.next_step,
+        )
+    for alert in status.alerts:
+        if alert.state == "firing":
+            tell(
+                "\n{} [bold]{} {}[/]: {}",
+                SIGNS[alert.light],
+                alert.policy,
+                alert.subject,
+                alert.reason,
+            )
+            tell("  {} {}", alert.meaning, alert.next_step)
+    for switch in status.switches:
+        if not switch.on:
+            tell(
+                "[yellow]switch {} is off[/], by {} at {}",
+                switch.name,
+                switch.by,
+                moment(switch.at_ms, WALL),
+            )
     console.print(_table(*ROLES, rows=_roles(status)))
     console.print(_table("view", "of topic", "rows", "lag", "SLO", rows=_views(status)))
     console.print(
@@ -60,103 +84,151 @@ def show_topics(status: Status, console: Console) -> None:
     console.print(
         _table("topic", "records", "per s", "lag", "dropped", "dead", rows=_topics(status))
     )
-    keys = list(status.topics[0].settings) if status.topics else []
+    keys = []
+    if status.topics:
+        keys = list(status.topics[0].settings)  # every topic has them all
     rows: list[list[Cell]] = [
-        [key, *(_setting(t.settings.get(key, ""), t.declared.get(key, "")) for t in status.topics)]
+        [
+            key,
+            *(
+                _setting(topic.settings.get(key, ""), topic.declared.get(key, ""))
+                for topic in status.topics
+            ),
+        ]
         for key in keys
     ]
-    console.print(_table("setting", *(t.name for t in status.topics), rows=rows, left=True))
-    for c in status.changes[-10:]:
+    console.print(_table("setting", *(topic.name for topic in status.topics), rows=rows, left=True))
+    # The newest last, next to the prompt.
+    for change in status.changes[-10:]:
         console.print(
-            marked("{}  {} {}={}  by {}", moment(c.at_ms, WALL), c.topic, c.key, c.value, c.by)
+            marked(
+                "{}  {} {}={}  by {}",
+                moment(change.at_ms, WALL),
+                change.topic,
+                change.key,
+                change.value,
+                change.by,
+            )
         )
 
 
 def show_models(status: Status, console: Console) -> None:
     """Lineages of every model with their prequential quality, also by slice, their snapshots, and
     what is served."""
-    for m in status.models:
-        served = m.served
-        since = f", since {moment(served.since_ms)}" if served else ""
-        text = (
-            f"{served.lineage} snapshot {served.number}{since}"
-            if served
-            else "nothing yet: the fallback answers"
-        )
-        console.print(marked("[bold]model {}[/]  serves {}", m.name, text))
-        console.print(_table(*LINEAGES, rows=[*_lineages(m), *_references(m)]))
-        _show_decisions(m, console)
-        for field in dict.fromkeys(x.field for line in m.lineages for x in line.slices):
+    for model in status.models:
+        served = model.served
+        text = "nothing yet: the fallback answers"
+        if served is not None:
+            since = moment(served.since_ms)
+            text = f"{served.lineage} snapshot {served.number}, since {since}"
+        console.print(marked("[bold]model {}[/]  serves {}", model.name, text))
+        console.print(_table(*LINEAGES, rows=[*_lineages(model), *_references(model)]))
+        _show_decisions(model, console)
+        for field in dict.fromkeys(
+            of_value.field for line in model.lineages for of_value in line.slices
+        ):
             title = f"NE, calibration by {field}"
-            console.print(_table(title, *(x.name for x in m.lineages), rows=_slices(m, field)))
+            console.print(
+                _table(
+                    title, *(lineage.name for lineage in model.lineages), rows=_slices(model, field)
+                )
+            )
 
 
-def _show_decisions(m: ModelFigures, console: Console) -> None:
+def _show_decisions(model: ModelFigures, console: Console) -> None:
     """What release decided last, and why: which lineage is served, and what became of each one's
     newest snapshot."""
-    if m.decision:
-        console.print(f"release: {m.decision}", highlight=False, markup=False)
-    for x in m.lineages:
-        if x.verdict:
-            console.print(f"  {x.name}: {x.verdict}", highlight=False, markup=False)
+    if model.decision:
+        console.print(f"release: {model.decision}", highlight=False, markup=False)
+    for lineage in model.lineages:
+        if lineage.verdict:
+            console.print(f"  {lineage.name}: {lineage.verdict}", highlight=False, markup=False)
 
 
 def _roles(status: Status) -> Iterable[list[Cell]]:
-    for r in status.roles:
+    for role in status.roles:
         yield [
-            r.instance or r.role,
-            Text(r.state, STATES.get(r.state, "red")),
-            str(r.pid or DASH),
-            str(r.restarts),
-            fixed(r.memory_mb, 0),
-            r.last_exit,
+            role.shown_name,
+            Text(role.state, STATES.get(role.state, "red")),
+            str(role.pid or DASH),
+            str(role.restarts),
+            fixed(role.memory_mb, 0),
+            role.last_exit,
         ]
 
 
 def _views(status: Status) -> Iterable[list[str]]:
-    for v in status.views:
-        yield [v.name, v.topic, count(v.rows), duration(v.lag_ms), duration(v.slo_ms)]
+    for view in status.views:
+        yield [
+            view.name,
+            view.topic,
+            count(view.rows),
+            duration(view.lag_ms),
+            duration(view.slo_ms),
+        ]
 
 
 def _served(status: Status) -> Iterable[list[str]]:
-    for m in status.models:
-        s = m.served
-        at = [s.lineage, str(s.number), moment(s.since_ms)] if s else ["(fallback)", DASH, DASH]
-        yield [m.name, *at, duration(m.lag_ms), duration(m.slo_ms)]
+    for model in status.models:
+        served = model.served
+        at = ["(fallback)", DASH, DASH]
+        if served is not None:
+            at = [served.lineage, str(served.number), moment(served.since_ms)]
+        yield [model.name, *at, duration(model.lag_ms), duration(model.slo_ms)]
 
 
 def _topics(status: Status) -> Iterable[list[str]]:
-    for t in status.topics:
-        dropped, dead = sum(t.dropped.values()), sum(t.dead.values())
+    for topic in status.topics:
+        dropped = sum(topic.dropped.values())
+        dead = sum(topic.dead.values())
         yield [
-            t.name,
-            count(t.records),
-            fixed(t.per_second, 1),
-            duration(t.lag_ms),
+            topic.name,
+            count(topic.records),
+            fixed(topic.per_second, 1),
+            duration(topic.lag_ms),
             count(dropped),
             count(dead),
         ]
 
 
-def _lineages(m: ModelFigures) -> Iterable[list[str]]:
-    for x in m.lineages:
-        refused = f"{x.refusals}" + (f" ({x.refused})" if x.refused else "")
-        number = DASH if x.number is None else str(x.number)
-        yield [x.name, x.alias, number, refused, count(x.examples), *_quality(x.overall)]
+def _lineages(model: ModelFigures) -> Iterable[list[str]]:
+    for lineage in model.lineages:
+        refused = str(lineage.refusals)
+        if lineage.refused:
+            refused += f" ({lineage.refused})"
+        number = DASH
+        if lineage.number is not None:
+            number = str(lineage.number)
+        yield [
+            lineage.name,
+            lineage.alias,
+            number,
+            refused,
+            count(lineage.examples),
+            *_quality(lineage.overall),
+        ]
 
 
-def _references(m: ModelFigures) -> Iterable[list[str]]:
+def _references(model: ModelFigures) -> Iterable[list[str]]:
     """What needs no features, on the labels of the lineage that has been judged by most."""
-    most = max((x.references for x in m.lineages), key=lambda r: r.prior.n, default=References())
+    most = max(
+        (lineage.references for lineage in model.lineages),
+        key=lambda references: references.prior.n,
+        default=References(),
+    )
     for name, quality in (("(prior)", most.prior), ("(no change)", most.no_change)):
         if quality.n:
             yield [name, "", DASH, DASH, count(quality.n), *_quality(quality)]
 
 
-def _slices(m: ModelFigures, field: str) -> Iterable[list[Cell]]:
-    found = [{x.value: x.served for x in line.slices if x.field == field} for line in m.lineages]
-    most = {v: q.n for table in found for v, q in table.items()}
-    for value in sorted(most, key=lambda v: -most[v]):
+def _slices(model: ModelFigures, field: str) -> Iterable[list[Cell]]:
+    found = [
+        {of_value.value: of_value.served for of_value in line.slices if of_value.field == field}
+        for line in model.lineages
+    ]
+    most = {value: quality.n for table in found for value, quality in table.items()}
+    # By the count of the last lineage that has the value: they differ by little.
+    for value in sorted(most, key=lambda value: -most[value]):
         cells = [table.get(value, Quality()) for table in found]
         yield [value, *(_cell(quality) for quality in cells)]
 
@@ -166,13 +238,13 @@ def _cell(quality: Quality) -> Text:
     return marked("{} {} [dim]n {}[/]", *figures)
 
 
-def _quality(q: Quality) -> list[str]:
+def _quality(quality: Quality) -> list[str]:
     return [
-        fixed(q.auc, 4),
-        fixed(q.ne, 4),
-        fixed(q.log_loss, 4),
-        fixed(q.accuracy),
-        fixed(q.calibration),
+        fixed(quality.auc, 4),
+        fixed(quality.ne, 4),
+        fixed(quality.log_loss, 4),
+        fixed(quality.accuracy),
+        fixed(quality.calibration),
     ]
 
 
@@ -185,9 +257,11 @@ def _setting(value: str, declared: str) -> Text:
 def _table(*columns: str, rows: Iterable[Sequence[Cell]], left: bool = False) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for i, name in enumerate(columns):
-        table.add_column(
-            marked("{}", name), justify="left" if left or i == 0 else "right", no_wrap=i == 0
-        )
+        justify: JustifyMethod = "right"  # figures
+        if left or i == 0:
+            justify = "left"
+        # The name of a row is never broken: it is what one copies into the next command.
+        table.add_column(marked("{}", name), justify=justify, no_wrap=i == 0)
     for row in rows:
         # As `marked` takes data: an end of line in a value is no row of its own.
         table.add_row(*(marked("{}", cell) for cell in row))

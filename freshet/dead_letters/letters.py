@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,8 +16,15 @@ from freshet.schemas.events.columns import REASONS
 from freshet.schemas.wire import blocks
 from freshet.streams.log.spans import PartitionSpans
 
-CHUNK_RECORDS = 256
-Origin = tuple[str, int, int]
+CHUNK_RECORDS = 256  # read backwards in steps of so many: the newest are wanted, the rest seldom
+
+
+class Origin(NamedTuple):
+    """Where a record came from."""
+
+    topic: str
+    partition: int
+    offset: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,10 @@ class Letter:
     size: int
     value: bytes
 
+    @property
+    def origin(self) -> Origin:
+        return Origin(self.topic, self.partition, self.offset)
+
 
 def kinds(run: OpenedRun, topic: str | None = None, reason: str | None = None) -> list[Kind]:
     """Dead letters by topic and reason, most first.
@@ -62,16 +74,17 @@ def kinds(run: OpenedRun, topic: str | None = None, reason: str | None = None) -
     parts = []
     with PartitionSpans(run.log, run.app.dead_log) as dead:
         for buried_ms, block, rows in _blocks(dead, dead.first, dead.after):
-            n = rows.num_rows
+            count = rows.num_rows
             own = {
-                "topic": [block.origin] * n,
-                "partition": [block.partition] * n,
-                "buried": [buried_ms] * n,
+                "topic": [block.origin] * count,
+                "partition": [block.partition] * count,
+                "buried": [buried_ms] * count,
             }
             told = {name: rows.column(name) for name in ("reason", "field", "_offset")}
             parts.append(pa.table({**own, **told}))
     if not parts:
         return []
+    # A role that was killed may have buried a letter twice; its first burial counts.
     once = (
         pa.concat_tables(parts)
         .group_by(["topic", "partition", "_offset", "reason", "field"])
@@ -82,20 +95,28 @@ def kinds(run: OpenedRun, topic: str | None = None, reason: str | None = None) -
         [("buried_min", "count"), ("buried_min", "min"), ("buried_min", "max")]
     ).to_pylist()
     out: dict[tuple[str, str], Kind] = {}
-    for g in sorted(by_field, key=lambda g: -g["buried_min_count"]):
-        n, first, last = g["buried_min_count"], g["buried_min_min"], g["buried_min_max"]
-        k = out.get((g["topic"], g["reason"])) or Kind(
-            g["topic"], g["reason"], 0, first, last, {}, ("", 0, 0)
+    # Most first, so that the fields of a kind come in that order, too.
+    for group in sorted(by_field, key=lambda group: -group["buried_min_count"]):
+        count = group["buried_min_count"]
+        first = group["buried_min_min"]
+        last = group["buried_min_max"]
+        kind = out.get((group["topic"], group["reason"])) or Kind(
+            group["topic"], group["reason"], 0, first, last, {}, Origin("", 0, 0)
         )
-        fields = {**k.fields, g["field"]: n} if g["field"] else k.fields
-        out[g["topic"], g["reason"]] = replace(
-            k,
-            n=k.n + n,
-            first_ms=min(k.first_ms, first),
-            last_ms=max(k.last_ms, last),
+        fields = kind.fields
+        if group["field"]:
+            fields = {**fields, group["field"]: count}
+        out[group["topic"], group["reason"]] = replace(
+            kind,
+            n=kind.n + count,
+            first_ms=min(kind.first_ms, first),
+            last_ms=max(kind.last_ms, last),
             fields=fields,
         )
-    return [replace(k, example=_newest(once, k)) for k in sorted(out.values(), key=lambda k: -k.n)]
+    return [
+        replace(kind, example=_newest(once, kind))
+        for kind in sorted(out.values(), key=lambda kind: -kind.n)
+    ]
 
 
 def _only(letters: pa.Table, topic: str | None, reason: str | None) -> pa.Table:
@@ -105,10 +126,10 @@ def _only(letters: pa.Table, topic: str | None, reason: str | None) -> pa.Table:
     return letters
 
 
-def _newest(letters: pa.Table, k: Kind) -> Origin:
-    mine = _only(letters, k.topic, k.reason)
-    last = mine.filter(pc.equal(mine.column("buried_min"), k.last_ms)).slice(0, 1).to_pylist()[0]
-    return last["topic"], last["partition"], last["_offset"]
+def _newest(letters: pa.Table, kind: Kind) -> Origin:
+    mine = _only(letters, kind.topic, kind.reason)
+    last = mine.filter(pc.equal(mine.column("buried_min"), kind.last_ms)).slice(0, 1).to_pylist()[0]
+    return Origin(last["topic"], last["partition"], last["_offset"])
 
 
 def newest(
@@ -125,11 +146,11 @@ def newest(
         stop = dead.after
         while stop > dead.first and len(found) < limit:
             start = max(dead.first, stop - CHUNK_RECORDS)
-            for letter in reversed(
-                [x for part in _blocks(dead, start, stop) for x in _letters(*part)]
-            ):
+            chunk = [letter for part in _blocks(dead, start, stop) for letter in _letters(*part)]
+            for letter in reversed(chunk):
                 if topic in (None, letter.topic) and reason in (None, letter.reason):
-                    found.setdefault((letter.topic, letter.partition, letter.offset), letter)
+                    # The newest burial of a record that was buried twice.
+                    found.setdefault(letter.origin, letter)
             stop = start
     return _with_append_times(run, list(found.values())[:limit])
 
@@ -138,9 +159,13 @@ def _check(run: OpenedRun, topic: str | None, reason: str | None) -> None:
     app = run.app
     # Besides topics, logs of the app's own are origins: a record of theirs may have crashed an
     # operator.
-    own = [app.clean_log_of(v) for v in app.views]
-    own += [log for m in app.models for log in (app.outcomes_log_of(m), app.examples_log_of(m))]
-    names = [t.name for t in app.topics]
+    own = [app.clean_log_of(view) for view in app.views]
+    own += [
+        log
+        for model in app.models
+        for log in (app.outcomes_log_of(model), app.examples_log_of(model))
+    ]
+    names = [topic.name for topic in app.topics]
     if topic is not None and topic not in (*names, *own):
         raise RequestError(
             f"topic {topic!r}", f"is none of app {app.name}", f"Its topics are {', '.join(names)}."
@@ -163,21 +188,29 @@ def _blocks(
 
 
 def _letters(buried_ms: int, block: blocks.Block, rows: pa.RecordBatch) -> Iterator[Letter]:
-    for r in rows.to_pylist():
-        told = (r["reason"], r["field"], r.get("detail"), r["size"], r["value"])
-        yield Letter(block.origin, block.partition, r["_offset"], None, buried_ms, *told)
+    for row in rows.to_pylist():
+        told = (row["reason"], row["field"], row.get("detail"), row["size"], row["value"])
+        yield Letter(block.origin, block.partition, row["_offset"], None, buried_ms, *told)
 
 
 def _with_append_times(run: OpenedRun, letters: Sequence[Letter]) -> list[Letter]:
     """Each with the append time of its record, read from its own log."""
-    logs = {t.name: run.app.log_of(t.name) for t in run.app.topics}
+    logs = {topic.name: run.app.log_of(topic.name) for topic in run.app.topics}
     times: dict[Origin, int] = {}
-    for topic, partition in dict.fromkeys((x.topic, x.partition) for x in letters):
-        wanted = [x.offset for x in letters if (x.topic, x.partition) == (topic, partition)]
+    for topic, partition in dict.fromkeys((letter.topic, letter.partition) for letter in letters):
+        wanted = [
+            letter.offset
+            for letter in letters
+            if (letter.topic, letter.partition) == (topic, partition)
+        ]
         try:
             with PartitionSpans(run.log, logs.get(topic, topic), partition) as spans:
                 found = [spans.record(offset) for offset in wanted]
         except LogError:
-            continue
-        times |= {(topic, partition, r.offset): r.time_ms for r in found if r is not None}
-    return [replace(x, append_ms=times.get((x.topic, x.partition, x.offset))) for x in letters]
+            continue  # a log that was removed: its letters are told without an append time
+        times |= {
+            Origin(topic, partition, record.offset): record.time_ms
+            for record in found
+            if record is not None
+        }
+    return [replace(letter, append_ms=times.get(letter.origin)) for letter in letters]

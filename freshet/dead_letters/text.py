@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -15,9 +14,11 @@ from freshet.dead_letters.letters import Kind, Letter
 from freshet.dead_letters.value import Readable, hex_dump, readable
 from freshet.figures import count, moment
 from freshet.runs.opened import OpenedRun
+from freshet.schemas.events.schema import EventSchema
 from freshet.terminal import marked
 
-AT, MINUTE = "%-d %b %Y %H:%M:%S", "%-d %b %Y %H:%M"
+AT = "%-d %b %Y %H:%M:%S"
+MINUTE = "%-d %b %Y %H:%M"
 
 
 def show_kinds(
@@ -28,27 +29,34 @@ def show_kinds(
         return
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for title in ("topic", "reason, fields", "letters", "first", "last", "newest"):
-        right, whole = title in ("letters", "newest"), title in ("letters", "first", "last")
-        table.add_column(
-            title, justify="right" if right else "left", overflow="fold", no_wrap=whole
-        )
-    for k in found:
-        first, last = moment(k.first_ms, MINUTE), moment(k.last_ms, MINUTE)
-        origin = f"{k.example[1]}/{k.example[2]}"
-        table.add_row(marked("{}", k.topic), _reason(k), count(k.n), first, last, origin)
+        right = title in ("letters", "newest")
+        whole = title in ("letters", "first", "last")
+        justify: JustifyMethod = "left"
+        if right:
+            justify = "right"
+        table.add_column(title, justify=justify, overflow="fold", no_wrap=whole)
+    for kind in found:
+        first = moment(kind.first_ms, MINUTE)
+        last = moment(kind.last_ms, MINUTE)
+        origin = f"{kind.example.partition}/{kind.example.offset}"
+        table.add_row(marked("{}", kind.topic), _reason(kind), count(kind.n), first, last, origin)
     console.print(table)
     newest = found[0]
-    example = f"freshet dlq show --topic {shlex.quote(newest.topic)} --reason {shlex.quote(newest.reason)}"
+    # Quoted: it is there to be copied into a shell, and topics are named by whoever writes the app.
+    chosen = f"--topic {shlex.quote(newest.topic)} --reason {shlex.quote(newest.reason)}"
+    example = f"freshet dlq show {chosen}"
     console.print(
         marked("\n[dim]newest is its partition/offset in the topic. To read them: {}[/]", example)
     )
 
 
 def _reason(kind: Kind) -> Text:
-    alone = list(kind.fields.values()) == [kind.n]
-    fields = ", ".join(name if alone else f"{name} {count(n)}" for name, n in kind.fields.items())
-    if not fields:
+    if not kind.fields:
         return marked("{}", kind.reason)
+    fields = ", ".join(f"{name} {count(letters)}" for name, letters in kind.fields.items())
+    # One field that all of them are about: its count would only repeat theirs.
+    if list(kind.fields.values()) == [kind.n]:
+        fields = ", ".join(kind.fields)
     return marked("{}\n[dim]  {}[/]", kind.reason, fields)
 
 
@@ -69,54 +77,68 @@ def show_letters(
 
 
 def _of(topic: str | None, reason: str | None) -> str:
-    return (f" of topic {topic}" if topic else "") + (f" with reason {reason}" if reason else "")
+    text = ""
+    if topic:
+        text += f" of topic {topic}"
+    if reason:
+        text += f" with reason {reason}"
+    return text
 
 
-def _letter(run: OpenedRun, x: Letter, raw: bool, console: Console) -> None:
-    field = f" in {x.field}" if x.field else ""
-    at = x.topic, x.partition, x.offset, x.reason, field
+def _letter(run: OpenedRun, letter: Letter, raw: bool, console: Console) -> None:
+    field = ""
+    if letter.field:
+        field = f" in {letter.field}"
+    at = letter.topic, letter.partition, letter.offset, letter.reason, field
     console.print(marked("[bold]{}[/] partition {} offset {}  [red]{}[/]{}", *at))
-    when = (
-        f"appended {moment(x.append_ms, AT)}"
-        if x.append_ms is not None
-        else f"buried {moment(x.buried_ms, AT)}"
-    )
-    kept = f" ({count(len(x.value))} kept)" if x.size > len(x.value) else ""
-    console.print(f"  {when}, {count(x.size)} bytes{kept}")
-    if x.detail:
-        console.print(marked("  [red]{}[/]", x.detail))
+    when = f"buried {moment(letter.buried_ms, AT)}"
+    if letter.append_ms is not None:
+        when = f"appended {moment(letter.append_ms, AT)}"
+    kept = ""
+    if letter.size > len(letter.value):
+        kept = f" ({count(len(letter.value))} kept)"
+    console.print(f"  {when}, {count(letter.size)} bytes{kept}")
+    if letter.detail:
+        console.print(marked("  [red]{}[/]", letter.detail))
     if raw:
-        _lines(hex_dump(x.value, most=None), console)
+        _lines(hex_dump(letter.value, most=None), console)
         return
-    topic = next((t for t in run.app.topics if t.name == x.topic), None)
-    _readable(readable(x, topic, run.earlier(topic) if topic is not None else {}), console)
+    topic = next((topic for topic in run.app.topics if topic.name == letter.topic), None)
+    # A letter may be of one of the app's own logs, which has no schema and no earlier one.
+    earlier: Mapping[int, EventSchema] = {}
+    if topic is not None:
+        earlier = run.earlier(topic)
+    _show(readable(letter, topic, earlier), console)
 
 
-def _readable(r: Readable, console: Console) -> None:
-    console.print(marked("  [dim]{}[/]", r.what), soft_wrap=True)
-    if r.text:
+def _show(found: Readable, console: Console) -> None:
+    console.print(marked("  [dim]{}[/]", found.what), soft_wrap=True)
+    if found.text:
         # Each line is indented: none looks like one of ours.
-        for line in r.text.split("\n"):
+        for line in found.text.split("\n"):
             console.print(marked("  {}", line))
-    for name, x in r.fields.items():
-        _field(name, x, r, console)
-    if r.marked is not None and r.marked not in r.fields:
-        _field(r.marked, None, r, console)
-    elif r.why and r.marked is None:
-        console.print(marked("  [red]{}[/]", r.why))
-    if r.rest:
-        _lines(hex_dump(r.rest, r.rest_at), console)
+    for name, value in found.fields.items():
+        _field(name, value, found, console)
+    # What is wrong may be that it is not there.
+    if found.marked is not None and found.marked not in found.fields:
+        _field(found.marked, None, found, console)
+    elif found.why and found.marked is None:
+        console.print(marked("  [red]{}[/]", found.why))
+    if found.rest:
+        _lines(hex_dump(found.rest, found.rest_at), console)
 
 
-def _field(name: str, x: Any, r: Readable, console: Console) -> None:
-    value = f"{json.dumps(x, ensure_ascii=False, default=str)} " if name in r.fields else ""
-    if name == r.marked:
-        line = marked("  [red]▶ {}[/] {} [red]{}[/]", name, value, r.why)
+def _field(name: str, given: object, found: Readable, console: Console) -> None:
+    value = ""
+    if name in found.fields:
+        value = f"{json.dumps(given, ensure_ascii=False, default=str)} "
+    if name == found.marked:
+        line = marked("  [red]▶ {}[/] {} [red]{}[/]", name, value, found.why)
     else:
         line = marked("    {} {}", name, value)
     console.print(line, soft_wrap=True)
 
 
-def _lines(lines: Any, console: Console) -> None:
+def _lines(lines: Iterable[str], console: Console) -> None:
     for line in lines:
         console.print(marked("  {}", line), soft_wrap=True)

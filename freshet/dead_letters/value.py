@@ -20,13 +20,14 @@ from freshet.schemas.sizes import KEY_BYTES
 from freshet.schemas.topics.topic import Topic
 from freshet.schemas.wire import blocks
 
-WIRE_HEADER = 5
-DUMPED_BYTES, LINE_BYTES = 64, 16
+WIRE_HEADER = 5  # Confluent's: a zero byte and the schema's id
+DUMPED_BYTES = 64  # of what cannot be read: its beginning tells most
+LINE_BYTES = 16
 _WHYS = {
     "too_large": f"keys and ids may have {KEY_BYTES} bytes",
     "bad_label": "a label must be true or false, 1 or 0, or null where the event is no label",
 }
-SHOWN_ROWS = 3
+SHOWN_ROWS = 3  # of a block: enough to know whose it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,8 @@ class Readable:
 def readable(letter: Letter, topic: Topic | None, earlier: Mapping[int, EventSchema]) -> Readable:
     """`topic` is None for records of the app's own logs; `earlier` are the topic's schemas under
     other wire ids."""
-    value, why = letter.value, _why(letter, topic)
+    value = letter.value
+    why = _why(letter, topic)
     if is_json(value):
         return _json(letter, why)
     if value[:4] == blocks.MAGIC:
@@ -59,13 +61,18 @@ def readable(letter: Letter, topic: Topic | None, earlier: Mapping[int, EventSch
         if wire in known:
             return _avro(letter, known[wire], why)
         ids = ", ".join(map(str, sorted(known)))
-        what = f"in the Confluent wire format, of schema_id {wire}, which {topic.name} never had (it has {ids})"
+        what = (
+            f"in the Confluent wire format, of schema_id {wire}, "
+            f"which {topic.name} never had (it has {ids})"
+        )
         return Readable("bytes", what, {}, None, why, value[WIRE_HEADER:], WIRE_HEADER)
     if value and _is_text(value):
         return Readable(
             "text", "text, but no JSON object", {}, None, why, text=value.decode(errors="replace")
         )
-    what = "neither JSON nor in the Confluent wire format" if value else "no bytes at all"
+    what = "no bytes at all"
+    if value:
+        what = "neither JSON nor in the Confluent wire format"
     return Readable("bytes", what, {}, None, why, value)
 
 
@@ -73,29 +80,32 @@ def _json(letter: Letter, why: str) -> Readable:
     try:
         found = json.loads(letter.value)
     except (ValueError, RecursionError) as error:
-        cut = " (only its first bytes were kept)" if letter.size > len(letter.value) else ""
+        cut = ""
+        if letter.size > len(letter.value):
+            cut = " (only its first bytes were kept)"
         text = letter.value.decode(errors="replace")
         return Readable("text", f"JSON that cannot be read: {error}{cut}", {}, None, why, text=text)
     return Readable("json", "JSON", found, letter.field, why)
 
 
 def _avro(letter: Letter, schema: EventSchema, why: str) -> Readable:
-    stream, fields, bad = io.BytesIO(letter.value[WIRE_HEADER:]), dict[str, Any](), letter.field
+    stream = io.BytesIO(letter.value[WIRE_HEADER:])
+    fields = dict[str, Any]()
+    bad = letter.field
     what = f"Avro of {schema.name} (schema_id {schema.schema_id})"
-    for f in schema.fields:
+    for field in schema.fields:
         at = stream.tell()
         try:
-            fields[f.name] = read_field(stream, f)
+            fields[field.name] = read_field(stream, field)
         except (ValueError, IndexError, struct.error) as error:
             rest = letter.value[WIRE_HEADER + at :]
-            told = (
-                "it ends before the value does"
-                if not rest
-                else f"these bytes are no {f.type}: {error}"
-            )
+            told = f"these bytes are no {field.type}: {error}"
+            if not rest:
+                told = "it ends before the value does"
+            # Then nothing is known of the rest of the record: it may have been sound.
             if letter.size > len(letter.value):
                 told = f"only the first {len(letter.value)} bytes were kept"
-            return Readable("avro", what, fields, f.name, told, rest, WIRE_HEADER + at)
+            return Readable("avro", what, fields, field.name, told, rest, WIRE_HEADER + at)
     rest = stream.read()
     if rest:
         why = f"{len(rest)} bytes follow the last field: was it written with another schema?"
@@ -105,48 +115,61 @@ def _avro(letter: Letter, schema: EventSchema, why: str) -> Readable:
 def _block(letter: Letter, why: str) -> Readable:
     """A record of one of the app's own logs."""
     names = {
-        v: k.lower()
-        for k, v in vars(blocks).items()
-        if k in ("CLEAN", "PREDICTIONS", "LABELS", "EXAMPLES", "DEAD")
+        value: name.lower()
+        for name, value in vars(blocks).items()
+        if name in ("CLEAN", "PREDICTIONS", "LABELS", "EXAMPLES", "DEAD")
     }
     try:
-        b = blocks.decode(letter.value)
+        block = blocks.decode(letter.value)
     except SchemaError as error:
         return Readable(
             "bytes", f"a block that cannot be read: {error.cause}", {}, None, why, letter.value
         )
-    n = b.rows.num_rows if b.rows is not None else 0
-    rows = b.rows.slice(0, SHOWN_ROWS).to_pylist() if b.rows is not None else []
-    what = f"a block of {n} {names.get(b.kind, 'unknown')} rows from {b.origin} partition {b.partition}"
-    return Readable("block", what, {f"row {i}": _plain(r) for i, r in enumerate(rows)}, None, why)
+    held = 0
+    shown: dict[str, Any] = {}
+    if block.rows is not None:
+        held = block.rows.num_rows
+        rows = block.rows.slice(0, SHOWN_ROWS).to_pylist()
+        shown = {f"row {i}": _plain(row) for i, row in enumerate(rows)}
+    kind = names.get(block.kind, "unknown")
+    what = f"a block of {held} {kind} rows from {block.origin} partition {block.partition}"
+    return Readable("block", what, shown, None, why)
 
 
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: f"({len(x)} bytes)" if isinstance(x, bytes) else x for k, x in row.items()}
+    """Vectors and whole records are bytes that nobody reads."""
+    out = dict(row)
+    for name, value in row.items():
+        if isinstance(value, bytes):
+            out[name] = f"({len(value)} bytes)"
+    return out
 
 
 def _why(letter: Letter, topic: Topic | None) -> str:
     """What the reason means for this letter."""
-    fields = {f.name: f for f in topic.events.fields} if topic is not None else {}
-    f = fields.get(letter.field or "")
     if letter.reason == "far_future" and topic is not None:
-        return f"later than the record's append time by more than max_future ({topic.freshness.max_future} as declared)"
+        declared = f"max_future ({topic.freshness.max_future} as declared)"
+        return f"later than the record's append time by more than {declared}"
     if letter.reason in _WHYS:
         return _WHYS[letter.reason]
-    if f is None:
+    field = None
+    if topic is not None:
+        # Its schema may have changed since, and have no such field any more.
+        field = next((known for known in topic.events.fields if known.name == letter.field), None)
+    if field is None:
         return ""
     return {
         "missing_required": "it is required, and missing",
-        "wrong_type": f"it must be of type {f.type}",
-        "out_of_domain": f"it must be one of {', '.join(f.domain or f.symbols)}",
-        "out_of_range": _range(f),
+        "wrong_type": f"it must be of type {field.type}",
+        "out_of_domain": f"it must be one of {', '.join(field.domain or field.symbols)}",
+        "out_of_range": _range(field),
     }.get(letter.reason, "")
 
 
-def _range(f: Field) -> str:
-    if f.range is None:
+def _range(field: Field) -> str:
+    if field.range is None:
         return "it must be a finite number"
-    lowest, highest = f.bounds_text
+    lowest, highest = field.bounds_text
     return f"it must be within {lowest} and {highest}"
 
 
@@ -163,10 +186,10 @@ def hex_dump(value: bytes, first: int = 0, most: int | None = DUMPED_BYTES) -> I
     >>> list(hex_dump(b"freshet"))
     ['00000  66 72 65 73 68 65 74                             freshet']
     """
-    shown = value if most is None else value[:most]
-    for a in range(0, len(shown), LINE_BYTES):
-        part = shown[a : a + LINE_BYTES]
-        text = "".join(chr(c) if 32 <= c < 127 else "." for c in part)
-        yield f"{first + a:05x}  {part.hex(' '):<{3 * LINE_BYTES - 1}}  {text}"
+    shown = value[:most]
+    for start in range(0, len(shown), LINE_BYTES):
+        part = shown[start : start + LINE_BYTES]
+        text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in part)
+        yield f"{first + start:05x}  {part.hex(' '):<{3 * LINE_BYTES - 1}}  {text}"
     if len(shown) < len(value):
         yield f"… {len(value) - len(shown):,} more bytes"

@@ -3,8 +3,11 @@ snapshots. Changes nothing."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from freshet.app import App
 from freshet.explain.explanation import (
@@ -17,7 +20,14 @@ from freshet.explain.explanation import (
     SnapshotFacts,
     State,
 )
-from freshet.explain.search import Findings, JoinedExample, LoggedPrediction, extent, find
+from freshet.explain.search import (
+    Findings,
+    JoinedExample,
+    LoggedLabel,
+    LoggedPrediction,
+    extent,
+    find,
+)
 from freshet.explain.view_reads import view_reads
 from freshet.figures import count, moment
 from freshet.learners.model import Model
@@ -34,7 +44,12 @@ from freshet.streams.clock import WallClock
 from freshet.streams.control.channels import messages_of
 from freshet.streams.log.spans import PartitionSpans
 
-Told = tuple[list[Cut], list[Setting]]
+
+class Told(NamedTuple):
+    """What was said on the control log so far."""
+
+    cuts: list[Cut]
+    settings: list[Setting]
 
 
 def explain(
@@ -54,25 +69,29 @@ def explain(
             "is empty",
             "Give the id that the request carried or the answer named.",
         )
-    all_ = {m.name: find(run.app, run.log, m, _written(prediction, m)) for m in wanted}
-    found = {name: findings for name, findings in all_.items() if findings.asked}
+    found: dict[str, Findings] = {}
+    for candidate in wanted:
+        findings = find(run.app, run.log, candidate, _written(prediction, candidate))
+        if findings.asked:
+            found[candidate.name] = findings
     if not found:
         raise _unknown(run, prediction, wanted)
-    m = run.app.model(next(iter(found)))
-    findings = found[m.name]
+    # The first in the app's order; the others are named, and may be asked for.
+    model_asked = run.app.model(next(iter(found)))
+    findings = found[model_asked.name]
     first = findings.asked[0]
     told = _told(run)
     return Explanation(
         prediction,
-        m.name,
+        model_asked.name,
         _answer(first, findings),
-        [_answer(p, findings) for p in findings.asked[1:]],
+        [_answer(repeat, findings) for repeat in findings.asked[1:]],
         list(found)[1:],
-        _snapshot(run, m, first, told[0]),
-        _outcome(m, findings, told),
+        _snapshot(run, model_asked, first, told.cuts),
+        _outcome(model_asked, findings, told),
         _known(int(first.fixed["value_age"])),
-        _request(m, first),
-        view_reads(run, m, first, whole_window),
+        _request(model_asked, first),
+        view_reads(run, model_asked, first, whole_window),
     )
 
 
@@ -85,7 +104,7 @@ def _written(prediction: str, model: Model) -> str:
 
 
 def _models(app: App, name: str | None) -> Sequence[Model]:
-    known = [m.name for m in app.models]
+    known = [model.name for model in app.models]
     if name is not None and name not in known:
         raise RequestError(
             f"model {name!r}", f"is none of app {app.name}", f"Its models are {', '.join(known)}."
@@ -96,46 +115,54 @@ def _models(app: App, name: str | None) -> Sequence[Model]:
             "declares no model, so nothing was predicted",
             "Declare one in models=[…].",
         )
-    return [m for m in app.models if name in (None, m.name)]
+    return [model for model in app.models if name in (None, model.name)]
 
 
 def _unknown(run: OpenedRun, prediction: str, wanted: Sequence[Model]) -> RequestError:
     told = []
-    for m in wanted:
-        e = extent(run.app, run.log, m)
-        span = f", asked from {moment(e.first_ms)} to {moment(e.last_ms)}" if e.n else ""
-        told.append(
-            f"that of {m.name} ({run.app.outcomes_log_of(m)}) holds {count(e.n)} predictions{span}"
-        )
-    ids = ", ".join(dict.fromkeys(f"{m.on.name}.{m.id}" for m in wanted))
+    for model in wanted:
+        reach = extent(run.app, run.log, model)
+        log = run.app.outcomes_log_of(model)
+        holds = f"that of {model.name} ({log}) holds {count(reach.n)} predictions"
+        if reach.n:
+            holds += f", asked from {moment(reach.first_ms)} to {moment(reach.last_ms)}"
+        told.append(holds)
+    ids = ", ".join(dict.fromkeys(f"{model.on.name}.{model.id}" for model in wanted))
     return RequestError(
         f"prediction {prediction!r}",
         "is in no outcomes log of this run",
-        f"Checked: {'; '.join(told)}. An id is what the request carried as {ids}, or, where it carried none, the id in "
-        f"the answer. A prediction of the last moment may not be logged yet.",
+        f"Checked: {'; '.join(told)}. An id is what the request carried as {ids}, or, where it "
+        "carried none, the id in the answer. A prediction of the last moment may not be logged "
+        "yet.",
     )
 
 
-def _answer(p: LoggedPrediction, findings: Findings) -> Answer:
-    f = p.fixed
-    own = f.tobytes()
+def _answer(prediction: LoggedPrediction, findings: Findings) -> Answer:
+    fixed = prediction.fixed
+    # All of it: a question that was asked again differs at least in when.
+    own = fixed.tobytes()
     return Answer(
-        probability=float(f["p"]),
-        rung=RUNGS[int(f["rung"])],
-        asked_ms=int(f["asked_at"]),
-        instance=p.instance,
-        sequence=int(f["sequence"]),
-        offset=p.offset,
-        lineage=p.lineage,
-        snapshot=_known(int(f["snapshot"])),
-        model_lag_ms=_known(int(f["model_lag"])),
-        counted=any(x.kind == ASKED and x.fixed == own for x in findings.examples),
-        same_request=bool((f["request"] == findings.asked[0].fixed["request"]).all()),
+        probability=float(fixed["p"]),
+        rung=RUNGS[int(fixed["rung"])],
+        asked_ms=int(fixed["asked_at"]),
+        instance=prediction.instance,
+        sequence=int(fixed["sequence"]),
+        offset=prediction.offset,
+        lineage=prediction.lineage,
+        snapshot=_known(int(fixed["snapshot"])),
+        model_lag_ms=_known(int(fixed["model_lag"])),
+        counted=any(
+            example.kind == ASKED and example.fixed == own for example in findings.examples
+        ),
+        same_request=bool((fixed["request"] == findings.asked[0].fixed["request"]).all()),
     )
 
 
 def _known(value: int) -> int | None:
-    return value if value >= 0 else None
+    """In the log's fixed columns -1 stands for what there is not."""
+    if value < 0:
+        return None
+    return value
 
 
 def _told(run: OpenedRun) -> Told:
@@ -143,41 +170,66 @@ def _told(run: OpenedRun) -> Told:
     with PartitionSpans(run.log, run.app.control_log) as control:
         batches = list(control.read(control.first, control.after))
     now_ms = WallClock().now_ms()
-    said = [m for batch in batches for m in messages_of(batch, now_ms)]
-    return [m for m in said if isinstance(m, Cut)], [m for m in said if isinstance(m, Setting)]
+    said = [message for batch in batches for message in messages_of(batch, now_ms)]
+    cuts = [message for message in said if isinstance(message, Cut)]
+    settings = [message for message in said if isinstance(message, Setting)]
+    return Told(cuts, settings)
 
 
 def _snapshot(
-    run: OpenedRun, model: Model, p: LoggedPrediction, cuts: Sequence[Cut]
+    run: OpenedRun, model: Model, prediction: LoggedPrediction, cuts: Sequence[Cut]
 ) -> SnapshotFacts | None:
-    number = int(p.fixed["snapshot"])
+    number = int(prediction.fixed["snapshot"])
     if number < 0:
         return None
     said = next(
-        (c for c in cuts if (c.model, c.lineage, c.number) == (model.name, p.lineage, number)), None
+        (
+            cut
+            for cut in cuts
+            if (cut.model, cut.lineage, cut.number) == (model.name, prediction.lineage, number)
+        ),
+        None,
     )
-    cut_ms, examples = (said.tick, said.stats.get("learned")) if said is not None else (None, None)
-    name = SnapshotName(run.app.name, model.name, p.lineage, number)
+    cut_ms = None
+    examples = None
+    if said is not None:
+        cut_ms = said.tick
+        examples = said.stats.get("learned")
+    name = SnapshotName(run.app.name, model.name, prediction.lineage, number)
     archive = run.settings.snapshots_dir, name
     if not snapshots.is_there(*archive):
-        return SnapshotFacts(p.lineage, number, False, cut_ms, examples, None, None, {})
+        return SnapshotFacts(prediction.lineage, number, False, cut_ms, examples, None, None, {})
     signatures = {
         "trainer": _signature(run.settings.keys_dir, archive, False),
         "qualifier": _signature(run.settings.keys_dir, archive, True),
     }
     if signatures["trainer"] != "holds":  # nothing in it is to be believed
-        return SnapshotFacts(p.lineage, number, True, cut_ms, examples, None, None, signatures)
-    m = snapshots.read_signed(*archive, Verifier.load(run.settings.keys_dir / "trainer")).manifest
-    return SnapshotFacts(p.lineage, number, True, m.tick, m.examples, m.sha256, m.size, signatures)
+        return SnapshotFacts(
+            prediction.lineage, number, True, cut_ms, examples, None, None, signatures
+        )
+    manifest = snapshots.read_signed(
+        *archive, Verifier.load(run.settings.keys_dir / "trainer")
+    ).manifest
+    return SnapshotFacts(
+        prediction.lineage,
+        number,
+        True,
+        manifest.tick,
+        manifest.examples,
+        manifest.sha256,
+        manifest.size,
+        signatures,
+    )
 
 
 def _signature(keys: Path, archive: tuple[Path, SnapshotName], approval: bool) -> str:
     """`holds`, or why a snapshot's signature does not, or cannot be judged."""
     try:
         trainer = Verifier.load(keys / "trainer")
-        snapshots.read_signed(
-            *archive, trainer, Verifier.load(keys / "qualifier") if approval else None
-        )
+        qualifier = None
+        if approval:
+            qualifier = Verifier.load(keys / "qualifier")
+        snapshots.read_signed(*archive, trainer, qualifier)
     except ComponentError as error:
         return f"cannot be checked: {error.cause} ({error.resource})"
     except FreshetError as error:
@@ -187,38 +239,71 @@ def _signature(keys: Path, archive: tuple[Path, SnapshotName], approval: bool) -
 
 def _outcome(model: Model, findings: Findings, told: Told) -> OutcomeFacts:
     """What the join made of the first answer, and who learned it."""
-    cuts, settings = told
     first = findings.asked[0].fixed
     own = first.tobytes()
-    question = next((x for x in findings.examples if x.kind == ASKED and x.fixed == own), None)
-    mine = {x.kind: x for x in findings.examples if question is not None and x.ask == question.ask}
+    question = next(
+        (
+            example
+            for example in findings.examples
+            if example.kind == ASKED and example.fixed == own
+        ),
+        None,
+    )
+    mine = {
+        example.kind: example
+        for example in findings.examples
+        if question is not None and example.ask == question.ask
+    }
     answered = mine.get(LABELLED) or mine.get(CORRECTED)
     topic = model.label.topic
-    wait = effective({topic.name: topic.freshness}, settings)[topic.name].ms("label_wait")
+    wait = effective({topic.name: topic.freshness}, told.settings)[topic.name].ms("label_wait")
+    due_ms = int(first["asked_at"]) + wait
     expired = mine.get(EXPIRED)
     contested = mine.get(CONFLICTED)
-    labels, left = [], answered
-    for x in findings.labels:
-        used = left is not None and (x.t, x.value) == (left.t, left.label)
-        labels.append(LabelEvent(x.topic, x.partition, x.offset, x.t, x.value, used))
-        left = None if used else left
-    return OutcomeFacts(
+    if expired is not None:
+        due_ms = expired.t  # as the join had it: the wait may have been another one then
+    contested_ms = None
+    if contested is not None:
+        contested_ms = contested.t
+    outcome = OutcomeFacts(
         state=_state(question, mine),
-        label=answered.label if answered is not None else None,
-        label_ms=answered.t if answered is not None else None,
-        due_ms=expired.t if expired is not None else int(first["asked_at"]) + wait,
-        saw_future=answered is not None and answered.saw_future,
-        contested_ms=contested.t if contested is not None else None,
-        labels=labels,
-        learned=_learned(model, answered, cuts)
-        if answered is not None and not answered.saw_future
-        else [],
+        label=None,
+        label_ms=None,
+        due_ms=due_ms,
+        saw_future=False,
+        contested_ms=contested_ms,
+        labels=_label_events(findings.labels, answered),
+        learned=[],
     )
+    if answered is None:
+        return outcome
+    outcome = replace(
+        outcome, label=answered.label, label_ms=answered.t, saw_future=answered.saw_future
+    )
+    if answered.saw_future:
+        return outcome
+    return replace(outcome, learned=_learned(model, answered, told.cuts))
+
+
+def _label_events(
+    labels: Sequence[LoggedLabel], answered: JoinedExample | None
+) -> list[LabelEvent]:
+    """The first one that says what the join took was used; a later equal one is a duplicate."""
+    out = []
+    left = answered
+    for label in labels:
+        used = left is not None and (label.t, label.value) == (left.t, left.label)
+        place = (label.topic, label.partition, label.offset, label.t)
+        out.append(LabelEvent(*place, label.value, used))
+        if used:
+            left = None
+    return out
 
 
 def _state(question: JoinedExample | None, mine: dict[int, JoinedExample]) -> State:
     if question is None:
         return "unjoined"
+    # Before the others: it has expired, and has a label all the same.
     if CORRECTED in mine:
         return "corrected"
     # By the first of these that there is: what was settled before it was contested stands.
@@ -229,22 +314,34 @@ def _state(question: JoinedExample | None, mine: dict[int, JoinedExample]) -> St
 def _learned(model: Model, example: JoinedExample, cuts: Sequence[Cut]) -> list[Learned]:
     """Trainers learn an example at the next tick of its log at the latest, so the first cut from
     then on reflects it."""
-    told = [c.lineage for c in cuts if c.model == model.name]
+    # Lineages that the app declares no more have learned it, too.
+    told = [cut.lineage for cut in cuts if cut.model == model.name]
     out = []
-    for lineage in dict.fromkeys([*(model.lineage(x) for x in model.learners), *told]):
-        its = [c for c in cuts if (c.model, c.lineage) == (model.name, lineage)]
-        with_it = [c for c in its if example.tick is not None and c.tick >= example.tick]
-        found = min(with_it, key=lambda c: c.tick, default=None)
-        out.append(Learned(lineage, found.number if found else None, found.tick if found else None))
+    for lineage in dict.fromkeys([*(model.lineage(spec) for spec in model.learners), *told]):
+        its = [cut for cut in cuts if (cut.model, cut.lineage) == (model.name, lineage)]
+        with_it = [cut for cut in its if example.tick is not None and cut.tick >= example.tick]
+        if with_it:
+            first = min(with_it, key=lambda cut: cut.tick)
+            out.append(Learned(lineage, first.number, first.tick))
+        else:
+            out.append(Learned(lineage, None, None))
     return out
 
 
-def _request(model: Model, p: LoggedPrediction) -> list[RequestValue]:
-    names, numbers = model.vectors.categories, model.vectors.numbers
-    texts = parts_of(p.categories) if names else []
-    out = [RequestValue(n, "category", t) for n, t in zip(names, texts)]
-    own = {f.name for f in model.on.events.fields}
-    for n, x in zip(numbers, p.fixed["numbers"]):
-        if n in own:
-            out.append(RequestValue(n, "number", float(x) if x == x else None))
+def _request(model: Model, prediction: LoggedPrediction) -> list[RequestValue]:
+    names = model.vectors.categories
+    numbers = model.vectors.numbers
+    texts = []
+    # Without categories the joined text is empty, and would be one empty part.
+    if names:
+        texts = parts_of(prediction.categories)
+    out = [RequestValue(name, "category", text) for name, text in zip(names, texts)]
+    own = {field.name for field in model.on.events.fields}
+    for name, number in zip(numbers, prediction.fixed["numbers"]):
+        # The others are features of views, which are told with their rows.
+        if name in own:
+            value = None
+            if not math.isnan(number):
+                value = float(number)
+            out.append(RequestValue(name, "number", value))
     return out

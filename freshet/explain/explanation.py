@@ -148,9 +148,9 @@ class ViewRead:
     version: tuple[int, int] | None
     age_ms: int | None
     max_age_ms: int | None
-    newest: SourceEvent | None
-    window: Window | None
-    note: str
+    newest: SourceEvent | None = None
+    window: Window | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

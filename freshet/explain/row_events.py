@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
@@ -21,7 +20,8 @@ from freshet.schemas.wire.blocks import Block
 from freshet.streams.log.contract import Batch
 from freshet.streams.log.spans import PartitionSpans, holding
 
-CHUNK_RECORDS, LARGEST_CHUNK = 256, 8_192
+CHUNK_RECORDS = 256
+LARGEST_CHUNK = 8_192
 LOOKED_AT = 64  # blocks of a chunk that are decoded only to see how old it is
 Version = tuple[int, int]
 
@@ -48,8 +48,10 @@ def key_at(spans: PartitionSpans, version: Version) -> str | None:
     """The key of the row at a place of a clean partition; None if there is no such row (any
     more)."""
     found = spans.record(version[0])
-    block = blocks.decode(found.value) if found is not None else None
-    if block is None or block.rows is None or block.rows.num_rows <= version[1]:
+    if found is None:
+        return None
+    block = blocks.decode(found.value)
+    if block.rows is None or block.rows.num_rows <= version[1]:
         return None
     key: str = block.rows.column("key")[version[1]].as_py()
     return key
@@ -67,24 +69,35 @@ def events_of(
     (None: from the time of that one on), oldest in the log first. `origins` are the source
     partitions that flow into the clean log."""
     found: dict[tuple[str, int, int], CleanEvent] = {}
-    stop, size, missing = version[0] + 1, CHUNK_RECORDS, set(origins)
+    stop = version[0] + 1
+    size = CHUNK_RECORDS
+    missing = set(origins)
     while stop > spans.first and missing:
         start = max(spans.first, stop - size)
         parts = list(spans.read(start, stop))
         for part in reversed(parts):
-            events = [e for e in _of_key(part, key) if e.version <= version]
+            events = [event for event in _of_key(part, key) if event.version <= version]
             if since_ms is None:
-                since_ms = max((e.t for e in events if e.version == version), default=None)
-            for e in events:
+                since_ms = max(
+                    (event.t for event in events if event.version == version), default=None
+                )
+            for event in events:
                 # appended twice, it was taken the first time
-                earlier = found.get((e.topic, e.partition, e.offset))
-                if earlier is None or e.version < earlier.version:
-                    found[e.topic, e.partition, e.offset] = e
+                earlier = found.get((event.topic, event.partition, event.offset))
+                if earlier is None or event.version < earlier.version:
+                    found[event.topic, event.partition, event.offset] = event
         if since_ms is None:
             return []
+        # Before an event that is older by the lateness nothing newer than `since_ms` can stand:
+        # intake would have dropped it as late.
         missing -= _older(parts, missing, since_ms - lateness_ms)
-        stop, size = start, min(2 * size, LARGEST_CHUNK)
-    return sorted((e for e in found.values() if e.t >= (since_ms or 0)), key=lambda e: e.version)
+        # Wider each time: most keys are there in the first part, a rare one may be far back.
+        stop = start
+        size = min(2 * size, LARGEST_CHUNK)
+    return sorted(
+        (event for event in found.values() if event.t >= (since_ms or 0)),
+        key=lambda event: event.version,
+    )
 
 
 def _of_key(batch: Batch, key: str) -> Iterator[CleanEvent]:
@@ -95,10 +108,13 @@ def _of_key(batch: Batch, key: str) -> Iterator[CleanEvent]:
         same = pc.equal(block.rows.column("key"), key)
         rows = np.flatnonzero(same.to_numpy(zero_copy_only=False))
         for i, row in zip(rows.tolist(), block.rows.take(rows).to_pylist()):
-            yield CleanEvent(
-                (record.offset, i), block.origin, block.partition, row["_offset"], row["t"],
-                {k.removeprefix(blocks.FIELD): _number(v) for k, v in row.items() if k.startswith(blocks.FIELD)},
-            )  # fmt: skip
+            fields = {
+                name.removeprefix(blocks.FIELD): _number(value)
+                for name, value in row.items()
+                if name.startswith(blocks.FIELD)
+            }
+            place = (block.origin, block.partition, row["_offset"], row["t"])
+            yield CleanEvent((record.offset, i), *place, fields)
 
 
 def _older(
@@ -127,6 +143,8 @@ def _clean(value: memoryview) -> Block | None:
         return None
 
 
-def _number(value: Any) -> float | None:
+def _number(value: float | None) -> float | None:
     """As the view took it: what is not finite is missing."""
-    return float(value) if value is not None and np.isfinite(value) else None
+    if value is None or not np.isfinite(value):
+        return None
+    return float(value)

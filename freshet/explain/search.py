@@ -7,8 +7,9 @@ is read in seconds.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -85,11 +86,12 @@ def find(app: App, log: Log, model: Model, prediction: str) -> Findings:
     with PartitionSpans(log, app.outcomes_log_of(model)) as outcomes:
         for found, block, rows in _blocks_with(outcomes, prediction):
             if block.kind == blocks.PREDICTIONS:
-                for p in _predictions(model, found, block, rows):
-                    asked.setdefault((p.instance, int(p.fixed["sequence"])), p)
+                for logged in _predictions(model, found, block, rows):
+                    # By its scorer's own number: appended twice, it is one prediction.
+                    asked.setdefault((logged.instance, int(logged.fixed["sequence"])), logged)
             else:
-                for x in _labels(block, rows):
-                    labels.setdefault((x.topic, x.partition, x.offset), x)
+                for label in _labels(block, rows):
+                    labels.setdefault((label.topic, label.partition, label.offset), label)
     if not asked:
         return Findings([], [], [])
     return Findings(
@@ -108,22 +110,24 @@ class Extent:
 
 
 def extent(app: App, log: Log, model: Model) -> Extent:
-    n, asked_at = 0, list[int]()
+    rows = 0
+    asked_at = list[int]()
     layout = Layout.of(model.vectors)
     with PartitionSpans(log, app.outcomes_log_of(model)) as outcomes:
         for found in outcomes.holding(f"{SCORER}".encode(), outcomes.first, outcomes.after):
             block = blocks.decode(found.value)
             if block.kind == blocks.PREDICTIONS and block.rows is not None:
-                n += block.rows.num_rows
+                rows += block.rows.num_rows
                 times = fixed_of(block.rows, layout)["asked_at"]
                 asked_at = [min([int(times.min()), *asked_at]), max([int(times.max()), *asked_at])]
-    return Extent(n, *(asked_at or (None, None)))
+    return Extent(rows, *(asked_at or (None, None)))
 
 
 def _blocks_with(
     spans: PartitionSpans, prediction: str
 ) -> Iterator[tuple[Found, Block, Sequence[int]]]:
     """The blocks with rows of this id, and which rows those are."""
+    # The bytes of the id are looked for first, so that most blocks need not be decoded.
     for found in spans.holding(prediction.encode(), spans.first, spans.after):
         block = blocks.decode(found.value)
         if block.rows is not None:
@@ -151,11 +155,12 @@ def _predictions(
 
 def _labels(block: Block, rows: Sequence[int]) -> Iterator[LoggedLabel]:
     assert block.rows is not None
-    for r in block.rows.take(rows).to_pylist():
-        known = r["label"] is not None and r["label"] == r["label"]
-        yield LoggedLabel(
-            block.origin, block.partition, r["_offset"], r["t"], r["label"] if known else None
-        )
+    for row in block.rows.take(rows).to_pylist():
+        label = row["label"]
+        # In the log a missing value is NaN.
+        if label is not None and math.isnan(label):
+            label = None
+        yield LoggedLabel(block.origin, block.partition, row["_offset"], row["t"], label)
 
 
 def _examples(app: App, log: Log, model: Model, prediction: str) -> list[JoinedExample]:
@@ -166,26 +171,27 @@ def _examples(app: App, log: Log, model: Model, prediction: str) -> list[JoinedE
             rows = ExampleRows.from_arrow(block.rows, layout)
             for i in at:
                 made = JoinedExample(
-                    int(rows.kind[i]), int(rows.ask[i]), int(rows.t[i]), float(rows.label[i]), bool(rows.saw_future[i]),
-                    rows.fixed[i].tobytes(), found.offset,
-                )  # fmt: skip
+                    kind=int(rows.kind[i]),
+                    ask=int(rows.ask[i]),
+                    t=int(rows.t[i]),
+                    label=float(rows.label[i]),
+                    saw_future=bool(rows.saw_future[i]),
+                    fixed=rows.fixed[i].tobytes(),
+                    offset=found.offset,
+                )
                 out.setdefault((made.ask, made.kind), made)
-        return [_with_tick(examples, x) if x.kind != ASKED else x for x in out.values()]
+        # A question is not learned from: no tick is waited for.
+        for place, example in out.items():
+            if example.kind != ASKED:
+                out[place] = replace(example, tick=_tick_after(examples, example))
+        return list(out.values())
 
 
-def _with_tick(examples: PartitionSpans, made: JoinedExample) -> JoinedExample:
+def _tick_after(examples: PartitionSpans, made: JoinedExample) -> int | None:
+    """Of the first tick at or after it; trainers learn at ticks."""
     for batch in examples.read(made.offset, examples.after):
         for i in range(len(batch)):
             tick = blocks.decode(batch.value(i)).tick
             if tick != blocks.NO_TICK:
-                own = (
-                    made.kind,
-                    made.ask,
-                    made.t,
-                    made.label,
-                    made.saw_future,
-                    made.fixed,
-                    made.offset,
-                )
-                return JoinedExample(*own, tick)
-    return made
+                return tick
+    return None

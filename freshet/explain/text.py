@@ -29,84 +29,98 @@ GOOD = Text("✔", "green")
 BAD = Text("✖", "red")
 
 
-def show_explanation(e: Explanation, console: Console) -> None:
-    console.print(marked("[bold]{}[/]  asked of model {}", e.id, e.model), highlight=False)
+def show_explanation(explained: Explanation, console: Console) -> None:
+    console.print(
+        marked("[bold]{}[/]  asked of model {}", explained.id, explained.model), highlight=False
+    )
     facts = Table.grid(padding=(0, 2, 0, 0))
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column(overflow="fold")
-    for name, text in _facts(e):
+    for name, text in _facts(explained):
         facts.add_row(name, marked("{}", text))
     console.print(facts)
-    if e.request:
+    if explained.request:
         console.print(marked("\n[bold]from the request[/]"), highlight=False)
-        _pairs({r.name: r.value for r in e.request}, console)
-    for v in e.views:
-        _view(v, e.answer.asked_ms, console)
+        _pairs({value.name: value.value for value in explained.request}, console)
+    for view in explained.views:
+        _view(view, explained.answer.asked_ms, console)
 
 
-def _facts(e: Explanation) -> Iterable[tuple[str, str | Text]]:
-    a = e.answer
-    asked = moment(a.asked_ms, AT)
+def _facts(explained: Explanation) -> Iterable[tuple[str, str | Text]]:
+    answer = explained.answer
+    asked = moment(answer.asked_ms, AT)
     yield (
         "answer",
-        marked("[bold]{}[/] by {}, as of {} UTC", f"{a.probability:.4f}", _rung(a), asked),
+        marked(
+            "[bold]{}[/] by {}, as of {} UTC", f"{answer.probability:.4f}", _rung(answer), asked
+        ),
     )
     yield (
         "",
-        f"scorer {a.instance}, its prediction {count(a.sequence)} (outcomes log, offset {a.offset})",
+        f"scorer {answer.instance}, its prediction {count(answer.sequence)} "
+        f"(outcomes log, offset {answer.offset})",
     )
-    for i, repeat in enumerate(e.repeats):
-        yield "asked again" if i == 0 else "", _repeat(repeat)
-    if e.also_in:
-        yield "asked also", f"of model {', '.join(e.also_in)}: name one with --model"
-    yield from _snapshot(e.snapshot, a)
-    yield from _outcome(e.outcome)
-    if e.value_age_ms is not None:
-        yield "oldest row", f"{duration(e.value_age_ms)} old when it was read"
+    yield from _titled("asked again", [_repeat(repeat) for repeat in explained.repeats])
+    if explained.also_in:
+        yield "asked also", f"of model {', '.join(explained.also_in)}: name one with --model"
+    yield from _snapshot(explained.snapshot, answer)
+    yield from _outcome(explained.outcome)
+    if explained.value_age_ms is not None:
+        yield "oldest row", f"{duration(explained.value_age_ms)} old when it was read"
 
 
-def _rung(a: Answer) -> str:
+def _titled(title: str, texts: Iterable[str | Text]) -> Iterable[tuple[str, str | Text]]:
+    """Lines of which the first bears the title."""
+    for text in texts:
+        yield title, text
+        title = ""
+
+
+def _rung(answer: Answer) -> str:
     told = {
         "champion": "the champion",
         "last_good": "the last good snapshot",
         "heuristic": "a declared heuristic",
     }
-    return told.get(a.rung, "the declared constant")
+    return told.get(answer.rung, "the declared constant")
 
 
-def _repeat(a: Answer) -> Text:
-    asked = f"{moment(a.asked_ms, AT)}: {a.probability:.4f}"
+def _repeat(answer: Answer) -> Text:
+    asked = f"{moment(answer.asked_ms, AT)}: {answer.probability:.4f}"
     why = "does not count"
-    if a.counted:
+    if answer.counted:
         why = "a question of its own: the first was forgotten"
-    elif not a.same_request:
+    elif not answer.same_request:
         why = "in conflict: its request said something else"
     return marked(
         "as of {} by {}, scorer {}, {} [dim]({})[/]",
         asked,
-        _rung(a),
-        a.instance,
-        count(a.sequence),
+        _rung(answer),
+        answer.instance,
+        count(answer.sequence),
         why,
     )
 
 
-def _snapshot(s: SnapshotFacts | None, a: Answer) -> Iterable[tuple[str, str | Text]]:
-    if s is None:
+def _snapshot(snapshot: SnapshotFacts | None, answer: Answer) -> Iterable[tuple[str, str | Text]]:
+    if snapshot is None:
         yield "snapshot", "none: no model answered"
         return
-    lag = "" if a.model_lag_ms is None else f"; model lag {duration(a.model_lag_ms)} when asked"
-    yield "snapshot", marked("[bold]{}[/] number {}", s.lineage, s.number)
-    yield "", f"cut at {moment(s.cut_ms, AT)} after {count(s.examples)} examples{lag}"
-    if not s.kept:
+    lag = ""
+    if answer.model_lag_ms is not None:
+        lag = f"; model lag {duration(answer.model_lag_ms)} when asked"
+    yield "snapshot", marked("[bold]{}[/] number {}", snapshot.lineage, snapshot.number)
+    yield "", f"cut at {moment(snapshot.cut_ms, AT)} after {count(snapshot.examples)} examples{lag}"
+    # Old ones are pruned; what was said when it was cut is still in the control log.
+    if not snapshot.kept:
         yield (
             "",
             marked("[dim]its files are not kept any more, so neither are digest and signatures[/]"),
         )
         return
-    if s.digest is not None:
-        yield "sha256", s.digest
-    yield "", Text("  ").join(_signature(who, state) for who, state in s.signatures.items())
+    if snapshot.digest is not None:
+        yield "sha256", snapshot.digest
+    yield "", Text("  ").join(_signature(who, state) for who, state in snapshot.signatures.items())
 
 
 def _signature(who: str, state: str) -> Text:
@@ -118,29 +132,33 @@ def _signature(who: str, state: str) -> Text:
     return marked("{} {}: {}", BAD, named, state)
 
 
-def _outcome(o: OutcomeFacts) -> Iterable[tuple[str, str | Text]]:
-    yield "outcome", _state(o)
-    if o.contested_ms is not None:
-        asked = moment(o.contested_ms, AT)
+def _outcome(outcome: OutcomeFacts) -> Iterable[tuple[str, str | Text]]:
+    yield "outcome", _state(outcome)
+    if outcome.contested_ms is not None:
+        asked = moment(outcome.contested_ms, AT)
         yield "contested", marked("[yellow]at {}: labels after that are not learned[/]", asked)
-    for event in o.labels:
+    for event in outcome.labels:
         yield "", f"{event.topic} partition {event.partition} offset {event.offset}{_use(event)}"
-    if o.saw_future:
+    if outcome.saw_future:
         yield (
             "learned",
             marked("[yellow]by nobody: the label's event is not later than the question[/]"),
         )
-    for i, x in enumerate(o.learned):
+    learned = []
+    for example in outcome.learned:
         reflected = "no snapshot reflects it yet"
-        if x.snapshot is not None:
-            reflected = f"first in snapshot {x.snapshot}, cut at {moment(x.cut_ms, AT)}"
-        yield "learned" if i == 0 else "", f"{x.lineage}: {reflected}"
+        if example.snapshot is not None:
+            reflected = f"first in snapshot {example.snapshot}, cut at {moment(example.cut_ms, AT)}"
+        learned.append(f"{example.lineage}: {reflected}")
+    yield from _titled("learned", learned)
 
 
-def _state(o: OutcomeFacts) -> str | Text:
-    due = moment(o.due_ms, AT)
+def _state(outcome: OutcomeFacts) -> str | Text:
+    due = moment(outcome.due_ms, AT)
     label = marked(
-        "label [bold]{}[/], by an event of {}", fixed(o.label, 0), moment(o.label_ms, AT)
+        "label [bold]{}[/], by an event of {}",
+        fixed(outcome.label, 0),
+        moment(outcome.label_ms, AT),
     )
     states: dict[str, str | Text] = {
         "unjoined": "the join has not come to it yet",
@@ -150,7 +168,7 @@ def _state(o: OutcomeFacts) -> str | Text:
         "corrected": marked("{}; [yellow]corrected[/]: it had expired at {}", label, due),
         "conflicted": marked("[yellow]none: another request came under this id[/]"),
     }
-    return states[o.state]
+    return states[outcome.state]
 
 
 def _use(event: LabelEvent) -> str:
@@ -161,79 +179,99 @@ def _use(event: LabelEvent) -> str:
     return f": label {event.value:.0f}, not used"
 
 
-def _view(v: ViewRead, as_of_ms: int, console: Console) -> None:
-    key = Text() if v.key is None else marked(" [bold cyan]{}[/]", v.key)
-    title = marked("\n[bold]view {}[/]  by {}{}", v.view, ", ".join(v.keyed_by), key)
+def _view(view: ViewRead, as_of_ms: int, console: Console) -> None:
+    key = Text()
+    if view.key is not None:
+        key = marked(" [bold cyan]{}[/]", view.key)
+    title = marked("\n[bold]view {}[/]  by {}{}", view.view, ", ".join(view.keyed_by), key)
     console.print(title, highlight=False)
-    _pairs(v.values, console)
+    _pairs(view.values, console)
     facts = Table.grid(padding=(0, 2, 0, 0))
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column(overflow="fold")
-    if v.version is not None:
-        facts.add_row("  row", _version(v, v.version))
-    if v.newest is not None:
-        n = v.newest
-        at = f"{n.topic} partition {n.partition} offset {n.offset}, {_times(n)}"
+    if view.version is not None:
+        facts.add_row("  row", _version(view, view.version))
+    if view.newest is not None:
+        event = view.newest
+        at = f"{event.topic} partition {event.partition} offset {event.offset}, {_times(event)}"
         facts.add_row("  newest", marked("{}", at))
-        facts.add_row("", _event(n))
-    if v.note:
-        facts.add_row("  note", marked("[yellow]{}[/]", v.note))
+        facts.add_row("", _event(event))
+    if view.note:
+        facts.add_row("  note", marked("[yellow]{}[/]", view.note))
     console.print(facts)
-    if v.window is not None:
-        _window(v.window, as_of_ms, console)
+    if view.window is not None:
+        _window(view.window, as_of_ms, console)
 
 
-def _version(v: ViewRead, version: tuple[int, int]) -> Text:
-    place = "" if v.partition is None else f"partition {v.partition} "
-    age = "" if v.age_ms is None else f", {_age(v.age_ms)}"
-    row = f"version {version[0]}/{version[1]}{age}"
-    return marked("{}  [dim]({} {}offset/index)[/]", row, v.clean_log, place)
+def _version(view: ViewRead, version: tuple[int, int]) -> Text:
+    place = ""
+    if view.partition is not None:
+        place = f"partition {view.partition} "
+    row = f"version {version[0]}/{version[1]}"
+    if view.age_ms is not None:
+        row += f", {_age(view.age_ms)}"
+    return marked("{}  [dim]({} {}offset/index)[/]", row, view.clean_log, place)
 
 
-def _times(n: SourceEvent) -> str:
-    appended = "" if n.append_ms is None else f", appended {moment(n.append_ms, AT)}"
-    return f"event of {moment(n.event_ms, AT)}{appended}"
+def _times(event: SourceEvent) -> str:
+    times = f"event of {moment(event.event_ms, AT)}"
+    if event.append_ms is not None:
+        times += f", appended {moment(event.append_ms, AT)}"
+    return times
 
 
-def _event(n: SourceEvent) -> Text:
+def _event(event: SourceEvent) -> Text:
     """Its fields as published; what the view read otherwise is told beside it."""
-    if n.fields is None:
+    if event.fields is None:
         return marked(
-            "[dim]its record cannot be read any more; the view read[/] {}", _fields(n.read)
+            "[dim]its record cannot be read any more; the view read[/] {}", _fields(event.read)
         )
     told = []
-    for name, x in n.fields.items():
+    for name, value in event.fields.items():
         imputed = Text()
-        if x is None and n.read.get(name) is not None:
-            imputed = marked(" [yellow](imputed: {})[/]", _value(n.read[name]))
-        told.append(marked("[dim]{}=[/]{}{}", name, _value(x), imputed))
+        if value is None and event.read.get(name) is not None:
+            imputed = marked(" [yellow](imputed: {})[/]", _value(event.read[name]))
+        told.append(marked("[dim]{}=[/]{}{}", name, _value(value), imputed))
     return Text("  ").join(told)
 
 
 def _fields(read: Mapping[str, Any]) -> Text:
-    return Text("  ").join(marked("[dim]{}=[/]{}", name, _value(x)) for name, x in read.items())
-
-
-def _window(w: Window, as_of_ms: int, console: Console) -> None:
-    number = f"{count(len(w.events))} event{'' if len(w.events) == 1 else 's'}"
-    console.print(
-        marked("  [dim]{} since {}: {}[/]", number, moment(w.since_ms, AT), w.why), highlight=False
+    return Text("  ").join(
+        marked("[dim]{}=[/]{}", name, _value(given)) for name, given in read.items()
     )
-    names = list(dict.fromkeys(k for e in w.events for k in e.read))
-    several = len({e.partition for e in w.events}) > 1
+
+
+def _window(window: Window, as_of_ms: int, console: Console) -> None:
+    number = f"{count(len(window.events))} events"
+    if len(window.events) == 1:
+        number = "1 event"
+    console.print(
+        marked("  [dim]{} since {}: {}[/]", number, moment(window.since_ms, AT), window.why),
+        highlight=False,
+    )
+    # Events of several topics have different fields; each gets a column once.
+    names = list(dict.fromkeys(name for event in window.events for name in event.read))
+    several = len({event.partition for event in window.events}) > 1
     table = Table(box=None, padding=(0, 0, 0, 2), header_style="dim")
-    for title in [*(["partition"] if several else []), "offset", "event time", "before", *names]:
+    titles = ["offset", "event time", "before", *names]
+    if several:
+        titles.insert(0, "partition")
+    for title in titles:
         table.add_column(marked("{}", title), justify="right", no_wrap=True)
-    for e in w.events:
-        own = [str(e.offset), moment(e.event_ms, AT), _before(e.event_ms, as_of_ms)]
-        own += [_value(e.read.get(k)) for k in names]
-        table.add_row(*([str(e.partition)] if several else []), *own)
-    if w.events:
+    for event in window.events:
+        own = [str(event.offset), moment(event.event_ms, AT), _before(event.event_ms, as_of_ms)]
+        own += [_value(event.read.get(name)) for name in names]
+        if several:
+            own.insert(0, str(event.partition))
+        table.add_row(*own)
+    if window.events:
         console.print(table)
-    if w.agrees is not None:
-        differ = "recomputed from them, windows and ages differ: did the request bring values of its own?"
-        good = "recomputed from them, windows and ages are those that were served"
-        line = marked("  {} [dim]{}[/]", GOOD, good) if w.agrees else marked("  {} {}", BAD, differ)
+    if window.agrees is not None:
+        same = "recomputed from them, windows and ages are those that were served"
+        line = marked("  {} [dim]{}[/]", GOOD, same)
+        if not window.agrees:
+            why = "did the request bring values of its own?"
+            line = marked("  {} recomputed from them, windows and ages differ: {}", BAD, why)
         console.print(line, highlight=False)
 
 
@@ -244,18 +282,20 @@ def _before(event_ms: int, as_of_ms: int) -> str | Text:
 
 
 def _age(ms: int) -> str:
-    return f"{duration(ms)} old" if ms >= 0 else f"{duration(-ms)} after the question"
+    if ms < 0:
+        return f"{duration(-ms)} after the question"
+    return f"{duration(ms)} old"
 
 
 def _pairs(values: Mapping[str, Any], console: Console) -> None:
-    cells = [marked("  [dim]{}=[/]{}", name, _value(x)) for name, x in values.items()]
+    cells = [marked("  [dim]{}=[/]{}", name, _value(value)) for name, value in values.items()]
     console.print(Columns(cells, padding=(0, 2), equal=True))
 
 
-def _value(x: Any) -> Text:
+def _value(value: object) -> Text:
     """A float32 in the digits that it has; texts as they are."""
-    if x is None:
+    if value is None:
         return marked("[dim]{}[/]", DASH)
-    if isinstance(x, float):
-        return marked("{}", f"{x:.6g}")
-    return marked("{}", x)
+    if isinstance(value, float):
+        return marked("{}", f"{value:.6g}")
+    return marked("{}", value)

@@ -140,11 +140,25 @@ def notices(status: Status) -> dict[str, str]:
 
 
 def run_all(app: App, app_path: str, given: Settings, console: Console) -> int:
-    """Run all roles until Ctrl-C or SIGTERM."""
+    """Run all roles until Ctrl-C or SIGTERM.
+
+    Raises:
+        FreshetError: why the app cannot start.
+    """
+    if given.replay:
+        raise DefinitionError(
+            "setting replay=True",
+            "makes the app's clock stand still until a replay moves it, and this is none",
+            "Unset FRESHET_REPLAY. Old data goes through the app by `freshet replay APP.py DATA`.",
+        )
     stop = threading.Event()
     for s in (signal.SIGINT, signal.SIGTERM):
         signal.signal(s, lambda *_: stop.set())
-    with Runtime(app, app_path, given) as runtime:
+
+    def say(sentence: str) -> None:
+        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+
+    with Runtime(app, app_path, given, say) as runtime:
         console.print(f"scorer       {runtime.address('serve')}", highlight=False)
         console.print(f"status page  {runtime.address('status')}", highlight=False)
         tell_until(stop, runtime.settings.run_dir, console, runtime.supervisor.facts)

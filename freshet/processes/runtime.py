@@ -6,7 +6,7 @@ from __future__ import annotations
 import errno
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Event, Thread
@@ -43,14 +43,22 @@ READY_SECONDS = 180.0  # a busy machine takes a minute to import what the roles 
 
 
 class Runtime:
-    """Everything that runs for an app on this machine; a context manager.
+    """Everything that runs for an app on this machine; a context manager. Before anything starts,
+    `say` is given a sentence for each thing that is declared otherwise than it was.
 
     Raises `LogError` if the folder is in use by another run, `ComponentError` if a port is,
     `StoreError` if there is no store to use.
     """
 
-    def __init__(self, app: App, app_path: str, given: Settings) -> None:
+    def __init__(
+        self,
+        app: App,
+        app_path: str,
+        given: Settings,
+        say: Callable[[str], None] = lambda sentence: None,
+    ) -> None:
         self.app, self._path, self._given = app, app_path, given
+        self._say = say
         self._stack, self.outages = ExitStack(), Outages()
         self._ending = Event()
         self.settings = given
@@ -91,10 +99,12 @@ class Runtime:
             create_key(self.settings.keys_dir / signer)
         self.log: Log = open_log(self.settings.log_url, outages=self.outages)
         self._stack.callback(self.log.close)
-        preflight.check(self.app, self.log, self.settings)
+        for sentence in preflight.check(self.app, self.log, self.settings):
+            self._say(sentence)
         run_record.write(self.app.name, self._path, self.settings)
         specs = [
-            RoleSpec(n, run_role, (self._path, n, self.settings)) for n in role_names(self.app)
+            RoleSpec(name, run_role, (self._path, name, self.settings, "", self.app.digest))
+            for name in role_names(self.app)
         ]
         self._stack.callback(children.forget, run_dir)
         self.supervisor = Supervisor(specs, _preload(self.app), self._tell)

@@ -1,6 +1,6 @@
 """The replayer: owns the paced clock, and moves it on when everybody has finished the step.
 
-Each step: ask the scorer for the step's departures as of its start (again and again while it says
+Each step: ask the scorer about the step's events as of its start (again and again while it says
 that its store is away: what it would answer without is not what it answers in another replay); wait
 until those answers are logged; publish the step's events, then say the tick on the control log,
 which intake writes into its outputs once it has read as far; wait until every view, join and
@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from freshet.app import App
 from freshet.roles.plans import task_names
 from freshet.schemas.errors import ComponentError
+from freshet.schemas.wire.blocks import NO_TICK
 from freshet.schemas.wire.messages import (
     Clock,
     Logged,
@@ -92,7 +93,7 @@ def published(app: App, events: Mapping[str, Events]) -> list[Published]:
 
 class Ask(Protocol):
     """Ask the scorers; returns the sequence up to which answers must be logged, by scorer instance
-    (`name/start`)."""
+    (`name/start`), or by instance and model, with a space between."""
 
     def __call__(self) -> dict[str, int]:
         """Raises `NotYet` where a scorer waits for its store; it is called again then."""
@@ -108,6 +109,7 @@ class Facts:
     settled: dict[str, Settled] = field(default_factory=dict)
     swapped: dict[str, dict[str, Swapped]] = field(default_factory=dict)
     status: dict[str, Status] = field(default_factory=dict)
+    of_tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
     scorers: dict[str, str] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     held: set[str] = field(default_factory=set)
@@ -120,7 +122,8 @@ class Facts:
                 for name, tick in m.ticks.items():
                     self.ticks[name] = max(tick, self.ticks.get(name, tick))
             case Logged():
-                self.logged[m.instance] = max(m.sequence, self.logged.get(m.instance, -1))
+                for key in (m.instance, f"{m.instance} {m.model}"):
+                    self.logged[key] = max(m.sequence, self.logged.get(key, -1))
                 self.scorers[_name(m.instance)] = m.instance
             case Settled():
                 if not self.orders.take(m):  # scorers set it aside, too, and will not swap
@@ -129,6 +132,7 @@ class Facts:
                 self.swapped.setdefault(m.model, {})[_name(m.instance)] = m
             case Status():
                 self.status[m.instance] = m
+                self.of_tasks |= {k: v for k, v in m.facts.items() if isinstance(v, dict)}
                 (self.held.add if m.facts.get("held") else self.held.discard)(_name(m.instance))
                 if m.role == "serve":
                     self.scorers[_name(m.instance)] = m.instance
@@ -137,19 +141,23 @@ class Facts:
 
 
 class Replayer:
-    """Publishes steps and waits for the app to finish each. `now_ms` is the paced clock. Setting
-    `stop` ends a wait with `Stopped`."""
+    """Publishes steps and waits for the app to finish each. `now_ms` is the paced clock. Snapshots
+    are due every `snapshot_every_ms`, which models may have each of its own. Setting `stop` ends a
+    wait with `Stopped`."""
 
     def __init__(
         self,
         app: App,
         log: Log,
-        snapshot_every_ms: int,
+        snapshot_every_ms: int | Mapping[str, int],
         on_turn: Callable[[Message], None] | None = None,
         stop: threading.Event | None = None,
         outages: Outages | None = None,
     ) -> None:
-        self._app, self._every = app, snapshot_every_ms
+        self._app = app
+        if isinstance(snapshot_every_ms, int):
+            snapshot_every_ms = {m.name: snapshot_every_ms for m in app.models}
+        self._every = snapshot_every_ms
         self._writer = log.writer()
         self._follower = Follower(log, *app.channels)
         self._tasks = sorted(task_names(app))
@@ -169,9 +177,11 @@ class Replayer:
         # Only now, since intake takes all that stands in a partition by then for the step's.
         self.now_ms = end_ms
         self.tell(Tick(end_ms))
-        self._wait(lambda: [t for t in self._awaited() if self.facts.ticks.get(t, -1) < end_ms])
-        if self._snapshot_due(start_ms, end_ms):
-            self._wait(lambda: self._not_settled(end_ms))
+        ticks = self.facts.ticks
+        self._wait(lambda: [t for t in self._awaited() if ticks.get(t, NO_TICK) < end_ms])
+        due = self._snapshots_due(start_ms, end_ms)
+        if due:
+            self._wait(lambda: self._not_settled(due, end_ms))
             self._wait(self._not_swapped)
         self.tell(Clock(end_ms, False))
 
@@ -199,12 +209,13 @@ class Replayer:
         """Wait for these answers in the log; False once their scorer was replaced and they are not
         there."""
         # Who answers is who lives, also where its own word is still on the way.
-        self.facts.scorers.update({_name(i): i for i in asked})
+        self.facts.scorers.update({_name(i): _instance(i) for i in asked})
         self._wait(lambda: [] if self._replaced(asked) else self._not_logged(asked))
         return not self._not_logged(asked)
 
     def _replaced(self, asked: dict[str, int]) -> bool:
-        return any(self.facts.scorers.get(_name(i), i) != i for i in asked)
+        scorers = self.facts.scorers
+        return any(scorers.get(_name(i), _instance(i)) != _instance(i) for i in asked)
 
     def tell(self, *told: Message) -> None:
         """Say something on the log of messages where it belongs."""
@@ -227,12 +238,12 @@ class Replayer:
         )
         return [t for t in self._tasks if not t.startswith(held)] if held else self._tasks
 
-    def _snapshot_due(self, start_ms: int, end_ms: int) -> bool:
-        """Trainers count from the first tick they see."""
+    def _snapshots_due(self, start_ms: int, end_ms: int) -> list[str]:
+        """Of which models: trainers count from the first tick they see."""
         if self._first_tick is None:
             self._first_tick = end_ms
-            return False
-        return end_ms // self._every > start_ms // self._every
+            return []
+        return [name for name, every in self._every.items() if end_ms // every > start_ms // every]
 
     def _not_logged(self, asked: dict[str, int]) -> list[str]:
         return [
@@ -241,13 +252,11 @@ class Replayer:
             if self.facts.logged.get(i, -1) < last
         ]
 
-    def _not_settled(self, tick: int) -> list[str]:
+    def _not_settled(self, due: Iterable[str], tick: int) -> list[str]:
         if self.facts.held:  # a held trainer cuts nothing, a held release decides nothing
             return []
         late = [
-            m.name
-            for m in self._app.models
-            if (s := self.facts.settled.get(m.name)) is None or s.tick < tick
+            name for name in due if (s := self.facts.settled.get(name)) is None or s.tick < tick
         ]
         return [f"release of {name}" for name in late]
 
@@ -288,6 +297,16 @@ class Replayer:
                     waiting=waiting,
                 )
 
+    def told(self, tick: int) -> None:
+        """Wait until joins and trainers have told their figures as of a tick: they do so about once
+        a second."""
+        tasks = [t for t in self._awaited() if t.startswith(("join:", "train:"))]
+        self._wait(lambda: [f"figures of {t}" for t in tasks if not self._has_told(t, tick)])
+
+    def _has_told(self, task: str, tick: int) -> bool:
+        told = self.facts.of_tasks.get(task)
+        return told is not None and int(told.get("finished", NO_TICK)) >= tick
+
     def _outage(self) -> bool:
         """Whether a server is away, as far as is known here: of the log, or of the store as roles
         tell it."""
@@ -302,6 +321,11 @@ class Replayer:
             if self._on_message is not None:
                 self._on_message(m)
         return bool(found)
+
+
+def _instance(asked: str) -> str:
+    """The scorer instance of a key that `Ask` returns."""
+    return asked.split(" ", 1)[0]
 
 
 def _name(instance: str) -> str:

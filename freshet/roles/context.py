@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 
@@ -94,6 +95,7 @@ class Context:
             origin_of=app.origin_of,
             dead=app.dead_log,
             pace=pace or Untimed(),
+            kept_as=partial(plans.kept_as, app),
         )
         place = Place(
             self.log,

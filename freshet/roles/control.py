@@ -4,7 +4,6 @@ waits for it."""
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -25,7 +24,7 @@ from freshet.serving.alerts.alerts import Alerts
 from freshet.serving.board.board import Board
 from freshet.serving.docs import routes as http_docs
 from freshet.serving.edge.hosts import hosts_of
-from freshet.serving.edge.serving import configured
+from freshet.serving.edge.serving import configured, end_with
 from freshet.serving.edge.sockets import address_of, bind
 from freshet.serving.page import api as operator_api
 from freshet.serving.page import app as dashboard
@@ -89,17 +88,16 @@ def run(ctx: Context) -> None:
     hosts = hosts_of(ctx.settings.host, ctx.settings.allowed_hosts)
     page = dashboard.app(board.status, history, [*beside, *described], hosts)
     server = uvicorn.Server(configured(page))
-    threading.Thread(target=_end_with, args=(ctx, server), daemon=True).start()
+
+    def end() -> None:
+        server.should_exit = True
+
+    end_with(ctx.stop, end)
     announce(ctx, "status", address_of(sock))
     asyncio.run(server._serve([sock]))
     for t in threads:
         t.join(5.0)
     alerts.close()
-
-
-def _end_with(ctx: Context, server: uvicorn.Server) -> None:
-    ctx.stop.wait()
-    server.should_exit = True
 
 
 def _report(ctx: Context, reporter: Reporter) -> None:

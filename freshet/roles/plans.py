@@ -19,6 +19,7 @@ from freshet.learners.snapshots.golden import attested
 from freshet.learners.snapshots.signing import Signer
 from freshet.learners.training.task import Moment, TrainPlan, TrainTask
 from freshet.schemas.durations import milliseconds
+from freshet.schemas.errors import LogError
 from freshet.schemas.events.decode import EventCodec
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.topics.topic import Freshness, Topic
@@ -26,14 +27,20 @@ from freshet.streams.disk import until_there_is_room
 from freshet.streams.intake.task import CleanRoute, IntakePlan, LabelRoute
 from freshet.streams.join.task import JoinPlan
 from freshet.streams.log.contract import Log, TopicPartition
+from freshet.streams.operators import checkpoints
 from freshet.streams.outages import Outages
 
 
 def ensure_topics(app: App, log: Log) -> None:
     """Create every topic that the app reads or writes. Raises `LogError` if one exists with other
-    partitions."""
+    partitions; a source may have got more, which are taken in like the others."""
+    sources = {app.log_of(t.name) for t in app.topics}
     for name, partitions in topics(app).items():
-        log.ensure(name, partitions)
+        try:
+            log.ensure(name, partitions)
+        except LogError:
+            if name not in sources or len(log.bounds(name).spans) <= partitions:
+                raise
 
 
 def topics(app: App) -> Mapping[str, int]:
@@ -183,6 +190,21 @@ def task_inputs(app: App) -> Mapping[str, TopicPartition]:
             f"train:{m.name}.{m.lineage(x)}:0": (app.examples_log_of(m), 0) for x in m.learners
         }
     return found
+
+
+def kept_as(app: App, task: str) -> str:
+    """Under which name a task keeps its checkpoints: with the digest of what it is made of. That of
+    a trainer is in its lineage's name."""
+    kind, name, _ = task.split(":")
+    digests = {
+        "intake": {topic.name: topic.digest for topic in app.topics},
+        "view": {view.name: view.digest for view in app.views},
+        "join": {model.name: model.digest for model in app.models},
+    }
+    digest = digests.get(kind, {}).get(name)
+    if digest is None:
+        return task
+    return checkpoints.kept_as(task, digest)
 
 
 def task_names(app: App) -> set[str]:

@@ -13,7 +13,7 @@ from importlib import import_module
 import structlog
 from msgspec.structs import replace
 
-from freshet.app import load
+from freshet.app import App, load
 from freshet.learners.snapshots.signing import create_key
 from freshet.roles import preflight
 from freshet.roles.context import Context
@@ -48,9 +48,10 @@ ROLES = {
 SIGNERS = {"train": "trainer", "release": "qualifier"}
 
 
-def run_role(app_path: str, name: str, given: Settings, member: str = "") -> None:
+def run_role(app_path: str, name: str, given: Settings, member: str = "", digest: str = "") -> None:
     """Run a role in this process until SIGTERM or SIGINT; the target of the supervisor's processes.
-    Members of one role share its group, and are told apart by `member`.
+    Members of one role share its group, and are told apart by `member`. `digest` is that of the app
+    which the other roles run (empty: whatever the file holds).
 
     A foreseen error ends the process with status 3, any other with 1, after it was logged: whoever
     supervises starts it again.
@@ -65,6 +66,7 @@ def run_role(app_path: str, name: str, given: Settings, member: str = "") -> Non
     module, function = ROLES[role]
     try:
         app = load(app_path)
+        _refuse_other(app, app_path, digest)
         vitals = Vitals(role, f"{lasting}/{uuid.uuid4().hex[:8]}", Outages(stop))
         opened = open_log(given.log_url, f"{app.name}.{lasting}", vitals.outages)
         make_keys(role, given)
@@ -87,6 +89,17 @@ def run_role(app_path: str, name: str, given: Settings, member: str = "") -> Non
     except Exception as error:
         log.error("role fails by a fault of ours", error=str(error), exc_info=True)
         raise SystemExit(1) from error
+
+
+def _refuse_other(app: App, app_path: str, digest: str) -> None:
+    """Else one role of a run would write by other definitions than the rest, where it has died and
+    is started again."""
+    if digest and app.digest != digest:
+        raise DefinitionError(
+            f"app {app.name}",
+            f"{app_path}, or a module beside it, declares something else than when the run started",
+            "Stop the run and start it again; or put back what was there, and this role goes on.",
+        )
 
 
 def _say_that_it_ends(ctx: Context) -> None:

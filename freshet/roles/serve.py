@@ -4,7 +4,6 @@ reports."""
 from __future__ import annotations
 
 import json
-import threading
 import time
 
 import structlog
@@ -18,6 +17,7 @@ from freshet.schemas.errors import LogError
 from freshet.schemas.models.manifest import Identity
 from freshet.schemas.wire.messages import Logged, Settled, Swapped
 from freshet.serving.edge.hosts import hosts_of
+from freshet.serving.edge.serving import end_with
 from freshet.serving.edge.sockets import bind
 from freshet.serving.loading.live_model import LiveModel
 from freshet.serving.loading.loader import Loader, Order, Place
@@ -73,7 +73,7 @@ def run(ctx: Context) -> None:
         bind(ctx.settings.host, ctx.settings.port),
         lambda address: announce(ctx, "serve", address),
     )
-    threading.Thread(target=_end_with, args=(ctx, server), daemon=True).start()
+    end_with(ctx.stop, server.stop)
     server.run()
     ctx.stop.set()
     beside.pusher.close()
@@ -81,11 +81,6 @@ def run(ctx: Context) -> None:
     loader.close()
     for t in threads:
         t.join(5.0)
-
-
-def _end_with(ctx: Context, server: HttpServer) -> None:
-    ctx.stop.wait()
-    server.stop()
 
 
 def _loader(ctx: Context, scorer: Scorer, app: ScorerApp, reporter: Reporter) -> Loader:

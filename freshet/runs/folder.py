@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
+from freshet.runs.lock import RunLock
 from freshet.schemas.errors import ComponentError
 
 # SQLite takes paths of some 500 bytes, and the longest name of a log in the folder has 170 of them:
@@ -30,7 +32,8 @@ def prepare(run_dir: Path) -> None:
     if len(whole) > MOST_BYTES:
         raise ComponentError(
             f"run folder {run_dir}",
-            f"its whole path has {len(whole)} bytes, and up to {MOST_BYTES} leave room for the names in it",
+            f"its whole path has {len(whole)} bytes, "
+            f"and up to {MOST_BYTES} leave room for the names in it",
             "Name a folder with a shorter path with --run-dir.",
         )
     try:
@@ -43,6 +46,29 @@ def prepare(run_dir: Path) -> None:
             f"run folder {run_dir}", _why_not(run_dir, error), _next_step(error)
         ) from error
     _check_temporary()
+
+
+def empty(run_dir: Path) -> None:
+    """Make a run's folder new.
+
+    Raises:
+        LogError: another run holds it.
+        ComponentError: it holds something, and is no run's folder.
+    """
+    if not run_dir.exists() or not any(run_dir.iterdir()):
+        return
+    if not (run_dir / "run.lock").exists():
+        raise ComponentError(
+            f"folder {run_dir}",
+            "is not empty, and not of a run",
+            "Name another with --run-dir, or empty it yourself.",
+        )
+    with RunLock(run_dir):
+        for found in run_dir.iterdir():
+            if found.is_dir():
+                shutil.rmtree(found)
+            elif found.name != "run.lock":
+                found.unlink()
 
 
 def no_run(run_dir: Path, what: str, error: OSError) -> ComponentError:

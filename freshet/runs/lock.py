@@ -42,6 +42,7 @@ class RunLock:
                 "Stop that run first, or give this one another folder (--run-dir).",
                 pid=pid,
             ) from error
+        # Only now is the file ours: until then it names the one that holds it.
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from structlog.typing import EventDict, WrappedLogger
 
 from freshet.schemas.errors import ComponentError
 from freshet.schemas.shown_text import shown
@@ -25,7 +26,7 @@ def configure(role: str, directory: Path | None, level: str = "INFO") -> None:
         ComponentError: there can be no such file.
     """
 
-    def with_role(logger: Any, method: str, event: dict[str, Any]) -> dict[str, Any]:
+    def with_role(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
         return {**event, "role": role}
 
     shared: list[Any] = [
@@ -55,7 +56,7 @@ def configure(role: str, directory: Path | None, level: str = "INFO") -> None:
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=False,
+        cache_logger_on_first_use=False,  # loggers of modules are older than this call
     )
 
 
@@ -70,13 +71,13 @@ def use_stderr() -> None:
     )
 
 
-def shown_values(logger: Any, method: str, event: Any) -> dict[str, Any]:
+def shown_values(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
     """What is logged quotes data and addresses: without control characters, logins and
     parameters."""
     return {shown(str(name)): _shown_value(value) for name, value in event.items()}
 
 
-def _shown_value(value: Any) -> Any:
+def _shown_value(value: object) -> object:
     if isinstance(value, str):
         return shown(value)
     if isinstance(value, dict):

@@ -66,6 +66,7 @@ class PageClient:
         if answer.is_success:
             return answer
         text = _error_of(answer)
+        # What the page refuses it has put into one sentence, for this very reader.
         if answer.status_code < 500:
             raise Refused(text)
         raise ComponentError(

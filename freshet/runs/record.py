@@ -52,6 +52,7 @@ def write(app: str, app_file: str, given: Settings) -> None:
 def check(app: str, given: Settings) -> None:
     """Raises `ComponentError` where the folder is that of a run of another app, over a log of
     another kind, or of another format: its checkpoints and snapshots fit no other."""
+    # A link that leads nowhere is there, too: it is told of, not written through.
     if not os.path.lexists(given.run_dir / FILE):
         return
     found = read(given.run_dir)
@@ -61,7 +62,8 @@ def check(app: str, given: Settings) -> None:
             f"is of app {found.app}, and cannot go on as {app}",
             "Name another folder with --run-dir, or give the app its old name.",
         )
-    before, now = _kind(found.log), _kind(given.log_url)
+    before = _kind(found.log)
+    now = _kind(given.log_url)
     if before != now:
         raise ComponentError(
             f"run in {given.run_dir}",
@@ -71,7 +73,10 @@ def check(app: str, given: Settings) -> None:
 
 
 def _kind(log: str) -> str:
-    return "Kafka" if log.startswith("kafka://") else "SQLite"
+    """Where a log lies, not at which address: brokers and folders may move."""
+    if log.startswith("kafka://"):
+        return "Kafka"
+    return "SQLite"
 
 
 def read(run_dir: Path) -> RunRecord:
@@ -83,8 +88,8 @@ def read(run_dir: Path) -> RunRecord:
             f"run in {run_dir}",
             "was started by another version of freshet, which lays out otherwise what a run stores "
             f"(format {found.format}, this version has {FORMAT})",
-            "Go on with that version, or start anew in another folder (--run-dir), on Kafka after removing "
-            "all topics of the app that no producer writes.",
+            "Go on with that version, or start anew in another folder (--run-dir), on Kafka after "
+            "removing all topics of the app that no producer writes.",
         )
     return found
 
@@ -103,4 +108,7 @@ def _decoded(run_dir: Path) -> RunRecord:
 
 
 def _absolute(log: str) -> str:
-    return log if "://" in log else str(Path(log).resolve())
+    """Commands that read the record may be called from another folder."""
+    if "://" in log:
+        return log
+    return str(Path(log).resolve())

@@ -19,13 +19,13 @@ def rule(run: OpenedRun, model: str, lineage: str, number: int, approved: bool, 
         RequestError: the app has no such model, or the model no such lineage.
         LogError: the log cannot be written.
     """
-    models = {m.name: m for m in run.app.models}
+    models = {model.name: model for model in run.app.models}
     if model not in models:
         known = ", ".join(models) or "none"
         raise RequestError(
             f"model {model!r}", f"is none of app {run.app.name}", f"Its models are {known}."
         )
-    lineages = [models[model].lineage(x) for x in models[model].learners]
+    lineages = [models[model].lineage(spec) for spec in models[model].learners]
     if lineage not in lineages:
         raise RequestError(
             f"lineage {lineage!r}",

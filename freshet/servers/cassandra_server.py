@@ -8,16 +8,19 @@ from pathlib import Path
 
 from freshet.servers.server import Server, free_ports, jars, java
 
+# What Cassandra 5 reaches for inside the JDK 17: from its own conf/jvm17-server.options.
 _EXPORTS = (
     "java.base/jdk.internal.misc java.base/jdk.internal.ref java.base/sun.nio.ch "
-    "java.management.rmi/com.sun.jmx.remote.internal.rmi java.rmi/sun.rmi.registry java.rmi/sun.rmi.server "
-    "java.rmi/sun.rmi.transport.tcp java.sql/java.sql jdk.attach/sun.tools.attach "
+    "java.management.rmi/com.sun.jmx.remote.internal.rmi java.rmi/sun.rmi.registry "
+    "java.rmi/sun.rmi.server java.rmi/sun.rmi.transport.tcp java.sql/java.sql "
+    "jdk.attach/sun.tools.attach "
     "jdk.compiler/com.sun.tools.javac.file jdk.unsupported/sun.misc"
 )
 _OPENS = (
     "java.base/java.io java.base/java.lang java.base/java.lang.module java.base/java.lang.reflect "
     "java.base/java.math java.base/java.net java.base/java.nio java.base/java.util "
-    "java.base/java.util.concurrent java.base/java.util.concurrent.atomic java.base/jdk.internal.loader "
+    "java.base/java.util.concurrent java.base/java.util.concurrent.atomic "
+    "java.base/jdk.internal.loader "
     "java.base/jdk.internal.math java.base/jdk.internal.misc java.base/jdk.internal.module "
     "java.base/jdk.internal.ref java.base/jdk.internal.reflect java.base/jdk.internal.util.jar "
     "java.base/sun.nio.ch jdk.compiler/com.sun.tools.javac jdk.management.jfr/jdk.management.jfr "
@@ -64,7 +67,8 @@ class CassandraServer(Server):
         self.port = port or free
 
     def command(self) -> Sequence[str]:
-        yaml, logback = self.directory / "cassandra.yaml", self.directory / "logback.xml"
+        yaml = self.directory / "cassandra.yaml"
+        logback = self.directory / "logback.xml"
         yaml.write_text(_YAML.format(port=self.port, storage_port=self._storage_port))
         logback.write_text(_LOGBACK)
         classes = jars("cassandra")

@@ -28,7 +28,8 @@ class KafkaServer(Server):
     ) -> None:
         super().__init__(directory)
         self._inner, self._controller, outer = free_ports(3)
-        self._password, self._settings = password, settings
+        self._password = password
+        self._settings = settings
         if password:
             self.port = port or outer
         else:
@@ -40,20 +41,11 @@ class KafkaServer(Server):
         text = "".join(f"{key}={value}\n" for key, value in self._properties().items())
         write_whole(file, text.encode(), PRIVATE)
         if not (self.directory / "data" / "meta.properties").exists():
-            cluster = (
-                "f" + urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
-            )  # one that begins with a dash is an option
+            # One that begins with a dash would be an option.
+            cluster = "f" + urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
+            format_ = ("format", "-t", cluster, "-c", str(file), "--standalone")
             done = subprocess.run(
-                [
-                    *self._java(),
-                    "kafka.tools.StorageTool",
-                    "format",
-                    "-t",
-                    cluster,
-                    "-c",
-                    str(file),
-                    "--standalone",
-                ],
+                [*self._java(), "kafka.tools.StorageTool", *format_],
                 capture_output=True,
                 text=True,
                 check=False,
@@ -74,11 +66,11 @@ class KafkaServer(Server):
         login = {}
         if self._password:
             listeners += f",SASL_PLAINTEXT://127.0.0.1:{self.port}"
+            module = "org.apache.kafka.common.security.plain.PlainLoginModule"
+            jaas = f'{module} required user_{USER}="{self._password}";'
             login = {
                 "sasl.enabled.mechanisms": "PLAIN",
-                "listener.name.sasl_plaintext.plain.sasl.jaas.config": (
-                    f'org.apache.kafka.common.security.plain.PlainLoginModule required user_{USER}="{self._password}";'
-                ),
+                "listener.name.sasl_plaintext.plain.sasl.jaas.config": jaas,
             }
         replicas = ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic")
         return {

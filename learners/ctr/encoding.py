@@ -7,7 +7,6 @@ to mean 0 and deviation 1 by running moments, and its tails are drawn in: asinh(
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -15,10 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from freshet.learners.hashing import mix, seeds_of
 from freshet.learners.inputs.numeric import NumberTables
 from freshet.learners.inputs.scaling import Scaling
 from freshet.schemas.errors import LearnerError
-from freshet.schemas.models.vectors import F32, U64, Vectors, VectorSchema
+from freshet.schemas.models.vectors import F32, Vectors, VectorSchema
 
 I32 = npt.NDArray[np.int32]
 DEFINITION = ("bits", "knots", "crosses", "combinations")  # the entries of `meta`
@@ -34,16 +34,17 @@ class Encoding:
         self.scaling = Scaling(len(self.tables), active=True)
         crosses: Sequence[Sequence[str]] = meta["crosses"]
         place = {name: i for i, name in enumerate(schema.categories)}
-        for name in sorted({n for cross in crosses for n in cross} - set(place)):
+        crossed = {member for cross in crosses for member in cross}
+        for name in sorted(crossed - set(place)):
             raise LearnerError(
                 f"crosses with {name!r}",
                 "it is no category",
                 f"The categories are {', '.join(schema.categories)}.",
             )
-        self.members = [[i] for i in range(len(place))] + [
-            [place[n] for n in cross] for cross in crosses
-        ]
-        self.seeds = _seeds([*schema.categories, *("\x1f".join(cross) for cross in crosses)])
+        # Each category alone, then the crosses.
+        self.members = [[at] for at in place.values()]
+        self.members += [[place[member] for member in cross] for cross in crosses]
+        self.seeds = seeds_of([*schema.categories, *("\x1f".join(cross) for cross in crosses)])
         self.shift = np.uint64(64 - meta["bits"])
 
     @property
@@ -56,24 +57,27 @@ class Encoding:
 
     def ids(self, vectors: Vectors) -> I32:
         out = np.empty((len(vectors), self.fields), np.int32)
-        for f, (members, seed) in enumerate(zip(self.members, self.seeds)):
-            h = np.full(len(vectors), seed, np.uint64)
-            for m in members:
-                h = _mix(h ^ vectors.categories[:, m])
-            out[:, f] = (h >> self.shift).astype(np.int32)
+        for field, (members, seed) in enumerate(zip(self.members, self.seeds)):
+            hashed = np.full(len(vectors), seed, np.uint64)
+            for member in members:
+                hashed = mix(hashed ^ vectors.categories[:, member])
+            out[:, field] = (hashed >> self.shift).astype(np.int32)
         return out
 
     def numbers(self, vectors: Vectors, learn: bool = False) -> F32:
         """With `learn`, the running moments first take these vectors in."""
-        x = self.tables.extend(vectors.numbers)
+        values = self.tables.extend(vectors.numbers)
         if learn:
-            self.scaling.update(x)
+            self.scaling.update(values)
         shift, scale = self.scaling.shift_and_scale()
-        out = np.arcsinh(2.0 * (x - shift) * scale) / 2.0
-        for j, (a, b) in enumerate(pairwise(self.tables.knot_start.tolist())):
-            if b > a:
-                places = np.linspace(-WIDEST, WIDEST, b - a)
-                out[:, j] = np.interp(x[:, j], self.tables.knots[a:b], places)
+        out = np.arcsinh(2.0 * (values - shift) * scale) / 2.0
+        for column, (first, after) in enumerate(pairwise(self.tables.knot_start.tolist())):
+            if after > first:
+                # Beyond the outermost knots `interp` stays at their places.
+                places = np.linspace(-WIDEST, WIDEST, after - first)
+                out[:, column] = np.interp(
+                    values[:, column], self.tables.knots[first:after], places
+                )
         return out.astype(np.float32)
 
 
@@ -82,15 +86,3 @@ def inputs(numbers: npt.NDArray[Any]) -> F32:
     missing."""
     missing = np.isnan(numbers)
     return np.concatenate([np.where(missing, 0, numbers), missing], axis=1, dtype=np.float32)
-
-
-def _mix(h: U64) -> U64:
-    """SplitMix64's finaliser (Steele, Lea and Flood, 2014)."""
-    h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return h ^ (h >> np.uint64(31))
-
-
-def _seeds(names: Sequence[str]) -> U64:
-    digests = [hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names]
-    return np.array([int.from_bytes(d, "little") for d in digests], np.uint64)

@@ -3,104 +3,131 @@ zeros skipped."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba as nb
 import numpy as np
+import numpy.typing as npt
 
-u64 = np.uint64
-LOWEST, HIGHEST = 1e-6, 1.0 - 1e-6
+from freshet.learners.feature_kernels import mix, read_numbers
+
+LOWEST = 1e-6
+HIGHEST = 1.0 - 1e-6
 ZERO = np.float32(0.0)
 
 
-@nb.njit(inline="always", nogil=True, cache=True)
-def mix(h: Any) -> Any:
-    """SplitMix64's finaliser (Steele, Lea and Flood, 2014)."""
-    h = (h ^ (h >> u64(30))) * u64(0xBF58476D1CE4E5B9)
-    h = (h ^ (h >> u64(27))) * u64(0x94D049BB133111EB)
-    return h ^ (h >> u64(31))
+class Plan(NamedTuple):
+    """How a vector is read: of each field its seed and its `members[member_start[f]:
+    member_start[f + 1]]` among the categories; numbers and combinations as
+    `learners.inputs.numeric.NumberTables` has them, with their scales. `widest` is where the
+    outermost knots lie, `shift` leaves as many bits of a hash as an embedding's id has."""
+
+    seeds: npt.NDArray[np.uint64]
+    member_start: npt.NDArray[np.int32]
+    members: npt.NDArray[np.int32]
+    knots: npt.NDArray[np.float64]
+    knot_start: npt.NDArray[np.int32]
+    start: npt.NDArray[np.int32]
+    inputs: npt.NDArray[np.int32]
+    factors: npt.NDArray[np.float64]
+    centre: npt.NDArray[np.float64]
+    scale: npt.NDArray[np.float64]
+    widest: float
+    shift: np.uint64
+
+
+class Weights(NamedTuple):
+    """The net's, float32: a matrix is `[inputs, outputs]`, the `table` has a row an embedding."""
+
+    table: npt.NDArray[np.float32]
+    first: npt.NDArray[np.float32]
+    first_bias: npt.NDArray[np.float32]
+    second: npt.NDArray[np.float32]
+    second_bias: npt.NDArray[np.float32]
+    last: npt.NDArray[np.float32]
+    last_bias: npt.NDArray[np.float32]
+    direct: npt.NDArray[np.float32]
 
 
 @nb.njit(nogil=True, cache=True)
-def place(x: Any, knots: Any, a: Any, b: Any, widest: Any) -> Any:
+def place(value: Any, knots: Any, first: Any, after: Any, widest: Any) -> Any:
     """Where `x` lies among `knots[a:b]`, from `-widest` to `widest`."""
-    if x <= knots[a]:
+    if value <= knots[first]:
         return -widest
-    if x >= knots[b - 1]:
+    if value >= knots[after - 1]:
         return widest
-    lo, hi = a, b - 1
-    while hi - lo > 1:
-        mid = (lo + hi) >> 1
-        if knots[mid] <= x:
-            lo = mid
+    lower = first
+    upper = after - 1
+    while upper - lower > 1:
+        middle = (lower + upper) >> 1
+        if knots[middle] <= value:
+            lower = middle
         else:
-            hi = mid
-    t = (x - knots[lo]) / (knots[lo + 1] - knots[lo])
-    return widest * (2.0 * (lo - a + t) / (b - a - 1) - 1.0)
+            upper = middle
+    share = (value - knots[lower]) / (knots[lower + 1] - knots[lower])
+    return widest * (2.0 * (lower - first + share) / (after - first - 1) - 1.0)
 
 
 @nb.njit(nogil=True, cache=True)
-def read_numbers(
-    numbers: Any, r: Any, plan: Any, widest: Any, x: Any, out: Any, first: Any
-) -> None:
-    """Numbers and combinations of row `r` into `out` from `first` on: values (0 where missing),
-    then what is missing."""
-    knots, knot_start, start, terms, factors, shift, scale = plan[3:10]
-    n, width = numbers.shape[1], x.size
-    for j in range(n):
-        x[j] = numbers[r, j]
-    for m in range(start.size - 1):
-        s = 0.0
-        for i in range(start[m], start[m + 1]):
-            s += factors[i] * x[terms[i]]
-        x[n + m] = s
-    for j in range(width):
-        out[first + j], out[first + width + j] = 0.0, 0.0
+def bend_numbers(x: Any, plan: Any, out: Any, first: Any) -> None:
+    """Numbers and combinations `x` into `out` from `first` on: values (0 where missing), then what
+    is missing."""
+    knot_start = plan.knot_start
+    for j in range(x.size):
+        value = np.float32(0.0)
+        missing = np.float32(0.0)
         if not np.isfinite(x[j]):
-            out[first + width + j] = 1.0
+            missing = np.float32(1.0)
         elif knot_start[j + 1] > knot_start[j]:
-            out[first + j] = place(x[j], knots, knot_start[j], knot_start[j + 1], widest)
+            value = np.float32(
+                place(x[j], plan.knots, knot_start[j], knot_start[j + 1], plan.widest)
+            )
         else:
-            out[first + j] = np.arcsinh(2.0 * (x[j] - shift[j]) * scale[j]) / 2.0
+            value = np.float32(np.arcsinh(2.0 * (x[j] - plan.centre[j]) * plan.scale[j]) / 2.0)
+        out[first + j] = value
+        out[first + x.size + j] = missing
 
 
 @nb.njit(nogil=True, cache=True)
-def layer(x: Any, weights: Any, bias: Any, out: Any) -> None:
+def layer(inputs: Any, weights: Any, bias: Any, out: Any) -> None:
     """`relu(x @ weights + bias)` into `out`; `weights` is `[inputs, outputs]`."""
     out[:] = bias
-    for i in range(x.size):
-        v = x[i]
-        if v != ZERO:
+    for i in range(inputs.size):
+        value = inputs[i]
+        # Half of the hidden units are silent, and most numbers that are missing are 0.
+        if value != ZERO:
             for k in range(out.size):
-                out[k] += v * weights[i, k]
+                out[k] += value * weights[i, k]
     for k in range(out.size):
         out[k] = max(out[k], ZERO)
 
 
 @nb.njit(nogil=True, cache=True)
-def predict(
-    categories: Any, numbers: Any, plan: Any, widest: Any, bits_away: Any, weights: Any, out: Any
-) -> None:
-    """Probabilities into `out`, float64 `[n]`. `plan` and `weights` are those of
-    `TorchCtrPredictor`."""
-    seeds, member_start, members = plan[:3]
-    table, first, first_bias, second, second_bias, last, last_bias, direct = weights
-    dim, width = table.shape[1], plan[4].size - 1
+def predict(categories: Any, numbers: Any, plan: Any, weights: Any, out: Any) -> None:
+    """Probabilities into `out`, float64 `[n]`, by a `Plan` and `Weights`."""
+    seeds = plan.seeds
+    member_start = plan.member_start
+    table = weights.table
+    dim = table.shape[1]
     embedded = seeds.size * dim
-    x, row = np.empty(width), np.empty(embedded + 2 * width, np.float32)
-    h1, h2 = np.empty(first_bias.size, np.float32), np.empty(second_bias.size, np.float32)
-    for r in range(out.size):
-        for f in range(seeds.size):
-            h = seeds[f]
-            for i in range(member_start[f], member_start[f + 1]):
-                h = mix(h ^ categories[r, members[i]])
-            row[f * dim : (f + 1) * dim] = table[np.int64(h >> u64(bits_away))]
-        read_numbers(numbers, r, plan, widest, x, row, embedded)
-        layer(row, first, first_bias, h1)
-        layer(h1, second, second_bias, h2)
-        z = np.float64(last_bias[0])
-        for k in range(h2.size):
-            z += h2[k] * last[k, 0]
-        for j in range(2 * width):
-            z += row[embedded + j] * direct[j, 0]
-        out[r] = min(max(1.0 / (1.0 + np.exp(-z)), LOWEST), HIGHEST)
+    x = np.empty(plan.knot_start.size - 1)
+    given = np.empty(embedded + 2 * x.size, np.float32)
+    hidden = np.empty(weights.first_bias.size, np.float32)
+    deeper = np.empty(weights.second_bias.size, np.float32)
+    for row in range(out.size):
+        for field in range(seeds.size):
+            hashed = seeds[field]
+            for i in range(member_start[field], member_start[field + 1]):
+                hashed = mix(hashed ^ categories[row, plan.members[i]])
+            given[field * dim : (field + 1) * dim] = table[np.int64(hashed >> plan.shift)]
+        read_numbers(numbers, row, plan.start, plan.inputs, plan.factors, x)
+        bend_numbers(x, plan, given, embedded)
+        layer(given, weights.first, weights.first_bias, hidden)
+        layer(hidden, weights.second, weights.second_bias, deeper)
+        # In float64 from here on, in this order: so a row is answered alike alone and in a batch.
+        logit = np.float64(weights.last_bias[0])
+        for i in range(deeper.size):
+            logit += deeper[i] * weights.last[i, 0]
+        for i in range(2 * x.size):
+            logit += given[embedded + i] * weights.direct[i, 0]
+        out[row] = min(max(1.0 / (1.0 + np.exp(-logit)), LOWEST), HIGHEST)

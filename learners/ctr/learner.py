@@ -49,29 +49,34 @@ class TorchCtrLearner:
         self._net.tune(options.rate, options.embedding_rate, options.decay)
         self._memory = Reservoir(options.memory, self._encoding.fields, self._encoding.width)
         self._waiting = self._nothing()
-        self._bias, self._learned = 0.0, 0
+        self._bias = 0.0
+        self._learned = 0
 
     def learn(self, examples: Examples) -> None:
         """What is asked of the net before it learns moves the bias; then every full batch is a
         step."""
-        v, labels = examples.vectors, examples.labels.astype(np.float32)
+        vectors = examples.vectors
+        labels = examples.labels.astype(np.float32)
         new: list[npt.NDArray[Any]] = [
-            self._encoding.ids(v),
-            self._encoding.numbers(v, learn=True),
+            self._encoding.ids(vectors),
+            self._encoding.numbers(vectors, learn=True),
             labels,
         ]
-        p = _sigmoid(self._net.logits(new[0], inputs(new[1])) + self._bias)
-        self._bias -= self._options.bias_rate * float((p - labels).sum())
+        predicted = _sigmoid(self._net.logits(new[0], inputs(new[1])) + self._bias)
+        self._bias -= self._options.bias_rate * float((predicted - labels).sum())
+        # Batches are cut by number alone, so that calls may come in any sizes.
         self._waiting = [np.concatenate(pair) for pair in zip(self._waiting, new)]
         size = self._options.batch
         while len(self._waiting[-1]) >= size:
-            self._step([c[:size] for c in self._waiting])
-            self._waiting = [c[size:] for c in self._waiting]
+            self._step([column[:size] for column in self._waiting])
+            self._waiting = [column[size:] for column in self._waiting]
         self._learned += len(labels)
 
     def predict(self, vectors: Vectors) -> F64:
-        z = self._net.logits(self._encoding.ids(vectors), inputs(self._encoding.numbers(vectors)))
-        return np.clip(_sigmoid(z + self._bias), LOWEST, 1 - LOWEST)
+        logits = self._net.logits(
+            self._encoding.ids(vectors), inputs(self._encoding.numbers(vectors))
+        )
+        return np.clip(_sigmoid(logits + self._bias), LOWEST, 1 - LOWEST)
 
     def checkpoint(self) -> dict[str, npt.NDArray[Any]]:
         facts = {"bias": self._bias, "learned": self._learned, "rng": self._rng.bit_generator.state}
@@ -82,7 +87,8 @@ class TorchCtrLearner:
 
     def restore(self, state: Arrays) -> None:
         facts = check_origin(state, self._origin)
-        self._bias, self._learned = facts["bias"], facts["learned"]
+        self._bias = facts["bias"]
+        self._learned = facts["learned"]
         self._rng.bit_generator.state = facts["rng"]
         self._waiting = [state[f"waiting.{name}"].copy() for name in COLUMNS]
         self._encoding.scaling.restore(state)
@@ -93,11 +99,12 @@ class TorchCtrLearner:
         """Always everything: at 2^16 embeddings of 8 it is 2 MB."""
         options = asdict(self._options)
         meta = {
-            **{k: options[k] for k in DEFINITION},
+            **{name: options[name] for name in DEFINITION},
             "vectors": self._schema.digest,
             "learned": self._learned,
         }
         arrays = self._net.arrays()
+        # A predictor knows one bias: that of the net and the online one together.
         arrays["last_bias"] = (arrays["last_bias"] + self._bias).astype(np.float32)
         arrays["shift"], arrays["scale"] = self._encoding.scaling.shift_and_scale()
         return check_finite(Export(KIND, meta, arrays))
@@ -106,13 +113,15 @@ class TorchCtrLearner:
         """The new examples and some old ones; then the new ones are old, too."""
         parts = [tuple(new)]
         if self._options.replay and len(self._memory) >= self._options.warm_up:
+            # Before the new ones are in it: none is learned twice in one step.
             parts.append(self._memory.draw(self._options.replay * len(new[-1]), self._rng))
         ids, numbers, labels = (np.concatenate(column) for column in zip(*parts))
         self._net.step(ids, inputs(numbers), labels, self._options.dropout, self._rng)
         self._memory.add(new[0], new[1], new[2], self._rng)
 
     def _nothing(self) -> list[npt.NDArray[Any]]:
-        fields, width = self._encoding.fields, self._encoding.width
+        fields = self._encoding.fields
+        width = self._encoding.width
         return [
             np.zeros((0, fields), np.int32),
             np.zeros((0, width), np.float32),
@@ -121,11 +130,12 @@ class TorchCtrLearner:
 
 
 def _device(name: str) -> torch.device:
-    return torch.device(
-        "cuda" if name == "auto" and torch.cuda.is_available() else name.replace("auto", "cpu")
-    )
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
 
 
-def _sigmoid(z: F64) -> F64:
-    out: F64 = 1.0 / (1.0 + np.exp(-np.clip(z, -40.0, 40.0)))
+def _sigmoid(logits: F64) -> F64:
+    # Beyond, the result is 0 or 1 to 17 digits, and the exponential would overflow.
+    out: F64 = 1.0 / (1.0 + np.exp(-np.clip(logits, -40.0, 40.0)))
     return out

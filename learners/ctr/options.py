@@ -47,5 +47,6 @@ class Options:
             raise LearnerError(
                 repr(self),
                 "is out of range",
-                "Use 8 to 24 bits, dropout in [0, 1), a prior between 0 and 1, two hidden layers, sizes from 1.",
+                "Use 8 to 24 bits, dropout in [0, 1), a prior between 0 and 1, two hidden layers, "
+                "sizes from 1.",
             )

@@ -10,8 +10,6 @@ from freshet.learners.ctr.encoding import WIDEST, Encoding
 from freshet.learners.state import check_vectors, plain
 from freshet.schemas.models.vectors import F64, Vectors, VectorSchema
 
-WEIGHTS = ("table", "first", "first_bias", "second", "second_bias", "last", "last_bias", "direct")
-
 
 class TorchCtrPredictor:
     """Row-exact. Sums in another order than torch does, so within 1e-5 of the learner."""
@@ -20,27 +18,28 @@ class TorchCtrPredictor:
 
     def __init__(self, export: Export, schema: VectorSchema) -> None:
         check_vectors(export.meta, export.kind, schema)
-        encoding, arrays = Encoding(schema, export.meta), export.arrays
+        encoding = Encoding(schema, export.meta)
+        arrays = export.arrays
         tables = encoding.tables
-        members = [m for field in encoding.members for m in field]
-        self._plan = (
-            encoding.seeds,
-            np.cumsum([0, *map(len, encoding.members)]).astype(np.int32),
-            np.array(members, np.int32),
-            tables.knots,
-            tables.knot_start,
-            tables.start,
-            tables.inputs,
-            tables.factors,
-            arrays["shift"],
-            arrays["scale"],
+        members = [member for field in encoding.members for member in field]
+        self._plan = kernels.Plan(
+            seeds=encoding.seeds,
+            member_start=np.cumsum([0, *map(len, encoding.members)]).astype(np.int32),
+            members=np.array(members, np.int32),
+            knots=tables.knots,
+            knot_start=tables.knot_start,
+            start=tables.start,
+            inputs=tables.inputs,
+            factors=tables.factors,
+            centre=arrays["shift"],
+            scale=arrays["scale"],
+            widest=WIDEST,
+            shift=encoding.shift,
         )
-        self._bits_away = 64 - export.meta["bits"]
-        self._weights = tuple(arrays[name] for name in WEIGHTS)
+        self._weights = kernels.Weights(*(arrays[name] for name in kernels.Weights._fields))
 
     def predict(self, vectors: Vectors) -> F64:
-        out, v = np.empty(len(vectors)), plain(vectors)
-        kernels.predict(
-            v.categories, v.numbers, self._plan, WIDEST, self._bits_away, self._weights, out
-        )
+        out = np.empty(len(vectors))
+        given = plain(vectors)
+        kernels.predict(given.categories, given.numbers, self._plan, self._weights, out)
         return out

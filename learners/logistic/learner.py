@@ -18,14 +18,14 @@ import numpy.typing as npt
 
 from freshet.learners.contract import Arrays, Export, pack_json
 from freshet.learners.logistic import kernels
-from freshet.learners.logistic.plan import Plan, compile_plan
+from freshet.learners.logistic.kernels import Plan
+from freshet.learners.logistic.plan import Definition, compile_plan
 from freshet.learners.state import check_finite, check_origin, check_vectors, origin, plain
 from freshet.schemas.errors import LearnerError
 from freshet.schemas.models.vectors import F64, Examples, Vectors, VectorSchema
 
 KIND = "hashed_logistic"
-# what a prediction depends on
-DEFINITION = ("bits", "soft", "knots", "crosses", "combinations", "without")
+DEFINITION = Definition._fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +87,9 @@ class HashedLogistic:
 
     def __post_init__(self) -> None:
         if not (8 <= self.bits <= 28 and self.rate > 0 and self.start > 0 and 0 < self.prior < 1):
+            given = f"bits={self.bits}, rate={self.rate}, start={self.start}, prior={self.prior}"
             raise LearnerError(
-                f"{self.name} with bits={self.bits}, rate={self.rate}, start={self.start}, prior={self.prior}",
+                f"{self.name} with {given}",
                 "out of range",
                 "Use 8 to 28 bits, a rate and start above 0 and a prior between 0 and 1.",
             )
@@ -99,7 +100,7 @@ class HashedLogistic:
 
     def plan(self, schema: VectorSchema) -> Plan:
         """The tables of its kernels. Raises `LearnerError` for a feature that the schema lacks."""
-        return compile_plan(schema, *(getattr(self, k) for k in DEFINITION))
+        return compile_plan(schema, Definition(*(getattr(self, name) for name in DEFINITION)))
 
 
 class HashedLogisticLearner:
@@ -113,14 +114,15 @@ class HashedLogisticLearner:
         self._plan = spec.plan(schema)
         self._weights = np.zeros(1 << spec.bits, np.float32)
         self._squares = np.full(1 << spec.bits, spec.start, np.float32)
+        # The logit of the prior, and Adagrad's sum of squares for it.
         self._bias = np.array([np.log(spec.prior / (1 - spec.prior)), spec.start])
         self._learned = 0
 
     def learn(self, examples: Examples) -> None:
-        v = plain(examples.vectors)
+        given = plain(examples.vectors)
         kernels.learn(
-            v.categories,
-            v.numbers,
+            given.categories,
+            given.numbers,
             examples.labels,
             self._plan,
             self._weights,
@@ -131,8 +133,9 @@ class HashedLogisticLearner:
         self._learned += len(examples)
 
     def predict(self, vectors: Vectors) -> F64:
-        out, v = np.empty(len(vectors)), plain(vectors)
-        kernels.predict(v.categories, v.numbers, self._plan, self._weights, self._bias, out)
+        out = np.empty(len(vectors))
+        given = plain(vectors)
+        kernels.predict(given.categories, given.numbers, self._plan, self._weights, self._bias, out)
         return out
 
     def checkpoint(self) -> dict[str, npt.NDArray[Any]]:
@@ -145,14 +148,16 @@ class HashedLogisticLearner:
 
     def restore(self, state: Arrays) -> None:
         facts = check_origin(state, self._origin)
-        self._weights, self._squares = state["weights"].copy(), state["squares"].copy()
-        self._bias, self._learned = state["bias"].copy(), facts["learned"]
+        self._weights = state["weights"].copy()
+        self._squares = state["squares"].copy()
+        self._bias = state["bias"].copy()
+        self._learned = facts["learned"]
 
     def export(self) -> Export:
         """Always the whole table: at 2^18 weights it is 1 MB."""
         spec = asdict(self._spec)
         meta = {
-            **{k: spec[k] for k in DEFINITION},
+            **{name: spec[name] for name in DEFINITION},
             "vectors": self._schema.digest,
             "learned": self._learned,
         }
@@ -168,12 +173,14 @@ class HashedLogisticPredictor:
     row_exact = True
 
     def __init__(self, export: Export, schema: VectorSchema) -> None:
-        m, a = export.meta, export.arrays
-        check_vectors(m, KIND, schema)
-        self._plan = compile_plan(schema, *(m[k] for k in DEFINITION))
-        self._weights, self._bias = a["weights"], a["bias"]
+        check_vectors(export.meta, KIND, schema)
+        definition = Definition(*(export.meta[name] for name in DEFINITION))
+        self._plan = compile_plan(schema, definition)
+        self._weights = export.arrays["weights"]
+        self._bias = export.arrays["bias"]
 
     def predict(self, vectors: Vectors) -> F64:
-        out, v = np.empty(len(vectors)), plain(vectors)
-        kernels.predict(v.categories, v.numbers, self._plan, self._weights, self._bias, out)
+        out = np.empty(len(vectors))
+        given = plain(vectors)
+        kernels.predict(given.categories, given.numbers, self._plan, self._weights, self._bias, out)
         return out

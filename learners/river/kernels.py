@@ -7,7 +7,8 @@ from typing import Any
 import numba as nb
 import numpy as np
 
-LOWEST, HIGHEST = 1e-6, 1.0 - 1e-6
+LOWEST = 1e-6
+HIGHEST = 1.0 - 1e-6
 
 
 @nb.njit(nogil=True, cache=True)
@@ -25,14 +26,18 @@ def predict(
     """Probabilities into `out`, float64 `[n]`. `weights` holds the numbers', then each category's
     `buckets`."""
     n_numbers = numbers.shape[1]
-    for r in range(out.size):
-        s = intercept[0]
-        for j in range(n_numbers):
-            x = np.float64(numbers[r, j])
-            if np.isfinite(x):
-                s += weights[j] * min(max((x - shift[j]) * scale[j], -widest), widest)
-        for c in range(categories.shape[1]):
-            h = categories[r, c]
-            if h != np.uint64(0):
-                s += weights[n_numbers + c * buckets + np.int64(h % np.uint64(buckets))]
-        out[r] = min(max(1.0 / (1.0 + np.exp(-s)), LOWEST), HIGHEST)
+    for row in range(out.size):
+        total = intercept[0]
+        for number in range(n_numbers):
+            value = np.float64(numbers[row, number])
+            if np.isfinite(value):
+                total += weights[number] * min(
+                    max((value - shift[number]) * scale[number], -widest), widest
+                )
+        for category in range(categories.shape[1]):
+            hashed = categories[row, category]
+            if hashed != np.uint64(0):  # which stands for a missing one
+                total += weights[
+                    n_numbers + category * buckets + np.int64(hashed % np.uint64(buckets))
+                ]
+        out[row] = min(max(1.0 / (1.0 + np.exp(-total)), LOWEST), HIGHEST)

@@ -46,6 +46,7 @@ class RiverLearner:
         self._scale = scale
         self._schema = schema
         self._origin = origin
+        # What was declared stays as it is: a restored learner begins from it.
         self._model: Any = copy.deepcopy(model)
         self._scaling = Scaling(len(schema.numbers), scale)
         self._places: dict[str, int] = {}  # found once; no more than there are weights
@@ -53,13 +54,15 @@ class RiverLearner:
     def learn(self, examples: Examples) -> None:
         """The scales first take in the whole step, then its examples are learned one by one."""
         self._scaling.update(examples.vectors.numbers)
-        for x, y in zip(self._dicts(examples.vectors), (examples.labels > 0.5).tolist()):
-            self._model.learn_one(x, y)
+        for event, label in zip(self._dicts(examples.vectors), (examples.labels > 0.5).tolist()):
+            self._model.learn_one(event, label)
 
     def predict(self, vectors: Vectors) -> F64:
         ask = self._model.predict_proba_one
-        p = np.array([ask(x).get(True, 0.5) for x in self._dicts(vectors)], np.float64)
-        return np.clip(p, LOWEST, 1 - LOWEST)
+        predicted = np.array(
+            [ask(event).get(True, 0.5) for event in self._dicts(vectors)], np.float64
+        )
+        return np.clip(predicted, LOWEST, 1 - LOWEST)
 
     def checkpoint(self) -> dict[str, npt.NDArray[Any]]:
         """Raises `LearnerError` for a model that is not `servable`."""
@@ -78,11 +81,9 @@ class RiverLearner:
         self._model._weights = VectorDict(self._named(state["weight_keys"], state["weights"]))
         for name, kind in facts["kinds"].items():
             named = self._named(state[f"optimizer.{name}.keys"], state[f"optimizer.{name}"])
-            setattr(
-                self._model.optimizer,
-                name,
-                VectorDict(named) if kind == "vector" else defaultdict(float, named),
-            )
+            # As River's optimizers make them: what they have not seen counts as 0.0.
+            kept = VectorDict(named) if kind == "vector" else defaultdict(float, named)
+            setattr(self._model.optimizer, name, kept)
         for name, value in facts["values"].items():
             setattr(self._model.optimizer, name, value)
         self._scaling.restore(state)
@@ -100,14 +101,20 @@ class RiverLearner:
         return check_finite(Export(KIND, meta, arrays))
 
     def _dicts(self, vectors: Vectors) -> list[dict[str, float]]:
-        names, buckets = self._schema.numbers, np.uint64(self._buckets)
+        names = self._schema.numbers
+        buckets = np.uint64(self._buckets)
         rows = []
         scaled = self._scaling.apply(vectors.numbers).tolist()
-        hashes, ids = vectors.categories.tolist(), (vectors.categories % buckets).tolist()
+        hashes = vectors.categories.tolist()
+        ids = (vectors.categories % buckets).tolist()
         for numbers, full, cut in zip(scaled, hashes, ids):
-            x = {name: v for name, v in zip(names, numbers) if v == v}
-            x |= {f"{name}={b}": 1.0 for name, h, b in zip(self._schema.categories, full, cut) if h}
-            rows.append(x)
+            event = {name: value for name, value in zip(names, numbers) if value == value}
+            event |= {
+                f"{name}={bucket}": 1.0
+                for name, hashed, bucket in zip(self._schema.categories, full, cut)
+                if hashed
+            }
+            rows.append(event)
         return rows
 
     def _place(self, name: str) -> int:
@@ -128,21 +135,24 @@ class RiverLearner:
     def _named(self, keys: npt.NDArray[Any], values: npt.NDArray[Any]) -> dict[str, float]:
         """Weights by name, in the order they were in, since River sums in the order of its
         dicts."""
-        n, buckets = len(self._schema.numbers), self._buckets
-        out = {}
-        for key, value in zip(keys.tolist(), values.tolist()):
-            c, bucket = divmod(key - n, buckets)
-            out[
-                self._schema.numbers[key] if key < n else f"{self._schema.categories[c]}={bucket}"
-            ] = value
-        return out
+        names = zip(map(self._name, keys.tolist()), values.tolist())
+        return dict(names)
+
+    def _name(self, place: int) -> str:
+        """The feature whose weight has this place: the inverse of `_place`."""
+        numbers = self._schema.numbers
+        if place < len(numbers):
+            return numbers[place]
+        category, bucket = divmod(place - len(numbers), self._buckets)
+        return f"{self._schema.categories[category]}={bucket}"
 
     def _require_portable(self, what: str) -> None:
         if not is_portable(self._declared):
             raise LearnerError(
                 f"{self._origin.name}: {what} of {type(self._model).__name__}",
                 "has no flat arrays, and freshet neither writes nor reads pickle",
-                "Compare it prequentially, or declare River(linear_model.LogisticRegression(...)) to save and serve it.",
+                "Compare it prequentially, or declare River(linear_model.LogisticRegression(...)) "
+                "to save and serve it.",
             )
 
 
@@ -166,7 +176,6 @@ def _optimizer_state(
 def _flat(
     named: Mapping[str, float] | VectorDict, place: Callable[[str], int]
 ) -> tuple[npt.NDArray[np.int64], F64]:
-    items = list(named.items())
-    return np.array([place(k) for k, _ in items], np.int64), np.array(
-        [v for _, v in items], np.float64
-    )
+    # In River's own order, which is that in which it will sum them again.
+    places = [place(name) for name in named]
+    return np.array(places, np.int64), np.array(list(named.values()), np.float64)

@@ -35,10 +35,11 @@ def classifier(model: object, name: str) -> Classifier:
 def is_portable(model: Any) -> bool:
     """Logistic regression whose weights start at 0 and whose optimizer's state is numbers by
     feature."""
+    # Not by `isinstance`: a subclass may keep more than weights.
     if type(model) is not LogisticRegression or model.l1 != 0.0 or model.l2 != 0.0:
         return False
     start = model.initializer
     if not isinstance(start, Constant) or start.value != 0.0:
         return False
     plain = (bool, int, float, type(None), Scheduler, dict, VectorDict)
-    return all(isinstance(v, plain) for v in vars(model.optimizer).values())
+    return all(isinstance(value, plain) for value in vars(model.optimizer).values())

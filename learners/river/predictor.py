@@ -18,15 +18,15 @@ class RiverLogisticPredictor:
 
     def __init__(self, export: Export, schema: VectorSchema) -> None:
         check_vectors(export.meta, export.kind, schema)
-        a = export.arrays
-        self._arrays = a["weights"], a["shift"], a["scale"], a["intercept"]
-        self._buckets, self._widest = (
-            export.meta["buckets"],
-            WIDEST if export.meta["scale"] else np.inf,
-        )
+        arrays = export.arrays
+        self._arrays = arrays["weights"], arrays["shift"], arrays["scale"], arrays["intercept"]
+        self._buckets = export.meta["buckets"]
+        self._widest = WIDEST if export.meta["scale"] else np.inf
 
     def predict(self, vectors: Vectors) -> F64:
         out = np.empty(len(vectors))
-        v = plain(vectors)
-        kernels.predict(v.categories, v.numbers, *self._arrays, self._buckets, self._widest, out)
+        given = plain(vectors)
+        kernels.predict(
+            given.categories, given.numbers, *self._arrays, self._buckets, self._widest, out
+        )
         return out

@@ -48,6 +48,7 @@ class River:
         False
     """
 
+    # Two of River's models are never equal; `definition`, their text, stands for them.
     model: Any = field(default=None, compare=False)
     buckets: int = 4096
     scale: bool = True

@@ -1,8 +1,9 @@
 """Snapshots on disk: plain arrays, a manifest, and two signatures over it.
 
-    MODEL/LINEAGE/{number:06}.safetensors      the arrays {number:06}.json             the manifest
-                  (canonical JSON), which holds their digest {number:06}.provenance.sig   by the
-                  trainer {number:06}.approval.sig     by the qualifier
+    MODEL/LINEAGE/{number:06}.safetensors      the arrays
+                  {number:06}.json             the manifest (canonical JSON), with their digest
+                  {number:06}.provenance.sig   by the trainer
+                  {number:06}.approval.sig     by the qualifier
 
 Nothing is parsed before its signature and digest hold, and nothing is ever changed: the manifest is
 written last.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import mmap
 import os
 import re
@@ -36,7 +38,7 @@ from freshet.schemas.models.manifest import (
     SnapshotName,
     canonical,
     digest_of,
-    read,
+    parsed,
 )
 
 DTYPES = {
@@ -53,16 +55,16 @@ DTYPES = {
     "F32": np.float32,
     "F64": np.float64,
 }
-ARRAYS, MANIFEST_FILE, PROVENANCE_FILE, APPROVAL_FILE = (
-    ".safetensors",
-    ".json",
-    ".provenance.sig",
-    ".approval.sig",
-)
+ARRAYS = ".safetensors"
+MANIFEST_FILE = ".json"
+PROVENANCE_FILE = ".provenance.sig"
+APPROVAL_FILE = ".approval.sig"
 # Read before any signature holds, so these are bounds, not trust: a manifest is read whole, and
 # told in one line of the sidecar; what is signed says how large the arrays are, up to what a scorer
 # has room for.
-MANIFEST_BYTES, SIGNATURE_BYTES, MOST_BYTES = 8 << 20, 64, 1 << 30
+MANIFEST_BYTES = 8 << 20
+SIGNATURE_BYTES = 64
+MOST_BYTES = 1 << 30
 _STEM = re.compile(r"[0-9]{6,10}")
 DO_NOT = "Do not serve it; look who wrote it."
 
@@ -123,11 +125,21 @@ def _folder(root: Path, name: SnapshotName, create: bool = False) -> Folder:
 
 def write(root: Path, facts: Facts, export: Export, signer: Signer) -> Identity:
     """Write a snapshot below `root` and sign its provenance. Writing it again is harmless."""
-    data = save({k: np.ascontiguousarray(v) for k, v in export.arrays.items()})
+    data = save({key: np.ascontiguousarray(array) for key, array in export.arrays.items()})
     manifest = Manifest(
-        facts.app, facts.model, facts.lineage, facts.number, export.kind, dict(export.meta), facts.vectors, facts.tick,
-        facts.examples, facts.position, hashlib.sha256(data).hexdigest(), len(data),
-    )  # fmt: skip
+        app=facts.app,
+        model=facts.model,
+        lineage=facts.lineage,
+        number=facts.number,
+        kind=export.kind,
+        meta=dict(export.meta),
+        vectors=facts.vectors,
+        tick=facts.tick,
+        examples=facts.examples,
+        position=facts.position,
+        sha256=hashlib.sha256(data).hexdigest(),
+        size=len(data),
+    )
     text = canonical(manifest)
     name = manifest.name
     with _folder(root, name, create=True) as folder:
@@ -172,7 +184,7 @@ def read_signed(
         if qualifier is not None:
             _check(folder, name, APPROVAL_FILE, APPROVAL, text, qualifier)
     try:
-        manifest = read(text)
+        manifest = parsed(text)
     except msgspec.DecodeError as error:
         raise SnapshotError(str(path), f"its manifest cannot be read: {error}", DO_NOT) from error
     found = manifest.name
@@ -282,25 +294,29 @@ def arrays_of(data: memoryview) -> dict[str, npt.NDArray[Any]]:
     """
     try:
         size = int.from_bytes(data[:8], "little")
-        header = json.loads(bytes(data[8 : 8 + size])) if 0 < size <= len(data) - 8 else None
+        # Whatever the first 8 bytes say: no more is read than there is.
+        if not 0 < size <= len(data) - 8:
+            raise ValueError("no header")
+        header = json.loads(bytes(data[8 : 8 + size]))
         if not isinstance(header, dict):
             raise ValueError("no header")
         return {
-            k: _array(data[8 + size :], entry) for k, entry in header.items() if k != "__metadata__"
+            name: _array(data[8 + size :], entry)
+            for name, entry in header.items()
+            if name != "__metadata__"
         }
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise SnapshotError("arrays", f"are no safetensors: {error}", DO_NOT) from error
 
 
 def _array(body: memoryview, entry: dict[str, Any]) -> npt.NDArray[Any]:
-    dtype, shape = np.dtype(DTYPES[entry["dtype"]]), tuple(int(x) for x in entry["shape"])
-    first, last = (int(x) for x in entry["data_offsets"])
-    count = int(np.prod(shape, dtype=object)) if shape else 1
-    if (
-        not 0 <= first <= last <= len(body)
-        or last - first != count * dtype.itemsize
-        or min(shape, default=0) < 0
-    ):
+    dtype = np.dtype(DTYPES[entry["dtype"]])
+    shape = tuple(int(number) for number in entry["shape"])
+    first, last = (int(number) for number in entry["data_offsets"])
+    # Python's own integers, which do not wrap around: a product of sizes could pass 64 bits.
+    count = math.prod(shape)
+    lies_within = 0 <= first <= last <= len(body)
+    if not lies_within or last - first != count * dtype.itemsize or min(shape, default=0) < 0:
         raise ValueError(
             f"array of {entry['dtype']} {shape} at {first} to {last} of {len(body)} bytes"
         )

@@ -15,17 +15,19 @@ def golden_vectors(schema: VectorSchema, rows: int = ROWS) -> Vectors:
     """The same `rows` vectors each time: usual, missing, zero and extreme values. Row 0 is missing
     throughout."""
     rng = np.random.default_rng(20130101)
-    c, n = len(schema.categories), len(schema.numbers)
-    categories = rng.integers(1, 1 << 63, (rows, c), np.uint64)
-    categories[rng.random((rows, c)) < 0.1] = 0
-    numbers = (rng.normal(0, 1, (rows, n)) * 10.0 ** rng.integers(-2, 4, (rows, n))).astype(
-        np.float32
-    )
-    kind = rng.random((rows, n))
+    # Drawn in this order for ever: snapshots hold their trainers' answers to these very vectors.
+    shape = (rows, len(schema.categories))
+    categories = rng.integers(1, 1 << 63, shape, np.uint64)
+    categories[rng.random(shape) < 0.1] = 0
+    shape = (rows, len(schema.numbers))
+    normal = rng.normal(0, 1, shape)
+    numbers = (normal * 10.0 ** rng.integers(-2, 4, shape)).astype(np.float32)
+    kind = rng.random(shape)
     numbers[kind < 0.1] = np.nan
     numbers[(kind >= 0.1) & (kind < 0.15)] = 0.0
     numbers[(kind >= 0.15) & (kind < 0.17)] = np.float32(1e9)
-    categories[0], numbers[0] = 0, np.nan
+    categories[0] = 0
+    numbers[0] = np.nan
     return Vectors(categories, numbers)
 
 

@@ -21,9 +21,14 @@ from freshet.schemas.errors import ComponentError
 from freshet.schemas.whole_files import PRIVATE, write_whole
 
 KEY_BYTES = 32
-OF_PRIVATE = "Restore it from a copy, or remove it and start the app: it makes a new key, and what the old one signed holds."
+OF_PRIVATE = (
+    "Restore it from a copy, or remove it and start the app: it makes a new key, "
+    "and what the old one signed holds."
+)
 OF_PUBLIC = "Restore it from a copy, or remove it: snapshots that this key signed are then refused."
-PROVENANCE, APPROVAL = "freshet snapshot provenance v1", "freshet snapshot approval v1"
+# Part of what is signed: another text would refuse every snapshot there is.
+PROVENANCE = "freshet snapshot provenance v1"
+APPROVAL = "freshet snapshot approval v1"
 
 
 def create_key(directory: Path) -> None:
@@ -71,12 +76,10 @@ def _bytes(path: Path, next_step: str) -> bytes:
             "Make it readable by this user.",
         ) from error
     if len(found) != KEY_BYTES:
-        size = (
-            "is empty"
-            if not found
-            else f"is torn: it has {path.stat().st_size} bytes, a key has {KEY_BYTES}"
-        )
-        raise ComponentError(f"key file {path}", size, next_step)
+        cause = "is empty"
+        if found:
+            cause = f"is torn: it has {path.stat().st_size} bytes, a key has {KEY_BYTES}"
+        raise ComponentError(f"key file {path}", cause, next_step)
     return found
 
 

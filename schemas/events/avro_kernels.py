@@ -3,7 +3,7 @@ specification, binary encoding.
 
 Columns are one table of words, int64 `[fields, 2, n]`: a text has its start and end, any other
 field one word (a whole number, the bits of a float64, the index of an enum's symbol). Programs are
-rows of int64 `[WIDTH]`, see `event_codec`.
+rows of int64 `[WIDTH]`, see `codec`.
 
 Nothing is allocated here, so the kernels are compiled without numba's reference counting
 (`_nrt=False`): in code with many early returns it is not optimised away, and took three quarters of
@@ -12,43 +12,77 @@ the time.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba as nb
 import numpy as np
+import numpy.typing as npt
 
-u64, i64 = np.uint64, np.int64
+u64 = np.uint64
+i64 = np.int64
 STRING, INT, LONG, FLOAT, DOUBLE, BOOLEAN, ENUM, CONSTANT, CONSTANT_TEXT = range(9)
 OP, NULL_BRANCH, FIELD, TARGET, FIRST, SECOND, WIDTH = range(7)
 WHOLE, SINGLE, WIDE = range(3)
 OK, UNDECODABLE, UNKNOWN_TYPE = range(3)
+# Of the Confluent wire format: a zero byte and the schema's id.
 HEADER = 5
+# Not 0, which is an enum's first symbol.
 NO_SYMBOL = -1
+# A place in the bytes is never below 0, so this one says that there is none to go on from.
+NOWHERE = i64(-1)
+# As a field: the writer's, which no reader's field is read from. As a step: none was in the way.
+NONE = i64(-1)
+
+
+class Programs(NamedTuple):
+    """Of each schema that records may have, by wire id: program `k`, for the wire id `ids[k]`, is
+    `steps[first[k]:first[k + 1]]`; `maps` are the enums' symbols, as the reader has them."""
+
+    ids: npt.NDArray[np.int64]
+    first: npt.NDArray[np.int64]
+    steps: npt.NDArray[np.int64]
+    maps: npt.NDArray[np.int64]
+
+
+class Decoded(NamedTuple):
+    """What rows are decoded into: `words` int64 `[fields, 2, n]`, `floats` the same bytes seen as
+    float64, `valid` bool `[fields, n]`, and for each row what was wrong with it, and in which
+    field."""
+
+    words: npt.NDArray[np.int64]
+    floats: npt.NDArray[np.float64]
+    valid: npt.NDArray[np.bool_]
+    reason: npt.NDArray[np.uint8]
+    detail: npt.NDArray[np.int16]
 
 
 @nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
 def varint(data: Any, at: Any, end: Any) -> Any:
-    """A zigzag number and the place after it; place -1 where it is cut off or has more than 64
+    """A zigzag number and the place after it; `NOWHERE` where it is cut off or has more than 64
     bits."""
+    # Most are one byte: lengths, branches of unions, symbols.
     if at < end and data[at] < 128:
         short = i64(data[at])
         return (short >> 1) ^ -(short & 1), at + 1
-    value, shift = u64(0), u64(0)
+    value = u64(0)
+    shift = u64(0)
     while at < end:
         byte = u64(data[at])
         at += 1
+        # The tenth byte holds the 64th bit, and nothing else.
         if shift == u64(63) and byte > u64(1):
             break
         value |= (byte & u64(127)) << shift
         if byte < u64(128):
             return i64(value >> u64(1)) ^ -i64(value & u64(1)), at
         shift += u64(7)
-    return i64(0), i64(-1)
+    return i64(0), NOWHERE
 
 
 @nb.njit(nogil=True, cache=True, _nrt=False)
 def is_utf8(data: Any, at: Any, end: Any) -> Any:
     """Whether the bytes are well-formed UTF-8. Source: Unicode 15, table 3-7."""
+    # ASCII, as most texts are, is found out without a branch for each byte.
     high = np.uint8(0)
     for i in range(at, end):
         high |= data[i]
@@ -59,23 +93,34 @@ def is_utf8(data: Any, at: Any, end: Any) -> Any:
         at += 1
         if lead < 0x80:
             continue
-        low, top, more = 0x80, 0xBF, 1
+        low = 0x80
+        top = 0xBF
+        more = 1
+        # Continuations, and leads that could only begin an overlong form or what is no character.
         if lead < 0xC2 or lead > 0xF4:
             return False
         if lead >= 0xF0:
             more = 3
-            low = 0x90 if lead == 0xF0 else 0x80
-            top = 0x8F if lead == 0xF4 else 0xBF
         elif lead >= 0xE0:
             more = 2
-            low = 0xA0 if lead == 0xE0 else 0x80
-            top = 0x9F if lead == 0xED else 0xBF
+        # After these four leads the second byte has a narrower range: overlong forms, surrogates,
+        # and what lies beyond U+10FFFF.
+        if lead == 0xE0:
+            low = 0xA0
+        elif lead == 0xED:
+            top = 0x9F
+        elif lead == 0xF0:
+            low = 0x90
+        elif lead == 0xF4:
+            top = 0x8F
         if end - at < more:
             return False
-        for k in range(more):
-            if data[at + k] < low or data[at + k] > top:
+        for i in range(more):
+            if data[at + i] < low or data[at + i] > top:
                 return False
-            low, top = 0x80, 0xBF
+            # The narrower range is the second byte's alone.
+            low = 0x80
+            top = 0xBF
         at += more
     return True
 
@@ -91,12 +136,14 @@ def little_endian(data: Any, at: Any, size: Any) -> Any:
 @nb.njit(nogil=True, cache=True, _nrt=False)
 def float_of(bits: Any, single: Any) -> Any:
     """The number with these IEEE 754 bits."""
-    return np.float64(np.uint32(bits).view(np.float32)) if single else u64(bits).view(np.float64)
+    if single:
+        return np.float64(np.uint32(bits).view(np.float32))
+    return u64(bits).view(np.float64)
 
 
 @nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
 def program_of(data: Any, at: Any, ids: Any, last: Any) -> Any:
-    """The program for a row's wire id, -1 if there is none; most rows have that of the row
+    """The program for a row's wire id, `NONE` if there is none; most rows have that of the row
     before."""
     wire = i64(0)
     for i in range(1, HEADER):
@@ -106,124 +153,134 @@ def program_of(data: Any, at: Any, ids: Any, last: Any) -> Any:
     for k in range(ids.size):
         if ids[k] == wire:
             return k
-    return -1
+    return NONE
 
 
 @nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
-def walk_row(
-    data: Any,
-    at: Any,
-    end: Any,
-    program: Any,
-    maps: Any,
-    words: Any,
-    floats: Any,
-    valid: Any,
-    r: Any,
-) -> Any:
-    """Decode one row by its program: the place reached (-1: undecodable), the step stopped at,
-    constant texts used."""
+def put_constant(program: Any, k: Any, size: Any, into: Any, row: Any) -> Any:
+    """A field that the writer lacks, by step `k`; whether it is a text, which lies after `size`
+    bytes of data."""
+    field = program[k, FIELD]
+    is_text = program[k, OP] == CONSTANT_TEXT
+    into.valid[field, row] = program[k, TARGET] != 0
+    into.words[field, 0, row] = program[k, FIRST]
+    into.words[field, 1, row] = program[k, SECOND]
+    if is_text:
+        into.words[field, 0, row] += size
+        into.words[field, 1, row] += size
+    return is_text
+
+
+@nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
+def walk_row(data: Any, at: Any, end: Any, program: Any, maps: Any, into: Any, row: Any) -> Any:
+    """Decode one row by its program: the place reached (`NOWHERE`: undecodable), the step stopped
+    at, constant texts used."""
     texts = 0
     for k in range(program.shape[0]):
-        op, null, field = program[k, OP], program[k, NULL_BRANCH], program[k, FIELD]
-        first, second = program[k, FIRST], program[k, SECOND]
+        op = program[k, OP]
+        null = program[k, NULL_BRANCH]
+        field = program[k, FIELD]
         if op >= CONSTANT:
-            valid[field, r] = program[k, TARGET] != 0
-            words[field, 0, r], words[field, 1, r] = first, second
-            if op == CONSTANT_TEXT:
-                words[field, 0, r] += data.size
-                words[field, 1, r] += data.size
-                texts += 1
+            texts += put_constant(program, k, data.size, into, row)
             continue
         if null >= 0:
             branch, at = varint(data, at, end)
             if at < 0 or branch < 0 or branch > 1:
-                return i64(-1), k, texts
+                return NOWHERE, k, texts
             if branch == null:
                 if field >= 0:
-                    valid[field, r] = False
-                    words[field, 0, r] = NO_SYMBOL if op == ENUM else 0
-                    words[field, 1, r] = 0
+                    into.valid[field, row] = False
+                    into.words[field, 0, row] = NO_SYMBOL if op == ENUM else 0
+                    into.words[field, 1, row] = 0
                 continue
-        whole, number = i64(0), 0.0
+        whole = i64(0)
+        number = 0.0
         if op == STRING:
             whole, at = varint(data, at, end)
+            # Against what is left, as a sum of the two could pass 64 bits.
             if at < 0 or whole < 0 or whole > end - at:
-                return i64(-1), k, texts
+                return NOWHERE, k, texts
             if field >= 0:
                 if not is_utf8(data, at, at + whole):
-                    return i64(-1), k, texts
-                words[field, 0, r], words[field, 1, r] = at, at + whole
-                valid[field, r] = True
+                    return NOWHERE, k, texts
+                into.words[field, 0, row] = at
+                into.words[field, 1, row] = at + whole
+                into.valid[field, row] = True
             at += whole
             continue
         if op in (DOUBLE, FLOAT):
             size = 8 if op == DOUBLE else 4
             if end - at < size:
-                return i64(-1), k, texts
+                return NOWHERE, k, texts
             number = float_of(little_endian(data, at, size), op == FLOAT)
             at += size
         elif op == BOOLEAN:
             if at >= end or data[at] > 1:
-                return i64(-1), k, texts
+                return NOWHERE, k, texts
             whole = i64(data[at])
             at += 1
         else:
             whole, at = varint(data, at, end)
             if at < 0 or (op == INT and (whole < -(1 << 31) or whole >= 1 << 31)):
-                return i64(-1), k, texts
+                return NOWHERE, k, texts
             if op == ENUM:
-                if whole < 0 or whole >= second:
-                    return i64(-1), k, texts
-                whole = maps[first + whole]
+                if whole < 0 or whole >= program[k, SECOND]:
+                    return NOWHERE, k, texts
+                whole = maps[program[k, FIRST] + whole]
+                # A symbol that the reader lacks is no fault where nobody reads the field.
                 if whole < 0 and field >= 0:
-                    return i64(-1), k, texts
+                    return NOWHERE, k, texts
             number = np.float64(whole)
         if field >= 0:
-            valid[field, r] = True
+            into.valid[field, row] = True
             if program[k, TARGET] == WHOLE:
-                words[field, 0, r] = whole
+                into.words[field, 0, row] = whole
             elif program[k, TARGET] == SINGLE and op != FLOAT:
-                floats[field, 0, r] = np.float64(np.float32(whole))
+                # Rounded once, from the whole number: by way of a float64 it would be twice.
+                into.floats[field, 0, row] = np.float64(np.float32(whole))
             else:
-                floats[field, 0, r] = number
-    return at, i64(-1), texts
+                into.floats[field, 0, row] = number
+    return at, NONE, texts
 
 
 @nb.njit(nogil=True, cache=True, _nrt=False)
-def walk(
-    data: Any, start: Any, end: Any, ids: Any, first: Any, steps: Any, maps: Any, words: Any, floats: Any, valid: Any,
-    reason: Any, detail: Any, empty: Any,
-) -> Any:  # fmt: skip
-    """Decode every row into `words` and `valid` (bool `[fields, n]`); bad rows get a reason and are
-    left empty.
+def walk(data: Any, start: Any, end: Any, programs: Any, into: Any, empty: Any) -> Any:
+    """Decode every row (a `Programs` into a `Decoded`); bad rows get a reason and are left empty.
 
-    Program `k` is `steps[first[k]:first[k + 1]]`, for wire id `ids[k]`; `empty` int64 `[fields]` is
-    a missing value's word; `floats` is `words` seen as float64. Returns how many constant texts
-    rows refer to: they lie just after `data`.
+    `empty` int64 `[fields]` is a missing value's word. Returns how many constant texts rows refer
+    to: they lie just after `data`.
     """
-    last, texts = i64(-1), 0
-    for r in range(start.size):
-        at, stop = start[r], end[r]
-        why, where, step = OK, i64(-1), i64(-1)
+    last = NONE
+    texts = 0
+    for row in range(start.size):
+        at = start[row]
+        stop = end[row]
+        why = OK
+        where = NONE
+        step = NONE
         if at < 0 or stop > data.size or stop - at < HEADER or data[at] != 0:
             why = UNDECODABLE
         else:
-            last = program_of(data, at, ids, last)
+            last = program_of(data, at, programs.ids, last)
             if last < 0:
                 why = UNKNOWN_TYPE
             else:
-                program = steps[first[last] : first[last + 1]]
+                program = programs.steps[programs.first[last] : programs.first[last + 1]]
                 place, step, used = walk_row(
-                    data, at + HEADER, stop, program, maps, words, floats, valid, r
+                    data, at + HEADER, stop, program, programs.maps, into, row
                 )
                 texts += used
+                # Bytes that are left over are as wrong as bytes that are missing.
                 if place != stop:
                     why = UNDECODABLE
-                    where = program[step, FIELD] if step >= 0 else i64(-1)
-        reason[r], detail[r] = why, where
+                    if step >= 0:
+                        where = program[step, FIELD]
+        into.reason[row] = why
+        into.detail[row] = where
         if why != OK:
-            for f in range(empty.size):
-                words[f, 0, r], words[f, 1, r] = empty[f], 0
-                valid[f, r] = False
+            # What was written before the fault was found must not be taken for values.
+            for field in range(empty.size):
+                into.words[field, 0, row] = empty[field]
+                into.words[field, 1, row] = 0
+                into.valid[field, row] = False
     return texts

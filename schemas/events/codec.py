@@ -50,7 +50,8 @@ class EventCodec:
     """
 
     def __init__(self, schema: EventSchema, older: Mapping[int, EventSchema] | None = None) -> None:
-        self.schema, self.older = schema, dict(older or {})
+        self.schema = schema
+        self.older = dict(older or {})
         if schema.schema_id in self.older and self.older[schema.schema_id] != schema:
             raise SchemaError(
                 schema.name,
@@ -64,15 +65,16 @@ class EventCodec:
         for writer in writers.values():
             require_readable(writer, schema)
             programs.append(self._program(writer))
-        self.ids: I64 = frozen(np.array(list(writers), np.int64))
-        self.first: I64 = frozen(np.cumsum([0, *map(len, programs)]).astype(np.int64))
-        self.steps: I64 = frozen(np.array([s for p in programs for s in p], np.int64))
-        self.maps: I64 = frozen(np.array([*self._maps, 0], np.int64))
-        self.constants: U8 = np.frombuffer(self._words, np.uint8)
-        self.empty: I64 = frozen(
-            np.array([kernels.NO_SYMBOL if f.type == "enum" else 0 for f in schema.fields])
+        self.programs = kernels.Programs(
+            ids=frozen(np.array(list(writers), np.int64)),
+            first=frozen(np.cumsum([0, *map(len, programs)]).astype(np.int64)),
+            steps=frozen(np.array([step for steps in programs for step in steps], np.int64)),
+            maps=frozen(np.array([*self._maps, 0], np.int64)),
         )
-        self.symbols = {f.name: _symbols(f) for f in schema.fields if f.type == "enum"}
+        self.constants: U8 = np.frombuffer(self._words, np.uint8)
+        self.empty: I64 = frozen(np.array([_empty_word(field) for field in schema.fields]))
+        enums = [field for field in schema.fields if field.type == "enum"]
+        self.symbols = {field.name: _symbols(field) for field in enums}
 
     def __reduce__(self) -> tuple[object, ...]:
         return EventCodec, (self.schema, self.older)
@@ -80,54 +82,66 @@ class EventCodec:
     def _program(self, writer: EventSchema) -> list[list[int]]:
         """Steps of `(op, null branch, reader's field, target, first, second)`: the writer's fields
         in their order, then the constants of fields that it lacks."""
-        read_from = {source_of(f, writer): i for i, f in enumerate(self.schema.fields)}
+        reader_at = {source_of(own, writer): i for i, own in enumerate(self.schema.fields)}
         steps = []
-        for i, f in enumerate(writer.fields):
-            field = read_from.get(i, -1)
-            reader = self.schema.fields[field] if field >= 0 else f
-            first, second = self._map(f, reader) if f.type == "enum" else (0, 0)
-            null = -1 if f.null_branch is None else f.null_branch
-            steps.append(
-                [_OPS[f.type], null, field, _TARGETS.get(reader.type, kernels.WHOLE), first, second]
-            )
-        for i, f in enumerate(self.schema.fields):
-            if source_of(f, writer) is None:
-                steps.append(self._constant(i, f))
+        for i, written in enumerate(writer.fields):
+            at = reader_at.get(i, int(kernels.NONE))
+            # What nobody reads has to be walked over all the same.
+            reader = self.schema.fields[at] if at >= 0 else written
+            first = second = 0
+            if written.type == "enum":
+                first, second = self._map(written, reader)
+            null = -1 if written.null_branch is None else written.null_branch
+            target = _TARGETS.get(reader.type, kernels.WHOLE)
+            steps.append([_OPS[written.type], null, at, target, first, second])
+        for i, own in enumerate(self.schema.fields):
+            if source_of(own, writer) is None:
+                steps.append(self._constant(i, own))
         return steps
 
     def _map(self, writer: Field, reader: Field) -> tuple[int, int]:
         """Where the reader's index of each of the writer's symbols is listed, and how many there
         are."""
-        known = {s: i for i, s in enumerate(reader.symbols)}
+        known = {symbol: i for i, symbol in enumerate(reader.symbols)}
         other = known.get(reader.fallback or "", kernels.NO_SYMBOL)
         first = len(self._maps)
-        self._maps += [known.get(s, other) for s in writer.symbols]
+        self._maps += [known.get(symbol, other) for symbol in writer.symbols]
         return first, len(writer.symbols)
 
-    def _constant(self, i: int, f: Field) -> list[int]:
+    def _constant(self, at: int, field: Field) -> list[int]:
         """The step that puts a field's default; target says whether it is valid."""
-        first, second, op = 0, 0, kernels.CONSTANT
-        if f.default is None:
-            first = kernels.NO_SYMBOL if f.type == "enum" else 0
-        elif f.type == "string":
-            op, first = kernels.CONSTANT_TEXT, len(self._words)
-            self._words += str(f.default).encode()
+        first = 0
+        second = 0
+        op = kernels.CONSTANT
+        if field.default is None:
+            first = _empty_word(field)
+        elif field.type == "string":
+            op = kernels.CONSTANT_TEXT
+            first = len(self._words)
+            self._words += str(field.default).encode()
             second = len(self._words)
-        elif f.type == "enum":
-            first = f.symbols.index(str(f.default))
-        elif f.type in FLOATS:
-            number = np.float32(f.default) if f.type == "float" else f.default
+        elif field.type == "enum":
+            first = field.symbols.index(str(field.default))
+        elif field.type in FLOATS:
+            # As a record would have held it: a float is rounded to 32 bits before it is widened.
+            number = np.float32(field.default) if field.type == "float" else field.default
             first = int(np.array([number], np.float64).view(np.int64)[0])
         else:
-            first = int(f.default)
-        return [op, -1, i, int(f.default is not None), first, second]
+            first = int(field.default)
+        return [op, -1, at, int(field.default is not None), first, second]
 
 
-def _symbols(f: Field) -> tuple[U8, I64, I64]:
+def _empty_word(field: Field) -> int:
+    """The word of a missing value."""
+    return kernels.NO_SYMBOL if field.type == "enum" else 0
+
+
+def _symbols(field: Field) -> tuple[U8, I64, I64]:
     """An enum's symbols as bytes with starts and ends; the last, at index -1, is empty and stands
     for a missing one."""
-    encoded = [s.encode() for s in f.symbols]
-    ends = np.cumsum([len(s) for s in encoded])
-    starts = ends - [len(s) for s in encoded]
+    encoded = [symbol.encode() for symbol in field.symbols]
+    sizes = [len(symbol) for symbol in encoded]
+    ends = np.cumsum(sizes)
+    starts = ends - sizes
     data = frozen(np.frombuffer(b"".join(encoded), np.uint8))
     return data, np.append(starts, 0).astype(np.int64), np.append(ends, 0).astype(np.int64)

@@ -14,7 +14,7 @@ from freshet.schemas.errors import SchemaError
 from freshet.schemas.events.codec import EventCodec
 from freshet.schemas.events.field import FLOATS, KEY_TYPES, TEXTS, Field
 from freshet.schemas.events.schema import EventSchema
-from freshet.schemas.text.columns import Texts
+from freshet.schemas.text.columns import Texts, arrow_validity
 
 if TYPE_CHECKING:
     import polars as pl
@@ -32,8 +32,14 @@ REASONS = (
     "too_large",
     "bad_label",
 )
-OK, TOO_LARGE, BAD_LABEL = 0, 9, 10
-UNDECODABLE, WRONG_TYPE, MISSING_REQUIRED, OUT_OF_DOMAIN = 1, 3, 4, 5
+# Their indices.
+OK = 0
+UNDECODABLE = 1
+WRONG_TYPE = 3
+MISSING_REQUIRED = 4
+OUT_OF_DOMAIN = 5
+TOO_LARGE = 9
+BAD_LABEL = 10
 I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
 U8 = npt.NDArray[np.uint8]
@@ -75,13 +81,11 @@ class Columns:
     ) -> None:
         self.schema: EventSchema = codec.schema
         self.n = len(reason)
-        self.data, self.words, self.valid, self.reason, self.detail_field = (
-            data,
-            words,
-            valid,
-            reason,
-            detail,
-        )
+        self.data = data
+        self.words = words
+        self.valid = valid
+        self.reason = reason
+        self.detail_field = detail
         self._codec = codec
         self._texts: dict[str, Texts] = {}
         self._values: dict[str, tuple[npt.NDArray[Any], Bools]] = {}
@@ -94,14 +98,15 @@ class Columns:
         found = self._texts.get(name)
         if found is not None:
             return found
-        at, f = self._find(name, TEXTS)
-        if f.type == "enum":
+        at, field = self._find(name, TEXTS)
+        if field.type == "enum":
             data, starts, ends = self._codec.symbols[name]
             index = self.words[at, 0]
             made = Texts(data, starts[index], ends[index], self.valid[at])
         else:
             made = Texts(self.data, self.words[at, 0], self.words[at, 1], self.valid[at])
-        if f.logical == "uuid":
+        if field.logical == "uuid":
+            # Either case is the same id: in one of them it is the same key and hash, too.
             made = Texts.from_arrow(pc.ascii_lower(made.to_arrow()))
         self._texts[name] = made
         return made
@@ -109,8 +114,8 @@ class Columns:
     def key(self, name: str) -> Texts:
         """A field that may be a key or an id, as canonical texts: see
         `freshet.schemas.text.keys`."""
-        _, f = self._find(name, KEY_TYPES)
-        if f.type in TEXTS:
+        _, field = self._find(name, KEY_TYPES)
+        if field.type in TEXTS:
             return self.text(name)
         every = np.arange(self.n)
         return Texts.from_arrow(self.arrow(name, every).cast(pa.string()))
@@ -118,37 +123,40 @@ class Columns:
     def integers(self, name: str) -> tuple[I64, Bools]:
         """An int, long or boolean field, int64 `[n]` (0 where missing), and where it is there, bool
         `[n]`."""
-        found = self._values.get(name)
-        if found is None:
+        replaced = self._values.get(name)
+        if replaced is None:
             at, _ = self._find(name, ("int", "long", "boolean"))
             return self.words[at, 0], self.valid[at]
-        return found
+        return replaced
 
     def numbers(self, name: str) -> tuple[F64, Bools]:
         """Any number or boolean field as float64 `[n]` (0.0 where missing), and where it is there,
         bool `[n]`."""
-        found = self._values.get(name)
-        if found is not None:
-            return found[0].astype(np.float64, copy=False), found[1]
-        at, f = self._find(name, ("int", "long", "boolean", *FLOATS))
-        values = self.words[at, 0]
-        return values.view(np.float64) if f.type in FLOATS else values.astype(
-            np.float64
-        ), self.valid[at]
+        replaced = self._values.get(name)
+        if replaced is not None:
+            values, valid = replaced
+            return values.astype(np.float64, copy=False), valid
+        at, field = self._find(name, ("int", "long", "boolean", *FLOATS))
+        words = self.words[at, 0]
+        if field.type in FLOATS:
+            return words.view(np.float64), self.valid[at]
+        return words.astype(np.float64), self.valid[at]
 
     def replace(self, name: str, values: Texts | npt.NDArray[Any], valid: Bools) -> None:
         """Other values for a column, `Texts` or numbers `[n]`; numbers for a whole-number field are
         rounded."""
-        f = self.schema[name]
         if isinstance(values, Texts):
             self._find(name, TEXTS)
             self._texts[name] = Texts(values.data, values.start, values.end, valid)
             return
-        self._find(name, ("int", "long", "boolean", *FLOATS))
-        whole = f.type not in FLOATS
-        if whole and values.dtype.kind == "f":
+        _, field = self._find(name, ("int", "long", "boolean", *FLOATS))
+        if field.type in FLOATS:
+            self._values[name] = values.astype(np.float64), valid
+            return
+        if values.dtype.kind == "f":
+            # Where nothing is, there may be a NaN, which is no whole number.
             values = np.rint(np.where(valid, values, 0.0))
-        self._values[name] = values.astype(np.int64 if whole else np.float64), valid
+        self._values[name] = values.astype(np.int64), valid
 
     def refuse(self, rows: npt.NDArray[np.intp], reason: int, field: str | None) -> None:
         """Give rows (int64 indices) a reason, and the field that is at fault, if it is one."""
@@ -157,18 +165,22 @@ class Columns:
 
     def arrow(self, name: str, rows: npt.NDArray[np.intp]) -> pa.Array:
         """The rows (int64 indices) of a field, typed as `arrow_type` says, null where missing."""
-        f = self.schema[name]
-        if f.type in TEXTS:
+        field = self.schema[name]
+        if field.type in TEXTS:
             return self.text(name).to_arrow(rows)
-        values, valid = self.numbers(name) if f.type in FLOATS else self.integers(name)
-        there = valid[rows]
-        type_ = _ARROW[f.type]
-        if f.type == "boolean":
-            bits = np.packbits(values[rows] != 0, bitorder="little")
+        values: npt.NDArray[Any]
+        if field.type in FLOATS:
+            values, valid = self.numbers(name)
         else:
-            bits = values[rows].astype(type_.to_pandas_dtype(), copy=False)
-        nulls = None if there.all() else pa.py_buffer(np.packbits(there, bitorder="little"))
-        return pa.Array.from_buffers(type_, len(rows), [nulls, pa.py_buffer(bits)])
+            # Not as float64: that has room for 53 bits of a long.
+            values, valid = self.integers(name)
+        type_ = _ARROW[field.type]
+        if field.type == "boolean":
+            data = np.packbits(values[rows] != 0, bitorder="little")
+        else:
+            data = values[rows].astype(type_.to_pandas_dtype(), copy=False)
+        buffers = [arrow_validity(valid[rows]), pa.py_buffer(data)]
+        return pa.Array.from_buffers(type_, len(rows), buffers)
 
     def frame(self, names: Sequence[str], rows: npt.NDArray[np.intp]) -> pl.DataFrame:
         """The rows of some fields, for users' expressions."""
@@ -181,11 +193,11 @@ class Columns:
 
     def _find(self, name: str, types: tuple[str, ...]) -> tuple[int, Field]:
         at = self.schema.position(name)
-        f = self.schema.fields[at]
-        if f.type not in types:
+        field = self.schema.fields[at]
+        if field.type not in types:
             raise SchemaError(
                 f"{self.schema.name}, field {name!r}",
-                f"is of type {f.type}",
+                f"is of type {field.type}",
                 f"Ask for one of {', '.join(types)}.",
             )
-        return at, f
+        return at, field

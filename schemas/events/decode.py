@@ -40,7 +40,8 @@ def decode(data: U8, start: I64, end: I64, codec: EventCodec) -> Columns:
 def encode(schema: EventSchema, records: Iterable[Mapping[str, Any]]) -> list[bytes]:
     """Events in the wire format, by fastavro. Raises `RequestError`, naming record and field, for
     one that does not fit."""
-    writer, out = _writer(schema), []
+    writer = _writer(schema)
+    out = []
     for i, record in enumerate(records):
         try:
             out.append(writer.encode(record))
@@ -50,17 +51,21 @@ def encode(schema: EventSchema, records: Iterable[Mapping[str, Any]]) -> list[by
 
 
 def _walk(data: U8, start: I64, end: I64, codec: EventCodec) -> Columns:
-    n, fields = len(start), len(codec.empty)
-    words, valid = np.empty((fields, 2, n), np.int64), np.empty((fields, n), np.bool_)
-    reason, detail = np.empty(n, np.uint8), np.empty(n, np.int16)
+    rows = len(start)
+    fields = len(codec.empty)
+    words = np.empty((fields, 2, rows), np.int64)
+    into = kernels.Decoded(
+        words=words,
+        floats=words.view(np.float64),
+        valid=np.empty((fields, rows), np.bool_),
+        reason=np.empty(rows, np.uint8),
+        detail=np.empty(rows, np.int16),
+    )
     data = frozen(np.ascontiguousarray(data, np.uint8))
-    constants = kernels.walk(
-        data, _spans(start), _spans(end), codec.ids, codec.first, codec.steps, codec.maps, words, words.view(np.float64),
-        valid, reason, detail, codec.empty,
-    )  # fmt: skip
+    constants = kernels.walk(data, _spans(start), _spans(end), codec.programs, into, codec.empty)
     if constants:
         data = frozen(np.concatenate([data, codec.constants]))
-    return Columns(codec, data, words, valid, reason, detail)
+    return Columns(codec, data, words, into.valid, into.reason, into.detail)
 
 
 def _spans(values: I64) -> I64:
@@ -77,24 +82,33 @@ def _decode_with_json(data: U8, start: I64, end: I64, codec: EventCodec) -> Colu
     """JSON rows become Avro, after the other rows' bytes, so that all rows take one path."""
     writer = _writer(codec.schema)
     begins = _JSON_BEGINS[data.take(start, mode="clip")]
-    rows = np.flatnonzero(begins & (end > start) & (start >= 0))
-    low, high = max(0, int(start.min())), min(len(data), int(end.max()))
-    parts, misfits = [data[low:high].tobytes()], []
-    size = len(parts[0])
-    start, end = start - low, end - low
-    for r in rows.tolist():
-        text = parts[0][start[r] : end[r]]
-        start[r] = end[r] = 0
+    json_rows = np.flatnonzero(begins & (end > start) & (start >= 0))
+    # The spans may be a few out of a large buffer: only what they cover is copied.
+    low = max(0, int(start.min()))
+    high = min(len(data), int(end.max()))
+    given = data[low:high].tobytes()
+    parts = [given]
+    size = len(given)
+    misfits = []
+    start = start - low
+    end = end - low
+    for row in json_rows.tolist():
+        text = given[start[row] : end[row]]
+        # Of a row that fits not, nothing: the walker calls it undecodable, the loop below why.
+        start[row] = end[row] = 0
         try:
-            parts.append(writer.transcode(text))
+            record = writer.transcode(text)
         except Misfit as misfit:
-            misfits.append((r, misfit))
+            misfits.append((row, misfit))
             continue
-        start[r], end[r] = size, size + len(parts[-1])
-        size = int(end[r])
+        parts.append(record)
+        start[row] = size
+        end[row] = size + len(record)
+        size += len(record)
     columns = _walk(np.frombuffer(b"".join(parts), np.uint8), start, end, codec)
-    for r, why in misfits:
-        columns.reason[r], columns.detail_field[r] = why.reason, why.field
+    for row, why in misfits:
+        columns.reason[row] = why.reason
+        columns.detail_field[row] = why.field
     return columns
 
 

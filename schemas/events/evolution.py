@@ -57,14 +57,16 @@ def obstacles(writer: EventSchema, reader: EventSchema) -> list[Obstacle]:
                 f'Keep the name, or add "aliases": ["{writer.name}"] to the record.',
             )
         )
-    for f in reader.fields:
-        at = source_of(f, writer)
+    for field in reader.fields:
+        at = source_of(field, writer)
         if at is not None:
-            found += _between(writer.fields[at], f)
-        elif not f.has_default:
+            found += _between(writer.fields[at], field)
+        elif not field.has_default:
             found.append(
                 Obstacle(
-                    f.name, "is not written and has no default", "Give it a default, such as null."
+                    field.name,
+                    "is not written and has no default",
+                    "Give it a default, such as null.",
                 )
             )
     return found
@@ -92,7 +94,7 @@ def _between(writer: Field, reader: Field) -> Iterator[Obstacle]:
             f"is enum {writer.enum_name!r} for writers and {reader.enum_name!r} for readers",
             "Keep the enum's name, or add the old one to its aliases.",
         )
-    unknown = [s for s in writer.symbols if s not in reader.symbols]
+    unknown = [symbol for symbol in writer.symbols if symbol not in reader.symbols]
     if unknown and reader.fallback is None:
         yield Obstacle(
             reader.name,
@@ -101,11 +103,9 @@ def _between(writer: Field, reader: Field) -> Iterator[Obstacle]:
         )
 
 
-BACKWARD, FORWARD, BOTH = (
-    "backward (new readers, old records)",
-    "forward (old readers, new records)",
-    "both ways",
-)
+BACKWARD = "backward (new readers, old records)"
+FORWARD = "forward (old readers, new records)"
+BOTH = "both ways"
 
 
 def breaks(old: EventSchema, new: EventSchema) -> list[tuple[str, Obstacle]]:
@@ -115,23 +115,15 @@ def breaks(old: EventSchema, new: EventSchema) -> list[tuple[str, Obstacle]]:
     break means that readers which still have the old schema cannot read new records: acceptable
     where readers are updated first.
     """
-    found = [(BACKWARD, o) for o in obstacles(old, new)] + [
-        (FORWARD, o) for o in obstacles(new, old)
-    ]
-    if old.schema_id == new.schema_id and [f.wire for f in old.fields] != [
-        f.wire for f in new.fields
-    ]:
+    found = [(BACKWARD, obstacle) for obstacle in obstacles(old, new)]
+    found += [(FORWARD, obstacle) for obstacle in obstacles(new, old)]
+    written_before = [field.wire for field in old.fields]
+    written_now = [field.wire for field in new.fields]
+    # Readers tell schemas apart by the id alone: under one id they would take one for the other.
+    if old.schema_id == new.schema_id and written_before != written_now:
         change = f"other fields are written under the same schema_id {old.schema_id}"
-        found.append(
-            (
-                BOTH,
-                Obstacle(
-                    "",
-                    change,
-                    f'Give the new schema an id of its own, such as "schema_id": {old.schema_id + 1}.',
-                ),
-            )
-        )
+        fix = f'Give the new schema an id of its own, such as "schema_id": {old.schema_id + 1}.'
+        found.append((BOTH, Obstacle("", change, fix)))
     return found
 
 
@@ -140,10 +132,12 @@ def require_readable(writer: EventSchema, reader: EventSchema) -> None:
     `writer`."""
     found = obstacles(writer, reader)
     if found:
+        after = f"after version {writer.version} (schema_id {writer.schema_id})"
+        first = found[0]
         raise SchemaError(
-            f"{reader.name} version {reader.version} after version {writer.version} (schema_id {writer.schema_id})",
-            f"{BACKWARD}: {found[0].cause}",
-            found[0].fix,
-            field=found[0].field,
-            breaks=[f"{BACKWARD}: {o}" for o in found],
+            f"{reader.name} version {reader.version} {after}",
+            f"{BACKWARD}: {first.cause}",
+            first.fix,
+            field=first.field,
+            breaks=[f"{BACKWARD}: {obstacle}" for obstacle in found],
         )

@@ -19,13 +19,22 @@ from typing import Any, NoReturn
 from freshet.schemas.errors import SchemaError
 from freshet.schemas.text import keys
 
-INTEGERS, FLOATS, TEXTS = ("int", "long"), ("float", "double"), ("string", "enum")
+INTEGERS = ("int", "long")
+FLOATS = ("float", "double")
+TEXTS = ("string", "enum")
 TYPES = ("string", "int", "long", "float", "double", "boolean", "enum")
 # What a key or an id may be; that two floats are equal means too little.
 KEY_TYPES = (*TEXTS, *INTEGERS, "boolean")
 BOUNDS = {"int": (-(1 << 31), (1 << 31) - 1), "long": (-(1 << 63), (1 << 63) - 1)}
 LARGEST_FLOAT = {"float": (2 - 2**-23) * 2.0**127, "double": math.inf}
 LOGICAL = (("timestamp-millis", "long"), ("uuid", "string"))
+_KEY_KINDS = {
+    "string": keys.TEXT,
+    "enum": keys.TEXT,
+    "int": keys.WHOLE,
+    "long": keys.WHOLE,
+    "boolean": keys.BOOLEAN,
+}
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _INSTEAD = {
     "bytes": "Write it as a string (base64, say).",
@@ -71,11 +80,9 @@ class Field:
     def key_kind(self) -> str | None:
         """Of what kind its values are as keys or ids, as `keys.canonical` has it; None: of no
         such."""
-        if self.type in TEXTS:
-            return keys.UUID if self.logical == "uuid" else keys.TEXT
-        if self.type in INTEGERS:
-            return keys.WHOLE
-        return keys.BOOLEAN if self.type == "boolean" else None
+        if self.logical == "uuid":
+            return keys.UUID
+        return _KEY_KINDS.get(self.type)
 
     @property
     def bounds_text(self) -> tuple[str, str]:
@@ -97,16 +104,19 @@ def fits(value: object, type_: str, symbols: tuple[str, ...] = ()) -> bool:
         return isinstance(value, bool)
     if type_ in TEXTS:
         return isinstance(value, str) and (type_ == "string" or value in symbols)
+    # True is an int to Python, and a number to nobody else.
     if isinstance(value, bool):
         return False
     if type_ in INTEGERS:
         low, high = BOUNDS[type_]
         return isinstance(value, int) and low <= value <= high
     if isinstance(value, int):
+        # Python's have any length: one beyond float64 would raise where it is converted.
         return abs(value) <= LARGEST_FLOAT[type_] and abs(value) < 1 << 1023
-    return isinstance(value, float) and (
-        abs(value) <= LARGEST_FLOAT[type_] or not math.isfinite(value)
-    )
+    if not isinstance(value, float):
+        return False
+    # NaN and infinity are floats to Avro; validation puts them out of range.
+    return abs(value) <= LARGEST_FLOAT[type_] or not math.isfinite(value)
 
 
 def full_name(name: str, namespace: object) -> str:
@@ -126,16 +136,14 @@ class FieldReader:
         self.enums: dict[str, Mapping[str, Any]] = {}
 
     def refuse(self, where: str, cause: str, next_step: str) -> NoReturn:
-        raise SchemaError(
-            f"{self.name}, field {where!r}" if where else self.name, cause, next_step, field=where
-        )
+        resource = f"{self.name}, field {where!r}" if where else self.name
+        raise SchemaError(resource, cause, next_step, field=where)
 
     def word(self, where: str, what: str, value: Any) -> str:
-        plain = (
-            value.rsplit(".", 1)[-1]
-            if isinstance(value, str) and what == "name" and not where
-            else value
-        )
+        plain = value
+        # The record's own name alone may have a namespace in front.
+        if isinstance(value, str) and what == "name" and not where:
+            plain = value.rsplit(".", 1)[-1]
         if not isinstance(plain, str) or not _WORD.fullmatch(plain):
             self.refuse(
                 where,
@@ -145,11 +153,11 @@ class FieldReader:
         return plain
 
     def names(self, where: str, value: Any) -> tuple[str, ...]:
-        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+        if not isinstance(value, list) or not all(isinstance(name_, str) for name_ in value):
             self.refuse(
                 where, f"aliases {value!r} is not a list of names", 'Write "aliases": ["old_name"].'
             )
-        return tuple(v.rsplit(".", 1)[-1] for v in value)
+        return tuple(name_.rsplit(".", 1)[-1] for name_ in value)
 
     def field(self, raw: Any) -> Field:
         if not isinstance(raw, Mapping):
@@ -157,7 +165,14 @@ class FieldReader:
         name = self.word("", "field name", raw.get("name"))
         inner, null_branch = self.unwrap(name, raw.get("type"))
         type_, attributes = self.kind(name, inner)
-        symbols, fallback = self.enum(name, attributes) if type_ == "enum" else ((), None)
+        symbols: tuple[str, ...] = ()
+        fallback: str | None = None
+        enum_name = ""
+        enum_aliases: tuple[str, ...] = ()
+        if type_ == "enum":
+            symbols, fallback = self.enum(name, attributes)
+            enum_name = str(attributes.get("name", "")).rsplit(".", 1)[-1]
+            enum_aliases = self.names(name, attributes.get("aliases", []))
         logical = attributes.get("logicalType")
         if logical is not None and (logical, type_) not in LOGICAL:
             self.refuse(
@@ -170,8 +185,8 @@ class FieldReader:
             type_,
             null_branch,
             symbols=symbols,
-            enum_name=str(attributes.get("name", "")).rsplit(".", 1)[-1] if type_ == "enum" else "",
-            enum_aliases=self.names(name, attributes.get("aliases", [])) if type_ == "enum" else (),
+            enum_name=enum_name,
+            enum_aliases=enum_aliases,
             fallback=fallback,
             logical=logical,
             aliases=self.names(name, raw.get("aliases", [])),
@@ -188,11 +203,12 @@ class FieldReader:
         if not isinstance(type_, list):
             return type_, None
         if len(type_) != 2 or type_.count("null") != 1:
+            cause = f"is a union of {len(type_)} types"
+            if type_ == ["null", "null"]:
+                cause = "is only null"
             self.refuse(
                 name,
-                f"is a union of {len(type_)} types"
-                if "null" not in type_ or len(type_) != 2
-                else "is only null",
+                cause,
                 'Only a union of null and one other type is supported: ["null", "string"].',
             )
         at = type_.index("null")
@@ -201,11 +217,15 @@ class FieldReader:
     def kind(self, name: str, type_: Any) -> tuple[str, Mapping[str, Any]]:
         """The type's name and its attributes."""
         attributes: Mapping[str, Any] = {}
+        # A type may be wrapped as often as one likes; the attributes are those next to its name.
         while isinstance(type_, Mapping):
-            attributes, type_ = type_, type_.get("type")
-        known = self.enums.get(full_name(type_, self.namespace)) if isinstance(type_, str) else None
-        if known is not None:
-            return "enum", known
+            attributes = type_
+            type_ = type_.get("type")
+        if isinstance(type_, str):
+            # An enum is defined where it first stands, and named thereafter.
+            known = self.enums.get(full_name(type_, self.namespace))
+            if known is not None:
+                return "enum", known
         if type_ not in TYPES or (type_ == "enum" and not attributes):
             text = type_ if isinstance(type_, str) else type(type_).__name__
             self.refuse(
@@ -216,7 +236,8 @@ class FieldReader:
         return str(type_), attributes
 
     def enum(self, name: str, raw: Mapping[str, Any]) -> tuple[tuple[str, ...], str | None]:
-        symbols, fallback = raw.get("symbols"), raw.get("default")
+        symbols = raw.get("symbols")
+        fallback = raw.get("default")
         if not isinstance(raw.get("name"), str):
             self.refuse(
                 name,
@@ -234,8 +255,8 @@ class FieldReader:
                 f"symbols {symbols!r} is not a list of distinct names",
                 'Write "symbols": ["A", "B"].',
             )
-        for s in symbols:
-            self.word(name, "symbol", s)
+        for symbol in symbols:
+            self.word(name, "symbol", symbol)
         if fallback is not None and fallback not in symbols:
             self.refuse(
                 name,
@@ -259,6 +280,7 @@ class FieldReader:
             self.refuse(
                 name, f"default {value!r} is no {type_}", "Give a default of the field's own type."
             )
+        # By its digits: of a long whole number the nearest float64, as a reader of JSON has it.
         return float(str(value)) if type_ in FLOATS else value
 
     def required(self, name: str, raw: Mapping[str, Any]) -> bool:
@@ -278,9 +300,11 @@ class FieldReader:
                 "Only numbers have a range; texts have a domain.",
             )
         sound = (
-            isinstance(value, list) and len(value) == 2 and all(fits(v, "double") for v in value)
+            isinstance(value, list)
+            and len(value) == 2
+            and all(fits(bound, "double") for bound in value)
         )
-        if not sound or not all(math.isfinite(v) for v in value) or value[0] > value[1]:
+        if not sound or not all(math.isfinite(bound) for bound in value) or value[0] > value[1]:
             self.refuse(
                 name,
                 f"range {value!r} is not [lowest, highest]",
@@ -300,7 +324,11 @@ class FieldReader:
                 f"has a domain, but is of type {type_}",
                 "Only texts have a domain; numbers have a range.",
             )
-        if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
+        if (
+            not isinstance(value, list)
+            or not value
+            or not all(isinstance(word, str) for word in value)
+        ):
             self.refuse(
                 name, f"domain {value!r} is not a list of texts", 'Write "domain": ["A", "B"].'
             )

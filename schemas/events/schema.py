@@ -37,10 +37,12 @@ class EventSchema:
         """Read a schema from its JSON; `name` is how errors call it.
 
         Raises:
-            SchemaError: it is no flat Avro record of supported types, or a rule does not fit its field; the text names
-                the field and says what to do.
+            SchemaError: it is no flat Avro record of supported types, or a rule does not fit its
+                field; the text names the field and says what to do.
 
-        >>> EventSchema.parse('{"type": "record", "name": "n", "fields": [{"name": "x", "type": "int"}]}', "n").fields[0].type
+        >>> fields = '[{"name": "x", "type": "int"}]'
+        >>> record = '{"type": "record", "name": "n", "fields": ' + fields + "}"
+        >>> EventSchema.parse(record, "n")["x"].type
         'int'
         """
         return _read(_json(source, name), FieldReader(name))
@@ -98,9 +100,9 @@ def _read(raw: Any, reader: FieldReader) -> EventSchema:
             'Give it a list of at least one: "fields": [{"name": …, "type": …}].',
         )
     fields = tuple(reader.field(item) for item in items)
-    positions = {f.name: i for i, f in enumerate(fields)}
+    positions = {field.name: i for i, field in enumerate(fields)}
     if len(positions) < len(fields):
-        twice = next(f.name for i, f in enumerate(fields) if positions[f.name] != i)
+        twice = next(field.name for i, field in enumerate(fields) if positions[field.name] != i)
         reader.refuse(twice, "is declared twice", "Give each field a name of its own.")
     _check_aliases(fields, reader)
     return EventSchema(
@@ -117,11 +119,13 @@ def _read(raw: Any, reader: FieldReader) -> EventSchema:
 
 
 def _check_aliases(fields: tuple[Field, ...], reader: FieldReader) -> None:
-    taken = {f.name for f in fields}
-    for f in fields:
-        for alias in f.aliases:
+    taken = {own.name for own in fields}
+    for own in fields:
+        for alias in own.aliases:
             if alias in taken:
-                reader.refuse(f.name, f"alias {alias!r} already names a field", "Remove the alias.")
+                reader.refuse(
+                    own.name, f"alias {alias!r} already names a field", "Remove the alias."
+                )
             taken.add(alias)
 
 
@@ -135,7 +139,16 @@ def _number(reader: FieldReader, what: str, value: Any, lowest: int) -> int:
 
 def _digest(record: str, fields: tuple[Field, ...]) -> str:
     facts = [
-        [*f.wire, f.has_default, f.default, f.required, f.range, f.domain, f.fallback, f.logical]
-        for f in fields
+        [
+            *field.wire,
+            field.has_default,
+            field.default,
+            field.required,
+            field.range,
+            field.domain,
+            field.fallback,
+            field.logical,
+        ]
+        for field in fields
     ]
     return hashlib.sha256(json.dumps([record, facts]).encode()).hexdigest()[:16]

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -15,20 +14,12 @@ from freshet.schemas.events.codec import frozen
 from freshet.schemas.events.columns import Columns
 from freshet.schemas.events.field import BOUNDS, FLOATS, Field
 from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.events.validation_kernels import Rules
 
 I64 = npt.NDArray[np.int64]
 _compiled: dict[str, Rules] = {}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Rules:
-    """A schema's rules as the tables of `validation_kernels.judge`."""
-
-    checks: I64
-    bounds: npt.NDArray[np.float64]
-    slots: I64
-    words: npt.NDArray[np.uint8]
-    spans: I64
+# A row of `Rules.checks`: kind, field and two numbers.
+Check = tuple[int, int, int, int]
 
 
 def validate(
@@ -47,31 +38,40 @@ def validate(
     replaced.
     """
     schema = columns.schema
-    found = _compiled.get(schema.digest) or rules(schema)
-    kernels.judge(
-        columns.data, frozen(columns.words), frozen(columns.words.view(np.float64)), frozen(columns.valid), found.checks,
-        found.bounds, found.slots, found.words, found.spans, schema.position(event_time_field),
-        frozen(np.ascontiguousarray(event_time, np.int64)), frozen(np.ascontiguousarray(append_time_ms, np.int64)),
-        max_future_ms, columns.reason, columns.detail_field,
-    )  # fmt: skip
+    rows = kernels.Rows(
+        columns.data,
+        frozen(columns.words),
+        frozen(columns.words.view(np.float64)),
+        frozen(columns.valid),
+        columns.reason,
+        columns.detail_field,
+    )
+    times = kernels.Times(
+        schema.position(event_time_field),
+        frozen(np.ascontiguousarray(event_time, np.int64)),
+        frozen(np.ascontiguousarray(append_time_ms, np.int64)),
+        max_future_ms,
+    )
+    kernels.judge(rows, _compiled.get(schema.digest) or rules(schema), times)
 
 
 def rules(schema: EventSchema) -> Rules:
     """Compile a schema's rules; they are kept by its digest."""
     table = _Table()
+    # One loop for each kind: their order is the order in which reasons count.
     fields = list(enumerate(schema.fields))
-    for i, f in fields:
-        if f.required:
-            table.checks.append((kernels.PRESENT, i, 0, 0))
-    for i, f in fields:
-        if f.logical == "uuid":
-            table.checks.append((kernels.UUID, i, 0, 0))
-    for i, f in fields:
-        if f.domain is not None:
-            table.checks.append(table.domain(i, f, f.domain))
-    for i, f in fields:
-        if f.range is not None or f.type in FLOATS:
-            table.checks.append(table.range(i, f))
+    for at, field in fields:
+        if field.required:
+            table.checks.append((kernels.PRESENT, at, 0, 0))
+    for at, field in fields:
+        if field.logical == "uuid":
+            table.checks.append((kernels.UUID, at, 0, 0))
+    for at, field in fields:
+        if field.domain is not None:
+            table.checks.append(table.domain(at, field, field.domain))
+    for at, field in fields:
+        if field.range is not None or field.type in FLOATS:
+            table.checks.append(table.range(at, field))
     made = _compiled[schema.digest] = table.rules()
     return made
 
@@ -80,38 +80,39 @@ class _Table:
     """Rules while they are being compiled."""
 
     def __init__(self) -> None:
-        self.checks: list[tuple[int, int, int, int]] = []
+        self.checks: list[Check] = []
         self.bounds: list[tuple[float, float]] = []
         self.slots: list[int] = []
         self.words: list[bytes] = []
         self.tables: list[tuple[int, int, int, int]] = []
 
-    def domain(self, i: int, f: Field, domain: tuple[str, ...]) -> tuple[int, int, int, int]:
+    def domain(self, at: int, field: Field, domain: tuple[str, ...]) -> Check:
         first = len(self.slots)
-        if f.type == "enum":
-            self.slots += [int(s in domain) for s in f.symbols]
-            return kernels.SYMBOL, i, first, 0
+        if field.type == "enum":
+            self.slots += [int(symbol in domain) for symbol in field.symbols]
+            return kernels.SYMBOL, at, first, 0
+        # A power of two above twice the words: some slot stays empty, which ends each search.
         size = 1 << (2 * len(domain)).bit_length()
+        mask = size - 1
         self.slots += [0] * size
-        self.tables.append((len(self.words), len(self.words) + len(domain), first, size - 1))
-        self.words += [w.encode() for w in domain]
-        return kernels.WORD, i, first, size - 1
+        self.tables.append((len(self.words), len(self.words) + len(domain), first, mask))
+        self.words += [word.encode() for word in domain]
+        return kernels.WORD, at, first, mask
 
-    def range(self, i: int, f: Field) -> tuple[int, int, int, int]:
-        if f.type in FLOATS:
-            low, high = f.range or (-sys.float_info.max, sys.float_info.max)
-            self.bounds.append((float(low), float(high)))
-            return kernels.RANGE, i, len(self.bounds) - 1, 0
-        assert f.range is not None
-        lowest, highest = BOUNDS[f.type]
-        if math.ceil(f.range[0]) > highest or math.floor(f.range[1]) < lowest:
-            return kernels.WHOLE_RANGE, i, 1, 0
-        return (
-            kernels.WHOLE_RANGE,
-            i,
-            max(lowest, math.ceil(f.range[0])),
-            min(highest, math.floor(f.range[1])),
-        )
+    def range(self, at: int, field: Field) -> Check:
+        if field.type in FLOATS:
+            # Without a range of its own: whatever is finite.
+            bounds = field.range or (-sys.float_info.max, sys.float_info.max)
+            self.bounds.append((float(bounds[0]), float(bounds[1])))
+            return kernels.RANGE, at, len(self.bounds) - 1, 0
+        assert field.range is not None
+        lowest, highest = BOUNDS[field.type]
+        low = math.ceil(field.range[0])
+        high = math.floor(field.range[1])
+        if low > highest or high < lowest:
+            # The range of no number, 1 to 0: its own bounds would not fit into 64 bits.
+            return kernels.WHOLE_RANGE, at, 1, 0
+        return kernels.WHOLE_RANGE, at, max(lowest, low), min(highest, high)
 
     def rules(self) -> Rules:
         words = np.array(bytearray(b"".join(self.words)), np.uint8)
@@ -120,9 +121,9 @@ class _Table:
         for begin, stop, first, mask in self.tables:
             kernels.fill_slots(words, spans, begin, stop, slots, first, mask)
         return Rules(
-            frozen(np.array(self.checks, np.int64).reshape(-1, kernels.WIDTH)),
-            frozen(np.array(self.bounds, np.float64).reshape(-1, 2)),
-            frozen(slots),
-            frozen(words),
-            frozen(spans),
+            checks=frozen(np.array(self.checks, np.int64).reshape(-1, kernels.WIDTH)),
+            bounds=frozen(np.array(self.bounds, np.float64).reshape(-1, 2)),
+            slots=frozen(slots),
+            words=frozen(words),
+            spans=frozen(spans),
         )

@@ -40,7 +40,8 @@ class Misfit(Exception):
     """An event does not fit its schema: an index in `REASONS`, and that of the field (-1: none)."""
 
     def __init__(self, reason: int, field: int = -1) -> None:
-        self.reason, self.field = reason, field
+        self.reason = reason
+        self.field = field
         super().__init__(REASONS[reason], field)
 
 
@@ -59,7 +60,7 @@ class EventWriter:
 
     def encode(self, event: Mapping[str, Any]) -> bytes:
         """The event's record; fields that the schema lacks are ignored. Raises `Misfit`."""
-        values = {f.name: _value(event, i, f) for i, f in enumerate(self.schema.fields)}
+        values = {field.name: _value(event, i, field) for i, field in enumerate(self.schema.fields)}
         out = io.BytesIO()
         out.write(self._head)
         try:
@@ -79,14 +80,17 @@ class EventWriter:
 
     def refusal(self, which: int, why: Misfit) -> RequestError:
         """A misfit as an answer to whoever sent record `which`."""
-        f = self.schema.fields[why.field] if why.field >= 0 else None
+        record = f"{self.schema.name} record {which}"
+        reason = REASONS[why.reason]
+        if why.field < 0:
+            return RequestError(record, reason, "Send UTF-8 text.", field=None)
+        field = self.schema.fields[why.field]
+        article = "an" if field.type in ("int", "enum") else "a"
         return RequestError(
-            f"{self.schema.name} record {which}" + (f", field {f.name!r}" if f else ""),
-            REASONS[why.reason],
-            f"Send {'an' if f.type in ('int', 'enum') else 'a'} {f.type}."
-            if f
-            else "Send UTF-8 text.",
-            field=f.name if f else None,
+            f"{record}, field {field.name!r}",
+            reason,
+            f"Send {article} {field.type}.",
+            field=field.name,
         )
 
 
@@ -113,26 +117,29 @@ def _whole(digits: str) -> int | float:
     return int(digits) if len(digits) < LONGEST_WHOLE else float(digits)
 
 
-def _value(event: Mapping[str, Any], i: int, f: Field) -> Any:
-    name = next((known for known in (f.name, *f.aliases) if known in event), None)
+def _value(event: Mapping[str, Any], at: int, field: Field) -> Any:
+    name = next((known for known in (field.name, *field.aliases) if known in event), None)
     if name is None:
-        if not f.has_default:
-            raise Misfit(MISSING_REQUIRED, i)
-        return f.default
+        if not field.has_default:
+            raise Misfit(MISSING_REQUIRED, at)
+        return field.default
     value = event[name]
     if value is None:
-        if not f.nullable:
-            raise Misfit(MISSING_REQUIRED, i)
+        if not field.nullable:
+            raise Misfit(MISSING_REQUIRED, at)
         return None
-    if not fits(value, f.type, f.symbols):
-        raise Misfit(
-            OUT_OF_DOMAIN if f.type == "enum" and isinstance(value, str) else WRONG_TYPE, i
-        )
-    return float(value) if f.type in FLOATS else value
+    if not fits(value, field.type, field.symbols):
+        # A text that is no symbol is of the right type all the same.
+        unknown = field.type == "enum" and isinstance(value, str)
+        raise Misfit(OUT_OF_DOMAIN if unknown else WRONG_TYPE, at)
+    return float(value) if field.type in FLOATS else value
 
 
 def _without_defaults(avro: Mapping[str, Any]) -> dict[str, Any]:
     """Defaults are filled in before writing; fastavro refuses some that the specification has
     allowed since 1.12."""
-    fields = [{k: v for k, v in f.items() if k != "default"} for f in avro["fields"]]
+    fields = [
+        {name: value for name, value in field.items() if name != "default"}
+        for field in avro["fields"]
+    ]
     return {**avro, "fields": fields}

@@ -28,6 +28,7 @@ class Identity(SnapshotName, frozen=True):
 
     digest: str
 
+    # Else it would be that of structs, with the digest in it: files are named by this text.
     __str__ = SnapshotName.__str__
 
 
@@ -68,5 +69,5 @@ def digest_of(text: bytes) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
-def read(data: bytes) -> Manifest:
+def parsed(data: bytes) -> Manifest:
     return msgspec.json.decode(data, type=Manifest)

@@ -9,7 +9,7 @@ computed again.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -21,15 +21,21 @@ F64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class VectorSchema:
-    """The names of a vector's categories and numbers, in order."""
+    """The names of a vector's categories and numbers, in order.
+
+    `meaning` is the digest of what its values and their labels come from: vectors of the same names
+    over other views, or for another label, are others."""
 
     categories: tuple[str, ...]
     numbers: tuple[str, ...]
+    meaning: str = field(default="", repr=False)
 
     @property
     def digest(self) -> str:
-        """16 hex digits that change when a name or the order does."""
-        text = "\x1e".join(("\x1f".join(self.categories), "\x1f".join(self.numbers)))
+        """16 hex digits that change when a name, the order or the meaning does."""
+        names = ("\x1f".join(self.categories), "\x1f".join(self.numbers), self.meaning)
+        # By separators that no name of a field has, so that ("a", "b") is not ("ab",).
+        text = "\x1e".join(names)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -50,8 +56,8 @@ class Vectors:
     @staticmethod
     def concatenate(parts: list[Vectors]) -> Vectors:
         return Vectors(
-            np.concatenate([p.categories for p in parts]),
-            np.concatenate([p.numbers for p in parts]),
+            np.concatenate([part.categories for part in parts]),
+            np.concatenate([part.numbers for part in parts]),
         )
 
 

@@ -39,42 +39,43 @@ class Texts:
     @staticmethod
     def from_arrow(column: pa.Array) -> Texts:
         """A view of an Arrow utf8 column; its bytes are not copied."""
-        n, at = len(column), column.offset
+        rows = len(column)
+        skipped = column.offset  # rows of the buffers that come before a slice
         validity, offsets, data = column.buffers()
-        o = (
-            np.frombuffer(offsets, np.int32, n + 1, 4 * at).astype(np.int64)
-            if n
-            else np.zeros(1, np.int64)
-        )
-        if validity is None or not column.null_count:
-            valid = np.ones(n, np.bool_)
-        else:
-            bits = np.unpackbits(np.frombuffer(validity, np.uint8), count=at + n, bitorder="little")
-            valid = bits[at:].view(np.bool_)
-        raw = np.frombuffer(data, np.uint8) if data is not None and data.size else _NOTHING
-        return Texts(raw, o[:-1], o[1:], valid)
+        # A column of no rows need not have offsets at all.
+        edges = np.zeros(1, np.int64)
+        if rows:
+            edges = np.frombuffer(offsets, np.int32, rows + 1, 4 * skipped).astype(np.int64)
+        valid = np.ones(rows, np.bool_)
+        if validity is not None and column.null_count:
+            bits = np.frombuffer(validity, np.uint8)
+            unpacked = np.unpackbits(bits, count=skipped + rows, bitorder="little")
+            valid = unpacked[skipped:].view(np.bool_)
+        # Of empty texts Arrow may have no bytes; kernels want an array.
+        raw = _NOTHING
+        if data is not None and data.size:
+            raw = np.frombuffer(data, np.uint8)
+        return Texts(raw, edges[:-1], edges[1:], valid)
 
     def to_arrow(self, rows: I64 | None = None) -> pa.Array:
         """The rows (all when None) as an Arrow utf8 array."""
-        rows = np.arange(len(self)) if rows is None else rows
+        if rows is None:
+            rows = np.arange(len(self))
         offsets, data = kernels.gather(self.data, self.start, self.end, rows)
-        valid = self.valid[rows]
-        nulls = None if valid.all() else pa.py_buffer(np.packbits(valid, bitorder="little"))
-        return pa.Array.from_buffers(
-            pa.string(), len(rows), [nulls, pa.py_buffer(offsets), pa.py_buffer(data)]
-        )
+        buffers = [arrow_validity(self.valid[rows]), pa.py_buffer(offsets), pa.py_buffer(data)]
+        return pa.Array.from_buffers(pa.string(), len(rows), buffers)
 
     def take(self, rows: npt.NDArray[np.intp]) -> Texts:
         return Texts(self.data, self.start[rows], self.end[rows], self.valid[rows])
 
     @staticmethod
     def concatenate(parts: Sequence[Texts]) -> Texts:
-        at = np.cumsum([0, *(len(p.data) for p in parts)])
+        moved_by = np.cumsum([0, *(len(part.data) for part in parts)])
         return Texts(
-            np.concatenate([p.data for p in parts]),
-            np.concatenate([p.start + a for p, a in zip(parts, at)]),
-            np.concatenate([p.end + a for p, a in zip(parts, at)]),
-            np.concatenate([p.valid for p in parts]),
+            np.concatenate([part.data for part in parts]),
+            np.concatenate([part.start + by for part, by in zip(parts, moved_by)]),
+            np.concatenate([part.end + by for part, by in zip(parts, moved_by)]),
+            np.concatenate([part.valid for part in parts]),
         )
 
     def hashes(self) -> U64:
@@ -95,26 +96,40 @@ class Texts:
         return out
 
 
+def arrow_validity(valid: Bools) -> pa.Buffer | None:
+    """Which rows are there, as Arrow has it; None, which it takes for all, is faster to read."""
+    if valid.all():
+        return None
+    return pa.py_buffer(np.packbits(valid, bitorder="little"))
+
+
 class Interner:
     """Texts to dense ids 0, 1, 2, … in order of first sight."""
 
     def __init__(self, capacity: int = 1 << 10) -> None:
-        self._hashes, self._ids = np.zeros(capacity, np.uint64), np.zeros(capacity, np.int32)
+        # An open table, whose capacity is a power of two, over one run of bytes.
+        self._hashes = np.zeros(capacity, np.uint64)
+        self._ids = np.zeros(capacity, np.int32)
+        # An array, as a kernel counts it up.
         self._count = np.zeros(1, np.int64)
-        self._arena, self._ends = np.zeros(capacity * 8, np.uint8), np.zeros(capacity + 1, np.int64)
+        self._arena = np.zeros(capacity * 8, np.uint8)
+        self._ends = np.zeros(capacity + 1, np.int64)
 
     def __len__(self) -> int:
         return int(self._count[0])
 
     def __call__(self, texts: Texts) -> I64:
         """Ids, int64 `[n]`; a missing text is the empty text."""
-        n, used = len(texts), len(self)
-        while (used + n) * 2 > self._hashes.size:
+        rows = len(texts)
+        used = len(self)
+        # Room for all rows as if each were new, since a kernel allocates nothing; and half of the
+        # table stays empty, which keeps its searches short.
+        while (used + rows) * 2 > self._hashes.size:
             self._grow()
         need = int(self._ends[used] + (texts.end - texts.start).sum())
         if need > self._arena.size:
             self._arena = np.concatenate([self._arena, np.zeros(need, np.uint8)])
-        out = np.empty(n, np.int64)
+        found = np.empty(rows, np.int64)
         kernels.intern(
             texts.data,
             texts.start,
@@ -124,31 +139,34 @@ class Interner:
             self._count,
             self._arena,
             self._ends,
-            out,
+            found,
         )
-        return out
+        return found
 
     def _grow(self) -> None:
-        old, old_ids = self._hashes, self._ids
-        self._hashes, self._ids = (
-            np.zeros(old.size * 2, np.uint64),
-            np.zeros(old.size * 2, np.int32),
-        )
-        kernels.rehash(old, old_ids, self._hashes, self._ids)
-        self._ends = np.concatenate(
-            [self._ends, np.zeros(self._hashes.size - self._ends.size + 1, np.int64)]
-        )
+        old_hashes = self._hashes
+        old_ids = self._ids
+        capacity = old_hashes.size * 2
+        self._hashes = np.zeros(capacity, np.uint64)
+        self._ids = np.zeros(capacity, np.int32)
+        kernels.rehash(old_hashes, old_ids, self._hashes, self._ids)
+        # One more than there are texts: a text ends where the next begins.
+        more = np.zeros(capacity + 1 - self._ends.size, np.int64)
+        self._ends = np.concatenate([self._ends, more])
 
     def names(self, first: int = 0, last: int | None = None) -> list[bytes]:
         """The texts of ids `first` to `last` (exclusive; all when None)."""
         stop = len(self) if last is None else last
-        return [
-            self._arena[self._ends[k] : self._ends[k + 1]].tobytes() for k in range(first, stop)
-        ]
+        ends = self._ends
+        return [self._arena[ends[i] : ends[i + 1]].tobytes() for i in range(first, stop)]
 
     def texts(self, first: int = 0) -> Texts:
         """The texts from id `first` on, as a column (a copy)."""
-        n, base = len(self), int(self._ends[first])
-        ends = self._ends[first : n + 1] - base
-        data = self._arena[base : int(self._ends[n])].copy() if ends[-1] else _NOTHING
-        return Texts(data, ends[:-1].copy(), ends[1:].copy(), np.ones(n - first, np.bool_))
+        count = len(self)
+        base = int(self._ends[first])
+        ends = self._ends[first : count + 1] - base
+        data = _NOTHING
+        if ends[-1]:
+            data = self._arena[base : int(self._ends[count])].copy()
+        # Copies: the table's own arrays are written on.
+        return Texts(data, ends[:-1].copy(), ends[1:].copy(), np.ones(count - first, np.bool_))

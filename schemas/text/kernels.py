@@ -9,6 +9,8 @@ import numba as nb
 import numpy as np
 
 u64 = np.uint64
+# Three, so that the halves of an identity, and the partition of a text, tell nothing of each other.
+# They are stored: rows, ids and partitions of running apps were made with them.
 SEED_LOW = u64(0x9E3779B97F4A7C15)
 SEED_HIGH = u64(0xD6E8FEB86659FD93)
 SEED_ROUTE = u64(0xA0761D6478BD642F)
@@ -18,27 +20,27 @@ SEED_ROUTE = u64(0xA0761D6478BD642F)
 def hash_span(data: Any, start: Any, end: Any, seed: Any) -> Any:
     """64 bits of `data[start:end]`: 8-byte words mixed as in MurmurHash3's finaliser (Appleby,
     2011)."""
-    h = seed ^ u64(end - start)
-    i = start
-    while i < end:
-        w = u64(0)
-        n = min(8, end - i)
-        for j in range(n):
-            w |= u64(data[i + j]) << u64(8 * j)
-        h = (h ^ w) * u64(0xFF51AFD7ED558CCD)
-        h ^= h >> u64(32)
-        h *= u64(0xC4CEB9FE1A85EC53)
-        h ^= h >> u64(29)
-        i += 8
-    return h
+    # With the length, else zero bytes at the end of a text would change nothing.
+    hashed = seed ^ u64(end - start)
+    at = start
+    while at < end:
+        word = u64(0)
+        for i in range(min(8, end - at)):
+            word |= u64(data[at + i]) << u64(8 * i)
+        hashed = (hashed ^ word) * u64(0xFF51AFD7ED558CCD)
+        hashed ^= hashed >> u64(32)
+        hashed *= u64(0xC4CEB9FE1A85EC53)
+        hashed ^= hashed >> u64(29)
+        at += 8
+    return hashed
 
 
 @nb.njit(nogil=True, cache=True)
 def hash_spans(data: Any, start: Any, end: Any, seed: Any) -> Any:
     """uint64 `[n]`, never 0 (0 means missing)."""
     out = np.empty(start.size, np.uint64)
-    for r in range(start.size):
-        out[r] = hash_span(data, start[r], end[r], seed) | u64(1)
+    for row in range(start.size):
+        out[row] = hash_span(data, start[row], end[row], seed) | u64(1)
     return out
 
 
@@ -46,9 +48,9 @@ def hash_spans(data: Any, start: Any, end: Any, seed: Any) -> Any:
 def identify(data: Any, start: Any, end: Any) -> Any:
     """128-bit identities, uint64 `[n, 2]`; the first word is never 0."""
     out = np.empty((start.size, 2), np.uint64)
-    for r in range(start.size):
-        out[r, 0] = hash_span(data, start[r], end[r], SEED_LOW) | u64(1)
-        out[r, 1] = hash_span(data, start[r], end[r], SEED_HIGH)
+    for row in range(start.size):
+        out[row, 0] = hash_span(data, start[row], end[row], SEED_LOW) | u64(1)
+        out[row, 1] = hash_span(data, start[row], end[row], SEED_HIGH)
     return out
 
 
@@ -56,8 +58,8 @@ def identify(data: Any, start: Any, end: Any) -> Any:
 def partition_of(data: Any, start: Any, end: Any, partitions: Any) -> Any:
     """freshet's own partitioner, int64 `[n]`, so that every log and client agrees."""
     out = np.empty(start.size, np.int64)
-    for r in range(start.size):
-        out[r] = np.int64(hash_span(data, start[r], end[r], SEED_ROUTE) % u64(partitions))
+    for row in range(start.size):
+        out[row] = np.int64(hash_span(data, start[row], end[row], SEED_ROUTE) % u64(partitions))
     return out
 
 
@@ -71,9 +73,10 @@ def gather(data: Any, start: Any, end: Any, rows: Any) -> Any:
     out = np.empty(max(1, offsets[-1]), np.uint8)
     out[0] = 0  # nothing that was in memory goes out where there is no text
     for i in range(rows.size):
-        o, p = offsets[i], start[rows[i]]
-        for j in range(offsets[i + 1] - o):
-            out[o + j] = data[p + j]
+        to = offsets[i]
+        source = start[rows[i]]
+        for j in range(offsets[i + 1] - to):
+            out[to + j] = data[source + j]
     return offsets, out
 
 
@@ -92,35 +95,36 @@ def intern(
     """Texts to dense ids through an open table. Bytes are compared, so a hash collision is
     harmless."""
     mask = u64(hashes.size - 1)
-    for r in range(start.size):
-        n = end[r] - start[r]
-        h = hash_span(data, start[r], end[r], SEED_LOW) | u64(1)
-        i = h & mask
+    for row in range(start.size):
+        size = end[row] - start[row]
+        # Odd, so that it is never 0, which is an empty slot.
+        hashed = hash_span(data, start[row], end[row], SEED_LOW) | u64(1)
+        slot = hashed & mask
         while True:
-            if hashes[i] == u64(0):
+            if hashes[slot] == u64(0):
                 k = count[0]
                 count[0] += 1
-                hashes[i] = h
-                ids[i] = k
-                o = ends[k]
-                for j in range(n):
-                    arena[o + j] = data[start[r] + j]
-                ends[k + 1] = o + n
-                out[r] = k
+                hashes[slot] = hashed
+                ids[slot] = k
+                at = ends[k]
+                for i in range(size):
+                    arena[at + i] = data[start[row] + i]
+                ends[k + 1] = at + size
+                out[row] = k
                 break
-            if hashes[i] == h:
-                k = ids[i]
-                o = ends[k]
-                same = ends[k + 1] - o == n
+            if hashes[slot] == hashed:
+                k = ids[slot]
+                at = ends[k]
+                same = ends[k + 1] - at == size
                 if same:
-                    for j in range(n):
-                        if arena[o + j] != data[start[r] + j]:
+                    for i in range(size):
+                        if arena[at + i] != data[start[row] + i]:
                             same = False
                             break
                 if same:
-                    out[r] = k
+                    out[row] = k
                     break
-            i = (i + u64(1)) & mask
+            slot = (slot + u64(1)) & mask
 
 
 @nb.njit(nogil=True, cache=True)
@@ -129,8 +133,9 @@ def rehash(hashes: Any, ids: Any, new_hashes: Any, new_ids: Any) -> None:
     mask = u64(new_hashes.size - 1)
     for i in range(hashes.size):
         if hashes[i] != u64(0):
-            j = hashes[i] & mask
-            while new_hashes[j] != u64(0):
-                j = (j + u64(1)) & mask
-            new_hashes[j] = hashes[i]
-            new_ids[j] = ids[i]
+            slot = hashes[i] & mask
+            # All differ already, so nothing needs to be compared: the first empty slot is its own.
+            while new_hashes[slot] != u64(0):
+                slot = (slot + u64(1)) & mask
+            new_hashes[slot] = hashes[i]
+            new_ids[slot] = ids[i]

@@ -9,7 +9,9 @@ from typing import Any
 
 import numba as nb
 
-SEPARATOR, ESCAPE, NULL = ord("|"), ord("\\"), ord("N")
+SEPARATOR = ord("|")
+ESCAPE = ord("\\")
+NULL = ord("N")
 
 
 @nb.njit(nogil=True, cache=True)

@@ -30,10 +30,16 @@ import numpy.typing as npt
 from freshet.schemas.text import key_kernels as kernels
 from freshet.schemas.text.columns import I64, Texts
 
-SEPARATOR, ESCAPE, NULL = "|", "\\", "\\N"
+SEPARATOR = "|"
+ESCAPE = "\\"
+NULL = "\\N"
 ENCODING = 2  # rises with every change of it, and with it the names of what is kept by key
-TEXT, WHOLE, BOOLEAN, UUID = "text", "whole number", "boolean", "uuid"
-_LOWEST, _HIGHEST = -(1 << 63), (1 << 63) - 1
+TEXT = "text"
+WHOLE = "whole number"
+BOOLEAN = "boolean"
+UUID = "uuid"
+_LOWEST = -(1 << 63)
+_HIGHEST = (1 << 63) - 1
 # 19 digits are enough for 64 bits; Python refuses to read thousands.
 _DIGITS = re.compile(r"[+-]?0*[0-9]{1,19}", re.ASCII)
 UUID_PATTERN = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"  # to Python and to Arrow alike
@@ -47,8 +53,8 @@ def canonical(value: object, kind: str) -> str | None:
     Also of one that came as text, as a command's arguments do. Raises `ValueError` for what is
     none.
 
-    >>> canonical(7, WHOLE), canonical("+007", WHOLE), canonical(True, BOOLEAN), canonical("|", TEXT)
-    ('7', '7', 'true', '|')
+    >>> canonical(7, WHOLE), canonical("+007", WHOLE), canonical(True, BOOLEAN)
+    ('7', '7', 'true')
     """
     if value is None:
         return None
@@ -94,6 +100,28 @@ def key_of(parts: Sequence[str | None]) -> str:
     a\\|b|c a|b\\|c \\N \\\\N
     """
     return SEPARATOR.join(map(_escaped, parts))
+
+
+def keys_of(columns: Sequence[Sequence[str]]) -> Sequence[str]:
+    """The key of each row, of which each column holds one value's text, `escaped`: `key_of` for
+    columns of Python texts, as requests have them.
+
+    >>> keys_of([escaped(["a|b", None]), escaped(["c", "c"])])
+    ['a\\\\|b|c', '\\\\N|c']
+    """
+    if len(columns) == 1:
+        return columns[0]
+    return list(map(SEPARATOR.join, zip(*columns)))
+
+
+def escaped(column: Sequence[str | None]) -> Sequence[str]:
+    """Each value as it stands in a key; the column itself where that changes none."""
+    if None not in column:
+        there: Sequence[str] = column  # type: ignore[assignment]
+        whole = "".join(there)
+        if SEPARATOR not in whole and ESCAPE not in whole:
+            return there
+    return list(map(_escaped, column))
 
 
 def _escaped(part: str | None) -> str:

@@ -58,7 +58,8 @@ class EventReader:
     def id_of(self, event: Mapping[str, Any]) -> str:
         """The canonical text of an event's id. Raises `Misfit` where it has none, or none of its
         type."""
-        events, name = self.topic.events, self.topic.event_id
+        events = self.topic.events
+        name = self.topic.event_id
         try:
             text = keys.canonical(event.get(name), events[name].key_kind or keys.TEXT)
         except ValueError as error:
@@ -70,23 +71,25 @@ class EventReader:
     def _event(self, columns: Columns) -> dict[str, Any]:
         if columns.reason[0]:
             raise Misfit(int(columns.reason[0]), int(columns.detail_field[0]))
+        # Of each field its two words: a text's start and end, or a value and nothing.
         words, ends = columns.words[:, :, 0].T
-        reals, valid = words.view(np.float64).tolist(), columns.valid[:, 0].tolist()
+        reals = words.view(np.float64).tolist()
+        valid = columns.valid[:, 0].tolist()
         event: dict[str, Any] = {}
-        for f, word, end, real, there in zip(
+        for field, word, end, real, there in zip(
             self.topic.events.fields, words.tolist(), ends.tolist(), reals, valid
         ):
             if not there:
-                event[f.name] = None
-            elif f.type in FLOATS:
-                event[f.name] = real
-            elif f.type == "string":
+                event[field.name] = None
+            elif field.type in FLOATS:
+                event[field.name] = real
+            elif field.type == "string":
                 text = columns.data[word:end].tobytes().decode()
-                event[f.name] = text.lower() if f.logical == "uuid" else text
-            elif f.type == "enum":
-                event[f.name] = f.symbols[word]
+                event[field.name] = text.lower() if field.logical == "uuid" else text
+            elif field.type == "enum":
+                event[field.name] = field.symbols[word]
             else:
-                event[f.name] = word != 0 if f.type == "boolean" else word
+                event[field.name] = word != 0 if field.type == "boolean" else word
         return event
 
     def _columns(self, record: bytes) -> Columns:
@@ -99,10 +102,12 @@ class EventReader:
 
 def partition_of(event_id: str, partitions: int) -> int:
     """The partition of an event under freshet's own partitioner, by its id's canonical text."""
+    # Most topics of a laptop: nothing to be hashed.
     if partitions == 1:
         return 0
     text = event_id.encode()
-    data, end = np.frombuffer(text or b"\0", np.uint8), np.array([len(text)], np.int64)
+    data = np.frombuffer(text or b"\0", np.uint8)  # never empty, as kernels want it
+    end = np.array([len(text)], np.int64)
     return int(
         Texts(data, np.zeros(1, np.int64), end, np.ones(1, np.bool_)).partitions(partitions)[0]
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 
-from freshet.schemas.durations import milliseconds
+from freshet.schemas.durations import DAY_MS, milliseconds, text_of
 from freshet.schemas.errors import DefinitionError, RequestError
 from freshet.schemas.topics.topic import ON_VIOLATION, Freshness
 from freshet.schemas.wire.messages import Setting
@@ -15,16 +16,18 @@ KEYS = tuple(f.name for f in fields(Freshness))
 # records them.
 DECIDING = ("lateness", "max_future", "label_wait", "snapshot_every")
 TICK_MS = 1_000  # how often intake tells the time: no lag below that can be seen
+_YEAR_MS = 366 * DAY_MS
+# What each may be set to while the app runs, both inclusive.
 RANGES_MS = {
-    "feature_slo": (TICK_MS, 366 * 86_400_000),
-    "model_slo": (TICK_MS, 366 * 86_400_000),
+    "feature_slo": (TICK_MS, _YEAR_MS),
+    "model_slo": (TICK_MS, _YEAR_MS),
     "batch_wait": (0, 60_000),
-    "snapshot_every": (100, 366 * 86_400_000),
-    "lateness": (0, 31 * 86_400_000),
-    "label_wait": (1, 366 * 86_400_000),
-    "max_future": (0, 366 * 86_400_000),
-    "model_limit": (0, 366 * 86_400_000),
-    "feature_limit": (0, 366 * 86_400_000),
+    "snapshot_every": (100, _YEAR_MS),
+    "lateness": (0, 31 * DAY_MS),
+    "label_wait": (1, _YEAR_MS),
+    "max_future": (0, _YEAR_MS),
+    "model_limit": (0, _YEAR_MS),
+    "feature_limit": (0, _YEAR_MS),
 }
 
 
@@ -54,7 +57,7 @@ def changed(freshness: Freshness, key: str, value: str) -> Freshness:
     least, most = RANGES_MS[key]
     if not least <= ms <= most:
         raise RequestError(
-            f"{key}={value}", "is out of range", f"Use {_text(least)} to {_text(most)}."
+            f"{key}={value}", "is out of range", f"Use {text_of(least)} to {text_of(most)}."
         )
     return replace(freshness, **{key: value})
 
@@ -87,17 +90,12 @@ def effective(
     """Freshness by topic after all settings, in order. What is no setting of these topics changes
     nothing."""
     out = dict(declared)
-    for s in settings:
-        for topic in [s.topic] if s.topic != "*" else list(out):
-            if topic in out:
-                try:
-                    out[topic] = changed(out[topic], s.key, s.value)
-                except RequestError:
-                    continue
+    for setting in settings:
+        topics = list(out) if setting.topic == "*" else [setting.topic]
+        for topic in topics:
+            if topic not in out:
+                continue
+            # Whoever may write the log may have written it; an earlier version may have allowed it.
+            with contextlib.suppress(RequestError):
+                out[topic] = changed(out[topic], setting.key, setting.value)
     return out
-
-
-def _text(ms: int) -> str:
-    from freshet.schemas.durations import text_of
-
-    return text_of(ms)

@@ -8,15 +8,24 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from freshet.schemas.declared import check_kind
-from freshet.schemas.durations import milliseconds
+from freshet.schemas.durations import milliseconds, text_of
 from freshet.schemas.errors import DefinitionError
-from freshet.schemas.events.field import INTEGERS, KEY_TYPES, Field, fits
+from freshet.schemas.events.field import FLOATS, INTEGERS, KEY_TYPES, TEXTS, Field, fits
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.text import keys
+from freshet.schemas.topics.digests import (
+    Facts,
+    digest_of,
+    fields_read,
+    has_rule,
+    of_expression,
+    of_field,
+)
 from freshet.schemas.topics.impute import Impute
 
 if TYPE_CHECKING:
@@ -93,9 +102,9 @@ class Freshness:
     feature_limit: str = "0s"
 
     def __post_init__(self) -> None:
-        for f in fields(self):
-            if f.name != "on_violation":
-                milliseconds(getattr(self, f.name), f.name)
+        for setting in fields(self):
+            if setting.name != "on_violation":
+                milliseconds(getattr(self, setting.name), setting.name)
         if self.on_violation not in ON_VIOLATION:
             raise DefinitionError(
                 f"on_violation={self.on_violation!r}",
@@ -263,6 +272,7 @@ class Topic:
         )
         check_kind(where, "drop", self.drop, Mapping, 'Write {"early": pl.col("late") < 0}.')
         check_kind(where, "impute", self.impute, Mapping, 'Write {"late": fr.impute.constant(0)}.')
+        # Frozen to everybody else: loaded once, here, while the file that declares it is a frame.
         object.__setattr__(self, "schema", _load(self.schema, self.name))
         milliseconds(self.dedup, "dedup")
         if not 1 <= self.partitions <= 4096:
@@ -274,8 +284,8 @@ class Topic:
         if self.source is not None:
             self._expect(self.source, "source", KEY_TYPES)
         for name in (self.event_id, self.event_time):
-            f = self.events[name]
-            if f.nullable and not f.required:
+            found = self.events[name]
+            if found.nullable and not found.required:
                 raise DefinitionError(
                     f"topic {self.name}",
                     f"{name!r} may be missing, and every event needs one",
@@ -291,12 +301,8 @@ class Topic:
             if isinstance(how.value, float) and not math.isfinite(how.value):
                 cause = f"impute[{name!r}] fills in {how.value}"
                 raise DefinitionError(f"topic {self.name}", cause, "Fill in a finite number.")
-            kinds = (
-                ("string", "enum")
-                if isinstance(how.value, str)
-                else ("int", "long", "float", "double")
-            )
-            self._expect(name, "impute", kinds)
+            filled = TEXTS if isinstance(how.value, str) else (*INTEGERS, *FLOATS)
+            self._expect(name, "impute", filled)
             if how.by is not None:
                 self._expect(how.by, f"impute[{name!r}].by", KEY_TYPES)
             if how.kind == "constant":
@@ -310,31 +316,78 @@ class Topic:
         assert isinstance(self.schema, EventSchema)
         return self.schema
 
-    def __getitem__(self, name: str) -> FieldRef:
-        f = self._expect(name, "field", None)
-        return FieldRef(self.name, name, f in ("string", "enum", "boolean"))
+    @cached_property
+    def facts(self) -> Facts:
+        """All that decides what becomes of an event, by name. A field without a rule that nothing
+        here reads is none of it, so fields may be added."""
+        filters = {
+            f"filter {name}": of_expression(expression) for name, expression in self.drop.items()
+        }
+        imputes = {f"impute {name}": _told(how) for name, how in self.impute.items()}
+        read = {self.event_id, self.event_time, *self.impute}
+        read |= {how.by for how in self.impute.values() if how.by is not None}
+        for expression in self.drop.values():
+            read |= fields_read(expression)
+        fields_known = {
+            f"field {known.name}": of_field(known)
+            for known in self.events.fields
+            if known.name in read or has_rule(known)
+        }
+        own = {
+            "event_id": self.event_id,
+            "event_time": self.event_time,
+            "dedup": text_of(milliseconds(self.dedup)),
+            **self._orders(),
+        }
+        return {**own, **filters, **imputes, **fields_known}
 
-    def _check_constant(self, f: Field, value: float | str) -> None:
+    @cached_property
+    def digest(self) -> str:
+        """8 hex digits that change with anything that changes what becomes of an event."""
+        return digest_of(self.facts)
+
+    def _orders(self) -> dict[str, str]:
+        """Orders that mean something: the first filter that is true counts, and what is filled in
+        may be told apart by what was."""
+        orders = {}
+        if len(self.drop) > 1:
+            orders["order of filters"] = ", ".join(self.drop)
+        if any(how.by in self.impute for how in self.impute.values()):
+            orders["order of imputes"] = ", ".join(self.impute)
+        return orders
+
+    def __getitem__(self, name: str) -> FieldRef:
+        type_ = self._expect(name, "field", None)
+        return FieldRef(self.name, name, type_ in ("string", "enum", "boolean"))
+
+    def _check_constant(self, field: Field, value: float | str) -> None:
         """What is filled in must be a value that an event could have had."""
-        if f.type in INTEGERS and isinstance(value, float) and value.is_integer():
+        # 3.0 is meant as 3, and no whole-number field takes it as it is.
+        if field.type in INTEGERS and isinstance(value, float) and value.is_integer():
             value = int(value)
-        if f.logical == "uuid" and not _is_canonical_uuid(value):
+        if field.logical == "uuid" and not _is_canonical_uuid(value):
             known = "It must be a UUID in lower case."
-        elif not fits(value, f.type, f.symbols):
-            expected = f"one of {', '.join(f.symbols)}" if f.symbols else f"{f.type}"
+        elif not fits(value, field.type, field.symbols):
+            expected = f"one of {', '.join(field.symbols)}" if field.symbols else f"{field.type}"
             known = f"It must be {expected}."
-        elif f.domain is not None and value not in f.domain:
-            known = f"Its domain is {', '.join(f.domain)}."
-        elif not isinstance(value, str) and f.range and not f.range[0] <= value <= f.range[1]:
-            known = f"Its range is {f.range[0]} to {f.range[1]}."
+        elif field.domain is not None and value not in field.domain:
+            known = f"Its domain is {', '.join(field.domain)}."
+        elif (
+            not isinstance(value, str)
+            and field.range
+            and not field.range[0] <= value <= field.range[1]
+        ):
+            known = f"Its range is {field.range[0]} to {field.range[1]}."
         else:
             return
         raise DefinitionError(
-            f"topic {self.name}", f"impute[{f.name!r}]={value!r} is no value of that field", known
+            f"topic {self.name}",
+            f"impute[{field.name!r}]={value!r} is no value of that field",
+            known,
         )
 
     def _expect(self, name: str, role: str, kinds: tuple[str, ...] | None) -> str:
-        known = {f.name: f.type for f in self.events.fields}
+        known = {field.name: field.type for field in self.events.fields}
         if name not in known:
             raise DefinitionError(
                 f"topic {self.name}",
@@ -348,6 +401,14 @@ class Topic:
                 f"It must be of type {' or '.join(kinds)}.",
             )
         return known[name]
+
+
+def _told(how: Impute) -> str:
+    """As a fact."""
+    told = f"{how.kind} {how.value!r}"
+    if how.by is None:
+        return told
+    return f"{told} by {how.by}"
 
 
 def _is_canonical_uuid(value: float | str) -> bool:

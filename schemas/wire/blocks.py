@@ -28,8 +28,14 @@ from freshet.schemas.sizes import BLOCK_BYTES
 MAGIC = b"FRB2"
 # Of blocks whose keys and categories were joined so that some could not be told apart.
 EARLIER_MAGIC = b"FRB1"
+# Before all times, so that the newest of several ticks needs no question whether there is one.
 NO_TICK = -(1 << 63)
-CLEAN, PREDICTIONS, LABELS, EXAMPLES, DEAD = 1, 2, 3, 4, 5
+# Kinds of rows.
+CLEAN = 1
+PREDICTIONS = 2
+LABELS = 3
+EXAMPLES = 4
+DEAD = 5
 # before the names of an event's fields in a clean block: one may be called `key` or `t`
 FIELD = "field."
 _HEAD = struct.Struct("<4siqiii")
@@ -53,10 +59,9 @@ class Block:
 
 def encode(block: Block) -> bytes:
     name = block.origin.encode()
-    head = (
-        _HEAD.pack(MAGIC, block.kind, block.tick, block.partition, block.partitions, len(name))
-        + name
-    )
+    head = _HEAD.pack(MAGIC, block.kind, block.tick, block.partition, block.partitions, len(name))
+    head += name
+    # Arrow's buffers lie at multiples of 8, so that columns can be read where they are.
     head += bytes(-len(head) % 8)
     if block.rows is None or not block.rows.num_rows:
         return head
@@ -102,11 +107,9 @@ def decode(value: memoryview | bytes) -> Block:
         if not _HEAD.size <= at <= body <= len(value):
             raise ValueError(f"a header of {body} bytes")
         origin = bytes(value[_HEAD.size : at]).decode()
-        rows = (
-            pa.ipc.open_stream(pa.py_buffer(value[body:])).read_next_batch()
-            if len(value) > body
-            else None
-        )
+        rows = None
+        if len(value) > body:
+            rows = pa.ipc.open_stream(pa.py_buffer(value[body:])).read_next_batch()
     except (ValueError, OSError, StopIteration) as error:  # pyarrow's own errors are ValueErrors
         raise SchemaError(
             "block", f"{len(value)} bytes are not a whole one ({error})", "Was it cut off?"

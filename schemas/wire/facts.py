@@ -13,9 +13,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-# 1900 to 9999: what has a date. Beyond, dates cannot be told, and sums of milliseconds leave 64
-# bits.
-Moment = Annotated[int, Meta(ge=-2_208_988_800_000, le=253_402_300_799_999)]
+from freshet.schemas.durations import EARLIEST_MS, LATEST_MS
+
+Moment = Annotated[int, Meta(ge=EARLIEST_MS, le=LATEST_MS)]  # what has a date
 # What a JSON reader in a browser holds exactly; sums over partitions stay far within 64 bits.
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Amount = Annotated[float, Meta(ge=0.0, le=1e15)]
@@ -96,19 +96,36 @@ class IntakeFacts(msgspec.Struct, frozen=True):
     newest_event_ms: Moment | None = None
 
 
-class ViewFacts(msgspec.Struct, frozen=True):
-    events: Count = 0
-    keys: Count = 0
+class LabelFacts(msgspec.Struct, frozen=True):
+    """Labels that came, those that made an example to learn, and the others by reason, also since
+    the last one that was used. `newest_ms` is the newest one's time."""
+
+    came: Count
+    used: Count
+    without_question: Count
+    saw_future: Count
+    late: Count
+    repeated: Count
+    conflicting: Count
+    empty: Count
+    since_used: dict[str, Count]
+    newest_ms: Moment | None
 
 
 class ConflictFacts(msgspec.Struct, frozen=True):
     id: Line
-    at_ms: Count
+    at_ms: Moment
 
 
 class JoinFacts(msgspec.Struct, frozen=True):
     conflicting_questions: Count = 0
     conflict: ConflictFacts | UnsetType = UNSET
+    labels: LabelFacts | UnsetType = UNSET
+
+
+class ViewFacts(msgspec.Struct, frozen=True):
+    events: Count = 0
+    keys: Count = 0
 
 
 class OutageFacts(msgspec.Struct, frozen=True):
@@ -145,8 +162,8 @@ class ProcessFacts(msgspec.Struct, frozen=True):
 
 OF_TASKS: Mapping[str, type[msgspec.Struct]] = {
     "intake": IntakeFacts,
-    "view": ViewFacts,
     "join": JoinFacts,
+    "view": ViewFacts,
     "train": TrainFacts,
 }
 

@@ -106,7 +106,7 @@ class Settled(msgspec.Struct, frozen=True, tag="settled", tag_field="type"):
     reflects: Moment | None = None
 
     def __post_init__(self) -> None:
-        known = [x is not None for x in (self.lineage, self.number, self.digest)]
+        known = [part is not None for part in (self.lineage, self.number, self.digest)]
         if any(known) and not all(known):
             raise ValueError("lineage, number and digest name a snapshot together")
 
@@ -128,6 +128,7 @@ class Logged(msgspec.Struct, frozen=True, tag="logged", tag_field="type"):
     instance: Instance
     sequence: Annotated[int, Meta(ge=-1, le=2**53)]  # -1: none yet
     lost: Count
+    model: Word = ""  # of which: each model's predictions are numbered by themselves
 
 
 class Status(msgspec.Struct, frozen=True, tag="status", tag_field="type"):
@@ -212,15 +213,15 @@ def decode(value: bytes | memoryview) -> Message:
     return found
 
 
-def newest_tick(m: Message) -> int | None:
+def newest_tick(message: Message) -> int | None:
     """The newest moment of the app's clock that a message says was reached; None where it says
     nothing of it."""
-    match m:
+    match message:
         case Cut() | Verdict() | Settled() | Swapped():
-            return m.tick
+            return message.tick
         case Tick():
-            return m.now
+            return message.now
         case Progress():
-            return max(m.ticks.values(), default=None)
+            return max(message.ticks.values(), default=None)
         case _:
             return None

@@ -29,7 +29,11 @@ from freshet.schemas.text.keys import key_of, parts_of
 LAYOUT = b"layout"  # in a block's metadata
 TEXTS = ("id", "categories", "lineage")
 RUNGS = ("champion", "last_good", "heuristic", "constant")
-ASKED, LABELLED, EXPIRED, CORRECTED, CONFLICTED = 0, 1, 2, 3, 4
+ASKED = 0
+LABELLED = 1
+EXPIRED = 2
+CORRECTED = 3
+CONFLICTED = 4
 KINDS = ("asked", "labelled", "expired", "corrected", "conflicted")
 
 Fixed = npt.NDArray[np.void]
@@ -37,9 +41,10 @@ Fixed = npt.NDArray[np.void]
 
 def to_binary(rows: Fixed | npt.NDArray[np.uint8], width: int) -> pa.Array:
     """Fixed rows as an Arrow fixed-size binary column."""
-    n = rows.size * rows.dtype.itemsize // width if width else 0
+    # A model without categories and numbers has vectors of no bytes.
+    count = rows.size * rows.dtype.itemsize // width if width else 0
     return pa.FixedSizeBinaryArray.from_buffers(
-        pa.binary(width), n, [None, pa.py_buffer(np.ascontiguousarray(rows))]
+        pa.binary(width), count, [None, pa.py_buffer(np.ascontiguousarray(rows))]
     )
 
 
@@ -94,13 +99,13 @@ def prediction_rows(
 ) -> pa.RecordBatch:
     """Predictions as a batch for the outcomes log. `versions` is fixed-size binary: 16 bytes for
     every view read."""
-    n = len(fixed)
+    rows = len(fixed)
     columns = {
         "fixed": to_binary(fixed, fixed.dtype.itemsize),
         **{name: texts[name].to_arrow() for name in TEXTS},
         "versions": versions,
         "_offset": pa.array(np.ascontiguousarray(fixed["sequence"])),
-        "_index": pa.array(np.zeros(n, np.int32)),
+        "_index": pa.array(np.zeros(rows, np.int32)),
     }
     return pa.RecordBatch.from_pydict(columns, metadata={LAYOUT: layout.text})
 
@@ -129,7 +134,7 @@ class ExampleRows:
     def to_arrow(self, layout: Layout, offset: int) -> pa.RecordBatch:
         """For the log; rows have origin `offset` of the outcomes log and count up from 0 within
         it."""
-        n = len(self)
+        rows = len(self)
         columns = {
             "kind": pa.array(self.kind),
             "ask": pa.array(self.ask),
@@ -138,8 +143,8 @@ class ExampleRows:
             "saw_future": pa.array(self.saw_future),
             "fixed": to_binary(self.fixed, self.fixed.dtype.itemsize),
             **{name: self.texts[name].to_arrow() for name in TEXTS},
-            "_offset": pa.array(np.full(n, offset)),
-            "_index": pa.array(np.arange(n, dtype=np.int32)),
+            "_offset": pa.array(np.full(rows, offset)),
+            "_index": pa.array(np.arange(rows, dtype=np.int32)),
         }
         return pa.RecordBatch.from_pydict(columns, metadata={LAYOUT: layout.text})
 

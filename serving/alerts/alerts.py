@@ -19,7 +19,9 @@ from freshet.serving.alerts.window import Window
 from freshet.serving.status.status import Alert, Status
 
 log = structlog.get_logger()
+# A role that is started again, or a bound passed by one batch, is nobody's business.
 HOLD_SECONDS = 5.0
+# Longer than holding: what comes and goes is one alert, not one a minute.
 RESOLVE_SECONDS = 30.0
 KEPT = 50  # resolved alerts
 
@@ -52,8 +54,11 @@ class Alerts:
     ) -> None:
         self._bounds = bounds or AlertBounds()
         self._window = Window(self._bounds)
-        self._hold_ms, self._resolve_ms = hold_seconds * 1000, resolve_seconds * 1000
-        self._webhook = Webhook(webhook, app) if webhook else None
+        self._hold_ms = hold_seconds * 1000
+        self._resolve_ms = resolve_seconds * 1000
+        self._webhook = None
+        if webhook:
+            self._webhook = Webhook(webhook, app)
         self._cases: dict[tuple[str, str], _Case] = {}
         self._resolved: deque[Alert] = deque(maxlen=KEPT)
 
@@ -63,10 +68,13 @@ class Alerts:
         if not status.over:
             for alert in alerts(status, self._window.observe(status), self._bounds):
                 self._found(alert, status.at_ms)
-            for case in [c for c in self._cases.values() if c.last_ms != status.at_ms]:
+            # After those that were found, which have this status's moment now.
+            gone = [case for case in self._cases.values() if case.last_ms != status.at_ms]
+            for case in gone:
                 self._gone(case, status.at_ms)
-        firing = [c.alert for c in self._cases.values() if c.told]
-        return sorted(firing, key=lambda a: (a.light != "red", a.since_ms)) + list(self._resolved)
+        firing = [case.alert for case in self._cases.values() if case.told]
+        firing.sort(key=lambda alert: (alert.light != "red", alert.since_ms))
+        return [*firing, *self._resolved]
 
     def close(self) -> None:
         """What the webhook has not told yet is tried once more."""
@@ -75,6 +83,7 @@ class Alerts:
 
     def _found(self, alert: Alert, now_ms: int) -> None:
         case = self._cases.setdefault((alert.policy, alert.subject), _Case(alert, now_ms, now_ms))
+        # Some policies know since when it is so, which may be before this process looked.
         case.alert = replace(alert, since_ms=alert.since_ms or case.first_ms)
         case.last_ms = now_ms
         if not case.told and now_ms - case.first_ms >= self._hold_ms:
@@ -82,6 +91,8 @@ class Alerts:
             self._tell(case.alert)
 
     def _gone(self, case: _Case, now_ms: int) -> None:
+        # Nobody was told of what did not hold, so it goes at once: when it comes back it has to
+        # hold anew.
         if case.told and now_ms - case.last_ms < self._resolve_ms:
             return
         del self._cases[case.alert.policy, case.alert.subject]
@@ -96,7 +107,9 @@ class Alerts:
             seconds = round(((alert.resolved_ms or 0) - alert.since_ms) / 1000, 1)
             log.info("alert is resolved", **named, lasted_seconds=seconds)
         else:
-            tell = log.error if alert.light == "red" else log.warning
+            tell = log.warning
+            if alert.light == "red":
+                tell = log.error
             tell(
                 "alert",
                 **named,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from freshet.schemas.durations import HOUR_MS
+from freshet.serving.status.bounds import DEAD_RECORDS, DEAD_SHARE, RED_DEAD_SHARE, RED_LAG
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +23,17 @@ class AlertBounds:
     `conflict_ms` (app clock) after the newest.
     """
 
-    red_lag: float = 1.2
+    red_lag: float = RED_LAG
     silent_intervals: float = 10.0
     silent_ms: int = 5 * 60_000
     silent_missed: float = 15.0
     silent_events: int = 20
+    # Beyond any night: with all its sources silent there is nothing to tell a night by.
     topic_silent_ms: int = 24 * HOUR_MS
-    dead_share: float = 0.02
-    red_dead_share: float = 0.2
-    dead_records: int = 200
+    dead_share: float = DEAD_SHARE
+    red_dead_share: float = RED_DEAD_SHARE
+    dead_records: int = DEAD_RECORDS
+    # Promises judge the whole run; an alert is to go once the producer is mended.
     dead_window: int = 1_000
     calibration: tuple[float, float] = (0.8, 1.25)
     red_calibration: tuple[float, float] = (0.5, 2.0)

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 
 from freshet.schemas.durations import HOUR_MS
 from freshet.serving.alerts.bounds import AlertBounds, Missed, Recent
+from freshet.serving.status.bounds import lag_light
+from freshet.serving.status.labels import unlearned
 from freshet.serving.status.promises import span
 from freshet.serving.status.status import (
     Alert,
@@ -31,85 +33,101 @@ def alerts(
     status: Status, recent: Recent | None = None, bounds: AlertBounds | None = None
 ) -> list[Alert]:
     """Everything that is wrong now, red before amber, in the order of `POLICIES`."""
-    recent, bounds = recent or Recent(), bounds or AlertBounds()
+    recent = recent or Recent()
+    bounds = bounds or AlertBounds()
     found = [alert for policy in POLICIES for alert in policy(status, recent, bounds)]
-    return sorted(found, key=lambda a: a.light != "red")
+    return sorted(found, key=lambda alert: alert.light != "red")
 
 
 def role_down(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[Alert]:
     """A role is not heard of, or keeps failing. While the log is away nobody is heard of, and
     nobody is called lost."""
-    deaf = any(o.component in ("log", "disk") for o in status.outages)
-    for r in status.roles:
-        restarts = recent.restarts.get((r.role, r.instance), 0)
-        lost = r.state == "lost" and not deaf
-        failing_now = r.state == "restarting"
+    deaf = any(outage.silences_roles for outage in status.outages)
+    for role in status.roles:
+        restarts = recent.restarts.get((role.role, role.instance), 0)
+        lost = role.state == "lost" and not deaf
+        failing_now = role.state == "restarting"
         if not lost and not failing_now and restarts <= bounds.restarts:
             continue
-        heard = (
-            f", last heard of {span(status.at_ms - r.seen_ms)} ago"
-            if lost and r.seen_ms is not None
-            else ""
-        )
-        failing = (
-            f"started again {restarts} times within {span(bounds.restarts_ms)}" if restarts else ""
-        )
-        why = f"it ended by: {r.last_exit}" if r.last_exit else ""
-        process = f"process {r.pid or 'unknown'} is lost{heard}" if lost else ""
+        # Amber: it is there again, and was only started more often than it should be.
+        light: Light = "amber"
+        if lost or failing_now:
+            light = "red"
+        reasons = []
+        if lost:
+            reasons.append(_lost(role, status.at_ms))
+        if restarts:
+            reasons.append(f"started again {restarts} times within {span(bounds.restarts_ms)}")
+        if role.last_exit:
+            reasons.append(f"it ended by: {role.last_exit}")
+        without = WITHOUT.get(role.role, "a part of the app stands still")
         yield Alert(
             policy="role_down",
-            subject=r.instance or r.role,
-            light="red" if lost or failing_now else "amber",
-            reason="; ".join(filter(None, (process, failing, why))) or "it ends again and again",
-            meaning=f"Without it {WITHOUT.get(r.role, 'a part of the app stands still')}; it resumes where it left off.",
-            next_step=f"If it ended, `freshet run`, or whatever started it, starts it again, and {_log_of(r)} says why; if "
-            f"it hangs, end process {r.pid or 'unknown'}. By hand: `{_by_hand(r)}`.",
+            subject=role.shown_name,
+            light=light,
+            # A supervisor of this run may know that it fails before anybody has counted its starts.
+            reason="; ".join(reasons) or "it ends again and again",
+            meaning=f"Without it {without}; it resumes where it left off.",
+            next_step="If it ended, `freshet run`, or whatever started it, starts it again, and "
+            f"{_log_of(role)} says why; if it hangs, end process {role.pid or 'unknown'}. "
+            f"By hand: `{_by_hand(role)}`.",
         )
+
+
+def _lost(role: RoleFigures, now_ms: int) -> str:
+    lost = f"process {role.pid or 'unknown'} is lost"
+    if role.seen_ms is None:
+        return lost
+    return f"{lost}, last heard of {span(now_ms - role.seen_ms)} ago"
 
 
 def outage(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[Alert]:
     """A log or a store does not answer."""
-    for o in status.outages:
+    for outage in status.outages:
         yield Alert(
             policy="outage",
-            subject=o.resource,
+            subject=outage.resource,
+            # Whoever needs it waits, and nothing is lost by that: what gets late is red by itself.
             light="amber",
-            reason=f"{o.component} is {o.word} for {span(status.at_ms - o.since_ms)}{_by(o)}: {o.cause}",
-            meaning=_sentence(o.meanwhile),
-            next_step=_sentence(o.next_step),
-            since_ms=o.since_ms,
+            reason=f"{outage.component} is {outage.word} for "
+            f"{span(status.at_ms - outage.since_ms)}{_by(outage)}: {outage.cause}",
+            meaning=_sentence(outage.meanwhile),
+            next_step=_sentence(outage.next_step),
+            since_ms=outage.since_ms,
         )
 
 
 def feature_lag(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[Alert]:
     """A view's rows are older than promised."""
-    for v in status.views:
-        if light := _late(v.lag_ms, v.slo_ms, bounds):
+    for view in status.views:
+        if light := _late(view.lag_ms, view.slo_ms, bounds):
             yield Alert(
                 policy="feature_lag",
-                subject=v.name,
+                subject=view.name,
                 light=light,
-                reason=_behind(v.lag_ms, v.slo_ms, v.behind),
-                meaning=f"Features of {v.name} do not reflect the newest events of {v.topic or 'its topic'} yet.",
-                next_step=f"{_why(v.behind, 'logs/intake.jsonl and logs/view.jsonl')}; if it is "
+                reason=_behind(view.lag_ms, view.slo_ms, view.behind),
+                meaning=f"Features of {view.name} do not reflect the newest events of "
+                f"{view.topic or 'its topic'} yet.",
+                next_step=f"{_why(view.behind, 'logs/intake.jsonl and logs/view.jsonl')}; if it is "
                 "merely busy, start one more where the topic has several partitions (on Kafka: "
                 "`freshet run APP.py --role view --member 2`) or promise less "
-                f"(`freshet topics set {v.topic or 'TOPIC'} feature_slo=…`).",
+                f"(`freshet topics set {view.topic or 'TOPIC'} feature_slo=…`).",
             )
 
 
 def model_lag(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[Alert]:
     """The snapshot that answers has missed examples for longer than promised."""
-    for m in status.models:
-        if light := _late(m.lag_ms, m.slo_ms, bounds):
+    for model in status.models:
+        if light := _late(model.lag_ms, model.slo_ms, bounds):
             yield Alert(
                 policy="model_lag",
-                subject=m.name,
+                subject=model.name,
                 light=light,
-                reason=_behind(m.lag_ms, m.slo_ms, m.behind),
-                meaning=f"Answers of {m.name} do not reflect the newest outcomes yet.",
-                next_step=f"{_why(m.behind, 'logs/train.*.jsonl')}; `freshet models` whether snapshots are cut, refused or "
-                "not yet served. To cut more often: `freshet topics set TOPIC snapshot_every=…`, of the topic of its labels.",
+                reason=_behind(model.lag_ms, model.slo_ms, model.behind),
+                meaning=f"Answers of {model.name} do not reflect the newest outcomes yet.",
+                next_step=f"{_why(model.behind, 'logs/train.*.jsonl')}; `freshet models` whether "
+                "snapshots are cut, refused or not yet served. To cut more often: "
+                "`freshet topics set TOPIC snapshot_every=…`, of the topic of its labels.",
             )
 
 
@@ -123,23 +141,24 @@ def source_silent(status: Status, recent: Recent, bounds: AlertBounds) -> Iterat
     """
     now = status.clock.app_ms
     for topic in status.topics:
-        for s in topic.sources:
-            missed = recent.missed.get((topic.name, s.name), Missed(0.0))
+        for source in topic.sources:
+            missed = recent.missed.get((topic.name, source.name), Missed(0.0))
             needed = min(
                 max(bounds.silent_missed, 2 * missed.usually), _EXCUSED * bounds.silent_missed
             )
-            silent_ms = _silence(s, now, bounds)
+            silent_ms = _silence(source, now, bounds)
             if silent_ms is None or missed.events < needed:
                 continue
             yield Alert(
                 policy="source_silent",
-                subject=f"{topic.name}/{s.name}",
+                subject=f"{topic.name}/{source.name}",
                 light="amber",
-                reason=f"no event for {span(silent_ms)}, usually one every {span(_interval(s))}; the other sources go on, "
-                f"and some {missed.events:.0f} of its own are missing",
-                meaning=f"Features of {s.name} stand still, and models see it as it was then.",
-                next_step=f"Ask whoever produces {s.name} into {topic.name}; `freshet dlq list` shows whether its records "
-                "come but cannot be read.",
+                reason=f"no event for {span(silent_ms)}, usually one every "
+                f"{span(_interval(source))}; the other sources go on, and some "
+                f"{missed.events:.0f} of its own are missing",
+                meaning=f"Features of {source.name} stand still, and models see it as it was then.",
+                next_step=f"Ask whoever produces {source.name} into {topic.name}; "
+                "`freshet dlq list` shows whether its records come but cannot be read.",
             )
 
 
@@ -148,12 +167,13 @@ def topic_silent(status: Status, recent: Recent, bounds: AlertBounds) -> Iterato
     are not watched."""
     now = status.clock.app_ms
     for topic in status.topics:
-        newest = max((s.newest_ms for s in topic.sources if s.newest_ms is not None), default=None)
-        if (
-            now is None
-            or newest is None
-            or sum(s.events for s in topic.sources) < bounds.silent_events
-        ):
+        newest = max(
+            (source.newest_ms for source in topic.sources if source.newest_ms is not None),
+            default=None,
+        )
+        if now is None or newest is None:
+            continue
+        if sum(source.events for source in topic.sources) < bounds.silent_events:
             continue
         interval = _topic_interval(topic)
         if now - newest > max(bounds.topic_silent_ms, bounds.silent_intervals * interval):
@@ -161,54 +181,79 @@ def topic_silent(status: Status, recent: Recent, bounds: AlertBounds) -> Iterato
                 policy="topic_silent",
                 subject=topic.name,
                 light="amber",
-                reason=f"no event of any of its sources for {span(now - newest)}, usually one every {span(interval)}",
-                meaning=f"Nothing that rests on {topic.name} learns anything new, and its features age.",
-                next_step=f"See whether its producers run, and whether they write where this app reads {topic.name}; "
-                "`freshet topics` shows how many records arrived.",
+                reason=f"no event of any of its sources for {span(now - newest)}, "
+                f"usually one every {span(interval)}",
+                meaning=f"Nothing that rests on {topic.name} learns anything new, "
+                "and its features age.",
+                next_step="See whether its producers run, and whether they write where this app "
+                f"reads {topic.name}; `freshet topics` shows how many records arrived.",
             )
 
 
 def dead_letters(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[Alert]:
     """Too many of a topic's newest records cannot be used."""
     for name, records in recent.records.items():
-        reasons = {r: n for r, n in recent.dead.get(name, {}).items() if n > 0}
+        reasons = {
+            reason: count for reason, count in recent.dead.get(name, {}).items() if count > 0
+        }
         dead = sum(reasons.values())
         if records < bounds.dead_records or dead <= bounds.dead_share * records:
             continue
-        most = max(reasons, key=lambda r: reasons[r])
+        most = max(reasons, key=lambda reason: reasons[reason])
+        light: Light = "amber"
+        if dead > bounds.red_dead_share * records:
+            light = "red"
         yield Alert(
             policy="dead_letters",
             subject=name,
-            light="red" if dead > bounds.red_dead_share * records else "amber",
-            reason=f"{dead:,} of the newest {records:,} records are dead letters ({dead / records:.1%}, "
-            f"{bounds.dead_share:.0%} is the bound), most of them {most!r} ({reasons[most]:,})",
-            meaning=f"These records of {name} reach neither features nor labels; they are kept, each with its reason.",
-            next_step="`freshet dlq list` counts them by reason, `freshet dlq show` prints them with their origin; "
-            "mend the producer, or the topic's schema if it is too narrow.",
+            light=light,
+            reason=f"{dead:,} of the newest {records:,} records are dead letters "
+            f"({dead / records:.1%}, {bounds.dead_share:.0%} is the bound), "
+            f"most of them {most!r} ({reasons[most]:,})",
+            meaning=f"These records of {name} reach neither features nor labels; "
+            "they are kept, each with its reason.",
+            next_step="`freshet dlq list` counts them by reason, `freshet dlq show` prints them "
+            "with their origin; mend the producer, or the topic's schema if it is too narrow.",
         )
+
+
+def nothing_learned(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[Alert]:
+    """Labels come, and none of them is learned from."""
+    for m in status.models:
+        found = unlearned(m, status.clock.app_ms)
+        if found is not None:
+            yield Alert(
+                policy="nothing_learned",
+                subject=m.name,
+                light=found.light,
+                reason=f"the last {found.labels:,} labels came to nothing: {found.why}",
+                meaning=f"Nothing new is learned by {m.name}, however many labels come.",
+                next_step=found.next_step,
+            )
 
 
 def snapshots_refused(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[Alert]:
     """A lineage's newest judged snapshot was refused."""
-    for m in status.models:
-        for x in m.lineages:
-            if x.newest_refused is not None and (
-                x.newest_approved is None or x.newest_refused > x.newest_approved
-            ):
-                yield Alert(
-                    policy="snapshots_refused",
-                    subject=f"{m.name}/{x.name}",
-                    light="amber",
-                    reason=f"snapshot {x.newest_refused} was refused: {x.refused or 'no reason was given'} ({_approved(x)})",
-                    meaning="What it learned since is not served; "
-                    + (
-                        "answers come from its last approved snapshot, which ages."
-                        if m.served is not None and m.served.lineage == x.name
-                        else "another lineage answers, so clients notice nothing yet."
-                    ),
-                    next_step=f"`freshet models` lists its snapshots, logs/release.jsonl has every reason; if its figures "
-                    f"look wrong too, see logs/train.{m.name}.{x.name}.jsonl.",
-                )
+    for model in status.models:
+        for lineage in model.lineages:
+            if not lineage.refused_last:
+                continue
+            answers = "another lineage answers, so clients notice nothing yet."
+            if model.served is not None and model.served.lineage == lineage.name:
+                answers = "answers come from its last approved snapshot, which ages."
+            refused = lineage.refused or "no reason was given"
+            yield Alert(
+                policy="snapshots_refused",
+                subject=f"{model.name}/{lineage.name}",
+                # What answers is as good as it was; once it is too old, `model_lag` is red.
+                light="amber",
+                reason=f"snapshot {lineage.newest_refused} was refused: {refused} "
+                f"({_approved(lineage)})",
+                meaning=f"What it learned since is not served; {answers}",
+                next_step="`freshet models` lists its snapshots, logs/release.jsonl has every "
+                "reason; if its figures look wrong too, see "
+                f"logs/train.{model.name}.{lineage.name}.jsonl.",
+            )
 
 
 def questions_in_conflict(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[Alert]:
@@ -235,60 +280,75 @@ def calibration(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator
     """Answers are, on the whole, far from what happens: the mean prediction of the newest labelled
     ones over the share of them that came true. At single probabilities they may be off all the
     same, or just there."""
-    (low, high), (lowest, highest) = bounds.calibration, bounds.red_calibration
-    for m in status.models:
-        found = m.rolling.calibration
-        if found is None or m.rolling.n < bounds.labelled or low <= found <= high:
+    low, high = bounds.calibration
+    lowest, highest = bounds.red_calibration
+    for model in status.models:
+        found = model.rolling.calibration
+        if found is None or model.rolling.n < bounds.labelled or low <= found <= high:
             continue
-        much = f"{found:.2f} times" if found > 1 else f"only {found:.2f} of"
+        much = f"only {found:.2f} of"
+        if found > 1:
+            much = f"{found:.2f} times"
+        light: Light = "red"
+        if lowest <= found <= highest:
+            light = "amber"
         yield Alert(
             policy="calibration",
-            subject=m.name,
-            light="amber" if lowest <= found <= highest else "red",
-            reason=f"calibration is {found:.2f} over the newest {m.rolling.n:,} labelled answers, {low:g} to {high:g} is "
-            "allowed",
-            meaning=f"Answers of {m.name} expect, on the whole, {much} what happens: thresholds on them are off, "
-            "their order may still be right.",
-            next_step="The status page shows at which probabilities and in which slices answers are off, `freshet models` "
-            "whether another lineage is better; a source gone silent would be among the alerts; learning more often: "
+            subject=model.name,
+            light=light,
+            reason=f"calibration is {found:.2f} over the newest {model.rolling.n:,} labelled "
+            f"answers, {low:g} to {high:g} is allowed",
+            meaning=f"Answers of {model.name} expect, on the whole, {much} what happens: "
+            "thresholds on them are off, their order may still be right.",
+            next_step="The status page shows at which probabilities and in which slices answers "
+            "are off, `freshet models` whether another lineage is better; a source gone silent "
+            "would be among the alerts; learning more often: "
             "`freshet topics set TOPIC snapshot_every=…`, of the topic of its labels.",
         )
 
 
 def switch_off(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[Alert]:
     """Somebody turned a switch off: meant, and easily forgotten."""
-    for s in status.switches:
-        if not s.on:
+    for switch in status.switches:
+        if not switch.on:
+            ago = span(status.at_ms - switch.at_ms)
             yield Alert(
                 policy="switch_off",
-                subject=s.name,
+                subject=switch.name,
                 light="amber",
-                reason=f"turned off by {s.by or 'somebody'} {span(status.at_ms - s.at_ms)} ago",
-                meaning=OFF.get(s.name, "A part of the app stands still on purpose."),
-                next_step=f"When the reason is gone: `freshet switch {s.name} on`.",
-                since_ms=s.at_ms,
+                reason=f"turned off by {switch.by or 'somebody'} {ago} ago",
+                meaning=OFF.get(switch.name, "A part of the app stands still on purpose."),
+                next_step=f"When the reason is gone: `freshet switch {switch.name} on`.",
+                since_ms=switch.at_ms,
             )
 
 
 def clock_jumped(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[Alert]:
     """The clock of a machine was set. Time goes on, faster or slower, until it agrees again."""
-    for r in status.roles:
-        if not r.clock_off_ms:
+    for role in status.roles:
+        if not role.clock_off_ms:
             continue
-        ahead = r.clock_off_ms > 0
+        where = "behind"
+        meaning = "The app's time goes half as fast until the clock has caught up."
+        if role.clock_off_ms > 0:
+            where = "ahead of"
+            meaning = (
+                "The app's time is made up for, at most 60 times as fast, "
+                "so questions expire early."
+            )
         yield Alert(
             policy="clock_jumped",
-            subject=r.instance or r.role,
+            subject=role.shown_name,
             light="amber",
-            reason=f"its machine's clock is {span(abs(r.clock_off_ms))} {'ahead of' if ahead else 'behind'} the app's",
-            meaning="The app's time is made up for, at most 60 times as fast, so questions expire early."
-            if ahead
-            else "The app's time goes half as fast until the clock has caught up.",
-            next_step=f"If the clock is right now, wait, or end the role: started again (`{_by_hand(r)}`) it takes the clock "
-            "as it is then. If it is wrong, set it right.",
+            reason=f"its machine's clock is {span(abs(role.clock_off_ms))} {where} the app's",
+            meaning=meaning,
+            next_step="If the clock is right now, wait, or end the role: started again "
+            f"(`{_by_hand(role)}`) it takes the clock as it is then. "
+            "If it is wrong, set it right.",
         )
 
 
+# In the order in which alerts of one light are shown: what makes others late comes before them.
 POLICIES: tuple[Policy, ...] = (
     role_down,
     outage,
@@ -297,6 +357,7 @@ POLICIES: tuple[Policy, ...] = (
     source_silent,
     topic_silent,
     dead_letters,
+    nothing_learned,
     snapshots_refused,
     questions_in_conflict,
     calibration,
@@ -315,81 +376,102 @@ WITHOUT = {
 OFF = {
     "learn": "Models learn nothing new, and what answers ages.",
     "release": "New snapshots are cut, but none is served.",
-    "answer": "Models are not asked: the declared fallback answers, and without one requests are refused.",
+    "answer": "Models are not asked: the declared fallback answers, and without one requests are "
+    "refused.",
 }
+# What is usual does not grow without end: a source that was gone for a week once would be excused
+# for any night from then on.
 _EXCUSED = 6.0
 
 
 def _late(lag_ms: int | None, slo_ms: int | None, bounds: AlertBounds) -> Light | None:
-    if lag_ms is None or slo_ms is None or lag_ms <= slo_ms:
+    """None also where nothing is known: that is a promise's amber, and calls nobody."""
+    if lag_ms is None or slo_ms is None:
         return None
-    return "amber" if lag_ms <= bounds.red_lag * slo_ms else "red"
+    light = lag_light(lag_ms, slo_ms, bounds.red_lag)
+    if light == "green":
+        return None
+    return light
 
 
 def _behind(lag_ms: int | None, slo_ms: int | None, role: str) -> str:
-    waits = f": it waits for role {role}" if role else ""
-    return f"{span(lag_ms or 0)} behind, {span(slo_ms or 0)} is promised{waits}"
+    behind = f"{span(lag_ms or 0)} behind, {span(slo_ms or 0)} is promised"
+    if role:
+        behind += f": it waits for role {role}"
+    return behind
 
 
 def _why(role: str, logs: str) -> str:
     """Where to look; `logs` are those of the roles that it might be."""
-    return f"`freshet status` shows whether its process is there, {f'logs/{role}.jsonl' if role else logs} what it does"
+    if role:
+        logs = f"logs/{role}.jsonl"
+    return f"`freshet status` shows whether its process is there, {logs} what it does"
 
 
-def _silence(s: SourceFigures, now: int | None, bounds: AlertBounds) -> int | None:
+def _silence(source: SourceFigures, now: int | None, bounds: AlertBounds) -> int | None:
     """How long a source has said nothing, if that is longer than its rate explains."""
-    if now is None or s.newest_ms is None or not s.rate_per_hour or s.events < bounds.silent_events:
+    if (
+        now is None
+        or source.newest_ms is None
+        or not source.rate_per_hour
+        or source.events < bounds.silent_events
+    ):
         return None
-    silent_ms = now - s.newest_ms
-    return (
-        silent_ms
-        if silent_ms > max(bounds.silent_intervals * _interval(s), bounds.silent_ms)
-        else None
-    )
+    silent_ms = now - source.newest_ms
+    if silent_ms > max(bounds.silent_intervals * _interval(source), bounds.silent_ms):
+        return silent_ms
+    return None
 
 
-def _interval(s: SourceFigures) -> float:
-    return HOUR_MS / s.rate_per_hour if s.rate_per_hour else 0.0
+def _interval(source: SourceFigures) -> float:
+    return _between(source.rate_per_hour or 0.0)
 
 
 def _topic_interval(topic: TopicFigures) -> float:
-    rate = sum(s.rate_per_hour or 0.0 for s in topic.sources)
-    return HOUR_MS / rate if rate else 0.0
+    return _between(sum(source.rate_per_hour or 0.0 for source in topic.sources))
 
 
-def _approved(x: LineageFigures) -> str:
-    return (
-        "none is approved yet"
-        if x.newest_approved is None
-        else f"{x.newest_approved} is the newest approved one"
-    )
+def _between(rate_per_hour: float) -> float:
+    """Milliseconds from one event to the next. Without a rate none is usual, and other bounds
+    decide."""
+    if not rate_per_hour:
+        return 0.0
+    return HOUR_MS / rate_per_hour
 
 
-def _lasting(r: RoleFigures) -> str:
-    """Its name over all its starts, such as `view.2`; of several processes of one name, each bears
-    its start after it."""
-    return (r.instance or r.role).split("/")[0]
+def _approved(lineage: LineageFigures) -> str:
+    if lineage.newest_approved is None:
+        return "none is approved yet"
+    return f"{lineage.newest_approved} is the newest approved one"
 
 
-def _log_of(r: RoleFigures) -> str:
-    return f"logs/{_lasting(r)}.jsonl of the run's folder"
+def _log_of(role: RoleFigures) -> str:
+    return f"logs/{role.lasting_name}.jsonl of the run's folder"
 
 
-def _by_hand(r: RoleFigures) -> str:
+def _by_hand(role: RoleFigures) -> str:
     """The command that starts it: a trainer is named by model and lineage, and what follows a
     role's name is its member."""
-    parts = _lasting(r).split(".")
-    own = 3 if r.role == "train" else 1
+    parts = role.lasting_name.split(".")
+    own = 1
+    if role.role == "train":
+        own = 3  # train.MODEL.LINEAGE
     command = f"freshet run APP.py --role {'.'.join(parts[:own])}"
     if len(parts) > own:
         command += f" --member {'.'.join(parts[own:])}"
     return command
 
 
-def _by(o: OutageFigures) -> str:
-    return f" (say {', '.join(o.roles)})" if o.roles else ""
+def _by(outage: OutageFigures) -> str:
+    if not outage.roles:
+        return ""
+    return f" (say {', '.join(outage.roles)})"
 
 
 def _sentence(text: str) -> str:
     text = text.strip()
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?", "…")) else ".")
+    # Not `capitalize`: it would lower the names of servers and settings in it.
+    text = text[:1].upper() + text[1:]
+    if not text.endswith((".", "!", "?", "…")):
+        text += "."
+    return text

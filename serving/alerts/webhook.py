@@ -7,6 +7,7 @@ import contextlib
 import queue
 import threading
 import time
+from typing import NamedTuple
 
 import httpx
 import msgspec
@@ -18,18 +19,30 @@ from freshet.serving.status.status import Alert
 log = structlog.get_logger()
 WAITING = 100  # alerts that may wait to be told
 TIMEOUT_SECONDS = 5.0
+# Alerts are told in order, so one that nobody takes must not hold up those that come after it.
 RETRY_SECONDS = 300.0
 PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+# The answers below 500 that speak of the moment (too slow, too early, too many), not of the call.
 TRY_AGAIN = frozenset((408, 425, 429))
 
 
 def body(app: str, alert: Alert) -> bytes:
     """The JSON of an alert, with the app it is of.
 
-    >>> body("flights", Alert(policy="outage", subject="store", light="amber", reason="r", meaning="m", next_step="n"))[:35]
+    >>> told = Alert(
+    ...     policy="outage", subject="store", light="amber", reason="r", meaning="m", next_step="n"
+    ... )
+    >>> body("flights", told)[:35]
     b'{"app":"flights","policy":"outage",'
     """
     return msgspec.json.encode({"app": app} | msgspec.structs.asdict(alert))
+
+
+class _Fault(NamedTuple):
+    """Why an alert was not told, and whether that may pass."""
+
+    cause: str
+    passing: bool
 
 
 class Webhook:
@@ -48,17 +61,16 @@ class Webhook:
         pauses_seconds: tuple[float, ...] = PAUSES_SECONDS,
         waiting: int = WAITING,
     ) -> None:
-        self._url, self._app, self._retry_seconds, self._pauses = (
-            url,
-            app,
-            retry_seconds,
-            pauses_seconds,
-        )
+        self._url = url
+        self._app = app
+        self._retry_seconds = retry_seconds
+        self._pauses = pauses_seconds
         self._named = {"setting": "alert_webhook", "resource": origin(url)}
         self._queue: queue.Queue[bytes | None] = queue.Queue(waiting)
         self._closed = threading.Event()
         self._lock = threading.Lock()
-        self._failing, self._lost = False, 0
+        self._failing = False
+        self._lost = 0
         self._thread = threading.Thread(target=self._run, name="webhook", daemon=True)
         self._thread.start()
 
@@ -72,6 +84,7 @@ class Webhook:
     def close(self, seconds: float = 2.0) -> None:
         """What waits is tried once more, for at most this long."""
         self._closed.set()
+        # Wakes the thread if it waits for an alert; a full queue needs no waking.
         with contextlib.suppress(queue.Full):
             self._queue.put_nowait(None)
         self._thread.join(seconds)
@@ -84,50 +97,58 @@ class Webhook:
                     self._deliver(http, told)
 
     def _deliver(self, http: httpx.Client, told: bytes) -> None:
-        deadline, tries = time.monotonic() + self._retry_seconds, 0
+        deadline = time.monotonic() + self._retry_seconds
+        tries = 0
         while fault := self._post(http, told):
-            cause, passing = fault
             pause = self._pauses[min(tries, len(self._pauses) - 1)]
             tries += 1
-            self._fails(cause)
-            if not passing or time.monotonic() + pause > deadline or self._closed.wait(pause):
-                self._fails(cause, lost=1)
+            self._fails(fault.cause)
+            too_late = time.monotonic() + pause > deadline
+            # Waiting for the end is what the pause is, so it comes last.
+            if not fault.passing or too_late or self._closed.wait(pause):
+                self._fails(fault.cause, lost=1)
                 return
         self._works()
 
-    def _post(self, http: httpx.Client, told: bytes) -> tuple[str, bool] | None:
-        """None if it was told; else why not, and whether that may pass. The answer's body is not
-        read."""
+    def _post(self, http: httpx.Client, told: bytes) -> _Fault | None:
+        """None if it was told. The answer's body is not read."""
         try:
             with http.stream(
                 "POST", self._url, content=told, headers={"content-type": "application/json"}
             ) as answer:
                 if answer.is_success:
                     return None
-                again = answer.status_code >= 500 or answer.status_code in TRY_AGAIN
-                return f"it answers {answer.status_code} {answer.reason_phrase}".rstrip(), again
+                passing = answer.status_code >= 500 or answer.status_code in TRY_AGAIN
+                cause = f"it answers {answer.status_code} {answer.reason_phrase}".rstrip()
+                return _Fault(cause, passing)
         except httpx.InvalidURL:
-            return "it is no URL", False
+            return _Fault("it is no URL", passing=False)
         except Exception as error:  # a webhook never ends its thread
             # Its text may quote the URL, of which the path is a secret, too.
-            return redacted(str(error).replace(self._url, HIDDEN)) or type(error).__name__, True
+            cause = redacted(str(error).replace(self._url, HIDDEN)) or type(error).__name__
+            return _Fault(cause, passing=True)
 
     def _fails(self, cause: str, lost: int = 0) -> None:
         with self._lock:
-            first, self._failing = not self._failing, True
+            first = not self._failing
+            self._failing = True
             self._lost += lost
         if first:
             log.error(
                 "webhook fails",
                 **self._named,
                 cause=cause,
-                meanwhile=f"alerts are tried for {self._retry_seconds:.0f} s; all of them are here and on the status page",
-                next_step="See that alert_webhook is the right URL, and that it takes a POST of JSON from this machine.",
+                meanwhile=f"alerts are tried for {self._retry_seconds:.0f} s; all of them are here "
+                "and on the status page",
+                next_step="See that alert_webhook is the right URL, and that it takes a POST of "
+                "JSON from this machine.",
             )
 
     def _works(self) -> None:
         with self._lock:
-            again, self._failing = self._failing, False
-            lost, self._lost = self._lost, 0
-        if again:
+            failed = self._failing
+            lost = self._lost
+            self._failing = False
+            self._lost = 0
+        if failed:
             log.warning("webhook works again", **self._named, alerts_lost=lost)

@@ -44,59 +44,79 @@ class Window:
 
     def observe(self, status: Status) -> Recent:
         """The figures of late, as of this status."""
-        since = {t.name: self._since(t) for t in status.topics}
+        since = {topic.name: self._since(topic) for topic in status.topics}
         missed: dict[tuple[str, str], Missed] = {}
-        for t in status.topics:
-            missed |= self._missed(t)
+        for topic in status.topics:
+            missed |= self._missed(topic)
         return Recent(
-            records={t.name: t.records - since[t.name].records for t in status.topics},
+            records={
+                topic.name: topic.records - since[topic.name].records for topic in status.topics
+            },
             dead={
-                t.name: {r: n - since[t.name].dead.get(r, 0) for r, n in t.dead.items()}
-                for t in status.topics
+                topic.name: {
+                    reason: count - since[topic.name].dead.get(reason, 0)
+                    for reason, count in topic.dead.items()
+                }
+                for topic in status.topics
             },
             missed=missed,
-            restarts={(r.role, r.instance): self._restarted(r, status.at_ms) for r in status.roles},
+            restarts={
+                (role.role, role.instance): self._restarted(role, status.at_ms)
+                for role in status.roles
+            },
         )
 
-    def _since(self, t: TopicFigures) -> _Point:
+    def _since(self, topic: TopicFigures) -> _Point:
         """Where the topic's newest `dead_window` records begin."""
-        window, now = self._bounds.dead_window, _Point(t.records, t.dead)
-        points = self._points.setdefault(t.name, deque())
-        if points and t.records < points[-1].records:
+        window = self._bounds.dead_window
+        now = _Point(topic.records, topic.dead)
+        points = self._points.setdefault(topic.name, deque())
+        if points and topic.records < points[-1].records:
             points.clear()
-        if not points and t.records:
-            points.append(now if t.records > window else _Point(0, {}))
-        if points and t.records - points[-1].records >= window / POINTS:
+        if not points and topic.records:
+            # A topic with less than a window was watched from its beginning, so all of it counts.
+            first = _Point(0, {})
+            if topic.records > window:
+                first = now
+            points.append(first)
+        if points and topic.records - points[-1].records >= window / POINTS:
             points.append(now)
-        while len(points) > 1 and t.records - points[1].records >= window:
+        # The first point stays until the second alone spans a window.
+        while len(points) > 1 and topic.records - points[1].records >= window:
             points.popleft()
-        return points[0] if points else now
+        if not points:
+            return now
+        return points[0]
 
-    def _missed(self, t: TopicFigures) -> dict[tuple[str, str], Missed]:
+    def _missed(self, topic: TopicFigures) -> dict[tuple[str, str], Missed]:
         """Of each source: what its usual share of the others' events since its newest one would
         be."""
-        total, out = sum(s.events for s in t.sources), {}
-        for s in t.sources:
-            others = total - s.events
-            before = self._sources.get((t.name, s.name))
-            if before is None or s.events < before.events or others < before.others:
-                now = _Source(s.events, others, 0.0, 0.0)
-            elif s.events > before.events:
-                usually = max(before.missed, before.usually * FORGETS ** (s.events - before.events))
-                now = _Source(s.events, others, 0.0, usually)
+        total = sum(source.events for source in topic.sources)
+        out = {}
+        for source in topic.sources:
+            others = total - source.events
+            before = self._sources.get((topic.name, source.name))
+            if before is None or source.events < before.events or others < before.others:
+                now = _Source(source.events, others, 0.0, 0.0)
+            elif source.events > before.events:
+                # It came back, so that what it was missed by was one of its usual pauses.
+                kept = before.usually * FORGETS ** (source.events - before.events)
+                now = _Source(source.events, others, 0.0, max(before.missed, kept))
             else:
-                expected = (others - before.others) * s.events / others if others else 0.0
-                now = _Source(s.events, before.others, expected, before.usually)
-            self._sources[t.name, s.name] = now
-            out[t.name, s.name] = Missed(now.missed, now.usually)
+                expected = 0.0
+                if others:
+                    expected = (others - before.others) * source.events / others
+                now = _Source(source.events, before.others, expected, before.usually)
+            self._sources[topic.name, source.name] = now
+            out[topic.name, source.name] = Missed(now.missed, now.usually)
         return out
 
-    def _restarted(self, r: RoleFigures, now_ms: int) -> int:
-        count, moments = self._restarts.get(
-            (r.role, r.instance), (r.restarts, deque[int](maxlen=MOST_RESTARTS))
-        )
-        moments.extend([now_ms] * min(r.restarts - count, MOST_RESTARTS))
+    def _restarted(self, role: RoleFigures, now_ms: int) -> int:
+        unseen = (role.restarts, deque[int](maxlen=MOST_RESTARTS))
+        count, moments = self._restarts.get((role.role, role.instance), unseen)
+        # Counted from what is first seen on; a count that went back multiplies to an empty list.
+        moments.extend([now_ms] * min(role.restarts - count, MOST_RESTARTS))
         while moments and now_ms - moments[0] > self._bounds.restarts_ms:
             moments.popleft()
-        self._restarts[r.role, r.instance] = (r.restarts, moments)
+        self._restarts[role.role, role.instance] = (role.restarts, moments)
         return len(moments)

@@ -14,7 +14,8 @@ from freshet.features.views.view import View
 from freshet.learners.model import Model
 from freshet.schemas.topics.topic import Topic
 from freshet.schemas.wire import messages
-from freshet.serving.board.model import NOTHING, Joined, ModelBoard
+from freshet.serving.board.label_figures import conflict_figures, label_figures
+from freshet.serving.board.model import ModelBoard
 from freshet.serving.board.outage_figures import outage_figures
 from freshet.serving.board.roll_call import RollCall
 from freshet.serving.board.stages import Stage, slowest
@@ -210,8 +211,11 @@ class Board:
             "train": self._tasks.finished("train", f"{board.model.name}.{board.champion}"),
         }
         behind = board.behind(now, settings.ms("snapshot_every"), reached)
-        joined = Joined(next(iter(self._told("join", board.model.name)), NOTHING), behind)
-        return board.figures(now, settings.ms("model_slo"), facts, states, joined)
+        figures = board.figures(now, settings.ms("model_slo"), facts, states, behind)
+        joined = self._told("join", board.model.name)
+        return msgspec.structs.replace(
+            figures, labels=label_figures(joined), conflicts=conflict_figures(joined)
+        )
 
 
 def _behind(now: int | None, tick: int | None) -> int | None:

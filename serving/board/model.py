@@ -4,7 +4,7 @@ lineages side by side."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from freshet.learners.model import Model
 from freshet.schemas.wire import messages
@@ -21,13 +21,6 @@ from freshet.streams.log.contract import Batch
 
 Told = Mapping[str, Any]
 NOTHING: Told = {}
-
-
-class Joined(NamedTuple):
-    """What the model's join told, and the role that the model waits for."""
-
-    facts: Told
-    behind: str
 
 
 class ModelBoard:
@@ -47,9 +40,11 @@ class ModelBoard:
 
     @property
     def champion(self) -> str:
-        """The lineage that was settled on; the first one before that."""
-        settled = self._settled.lineage if self._settled is not None else None
-        return settled or self.lineages[0]
+        """The lineage that was settled on; the first one before that, and where that is declared no
+        more."""
+        if self._settled is not None and self._settled.lineage in self.lineages:
+            return self._settled.lineage
+        return self.lineages[0]
 
     def learn(self, batch: Batch) -> None:
         self.quality.learn(batch)
@@ -80,10 +75,10 @@ class ModelBoard:
         slo_ms: int,
         told: Mapping[str, Told],
         states: Mapping[str, s.RoleState],
-        joined: Joined,
+        behind: str,
     ) -> s.ModelFigures:
         """`told` are the newest facts of each lineage's trainer, `states` how its process is; both
-        by lineage."""
+        by lineage. `behind` is the role that it waits for."""
         known, of_served = self._snapshots.values(), self.quality.figures
         base = told.get(self._baseline, NOTHING)
         return s.ModelFigures(
@@ -92,11 +87,10 @@ class ModelBoard:
             baseline=self._baseline,
             lag_ms=self._lag(now_ms),
             slo_ms=slo_ms,
-            behind=joined.behind,
+            behind=behind,
             asked=self.quality.asked,
             labelled=self.quality.labelled,
             expired=self.quality.expired,
-            conflicts=_conflicts(joined.facts),
             snapshots=sum(x.cuts for x in known),
             approvals=sum(x.approvals for x in known),
             refusals=sum(x.refusals for x in known),
@@ -119,8 +113,19 @@ class ModelBoard:
             description=self.model.description,
         )
 
+    @property
+    def _answering(self) -> messages.Swapped | None:
+        """What was put in place last. Of a lineage that is declared no more it counts for as long
+        as it is ordered: scorers of before may have had it."""
+        swapped = self._swapped
+        if swapped is None or swapped.lineage in self.lineages:
+            return swapped
+        if self._settled is not None and self._settled.lineage == swapped.lineage:
+            return swapped
+        return None
+
     def _served(self) -> s.Served | None:
-        m = self._swapped
+        m = self._answering
         return (
             None
             if m is None
@@ -129,9 +134,9 @@ class ModelBoard:
 
     def _lag(self, now_ms: int | None) -> int | None:
         """How long ago it was that the served snapshot reflected all labels."""
-        if self._swapped is None or now_ms is None:
+        if self._answering is None or now_ms is None:
             return None
-        return max(0, now_ms - self._swapped.tick)
+        return max(0, now_ms - self._answering.tick)
 
     def behind(self, now_ms: int | None, pace_ms: int, reached: Mapping[str, int | None]) -> str:
         """The role that the served snapshot waits for, where the roles before release have
@@ -144,7 +149,7 @@ class ModelBoard:
             Stage(trainer, reached.get("train")),
             Stage(trainer, self._of(self.champion).tick, pace_ms),
             Stage("release", order),
-            Stage("serve", self._swapped.tick if self._swapped is not None else None),
+            Stage("serve", self._answering.tick if self._answering is not None else None),
         ]
         return slowest(now_ms, stages)
 
@@ -196,12 +201,3 @@ class ModelBoard:
             ]
             self._of_served = (served, base, made)
         return self._of_served[2]
-
-
-def _conflicts(facts: Told) -> s.ConflictFigures:
-    newest = facts.get("conflict", NOTHING)
-    return s.ConflictFigures(
-        questions=int(facts.get("conflicting_questions", 0)),
-        example=str(newest.get("id", "")),
-        newest_ms=newest.get("at_ms"),
-    )

@@ -46,11 +46,9 @@ class TaskFacts:
         return [told for _, told in sorted(self._told.get((kind, name), {}).items())]
 
     def finished(self, kind: str, name: str, partitions: int = 1) -> int | None:
-        """The tick (app clock, ms) that all its partitions have finished; None while one of
-        `partitions` is not known."""
+        """The tick (app clock, ms) that all its partitions have finished, those that were added
+        since, too; None while one of the first `partitions` is not known."""
         ticks = self._ticks.get((kind, name), {})
-        found = [ticks.get(p) for p in range(partitions)]
-        known = [tick for tick in found if tick is not None]
-        if len(known) < partitions:
+        if not ticks.keys() >= set(range(partitions)):
             return None
-        return min(known)
+        return min(ticks.values())

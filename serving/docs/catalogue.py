@@ -13,7 +13,7 @@ from freshet.features.views.view import FeatureRef, View
 from freshet.learners.model import Model
 from freshet.schemas.durations import text_of
 from freshet.schemas.events.field import Field
-from freshet.schemas.topics.topic import Topic
+from freshet.schemas.topics.topic import FieldRef, Topic
 
 
 class FieldEntry(msgspec.Struct):
@@ -121,107 +121,122 @@ def catalogue(
     """The catalogue of an app's definitions; `topics` come with their logs' names."""
     return Catalogue(
         app,
-        [_topic(t, log) for t, log in topics],
-        [_view(v) for v in views],
-        [_model(m) for m in models],
+        [_topic(topic, log) for topic, log in topics],
+        [_view(view) for view in views],
+        [_model(model) for model in models],
     )
 
 
-def _topic(t: Topic, log: str) -> TopicEntry:
+def _topic(topic: Topic, log: str) -> TopicEntry:
     return TopicEntry(
-        name=t.name,
+        name=topic.name,
         log=log,
-        owner=t.owner,
-        description=t.description or t.events.description,
-        event_id=t.event_id,
-        event_time=t.event_time,
-        source=t.source,
-        partitions=t.partitions,
-        schema_id=t.events.schema_id,
-        schema_version=t.events.version,
-        digest=t.events.digest,
-        fields=[_field(t, f) for f in t.events.fields],
-        drop=list(t.drop),
-        freshness={name: getattr(t.freshness, name) for name in t.freshness.__slots__},
+        owner=topic.owner,
+        description=topic.description or topic.events.description,
+        event_id=topic.event_id,
+        event_time=topic.event_time,
+        source=topic.source,
+        partitions=topic.partitions,
+        schema_id=topic.events.schema_id,
+        schema_version=topic.events.version,
+        digest=topic.events.digest,
+        fields=[_field(topic, field) for field in topic.events.fields],
+        drop=list(topic.drop),
+        freshness={name: getattr(topic.freshness, name) for name in topic.freshness.__slots__},
     )
 
 
-def _field(t: Topic, f: Field) -> FieldEntry:
-    how = t.impute.get(f.name)
+def _field(topic: Topic, declared: Field) -> FieldEntry:
+    how = topic.impute.get(declared.name)
+    imputed: str | None = None
+    if how is not None:
+        imputed = how.kind
+        if how.by:
+            imputed += f" by {how.by}"
     return FieldEntry(
-        name=f.name,
-        type=f.type,
-        required=f.required or not f.nullable,
-        unit=_unit(t, f.name),
-        description=f.description,
-        range=f.range,
-        domain=f.domain or f.symbols or None,
-        imputed=None if how is None else f"{how.kind} by {how.by}" if how.by else how.kind,
+        name=declared.name,
+        type=declared.type,
+        required=declared.required or not declared.nullable,
+        unit=_unit(topic, declared.name),
+        description=declared.description,
+        range=declared.range,
+        domain=declared.domain or declared.symbols or None,
+        imputed=imputed,
     )
 
 
-def _unit(t: Topic, field: str) -> str | None:
-    if field == t.event_time or t.events[field].logical == "timestamp-millis":
+def _unit(topic: Topic, field: str) -> str | None:
+    if field == topic.event_time or topic.events[field].logical == "timestamp-millis":
         return "ms since 1970"
-    raw: dict[str, Any] = t.events.avro["fields"][t.events.position(field)]
+    raw: dict[str, Any] = topic.events.avro["fields"][topic.events.position(field)]
     return raw.get("unit")
 
 
-def _view(v: View) -> ViewEntry:
+_KINDS: dict[type[Aggregate], str] = {Last: "last", DecayedMean: "decayed_mean", Age: "age"}
+
+
+def _view(view: View) -> ViewEntry:
     return ViewEntry(
-        name=v.name,
-        topic=v.topic.name,
-        owner=v.owner,
-        description=v.description,
-        keys=list(v.keys),
-        features=[_feature(v, name, a) for name, a in v.features.items()],
-        max_age=v.max_age,
-        tile=text_of(v.tile_ms),
-        digest=v.digest,
-        feature_slo=v.topic.freshness.feature_slo,
+        name=view.name,
+        topic=view.topic.name,
+        owner=view.owner,
+        description=view.description,
+        keys=list(view.keys),
+        features=[_feature(view, name, aggregate) for name, aggregate in view.features.items()],
+        max_age=view.max_age,
+        tile=text_of(view.tile_ms),
+        digest=view.digest,
+        feature_slo=view.topic.freshness.feature_slo,
     )
 
 
-def _feature(v: View, name: str, a: Aggregate) -> FeatureEntry:
-    field = getattr(a, "field", None)
-    kind = (
-        a.kind
-        if isinstance(a, Window)
-        else {Last: "last", DecayedMean: "decayed_mean", Age: "age"}[type(a)]
-    )
-    if isinstance(a, Age):
-        unit: str | None = "s"
+def _feature(view: View, name: str, aggregate: Aggregate) -> FeatureEntry:
+    # A count has no field, only a window has a span, only a decay a half-life.
+    field = getattr(aggregate, "field", None)
+    kind: str
+    if isinstance(aggregate, Window):
+        kind = aggregate.kind
+    else:
+        kind = _KINDS[type(aggregate)]
+    unit = None
+    # What an age and a count are of has a unit of its own, which is not theirs.
+    if isinstance(aggregate, Age):
+        unit = "s"
     elif kind == "count":
         unit = "events"
-    else:
-        unit = _unit(v.topic, field) if field else None
-    over, half_life = getattr(a, "over", None), getattr(a, "half_life", None)
+    elif field:
+        unit = _unit(view.topic, field)
+    over = getattr(aggregate, "over", None)
+    half_life = getattr(aggregate, "half_life", None)
     return FeatureEntry(name, "double", kind, field, over, half_life, unit)
 
 
-def _model(m: Model) -> ModelEntry:
-    freshness = m.label.topic.freshness
+def _model(model: Model) -> ModelEntry:
+    freshness = model.label.topic.freshness
     return ModelEntry(
-        name=m.name,
-        owner=m.owner,
-        description=m.description,
-        on=m.on.name,
-        id=m.id,
-        features=[_input(f) for f in m.features],
-        label_topic=m.label.topic.name,
-        label_id=m.label.id,
-        label=str(m.label.value),
+        name=model.name,
+        owner=model.owner,
+        description=model.description,
+        on=model.on.name,
+        id=model.id,
+        features=[_input(feature) for feature in model.features],
+        label_topic=model.label.topic.name,
+        label_id=model.label.id,
+        label=str(model.label.value),
         label_wait=freshness.label_wait,
         model_slo=freshness.model_slo,
         snapshot_every=freshness.snapshot_every,
         on_violation=freshness.on_violation,
-        lineages=[m.lineage(x) for x in m.learners],
-        slices=list(m.slices),
-        digest=m.vectors.digest,
+        lineages=[model.lineage(learner) for learner in model.learners],
+        slices=list(model.slices),
+        digest=model.vectors.digest,
     )
 
 
-def _input(f: Any) -> ModelInput:
-    if isinstance(f, FeatureRef):
-        return ModelInput(f"{f.view}:{f.feature}", "view")
-    return ModelInput(f.field, "category" if f.categorical else "number")
+def _input(feature: FieldRef | FeatureRef) -> ModelInput:
+    if isinstance(feature, FeatureRef):
+        return ModelInput(f"{feature.view}:{feature.feature}", "view")
+    kind = "number"
+    if feature.categorical:
+        kind = "category"
+    return ModelInput(feature.field, kind)

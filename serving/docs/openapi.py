@@ -43,11 +43,13 @@ ANSWER_PARAMETERS = {
     "segment": ("string", "`global`: there are no segments yet."),
     "model_lag_ms": (
         "integer",
-        "How long ago it was that the snapshot reflected all labels: when it was cut; -1: no model answered.",
+        "How long ago it was that the snapshot reflected all labels: when it was cut; -1: no model "
+        "answered.",
     ),
     "feature_lag_ms": (
         "integer",
-        "How long ago it was that rows of the model's views were known to reflect all events; 0: it reads none.",
+        "How long ago it was that rows of the model's views were known to reflect all events; 0: "
+        "it reads none.",
     ),
     "oldest_value_age_ms": (
         "integer",
@@ -138,14 +140,15 @@ class Operation:
 
     @property
     def id(self) -> str:
-        words = [w.strip("{}").replace(".", "-") for w in self.path.split("/") if w]
+        words = [word.strip("{}").replace(".", "-") for word in self.path.split("/") if word]
         return "-".join((self.method, *words))
 
 
 _INFER_TEXT = (
-    "One input a field, of shape [n] or [n, 1], named and typed as the model's metadata says. A request gives features, "
-    "entity keys, or both: a feature of a view that is sent as an input (`view.feature`) is taken as sent, the others are "
-    "read by the key fields. Tensors are JSON or Triton's binary ones. The answer's parameters say what answered."
+    "One input a field, of shape [n] or [n, 1], named and typed as the model's metadata says. "
+    "A request gives features, entity keys, or both: a feature of a view that is sent as an input "
+    "(`view.feature`) is taken as sent, the others are read by the key fields. Tensors are JSON or "
+    "Triton's binary ones. The answer's parameters say what answered."
 )
 _INFER_ANSWERS: dict[int, tuple[str, Body]] = {
     200: ("The probability of every row, and what gave it.", oip.InferResponse),
@@ -153,18 +156,17 @@ _INFER_ANSWERS: dict[int, tuple[str, Body]] = {
     404: UNKNOWN,
     413: TOO_LARGE,
     503: (
-        "No rung can answer: there is no snapshot yet, or an operator decided so; and no fallback is declared.",
+        "No rung can answer: there is no snapshot yet, or an operator decided so; and no fallback "
+        "is declared.",
         Problem,
     ),
 }
 _READY = "Ready: there is a snapshot, or a declared fallback, to answer from."
-PROTOCOL, FEATURES, EVENTS, ABOUT, OPERATE = (
-    "Predictions",
-    "Features",
-    "Events",
-    "About",
-    "Operations",
-)
+PROTOCOL = "Predictions"
+FEATURES = "Features"
+EVENTS = "Events"
+ABOUT = "About"
+OPERATE = "Operations"
 TAGS = {
     PROTOCOL: "The Open Inference Protocol, version 2, over REST.",
     FEATURES: "Values of views by entity key, in the shape of Feast's feature server.",
@@ -173,9 +175,12 @@ TAGS = {
     OPERATE: "For whoever runs it.",
 }
 OPERATIONS: tuple[Operation, ...] = (
-    Operation(INFER, "post", PROTOCOL, "Ask a model", _INFER_ANSWERS, _INFER_TEXT, oip.InferRequest),
     Operation(
-        INFER_VERSION, "post", PROTOCOL, "Ask one snapshot of a model", _INFER_ANSWERS, _INFER_TEXT, oip.InferRequest
+        INFER, "post", PROTOCOL, "Ask a model", _INFER_ANSWERS, _INFER_TEXT, oip.InferRequest
+    ),
+    Operation(
+        INFER_VERSION, "post", PROTOCOL, "Ask one snapshot of a model",
+        _INFER_ANSWERS, _INFER_TEXT, oip.InferRequest,
     ),
     Operation(
         "/v2/models/{model}", "get", PROTOCOL, "What a model expects",
@@ -190,14 +195,23 @@ OPERATIONS: tuple[Operation, ...] = (
         {200: (_READY, ModelReady), 404: UNKNOWN, 503: ("Nothing could answer.", ModelReady)},
     ),
     Operation(
-        "/v2/models/{model}/versions/{version}/ready", "get", PROTOCOL, "Whether one version is ready",
+        "/v2/models/{model}/versions/{version}/ready", "get", PROTOCOL,
+        "Whether one version is ready",
         {200: (_READY, ModelReady), 404: UNKNOWN, 503: ("Nothing could answer.", ModelReady)},
     ),
-    Operation("/v2", "get", PROTOCOL, "What this server is", {200: ("Name and extensions.", oip.ServerMetadata)}),
-    Operation("/v2/health/live", "get", PROTOCOL, "Whether the server is there", {200: ("It is.", Live)}),
+    Operation(
+        "/v2", "get", PROTOCOL, "What this server is",
+        {200: ("Name and extensions.", oip.ServerMetadata)},
+    ),
+    Operation(
+        "/v2/health/live", "get", PROTOCOL, "Whether the server is there", {200: ("It is.", Live)}
+    ),
     Operation(
         "/v2/health/ready", "get", PROTOCOL, "Whether all models are ready",
-        {200: ("They are.", Ready), 503: ("Some model is not, or the server is going down.", Ready)},
+        {
+            200: ("They are.", Ready),
+            503: ("Some model is not, or the server is going down.", Ready),
+        },
     ),
     Operation(
         "/get-online-features", "post", FEATURES, "Values by entity key",
@@ -214,12 +228,16 @@ OPERATIONS: tuple[Operation, ...] = (
         "/push", "post", EVENTS, "Publish events",
         {
             200: ("All events are safe in the topic's log.", PushAnswer),
-            400: ("Some events are refused, and none was appended; or the request is wrong.", PushRefused),
+            400: (
+                "Some events are refused, and none was appended; or the request is wrong.",
+                PushRefused,
+            ),
             413: TOO_LARGE,
             503: ("The log is away; the text names it. Send the push again.", Problem),
         },
-        "Every event is judged by its topic's schema and rules before anything is appended. An event that was in the log "
-        "already (by its id, within the topic's `dedup`) counts once, so a push may always be sent again.",
+        "Every event is judged by its topic's schema and rules before anything is appended. An "
+        "event that was in the log already (by its id, within the topic's `dedup`) counts once, so "
+        "a push may always be sent again.",
         PushRequest,
     ),
     Operation(
@@ -227,17 +245,28 @@ OPERATIONS: tuple[Operation, ...] = (
         {200: ("Who owns them, what they hold, how fresh they are kept.", Catalogue)},
     ),
     Operation(
-        "/openapi.json", "get", ABOUT, "This interface, for programs", {200: ("OpenAPI 3.1.", "application/json")}
+        "/openapi.json", "get", ABOUT, "This interface, for programs",
+        {200: ("OpenAPI 3.1.", "application/json")},
     ),
-    Operation("/docs", "get", ABOUT, "This interface, for readers", {200: ("A page without scripts.", "text/html")}),
+    Operation(
+        "/docs", "get", ABOUT, "This interface, for readers",
+        {200: ("A page without scripts.", "text/html")},
+    ),
     Operation(
         "/v1/topics", "get", OPERATE, "Topics, with their settings and lags",
         {200: ("Topics, what each setting may be, and who changed which.", "application/json")},
     ),
     Operation(
         "/v1/topics/{topic}/settings", "put", OPERATE, "Change settings of a topic",
-        {200: ("All settings of the topic as they are now.", SettingsNow), 400: WRONG, 404: UNKNOWN_TOPIC, **_CHANGE, 503: AWAY},
-        "Live in every role within a second, recorded with who (`x-freshet-user`) and when, kept over restarts.",
+        {
+            200: ("All settings of the topic as they are now.", SettingsNow),
+            400: WRONG,
+            404: UNKNOWN_TOPIC,
+            **_CHANGE,
+            503: AWAY,
+        },
+        "Live in every role within a second, recorded with who (`x-freshet-user`) and when, kept "
+        "over restarts.",
         TopicSettings,
     ),
     Operation(
@@ -255,7 +284,10 @@ OPERATIONS: tuple[Operation, ...] = (
         "At once and without log and store; kept over restarts.",
         TurnTo,
     ),
-    Operation("/metrics", "get", OPERATE, "Figures for Prometheus", {200: ("Its text format.", "text/plain")}),
+    Operation(
+        "/metrics", "get", OPERATE, "Figures for Prometheus",
+        {200: ("Its text format.", "text/plain")},
+    ),
     Operation(
         "/metrics/targets", "get", OPERATE, "Where all roles have their metrics",
         {200: ("As Prometheus's HTTP service discovery reads it.", "application/json")},
@@ -265,14 +297,17 @@ OPERATIONS: tuple[Operation, ...] = (
 
 def document(version: str, found: Catalogue, served: Collection[tuple[str, str]]) -> dict[str, Any]:
     """The document of an app. `served` are the methods (lower case) and paths that it answers."""
-    operations = [o for o in OPERATIONS if (o.method, o.path) in served]
+    operations = [
+        operation for operation in OPERATIONS if (operation.method, operation.path) in served
+    ]
+    # In the order of the table: the page and its contents follow it.
     paths: dict[str, Any] = {}
-    for o in operations:
-        paths.setdefault(o.path, {})[o.method] = _operation(o, found)
+    for operation in operations:
+        paths.setdefault(operation.path, {})[operation.method] = _operation(operation, found)
     tags = [
-        {"name": t, "description": text}
-        for t, text in TAGS.items()
-        if any(o.tag == t for o in operations)
+        {"name": tag, "description": text}
+        for tag, text in TAGS.items()
+        if any(operation.tag == tag for operation in operations)
     ]
     return {
         "openapi": "3.1.0",
@@ -290,28 +325,31 @@ def document(version: str, found: Catalogue, served: Collection[tuple[str, str]]
 
 def _subject(operations: Iterable[Operation]) -> str:
     """The scorer's interface or the status server's."""
-    return (
-        "Predictions, features and events"
-        if any(o.tag == PROTOCOL for o in operations)
-        else "Status, settings and switches"
-    )
+    # The protocol is what the status server never answers.
+    if any(operation.tag == PROTOCOL for operation in operations):
+        return "Predictions, features and events"
+    return "Status, settings and switches"
 
 
-def _operation(o: Operation, found: Catalogue) -> dict[str, Any]:
-    made: dict[str, Any] = {"operationId": o.id, "tags": [o.tag], "summary": o.summary}
-    if o.description:
-        made["description"] = o.description
-    names = [part.strip("{}") for part in o.path.split("/") if part.startswith("{")]
+def _operation(operation: Operation, found: Catalogue) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "operationId": operation.id,
+        "tags": [operation.tag],
+        "summary": operation.summary,
+    }
+    if operation.description:
+        made["description"] = operation.description
+    names = [part.strip("{}") for part in operation.path.split("/") if part.startswith("{")]
     if names:
         made["parameters"] = [_path_parameter(name, found) for name in names]
-    if o.request is not None:
-        content: dict[str, Any] = {"schema": {"$ref": REF.format(name=o.request.__name__)}}
-        example = _example(o, found)
+    if operation.request is not None:
+        content: dict[str, Any] = {"schema": {"$ref": REF.format(name=operation.request.__name__)}}
+        example = _example(operation, found)
         if example is not None:
             content["example"] = example
         made["requestBody"] = {"required": True, "content": {"application/json": content}}
     made["responses"] = {
-        str(status): _answer(text, body) for status, (text, body) in o.answers.items()
+        str(status): _answer(text, body) for status, (text, body) in operation.answers.items()
     }
     return made
 
@@ -328,10 +366,11 @@ def _answer(text: str, body: Body) -> dict[str, Any]:
 def _path_parameter(name: str, found: Catalogue) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": "string"}
     known = {
-        "model": [m.name for m in found.models],
-        "topic": [t.name for t in found.topics],
+        "model": [model.name for model in found.models],
+        "topic": [topic.name for topic in found.topics],
         "name": list(NAMES),
     }
+    # An empty list would allow no value at all.
     if known.get(name):
         schema["enum"] = known[name]
     text = {
@@ -349,32 +388,35 @@ def _path_parameter(name: str, found: Catalogue) -> dict[str, Any]:
     }
 
 
-def _example(o: Operation, found: Catalogue) -> dict[str, Any] | None:
+def _example(operation: Operation, found: Catalogue) -> dict[str, Any] | None:
     """A request that this app would understand."""
-    if o.request is oip.InferRequest and found.models:
+    if operation.request is oip.InferRequest and found.models:
         return {"inputs": _inputs(found)}
-    if o.request is FeaturesRequest and found.views:
+    if operation.request is FeaturesRequest and found.views:
         view = found.views[0]
-        features = [f"{view.name}:{f.name}" for f in view.features[:2]]
+        features = [f"{view.name}:{feature.name}" for feature in view.features[:2]]
         return {
             "features": features,
             "entities": {key: _texts(found, view.topic, key) for key in view.keys},
         }
-    if o.request is TurnTo:
+    if operation.request is TurnTo:
         return {"on": False}
-    if o.request is TopicSettings:
+    if operation.request is TopicSettings:
         return {"snapshot_every": "2h"}
-    if o.request is PushRequest and found.topics:
+    if operation.request is PushRequest and found.topics:
         topic = found.topics[0]
         return {
             "push_source_name": topic.name,
-            "df": {f.name: [_value(f.type, f.domain, f.range)] for f in topic.fields},
+            "df": {
+                field.name: [_value(field.type, field.domain, field.range)]
+                for field in topic.fields
+            },
         }
     return None
 
 
 def _inputs(found: Catalogue) -> list[dict[str, Any]]:
-    topic = next(t for t in found.topics if t.name == found.models[0].on)
+    topic = next(topic for topic in found.topics if topic.name == found.models[0].on)
     types = {
         "string": "BYTES",
         "enum": "BYTES",
@@ -385,34 +427,56 @@ def _inputs(found: Catalogue) -> list[dict[str, Any]]:
     }
     return [
         {
-            "name": f.name,
+            "name": field.name,
             "shape": [1],
-            "datatype": types.get(f.type, "FP64"),
-            "data": [_value(f.type, f.domain, f.range)],
+            "datatype": types.get(field.type, "FP64"),
+            "data": [_value(field.type, field.domain, field.range)],
         }
-        for f in topic.fields
-        if f.required and f.name != topic.event_time
+        # A question is asked before its time has come; what may be missing is left out.
+        for field in topic.fields
+        if field.required and field.name != topic.event_time
     ]
 
 
 def _texts(found: Catalogue, topic: str, field: str) -> list[Any]:
-    entry = next(f for t in found.topics if t.name == topic for f in t.fields if f.name == field)
-    return list(entry.domain[:2]) if entry.domain else ["…"]
+    entry = next(
+        found_field
+        for declared in found.topics
+        if declared.name == topic
+        for found_field in declared.fields
+        if found_field.name == field
+    )
+    if not entry.domain:
+        return ["…"]
+    return list(entry.domain[:2])
 
 
 def _value(type_: str, domain: Sequence[str] | None, range_: tuple[float, float] | None) -> Any:
     if type_ in ("string", "enum"):
-        return domain[0] if domain else "…"
+        if not domain:
+            return "…"
+        return domain[0]
     if type_ == "boolean":
         return True
-    low = range_[0] if range_ else 0
-    return int(low) if type_ in ("int", "long") else float(low)
+    low = 0.0
+    if range_:
+        # Its example is understood: a value outside the range would be refused.
+        low = range_[0]
+    if type_ in ("int", "long"):
+        return int(low)
+    return float(low)
 
 
 def _schemas(operations: Sequence[Operation]) -> dict[str, Any]:
     """Of every struct that is sent or answered, and of those inside them."""
-    bodies = [b for o in operations for b in (o.request, *(body for _, body in o.answers.values()))]
-    structs = list(dict.fromkeys(b for b in bodies if b is not None and not isinstance(b, str)))
+    bodies = [
+        b
+        for operation in operations
+        for b in (operation.request, *(body for _, body in operation.answers.values()))
+    ]
+    structs = list(
+        dict.fromkeys(body for body in bodies if body is not None and not isinstance(body, str))
+    )
     _, schemas = msgspec.json.schema_components(structs, ref_template=REF)
     for name, parameters in (
         ("InferRequest", REQUEST_PARAMETERS),
@@ -420,7 +484,8 @@ def _schemas(operations: Sequence[Operation]) -> dict[str, Any]:
     ):
         if name in schemas:
             known = {
-                k: {"type": type_, "description": text} for k, (type_, text) in parameters.items()
+                name: {"type": type_, "description": text}
+                for name, (type_, text) in parameters.items()
             }
             schemas[name]["properties"]["parameters"] = {"type": "object", "properties": known}
     for schema in schemas.values():

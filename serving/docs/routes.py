@@ -29,9 +29,10 @@ def routes(
     """`others` are the routes that the app has beside these, which are described with them;
     `protocol` says whether it answers the Open Inference Protocol, too."""
     addresses = ("/v1/catalog", "/openapi.json", "/docs")
-    served = {*methods_of(others), *(("get", a) for a in addresses)} | (
-        _protocol() if protocol else set()
-    )
+    served = {*methods_of(others), *(("get", address) for address in addresses)}
+    if protocol:
+        served |= _protocol()
+    # Once, not at each request: what an app declares does not change while it runs.
     document = openapi.document(version, found, served)
     bodies: tuple[tuple[bytes, str, dict[str, str]], ...] = (
         (msgspec.json.encode(found), "application/json", {}),
@@ -44,16 +45,20 @@ def routes(
 def methods_of(routes: Iterable[BaseRoute]) -> set[tuple[str, str]]:
     """Methods (lower case; HEAD goes with GET) and paths of routes."""
     return {
-        (m.lower(), r.path)
-        for r in routes
-        if isinstance(r, Route)
-        for m in (r.methods or ())
-        if m != "HEAD"
+        (method.lower(), route.path)
+        for route in routes
+        if isinstance(route, Route)
+        for method in (route.methods or ())
+        if method != "HEAD"
     }
 
 
 def _protocol() -> set[tuple[str, str]]:
-    return {(o.method, o.path) for o in openapi.OPERATIONS if o.tag == openapi.PROTOCOL}
+    return {
+        (operation.method, operation.path)
+        for operation in openapi.OPERATIONS
+        if operation.tag == openapi.PROTOCOL
+    }
 
 
 def _constant(

@@ -263,5 +263,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 def _whole(status: int, body: bytes) -> bytes:
-    head = b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+    head = (
+        b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\n"
+        b"content-length: %d\r\nconnection: close\r\n\r\n"
+    )
     return head % (status, _REASONS[status], len(body)) + body

@@ -16,13 +16,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from freshet.schemas.addresses import split
 from freshet.schemas.errors import RequestError
+from freshet.serving.edge.answers import JSON
 from freshet.serving.edge.failures import error_body, status_of
 from freshet.serving.edge.hosts import Hosts
 
 Headers = Sequence[tuple[bytes, bytes]]
 # they change nothing, and their answers are not shown to pages of others
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-JSON = "application/json"
 BINARY = "application/octet-stream"
 _LISTED = "Ask by an address of the server, or list the name in its setting allowed_hosts."
 
@@ -116,7 +116,9 @@ def _check_host(manners: Manners, version: str, reached: str, hosts: Hosts) -> N
 
 def _check_origin(manners: Manners, hosts: Hosts) -> None:
     origin = manners.origin.decode("latin1")
-    asked = manners.hosts[0].decode("latin1") if manners.hosts else ""
+    asked = ""
+    if manners.hosts:
+        asked = manners.hosts[0].decode("latin1")
     found = split(asked)
     if found is None or not hosts.trusts(origin, found):
         raise RequestError(
@@ -143,7 +145,9 @@ def _check_type(manners: Manners, path: str) -> None:
 
 
 def _undeclared(found: str, next_step: str) -> RequestError:
-    said = f"declared as {found}" if found else "not declared"
+    said = "not declared"
+    if found:
+        said = f"declared as {found}"
     return RequestError("body", f"is {said}, where JSON is expected", next_step, status=415)
 
 

@@ -36,15 +36,23 @@ def status_of(error: Exception) -> int:
     """400 for a request in error (or its own status), 503 where nothing can answer, 500 for a fault
     of ours."""
     if isinstance(error, RequestError):
-        status = error.facts.get("status", 400)
-        return status if isinstance(status, int) else 400
-    return 503 if isinstance(error, ComponentError) else 500
+        return error.status
+    if isinstance(error, ComponentError):
+        return 503
+    return 500
 
 
 def retry_seconds(error: Exception) -> int | None:
     """After how long the very same request should be sent again, where the error says so."""
-    found = error.facts.get("retry_seconds") if isinstance(error, FreshetError) else None
-    return found if isinstance(found, int) else None
+    if isinstance(error, ComponentError):
+        return error.retry_seconds
+    return None
+
+
+def is_on_purpose(error: Exception) -> bool:
+    """Whether an operator decided that this is not answered: by the switch, or by
+    `on_violation`."""
+    return isinstance(error, ComponentError) and error.refused
 
 
 def error_body(error: Exception) -> bytes:

@@ -34,12 +34,18 @@ class Hosts:
         """Whether a page of this origin may ask the server that it calls `host`: its own pages, or
         those of a listed name."""
         scheme, separator, place = origin.partition("://")
-        found = split(place) if separator else None
-        if found is None or scheme.lower() not in ("http", "https"):
+        # `null`, which a sandboxed page sends, has no place.
+        if not separator or scheme.lower() not in ("http", "https"):
+            return False
+        found = split(place)
+        if found is None:
             return False
         if found[0] in self.listed:
             return True
-        usual = 443 if scheme.lower() == "https" else 80
+        # Browsers leave a scheme's own port out, in the origin as in the host.
+        usual = 80
+        if scheme.lower() == "https":
+            usual = 443
         return (found[0], found[1] or usual) == (host[0], host[1] or usual)
 
 

@@ -37,9 +37,13 @@ def limits_of_process() -> Limits:
     """As many connections as the process has descriptors for, once it has all that it may have."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = round(MOST_CONNECTIONS / SHARE)
-    most = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+    most = wanted
+    if hard != resource.RLIM_INFINITY:
+        most = min(hard, wanted)
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
         soft = most
-    descriptors = wanted if soft == resource.RLIM_INFINITY else soft
+    descriptors = soft
+    if soft == resource.RLIM_INFINITY:
+        descriptors = wanted
     return Limits(connections=min(MOST_CONNECTIONS, max(16, int(descriptors * SHARE))))

@@ -4,6 +4,8 @@ quietly."""
 from __future__ import annotations
 
 import sys
+import threading
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -36,3 +38,14 @@ def configured(app: ASGIApp, limits: Limits | None = None) -> uvicorn.Config:
         timeout_graceful_shutdown=GRACE_SECONDS,
         backlog=min(BACKLOG, held_to.connections),
     )
+
+
+def end_with(stop: threading.Event, end: Callable[[], None]) -> None:
+    """Call `end` once `stop` is set. A server's loop waits for sockets, and for no event of another
+    thread."""
+
+    def wait() -> None:
+        stop.wait()
+        end()
+
+    threading.Thread(target=wait, name="end", daemon=True).start()

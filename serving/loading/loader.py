@@ -61,8 +61,10 @@ class Loader:
         on_swapped: OnSwapped,
         on_refused: OnRefused,
     ) -> None:
-        self._places, self._sidecar = places, sidecar
-        self._on_swapped, self._on_refused = on_swapped, on_refused
+        self._places = places
+        self._sidecar = sidecar
+        self._on_swapped = on_swapped
+        self._on_refused = on_refused
         self._orders: dict[str, Order] = {}
         self._loaded: dict[str, tuple[Identity, LiveModel]] = {}
         # one a model, so that a stream of orders piles up none
@@ -103,7 +105,10 @@ class Loader:
         given back on this thread, not on the event loop's."""
         with self._news:
             while not self._orders and not self._closing:
-                if not self._news.wait(RETIRE_SECONDS if self._retired else None):
+                patience = None
+                if self._retired:
+                    patience = RETIRE_SECONDS
+                if not self._news.wait(patience):
                     self._retired.clear()
             if self._closing:
                 return None
@@ -133,7 +138,8 @@ class Loader:
             and not order.back
         ):
             return Refused(
-                f"snapshot {which}: {live.number} answers, and the order does not say that it goes back"
+                f"snapshot {which}: {live.number} answers, "
+                "and the order does not say that it goes back"
             )
         return make_live(self._sidecar.verify(which), which, place.schema)
 
@@ -160,7 +166,9 @@ def make_live(
     # whatever is wrong with a snapshot is a reason to refuse it, and no error of ours
     except Exception as error:
         return Refused(f"{name}: {error}")
-    return Refused(f"{name}: {reasons[0]}") if reasons else LiveModel(predictor, manifest)
+    if reasons:
+        return Refused(f"{name}: {reasons[0]}")
+    return LiveModel(predictor, manifest)
 
 
 def warm(predictor: Predictor, schema: VectorSchema) -> list[str]:

@@ -18,8 +18,12 @@ import weakref
 
 SEALABLE = sys.platform.startswith("linux") and hasattr(os, "memfd_create")
 SEALS = 0x2 | 0x4 | 0x8 | 0x1  # F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_WRITE, F_SEAL_SEAL
-_ADD_SEALS, _GET_SEALS = 1033, 1034
-_MAP_SHARED, _MAP_POPULATE, _FAILED = 1, 0x8000, ctypes.c_void_p(-1).value
+# From the kernel's fcntl.h and mman.h: Python 3.11 does not name them.
+_ADD_SEALS = 1033
+_GET_SEALS = 1034
+_MAP_SHARED = 1
+_MAP_POPULATE = 0x8000
+_FAILED = ctypes.c_void_p(-1).value
 
 
 def sealed_copy(source: int, size: int) -> int:
@@ -34,10 +38,12 @@ def sealed_copy(source: int, size: int) -> int:
     try:
         done = 0
         while done < size:
+            # The kernel copies, at most some 2 GB at once; no byte passes through this process.
             sent = os.sendfile(target, source, done, size - done)
             if not sent:
                 raise OSError(0, "became shorter while it was read")
             done += sent
+        # Before anything is verified: what is checked is what can change no more.
         fcntl.fcntl(target, _ADD_SEALS, SEALS)
     except BaseException:
         os.close(target)
@@ -58,7 +64,9 @@ Readable = mmap.mmap | bytes
 
 def hashable(descriptor: int, size: int) -> Readable:
     """The bytes, mapped for reading once."""
-    return mmap.mmap(descriptor, size, mmap.MAP_SHARED, mmap.PROT_READ) if size else b""
+    if not size:
+        return b""  # nothing cannot be mapped
+    return mmap.mmap(descriptor, size, mmap.MAP_SHARED, mmap.PROT_READ)
 
 
 def map_populated(descriptor: int, size: int) -> memoryview:

@@ -28,7 +28,7 @@ from freshet.schemas.models.manifest import Identity, Manifest
 from freshet.serving.loading import sealed
 
 NICE = 10
-LINE_BYTES = 1 << 24
+LINE_BYTES = 1 << 24  # a manifest is kilobytes; what is longer is no line of ours
 _CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
 
@@ -49,7 +49,11 @@ class Channel:
 
     def send(self, value: msgspec.Struct, descriptor: int | None = None) -> None:
         data = memoryview(msgspec.json.encode(value) + b"\n")
-        sent = socket.send_fds(self.sock, [data], [] if descriptor is None else [descriptor])
+        descriptors = []
+        if descriptor is not None:
+            descriptors.append(descriptor)
+        # The descriptor goes with the first bytes, of which fewer may be taken than there are.
+        sent = socket.send_fds(self.sock, [data], descriptors)
         self.sock.sendall(data[sent:])
 
     def receive(self) -> tuple[bytes, int | None]:
@@ -64,8 +68,11 @@ class Channel:
                 raise EOFError
             self._rest += data
         line, _, self._rest = self._rest.partition(b"\n")
+        if not descriptors:
+            return line, None
+        # A line has one at most: of more, none is lost sight of and left open.
         _close_all(descriptors[1:])
-        return line, descriptors[0] if descriptors else None
+        return line, descriptors[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +94,11 @@ def verified(which: Identity, archive: Archive) -> tuple[Manifest, int | None]:
     """
     root = archive.root
     if not sealed.SEALABLE:
-        return snapshots.read_verified(
-            root, which, archive.trainer, archive.qualifier
-        ).manifest, None
+        found = snapshots.read_verified(root, which, archive.trainer, archive.qualifier)
+        return found.manifest, None
     path = str(snapshots.path_of(root, which))
     manifest = snapshots.read_manifest(root, which, archive.trainer, archive.qualifier)
+    # Before it is copied: memory is what a huge one would cost.
     snapshots.check_size(manifest, snapshots.MOST_BYTES, path)
     source = snapshots.open_arrays(root, which)
     try:
@@ -139,13 +146,14 @@ def main(arguments: Sequence[str]) -> None:
             channel.send(reply, descriptor)
         except (EOFError, ConnectionError):
             return
+        # The scorer has its own copy of it by now, and the memory lives as long as that one.
         if descriptor is not None:
             os.close(descriptor)
 
 
 def _close_all(descriptors: Sequence[int]) -> None:
-    for d in descriptors:
-        os.close(d)
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from freshet.serving.loading import sealed
 from freshet.serving.loading.sidecar import Channel, Reply
 
 log = structlog.get_logger()
-ANSWER_SECONDS = 60.0
+ANSWER_SECONDS = 60.0  # the largest snapshot from a slow disk; the live one answers meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,9 @@ class Sidecar:
 
     @property
     def pid(self) -> int | None:
-        return self._child.pid if self._child is not None else None
+        if self._child is None:
+            return None
+        return self._child.pid
 
     def start(self) -> None:
         """Start the child (half a second until it takes orders), so that the first order need not
@@ -57,7 +59,7 @@ class Sidecar:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         ours.settimeout(ANSWER_SECONDS)
         root = str(Path(freshet.__file__).parents[1])
-        path = os.pathsep.join(x for x in (root, os.environ.get("PYTHONPATH")) if x)
+        path = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH")) if part)
         # -P: it loads nothing of the app, so nothing of the working directory, which -m would put
         # first on the path
         command = [
@@ -71,6 +73,7 @@ class Sidecar:
         self._child = subprocess.Popen(
             command, pass_fds=[theirs.fileno()], env={**os.environ, "PYTHONPATH": path}
         )
+        # Ours of it: as long as it is open, the child's end would not be seen.
         theirs.close()
         self._channel = Channel(ours)
         self.starts += 1

@@ -90,33 +90,36 @@ def read_request(body: bytes | memoryview) -> InferRequest:
         raise RequestError(
             "body",
             f"is no inference request: {error}",
-            'Send JSON as {"inputs": [{"name": "…", "shape": [1], "datatype": "BYTES", "data": ["…"]}]}.',
+            'Send JSON as {"inputs": '
+            '[{"name": "…", "shape": [1], "datatype": "BYTES", "data": ["…"]}]}.',
         ) from error
 
 
 def metadata_of(card: ModelCard) -> ModelMetadata:
-    inputs = [TensorMetadata(x.name, x.datatype, [-1], _said_of(x)) for x in card.inputs]
+    inputs = [
+        TensorMetadata(spec.name, spec.datatype, [-1], _said_of(spec)) for spec in card.inputs
+    ]
     outputs = [TensorMetadata(name, datatype, [-1]) for name, datatype in OUTPUTS.items()]
     return ModelMetadata(card.name, list(card.versions), card.platform, inputs, outputs)
 
 
-def _said_of(x: TensorSpec) -> Parameters:
-    out: Parameters = {"required": x.required, "nullable": x.nullable}
-    if x.instead:
-        out["instead"] = list(x.instead)
-    if x.domain is not None:
-        out["domain"] = sorted(x.domain)
-    if x.range is not None:
-        out["range"] = list(x.range)
+def _said_of(spec: TensorSpec) -> Parameters:
+    out: Parameters = {"required": spec.required, "nullable": spec.nullable}
+    if spec.instead:
+        out["instead"] = list(spec.instead)
+    if spec.domain is not None:
+        out["domain"] = sorted(spec.domain)
+    if spec.range is not None:
+        out["range"] = list(spec.range)
     return out
 
 
 def check_outputs(request: InferRequest) -> None:
     """Raises `RequestError` if an output is asked for that no model has."""
-    for x in request.outputs or ():
-        if x.name not in OUTPUTS:
+    for asked in request.outputs or ():
+        if asked.name not in OUTPUTS:
             raise RequestError(
-                f"output {x.name!r}", "is unknown", f"The outputs are {' and '.join(OUTPUTS)}."
+                f"output {asked.name!r}", "is unknown", f"The outputs are {' and '.join(OUTPUTS)}."
             )
 
 
@@ -125,24 +128,38 @@ def write_answer(request: InferRequest, model: str, answer: Answer) -> tuple[byt
 
     The answer's parameters get what is this request's own: `prediction_id` and `sequence` of the
     first row, and `oldest_value_age_ms`."""
-    n = len(answer.probabilities)
-    outputs, tail = [], []
+    rows = len(answer.probabilities)
+    outputs = []
+    tail = []
     for name, binary in _wanted(request):
-        out = ResponseOutput(name, OUTPUTS[name], [n])
+        out = ResponseOutput(name, OUTPUTS[name], [rows])
         if binary:
-            raw = (
-                answer.probabilities.astype("<f8").tobytes()
-                if name == "probability"
-                else _bytes_tensor(answer.ids)
-            )
+            raw = _binary(name, answer)
             out.parameters = {"binary_data_size": len(raw)}
             tail.append(raw)
         else:
-            out.data = answer.probabilities.tolist() if name == "probability" else list(answer.ids)
+            out.data = _listed(name, answer)
         outputs.append(out)
     parameters = _parameters(answer)
+    # With the defaults left out: what a client did not ask for is not there as null.
     head = _encode(InferResponse(model, outputs, _version(parameters), request.id, parameters))
-    return (b"".join((head, *tail)), len(head)) if tail else (head, None)
+    if not tail:
+        return head, None
+    # In the order of the outputs: only their sizes stand in the JSON, not their places.
+    return b"".join((head, *tail)), len(head)
+
+
+def _binary(name: str, answer: Answer) -> bytes:
+    if name == "probability":
+        return answer.probabilities.astype("<f8").tobytes()
+    return _bytes_tensor(answer.ids)
+
+
+def _listed(name: str, answer: Answer) -> list[Any]:
+    if name == "probability":
+        probabilities: list[Any] = answer.probabilities.tolist()
+        return probabilities
+    return list(answer.ids)
 
 
 def _parameters(answer: Answer) -> Parameters:
@@ -150,6 +167,7 @@ def _parameters(answer: Answer) -> Parameters:
     if len(answer.ids):
         out["prediction_id"] = answer.ids[0]
         out["oldest_value_age_ms"] = int(answer.value_ages_ms.max())
+    # Below 0 nothing was logged, so there is nothing to be found by it.
     if answer.sequence >= 0:
         out["sequence"] = answer.sequence
     return out
@@ -158,9 +176,9 @@ def _parameters(answer: Answer) -> Parameters:
 def _version(parameters: Parameters) -> str | None:
     """The snapshot that answered as a version, such as `hashed_logistic-1f2e3d4c.12`; None below
     the models."""
-    return (
-        f"{parameters['lineage']}.{parameters['snapshot']}" if parameters.get("lineage") else None
-    )
+    if not parameters.get("lineage"):
+        return None
+    return f"{parameters['lineage']}.{parameters['snapshot']}"
 
 
 def _wanted(request: InferRequest) -> list[tuple[str, bool]]:
@@ -168,13 +186,16 @@ def _wanted(request: InferRequest) -> list[tuple[str, bool]]:
     everywhere = request.parameters.get("binary_data_output") is True
     if not request.outputs:
         return [(name, everywhere) for name in OUTPUTS]
-    return [(x.name, x.parameters.get("binary_data", everywhere) is True) for x in request.outputs]
+    return [
+        (asked.name, asked.parameters.get("binary_data", everywhere) is True)
+        for asked in request.outputs
+    ]
 
 
 def _bytes_tensor(texts: Sequence[str]) -> bytes:
     """Each text after its length, a little-endian uint32."""
-    encoded = [t.encode() for t in texts]
-    return b"".join(part for b in encoded for part in (struct.pack("<I", len(b)), b))
+    encoded = [text.encode() for text in texts]
+    return b"".join(part for data in encoded for part in (struct.pack("<I", len(data)), data))
 
 
 def write_json(value: msgspec.Struct | Mapping[str, Any]) -> bytes:

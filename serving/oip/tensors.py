@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from freshet.schemas.durations import EARLIEST_MS
 from freshet.schemas.errors import RequestError
 from freshet.schemas.sizes import KEY_BYTES, ROW_BYTES
 from freshet.serving.oip.messages import InferRequest, RequestInput
@@ -27,43 +28,52 @@ def read_question(
     Raises: RequestError: a name, datatype, shape, size or value is wrong; the text says what was
         expected.
     """
-    specs = {x.name: x for x in card.inputs}
+    specs = card.by_name
     columns: dict[str, Column] = {}
-    n = _rows(request, max_rows)
-    at = 0
+    # By the first tensor; the others are held to it.
+    count = _rows(request, max_rows)
+    left = tail
     for tensor in request.inputs:
         spec = specs.get(tensor.name)
         if spec is None:
             raise wrong(tensor, "is unknown", f"The inputs of {card.name} are {', '.join(specs)}.")
         if tensor.name in columns:
             raise wrong(tensor, "comes twice", "Send every input once.")
-        _check_form(tensor, spec, n)
-        size = tensor.parameters.get("binary_data_size")
+        _check_form(tensor, spec, count)
+        size = _binary_size(tensor, len(left))
         if size is None:
-            columns[tensor.name] = checked(tensor, spec, from_json(tensor, spec, n))
-            continue
-        if not isinstance(size, int) or isinstance(size, bool) or size < 0 or at + size > len(tail):
-            raise wrong(
-                tensor,
-                f"has binary_data_size {size!r}, {len(tail) - at} bytes are left",
-                "Send what it says.",
-            )
-        columns[tensor.name] = checked(
-            tensor, spec, from_binary(tensor, spec, n, tail[at : at + size])
-        )
-        at += size
-    if at != len(tail):
+            column = from_json(tensor, spec, count)
+        else:
+            column = from_binary(tensor, spec, count, left[:size])
+            left = left[size:]
+        columns[tensor.name] = checked(tensor, spec, column)
+    if len(left):
         raise RequestError(
-            "body",
-            f"{len(tail) - at} bytes follow the last tensor",
-            "Send what the JSON describes.",
+            "body", f"{len(left)} bytes follow the last tensor", "Send what the JSON describes."
         )
     # What came was longer than what it says, so most requests need no closer look.
     if len(tail) + sum(len(tensor.data) for tensor in request.inputs) > KEY_BYTES:
-        _check_sizes(columns, n)
+        _check_sizes(columns, count)
     _check_all_there(columns, card)
     as_of, deadline = _times(request.parameters)
-    return Question(card.name, columns, n, as_of, deadline, version)
+    return Question(card.name, columns, count, as_of, deadline, version)
+
+
+def _binary_size(tensor: RequestInput, left: int) -> int | None:
+    """How many of the `left` bytes are the tensor's; None: its values stand in the JSON."""
+    size = tensor.parameters.get("binary_data_size")
+    if size is None:
+        return None
+    if not _is_whole(size) or not 0 <= size <= left:
+        raise wrong(
+            tensor, f"has binary_data_size {size!r}, {left} bytes are left", "Send what it says."
+        )
+    return int(size)
+
+
+def _is_whole(value: object) -> bool:
+    """In Python true is a 1; in JSON it is none."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _rows(request: InferRequest, max_rows: int) -> int:
@@ -79,33 +89,32 @@ def _rows(request: InferRequest, max_rows: int) -> int:
     return shape[0]
 
 
-def _check_form(tensor: RequestInput, spec: TensorSpec, n: int) -> None:
-    if tensor.shape not in ([n], [n, 1]):
+def _check_form(tensor: RequestInput, spec: TensorSpec, count: int) -> None:
+    if tensor.shape not in ([count], [count, 1]):
         raise wrong(
             tensor,
             f"has shape {tensor.shape}",
-            f"Use [{n}] or [{n}, 1], as many rows as the first input.",
+            f"Use [{count}] or [{count}, 1], as many rows as the first input.",
         )
-    sent, wanted = tensor.datatype, spec.datatype
+    sent = tensor.datatype
+    wanted = spec.datatype
     if sent == wanted:
         return
-    if (
-        "BYTES" in (sent, wanted)
-        or sent not in DTYPES
-        or not _castable(DTYPES[sent], DTYPES[wanted])
-    ):
+    texts = "BYTES" in (sent, wanted)
+    if texts or sent not in DTYPES or not _castable(DTYPES[sent], DTYPES[wanted]):
         raise wrong(tensor, f"has datatype {sent}", f"Its datatype is {wanted}.")
 
 
-def _castable(sent: Any, wanted: Any) -> bool:
+def _castable(sent: type[np.generic], wanted: type[np.generic]) -> bool:
     """Any width of the same kind will do (values are checked), and whole numbers where fractions
     are wanted."""
+    # numpy takes a truth for a small number, either way.
     return np.can_cast(sent, wanted, "same_kind") and (sent is np.bool_) == (wanted is np.bool_)
 
 
-def _check_sizes(columns: Mapping[str, Column], n: int) -> None:
+def _check_sizes(columns: Mapping[str, Column], count: int) -> None:
     """Texts become keys of the store, ids and rows of the log, each of which has an end."""
-    rows = [0] * n
+    rows = [0] * count
     for name, values in columns.items():
         for i, value in enumerate(values):
             if not isinstance(value, str):
@@ -124,19 +133,19 @@ def _check_sizes(columns: Mapping[str, Column], n: int) -> None:
 
 def _check_all_there(columns: Mapping[str, Column], card: ModelCard) -> None:
     missing = [
-        x.name
-        for x in card.inputs
-        if x.required and x.name not in columns and not _given(x, columns)
+        spec.name
+        for spec in card.required
+        if spec.name not in columns and not _given(spec, columns)
     ]
     if missing:
-        required = [
-            f"{x.name} (or {' and '.join(x.instead)})" if x.instead else x.name
-            for x in card.inputs
-            if x.required
-        ]
-        raise RequestError(
-            "inputs", f"lack {', '.join(missing)}", f"Required are {', '.join(required)}."
-        )
+        required = ", ".join(_way_in(spec) for spec in card.required)
+        raise RequestError("inputs", f"lack {', '.join(missing)}", f"Required are {required}.")
+
+
+def _way_in(spec: TensorSpec) -> str:
+    if not spec.instead:
+        return spec.name
+    return f"{spec.name} (or {' and '.join(spec.instead)})"
 
 
 def _given(spec: TensorSpec, columns: Mapping[str, Column]) -> bool:
@@ -148,11 +157,9 @@ def _times(parameters: Mapping[str, Any]) -> tuple[int | None, float | None]:
     """`as_of` (app clock, ms), and the deadline on the monotonic clock from `deadline_ms` or
     Triton's `timeout` (µs)."""
     as_of = parameters.get("as_of")
-    if as_of is not None and (
-        isinstance(as_of, bool) or not isinstance(as_of, int) or not 0 <= as_of <= MAX_AS_OF
-    ):
+    if as_of is not None and not (_is_whole(as_of) and EARLIEST_MS <= as_of <= MAX_AS_OF):
         raise RequestError(
-            "parameter as_of", f"is {as_of!r}", "Send whole milliseconds since the epoch."
+            "parameter as_of", f"is {as_of!r}", "Send whole milliseconds since 1970; from 1900 on."
         )
     for name, unit, a_second in (
         ("deadline_ms", "milliseconds", 1e3),
@@ -161,7 +168,9 @@ def _times(parameters: Mapping[str, Any]) -> tuple[int | None, float | None]:
         wait = parameters.get(name)
         if wait is None:
             continue
-        if isinstance(wait, bool) or not isinstance(wait, int | float) or not 0 < wait <= MAX_AS_OF:
+        is_number = _is_whole(wait) or isinstance(wait, float)
+        # NaN is above nothing.
+        if not (is_number and 0 < wait <= MAX_AS_OF):
             raise RequestError(
                 f"parameter {name}", f"is {wait!r}", f"Send a number of {unit} above 0."
             )

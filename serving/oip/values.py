@@ -14,12 +14,14 @@ from freshet.schemas.errors import RequestError
 from freshet.serving.oip.messages import RequestInput
 from freshet.serving.scoring.contract import Column, TensorSpec
 
-DTYPES: dict[str, Any] = {
+DTYPES: dict[str, type[np.generic]] = {
     "BOOL": np.bool_, "INT8": np.int8, "INT16": np.int16, "INT32": np.int32, "INT64": np.int64,
     "UINT8": np.uint8, "UINT16": np.uint16, "UINT32": np.uint32, "UINT64": np.uint64,
     "FP16": np.float16, "FP32": np.float32, "FP64": np.float64,
 }  # fmt: skip
-_WIDEST: dict[str, Any] = {"BOOL": np.bool_, "INT32": np.int64, "INT64": np.int64}
+_WHOLE = {"INT32": (-(1 << 31), (1 << 31) - 1), "INT64": (-(1 << 63), (1 << 63) - 1)}
+_FRACTIONS = ("FP32", "FP64")
+# Flat, and one value a row: both are shapes of a column.
 _JSON_TYPES: dict[str, tuple[Any, Any]] = {
     "BYTES": (list[str | None], list[tuple[str | None]]),
     "BOOL": (list[bool | None], list[tuple[bool | None]]),
@@ -28,15 +30,15 @@ _JSON_TYPES: dict[str, tuple[Any, Any]] = {
     "FP32": (list[float | None], list[tuple[float | None]]),
     "FP64": (list[float | None], list[tuple[float | None]]),
 }
-_FLAT = {k: msgspec.json.Decoder(flat) for k, (flat, _) in _JSON_TYPES.items()}
-_NESTED = {k: msgspec.json.Decoder(nested) for k, (_, nested) in _JSON_TYPES.items()}
+_FLAT = {datatype: msgspec.json.Decoder(flat) for datatype, (flat, _) in _JSON_TYPES.items()}
+_NESTED = {datatype: msgspec.json.Decoder(nested) for datatype, (_, nested) in _JSON_TYPES.items()}
 _LENGTH = struct.Struct("<I")
 
 
-def from_json(tensor: RequestInput, spec: TensorSpec, n: int) -> Column:
-    values = _json_list(tensor, spec, n)
-    if len(values) != n:
-        raise wrong(tensor, f"has {len(values)} values", f"Its shape {tensor.shape} says {n}.")
+def from_json(tensor: RequestInput, spec: TensorSpec, count: int) -> Column:
+    values = _json_list(tensor, spec, count)
+    if len(values) != count:
+        raise wrong(tensor, f"has {len(values)} values", f"Its shape {tensor.shape} says {count}.")
     missing = None in values
     if missing and not spec.nullable:
         raise wrong(
@@ -44,29 +46,28 @@ def from_json(tensor: RequestInput, spec: TensorSpec, n: int) -> Column:
         )
     if spec.datatype == "BYTES":
         return values
-    if missing and spec.datatype in _WIDEST:
-        return _beside_missing(tensor, values, spec)
+    if spec.datatype in _WHOLE:
+        _check_bounds(tensor, values, spec)
+    if missing and spec.datatype not in _FRACTIONS:
+        # As they are: no float holds all whole numbers of 64 bits, and a truth that became 1.0
+        # would be another category.
+        return values
     if missing:
-        return np.array([np.nan if v is None else v for v in values], np.float64)
-    try:
-        return _cast(tensor, np.array(values, _WIDEST.get(spec.datatype, np.float64)), spec)
-    except OverflowError as error:
-        raise wrong(
-            tensor, "has a value out of range", f"Its datatype is {spec.datatype}."
-        ) from error
+        return np.array([np.nan if value is None else value for value in values], np.float64)
+    if spec.datatype in _FRACTIONS:
+        return _cast(tensor, np.array(values, np.float64), spec)
+    return np.array(values, DTYPES[spec.datatype])
 
 
-def _beside_missing(tensor: RequestInput, values: list[Any], spec: TensorSpec) -> Column:
-    """As they are: no float holds all whole numbers of 64 bits, and a truth that became 1.0 would
-    be another category."""
-    if spec.datatype != "BOOL":
-        bounds = np.iinfo(DTYPES[spec.datatype])
-        if not all(v is None or bounds.min <= v <= bounds.max for v in values):
-            raise wrong(tensor, "has a value out of range", f"Its datatype is {spec.datatype}.")
-    return values
+def _check_bounds(tensor: RequestInput, values: list[Any], spec: TensorSpec) -> None:
+    """Of whole numbers, some of which may be missing."""
+    lowest, highest = _WHOLE[spec.datatype]
+    there = [value for value in values if value is not None]
+    if there and not lowest <= min(there) <= max(there) <= highest:
+        raise _out_of_range(tensor, spec)
 
 
-def _json_list(tensor: RequestInput, spec: TensorSpec, n: int) -> list[Any]:
+def _json_list(tensor: RequestInput, spec: TensorSpec, count: int) -> list[Any]:
     if not len(tensor.data):
         raise wrong(
             tensor, "has no data", "Send `data`, or binary data and its `binary_data_size`."
@@ -75,9 +76,9 @@ def _json_list(tensor: RequestInput, spec: TensorSpec, n: int) -> list[Any]:
         flat: list[Any] = _FLAT[spec.datatype].decode(tensor.data)
         return flat
     except msgspec.DecodeError as error:
-        if tensor.shape == [n, 1]:
+        if tensor.shape == [count, 1]:
             try:
-                return [v for (v,) in _NESTED[spec.datatype].decode(tensor.data)]
+                return [value for (value,) in _NESTED[spec.datatype].decode(tensor.data)]
             except msgspec.DecodeError:
                 pass  # the error of the flat form says it more simply
         raise wrong(
@@ -85,17 +86,18 @@ def _json_list(tensor: RequestInput, spec: TensorSpec, n: int) -> list[Any]:
         ) from error
 
 
-def from_binary(tensor: RequestInput, spec: TensorSpec, n: int, raw: memoryview) -> Column:
+def from_binary(tensor: RequestInput, spec: TensorSpec, count: int, raw: memoryview) -> Column:
     if spec.datatype == "BYTES":
-        return list(_texts(tensor, n, raw))
+        return list(_texts(tensor, count, raw))
     dtype = np.dtype(DTYPES[tensor.datatype]).newbyteorder("<")
-    if len(raw) != n * dtype.itemsize:
+    if len(raw) != count * dtype.itemsize:
         raise wrong(
             tensor,
             f"has {len(raw)} bytes",
-            f"{n} values of {tensor.datatype} are {n * dtype.itemsize}.",
+            f"{count} values of {tensor.datatype} are {count * dtype.itemsize}.",
         )
     values = np.frombuffer(raw, dtype)
+    # Of other bytes numpy makes truths that are equal to neither.
     if tensor.datatype == "BOOL" and (values.view(np.uint8) > 1).any():
         raise wrong(tensor, "has a byte that is neither 0 nor 1", "Send one byte for each truth.")
     return _cast(tensor, values, spec)
@@ -106,8 +108,10 @@ def _cast(tensor: RequestInput, values: npt.NDArray[Any], spec: TensorSpec) -> n
     be infinite."""
     with np.errstate(over="ignore", invalid="ignore"):
         out = values.astype(DTYPES[spec.datatype])
-    if (out.dtype.kind == "i" and (out != values).any()) or np.isinf(out).any():
-        raise wrong(tensor, "has a value out of range", f"Its datatype is {spec.datatype}.")
+    changed = out.dtype.kind == "i" and (out != values).any()
+    # Floats may lose digits, but not their size: beyond the type's range they become infinite.
+    if changed or np.isinf(out).any():
+        raise _out_of_range(tensor, spec)
     if out.dtype.kind == "f" and not spec.nullable and np.isnan(out).any():
         raise wrong(
             tensor,
@@ -139,10 +143,11 @@ def checked(tensor: RequestInput, spec: TensorSpec, column: Column) -> Column:
     return column
 
 
-def _texts(tensor: RequestInput, n: int, raw: memoryview) -> list[str | None]:
+def _texts(tensor: RequestInput, count: int, raw: memoryview) -> list[str | None]:
     out: list[str | None] = []
     at = 0
-    while at + 4 <= len(raw) and len(out) < n:
+    # Both bounds: what is left over, or missing, is told below by size and count.
+    while at + 4 <= len(raw) and len(out) < count:
         end = at + 4 + _LENGTH.unpack_from(raw, at)[0]
         if end > len(raw):
             break
@@ -151,13 +156,17 @@ def _texts(tensor: RequestInput, n: int, raw: memoryview) -> list[str | None]:
         except UnicodeDecodeError as error:
             raise wrong(tensor, f"is not UTF-8 in row {len(out)}", "Send text as UTF-8.") from error
         at = end
-    if len(out) != n or at != len(raw):
+    if len(out) != count or at != len(raw):
         raise wrong(
             tensor,
-            f"has {len(raw)} bytes that do not hold {n} texts",
+            f"has {len(raw)} bytes that do not hold {count} texts",
             "Send each after its length, a 4-byte integer.",
         )
     return out
+
+
+def _out_of_range(tensor: RequestInput, spec: TensorSpec) -> RequestError:
+    return wrong(tensor, "has a value out of range", f"Its datatype is {spec.datatype}.")
 
 
 def wrong(tensor: RequestInput, cause: str, expected: str) -> RequestError:

@@ -26,7 +26,9 @@ from freshet.streams.control.switches import NAMES, Switches
 
 SetTopic = Callable[[str, Mapping[str, str], str], None]
 Turn = Callable[[str, bool, str], Switches]
-SEEN_SECONDS, LOOK_SECONDS = 2.0, 0.1
+# A setting is followed within a second; a status that shows it later does so by itself.
+SEEN_SECONDS = 2.0
+LOOK_SECONDS = 0.1
 MEANING = {
     "feature_slo": "bound of the feature lag of the topic's views",
     "model_slo": "bound of the lag of models that learn from the topic",
@@ -35,11 +37,11 @@ MEANING = {
     "lateness": "how late an event may come and still count",
     "label_wait": "how long an example waits for its label",
     "max_future": "how far an event's time may lie ahead",
-    "on_violation": "what answers do beyond model_limit or feature_limit: serve, fall back to a rung without a model "
-    "(without features), refuse",
+    "on_violation": "what answers do beyond model_limit or feature_limit: serve, fall back to a "
+    "rung without a model (without features), refuse",
     "model_limit": "model lag beyond which on_violation changes answers; 0s: model_slo",
-    "feature_limit": "feature lag beyond which on_violation changes answers of models that read the topic's views; "
-    "0s: feature_slo",
+    "feature_limit": "feature lag beyond which on_violation changes answers of models that read "
+    "the topic's views; 0s: feature_slo",
 }
 
 
@@ -49,8 +51,9 @@ def routes(status: Callable[[], Status], set_topic: SetTopic, turn: Turn) -> lis
 
     Args:
         status: the app's status, quickly.
-        set_topic: records the changed settings (key to value, all valid) of a topic, and by whom; may block, is called in
-            a thread of its own, once at a time. Its `ComponentError` is answered by 503, its `RequestError` by 400.
+        set_topic: records the changed settings (key to value, all valid) of a topic, and by whom;
+            may block, is called in a thread of its own, once at a time. Its `ComponentError` is
+            answered by 503, its `RequestError` by 400.
         turn: turns a switch, likewise.
     """
     one_at_a_time = asyncio.Lock()
@@ -62,6 +65,7 @@ def routes(status: Callable[[], Status], set_topic: SetTopic, turn: Turn) -> lis
         changes = await body_of(request)
         topic = _topic(status(), request.path_params["topic"])
         after = checked(topic, changes)
+        # Whoever asks second is judged by what was so before the first; what is written last holds.
         async with one_at_a_time:
             await run_in_threadpool(set_topic, topic.name, changes, by_of(request))
         await _seen(lambda: changes.items() <= _topic(status(), topic.name).settings.items())
@@ -76,7 +80,8 @@ def routes(status: Callable[[], Status], set_topic: SetTopic, turn: Turn) -> lis
         return as_json({"switches": status().switches})
 
     async def switch(request: Request) -> Response:
-        body, name = await body_of(request), request.path_params["name"]
+        body = await body_of(request)
+        name = request.path_params["name"]
         if name not in NAMES:
             raise RequestError(
                 f"switch {name!r}",
@@ -90,8 +95,11 @@ def routes(status: Callable[[], Status], set_topic: SetTopic, turn: Turn) -> lis
             )
         async with one_at_a_time:
             now = await run_in_threadpool(turn, name, body["on"], by_of(request))
-        found = {n: getattr(now, n) for n in NAMES}
-        told = [SwitchFigures(name=n, on=s.on, by=s.by, at_ms=s.at) for n, s in found.items()]
+        found = {name: getattr(now, name) for name in NAMES}
+        told = [
+            SwitchFigures(name=name, on=switch.on, by=switch.by, at_ms=switch.at)
+            for name, switch in found.items()
+        ]
         return as_json({"switches": told})
 
     return [
@@ -112,6 +120,7 @@ def checked(topic: TopicFigures, changes: Mapping[str, Any]) -> dict[str, str]:
         raise RequestError(
             f"settings of {topic.name}", "are not given", f"Settings are {', '.join(KEYS)}."
         )
+    # One after the other, each against what is so then: bounds hold between settings, too.
     freshness = Freshness(**(topic.declared | topic.settings))
     for key, value in changes.items():
         if not isinstance(value, str):
@@ -128,20 +137,20 @@ def _topics(status: Status) -> dict[str, Any]:
     return {
         "topics": [
             {
-                "name": t.name,
-                "owner": t.owner,
-                "description": t.description,
-                "partitions": t.partitions,
-                "lag_ms": t.lag_ms,
+                "name": topic.name,
+                "owner": topic.owner,
+                "description": topic.description,
+                "partitions": topic.partitions,
+                "lag_ms": topic.lag_ms,
                 "views": [
-                    {"name": v.name, "lag_ms": v.lag_ms, "slo_ms": v.slo_ms}
-                    for v in status.views
-                    if v.topic == t.name
+                    {"name": view.name, "lag_ms": view.lag_ms, "slo_ms": view.slo_ms}
+                    for view in status.views
+                    if view.topic == topic.name
                 ],
-                "settings": t.settings,
-                "declared": t.declared,
+                "settings": topic.settings,
+                "declared": topic.declared,
             }
-            for t in status.topics
+            for topic in status.topics
         ],
         "allowed": {key: _allowed(key) for key in KEYS},
         "changes": status.changes,
@@ -149,10 +158,11 @@ def _topics(status: Status) -> dict[str, Any]:
 
 
 def _allowed(key: str) -> dict[str, Any]:
-    told = {
-        "meaning": MEANING[key],
-        "effect": "at once, at a checkpoint that records it" if key in DECIDING else "at once",
-    }
+    effect = "at once"
+    # Results depend on it, so it must be known from which offset on it held.
+    if key in DECIDING:
+        effect = "at once, at a checkpoint that records it"
+    told = {"meaning": MEANING[key], "effect": effect}
     if key == "on_violation":
         return told | {"one_of": ON_VIOLATION}
     least, most = RANGES_MS[key]
@@ -160,7 +170,7 @@ def _allowed(key: str) -> dict[str, Any]:
 
 
 def _topic(status: Status, name: str) -> TopicFigures:
-    names = [t.name for t in status.topics]
+    names = [topic.name for topic in status.topics]
     if name not in names:
         raise RequestError(
             f"topic {name!r}",

@@ -25,16 +25,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from freshet.schemas.errors import ComponentError
 from freshet.serving.edge.door import Door
 from freshet.serving.edge.hosts import Hosts, hosts_of
-from freshet.serving.page.changes import answered
+from freshet.serving.page.changes import answered, as_json
 from freshet.serving.status.history import WHOLE, History
-from freshet.serving.status.status import Status, encode
+from freshet.serving.status.status import Status
 
 PAGE = Path(__file__).parent / "static"
 _HEADERS = {
     # plotly writes its styles into the page and offers its pictures as blobs; nobody may frame a
     # page that changes things
-    "content-security-policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    "content-security-policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cache-control": "no-cache",
@@ -56,17 +56,18 @@ def app(
     script = plotly_script()
 
     async def status_json(request: Request) -> Response:
-        return _json(state())
+        return as_json(state())
 
     async def history_json(request: Request) -> Response:
         asked = request.query_params
-        return _json(history.since(asked.get("since"), asked.get("tier", WHOLE)))
+        return as_json(history.since(asked.get("since"), asked.get("tier", WHOLE)))
 
     async def plotly_js(request: Request) -> Response:
         return FileResponse(
             script, media_type="text/javascript", headers={"cache-control": "max-age=86400"}
         )
 
+    # In this order: the folder of the page takes every path that is left.
     every = [
         *routes,
         Route("/status.json", status_json),
@@ -74,6 +75,7 @@ def app(
         Route("/plotly.js", plotly_js),
         Mount("/", StaticFiles(directory=PAGE, html=True)),
     ]
+    # The outermost first: refusals bear the headers, too; what the door refuses is not packed.
     middleware = [
         Middleware(_WithHeaders),
         Middleware(Door, hosts or hosts_of("localhost")),
@@ -86,17 +88,15 @@ def plotly_script() -> Path:
     """plotly.js as the plotly package brings it, found without importing that package (which is
     slow)."""
     spec = find_spec("plotly")
-    places = spec.submodule_search_locations if spec else None
-    script = Path(*(places or ["."]), "package_data", "plotly.min.js")
+    folder = Path()
+    if spec is not None and spec.submodule_search_locations:
+        folder = Path(spec.submodule_search_locations[0])
+    script = folder / "package_data" / "plotly.min.js"
     if not script.is_file():
         raise ComponentError(
             "dashboard", "plotly.min.js is not installed", "Install the plotly package."
         )
     return script
-
-
-def _json(value: object) -> Response:
-    return Response(encode(value), media_type="application/json")
 
 
 class _WithHeaders:
@@ -107,6 +107,10 @@ class _WithHeaders:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
@@ -114,4 +118,4 @@ class _WithHeaders:
                     headers.setdefault(name, value)
             await send(message)
 
-        await self.app(scope, receive, with_headers if scope["type"] == "http" else send)
+        await self.app(scope, receive, with_headers)

@@ -3,6 +3,7 @@ the cut before."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from freshet.schemas.models.vectors import F64
@@ -32,9 +33,12 @@ class Comparison:
     def standing(self, cut: Cut, answers: F64, bounds: GateBounds) -> GateStanding:
         """Of a sound cut with these answers, for the gate. Called once for each."""
         alike = self._before is not None and moved(answers, self._before) <= bounds.divergence
-        self._agreeing = self._agreeing + 1 if alike else 1
+        if not alike:
+            self._agreeing = 0
+        self._agreeing += 1  # with itself
         self._before = answers
         rolling = cut.stats["rolling"]
+        # Trainers of an older run say nothing of references.
         prior = (cut.stats.get("references") or {}).get("rolling") or {}
         facts = GateStanding(
             examples=examples_of(cut),
@@ -62,6 +66,7 @@ class Comparison:
         self._agreeing = 0
 
     def hold(self, tick_ms: int) -> None:
+        # The first one: time is a way out of the gate, and every cut would begin it anew.
         if self.held_since_ms is None:
             self.held_since_ms = tick_ms
 
@@ -72,4 +77,6 @@ def examples_of(cut: Cut) -> int:
 
 
 def _number(value: float | None) -> float:
-    return float("nan") if value is None else float(value)
+    if value is None:
+        return math.nan
+    return float(value)

@@ -78,9 +78,8 @@ def decide(state: GateStanding, bounds: GateBounds) -> Pass | Hold:
         return Pass()
     differs = _difference(state, reference, bounds)
     if reference.examples < bounds.learned and state.examples > reference.examples:
-        return Pass(
-            f"{differs}; that one had learned {reference.examples} examples, this one {state.examples}"
-        )
+        learned = f"had learned {reference.examples} examples, this one {state.examples}"
+        return Pass(f"{differs}; that one {learned}")
     worse = state.loss > state.prior_loss * bounds.loss  # False where either is not known
     if state.agreeing >= bounds.agreeing and not worse:
         return Pass(f"{differs}; {state.agreeing} successive cuts agree")
@@ -94,7 +93,8 @@ def decide(state: GateStanding, bounds: GateBounds) -> Pass | Hold:
 
 def _difference(state: GateStanding, reference: Reference, bounds: GateBounds) -> str:
     if state.flat:
-        return f"it answers the same to every golden vector, and snapshot {reference.number} tells them apart"
+        apart = f"snapshot {reference.number} tells them apart"
+        return f"it answers the same to every golden vector, and {apart}"
     moved = (
         f"golden predictions moved by {state.moved:.2f} in logit from snapshot {reference.number}"
     )

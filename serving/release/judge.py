@@ -57,13 +57,24 @@ class Judge:
             told = f"it was cut at tick {manifest.tick}, and a message says {cut.tick}"
             raise SnapshotError(str(path), told, "Look who writes the control log.")
 
-    def is_approved(self, which: Identity) -> bool:
-        """Whether its own signature is on it, whatever anybody said."""
+    def reflects(self, which: Identity) -> int | None:
+        """The tick up to which a snapshot reflects all labels, by its own signed manifest: whatever
+        anybody said of it, and however long ago it was cut. None where it is gone."""
         try:
-            snapshots.read_manifest(self.root, which, self.trainer, self.qualifier.verifier())
+            return snapshots.read_manifest(self.root, which, self.trainer).tick
+        except SnapshotError:
+            return None
+
+    def is_approved(self, which: Identity) -> bool:
+        """Whether its own signature is on it, whatever anybody said, and it answers what the model
+        asks as it is declared now."""
+        try:
+            manifest = snapshots.read_manifest(
+                self.root, which, self.trainer, self.qualifier.verifier()
+            )
         except SnapshotError:
             return False
-        return True
+        return manifest.vectors == self.model.vectors.digest
 
     def approved(self, which: Identity) -> Approved | None:
         """What later cuts are compared with; None where it is gone, or answers no more."""

@@ -111,52 +111,59 @@ class Promote:
 
 def decide(state: Standing, config: ReleaseConfig) -> Keep | Promote:
     """Keep the champion, or promote a lineage that has an approved snapshot."""
-    able = [x for x in state.lineages if x.approved is not None]
+    able = [lineage for lineage in state.lineages if lineage.approved is not None]
     if not able:
         return Keep("no lineage has an approved snapshot")
-    champion = next((x for x in able if x.lineage == state.champion), None)
+    champion = next((lineage for lineage in able if lineage.lineage == state.champion), None)
     if champion is None:
-        first = min(able, key=lambda x: _rank(x, config))
-        why = (
-            "no champion yet"
-            if state.champion is None
-            else f"{state.champion} has no approved snapshot"
-        )
+        # Also where its snapshot was withdrawn: waiting for its next one would serve nothing.
+        first = min(able, key=lambda lineage: _rank(lineage, config))
+        why = "no champion yet"
+        if state.champion is not None:
+            why = f"{state.champion} has no approved snapshot"
         return Promote(first.lineage, f"{why}; the best approved lineage")
-    return _challenge(champion, [x for x in able if x is not champion], state, config)
+    others = [lineage for lineage in able if lineage is not champion]
+    return _challenge(champion, others, state, config)
 
 
-def _rank(x: LineageStanding, config: ReleaseConfig) -> tuple[bool, float, str]:
+def _rank(lineage: LineageStanding, config: ReleaseConfig) -> tuple[bool, float, str]:
     """Measured ones first, then by loss, then by name."""
-    return (
-        x.examples < config.min_examples,
-        x.log_loss if math.isfinite(x.log_loss) else math.inf,
-        x.lineage,
-    )
+    loss = math.inf
+    # NaN would leave the order to where it happens to stand.
+    if math.isfinite(lineage.log_loss):
+        loss = lineage.log_loss
+    return lineage.examples < config.min_examples, loss, lineage.lineage
 
 
 def _challenge(
     champion: LineageStanding, others: list[LineageStanding], state: Standing, config: ReleaseConfig
 ) -> Keep | Promote:
     measured = [
-        x for x in others if x.examples >= config.min_examples and math.isfinite(x.log_loss)
+        lineage
+        for lineage in others
+        if lineage.examples >= config.min_examples and math.isfinite(lineage.log_loss)
     ]
     if not measured:
         return Keep(f"no challenger has {config.min_examples} examples")
-    best = min(measured, key=lambda x: _rank(x, config))
+    best = min(measured, key=lambda lineage: _rank(lineage, config))
     if not math.isfinite(champion.log_loss) or champion.examples < config.min_examples:
         return Keep(f"{champion.lineage} has {champion.examples} of {config.min_examples} examples")
-    gain = 1 - best.log_loss / champion.log_loss if champion.log_loss > 0 else 0.0
+    gain = 0.0
+    # Nobody is better than a champion that is never wrong.
+    if champion.log_loss > 0:
+        gain = 1 - best.log_loss / champion.log_loss
     versus = (
         f"{best.lineage} {best.log_loss:.4f} against {champion.lineage} {champion.log_loss:.4f}"
     )
+    # A margin of 0 asks for any gain, but for one.
     if gain <= 0 or gain < config.margin:
         return Keep(f"{versus}: {gain:+.2%} better, {config.margin:.2%} is needed")
-    if (held := state.now_ms - state.since_ms) < config.hold_ms:
-        stood = f"{held / HOUR_MS:.1f} of {config.hold_ms / HOUR_MS:.1f} h"
+    held_ms = state.now_ms - state.since_ms
+    if held_ms < config.hold_ms:
+        stood = f"{held_ms / HOUR_MS:.1f} of {config.hold_ms / HOUR_MS:.1f} h"
         return Keep(f"{versus}, but the champion has stood {stood}")
-    if state.reference is not None and best.log_loss > state.reference.log_loss * (
-        1 + config.no_worse_by
-    ):
-        return Keep(f"{versus}, but {state.reference.name} has {state.reference.log_loss:.4f}")
+    reference = state.reference
+    # A reference of unknown loss bounds nothing: comparing with NaN is false.
+    if reference is not None and best.log_loss > reference.log_loss * (1 + config.no_worse_by):
+        return Keep(f"{versus}, but {reference.name} has {reference.log_loss:.4f}")
     return Promote(best.lineage, f"{versus}: {gain:+.2%} better")

@@ -58,55 +58,64 @@ def qualify(
     """Ask a snapshot itself. How it compares with others is asked by
     `freshet.serving.release.gate`."""
     bounds = bounds or Bounds()
-    if reasons := _of_manifest(candidate.manifest, schema, bounds) + _not_finite(candidate.arrays):
+    reasons = _of_manifest(candidate.manifest, schema, bounds) + _not_finite(candidate.arrays)
+    # Before anything is built of them: a predictor may take for granted what was just asked.
+    if reasons:
         return Unsound(reasons)
     golden = golden_vectors(schema)
     try:
         predictor = candidate.build()
         predictor.predict(golden)  # warm: compiling is not part of the latency
         start = time.perf_counter()
-        p = predictor.predict(golden)
+        answers = predictor.predict(golden)
         seconds = time.perf_counter() - start
+        # Predicting must change nothing; a learner that learns by it is seen here.
         repeated = predictor.predict(golden)
-        reasons = wrong_answers(p, len(golden)) or _unlike_the_trainers(p, candidate.manifest)
+        reasons = wrong_answers(answers, len(golden)) or _unlike_the_trainers(
+            answers, candidate.manifest
+        )
     # whatever is wrong with a snapshot is a reason to refuse it, and no error of ours
     except Exception as error:
         return Unsound([f"cannot predict the golden vectors: {error}"])
-    if not reasons and not np.array_equal(p, repeated):
+    if not reasons and not np.array_equal(answers, repeated):
         reasons.append("answers differ when the same vectors are asked again")
     if seconds > bounds.predict_seconds:
-        reasons.append(
-            f"{len(golden)} predictions took {seconds:.3f} s, {bounds.predict_seconds:.3f} s are allowed"
-        )
+        allowed = f"{bounds.predict_seconds:.3f} s are allowed"
+        reasons.append(f"{len(golden)} predictions took {seconds:.3f} s, {allowed}")
     if reasons:
         return Unsound(reasons)
-    return Sound(p)
+    return Sound(answers)
 
 
-def wrong_answers(p: F64, rows: int) -> list[str]:
+def wrong_answers(probabilities: F64, rows: int) -> list[str]:
     """Reasons why these are no probabilities for `rows` rows; the loader asks this once more before
     it swaps."""
-    if p.shape != (rows,):
-        return [f"predicts shape {p.shape} for {rows} rows"]
-    if not np.isfinite(p).all():
-        return [f"{int((~np.isfinite(p)).sum())} of {rows} golden predictions are not finite"]
-    if p.min() <= 0 or p.max() >= 1:
-        return [f"golden predictions from {p.min():.3g} to {p.max():.3g} leave (0, 1)"]
+    if probabilities.shape != (rows,):
+        return [f"predicts shape {probabilities.shape} for {rows} rows"]
+    wrong = int((~np.isfinite(probabilities)).sum())
+    if wrong:
+        return [f"{wrong} of {rows} golden predictions are not finite"]
+    # The ends themselves are certainty, of which one mistake costs an infinite log loss.
+    lowest = probabilities.min()
+    highest = probabilities.max()
+    if lowest <= 0 or highest >= 1:
+        return [f"golden predictions from {lowest:.3g} to {highest:.3g} leave (0, 1)"]
     return []
 
 
-def _unlike_the_trainers(p: F64, manifest: Manifest) -> list[str]:
+def _unlike_the_trainers(probabilities: F64, manifest: Manifest) -> list[str]:
     """The predictor must answer as the learner did whose snapshot it is; a manifest without answers
     is not held to any."""
     told = manifest.meta.get(ANSWERS)
     if told is None:
         return []
-    if len(told) != len(p):
-        return [f"the trainer answered {len(told)} golden vectors, there are {len(p)}"]
-    moved = float(np.abs(p - np.array(told)).max())
+    if len(told) != len(probabilities):
+        return [f"the trainer answered {len(told)} golden vectors, there are {len(probabilities)}"]
+    moved = float(np.abs(probabilities - np.array(told)).max())
     if moved > SAME_ANSWER:
         return [
-            f"golden predictions differ from the trainer's own by up to {moved:.4f}, {SAME_ANSWER} is allowed"
+            f"golden predictions differ from the trainer's own by up to {moved:.4f}, "
+            f"{SAME_ANSWER} is allowed"
         ]
     return []
 
@@ -122,23 +131,24 @@ def _of_manifest(manifest: Manifest, schema: VectorSchema, bounds: Bounds) -> li
 
 def _not_finite(arrays: Arrays) -> list[str]:
     return [
-        f"array {name!r} holds {int((~np.isfinite(a)).sum())} values that are not finite"
-        for name, a in arrays.items()
-        if a.dtype.kind == "f" and not np.isfinite(a).all()
+        f"array {name!r} holds {int((~np.isfinite(array)).sum())} values that are not finite"
+        for name, array in arrays.items()
+        if array.dtype.kind == "f" and not np.isfinite(array).all()
     ]
 
 
-def moved(p: F64, before: F64) -> float:
+def moved(probabilities: F64, before: F64) -> float:
     """The mean |Δlogit| between two answers to the golden vectors."""
-    return float(np.abs(_logit(p) - _logit(before)).mean())
+    return float(np.abs(_logit(probabilities) - _logit(before)).mean())
 
 
-def is_flat(p: F64, before: F64) -> bool:
-    """Whether `p` tells no golden vectors apart, and `before` does."""
-    return bool(np.ptp(p) == 0 and np.ptp(before) > 0)
+def is_flat(probabilities: F64, before: F64) -> bool:
+    """Whether `probabilities` tell no golden vectors apart, and `before` do."""
+    return bool(np.ptp(probabilities) == 0 and np.ptp(before) > 0)
 
 
-def _logit(p: F64) -> F64:
-    q = np.clip(p, 1e-9, 1 - 1e-9)
-    out: F64 = np.log(q / (1 - q))
+def _logit(probabilities: F64) -> F64:
+    # Some 20.7 in logit: a probability that rounds to an end is not infinitely far from another.
+    clipped = np.clip(probabilities, 1e-9, 1 - 1e-9)
+    out: F64 = np.log(clipped / (1 - clipped))
     return out

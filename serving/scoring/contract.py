@@ -82,6 +82,14 @@ class ModelCard:
     inputs: tuple[TensorSpec, ...]
     versions: tuple[str, ...] = ()
     platform: str = "freshet"
+    # Of the inputs, for every request: all by their names, and those that must be sent.
+    by_name: Mapping[str, TensorSpec] = field(init=False, compare=False, repr=False)
+    required: tuple[TensorSpec, ...] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_name", {spec.name: spec for spec in self.inputs})
+        required = tuple(spec for spec in self.inputs if spec.required)
+        object.__setattr__(self, "required", required)
 
 
 class Answering(Protocol):

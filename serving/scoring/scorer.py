@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -42,6 +43,8 @@ from freshet.streams.operators.task import Append
 from freshet.streams.outages import Outages
 
 log = structlog.get_logger()
+# Predictions gather for as long before they are logged; a killed scorer loses them.
+LINGER_SECONDS = 0.005
 DATATYPES = {
     "string": "BYTES",
     "enum": "BYTES",
@@ -142,7 +145,11 @@ class Scorer:
         for model, plan, outcomes in models:
             served = ServedModel(model, plan, outcomes)
             served.predictions = PredictionLog(
-                self.instance, open_writer, self._packer(served), on_logged
+                self.instance,
+                open_writer,
+                self._packer(served),
+                _naming(model.name, on_logged),
+                linger_seconds=LINGER_SECONDS,
             )
             self.served[model.name] = served
 
@@ -317,14 +324,11 @@ class Scorer:
             fall back.
         """
         for view, stored_as in zip(served.plan.views, served.plan.stored_as):
+            freshness = self._freshness_of(view.topic)
+            if freshness.on_violation == "serve":
+                continue  # whatever its lag, which needs not be reckoned for each request
             lag_ms = self.feature_ticks.lag_ms([stored_as], as_of)
-            lag = Lag(
-                "feature",
-                f"view {view.name}",
-                view.topic.name,
-                lag_ms,
-                self._freshness_of(view.topic),
-            )
+            lag = Lag("feature", f"view {view.name}", view.topic.name, lag_ms, freshness)
             if not tolerated(lag):
                 return False
         return True
@@ -371,16 +375,20 @@ class Scorer:
     def _packer(
         self, served: ServedModel
     ) -> Callable[[Sequence[Spooled[Predictions]]], list[Append]]:
-        """Encodes spooled predictions as a block each, or as some where one would be too large (on
-        the log's thread)."""
+        """Encodes spooled predictions as few blocks as hold them (on the log's thread)."""
 
         digests = RequestDigests(served.model.on.events, served.model.id)
 
         def pack(spooled: Sequence[Spooled[Predictions]]) -> list[Append]:
             # Here and not where requests wait: a digest costs more than the rest of a row's part.
+            # And before they are gathered: it is of each request's own columns.
             for one in spooled:
                 one.rows.fixed["request"] = digests.of(one.rows.request, one.n)
-            values = [v for s in spooled for v in _encoded(served.layout, s, self.instance)]
+            values = [
+                value
+                for one in _gathered(spooled)
+                for value in _encoded(served.layout, one, self.instance)
+            ]
             return [Append(served.outcomes, 0, values, max(s.time_ms for s in spooled))]
 
         return pack
@@ -454,6 +462,44 @@ def _unanswerable(model: str, conditions: Conditions) -> ComponentError:
         )
     text = f"no rung can answer: {cause}, and no fallback that could answer is declared"
     return ComponentError(f"model {model}", text, next_step, refused=True)
+
+
+def _naming(model: str, on_logged: Callable[[Logged], None]) -> Callable[[Logged], None]:
+    """Says of which model the predictions were logged, too."""
+    return lambda logged: on_logged(msgspec.structs.replace(logged, model=model))
+
+
+def _gathered(spooled: Sequence[Spooled[Predictions]]) -> list[Spooled[Predictions]]:
+    """Predictions that follow each other and are of one lineage, as one: a block costs nearly the
+    same for one row as for fifty, and its thread takes the interpreter from requests."""
+    runs: list[list[Spooled[Predictions]]] = []
+    for one in spooled:
+        if runs and _follows(one, runs[-1][-1]):
+            runs[-1].append(one)
+        else:
+            runs.append([one])
+    return [_as_one(run) for run in runs]
+
+
+def _follows(one: Spooled[Predictions], last: Spooled[Predictions]) -> bool:
+    # A gap in the numbers stands for predictions that are lost.
+    is_next = last.first + last.n == one.first
+    return is_next and last.rows.lineage == one.rows.lineage
+
+
+def _as_one(run: Sequence[Spooled[Predictions]]) -> Spooled[Predictions]:
+    if len(run) == 1:
+        return run[0]
+    parts = [one.rows for one in run]
+    rows = replace(
+        parts[0],
+        fixed=np.concatenate([part.fixed for part in parts]),
+        ids=[prediction_id for part in parts for prediction_id in part.ids],
+        categories=Texts.concatenate([part.categories for part in parts]),
+        versions=np.concatenate([part.versions for part in parts]),
+        request={},  # their digests stand in `fixed`
+    )
+    return replace(run[0], n=sum(one.n for one in run), rows=rows)
 
 
 def _encoded(layout: Layout, spooled: Spooled[Predictions], instance: str) -> list[bytes]:

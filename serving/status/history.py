@@ -14,7 +14,9 @@ from freshet.schemas.errors import RequestError
 from freshet.serving.status.status import ModelFigures, Quality, Status
 from freshet.serving.status.tracks import NAN, KeptTrack, Recent, Track, Whole
 
-SERVED, BASELINE = "@served", "@baseline"
+# No lineage's name begins like this, so they stand beside lineages in the names of series.
+SERVED = "@served"
+BASELINE = "@baseline"
 WHOLE = "all"
 TIERS_MS = {"1h": HOUR_MS, "1d": DAY_MS, "7d": 7 * DAY_MS, "30d": 30 * DAY_MS, "90d": 90 * DAY_MS}
 
@@ -88,11 +90,13 @@ class History:
         with self._lock:
             if at <= self._newest:
                 return
-            self._newest, self._begun = at, at if self._begun is None else self._begun
+            self._newest = at
+            if self._begun is None:
+                self._begun = at
             figures = dict(_figures(status))
             if self._restored:
                 self._restored = False
-                self._drop_undeclared(figures, {m.name for m in status.models})
+                self._drop_undeclared(figures, {model.name for model in status.models})
             for model in status.models:
                 if model.served is not None:
                     self._mark(Swap(at, model.name, model.served.lineage, model.served.number))
@@ -109,9 +113,12 @@ class History:
     def kept(self) -> KeptHistory:
         """A copy to write to a file."""
         with self._lock:
+            newest_ms = None
+            if self._newest > -math.inf:
+                newest_ms = int(self._newest)
             return KeptHistory(
                 begun_ms=self._begun,
-                newest_ms=int(self._newest) if self._newest > -math.inf else None,
+                newest_ms=newest_ms,
                 swaps=list(self._swaps),
                 tiers={name: track.kept() for name, track in self._tiers.items()},
             )
@@ -123,6 +130,7 @@ class History:
         Raises:
             ValueError: it is none that a history can have been.
         """
+        # Aside first: a file of which one tier is wrong leaves this history as it was.
         tiers = _tracks(self._capacity)
         for name, track in tiers.items():
             if name in kept.tiers:
@@ -130,7 +138,9 @@ class History:
         with self._lock:
             self._tiers = tiers
             self._begun = kept.begun_ms
-            self._newest = -math.inf if kept.newest_ms is None else kept.newest_ms
+            self._newest = -math.inf
+            if kept.newest_ms is not None:
+                self._newest = kept.newest_ms
             self._swaps = list(kept.swaps[-self._max_swaps :])
             self._restored_swaps = {swap.model: swap.at_ms for swap in self._swaps}
             self._restored = True
@@ -148,6 +158,8 @@ class History:
             )
         with self._lock:
             track = self._tiers[tier]
+            # Of this process and of this many thinnings: points and swaps are known by their
+            # number, which means something else after a restart or once some were folded.
             identity = f"{track.identity}.{track.epoch}.{self._thinnings}"
             start, first_swap = self._place(cursor, identity, len(track))
             times, series = track.since(start)
@@ -159,7 +171,8 @@ class History:
                 series=series,
                 swaps=self._swaps[first_swap:],
                 tiers={
-                    name: t.points_within(TIERS_MS.get(name)) for name, t in self._tiers.items()
+                    name: tier.points_within(TIERS_MS.get(name))
+                    for name, tier in self._tiers.items()
                 },
                 begun_ms=self._begun,
             )
@@ -172,13 +185,14 @@ class History:
 
     def _place(self, cursor: str | None, identity: str, length: int) -> tuple[int, int]:
         """Where the part after `cursor` starts: its first point and first swap."""
+        # Cursors come from outside: one with too few parts, or none, is an outdated one.
         given, points, swaps = ((cursor or "").split("-") + [""] * 3)[:3]
         if given != identity or not (points + swaps).isdecimal():
             return 0, 0
         return min(int(points or 0), length), min(int(swaps or 0), len(self._swaps))
 
     def _mark(self, swap: Swap) -> None:
-        last = next((s for s in reversed(self._swaps) if s.model == swap.model), None)
+        last = next((known for known in reversed(self._swaps) if known.model == swap.model), None)
         if last is not None and (last.lineage, last.number) == (swap.lineage, swap.number):
             return
         self._swaps.append(swap)
@@ -202,7 +216,10 @@ def thinned(swaps: Sequence[Swap], keep: int) -> list[Swap]:
     changes: list[int] = []
     others: list[int] = []
     for i, swap in enumerate(swaps):
-        (others if lineages.get(swap.model) == swap.lineage else changes).append(i)
+        if lineages.get(swap.model) == swap.lineage:
+            others.append(i)
+        else:
+            changes.append(i)
         lineages[swap.model] = swap.lineage
     kept = changes[-keep:]
     room = (keep - len(kept)) // 2
@@ -215,11 +232,16 @@ def _evenly(swaps: Sequence[Swap], indices: Sequence[int], keep: int) -> list[in
     """The last of the swaps in each of `keep` equal parts of their time."""
     if not indices:
         return []
-    first, last = swaps[indices[0]].at_ms, swaps[indices[-1]].at_ms
+    first = swaps[indices[0]].at_ms
+    last = swaps[indices[-1]].at_ms
+    # All at one moment are one part.
     part_ms = (last - first) / keep or 1.0
-    return list(
-        {min(keep - 1, int((swaps[i].at_ms - first) / part_ms)): i for i in indices}.values()
-    )
+    last_of: dict[int, int] = {}
+    for i in indices:
+        # The very last one would begin a part of its own.
+        part = min(keep - 1, int((swaps[i].at_ms - first) / part_ms))
+        last_of[part] = i
+    return list(last_of.values())
 
 
 def _figures(status: Status) -> Iterator[tuple[str, float]]:
@@ -241,4 +263,6 @@ def _qualities(model: ModelFigures) -> Iterator[tuple[str, Quality]]:
 
 
 def _number(value: float | None) -> float:
-    return NAN if value is None else round(float(value), 4)
+    if value is None:
+        return NAN
+    return round(float(value), 4)  # more digits are only bytes, in the file and to the page

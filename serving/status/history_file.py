@@ -35,6 +35,7 @@ _decoder = msgspec.msgpack.Decoder(_Content)
 def save(folder: Path, app: str, history: History) -> None:
     """Write it; a process that ends meanwhile leaves the file as it was. A disk that takes nothing
     costs but the history: it is logged."""
+    # `kept` copies under the history's lock; encoding and writing need it no more.
     content = _Content(format=FORMAT, app=app, history=history.kept())
     try:
         write_whole(folder / FILE, _encoder.encode(content))
@@ -51,7 +52,7 @@ def restore(folder: Path, app: str, history: History) -> None:
             raise ValueError(f"it is of app {content.app}, format {content.format}")
         history.restore(content.history)
     except FileNotFoundError:
-        return
+        return  # the run's first start
     except (OSError, msgspec.DecodeError, ValueError) as error:
         log.warning(
             "history cannot be read; it is set aside and begins anew",

@@ -16,13 +16,13 @@ from prometheus_client import Metric
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.topics.topic import Freshness
-from freshet.serving.status import status as s
+from freshet.serving.status.status import ModelFigures, RoleFigures, Status
 from freshet.streams.vitals.metric_table import Figure
 from freshet.streams.vitals.metric_table import families as families_of
 
-MS = 1e-3
+MS = 1e-3  # Prometheus counts in seconds
 LIGHTS = ("green", "amber", "red")
-DURATIONS = tuple(f.name for f in fields(Freshness) if f.name != "on_violation")
+DURATIONS = tuple(field.name for field in fields(Freshness) if field.name != "on_violation")
 _QUALITY = "models/{{model}}/rolling/{{answered_by:served|baseline}}/{}"
 _BESIDE_REFERENCES = "models/{{model}}/rolling/{{answered_by:served|baseline|prior|no_change}}/{}"
 
@@ -115,7 +115,8 @@ APP_METRICS: tuple[Figure, ...] = (
     Figure(
         "gauge",
         "freshet_model_accuracy",
-        "Share of right answers of the same, of the running share of positives, and of the label before.",
+        "Share of right answers of the same, of the running share of positives, and of the label "
+        "before.",
         _BESIDE_REFERENCES.format("accuracy"),
     ),
     Figure(
@@ -146,39 +147,47 @@ APP_METRICS: tuple[Figure, ...] = (
 )
 
 
-def families(
-    status: s.Status, role: str = "control", instance: str = "control"
-) -> Iterator[Metric]:
+def families(status: Status, role: str = "control", instance: str = "control") -> Iterator[Metric]:
     """The app's metrics, as the process `instance` of `role` exports them."""
     return families_of(
         APP_METRICS, _facts(status), {"app": status.app, "role": role, "instance": instance}
     )
 
 
-def _facts(status: s.Status) -> dict[str, Any]:
+def _facts(status: Status) -> dict[str, Any]:
     """A status in the shape that the table's paths name."""
     now = status.clock.app_ms
     return {
         "clock": now,
         "promises": {
-            p.name: {light: p.state == light for light in LIGHTS} for p in status.promises
+            # 0 for the lights that are off: a series that comes and goes cannot be alerted on
+            promise.name: {light: promise.state == light for light in LIGHTS}
+            for promise in status.promises
         },
-        "alerts": [msgspec.to_builtins(a) for a in status.alerts if a.state == "firing"],
-        "switches": {x.name: x.on for x in status.switches},
+        "alerts": [
+            msgspec.to_builtins(alert) for alert in status.alerts if alert.state == "firing"
+        ],
+        "switches": {switch.name: switch.on for switch in status.switches},
         "topics": {
-            t.name: {"settings": _settings(t.settings), "fresh_ms": _fresh_ms(now, t.lag_ms)}
-            for t in status.topics
+            topic.name: {
+                "settings": _settings(topic.settings),
+                "fresh_ms": _fresh_ms(now, topic.lag_ms),
+            }
+            for topic in status.topics
         },
         "views": {
-            v.name: {"slo_ms": v.slo_ms, "fresh_ms": _fresh_ms(now, v.lag_ms)} for v in status.views
+            view.name: {"slo_ms": view.slo_ms, "fresh_ms": _fresh_ms(now, view.lag_ms)}
+            for view in status.views
         },
-        "models": {m.name: _model(m, now) for m in status.models},
-        "roles": [_role(r) for r in status.roles],
+        "models": {model.name: _model(model, now) for model in status.models},
+        "roles": [_role(role) for role in status.roles],
     }
 
 
 def _fresh_ms(now: int | None, lag_ms: int | None) -> int | None:
-    return None if now is None or lag_ms is None else now - lag_ms
+    if now is None or lag_ms is None:
+        return None
+    return now - lag_ms
 
 
 def _settings(settings: dict[str, str]) -> dict[str, int]:
@@ -192,30 +201,30 @@ def _settings(settings: dict[str, str]) -> dict[str, int]:
     return out
 
 
-def _model(m: s.ModelFigures, now: int | None) -> dict[str, Any]:
-    served = m.served
+def _model(model: ModelFigures, now: int | None) -> dict[str, Any]:
+    served = []
+    if model.served is not None:
+        served.append({"lineage": model.served.lineage, "since_ms": model.served.since_ms})
     return {
-        "slo_ms": m.slo_ms,
-        "approved": m.approvals,
-        "refused": m.refusals,
-        "fresh_ms": _fresh_ms(now, m.lag_ms),
-        "served": [{"lineage": served.lineage, "since_ms": served.since_ms}]
-        if served is not None
-        else [],
+        "slo_ms": model.slo_ms,
+        "approved": model.approvals,
+        "refused": model.refusals,
+        "fresh_ms": _fresh_ms(now, model.lag_ms),
+        "served": served,
         "rolling": {
-            "served": msgspec.structs.asdict(m.rolling),
-            "baseline": msgspec.structs.asdict(m.rolling_baseline),
-            "prior": msgspec.structs.asdict(m.rolling_references.prior),
-            "no_change": msgspec.structs.asdict(m.rolling_references.no_change),
+            "served": msgspec.structs.asdict(model.rolling),
+            "baseline": msgspec.structs.asdict(model.rolling_baseline),
+            "prior": msgspec.structs.asdict(model.rolling_references.prior),
+            "no_change": msgspec.structs.asdict(model.rolling_references.no_change),
         },
     }
 
 
-def _role(r: s.RoleFigures) -> dict[str, Any]:
+def _role(role: RoleFigures) -> dict[str, Any]:
     return {
-        "of_role": r.role,
-        "process": r.instance,
-        "running": r.state in ("running", "busy", "held"),
-        "seen_ms": r.seen_ms,
-        "restarts": r.restarts,
+        "of_role": role.role,
+        "process": role.instance,
+        "running": role.state in ("running", "busy", "held"),
+        "seen_ms": role.seen_ms,
+        "restarts": role.restarts,
     }

@@ -9,7 +9,7 @@ yet is None, never 0 and never NaN.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -32,16 +32,22 @@ class Clock(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def done(self) -> float | None:
         """Share of a replay that lies behind, 0 to 1."""
-        now, start, end = self.app_ms, self.start_ms, self.end_ms
+        now = self.app_ms
+        start = self.start_ms
+        end = self.end_ms
         if now is None or start is None or end is None or end <= start:
             return None
+        # While labels are still waited for, the clock goes on beyond the end.
         return min(1.0, max(0.0, (now - start) / (end - start)))
 
     @property
     def left_seconds(self) -> float | None:
         """Wall seconds that the rest of a replay takes at its pace so far."""
         done = self.done
-        return None if not done or done < 0.01 else self.wall_seconds * (1 - done) / done
+        # Of the first hundredth the pace is that of starting, and would promise hours.
+        if done is None or done < 0.01:
+            return None
+        return self.wall_seconds * (1 - done) / done
 
 
 class Promise(msgspec.Struct, frozen=True):
@@ -178,6 +184,14 @@ class LineageFigures(msgspec.Struct, frozen=True, kw_only=True):
     newest_refused: int | None = None
     verdict: str = ""
 
+    @property
+    def refused_last(self) -> bool:
+        """Whether the newest judged snapshot is a refused one. Numbers rise, so no moment is
+        needed."""
+        if self.newest_refused is None:
+            return False
+        return self.newest_approved is None or self.newest_refused > self.newest_approved
+
 
 class CalibrationBin(msgspec.Struct, frozen=True, kw_only=True):
     """Served predictions between two probabilities: how many were labelled, their mean, and the
@@ -207,6 +221,16 @@ class ConflictFigures(msgspec.Struct, frozen=True, kw_only=True):
     newest_ms: int | None = None
 
 
+class LabelFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """Labels that came for a model, those `used` as examples, and by reason those that came to
+    nothing since the last one that was used; the newest one's time (app clock, ms)."""
+
+    came: int = 0
+    used: int = 0
+    since_used: dict[str, int] = {}
+    newest_ms: int | None = None
+
+
 class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
     """A model: what is served, why this lineage (`decision`), how fresh and how good it is; the
     role that the served snapshot waits for most (it is `behind` by it). `baseline` is the lineage
@@ -222,6 +246,7 @@ class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
     labelled: int = 0
     expired: int = 0
     conflicts: ConflictFigures = ConflictFigures()
+    labels: LabelFigures = LabelFigures()
     snapshots: int = 0
     approvals: int = 0
     refusals: int = 0
@@ -278,6 +303,17 @@ class RoleFigures(msgspec.Struct, frozen=True, kw_only=True):
     metrics: str = ""
     clock_off_ms: int = 0
 
+    @property
+    def shown_name(self) -> str:
+        """What it is called on the page, by alerts and by commands."""
+        return self.instance or self.role
+
+    @property
+    def lasting_name(self) -> str:
+        """Its name over all its starts, such as `view.2`; of several processes of one name, each
+        bears its start after it."""
+        return self.shown_name.split("/", 1)[0]
+
 
 class OutageFigures(msgspec.Struct, frozen=True, kw_only=True):
     """A server that roles are waiting out; see `freshet.streams.outages`. `roles` are those that
@@ -297,6 +333,12 @@ class OutageFigures(msgspec.Struct, frozen=True, kw_only=True):
         if self.component == "disk":
             return "full"
         return "away"
+
+    @property
+    def silences_roles(self) -> bool:
+        """Roles speak through the log, which needs the disk: while either is away nobody can be
+        heard, which says nothing of who is there."""
+        return self.component in ("log", "disk")
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
@@ -359,12 +401,14 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         return self.clock.state == "ended"
 
 
+# Fields that it does not know are left out: a command may be older than the run that it asks.
 _decoder = msgspec.json.Decoder(Status)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if hasattr(value, "item"):  # a numpy scalar: figures come out of arrays
         return value.item()
+    # Anything else would be told as some text, and read by the page as a figure.
     raise TypeError(f"{type(value).__name__} is no figure")
 
 

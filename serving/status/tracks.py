@@ -29,22 +29,27 @@ class KeptTrack(msgspec.Struct, frozen=True, kw_only=True):
     stride: int = 1
 
 
-def _last(before: float, value: float, n: int) -> float:
-    return value if value == value else before
+# A fold meets NaN on either side: a figure that was not known yet, or no longer.
+def _last(before: float, value: float, count: int) -> float:
+    if math.isnan(value):
+        return before
+    return value
 
 
-def _worst(before: float, value: float, n: int) -> float:
-    return value if value == value and not before >= value else before
+def _worst(before: float, value: float, count: int) -> float:
+    # Comparing with NaN is false, so a known value takes its place.
+    if math.isnan(value) or before >= value:
+        return before
+    return value
 
 
-def _mean(before: float, value: float, n: int) -> float:
-    return (
-        before + (value - before) / n
-        if value == value and before == before
-        else _last(before, value, n)
-    )
+def _mean(before: float, value: float, count: int) -> float:
+    if math.isnan(value) or math.isnan(before):
+        return _last(before, value, count)
+    return before + (value - before) / count
 
 
+# By the part of a series' name before its slash.
 _FOLDS: Mapping[str, Fold] = {
     "events_per_second": _mean,
     "feature_lag": _worst,
@@ -61,12 +66,14 @@ class Track:
     a prefix of what is kept; `identity` tells tracks apart."""
 
     def __init__(self, capacity: int) -> None:
-        self.epoch, self.identity = 0, secrets.token_hex(4)
+        self.epoch = 0
+        self.identity = secrets.token_hex(4)
         self._capacity = capacity
         self._times: list[int] = []
         self._series: dict[str, list[float]] = {}
         self._open: dict[str, float] = {}
-        self._open_at, self._open_count = 0, 0
+        self._open_at = 0
+        self._open_count = 0
 
     def __len__(self) -> int:
         """Points that will not change but by shrinking: the last one may still be open."""
@@ -80,20 +87,26 @@ class Track:
 
     def add(self, at: int, figures: Mapping[str, float]) -> None:
         """Take an observation; `at` (ms) rises from call to call."""
-        self._open_at, self._open_count = at, self._open_count + 1
+        self._open_at = at
+        self._open_count = self._open_count + 1
         for name, value in figures.items():
             if name not in self._series:
+                # A view or lineage that came later: every series has a value for each time.
                 self._series[name] = [NAN] * len(self._times)
             self._open[name] = _fold_of(name)(self._open.get(name, NAN), value, self._open_count)
         if self._complete():
             self._close()
             if len(self._times) >= self._capacity:
                 self._shrink()
+                # Whoever holds earlier points must ask for all of them anew.
                 self.epoch += 1
 
     def since(self, start: int) -> tuple[list[int], dict[str, list[float]]]:
         """Times and series of the points from `start` on, the open one last."""
-        times, series = self._times[start:], {k: v[start:] for k, v in self._series.items()}
+        times = self._times[start:]
+        series = {name: values[start:] for name, values in self._series.items()}
+        # Handed out before it is complete, so that a plot ends now; it is not counted by `len`, so
+        # the next part begins with it again.
         if self._open_count:
             times.append(self._open_at)
             for name, values in series.items():
@@ -118,13 +131,15 @@ class Track:
         """
         if any(len(values) != len(kept.times) for values in kept.series.values()):
             raise ValueError("a series has another length than its times")
-        if any(a >= b for a, b in pairwise(kept.times)) or kept.open_count < 0 or kept.stride < 1:
+        falls = any(later <= earlier for earlier, later in pairwise(kept.times))
+        if falls or kept.open_count < 0 or kept.stride < 1:
             raise ValueError("its times do not rise, or its counts cannot be")
         self._times = list(kept.times)
         self._series = {name: list(values) for name, values in kept.series.items()}
         self._open = dict(kept.open)
         self._open_at = kept.open_at
         self._open_count = kept.open_count
+        # It may have been kept by a version with room for more.
         while len(self._times) >= self._capacity:
             self._shrink()
 
@@ -138,7 +153,8 @@ class Track:
         self._times.append(self._open_at)
         for name, values in self._series.items():
             values.append(round(self._open.get(name, NAN), 4))
-        self._open, self._open_count = {}, 0
+        self._open = {}
+        self._open_count = 0
 
     def _complete(self) -> bool:
         raise NotImplementedError
@@ -160,6 +176,7 @@ class Whole(Track):
         return msgspec.structs.replace(super().kept(), stride=self._stride)
 
     def restore(self, kept: KeptTrack) -> None:
+        # First: restoring may shrink, which doubles it.
         self._stride = kept.stride
         super().restore(kept)
 
@@ -167,14 +184,14 @@ class Whole(Track):
         return self._open_count >= self._stride
 
     def _shrink(self) -> None:
-        odd = self._times[-1:] if len(self._times) % 2 else []
-        self._times = self._times[1::2] + odd
+        # The last of an odd number has no neighbour, and stays as it is.
+        paired = len(self._times) - len(self._times) % 2
+        self._times = self._times[1:paired:2] + self._times[paired:]
         for name, values in self._series.items():
             fold = _fold_of(name)
-            pairs = zip(values[::2], values[1::2], strict=False)
-            self._series[name] = [round(fold(a, b, 2), 4) for a, b in pairs] + (
-                values[-1:] if odd else []
-            )
+            pairs = zip(values[:paired:2], values[1:paired:2], strict=True)
+            folded = [round(fold(before, value, 2), 4) for before, value in pairs]
+            self._series[name] = folded + values[paired:]
         self._stride *= 2
 
 
@@ -190,6 +207,7 @@ class Recent(Track):
         return not self._times or self._open_at - self._times[-1] >= self._apart_ms
 
     def _shrink(self) -> None:
+        # Half, not one less: every shrinking makes readers ask for everything anew.
         keep = max(1, self._capacity // 2)
         self._times = self._times[-keep:]
         self._series = {name: values[-keep:] for name, values in self._series.items()}

@@ -1,13 +1,14 @@
 """The scorer's HTTP side: the Open Inference Protocol as an ASGI app.
 
 `POST …/infer` is answered here, without a framework in between; everything else goes through
-Starlette, where the scorer may add routes of its own. A request in error gets JSON `{"error": "…"}`
-that says what was expected."""
+Starlette, where the scorer may add routes of its own. A request in error gets JSON
+`{"error": "…"}` that says what was expected."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -17,9 +18,17 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from freshet.schemas.errors import FreshetError, RequestError
-from freshet.serving.edge.body import read_body
-from freshet.serving.edge.door import Door
-from freshet.serving.edge.failures import error_body, retry_seconds, said, status_of, understanding
+from freshet.serving.edge.answers import JSON, json_response
+from freshet.serving.edge.body import MAX_BODY_BYTES, read_body
+from freshet.serving.edge.door import BINARY, Door
+from freshet.serving.edge.failures import (
+    error_body,
+    is_on_purpose,
+    retry_seconds,
+    said,
+    status_of,
+    understanding,
+)
 from freshet.serving.edge.hosts import Hosts, hosts_of
 from freshet.serving.oip import messages as oip
 from freshet.serving.oip.tensors import read_question
@@ -27,10 +36,15 @@ from freshet.serving.scoring.coalesce import Coalescer
 from freshet.serving.scoring.contract import Answering, ModelCard
 from freshet.serving.scoring.latency import Latency
 
-MAX_BODY_BYTES, MAX_ROWS = 4 << 20, 4096
+MAX_ROWS = 4096
 EXPECTED = "Send an inference request; GET the model's own address for its inputs."
-_JSON = (b"content-type", b"application/json")
-_BINARY = (b"content-type", b"application/octet-stream")
+
+
+class Place(NamedTuple):
+    """Who is asked by a request's path."""
+
+    model: str
+    version: str | None
 
 
 class ScorerApp:
@@ -49,7 +63,8 @@ class ScorerApp:
         max_body_bytes: int = MAX_BODY_BYTES,
         hosts: Hosts | None = None,
     ) -> None:
-        self._answering, self._coalescer = answering, Coalescer(answering)
+        self._answering = answering
+        self._coalescer = Coalescer(answering)
         self._max_body = max_body_bytes
         self._server = oip.ServerMetadata(name, version, ["binary_tensor_data"])
         self._other = Starlette(
@@ -67,32 +82,34 @@ class ScorerApp:
         if scope["type"] == "http" and scope["method"] == "POST":
             place = _place_of(scope["path"])
             if place is not None:
-                await self._infer(*place, scope, receive, send)
+                await self._infer(place, scope, receive, send)
                 return
         await self._other(scope, receive, send)
 
-    async def _infer(
-        self, model: str, version: str | None, scope: Scope, receive: Receive, send: Send
-    ) -> None:
+    async def _infer(self, place: Place, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.monotonic()
         rows = 0
         failed = refused = False
         retry = None
         try:
-            head, body = await read_body(scope, receive, self._max_body)
-            card = self._card(model, version)
+            # First, also where the model is unknown: what is not read would stand before the next
+            # request on the connection.
+            body = await read_body(scope, receive, self._max_body)
+            card = self._card(place.model, place.version)
             with understanding("body", EXPECTED):
-                request = oip.read_request(body[:head] if head is not None else body)
+                request = oip.read_request(body.json)
                 oip.check_outputs(request)
-                tail = memoryview(body)[head if head is not None else len(body) :]
-                question = read_question(request, tail, card, version, MAX_ROWS)
+                question = read_question(request, body.tail, card, place.version, MAX_ROWS)
             rows = question.n
             answer = await self._coalescer.ask(question)
-            status, (out, json_bytes) = 200, oip.write_answer(request, model, answer)
+            status = 200
+            out, json_bytes = oip.write_answer(request, place.model, answer)
         except Exception as error:
-            status, out, json_bytes = status_of(error), error_body(error), None
+            status = status_of(error)
+            out = error_body(error)
+            json_bytes = None
             retry = retry_seconds(error)
-            refused = _on_purpose(error)
+            refused = is_on_purpose(error)
             failed = status >= 500 and not refused
         await self._send(send, status, out, json_bytes, retry)
         self.latency.add(started, time.monotonic() - started, rows, failed, refused)
@@ -100,11 +117,15 @@ class ScorerApp:
     async def _send(
         self, send: Send, status: int, body: bytes, json_bytes: int | None, retry: int | None
     ) -> None:
-        headers = [_JSON if json_bytes is None else _BINARY, (b"content-length", b"%d" % len(body))]
-        if json_bytes is not None:
+        headers = [(b"content-length", b"%d" % len(body))]
+        if json_bytes is None:
+            headers.append((b"content-type", JSON.encode()))
+        else:
+            headers.append((b"content-type", BINARY.encode()))
             headers.append((b"inference-header-content-length", b"%d" % json_bytes))
         if retry is not None:
             headers.append((b"retry-after", b"%d" % retry))
+        # Of a body that was too large the rest is still on its way.
         if self.draining or status == 413:
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -125,33 +146,35 @@ class ScorerApp:
             raise RequestError(
                 f"version {version!r} of {model}",
                 "is not loaded",
-                f"Loaded are {', '.join(card.versions) or 'none'}; without a version the served one answers.",
+                f"Loaded are {', '.join(card.versions) or 'none'}; "
+                "without a version the served one answers.",
                 status=404,
             )
         return card
 
     def _routes(self) -> list[BaseRoute]:
         async def server(request: Request) -> Response:
-            return _json(oip.write_json(self._server))
+            return json_response(oip.write_json(self._server))
 
         async def live(request: Request) -> Response:
-            return _json(b'{"live":true}')
+            return json_response(b'{"live":true}')
 
         async def ready(request: Request) -> Response:
             yes = not self.draining and all(
-                self._answering.ready(m) for m in self._answering.models()
+                self._answering.ready(name) for name in self._answering.models()
             )
-            return _json(oip.write_json({"ready": yes}), 200 if yes else 503)
+            return json_response(oip.write_json({"ready": yes}), _ready_status(yes))
 
         async def model(request: Request) -> Response:
             card = self._card(request.path_params["model"], request.path_params.get("version"))
-            return _json(oip.write_json(oip.metadata_of(card)))
+            return json_response(oip.write_json(oip.metadata_of(card)))
 
         async def model_ready(request: Request) -> Response:
             version = request.path_params.get("version")
             card = self._card(request.path_params["model"], version)
             yes = self._answering.ready(card.name, version)
-            return _json(oip.write_json({"name": card.name, "ready": yes}), 200 if yes else 503)
+            told = {"name": card.name, "ready": yes}
+            return json_response(oip.write_json(told), _ready_status(yes))
 
         return [
             Route("/v2", server),
@@ -164,35 +187,31 @@ class ScorerApp:
         ]
 
 
-def _on_purpose(error: Exception) -> bool:
-    """Whether an operator decided that this is not answered: by the switch, or by
-    `on_violation`."""
-    return isinstance(error, FreshetError) and error.facts.get("refused") is True
+def _ready_status(ready: bool) -> int:
+    """Whoever spreads requests over scorers looks at the status alone."""
+    if ready:
+        return 200
+    return 503
 
 
-def _place_of(path: str) -> tuple[str, str | None] | None:
-    """Model and version of `/v2/models/{model}[/versions/{version}]/infer`."""
-    if not (path.startswith("/v2/models/") and path.endswith("/infer")):
-        return None
-    parts = path[11:-6].split("/")
-    if len(parts) == 1:
-        return parts[0], None
-    return (parts[0], parts[2]) if len(parts) == 3 and parts[1] == "versions" else None
-
-
-def _json(body: bytes, status: int = 200) -> Response:
-    return Response(body, status, media_type="application/json")
+def _place_of(path: str) -> Place | None:
+    """Of `/v2/models/{model}[/versions/{version}]/infer`; None for any other path."""
+    match path.split("/"):
+        case ["", "v2", "models", model, "infer"]:
+            return Place(model, None)
+        case ["", "v2", "models", model, "versions", version, "infer"]:
+            return Place(model, version)
+    return None
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _json(
-        said(f"{request.method} {request.url.path}: {error.detail}. See /docs."), error.status_code
-    )
+    text = f"{request.method} {request.url.path}: {error.detail}. See /docs."
+    return json_response(said(text), error.status_code)
 
 
 async def _freshet_error(request: Request, error: Exception) -> Response:
-    answer = _json(error_body(error), status_of(error))
+    answer = json_response(error_body(error), status_of(error))
     retry = retry_seconds(error)
     if retry is not None:
         answer.headers["retry-after"] = str(retry)

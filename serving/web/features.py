@@ -8,12 +8,10 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from freshet.features.reading.api import EXAMPLE, FeatureReader, read_request
-from freshet.serving.edge.body import read_body
-from freshet.serving.edge.failures import understanding
+from freshet.serving.edge.answers import json_response
+from freshet.serving.edge.body import parsed_body
 from freshet.serving.scoring.reach import Reach
 from freshet.streams.clock import Clock
-
-MAX_BODY_BYTES = 4 << 20
 
 
 def routes(reader: FeatureReader, reach: Reach, clock: Clock) -> list[BaseRoute]:
@@ -21,13 +19,12 @@ def routes(reader: FeatureReader, reach: Reach, clock: Clock) -> list[BaseRoute]
     is 503."""
 
     async def get_online_features(request: Request) -> Response:
-        _, body = await read_body(request.scope, request.receive, MAX_BODY_BYTES)
-        with understanding("body", f"Send JSON as {EXAMPLE}."):
-            asked = read_request(body)
+        asked = await parsed_body(request, read_request, EXAMPLE)
+        # Once: all features of an answer are as of one moment, however long they are waited for.
         now_ms = clock.now_ms()
         found = await reach.later(lambda store: reader.answer(asked, store, now_ms))
         if found is None:
             raise reach.error
-        return Response(msgspec.json.encode(found), media_type="application/json")
+        return json_response(msgspec.json.encode(found))
 
     return [Route("/get-online-features", get_online_features, methods=["POST"])]

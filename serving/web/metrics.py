@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from freshet.serving.edge.answers import json_response
 from freshet.serving.status.status import RoleFigures, Status
 from freshet.streams.vitals.metrics import CONTENT_TYPE
 
@@ -32,9 +33,7 @@ def targets_route(state: Callable[[], Status]) -> Route:
 
     async def targets(request: Request) -> Response:
         status = await run_in_threadpool(state)
-        return Response(
-            msgspec.json.encode(targets_of(status.app, status.roles)), media_type="application/json"
-        )
+        return json_response(msgspec.json.encode(targets_of(status.app, status.roles)))
 
     return Route("/metrics/targets", targets)
 
@@ -42,14 +41,17 @@ def targets_route(state: Callable[[], Status]) -> Route:
 def targets_of(app: str, roles: Sequence[RoleFigures]) -> list[dict[str, object]]:
     """One entry a process that has said where its metrics are.
 
-    >>> targets_of("flights", [RoleFigures(role="view", instance="view", metrics="http://127.0.0.1:9100")])
-    [{'targets': ['127.0.0.1:9100'], 'labels': {'app': 'flights', 'role': 'view', 'instance': 'view'}}]
+    >>> view = RoleFigures(role="view", instance="view", metrics="http://127.0.0.1:9100")
+    >>> (target,) = targets_of("flights", [view])
+    >>> target["targets"], target["labels"]
+    (['127.0.0.1:9100'], {'app': 'flights', 'role': 'view', 'instance': 'view'})
     """
     return [
         {
-            "targets": [r.metrics.partition("://")[2] or r.metrics],
-            "labels": {"app": app, "role": r.role, "instance": r.instance},
+            # Prometheus wants host and port, without a scheme.
+            "targets": [role.metrics.partition("://")[2] or role.metrics],
+            "labels": {"app": app, "role": role.role, "instance": role.instance},
         }
-        for r in roles
-        if r.metrics
+        for role in roles
+        if role.metrics
     ]

@@ -11,11 +11,10 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from freshet.schemas.errors import LogError
-from freshet.serving.edge.body import read_body
-from freshet.serving.edge.failures import understanding
+from freshet.serving.edge.answers import json_response
+from freshet.serving.edge.body import parsed_body
 from freshet.streams.intake.push import EXAMPLE, EventsRefused, Pusher, PushRefused, read_request
 
-MAX_BODY_BYTES = 4 << 20
 WAIT_SECONDS = 15.0  # longer than a log takes to say that its brokers are away
 
 
@@ -25,24 +24,21 @@ def routes(pusher: Pusher, wait_seconds: float = WAIT_SECONDS) -> list[BaseRoute
     one_thread = ThreadPoolExecutor(1, "push")
 
     async def push(request: Request) -> Response:
-        _, body = await read_body(request.scope, request.receive, MAX_BODY_BYTES)
-        with understanding("body", f"Send JSON as {EXAMPLE}."):
-            asked = read_request(body)
+        asked = await parsed_body(request, read_request, EXAMPLE)
+        # Not on the loop: a push waits until the log has it.
         waiting = asyncio.get_running_loop().run_in_executor(one_thread, pusher.push, asked)
         try:
             answer = await asyncio.wait_for(waiting, wait_seconds)
         except EventsRefused as refused:
-            return _json(PushRefused(str(refused), refused.refused), 400)
+            told = PushRefused(str(refused), refused.refused)
+            return json_response(msgspec.json.encode(told), 400)
+        # The thread goes on with it: a log takes back no append.
         except TimeoutError as error:
             raise LogError(
                 f"topic {asked.push_source_name}",
                 f"has not taken the push within {wait_seconds:g} s",
                 "Send it again: events that did get in are then duplicates, and count once.",
             ) from error
-        return _json(answer)
+        return json_response(msgspec.json.encode(answer))
 
     return [Route("/push", push, methods=["POST"])]
-
-
-def _json(value: msgspec.Struct, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(value), status, media_type="application/json")

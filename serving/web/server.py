@@ -34,9 +34,15 @@ class HttpServer:
         on_bound: Callable[[str], None] | None = None,
         limits: Limits | None = None,
     ) -> None:
-        self._sock, self._address = sock, address_of(sock)
+        self._sock = sock
+        self._address = address_of(sock)
         config = configured(app, limits)
-        self._server = _Server(config, app, lambda: on_bound(self._address) if on_bound else None)
+        self._on_bound = on_bound
+        self._server = _Server(config, app, self._say_where)
+
+    def _say_where(self) -> None:
+        if self._on_bound is not None:
+            self._on_bound(self._address)
 
     @property
     def address(self) -> str:
@@ -44,6 +50,7 @@ class HttpServer:
 
     def run(self) -> None:
         """Serve. Returns once every request that had arrived is answered."""
+        # Of the whole process, and so put back: tests serve and go on.
         before = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_SECONDS)
         settle()
@@ -66,6 +73,7 @@ def settle() -> None:
     request."""
     gc.collect()
     gc.freeze()
+    # Requests leave few cycles behind: collecting the young seldom costs no memory to speak of.
     gc.set_threshold(50_000, 50, 1000)
 
 
@@ -74,7 +82,8 @@ class _Server(uvicorn.Server):
         self, config: uvicorn.Config, app: ScorerApp, on_started: Callable[[], None]
     ) -> None:
         super().__init__(config)
-        self._app, self._on_started = app, on_started
+        self._app = app
+        self._on_started = on_started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
@@ -83,6 +92,8 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop accepting, answer what is on the wire, and only then close the connections."""
         self._app.draining = True
+        # uvicorn's own end would close idle connections at once, and with them requests that are
+        # on the wire.
         for server in self.servers:
             server.close()
         await asyncio.sleep(DRAIN_SECONDS)
@@ -94,7 +105,8 @@ class _Server(uvicorn.Server):
         exits with 0."""
         try:
             before = {
-                s: signal.signal(s, self.handle_exit) for s in (signal.SIGINT, signal.SIGTERM)
+                number: signal.signal(number, self.handle_exit)
+                for number in (signal.SIGINT, signal.SIGTERM)
             }
         except ValueError:  # not the main thread: whoever has that calls stop()
             yield

@@ -45,7 +45,8 @@ class FaustApp(faust.App):  # type: ignore[misc]
         **conf: Any,
     ) -> None:
         super().__init__(id, **conf)
-        self.ensure, self._earlier = ensure, earlier
+        self.ensure = ensure
+        self._earlier = earlier
         self._declared = {topic.name: (log, topic) for log, topic in topics.items()}
         self._made: dict[str, EventTopic] = {}
 
@@ -96,16 +97,18 @@ def faust_app(
         raise DefinitionError(
             f"log {log_url}",
             "is not on Kafka, which is the only log that Faust reads",
-            "Set FRESHET_LOG=kafka://host:port (`freshet servers start kafka` gives you one on this machine).",
+            "Set FRESHET_LOG=kafka://host:port "
+            "(`freshet servers start kafka` gives you one on this machine).",
         )
     log = KafkaLog.of_address(address)
     given = {
-        "broker": [f"aiokafka://{b.strip()}" for b in log.brokers.split(",")],
+        "broker": [f"aiokafka://{broker.strip()}" for broker in log.brokers.split(",")],
         **_access(log.client_settings()),
         "broker_session_timeout": log.session_seconds,
+        # Two may be lost before a member counts as gone.
         "broker_heartbeat_interval": log.session_seconds / 3,
         "producer_linger": LINGER_SECONDS,
-        "topic_partitions": max(t.partitions for t in topics.values()),
+        "topic_partitions": max(topic.partitions for topic in topics.values()),
         "reply_to_prefix": f"{id}-reply-",
         "autodiscover": False,
     }
@@ -118,11 +121,15 @@ def _access(client: Mapping[str, Any]) -> dict[str, Any]:
     """How librdkafka would be let in, as Faust's settings."""
     protocol = str(client.get("security.protocol", "plaintext")).upper()
     mechanism = str(client.get("sasl.mechanism", client.get("sasl.mechanisms", "PLAIN"))).upper()
-    strange = [k for k in client if k.startswith(("ssl.", "sasl.")) and k not in _TLS | _LOGIN]
-    if strange or mechanism not in _MECHANISMS:
+    security = [name for name in client if name.startswith(("ssl.", "sasl."))]
+    refused = [name for name in security if name not in _TLS | _LOGIN]
+    if mechanism not in _MECHANISMS:
+        refused.append(f"sasl.mechanism={mechanism}")
+    # Told, not passed over: it would connect less safely than freshet itself does.
+    if refused:
         raise DefinitionError(
             f"log kafka://{client['bootstrap.servers']}",
-            f"Faust cannot log in with {strange[0] if strange else f'sasl.mechanism={mechanism}'}",
+            f"Faust cannot log in with {refused[0]}",
             f"Use {_or(_MECHANISMS)}, and of the settings of TLS only {_or(sorted(_TLS))}.",
         )
     tls = _context(client) if protocol.endswith("SSL") else None

@@ -29,7 +29,8 @@ class EventSchemas(faust.Schema):  # type: ignore[misc]
     def __init__(self, topic: Topic, earlier: Mapping[int, EventSchema]) -> None:
         self.topic = topic
         self.skipped: Counter[str] = Counter()
-        self._reader, self._writer = EventReader(topic, earlier), EventWriter(topic.events)
+        self._reader = EventReader(topic, earlier)
+        self._writer = EventWriter(topic.events)
         super().__init__()
 
     def loads_key(self, app: Any, message: Any, **_: Any) -> bytes | None:
@@ -51,16 +52,22 @@ class EventSchemas(faust.Schema):  # type: ignore[misc]
         shall not fill the disk."""
         reason = REASONS[misfit.reason]
         self.skipped[reason] += 1
-        n = self.skipped[reason]
-        if n & (n - 1):
+        count = self.skipped[reason]
+        if count & (count - 1):  # no power of two
             return
-        field = (
-            f", field {self.topic.events.fields[misfit.field].name!r}" if misfit.field >= 0 else ""
-        )
+        field = ""
+        if misfit.field >= 0:
+            field = f", field {self.topic.events.fields[misfit.field].name!r}"
         app.log.warning(
-            "topic %s, partition %d, offset %d: skipped, %s%s (%d so far); intake sets it among the dead letters",
-            message.topic, message.partition, message.offset, reason, field, n,
-        )  # fmt: skip
+            "topic %s, partition %d, offset %d: skipped, %s%s (%d so far); "
+            "intake sets it among the dead letters",
+            message.topic,
+            message.partition,
+            message.offset,
+            reason,
+            field,
+            count,
+        )
 
     def dumps_value(
         self, app: Any, value: Any, *, serializer: Any = None, headers: dict[str, Any] | None = None
@@ -117,9 +124,14 @@ class EventTopic(faust.Topic):  # type: ignore[misc]
             await super().declare()
 
     def as_future_message(
-        self, key: Any = None, value: Any = None, partition: int | None = None, timestamp: float | None = None, *args: Any,
+        self,
+        key: Any = None,
+        value: Any = None,
+        partition: int | None = None,
+        timestamp: float | None = None,
+        *args: Any,
         **more: Any,
-    ) -> Any:  # fmt: skip
+    ) -> Any:
         """What all ways of sending go through: an event, or a record as it came in
         (`event.forward`).
 

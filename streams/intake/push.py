@@ -8,6 +8,7 @@ sends the same push again.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -150,9 +151,11 @@ class TopicDoor:
         )
         refuse_large(decoded, self._keys)
         for i in np.flatnonzero(decoded.reason).tolist():
-            refused.append(
-                self._refusal(kept[i], int(decoded.reason[i]), int(decoded.detail_field[i]))
-            )
+            reason, field = int(decoded.reason[i]), int(decoded.detail_field[i])
+            if REASONS[reason] == "far_future":
+                refused.append(self._far_future(kept[i], field, now_ms))
+            else:
+                refused.append(self._refusal(kept[i], reason, field))
         if refused:
             raise EventsRefused(self._topic.name, n, sorted(refused, key=lambda r: r.index))
         return Judged(values, decoded.key(self._topic.event_id).partitions(self._topic.partitions))
@@ -191,13 +194,21 @@ class TopicDoor:
         f = self._schema.fields[at] if at >= 0 else None
         return Refusal(index, REASONS[reason], f.name if f else None, self._expected(reason, f))
 
+    def _far_future(self, index: int, at: int, now_ms: int) -> Refusal:
+        """It says whose now the time is held against, since it may be another's clock that is
+        wrong."""
+        date = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now_ms / 1000))
+        expected = (
+            f"a time in ms since 1970 that is at most {self._settings.max_future} after this app's "
+            f"clock, which stood at {now_ms} ({date})"
+        )
+        return Refusal(index, "far_future", self._schema.fields[at].name, expected)
+
     def _expected(self, reason: int, f: Field | None) -> str:
         if f is None:
             return "text that is UTF-8"
         if reason == TOO_LARGE:
             return f"keys and ids of at most {KEY_BYTES} bytes"
-        if REASONS[reason] == "far_future":
-            return f"a time at most {self._settings.max_future} from now, in ms since 1970"
         if reason == OUT_OF_DOMAIN:
             return "one of " + ", ".join(f.domain or f.symbols)
         if REASONS[reason] == "out_of_range":

@@ -25,8 +25,16 @@ REPEATED_QUESTIONS, REPEATED_LABELS, UNMATCHED, LATE_LABELS, EXPIRED_COUNT, LABE
     12,
     13,
 )
-CORRECTED_COUNT, CONFLICTING_QUESTIONS, CONFLICTED_COUNT, SETTLED_CONFLICTS = 14, 15, 16, 17
-CONFLICTING_LABELS, META = 18, 19
+CORRECTED_COUNT = 14
+# Labels that came, those that made an example to learn, and the newest one's time.
+LABELS, USED, NEWEST_LABEL = 15, 16, 17
+SAW_FUTURE_COUNT, EMPTY_COUNT = 18, 19
+# Labels that came to nothing since the last one that was used, by reason.
+UNUSED = 20
+NO_QUESTION, SAW_FUTURE, TOO_LATE, REPEATED, EMPTY, CONFLICTING = 20, 21, 22, 23, 24, 25
+UNUSED_END = 26
+CONFLICTING_QUESTIONS, CONFLICTED_COUNT, SETTLED_CONFLICTS, CONFLICTING_LABELS = 26, 27, 28, 29
+META = 30
 
 
 class Table(NamedTuple):
@@ -126,6 +134,18 @@ def _emit(held: Any, out: Any, slot: Any, kind: Any, t: Any, label: Any) -> None
     out.rows[at, 3] = 1 if not np.isnan(label) and t <= held.asked_at[slot] else 0
     out.labels[at] = label
     held.meta[EMITTED] = at + 1
+
+
+@nb.njit(inline="always", nogil=True, cache=True)
+def _judge(meta: Any, future: Any) -> None:
+    """A label met its question: it is used, unless its event was not later than the question."""
+    if future:
+        meta[SAW_FUTURE_COUNT] += 1
+        meta[SAW_FUTURE] += 1
+        return
+    meta[USED] += 1
+    for i in range(UNUSED, UNUSED_END):
+        meta[i] = 0
 
 
 @nb.njit(nogil=True, cache=True)
@@ -241,6 +261,9 @@ def ask(new: Any, wait: Any, held: Any, out: Any) -> None:
         if held.state[s] == EARLY:
             held.state[s] = ANSWERED
             meta[LABELLED_COUNT] += 1
+            # It was counted as without a question when it came.
+            meta[NO_QUESTION] = max(0, meta[NO_QUESTION] - 1)
+            _judge(meta, held.early_t[s] <= t)
             _emit(held, out, s, LABELLED, held.early_t[s], held.early_label[s])
 
 
@@ -253,8 +276,12 @@ def answer(new: Any, wait: Any, correct_late: Any, held: Any, out: Any) -> None:
         t = new.t[r]
         label = new.label[r]
         advance(t, wait, held, out)
+        meta[NEWEST_LABEL] = max(t, meta[NEWEST_LABEL]) if meta[LABELS] else t
+        meta[LABELS] += 1
         if np.isnan(label):
             meta[UNMATCHED] += 1
+            meta[EMPTY_COUNT] += 1
+            meta[EMPTY] += 1
             continue
         low, high = new.ids[r, 0], new.ids[r, 1]
         at = find(held.table, held.ids, low, high)
@@ -263,18 +290,24 @@ def answer(new: Any, wait: Any, correct_late: Any, held: Any, out: Any) -> None:
             s = _new(held, at, low, high, t + wait, EARLY)
             held.early_label[s] = label
             held.early_t[s] = t
+            meta[NO_QUESTION] += 1
         elif held.state[s] == PENDING:
             held.state[s] = ANSWERED
             meta[LABELLED_COUNT] += 1
+            _judge(meta, t <= held.asked_at[s])
             _emit(held, out, s, LABELLED, t, label)
         elif held.state[s] == OVERDUE:
             held.state[s] = ANSWERED
             if correct_late:
                 meta[CORRECTED_COUNT] += 1
+                _judge(meta, t <= held.asked_at[s])
                 _emit(held, out, s, CORRECTED, t, label)
             else:
                 meta[LATE_LABELS] += 1
+                meta[TOO_LATE] += 1
         elif held.state[s] == CONTESTED:
             meta[CONFLICTING_LABELS] += 1
+            meta[CONFLICTING] += 1
         else:
             meta[REPEATED_LABELS] += 1
+            meta[REPEATED] += 1

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from freshet.schemas.durations import EARLIEST_MS, LATEST_MS
 from freshet.schemas.errors import CheckpointError
 from freshet.schemas.events.codec import frozen
 from freshet.schemas.models.layout import Layout
@@ -50,6 +51,15 @@ COUNTS = {
     "repeated_labels": k.REPEATED_LABELS,
     "late_labels": k.LATE_LABELS,
     "unmatched_labels": k.UNMATCHED,
+}
+# Of labels that came to nothing, since the last one that did not.
+SINCE_USED = {
+    "without_question": k.NO_QUESTION,
+    "saw_future": k.SAW_FUTURE,
+    "late": k.TOO_LATE,
+    "repeated": k.REPEATED,
+    "conflicting": k.CONFLICTING,
+    "empty": k.EMPTY,
 }
 
 
@@ -284,7 +294,9 @@ class JoinTask:
     ) -> None:
         n = len(state["state"])
         capacity = 1 << int(np.ceil(np.log2(max(capacity, n, SLOTS))))
-        meta = state["meta"].copy()
+        meta = np.zeros(k.META, np.int64)
+        # One of before labels were counted by what became of them begins with the next label.
+        meta[: len(state["meta"])] = state["meta"]
         held = _table(capacity, self._dtype.itemsize, meta)
         for name in _PER_SLOT:
             getattr(held, name)[:n] = state[name]
@@ -357,7 +369,35 @@ class JoinTask:
         facts["asked"] = int(meta[k.NEXT_ASK])
         facts["open"] = int(meta[k.TAIL] - meta[k.EXPIRE_HEAD])
         facts["finished"] = self._done
+        facts["labels"] = self._label_facts()
         if self._conflict is not None:
-            id_, at_ms = self._conflict
-            facts["conflict"] = {"id": id_, "at_ms": at_ms}
+            prediction_id, at_ms = self._conflict
+            # What has no date cannot be told: the board would take it for a foreign message.
+            if EARLIEST_MS <= at_ms <= LATEST_MS:
+                facts["conflict"] = {"id": prediction_id, "at_ms": at_ms}
         return facts
+
+    def _label_facts(self) -> dict[str, Any]:
+        """What became of the labels, and of those `since_used`: since the last one that made an
+        example to learn."""
+        meta = self._held.meta
+        of = {
+            "used": int(meta[k.USED]),
+            "saw_future": int(meta[k.SAW_FUTURE_COUNT]),
+            "late": int(meta[k.LATE_LABELS]),
+            "repeated": int(meta[k.REPEATED_LABELS]),
+            "conflicting": int(meta[k.CONFLICTING_LABELS]),
+            "empty": int(meta[k.EMPTY_COUNT]),
+        }
+        came = int(meta[k.LABELS])
+        since = {name: int(meta[at]) for name, at in SINCE_USED.items()}
+        newest = int(meta[k.NEWEST_LABEL])
+        has_a_date = came > 0 and EARLIEST_MS <= newest <= LATEST_MS
+        return {
+            "came": came,
+            **of,
+            # Some of them may be early, and meet their question yet.
+            "without_question": came - sum(of.values()),
+            "since_used": since,
+            "newest_ms": newest if has_a_date else None,
+        }

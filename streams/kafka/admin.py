@@ -31,7 +31,8 @@ class KafkaAdmin:
     """Asks brokers. Raises `LogError` for whatever goes wrong, named by topic."""
 
     def __init__(self, brokers: str, settings: Mapping[str, Any], health: Health) -> None:
-        self._brokers, self._health = brokers, health
+        self._brokers = brokers
+        self._health = health
         try:
             self.client = AdminClient(dict(settings))
         except KafkaException as exception:
@@ -41,6 +42,7 @@ class KafkaAdmin:
     def create(self, topic: str, partitions: int, config: Mapping[str, str]) -> None:
         """Make a topic with the brokers' replication factor, unless it is there."""
         new = NewTopic(topic, partitions, -1, config=dict(config))
+        # Another process may have made it meanwhile: then it is there, which was asked for.
         self._call(
             lambda: self.client.create_topics([new])[topic], topic, KafkaError.TOPIC_ALREADY_EXISTS
         )
@@ -63,15 +65,18 @@ class KafkaAdmin:
     def bounds(self, topics: Sequence[str]) -> dict[str, Bounds]:
         """Bounds of several topics, in three round trips."""
         described = self.describe(topics)
-        parts = [TopicPartition(t, info.id) for t in topics for info in described[t].partitions]
-        first, after = (
-            self._offsets(parts, OffsetSpec.earliest()),
-            self._offsets(parts, OffsetSpec.latest()),
-        )
-        spans: dict[str, dict[int, tuple[int, int]]] = {t: {} for t in topics}
+        parts = [
+            TopicPartition(topic, info.id)
+            for topic in topics
+            for info in described[topic].partitions
+        ]
+        # In this order: what is appended in between may be in the span, and nothing is missing.
+        first = self._offsets(parts, OffsetSpec.earliest())
+        after = self._offsets(parts, OffsetSpec.latest())
+        spans: dict[str, dict[int, tuple[int, int]]] = {topic: {} for topic in topics}
         for part in parts:
             spans[part.topic][part.partition] = first[part], after[part]
-        return {t: Bounds(str(described[t].topic_id), spans[t]) for t in topics}
+        return {topic: Bounds(str(described[topic].topic_id), spans[topic]) for topic in topics}
 
     def _offsets(
         self, parts: Sequence[TopicPartition], spec: OffsetSpec
@@ -113,12 +118,13 @@ class KafkaAdmin:
             try:
                 return self._result(request(), topic)
             except LogError as error:
-                cause = (
-                    error_of(error.__cause__) if isinstance(error.__cause__, Exception) else None
-                )
-                if cause is not None and cause.code() in fine:
+                # Without a cause it was not Kafka that said so, and asking again will not help.
+                if not isinstance(error.__cause__, Exception):
+                    raise
+                cause = error_of(error.__cause__)
+                if cause.code() in fine:
                     return None
-                passes = cause is not None and not is_unknown_topic(cause) and _may_pass(cause)
+                passes = not is_unknown_topic(cause) and _may_pass(cause)
                 if not passes or time.monotonic() > deadline:
                     raise
             time.sleep(0.05)
@@ -130,9 +136,9 @@ class KafkaAdmin:
             if self._health.refused is not None:
                 raise self._health.refused
             if time.monotonic() > deadline:
-                cause = (
-                    self._health.trouble.cause if self._health.trouble else "there was no answer"
-                )
+                cause = "there was no answer"
+                if self._health.trouble:
+                    cause = self._health.trouble.cause
                 raise LogError(
                     f"kafka://{self._brokers}",
                     f"{cause}; tried for {REACH_SECONDS:.0f} s",
@@ -152,5 +158,6 @@ def _may_pass(error: KafkaError) -> bool:
         KafkaError.INVALID_REPLICATION_FACTOR,  # no broker has registered yet
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError._NOENT,  # no leader is known of a partition that was made a moment ago
         KafkaError.FENCED_LEADER_EPOCH,  # it was asked as it stood before its leader was known
     )

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from confluent_kafka import KafkaError
 
 from freshet.streams.log.contract import Batch, TopicPartition
 
-# error, the topic, partition and offset that it is about
-Fault = tuple[KafkaError, str | None, int, int]
+
+class Fault(NamedTuple):
+    """What the client reports instead of a record: an error, or an end, and what it is about (no
+    topic: the client itself)."""
+
+    error: KafkaError
+    topic: str | None
+    partition: int
+    offset: int
+
+
 Assigned = Callable[[list[TopicPartition]], Mapping[TopicPartition, int]]
 Revoked = Callable[[list[TopicPartition], bool], None]
 
 
 class Client(Protocol):
-    """What a Kafka consumer must do for `KafkaReader`. Callbacks run inside `take`, and never
+    """What a Kafka consumer must do for `KafkaReader`. Callbacks run inside `poll`, and never
     raise."""
 
     def subscribe(self, topics: Sequence[str], assigned: Assigned, revoked: Revoked) -> None:
@@ -28,7 +37,7 @@ class Client(Protocol):
         """Read these partitions alone, in no group."""
         ...
 
-    def take(self, max_records: int, seconds: float) -> tuple[list[Batch], list[Fault]]:
+    def poll(self, max_records: int, seconds: float) -> tuple[list[Batch], list[Fault]]:
         """What is there, as soon as anything is."""
         ...
 

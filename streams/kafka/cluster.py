@@ -20,7 +20,7 @@ from freshet.schemas.sizes import RECORD_BYTES
 from freshet.streams.kafka.admin import REACH_SECONDS, KafkaAdmin
 from freshet.streams.kafka.health import Health
 from freshet.streams.log.contract import Bounds
-from freshet.streams.log.errors import frozen
+from freshet.streams.log.errors import NoSuchTopic, frozen
 from freshet.streams.outages import Outages
 
 _TOPIC_CONFIG = {
@@ -65,6 +65,8 @@ class KafkaCluster:
         cls, address: str, instance: str | None = None, outages: Outages | None = None
     ) -> Self:
         rest, _, query = address.partition("?")
+        # A password with a question mark in it: what stands before would pass for the brokers. In
+        # a value of the query an @ may well be.
         if "@" in query and "=" not in query.partition("@")[0]:
             raise LogError(
                 named(f"kafka://{address}"),
@@ -116,6 +118,7 @@ class KafkaCluster:
         """Made at first use: a log that is only configured starts no threads."""
         if self._admin is None:
             settings = self.client_settings()
+            # Of consumers only: librdkafka warns of it elsewhere.
             del settings["allow.auto.create.topics"]
             self._admin = KafkaAdmin(self.brokers, settings, self.health)
         return self._admin
@@ -134,10 +137,8 @@ class KafkaCluster:
         """The partition count of a topic, None if there is no such topic."""
         try:
             return len(self.admin.describe([topic])[topic].partitions)
-        except LogError as error:
-            if error.facts.get("topic") == topic:
-                return None
-            raise
+        except NoSuchTopic:
+            return None
 
     def _settled(self, topic: str) -> int:
         """The partition count of a new topic, once the brokers agree that it is there."""

@@ -44,21 +44,25 @@ class ConfluentClient:
     def assign(self, positions: Mapping[TopicPartition, int]) -> None:
         self._consumer.assign(_parts(positions))
 
-    def take(self, max_records: int, seconds: float) -> tuple[list[Batch], list[Fault]]:
+    def poll(self, max_records: int, seconds: float) -> tuple[list[Batch], list[Fault]]:
         first = self._consumer.poll(seconds)  # consume(n, t) would wait for n until t has passed
         if first is None:
             return [], []
-        messages = [first, *(self._consumer.consume(max_records - 1, 0) if max_records > 1 else [])]
+        messages = [first]
+        if max_records > 1:
+            messages += self._consumer.consume(max_records - 1, 0)
         faults: list[Fault] = []
         groups: dict[TopicPartition, list[Any]] = {}
-        for m in messages:
-            if (error := m.error()) is not None:
-                faults.append((error, m.topic(), m.partition(), m.offset() or 0))
+        for message in messages:
+            error = message.error()
+            topic = message.topic()
+            partition = message.partition()
+            if error is not None:
+                faults.append(Fault(error, topic, partition, message.offset() or 0))
             else:
-                groups.setdefault((m.topic(), m.partition()), []).append(m)
-        return [
-            _batch(topic, partition, group) for (topic, partition), group in groups.items()
-        ], faults
+                groups.setdefault((topic, partition), []).append(message)
+        batches = [_batch(topic, partition, group) for (topic, partition), group in groups.items()]
+        return batches, faults
 
     def seek(self, topic: str, partition: int, offset: int) -> KafkaError | None:
         deadline = time.monotonic() + SEEK_SECONDS
@@ -79,9 +83,8 @@ class ConfluentClient:
 
     def pause(self, parts: Sequence[TopicPartition], paused: bool) -> None:
         if parts:
-            (self._consumer.pause if paused else self._consumer.resume)(
-                [Part(t, p) for t, p in parts]
-            )
+            action = self._consumer.pause if paused else self._consumer.resume
+            action([Part(topic, partition) for topic, partition in parts])
 
     def commit(self, positions: Mapping[TopicPartition, int], wait: bool) -> None:
         with contextlib.suppress(KafkaException):  # for lag tools only: the next one will do
@@ -100,11 +103,11 @@ def _pairs(parts: Sequence[Any]) -> list[TopicPartition]:
 
 
 def _batch(topic: str, partition: int, messages: Sequence[Any]) -> Batch:
-    values = [m.value() or b"" for m in messages]
-    n = len(values)
-    edges = np.zeros(n + 1, np.int64)
-    np.cumsum(np.fromiter(map(len, values), np.int64, n), out=edges[1:])
+    values = [message.value() or b"" for message in messages]
+    count = len(values)
+    edges = np.zeros(count + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, values), np.int64, count), out=edges[1:])
     data = np.frombuffer(bytearray().join(values), np.uint8)
-    offsets = np.fromiter((m.offset() for m in messages), np.int64, n)
-    times = np.fromiter((m.timestamp()[1] for m in messages), np.int64, n)
+    offsets = np.fromiter((message.offset() for message in messages), np.int64, count)
+    times = np.fromiter((message.timestamp()[1] for message in messages), np.int64, count)
     return Batch(topic, partition, data, edges[:-1], edges[1:], offsets, times)

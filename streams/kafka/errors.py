@@ -29,6 +29,10 @@ _FORBIDDEN = {
 }
 
 
+class Fenced(LogError):
+    """Another member joined the group as the same instance, and goes on in this one's place."""
+
+
 def error_of(exception: Exception) -> KafkaError:
     """The KafkaError inside a KafkaException (or one that says what else happened)."""
     if isinstance(exception, KafkaException) and isinstance(exception.args[0], KafkaError):
@@ -44,7 +48,8 @@ def translated(error: KafkaError, brokers: str, topic: str | None = None) -> Log
     """Our error for Kafka's, about a topic if one is named, else about the brokers."""
     where = f"kafka://{brokers}"
     resource = where if topic is None else f"topic {topic}"
-    code, text = error.code(), error.str()
+    code = error.code()
+    text = error.str()
     if code in REFUSED:
         return LogError(
             where, f"refused the login: {text}", "Check user and password of the kafka:// address."
@@ -68,10 +73,9 @@ def translated(error: KafkaError, brokers: str, topic: str | None = None) -> Log
             "Raise max.message.bytes of the topic, or send less.",
         )
     if code in _FENCED or (code == KafkaError._FATAL and "group.instance.id" in text):
-        return LogError(
+        return Fenced(
             resource,
             f"another process took this member's place: {text}",
             "Give each process an instance of its own.",
-            fenced=True,
         )
     return LogError(resource, f"{error.name()}: {text}", "See the broker's log.")

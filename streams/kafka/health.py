@@ -14,6 +14,7 @@ from freshet.streams.kafka.errors import REFUSED, UNREACHABLE, translated
 from freshet.streams.outages import Outages
 
 log = structlog.get_logger()
+# While brokers come and go, clients hear the one and the other: such moments are not told.
 HOLD_SECONDS = 3.0
 MEANWHILE = "reading and writing wait, in bounded memory, and go on by themselves"
 
@@ -24,19 +25,24 @@ class Health:
     Clients that are idle do not hear that it is over, so `answers` asks the brokers meanwhile."""
 
     def __init__(self, brokers: str, outages: Outages, answers: Callable[[], bool]) -> None:
-        self.brokers, self._outages, self._answers = brokers, outages, answers
+        self.brokers = brokers
+        self._outages = outages
+        self._answers = answers
         self.trouble: LogError | None = None  # None while the brokers answer
         self.refused: LogError | None = None  # a login that will never succeed
         self.back_at = -1e9  # monotonic: when an outage was last over
         self._last = ""  # what was last wrong with any one connection
         self._told = False  # whether the outage was told
-        self._hint, self._lock = threading.Event(), threading.Lock()
+        self._hint = threading.Event()
+        self._lock = threading.Lock()
 
     def heard(self, error: KafkaError) -> None:
         """librdkafka's error callback: told for information, the client goes on trying."""
-        code, text = error.code(), error.str()
+        code = error.code()
+        text = error.str()
         if code in REFUSED:
             self.refused = translated(error, self.brokers)
+        # That no broker is there is said without a reason: it is that of the last connection.
         elif code == KafkaError._ALL_BROKERS_DOWN:
             with self._lock:
                 if self.trouble is None:
@@ -56,6 +62,7 @@ class Health:
             with self._lock:
                 if self.trouble is trouble and answered:
                     self._end()
+                # Over, or over and begun anew: the new one has a thread of its own.
                 if self.trouble is not trouble:
                     return
                 self._outages.begin(trouble, MEANWHILE)

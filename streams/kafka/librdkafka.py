@@ -22,6 +22,7 @@ from typing import Any
 
 import confluent_kafka
 
+# RD_KAFKA_CONSUMER, RD_KAFKA_CONF_OK and RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS of rdkafka.h.
 CONSUMER = 1
 CONF_OK = 0
 ASSIGN_PARTITIONS = -175
@@ -120,8 +121,10 @@ def load() -> Any:
     library = ctypes.CDLL(str(found[0]))
     for name, (result, arguments) in _SIGNATURES.items():
         function = getattr(library, f"rd_kafka_{name}")
-        function.restype, function.argtypes = result, arguments
+        function.restype = result
+        function.argtypes = arguments
         setattr(library, name, function)
+    # Two copies in one process would be two libraries, and callbacks of one unknown to the other.
     if library.version() != confluent_kafka.libversion()[1]:
         raise OSError("this librdkafka is not the one that confluent-kafka uses")
     return library

@@ -41,14 +41,15 @@ class LibrdkafkaClient:
             rd.ErrorCallback(self._error),
             rd.LogCallback(self._log),
         )
-        self._rk = self._new({k: v for k, v in settings.items() if k != "error_cb"})
-        # with log.queue: log lines come in `take`, not on other threads
+        self._rk = self._new({key: value for key, value in settings.items() if key != "error_cb"})
+        # with log.queue: log lines come in `poll`, not on other threads
         self._lib.set_log_queue(self._rk, None)
         self._lib.poll_set_consumer(self._rk)
         self._queue = self._lib.queue_get_consumer(self._rk)
 
     def _new(self, settings: Mapping[str, Any]) -> Any:
-        lib, text = self._lib, ctypes.create_string_buffer(512)
+        lib = self._lib
+        text = ctypes.create_string_buffer(512)
         conf = lib.conf_new()
         for name, value in {**settings, "log.queue": True}.items():
             plain = str(value).lower() if isinstance(value, bool) else str(value)
@@ -92,7 +93,7 @@ class LibrdkafkaClient:
         self._heard(KafkaError(code, reason.decode(errors="replace")))
 
     def _log(self, rk: int, level: int, facility: bytes, text: bytes) -> None:
-        if level <= 5:
+        if level <= 5:  # of syslog: notice, and what is worse
             log.info(
                 "librdkafka",
                 level=level,
@@ -121,39 +122,45 @@ class LibrdkafkaClient:
         return out
 
     def subscribe(self, topics: Sequence[str], assigned: Assigned, revoked: Revoked) -> None:
-        self._assigned, self._revoked = assigned, revoked
+        self._assigned = assigned
+        self._revoked = revoked
         names = {(topic, -1): 0 for topic in topics}
         self._with(names, lambda list_: self._lib.subscribe(self._rk, list_))
 
     def assign(self, positions: Mapping[TopicPartition, int]) -> None:
         self._with(positions, lambda list_: self._lib.assign(self._rk, list_))
 
-    def take(self, max_records: int, seconds: float) -> tuple[list[Batch], list[Fault]]:
+    def poll(self, max_records: int, seconds: float) -> tuple[list[Batch], list[Fault]]:
         if max_records > len(self._messages):
             self._messages = np.zeros(max_records, np.uint64)
-        consume, at = self._lib.consume_batch_queue, self._messages.ctypes.data
+        consume = self._lib.consume_batch_queue
+        at = self._messages.ctypes.data
         # librdkafka waits until as many as were asked for are there: ask for one, then for what
         # else there is
-        n = consume(self._queue, int(seconds * 1000), at, 1)
-        if n == 1 and max_records > 1:
-            n += max(0, consume(self._queue, 0, at + 8, max_records - 1))
-        return self._columns(self._messages[:n]) if n > 0 else ([], [])
+        count = consume(self._queue, int(seconds * 1000), at, 1)
+        if count == 1 and max_records > 1:
+            count += max(0, consume(self._queue, 0, at + 8, max_records - 1))
+        return self._columns(self._messages[:count]) if count > 0 else ([], [])
 
     def _columns(self, messages: Any) -> tuple[list[Batch], list[Fault]]:
         group, first, count, size = kernels.survey(messages)
-        batches, faults = [], list[Fault]()
-        for g in range(len(first)):
-            topic, partition = self._place(int(messages[first[g]]))
-            data, edges, offsets, times = kernels.take(messages, group, g, count[g], size[g])
+        batches = []
+        faults = list[Fault]()
+        for wanted in range(len(first)):
+            topic, partition = self._place(int(messages[first[wanted]]))
+            data, edges, offsets, times = kernels.copy_out(
+                messages, group, wanted, count[wanted], size[wanted]
+            )
             batches.append(
                 Batch(topic or "", partition, data, edges[:-1], edges[1:], offsets, times)
             )
         for pointer in messages[group < 0]:
             message = rd.Message.from_address(int(pointer))
             text = self._lib.message_errstr(int(pointer)).decode(errors="replace")
-            faults.append(
-                (KafkaError(message.error, text), *self._place(int(pointer)), message.offset)
-            )
+            about, partition = self._place(int(pointer))
+            error = KafkaError(message.error, text)
+            faults.append(Fault(error, about, partition, message.offset))
+        # Last: what was not copied is gone with them.
         kernels.give_back(messages)
         return batches, faults
 
@@ -188,6 +195,7 @@ class LibrdkafkaClient:
 
     def close(self) -> None:
         if self._rk:
+            # In this order: a handle is freed after all that was made of it.
             self._lib.consumer_close(self._rk)
             self._lib.queue_destroy(self._queue)
             self._lib.destroy(self._rk)

@@ -50,7 +50,17 @@ def _loader(bits: int, result: Any) -> Any:
     return load
 
 
-_u64, _i64, _i32 = _loader(64, types.uint64), _loader(64, types.int64), _loader(32, types.int32)
+_u64 = _loader(64, types.uint64)
+_i64 = _loader(64, types.int64)
+_i32 = _loader(32, types.int32)
+
+
+@nb.njit("(uint64, uint64)", nogil=True, cache=True)
+def _same_partition(one: Any, other: Any) -> Any:
+    """Whether two messages are of one partition; a topic has one handle in a client."""
+    return _u64(one + _TOPIC) == _u64(other + _TOPIC) and _i32(one + _PARTITION) == _i32(
+        other + _PARTITION
+    )
 
 
 @nb.njit("(uint64[::1],)", nogil=True, cache=True)
@@ -60,59 +70,53 @@ def survey(messages: U64) -> Any:
     Returns the group of each message (int32, -1 for an error), and by group: index of its first
     message, count, and bytes of its values (int64).
     """
-    n = messages.size
-    group = np.empty(n, np.int32)
-    first, count, size = np.empty(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64)
+    most = messages.size
+    group = np.empty(most, np.int32)
+    first = np.empty(most, np.int64)
+    count = np.zeros(most, np.int64)
+    size = np.zeros(most, np.int64)
     groups = 0
-    g = -1
-    for i in range(n):
-        m = messages[i]
-        if _i32(m) != 0:
+    own = -1
+    for i in range(most):
+        message = messages[i]
+        # The error comes first in librdkafka's struct.
+        if _i32(message) != 0:
             group[i] = -1
             continue
-        topic, partition = _u64(m + _TOPIC), _i32(m + _PARTITION)
-        if (
-            g < 0
-            or _u64(messages[first[g]] + _TOPIC) != topic
-            or _i32(messages[first[g]] + _PARTITION) != partition
-        ):
-            g = 0
-            while g < groups and (
-                _u64(messages[first[g]] + _TOPIC) != topic
-                or _i32(messages[first[g]] + _PARTITION) != partition
-            ):
-                g += 1
-            if g == groups:
-                first[g] = i
+        # A message mostly has the partition of the one before it: librdkafka hands them out so.
+        if own < 0 or not _same_partition(messages[first[own]], message):
+            own = 0
+            while own < groups and not _same_partition(messages[first[own]], message):
+                own += 1
+            if own == groups:
+                first[own] = i
                 groups += 1
-        group[i] = g
-        count[g] += 1
-        size[g] += _i64(m + _LENGTH)
+        group[i] = own
+        count[own] += 1
+        size[own] += _i64(message + _LENGTH)
     return group, first[:groups], count[:groups], size[:groups]
 
 
 @nb.njit("(uint64[::1], int32[::1], int64, int64, int64)", nogil=True, cache=True)
-def take(messages: U64, group: I32, wanted: int, count: int, size: int) -> Any:
+def copy_out(messages: U64, group: I32, wanted: int, count: int, size: int) -> Any:
     """Copy out the messages of group `wanted`: data uint8, edges int64 `[count + 1]`, offsets and
     times int64."""
     data = np.empty(size, np.uint8)
-    edges, offsets, times = (
-        np.zeros(count + 1, np.int64),
-        np.empty(count, np.int64),
-        np.empty(count, np.int64),
-    )
+    edges = np.zeros(count + 1, np.int64)
+    offsets = np.empty(count, np.int64)
+    times = np.empty(count, np.int64)
     base = np.uint64(data.ctypes.data)
-    k = 0
+    taken = 0
     for i in range(messages.size):
         if group[i] == wanted:
-            m = messages[i]
-            length = _i64(m + _LENGTH)
+            message = messages[i]
+            length = _i64(message + _LENGTH)
             if length > 0:
-                _copy(base + np.uint64(edges[k]), _u64(m + _PAYLOAD), np.uint64(length))
-            edges[k + 1] = edges[k] + length
-            offsets[k] = _i64(m + _OFFSET)
-            times[k] = _timestamp(m, np.uint64(0))
-            k += 1
+                _copy(base + np.uint64(edges[taken]), _u64(message + _PAYLOAD), np.uint64(length))
+            edges[taken + 1] = edges[taken] + length
+            offsets[taken] = _i64(message + _OFFSET)
+            times[taken] = _timestamp(message, np.uint64(0))
+            taken += 1
     return data, edges, offsets, times
 
 

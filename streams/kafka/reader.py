@@ -1,11 +1,12 @@
 """Reads from Kafka: what the contract promises, over either of two clients.
 
-KafkaReader ── Client ─┬─ librdkafka_client.py   librdkafka through ctypes: no Python object per
-                       message └─ confluent_client.py    confluent-kafka's Consumer
+KafkaReader ── Client ─┬─ librdkafka_client.py   librdkafka through ctypes: no object per message
+                       └─ confluent_client.py    confluent-kafka's Consumer
 """
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -15,18 +16,20 @@ import structlog
 from confluent_kafka import KafkaError
 
 from freshet.schemas.errors import LogError
-from freshet.streams.kafka.client import Client
+from freshet.streams.kafka.client import Client, Fault
 from freshet.streams.kafka.cluster import KafkaCluster
-from freshet.streams.kafka.errors import is_unknown_topic, translated
+from freshet.streams.kafka.errors import Fenced, is_unknown_topic, translated
 from freshet.streams.kafka.watch import TopicWatch
 from freshet.streams.log.contract import Batch, OnAssign, OnGone, TopicPartition
-from freshet.streams.log.errors import not_assigned, outside, recreated
+from freshet.streams.log.errors import no_partition, not_assigned, outside, recreated
 
 log = structlog.get_logger()
 
 SLICE_SECONDS = 0.5  # a long poll looks up this often, for signals and for recreated topics
 COMMIT_SECONDS = 0.5
-REJOIN_SECONDS, REJOINS = 60.0, 3  # after an outage, and how often meanwhile
+# So long after an outage a member that fences itself joins anew, and so often meanwhile.
+REJOIN_SECONDS = 60.0
+REJOINS = 3
 # How long a member that lost its partitions is told nothing, once the brokers are back, before it
 # joins anew. A group settles within a session, 10 s; a client was seen that had lost its
 # partitions, and never asked for any again.
@@ -89,15 +92,18 @@ class KafkaReader:
         self._on_revoke = on_revoke
         self._on_lost = on_lost
         bounds = cluster.admin.bounds(self._topics)
-        self._identities = {topic: b.identity for topic, b in bounds.items()}
-        self._parts = [(topic, p) for topic, b in bounds.items() for p in b.spans]
+        self._identities = {topic: found.identity for topic, found in bounds.items()}
+        # Of a group, those that were assigned since are among them, too: some may be added.
+        self._parts: dict[TopicPartition, None] = {
+            (topic, partition): None for topic, found in bounds.items() for partition in found.spans
+        }
         self._watch = TopicWatch(cluster)
         for topic, identity in self._identities.items():
             self._watch.add(topic, identity)
         self._client = open_client(self._settings(), cluster.fast)
         self._wanted: dict[TopicPartition, int] = {}  # seeks before the assignment
         self._next: dict[TopicPartition, int] = {}  # what is assigned, and where it stands
-        # what a rebalance has taken away during this `take`
+        # what a rebalance has taken away during this `poll`
         self._gone: set[TopicPartition] = set()
         self._paused: set[TopicPartition] = set()
         self._failed: BaseException | None = None
@@ -116,9 +122,11 @@ class KafkaReader:
             settings |= {
                 "session.timeout.ms": session,
                 "heartbeat.interval.ms": min(1000, session // 3),
+                # how soon partitions that were added are taken up; by default in five minutes
+                "topic.metadata.refresh.interval.ms": 2000,
             }
             if self._cluster.instance is not None:
-                settings["group.instance.id"] = self._cluster.instance
+                settings["group.instance.id"] = _member(self._cluster.instance, self._topics)
         return settings
 
     def poll(self, max_records: int, max_wait: float) -> list[Batch]:
@@ -130,16 +138,17 @@ class KafkaReader:
             self._watch.check()
             left = deadline - time.monotonic()
             self._gone.clear()
-            batches, faults = self._client.take(max_records, max(0.0, min(left, SLICE_SECONDS)))
+            batches, faults = self._client.poll(max_records, max(0.0, min(left, SLICE_SECONDS)))
             if self._gone:
                 batches = self._without_gone(batches)
-            for b in batches:
-                self._next[b.topic, b.partition] = int(b.offsets[-1]) + 1
+            for batch in batches:
+                self._next[batch.topic, batch.partition] = int(batch.offsets[-1]) + 1
             for fault in faults:
-                if fault[0].code() == KafkaError._PARTITION_EOF:
-                    self._reach_end(*fault[1:])
+                if fault.error.code() == KafkaError._PARTITION_EOF:
+                    self._reach_end(fault)
                 else:
-                    self._failed = self._failed or self._judge(*fault[:3])
+                    # The first counts: what follows it may be its consequence.
+                    self._failed = self._failed or self._judge(fault)
             if self._fenced_by_itself() or self._is_forgotten():
                 self._rejoin()
                 continue
@@ -153,12 +162,13 @@ class KafkaReader:
                 return []
 
     def _without_gone(self, batches: list[Batch]) -> list[Batch]:
-        """A rebalance in the middle of `take`: leave out what came before it of partitions that
+        """A rebalance in the middle of `poll`: leave out what came before it of partitions that
         went meanwhile."""
-        for part in {(b.topic, b.partition) for b in batches} & self._gone & self._next.keys():
+        read = {(batch.topic, batch.partition) for batch in batches}
+        for topic, partition in read & self._gone & self._next.keys():
             # it came back at once: read it from where it now starts
-            self._client.seek(*part, self._next[part])
-        return [b for b in batches if (b.topic, b.partition) not in self._gone]
+            self._client.seek(topic, partition, self._next[topic, partition])
+        return [batch for batch in batches if (batch.topic, batch.partition) not in self._gone]
 
     def _raise_failure(self) -> None:
         if self._failed is None and self._cluster.health.refused is not None:
@@ -170,7 +180,7 @@ class KafkaReader:
         """After an outage a static member joins anew, and where its first answer comes late, once
         more: the coordinator then fences the first of the two. Nobody else was there; but where
         somebody is, it will not go on fencing."""
-        if not (isinstance(self._failed, LogError) and self._failed.facts.get("fenced")):
+        if not isinstance(self._failed, Fenced):
             return False
         since = time.monotonic() - REJOIN_SECONDS
         self._rejoined = [at for at in self._rejoined if at > since]
@@ -201,7 +211,8 @@ class KafkaReader:
             self._on_lost(lost)
         self._client.close()
         self._client = open_client(self._settings(), self._cluster.fast)
-        self._failed, self._started = None, True
+        self._failed = None
+        self._started = True
         self._start()
 
     def _start(self) -> None:
@@ -209,23 +220,30 @@ class KafkaReader:
         if self._group is not None:
             self._client.subscribe(self._topics, self._assigned, self._revoked)
             return
-        positions = self._positions(self._parts)
+        positions = self._positions(list(self._parts))
         self._next.update(positions)
         self._client.assign(positions)
         self._client.pause([part for part in self._paused if part in positions], True)
 
     def _positions(self, parts: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """Where each partition starts, held to what the log has."""
-        starts = {**self._wanted, **(self._on_assign(parts) if self._on_assign is not None else {})}
+        starts = dict(self._wanted)
+        if self._on_assign is not None:
+            starts |= self._on_assign(parts)
         bounds = self._cluster.admin.bounds(sorted({topic for topic, _ in parts}))
         out = {}
-        for topic, p in parts:
+        for topic, partition in parts:
             if bounds[topic].identity != self._identities[topic]:
                 raise recreated(topic, self._identities[topic], bounds[topic].identity)
-            first, after = bounds[topic].spans[p]
-            offset = out[topic, p] = starts.get((topic, p), first)
+            if partition not in bounds[topic].spans:
+                # added a moment ago, and not every broker knows it
+                raise no_partition(topic, partition, len(bounds[topic].spans))
+            first, after = bounds[topic].spans[partition]
+            offset = starts.get((topic, partition), first)
+            # Else librdkafka would find it out later, and reset to where nobody asked for.
             if not first <= offset <= after:
-                raise outside(topic, p, offset, first, after)
+                raise outside(topic, partition, offset, first, after)
+            out[topic, partition] = offset
         return out
 
     def _assigned(self, parts: list[TopicPartition]) -> Mapping[TopicPartition, int]:
@@ -236,6 +254,7 @@ class KafkaReader:
         except BaseException as error:  # raised by poll, once librdkafka is out of its callback
             self._failed = error
             return {}
+        self._parts.update(dict.fromkeys(parts))
         self._next.update(positions)
         return positions
 
@@ -255,16 +274,16 @@ class KafkaReader:
             self._commits.pop(part, None)
             self._paused.discard(part)
 
-    def _judge(self, error: KafkaError, topic: str | None, partition: int) -> LogError | None:
+    def _judge(self, fault: Fault) -> LogError | None:
         """The error to raise for a fault that the client reported; None if the client goes on by
         itself."""
+        error, topic, partition, _ = fault
         reset = error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
-        if (
-            topic is not None
-            and (reset or is_unknown_topic(error))
-            and (cause := self._watch.look(topic))
-        ):
-            return cause
+        if topic is not None and (reset or is_unknown_topic(error)):
+            # An offset that is not there may be one of a topic that was made anew: say that first.
+            cause = self._watch.look(topic)
+            if cause is not None:
+                return cause
         if topic is not None and reset:
             first, after = self._cluster.bounds(topic).spans[partition]
             return outside(topic, partition, self._next.get((topic, partition), -1), first, after)
@@ -275,9 +294,9 @@ class KafkaReader:
 
     def seek(self, topic: str, partition: int, offset: int) -> None:
         """Raises `LogError` if the log starts after `offset`, or ends before it."""
-        if (topic, partition) not in self._parts or (
-            self._started and (topic, partition) not in self._next
-        ):
+        # Before the first poll nothing is assigned: a seek says where to start, once it is.
+        part = (topic, partition)
+        if part not in self._parts or (self._started and part not in self._next):
             raise not_assigned(topic, partition)
         first, after = self._cluster.bounds(topic).spans[partition]
         if not first <= offset <= after:
@@ -285,7 +304,8 @@ class KafkaReader:
         if not self._started:
             self._wanted[topic, partition] = offset
             return
-        if (error := self._client.seek(topic, partition, offset)) is not None:
+        error = self._client.seek(topic, partition, offset)
+        if error is not None:
             raise translated(error, self._cluster.brokers, topic)
         self._next[topic, partition] = offset
 
@@ -294,18 +314,21 @@ class KafkaReader:
             raise not_assigned(topic, partition)
         return self._next[topic, partition]
 
-    def _reach_end(self, topic: str | None, partition: int, offset: int) -> None:
-        """Nothing more is there, whatever it was that stood before `offset`."""
-        key = (topic or "", partition)
-        if key in self._next and key not in self._gone:
-            self._next[key] = max(self._next[key], offset)
+    def _reach_end(self, fault: Fault) -> None:
+        """Nothing more is there, whatever it was that stood before the fault's offset."""
+        part = (fault.topic or "", fault.partition)
+        if part in self._next and part not in self._gone:
+            self._next[part] = max(self._next[part], fault.offset)
 
     def pause(self, partitions: Iterable[TopicPartition], paused: bool = True) -> None:
         parts = list(partitions)
         for topic, partition in parts:
             if (topic, partition) not in self._parts:
                 raise not_assigned(topic, partition)
-        (self._paused.update if paused else self._paused.difference_update)(parts)
+        if paused:
+            self._paused.update(parts)
+        else:
+            self._paused.difference_update(parts)
         if self._started:
             self._client.pause([part for part in parts if part in self._next], paused)
 
@@ -326,3 +349,14 @@ class KafkaReader:
         self._closing = True
         self._write_commits(float("inf"), wait=True)
         self._client.close()
+
+
+def _member(instance: str, topics: Sequence[str]) -> str:
+    """What a process is called in its group: by its name, and by what it reads.
+
+    Kafka's coordinator gives a static member that comes back what it had before, also where it
+    subscribes to other topics now (KAFKA-12759). So with other topics it is another member; the one
+    before is let go of once its session is over.
+    """
+    read = hashlib.sha256("\n".join(sorted(topics)).encode()).hexdigest()
+    return f"{instance}.{read[:8]}"

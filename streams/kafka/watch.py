@@ -36,10 +36,13 @@ class TopicWatch:
         now = time.monotonic()
         if self._futures:
             if all(future.done() for future in self._futures.values()):
-                futures, self._futures, self._next = self._futures, {}, now + WATCH_SECONDS
+                futures = self._futures
+                self._futures = {}
+                self._next = now + WATCH_SECONDS
                 for topic, future in futures.items():
                     self._judge(topic, future)
             elif now > self._next:
+                # Late: what the brokers' errors are is heard by polling alone.
                 self._cluster.admin.client.poll(0)
         elif now >= self._next and self._identities:
             self._futures = self._cluster.admin.describing(list(self._identities))

@@ -42,38 +42,39 @@ class Batch:
         """The bytes of record `i`, without a copy."""
         return self.data.data[int(self.start[i]) : int(self.end[i])]
 
-    def rows(self, a: int, b: int) -> Batch:
-        """Records `a` to `b` (exclusive) as a batch of their own."""
-        s = slice(a, b)
+    def rows(self, first: int, after: int) -> Batch:
+        """Records `first` to `after` (exclusive) as a batch of their own."""
+        span = slice(first, after)
         return Batch(
             self.topic,
             self.partition,
             self.data,
-            self.start[s],
-            self.end[s],
-            self.offsets[s],
-            self.times[s],
+            self.start[span],
+            self.end[span],
+            self.offsets[span],
+            self.times[span],
         )
 
 
 def joined(batches: Sequence[Batch]) -> list[Batch]:
     """Batches of several polls, in order, as one a partition."""
     parts: dict[TopicPartition, list[Batch]] = {}
-    for b in batches:
-        parts.setdefault((b.topic, b.partition), []).append(b)
+    for batch in batches:
+        parts.setdefault((batch.topic, batch.partition), []).append(batch)
     return [found[0] if len(found) == 1 else _one(found) for found in parts.values()]
 
 
 def _one(parts: Sequence[Batch]) -> Batch:
-    shift = np.cumsum([0, *(len(b.data) for b in parts[:-1])])
+    # Places in the bytes of each move on by the bytes of those before it.
+    moved_by = np.cumsum([0, *(len(batch.data) for batch in parts[:-1])])
     return Batch(
         parts[0].topic,
         parts[0].partition,
-        np.concatenate([b.data for b in parts]),
-        np.concatenate([b.start + s for b, s in zip(parts, shift)]),
-        np.concatenate([b.end + s for b, s in zip(parts, shift)]),
-        np.concatenate([b.offsets for b in parts]),
-        np.concatenate([b.times for b in parts]),
+        np.concatenate([batch.data for batch in parts]),
+        np.concatenate([batch.start + by for batch, by in zip(parts, moved_by)]),
+        np.concatenate([batch.end + by for batch, by in zip(parts, moved_by)]),
+        np.concatenate([batch.offsets for batch in parts]),
+        np.concatenate([batch.times for batch in parts]),
     )
 
 
@@ -130,8 +131,8 @@ class Writer(Protocol):
     """Appends. Not thread-safe."""
 
     def append(self, topic: str, partition: int, values: Sequence[bytes], time_ms: int) -> None:
-        """Queue records, stamped with the app's clock. They are safe only after `flush` has
-        returned. Raises `RecordTooLarge`, and queues none of them, if the topic can never take
+        """Queue records, stamped with the app's clock; one before 1970 may be stamped as of then.
+        They are safe only after `flush` has returned. Raises `RecordTooLarge`, and queues none of them, if the topic can never take
         one."""
         ...
 

@@ -34,16 +34,21 @@ def frozen(topic: str, found: int, wanted: int) -> LogError:
     return LogError(
         f"topic {topic}",
         f"has {found} partition{'' if found == 1 else 's'}, the app declares {wanted}",
-        "Partition counts are frozen when a topic is made: declare the old count, or name another topic.",
+        "The counts of freshet's own topics are frozen when they are made: declare the old count "
+        "(a source topic may have more), or name another topic.",
         topic=topic,
         found=found,
         wanted=wanted,
     )
 
 
-def missing(topic: str, where: str, what: str = "does not exist") -> LogError:
+class NoSuchTopic(LogError):
+    """There is no topic of this name, or no longer."""
+
+
+def missing(topic: str, where: str, what: str = "does not exist") -> NoSuchTopic:
     next_step = "Start the app that owns it, or check the name."
-    return LogError(f"topic {topic}", f"{what} ({where})", next_step, topic=topic)
+    return NoSuchTopic(f"topic {topic}", f"{what} ({where})", next_step, topic=topic)
 
 
 def recreated(topic: str, before: str, now: str) -> LogError:
@@ -51,7 +56,8 @@ def recreated(topic: str, before: str, now: str) -> LogError:
     return LogError(
         f"topic {topic}",
         f"was recreated: this process knows {before}, now it is {now}",
-        "Offsets and checkpoints of the old topic mean nothing in the new one. Remove them and start anew.",
+        "Offsets and checkpoints of the old topic mean nothing in the new one. "
+        "Remove them and start anew.",
         topic=topic,
         before=before,
         now=now,
@@ -64,7 +70,8 @@ def outside(topic: str, partition: int, offset: int, first: int, after: int) -> 
     return LogError(
         f"topic {topic} partition {partition}",
         f"{where} the wanted offset {offset}",
-        "A checkpoint and its log no longer fit: restore the log, or remove the checkpoint and start anew.",
+        "A checkpoint and its log no longer fit: "
+        "restore the log, or remove the checkpoint and start anew.",
         topic=topic,
         partition=partition,
         offset=offset,

@@ -34,29 +34,35 @@ class PartitionSpans:
     """
 
     def __init__(self, log: Log, topic: str, partition: int = 0) -> None:
-        self.topic, self.partition = topic, partition
+        self.topic = topic
+        self.partition = partition
         spans = log.bounds(topic).spans
         self.first, self.after = spans[partition]
         self._reader = log.reader([topic], None)
-        self._reader.pause([(topic, p) for p in spans if p != partition])
+        # A reader of no group has all partitions: the others are not to be handed out.
+        self._reader.pause([(topic, other) for other in spans if other != partition])
 
     def read(self, start: int, stop: int) -> Iterator[Batch]:
         """The records with offsets from `start` to `stop` (exclusive), in order, as far as they are
         retained."""
-        at, stop = max(start, self.first), min(stop, self.after)
+        at = max(start, self.first)
+        stop = min(stop, self.after)
         if at >= stop:
             return
         self._reader.seek(self.topic, self.partition, at)
         deadline = time.monotonic() + PATIENCE_SECONDS
         while at < stop:
             for batch in self._reader.poll(min(stop - at, POLL_RECORDS), 1.0):
+                # Patience is with silence: a long span may take as long as it takes.
                 deadline = time.monotonic() + PATIENCE_SECONDS
                 at = int(batch.offsets[-1]) + 1
+                # The last batch may go on beyond what was asked for.
                 yield batch.rows(0, int(np.searchsorted(batch.offsets, stop)))
             if time.monotonic() > deadline:
+                silent = f"handed out nothing from offset {at} on for {PATIENCE_SECONDS:.0f} s"
                 raise LogError(
                     f"topic {self.topic} partition {self.partition}",
-                    f"handed out nothing from offset {at} on for {PATIENCE_SECONDS:.0f} s, and has records up to {stop}",
+                    f"{silent}, and has records up to {stop}",
                     "Is the log reachable?",
                 )
 
@@ -87,7 +93,9 @@ class PartitionSpans:
 
 def holding(batch: Batch, needle: bytes) -> Iterator[Found]:
     """The records of a batch whose bytes hold `needle`."""
-    data, i = batch.data.tobytes(), 0
+    # In all of them at once: a search for each record would cost more than the search itself.
+    data = batch.data.tobytes()
+    i = 0
     while i < len(batch):
         at = data.find(needle, int(batch.start[i]), int(batch.end[-1]))
         if at < 0:

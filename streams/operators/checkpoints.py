@@ -155,6 +155,16 @@ def positions(url: str, task: str) -> list[tuple[str, int]]:
     ]
 
 
+def kept_as(task: str, digest: str) -> str:
+    """The name under which a task keeps its checkpoints, where they fit one definition only.
+
+    >>> kept_as("view:load:0", "1a2b3c4d")
+    'view:load.1a2b3c4d:0'
+    """
+    name, _, partition = task.rpartition(":")
+    return f"{name}.{digest}:{partition}"
+
+
 def _folder(task: str) -> str:
     return task.replace(":", "/")
 

@@ -7,7 +7,7 @@ Each task would find out for itself when it resumes, one after the other, in pro
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from freshet.schemas.errors import CheckpointError
 from freshet.streams.log.contract import Bounds, Log, TopicPartition
@@ -16,13 +16,19 @@ from freshet.streams.operators.checkpoints import positions
 START_ANEW = "To start anew, remove all topics of the app and its run folder."
 
 
-def check(url: str, log: Log, tasks: Mapping[str, TopicPartition]) -> None:
-    """Compare the checkpoints under `url` with the log. `tasks` says what each task reads.
+def check(
+    url: str,
+    log: Log,
+    tasks: Mapping[str, TopicPartition],
+    kept_as: Callable[[str], str] = str,
+) -> None:
+    """Compare the checkpoints under `url` with the log. `tasks` says what each task reads,
+    `kept_as` under which name it keeps its checkpoints.
 
     Raises: CheckpointError: a topic is not the one that a checkpoint was made from, or lacks what
         comes after it. LogError: the log cannot be reached.
     """
-    kept = {task: found for task in tasks if (found := positions(url, task))}
+    kept = {task: found for task in tasks if (found := positions(url, kept_as(task)))}
     now = {topic: log.bounds(topic) for topic in dict.fromkeys(tasks[task][0] for task in kept)}
     for task, saved in kept.items():
         topic, partition = tasks[task]

@@ -52,7 +52,7 @@ class Job:
 
     `declared` is the freshness of the app's topics, by name; `origin_of` names a log in dead
     letters, which go to the log `dead`; by `pace` it tells its tasks the time (`Untimed`: they hear
-    of it from their log).
+    of it from their log); `kept_as` says under which name a task keeps its checkpoints.
     """
 
     role: str
@@ -63,6 +63,7 @@ class Job:
     origin_of: Callable[[str], str] = str
     dead: str = "dead"
     pace: Pace = field(default_factory=Untimed)
+    kept_as: Callable[[str], str] = str
 
 
 @dataclass(frozen=True)
@@ -385,7 +386,8 @@ class Operator:
             task = self._job.make_task(topic, partition)
             first, end = bounds.spans[partition]
             url = self._place.checkpoints_url
-            checkpoints = Checkpoints(url, task.name, bounds.identity, self._outages)
+            kept_as = self._job.kept_as(task.name)
+            checkpoints = Checkpoints(url, kept_as, bounds.identity, self._outages)
             pending = Since(end, heard)
             self._assigned[topic, partition] = Assignment.resumed(task, checkpoints, first, pending)
         for key in gained:

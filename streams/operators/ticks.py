@@ -24,6 +24,7 @@ from freshet.streams.log.contract import Bounds, TopicPartition
 
 log = structlog.get_logger()
 TICK_SECONDS = TICK_MS / 1000  # of the wall: how often the time is told
+AGAIN_SECONDS = 1.0  # after which a log that did not answer is asked again
 
 
 class Pace(Protocol):
@@ -139,6 +140,8 @@ class Ticker:
         self.pace = pace
         self._bounds = bounds
         self._goals: dict[TopicPartition, Goal] = {}
+        self._ask_at = float("-inf")  # monotonic: not before, once the log did not answer
+        self._is_away = False
 
     def aim(self, told: Mapping[TopicPartition, int]) -> None:
         """Give a goal to each partition that has none and was `told` an older time than it is
@@ -147,6 +150,8 @@ class Ticker:
         now = self.pace.now_ms()
         self.pace.resume(max(told.values(), default=NO_TICK))
         behind = [key for key, tick in told.items() if tick < now and key not in self._goals]
+        if not behind or time.monotonic() < self._ask_at:
+            return
         try:
             # After the clock: what is appended from here on is later than `now`.
             bounds = {
@@ -154,11 +159,19 @@ class Ticker:
             }
         except LogError as error:
             # Nothing is known of the partitions then, so no time is told, and lag shows it.
-            log.warning("no tick: where partitions end is not known", error=str(error))
+            self._wait(error)
             return
+        self._is_away = False
         for topic, partition in behind:
             spans = bounds[topic].spans
             self._goals[topic, partition] = Goal(now, spans[partition][1], len(spans))
+
+    def _wait(self, error: LogError) -> None:
+        """The log is asked again after a while: who asks may have waited long for no answer."""
+        self._ask_at = time.monotonic() + AGAIN_SECONDS
+        if not self._is_away:
+            self._is_away = True
+            log.warning("no tick: where partitions end is not known", error=str(error))
 
     @property
     def waits(self) -> bool:

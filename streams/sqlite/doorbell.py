@@ -20,7 +20,8 @@ from pathlib import Path
 
 NAP_SECONDS = 0.002
 # ATTRIB: the bell was unlinked, so its topic was removed or made anew
-_IN_MODIFY, _IN_ATTRIB = 0x2, 0x4
+_IN_MODIFY = 0x2
+_IN_ATTRIB = 0x4
 _EVENT = struct.Struct("iIII")  # watch, mask, cookie, length of the name (0 for a watched file)
 
 
@@ -32,6 +33,7 @@ class Bell:
 
     def ring(self) -> None:
         """Wake every listener. Costs 2 µs, and never blocks."""
+        # Always the same byte: the file does not grow, and to write it at all is the message.
         os.pwrite(self._fd, b"!", 0)
 
     def close(self) -> None:

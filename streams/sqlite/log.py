@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import repeat
 from pathlib import Path
+from typing import NamedTuple
 
 from freshet.schemas.errors import DiskError, LogError
 from freshet.schemas.sizes import RECORD_BYTES
@@ -74,7 +75,9 @@ class SqliteLog:
 
     def bounds(self, topic: str) -> Bounds:
         file = self._file(topic)
-        return Bounds(file.identity, {p: file.span(p) for p in range(file.partitions)})
+        return Bounds(
+            file.identity, {partition: file.span(partition) for partition in range(file.partitions)}
+        )
 
     def committed(self, group: str, topic: str) -> dict[int, int]:
         """Next offsets by partition as committed by `group`, at most half a second behind; for lag
@@ -88,6 +91,13 @@ class SqliteLog:
         self._files.clear()
 
 
+class _Open(NamedTuple):
+    """A topic that is appended to, and the bell to ring then."""
+
+    file: TopicFile
+    bell: Bell
+
+
 class SqliteWriter:
     """Appends to any topics of the directory. A flush is one transaction per topic, in order of
     first use.
@@ -99,7 +109,8 @@ class SqliteWriter:
     def __init__(self, directory: Path, outages: Outages) -> None:
         self._directory = directory
         self._outages = outages
-        self._topics: dict[str, tuple[TopicFile, Bell]] = {}
+        self._topics: dict[str, _Open] = {}
+        # By topic and partition, times and values.
         self._queued: dict[str, dict[int, tuple[list[int], list[bytes]]]] = {}
 
     def append(self, topic: str, partition: int, values: Sequence[bytes], time_ms: int) -> None:
@@ -109,8 +120,9 @@ class SqliteWriter:
         if queue is None:
             self._topics[topic] = self._topics.get(topic) or self._open(topic)
             queue = self._queued[topic] = {}
-        if not 0 <= partition < self._topics[topic][0].partitions:
-            raise no_partition(topic, partition, self._topics[topic][0].partitions)
+        partitions = self._topics[topic].file.partitions
+        if not 0 <= partition < partitions:
+            raise no_partition(topic, partition, partitions)
         largest = max(map(len, values), default=0)
         if largest > RECORD_BYTES:
             raise too_large(topic, largest, RECORD_BYTES)
@@ -118,15 +130,15 @@ class SqliteWriter:
         times.extend(repeat(time_ms, len(values)))
         data.extend(values)
 
-    def _open(self, topic: str) -> tuple[TopicFile, Bell]:
+    def _open(self, topic: str) -> _Open:
         file = TopicFile(self._directory, topic)
-        return file, Bell(file.bell)
+        return _Open(file, Bell(file.bell))
 
     def flush(self) -> None:
         for topic in list(self._queued):
-            file, bell = self._topics[topic]
+            opened = self._topics[topic]
             # One transaction: all of it, or nothing.
-            append = partial(file.append, self._queued[topic])
+            append = partial(opened.file.append, self._queued[topic])
             try:
                 until_there_is_room(append, self._outages, str(self._directory.parent.absolute()))
             except DiskError as error:
@@ -134,12 +146,13 @@ class SqliteWriter:
                     f"topic {topic}", f"disk {error.resource}: {error.cause}", error.next_step
                 ) from error
             del self._queued[topic]
-            bell.ring()
+            # After the commit: a reader that woke before it would find nothing, and sleep on.
+            opened.bell.ring()
 
     def close(self) -> None:
         """Forgets what was not flushed."""
-        for file, bell in self._topics.values():
-            file.close()
-            bell.close()
+        for opened in self._topics.values():
+            opened.file.close()
+            opened.bell.close()
         self._topics.clear()
         self._queued.clear()

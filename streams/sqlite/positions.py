@@ -16,10 +16,12 @@ class Positions:
         path = directory / "groups.db"
         path.touch()
         self._db = sqlite_topic.connect(path)
+        # They are for lag tools: after a power failure the next ones will do.
         self._db.execute("PRAGMA synchronous=OFF")
         self._db.execute(
             "CREATE TABLE IF NOT EXISTS positions"
-            "(member TEXT, topic TEXT, partition INT, next INT, PRIMARY KEY(member, topic, partition))"
+            "(member TEXT, topic TEXT, partition INT, next INT, "
+            "PRIMARY KEY(member, topic, partition))"
         )
 
     def write(self, group: str, positions: Mapping[TopicPartition, int]) -> None:

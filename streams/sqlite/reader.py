@@ -33,9 +33,12 @@ class SqliteReader:
         group: str | None,
         on_assign: OnAssign | None = None,
     ) -> None:
-        self._directory, self._group, self._on_assign = directory, group, on_assign
+        self._directory = directory
+        self._group = group
+        self._on_assign = on_assign
         self._files = [TopicFile(directory, topic) for topic in topics]
         self._index = {topic: i for i, topic in enumerate(topics)}
+        # By file and partition, the offset to read next.
         self._next = [[0] * file.partitions for file in self._files]
         self._paused: set[tuple[int, int]] = set()
         self._listener = Listener([file.bell for file in self._files])
@@ -65,7 +68,7 @@ class SqliteReader:
 
     def _assign(self) -> None:
         self._assigned = True
-        mine = [(file.topic, p) for file in self._files for p in range(file.partitions)]
+        mine = [(file.topic, part) for file in self._files for part in range(file.partitions)]
         starts = self._on_assign(mine) if self._on_assign is not None else {}
         for (topic, partition), offset in starts.items():
             self.seek(topic, partition, offset)
@@ -74,28 +77,43 @@ class SqliteReader:
         """Equal shares for all partitions that may have records; what some leave over goes to the
         others."""
         got: dict[tuple[int, int], list[Row]] = {}
-        asked, room, room_bytes = self._parts(), max_records, READ_BYTES
+        asked = self._parts()
+        room = max_records
+        room_bytes = READ_BYTES
         while asked and room > 0 and room_bytes > 0:
-            share, hungry = max(1, room // len(asked)), []
-            for i, p in asked:
-                want = min(share, room) if room_bytes > 0 else 0
-                rows = self._files[i].read(p, self._next[i][p], want, room_bytes) if want else []
+            share = max(1, room // len(asked))
+            hungry = []
+            for i, part in asked:
+                want = min(share, room)
+                rows: list[Row] = []
+                # The shares of others may have used up the room: it keeps its turn all the same.
+                if room_bytes <= 0:
+                    want = 0
+                if want:
+                    rows = self._files[i].read(part, self._next[i][part], want, room_bytes)
                 if rows:
-                    self._next[i][p] = (rows[-1][0] & OFFSET_MASK) + 1
-                    got.setdefault((i, p), []).extend(rows)
+                    last_position, _, _ = rows[-1]
+                    self._next[i][part] = (last_position & OFFSET_MASK) + 1
+                    got.setdefault((i, part), []).extend(rows)
                     room -= len(rows)
-                    room_bytes -= sum(len(row[2]) for row in rows)
+                    room_bytes -= sum(len(value) for _, _, value in rows)
+                # Less than its share: there is no more of it now.
                 if len(rows) == want or room_bytes <= 0:
-                    hungry.append((i, p))
+                    hungry.append((i, part))
             asked = hungry
+        # Those that may have more are asked again by the next poll, without a bell.
         self._due = {i for i, _ in asked}
-        return [_batch(self._files[i].topic, p, rows) for (i, p), rows in got.items()]
+        return [_batch(self._files[i].topic, part, rows) for (i, part), rows in got.items()]
 
     def _parts(self) -> list[tuple[int, int]]:
         """Partitions to ask, each time beginning with another one."""
         for i in self._due:
             self._files[i].check()
-        parts = [(i, p) for i in sorted(self._due) for p in range(self._files[i].partitions)]
+        parts = [
+            (i, partition)
+            for i in sorted(self._due)
+            for partition in range(self._files[i].partitions)
+        ]
         if self._paused:
             parts = [part for part in parts if part not in self._paused]
         self._turn += 1
@@ -156,9 +174,9 @@ class SqliteReader:
 
 def _batch(topic: str, partition: int, rows: Sequence[Row]) -> Batch:
     positions, times, values = zip(*rows)
-    n = len(values)
-    edges = np.zeros(n + 1, np.int64)
-    np.cumsum(np.fromiter(map(len, values), np.int64, n), out=edges[1:])
+    count = len(values)
+    edges = np.zeros(count + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, values), np.int64, count), out=edges[1:])
     # a bytearray, so that the array can be written to
     data = np.frombuffer(bytearray().join(values), np.uint8)
     offsets = np.array(positions, np.int64) & OFFSET_MASK

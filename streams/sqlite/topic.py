@@ -38,6 +38,8 @@ _READ = f"SELECT position, time_ms, value {_WITHIN} LIMIT ?"
 _FIRST = f"SELECT position {_WITHIN} LIMIT 1"
 _LAST = f"SELECT position {_WITHIN} DESC LIMIT 1"
 
+# Position, time (ms) and value, as SQLite hands them out: a tuple of a kind of our own would cost
+# every record another object.
 Row = tuple[int, int, bytes]
 
 
@@ -94,7 +96,8 @@ class TopicFile:
             # One by one: some dozens of large ones fetched together would be a gigabyte.
             for row in cursor:
                 rows.append(row)
-                left -= len(row[2])
+                _, _, value = row
+                left -= len(value)
                 if left <= 0:
                     break
             cursor.close()  # stopped early, it would pin the WAL
@@ -106,13 +109,13 @@ class TopicFile:
         """First retained offset, and the one after the last."""
         limits = (partition * _PARTITION, (partition + 1) * _PARTITION)
         try:
-            first, last = (
-                self._db.execute(_FIRST, limits).fetchone(),
-                self._db.execute(_LAST, limits).fetchone(),
-            )
+            first = self._db.execute(_FIRST, limits).fetchone()
+            last = self._db.execute(_LAST, limits).fetchone()
         except sqlite3.Error as error:
             raise translated(error, self.topic, self.path) from error
-        return (first[0] & OFFSET_MASK, (last[0] & OFFSET_MASK) + 1) if first and last else (0, 0)
+        if not first or not last:
+            return 0, 0
+        return first[0] & OFFSET_MASK, (last[0] & OFFSET_MASK) + 1
 
     def append(self, records: Mapping[int, tuple[Sequence[int], Sequence[bytes]]]) -> None:
         """Commit `{partition: (times, values)}` in one transaction, or nothing."""
@@ -163,6 +166,7 @@ def path_of(directory: Path, topic: str) -> Path:
 
 def connect(path: Path) -> sqlite3.Connection:
     """A connection with the log's settings to a database that exists."""
+    # Opening makes no file: one that is missing is an error.
     name = f"file:{quote(str(path.absolute()))}?mode=rw"
     db = sqlite3.connect(
         name, LOCK_WAIT_SECONDS, isolation_level=None, check_same_thread=False, uri=True
@@ -184,7 +188,9 @@ def create(directory: Path, topic: str, partitions: int) -> None:
         meta = [("identity", str(uuid.uuid4())), ("partitions", partitions)]
         db.executemany("INSERT INTO meta VALUES(?, ?)", meta)
         db.close()
+        # Before the topic: whoever finds it finds its bell.
         path.with_suffix(".bell").touch()
+        # Not renamed: a link fails where somebody else was first.
         os.link(draft, path)
     except FileExistsError:
         pass
@@ -204,7 +210,8 @@ def translated(error: Exception, topic: str, path: Path) -> LogError:
         ),
         sqlite3.SQLITE_BUSY: (
             f"stayed locked by another process for {LOCK_WAIT_SECONDS:.0f} s",
-            "Find the process that holds the file open (a shell, a backup?) and end its transaction.",
+            "Find the process that holds the file open (a shell, a backup?) "
+            "and end its transaction.",
         ),
         sqlite3.SQLITE_TOOBIG: ("a record is larger than SQLite takes (1 GB)", "Split it."),
         sqlite3.SQLITE_CORRUPT: (

@@ -4,13 +4,13 @@ that is being compiled."""
 from __future__ import annotations
 
 import threading
-import time
 from types import TracebackType
 
 import msgspec
 import structlog
 
 from freshet.schemas.errors import LogError
+from freshet.streams.clock import wall_now_ms
 from freshet.streams.control.channels import Channels, send
 from freshet.streams.log.contract import Log, Writer
 from freshet.streams.vitals.vitals import Vitals
@@ -26,7 +26,9 @@ class Heartbeat:
     when the loop is busy."""
 
     def __init__(self, log_: Log, channels: Channels, vitals: Vitals) -> None:
-        self._log, self._channels, self._vitals = log_, channels, vitals
+        self._log = log_
+        self._channels = channels
+        self._vitals = vitals
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True)
         self._writer: Writer | None = None
@@ -40,13 +42,11 @@ class Heartbeat:
 
     def _tell(self) -> None:
         status = self._vitals.status()
-        facts = {k: v for k, v in status.facts.items() if not isinstance(v, dict)}
+        facts = {name: value for name, value in status.facts.items() if not isinstance(value, dict)}
         try:
             self._writer = self._writer or self._log.writer()
-            now_ms = time.time_ns() // 1_000_000
-            send(
-                self._writer, self._channels, [msgspec.structs.replace(status, facts=facts)], now_ms
-            )
+            told = msgspec.structs.replace(status, facts=facts)
+            send(self._writer, self._channels, [told], wall_now_ms())
         except LogError as error:
             log.warning("reports log is away; this heartbeat is dropped", error=str(error))
             self._writer = None

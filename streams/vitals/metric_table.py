@@ -74,21 +74,16 @@ def _add(metric: Metric, figure: Figure, labels: Labels, value: Any) -> None:
 def _add_histogram(metric: Metric, labels: Labels, value: Any) -> None:
     if not isinstance(value, Mapping):
         return
-    bounds, counts, total = (
-        _numbers(value.get("le")),
-        _numbers(value.get("counts")),
-        _number(value.get("sum")),
-    )
+    bounds = _numbers(value.get("le"))
+    counts = _numbers(value.get("counts"))
+    total = _number(value.get("sum"))
     if bounds is None or counts is None or total is None or len(counts) != len(bounds) + 1:
         return
     upto = 0.0
-    for bound, n in zip((*bounds, math.inf), counts):
-        upto += n
-        metric.add_sample(
-            f"{metric.name}_bucket",
-            {**labels, "le": "+Inf" if bound == math.inf else str(bound)},
-            upto,
-        )
+    # As Prometheus has them: each bucket with all that are below it, the last with all.
+    for bound, count in zip((*map(str, bounds), "+Inf"), counts):
+        upto += count
+        metric.add_sample(f"{metric.name}_bucket", {**labels, "le": bound}, upto)
     metric.add_sample(f"{metric.name}_count", labels, upto)
     metric.add_sample(f"{metric.name}_sum", labels, total)
 
@@ -107,8 +102,13 @@ def _number(value: Any) -> float | None:
 def _numbers(values: Any) -> list[float] | None:
     if not isinstance(values, Sequence) or isinstance(values, str):
         return None
-    found = [n for x in values if (n := _number(x)) is not None]
-    return found if len(found) == len(values) else None
+    found: list[float] = []
+    for value in values:
+        number = _number(value)
+        if number is None:
+            return None
+        found.append(number)
+    return found
 
 
 class _Step(NamedTuple):
@@ -125,23 +125,29 @@ def _steps(path: str) -> tuple[_Step, ...]:
 
 
 def _step(part: str) -> _Step:
-    found = _TEXTS.search(part)
-    texts = tuple(found[1].split(",")) if found else ()
-    key = part[: found.start()] if found else part
+    key = part
+    texts: tuple[str, ...] = ()
+    named = _TEXTS.search(part)
+    if named:
+        key = part[: named.start()]
+        texts = tuple(named[1].split(","))
     marks = list(_MARK.finditer(key))
     if not marks:
         return _Step(key or None, None, texts)
-    most = next((int(m[2]) for m in marks if (m[2] or "").isdigit()), None)
-    pattern, at = "", 0
-    for m in marks:
-        pattern += re.escape(key[at : m.start()]) + f"(?P<{m[1]}>{_matching(m, key)})"
-        at = m.end()
+    most = next((int(mark[2]) for mark in marks if (mark[2] or "").isdigit()), None)
+    pattern = ""
+    at = 0
+    for mark in marks:
+        plain = re.escape(key[at : mark.start()])
+        pattern += f"{plain}(?P<{mark[1]}>{_matching(mark, key)})"
+        at = mark.end()
     return _Step(re.compile(pattern + re.escape(key[at:]), re.DOTALL), most, texts)
 
 
 def _matching(mark: re.Match[str], key: str) -> str:
     if mark[2] and not mark[2].isdigit():
         return "|".join(map(re.escape, mark[2].split("|")))
+    # Alone, a mark is a whole key, whatever is in it; else what stands between two marks ends it.
     return ".+" if mark[0] == key else "[^:.]+"
 
 
@@ -165,21 +171,23 @@ def _under(node: Any, step: _Step) -> Iterator[tuple[Labels, Any]]:
         if step.key in node:
             yield {}, node[step.key]
     else:
+        # The first values only: of what data says there is no end, and each makes a series.
         left = len(node) if step.most is None else step.most
         for key, child in node.items():
-            found = step.key.fullmatch(key) if isinstance(key, str) and left > 0 else None
-            if found is not None:
-                left -= 1
-                yield (
-                    {name: text[:LONGEST_LABEL] for name, text in found.groupdict().items()},
-                    child,
-                )
+            if left <= 0:
+                return
+            found = step.key.fullmatch(key) if isinstance(key, str) else None
+            if found is None:
+                continue
+            left -= 1
+            labels = {name: text[:LONGEST_LABEL] for name, text in found.groupdict().items()}
+            yield labels, child
 
 
 def _texts(node: Any, names: Sequence[str]) -> Labels | None:
     """Labels out of what lies in a node; None where one is missing."""
     if not names:
         return {}
-    if not isinstance(node, Mapping) or not all(isinstance(node.get(n), str) for n in names):
+    if not isinstance(node, Mapping) or not all(isinstance(node.get(name), str) for name in names):
         return None
-    return {n: node[n][:LONGEST_LABEL] for n in names}
+    return {name: node[name][:LONGEST_LABEL] for name in names}

@@ -18,7 +18,8 @@ from freshet.streams.vitals.metric_table import Figure
 from freshet.streams.vitals.metric_table import families as families_of
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-MS, MB = 1e-3, 1e6
+MS = 1e-3
+MB = 1e6
 _TRAINER = "train:{model}.{lineage}:{partition}"
 
 ROLE_METRICS: tuple[Figure, ...] = (
@@ -151,7 +152,9 @@ ROLE_METRICS: tuple[Figure, ...] = (
         "counter",
         "freshet_join_outcomes_total",
         "What became of predictions and labels.",
-        "join:{model}:{partition}/{outcome:labelled|expired|corrected|conflicted|settled_conflicts|repeated_questions|conflicting_questions|unreadable_questions|repeated_labels|conflicting_labels|late_labels|unmatched_labels}",
+        "join:{model}:{partition}/{outcome:labelled|expired|corrected|conflicted"
+        "|settled_conflicts|repeated_questions|conflicting_questions|unreadable_questions"
+        "|repeated_labels|conflicting_labels|late_labels|unmatched_labels}",
     ),
     Figure(
         "gauge",
@@ -196,7 +199,8 @@ ROLE_METRICS: tuple[Figure, ...] = (
     Figure(
         "gauge",
         "freshet_trainer_calibration",
-        "Mean prediction over share of positives: 1 where as many came true as were expected in all.",
+        "Mean prediction over share of positives: "
+        "1 where as many came true as were expected in all.",
         f"{_TRAINER}/{{window:all|rolling}}/calibration",
     ),
     Figure(
@@ -227,7 +231,8 @@ ROLE_METRICS: tuple[Figure, ...] = (
     Figure(
         "counter",
         "freshet_scorer_requests_total",
-        "Requests by outcome. Refused: 503 as an operator decided. Those in error (4xx) are answered.",
+        "Requests by outcome. Refused: 503 as an operator decided. "
+        "Those in error (4xx) are answered.",
         "requests/{outcome:answered|failed|refused}",
     ),
     Figure(

@@ -77,20 +77,20 @@ def reachable(address: str) -> str:
     >>> reachable("http://127.0.0.1:9100")
     'http://127.0.0.1:9100'
     """
-    host = urlsplit(address).hostname
-    return (
-        address
-        if host not in ANY_HOST
-        else f"http://{socket.gethostname()}:{urlsplit(address).port}"
-    )
+    parts = urlsplit(address)
+    if parts.hostname not in ANY_HOST:
+        return address
+    return f"http://{socket.gethostname()}:{parts.port}"
 
 
 class _Server(ThreadingHTTPServer):
+    # A slow client holds up neither the end of the process nor that of the server.
     daemon_threads = True
     block_on_close = False
 
     def __init__(self, address: tuple[str, int], produce: Callable[[], bytes]) -> None:
         self.produce = produce
+        # Before the socket is made, which the constructor does.
         if ":" in address[0]:
             self.address_family = socket.AF_INET6
         super().__init__(address, _Handler)
@@ -99,10 +99,8 @@ class _Server(ThreadingHTTPServer):
         """As `TCPServer` does: `HTTPServer` looks its own name up besides, which may take
         seconds."""
         TCPServer.server_bind(self)
-        self.server_name, self.server_port = (
-            str(self.server_address[0]),
-            int(self.server_address[1]),
-        )
+        self.server_name = str(self.server_address[0])
+        self.server_port = int(self.server_address[1])
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is nobody's error."""

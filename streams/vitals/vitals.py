@@ -12,6 +12,7 @@ import msgspec
 import psutil
 
 from freshet.schemas.wire.messages import Status
+from freshet.streams.clock import wall_now_ms
 from freshet.streams.outages import Outages
 
 
@@ -22,8 +23,10 @@ class Vitals:
     `status` may be called from any thread, also while the loop of the role waits for a server."""
 
     def __init__(self, role: str, instance: str, outages: Outages) -> None:
-        self.role, self.instance, self.outages = role, instance, outages
-        self.started_ms = time.time_ns() // 1_000_000
+        self.role = role
+        self.instance = instance
+        self.outages = outages
+        self.started_ms = wall_now_ms()
         # how far the wall is ahead of the clock that it goes by
         self.clock_off_ms: Callable[[], int] = lambda: 0
         self.metrics = ""  # where its /metrics is served, once it is
@@ -35,12 +38,13 @@ class Vitals:
         """The role's own figures with those of the process; `facts` replaces what the role said
         last."""
         if facts is not None:
-            self._facts, self._told_ms = facts, time.time_ns() // 1_000_000
+            self._facts = facts
+            self._told_ms = wall_now_ms()
         return Status(
             self.role,
             self.instance,
             os.getpid(),
-            time.time_ns() // 1_000_000,
+            wall_now_ms(),
             {**self._facts, **self._own()},
         )
 
@@ -54,7 +58,7 @@ class Vitals:
             "cpu_seconds": round(time.process_time(), 2),
             "started_ms": self.started_ms,
             "told_ms": self._told_ms,  # when its loop last told its figures
-            "outages": [msgspec.to_builtins(o) for o in self.outages.current()],
+            "outages": [msgspec.to_builtins(outage) for outage in self.outages.current()],
             "outages_begun": self.outages.begun,
             "metrics": self.metrics,
             "clock_off_ms": self.clock_off_ms(),

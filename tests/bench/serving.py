@@ -1,10 +1,11 @@
-"""Does a request notice that a snapshot is swapped in? One row with features from Redis, beside
-FastAPI with the same model.
+"""Does a request notice that a snapshot is swapped in, and what does one cost? One row with
+features from Redis, beside FastAPI with the same model.
 
 Open loop at 200 requests a second, each latency from the intended time of sending; a swap every 2
 s. *Near* are requests sent up to 0.4 s after a swap or 10 ms before it. The FastAPI server answers
 by the same look-ups and the same predictor, loads the same files in a thread, checks no signature
-and logs nothing. `FRESHET_BENCH_SECONDS` says how long each side is asked.
+and logs nothing. `FRESHET_BENCH_SECONDS` says how long each side is asked. After that each is
+asked by clients that ask again as soon as they are answered, over one connection and over 32.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -33,12 +35,14 @@ from freshet.schemas.models.manifest import Identity
 from freshet.servers.redis_server import RedisServer
 from freshet.serving.loading.loader import Order
 from freshet.streams.control.orders import ordered
+from tests.bench.closed_loop import ask_in_loops
 from tests.bench.harness import Row
 
 SECONDS = float(os.environ.get("FRESHET_BENCH_SECONDS", "60"))
 RATE, SWAP_SECONDS, WARM_SECONDS, TURNS = 200, 2.0, 2.0, 2
 BEFORE_SECONDS, AFTER_SECONDS, TIMEOUT_SECONDS, READY_SECONDS = 0.01, 0.4, 5.0, 120.0
 CONNECTIONS = 16
+MANY, LOOP_SECONDS = 32, 5.0
 F64 = npt.NDArray[np.float64]
 
 
@@ -74,22 +78,30 @@ def run() -> list[Row]:
     ours, theirs = (_best(side) for side in zip(*turns))
     assert ours["failed"] == 0, "a request failed while snapshots were swapped in"
     detail = {"scorer": ours, "fastapi": theirs, "load": os.getloadavg()[0]}
-    return [
-        Row(
-            name=f"serving {name}",
-            unit="ms",
-            ours=ours[key],
-            baseline=theirs[key],
-            ratio=round(theirs[key] / ours[key], 2),
-            against="FastAPI + uvicorn",
-            detail=detail,
-        )
+    rows = [
+        _row(name, "ms", ours[key], theirs[key], theirs[key] / ours[key])
         for name, key in (
             ("p99 near swaps", "p99_near"),
             ("p99 away from swaps", "p99_away"),
             ("p50", "p50"),
+            ("p50 over one connection", "p50_alone"),
         )
     ]
+    many = "many_rate"
+    name = f"over {MANY} connections"
+    rows.append(_row(name, "requests/s", ours[many], theirs[many], ours[many] / theirs[many]))
+    return [Row(**row, detail=detail) for row in rows]  # type: ignore[typeddict-item]
+
+
+def _row(name: str, unit: str, ours: float, theirs: float, ratio: float) -> dict[str, Any]:
+    return {
+        "name": f"serving {name}",
+        "unit": unit,
+        "ours": ours,
+        "baseline": theirs,
+        "ratio": round(ratio, 2),
+        "against": "FastAPI + uvicorn",
+    }
 
 
 def _best(turns: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -107,17 +119,22 @@ def _measure(target: Callable[..., None], given: Given, bodies: Sequence[bytes])
     host, port = here.recv().removeprefix("http://").split(":")
     ask((host, int(port)), bodies, WARM_SECONDS)
     asked = ask((host, int(port)), bodies, SECONDS / TURNS)
+    connect = partial(_connect, (host, int(port)))
+    alone = ask_in_loops(connect, _status, _requests(bodies), 1, LOOP_SECONDS)
+    many = ask_in_loops(connect, _status, _requests(bodies), MANY, LOOP_SECONDS)
     here.send("stop")
     swaps = np.array(here.recv())
     process.join(READY_SECONDS)
     near = np.zeros(len(asked.at), np.bool_)
     for swap in swaps:
         near |= (asked.at > swap - BEFORE_SECONDS) & (asked.at < swap + AFTER_SECONDS)
-    found = {"failed": int((~asked.ok).sum()), "requests": len(asked.at), "swaps": len(swaps)}
+    failed = int((~asked.ok).sum()) + alone.failed + many.failed
+    found = {"failed": failed, "requests": len(asked.at), "swaps": len(swaps)}
+    looped = {"p50_alone": _quantile(alone.ms, 0.5), "many_rate": round(many.rate)}
     p50, (p99, p999) = _quantile(asked.ms, 0.5), (_quantile(asked.ms, q) for q in (0.99, 0.999))
     p99_near, p99_away = _quantile(asked.ms[near], 0.99), _quantile(asked.ms[~near], 0.99)
     told = {"p50": p50, "p99": p99, "p999": p999, "p99_near": p99_near, "p99_away": p99_away}
-    return {**found, **told, "near_to_away": round(p99_near / p99_away, 2)}
+    return {**found, **looped, **told, "near_to_away": round(p99_near / p99_away, 2)}
 
 
 def _quantile(ms: F64, q: float) -> float:
@@ -140,8 +157,8 @@ def _model() -> Any:
 def _prepare(folder: Path, url: str) -> tuple[Given, list[bytes]]:
     """A day of flights: rows into Redis, a signed snapshot every hour; and requests as their
     bytes."""
-    from freshet.demo.client import TYPES
     from freshet.demo.flights.schedule import Schedule
+    from freshet.replay.client import TYPES
     from freshet.testing import LocalRun
 
     app, queries = _model(), []
@@ -276,8 +293,7 @@ def _swap(cuts: Sequence[Identity], load: Callable[[Identity], None]) -> None:
 def ask(address: tuple[str, int], bodies: Sequence[bytes], seconds: float) -> Asked:
     """Requests at a fixed rate over connections taken in turn (more are opened while all are
     busy)."""
-    head = b"POST /v2/models/late_arrival/infer HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-    requests = [head % len(b) + b for b in bodies]
+    requests = _requests(bodies)
     n = int(RATE * seconds)
     at, ms, ok = np.zeros(n), np.full(n, np.inf), np.zeros(n, np.bool_)
     poll, idle, busy = (
@@ -326,6 +342,11 @@ def ask(address: tuple[str, int], bodies: Sequence[bytes], seconds: float) -> As
     for open_one in (*idle, *busy):
         open_one.close()
     return Asked(at, ms, ok)
+
+
+def _requests(bodies: Sequence[bytes]) -> list[bytes]:
+    head = b"POST /v2/models/late_arrival/infer HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    return [head % len(b) + b for b in bodies]
 
 
 def _connect(address: tuple[str, int], poll: selectors.BaseSelector) -> socket.socket:

@@ -232,7 +232,7 @@ def _view(
     watch.watch(blocks, "decode", "decode blocks")
     watch.watch(ViewRows, "fold", "fold")
     watch.watch(view_task.ViewTask, "_fold", "columns of blocks")
-    watch.watch(ViewRows, "take", "rows to write")
+    watch.watch(ViewRows, "hand_over", "rows to write")
     watch.watch(store, "write", "write to Redis")
     watch.watch(store, "generation", "ask Redis for its generation")
     stored_as = f"{app.stored_as(by_origin)}:{number}"

@@ -195,6 +195,20 @@ class LogBattery:
         assert [v for _, _, v in read(reader, 4)[1]] == values
         reader.close()
 
+    def test_a_record_of_before_1970_is_taken(self, log: Log, topic: str) -> None:
+        """Kafka has no such times, and stamps it as of then."""
+        then = -2_051_222_400_000
+        writer = log.writer()
+        writer.append(topic, 1, [b"of 1905"], then)
+        writer.append(topic, 1, [b"of today"], 7)
+        writer.flush()
+        writer.close()
+        reader = log.reader([topic], None)
+        (_, old, first), (_, new, second) = read(reader, 2)[1]
+        assert (first, second, new) == (b"of 1905", b"of today", 7)
+        assert old in (then, 1)
+        reader.close()
+
     def test_what_intake_makes_of_much_and_large_input_is_taken(self, log: Log, topic: str) -> None:
         """20,000 events whose keys are of 2 kB, and records that are no events: more than one
         record holds."""

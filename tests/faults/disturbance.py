@@ -16,15 +16,15 @@ import numpy as np
 
 from freshet.app import App, load
 from freshet.audit import kept as kept_by_run
-from freshet.demo.client import ScoringClient
 from freshet.demo.flights.schedule import Schedule, Step
-from freshet.demo.report import outcomes_of, topic_report
 from freshet.features.stores.catalog import open_store
 from freshet.features.stores.contract import VERSION_BYTES, RowKeys, Store
 from freshet.learners.snapshots import files as snapshots
 from freshet.learners.snapshots.signing import Verifier
 from freshet.processes.runtime import Runtime
+from freshet.replay.client import ScoringClient
 from freshet.replay.replayer import Replayer, published
+from freshet.replay.report import outcomes_of, topic_report
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.outcomes import KINDS

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pytest
 
 from freshet.audit import kept as kept_by_run
-from freshet.demo.report import outcomes_of, topic_report
 from freshet.features.stores.memory_store import MemoryStore
+from freshet.replay.report import outcomes_of, topic_report
 from freshet.schemas.errors import SchemaError
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import MAGIC, Block

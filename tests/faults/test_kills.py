@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 
 from freshet.app import App
-from freshet.demo.client import ScoringClient
 from freshet.demo.flights.schedule import Schedule
 from freshet.processes import runtime, supervisor
 from freshet.processes.supervisor import Supervisor
+from freshet.replay.client import ScoringClient
 from freshet.roles.names import role_names
 from tests.faults.disturbance import DAYS, Left, running
 from tests.faults.disturbance import undisturbed as undisturbed_run

@@ -18,7 +18,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from freshet.app import App
-from freshet.demo.client import ScoringClient
+from freshet.replay.client import ScoringClient
 from freshet.schemas.errors import ComponentError
 from freshet.servers.cassandra_server import CassandraServer
 from freshet.servers.kafka_server import KafkaServer

@@ -152,7 +152,7 @@ def kafka_password(place: Place) -> str:
 
 def kafka_partitions(place: Place) -> str:
     with closing(open_log(place.log)) as log:
-        log.ensure(place.topic, 4)
+        log.ensure(f"{place.topic.split('.')[0]}.dead", 4)
     return place.refused("--log", place.log)
 
 

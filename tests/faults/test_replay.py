@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from freshet.app import App, load
-from freshet.demo.client import ScoringClient
 from freshet.replay import replayer as replay
+from freshet.replay.client import ScoringClient
 from freshet.replay.replayer import NotYet, Replayer, ReplayError, Stopped
 from freshet.roles import plans
 from freshet.schemas.errors import LogError

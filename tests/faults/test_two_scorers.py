@@ -16,10 +16,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from freshet.demo.client import ScoringClient
 from freshet.demo.flights.schedule import Schedule, Step
 from freshet.processes import supervisor
 from freshet.processes.supervisor import RoleSpec, Supervisor
+from freshet.replay.client import ScoringClient
 from freshet.replay.replayer import NotYet, published
 from freshet.roles.process import run_role
 from freshet.servers.server import free_ports

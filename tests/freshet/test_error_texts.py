@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import numpy as np
 import pytest
 import structlog
 from rich.console import Console
@@ -26,7 +25,7 @@ from freshet.cli.init import init
 from freshet.learners.snapshots.signing import create_key
 from freshet.processes.live import run_one
 from freshet.processes.runtime import Runtime
-from freshet.roles import plans, preflight
+from freshet.roles import preflight
 from freshet.roles.process import run_role
 from freshet.runs import folder as run_folder
 from freshet.runs import record as run_record
@@ -34,8 +33,6 @@ from freshet.runs.lock import RunLock
 from freshet.schemas.errors import FreshetError
 from freshet.serving.web.app import ScorerApp
 from freshet.settings import Settings, settings
-from freshet.streams.intake.task import IntakeTask
-from freshet.streams.operators.checkpoints import Checkpoints
 from freshet.streams.sqlite.log import SqliteLog
 from tests.error_texts import PAGE, documented, shown
 from tests.serving.scoring.toy_answering import ToyAnswering
@@ -212,28 +209,6 @@ def after_a_sound_run(app: Callable[[], App]) -> None:
     prepared(app())
 
 
-def as_it_ran(app: App) -> None:
-    """Checkpoints as a run has them after its first second."""
-    given = Settings(run_dir=Path("run"))
-    log = SqliteLog("run/log")
-    for task, (topic, _) in plans.task_inputs(app).items():
-        state = {"x": np.zeros(1)}
-        if task.startswith("intake:"):
-            state = IntakeTask(plans.intake_plan(app, app.topic(task.split(":")[1])), 0).dump(True)
-        Checkpoints(given.checkpoints_url, task, log.bounds(topic).identity).save(
-            0, state, full=True
-        )
-    log.close()
-
-
-def after_a_run(old: str, new: str) -> None:
-    """A part of the app is replaced once it has run."""
-    prepared(sound())
-    as_it_ran(sound())
-    prepared(sound())  # goes on
-    prepared(changed(old, new))
-
-
 def as_another_app() -> None:
     Path("run").mkdir()
     run_record.write("parcels", "app.py", Settings(run_dir=Path("run")))
@@ -300,15 +275,6 @@ AT_THE_START: dict[str, Callable[[], object]] = {
             'drop={"early": pl.col("late") < 0}',
             'drop={"early": pl.col("late") < 0}, freshness=fr.Freshness(model_slo="5s")',
         )
-    ),
-    "A view that has run and is another now": lambda: after_a_run(
-        'fr.mean("late", over="1h")', 'fr.mean("late", over="2h")'
-    ),
-    "A model that has run and reads other features now": lambda: after_a_run(
-        '[handovers["city"],', '[fr.category(handovers["at"]), handovers["city"],'
-    ),
-    "A topic that has run and is filtered otherwise now": lambda: after_a_run(
-        'drop={"early":', 'drop={"too_early":'
     ),
     "A folder of another app": as_another_app,
     "A folder of another version": of_another_version,

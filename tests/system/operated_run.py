@@ -148,6 +148,10 @@ class OperatedRun:
             "every role is there",
         )
 
+    def printed(self) -> str:
+        """Since its last start."""
+        return self._output.read_text()
+
     def _lives(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, self._output.read_text()

@@ -23,15 +23,15 @@ from freshet.demo.demo import DemoOptions
 from freshet.demo.flights.app import app as flights
 from freshet.demo.flights.faults import BAD
 from freshet.demo.flights.schedule import Schedule
-from freshet.demo.report_types import (
-    DemoReport,
+from freshet.learners.snapshots import files as snapshots
+from freshet.learners.snapshots.signing import Verifier
+from freshet.replay.report_types import (
     ModelReport,
     QualityReport,
+    ReplayReport,
     RequestReport,
     TopicReport,
 )
-from freshet.learners.snapshots import files as snapshots
-from freshet.learners.snapshots.signing import Verifier
 from freshet.roles.names import role_names
 from freshet.runs.lock import RunLock
 from tests.snapshot_files import identity_of
@@ -251,7 +251,7 @@ def test_the_report_has_every_key_that_its_types_say(finished: Finished) -> None
     report = finished.report
     model = report["models"][MODEL]
     for told, kind in (
-        (report, DemoReport),
+        (report, ReplayReport),
         (model, ModelReport),
         (report["requests"], RequestReport),
         (model["served"], QualityReport),

@@ -23,15 +23,15 @@ import pytest
 
 from freshet.app import App, load
 from freshet.audit import kept as kept_by_run
-from freshet.demo.client import ScoringClient
 from freshet.demo.flights import APP
 from freshet.demo.flights.schedule import Schedule
-from freshet.demo.report import outcomes_of, topic_report
 from freshet.features.stores.catalog import open_store
 from freshet.features.stores.contract import VERSION_BYTES, RowKeys, Store
 from freshet.processes.runtime import Runtime
 from freshet.processes.supervisor import RoleSpec, Supervisor
+from freshet.replay.client import ScoringClient
 from freshet.replay.replayer import Replayer, published
+from freshet.replay.report import outcomes_of, topic_report
 from freshet.roles.process import run_role
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.wire import blocks

@@ -19,9 +19,9 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families as parsed
 
 from freshet.app import App, load
-from freshet.demo.client import ScoringClient
 from freshet.demo.flights.schedule import Schedule
 from freshet.processes.runtime import Runtime
+from freshet.replay.client import ScoringClient
 from freshet.replay.replayer import Published, Replayer, published
 from freshet.roles import plans
 from freshet.roles.names import role_names

@@ -28,10 +28,10 @@ from freshet.demo.flights.app import app as flights
 from freshet.demo.flights.data import START_MS, Alter
 from freshet.demo.flights.faults import Faults
 from freshet.demo.flights.schedule import Schedule, Step
-from freshet.demo.report import outcomes_of
 from freshet.features.stores.catalog import open_store
 from freshet.learners.snapshots import files as snapshots
 from freshet.learners.snapshots.signing import Verifier
+from freshet.replay.report import outcomes_of
 from freshet.schemas.models.manifest import SnapshotName
 from freshet.schemas.wire import messages
 from freshet.schemas.wire.outcomes import ASKED, ExampleRows

@@ -27,9 +27,7 @@ import pytest
 
 from freshet.app import App, load
 from freshet.audit import kept as kept_by_run
-from freshet.demo.client import ScoringClient
 from freshet.demo.flights.schedule import Schedule
-from freshet.demo.report import outcomes_of, topic_report
 from freshet.features.rows import kernels as k
 from freshet.features.rows.plan import RowPlan
 from freshet.features.stores.catalog import open_store
@@ -38,7 +36,9 @@ from freshet.features.views.view import View
 from freshet.processes import supervisor
 from freshet.processes.runtime import Runtime
 from freshet.processes.supervisor import RoleSpec, Supervisor
+from freshet.replay.client import ScoringClient
 from freshet.replay.replayer import Replayer, published
+from freshet.replay.report import outcomes_of, topic_report
 from freshet.roles.process import run_role
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.wire import blocks

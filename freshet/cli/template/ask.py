@@ -13,7 +13,8 @@ SCORER = os.environ.get("SCORER", "http://127.0.0.1:8080")
 def main(courier: str = "bob", city: str = "Berlin") -> None:
     fields = {"parcel": uuid.uuid4().hex[:12], "courier": courier, "city": city}
     inputs = [
-        {"name": k, "shape": [1], "datatype": "BYTES", "data": [v]} for k, v in fields.items()
+        {"name": name, "shape": [1], "datatype": "BYTES", "data": [value]}
+        for name, value in fields.items()
     ]
     answer = httpx.post(
         f"{SCORER}/v2/models/late/infer", json={"inputs": inputs}, timeout=10.0

@@ -21,7 +21,8 @@ Event = dict[str, Any]
 
 def hand_over() -> Event:
     """A parcel that a courier takes now."""
-    courier, city = random.choice(list(COURIERS)), random.choice(list(CITIES))
+    courier = random.choice(list(COURIERS))
+    city = random.choice(list(CITIES))
     weight = round(random.expovariate(0.5), 1) if random.random() < 0.9 else None
     return {
         "parcel": uuid.uuid4().hex[:12],
@@ -42,7 +43,7 @@ def deliver(parcel: Event) -> Event:
 def push(client: httpx.Client, topic: str, events: list[Event]) -> None:
     """Publish events to a topic: a list for each of its fields. They are safe in its log once this
     returns."""
-    columns = {name: [e[name] for e in events] for name in events[0]}
+    columns = {name: [event[name] for event in events] for name in events[0]}
     client.post("/push", json={"push_source_name": topic, "df": columns}).raise_for_status()
 
 
@@ -51,9 +52,8 @@ def ask(client: httpx.Client, parcels: list[Event]) -> tuple[list[float], Event]
     inputs = [tensor(name, "BYTES", parcels) for name in ("parcel", "courier", "city")]
     body = {"inputs": [*inputs, tensor("weight_kg", "FP64", parcels)]}
     answer = client.post("/v2/models/late/infer", json=body).raise_for_status().json()
-    return next(x["data"] for x in answer["outputs"] if x["name"] == "probability"), answer[
-        "parameters"
-    ]
+    outputs = {output["name"]: output["data"] for output in answer["outputs"]}
+    return outputs["probability"], answer["parameters"]
 
 
 def tensor(name: str, datatype: str, parcels: list[Event]) -> Event:
@@ -61,7 +61,7 @@ def tensor(name: str, datatype: str, parcels: list[Event]) -> Event:
         "name": name,
         "shape": [len(parcels)],
         "datatype": datatype,
-        "data": [p[name] for p in parcels],
+        "data": [parcel[name] for parcel in parcels],
     }
 
 
@@ -80,18 +80,24 @@ def main() -> None:
             answers, by = ask(client, parcels)
             push(client, "handovers", parcels)
             under_way += [
-                (time.time() + random.uniform(1.0, 4.0), p, x) for p, x in zip(answers, parcels)
+                (time.time() + random.uniform(1.0, 4.0), probability, parcel)
+                for probability, parcel in zip(answers, parcels)
             ]
             now = time.time()
-            come = [(p, deliver(x)) for due, p, x in under_way if due <= now]
-            under_way = [x for x in under_way if x[0] > now]
+            come = [
+                (probability, deliver(parcel))
+                for due, probability, parcel in under_way
+                if due <= now
+            ]
+            under_way = [waiting for waiting in under_way if waiting[0] > now]
             if come:
-                push(client, "deliveries", [d for _, d in come])
-                told = " ".join(f"{d['minutes_late']:+.0f}min:{p:.2f}" for p, d in come[:6])
-                print(
-                    f"{by['rung']:9} {by.get('lineage') or '':25} delivered (late: answered) {told}",
-                    flush=True,
+                push(client, "deliveries", [delivery for _, delivery in come])
+                told = " ".join(
+                    f"{delivery['minutes_late']:+.0f}min:{probability:.2f}"
+                    for probability, delivery in come[:6]
                 )
+                who = f"{by['rung']:9} {by.get('lineage') or '':25}"
+                print(f"{who} delivered (late: answered) {told}", flush=True)
             time.sleep(0.25)
 
 

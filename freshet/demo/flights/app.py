@@ -58,10 +58,10 @@ weather = fr.Topic(
     impute={
         "wind_gust": fr.impute.constant(0.0),
         **{
-            f: fr.impute.last(by="origin")
-            for f in ("temp", "dewp", "humid", "wind_dir", "wind_speed")
+            field: fr.impute.last(by="origin")
+            for field in ("temp", "dewp", "humid", "wind_dir", "wind_speed")
         },
-        **{f: fr.impute.last(by="origin") for f in ("precip", "pressure", "visib")},
+        **{field: fr.impute.last(by="origin") for field in ("precip", "pressure", "visib")},
     },
     freshness=HELD,
 )
@@ -92,13 +92,15 @@ by_origin = delays(
     n_1h=fr.count(over="1h"),
     worst_1h=fr.max("arr_delay", over="1h"),
 )
-by_carrier, by_dest = delays("arrivals_by_carrier", "carrier"), delays("arrivals_by_dest", "dest")
+by_carrier = delays("arrivals_by_carrier", "carrier")
+by_dest = delays("arrivals_by_dest", "dest")
 by_tail = fr.View(
     "arrivals_by_tail",
     arrivals,
     key="tailnum",
     tile="10m",
-    description="Where an aircraft may be: its last arrival, how late that was, how long ago, how far away.",
+    description="Where an aircraft may be: its last arrival, how late that was, how long ago, "
+    "how far away.",
     features={
         "last_delay": fr.last("arr_delay"),
         "since_last": fr.age(),
@@ -150,8 +152,8 @@ sky = fr.View(
     description="The newest observation, and what fell lately.",
     features={
         **{
-            f: fr.last(f)
-            for f in ("temp", "humid", "wind_speed", "wind_gust", "precip", "pressure", "visib")
+            field: fr.last(field)
+            for field in ("temp", "humid", "wind_speed", "wind_gust", "precip", "pressure", "visib")
         },
         "precip_6h": fr.sum("precip", over="6h"),
     },
@@ -212,9 +214,12 @@ late = fr.Model(
     id="flight_id",
     label=fr.Label(arrivals, id="flight_id", value=pl.col("arr_delay") > 15),
     features=[
-        *(departures[f] for f in ("carrier", "origin", "dest", "tailnum")),
-        *(fr.category(departures[f]) for f in ("hour", "weekday", "month", "day", "flight")),
-        *(view[f] for view in VIEWS for f in view.features),
+        *(departures[field] for field in ("carrier", "origin", "dest", "tailnum")),
+        *(
+            fr.category(departures[field])
+            for field in ("hour", "weekday", "month", "day", "flight")
+        ),
+        *(view[feature] for view in VIEWS for feature in view.features),
     ],
     learners=[
         fr.Baseline(),

@@ -76,7 +76,10 @@ def load(days: int = 365, alter: Alter | None = None) -> dict[str, pl.DataFrame]
         "weather": weather_of(days),
     }
     kinds = [EventType.load(topic) for topic in TOPICS]
-    return {k.topic: frames[k.topic].select(*k.fields, ROW).sort(k.time, k.id) for k in kinds}
+    return {
+        kind.topic: frames[kind.topic].select(*kind.fields, ROW).sort(kind.time, kind.id)
+        for kind in kinds
+    }
 
 
 def flights_of(days: int) -> pl.DataFrame:
@@ -89,7 +92,8 @@ def flights_of(days: int) -> pl.DataFrame:
         date.cast(pl.String), "carrier", "flight", "origin", clock, separator=":"
     )
     minutes = [
-        pl.col(c).cast(pl.Float64) for c in ("distance", "dep_delay", "arr_delay", "air_time")
+        pl.col(column).cast(pl.Float64)
+        for column in ("distance", "dep_delay", "arr_delay", "air_time")
     ]
     return _first_days(_read("flights.csv"), days).select(
         ROW,
@@ -98,7 +102,7 @@ def flights_of(days: int) -> pl.DataFrame:
         "origin",
         "dest",
         *minutes,
-        *[pl.col(c).cast(pl.Int32) for c in ("flight", "hour", "month")],
+        *[pl.col(column).cast(pl.Int32) for column in ("flight", "hour", "month")],
         flight_id=flight_id,
         scheduled_at=hour + pl.col("minute") * MINUTE_MS,
         weekday=date.dt.weekday().cast(pl.Int32) - 1,
@@ -114,7 +118,7 @@ def weather_of(days: int) -> pl.DataFrame:
     return _first_days(_read("weather.csv"), days).select(
         ROW,
         "origin",
-        *[pl.col(c).cast(pl.Float64) for c in _WEATHER],
+        *[pl.col(column).cast(pl.Float64) for column in _WEATHER],
         observation_id=name,
         observed_at=observed.cast(pl.Int64),
     )
@@ -133,7 +137,13 @@ def _read(name: str) -> pl.DataFrame:
         )
     folder = Path(spec.submodule_search_locations[0]) / "data"
     packed = folder / f"{name}.zip"
-    source = zipfile.ZipFile(packed).read(name) if packed.exists() else folder / name
-    types = dict.fromkeys(_WEATHER, pl.Float64) if name == "weather.csv" else {}
+    # The large tables are zipped in the package.
+    source: bytes | Path = folder / name
+    if packed.exists():
+        source = zipfile.ZipFile(packed).read(name)
+    types = {}
+    if name == "weather.csv":
+        # Else whole numbers in the first rows make a column of them.
+        types = dict.fromkeys(_WEATHER, pl.Float64)
     frame = pl.read_csv(source, columns=_READ[name], null_values=["", "NA"], schema_overrides=types)
     return frame.with_row_index(ROW)

@@ -19,7 +19,8 @@ class Draws:
     """
 
     def __init__(self, seed: int, topic: str, rows: npt.NDArray[Any]) -> None:
-        self._key, self._rows = f"{seed}/{topic}", rows.astype(np.uint64)
+        self._key = f"{seed}/{topic}"
+        self._rows = rows.astype(np.uint64)
 
     def _bits(self, purpose: str) -> U64:
         stream = random.Random(f"{self._key}/{purpose}").getrandbits(64)
@@ -28,10 +29,11 @@ class Draws:
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         return z ^ (z >> np.uint64(31))
 
-    def share(self, purpose: str, p: float) -> npt.NDArray[np.bool_]:
-        """True for a share `p` of rows."""
-        return (self._bits(purpose) >> np.uint64(11)) < np.uint64(p * (1 << 53))
+    def share(self, purpose: str, probability: float) -> npt.NDArray[np.bool_]:
+        """True for about this share of rows."""
+        # The upper 53 bits, as many as a double holds.
+        return (self._bits(purpose) >> np.uint64(11)) < np.uint64(probability * (1 << 53))
 
-    def below(self, purpose: str, n: int) -> I64:
-        """Whole numbers from 0 to n - 1."""
-        return (self._bits(purpose) % np.uint64(n)).astype(np.int64)
+    def below(self, purpose: str, most: int) -> I64:
+        """Whole numbers from 0 to `most` - 1."""
+        return (self._bits(purpose) % np.uint64(most)).astype(np.int64)

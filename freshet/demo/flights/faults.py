@@ -1,12 +1,13 @@
 """What goes wrong on the way to a topic, seeded, and what intake must make of it.
 
-- A *duplicate* is the same bytes once more: half of them at once, half up to `resend_within_ms` later.
-- A *bad row* is one more record: a corrupted copy, under the same id, at the same moment, half of them just
-  before the good one and half just after. So every event still arrives whole, neither labels nor features
-  suffer, and a good event after its bad copy is the corrected resend that must count. Each breaks exactly one
-  rule.
-- *Disorder* holds a record up by half to all of the lateness, so that newer events overtake it; nothing is
-  published before its own event time, and nothing becomes late.
+- A *duplicate* is the same bytes once more: half of them at once, half up to `resend_within_ms`
+  later.
+- A *bad row* is one more record: a corrupted copy, under the same id, at the same moment, half of
+  them just before the good one and half just after. So every event still arrives whole, neither
+  labels nor features suffer, and a good event after its bad copy is the corrected resend that must
+  count. Each breaks exactly one rule.
+- *Disorder* holds a record up by half to all of the lateness, so that newer events overtake it;
+  nothing is published before its own event time, and nothing becomes late.
 
 Every choice is drawn from the seed, the topic and the row's place in the data, never from other
 rows or the clock: an altered outcome of one flight leaves the faults of all others as they were.
@@ -29,9 +30,11 @@ from freshet.demo.flights.wire import EventType
 from freshet.schemas.durations import DAY_MS
 
 I64 = npt.NDArray[np.int64]
-GOOD, DUPLICATE, FIRST_BAD = 0, 1, 2
+GOOD = 0
+DUPLICATE = 1
+FIRST_BAD = 2
 BAD = ("unknown_schema", "missing", "domain", "range", "undecodable", "future")
-OUTLIER = 1_000_000_000
+OUTLIER = 1_000_000_000  # beyond the range of every field that has one
 UNKNOWN_SCHEMA_ID = 999
 # Times are whole minutes, and departures bunch at every fifth: of the records held up only every
 # third is overtaken, of take-offs and arrivals every second, of observations none. So more are held
@@ -90,9 +93,11 @@ class Plan:
 
 def plan(kind: EventType, events: pl.DataFrame, faults: Faults, seed: int) -> tuple[Plan, Expected]:
     """Draw the faults of a topic's events, which are sorted by event time."""
-    n, time = len(events), events[kind.time].to_numpy()
+    count = len(events)
+    time = events[kind.time].to_numpy()
     refused = refusals(kind, events)
     draw = Draws(seed, kind.topic, events[ROW].to_numpy())
+    # What the data itself gets wrong keeps its one fate.
     whole = refused == 0
     held_up = draw.share("disorder", faults.disorder * _HELD_UP[kind.topic])
     half = faults.lateness_ms // 2
@@ -100,18 +105,19 @@ def plan(kind: EventType, events: pl.DataFrame, faults: Faults, seed: int) -> tu
     again = np.flatnonzero(draw.share("duplicate", faults.duplicates) & whole)
     later = draw.below("later", 2) * draw.below("resend", faults.resend_within_ms)
     bad = np.flatnonzero(draw.share("bad", faults.bad) & whole)
-    row = np.concatenate([np.arange(n), again, bad])
+    row = np.concatenate([np.arange(count), again, bad])
     at = np.concatenate([publish, (publish + later)[again], publish[bad]])
     act = np.concatenate(
         [
-            np.zeros(n, np.int64),
+            np.zeros(count, np.int64),
             np.full(len(again), DUPLICATE),
             FIRST_BAD + draw.below("kind", len(BAD))[bad],
         ]
     )
     beside = np.concatenate(
-        [np.zeros(n, np.int64), np.full(len(again), 2), 2 * draw.below("side", 2)[bad] - 1]
+        [np.zeros(count, np.int64), np.full(len(again), 2), 2 * draw.below("side", 2)[bad] - 1]
     )
+    # At one moment: by event, its bad copy before or after it, its duplicate last.
     order = np.lexsort((beside, row, at))
     done = Plan(at[order], row[order], act[order])
     return done, _expected(done, time, refused)
@@ -122,9 +128,11 @@ def refusals(kind: EventType, events: pl.DataFrame) -> I64:
     breaks."""
     out = np.zeros(len(events), np.int64)
     broken = {
-        "missing": [pl.col(f).is_null() for f in kind.required],
-        "domain": [~pl.col(f).is_in(list(words)) for f, words in kind.domains.items()],
-        "range": [~pl.col(f).is_between(low, high) for f, (low, high) in kind.ranges.items()],
+        "missing": [pl.col(field).is_null() for field in kind.required],
+        "domain": [~pl.col(field).is_in(list(words)) for field, words in kind.domains.items()],
+        "range": [
+            ~pl.col(field).is_between(low, high) for field, (low, high) in kind.ranges.items()
+        ],
     }
     for name, rules in broken.items():
         mask = events.select(pl.any_horizontal(rules).fill_null(False)).to_series().to_numpy()
@@ -135,43 +143,44 @@ def refusals(kind: EventType, events: pl.DataFrame) -> I64:
 def corrupted(kind: EventType, event: Mapping[str, Any], what: str, seed: str) -> bytes:
     """The record of a bad copy of `event`, a whole one, that breaks the rule `what` of `BAD` and no
     other."""
-    r = random.Random(seed)
+    randomness = random.Random(seed)
     if what == "unknown_schema":
         return kind.encode(event, schema_id=UNKNOWN_SCHEMA_ID)
     if what == "undecodable":
-        return _garbled(kind.encode(event), r)
+        return _garbled(kind.encode(event), randomness)
     if what == "missing":
-        change: dict[str, Any] = {r.choice(kind.required): None}
+        change: dict[str, Any] = {randomness.choice(kind.required): None}
     elif what == "domain":
-        change = {r.choice(sorted(kind.domains)): "??"}
+        change = {randomness.choice(sorted(kind.domains)): "??"}
     elif what == "range":
-        change = {r.choice(sorted(kind.ranges)): OUTLIER}
+        change = {randomness.choice(sorted(kind.ranges)): OUTLIER}
     else:
-        change = {kind.time: event[kind.time] + r.randint(30, 3650) * DAY_MS}
+        change = {kind.time: event[kind.time] + randomness.randint(30, 3650) * DAY_MS}
     return kind.encode({**event, **change})
 
 
-def _garbled(record: bytes, r: random.Random) -> bytes:
+def _garbled(record: bytes, randomness: random.Random) -> bytes:
     """Cut short, or noise after a header, or noise alone; no reading of any of them gives an
     event."""
-    form = r.randrange(3)
+    form = randomness.randrange(3)
     if form == 0:
-        return record[: r.randrange(1, len(record))]
+        return record[: randomness.randrange(1, len(record))]
     if form == 1:
-        return record[:5] + b"\x7f" + r.randbytes(40)  # a union has no branch -64
-    return b"\xff" + r.randbytes(40)  # neither the magic byte of an event nor the first of a tick
+        return record[:5] + b"\x7f" + randomness.randbytes(40)  # a union has no branch -64
+    # The first byte is neither an event's nor that of JSON.
+    return b"\xff" + randomness.randbytes(40)
 
 
 def _expected(done: Plan, time: I64, refused: I64) -> Expected:
     acts = np.bincount(done.act, minlength=FIRST_BAD + len(BAD))
     sound = done.act < FIRST_BAD
     published = time[done.row[sound]]
-    newest = np.maximum.accumulate(published) if len(published) else published
+    newest = np.maximum.accumulate(published)
     breaks = np.bincount(refused, minlength=1 + len(BAD))
     return Expected(
         good=int(acts[GOOD] - breaks[1:].sum()),
         duplicates=int(acts[DUPLICATE]),
         bad={name: int(acts[FIRST_BAD + i]) for i, name in enumerate(BAD)},
-        refused={name: int(n) for name, n in zip(BAD, breaks[1:]) if n},
+        refused={name: int(refused) for name, refused in zip(BAD, breaks[1:]) if refused},
         disordered=int((published < newest)[done.act[sound] == GOOD].sum()),
     )

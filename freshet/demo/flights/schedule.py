@@ -40,7 +40,7 @@ class Records:
         if partitions == 1 or not self.values:
             return [self, *(Records() for _ in range(partitions - 1))]
         place = Texts.of(self.ids).partitions(partitions)
-        parts = [np.flatnonzero(place == p).tolist() for p in range(partitions)]
+        parts = [np.flatnonzero(place == partition).tolist() for partition in range(partitions)]
         return [
             Records(
                 [self.values[i] for i in part],
@@ -54,9 +54,9 @@ class Records:
         """Records that share an append time, together, as `Writer.append` takes them."""
         at = 0
         for time, same in groupby(self.times):
-            n = sum(1 for _ in same)
-            yield time, self.values[at : at + n]
-            at += n
+            repeats = sum(1 for _ in same)
+            yield time, self.values[at : at + repeats]
+            at += repeats
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +97,27 @@ class Schedule:
         alter: Alter | None = None,
     ) -> None:
         frames = load(days, alter)
-        self._topics = {t: _Topic(EventType.load(t), frames[t], faults, seed) for t in TOPICS}
+        self._topics = {
+            topic: _Topic(EventType.load(topic), frames[topic], faults, seed) for topic in TOPICS
+        }
         self._flights = frames["departures"].drop(ROW)
         self._scheduled = self._flights["scheduled_at"].to_numpy()
-        self.expected: dict[str, Expected] = {t: s.expected for t, s in self._topics.items()}
-        self.records = sum(e.records for e in self.expected.values())
-        self.step_ms, self.start_ms = step_ms, START_MS
-        last = max(int(s.plan.publish[-1]) for s in self._topics.values())
+        self.expected: dict[str, Expected] = {
+            topic: kind.expected for topic, kind in self._topics.items()
+        }
+        self.records = sum(expected.records for expected in self.expected.values())
+        self.step_ms = step_ms
+        self.start_ms = START_MS
+        # Records that are held up may come after the last flight.
+        last = max(int(kind.plan.publish[-1]) for kind in self._topics.values())
+        # Rounded up: the last step holds the last record, published before its end.
         self._steps = -(-(last + 1 + drain_ms - START_MS) // step_ms)
 
     def __len__(self) -> int:
         return self._steps
 
     def __iter__(self) -> Iterator[Step]:
+        # A few steps at once: encoding one record at a time would cost more than the pipeline.
         for first in range(0, self._steps, AHEAD):
             count = min(AHEAD, self._steps - first)
             yield from self._encoded(START_MS + np.arange(first, first + count + 1) * self.step_ms)
@@ -117,18 +125,21 @@ class Schedule:
     def _encoded(self, edges: np.ndarray[Any, np.dtype[np.int64]]) -> Iterator[Step]:
         cuts = np.searchsorted(self._scheduled, edges)
         asked = self._flights[int(cuts[0]) : int(cuts[-1])].to_dict(as_series=False)
-        published = {t: s.records(edges) for t, s in self._topics.items()}
+        published = {topic: kind.records(edges) for topic, kind in self._topics.items()}
         for i, (start, end) in enumerate(zip(edges[:-1].tolist(), edges[1:].tolist())):
-            a, b = (cuts[i : i + 2] - cuts[0]).tolist()
-            queries = {name: values[a:b] for name, values in asked.items()}
-            yield Step(start, end, queries, {t: r[i] for t, r in published.items()})
+            first, last = (cuts[i : i + 2] - cuts[0]).tolist()
+            queries = {name: values[first:last] for name, values in asked.items()}
+            events = {topic: records[i] for topic, records in published.items()}
+            yield Step(start, end, queries, events)
 
 
 class _Topic:
     """One topic's events, and the plan of what is published of them."""
 
     def __init__(self, kind: EventType, events: pl.DataFrame, faults: Faults, seed: int) -> None:
-        self._kind, self._events, self._seed = kind, events, seed
+        self._kind = kind
+        self._events = events
+        self._seed = seed
         self.plan, self.expected = plan(kind, events, faults, seed)
 
     def records(self, edges: np.ndarray[Any, np.dtype[np.int64]]) -> list[Records]:
@@ -136,14 +147,18 @@ class _Topic:
         cuts = np.searchsorted(self.plan.publish, edges).tolist()
         values, ids = self._encode(cuts[0], cuts[-1])
         times = self.plan.publish[cuts[0] : cuts[-1]].tolist()
-        spans = [(a - cuts[0], b - cuts[0]) for a, b in pairwise(cuts)]
-        return [Records(values[a:b], times[a:b], ids[a:b]) for a, b in spans]
+        spans = [(start - cuts[0], end - cuts[0]) for start, end in pairwise(cuts)]
+        return [
+            Records(values[start:end], times[start:end], ids[start:end]) for start, end in spans
+        ]
 
-    def _encode(self, a: int, b: int) -> tuple[list[bytes], list[str]]:
-        kind, rows = self._kind, self.plan.row[a:b]
+    def _encode(self, start: int, end: int) -> tuple[list[bytes], list[str]]:
+        kind = self._kind
+        rows = self.plan.row[start:end]
         events = self._events[rows].to_dicts()
-        out, ids = [], [str(event[kind.id]) for event in events]
-        for event, act in zip(events, self.plan.act[a:b].tolist()):
+        out = []
+        ids = [str(event[kind.id]) for event in events]
+        for event, act in zip(events, self.plan.act[start:end].tolist()):
             place = event.pop(ROW)
             if act < FIRST_BAD:
                 out.append(kind.encode(event))

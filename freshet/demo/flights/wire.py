@@ -39,10 +39,14 @@ class EventType:
         return EventType(
             topic,
             raw["schema_id"],
-            tuple(f["name"] for f in fields),
-            tuple(f["name"] for f in fields if f.get("required")),
-            {f["name"]: (f["range"][0], f["range"][1]) for f in fields if "range" in f},
-            {f["name"]: tuple(f["domain"]) for f in fields if "domain" in f},
+            tuple(field["name"] for field in fields),
+            tuple(field["name"] for field in fields if field.get("required")),
+            {
+                field["name"]: (field["range"][0], field["range"][1])
+                for field in fields
+                if "range" in field
+            },
+            {field["name"]: tuple(field["domain"]) for field in fields if "domain" in field},
             fastavro.parse_schema(raw),
         )
 
@@ -60,6 +64,8 @@ class EventType:
         Source: Confluent Schema Registry, "Wire format".
         """
         out = io.BytesIO()
-        out.write(b"\0" + (self.schema_id if schema_id is None else schema_id).to_bytes(4, "big"))
+        if schema_id is None:
+            schema_id = self.schema_id
+        out.write(b"\0" + schema_id.to_bytes(4, "big"))
         fastavro.schemaless_writer(out, self.parsed, event)
         return out.getvalue()

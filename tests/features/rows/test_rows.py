@@ -111,7 +111,7 @@ def test_header_versions_and_late_events_are_those_of_the_reference(
     features: dict[str, fr.Aggregate], batch: list[Event]
 ) -> None:
     rows, expected = folded(features, batch), reference(features, batch)
-    keys, data = rows.take()
+    keys, data = rows.hand_over()
     assert keys == list(expected)
     assert data.shape == (len(keys), rows.plan.width)
     for key, row in zip(keys, data):
@@ -132,7 +132,7 @@ def test_any_batching_gives_the_same_bytes(
     for a, b in pairwise(edges):
         fold(parts, batch[a:b], 0, a)
     assert same(whole.dump(), parts.dump())
-    assert taken(whole.take()) == taken(parts.take())
+    assert taken(whole.hand_over()) == taken(parts.hand_over())
 
 
 @untimed
@@ -150,7 +150,7 @@ def test_base_and_deltas_are_everything_at_any_point(
     for i, step in enumerate(steps):
         fold(live, batch[i * size : (i + 1) * size], i)
         if step == "take":
-            live.take()
+            live.hand_over()
         elif step == "dump":
             base, deltas = live.dump(), []
         elif step == "delta":
@@ -168,33 +168,33 @@ def test_base_and_deltas_are_everything_at_any_point(
     fold(live, batch, 99)
     fold(again, batch, 99)
     assert same(live.dump_delta(), again.dump_delta())
-    assert taken(live.take()) == taken(again.take())
+    assert taken(live.hand_over()) == taken(again.hand_over())
     assert taken(live.all_rows()) == taken(again.all_rows())
 
 
 def test_rows_are_handed_over_once_until_touched_again() -> None:
     rows = folded({"n": fr.count(over="10s")}, [Event("a", 0, 0.0, 0.0), Event("b", 0, 0.0, 0.0)])
-    assert rows.take()[0] == [b"a", b"b"]
-    assert rows.take()[0] == []
+    assert rows.hand_over()[0] == [b"a", b"b"]
+    assert rows.hand_over()[0] == []
     fold(rows, [Event("b", 1, 0.0, 0.0)], 1)
-    assert rows.take()[0] == [b"b"]
+    assert rows.hand_over()[0] == [b"b"]
 
 
 def test_a_lost_store_gets_every_row_and_nothing_is_left_to_take() -> None:
     rows = folded({"n": fr.count(over="10s")}, [Event(k, 0, 0.0, 0.0) for k in "abc"])
-    rows.take()
+    rows.hand_over()
     fold(rows, [Event("b", 1, 0.0, 0.0)], 1)
     keys, data = rows.all_rows()
     assert keys == [b"a", b"b", b"c"]
     assert data.shape == (3, rows.plan.width)
-    assert rows.take()[0] == []
+    assert rows.hand_over()[0] == []
 
 
 def test_versions_compare_as_bytes() -> None:
     rows, seen = ViewRows(RowPlan.compile({"n": fr.count(over="1s")}, TILE)), []
     for offset, index in ((0, 0), (0, 255), (0, 256), (1, 0), (255, 7), (256, 0), (1 << 40, 0)):
         fold(rows, [Event("a", 0, 0.0, 0.0)], offset, index)
-        seen.append(rows.take()[1][0, :16].tobytes())
+        seen.append(rows.hand_over()[1][0, :16].tobytes())
     assert seen == sorted(seen)
 
 
@@ -255,7 +255,7 @@ def test_fold_makes_no_python_call_per_event() -> None:
         sys.setprofile(count)
         try:
             rows.fold(keys, t, values, 0, index)
-            rows.take()
+            rows.hand_over()
         finally:
             sys.setprofile(old)
         return seen
@@ -270,7 +270,7 @@ def test_many_keys_grow_the_rows() -> None:
     rows, expected = ViewRows(RowPlan.compile(features, TILE)), reference(features, batch)
     for a in range(0, 2_000, 100):
         fold(rows, batch[a : a + 100], 0, a)
-    keys, data = rows.take()
+    keys, data = rows.hand_over()
     assert keys == list(expected)
     assert [struct.unpack(">2q", r[:16].tobytes())[1] for r in data] == [
         r.version[1] for r in expected.values()

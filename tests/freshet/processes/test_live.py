@@ -13,8 +13,10 @@ import pytest
 from rich.console import Console
 
 from freshet.processes import live
-from freshet.schemas.errors import ComponentError
+from freshet.schemas.errors import ComponentError, DefinitionError
 from freshet.serving.status import status as s
+from freshet.settings import Settings
+from tests.toy_app import toy_app
 
 UP = s.Clock(wall_seconds=live.SETTLING_SECONDS)
 WELL = s.Status(app="toy", at_ms=0, clock=UP)
@@ -116,3 +118,10 @@ def test_a_page_that_was_started_again_ends_nothing_and_begins_nothing_anew(
     lines = printed([AWAY, None, young, catching_up, AWAY, WELL], monkeypatch)
     assert lines[:3] == list(live.notices(AWAY).values())
     assert sorted(lines[3:]) == OVER
+
+
+def test_a_run_whose_clock_nobody_moves_is_refused_with_the_way_to_replay(tmp_path: Path) -> None:
+    given = Settings(run_dir=tmp_path / "run", replay=True)
+    with pytest.raises(DefinitionError, match=r"replay=True.*freshet replay APP\.py DATA"):
+        live.run_all(toy_app(), "app.py", given, Console(file=io.StringIO()))
+    assert not (tmp_path / "run").exists()

@@ -61,6 +61,8 @@ def test_columns_are_joined_as_rows_are_one_by_one(rows: list[tuple[str | None, 
     made = keys.joined([Texts.of(list(column)) for column in zip(*rows)])
     assert made.valid.all()
     assert made.to_arrow().to_pylist() == [keys.key_of(row) for row in rows]
+    columns = [keys.escaped(list(column)) for column in zip(*rows)]
+    assert list(keys.keys_of(columns)) == [keys.key_of(row) for row in rows]
 
 
 @untimed

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freshet.schemas.durations import HOUR_MS
+from freshet.schemas.durations import DAY_MS, HOUR_MS
 from freshet.serving.alerts.bounds import AlertBounds, Missed, Recent
 from freshet.serving.alerts.policy import OFF, POLICIES, WITHOUT, alerts
 from freshet.serving.status.status import (
     Clock,
     ConflictFigures,
+    LabelFigures,
     LineageFigures,
     ModelFigures,
     OutageFigures,
@@ -57,6 +58,18 @@ def model(**parts: Any) -> dict[str, Any]:
     return {
         "models": [ModelFigures(name="late", served=Served(lineage="river-1a", number=3), **parts)]
     }
+
+
+def labels(
+    came: int,
+    since: int,
+    reason: str = "without_question",
+    used: int = 0,
+    asked: int = 9,
+    age_ms: int = 0,
+) -> dict[str, Any]:
+    figures = LabelFigures(came=came, used=used, since_used={reason: since}, newest_ms=NOW - age_ms)
+    return model(asked=asked, labels=figures)
 
 
 def calibrated(calibration: float | None, n: int = 5_000) -> dict[str, Any]:
@@ -155,6 +168,18 @@ TABLE: list[tuple[str, Mapping[str, Any], Recent, tuple[str, str, str]]] = [
     ("dead letters among few", {}, dead(199, outlier=199), NONE),
     ("all records are dead", {}, dead(200, undecodable=200), ("dead_letters", "red", "100.0%")),
     ("no records", {}, dead(0), NONE),
+    ("labels, and too few to tell", labels(came=49, since=49), Recent(), NONE),
+    ("labels of no question", labels(50, 50), Recent(), ("nothing_learned", "red", "last 50 labels came to nothing: no question is known")),
+    ("labels of what was asked too late", labels(50, 50, "saw_future"), Recent(), ("nothing_learned", "red", "not later than the questions")),
+    ("labels that are late", labels(50, 50, "late"), Recent(), ("nothing_learned", "red", "later than label_wait")),
+    ("labels of 1969", labels(50, 50, "saw_future", age_ms=60 * DAY_MS), Recent(), ("nothing_learned", "red", "the newest is of 1969-12-13, and the app's clock stands at 1970-02-11")),
+    ("labels, and nobody asks", labels(50, 50, asked=0), Recent(), ("nothing_learned", "amber", "nobody has asked the model anything")),
+    ("labels that are sent again", labels(900, 900, "repeated"), Recent(), NONE),
+    ("labels without a value", labels(900, 900, "empty"), Recent(), NONE),
+    ("labels learned until lately", labels(1_000, 199, used=801), Recent(), NONE),
+    ("labels no longer learned", labels(1_000, 200, used=800), Recent(), ("nothing_learned", "red", "the last 200 labels")),
+    ("one label in a hundred is asked about", labels(10_000, 1_900, used=80), Recent(), NONE),
+    ("none in twenty times as many", labels(10_000, 3_000, used=70), Recent(), ("nothing_learned", "red", "the last 3,000 labels")),
     ("no snapshot yet", judged(None, None), Recent(), NONE),
     ("all approved", judged(None, 3), Recent(), NONE),
     ("refused, then approved", judged(2, 3), Recent(), NONE),
@@ -205,6 +230,22 @@ def test_a_replay_is_judged_like_a_live_run(said: Mapping[str, Any]) -> None:
     assert (
         alerts(status(**said), missing(50)) == alerts(status(paced=True, **said), missing(50)) != []
     )
+
+
+@pytest.mark.parametrize(
+    ("said", "step"),
+    [
+        (labels(50, 50), "freshet explain ID"),
+        (labels(50, 50, "late"), "freshet topics set TOPIC label_wait="),
+        (labels(50, 50, "saw_future", age_ms=2 * DAY_MS), "freshet replay APP.py DATA"),
+        (labels(50, 50, age_ms=2 * DAY_MS), "freshet replay APP.py DATA"),
+    ],
+)
+def test_labels_that_come_to_nothing_are_told_with_the_way_out(
+    said: Mapping[str, Any], step: str
+) -> None:
+    (alert,) = alerts(status(**said))
+    assert step in alert.next_step
 
 
 def test_every_policy_is_in_the_table() -> None:

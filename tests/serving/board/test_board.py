@@ -217,6 +217,25 @@ def test_a_model_lags_by_the_tick_that_the_served_snapshot_was_cut_at(said: Said
     assert board.status().models[0].lag_ms == 0
 
 
+def test_a_served_snapshot_waits_for_its_own_trainer_while_others_go_on(said: Said) -> None:
+    """The orders go on, too: they name the snapshot that there is, and as of when it is."""
+    board = learned(said)
+    champion = next(x for x in board.status().models[0].lineages if x.alias == "champion")
+    other = next(x for x in board.status().models[0].lineages if x.alias != "champion")
+    order = [m for m in said.messages if isinstance(m, messages.Settled)][-1]
+    cut = [m for m in said.messages if isinstance(m, messages.Cut) and m.lineage == other.name][-1]
+    board.note(messages.Swapped("serve/1", "unpaid", champion.name, 5, END))
+    now = END + 8 * HOUR
+    board.note(messages.Clock(now, False))
+    done = ["intake:payments:0", "join:unpaid:0", f"train:unpaid.{other.name}:0"]
+    board.note(messages.Progress("all", "all/1", dict.fromkeys(done, now)))
+    board.note(msgspec.structs.replace(cut, number=cut.number + 1, tick=now))
+    later = {"order": order.order + 1, "tick": now, "reflects": END}
+    board.note(msgspec.structs.replace(order, **later))
+    model = board.status().models[0]
+    assert (model.lag_ms, model.behind) == (8 * HOUR, f"train.unpaid.{champion.name}")
+
+
 def test_quality_and_alerts_are_as_of_the_last_look_and_all_else_as_of_now(said: Said) -> None:
     board = said.board()
     alert = s.Alert(policy="p", subject="s", light="red", reason="r", meaning="m", next_step="n")

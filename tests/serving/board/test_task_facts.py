@@ -38,6 +38,13 @@ def test_a_topic_is_finished_up_to_its_slowest_partition_once_all_are_known() ->
     assert tasks.finished("view", "v", 2) == 20
 
 
+def test_a_topic_is_finished_up_to_the_slowest_of_the_partitions_that_were_added_too() -> None:
+    tasks = TaskFacts()
+    tasks.note(Progress("intake", "intake/a", {"intake:t:0": 30, "intake:t:2": 10}))
+    assert (tasks.finished("intake", "t", 1), tasks.finished("intake", "t", 2)) == (10, None)
+    assert tasks.finished("intake", "other", 1) is None
+
+
 def test_names_of_lineages_may_hold_dots_and_dashes() -> None:
     tasks = TaskFacts()
     tasks.note(status("train/a", 1, **{"train:late.river-1a2b3c4d:0": {"learned": 3}}))

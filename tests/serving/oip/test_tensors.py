@@ -314,7 +314,7 @@ def test_a_number_that_must_be_there_may_not_be_nan() -> None:
         ({"as_of": "now"}, "parameter as_of: is 'now'. Send whole milliseconds"),
         ({"as_of": True}, "parameter as_of"),
         ({"deadline_ms": -1}, "parameter deadline_ms: is -1"),
-        ({"as_of": -1}, "parameter as_of: is -1"),
+        ({"as_of": -2_208_988_800_001}, "parameter as_of: is -2208988800001"),  # in 1899
         ({"as_of": 1 << 70}, "parameter as_of"),
         ({"deadline_ms": "soon"}, "parameter deadline_ms"),
         ({"deadline_ms": True}, "parameter deadline_ms"),

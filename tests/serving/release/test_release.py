@@ -20,7 +20,7 @@ from freshet.learners.snapshots.signing import Signer, Verifier, create_key
 from freshet.schemas.errors import SnapshotError
 from freshet.schemas.models.manifest import Identity, SnapshotName
 from freshet.schemas.wire.messages import Cut, Message, Ruling, Settled, Verdict, decode, encode
-from freshet.serving.release import release as release_module
+from freshet.serving.release import open_cuts
 from freshet.serving.release.gate import GateBounds
 from freshet.serving.release.judge import Judge
 from freshet.serving.release.policy import ReleaseConfig
@@ -273,10 +273,54 @@ def test_live_a_tick_at_which_nothing_was_cut_is_forgotten(
 ) -> None:
     """Else one that lies ahead would close all before it."""
     desk.release.patient = False
-    monkeypatch.setattr(release_module, "PATIENCE_SECONDS", -1.0)
+    monkeypatch.setattr(open_cuts, "PATIENCE_SECONDS", -1.0)
     forged = [copied(cut, tick=90 * HOUR) for cut in both(desk, 1)]
     assert not [m for m in desk.hand(*forged) if isinstance(m, Settled)]
     assert served(desk.hand(*both(desk, 2))) == (desk.hashed, 2)
+
+
+def test_an_order_says_what_its_snapshot_reflects_however_long_its_lineage_is_silent(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else nobody could tell that what is served waits for its trainer."""
+    monkeypatch.setattr(open_cuts, "PATIENCE_SECONDS", -1.0)
+    desk.release.patient = False
+    cuts = [*both(desk, 1), *(desk.cut(0, hours, hours, 0.6) for hours in (2, 3))]
+    assert served(desk.hand(*cuts[:2])) == (desk.hashed, 1)
+    assert waits(desk, desk.hand(cuts[2])) == (2 * HOUR, HOUR)
+    history = [*cuts, *desk.told]
+    desk.release = desk.open()
+    desk.release.patient = False
+    for m in history:
+        desk.release.note(m)
+    assert waits(desk, desk.hand()) == (3 * HOUR, HOUR)
+
+
+def waits(desk: Desk, told: list[Message]) -> tuple[int, int | None]:
+    """When something was settled, and as of when that is."""
+    order = told[-1]
+    assert isinstance(order, Settled)
+    assert order.lineage == desk.hashed
+    return order.tick, order.reflects
+
+
+def test_live_a_silent_lineage_is_waited_for_once_until_it_cuts_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.release.patient = False
+    desk.hand(*both(desk, 1))
+    assert not settlements(desk.hand(desk.cut(0, 2, 2, 0.6)))
+    with monkeypatch.context() as late:
+        late.setattr(open_cuts, "PATIENCE_SECONDS", -1.0)
+        assert settlements(desk.hand())
+    assert settlements(desk.hand(desk.cut(0, 3, 3, 0.6)))
+    desk.hand(desk.cut(1, 3, 3, 0.5))
+    assert not settlements(desk.hand(desk.cut(0, 4, 4, 0.6)))
+    assert settlements(desk.hand(desk.cut(1, 4, 4, 0.5)))
+
+
+def settlements(told: list[Message]) -> list[Settled]:
+    return [m for m in told if isinstance(m, Settled)]
 
 
 def test_a_verdict_and_an_order_that_release_did_not_give_change_nothing(desk: Desk) -> None:

@@ -20,7 +20,9 @@ from freshet.features.stores.contract import NotAtOnce, RowKeys, RowReader, Rows
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.roles.interface import feature_reader
 from freshet.schemas.errors import StoreError
+from freshet.servers.cassandra_server import CassandraServer
 from freshet.servers.redis_server import RedisServer
+from freshet.servers.server import Server
 from freshet.serving.scoring import reach as module
 from freshet.serving.scoring.reach import Reach
 from freshet.serving.web import features as http_features
@@ -189,12 +191,27 @@ def test_a_store_that_says_what_is_wrong_is_left_alone_until_it_is_well() -> Non
 
 @pytest.mark.usefixtures("hasty")
 def test_a_redis_that_is_stopped_keeps_nobody_waiting_and_is_found_again(tmp_path: Path) -> None:
+    with RedisServer(tmp_path / "redis") as server:
+        stop_and_go(server, server.url)
+
+
+def test_a_cassandra_that_is_stopped_keeps_nobody_waiting_and_is_found_again(
+    cassandra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server of its own, which may be stopped. (Asking for `cassandra` skips where none can
+    be.)"""
+    # It answers in milliseconds, on a busy machine in tens of them.
+    monkeypatch.setattr(module, "FAR_SECONDS", 0.5)
+    with CassandraServer(tmp_path / "cassandra") as server:
+        stop_and_go(server, f"cassandra://{server.address}/reach")
+
+
+def stop_and_go(server: Server, url: str) -> None:
     """Its own patience is ten minutes: whoever waited for it would not be answered here."""
     with ExitStack() as stack:
-        server = stack.enter_context(RedisServer(tmp_path / "redis"))
         rig = Rig(toy_app())
         stack.callback(rig.scorer.close)
-        store = late_store(server.url, timeout_seconds=600.0)
+        store = late_store(url, timeout_seconds=600.0)
         reach = rig.scorer.reach = Reach(store, rig.outages)
         stack.callback(store.close)
         rig.put_row("a", rig.clock.now_ms() - 1, 40.0, store)

@@ -3,6 +3,7 @@ answered."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -94,6 +95,8 @@ class Rig:
         models = [(m, plans.vector_plan(app, m), app.outcomes_log_of(m)) for m in app.models]
         self.answers, self.freshness, self.outages = [True], dict[str, Freshness](), Outages()
         self.reflects = dict[str, int]()
+        self.log_is_there = threading.Event()
+        self.log_is_there.set()
         policy = Policy(
             lambda: self.answers[0], self.freshness.get, self.outages, lambda: self.reflects
         )
@@ -102,10 +105,15 @@ class Rig:
             models,
             self.store,
             self.clock,
-            lambda: ListWriter(self.logged),
+            self.open_writer,
             lambda m: None,
             policy,
         )
+
+    def open_writer(self) -> ListWriter:
+        """The log, once it is there."""
+        assert self.log_is_there.wait(10)
+        return ListWriter(self.logged)
 
     def ask(self, as_of_ms: int | None = None, **columns: Any) -> Answer:
         n = len(next(iter(columns.values())))
@@ -114,7 +122,7 @@ class Rig:
     def put_row(self, shop: str, at: int, late: float, store: Store | None = None) -> None:
         rows = ViewRows(self.app.views[0].plan)
         rows.fold(Texts.of([shop]), np.array([at]), np.array([[late]]), 7, np.array([3]))
-        keys, data = rows.take()
+        keys, data = rows.hand_over()
         (store or self.store).write(self.app.stored_as(self.app.views[0]), keys, data)
 
     def reflect(self, tick: int) -> None:
@@ -447,6 +455,37 @@ def test_sequences_count_up_and_name_the_rows(rig: Rig) -> None:
     second = rig.ask(order_id=["3"], shop=["a"])
     assert (first.sequence, second.sequence) == (0, 2)
     assert rig.predictions()["sequence"].tolist() == [0, 1, 2]
+
+
+def test_predictions_that_gather_are_logged_in_few_blocks_that_hold_what_one_each_would(
+    rig: Rig,
+) -> None:
+    alone = Rig(rig.app)
+    rig.log_is_there.clear()
+    for number in range(12):
+        for one in (rig, alone):
+            if number == 6:
+                one.go_live()  # from here on, of another lineage
+            if number == 2:
+                one.put_row("a|", 10 * HOUR - 1, 40.0)
+            shops = ["a|", None, "é"][: 1 + number % 3]
+            one.ask(order_id=[f"{number}.{row}" for row in range(len(shops))], shop=shops)
+        log = alone.scorer.served["unpaid"].predictions
+        deadline = time.monotonic() + 10
+        while log is not None and log.held and time.monotonic() < deadline:
+            time.sleep(0.001)
+    rig.log_is_there.set()
+    for one in (rig, alone):
+        one.scorer.close()
+    assert len(alone.logged) == 12
+    # Those that were taken before the log was found away, and two lineages of the others.
+    assert len(rig.logged) <= 3
+    gathered, single = (
+        [row for value in one.logged for row in blocks.decode(value).rows.to_pylist()]  # type: ignore[union-attr]
+        for one in (rig, alone)
+    )
+    assert len(gathered) == 24
+    assert gathered == single
 
 
 def test_a_request_is_held_to_what_its_topic_says_of_each_field(

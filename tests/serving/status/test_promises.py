@@ -80,6 +80,7 @@ class Case:
 FRESH, MODEL, ALIVE = "features fresh", "model m fresh", "roles alive"
 SERVERS, FAILED, APPROVED = "servers answer", "no failed request", "snapshots approved"
 READABLE, SWITCHED = "events readable", "all switched on"
+LEARNED = "labels learned"
 CASES = [
     Case({"views": [view("a", 0)]}, FRESH, "green", "view a: lag 0s, promised 5s"),
     Case(
@@ -170,6 +171,14 @@ CASES = [
     Case(
         {"models": [model(approvals=3, refusals=1, lineages=[lineage(approved=3, refused=4)])]},
         APPROVED, "amber", "1 of 4 refused, the newest of m x-1 snapshot 4: too large",
+    ),
+    Case(
+        {"models": [model(labels=s.LabelFigures(came=9, used=7, since_used={"repeated": 2}))]},
+        LEARNED, "green", "7 of 9 labels are examples",
+    ),
+    Case(
+        {"models": [model(name="a"), model(asked=1, labels=s.LabelFigures(came=50, since_used={"late": 50}))]},
+        LEARNED, "red", 'the last 50 of m came to nothing: they come later than label_wait, and late="drop" leaves them out',
     ),
     Case({"topics": []}, READABLE, "green", "none of 0 events in the dead letters"),
     Case({"topics": [topic("a", 900), topic("b", 100)]}, READABLE, "green", "none of 1,000 events in the dead letters"),

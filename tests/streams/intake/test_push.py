@@ -30,6 +30,7 @@ from tests.consumers_app import APP, HOUR
 TOPIC = APP.topic("parcels")
 LOG = APP.log_of("parcels")
 NOW = 100 * HOUR
+NOW_TEXT = "1970-01-05 04:00:00 UTC"
 GOOD = {
     "parcel": "p1",
     "at": NOW,
@@ -131,7 +132,13 @@ BAD: dict[str, tuple[dict[str, Any], Refusal]] = {
     "range": ({"late": 6001}, Refusal(1, "out_of_range", "late", "-600 to 6000")),
     "future": (
         {"at": NOW + 300_001},
-        Refusal(1, "far_future", "at", "a time at most 5m from now, in ms since 1970"),
+        Refusal(
+            1,
+            "far_future",
+            "at",
+            "a time in ms since 1970 that is at most 5m after this app's clock, which stood at "
+            f"{NOW} ({NOW_TEXT})",
+        ),
     ),
     "surrogate": ({"courier": "\ud800"}, Refusal(1, "undecodable", None, "text that is UTF-8")),
 }

@@ -179,6 +179,45 @@ class ReferenceJoin:
     asked: int = 0
     done: int = blocks.NO_TICK
     conflict: dict[str, Any] | None = None
+    came: int = 0
+    used: int = 0
+    saw_future: int = 0
+    empty: int = 0
+    newest: int | None = None
+    since: dict[str, int] = field(default_factory=dict)
+
+    def unused(self, reason: str) -> None:
+        """A label came to nothing: in all, and since the last one that did not."""
+        self.since[reason] = self.since.get(reason, 0) + 1
+
+    def judge(self, future: bool) -> None:
+        if future:
+            self.saw_future += 1
+            self.unused("saw_future")
+        else:
+            self.used += 1
+            self.since = {}
+
+    @property
+    def labels(self) -> dict[str, Any]:
+        """As `JoinTask.facts` has them under `labels`."""
+        late = self.facts.get("late_labels", 0)
+        repeated = self.facts.get("repeated_labels", 0)
+        conflicting = self.facts.get("conflicting_labels", 0)
+        others = self.used + self.saw_future + late + repeated + conflicting + self.empty
+        reasons = ("without_question", "saw_future", "late", "repeated", "conflicting", "empty")
+        return {
+            "came": self.came,
+            "used": self.used,
+            "saw_future": self.saw_future,
+            "late": late,
+            "repeated": repeated,
+            "conflicting": conflicting,
+            "empty": self.empty,
+            "without_question": self.came - others,
+            "since_used": {reason: self.since.get(reason, 0) for reason in reasons},
+            "newest_ms": self.newest,
+        }
 
     def count(self, name: str) -> None:
         self.facts[name] = self.facts.get(name, 0) + 1
@@ -242,6 +281,9 @@ class ReferenceJoin:
         self.asked += 1
         self.emit("asked", o, q.t)
         if o.life == "early":
+            # When it came, it was counted as without a question.
+            self.since["without_question"] = max(0, self.since.get("without_question", 0) - 1)
+            self.judge(o.early[1] <= q.t)
             self.labelled(o, *o.early)
 
     def ask_again(self, o: Open, q: Asked) -> None:
@@ -263,27 +305,41 @@ class ReferenceJoin:
 
     def answer(self, a: Answered) -> None:
         o = self.open.get(a.id)
+        self.came += 1
+        self.newest = a.t if self.newest is None else max(a.t, self.newest)
+        future = o is not None and o.question is not None and a.t <= o.question.t
         if a.label is None:
             self.count("unmatched_labels")
+            self.empty += 1
+            self.unused("empty")
         elif o is None:
             self.open[a.id] = Open(self.due(a.t), "early", early=(a.label, a.t))
+            self.unused("without_question")
         elif o.life == "pending":
+            self.judge(future)
             self.labelled(o, a.label, a.t)
         elif o.life == "overdue":
             o.life = "answered"
+            if self.correct_late:
+                self.judge(future)
+            else:
+                self.unused("late")
             self.count("corrected" if self.correct_late else "late_labels")
             if self.correct_late:
                 self.emit("corrected", o, a.t, a.label)
         elif o.life == "contested":
             self.count("conflicting_labels")
+            self.unused("conflicting")
         else:
             self.count("repeated_labels")
+            self.unused("repeated")
 
     @property
     def all_facts(self) -> dict[str, Any]:
         return {
             **self.facts,
             **({"conflict": self.conflict} if self.conflict else {}),
+            "labels": self.labels,
             "asked": self.asked,
             "open": sum(not o.past for o in self.open.values()),
         }

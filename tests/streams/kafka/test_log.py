@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from confluent_kafka import KafkaError, Producer
+from confluent_kafka.admin import NewPartitions
 
 from freshet.schemas.errors import ComponentError, LogError
 from freshet.servers.kafka_server import KafkaServer
@@ -24,6 +25,7 @@ from freshet.streams.kafka import reader as kafka_reader
 from freshet.streams.kafka import writer as kafka_writer
 from freshet.streams.kafka.client import Assigned, Fault, Revoked
 from freshet.streams.kafka.confluent_client import ConfluentClient
+from freshet.streams.kafka.errors import Fenced
 from freshet.streams.kafka.librdkafka_client import LibrdkafkaClient
 from freshet.streams.kafka.log import KafkaLog
 from freshet.streams.log.contract import Batch, Reader, TopicPartition
@@ -256,7 +258,7 @@ def test_two_processes_of_one_instance_end_in_an_error_and_not_in_a_fight(
         return bool(failed)
 
     wait_for(fenced)
-    assert failed[0].facts["fenced"]
+    assert isinstance(failed[0], Fenced)
     assert sum(len(r._rejoined) for r in readers) <= 2 * kafka_reader.REJOINS
     for reader in readers:
         reader.close()
@@ -276,7 +278,7 @@ class Forgetful:
         self.assigned = assigned
         self.revoked = revoked
 
-    def take(self, max_records: int, seconds: float) -> tuple[list[Batch], list[Fault]]:
+    def poll(self, max_records: int, seconds: float) -> tuple[list[Batch], list[Fault]]:
         if not self.given:
             self.given = True
             self.assigned([(self.topic, 0)])
@@ -398,6 +400,57 @@ def test_a_member_that_comes_back_in_time_gets_its_partitions_without_a_rebalanc
 
 
 @BOTH
+def test_partitions_that_are_added_are_shared_and_read_within_seconds(
+    kafka: str, log: KafkaLog, fast: bool
+) -> None:
+    topic = new_topic(log, 1)
+    fill(log, topic, 10, [0])
+    one, two = (Member(kafka, topic, fast, name) for name in ("intake-1", "intake-2"))
+    wait_for(lambda: len(one.got + two.got) == 10, one, two)
+    log.admin.client.create_partitions([NewPartitions(topic, 3)])[topic].result()
+    wait_for(lambda: len(log.bounds(topic).spans) == 3, one, two)
+    fill(log, topic, 10, [1, 2])
+    everything = {(p, offset) for p in range(3) for offset in range(10)}
+    wait_for(lambda: {*one.got, *two.got} == everything, one, two)
+    assert one.mine | two.mine == {(topic, p) for p in range(3)}
+    assert not one.mine & two.mine
+    for member in (one, two):
+        # an operator rests, and reads again from a checkpoint
+        member.inner.pause(member.mine)
+        member.inner.pause(member.mine, False)
+        for _, p in member.mine:
+            member.inner.seek(topic, p, 9)
+        member.got.clear()
+        wait_for(lambda of=member: {p for p, _ in of.got} == {p for _, p in of.mine}, member)
+        member.inner.close()
+
+
+@BOTH
+@pytest.mark.parametrize("others", [(0, 1, 2), (0,), (0, 2)], ids=["more", "fewer", "others"])
+def test_a_member_that_comes_back_with_other_topics_gets_those(
+    kafka: str, log: KafkaLog, fast: bool, others: tuple[int, ...]
+) -> None:
+    """And never what it does not read any more, whatever its group remembers of it."""
+    topics = [new_topic(log, 2) for _ in range(3)]
+    wanted = {(topics[i], p) for i in others for p in range(2)}
+    named = KafkaLog(kafka, "view-1", session_seconds=6.0, fast=fast)
+    mine: set[TopicPartition] = set()
+
+    def assign(parts: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        mine.update(parts)
+        return {}
+
+    before = named.reader(topics[:2], f"group-{topics[0]}", assign)
+    wait_for(lambda: len(mine) == 4, before)
+    before.close()
+    mine.clear()
+    again = named.reader([topics[i] for i in others], f"group-{topics[0]}", assign)
+    wait_for(lambda: mine >= wanted, again)
+    assert mine == wanted
+    again.close()
+
+
+@BOTH
 def test_an_error_in_a_callback_comes_out_of_poll(kafka: str, log: KafkaLog, fast: bool) -> None:
     topic = new_topic(log, 1)
 
@@ -422,7 +475,7 @@ def test_what_a_rebalance_takes_away_in_the_middle_of_a_poll_is_left_out(log: Ka
     class Rebalancing:
         seek = client.seek
 
-        def take(self, max_records: int, seconds: float) -> tuple[list[Batch], list[object]]:
+        def poll(self, max_records: int, seconds: float) -> tuple[list[Batch], list[object]]:
             reader._revoked([(topic, 0), (topic, 1)], False)
             reader._assigned([(topic, 1)])
             return stale, []

@@ -141,7 +141,7 @@ VIEW = View(
         "mileage": fr.max("mileage", over="5s"),
     },
 )
-assert VIEW.plan.fields == CLEAN_FIELDS
+assert set(VIEW.plan.fields) == set(CLEAN_FIELDS)
 
 
 @dataclass

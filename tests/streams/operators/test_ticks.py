@@ -6,15 +6,19 @@ import threading
 from typing import Any
 
 import pytest
+import structlog
 
 from freshet.schemas.errors import LogError
 from freshet.schemas.wire import blocks
+from freshet.schemas.wire.blocks import NO_TICK
 from freshet.schemas.wire.messages import Tick
 from freshet.streams.clock import ManualClock
 from freshet.streams.control.channels import send
+from freshet.streams.log.contract import Bounds
+from freshet.streams.operators import ticks
 from freshet.streams.operators.loop import Rhythm, Steering
 from freshet.streams.operators.task import Append, Outputs
-from freshet.streams.operators.ticks import ReplayPace, WallPace
+from freshet.streams.operators.ticks import Goal, ReplayPace, Ticker, WallPace
 from tests.streams.operators.deaths import CHANNELS, NEVER
 from tests.streams.operators.toys import Bench, Toy
 
@@ -93,11 +97,12 @@ def test_no_time_is_told_while_nobody_knows_where_partitions_end(
     def away(topic: str) -> Any:
         raise LogError(topic, "is away", "Wait.")
 
-    monkeypatch.setattr(bench.log, "bounds", away)
-    clock.set(8)
-    op.step(0.0)
-    assert told(bench) == ["toy:0 is told 7 of 2", "toy:1 is told 7 of 2"]
-    monkeypatch.undo()
+    monkeypatch.setattr(ticks, "AGAIN_SECONDS", 0.0)
+    with monkeypatch.context() as outage:
+        outage.setattr(bench.log, "bounds", away)
+        clock.set(8)
+        op.step(0.0)
+        assert told(bench) == ["toy:0 is told 7 of 2", "toy:1 is told 7 of 2"]
     op.step(0.0)
     assert told(bench)[2:] == ["toy:0 is told 8 of 2", "toy:1 is told 8 of 2"]
     op.close()
@@ -113,3 +118,73 @@ def test_in_a_replay_the_time_is_what_the_control_log_says(bench: Bench) -> None
     op.step(0.0)
     assert told(bench) == ["toy:0 is told 9 of 2", "toy:1 is told 9 of 2"]
     op.close()
+
+
+KEY = ("t", 0)
+
+
+class Brokers:
+    """A log that may be away; `asked` counts who asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.away = False
+        self.now = 100.0
+
+    def bounds(self, topic: str) -> Bounds:
+        self.asked += 1
+        if self.away:
+            raise LogError("kafka://x:1", "cannot be reached", "Start it.")
+        return Bounds("id", {0: (0, 7), 1: (0, 3)})
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def brokers(monkeypatch: pytest.MonkeyPatch) -> Brokers:
+    found = Brokers()
+    monkeypatch.setattr(ticks.time, "monotonic", found.monotonic)
+    return found
+
+
+def ticker(brokers: Brokers, now_ms: int = 50) -> Ticker:
+    pace = ReplayPace()
+    pace.note(Tick(now_ms))
+    return Ticker(pace, brokers.bounds)
+
+
+def test_a_goal_says_where_its_partition_ends_and_how_many_its_topic_has(brokers: Brokers) -> None:
+    aiming = ticker(brokers)
+    aiming.aim({KEY: NO_TICK})
+    assert aiming.reached(lambda topic, partition: 6) == {}
+    assert aiming.reached(lambda topic, partition: 7) == {KEY: Goal(50, 7, 2)}
+
+
+def test_who_has_a_goal_or_knows_the_time_asks_nobody(brokers: Brokers) -> None:
+    aiming = ticker(brokers)
+    aiming.aim({KEY: NO_TICK})
+    aiming.aim({KEY: NO_TICK})
+    aiming.done(KEY)
+    aiming.aim({KEY: 50})
+    assert brokers.asked == 1
+
+
+def test_brokers_that_are_away_are_asked_once_in_a_while_and_that_is_said_once(
+    brokers: Brokers,
+) -> None:
+    aiming = ticker(brokers)
+    brokers.away = True
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(4):
+            aiming.aim({KEY: NO_TICK})
+            aiming.aim({KEY: NO_TICK})
+            brokers.now += ticks.AGAIN_SECONDS
+        assert brokers.asked == 4
+        brokers.away = False
+        aiming.aim({KEY: NO_TICK})
+        aiming.done(KEY)
+        brokers.away = True
+        aiming.aim({KEY: NO_TICK})
+    assert aiming.waits is False
+    assert [line["event"] for line in lines] == [lines[0]["event"]] * 2

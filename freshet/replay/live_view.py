@@ -11,8 +11,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from freshet.demo.summary import summary
 from freshet.figures import DASH, count, duration, fixed, moment, signed, sparkline
+from freshet.replay.summary import summary
 from freshet.serving.status.status import ModelFigures, Quality, Status
 
 __all__ = ["LiveView", "summary"]

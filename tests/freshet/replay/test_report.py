@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from freshet.demo.report import verdict
-from freshet.demo.report_types import RequestReport, TopicReport, lost
+from freshet.replay.report import verdict
+from freshet.replay.report_types import RequestReport, TopicReport, lost
 
 NONE = {"p50": None, "p99": None, "max": None}
 

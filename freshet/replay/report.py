@@ -13,14 +13,6 @@ import numpy.typing as npt
 from freshet.app import App
 from freshet.audit import kept as kept_by_run
 from freshet.audit import ledger as audit
-from freshet.demo.report_types import (
-    ModelReport,
-    QualityReport,
-    QuantilesReport,
-    RequestReport,
-    TopicReport,
-    lost,
-)
 from freshet.learners.baseline_learner import Baseline
 from freshet.learners.contract import LearnerSpec
 from freshet.learners.logistic.learner import HashedLogistic
@@ -29,6 +21,15 @@ from freshet.learners.training.pending import Pending
 from freshet.learners.training.prequential import Figures, figures_of
 from freshet.learners.training.references import ReferenceFigures, References
 from freshet.replay.replayer import Facts
+from freshet.replay.report_types import (
+    LineageReport,
+    ModelReport,
+    QualityReport,
+    QuantilesReport,
+    RequestReport,
+    TopicReport,
+    lost,
+)
 from freshet.schemas.errors import SchemaError
 from freshet.schemas.models.layout import Layout
 from freshet.schemas.models.vectors import Examples
@@ -54,15 +55,18 @@ F64 = npt.NDArray[np.float64]
 @dataclass(frozen=True, slots=True)
 class Outcomes:
     """What was served and what came of it, in the order of the examples log: columns over labelled
-    rows, and counts."""
+    rows, and counts. `label_delay_ms` is from question to label; of the labelled and the corrected
+    `saw_future` were asked after their label's event, and learned by nobody."""
 
     p: F64
     y: F64
+    label_delay_ms: npt.NDArray[np.int64]
     categories: list[str]
     model_lag_ms: npt.NDArray[np.int64]
     asked: int
     expired: int
     corrected: int
+    saw_future: int
     rows: list[ExampleRows]
 
 
@@ -125,12 +129,49 @@ def _kept(app: App, log: Log, checkpoints_url: str, name: str, partition: int) -
         time.sleep(0.2)
 
 
-def outcomes_of(app: App, log: Log, model: Model) -> Outcomes:
-    """Read a model's whole examples log."""
+def outcomes_of(app: App, log: Log, model: Model, keep_rows: bool = True) -> Outcomes:
+    """Read a model's whole examples log. Without its rows what is kept are a few numbers of each
+    labelled one."""
+    rows: list[ExampleRows] = []
+    p = [np.empty(0)]
+    y = [np.empty(0)]
+    delay = [np.empty(0, np.int64)]
+    lag = [np.empty(0, np.int64)]
+    categories: list[str] = []
+    counts = dict.fromkeys((ASKED, EXPIRED, CORRECTED), 0)
+    saw_future = 0
+    for r in _example_rows(app, log, model):
+        for kind in counts:
+            counts[kind] += int(np.count_nonzero(r.kind == kind))
+        saw_future += int(np.count_nonzero(r.saw_future))
+        at = np.flatnonzero(r.kind == LABELLED)
+        p.append(r.fixed["p"][at])
+        y.append(r.label[at])
+        delay.append(r.t[at] - r.fixed["asked_at"][at])
+        lag.append(r.fixed["model_lag"][r.kind == ASKED])
+        if keep_rows:
+            rows.append(r)
+        if keep_rows or model.slices:
+            categories += r.texts["categories"].take(at).to_arrow().to_pylist()
+    return Outcomes(
+        p=np.concatenate(p),
+        y=np.concatenate(y),
+        label_delay_ms=np.concatenate(delay),
+        categories=categories,
+        model_lag_ms=np.concatenate(lag),
+        asked=counts[ASKED],
+        expired=counts[EXPIRED],
+        corrected=counts[CORRECTED],
+        saw_future=saw_future,
+        rows=rows,
+    )
+
+
+def _example_rows(app: App, log: Log, model: Model) -> Iterator[ExampleRows]:
+    """Each row once."""
     layout = Layout.of(model.vectors)
     topic = app.examples_log_of(model)
     seen: set[tuple[int, int]] = set()
-    rows: list[ExampleRows] = []
     for record in kept_by_run.records(log, topic, 0):
         try:
             block = blocks.decode(record.value)
@@ -143,21 +184,7 @@ def outcomes_of(app: App, log: Log, model: Model) -> Outcomes:
         origin = (int(block.rows.column("_offset")[0].as_py()), block.rows.num_rows)
         if origin not in seen:
             seen.add(origin)
-            rows.append(found)
-    p, y, lag, categories = [], [], [], []
-    counts = dict.fromkeys((ASKED, EXPIRED, CORRECTED), 0)
-    for r in rows:
-        for kind in counts:
-            counts[kind] += int(np.count_nonzero(r.kind == kind))
-        at = np.flatnonzero(r.kind == LABELLED)
-        p.append(r.fixed["p"][at])
-        y.append(r.label[at])
-        categories += r.texts["categories"].take(at).to_arrow().to_pylist()
-        lag.append(r.fixed["model_lag"][r.kind == ASKED])
-    return Outcomes(
-        np.concatenate(p), np.concatenate(y), categories, np.concatenate(lag), counts[ASKED], counts[EXPIRED],
-        counts[CORRECTED], rows,
-    )  # fmt: skip
+            yield found
 
 
 def prequential(model: Model, spec: LearnerSpec, found: Outcomes) -> F64:
@@ -177,7 +204,7 @@ def prequential(model: Model, spec: LearnerSpec, found: Outcomes) -> F64:
         if len(at):
             out.append(pending.get(rows.ask[at[rows.kind[at] == LABELLED]]))
             learner.learn(Examples(vectors.take(at), rows.label[at].astype(np.float32)))
-    return np.concatenate(out)
+    return np.concatenate([np.empty(0), *out])
 
 
 def without_views(model: Model) -> LearnerSpec | None:
@@ -226,24 +253,33 @@ def quantiles(values: npt.NDArray[Any]) -> QuantilesReport:
     return QuantilesReport(p50=round(p50, 3), p99=round(p99, 3), max=round(top, 3))
 
 
-def model_report(
-    app: App,
-    log: Log,
-    model: Model,
-    facts: Facts,
-    after: int,
-    swaps: int,
-    counts: Mapping[str, int],
-) -> ModelReport:
-    """Served quality after the first `after` labels, over everything and by slice, beside what else
-    could have answered."""
-    found = outcomes_of(app, log, model)
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """How a model is reported: over the labels after the first `after`, beside what else could have
+    answered where that is to be computed `again` from all examples, which takes memory for them.
+    `counts` are messages by type, and verdicts."""
+
+    facts: Facts
+    counts: Mapping[str, int]
+    after: int = 0
+    again: bool = False
+
+
+def model_report(app: App, log: Log, model: Model, judged: Judged) -> ModelReport:
+    """Quality of what was served, over everything and by slice, beside what needs no features; and
+    what was learned of what came, and what was not, and why."""
+    found = outcomes_of(app, log, model, keep_rows=judged.again)
+    after = judged.after
     p, y, kept = found.p[after:], found.y[after:], found.categories[after:]
-    base = prequential(model, Baseline(), found)[after:]
-    static = without_views(model)
-    without = prequential(model, static, found)[after:] if static is not None else None
+    base = without = None
+    if judged.again:
+        base = quality(prequential(model, Baseline(), found)[after:], y)
+        static = without_views(model)
+        if static is not None:
+            without = quality(prequential(model, static, found)[after:], y)
     plain = references(found.y, after)
-    settled = facts.settled.get(model.name)
+    settled = judged.facts.settled.get(model.name)
+    counts = judged.counts
     return ModelReport(
         asked=found.asked,
         examples=found.asked,
@@ -253,41 +289,69 @@ def model_report(
         snapshots=counts.get("Cut", 0),
         approvals=counts.get("approved", 0),
         refusals=counts.get("refused", 0),
-        swaps=swaps,
+        swaps=counts.get("Swapped", 0),
         served_lineage=settled.lineage if settled else None,
         baseline_lineage=next(
             (model.lineage(x) for x in model.learners if isinstance(x, Baseline)), ""
         ),
         after=after,
         served=quality(p, y),
-        baseline=quality(base, y),
-        without_features=quality(without, y) if without is not None else None,
+        baseline=base,
+        without_features=without,
         prior=_told(plain.prior),
         no_change=_told(plain.no_change),
-        lineages=_lineages(model, facts),
+        lineages=_lineages(model, judged.facts),
         slices={s: _slices(model, s, kept, p, y) for s in model.slices},
         lag_ms=quantiles(found.model_lag_ms[found.model_lag_ms >= 0]),
+        label_delay_ms=quantiles(found.label_delay_ms),
+        not_learned=_not_learned(model, judged.facts, found),
     )
 
 
-def _lineages(model: Model, facts: Facts) -> dict[str, QualityReport]:
-    """Prequential figures as the trainers last told them."""
-    out: dict[str, QualityReport] = {}
-    for status in sorted(facts.status.values(), key=lambda s: s.at):
-        for told in status.facts.values():
-            if status.role == "train" and isinstance(told, dict) and "lineage" in told:
-                all_ = told["all"]
-                out[told["lineage"]] = QualityReport(
-                    n=all_["n"],
-                    auc=all_["auc"],
-                    ne=all_["normalised_entropy"],
-                    calibration=all_["calibration"],
-                    log_loss=all_["log_loss"],
-                    accuracy=all_["accuracy"],
-                )
-    return {
-        model.lineage(x): out[model.lineage(x)] for x in model.learners if model.lineage(x) in out
+def _lineages(model: Model, facts: Facts) -> dict[str, LineageReport]:
+    """Prequential figures as the trainers last told them, each beside what needs no features on the
+    same labels."""
+    out: dict[str, LineageReport] = {}
+    for name in map(model.lineage, model.learners):
+        told = facts.of_tasks.get(f"train:{model.name}.{name}:0")
+        if told is not None:
+            plain = told["references"]["all"]
+            out[name] = LineageReport(
+                learned=told["learned"],
+                prequential=_of_json(told["all"]),
+                prior=_of_json(plain["prior"]),
+                no_change=_of_json(plain["no_change"]),
+            )
+    return out
+
+
+def _of_json(told: Mapping[str, Any]) -> QualityReport:
+    """Of figures as a trainer tells them."""
+    return QualityReport(
+        n=told["n"],
+        auc=told["auc"],
+        ne=told["normalised_entropy"],
+        calibration=told["calibration"],
+        log_loss=told["log_loss"],
+        accuracy=told["accuracy"],
+    )
+
+
+def _not_learned(model: Model, facts: Facts, found: Outcomes) -> dict[str, int]:
+    """Questions and labels that nobody learned from, by reason; those that there are."""
+    told = facts.of_tasks.get(f"join:{model.name}:0", {})
+    labels = told.get("labels", {})
+    counts = {
+        "questions without a label within label_wait": found.expired - found.corrected,
+        "questions that still wait for their label": told.get("open", 0),
+        "questions for an id that was asked before": told.get("repeated_questions", 0),
+        "labels that belong to no question": labels.get("without_question", 0),
+        "labels not later than their question": labels.get("saw_future", 0),
+        "labels later than label_wait": labels.get("late", 0),
+        "labels of what had one": labels.get("repeated", 0),
+        "labels that are null": labels.get("empty", 0),
     }
+    return {reason: n for reason, n in counts.items() if n}
 
 
 def _slices(

@@ -1,4 +1,4 @@
-"""The honest end of a demo run: what `demo-report.json` says, as tables."""
+"""The honest end of a replay: what its report says, as tables."""
 
 from __future__ import annotations
 
@@ -8,11 +8,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from freshet.demo.report_types import DemoReport, ModelReport, QualityReport, QuantilesReport, lost
 from freshet.figures import DASH, count, duration, fixed, moment
+from freshet.replay.report_types import (
+    ModelReport,
+    QualityReport,
+    QuantilesReport,
+    ReplayReport,
+    lost,
+)
 
 
-def summary(report: DemoReport, console: Console | None = None) -> None:
+def summary(report: ReplayReport, console: Console | None = None) -> None:
     """Print the report: fates and ledger, each model's quality, requests, lags, memory, the verdict
     last."""
     out = console or Console()
@@ -51,7 +57,7 @@ def _table(title: str, columns: Iterable[str]) -> Table:
     return table
 
 
-def _fates(report: DemoReport) -> Table:
+def _fates(report: ReplayReport) -> Table:
     titles = ("topic", "records", "applied", "duplicates", "dropped", "dead", "ledger")
     table = _table("\nEvents by fate", titles)
     for name, t in report["topics"].items():
@@ -65,7 +71,7 @@ def _fates(report: DemoReport) -> Table:
     return table
 
 
-def _reasons(report: DemoReport, out: Console) -> None:
+def _reasons(report: ReplayReport, out: Console) -> None:
     def total(kind: str) -> dict[str, int]:
         found: dict[str, int] = {}
         for topic in report["topics"].values():
@@ -102,18 +108,28 @@ def _model(name: str, m: ModelReport, out: Console) -> None:
     table = _table(
         "", ("quality", "labelled", "AUC", "norm. entropy", "calibration", "log loss", "accuracy")
     )
-    _quality(table, f"served, after the first {count(m['after'])}", m["served"], "bold")
-    _quality(table, f"baseline ({m['baseline_lineage']})", m["baseline"])
+    served = f"served, after the first {count(m['after'])}" if m["after"] else "served"
+    _quality(table, served, m["served"], "bold")
+    if m["baseline"] is not None:
+        _quality(table, f"baseline ({m['baseline_lineage']})", m["baseline"])
     if m["without_features"] is not None:
         _quality(table, "without stream features", m["without_features"])
     _quality(table, "prior (positives so far)", m["prior"])
     _quality(table, "no change (label before)", m["no_change"])
-    for lineage, quality in m["lineages"].items():
-        _quality(table, f"lineage {lineage}, prequential", quality, "dim")
+    for lineage, told in m["lineages"].items():
+        _quality(table, f"lineage {lineage}, prequential", told["prequential"], "dim")
+        # Said again only where they are of other labels than what was served.
+        if told["prior"]["n"] != m["prior"]["n"]:
+            _quality(table, "  prior on the same labels", told["prior"], "dim")
+            _quality(table, "  no change on the same labels", told["no_change"], "dim")
     for field, values in m["slices"].items():
         for value, quality in values.items():
             _quality(table, f"slice {field}={value}", quality)
     out.print(table)
+    learned = ", ".join(f"{name} {count(told['learned'])}" for name, told in m["lineages"].items())
+    out.print(Text.assemble(("learned: ", "dim"), learned or DASH))
+    reasons = ", ".join(f"{count(n)} {reason}" for reason, n in m["not_learned"].items())
+    out.print(Text.assemble(("not learned: ", "dim"), reasons or "nothing is left"))
 
 
 def _quality(table: Table, name: str, q: QualityReport, style: str = "") -> None:
@@ -123,7 +139,7 @@ def _quality(table: Table, name: str, q: QualityReport, style: str = "") -> None
     )
 
 
-def _requests(report: DemoReport, out: Console) -> None:
+def _requests(report: ReplayReport, out: Console) -> None:
     """On a line of its own: the table below is narrower, and would break it."""
     r = report["requests"]
     told = f"{count(r['attempts'])} attempts, {count(r['answered'])} answered, {count(r['failed'])} failed"
@@ -134,7 +150,7 @@ def _requests(report: DemoReport, out: Console) -> None:
     out.print(Text.assemble("\n", ("Requests: ", "bold"), told))
 
 
-def _lags(report: DemoReport) -> Table:
+def _lags(report: ReplayReport) -> Table:
     r = report["requests"]
     table = _table("", ("", "p50", "p99", "max"))
 
@@ -148,10 +164,11 @@ def _lags(report: DemoReport) -> Table:
         row(f"feature lag {view}", lag, "")
     for model, figures in report["models"].items():
         row(f"model lag {model}", figures["lag_ms"], "")
+        row(f"label delay {model}", figures["label_delay_ms"], "")
     return table
 
 
-def _memory(report: DemoReport, out: Console) -> None:
+def _memory(report: ReplayReport, out: Console) -> None:
     peaks = report["peak_memory_mb"]
     told = ", ".join(f"{role} {count(mb)}" for role, mb in peaks.items())
     out.print(
@@ -167,7 +184,7 @@ def _memory(report: DemoReport, out: Console) -> None:
         out.print(Text.assemble(("Restarted: ", "bold yellow"), restarted))
 
 
-def _verdict(report: DemoReport, out: Console) -> None:
+def _verdict(report: ReplayReport, out: Console) -> None:
     if report["verdict"]:
         out.print(Text(f"\n✖ Failed (exit code {report['exit_code']})", "bold red"))
         for reason in report["verdict"]:

@@ -1,5 +1,5 @@
-"""The demo's client: asks the scorer for a step's departures over HTTP, as any client of its
-interface would."""
+"""A replay's client: asks the scorer about a step's events over HTTP, as any client of its interface
+would."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from freshet.schemas.events.schema import EventSchema
 TYPES = {"string": "BYTES", "enum": "BYTES", "boolean": "BOOL", "int": "INT32", "long": "INT64"}
 RETRY_SECONDS = 0.1
 PATIENCE_SECONDS = 60.0
+# The first answer on a busy machine waits until kernels are compiled.
+ANSWER_SECONDS = 30.0
 
 
 class ScoringClient:
@@ -35,7 +37,7 @@ class ScoringClient:
         self._at = 0
         self._path = f"/v2/models/{model}/infer"
         self._types = {f.name: TYPES.get(f.type, "FP64") for f in schema.fields}
-        self._http = httpx.Client(timeout=10.0)
+        self._http = httpx.Client(timeout=ANSWER_SECONDS)
         self.attempts = 0
         self.answered = 0
         self.refused = 0

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from freshet.demo.live_view import LiveView, line, summary
-from freshet.demo.report_types import DemoReport, QualityReport, QuantilesReport
 from freshet.figures import DASH
+from freshet.replay.live_view import LiveView, line, summary
+from freshet.replay.report_types import LineageReport, QualityReport, QuantilesReport, ReplayReport
 from freshet.serving.status.status import Promise, Status
 from tests.serving.status.fake_status import FakeYear
 
@@ -100,7 +100,19 @@ def quality(n: int, auc: float | None) -> QualityReport:
 QUANTILES: QuantilesReport = {"p50": 2.0, "p99": 6_500.0, "max": 900_000.0}
 
 
-def report(verdict: list[str], agrees: bool = True) -> DemoReport:
+def lineage(auc: float) -> LineageReport:
+    """On other labels than those of what was served."""
+    prior: QualityReport = {**quality(50_699, 0.5), "log_loss": 0.5491}
+    no_change: QualityReport = {**quality(50_698, None), "accuracy": 0.677}
+    return {
+        "learned": 50_699,
+        "prequential": quality(50_699, auc),
+        "prior": prior,
+        "no_change": no_change,
+    }
+
+
+def report(verdict: list[str], agrees: bool = True) -> ReplayReport:
     return {
         "app": "flights",
         "app_from_ms": 1_357_016_400_000,
@@ -143,9 +155,11 @@ def report(verdict: list[str], agrees: bool = True) -> DemoReport:
                     "log_loss": None,
                     "accuracy": 0.681,
                 },
-                "lineages": {"river": quality(50_700, 0.72), "torch_ctr": quality(50_700, 0.73)},
+                "lineages": {"river": lineage(0.72), "torch_ctr": lineage(0.73)},
                 "slices": {"carrier": {"UA": quality(9_000, 0.74), "HA": quality(12, None)}},
                 "lag_ms": QUANTILES,
+                "label_delay_ms": {"p50": 9_900_000.0, "p99": 26_700_000.0, "max": 30_000_000.0},
+                "not_learned": {"labels that belong to no question": 77},
             }
         },
         "requests": {
@@ -181,6 +195,11 @@ def test_the_summary_tells_every_part_of_the_report() -> None:
         "0.5478",
         "no change (label before)",
         "0.681",
+        "0.5491",
+        "0.677",
+        "torch_ctr 50,699",
+        "77 labels that belong to no question",
+        "2h 45m",
         "470 swaps",
         "280",
         "view 1×",

@@ -1,4 +1,4 @@
-"""What `demo-report.json` holds. Names that end in `_ms` are milliseconds; lags are on the app's
+"""What the report of a replay holds, such as `demo-report.json`. Names that end in `_ms` are milliseconds; lags are on the app's
 clock."""
 
 from __future__ import annotations
@@ -47,11 +47,22 @@ def lost(topic: TopicReport) -> int:
     return topic["records"] - with_fate
 
 
+class LineageReport(TypedDict):
+    """Prequential quality (predicted when asked, before anything of it was learned), beside what
+    needs no features on the same labels; and how many labels it has learned."""
+
+    learned: int
+    prequential: QualityReport
+    prior: QualityReport
+    no_change: QualityReport
+
+
 class ModelReport(TypedDict):
     """`served`, `baseline` and `slices` (by field, by value) are of what was served, after the
     first `after` labels, and so are `prior` and `no_change`, which need no features
-    (`freshet.learners.training.references`); `lineages` are prequential. `without_features`: the
-    quality without stream features."""
+    (`freshet.learners.training.references`). `without_features`: the quality without stream
+    features; it and `baseline` are None where they were not computed again. `label_delay_ms` is
+    from question to label, `not_learned` counts questions and labels by reason."""
 
     asked: int
     examples: int
@@ -66,17 +77,19 @@ class ModelReport(TypedDict):
     baseline_lineage: str
     after: int
     served: QualityReport
-    baseline: QualityReport
+    baseline: QualityReport | None
     without_features: QualityReport | None
     prior: QualityReport
     no_change: QualityReport
-    lineages: dict[str, QualityReport]
+    lineages: dict[str, LineageReport]
     slices: dict[str, dict[str, QualityReport]]
     lag_ms: QuantilesReport
+    label_delay_ms: QuantilesReport
+    not_learned: dict[str, int]
 
 
 class RequestReport(TypedDict):
-    """Every attempt of the demo's client: `answered`, `refused` (put off by a scorer that waits for
+    """Every attempt of the replay's clients: `answered`, `refused` (put off by a scorer that waits for
     its store), `failed` (any other status than 200; also those that scorers counted of anybody's)
     or `broken` (no status: the connection was refused or broke off)."""
 
@@ -90,7 +103,7 @@ class RequestReport(TypedDict):
     latency_near_swaps_ms: QuantilesReport
 
 
-class DemoReport(TypedDict):
+class ReplayReport(TypedDict):
     """`verdict` is empty if the run passed, else why it did not; `exit_code` is 0 only then."""
 
     app: str

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from freshet.demo.client import ScoringClient
+from freshet.replay.client import ScoringClient
 from freshet.schemas.errors import ComponentError
 from freshet.servers.server import free_ports
 from tests.toy_app import toy_app

@@ -1,0 +1,227 @@
+"""Rows of files as records of a topic: values in the types of its schema, where that is beyond
+doubt, and each row's time.
+
+What is doubtful is left as it is, and intake says what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from freshet.replay.files import DataError, DataFile, Lines, Rows, Table
+from freshet.schemas.durations import EARLIEST_MS
+from freshet.schemas.events.field import FLOATS, INTEGERS, Field
+from freshet.schemas.events.writer import EventWriter, Misfit
+from freshet.schemas.text import keys
+from freshet.schemas.topics.reader import partition_of
+from freshet.schemas.topics.topic import Topic
+
+Convert = Callable[[Any], Any]
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TRUTHS = {"true": True, "false": False, "1": True, "0": False}
+
+
+class Event(NamedTuple):
+    """A record for a partition of its topic. `time_ms` is None where its row has none that a replay
+    could stand at."""
+
+    time_ms: int | None
+    partition: int
+    record: bytes
+
+
+class EventMaker:
+    """Makes events of the rows of one topic. Times later than `latest_ms` are none that a replay
+    would go to: intake calls them far in the future."""
+
+    def __init__(self, topic: Topic, latest_ms: int) -> None:
+        self._topic = topic
+        self._latest_ms = latest_ms
+        self._writer = EventWriter(topic.events)
+        self._fields = topic.events.fields
+        self._converts = {f.name: _convert(f, f.name == topic.event_time) for f in self._fields}
+
+    def events(self, file: DataFile, rows: Rows) -> Iterator[Event]:
+        """In the order of the rows.
+
+        Raises:
+            DataError: the file lacks a column that the topic must have.
+        """
+        match rows:
+            case Table():
+                found: Iterator[dict[str, Any] | bytes] = self._of_table(file, rows)
+            case Lines():
+                found = (self._of_line(row) for row in rows.rows)
+        return map(self._event, found)
+
+    def _of_table(self, file: DataFile, table: Table) -> Iterator[dict[str, Any]]:
+        names, columns = [], []
+        for field in self._fields:
+            column = next((n for n in (field.name, *field.aliases) if n in table.columns), None)
+            if column is not None:
+                convert = self._converts[field.name]
+                names.append(field.name)
+                columns.append([convert(v) for v in _values(table.columns[column])])
+            elif not field.has_default and not field.nullable:
+                raise DataError(
+                    f"file {file.path}",
+                    f"has no column {field.name!r}, which every event of {self._topic.name} has",
+                    f"Its columns are {', '.join(table.columns)}.",
+                )
+            elif not field.has_default:
+                names.append(field.name)
+                columns.append([None] * table.rows)
+        return (dict(zip(names, row)) for row in zip(*columns))
+
+    def _of_line(self, row: dict[str, Any] | bytes) -> dict[str, Any] | bytes:
+        if isinstance(row, bytes):
+            return row
+        event: dict[str, Any] = {}
+        for field in self._fields:
+            name = next((n for n in (field.name, *field.aliases) if n in row), None)
+            if name is not None:
+                event[field.name] = self._converts[field.name](row[name])
+            elif field.nullable and not field.has_default:
+                event[field.name] = None
+        return event
+
+    def _event(self, row: dict[str, Any] | bytes) -> Event:
+        if isinstance(row, bytes):
+            return Event(None, 0, row)
+        try:
+            record = self._writer.encode(row)
+        except Misfit:
+            record = _as_text(row)
+        return Event(self._time(row), self._partition(row), record)
+
+    def _time(self, row: dict[str, Any]) -> int | None:
+        time = row.get(self._topic.event_time)
+        if not isinstance(time, int) or isinstance(time, bool):
+            return None
+        return time if EARLIEST_MS <= time <= self._latest_ms else None
+
+    def _partition(self, row: dict[str, Any]) -> int:
+        if self._topic.partitions == 1:
+            return 0
+        name = self._topic.event_id
+        kind = self._topic.events[name].key_kind or keys.TEXT
+        try:
+            text = keys.canonical(row.get(name), kind)
+        except ValueError:
+            text = None
+        return partition_of(text or "", self._topic.partitions)
+
+
+def _values(column: Any) -> list[Any]:
+    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
+        # Python's own moments have no nanoseconds.
+        column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
+    return list(column.to_pylist())
+
+
+def _as_text(row: dict[str, Any]) -> bytes:
+    """An event that its schema refuses, as JSON: intake refuses it, too, and says why."""
+    text = json.dumps(row, ensure_ascii=False, default=str)
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _convert(field: Field, is_time: bool) -> Convert:
+    if field.type in INTEGERS and (is_time or field.logical == "timestamp-millis"):
+        return _moment
+    if field.type in INTEGERS:
+        return _whole
+    if field.type in FLOATS:
+        return _real
+    if field.type == "boolean":
+        return _truth
+    return _text
+
+
+def _written(value: Any) -> Any:
+    """CSV gives bytes; those that are no UTF-8 stay so, and make their record undecodable."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "surrogateescape")
+    return value
+
+
+def _moment(value: Any) -> Any:
+    """Milliseconds since 1970 of a number, which is just that, of a date, and of ISO 8601. What
+    names no zone is UTC."""
+    value = _written(value)
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.strip())
+        except ValueError:
+            return _whole(value)
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day, tzinfo=UTC)
+    if isinstance(value, datetime):
+        aware = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+        gone = aware - _EPOCH
+        # Whole days and seconds first: a float of seconds would round.
+        return (gone.days * 86_400 + gone.seconds) * 1_000 + gone.microseconds // 1_000
+    return _whole(value)
+
+
+def _whole(value: Any) -> Any:
+    """Also of a number with a fraction of nothing, as whole numbers become beside missing ones."""
+    value = _written(value)
+    if isinstance(value, str):
+        text = value.strip()
+        try:
+            return int(text) if len(text) <= 25 else value
+        except ValueError:
+            value = _real(value)
+    if isinstance(value, float):
+        if math.isnan(value):
+            return None
+        return int(value) if value.is_integer() and abs(value) <= 2**53 else value
+    return value
+
+
+def _real(value: Any) -> Any:
+    """NaN is how tables of numbers say that there is none."""
+    value = _written(value)
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return value
+    if isinstance(value, Decimal):
+        value = float(value)
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    return value
+
+
+def _truth(value: Any) -> Any:
+    value = _written(value)
+    if isinstance(value, str):
+        return _TRUTHS.get(value.strip().lower(), value)
+    if isinstance(value, int) and value in (0, 1):
+        return bool(value)
+    return value
+
+
+def _text(value: Any) -> Any:
+    """A whole number has one text; of others there are several."""
+    value = _written(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value
+
+
+def no_time(topic: Topic, file: DataFile, rows: int) -> DataError:
+    """None of a file's first rows has a time."""
+    return DataError(
+        f"file {file.path}",
+        f"has no time between 1900 and now in {topic.event_time!r}, in any of its first {rows} rows",
+        "Write times as ISO 8601, or as milliseconds since 1970.",
+    )

@@ -1,0 +1,24 @@
+"""Where lights turn: the bounds that promises and alerts share, so that the two never disagree."""
+
+from __future__ import annotations
+
+from freshet.serving.status.status import Light
+
+# Beyond its SLO by less than this factor, a lag is amber.
+RED_LAG = 1.2
+# Shares of a topic's records that end as dead letters.
+DEAD_SHARE = 0.02
+RED_DEAD_SHARE = 0.2
+# A share of fewer records says nothing: the very first one may be dead.
+DEAD_RECORDS = 200
+
+
+def lag_light(lag_ms: int | None, slo_ms: int | None, red_lag: float = RED_LAG) -> Light:
+    """Amber where nothing is known: what nobody has heard of is not said to hold."""
+    if lag_ms is None or slo_ms is None:
+        return "amber"
+    if lag_ms <= slo_ms:
+        return "green"
+    if lag_ms <= red_lag * slo_ms:
+        return "amber"
+    return "red"
