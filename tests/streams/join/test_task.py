@@ -244,7 +244,11 @@ def test_of_two_questions_for_an_id_that_differ_neither_is_learned(scorer: int) 
     task, _ = run(records(items))
     counted = {"conflicted": 1, "conflicting_questions": 1, "conflicting_labels": 1}
     told = {"conflict": {"id": "a", "at_ms": 1}}
-    assert facts(task) == {**counted, **told, "asked": 1, "open": 1}
+    found = facts(task)
+    labels = found.pop("labels")
+    assert found == {**counted, **told, "asked": 1, "open": 1}
+    assert (labels["came"], labels["conflicting"], labels["without_question"]) == (1, 1, 0)
+    assert labels["since_used"]["conflicting"] == 1
 
 
 def test_a_contested_id_is_told_once_and_neither_expires_nor_corrects() -> None:
