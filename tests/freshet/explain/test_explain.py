@@ -138,7 +138,7 @@ def test_the_answer_and_its_snapshot_are_those_of_the_scorer_and_the_manifest(
     assert (e.answer.rung, e.model, e.repeats) == ("champion", "unpaid", [])
     assert e.snapshot is not None
     path = folder / "snapshots" / "unpaid" / e.snapshot.lineage / f"{e.snapshot.number:06}.json"
-    m = manifests.read(path.read_bytes())
+    m = manifests.parsed(path.read_bytes())
     assert (e.snapshot.cut_ms, e.snapshot.examples, e.snapshot.digest, e.snapshot.size) == (
         m.tick,
         m.examples,
@@ -211,7 +211,7 @@ def test_the_first_snapshot_told_to_reflect_an_example_is_the_first_whose_manife
     assert set(learned) == {model.lineage(x) for x in model.learners}
     for lineage, number in learned.items():
         kept = [
-            manifests.read(p.read_bytes())
+            manifests.parsed(p.read_bytes())
             for p in (folder / "snapshots" / "unpaid" / lineage).glob("*.json")
         ]
         assert number == min(m.number for m in kept if m.position > place)
