@@ -153,6 +153,11 @@ class Scorer:
             )
             self.served[model.name] = served
 
+    def warm(self) -> None:
+        """Before the first question: what it needs is loaded."""
+        for served in self.served.values():
+            served.plan.warm()
+
     def models(self) -> Sequence[str]:
         return tuple(self.served)
 

@@ -215,7 +215,11 @@ def test_lateness_is_judged_anew_from_a_recorded_offset_on_also_after_a_restart_
     live.kill("intake", *live.trainers)
     held(live, lateness="10s", snapshot_every="3s")
     assert hand_over_late(live) == (2, 1)  # in no checkpoint yet, perhaps
+    taken = len(live.taken_on("intake"))
     live.kill("intake", meanwhile=lambda: live.changed("topics", "set", "handovers", "lateness=2m"))
+    # It first reads what its log held when it came back, under what its checkpoint says; and may
+    # have come back before it was set.
+    until(lambda: len(live.taken_on("intake")) == taken + 1, "intake has taken lateness on")
     assert hand_over_late(live) == (0, 3)
     check_ledgers(live)
 

@@ -302,7 +302,7 @@ def test_an_id_that_was_never_asked_is_told_where_it_was_looked_for(run: OpenedR
     with pytest.raises(RequestError) as told:
         explain(run, "nobody")
     assert (
-        f"toy.outcomes.unpaid) holds {n} predictions, asked from Thu 1 Jan 1970 01:00 to Thu 1 Jan 1970 14:00"
+        f"{run.app.outcomes_log_of(run.app.models[0])}) holds {n} predictions, asked from Thu 1 Jan 1970 01:00 to Thu 1 Jan 1970 14:00"
         in str(told.value)
     )
     assert "orders.order_id" in told.value.next_step
@@ -421,7 +421,14 @@ def test_values_that_the_request_brought_and_a_store_that_was_away_are_told_apar
 
 
 def test_a_row_beyond_its_max_age_is_named_as_such(tmp_path: Path) -> None:
-    text = 'from dataclasses import replace\nfrom tests.toy_app import toy_app\napp = toy_app()\napp = replace(app, name={name!r}, views=[replace(app.views[0], max_age="2h")])\n'
+    text = """
+from dataclasses import replace
+from tests.toy_app import reading, toy_app
+
+app = toy_app()
+shops = replace(app.views[0], max_age="2h")
+app = replace(app, name={name!r}, views=[shops], models=[reading(app.models[0], shops)])
+"""
     with toy_day(tmp_path, text, hours=9):
         pass
     with opened(tmp_path) as run:
