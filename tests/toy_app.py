@@ -3,11 +3,13 @@ shop."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
 
 import freshet as fr
+from freshet.features.views.view import FeatureRef
 
 
 def field(name: str, kind: str, **rules: Any) -> dict[str, Any]:
@@ -84,3 +86,12 @@ def toy_app(**changes: Any) -> fr.App:
         batch=8,
     )
     return fr.App("toy", topics=[orders, payments], views=[shops], models=[paid])
+
+
+def reading(model: fr.Model, view: fr.View) -> fr.Model:
+    """The model, with the features of this view in place of those of another by its name."""
+    features = [
+        view[feature.feature] if isinstance(feature, FeatureRef) else feature
+        for feature in model.features
+    ]
+    return replace(model, features=features)

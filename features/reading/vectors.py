@@ -14,6 +14,7 @@ import numpy.typing as npt
 from freshet.features.reading.request_texts import TextColumn, distinct_keys, texts_of
 from freshet.features.rows.finish import Part, check_shape, finish_into, tables_of
 from freshet.features.stores.contract import VERSION_BYTES, RowKeys, RowReader
+from freshet.features.stores.memory_store import MemoryStore
 from freshet.features.views.view import FeatureRef, View
 from freshet.schemas.errors import RequestError
 from freshet.schemas.events.schema import EventSchema
@@ -128,6 +129,11 @@ class VectorPlan:
                 numbers[:, self._given[name]] = self._numbers(name, values, n)
         vectors = Vectors(self._hashed(texts, n), numbers)
         return Read(vectors, versions.view(np.uint8), age, self._joined_categories(keyed, n))
+
+    def warm(self) -> None:
+        """Load every kernel that a question calls, by one that finds no rows. Else the first one
+        waits for that, and its wait looks as if the store did not answer."""
+        self.read(MemoryStore(), {name: [None] for name in self.fields}, 1, 0)
 
     def asks_store(self, columns: Columns) -> bool:
         """Whether a request with these columns reads any view."""

@@ -39,7 +39,7 @@ from freshet.schemas.models.manifest import SnapshotName
 from freshet.schemas.text.keys import TEXT, canonical, parts_of
 from freshet.schemas.topics.settings import effective
 from freshet.schemas.wire.messages import Cut, Setting
-from freshet.schemas.wire.outcomes import ASKED, CORRECTED, EXPIRED, LABELLED, RUNGS
+from freshet.schemas.wire.outcomes import ASKED, CONFLICTED, CORRECTED, EXPIRED, LABELLED, RUNGS
 from freshet.streams.clock import WallClock
 from freshet.streams.control.channels import messages_of
 from freshet.streams.log.spans import PartitionSpans
@@ -154,6 +154,7 @@ def _answer(prediction: LoggedPrediction, findings: Findings) -> Answer:
         counted=any(
             example.kind == ASKED and example.fixed == own for example in findings.examples
         ),
+        same_request=bool((fixed["request"] == findings.asked[0].fixed["request"]).all()),
     )
 
 
@@ -258,14 +259,19 @@ def _outcome(model: Model, findings: Findings, told: Told) -> OutcomeFacts:
     wait = effective({topic.name: topic.freshness}, told.settings)[topic.name].ms("label_wait")
     due_ms = int(first["asked_at"]) + wait
     expired = mine.get(EXPIRED)
+    contested = mine.get(CONFLICTED)
     if expired is not None:
         due_ms = expired.t  # as the join had it: the wait may have been another one then
+    contested_ms = None
+    if contested is not None:
+        contested_ms = contested.t
     outcome = OutcomeFacts(
         state=_state(question, mine),
         label=None,
         label_ms=None,
         due_ms=due_ms,
         saw_future=False,
+        contested_ms=contested_ms,
         labels=_label_events(findings.labels, answered),
         learned=[],
     )
@@ -300,11 +306,9 @@ def _state(question: JoinedExample | None, mine: dict[int, JoinedExample]) -> St
     # Before the others: it has expired, and has a label all the same.
     if CORRECTED in mine:
         return "corrected"
-    if LABELLED in mine:
-        return "labelled"
-    if EXPIRED in mine:
-        return "expired"
-    return "pending"
+    # By the first of these that there is: what was settled before it was contested stands.
+    states: dict[int, State] = {LABELLED: "labelled", EXPIRED: "expired", CONFLICTED: "conflicted"}
+    return next((state for kind, state in states.items() if kind in mine), "pending")
 
 
 def _learned(model: Model, example: JoinedExample, cuts: Sequence[Cut]) -> list[Learned]:

@@ -6,14 +6,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-State = Literal["unjoined", "pending", "labelled", "expired", "corrected"]
+State = Literal["unjoined", "pending", "labelled", "expired", "corrected", "conflicted"]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A prediction as a scorer instance logged it. `sequence` counts that instance's predictions,
     `offset` is its place in the outcomes log; `counted`: the join took it for a question (the first
-    of an id; later ones are repeats)."""
+    of an id; later ones are repeats); `same_request`: it said what the first one said."""
 
     probability: float
     rung: str
@@ -25,6 +25,7 @@ class Answer:
     snapshot: int | None
     model_lag_ms: int | None
     counted: bool
+    same_request: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,9 @@ class Learned:
 
 @dataclass(frozen=True, slots=True)
 class OutcomeFacts:
-    """What came of it. `unjoined`: the join has not come to it yet. A label that came after the
+    """What came of it. `unjoined`: the join has not come to it yet; `conflicted`: its id was asked
+    again with another request, and nothing more comes of it. `contested_ms` says when, also of one
+    that had its label by then. A label that came after the
     expiry makes it `corrected`. `due_ms` is when it expires, or has expired, without a label;
     `saw_future`: the label's event was not later than the question, so nothing learns it."""
 
@@ -77,6 +80,7 @@ class OutcomeFacts:
     label_ms: int | None
     due_ms: int
     saw_future: bool
+    contested_ms: int | None
     labels: list[LabelEvent]
     learned: list[Learned]
 

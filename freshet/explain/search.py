@@ -17,12 +17,14 @@ import pyarrow.compute as pc
 
 from freshet.app import App
 from freshet.learners.model import Model
+from freshet.schemas.models.layout import Layout
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import Block
-from freshet.schemas.wire.outcomes import ASKED, ExampleRows, fixed_dtype, from_binary
+from freshet.schemas.wire.outcomes import ASKED, ExampleRows, fixed_of, texts_of
 from freshet.streams.log.contract import Log
 from freshet.streams.log.spans import Found, PartitionSpans
 
+WHO = ["lineage", "versions"]
 SCORER = "scorer:"  # before a scorer's instance, in the origins of its predictions
 
 
@@ -110,13 +112,13 @@ class Extent:
 def extent(app: App, log: Log, model: Model) -> Extent:
     rows = 0
     asked_at = list[int]()
-    dtype = fixed_dtype(model.vectors)
+    layout = Layout.of(model.vectors)
     with PartitionSpans(log, app.outcomes_log_of(model)) as outcomes:
         for found in outcomes.holding(f"{SCORER}".encode(), outcomes.first, outcomes.after):
             block = blocks.decode(found.value)
             if block.kind == blocks.PREDICTIONS and block.rows is not None:
                 rows += block.rows.num_rows
-                times = from_binary(block.rows.column("fixed"), dtype)["asked_at"]
+                times = fixed_of(block.rows, layout)["asked_at"]
                 asked_at = [min([int(times.min()), *asked_at]), max([int(times.max()), *asked_at])]
     return Extent(rows, *(asked_at or (None, None)))
 
@@ -141,9 +143,11 @@ def _predictions(
 ) -> Iterator[LoggedPrediction]:
     table = block.rows
     assert table is not None
-    fixed = from_binary(table.column("fixed"), fixed_dtype(model.vectors))
+    layout = Layout.of(model.vectors)
+    fixed = fixed_of(table, layout)
+    categories = texts_of(table, layout)["categories"].to_arrow()
     for i in rows:
-        texts = [table.column(name)[i].as_py() for name in ("categories", "lineage", "versions")]
+        texts = [column[i].as_py() for column in (categories, *table.select(WHO).columns)]
         yield LoggedPrediction(
             block.origin.removeprefix(SCORER), found.offset, fixed[i].copy(), *texts
         )
@@ -160,11 +164,11 @@ def _labels(block: Block, rows: Sequence[int]) -> Iterator[LoggedLabel]:
 
 
 def _examples(app: App, log: Log, model: Model, prediction: str) -> list[JoinedExample]:
-    dtype = fixed_dtype(model.vectors)
+    layout = Layout.of(model.vectors)
     out: dict[tuple[int, int], JoinedExample] = {}
     with PartitionSpans(log, app.examples_log_of(model)) as examples:
         for found, block, at in _blocks_with(examples, prediction):
-            rows = ExampleRows.from_arrow(block.rows, dtype)
+            rows = ExampleRows.from_arrow(block.rows, layout)
             for i in at:
                 made = JoinedExample(
                     kind=int(rows.kind[i]),

@@ -90,6 +90,8 @@ def _repeat(answer: Answer) -> Text:
     why = "does not count"
     if answer.counted:
         why = "a question of its own: the first was forgotten"
+    elif not answer.same_request:
+        why = "in conflict: its request said something else"
     return marked(
         "as of {} by {}, scorer {}, {} [dim]({})[/]",
         asked,
@@ -132,6 +134,9 @@ def _signature(who: str, state: str) -> Text:
 
 def _outcome(outcome: OutcomeFacts) -> Iterable[tuple[str, str | Text]]:
     yield "outcome", _state(outcome)
+    if outcome.contested_ms is not None:
+        asked = moment(outcome.contested_ms, AT)
+        yield "contested", marked("[yellow]at {}: labels after that are not learned[/]", asked)
     for event in outcome.labels:
         yield "", f"{event.topic} partition {event.partition} offset {event.offset}{_use(event)}"
     if outcome.saw_future:
@@ -161,6 +166,7 @@ def _state(outcome: OutcomeFacts) -> str | Text:
         "labelled": label,
         "expired": marked("[yellow]expired[/] at {} without a label", due),
         "corrected": marked("{}; [yellow]corrected[/]: it had expired at {}", label, due),
+        "conflicted": marked("[yellow]none: another request came under this id[/]"),
     }
     return states[outcome.state]
 

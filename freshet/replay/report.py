@@ -31,6 +31,7 @@ from freshet.replay.report_types import (
     lost,
 )
 from freshet.schemas.errors import SchemaError
+from freshet.schemas.models.layout import Layout
 from freshet.schemas.models.vectors import Examples
 from freshet.schemas.text.keys import key_of, parts_of
 from freshet.schemas.wire import blocks
@@ -40,7 +41,6 @@ from freshet.schemas.wire.outcomes import (
     EXPIRED,
     LABELLED,
     ExampleRows,
-    fixed_dtype,
     vectors_of,
 )
 from freshet.streams.intake.fates import fates
@@ -169,12 +169,13 @@ def outcomes_of(app: App, log: Log, model: Model, keep_rows: bool = True) -> Out
 
 def _example_rows(app: App, log: Log, model: Model) -> Iterator[ExampleRows]:
     """Each row once."""
-    dtype, topic = fixed_dtype(model.vectors), app.examples_log_of(model)
+    layout = Layout.of(model.vectors)
+    topic = app.examples_log_of(model)
     seen: set[tuple[int, int]] = set()
     for record in kept_by_run.records(log, topic, 0):
         try:
             block = blocks.decode(record.value)
-            found = ExampleRows.from_arrow(block.rows, dtype) if block.rows is not None else None
+            found = ExampleRows.from_arrow(block.rows, layout) if block.rows is not None else None
         except (SchemaError, KeyError, ValueError):  # a foreign record, which trainers have buried
             continue
         if block.rows is None or found is None:

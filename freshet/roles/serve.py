@@ -58,6 +58,7 @@ def run(ctx: Context) -> None:
         reflected=lambda: reflected(marks, stored),
     )
     scorer = Scorer(ctx.lasting, models, store, clock, ctx.log.writer, logged, policy)
+    scorer.warm()
     ctx.vitals.instance = scorer.instance
     beside = interface(ctx.app, scorer.reach, ctx.log, clock, [metrics_route(ctx.metrics)], live.of)
     hosts = hosts_of(ctx.settings.host, ctx.settings.allowed_hosts)

@@ -19,6 +19,7 @@ from freshet.learners.contract import Learner
 from freshet.learners.training.pending import Pending
 from freshet.learners.training.prequential import Quality, RollingQuality, SliceQuality
 from freshet.learners.training.references import References
+from freshet.schemas.models.layout import Layout
 from freshet.schemas.models.vectors import Examples, VectorSchema
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.text.keys import key_of, parts_of
@@ -31,7 +32,6 @@ from freshet.schemas.wire.outcomes import (
     LABELLED,
     TEXTS,
     ExampleRows,
-    fixed_dtype,
     vectors_of,
 )
 from freshet.streams.log.contract import Batch
@@ -85,7 +85,7 @@ class TrainTask:
     ) -> None:
         self.name = f"train:{plan.model}.{plan.lineage}:{partition}"
         self._plan, self._learner, self._save = plan, learner, save
-        self._dtype = fixed_dtype(plan.vectors)
+        self._layout = Layout.of(plan.vectors)
         self._slice_at = {s: plan.vectors.categories.index(s) for s in plan.slices}
         self._open: list[ExampleRows] = []
         self._open_answers = 0
@@ -128,7 +128,7 @@ class TrainTask:
         if fresh.stop == fresh.start:
             return
         rows = ExampleRows.from_arrow(
-            table.slice(fresh.start, fresh.stop - fresh.start), self._dtype
+            table.slice(fresh.start, fresh.stop - fresh.start), self._layout
         )
         answers = np.cumsum((rows.kind == LABELLED) | (rows.kind == CORRECTED))
         first = 0
@@ -272,7 +272,7 @@ class TrainTask:
         self._ticks.load(state["ticks"])
         numbers = from_json(state["numbers"])
         self._tick, self._cut_tick, self._learned, self._cuts, self._open_answers = numbers
-        self._open = [_load_rows(state, self._dtype)] if "open.kind" in state else []
+        self._open = [_load_rows(state, self._layout.dtype)] if "open.kind" in state else []
         if "settings" in state and (settings := from_json(state["settings"])):
             self._settings = settings
             self._take_on(*settings[-1][1:])

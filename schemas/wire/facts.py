@@ -106,12 +106,20 @@ class LabelFacts(msgspec.Struct, frozen=True):
     saw_future: Count
     late: Count
     repeated: Count
+    conflicting: Count
     empty: Count
     since_used: dict[str, Count]
     newest_ms: Moment | None
 
 
+class ConflictFacts(msgspec.Struct, frozen=True):
+    id: Line
+    at_ms: Moment
+
+
 class JoinFacts(msgspec.Struct, frozen=True):
+    conflicting_questions: Count = 0
+    conflict: ConflictFacts | UnsetType = UNSET
     labels: LabelFacts | UnsetType = UNSET
 
 

@@ -1,56 +1,42 @@
 """The rows of the outcomes and examples logs: predictions as served, labels, and examples as they
 are learned from.
 
-A prediction's fixed part is one structured row (`fixed_dtype`): vector, probability and stamps. It
-is joined, held and handed on as bytes, so a vector is computed once and never touched again. Its
-texts (`TEXTS`) vary in length: the id's canonical text, its categories, joined as
+A prediction's fixed part is one structured row of the block's layout: vector, probability and
+stamps. It is joined, held and handed on as bytes, so a vector is computed once and never touched
+again. Its texts (`TEXTS`) vary in length: the id's canonical text, its categories, joined as
 `freshet.schemas.text.keys` does, and the lineage.
+
+Of the stamps, `request` is 128 bits of what the request said, so that a repeated question can be
+told from another one for the same id; `p` the answer; `asked_at` the app's clock (`as_of`, ms);
+`model_lag` and `value_age` are in ms (-1: unknown); `snapshot` is its number (-1: none); `rung` the
+index in `RUNGS`; `sequence` counts the scorer instance's predictions.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from freshet.schemas.models.vectors import Vectors, VectorSchema
+from freshet.schemas.errors import SchemaError
+from freshet.schemas.models.layout import Layout, places
+from freshet.schemas.models.vectors import Vectors
 from freshet.schemas.text.columns import Texts
+from freshet.schemas.text.keys import key_of, parts_of
 
+LAYOUT = b"layout"  # in a block's metadata
 TEXTS = ("id", "categories", "lineage")
 RUNGS = ("champion", "last_good", "heuristic", "constant")
 ASKED = 0
 LABELLED = 1
 EXPIRED = 2
 CORRECTED = 3
-KINDS = ("asked", "labelled", "expired", "corrected")
+CONFLICTED = 4
+KINDS = ("asked", "labelled", "expired", "corrected", "conflicted")
 
 Fixed = npt.NDArray[np.void]
-
-
-@cache
-def fixed_dtype(schema: VectorSchema) -> np.dtype[np.void]:
-    """Packed fields of a prediction.
-
-    `categories` and `numbers` are its vector; `p` the answer; `asked_at` the app's clock (`as_of`,
-    ms); `model_lag` and `value_age` in ms (-1: unknown); `snapshot` its number (-1: none); `rung`
-    the index in `RUNGS`; `sequence` counts the scorer instance's predictions.
-    """
-    return np.dtype(
-        [
-            ("categories", "<u8", (len(schema.categories),)),
-            ("numbers", "<f4", (len(schema.numbers),)),
-            ("p", "<f8"),
-            ("asked_at", "<i8"),
-            ("model_lag", "<i8"),
-            ("value_age", "<i8"),
-            ("sequence", "<i8"),
-            ("snapshot", "<i4"),
-            ("rung", "<i4"),
-        ]
-    )
 
 
 def to_binary(rows: Fixed | npt.NDArray[np.uint8], width: int) -> pa.Array:
@@ -62,11 +48,44 @@ def to_binary(rows: Fixed | npt.NDArray[np.uint8], width: int) -> pa.Array:
     )
 
 
-def from_binary(column: pa.Array, dtype: np.dtype[np.void]) -> Fixed:
-    """A view of a fixed-size binary column as structured rows."""
-    rows = len(column)
-    skipped = column.offset
-    return np.frombuffer(column.buffers()[1], dtype, rows, skipped * dtype.itemsize)
+def layout_of(rows: pa.RecordBatch) -> Layout:
+    """That by which rows of a block were written. Raises `SchemaError` if they do not say it."""
+    text = (rows.schema.metadata or {}).get(LAYOUT)
+    if text is None:
+        raise SchemaError(
+            "block", "does not say the layout of its rows", "Is this topic freshet's own?"
+        )
+    return Layout.parse(text)
+
+
+def fixed_of(rows: pa.RecordBatch, layout: Layout) -> Fixed:
+    """The fixed parts of a block's rows by a reader's own layout: a view where that is the
+    block's. Raises `SchemaError` if they lack a column of it."""
+    column = rows.column("fixed")
+    written = layout_of(rows)
+    width = written.dtype.itemsize
+    if column.type != pa.binary(width):
+        raise SchemaError(
+            f"rows of layout {written.id}",
+            f"are {column.type} and not of {width} bytes",
+            "Is this topic freshet's own?",
+        )
+    start = column.offset * width
+    # A slice of a batch begins within its buffer.
+    stored = np.frombuffer(column.buffers()[1], written.dtype, len(column), start)
+    return layout.taken(stored, written)
+
+
+def texts_of(rows: pa.RecordBatch, layout: Layout) -> dict[str, Texts]:
+    """The texts of a block's rows, of which the categories are those of a reader's own layout."""
+    texts = {name: Texts.from_arrow(rows.column(name)) for name in TEXTS}
+    written = layout_of(rows).categories
+    # The joined text has them by place, so it is taken apart where the places differ.
+    if written != layout.categories:
+        at = places(layout.categories, written)
+        parts = [parts_of(text) for text in rows.column("categories").to_pylist()]
+        texts["categories"] = Texts.of([key_of([row[i] for i in at]) for row in parts])
+    return texts
 
 
 def vectors_of(fixed: Fixed) -> Vectors:
@@ -76,7 +95,7 @@ def vectors_of(fixed: Fixed) -> Vectors:
 
 
 def prediction_rows(
-    fixed: Fixed, texts: dict[str, Texts], versions: pa.Array, sequence: npt.NDArray[np.int64]
+    layout: Layout, fixed: Fixed, texts: dict[str, Texts], versions: pa.Array
 ) -> pa.RecordBatch:
     """Predictions as a batch for the outcomes log. `versions` is fixed-size binary: 16 bytes for
     every view read."""
@@ -85,10 +104,10 @@ def prediction_rows(
         "fixed": to_binary(fixed, fixed.dtype.itemsize),
         **{name: texts[name].to_arrow() for name in TEXTS},
         "versions": versions,
-        "_offset": pa.array(sequence),
+        "_offset": pa.array(np.ascontiguousarray(fixed["sequence"])),
         "_index": pa.array(np.zeros(rows, np.int32)),
     }
-    return pa.RecordBatch.from_pydict(columns)
+    return pa.RecordBatch.from_pydict(columns, metadata={LAYOUT: layout.text})
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +131,7 @@ class ExampleRows:
     def __len__(self) -> int:
         return len(self.kind)
 
-    def to_arrow(self, offset: int) -> pa.RecordBatch:
+    def to_arrow(self, layout: Layout, offset: int) -> pa.RecordBatch:
         """For the log; rows have origin `offset` of the outcomes log and count up from 0 within
         it."""
         rows = len(self)
@@ -127,16 +146,18 @@ class ExampleRows:
             "_offset": pa.array(np.full(rows, offset)),
             "_index": pa.array(np.arange(rows, dtype=np.int32)),
         }
-        return pa.RecordBatch.from_pydict(columns)
+        return pa.RecordBatch.from_pydict(columns, metadata={LAYOUT: layout.text})
 
     @staticmethod
-    def from_arrow(rows: pa.RecordBatch, dtype: np.dtype[np.void]) -> ExampleRows:
+    def from_arrow(rows: pa.RecordBatch, layout: Layout) -> ExampleRows:
+        """Rows of a block, by the reader's own layout. Raises `SchemaError` if they lack a column
+        of it."""
         return ExampleRows(
             rows.column("kind").to_numpy(),
             rows.column("ask").to_numpy(),
             rows.column("t").to_numpy(),
             rows.column("label").to_numpy(zero_copy_only=False),
             rows.column("saw_future").to_numpy(zero_copy_only=False),
-            from_binary(rows.column("fixed"), dtype),
-            {name: Texts.from_arrow(rows.column(name)) for name in TEXTS},
+            fixed_of(rows, layout),
+            texts_of(rows, layout),
         )

@@ -27,7 +27,8 @@ class AlertBounds:
     newest `dead_window` records, once there are `dead_records`. Late events are a share of a
     source's newest ones, see `freshet.serving.status.promises.recently_late`. Calibration is that of
     the newest labelled answers (mean prediction over the share that came true), once there are
-    `labelled`. `restarts` are allowed within `restarts_ms` (wall).
+    `labelled`. `restarts` are allowed within `restarts_ms` (wall). Questions in conflict are told
+    of for `conflict_ms` (app clock) after the newest.
     """
 
     red_lag: float = RED_LAG
@@ -49,6 +50,7 @@ class AlertBounds:
     labelled: int = 500
     restarts: int = 3
     restarts_ms: int = 10 * 60_000
+    conflict_ms: int = HOUR_MS
 
 
 @dataclass(frozen=True, slots=True)

@@ -278,6 +278,26 @@ def snapshots_refused(status: Status, recent: Recent, bounds: AlertBounds) -> It
             )
 
 
+def questions_in_conflict(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[Alert]:
+    """Somebody asked under an id that was asked before, and said something else."""
+    now = status.clock.app_ms
+    for m in status.models:
+        # By the newest: one alert stands for all of them, and ends once nobody does it any more.
+        newest = m.conflicts.newest_ms
+        if now is None or newest is None or now - newest > bounds.conflict_ms:
+            continue
+        yield Alert(
+            policy="questions_in_conflict",
+            subject=m.name,
+            light="amber",
+            reason=f"{m.conflicts.questions:,} questions came under ids that were asked before with other fields, "
+            f"{m.conflicts.example!r} the newest of these ids",
+            meaning=f"Nobody can tell which of them an outcome belongs to: {m.name} learns nothing from these ids.",
+            next_step="`freshet explain ID` shows who was answered what and when. Let each id be asked by one client, with "
+            "the same fields when it tries again; where strangers can ask, put something before the scorer that knows its clients.",
+        )
+
+
 def calibration(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[Alert]:
     """Answers are, on the whole, far from what happens: the mean prediction of the newest labelled
     ones over the share of them that came true. At single probabilities they may be off all the
@@ -362,6 +382,7 @@ POLICIES: tuple[Policy, ...] = (
     late_events,
     nothing_learned,
     snapshots_refused,
+    questions_in_conflict,
     calibration,
     clock_jumped,
     switch_off,

@@ -14,7 +14,7 @@ from freshet.features.views.view import View
 from freshet.learners.model import Model
 from freshet.schemas.topics.topic import Topic
 from freshet.schemas.wire import messages
-from freshet.serving.board.label_figures import label_figures
+from freshet.serving.board.label_figures import conflict_figures, label_figures
 from freshet.serving.board.model import ModelBoard
 from freshet.serving.board.outage_figures import outage_figures
 from freshet.serving.board.roll_call import RollCall
@@ -212,8 +212,10 @@ class Board:
         }
         behind = board.behind(now, settings.ms("snapshot_every"), reached)
         figures = board.figures(now, settings.ms("model_slo"), facts, states, behind)
-        labels = label_figures(self._told("join", board.model.name))
-        return msgspec.structs.replace(figures, labels=labels)
+        joined = self._told("join", board.model.name)
+        return msgspec.structs.replace(
+            figures, labels=label_figures(joined), conflicts=conflict_figures(joined)
+        )
 
 
 def _behind(now: int | None, tick: int | None) -> int | None:

@@ -1,4 +1,5 @@
-"""What became of a model's labels, from what its join tells."""
+"""What became of a model's labels, and which of its questions are contested, from what its join
+tells."""
 
 from __future__ import annotations
 
@@ -22,3 +23,13 @@ def label_figures(told: Sequence[Mapping[str, Any]]) -> s.LabelFigures:
         since_used=dict(since),
         newest_ms=max(times, default=None),
     )
+
+
+def conflict_figures(told: Sequence[Mapping[str, Any]]) -> s.ConflictFigures:
+    """Of all partitions of the join together; the example is the newest."""
+    questions = sum(facts.get("conflicting_questions", 0) for facts in told)
+    newest = [facts["conflict"] for facts in told if "conflict" in facts]
+    if not newest:
+        return s.ConflictFigures(questions=questions)
+    last = max(newest, key=lambda conflict: conflict["at_ms"])
+    return s.ConflictFigures(questions=questions, example=last["id"], newest_ms=last["at_ms"])

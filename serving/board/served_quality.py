@@ -12,6 +12,7 @@ from freshet.learners.model import Model
 from freshet.learners.training.prequential import Figures, Quality, RollingQuality, SliceQuality
 from freshet.learners.training.references import ReferenceFigures, References
 from freshet.schemas.errors import SchemaError
+from freshet.schemas.models.layout import Layout
 from freshet.schemas.text.keys import key_of, parts_of
 from freshet.schemas.wire import blocks, outcomes
 from freshet.serving.status import status as s
@@ -40,7 +41,7 @@ class ServedQuality:
     the last `reckon`."""
 
     def __init__(self, model: Model) -> None:
-        self._dtype = outcomes.fixed_dtype(model.vectors)
+        self._layout = Layout.of(model.vectors)
         self._at = {f: model.vectors.categories.index(f) for f in model.slices}
         self._overall = Quality()
         self._rolling = RollingQuality(ROLLING)
@@ -65,7 +66,7 @@ class ServedQuality:
             try:
                 block = blocks.decode(batch.value(i))
                 rows = (
-                    outcomes.ExampleRows.from_arrow(block.rows, self._dtype)
+                    outcomes.ExampleRows.from_arrow(block.rows, self._layout)
                     if block.rows is not None
                     else None
                 )

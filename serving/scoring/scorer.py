@@ -21,6 +21,7 @@ from freshet.features.stores.contract import RowReader, Store
 from freshet.learners.model import Model
 from freshet.schemas.errors import ComponentError, FreshetError, RequestError
 from freshet.schemas.events.field import INTEGERS, Field
+from freshet.schemas.models.layout import Layout
 from freshet.schemas.models.vectors import F64, Vectors
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.text.keys import canonical, parts_of
@@ -28,13 +29,14 @@ from freshet.schemas.topics.topic import Freshness, Topic
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import Block
 from freshet.schemas.wire.messages import Logged
-from freshet.schemas.wire.outcomes import RUNGS, fixed_dtype, prediction_rows
+from freshet.schemas.wire.outcomes import RUNGS, prediction_rows
 from freshet.serving.loading.live_model import LiveModel, ModelSlot, Standing
-from freshet.serving.scoring.contract import Answer, ModelCard, Question, TensorSpec
+from freshet.serving.scoring.contract import Answer, Column, ModelCard, Question, TensorSpec
 from freshet.serving.scoring.fallback import Conditions, Declared, choose
 from freshet.serving.scoring.lag import FeatureTicks, Lag, tolerated
 from freshet.serving.scoring.prediction_log import PredictionLog, Spooled
 from freshet.serving.scoring.reach import REST_SECONDS, Reach
+from freshet.serving.scoring.request_digest import RequestDigests, bytes_of
 from freshet.streams.clock import Clock, ManualClock
 from freshet.streams.log.contract import Writer
 from freshet.streams.operators.task import Append
@@ -56,13 +58,15 @@ DATATYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """What one request adds to the prediction log."""
+    """What one request adds to the prediction log. `request` are its columns as they were sent;
+    they become a digest on the log's thread."""
 
     fixed: npt.NDArray[np.void]
     ids: Sequence[str]
     categories: Texts
     lineage: str
     versions: npt.NDArray[np.uint8]
+    request: Mapping[str, Column]
 
 
 class Asking(NamedTuple):
@@ -102,6 +106,9 @@ class ServedModel:
     predictions: PredictionLog[Predictions] | None = None
     rungs: dict[str, int] = field(default_factory=dict)  # rows answered by each
     card: tuple[Standing, ModelCard] | None = None
+
+    def __post_init__(self) -> None:
+        self.layout = Layout.of(self.model.vectors)
 
 
 def model_lag_ms(live: LiveModel, now_ms: int) -> int:
@@ -145,6 +152,11 @@ class Scorer:
                 linger_seconds=LINGER_SECONDS,
             )
             self.served[model.name] = served
+
+    def warm(self) -> None:
+        """Before the first question: what it needs is loaded."""
+        for served in self.served.values():
+            served.plan.warm()
 
     def models(self) -> Sequence[str]:
         return tuple(self.served)
@@ -229,7 +241,7 @@ class Scorer:
         p, live, rung = self._climb(served, question, standing, read, fresh, as_of)
         lag = model_lag_ms(live, as_of) if live is not None else -1
         ids = self._ids(served, question)
-        first = self._log(served, read, p, ids, live, rung, as_of, lag)
+        first = self._log(asking, read, p, ids, live, rung, lag)
         served.rungs[rung] = served.rungs.get(rung, 0) + question.n
         parameters: dict[str, str | int | float | bool] = {
             "model": question.model,
@@ -349,18 +361,20 @@ class Scorer:
         return [uuid.uuid4().hex if x is None else _id(served.model, x) for x in values]
 
     def _log(
-        self, served: ServedModel, read: Read, p: F64, ids: Sequence[str], live: LiveModel | None, rung: str,
-        as_of: int, lag: int,
+        self, asking: Asking, read: Read, p: F64, ids: Sequence[str], live: LiveModel | None, rung: str,
+        lag: int,
     ) -> int:  # fmt: skip
-        fixed = np.zeros(len(p), fixed_dtype(served.model.vectors))
+        served, columns, as_of = asking.served, asking.question.columns, asking.as_of
+        fixed = np.zeros(len(p), served.layout.dtype)
         fixed["categories"], fixed["numbers"] = read.vectors.categories, read.vectors.numbers
         fixed["p"], fixed["asked_at"], fixed["model_lag"] = p, as_of, lag
         fixed["value_age"], fixed["rung"] = read.value_age_ms, RUNGS.index(rung)
         fixed["snapshot"] = live.number if live else -1
         lineage = live.lineage if live else ""
         assert served.predictions is not None
-        rows = Predictions(fixed, ids, read.categories, lineage, read.versions)
+        rows = Predictions(fixed, ids, read.categories, lineage, read.versions, columns)
         size = fixed.nbytes + read.versions.nbytes + len(read.categories.data) + sum(map(len, ids))
+        size += bytes_of(columns)
         return served.predictions.append(rows, len(p), as_of, size)
 
     def _packer(
@@ -368,8 +382,18 @@ class Scorer:
     ) -> Callable[[Sequence[Spooled[Predictions]]], list[Append]]:
         """Encodes spooled predictions as few blocks as hold them (on the log's thread)."""
 
+        digests = RequestDigests(served.model.on.events, served.model.id)
+
         def pack(spooled: Sequence[Spooled[Predictions]]) -> list[Append]:
-            values = [value for one in _gathered(spooled) for value in _encoded(one, self.instance)]
+            # Here and not where requests wait: a digest costs more than the rest of a row's part.
+            # And before they are gathered: it is of each request's own columns.
+            for one in spooled:
+                one.rows.fixed["request"] = digests.of(one.rows.request, one.n)
+            values = [
+                value
+                for one in _gathered(spooled)
+                for value in _encoded(served.layout, one, self.instance)
+            ]
             return [Append(served.outcomes, 0, values, max(s.time_ms for s in spooled))]
 
         return pack
@@ -478,14 +502,14 @@ def _as_one(run: Sequence[Spooled[Predictions]]) -> Spooled[Predictions]:
         ids=[prediction_id for part in parts for prediction_id in part.ids],
         categories=Texts.concatenate([part.categories for part in parts]),
         versions=np.concatenate([part.versions for part in parts]),
+        request={},  # their digests stand in `fixed`
     )
     return replace(run[0], n=sum(one.n for one in run), rows=rows)
 
 
-def _encoded(spooled: Spooled[Predictions], instance: str) -> list[bytes]:
+def _encoded(layout: Layout, spooled: Spooled[Predictions], instance: str) -> list[bytes]:
     rows, n = spooled.rows, spooled.n
-    sequence = np.arange(spooled.first, spooled.first + n)
-    rows.fixed["sequence"] = sequence
+    rows.fixed["sequence"] = np.arange(spooled.first, spooled.first + n)
     width = rows.versions.shape[1]
     versions = pa.FixedSizeBinaryArray.from_buffers(
         pa.binary(width), n, [None, pa.py_buffer(rows.versions)]
@@ -495,7 +519,7 @@ def _encoded(spooled: Spooled[Predictions], instance: str) -> list[bytes]:
         "categories": rows.categories,
         "lineage": Texts.of([rows.lineage] * n),
     }
-    batch = prediction_rows(rows.fixed, texts, versions, sequence)
+    batch = prediction_rows(layout, rows.fixed, texts, versions)
     return blocks.encode_parts(Block(blocks.PREDICTIONS, f"scorer:{instance}", 0, batch))
 
 

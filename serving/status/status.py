@@ -229,6 +229,15 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     since_ms: int | None = None
 
 
+class ConflictFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """Questions for one id that said different things: how many there were beside the first of
+    their id, and the newest id that was contested so, shortened, and when (app clock)."""
+
+    questions: int = 0
+    example: str = ""
+    newest_ms: int | None = None
+
+
 class LabelFigures(msgspec.Struct, frozen=True, kw_only=True):
     """Labels that came for a model, those `used` as examples, and by reason those that came to
     nothing since the last one that was used; the newest one's time (app clock, ms)."""
@@ -253,6 +262,7 @@ class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
     asked: int = 0
     labelled: int = 0
     expired: int = 0
+    conflicts: ConflictFigures = ConflictFigures()
     labels: LabelFigures = LabelFigures()
     snapshots: int = 0
     approvals: int = 0

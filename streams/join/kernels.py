@@ -8,14 +8,14 @@ forgotten. `meta` is int64, see the names. Time moves by `advance` only, never b
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba as nb
 import numpy as np
 
 u64 = np.uint64
-ASKED, LABELLED, EXPIRED, CORRECTED = 0, 1, 2, 3
-PENDING, ANSWERED, OVERDUE, EARLY = 0, 1, 2, 3
+ASKED, LABELLED, EXPIRED, CORRECTED, CONFLICTED = 0, 1, 2, 3, 4
+PENDING, ANSWERED, OVERDUE, EARLY, CONTESTED = 0, 1, 2, 3, 4
 NOW, HEAP, FORGET_HEAD, TAIL, FREE, NEXT_ASK, EMITTED, FREED = 0, 1, 2, 3, 4, 5, 6, 7
 REPEATED_QUESTIONS, REPEATED_LABELS, UNMATCHED, LATE_LABELS, EXPIRED_COUNT, LABELLED_COUNT = (
     8,
@@ -29,14 +29,66 @@ CORRECTED_COUNT = 14
 # Labels that came, those that made an example to learn, and the newest one's time.
 LABELS, USED, NEWEST_LABEL = 15, 16, 17
 SAW_FUTURE_COUNT, EMPTY_COUNT = 18, 19
-# Labels that came to nothing since the last one that was used, by reason: from `UNUSED` up to
-# `UNUSED_END`.
+# Labels that came to nothing since the last one that was used, by reason.
 UNUSED = 20
-NO_QUESTION, SAW_FUTURE, TOO_LATE, REPEATED, EMPTY = 20, 21, 22, 23, 24
-UNUSED_END = 25
+NO_QUESTION, SAW_FUTURE, TOO_LATE, REPEATED, EMPTY, CONFLICTING = 20, 21, 22, 23, 24, 25
+UNUSED_END = 26
+CONFLICTING_QUESTIONS, CONFLICTED_COUNT, SETTLED_CONFLICTS, CONFLICTING_LABELS = 26, 27, 28, 29
 # Slots made so far.
-MADE = 25
-META = 26
+MADE = 30
+META = 31
+
+
+class Table(NamedTuple):
+    """Slots by what they hold, the places of ids (`table`), and `meta`. Of each slot: its id and
+    its request's digest (uint64 `[n, 2]` each), its life and deadline, a label that came before its
+    question, the question's number and time, its row as bytes, where its texts lie, and as which
+    slot it was made."""
+
+    table: Any
+    ids: Any
+    request: Any
+    state: Any
+    deadline: Any
+    early_label: Any
+    early_t: Any
+    asked_no: Any
+    asked_at: Any
+    fixed: Any
+    text_at: Any
+    text_sizes: Any
+    made: Any
+    heap: Any
+    queue: Any
+    free: Any
+    freed: Any
+    meta: Any
+
+
+class Emitted(NamedTuple):
+    """Room for what is emitted: `rows` int64 `[n, 4]` are slot, kind, time, and whether the label
+    saw the future."""
+
+    rows: Any
+    labels: Any
+
+
+class Questions(NamedTuple):
+    """Predictions as they are taken: `rows` uint8 `[n, width]`; `begin` and `sizes` say where their
+    texts lie in the arena."""
+
+    ids: Any
+    request: Any
+    asked_at: Any
+    rows: Any
+    begin: Any
+    sizes: Any
+
+
+class Labels(NamedTuple):
+    ids: Any
+    t: Any
+    label: Any
 
 
 @nb.njit(inline="always", nogil=True, cache=True)
@@ -76,51 +128,54 @@ def fill_table(table: Any, ids: Any, slots: Any) -> None:
         table[find(table, ids, ids[s, 0], ids[s, 1])] = s
 
 
-@nb.njit(inline="always", nogil=True, cache=True)
-def _emit(
-    out: Any, label_out: Any, meta: Any, slot: Any, kind: Any, t: Any, label: Any, future: Any
-) -> None:
-    m = meta[EMITTED]
-    out[m, 0] = slot
-    out[m, 1] = kind
-    out[m, 2] = t
-    out[m, 3] = future
-    label_out[m] = label
-    meta[EMITTED] = m + 1
+@nb.njit(nogil=True, cache=True)
+def _emit(held: Any, out: Any, slot: Any, kind: Any, t: Any, label: Any) -> None:
+    at = held.meta[EMITTED]
+    out.rows[at, 0] = slot
+    out.rows[at, 1] = kind
+    out.rows[at, 2] = t
+    # Only a label can have seen the future: what came of the question was known when it was asked.
+    out.rows[at, 3] = 1 if not np.isnan(label) and t <= held.asked_at[slot] else 0
+    out.labels[at] = label
+    held.meta[EMITTED] = at + 1
 
 
-@nb.njit(inline="always", nogil=True, cache=True)
-def _is_before(one: Any, other: Any, deadline: Any, made: Any) -> Any:
+@nb.njit(nogil=True, cache=True)
+def _is_before(held: Any, one: Any, other: Any) -> Any:
     """Whether a slot expires before another; of those with one deadline the one that was made
     first."""
-    return deadline[one] < deadline[other] or (
-        deadline[one] == deadline[other] and made[one] < made[other]
-    )
+    if held.deadline[one] != held.deadline[other]:
+        return held.deadline[one] < held.deadline[other]
+    return held.made[one] < held.made[other]
 
 
 @nb.njit(nogil=True, cache=True)
-def _push(heap: Any, size: Any, slot: Any, deadline: Any, made: Any) -> None:
-    i = size
+def _push(held: Any, slot: Any) -> None:
+    i = held.meta[HEAP]
+    held.meta[HEAP] += 1
     while i > 0:
         above = (i - 1) // 2
-        if not _is_before(slot, heap[above], deadline, made):
+        if not _is_before(held, slot, held.heap[above]):
             break
-        heap[i] = heap[above]
+        held.heap[i] = held.heap[above]
         i = above
-    heap[i] = slot
+    held.heap[i] = slot
 
 
 @nb.njit(nogil=True, cache=True)
-def _pop(heap: Any, size: Any, deadline: Any, made: Any) -> Any:
-    """The first of a heap of `size`, which has one less afterwards."""
+def _pop(held: Any) -> Any:
+    """Take the next to expire off the heap."""
+    heap = held.heap
     first = heap[0]
-    last = heap[size - 1]
+    held.meta[HEAP] -= 1
+    size = held.meta[HEAP]
+    last = heap[size]
     i = 0
-    while 2 * i + 1 < size - 1:
+    while 2 * i + 1 < size:
         below = 2 * i + 1
-        if below + 1 < size - 1 and _is_before(heap[below + 1], heap[below], deadline, made):
+        if below + 1 < size and _is_before(held, heap[below + 1], heap[below]):
             below += 1
-        if not _is_before(heap[below], last, deadline, made):
+        if not _is_before(held, heap[below], last):
             break
         heap[i] = heap[below]
         i = below
@@ -141,50 +196,46 @@ def _judge(meta: Any, future: Any) -> None:
 
 
 @nb.njit(nogil=True, cache=True)
-def advance(
-    t: Any, wait: Any, table: Any, ids: Any, state: Any, deadline: Any, made: Any, heap: Any, queue: Any, freed: Any,
-    meta: Any, out: Any, label_out: Any,
-) -> None:  # fmt: skip
+def advance(t: Any, wait: Any, held: Any, out: Any) -> None:
     """Time reaches `t` (ms): expire what waited `wait`, forget what waited twice that."""
+    meta = held.meta
     if t <= meta[NOW]:
         return
     meta[NOW] = t
-    while meta[HEAP] > 0 and deadline[heap[0]] <= t:
-        s = _pop(heap, meta[HEAP], deadline, made)
-        meta[HEAP] -= 1
-        if state[s] == PENDING:
-            state[s] = OVERDUE
+    while meta[HEAP] > 0 and held.deadline[held.heap[0]] <= t:
+        s = _pop(held)
+        if held.state[s] == PENDING:
+            held.state[s] = OVERDUE
             meta[EXPIRED_COUNT] += 1
-            _emit(out, label_out, meta, s, EXPIRED, deadline[s], np.nan, 0)
-        elif state[s] == EARLY:
+            _emit(held, out, s, EXPIRED, held.deadline[s], np.nan)
+        elif held.state[s] == EARLY:
             meta[UNMATCHED] += 1
-        queue[meta[TAIL] % queue.size] = s
+        held.queue[meta[TAIL] % held.queue.size] = s
         meta[TAIL] += 1
     while meta[FORGET_HEAD] < meta[TAIL]:
-        s = queue[meta[FORGET_HEAD] % queue.size]
+        s = held.queue[meta[FORGET_HEAD] % held.queue.size]
         # One that expired late holds up those behind it, by one more wait at most.
-        if deadline[s] + wait > t:
+        if held.deadline[s] + wait > t:
             break
-        forget(table, ids, s)
-        freed[meta[FREED]] = s
+        forget(held.table, held.ids, s)
+        held.freed[meta[FREED]] = s
         meta[FREED] += 1
         meta[FORGET_HEAD] += 1
 
 
-@nb.njit(inline="always", nogil=True, cache=True)
-def _new(at: Any, low: Any, high: Any, due: Any, life: Any, table: Any, ids: Any, state: Any, deadline: Any, made: Any,
-         heap: Any, free: Any, meta: Any) -> Any:  # fmt: skip
+@nb.njit(nogil=True, cache=True)
+def _new(held: Any, at: Any, low: Any, high: Any, due: Any, life: Any) -> Any:
+    meta = held.meta
     meta[FREE] -= 1
-    s = free[meta[FREE]]
-    table[at] = s
-    ids[s, 0] = low
-    ids[s, 1] = high
-    state[s] = life
-    deadline[s] = due
-    made[s] = meta[MADE]
+    s = held.free[meta[FREE]]
+    held.table[at] = s
+    held.ids[s, 0] = low
+    held.ids[s, 1] = high
+    held.state[s] = life
+    held.deadline[s] = due
+    held.made[s] = meta[MADE]
     meta[MADE] += 1
-    _push(heap, meta[HEAP], s, deadline, made)
-    meta[HEAP] += 1
+    _push(held, s)
     return s
 
 
@@ -206,117 +257,102 @@ def pack_texts(
 
 
 @nb.njit(nogil=True, cache=True)
-def ask(
-    new_ids: Any, new_asked_at: Any, rows: Any, begin: Any, sizes: Any, wait: Any, table: Any, ids: Any, state: Any,
-    deadline: Any, early_label: Any, early_t: Any, asked_no: Any, asked_at: Any, fixed: Any, text_at: Any, text_sizes: Any,
-    made: Any, heap: Any, free: Any, meta: Any, out: Any, label_out: Any,
-) -> None:  # fmt: skip
-    """Take predictions: the first of an id is held and emitted as asked; later ones are repeats.
-
-    `rows` uint8 `[n, width]` are copied into `fixed`; `begin` and `sizes` say where each row's
-    texts lie in the arena.
-    """
-    for r in range(new_asked_at.size):
-        t = new_asked_at[r]
-        low, high = new_ids[r, 0], new_ids[r, 1]
-        at = find(table, ids, low, high)
-        s = table[at]
-        if s < 0:
-            s = _new(
-                at,
-                low,
-                high,
-                t + wait,
-                PENDING,
-                table,
-                ids,
-                state,
-                deadline,
-                made,
-                heap,
-                free,
-                meta,
-            )
-        elif state[s] != EARLY:
-            meta[REPEATED_QUESTIONS] += 1
-            continue
-        for j in range(rows.shape[1]):
-            fixed[s, j] = rows[r, j]
-        for j in range(3):
-            text_sizes[s, j] = sizes[r, j]
-        text_at[s] = begin[r]
-        asked_at[s] = t
-        asked_no[s] = meta[NEXT_ASK]
-        meta[NEXT_ASK] += 1
-        _emit(out, label_out, meta, s, ASKED, t, np.nan, 0)
-        if state[s] == EARLY:
-            state[s] = ANSWERED
-            meta[LABELLED_COUNT] += 1
-            # It was counted as without a question when it came.
-            meta[NO_QUESTION] = max(0, meta[NO_QUESTION] - 1)
-            _judge(meta, early_t[s] <= t)
-            _emit(
-                out,
-                label_out,
-                meta,
-                s,
-                LABELLED,
-                early_t[s],
-                early_label[s],
-                1 if early_t[s] <= t else 0,
-            )
+def _ask_again(held: Any, out: Any, slot: Any, request: Any, t: Any) -> None:
+    """Another question for an id that was asked before. One that says the same is a repeat. One
+    that says something else makes the id contested: nobody can tell which of them the outcome
+    belongs to, so from here on nothing is made of it."""
+    meta = held.meta
+    if held.request[slot, 0] == request[0] and held.request[slot, 1] == request[1]:
+        meta[REPEATED_QUESTIONS] += 1
+        return
+    meta[CONFLICTING_QUESTIONS] += 1
+    if held.state[slot] == CONTESTED:
+        return
+    if held.state[slot] == PENDING:
+        meta[CONFLICTED_COUNT] += 1
+    else:
+        # Labelled or expired: that row stands in the log before this one, and is not taken back.
+        meta[SETTLED_CONFLICTS] += 1
+    held.state[slot] = CONTESTED
+    _emit(held, out, slot, CONFLICTED, t, np.nan)
 
 
 @nb.njit(nogil=True, cache=True)
-def answer(
-    new_ids: Any, t: Any, label: Any, asked_at: Any, wait: Any, correct_late: Any, table: Any, ids: Any, state: Any,
-    deadline: Any, early_label: Any, early_t: Any, made: Any, heap: Any, free: Any, meta: Any, out: Any, label_out: Any,
-) -> None:  # fmt: skip
+def ask(new: Any, wait: Any, held: Any, out: Any) -> None:
+    """Take predictions: the first of an id is held and emitted as asked; later ones are repeats, or
+    conflict with it."""
+    meta = held.meta
+    for r in range(new.asked_at.size):
+        t = new.asked_at[r]
+        low, high = new.ids[r, 0], new.ids[r, 1]
+        at = find(held.table, held.ids, low, high)
+        s = held.table[at]
+        if s < 0:
+            s = _new(held, at, low, high, t + wait, PENDING)
+        elif held.state[s] != EARLY:
+            _ask_again(held, out, s, new.request[r], t)
+            continue
+        for j in range(new.rows.shape[1]):
+            held.fixed[s, j] = new.rows[r, j]
+        for j in range(3):
+            held.text_sizes[s, j] = new.sizes[r, j]
+        held.text_at[s] = new.begin[r]
+        held.request[s, 0] = new.request[r, 0]
+        held.request[s, 1] = new.request[r, 1]
+        held.asked_at[s] = t
+        held.asked_no[s] = meta[NEXT_ASK]
+        meta[NEXT_ASK] += 1
+        _emit(held, out, s, ASKED, t, np.nan)
+        if held.state[s] == EARLY:
+            held.state[s] = ANSWERED
+            meta[LABELLED_COUNT] += 1
+            # It was counted as without a question when it came.
+            meta[NO_QUESTION] = max(0, meta[NO_QUESTION] - 1)
+            _judge(meta, held.early_t[s] <= t)
+            _emit(held, out, s, LABELLED, held.early_t[s], held.early_label[s])
+
+
+@nb.njit(nogil=True, cache=True)
+def answer(new: Any, wait: Any, correct_late: Any, held: Any, out: Any) -> None:
     """Take labels: the first answers its question, or corrects its expiry; one that comes before
     the question waits."""
-    for r in range(t.size):
-        meta[NEWEST_LABEL] = max(t[r], meta[NEWEST_LABEL]) if meta[LABELS] else t[r]
+    meta = held.meta
+    for r in range(new.t.size):
+        t = new.t[r]
+        label = new.label[r]
+        meta[NEWEST_LABEL] = max(t, meta[NEWEST_LABEL]) if meta[LABELS] else t
         meta[LABELS] += 1
-        if np.isnan(label[r]):
+        if np.isnan(label):
             meta[UNMATCHED] += 1
             meta[EMPTY_COUNT] += 1
             meta[EMPTY] += 1
             continue
-        low, high = new_ids[r, 0], new_ids[r, 1]
-        at = find(table, ids, low, high)
-        s = table[at]
+        low, high = new.ids[r, 0], new.ids[r, 1]
+        at = find(held.table, held.ids, low, high)
+        s = held.table[at]
         if s < 0:
             # Its own time may be of years ago: it waits from when it came.
-            due = max(t[r], meta[NOW]) + wait
-            s = _new(at, low, high, due, EARLY, table, ids, state, deadline, made, heap, free, meta)
-            early_label[s] = label[r]
-            early_t[s] = t[r]
+            s = _new(held, at, low, high, max(t, meta[NOW]) + wait, EARLY)
+            held.early_label[s] = label
+            held.early_t[s] = t
             meta[NO_QUESTION] += 1
-        elif state[s] == PENDING:
-            state[s] = ANSWERED
+        elif held.state[s] == PENDING:
+            held.state[s] = ANSWERED
             meta[LABELLED_COUNT] += 1
-            _judge(meta, t[r] <= asked_at[s])
-            _emit(
-                out, label_out, meta, s, LABELLED, t[r], label[r], 1 if t[r] <= asked_at[s] else 0
-            )
-        elif state[s] == OVERDUE:
-            state[s] = ANSWERED
+            _judge(meta, t <= held.asked_at[s])
+            _emit(held, out, s, LABELLED, t, label)
+        elif held.state[s] == OVERDUE:
+            held.state[s] = ANSWERED
             if correct_late:
                 meta[CORRECTED_COUNT] += 1
-                _judge(meta, t[r] <= asked_at[s])
-                _emit(
-                    out,
-                    label_out,
-                    meta,
-                    s,
-                    CORRECTED,
-                    t[r],
-                    label[r],
-                    1 if t[r] <= asked_at[s] else 0,
-                )
+                _judge(meta, t <= held.asked_at[s])
+                _emit(held, out, s, CORRECTED, t, label)
             else:
                 meta[LATE_LABELS] += 1
                 meta[TOO_LATE] += 1
+        elif held.state[s] == CONTESTED:
+            meta[CONFLICTING_LABELS] += 1
+            meta[CONFLICTING] += 1
         else:
             meta[REPEATED_LABELS] += 1
             meta[REPEATED] += 1

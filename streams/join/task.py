@@ -3,6 +3,10 @@
 One log holds both, keyed by prediction id, so the result depends on that log alone. A prediction
 without a label within `label_wait` expires; its vector is kept as long again, and a late label then
 makes a correction.
+
+Two questions for one id whose requests differ contest it: one `conflicted` row says so, and no
+label that comes after that row makes an example. What was labelled before it has been learned, and
+stands: the rows' order in the log says which it was.
 """
 
 from __future__ import annotations
@@ -18,23 +22,31 @@ import pyarrow as pa
 from freshet.schemas.durations import EARLIEST_MS, LATEST_MS
 from freshet.schemas.errors import CheckpointError
 from freshet.schemas.events.codec import frozen
+from freshet.schemas.models.layout import Layout
 from freshet.schemas.models.vectors import VectorSchema
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import Block
-from freshet.schemas.wire.outcomes import TEXTS, ExampleRows, fixed_dtype, from_binary
+from freshet.schemas.wire.facts import one_line
+from freshet.schemas.wire.outcomes import TEXTS, ExampleRows, fixed_of, layout_of, texts_of
 from freshet.streams.join import kernels as k
 from freshet.streams.log.contract import Batch
 from freshet.streams.operators.origins import Cursors, Ticks
 from freshet.streams.operators.task import Append, Outputs, as_json, from_json, without_rows
 
 I64 = npt.NDArray[np.int64]
+Conflict = tuple[str, int]
+SHOWN_ID = 100  # characters of an id that is told as an example
 SLOTS = 1 << 10  # ids that there is room for from the start
 COUNTS = {
     "labelled": k.LABELLED_COUNT,
     "expired": k.EXPIRED_COUNT,
     "corrected": k.CORRECTED_COUNT,
+    "conflicted": k.CONFLICTED_COUNT,
+    "settled_conflicts": k.SETTLED_CONFLICTS,
+    "conflicting_questions": k.CONFLICTING_QUESTIONS,
+    "conflicting_labels": k.CONFLICTING_LABELS,
     "repeated_questions": k.REPEATED_QUESTIONS,
     "repeated_labels": k.REPEATED_LABELS,
     "late_labels": k.LATE_LABELS,
@@ -46,6 +58,7 @@ SINCE_USED = {
     "saw_future": k.SAW_FUTURE,
     "late": k.TOO_LATE,
     "repeated": k.REPEATED,
+    "conflicting": k.CONFLICTING,
     "empty": k.EMPTY,
 }
 
@@ -62,29 +75,34 @@ class JoinPlan:
     label_topic: str = ""
 
 
-class _Slots:
-    """The arrays of the open table, all grown together."""
-
-    def __init__(self, capacity: int, width: int) -> None:
-        n = capacity
-        self.table = np.full(4 * n, -1, np.int64)
-        self.ids, self.fixed = np.zeros((n, 2), np.uint64), np.zeros((n, width), np.uint8)
-        self.state, self.deadline = np.zeros(n, np.int8), np.zeros(n, np.int64)
-        self.early_label, self.early_t = np.zeros(n), np.zeros(n, np.int64)
-        self.asked_no = np.zeros(n, np.int64)
-        self.asked_at = np.zeros(n, np.int64)
-        self.text_at = np.zeros(n, np.int64)
-        self.text_sizes = np.zeros((n, len(TEXTS)), np.int64)
-        self.made = np.zeros(n, np.int64)
-        self.heap = np.zeros(n, np.int64)
-        self.queue = np.zeros(n, np.int64)
-        self.freed = np.zeros(n, np.int64)
-        self.free = np.arange(n)[::-1].copy()
-        self.arena = np.zeros(64 * n, np.uint8)
+def _table(capacity: int, width: int, meta: I64) -> k.Table:
+    """Empty slots, of which all are free; `width` is that of a row."""
+    n = capacity
+    return k.Table(
+        table=np.full(4 * n, -1, np.int64),
+        ids=np.zeros((n, 2), np.uint64),
+        request=np.zeros((n, 2), np.uint64),
+        state=np.zeros(n, np.int8),
+        deadline=np.zeros(n, np.int64),
+        early_label=np.zeros(n),
+        early_t=np.zeros(n, np.int64),
+        asked_no=np.zeros(n, np.int64),
+        asked_at=np.zeros(n, np.int64),
+        fixed=np.zeros((n, width), np.uint8),
+        text_at=np.zeros(n, np.int64),
+        text_sizes=np.zeros((n, len(TEXTS)), np.int64),
+        made=np.zeros(n, np.int64),
+        heap=np.zeros(n, np.int64),
+        queue=np.zeros(n, np.int64),
+        free=np.arange(n)[::-1].copy(),
+        freed=np.zeros(n, np.int64),
+        meta=meta,
+    )
 
 
 _PER_SLOT = (
     "ids",
+    "request",
     "fixed",
     "state",
     "deadline",
@@ -103,12 +121,18 @@ class JoinTask:
     def __init__(self, plan: JoinPlan, partition: int) -> None:
         self.name = f"join:{plan.model}:{partition}"
         self._plan, self._partition = plan, partition
-        self._dtype = fixed_dtype(plan.vectors)
-        self._slots = _Slots(SLOTS, self._dtype.itemsize)
-        self._meta = np.zeros(k.META, np.int64)
-        self._meta[k.FREE] = SLOTS
-        self._meta[k.NOW] = blocks.NO_TICK
+        self._layout = Layout.of(plan.vectors)
+        self._dtype = self._layout.dtype
+        # questions by scorers that log less than this model reads
+        self._unreadable = 0
+        meta = np.zeros(k.META, np.int64)
+        meta[k.FREE] = SLOTS
+        meta[k.NOW] = blocks.NO_TICK
+        self._held = _table(SLOTS, self._dtype.itemsize, meta)
+        self._arena = np.zeros(64 * SLOTS, np.uint8)
         self._text_used = 0
+        # the newest question that was contested: its id, and when (app clock, ms)
+        self._conflict: Conflict | None = None
         self._cursors = Cursors()
         self._ticks = Ticks()
         self._done = blocks.NO_TICK
@@ -132,7 +156,7 @@ class JoinTask:
             tick = self._done if self._done > done else blocks.NO_TICK
             emitted = self._take(block, tick)
             if emitted is not None or tick != blocks.NO_TICK:
-                rows = emitted.to_arrow(offset) if emitted is not None else None
+                rows = emitted.to_arrow(self._layout, offset) if emitted is not None else None
                 origin = f"outcomes.{self._plan.model}"
                 made = Block(blocks.EXAMPLES, origin, self._partition, rows, tick)
                 values = blocks.encode_parts(made)
@@ -158,131 +182,92 @@ class JoinTask:
         n = rows.num_rows if rows is not None else 0
         texts = None
         if rows is not None and block.kind == blocks.PREDICTIONS:
-            texts = {t: Texts.from_arrow(rows.column(t)) for t in TEXTS}
+            if self._layout.lacking(layout_of(rows)):
+                # A vector that lacks a column is none of this model's, and nothing fills it in.
+                self._unreadable += n
+                rows = None
+                n = 0
+            else:
+                texts = texts_of(rows, self._layout)
         self._make_room(
             n, sum(int((x.end - x.start).sum()) for x in texts.values()) if texts else 0
         )
-        s, meta, wait = self._slots, self._meta, self._wait_ms
+        held = self._held
+        meta = held.meta
+        # A row is asked and labelled, or one of these, and then everything may expire.
         room = n * 3 + int(meta[k.HEAP])
-        out, label_out = np.empty((room, 4), np.int64), np.empty(room)
-        meta[k.EMITTED] = meta[k.FREED] = 0
+        out = k.Emitted(np.empty((room, 4), np.int64), np.empty(room))
+        meta[k.EMITTED] = 0
+        meta[k.FREED] = 0
         if rows is not None and texts is not None:
-            self._ask(rows, texts, out, label_out)
+            self._ask(rows, texts, out)
         elif rows is not None:
-            ids = Texts.from_arrow(rows.column("id")).identities()
-            # Frozen like the other columns, null or not: kernels are compiled for one kind of
-            # arrays.
-            label = frozen(rows.column("label").to_numpy(zero_copy_only=False))
-            k.answer(
-                ids,
-                rows.column("t").to_numpy(),
-                label,
-                s.asked_at,
-                wait,
-                self._plan.correct_late,
-                s.table,
-                s.ids,
-                s.state,
-                s.deadline,
-                s.early_label,
-                s.early_t,
-                s.made,
-                s.heap,
-                s.free,
-                meta,
-                out,
-                label_out,
-            )
+            self._answer(rows, out)
         if tick != blocks.NO_TICK:
-            k.advance(
-                tick,
-                wait,
-                s.table,
-                s.ids,
-                s.state,
-                s.deadline,
-                s.made,
-                s.heap,
-                s.queue,
-                s.freed,
-                meta,
-                out,
-                label_out,
-            )
-        emitted = self._gather(out, label_out) if meta[k.EMITTED] else None
+            k.advance(tick, self._wait_ms, held, out)
+        emitted = self._gather(out) if meta[k.EMITTED] else None
         freed = int(meta[k.FREED])
-        s.free[meta[k.FREE] : meta[k.FREE] + freed] = s.freed[:freed]
+        held.free[meta[k.FREE] : meta[k.FREE] + freed] = held.freed[:freed]
         meta[k.FREE] += freed
         return emitted
 
-    def _ask(
-        self,
-        rows: pa.RecordBatch,
-        texts: dict[str, Texts],
-        out: I64,
-        label_out: npt.NDArray[np.float64],
-    ) -> None:
-        s = self._slots
-        fixed = from_binary(rows.column("fixed"), self._dtype)
+    def _answer(self, rows: pa.RecordBatch, out: k.Emitted) -> None:
+        ids = Texts.from_arrow(rows.column("id")).identities()
+        # Frozen like the other columns, null or not: kernels are compiled for one kind of arrays.
+        label = frozen(rows.column("label").to_numpy(zero_copy_only=False))
+        labels = k.Labels(ids, rows.column("t").to_numpy(), label)
+        k.answer(labels, self._wait_ms, self._plan.correct_late, self._held, out)
+
+    def _ask(self, rows: pa.RecordBatch, texts: dict[str, Texts], out: k.Emitted) -> None:
+        fixed = fixed_of(rows, self._layout)
         sizes = np.stack([x.end - x.start for x in texts.values()], axis=1)
         starts = np.stack([x.start for x in texts.values()], axis=1)
         data = [x.data for x in texts.values()]
-        begin = k.pack_texts(data[0], data[1], data[2], starts, sizes, s.arena, self._text_used)
+        begin = k.pack_texts(data[0], data[1], data[2], starts, sizes, self._arena, self._text_used)
         self._text_used += int(sizes.sum())
-        raw = np.frombuffer(fixed.tobytes(), np.uint8).reshape(len(fixed), -1)
-        k.ask(
-            texts["id"].identities(),
-            np.array(fixed["asked_at"]),
-            raw,
-            begin,
-            sizes,
-            self._wait_ms,
-            s.table,
-            s.ids,
-            s.state,
-            s.deadline,
-            s.early_label,
-            s.early_t,
-            s.asked_no,
-            s.asked_at,
-            s.fixed,
-            s.text_at,
-            s.text_sizes,
-            s.made,
-            s.heap,
-            s.free,
-            self._meta,
-            out,
-            label_out,
+        questions = k.Questions(
+            ids=texts["id"].identities(),
+            request=np.array(fixed["request"]),
+            asked_at=np.array(fixed["asked_at"]),
+            rows=np.frombuffer(fixed.tobytes(), np.uint8).reshape(len(fixed), -1),
+            begin=begin,
+            sizes=sizes,
         )
+        k.ask(questions, self._wait_ms, self._held, out)
 
-    def _gather(self, out: I64, label_out: npt.NDArray[np.float64]) -> ExampleRows:
-        m, s = int(self._meta[k.EMITTED]), self._slots
-        slots = out[:m, 0]
-        start = s.text_at[slots]
+    def _gather(self, out: k.Emitted) -> ExampleRows:
+        held = self._held
+        count = int(held.meta[k.EMITTED])
+        slots = out.rows[:count, 0]
+        start = held.text_at[slots]
         texts = {}
         for j, name in enumerate(TEXTS):
-            end = start + s.text_sizes[slots, j]
-            texts[name] = Texts(s.arena, start, end, np.ones(m, np.bool_))
+            end = start + held.text_sizes[slots, j]
+            texts[name] = Texts(self._arena, start, end, np.ones(count, np.bool_))
             start = end
-        fixed = s.fixed[slots].reshape(-1).view(self._dtype)
-        return ExampleRows(
-            out[:m, 1].astype(np.int8),
-            s.asked_no[slots],
-            out[:m, 2].copy(),
-            label_out[:m],
-            out[:m, 3] > 0,
-            fixed,
+        emitted = ExampleRows(
+            out.rows[:count, 1].astype(np.int8),
+            held.asked_no[slots],
+            out.rows[:count, 2].copy(),
+            out.labels[:count],
+            out.rows[:count, 3] > 0,
+            held.fixed[slots].reshape(-1).view(self._dtype),
             texts,
         )
+        contested = np.flatnonzero(emitted.kind == k.CONFLICTED)
+        if len(contested):
+            newest = contested[-1:]
+            (id_,) = texts["id"].take(newest).to_arrow().to_pylist()
+            self._conflict = one_line(id_, SHOWN_ID), int(emitted.t[newest[0]])
+        return emitted
 
     def _make_room(self, rows: int, text_bytes: int) -> None:
-        s, meta = self._slots, self._meta
+        meta = self._held.meta
         if meta[k.FREE] < rows:
             live = int(meta[k.TAIL] - meta[k.FORGET_HEAD] + meta[k.HEAP])
             self._rebuild(2 * (live + rows), text_bytes)
-        elif self._text_used + text_bytes > len(s.arena):
-            self._rebuild(len(s.state), text_bytes)
+        elif self._text_used + text_bytes > len(self._arena):
+            self._rebuild(len(self._held.state), text_bytes)
 
     def _rebuild(self, capacity: int, text_bytes: int) -> None:
         """The live slots, in the order of `_live`, in new arrays: more room, no gaps between
@@ -292,18 +277,19 @@ class JoinTask:
     def _live(self) -> dict[str, npt.NDArray[Any]]:
         """Everything about the live slots: those to be forgotten in their order, then those to
         expire in theirs."""
-        s, meta = self._slots, self._meta
-        expired = s.queue[np.arange(meta[k.FORGET_HEAD], meta[k.TAIL]) % len(s.queue)]
-        waiting = s.heap[: meta[k.HEAP]]
-        order = np.concatenate(
-            [expired, waiting[np.lexsort((s.made[waiting], s.deadline[waiting]))]]
-        )
-        size = s.text_sizes[order].sum(axis=1)
-        texts = Texts(
-            s.arena, s.text_at[order], s.text_at[order] + size, np.ones(len(order), np.bool_)
-        ).to_arrow()
-        packed = texts.buffers()[2]
-        state: dict[str, npt.NDArray[Any]] = {name: getattr(s, name)[order] for name in _PER_SLOT}
+        held = self._held
+        meta = held.meta
+        expired = held.queue[np.arange(meta[k.FORGET_HEAD], meta[k.TAIL]) % len(held.queue)]
+        waiting = held.heap[: meta[k.HEAP]]
+        by_deadline = np.lexsort((held.made[waiting], held.deadline[waiting]))
+        order = np.concatenate([expired, waiting[by_deadline]])
+        size = held.text_sizes[order].sum(axis=1)
+        start = held.text_at[order]
+        there = np.ones(len(order), np.bool_)
+        packed = Texts(self._arena, start, start + size, there).to_arrow().buffers()[2]
+        state: dict[str, npt.NDArray[Any]] = {
+            name: getattr(held, name)[order] for name in _PER_SLOT
+        }
         state["texts"] = (
             np.frombuffer(packed, np.uint8)[: int(size.sum())].copy()
             if len(order)
@@ -317,24 +303,25 @@ class JoinTask:
     ) -> None:
         n = len(state["state"])
         capacity = 1 << int(np.ceil(np.log2(max(capacity, n, SLOTS))))
-        s = self._slots = _Slots(capacity, self._dtype.itemsize)
+        meta = state["meta"].copy()
+        held = _table(capacity, self._dtype.itemsize, meta)
         for name in _PER_SLOT:
-            getattr(s, name)[:n] = state[name]
+            getattr(held, name)[:n] = state[name]
         ends = np.cumsum(state["text_sizes"].sum(axis=1)) if n else np.zeros(0, np.int64)
-        s.text_at[:n] = ends - state["text_sizes"].sum(axis=1)
+        held.text_at[:n] = ends - state["text_sizes"].sum(axis=1)
         self._text_used = int(ends[-1]) if n else 0
-        s.arena = np.zeros(max(64 * capacity, 2 * (self._text_used + text_bytes)), np.uint8)
-        s.arena[: self._text_used] = state["texts"]
-        meta = self._meta = state["meta"].copy()
+        self._arena = np.zeros(max(64 * capacity, 2 * (self._text_used + text_bytes)), np.uint8)
+        self._arena[: self._text_used] = state["texts"]
         expired = int(meta[k.TAIL] - meta[k.FORGET_HEAD])
         meta[k.FORGET_HEAD] = 0
         meta[k.TAIL] = expired
-        s.queue[:expired] = np.arange(expired)
-        # What is sorted is a heap.
-        s.heap[: n - expired] = np.arange(expired, n)
         meta[k.FREE] = capacity - n
-        s.free[: capacity - n] = np.arange(n, capacity)[::-1]
-        k.fill_table(s.table, s.ids, n)
+        held.queue[:expired] = np.arange(expired)
+        # What is sorted is a heap.
+        held.heap[: n - expired] = np.arange(expired, n)
+        held.free[: capacity - n] = np.arange(n, capacity)[::-1]
+        k.fill_table(held.table, held.ids, n)
+        self._held = held
 
     def configure(self, settings: Mapping[str, Freshness], at: int) -> bool:
         """`label_wait` of the label's topic: it holds for what is asked from now on."""
@@ -357,6 +344,8 @@ class JoinTask:
             "done": np.array([self._done]),
         }
         own["vectors"] = as_json(self._plan.vectors.digest)
+        own["conflict"] = as_json(self._conflict)
+        own["unreadable"] = np.array([self._unreadable])
         own["settings"] = as_json(self._settings)
         return {**self._live(), **own}
 
@@ -375,25 +364,37 @@ class JoinTask:
         self._cursors.load(state["cursors"])
         self._ticks.load(state["ticks"])
         self._done = int(state["done"][0])
+        self._unreadable = int(state["unreadable"][0])
+        conflict = from_json(state["conflict"])
+        self._conflict = None if conflict is None else (conflict[0], conflict[1])
         if "settings" in state and (settings := from_json(state["settings"])):
             self._settings, self._wait_ms = settings, settings[-1][2]
 
     def facts(self) -> dict[str, Any]:
-        meta = self._meta
-        pending = int(meta[k.HEAP])
-        counts = {name: int(meta[at]) for name, at in COUNTS.items()}
-        own = {"asked": int(meta[k.NEXT_ASK]), "open": pending, "finished": self._done}
-        return counts | own | {"labels": self._label_facts()}
+        meta = self._held.meta
+        facts: dict[str, Any] = {name: int(meta[at]) for name, at in COUNTS.items()}
+        facts["unreadable_questions"] = self._unreadable
+        facts["asked"] = int(meta[k.NEXT_ASK])
+        facts["open"] = int(meta[k.HEAP])
+        facts["finished"] = self._done
+        facts["labels"] = self._label_facts()
+        if self._conflict is not None:
+            prediction_id, at_ms = self._conflict
+            # What has no date cannot be told: the board would take it for a foreign message.
+            if EARLIEST_MS <= at_ms <= LATEST_MS:
+                facts["conflict"] = {"id": prediction_id, "at_ms": at_ms}
+        return facts
 
     def _label_facts(self) -> dict[str, Any]:
         """What became of the labels, and of those `since_used`: since the last one that made an
         example to learn."""
-        meta = self._meta
+        meta = self._held.meta
         of = {
             "used": int(meta[k.USED]),
             "saw_future": int(meta[k.SAW_FUTURE_COUNT]),
             "late": int(meta[k.LATE_LABELS]),
             "repeated": int(meta[k.REPEATED_LABELS]),
+            "conflicting": int(meta[k.CONFLICTING_LABELS]),
             "empty": int(meta[k.EMPTY_COUNT]),
         }
         came = int(meta[k.LABELS])

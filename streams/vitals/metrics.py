@@ -152,8 +152,9 @@ ROLE_METRICS: tuple[Figure, ...] = (
         "counter",
         "freshet_join_outcomes_total",
         "What became of predictions and labels.",
-        "join:{model}:{partition}/{outcome:labelled|expired|corrected|repeated_questions"
-        "|repeated_labels|late_labels|unmatched_labels}",
+        "join:{model}:{partition}/{outcome:labelled|expired|corrected|conflicted"
+        "|settled_conflicts|repeated_questions|conflicting_questions|unreadable_questions"
+        "|repeated_labels|conflicting_labels|late_labels|unmatched_labels}",
     ),
     Figure(
         "gauge",

@@ -12,10 +12,11 @@ import numpy as np
 import pyarrow as pa
 
 from freshet.roles import plans
+from freshet.schemas.models.layout import Layout
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import Block
-from freshet.schemas.wire.outcomes import fixed_dtype, prediction_rows
+from freshet.schemas.wire.outcomes import prediction_rows
 from freshet.streams.join.task import JoinTask
 from freshet.streams.log.contract import Batch
 from tests.bench import inputs
@@ -28,7 +29,8 @@ STEP_MS = 60_000
 def predictions(step: int) -> bytes:
     """A block as the scorer logs it."""
     model = inputs.app().models[0]
-    fixed = np.zeros(ROWS, fixed_dtype(model.vectors))
+    layout = Layout.of(model.vectors)
+    fixed = np.zeros(ROWS, layout.dtype)
     fixed["numbers"] = np.random.default_rng(step).normal(size=fixed["numbers"].shape)
     fixed["asked_at"], fixed["p"] = step * STEP_MS, 0.2
     texts = {
@@ -37,7 +39,8 @@ def predictions(step: int) -> bytes:
         "lineage": Texts.of(["hashed_logistic-01234567"] * ROWS),
     }
     versions = pa.array([bytes(16)] * ROWS, pa.binary(16))
-    rows = prediction_rows(fixed, texts, versions, np.arange(step * ROWS, (step + 1) * ROWS))
+    fixed["sequence"] = np.arange(step * ROWS, (step + 1) * ROWS)
+    rows = prediction_rows(layout, fixed, texts, versions)
     return blocks.encode(Block(blocks.PREDICTIONS, "scorer:bench", 0, rows))
 
 

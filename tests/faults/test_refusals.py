@@ -99,9 +99,9 @@ class Place:
             stderr=subprocess.PIPE,
         )
         try:
-            saved = Path(given.checkpoints_url) / "intake" / "handovers" / "0"
+            saved = Path(given.checkpoints_url) / "intake"
             deadline, published = time.monotonic() + RUN_SECONDS, False
-            while not list(saved.glob(f"*-{events:020}.base")):
+            while not list(saved.glob(f"handovers.*/0/*-{events:020}.base")):
                 assert intake.poll() is None, intake.communicate()
                 assert time.monotonic() < deadline, "no checkpoint came"
                 if saved.exists() and not published:  # its topics are there

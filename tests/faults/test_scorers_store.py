@@ -146,10 +146,10 @@ def through(gate: Gate) -> Callable[..., RoleSpec]:
     """Roles as the runtime starts them, but for the scorer's way to its store."""
 
     def spec(name: str, target: Callable[..., Any], args: tuple[Any, ...]) -> RoleSpec:
-        path, role, given = args
+        path, role, given, *more = args
         if role == "serve":
             given = given.model_copy(update={"store": f"redis://{gate.address}/0"})
-        return RoleSpec(name, target, (path, role, given))
+        return RoleSpec(name, target, (path, role, given, *more))
 
     return spec
 

@@ -58,18 +58,19 @@ def payments_of(hour: int) -> Sent:
 
 
 def asked_in(hour: int) -> dict[str, list[Any]]:
-    """An order of each shop; in hour 6 also those of hour 5 once more, and one of a shop that
-    nobody knows."""
+    """An order of each shop; in hour 6 also one of hour 5 once more, as it was asked then, and one
+    of a shop that nobody knows."""
     orders, shops = [f"{hour}.{s}" for s in SHOPS], list(SHOPS)
+    hours = [hour] * len(SHOPS)
     if hour == 6:
         orders, shops = [*orders, "5.north", "stranger"], [*shops, "north", "east"]
-    n = len(orders)
+        hours = [*hours, 5, hour]
     return {
         "order_id": orders,
         "shop": shops,
-        "hour": [hour] * n,
-        "at": [(hour + 1) * HOUR] * n,
-        "price": [2.0 + hour] * n,
+        "hour": hours,
+        "at": [(h + 1) * HOUR for h in hours],
+        "price": [2.0 + h for h in hours],
     }
 
 
@@ -95,7 +96,7 @@ def toy_day(
         for hour in range(hours):
             before(hour, local)
             start, asked = (hour + 1) * HOUR, asked_in(hour)
-            rows = [dict(zip(asked, row)) for row in zip(*asked.values())]
+            rows = [{**dict(zip(asked, row)), "at": start} for row in zip(*asked.values())]
             paid = [(t, payments.encode(e)) for t, e in payments_of(hour)]
             if hour % 4 == 0:
                 paid += [(start + HOUR - MINUTE, value) for value in bad_payments(payments, start)]

@@ -9,6 +9,7 @@ process, to keep the machine's memory for the servers.
 from __future__ import annotations
 
 import ast
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -56,10 +57,11 @@ def light_flights(directory: Path, name: str = "flights") -> Path:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.keyword) and node.arg == "learners":
             text = text.replace(ast.get_source_segment(text, node.value) or "", LIGHT)
-    text = text.replace('fr.App("flights"', f'fr.App("{name}"')
+    text = re.sub(r'fr\.App\(\s*"flights"', f'fr.App("{name}"', text)
     file = directory / "app.py"
     file.write_text(text)
-    assert len(load(file).models[0].learners) == 2
+    app = load(file)
+    assert (app.name, len(app.models[0].learners)) == (name, 2)
     return file
 
 

@@ -261,8 +261,9 @@ def test_what_labels_say_is_declared_by_the_app(watched: Watched) -> None:
         "component": {"store"},
         "light": {"green", "amber", "red"},
         "outcome": {"answered", "failed", "refused"}
-        | {"labelled", "expired", "corrected", "repeated_questions", "repeated_labels"}
-        | {"late_labels", "unmatched_labels"},
+        | {"labelled", "expired", "corrected", "conflicted", "settled_conflicts"}
+        | {"repeated_questions", "conflicting_questions", "unreadable_questions"}
+        | {"repeated_labels", "conflicting_labels", "late_labels", "unmatched_labels"},
         "verdict": {"approved", "refused"},
         "of_role": {n.split(".")[0] for n in role_names(app)},
         "answered_by": {"served", "baseline", "prior", "no_change"},

@@ -4,6 +4,9 @@ input refused."""
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +29,7 @@ from freshet.schemas.text.columns import Texts
 from freshet.schemas.text.keys import key_of
 from tests.features.reading import reference
 
+ROOT = Path(__file__).parents[3]
 MINUTE = 60_000
 NOW = 1_000 * MINUTE
 SYMBOLS = ("S", "L")
@@ -232,6 +236,28 @@ def test_a_question_is_read_as_the_reference_reads_it(
                 PLAN.read(store, columns, n, as_of)
         else:
             assert found(PLAN, store, columns, n, as_of) == expected
+
+
+IN_A_NEW_PROCESS = """
+from freshet.features.rows import kernels
+from tests.features.reading.test_vectors import NOW, PLAN, STORE
+
+
+def loaded():
+    return [sorted(map(str, kernel.signatures)) for kernel in (kernels.finish, kernels.spread)]
+
+
+assert loaded() == [[], []]
+PLAN.warm()
+warmed = loaded()
+assert all(warmed)
+PLAN.read(STORE, {"word": ["a"], "size": ["S"], "truth": [True], "few": [7]}, 1, NOW)
+assert loaded() == warmed
+"""
+
+
+def test_a_plan_that_was_warmed_loads_nothing_for_its_first_question() -> None:
+    subprocess.run([sys.executable, "-c", IN_A_NEW_PROCESS], check=True, cwd=ROOT)
 
 
 def test_what_the_property_is_about_is_there() -> None:

@@ -233,6 +233,32 @@ def test_of_an_id_that_was_asked_twice_the_first_answer_is_explained_and_the_oth
     e = explain(run, "5.north")
     assert (e.answer.asked_ms, e.answer.counted) == (6 * HOUR, True)
     assert [(r.asked_ms, r.counted) for r in e.repeats] == [(7 * HOUR, False)]
+    assert [r.same_request for r in e.repeats] == [True]
+    assert e.outcome.contested_ms is None
+
+
+def test_a_question_in_conflict_is_told_with_what_it_means_for_the_first(tmp_path: Path) -> None:
+    """In hour 3 a stranger asks for an order whose label is learned, and for one that waits."""
+    asked_ms = 4 * HOUR
+
+    def stranger(hour: int, local: LocalRun) -> None:
+        if hour == 3:
+            columns = {"order_id": ["0.north", "2.north"], "shop": ["south"] * 2, "hour": [9] * 2}
+            local.scorer.infer(Question("unpaid", columns, 2, as_of_ms=asked_ms))
+
+    with toy_day(tmp_path, before=stranger, hours=6):
+        pass
+    with opened(tmp_path) as run:
+        learned, waiting = (explain(run, f"{hour}.north") for hour in (0, 2))
+    assert (learned.outcome.state, waiting.outcome.state) == ("labelled", "conflicted")
+    assert learned.outcome.learned
+    assert waiting.outcome.learned == []
+    assert [label.used for label in waiting.outcome.labels] == [False]
+    for e in (learned, waiting):
+        assert e.outcome.contested_ms == asked_ms
+        assert [(r.counted, r.same_request) for r in e.repeats] == [(False, False)]
+        assert "its request said something else" in shown(e, 140)
+        assert "labels after that are not learned" in shown(e, 140)
 
 
 def test_a_view_without_a_row_of_the_key_says_so(run: OpenedRun) -> None:
@@ -276,7 +302,7 @@ def test_an_id_that_was_never_asked_is_told_where_it_was_looked_for(run: OpenedR
     with pytest.raises(RequestError) as told:
         explain(run, "nobody")
     assert (
-        f"toy.outcomes.unpaid) holds {n} predictions, asked from Thu 1 Jan 1970 01:00 to Thu 1 Jan 1970 14:00"
+        f"{run.app.outcomes_log_of(run.app.models[0])}) holds {n} predictions, asked from Thu 1 Jan 1970 01:00 to Thu 1 Jan 1970 14:00"
         in str(told.value)
     )
     assert "orders.order_id" in told.value.next_step
@@ -395,7 +421,14 @@ def test_values_that_the_request_brought_and_a_store_that_was_away_are_told_apar
 
 
 def test_a_row_beyond_its_max_age_is_named_as_such(tmp_path: Path) -> None:
-    text = 'from dataclasses import replace\nfrom tests.toy_app import toy_app\napp = toy_app()\napp = replace(app, name={name!r}, views=[replace(app.views[0], max_age="2h")])\n'
+    text = """
+from dataclasses import replace
+from tests.toy_app import reading, toy_app
+
+app = toy_app()
+shops = replace(app.views[0], max_age="2h")
+app = replace(app, name={name!r}, views=[shops], models=[reading(app.models[0], shops)])
+"""
     with toy_day(tmp_path, text, hours=9):
         pass
     with opened(tmp_path) as run:

@@ -4,7 +4,7 @@ with restarts anywhere."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from freshet.learners.logistic.learner import HashedLogistic
 from freshet.learners.training.prequential import figures_of
 from freshet.learners.training.references import References
 from freshet.learners.training.task import Moment, TrainPlan, TrainTask
-from freshet.schemas.models.vectors import F64, Examples, Vectors
+from freshet.schemas.models.vectors import F64, Examples, Vectors, VectorSchema
 from freshet.schemas.wire.messages import Cut, Message
 from tests.streams.join import toy_outcomes
 from tests.streams.join.test_task import LOGS, run
@@ -47,9 +47,7 @@ def plan(batch: int = BATCH, slices: tuple[str, ...] = ("carrier", "gate")) -> T
 
 def examples(items: Sequence[Item]) -> list[bytes]:
     """Blocks as the join writes them. Categories are always two, as the model's slices expect."""
-    two = [
-        Asked(x.id, x.t, x.salt, "AA|a", x.lineage) if isinstance(x, Asked) else x for x in items
-    ]
+    two = [replace(x, categories="AA|a") if isinstance(x, Asked) else x for x in items]
     values: list[bytes] = run(records(two))[1]
     return values
 
@@ -205,6 +203,25 @@ def train(
             batch_of(values[a:b], range(first + a, first + b), [0] * (b - a))
         ).messages
     return Trained(task, learners, told, moments)
+
+
+def test_a_lineage_takes_its_columns_by_their_names() -> None:
+    """Two lineages over one log of examples, of which one reads less, in another order."""
+    items: list[Item] = [Asked("a", 0), Asked("b", 1), Answered("a", 5, 1.0), Tick(WAIT)]
+    values = examples(items)
+    less = VectorSchema(("gate",), ("temp", "delay"))
+    narrow = replace(plan(slices=("gate",)), vectors=less)
+    own, other = train(values).calls, train(values, restarts=[1, 2], p=narrow).calls
+    assert [call[0] for call in other] == [call[0] for call in own] == ["predict", "learn"]
+    for (_, categories, numbers, labels), (_, gates, two, same) in zip(own, other):
+        wide = np.frombuffer(numbers, np.float32).reshape(-1, 3)
+        assert np.frombuffer(two, np.float32).reshape(-1, 2).tolist() == wide[:, [2, 0]].tolist()
+        both = np.frombuffer(categories, np.uint64).reshape(-1, 2)
+        assert np.frombuffer(gates, np.uint64).tolist() == both[:, 1].tolist()
+        assert same == labels
+    slices = train(values, p=narrow).task.facts()["slices"]
+    assert list(slices) == ["gate"]
+    assert list(slices["gate"]) == ["a"]
 
 
 def every(n: int) -> range:

@@ -16,6 +16,7 @@ from freshet.serving.alerts.bounds import AlertBounds, Missed, Recent
 from freshet.serving.alerts.policy import OFF, POLICIES, WITHOUT, alerts
 from freshet.serving.status.status import (
     Clock,
+    ConflictFigures,
     LabelFigures,
     LateFigures,
     LineageFigures,
@@ -74,6 +75,13 @@ def labels(
 
 def calibrated(calibration: float | None, n: int = 5_000) -> dict[str, Any]:
     return model(rolling=Quality(n=n, calibration=calibration))
+
+
+def contested(ago_ms: int | None) -> dict[str, Any]:
+    """Seven questions in conflict, the newest so long ago (None: there is none)."""
+    if ago_ms is None:
+        return model()
+    return model(conflicts=ConflictFigures(questions=7, example="parcel 9", newest_ms=NOW - ago_ms))
 
 
 def judged(refused: int | None, approved: int | None, name: str = "river-1a") -> dict[str, Any]:
@@ -187,6 +195,10 @@ TABLE: list[tuple[str, Mapping[str, Any], Recent, tuple[str, str, str]]] = [
     ("refused, then approved", judged(2, 3), Recent(), NONE),
     ("refused", judged(4, 3), Recent(), ("snapshots_refused", "amber", "4 was refused: array 'w' holds 3 values (3 is")),
     ("the first refused", judged(0, None), Recent(), ("snapshots_refused", "amber", "(none is approved yet)")),
+    ("no conflict", contested(None), Recent(), NONE),
+    ("a conflict an hour ago", contested(HOUR_MS), Recent(), ("questions_in_conflict", "amber", "7 questions came under")),
+    ("its id", contested(0), Recent(), ("questions_in_conflict", "amber", "'parcel 9' the newest")),
+    ("a conflict longer ago", contested(HOUR_MS + 1), Recent(), NONE),
     ("calibrated low", calibrated(0.8), Recent(), NONE),
     ("calibrated high", calibrated(1.25), Recent(), NONE),
     ("calibration low", calibrated(0.79), Recent(), ("calibration", "amber", "0.79 over the newest 5,000")),

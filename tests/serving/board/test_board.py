@@ -14,13 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from freshet.schemas.models.layout import Layout
 from freshet.schemas.wire import messages
 from freshet.schemas.wire.messages import Message, Setting, Status
-from freshet.schemas.wire.outcomes import LABELLED, ExampleRows, fixed_dtype
+from freshet.schemas.wire.outcomes import LABELLED, ExampleRows
 from freshet.serving.board import board as board_module
 from freshet.serving.board.board import Board
 from freshet.serving.status import status as s
 from freshet.serving.status.history import History
+from freshet.serving.status.status import ConflictFigures
 from freshet.streams.control.switches import Switch, Switches
 from freshet.streams.outages import Outage
 from tests.serving.board.toy_run import HOUR, HOURS, SHOPS, Said, half_a_day
@@ -143,6 +145,19 @@ def test_models_count_and_calibrate_what_was_answered(said: Said) -> None:
             assert (b.predicted, b.observed) == (None, None)
 
 
+def test_questions_in_conflict_are_told_with_the_newest_id(said: Said) -> None:
+    assert learned(said).status().models[0].conflicts == ConflictFigures()
+    told = {"conflicting_questions": 3, "conflict": {"id": "5.north", "at_ms": END - 1}}
+    statuses = [
+        changed(
+            m, **{task: {**facts, **told} for task, facts in m.facts.items() if "join:" in task}
+        )
+        for m in said.statuses
+    ]
+    (model,) = said.board(statuses).status().models
+    assert model.conflicts == ConflictFigures(questions=3, example="5.north", newest_ms=END - 1)
+
+
 def test_what_needs_no_features_is_told_over_the_labels_that_served_and_lineages_are_judged_by(
     said: Said,
 ) -> None:
@@ -163,11 +178,11 @@ def answers(said: Said) -> tuple[Any, Any]:
     """Probabilities and labels of the labelled rows, from the examples log."""
     from freshet.schemas.wire import blocks
 
-    dtype, found = fixed_dtype(said.app.models[0].vectors), []
+    layout, found = Layout.of(said.app.models[0].vectors), []
     for batch in said.examples:
         for i in range(len(batch)):
             if (rows := blocks.decode(batch.value(i)).rows) is not None:
-                found.append(ExampleRows.from_arrow(rows, dtype))
+                found.append(ExampleRows.from_arrow(rows, layout))
     kind = np.concatenate([r.kind for r in found])
     p, y = np.concatenate([r.fixed["p"] for r in found]), np.concatenate([r.label for r in found])
     return p[kind == LABELLED], y[kind == LABELLED]

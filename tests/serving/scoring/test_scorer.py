@@ -20,11 +20,12 @@ from freshet.learners.catalog import predictor
 from freshet.learners.contract import Export
 from freshet.roles import plans
 from freshet.schemas.errors import ComponentError, RequestError, StoreError
+from freshet.schemas.models.layout import Layout
 from freshet.schemas.models.manifest import Manifest
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire import blocks
-from freshet.schemas.wire.outcomes import RUNGS, fixed_dtype, from_binary
+from freshet.schemas.wire.outcomes import RUNGS, fixed_of
 from freshet.serving.loading.live_model import LiveModel
 from freshet.serving.scoring.contract import Answer, Question
 from freshet.serving.scoring.scorer import Policy, Scorer
@@ -153,9 +154,9 @@ class Rig:
 
     def predictions(self) -> npt.NDArray[np.void]:
         self.scorer.close()
-        dtype = fixed_dtype(self.model.vectors)
-        parts = [from_binary(blocks.decode(v).rows.column("fixed"), dtype) for v in self.logged]  # type: ignore[union-attr]
-        return np.concatenate(parts)
+        layout = Layout.of(self.model.vectors)
+        found = [blocks.decode(value).rows for value in self.logged]
+        return np.concatenate([fixed_of(rows, layout) for rows in found if rows is not None])
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ growth and restarts."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
 from freshet.schemas.errors import CheckpointError
+from freshet.schemas.models.layout import Layout
 from freshet.schemas.models.vectors import VectorSchema
 from freshet.schemas.wire import blocks
 from freshet.streams.join import task as join
@@ -38,9 +40,10 @@ IDS = st.sampled_from(
 )
 TIMES = st.integers(0, 6 * WAIT) | st.integers(0, 12).map(lambda k: k * WAIT // 2)
 TEXT = st.sampled_from(["", "AA|a", "a longer text than the others|"])
+SCORERS = st.sampled_from([1, 2])
 ITEMS: st.SearchStrategy[Item] = st.one_of(
-    st.builds(Asked, IDS, TIMES, st.integers(0, 3), TEXT, TEXT),
-    st.builds(Asked, IDS, TIMES),
+    st.builds(Asked, IDS, TIMES, st.integers(0, 3), TEXT, TEXT, st.integers(0, 3), SCORERS),
+    st.builds(Asked, IDS, TIMES, scorer=SCORERS),
     st.builds(Answered, IDS, TIMES, st.sampled_from([0.0, 1.0, None])),
     st.builds(Answered, IDS, TIMES, st.sampled_from([0.0, 1.0])),
     st.builds(Tick, TIMES),
@@ -62,10 +65,14 @@ def slots(request: pytest.FixtureRequest) -> Iterator[int]:
 
 
 def expected(items: Sequence[Item], correct_late: bool = True) -> ReferenceJoin:
-    reference, sequence = ReferenceJoin(correct_late), 0
+    reference = ReferenceJoin(correct_late)
+    sequences = {1: 0, 2: 0}
     for item in items:
-        reference.take(item, sequence)
-        sequence += isinstance(item, Asked)
+        if isinstance(item, Asked):
+            reference.take(item, sequences[item.scorer])
+            sequences[item.scorer] += 1
+        else:
+            reference.take(item)
     return reference
 
 
@@ -250,6 +257,68 @@ def test_texts_of_no_length_come_through() -> None:
     assert [r[-3:] for r in rows] == [("", "", "")] * 2
 
 
+# ------------------------------------------------------------ questions in conflict
+OTHER = Asked("a", 1, said=1)
+
+
+def test_the_same_question_asked_again_is_a_repeat_whenever_it_comes() -> None:
+    again = Asked("a", 3, salt=9, scorer=2)
+    items = [Asked("a", 0), again, Answered("a", 2 * WAIT - 1, 1.0), again]
+    task, out = run(records(items))
+    assert [row[0] for row in rows_of(out)] == ["asked", "expired", "corrected"]
+    assert facts(task)["repeated_questions"] == 2
+    assert "conflicting_questions" not in facts(task)
+
+
+@pytest.mark.parametrize("scorer", [1, 2])
+def test_of_two_questions_for_an_id_that_differ_neither_is_learned(scorer: int) -> None:
+    conflict = ("conflicted", 0, 1, False)
+    items = [Asked("a", 0), replace(OTHER, scorer=scorer), Answered("a", 5, 1.0)]
+    for order in (items, [replace(items[1], t=0), replace(items[0], t=1), items[2]]):
+        assert kinds(*order) == [ASKED, conflict]
+    task, _ = run(records(items))
+    counted = {"conflicted": 1, "conflicting_questions": 1, "conflicting_labels": 1}
+    told = {"conflict": {"id": "a", "at_ms": 1}}
+    found = facts(task)
+    labels = found.pop("labels")
+    assert found == {**counted, **told, "asked": 1, "open": 1}
+    assert (labels["came"], labels["conflicting"], labels["without_question"]) == (1, 1, 0)
+    assert labels["since_used"]["conflicting"] == 1
+
+
+def test_a_contested_id_is_told_once_and_neither_expires_nor_corrects() -> None:
+    late = Answered("a", 2 * WAIT - 1, 1.0)
+    items = [Asked("a", 0), OTHER, replace(OTHER, said=2), Asked("a", 3), Tick(WAIT), late]
+    assert kinds(*items) == [ASKED, ("conflicted", 0, 1, False)]
+    assert facts(run(records(items))[0])["conflicting_questions"] == 2
+    over = ("expired", 0, WAIT, False)
+    conflict = ("conflicted", 0, WAIT + 1, False)
+    assert kinds(Asked("a", 0), replace(OTHER, t=WAIT + 1), late) == [ASKED, over, conflict]
+
+
+def test_what_was_labelled_before_its_id_was_contested_stands_and_is_marked_after_it() -> None:
+    items = [Asked("a", 0), Answered("a", 5, 1.0), replace(OTHER, t=7), Answered("a", 8, 0.0)]
+    labelled = ("labelled", 0, 5, False)
+    assert kinds(*items) == [ASKED, labelled, ("conflicted", 0, 7, False)]
+    task, _ = run(records(items))
+    assert facts(task)["settled_conflicts"] == 1
+    assert "conflicted" not in facts(task)
+
+
+def test_a_contested_id_that_is_forgotten_may_be_asked_anew() -> None:
+    again = [Asked("a", 3 * WAIT, said=1), Answered("a", 3 * WAIT + 1, 0.0)]
+    found = kinds(Asked("a", 0), OTHER, Tick(2 * WAIT), *again)
+    assert [row[:2] for row in found[2:]] == [("asked", 1), ("labelled", 1)]
+
+
+def test_the_id_that_is_told_as_an_example_is_the_newest_and_short() -> None:
+    long = Asked("two\nlines" + "x" * 5_000, 2)
+    items = [Asked("a", 0), OTHER, long, replace(long, said=1)]
+    task, _ = run(records(items), restarts=[1, 2, 3])
+    shown = "two lines" + "x" * (join.SHOWN_ID - 10) + "…"
+    assert task.facts()["conflict"] == {"id": shown, "at_ms": 2}
+
+
 # ------------------------------------------------------------ repeats of the log, ticks
 def test_rows_appended_again_are_taken_once() -> None:
     items = [Asked("a", 0), Asked("b", 1), Answered("a", 5, 1.0), Answered("b", 6, 0.0)]
@@ -304,6 +373,35 @@ def test_a_checkpoint_of_other_vectors_is_refused() -> None:
     other = JoinTask(JoinPlan("late", VectorSchema(("carrier",), ()), "examples", WAIT, True), 0)
     with pytest.raises(CheckpointError, match="other vectors"):
         other.load(task.dump(True), [])
+
+
+# ------------------------------------------------------------ rows of other layouts
+WIDER = Layout(("sky", "gate", "carrier"), ("temp", "snow", "delay", "wind"))
+NARROWER = Layout(("carrier", "gate"), ("delay", "temp"))
+
+
+@untimed
+@given(
+    st.lists(st.builds(Asked, IDS, TIMES, categories=st.just("A\\|A|a")), min_size=1, max_size=8)
+)
+def test_columns_of_a_scorer_that_logs_more_are_taken_by_their_names(asked: list[Asked]) -> None:
+    own, out = run([prediction_block(asked, 0)])
+    other, found = run([prediction_block(asked, 0, layout=WIDER)])
+    assert rows_of(found) == rows_of(out)
+    assert facts(other) == facts(own)
+
+
+def test_questions_of_a_scorer_that_logs_less_are_counted_and_make_no_examples() -> None:
+    asked = [Asked("a", 0), Asked("b", 1)]
+    values = [
+        prediction_block(asked, 0, layout=NARROWER),
+        prediction_block([Asked("b", 2, scorer=2)], 0),
+        label_block([Answered("a", 5, 1.0), Answered("b", 5, 1.0)], 0, 2 * WAIT),
+    ]
+    task, out = run(values, restarts=[1])
+    assert [row[:2] for row in rows_of(out)] == [("asked", 0), ("labelled", 0), ("tick", 2 * WAIT)]
+    assert facts(task)["unreadable_questions"] == 2
+    assert facts(task)["unmatched_labels"] == 1
 
 
 # ------------------------------------------------------------ lost state is noticed

@@ -4,6 +4,7 @@ way."""
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,17 +12,20 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from freshet.schemas.models.layout import Layout
 from freshet.schemas.models.vectors import VectorSchema
 from freshet.schemas.text.columns import Texts
+from freshet.schemas.text.keys import key_of, parts_of
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import Block
-from freshet.schemas.wire.outcomes import KINDS, TEXTS, ExampleRows, fixed_dtype, prediction_rows
+from freshet.schemas.wire.outcomes import KINDS, TEXTS, ExampleRows, prediction_rows
 from freshet.streams.join.task import JoinPlan
 
 VECTORS = VectorSchema(("carrier", "gate"), ("delay", "wind", "temp"))
-DTYPE = fixed_dtype(VECTORS)
+LAYOUT = Layout.of(VECTORS)
+DTYPE = LAYOUT.dtype
 WAIT = 1_000
-SCORER, LABELS = ("scorer/1", 0), ("landings", 0)
+LABELS = ("landings", 0)
 Row = tuple[Any, ...]
 
 
@@ -31,19 +35,23 @@ def plan(correct_late: bool = True, wait: int = WAIT) -> JoinPlan:
 
 @dataclass(frozen=True)
 class Asked:
-    """A prediction: its fixed part follows from id, time and `salt`."""
+    """A prediction: its fixed part follows from id, time and `salt`; `said` is what the request
+    said beside the id."""
 
     id: str
     t: int
     salt: int = 0
     categories: str = "AA|a"
     lineage: str = ""
+    said: int = 0
+    scorer: int = 1
 
     def fixed(self, sequence: int) -> Any:
         row = np.zeros((), DTYPE)
         noise = np.random.default_rng(zlib.crc32(repr(self).encode()))
         row["categories"], row["numbers"] = noise.integers(0, 1 << 63, 2), noise.normal(size=3)
         row["p"], row["asked_at"], row["sequence"] = noise.random(), self.t, sequence
+        row["request"] = self.said % 2, self.said // 2
         return row
 
 
@@ -64,17 +72,36 @@ class Tick:
 Item = Asked | Answered | Tick
 
 
-def prediction_block(rows: Sequence[Asked], first: int, tick: int = blocks.NO_TICK) -> bytes:
+def prediction_block(
+    rows: Sequence[Asked], first: int, tick: int = blocks.NO_TICK, layout: Layout = LAYOUT
+) -> bytes:
+    """As a scorer of a layout writes them: of names that are not in `VECTORS` it logs zeros."""
     sequence = np.arange(first, first + len(rows))
-    fixed = np.array([r.fixed(s) for r, s in zip(rows, sequence.tolist())], DTYPE)
+    own = np.array([r.fixed(s) for r, s in zip(rows, sequence.tolist())], DTYPE)
+    fixed = np.zeros(len(rows), layout.dtype)
+    for stamp in own.dtype.names or ():
+        if stamp not in ("categories", "numbers"):
+            fixed[stamp] = own[stamp]
+    for part, names in (("categories", layout.categories), ("numbers", layout.numbers)):
+        known = getattr(VECTORS, part)
+        for i, name in enumerate(names):
+            if name in known:
+                fixed[part][:, i] = own[part][:, known.index(name)]
     texts = {
         "id": [r.id for r in rows],
-        "categories": [r.categories for r in rows],
+        "categories": [_categories(r, layout) for r in rows],
         "lineage": [r.lineage for r in rows],
     }
     versions = pa.array([b"v" * 16] * len(rows), pa.binary(16))
-    made = prediction_rows(fixed, {k: Texts.of(v) for k, v in texts.items()}, versions, sequence)
-    return blocks.encode(Block(blocks.PREDICTIONS, *SCORER, made, tick))
+    made = prediction_rows(layout, fixed, {k: Texts.of(v) for k, v in texts.items()}, versions)
+    return blocks.encode(Block(blocks.PREDICTIONS, f"scorer/{rows[0].scorer}", 0, made, tick))
+
+
+def _categories(row: Asked, layout: Layout) -> str:
+    if layout is LAYOUT:
+        return row.categories
+    of = dict(zip(VECTORS.categories, parts_of(row.categories)))
+    return key_of([of.get(name) for name in layout.categories])
 
 
 def label_block(rows: Sequence[Answered], first: int, tick: int = blocks.NO_TICK) -> bytes:
@@ -91,24 +118,22 @@ def label_block(rows: Sequence[Answered], first: int, tick: int = blocks.NO_TICK
 
 
 def records(items: Sequence[Item], cuts: Sequence[int] = ()) -> list[bytes]:
-    """The items as blocks. A block ends where the kind changes, after a tick, and at the cuts."""
+    """The items as blocks. A block ends where the origin changes, after a tick, and at the cuts."""
     out: list[bytes] = []
     open_: list[Any] = []
-    counts = {Asked: 0, Answered: 0}
+    counts: Counter[int] = Counter()
 
     def close(tick: int = blocks.NO_TICK) -> None:
         if open_ and isinstance(open_[0], Asked):
-            out.append(prediction_block(open_, counts[Asked]))
+            out.append(prediction_block(open_, counts[open_[0].scorer]))
         if (open_ and isinstance(open_[0], Answered)) or tick != blocks.NO_TICK:
-            out.append(
-                label_block([x for x in open_ if isinstance(x, Answered)], counts[Answered], tick)
-            )
+            out.append(label_block([x for x in open_ if isinstance(x, Answered)], counts[-1], tick))
         if open_:
-            counts[type(open_[0])] += len(open_)
+            counts[origin_of(open_[0])] += len(open_)
         open_.clear()
 
     for i, item in enumerate(items):
-        if i in cuts or (open_ and type(item) is not type(open_[0])):
+        if i in cuts or (open_ and origin_of(item) != origin_of(open_[0])):
             close(item.t) if isinstance(item, Tick) else close()
             if isinstance(item, Tick):
                 continue
@@ -118,6 +143,13 @@ def records(items: Sequence[Item], cuts: Sequence[int] = ()) -> list[bytes]:
             open_.append(item)
     close()
     return out
+
+
+def origin_of(item: Item) -> int:
+    """The scorer of a prediction; -1 for labels, -2 for a tick."""
+    if isinstance(item, Asked):
+        return item.scorer
+    return -1 if isinstance(item, Answered) else -2
 
 
 @dataclass
@@ -147,6 +179,7 @@ class ReferenceJoin:
     now: int | None = None
     asked: int = 0
     done: int = blocks.NO_TICK
+    conflict: dict[str, Any] | None = None
     came: int = 0
     used: int = 0
     saw_future: int = 0
@@ -169,15 +202,18 @@ class ReferenceJoin:
     @property
     def labels(self) -> dict[str, Any]:
         """As `JoinTask.facts` has them under `labels`."""
-        late, repeated = (self.facts.get(n, 0) for n in ("late_labels", "repeated_labels"))
-        others = self.used + self.saw_future + late + repeated + self.empty
-        reasons = ("without_question", "saw_future", "late", "repeated", "empty")
+        late = self.facts.get("late_labels", 0)
+        repeated = self.facts.get("repeated_labels", 0)
+        conflicting = self.facts.get("conflicting_labels", 0)
+        others = self.used + self.saw_future + late + repeated + conflicting + self.empty
+        reasons = ("without_question", "saw_future", "late", "repeated", "conflicting", "empty")
         return {
             "came": self.came,
             "used": self.used,
             "saw_future": self.saw_future,
             "late": late,
             "repeated": repeated,
+            "conflicting": conflicting,
             "empty": self.empty,
             "without_question": self.came - others,
             "since_used": {reason: self.since.get(reason, 0) for reason in reasons},
@@ -239,7 +275,7 @@ class ReferenceJoin:
     def ask(self, q: Asked, sequence: int) -> None:
         o = self.open.get(q.id)
         if o is not None and o.life != "early":
-            self.count("repeated_questions")
+            self.ask_again(o, q)
             return
         if o is None:
             o = self.open[q.id] = Open(q.t + self.wait, "pending")
@@ -251,6 +287,18 @@ class ReferenceJoin:
             self.since["without_question"] = max(0, self.since.get("without_question", 0) - 1)
             self.judge(o.early[1] <= q.t)
             self.labelled(o, *o.early)
+
+    def ask_again(self, o: Open, q: Asked) -> None:
+        assert o.question is not None
+        if q.said == o.question.said:
+            self.count("repeated_questions")
+            return
+        self.count("conflicting_questions")
+        if o.life != "contested":
+            self.count("conflicted" if o.life == "pending" else "settled_conflicts")
+            o.life = "contested"
+            self.emit("conflicted", o, q.t)
+            self.conflict = {"id": q.id, "at_ms": q.t}
 
     def labelled(self, o: Open, label: float, t: int) -> None:
         self.emit("labelled", o, t, label)
@@ -282,6 +330,9 @@ class ReferenceJoin:
             self.count("corrected" if self.correct_late else "late_labels")
             if self.correct_late:
                 self.emit("corrected", o, a.t, a.label)
+        elif o.life == "contested":
+            self.count("conflicting_labels")
+            self.unused("conflicting")
         else:
             self.count("repeated_labels")
             self.unused("repeated")
@@ -290,6 +341,7 @@ class ReferenceJoin:
     def all_facts(self) -> dict[str, Any]:
         return {
             **self.facts,
+            **({"conflict": self.conflict} if self.conflict else {}),
             "labels": self.labels,
             "asked": self.asked,
             "open": sum(not o.past for o in self.open.values()),
@@ -302,7 +354,7 @@ def rows_of(values: Sequence[bytes]) -> list[Row]:
     for value in values:
         block = blocks.decode(value)
         if block.rows is not None:
-            e = ExampleRows.from_arrow(block.rows, DTYPE)
+            e = ExampleRows.from_arrow(block.rows, LAYOUT)
             texts = [e.texts[name].to_arrow().to_pylist() for name in TEXTS]
             for i in range(len(e)):
                 label = None if np.isnan(e.label[i]) else float(e.label[i])

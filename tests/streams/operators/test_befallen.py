@@ -25,6 +25,7 @@ from tests.streams.operators.small_app import (
     READS,
     VIEWS,
     Run,
+    checkpoint_of,
     events_of,
     examples,
 )
@@ -44,7 +45,7 @@ def undisturbed_task(run: Run, role: str, topic: str, task: Any) -> list[Outputs
     """What a task leads to that nothing befalls: it takes settings on where the checkpoint says so,
     and skips what crashes."""
     found = Checkpoints(
-        str(run.directory / "state"), task.name, run.log.bounds(topic).identity
+        str(run.directory / "state"), checkpoint_of(task.name), run.log.bounds(topic).identity
     ).load()
     assert found is not None
     recorded = (

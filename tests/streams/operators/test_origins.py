@@ -194,6 +194,8 @@ class Logs:
         for p in range(self.clean):
             # as good as any partitioner, here
             mine = [r for r in rows if len(r.id) % self.clean == p]
+            if not mine:
+                continue
             self.records.setdefault(("outcomes", p), []).append(prediction_block(mine, first * 100))
 
 

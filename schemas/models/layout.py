@@ -1,0 +1,151 @@
+"""Layouts: what stands where in a prediction's row, by name.
+
+A layout is immutable, and named by its content. Every block of predictions or examples says that of
+its rows, so whoever reads takes the columns that it knows by their names, whatever else a scorer
+has written beside them, in whatever order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from freshet.schemas.errors import SchemaError
+from freshet.schemas.models.vectors import VectorSchema
+
+Rows = npt.NDArray[np.void]
+Stamp = tuple[str, str, int]
+# Beside the vector: name, numpy's format, and how many of it.
+STAMPS: tuple[Stamp, ...] = (
+    ("request", "<u8", 2),
+    ("p", "<f8", 1),
+    ("asked_at", "<i8", 1),
+    ("model_lag", "<i8", 1),
+    ("value_age", "<i8", 1),
+    ("sequence", "<i8", 1),
+    ("snapshot", "<i4", 1),
+    ("rung", "<i4", 1),
+)
+_FORMATS = frozenset({"<u8", "<i8", "<i4", "<f8", "<f4"})
+_MOST = 1_000  # values of one stamp: far beyond any, and no harm
+
+
+class _Said(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A layout as JSON."""
+
+    categories: tuple[str, ...]
+    numbers: tuple[str, ...]
+    stamps: tuple[Stamp, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A row's columns: `categories` (uint64 each) and `numbers` (float32 each) of its vector by
+    their names, then `stamps`.
+
+    >>> one = Layout.of(VectorSchema(("shop",), ("late", "n")))
+    >>> other = Layout.of(VectorSchema(("shop",), ("n",)))
+    >>> other.lacking(one), one.lacking(other), Layout.parse(one.text) == one
+    ((), ('late',), True)
+    """
+
+    categories: tuple[str, ...]
+    numbers: tuple[str, ...]
+    stamps: tuple[Stamp, ...] = STAMPS
+
+    @staticmethod
+    def of(vectors: VectorSchema) -> Layout:
+        """That of what this build writes of such vectors."""
+        return Layout(vectors.categories, vectors.numbers)
+
+    @staticmethod
+    def parse(text: bytes) -> Layout:
+        """Raises `SchemaError` for what is no layout."""
+        return _parsed(text)
+
+    @cached_property
+    def text(self) -> bytes:
+        """Canonical JSON."""
+        return msgspec.json.encode(_Said(self.categories, self.numbers, self.stamps))
+
+    @cached_property
+    def id(self) -> str:
+        """16 hex digits that change when a name, a type or the order does."""
+        return hashlib.sha256(self.text).hexdigest()[:16]
+
+    @cached_property
+    def dtype(self) -> np.dtype[np.void]:
+        """A row, packed."""
+        vector = [
+            ("categories", "<u8", (len(self.categories),)),
+            ("numbers", "<f4", (len(self.numbers),)),
+        ]
+        stamps: list[Any] = [
+            (name, form) if count == 1 else (name, form, (count,))
+            for name, form, count in self.stamps
+        ]
+        return np.dtype([*vector, *stamps])
+
+    # By names alone: that two layouts hold them in another order means nothing to a reader.
+    def lacking(self, written: Layout) -> tuple[str, ...]:
+        """What this layout has that rows of another one do not."""
+        stamps = set(self.stamps) - set(written.stamps)
+        return (
+            *(name for name in self.categories if name not in written.categories),
+            *(name for name in self.numbers if name not in written.numbers),
+            *sorted(name for name, _, _ in stamps),
+        )
+
+    def taken(self, rows: Rows, written: Layout) -> Rows:
+        """This layout's columns of rows that were written by another one.
+
+        Raises:
+            SchemaError: they lack one of them. Nothing stands in for it: what a vector did not hold
+                when it was served is not learned from.
+        """
+        if written == self:
+            return rows
+        lacking = self.lacking(written)
+        if lacking:
+            raise SchemaError(
+                f"rows of layout {written.id}",
+                f"lack {', '.join(lacking)}",
+                "They were written by a scorer of another version of the app.",
+            )
+        out = np.zeros(len(rows), self.dtype)
+        out["categories"] = rows["categories"][:, places(self.categories, written.categories)]
+        out["numbers"] = rows["numbers"][:, places(self.numbers, written.numbers)]
+        for name, _, _ in self.stamps:
+            out[name] = rows[name]
+        return out
+
+
+def places(wanted: tuple[str, ...], among: tuple[str, ...]) -> npt.NDArray[np.intp]:
+    """Where each of the `wanted` names stands."""
+    return np.array([among.index(name) for name in wanted], np.intp)
+
+
+@lru_cache(maxsize=256)
+def _parsed(text: bytes) -> Layout:
+    try:
+        said = msgspec.json.decode(text, type=_Said)
+    except msgspec.DecodeError as error:
+        raise _wrong(str(error)) from error
+    # It came from a log: numpy would take a name twice for our fault, and a huge count for real.
+    columns = ["categories", "numbers", *(name for name, _, _ in said.stamps)]
+    if len(set(columns)) < len(columns):
+        raise _wrong("a name stands there twice")
+    for name, form, count in said.stamps:
+        if form not in _FORMATS or not 1 <= count <= _MOST:
+            raise _wrong(f"{name!r} is {count} of {form!r}")
+    return Layout(said.categories, said.numbers, said.stamps)
+
+
+def _wrong(cause: str) -> SchemaError:
+    return SchemaError("layout of a block", f"is none: {cause}", "Is this topic freshet's own?")
