@@ -263,9 +263,9 @@ OTHER = Asked("a", 1, said=1)
 
 def test_the_same_question_asked_again_is_a_repeat_whenever_it_comes() -> None:
     again = Asked("a", 3, salt=9, scorer=2)
-    items = [Asked("a", 0), again, Answered("a", 2 * WAIT - 1, 1.0), again]
+    items = [Asked("a", 0), again, Tick(WAIT), Answered("a", 2 * WAIT - 1, 1.0), again]
     task, out = run(records(items))
-    assert [row[0] for row in rows_of(out)] == ["asked", "expired", "corrected"]
+    assert [row[0] for row in rows_of(out)] == ["asked", "expired", "tick", "corrected"]
     assert facts(task)["repeated_questions"] == 2
     assert "conflicting_questions" not in facts(task)
 
@@ -293,7 +293,8 @@ def test_a_contested_id_is_told_once_and_neither_expires_nor_corrects() -> None:
     assert facts(run(records(items))[0])["conflicting_questions"] == 2
     over = ("expired", 0, WAIT, False)
     conflict = ("conflicted", 0, WAIT + 1, False)
-    assert kinds(Asked("a", 0), replace(OTHER, t=WAIT + 1), late) == [ASKED, over, conflict]
+    items = [Asked("a", 0), Tick(WAIT), replace(OTHER, t=WAIT + 1), late]
+    assert kinds(*items) == [ASKED, over, conflict]
 
 
 def test_what_was_labelled_before_its_id_was_contested_stands_and_is_marked_after_it() -> None:
