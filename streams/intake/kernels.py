@@ -155,7 +155,10 @@ def _enter(table: Any, meta: Any, low: Any, high: Any, time: Any, most: Any) -> 
     old = 1 - current
     before = _place(table, old, low, high, mask)
     there = table[old, before, LOW] != 0
-    newest, recent, late, late_ms = time, i64(0), i64(0), i64(0)
+    newest = time
+    recent = i64(0)
+    late = i64(0)
+    late_ms = i64(0)
     # Read before room is made, which drops it.
     if there:
         newest = table[old, before, NEWEST_EVENT]
@@ -189,9 +192,17 @@ def admit(
     sources, `known` keeps at least the `most` that were met last, and no more than twice as many.
     """
     # By themselves: what is taken out of a tuple for each row costs more than the rest.
-    ids, times, appended, code = rows.ids, rows.times, rows.appended, rows.code
-    data, start, end, valid, text = names.data, names.start, names.end, names.valid, names.text
-    sources, apart = known.table, known.apart
+    ids = rows.ids
+    times = rows.times
+    appended = rows.appended
+    code = rows.code
+    data = names.data
+    start = names.start
+    end = names.end
+    valid = names.valid
+    text = names.text
+    sources = known.table
+    apart = known.apart
     id_mask = u64(table.shape[1] - 1)
     source_mask = i64(sources.shape[1] - 1)
     for row in range(code.size):

@@ -132,6 +132,7 @@ class ReferenceIntake:
     ) -> None:
         self.partition, self.clean_partitions = partition, clean_partitions
         self.told: int | None = None
+        self.newest: int | None = None
         self.new_ids: set[str] = set()
         self.old_ids: set[str] = set()
         self.running: dict[tuple[str, Any], Running] = {}
@@ -173,6 +174,7 @@ class ReferenceIntake:
         if event["id"] in self.new_ids | self.old_ids:
             return "deduplicated"
         self.new_ids.add(event["id"])
+        self.newest = event["at"] if self.newest is None else max(event["at"], self.newest)
         if self.lateness.is_late(event, appended):
             return "dropped:late"
         if event["carrier"] == "??":

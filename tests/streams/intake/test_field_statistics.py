@@ -143,7 +143,9 @@ def check_fields(found: dict[str, Any], reference: Reference) -> None:
 @untimed
 @given(LOGS)
 def test_facts_are_those_of_a_plain_loop(log: list[Sent]) -> None:
-    task, fates, reference = task_of(), ReferenceIntake(0, 1), Reference()
+    task = task_of()
+    fates = ReferenceIntake(0, 1, source="gate")
+    reference = Reference()
     take(task, log, 5)
     for i, sent in enumerate(log):
         fates.take(sent, i)
