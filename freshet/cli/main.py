@@ -26,6 +26,15 @@ cli = typer.Typer(
 RUN_WIDTH = 110  # columns of a run's own lines where there is no terminal
 USAGE = 2  # status of a command that was written wrongly, or refused
 App = Annotated[str, typer.Argument(help="the Python file that declares the app")]
+LogUrl = Annotated[
+    str | None, typer.Option(help="kafka://host:port (default: SQLite in the run folder)")
+]
+StoreUrl = Annotated[
+    str | None, typer.Option(help="redis://… or cassandra://… (default: an embedded Redis)")
+]
+ScorerPort = Annotated[int, typer.Option(min=0, max=65535, help="port of the scorer (0: any)")]
+StatusPort = Annotated[int, typer.Option(min=0, max=65535, help="port of the status page (0: any)")]
+Keep = Annotated[bool, typer.Option("--keep", help="keep serving afterwards")]
 
 
 @cli.command()
@@ -64,12 +73,8 @@ def run(
     member: Annotated[
         str, typer.Option(help="tells several processes of one role apart, such as 2")
     ] = "",
-    log: Annotated[
-        str | None, typer.Option(help="kafka://host:port (default: SQLite in the run folder)")
-    ] = None,
-    store: Annotated[
-        str | None, typer.Option(help="redis://… or cassandra://… (default: an embedded Redis)")
-    ] = None,
+    log: LogUrl = None,
+    store: StoreUrl = None,
     run_dir: Annotated[Path | None, typer.Option(help="folder of the run")] = None,
     host: Annotated[str | None, typer.Option(help="address to listen on")] = None,
     port: Annotated[int | None, typer.Option(help="port of the scorer")] = None,
@@ -115,11 +120,9 @@ def demo(
     snapshot_every: Annotated[
         str, typer.Option(help="flight time between snapshots (3h; 6h over the year)")
     ] = "",
-    keep: Annotated[bool, typer.Option("--keep", help="keep serving afterwards")] = False,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="port of the scorer (0: any)")] = 0,
-    status_port: Annotated[
-        int, typer.Option(min=0, max=65535, help="port of the status page (0: any)")
-    ] = 0,
+    keep: Keep = False,
+    port: ScorerPort = 0,
+    status_port: StatusPort = 0,
     run_dir: Annotated[Path, typer.Option(help="folder of the run; emptied first")] = Path(
         ".freshet/demo"
     ),
@@ -157,17 +160,11 @@ def replay(
     snapshot_every: Annotated[
         str | None, typer.Option(help="time of the data between snapshots, for all topics")
     ] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="keep serving afterwards")] = False,
-    log: Annotated[
-        str | None, typer.Option(help="kafka://host:port (default: SQLite in the run folder)")
-    ] = None,
-    store: Annotated[
-        str | None, typer.Option(help="redis://… or cassandra://… (default: an embedded Redis)")
-    ] = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="port of the scorer (0: any)")] = 0,
-    status_port: Annotated[
-        int, typer.Option(min=0, max=65535, help="port of the status page (0: any)")
-    ] = 0,
+    keep: Keep = False,
+    log: LogUrl = None,
+    store: StoreUrl = None,
+    port: ScorerPort = 0,
+    status_port: StatusPort = 0,
     run_dir: Annotated[
         Path | None,
         typer.Option(
