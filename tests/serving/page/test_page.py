@@ -624,7 +624,7 @@ def test_a_setting_is_changed_on_the_page_and_its_history_shows_who_did(
             ["arrivals", "snapshot_every", "2h", "Małgorzata"],
         ]
         assert operated.settings.of("arrivals").lateness == "10m"
-        assert operated.settings.of("departures").lateness == "2m"
+        assert operated.settings.of("departures").lateness == "5m"
         assert all("400 (Bad Request)" in error for error in page.errors)
 
 
