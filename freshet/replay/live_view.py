@@ -227,9 +227,11 @@ def _pairs(status: Status) -> Table:
     failed = Text(f"{count(r.failed)} failed", "bold red" if r.failed else "")
     latency = f", p50 {fixed(r.p50_ms, 1)} ms, p99 {fixed(r.p99_ms, 1)} ms, near swaps {fixed(r.p99_swap_ms, 1)} ms"
     refused = f", {count(r.refused)} refused on purpose" if r.refused else ""
-    grid.add_row(
-        "requests", Text.assemble(f"{count(r.answered)} answered, ", failed, refused, latency)
-    )
+    in_error = ""
+    if r.in_error:
+        in_error = f", {count(r.in_error)} in error"
+    told = Text.assemble(f"{count(r.answered)} answered, ", failed, refused, in_error, latency)
+    grid.add_row("requests", told)
     qualities = "  ".join(_lineages(m) for m in status.models)
     grid.add_row("NE overall", qualities or DASH)
     grid.add_row("roles", _roles(status))

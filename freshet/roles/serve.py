@@ -146,6 +146,7 @@ def _report(ctx: Context, scorer: Scorer, app: ScorerApp, reporter: Reporter) ->
             "answered": latency.answered,
             "failed": latency.failed,
             "refused": latency.refused,
+            "in_error": latency.in_error,
             "rows": latency.rows,
             "swaps": latency.swaps,
             "per_second": (latency.requests - before) / (now - at),

@@ -143,6 +143,7 @@ class RequestFacts(msgspec.Struct, frozen=True):
     rows: Count
     per_second: Amount
     refused: Count = 0
+    in_error: Count = 0
     p50_ms: Amount | None = None
     p99_ms: Amount | None = None
     p99_swap_ms: Amount | None = None

@@ -154,6 +154,7 @@ class RollCall:
             answered=sum(r["answered"] for r in counted),
             failed=sum(r["failed"] for r in counted),
             refused=sum(r.get("refused", 0) for r in counted),  # scorers of 0.1 did not tell
+            in_error=sum(r.get("in_error", 0) for r in counted),  # nor did those of 0.2
             rows=sum(r["rows"] for r in counted),
             per_second=sum(r["per_second"] for r in heard),
             p50_ms=_slowest(heard, "p50_ms"),

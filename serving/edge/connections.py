@@ -7,6 +7,7 @@ must be there in time; while a request is answered, it is the server that takes 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from enum import Enum
 from typing import Any, Protocol
 
@@ -57,10 +58,11 @@ class Held(Protocol):
 
 class Connections:
     """The register of one server's connections, used from its event loop; `now` is the loop's
-    clock."""
+    clock. `turned_away` is called for each request that is refused before an app hears of it."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, turned_away: Callable[[], None] = lambda: None) -> None:
         self.limits = limits
+        self.turned_away = turned_away
         self._open: dict[Held, None] = {}
         # Without a whole request, in the order in which they began to wait.
         self._waiting: dict[Held, None] = {}
@@ -224,6 +226,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._register.asks(self)  # it waits for nothing more
         cycle: RequestResponseCycle | None = self.cycle
         answering = cycle is not None and cycle.response_started and not cycle.response_complete
+        # Of a request whose body was on its way the app has heard, and counts it itself.
+        if cycle is None or cycle.response_complete:
+            self._register.turned_away()
         self._let_go()
         if not answering:
             self.transport.write(_whole(status, said(text)))

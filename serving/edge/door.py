@@ -9,7 +9,7 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -38,11 +38,14 @@ class Manners(NamedTuple):
 
 class Door:
     """An ASGI app that lets through to `app` what may ask it. Whatever `app` raises becomes an
-    answer here, and goes no further."""
+    answer here, and goes no further. `turned_away` is called for each request that may not ask."""
 
-    def __init__(self, app: ASGIApp, hosts: Hosts) -> None:
+    def __init__(
+        self, app: ASGIApp, hosts: Hosts, turned_away: Callable[[], None] = lambda: None
+    ) -> None:
         self._app = app
         self._hosts = hosts
+        self._turned_away = turned_away
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -56,7 +59,7 @@ class Door:
             await send(message)
 
         try:
-            check(scope, self._hosts)
+            self._check(scope)
             await self._app(scope, receive, noting)
         except Exception as error:
             body = error_body(error)
@@ -65,6 +68,13 @@ class Door:
             if began:
                 raise
             await _answer(send, status_of(error), body)
+
+    def _check(self, scope: Scope) -> None:
+        try:
+            check(scope, self._hosts)
+        except RequestError:
+            self._turned_away()
+            raise
 
 
 def check(scope: Scope, hosts: Hosts) -> None:

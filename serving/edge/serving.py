@@ -19,11 +19,13 @@ from freshet.serving.edge.sockets import BACKLOG
 GRACE_SECONDS = 10  # on the way out, for requests that are being answered
 
 
-def configured(app: ASGIApp, limits: Limits | None = None) -> uvicorn.Config:
+def configured(
+    app: ASGIApp, limits: Limits | None = None, turned_away: Callable[[], None] = lambda: None
+) -> uvicorn.Config:
     """Of one server: its connections are counted together. `limits` default to what the process can
-    bear."""
+    bear; `turned_away` is called for each request that is refused before the app hears of it."""
     held_to = limits or limits_of_process()
-    protocol: Any = partial(BoundedProtocol, Connections(held_to))
+    protocol: Any = partial(BoundedProtocol, Connections(held_to, turned_away))
     return uvicorn.Config(
         app,
         loop="uvloop" if sys.platform != "win32" else "asyncio",

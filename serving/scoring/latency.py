@@ -6,12 +6,14 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 F64 = npt.NDArray[np.float64]
+# `refused`: an operator decided so; `in_error`: the client's own fault (4xx).
+Outcome = Literal["answered", "failed", "refused", "in_error"]
 BEFORE_SECONDS, AFTER_SECONDS = 0.01, 0.4
 BOUNDS_SECONDS = (
     *(0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075),
@@ -43,42 +45,51 @@ class Histogram:
 class Latency:
     """The newest `capacity` requests and swaps, in seconds of `time.monotonic`.
 
-    Requests are added by one thread, swaps by another; readers get copies.
+    Requests are added by one thread, swaps by another; readers get copies. Those in error are
+    counted, not timed: how slowly a client sends what cannot be answered says nothing of us.
     """
 
     def __init__(self, capacity: int = 1 << 16, swaps: int = 1 << 12) -> None:
         self._started, self._took = np.full(capacity, np.nan), np.full(capacity, np.nan)
         self._swaps = np.full(swaps, np.nan)
-        self._requests = self._swapped = 0
+        self._timed = self._swapped = 0
+        self.answered = 0
         self.failed = 0
-        self.refused = 0  # on purpose, as an operator decided: neither answered nor failed
+        self.refused = 0
+        self.in_error = 0
         self.rows = 0
         self.durations, self._near_durations, self._settled = Histogram(), Histogram(), 0
 
     @property
     def requests(self) -> int:
-        """All requests so far, those that failed or were refused, too."""
-        return self._requests
-
-    @property
-    def answered(self) -> int:
-        """Requests that got their answer; one in error (4xx) was told what is wrong with it."""
-        return self._requests - self.failed - self.refused
+        """All requests so far, whatever became of them."""
+        return self.answered + self.failed + self.refused + self.in_error
 
     @property
     def swaps(self) -> int:
         return self._swapped
 
-    def add(
-        self, started: float, seconds: float, rows: int, failed: bool = False, refused: bool = False
-    ) -> None:
-        at = self._requests % len(self._took)
-        self._started[at], self._took[at] = started, seconds
-        self._requests += 1
-        self.durations.add(seconds)
+    def add(self, started: float, seconds: float, rows: int, outcome: Outcome = "answered") -> None:
+        """A request that came to its end, as `outcome` says."""
         self.rows += rows
-        self.failed += failed
-        self.refused += refused
+        if outcome == "in_error":
+            self.add_in_error()
+            return
+        at = self._timed % len(self._took)
+        self._started[at] = started
+        self._took[at] = seconds
+        self._timed += 1
+        self.durations.add(seconds)
+        if outcome == "answered":
+            self.answered += 1
+        elif outcome == "failed":
+            self.failed += 1
+        else:
+            self.refused += 1
+
+    def add_in_error(self) -> None:
+        """A request that was turned away by the client's own fault, perhaps before it was whole."""
+        self.in_error += 1
 
     def mark_swap(self) -> None:
         """A snapshot was swapped in just now."""
@@ -91,7 +102,7 @@ class Latency:
         took = (
             self.near_swaps()
             if near_swaps
-            else self._took[: min(self._requests, len(self._took))].copy()
+            else self._took[: min(self._timed, len(self._took))].copy()
         )
         if not len(took):
             return [None] * len(at)
@@ -99,14 +110,14 @@ class Latency:
 
     def near_swaps(self) -> F64:
         """Seconds that requests near a swap took, float64 `[m]`."""
-        n = min(self._requests, len(self._took))
+        n = min(self._timed, len(self._took))
         return self._near(self._started[:n].copy(), self._took[:n].copy())
 
     def durations_near_swaps(self) -> Histogram:
         """Of the requests that ended `BEFORE_SECONDS` ago, when it is known whether a swap came
         near them. To be asked for now and then, by one thread: what has left the ring meanwhile is
         not counted."""
-        n, size = self._requests, len(self._took)
+        n, size = self._timed, len(self._took)
         at = np.arange(max(self._settled, n - size), n) % size
         started, took = self._started[at], self._took[at]
         late = np.flatnonzero(started + took + BEFORE_SECONDS >= time.monotonic())

@@ -132,13 +132,16 @@ def servers_answer(outages: Sequence[OutageFigures]) -> Promise:
 
 
 def no_failed_request(requests: RequestFigures) -> Promise:
-    """What was refused on purpose breaks no promise, and is told."""
+    """What was refused on purpose, or by the client's own fault, breaks no promise, and is
+    told."""
     light: Light = "green"
     if requests.failed:
         light = "red"
     reason = f"{requests.failed:,} of {requests.total:,} failed"
     if requests.refused:
         reason += f", {requests.refused:,} refused on purpose"
+    if requests.in_error:
+        reason += f", {requests.in_error:,} in error (4xx)"
     return Promise("no failed request", light, reason)
 
 

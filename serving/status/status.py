@@ -285,12 +285,14 @@ class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 class RequestFigures(msgspec.Struct, frozen=True, kw_only=True):
     """Requests to the scorers (wall clock). `refused` are those that an operator decided not to
-    answer (503): by the switch `answer`, or by `on_violation`. `p99_swap_ms` is that of requests
-    near a swap."""
+    answer (503): by the switch `answer`, or by `on_violation`. `in_error` are those that were told
+    what is wrong with them (4xx): malformed, unknown, too large, too slow. `p99_swap_ms` is that of
+    requests near a swap."""
 
     answered: int = 0
     failed: int = 0
     refused: int = 0
+    in_error: int = 0
     rows: int = 0
     per_second: float = 0.0
     p50_ms: float | None = None
@@ -299,7 +301,7 @@ class RequestFigures(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def total(self) -> int:
-        return self.answered + self.failed + self.refused
+        return self.answered + self.failed + self.refused + self.in_error
 
 
 class RoleFigures(msgspec.Struct, frozen=True, kw_only=True):

@@ -34,7 +34,7 @@ from freshet.serving.oip import messages as oip
 from freshet.serving.oip.tensors import read_question
 from freshet.serving.scoring.coalesce import Coalescer
 from freshet.serving.scoring.contract import Answering, ModelCard
-from freshet.serving.scoring.latency import Latency
+from freshet.serving.scoring.latency import Latency, Outcome
 
 MAX_ROWS = 4096
 EXPECTED = "Send an inference request; GET the model's own address for its inputs."
@@ -51,7 +51,8 @@ class ScorerApp:
     """Answers questions about the models of `answering`; `routes` are added to the protocol's own.
 
     `latency` holds what requests took from the app's first sight to the last byte handed to the
-    server; what was refused on purpose (`on_violation`, the switch) is neither answered nor failed.
+    server; what was refused on purpose (`on_violation`, the switch) is neither answered nor failed,
+    and neither is what was in error, be it turned away at the door.
     While `draining`, answers ask clients to close the connection."""
 
     def __init__(
@@ -71,8 +72,8 @@ class ScorerApp:
             routes=[*self._routes(), *routes],
             exception_handlers={HTTPException: _http_error, FreshetError: _freshet_error},
         )
-        self._door = Door(self._routed, hosts or hosts_of("localhost"))
         self.latency = Latency()
+        self._door = Door(self._routed, hosts or hosts_of("localhost"), self.latency.add_in_error)
         self.draining = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,7 +90,7 @@ class ScorerApp:
     async def _infer(self, place: Place, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.monotonic()
         rows = 0
-        failed = refused = False
+        outcome: Outcome = "answered"
         retry = None
         try:
             # First, also where the model is unknown: what is not read would stand before the next
@@ -109,10 +110,9 @@ class ScorerApp:
             out = error_body(error)
             json_bytes = None
             retry = retry_seconds(error)
-            refused = is_on_purpose(error)
-            failed = status >= 500 and not refused
+            outcome = _outcome_of(error, status)
         await self._send(send, status, out, json_bytes, retry)
-        self.latency.add(started, time.monotonic() - started, rows, failed, refused)
+        self.latency.add(started, time.monotonic() - started, rows, outcome)
 
     async def _send(
         self, send: Send, status: int, body: bytes, json_bytes: int | None, retry: int | None
@@ -185,6 +185,14 @@ class ScorerApp:
             Route("/v2/models/{model}/versions/{version}", model),
             Route("/v2/models/{model}/versions/{version}/ready", model_ready),
         ]
+
+
+def _outcome_of(error: Exception, status: int) -> Outcome:
+    if is_on_purpose(error):
+        return "refused"
+    if status >= 500:
+        return "failed"
+    return "in_error"
 
 
 def _ready_status(ready: bool) -> int:

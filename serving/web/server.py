@@ -36,7 +36,7 @@ class HttpServer:
     ) -> None:
         self._sock = sock
         self._address = address_of(sock)
-        config = configured(app, limits)
+        config = configured(app, limits, app.latency.add_in_error)
         self._on_bound = on_bound
         self._server = _Server(config, app, self._say_where)
 

@@ -232,8 +232,8 @@ ROLE_METRICS: tuple[Figure, ...] = (
         "counter",
         "freshet_scorer_requests_total",
         "Requests by outcome. Refused: 503 as an operator decided. "
-        "Those in error (4xx) are answered.",
-        "requests/{outcome:answered|failed|refused}",
+        "In error: 4xx, by the client's own fault.",
+        "requests/{outcome:answered|failed|refused|in_error}",
     ),
     Figure(
         "counter", "freshet_scorer_rows_total", "Rows that requests asked for.", "requests/rows"
@@ -242,7 +242,8 @@ ROLE_METRICS: tuple[Figure, ...] = (
     Figure(
         "histogram",
         "freshet_scorer_request_duration_seconds",
-        "What requests took, from first sight to the last byte handed over.",
+        "What requests took, from first sight to the last byte handed over; "
+        "those in error are not timed.",
         "requests/duration",
     ),
     Figure(

@@ -260,7 +260,7 @@ def test_what_labels_say_is_declared_by_the_app(watched: Watched) -> None:
         "window": {"all", "rolling"},
         "component": {"store"},
         "light": {"green", "amber", "red"},
-        "outcome": {"answered", "failed", "refused"}
+        "outcome": {"answered", "failed", "refused", "in_error"}
         | {"labelled", "expired", "corrected", "conflicted", "settled_conflicts"}
         | {"repeated_questions", "conflicting_questions", "unreadable_questions"}
         | {"repeated_labels", "conflicting_labels", "late_labels", "unmatched_labels"},
@@ -317,6 +317,7 @@ def test_counts_are_those_of_the_run(watched: Watched) -> None:
     assert total("freshet_scorer_predictions_total") == asked_rows
     assert total("freshet_scorer_requests_total", outcome="failed") == 0
     assert total("freshet_scorer_requests_total", outcome="refused") == 0
+    assert total("freshet_scorer_requests_total", outcome="in_error") == 0, "as those are not timed"
     requests = total("freshet_scorer_requests_total")
     assert total("freshet_scorer_request_duration_seconds_count") == requests
     assert 0 < total("freshet_scorer_request_duration_near_swaps_seconds_count") <= requests

@@ -71,8 +71,9 @@ export function showAlerts({ alerts, at_ms }) {
 
 export function showTiles({ events_per_second, topics, views, requests }) {
   const slowest = worst(views);
-  const asked = requests.answered + requests.failed + requests.refused;
+  const asked = requests.answered + requests.failed + requests.refused + requests.in_error;
   const refused = requests.refused ? ` · ${count(requests.refused)} refused on purpose` : "";
+  const inError = requests.in_error ? ` · ${count(requests.in_error)} in error` : "";
   fillTiles(byId("tiles"), [
     { label: "Events", value: count(events_per_second), unit: "/s", sub: `${count(sum(topics.map((t) => t.records)))} so far` },
     {
@@ -80,6 +81,6 @@ export function showTiles({ events_per_second, topics, views, requests }) {
       meter: share(slowest?.lag_ms ?? null, slowest?.slo_ms), state: breach(slowest?.lag_ms, slowest?.slo_ms),
     },
     { label: "Request p99", value: milliseconds(requests.p99_ms), unit: requests.p99_ms === null ? "" : "ms", sub: asked ? `near swaps ${milliseconds(requests.p99_swap_ms)} · p50 ${milliseconds(requests.p50_ms)}` : "no requests yet" },
-    { label: "Failed requests", value: count(requests.failed), sub: `of ${count(asked)}${refused} · ${count(requests.rows)} predictions`, state: requests.failed ? "red" : "" },
+    { label: "Failed requests", value: count(requests.failed), sub: `of ${count(asked)}${refused}${inError} · ${count(requests.rows)} predictions`, state: requests.failed ? "red" : "" },
   ]);
 }

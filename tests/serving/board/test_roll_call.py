@@ -156,9 +156,11 @@ def test_requests_of_all_scorers_count_together_and_the_slowest_is_told() -> Non
     ).requests(NOW)
     assert (told.answered, told.failed, told.rows, told.per_second) == (15, 1, 15, 4.0)
     assert (told.p99_ms, told.p99_swap_ms) == (9.0, None)
-    assert told.refused == 0, "an older scorer does not tell"
-    told = heard(status("serve/a", requests={**requests(10, 1), "refused": 4})).requests(NOW)
-    assert (told.answered, told.failed, told.refused, told.total) == (10, 1, 4, 15)
+    assert (told.refused, told.in_error) == (0, 0), "an older scorer does not tell"
+    more = {"refused": 4, "in_error": 7}
+    told = heard(status("serve/a", requests={**requests(10, 1), **more})).requests(NOW)
+    assert (told.answered, told.failed, told.total) == (10, 1, 22)
+    assert (told.refused, told.in_error) == (4, 7)
 
 
 def test_requests_that_a_former_process_failed_are_never_forgotten() -> None:

@@ -6,16 +6,27 @@ import numpy as np
 import pytest
 
 from freshet.serving.scoring import latency
-from freshet.serving.scoring.latency import Latency
+from freshet.serving.scoring.latency import Latency, Outcome
 
 
 def test_quantiles_are_of_the_newest_requests() -> None:
     x = Latency(capacity=4)
     assert x.quantiles_ms([0.5]) == [None]
+    told: dict[int, Outcome] = {3: "failed", 4: "refused", 5: "refused"}
     for i in range(10):
-        x.add(i, i / 1000, rows=2, failed=i == 3, refused=i in (4, 5))
+        x.add(i, i / 1000, 2, told.get(i, "answered"))
     assert (x.requests, x.rows, x.failed, x.refused, x.answered) == (10, 20, 1, 2, 7)
     assert x.quantiles_ms([0.0, 1.0]) == pytest.approx([6.0, 9.0])
+
+
+def test_requests_in_error_are_counted_apart_and_are_no_measure_of_latency() -> None:
+    x = Latency()
+    x.add(0.0, 0.001, 1)
+    x.add(0.0, 30.0, 0, "in_error")
+    x.add_in_error()
+    assert (x.requests, x.answered, x.failed, x.refused, x.in_error) == (3, 1, 0, 0, 2)
+    assert x.quantiles_ms([1.0]) == pytest.approx([1.0])
+    assert sum(x.durations.facts()["counts"]) == 1
 
 
 def test_requests_near_a_swap_are_those_the_slow_way_finds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -135,6 +135,10 @@ CASES = [
         {"requests": s.RequestFigures(answered=1_190, refused=10)},
         FAILED, "green", "0 of 1,200 failed, 10 refused on purpose",
     ),
+    Case(
+        {"requests": s.RequestFigures(answered=1, refused=1, in_error=1_198)},
+        FAILED, "green", "0 of 1,200 failed, 1 refused on purpose, 1,198 in error (4xx)",
+    ),
     Case({}, ALIVE, "amber", "no role has been heard of yet"),
     Case({"roles": [role("view"), role("join", "held")]}, ALIVE, "green", "all 2 heard of in the last seconds"),
     Case(

@@ -177,7 +177,8 @@ def test_a_wrong_body_gets_400_and_what_was_expected(
     got = infer(app, body, headers=headers)
     assert got.status_code == 400
     assert text in got.json()["error"]
-    assert (app.latency.requests, app.latency.failed) == (1, 0)
+    latency = app.latency
+    assert (latency.requests, latency.in_error, latency.failed) == (1, 1, 0)
 
 
 def test_a_body_beyond_the_limit_gets_413_however_it_is_sent() -> None:

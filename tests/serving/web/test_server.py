@@ -20,17 +20,24 @@ import httpx
 import pytest
 
 from freshet.schemas.errors import ComponentError
+from freshet.serving.edge.body import MAX_BODY_BYTES
+from freshet.serving.edge.limits import Limits
 from freshet.serving.edge.sockets import bind
+from freshet.serving.status.promises import no_failed_request
+from freshet.serving.status.status import RequestFigures
 from freshet.serving.web.app import ScorerApp
 from freshet.serving.web.server import HttpServer
+from tests.serving.edge.served import INFER, answer_of, connected
 from tests.serving.scoring.toy_answering import ToyAnswering
 from tests.serving.web.test_app import REQUEST
 
 
 @contextmanager
-def serving(app: ScorerApp, unix: Path | None = None) -> Iterator[HttpServer]:
+def serving(
+    app: ScorerApp, unix: Path | None = None, limits: Limits | None = None
+) -> Iterator[HttpServer]:
     bound = threading.Event()
-    server = HttpServer(app, bind(unix=unix), lambda address: bound.set())
+    server = HttpServer(app, bind(unix=unix), lambda address: bound.set(), limits)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
@@ -51,6 +58,42 @@ def test_port_0_picks_a_free_port_and_says_which() -> None:
         )
         assert got.json()["outputs"][0]["data"] == [0.5, 0.25]
         assert httpx.get(f"{server.address}/v2/health/ready").status_code == 200
+
+
+SLOW = f"POST {INFER} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n{{"
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"no http\r\n\r\n", 400),
+        (b"GET /v2 HTTP/1.1\r\nhost: localhost\r\nx: " + b"y" * 5_000 + b"\r\n\r\n", 431),
+        (b"GET /v2 HTTP/1.1\r\nhost: loc", 408),
+        (SLOW.encode(), 408),
+        (b"GET /v2 HTTP/1.1\r\nhost: elsewhere\r\nconnection: close\r\n\r\n", 421),
+        (b"POST /push HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n", 415),
+        (SLOW.replace("length: 9", f"length: {MAX_BODY_BYTES + 1}").encode(), 413),
+        (SLOW.replace("length: 9", "length: 1\r\nconnection: close").encode(), 400),
+        (SLOW.replace("/late/", "/early/").replace("length: 9", "length: 1").encode(), 404),
+    ],
+)
+def test_what_a_client_does_wrong_is_counted_once_as_in_error_and_fails_nothing(
+    sent: bytes, status: int
+) -> None:
+    """Also where no app has heard of it."""
+    app = ScorerApp(ToyAnswering())
+    quick = Limits(head_seconds=0.2, body_seconds=0.2, idle_seconds=0.2, head_bytes=4_096)
+    with serving(app, limits=quick) as server:
+        with connected(server.address) as client:
+            client.sendall(sent)
+            assert answer_of(client)[0] == status
+        asked = httpx.post(f"{server.address}{INFER}", content=json.dumps(REQUEST).encode())
+        assert asked.status_code == 200
+    latency = app.latency
+    assert (latency.in_error, latency.answered) == (1, 1)
+    assert (latency.failed, latency.refused) == (0, 0)
+    figures = RequestFigures(answered=latency.answered, in_error=latency.in_error)
+    assert no_failed_request(figures).state == "green"
 
 
 def test_a_unix_socket_serves_as_well(tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ FACTS: dict[str, Any] = {
     "requests": {
         "answered": 6,
         "failed": 1,
+        "in_error": 3,
         "rows": 9,
         "duration": {"le": [0.001, 0.01], "counts": [4, 2, 1], "sum": 0.25},
         "duration_near_swaps": {"le": [0.001], "counts": [4], "sum": 0.25},
@@ -154,6 +155,7 @@ def told(facts: dict[str, Any]) -> dict[Sample, float]:
             0.25,
         ),
         (sample("freshet_scorer_requests_total", outcome="failed"), 1),
+        (sample("freshet_scorer_requests_total", outcome="in_error"), 3),
         (sample("freshet_scorer_predictions_total", model="unpaid", rung="champion"), 6),
         (sample("freshet_scorer_snapshot", model="unpaid", lineage="x-1"), 2),
         (sample("freshet_scorer_request_duration_seconds_bucket", le="0.01"), 6),
