@@ -212,12 +212,15 @@ class FeatureReader:
             times = _times(rows.present, as_of - done.age_ms)[place].tolist()
             columns = zip(view.plan.names, done.values[place].T)
             status = done.status[place]
-            out[view.name] = {}
+            of_view: dict[str, FeatureColumn] = {}
             for name, values in columns:
+                there = np.isfinite(values)
                 shown: _Numbers = values
-                if name in done.wholes:
-                    shown = done.wholes[name][place]
-                out[view.name][name] = _column(shown, np.isfinite(values), status, times)
+                whole = done.wholes.get(name)
+                if whole is not None:
+                    shown = whole[place]
+                of_view[name] = _column(shown, there, status, times)
+            out[view.name] = of_view
         return out
 
 

@@ -284,7 +284,9 @@ def finish(
                 elif kind == F_LAST:
                     out[o] = floats[a]
                 elif kind == F_LAST_WHOLE:
-                    out[o] = np.float64(words[a]) if words[a + 1] != NEVER else np.nan
+                    out[o] = np.nan
+                    if words[a + 1] != NEVER:
+                        out[o] = np.float64(words[a])
                 elif kind == F_AGE:
                     out[o] = age[row] / 1000.0
                 elif kind == F_DECAYED:

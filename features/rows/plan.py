@@ -150,12 +150,14 @@ def _states(
     out: dict[tuple[int, int, float], int] = {}
     at = kernels.HEADER
     for feature in features.values():
-        if (
-            isinstance(feature, Last | DecayedMean)
-            and (state := _state(feature, fields, exact)) not in out
-        ):
-            out[state] = at
-            at += _STATE_WORDS[state[0]]
+        if not isinstance(feature, Last | DecayedMean):
+            continue
+        state = _state(feature, fields, exact)
+        if state in out:
+            continue
+        out[state] = at
+        kind = state[0]
+        at += _STATE_WORDS[kind]
     return out
 
 
@@ -164,7 +166,10 @@ def _state(
 ) -> tuple[int, int, float]:
     field = _field(feature, fields)
     if isinstance(feature, Last):
-        return kernels.LAST_WHOLE if field in exact else kernels.LAST, field, 0.0
+        kind = kernels.LAST
+        if field in exact:
+            kind = kernels.LAST_WHOLE
+        return kind, field, 0.0
     return kernels.DECAYED, field, float(feature.half_life_ms)
 
 
@@ -182,9 +187,12 @@ def _read(
     if isinstance(feature, Last):
         return _read_last(_field(feature, fields), states), nothing
     if isinstance(feature, DecayedMean):
-        prior = (
-            nothing[1:] if feature.prior is None else (float(feature.prior), float(feature.weight))
-        )
+        prior = nothing[1:]
+        if feature.prior is not None:
+            prior = (
+                float(feature.prior),
+                float(feature.weight),
+            )
         state = kernels.DECAYED, _field(feature, fields), float(feature.half_life_ms)
         return (kernels.F_DECAYED, states[state], 0, 0), (float(feature.half_life_ms), *prior)
     at = [columns.index((kind, _field(feature, fields))) for kind in _COLUMNS[feature.kind]]

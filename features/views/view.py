@@ -181,7 +181,8 @@ class View:
         """The layout of its rows and the tables that drive its kernels. Features are laid out by
         name: in which order they were declared means nothing."""
         integers = [own.name for own in self.topic.events.fields if own.type in INTEGERS]
-        return RowPlan.compile(dict(sorted(self.features.items())), self.tile_ms, integers)
+        by_name = dict(sorted(self.features.items()))
+        return RowPlan.compile(by_name, self.tile_ms, integers)
 
     @cached_property
     def tile_ms(self) -> int:
