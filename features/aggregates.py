@@ -215,7 +215,8 @@ def last(field: str) -> Last:
     """The value of the event with the newest time, however old it is.
 
     Of equal times, that of the later one in the log. Missing (NaN) when there was none; an event
-    whose value is missing is passed over.
+    whose value is missing is passed over. Of an int or long field it is a whole number with every
+    digit; a model reads it as float32, as it reads all numbers.
 
     Args:
         field: A number or boolean field of the view's topic (true is 1.0).

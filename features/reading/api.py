@@ -35,6 +35,7 @@ EXAMPLE = '{"features": ["view:feature"], "entities": {"key": ["…"]}}'
 _NAMES = np.array([STATUSES.get(i, "INVALID") for i in range(max(STATUSES) + 1)])
 
 
+_Numbers = npt.NDArray[np.float64] | npt.NDArray[np.int64]
 Entity = str | int | bool | None
 Entities = Mapping[str, Sequence[Entity]]
 
@@ -60,10 +61,11 @@ class FeatureColumn(msgspec.Struct):
 
     Statuses are PRESENT, NULL_VALUE (the row is there, this value is not), NOT_FOUND (no row has
     this key) and OUTSIDE_MAX_AGE (the row's newest event is older than the view's max_age); values
-    are null but for PRESENT ones. The time is that of the newest event in the row (1970 where there
+    are null but for PRESENT ones. The `last` of an int or long field is a whole number with every
+    digit: up to 64 bits, more than a reader that knows only doubles can keep. The time is that of the newest event in the row (1970 where there
     is none)."""
 
-    values: list[float | str | bool | None]
+    values: list[int | float | str | bool | None]
     statuses: list[str]
     event_timestamps: list[str]
 
@@ -203,15 +205,22 @@ class FeatureReader:
             RowKeys(self._stored_as[v.name], distinct, v.plan.width)
             for v, (distinct, _) in zip(views, keys)
         ]
-        out = {}
+        out: dict[str, dict[str, FeatureColumn]] = {}
         for view, rows, (_, place) in zip(views, store.read(wanted), keys):
             as_of = np.full(len(rows.present), as_of_ms)
             done = finish(view.plan, rows.data, rows.present, as_of, view.max_age_ms)
             times = _times(rows.present, as_of - done.age_ms)[place].tolist()
             columns = zip(view.plan.names, done.values[place].T)
-            out[view.name] = {
-                name: _column(values, done.status[place], times) for name, values in columns
-            }
+            status = done.status[place]
+            of_view: dict[str, FeatureColumn] = {}
+            for name, values in columns:
+                there = np.isfinite(values)
+                shown: _Numbers = values
+                whole = done.wholes.get(name)
+                if whole is not None:
+                    shown = whole[place]
+                of_view[name] = _column(shown, there, status, times)
+            out[view.name] = of_view
         return out
 
 
@@ -275,9 +284,8 @@ def _entity(values: list[Entity]) -> FeatureColumn:
 
 
 def _column(
-    values: npt.NDArray[np.float64], status: npt.NDArray[np.uint8], times: list[str]
+    values: _Numbers, there: npt.NDArray[np.bool_], status: npt.NDArray[np.uint8], times: list[str]
 ) -> FeatureColumn:
-    there = np.isfinite(values)
     status = np.where((status == PRESENT) & ~there, NULL_VALUE, status)
     shown: npt.NDArray[Any] = values.astype(object)
     shown[status != PRESENT] = None

@@ -3,7 +3,7 @@ backfill."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -35,7 +35,17 @@ class Finished(NamedTuple):
     """Of `n` rows and `F` features: `values` float64 `[n, F]` (NaN: missing), `age_ms` int64 `[n]`
     (`as_of` less the newest event; -1 if absent, negative too where the row saw the future) and
     `status` uint8 `[n]`: PRESENT, NOT_FOUND or OUTSIDE_MAX_AGE. A missing value of a PRESENT row is
-    a NULL_VALUE."""
+    a NULL_VALUE. `wholes` are the features of whole numbers by name, int64 `[n]`: every digit of
+    what is there, and of no meaning where the value is missing."""
+
+    values: npt.NDArray[np.float64]
+    age_ms: I64
+    status: npt.NDArray[np.uint8]
+    wholes: Mapping[str, I64]
+
+
+class _Space(NamedTuple):
+    """What the kernel fills: all values one after the other, and of each row its age and status."""
 
     values: npt.NDArray[np.float64]
     age_ms: I64
@@ -94,8 +104,9 @@ def finish(
     n = len(present)
     check_shape(plan, data, n)
     out = _space(n, n * len(plan.names))
+    words = _words(data)
     _fill(
-        _words(data),
+        words,
         kernels.plain(present, np.bool_),
         kernels.plain(as_of, np.int64),
         _FIRST,
@@ -103,7 +114,11 @@ def finish(
         tables_of([plan], [max_age_ms]),
         out,
     )
-    return out._replace(values=out.values.reshape(n, len(plan.names)))
+    # A kernel that gave them, too, would be a second way for every value that has no use for it.
+    by_row = words.reshape(n, plan.width // 8)
+    wholes = {name: by_row[:, word] for name, word in plan.wholes.items()}
+    values = out.values.reshape(n, len(plan.names))
+    return Finished(values, out.age_ms, out.status, wholes)
 
 
 def finish_into(
@@ -162,8 +177,8 @@ def _words(data: npt.NDArray[np.uint8]) -> I64:
     return words
 
 
-def _space(rows: int, values: int) -> Finished:
-    return Finished(np.empty(values), np.empty(rows, np.int64), np.empty(rows, np.uint8))
+def _space(rows: int, values: int) -> _Space:
+    return _Space(np.empty(values), np.empty(rows, np.int64), np.empty(rows, np.uint8))
 
 
 def _fill(
@@ -173,7 +188,7 @@ def _fill(
     asked: I64,
     counts: I64,
     tables: Tables,
-    out: Finished,
+    out: _Space,
 ) -> None:
     floats = words.view(np.float64)
     kernels.finish(words, floats, present, as_of, asked, counts, tuple(tables), *out)

@@ -10,7 +10,8 @@ A row is 8-byte words: a header, the states, then a ring of `tiles` tiles of `co
     2      newest tile          3   newest event time (ms)      4   first event time (ms)
     5      events folded        6   events too old for the ring
     7 …    a decayed state: sum, weight, time of its newest value (ms);
-           a last state: value, its time (ms)
+           a last state: value (a float64, or an int64 where the field is of whole numbers), its
+           time (ms; NEVER: no value yet)
 
 Tile `q` holds the events with `time // tile_ms == q`, in slot `q % tiles`. Numbers that are not
 finite are missing.
@@ -27,9 +28,9 @@ import numpy.typing as npt
 
 VERSION_OFFSET, VERSION_INDEX, NEWEST_TILE, NEWEST, FIRST, EVENTS, LATE, HEADER = range(8)
 # What `fold` does: the ring's columns (in the order of the table), then the states.
-ROWS, VALUES, SUM, MIN, MAX, DECAYED, LAST = range(7)
+ROWS, VALUES, SUM, MIN, MAX, DECAYED, LAST, LAST_WHOLE = range(8)
 # What `finish` reads.
-F_TOTAL, F_MEAN, F_MIN, F_MAX, F_LAST, F_DECAYED, F_AGE = range(7)
+F_TOTAL, F_MEAN, F_MIN, F_MAX, F_LAST, F_DECAYED, F_AGE, F_LAST_WHOLE = range(8)
 # The numbers of Feast's FieldStatus.
 PRESENT = 1
 NULL_VALUE = 2
@@ -48,12 +49,14 @@ LN_2 = float(Decimal(2).ln())
 
 class Events(NamedTuple):
     """Events in the order of the log: the row of each, its time (ms), its index in the record that
-    carried it, all int64 `[n]`, and float64 `[n, fields]`."""
+    carried it, all int64 `[n]`, and float64 `[n, fields]`; `wholes` int64 `[n, fields]` has every
+    digit of whole numbers that are there, and no rows where no step asks for them."""
 
     ids: npt.NDArray[np.int64]
     times: npt.NDArray[np.int64]
     indexes: npt.NDArray[np.int64]
     values: npt.NDArray[np.float64]
+    wholes: npt.NDArray[np.int64]
 
 
 class Steps(NamedTuple):
@@ -109,6 +112,7 @@ def fold(events: Any, offset: Any, plan: Any, memory: Any) -> None:
     ids = events.ids
     times = events.times
     values = events.values
+    wholes = events.wholes
     shape = plan.shape
     ops = plan.ops
     params = plan.params
@@ -157,10 +161,14 @@ def fold(events: Any, offset: Any, plan: Any, memory: Any) -> None:
             at = ops[step, 2]
             if not np.isfinite(value):
                 continue
-            if ops[step, 0] == LAST:
+            if ops[step, 0] >= LAST:
                 # Of equal times the later in the log, as it came later.
                 if time >= words[row, at + 1]:
-                    floats[row, at] = value
+                    if ops[step, 0] == LAST:
+                        floats[row, at] = value
+                    else:
+                        # Not by way of a float64, which has room for 53 bits.
+                        words[row, at] = wholes[event, ops[step, 1]]
                     words[row, at + 1] = time
                 continue
             if floats[row, at + 1] == 0.0:
@@ -203,6 +211,9 @@ def _open(words: Any, floats: Any, row: Any, time: Any, shape: Any, ops: Any, pa
         at = ops[step, 2]
         if ops[step, 0] == LAST:
             floats[row, at] = np.nan
+            words[row, at + 1] = NEVER
+        elif ops[step, 0] == LAST_WHOLE:
+            words[row, at] = 0
             words[row, at + 1] = NEVER
         else:
             floats[row, at] = 0.0
@@ -272,6 +283,10 @@ def finish(
                     out[o] = np.nan
                 elif kind == F_LAST:
                     out[o] = floats[a]
+                elif kind == F_LAST_WHOLE:
+                    out[o] = np.nan
+                    if words[a + 1] != NEVER:
+                        out[o] = np.float64(words[a])
                 elif kind == F_AGE:
                     out[o] = age[row] / 1000.0
                 elif kind == F_DECAYED:

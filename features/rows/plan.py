@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,7 +33,7 @@ _READS = {
     "max": kernels.F_MAX,
 }
 # How many words a state takes: its sum, weight and time; or its value and time.
-_STATE_WORDS = {kernels.DECAYED: 3, kernels.LAST: 2}
+_STATE_WORDS = {kernels.DECAYED: 3, kernels.LAST: 2, kernels.LAST_WHOLE: 2}
 # What a tile of no events holds, 0.0 where it is not said: any value is below, or above, it.
 _EMPTY = {kernels.MIN: math.inf, kernels.MAX: -math.inf}
 
@@ -43,7 +43,9 @@ class RowPlan:
     """The layout of a view's rows (`features/rows/kernels.py` draws it) and the kernels' tables.
 
     `names` are the features, `fields` the number fields they use, in order of declaration; rows are
-    `width` bytes. `digest` is 16 hex digits that change with anything that changes rows or values.
+    `width` bytes. `wholes` are the features that are whole numbers to the last digit, each with the
+    word of a row that holds it. `digest` is 16 hex digits that change with anything that changes
+    rows or values.
     """
 
     names: tuple[str, ...]
@@ -57,24 +59,38 @@ class RowPlan:
     op_params: npt.NDArray[np.float64]
     reads: npt.NDArray[np.int64]
     read_params: npt.NDArray[np.float64]
+    wholes: Mapping[str, int]
 
     @staticmethod
-    def compile(features: Mapping[str, Aggregate], tile_ms: int) -> RowPlan:
-        """Raises `DefinitionError` for a window that is not a whole number of tiles, or of too
-        many."""
+    def compile(
+        features: Mapping[str, Aggregate], tile_ms: int, integers: Collection[str] = ()
+    ) -> RowPlan:
+        """`integers` are the fields that are declared as whole numbers.
+
+        Raises `DefinitionError` for a window that is not a whole number of tiles, or of too many.
+        """
         named = [getattr(feature, "field", None) for feature in features.values()]
         fields = tuple(dict.fromkeys(field for field in named if field))
         tiles = max((_tiles(name, one, tile_ms) for name, one in features.items()), default=0)
+        exact = frozenset(fields.index(name) for name in fields if name in integers)
         columns = _columns(features, fields)
-        states = _states(features, fields)
+        states = _states(features, fields, exact)
         ring = kernels.HEADER + sum(_STATE_WORDS[kind] for kind, _, _ in states)
         ops = [(kind, field, at) for at, (kind, field) in enumerate(columns)]
         ops += [(kind, field, at) for (kind, field, _), at in states.items()]
         params = [_EMPTY.get(kind, 0.0) for kind, _ in columns]
         params += [half_life for _, _, half_life in states]
-        reads = [_read(feature, fields, columns, states, tile_ms) for feature in features.values()]
+        reads = [_read(one, fields, columns, states, tile_ms) for one in features.values()]
+        wholes = {
+            name: line[1]
+            for name, (line, _) in zip(features, reads)
+            if line[0] == kernels.F_LAST_WHOLE
+        }
         declared = "\x1f".join(f"{name}={feature}" for name, feature in features.items())
         text = f"{LAYOUT} {tile_ms} {declared}"
+        # Rows of other views have the bytes that they always had.
+        if wholes:
+            text += f"\x1fwhole {','.join(wholes)}"
         return RowPlan(
             names=tuple(features),
             fields=fields,
@@ -87,6 +103,7 @@ class RowPlan:
             op_params=np.array(params, np.float64),
             reads=np.array([line for line, _ in reads], np.int64).reshape(-1, 4),
             read_params=np.array([of_line for _, of_line in reads], np.float64).reshape(-1, 3),
+            wholes=wholes,
         )
 
 
@@ -126,25 +143,33 @@ def _columns(features: Mapping[str, Aggregate], fields: tuple[str, ...]) -> list
 
 
 def _states(
-    features: Mapping[str, Aggregate], fields: tuple[str, ...]
+    features: Mapping[str, Aggregate], fields: tuple[str, ...], exact: Collection[int]
 ) -> dict[tuple[int, int, float], int]:
-    """The word at which each state, (kind, field, half-life), starts."""
+    """The word at which each state, (kind, field, half-life), starts; `exact` are the fields of
+    whole numbers."""
     out: dict[tuple[int, int, float], int] = {}
     at = kernels.HEADER
     for feature in features.values():
-        if (
-            isinstance(feature, Last | DecayedMean)
-            and (state := _state(feature, fields)) not in out
-        ):
-            out[state] = at
-            at += _STATE_WORDS[state[0]]
+        if not isinstance(feature, Last | DecayedMean):
+            continue
+        state = _state(feature, fields, exact)
+        if state in out:
+            continue
+        out[state] = at
+        kind = state[0]
+        at += _STATE_WORDS[kind]
     return out
 
 
-def _state(feature: Last | DecayedMean, fields: tuple[str, ...]) -> tuple[int, int, float]:
+def _state(
+    feature: Last | DecayedMean, fields: tuple[str, ...], exact: Collection[int]
+) -> tuple[int, int, float]:
     field = _field(feature, fields)
     if isinstance(feature, Last):
-        return kernels.LAST, field, 0.0
+        kind = kernels.LAST
+        if field in exact:
+            kind = kernels.LAST_WHOLE
+        return kind, field, 0.0
     return kernels.DECAYED, field, float(feature.half_life_ms)
 
 
@@ -160,14 +185,24 @@ def _read(
     if isinstance(feature, Age):
         return (kernels.F_AGE, 0, 0, 0), nothing
     if isinstance(feature, Last):
-        return (kernels.F_LAST, states[_state(feature, fields)], 0, 0), nothing
+        return _read_last(_field(feature, fields), states), nothing
     if isinstance(feature, DecayedMean):
-        prior = (
-            nothing[1:] if feature.prior is None else (float(feature.prior), float(feature.weight))
-        )
-        return (kernels.F_DECAYED, states[_state(feature, fields)], 0, 0), (
-            float(feature.half_life_ms),
-            *prior,
-        )
+        prior = nothing[1:]
+        if feature.prior is not None:
+            prior = (
+                float(feature.prior),
+                float(feature.weight),
+            )
+        state = kernels.DECAYED, _field(feature, fields), float(feature.half_life_ms)
+        return (kernels.F_DECAYED, states[state], 0, 0), (float(feature.half_life_ms), *prior)
     at = [columns.index((kind, _field(feature, fields))) for kind in _COLUMNS[feature.kind]]
     return (_READS[feature.kind], at[0], at[-1], feature.over_ms // tile_ms), nothing
+
+
+def _read_last(
+    field: int, states: Mapping[tuple[int, int, float], int]
+) -> tuple[int, int, int, int]:
+    whole = states.get((kernels.LAST_WHOLE, field, 0.0))
+    if whole is not None:
+        return kernels.F_LAST_WHOLE, whole, 0, 0
+    return kernels.F_LAST, states[kernels.LAST, field, 0.0], 0, 0

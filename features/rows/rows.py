@@ -22,6 +22,7 @@ __all__ = ["RowPlan", "ViewRows", "warm"]
 I64 = npt.NDArray[np.int64]
 Arrays = dict[str, npt.NDArray[Any]]
 Packed = tuple[list[bytes], npt.NDArray[np.uint8]]
+_NO_WHOLES = np.zeros((0, 0), np.int64)
 
 
 class ViewRows:
@@ -61,9 +62,12 @@ class ViewRows:
         values: npt.NDArray[np.float64],
         version_offset: int,
         version_index: npt.NDArray[np.int32] | I64,
+        wholes: I64 | None = None,
     ) -> None:
         """Fold `n` events: times `t` (ms) and `values` float64 `[n, k]`, one column a field of the
-        plan (NaN: missing).
+        plan (NaN: missing). Where the plan has whole numbers, `wholes` int64 `[n, k]` are the same
+        to the last digit; where a value is missing, or its field is of no such feature, they are
+        not looked at.
 
         The record at `version_offset` carried them, event `i` as its row `version_index[i]`. Keys
         are as `freshet.schemas.text.keys` writes them, so none is missing. Event times are trusted:
@@ -73,15 +77,20 @@ class ViewRows:
             DefinitionError: columns of other lengths, or not one for each field of the plan.
         """
         count = len(keys)
+        shape = (count, len(self.plan.fields))
+        exact = _NO_WHOLES
+        if self.plan.wholes and wholes is not None:
+            exact = wholes
         if (
             len(times) != count
             or len(version_index) != count
-            or values.shape != (count, len(self.plan.fields))
+            or values.shape != shape
+            or (self.plan.wholes and exact.shape != shape)
         ):
             raise DefinitionError(
                 f"events of a view over {', '.join(self.plan.fields) or 'no field'}",
-                f"have {count} keys, {len(times)} times, {len(version_index)} indexes "
-                f"and values {values.shape}",
+                f"have {count} keys, {len(times)} times, {len(version_index)} indexes, "
+                f"values {values.shape} and whole numbers {exact.shape}",
                 "Pass one row for each event and one column for each field of the plan.",
             )
         ids = self._keys(keys)
@@ -92,6 +101,7 @@ class ViewRows:
             kernels.plain(times, np.int64),
             kernels.plain(version_index, np.int64),
             kernels.plain(values, np.float64),
+            kernels.plain(exact, np.int64),
         )
         steps = kernels.Steps(self.plan.shape, self.plan.ops, self.plan.op_params)
         memory = kernels.Memory(self._words, self._floats, self._mark, self._touched, self._counts)

@@ -86,8 +86,21 @@ class ViewTask:
             values,
             offset,
             np.arange(fresh.start, fresh.stop),
+            self._wholes(rows),
         )
         self._events += count
+
+    def _wholes(self, rows: pa.RecordBatch) -> npt.NDArray[np.int64] | None:
+        """The same values to the last digit, where the view has features of whole numbers."""
+        plan = self._view.plan
+        if not plan.wholes:
+            return None
+        out = np.zeros((rows.num_rows, len(plan.fields)), np.int64)
+        for at, name in enumerate(plan.fields):
+            column = rows.column(blocks.FIELD + name)
+            if pa.types.is_integer(column.type):
+                out[:, at] = column.fill_null(0).to_numpy(zero_copy_only=False)
+        return out
 
     def write(self) -> None:
         """Write touched rows; all of them if the store has lost some; then the mark. What could not

@@ -11,7 +11,7 @@ from freshet.features.rows.plan import LAYOUT, RowPlan
 from freshet.schemas.declared import check_each, check_kind
 from freshet.schemas.durations import milliseconds, text_of
 from freshet.schemas.errors import DefinitionError
-from freshet.schemas.events.field import KEY_TYPES, TEXTS
+from freshet.schemas.events.field import INTEGERS, KEY_TYPES, TEXTS
 from freshet.schemas.text import keys
 from freshet.schemas.topics.digests import Facts, digest_of, of_field
 from freshet.schemas.topics.topic import Topic, check_name
@@ -41,8 +41,9 @@ class FeatureRef:
 class View:
     """Features of one entity, computed over the events of a topic: a row for each key.
 
-    Values are float64, and float32 where a model reads them; NaN is missing. A key without a row
-    has no values at all: then counts and sums are missing, too. Rows hold tiles, and values are
+    Values are float64, but for the `last` of an int or long field, which is that whole number with
+    every digit; where a model reads them, all are float32. NaN is missing. A key without a row has
+    no values at all: then counts and sums are missing, too. Rows hold tiles, and values are
     finished as of the moment of the question.
 
     A window is the newest `over / tile` tiles, that of the question's moment included. So it
@@ -179,7 +180,9 @@ class View:
     def plan(self) -> RowPlan:
         """The layout of its rows and the tables that drive its kernels. Features are laid out by
         name: in which order they were declared means nothing."""
-        return RowPlan.compile(dict(sorted(self.features.items())), self.tile_ms)
+        integers = [own.name for own in self.topic.events.fields if own.type in INTEGERS]
+        by_name = dict(sorted(self.features.items()))
+        return RowPlan.compile(by_name, self.tile_ms, integers)
 
     @cached_property
     def tile_ms(self) -> int:
@@ -202,6 +205,9 @@ class View:
             "tile": text_of(self.tile_ms),
             "layout": f"{LAYOUT}, keys {keys.ENCODING}",
         }
+        # Only of views that have some: all others are what they always were.
+        if self.plan.wholes:
+            own["whole numbers"] = ", ".join(self.plan.wholes)
         return {**own, **read, **features}
 
     @cached_property

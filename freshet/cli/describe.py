@@ -154,7 +154,7 @@ def _model(app: App, model: Model) -> Iterable[tuple[str, str]]:
     )
     yield "categories", ", ".join(model.vectors.categories) or "none"
     yield "numbers", ", ".join(name for name in model.vectors.numbers if "." not in name) or "none"
-    yield from _rounded(model)
+    yield from _rounded(model, app.views_of(model))
     for view in app.views_of(model):
         read = ", ".join(
             feature.feature
@@ -173,16 +173,26 @@ def _model(app: App, model: Model) -> Iterable[tuple[str, str]]:
     yield from _about(model)
 
 
-def _rounded(model: Model) -> Iterable[tuple[str, str]]:
+def _rounded(model: Model, views: Iterable[View]) -> Iterable[tuple[str, str]]:
     """What float32 does to whole numbers that a model reads as numbers."""
     whole = [
         name
         for name in model.vectors.numbers
         if "." not in name and model.on.events[name].type in INTEGERS
     ]
+    rule = f"exact up to {EXACT:,}, beyond rounded"
     if whole:
-        rule = f"exact up to {EXACT:,}, beyond rounded; fr.category(…) keeps all digits"
-        yield "", f"{', '.join(whole)} as float32: {rule}"
+        kept = f"{rule}; fr.category(…) keeps all digits"
+        yield "", f"{', '.join(whole)} as float32: {kept}"
+    by_view = {view.name: view.plan.wholes for view in views}
+    last = [
+        feature.name
+        for feature in model.features
+        if isinstance(feature, FeatureRef) and feature.feature in by_view[feature.view]
+    ]
+    if last:
+        kept = f"{rule}; consumers of features get all digits"
+        yield "", f"{', '.join(last)} as float32: {kept}"
 
 
 def _rung(rung: Heuristic | Constant) -> str:

@@ -39,7 +39,7 @@ class CleanEvent:
     partition: int
     offset: int
     t: int
-    fields: dict[str, float | None]
+    fields: dict[str, int | float | None]
 
 
 def partition_of(key: str, partitions: int) -> int:
@@ -147,8 +147,10 @@ def _clean(value: memoryview) -> Block | None:
         return None
 
 
-def _number(value: float | None) -> float | None:
-    """As the view took it: what is not finite is missing."""
+def _number(value: int | float | None) -> int | float | None:
+    """As the view took it: what is not finite is missing, and whole numbers keep every digit."""
     if value is None or not np.isfinite(value):
         return None
-    return float(value)
+    if isinstance(value, bool):
+        return float(value)
+    return value

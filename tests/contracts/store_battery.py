@@ -17,11 +17,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from freshet.features.aggregates import last
+from freshet.features.rows.finish import finish
+from freshet.features.rows.rows import RowPlan, ViewRows
 from freshet.features.stores.complete_store import CompleteStore
 from freshet.features.stores.contract import RowKeys, Rows, Store
 from freshet.features.stores.marks import PartitionMark
 from freshet.schemas.errors import StoreError
 from freshet.schemas.sizes import KEY_BYTES
+from freshet.schemas.text.columns import Texts
 
 WIDTH = 56
 Version = tuple[int, int]
@@ -103,6 +107,8 @@ class Step:
     what: tuple[tuple[bytes, Version], ...]
 
 
+# The extremes of 64 bits, and some that are no float64.
+WHOLES = [-(1 << 63), (1 << 63) - 1, (1 << 53) + 1, -(1 << 53) - 1, 0, -1]
 KEYS = [b"", b"a", b"\x00\xff", "Zürich".encode()]
 # Close together, so that they meet; and where doubles, 32-bit halves and signs go wrong.
 VERSIONS = st.tuples(
@@ -354,6 +360,26 @@ class StoreBattery:
             assert get(reader, view, [b"k", b"none"]) == [row(b"k", (turn, 0)), None]
             rig.empty()
         reader.close()
+
+    def test_whole_numbers_come_back_to_the_last_digit(self, store: Store, view: str) -> None:
+        plan = RowPlan.compile({"x": last("x"), "y": last("y")}, 60_000, integers=["x"])
+        rows = ViewRows(plan)
+        exact = np.zeros((len(WHOLES), 2), np.int64)
+        exact[:, 0] = WHOLES
+        keys = [str(number) for number in WHOLES]
+        zeros = np.zeros(len(keys), np.int64)
+        # Of each key the value, then an event that has none.
+        for values in (exact.astype(np.float64), np.full(exact.shape, np.nan)):
+            rows.fold(Texts.of(keys), zeros, values, 7, np.arange(len(keys)), exact)
+            exact = np.zeros_like(exact)
+        written = rows.hand_over()
+        store.write(view, *written)
+        (found,) = store.read([RowKeys(view, [b"none", *written[0]], plan.width)])
+        as_of = np.zeros(len(keys) + 1, np.int64)
+        done = finish(plan, found.data, found.present, as_of)
+        assert done.wholes["x"][1:].tolist() == WHOLES
+        assert np.isnan(done.values[0]).all()
+        assert done.values[1:].tolist() == [[float(number), 0.0] for number in WHOLES]
 
     def test_a_mark_stands_for_one_partition_of_one_view(
         self, rig: Rig, store: Store, view: str

@@ -9,12 +9,15 @@ import msgspec
 import numpy as np
 import pytest
 
+import freshet as fr
 from freshet.features.reading import api as feature_api
 from freshet.features.reading.api import FeatureReader, FeaturesAnswer
+from freshet.features.rows.rows import ViewRows
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.roles import plans
 from freshet.roles.interface import feature_reader
 from freshet.schemas.errors import RequestError
+from freshet.schemas.text.columns import Texts
 from tests.consumers_app import APP, HOUR, put_rows
 
 NOW = 100 * HOUR
@@ -37,6 +40,36 @@ def ask(
 ) -> FeaturesAnswer:
     found = feature_api.read_request(msgspec.json.encode(request))
     return (reader or feature_reader(APP)).answer(found, store, as_of)
+
+
+WHOLES = [-(2**63), 2**63 - 1, 2**53 + 1, -(2**53) - 1, 0, 16_777_217]
+
+
+def test_a_last_whole_number_keeps_every_digit_and_a_model_reads_it_as_float32() -> None:
+    parcels = APP.topic("parcels")
+    view = fr.View(
+        "stamped",
+        parcels,
+        key="courier",
+        features={"n": fr.count(over="1h"), "seen": fr.last("at"), "late": fr.last("late")},
+    )
+    store = MemoryStore()
+    rows = ViewRows(view.plan)
+    keys = [f"k{number}" for number in WHOLES]
+    exact = np.zeros((len(keys), len(view.plan.fields)), np.int64)
+    exact[:, view.plan.fields.index("at")] = WHOLES
+    values = exact.astype(np.float64)
+    rows.fold(Texts.of(keys), np.full(len(keys), NOW), values, 7, np.arange(len(keys)), exact)
+    store.write("stamped", *rows.hand_over())
+    reader = FeatureReader([(view, "stamped")], {})
+    entities = {"courier": [*keys, "nobody"]}
+    got = ask(store, reader=reader, features=["stamped:seen", "stamped:late"], entities=entities)
+    sent = msgspec.json.decode(msgspec.json.encode(got))["results"]
+    assert sent[1]["values"] == [*WHOLES, None]
+    assert all(isinstance(value, int) for value in sent[1]["values"][:-1])
+    assert sent[1]["statuses"] == ["PRESENT"] * len(keys) + ["NOT_FOUND"]
+    assert sent[2]["values"] == [0.0] * len(keys) + [None]
+    assert all(isinstance(value, float) for value in sent[2]["values"][:-1])
 
 
 def columns(answer: FeaturesAnswer) -> dict[str, tuple[list[Any], list[str], list[str]]]:

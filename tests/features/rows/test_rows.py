@@ -3,6 +3,7 @@ store."""
 
 from __future__ import annotations
 
+import hashlib
 import math
 import struct
 import sys
@@ -103,6 +104,29 @@ def same(a: dict[str, Any], b: dict[str, Any]) -> bool:
 
 def taken(packed: tuple[list[bytes], Any]) -> tuple[list[bytes], bytes]:
     return packed[0], packed[1].tobytes()
+
+
+def test_only_rows_with_a_last_whole_number_are_laid_out_anew() -> None:
+    others: dict[str, fr.Aggregate] = {"x": fr.last("x"), "y": fr.sum("y", over="1s")}
+    plain = RowPlan.compile(others, TILE)
+    # By the digest that rows had before there were whole numbers in them.
+    text = f"1 {TILE} x=last(x)\x1fy=sum(y over 1s)"
+    assert plain.digest == hashlib.sha256(text.encode()).hexdigest()[:16]
+    assert RowPlan.compile(others, TILE, ["y"]).digest == plain.digest
+    whole = RowPlan.compile(others, TILE, ["x", "y"])
+    assert whole.digest != plain.digest
+    assert (list(whole.wholes), whole.width) == (["x"], plain.width)
+    with pytest.raises(CheckpointError, match="another definition"):
+        ViewRows(whole).load(ViewRows(plain).dump(), [])
+
+
+def test_events_that_leave_the_digits_of_whole_numbers_out_are_refused() -> None:
+    rows = ViewRows(RowPlan.compile({"x": fr.last("x")}, TILE, ["x"]))
+    one = np.zeros(1, np.int64)
+    with pytest.raises(DefinitionError, match="whole numbers"):
+        rows.fold(Texts.of(["a"]), one, np.zeros((1, 1)), 0, one)
+    with pytest.raises(DefinitionError, match="whole numbers"):
+        rows.fold(Texts.of(["a"]), one, np.zeros((1, 1)), 0, one, np.zeros((1, 2), np.int64))
 
 
 @untimed

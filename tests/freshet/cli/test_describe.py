@@ -97,3 +97,20 @@ def test_whole_numbers_that_a_model_rounds_are_named() -> None:
     note = "hour as float32: exact up to 16,777,216, beyond rounded"
     assert note in said(replace(app, models=[whole]))
     assert "float32" not in said(replace(app, models=[exact]))
+
+
+def test_last_whole_numbers_that_a_model_rounds_are_named() -> None:
+    app = toy_app()
+    model = app.models[0]
+    features = {
+        "hour": fr.last("hour"),
+        "price": fr.last("price"),
+        "most": fr.max("hour", over="1h"),
+    }
+    view = fr.View("lasts", model.on, key="order_id", features=features)
+    read = [view["hour"], view["price"], view["most"]]
+    model = replace(model, slices=(), fallback=[fr.constant(0.5)], features=read)
+    note = (
+        "lasts.hour as float32: exact up to 16,777,216, beyond rounded; consumers of features get"
+    )
+    assert note in " ".join(said(replace(app, views=[view], models=[model])).split())

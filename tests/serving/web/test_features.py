@@ -5,18 +5,24 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
+import freshet as fr
+from freshet.app import App
+from freshet.features.rows.rows import ViewRows
 from freshet.features.stores.catalog import open_store
 from freshet.features.stores.complete_store import CompleteStore
 from freshet.features.stores.contract import RowKeys, Rows, Store
 from freshet.features.stores.marks import PartitionMark
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.roles.interface import interface
+from freshet.schemas.text.columns import Texts
 from freshet.servers.redis_server import RedisServer
 from freshet.serving.scoring.reach import Reach
 from freshet.serving.web.app import ScorerApp
@@ -27,11 +33,21 @@ from tests.serving.scoring.toy_answering import ToyAnswering
 from tests.serving.web.test_app import call
 
 NOW = 100 * HOUR
+ORDERS = {
+    "type": "record",
+    "name": "orders",
+    "fields": [
+        {"name": "parcel", "type": "string"},
+        {"name": "at", "type": "long"},
+        {"name": "courier", "type": "string"},
+        {"name": "order", "type": "long"},
+    ],
+}
 ASKED = {"features": ["by_courier:late"], "entities": {"courier": ["ann", "bob"]}}
 
 
-def scorer_over(store: Store, tmp_path: Path) -> ScorerApp:
-    made = interface(APP, Reach(store), SqliteLog(str(tmp_path / "log")), ManualClock(NOW))
+def scorer_over(store: Store, tmp_path: Path, app: App = APP) -> ScorerApp:
+    made = interface(app, Reach(store), SqliteLog(str(tmp_path / "log")), ManualClock(NOW))
     return ScorerApp(ToyAnswering(), routes=made.routes)
 
 
@@ -71,6 +87,24 @@ def test_rows_of_a_real_store_are_answered_in_feasts_json_and_a_store_that_goes_
             or str(redis.socket) in got.text
         )
         store.close()
+
+
+def test_a_whole_number_is_in_the_answer_digit_by_digit(tmp_path: Path) -> None:
+    order = 2**63 - 1
+    topic = replace(APP.topic("parcels"), name="orders", schema=ORDERS, drop={}, impute={})
+    view = fr.View("by_courier", topic, key="courier", features={"order": fr.last("order")})
+    app = fr.App("orders", topics=[topic], views=[view])
+    rows = ViewRows(view.plan)
+    exact = np.array([[order]])
+    rows.fold(Texts.of(["ann"]), np.array([NOW]), exact.astype(float), 7, np.zeros(1, int), exact)
+    with RedisServer(tmp_path / "redis") as redis:
+        store = open_store(redis.url)
+        store.write(app.stored_as(view), *rows.hand_over())
+        asked = {"features": ["by_courier:order"], "entities": {"courier": ["ann", "bob"]}}
+        got = ask(scorer_over(store, tmp_path, app), asked)
+        store.close()
+    assert got.status_code == 200
+    assert f'"values":[{order},null]' in got.text
 
 
 def test_rows_that_are_being_written_again_are_not_said_to_be_unknown(tmp_path: Path) -> None:
