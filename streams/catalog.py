@@ -40,7 +40,8 @@ def open_log(url: str, instance: str | None = None, outages: Outages | None = No
     """
     scheme, separator, address = url.partition("://")
     if not separator:
-        scheme, address = "sqlite", url
+        scheme = "sqlite"
+        address = url
         if ":" in url.split("/", 1)[0]:
             raise LogError(
                 named(url),

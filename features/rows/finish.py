@@ -63,6 +63,18 @@ class Part(NamedTuple):
     place: Sequence[int]
 
 
+class Stacked(NamedTuple):
+    """Rows as the kernels walk them, one part after the other: the `words` of all, int64; of each
+    row whether it is `present` and the time `as_of` (ms) that it is finished for; of each part its
+    view (`asked`) and how many rows it has (`counts`)."""
+
+    words: I64
+    present: npt.NDArray[np.bool_]
+    as_of: I64
+    asked: I64
+    counts: I64
+
+
 def tables_of(plans: Sequence[RowPlan], max_ages_ms: Sequence[int]) -> Tables:
     sizes = [len(plan.names) for plan in plans]
     return Tables(
@@ -94,15 +106,14 @@ def finish(
     n = len(present)
     check_shape(plan, data, n)
     out = _space(n, n * len(plan.names))
-    _fill(
+    rows = Stacked(
         _words(data),
         kernels.plain(present, np.bool_),
         kernels.plain(as_of, np.int64),
         _FIRST,
         np.array([n]),
-        tables_of([plan], [max_age_ms]),
-        out,
     )
+    _fill(rows, tables_of([plan], [max_age_ms]), out)
     return out._replace(values=out.values.reshape(n, len(plan.names)))
 
 
@@ -137,7 +148,7 @@ def finish_into(
     as_of = np.full(len(present), as_of_ms)
     first = tables.first_feature
     out = _space(len(present), int(((first[asked + 1] - first[asked]) * counts).sum()))
-    _fill(words, present, as_of, asked, counts, tables, out)
+    _fill(Stacked(words, present, as_of, asked, counts), tables, out)
     # Plain tuples: numba keeps compiled kernels by the types of their arguments, and an index that
     # names a class of ours could not be read once that class is another.
     found = tuple(out)
@@ -166,14 +177,8 @@ def _space(rows: int, values: int) -> Finished:
     return Finished(np.empty(values), np.empty(rows, np.int64), np.empty(rows, np.uint8))
 
 
-def _fill(
-    words: I64,
-    present: npt.NDArray[np.bool_],
-    as_of: I64,
-    asked: I64,
-    counts: I64,
-    tables: Tables,
-    out: Finished,
-) -> None:
+def _fill(rows: Stacked, tables: Tables, out: Finished) -> None:
+    words, *of_rows = rows
+    # The same bytes: tiles are read as floats, times and versions as whole numbers.
     floats = words.view(np.float64)
-    kernels.finish(words, floats, present, as_of, asked, counts, tuple(tables), *out)
+    kernels.finish(words, floats, *of_rows, tuple(tables), *out)

@@ -4,7 +4,6 @@ listens on."""
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Sequence
 
 import structlog
@@ -13,6 +12,7 @@ from freshet.roles.context import Context
 from freshet.schemas.errors import LogError
 from freshet.schemas.whole_files import write_whole
 from freshet.schemas.wire.messages import Message
+from freshet.streams.clock import wall_now_ms
 from freshet.streams.control.channels import send
 from freshet.streams.log.contract import Writer
 from freshet.streams.vitals.metrics_server import reachable
@@ -25,7 +25,8 @@ class Reporter:
     thread."""
 
     def __init__(self, ctx: Context) -> None:
-        self._ctx, self._lock = ctx, threading.Lock()
+        self._ctx = ctx
+        self._lock = threading.Lock()
         self._writer: Writer | None = None
 
     def tell(self, *told: Message) -> None:
@@ -41,7 +42,7 @@ class Reporter:
         with self._lock:
             try:
                 self._writer = self._writer or self._ctx.log.writer()
-                send(self._writer, self._ctx.app.channels, told, time.time_ns() // 1_000_000)
+                send(self._writer, self._ctx.app.channels, told, wall_now_ms())
             except LogError:
                 self._writer = None
                 raise

@@ -74,10 +74,8 @@ class ServedQuality:
                 continue
             if rows is None or block.rows is None:
                 continue
-            at, index = (
-                block.rows.column("_offset").to_numpy(),
-                block.rows.column("_index").to_numpy(),
-            )
+            at = block.rows.column("_offset").to_numpy()
+            index = block.rows.column("_index").to_numpy()
             if self._cursors.fresh(block.origin, block.partition, at, index).start == 0:
                 self._take(rows)
 
@@ -90,7 +88,8 @@ class ServedQuality:
         if not len(at):
             return
         self.labelled += len(at)
-        p, y = np.ascontiguousarray(rows.fixed["p"][at]), rows.label[at]
+        p = np.ascontiguousarray(rows.fixed["p"][at])
+        y = rows.label[at]
         for quality in (self._overall, self._rolling, self._newest):
             quality.update(p, y)
         self._references.update(y)

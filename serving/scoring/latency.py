@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 F64 = npt.NDArray[np.float64]
-BEFORE_SECONDS, AFTER_SECONDS = 0.01, 0.4
+BEFORE_SECONDS = 0.01
+AFTER_SECONDS = 0.4
 BOUNDS_SECONDS = (
     *(0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075),
     *(0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0),
@@ -24,7 +25,8 @@ class Histogram:
     some 0.2 µs."""
 
     def __init__(self) -> None:
-        self._counts, self._sum = [0] * (len(BOUNDS_SECONDS) + 1), 0.0
+        self._counts = [0] * (len(BOUNDS_SECONDS) + 1)
+        self._sum = 0.0
 
     def add(self, seconds: float) -> None:
         self._counts[bisect_left(BOUNDS_SECONDS, seconds)] += 1
@@ -47,13 +49,16 @@ class Latency:
     """
 
     def __init__(self, capacity: int = 1 << 16, swaps: int = 1 << 12) -> None:
-        self._started, self._took = np.full(capacity, np.nan), np.full(capacity, np.nan)
+        self._started = np.full(capacity, np.nan)
+        self._took = np.full(capacity, np.nan)
         self._swaps = np.full(swaps, np.nan)
         self._requests = self._swapped = 0
         self.failed = 0
         self.refused = 0  # on purpose, as an operator decided: neither answered nor failed
         self.rows = 0
-        self.durations, self._near_durations, self._settled = Histogram(), Histogram(), 0
+        self.durations = Histogram()
+        self._near_durations = Histogram()
+        self._settled = 0
 
     @property
     def requests(self) -> int:
@@ -73,7 +78,8 @@ class Latency:
         self, started: float, seconds: float, rows: int, failed: bool = False, refused: bool = False
     ) -> None:
         at = self._requests % len(self._took)
-        self._started[at], self._took[at] = started, seconds
+        self._started[at] = started
+        self._took[at] = seconds
         self._requests += 1
         self.durations.add(seconds)
         self.rows += rows
@@ -106,12 +112,15 @@ class Latency:
         """Of the requests that ended `BEFORE_SECONDS` ago, when it is known whether a swap came
         near them. To be asked for now and then, by one thread: what has left the ring meanwhile is
         not counted."""
-        n, size = self._requests, len(self._took)
+        n = self._requests
+        size = len(self._took)
         at = np.arange(max(self._settled, n - size), n) % size
-        started, took = self._started[at], self._took[at]
+        started = self._started[at]
+        took = self._took[at]
         late = np.flatnonzero(started + took + BEFORE_SECONDS >= time.monotonic())
         if len(late):
-            started, took = started[: late[0]], took[: late[0]]
+            started = started[: late[0]]
+            took = took[: late[0]]
         self._near_durations.add_all(self._near(started, took))
         self._settled = n - len(at) + len(took)
         return self._near_durations

@@ -25,7 +25,8 @@ class Imputer:
     """One field's impute. `seen` and `filled` count applied rows."""
 
     def __init__(self, field: str, how: Impute) -> None:
-        self.field, self.how = field, how
+        self.field = field
+        self.how = how
         self.filled = 0
         self._groups = Interner(64)
         self._state = np.zeros((64, _STATE))
@@ -101,7 +102,8 @@ class Imputer:
         self.filled += n
         at = len(texts.data)
         data = np.concatenate([texts.data, np.frombuffer(value.encode(), np.uint8)])
-        start, end = np.where(missing, at, texts.start), np.where(missing, len(data), texts.end)
+        start = np.where(missing, at, texts.start)
+        end = np.where(missing, len(data), texts.end)
         columns.replace(
             self.field, Texts(data, start, end, texts.valid | missing), texts.valid | missing
         )

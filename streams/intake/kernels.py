@@ -16,11 +16,14 @@ import numpy as np
 from freshet.schemas.text.kernels import SEED_HIGH, SEED_LOW
 from freshet.streams.intake.field_statistics_kernels import word_at
 
-u64, i64 = np.uint64, np.int64
-APPLIED, DEDUPLICATED, LATE = 0, 1, 2
+u64 = np.uint64
+i64 = np.int64
+APPLIED = 0
+DEDUPLICATED = 1
+LATE = 2
 # Of `meta`: the current generation of ids, how many it has, and how many the other one; the same of
-# sources, but for the other one, and how often a full generation of them made room; the newest event
-# time, and whether there was any event.
+# sources, but for the other one, and how often a full generation of them made room; the newest
+# event time, and whether there was any event.
 GENERATION, IDS, OLDER_IDS, SOURCE_GENERATION, SOURCES, ROOM_MADE, NEWEST, BEGUN, META = range(9)
 # Of a source: its id; its newest event time; how many of its events were judged of late, and how
 # many of these were late; the append time of the newest late one.
@@ -304,7 +307,8 @@ def note_late(names: Any, words: Any, text: Any, offenders: Any) -> None:
     for row in range(words.size):
         if not names.valid[row]:
             continue
-        begin, stop = names.start[row], names.end[row]
+        begin = names.start[row]
+        stop = names.end[row]
         number = begin if text else words[row]
         low, high = source_id(text, names.data, number, stop)
         place = 0
@@ -349,7 +353,9 @@ def account(
             sums[b, 0] = low
 
 
-MEDIAN, MEAN, LAST = 0, 1, 2
+MEDIAN = 0
+MEAN = 1
+LAST = 2
 
 
 @nb.njit(inline="always", nogil=True, cache=True)
@@ -381,7 +387,8 @@ def _p2_add(q: Any, x: Any) -> None:
     q[10] = c + 1.0
     for i in range(1, 4):
         d = 1.0 + c * 0.25 * i - q[5 + i]
-        up, down = q[6 + i] - q[5 + i], q[4 + i] - q[5 + i]
+        up = q[6 + i] - q[5 + i]
+        down = q[4 + i] - q[5 + i]
         if (d >= 1.0 and up > 1.0) or (d <= -1.0 and down < -1.0):
             s = 1.0 if d > 0.0 else -1.0
             h = q[i] + s / (q[6 + i] - q[4 + i]) * (

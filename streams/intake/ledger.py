@@ -62,7 +62,8 @@ class LedgerBook:
 
     def load(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         self.first = int(state["ledger_first"][0])
-        self.counts, self.sums = state["ledger"].copy(), state["ledger_sums"].copy()
+        self.counts = state["ledger"].copy()
+        self.sums = state["ledger_sums"].copy()
 
 
 def totals(ledger: Ledger, fates: tuple[str, ...]) -> dict[str, int]:

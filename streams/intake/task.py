@@ -101,12 +101,11 @@ class IntakeTask:
 
     def __init__(self, plan: IntakePlan, partition: int) -> None:
         self.name = f"intake:{plan.topic.name}:{partition}"
-        self._plan, self._partition = plan, partition
+        self._plan = plan
+        self._partition = partition
         topic = plan.topic
-        self._lateness, self._max_future = (
-            topic.freshness.ms("lateness"),
-            topic.freshness.ms("max_future"),
-        )
+        self._lateness = topic.freshness.ms("lateness")
+        self._max_future = topic.freshness.ms("max_future")
         # changes: from which offset on, lateness and max_future (ms)
         self._settings: list[list[int]] = []
         self._admission = Admission(topic)
@@ -327,8 +326,10 @@ class IntakeTask:
         if not fits(self._plan.topic, base, deltas):
             raise CheckpointError(
                 self.name,
-                f"its state was saved when topic {self._plan.topic.name} was declared otherwise (its filters or imputes), or by another version of freshet",
-                "Declare them as they were. To start anew, remove all topics of the app and its run folder.",
+                f"its state was saved when topic {self._plan.topic.name} was declared otherwise "
+                "(its filters or imputes), or by another version of freshet",
+                "Declare them as they were. "
+                "To start anew, remove all topics of the app and its run folder.",
             )
         self._admission.load(state)
         self._vouched.load(state)

@@ -46,11 +46,15 @@ def _refusal(
         return _misfit(
             task, topic, f"topic {topic} was recreated since it was saved", "Restore the topic."
         )
-    offset, (first, after) = max(ours), now.spans[partition]
+    offset = max(ours)
+    first, after = now.spans[partition]
     if offset < first:
-        lost = f"starts at offset {first}: the {first - offset} records from offset {offset} on are gone"
+        lost = f"the {first - offset} records from offset {offset} on are gone"
         return _misfit(
-            task, topic, f"topic {topic} {lost}", "Restore them, and retain records for longer."
+            task,
+            topic,
+            f"topic {topic} starts at offset {first}: {lost}",
+            "Restore them, and retain records for longer.",
         )
     if offset > after:
         return _misfit(

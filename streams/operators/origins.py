@@ -74,7 +74,8 @@ class Cursors:
     ) -> slice:
         """The rows not had yet (they rise in (offset, index), so they are a tail), and move past
         them."""
-        n, key = len(offsets), (origin, partition)
+        n = len(offsets)
+        key = (origin, partition)
         if not n:
             return slice(0, 0)
         last = self._last.get(key, (-1, -1))
