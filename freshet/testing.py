@@ -266,6 +266,7 @@ class LocalRun:
             ComponentError: no rung can answer, or a role did not finish within a minute.
         """
         self._clock.set(start_ms)
+        # Before anything of the step happens: answers must not know of it.
         answer = self._ask(start_ms, queries)
         for part in published(self.app, events):
             for time_ms, values in part.runs:

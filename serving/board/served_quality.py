@@ -83,6 +83,7 @@ class ServedQuality:
         asked = rows.kind == outcomes.ASKED
         self.asked += int(np.count_nonzero(asked))
         self.expired += int(np.count_nonzero(rows.kind == outcomes.EXPIRED))
+        # With a place for each rung, whichever occurred.
         self._rungs += np.bincount(rows.fixed["rung"][asked], minlength=len(self._rungs))
         at = np.flatnonzero(rows.kind == outcomes.LABELLED)
         if not len(at):

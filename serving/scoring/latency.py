@@ -80,6 +80,7 @@ class Latency:
         at = self._requests % len(self._took)
         self._started[at] = started
         self._took[at] = seconds
+        # After its place was written: readers on other threads trust the places below it.
         self._requests += 1
         self.durations.add(seconds)
         self.rows += rows
@@ -117,6 +118,7 @@ class Latency:
         at = np.arange(max(self._settled, n - size), n) % size
         started = self._started[at]
         took = self._took[at]
+        # From the first that ended too recently on: a swap may still come near it.
         late = np.flatnonzero(started + took + BEFORE_SECONDS >= time.monotonic())
         if len(late):
             started = started[: late[0]]

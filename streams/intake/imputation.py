@@ -67,6 +67,7 @@ class Imputer:
             return
         values = values.copy()
         groups = self._group_ids(columns)
+        # The same bytes as whole numbers: not every long is a float64.
         words = self._state.view(np.int64)
         self.filled += kernels.impute_last_whole(start, values, valid, groups, code, words)
         columns.replace(self.field, values, valid | missing)
@@ -81,6 +82,7 @@ class Imputer:
             columns.replace(self.field, values, valid)
             return
         there, was = columns.integers(self.field)
+        # The highest long is none: as a float64 it would be the next power of two.
         filled = np.clip(np.where(was, 0.0, values), bounds[0], min(bounds[1], _LARGEST))
         columns.replace(self.field, np.where(was, there, np.rint(filled).astype(np.int64)), valid)
 
