@@ -20,7 +20,7 @@ from freshet.features.reading.vectors import Read, VectorPlan
 from freshet.features.stores.contract import RowReader, Store
 from freshet.learners.model import Model
 from freshet.schemas.errors import ComponentError, FreshetError, RequestError
-from freshet.schemas.events.field import INTEGERS, Field
+from freshet.schemas.events.field import DATATYPES, INTEGERS, Field
 from freshet.schemas.models.layout import Layout
 from freshet.schemas.models.vectors import F64, Vectors
 from freshet.schemas.text.columns import Texts
@@ -45,16 +45,6 @@ from freshet.streams.outages import Outages
 log = structlog.get_logger()
 # Predictions gather for as long before they are logged; a killed scorer loses them.
 LINGER_SECONDS = 0.005
-# Avro's types by their names in the Open Inference Protocol.
-DATATYPES = {
-    "string": "BYTES",
-    "enum": "BYTES",
-    "boolean": "BOOL",
-    "int": "INT32",
-    "long": "INT64",
-    "float": "FP32",
-    "double": "FP64",
-}
 
 
 @dataclass(frozen=True, slots=True)
