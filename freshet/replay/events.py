@@ -177,12 +177,14 @@ def _whole(value: Any) -> Any:
     if isinstance(value, str):
         text = value.strip()
         try:
+            # No long has so many digits, and thousands of them are a long computation.
             return int(text) if len(text) <= 25 else value
         except ValueError:
             value = _real(value)
     if isinstance(value, float):
         if math.isnan(value):
             return None
+        # Beyond, a float may stand for several whole numbers.
         return int(value) if value.is_integer() and abs(value) <= 2**53 else value
     return value
 

@@ -121,6 +121,7 @@ class Facts:
         match m:
             case Progress():
                 for name, tick in m.ticks.items():
+                    # A task that was started again tells earlier ticks once more.
                     self.ticks[name] = max(tick, self.ticks.get(name, tick))
             case Logged():
                 for key in (m.instance, f"{m.instance} {m.model}"):
@@ -183,6 +184,7 @@ class Replayer:
         self._wait(lambda: [t for t in self._awaited() if ticks.get(t, NO_TICK) < end_ms])
         due = self._snapshots_due(start_ms, end_ms)
         if due:
+            # In this order: swaps are held against what was settled.
             self._wait(lambda: self._not_settled(due, end_ms))
             self._wait(self._not_swapped)
         self.tell(Clock(end_ms, False))

@@ -44,6 +44,8 @@ class Reporter:
                 self._writer = self._writer or self._ctx.log.writer()
                 send(self._writer, self._ctx.app.channels, told, wall_now_ms())
             except LogError:
+                # A writer that failed may hold what it could not send: the next message gets
+                # another.
                 self._writer = None
                 raise
 
@@ -52,4 +54,5 @@ def announce(ctx: Context, what: str, address: str) -> None:
     """Where this role listens, for whoever started it."""
     log.info("listening", address=address)
     ctx.vitals.metrics = reachable(address)
+    # Last: to whoever waits for this file, it says that the role listens.
     write_whole(ctx.settings.run_dir / f"{what}.address", address.encode())

@@ -47,6 +47,7 @@ def read(run_dir: Path) -> Switches:
     """Raises `ComponentError` for a file that somebody has broken."""
     try:
         return _decoder.decode((run_dir / FILE).read_bytes())
+    # Nobody has turned one yet.
     except (FileNotFoundError, NotADirectoryError):
         return Switches()
     except OSError as error:

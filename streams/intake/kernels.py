@@ -65,6 +65,7 @@ class Known(NamedTuple):
 @nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
 def _find(table: Any, g: Any, low: Any, high: Any, mask: Any) -> Any:
     """The slot of an id in generation `g`, or the empty slot where it would go."""
+    # Ids are hashes already: their lowest bits are as good as any.
     i = low & mask
     while table[g, i, 0] != u64(0):
         if table[g, i, 0] == low and table[g, i, 1] == high:
@@ -127,6 +128,7 @@ def _is_repeat(table: Any, meta: Any, low: Any, high: Any, mask: Any) -> Any:
     """Whether an id is remembered; it is from now on."""
     current = meta[GENERATION]
     repeat = True
+    # Found there it is not entered anew: an id is remembered from its first event on.
     i = _find(table, 1 - current, low, high, mask)
     if table[1 - current, i, 0] == u64(0):
         i = _find(table, current, low, high, mask)
@@ -272,6 +274,7 @@ def regrow_sources(table: Any, capacity: Any) -> Any:
 def look_up(table: Any, meta: Any, low: Any, high: Any, out: Any) -> Any:
     """The figures of a source; whether there are any."""
     mask = i64(table.shape[1] - 1)
+    # The current one first: what the other still has of the same source is of before.
     for g in (meta[SOURCE_GENERATION], 1 - meta[SOURCE_GENERATION]):
         i = _place(table, g, low, high, mask)
         if table[g, i, LOW] != 0:
@@ -345,9 +348,11 @@ def account(
     """Count fates by ledger block (int64 `[blocks, fates]`) and add up the ids applied, mod 2^128
     (uint64 `[blocks, 2]`, low word first)."""
     for r in range(code.size):
+        # By offset, so that any cut of the log into batches gives the same entries.
         b = offsets[r] // block - first
         counts[b, code[r]] += 1
         if code[r] == APPLIED:
+            # A sum that is less than what was added has run over: one goes to the upper word.
             low = sums[b, 0] + ids[r, 0]
             sums[b, 1] += ids[r, 1] + (u64(1) if low < ids[r, 0] else u64(0))
             sums[b, 0] = low
