@@ -9,7 +9,7 @@ ARGS ?=
 TESTS ?=
 WORKERS ?= auto
 
-.PHONY: demo test fuzz bench docs lint setup setup-dev lock clean
+.PHONY: demo test fuzz soak bench docs lint setup setup-dev lock clean
 .NOTPARALLEL:
 
 # A set-up is done once per lock file: its stamp is newer than the lock, or it is made again.
@@ -58,6 +58,10 @@ test: setup-dev
 # The properties, each with other examples than before and with more of them; whole systems are left out.
 fuzz: setup-dev
 	@FRESHET_EXAMPLES=$${FRESHET_EXAMPLES:-1000} $(BIN)/python -m pytest -n $(WORKERS) -m hypothesis $(TESTS)
+
+# Two hundred kills of every role, with second members beside the first; minutes.
+soak: setup-dev
+	@$(BIN)/python -m tests.faults.soak $(ARGS)
 
 bench: setup-dev
 	@$(BIN)/python -m tests.bench $(ARGS)

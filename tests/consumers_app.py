@@ -51,7 +51,10 @@ def consumers_app() -> App:
         event_time="at",
         partitions=4,
         owner="depot@example.com",
-        freshness=fr.Freshness(snapshot_every="1s", label_wait="1d", max_future="5m"),
+        # A parcel of yesterday is in time, and its courier's row beyond its age.
+        freshness=fr.Freshness(
+            snapshot_every="1s", label_wait="1d", lateness="2d", max_future="5m"
+        ),
     )
     by_courier = fr.View(
         "by_courier",

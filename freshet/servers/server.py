@@ -1,8 +1,8 @@
 """Real servers from their published jars, on loopback, for tests and for trying out. No Docker:
 Java and Maven.
 
-    with KafkaServer(directory) as kafka:        # freshet/servers/kafka_server.py,
-        freshet/servers/cassandra_server.py log = open_log(f"kafka://{kafka.address}")
+    with KafkaServer(directory) as kafka:
+        log = open_log(f"kafka://{kafka.address}")
 
 The jars (43 MB for Kafka, 66 MB for Cassandra) are copied once by Maven, as `pom.xml` beside this
 file says, into the user's cache: a checkout and an installed freshet share them there.

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -117,7 +117,7 @@ def keys_of(columns: Sequence[Sequence[str]]) -> Sequence[str]:
 def escaped(column: Sequence[str | None]) -> Sequence[str]:
     """Each value as it stands in a key; the column itself where that changes none."""
     if None not in column:
-        there: Sequence[str] = column  # type: ignore[assignment]
+        there = cast(Sequence[str], column)
         whole = "".join(there)
         if SEPARATOR not in whole and ESCAPE not in whole:
             return there

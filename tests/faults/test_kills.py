@@ -3,91 +3,21 @@ end is what an undisturbed run leaves."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import random
-import signal
-import threading
-import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import pytest
 
 from freshet.app import App
 from freshet.demo.flights.schedule import Schedule
-from freshet.processes import runtime, supervisor
-from freshet.processes.supervisor import Supervisor
 from freshet.replay.client import ScoringClient
 from freshet.roles.names import role_names
 from tests.faults.disturbance import DAYS, Left, running
 from tests.faults.disturbance import undisturbed as undisturbed_run
+from tests.faults.killer import Killer, started_again_at_once
 
-SEED, SECONDS = 2013, 60.0
 ROUNDS = {"sqlite": 3, "kafka": 2}
 LATEST_SECONDS = {"sqlite": 0.12, "kafka": 0.4}
-IMPORTED_ONCE = (
-    "freshet.roles.process",
-    "freshet.roles.operators",
-    "freshet.roles.serve",
-    "freshet.roles.control",
-    "freshet.demo.flights.schedule",
-)
-IMPORTED_BY_APP = (
-    "freshet.learners.river.learner",
-    "freshet.learners.ctr.learner",
-)  # the file it is derived from names them
-
-
-@dataclass
-class Killer:
-    """Kills the roles in a random order, at random steps, each a random while after its step
-    began."""
-
-    supervisor: Supervisor
-    roles: list[str]
-    steps: int
-    rounds: int
-    latest_seconds: float
-    draw: random.Random = field(default_factory=lambda: random.Random(SEED))
-    killed: Counter[str] = field(default_factory=Counter)
-
-    def __post_init__(self) -> None:
-        order = [
-            role
-            for _ in range(self.rounds)
-            for role in self.draw.sample(self.roles, len(self.roles))
-        ]
-        self.due = dict(zip(sorted(self.draw.sample(range(5, self.steps), len(order))), order))
-        self._timer: threading.Timer | None = None
-
-    def step(self, n: int) -> None:
-        """Before step `n`."""
-        self.wait()
-        if (role := self.due.get(n)) is not None:
-            until(lambda: self.supervisor.facts()[role]["alive"], f"{role} is alive")
-            self._timer = threading.Timer(
-                self.draw.uniform(0.0, self.latest_seconds), self._kill, (role,)
-            )
-            self._timer.start()
-
-    def wait(self) -> None:
-        if self._timer is not None:
-            self._timer.join()
-
-    def _kill(self, role: str) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.supervisor.facts()[role]["pid"], signal.SIGKILL)
-            self.killed[role] += 1
-
-
-def until(condition: Callable[[], Any], what: str) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {SECONDS:.0f} s: {what}"
-        time.sleep(0.02)
 
 
 @dataclass(frozen=True)
@@ -110,17 +40,14 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Left:
 def killed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Killed:
     on = request.param
     log = f"kafka://{request.getfixturevalue('kafka')}" if on == "kafka" else ""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(supervisor, "BACKOFF_SECONDS", (0.0,))
-        patch.setattr(supervisor, "WATCH_SECONDS", 0.05)
-        patch.setattr(runtime, "_preload", lambda app: [*IMPORTED_ONCE, *IMPORTED_BY_APP])
-        with running(tmp_path_factory.mktemp(f"killed-{on}"), log) as run:
-            processes, roles = run.runtime.supervisor, role_names(run.app)
-            killer = Killer(processes, roles, run.steps - 40, ROUNDS[on], LATEST_SECONDS[on])
-            run.play(killer.step)
-            killer.wait()
-            restarts = {name: c["restarts"] for name, c in processes.facts().items()}
-            return Killed(run.app, run.left(), killer.killed, restarts, run.client)
+    folder = tmp_path_factory.mktemp(f"killed-{on}")
+    with started_again_at_once(), running(folder, log) as run:
+        keepers = dict.fromkeys(role_names(run.app), run.runtime.supervisor)
+        kills = ROUNDS[on] * len(keepers)
+        killer = Killer(keepers, run.steps, kills, LATEST_SECONDS[on])
+        run.play(killer.step)
+        killer.wait()
+        return Killed(run.app, run.left(), killer.killed, killer.restarts(), run.client)
 
 
 pytestmark = pytest.mark.timeout(600)

@@ -7,12 +7,13 @@ from importlib.resources import files
 
 import freshet as fr
 
-HELD = fr.Freshness(lateness="2m", max_future="1d")
+HELD = fr.Freshness(lateness="2m")
 weather = fr.Topic(
     "weather",
     schema=files("freshet.demo.flights").joinpath("weather.avsc").read_text(),
     event_id="observation_id",
     event_time="observed_at",
+    source="origin",  # each airport has a clock of its own, which stands in 2013
     freshness=HELD,
 )
 enriched = fr.Topic(
@@ -31,6 +32,7 @@ enriched = fr.Topic(
     },
     event_id="observation_id",
     event_time="observed_at",
+    source="origin",  # each airport has a clock of its own, which stands in 2013
     freshness=HELD,
     partitions=3,
 )

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from freshet.features import aggregates as fr
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.features.views.task import ViewTask
 from freshet.features.views.view import View
@@ -24,6 +23,7 @@ from freshet.streams.operators.task import Append, Task
 from tests.streams import toy_events
 from tests.streams.join import toy_outcomes
 from tests.streams.join.toy_outcomes import Asked, prediction_block, rows_of
+from tests.streams.operators.small_app import FEATURES
 from tests.streams.toy_events import (
     CLEAN_FIELDS,
     CUTS,
@@ -132,14 +132,7 @@ VIEW = View(
     toy_events.topic(),
     key="gate",
     tile="1s",
-    features={
-        "n": fr.count(over="5s"),
-        "delay": fr.mean("delay", over="5s"),
-        "wind": fr.decayed_mean("wind", "2s"),
-        "temp": fr.last("temp"),
-        "seats": fr.sum("seats", over="5s"),
-        "mileage": fr.max("mileage", over="5s"),
-    },
+    features=FEATURES,
 )
 assert set(VIEW.plan.fields) == set(CLEAN_FIELDS)
 
