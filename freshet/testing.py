@@ -35,7 +35,7 @@ from freshet.serving.loading.live_model import LiveModel
 from freshet.serving.release.judge import Judge
 from freshet.serving.release.release import Release
 from freshet.serving.scoring.contract import Answer, Question
-from freshet.serving.scoring.scorer import Policy, Scorer
+from freshet.serving.scoring.scorer import Logging, Policy, Scorer
 from freshet.streams.clock import ManualClock
 from freshet.streams.control.channels import Follower, send
 from freshet.streams.control.orders import OrderBook, ordered
@@ -167,9 +167,7 @@ class LocalRun:
             for model in app.models
         ]
         policy = Policy(reflected=lambda: reflected(store, plans.stored_partitions(app)))
-        self.scorer = Scorer(
-            "local", models, store, self._clock, self.log.writer, lambda model: None, policy
-        )
+        self.scorer = Scorer("local", models, store, self._clock, Logging(self.log.writer), policy)
         # in the folder of an earlier run, its champion answers from the first question on
         self._settle()
 
@@ -268,6 +266,7 @@ class LocalRun:
             ComponentError: no rung can answer, or a role did not finish within a minute.
         """
         self._clock.set(start_ms)
+        # Before anything of the step happens: answers must not know of it.
         answer = self._ask(start_ms, queries)
         for part in published(self.app, events):
             for time_ms, values in part.runs:

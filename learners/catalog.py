@@ -14,6 +14,7 @@ from freshet.learners.contract import Export, Predictor
 from freshet.schemas.errors import SnapshotError
 from freshet.schemas.models.vectors import VectorSchema
 
+# By name: an app with one learner loads no library of another's.
 LEARNERS = {
     "Baseline": "freshet.learners.baseline_learner",
     "HashedLogistic": "freshet.learners.logistic.learner",

@@ -211,6 +211,7 @@ class Model:
 
     def __post_init__(self) -> None:
         check_name("model", self.name)
+        # First of all: what follows reads attributes of what was given.
         self._check_kinds()
         self._refuse_what_does_not_exist_yet()
         if not 1 <= self.batch <= MAX_BATCH:
@@ -243,6 +244,7 @@ class Model:
 
     def _check_id(self) -> None:
         """Whoever asks and whoever labels must write one id alike."""
+        # For what it raises where there is no such field.
         self.on[self.id]
         asked = self.on.events[self.id].key_kind
         labelled = self.label.topic.events[self.label.id].key_kind
@@ -269,6 +271,7 @@ class Model:
         check_kind(where, "label", self.label, Label, "Write fr.Label(topic, id=…, value=…).")
         check_kind(where, "batch", self.batch, int, f"Use 1 to {MAX_BATCH}.")
         check_each(where, "features", self.features, (FieldRef, FeatureRef), OF_FEATURES)
+        # An app's own learner needs no base class of ours; that it can `make` one is asked below.
         check_each(where, "learners", self.learners, object, "")
         for i, learner in enumerate(self.learners):
             if isinstance(learner, type) or not callable(getattr(learner, "make", None)):

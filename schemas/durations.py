@@ -13,8 +13,8 @@ UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": HOUR_MS, "d": DAY_MS}
 # nothing here is to last longer, and dates that it is added to stay dates
 MOST_MS = 100 * 366 * DAY_MS
 MOST_TEXT = 40  # more than any duration needs; digits without end are no number to compute with
-# 1900 to 9999: where an app's clock can stand. Beyond, dates cannot be told, and sums of milliseconds
-# leave 64 bits.
+# 1900 to 9999: where an app's clock can stand. Beyond, dates cannot be told, and sums of
+# milliseconds leave 64 bits.
 EARLIEST_MS = -2_208_988_800_000
 LATEST_MS = 253_402_300_799_999
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")

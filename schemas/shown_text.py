@@ -90,8 +90,10 @@ def address(url: str) -> str:
     """A text that is meant as an address, without login and parameters, whatever else is wrong with
     it.
 
-    >>> address("redis://:a secret@store:6379/0"), address("kafka:ann:p@broker"), address("runs/log")
-    ('redis://***@store:6379/0', 'kafka:***@broker', 'runs/log')
+    >>> address("redis://:a secret@store:6379/0"), address("kafka:ann:p@broker")
+    ('redis://***@store:6379/0', 'kafka:***@broker')
+    >>> address("runs/log")
+    'runs/log'
     """
     scheme = _SCHEME_AT_START.match(url)
     kept = ""

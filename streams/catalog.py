@@ -22,6 +22,7 @@ def _sqlite(address: str, instance: str | None, outages: Outages) -> Log:
 
 
 def _kafka(address: str, instance: str | None, outages: Outages) -> Log:
+    # Not before such a log is opened: a run without Kafka needs no client of it.
     from freshet.streams.kafka.log import KafkaLog
 
     return KafkaLog.of_address(address, instance, outages)
@@ -40,7 +41,10 @@ def open_log(url: str, instance: str | None = None, outages: Outages | None = No
     """
     scheme, separator, address = url.partition("://")
     if not separator:
-        scheme, address = "sqlite", url
+        scheme = "sqlite"
+        address = url
+        # A folder whose name has a colon is written with ./ before it: more likely an address lacks
+        # its slashes.
         if ":" in url.split("/", 1)[0]:
             raise LogError(
                 named(url),

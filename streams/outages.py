@@ -14,6 +14,7 @@ import msgspec
 import structlog
 
 from freshet.schemas.errors import ComponentError
+from freshet.streams.clock import wall_now_ms
 
 log = structlog.get_logger()
 WORDS = {"disk": "full"}  # what a component is in an outage; others are away
@@ -53,7 +54,7 @@ class Outages:
                 cause=error.cause,
                 meanwhile=meanwhile,
                 next_step=error.next_step,
-                since=time.time_ns() // 1_000_000,
+                since=wall_now_ms(),
             )
             self._current[error.component] = outage
         told = {k: v for k, v in msgspec.structs.asdict(outage).items() if k != "since"}

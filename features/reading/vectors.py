@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from freshet.features.reading.request_texts import TextColumn, distinct_keys, texts_of
-from freshet.features.rows.finish import Part, check_shape, finish_into, tables_of
+from freshet.features.rows.finish import Answers, Part, check_shape, finish_into, tables_of
 from freshet.features.stores.contract import VERSION_BYTES, RowKeys, RowReader
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.features.views.view import FeatureRef, View
@@ -115,20 +115,24 @@ class VectorPlan:
         """
         texts = {name: self._texts(name, columns.get(name), n) for name in self._text_fields}
         keyed = {name: escaped(column) for name, column in texts.items()}
-        numbers = np.full((n, len(self.schema.numbers)), np.nan, np.float32)
-        versions = np.zeros((n, VERSION_WORDS * len(self.views)), np.int64)
-        age = np.full(n, -1, np.int64)
+        answers = Answers(
+            numbers=np.full((n, len(self.schema.numbers)), np.nan, np.float32),
+            versions=np.zeros((n, VERSION_WORDS * len(self.views)), np.int64),
+            age_ms=np.full(n, -1, np.int64),
+        )
+        numbers = answers.numbers
         asked = self._asked(columns)
         if store is not None and asked:
             parts = self._parts(store, asked, keyed)
-            finish_into(self._tables, parts, as_of_ms, self._to, numbers, versions, age)
+            finish_into(self._tables, parts, as_of_ms, self._to, answers)
         for to_column, name in self._own:
             numbers[:, to_column] = self._numbers(name, columns.get(name), n)
         for name, values in columns.items():
             if name in self._given:
                 numbers[:, self._given[name]] = self._numbers(name, values, n)
         vectors = Vectors(self._hashed(texts, n), numbers)
-        return Read(vectors, versions.view(np.uint8), age, self._joined_categories(keyed, n))
+        versions = answers.versions.view(np.uint8)
+        return Read(vectors, versions, answers.age_ms, self._joined_categories(keyed, n))
 
     def warm(self) -> None:
         """Load every kernel that a question calls, by one that finds no rows. Else the first one

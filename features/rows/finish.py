@@ -19,6 +19,7 @@ __all__ = [
     "NULL_VALUE",
     "OUTSIDE_MAX_AGE",
     "PRESENT",
+    "Answers",
     "Finished",
     "Part",
     "Tables",
@@ -73,6 +74,27 @@ class Part(NamedTuple):
     place: Sequence[int]
 
 
+class Answers(NamedTuple):
+    """Where values of `n` questions go: features as float32 `[n, columns]`, the versions of the
+    rows read as int64 `[n, 2 * views]`, and the age of the oldest row (ms) as int64 `[n]`."""
+
+    numbers: npt.NDArray[np.float32]
+    versions: I64
+    age_ms: I64
+
+
+class Stacked(NamedTuple):
+    """Rows as the kernels walk them, one part after the other: the `words` of all, int64; of each
+    row whether it is `present` and the time `as_of` (ms) that it is finished for; of each part its
+    view (`asked`) and how many rows it has (`counts`)."""
+
+    words: I64
+    present: npt.NDArray[np.bool_]
+    as_of: I64
+    asked: I64
+    counts: I64
+
+
 def tables_of(plans: Sequence[RowPlan], max_ages_ms: Sequence[int]) -> Tables:
     sizes = [len(plan.names) for plan in plans]
     return Tables(
@@ -105,15 +127,14 @@ def finish(
     check_shape(plan, data, n)
     out = _space(n, n * len(plan.names))
     words = _words(data)
-    _fill(
+    rows = Stacked(
         words,
         kernels.plain(present, np.bool_),
         kernels.plain(as_of, np.int64),
         _FIRST,
         np.array([n]),
-        tables_of([plan], [max_age_ms]),
-        out,
     )
+    _fill(rows, tables_of([plan], [max_age_ms]), out)
     # A kernel that gave them, too, would be a second way for every value that has no use for it.
     by_row = words.reshape(n, plan.width // 8)
     wholes = {name: by_row[:, word] for name, word in plan.wholes.items()}
@@ -126,16 +147,14 @@ def finish_into(
     parts: Sequence[Part],
     as_of_ms: int,
     to: I64,
-    numbers: npt.NDArray[np.float32],
-    versions: I64,
-    age_ms: I64,
+    into: Answers,
 ) -> None:
     """The same for the rows that `n` questions ask for, of several views at once: what a call costs
     by itself would else be most of a question's time.
 
-    Feature `f` of the tables goes to column `to[f]` of `numbers` (-1: to none), the versions of
-    view `v` to the columns `2 * v` and `2 * v + 1` of `versions`, and `age_ms` becomes the age of
-    the oldest row, where that is older.
+    Feature `f` of the tables goes to column `to[f]` of the numbers (-1: to none), the versions of
+    view `v` to the columns `2 * v` and `2 * v + 1`, and the age becomes that of the oldest row, where
+    that is older.
     """
     for part in parts:
         if part.present.shape != part.data.shape[:1]:
@@ -152,12 +171,12 @@ def finish_into(
     as_of = np.full(len(present), as_of_ms)
     first = tables.first_feature
     out = _space(len(present), int(((first[asked + 1] - first[asked]) * counts).sum()))
-    _fill(words, present, as_of, asked, counts, tables, out)
+    _fill(Stacked(words, present, as_of, asked, counts), tables, out)
     # Plain tuples: numba keeps compiled kernels by the types of their arguments, and an index that
     # names a class of ours could not be read once that class is another.
     found = tuple(out)
     driven = tuple(tables)
-    kernels.spread(found, words, asked, counts, places, driven, to, numbers, versions, age_ms)
+    kernels.spread(found, words, asked, counts, places, driven, to, *into)
 
 
 def check_shape(plan: RowPlan, data: npt.NDArray[np.uint8], n: int) -> None:
@@ -181,14 +200,8 @@ def _space(rows: int, values: int) -> _Space:
     return _Space(np.empty(values), np.empty(rows, np.int64), np.empty(rows, np.uint8))
 
 
-def _fill(
-    words: I64,
-    present: npt.NDArray[np.bool_],
-    as_of: I64,
-    asked: I64,
-    counts: I64,
-    tables: Tables,
-    out: _Space,
-) -> None:
+def _fill(rows: Stacked, tables: Tables, out: _Space) -> None:
+    words, *of_rows = rows
+    # The same bytes: tiles are read as floats, times and versions as whole numbers.
     floats = words.view(np.float64)
-    kernels.finish(words, floats, present, as_of, asked, counts, tuple(tables), *out)
+    kernels.finish(words, floats, *of_rows, tuple(tables), *out)

@@ -79,6 +79,9 @@ local function fact(section, name)
   return string.match(redis.call('INFO', section), name .. ':([%w-]+)') or ''
 end
 return {
-  marker, fact('server', 'run_id'), fact('replication', 'master_replid'), fact('memory', 'maxmemory_policy')
+  marker,
+  fact('server', 'run_id'),
+  fact('replication', 'master_replid'),
+  fact('memory', 'maxmemory_policy'),
 }
 """)

@@ -251,7 +251,8 @@ class RedisStore:
         if policy != "noeviction":
             raise self._error(
                 f"evicts rows when memory is short (maxmemory-policy is {policy})",
-                "Run CONFIG SET maxmemory-policy noeviction, and set it in the server's redis.conf.",
+                "Run CONFIG SET maxmemory-policy noeviction, and set it in the server's "
+                "redis.conf.",
             )
 
     def _error(self, cause: str, next_step: str) -> StoreError:

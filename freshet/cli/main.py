@@ -4,12 +4,22 @@ and the next step."""
 from __future__ import annotations
 
 import errno
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from freshet.cli import inspection as inspect_cli
+from freshet.cli.option_groups import (
+    DataTime,
+    Flights,
+    ReplayPlace,
+    RunPlace,
+    ScorerPort,
+    StatusPort,
+    grouped,
+)
 from freshet.cli.run import register
 from freshet.cli.servers import servers
 from freshet.runs import logs
@@ -26,14 +36,6 @@ cli = typer.Typer(
 RUN_WIDTH = 110  # columns of a run's own lines where there is no terminal
 USAGE = 2  # status of a command that was written wrongly, or refused
 App = Annotated[str, typer.Argument(help="the Python file that declares the app")]
-LogUrl = Annotated[
-    str | None, typer.Option(help="kafka://host:port (default: SQLite in the run folder)")
-]
-StoreUrl = Annotated[
-    str | None, typer.Option(help="redis://… or cassandra://… (default: an embedded Redis)")
-]
-ScorerPort = Annotated[int, typer.Option(min=0, max=65535, help="port of the scorer (0: any)")]
-StatusPort = Annotated[int, typer.Option(min=0, max=65535, help="port of the status page (0: any)")]
 Keep = Annotated[bool, typer.Option("--keep", help="keep serving afterwards")]
 
 
@@ -65,29 +67,24 @@ def check(
 
 
 @cli.command()
+@grouped
 def run(
     app: App,
+    *,
     role: Annotated[
         str | None, typer.Option(help="run one role in this process instead of all")
     ] = None,
     member: Annotated[
         str, typer.Option(help="tells several processes of one role apart, such as 2")
     ] = "",
-    log: LogUrl = None,
-    store: StoreUrl = None,
-    run_dir: Annotated[Path | None, typer.Option(help="folder of the run")] = None,
-    host: Annotated[str | None, typer.Option(help="address to listen on")] = None,
-    port: Annotated[int | None, typer.Option(help="port of the scorer")] = None,
-    status_port: Annotated[int | None, typer.Option(help="port of the status page")] = None,
+    place: RunPlace,
 ) -> None:
     """Run an app: all roles on this machine, or one of them."""
     from freshet.app import load
     from freshet.processes.live import run_all, run_one
     from freshet.settings import settings
 
-    given = settings(
-        log=log, store=store, run_dir=run_dir, host=host, port=port, status_port=status_port
-    )
+    given = settings(**asdict(place))
     # One role loads the app itself, in its own process, as children of a whole run do.
     if role is not None:
         run_one(app, role, given, member)
@@ -113,13 +110,10 @@ def about(
 
 
 @cli.command()
+@grouped
 def demo(
-    days: Annotated[int, typer.Option(min=1, max=365, help="days of 2013 to replay")] = 59,
-    step: Annotated[str, typer.Option(help="flight time per step")] = "15m",
-    seed: Annotated[int, typer.Option(help="seed of the injected faults")] = 0,
-    snapshot_every: Annotated[
-        str, typer.Option(help="flight time between snapshots (3h; 6h over the year)")
-    ] = "",
+    *,
+    flights: Flights,
     keep: Keep = False,
     port: ScorerPort = 0,
     status_port: StatusPort = 0,
@@ -136,11 +130,12 @@ def demo(
 
     app = load(APP)
     given = settings(run_dir=run_dir, port=port, status_port=status_port)
-    options = demo_module.DemoOptions(days, step, seed, snapshot_every, keep, report)
+    options = demo_module.DemoOptions(**asdict(flights), keep=keep, report=report)
     raise SystemExit(demo_module.run(app, str(APP), given, options, terminal(RUN_WIDTH)))
 
 
 @cli.command()
+@grouped
 def replay(
     app: App,
     data: Annotated[
@@ -150,27 +145,10 @@ def replay(
             "which topic"
         ),
     ],
-    since: Annotated[
-        str, typer.Option("--from", help="leave out what was before, such as 1996-05-07")
-    ] = "",
-    until: Annotated[str, typer.Option("--until", help="leave out what was then or later")] = "",
-    step: Annotated[
-        str, typer.Option(help="time of the data per step (default: by its span)")
-    ] = "",
-    snapshot_every: Annotated[
-        str | None, typer.Option(help="time of the data between snapshots, for all topics")
-    ] = None,
+    *,
+    time: DataTime,
     keep: Keep = False,
-    log: LogUrl = None,
-    store: StoreUrl = None,
-    port: ScorerPort = 0,
-    status_port: StatusPort = 0,
-    run_dir: Annotated[
-        Path | None,
-        typer.Option(
-            help="a new folder for the run, to go on in (default: .freshet/replay, emptied)"
-        ),
-    ] = None,
+    place: ReplayPlace,
     report: Annotated[Path, typer.Option(help="where the report goes")] = Path(
         "replay-report.json"
     ),
@@ -181,14 +159,14 @@ def replay(
     from freshet.settings import settings
 
     given = settings(
-        log=log or "",
-        store=store or "",
-        run_dir=run_dir or command.DEFAULT_DIR,
-        port=port,
-        status_port=status_port,
-        snapshot_every=snapshot_every,
+        log=place.log or "",
+        store=place.store or "",
+        run_dir=place.run_dir or command.DEFAULT_DIR,
+        port=place.port,
+        status_port=place.status_port,
+        snapshot_every=time.snapshot_every,
     )
-    options = command.ReplayOptions(since, until, step, keep, report)
+    options = command.ReplayOptions(time.since, time.until, time.step, keep, report)
     raise SystemExit(command.run(load(app), str(app), data, given, options, terminal(RUN_WIDTH)))
 
 

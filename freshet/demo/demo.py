@@ -19,7 +19,9 @@ from freshet.runs import folder
 from freshet.schemas.durations import HOUR_MS, milliseconds
 from freshet.settings import Settings
 
-BRIEF_LABELS, LONG_LABELS, LONG_DAYS = 5_000, 20_000, 120
+BRIEF_LABELS = 5_000
+LONG_LABELS = 20_000
+LONG_DAYS = 120
 
 
 @dataclass(frozen=True, slots=True)

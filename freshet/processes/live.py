@@ -106,8 +106,9 @@ def _now(run_dir: Path, told: Mapping[str, str]) -> dict[str, str]:
 def failures(children: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """The roles that end again and again, by what is told of them."""
     return {
-        f"role {name}{FAILING}": f"role {name} ends again and again, started again {facts['restarts']} times, the last "
-        f"time by: {facts['last_exit']}; its log is logs/{name}.jsonl"
+        f"role {name}{FAILING}": f"role {name} ends again and again, "
+        f"started again {facts['restarts']} times, the last time by: {facts['last_exit']}; "
+        f"its log is logs/{name}.jsonl"
         for name, facts in children.items()
         if facts["failing"]
     }
@@ -123,7 +124,8 @@ def _named(outage: OutageFigures) -> str:
 def notices(status: Status) -> dict[str, str]:
     """What is wrong at this moment, by what it is about."""
     found = {
-        f"{o.component} {o.word}": f"{_named(o)} is {o.word}: {o.cause}. Meanwhile: {o.meanwhile}. {o.next_step}"
+        f"{o.component} {o.word}": f"{_named(o)} is {o.word}: {o.cause}. "
+        f"Meanwhile: {o.meanwhile}. {o.next_step}"
         for o in status.outages
     }
     for a in status.alerts:
@@ -134,7 +136,8 @@ def notices(status: Status) -> dict[str, str]:
     for r in status.roles:
         if r.state == "lost":
             found[f"role {r.instance}"] = (
-                f"role {r.instance} is not heard of; its log is logs/{r.instance.split('/')[0]}.jsonl"
+                f"role {r.instance} is not heard of; "
+                f"its log is logs/{r.instance.split('/')[0]}.jsonl"
             )
     return found
 

@@ -57,9 +57,12 @@ class Runtime:
         given: Settings,
         say: Callable[[str], None] = lambda sentence: None,
     ) -> None:
-        self.app, self._path, self._given = app, app_path, given
+        self.app = app
+        self._path = app_path
+        self._given = given
         self._say = say
-        self._stack, self.outages = ExitStack(), Outages()
+        self._stack = ExitStack()
+        self.outages = Outages()
         self._ending = Event()
         self.settings = given
 
@@ -144,7 +147,8 @@ class Runtime:
         if facts["failing"]:
             raise ComponentError(
                 f"role {role}",
-                f"ended {facts['restarts']} times soon after its start, the last time by: {facts['last_exit']}",
+                f"ended {facts['restarts']} times soon after its start, "
+                f"the last time by: {facts['last_exit']}",
                 f"Mend that; its log is {self.settings.run_dir}/logs/{role}.jsonl.",
             )
 

@@ -26,10 +26,12 @@ log = structlog.get_logger()
 WATCH_SECONDS = 0.2
 MEMORY_SECONDS = 5.0
 STOP_SECONDS = 15.0
+# By early ends in a row: none after a steady run; the last one for all that follow.
 BACKOFF_SECONDS = (0.0, 0.2, 1.0, 5.0)
 STEADY_SECONDS = 30.0
 FAILING_FROM = 3  # early ends in a row that are no accident any more
 REASON_CHARACTERS = 500
+# Roles are many on one machine: each with a thread a core would crowd out the others.
 SINGLE_THREADED = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"), "1"
 )
@@ -119,6 +121,7 @@ class Supervisor:
             if now != told:
                 told = now
                 self.tell(self.facts())
+            # It walks all mappings of a process, which is dear: not in each turn.
             if time.monotonic() - measured_at > MEMORY_SECONDS:
                 measured_at = time.monotonic()
                 self._measure()
@@ -140,7 +143,8 @@ class Supervisor:
                 reason=child.last_exit,
                 restart_in_seconds=pause,
             )
-            child.process, child.start_again_at = None, time.monotonic() + pause
+            child.process = None
+            child.start_again_at = time.monotonic() + pause
         if child.process is None and time.monotonic() >= child.start_again_at:
             child.restarts += 1
             self._spawn(child)
@@ -169,6 +173,7 @@ class Supervisor:
         """SIGTERM to all, wait, SIGKILL to what is left; exit codes by role."""
         self._stopping.set()
         if self._watcher is not None:
+            # First the watcher: it would start again what ends here.
             self._watcher.join()
         self._measure()
         alive = [c.process for c in self._children if c.process is not None]
@@ -188,6 +193,7 @@ class Supervisor:
 def _last_exit(last_words: Connection | None, exit_code: int | None) -> str:
     """Why a process ended: in its own words, or how."""
     if last_words is not None:
+        # One that was killed left no words: its end of the pipe is closed.
         with contextlib.suppress(EOFError, OSError), last_words:
             if last_words.poll():
                 return str(last_words.recv_bytes(), "utf-8", "replace")
@@ -204,6 +210,7 @@ def _run_apart(last_words: Connection, target: Callable[..., None], *args: Any) 
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     try:
         target(*args)
+    # Also SystemExit, by which a role says that it cannot go on.
     except BaseException as end:
         reason = end.__cause__ if isinstance(end, SystemExit) else end
         if reason is not None:
@@ -227,6 +234,7 @@ def _memory(pid: int) -> int:
         full = psutil.Process(pid).memory_full_info()
     except psutil.Error:
         return 0
+    # Where the system tells no shares, what is its own alone.
     return int(getattr(full, "pss", full.uss))
 
 

@@ -1,5 +1,5 @@
-"""A replay's client: asks the scorer about a step's events over HTTP, as any client of its interface
-would."""
+"""A replay's client: asks the scorer about a step's events over HTTP, as any client of its
+interface would."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from freshet.runs import folder
 from freshet.schemas.durations import EARLIEST_MS, milliseconds, text_of
 from freshet.schemas.errors import ComponentError, DefinitionError
 from freshet.settings import Settings
+from freshet.streams.clock import wall_now_ms
 
 DEFAULT_DIR = Path(".freshet/replay")
 SHORTEST_STEP_MS = 1_000
@@ -51,14 +51,14 @@ def run(
     failed, 130 if stopped.
 
     Raises:
-        FreshetError: an option cannot be meant, a file cannot be read, the folder is in use or holds
-            another run.
+        FreshetError: an option cannot be meant, a file cannot be read, the folder is in use or
+            holds another run.
     """
     files = data_files(app, data)
     span = _span(options)
     chosen_step_ms = _step_ms(options.step)
     _take_folder(given.run_dir)
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = wall_now_ms()
     with ExitStack() as stack:
 
         def steps() -> DataSteps:
@@ -71,8 +71,8 @@ def run(
             step_ms = chosen_step_ms or usual_step_ms(found.first_ms, found.last_ms)
             _tell(found.rows, found.outside, console)
             console.print(
-                f"time         {moment(found.first_ms)} to {moment(found.last_ms)} UTC, in steps of "
-                f"{text_of(step_ms)}",
+                f"time         {moment(found.first_ms)} to {moment(found.last_ms)} UTC, "
+                f"in steps of {text_of(step_ms)}",
                 highlight=False,
             )
             ends = found.first_ms, found.last_ms
@@ -125,8 +125,8 @@ def _step_ms(text: str) -> int | None:
 
 
 def _take_folder(run_dir: Path) -> None:
-    """The usual folder is made new; another one is for this replay alone: time does not go back in a
-    run."""
+    """The usual folder is made new; another one is for this replay alone: time does not go back in
+    a run."""
     if run_dir == DEFAULT_DIR:
         folder.empty(run_dir)
     elif run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):

@@ -90,7 +90,8 @@ def run(replay: Replay, steps: Callable[[], Steps], console: Console) -> int:
         given = replay.settings.model_copy(update={"replay": True})
         runtime = stack.enter_context(Runtime(replay.app, replay.app_path, given))
         with console.status("starting the roles …"):
-            scorer, page = runtime.address("serve"), runtime.address("status")
+            scorer = runtime.address("serve")
+            page = runtime.address("status")
         console.print(f"status page  {page}", highlight=False)
         for model in replay.app.models:
             console.print(f"scorer       {scorer}/v2/models/{model.name}", highlight=False)
@@ -145,7 +146,8 @@ def _stoppable() -> Iterator[threading.Event]:
 
 def _go(running: _Running, view: LiveView, page: str) -> None:
     """Every step, and a look at the status now and then."""
-    replayer, stop = running.replayer, running.stop
+    replayer = running.replayer
+    stop = running.stop
     replayer.tell(messages.Span(running.steps.start_ms, running.steps.end_ms))
     done = threading.Event()
     shown = threading.Thread(target=_show, args=(view, page, stop, done), daemon=True)
@@ -165,7 +167,8 @@ def _go(running: _Running, view: LiveView, page: str) -> None:
 
 
 def _take(running: _Running, step: Step) -> None:
-    app, tally = running.replay.app, running.tally
+    app = running.replay.app
+    tally = running.tally
     asked = partial(_ask, running, step)
     running.replayer.step(step.start_ms, step.end_ms, asked, published(app, step.events))
     if tally.steps and any(any(columns.values()) for columns in step.asked.values()):
@@ -206,8 +209,11 @@ def _show(view: LiveView, page: str, stop: threading.Event, done: threading.Even
 
 
 def _report(running: _Running, wall_seconds: float) -> ReplayReport:
-    replay, runtime, tally = running.replay, running.runtime, running.tally
-    app, checkpoints = replay.app, runtime.settings.checkpoints_url
+    replay = running.replay
+    runtime = running.runtime
+    tally = running.tally
+    app = replay.app
+    checkpoints = runtime.settings.checkpoints_url
     topics = {}
     for topic in app.topics:
         name = topic.name

@@ -62,7 +62,8 @@ class EventMaker:
         return map(self._event, found)
 
     def _of_table(self, file: DataFile, table: Table) -> Iterator[dict[str, Any]]:
-        names, columns = [], []
+        names = []
+        columns = []
         for field in self._fields:
             column = next((n for n in (field.name, *field.aliases) if n in table.columns), None)
             if column is not None:
@@ -176,12 +177,14 @@ def _whole(value: Any) -> Any:
     if isinstance(value, str):
         text = value.strip()
         try:
+            # No long has so many digits, and thousands of them are a long computation.
             return int(text) if len(text) <= 25 else value
         except ValueError:
             value = _real(value)
     if isinstance(value, float):
         if math.isnan(value):
             return None
+        # Beyond, a float may stand for several whole numbers.
         return int(value) if value.is_integer() and abs(value) <= 2**53 else value
     return value
 
@@ -222,6 +225,7 @@ def no_time(topic: Topic, file: DataFile, rows: int) -> DataError:
     """None of a file's first rows has a time."""
     return DataError(
         f"file {file.path}",
-        f"has no time between 1900 and now in {topic.event_time!r}, in any of its first {rows} rows",
+        f"has no time between 1900 and now in {topic.event_time!r}, "
+        f"in any of its first {rows} rows",
         "Write times as ISO 8601, or as milliseconds since 1970.",
     )

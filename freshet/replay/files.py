@@ -27,7 +27,9 @@ from freshet.schemas.errors import ComponentError, DefinitionError
 ROWS = 16_384  # that are in memory together while files are read
 # A name as users write it: what comes before it may hold a `=` only as part of a path.
 _GIVEN = re.compile(r"([a-z][a-z0-9_]*)=(.+)", re.DOTALL)
-PARQUET, CSV, JSON_LINES = "Parquet", "CSV", "JSON lines"
+PARQUET = "Parquet"
+CSV = "CSV"
+JSON_LINES = "JSON lines"
 FORMATS = {
     ".parquet": PARQUET,
     ".pq": PARQUET,

@@ -32,7 +32,8 @@ class LiveView:
     """
 
     def __init__(self, console: Console, address: str = "") -> None:
-        self._console, self._address = console, address
+        self._console = console
+        self._address = address
         self._live = (
             Live(console=console, auto_refresh=False, transient=True)
             if console.is_terminal
@@ -112,7 +113,8 @@ class LiveView:
 
 def line(status: Status) -> str:
     """A status in one line of plain text."""
-    clock, requests = status.clock, status.requests
+    clock = status.clock
+    requests = status.requests
     parts = [moment(clock.app_ms, "%Y-%m-%d %H:%M"), clock.state]
     if clock.done is not None:
         parts[1] += f" {clock.done:.1%}"
@@ -192,7 +194,8 @@ def _topics(status: Status) -> Table:
     for title in ("records", "per s", "applied", "duplicates", "dropped", "dead"):
         table.add_column(title, justify="right", no_wrap=True)
     for t in status.topics:
-        dropped, dead = sum(t.dropped.values()), sum(t.dead.values())
+        dropped = sum(t.dropped.values())
+        dead = sum(t.dead.values())
         table.add_row(
             t.name, *map(count, (t.records, t.per_second, t.applied, t.deduplicated, dropped, dead))
         )
@@ -225,7 +228,8 @@ def _pairs(status: Status) -> Table:
     lags += [f"{m.name} {duration(m.lag_ms)} of {duration(m.slo_ms)}" for m in status.models]
     grid.add_row("lags", "  ".join(lags))
     failed = Text(f"{count(r.failed)} failed", "bold red" if r.failed else "")
-    latency = f", p50 {fixed(r.p50_ms, 1)} ms, p99 {fixed(r.p99_ms, 1)} ms, near swaps {fixed(r.p99_swap_ms, 1)} ms"
+    latency = f", p50 {fixed(r.p50_ms, 1)} ms, p99 {fixed(r.p99_ms, 1)} ms"
+    latency += f", near swaps {fixed(r.p99_swap_ms, 1)} ms"
     refused = f", {count(r.refused)} refused on purpose" if r.refused else ""
     in_error = ""
     if r.in_error:

@@ -30,6 +30,7 @@ from freshet.schemas.wire.messages import (
     Swapped,
     Tick,
 )
+from freshet.streams.clock import wall_now_ms
 from freshet.streams.control.channels import Follower, send
 from freshet.streams.control.orders import OrderBook
 from freshet.streams.log.contract import Log
@@ -120,6 +121,7 @@ class Facts:
         match m:
             case Progress():
                 for name, tick in m.ticks.items():
+                    # A task that was started again tells earlier ticks once more.
                     self.ticks[name] = max(tick, self.ticks.get(name, tick))
             case Logged():
                 for key in (m.instance, f"{m.instance} {m.model}"):
@@ -162,7 +164,8 @@ class Replayer:
         self._follower = Follower(log, *app.channels)
         self._tasks = sorted(task_names(app))
         self._on_message = on_turn
-        self._stop, self._outages = stop or threading.Event(), outages or Outages()
+        self._stop = stop or threading.Event()
+        self._outages = outages or Outages()
         self.facts = Facts()
         self.now_ms = 0
         self._first_tick: int | None = None
@@ -181,6 +184,7 @@ class Replayer:
         self._wait(lambda: [t for t in self._awaited() if ticks.get(t, NO_TICK) < end_ms])
         due = self._snapshots_due(start_ms, end_ms)
         if due:
+            # In this order: swaps are held against what was settled.
             self._wait(lambda: self._not_settled(due, end_ms))
             self._wait(self._not_swapped)
         self.tell(Clock(end_ms, False))
@@ -277,14 +281,16 @@ class Replayer:
     def _wait(self, missing: Callable[[], list[str]]) -> None:
         """Until nothing is missing; the patience starts again whenever anything moves, and when an
         outage is over."""
-        since, before = time.monotonic(), None
+        since = time.monotonic()
+        before = None
         away_at = since
         while waiting := missing():
             if self._stop.is_set():
                 raise Stopped
             moved = self._listen(POLL_SECONDS)
             if moved and waiting != before:
-                since, before = time.monotonic(), waiting
+                since = time.monotonic()
+                before = waiting
             now = time.monotonic()
             if self._outage():
                 away_at = now
@@ -310,7 +316,7 @@ class Replayer:
     def _outage(self) -> bool:
         """Whether a server is away, as far as is known here: of the log, or of the store as roles
         tell it."""
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = wall_now_ms()
         told = [s for s in self.facts.status.values() if now_ms - s.at < 1000 * PATIENCE_SECONDS]
         return bool(self._outages.current()) or any(s.facts.get("outages") for s in told)
 

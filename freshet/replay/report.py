@@ -192,7 +192,8 @@ def prequential(model: Model, spec: LearnerSpec, found: Outcomes) -> F64:
 
     The steps are those of the log: predict on what was asked, then learn what was answered.
     """
-    learner, pending = spec.make(model.vectors), Pending(1 << 60)
+    learner = spec.make(model.vectors)
+    pending = Pending(1 << 60)
     out = []
     for rows in found.rows:
         vectors = vectors_of(rows.fixed)
@@ -270,7 +271,9 @@ def model_report(app: App, log: Log, model: Model, judged: Judged) -> ModelRepor
     what was learned of what came, and what was not, and why."""
     found = outcomes_of(app, log, model, keep_rows=judged.again)
     after = judged.after
-    p, y, kept = found.p[after:], found.y[after:], found.categories[after:]
+    p = found.p[after:]
+    y = found.y[after:]
+    kept = found.categories[after:]
     base = without = None
     if judged.again:
         base = quality(prequential(model, Baseline(), found)[after:], y)

@@ -1,5 +1,5 @@
-"""What the report of a replay holds, such as `demo-report.json`. Names that end in `_ms` are milliseconds; lags are on the app's
-clock."""
+"""What the report of a replay holds, such as `demo-report.json`. Names that end in `_ms` are
+milliseconds; lags are on the app's clock."""
 
 from __future__ import annotations
 
@@ -89,9 +89,9 @@ class ModelReport(TypedDict):
 
 
 class RequestReport(TypedDict):
-    """Every attempt of the replay's clients: `answered`, `refused` (put off by a scorer that waits for
-    its store), `failed` (any other status than 200; also those that scorers counted of anybody's)
-    or `broken` (no status: the connection was refused or broke off)."""
+    """Every attempt of the replay's clients: `answered`, `refused` (put off by a scorer that waits
+    for its store), `failed` (any other status than 200; also those that scorers counted of
+    anybody's) or `broken` (no status: the connection was refused or broke off)."""
 
     attempts: int
     answered: int

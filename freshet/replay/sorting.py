@@ -101,7 +101,8 @@ class SortedEvents:
             raise DataError(
                 f"file {where}",
                 f"is too little in order of time: with it there are over {MOST_RUNS} runs to merge",
-                "Sort it by its time first, as polars.scan_parquet(…).sort(…).sink_parquet(…) does.",
+                "Sort it by its time first, "
+                "as polars.scan_parquet(…).sort(…).sink_parquet(…) does.",
             )
         self._runs.append(_Run(self._folder / f"{len(self._runs)}.arrow"))
         return self._runs[-1]

@@ -186,6 +186,7 @@ def usual_step_ms(first_ms: int, last_ms: int) -> int:
         step_ms = milliseconds(step)
         if (last_ms - first_ms) // step_ms <= MANY_STEPS:
             break
+    # Where even the longest is too short it is taken, however many steps that makes.
     return step_ms
 
 

@@ -17,15 +17,21 @@ from freshet.replay.report_types import (
     lost,
 )
 
+DATE = "%-d %b %Y"
+
 
 def summary(report: ReplayReport, console: Console | None = None) -> None:
     """Print the report: fates and ledger, each model's quality, requests, lags, memory, the verdict
     last."""
     out = console or Console()
-    span = f"{moment(report['app_from_ms'], '%-d %b %Y')} to {moment(report['app_to_ms'], '%-d %b %Y')}"
+    since = moment(report["app_from_ms"], DATE)
+    until = moment(report["app_to_ms"], DATE)
     out.print()
     out.print(
-        Text.assemble(("≈ freshet ", "bold cyan"), (report["app"], "bold"), f"  {span}, "), end=""
+        Text.assemble(
+            ("≈ freshet ", "bold cyan"), (report["app"], "bold"), f"  {since} to {until}, "
+        ),
+        end="",
     )
     out.print(
         f"{count(report['steps'])} steps in {duration(report['wall_seconds'] * 1000)}",
@@ -96,13 +102,14 @@ def _model(name: str, m: ModelReport, out: Console) -> None:
         )
     )
     out.print(
-        f"{count(m['asked'])} asked, {count(m['examples'])} examples: {count(m['labelled'])} labelled, "
-        f"{count(m['expired'])} expired, {count(m['corrections'])} corrected",
+        f"{count(m['asked'])} asked, {count(m['examples'])} examples: "
+        f"{count(m['labelled'])} labelled, {count(m['expired'])} expired, "
+        f"{count(m['corrections'])} corrected",
         highlight=False,
     )
     out.print(
-        f"{count(m['snapshots'])} snapshots: {count(m['approvals'])} approved, {count(m['refusals'])} "
-        f"refused; {count(m['swaps'])} swaps",
+        f"{count(m['snapshots'])} snapshots: {count(m['approvals'])} approved, "
+        f"{count(m['refusals'])} refused; {count(m['swaps'])} swaps",
         highlight=False,
     )
     table = _table(
@@ -142,7 +149,8 @@ def _quality(table: Table, name: str, q: QualityReport, style: str = "") -> None
 def _requests(report: ReplayReport, out: Console) -> None:
     """On a line of its own: the table below is narrower, and would break it."""
     r = report["requests"]
-    told = f"{count(r['attempts'])} attempts, {count(r['answered'])} answered, {count(r['failed'])} failed"
+    told = f"{count(r['attempts'])} attempts, {count(r['answered'])} answered"
+    told += f", {count(r['failed'])} failed"
     told += f", {count(r['broken'])} broken off"
     if r["refused"]:
         told += f", {count(r['refused'])} put off"

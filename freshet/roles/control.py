@@ -32,6 +32,7 @@ from freshet.serving.status import history_file
 from freshet.serving.status import metrics as status_metrics
 from freshet.serving.status.history import History
 from freshet.serving.web.metrics import metrics_route, targets_route
+from freshet.streams.clock import wall_now_ms
 from freshet.streams.control.switches import Switches, turn
 from freshet.streams.vitals.metrics import families, text_of
 
@@ -49,10 +50,12 @@ def run(ctx: Context) -> None:
     declared = plans.declared(app, ctx.settings.snapshot_every)
     topics = [replace(t, freshness=declared[t.name]) for t in app.topics]
     board = Board(app.name, topics, app.views, app.models, history, ctx.settings.replay)
-    board.own_outages, board.switches = ctx.vitals.outages.current, lambda: ctx.switches.current
+    board.own_outages = ctx.vitals.outages.current
+    board.switches = lambda: ctx.switches.current
     board.belongs = lambda name: belongs(app, name)
     board.children = lambda: children.read(ctx.settings.run_dir)
-    reporter, alerts = Reporter(ctx), Alerts(app.name, ctx.settings.alert_webhook)
+    reporter = Reporter(ctx)
+    alerts = Alerts(app.name, ctx.settings.alert_webhook)
     board.alerts = alerts.observe
 
     def set_topic(topic: str, changes: Mapping[str, str], by: str) -> None:
@@ -63,7 +66,7 @@ def run(ctx: Context) -> None:
                     f"is away: {outage.cause}",
                     "Set it again once the log is back.",
                 )
-        now = time.time_ns() // 1_000_000
+        now = wall_now_ms()
         reporter.say(
             [messages.Setting(topic, key, value, by, now) for key, value in changes.items()]
         )
@@ -74,7 +77,8 @@ def run(ctx: Context) -> None:
         return turn(ctx.settings.run_dir, name, on, by)
 
     def metrics() -> bytes:
-        own, of_app = ctx.vitals.status(), board.status()
+        own = ctx.vitals.status()
+        of_app = board.status()
         return text_of([*families(app.name, own), *status_metrics.families(of_app)])
 
     beside = [

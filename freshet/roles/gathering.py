@@ -17,7 +17,8 @@ class Gathering:
     """Feeds a board. Not thread-safe."""
 
     def __init__(self, log: Log, app: App, board: Board) -> None:
-        self._log, self._board = log, board
+        self._log = log
+        self._board = board
         self._models = {app.examples_log_of(m): m.name for m in app.models}
         self._channels = app.channels
         self._follower = Follower(log, *app.channels)

@@ -41,7 +41,8 @@ def hold_slos(app: App, declared: Mapping[str, Freshness]) -> None:
             if used and freshness.ms(slo) < least:
                 raise DefinitionError(
                     f"topic {topic}",
-                    f"{slo}={getattr(freshness, slo)} can never be held: time is told once a second, {_AFTER[slo]}",
+                    f"{slo}={getattr(freshness, slo)} can never be held: "
+                    f"time is told once a second, {_AFTER[slo]}",
                     f"Promise {text_of(least)} or more.",
                 )
 

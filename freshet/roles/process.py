@@ -59,7 +59,8 @@ def run_role(app_path: str, name: str, given: Settings, member: str = "", digest
     stop = threading.Event()
     for s in (signal.SIGTERM, signal.SIGINT):
         signal.signal(s, lambda *_: stop.set())
-    role, lasting = name.split(".", 1)[0], f"{name}.{member}".rstrip(".")
+    role = name.split(".", 1)[0]
+    lasting = f"{name}.{member}".rstrip(".")
     logs.configure(lasting, given.run_dir / "logs")
     if role not in ROLES:
         raise DefinitionError(f"role {name!r}", "is unknown", f"Use one of {', '.join(ROLES)}.")

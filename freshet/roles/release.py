@@ -22,10 +22,8 @@ def run(ctx: Context) -> None:
     def tell(told: Sequence[messages.Message]) -> None:
         send(writer, ctx.app.channels, told, WallClock().now_ms())
 
-    trainer, qualifier = (
-        Verifier.load(ctx.settings.keys_dir / "trainer"),
-        Signer.load(ctx.settings.keys_dir / "qualifier"),
-    )
+    trainer = Verifier.load(ctx.settings.keys_dir / "trainer")
+    qualifier = Signer.load(ctx.settings.keys_dir / "qualifier")
     judges = [
         Judge(ctx.app.name, m, ctx.settings.snapshots_dir, trainer, qualifier)
         for m in ctx.app.models

@@ -4,7 +4,6 @@ listens on."""
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Sequence
 
 import structlog
@@ -13,6 +12,7 @@ from freshet.roles.context import Context
 from freshet.schemas.errors import LogError
 from freshet.schemas.whole_files import write_whole
 from freshet.schemas.wire.messages import Message
+from freshet.streams.clock import wall_now_ms
 from freshet.streams.control.channels import send
 from freshet.streams.log.contract import Writer
 from freshet.streams.vitals.metrics_server import reachable
@@ -25,7 +25,8 @@ class Reporter:
     thread."""
 
     def __init__(self, ctx: Context) -> None:
-        self._ctx, self._lock = ctx, threading.Lock()
+        self._ctx = ctx
+        self._lock = threading.Lock()
         self._writer: Writer | None = None
 
     def tell(self, *told: Message) -> None:
@@ -41,8 +42,10 @@ class Reporter:
         with self._lock:
             try:
                 self._writer = self._writer or self._ctx.log.writer()
-                send(self._writer, self._ctx.app.channels, told, time.time_ns() // 1_000_000)
+                send(self._writer, self._ctx.app.channels, told, wall_now_ms())
             except LogError:
+                # A writer that failed may hold what it could not send: the next message gets
+                # another.
                 self._writer = None
                 raise
 
@@ -51,4 +54,5 @@ def announce(ctx: Context, what: str, address: str) -> None:
     """Where this role listens, for whoever started it."""
     log.info("listening", address=address)
     ctx.vitals.metrics = reachable(address)
+    # Last: to whoever waits for this file, it says that the role listens.
     write_whole(ctx.settings.run_dir / f"{what}.address", address.encode())

@@ -23,7 +23,7 @@ from freshet.serving.loading.live_model import LiveModel
 from freshet.serving.loading.loader import Loader, Order, Place
 from freshet.serving.loading.sidecar_client import Sidecar
 from freshet.serving.scoring.lag import FeatureTicks
-from freshet.serving.scoring.scorer import Policy, Scorer
+from freshet.serving.scoring.scorer import Logging, Policy, Scorer
 from freshet.serving.web.app import ScorerApp
 from freshet.serving.web.metrics import metrics_route
 from freshet.serving.web.server import HttpServer
@@ -38,7 +38,8 @@ LOOK_SECONDS = 0.5
 
 def run(ctx: Context) -> None:
     """Serve until stopped."""
-    reporter, clock = Reporter(ctx), clock_of(ctx)
+    reporter = Reporter(ctx)
+    clock = clock_of(ctx)
 
     def logged(m: Logged) -> None:
         reporter.tell(m)
@@ -57,7 +58,8 @@ def run(ctx: Context) -> None:
         outages=ctx.vitals.outages,
         reflected=lambda: reflected(marks, stored),
     )
-    scorer = Scorer(ctx.lasting, models, store, clock, ctx.log.writer, logged, policy)
+    scorer = Scorer(ctx.lasting, models, store, clock, Logging(ctx.log.writer, logged), policy)
+    # Before it listens, so that no request waits for kernels.
     scorer.warm()
     ctx.vitals.instance = scorer.instance
     beside = interface(ctx.app, scorer.reach, ctx.log, clock, [metrics_route(ctx.metrics)], live.of)
@@ -76,6 +78,7 @@ def run(ctx: Context) -> None:
     )
     end_with(ctx.stop, server.stop)
     server.run()
+    # Nobody asks any more; then what was asked is logged, and last the loader lets go.
     ctx.stop.set()
     beside.pusher.close()
     scorer.close()
@@ -108,7 +111,8 @@ def _loader(ctx: Context, scorer: Scorer, app: ScorerApp, reporter: Reporter) ->
 def _follow(ctx: Context, scorer: Scorer, loader: Loader, live: LiveSettings) -> None:
     """Take orders from the control log: of several that wait, only the newest of a model is carried
     out."""
-    follower, book = Follower(ctx.log, ctx.app.control_log), OrderBook()
+    follower = Follower(ctx.log, ctx.app.control_log)
+    book = OrderBook()
     while not ctx.stop.is_set():
         orders: dict[str, Order] = {}
         try:
@@ -136,10 +140,12 @@ def _watch(ctx: Context, ticks: FeatureTicks) -> None:
 
 def _report(ctx: Context, scorer: Scorer, app: ScorerApp, reporter: Reporter) -> None:
     """Figures about once a second."""
-    before, at = 0, time.monotonic()
+    before = 0
+    at = time.monotonic()
     while True:
         stopped = ctx.stop.wait(STATUS_SECONDS)
-        now, latency = time.monotonic(), app.latency
+        now = time.monotonic()
+        latency = app.latency
         p50, p99, top = latency.quantiles_ms((0.5, 0.99, 1.0))
         near50, near99, near_top = latency.quantiles_ms((0.5, 0.99, 1.0), near_swaps=True)
         requests = {
@@ -159,7 +165,8 @@ def _report(ctx: Context, scorer: Scorer, app: ScorerApp, reporter: Reporter) ->
             "duration": latency.durations.facts(),
             "duration_near_swaps": latency.durations_near_swaps().facts(),
         }
-        before, at = latency.requests, now
+        before = latency.requests
+        at = now
         reporter.tell(
             ctx.vitals.status(json.loads(json.dumps({**scorer.facts(), "requests": requests})))
         )

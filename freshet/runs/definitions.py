@@ -192,7 +192,8 @@ class _Compared:
 
 def _differences(was: Facts, now: Facts) -> Iterator[str]:
     for name in dict.fromkeys([*now, *was]):
-        before, after = was.get(name), now.get(name)
+        before = was.get(name)
+        after = now.get(name)
         if before == after:
             continue
         if before is None and _is_digest(name):

@@ -43,6 +43,7 @@ def opened(run_dir: Path) -> Iterator[OpenedRun]:
         DefinitionError: its app's file is wrong by now.
     """
     record = run_record.read(run_dir)
+    # Before it is opened, which would make an empty one.
     if "://" not in record.log and not Path(record.log).is_dir():
         raise ComponentError(
             f"run in {run_dir}",

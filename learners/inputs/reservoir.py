@@ -19,7 +19,8 @@ class Reservoir:
     `[n]`."""
 
     def __init__(self, capacity: int, fields: int, width: int) -> None:
-        self._capacity, self._seen = capacity, 0
+        self._capacity = capacity
+        self._seen = 0
         self._columns: list[npt.NDArray[Any]] = [
             np.zeros((0, fields), np.int32),
             np.zeros((0, width), np.float16),
@@ -38,6 +39,7 @@ class Reservoir:
         self._seen += len(labels)
         self._make_room()
         for column, new in zip(self._columns, (ids, numbers, labels)):
+            # Where two want one place the later one stays, as if they had come one by one.
             column[place[keep]] = new[keep]
 
     def draw(self, n: int, rng: np.random.Generator) -> tuple[I32, F32, F32]:
@@ -57,7 +59,8 @@ class Reservoir:
 
     def _make_room(self) -> None:
         """Grows by half, so that a short stream does not pay for a long one's memory."""
-        have, need = len(self._columns[-1]), len(self)
+        have = len(self._columns[-1])
+        need = len(self)
         if have < need:
             more = min(self._capacity, max(need, have + have // 2)) - have
             self._columns = [

@@ -27,7 +27,8 @@ class Scaling:
         x = numbers.astype(np.float64)
         present = np.isfinite(x)
         x = np.where(present, x, 0.0)
-        n, (seen, mean, squares) = present.sum(axis=0), self._moments
+        n = present.sum(axis=0)
+        seen, mean, squares = self._moments
         step_mean = x.sum(axis=0) / np.maximum(n, 1)
         step_squares = (np.where(present, x - step_mean, 0.0) ** 2).sum(axis=0)
         share = n / np.maximum(seen + n, 1)

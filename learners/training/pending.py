@@ -24,7 +24,9 @@ class Pending:
         self._resize(1 << 10)
 
     def _resize(self, capacity: int) -> None:
-        self._ask, self._at = np.full(capacity, -1, np.int64), np.zeros(capacity, np.int64)
+        # -1 is an empty place: numbers begin at 0.
+        self._ask = np.full(capacity, -1, np.int64)
+        self._at = np.zeros(capacity, np.int64)
         self._p = np.zeros(capacity)
 
     def put(self, ask: I64, asked_at: I64, p: F64) -> None:
@@ -32,7 +34,9 @@ class Pending:
         if not len(ask):
             return
         while self._would_lose(ask, asked_at):
-            ask_old, at_old, p_old = self._ask, self._at, self._p
+            ask_old = self._ask
+            at_old = self._at
+            p_old = self._p
             self._resize(2 * len(self._ask))
             held = ask_old >= 0
             self._store(ask_old[held], at_old[held], p_old[held])
@@ -40,13 +44,17 @@ class Pending:
 
     def _would_lose(self, ask: I64, asked_at: I64) -> bool:
         place = ask % len(self._ask)
+        # The same number again loses nothing: it is the same question.
         overwritten = (self._ask[place] >= 0) & (self._ask[place] != ask)
         young = self._at[place] + self.keep_ms > asked_at.max()
+        # More than the ring holds would overwrite each other, whatever stands there.
         return len(ask) > len(self._ask) or bool((overwritten & young).any())
 
     def _store(self, ask: I64, asked_at: I64, p: F64) -> None:
         place = ask % len(self._ask)
-        self._ask[place], self._at[place], self._p[place] = ask, asked_at, p
+        self._ask[place] = ask
+        self._at[place] = asked_at
+        self._p[place] = p
 
     def get(self, ask: I64) -> F64:
         """Predictions `[n]`, NaN for questions that this lineage was not asked."""
@@ -57,5 +65,6 @@ class Pending:
         return {"pending_ask": self._ask, "pending_at": self._at, "pending_p": self._p}
 
     def load(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        self._ask, self._at = state["pending_ask"].copy(), state["pending_at"].copy()
+        self._ask = state["pending_ask"].copy()
+        self._at = state["pending_at"].copy()
         self._p = state["pending_p"].copy()

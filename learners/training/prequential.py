@@ -22,6 +22,7 @@ from freshet.schemas.models.vectors import F64
 
 BINS = 2048
 HALF = BINS // 2  # where the bin of one half begins: logits are binned evenly around 0
+# So far predictions stay from 0 and 1: one certain error would else cost an infinite loss.
 LOWEST = 1e-6
 _WIDEST = float(np.log((1 - LOWEST) / LOWEST))
 OTHER = "(other)"
@@ -43,6 +44,7 @@ class Figures:
     accuracy: float
 
     def as_json(self) -> dict[str, float | None]:
+        # NaN, which JSON does not know, is the only value that differs from itself.
         return {k: None if v != v else v for k, v in asdict(self).items()}
 
 
@@ -50,6 +52,7 @@ class Quality:
     """Figures over everything since it was made. One update of ten rows costs some 25 µs."""
 
     def __init__(self) -> None:
+        # With a limit of 0 slices, `(other)` is row 0, and holds everything.
         self._table = SliceQuality(0)
 
     def update(self, p: F64, y: npt.NDArray[Any]) -> None:
@@ -90,6 +93,7 @@ class SliceQuality:
     def add(self, places: I64, p: F64, y: npt.NDArray[Any]) -> None:
         q = np.clip(p, LOWEST, 1 - LOWEST)
         positive = y > 0.5
+        # By `np.add.at`, since one slice may come several times: `+=` would count it once.
         np.add.at(
             self._sums,
             places,
@@ -133,8 +137,10 @@ class SliceQuality:
     def restored(state: Arrays) -> SliceQuality:
         limit, places = unpack_json(state["slices"])
         out = SliceQuality(limit)
+        # In the order of first sight, which is that of the places.
         out._places = dict(sorted(places.items(), key=lambda item: int(item[1])))
-        out._sums, out._bins = state["sums"].copy(), state["bins"].copy()
+        out._sums = state["sums"].copy()
+        out._bins = state["bins"].copy()
         return out
 
     def _place(self, name: str) -> int:
@@ -159,10 +165,13 @@ class RollingQuality:
 
     def update(self, p: F64, y: npt.NDArray[Any]) -> None:
         """Add predictions `[n]` and labels `[n]`; of more than a window, only the newest stay."""
-        size, n = len(self._ring), len(p)
+        size = len(self._ring)
+        n = len(p)
+        # Beyond a window, two would want one place.
         skip = max(0, n - size)
         at = np.arange(self._seen + skip, self._seen + n) % size
-        self._ring[at, 0], self._ring[at, 1] = p[skip:], y[skip:]
+        self._ring[at, 0] = p[skip:]
+        self._ring[at, 1] = y[skip:]
         self._seen += n
 
     def figures(self) -> Figures:
@@ -180,14 +189,16 @@ class RollingQuality:
     @staticmethod
     def restored(state: Arrays) -> RollingQuality:
         out = RollingQuality(len(state["ring"]))
-        out._ring, out._seen = state["ring"].copy(), int(state["seen"][0])
+        out._ring = state["ring"].copy()
+        out._seen = int(state["seen"][0])
         return out
 
 
 def auc_of_bins(bins: I64) -> float:
     """AUC from counts `[2, bins]` of negatives and positives by rising score; a bin's members count
     as tied."""
-    negatives, positives = bins[0].astype(np.float64), bins[1].astype(np.float64)
+    negatives = bins[0].astype(np.float64)
+    positives = bins[1].astype(np.float64)
     pairs = negatives.sum() * positives.sum()
     if pairs == 0:
         return float("nan")

@@ -84,16 +84,21 @@ class TrainTask:
         self, plan: TrainPlan, learner: Learner, save: SaveSnapshot, partition: int
     ) -> None:
         self.name = f"train:{plan.model}.{plan.lineage}:{partition}"
-        self._plan, self._learner, self._save = plan, learner, save
+        self._plan = plan
+        self._learner = learner
+        self._save = save
         self._layout = Layout.of(plan.vectors)
         self._slice_at = {s: plan.vectors.categories.index(s) for s in plan.slices}
         self._open: list[ExampleRows] = []
         self._open_answers = 0
-        self._every_ms, self._wait_ms = plan.snapshot_every_ms, plan.label_wait_ms
+        self._every_ms = plan.snapshot_every_ms
+        self._wait_ms = plan.label_wait_ms
         # changes: from which offset on, snapshot_every and label_wait (ms)
         self._settings: list[list[int]] = []
+        # A label may still correct an expiry for one more wait: until then it is scored.
         self._pending = Pending(2 * plan.label_wait_ms)
-        self._quality, self._rolling = Quality(), RollingQuality(ROLLING_EXAMPLES)
+        self._quality = Quality()
+        self._rolling = RollingQuality(ROLLING_EXAMPLES)
         self._references = References(ROLLING_EXAMPLES)
         self._by_slice = {s: SliceQuality() for s in plan.slices}
         self._cursors = Cursors()
@@ -123,7 +128,8 @@ class TrainTask:
         """Add rows to the open step; close it at every `batch` answers."""
         table = block.rows
         assert table is not None
-        origin, index = table.column("_offset").to_numpy(), table.column("_index").to_numpy()
+        origin = table.column("_offset").to_numpy()
+        index = table.column("_index").to_numpy()
         fresh = self._cursors.fresh(block.origin, block.partition, origin, index)
         if fresh.stop == fresh.start:
             return
@@ -135,6 +141,7 @@ class TrainTask:
         while first < len(rows):
             before = int(answers[first - 1]) if first else 0
             left = self._plan.batch - self._open_answers
+            # With the row that completes the step; what was only asked before it comes along.
             last = int(np.searchsorted(answers, before + left)) + 1
             piece = _piece(rows, first, min(last, len(rows)))
             self._open.append(piece)
@@ -148,7 +155,9 @@ class TrainTask:
         if not self._open:
             return
         rows = _joined(self._open)
-        self._open, self._open_answers = [], 0
+        self._open = []
+        self._open_answers = 0
+        # First predict, then score, then learn: no figure is of a model that has seen the answer.
         asked = np.flatnonzero(rows.kind == ASKED)
         if len(asked):
             fixed = rows.fixed[asked]
@@ -166,9 +175,12 @@ class TrainTask:
             self._learned += len(fair)
 
     def _score(self, rows: ExampleRows, answered: npt.NDArray[np.intp]) -> None:
-        p, y = self._pending.get(rows.ask[answered]), rows.label[answered]
+        p = self._pending.get(rows.ask[answered])
+        y = rows.label[answered]
+        # NaN: asked before this lineage began, which therefore never answered it.
         known = np.isfinite(p)
-        p, y = p[known], y[known]
+        p = p[known]
+        y = y[known]
         if not len(p):
             return
         self._quality.update(p, y)
@@ -185,6 +197,7 @@ class TrainTask:
         snapshot."""
         self._close()
         every = self._every_ms
+        # The first tick of all only sets the mark from which intervals are counted.
         due = self._tick != blocks.NO_TICK and tick // every > self._cut_tick // every
         if self._cut_tick == blocks.NO_TICK:
             self._cut_tick = tick
@@ -195,6 +208,7 @@ class TrainTask:
     def _cut(self, tick: int, position: int) -> Cut:
         self._cuts += 1
         self._cut_tick = tick
+        # After a crash the same cut comes again under the same number: it is written once more.
         digest = self._save(self._learner, Moment(self._cuts, tick, self._learned, position))
         return Cut(self._plan.model, self._plan.lineage, self._cuts, tick, digest, self.stats())
 
@@ -232,7 +246,8 @@ class TrainTask:
         return True
 
     def _take_on(self, every_ms: int, wait_ms: int) -> None:
-        self._every_ms, self._wait_ms = every_ms, wait_ms
+        self._every_ms = every_ms
+        self._wait_ms = wait_ms
         self._pending.keep_ms = 2 * wait_ms
 
     def skip(self, batch: Batch) -> Outputs:
@@ -253,7 +268,8 @@ class TrainTask:
         state["cursors"] = self._cursors.dump()
         state["ticks"] = self._ticks.dump()
         numbers = [self._tick, self._cut_tick, self._learned, self._cuts, self._open_answers]
-        state["numbers"], state["settings"] = as_json(numbers), as_json(self._settings)
+        state["numbers"] = as_json(numbers)
+        state["settings"] = as_json(self._settings)
         if self._open:
             state |= _dump_rows(_joined(self._open))
         return state
@@ -261,6 +277,7 @@ class TrainTask:
     def load(
         self, base: Mapping[str, npt.NDArray[Any]], deltas: Sequence[Mapping[str, npt.NDArray[Any]]]
     ) -> None:
+        # Every dump holds everything, so the newest alone is read.
         state = deltas[-1] if deltas else base
         self._learner.restore(_under(state, "learner."))
         self._quality = Quality.restored(_under(state, "quality."))
@@ -330,11 +347,10 @@ def _dump_rows(rows: ExampleRows) -> Arrays:
     state["open.saw_future"] = rows.saw_future.astype(np.uint8)
     state["open.fixed"] = np.frombuffer(np.ascontiguousarray(rows.fixed).tobytes(), np.uint8).copy()
     for name, texts in rows.texts.items():
+        # Packed: each text begins where the one before it ends, so only the ends are kept.
         column = Texts.from_arrow(texts.to_arrow())
-        state[f"open.{name}.data"], state[f"open.{name}.end"] = (
-            column.data[: int(column.end[-1])],
-            column.end,
-        )
+        state[f"open.{name}.data"] = column.data[: int(column.end[-1])]
+        state[f"open.{name}.end"] = column.end
     return state
 
 

@@ -10,6 +10,7 @@ from freshet.schemas.errors import SchemaError
 from freshet.schemas.events.field import Field
 from freshet.schemas.events.schema import EventSchema
 
+# Avro's own, but for those between bytes and texts: no field here is of bytes.
 PROMOTIONS = {
     ("int", "long"),
     ("int", "float"),

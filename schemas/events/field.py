@@ -27,6 +27,16 @@ TYPES = ("string", "int", "long", "float", "double", "boolean", "enum")
 KEY_TYPES = (*TEXTS, *INTEGERS, "boolean")
 BOUNDS = {"int": (-(1 << 31), (1 << 31) - 1), "long": (-(1 << 63), (1 << 63) - 1)}
 LARGEST_FLOAT = {"float": (2 - 2**-23) * 2.0**127, "double": math.inf}
+# By type, the names of the Open Inference Protocol.
+DATATYPES = {
+    "string": "BYTES",
+    "enum": "BYTES",
+    "boolean": "BOOL",
+    "int": "INT32",
+    "long": "INT64",
+    "float": "FP32",
+    "double": "FP64",
+}
 LOGICAL = (("timestamp-millis", "long"), ("uuid", "string"))
 _KEY_KINDS = {
     "string": keys.TEXT,

@@ -79,6 +79,7 @@ def _json(source: str | bytes | Mapping[str, Any], name: str) -> Any:
         return source
     try:
         return json.loads(source)
+    # Brackets within brackets without end stop the parser by its depth, not as wrong JSON.
     except (ValueError, RecursionError) as error:
         raise SchemaError(
             name, f"is not JSON ({error})", "Write an Avro record as JSON."
@@ -113,6 +114,7 @@ def _read(raw: Any, reader: FieldReader) -> EventSchema:
         digest=_digest(record, fields),
         aliases=reader.names("", raw.get("aliases", [])),
         description=str(raw.get("doc", "")),
+        # A copy, which nobody else can change.
         avro=json.loads(json.dumps(dict(raw))),
         positions=positions,
     )
@@ -126,10 +128,12 @@ def _check_aliases(fields: tuple[Field, ...], reader: FieldReader) -> None:
                 reader.refuse(
                     own.name, f"alias {alias!r} already names a field", "Remove the alias."
                 )
+            # Of two fields with one alias none could say which of them old data meant.
             taken.add(alias)
 
 
 def _number(reader: FieldReader, what: str, value: Any, lowest: int) -> int:
+    # True and false are whole numbers to Python.
     if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value < 1 << 31:
         reader.refuse(
             "", f"{what} is {value!r}", f"Write a whole number from {lowest} to 2147483647."

@@ -293,6 +293,7 @@ class Topic:
             self._expect(self.source, "source", KEY_TYPES)
         for name in (self.event_id, self.event_time):
             found = self.events[name]
+            # A null in a required field is a dead letter, so such a field has no gaps.
             if found.nullable and not found.required:
                 raise DefinitionError(
                     f"topic {self.name}",
@@ -306,6 +307,7 @@ class Topic:
                     f"impute[{name!r}]={how!r} says not how",
                     "Use fr.impute.constant(…), median, mean or last.",
                 )
+            # NaN would be missing once more, where vectors are made.
             if isinstance(how.value, float) and not math.isfinite(how.value):
                 cause = f"impute[{name!r}] fills in {how.value}"
                 raise DefinitionError(f"topic {self.name}", cause, "Fill in a finite number.")

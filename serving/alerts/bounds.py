@@ -25,8 +25,8 @@ class AlertBounds:
     be expected by what the topic's other sources brought meanwhile; a topic after
     `topic_silent_ms`; neither is judged before `silent_events`. Dead letters are a share of the
     newest `dead_window` records, once there are `dead_records`. Late events are a share of a
-    source's newest ones, see `freshet.serving.status.promises.recently_late`. Calibration is that of
-    the newest labelled answers (mean prediction over the share that came true), once there are
+    source's newest ones, see `freshet.serving.status.promises.recently_late`. Calibration is that
+    of the newest labelled answers (mean prediction over the share that came true), once there are
     `labelled`. `restarts` are allowed within `restarts_ms` (wall). Questions in conflict are told
     of for `conflict_ms` (app clock) after the newest.
     """

@@ -290,11 +290,14 @@ def questions_in_conflict(status: Status, recent: Recent, bounds: AlertBounds) -
             policy="questions_in_conflict",
             subject=m.name,
             light="amber",
-            reason=f"{m.conflicts.questions:,} questions came under ids that were asked before with other fields, "
-            f"{m.conflicts.example!r} the newest of these ids",
-            meaning=f"Nobody can tell which of them an outcome belongs to: {m.name} learns nothing from these ids.",
-            next_step="`freshet explain ID` shows who was answered what and when. Let each id be asked by one client, with "
-            "the same fields when it tries again; where strangers can ask, put something before the scorer that knows its clients.",
+            reason=f"{m.conflicts.questions:,} questions came under ids that were asked before "
+            f"with other fields, {m.conflicts.example!r} the newest of these ids",
+            meaning=f"Nobody can tell which of them an outcome belongs to: "
+            f"{m.name} learns nothing from these ids.",
+            next_step="`freshet explain ID` shows who was answered what and when. "
+            "Let each id be asked by one client, with the same fields when it tries again; "
+            "where strangers can ask, "
+            "put something before the scorer that knows its clients.",
         )
 
 

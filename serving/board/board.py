@@ -25,6 +25,7 @@ from freshet.serving.board.view_figures import view_figures
 from freshet.serving.status import status as s
 from freshet.serving.status.history import History, Swap
 from freshet.serving.status.promises import promises
+from freshet.streams.clock import wall_now_ms
 from freshet.streams.control.live_settings import LiveSettings
 from freshet.streams.control.orders import OrderBook
 from freshet.streams.control.switches import NAMES, Switches
@@ -50,12 +51,16 @@ class Board:
         history: History,
         paced: bool = True,
     ) -> None:
-        self._app, self._views, self._history, self._paced = app, views, history, paced
+        self._app = app
+        self._views = views
+        self._history = history
+        self._paced = paced
         self._topics = [TopicBoard(t) for t in topics]
         self._models = {m.name: ModelBoard(m) for m in models}
         self._settings = LiveSettings({t.name: t.freshness for t in topics})
         self._changes: list[s.SettingChange] = []
-        self._tasks, self._roll = TaskFacts(), RollCall(lambda name: self.belongs(name))
+        self._tasks = TaskFacts()
+        self._roll = RollCall(lambda name: self.belongs(name))
         self._orders = OrderBook()
         self._clock: messages.Clock | None = None
         self._span: tuple[int | None, int | None] = None, None
@@ -85,7 +90,7 @@ class Board:
                 self._tasks.note(m)
             case messages.Status():
                 # Newer ones replace older ones, so one from a clock that is ahead counts as of now.
-                told = msgspec.structs.replace(m, at=min(m.at, _wall_ms()))
+                told = msgspec.structs.replace(m, at=min(m.at, wall_now_ms()))
                 self._tasks.note(told)
                 self._roll.note(told)
             case messages.Setting():
@@ -121,8 +126,8 @@ class Board:
         with self._lock:
             self._catching_up = catching_up
             if not catching_up:
-                self._roll.begin(_wall_ms())
-            self._roll.look(_wall_ms())
+                self._roll.begin(wall_now_ms())
+            self._roll.look(wall_now_ms())
             for topic in self._topics:
                 topic.sample(self._told("intake", topic.topic.name), time.monotonic())
         status = self.status()
@@ -134,7 +139,9 @@ class Board:
 
     def status(self) -> s.Status:
         """As of now; rates, quality of what was served and alerts as of the last `observe`."""
-        own, switches, at_ms = self.own_outages(), self.switches(), _wall_ms()
+        own = self.own_outages()
+        switches = self.switches()
+        at_ms = wall_now_ms()
         with self._lock:
             status = self._status([("control", o) for o in own], switches, at_ms)
         return msgspec.structs.replace(status, promises=promises(status))
@@ -168,7 +175,8 @@ class Board:
     def _clock_figures(self, now: int | None) -> s.Clock:
         done = self._clock is not None and self._clock.done
         state: s.RunState = "starting" if now is None else "ended" if done else "running"
-        (start, end), wall = self._span, time.monotonic() - self._started
+        start, end = self._span
+        wall = time.monotonic() - self._started
         return s.Clock(
             state=state,
             paced=self._paced,
@@ -189,7 +197,8 @@ class Board:
     def _view(self, view: View, now: int | None) -> s.ViewFigures:
         own = self._tasks.finished("view", view.name, view.topic.partitions)
         behind = slowest(now, [self._intake_of(view.topic), Stage("view", own)])
-        told, settings = self._told("view", view.name), self._settings.of(view.topic.name)
+        told = self._told("view", view.name)
+        settings = self._settings.of(view.topic.name)
         return view_figures(view, told, settings, _behind(now, own), behind)
 
     def _intake_of(self, topic: Topic) -> Stage:
@@ -225,7 +234,3 @@ def _behind(now: int | None, tick: int | None) -> int | None:
 def _switch(name: str, switches: Switches) -> s.SwitchFigures:
     x = getattr(switches, name)
     return s.SwitchFigures(name=name, on=x.on, by=x.by, at_ms=x.at)
-
-
-def _wall_ms() -> int:
-    return time.time_ns() // 1_000_000

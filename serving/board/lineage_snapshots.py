@@ -30,7 +30,9 @@ class LineageSnapshots:
     def cut(self, m: messages.Cut) -> None:
         """A trainer that resumes tells its newest ones again."""
         if self.tick is None or m.tick > self.tick:
-            self.cuts, self.number, self.tick = self.cuts + 1, m.number, m.tick
+            self.cuts += 1
+            self.number = m.number
+            self.tick = m.tick
             self.exported = m.digest is not None
 
     def judge(self, m: messages.Verdict) -> None:
@@ -39,14 +41,17 @@ class LineageSnapshots:
         if self.judged_tick is not None and m.tick <= self.judged_tick and not m.by:
             return
         if not m.by:
-            self.judged, self.judged_tick = m.number, m.tick
+            self.judged = m.number
+            self.judged_tick = m.tick
         self.verdict = _sentence(m)
         if m.approved:
-            self.approvals, self.approved = self.approvals + 1, m.number
+            self.approvals += 1
+            self.approved = m.number
         else:
             self.reasons = f"snapshot {m.number}: {'; '.join(m.reasons)}"
             if self.exported:
-                self.refusals, self.refused = self.refusals + 1, m.number
+                self.refusals += 1
+                self.refused = m.number
 
 
 def _sentence(m: messages.Verdict) -> str:

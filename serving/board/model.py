@@ -27,7 +27,8 @@ class ModelBoard:
     """Fed with the model's messages, in order, and with its examples log."""
 
     def __init__(self, model: Model) -> None:
-        self.model, self.quality = model, ServedQuality(model)
+        self.model = model
+        self.quality = ServedQuality(model)
         self.lineages = tuple(model.lineage(x) for x in model.learners)
         self._snapshots = {x: LineageSnapshots() for x in self.lineages}
         self._baseline = next((x for x in self.lineages if x.startswith("baseline")), "")
@@ -52,6 +53,7 @@ class ModelBoard:
     def note(self, m: messages.Message) -> None:
         match m:
             case messages.Settled():
+                # Since when this lineage is served: a newer snapshot of it does not change that.
                 if self._settled is None or self._settled.lineage != m.lineage:
                     self._since_ms = m.tick
                 self._settled = m
@@ -79,7 +81,8 @@ class ModelBoard:
     ) -> s.ModelFigures:
         """`told` are the newest facts of each lineage's trainer, `states` how its process is; both
         by lineage. `behind` is the role that it waits for."""
-        known, of_served = self._snapshots.values(), self.quality.figures
+        known = self._snapshots.values()
+        of_served = self.quality.figures
         base = told.get(self._baseline, NOTHING)
         return s.ModelFigures(
             name=self.model.name,
@@ -146,6 +149,7 @@ class ModelBoard:
         stages = [
             Stage("intake", reached.get("intake")),
             Stage("join", reached.get("join")),
+            # Twice the trainer: what it has read, and what it has cut of that.
             Stage(trainer, reached.get("train")),
             Stage(trainer, self._of(self.champion).tick, pace_ms),
             Stage("release", order),

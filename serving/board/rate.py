@@ -26,5 +26,6 @@ class Rate:
     def per_second(self) -> float:
         if len(self._samples) < 2:
             return 0.0
-        (t0, n0), (t1, n1) = self._samples[0], self._samples[-1]
+        t0, n0 = self._samples[0]
+        t1, n1 = self._samples[-1]
         return (n1 - n0) / (t1 - t0) if t1 > t0 else 0.0

@@ -25,7 +25,9 @@ from freshet.schemas.wire.messages import Status
 from freshet.serving.status.status import RequestFigures, RoleFigures, RoleState
 from freshet.streams.outages import Outage
 
-SILENT_MS, LOST_MS, STUCK_MS = 2_500, 5_000, 120_000
+SILENT_MS = 2_500
+LOST_MS = 5_000
+STUCK_MS = 120_000
 GRACE_MS = 60_000  # a busy machine takes so long to import what the roles need
 NOTHING: Mapping[str, Any] = {}
 

@@ -74,10 +74,8 @@ class ServedQuality:
                 continue
             if rows is None or block.rows is None:
                 continue
-            at, index = (
-                block.rows.column("_offset").to_numpy(),
-                block.rows.column("_index").to_numpy(),
-            )
+            at = block.rows.column("_offset").to_numpy()
+            index = block.rows.column("_index").to_numpy()
             if self._cursors.fresh(block.origin, block.partition, at, index).start == 0:
                 self._take(rows)
 
@@ -85,12 +83,14 @@ class ServedQuality:
         asked = rows.kind == outcomes.ASKED
         self.asked += int(np.count_nonzero(asked))
         self.expired += int(np.count_nonzero(rows.kind == outcomes.EXPIRED))
+        # With a place for each rung, whichever occurred.
         self._rungs += np.bincount(rows.fixed["rung"][asked], minlength=len(self._rungs))
         at = np.flatnonzero(rows.kind == outcomes.LABELLED)
         if not len(at):
             return
         self.labelled += len(at)
-        p, y = np.ascontiguousarray(rows.fixed["p"][at]), rows.label[at]
+        p = np.ascontiguousarray(rows.fixed["p"][at])
+        y = rows.label[at]
         for quality in (self._overall, self._rolling, self._newest):
             quality.update(p, y)
         self._references.update(y)

@@ -38,6 +38,8 @@ class TaskFacts:
             if (place := task_parts(task)) is not None and isinstance(facts, Mapping):
                 partitions = self._told.setdefault(place[:2], {})
                 before = partitions.get(place[2])
+                # By time, since a partition may have moved; by name where the times are equal, so
+                # that everybody keeps the same.
                 if before is None or (before.at, before.instance) <= (m.at, m.instance):
                     partitions[place[2]] = Told(m.at, m.instance, facts)
 

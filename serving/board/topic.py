@@ -20,7 +20,8 @@ class TopicBoard:
 
     def __init__(self, topic: Topic) -> None:
         self.topic = topic
-        self._declared, self._rate = asdict(topic.freshness), Rate()
+        self._declared = asdict(topic.freshness)
+        self._rate = Rate()
         self._told: Sequence[Facts] = ()
         self._figures = topic_figures(topic, ())
 
@@ -35,7 +36,8 @@ class TopicBoard:
         """`told` are the newest facts of each partition's intake, `settings` the topic's freshness
         as it is now."""
         if len(told) != len(self._told) or not all(map(operator.is_, told, self._told)):
-            self._told, self._figures = told, topic_figures(self.topic, told)
+            self._told = told
+            self._figures = topic_figures(self.topic, told)
         return msgspec.structs.replace(
             self._figures,
             per_second=self._rate.per_second,

@@ -77,9 +77,11 @@ def _moments(
     """Mean and deviation of all values, from count, mean and deviation of each part (Chan et al.,
     1979)."""
     known = [(n, m, d) for n, m, d in parts if n > 0 and m is not None and d is not None]
+    # A part may have values and no mean: it is beyond a float64. Then none is told of the whole.
     if not known or len(known) < sum(n > 0 for n, _, _ in parts):
         return None, None
     total = sum(n for n, _, _ in known)
+    # Shares first: the sum of all values may be beyond a float64.
     mean = sum(n / total * m for n, m, _ in known)
     # By products, not powers: of values near the end of doubles those are infinite, these an error.
     return mean, math.sqrt(sum(n / total * (d * d + (m - mean) * (m - mean)) for n, m, d in known))

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from freshet.features.reading.api import FeaturesAnswer, FeaturesRequest
+from freshet.schemas.events.field import DATATYPES
 from freshet.schemas.topics.settings import KEYS
 from freshet.serving.docs.catalogue import Catalogue
 from freshet.serving.oip import messages as oip
@@ -417,19 +418,11 @@ def _example(operation: Operation, found: Catalogue) -> dict[str, Any] | None:
 
 def _inputs(found: Catalogue) -> list[dict[str, Any]]:
     topic = next(topic for topic in found.topics if topic.name == found.models[0].on)
-    types = {
-        "string": "BYTES",
-        "enum": "BYTES",
-        "boolean": "BOOL",
-        "int": "INT32",
-        "long": "INT64",
-        "float": "FP32",
-    }
     return [
         {
             "name": field.name,
             "shape": [1],
-            "datatype": types.get(field.type, "FP64"),
+            "datatype": DATATYPES[field.type],
             "data": [_value(field.type, field.domain, field.range)],
         }
         # A question is asked before its time has come; what may be missing is left out.

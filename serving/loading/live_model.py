@@ -63,5 +63,6 @@ class ModelSlot:
         """Answer from `new` from now on. Returns the one that is kept no longer, so that the caller
         can let go of it off the request path."""
         before = self.standing
+        # In one assignment: no request sees the new one beside what stood behind the old one.
         self.standing = Standing(new, before.current)
         return before.last_good

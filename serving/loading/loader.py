@@ -105,6 +105,7 @@ class Loader:
         given back on this thread, not on the event loop's."""
         with self._news:
             while not self._orders and not self._closing:
+                # Nothing is to be let go of: until there is an order.
                 patience = None
                 if self._retired:
                     patience = RETIRE_SECONDS

@@ -50,6 +50,7 @@ class Servable:
         while known and not is_approved(known[-1]):
             gone = known.pop()
             log.warning(
-                "an approved snapshot is not there any more, not approved, or of another definition",
+                "an approved snapshot is not there any more, not approved, "
+                "or of another definition",
                 snapshot=str(gone),
             )

@@ -33,7 +33,8 @@ class _Waiting:
         return self.future is None or self.future.done()
 
     def settle(self, outcome: Answer | Exception) -> None:
-        future, self.future = self.future, None
+        future = self.future
+        self.future = None
         assert future is not None
         if isinstance(outcome, Exception):
             future.set_exception(outcome)
@@ -50,7 +51,8 @@ class Coalescer:
     one does not push others down a rung."""
 
     def __init__(self, answering: Answering, max_rows: int = 1024) -> None:
-        self._answering, self._max_rows = answering, max_rows
+        self._answering = answering
+        self._max_rows = max_rows
         self._waiting: list[_Waiting] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -61,6 +63,7 @@ class Coalescer:
     def _queued(self, question: Question) -> asyncio.Future[Answer]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
+        # The first one calls for an answer in the next turn: who else comes in this turn joins it.
         if not self._waiting:
             loop.call_soon(self._answer_next, loop)
         self._waiting.append(_Waiting(question, future))
@@ -109,6 +112,7 @@ class Coalescer:
         try:
             answer = await self._answering.later(question)
         except Exception as error:
+            # Each alone, so that none fails for another's fault.
             if len(batch) > 1:
                 for one in batch:
                     self._put_off(one.question, [one])
@@ -128,6 +132,7 @@ def _share(answer: Answer, batch: Sequence[_Waiting]) -> None:
 
 
 def _key(q: Question) -> _Key:
+    # In hundredths of a second.
     hurry = None if q.deadline is None else int(q.deadline * 100)
     return q.model, q.version, q.as_of_ms, hurry, frozenset(q.columns)
 
@@ -137,8 +142,10 @@ def _split(waiting: list[_Waiting], max_rows: int) -> tuple[list[_Waiting], list
     first, *others = waiting
     if not others:
         return waiting, []
-    key, rows = _key(first.question), first.question.n
-    batch, rest = [first], []
+    key = _key(first.question)
+    rows = first.question.n
+    batch = [first]
+    rest = []
     for one in others:
         if rows + one.question.n <= max_rows and _key(one.question) == key:
             batch.append(one)

@@ -193,6 +193,7 @@ def choose(
     model = _MODEL | (_FEATURES if reads_views else _NOTHING)
     if model | {"champion"} <= there:
         return Choice("champion")
+    # It needs a fresh model, too: it is older than the one whose lag was judged.
     if model | {"last_good"} <= there:
         return Choice("last_good")
     return next((Choice(x.rung, x) for x in fallback if x.needs <= there), None)

@@ -95,7 +95,8 @@ def tolerated(lag: Lag) -> bool:
         raise ComponentError(
             lag.subject,
             f"its lag of {text_of(lag.ms)} is beyond its limit of {text_of(lag.limit_ms)}",
-            f"Ask again later. To be answered anyway: freshet topics set {lag.topic} on_violation=fallback.",
+            f"Ask again later. To be answered anyway: "
+            f"freshet topics set {lag.topic} on_violation=fallback.",
             refused=True,
         )
     return False

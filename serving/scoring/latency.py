@@ -14,7 +14,8 @@ import numpy.typing as npt
 F64 = npt.NDArray[np.float64]
 # `refused`: an operator decided so; `in_error`: the client's own fault (4xx).
 Outcome = Literal["answered", "failed", "refused", "in_error"]
-BEFORE_SECONDS, AFTER_SECONDS = 0.01, 0.4
+BEFORE_SECONDS = 0.01
+AFTER_SECONDS = 0.4
 BOUNDS_SECONDS = (
     *(0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075),
     *(0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0),
@@ -26,7 +27,8 @@ class Histogram:
     some 0.2 µs."""
 
     def __init__(self) -> None:
-        self._counts, self._sum = [0] * (len(BOUNDS_SECONDS) + 1), 0.0
+        self._counts = [0] * (len(BOUNDS_SECONDS) + 1)
+        self._sum = 0.0
 
     def add(self, seconds: float) -> None:
         self._counts[bisect_left(BOUNDS_SECONDS, seconds)] += 1
@@ -50,7 +52,8 @@ class Latency:
     """
 
     def __init__(self, capacity: int = 1 << 16, swaps: int = 1 << 12) -> None:
-        self._started, self._took = np.full(capacity, np.nan), np.full(capacity, np.nan)
+        self._started = np.full(capacity, np.nan)
+        self._took = np.full(capacity, np.nan)
         self._swaps = np.full(swaps, np.nan)
         self._timed = self._swapped = 0
         self.answered = 0
@@ -58,7 +61,9 @@ class Latency:
         self.refused = 0
         self.in_error = 0
         self.rows = 0
-        self.durations, self._near_durations, self._settled = Histogram(), Histogram(), 0
+        self.durations = Histogram()
+        self._near_durations = Histogram()
+        self._settled = 0
 
     @property
     def requests(self) -> int:
@@ -117,12 +122,16 @@ class Latency:
         """Of the requests that ended `BEFORE_SECONDS` ago, when it is known whether a swap came
         near them. To be asked for now and then, by one thread: what has left the ring meanwhile is
         not counted."""
-        n, size = self._timed, len(self._took)
+        n = self._timed
+        size = len(self._took)
         at = np.arange(max(self._settled, n - size), n) % size
-        started, took = self._started[at], self._took[at]
+        started = self._started[at]
+        took = self._took[at]
+        # From the first that ended too recently on: a swap may still come near it.
         late = np.flatnonzero(started + took + BEFORE_SECONDS >= time.monotonic())
         if len(late):
-            started, took = started[: late[0]], took[: late[0]]
+            started = started[: late[0]]
+            took = took[: late[0]]
         self._near_durations.add_all(self._near(started, took))
         self._settled = n - len(at) + len(took)
         return self._near_durations

@@ -27,7 +27,8 @@ log = structlog.get_logger()
 T = TypeVar("T")
 LONGEST_LINGER_SECONDS = 0.05
 SPOOL_BYTES = 4 * READ_BYTES  # rows may be small or large: the spool is bounded in both
-FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 0.01, 1.0
+FIRST_RETRY_SECONDS = 0.01
+LAST_RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +69,12 @@ class PredictionLog(Generic[T]):
                 "out of range",
                 f"Use at least 1 row and at most {LONGEST_LINGER_SECONDS} s.",
             )
-        self._instance, self._open, self._pack, self._on_logged = (
-            instance,
-            open_writer,
-            pack,
-            on_logged,
-        )
-        self._capacity, self._linger = capacity, linger_seconds
+        self._instance = instance
+        self._open = open_writer
+        self._pack = pack
+        self._on_logged = on_logged
+        self._capacity = capacity
+        self._linger = linger_seconds
         self._spool: deque[Spooled[T]] = deque()
         # rows spooled or being flushed; the next number; rows lost
         self._held = self._next = self._lost = 0
@@ -141,7 +141,8 @@ class PredictionLog(Generic[T]):
     def _flush(self, taken: list[Spooled[T]], writer: Writer | None) -> Writer | None:
         """Append and flush until it is done, or closing ran out of patience. Returns the writer, if
         it still works."""
-        rows, wait = sum(x.n for x in taken), FIRST_RETRY_SECONDS
+        rows = sum(x.n for x in taken)
+        wait = FIRST_RETRY_SECONDS
         try:
             records = list(self._pack(taken))
         except Exception:  # a fault of ours must not end the thread, and with it all logging

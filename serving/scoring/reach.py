@@ -4,8 +4,10 @@ at all while it is away.
 | the store | a request |
 |---|---|
 | answers within `NEAR_SECONDS` | reads it from the event loop: nothing is quicker |
-| takes longer, or must be connected to first | reads it on a thread, and waits `FAR_SECONDS` at most, or until its own deadline |
-| failed, or has not answered in that time | is answered without it; one probe at a time asks, on a thread, until it answers |
+| takes longer, or must be connected to | reads it on a thread, until a deadline or `FAR_SECONDS` |
+| failed, or has not answered in that time | is answered without it |
+
+Meanwhile one probe at a time asks, on a thread, until the store answers.
 
 So what hangs (a stopped server, a network that drops all) costs the event loop `NEAR_SECONDS` once,
 and no request more than `FAR_SECONDS`.

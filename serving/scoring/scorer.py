@@ -20,7 +20,7 @@ from freshet.features.reading.vectors import Read, VectorPlan
 from freshet.features.stores.contract import RowReader, Store
 from freshet.learners.model import Model
 from freshet.schemas.errors import ComponentError, FreshetError, RequestError
-from freshet.schemas.events.field import INTEGERS, Field
+from freshet.schemas.events.field import DATATYPES, INTEGERS, Field
 from freshet.schemas.models.layout import Layout
 from freshet.schemas.models.vectors import F64, Vectors
 from freshet.schemas.text.columns import Texts
@@ -45,15 +45,6 @@ from freshet.streams.outages import Outages
 log = structlog.get_logger()
 # Predictions gather for as long before they are logged; a killed scorer loses them.
 LINGER_SECONDS = 0.005
-DATATYPES = {
-    "string": "BYTES",
-    "enum": "BYTES",
-    "boolean": "BOOL",
-    "int": "INT32",
-    "long": "INT64",
-    "float": "FP32",
-    "double": "FP64",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +58,23 @@ class Predictions:
     lineage: str
     versions: npt.NDArray[np.uint8]
     request: Mapping[str, Column]
+
+
+class Logging(NamedTuple):
+    """Where predictions are logged, and who is told of those that are."""
+
+    open_writer: Callable[[], Writer]
+    on_logged: Callable[[Logged], None] = lambda logged: None
+
+
+class Answered(NamedTuple):
+    """Probabilities float64 `[n]`, the snapshot that they came from (None: of no model) and its
+    lag (-1: none), and the rung."""
+
+    p: F64
+    live: LiveModel | None
+    model_lag_ms: int
+    rung: str
 
 
 class Asking(NamedTuple):
@@ -132,8 +140,7 @@ class Scorer:
         models: Sequence[tuple[Model, VectorPlan, str]],
         store: Store,
         clock: Clock,
-        open_writer: Callable[[], Writer],
-        on_logged: Callable[[Logged], None],
+        logging: Logging,
         policy: Policy | None = None,
     ) -> None:
         self.instance = f"{name}/{uuid.uuid4().hex[:8]}"
@@ -146,9 +153,9 @@ class Scorer:
             served = ServedModel(model, plan, outcomes)
             served.predictions = PredictionLog(
                 self.instance,
-                open_writer,
+                logging.open_writer,
                 self._packer(served),
-                _naming(model.name, on_logged),
+                _naming(model.name, logging.on_logged),
                 linger_seconds=LINGER_SECONDS,
             )
             self.served[model.name] = served
@@ -164,16 +171,19 @@ class Scorer:
     def card(self, model: str) -> ModelCard:
         served = self.served[model]
         standing = served.slot.standing
+        # By identity: every swap makes a new standing, and nothing else changes the card.
         if served.card is None or served.card[0] is not standing:
             served.card = standing, self._card(served)
         return served.card[1]
 
     def _card(self, served: ServedModel) -> ModelCard:
         types = {f.name: f for f in served.model.on.events.fields}
+        # Each once: the id may be a feature, too.
         names = dict.fromkeys((served.model.id, *served.plan.fields))
         needed = []
         for n in names:
-            f, or_these = types[n], served.plan.given_instead(n)
+            f = types[n]
+            or_these = served.plan.given_instead(n)
             must = f.required or not (f.nullable or f.has_default or n == served.model.id)
             needed.append(_spec_of(f, required=must, nullable=not must, instead=or_these))
         rest = [
@@ -194,6 +204,7 @@ class Scorer:
         served = self.served[model]
         if version is not None:
             return version in self.card(model).versions
+        # With a declared rung it answers before its first snapshot.
         return served.slot.current() is not None or bool(served.model.fallback)
 
     def infer(self, question: Question) -> Answer:
@@ -238,22 +249,23 @@ class Scorer:
             # as of this question: what it is answered is the same in each replay
             self.feature_ticks.look()
         fresh = features and (not asks_store or self._fresh_features(served, as_of))
-        p, live, rung = self._climb(served, question, standing, read, fresh, as_of)
-        lag = model_lag_ms(live, as_of) if live is not None else -1
+        answered = self._climb(served, question, standing, read, fresh, as_of)
+        live = answered.live
+        rung = answered.rung
         ids = self._ids(served, question)
-        first = self._log(asking, read, p, ids, live, rung, lag)
+        first = self._log(asking, read, ids, answered)
         served.rungs[rung] = served.rungs.get(rung, 0) + question.n
         parameters: dict[str, str | int | float | bool] = {
             "model": question.model,
             "lineage": live.lineage if live else "",
             "snapshot": live.number if live else -1,
             "segment": "global",
-            "model_lag_ms": lag,
+            "model_lag_ms": answered.model_lag_ms,
             "feature_lag_ms": self.feature_ticks.lag_ms(served.plan.stored_as, as_of),
             "rung": rung,
             "instance": self.instance,
         }
-        return Answer(p, ids, read.value_age_ms, first, parameters)
+        return Answer(answered.p, ids, read.value_age_ms, first, parameters)
 
     def _as_of(self, question: Question) -> int:
         """The app time to answer for. In a replay, questions move the clock; who does not say gets
@@ -282,9 +294,8 @@ class Scorer:
         read: Read,
         features: bool,
         as_of: int,
-    ) -> tuple[F64, LiveModel | None, str]:
-        """The answer of the highest rung that can, the snapshot it came from, and the rung. A model
-        that fails on this request is passed over."""
+    ) -> Answered:
+        """By the highest rung that can. A model that fails on this request is passed over."""
         conditions = Conditions(
             champion=standing.current is not None,
             last_good=standing.last_good is not None,
@@ -297,12 +308,15 @@ class Scorer:
             choice := choose(conditions, served.model.fallback, served.plan.reads_views)
         ) is not None:
             if choice.declared is not None:
-                return self._declared(served, choice.declared, read), None, choice.rung
+                p = self._declared(served, choice.declared, read)
+                return Answered(p, None, -1, choice.rung)
             live = standing.current if choice.rung == "champion" else standing.last_good
             assert live is not None
-            p = _predicted(live, read.vectors)
-            if p is not None:
-                return p, live, choice.rung
+            predicted = _predicted(live, read.vectors)
+            if predicted is not None:
+                return Answered(predicted, live, model_lag_ms(live, as_of), choice.rung)
+            # Rungs of models are named as the condition they need. Each turn rules one out: it
+            # ends.
             conditions = replace(conditions, **{choice.rung: False})
         raise _unanswerable(question.model, conditions)
 
@@ -343,7 +357,8 @@ class Scorer:
 
     def _declared(self, served: ServedModel, declared: Declared, read: Read) -> F64:
         """A heuristic's or a constant's answer."""
-        schema, vectors = served.model.vectors, read.vectors
+        schema = served.model.vectors
+        vectors = read.vectors
         columns: dict[str, Any] = {
             name: vectors.numbers[:, i] for i, name in enumerate(schema.numbers)
         }
@@ -360,22 +375,29 @@ class Scorer:
         values = sent if isinstance(sent, list) else sent.tolist()
         return [uuid.uuid4().hex if x is None else _id(served.model, x) for x in values]
 
-    def _log(
-        self, asking: Asking, read: Read, p: F64, ids: Sequence[str], live: LiveModel | None, rung: str,
-        lag: int,
-    ) -> int:  # fmt: skip
-        served, columns, as_of = asking.served, asking.question.columns, asking.as_of
-        fixed = np.zeros(len(p), served.layout.dtype)
-        fixed["categories"], fixed["numbers"] = read.vectors.categories, read.vectors.numbers
-        fixed["p"], fixed["asked_at"], fixed["model_lag"] = p, as_of, lag
-        fixed["value_age"], fixed["rung"] = read.value_age_ms, RUNGS.index(rung)
+    def _log(self, asking: Asking, read: Read, ids: Sequence[str], answered: Answered) -> int:
+        """The number of the first of its predictions."""
+        live = answered.live
+        served = asking.served
+        columns = asking.question.columns
+        as_of = asking.as_of
+        fixed = np.zeros(len(ids), served.layout.dtype)
+        fixed["categories"] = read.vectors.categories
+        fixed["numbers"] = read.vectors.numbers
+        fixed["p"] = answered.p
+        fixed["asked_at"] = as_of
+        fixed["model_lag"] = answered.model_lag_ms
+        fixed["value_age"] = read.value_age_ms
+        fixed["rung"] = RUNGS.index(answered.rung)
+        # -1, and no lineage: no model answered.
         fixed["snapshot"] = live.number if live else -1
         lineage = live.lineage if live else ""
         assert served.predictions is not None
         rows = Predictions(fixed, ids, read.categories, lineage, read.versions, columns)
-        size = fixed.nbytes + read.versions.nbytes + len(read.categories.data) + sum(map(len, ids))
-        size += bytes_of(columns)
-        return served.predictions.append(rows, len(p), as_of, size)
+        # What is held for the log is bounded in bytes; these are nearly all of them.
+        size = fixed.nbytes + read.versions.nbytes + len(read.categories.data)
+        size += sum(map(len, ids)) + bytes_of(columns)
+        return served.predictions.append(rows, len(ids), as_of, size)
 
     def _packer(
         self, served: ServedModel
@@ -453,16 +475,16 @@ def _unanswerable(model: str, conditions: Conditions) -> ComponentError:
     """Why no rung can answer, and whether that is what an operator decided."""
     declare = "Declare fallback=[…, fr.constant(p)] on the model."
     if not conditions.models:
-        cause, next_step = (
-            "the switch answer is off",
-            f"Turn it on with freshet switch answer on. {declare}",
-        )
+        cause = "the switch answer is off"
+        next_step = f"Turn it on with freshet switch answer on. {declare}"
     elif not conditions.fresh_model:
-        cause, next_step = "its lag is beyond its limit, and on_violation is fallback", declare
+        cause = "its lag is beyond its limit, and on_violation is fallback"
+        next_step = declare
     else:
         return ComponentError(
             f"model {model}",
-            "no rung can answer: there is no snapshot yet (or it fails), and no fallback is declared",
+            "no rung can answer: there is no snapshot yet (or it fails), "
+            "and no fallback is declared",
             declare,
         )
     text = f"no rung can answer: {cause}, and no fallback that could answer is declared"
@@ -508,7 +530,8 @@ def _as_one(run: Sequence[Spooled[Predictions]]) -> Spooled[Predictions]:
 
 
 def _encoded(layout: Layout, spooled: Spooled[Predictions], instance: str) -> list[bytes]:
-    rows, n = spooled.rows, spooled.n
+    rows = spooled.rows
+    n = spooled.n
     rows.fixed["sequence"] = np.arange(spooled.first, spooled.first + n)
     width = rows.versions.shape[1]
     versions = pa.FixedSizeBinaryArray.from_buffers(

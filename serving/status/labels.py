@@ -1,5 +1,5 @@
-"""Whether labels that come are learned from, and if not, why not: a judgement that promise and alert
-share."""
+"""Whether labels that come are learned from, and if not, why not: a judgement that promise and
+alert share."""
 
 from __future__ import annotations
 

@@ -223,7 +223,8 @@ def labels_learned(models: Sequence[ModelFigures], app_ms: int | None) -> list[P
     found = [(m, why) for m in models if (why := unlearned(m, app_ms)) is not None]
     name = "labels learned"
     if not found:
-        came, used = sum(m.labels.came for m in models), sum(m.labels.used for m in models)
+        came = sum(m.labels.came for m in models)
+        used = sum(m.labels.used for m in models)
         return [Promise(name, "green", f"{used:,} of {came:,} labels are examples")]
     state = min((why.light for _, why in found), key=_WORST_FIRST.index)
     told = [f"the last {why.labels:,} of {m.name} came to nothing: {why.why}" for m, why in found]

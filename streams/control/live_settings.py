@@ -24,7 +24,8 @@ class LiveSettings:
         """Take in a message; whether it changed anything."""
         if not isinstance(m, Setting):
             return False
-        before, self._current = self._current, effective(self._current, [m])
+        before = self._current
+        self._current = effective(self._current, [m])
         return self._current != before
 
     def of(self, topic: str) -> Freshness:

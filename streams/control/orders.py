@@ -49,8 +49,8 @@ class OrderBook:
         if order.lineage is not None and order.number is not None:
             if not order.back and self.goes_back(order.model, order.lineage, order.number):
                 newest = of_model.newest[order.lineage]
-                told = f"order {order.order} goes back from snapshot {newest} to {order.number} of {order.lineage}"
-                return f"{told}, and does not say so"
+                told = f"order {order.order} goes back from snapshot {newest} to {order.number}"
+                return f"{told} of {order.lineage}, and does not say so"
             of_model.newest[order.lineage] = order.number
         of_model.order = order.order
         return ""

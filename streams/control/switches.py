@@ -15,6 +15,7 @@ import msgspec
 
 from freshet.schemas.errors import ComponentError, RequestError
 from freshet.schemas.whole_files import write_whole
+from freshet.streams.clock import wall_now_ms
 
 Name = Literal["learn", "release", "answer"]
 NAMES: tuple[Name, ...] = ("learn", "release", "answer")
@@ -46,6 +47,7 @@ def read(run_dir: Path) -> Switches:
     """Raises `ComponentError` for a file that somebody has broken."""
     try:
         return _decoder.decode((run_dir / FILE).read_bytes())
+    # Nobody has turned one yet.
     except (FileNotFoundError, NotADirectoryError):
         return Switches()
     except OSError as error:
@@ -72,9 +74,7 @@ def turn(run_dir: Path, name: str, on: bool, by: str) -> Switches:
         raise RequestError(
             f"switch {name!r}", "is unknown", f"The switches are {', '.join(NAMES)}."
         )
-    changed = msgspec.structs.replace(
-        read(run_dir), **{name: Switch(on, by, time.time_ns() // 1_000_000)}
-    )
+    changed = msgspec.structs.replace(read(run_dir), **{name: Switch(on, by, wall_now_ms())})
     text = msgspec.json.format(msgspec.json.encode(changed))
     try:
         # A switch holds over restarts, that of the machine too.
@@ -93,7 +93,9 @@ class SwitchBoard:
     second, and a broken one changes nothing."""
 
     def __init__(self, run_dir: Path) -> None:
-        self._dir, self._next, self._switches = run_dir, 0.0, Switches()
+        self._dir = run_dir
+        self._next = 0.0
+        self._switches = Switches()
 
     @property
     def current(self) -> Switches:

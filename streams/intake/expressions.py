@@ -40,10 +40,12 @@ REFUSED_NODES = {
     "str.Strptime?": "a time format guessed from other rows; give the format",
 }
 REFUSED_FUNCTIONS = (
-    "Hash", "Shift", "Cum", "Diff", "Rank", "Unique", "Rle", "Random", "Reverse", "Interpolate", "FillNullWithStrategy",
-    "Forward", "Backward", "Ewm", "Correlation", "Pearson", "Spearman", "Covariance", "Rolling", "Mode", "Entropy", "Skew", "Kurtosis", "ArgSort", "ArgUnique", "ArgMin",
-    "ArgMax", "ValueCounts", "PeakMin", "PeakMax", "Python", "TopK", "BottomK", "Cut", "QCut", "Sample", "ToPhysical",
-    "IsDuplicated", "IsFirst", "IsLast", "NullCount", "ApproxNUnique", "Any", "All", "MapList", "RowIndex",
+    "Hash", "Shift", "Cum", "Diff", "Rank", "Unique", "Rle", "Random", "Reverse", "Interpolate",
+    "FillNullWithStrategy", "Forward", "Backward", "Ewm", "Correlation", "Pearson", "Spearman",
+    "Covariance", "Rolling", "Mode", "Entropy", "Skew", "Kurtosis", "ArgSort", "ArgUnique",
+    "ArgMin", "ArgMax", "ValueCounts", "PeakMin", "PeakMax", "Python", "TopK", "BottomK", "Cut",
+    "QCut", "Sample", "ToPhysical", "IsDuplicated", "IsFirst", "IsLast", "NullCount",
+    "ApproxNUnique", "Any", "All", "MapList", "RowIndex",
 )  # fmt: skip
 ROW_WISE_DESPITE_NAME = (
     "AnyHorizontal",
@@ -90,8 +92,8 @@ def check_row_wise(
     a number) over the schema's fields.
 
     Raises:
-        DefinitionError: naming `where`, unless the expression is row-wise, reads known fields by their names, and gives
-            one value of its kind a row.
+        DefinitionError: naming `where`, unless the expression is row-wise, reads known fields by
+            their names, and gives one value of its kind a row.
     """
     if not isinstance(expression, pl.Expr):
         raise DefinitionError(
@@ -144,7 +146,8 @@ def _not_row_wise(expression: pl.Expr, where: str, why: str) -> DefinitionError:
     return DefinitionError(
         where,
         f"{expression} is not row-wise: {why}",
-        "Let each row's value depend on that row alone; compare with a constant, or declare a view feature.",
+        "Let each row's value depend on that row alone; compare with a constant, "
+        "or declare a view feature.",
     )
 
 
@@ -249,7 +252,8 @@ def _values(f: Field, rng: np.random.Generator) -> list[Any]:
     low, high = f.range or BOUNDS.get(f.type) or (-LARGEST_FLOAT["float"], LARGEST_FLOAT["float"])
     if f.type in BOUNDS:
         common = rng.integers(-1000, 1000, _ROWS)
-        low, high = max(math.ceil(low), BOUNDS[f.type][0]), min(math.floor(high), BOUNDS[f.type][1])
+        low = max(math.ceil(low), BOUNDS[f.type][0])
+        high = min(math.floor(high), BOUNDS[f.type][1])
     else:
         common = np.round(rng.normal(0, 100, _ROWS), 2)
         if f.range is not None and math.isfinite(high - low):

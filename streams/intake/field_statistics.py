@@ -55,7 +55,8 @@ class TopicStatistics:
         # Whole numbers are told apart as symbols are: by the number itself, not by its text.
         self._symbol = self._source >= 0 and self._fields[self._source].type != "string"
         self._first_dead = first_dead(topic)
-        self._of_fields, self._of_sources = _fields(len(self._fields)), _sources()
+        self._of_fields = _fields(len(self._fields))
+        self._of_sources = _sources()
 
     def take(
         self, columns: Columns, code: npt.NDArray[np.uint8], times: npt.NDArray[np.int64]
@@ -63,9 +64,29 @@ class TopicStatistics:
         """Count decoded events: their fates `code` uint8 `[n]` and append times (ms) int64
         `[n]`."""
         kernels.take(
-            columns.data, columns.words, columns.valid, code, frozen(times), self._kinds, self._source, self._symbol,
-            self._first_dead, *self._of_fields.values(), *self._of_sources.values(),
-        )  # fmt: skip
+            (columns.data, columns.words, columns.valid),
+            (code, frozen(times)),
+            self._kinds,
+            self._named(columns),
+            (self._source >= 0, self._symbol, self._first_dead),
+            tuple(self._of_fields.values()),
+            tuple(self._of_sources.values()),
+        )
+
+    def _named(self, columns: Columns) -> tuple[Any, ...]:
+        """Who sent each row: data, start, end, valid. A source's texts are canonical: a UUID in
+        upper case is the same one. All are frozen, for kernels are compiled for one kind of
+        arrays."""
+        if self._topic.source is None:
+            nothing = np.zeros(0, np.int64)
+            named = (columns.data, nothing, nothing, nothing.astype(np.bool_))
+        elif self._symbol:
+            first, second = columns.words[self._source]
+            named = (columns.data, first, second, columns.valid[self._source])
+        else:
+            texts = columns.text(self._topic.source)
+            named = (texts.data, texts.start, texts.end, texts.valid)
+        return tuple(frozen(array) for array in named)
 
     def tick(self, time_ms: int) -> None:
         """All that stood in the partition at `time_ms` (app clock) was taken."""

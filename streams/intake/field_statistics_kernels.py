@@ -17,15 +17,20 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-u64, i64 = np.uint64, np.int64
+# All of one kind where words are mixed: a sum of int64 and uint64 is a float to numba.
+u64 = np.uint64
+i64 = np.int64
 TEXT, SYMBOL, FLAG, WHOLE, FLOATING, UNLISTED = range(6)
 LONGEST = 64
 ROWS, THERE, LOWEST, HIGHEST, USED, FIGURES = range(6)
 COUNT, MEAN, SQUARES, ORIGIN, SUM, SUM_OF_SQUARES, IN_BLOCK, MOMENTS = range(8)
 TAKEN, NEWEST_RECORD_MS, TOTALS = range(3)
 EVENTS, LATE, DEAD, FIRST_MS, NEWEST_MS, SECOND, BEFORE, SOURCE_FIGURES = range(8)
-APPLIED, LATE_CODE = 0, 2
-BLOCK, CHUNK = 64, 512
+# Fates as `streams.intake.kernels` numbers them, which imports this file.
+APPLIED = 0
+LATE_CODE = 2
+BLOCK = 64
+CHUNK = 512
 HALF_LIFE_SECONDS = 3600
 # 0.5 ** (k / 3600) by multiplications only: libm's powers may differ between processors in the last
 # bit.
@@ -70,15 +75,13 @@ def _same_middle(data: Any, start: Any, n: Any, texts: Any, place: Any) -> Any:
     return same
 
 
-@nb.njit(nogil=True, cache=True, _nrt=False)
-def _put(
-    data: Any, start: Any, n: Any, first: Any, last: Any, symbol: Any, slots: Any, i: Any, texts: Any, sizes: Any,
-    place: Any,
-) -> None:  # fmt: skip
-    slots[i, 0], slots[i, 1], slots[i, 2], slots[i, 3] = first, last, u64(n), u64(place + 1)
-    sizes[place] = start if symbol else n
-    for j in range(n):
-        texts[place, j] = data[start + j]
+@nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
+def _put(slot: Any, first: Any, last: Any, n: Any, place: Any) -> None:
+    slot[0] = first
+    slot[1] = last
+    slot[2] = u64(n)
+    # 0 says that a slot is empty.
+    slot[3] = u64(place + 1)
 
 
 @nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
@@ -96,7 +99,10 @@ def _place(
     """The place of a text, or of an enum's symbol; a new one gets place `used` if that is below
     `room`, what has no place the last one. Bytes are compared, so a collision of hashes is
     harmless."""
-    n, first, last, other = i64(0), u64(start), u64(0), u64(sizes.size)
+    n = i64(0)
+    first = u64(start)
+    last = u64(0)
+    other = u64(sizes.size)
     if not symbol:
         n = end - start
         if n > LONGEST:
@@ -104,12 +110,14 @@ def _place(
         first = word_at(data, start, n)
         if n > 8:
             last = _eight_bytes(data, end - 8)
+    # The upper bits of a product with an odd constant depend on all bits below them.
     mask = u64(slots.shape[0] - 1)
     i = (((first ^ (last * u64(0xC4CEB9FE1A85EC53))) * u64(0x9E3779B97F4A7C15)) >> u64(40)) & mask
     while True:
         taken = slots[i, u64(3)]
         if taken == u64(0):
             break
+        # Up to 16 bytes the first eight and the last eight are all of a text.
         if (slots[i, u64(0)] ^ first) | (slots[i, u64(1)] ^ last) | (
             slots[i, u64(2)] ^ u64(n)
         ) == u64(0) and (n <= 16 or _same_middle(data, start, n, texts, i64(taken) - 1)):
@@ -117,16 +125,22 @@ def _place(
         i = (i + u64(1)) & mask
     if used >= room:
         return other
-    _put(data, start, n, first, last, symbol, slots, i, texts, sizes, used)
+    _put(slots[i], first, last, n, used)
+    sizes[used] = start if symbol else n
+    for j in range(n):
+        texts[used, j] = data[start + j]
     return u64(used)
 
 
 @nb.njit(nogil=True, cache=True, _nrt=False)
 def _count_texts(
-    data: Any, start: Any, end: Any, valid: Any, code: Any, a: Any, b: Any, symbol: Any, figures: Any, slots: Any,
-    texts: Any, sizes: Any, counts: Any,
-) -> None:  # fmt: skip
-    there, used, room = i64(0), figures[USED], i64(sizes.size)
+    column: Any, code: Any, a: Any, b: Any, symbol: Any, figures: Any, table: Any, counts: Any
+) -> None:
+    data, start, end, valid = column
+    slots, texts, sizes = table
+    there = i64(0)
+    used = figures[USED]
+    room = i64(sizes.size)
     for r in range(a, b):
         if valid[r] and code[r] == APPLIED:
             there += 1
@@ -144,8 +158,13 @@ def _count_numbers(
 ) -> None:
     """Extremes of whole numbers, or of floats' bits brought to the order of whole numbers; sums
     around an origin, which every `BLOCK` values go into the mean and move the origin there."""
-    lowest, highest, there = figures[LOWEST], figures[HIGHEST], figures[THERE]
-    origin, total, squares, size = m[ORIGIN], m[SUM], m[SUM_OF_SQUARES], i64(m[IN_BLOCK])
+    lowest = figures[LOWEST]
+    highest = figures[HIGHEST]
+    there = figures[THERE]
+    origin = m[ORIGIN]
+    total = m[SUM]
+    squares = m[SUM_OF_SQUARES]
+    size = i64(m[IN_BLOCK])
     for r in range(a, b):
         if not valid[r] or code[r] != APPLIED:
             continue
@@ -156,9 +175,12 @@ def _count_numbers(
         else:
             x = np.float64(bits)
         if there == 0:
-            lowest, highest, origin = bits, bits, x
+            lowest = bits
+            highest = bits
+            origin = x
         there += 1
-        lowest, highest = min(lowest, bits), max(highest, bits)
+        lowest = min(lowest, bits)
+        highest = max(highest, bits)
         d = x - origin
         total += d
         squares += d * d
@@ -167,9 +189,17 @@ def _count_numbers(
             m[COUNT], m[MEAN], m[SQUARES] = joined(
                 m[COUNT], m[MEAN], m[SQUARES], origin, total, squares, size
             )
-            origin, total, squares, size = m[MEAN], 0.0, 0.0, i64(0)
-    m[ORIGIN], m[SUM], m[SUM_OF_SQUARES], m[IN_BLOCK] = origin, total, squares, size
-    figures[LOWEST], figures[HIGHEST], figures[THERE] = lowest, highest, there
+            origin = m[MEAN]
+            total = 0.0
+            squares = 0.0
+            size = i64(0)
+    m[ORIGIN] = origin
+    m[SUM] = total
+    m[SUM_OF_SQUARES] = squares
+    m[IN_BLOCK] = size
+    figures[LOWEST] = lowest
+    figures[HIGHEST] = highest
+    figures[THERE] = there
 
 
 @nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
@@ -202,7 +232,8 @@ def _count_there(valid: Any, code: Any, a: Any, b: Any) -> Any:
 def _count_flags(
     values: Any, valid: Any, code: Any, a: Any, b: Any, figures: Any, counts: Any
 ) -> None:
-    there, true = i64(0), i64(0)
+    there = i64(0)
+    true = i64(0)
     for r in range(a, b):
         if valid[r] and code[r] == APPLIED:
             there += 1
@@ -215,6 +246,7 @@ def _count_flags(
 @nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
 def _decayed(value: Any, seconds: Any) -> Any:
     halvings = seconds // HALF_LIFE_SECONDS
+    # That is nothing left of any count; and a far time must not make the loop long.
     if halvings > 1000:
         return 0.0
     for _ in range(halvings):
@@ -228,22 +260,27 @@ def _advance(s: Any, decayed: Any, place: Any, time_ms: Any) -> None:
     decay; those of its first second count for none."""
     second = time_ms // 1000
     if s[EVENTS] == 0:
-        s[FIRST_MS], s[SECOND] = time_ms, second
+        s[FIRST_MS] = time_ms
+        s[SECOND] = second
     s[NEWEST_MS] = time_ms
     if second > s[SECOND]:
         of_second = s[EVENTS] - s[BEFORE] if s[SECOND] > s[FIRST_MS] // 1000 else i64(0)
         decayed[place] = _decayed(decayed[place] + of_second, second - s[SECOND])
-        s[SECOND], s[BEFORE] = second, s[EVENTS]
+        s[SECOND] = second
+        s[BEFORE] = s[EVENTS]
 
 
 @nb.njit(nogil=True, cache=True, _nrt=False)
 def _count_sources(
-    data: Any, start: Any, end: Any, valid: Any, code: Any, times: Any, a: Any, b: Any, symbol: Any, first_dead: Any,
-    totals: Any, sources: Any, decayed: Any, slots: Any, texts: Any, sizes: Any,
-) -> None:  # fmt: skip
+    column: Any, rows: Any, a: Any, b: Any, symbol: Any, first_dead: Any, totals: Any, seen: Any
+) -> None:
     """A dead event may take one of the first half of the places only: bad bytes must not keep good
     sources out."""
-    room, used = i64(sizes.size), totals[TAKEN]
+    data, start, end, valid = column
+    code, times = rows
+    sources, decayed, slots, texts, sizes = seen
+    room = i64(sizes.size)
+    used = totals[TAKEN]
     for r in range(a, b):
         c = i64(code[r])
         dead = c >= first_dead
@@ -269,19 +306,28 @@ def _count_sources(
 
 @nb.njit(nogil=True, cache=True, _nrt=False)
 def take(
-    data: Any, words: Any, valid: Any, code: Any, times: Any, kinds: Any, source: Any, symbol: Any, first_dead: Any,
-    figures: Any, moments: Any, slots: Any, texts: Any, sizes: Any, counts: Any, totals: Any, sources: Any, decayed: Any,
-    source_slots: Any, source_texts: Any, source_sizes: Any,
-) -> None:  # fmt: skip
-    """Count values of applied rows by field, and what each source sent (field `source`, -1: none).
+    columns: Any, rows: Any, kinds: Any, named: Any, source: Any, of_fields: Any, of_sources: Any
+) -> None:
+    """Count values of applied rows by field, and what each source sent.
 
-    `data`, `words` and `valid` are those of `Columns`, `code` the rows' fates, uint8 `[n]`.
-    `figures` is int64 `[fields, FIGURES]`, `moments` float64 `[fields, MOMENTS]`, `counts` int64
-    `[fields, places + 1]`; `totals` int64 `[TOTALS]`, `sources` int64 `[places + 1,
-    SOURCE_FIGURES]`, and `decayed` float64 `[places + 1]` the number of events after a source's
-    first second and before its newest one, each halved by every half-life that lies between. Rows
-    are taken in chunks, so that their texts are fetched from memory once for all fields.
+    `columns` are `data`, `words` and `valid` of `Columns`; `rows` the fates, uint8 `[n]`, and
+    append times of the rows. `named` says who sent each row (data, start, end, valid), and `source`
+    whether sources are told apart, whether by a number (`start`) or by a text, and the first fate
+    of dead rows.
+
+    Of fields, `figures` is int64 `[fields, FIGURES]`, `moments` float64 `[fields, MOMENTS]`,
+    `counts` int64 `[fields, places + 1]`. Of sources, `totals` is int64 `[TOTALS]`, `sources` int64
+    `[places + 1, SOURCE_FIGURES]`, and `decayed` float64 `[places + 1]` the number of events after
+    a source's first second and before its newest one, each halved by every half-life that lies
+    between. Rows are taken in chunks, so that their texts are fetched from memory once for all
+    fields.
     """
+    data, words, valid = columns
+    code, times = rows
+    is_told_apart, is_number, first_dead = source
+    figures, moments, slots, texts, sizes, counts = of_fields
+    totals, sources, decayed, source_slots, source_texts, source_sizes = of_sources
+    seen = (sources, decayed, source_slots, source_texts, source_sizes)
     for a in range(0, code.size, CHUNK):
         b = min(code.size, a + CHUNK)
         applied = i64(0)
@@ -291,10 +337,10 @@ def take(
         for f in range(kinds.size):
             figures[f, ROWS] += applied
             if kinds[f] <= SYMBOL:
-                _count_texts(
-                    data, words[f, 0], words[f, 1], valid[f], code, a, b, kinds[f] == SYMBOL, figures[f], slots[f],
-                    texts[f], sizes[f], counts[f],
-                )  # fmt: skip
+                column = (data, words[f, 0], words[f, 1], valid[f])
+                table = (slots[f], texts[f], sizes[f])
+                is_symbol = kinds[f] == SYMBOL
+                _count_texts(column, code, a, b, is_symbol, figures[f], table, counts[f])
             elif kinds[f] == FLAG:
                 _count_flags(words[f, 0], valid[f], code, a, b, figures[f], counts[f])
             elif kinds[f] == UNLISTED:
@@ -303,8 +349,5 @@ def take(
                 _count_numbers(
                     words[f, 0], valid[f], code, a, b, kinds[f] == FLOATING, figures[f], moments[f]
                 )
-        if source >= 0:
-            _count_sources(
-                data, words[source, 0], words[source, 1], valid[source], code, times, a, b, symbol, first_dead, totals,
-                sources, decayed, source_slots, source_texts, source_sizes,
-            )  # fmt: skip
+        if is_told_apart:
+            _count_sources(named, rows, a, b, is_number, first_dead, totals, seen)

@@ -25,7 +25,8 @@ class Imputer:
     """One field's impute. `seen` and `filled` count applied rows."""
 
     def __init__(self, field: str, how: Impute) -> None:
-        self.field, self.how = field, how
+        self.field = field
+        self.how = how
         self.filled = 0
         self._groups = Interner(64)
         self._state = np.zeros((64, _STATE))
@@ -66,6 +67,7 @@ class Imputer:
             return
         values = values.copy()
         groups = self._group_ids(columns)
+        # The same bytes as whole numbers: not every long is a float64.
         words = self._state.view(np.int64)
         self.filled += kernels.impute_last_whole(start, values, valid, groups, code, words)
         columns.replace(self.field, values, valid | missing)
@@ -80,6 +82,7 @@ class Imputer:
             columns.replace(self.field, values, valid)
             return
         there, was = columns.integers(self.field)
+        # The highest long is none: as a float64 it would be the next power of two.
         filled = np.clip(np.where(was, 0.0, values), bounds[0], min(bounds[1], _LARGEST))
         columns.replace(self.field, np.where(was, there, np.rint(filled).astype(np.int64)), valid)
 
@@ -101,7 +104,8 @@ class Imputer:
         self.filled += n
         at = len(texts.data)
         data = np.concatenate([texts.data, np.frombuffer(value.encode(), np.uint8)])
-        start, end = np.where(missing, at, texts.start), np.where(missing, len(data), texts.end)
+        start = np.where(missing, at, texts.start)
+        end = np.where(missing, len(data), texts.end)
         columns.replace(
             self.field, Texts(data, start, end, texts.valid | missing), texts.valid | missing
         )

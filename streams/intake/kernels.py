@@ -16,11 +16,14 @@ import numpy as np
 from freshet.schemas.text.kernels import SEED_HIGH, SEED_LOW
 from freshet.streams.intake.field_statistics_kernels import word_at
 
-u64, i64 = np.uint64, np.int64
-APPLIED, DEDUPLICATED, LATE = 0, 1, 2
+u64 = np.uint64
+i64 = np.int64
+APPLIED = 0
+DEDUPLICATED = 1
+LATE = 2
 # Of `meta`: the current generation of ids, how many it has, and how many the other one; the same of
-# sources, but for the other one, and how often a full generation of them made room; the newest event
-# time, and whether there was any event.
+# sources, but for the other one, and how often a full generation of them made room; the newest
+# event time, and whether there was any event.
 GENERATION, IDS, OLDER_IDS, SOURCE_GENERATION, SOURCES, ROOM_MADE, NEWEST, BEGUN, META = range(9)
 # Of a source: its id; its newest event time; how many of its events were judged of late, and how
 # many of these were late; the append time of the newest late one.
@@ -62,6 +65,7 @@ class Known(NamedTuple):
 @nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
 def _find(table: Any, g: Any, low: Any, high: Any, mask: Any) -> Any:
     """The slot of an id in generation `g`, or the empty slot where it would go."""
+    # Ids are hashes already: their lowest bits are as good as any.
     i = low & mask
     while table[g, i, 0] != u64(0):
         if table[g, i, 0] == low and table[g, i, 1] == high:
@@ -124,6 +128,7 @@ def _is_repeat(table: Any, meta: Any, low: Any, high: Any, mask: Any) -> Any:
     """Whether an id is remembered; it is from now on."""
     current = meta[GENERATION]
     repeat = True
+    # Found there it is not entered anew: an id is remembered from its first event on.
     i = _find(table, 1 - current, low, high, mask)
     if table[1 - current, i, 0] == u64(0):
         i = _find(table, current, low, high, mask)
@@ -269,6 +274,7 @@ def regrow_sources(table: Any, capacity: Any) -> Any:
 def look_up(table: Any, meta: Any, low: Any, high: Any, out: Any) -> Any:
     """The figures of a source; whether there are any."""
     mask = i64(table.shape[1] - 1)
+    # The current one first: what the other still has of the same source is of before.
     for g in (meta[SOURCE_GENERATION], 1 - meta[SOURCE_GENERATION]):
         i = _place(table, g, low, high, mask)
         if table[g, i, LOW] != 0:
@@ -304,7 +310,8 @@ def note_late(names: Any, words: Any, text: Any, offenders: Any) -> None:
     for row in range(words.size):
         if not names.valid[row]:
             continue
-        begin, stop = names.start[row], names.end[row]
+        begin = names.start[row]
+        stop = names.end[row]
         number = begin if text else words[row]
         low, high = source_id(text, names.data, number, stop)
         place = 0
@@ -341,15 +348,19 @@ def account(
     """Count fates by ledger block (int64 `[blocks, fates]`) and add up the ids applied, mod 2^128
     (uint64 `[blocks, 2]`, low word first)."""
     for r in range(code.size):
+        # By offset, so that any cut of the log into batches gives the same entries.
         b = offsets[r] // block - first
         counts[b, code[r]] += 1
         if code[r] == APPLIED:
+            # A sum that is less than what was added has run over: one goes to the upper word.
             low = sums[b, 0] + ids[r, 0]
             sums[b, 1] += ids[r, 1] + (u64(1) if low < ids[r, 0] else u64(0))
             sums[b, 0] = low
 
 
-MEDIAN, MEAN, LAST = 0, 1, 2
+MEDIAN = 0
+MEAN = 1
+LAST = 2
 
 
 @nb.njit(inline="always", nogil=True, cache=True)
@@ -381,7 +392,8 @@ def _p2_add(q: Any, x: Any) -> None:
     q[10] = c + 1.0
     for i in range(1, 4):
         d = 1.0 + c * 0.25 * i - q[5 + i]
-        up, down = q[6 + i] - q[5 + i], q[4 + i] - q[5 + i]
+        up = q[6 + i] - q[5 + i]
+        down = q[4 + i] - q[5 + i]
         if (d >= 1.0 and up > 1.0) or (d <= -1.0 and down < -1.0):
             s = 1.0 if d > 0.0 else -1.0
             h = q[i] + s / (q[6 + i] - q[4 + i]) * (

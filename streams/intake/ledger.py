@@ -48,6 +48,7 @@ class LedgerBook:
     def entries(self) -> Ledger:
         """Blocks that hold any record: offsets may have gaps wider than a block."""
         return {
+            # Two words, as kernels sum them: the lower one first.
             self.first + i: Entry(tuple(map(int, c)), (int(s[1]) << 64) | int(s[0]))
             for i, (c, s) in enumerate(zip(self.counts, self.sums))
             if c.any()
@@ -62,7 +63,8 @@ class LedgerBook:
 
     def load(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         self.first = int(state["ledger_first"][0])
-        self.counts, self.sums = state["ledger"].copy(), state["ledger_sums"].copy()
+        self.counts = state["ledger"].copy()
+        self.sums = state["ledger_sums"].copy()
 
 
 def totals(ledger: Ledger, fates: tuple[str, ...]) -> dict[str, int]:

@@ -81,7 +81,8 @@ class EventsRefused(RequestError):
         where = f"event {first.index}" + (f", field {first.field!r}" if first.field else "")
         super().__init__(
             f"push to {topic}",
-            f"{len(refused)} of {events} events are refused, so none was appended; {where}: {first.reason}",
+            f"{len(refused)} of {events} events are refused, so none was appended; "
+            f"{where}: {first.reason}",
             f"Send {first.expected}.",
         )
         self.refused = refused
@@ -116,9 +117,12 @@ class TopicDoor:
         freshness: Callable[[str], Freshness] | None = None,
         keys: Iterable[Keys] = (),
     ) -> None:
+        # Ids are held to the bound of keys.
         self._keys = {(topic.event_id,), *keys}
-        self._topic, self._schema = topic, topic.events
-        self._codec, self._writer = EventCodec(topic.events), EventWriter(topic.events)
+        self._topic = topic
+        self._schema = topic.events
+        self._codec = EventCodec(topic.events)
+        self._writer = EventWriter(topic.events)
         self._freshness = freshness or (lambda name: topic.freshness)
 
     def judge(self, columns: Mapping[str, Sequence[Any]], now_ms: int) -> Judged:
@@ -137,10 +141,12 @@ class TopicDoor:
                 values.append(self._writer.encode(dict(zip(names, row))))
             except Misfit as misfit:
                 misfits[i] = misfit
+        # From a record's place among `values` back to its place in the push.
         kept = [i for i in range(n) if i not in misfits]
         refused = [self._refusal(i, m.reason, m.field) for i, m in misfits.items()]
         ends = np.cumsum([len(v) for v in values], dtype=np.int64)
         starts = ends - np.array([len(v) for v in values], np.int64)
+        # Read back as intake will read it, so that what it would bury is refused here.
         decoded = decode(np.frombuffer(b"".join(values), np.uint8), starts, ends, self._codec)
         name = self._topic.event_time
         validate(
@@ -152,12 +158,14 @@ class TopicDoor:
         )
         refuse_large(decoded, self._keys)
         for i in np.flatnonzero(decoded.reason).tolist():
-            reason, field = int(decoded.reason[i]), int(decoded.detail_field[i])
+            reason = int(decoded.reason[i])
+            field = int(decoded.detail_field[i])
             if REASONS[reason] == "far_future":
                 refused.append(self._far_future(kept[i], field, now_ms))
             else:
                 refused.append(self._refusal(kept[i], reason, field))
         if refused:
+            # In the order of the push: misfits were found before the others.
             raise EventsRefused(self._topic.name, n, sorted(refused, key=lambda r: r.index))
         return Judged(values, decoded.key(self._topic.event_id).partitions(self._topic.partitions))
 
@@ -251,7 +259,8 @@ class Pusher:
         known = keys or {}
         self._doors = {t.name: TopicDoor(t, freshness, known.get(t.name, ())) for t, _ in topics}
         self._logs = {t.name: name for t, name in topics}
-        self._open_writer, self._clock = open_writer, clock
+        self._open_writer = open_writer
+        self._clock = clock
         self._writer: Writer | None = None
 
     def push(self, request: PushRequest) -> PushAnswer:
@@ -268,6 +277,7 @@ class Pusher:
             raise RequestError(
                 f"topic {topic!r}", "is unknown", f"The topics are {', '.join(self._doors)}."
             )
+        # One moment for the whole push: it is stamped with that by which it is judged.
         now_ms = self._clock.now_ms()
         judged = self._judged(topic, request.df, now_ms)
         try:
@@ -298,7 +308,8 @@ class Pusher:
     def _forget(self) -> None:
         """A writer that failed still holds what it could not append, and would append it with the
         next push."""
-        writer, self._writer = self._writer, None
+        writer = self._writer
+        self._writer = None
         try:
             if writer is not None:
                 writer.close()

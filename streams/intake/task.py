@@ -101,12 +101,11 @@ class IntakeTask:
 
     def __init__(self, plan: IntakePlan, partition: int) -> None:
         self.name = f"intake:{plan.topic.name}:{partition}"
-        self._plan, self._partition = plan, partition
+        self._plan = plan
+        self._partition = partition
         topic = plan.topic
-        self._lateness, self._max_future = (
-            topic.freshness.ms("lateness"),
-            topic.freshness.ms("max_future"),
-        )
+        self._lateness = topic.freshness.ms("lateness")
+        self._max_future = topic.freshness.ms("max_future")
         # changes: from which offset on, lateness and max_future (ms)
         self._settings: list[list[int]] = []
         self._admission = Admission(topic)
@@ -140,6 +139,7 @@ class IntakeTask:
     def tick(self, now_ms: int, partitions: int) -> Outputs:
         """The time goes to every partition of every output, so that what is quiet moves on, too."""
         out = Outputs()
+        # Told once more after a restart: the outputs have it already.
         if now_ms <= self._tick:
             return out
         self._tick = now_ms
@@ -215,7 +215,9 @@ class IntakeTask:
             np.uint8
         )
         ids = columns.key(topic.event_id).identities()
+        # Before filters and imputes: repeats and late ones must not move what gaps are filled with.
         self._admission.judge(columns, ids, batch.times, code, self._lateness)
+        # Filters see events as they came; imputes see what filters leave.
         self._filter(columns, code)
         for imputer in self._imputers:
             imputer.fill(columns, code)
@@ -224,6 +226,7 @@ class IntakeTask:
             wrong = refuse_labels(columns, np.flatnonzero(code == kernels.APPLIED), label.value)
             code[wrong] = first_dead(topic) + BAD_LABEL - 1
         self.ledger.span(int(batch.offsets[0]), int(batch.offsets[-1]))
+        # Last, when no fate changes any more: every record is counted once.
         kernels.account(
             code,
             ids,
@@ -292,6 +295,7 @@ class IntakeTask:
         any."""
         rows = pa.RecordBatch.from_pydict(routed.table)
         time_ms = int(batch.times[-1])
+        # Of a single partition no row's hash needs to be known.
         parts = {0: rows}
         if routed.partitions > 1:
             where = routed.keys.partitions(routed.partitions)
@@ -327,8 +331,10 @@ class IntakeTask:
         if not fits(self._plan.topic, base, deltas):
             raise CheckpointError(
                 self.name,
-                f"its state was saved when topic {self._plan.topic.name} was declared otherwise (its filters or imputes), or by another version of freshet",
-                "Declare them as they were. To start anew, remove all topics of the app and its run folder.",
+                f"its state was saved when topic {self._plan.topic.name} was declared otherwise "
+                "(its filters or imputes), or by another version of freshet",
+                "Declare them as they were. "
+                "To start anew, remove all topics of the app and its run folder.",
             )
         self._admission.load(state)
         self._vouched.load(state)

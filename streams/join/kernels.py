@@ -14,26 +14,57 @@ import numba as nb
 import numpy as np
 
 u64 = np.uint64
-ASKED, LABELLED, EXPIRED, CORRECTED, CONFLICTED = 0, 1, 2, 3, 4
-PENDING, ANSWERED, OVERDUE, EARLY, CONTESTED = 0, 1, 2, 3, 4
-NOW, HEAP, FORGET_HEAD, TAIL, FREE, NEXT_ASK, EMITTED, FREED = 0, 1, 2, 3, 4, 5, 6, 7
-REPEATED_QUESTIONS, REPEATED_LABELS, UNMATCHED, LATE_LABELS, EXPIRED_COUNT, LABELLED_COUNT = (
-    8,
-    9,
-    10,
-    11,
-    12,
-    13,
-)
+# What a row of the examples log says of a question. The numbers stand in that log.
+ASKED = 0
+LABELLED = 1
+EXPIRED = 2
+CORRECTED = 3
+CONFLICTED = 4
+# The life of a slot. OVERDUE: expired without a label, which may still correct that. EARLY: a label
+# came before its question. CONTESTED: asked again with other fields, so nothing is made of it any
+# more.
+PENDING = 0
+ANSWERED = 1
+OVERDUE = 2
+EARLY = 3
+CONTESTED = 4
+# Places in `meta`. Checkpoints hold it as it is: places are added, never moved.
+NOW = 0
+HEAP = 1
+# Positions in `queue` rise until slots are rebuilt, and are taken modulo its size.
+FORGET_HEAD = 2
+TAIL = 3
+FREE = 4
+NEXT_ASK = 5
+# Of one block only: the caller sets both to 0 before it.
+EMITTED = 6
+FREED = 7
+REPEATED_QUESTIONS = 8
+REPEATED_LABELS = 9
+UNMATCHED = 10
+LATE_LABELS = 11
+EXPIRED_COUNT = 12
+LABELLED_COUNT = 13
 CORRECTED_COUNT = 14
 # Labels that came, those that made an example to learn, and the newest one's time.
-LABELS, USED, NEWEST_LABEL = 15, 16, 17
-SAW_FUTURE_COUNT, EMPTY_COUNT = 18, 19
+LABELS = 15
+USED = 16
+NEWEST_LABEL = 17
+SAW_FUTURE_COUNT = 18
+EMPTY_COUNT = 19
 # Labels that came to nothing since the last one that was used, by reason.
 UNUSED = 20
-NO_QUESTION, SAW_FUTURE, TOO_LATE, REPEATED, EMPTY, CONFLICTING = 20, 21, 22, 23, 24, 25
+NO_QUESTION = 20
+SAW_FUTURE = 21
+TOO_LATE = 22
+REPEATED = 23
+EMPTY = 24
+CONFLICTING = 25
 UNUSED_END = 26
-CONFLICTING_QUESTIONS, CONFLICTED_COUNT, SETTLED_CONFLICTS, CONFLICTING_LABELS = 26, 27, 28, 29
+CONFLICTING_QUESTIONS = 26
+CONFLICTED_COUNT = 27
+SETTLED_CONFLICTS = 28
+CONFLICTING_LABELS = 29
 # Slots made so far.
 MADE = 30
 META = 31
@@ -191,6 +222,7 @@ def _judge(meta: Any, future: Any) -> None:
         meta[SAW_FUTURE] += 1
         return
     meta[USED] += 1
+    # A label that is used ends the run of those that came to nothing.
     for i in range(UNUSED, UNUSED_END):
         meta[i] = 0
 
@@ -199,6 +231,7 @@ def _judge(meta: Any, future: Any) -> None:
 def advance(t: Any, wait: Any, held: Any, out: Any) -> None:
     """Time reaches `t` (ms): expire what waited `wait`, forget what waited twice that."""
     meta = held.meta
+    # Time never goes back: this tick was reached before.
     if t <= meta[NOW]:
         return
     meta[NOW] = t
@@ -210,6 +243,7 @@ def advance(t: Any, wait: Any, held: Any, out: Any) -> None:
             _emit(held, out, s, EXPIRED, held.deadline[s], np.nan)
         elif held.state[s] == EARLY:
             meta[UNMATCHED] += 1
+        # Not forgotten yet: a late label may still correct it, and a repeat is still known as one.
         held.queue[meta[TAIL] % held.queue.size] = s
         meta[TAIL] += 1
     while meta[FORGET_HEAD] < meta[TAIL]:
@@ -284,7 +318,8 @@ def ask(new: Any, wait: Any, held: Any, out: Any) -> None:
     meta = held.meta
     for r in range(new.asked_at.size):
         t = new.asked_at[r]
-        low, high = new.ids[r, 0], new.ids[r, 1]
+        low = new.ids[r, 0]
+        high = new.ids[r, 1]
         at = find(held.table, held.ids, low, high)
         s = held.table[at]
         if s < 0:
@@ -327,7 +362,8 @@ def answer(new: Any, wait: Any, correct_late: Any, held: Any, out: Any) -> None:
             meta[EMPTY_COUNT] += 1
             meta[EMPTY] += 1
             continue
-        low, high = new.ids[r, 0], new.ids[r, 1]
+        low = new.ids[r, 0]
+        high = new.ids[r, 1]
         at = find(held.table, held.ids, low, high)
         s = held.table[at]
         if s < 0:

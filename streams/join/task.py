@@ -79,6 +79,7 @@ def _table(capacity: int, width: int, meta: I64) -> k.Table:
     """Empty slots, of which all are free; `width` is that of a row."""
     n = capacity
     return k.Table(
+        # Four places a slot, so that a search soon meets an empty one.
         table=np.full(4 * n, -1, np.int64),
         ids=np.zeros((n, 2), np.uint64),
         request=np.zeros((n, 2), np.uint64),
@@ -94,6 +95,7 @@ def _table(capacity: int, width: int, meta: I64) -> k.Table:
         made=np.zeros(n, np.int64),
         heap=np.zeros(n, np.int64),
         queue=np.zeros(n, np.int64),
+        # Taken from its end: the lowest slots are used first.
         free=np.arange(n)[::-1].copy(),
         freed=np.zeros(n, np.int64),
         meta=meta,
@@ -120,7 +122,8 @@ class JoinTask:
 
     def __init__(self, plan: JoinPlan, partition: int) -> None:
         self.name = f"join:{plan.model}:{partition}"
-        self._plan, self._partition = plan, partition
+        self._plan = plan
+        self._partition = partition
         self._layout = Layout.of(plan.vectors)
         self._dtype = self._layout.dtype
         # questions by scorers that log less than this model reads
@@ -129,6 +132,7 @@ class JoinTask:
         meta[k.FREE] = SLOTS
         meta[k.NOW] = blocks.NO_TICK
         self._held = _table(SLOTS, self._dtype.itemsize, meta)
+        # Bytes of texts; where they turn out longer, `_rebuild` makes more room.
         self._arena = np.zeros(64 * SLOTS, np.uint8)
         self._text_used = 0
         # the newest question that was contested: its id, and when (app clock, ms)
@@ -147,7 +151,8 @@ class JoinTask:
     def apply(self, batch: Batch) -> Outputs:
         out = Outputs()
         for i in range(len(batch)):
-            block, offset = blocks.decode(batch.value(i)), int(batch.offsets[i])
+            block = blocks.decode(batch.value(i))
+            offset = int(batch.offsets[i])
             done = self._done
             self._ticks.note(block)
             self._done = self._ticks.finished
@@ -160,6 +165,7 @@ class JoinTask:
                 origin = f"outcomes.{self._plan.model}"
                 made = Block(blocks.EXAMPLES, origin, self._partition, rows, tick)
                 values = blocks.encode_parts(made)
+                # Stamped as its cause: what is appended is a function of the log alone.
                 time_ms = int(batch.times[i])
                 out.appends.append(Append(self._plan.examples, self._partition, values, time_ms))
         return out
@@ -172,7 +178,8 @@ class JoinTask:
         not moved); what they emitted, or None."""
         rows = block.rows
         if rows is not None:
-            origin, index = rows.column("_offset").to_numpy(), rows.column("_index").to_numpy()
+            origin = rows.column("_offset").to_numpy()
+            index = rows.column("_index").to_numpy()
             fresh = self._cursors.fresh(block.origin, block.partition, origin, index)
             rows = (
                 rows.slice(fresh.start, fresh.stop - fresh.start)
@@ -265,6 +272,7 @@ class JoinTask:
         meta = self._held.meta
         if meta[k.FREE] < rows:
             live = int(meta[k.TAIL] - meta[k.FORGET_HEAD] + meta[k.HEAP])
+            # Twice what is needed: rows are then copied once per doubling, not once per block.
             self._rebuild(2 * (live + rows), text_bytes)
         elif self._text_used + text_bytes > len(self._arena):
             self._rebuild(len(self._held.state), text_bytes)
@@ -353,12 +361,15 @@ class JoinTask:
         self, base: Mapping[str, npt.NDArray[Any]], deltas: Sequence[Mapping[str, npt.NDArray[Any]]]
     ) -> None:
         """Raises `CheckpointError` if the model's vectors were others then."""
+        # Every dump holds everything, so the newest alone is read.
         state = deltas[-1] if deltas else base
         if "vectors" not in state or from_json(state["vectors"]) != self._plan.vectors.digest:
             raise CheckpointError(
                 self.name,
-                f"its state holds predictions with other vectors than model {self._plan.model} has now",
-                "Give the changed model another name, or remove these checkpoints and the model's logs to start over.",
+                f"its state holds predictions with other vectors than model {self._plan.model} "
+                "has now",
+                "Give the changed model another name, or remove these checkpoints and the model's "
+                "logs to start over.",
             )
         self._restore(state, SLOTS, 0)
         self._cursors.load(state["cursors"])
@@ -368,7 +379,8 @@ class JoinTask:
         conflict = from_json(state["conflict"])
         self._conflict = None if conflict is None else (conflict[0], conflict[1])
         if "settings" in state and (settings := from_json(state["settings"])):
-            self._settings, self._wait_ms = settings, settings[-1][2]
+            self._settings = settings
+            self._wait_ms = settings[-1][2]
 
     def facts(self) -> dict[str, Any]:
         meta = self._held.meta

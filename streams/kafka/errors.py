@@ -7,6 +7,7 @@ from confluent_kafka import KafkaError, KafkaException
 from freshet.schemas.errors import LogError
 from freshet.streams.log.errors import RecordTooLarge, missing
 
+# Names that begin with an underscore are what the client found, the others brokers' answers.
 UNREACHABLE = {
     KafkaError._ALL_BROKERS_DOWN,
     KafkaError._TRANSPORT,
@@ -72,6 +73,7 @@ def translated(error: KafkaError, brokers: str, topic: str | None = None) -> Log
             f"a record is too large: {text}",
             "Raise max.message.bytes of the topic, or send less.",
         )
+    # A fatal error tells its cause in the text alone.
     if code in _FENCED or (code == KafkaError._FATAL and "group.instance.id" in text):
         return Fenced(
             resource,

@@ -42,8 +42,9 @@ class KafkaWriter:
     `KafkaCluster.trouble` says so.
 
     After a failed flush the records that failed are gone; whoever goes on does so from a
-    checkpoint. Times are at least 1 ms: Kafka refuses records of before 1970, and librdkafka takes 0
-    for "now". So a record of 1905 is stamped as of 1970; what its event says of its own time stays.
+    checkpoint. Times are at least 1 ms: Kafka refuses records of before 1970, and librdkafka takes
+    0 for "now". So a record of 1905 is stamped as of 1970; what its event says of its own time
+    stays.
     """
 
     def __init__(self, cluster: KafkaCluster) -> None:

@@ -132,8 +132,8 @@ class Writer(Protocol):
 
     def append(self, topic: str, partition: int, values: Sequence[bytes], time_ms: int) -> None:
         """Queue records, stamped with the app's clock; one before 1970 may be stamped as of then.
-        They are safe only after `flush` has returned. Raises `RecordTooLarge`, and queues none of them, if the topic can never take
-        one."""
+        They are safe only after `flush` has returned. Raises `RecordTooLarge`, and queues none of
+        them, if the topic can never take one."""
         ...
 
     def flush(self) -> None:

@@ -71,7 +71,8 @@ class Checkpoints:
         name = f"{self._root}/{self._identity}-{offset:020}.{kind}"
         content = hashlib.sha256(body).digest() + body
         until_there_is_room(lambda: put(self._fs, name, content), self._outages, self._run_dir)
-        self._saved, self._deltas = offset, 0 if full else self._deltas + 1
+        self._saved = offset
+        self._deltas = 0 if full else self._deltas + 1
         if full:
             self._prune()
 
@@ -88,8 +89,10 @@ class Checkpoints:
             other = sorted(objects)[-1].rsplit("-", 1)[0]
             raise CheckpointError(
                 self._root,
-                f"its state is of log {other}, and the log now is {self._identity}: the topic was recreated",
-                "Restore the topic. To start anew, remove all topics of the app and its run folder.",
+                f"its state is of log {other}, and the log now is {self._identity}: "
+                "the topic was recreated",
+                "Restore the topic. "
+                "To start anew, remove all topics of the app and its run folder.",
             )
         for name in sorted(ours, key=_place, reverse=True):
             chain = self._chain(name, ours)

@@ -29,6 +29,7 @@ def check(
         comes after it. LogError: the log cannot be reached.
     """
     kept = {task: found for task in tasks if (found := positions(url, kept_as(task)))}
+    # Each topic once, and only where a checkpoint is: the others may not be there yet.
     now = {topic: log.bounds(topic) for topic in dict.fromkeys(tasks[task][0] for task in kept)}
     for task, saved in kept.items():
         topic, partition = tasks[task]
@@ -46,11 +47,16 @@ def _refusal(
         return _misfit(
             task, topic, f"topic {topic} was recreated since it was saved", "Restore the topic."
         )
-    offset, (first, after) = max(ours), now.spans[partition]
+    # The newest: it is the one that a task goes on from.
+    offset = max(ours)
+    first, after = now.spans[partition]
     if offset < first:
-        lost = f"starts at offset {first}: the {first - offset} records from offset {offset} on are gone"
+        lost = f"the {first - offset} records from offset {offset} on are gone"
         return _misfit(
-            task, topic, f"topic {topic} {lost}", "Restore them, and retain records for longer."
+            task,
+            topic,
+            f"topic {topic} starts at offset {first}: {lost}",
+            "Restore them, and retain records for longer.",
         )
     if offset > after:
         return _misfit(

@@ -55,20 +55,28 @@ class Crashes:
 
     def note(self, piece: Batch, error: BaseException) -> None:
         """A task crashed on this piece."""
-        key, (first, last) = (
-            (piece.topic, piece.partition),
-            (int(piece.offsets[0]), int(piece.offsets[-1])),
-        )
+        key = (piece.topic, piece.partition)
+        first = int(piece.offsets[0])
+        last = int(piece.offsets[-1])
         trouble = self._troubles.setdefault(key, _Trouble())
         within = trouble.first <= first and last <= trouble.last
         trouble.crashes = trouble.crashes + 1 if within else 1
-        trouble.first, trouble.last = first, last
+        trouble.first = first
+        trouble.last = last
         if first == last and trouble.crashes >= CRASHES:
             trouble.skipped[first] = f"{type(error).__name__}: {error}"[:KEPT_TEXT]
+        told = "records crash a task; they are tried one by one"
+        if first == last:
+            told = "a record crashes a task"
         log.error(
-            "a record crashes a task" if first == last else "records crash a task; they are tried one by one",
-            topic=piece.topic, partition=piece.partition, offset=first, last=last, crashes=trouble.crashes, exc_info=error,
-        )  # fmt: skip
+            told,
+            topic=piece.topic,
+            partition=piece.partition,
+            offset=first,
+            last=last,
+            crashes=trouble.crashes,
+            exc_info=error,
+        )
 
     def error(self, piece: Batch) -> str:
         """By what the task crashed on this record, which is to be skipped."""

@@ -1,4 +1,5 @@
-"""What an operator hears on its app's control log: settings of topics and, in a replay, the time."""
+"""What an operator hears on its app's control log: settings of topics and, in a replay, the
+time."""
 
 from __future__ import annotations
 

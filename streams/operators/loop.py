@@ -164,6 +164,7 @@ class Operator:
 
     def step(self, max_wait_seconds: float) -> bool:
         """One turn of the loop; whether anything was read, or the time told."""
+        # Before records are read: where partitions end now must be known to tell what came since.
         wait_seconds = self._hear_the_time(max_wait_seconds)
         if self._listener.due:
             self._hear(0.0)
@@ -176,6 +177,7 @@ class Operator:
         self._look_after_rows()
         if self._turn and self._write_rows():  # step 9
             self._append()  # step 10
+        # Once more: what was not written yet may have kept it from being taken on above.
         self._configure()
         if self._must_checkpoint or self._since_checkpoint() >= self._rhythm.checkpoint_seconds:
             self.checkpoint()  # steps 11 and 12
@@ -266,13 +268,16 @@ class Operator:
         key = (batch.topic, batch.partition)
         end = int(batch.offsets[-1]) + 1
         assigned = self._assigned[key]
+        # Part of the turn only once all pieces are through: a task that crashes leaves nothing.
         made = Outputs()
         assigned.vouch(batch, self._job.pace.bound_ms())
         for piece, is_skipped in self._crashes.pieces(batch):
             try:
                 out = self._skip(piece) if is_skipped else assigned.task.apply(piece)
+            # No record's fault: the next one would fare no better, and none is buried for it.
             except ENVIRONMENT:
                 raise
+            # Polars panics by an exception that Python does not count among `Exception`.
             except (Exception, PanicException) as error:
                 self._crashes.note(piece, error)
                 self._begin_again(key)
@@ -355,6 +360,7 @@ class Operator:
 
     def _append(self) -> None:
         """Append what the turn made, and flush; then tell of it."""
+        # Flushed before anything is told of it: nobody may hear of what can still be lost.
         append_all(self._writer, self._turn.appends)
         self._tell(self._turn.messages)
         self._turn = Turn()

@@ -74,12 +74,16 @@ class Cursors:
     ) -> slice:
         """The rows not had yet (they rise in (offset, index), so they are a tail), and move past
         them."""
-        n, key = len(offsets), (origin, partition)
+        n = len(offsets)
+        key = (origin, partition)
         if not n:
             return slice(0, 0)
+        # Before the first of all: offsets begin at 0.
         last = self._last.get(key, (-1, -1))
         first = 0
         if (int(offsets[0]), int(indices[0])) <= last:
+            # Of the last offset some rows may be new: from its first row on they are looked at
+            # singly.
             first = int(np.searchsorted(offsets, last[0], "left"))
             while first < n and (int(offsets[first]), int(indices[first])) <= last:
                 first += 1

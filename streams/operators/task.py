@@ -132,7 +132,8 @@ def without_rows(batch: Batch) -> Batch | None:
     if block.tick == blocks.NO_TICK:
         return None
     value = blocks.encode(replace(block, rows=None))
-    data, edges = np.frombuffer(bytearray(value), np.uint8), np.array([0, len(value)])
+    data = np.frombuffer(bytearray(value), np.uint8)
+    edges = np.array([0, len(value)])
     return Batch(
         batch.topic, batch.partition, data, edges[:1], edges[1:], batch.offsets[:1], batch.times[:1]
     )

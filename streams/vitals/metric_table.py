@@ -31,8 +31,10 @@ class Figure:
     The value of a histogram is `{"le": upper bounds, "counts": one more than bounds, not cumulated,
     "sum": their sum}`.
 
-    >>> views = Figure("gauge", "freshet_view_keys", "Keys of a view.", "view:{view}:{partition}/keys")
-    >>> [(s.labels, s.value) for m in families([views], {"view:delay:0": {"keys": 7}}, {}) for s in m.samples]
+    >>> path = "view:{view}:{partition}/keys"
+    >>> views = Figure("gauge", "freshet_view_keys", "Keys of a view.", path)
+    >>> (metric,) = families([views], {"view:delay:0": {"keys": 7}}, {})
+    >>> [(sample.labels, sample.value) for sample in metric.samples]
     [({'view': 'delay', 'partition': '0'}, 7.0)]
     """
 

@@ -190,7 +190,7 @@ def _scorer(pipe: Connection, given: Given) -> None:
     from freshet.serving.edge.sockets import bind
     from freshet.serving.loading.loader import Loader, Place
     from freshet.serving.loading.sidecar_client import Sidecar
-    from freshet.serving.scoring.scorer import Scorer
+    from freshet.serving.scoring.scorer import Logging, Scorer
     from freshet.serving.web.app import ScorerApp
     from freshet.serving.web.server import HttpServer
     from freshet.streams.catalog import open_log
@@ -201,7 +201,7 @@ def _scorer(pipe: Connection, given: Given) -> None:
     clock, log, swaps = ManualClock(), open_log(str(Path(given.folder) / "log")), list[float]()
     clock.set(given.now_ms)
     served = [(model, plans.vector_plan(app, model), app.outcomes_log_of(model))]
-    scorer = Scorer("bench", served, open_store(given.store), clock, log.writer, lambda m: None)
+    scorer = Scorer("bench", served, open_store(given.store), clock, Logging(log.writer))
     keys = Path(given.folder) / "keys"
     loader = Loader(
         {model.name: Place(scorer.served[model.name].slot, model.vectors)},

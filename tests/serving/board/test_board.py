@@ -54,7 +54,7 @@ def wall(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """The wall clock stands at `NOW`, until a test sets it."""
 
     def stand(at_ms: int) -> None:
-        monkeypatch.setattr(board_module, "_wall_ms", lambda: at_ms)
+        monkeypatch.setattr(board_module, "wall_now_ms", lambda: at_ms)
 
     stand(NOW)
     return stand

@@ -25,7 +25,7 @@ from freshet.serving.docs import routes as http_docs
 from freshet.serving.docs.routes import methods_of
 from freshet.serving.page import api as operator_api
 from freshet.serving.scoring.reach import Reach
-from freshet.serving.scoring.scorer import Scorer
+from freshet.serving.scoring.scorer import Logging, Scorer
 from freshet.serving.web.app import ScorerApp
 from freshet.serving.web.metrics import metrics_route, targets_route
 from freshet.streams.clock import ManualClock
@@ -44,7 +44,7 @@ def scorer(tmp_path: Path) -> Iterator[ScorerApp]:
     log, store, clock = SqliteLog(str(tmp_path)), MemoryStore(), ManualClock(100 * HOUR)
     plans.ensure_topics(APP, log)
     models = [(m, plans.vector_plan(APP, m), APP.outcomes_log_of(m)) for m in APP.models]
-    answering = Scorer("s", models, store, clock, log.writer, lambda m: None)
+    answering = Scorer("s", models, store, clock, Logging(log.writer))
     beside = interface(APP, Reach(store), log, clock)
     yield ScorerApp(answering, routes=beside.routes)
     beside.pusher.close()

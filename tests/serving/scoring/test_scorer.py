@@ -28,7 +28,7 @@ from freshet.schemas.wire import blocks
 from freshet.schemas.wire.outcomes import RUNGS, fixed_of
 from freshet.serving.loading.live_model import LiveModel
 from freshet.serving.scoring.contract import Answer, Question
-from freshet.serving.scoring.scorer import Policy, Scorer
+from freshet.serving.scoring.scorer import Logging, Policy, Scorer
 from freshet.streams.clock import ManualClock
 from freshet.streams.outages import Outages
 from tests import consumers_app
@@ -105,8 +105,7 @@ class Rig:
             models,
             self.store,
             self.clock,
-            self.open_writer,
-            lambda m: None,
+            Logging(self.open_writer),
             policy,
         )
 

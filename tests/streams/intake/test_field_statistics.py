@@ -68,6 +68,29 @@ def wide(i: int, text: str | None = None, x: float | None = None, time: int | No
     return Sent(at, raw=encoded(id=f"e{i}", at=at, text=text, x=x))
 
 
+def test_a_source_is_one_source_however_its_uuid_is_spelt() -> None:
+    schema = EventSchema.parse(
+        {
+            "type": "record",
+            "name": "devices",
+            "fields": [
+                {"name": "id", "type": "string"},
+                {"name": "at", "type": "long"},
+                {"name": "device", "type": {"type": "string", "logicalType": "uuid"}},
+            ],
+        },
+        "devices",
+    )
+    name = "0f8fad5b-d9cb-469f-a165-70867728950e"
+    spelt = [name, name.upper(), name.title(), name]
+    sent = [
+        Sent(START + i, raw=encoded(id=f"e{i}", at=START + i, device=device))
+        for i, device in enumerate(spelt)
+    ]
+    facts = taken(sent, task_of("device", schema), rows=3).facts()
+    assert {source: told["events"] for source, told in facts["sources"].items()} == {name: 4}
+
+
 def encoded(**event: Any) -> bytes:
     return json.dumps(event).encode()
 

@@ -1,0 +1,103 @@
+"""Options that belong together, as one value: what a command takes stays readable, however many
+options it has."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+LogUrl = Annotated[
+    str | None, typer.Option(help="kafka://host:port (default: SQLite in the run folder)")
+]
+StoreUrl = Annotated[
+    str | None, typer.Option(help="redis://… or cassandra://… (default: an embedded Redis)")
+]
+ScorerPort = Annotated[int, typer.Option(min=0, max=65535, help="port of the scorer (0: any)")]
+StatusPort = Annotated[int, typer.Option(min=0, max=65535, help="port of the status page (0: any)")]
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlace:
+    """Where an app runs: by what servers, in which folder, under which addresses."""
+
+    log: LogUrl = None
+    store: StoreUrl = None
+    run_dir: Annotated[Path | None, typer.Option(help="folder of the run")] = None
+    host: Annotated[str | None, typer.Option(help="address to listen on")] = None
+    port: Annotated[int | None, typer.Option(help="port of the scorer")] = None
+    status_port: Annotated[int | None, typer.Option(help="port of the status page")] = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayPlace:
+    """Where old data is replayed."""
+
+    log: LogUrl = None
+    store: StoreUrl = None
+    port: ScorerPort = 0
+    status_port: StatusPort = 0
+    run_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="a new folder for the run, to go on in (default: .freshet/replay, emptied)"
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class DataTime:
+    """Which of the data's time is replayed, and in what steps."""
+
+    since: Annotated[
+        str, typer.Option("--from", help="leave out what was before, such as 1996-05-07")
+    ] = ""
+    until: Annotated[str, typer.Option("--until", help="leave out what was then or later")] = ""
+    step: Annotated[str, typer.Option(help="time of the data per step (default: by its span)")] = ""
+    snapshot_every: Annotated[
+        str | None, typer.Option(help="time of the data between snapshots, for all topics")
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Flights:
+    """Which flights the demo replays, with which faults, and how often it cuts snapshots."""
+
+    days: Annotated[int, typer.Option(min=1, max=365, help="days of 2013 to replay")] = 59
+    step: Annotated[str, typer.Option(help="flight time per step")] = "15m"
+    seed: Annotated[int, typer.Option(help="seed of the injected faults")] = 0
+    snapshot_every: Annotated[
+        str, typer.Option(help="flight time between snapshots (3h; 6h over the year)")
+    ] = ""
+
+
+def grouped(command: Callable[..., None]) -> Callable[..., None]:
+    """A command as typer reads it: a parameter whose type is one of the groups above stands for the
+    group's fields, each an option of its own."""
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, Any] = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
+    flat: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        if name in groups:
+            flat += inspect.signature(groups[name], eval_str=True).parameters.values()
+        else:
+            flat.append(parameter.replace(annotation=hints[name]))
+
+    def called(**given: Any) -> None:
+        for name, kind in groups.items():
+            own = {field.name: given.pop(field.name) for field in fields(kind)}
+            given[name] = kind(**own)
+        command(**given)
+
+    # By keyword only: groups stand where they are declared, so options with defaults may come
+    # before parameters without.
+    keyword_only = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in flat]
+    called.__signature__ = inspect.Signature(keyword_only)  # type: ignore[attr-defined]
+    called.__annotations__ = {p.name: p.annotation for p in flat}
+    called.__name__ = command.__name__
+    called.__doc__ = command.__doc__
+    return called
