@@ -153,8 +153,8 @@ def finish_into(
     by itself would else be most of a question's time.
 
     Feature `f` of the tables goes to column `to[f]` of the numbers (-1: to none), the versions of
-    view `v` to the columns `2 * v` and `2 * v + 1`, and the age becomes that of the oldest row, where
-    that is older.
+    view `v` to the columns `2 * v` and `2 * v + 1`, and the age becomes that of the oldest row,
+    where that is older.
     """
     for part in parts:
         if part.present.shape != part.data.shape[:1]:
