@@ -24,9 +24,11 @@ def is_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in FULL
 
 
-def until_there_is_room(write: Callable[[], T], outages: Outages, folder: str) -> T:
+def until_there_is_room(
+    write: Callable[[], T], outages: Outages, folder: str, meanwhile: str = WAITS
+) -> T:
     """What `write` returns, which is tried again while its disk is full: nothing of it may stay
-    done when it fails.
+    done when it fails. `meanwhile` says what that means for others.
 
     Raises: DiskError: the process is to end meanwhile; what was not written is computed again from
         the last checkpoint.
@@ -44,7 +46,7 @@ def until_there_is_room(write: Callable[[], T], outages: Outages, folder: str) -
                 "no space is left on it",
                 "Make room there: remove what is not needed, or give it more.",
             )
-            outages.begin(full, WAITS)
+            outages.begin(full, meanwhile)
             if outages.ending.wait(RETRY_SECONDS):
                 raise full from error
         else:

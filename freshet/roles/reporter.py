@@ -3,21 +3,25 @@ listens on."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 import structlog
 
 from freshet.roles.context import Context
-from freshet.schemas.errors import LogError
+from freshet.schemas.errors import DiskError, LogError
 from freshet.schemas.whole_files import write_whole
 from freshet.schemas.wire.messages import Message
 from freshet.streams.clock import wall_now_ms
 from freshet.streams.control.channels import send
+from freshet.streams.disk import is_full, until_there_is_room
 from freshet.streams.log.contract import Writer
 from freshet.streams.vitals.metrics_server import reachable
 
 log = structlog.get_logger()
+UNTOLD = "this role serves, and {} does not say yet where"
 
 
 class Reporter:
@@ -51,8 +55,27 @@ class Reporter:
 
 
 def announce(ctx: Context, what: str, address: str) -> None:
-    """Where this role listens, for whoever started it."""
+    """Where this role listens, for whoever started it: told by a thread of its own where the disk
+    is full, since the role serves meanwhile."""
     log.info("listening", address=address)
     ctx.vitals.metrics = reachable(address)
     # Last: to whoever waits for this file, it says that the role listens.
-    write_whole(ctx.settings.run_dir / f"{what}.address", address.encode())
+    file = ctx.settings.run_dir / f"{what}.address"
+    try:
+        write_whole(file, address.encode())
+    except OSError as error:
+        if not is_full(error):
+            raise
+        ctx.thread(_announce_once_there_is_room, ctx, file, address)
+
+
+def _announce_once_there_is_room(ctx: Context, file: Path, address: str) -> None:
+    folder = str(file.parent.absolute())
+    # It ends before there is room: nobody is waiting for its address any more.
+    with contextlib.suppress(DiskError):
+        until_there_is_room(
+            lambda: write_whole(file, address.encode()),
+            ctx.vitals.outages,
+            folder,
+            UNTOLD.format(file.name),
+        )

@@ -27,7 +27,7 @@ from freshet.servers.server import Server, free_ports
 from freshet.serving.status import status as s
 from tests.faults.disturbance import Disturbed, Left, differing, running
 from tests.faults.disturbance import undisturbed as undisturbed_run
-from tests.faults.test_kills import until
+from tests.faults.killer import until
 
 AWAY_SECONDS = 60.0
 # that a role may hold at the end of an outage: the fetch queue of a consumer, not a backlog
