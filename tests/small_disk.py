@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+STUFFING = "stuffing"
+
 
 @contextmanager
 def small_disk(folder: Path, size: str) -> Iterator[Path]:
@@ -26,12 +28,13 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        subprocess.run(["umount", str(folder)], check=True)
+        # Lazily: a process that is about to end may still have a file of it open.
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def fill(folder: Path) -> Path:
-    """Leave no byte of the disk; the file that fills it."""
-    stuffing = folder / "stuffing"
+    """Leave no byte of the disk; the file that fills it, `STUFFING`."""
+    stuffing = folder / STUFFING
     with stuffing.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
             file.write(bytes(4096))

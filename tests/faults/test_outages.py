@@ -23,7 +23,7 @@ from freshet.schemas.errors import ComponentError
 from freshet.servers.cassandra_server import CassandraServer
 from freshet.servers.kafka_server import KafkaServer
 from freshet.servers.redis_server import RedisServer
-from freshet.servers.server import Server, free_ports
+from freshet.servers.server import free_ports
 from freshet.serving.status import status as s
 from tests.faults.disturbance import Disturbed, Left, differing, running
 from tests.faults.disturbance import undisturbed as undisturbed_run
@@ -38,14 +38,14 @@ pytestmark = pytest.mark.timeout(900)
 
 @dataclass
 class Scene:
-    """A server goes away in the middle of step `at`, once its questions are answered, and comes
-    back. What was seen of it meanwhile: status, rungs of probes, metrics and memory."""
+    """A component goes away in the middle of step `at`, once its questions are answered, as `end`
+    does it, and comes back by `start`. What was seen of it meanwhile: status, rungs of probes, metrics and memory."""
 
     at: int
     component: str
-    server: Server
     away_seconds: float
-    end: Callable[[Server], None]
+    end: Callable[[], object]
+    start: Callable[[], object]
     status: s.Status | None = None
     rungs: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
@@ -55,11 +55,11 @@ class Scene:
     error: BaseException | None = None
 
     def play(self, run: Disturbed, probe: dict[str, list[Any]]) -> threading.Thread:
-        """Begin: the server ends now, the rest goes on in a thread."""
+        """Begin: it goes away now, the rest goes on in a thread."""
         pids = {name: c["pid"] for name, c in run.runtime.supervisor.facts().items()}
         before = {name: resident_mb(pid) for name, pid in pids.items()}
         exporters = [r.metrics for r in status_of(run).roles if r.metrics]
-        self.end(self.server)
+        self.end()
         thread = threading.Thread(target=self._go_on, args=(run, probe, pids, before, exporters))
         thread.start()
         return thread
@@ -77,12 +77,12 @@ class Scene:
             for address in exporters:
                 self.metrics |= outages_in(address)
             self.memory_mb = {name: (before[name], resident_mb(pid)) for name, pid in pids.items()}
-            self.server.start()
+            self.start()
             until(lambda: not self._told(run), f"the {self.component} is back in the status")
             self.rung_after = self._probe(run, probe)
         except BaseException as error:
             self.error = error
-            self.server.start()
+            self.start()
 
     def _told(self, run: Disturbed) -> bool:
         return any(o.component == self.component for o in status_of(run).outages)
@@ -176,8 +176,8 @@ def kafka_and_redis(tmp_path_factory: pytest.TempPathFactory, kafka: str) -> Ite
     with ExitStack() as stack:
         broker = stack.enter_context(KafkaServer(folder / "kafka"))
         redis = stack.enter_context(RedisServer(folder / "redis", port=free_ports(1)[0]))
-        store = Scene(60, "store", redis, 5.0, Server.kill)
-        log = Scene(150, "log", broker, AWAY_SECONDS, Server.stop)
+        store = Scene(60, "store", 5.0, redis.kill, redis.start)
+        log = Scene(150, "log", AWAY_SECONDS, broker.stop, broker.start)
         run = stack.enter_context(
             running(folder / "run", f"kafka://{broker.address}", f"redis://{redis.address}/0")
         )
@@ -191,7 +191,7 @@ def on_cassandra(tmp_path_factory: pytest.TempPathFactory, cassandra: str) -> It
     folder = tmp_path_factory.mktemp("outages")
     with ExitStack() as stack:
         server = stack.enter_context(CassandraServer(folder / "cassandra"))
-        scene = Scene(60, "store", server, AWAY_SECONDS, Server.stop)
+        scene = Scene(60, "store", AWAY_SECONDS, server.stop, server.start)
         run = stack.enter_context(
             running(folder / "run", "", f"cassandra://{server.address}/outages")
         )

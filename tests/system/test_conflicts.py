@@ -12,7 +12,7 @@ from freshet.demo.flights.schedule import Records
 from freshet.roles import plans
 from freshet.schemas.events.writer import EventWriter
 from freshet.serving.scoring.contract import Question
-from freshet.serving.scoring.scorer import Scorer
+from freshet.serving.scoring.scorer import Logging, Scorer
 from freshet.streams.clock import ManualClock
 from freshet.testing import LocalRun, MemoryStore
 from tests.toy_app import toy_app
@@ -59,7 +59,7 @@ class World:
         app = self.run.app
         models = [(m, plans.vector_plan(app, m), app.outcomes_log_of(m)) for m in app.models]
         self.second = Scorer(
-            "second", models, MemoryStore(), ManualClock(), self.run.log.writer, lambda m: None
+            "second", models, MemoryStore(), ManualClock(), Logging(self.run.log.writer)
         )
 
     def ask(self, scorer: Scorer, columns: Columns, at: int) -> None:

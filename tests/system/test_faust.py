@@ -303,12 +303,11 @@ def test_a_view_over_what_agents_send_equals_a_plain_loop_though_their_worker_is
     assert found is not None
     for origin, values in expected(events, events[-1]["observed_at"]).items():
         assert found[origin] == pytest.approx(values, rel=1e-12)
-    # A worker that was stopped has committed: nothing of before is sent again, and nothing of what
-    # came after the observation at which the next one was killed.
+    # A worker that was stopped has committed: nothing of before is sent again. What came later may
+    # be, at least once is what is promised: after a kill, and where a client does not hear of a
+    # record in time that has arrived.
     again = {name for (_, name), times in Counter(sent_to).items() if times > 1}
-    assert again <= {event["observation_id"] for event in rest[: HELD_AT + 1]}, (
-        "only what was sent after the last commit was sent again"
-    )
+    assert not again & {event["observation_id"] for event in first}
     assert {p for p, _ in sent_to} == {0, 1, 2}
     assert all(p == partition_of(name, 3) for p, name in sent_to)
     told = worker.log.read_text()
