@@ -35,6 +35,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
         scene = Scene(
             at=AT_STEP,
             component="disk",
+            where=str(folder),
             away_seconds=FULL_SECONDS,
             end=lambda: fill(folder),
             start=lambda: stuffing.unlink(missing_ok=True),

@@ -39,10 +39,11 @@ pytestmark = pytest.mark.timeout(900)
 @dataclass
 class Scene:
     """A component goes away in the middle of step `at`, once its questions are answered, as `end`
-    does it, and comes back by `start`. What was seen of it meanwhile: status, rungs of probes, metrics and memory."""
+    does it, and comes back by `start`; `where` is its address. What was seen of it meanwhile: status, rungs of probes, metrics and memory."""
 
     at: int
     component: str
+    where: str
     away_seconds: float
     end: Callable[[], object]
     start: Callable[[], object]
@@ -176,8 +177,8 @@ def kafka_and_redis(tmp_path_factory: pytest.TempPathFactory, kafka: str) -> Ite
     with ExitStack() as stack:
         broker = stack.enter_context(KafkaServer(folder / "kafka"))
         redis = stack.enter_context(RedisServer(folder / "redis", port=free_ports(1)[0]))
-        store = Scene(60, "store", 5.0, redis.kill, redis.start)
-        log = Scene(150, "log", AWAY_SECONDS, broker.stop, broker.start)
+        store = Scene(60, "store", redis.address, 5.0, redis.kill, redis.start)
+        log = Scene(150, "log", broker.address, AWAY_SECONDS, broker.stop, broker.start)
         run = stack.enter_context(
             running(folder / "run", f"kafka://{broker.address}", f"redis://{redis.address}/0")
         )
@@ -191,7 +192,7 @@ def on_cassandra(tmp_path_factory: pytest.TempPathFactory, cassandra: str) -> It
     folder = tmp_path_factory.mktemp("outages")
     with ExitStack() as stack:
         server = stack.enter_context(CassandraServer(folder / "cassandra"))
-        scene = Scene(60, "store", AWAY_SECONDS, server.stop, server.start)
+        scene = Scene(60, "store", server.address, AWAY_SECONDS, server.stop, server.start)
         run = stack.enter_context(
             running(folder / "run", "", f"cassandra://{server.address}/outages")
         )
@@ -209,7 +210,7 @@ def test_an_outage_is_named_in_the_status_with_its_address_and_what_to_do(run: P
     for component, scene in run.scenes.items():
         assert scene.status is not None
         (outage,) = [o for o in scene.status.outages if o.component == component]
-        assert scene.server.address in outage.resource
+        assert scene.where in outage.resource
         assert outage.cause
         assert outage.meanwhile
         assert outage.next_step
@@ -231,7 +232,7 @@ def test_an_outage_and_its_end_are_logged(run: Played) -> None:
             # A server that is stopped in good order may answer once more after it was first found
             # away.
             assert 1 <= len(begun) == len(over) <= 3, role
-            assert scene.server.address in begun[0]["resource"]
+            assert scene.where in begun[0]["resource"]
             assert begun[0]["cause"]
             assert begun[0]["meanwhile"]
             assert begun[0]["next_step"]
