@@ -22,6 +22,7 @@ import numpy.typing as npt
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.events.codec import frozen
 from freshet.schemas.events.columns import Columns
+from freshet.schemas.text.columns import Texts
 from freshet.schemas.topics.topic import Topic
 from freshet.schemas.wire.blocks import NO_TICK
 from freshet.streams.intake import kernels
@@ -44,11 +45,7 @@ class Admission:
     def __init__(self, topic: Topic) -> None:
         self._topic = topic
         self._dedup_ms = max(SHORTEST_MS, milliseconds(topic.dedup))
-        self._source = -1
-        self._text = False
-        if topic.source is not None:
-            self._source = topic.events.position(topic.source)
-            self._text = topic.events.fields[self._source].type == "string"
+        self._text = are_texts(topic)
         self._ids = np.zeros((2, FIRST_IDS, 2), np.uint64)
         self._known = _no_sources(FIRST_SOURCES)
         self._offenders = _no_offenders()
@@ -81,7 +78,7 @@ class Admission:
         self._make_room(len(code))
         times, _ = columns.integers(self._topic.event_time)
         rows = kernels.Rows(frozen(ids), frozen(times), frozen(appended), code)
-        names = self._names(columns)
+        names = names_of(self._topic, columns)
         kernels.admit(
             rows,
             names,
@@ -91,39 +88,8 @@ class Admission:
             lateness_ms,
             MOST_SOURCES,
         )
-        if self._source >= 0:
+        if self._topic.source is not None:
             self._note_late(columns, names, code)
-
-    def _names(self, columns: Columns) -> kernels.Names:
-        data = frozen(columns.data)
-        if self._source < 0:
-            nobody = np.zeros(columns.n, np.bool_)
-            nothing = np.zeros(0, np.int64)
-            return kernels.Names(
-                data,
-                frozen(nothing),
-                frozen(nothing),
-                frozen(nobody),
-                False,
-            )
-        valid = frozen(columns.valid[self._source])
-        if not self._text:
-            words = columns.words[self._source]
-            return kernels.Names(
-                data,
-                frozen(words[0]),
-                frozen(words[1]),
-                valid,
-                False,
-            )
-        texts = columns.text(self._topic.source or "")
-        return kernels.Names(
-            frozen(texts.data),
-            frozen(texts.start),
-            frozen(texts.end),
-            valid,
-            True,
-        )
 
     def _note_late(
         self, columns: Columns, names: kernels.Names, code: npt.NDArray[np.uint8]
@@ -132,20 +98,14 @@ class Admission:
         if not len(late) or self._topic.source is None:
             return
         texts = columns.key(self._topic.source).take(late)
-        shown = kernels.Names(
-            frozen(texts.data),
-            frozen(texts.start),
-            frozen(texts.end),
-            frozen(texts.valid),
-            True,
-        )
+        shown = names_in(texts)
         kernels.note_late(shown, frozen(names.start[late]), self._text, self._offenders)
 
     def _make_room(self, rows: int) -> None:
         """Tables are at most half full, whatever the rows are."""
         while (int(self._meta[kernels.IDS]) + rows) * 2 > self._ids.shape[1]:
             self._ids = kernels.regrow(self._ids, self._ids.shape[1] * 2)
-        if self._source < 0:
+        if self._topic.source is None:
             return
         # No more than that stand in a generation at once, however many rows come.
         needed = min(int(self._meta[kernels.SOURCES]) + rows, MOST_SOURCES)
@@ -215,6 +175,34 @@ class Admission:
                 name = self._offenders.texts[i, : self._offenders.sizes[i]].tobytes()
                 out.append(_told(name.decode(errors="replace"), figures))
         return sorted((told for told in out if told["late"]), key=lambda told: -told["late"])
+
+
+def are_texts(topic: Topic) -> bool:
+    """Whether the topic's sources are told apart by a text, and not by a number."""
+    if topic.source is None:
+        return False
+    return topic.events.fields[topic.events.position(topic.source)].type == "string"
+
+
+def names_of(topic: Topic, columns: Columns) -> kernels.Names:
+    """Nobody where the topic tells no source apart. A source's texts are canonical: a UUID in upper
+    case is the same one. All arrays are frozen, for kernels are compiled for one kind of arrays."""
+    if topic.source is None:
+        nothing = frozen(np.zeros(0, np.int64))
+        nobody = frozen(np.zeros(columns.n, np.bool_))
+        return kernels.Names(frozen(columns.data), nothing, nothing, nobody, False)
+    if are_texts(topic):
+        return names_in(columns.text(topic.source))
+    at = topic.events.position(topic.source)
+    first, second = columns.words[at]
+    valid = frozen(columns.valid[at])
+    return kernels.Names(frozen(columns.data), frozen(first), frozen(second), valid, False)
+
+
+def names_in(texts: Texts) -> kernels.Names:
+    """Each row by its text."""
+    data = frozen(texts.data)
+    return kernels.Names(data, frozen(texts.start), frozen(texts.end), frozen(texts.valid), True)
 
 
 def _told(source: str | None, figures: I64) -> dict[str, Any]:

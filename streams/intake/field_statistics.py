@@ -22,6 +22,7 @@ from freshet.schemas.events.columns import Columns
 from freshet.schemas.events.field import Field
 from freshet.schemas.topics.topic import Topic
 from freshet.streams.intake import field_statistics_kernels as kernels
+from freshet.streams.intake.admission import names_of
 from freshet.streams.intake.fates import first_dead
 from freshet.streams.operators.task import Arrays, as_json, from_json
 
@@ -67,26 +68,12 @@ class TopicStatistics:
             (columns.data, columns.words, columns.valid),
             (code, frozen(times)),
             self._kinds,
-            self._named(columns),
+            # Without what it is told by, which is beside it.
+            tuple(names_of(self._topic, columns)[:-1]),
             (self._source >= 0, self._symbol, self._first_dead),
             tuple(self._of_fields.values()),
             tuple(self._of_sources.values()),
         )
-
-    def _named(self, columns: Columns) -> tuple[Any, ...]:
-        """Who sent each row: data, start, end, valid. A source's texts are canonical: a UUID in
-        upper case is the same one. All are frozen, for kernels are compiled for one kind of
-        arrays."""
-        if self._topic.source is None:
-            nothing = np.zeros(0, np.int64)
-            named = (columns.data, nothing, nothing, nothing.astype(np.bool_))
-        elif self._symbol:
-            first, second = columns.words[self._source]
-            named = (columns.data, first, second, columns.valid[self._source])
-        else:
-            texts = columns.text(self._topic.source)
-            named = (texts.data, texts.start, texts.end, texts.valid)
-        return tuple(frozen(array) for array in named)
 
     def tick(self, time_ms: int) -> None:
         """All that stood in the partition at `time_ms` (app clock) was taken."""
