@@ -9,50 +9,52 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 MODE = 0o666  # of a new file, before the umask
 PRIVATE = 0o600  # its owner's alone
 SUFFIX = ".part"
+Part = bytes | memoryview
 
 
-def write_whole(path: Path, data: bytes, mode: int = MODE, durable: bool = False) -> None:
-    """Put `data` at `path`. With `durable` it is on the disk before it is in place, so that also a
-    power failure leaves one of the two whole; without, such a failure may leave a torn file, which
-    its reader must be able to tell.
+def write_whole(path: Path, *parts: Part, mode: int = MODE, durable: bool = False) -> None:
+    """Put `parts`, one after the other, at `path`. With `durable` they are on the disk before they
+    are in place, so that also a power failure leaves one of the two whole; without, such a failure
+    may leave a torn file, which its reader must be able to tell.
 
     Raises:
         OSError: the disk is full, the folder is gone, or may not be written.
     """
     # Threads and processes may write the same file: each has a part of its own, and the last one in
     # place stays.
-    part = f"{path}.{os.getpid()}-{threading.get_native_id()}{SUFFIX}"
-    put_whole(str(path), part, data, mode, durable)
+    temporary = f"{path}.{os.getpid()}-{threading.get_native_id()}{SUFFIX}"
+    put_whole(str(path), temporary, parts, mode, durable)
 
 
 def put_whole(
     name: str,
-    part: str,
-    data: bytes,
+    temporary: str,
+    parts: Sequence[Part],
     mode: int = MODE,
     durable: bool = False,
     folder: int | None = None,
 ) -> None:
-    """As `write_whole`, through the file `part`, which nobody else writes; both below the open
+    """As `write_whole`, through the file `temporary`, which nobody else writes; both below the open
     `folder`, if there is one."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
         # One that was left is another's, or a link. Made with its mode: a private file is at no
         # moment anybody else's to read.
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(part, dir_fd=folder)
-        with open(os.open(part, flags, mode, dir_fd=folder), "wb") as file:
-            file.write(data)
+            os.unlink(temporary, dir_fd=folder)
+        with open(os.open(temporary, flags, mode, dir_fd=folder), "wb") as file:
+            file.writelines(parts)
             file.flush()
             if durable:
                 os.fsync(file.fileno())
-        os.replace(part, name, src_dir_fd=folder, dst_dir_fd=folder)
+        os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(part, dir_fd=folder)
+            os.unlink(temporary, dir_fd=folder)
         raise

@@ -7,8 +7,8 @@
                too; `objects` are put whole
 `operators/`   the loop that turns one partition into a pure function's outputs: steps, checkpoints,
                crashes, origins
-`intake/`      the stages of a source partition: decode, validate, deduplicate, filter, impute,
-               route
+`admission/`   which events are repeats, and which come late
+`intake/`      the stages of a source partition: decode, validate, admit, filter, impute, route
 `join/`        predictions meet their labels, or expire
 `control/`     the logs that roles talk over, live settings, switches
 `vitals/`      what a process says of itself: heartbeat, metrics

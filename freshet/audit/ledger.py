@@ -27,7 +27,7 @@ from freshet.schemas.events.columns import REASONS, arrow_type
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.events.writer import EventWriter, Misfit, is_json
 from freshet.schemas.topics.topic import Topic
-from freshet.streams.intake.admission import MOST_SOURCES
+from freshet.streams.admission.admission import MOST_SOURCES
 from freshet.streams.intake.expressions import fields_of
 from freshet.streams.intake.fates import fates
 from freshet.streams.intake.ledger import LEDGER_BLOCK, Entry, Ledger

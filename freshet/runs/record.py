@@ -40,7 +40,7 @@ def write(app: str, app_file: str, given: Settings) -> None:
     )
     text = msgspec.json.format(msgspec.json.encode(record))
     try:
-        write_whole(path, text, PRIVATE, durable=True)
+        write_whole(path, text, mode=PRIVATE, durable=True)
     except OSError as error:
         raise ComponentError(
             f"file {path}",

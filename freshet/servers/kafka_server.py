@@ -39,7 +39,7 @@ class KafkaServer(Server):
         file = self.directory / "server.properties"
         # It may hold the password of a user.
         text = "".join(f"{key}={value}\n" for key, value in self._properties().items())
-        write_whole(file, text.encode(), PRIVATE)
+        write_whole(file, text.encode(), mode=PRIVATE)
         if not (self.directory / "data" / "meta.properties").exists():
             # One that begins with a dash would be an option.
             cluster = "f" + urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]

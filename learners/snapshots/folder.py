@@ -107,7 +107,7 @@ class Folder:
         """All of it, or nothing. Not forced to the disk: after a power failure a torn file is
         refused by its digest, and the trainer, which resumes from an older checkpoint, writes it
         again."""
-        put_whole(name, f"{name}{SUFFIX}", data, folder=self._descriptor)
+        put_whole(name, f"{name}{SUFFIX}", [data], folder=self._descriptor)
 
     def names(self) -> list[str]:
         return sorted(os.listdir(self._descriptor))

@@ -50,7 +50,7 @@ def create_key(directory: Path) -> None:
         # The public one first: what the private one signs can then be verified, whenever this
         # process ends.
         write_whole(directory / f"{name}.pub", key.public_key().public_bytes_raw(), durable=True)
-        write_whole(directory / f"{name}.key", key.private_bytes_raw(), PRIVATE, durable=True)
+        write_whole(directory / f"{name}.key", key.private_bytes_raw(), mode=PRIVATE, durable=True)
     except OSError as error:
         raise ComponentError(
             f"keys in {directory}",

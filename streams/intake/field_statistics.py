@@ -21,8 +21,8 @@ from freshet.schemas.events.codec import frozen
 from freshet.schemas.events.columns import Columns
 from freshet.schemas.events.field import Field
 from freshet.schemas.topics.topic import Topic
+from freshet.streams.admission.names import names_of
 from freshet.streams.intake import field_statistics_kernels as kernels
-from freshet.streams.intake.admission import names_of
 from freshet.streams.intake.fates import first_dead
 from freshet.streams.operators.task import Arrays, as_json, from_json
 

@@ -13,9 +13,10 @@ from typing import Any
 
 import numba as nb
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
+
+from freshet.schemas.text.word_kernels import eight_bytes, word_at
+from freshet.streams.admission.kernels import APPLIED
+from freshet.streams.admission.kernels import LATE as LATE_CODE
 
 # All of one kind where words are mixed: a sum of int64 and uint64 is a float to numba.
 u64 = np.uint64
@@ -26,45 +27,12 @@ ROWS, THERE, LOWEST, HIGHEST, USED, FIGURES = range(6)
 COUNT, MEAN, SQUARES, ORIGIN, SUM, SUM_OF_SQUARES, IN_BLOCK, MOMENTS = range(8)
 TAKEN, NEWEST_RECORD_MS, TOTALS = range(3)
 EVENTS, LATE, DEAD, FIRST_MS, NEWEST_MS, SECOND, BEFORE, SOURCE_FIGURES = range(8)
-# Fates as `streams.intake.kernels` numbers them, which imports this file.
-APPLIED = 0
-LATE_CODE = 2
 BLOCK = 64
 CHUNK = 512
 HALF_LIFE_SECONDS = 3600
 # 0.5 ** (k / 3600) by multiplications only: libm's powers may differ between processors in the last
 # bit.
 POWERS = np.cumprod(np.array([1.0] + [0.9998074776513175] * (HALF_LIFE_SECONDS - 1)))
-
-
-@intrinsic
-def _eight_bytes(typing_context: Any, data: Any, at: Any) -> Any:
-    """The 8 bytes of an array of bytes from `at` on, in one load: the compiler makes several of
-    eight bytes and shifts."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, args[0])
-        place = builder.bitcast(builder.gep(array.data, [args[1]]), ir.IntType(64).as_pointer())
-        return builder.load(place, align=1)
-
-    return types.uint64(data, at), generate
-
-
-@nb.njit(nogil=True, cache=True, _nrt=False)
-def _few_bytes(data: Any, at: Any, n: Any) -> Any:
-    word = u64(0)
-    for j in range(n):
-        word |= u64(data[at + j]) << u64(8 * j)
-    return word
-
-
-@nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
-def word_at(data: Any, at: Any, n: Any) -> Any:
-    """The first `n` bytes (8 if there are more) from `at` on, little endian."""
-    if at + 8 > data.size:
-        return _few_bytes(data, at, min(n, i64(8)))
-    word = _eight_bytes(data, at)
-    return word if n >= 8 else word & ((u64(1) << u64(8 * n)) - u64(1))
 
 
 @nb.njit(nogil=True, cache=True, _nrt=False)
@@ -109,7 +77,7 @@ def _place(
             return other
         first = word_at(data, start, n)
         if n > 8:
-            last = _eight_bytes(data, end - 8)
+            last = eight_bytes(data, end - 8)
     # The upper bits of a product with an odd constant depend on all bits below them.
     mask = u64(slots.shape[0] - 1)
     i = (((first ^ (last * u64(0xC4CEB9FE1A85EC53))) * u64(0x9E3779B97F4A7C15)) >> u64(40)) & mask

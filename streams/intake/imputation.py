@@ -14,6 +14,7 @@ from freshet.schemas.events.field import BOUNDS
 from freshet.schemas.text.columns import Interner, Texts
 from freshet.schemas.text.keys import joined
 from freshet.schemas.topics.impute import Impute
+from freshet.streams.admission.kernels import APPLIED
 from freshet.streams.intake import kernels
 
 _KINDS = {"median": kernels.MEDIAN, "mean": kernels.MEAN, "last": kernels.LAST}
@@ -41,7 +42,7 @@ class Imputer:
             return
         values, valid = columns.numbers(self.field)
         if self.how.kind == "constant":
-            missing = ~valid & (code == kernels.APPLIED)
+            missing = ~valid & (code == APPLIED)
             n = int(np.count_nonzero(missing))
             if n:
                 self.filled += n
@@ -52,7 +53,7 @@ class Imputer:
         self.filled += kernels.impute(
             _KINDS[self.how.kind], float(self.how.value), values, valid, groups, code, self._state
         )
-        self._put(columns, values, valid | (code == kernels.APPLIED))
+        self._put(columns, values, valid | (code == APPLIED))
 
     def _fill_whole(self, columns: Columns, code: npt.NDArray[np.uint8]) -> None:
         """Constants and last values of int and long fields, every digit of them."""
@@ -60,7 +61,7 @@ class Imputer:
         values, valid = columns.integers(self.field)
         lowest, highest = BOUNDS[columns.schema[self.field].type]
         start = round(min(max(self.how.value, lowest), highest))
-        missing = ~valid & (code == kernels.APPLIED)
+        missing = ~valid & (code == APPLIED)
         if self.how.kind == "constant":
             self.filled += int(np.count_nonzero(missing))
             columns.replace(self.field, np.where(missing, start, values), valid | missing)
@@ -97,7 +98,7 @@ class Imputer:
 
     def _fill_text(self, columns: Columns, code: npt.NDArray[np.uint8], value: str) -> None:
         texts = columns.text(self.field)
-        missing = ~texts.valid & (code == kernels.APPLIED)
+        missing = ~texts.valid & (code == APPLIED)
         n = int(np.count_nonzero(missing))
         if not n:
             return

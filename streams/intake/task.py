@@ -30,15 +30,16 @@ from freshet.schemas.text.keys import joined
 from freshet.schemas.topics.topic import Freshness, Topic
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import Block
+from freshet.streams.admission.admission import Admission
+from freshet.streams.admission.kernels import APPLIED
+from freshet.streams.admission.vouched import Vouched, ahead_of, latest_ms
 from freshet.streams.intake import kernels
-from freshet.streams.intake.admission import Admission
 from freshet.streams.intake.expressions import fields_of
 from freshet.streams.intake.fates import FIRST_FILTER, fates, first_dead
 from freshet.streams.intake.field_statistics import TopicStatistics
 from freshet.streams.intake.imputation import Imputer
 from freshet.streams.intake.ledger import LEDGER_BLOCK, LedgerBook
 from freshet.streams.intake.refusals import labels_of, refuse_labels, refuse_large
-from freshet.streams.intake.vouched import Vouched, ahead_of, latest_ms
 from freshet.streams.log.contract import Batch
 from freshet.streams.operators.dead_letters import letters
 from freshet.streams.operators.task import Append, Outputs, as_json, from_json
@@ -131,7 +132,7 @@ class IntakeTask:
         code = self._settle(columns, batch)
         self._bury(columns, batch, out)
         self._statistics.take(columns, code, batch.times)
-        rows = np.flatnonzero(code == kernels.APPLIED)
+        rows = np.flatnonzero(code == APPLIED)
         if len(rows):
             self._route(columns, rows, batch, out)
         return out
@@ -189,12 +190,9 @@ class IntakeTask:
     def vouch(self, batch: Batch, now_ms: int) -> None:
         self._vouched.note(batch, now_ms)
 
-    def turn(self, at: int) -> bool:
+    def turn(self, at: int, bound_ms: int | None) -> bool:
         """A new generation of ids, when it is time for one."""
-        if not self._admission.is_due(self._tick):
-            return False
-        self._admission.turn(self._tick, at)
-        return True
+        return self._admission.turn(self._tick, bound_ms, at)
 
     def skip(self, batch: Batch) -> Outputs:
         """The record's fate is a dead letter."""
@@ -223,7 +221,7 @@ class IntakeTask:
             imputer.fill(columns, code)
         # Labels see what was filled in.
         for label in self._plan.labels:
-            wrong = refuse_labels(columns, np.flatnonzero(code == kernels.APPLIED), label.value)
+            wrong = refuse_labels(columns, np.flatnonzero(code == APPLIED), label.value)
             code[wrong] = first_dead(topic) + BAD_LABEL - 1
         self.ledger.span(int(batch.offsets[0]), int(batch.offsets[-1]))
         # Last, when no fate changes any more: every record is counted once.
@@ -240,7 +238,7 @@ class IntakeTask:
 
     def _filter(self, columns: Columns, code: Codes) -> None:
         for k, (expression, names) in enumerate(self._filters):
-            rows = np.flatnonzero(code == kernels.APPLIED)
+            rows = np.flatnonzero(code == APPLIED)
             if len(rows):
                 hit = (
                     columns.frame(names, rows)
@@ -308,12 +306,12 @@ class IntakeTask:
             out.appends.append(Append(routed.to, p, blocks.encode_parts(block), time_ms))
 
     def dump(self, full: bool) -> dict[str, npt.NDArray[Any]]:
-        """Always everything: ids of two horizons, groups of imputes, ledger."""
+        """Always everything but ids, which are many: groups of imputes, ledger, statistics."""
         state: dict[str, npt.NDArray[Any]] = {
             "declared": as_json(_declared(self._plan.topic)),
             "tick": np.array([self._tick]),
             "settings": as_json(self._settings),
-            **self._admission.dump(),
+            **self._admission.dump(full),
             **self._vouched.dump(),
             **self.ledger.dump(),
             **self._statistics.dump(),
@@ -336,7 +334,7 @@ class IntakeTask:
                 "Declare them as they were. "
                 "To start anew, remove all topics of the app and its run folder.",
             )
-        self._admission.load(state)
+        self._admission.load([base, *deltas])
         self._vouched.load(state)
         self._tick = int(state["tick"][0])
         if "settings" in state and (settings := from_json(state["settings"])):

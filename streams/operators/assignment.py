@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import structlog
 
 from freshet.schemas.topics.topic import Freshness
@@ -15,6 +16,8 @@ from freshet.streams.operators.checkpoints import Checkpoints
 from freshet.streams.operators.task import Recording, Task
 
 log = structlog.get_logger()
+# Offsets that a recording task gets ahead of its checkpoint, at most.
+REACH = 1 << 17
 
 
 class Since(NamedTuple):
@@ -36,7 +39,8 @@ class Assignment:
     `settings_pending` is set while the task may not know what is set for its topics: where both
     logs must have got to before it is told. It, or whoever had the partition before, may have told
     of what its log held when it was assigned, under the settings of the checkpoint; and what it is
-    told must not be out of date. `held` is where its log ended when it was assigned.
+    told must not be out of date. `held` is how far whoever had it before may have got: to the end
+    of its log when it was assigned, and of a recording task no further than `REACH`.
     """
 
     task: Task
@@ -54,12 +58,14 @@ class Assignment:
     ) -> Assignment:
         """From its newest checkpoint, or from offset `first` where there is none."""
         found = checkpoints.load()
+        end = settings_pending.read
         if found is None:
-            return cls(task, checkpoints, first, settings_pending, settings_pending.read)
+            held = min(end, first + REACH)
+            return cls(task, checkpoints, first, settings_pending, held)
         offset, base, deltas = found
         task.load(base, deltas)
         log.info("resumed", task=task.name, offset=offset)
-        held = settings_pending.read
+        held = min(end, offset + REACH)
         return cls(task, checkpoints, offset, settings_pending, held, offset, offset)
 
     @property
@@ -72,13 +78,29 @@ class Assignment:
         whether there is one now."""
         if self.next is None or (self.saved == self.next and not changed):
             return False
-        # A delta holds what records did; what else changed it may have changed anything.
-        full = changed or self.checkpoints.wants_full
+        # A delta holds what records did; what else changed it may have changed anything, but for a
+        # recording task. Nor does an object follow one of the same offset.
+        follows = isinstance(self.task, Recording) and self.saved != self.next
+        full = self.checkpoints.wants_full or (changed and not follows)
         state = self.task.dump(full)
         if state:
             self.checkpoints.save(self.next, state, full, changed)
             self.saved = self.next
         return bool(state)
+
+    def within_reach(self, batch: Batch) -> Batch:
+        """The records of a batch that may be applied before the next checkpoint. Of a recording
+        task whoever goes on from the last one is to know how far this one can have got without
+        another."""
+        if not isinstance(self.task, Recording):
+            return batch
+        saved = max(self.start, self.saved or 0)
+        taken = int(np.searchsorted(batch.offsets, saved + REACH))
+        found = batch.rows(0, taken)
+        # A gap in the log: the checkpoint is as of what comes after it.
+        if not len(found):
+            self.next = int(batch.offsets[0])
+        return found
 
     def configure(self, settings: Mapping[str, Freshness], now: Since) -> bool:
         """Take on what is set now, once that may be: `now` is how far its own log was read, records
@@ -95,14 +117,14 @@ class Assignment:
         self.next = at
         return True
 
-    def turn(self, read: int) -> bool:
+    def turn(self, read: int, bound_ms: int | None) -> bool:
         """Let the task forget what it may; whether it did, and is to be saved. Its own log was
         `read` so far: not before all is that it held when it was assigned, since whoever had the
-        partition before may have got so far without."""
+        partition before may have got so far without. `bound_ms` as in `vouch`."""
         if read < self.held or not isinstance(self.task, Recording):
             return False
         at = self.position
-        if not self.task.turn(at):
+        if not self.task.turn(at, bound_ms):
             return False
         self.next = at
         return True

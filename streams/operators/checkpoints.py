@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import urllib.parse
 from collections.abc import Mapping
 from typing import Any
@@ -24,9 +25,9 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
-from safetensors.numpy import save as save_tensors
 
 from freshet.schemas.errors import CheckpointError
+from freshet.schemas.whole_files import Part
 from freshet.streams.disk import until_there_is_room
 from freshet.streams.objects import put
 from freshet.streams.outages import Outages
@@ -35,6 +36,21 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 KEPT_BASES = 2
 DELTAS_PER_BASE = 20
 _DIGEST = 32
+# numpy's names of what safetensors holds, both little endian
+_DTYPES = {
+    "f8": "F64",
+    "f4": "F32",
+    "f2": "F16",
+    "i8": "I64",
+    "i4": "I32",
+    "i2": "I16",
+    "i1": "I8",
+    "u8": "U64",
+    "u4": "U32",
+    "u2": "U16",
+    "u1": "U8",
+    "b1": "BOOL",
+}
 
 
 class Checkpoints:
@@ -64,13 +80,14 @@ class Checkpoints:
         if offset == self._saved and not again:
             return
         kind = "base" if full else "delta"
-        tensors = {k: np.ascontiguousarray(v) for k, v in state.items()}
-        # safetensors cannot hold 128-bit or zero-dimensional oddities; state is plain arrays by
-        # contract.
-        body = save_tensors(tensors, {"previous": "" if full else str(self._saved)})
+        parts = _as_safetensors(state, "" if full else str(self._saved))
+        digest = hashlib.sha256()
+        for part in parts:
+            digest.update(part)
         name = f"{self._root}/{self._identity}-{offset:020}.{kind}"
-        content = hashlib.sha256(body).digest() + body
-        until_there_is_room(lambda: put(self._fs, name, content), self._outages, self._run_dir)
+        until_there_is_room(
+            lambda: put(self._fs, name, digest.digest(), *parts), self._outages, self._run_dir
+        )
         self._saved = offset
         self._deltas = 0 if full else self._deltas + 1
         if full:
@@ -168,6 +185,33 @@ def kept_as(task: str, digest: str) -> str:
     return f"{name}.{digest}:{partition}"
 
 
+def _as_safetensors(state: Arrays, previous: str) -> list[Part]:
+    """`state` in the format of safetensors (github.com/huggingface/safetensors, "Format"), as it
+    lies in memory: its own writer copies all of it twice.
+
+    Raises:
+        KeyError: an array is of a kind that the format lacks.
+    """
+    arrays = {name: np.ascontiguousarray(values) for name, values in state.items()}
+    header: dict[str, Any] = {"__metadata__": {"previous": previous}}
+    end = 0
+    # Wider numbers first, so that each array is aligned.
+    names = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
+    for name in names:
+        values = arrays[name]
+        begin = end
+        end += values.nbytes
+        header[name] = {
+            "dtype": _DTYPES[values.dtype.str.lstrip("<|")],
+            "shape": values.shape,
+            "data_offsets": [begin, end],
+        }
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    data = [arrays[name].data.cast("B") for name in names if arrays[name].nbytes]
+    return [len(text).to_bytes(8, "little"), text, *data]
+
+
 def _folder(task: str) -> str:
     return task.replace(":", "/")
 
@@ -187,8 +231,6 @@ def _place(name: str) -> tuple[int, bool]:
 
 
 def _previous(data: bytes) -> str:
-    import json
-
     size = int.from_bytes(data[_DIGEST : _DIGEST + 8], "little")
     meta: str = json.loads(data[_DIGEST + 8 : _DIGEST + 8 + size])["__metadata__"]["previous"]
     return meta

@@ -213,7 +213,8 @@ class Operator:
         In a replay nothing comes once all is read, until its clock moves: so that is waited for
         instead.
         """
-        by_messages = self._job.pace.by_messages
+        # Nobody knows yet whether there are records: they are waited for.
+        by_messages = self._job.pace.by_messages and bool(self._assigned)
         if by_messages:
             has_work = not self._idle or self._ticker.waits
             self._hear(0.0 if has_work else max_wait_seconds)
@@ -236,7 +237,7 @@ class Operator:
         for key, assigned in self._assigned.items():
             read = self._reader.position(*key)
             is_configured = assigned.configure(settings, Since(read, self._listener.position))
-            is_turned = assigned.turn(read)
+            is_turned = assigned.turn(read, self._job.pace.bound_ms())
             if is_configured or is_turned:
                 self._save(key, assigned, changed=True)
 
@@ -266,8 +267,11 @@ class Operator:
         before it might get over it, and must not have told of later ones.
         """
         key = (batch.topic, batch.partition)
-        end = int(batch.offsets[-1]) + 1
         assigned = self._assigned[key]
+        batch = self._within_reach(key, batch)
+        if not len(batch):
+            return
+        end = int(batch.offsets[-1]) + 1
         # Part of the turn only once all pieces are through: a task that crashes leaves nothing.
         made = Outputs()
         assigned.vouch(batch, self._job.pace.bound_ms())
@@ -292,6 +296,14 @@ class Operator:
         self._turn.add(key, assigned.task, made)
         assigned.next = end
         self._records += int(np.searchsorted(batch.offsets, end))
+
+    def _within_reach(self, key: TopicPartition, batch: Batch) -> Batch:
+        """What may be applied now. What may not is read once more after a checkpoint."""
+        found = self._assigned[key].within_reach(batch)
+        if len(found) < len(batch):
+            self._reader.seek(*key, int(batch.offsets[len(found)]))
+            self._must_checkpoint = True
+        return found
 
     def _skip(self, piece: Batch) -> Outputs:
         """Settle a record that crashed its task too often: a dead letter, and whatever the task

@@ -103,11 +103,12 @@ class Ticking(Protocol):
 class Recording(Protocol):
     """A task whose result depends on something beside its log's records: intake's. It takes such a
     thing on at a checkpoint only, which records it, so that whoever goes on from there comes to the
-    same."""
+    same. What it dumps holds all of that, in full or not."""
 
-    def turn(self, at: int) -> bool:
+    def turn(self, at: int, bound_ms: int | None) -> bool:
         """The records before offset `at` are applied: whether it forgot something for good, as its
-        newest tick says it may."""
+        newest tick says it may, or the time at which records were appended (`bound_ms` at the
+        latest, by the app's clock; None: they all say rightly when)."""
         ...
 
     def doubts(self, batch: Batch, now_ms: int) -> bool:

@@ -184,6 +184,7 @@ def _intake(
 ) -> None:
     from freshet.roles import plans
     from freshet.schemas.wire import blocks
+    from freshet.streams.admission import admission
     from freshet.streams.intake import imputation
     from freshet.streams.intake import task as intake
     from freshet.streams.intake.field_statistics import TopicStatistics
@@ -194,8 +195,8 @@ def _intake(
     watch = Stopwatch()
     for name, step in (("decode", "decode"), ("validate", "validate"), ("joined", "keys")):
         watch.watch(intake, name, step)
-    for name, step in (("admit", "deduplicate, judge lateness"), ("account", "ledger")):
-        watch.watch(intake.kernels, name, step)
+    watch.watch(admission.Admission, "judge", "deduplicate, judge lateness")
+    watch.watch(intake.kernels, "account", "ledger")
     watch.watch(intake.IntakeTask, "_filter", "filter")
     watch.watch(imputation.Imputer, "fill", "impute")
     watch.watch(intake.IntakeTask, "_settle", "ids and the rest of settling")

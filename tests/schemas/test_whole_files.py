@@ -32,7 +32,7 @@ def test_a_private_file_is_at_no_moment_anybody_else_s(tmp_path: Path) -> None:
         return descriptor
 
     with mock.patch("os.open", watched):
-        write_whole(tmp_path / "k.key", b"secret", PRIVATE)
+        write_whole(tmp_path / "k.key", b"secret", mode=PRIVATE)
     assert seen == [0o600]
     assert (tmp_path / "k.key").stat().st_mode & 0o777 == 0o600
 

@@ -17,7 +17,7 @@ from safetensors.numpy import load, save
 from freshet.schemas.errors import CheckpointError
 from freshet.schemas.events.decode import encode
 from freshet.schemas.wire import blocks
-from freshet.streams.intake import kernels
+from freshet.streams.admission import kernels
 from freshet.streams.intake.task import IntakeTask
 from freshet.streams.operators.task import Append
 from tests.streams.intake.reference_intake import P2Median, ReferenceIntake
@@ -340,12 +340,13 @@ def test_the_table_of_ids_grows_without_forgetting() -> None:
 
 
 def lost_dedup(state: dict[str, Any]) -> None:
-    state["seen"] = np.zeros_like(state["seen"])
+    state["ids.current"] = state["ids.current"][:0]
 
 
 def lost_lateness(state: dict[str, Any]) -> None:
-    state["sources.table"] = state["sources.table"].copy()
-    state["sources.table"][:, :, kernels.NEWEST_EVENT] -= 60_000
+    for generation in ("sources.0", "sources.1"):
+        state[generation] = state[generation].copy()
+        state[generation][:, kernels.NEWEST_EVENT] -= 60_000
 
 
 def lost_median(state: dict[str, Any]) -> None:

@@ -26,6 +26,7 @@ POINTS = {
     "rows written, nothing appended": ("append", "before"),
     "appended, not flushed": ("flush", "before"),
     "one topic flushed": ("flush", "half"),
+    "all topics flushed": ("flush", "after"),
     "flushed, nothing told": ("tell", "before"),
     "told": ("tell", "after"),
     "before the first task's checkpoint": ("save", "before"),

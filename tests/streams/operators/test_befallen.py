@@ -15,10 +15,14 @@ from freshet.audit import ledger as audit
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.features.views.task import ViewTask
 from freshet.schemas.wire.messages import Cut
+from freshet.streams.admission import admission
 from freshet.streams.intake.task import IntakeTask
+from freshet.streams.operators import assignment
 from freshet.streams.operators.checkpoints import Checkpoints
+from freshet.streams.operators.loop import Rhythm
 from freshet.streams.operators.task import Outputs, from_json
-from tests.streams.operators.deaths import POINTS
+from tests.streams.operators import small_app
+from tests.streams.operators.deaths import NEVER, POINTS
 from tests.streams.operators.small_app import (
     FRESHNESS,
     PLANS,
@@ -26,6 +30,7 @@ from tests.streams.operators.small_app import (
     VIEWS,
     Run,
     checkpoint_of,
+    events,
     events_of,
     examples,
 )
@@ -41,9 +46,15 @@ KEYS = {
 }
 
 
+def turns_of(run: Run, topic: str) -> list[int]:
+    """Where intake forgot ids."""
+    state = str(run.directory / "state")
+    return list(kept_by_run.taken_on(run.log, state, PLANS[topic].topic, topic, 0).turns)
+
+
 def undisturbed_task(run: Run, role: str, topic: str, task: Any) -> list[Outputs]:
-    """What a task leads to that nothing befalls: it takes settings on where the checkpoint says so,
-    and skips what crashes."""
+    """What a task leads to that nothing befalls: it takes settings on and forgets ids where the
+    checkpoint says so, and skips what crashes."""
     found = Checkpoints(
         str(run.directory / "state"), checkpoint_of(task.name), run.log.bounds(topic).identity
     ).load()
@@ -54,8 +65,12 @@ def undisturbed_task(run: Run, role: str, topic: str, task: Any) -> list[Outputs
         else []
     )
     recorded = [[at, *((v,) if isinstance(name, str) else (name, v))] for at, name, v in recorded]
+    turns = turns_of(run, topic) if role == "intake" else []
     outs = list[Outputs]()
     for r in kept_by_run.records(run.log, topic, 0):
+        while turns and turns[0] <= r.offset:
+            turns.pop(0)
+            task._admission._seen.turn()
         while recorded and recorded[0][0] <= r.offset:
             at, *values = recorded.pop(0)
             now = replace(FRESHNESS, **{k: f"{ms}ms" for k, ms in zip(KEYS[role], values)})
@@ -147,3 +162,72 @@ def test_whatever_befalls_it_all_agrees_with_what_checkpoints_and_dead_letters_s
     with Run(tmp_path_factory.mktemp("befallen"), **befalls) as run:
         run.play()
         check_consistent(run)
+
+
+def again(seed: int, start: int, end: int) -> list[Any]:
+    """Events of which every other one's id comes again and again, also after it may be
+    forgotten."""
+    return [
+        replace(sent, event={**sent.event, "id": f"flight-{i % 7}"}) if i % 2 else sent
+        for i, sent in enumerate(events(seed, start, end))
+    ]
+
+
+# Others have read what it appended, and no checkpoint tells of it.
+HALFWAY = ["one topic flushed", "all topics flushed"]
+
+
+@settings(deadline=None, max_examples=15, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@given(
+    kills=st.dictionaries(
+        st.tuples(st.just("intake"), st.integers(0, ROUNDS - 1)),
+        st.sampled_from(HALFWAY),
+        min_size=1,
+        max_size=ROUNDS,
+    ),
+    checkpoints=st.frozensets(st.integers(0, ROUNDS - 1), max_size=3),
+    reach=st.sampled_from([1, 5, 17, 1 << 17]),
+    many=st.sampled_from([1, 9, 1 << 17]),
+)
+@example(
+    kills={("intake", 2): "all topics flushed"},
+    checkpoints=frozenset(),
+    reach=1 << 17,
+    many=1,
+)
+@example(
+    kills={("intake", 2): "all topics flushed"},
+    checkpoints=frozenset(),
+    reach=5,
+    many=1,
+)
+def test_whoever_is_killed_ids_are_forgotten_for_all_at_the_same_places(
+    tmp_path_factory: pytest.TempPathFactory,
+    reach: int,
+    many: int,
+    **befalls: Any,
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assignment, "REACH", reach)
+        patch.setattr(admission, "MANY_IDS", many)
+        patch.setattr(admission, "SHORTEST_MS", 1_000)
+        patch.setattr(admission, "milliseconds", lambda text: 2_000)
+        patch.setattr(small_app, "events", again)
+        patch.setattr(
+            Run,
+            "rhythm",
+            property(
+                lambda run: Rhythm(
+                    listen_seconds=0.0,
+                    checkpoint_seconds=NEVER,
+                    wall=run.wall,
+                    # Whoever goes on gets other batches, and might forget within them.
+                    max_records=(20_000, 3)[len(run.killed) % 2],
+                )
+            ),
+        )
+        with Run(tmp_path_factory.mktemp("forgotten"), **befalls) as run:
+            run.play()
+            check_consistent(run)
+            # The second round's ticks are a `dedup` after the first's, and so on.
+            assert all(len(turns_of(run, topic)) >= 3 for topic in PLANS)

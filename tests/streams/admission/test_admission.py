@@ -17,7 +17,7 @@ from freshet.audit import ledger as audit
 from freshet.audit.kept import Record, TakenOn
 from freshet.schemas.topics.settings import SKEW_MS
 from freshet.schemas.wire import blocks
-from freshet.streams.intake import admission
+from freshet.streams.admission import admission
 from freshet.streams.intake.task import IntakeTask
 from tests.streams.intake.reference_intake import ReferenceIntake
 from tests.streams.toy_events import (
@@ -51,10 +51,20 @@ def sent(name: str, at: int, carrier: str | None = "AA", appended: int | None = 
     return Sent(at if appended is None else appended, event(name, at, carrier))
 
 
-def resumed(task: IntakeTask, **changes: Any) -> IntakeTask:
+def saved(task: IntakeTask, full: bool) -> bytes:
+    """A checkpoint's object: as of now, though the task goes on."""
+    return save({k: np.ascontiguousarray(v) for k, v in task.dump(full).items()})
+
+
+def loaded(chain: Sequence[bytes], **changes: Any) -> IntakeTask:
     again = IntakeTask(plan(1, **changes), 0)
-    again.load(load(save({k: np.ascontiguousarray(v) for k, v in task.dump(True).items()})), [])
+    base, *deltas = (load(data) for data in chain)
+    again.load(base, deltas)
     return again
+
+
+def resumed(task: IntakeTask, **changes: Any) -> IntakeTask:
+    return loaded([saved(task, True)], **changes)
 
 
 def counts(task: IntakeTask) -> dict[str, int]:
@@ -164,12 +174,14 @@ def test_any_batches_restarts_and_turns_give_what_a_plain_loop_gives(
         patch.setattr(audit, "MOST_SOURCES", most)
         patch.setattr(admission, "FIRST_SOURCES", 2)
         task = IntakeTask(plan(1, source=source), 0)
+        chain = [saved(task, True)]
         for begin, end in itertools.pairwise(sorted({0, n, *cuts, *restarts, *turns})):
             if begin in restarts:
-                task = resumed(task, source=source)
+                task = loaded(chain, source=source)
             if begin in turns:
                 turn(task, begin)
             take(task, log[begin:end], begin)
+            chain = [saved(task, True)] if begin in cuts else [*chain, saved(task, False)]
         assert {
             b: (e.counts, e.applied) for b, e in task.ledger.entries().items()
         } == reference.ledger(task.fates)
@@ -183,10 +195,11 @@ def test_any_batches_restarts_and_turns_give_what_a_plain_loop_gives(
 def turn(task: IntakeTask, at: int) -> None:
     """As an operator has it done: by a tick, as of which ids are old enough."""
     task.tick(max(task.finished, START) + 1, 1)
-    # The first tick of all says no more than when it began.
-    if not task.turn(at):
+    # The first time says no more than when it began; where there are no ids, none begins.
+    for _ in range(9):
+        if task.turn(at, None):
+            break
         task.tick(task.finished + HORIZON, 1)
-        task.turn(at)
 
 
 def test_sources_that_were_dropped_are_judged_by_their_records(
@@ -212,8 +225,8 @@ def test_a_million_sources_take_bounded_room() -> None:
         task.apply(
             batch([sent(f"e{i}", START, f"d{i}") for i in range(first, first + 20_000)], first)
         )
-    table = task.dump(True)["sources.table"]
-    assert table.shape[1] == 2 * admission.MOST_SOURCES
+    state = task.dump(True)
+    assert max(len(state["sources.0"]), len(state["sources.1"])) == admission.MOST_SOURCES
     assert counts(task) == {"applied": 80_000}
 
 
@@ -239,40 +252,94 @@ def test_an_id_is_known_for_one_to_two_dedups_of_ticks() -> None:
         return counts(task).get("deduplicated", 0) > before
 
     assert not again()
-    assert not task.turn(1)  # nobody knows the time yet
+    assert not task.turn(1, None)  # nobody knows the time yet
     tick(0)
-    assert not task.turn(1)
+    assert not task.turn(1, None)
     tick(HORIZON - 1)
-    assert not task.turn(1)
+    assert not task.turn(1, None)
     tick(HORIZON)
-    assert task.turn(1)
-    assert not task.turn(1)
+    assert task.turn(1, None)
+    assert not task.turn(1, None)
     assert again()
     tick(9 * HORIZON)  # a long pause is one turn, too: what was read of late is remembered
-    assert task.turn(2)
+    assert task.turn(2, None)
     assert not again()
+
+
+def catch_up(task: IntakeTask, events: int, seconds: int, bound_ms: int | None) -> list[int]:
+    """Read as many events, appended in so many seconds; the offsets at which ids were forgotten."""
+    turns = []
+    for first in range(0, events, 100):
+        after = [START + 1000 * seconds * i // events for i in range(first, first + 100)]
+        task.apply(batch([sent(f"e{first + i}", at, None) for i, at in enumerate(after)], first))
+        if task.turn(first + 100, bound_ms):
+            turns.append(first + 100)
+    return turns
 
 
 def test_where_nothing_comes_nothing_is_saved_for_it() -> None:
     task = IntakeTask(plan(1), 0)
     for hour in range(3):
         task.tick(START + hour * HORIZON, 1)
-        assert not task.turn(0)
+        assert not task.turn(0, None)
     task.apply(batch([sent("a", START)], 0))
     for hour in range(3, 9):
         task.tick(START + hour * HORIZON, 1)
-        assert task.turn(1) == (hour < 5)
+        assert task.turn(1, None) == (hour < 5)
+
+
+def test_in_a_catch_up_ids_are_forgotten_by_when_they_were_appended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(admission, "MANY_IDS", 1000)
+    day = 86_400
+    ten = HORIZON // 1000
+    # A day of events is read before the first tick of all is told.
+    task = IntakeTask(plan(1), 0)
+    turns = catch_up(task, 20_000, 10 * ten, None)
+    assert len(turns) == 9
+    assert len(task.dump(True)["ids.current"]) <= 2_200
+    # Few ids wait for the tick, since each turn costs a checkpoint.
+    assert catch_up(IntakeTask(plan(1), 0), 20_000, 10 * day, None)[0] == 1000
+    assert catch_up(IntakeTask(plan(1), 0), 900, 10 * day, None) == []
+
+
+def test_no_record_makes_ids_forgotten_by_a_time_that_is_yet_to_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(admission, "MANY_IDS", 1)
+    task = IntakeTask(plan(1), 0)
+    task.apply(batch([sent("a", START)], 0))
+    assert not task.turn(1, START)
+    task.apply(batch([sent("b", START, appended=START + HORIZON)], 1))
+    assert not task.turn(2, START + 1)
+    assert not task.turn(2, START + HORIZON - 1)
+    assert task.turn(2, START + HORIZON)
+
+
+def test_a_checkpoint_that_follows_another_has_new_ids_alone() -> None:
+    task = IntakeTask(plan(1), 0)
+    task.apply(batch([sent(f"a{i}", START) for i in range(1500)], 0))
+    base = task.dump(True)
+    task.apply(batch([sent("b", START), sent("a7", START)], 1500))
+    delta = task.dump(False)
+    assert len(base["ids.current"]) == 1500
+    assert len(delta["ids.current"]) == 1
+    assert "ids.older" not in delta
+    # What was forgotten meanwhile, and saved by no base, is in the next delta all the same.
+    turn(task, 1502)
+    assert len(task.dump(False)["ids.older"]) == 1501
 
 
 def test_a_turn_is_part_of_the_checkpoint() -> None:
     task = IntakeTask(plan(1), 0)
     task.apply(batch([sent("a", START)], 0))
     task.tick(START, 1)
-    task.turn(1)
+    task.turn(1, None)
     task.tick(START + HORIZON, 1)
-    assert task.turn(1)
+    assert task.turn(1, None)
     again = resumed(task)
-    assert not again.turn(1)
+    assert not again.turn(1, None)
     assert again.dump(True)["turns"].tolist() == [START + HORIZON, 1]
 
 

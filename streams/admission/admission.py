@@ -1,8 +1,10 @@
 """Admission: of the events that keep their topic's rules, which are repeats, and which come late.
 
 A repeat has the id of an event that is remembered: an id is kept for one to two times the topic's
-`dedup` (at least a minute) of the app's clock. Ids are forgotten by whole generations, and only
-where a checkpoint says so: no event's time makes others forgotten.
+`dedup` (at least a minute). Ids are forgotten by whole generations, and only where a checkpoint
+says so: no event's time makes others forgotten. Time is the app's clock. Where much is read that
+was appended long ago, it is when that was appended: else all that a day brought would be remembered
+at once.
 
 An event is late if it lies behind the newest event of its own source by more than `lateness`. One
 without a source is compared with the time at which its record was appended. So is the first event
@@ -13,7 +15,7 @@ and its first event is not late.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,16 +24,18 @@ import numpy.typing as npt
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.events.codec import frozen
 from freshet.schemas.events.columns import Columns
-from freshet.schemas.text.columns import Texts
 from freshet.schemas.topics.topic import Topic
 from freshet.schemas.wire.blocks import NO_TICK
-from freshet.streams.intake import kernels
+from freshet.streams.admission import kernels
+from freshet.streams.admission.names import are_texts, names_in, names_of
+from freshet.streams.admission.seen_ids import SeenIds
 from freshet.streams.operators.task import as_json, from_json
 
 MOST_SOURCES = 16_384
-# slots of the tables in the beginning; they grow as they fill
-FIRST_IDS, FIRST_SOURCES = 1 << 12, 1 << 8
+FIRST_SOURCES = 100  # for which there is room in the beginning
 SHORTEST_MS = 60_000  # a generation of ids lasts as long, as each new one costs a checkpoint
+# Fewer ids than that take too little room to be worth a checkpoint before the clock asks for one.
+MANY_IDS = 1 << 16
 KEPT = 10_000  # turns; an audit reaches no further back, and nobody else needs them
 OFFENDERS, LONGEST = 16, 64  # late sources that are told by name, and bytes of a name
 I64 = npt.NDArray[np.int64]
@@ -46,11 +50,12 @@ class Admission:
         self._topic = topic
         self._dedup_ms = max(SHORTEST_MS, milliseconds(topic.dedup))
         self._text = are_texts(topic)
-        self._ids = np.zeros((2, FIRST_IDS, 2), np.uint64)
-        self._known = _no_sources(FIRST_SOURCES)
+        self._seen = SeenIds()
+        self._known = _known([], np.zeros(kernels.FIGURES, np.int64), FIRST_SOURCES)
         self._offenders = _no_offenders()
         self._meta = np.zeros(kernels.META, np.int64)
-        self._since_tick = NO_TICK  # the tick as of which the current generation of ids began
+        self._since_ms = NO_TICK  # the time as of which the current generation of ids began
+        self._appended_ms = NO_TICK  # the newest time at which any record was appended
         self._turns: list[int] = []
 
     @property
@@ -76,18 +81,12 @@ class Admission:
         """Set the fate (`code` uint8 `[n]`) of repeats and late events among those that are still
         applied. `ids` are uint64 `[n, 2]`, `appended` (ms) int64 `[n]`."""
         self._make_room(len(code))
+        self._appended_ms = max(self._appended_ms, int(appended.max(initial=NO_TICK)))
+        self._seen.mark_repeats(ids, code)
         times, _ = columns.integers(self._topic.event_time)
-        rows = kernels.Rows(frozen(ids), frozen(times), frozen(appended), code)
+        rows = kernels.Rows(frozen(times), frozen(appended), code)
         names = names_of(self._topic, columns)
-        kernels.admit(
-            rows,
-            names,
-            self._ids,
-            self._known,
-            self._meta,
-            lateness_ms,
-            MOST_SOURCES,
-        )
+        kernels.mark_late(rows, names, self._known, self._meta, lateness_ms, MOST_SOURCES)
         if self._topic.source is not None:
             self._note_late(columns, names, code)
 
@@ -102,62 +101,69 @@ class Admission:
         kernels.note_late(shown, frozen(names.start[late]), self._text, self._offenders)
 
     def _make_room(self, rows: int) -> None:
-        """Tables are at most half full, whatever the rows are."""
-        while (int(self._meta[kernels.IDS]) + rows) * 2 > self._ids.shape[1]:
-            self._ids = kernels.regrow(self._ids, self._ids.shape[1] * 2)
+        """The table of sources is at most half full, whatever the rows are."""
         if self._topic.source is None:
             return
         # No more than that stand in a generation at once, however many rows come.
         needed = min(int(self._meta[kernels.SOURCES]) + rows, MOST_SOURCES)
-        while needed * 2 > self._known.table.shape[1]:
-            table = kernels.regrow_sources(self._known.table, self._known.table.shape[1] * 2)
-            self._known = kernels.Known(table, self._known.apart)
+        if needed * 2 > self._known.table.shape[1]:
+            self._known = _known(self._known.table, self._known.apart, needed)
 
-    def is_due(self, tick: int) -> bool:
-        """Whether a generation of ids is to be forgotten, as of a tick: the current one has been
-        written for as long as ids are to be remembered."""
-        if tick == NO_TICK:
+    def turn(self, tick: int, bound_ms: int | None, offset: int) -> bool:
+        """Forget the generation of ids before the current one if that was written for as long as
+        ids are to be remembered, and from `offset` on enter them in a new one; whether that was so.
+
+        One only, however long the last is ago: what was read of late is remembered for a whole
+        `dedup` yet. It is `tick` now, or later if records say so; none was appended after
+        `bound_ms` (None: all of them say rightly when).
+        """
+        appended = self._appended_ms
+        if bound_ms is not None:
+            appended = min(appended, bound_ms)
+        now = max(tick, appended)
+        if now == NO_TICK:
             return False
-        remembers = self._meta[kernels.IDS] or self._meta[kernels.OLDER_IDS]
-        if self._since_tick == NO_TICK or not remembers:
-            self._since_tick = tick
-        return tick - self._since_tick >= self._dedup_ms
-
-    def turn(self, tick: int, offset: int) -> None:
-        """Forget the generation of ids before the current one; those from `offset` on are of a new
-        one. One only, however long the last is ago: what was read of late is remembered for a whole
-        `dedup` yet."""
-        oldest = 1 - int(self._meta[kernels.GENERATION])
-        self._ids[oldest] = 0
-        self._meta[kernels.GENERATION] = oldest
-        self._meta[kernels.OLDER_IDS] = self._meta[kernels.IDS]
-        self._meta[kernels.IDS] = 0
-        self._since_tick = tick
+        if self._since_ms == NO_TICK or self._seen.is_empty:
+            self._since_ms = now
+        old_enough = self._since_ms + self._dedup_ms
+        is_many = self._seen.in_current >= MANY_IDS
+        if tick < old_enough and not (is_many and now >= old_enough):
+            return False
+        self._seen.turn()
+        self._since_ms = now
         self._turns = [*self._turns, offset][-KEPT:]
+        return True
 
-    def dump(self) -> dict[str, npt.NDArray[Any]]:
+    def dump(self, full: bool) -> dict[str, npt.NDArray[Any]]:
+        """Of ids (`full` false) those alone that came since the last dump."""
         state: dict[str, npt.NDArray[Any]] = {
-            "seen": self._ids,
             "meta": self._meta,
-            "turns": np.array([self._since_tick, *self._turns], np.int64),
+            "turns": np.array([self._since_ms, *self._turns], np.int64),
+            "appended": np.array([self._appended_ms]),
             "source": as_json(self._topic.source),
         }
-        state |= {f"sources.{name}": values for name, values in self._known._asdict().items()}
+        state |= self._seen.dump(full)
+        for g, table in enumerate(self._known.table):
+            state[f"sources.{g}"] = table[table[:, kernels.LOW] != 0]
+        state["sources.apart"] = self._known.apart
         return state | {
             f"offenders.{name}": values for name, values in self._offenders._asdict().items()
         }
 
-    def load(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        self._ids = state["seen"].copy()
+    def load(self, chain: Sequence[Mapping[str, npt.NDArray[Any]]]) -> None:
+        """Become what was dumped: in full, then what came since, in order."""
+        self._seen.load(chain)
+        state = chain[-1]
         self._meta = state["meta"].copy()
-        self._since_tick, *self._turns = state["turns"].tolist()
+        self._since_ms, *self._turns = state["turns"].tolist()
+        self._appended_ms = int(state["appended"][0])
         if from_json(state["source"]) != self._topic.source:
             # Told apart by another field now, sources are all new.
             self._meta[[kernels.SOURCES, kernels.ROOM_MADE]] = 0
             return
-        self._known = kernels.Known(
-            *(state[f"sources.{name}"].copy() for name in kernels.Known._fields)
-        )
+        generations = [state["sources.0"], state["sources.1"]]
+        needed = max(map(len, generations))
+        self._known = _known(generations, state["sources.apart"].copy(), needed)
         made = (state[f"offenders.{name}"].copy() for name in kernels.Offenders._fields)
         self._offenders = kernels.Offenders(*made)
 
@@ -177,34 +183,6 @@ class Admission:
         return sorted((told for told in out if told["late"]), key=lambda told: -told["late"])
 
 
-def are_texts(topic: Topic) -> bool:
-    """Whether the topic's sources are told apart by a text, and not by a number."""
-    if topic.source is None:
-        return False
-    return topic.events.fields[topic.events.position(topic.source)].type == "string"
-
-
-def names_of(topic: Topic, columns: Columns) -> kernels.Names:
-    """Nobody where the topic tells no source apart. A source's texts are canonical: a UUID in upper
-    case is the same one. All arrays are frozen, for kernels are compiled for one kind of arrays."""
-    if topic.source is None:
-        nothing = frozen(np.zeros(0, np.int64))
-        nobody = frozen(np.zeros(columns.n, np.bool_))
-        return kernels.Names(frozen(columns.data), nothing, nothing, nobody, False)
-    if are_texts(topic):
-        return names_in(columns.text(topic.source))
-    at = topic.events.position(topic.source)
-    first, second = columns.words[at]
-    valid = frozen(columns.valid[at])
-    return kernels.Names(frozen(columns.data), frozen(first), frozen(second), valid, False)
-
-
-def names_in(texts: Texts) -> kernels.Names:
-    """Each row by its text."""
-    data = frozen(texts.data)
-    return kernels.Names(data, frozen(texts.start), frozen(texts.end), frozen(texts.valid), True)
-
-
 def _told(source: str | None, figures: I64) -> dict[str, Any]:
     return {
         "source": source,
@@ -214,9 +192,14 @@ def _told(source: str | None, figures: I64) -> dict[str, Any]:
     }
 
 
-def _no_sources(capacity: int) -> kernels.Known:
+def _known(generations: Sequence[I64], apart: I64, needed: int) -> kernels.Known:
+    """The entries of both generations in a table with room for as many as are `needed`, which is
+    half full at most."""
+    capacity = 2 << (max(needed, FIRST_SOURCES) - 1).bit_length()
     table = np.zeros((2, capacity, kernels.FIGURES), np.int64)
-    return kernels.Known(table, np.zeros(kernels.FIGURES, np.int64))
+    for g, entries in enumerate(generations):
+        kernels.put_sources(table, g, frozen(entries))
+    return kernels.Known(table, apart)
 
 
 def _no_offenders() -> kernels.Offenders:
