@@ -12,7 +12,9 @@ import httpx
 import psutil
 import pytest
 
-from freshet.serving.status.status import ModelFigures, ViewFigures
+from freshet.schemas.durations import milliseconds
+from freshet.serving.status.status import ModelFigures, Status, ViewFigures
+from freshet.streams.clock import wall_now_ms
 from tests.system.operated_run import OperatedRun, until
 
 pytestmark = pytest.mark.timeout(600)
@@ -120,6 +122,8 @@ def test_silence_of_a_role_is_staleness_and_named(live: OperatedRun, role: str, 
     until(lambda: settled(live), "all is fresh")
     name = lasting_name(live, role)
     with silenced(live, name, fault):
+        if fault != "hold":  # which a role hears of when it can
+            check_timely(live, role, name)
         if role != "serve":  # which cannot be asked
             until(lambda: live.rung() in FALLBACKS, "the scorer knows by itself")
         until(
@@ -140,9 +144,33 @@ def test_silence_of_a_role_is_staleness_and_named(live: OperatedRun, role: str, 
     until(lambda: reached(live, lambda: live.rung() == "champion"), "it is fresh again")
 
 
-def lights(run: OperatedRun) -> set[str]:
+def check_timely(run: OperatedRun, role: str, name: str) -> None:
+    """Whatever is told as of two seconds beyond the bound tells of it, by its own clock: however
+    long this machine took to be asked."""
+    slo = FEATURE_SLO if role in OF_FEATURES else MODEL_SLO
+    beyond_ms = wall_now_ms() + milliseconds(slo) + 2_000
+    told = run.status()
+
+    def is_passed() -> bool:
+        nonlocal told
+        told = run.status()
+        return told.at_ms > beyond_ms
+
+    until(is_passed, "two seconds beyond the bound are over")
+    figures = told.views if role in OF_FEATURES else told.models
+    assert any(is_late(x, name) for x in figures)
+    assert lights_of(told) != {"green"}
+    if role != "serve":
+        assert run.rung() in FALLBACKS
+
+
+def lights_of(status: Status) -> set[str]:
     """Of features and models."""
-    return {p.state for p in run.status().promises if p.name.startswith(("features", "model"))}
+    return {p.state for p in status.promises if p.name.startswith(("features", "model"))}
+
+
+def lights(run: OperatedRun) -> set[str]:
+    return lights_of(run.status())
 
 
 def test_a_quiet_source_is_fresh(live: OperatedRun) -> None:
