@@ -219,6 +219,7 @@ class Model:
                 f"model {self.name}", f"batch={self.batch}", f"Use 1 to {MAX_BATCH}."
             )
         self._check_id()
+        # Lineages are named after their learners, and told apart by that.
         names = [learner.name for learner in self.learners]
         if not names or len(set(names)) != len(names):
             raise DefinitionError(
@@ -227,6 +228,7 @@ class Model:
                 "Declare at least one, each with a name of its own.",
             )
         for ref in self.features:
+            # What nobody sends with a question, and no row holds.
             if isinstance(ref, FieldRef) and ref.topic != self.on.name:
                 raise DefinitionError(
                     f"model {self.name}",
@@ -235,6 +237,7 @@ class Model:
                     f"put a view over {ref.topic} instead.",
                 )
         for slice_ in self.slices:
+            # Of a question its categories are kept as texts, and nothing else is.
             if slice_ not in self.vectors.categories:
                 raise DefinitionError(
                     f"model {self.name}",
@@ -307,6 +310,7 @@ class Model:
             for feature in self.features
             if isinstance(feature, FieldRef) and feature.categorical
         )
+        # Whatever a view computes is a number.
         numbers = tuple(
             _name_of(feature)
             for feature in self.features
@@ -340,6 +344,7 @@ class Model:
         }
         own = {
             "id": f"{self.id}, {of_field(self.on.events[self.id])}",
+            # In order: that is a feature's place in the vector.
             "features": ", ".join(map(_name_of, self.features)),
             "label": of_expression(label.value),
             "id of the label": label.id,

@@ -17,9 +17,11 @@ from freshet.serving.status.status import ModelFigures, Quality, Status
 
 __all__ = ["LiveView", "summary"]
 
-_PLAIN_SECONDS = 5.0
+_PLAIN_SECONDS = 5.0  # of the run: whoever reads the log later finds a line for each
+# Not by colour alone: some see none, and a log has none.
 _SIGNS = {"green": "✔", "amber": "▲", "red": "✖"}
 _COLOURS = {"green": "green", "amber": "yellow", "red": "red"}
+_STATES = {"running": "", "held": "yellow", "starting": "yellow"}  # of roles
 _RUN = {"starting": "yellow", "running": "green"}
 _MODEL = ("ne", "NE "), ("auc", "AUC")
 
@@ -92,12 +94,14 @@ class LiveView:
             )
         else:
             text.append("too few labels yet", "dim")
+        # What stands before it takes 44 columns; a longer line tells no more.
         width = max(0, min(40, self._console.width - 44))
         return text.append("  ").append(
             sparkline(self._trails.get(f"{model.name} {kind}", []), width), "cyan"
         )
 
     def _remember(self, status: Status) -> None:
+        # A moment that is told twice is one point all the same.
         if status.clock.app_ms == self._trail_ms:
             return
         self._trail_ms = status.clock.app_ms
@@ -107,6 +111,7 @@ class LiveView:
                 if value is not None:
                     trail = self._trails.setdefault(f"{model.name} {kind}", [])
                     trail.append(value)
+                    # Half as fine from then on: a year has no end, a terminal has a width.
                     if len(trail) > 2_000:
                         del trail[::2]
 
@@ -161,11 +166,13 @@ def _clock(status: Status) -> Table:
     grid.add_column(no_wrap=True)
     grid.add_column(ratio=1)
     grid.add_column(justify="right", no_wrap=True)
+    # In whole seconds: more would flicker.
     spent = duration(clock.wall_seconds * 1000 // 1000 * 1000)
     now = Text(f"{moment(clock.app_ms)} UTC", "bold")
     if clock.done is None:
         grid.add_row(now, "", f"up for {spent}")
         return grid
+    # While it starts or ends, the pace says nothing of what is left.
     left = clock.left_seconds if clock.state == "running" else None
     eta = "" if left is None else f", about {duration(round(left) * 1000)} left"
     bar = ProgressBar(total=1.0, completed=clock.done, complete_style="cyan", finished_style="cyan")
@@ -253,6 +260,7 @@ def _worst(status: Status) -> tuple[str, str]:
     known = [v for v in status.views if v.lag_ms is not None]
     if not known:
         return DASH, ""
+    # Of several views the one that is furthest behind speaks for all.
     view = max(known, key=lambda v: v.lag_ms or 0)
     return duration(view.lag_ms), f" of {duration(view.slo_ms)} ({view.name})"
 
@@ -260,14 +268,9 @@ def _worst(status: Status) -> tuple[str, str]:
 def _roles(status: Status) -> Text:
     text = Text()
     for role in status.roles:
+        # Trainers share a role: by their instance alone they are told apart.
         name = role.instance if role.role == "train" and role.instance else role.role
-        style = (
-            ""
-            if role.state == "running"
-            else "yellow"
-            if role.state in ("held", "starting")
-            else "red"
-        )
+        style = _STATES.get(role.state, "red")
         text.append(name, style)
         text.append(f" {role.state}" if role.state != "running" else "", style)
         text.append(f" {count(role.memory_mb)}", "dim")

@@ -47,8 +47,8 @@ from freshet.streams.intake.fates import fates
 from freshet.streams.intake.ledger import Ledger, totals
 from freshet.streams.log.contract import Log
 
-CHECKPOINT_PATIENCE_SECONDS = 20.0
-SLICE_LABELS = 500
+CHECKPOINT_PATIENCE_SECONDS = 20.0  # several times what lies between two checkpoints
+SLICE_LABELS = 500  # of fewer no figure says anything
 F64 = npt.NDArray[np.float64]
 
 
@@ -124,6 +124,7 @@ def _kept(app: App, log: Log, checkpoints_url: str, name: str, partition: int) -
         offset, ledger = kept_by_run.ledger(
             log, checkpoints_url, app.topic(name), app.log_of(name), partition
         )
+        # Too late it does not agree, which is what the report then says.
         if offset >= end or time.monotonic() > deadline:
             return ledger
         time.sleep(0.2)
@@ -193,11 +194,13 @@ def prequential(model: Model, spec: LearnerSpec, found: Outcomes) -> F64:
     The steps are those of the log: predict on what was asked, then learn what was answered.
     """
     learner = spec.make(model.vectors)
+    # Without an end to how long an answer waits: the join has settled that.
     pending = Pending(1 << 60)
     out = []
     for rows in found.rows:
         vectors = vectors_of(rows.fixed)
         asked = np.flatnonzero(rows.kind == ASKED)
+        # First: of what it answers here it has not learned yet.
         if len(asked):
             p = learner.predict(vectors.take(asked))
             pending.put(rows.ask[asked], np.ascontiguousarray(rows.fixed["asked_at"][asked]), p)
@@ -214,6 +217,7 @@ def without_views(model: Model) -> LearnerSpec | None:
     linear = next((x for x in model.learners if isinstance(x, HashedLogistic)), None)
     if linear is None:
         return None
+    # Crosses of categories alone: those of the request.
     plain = [c for c in linear.crosses if set(c) <= set(model.vectors.categories)]
     return replace(
         linear, name="without_views", without=("*.*",), crosses=plain, combinations=None, knots=None
@@ -221,6 +225,7 @@ def without_views(model: Model) -> LearnerSpec | None:
 
 
 def quality(p: F64, y: F64) -> QualityReport:
+    # Where it was asked before it was there, nothing was answered.
     known = np.isfinite(p)
     return _told(figures_of(p[known], y[known]))
 
@@ -244,7 +249,10 @@ def _told(f: Figures) -> QualityReport:
 
 
 def _rounded(figure: float) -> float | None:
-    return None if figure != figure else round(float(figure), 5)
+    # NaN, which JSON lacks.
+    if figure != figure:
+        return None
+    return round(float(figure), 5)
 
 
 def quantiles(values: npt.NDArray[Any]) -> QuantilesReport:
@@ -315,6 +323,7 @@ def _lineages(model: Model, facts: Facts) -> dict[str, LineageReport]:
     """Prequential figures as the trainers last told them, each beside what needs no features on the
     same labels."""
     out: dict[str, LineageReport] = {}
+    # In order of declaration. One whose trainer never spoke is not there.
     for name in map(model.lineage, model.learners):
         told = facts.of_tasks.get(f"train:{model.name}.{name}:0")
         if told is not None:

@@ -106,6 +106,7 @@ class Freshness:
 
     def __post_init__(self) -> None:
         for setting in fields(self):
+            # All others are durations.
             if setting.name != "on_violation":
                 milliseconds(getattr(self, setting.name), setting.name)
         if self.on_violation not in ON_VIOLATION:
@@ -130,6 +131,7 @@ class Freshness:
             120000
         """
         found = milliseconds(getattr(self, name), name)
+        # See `max_future` above: what is believed may make no event late that is in time.
         if name == "max_future" and not found:
             return self.ms("lateness")
         return found
@@ -288,6 +290,7 @@ class Topic:
                 f"topic {self.name}", f"partitions={self.partitions}", "Use 1 to 4096."
             )
         self._expect(self.event_id, "event_id", KEY_TYPES)
+        # Milliseconds since 1970 are more than an int holds.
         self._expect(self.event_time, "event_time", ("long",))
         if self.source is not None:
             self._expect(self.source, "source", KEY_TYPES)
@@ -311,10 +314,12 @@ class Topic:
             if isinstance(how.value, float) and not math.isfinite(how.value):
                 cause = f"impute[{name!r}] fills in {how.value}"
                 raise DefinitionError(f"topic {self.name}", cause, "Fill in a finite number.")
+            # What is filled in says which kind of field is meant.
             filled = TEXTS if isinstance(how.value, str) else (*INTEGERS, *FLOATS)
             self._expect(name, "impute", filled)
             if how.by is not None:
                 self._expect(how.by, f"impute[{name!r}].by", KEY_TYPES)
+            # What else is filled in came with an event, which kept the rules.
             if how.kind == "constant":
                 self._check_constant(self.events[name], how.value)
         for name in self.drop:
@@ -338,6 +343,7 @@ class Topic:
         # Its values have each a clock of their own: what is late depends on it.
         if self.source is not None:
             read.add(self.source)
+        # Groups, and what filters look at: a change there changes what is applied.
         read |= {how.by for how in self.impute.values() if how.by is not None}
         for expression in self.drop.values():
             read |= fields_read(expression)
