@@ -225,7 +225,7 @@ def without_views(model: Model) -> LearnerSpec | None:
 
 
 def quality(p: F64, y: F64) -> QualityReport:
-    # Where it was asked before it was there, nothing was answered.
+    # NaN where no answer is known.
     known = np.isfinite(p)
     return _told(figures_of(p[known], y[known]))
 

@@ -94,7 +94,7 @@ def _nothing() -> Ids:
 def _generation(ids: Ids, needed: int = 0) -> Generation:
     """Of these ids, with room for as many as are `needed`."""
     # A power of two, as an index's capacity is one.
-    room = 1 << max(FIRST_ROOM, needed, len(ids) - 1).bit_length()
+    room = 1 << (max(FIRST_ROOM, needed, len(ids)) - 1).bit_length()
     entered = np.empty((room, 2), np.uint64)
     entered[: len(ids)] = ids
     index = kernels.index_of(entered, len(ids), room * SLOTS_PER_ID)

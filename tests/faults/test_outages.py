@@ -39,7 +39,8 @@ pytestmark = pytest.mark.timeout(900)
 @dataclass
 class Scene:
     """A component goes away in the middle of step `at`, once its questions are answered, as `end`
-    does it, and comes back by `start`; `where` is its address. What was seen of it meanwhile: status, rungs of probes, metrics and memory."""
+    does it, and comes back by `start`; `where` is its address. What was seen of it meanwhile:
+    status, rungs of probes, metrics and memory."""
 
     at: int
     component: str

@@ -29,6 +29,7 @@ from freshet.streams.intake.task import CleanRoute, IntakePlan, IntakeTask, Labe
 from freshet.streams.join.task import JoinTask
 from freshet.streams.operators.checkpoints import Checkpoints, kept_as
 from freshet.streams.operators.loop import Job, Operator, Place, Rhythm
+from freshet.streams.operators.reading import MAX_RECORDS
 from freshet.streams.operators.task import Outputs
 from freshet.streams.operators.ticks import ReplayPace, Untimed
 from freshet.streams.sqlite.log import SqliteLog
@@ -149,6 +150,8 @@ class Run:
     checkpoints: frozenset[int] = frozenset()
     killed: list[str] = field(default_factory=list)
     learner: Any = None
+    # Of a turn: those before the first kill, those after it, and so on, over and over.
+    max_records: Sequence[int] = (MAX_RECORDS,)
     ahead_seconds: float = 0.0
     death: Death = field(default_factory=Death)
 
@@ -192,7 +195,12 @@ class Run:
     @property
     def rhythm(self) -> Rhythm:
         """Checkpoints are saved when the clock is `ahead`; settings are heard in every step."""
-        return Rhythm(listen_seconds=0.0, checkpoint_seconds=NEVER, wall=self.wall)
+        return Rhythm(
+            listen_seconds=0.0,
+            checkpoint_seconds=NEVER,
+            max_records=self.max_records[len(self.killed) % len(self.max_records)],
+            wall=self.wall,
+        )
 
     def wall(self) -> float:
         return time.monotonic() + self.ahead_seconds
