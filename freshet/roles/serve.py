@@ -4,6 +4,7 @@ reports."""
 from __future__ import annotations
 
 import json
+import threading
 import time
 
 import structlog
@@ -34,6 +35,8 @@ from freshet.streams.control.orders import OrderBook, ordered
 log = structlog.get_logger()
 STATUS_SECONDS = 1.0
 LOOK_SECONDS = 0.5
+# Then it listens all the same, and answers from what its users declared for want of a model.
+FIRST_SECONDS = 10.0
 
 
 def run(ctx: Context) -> None:
@@ -66,17 +69,20 @@ def run(ctx: Context) -> None:
     hosts = hosts_of(ctx.settings.host, ctx.settings.allowed_hosts)
     app = ScorerApp(scorer, name=ctx.app.name, version=VERSION, routes=beside.routes, hosts=hosts)
     loader = _loader(ctx, scorer, app, reporter)
+    followed = threading.Event()
     threads = [
-        ctx.thread(_follow, ctx, scorer, loader, live),
+        ctx.thread(_follow, ctx, scorer, loader, live, followed),
         ctx.thread(_watch, ctx, scorer.feature_ticks),
-        ctx.thread(_report, ctx, scorer, app, reporter),
     ]
-    server = HttpServer(
-        app,
-        bind(ctx.settings.host, ctx.settings.port),
-        lambda address: announce(ctx, "serve", address),
-    )
+
+    def listening(address: str) -> None:
+        announce(ctx, "serve", address)
+        threads.append(ctx.thread(_report, ctx, scorer, app, reporter))
+
+    server = HttpServer(app, bind(ctx.settings.host, ctx.settings.port), listening)
     end_with(ctx.stop, server.stop)
+    # One that is started again answers from where it was, not from a rung below.
+    _await_first(ctx, followed, loader)
     server.run()
     # Nobody asks any more; then what was asked is logged, and last the loader lets go.
     ctx.stop.set()
@@ -108,17 +114,38 @@ def _loader(ctx: Context, scorer: Scorer, app: ScorerApp, reporter: Reporter) ->
     return Loader(places, sidecar, swapped, refused)
 
 
-def _follow(ctx: Context, scorer: Scorer, loader: Loader, live: LiveSettings) -> None:
+def _await_first(ctx: Context, followed: threading.Event, loader: Loader) -> None:
+    """Until what was ordered before this process is carried out, or refused."""
+    deadline = time.monotonic() + FIRST_SECONDS
+    while not (followed.is_set() and loader.idle):
+        if time.monotonic() > deadline:
+            log.warning("what was ordered is not loaded yet; answers come without it")
+            return
+        if ctx.stop.wait(0.01):
+            return
+
+
+def _follow(
+    ctx: Context, scorer: Scorer, loader: Loader, live: LiveSettings, followed: threading.Event
+) -> None:
     """Take orders from the control log: of several that wait, only the newest of a model is carried
-    out."""
-    follower = Follower(ctx.log, ctx.app.control_log)
+    out. `followed` is set once those of before this process are given to the loader."""
+    control = ctx.app.control_log
+    follower = Follower(ctx.log, control)
     book = OrderBook()
+    end: int | None = None
     while not ctx.stop.is_set():
         orders: dict[str, Order] = {}
         try:
+            if end is None:
+                _, end = ctx.log.bounds(control).spans[0]
+            if follower.position >= end:
+                followed.set()
             found = follower.poll(0.2)
         except LogError as error:
             log.warning("control log is away; snapshots stay as they are", error=str(error))
+            # Nobody knows what was ordered, nor when it will be known.
+            followed.set()
             ctx.stop.wait(1.0)
             continue
         for m in found:

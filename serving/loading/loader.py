@@ -70,6 +70,7 @@ class Loader:
         # one a model, so that a stream of orders piles up none
         self._retired: dict[str, LiveModel | None] = {}
         self._news = threading.Condition()
+        self._busy = False
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="loader", daemon=True)
         self._thread.start()
@@ -79,6 +80,12 @@ class Loader:
         with self._news:
             self._orders[order.snapshot.model] = order
             self._news.notify()
+
+    @property
+    def idle(self) -> bool:
+        """Whether all orders so far are carried out, or refused."""
+        with self._news:
+            return not self._orders and not self._busy
 
     def close(self) -> None:
         """Finish the order in hand, and end the sidecar."""
@@ -104,6 +111,7 @@ class Loader:
         with the model's next swap: requests that still read it have ended by then, so its memory is
         given back on this thread, not on the event loop's."""
         with self._news:
+            self._busy = False
             while not self._orders and not self._closing:
                 # Nothing is to be let go of: until there is an order.
                 patience = None
@@ -113,6 +121,7 @@ class Loader:
                     self._retired.clear()
             if self._closing:
                 return None
+            self._busy = True
             model = next(iter(self._orders))
             return self._orders.pop(model)
 

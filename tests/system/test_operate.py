@@ -70,6 +70,24 @@ def settings_of(run: OperatedRun) -> dict[str, dict[str, str]]:
     return {t.name: t.settings for t in run.status().topics}
 
 
+# Starting again
+
+
+def test_a_scorer_that_is_started_again_answers_from_where_it_was(live: OperatedRun) -> None:
+    """Its very first answer comes from a model: it listens once that is loaded."""
+    address = live.folder / "serve.address"
+    announced_at = address.stat().st_mtime_ns
+    rungs: list[str] = []
+
+    def ask_at_once() -> None:
+        until(lambda: address.stat().st_mtime_ns != announced_at, "it listens again")
+        live.connect()
+        rungs.append(live.rung())
+
+    live.kill("serve", meanwhile=ask_at_once)
+    assert rungs == ["champion"]
+
+
 # Settings
 
 

@@ -92,6 +92,16 @@ def test_an_order_ends_in_a_swap_and_the_one_before_stays_warm(rig: Rig) -> None
     assert rig.refused == []
 
 
+def test_it_is_idle_once_all_orders_are_carried_out_or_refused(rig: Rig) -> None:
+    assert rig.loader.idle
+    altered = rig.mint.cut(1)
+    flip_a_byte(altered, rig.mint)
+    for which, outcomes in ((altered, (0, 1)), (rig.mint.cut(2), (1, 1))):
+        rig.loader.order(Order(which))
+        wait_for(lambda: rig.loader.idle)
+        assert (len(rig.swapped), len(rig.refused)) == outcomes
+
+
 def test_an_order_for_what_already_answers_is_reported_and_changes_nothing(rig: Rig) -> None:
     path = rig.mint.cut(1)
     rig.load(path)
