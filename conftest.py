@@ -37,11 +37,11 @@ def _through_the_package(argument: str, directory: Path) -> str:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One more than there are cores: a third of the time is waiting, for outages to be over and for
+    """Two more than there are cores: half of the time is waiting, for outages to be over and for
     servers to start."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     cores = os.cpu_count() or 1
-    wanted = min(cores + 1, MOST_WORKERS, memory // WORKER_BYTES)
+    wanted = min(cores + 2, MOST_WORKERS, memory // WORKER_BYTES)
     return max(wanted, 1)
 
 

@@ -26,6 +26,9 @@ from freshet.servers.cassandra_server import CassandraServer
 from freshet.servers.kafka_server import KafkaServer
 from freshet.servers.server import START_SECONDS, Server, free_ports
 
+# A test's servers live for seconds or minutes: what Java's second compiler does for them costs more
+# than it brings.
+os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
 KAFKA_PORT = 9093  # the listener for the outside of testcontainers' Kafka
 
 

@@ -178,14 +178,8 @@ def _preload(app: App) -> list[str]:
     modules = dict.fromkeys(type(spec).__module__ for m in app.models for spec in m.learners)
     # A learner beside the app's file is imported by each role, from that folder.
     learners = [name for name in modules if name.startswith("freshet.")]
-    return [
-        "freshet.roles.process",
-        "freshet.roles.operators",
-        "freshet.roles.release",
-        "freshet.roles.serve",
-        "freshet.roles.control",
-        *learners,
-    ]
+    # Last, since it closes what garbage collection looks at.
+    return [*learners, "freshet.roles.preloaded"]
 
 
 def _ports(given: Settings) -> dict[str, int]:

@@ -77,7 +77,7 @@ class Supervisor:
     """
 
     specs: Sequence[RoleSpec]
-    preload: Sequence[str] = ("freshet.roles.process",)
+    preload: Sequence[str] = ("freshet.roles.preloaded",)
     tell: Callable[[Mapping[str, Mapping[str, Any]]], None] = lambda facts: None
     _children: list[_Child] = field(default_factory=list)
     _stopping: threading.Event = field(default_factory=threading.Event)

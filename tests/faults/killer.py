@@ -24,15 +24,9 @@ PATIENCE_SECONDS = 60.0
 # The models of the first hours, and the end that waits for labels, are left alone.
 FIRST_STEP = 5
 LAST_STEPS = 40
-IMPORTED_ONCE = (
-    "freshet.roles.process",
-    "freshet.roles.operators",
-    "freshet.roles.serve",
-    "freshet.roles.control",
-    "freshet.demo.flights.schedule",
-)
 # The file that an app is derived from names them.
 IMPORTED_BY_APP = (
+    "freshet.demo.flights.schedule",
     "freshet.learners.river.learner",
     "freshet.learners.ctr.learner",
 )
@@ -96,8 +90,9 @@ def until(condition: Callable[[], Any], what: str) -> None:
 @contextmanager
 def started_again_at_once() -> Iterator[None]:
     """Supervisors watch closely and wait for nothing, and what a role imports is there already."""
+    preload = runtime._preload
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(supervisor, "BACKOFF_SECONDS", (0.0,))
         patch.setattr(supervisor, "WATCH_SECONDS", 0.05)
-        patch.setattr(runtime, "_preload", lambda app: [*IMPORTED_ONCE, *IMPORTED_BY_APP])
+        patch.setattr(runtime, "_preload", lambda app: [*IMPORTED_BY_APP, *preload(app)])
         yield
