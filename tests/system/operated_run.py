@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -84,6 +85,8 @@ def app_file(directory: Path) -> Path:
     examples."""
     text = files("freshet.cli").joinpath("template", "app.py").read_text()
     for old, new in (
+        # So that several may share a Kafka.
+        ('fr.App("parcels"', f'fr.App("parcels_{uuid.uuid4().hex[:8]}"'),
         ('snapshot_every="5s"', f'snapshot_every="{EVERY}"'),
         ("min_examples=100", "min_examples=8"),
     ):
@@ -108,11 +111,14 @@ class Audited:
 class OperatedRun:
     """A run in a folder, started and stopped as from a shell, any number of times. `heard` is all
     that its roles decided, `labelled` how many deliveries of asked parcels were pushed,
-    `handed_over` how many parcels."""
+    `handed_over` how many parcels. `options` are those of `freshet run` beside folder and ports;
+    `descriptors` bounds how many each of its processes may have open."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *options: str, descriptors: int | None = None) -> None:
         self.folder, self.file = directory / "run", app_file(directory)
         self.app: App = load(self.file)
+        self._options = options
+        self._descriptors = descriptors
         self._output = directory / "output"
         self._numbers = itertools.count()
         self.labelled = self.handed_over = 0
@@ -122,10 +128,14 @@ class OperatedRun:
 
     def start(self) -> None:
         """Start it, and wait until every role has told its status."""
-        ports = ["--port", "0", "--status-port", "0", "--run-dir", str(self.folder)]
+        options = ["--port", "0", "--status-port", "0", "--run-dir", str(self.folder)]
+        options += self._options
         began = now_ms()
         with self._output.open("wb") as output:
-            command = [sys.executable, "-m", "freshet", "run", str(self.file), *ports]
+            command = [sys.executable, "-m", "freshet", "run", str(self.file), *options]
+            if self._descriptors is not None:
+                bound = f'ulimit -n {self._descriptors} && exec "$@"'
+                command = ["sh", "-c", bound, "sh", *command]
             self._process = subprocess.Popen(
                 command, stdout=output, stderr=output, start_new_session=True
             )

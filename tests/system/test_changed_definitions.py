@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import os
 import signal
+import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from freshet.app import load
@@ -25,9 +28,9 @@ LEARNERS = ("rate=0.1", "rate=0.05")
 LABEL = ('pl.col("minutes_late") > 10', 'pl.col("minutes_late") < 10')
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Iterator[OperatedRun]:
-    run = OperatedRun(tmp_path)
+@contextmanager
+def answered_by_a_model(directory: Path, *options: str) -> Iterator[OperatedRun]:
+    run = OperatedRun(directory, *options)
     try:
         run.start()
         run.learn(PARCELS)
@@ -36,6 +39,19 @@ def run(tmp_path: Path) -> Iterator[OperatedRun]:
         yield run
     finally:
         run.stop()
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[OperatedRun]:
+    with answered_by_a_model(tmp_path) as run:
+        yield run
+
+
+@pytest.fixture
+def on_servers(tmp_path: Path, kafka: str, cassandra: str) -> Iterator[OperatedRun]:
+    store = f"cassandra://{cassandra}/changed_{uuid.uuid4().hex[:8]}"
+    with answered_by_a_model(tmp_path, "--log", f"kafka://{kafka}", "--store", store) as run:
+        yield run
 
 
 def change(run: OperatedRun, *changes: tuple[str, str]) -> str:
@@ -55,9 +71,12 @@ def change(run: OperatedRun, *changes: tuple[str, str]) -> str:
 
 
 def value(run: OperatedRun, feature: str) -> Any:
+    """None while its view has not yet said that all of its rows are in the store."""
     asked = {"features": [feature], "entities": {"courier": ["ann"]}}
-    found = run.scorer.post("/get-online-features", json=asked).raise_for_status().json()
-    return found["results"][-1]["values"][0]
+    found = run.scorer.post("/get-online-features", json=asked)
+    if found.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+        return None
+    return found.raise_for_status().json()["results"][-1]["values"][0]
 
 
 def light(status: Status, name: str) -> str:
@@ -72,6 +91,14 @@ def all_is_well(run: OperatedRun) -> None:
 
 def test_a_feature_more_and_another_rate(run: OperatedRun) -> None:
     """Case 10; and a lineage that is declared no more is not waited for."""
+    feature_more_and_another_rate(run)
+
+
+def test_a_feature_more_and_another_rate_on_kafka_and_cassandra(on_servers: OperatedRun) -> None:
+    feature_more_and_another_rate(on_servers)
+
+
+def feature_more_and_another_rate(run: OperatedRun) -> None:
     until(lambda: value(run, "load:n_10m") == PARCELS / 3, "the row holds all of its parcels")
     told = change(run, WITH_MEAN, LEARNERS)
     assert "feature kg is added: mean(weight_kg over 10m)" in told

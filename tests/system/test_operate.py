@@ -472,7 +472,7 @@ def test_status_tells_roles_lags_and_what_is_served(live: OperatedRun) -> None:
     until(lambda: held_trainers(live), "trainers are held")
     text, status = steady(live, lambda: live.changed("status"))
     lines = words(text)
-    assert lines[0][:2] == ["parcels", "running,"]
+    assert lines[0][:2] == [live.app.name, "running,"]
     for promise in status.promises:
         assert promise.name in text
     assert f"switch learn is off, by ann at {time.strftime('%-d %b', time.gmtime())}" in text
