@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from freshet.learners.ctr.spec import TorchCtr
     from freshet.learners.logistic.learner import HashedLogistic
     from freshet.learners.model import Label, Model
+    from freshet.learners.release_config import ReleaseConfig
     from freshet.learners.river.spec import River
+    from freshet.learners.rungs import constant, heuristic
     from freshet.schemas.errors import FreshetError
     from freshet.schemas.topics import impute
     from freshet.schemas.topics.topic import Freshness, Topic, category
-    from freshet.serving.release.policy import ReleaseConfig
-    from freshet.serving.scoring.fallback import constant, heuristic
 
 __all__ = [
     "App",

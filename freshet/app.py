@@ -13,6 +13,7 @@ from types import ModuleType
 from freshet import own_modules, shadows
 from freshet.features.views.view import FeatureRef, View
 from freshet.learners.model import Model
+from freshet.learners.rungs import Heuristic
 from freshet.mistakes import mistake_in
 from freshet.schemas.declared import check_each
 from freshet.schemas.errors import DefinitionError
@@ -20,8 +21,6 @@ from freshet.schemas.events.field import Field
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.topics.digests import Facts, digest_of
 from freshet.schemas.topics.topic import Topic, check_name
-from freshet.serving.release.policy import ReleaseConfig
-from freshet.serving.scoring.fallback import Constant, Heuristic
 from freshet.streams.control.channels import Channels
 from freshet.streams.intake.expressions import check_row_wise
 
@@ -223,19 +222,9 @@ class App:
         self._listed(model.label.topic, f"the label of model {model.name}")
         where = f"model {model.name}: label value"
         check_row_wise(model.label.value, model.label.topic.events, where, label=True)
-        if model.release is not None and not isinstance(model.release, ReleaseConfig):
-            raise DefinitionError(
-                f"model {model.name}",
-                f"release={model.release!r} says not when",
-                "Use fr.ReleaseConfig(…), or leave it out.",
-            )
         for i, rung in enumerate(model.fallback):
-            where = f"model {model.name}: fallback[{i}]"
-            if not isinstance(rung, Heuristic | Constant):
-                raise DefinitionError(
-                    where, f"{rung!r} is no rung", "Use fr.heuristic(…) or fr.constant(…)."
-                )
             if isinstance(rung, Heuristic):
+                where = f"model {model.name}: fallback[{i}]"
                 check_row_wise(rung.when, _as_events(model), where)
         fields = {field.name for field in model.on.events.fields}
         for name in _views_read(model):

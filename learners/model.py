@@ -6,10 +6,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from freshet.features.views.view import FeatureRef
 from freshet.learners.contract import LearnerSpec
+from freshet.learners.release_config import ReleaseConfig
+from freshet.learners.rungs import Constant, Heuristic, Rung
 from freshet.learners.sources import definition_of
 from freshet.schemas.declared import brief, check_each, check_kind
 from freshet.schemas.errors import DefinitionError
@@ -201,9 +203,9 @@ class Model:
     features: Sequence[FieldRef | FeatureRef]
     learners: Sequence[LearnerSpec]
     slices: Sequence[str] = ()
-    fallback: Sequence[Any] = ()
+    fallback: Sequence[Rung] = ()
     batch: int = 64
-    release: Any = None
+    release: ReleaseConfig | None = None
     owner: str = ""
     description: str = ""
     subject: str | None = None
@@ -285,7 +287,18 @@ class Model:
             where, "slices", self.slices, str, "A slice is the name of a categorical feature."
         )
         check_each(
-            where, "fallback", self.fallback, object, "Use fr.heuristic(…) or fr.constant(…)."
+            where,
+            "fallback",
+            self.fallback,
+            (Heuristic, Constant),
+            "Use fr.heuristic(…) or fr.constant(…).",
+        )
+        check_kind(
+            where,
+            "release",
+            self.release,
+            (ReleaseConfig, type(None)),
+            "Use fr.ReleaseConfig(…), or leave it out.",
         )
 
     def _refuse_what_does_not_exist_yet(self) -> None:

@@ -13,6 +13,7 @@ from rich.table import Table
 from freshet.app import App
 from freshet.features.views.view import FeatureRef, View
 from freshet.learners.model import Model
+from freshet.learners.rungs import Constant, Rung
 from freshet.roles import plans
 from freshet.roles.names import role_names
 from freshet.roles.preflight import hold_slos
@@ -21,7 +22,6 @@ from freshet.schemas.durations import milliseconds, text_of
 from freshet.schemas.events.field import INTEGERS
 from freshet.schemas.topics.impute import Impute
 from freshet.schemas.topics.topic import Freshness, Topic
-from freshet.serving.scoring.fallback import Constant, Heuristic
 
 if TYPE_CHECKING:
     import polars as pl
@@ -195,7 +195,7 @@ def _rounded(model: Model, views: Iterable[View]) -> Iterable[tuple[str, str]]:
         yield "", f"{', '.join(last)} as float32: {kept}"
 
 
-def _rung(rung: Heuristic | Constant) -> str:
+def _rung(rung: Rung) -> str:
     if isinstance(rung, Constant):
         return f"constant {rung.p}"
     return f"heuristic {_expression(rung.when)} ({rung.p_true}, else {rung.p_false})"

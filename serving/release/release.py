@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 import structlog
 from msgspec.structs import replace
 
+from freshet.learners.release_config import ReleaseConfig
 from freshet.schemas.errors import SnapshotError
 from freshet.schemas.models.manifest import Identity
 from freshet.schemas.wire.facts import one_line
@@ -28,7 +29,7 @@ from freshet.serving.release.comparison import Approved, Comparison, examples_of
 from freshet.serving.release.gate import GateBounds, Hold
 from freshet.serving.release.judge import Judge
 from freshet.serving.release.open_cuts import OpenCuts
-from freshet.serving.release.policy import Promote, ReleaseConfig, Standing, decide
+from freshet.serving.release.policy import Promote, Standing, decide
 from freshet.serving.release.qualify import Unsound
 from freshet.serving.release.servable import Servable
 from freshet.serving.release.standing import lineage_standing, reference_of

@@ -19,6 +19,7 @@ import structlog
 from freshet.features.reading.vectors import Read, VectorPlan
 from freshet.features.stores.contract import RowReader, Store
 from freshet.learners.model import Model
+from freshet.learners.rungs import Rung
 from freshet.schemas.errors import ComponentError, FreshetError, RequestError
 from freshet.schemas.events.field import DATATYPES, INTEGERS, Field
 from freshet.schemas.models.layout import Layout
@@ -32,7 +33,7 @@ from freshet.schemas.wire.messages import Logged
 from freshet.schemas.wire.outcomes import RUNGS, prediction_rows
 from freshet.serving.loading.live_model import LiveModel, ModelSlot, Standing
 from freshet.serving.scoring.contract import Answer, Column, ModelCard, Question, TensorSpec
-from freshet.serving.scoring.fallback import Conditions, Declared, choose
+from freshet.serving.scoring.fallback import Conditions, choose
 from freshet.serving.scoring.lag import FeatureTicks, Lag, tolerated
 from freshet.serving.scoring.prediction_log import PredictionLog, Spooled
 from freshet.serving.scoring.reach import REST_SECONDS, Reach
@@ -355,7 +356,7 @@ class Scorer:
     def _freshness_of(self, topic: Topic) -> Freshness:
         return self._policy.freshness(topic.name) or topic.freshness
 
-    def _declared(self, served: ServedModel, declared: Declared, read: Read) -> F64:
+    def _declared(self, served: ServedModel, declared: Rung, read: Read) -> F64:
         """A heuristic's or a constant's answer."""
         schema = served.model.vectors
         vectors = read.vectors

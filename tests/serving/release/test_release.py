@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from freshet.learners.contract import Export
 from freshet.learners.model import Model
+from freshet.learners.release_config import ReleaseConfig
 from freshet.learners.snapshots import files as snapshots
 from freshet.learners.snapshots.signing import Signer, Verifier, create_key
 from freshet.schemas.errors import SnapshotError
@@ -23,7 +24,6 @@ from freshet.schemas.wire.messages import Cut, Message, Ruling, Settled, Verdict
 from freshet.serving.release import open_cuts
 from freshet.serving.release.gate import GateBounds
 from freshet.serving.release.judge import Judge
-from freshet.serving.release.policy import ReleaseConfig
 from freshet.serving.release.release import Release
 from tests.odd_values import odd_records
 from tests.toy_app import toy_app
