@@ -131,6 +131,7 @@ def count(*, over: str) -> Window:
     return Window("count", over)
 
 
+# Named as users write them: in this module Python's own `sum`, `min` and `max` are hidden.
 def sum(field: str, *, over: str) -> Window:
     """The sum of a field's values in the window.
 

@@ -48,6 +48,7 @@ def _ip(text: str) -> str | None:
         found = ipaddress.ip_address(text)
     except ValueError:
         return None
+    # An IPv4 address that is written as IPv6 is the same host.
     mapped = getattr(found, "ipv4_mapped", None)
     return str(mapped or found)
 

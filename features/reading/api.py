@@ -214,6 +214,7 @@ class FeatureReader:
             status = done.status[place]
             of_view: dict[str, FeatureColumn] = {}
             for name, values in columns:
+                # An infinite value counts as missing, too: JSON has no number for it.
                 there = np.isfinite(values)
                 shown: _Numbers = values
                 whole = done.wholes.get(name)
@@ -267,6 +268,7 @@ def _column_of_texts(name: str, field: Field, values: Sequence[Entity]) -> Seque
     assert kind is not None
     try:
         column = escaped([canonical(value, kind) for value in values])
+        # All at once, and thrown away: what cannot be encoded is found here, not by the store.
         "".join(column).encode()
     except UnicodeEncodeError as error:  # a lone surrogate
         raise RequestError(
@@ -295,5 +297,6 @@ def _column(
 def _times(
     present: npt.NDArray[np.bool_], newest_ms: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.str_]:
+    # 0 is written as `NEVER`.
     newest = np.where(present, newest_ms, 0).astype("datetime64[ms]")
     return np.datetime_as_string(newest, unit="ms", timezone="UTC")

@@ -127,6 +127,7 @@ class VectorPlan:
             finish_into(self._tables, parts, as_of_ms, self._to, answers)
         for to_column, name in self._own:
             numbers[:, to_column] = self._numbers(name, columns.get(name), n)
+        # After what was read, which it replaces.
         for name, values in columns.items():
             if name in self._given:
                 numbers[:, self._given[name]] = self._numbers(name, values, n)
@@ -201,6 +202,7 @@ class VectorPlan:
 
     def _joined_categories(self, keyed: Mapping[str, Sequence[str]], n: int) -> Texts:
         names = self.schema.categories
+        # `keys_of` knows the number of rows by its columns alone.
         if not names:
             return Texts.of([""] * n)
         return Texts.of(keys_of([keyed[name] for name in names]))

@@ -191,6 +191,7 @@ def check_shape(plan: RowPlan, data: npt.NDArray[np.uint8], n: int) -> None:
 
 def _words(data: npt.NDArray[np.uint8]) -> I64:
     words: I64 = kernels.plain(data, np.uint8).reshape(-1).view(np.int64)
+    # What a store hands out may begin anywhere; kernels are compiled for aligned words.
     if not words.flags.aligned:
         return words.copy()
     return words

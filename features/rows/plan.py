@@ -17,6 +17,7 @@ from freshet.schemas.durations import text_of
 from freshet.schemas.errors import DefinitionError
 
 LAYOUT = 1  # raise it whenever the same features come to other bytes
+# Half a megabyte a row for each column of the ring, and a question reads rows whole.
 MAX_TILES = 1 << 16
 _COLUMNS = {
     "count": (kernels.ROWS,),
@@ -129,6 +130,7 @@ def _tiles(name: str, window: Aggregate, tile_ms: int) -> int:
 
 
 def _field(feature: Window | Last | DecayedMean, fields: tuple[str, ...]) -> int:
+    # A count is of the events themselves: -1 is of no field.
     return fields.index(feature.field) if feature.field is not None else -1
 
 
@@ -187,6 +189,7 @@ def _read(
     if isinstance(feature, Last):
         return _read_last(_field(feature, fields), states), nothing
     if isinstance(feature, DecayedMean):
+        # A prior of weight 0 is none.
         prior = nothing[1:]
         if feature.prior is not None:
             prior = (

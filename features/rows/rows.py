@@ -117,6 +117,7 @@ class ViewRows:
 
     def all_rows(self) -> Packed:
         """Every key and row, for a store that has lost them; a `hand_over` of everything."""
+        # Those that were touched are among all: none of them is handed over once more.
         self._untouch(STORE)
         return self._packed(np.arange(len(self)))
 
@@ -159,6 +160,7 @@ class ViewRows:
         mark[:had] = self._mark
         touched[:, :had] = self._touched
         self._words = words
+        # A view of the words: left as it was, it would show the old ones.
         self._floats = words.view(np.float64)
         self._mark = mark
         self._touched = touched
@@ -166,6 +168,7 @@ class ViewRows:
     def _untouch(self, who: int) -> I64:
         """The touched rows, in order of first touch, which are then touched no more."""
         ids: I64 = self._touched[who, : self._counts[who]].copy()
+        # The other's bit stays: store and checkpoint take rows at different times.
         self._mark[ids] &= 0xFF ^ (1 << who)
         self._counts[who] = 0
         return ids

@@ -58,6 +58,7 @@ class MemoryStore:
     def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
         """The rows of keys, view by view: absent where there is none, or but a tombstone."""
         with self._lock:
+            # Under the same lock: it says of which generation these very rows are.
             generation = self.generation()
             return [
                 rows_of(

@@ -151,6 +151,7 @@ class View:
                     'Use one, such as fr.count(over="1h").',
                 )
         for used in self.plan.fields:
+            # What is no field counts as a text here, so that both are refused.
             if types.get(used, "string") in TEXTS:
                 numbers = [name for name, type_ in types.items() if type_ not in TEXTS]
                 raise DefinitionError(

@@ -81,7 +81,9 @@ def recompute(
             continue
         event = canonical(event, topic.events)
         event_id = event_id_of(event, topic)
+        # A missing time is 0 in intake's columns.
         time_ms = event[topic.event_time] or 0
+        # Repeats first, as intake does: one of a late event is a duplicate, not late again.
         if seen.again(event_id, record.offset):
             settle(record.offset, "deduplicated")
         elif time_ms < sources.compared(event, time_ms, appended) - lateness:

@@ -53,6 +53,7 @@ def describe(app: App, console: Console, before: Definitions | None = None) -> N
     _section(
         console, "logs", [(name, _partitions(count)) for name, count in plans.topics(app).items()]
     )
+    # A folder in which another app ran says nothing of this one.
     if before is not None and before.app == app.name:
         _changes(console, changes(before, app))
     console.print("\nok")
@@ -153,6 +154,7 @@ def _model(app: App, model: Model) -> Iterable[tuple[str, str]]:
         f"within {wait}; late ones: {model.label.late}",
     )
     yield "categories", ", ".join(model.vectors.categories) or "none"
+    # A dot is in features of views only: they are told with their view.
     yield "numbers", ", ".join(name for name in model.vectors.numbers if "." not in name) or "none"
     yield from _rounded(model, app.views_of(model))
     for view in app.views_of(model):

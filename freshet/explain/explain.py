@@ -230,6 +230,7 @@ def _signature(keys: Path, archive: tuple[Path, SnapshotName], approval: bool) -
         if approval:
             qualifier = Verifier.load(keys / "qualifier")
         snapshots.read_signed(*archive, trainer, qualifier)
+    # Before `FreshetError`, its root: what cannot be read is not known to be wrong.
     except ComponentError as error:
         return f"cannot be checked: {error.cause} ({error.resource})"
     except FreshetError as error:

@@ -148,6 +148,7 @@ def _predictions(
     categories = texts_of(table, layout)["categories"].to_arrow()
     for i in rows:
         texts = [column[i].as_py() for column in (categories, *table.select(WHO).columns)]
+        # The row is copied: a view of it would keep its whole block in memory.
         yield LoggedPrediction(
             block.origin.removeprefix(SCORER), found.offset, fixed[i].copy(), *texts
         )

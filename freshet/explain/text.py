@@ -251,6 +251,7 @@ def _window(window: Window, as_of_ms: int, console: Console) -> None:
     )
     # Events of several topics have different fields; each gets a column once.
     names = list(dict.fromkeys(name for event in window.events for name in event.read))
+    # An offset alone says nothing where there are several partitions.
     several = len({event.partition for event in window.events}) > 1
     table = Table(box=None, padding=(0, 0, 0, 2), header_style="dim")
     titles = ["offset", "event time", "before", *names]
@@ -266,6 +267,7 @@ def _window(window: Window, as_of_ms: int, console: Console) -> None:
         table.add_row(*own)
     if window.events:
         console.print(table)
+    # None: there was nothing to compare.
     if window.agrees is not None:
         same = "recomputed from them, windows and ages are those that were served"
         line = marked("  {} [dim]{}[/]", GOOD, same)

@@ -87,6 +87,7 @@ class ScoringClient:
                 self.answered += 1
                 found: dict[str, Any] = msgspec.json.decode(response.content)
                 return found
+            # First: its status is 503, which would count as failed.
             if response is not None and "retry-after" in response.headers:
                 self.refused += 1
                 raise NotYet(

@@ -54,6 +54,7 @@ def run(
         FreshetError: an option cannot be meant, a file cannot be read, the folder is in use or
             holds another run.
     """
+    # Names of files and options first: a slip in one of them empties no folder.
     files = data_files(app, data)
     span = _span(options)
     chosen_step_ms = _step_ms(options.step)

@@ -204,6 +204,7 @@ def _show(view: LiveView, page: str, stop: threading.Event, done: threading.Even
         while not (done.wait(SHOW_SECONDS) or stop.is_set()):
             try:
                 view.update(wire.decode(http.get("/status.json").content))
+            # The page may be starting again: what is drawn stays until it answers.
             except (httpx.HTTPError, ValueError):
                 continue
 

@@ -78,6 +78,7 @@ class EventMaker:
                 )
             elif not field.has_default:
                 names.append(field.name)
+                # The writer fills in defaults alone: a null has to be said.
                 columns.append([None] * table.rows)
         return (dict(zip(names, row)) for row in zip(*columns))
 
@@ -95,6 +96,7 @@ class EventMaker:
 
     def _event(self, row: dict[str, Any] | bytes) -> Event:
         if isinstance(row, bytes):
+            # It has no id that could choose a partition.
             return Event(None, 0, row)
         try:
             record = self._writer.encode(row)
@@ -104,6 +106,7 @@ class EventMaker:
 
     def _time(self, row: dict[str, Any]) -> int | None:
         time = row.get(self._topic.event_time)
+        # True and false are whole numbers to Python.
         if not isinstance(time, int) or isinstance(time, bool):
             return None
         return time if EARLIEST_MS <= time <= self._latest_ms else None
@@ -134,6 +137,7 @@ def _as_text(row: dict[str, Any]) -> bytes:
 
 
 def _convert(field: Field, is_time: bool) -> Convert:
+    # The event time is a moment whether or not its type says so.
     if field.type in INTEGERS and (is_time or field.logical == "timestamp-millis"):
         return _moment
     if field.type in INTEGERS:

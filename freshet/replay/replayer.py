@@ -253,6 +253,7 @@ class Replayer:
         return [
             f"predictions of {i}"
             for i, last in asked.items()
+            # Sequences begin at 0.
             if self.facts.logged.get(i, -1) < last
         ]
 
@@ -288,6 +289,7 @@ class Replayer:
             if self._stop.is_set():
                 raise Stopped
             moved = self._listen(POLL_SECONDS)
+            # Messages alone are no progress: roles say once a second that they are there.
             if moved and waiting != before:
                 since = time.monotonic()
                 before = waiting
@@ -317,6 +319,7 @@ class Replayer:
         """Whether a server is away, as far as is known here: of the log, or of the store as roles
         tell it."""
         now_ms = wall_now_ms()
+        # What was told a minute ago may be over: its teller is silent since.
         told = [s for s in self.facts.status.values() if now_ms - s.at < 1000 * PATIENCE_SECONDS]
         return bool(self._outages.current()) or any(s.facts.get("outages") for s in told)
 

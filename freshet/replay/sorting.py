@@ -111,7 +111,9 @@ class SortedEvents:
         """All events, in order, some thousands at a time."""
         for run in self._runs:
             run.close()
+        # Closed above, which writes the footer that reading needs.
         coming = [run.pieces() for run in self._runs]
+        # No run is empty: each was made for a piece.
         held = [next(pieces) for pieces in coming]
         while held:
             # Up to here no run can bring anything that belongs before it.

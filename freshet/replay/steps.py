@@ -251,6 +251,7 @@ def _by_step(pieces: Iterator[pl.DataFrame], step_ms: int) -> Iterator[tuple[int
         numbered = piece.with_columns(step=pl.col("time") // step_ms)
         parts = numbered.partition_by("step", as_dict=True, maintain_order=True)
         for (step,), part in parts.items():
+            # A step may go on in the next piece: it is whole once another one begins.
             if at is not None and step != at:
                 yield at, pl.concat(waiting)
                 waiting = []

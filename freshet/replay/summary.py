@@ -164,6 +164,7 @@ def _lags(report: ReplayReport) -> Table:
 
     def row(name: str, q: QuantilesReport, unit: str) -> None:
         values = (q["p50"], q["p99"], q["max"])
+        # Latencies are told in ms, to be compared; lags reach from ms to days.
         table.add_row(name, *(f"{fixed(v, 1)} {unit}" if unit else duration(v) for v in values))
 
     row("request latency", r["latency_ms"], "ms")

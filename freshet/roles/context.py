@@ -54,6 +54,7 @@ class Context:
             try:
                 work(*given)
             except Exception as error:
+                # Before `stop` is set: whoever ends by that looks here for why.
                 self.faults.append(error)
                 log.error(
                     "a thread of the role fails; the role ends", thread=work.__name__, exc_info=True

@@ -67,5 +67,6 @@ def check(app: App, log: Log, given: Settings) -> list[str]:
     told = definitions.changes(before or definitions.of(app), app)
     for sentence in told:
         structlog.get_logger().warning("declared otherwise", what=sentence)
+    # Last: what was refused above never ran.
     definitions.keep(url, before, app, WallClock().now_ms())
     return told

@@ -32,6 +32,7 @@ class PageClient:
             self._address = (run_dir / "status.address").read_text(errors="replace")
         except OSError as error:
             raise folder.no_run(run_dir, "has no status page: nothing runs there", error) from error
+        # Headers are ASCII; names of users need not be.
         headers = {"x-freshet-user": quote(user())}
         try:
             self._http = httpx.Client(base_url=self._address, timeout=SECONDS, headers=headers)

@@ -84,6 +84,7 @@ class CassandraServer(Server):
             f"-Dcassandra.config={yaml.as_uri()}",
             f"-Dcassandra.storagedir={self.directory / 'data'}",
             "-Dcassandra-foreground=yes",
+            # Else it waits for the word of other nodes, of which there are none.
             "-Dcassandra.skip_wait_for_gossip_to_settle=0",
             "-Dcassandra.ring_delay_ms=100",
             *("-cp", f"{classes}/*"),

@@ -83,6 +83,7 @@ def bend_numbers(x: Any, plan: Any, out: Any, first: Any) -> None:
                 place(x[j], plan.knots, knot_start[j], knot_start[j + 1], plan.widest)
             )
         else:
+            # Near 0 hardly changed, in the tails a logarithm: an outlier moves little.
             value = np.float32(np.arcsinh(2.0 * (x[j] - plan.centre[j]) * plan.scale[j]) / 2.0)
         out[first + j] = value
         out[first + x.size + j] = missing

@@ -59,6 +59,7 @@ class RiverLearner:
 
     def predict(self, vectors: Vectors) -> F64:
         ask = self._model.predict_proba_one
+        # A model that has seen no label yet may name no class at all.
         predicted = np.array(
             [ask(event).get(True, 0.5) for event in self._dicts(vectors)], np.float64
         )
@@ -108,10 +109,12 @@ class RiverLearner:
         hashes = vectors.categories.tolist()
         ids = (vectors.categories % buckets).tolist()
         for numbers, full, cut in zip(scaled, hashes, ids):
+            # NaN alone is not equal to itself.
             event = {name: value for name, value in zip(names, numbers) if value == value}
             event |= {
                 f"{name}={bucket}": 1.0
                 for name, hashed, bucket in zip(self._schema.categories, full, cut)
+                # 0 is the hash of a missing text, and of no other.
                 if hashed
             }
             rows.append(event)

@@ -103,6 +103,7 @@ class EventCodec:
         """Where the reader's index of each of the writer's symbols is listed, and how many there
         are."""
         known = {symbol: i for i, symbol in enumerate(reader.symbols)}
+        # No symbol is empty, so without a default one nothing is found.
         other = known.get(reader.fallback or "", kernels.NO_SYMBOL)
         first = len(self._maps)
         self._maps += [known.get(symbol, other) for symbol in writer.symbols]

@@ -19,6 +19,7 @@ from freshet.schemas.text.columns import Texts, arrow_validity
 if TYPE_CHECKING:
     import polars as pl
 
+# Kernels know them by index: a new one goes to the end.
 REASONS = (
     "ok",
     "undecodable",
@@ -101,6 +102,7 @@ class Columns:
         at, field = self._find(name, TEXTS)
         if field.type == "enum":
             data, starts, ends = self._codec.symbols[name]
+            # -1 where it is missing: the last entry, which is empty.
             index = self.words[at, 0]
             made = Texts(data, starts[index], ends[index], self.valid[at])
         else:
@@ -187,6 +189,7 @@ class Columns:
         import polars as pl
 
         if not names:
+            # A record batch without columns would have no rows either.
             return pl.DataFrame(height=len(rows))
         arrays = [self.arrow(name, rows) for name in names]
         return pl.DataFrame(pa.RecordBatch.from_arrays(arrays, names=list(names)))

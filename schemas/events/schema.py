@@ -92,6 +92,7 @@ def _read(raw: Any, reader: FieldReader) -> EventSchema:
             "", "is not an Avro record", 'Write {"type": "record", "name": …, "fields": […]}.'
         )
     record = reader.word("", "name", raw.get("name"))
+    # Before the fields: names of enums in them are meant within it.
     reader.namespace = full_name(str(raw["name"]), raw.get("namespace")).rpartition(".")[0]
     items = raw.get("fields")
     if not isinstance(items, list) or not items:

@@ -60,6 +60,7 @@ class Board:
         self._settings = LiveSettings({t.name: t.freshness for t in topics})
         self._changes: list[s.SettingChange] = []
         self._tasks = TaskFacts()
+        # Asked anew each time: `belongs` is set only after this board is made.
         self._roll = RollCall(lambda name: self.belongs(name))
         self._orders = OrderBook()
         self._clock: messages.Clock | None = None
@@ -83,6 +84,7 @@ class Board:
         match m:
             case messages.Clock():
                 self._clock = m
+                # Until a span is told, the first moment of the clock counts as the start.
                 self._span = m.now if self._span[0] is None else self._span[0], self._span[1]
             case messages.Span():
                 self._span = m.start, m.end
@@ -98,6 +100,7 @@ class Board:
                     change = s.SettingChange(
                         topic=m.topic, key=m.key, value=m.value, by=m.by, at_ms=m.at
                     )
+                    # A new list: a status that was handed out still holds the one before.
                     self._changes = [*self._changes[1 - CHANGES :], change]
             case messages.Cut() | messages.Verdict() | messages.Settled() | messages.Swapped():
                 if m.model in self._models and self._counts(m):
@@ -122,6 +125,7 @@ class Board:
         While it is `catching_up` with what was said before it listened, figures are those of some
         moment before: they raise no alert, and are no history."""
         for model in self._models.values():
+            # Without the lock: it is dear, and what it finds is put in place by one assignment.
             model.quality.reckon()
         with self._lock:
             self._catching_up = catching_up

@@ -31,6 +31,7 @@ class ModelBoard:
         self.quality = ServedQuality(model)
         self.lineages = tuple(model.lineage(x) for x in model.learners)
         self._snapshots = {x: LineageSnapshots() for x in self.lineages}
+        # By its name alone: so an app says which learner others are held against.
         self._baseline = next((x for x in self.lineages if x.startswith("baseline")), "")
         self._settled: messages.Settled | None = None
         self._swapped: messages.Swapped | None = None
@@ -180,6 +181,7 @@ class ModelBoard:
     def _lineage_slices(self, lineage: str, told: Told) -> list[s.SliceFigures]:
         """Converted once for each time that a trainer tells them."""
         before = self._of_lineages.get(lineage)
+        # By identity: to compare figures would cost what this saves.
         if before is None or before[0] is not told:
             made = [
                 s.SliceFigures(field=field, value=value, served=told_quality(f))

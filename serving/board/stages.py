@@ -31,6 +31,7 @@ def slowest(now_ms: int | None, stages: Sequence[Stage]) -> str:
     if now_ms is None:
         return ""
     found = ""
+    # Below 0, so that the first stage is named where none is behind another.
     farthest = -1
     before = now_ms
     for stage in stages:

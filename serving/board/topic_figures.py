@@ -60,6 +60,7 @@ def _field(name: str, kind: str, parts: Sequence[Facts]) -> FieldFigures:
     return FieldFigures(
         name=name,
         kind=kind,
+        # A part counts every event; here only those that had the field.
         seen=sum(p["seen"] for p in parts) - missing,
         missing=missing,
         imputed=sum(p["imputed"] for p in parts),

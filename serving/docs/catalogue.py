@@ -166,6 +166,7 @@ def _field(topic: Topic, declared: Field) -> FieldEntry:
 
 
 def _unit(topic: Topic, field: str) -> str | None:
+    # The event time is in milliseconds by contract, also where its type does not say so.
     if field == topic.event_time or topic.events[field].logical == "timestamp-millis":
         return "ms since 1970"
     raw: dict[str, Any] = topic.events.avro["fields"][topic.events.position(field)]

@@ -317,6 +317,7 @@ def document(version: str, found: Catalogue, served: Collection[tuple[str, str]]
             "version": version,
             "summary": f"{_subject(operations)} of the app {found.app}",
         },
+        # Relative: behind a proxy it is another address than the one that it listens at.
         "servers": [{"url": "/"}],
         "tags": tags,
         "paths": paths,
@@ -471,6 +472,7 @@ def _schemas(operations: Sequence[Operation]) -> dict[str, Any]:
         dict.fromkeys(body for body in bodies if body is not None and not isinstance(body, str))
     )
     _, schemas = msgspec.json.schema_components(structs, ref_template=REF)
+    # Parameters are open dictionaries to the structs: what is in them is told by hand.
     for name, parameters in (
         ("InferRequest", REQUEST_PARAMETERS),
         ("InferResponse", ANSWER_PARAMETERS),
@@ -482,6 +484,7 @@ def _schemas(operations: Sequence[Operation]) -> dict[str, Any]:
             }
             schemas[name]["properties"]["parameters"] = {"type": "object", "properties": known}
     for schema in schemas.values():
+        # Docstrings are broken where code is; a page breaks lines by itself.
         if "description" in schema:
             schema["description"] = " ".join(schema["description"].split())
     return dict(sorted(schemas.items()))

@@ -151,6 +151,7 @@ def write_answer(request: InferRequest, model: str, answer: Answer) -> tuple[byt
 
 def _binary(name: str, answer: Answer) -> bytes:
     if name == "probability":
+        # Little-endian on every machine, as the extension has it.
         return answer.probabilities.astype("<f8").tobytes()
     return _bytes_tensor(answer.ids)
 

@@ -83,6 +83,7 @@ class Latency:
         at = self._timed % len(self._took)
         self._started[at] = started
         self._took[at] = seconds
+        # Last: readers in other threads take as many as are counted, and each is whole by then.
         self._timed += 1
         self.durations.add(seconds)
         if outcome == "answered":

@@ -22,6 +22,7 @@ from freshet.streams.vitals.metric_table import families as families_of
 
 MS = 1e-3  # Prometheus counts in seconds
 LIGHTS = ("green", "amber", "red")
+# All settings but the one that is a choice of words.
 DURATIONS = tuple(field.name for field in fields(Freshness) if field.name != "on_violation")
 _QUALITY = "models/{{model}}/rolling/{{answered_by:served|baseline}}/{}"
 _BESIDE_REFERENCES = "models/{{model}}/rolling/{{answered_by:served|baseline|prior|no_change}}/{}"
@@ -222,6 +223,7 @@ def _model(model: ModelFigures, now: int | None) -> dict[str, Any]:
 
 def _role(role: RoleFigures) -> dict[str, Any]:
     return {
+        # Not `role`: that label names the process which exports this.
         "of_role": role.role,
         "process": role.instance,
         "running": role.state in ("running", "busy", "held"),

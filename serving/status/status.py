@@ -71,6 +71,7 @@ class FieldFigures(msgspec.Struct, frozen=True, kw_only=True):
     max: float | None = None
     mean: float | None = None
     deviation: float | None = None
+    # Never shared: msgspec gives each struct an empty one of its own.
     values: dict[str, int] = {}
 
 

@@ -188,6 +188,7 @@ class ScorerApp:
 
 
 def _outcome_of(error: Exception, status: int) -> Outcome:
+    # First: its status is 503, too, which would count as failed.
     if is_on_purpose(error):
         return "refused"
     if status >= 500:

@@ -26,8 +26,10 @@ from freshet.streams.intake import field_statistics_kernels as kernels
 from freshet.streams.intake.fates import first_dead
 from freshet.streams.operators.task import Arrays, as_json, from_json
 
+# Those first seen have a place each; whatever has none shares one more.
 VALUES, SOURCES = 20, 64
 RATE_FROM_MS = 60_000
+# Below every time, so that a maximum needs no case for the first one.
 _NO_TIME = -(1 << 63)
 _KINDS = {
     "string": kernels.TEXT,
@@ -47,6 +49,7 @@ class TopicStatistics:
         self._topic, self._fields = topic, topic.events.fields
         self._kinds = np.array(
             [
+                # Each id is another text, and sources have a table of their own.
                 kernels.UNLISTED if f.name in (topic.event_id, topic.source) else _KINDS[f.type]
                 for f in self._fields
             ],
@@ -190,6 +193,7 @@ def _sources() -> Arrays:
 
 
 def _tables(n: int, places: int) -> Arrays:
+    # A third full at most, so that a search soon ends at an empty slot.
     capacity = 1 << (3 * places - 1).bit_length()
     return {
         "slots": np.zeros((n, capacity, 4), np.uint64),

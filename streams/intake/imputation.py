@@ -18,6 +18,7 @@ from freshet.streams.admission.kernels import APPLIED
 from freshet.streams.intake import kernels
 
 _KINDS = {"median": kernels.MEDIAN, "mean": kernels.MEAN, "last": kernels.LAST}
+# Five heights, five positions and a count: P² needs most, other kinds use some of it.
 _STATE = 11
 _LARGEST = (1 << 63) - 1024  # the largest float64 that is an int64
 
@@ -116,6 +117,7 @@ class Imputer:
         texts = self._groups.texts()
         key = f"impute.{self.field}"
         return {
+            # Without `by` there is one group, for which no name stands.
             f"{key}.state": self._state[: max(1, len(self._groups))],
             f"{key}.names": texts.data,
             f"{key}.ends": texts.end,

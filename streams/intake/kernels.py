@@ -40,6 +40,7 @@ def _p2_add(q: Any, x: Any) -> None:
     """One observation into P² for the median (Jain and Chlamtac, 1985). q: 5 heights, 5 positions,
     count."""
     c = q[10]
+    # The first five are kept in order: they are the heights to begin with.
     if c < 5.0:
         at = np.int64(c)
         while at > 0 and q[at - 1] > x:
@@ -71,6 +72,7 @@ def _p2_add(q: Any, x: Any) -> None:
             h = q[i] + s / (q[6 + i] - q[4 + i]) * (
                 (s - down) * (q[i + 1] - q[i]) / up + (up - s) * (q[i] - q[i - 1]) / (-down)
             )
+            # A parabola may break the order of the heights; a straight line keeps it.
             if not (q[i - 1] < h < q[i + 1]):
                 j = i + np.int64(s)
                 h = q[i] + s * (q[j] - q[i]) / (q[5 + j] - q[5 + i])
@@ -107,6 +109,7 @@ def impute(
         if count == 0:
             values[r] = start
         elif kind == MEDIAN:
+            # Of fewer than five the middle one itself; of an even number the lower of two.
             values[r] = q[2] if count >= 5 else q[(count - 1) // 2]
         elif kind == MEAN:
             values[r] = q[0] / q[10]

@@ -38,6 +38,7 @@ def earlier(url: str, topic: str, schema: EventSchema) -> dict[int, EventSchema]
 
 
 def _check(topic: str, old: EventSchema, new: EventSchema) -> None:
+    # All roles read by the new schema: what old readers could not read is not asked.
     found = [obstacle for direction, obstacle in breaks(old, new) if direction != FORWARD]
     if found:
         before = f"version {old.version} (schema_id {old.schema_id})"

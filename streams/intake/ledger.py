@@ -39,6 +39,7 @@ class LedgerBook:
     def span(self, first_offset: int, last_offset: int) -> None:
         """Make room for the blocks of these offsets."""
         if not len(self.counts):
+            # A log that was pruned begins far above 0: what is gone gets no blocks.
             self.first = first_offset // LEDGER_BLOCK
         missing = last_offset // LEDGER_BLOCK - self.first + 1 - len(self.counts)
         if missing > 0:

@@ -144,6 +144,7 @@ class TopicDoor:
         # From a record's place among `values` back to its place in the push.
         kept = [i for i in range(n) if i not in misfits]
         refused = [self._refusal(i, m.reason, m.field) for i, m in misfits.items()]
+        # With its type: where all are misfits the list is empty, and its sums would be floats.
         ends = np.cumsum([len(v) for v in values], dtype=np.int64)
         starts = ends - np.array([len(v) for v in values], np.int64)
         # Read back as intake will read it, so that what it would bury is refused here.
@@ -281,6 +282,7 @@ class Pusher:
         now_ms = self._clock.now_ms()
         judged = self._judged(topic, request.df, now_ms)
         try:
+            # At the first push: a scorer that takes none opens none.
             self._writer = self._writer or self._open_writer()
             for p in np.unique(judged.partitions).tolist():
                 mine = np.flatnonzero(judged.partitions == p).tolist()

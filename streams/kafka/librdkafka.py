@@ -69,6 +69,7 @@ RebalanceCallback = CFUNCTYPE(None, c_void_p, c_int, POINTER(PartList), c_void_p
 ErrorCallback = CFUNCTYPE(None, c_void_p, c_int, c_char_p, c_void_p)
 LogCallback = CFUNCTYPE(None, c_void_p, c_int, c_char_p, c_char_p)
 _LIST = POINTER(PartList)
+# Declared one by one: ctypes takes what it is not told for an int, and cuts pointers.
 _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "version": (c_int, []),
     "conf_new": (c_void_p, []),

@@ -111,10 +111,12 @@ def copy_out(messages: U64, group: I32, wanted: int, count: int, size: int) -> A
         if group[i] == wanted:
             message = messages[i]
             length = _i64(message + _LENGTH)
+            # A record without a value has no address either.
             if length > 0:
                 _copy(base + np.uint64(edges[taken]), _u64(message + _PAYLOAD), np.uint64(length))
             edges[taken + 1] = edges[taken] + length
             offsets[taken] = _i64(message + _OFFSET)
+            # NULL: which kind of time it is, nobody asks.
             times[taken] = _timestamp(message, np.uint64(0))
             taken += 1
     return data, edges, offsets, times

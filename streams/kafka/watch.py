@@ -36,6 +36,7 @@ class TopicWatch:
         now = time.monotonic()
         if self._futures:
             if all(future.done() for future in self._futures.values()):
+                # Let go of before any is judged: what raises now must not raise at every call.
                 futures = self._futures
                 self._futures = {}
                 self._next = now + WATCH_SECONDS
@@ -62,6 +63,7 @@ class TopicWatch:
 
     def _judge(self, topic: str, future: concurrent.futures.Future[Any]) -> None:
         before = self._identities[topic]
+        # It is done by now, so that nobody waits.
         error = future.exception(0)
         if error is None:
             self._cluster.health.well()

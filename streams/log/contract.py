@@ -44,6 +44,7 @@ class Batch:
 
     def rows(self, first: int, after: int) -> Batch:
         """Records `first` to `after` (exclusive) as a batch of their own."""
+        # The bytes stay whole: places in them count from their beginning.
         span = slice(first, after)
         return Batch(
             self.topic,

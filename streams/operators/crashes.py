@@ -24,6 +24,7 @@ class _Trouble:
     """Of one partition: the offsets `first` to `last` in which its task crashed `crashes` times,
     and the records that are to be skipped, each with its error."""
 
+    # No offset lies between these, so nothing counts as having crashed before.
     first: int = 0
     last: int = -1
     crashes: int = 0
@@ -63,6 +64,7 @@ class Crashes:
         trouble.crashes = trouble.crashes + 1 if within else 1
         trouble.first = first
         trouble.last = last
+        # One record alone: of several, all but the culprit are sound.
         if first == last and trouble.crashes >= CRASHES:
             trouble.skipped[first] = f"{type(error).__name__}: {error}"[:KEPT_TEXT]
         told = "records crash a task; they are tried one by one"

@@ -68,6 +68,7 @@ class SqliteLog:
         on_revoke: OnGone | None = None,
         on_lost: OnGone | None = None,
     ) -> SqliteReader:
+        # A group has one reader: nobody takes its partitions, so the others are never called.
         return SqliteReader(self.directory, topics, group, on_assign)
 
     def writer(self) -> SqliteWriter:
