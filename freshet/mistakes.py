@@ -50,8 +50,19 @@ def _next_step(error: BaseException) -> str:
         return f"Its arguments are {', '.join(inspect.signature(find(call[1])).parameters)}."
     if isinstance(error, AttributeError) and str(error).startswith("freshet has no"):
         return f"It has {', '.join(HOMES)}."
-    if isinstance(error, ModuleNotFoundError) and error.name and "." not in error.name:
-        return f"Install it, or put {error.name}.py beside the app's file."
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        folder, _, module = error.name.rpartition(".")
+        if not folder:
+            return f"Install it, or put {module}.py beside the app's file."
+        inside = folder.replace(".", "/")
+        return (
+            f"Put {module}.py into the folder {inside} beside the app's file, "
+            f"and an __init__.py, which may be empty."
+        )
+    if isinstance(error, ImportError) and str(error).startswith("attempted relative import"):
+        return (
+            "The app's file is no part of a package: import what stands beside it by its bare name."
+        )
     return "Correct that line of the file."
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 OF_FEATURES = (
     'Write a field of the topic as topic["field"], a feature of a view as view["feature"]. '
-    "What is computed from fields belongs into the events, or into a view."
+    "What is computed from fields belongs in the events, or in a view."
 )
 OF_LEARNERS = "Write one with its brackets, such as fr.Baseline() or fr.HashedLogistic()."
 MAX_BATCH = 65_536  # labels a step; all of them are in memory at once
@@ -45,14 +45,12 @@ class Label:
             of the same kind, whatever its Avro type. An event without it is no label.
         value: A row-wise Polars expression over the fields of `topic` that is true, false, or
             null for an event that is no label. Learned as float32: 1.0 or 0.0.
-        on_timeout: What becomes of a prediction that had no label within `label_wait`. There is
-            `"drop"` only: it expires, and nothing is learned.
         late: What becomes of a label that comes after that, within another `label_wait`:
             `"correct"` (it is learned) or `"drop"` (it is counted only).
 
     Raises:
         DefinitionError: `id` is no field of the topic that can be an id, or another word for
-            `on_timeout` or `late`. That `value` is row-wise is checked by `fr.App`.
+            `late`. That `value` is row-wise is checked by `fr.App`.
 
     Examples:
         >>> import freshet as fr
@@ -80,7 +78,6 @@ class Label:
     topic: Topic
     id: str
     value: pl.Expr
-    on_timeout: str = "drop"
     late: str = "correct"
 
     def __post_init__(self) -> None:
@@ -101,13 +98,6 @@ class Label:
                 f"label of {self.topic.name}",
                 f"its id {self.id!r} is {found}",
                 f"Name the field that holds the model's ids: {', '.join(possible)}.",
-            )
-        if self.on_timeout != "drop":
-            raise DefinitionError(
-                f"label of {self.topic.name}",
-                f"on_timeout={self.on_timeout!r} does not exist yet: "
-                "what had no label is not learned",
-                'Remove it, or write "drop".',
             )
         if self.late not in ("correct", "drop"):
             raise DefinitionError(

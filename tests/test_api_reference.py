@@ -17,7 +17,7 @@ from tests.api_reference import FOLDER, PAGES, Entry, described, entries, parame
 ENTRIES = [entry for page in PAGES for entry in entries(page)]
 CALLED = [entry for entry in ENTRIES if not entry.thing.is_module]
 EXPORTED = [entry for entry in CALLED if entry.name in freshet.__all__]
-# They are accepted and mean nothing yet, so the reference is silent about them.
+# They are refused until they do something, so the reference is silent about them.
 UNSAID = {"subject", "segment_by"}
 RAISES = griffe.DocstringSectionKind.raises
 

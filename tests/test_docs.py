@@ -3,8 +3,11 @@ metrics, rungs, commands, links."""
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
+import shutil
+import subprocess
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -197,3 +200,38 @@ def test_links_lead_somewhere(path: Path, target: str) -> None:
     if anchor:
         heads = re.findall(r"^#+ (.+)$", found.read_text(), re.MULTILINE)
         assert anchor in [re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in heads]
+
+
+# Whatever else a block calls is not found: nothing of it happens.
+_ONLY_CURL = """
+date() { DATE "$@"; }
+curl() { printf '%s\\0' "$@"; printf '\\n\\0'; }
+"""
+_CURLED = [
+    (path.relative_to(ROOT), block)
+    for path in (ROOT / "README.md", *PAGES)
+    for block in re.findall(r"^```sh\n(.*?)^```$", path.read_text(), re.MULTILINE | re.DOTALL)
+    if "curl " in block
+]
+
+
+@pytest.mark.parametrize(("path", "block"), _CURLED)
+def test_what_is_sent_by_curl_is_json_and_says_so(path: Path, block: str) -> None:
+    """As a shell reads it: anything else than `--json` is answered with 415."""
+    shell = shutil.which("bash")
+    if shell is None:
+        pytest.skip("there is no bash to read them")
+    script = _ONLY_CURL.replace("DATE", shutil.which("date") or "date") + block
+    done = subprocess.run(
+        [shell, "-c", script],
+        env={"PATH": "/nonexistent"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    calls = [call.strip("\0").split("\0") for call in done.stdout.split("\n\0") if call]
+    assert calls, done.stderr
+    for arguments in calls:
+        assert not {"-d", "--data", "--data-binary"} & set(arguments), arguments
+        if "--json" in arguments:
+            json.loads(arguments[arguments.index("--json") + 1])

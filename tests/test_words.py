@@ -35,7 +35,7 @@ ELSEWHERE = {
 # Pages whose reader writes files of his own.
 WRITTEN_BY_READERS = "docs/howto/"
 HISTORY = {"CHANGELOG.md"}
-RESERVED = {"on_timeout", "segment_by", "subject"}  # refused until they do something
+RESERVED = {"segment_by", "subject"}  # refused until they do something
 COMPARED = {"definition"}  # by which two of River's models are equal
 
 

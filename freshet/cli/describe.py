@@ -155,7 +155,11 @@ def _model(app: App, model: Model) -> Iterable[tuple[str, str]]:
     )
     yield "categories", ", ".join(model.vectors.categories) or "none"
     # A dot is in features of views only: they are told with their view.
-    yield "numbers", ", ".join(name for name in model.vectors.numbers if "." not in name) or "none"
+    of_requests = [name for name in model.vectors.numbers if "." not in name]
+    numbers = ", ".join(of_requests)
+    if not of_requests:
+        numbers = "of views alone" if model.vectors.numbers else "none"
+    yield "numbers", numbers
     yield from _rounded(model, app.views_of(model))
     for view in app.views_of(model):
         read = ", ".join(

@@ -128,11 +128,11 @@ def _rule(model: str, lineage: str, number: int, approved: bool, run_dir: Path) 
 
     with opened(run_dir) as run:
         rule(run, model, lineage, number, approved, user())
-    what = "refused"
+    what = "refuse"
     if approved:
-        what = "approved"
+        what = "approve"
     terminal().print(
-        f"told release: snapshot {number} of {model} {lineage} is {what}; "
+        f"asked release to {what} snapshot {number} of {model} {lineage}; "
         "freshet models shows what became of it",
         highlight=False,
         markup=False,

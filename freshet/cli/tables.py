@@ -149,13 +149,19 @@ def show_models(status: Status, console: Console) -> None:
 
 
 def _show_decisions(model: ModelFigures, console: Console) -> None:
-    """What release decided last, and why: which lineage is served, and what became of each one's
-    newest snapshot."""
+    """What release decided last, and why: which lineage is served, what became of each one's
+    newest snapshot, and why its newest refused one was."""
     if model.decision:
         console.print(f"release: {model.decision}", highlight=False, markup=False)
     for lineage in model.lineages:
-        if lineage.verdict:
-            console.print(f"  {lineage.name}: {lineage.verdict}", highlight=False, markup=False)
+        verdicts = [lineage.verdict]
+        # Else the verdict is that of the refused one, and says why itself.
+        if lineage.refused and not lineage.refused_last:
+            verdicts.append(
+                f"before it, snapshot {lineage.newest_refused} refused: {lineage.refused}"
+            )
+        for verdict in filter(None, verdicts):
+            console.print(f"  {lineage.name}: {verdict}", highlight=False, markup=False)
 
 
 def _roles(status: Status) -> Iterable[list[Cell]]:
@@ -206,9 +212,6 @@ def _topics(status: Status) -> Iterable[list[str]]:
 
 def _lineages(model: ModelFigures) -> Iterable[list[str]]:
     for lineage in model.lineages:
-        refused = str(lineage.refusals)
-        if lineage.refused:
-            refused += f" ({lineage.refused})"
         number = DASH
         if lineage.number is not None:
             number = str(lineage.number)
@@ -216,7 +219,7 @@ def _lineages(model: ModelFigures) -> Iterable[list[str]]:
             lineage.name,
             lineage.alias,
             number,
-            refused,
+            str(lineage.refusals),
             count(lineage.examples),
             *_quality(lineage.overall),
         ]

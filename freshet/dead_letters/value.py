@@ -179,9 +179,11 @@ def _range(field: Field) -> str:
 
 def _is_text(value: bytes) -> bool:
     try:
-        return value.decode().isprintable()
+        text = value.decode()
     except UnicodeDecodeError:
         return False
+    # Ends of lines and tabs are no characters to print, and a row of a table has both.
+    return all(line.replace("\t", "").isprintable() for line in text.splitlines())
 
 
 def hex_dump(value: bytes, first: int = 0, most: int | None = DUMPED_BYTES) -> Iterator[str]:

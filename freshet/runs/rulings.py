@@ -3,8 +3,10 @@ became of it."""
 
 from __future__ import annotations
 
+from freshet.learners.snapshots.files import is_there
 from freshet.runs.opened import OpenedRun
 from freshet.schemas.errors import RequestError
+from freshet.schemas.models.manifest import SnapshotName
 from freshet.schemas.wire.facts import one_line
 from freshet.schemas.wire.messages import Ruling
 from freshet.streams.clock import WallClock
@@ -16,7 +18,8 @@ def rule(run: OpenedRun, model: str, lineage: str, number: int, approved: bool, 
     does.
 
     Raises:
-        RequestError: the app has no such model, or the model no such lineage.
+        RequestError: the app has no such model, the model no such lineage, or there is no such
+            snapshot.
         LogError: the log cannot be written.
     """
     models = {model.name: model for model in run.app.models}
@@ -31,6 +34,13 @@ def rule(run: OpenedRun, model: str, lineage: str, number: int, approved: bool, 
             f"lineage {lineage!r}",
             f"is none of model {model}",
             f"Its own are {', '.join(lineages)}.",
+        )
+    snapshots_dir = run.settings.snapshots_dir
+    if not is_there(snapshots_dir, SnapshotName(run.app.name, model, lineage, number)):
+        raise RequestError(
+            f"snapshot {number} of {model} {lineage}",
+            f"is not in {snapshots_dir}: it was never cut, has nothing to serve, or is pruned",
+            "See freshet models for the newest one.",
         )
     now_ms = WallClock().now_ms()
     writer = run.log.writer()

@@ -64,7 +64,7 @@ def decide(state: Standing, config: ReleaseConfig) -> Keep | Promote:
     """Keep the champion, or promote a lineage that has an approved snapshot."""
     able = [lineage for lineage in state.lineages if lineage.approved is not None]
     if not able:
-        return Keep("no lineage has an approved snapshot")
+        return Keep("no lineage has an approved snapshot that has learned an example")
     champion = next((lineage for lineage in able if lineage.lineage == state.champion), None)
     if champion is None:
         # Also where its snapshot was withdrawn: waiting for its next one would serve nothing.
@@ -108,7 +108,7 @@ def _challenge(
     )
     # A margin of 0 asks for any gain, but for one.
     if gain <= 0 or gain < config.margin:
-        return Keep(f"{versus}: {gain:+.2%} better, {config.margin:.2%} is needed")
+        return Keep(f"{versus}: {_compared(gain)}, {config.margin:.2%} better is needed")
     held_ms = state.now_ms - state.since_ms
     if held_ms < config.hold_ms:
         stood = f"{held_ms / HOUR_MS:.1f} of {config.hold_ms / HOUR_MS:.1f} h"
@@ -117,4 +117,12 @@ def _challenge(
     # A reference of unknown loss bounds nothing: comparing with NaN is false.
     if reference is not None and best.log_loss > reference.log_loss * (1 + config.no_worse_by):
         return Keep(f"{versus}, but {reference.name} has {reference.log_loss:.4f}")
-    return Promote(best.lineage, f"{versus}: {gain:+.2%} better")
+    return Promote(best.lineage, f"{versus}: {_compared(gain)}")
+
+
+def _compared(gain: float) -> str:
+    """A gain below zero is a loss, and is said as one."""
+    word = "better"
+    if gain < 0:
+        word = "worse"
+    return f"{abs(gain):.2%} {word}"

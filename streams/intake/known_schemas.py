@@ -41,11 +41,12 @@ def _check(topic: str, old: EventSchema, new: EventSchema) -> None:
     # All roles read by the new schema: what old readers could not read is not asked.
     found = [obstacle for direction, obstacle in breaks(old, new) if direction != FORWARD]
     if found:
-        before = f"version {old.version} (schema_id {old.schema_id})"
-        now = f"version {new.version} (schema_id {new.schema_id})"
+        before = f"version {old.version}, schema_id {old.schema_id}"
+        now = f"version {new.version}, schema_id {new.schema_id}"
         raise SchemaError(
             f"of topic {topic}",
-            f"{now} cannot read what was written under {before}: {found[0].cause}",
+            f"as it is declared now ({now}) it cannot read what was written before ({before}): "
+            f"{found[0].cause}",
             found[0].fix,
             topic=topic,
             field=found[0].field,

@@ -41,6 +41,7 @@ from freshet.streams.intake.imputation import Imputer
 from freshet.streams.intake.ledger import LEDGER_BLOCK, LedgerBook
 from freshet.streams.intake.refusals import labels_of, refuse_labels, refuse_large
 from freshet.streams.log.contract import Batch
+from freshet.streams.operators.checkpoints import START_ANEW
 from freshet.streams.operators.dead_letters import letters
 from freshet.streams.operators.task import Append, Outputs, as_json, from_json
 
@@ -331,8 +332,7 @@ class IntakeTask:
                 self.name,
                 f"its state was saved when topic {self._plan.topic.name} was declared otherwise "
                 "(its filters or imputes), or by another version of freshet",
-                "Declare them as they were. "
-                "To start anew, remove all topics of the app and its run folder.",
+                f"Declare them as they were. {START_ANEW}",
             )
         self._admission.load([base, *deltas])
         self._vouched.load(state)

@@ -33,6 +33,9 @@ from freshet.streams.objects import put
 from freshet.streams.outages import Outages
 
 Arrays = Mapping[str, npt.NDArray[Any]]
+START_ANEW = (
+    "To start anew, remove the run folder and all topics of the app that no producer writes."
+)
 KEPT_BASES = 2
 DELTAS_PER_BASE = 20
 _DIGEST = 32
@@ -108,8 +111,7 @@ class Checkpoints:
                 self._root,
                 f"its state is of log {other}, and the log now is {self._identity}: "
                 "the topic was recreated",
-                "Restore the topic. "
-                "To start anew, remove all topics of the app and its run folder.",
+                f"Restore the topic. {START_ANEW}",
             )
         for name in sorted(ours, key=_place, reverse=True):
             chain = self._chain(name, ours)

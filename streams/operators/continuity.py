@@ -11,9 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from freshet.schemas.errors import CheckpointError
 from freshet.streams.log.contract import Bounds, Log, TopicPartition
-from freshet.streams.operators.checkpoints import positions
-
-START_ANEW = "To start anew, remove all topics of the app and its run folder."
+from freshet.streams.operators.checkpoints import START_ANEW, positions
 
 
 def check(

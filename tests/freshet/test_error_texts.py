@@ -90,7 +90,6 @@ IN_THE_APP: dict[str, tuple[str, str]] = {
     "A label topic without the id": ('deliveries, id="parcel", value', 'deliveries, id="parcel_id", value'),
     "A label that looks at other rows": ('value=pl.col("late") > 10', 'value=pl.col("late") > pl.col("late").median()'),
     "A label that is an amount": ('value=pl.col("late") > 10', 'value=pl.col("late")'),
-    "A way to time out that does not exist": ('late") > 10)', 'late") > 10, on_timeout="negative")'),
     "An unknown way with late labels": ('late") > 10)', 'late") > 10, late="keep")'),
     "A subject": ("on=handovers,", 'on=handovers, subject="city",'),
     "Segments": ("on=handovers,", 'on=handovers, segment_by=["city"],'),

@@ -167,6 +167,7 @@ def test_every_kind_of_bytes_is_named_for_what_it_is() -> None:
         b"\0\0\0\0\x63rest": "of schema_id 99, which payments never had (it has 2)",
         b'{"at": 5, ': "JSON that cannot be read",
         b"hello there": "text, but no JSON object",
+        b"a,b\r\n1,\t2\n": "text, but no JSON object",
         b"\xff\xfe\0": "neither JSON nor in the Confluent wire format",
         b"": "no bytes at all",
         block: "a block of 2 labels rows from payments partition 2",

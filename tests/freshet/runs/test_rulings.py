@@ -53,7 +53,7 @@ def test_a_ruling_is_carried_out_and_odd_records_stop_nobody(tmp_path: Path) -> 
         cli, ["refuse", "unpaid", newest.lineage, str(newest.number), "--run-dir", str(tmp_path)]
     )
     assert answer.exit_code == 0, answer.output
-    assert f"snapshot {newest.number} of unpaid {newest.lineage} is refused" in answer.output
+    assert f"asked release to refuse snapshot {newest.number} of unpaid" in answer.output
     with toy_day(tmp_path, hours=0) as (_, again):
         told = [m for m in again.messages if isinstance(m, Verdict) and m.by]
         assert [(m.number, m.approved) for m in told] == [(newest.number, False)]
@@ -69,3 +69,7 @@ def test_what_is_not_there_is_refused_at_once(tmp_path: Path) -> None:
             rule(run, "late", "x", 1, True, "ann")
         with pytest.raises(RequestError, match="Its own are "):
             rule(run, "unpaid", "x", 1, True, "ann")
+        model = run.app.models[0]
+        lineage = model.lineage(model.learners[0])
+        with pytest.raises(RequestError, match="it was never cut"):
+            rule(run, "unpaid", lineage, 9_999, True, "ann")

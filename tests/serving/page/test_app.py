@@ -51,6 +51,11 @@ def client(year: FakeYear) -> Client:
     return Client(dashboard.app(year.status, year.history))
 
 
+def test_what_is_promised_stands_before_the_clock(client: Client) -> None:
+    page = client.get("/").text
+    assert page.index('id="promises"') < page.index('id="alerts"') < page.index('id="day"')
+
+
 def test_status_json_is_the_status(client: Client, year: FakeYear) -> None:
     answer = client.get("/status.json")
     assert answer.headers["content-type"] == "application/json"

@@ -68,10 +68,10 @@ TABLE = [
     (standing(lineage("a", 0.5, approved=None), lineage("b", 0.6)), "b", "a has no approved"),
     (standing(lineage("b", 0.6), champion="gone"), "b", "gone has no approved"),
     # hysteresis
-    (standing(lineage("a", 0.5), lineage("b", 0.4)), "b", "+20.00% better"),
+    (standing(lineage("a", 0.5), lineage("b", 0.4)), "b", "20.00% better"),
     (standing(lineage("a", 0.5), lineage("b", 0.4), lineage("c", 0.45)), "b", "better"),
-    (standing(lineage("a", 0.5), lineage("b", 0.496)), Keep, "1.00% is needed"),
-    (standing(lineage("a", 0.5), lineage("b", 0.6)), Keep, "-20.00% better"),
+    (standing(lineage("a", 0.5), lineage("b", 0.496)), Keep, "1.00% better is needed"),
+    (standing(lineage("a", 0.5), lineage("b", 0.6)), Keep, "20.00% worse"),
     (standing(lineage("a", 0.5), lineage("b", 0.4, examples=99)), Keep, "no challenger has 100"),
     (standing(lineage("a", 0.5, examples=99), lineage("b", 0.4)), Keep, "a has 99 of 100"),
     (standing(lineage("a", math.nan), lineage("b", 0.4)), Keep, "a has"),
