@@ -11,8 +11,14 @@ ROOT = Path(__file__).parent
 GIB = 2**30
 WORKER_BYTES = 4 * GIB  # a Kafka, a Cassandra and an app with its roles
 MOST_WORKERS = 4  # beyond these, each worker's own servers cost more than it brings
-# Files of whole systems run for minutes: begun last, one of them would be waited for alone.
-LONG = ("tests/faults/", "tests/system/")
+# These files run for a minute or more: begun last, one of them would be waited for alone.
+LONG = (
+    "tests/faults/",
+    "tests/system/",
+    "tests/streams/operators/",
+    "tests/serving/page/",
+    "tests/test_",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
