@@ -97,7 +97,7 @@ class Supervisor:
         last_words, of_the_child = self._context.Pipe(duplex=False)
         process = self._context.Process(
             target=_run_apart,
-            args=(of_the_child, child.spec.target, *child.spec.args),
+            args=(of_the_child, STOP_SECONDS, child.spec.target, *child.spec.args),
             name=child.spec.name,
             daemon=True,
         )
@@ -202,12 +202,16 @@ def _last_exit(last_words: Connection | None, exit_code: int | None) -> str:
     return f"ended with status {exit_code}"
 
 
-def _run_apart(last_words: Connection, target: Callable[..., None], *args: Any) -> None:
+def _run_apart(
+    last_words: Connection, stop_seconds: float, target: Callable[..., None], *args: Any
+) -> None:
     """In the new process: out of reach of the terminal's Ctrl-C, which is the supervisor's to act
     on, and with an end when the supervisor ends, however that does."""
     os.environ.pop(SAFE_PATH, None)  # was meant for the fork server, not for what the app may start
     os.setpgid(0, 0)
-    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    threading.Thread(
+        target=_end_with_parent, args=(stop_seconds,), name="parent", daemon=True
+    ).start()
     try:
         target(*args)
     # Also SystemExit, by which a role says that it cannot go on.
@@ -220,11 +224,15 @@ def _run_apart(last_words: Connection, target: Callable[..., None], *args: Any) 
         raise
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(stop_seconds: float) -> None:
+    """As the supervisor would have it end."""
     parent = mp.parent_process()
     if parent is not None:
         wait([parent.sentinel])
         os.kill(os.getpid(), signal.SIGTERM)
+        # A daemon's sleep keeps nobody: what ends in order is gone before this is over.
+        time.sleep(stop_seconds)
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _memory(pid: int) -> int:

@@ -178,7 +178,7 @@ def finished(folder: Path, interrupted: tuple[Demo, int]) -> Iterator[Finished]:
 
 def left_nothing_running(demo: Demo) -> None:
     assert len(demo.family) >= len(role_names(flights))
-    until(lambda: not demo.alive(), f"all processes have ended; now {demo.alive()}", 30.0)
+    until(lambda: not demo.alive(), "all processes have ended")
 
 
 def left_in_order(folder: Path) -> None:

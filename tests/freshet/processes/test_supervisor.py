@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from freshet.processes.supervisor import RoleSpec, Supervisor
 from freshet.schemas.errors import ComponentError
 
 DEADLINE_SECONDS = 60.0
+ROOT = Path(__file__).parents[3]
 
 
 def role(path: str, patience: float) -> None:
@@ -24,6 +29,14 @@ def role(path: str, patience: float) -> None:
     deadline = time.monotonic() + patience
     while not ended and time.monotonic() < deadline:
         time.sleep(0.01)
+
+
+def stubborn(path: str) -> None:
+    """Says its pid, and does not care to be told to end."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with open(path, "a") as file:
+        file.write(f"{os.getpid()}\n")
+    time.sleep(10 * DEADLINE_SECONDS)
 
 
 def wait(condition: Callable[[], bool]) -> None:
@@ -87,3 +100,29 @@ def test_how_a_role_was_killed_is_its_last_exit(tmp_path: Path) -> None:
         assert (facts["last_exit"], facts["failing"]) == ("killed by signal 9", False)
     finally:
         supervisor.stop()
+
+
+KILLED = """
+import sys, time
+
+from freshet.processes import supervisor
+from tests.freshet.processes.test_supervisor import stubborn
+
+supervisor.STOP_SECONDS = 0.2
+role = supervisor.RoleSpec("a", stubborn, (sys.argv[1],))
+supervisor.Supervisor([role], preload=()).start()
+time.sleep(600)
+"""
+
+
+def test_a_role_that_does_not_end_is_gone_soon_after_its_supervisor_was_killed(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "pids"
+    killed = subprocess.Popen([sys.executable, "-c", KILLED, str(file)], cwd=ROOT)
+    try:
+        wait(lambda: bool(pids(file)))
+    finally:
+        killed.kill()
+        killed.wait()
+    wait(lambda: not psutil.pid_exists(pids(file)[0]))
