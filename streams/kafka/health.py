@@ -36,6 +36,14 @@ class Health:
         self._hint = threading.Event()
         self._lock = threading.Lock()
 
+    @property
+    def given_up(self) -> LogError | None:
+        """Why who waits for the brokers waits no longer: they refuse us for good, or are away while
+        this process is to end."""
+        if self.refused is None and self._outages.ending.is_set():
+            return self.trouble
+        return self.refused
+
     def heard(self, error: KafkaError) -> None:
         """librdkafka's error callback: told for information, the client goes on trying."""
         code = error.code()

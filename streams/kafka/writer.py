@@ -111,7 +111,8 @@ class KafkaWriter:
             self._failed.append((error, message.topic()))
 
     def flush(self) -> None:
-        """Waits as long as it takes, in slices of a second so that signals are heard."""
+        """Waits as long as it takes, in slices of a second so that signals are heard; an outage is
+        not waited out by a process that is to end."""
         sent = len(self._producer) > 0
         while self._producer.flush(1.0) > 0:
             self._check()
@@ -120,8 +121,8 @@ class KafkaWriter:
             self._cluster.health.well()
 
     def _check(self) -> None:
-        if self._cluster.health.refused is not None:
-            raise self._cluster.health.refused
+        if (given_up := self._cluster.health.given_up) is not None:
+            raise given_up
         if self._failed:
             error, topic = self._failed[0]
             self._failed = []

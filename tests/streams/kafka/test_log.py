@@ -203,6 +203,35 @@ def test_a_broker_that_goes_away_is_waited_for(
     writer.close()
 
 
+def test_a_process_that_is_to_end_waits_no_outage_out(own: KafkaServer) -> None:
+    outages = Outages()
+    log = KafkaLog(f"127.0.0.1:{own._inner}", "intake-1", outages=outages)
+    topic = new_topic(log, 1)
+    writer = log.writer()
+    # The topic is known to it, so that only its records wait.
+    writer.append(topic, 0, [b"before"], 1)
+    writer.flush()
+    own.kill()
+    ended: list[LogError] = []
+
+    def write() -> None:
+        try:
+            writer.append(topic, 0, [b"never sent"], 1)
+            writer.flush()
+        except LogError as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    wait_for(lambda: log.trouble is not None)
+    assert not ended
+    outages.ending.set()
+    thread.join(DEADLINE_SECONDS)
+    assert ended
+    assert not thread.is_alive()
+    own.start()
+
+
 def test_an_outage_is_over_also_for_a_process_whose_clients_are_idle(own: KafkaServer) -> None:
     outages = Outages()
     log = KafkaLog(f"127.0.0.1:{own._inner}", "release-1", outages=outages)
