@@ -14,7 +14,6 @@ from starlette.types import ASGIApp
 
 from freshet.serving.edge.connections import BoundedProtocol, Connections
 from freshet.serving.edge.limits import Limits, limits_of_process
-from freshet.serving.edge.sockets import BACKLOG
 
 GRACE_SECONDS = 10  # on the way out, for requests that are being answered
 
@@ -38,7 +37,7 @@ def configured(
         server_header=False,
         timeout_keep_alive=round(held_to.idle_seconds),
         timeout_graceful_shutdown=GRACE_SECONDS,
-        backlog=min(BACKLOG, held_to.connections),
+        backlog=held_to.backlog,
     )
 
 

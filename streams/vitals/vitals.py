@@ -3,6 +3,7 @@ read as metrics."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -33,6 +34,7 @@ class Vitals:
         self._process = psutil.Process()
         self._facts: Mapping[str, Any] = {}
         self._told_ms: int | None = None
+        self._memory_mb = 0.0
 
     def status(self, facts: Mapping[str, Any] | None = None) -> Status:
         """The role's own figures with those of the process; `facts` replaces what the role said
@@ -53,8 +55,11 @@ class Vitals:
         return time.time() - (self._told_ms or self.started_ms) / 1000
 
     def _own(self) -> dict[str, Any]:
+        # It is read from a file, for which a descriptor may be missing: no reason to end.
+        with contextlib.suppress(OSError):
+            self._memory_mb = round(self._process.memory_info().rss / 1e6, 1)
         return {
-            "memory_mb": round(self._process.memory_info().rss / 1e6, 1),
+            "memory_mb": self._memory_mb,
             "cpu_seconds": round(time.process_time(), 2),
             "started_ms": self.started_ms,
             "told_ms": self._told_ms,  # when its loop last told its figures

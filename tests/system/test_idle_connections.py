@@ -50,5 +50,10 @@ def test_idle_connections_keep_nobody_out_and_no_role_dies_of_them(tmp_path: Pat
         status = run.status()
         assert all(role.restarts == 0 for role in status.roles)
         assert {p.name: p.state for p in status.promises}["roles alive"] == "green"
+        for role in ("serve", "control"):
+            told = (run.folder / "logs" / f"{role}.jsonl").read_text()
+            # What no descriptor is left for hits whoever opens a file next.
+            assert "out of system resource" not in told
+            assert "Too many open files" not in told
     finally:
         run.stop()

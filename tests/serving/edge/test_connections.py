@@ -229,4 +229,6 @@ def test_an_answer_that_is_taken_slowly_is_taken() -> None:
 
 def test_connections_leave_descriptors_for_the_rest_of_the_process() -> None:
     limits = limits_of_process()
-    assert limits.connections <= resource.getrlimit(resource.RLIMIT_NOFILE)[0] / 2
+    # A burst holds up to four backlogs beyond the limit, before they are closed.
+    held = limits.connections + 4 * limits.backlog
+    assert held <= resource.getrlimit(resource.RLIMIT_NOFILE)[0] / 2
