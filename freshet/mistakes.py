@@ -23,7 +23,9 @@ def mistake_in(file: Path, error: BaseException) -> DefinitionError:
         if error.component != DefinitionError.component:
             what = f"{error.component} {what}"
         return DefinitionError(f"{where}, {what}", error.cause, error.next_step, **error.facts)
-    return DefinitionError(where, f"{type(error).__name__}: {_text_of(error)}", _next_step(error))
+    return DefinitionError(
+        where, f"{type(error).__name__}: {_text_of(error)}", _next_step(error, file.parent)
+    )
 
 
 def _text_of(error: BaseException) -> str:
@@ -39,7 +41,7 @@ def _text_of(error: BaseException) -> str:
     return text.replace(".__init__()", "()").rstrip(".")
 
 
-def _next_step(error: BaseException) -> str:
+def _next_step(error: BaseException, folder: Path) -> str:
     """What of ours could have been meant there."""
     if isinstance(error, SystemExit):
         return "An app's file only declares: it must not end the process that reads it."
@@ -51,18 +53,22 @@ def _next_step(error: BaseException) -> str:
     if isinstance(error, AttributeError) and str(error).startswith("freshet has no"):
         return f"It has {', '.join(HOMES)}."
     if isinstance(error, ModuleNotFoundError) and error.name:
-        folder, _, module = error.name.rpartition(".")
-        if not folder:
-            return f"Install it, or put {module}.py beside the app's file."
-        inside = folder.replace(".", "/")
-        return (
-            f"Put {module}.py into the folder {inside} beside the app's file, "
-            f"and an __init__.py, which may be empty."
-        )
+        return _where_a_module_goes(error.name, folder)
     if isinstance(error, ImportError) and str(error).startswith("attempted relative import"):
         return (
             "The app's file is no part of a package: import what stands beside it by its bare name."
         )
+    return "Correct that line of the file."
+
+
+def _where_a_module_goes(name: str, folder: Path) -> str:
+    package, _, module = name.rpartition(".")
+    if not package:
+        return f"Install it, or put {name}.py beside the app's file."
+    inside = package.replace(".", "/")
+    # Else it is of a library, which has none of that name.
+    if (folder / inside).is_dir():
+        return f"Put {module}.py into {inside}/, and an __init__.py, which may be empty."
     return "Correct that line of the file."
 
 

@@ -110,6 +110,8 @@ IN_THE_APP: dict[str, tuple[str, str]] = {
     "Two apps in a file": ('app = fr.App("parcels"', 'other = fr.App("other", topics=[handovers])\napp = fr.App("parcels"'),
     "No app in a file": ('app = fr.App("parcels", topics=[handovers, deliveries], views=[cities], models=[model])\n', ""),
     "A module that is not there": ("import polars as pl", "import helpers\nimport polars as pl"),
+    "A module in a folder that is not there": ("import polars as pl", "import schemas.parcels\nimport polars as pl"),
+    "A relative import": ("import polars as pl", "from .helpers import x\nimport polars as pl"),
     "A mistake in the Python": ("on=handovers,", "on=handover,"),
     "Python that cannot be read": ("on=handovers,", "on=handovers,,"),
 }  # fmt: skip
@@ -161,6 +163,7 @@ def test_the_app_of_these_tests_is_sound() -> None:
 @pytest.mark.parametrize("name", IN_THE_APP)
 def test_a_mistake_in_the_app_s_file(name: str, folder: Path) -> None:
     write('{"type": "record", "name": "delivery"', "torn.avsc")
+    (folder / "schemas").mkdir()
     assert told(lambda: changed(*IN_THE_APP[name]), folder) == documented()[name]
 
 
