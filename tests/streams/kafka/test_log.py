@@ -230,6 +230,8 @@ def test_a_process_that_is_to_end_waits_no_outage_out(own: KafkaServer) -> None:
     assert ended
     assert not thread.is_alive()
     own.start()
+    writer.close()
+    log.close()
 
 
 def test_an_outage_is_over_also_for_a_process_whose_clients_are_idle(own: KafkaServer) -> None:
