@@ -6,15 +6,13 @@ Importing it does it. It starts no thread: those would not be forked."""
 from __future__ import annotations
 
 import gc
+from importlib import import_module
 
-# Imported for those that are forked.
-import freshet.roles.control
-import freshet.roles.operators
-import freshet.roles.process
-import freshet.roles.release
-import freshet.roles.serve  # noqa: F401
+from freshet.roles.process import ROLES
 from freshet.schemas.text.columns import Texts
 
+for module, _ in ROLES.values():
+    import_module(module)
 # The first column that is made of a list imports pandas, where that is installed; the first kernel
 # loads numba's own functions, for which it imports scipy. Any will do.
 Texts.of([""]).hashes()

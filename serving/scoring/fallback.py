@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from freshet.learners.rungs import Need, Rung
 
 _MODEL: frozenset[Need] = frozenset(("fresh_model", "time"))
-_FEATURES: frozenset[Need] = frozenset(("features",))
-_NOTHING: frozenset[Need] = frozenset()
+_MODEL_OF_VIEWS: frozenset[Need] = frozenset((*_MODEL, "features"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,7 @@ def choose(
     `reads_views` says whether the model's vector holds features of views.
     """
     there = conditions.has()
-    model = _MODEL | (_FEATURES if reads_views else _NOTHING)
+    model = _MODEL_OF_VIEWS if reads_views else _MODEL
     if model | {"champion"} <= there:
         return Choice("champion")
     # It needs a fresh model, too: it is older than the one whose lag was judged.
