@@ -8,9 +8,10 @@ from typing import Any
 import numba as nb
 import numpy as np
 
-from freshet.schemas.text.word_kernels import word_at
+from freshet.schemas.text.word_kernels import eight_bytes, put_eight_bytes, word_at
 
 u64 = np.uint64
+i64 = np.int64
 # Three, so that the halves of an identity, and the partition of a text, tell nothing of each other.
 # They are stored: rows, ids and partitions of running apps were made with them.
 SEED_LOW = u64(0x9E3779B97F4A7C15)
@@ -84,14 +85,24 @@ def gather(data: Any, start: Any, end: Any, rows: Any) -> Any:
     offsets[0] = 0
     for i in range(rows.size):
         offsets[i + 1] = offsets[i] + np.int32(end[rows[i]] - start[rows[i]])
-    out = np.empty(max(1, offsets[-1]), np.uint8)
+    size = i64(offsets[-1])
+    # Whole words are written, the last of a row over where the next one goes.
+    out = np.empty(size + 8, np.uint8)
     out[0] = 0  # nothing that was in memory goes out where there is no text
+    last_word = data.size - 8
     for i in range(rows.size):
-        to = offsets[i]
-        source = start[rows[i]]
-        for j in range(offsets[i + 1] - to):
-            out[to + j] = data[source + j]
-    return offsets, out
+        to = i64(offsets[i])
+        at = start[rows[i]]
+        end_of_row = end[rows[i]]
+        while at < end_of_row:
+            if at <= last_word:
+                word = eight_bytes(data, at)
+            else:
+                word = word_at(data, at, end_of_row - at)
+            put_eight_bytes(out, to, word)
+            at += 8
+            to += 8
+    return offsets, out[: max(i64(1), size)]
 
 
 @nb.njit(nogil=True, cache=True)

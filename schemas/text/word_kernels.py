@@ -1,4 +1,4 @@
-"""numba kernels that read bytes as words."""
+"""numba kernels that read and write bytes as words."""
 
 from __future__ import annotations
 
@@ -25,6 +25,19 @@ def eight_bytes(typing_context: Any, data: Any, at: Any) -> Any:
         return builder.load(place, align=1)
 
     return types.uint64(data, at), generate
+
+
+@intrinsic
+def put_eight_bytes(typing_context: Any, data: Any, at: Any, word: Any) -> Any:
+    """Write a word to the 8 bytes of an array from `at` on, in one store."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        place = builder.bitcast(builder.gep(array.data, [args[1]]), ir.IntType(64).as_pointer())
+        builder.store(args[2], place, align=1)
+        return context.get_dummy_value()
+
+    return types.void(data, at, types.uint64), generate
 
 
 @nb.njit(nogil=True, cache=True, _nrt=False)

@@ -43,8 +43,8 @@ class LedgerBook:
             self.first = first_offset // LEDGER_BLOCK
         missing = last_offset // LEDGER_BLOCK - self.first + 1 - len(self.counts)
         if missing > 0:
-            self.counts = np.pad(self.counts, ((0, missing), (0, 0)))
-            self.sums = np.pad(self.sums, ((0, missing), (0, 0)))
+            self.counts = _longer(self.counts, missing)
+            self.sums = _longer(self.sums, missing)
 
     def entries(self) -> Ledger:
         """Blocks that hold any record: offsets may have gaps wider than a block."""
@@ -66,6 +66,11 @@ class LedgerBook:
         self.first = int(state["ledger_first"][0])
         self.counts = state["ledger"].copy()
         self.sums = state["ledger_sums"].copy()
+
+
+def _longer(table: npt.NDArray[Any], rows: int) -> npt.NDArray[Any]:
+    """With so many rows of zeros more."""
+    return np.concatenate([table, np.zeros((rows, table.shape[1]), table.dtype)])
 
 
 def totals(ledger: Ledger, fates: tuple[str, ...]) -> dict[str, int]:

@@ -23,9 +23,10 @@ def refuse_large(columns: Columns, keys: Iterable[Keys]) -> None:
     fields of each, which are joined."""
     for fields in keys:
         texts = [columns.key(name) for name in fields]
-        bare = sum((text.end - text.start for text in texts), np.zeros(len(columns), np.int64))
-        # With an escape before each of its bytes it would still be taken: no need to join it.
-        if 2 * bare.max(initial=0) <= KEY_BYTES:
+        longest = sum(int((text.end - text.start).max(initial=0)) for text in texts)
+        # The longest of each, with an escape before each byte, would still be taken: no need to
+        # join any.
+        if 2 * longest <= KEY_BYTES:
             continue
         key = joined(texts)
         separators = len(fields) - 1

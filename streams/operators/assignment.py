@@ -4,7 +4,7 @@ checkpoints."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -40,7 +40,8 @@ class Assignment:
     logs must have got to before it is told. It, or whoever had the partition before, may have told
     of what its log held when it was assigned, under the settings of the checkpoint; and what it is
     told must not be out of date. `held` is how far whoever had it before may have got: to the end
-    of its log when it was assigned, and of a recording task no further than `REACH`.
+    of its log when it was assigned, and of a recording task no further than `REACH`. `recording` is
+    the task as one that records what it takes on, if it does.
     """
 
     task: Task
@@ -51,6 +52,13 @@ class Assignment:
     next: int | None = None
     saved: int | None = None
     written_at: float = float("-inf")  # never, so it is due
+    recording: Recording | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Once: what a protocol asks of a task costs more to find out than a batch's look-ups.
+        self.recording = None
+        if isinstance(self.task, Recording):
+            self.recording = self.task
 
     @classmethod
     def resumed(
@@ -80,7 +88,7 @@ class Assignment:
             return False
         # A delta holds what records did; what else changed it may have changed anything, but for a
         # recording task. Nor does an object follow one of the same offset.
-        follows = isinstance(self.task, Recording) and self.saved != self.next
+        follows = self.recording is not None and self.saved != self.next
         full = self.checkpoints.wants_full or (changed and not follows)
         state = self.task.dump(full)
         if state:
@@ -92,7 +100,7 @@ class Assignment:
         """The records of a batch that may be applied before the next checkpoint. Of a recording
         task whoever goes on from the last one is to know how far this one can have got without
         another."""
-        if not isinstance(self.task, Recording):
+        if self.recording is None:
             return batch
         saved = max(self.start, self.saved or 0)
         taken = int(np.searchsorted(batch.offsets, saved + REACH))
@@ -121,10 +129,10 @@ class Assignment:
         """Let the task forget what it may; whether it did, and is to be saved. Its own log was
         `read` so far: not before all is that it held when it was assigned, since whoever had the
         partition before may have got so far without. `bound_ms` as in `vouch`."""
-        if read < self.held or not isinstance(self.task, Recording):
+        if read < self.held or self.recording is None:
             return False
         at = self.position
-        if not self.task.turn(at, bound_ms):
+        if not self.recording.turn(at, bound_ms):
             return False
         self.next = at
         return True
@@ -132,11 +140,11 @@ class Assignment:
     def vouch(self, batch: Batch, bound_ms: int | None) -> None:
         """Have the task bound the times of records that come next by the clock (None: they need no
         bound), and save it before it takes them, if anything hangs on that."""
-        if bound_ms is None or not isinstance(self.task, Recording):
+        if bound_ms is None or self.recording is None:
             return
         # What it was told is the time, too, of a clock that may have been another process's.
         now_ms = max(bound_ms, self.task.finished)
-        if self.task.doubts(batch, now_ms):
-            self.task.vouch(batch, now_ms)
+        if self.recording.doubts(batch, now_ms):
+            self.recording.vouch(batch, now_ms)
             self.next = self.position
             self.save(changed=True)
