@@ -215,9 +215,9 @@ class Operator:
         """
         # Nobody knows yet whether there are records: they are waited for.
         by_messages = self._job.pace.by_messages and bool(self._assigned)
-        if by_messages:
-            has_work = not self._idle or self._ticker.waits
-            self._hear(0.0 if has_work else max_wait_seconds)
+        has_work = not self._idle or self._ticker.waits
+        if by_messages and not has_work:
+            self._hear(max_wait_seconds)
         self._aim()
         if self._may_tick() or (by_messages and not self._ticker.waits):
             return 0.0

@@ -113,8 +113,10 @@ def test_in_a_replay_the_time_is_what_the_control_log_says(bench: Bench) -> None
     op = bench.operator(pace=ReplayPace())
     bench.put(0, b"a")
     op.step(0.0)
+    op.step(0.0)
     assert told(bench) == []
     send(bench.writer, CHANNELS, [Tick(5), Tick(9)], 1)
+    # Nothing was read the last time, so this is what it waits for.
     op.step(0.0)
     assert told(bench) == ["toy:0 is told 9 of 2", "toy:1 is told 9 of 2"]
     op.close()
