@@ -163,14 +163,16 @@ def finish_into(
                 f"of which {len(part.present)} are said to be there or not",
                 "A store says it of each row.",
             )
-    words = _words(np.concatenate([part.data.reshape(-1) for part in parts]))
+    # One copy of all bytes, which are words from here on.
+    words = np.frombuffer(bytearray().join([part.data.data for part in parts]), np.int64)
     present = np.concatenate([part.present for part in parts])
     asked = np.array([part.view for part in parts])
     counts = np.array([len(part.present) for part in parts])
     places = np.array([part.place for part in parts])
-    as_of = np.full(len(present), as_of_ms)
-    first = tables.first_feature
-    out = _space(len(present), int(((first[asked + 1] - first[asked]) * counts).sum()))
+    rows = len(present)
+    as_of = np.full(rows, as_of_ms)
+    # As if each row had the features of all views: what is not filled costs nothing.
+    out = _space(rows, rows * int(tables.first_feature[-1]))
     _fill(Stacked(words, present, as_of, asked, counts), tables, out)
     # Plain tuples: numba keeps compiled kernels by the types of their arguments, and an index that
     # names a class of ours could not be read once that class is another.

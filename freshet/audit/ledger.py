@@ -157,7 +157,7 @@ def judge(
         value = event[field.name]
         if isinstance(value, float) and not math.isfinite(value):
             return "out_of_range"
-        if field.range and value is not None and not field.range[0] <= value <= field.range[1]:
+        if field.bounds and value is not None and not field.bounds[0] <= value <= field.bounds[1]:
             return "out_of_range"
     if (event[event_time] or 0) > append_time + max_future:
         return "far_future"

@@ -16,6 +16,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+import numpy as np
+
 from freshet.schemas.errors import SchemaError
 from freshet.schemas.text import keys
 
@@ -95,6 +97,19 @@ class Field:
         return _KEY_KINDS.get(self.type)
 
     @property
+    def bounds(self) -> tuple[float, float] | None:
+        """The range in the digits that its values have, so that a bound is in its own range: of a
+        `float` 0.1 is what 32 bits have of it; of whole numbers there are those between."""
+        if self.range is None:
+            return None
+        lowest, highest = self.range
+        if self.type in INTEGERS:
+            return math.ceil(lowest), math.floor(highest)
+        if self.type == "float":
+            return _single(lowest), _single(highest)
+        return lowest, highest
+
+    @property
     def bounds_text(self) -> tuple[str, str]:
         """The range as it was written: of 64 bits every digit, of others no `.0`."""
         assert self.range is not None
@@ -105,6 +120,13 @@ class Field:
     def wire(self) -> tuple[object, ...]:
         """All that its bytes depend on, and its name."""
         return self.name, self.type, self.null_branch, self.symbols
+
+
+def _single(bound: float) -> float:
+    """A bound as 32 bits have it; beyond all of their numbers as it is."""
+    if abs(bound) > LARGEST_FLOAT["float"]:
+        return bound
+    return float(np.float32(bound))
 
 
 def fits(value: object, type_: str, symbols: tuple[str, ...] = ()) -> bool:

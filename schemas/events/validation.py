@@ -3,7 +3,6 @@ times to come."""
 
 from __future__ import annotations
 
-import math
 import sys
 
 import numpy as np
@@ -102,13 +101,12 @@ class _Table:
     def range(self, at: int, field: Field) -> Check:
         if field.type in FLOATS:
             # Without a range of its own: whatever is finite.
-            bounds = field.range or (-sys.float_info.max, sys.float_info.max)
+            bounds = field.bounds or (-sys.float_info.max, sys.float_info.max)
             self.bounds.append((float(bounds[0]), float(bounds[1])))
             return kernels.RANGE, at, len(self.bounds) - 1, 0
-        assert field.range is not None
+        assert field.bounds is not None
         lowest, highest = BOUNDS[field.type]
-        low = math.ceil(field.range[0])
-        high = math.floor(field.range[1])
+        low, high = map(int, field.bounds)
         if low > highest or high < lowest:
             # The range of no number, 1 to 0: its own bounds would not fit into 64 bits.
             return kernels.WHOLE_RANGE, at, 1, 0

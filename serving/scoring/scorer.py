@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +20,7 @@ from freshet.features.stores.contract import RowReader, Store
 from freshet.learners.model import Model
 from freshet.learners.rungs import Rung
 from freshet.schemas.errors import ComponentError, FreshetError, RequestError
-from freshet.schemas.events.field import DATATYPES, INTEGERS, Field
+from freshet.schemas.events.field import DATATYPES, Field
 from freshet.schemas.models.layout import Layout
 from freshet.schemas.models.vectors import F64, Vectors
 from freshet.schemas.text.columns import Texts
@@ -118,6 +117,8 @@ class ServedModel:
 
     def __post_init__(self) -> None:
         self.layout = Layout.of(self.model.vectors)
+        # Each once, as several views may read one.
+        self.read_topics = {view.topic.name: view.topic for view in self.plan.views}.values()
 
 
 def model_lag_ms(live: LiveModel, now_ms: int) -> int:
@@ -343,8 +344,9 @@ class Scorer:
         Raises: ComponentError: they may not, and their topic is declared to refuse rather than to
             fall back.
         """
+        by_topic = {topic.name: self._freshness_of(topic) for topic in served.read_topics}
         for view, stored_as in zip(served.plan.views, served.plan.stored_as):
-            freshness = self._freshness_of(view.topic)
+            freshness = by_topic[view.topic.name]
             if freshness.on_violation == "serve":
                 continue  # whatever its lag, which needs not be reckoned for each request
             lag_ms = self.feature_ticks.lag_ms([stored_as], as_of)
@@ -464,11 +466,8 @@ def _spec_of(
     """What a request may send for a field: what a push may."""
     words = field.domain or field.symbols
     domain = frozenset(words) if words else None
-    bounds = field.range
-    if bounds is not None and field.type in INTEGERS:
-        bounds = math.ceil(bounds[0]), math.floor(bounds[1])
     return TensorSpec(
-        field.name, DATATYPES[field.type], required, nullable, instead, domain, bounds
+        field.name, DATATYPES[field.type], required, nullable, instead, domain, field.bounds
     )
 
 

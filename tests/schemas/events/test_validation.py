@@ -155,6 +155,22 @@ def test_a_domain_admits_its_words_and_no_others(words: set[str], others: list[s
     assert (columns.reason == 0).tolist() == [w in words for w in tried]
 
 
+@pytest.mark.parametrize(("value", "reason"), [(0.1, "ok"), (0.1000001, "out_of_range")])
+def test_a_bound_is_within_its_range_in_the_digits_that_a_float_has(
+    value: float, reason: str
+) -> None:
+    """32 bits have something above 0.1 for 0.1."""
+    fields = [
+        {"name": "t", "type": "long"},
+        {"name": "share", "type": "float", "range": [-0.1, 0.1]},
+    ]
+    schema = EventSchema.parse(avro(fields), "shares")
+    events = [{"t": 0, "share": value}, {"t": 0, "share": -value}]
+    columns = columns_of(encode(schema, events), EventCodec(schema))
+    validate(columns, np.zeros(2, np.int64), "t", columns.integers("t")[0], 0)
+    assert [REASONS[r] for r in columns.reason] == [reason, reason]
+
+
 @pytest.mark.parametrize(
     ("bounds", "admits"), [([0.5, 2.5], [1, 2]), ([1e300, 1e301], []), ([-1e300, 0], [-1, 0])]
 )

@@ -346,6 +346,7 @@ RULED = ModelCard(
         ([CARRIER, tensor("distance", "FP64", [1, -0.5])], "input 'distance': is -0.5 in row 1, which is out of its range. Send 0 to 5000."),
         ([CARRIER, tensor("distance", "FP64", [None, 5_001])], "is 5001.0 in row 1, which is out of its range"),
         ([CARRIER, tensor("seats", "INT64", [1, 2**62 + 2])], "is 4611686018427387906 in row 1"),
+        ([CARRIER, tensor("seats", "INT64", [None, 0])], "input 'seats': is 0 in row 1, which is out of its range"),
     ],
 )  # fmt: skip
 def test_a_value_that_its_topic_would_not_take_is_refused_and_named(
@@ -359,6 +360,8 @@ def test_a_value_that_its_topic_would_not_take_is_refused_and_named(
 def test_values_at_the_ends_and_missing_ones_are_taken() -> None:
     ends = tensor("distance", "FP64", [0, 5_000])
     assert question(CARRIER, ends, tensor("seats", "INT64", [1, 2**62 + 1]), card=RULED).n == 2
+    assert question(CARRIER, ends, tensor("seats", "INT64", [None, 1]), card=RULED).n == 2
+    assert question(CARRIER, tensor("distance", "FP64", [None, 0]), card=RULED).n == 2
     assert question(tensor("carrier", "BYTES", [None, "AA"]), card=RULED).columns["carrier"] == [
         None,
         "AA",
