@@ -22,7 +22,8 @@ from freshet.serving.edge.hosts import Hosts
 
 Headers = Sequence[tuple[bytes, bytes]]
 # they change nothing, and their answers are not shown to pages of others
-SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+# What is asked by them stands in the path: a body, if there is one, means nothing.
+BODYLESS_METHODS = ("GET", "HEAD", "OPTIONS", "DELETE")
 BINARY = "application/octet-stream"
 _LISTED = "Ask by an address of the server, or list the name in its setting allowed_hosts."
 
@@ -87,7 +88,7 @@ def check(scope: Scope, hosts: Hosts) -> None:
         _check_host(manners, scope.get("http_version", "1.1"), server[0], hosts)
     if manners.origin:
         _check_origin(manners, hosts)
-    if scope["method"] not in SAFE_METHODS:
+    if scope["method"] not in BODYLESS_METHODS:
         _check_type(manners, scope["path"])
 
 

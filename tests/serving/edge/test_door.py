@@ -109,6 +109,8 @@ def test_a_client_that_is_no_browser_need_not_name_a_type_to_infer_and_must_else
         assert said(address, f"POST {INFER} HTTP/1.1", ASKED)[0] == 200
         assert said(address, f"POST {INFER} HTTP/1.0", ASKED, host="")[0] == 200
         assert said(address, "POST /push HTTP/1.1", b"{}")[0] == 415
+        # Nothing can be deleted, of whatever type: that is the cause to be told.
+        assert said(address, "DELETE /push HTTP/1.1")[0] == 405
         text = struct.pack("<I2s", 2, b"UA") + struct.pack("<d", 500.0)
         head = (
             b'{"inputs": [{"name": "carrier", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": 6}},'
