@@ -6,7 +6,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -33,6 +33,15 @@ from freshet.streams.log.contract import Batch
 from freshet.streams.outages import Outage
 
 CHANGES = 200  # of settings that are told, the newest
+
+
+class _Beside(NamedTuple):
+    """What a status says that no message told, as of `at_ms`."""
+
+    own_outages: Sequence[Outage]
+    switches: Switches
+    children: Mapping[str, Mapping[str, Any]]
+    at_ms: int
 
 
 class Board:
@@ -143,15 +152,16 @@ class Board:
 
     def status(self) -> s.Status:
         """As of now; rates, quality of what was served and alerts as of the last `observe`."""
-        own = self.own_outages()
-        switches = self.switches()
-        at_ms = wall_now_ms()
+        # Without the lock, for which messages wait: some of it is read from the disk.
+        beside = _Beside(self.own_outages(), self.switches(), self.children(), wall_now_ms())
         with self._lock:
-            status = self._status([("control", o) for o in own], switches, at_ms)
+            status = self._status(beside)
         return msgspec.structs.replace(status, promises=promises(status))
 
-    def _status(self, own: list[tuple[str, Outage]], switches: Switches, at_ms: int) -> s.Status:
+    def _status(self, beside: _Beside) -> s.Status:
+        at_ms = beside.at_ms
         now = self._now(at_ms)
+        own = [("control", outage) for outage in beside.own_outages]
         topics = [self._topic(t, now) for t in self._topics]
         return s.Status(
             app=self._app,
@@ -163,10 +173,10 @@ class Board:
             views=[self._view(v, now) for v in self._views],
             models=[self._model(b, now, at_ms) for b in self._models.values()],
             requests=self._roll.requests(at_ms),
-            roles=self._roll.figures(self.children(), at_ms),
+            roles=self._roll.figures(beside.children, at_ms),
             outages=outage_figures([*self._roll.outages(at_ms), *own]),
             alerts=self._raised,
-            switches=[_switch(name, switches) for name in NAMES],
+            switches=[_switch(name, beside.switches) for name in NAMES],
             changes=self._changes,
         )
 
