@@ -157,7 +157,8 @@ def judge(
         value = event[field.name]
         if isinstance(value, float) and not math.isfinite(value):
             return "out_of_range"
-        if field.bounds and value is not None and not field.bounds[0] <= value <= field.bounds[1]:
+        bounds = field.bounds
+        if bounds and value is not None and not bounds[0] <= value <= bounds[1]:
             return "out_of_range"
     if (event[event_time] or 0) > append_time + max_future:
         return "far_future"

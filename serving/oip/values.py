@@ -48,14 +48,13 @@ def from_json(tensor: RequestInput, spec: TensorSpec, count: int) -> Column:
         return values
     if spec.datatype in _WHOLE:
         _check_bounds(tensor, values, spec)
-    if missing and spec.datatype not in _FRACTIONS:
+    if spec.datatype in _FRACTIONS:
+        # To numpy a missing one is NaN.
+        return _cast(tensor, np.array(values, np.float64), spec)
+    if missing:
         # As they are: no float holds all whole numbers of 64 bits, and a truth that became 1.0
         # would be another category.
         return values
-    if missing:
-        return np.array([np.nan if value is None else value for value in values], np.float64)
-    if spec.datatype in _FRACTIONS:
-        return _cast(tensor, np.array(values, np.float64), spec)
     return np.array(values, DTYPES[spec.datatype])
 
 

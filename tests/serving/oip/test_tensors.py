@@ -368,6 +368,17 @@ def test_values_at_the_ends_and_missing_ones_are_taken() -> None:
     ]
 
 
+@pytest.mark.parametrize("shares", [[0.1, 0.7], [0.1, None], [None, 0.7]])
+def test_a_float_at_the_end_of_its_range_is_taken_also_beside_a_missing_one(
+    shares: list[float | None],
+) -> None:
+    """32 bits have something above 0.1 for 0.1, and below 0.7 for 0.7."""
+    bounds = float(np.float32(0.1)), float(np.float32(0.7))
+    card = ModelCard("late", (TensorSpec("share", "FP32", nullable=True, range=bounds),))
+    column = question(tensor("share", "FP32", shares), card=card).columns["share"]
+    assert np.array_equal(column, np.array(shares, np.float32), equal_nan=True)
+
+
 def test_a_binary_tensor_is_held_to_it_too() -> None:
     distance, raw = binary("distance", "FP64", struct.pack("<dd", 1.0, 9e9), 2)
     with pytest.raises(RequestError, match="out of its range"):
