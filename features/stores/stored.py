@@ -33,8 +33,8 @@ def rows_of(values: Sequence[bytes | None], width: int, generation: str) -> Rows
     """Rows from stored values; what is missing or of another width is absent, a bare version is no
     row."""
     found = [value if value and len(value) == width > VERSION_BYTES else b"" for value in values]
-    present = np.fromiter(map(len, found), np.int64, len(found)) > 0
-    if not present.all():
+    present = np.fromiter(map(bool, found), np.bool_, len(found))
+    if b"" in found:
         absent = bytes(width)
         found = [value or absent for value in found]
     data = np.frombuffer(bytearray().join(found), np.uint8)  # a bytearray: writable
