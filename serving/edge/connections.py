@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from freshet.serving.edge.failures import said
 from freshet.serving.edge.limits import Limits
+from freshet.serving.edge.one_write import OneWrite
 
 SWEEP_SECONDS = 1.0
 _REASONS = {
@@ -158,7 +159,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.since = self.loop.time()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(OneWrite(transport, self.loop))
         self._register.came(self)
         self._register.watch(self.loop)
 
