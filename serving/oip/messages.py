@@ -167,7 +167,7 @@ def _parameters(answer: Answer) -> Parameters:
     out: Parameters = dict(answer.parameters)
     if len(answer.ids):
         out["prediction_id"] = answer.ids[0]
-        out["oldest_value_age_ms"] = int(answer.value_ages_ms.max())
+        out["oldest_value_age_ms"] = max(answer.value_ages_ms.tolist())
     # Below 0 nothing was logged, so there is nothing to be found by it.
     if answer.sequence >= 0:
         out["sequence"] = answer.sequence

@@ -32,6 +32,7 @@ def read_question(
     columns: dict[str, Column] = {}
     # By the first tensor; the others are held to it.
     count = _rows(request, max_rows)
+    shapes = ([count], [count, 1])
     left = tail
     for tensor in request.inputs:
         spec = specs.get(tensor.name)
@@ -39,7 +40,7 @@ def read_question(
             raise wrong(tensor, "is unknown", f"The inputs of {card.name} are {', '.join(specs)}.")
         if tensor.name in columns:
             raise wrong(tensor, "comes twice", "Send every input once.")
-        _check_form(tensor, spec, count)
+        _check_form(tensor, spec, shapes)
         size = _binary_size(tensor, len(left))
         if size is None:
             column = from_json(tensor, spec, count)
@@ -89,12 +90,15 @@ def _rows(request: InferRequest, max_rows: int) -> int:
     return shape[0]
 
 
-def _check_form(tensor: RequestInput, spec: TensorSpec, count: int) -> None:
-    if tensor.shape not in ([count], [count, 1]):
+def _check_form(
+    tensor: RequestInput, spec: TensorSpec, shapes: tuple[list[int], list[int]]
+) -> None:
+    if tensor.shape not in shapes:
+        flat, nested = shapes
         raise wrong(
             tensor,
             f"has shape {tensor.shape}",
-            f"Use [{count}] or [{count}, 1], as many rows as the first input.",
+            f"Use {flat} or {nested}, as many rows as the first input.",
         )
     sent = tensor.datatype
     wanted = spec.datatype

@@ -20,7 +20,6 @@ DTYPES: dict[str, type[np.generic]] = {
     "FP16": np.float16, "FP32": np.float32, "FP64": np.float64,
 }  # fmt: skip
 _WHOLE = {"INT32": (-(1 << 31), (1 << 31) - 1), "INT64": (-(1 << 63), (1 << 63) - 1)}
-_FRACTIONS = ("FP32", "FP64")
 # Flat, and one value a row: both are shapes of a column.
 _JSON_TYPES: dict[str, tuple[Any, Any]] = {
     "BYTES": (list[str | None], list[tuple[str | None]]),
@@ -36,34 +35,31 @@ _LENGTH = struct.Struct("<I")
 
 
 def from_json(tensor: RequestInput, spec: TensorSpec, count: int) -> Column:
+    """A list, as JSON has them: an array of one value costs more to make than to read a request.
+    Of singles an array, whose values are those that the type has."""
     values = _json_list(tensor, spec, count)
     if len(values) != count:
         raise wrong(tensor, f"has {len(values)} values", f"Its shape {tensor.shape} says {count}.")
-    missing = None in values
-    if missing and not spec.nullable:
+    if not spec.nullable and None in values:
         raise wrong(
             tensor, f"is null in row {values.index(None)}", "It must have a value in every row."
         )
-    if spec.datatype == "BYTES":
-        return values
     if spec.datatype in _WHOLE:
-        _check_bounds(tensor, values, spec)
-    if spec.datatype in _FRACTIONS:
+        lowest, highest = _WHOLE[spec.datatype]
+        if _is_outside(values, lowest, highest):
+            raise _out_of_range(tensor, spec)
+    if spec.datatype == "FP32":
         # To numpy a missing one is NaN.
         return _cast(tensor, np.array(values, np.float64), spec)
-    if missing:
-        # As they are: no float holds all whole numbers of 64 bits, and a truth that became 1.0
-        # would be another category.
-        return values
-    return np.array(values, DTYPES[spec.datatype])
+    return values
 
 
-def _check_bounds(tensor: RequestInput, values: list[Any], spec: TensorSpec) -> None:
-    """Of whole numbers, some of which may be missing."""
-    lowest, highest = _WHOLE[spec.datatype]
-    there = [value for value in values if value is not None]
-    if there and not lowest <= min(there) <= max(there) <= highest:
-        raise _out_of_range(tensor, spec)
+def _is_outside(values: list[Any], lowest: float, highest: float) -> bool:
+    """Whether any of the numbers lies beyond either end; what is missing lies in every range."""
+    there = values
+    if None in values:
+        there = [value for value in values if value is not None]
+    return bool(there) and not lowest <= min(there) <= max(there) <= highest
 
 
 def _json_list(tensor: RequestInput, spec: TensorSpec, count: int) -> list[Any]:
@@ -125,33 +121,41 @@ def _cast(tensor: RequestInput, values: npt.NDArray[Any], spec: TensorSpec) -> n
 def checked(tensor: RequestInput, spec: TensorSpec, column: Column) -> Column:
     """The column, if its topic would take every value of it."""
     if spec.domain is not None:
-        for row, value in enumerate(column):
-            if value is not None and value not in spec.domain:
-                words = ", ".join(sorted(spec.domain))
-                raise wrong(
-                    tensor,
-                    f"is {value!r} in row {row}, which is not in its domain",
-                    f"Send one of {words}.",
-                )
+        _check_domain(tensor, spec.domain, column)
     if spec.range is not None:
-        lowest, highest = spec.range
-        for row, value in enumerate(_python_values(column)):
-            # What is missing is in every range, and NaN is less and more than nothing.
-            if value is not None and (value < lowest or value > highest):
-                raise wrong(
-                    tensor,
-                    f"is {value!r} in row {row}, which is out of its range",
-                    f"Send {lowest:g} to {highest:g}.",
-                )
+        _check_range(tensor, spec.range, column)
     return column
 
 
-def _python_values(column: Column) -> list[Any]:
-    """Of a request's few rows: one comparison of arrays costs as much as those of twenty values."""
+def _check_domain(tensor: RequestInput, domain: frozenset[str], column: Column) -> None:
+    for row, value in enumerate(column):
+        if value is not None and value not in domain:
+            words = ", ".join(sorted(domain))
+            raise wrong(
+                tensor,
+                f"is {value!r} in row {row}, which is not in its domain",
+                f"Send one of {words}.",
+            )
+
+
+def _check_range(tensor: RequestInput, ends: tuple[float, float], column: Column) -> None:
+    lowest, highest = ends
     if isinstance(column, list):
-        return column
-    values: list[Any] = column.tolist()
-    return values
+        if not _is_outside(column, lowest, highest):
+            return
+        values = column
+    else:
+        # NaN, which is missing, is less and more than nothing.
+        if not ((column < lowest) | (column > highest)).any():
+            return
+        values = column.tolist()
+    for row, value in enumerate(values):
+        if value is not None and (value < lowest or value > highest):
+            raise wrong(
+                tensor,
+                f"is {value!r} in row {row}, which is out of its range",
+                f"Send {lowest:g} to {highest:g}.",
+            )
 
 
 def _texts(tensor: RequestInput, count: int, raw: memoryview) -> list[str | None]:

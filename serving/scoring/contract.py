@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,9 +16,8 @@ Column = list[Any] | npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """`n` rows for a model. `columns` by name: texts as a list (None: missing); numbers as an array
-    `[n]` of the declared type. Where one is missing, whole numbers and booleans are a list, too,
-    and others an array of float64 with NaN. A column that was not sent is not there.
+    """`n` rows for a model. `columns` by name, each a list of Python's values (None: missing) or an
+    array `[n]` of the declared type (NaN: missing). A column that was not sent is not there.
 
     `as_of_ms` is the app time to answer for (None: now; refused but in replays), `deadline` the
     moment of `time.monotonic` after which no model should be asked any more, `version` a snapshot
@@ -49,12 +48,15 @@ class Answer:
 
     def rows(self, a: int, b: int) -> Answer:
         """Rows `a` to `b` (exclusive) as an answer of their own."""
-        return replace(
-            self,
-            probabilities=self.probabilities[a:b],
-            ids=self.ids[a:b],
-            value_ages_ms=self.value_ages_ms[a:b],
-            sequence=self.sequence + a if self.sequence >= 0 else -1,
+        sequence = -1
+        if self.sequence >= 0:
+            sequence = self.sequence + a
+        return Answer(
+            self.probabilities[a:b],
+            self.ids[a:b],
+            self.value_ages_ms[a:b],
+            sequence,
+            self.parameters,
         )
 
 

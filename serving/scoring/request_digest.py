@@ -69,7 +69,7 @@ def bytes_of(columns: Mapping[str, Column]) -> int:
     for column in columns.values():
         if isinstance(column, list):
             size += VALUE_BYTES * len(column)
-            size += sum(len(value) for value in column if isinstance(value, str))
+            size += sum([len(value) for value in column if isinstance(value, str)])
         else:
             size += column.nbytes
     return size
