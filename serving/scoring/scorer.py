@@ -518,9 +518,11 @@ def _as_one(run: Sequence[Spooled[Predictions]]) -> Spooled[Predictions]:
     if len(run) == 1:
         return run[0]
     parts = [one.rows for one in run]
+    # As bytes: where numpy joins records, it asks first whether their fields agree, 20 µs a part.
+    fixed = bytearray().join([part.fixed.tobytes() for part in parts])
     rows = replace(
         parts[0],
-        fixed=np.concatenate([part.fixed for part in parts]),
+        fixed=np.frombuffer(fixed, parts[0].fixed.dtype),
         ids=[prediction_id for part in parts for prediction_id in part.ids],
         categories=Texts.concatenate([part.categories for part in parts]),
         versions=np.concatenate([part.versions for part in parts]),
