@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from freshet.learners.river.spec import River
     from freshet.learners.rungs import constant, heuristic
     from freshet.schemas.errors import FreshetError
+    from freshet.schemas.events.times import time
     from freshet.schemas.topics import impute
     from freshet.schemas.topics.topic import Freshness, Topic, category
 
@@ -55,6 +56,7 @@ __all__ = [
     "mean",
     "min",
     "sum",
+    "time",
 ]
 
 

@@ -36,6 +36,7 @@ HOMES = {
     "mean": "freshet.features.aggregates",
     "min": "freshet.features.aggregates",
     "sum": "freshet.features.aggregates",
+    "time": "freshet.schemas.events.times",
 }
 
 

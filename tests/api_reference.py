@@ -27,7 +27,7 @@ WIDTH = 88  # of a signature in one line
 # `Topic/FieldRef` one that stands in the same module; `impute/*` is a module and all that is in it.
 PAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "apps": ("Apps and agents", ("App", "faust_app")),
-    "topics": ("Topics", ("Topic", "Freshness", "category")),
+    "topics": ("Topics", ("Topic", "Freshness", "time", "category")),
     "impute": ("Missing values", ("impute/*",)),
     "views": (
         "Views and their features",
@@ -41,7 +41,8 @@ PAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "values": (
         "What declarations are made of",
         (
-            *("Topic/FieldRef", "View/FeatureRef", "heuristic/Heuristic", "constant/Constant"),
+            *("Topic/FieldRef", "time/EventTime", "View/FeatureRef"),
+            *("heuristic/Heuristic", "constant/Constant"),
             *("count/Window", "last/Last", "decayed_mean/DecayedMean", "age/Age"),
         ),
     ),

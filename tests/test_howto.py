@@ -9,9 +9,11 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
@@ -101,6 +103,62 @@ def test_a_float_as_key_is_refused_as_the_page_says(tmp_path: Path) -> None:
         load(tmp_path / "app.py")
     told = str(error.value).partition("view pair: ")[2]
     assert f"*{told}*" in howto.text("keys")
+
+
+# ------------------------------------------------------------ times as they are
+def meter_app(folder: Path, event_time: str = "") -> Any:
+    howto.write("times", folder)
+    if event_time:
+        text = (folder / "app.py").read_text()
+        declared = 'fr.time("read_at", zone="Europe/Berlin")'
+        assert declared in text
+        (folder / "app.py").write_text(text.replace(declared, event_time))
+    return load(folder / "app.py")
+
+
+def read_meters(folder: Path, app: Any, *readings: tuple[int, str, float]) -> tuple[Any, Any]:
+    """What a row says at `NOW + STEP` of readings that were published at a time, each of another
+    time by its own account; and what became of them."""
+    store = MemoryStore()
+    events = Sent(
+        (at, {"id": str(i), "meter": "m", "read_at": read_at, "kwh": kwh})
+        for i, (at, read_at, kwh) in enumerate(readings)
+    )
+    with LocalRun(app, folder, store) as run:
+        run.step(NOW, NOW + STEP, {}, {"readings": events})
+        found = values(run, store, {"meter": ["m"]}, "by_meter:kwh_1h")
+        tasks = {task.name: task for operator in run.operators for task in operator.tasks()}
+        return found, tasks["intake:readings:0"].facts()["fates"]
+
+
+def clocks_of(zone: str, ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1_000, ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def test_local_times_without_a_zone_are_those_of_the_one_declared(tmp_path: Path) -> None:
+    berlin = clocks_of("Europe/Berlin", NOW)
+    tokyo = clocks_of("Asia/Tokyo", NOW)
+    found, fates = read_meters(
+        tmp_path,
+        meter_app(tmp_path),
+        (NOW, berlin, 3.0),
+        (NOW + 1, f"{tokyo}+09:00", 4.0),
+        (NOW + 2, tokyo, 100.0),
+        (NOW + 3, "half past ten", 100.0),
+    )
+    assert found == [7.0]
+    assert {fate: n for fate, n in fates.items() if n} == {
+        "applied": 2,
+        "dead:far_future": 1,
+        "dead:bad_time": 1,
+    }
+
+
+def test_a_topic_may_go_by_the_times_of_its_records(tmp_path: Path) -> None:
+    app = meter_app(tmp_path, "None")
+    found, fates = read_meters(tmp_path, app, (NOW, "whenever", 3.0), (NOW + 1, "", 4.0))
+    assert found == [7.0]
+    assert fates["applied"] == 2
 
 
 # ------------------------------------------------------------ changing an app

@@ -23,6 +23,8 @@ import pyarrow as pa
 
 from freshet.audit.avro import read_field
 from freshet.audit.kept import NOTHING, Record, TakenOn
+from freshet.audit.moments import moment
+from freshet.schemas.durations import EARLIEST_MS
 from freshet.schemas.events.columns import REASONS, arrow_type
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.events.writer import EventWriter, Misfit, is_json
@@ -63,6 +65,7 @@ def recompute(
         if event_id is not None:
             sums[block] = (sums.get(block, 0) + identity(event_id)) % (1 << 128)
 
+    by_name = {field.name: field for field in topic.events.fields}
     changes = list(taken_on.settings)
     for record in found:
         while changes and record.offset >= changes[0][0]:
@@ -75,14 +78,15 @@ def recompute(
         event, reason = read_event(record.value, topic.events)
         if event is not None:
             appended = taken_on.appended(record)
-            reason = judge(event, topic.events, topic.event_time, appended, max_future)
+            time_ms = moment(event, by_name, topic.time, appended)
+            latest = appended + max_future
+            reason = judge(event, topic.events) or judge_time(time_ms, latest)
         if event is None or reason:
             settle(record.offset, f"dead:{reason}")
             continue
         event = canonical(event, topic.events)
         event_id = event_id_of(event, topic)
-        # A missing time is 0 in intake's columns.
-        time_ms = event[topic.event_time] or 0
+        assert time_ms is not None
         # Repeats first, as intake does: one of a late event is a duplicate, not late again.
         if seen.again(event_id, record.offset):
             settle(record.offset, "deduplicated")
@@ -132,15 +136,8 @@ def _writer(digest: str, schema: EventSchema) -> EventWriter:
     return _WRITERS[digest]
 
 
-def judge(
-    event: Mapping[str, Any],
-    schema: EventSchema,
-    event_time: str,
-    append_time: int,
-    max_future: int,
-) -> str:
-    """The first rule that an event breaks, or nothing: presence, UUIDs, domains, ranges, then its
-    time."""
+def judge(event: Mapping[str, Any], schema: EventSchema) -> str:
+    """The first rule that an event breaks, or nothing: presence, UUIDs, domains, ranges."""
     # One rule over all fields, then the next: so intake's kernels do, and the reason depends on it.
     for field in schema.fields:
         if field.required and event[field.name] is None:
@@ -160,7 +157,14 @@ def judge(
         bounds = field.bounds
         if bounds and value is not None and not bounds[0] <= value <= bounds[1]:
             return "out_of_range"
-    if (event[event_time] or 0) > append_time + max_future:
+    return ""
+
+
+def judge_time(time_ms: int | None, latest: int) -> str:
+    """After all others: what is wrong with an event's time, or nothing."""
+    if time_ms is None or time_ms < EARLIEST_MS:
+        return "bad_time"
+    if time_ms > latest:
         return "far_future"
     return ""
 

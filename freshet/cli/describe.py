@@ -68,7 +68,8 @@ def _changes(console: Console, sentences: Sequence[str]) -> None:
 def _topic(topic: Topic) -> Iterable[tuple[str, str]]:
     yield (
         "events",
-        f"{len(topic.events.fields)} fields, id {topic.event_id}, time {topic.event_time}, "
+        f"{len(topic.events.fields)} fields, id {topic.event_id}, "
+        f"time {topic.time or 'of the record'}, "
         f"{_partitions(topic.partitions)}",
     )
     if topic.source is not None:

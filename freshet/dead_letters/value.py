@@ -7,7 +7,7 @@ import io
 import json
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from freshet.audit.avro import read_field
@@ -16,6 +16,7 @@ from freshet.schemas.durations import text_of
 from freshet.schemas.errors import SchemaError
 from freshet.schemas.events.field import Field
 from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.events.times import NAMES, likely_unit
 from freshet.schemas.events.writer import is_json
 from freshet.schemas.sizes import KEY_BYTES
 from freshet.schemas.topics.topic import Topic
@@ -50,6 +51,20 @@ class Readable:
 def readable(letter: Letter, topic: Topic | None, earlier: Mapping[int, EventSchema]) -> Readable:
     """`topic` is None for records of the app's own logs; `earlier` are the topic's schemas under
     other wire ids."""
+    found = _read(letter, topic, earlier)
+    if topic is None or topic.time is None or letter.reason not in ("far_future", "bad_time"):
+        return found
+    # What it should have been depends on what it is.
+    appended = letter.append_ms or letter.buried_ms
+    unit = likely_unit(found.fields.get(topic.time.field), topic.time, appended)
+    if unit is None:
+        return found
+    declared = f'event_time=fr.time("{topic.time.field}", unit="{unit}")'
+    hint = f"as {NAMES[unit]} it would be near the record's: did you mean {declared}?"
+    return replace(found, why=f"{found.why}; {hint}")
+
+
+def _read(letter: Letter, topic: Topic | None, earlier: Mapping[int, EventSchema]) -> Readable:
     value = letter.value
     why = _why(letter, topic)
     if is_json(value):
@@ -154,6 +169,8 @@ def _why(letter: Letter, topic: Topic | None) -> str:
             "later than the record's append time, or than the app's clock then, by more than "
             f"max_future ({ahead} as declared)"
         )
+    if letter.reason == "bad_time" and topic is not None and topic.time is not None:
+        return f"it is no time from 1900 on ({topic.time.counted})"
     if letter.reason in _WHYS:
         return _WHYS[letter.reason]
     field = None

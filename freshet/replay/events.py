@@ -11,13 +11,16 @@ import math
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from freshet.replay.files import DataError, DataFile, Lines, Rows, Table
 from freshet.schemas.durations import EARLIEST_MS
+from freshet.schemas.errors import DefinitionError
 from freshet.schemas.events.field import FLOATS, INTEGERS, Field
+from freshet.schemas.events.times import PARTS, TIMES, moment_ms, unit_of
 from freshet.schemas.events.writer import EventWriter, Misfit
 from freshet.schemas.text import keys
 from freshet.schemas.topics.reader import partition_of
@@ -46,7 +49,14 @@ class EventMaker:
         self._latest_ms = latest_ms
         self._writer = EventWriter(topic.events)
         self._fields = topic.events.fields
-        self._converts = {f.name: _convert(f, f.name == topic.event_time) for f in self._fields}
+        if topic.time is None:
+            raise DefinitionError(
+                f"topic {topic.name}",
+                "goes by the times of its records, and rows of files have none",
+                "Declare the field with their times as event_time.",
+            )
+        self._when = topic.time
+        self._converts = {f.name: _convert(f, self._unit(f)) for f in self._fields}
 
     def events(self, file: DataFile, rows: Rows) -> Iterator[Event]:
         """In the order of the rows.
@@ -104,12 +114,18 @@ class EventMaker:
             record = _as_text(row)
         return Event(self._time(row), self._partition(row), record)
 
+    def _unit(self, field: Field) -> str | None:
+        """What moments are counted in, where a field holds some."""
+        # The event time is a moment whether or not its type says so.
+        if field.name == self._when.field:
+            return self._when.unit
+        return unit_of(field)
+
     def _time(self, row: dict[str, Any]) -> int | None:
-        time = row.get(self._topic.event_time)
-        # True and false are whole numbers to Python.
-        if not isinstance(time, int) or isinstance(time, bool):
+        time = moment_ms(row.get(self._when.field), self._when)
+        if time is None or not EARLIEST_MS <= time <= self._latest_ms:
             return None
-        return time if EARLIEST_MS <= time <= self._latest_ms else None
+        return time
 
     def _partition(self, row: dict[str, Any]) -> int:
         if self._topic.partitions == 1:
@@ -136,12 +152,13 @@ def _as_text(row: dict[str, Any]) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _convert(field: Field, is_time: bool) -> Convert:
-    # The event time is a moment whether or not its type says so.
-    if field.type in INTEGERS and (is_time or field.logical == "timestamp-millis"):
-        return _moment
+def _convert(field: Field, unit: str | None) -> Convert:
+    if field.type in INTEGERS and unit is not None:
+        return partial(_moment, unit)
     if field.type in INTEGERS:
         return _whole
+    if field.type in FLOATS and unit is not None:
+        return partial(_real_moment, unit)
     if field.type in FLOATS:
         return _real
     if field.type == "boolean":
@@ -156,9 +173,9 @@ def _written(value: Any) -> Any:
     return value
 
 
-def _moment(value: Any) -> Any:
-    """Milliseconds since 1970 of a number, which is just that, of a date, and of ISO 8601. What
-    names no zone is UTC."""
+def _moment(unit: str, value: Any) -> Any:
+    """What a unit counts since 1970: of a number just that, and of dates and ISO 8601. What names
+    no zone is UTC, or local where the field is."""
     value = _written(value)
     if isinstance(value, str):
         try:
@@ -170,9 +187,22 @@ def _moment(value: Any) -> Any:
     if isinstance(value, datetime):
         aware = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
         gone = aware - _EPOCH
-        # Whole days and seconds first: a float of seconds would round.
-        return (gone.days * 86_400 + gone.seconds) * 1_000 + gone.microseconds // 1_000
+        # In whole numbers: a float of seconds would round.
+        parts = (gone.days * 86_400 + gone.seconds) * 1_000_000 + gone.microseconds
+        if unit == "ns":
+            return parts * 1_000
+        return parts // (1_000 * TIMES.get(unit, 1) // PARTS.get(unit, 1))
     return _whole(value)
+
+
+def _real_moment(unit: str, value: Any) -> Any:
+    found = _real(value)
+    if not isinstance(found, str | date):
+        return found
+    parts = _moment("us", found)
+    if not isinstance(parts, int):
+        return parts
+    return parts * PARTS.get(unit, 1) / (1_000 * TIMES.get(unit, 1))
 
 
 def _whole(value: Any) -> Any:
@@ -218,8 +248,10 @@ def _truth(value: Any) -> Any:
 
 
 def _text(value: Any) -> Any:
-    """A whole number has one text; of others there are several."""
+    """A whole number has one text, and so has a date or time; of others there are several."""
     value = _written(value)
+    if isinstance(value, date):
+        return value.isoformat()
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return value
@@ -227,9 +259,10 @@ def _text(value: Any) -> Any:
 
 def no_time(topic: Topic, file: DataFile, rows: int) -> DataError:
     """None of a file's first rows has a time."""
+    assert topic.time is not None  # else nothing was made of its rows
     return DataError(
         f"file {file.path}",
-        f"has no time between 1900 and now in {topic.event_time!r}, "
+        f"has no time between 1900 and now in {topic.time.field!r}, "
         f"in any of its first {rows} rows",
-        "Write times as ISO 8601, or as milliseconds since 1970.",
+        f"It holds {topic.time.counted}; dates and times of ISO 8601 are made that.",
     )

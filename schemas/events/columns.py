@@ -32,6 +32,7 @@ REASONS = (
     "crash",
     "too_large",
     "bad_label",
+    "bad_time",
 )
 # Their indices.
 OK = 0
@@ -41,6 +42,7 @@ MISSING_REQUIRED = 4
 OUT_OF_DOMAIN = 5
 TOO_LARGE = 9
 BAD_LABEL = 10
+BAD_TIME = 11
 I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
 U8 = npt.NDArray[np.uint8]

@@ -39,7 +39,15 @@ DATATYPES = {
     "float": "FP32",
     "double": "FP64",
 }
-LOGICAL = (("timestamp-millis", "long"), ("uuid", "string"))
+_OF_LONGS = ("timestamp-millis", "timestamp-micros", "timestamp-nanos", "time-micros")
+_LOCAL_ONES = tuple(f"local-{name}" for name in _OF_LONGS[:3])
+# They say to people, and to `event_time`, what a number counts; models and expressions get that.
+LOGICAL = (
+    *((name, "long") for name in (*_OF_LONGS, *_LOCAL_ONES)),
+    ("date", "int"),
+    ("time-millis", "int"),
+    ("uuid", "string"),
+)
 _KEY_KINDS = {
     "string": keys.TEXT,
     "enum": keys.TEXT,
@@ -64,8 +72,8 @@ class Field:
     not nullable).
 
     `default` counts only where `has_default`. `symbols`, `enum_name`, `enum_aliases` and `fallback`
-    (the symbol that stands for unknown ones) are an enum's. `logical` is `timestamp-millis`, `uuid`
-    or None.
+    (the symbol that stands for unknown ones) are an enum's. `logical` is one of `LOGICAL`, which
+    says with which type each goes, or None.
     """
 
     name: str
@@ -151,6 +159,14 @@ def fits(value: object, type_: str, symbols: tuple[str, ...] = ()) -> bool:
     return abs(value) <= LARGEST_FLOAT[type_] or not math.isfinite(value)
 
 
+def _logical_of(type_: str) -> str:
+    """Those that go with a type; without any, where others go."""
+    found = [name for name, kind in LOGICAL if kind == type_]
+    if not found:
+        return "one on a long, an int or a string"
+    return " or ".join(found)
+
+
 def full_name(name: str, namespace: object) -> str:
     """A name as the specification resolves it: one with dots says its own namespace, another is
     meant in `namespace`."""
@@ -210,7 +226,7 @@ class FieldReader:
             self.refuse(
                 name,
                 f"logicalType {logical!r} on {type_} is not supported",
-                "Remove it, or use timestamp-millis on a long, or uuid on a string.",
+                f"Remove it, or use {_logical_of(type_)}.",
             )
         return Field(
             name,

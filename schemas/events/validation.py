@@ -24,7 +24,7 @@ Check = tuple[int, int, int, int]
 def validate(
     columns: Columns,
     append_time_ms: I64,
-    event_time_field: str,
+    event_time_field: str | None,
     event_time: I64,
     max_future_ms: int,
 ) -> None:
@@ -32,11 +32,15 @@ def validate(
 
     All fields' presence comes first, then whether UUIDs are some, then domains, then ranges (a
     float that is not finite is out of range, whether or not it has a range), each in the order of
-    the fields; last, an event later than its append time by more than `max_future_ms`.
-    `append_time_ms` and `event_time` are int64 `[n]`. Judges what was decoded, not what was
-    replaced.
+    the fields; last, an event before 1900, as one is whose time cannot be read, and one later than
+    its append time by more than `max_future_ms`. `append_time_ms` and `event_time` are int64 `[n]`,
+    ms; the field is None where it is no field that says the time. Judges what was decoded, not
+    what was replaced.
     """
     schema = columns.schema
+    at_fault = -1
+    if event_time_field is not None:
+        at_fault = schema.position(event_time_field)
     rows = kernels.Rows(
         columns.data,
         frozen(columns.words),
@@ -46,7 +50,7 @@ def validate(
         columns.detail_field,
     )
     times = kernels.Times(
-        schema.position(event_time_field),
+        at_fault,
         frozen(np.ascontiguousarray(event_time, np.int64)),
         frozen(np.ascontiguousarray(append_time_ms, np.int64)),
         max_future_ms,

@@ -9,6 +9,7 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from freshet.schemas.durations import EARLIEST_MS
 from freshet.schemas.text.kernels import SEED_LOW, hash_span
 
 u64 = np.uint64
@@ -20,6 +21,7 @@ MISSING_REQUIRED = 4
 OUT_OF_DOMAIN = 5
 OUT_OF_RANGE = 6
 FAR_FUTURE = 7
+BAD_TIME = 11
 UUID_LENGTH = 36
 HYPHEN = ord("-")
 
@@ -156,10 +158,11 @@ def judge(rows: Any, rules: Any, times: Any) -> None:
         # two times of any size fits into 64 bits without a sign; their sums need not.
         time = times.event[row]
         appended = times.appended[row]
-        if (
-            rows.reason[row] == 0
-            and time > appended
-            and u64(time) - u64(appended) > u64(times.max_future)
-        ):
+        if rows.reason[row] != 0:
+            continue
+        if time < EARLIEST_MS:
+            rows.reason[row] = BAD_TIME
+            rows.detail[row] = times.field
+        elif time > appended and u64(time) - u64(appended) > u64(times.max_future):
             rows.reason[row] = FAR_FUTURE
             rows.detail[row] = times.field

@@ -13,6 +13,7 @@ from freshet.schemas.events.columns import MISSING_REQUIRED, UNDECODABLE, WRONG_
 from freshet.schemas.events.decode import decode
 from freshet.schemas.events.field import FLOATS
 from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.events.times import event_times
 from freshet.schemas.events.validation import validate
 from freshet.schemas.events.writer import Misfit
 from freshet.schemas.text import keys
@@ -39,11 +40,12 @@ class EventReader:
             Misfit: intake would dead-letter the record, with the same reason and field.
         """
         columns = self._columns(record)
+        appended = np.array([append_time_ms], np.int64)
         validate(
             columns,
-            np.array([append_time_ms], np.int64),
-            self.topic.event_time,
-            columns.integers(self.topic.event_time)[0],
+            appended,
+            self.topic.time_field,
+            event_times(columns, self.topic.time, appended),
             self._max_future_ms,
         )
         return self._event(columns)

@@ -17,6 +17,7 @@ from freshet.schemas.durations import milliseconds, text_of
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.events.field import FLOATS, INTEGERS, KEY_TYPES, TEXTS, Field, fits
 from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.events.times import EventTime, resolved
 from freshet.schemas.text import keys
 from freshet.schemas.topics.digests import (
     Facts,
@@ -209,8 +210,11 @@ class Topic:
         event_id: The field that tells events apart: a string (a UUID, too), enum, int, long or
             boolean. Whatever freshet itself appends (pushes, agents' outputs) goes to the
             partition that its canonical text hashes to.
-        event_time: The long field with the event's time in milliseconds since 1970 (UTC).
-            Windows, lateness and labels run on it.
+        event_time: When an event was: windows, lateness and labels run on it. The name of a field:
+            of a long of milliseconds since 1970 (UTC), of whole numbers whose logicalType says
+            what they count, or of texts of ISO 8601 (UTC where they name no zone). For other
+            units and zones `fr.time(…)`. None: the time of its record, which its producer or its
+            broker wrote.
         source: A string, enum, int, long or boolean field whose values have each a clock and a
             rhythm of their own: lateness is judged source by source, and so are statistics and
             the alert of a silent one. None: no source is told apart.
@@ -262,7 +266,7 @@ class Topic:
     name: str
     schema: EventSchema | str | Path | Mapping[str, Any]
     event_id: str
-    event_time: str
+    event_time: str | EventTime | None
     source: str | None = None
     drop: Mapping[str, pl.Expr] = field(default_factory=dict)
     impute: Mapping[str, Impute] = field(default_factory=dict)
@@ -290,11 +294,12 @@ class Topic:
                 f"topic {self.name}", f"partitions={self.partitions}", "Use 1 to 4096."
             )
         self._expect(self.event_id, "event_id", KEY_TYPES)
-        # Milliseconds since 1970 are more than an int holds.
-        self._expect(self.event_time, "event_time", ("long",))
+        _ = self.time  # what is wrong with it is told when it is declared
         if self.source is not None:
             self._expect(self.source, "source", KEY_TYPES)
-        for name in (self.event_id, self.event_time):
+        for name in (self.event_id, self.time_field):
+            if name is None:
+                continue
             found = self.events[name]
             # A null in a required field is a dead letter, so such a field has no gaps.
             if found.nullable and not found.required:
@@ -332,6 +337,25 @@ class Topic:
         return self.schema
 
     @cached_property
+    def time(self) -> EventTime | None:
+        """How its events say when they were: with the unit and the zone that hold; None: by their
+        records' times."""
+        declared = self.event_time
+        if declared is None:
+            return None
+        if isinstance(declared, str):
+            declared = EventTime(declared)
+        self._expect(declared.field, "event_time", None)
+        return resolved(declared, self.events[declared.field], f"topic {self.name}")
+
+    @property
+    def time_field(self) -> str | None:
+        """The field that says when an event was, where one does."""
+        if self.time is None:
+            return None
+        return self.time.field
+
+    @cached_property
     def facts(self) -> Facts:
         """All that decides what becomes of an event, by name. A field without a rule that nothing
         here reads is none of it, so fields may be added."""
@@ -339,7 +363,9 @@ class Topic:
             f"filter {name}": of_expression(expression) for name, expression in self.drop.items()
         }
         imputes = {f"impute {name}": _told(how) for name, how in self.impute.items()}
-        read = {self.event_id, self.event_time, *self.impute}
+        read = {self.event_id, *self.impute}
+        if self.time_field is not None:
+            read.add(self.time_field)
         # Its values have each a clock of their own: what is late depends on it.
         if self.source is not None:
             read.add(self.source)
@@ -354,7 +380,7 @@ class Topic:
         }
         own = {
             "event_id": self.event_id,
-            "event_time": self.event_time,
+            "event_time": _told_of(self.time),
             "dedup": text_of(milliseconds(self.dedup)),
             **self._orders(),
         }
@@ -422,6 +448,15 @@ class Topic:
                 f"It must be of type {' or '.join(kinds)}.",
             )
         return known[name]
+
+
+def _told_of(time: EventTime | None) -> str:
+    """As a fact: milliseconds, which nearly all count, go without saying."""
+    if time is None:
+        return ""
+    if time.unit == "ms" and time.zone is None:
+        return time.field
+    return str(time)
 
 
 def _told(how: Impute) -> str:

@@ -13,6 +13,7 @@ from freshet.features.views.view import FeatureRef, View
 from freshet.learners.model import Model
 from freshet.schemas.durations import text_of
 from freshet.schemas.events.field import Field
+from freshet.schemas.events.times import counted_by
 from freshet.schemas.topics.topic import FieldRef, Topic
 
 
@@ -38,7 +39,7 @@ class TopicEntry(msgspec.Struct):
     owner: str
     description: str
     event_id: str
-    event_time: str
+    event_time: str | None
     source: str | None
     partitions: int
     schema_id: int
@@ -134,7 +135,7 @@ def _topic(topic: Topic, log: str) -> TopicEntry:
         owner=topic.owner,
         description=topic.description or topic.events.description,
         event_id=topic.event_id,
-        event_time=topic.event_time,
+        event_time=topic.time_field,
         source=topic.source,
         partitions=topic.partitions,
         schema_id=topic.events.schema_id,
@@ -166,9 +167,11 @@ def _field(topic: Topic, declared: Field) -> FieldEntry:
 
 
 def _unit(topic: Topic, field: str) -> str | None:
-    # The event time is in milliseconds by contract, also where its type does not say so.
-    if field == topic.event_time or topic.events[field].logical == "timestamp-millis":
-        return "ms since 1970"
+    if topic.time is not None and field == topic.time.field:
+        return topic.time.counted
+    counted = counted_by(topic.events[field])
+    if counted is not None:
+        return counted
     raw: dict[str, Any] = topic.events.avro["fields"][topic.events.position(field)]
     return raw.get("unit")
 

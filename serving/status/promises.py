@@ -12,6 +12,7 @@ from freshet.serving.status.bounds import (
     LATE_EVENTS,
     LATE_FOR_MS,
     LATE_SHARE,
+    NEAR_MS,
     RED_DEAD_SHARE,
     RED_LATE_SHARE,
     lag_light,
@@ -286,8 +287,21 @@ def late_text(topic: TopicFigures, late: LateFigures) -> str:
     share = f"{late.share:.2%} of the newest {late.judged:,} {topic.name}"
     lateness = topic.settings.get("lateness", "the lateness")
     if late.source is None:
-        return f"{share} without a source come more than {lateness} after their time"
-    return f"{share} of source {late.source} come late, more than {lateness} behind its own newest"
+        told = f"{share} without a source come more than {lateness} after their time"
+    else:
+        told = f"{share} of source {late.source} come late, "
+        told += f"more than {lateness} behind its own newest"
+    if _is_a_thousandth(topic):
+        told += "; a thousand times as large they would be of now: is event_time in that unit?"
+    return told
+
+
+def _is_a_thousandth(topic: TopicFigures) -> bool:
+    """Whether even its newest event is of long ago, and would not be in a unit of a thousand times
+    as long: seconds that are taken for milliseconds, say."""
+    if topic.newest_event_ms is None or topic.newest_ms is None:
+        return False
+    return abs(1_000 * topic.newest_event_ms - topic.newest_ms) < NEAR_MS
 
 
 def _is_judged(topic: TopicFigures) -> bool:

@@ -16,7 +16,7 @@ and its first event is not late.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,13 @@ MANY_IDS = 1 << 16
 KEPT = 10_000  # turns; an audit reaches no further back, and nobody else needs them
 OFFENDERS, LONGEST = 16, 64  # late sources that are told by name, and bytes of a name
 I64 = npt.NDArray[np.int64]
+
+
+class When(NamedTuple):
+    """When events were, and when their records were appended, both int64 `[n]`, ms."""
+
+    events: I64
+    appended: I64
 
 
 class Admission:
@@ -74,17 +81,16 @@ class Admission:
         self,
         columns: Columns,
         ids: npt.NDArray[np.uint64],
-        appended: I64,
+        when: When,
         code: npt.NDArray[np.uint8],
         lateness_ms: int,
     ) -> None:
         """Set the fate (`code` uint8 `[n]`) of repeats and late events among those that are still
-        applied. `ids` are uint64 `[n, 2]`, `appended` (ms) int64 `[n]`."""
+        applied. `ids` are uint64 `[n, 2]`."""
         self._make_room(len(code))
-        self._appended_ms = max(self._appended_ms, int(appended.max(initial=NO_TICK)))
+        self._appended_ms = max(self._appended_ms, int(when.appended.max(initial=NO_TICK)))
         self._seen.mark_repeats(ids, code)
-        times, _ = columns.integers(self._topic.event_time)
-        rows = kernels.Rows(frozen(times), frozen(appended), code)
+        rows = kernels.Rows(frozen(when.events), frozen(when.appended), code)
         names = names_of(self._topic, columns)
         kernels.mark_late(rows, names, self._known, self._meta, lateness_ms, MOST_SOURCES)
         if self._topic.source is not None:

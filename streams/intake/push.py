@@ -20,9 +20,10 @@ import structlog
 
 from freshet.schemas.durations import text_of
 from freshet.schemas.errors import LogError, RequestError
-from freshet.schemas.events.columns import OUT_OF_DOMAIN, REASONS, TOO_LARGE
+from freshet.schemas.events.columns import BAD_TIME, OUT_OF_DOMAIN, REASONS, TOO_LARGE
 from freshet.schemas.events.decode import EventCodec, decode
 from freshet.schemas.events.field import BOUNDS, Field
+from freshet.schemas.events.times import event_times
 from freshet.schemas.events.validation import validate
 from freshet.schemas.events.writer import EventWriter, Misfit
 from freshet.schemas.sizes import KEY_BYTES
@@ -149,12 +150,12 @@ class TopicDoor:
         starts = ends - np.array([len(v) for v in values], np.int64)
         # Read back as intake will read it, so that what it would bury is refused here.
         decoded = decode(np.frombuffer(b"".join(values), np.uint8), starts, ends, self._codec)
-        name = self._topic.event_time
+        now = np.full(len(kept), now_ms)
         validate(
             decoded,
-            np.full(len(kept), now_ms),
-            name,
-            decoded.integers(name)[0],
+            now,
+            self._topic.time_field,
+            event_times(decoded, self._topic.time, now),
             self._settings.ms("max_future"),
         )
         refuse_large(decoded, self._keys)
@@ -209,15 +210,18 @@ class TopicDoor:
         wrong."""
         date = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now_ms / 1000))
         ahead = text_of(self._settings.ms("max_future"))
+        assert self._topic.time is not None  # where records have times of their own, none is ahead
         expected = (
-            f"a time in ms since 1970 that is at most {ahead} after this app's "
-            f"clock, which stood at {now_ms} ({date})"
+            f"a time ({self._topic.time.counted}) that is at most {ahead} after this app's "
+            f"clock, which stood at {now_ms} ms since 1970 ({date})"
         )
         return Refusal(index, "far_future", self._schema.fields[at].name, expected)
 
     def _expected(self, reason: int, f: Field | None) -> str:
         if f is None:
             return "text that is UTF-8"
+        if reason == BAD_TIME and self._topic.time is not None:
+            return f"a time from 1900 on ({self._topic.time.counted})"
         if reason == TOO_LARGE:
             return f"keys and ids of at most {KEY_BYTES} bytes"
         if reason == OUT_OF_DOMAIN:

@@ -24,13 +24,14 @@ import pyarrow as pa
 from freshet.schemas.errors import CheckpointError
 from freshet.schemas.events.columns import BAD_LABEL
 from freshet.schemas.events.decode import REASONS, Columns, EventCodec, decode
+from freshet.schemas.events.times import event_times
 from freshet.schemas.events.validation import validate
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.text.keys import joined
 from freshet.schemas.topics.topic import Freshness, Topic
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import Block
-from freshet.streams.admission.admission import Admission
+from freshet.streams.admission.admission import Admission, When
 from freshet.streams.admission.kernels import APPLIED
 from freshet.streams.admission.vouched import Vouched, ahead_of, latest_ms
 from freshet.streams.intake import kernels
@@ -130,12 +131,13 @@ class IntakeTask:
             return out
         batch = self._vouched.bounded(batch)
         columns = decode(batch.data, batch.start, batch.end, self._plan.codec)
-        code = self._settle(columns, batch)
+        times = self._times(columns, batch)
+        code = self._settle(columns, times, batch)
         self._bury(columns, batch, out)
         self._statistics.take(columns, code, batch.times)
         rows = np.flatnonzero(code == APPLIED)
         if len(rows):
-            self._route(columns, rows, batch, out)
+            self._route(columns, rows, times[rows], batch, out)
         return out
 
     def tick(self, now_ms: int, partitions: int) -> Outputs:
@@ -179,8 +181,8 @@ class IntakeTask:
             return True
         try:
             columns = decode(ahead.data, ahead.start, ahead.end, self._plan.codec)
-            times, _ = columns.integers(self._plan.topic.event_time)
-            validate(columns, ahead.times, self._plan.topic.event_time, times, self._max_future)
+            times = self._times(columns, ahead)
+            validate(columns, ahead.times, self._plan.topic.time_field, times, self._max_future)
         except Exception:  # is found out when it is applied
             return True
         # What would be believed, or dropped as late, by the record's own word alone.
@@ -204,18 +206,22 @@ class IntakeTask:
         ] += 1
         return Outputs()
 
-    def _settle(self, columns: Columns, batch: Batch) -> Codes:
+    def _times(self, columns: Columns, batch: Batch) -> I64:
+        """When the events were, in ms."""
+        return event_times(columns, self._plan.topic.time, batch.times)
+
+    def _settle(self, columns: Columns, times: I64, batch: Batch) -> Codes:
         """The fate of every row; imputed values are put in the columns."""
         topic = self._plan.topic
-        times, _ = columns.integers(topic.event_time)
-        validate(columns, batch.times, topic.event_time, times, self._max_future)
+        validate(columns, batch.times, topic.time_field, times, self._max_future)
         refuse_large(columns, self._keys)
         code = np.where(columns.reason > 0, columns.reason + (first_dead(topic) - 1), 0).astype(
             np.uint8
         )
         ids = columns.key(topic.event_id).identities()
         # Before filters and imputes: repeats and late ones must not move what gaps are filled with.
-        self._admission.judge(columns, ids, batch.times, code, self._lateness)
+        when = When(times, batch.times)
+        self._admission.judge(columns, ids, when, code, self._lateness)
         # Filters see events as they came; imputes see what filters leave.
         self._filter(columns, code)
         for imputer in self._imputers:
@@ -260,34 +266,30 @@ class IntakeTask:
         values = letters(batch, rows, self._plan.topic.name, reasons, fields)
         out.appends.append(Append(self._plan.dead, 0, values, int(batch.times[-1])))
 
-    def _route(self, columns: Columns, rows: I64, batch: Batch, out: Outputs) -> None:
-        """Applied rows to each log that takes them."""
-        time = columns.arrow(self._plan.topic.event_time, rows).cast(pa.int64())
+    def _route(self, columns: Columns, rows: I64, times: I64, batch: Batch, out: Outputs) -> None:
+        """Applied rows, with the time of each, to each log that takes them."""
         origin = _origin(batch, rows)
         for clean in self._plan.clean:
             keys = joined([columns.key(k).take(rows) for k in clean.keys])
             fields = {blocks.FIELD + f: columns.arrow(f, rows) for f in clean.fields}
-            table = {"key": keys.to_arrow(), "t": time, **fields, **origin}
+            table = {"key": keys.to_arrow(), "t": pa.array(times), **fields, **origin}
             self._spread(_Routed(clean.to, clean.partitions, blocks.CLEAN, keys, table), batch, out)
         for label in self._plan.labels:
             # An event without an id is the label of no prediction.
-            named = rows[columns.key(label.id).valid[rows]]
+            is_named = columns.key(label.id).valid[rows]
+            named = rows[is_named]
             if len(named):
                 ids = columns.key(label.id).take(named)
-                table = self._labels(columns, label, ids, named) | _origin(batch, named)
+                found = labels_of(columns, named, label.value)
+                table = {
+                    "id": ids.to_arrow(),
+                    "t": pa.array(times[is_named]),
+                    "label": found.to_arrow().cast(pa.float64()),
+                    **_origin(batch, named),
+                }
                 self._spread(
                     _Routed(label.to, label.partitions, blocks.LABELS, ids, table), batch, out
                 )
-
-    def _labels(
-        self, columns: Columns, label: LabelRoute, ids: Texts, rows: I64
-    ) -> dict[str, pa.Array]:  # fmt: skip
-        found = labels_of(columns, rows, label.value)
-        return {
-            "id": ids.to_arrow(),
-            "t": columns.arrow(self._plan.topic.event_time, rows).cast(pa.int64()),
-            "label": found.to_arrow().cast(pa.float64()),
-        }
 
     def _spread(self, routed: _Routed, batch: Batch, out: Outputs) -> None:
         """Rows to the partitions of their keys, in order: a block for each partition that gets

@@ -7,7 +7,7 @@ deduplicates.
 
 from __future__ import annotations
 
-from freshet.audit.ledger import judge, read_event
+from freshet.audit.ledger import judge, judge_time, read_event
 from freshet.demo.flights.faults import Faults
 from freshet.streams.intake.task import IntakeTask
 from tests.bench import inputs
@@ -34,7 +34,9 @@ def run() -> list[Row]:
         again = 0
         for value, time in found[: ROWS * len(batches)]:
             event, _ = read_event(value, topic.events)
-            if event is None or judge(event, topic.events, topic.event_time, time, max_future):
+            if event is None or judge(event, topic.events):
+                continue
+            if judge_time(event["at"], time + max_future):
                 continue
             again += event[topic.event_id] in seen
             seen.add(event[topic.event_id])

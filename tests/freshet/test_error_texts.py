@@ -71,7 +71,7 @@ IN_THE_APP: dict[str, tuple[str, str]] = {
     "A wrong unit": ('snapshot_every="5s"', 'snapshot_every="5 seconds"'),
     "A name that cannot stand in a topic": ('"handovers", {', '"Hand overs", {'),
     "An event without such an id": ('event_id="parcel"', 'event_id="parcel_id"'),
-    "A time that is text": ('event_time="at"', 'event_time="city"'),
+    "A time in no known unit": ('event_time="at"', 'event_time=fr.time("at", unit="h")'),
     "A missing schema file": ('schema={"type": "record", "name": "delivery", "fields": [*FIELDS, LATE]}', 'schema="delivery.avsc"'),
     "A schema that is no JSON": ('schema={"type": "record", "name": "delivery", "fields": [*FIELDS, LATE]}', 'schema="torn.avsc"'),
     "A type that no event field has": ('"type": ["null", "double"]', '"type": {"type": "array", "items": "double"}'),

@@ -205,6 +205,7 @@ BREAKS: dict[str, dict[str, Any]] = {
     "out_of_domain": {"gate": "z"},
     "out_of_range": {"delay": 1e9},
     "far_future": {"at": START + 10**9},
+    "bad_time": {"at": -2_300_000_000_000},  # in 1897
     "not a number": {"wind": float("nan")},
 }
 

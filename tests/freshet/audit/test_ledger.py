@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import freshet as fr
 from freshet.app import App, load
 from freshet.audit import kept as kept_by_run
 from freshet.audit import ledger as audit
@@ -23,6 +24,8 @@ from freshet.audit.ledger import recompute
 from freshet.demo.flights import APP
 from freshet.demo.flights.schedule import Schedule
 from freshet.roles import plans
+from freshet.schemas.events.decode import encode
+from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.topics.topic import Topic
 from freshet.streams.intake import kernels as intake_kernels
@@ -70,6 +73,49 @@ def test_it_recomputes_the_ledger_of_any_log_in_any_batches(
 ) -> None:
     found = as_records(log, step)
     assert recompute(TOPIC, iter(found)) == ledger(found, cuts)
+
+
+def iso(ms: int) -> str:
+    return f"{np.datetime64(ms, 'ms')}Z"
+
+
+def local(ms: int) -> str:
+    """As clocks in Berlin show it in winter, which it is in these logs."""
+    return str(np.datetime64(ms + 3_600_000, "ms"))
+
+
+# The type of a time, how it is declared, and what milliseconds are there.
+FORMS: dict[str, tuple[Any, Any, Callable[[int], Any]]] = {
+    "seconds": ("double", fr.time("at", unit="s"), lambda ms: ms / 1_000),
+    "microseconds": ({"type": "long", "logicalType": "timestamp-micros"}, "at", lambda ms: ms * 1_000 + 7),
+    "nanoseconds": ("long", fr.time("at", unit="ns"), lambda ms: ms * 1_000_000 + 7),
+    "text": ("string", "at", iso),
+    "local text": ("string", fr.time("at", zone="Europe/Berlin"), local),
+    "the record's": ("long", None, lambda ms: ms),
+}  # fmt: skip
+
+
+@untimed
+@given(LOGS, CUTS, st.sampled_from(list(FORMS)))
+def test_it_recomputes_the_ledger_whatever_form_times_have(
+    log: list[Sent], cuts: list[int], form: str
+) -> None:
+    kind, event_time, made = FORMS[form]
+    avro = json.loads(json.dumps(toy_events.SCHEMA.avro))
+    avro["fields"][1]["type"] = kind
+    schema = EventSchema.parse(avro, "landings")
+    changes = {"schema": schema, "event_time": event_time}
+    sent = [s for s in log if s.tick is None]
+    values = [s.raw or encode(schema, [{**s.event, "at": made(s.event["at"])}])[0] for s in sent]
+    found = [Record(100 + i, s.time, value) for i, (s, value) in enumerate(zip(sent, values))]
+    task = intake(found, cuts, toy_events.plan(1, **changes))
+    assert recompute(toy_events.topic(**changes), iter(found)) == task.ledger.entries()
+    # In milliseconds of one and the same log fates are the same, but where a record's time is its own.
+    if event_time is not None:
+        plain = [r for r, s in zip(as_records(sent), sent) if not s.raw]
+        only = [r for r, s in zip(found, sent) if not s.raw]
+        other = intake(only, cuts, toy_events.plan(1, **changes)).facts()["fates"]
+        assert intake(plain, cuts).facts()["fates"] == other
 
 
 def test_every_fault_is_met_and_counted_alike() -> None:

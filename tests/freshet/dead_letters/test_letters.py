@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +77,10 @@ def test_an_example_names_a_record_that_is_bad_for_that_reason(run: OpenedRun) -
         topic, partition, offset = k.example
         record = records[offset]
         event, reason = audit.read_event(record.value, PAYMENTS.events)
-        judged = (
-            audit.judge(event, PAYMENTS.events, "at", record.time, 300_000) if event else reason
-        )
+        judged = reason
+        if event is not None:
+            late = audit.judge_time(event["at"], record.time + 300_000)
+            judged = audit.judge(event, PAYMENTS.events) or late
         assert (topic, partition, judged) == ("payments", 0, k.reason)
         assert k.first_ms <= record.time <= k.last_ms
 
@@ -157,6 +159,24 @@ def test_a_broken_rule_is_told_beside_the_field(
         found = readable(letter(value, reason, field), PAYMENTS, {})
         assert (dict(found.fields), found.marked) == (event, field)
         assert why in found.why
+
+
+@pytest.mark.parametrize(
+    ("at", "reason", "hint"),
+    [
+        (1_795_890_000_000_000, "far_future", 'as µs it would be near the record\'s: did you mean event_time=fr.time("at", unit="us")?'),
+        (-1_795_890_000_000_000, "bad_time", "it is no time from 1900 on (ms since 1970)"),
+    ],
+)  # fmt: skip
+def test_a_time_in_another_unit_is_told_by_what_it_would_be(
+    at: int, reason: str, hint: str
+) -> None:
+    value = EventWriter(PAYMENTS.events).encode({**GOOD, "at": at})
+    found = readable(
+        replace(letter(value, reason, "at"), append_ms=1_795_890_000_000), PAYMENTS, {}
+    )
+    assert found.marked == "at"
+    assert found.why.endswith(hint)
 
 
 def test_every_kind_of_bytes_is_named_for_what_it_is() -> None:

@@ -15,6 +15,7 @@ import pytest
 import freshet as fr
 from freshet.replay.events import Event, EventMaker
 from freshet.replay.files import DataError, DataFile, Lines, Table
+from freshet.schemas.errors import DefinitionError
 from freshet.schemas.events.writer import Misfit
 from freshet.schemas.topics.reader import EventReader, partition_of
 
@@ -70,6 +71,48 @@ def test_nanoseconds_of_pandas_are_times_too() -> None:
     at = pl.Series([datetime(1996, 5, 7)]).dt.cast_time_unit("ns") + timedelta(microseconds=1)
     (event,) = made(id=["a"], at=at.to_arrow())
     assert event.time_ms == MAY_1996
+
+
+def moments_of(field: Any, event_time: Any, *values: Any) -> list[tuple[int | None, Any]]:
+    """When rows of a topic with such a time were, and what their events hold."""
+    schema = {"type": "record", "name": "thing", "fields": [FIELDS[0], field]}
+    topic = fr.Topic("things", schema, "id", event_time)
+    arrays = {
+        "id": pa.chunked_array([["a"] * len(values)]),
+        "at": pa.chunked_array([list(values)]),
+    }
+    events = EventMaker(topic, NOW).events(FILE, Table(arrays, len(values)))
+    reader = EventReader(topic)
+    return [(e.time_ms, reader.read(e.record, NOW)["at"]) for e in events]
+
+
+@pytest.mark.parametrize(
+    ("field", "event_time", "value", "held"),
+    [
+        ({"name": "at", "type": "long"}, fr.time("at", unit="s"), b"831427200", 831_427_200),
+        ({"name": "at", "type": "long"}, fr.time("at", unit="s"), b"1996-05-07", 831_427_200),
+        ({"name": "at", "type": "int"}, fr.time("at", unit="d"), date(1996, 5, 7), 9_623),
+        ({"name": "at", "type": "long"}, fr.time("at", unit="ns"), date(1996, 5, 7), MAY_1996 * 10**6),
+        ({"name": "at", "type": "double"}, fr.time("at", unit="s"), b"831427200.0", 831_427_200.0),
+        ({"name": "at", "type": "double"}, fr.time("at", unit="s"), date(1996, 5, 7), 831_427_200.0),
+        ({"name": "at", "type": "string"}, "at", b"1996-05-07 00:00", "1996-05-07 00:00"),
+        ({"name": "at", "type": "string"}, "at", date(1996, 5, 7), "1996-05-07"),
+        ({"name": "at", "type": "string"}, fr.time("at", zone="Europe/Berlin"),
+         datetime(1996, 5, 7, 2), "1996-05-07T02:00:00"),
+    ],
+)  # fmt: skip
+def test_a_time_is_written_as_its_field_has_it(
+    field: Any, event_time: Any, value: Any, held: Any
+) -> None:
+    assert moments_of(field, event_time, value) == [(MAY_1996, held)]
+
+
+def test_rows_of_files_have_no_times_of_records() -> None:
+    schema = {"type": "record", "name": "thing", "fields": FIELDS}
+    with pytest.raises(
+        DefinitionError, match="goes by the times of its records, and rows of files"
+    ):
+        EventMaker(fr.Topic("things", schema, "id", None), NOW)
 
 
 @pytest.mark.parametrize(

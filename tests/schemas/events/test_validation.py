@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freshet.audit import ledger as audit
+from freshet.schemas.durations import EARLIEST_MS
 from freshet.schemas.events.decode import REASONS, EventCodec, encode
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.events.validation import validate
@@ -54,13 +55,20 @@ def judge(event: Mapping[str, Any], schema: EventSchema, now: int) -> tuple[str,
             continue
         if not math.isfinite(value) or (f.range and not f.range[0] <= value <= f.range[1]):
             return "out_of_range", i
+    if event["t"] < EARLIEST_MS:
+        return "bad_time", schema.position("t")
     return ("far_future", schema.position("t")) if event["t"] > now + LIMIT else ("ok", -1)
 
 
 EVENTS = st.fixed_dictionaries(
     {
         "id": st.sampled_from([None, "a"]) | st.just("b"),
-        "t": st.sampled_from([NOW, NOW + LIMIT, NOW + LIMIT + 1, 0, (1 << 63) - 1, -(1 << 63)]),
+        "t": st.sampled_from(
+            [
+                *(NOW, NOW + LIMIT, NOW + LIMIT + 1, 0, (1 << 63) - 1, -(1 << 63)),
+                *(EARLIEST_MS, EARLIEST_MS - 1),
+            ]
+        ),
         "origin": st.sampled_from(
             [None, *DOMAIN, "EW", "EWRR", "JFk", "a-long-name-beyond-one-worD"]
         ),
@@ -217,7 +225,7 @@ def test_uuids_are_told_from_other_texts_and_come_in_lower_case(ids: list[str | 
     for row, text in enumerate(ids):
         event = {"t": NOW, "id": text}
         assert REASONS[columns.reason[row]] in ("ok", "wrong_type")
-        assert (columns.reason[row] == 0) == (not audit.judge(event, TOLD_APART, "t", NOW, LIMIT))
+        assert (columns.reason[row] == 0) == (not audit.judge(event, TOLD_APART))
         assert (columns.reason[row] == 0) == (text is None or _is_uuid(text))
     good = np.flatnonzero(columns.reason == 0)
     written = [text.lower() if text is not None else None for text in (ids[i] for i in good)]

@@ -87,3 +87,14 @@ def test_what_changes_no_result_leaves_a_topic_as_it_is(what: str) -> None:
 def test_what_changes_a_result_makes_another_topic(what: str) -> None:
     one, other = OTHER[what]
     assert one.digest != other.digest
+
+
+def test_another_unit_or_zone_is_another_topic_and_milliseconds_are_what_they_were() -> None:
+    schema = {"type": "record", "name": "order", "fields": FIELDS}
+
+    def digest(event_time: Any) -> str:
+        return fr.Topic("orders", schema, "id", event_time).digest
+
+    assert digest("at") == digest(fr.time("at")) == digest(fr.time("at", unit="ms"))
+    others = (fr.time("at", unit="s"), fr.time("at", unit="us"), None)
+    assert len({digest("at"), *map(digest, others)}) == 4

@@ -213,6 +213,11 @@ CASES = [
         IN_TIME, "red", "100.00% of the newest 20 a without a source come more than 5m after their time",
     ),
     Case(
+        {"topics": [replace(late_topic("a", (None, 20, 20)), newest_ms=NOW, newest_event_ms=NOW // 1_000)]},
+        IN_TIME, "red", "100.00% of the newest 20 a without a source come more than 5m after their time; "
+        "a thousand times as large they would be of now: is event_time in that unit?",
+    ),
+    Case(
         {"topics": [late_topic("a", ("d0", 200, 200))], "clock": s.Clock(app_ms=NOW + 2 * HOUR)},
         IN_TIME, "green", "no source sends events later than its topic allows",
     ),

@@ -15,6 +15,7 @@ from safetensors.numpy import load, save
 
 from freshet.audit import ledger as audit
 from freshet.audit.kept import Record, TakenOn
+from freshet.schemas.durations import EARLIEST_MS
 from freshet.schemas.topics.settings import SKEW_MS
 from freshet.schemas.wire import blocks
 from freshet.streams.admission import admission
@@ -137,7 +138,11 @@ def test_no_event_time_makes_ids_forgotten() -> None:
 @pytest.mark.parametrize("time", [(1 << 63) - 1, -(1 << 63)])
 def test_record_times_of_any_size_are_no_reason_to_fail(time: int) -> None:
     found = fates(
-        [sent("a", START, "d0", appended=time), sent("b", START, "d1"), sent("c", -(1 << 63), "d1")]
+        [
+            sent("a", START, "d0", appended=time),
+            sent("b", START, "d1"),
+            sent("c", EARLIEST_MS, "d1"),
+        ]
     )
     assert sum(found.values()) == 3
     assert found["dropped:late"] == 1

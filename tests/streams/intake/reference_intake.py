@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from freshet.audit.ledger import identity
+from freshet.schemas.durations import EARLIEST_MS
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.text.keys import key_of
 from freshet.streams.intake.ledger import LEDGER_BLOCK
@@ -244,6 +245,8 @@ def judge(sent: Sent) -> tuple[str, str | None]:
             and not ranges[f.name][0] <= e[f.name] <= ranges[f.name][1]
         ):
             return "out_of_range", f.name
+    if e["at"] < EARLIEST_MS:
+        return "bad_time", "at"
     return ("far_future", "at") if e["at"] > sent.time + MAX_FUTURE else ("", None)
 
 

@@ -136,9 +136,13 @@ BAD: dict[str, tuple[dict[str, Any], Refusal]] = {
             1,
             "far_future",
             "at",
-            "a time in ms since 1970 that is at most 5m after this app's clock, which stood at "
-            f"{NOW} ({NOW_TEXT})",
+            "a time (ms since 1970) that is at most 5m after this app's clock, which stood at "
+            f"{NOW} ms since 1970 ({NOW_TEXT})",
         ),
+    ),
+    "past": (
+        {"at": -2_208_988_800_001},
+        Refusal(1, "bad_time", "at", "a time from 1900 on (ms since 1970)"),
     ),
     "surrogate": ({"courier": "\ud800"}, Refusal(1, "undecodable", None, "text that is UTF-8")),
 }

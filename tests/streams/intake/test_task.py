@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
+from freshet.schemas.durations import EARLIEST_MS
 from freshet.schemas.errors import CheckpointError
 from freshet.schemas.events.decode import encode
 from freshet.schemas.wire import blocks
@@ -171,6 +172,7 @@ BAD = {
     "out_of_domain": (sent(gate="z"), "gate"),
     "out_of_range": (sent(seats=901), "seats"),
     "far_future": (Sent(START, event(at=START + 300_001)), "at"),
+    "bad_time": (Sent(START, event(at=EARLIEST_MS - 1)), "at"),
 }
 
 
@@ -287,7 +289,7 @@ def test_times_at_the_ends_of_an_int64_are_judged_as_numbers_are() -> None:
     task, _ = taken(
         *[Sent(START, event(i, at=t)) for i, t in enumerate((low, low + 5, START, low + 5))]
     )
-    assert counts(task) == {"applied": 3, "dropped:late": 1}
+    assert counts(task) == {"applied": 1, "dead:bad_time": 3}
 
 
 def test_event_times_before_1970_are_times_like_any_other() -> None:
