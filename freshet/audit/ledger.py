@@ -85,10 +85,10 @@ def recompute(
             settle(record.offset, f"dead:{reason}")
             continue
         event = canonical(event, topic.events)
-        event_id = event_id_of(event, topic)
+        event_id = event_id_of(event, topic, record.offset)
         assert time_ms is not None
         # Repeats first, as intake does: one of a late event is a duplicate, not late again.
-        if seen.again(event_id, record.offset):
+        if topic.event_id is not None and seen.again(event_id, record.offset):
             settle(record.offset, "deduplicated")
         elif time_ms < sources.compared(event, time_ms, appended) - lateness:
             settle(record.offset, "dropped:late")
@@ -102,7 +102,7 @@ def recompute(
         elif offset in letters:
             settle(offset, f"dead:{letters[offset]}")
         else:
-            settle(offset, "applied", event_id_of(event, topic))
+            settle(offset, "applied", event_id_of(event, topic, offset))
     return {block: Entry(tuple(counted), sums.get(block, 0)) for block, counted in counts.items()}
 
 
@@ -179,8 +179,11 @@ def canonical(event: Mapping[str, Any], schema: EventSchema) -> dict[str, Any]:
     return {**event, **{name: event[name].lower() for name in uuids}}
 
 
-def event_id_of(event: Mapping[str, Any], topic: Topic) -> str:
-    """An event's id as text: as it is, in decimal digits, or as `true` or `false`."""
+def event_id_of(event: Mapping[str, Any], topic: Topic, offset: int) -> str:
+    """An event's id as text: as it is, in decimal digits, or as `true` or `false`. Where a topic
+    has none, its place in its partition stands for it."""
+    if topic.event_id is None:
+        return str(offset)
     value = event[topic.event_id]
     if isinstance(value, bool):
         return str(value).lower()  # Python writes True

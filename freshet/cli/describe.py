@@ -65,20 +65,29 @@ def _changes(console: Console, sentences: Sequence[str]) -> None:
         console.print(f"  {sentence}", highlight=False, markup=False, soft_wrap=True)
 
 
+def _dedup(topic: Topic) -> str:
+    """For how long repeats are known, and which are not."""
+    if topic.event_id is None:
+        return "none: every record is an event of its own"
+    if topic.partitions == 1:
+        return topic.dedup
+    return f"{topic.dedup}, within a partition: send each {topic.event_id} to the same one"
+
+
 def _topic(topic: Topic) -> Iterable[tuple[str, str]]:
-    yield (
-        "events",
-        f"{len(topic.events.fields)} fields, id {topic.event_id}, "
-        f"time {topic.time or 'of the record'}, "
-        f"{_partitions(topic.partitions)}",
-    )
+    told = [f"{len(topic.events.fields)} fields", "no id", "time of its record"]
+    if topic.event_id is not None:
+        told[1] = f"id {topic.event_id}"
+    if topic.time is not None:
+        told[2] = f"time {topic.time}"
+    yield "events", ", ".join([*told, _partitions(topic.partitions)])
     if topic.source is not None:
         yield "source", topic.source
     for name, expression in topic.drop.items():
         yield f"drop {name}", _expression(expression)
     if topic.impute:
         yield "impute", ", ".join(f"{name} {_impute(how)}" for name, how in topic.impute.items())
-    yield "dedup", topic.dedup
+    yield "dedup", _dedup(topic)
     yield (
         "freshness",
         ", ".join(

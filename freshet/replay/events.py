@@ -23,7 +23,7 @@ from freshet.schemas.events.field import FLOATS, INTEGERS, Field
 from freshet.schemas.events.times import PARTS, TIMES, moment_ms, unit_of
 from freshet.schemas.events.writer import EventWriter, Misfit
 from freshet.schemas.text import keys
-from freshet.schemas.topics.reader import partition_of
+from freshet.schemas.topics.reader import partition_of, place_of
 from freshet.schemas.topics.topic import Topic
 
 Convert = Callable[[Any], Any]
@@ -112,7 +112,7 @@ class EventMaker:
             record = self._writer.encode(row)
         except Misfit:
             record = _as_text(row)
-        return Event(self._time(row), self._partition(row), record)
+        return Event(self._time(row), self._partition(row, record), record)
 
     def _unit(self, field: Field) -> str | None:
         """What moments are counted in, where a field holds some."""
@@ -127,10 +127,12 @@ class EventMaker:
             return None
         return time
 
-    def _partition(self, row: dict[str, Any]) -> int:
+    def _partition(self, row: dict[str, Any], record: bytes) -> int:
         if self._topic.partitions == 1:
             return 0
         name = self._topic.event_id
+        if name is None:
+            return place_of(record, self._topic.partitions)
         kind = self._topic.events[name].key_kind or keys.TEXT
         try:
             text = keys.canonical(row.get(name), kind)

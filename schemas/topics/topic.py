@@ -209,7 +209,8 @@ class Topic:
             declares the topic) or as an `EventSchema`.
         event_id: The field that tells events apart: a string (a UUID, too), enum, int, long or
             boolean. Whatever freshet itself appends (pushes, agents' outputs) goes to the
-            partition that its canonical text hashes to.
+            partition that its canonical text hashes to. None: every record is an event of its
+            own, told apart by its place in the log; none is taken for a repeat.
         event_time: When an event was: windows, lateness and labels run on it. The name of a field:
             of a long of milliseconds since 1970 (UTC), of whole numbers whose logicalType says
             what they count, or of texts of ISO 8601 (UTC where they name no zone). For other
@@ -265,7 +266,7 @@ class Topic:
 
     name: str
     schema: EventSchema | str | Path | Mapping[str, Any]
-    event_id: str
+    event_id: str | None
     event_time: str | EventTime | None
     source: str | None = None
     drop: Mapping[str, pl.Expr] = field(default_factory=dict)
@@ -293,7 +294,8 @@ class Topic:
             raise DefinitionError(
                 f"topic {self.name}", f"partitions={self.partitions}", "Use 1 to 4096."
             )
-        self._expect(self.event_id, "event_id", KEY_TYPES)
+        if self.event_id is not None:
+            self._expect(self.event_id, "event_id", KEY_TYPES)
         _ = self.time  # what is wrong with it is told when it is declared
         if self.source is not None:
             self._expect(self.source, "source", KEY_TYPES)
@@ -363,9 +365,8 @@ class Topic:
             f"filter {name}": of_expression(expression) for name, expression in self.drop.items()
         }
         imputes = {f"impute {name}": _told(how) for name, how in self.impute.items()}
-        read = {self.event_id, *self.impute}
-        if self.time_field is not None:
-            read.add(self.time_field)
+        read = {*self.impute}
+        read |= {name for name in (self.event_id, self.time_field) if name is not None}
         # Its values have each a clock of their own: what is late depends on it.
         if self.source is not None:
             read.add(self.source)
@@ -379,7 +380,7 @@ class Topic:
             if known.name in read or has_rule(known)
         }
         own = {
-            "event_id": self.event_id,
+            "event_id": self.event_id or "",
             "event_time": _told_of(self.time),
             "dedup": text_of(milliseconds(self.dedup)),
             **self._orders(),

@@ -38,7 +38,7 @@ class TopicEntry(msgspec.Struct):
     log: str
     owner: str
     description: str
-    event_id: str
+    event_id: str | None
     event_time: str | None
     source: str | None
     partitions: int

@@ -89,7 +89,9 @@ class Admission:
         applied. `ids` are uint64 `[n, 2]`."""
         self._make_room(len(code))
         self._appended_ms = max(self._appended_ms, int(when.appended.max(initial=NO_TICK)))
-        self._seen.mark_repeats(ids, code)
+        # A record is read at its own place only.
+        if self._topic.event_id is not None:
+            self._seen.mark_repeats(ids, code)
         rows = kernels.Rows(frozen(when.events), frozen(when.appended), code)
         names = names_of(self._topic, columns)
         kernels.mark_late(rows, names, self._known, self._meta, lateness_ms, MOST_SOURCES)

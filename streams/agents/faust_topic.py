@@ -18,7 +18,7 @@ from freshet.schemas.errors import RequestError
 from freshet.schemas.events.columns import REASONS
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.events.writer import EventWriter, Misfit
-from freshet.schemas.topics.reader import EventReader, partition_of
+from freshet.schemas.topics.reader import EventReader, partition_of, place_of
 from freshet.schemas.topics.topic import Topic
 
 
@@ -91,6 +91,9 @@ class EventSchemas(faust.Schema):  # type: ignore[misc]
 
     def partition(self, value: Any) -> int:
         """Where an event, or a record, belongs. Raises `RequestError` where it has no id."""
+        if self.topic.event_id is None:
+            record, _ = self.dumps_value(None, value)
+            return place_of(record, self.topic.partitions)
         try:
             if isinstance(value, bytes):
                 found = self._reader.event_id(value)

@@ -27,6 +27,7 @@ from freshet.schemas.events.times import event_times
 from freshet.schemas.events.validation import validate
 from freshet.schemas.events.writer import EventWriter, Misfit
 from freshet.schemas.sizes import KEY_BYTES
+from freshet.schemas.topics.reader import place_of
 from freshet.schemas.topics.topic import Freshness, Topic
 from freshet.streams.clock import Clock
 from freshet.streams.intake.refusals import Keys, refuse_large
@@ -119,7 +120,9 @@ class TopicDoor:
         keys: Iterable[Keys] = (),
     ) -> None:
         # Ids are held to the bound of keys.
-        self._keys = {(topic.event_id,), *keys}
+        self._keys = {*keys}
+        if topic.event_id is not None:
+            self._keys.add((topic.event_id,))
         self._topic = topic
         self._schema = topic.events
         self._codec = EventCodec(topic.events)
@@ -169,6 +172,9 @@ class TopicDoor:
         if refused:
             # In the order of the push: misfits were found before the others.
             raise EventsRefused(self._topic.name, n, sorted(refused, key=lambda r: r.index))
+        if self._topic.event_id is None:
+            places = [place_of(value, self._topic.partitions) for value in values]
+            return Judged(values, np.array(places, np.int64))
         return Judged(values, decoded.key(self._topic.event_id).partitions(self._topic.partitions))
 
     @property

@@ -84,7 +84,9 @@ class IntakePlan:
 
 def keys_of(plan: IntakePlan) -> set[tuple[str, ...]]:
     """The fields of every key and id that is made of the topic's events."""
-    ids = {(plan.topic.event_id,), *((label.id,) for label in plan.labels)}
+    ids = {(label.id,) for label in plan.labels}
+    if plan.topic.event_id is not None:
+        ids.add((plan.topic.event_id,))
     return ids | {route.keys for route in plan.clean}
 
 
@@ -210,6 +212,14 @@ class IntakeTask:
         """When the events were, in ms."""
         return event_times(columns, self._plan.topic.time, batch.times)
 
+    def _ids(self, columns: Columns, batch: Batch) -> npt.NDArray[np.uint64]:
+        """What the events are told apart by, as 128 bits each."""
+        name = self._plan.topic.event_id
+        if name is None:
+            places = pa.array(batch.offsets).cast(pa.string())
+            return Texts.from_arrow(places).identities()
+        return columns.key(name).identities()
+
     def _settle(self, columns: Columns, times: I64, batch: Batch) -> Codes:
         """The fate of every row; imputed values are put in the columns."""
         topic = self._plan.topic
@@ -218,7 +228,7 @@ class IntakeTask:
         code = np.where(columns.reason > 0, columns.reason + (first_dead(topic) - 1), 0).astype(
             np.uint8
         )
-        ids = columns.key(topic.event_id).identities()
+        ids = self._ids(columns, batch)
         # Before filters and imputes: repeats and late ones must not move what gaps are filled with.
         when = When(times, batch.times)
         self._admission.judge(columns, ids, when, code, self._lateness)

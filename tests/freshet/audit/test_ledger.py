@@ -96,6 +96,23 @@ FORMS: dict[str, tuple[Any, Any, Callable[[int], Any]]] = {
 
 
 @untimed
+@given(LOGS, CUTS, GAPS)
+def test_without_an_id_every_record_is_an_event_of_its_own(
+    log: list[Sent], cuts: list[int], step: int
+) -> None:
+    found = as_records(log, step)
+    task = intake(found, cuts, toy_events.plan(1, event_id=None))
+    assert recompute(toy_events.topic(event_id=None), iter(found)) == task.ledger.entries()
+    counted = task.facts()["fates"]
+    assert counted["deduplicated"] == 0
+    # Whatever else becomes of an event does not depend on its id.
+    told_apart = intake(found, cuts).facts()["fates"]
+    dead = [fate for fate in counted if fate.startswith("dead:")]
+    assert [counted[fate] for fate in dead] == [told_apart[fate] for fate in dead]
+    assert sum(counted.values()) == sum(told_apart.values()) == len(found)
+
+
+@untimed
 @given(LOGS, CUTS, st.sampled_from(list(FORMS)))
 def test_it_recomputes_the_ledger_whatever_form_times_have(
     log: list[Sent], cuts: list[int], form: str

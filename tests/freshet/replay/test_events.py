@@ -17,7 +17,7 @@ from freshet.replay.events import Event, EventMaker
 from freshet.replay.files import DataError, DataFile, Lines, Table
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.events.writer import Misfit
-from freshet.schemas.topics.reader import EventReader, partition_of
+from freshet.schemas.topics.reader import EventReader, partition_of, place_of
 
 FIELDS = [
     {"name": "id", "type": "string"},
@@ -184,6 +184,15 @@ def test_events_go_to_the_partitions_of_their_ids() -> None:
     found = [e.partition for e in made(id=ids, at=[MAY_1996] * 50)]
     assert found == [partition_of(i, 3) for i in ids]
     assert len(set(found)) == 3
+
+
+def test_events_without_ids_go_where_their_records_say() -> None:
+    schema = {"type": "record", "name": "thing", "fields": FIELDS}
+    topic = fr.Topic("things", schema, None, "at", partitions=3)
+    arrays = {"id": pa.chunked_array([["a"] * 50]), "at": pa.chunked_array([range(50)])}
+    found = list(EventMaker(topic, NOW).events(FILE, Table(arrays, 50)))
+    assert [e.partition for e in found] == [place_of(e.record, 3) for e in found]
+    assert {e.partition for e in found} == {0, 1, 2}
 
 
 def test_lines_are_events_as_columns_are() -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from freshet.schemas.events.decode import REASONS, EventCodec, decode
 from freshet.schemas.events.validation import validate
 from freshet.schemas.sizes import KEY_BYTES
 from freshet.schemas.text.columns import Texts
+from freshet.schemas.topics.reader import place_of
 from freshet.streams.clock import ManualClock
 from freshet.streams.intake.push import EventsRefused, Pusher, PushRequest, Refusal, read_request
 from freshet.streams.log.contract import Writer
@@ -100,6 +102,17 @@ def test_events_lie_in_the_partitions_that_every_client_would_choose(log: Sqlite
     assert Texts.of(ids).partitions(4).tolist() == [p for p, _, _ in found]
     assert len(Counter(p for p, _, _ in found)) == 4
     assert columns.numbers("late")[0].tolist() == [3.0] * 40
+
+
+def test_events_without_ids_are_spread_by_their_records(log: SqliteLog) -> None:
+    door = Pusher([(replace(TOPIC, event_id=None), LOG)], log.writer, ManualClock(NOW))
+    events = [{**GOOD, "kilos": i} for i in range(40)]
+    assert door.push(frame(*events, *events)).accepted == 80
+    door.close()
+    found = records(log)
+    assert [p for p, _, _ in found] == [place_of(value, 4) for _, _, value in found]
+    assert set(Counter(value for _, _, value in found).values()) == {2}, "each is an event"
+    assert len({p for p, _, _ in found}) == 4
 
 
 def test_events_of_one_partition_stay_in_the_order_of_the_push(log: SqliteLog) -> None:
