@@ -196,7 +196,7 @@ def event_times(columns: Columns, time: EventTime | None, appended: I64) -> I64:
     if time is None:
         return appended
     if time.unit == TEXT:
-        return _of_texts(columns.text(time.field), time.zone or "UTC")
+        return moments_of(columns.text(time.field), time)
     assert time.unit is not None
     if columns.schema[time.field].type in FLOATS:
         ms = _of_reals(columns.numbers(time.field)[0], time.unit)
@@ -213,7 +213,7 @@ def moment_ms(value: object, time: EventTime) -> int | None:
     if time.unit == TEXT:
         if not isinstance(value, str):
             return None
-        ms = int(_of_texts(Texts.of([value]), time.zone or "UTC")[0])
+        ms = int(moments_of(Texts.of([value]), time)[0])
         if ms == NO_TIME:
             return None
         return ms
@@ -256,12 +256,13 @@ def _of_reals(values: npt.NDArray[np.float64], unit: str) -> I64:
     return np.rint(within).astype(np.int64)
 
 
-def _of_texts(texts: Texts, zone: str) -> I64:
+def moments_of(texts: Texts, time: EventTime) -> I64:
+    """When dates and times of ISO 8601 are, in ms, int64 `[n]`: as `event_times` has them."""
     ms = np.empty(len(texts), np.int64)
     said = np.empty(len(texts), np.uint8)
     kernels.read_times(texts.data, texts.start, texts.end, ms, said)
     local = said == kernels.LOCAL
-    ms[local] = in_utc(ms[local], zone)
+    ms[local] = in_utc(ms[local], time.zone or "UTC")
     ms[(said == kernels.NO_TIME) & texts.valid] = NO_TIME
     return ms
 
