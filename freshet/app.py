@@ -101,6 +101,14 @@ class App:
             where, "models", self.models, Model, "List fr.Model(…): the variables, not their names."
         )
         _unique("topic", (topic.name for topic in self.topics))
+        _unique("log", (self.log_of(topic.name) for topic in self.topics))
+        for topic in self.topics:
+            if topic.log is not None and topic.log.startswith(f"{self.name}."):
+                raise DefinitionError(
+                    f"topic {topic.name}",
+                    f"log={topic.log!r} is a name of the app's own",
+                    f"Names that begin with {self.name}. are made by freshet: leave log= out.",
+                )
         _unique("view", (view.name for view in self.views))
         _unique("model", (model.name for model in self.models))
         for view in self.views:
@@ -136,7 +144,8 @@ class App:
 
     def log_of(self, topic: str) -> str:
         """The log of the topic of that name: where its producers append events."""
-        return f"{self.name}.{topic}"
+        declared = next((known.log for known in self.topics if known.name == topic), None)
+        return declared or f"{self.name}.{topic}"
 
     def origin_of(self, log: str) -> str:
         """What a log is called in dead letters: that of a topic by the topic's own name."""

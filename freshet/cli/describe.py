@@ -50,9 +50,7 @@ def describe(app: App, console: Console, before: Definitions | None = None) -> N
     for model in app.models:
         _section(console, f"model {model.name}", _model(app, model))
     _section(console, "processes", [(name, _does(name)) for name in role_names(app)])
-    _section(
-        console, "logs", [(name, _partitions(count)) for name, count in plans.topics(app).items()]
-    )
+    _section(console, "logs", [(name, _log(app, name, n)) for name, n in plans.topics(app).items()])
     # A folder in which another app ran says nothing of this one.
     if before is not None and before.app == app.name:
         _changes(console, changes(before, app))
@@ -63,6 +61,12 @@ def _changes(console: Console, sentences: Sequence[str]) -> None:
     console.print("\nsince it ran last", highlight=False)
     for sentence in sentences or ["everything goes on as it is declared"]:
         console.print(f"  {sentence}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _log(app: App, name: str, partitions: int) -> str:
+    if any(topic.log == name for topic in app.topics):
+        return f"{_partitions(partitions)} at least, made by others"
+    return _partitions(partitions)
 
 
 def _dedup(topic: Topic) -> str:

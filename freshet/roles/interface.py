@@ -44,7 +44,8 @@ def interface(
     """The interface of an app; `more` are routes of others, which its documentation then describes;
     `freshness` tells a topic's settings as they are now (default: as declared)."""
     topics = [(t, app.log_of(t.name)) for t in app.topics]
-    pusher = Pusher(topics, log.writer, clock, freshness, keys_of(app))
+    closed = {topic.name: str(topic.log) for topic in plans.of_others(app, log)}
+    pusher = Pusher(topics, log.writer, clock, freshness, keys_of(app), closed)
     routes = [
         *http_features.routes(feature_reader(app), reach, clock),
         *http_push.routes(pusher),

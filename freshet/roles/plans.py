@@ -19,7 +19,7 @@ from freshet.learners.snapshots.golden import attested
 from freshet.learners.snapshots.signing import Signer
 from freshet.learners.training.task import Moment, TrainPlan, TrainTask
 from freshet.schemas.durations import milliseconds
-from freshet.schemas.errors import LogError
+from freshet.schemas.errors import DefinitionError, LogError
 from freshet.schemas.events.decode import EventCodec
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.topics.topic import Freshness, Topic
@@ -32,15 +32,47 @@ from freshet.streams.outages import Outages
 
 
 def ensure_topics(app: App, log: Log) -> None:
-    """Create every topic that the app reads or writes. Raises `LogError` if one exists with other
-    partitions; a source may have got more, which are taken in like the others."""
+    """Create every topic that the app reads or writes, but those of others. Raises `LogError` if
+    one exists with other partitions; a source may have got more, which are taken in like the
+    others; and if one of others is not there."""
     sources = {app.log_of(t.name) for t in app.topics}
+    theirs = {topic.log: topic for topic in of_others(app, log)}
     for name, partitions in topics(app).items():
+        if name in theirs:
+            _find(theirs[name], log)
+            continue
         try:
             log.ensure(name, partitions)
         except LogError:
             if name not in sources or len(log.bounds(name).spans) <= partitions:
                 raise
+
+
+def of_others(app: App, log: Log) -> list[Topic]:
+    """The topics whose logs others have made and write."""
+    return [topic for topic in app.topics if topic.log is not None and log.is_shared]
+
+
+def _find(topic: Topic, log: Log) -> None:
+    assert topic.log is not None
+    found = len(log.bounds(topic.log).spans)
+    if found < topic.partitions:
+        raise LogError(
+            f"topic {topic.log}",
+            f"has fewer partitions ({found}) than topic {topic.name} declares ({topic.partitions})",
+            f"Declare partitions={found}, or fewer: all that it has are read.",
+            topic=topic.log,
+        )
+
+
+def refuse_writing(app: App, log: Log) -> None:
+    """Raises `DefinitionError` where a replay would write what is others'."""
+    for topic in of_others(app, log):
+        raise DefinitionError(
+            f"topic {topic.name}",
+            f"is read from {topic.log}, which others write, and a replay writes its events",
+            "Replay on the embedded log: leave FRESHET_LOG and log out.",
+        )
 
 
 def topics(app: App) -> Mapping[str, int]:

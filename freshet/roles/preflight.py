@@ -60,6 +60,8 @@ def check(app: App, log: Log, given: Settings) -> list[str]:
         hold_slos(app, plans.declared(app, given.snapshot_every))
     url = given.checkpoints_url
     before = definitions.read(url)
+    if given.replay:
+        plans.refuse_writing(app, log)
     plans.ensure_topics(app, log)
     continuity.check(url, log, plans.task_inputs(app), partial(plans.kept_as, app))
     for topic in app.topics:

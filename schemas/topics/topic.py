@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "Give an Avro record, as a dict or as JSON, or the path of a file that holds one."
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_LOG = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
 ON_VIOLATION = ("serve", "fallback", "refuse")
 
 
@@ -232,6 +233,10 @@ class Topic:
             for one to two times as long, and for a minute at least.
         owner: Who answers for it; shown in the catalogue.
         description: What it is; shown in the catalogue.
+        log: The log that it is read from, where others have made that and write it: a topic of
+            Kafka with any name, keys and settings, and with `partitions` at least. freshet never
+            makes it and never writes it, so pushes and replays to it are refused. On the embedded
+            log, which holds nothing of others, it is made under that name. None: `APP.NAME`.
 
     Raises:
         DefinitionError: a name, field, duration, impute or partition count is wrong. The text
@@ -276,9 +281,16 @@ class Topic:
     dedup: str = "1h"
     owner: str = ""
     description: str = ""
+    log: str | None = None
 
     def __post_init__(self) -> None:
         check_name("topic", self.name)
+        if self.log is not None and not _LOG.fullmatch(self.log):
+            raise DefinitionError(
+                f"topic {self.name}",
+                f"log={self.log!r} is no name of a topic",
+                "Kafka's are up to 249 letters, digits, dots, dashes and underscores.",
+            )
         where = f"topic {self.name}"
         check_kind(where, "schema", self.schema, (EventSchema, Mapping, str, Path), SCHEMA)
         check_kind(where, "partitions", self.partitions, int, "Use 1 to 4096.")
@@ -387,6 +399,8 @@ class Topic:
         }
         if self.source is not None:
             own["source"] = self.source
+        if self.log is not None:
+            own["log"] = self.log
         return {**own, **filters, **imputes, **fields_known}
 
     @cached_property

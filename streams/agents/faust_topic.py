@@ -142,6 +142,13 @@ class EventTopic(faust.Topic):  # type: ignore[misc]
         """
         if self.internal:
             return super().as_future_message(key, value, partition, timestamp, *args, **more)
+        topic = self.schema.topic
+        if topic.log is not None:
+            raise RequestError(
+                f"topic {topic.name}",
+                f"is read from {topic.log}, which others write",
+                "Send to a topic of the app's own.",
+            )
         record = value if isinstance(value, bytes) else self.schema.record(value)
         where = self.schema.partition(value) if partition is None else partition
         when = time.time() if timestamp is None else timestamp

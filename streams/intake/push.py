@@ -257,7 +257,8 @@ def _refused_by_log(topic: str, values: Sequence[bytes], error: RecordTooLarge) 
 class Pusher:
     """Takes pushes in and appends them. `topics` come with their logs' names; `freshness` tells a
     topic's settings as they are now (default: as declared), `keys` the fields of the keys that are
-    made of a topic's events, by its name. Not thread-safe."""
+    made of a topic's events, by its name, `closed` the logs of those topics that others write.
+    Not thread-safe."""
 
     def __init__(
         self,
@@ -266,8 +267,10 @@ class Pusher:
         clock: Clock,
         freshness: Callable[[str], Freshness] | None = None,
         keys: Mapping[str, Iterable[Keys]] | None = None,
+        closed: Mapping[str, str] | None = None,
     ) -> None:
         known = keys or {}
+        self._closed = closed or {}
         self._doors = {t.name: TopicDoor(t, freshness, known.get(t.name, ())) for t, _ in topics}
         self._logs = {t.name: name for t, name in topics}
         self._open_writer = open_writer
@@ -287,6 +290,12 @@ class Pusher:
         if topic not in self._doors:
             raise RequestError(
                 f"topic {topic!r}", "is unknown", f"The topics are {', '.join(self._doors)}."
+            )
+        if topic in self._closed:
+            raise RequestError(
+                f"push to {topic}",
+                f"is refused: it is read from {self._closed[topic]}, which others write",
+                "Have its own producers send the events.",
             )
         # One moment for the whole push: it is stamped with that by which it is judged.
         now_ms = self._clock.now_ms()

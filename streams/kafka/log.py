@@ -13,6 +13,8 @@ from freshet.streams.log.contract import OnAssign, OnGone
 class KafkaLog(KafkaCluster):
     """A `Log` on the brokers of a cluster; see `KafkaCluster` for what it is made of."""
 
+    is_shared = True
+
     def reader(
         self,
         topics: Sequence[str],

@@ -146,7 +146,10 @@ class Writer(Protocol):
 
 
 class Log(Protocol):
-    """A place of topics."""
+    """A place of topics. Whether it `is_shared`: others have topics there, too, and may write
+    them."""
+
+    is_shared: bool
 
     def ensure(self, topic: str, partitions: int) -> None:
         """Create the topic if it is missing; `LogError` if it exists with another partition count

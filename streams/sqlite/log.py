@@ -28,6 +28,8 @@ from freshet.streams.sqlite.topic import TopicFile
 class SqliteLog:
     """A `Log` in `directory` (made if missing)."""
 
+    is_shared = False  # the directory is a run's own
+
     def __init__(self, directory: str | Path, outages: Outages | None = None) -> None:
         self.directory = Path(directory)
         self._outages = outages or Outages()

@@ -11,7 +11,9 @@ import pytest
 
 import freshet as fr
 from freshet.app import load
+from freshet.roles import plans
 from freshet.schemas.errors import DefinitionError, FreshetError
+from freshet.streams.sqlite.log import SqliteLog
 from tests.toy_app import ORDERS, PAYMENTS, topics, toy_app
 
 
@@ -41,6 +43,9 @@ MISTAKES: dict[str, tuple[Callable[[], object], str, str]] = {
     "on_violation": (lambda: fr.Freshness(on_violation="panic"), "panic", "serve, fallback, refuse"),
     "event id type": (lambda: fr.Topic("t", ORDERS, "price", "at"), "of type double", "string"),
     "event id may be missing": (lambda: fr.Topic("t", PAYMENTS | {"fields": [{"name": "i", "type": ["null", "string"]}, {"name": "at", "type": "long"}]}, "i", "at"), "may be missing", "required"),
+    "log name": (lambda: fr.Topic("t", ORDERS, "order_id", "at", log="my orders"), "log='my orders' is no name", "up to 249"),
+    "log of its own": (lambda: fr.App("a", topics=[fr.Topic("t", ORDERS, "order_id", "at", log="a.t")]), "is a name of the app's own", "leave log= out"),
+    "one log twice": (lambda: fr.App("a", topics=[fr.Topic(n, ORDERS, "order_id", "at", log="x") for n in ("t", "u")]), "log 'x'. is declared twice", "Rename"),
     "impute field": (lambda: fr.Topic("t", ORDERS, "order_id", "at", impute={"pice": fr.impute.constant(1.0)}), "'pice'", "order_id"),
     "view text field": (lambda: view(features={"x": fr.mean("shop", over="1h")}), "of type string", "late"),
     "view without features": (lambda: view(features={}), "has no features", "fr.count"),
@@ -90,6 +95,17 @@ def test_names_of_what_an_app_owns_carry_its_name() -> None:
     ]
     assert all(name.startswith("toy") for name in owned)
     assert len(set(owned)) == len(owned)
+
+
+def test_a_topic_of_another_name_is_made_under_it_where_nobody_else_is(tmp_path: Path) -> None:
+    orders = fr.Topic("orders", ORDERS, "order_id", "at", log="orders.v1", partitions=2)
+    app = fr.App("a", topics=[orders])
+    log = SqliteLog(tmp_path)
+    plans.ensure_topics(app, log)
+    assert len(log.bounds("orders.v1").spans) == 2
+    assert app.origin_of("orders.v1") == "orders"
+    plans.refuse_writing(app, log)
+    log.close()
 
 
 def test_a_lineage_changes_with_its_definition() -> None:

@@ -14,7 +14,14 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 import freshet as fr
 from freshet.audit import kept as kept_by_run
+from freshet.features.stores.contract import RowKeys
+from freshet.roles import plans
+from freshet.roles.interface import interface
+from freshet.schemas.errors import DefinitionError, LogError, RequestError
 from freshet.schemas.wire.messages import Cut
+from freshet.serving.scoring.reach import Reach
+from freshet.streams.clock import ManualClock
+from freshet.streams.intake.push import PushRequest
 from freshet.streams.kafka.log import KafkaLog
 from freshet.testing import LocalRun, MemoryStore
 
@@ -31,8 +38,10 @@ VISIT = {
 }
 
 
-def app_on(topic_name: str) -> fr.App:
-    visits = fr.Topic("visits", VISIT, event_id="id", event_time="at", partitions=2)
+def app_on(topic_name: str, partitions: int = 2, log: str | None = None) -> fr.App:
+    visits = fr.Topic(
+        "visits", VISIT, event_id="id", event_time="at", partitions=partitions, log=log
+    )
     by_user = fr.View("by_user", visits, key="user", features={"n": fr.count(over="6h")})
     model = fr.Model(
         "long",
@@ -88,3 +97,67 @@ def test_a_compacted_topic_is_taken_in_and_its_model_is_cut_and_served(
         assert [m.tick // HOUR for m in local.messages if isinstance(m, Cut)] == [3, 4, 5]
         values = [r.value for p in range(2) for r in kept_by_run.records(log, source, p)]
         assert len(values) == 16, "there are events alone"
+
+
+# ------------------------------------------------------------ under names of their own
+@pytest.fixture
+def theirs(kafka: str) -> str:
+    """A topic of three partitions that has been there for long, with records of any key and none."""
+    name = f"visits.v1-{uuid.uuid4().hex[:8]}"
+    made = AdminClient({"bootstrap.servers": kafka}).create_topics([NewTopic(name, 3, 1)])
+    made[name].result()
+    producer = Producer({"bootstrap.servers": kafka})
+    for i, key in enumerate((b"a", b"", None) * 4):
+        event = {"id": str(i), "at": HOUR + i, "user": "ann", "long": True}
+        producer.produce(name, json.dumps(event).encode(), key, i % 3, timestamp=HOUR + i)
+    producer.flush()
+    return name
+
+
+def test_a_topic_of_any_name_is_read_whole_and_nothing_is_written_into_it(
+    kafka: str, tmp_path: Path, theirs: str
+) -> None:
+    app = app_on(f"reads{uuid.uuid4().hex[:8]}", partitions=1, log=theirs)
+    log = KafkaLog(kafka)
+    store = MemoryStore()
+    with LocalRun(app, tmp_path, store, log=log) as local:
+        local.step(HOUR, 2 * HOUR, {}, {})
+        facts = {task.name: task.facts() for o in local.operators for task in o.tasks()}
+        applied = [facts[f"intake:visits:{p}"]["fates"]["applied"] for p in range(3)]
+        assert applied == [4, 4, 4]
+    assert [len(list(kept_by_run.records(log, theirs, p))) for p in range(3)] == [4, 4, 4]
+    (rows,) = store.read([RowKeys(app.stored_as(app.views[0]), [b"ann"], app.views[0].plan.width)])
+    assert rows.present.tolist() == [True]
+
+
+def test_a_topic_of_others_is_not_made(kafka: str) -> None:
+    name = f"nowhere.{uuid.uuid4().hex[:8]}"
+    log = KafkaLog(kafka)
+    with pytest.raises(LogError, match=f"topic {name}: does not exist"):
+        plans.ensure_topics(app_on("reads", log=name), log)
+    with pytest.raises(LogError, match="does not exist"):
+        log.bounds(name)
+
+
+def test_more_partitions_than_it_has_are_refused_with_the_way_out(kafka: str, theirs: str) -> None:
+    with pytest.raises(LogError) as refused:
+        plans.ensure_topics(app_on(f"x{uuid.uuid4().hex[:8]}", 4, theirs), KafkaLog(kafka))
+    assert str(refused.value).endswith(
+        f"topic {theirs}: has fewer partitions (3) than topic visits declares (4). "
+        "Declare partitions=3, or fewer: all that it has are read."
+    )
+
+
+def test_neither_pushes_nor_replays_write_it(kafka: str, theirs: str) -> None:
+    app = app_on("reads", 1, theirs)
+    log = KafkaLog(kafka)
+    made = interface(app, Reach(MemoryStore()), log, ManualClock(HOUR))
+    event = {"id": ["x"], "at": [HOUR], "user": ["ann"], "long": [True]}
+    with pytest.raises(RequestError) as refused:
+        made.pusher.push(PushRequest("visits", event))
+    assert str(refused.value) == (
+        f"request push to visits: is refused: it is read from {theirs}, which others write. "
+        "Have its own producers send the events."
+    )
+    with pytest.raises(DefinitionError, match=f"is read from {theirs}, which others write, and a"):
+        plans.refuse_writing(app, log)

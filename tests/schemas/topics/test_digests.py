@@ -96,5 +96,7 @@ def test_another_unit_or_zone_is_another_topic_and_milliseconds_are_what_they_we
         return fr.Topic("orders", schema, "id", event_time).digest
 
     assert digest("at") == digest(fr.time("at")) == digest(fr.time("at", unit="ms"))
+    elsewhere = fr.Topic("orders", schema, "id", "at", log="orders.v1").digest
+    assert elsewhere != digest("at")
     others = (fr.time("at", unit="s"), fr.time("at", unit="us"), None)
     assert len({digest("at"), *map(digest, others)}) == 4
