@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from freshet.schemas.events.columns import REASONS
 from freshet.schemas.events.decode import encode
 from freshet.schemas.events.writer import Misfit
-from freshet.schemas.topics.reader import EventReader, partition_of
+from freshet.schemas.topics.reader import EventReader, partition_of, place_of
 from tests.faust_worker import faust_python
 from tests.streams import toy_events
 from tests.streams.toy_events import EVENTS, RECORDS, START
@@ -28,14 +28,20 @@ TOPIC = toy_events.topic(PARTITIONS)
 TOLD = {
     "name": "landings", "schema": TOPIC.events.avro, "event_id": "id", "event_time": "at", "partitions": PARTITIONS
 }  # fmt: skip
+DECLARED = {"log_of_topic": "log"}  # `log` is where the app's topics lie
 NEVER_EVENTS = st.binary(max_size=30) | st.just(b"FRTK" + bytes(8))
 AS_JSON = EVENTS.map(lambda event: json.dumps({**event, "at": START}).encode())
 
 
-def probe(records: list[tuple[bytes, int]], events: list[Any], log: str = "kafka://a:1,b:2") -> Any:
+def probe(
+    records: list[tuple[bytes, int]],
+    events: list[Any],
+    log: str = "kafka://a:1,b:2",
+    **declared: Any,
+) -> Any:
     """What the probe says of the records and events, or its error's last line."""
     asked = {
-        "topic": TOLD,
+        "topic": TOLD | {DECLARED.get(name, name): value for name, value in declared.items()},
         "records": [(base64.b64encode(r).decode(), t) for r, t in records],
         "events": events,
     }
@@ -107,6 +113,22 @@ def test_what_is_no_event_is_refused_where_it_is_sent() -> None:
         "request landings record 0, field 'id': missing_required. Send a string.",
         "request landings record 0, field 'delay': wrong_type. Send a double.",
         "request topic landings: a int was sent, which is no event. Send a dict of the topic's fields.",
+    ]
+
+
+def test_without_an_id_an_event_goes_where_its_record_says() -> None:
+    plain = {**dict.fromkeys(TOPIC.events.positions), "gate": "a", "late": True}
+    events = [{**plain, "id": "a", "at": START + i} for i in range(20)]
+    sent = probe([], events, event_id=None)["sent"]
+    records = [base64.b64decode(record) for _, record in sent]
+    assert [partition for partition, _ in sent] == [place_of(r, PARTITIONS) for r in records]
+    assert len({partition for partition, _ in sent}) > 1
+
+
+def test_a_topic_of_others_is_not_sent_to() -> None:
+    assert probe([], [{"id": "a"}], log_of_topic="landings.v1")["sent"] == [
+        "request topic landings: is read from landings.v1, which others write. "
+        "Send to a topic of the app's own."
     ]
 
 
