@@ -225,8 +225,8 @@ class LocalRun:
         )
         checkpoints_url = str(self._dir / "checkpoints")
         made = Operator(job, Place(self.log, app.channels, checkpoints_url, self._clock.now_ms))
-        counts = plans.topics(self.app)
-        self._partitions[made] = sum(counts[topic] for topic in topics)
+        # As many as there are: a source may have more than are declared.
+        self._partitions[made] = sum(len(self.log.bounds(topic).spans) for topic in topics)
         return made
 
     def _train(self, model: Model, spec: LearnerSpec) -> Operator:

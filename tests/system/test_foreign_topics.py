@@ -104,8 +104,8 @@ def test_a_compacted_topic_is_taken_in_and_its_model_is_cut_and_served(
 def theirs(kafka: str) -> str:
     """A topic of three partitions that has been there for long, with records of any key and none."""
     name = f"visits.v1-{uuid.uuid4().hex[:8]}"
-    made = AdminClient({"bootstrap.servers": kafka}).create_topics([NewTopic(name, 3, 1)])
-    made[name].result()
+    admin = AdminClient({"bootstrap.servers": kafka})
+    admin.create_topics([NewTopic(name, 3, 1)])[name].result()
     producer = Producer({"bootstrap.servers": kafka})
     for i, key in enumerate((b"a", b"", None) * 4):
         event = {"id": str(i), "at": HOUR + i, "user": "ann", "long": True}
