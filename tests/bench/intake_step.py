@@ -36,7 +36,7 @@ def run() -> list[Row]:
             event, _ = read_event(value, topic.events)
             if event is None or judge(event, topic.events):
                 continue
-            if judge_time(event["at"], time + max_future):
+            if judge_time(event[topic.time_field], time + max_future):
                 continue
             again += event[topic.event_id] in seen
             seen.add(event[topic.event_id])
