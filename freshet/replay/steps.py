@@ -143,7 +143,8 @@ def gather(
     """
     found = Gathered(rows={t.name: 0 for t in app.topics})
     order = {t.name: i for i, t in enumerate(app.topics)}
-    makers = {t.name: EventMaker(t, latest_ms) for t in app.topics}
+    given = {file.topic for file in files}
+    makers = {t.name: EventMaker(t, latest_ms) for t in app.topics if t.name in given}
     for n, file in enumerate(files):
         topic = app.topic(file.topic)
         pieces = (list(makers[file.topic].events(file, rows)) for rows in rows_of(file))

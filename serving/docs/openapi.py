@@ -16,7 +16,7 @@ import msgspec
 from freshet.features.reading.api import FeaturesAnswer, FeaturesRequest
 from freshet.schemas.events.field import DATATYPES
 from freshet.schemas.topics.settings import KEYS
-from freshet.serving.docs.catalogue import Catalogue
+from freshet.serving.docs.catalogue import Catalogue, FieldEntry
 from freshet.serving.oip import messages as oip
 from freshet.serving.status.status import SwitchFigures
 from freshet.streams.control.switches import NAMES
@@ -409,10 +409,7 @@ def _example(operation: Operation, found: Catalogue) -> dict[str, Any] | None:
         topic = found.topics[0]
         return {
             "push_source_name": topic.name,
-            "df": {
-                field.name: [_value(field.type, field.domain, field.range)]
-                for field in topic.fields
-            },
+            "df": {field.name: [_pushed(field, topic.event_time)] for field in topic.fields},
         }
     return None
 
@@ -443,6 +440,13 @@ def _texts(found: Catalogue, topic: str, field: str) -> list[Any]:
     if not entry.domain:
         return ["…"]
     return list(entry.domain[:2])
+
+
+def _pushed(field: FieldEntry, event_time: str | None) -> Any:
+    # Any text is a text, but not any text is a time.
+    if field.type == "string" and field.name == event_time:
+        return "2026-01-31T12:00:00Z"
+    return _value(field.type, field.domain, field.range)
 
 
 def _value(type_: str, domain: Sequence[str] | None, range_: tuple[float, float] | None) -> Any:

@@ -292,7 +292,9 @@ def late_text(topic: TopicFigures, late: LateFigures) -> str:
         told = f"{share} of source {late.source} come late, "
         told += f"more than {lateness} behind its own newest"
     if _is_a_thousandth(topic):
-        told += "; a thousand times as large they would be of now: is event_time in that unit?"
+        told += (
+            "; a thousand times as large they would be of now: is the unit of event_time too small?"
+        )
     return told
 
 

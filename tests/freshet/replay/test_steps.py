@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import freshet as fr
 from freshet.replay.files import DataError, data_files
 from freshet.replay.replayer import Facts
 from freshet.replay.report import Judged, ModelReport, model_report
@@ -137,6 +139,15 @@ def test_only_the_span_is_replayed(tmp_path: Path) -> None:
         asked = [i for s in steps if s.asked for i in s.asked["orders"]["order_id"]]
         assert asked == [f"o{i}" for i in range(6, 12)]
         assert found.outside == 480 - sum(found.rows.values())
+
+
+def test_topics_without_files_need_no_times(tmp_path: Path) -> None:
+    fields = [{"name": "text", "type": "string"}]
+    notes = fr.Topic("notes", {"type": "record", "name": "note", "fields": fields}, None, None)
+    app = replace(APP, topics=[*APP.topics, notes])
+    with SortedEvents(tmp_path / "sorted") as events:
+        found = gather(app, data_files(app, write(tmp_path, YEAR_1996)), ALL, NOW, events)
+    assert found.rows["notes"] == 0 < found.rows["orders"]
 
 
 def test_a_file_without_any_time_is_refused(tmp_path: Path) -> None:

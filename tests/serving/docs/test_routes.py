@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from freshet.app import App, load
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.roles import plans
 from freshet.roles.interface import catalogue_of, interface
@@ -30,6 +32,7 @@ from freshet.serving.web.app import ScorerApp
 from freshet.serving.web.metrics import metrics_route, targets_route
 from freshet.streams.clock import ManualClock
 from freshet.streams.sqlite.log import SqliteLog
+from tests import howto
 from tests.consumers_app import APP, HOUR
 from tests.serving.page import chromium
 from tests.serving.page.test_page import serving
@@ -39,17 +42,23 @@ INFER = {("post", openapi.INFER), ("post", openapi.INFER_VERSION)}
 STRUCTS = {o.id: o for o in openapi.OPERATIONS}
 
 
-@pytest.fixture
-def scorer(tmp_path: Path) -> Iterator[ScorerApp]:
-    log, store, clock = SqliteLog(str(tmp_path)), MemoryStore(), ManualClock(100 * HOUR)
-    plans.ensure_topics(APP, log)
-    models = [(m, plans.vector_plan(APP, m), APP.outcomes_log_of(m)) for m in APP.models]
+@contextmanager
+def scorer_of(app: App, folder: Path, now_ms: int) -> Iterator[ScorerApp]:
+    log, store, clock = SqliteLog(str(folder)), MemoryStore(), ManualClock(now_ms)
+    plans.ensure_topics(app, log)
+    models = [(m, plans.vector_plan(app, m), app.outcomes_log_of(m)) for m in app.models]
     answering = Scorer("s", models, store, clock, Logging(log.writer))
-    beside = interface(APP, Reach(store), log, clock)
+    beside = interface(app, Reach(store), log, clock)
     yield ScorerApp(answering, routes=beside.routes)
     beside.pusher.close()
     answering.close()
     log.close()
+
+
+@pytest.fixture
+def scorer(tmp_path: Path) -> Iterator[ScorerApp]:
+    with scorer_of(APP, tmp_path, 100 * HOUR) as made:
+        yield made
 
 
 def document(scorer: ScorerApp) -> dict[str, Any]:
@@ -95,6 +104,15 @@ def test_the_examples_are_understood_by_the_app_that_shows_them(scorer: ScorerAp
     assert set(examples) == {openapi.INFER, openapi.INFER_VERSION, "/get-online-features", "/push"}
     assert examples["/get-online-features"]["features"] == ["by_courier:n", "by_courier:late"]
     assert examples["/push"]["push_source_name"] == "parcels"
+
+
+def test_the_example_of_a_time_that_is_text_is_one(tmp_path: Path) -> None:
+    howto.write("times", tmp_path)
+    with scorer_of(load(tmp_path / "app.py"), tmp_path / "log", 1_795_890_000_000) as scorer:
+        pushes = next(o for _, path, o in operations(scorer) if path == "/push")
+        example = pushes["requestBody"]["content"]["application/json"]["example"]
+        got = call(scorer, "POST", "/push", json=example)
+    assert (got.status_code, got.json()["accepted"]) == (200, 1)
 
 
 def test_parameters_of_an_answer_are_those_described(scorer: ScorerApp) -> None:

@@ -215,7 +215,7 @@ CASES = [
     Case(
         {"topics": [replace(late_topic("a", (None, 20, 20)), newest_ms=NOW, newest_event_ms=NOW // 1_000)]},
         IN_TIME, "red", "100.00% of the newest 20 a without a source come more than 5m after their time; "
-        "a thousand times as large they would be of now: is event_time in that unit?",
+        "a thousand times as large they would be of now: is the unit of event_time too small?",
     ),
     Case(
         {"topics": [late_topic("a", ("d0", 200, 200))], "clock": s.Clock(app_ms=NOW + 2 * HOUR)},
