@@ -16,7 +16,7 @@ from freshet.schemas.durations import text_of
 from freshet.schemas.errors import SchemaError
 from freshet.schemas.events.field import Field
 from freshet.schemas.events.schema import EventSchema
-from freshet.schemas.events.times import NAMES, likely_unit
+from freshet.schemas.events.times import NAMES, declared_as, likely_unit
 from freshet.schemas.events.writer import is_json
 from freshet.schemas.sizes import KEY_BYTES
 from freshet.schemas.topics.topic import Topic
@@ -59,7 +59,7 @@ def readable(letter: Letter, topic: Topic | None, earlier: Mapping[int, EventSch
     unit = likely_unit(found.fields.get(topic.time.field), topic.time, appended)
     if unit is None:
         return found
-    declared = f'event_time=fr.time("{topic.time.field}", unit="{unit}")'
+    declared = declared_as(topic.events[topic.time.field], unit)
     hint = f"as {NAMES[unit]} it would be near the record's: did you mean {declared}?"
     return replace(found, why=f"{found.why}; {hint}")
 

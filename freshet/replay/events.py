@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal
 from functools import partial
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
@@ -20,14 +21,14 @@ from freshet.replay.files import DataError, DataFile, Lines, Rows, Table
 from freshet.schemas.durations import EARLIEST_MS
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.events.field import FLOATS, INTEGERS, Field
-from freshet.schemas.events.times import PARTS, TIMES, moment_ms, unit_of
+from freshet.schemas.events.times import PARTS, TIMES, is_local, moment_ms, unit_of
 from freshet.schemas.events.writer import EventWriter, Misfit
 from freshet.schemas.text import keys
 from freshet.schemas.topics.reader import partition_of, place_of
 from freshet.schemas.topics.topic import Topic
 
 Convert = Callable[[Any], Any]
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = datetime(1970, 1, 1)
 _TRUTHS = {"true": True, "false": False, "1": True, "0": False}
 
 
@@ -38,6 +39,13 @@ class Event(NamedTuple):
     time_ms: int | None
     partition: int
     record: bytes
+
+
+class Clock(NamedTuple):
+    """A field's: what it counts since 1970, and in which zone (None: nobody said)."""
+
+    unit: str
+    zone: tzinfo | None
 
 
 class EventMaker:
@@ -56,7 +64,7 @@ class EventMaker:
                 "Declare the field with their times as event_time.",
             )
         self._when = topic.time
-        self._converts = {f.name: _convert(f, self._unit(f)) for f in self._fields}
+        self._converts = {f.name: _convert(f, self._clock(f)) for f in self._fields}
 
     def events(self, file: DataFile, rows: Rows) -> Iterator[Event]:
         """In the order of the rows.
@@ -114,12 +122,17 @@ class EventMaker:
             record = _as_text(row)
         return Event(self._time(row), self._partition(row, record), record)
 
-    def _unit(self, field: Field) -> str | None:
-        """What moments are counted in, where a field holds some."""
+    def _clock(self, field: Field) -> Clock | None:
+        """By what clock a field counts moments, where it does."""
         # The event time is a moment whether or not its type says so.
         if field.name == self._when.field:
-            return self._when.unit
-        return unit_of(field)
+            return Clock(self._when.unit or "ms", ZoneInfo(self._when.zone or "UTC"))
+        unit = unit_of(field)
+        if unit is None:
+            return None
+        if is_local(field):
+            return Clock(unit, None)
+        return Clock(unit, UTC)
 
     def _time(self, row: dict[str, Any]) -> int | None:
         time = moment_ms(row.get(self._when.field), self._when)
@@ -154,13 +167,13 @@ def _as_text(row: dict[str, Any]) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _convert(field: Field, unit: str | None) -> Convert:
-    if field.type in INTEGERS and unit is not None:
-        return partial(_moment, unit)
+def _convert(field: Field, clock: Clock | None) -> Convert:
+    if field.type in INTEGERS and clock is not None:
+        return partial(_moment, clock)
     if field.type in INTEGERS:
         return _whole
-    if field.type in FLOATS and unit is not None:
-        return partial(_real_moment, unit)
+    if field.type in FLOATS and clock is not None:
+        return partial(_real_moment, clock)
     if field.type in FLOATS:
         return _real
     if field.type == "boolean":
@@ -175,9 +188,9 @@ def _written(value: Any) -> Any:
     return value
 
 
-def _moment(unit: str, value: Any) -> Any:
-    """What a unit counts since 1970: of a number just that, and of dates and ISO 8601. What names
-    no zone is UTC, or local where the field is."""
+def _moment(clock: Clock, value: Any) -> Any:
+    """What a clock counts since 1970: of a number just that, and of dates and ISO 8601. What names
+    no zone is by that clock."""
     value = _written(value)
     if isinstance(value, str):
         try:
@@ -185,10 +198,15 @@ def _moment(unit: str, value: Any) -> Any:
         except ValueError:
             return _whole(value)
     if isinstance(value, date) and not isinstance(value, datetime):
-        value = datetime(value.year, value.month, value.day, tzinfo=UTC)
+        value = datetime(value.year, value.month, value.day)
     if isinstance(value, datetime):
-        aware = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
-        gone = aware - _EPOCH
+        if value.tzinfo is not None:
+            # What a clock of nobody knows where would show, nobody can say.
+            if clock.zone is None:
+                return value
+            value = value.astimezone(clock.zone).replace(tzinfo=None)
+        gone = value - _EPOCH
+        unit = clock.unit
         # In whole numbers: a float of seconds would round.
         parts = (gone.days * 86_400 + gone.seconds) * 1_000_000 + gone.microseconds
         if unit == "ns":
@@ -197,14 +215,14 @@ def _moment(unit: str, value: Any) -> Any:
     return _whole(value)
 
 
-def _real_moment(unit: str, value: Any) -> Any:
+def _real_moment(clock: Clock, value: Any) -> Any:
     found = _real(value)
     if not isinstance(found, str | date):
         return found
-    parts = _moment("us", found)
+    parts = _moment(clock._replace(unit="us"), found)
     if not isinstance(parts, int):
         return parts
-    return parts * PARTS.get(unit, 1) / (1_000 * TIMES.get(unit, 1))
+    return parts * PARTS.get(clock.unit, 1) / (1_000 * TIMES.get(clock.unit, 1))
 
 
 def _whole(value: Any) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import NoReturn
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +38,7 @@ _LOGICAL = {
     "local-timestamp-nanos": "ns",
     "date": "d",
 }
+_NAMED = {"ms": "timestamp-millis", "us": "timestamp-micros", "ns": "timestamp-nanos"}
 # Before all times that are believed: of what is no time.
 NO_TIME = np.iinfo(np.int64).min
 NEAR_MS = 10 * 365 * DAY_MS  # the units lie a factor of a thousand apart, so years tell which it is
@@ -143,10 +145,9 @@ def resolved(declared: EventTime, field: Field, where: str) -> EventTime:
     unit = own or unit or "ms"
     if field.type == "int" and unit not in ("d", "s"):
         refuse(f"is an int, which holds no {NAMES[unit]} since 1970", "Make it a long.")
-    is_local = (field.logical or "").startswith(LOCAL)
-    if is_local and zone is None:
+    if is_local(field) and zone is None:
         refuse("is local", f'Say where: fr.time({field.name!r}, zone="America/New_York").')
-    if zone is not None and not is_local and unit != "d":
+    if zone is not None and not is_local(field) and unit != "d":
         refuse("counts from 1970 in UTC", "Leave the zone out: texts and local times have one.")
     return EventTime(field.name, unit, zone)
 
@@ -156,13 +157,18 @@ def unit_of(field: Field) -> str | None:
     return _LOGICAL.get(field.logical or "")
 
 
+def is_local(field: Field) -> bool:
+    """Whether it counts by clocks of some zone, which its type does not name."""
+    return (field.logical or "").startswith(LOCAL)
+
+
 def counted_by(field: Field) -> str | None:
     """The same for people."""
     unit = unit_of(field)
     if unit is None:
         return None
     told = f"{NAMES[unit]} since 1970"
-    if (field.logical or "").startswith(LOCAL):
+    if is_local(field):
         told += ", local"
     return told
 
@@ -172,6 +178,9 @@ def likely_unit(value: object, time: EventTime, appended_ms: int) -> str | None:
     it is none in the unit that was declared."""
     if time.unit == TEXT or isinstance(value, bool) or not isinstance(value, int | float):
         return None
+    # JSON has whole numbers of any length, which no float holds.
+    if abs(value) > _MOST_REAL:
+        return None
     for unit in UNITS:
         ms = value * TIMES.get(unit, 1) / PARTS.get(unit, 1)
         # Said so that it does not hold of NaN, which is near nothing.
@@ -180,12 +189,31 @@ def likely_unit(value: object, time: EventTime, appended_ms: int) -> str | None:
     return None
 
 
-def _is_zone(name: str) -> bool:
+def declared_as(field: Field, unit: str) -> str:
+    """What to write so that a field's numbers are of a unit."""
+    with_unit = f'event_time=fr.time("{field.name}", unit="{unit}")'
+    own = field.logical
+    if own is None:
+        return with_unit
+    named = _NAMED.get(unit)
+    # Seconds and days of a long have no logicalType.
+    if named is None:
+        return f"no logicalType, and {with_unit}"
+    if is_local(field):
+        named = LOCAL + named
+    return f'"logicalType": "{named}"'
+
+
+def _is_zone(name: object) -> bool:
+    """Whether it is in both tables: columns are read by that of Polars, audits by Python's."""
     import polars as pl
 
+    if not isinstance(name, str):
+        return False
     try:
+        ZoneInfo(name)
         pl.Series([0]).cast(pl.Datetime("ms")).dt.replace_time_zone(name)
-    except pl.exceptions.ComputeError:
+    except (pl.exceptions.ComputeError, ZoneInfoNotFoundError, ValueError, OSError):
         return False
     return True
 

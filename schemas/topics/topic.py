@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from freshet.schemas.declared import check_kind
@@ -32,6 +33,7 @@ from freshet.schemas.topics.impute import Impute
 if TYPE_CHECKING:
     import polars as pl
 
+TIME = 'Name a field, or write fr.time("at", unit="s").'
 SCHEMA = "Give an Avro record, as a dict or as JSON, or the path of a file that holds one."
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _LOG = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
@@ -285,13 +287,17 @@ class Topic:
 
     def __post_init__(self) -> None:
         check_name("topic", self.name)
+        where = f"topic {self.name}"
+        check_kind(where, "log", self.log, (str, NoneType), 'Name a topic, such as "orders.v1".')
+        check_kind(where, "event_time", self.event_time, (str, EventTime, NoneType), TIME)
+        if isinstance(self.event_time, EventTime):
+            check_kind(where, "event_time", self.event_time.field, str, TIME)
         if self.log is not None and not _LOG.fullmatch(self.log):
             raise DefinitionError(
                 f"topic {self.name}",
                 f"log={self.log!r} is no name of a topic",
                 "Kafka's are up to 249 letters, digits, dots, dashes and underscores.",
             )
-        where = f"topic {self.name}"
         check_kind(where, "schema", self.schema, (EventSchema, Mapping, str, Path), SCHEMA)
         check_kind(where, "partitions", self.partitions, int, "Use 1 to 4096.")
         check_kind(

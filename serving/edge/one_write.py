@@ -23,7 +23,7 @@ class OneWrite(asyncio.Transport):
         if self._kept:
             kept = self._kept
             self._kept = b""
-            self._transport.writelines((kept, data))
+            self._transport.write(b"".join((kept, data)))
         elif data.startswith(_HEAD):
             self._kept = data
             # Of a stream the first part may be long in coming, and its client waits for the head.

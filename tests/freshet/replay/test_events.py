@@ -96,6 +96,12 @@ def moments_of(field: Any, event_time: Any, *values: Any) -> list[tuple[int | No
         ({"name": "at", "type": "double"}, fr.time("at", unit="s"), b"831427200.0", 831_427_200.0),
         ({"name": "at", "type": "double"}, fr.time("at", unit="s"), date(1996, 5, 7), 831_427_200.0),
         ({"name": "at", "type": "string"}, "at", b"1996-05-07 00:00", "1996-05-07 00:00"),
+        ({"name": "at", "type": {"type": "long", "logicalType": "local-timestamp-millis"}},
+         fr.time("at", zone="America/New_York"), b"1996-05-07T02:00:00+02:00", MAY_1996 - 14_400_000),
+        ({"name": "at", "type": {"type": "long", "logicalType": "local-timestamp-millis"}},
+         fr.time("at", zone="America/New_York"), datetime(1996, 5, 6, 20), MAY_1996 - 14_400_000),
+        ({"name": "at", "type": {"type": "long", "logicalType": "local-timestamp-micros"}},
+         fr.time("at", zone="Europe/Berlin"), datetime(1996, 5, 7, tzinfo=UTC), (MAY_1996 + 7_200_000) * 1_000),
         ({"name": "at", "type": "string"}, "at", date(1996, 5, 7), "1996-05-07"),
         ({"name": "at", "type": "string"}, fr.time("at", zone="Europe/Berlin"),
          datetime(1996, 5, 7, 2), "1996-05-07T02:00:00"),
@@ -105,6 +111,25 @@ def test_a_time_is_written_as_its_field_has_it(
     field: Any, event_time: Any, value: Any, held: Any
 ) -> None:
     assert moments_of(field, event_time, value) == [(MAY_1996, held)]
+
+
+def test_what_a_clock_of_nobody_knows_where_showed_is_left_to_intake() -> None:
+    local = {"type": ["null", {"type": "long", "logicalType": "local-timestamp-millis"}]}
+    fields = [*FIELDS[:2], {"name": "shown", **local}]
+    topic = fr.Topic("things", {"type": "record", "name": "thing", "fields": fields}, "id", "at")
+    shown = [datetime(1996, 5, 7), datetime(1996, 5, 7, tzinfo=UTC)]
+    records = []
+    for value in shown:
+        arrays = {
+            "id": pa.chunked_array([["a"]]),
+            "at": pa.chunked_array([[MAY_1996]]),
+            "shown": pa.chunked_array([[value]]),
+        }
+        (event,) = EventMaker(topic, NOW).events(FILE, Table(arrays, 1))
+        records.append(event.record)
+    assert EventReader(topic).read(records[0], NOW)["shown"] == MAY_1996
+    with pytest.raises(Misfit, match="wrong_type"):
+        EventReader(topic).read(records[1], NOW)
 
 
 def test_rows_of_files_have_no_times_of_records() -> None:

@@ -21,6 +21,7 @@ from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.events.times import (
     NO_TIME,
     EventTime,
+    declared_as,
     event_times,
     in_utc,
     likely_unit,
@@ -235,6 +236,9 @@ def test_times_beyond_all_zones_stay_beyond() -> None:
         ("long", time("at", unit="h"), "has unit 'h'. Use one of d, s, ms, us, ns"),
         ("long", time("at", zone="Mars/Base"), "has zone 'Mars/Base', which is none. Write one such"),
         ("long", time("at", zone="Europe/Berlin"), "counts from 1970 in UTC. Leave the zone out"),
+        ("string", time("at", zone="+05:00"), "has zone '+05:00', which is none"),
+        ("string", time("at", zone=""), "has zone '', which is none"),
+        ("string", time("at", zone=5), "has zone 5, which is none"),  # type: ignore[arg-type]
         ("int", None, "is an int, which holds no ms since 1970. Make it a long"),
         ("boolean", None, "is of type boolean. It must be of type long, int, double or string"),
         ("float", time("at", unit="s"), "is of type float"),
@@ -266,6 +270,7 @@ def test_what_does_not_go_together_is_refused(kind: Any, given_: EventTime, text
         (NOON, "ms", None),
         (7, "ms", None),
         (math.nan, "s", None),
+        (10**400, "ms", None),
         ("2013", "ms", None),
         (True, "ms", None),
     ],
@@ -274,6 +279,21 @@ def test_the_unit_that_was_meant_is_told_by_years(
     value: object, unit: str, likely: str | None
 ) -> None:
     assert likely_unit(value, EventTime("at", unit), NOON) == likely
+
+
+@pytest.mark.parametrize(
+    ("kind", "unit", "text"),
+    [
+        ("long", "us", 'event_time=fr.time("at", unit="us")'),
+        ({"type": "long", "logicalType": "timestamp-millis"}, "us", '"logicalType": "timestamp-micros"'),
+        ({"type": "long", "logicalType": "timestamp-millis"}, "s", 'no logicalType, and event_time=fr.time("at", unit="s")'),
+        ({"type": "long", "logicalType": "local-timestamp-millis"}, "ns", '"logicalType": "local-timestamp-nanos"'),
+    ],
+)  # fmt: skip
+def test_what_is_proposed_goes_with_the_field(kind: Any, unit: str, text: str) -> None:
+    fields = [{"name": "at", "type": kind}]
+    schema = EventSchema.parse({"type": "record", "name": "r", "fields": fields}, "r")
+    assert declared_as(schema["at"], unit) == text
 
 
 def test_a_topic_without_a_field_for_it_goes_by_its_records() -> None:

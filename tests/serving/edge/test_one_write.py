@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -23,9 +23,6 @@ class Written(asyncio.Transport):
 
     def write(self, data: Any) -> None:
         self.calls.append(data)
-
-    def writelines(self, list_of_data: Iterable[Any]) -> None:
-        self.calls.append(b"".join(list_of_data))
 
     def close(self) -> None:
         self.calls.append(None)
