@@ -17,6 +17,8 @@ MOST_TEXT = 40  # more than any duration needs; digits without end are no number
 # milliseconds leave 64 bits.
 EARLIEST_MS = -2_208_988_800_000
 LATEST_MS = 253_402_300_799_999
+# Units of time lie a factor of a thousand apart, so years tell which of them is meant.
+NEAR_MS = 10 * 365 * DAY_MS
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 
 

@@ -65,7 +65,6 @@ def recompute(
         if event_id is not None:
             sums[block] = (sums.get(block, 0) + identity(event_id)) % (1 << 128)
 
-    by_name = {field.name: field for field in topic.events.fields}
     changes = list(taken_on.settings)
     for record in found:
         while changes and record.offset >= changes[0][0]:
@@ -78,7 +77,7 @@ def recompute(
         event, reason = read_event(record.value, topic.events)
         if event is not None:
             appended = taken_on.appended(record)
-            time_ms = moment(event, by_name, topic.time, appended)
+            time_ms = moment(event, topic.time, appended)
             latest = appended + max_future
             reason = judge(event, topic.events) or judge_time(time_ms, latest)
         if event is None or reason:

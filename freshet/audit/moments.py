@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from freshet.schemas.events.field import Field
 from freshet.schemas.events.times import EventTime
 
 EPOCH = datetime(1970, 1, 1)
@@ -23,9 +22,7 @@ _TEXT = re.compile(
 )
 
 
-def moment(
-    event: Mapping[str, Any], fields: Mapping[str, Field], time: EventTime | None, appended: int
-) -> int | None:
+def moment(event: Mapping[str, Any], time: EventTime | None, appended: int) -> int | None:
     """In ms; None where its field says no time."""
     if time is None:
         return appended
@@ -35,7 +32,7 @@ def moment(
     assert time.unit is not None
     if isinstance(value, str):
         return of_text(value, time.zone or "UTC")
-    if fields[time.field].type == "double":
+    if isinstance(value, float):
         ms = _of_real(value, time.unit)
     else:
         ms = _of_whole(value, time.unit)

@@ -79,12 +79,14 @@ def _dedup(topic: Topic) -> str:
 
 
 def _topic(topic: Topic) -> Iterable[tuple[str, str]]:
-    told = [f"{len(topic.events.fields)} fields", "no id", "time of its record"]
+    named = "no id"
     if topic.event_id is not None:
-        told[1] = f"id {topic.event_id}"
+        named = f"id {topic.event_id}"
+    when = "time of its record"
     if topic.time is not None:
-        told[2] = f"time {topic.time}"
-    yield "events", ", ".join([*told, _partitions(topic.partitions)])
+        when = f"time {topic.time}"
+    count = f"{len(topic.events.fields)} fields"
+    yield "events", ", ".join([count, named, when, _partitions(topic.partitions)])
     if topic.source is not None:
         yield "source", topic.source
     for name, expression in topic.drop.items():

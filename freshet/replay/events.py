@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from functools import partial
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from freshet.replay.files import DataError, DataFile, Lines, Rows, Table
 from freshet.schemas.durations import EARLIEST_MS
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.events.field import FLOATS, INTEGERS, Field
-from freshet.schemas.events.times import PARTS, TIMES, is_local, moment_ms, unit_of
+from freshet.schemas.events.times import NANOSECONDS, is_local, moment_ms, unit_of
 from freshet.schemas.events.writer import EventWriter, Misfit
 from freshet.schemas.text import keys
 from freshet.schemas.topics.reader import partition_of, place_of
@@ -29,6 +29,7 @@ from freshet.schemas.topics.topic import Topic
 
 Convert = Callable[[Any], Any]
 _EPOCH = datetime(1970, 1, 1)
+_MICROSECOND = timedelta(microseconds=1)
 _TRUTHS = {"true": True, "false": False, "1": True, "0": False}
 
 
@@ -205,13 +206,8 @@ def _moment(clock: Clock, value: Any) -> Any:
             if clock.zone is None:
                 return value
             value = value.astimezone(clock.zone).replace(tzinfo=None)
-        gone = value - _EPOCH
-        unit = clock.unit
         # In whole numbers: a float of seconds would round.
-        parts = (gone.days * 86_400 + gone.seconds) * 1_000_000 + gone.microseconds
-        if unit == "ns":
-            return parts * 1_000
-        return parts // (1_000 * TIMES.get(unit, 1) // PARTS.get(unit, 1))
+        return (value - _EPOCH) // _MICROSECOND * 1_000 // NANOSECONDS[clock.unit]
     return _whole(value)
 
 
@@ -219,10 +215,10 @@ def _real_moment(clock: Clock, value: Any) -> Any:
     found = _real(value)
     if not isinstance(found, str | date):
         return found
-    parts = _moment(clock._replace(unit="us"), found)
-    if not isinstance(parts, int):
-        return parts
-    return parts * PARTS.get(clock.unit, 1) / (1_000 * TIMES.get(clock.unit, 1))
+    gone = _moment(clock._replace(unit="ns"), found)
+    if not isinstance(gone, int):
+        return gone
+    return gone / NANOSECONDS[clock.unit]
 
 
 def _whole(value: Any) -> Any:

@@ -18,8 +18,7 @@ from freshet.replay.sorting import SortedEvents, frame
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.events.codec import EventCodec
 from freshet.schemas.events.decode import decode
-from freshet.schemas.events.times import event_times
-from freshet.schemas.events.validation import validate
+from freshet.schemas.events.validation import timed
 from freshet.schemas.topics.topic import Topic
 from freshet.streams.intake.refusals import refuse_large
 
@@ -282,13 +281,7 @@ class Questions:
         data = np.frombuffer(b"".join(records.values), np.uint8)
         columns = decode(data, ends - sizes, ends, self._codec)
         appended = np.array(records.times, np.int64)
-        validate(
-            columns,
-            appended,
-            self._topic.time_field,
-            event_times(columns, self._topic.time, appended),
-            self._topic.freshness.ms("max_future"),
-        )
+        timed(columns, self._topic.time, appended, self._topic.freshness.ms("max_future"))
         refuse_large(columns, self._keys)
         rows = np.flatnonzero(columns.reason == 0)
         if not len(rows):

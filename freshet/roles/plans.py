@@ -39,7 +39,7 @@ def ensure_topics(app: App, log: Log) -> None:
     theirs = {topic.log: topic for topic in of_others(app, log)}
     for name, partitions in topics(app).items():
         if name in theirs:
-            _find(theirs[name], log)
+            _require(theirs[name], log)
             continue
         try:
             log.ensure(name, partitions)
@@ -53,7 +53,7 @@ def of_others(app: App, log: Log) -> list[Topic]:
     return [topic for topic in app.topics if topic.log is not None and log.is_shared]
 
 
-def _find(topic: Topic, log: Log) -> None:
+def _require(topic: Topic, log: Log) -> None:
     assert topic.log is not None
     found = len(log.bounds(topic.log).spans)
     if found < topic.partitions:

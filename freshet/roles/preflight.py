@@ -51,10 +51,10 @@ def check(app: App, log: Log, given: Settings) -> list[str]:
     """Make the app's topics, and see that its schemas and checkpoints fit what is in them; then
     keep what it declares. What is declared otherwise than when it ran last, in a sentence each.
 
-    Raises: DefinitionError: an SLO can never be held. LogError: the log cannot be used, or a topic
-        has another partition count. SchemaError: a topic's schema cannot read what was written
-        under an earlier one. CheckpointError: a topic was recreated, or lacks records that a
-        checkpoint goes on from.
+    Raises: DefinitionError: an SLO can never be held, or a replay would write what is others'.
+        LogError: the log cannot be used, or a topic has another partition count. SchemaError: a
+        topic's schema cannot read what was written under an earlier one. CheckpointError: a topic
+        was recreated, or lacks records that a checkpoint goes on from.
     """
     if not given.replay:  # whose time goes in steps of its own
         hold_slos(app, plans.declared(app, given.snapshot_every))

@@ -8,13 +8,13 @@ extended form of dates and times.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 import numpy.typing as npt
 
-from freshet.schemas.durations import DAY_MS, EARLIEST_MS, HOUR_MS, LATEST_MS
+from freshet.schemas.durations import DAY_MS, EARLIEST_MS, HOUR_MS, LATEST_MS, NEAR_MS
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.events import time_kernels as kernels
 from freshet.schemas.events.columns import Columns
@@ -22,26 +22,17 @@ from freshet.schemas.events.field import FLOATS, Field
 from freshet.schemas.text.columns import Texts
 
 I64 = npt.NDArray[np.int64]
-# Milliseconds that a unit has, or its parts that a millisecond has.
-TIMES = {"d": DAY_MS, "s": 1_000, "ms": 1}
-PARTS = {"us": 1_000, "ns": 1_000_000}
+MS = 1_000_000
+# Of each unit.
+NANOSECONDS = {"d": DAY_MS * MS, "s": 1_000 * MS, "ms": MS, "us": 1_000, "ns": 1}
 NAMES = {"d": "days", "s": "seconds", "ms": "ms", "us": "µs", "ns": "ns"}
 UNITS = tuple(NAMES)
 TEXT = "text"  # in place of a unit: the field holds dates and times as texts
 LOCAL = "local-"
-_LOGICAL = {
-    "timestamp-millis": "ms",
-    "timestamp-micros": "us",
-    "timestamp-nanos": "ns",
-    "local-timestamp-millis": "ms",
-    "local-timestamp-micros": "us",
-    "local-timestamp-nanos": "ns",
-    "date": "d",
-}
 _NAMED = {"ms": "timestamp-millis", "us": "timestamp-micros", "ns": "timestamp-nanos"}
+_LOGICAL = {name: unit for unit, name in _NAMED.items()} | {"date": "d"}
 # Before all times that are believed: of what is no time.
 NO_TIME = np.iinfo(np.int64).min
-NEAR_MS = 10 * 365 * DAY_MS  # the units lie a factor of a thousand apart, so years tell which it is
 _MOST_REAL = 1e30
 _MOST = 1 << 63  # whole numbers of 64 bits are less, but for one that is no time
 # Clocks that were put forward by more than that were so in no place of the zones' table.
@@ -154,7 +145,7 @@ def resolved(declared: EventTime, field: Field, where: str) -> EventTime:
 
 def unit_of(field: Field) -> str | None:
     """What a field counts since 1970, by its logicalType; None where that says nothing of it."""
-    return _LOGICAL.get(field.logical or "")
+    return _LOGICAL.get((field.logical or "").removeprefix(LOCAL))
 
 
 def is_local(field: Field) -> bool:
@@ -182,7 +173,7 @@ def likely_unit(value: object, time: EventTime, appended_ms: int) -> str | None:
     if abs(value) > _MOST_REAL:
         return None
     for unit in UNITS:
-        ms = value * TIMES.get(unit, 1) / PARTS.get(unit, 1)
+        ms = value * NANOSECONDS[unit] / MS
         # Said so that it does not hold of NaN, which is near nothing.
         if unit != time.unit and abs(ms - appended_ms) < NEAR_MS:
             return unit
@@ -225,14 +216,9 @@ def event_times(columns: Columns, time: EventTime | None, appended: I64) -> I64:
         return appended
     if time.unit == TEXT:
         return moments_of(columns.text(time.field), time)
-    assert time.unit is not None
     if columns.schema[time.field].type in FLOATS:
-        ms = _of_reals(columns.numbers(time.field)[0], time.unit)
-    else:
-        ms = in_ms(columns.integers(time.field)[0], time.unit)
-    if time.zone is None:
-        return ms
-    return in_utc(ms, time.zone)
+        return _of_numbers(columns.numbers(time.field)[0], time)
+    return _of_numbers(columns.integers(time.field)[0], time)
 
 
 def moment_ms(value: object, time: EventTime) -> int | None:
@@ -246,29 +232,36 @@ def moment_ms(value: object, time: EventTime) -> int | None:
             return None
         return ms
     # True and false are whole numbers to Python.
-    if time.unit is None or isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    if isinstance(value, float):
-        found = _of_reals(np.array([value]), time.unit)
-    elif abs(value) < _MOST:
-        found = in_ms(np.array([value], np.int64), time.unit)
+    if isinstance(value, int) and abs(value) >= _MOST:
+        return None
+    return int(_of_numbers(np.array([value]), time)[0])
+
+
+def _of_numbers(values: npt.NDArray[Any], time: EventTime) -> I64:
+    """Of int64 or float64."""
+    assert time.unit is not None
+    if values.dtype.kind == "f":
+        ms = _of_reals(values, time.unit)
     else:
-        return None
-    if time.zone is not None:
-        found = in_utc(found, time.zone)
-    return int(found[0])
+        ms = in_ms(values, time.unit)
+    if time.zone is None:
+        return ms
+    return in_utc(ms, time.zone)
 
 
 def in_ms(values: I64, unit: str) -> I64:
     """Whole numbers of a unit as ms, the earlier one where they lie between two. What is beyond all
     times stays beyond them."""
-    if unit in PARTS:
-        return values // PARTS[unit]
     if unit == "ms":
         return values
+    size = NANOSECONDS[unit]
+    if size < MS:
+        return values // (MS // size)
     # The last one whose milliseconds fit into 64 bits: it lies far beyond all times.
-    most = np.iinfo(np.int64).max // TIMES[unit]
-    return np.clip(values, -most, most) * TIMES[unit]
+    most = np.iinfo(np.int64).max // (size // MS)
+    return np.clip(values, -most, most) * (size // MS)
 
 
 def _of_reals(values: npt.NDArray[np.float64], unit: str) -> I64:
@@ -276,10 +269,12 @@ def _of_reals(values: npt.NDArray[np.float64], unit: str) -> I64:
     # What is not finite is out of range already, by its own type. Then twice within bounds that lie
     # beyond all times: before it is scaled, and before it becomes a whole number of 64 bits.
     scaled = np.clip(np.nan_to_num(values), -_MOST_REAL, _MOST_REAL)
-    if unit in PARTS:
-        scaled /= PARTS[unit]
+    size = NANOSECONDS[unit]
+    # By whole numbers alone, which doubles have exactly.
+    if size < MS:
+        scaled /= MS // size
     else:
-        scaled *= TIMES[unit]
+        scaled *= size // MS
     within = np.clip(scaled, -2 * LATEST_MS, 2 * LATEST_MS)
     return np.rint(within).astype(np.int64)
 

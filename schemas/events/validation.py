@@ -13,12 +13,24 @@ from freshet.schemas.events.codec import frozen
 from freshet.schemas.events.columns import Columns
 from freshet.schemas.events.field import BOUNDS, FLOATS, Field
 from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.events.times import EventTime, event_times
 from freshet.schemas.events.validation_kernels import Rules
 
 I64 = npt.NDArray[np.int64]
 _compiled: dict[str, Rules] = {}
 # A row of `Rules.checks`: kind, field and two numbers.
 Check = tuple[int, int, int, int]
+
+
+def timed(columns: Columns, time: EventTime | None, appended_ms: I64, max_future_ms: int) -> I64:
+    """When events were, in ms, int64 `[n]`, and what of them can be believed: `event_times`, by
+    which they are validated."""
+    times = event_times(columns, time, appended_ms)
+    field = None
+    if time is not None:
+        field = time.field
+    validate(columns, appended_ms, field, times, max_future_ms)
+    return times
 
 
 def validate(

@@ -13,8 +13,7 @@ from freshet.schemas.events.columns import MISSING_REQUIRED, UNDECODABLE, WRONG_
 from freshet.schemas.events.decode import decode
 from freshet.schemas.events.field import FLOATS
 from freshet.schemas.events.schema import EventSchema
-from freshet.schemas.events.times import event_times
-from freshet.schemas.events.validation import validate
+from freshet.schemas.events.validation import timed
 from freshet.schemas.events.writer import Misfit
 from freshet.schemas.text import keys
 from freshet.schemas.text.columns import Texts
@@ -41,13 +40,7 @@ class EventReader:
         """
         columns = self._columns(record)
         appended = np.array([append_time_ms], np.int64)
-        validate(
-            columns,
-            appended,
-            self.topic.time_field,
-            event_times(columns, self.topic.time, appended),
-            self._max_future_ms,
-        )
+        timed(columns, self.topic.time, appended, self._max_future_ms)
         return self._event(columns)
 
     def event_id(self, record: bytes) -> str:

@@ -21,21 +21,18 @@ class OneWrite(asyncio.Transport):
 
     def write(self, data: Any) -> None:
         if self._kept:
-            kept = self._kept
+            data = b"".join((self._kept, data))
             self._kept = b""
-            self._transport.write(b"".join((kept, data)))
         elif data.startswith(_HEAD):
             self._kept = data
             # Of a stream the first part may be long in coming, and its client waits for the head.
             self._loop.call_soon(self._let_go)
-        else:
-            self._transport.write(data)
+            return
+        self._transport.write(data)
 
     def _let_go(self) -> None:
         if self._kept:
-            kept = self._kept
-            self._kept = b""
-            self._transport.write(kept)
+            self.write(b"")
 
     def close(self) -> None:
         # Before: a transport that is being closed takes no more.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from freshet.schemas.durations import DAY_MS, HOUR_MS
+from freshet.schemas.durations import HOUR_MS
 from freshet.serving.status.status import Light
 
 # Beyond its SLO by less than this factor, a lag is amber.
@@ -19,8 +19,6 @@ RED_LATE_SHARE = 0.2
 LATE_EVENTS = 20
 # So long one late event keeps its source among the late (app clock).
 LATE_FOR_MS = HOUR_MS
-# Units of time lie a factor of a thousand apart, so years tell which of them is meant.
-NEAR_MS = 10 * 365 * DAY_MS
 
 
 def lag_light(lag_ms: int | None, slo_ms: int | None, red_lag: float = RED_LAG) -> Light:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from freshet.schemas.durations import HOUR_MS, text_of
+from freshet.schemas.durations import HOUR_MS, NEAR_MS, text_of
 from freshet.serving.status.bounds import (
     DEAD_RECORDS,
     DEAD_SHARE,
     LATE_EVENTS,
     LATE_FOR_MS,
     LATE_SHARE,
-    NEAR_MS,
     RED_DEAD_SHARE,
     RED_LATE_SHARE,
     lag_light,

@@ -89,10 +89,9 @@ class EventSchemas(faust.Schema):  # type: ignore[misc]
         except Misfit as misfit:
             raise self._writer.refusal(0, misfit) from misfit
 
-    def partition(self, value: Any) -> int:
+    def partition(self, value: Any, record: bytes) -> int:
         """Where an event, or a record, belongs. Raises `RequestError` where it has no id."""
         if self.topic.event_id is None:
-            record, _ = self.dumps_value(None, value)
             return place_of(record, self.topic.partitions)
         try:
             if isinstance(value, bytes):
@@ -150,6 +149,6 @@ class EventTopic(faust.Topic):  # type: ignore[misc]
                 "Send to a topic of the app's own.",
             )
         record = value if isinstance(value, bytes) else self.schema.record(value)
-        where = self.schema.partition(value) if partition is None else partition
+        where = self.schema.partition(value, record) if partition is None else partition
         when = time.time() if timestamp is None else timestamp
         return super().as_future_message(key, record, where, when, *args, **more)

@@ -23,8 +23,7 @@ from freshet.schemas.errors import LogError, RequestError
 from freshet.schemas.events.columns import BAD_TIME, OUT_OF_DOMAIN, REASONS, TOO_LARGE
 from freshet.schemas.events.decode import EventCodec, decode
 from freshet.schemas.events.field import BOUNDS, Field
-from freshet.schemas.events.times import event_times
-from freshet.schemas.events.validation import validate
+from freshet.schemas.events.validation import timed
 from freshet.schemas.events.writer import EventWriter, Misfit
 from freshet.schemas.sizes import KEY_BYTES
 from freshet.schemas.topics.reader import place_of
@@ -154,13 +153,7 @@ class TopicDoor:
         # Read back as intake will read it, so that what it would bury is refused here.
         decoded = decode(np.frombuffer(b"".join(values), np.uint8), starts, ends, self._codec)
         now = np.full(len(kept), now_ms)
-        validate(
-            decoded,
-            now,
-            self._topic.time_field,
-            event_times(decoded, self._topic.time, now),
-            self._settings.ms("max_future"),
-        )
+        timed(decoded, self._topic.time, now, self._settings.ms("max_future"))
         refuse_large(decoded, self._keys)
         for i in np.flatnonzero(decoded.reason).tolist():
             reason = int(decoded.reason[i])

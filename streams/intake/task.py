@@ -24,8 +24,7 @@ import pyarrow as pa
 from freshet.schemas.errors import CheckpointError
 from freshet.schemas.events.columns import BAD_LABEL
 from freshet.schemas.events.decode import REASONS, Columns, EventCodec, decode
-from freshet.schemas.events.times import event_times
-from freshet.schemas.events.validation import validate
+from freshet.schemas.events.validation import timed
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.text.keys import joined
 from freshet.schemas.topics.topic import Freshness, Topic
@@ -133,7 +132,7 @@ class IntakeTask:
             return out
         batch = self._vouched.bounded(batch)
         columns = decode(batch.data, batch.start, batch.end, self._plan.codec)
-        times = self._times(columns, batch)
+        times = timed(columns, self._plan.topic.time, batch.times, self._max_future)
         code = self._settle(columns, times, batch)
         self._bury(columns, batch, out)
         self._statistics.take(columns, code, batch.times)
@@ -183,8 +182,7 @@ class IntakeTask:
             return True
         try:
             columns = decode(ahead.data, ahead.start, ahead.end, self._plan.codec)
-            times = self._times(columns, ahead)
-            validate(columns, ahead.times, self._plan.topic.time_field, times, self._max_future)
+            times = timed(columns, self._plan.topic.time, ahead.times, self._max_future)
         except Exception:  # is found out when it is applied
             return True
         # What would be believed, or dropped as late, by the record's own word alone.
@@ -208,10 +206,6 @@ class IntakeTask:
         ] += 1
         return Outputs()
 
-    def _times(self, columns: Columns, batch: Batch) -> I64:
-        """When the events were, in ms."""
-        return event_times(columns, self._plan.topic.time, batch.times)
-
     def _ids(self, columns: Columns, batch: Batch) -> npt.NDArray[np.uint64]:
         """What the events are told apart by, as 128 bits each."""
         name = self._plan.topic.event_id
@@ -223,7 +217,6 @@ class IntakeTask:
     def _settle(self, columns: Columns, times: I64, batch: Batch) -> Codes:
         """The fate of every row; imputed values are put in the columns."""
         topic = self._plan.topic
-        validate(columns, batch.times, topic.time_field, times, self._max_future)
         refuse_large(columns, self._keys)
         code = np.where(columns.reason > 0, columns.reason + (first_dead(topic) - 1), 0).astype(
             np.uint8
@@ -279,10 +272,11 @@ class IntakeTask:
     def _route(self, columns: Columns, rows: I64, times: I64, batch: Batch, out: Outputs) -> None:
         """Applied rows, with the time of each, to each log that takes them."""
         origin = _origin(batch, rows)
+        time = pa.array(times)
         for clean in self._plan.clean:
             keys = joined([columns.key(k).take(rows) for k in clean.keys])
             fields = {blocks.FIELD + f: columns.arrow(f, rows) for f in clean.fields}
-            table = {"key": keys.to_arrow(), "t": pa.array(times), **fields, **origin}
+            table = {"key": keys.to_arrow(), "t": time, **fields, **origin}
             self._spread(_Routed(clean.to, clean.partitions, blocks.CLEAN, keys, table), batch, out)
         for label in self._plan.labels:
             # An event without an id is the label of no prediction.

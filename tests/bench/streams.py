@@ -193,7 +193,7 @@ def _intake(
     plan = plans.intake_plan(app, flights)
     _warm()
     watch = Stopwatch()
-    for name, step in (("decode", "decode"), ("validate", "validate"), ("joined", "keys")):
+    for name, step in (("decode", "decode"), ("timed", "validate"), ("joined", "keys")):
         watch.watch(intake, name, step)
     watch.watch(admission.Admission, "judge", "deduplicate, judge lateness")
     watch.watch(intake.kernels, "account", "ledger")

@@ -43,8 +43,8 @@ MISTAKES: dict[str, tuple[Callable[[], object], str, str]] = {
     "on_violation": (lambda: fr.Freshness(on_violation="panic"), "panic", "serve, fallback, refuse"),
     "event id type": (lambda: fr.Topic("t", ORDERS, "price", "at"), "of type double", "string"),
     "event id may be missing": (lambda: fr.Topic("t", PAYMENTS | {"fields": [{"name": "i", "type": ["null", "string"]}, {"name": "at", "type": "long"}]}, "i", "at"), "may be missing", "required"),
-    "event time of another kind": (lambda: fr.Topic("t", ORDERS, "order_id", topics()[0]["price"]), "event_time", "fr.time"),  # type: ignore[arg-type]
-    "log of another kind": (lambda: fr.Topic("t", ORDERS, "order_id", "at", log=5), "log", "orders.v1"),  # type: ignore[arg-type]
+    "event time of another kind": (lambda: fr.Topic("t", ORDERS, "order_id", topics()[0]["price"]), "event_time", "fr.time"),
+    "log of another kind": (lambda: fr.Topic("t", ORDERS, "order_id", "at", log=5), "log", "orders.v1"),
     "log name": (lambda: fr.Topic("t", ORDERS, "order_id", "at", log="my orders"), "log='my orders' is no name", "up to 249"),
     "log of its own": (lambda: fr.App("a", topics=[fr.Topic("t", ORDERS, "order_id", "at", log="a.t")]), "is a name of the app's own", "leave log= out"),
     "one log twice": (lambda: fr.App("a", topics=[fr.Topic(n, ORDERS, "order_id", "at", log="x") for n in ("t", "u")]), "log 'x'. is declared twice", "Rename"),

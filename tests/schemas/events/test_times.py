@@ -50,8 +50,7 @@ def read(kind: Any, values: Sequence[Any], given_: EventTime | None = None) -> l
     schema, how = declared(kind, given_)
     columns = columns_of(encode(schema, [{"at": value} for value in values]), EventCodec(schema))
     found: list[int] = event_times(columns, how, np.full(len(values), NOON)).tolist()
-    by_name = {field.name: field for field in schema.fields}
-    slow = [moments.moment({"at": value}, by_name, how, NOON) for value in values]
+    slow = [moments.moment({"at": value}, how, NOON) for value in values]
     assert [believed(ms) for ms in found] == [believed(ms) for ms in slow]
     alone = [moment_ms(value, how) for value in values]
     assert [believed(ms) for ms in alone] == [believed(ms) for ms in slow]
@@ -92,7 +91,7 @@ def test_numbers_are_what_their_unit_counts(
     assert read(kind, [value], time("at", unit=unit)) == [ms]
 
 
-WHOLES = st.integers(1 - (1 << 63), (1 << 63) - 1) | st.integers(-(10**13), 10**13)
+WHOLES = st.integers(-(1 << 63), (1 << 63) - 1) | st.integers(-(10**13), 10**13)
 REALS = st.floats(allow_nan=False, allow_infinity=False) | st.floats(-1e13, 1e13)
 
 
@@ -238,7 +237,7 @@ def test_times_beyond_all_zones_stay_beyond() -> None:
         ("long", time("at", zone="Europe/Berlin"), "counts from 1970 in UTC. Leave the zone out"),
         ("string", time("at", zone="+05:00"), "has zone '+05:00', which is none"),
         ("string", time("at", zone=""), "has zone '', which is none"),
-        ("string", time("at", zone=5), "has zone 5, which is none"),  # type: ignore[arg-type]
+        ("string", time("at", zone=5), "has zone 5, which is none"),
         ("int", None, "is an int, which holds no ms since 1970. Make it a long"),
         ("boolean", None, "is of type boolean. It must be of type long, int, double or string"),
         ("float", time("at", unit="s"), "is of type float"),
