@@ -3,7 +3,8 @@
 `aggregates`   what users declare: `fr.mean`, `fr.decayed_mean`, …
 `views/`       a view and its role: one clean partition to rows of the store
 `rows/`        the layout of a row, folding events into it, and finishing it as of a moment
-`stores/`      the contract of a store, and Redis, Cassandra and memory that keep it
+`stores/`      the contract of a store, and Cassandra and memory that keep it; `catalog` opens them
+`redis/`       stores in one Redis, in one that Sentinels watch, and in a cluster
 `reading/`     rows to a model's vectors, and to values by entity key in the shape of Feast's
                feature server
 """

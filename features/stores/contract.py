@@ -3,7 +3,7 @@ version.
 
 The first 16 bytes of a row are its version: offset and index in the one log that made it, each a
 big-endian int64, so that versions compare as bytes. Implementations are listed in
-`features/stores/catalog.py` and held to `tests/contracts/`.
+`features/catalog.py` and held to `tests/contracts/`.
 """
 
 from __future__ import annotations

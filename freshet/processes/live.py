@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from freshet.app import App
-from freshet.features.stores.catalog import open_store
+from freshet.features.catalog import open_store
 from freshet.processes.runtime import Runtime
 from freshet.roles.process import run_role
 from freshet.runs import folder

@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 
 from freshet.app import App
-from freshet.features.stores.catalog import open_store
+from freshet.features.catalog import open_store
 from freshet.learners.snapshots.signing import create_key
 from freshet.processes.supervisor import RoleSpec, Supervisor
 from freshet.roles import preflight

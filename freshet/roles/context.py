@@ -11,7 +11,7 @@ from functools import partial
 import structlog
 
 from freshet.app import App
-from freshet.features.stores.catalog import late_store
+from freshet.features.catalog import late_store
 from freshet.features.stores.contract import Store
 from freshet.roles import plans
 from freshet.schemas.events.schema import EventSchema

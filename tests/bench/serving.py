@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from freshet.features.stores.catalog import open_store
+from freshet.features.catalog import open_store
 from freshet.schemas.models.manifest import Identity
 from freshet.servers.redis_server import RedisServer
 from freshet.serving.loading.loader import Order

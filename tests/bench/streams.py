@@ -221,8 +221,8 @@ def _intake(
 def _view(
     pipe: Connection, log_url: str, store_url: str, folder: str, tick: int, number: int
 ) -> None:
+    from freshet.features.catalog import open_store
     from freshet.features.rows.rows import ViewRows
-    from freshet.features.stores.catalog import open_store
     from freshet.features.views import task as view_task
     from freshet.schemas.wire import blocks
     from tests.bench.flight_features import app, by_origin
@@ -317,8 +317,8 @@ def _check_agreement(address: str) -> None:
     """Both sides' rows of every origin, as of its newest event."""
     import redis
 
+    from freshet.features.catalog import open_store
     from freshet.features.rows.finish import finish
-    from freshet.features.stores.catalog import open_store
     from tests.bench.flight_features import app, by_origin
 
     host, port = address.split(":")

@@ -9,11 +9,12 @@ import pytest
 import redis
 from cassandra.cluster import Cluster
 
-from freshet.features.stores.catalog import STORES, open_store
+from freshet.features.catalog import STORES, open_store
 from freshet.features.stores.contract import Store
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.servers.redis_server import RedisServer
 from tests.contracts.store_battery import Rig, StoreBattery, store, view, writers
+from tests.features.redis.groups import RedisCluster, WatchedRedis
 
 __all__ = ["TestStore", "store", "view", "writers"]
 
@@ -21,15 +22,29 @@ __all__ = ["TestStore", "store", "view", "writers"]
 class RedisRig:
     counts = True
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, server: str) -> None:
         self.url = url
+        self._server = server
 
     def open(self) -> Store:
         return open_store(self.url)
 
     def empty(self) -> None:
-        with redis.Redis.from_url(self.url) as client:
+        with redis.Redis.from_url(self._server) as client:
             client.flushall()
+
+
+class ClusterRig:
+    counts = True
+
+    def __init__(self, cluster: RedisCluster) -> None:
+        self._cluster = cluster
+
+    def open(self) -> Store:
+        return open_store(self._cluster.url)
+
+    def empty(self) -> None:
+        self._cluster.empty()
 
 
 class CassandraRig:
@@ -76,7 +91,19 @@ def memory_rig() -> MemoryRig:
 @pytest.fixture(scope="module")
 def redis_rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisRig]:
     with RedisServer(tmp_path_factory.mktemp("redis")) as server:
-        yield RedisRig(server.url)
+        yield RedisRig(server.url, server.url)
+
+
+@pytest.fixture(scope="module")
+def sentinel_rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisRig]:
+    with WatchedRedis(tmp_path_factory.mktemp("sentinel")) as servers:
+        yield RedisRig(servers.url, f"redis://{servers.master.address}")
+
+
+@pytest.fixture(scope="module")
+def cluster_rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterRig]:
+    with RedisCluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield ClusterRig(cluster)
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +116,8 @@ def cassandra_rig(cassandra: str) -> Iterator[CassandraRig]:
 RIGS = {
     MemoryStore: "memory_rig",
     STORES["redis"]: "redis_rig",
+    STORES["redis+sentinel"]: "sentinel_rig",
+    STORES["redis+cluster"]: "cluster_rig",
     STORES["cassandra"]: "cassandra_rig",
 }
 

@@ -17,7 +17,7 @@ import numpy as np
 from freshet.app import App, load
 from freshet.audit import kept as kept_by_run
 from freshet.demo.flights.schedule import Schedule, Step
-from freshet.features.stores.catalog import open_store
+from freshet.features.catalog import open_store
 from freshet.features.stores.contract import VERSION_BYTES, RowKeys, Store
 from freshet.learners.snapshots import files as snapshots
 from freshet.learners.snapshots.signing import Verifier

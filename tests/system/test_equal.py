@@ -26,7 +26,7 @@ from freshet.app import App, load
 from freshet.audit import kept as kept_by_run
 from freshet.demo.flights import APP
 from freshet.demo.flights.schedule import Schedule
-from freshet.features.stores.catalog import open_store
+from freshet.features.catalog import open_store
 from freshet.features.stores.contract import VERSION_BYTES, RowKeys, Store
 from freshet.processes.runtime import Runtime
 from freshet.processes.supervisor import RoleSpec, Supervisor

@@ -31,8 +31,8 @@ import pytest
 from freshet.app import App, load
 from freshet.audit import kept as kept_by_run
 from freshet.demo.flights.data import weather_of
+from freshet.features.catalog import open_store
 from freshet.features.rows.finish import PRESENT, finish
-from freshet.features.stores.catalog import open_store
 from freshet.features.stores.contract import RowKeys
 from freshet.processes.runtime import Runtime
 from freshet.schemas.events.decode import encode

@@ -28,7 +28,7 @@ from freshet.demo.flights.app import app as flights
 from freshet.demo.flights.data import START_MS, Alter
 from freshet.demo.flights.faults import Faults
 from freshet.demo.flights.schedule import Schedule, Step
-from freshet.features.stores.catalog import open_store
+from freshet.features.catalog import open_store
 from freshet.learners.snapshots import files as snapshots
 from freshet.learners.snapshots.signing import Verifier
 from freshet.replay.report import outcomes_of

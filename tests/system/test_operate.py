@@ -430,7 +430,7 @@ def test_neither_reading_nor_turning_a_switch_touches_log_or_store(
         monkeypatch.setattr(socket.socket, name, refuse)
     for module in (
         "freshet.streams.catalog.open_log",
-        "freshet.features.stores.catalog.open_store",
+        "freshet.features.catalog.open_store",
     ):
         monkeypatch.setattr(module, refuse)
     before = switches.SwitchBoard(tmp_path)

@@ -28,9 +28,9 @@ import pytest
 from freshet.app import App, load
 from freshet.audit import kept as kept_by_run
 from freshet.demo.flights.schedule import Schedule
+from freshet.features.catalog import open_store
 from freshet.features.rows import kernels as k
 from freshet.features.rows.plan import RowPlan
-from freshet.features.stores.catalog import open_store
 from freshet.features.stores.contract import VERSION_BYTES, RowKeys, Store
 from freshet.features.views.view import View
 from freshet.processes import supervisor

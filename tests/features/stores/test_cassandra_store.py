@@ -15,6 +15,7 @@ from cassandra.cluster import Cluster
 from hypothesis import given
 from hypothesis import strategies as st
 
+from freshet.features.catalog import open_store
 from freshet.features.stores.cassandra_store import (
     INDEX_BITS,
     OFFSET_BITS,
@@ -22,7 +23,6 @@ from freshet.features.stores.cassandra_store import (
     ROWS_A_BATCH,
     CassandraStore,
 )
-from freshet.features.stores.catalog import open_store
 from freshet.schemas.errors import ComponentError, StoreError
 from freshet.servers.cassandra_server import CassandraServer
 from freshet.servers.server import free_ports

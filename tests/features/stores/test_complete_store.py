@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import redis
 
-from freshet.features.stores.catalog import open_store
+from freshet.features.catalog import open_store
 from freshet.features.stores.complete_store import CompleteStore
 from freshet.features.stores.contract import Store
 from freshet.features.stores.marks import PartitionMark

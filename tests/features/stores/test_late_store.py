@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from freshet.features.stores.catalog import late_store
+from freshet.features.catalog import late_store
 from freshet.features.stores.contract import RowKeys, Store
 from freshet.features.stores.late_store import LateStore
 from freshet.features.stores.memory_store import MemoryStore

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from freshet.features.stores.catalog import late_store
+from freshet.features.catalog import late_store
 from freshet.features.stores.contract import NotAtOnce, RowKeys, RowReader, Rows
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.roles.interface import feature_reader

@@ -15,8 +15,8 @@ import pytest
 
 import freshet as fr
 from freshet.app import App
+from freshet.features.catalog import open_store
 from freshet.features.rows.rows import ViewRows
-from freshet.features.stores.catalog import open_store
 from freshet.features.stores.complete_store import CompleteStore
 from freshet.features.stores.contract import RowKeys, Rows, Store
 from freshet.features.stores.marks import PartitionMark

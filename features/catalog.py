@@ -1,8 +1,10 @@
 """The stores there are, by the scheme of their address. Clients are imported only when their store
 is opened.
 
-redis://[user:password@]host:port/db             rediss:// is the same over TLS
-unix:///path/of/redis.sock                       a Redis of this machine
+redis://[user:password@]host:port/db                        rediss:// is the same over TLS
+unix:///path/of/redis.sock                                  a Redis of this machine
+redis+sentinel://[user:password@]host:port,…/master/db      rediss+sentinel:// over TLS
+redis+cluster://[user:password@]host:port,…                 rediss+cluster:// over TLS
 cassandra://[user:password@]host:port/keyspace
 """
 
@@ -17,9 +19,24 @@ from freshet.schemas.shown_text import address
 
 
 def _redis(url: str, timeout_seconds: float) -> Store:
-    from freshet.features.stores.redis_store import RedisStore
+    from freshet.features.redis.addresses import server_at
+    from freshet.features.redis.redis_store import RedisStore
 
-    return RedisStore(url, timeout_seconds)
+    return RedisStore(server_at(url, timeout_seconds), timeout_seconds)
+
+
+def _sentinel(url: str, timeout_seconds: float) -> Store:
+    from freshet.features.redis.addresses import watched_at
+    from freshet.features.redis.redis_store import RedisStore
+
+    return RedisStore(watched_at(url, timeout_seconds), timeout_seconds)
+
+
+def _cluster(url: str, timeout_seconds: float) -> Store:
+    from freshet.features.redis.addresses import cluster_at
+    from freshet.features.redis.cluster_store import RedisClusterStore
+
+    return RedisClusterStore(cluster_at(url, timeout_seconds), timeout_seconds)
 
 
 def _cassandra(url: str, timeout_seconds: float) -> Store:
@@ -39,6 +56,10 @@ STORES: dict[str, Callable[[str, float], Store]] = {
     "redis": _redis,
     "rediss": _redis,
     "unix": _redis,
+    "redis+sentinel": _sentinel,
+    "rediss+sentinel": _sentinel,
+    "redis+cluster": _cluster,
+    "rediss+cluster": _cluster,
     "cassandra": _cassandra,
 }
 

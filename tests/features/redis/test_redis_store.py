@@ -22,7 +22,8 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freshet.features.stores import catalog, redis_store
+from freshet.features import catalog
+from freshet.features.redis import link
 from freshet.features.stores.contract import NotAtOnce, RowKeys, Store
 from freshet.schemas.errors import ComponentError, StoreError
 from freshet.servers import redis_server
@@ -179,7 +180,7 @@ class TestLoss:
     def test_a_reader_notices_a_server_that_was_demoted_and_kept_its_clients(
         self, start: Start, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(redis_store, "HISTORY_SECONDS", 0.0)
+        monkeypatch.setattr(link, "HISTORY_SECONDS", 0.0)
         server = start()
         store, view = open_store(server.url), view_name()
         put(store, view, [(b"k", (1, 0))])
@@ -315,7 +316,7 @@ class TestErrors:
 
     def test_a_cluster(self, start: Start) -> None:
         server = start("--cluster-enabled", "yes", port=free_ports(1)[0])
-        refused(lambda: open_store(server.url), server.socket, "Cluster", "without cluster mode")
+        refused(lambda: open_store(server.url), server.socket, "Cluster", "redis+cluster")
 
     def test_a_key_that_is_not_ours(self, start: Start) -> None:
         server = start()

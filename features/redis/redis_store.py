@@ -1,0 +1,122 @@
+"""Rows in one Redis: one string a row, named `{view}:{key}`, its version guarded by a script."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from freshet.features.redis import scripts
+from freshet.features.redis.link import Place, RedisLink, packed
+from freshet.features.stores.contract import RowKeys, Rows
+from freshet.features.stores.stored import check_rows, check_version, rows_of
+from freshet.schemas.sizes import CALL_BYTES, cuts
+
+# So that no single command keeps the server from others for more than about a millisecond.
+KEYS_A_CALL = 1_000
+MARKER = b"freshet:generation"
+
+Ask = Callable[[Sequence[bytes]], list[Any]]
+
+
+class RedisStore:
+    """A `Store` in one Redis (6.2 or newer; for a Redis Cluster there is `RedisClusterStore`).
+
+    Any number of writers: the server itself keeps the newest version of each key, so order and
+    repetition do not matter. Threads, broken connections and timeouts are as `RedisLink` says.
+
+    `generation()` names a marker kept among the rows, the server's run and its replication history.
+    Whoever owns rows asks for it *after* each write and, where it has changed, writes them all
+    again: what was lost before the question changes the answer, what is lost later is found by the
+    next one. A failover is a change, since the new master may lack the last writes of the old one.
+
+    Rows say the generation that they were read in: the marker is read with them, the server's run
+    is known since it was connected, and its history is asked for once a second (a server that is
+    demoted in place may keep its clients).
+
+    Raises:
+        StoreError: at once, if there is no Redis, it refuses the password, or it may evict rows.
+    """
+
+    def __init__(self, place: Place, timeout_seconds: float = 5.0) -> None:
+        self._link = RedisLink(place, timeout_seconds)
+        self._link.open()
+
+    @property
+    def resource(self) -> str:
+        return self._link.resource
+
+    def write(self, view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> int:
+        check_rows(view, keys, rows)
+        width = b"%d" % rows.shape[1]
+        names = _names(view, keys)
+        sizes = [len(name) + rows.shape[1] for name in names]
+        spans = cuts(sizes, KEYS_A_CALL, CALL_BYTES)
+        calls = [
+            (names[first:after], [width, rows[first:after].tobytes()]) for first, after in spans
+        ]
+        return sum(self._link.run(scripts.WRITE, calls))
+
+    def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
+        return self._read(wanted, self._link.ask)
+
+    def read_at_once(self, wanted: Sequence[RowKeys], within_seconds: float) -> list[Rows]:
+        return self._read(wanted, partial(self._link.ask_at_once, within_seconds))
+
+    def _read(self, wanted: Sequence[RowKeys], ask: Ask) -> list[Rows]:
+        names: list[bytes] = []
+        sizes: list[int] = []
+        for asked in wanted:
+            own = _names(asked.view, asked.keys)
+            names += own
+            sizes += [len(name) + asked.width for name in own]
+        values: list[bytes | None] = []
+        markers: set[bytes | None] = set()
+        # The marker with each chunk: the server may be emptied between two of them.
+        spans = cuts(sizes, KEYS_A_CALL, CALL_BYTES)
+        commands = [packed(b"MGET", MARKER, *names[first:after]) for first, after in spans]
+        for reply in self._link.read(commands, ask):
+            markers.add(reply[0])
+            values += reply[1:]
+        generation = self._generation_of(markers)
+        out = []
+        at = 0
+        for asked in wanted:
+            out.append(rows_of(values[at : at + len(asked.keys)], asked.width, generation))
+            at += len(asked.keys)
+        return out
+
+    def _generation_of(self, markers: set[bytes | None]) -> str:
+        """The generation of what was read beside these markers, as `generation` names it."""
+        marker = markers.pop() if len(markers) == 1 else None
+        return "" if marker is None else (marker + b":" + self._link.server).decode()
+
+    def erase(self, view: str, keys: Sequence[bytes], version: bytes) -> int:
+        """Tombstones are 16 bytes each and stay."""
+        check_version(version)
+        names = _names(view, keys)
+        spans = cuts([len(name) for name in names], KEYS_A_CALL, CALL_BYTES)
+        calls = [(names[first:after], [version]) for first, after in spans]
+        return sum(self._link.run(scripts.ERASE, calls))
+
+    def generation(self) -> str:
+        """Also raises `StoreError` where the server was told to evict since it was connected."""
+        ((*parts, policy),) = self._link.run(
+            scripts.GENERATION, [([MARKER], [uuid.uuid4().hex.encode()])]
+        )
+        self._link.check_policy(policy.decode())
+        marker, *server = parts
+        self._link.server = b":".join(server)
+        return self._generation_of({marker})
+
+    def close(self) -> None:
+        self._link.close()
+
+
+def _names(view: str, keys: Sequence[bytes]) -> list[bytes]:
+    prefix = f"{view}:".encode()
+    return [prefix + key for key in keys]
