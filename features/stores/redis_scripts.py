@@ -32,19 +32,20 @@ local function order(x, i, y)
 end
 """
 
-# KEYS: of rows. ARGV: their width; all of them in one. Returns how many were newer than what is
-# stored.
+# KEYS: of rows. ARGV: their lengths, uint32 each, little-endian; all of them in one. Returns how
+# many were newer than what is stored.
 WRITE = _script(
     _ORDER
     + """
-local width, rows, at, won = ARGV[1] + 0, ARGV[2], 1, 0
+local lengths, rows, at, won = ARGV[1], ARGV[2], 1, 0
 for i = 1, #KEYS do
+  local length = struct.unpack('<I4', lengths, 4 * i - 3)
   local old = redis.call('GETRANGE', KEYS[i], 0, 15)
   if #old < 16 or order(rows, at, old) > 0 then
-    redis.call('SET', KEYS[i], string.sub(rows, at, at + width - 1))
+    redis.call('SET', KEYS[i], string.sub(rows, at, at + length - 1))
     won = won + 1
   end
-  at = at + width
+  at = at + length
 end
 return won
 """

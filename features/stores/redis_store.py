@@ -10,17 +10,16 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-import numpy as np
-import numpy.typing as npt
 import redis
 from redis.backoff import NoBackoff
 from redis.connection import parse_url
 from redis.retry import Retry
 
+from freshet.features.packed import Packed
 from freshet.features.stores import redis_scripts as scripts
 from freshet.features.stores.contract import NotAtOnce, RowKeys, Rows
 from freshet.features.stores.redis_scripts import Script
-from freshet.features.stores.stored import check_rows, check_version, rows_of
+from freshet.features.stores.stored import ReadBytes, check_rows, check_version, lengths_of, rows_of
 from freshet.schemas.addresses import authority
 from freshet.schemas.errors import StoreError
 from freshet.schemas.shown_text import address
@@ -64,6 +63,7 @@ class RedisStore:
         self._timeout_seconds = timeout_seconds
         self._server = b""  # run and replication history of the one that was connected last
         self._history_until = 0.0
+        self._read_bytes = ReadBytes()
         # Connected now: what is wrong with the address or the server is told at once.
         self._idle: list[Any] = [self._connect()]
 
@@ -71,14 +71,12 @@ class RedisStore:
     def resource(self) -> str:
         return f"Redis at {self.address}"
 
-    def write(self, view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> int:
+    def write(self, view: str, keys: Sequence[bytes], rows: Packed) -> int:
         check_rows(view, keys, rows)
-        width = b"%d" % rows.shape[1]
         names = _names(view, keys)
-        sizes = [len(name) + rows.shape[1] for name in names]
-        spans = cuts(sizes, KEYS_A_CALL, CALL_BYTES)
+        spans = cuts(lengths_of(rows, names), KEYS_A_CALL, CALL_BYTES)
         calls = [
-            (names[first:after], [width, rows[first:after].tobytes()]) for first, after in spans
+            (names[first:after], _arguments(rows.part(first, after))) for first, after in spans
         ]
         return sum(self._run(scripts.WRITE, calls))
 
@@ -94,7 +92,8 @@ class RedisStore:
         for asked in wanted:
             own = _names(asked.view, asked.keys)
             names += own
-            sizes += [len(name) + asked.width for name in own]
+            usual = self._read_bytes.of(asked.view)
+            sizes += [len(name) + usual for name in own]
         values: list[bytes | None] = []
         markers: set[bytes | None] = set()
         # The marker with each chunk: the server may be emptied between two of them.
@@ -107,8 +106,11 @@ class RedisStore:
         out = []
         at = 0
         for asked in wanted:
-            out.append(rows_of(values[at : at + len(asked.keys)], asked.width, generation))
-            at += len(asked.keys)
+            after = at + len(asked.keys)
+            rows = rows_of(values[at:after], generation)
+            self._read_bytes.note(asked.view, rows)
+            out.append(rows)
+            at = after
         return out
 
     def _fetch(self, commands: Sequence[bytes], ask: Ask) -> list[Any]:
@@ -379,6 +381,12 @@ def _packed(*parts: bytes) -> bytes:
     return b"*%d\r\n" % len(parts) + b"".join(
         [b"$%d\r\n%b\r\n" % (len(part), part) for part in parts]
     )
+
+
+def _arguments(rows: Packed) -> list[bytes]:
+    """Rows as the script takes them: their lengths, and all of them in one."""
+    lengths = rows.lengths.astype("<u4")
+    return [lengths.tobytes(), rows.data.tobytes()]
 
 
 def _names(view: str, keys: Sequence[bytes]) -> list[bytes]:
