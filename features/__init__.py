@@ -1,6 +1,7 @@
 """From clean events to feature rows, and from rows to values as of any moment.
 
 `aggregates`   what users declare: `fr.mean`, `fr.decayed_mean`, …
+`packed`       rows of any length as columns
 `views/`       a view and its role: one clean partition to rows of the store
 `rows/`        the layout of a row, folding events into it, and finishing it as of a moment
 `stores/`      the contract of a store, and Cassandra and memory that keep it; `catalog` opens them

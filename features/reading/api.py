@@ -202,14 +202,13 @@ class FeatureReader:
         texts = _Texts(entities)
         keys = [distinct_keys(texts.of(v), v.keys) for v in views]
         wanted = [
-            RowKeys(self._stored_as[v.name], distinct, v.plan.width)
-            for v, (distinct, _) in zip(views, keys)
+            RowKeys(self._stored_as[v.name], distinct) for v, (distinct, _) in zip(views, keys)
         ]
         out: dict[str, dict[str, FeatureColumn]] = {}
         for view, rows, (_, place) in zip(views, store.read(wanted), keys):
-            as_of = np.full(len(rows.present), as_of_ms)
-            done = finish(view.plan, rows.data, rows.present, as_of, view.max_age_ms)
-            times = _times(rows.present, as_of - done.age_ms)[place].tolist()
+            as_of = np.full(len(rows.packed), as_of_ms)
+            done = finish(view.plan, rows.packed, as_of, view.max_age_ms)
+            times = _times(done.status != NOT_FOUND, as_of - done.age_ms)[place].tolist()
             columns = zip(view.plan.names, done.values[place].T)
             status = done.status[place]
             of_view: dict[str, FeatureColumn] = {}

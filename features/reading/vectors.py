@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from freshet.features.reading.request_texts import TextColumn, distinct_keys, texts_of
-from freshet.features.rows.finish import Answers, Part, check_shape, finish_into, tables_of
+from freshet.features.rows.finish import Answers, Part, finish_into, tables_of
 from freshet.features.stores.contract import VERSION_BYTES, RowKeys, RowReader
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.features.views.view import FeatureRef, View
-from freshet.schemas.errors import RequestError
+from freshet.schemas.errors import RequestError, StoreError
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.models.vectors import Vectors, VectorSchema
 from freshet.schemas.text.columns import Texts
@@ -154,16 +154,18 @@ class VectorPlan:
         """The rows of every view, read in one round trip."""
         by_fields = dict.fromkeys(self._keys[i] for i in asked)
         found = {fields: distinct_keys(keyed, fields) for fields in by_fields}
-        wanted = [
-            RowKeys(self.stored_as[i], found[self._keys[i]][0], self.views[i].plan.width)
-            for i in asked
-        ]
+        wanted = [RowKeys(self.stored_as[i], found[self._keys[i]][0]) for i in asked]
         parts = []
         for i, rows in zip(asked, store.read(wanted)):
             keys, place = found[self._keys[i]]
             # A kernel would read on behind the rows, wherever that leads.
-            check_shape(self.views[i].plan, rows.data, len(keys))
-            parts.append(Part(i, rows.data, rows.present, place))
+            if len(rows.packed) != len(keys):
+                raise StoreError(
+                    f"view {self.views[i].name}",
+                    f"{len(keys)} keys were answered with {len(rows.packed)} rows",
+                    "A store answers each key once, in order, with no bytes where it is absent.",
+                )
+            parts.append(Part(i, rows.packed, place))
         return parts
 
     def _texts(self, name: str, values: Sequence[Any] | None, n: int) -> TextColumn:

@@ -6,13 +6,11 @@ from __future__ import annotations
 import hashlib
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
+from freshet.features.packed import Packed
 from freshet.features.redis import scripts
 from freshet.features.redis.addresses import Cluster
 from freshet.features.redis.buckets import BUCKETS, bucket_of, tags
@@ -20,7 +18,7 @@ from freshet.features.redis.link import called, facts_of, packed
 from freshet.features.redis.nodes import Call, ClusterNodes
 from freshet.features.redis.redis_store import KEYS_A_CALL
 from freshet.features.stores.contract import RowKeys, Rows
-from freshet.features.stores.stored import check_rows, check_version, rows_of
+from freshet.features.stores.stored import ReadBytes, check_rows, check_version, rows_of
 from freshet.schemas.sizes import CALL_BYTES, cuts
 
 # How long the loss of single buckets, which no server does by itself, may go unnoticed.
@@ -46,6 +44,7 @@ class RedisClusterStore:
     """
 
     def __init__(self, cluster: Cluster, timeout_seconds: float = 5.0) -> None:
+        self._read_bytes = ReadBytes()
         self._nodes = ClusterNodes(cluster, timeout_seconds)
         self._markers: Markers = ()  # by bucket, as they were last looked at
         self._digest = ""  # of them
@@ -63,15 +62,19 @@ class RedisClusterStore:
     def resource(self) -> str:
         return self._nodes.resource
 
-    def write(self, view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> int:
+    def write(self, view: str, keys: Sequence[bytes], rows: Packed) -> int:
         check_rows(view, keys, rows)
         calls = []
         for bucket, at in _by_bucket(keys).items():
             names = [_name(bucket, view, keys[i]) for i in at]
-            data = rows[at]
-            sizes = [len(name) + rows.shape[1] for name in names]
+            own = [rows.row(i) for i in at]
+            sizes = [len(name) + len(row) for name, row in zip(names, own)]
             for first, after in cuts(sizes, KEYS_A_CALL, CALL_BYTES):
-                command = partial(_write, names[first:after], data[first:after])
+                command = partial(
+                    _write,
+                    names[first:after],
+                    own[first:after],
+                )
                 calls.append(Call(bucket, after - first, command, scripts.WRITE))
         return sum(self._nodes.ask(calls))
 
@@ -81,7 +84,8 @@ class RedisClusterStore:
         calls = []
         for bucket, at in _by_bucket(keys).items():
             names = [_name(bucket, view, keys[i]) for i in at]
-            for first, after in cuts([len(name) for name in names], KEYS_A_CALL, CALL_BYTES):
+            sizes = [len(name) for name in names]
+            for first, after in cuts(sizes, KEYS_A_CALL, CALL_BYTES):
                 command = partial(_erase, names[first:after], version)
                 calls.append(Call(bucket, after - first, command, scripts.ERASE))
         return sum(self._nodes.ask(calls))
@@ -93,39 +97,43 @@ class RedisClusterStore:
         return self._read(wanted, partial(self._nodes.ask_at_once, within_seconds))
 
     def _read(self, wanted: Sequence[RowKeys], ask: Ask) -> list[Rows]:
-        names: dict[int, list[bytes]] = {}
-        sizes: dict[int, list[int]] = {}
-        # Of each key in the order that it is wanted in: its bucket, and which of that it is.
+        parts: dict[int, _Part] = {}
+        # Of each key, in the order that it is wanted in: its bucket, and which of that it is.
         places: list[tuple[int, int]] = []
         for asked in wanted:
+            usual = self._read_bytes.of(asked.view)
             for key in asked.keys:
                 bucket = bucket_of(key)
-                own = names.setdefault(bucket, [])
-                places.append((bucket, len(own)))
-                own.append(_name(bucket, asked.view, key))
-                sizes.setdefault(bucket, []).append(len(own[-1]) + asked.width)
-        calls = []
-        for bucket, own in names.items():
-            for first, after in cuts(sizes[bucket], KEYS_A_CALL, CALL_BYTES):
-                # The marker with each: the server may be emptied between two of them.
-                part = [_MARKERS[bucket], *own[first:after]]
-                calls.append(Call(bucket, len(part), partial(_get, part)))
-        values: dict[int, list[bytes | None]] = {}
-        is_known = True
-        for call, (marker, *found) in zip(calls, ask(calls)):
-            is_known &= bool(self._markers) and marker == self._markers[call.bucket]
-            values.setdefault(call.bucket, []).extend(found)
+                part = parts.setdefault(bucket, _Part([], [], []))
+                places.append((bucket, len(part.names)))
+                name = _name(bucket, asked.view, key)
+                part.names.append(name)
+                part.sizes.append(len(name) + usual)
+        calls = [call for bucket, part in parts.items() for call in _gets(bucket, part)]
         generation = ""
-        if is_known and calls:
+        if self._put(ask(calls), calls, parts):
             generation = self._generation()
         out = []
         at = 0
         for asked in wanted:
             after = at + len(asked.keys)
-            of_view = [values[bucket][i] for bucket, i in places[at:after]]
-            out.append(rows_of(of_view, asked.width, generation))
+            values = [parts[bucket].values[i] for bucket, i in places[at:after]]
+            rows = rows_of(values, generation)
+            self._read_bytes.note(asked.view, rows)
+            out.append(rows)
             at = after
         return out
+
+    def _put(
+        self, replies: Sequence[Any], calls: Sequence[Call], parts: Mapping[int, _Part]
+    ) -> bool:
+        """Stored values to their parts; whether each came beside the marker that its bucket was
+        seen with last."""
+        is_known = bool(calls and self._markers)
+        for call, (marker, *values) in zip(calls, replies):
+            is_known = is_known and marker == self._markers[call.bucket]
+            parts[call.bucket].values.extend(values)
+        return is_known
 
     def generation(self) -> str:
         """Also raises `StoreError` where a server was told to evict since it was connected."""
@@ -186,6 +194,25 @@ class RedisClusterStore:
 _MARKERS = [b"{%b}freshet:generation" % tag for tag in tags()]
 
 
+class _Part(NamedTuple):
+    """What is read of one bucket: the names of rows, about how many bytes each will answer, and
+    what they had."""
+
+    names: list[bytes]
+    sizes: list[int]
+    values: list[bytes | None]
+
+
+def _gets(bucket: int, part: _Part) -> Iterator[Call]:
+    for first, after in cuts(part.sizes, KEYS_A_CALL, CALL_BYTES):
+        # The marker with each: the server may be emptied between two of them.
+        names = [
+            _MARKERS[bucket],
+            *part.names[first:after],
+        ]
+        yield Call(bucket, len(names), partial(_get, names))
+
+
 def _name(bucket: int, view: str, key: bytes) -> bytes:
     return b"{%b}%b:%b" % (tags()[bucket], view.encode(), key)
 
@@ -206,9 +233,9 @@ def _get(names: Sequence[bytes], first: int, after: int) -> bytes:
     return packed(b"MGET", *names[first:after])
 
 
-def _write(names: Sequence[bytes], rows: npt.NDArray[np.uint8], first: int, after: int) -> bytes:
-    rest = [b"%d" % rows.shape[1], rows[first:after].tobytes()]
-    return called(scripts.WRITE, names[first:after], rest)
+def _write(names: Sequence[bytes], rows: Sequence[bytes], first: int, after: int) -> bytes:
+    some = Packed.of(rows[first:after])
+    return called(scripts.WRITE, names[first:after], scripts.arguments(some))
 
 
 def _erase(names: Sequence[bytes], version: bytes, first: int, after: int) -> bytes:

@@ -7,13 +7,17 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from freshet.features.packed import Packed
 from freshet.features.redis import scripts
 from freshet.features.redis.link import Place, RedisLink, packed
 from freshet.features.stores.contract import RowKeys, Rows
-from freshet.features.stores.stored import check_rows, check_version, rows_of
+from freshet.features.stores.stored import (
+    ReadBytes,
+    check_rows,
+    check_version,
+    lengths_of,
+    rows_of,
+)
 from freshet.schemas.sizes import CALL_BYTES, cuts
 
 # So that no single command keeps the server from others for more than about a millisecond.
@@ -43,6 +47,7 @@ class RedisStore:
     """
 
     def __init__(self, place: Place, timeout_seconds: float = 5.0) -> None:
+        self._read_bytes = ReadBytes()
         self._link = RedisLink(place, timeout_seconds)
         self._link.open()
 
@@ -50,15 +55,13 @@ class RedisStore:
     def resource(self) -> str:
         return self._link.resource
 
-    def write(self, view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> int:
+    def write(self, view: str, keys: Sequence[bytes], rows: Packed) -> int:
         check_rows(view, keys, rows)
-        width = b"%d" % rows.shape[1]
         names = _names(view, keys)
-        sizes = [len(name) + rows.shape[1] for name in names]
-        spans = cuts(sizes, KEYS_A_CALL, CALL_BYTES)
-        calls = [
-            (names[first:after], [width, rows[first:after].tobytes()]) for first, after in spans
-        ]
+        calls = []
+        for first, after in cuts(lengths_of(rows, names), KEYS_A_CALL, CALL_BYTES):
+            part = scripts.arguments(rows.part(first, after))
+            calls.append((names[first:after], part))
         return sum(self._link.run(scripts.WRITE, calls))
 
     def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
@@ -73,7 +76,8 @@ class RedisStore:
         for asked in wanted:
             own = _names(asked.view, asked.keys)
             names += own
-            sizes += [len(name) + asked.width for name in own]
+            usual = self._read_bytes.of(asked.view)
+            sizes += [len(name) + usual for name in own]
         values: list[bytes | None] = []
         markers: set[bytes | None] = set()
         # The marker with each chunk: the server may be emptied between two of them.
@@ -86,8 +90,11 @@ class RedisStore:
         out = []
         at = 0
         for asked in wanted:
-            out.append(rows_of(values[at : at + len(asked.keys)], asked.width, generation))
-            at += len(asked.keys)
+            after = at + len(asked.keys)
+            rows = rows_of(values[at:after], generation)
+            self._read_bytes.note(asked.view, rows)
+            out.append(rows)
+            at = after
         return out
 
     def _generation_of(self, markers: set[bytes | None]) -> str:
@@ -99,8 +106,10 @@ class RedisStore:
         """Tombstones are 16 bytes each and stay."""
         check_version(version)
         names = _names(view, keys)
-        spans = cuts([len(name) for name in names], KEYS_A_CALL, CALL_BYTES)
-        calls = [(names[first:after], [version]) for first, after in spans]
+        sizes = [len(name) for name in names]
+        calls = []
+        for first, after in cuts(sizes, KEYS_A_CALL, CALL_BYTES):
+            calls.append((names[first:after], [version]))
         return sum(self._link.run(scripts.ERASE, calls))
 
     def generation(self) -> str:

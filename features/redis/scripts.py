@@ -10,6 +10,8 @@ from __future__ import annotations
 from hashlib import sha1
 from typing import NamedTuple
 
+from freshet.features.packed import Packed
+
 
 class Script(NamedTuple):
     """Lua text and the name that Redis knows it by."""
@@ -32,19 +34,20 @@ local function order(x, i, y)
 end
 """
 
-# KEYS: of rows. ARGV: their width; all of them in one. Returns how many were newer than what is
-# stored.
+# KEYS: of rows. ARGV: their lengths, uint32 each, little-endian; all of them in one. Returns how
+# many were newer than what is stored.
 WRITE = _script(
     _ORDER
     + """
-local width, rows, at, won = ARGV[1] + 0, ARGV[2], 1, 0
+local lengths, rows, at, won = ARGV[1], ARGV[2], 1, 0
 for i = 1, #KEYS do
+  local length = struct.unpack('<I4', lengths, 4 * i - 3)
   local old = redis.call('GETRANGE', KEYS[i], 0, 15)
   if #old < 16 or order(rows, at, old) > 0 then
-    redis.call('SET', KEYS[i], string.sub(rows, at, at + width - 1))
+    redis.call('SET', KEYS[i], string.sub(rows, at, at + length - 1))
     won = won + 1
   end
-  at = at + width
+  at = at + length
 end
 return won
 """
@@ -85,3 +88,12 @@ return {
   fact('memory', 'maxmemory_policy'),
 }
 """)
+
+
+def arguments(rows: Packed) -> list[bytes]:
+    """Rows as `WRITE` takes them: their lengths, and all of them in one."""
+    lengths = rows.lengths.astype("<u4")
+    return [
+        lengths.tobytes(),
+        rows.data.tobytes(),
+    ]

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from freshet.features.packed import Packed
 from freshet.features.rows import kernels
 from freshet.features.rows.kernels import NOT_FOUND, NULL_VALUE, OUTSIDE_MAX_AGE, PRESENT
 from freshet.features.rows.plan import RowPlan
-from freshet.schemas.errors import StoreError
 
 __all__ = [
     "NOT_FOUND",
@@ -46,11 +46,13 @@ class Finished(NamedTuple):
 
 
 class _Space(NamedTuple):
-    """What the kernel fills: all values one after the other, and of each row its age and status."""
+    """What the kernel fills: all values one after the other, and of each row its age, its status
+    and the word at which it begins (-1: it is absent)."""
 
     values: npt.NDArray[np.float64]
     age_ms: I64
     status: npt.NDArray[np.uint8]
+    starts: I64
 
 
 class Tables(NamedTuple):
@@ -65,12 +67,10 @@ class Tables(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Rows of one view, uint8 `[m, width]`, and which of them are `present`, bool `[m]`. Question
-    `q` asks for row `place[q]` of them."""
+    """Rows of one view. Question `q` asks for row `place[q]` of them."""
 
     view: int
-    data: npt.NDArray[np.uint8]
-    present: npt.NDArray[np.bool_]
+    rows: Packed
     place: Sequence[int]
 
 
@@ -85,11 +85,11 @@ class Answers(NamedTuple):
 
 class Stacked(NamedTuple):
     """Rows as the kernels walk them, one part after the other: the `words` of all, int64; of each
-    row whether it is `present` and the time `as_of` (ms) that it is finished for; of each part its
-    view (`asked`) and how many rows it has (`counts`)."""
+    row the byte of its part at which it `ends`, and the time `as_of` (ms) that it is finished for;
+    of each part its view (`asked`) and how many rows it has (`counts`)."""
 
     words: I64
-    present: npt.NDArray[np.bool_]
+    ends: I64
     as_of: I64
     asked: I64
     counts: I64
@@ -106,38 +106,24 @@ def tables_of(plans: Sequence[RowPlan], max_ages_ms: Sequence[int]) -> Tables:
     )
 
 
-def finish(
-    plan: RowPlan,
-    data: npt.NDArray[np.uint8],
-    present: npt.NDArray[np.bool_],
-    as_of: I64,
-    max_age_ms: int = 0,
-) -> Finished:
-    """Values of rows (`data` uint8 `[n, plan.width]`) as of a time each (ms). `max_age_ms` 0: no
-    bound.
+def finish(plan: RowPlan, rows: Packed, as_of: I64, max_age_ms: int = 0) -> Finished:
+    """Values of rows as of a time each (ms). `max_age_ms` 0: no bound.
 
     A window of `k` tiles covers the `k` newest tiles up to that of `as_of`, which may still fill.
     As of a time before the row's newest event, it counts only tiles up to `as_of` that the ring
     still has; `last` and `decayed_mean` cannot be taken back and are as of their newest value.
 
-    Raises:
-        StoreError: rows of another width than the plan's.
+    Bytes that are no row of this plan count as absent.
     """
-    n = len(present)
-    check_shape(plan, data, n)
+    n = len(rows)
     out = _space(n, n * len(plan.names))
-    words = _words(data)
-    rows = Stacked(
-        words,
-        kernels.plain(present, np.bool_),
-        kernels.plain(as_of, np.int64),
-        _FIRST,
-        np.array([n]),
-    )
-    _fill(rows, tables_of([plan], [max_age_ms]), out)
+    aligned = _aligned(rows)
+    words = _words(aligned.data)
+    ends = kernels.plain(aligned.ends, np.int64)
+    stacked = Stacked(words, ends, kernels.plain(as_of, np.int64), _FIRST, np.array([n]))
+    _fill(stacked, tables_of([plan], [max_age_ms]), out)
     # A kernel that gave them, too, would be a second way for every value that has no use for it.
-    by_row = words.reshape(n, plan.width // 8)
-    wholes = {name: by_row[:, word] for name, word in plan.wholes.items()}
+    wholes = {name: _word(words, out.starts, at) for name, at in plan.wholes.items()}
     values = out.values.reshape(n, len(plan.names))
     return Finished(values, out.age_ms, out.status, wholes)
 
@@ -156,39 +142,39 @@ def finish_into(
     view `v` to the columns `2 * v` and `2 * v + 1`, and the age becomes that of the oldest row,
     where that is older.
     """
-    for part in parts:
-        if part.present.shape != part.data.shape[:1]:
-            raise StoreError(
-                f"{len(part.data)} rows",
-                f"of which {len(part.present)} are said to be there or not",
-                "A store says it of each row.",
-            )
+    found = [_aligned(part.rows) for part in parts]
     # One copy of all bytes, which are words from here on.
-    words = np.frombuffer(bytearray().join([part.data.data for part in parts]), np.int64)
-    present = np.concatenate([part.present for part in parts])
+    words = np.frombuffer(bytearray().join([rows.data.data for rows in found]), np.int64)
+    ends = np.concatenate([rows.ends for rows in found])
     asked = np.array([part.view for part in parts])
-    counts = np.array([len(part.present) for part in parts])
+    counts = np.array([len(rows) for rows in found])
     places = np.array([part.place for part in parts])
-    rows = len(present)
+    rows = len(ends)
     as_of = np.full(rows, as_of_ms)
     # As if each row had the features of all views: what is not filled costs nothing.
     out = _space(rows, rows * int(tables.first_feature[-1]))
-    _fill(Stacked(words, present, as_of, asked, counts), tables, out)
+    _fill(Stacked(words, ends, as_of, asked, counts), tables, out)
     # Plain tuples: numba keeps compiled kernels by the types of their arguments, and an index that
     # names a class of ours could not be read once that class is another.
-    found = tuple(out)
+    finished = tuple(out)
     driven = tuple(tables)
-    kernels.spread(found, words, asked, counts, places, driven, to, *into)
+    kernels.spread(finished, words, asked, counts, places, driven, to, *into)
 
 
-def check_shape(plan: RowPlan, data: npt.NDArray[np.uint8], n: int) -> None:
-    """Raises `StoreError` for what is not `n` rows of the plan's width."""
-    if data.shape != (n, plan.width):
-        raise StoreError(
-            f"rows of shape {data.shape}",
-            f"are not the {n} rows of {plan.width} bytes that the view has",
-            "Read them with the width of the view's plan.",
-        )
+def _aligned(rows: Packed) -> Packed:
+    """The rows, or a copy without those that are not whole words: they would shift all others."""
+    if not (rows.ends & 7).any():
+        return rows
+    whole = [b"" if len(row) % 8 else row for row in rows]
+    return Packed.of(whole)
+
+
+def _word(words: I64, starts: I64, at: int) -> I64:
+    """One word of each row; 0 of absent ones."""
+    out = np.zeros(len(starts), np.int64)
+    there = starts >= 0
+    out[there] = words[starts[there] + at]
+    return out
 
 
 def _words(data: npt.NDArray[np.uint8]) -> I64:
@@ -200,11 +186,16 @@ def _words(data: npt.NDArray[np.uint8]) -> I64:
 
 
 def _space(rows: int, values: int) -> _Space:
-    return _Space(np.empty(values), np.empty(rows, np.int64), np.empty(rows, np.uint8))
+    return _Space(
+        np.empty(values),
+        np.empty(rows, np.int64),
+        np.empty(rows, np.uint8),
+        np.empty(rows, np.int64),
+    )
 
 
 def _fill(rows: Stacked, tables: Tables, out: _Space) -> None:
     words, *of_rows = rows
     # The same bytes: tiles are read as floats, times and versions as whole numbers.
     floats = words.view(np.float64)
-    kernels.finish(words, floats, *of_rows, tuple(tables), *out)
+    kernels.finish(words, floats, *of_rows, tuple(tables), tuple(out))

@@ -243,21 +243,21 @@ def _clear(floats: Any, row: Any, first: Any, stop: Any, shape: Any, params: Any
 def finish(
     words: Any,
     floats: Any,
-    present: Any,
+    ends: Any,
     as_of: Any,
     asked: Any,
     counts: Any,
     tables: Any,
     out: Any,
-    age: Any,
-    status: Any,
 ) -> None:
     """Values of rows as of a time each. The rows, of one view after the other, are one memory
     (`words` and `floats`); part `p` of them are `counts[p]` rows of view `asked[p]` of the tables
-    (`features.rows.finish.Tables`). `out` float64 gets the features of one row after the other."""
+    (`features.rows.finish.Tables`), which end at bytes `ends` of the part. The first array of `out`
+    gets the features of one row after the other, the others an age, a status and a start a row."""
     shapes, max_ages, first_feature, features, params = tables
+    values, age, status, starts = out
     row = 0
-    at = 0
+    base = 0
     o = 0
     for p in range(asked.size):
         view = asked[p]
@@ -265,39 +265,46 @@ def finish(
         tiles = shapes[view, 1]
         ring = shapes[view, 2]
         columns = shapes[view, 3]
+        end = base
         for _ in range(counts[p]):
-            age[row] = as_of[row] - words[at + NEWEST] if present[row] else -1
-            if not present[row]:
+            at = end
+            end = base + ends[row] // 8
+            present = end - at == ring + tiles * columns
+            starts[row] = at if present else -1
+            age[row] = as_of[row] - words[at + NEWEST] if present else -1
+            if not present:
                 status[row] = NOT_FOUND
             elif max_ages[view] > 0 and age[row] > max_ages[view]:
                 status[row] = OUTSIDE_MAX_AGE
             else:
                 status[row] = PRESENT
-            newest = words[at + NEWEST_TILE]
+            newest = words[at + NEWEST_TILE] if present else 0
             now = as_of[row] // tile_ms
             for f in range(first_feature[view], first_feature[view + 1]):
                 kind = features[f, 0]
                 a = at + features[f, 1]
                 b = at + features[f, 2]
                 if status[row] != PRESENT:
-                    out[o] = np.nan
+                    values[o] = np.nan
                 elif kind == F_LAST:
-                    out[o] = floats[a]
+                    values[o] = floats[a]
                 elif kind == F_LAST_WHOLE:
-                    out[o] = np.nan
+                    values[o] = np.nan
                     if words[a + 1] != NEVER:
-                        out[o] = np.float64(words[a])
+                        values[o] = np.float64(words[a])
                 elif kind == F_AGE:
-                    out[o] = age[row] / 1000.0
+                    values[o] = age[row] / 1000.0
                 elif kind == F_DECAYED:
                     total = floats[a]
                     weight = floats[a + 1]
                     extra = params[f, 2]
                     if extra > 0.0:
                         share = halved(max(0, as_of[row] - words[a + 2]), params[f, 0])
-                        out[o] = (total * share + extra * params[f, 1]) / (weight * share + extra)
+                        values[o] = (total * share + extra * params[f, 1]) / (
+                            weight * share + extra
+                        )
                     else:
-                        out[o] = total / weight if weight > 0.0 else np.nan
+                        values[o] = total / weight if weight > 0.0 else np.nan
                 else:
                     first = max(now - features[f, 3], newest - tiles) + 1
                     slot = first % tiles
@@ -314,10 +321,10 @@ def finish(
                         x = y / x if x > 0.0 else np.nan
                     elif kind != F_TOTAL and np.isinf(x):
                         x = np.nan
-                    out[o] = x
+                    values[o] = x
                 o += 1
             row += 1
-            at += ring + tiles * columns
+        base = end
 
 
 @nb.njit(nogil=True, cache=True)
@@ -337,28 +344,26 @@ def spread(
     question `q` has row `places[p, q]` of part `p`. Feature `f` of the tables goes to column
     `to[f]` of `numbers` (-1: nobody reads it), the version of view `v` to two columns of
     `versions`; `age` becomes that of the oldest row."""
-    shapes, _, first_feature, _, _ = tables
-    values, ages, _ = finished
+    _, _, first_feature, _, _ = tables
+    values, ages, _, starts = finished
     row = 0
-    at = 0
     o = 0
     for p in range(asked.size):
         view = asked[p]
         first = first_feature[view]
         width = first_feature[view + 1] - first
-        row_words = shapes[view, 2] + shapes[view, 1] * shapes[view, 3]
         for q in range(age.size):
             place = places[p, q]
             for f in range(width):
                 column = to[first + f]
                 if column >= 0:
                     numbers[q, column] = values[o + place * width + f]
-            version = at + place * row_words
-            versions[q, 2 * view] = words[version + VERSION_OFFSET]
-            versions[q, 2 * view + 1] = words[version + VERSION_INDEX]
+            start = starts[row + place]
+            if start >= 0:
+                versions[q, 2 * view] = words[start + VERSION_OFFSET]
+                versions[q, 2 * view + 1] = words[start + VERSION_INDEX]
             age[q] = max(age[q], ages[row + place])
         row += counts[p]
-        at += counts[p] * row_words
         o += counts[p] * width
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from freshet.features import aggregates
+from freshet.features.packed import Packed
 from freshet.features.rows import kernels
 from freshet.features.rows.finish import finish
 from freshet.features.rows.kernels import CHECKPOINT, LATE, STORE
@@ -21,7 +22,7 @@ __all__ = ["RowPlan", "ViewRows", "warm"]
 
 I64 = npt.NDArray[np.int64]
 Arrays = dict[str, npt.NDArray[Any]]
-Packed = tuple[list[bytes], npt.NDArray[np.uint8]]
+Named = tuple[list[bytes], Packed]
 _NO_WHOLES = np.zeros((0, 0), np.int64)
 
 
@@ -107,15 +108,15 @@ class ViewRows:
         memory = kernels.Memory(self._words, self._floats, self._mark, self._touched, self._counts)
         kernels.fold(events, version_offset, steps, memory)
 
-    def hand_over(self) -> Packed:
-        """Keys and rows (uint8 `[m, width]`, as stored) touched since the last time, in order of
+    def hand_over(self) -> Named:
+        """Keys and rows (as stored) touched since the last time, in order of
         first touch.
 
         They are handed over: whoever took them writes them, again if need be.
         """
         return self._packed(self._untouch(STORE))
 
-    def all_rows(self) -> Packed:
+    def all_rows(self) -> Named:
         """Every key and row, for a store that has lost them; a `hand_over` of everything."""
         # Those that were touched are among all: none of them is handed over once more.
         self._untouch(STORE)
@@ -173,13 +174,15 @@ class ViewRows:
         self._counts[who] = 0
         return ids
 
-    def _packed(self, ids: I64) -> Packed:
+    def _packed(self, ids: I64) -> Named:
         if len(self._names) < len(self._keys):
             self._names += self._keys.names(len(self._names))
         rows = self._words[ids]
         # Versions are big-endian in the store, where they are compared as bytes.
         rows[:, :2].byteswap(inplace=True)
-        return [self._names[i] for i in ids.tolist()], rows.view(np.uint8)
+        ends = np.arange(1, len(ids) + 1) * self.plan.width
+        packed = Packed(rows.reshape(-1).view(np.uint8), ends)
+        return [self._names[i] for i in ids.tolist()], packed
 
     def _dump(self, ids: I64) -> Arrays:
         new = self._keys.texts(self._dumped)
@@ -236,4 +239,4 @@ def warm() -> None:
     Interner(2)(Texts.of(["a", "b", "c"]))  # grows
     rows.fold(Texts.of(["a"]), np.zeros(1, np.int64), np.zeros((1, 1)), 0, np.zeros(1, np.int64))
     again.load(rows.dump(), [])
-    finish(plan, again.hand_over()[1], np.ones(1, np.bool_), np.zeros(1, np.int64))
+    finish(plan, again.hand_over()[1], np.zeros(1, np.int64))

@@ -20,8 +20,9 @@ import numpy.typing as npt
 from cassandra import ConsistencyLevel, InvalidRequest
 from cassandra.auth import PlainTextAuthProvider
 
+from freshet.features.packed import Packed
 from freshet.features.stores.contract import VERSION_BYTES, NotAtOnce, RowKeys, Rows
-from freshet.features.stores.stored import check_rows, check_version, rows_of
+from freshet.features.stores.stored import ReadBytes, check_rows, check_version, lengths_of, rows_of
 from freshet.schemas.addresses import authority, split
 from freshet.schemas.errors import StoreError
 from freshet.schemas.shown_text import address
@@ -51,6 +52,9 @@ BYTES_A_BATCH = 4_096
 KEYS_A_SELECT = 100
 BYTES_A_SELECT = 256 << 10
 REQUESTS_IN_FLIGHT = 128
+# A server calls a connection overloaded whose requests have more bytes than a small part of its
+# memory.
+BYTES_IN_FLIGHT = 2 << 20
 USUAL_PORT = 9042
 CONNECT_SECONDS = 5.0
 # Servers agree on a new table among themselves, which takes longer than an answer.
@@ -106,6 +110,7 @@ class CassandraStore:
         self._servers = ""
         self._servers_until = 0.0
         self._marker = ""  # as it was last seen
+        self._read_bytes = ReadBytes()
         profile = ExecutionProfile(
             load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy()),
             consistency_level=ConsistencyLevel.LOCAL_QUORUM,
@@ -140,16 +145,18 @@ class CassandraStore:
     def resource(self) -> str:
         return f"Cassandra at {self.address}"
 
-    def write(self, view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> int:
+    def write(self, view: str, keys: Sequence[bytes], rows: Packed) -> int:
         check_rows(view, keys, rows)
-        stamps = self._timestamps(rows[:, :VERSION_BYTES]).tolist()
-        width = rows.shape[1]
-        data = rows.tobytes()
-        values = [data[i * width : (i + 1) * width] for i in range(len(keys))]
-        each = [(view, key, value, at) for key, value, at in zip(keys, values, stamps)]
+        versions = rows.data[rows.starts[:, None] + np.arange(VERSION_BYTES)]
+        stamps = self._timestamps(versions).tolist()
+        each = [(view, key, value, at) for key, value, at in zip(keys, rows, stamps)]
         # With the keys: the server refuses a large batch, and would refuse it for ever.
-        sizes = [width + len(key) for key in keys]
-        self._run(self._batches(self._insert, each, sizes))
+        sizes = lengths_of(rows, keys)
+        # As if all batches were as large as the largest.
+        largest = max([BYTES_A_BATCH, *sizes])
+        fitting = max(1, BYTES_IN_FLIGHT // largest)
+        in_flight = min(REQUESTS_IN_FLIGHT, fitting)
+        self._run(self._batches(self._insert, each, sizes), in_flight)
         return len(keys)
 
     def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
@@ -157,16 +164,20 @@ class CassandraStore:
         for i, asked in enumerate(wanted):
             # Each once: a SELECT answers a key once, however often it is asked for.
             keys = list(dict.fromkeys(asked.keys))
-            sizes = [asked.width + len(key) for key in keys]
+            usual = self._read_bytes.of(asked.view)
+            sizes = [usual + len(key) for key in keys]
             for first, after in cuts(sizes, KEYS_A_SELECT, BYTES_A_SELECT):
                 selects.append((i, (asked.view, keys[first:after])))
         found: list[dict[bytes, bytes]] = [{} for _ in wanted]
         answers = self._run((self._select, values) for _, values in selects)
         for (i, _), answer in zip(selects, answers):
             found[i].update(answer)
-        rows = [[known.get(key) for key in asked.keys] for asked, known in zip(wanted, found)]
-        generation = self._generation_of_read(any(None in of_view for of_view in rows))
-        return [rows_of(of_view, asked.width, generation) for asked, of_view in zip(wanted, rows)]
+        values = [[known.get(key) for key in asked.keys] for asked, known in zip(wanted, found)]
+        generation = self._generation_of_read(any(None in of_view for of_view in values))
+        rows = [rows_of(of_view, generation) for of_view in values]
+        for asked, of_view in zip(wanted, rows):
+            self._read_bytes.note(asked.view, of_view)
+        return rows
 
     def read_at_once(self, wanted: Sequence[RowKeys], within_seconds: float) -> list[Rows]:
         """Never: its driver answers from threads of its own, and its servers pause."""
@@ -240,25 +251,27 @@ class CassandraStore:
                 batch.add(statement, one)
             yield batch, None
 
-    def _run(self, requests: Iterable[tuple[Any, Any]]) -> list[list[Any]]:
+    def _run(
+        self, requests: Iterable[tuple[Any, Any]], in_flight: int = REQUESTS_IN_FLIGHT
+    ) -> list[list[Any]]:
         """Answers to statements and their values, sent together; twice if the table had to be made
         again."""
         with self._translated():
             requests = list(requests)
             try:
-                return self._send(requests)
+                return self._send(requests, in_flight)
             except InvalidRequest as error:
                 if not re.search("unconfigured table|does not exist", str(error)):
                     raise
             self._prepare()
-            return self._send(requests)
+            return self._send(requests, in_flight)
 
-    def _send(self, requests: Sequence[tuple[Any, Any]]) -> list[list[Any]]:
+    def _send(self, requests: Sequence[tuple[Any, Any]], in_flight: int) -> list[list[Any]]:
         waiting: deque[Any] = deque()
         answers: list[list[Any]] = []
         for statement, values in requests:
             # The oldest alone is waited for: the others stay in flight.
-            if len(waiting) == REQUESTS_IN_FLIGHT:
+            if len(waiting) == in_flight:
                 answers.append(waiting.popleft().result().all())
             waiting.append(self._session.execute_async(statement, values))
         answers += [future.result().all() for future in waiting]

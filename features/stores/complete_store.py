@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from freshet.features.packed import Packed
 from freshet.features.stores.contract import NotAtOnce, RowKeys, Rows, Store
 from freshet.features.stores.marks import marked, marks_of, ticks_of
 from freshet.schemas.errors import StoreError
@@ -34,7 +34,7 @@ class CompleteStore:
     `freshet.features.stores.marks`) are read when it changes.
 
     >>> from freshet.features.stores.memory_store import MemoryStore
-    >>> CompleteStore(MemoryStore(), {"app:v": 2}).read([RowKeys("app:v", [b"JFK"], 24)])
+    >>> CompleteStore(MemoryStore(), {"app:v": 2}).read([RowKeys("app:v", [b"JFK"])])
     Traceback (most recent call last):
     freshet.schemas.errors.StoreError: store in memory: does not hold all rows of view app:v yet ...
     """
@@ -73,7 +73,7 @@ class CompleteStore:
             )
         return rows
 
-    def write(self, view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> int:
+    def write(self, view: str, keys: Sequence[bytes], rows: Packed) -> int:
         return self._store.write(view, keys, rows)
 
     def erase(self, view: str, keys: Sequence[bytes], version: bytes) -> int:

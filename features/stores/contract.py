@@ -2,7 +2,8 @@
 version.
 
 The first 16 bytes of a row are its version: offset and index in the one log that made it, each a
-big-endian int64, so that versions compare as bytes. Implementations are listed in
+big-endian int64, so that versions compare as bytes. What follows is the view's own, of any length:
+a row is as long as its key is busy. Implementations are listed in
 `features/catalog.py` and held to `tests/contracts/`.
 """
 
@@ -15,6 +16,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from freshet.features.packed import Packed
 from freshet.schemas.errors import StoreError
 
 VERSION_BYTES = 16
@@ -22,25 +24,28 @@ VERSION_BYTES = 16
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows as read: `data` uint8 `[n, width]` (zeros where absent) and `present` bool `[n]`.
+    """Rows as read, in the order of their keys; one of no bytes is absent.
 
     `generation` is that of the store which they were read from, as `Store.generation` names it;
     empty where that is not known: nobody has asked since the store lost rows, or it lost some while
     it was read. It costs no round trip where all rows are there.
     """
 
-    data: npt.NDArray[np.uint8]
-    present: npt.NDArray[np.bool_]
+    packed: Packed
     generation: str = ""
+
+    @property
+    def present(self) -> npt.NDArray[np.bool_]:
+        """Which are there, bool `[n]`."""
+        return self.packed.present
 
 
 @dataclass(frozen=True, slots=True)
 class RowKeys:
-    """What to read: entity keys (UTF-8 bytes) of one view, whose rows are `width` bytes."""
+    """What to read: entity keys (UTF-8 bytes) of one view."""
 
     view: str
     keys: Sequence[bytes]
-    width: int
 
 
 class NotAtOnce(StoreError):
@@ -65,9 +70,9 @@ class Store(Protocol):
         """What errors call it: its kind and address, without user or password."""
         ...
 
-    def write(self, view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> int:
-        """Write rows, uint8 `[n, width]`; each only if its version is newer than the stored one.
-        Returns how many won.
+    def write(self, view: str, keys: Sequence[bytes], rows: Packed) -> int:
+        """Write rows, one a key and longer than their version; each only if its version is newer
+        than the stored one. Returns how many won.
 
         Writing the same row twice changes nothing, so a writer may always repeat. Raises
         `StoreError` if the store cannot be reached, is full, or evicts.
@@ -75,8 +80,8 @@ class Store(Protocol):
         ...
 
     def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
-        """Rows of many views in one round trip. A row of another width (another definition) counts
-        as absent.
+        """Rows of many views in one round trip. Those of another definition are another view's, as
+        the full name says; whether bytes are a row of a plan, `finish` sees.
 
         The typical mistake is to take an absent row for a key without events: `Rows.generation`
         says whether the store is still the one that owners have filled. `CompleteStore` compares.

@@ -6,9 +6,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-import numpy as np
-import numpy.typing as npt
-
+from freshet.features.packed import Packed
 from freshet.features.stores.contract import NotAtOnce, RowKeys, Rows, Store
 from freshet.schemas.errors import StoreError
 
@@ -36,7 +34,7 @@ class LateStore:
             return self._store.resource
         return self._error.resource if self._error is not None else "not reached yet"
 
-    def write(self, view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> int:
+    def write(self, view: str, keys: Sequence[bytes], rows: Packed) -> int:
         return self._opened().write(view, keys, rows)
 
     def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:

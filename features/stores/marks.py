@@ -24,6 +24,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from freshet.features.packed import Packed
 from freshet.features.stores.contract import VERSION_BYTES, RowKeys, Rows, Store
 from freshet.schemas.wire.blocks import NO_TICK
 
@@ -35,21 +36,21 @@ WIDTH = TICK_AT + 8
 
 def marks_of(view: str, partitions: Sequence[int]) -> RowKeys:
     """What to read for the marks of a view (by its full name), in the order of `partitions`."""
-    return RowKeys(view, [KEY_PREFIX + b"%d" % partition for partition in partitions], WIDTH)
+    return RowKeys(view, [KEY_PREFIX + b"%d" % partition for partition in partitions])
 
 
 def marked(marks: Rows, generation: str) -> npt.NDArray[np.bool_]:
     """Which partitions are complete in a generation of the store, bool `[n]`."""
-    expected = np.frombuffer(_digest(generation), np.uint8)
-    same: npt.NDArray[np.bool_] = (marks.data[:, VERSION_BYTES:TICK_AT] == expected).all(axis=1)
-    return marks.present & same
+    expected = _digest(generation)
+    each = [mark[VERSION_BYTES:TICK_AT] == expected for mark in _marks(marks)]
+    return np.array(each, np.bool_)
 
 
 def ticks_of(marks: Rows, generation: str) -> npt.NDArray[np.int64]:
     """Up to when (ms) rows of each partition reflect it, int64 `[n]`; `NO_TICK` where that is not
     known in this generation of the store."""
-    ticks = np.ascontiguousarray(marks.data[:, TICK_AT:]).view(">i8")[:, 0].astype(np.int64)
-    return np.where(marked(marks, generation), ticks, NO_TICK)
+    ticks = [_tick(mark) for mark in _marks(marks)]
+    return np.where(marked(marks, generation), np.array(ticks, np.int64), NO_TICK)
 
 
 class PartitionMark:
@@ -87,8 +88,19 @@ class PartitionMark:
 
     def _write(self, version: bytes, generation: str, tick: int) -> bool:
         mark = version + _digest(generation) + struct.pack(">q", tick)
-        rows = np.frombuffer(mark, np.uint8)[None]
-        return self._store.write(self._place.view, self._place.keys, rows) > 0
+        return self._store.write(self._place.view, self._place.keys, Packed.of([mark])) > 0
+
+
+def _marks(rows: Rows) -> list[bytes]:
+    """Each mark's bytes; none where there is none, or one of another width."""
+    return [mark if len(mark) == WIDTH else b"" for mark in rows.packed]
+
+
+def _tick(mark: bytes) -> int:
+    if not mark:
+        return NO_TICK
+    (tick,) = struct.unpack_from(">q", mark, TICK_AT)
+    return int(tick)
 
 
 def _version(offset: int, index: int) -> bytes:
@@ -98,9 +110,10 @@ def _version(offset: int, index: int) -> bytes:
 def _version_after(found: Rows, position: int) -> bytes:
     """The position, or what follows the version that stands: a server may come back with a mark of
     an earlier run, of the same position."""
-    offset, index = (int(word) for word in found.data[0, :VERSION_BYTES].view(">u8"))
-    if not found.present[0]:
+    (mark,) = _marks(found)
+    if not mark:
         return _version(position, 0)
+    offset, index = struct.unpack_from(">QQ", mark)
     return max(_version(position, 0), _version(offset, index + 1))
 
 

@@ -6,9 +6,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-import numpy as np
-import numpy.typing as npt
-
+from freshet.features.packed import Packed
 from freshet.features.stores.contract import VERSION_BYTES, RowKeys, Rows
 from freshet.features.stores.stored import check_rows, check_version, rows_of
 
@@ -22,10 +20,10 @@ class MemoryStore:
         rows: Rows, as bytes, by view and key.
 
     Examples:
-        >>> import numpy as np
+        >>> from freshet.features.packed import Packed
         >>> from freshet.testing import MemoryStore
         >>> store = MemoryStore()
-        >>> row = np.arange(24, dtype=np.uint8)[None]
+        >>> row = Packed.of([bytes(range(24))])
         >>> store.write("app:v", [b"JFK"], row), store.write("app:v", [b"JFK"], row)
         (1, 0)
     """
@@ -37,17 +35,16 @@ class MemoryStore:
         self._generation = 0
         self._lock = threading.Lock()
 
-    def write(self, view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> int:
-        """Write rows uint8 `[n, width]` by key, each if newer than what is there; how many were.
+    def write(self, view: str, keys: Sequence[bytes], rows: Packed) -> int:
+        """Write rows by key, each if newer than what is there; how many were.
 
         Raises:
-            ValueError: the rows are not of that dtype and shape.
+            ValueError: there is not one row a key, or one is no longer than its version.
         """
         check_rows(view, keys, rows)
         won = 0
         with self._lock:
-            for key, row in zip(keys, rows):
-                value = row.tobytes()
+            for key, value in zip(keys, rows):
                 old = self.rows.get((view, key))
                 # A tombstone is compared like a row: it refuses what is not newer.
                 if old is None or value[:VERSION_BYTES] > old[:VERSION_BYTES]:
@@ -61,11 +58,7 @@ class MemoryStore:
             # Under the same lock: it says of which generation these very rows are.
             generation = self.generation()
             return [
-                rows_of(
-                    [self.rows.get((asked.view, key)) for key in asked.keys],
-                    asked.width,
-                    generation,
-                )
+                rows_of([self.rows.get((asked.view, key)) for key in asked.keys], generation)
                 for asked in wanted
             ]
 

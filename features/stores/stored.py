@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from freshet.features.packed import Packed
 from freshet.features.stores.contract import VERSION_BYTES, Rows
 
+# Of a row of which nothing is known yet: as long as busy ones are.
+UNKNOWN_BYTES = 4 << 10
 
-def check_rows(view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> None:
-    """Raises `ValueError` for rows that are not uint8 `[len(keys), width]`, wider than their
-    version."""
-    shape = rows.shape
-    if (
-        rows.dtype != np.uint8
-        or len(shape) != 2
-        or shape[0] != len(keys)
-        or shape[1] <= VERSION_BYTES
-    ):
-        raise ValueError(f"{len(keys)} keys and rows {rows.dtype}{list(shape)} of {view}")
+
+def check_rows(view: str, keys: Sequence[bytes], rows: Packed) -> None:
+    """Raises `ValueError` for what is not one row a key, each longer than its version."""
+    shown = f"{len(keys)} keys and {len(rows)} rows {rows.data.dtype}{list(rows.data.shape)}"
+    if rows.data.dtype != np.uint8 or rows.data.ndim != 1 or len(rows) != len(keys):
+        raise ValueError(f"{shown} of {view}")
+    if not len(rows):
+        return
+    shortest = int(rows.lengths.min())
+    # What is not among the rows would be written with nobody's key, or not at all.
+    if shortest <= VERSION_BYTES or int(rows.ends[-1]) != rows.data.size:
+        raise ValueError(f"{shown} of {view}, the shortest of {shortest} bytes")
 
 
 def check_version(version: bytes) -> None:
@@ -29,13 +32,27 @@ def check_version(version: bytes) -> None:
         raise ValueError(f"a version of {len(version)} bytes")
 
 
-def rows_of(values: Sequence[bytes | None], width: int, generation: str) -> Rows:
-    """Rows from stored values; what is missing or of another width is absent, a bare version is no
-    row."""
-    found = [value if value and len(value) == width > VERSION_BYTES else b"" for value in values]
-    present = np.fromiter(map(bool, found), np.bool_, len(found))
-    if b"" in found:
-        absent = bytes(width)
-        found = [value or absent for value in found]
-    data = np.frombuffer(bytearray().join(found), np.uint8)  # a bytearray: writable
-    return Rows(data.reshape(len(found), width), present, generation)
+def rows_of(values: Sequence[bytes | None], generation: str) -> Rows:
+    """Rows from stored values; what is missing is absent, and a bare version is no row."""
+    found = [value if value and len(value) > VERSION_BYTES else b"" for value in values]
+    return Rows(Packed.of(found), generation)
+
+
+class ReadBytes:
+    """How many bytes a key of each view is answered with, as its newest read says: calls are cut by
+    it, and what one will answer is not known before."""
+
+    def __init__(self) -> None:
+        self._of_view: dict[str, int] = {}
+
+    def of(self, view: str) -> int:
+        return self._of_view.get(view, UNKNOWN_BYTES)
+
+    def note(self, view: str, rows: Rows) -> None:
+        if rows.packed.data.size:
+            self._of_view[view] = rows.packed.data.size // len(rows.packed)
+
+
+def lengths_of(rows: Packed, keys: Iterable[bytes]) -> list[int]:
+    """How many bytes each key has with its row."""
+    return [len(key) + length for key, length in zip(keys, rows.lengths.tolist())]

@@ -9,9 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from freshet.features.packed import Packed
 from freshet.features.rows.rows import ViewRows
 from freshet.features.stores.contract import Store
 from freshet.features.stores.marks import PartitionMark
+from freshet.features.stores.stored import lengths_of
 from freshet.features.views.view import View
 from freshet.schemas.sizes import READ_BYTES, cuts
 from freshet.schemas.text.columns import Texts
@@ -51,7 +53,7 @@ class ViewTask:
         self._position = 0  # in the log: the offset after what was applied
         self._end = end
         self._events = 0
-        self._unwritten: list[tuple[list[bytes], npt.NDArray[np.uint8]]] = []
+        self._unwritten: list[tuple[list[bytes], Packed]] = []
 
     @property
     def finished(self) -> int:
@@ -123,10 +125,9 @@ class ViewTask:
 
     def _put_unwritten(self) -> None:
         while self._unwritten:
-            keys, data = self._unwritten[0]
-            sizes = [len(key) + data.shape[1] for key in keys]
-            for first, after in cuts(sizes, ROWS_A_WRITE, READ_BYTES):
-                self._store.write(self._stored_as, keys[first:after], data[first:after])
+            keys, rows = self._unwritten[0]
+            for first, after in cuts(lengths_of(rows, keys), ROWS_A_WRITE, READ_BYTES):
+                self._store.write(self._stored_as, keys[first:after], rows.part(first, after))
             self._unwritten.pop(0)
 
     def configure(self, settings: Mapping[str, Freshness], at: int) -> bool:

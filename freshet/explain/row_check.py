@@ -41,9 +41,7 @@ def agrees(
         # Last values are not compared, so that none of their digits is asked for.
         np.zeros((count, len(fields)), np.int64),
     )
-    done = finish(
-        view.plan, rows.hand_over()[1], np.ones(1, np.bool_), np.array([as_of_ms]), view.max_age_ms
-    )
+    done = finish(view.plan, rows.hand_over()[1], np.array([as_of_ms]), view.max_age_ms)
     again = dict(zip(view.plan.names, done.values[0].astype(np.float32).tolist()))
     served = [_or_nan(values[name]) for name in told]
     # Served values are float32; NaN stands on both sides where nothing was known.

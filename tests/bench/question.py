@@ -117,11 +117,11 @@ def bare(scorer: Scorer, model: str, now_ms: int) -> Callable[[bytes], bytes]:
         for view, stored_as in zip(plan.views, plan.stored_as):
             values = zip(*(columns[name] for name in view.keys))
             keys = ["|".join(row).encode() for row in values]
-            wanted.append(RowKeys(stored_as, keys, view.plan.width))
+            wanted.append(RowKeys(stored_as, keys))
         numbers = np.full((n, len(schema.numbers)), np.nan, np.float32)
         as_of = np.full(n, now_ms)
         for view, rows, (to, read) in zip(plan.views, store.read_at_once(wanted, 0.0), places):
-            done = finish(view.plan, rows.data, rows.present, as_of, view.max_age_ms)
+            done = finish(view.plan, rows.packed, as_of, view.max_age_ms)
             numbers[:, to] = done.values[:, read]
         categories = np.empty((n, len(schema.categories)), np.uint64)
         for i, name in enumerate(schema.categories):

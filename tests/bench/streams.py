@@ -325,12 +325,12 @@ def _check_agreement(address: str) -> None:
     client = redis.Redis(host=host, port=int(port))
     keys = sorted(key[5:] for key in client.scan_iter("bare:*"))
     with closing(open_store(f"redis://{address}/0")) as store:
-        (rows,) = store.read([RowKeys(f"{app.stored_as(by_origin)}:0", keys, by_origin.plan.width)])
+        (rows,) = store.read([RowKeys(f"{app.stored_as(by_origin)}:0", keys)])
     assert keys, "the loop wrote nothing"
     assert rows.present.all(), "an origin has no row"
     late = np.full(len(keys), 1 << 42)
-    newest = late - finish(by_origin.plan, rows.data, rows.present, late).age_ms
-    values = finish(by_origin.plan, rows.data, rows.present, newest).values
+    newest = late - finish(by_origin.plan, rows.packed, late).age_ms
+    values = finish(by_origin.plan, rows.packed, newest).values
     for key, ours in zip(keys, values):
         bare: Mapping[bytes, bytes] = client.hgetall(f"bare:{key.decode()}")  # type: ignore[assignment]
         theirs = [float(bare[name.encode()]) for name in by_origin.plan.names]

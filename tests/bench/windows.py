@@ -104,9 +104,7 @@ def run() -> list[Row]:
 def _check(view: View, ours: ViewRows, plain: dict[str, PlainRow], as_of: int) -> None:
     """Both give the same values."""
     names, data = ours.all_rows()
-    found = finish(
-        view.plan, data, np.ones(len(names), np.bool_), np.full(len(names), as_of)
-    ).values
+    found = finish(view.plan, data, np.full(len(names), as_of)).values
     read = [view.plan.names.index(name) for name in ("delay_6h", "last", "ewm")]
     for name, row in zip(names, found):
         p = plain[name.decode()]

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from freshet.features.aggregates import last
+from freshet.features.packed import Packed
 from freshet.features.rows.finish import finish
 from freshet.features.rows.rows import RowPlan, ViewRows
 from freshet.features.stores.complete_store import CompleteStore
@@ -27,7 +27,8 @@ from freshet.schemas.errors import StoreError
 from freshet.schemas.sizes import KEY_BYTES
 from freshet.schemas.text.columns import Texts
 
-WIDTH = 56
+# Of most rows here; rows of a view are of any length.
+LENGTH = 56
 Version = tuple[int, int]
 
 
@@ -71,31 +72,28 @@ def pack(version: Version) -> bytes:
     return struct.pack(">QQ", *version)
 
 
-def row(key: bytes, version: Version, width: int = WIDTH) -> bytes:
+def row(key: bytes, version: Version, length: int = LENGTH) -> bytes:
     """The one row that this key has at this version."""
-    body = hashlib.shake_128(key + pack(version)).digest(width - 16)
+    body = hashlib.shake_128(key + pack(version)).digest(length - 16)
     return pack(version) + body
 
 
-def block(rows: Sequence[bytes], width: int = WIDTH) -> npt.NDArray[np.uint8]:
-    return np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), width)
-
-
 def put(
-    store: Store, view: str, versions: Sequence[tuple[bytes, Version]], width: int = WIDTH
+    store: Store, view: str, versions: Sequence[tuple[bytes, Version]], length: int = LENGTH
 ) -> int:
     keys = [key for key, _ in versions]
-    return store.write(view, keys, block([row(key, v, width) for key, v in versions], width))
+    return store.write(view, keys, Packed.of([row(key, v, length) for key, v in versions]))
 
 
-def get(store: Store, view: str, keys: Sequence[bytes], width: int = WIDTH) -> list[bytes | None]:
-    (rows,) = store.read([RowKeys(view, keys, width)])
-    assert rows.data.shape == (len(keys), width)
-    assert rows.data.dtype == np.uint8
-    assert rows.data.flags.c_contiguous
-    assert rows.present.dtype == np.bool_
-    assert not rows.data[~rows.present].any(), "zeros where absent"
-    return [rows.data[i].tobytes() if rows.present[i] else None for i in range(len(keys))]
+def get(store: Store, view: str, keys: Sequence[bytes]) -> list[bytes | None]:
+    (rows,) = store.read([RowKeys(view, keys)])
+    packed = rows.packed
+    assert packed.data.dtype == np.uint8
+    assert packed.data.flags.c_contiguous
+    assert packed.ends.dtype == np.int64
+    assert len(packed) == len(keys)
+    assert packed.data.size == packed.lengths.sum(), "no bytes where absent"
+    return [one or None for one in packed]
 
 
 @dataclass(frozen=True)
@@ -147,14 +145,15 @@ class StoreBattery:
     def test_rows_of_many_views_come_back_in_one_read(self, store: Store) -> None:
         views = [view_name() for _ in range(3)]
         for i, view in enumerate(views):
-            assert put(store, view, [(b"a", (i, 0)), (b"b", (i, 1))], WIDTH + i) == 2
-        read = store.read(
-            [RowKeys(view, [b"b", b"none", b"a"], WIDTH + i) for i, view in enumerate(views)]
-        )
-        for i, rows in enumerate(read):
+            assert put(store, view, [(b"a", (i, 0)), (b"b", (i, 1))], LENGTH + i) == 2
+        wanted = [RowKeys(view, [b"b", b"none", b"a"]) for view in views]
+        # Some of no keys among them, too.
+        read = store.read([RowKeys(views[0], []), *wanted, RowKeys(views[1], [])])
+        assert [len(rows.packed) for rows in read] == [0, 3, 3, 3, 0]
+        for i, rows in enumerate(read[1:4]):
             assert rows.present.tolist() == [True, False, True]
-            assert rows.data[0].tobytes() == row(b"b", (i, 1), WIDTH + i)
-            assert rows.data[2].tobytes() == row(b"a", (i, 0), WIDTH + i)
+            assert rows.packed.row(0) == row(b"b", (i, 1), LENGTH + i)
+            assert rows.packed.row(2) == row(b"a", (i, 0), LENGTH + i)
 
     def test_the_longest_keys_are_taken_many_at_once_and_so_is_any_text(
         self, store: Store, view: str
@@ -232,13 +231,34 @@ class StoreBattery:
         assert won == 2 or not rig.counts
         assert get(store, view, [b"k", b"k"]) == [row(b"k", (3, 0))] * 2
 
-    def test_a_row_of_another_width_is_absent(self, store: Store, view: str) -> None:
-        put(store, view, [(b"k", (1, 0))])
-        assert get(store, view, [b"k"], WIDTH + 8) == [None]
-        assert get(store, view, [b"k"], WIDTH - 8) == [None]
-        put(store, view, [(b"k", (2, 0))], WIDTH + 8)
-        assert get(store, view, [b"k"]) == [None]
-        assert get(store, view, [b"k"], WIDTH + 8) == [row(b"k", (2, 0), WIDTH + 8)]
+    def test_rows_of_any_length_stand_beside_each_other(self, store: Store, view: str) -> None:
+        lengths = [24, 17, 64 << 10, 4_096, 25, 31, 1 << 10, 24]
+        keys = [b"%d" % at for at in range(len(lengths))]
+        rows = [row(key, (1, 0), length) for key, length in zip(keys, lengths)]
+        assert store.write(view, keys, Packed.of(rows)) == len(keys)
+        store.erase(view, keys[3:4], pack((2, 0)))
+        rows[3] = b""
+        expected = [one or None for one in rows]
+        assert get(store, view, [*keys, b"none", *keys[::-1]]) == [
+            *expected,
+            None,
+            *expected[::-1],
+        ]
+
+    def test_a_row_may_become_longer_and_shorter(self, store: Store, view: str) -> None:
+        for offset, length in enumerate([24, 64 << 10, 17, 2_000, 24]):
+            assert put(store, view, [(b"k", (offset, 0))], length) == 1
+            assert get(store, view, [b"k"]) == [row(b"k", (offset, 0), length)]
+
+    def test_more_rows_than_fit_into_one_call_are_written_and_read(
+        self, store: Store, view: str
+    ) -> None:
+        keys = [b"%d" % at for at in range(130)]
+        written = [row(key, (1, 0), 64 << 10) for key in keys]
+        # As a view does it, whose part of all rows begins anywhere in them.
+        rows = Packed.of([b"." * 24, *written]).part(1, 131)
+        assert store.write(view, keys, rows) == 130
+        assert get(store, view, keys) == written
 
     def test_an_erased_row_is_absent_until_a_newer_one(
         self, rig: Rig, store: Store, view: str
@@ -257,10 +277,6 @@ class StoreBattery:
         assert store.erase(view, [b"k"], pack((3, 0))) == 0 or not rig.counts
         put(store, view, [(b"k", (4, 0))])
         assert get(store, view, [b"k"]) == [None]
-
-    def test_a_tombstone_is_absent_at_any_width(self, store: Store, view: str) -> None:
-        store.erase(view, [b"k"], pack((5, 0)))
-        assert get(store, view, [b"k"], 16) == [None]
 
     @given(st.lists(st.binary(max_size=40), max_size=20, unique=True))
     @EXAMPLES
@@ -286,15 +302,16 @@ class StoreBattery:
     @pytest.mark.parametrize(
         "rows",
         [
-            np.zeros((2, WIDTH), np.uint8),
-            np.zeros((1, 16), np.uint8),
-            np.zeros((1, WIDTH), np.int8),
+            Packed.of([bytes(LENGTH), bytes(LENGTH)]),
+            Packed.of([bytes(16)]),
+            Packed.of([b""]),
+            Packed(np.zeros(LENGTH, np.int8), np.array([LENGTH])),
+            Packed(np.zeros(LENGTH, np.uint8), np.array([LENGTH - 1])),
+            Packed(np.zeros(LENGTH, np.uint8), np.array([LENGTH + 1])),
         ],
-        ids=["too many", "only a version", "of another type"],
+        ids=["too many", "only a version", "nothing", "of another type", "too short", "too long"],
     )
-    def test_rows_that_are_none_are_refused(
-        self, store: Store, view: str, rows: npt.NDArray[np.uint8]
-    ) -> None:
+    def test_rows_that_are_none_are_refused(self, store: Store, view: str, rows: Packed) -> None:
         with pytest.raises(ValueError, match=view):
             store.write(view, [b"k"], rows)
         with pytest.raises(ValueError, match="version"):
@@ -349,11 +366,11 @@ class StoreBattery:
         reader = CompleteStore(rig.open(), {view: 3})
         for turn in range(3):
             with pytest.raises(StoreError, match=r"does not hold all rows.*0, 1, 2 are missing"):
-                reader.read([RowKeys(view, [b"k"], WIDTH)])
+                reader.read([RowKeys(view, [b"k"])])
             mark(store, view, 0, turn)
             mark(store, view, 2, turn)
             with pytest.raises(StoreError, match="partitions 1 are missing"):
-                reader.read([RowKeys(view, [b"k"], WIDTH)])
+                reader.read([RowKeys(view, [b"k"])])
             mark(store, view, 1, turn)
             assert get(reader, view, [b"k"]) == [None]
             put(store, view, [(b"k", (turn, 0))])
@@ -374,9 +391,9 @@ class StoreBattery:
             exact = np.zeros_like(exact)
         written = rows.hand_over()
         store.write(view, *written)
-        (found,) = store.read([RowKeys(view, [b"none", *written[0]], plan.width)])
+        (found,) = store.read([RowKeys(view, [b"none", *written[0]])])
         as_of = np.zeros(len(keys) + 1, np.int64)
-        done = finish(plan, found.data, found.present, as_of)
+        done = finish(plan, found.packed, as_of)
         assert done.wholes["x"][1:].tolist() == WHOLES
         assert np.isnan(done.values[0]).all()
         assert done.values[1:].tolist() == [[float(number), 0.0] for number in WHOLES]
@@ -388,9 +405,7 @@ class StoreBattery:
         other = view_name()
         for partitions in ({view: 2}, {other: 1}):
             with pytest.raises(StoreError, match="does not hold all rows"):
-                CompleteStore(store, partitions).read(
-                    [RowKeys(next(iter(partitions)), [b"k"], WIDTH)]
-                )
+                CompleteStore(store, partitions).read([RowKeys(next(iter(partitions)), [b"k"])])
 
 
 def mark(store: Store, view: str, partition: int, position: int) -> None:
@@ -400,4 +415,4 @@ def mark(store: Store, view: str, partition: int, position: int) -> None:
 
 def read_twice(store: Store, view: str, keys: Sequence[bytes]) -> list[Rows]:
     """In one read."""
-    return store.read([RowKeys(view, keys, WIDTH), RowKeys(view, keys[:1], WIDTH)])
+    return store.read([RowKeys(view, keys), RowKeys(view, keys[:1])])

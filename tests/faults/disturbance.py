@@ -79,11 +79,9 @@ def rows_of(app: App, log: Log, store: Store) -> dict[str, dict[str, bytes]]:
         keys = sorted(
             {k for rows in found if rows is not None for k in rows.column("key").to_pylist()}
         )
-        (rows,) = store.read(
-            [RowKeys(app.stored_as(view), [k.encode() for k in keys], view.plan.width)]
-        )
+        (rows,) = store.read([RowKeys(app.stored_as(view), [k.encode() for k in keys])])
         assert rows.present.all(), view.name
-        out[view.name] = {k: row[VERSION_BYTES:].tobytes() for k, row in zip(keys, rows.data)}
+        out[view.name] = {k: row[VERSION_BYTES:] for k, row in zip(keys, rows.packed)}
     return out
 
 

@@ -98,9 +98,9 @@ def _rows(app: App, log: Log, store: Store) -> dict[str, dict[bytes, bytes]]:
             if block.rows is not None:
                 keys |= {k.encode() for k in block.rows.column("key").to_pylist()}
         wanted = sorted(keys)
-        (rows,) = store.read([RowKeys(app.stored_as(view), wanted, view.plan.width)])
+        (rows,) = store.read([RowKeys(app.stored_as(view), wanted)])
         assert rows.present.all(), f"view {view.name} lacks rows"
-        found[view.name] = {k: r[VERSION_BYTES:].tobytes() for k, r in zip(wanted, rows.data)}
+        found[view.name] = {k: r[VERSION_BYTES:] for k, r in zip(wanted, rows.packed)}
     return found
 
 

@@ -228,10 +228,8 @@ def rows(app: App, store_url: str, as_of: int) -> dict[str, list[float]] | None:
     """The same from the store; None while a row is missing."""
     view = app.view("sky")
     with closing(open_store(store_url)) as store:
-        (found,) = store.read(
-            [RowKeys(app.stored_as(view), [o.encode() for o in FEET], view.plan.width)]
-        )
-    done = finish(view.plan, found.data, found.present, np.full(len(FEET), as_of))
+        (found,) = store.read([RowKeys(app.stored_as(view), [o.encode() for o in FEET])])
+    done = finish(view.plan, found.packed, np.full(len(FEET), as_of))
     if not (done.status == PRESENT).all():
         return None
     order = [

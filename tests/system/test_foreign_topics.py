@@ -126,7 +126,7 @@ def test_a_topic_of_any_name_is_read_whole_and_nothing_is_written_into_it(
         applied = [facts[f"intake:visits:{p}"]["fates"]["applied"] for p in range(3)]
         assert applied == [4, 4, 4]
     assert [len(list(kept_by_run.records(log, theirs, p))) for p in range(3)] == [4, 4, 4]
-    (rows,) = store.read([RowKeys(app.stored_as(app.views[0]), [b"ann"], app.views[0].plan.width)])
+    (rows,) = store.read([RowKeys(app.stored_as(app.views[0]), [b"ann"])])
     assert rows.present.tolist() == [True]
 
 

@@ -117,11 +117,9 @@ def rows_of(app: App, log: Log, store: Store, view: View) -> dict[str, Row]:
             key for rows in found if rows is not None for key in rows.column("key").to_pylist()
         }
     wanted = sorted(keys)
-    (read,) = store.read(
-        [RowKeys(app.stored_as(view), [x.encode() for x in wanted], view.plan.width)]
-    )
+    (read,) = store.read([RowKeys(app.stored_as(view), [x.encode() for x in wanted])])
     assert read.present.all(), f"view {view.name} lacks rows"
-    return {key: row[VERSION_BYTES:].copy() for key, row in zip(wanted, read.data)}
+    return {key: row[VERSION_BYTES:] for key, row in zip(wanted, read.packed)}
 
 
 def examples_of(app: App, log: Log) -> Iterator[Example]:

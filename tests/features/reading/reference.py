@@ -53,14 +53,14 @@ def read(plan: Plan, store: RowReader | None, columns: Mapping[str, Any], n: int
             continue
         for row in range(n):
             key = key_of([texts[name][row] for name in view.keys]).encode()
-            (rows,) = store.read([RowKeys(plan.stored_as[v], [key], view.plan.width)])
-            done = finish(view.plan, rows.data, rows.present, np.array([as_of]), view.max_age_ms)
+            (rows,) = store.read([RowKeys(plan.stored_as[v], [key])])
+            done = finish(view.plan, rows.packed, np.array([as_of]), view.max_age_ms)
             for name, value in zip(view.plan.names, done.values[0]):
                 if f"{view.name}.{name}" in plan.schema.numbers:
                     numbers[row, plan.schema.numbers.index(f"{view.name}.{name}")] = value
-            versions[row, VERSION_BYTES * v : VERSION_BYTES * (v + 1)] = rows.data[
-                0, :VERSION_BYTES
-            ]
+            if rows.present[0]:
+                version = rows.packed.data[:VERSION_BYTES]
+                versions[row, VERSION_BYTES * v : VERSION_BYTES * (v + 1)] = version
             ages[row] = max(ages[row], int(done.age_ms[0]))
     for column, name in enumerate(plan.schema.numbers):
         if name in columns:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -18,6 +19,9 @@ SLOTS = 16_384
 # A server that is silent for as long is taken for dead.
 SILENCE_MS = 1_000
 NAME = "rows"
+# Servers of a cluster talk to each other at this much above their own port.
+BUS = 10_000
+EPHEMERAL = 32_000
 
 
 def until(holds: Callable[[], bool]) -> None:
@@ -39,6 +43,18 @@ def client(port: int) -> redis.Redis:
     return redis.Redis(port=port, socket_timeout=5.0, decode_responses=True)
 
 
+def cluster_ports(count: int) -> list[int]:
+    """Ports whose servers' second ports are free, too, and none that the kernel gives away."""
+    found: list[int] = []
+    while len(found) < count:
+        (port,) = free_ports(1)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port + BUS))
+            if port + BUS < EPHEMERAL and port not in found:
+                found.append(port)
+    return found
+
+
 class RedisCluster:
     """`masters` servers with equally many slots each, and as many replicas if there shall be."""
 
@@ -51,7 +67,7 @@ class RedisCluster:
         ]
         self.servers = [
             RedisServer(directory / str(i), *options, port=port)
-            for i, port in enumerate(free_ports(count))
+            for i, port in enumerate(cluster_ports(count))
         ]
 
     @property

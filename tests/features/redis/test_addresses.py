@@ -11,7 +11,7 @@ from freshet.features.catalog import open_store
 from freshet.features.redis import link
 from freshet.features.stores.contract import RowKeys, Store
 from freshet.schemas.errors import StoreError
-from tests.contracts.store_battery import WIDTH, get, put, row, view_name
+from tests.contracts.store_battery import get, put, row, view_name
 from tests.features.redis.groups import WatchedRedis, client, until
 
 
@@ -25,7 +25,7 @@ def test_the_master_is_found_and_followed(tmp_path: Path, monkeypatch: pytest.Mo
         # It is alive and answers, and is the wrong one: readers and writers leave it.
         until(lambda: _took(store, view))
         assert store.generation() != before
-        (rows,) = store.read([RowKeys(view, [b"k"], WIDTH)])
+        (rows,) = store.read([RowKeys(view, [b"k"])])
         assert rows.generation == store.generation()
         assert get(store, view, [b"k"]) == [row(b"k", (2, 0))]
         second = store.generation()

@@ -16,8 +16,8 @@ from freshet.features.stores.contract import RowKeys, Store
 from freshet.schemas.errors import StoreError
 from freshet.servers.redis_server import RedisServer
 from freshet.servers.server import free_ports
-from tests.contracts.store_battery import WIDTH, get, pack, put, row, view_name
-from tests.features.redis.groups import RedisCluster, client, until
+from tests.contracts.store_battery import get, pack, put, row, view_name
+from tests.features.redis.groups import RedisCluster, client, cluster_ports, until
 
 KEYS = [b"%d" % i for i in range(600)]
 
@@ -55,11 +55,11 @@ def test_every_server_has_its_share_and_one_entity_is_read_by_one_command(
     # Buckets lie evenly; keys do nearly.
     assert sum(shares) == len(KEYS)
     assert min(shares) > len(KEYS) / 4
-    store.read([RowKeys(view, [b"7"], WIDTH)])
+    store.read([RowKeys(view, [b"7"])])
     with client(_server_of(cluster, b"7").port) as one:
         before = one.info("commandstats")["cmdstat_mget"]["calls"]
         other = view_name()
-        store.read([RowKeys(view, [b"7"], WIDTH), RowKeys(other, [b"7"], WIDTH)])
+        store.read([RowKeys(view, [b"7"]), RowKeys(other, [b"7"])])
         assert one.info("commandstats")["cmdstat_mget"]["calls"] == before + 1
 
 
@@ -121,7 +121,7 @@ def test_a_server_that_lost_its_rows_makes_another_generation(
     before = store.generation()
     with client(_server_of(cluster, b"7").port) as one:
         one.flushall()
-    (rows,) = store.read([RowKeys(view, [b"7"], WIDTH)])
+    (rows,) = store.read([RowKeys(view, [b"7"])])
     assert (rows.present.any(), rows.generation) == (False, "")
     after = store.generation()
     assert after != before
@@ -209,7 +209,7 @@ def test_an_address_that_is_none(address: str) -> None:
 def test_slots_without_a_server_are_told(tmp_path: Path) -> None:
     """A cluster that was never given its slots."""
     options = ("--cluster-enabled", "yes")
-    (port,) = free_ports(1)
+    (port,) = cluster_ports(1)
     with (
         RedisServer(tmp_path, *options, port=port),
         pytest.raises(StoreError, match="has no server for slot"),

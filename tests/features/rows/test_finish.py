@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freshet.features import aggregates as fr
+from freshet.features.packed import Packed
 from freshet.features.rows.finish import NOT_FOUND, OUTSIDE_MAX_AGE, PRESENT, finish
 from freshet.features.rows.rows import RowPlan, ViewRows
-from freshet.schemas.errors import StoreError
 from freshet.schemas.text.columns import Texts
 from tests.features.rows.test_rows import Event, events, folded, reference, times, untimed, views
 
@@ -25,7 +25,7 @@ def bits(x: float) -> bytes:
 def values(rows: ViewRows, as_of: int, max_age_ms: int = 0) -> list[list[float]]:
     _, data = rows.all_rows()
     n = len(data)
-    out = finish(rows.plan, data, np.ones(n, np.bool_), np.full(n, as_of, np.int64), max_age_ms)
+    out = finish(rows.plan, data, np.full(n, as_of, np.int64), max_age_ms)
     return [[float(x) for x in row] for row in out.values]
 
 
@@ -54,12 +54,12 @@ def test_a_batch_is_what_its_rows_are_one_by_one(
     features: dict[str, fr.Aggregate], batch: list[Event], marks: list[int], there: list[bool]
 ) -> None:
     rows = folded(features, batch)
-    data = rows.all_rows()[1]
+    data = Packed.of([row if is_ else b"" for row, is_ in zip(rows.all_rows()[1], there)])
     n = len(data)
-    present, as_of = np.array(there[:n], np.bool_), np.array(marks[:n], np.int64)
-    whole = finish(rows.plan, data, present, as_of, 5_000)
+    as_of = np.array(marks[:n], np.int64)
+    whole = finish(rows.plan, data, as_of, 5_000)
     for i in range(n):
-        one = finish(rows.plan, data[i : i + 1], present[i : i + 1], as_of[i : i + 1], 5_000)
+        one = finish(rows.plan, data.part(i, i + 1), as_of[i : i + 1], 5_000)
         for a, b in zip(whole[:3], one[:3]):
             assert a[i : i + 1].tobytes() == b.tobytes()
 
@@ -138,15 +138,9 @@ def test_nothing_seen_in_a_window_is_zero_or_missing() -> None:
 
 def test_absent_and_outdated_rows_are_missing_with_their_status() -> None:
     rows = folded({"n": fr.count(over="2s"), "age": fr.age()}, [Event("a", 1_000, 0.0, 0)])
-    data = np.repeat(rows.all_rows()[1], 4, axis=0)
-    data[3] = 0
-    out = finish(
-        rows.plan,
-        data,
-        np.array([1, 1, 1, 0], np.bool_),
-        np.array([1_000, 6_000, 6_001, 1_000]),
-        5_000,
-    )
+    [row] = rows.all_rows()[1]
+    data = Packed.of([row, row, row, b""])
+    out = finish(rows.plan, data, np.array([1_000, 6_000, 6_001, 1_000]), 5_000)
     assert out.status.tolist() == [PRESENT, PRESENT, OUTSIDE_MAX_AGE, NOT_FOUND]
     assert out.age_ms.tolist() == [0, 5_000, 5_001, -1]
     assert out.values[:2].tolist() == [[1.0, 0.0], [0.0, 5.0]]
@@ -156,12 +150,22 @@ def test_absent_and_outdated_rows_are_missing_with_their_status() -> None:
 def test_rows_may_be_read_only_misaligned_or_none() -> None:
     rows = folded({"n": fr.count(over="2s")}, [Event("a", 0, 0.0, 0)])
     _, data = rows.all_rows()
-    one, t = np.ones(1, np.bool_), np.zeros(1, np.int64)
-    shifted = np.frombuffer(b"." + data.tobytes(), np.uint8)[1:].reshape(data.shape)
-    assert finish(rows.plan, shifted, one, t).values.tolist() == [[1.0]]
-    assert finish(rows.plan, data[:0], one[:0], t[:0]).values.shape == (0, 1)
-    with pytest.raises(StoreError, match="width"):
-        finish(rows.plan, data[:, :-8], one, t)
+    t = np.zeros(1, np.int64)
+    shifted = Packed(np.frombuffer(b"." + data.row(0), np.uint8)[1:], data.ends)
+    assert finish(rows.plan, shifted, t).values.tolist() == [[1.0]]
+    assert finish(rows.plan, data.part(0, 0), t[:0]).values.shape == (0, 1)
+
+
+@pytest.mark.parametrize("cut", [1, 8, 16])
+def test_bytes_that_are_no_row_of_the_plan_are_absent_and_leave_the_others_as_they_are(
+    cut: int,
+) -> None:
+    rows = folded({"n": fr.count(over="2s")}, [Event("a", 0, 0.0, 0)])
+    [row] = rows.all_rows()[1]
+    for wrong in (row[:-cut], row + b"\0" * cut):
+        done = finish(rows.plan, Packed.of([row, wrong, row]), np.zeros(3, np.int64))
+        assert done.status.tolist() == [PRESENT, NOT_FOUND, PRESENT]
+        assert done.values[[0, 2]].tolist() == [[1.0], [1.0]]
 
 
 @pytest.mark.parametrize("gap", range(1, 12))

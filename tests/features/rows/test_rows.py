@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freshet.features import aggregates as fr
+from freshet.features.packed import Packed
 from freshet.features.rows.kernels import halved
 from freshet.features.rows.rows import RowPlan, ViewRows, warm
 from freshet.schemas.errors import CheckpointError, DefinitionError
@@ -102,8 +103,8 @@ def same(a: dict[str, Any], b: dict[str, Any]) -> bool:
     )
 
 
-def taken(packed: tuple[list[bytes], Any]) -> tuple[list[bytes], bytes]:
-    return packed[0], packed[1].tobytes()
+def taken(packed: tuple[list[bytes], Packed]) -> tuple[list[bytes], list[bytes]]:
+    return packed[0], list(packed[1])
 
 
 def test_only_rows_with_a_last_whole_number_are_laid_out_anew() -> None:
@@ -137,11 +138,11 @@ def test_header_versions_and_late_events_are_those_of_the_reference(
     rows, expected = folded(features, batch), reference(features, batch)
     keys, data = rows.hand_over()
     assert keys == list(expected)
-    assert data.shape == (len(keys), rows.plan.width)
+    assert data.lengths.tolist() == [rows.plan.width] * len(keys)
     for key, row in zip(keys, data):
         r = expected[key]
-        assert struct.unpack(">2q", row[:16].tobytes()) == r.version
-        header = struct.unpack("<5q", row[16:56].tobytes())
+        assert struct.unpack(">2q", row[:16]) == r.version
+        header = struct.unpack("<5q", row[16:56])
         assert header == (r.newest_tile, max(r.times), min(r.times), len(r.times), r.late)
     assert rows.late == sum(r.late for r in expected.values())
 
@@ -210,7 +211,7 @@ def test_a_lost_store_gets_every_row_and_nothing_is_left_to_take() -> None:
     fold(rows, [Event("b", 1, 0.0, 0.0)], 1)
     keys, data = rows.all_rows()
     assert keys == [b"a", b"b", b"c"]
-    assert data.shape == (3, rows.plan.width)
+    assert data.present.all()
     assert rows.hand_over()[0] == []
 
 
@@ -218,7 +219,7 @@ def test_versions_compare_as_bytes() -> None:
     rows, seen = ViewRows(RowPlan.compile({"n": fr.count(over="1s")}, TILE)), []
     for offset, index in ((0, 0), (0, 255), (0, 256), (1, 0), (255, 7), (256, 0), (1 << 40, 0)):
         fold(rows, [Event("a", 0, 0.0, 0.0)], offset, index)
-        seen.append(rows.hand_over()[1][0, :16].tobytes())
+        seen.append(rows.hand_over()[1].row(0)[:16])
     assert seen == sorted(seen)
 
 
@@ -296,7 +297,7 @@ def test_many_keys_grow_the_rows() -> None:
         fold(rows, batch[a : a + 100], 0, a)
     keys, data = rows.hand_over()
     assert keys == list(expected)
-    assert [struct.unpack(">2q", r[:16].tobytes())[1] for r in data] == [
+    assert [struct.unpack(">2q", r[:16])[1] for r in data] == [
         r.version[1] for r in expected.values()
     ]
 

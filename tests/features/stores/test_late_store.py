@@ -6,17 +6,17 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 import pytest
 
 from freshet.features.catalog import late_store
+from freshet.features.packed import Packed
 from freshet.features.stores.contract import RowKeys, Store
 from freshet.features.stores.late_store import LateStore
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.schemas.errors import StoreError
 from freshet.servers.server import free_ports
 
-ROW = np.arange(24, dtype=np.uint8)[None]
+ROW = Packed.of([bytes(range(24))])
 
 
 class Server:
@@ -41,7 +41,7 @@ def test_each_call_tries_again_until_the_store_is_there_and_then_no_more() -> No
             store.generation()
     server.away = False
     assert store.write("app:v", [b"JFK"], ROW) == 1
-    assert store.read([RowKeys("app:v", [b"JFK"], 24)])[0].present.all()
+    assert store.read([RowKeys("app:v", [b"JFK"])])[0].present.all()
     assert store.erase("app:v", [b"JFK"], b"\xff" * 16) == 1
     assert server.tried == 3
 

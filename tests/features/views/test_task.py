@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
 from freshet.features import aggregates as fr
+from freshet.features.packed import Packed
 from freshet.features.rows.finish import finish
 from freshet.features.stores.complete_store import reflected
 from freshet.features.stores.contract import RowKeys
@@ -158,12 +159,12 @@ def test_rows_finish_as_the_slow_reference_does(
             floats = {k: float("nan") if v is None else float(v) for k, v in numbers.items()}
             row.fold(e.at, floats, (offset, i))
     keys = [k.encode() for k in expected]
-    (found,) = store.read([RowKeys("v", keys, VIEW.plan.width)])
+    (found,) = store.read([RowKeys("v", keys)])
     assert found.present.all()
-    assert [struct.unpack(">2q", r[:16].tobytes()) for r in found.data] == [
+    assert [struct.unpack(">2q", r[:16]) for r in found.packed] == [
         r.version for r in expected.values()
     ]
-    done = finish(VIEW.plan, found.data, found.present, np.full(len(keys), as_of))
+    done = finish(VIEW.plan, found.packed, np.full(len(keys), as_of))
     finished = np.array([r.finish(as_of) for r in expected.values()])
     in_order = [list(FEATURES).index(name) for name in VIEW.plan.names]
     assert done.values.tobytes() == finished[:, in_order].tobytes()
@@ -214,7 +215,7 @@ def test_touched_rows_are_written_and_no_others() -> None:
     written: list[list[bytes]] = []
 
     class Watched(MemoryStore):
-        def write(self, view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> int:
+        def write(self, view: str, keys: Sequence[bytes], rows: Packed) -> int:
             written.append([key for key in keys if not is_mark(key)])
             return super().write(view, keys, rows)
 
@@ -251,7 +252,7 @@ def test_what_a_store_refused_is_written_when_it_is_back() -> None:
     class Flaky(MemoryStore):
         away = False
 
-        def write(self, view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> int:
+        def write(self, view: str, keys: Sequence[bytes], rows: Packed) -> int:
             if self.away:
                 raise StoreError("store", "is away", "Wait.")
             return super().write(view, keys, rows)
@@ -314,7 +315,7 @@ def test_rows_say_up_to_when_they_reflect_all_partitions_of_their_topic() -> Non
     seen: list[tuple[int, int]] = []
 
     class Watched(MemoryStore):
-        def write(self, view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> int:
+        def write(self, view: str, keys: Sequence[bytes], rows: Packed) -> int:
             won = super().write(view, keys, rows)
             seen.append((len(rows_in(self)), reflected(self, {"v": 1})["v"]))
             return won
@@ -348,7 +349,7 @@ def test_rows_are_complete_once_all_are_written_again_and_not_before() -> None:
     seen: list[tuple[int, bool]] = []
 
     class Watched(MemoryStore):
-        def write(self, view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> int:
+        def write(self, view: str, keys: Sequence[bytes], rows: Packed) -> int:
             won = super().write(view, keys, rows)
             seen.append((len(rows_in(self)), is_marked(self)))
             return won

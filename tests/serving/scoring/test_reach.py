@@ -33,7 +33,7 @@ from tests.serving.edge.served import served
 from tests.serving.scoring.test_scorer import Rig
 from tests.toy_app import toy_app
 
-WANTED = [RowKeys("app:v", [b"k"], 24)]
+WANTED = [RowKeys("app:v", [b"k"])]
 PATIENCE_SECONDS = 20.0
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from freshet.app import App
+from freshet.features.packed import Packed
 from freshet.features.rows.rows import ViewRows
 from freshet.features.stores.contract import RowKeys, Rows, Store
 from freshet.features.stores.late_store import LateStore
@@ -43,11 +44,11 @@ class DictStore:
     resource = "toy"
 
     def __init__(self) -> None:
-        self.rows: dict[tuple[str, bytes], npt.NDArray[np.uint8]] = {}
+        self.rows: dict[tuple[str, bytes], bytes] = {}
         self.away = False
         self.reads = 0
 
-    def write(self, view: str, keys: Sequence[bytes], rows: npt.NDArray[np.uint8]) -> int:
+    def write(self, view: str, keys: Sequence[bytes], rows: Packed) -> int:
         self.rows.update({(view, k): r for k, r in zip(keys, rows)})
         return len(keys)
 
@@ -57,9 +58,7 @@ class DictStore:
             raise StoreError("toy", "is away", "Wait.")
         out = []
         for w in wanted:
-            found = [self.rows.get((w.view, k)) for k in w.keys]
-            data = np.stack([np.zeros(w.width, np.uint8) if r is None else r for r in found])
-            out.append(Rows(data, np.array([r is not None for r in found])))
+            out.append(Rows(Packed.of([self.rows.get((w.view, k), b"") for k in w.keys])))
         return out
 
     def read_at_once(self, wanted: Sequence[RowKeys], within_seconds: float) -> list[Rows]:
