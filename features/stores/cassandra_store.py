@@ -12,7 +12,6 @@ import uuid
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import cassandra
 import numpy as np
@@ -21,11 +20,10 @@ from cassandra import ConsistencyLevel, InvalidRequest
 from cassandra.auth import PlainTextAuthProvider
 
 from freshet.features.packed import Packed
+from freshet.features.stores.cassandra_address import CassandraPlace, place_of
 from freshet.features.stores.contract import VERSION_BYTES, NotAtOnce, RowKeys, Rows
 from freshet.features.stores.stored import ReadBytes, check_rows, check_version, lengths_of, rows_of
-from freshet.schemas.addresses import authority, split
 from freshet.schemas.errors import StoreError
-from freshet.schemas.shown_text import address
 from freshet.schemas.sizes import cuts
 
 try:
@@ -55,7 +53,6 @@ REQUESTS_IN_FLIGHT = 128
 # A server calls a connection overloaded whose requests have more bytes than a small part of its
 # memory.
 BYTES_IN_FLIGHT = 2 << 20
-USUAL_PORT = 9042
 CONNECT_SECONDS = 5.0
 # Servers agree on a new table among themselves, which takes longer than an answer.
 SCHEMA_SECONDS = 30.0
@@ -75,7 +72,8 @@ _TABLE = (
 
 
 class CassandraStore:
-    """A `Store` in Cassandra (5.0), at `cassandra://[user:password@]host[,host…][:port]/keyspace`.
+    """A `Store` in Cassandra (5.0), at `cassandra://[user:password@]host[,host…][:port]/keyspace`,
+    with options that `freshet.features.stores.cassandra_address` knows.
 
     A missing keyspace is made, with one replica; for more, make it beforehand. The table is made in
     any case.
@@ -88,7 +86,8 @@ class CassandraStore:
     writes for the table's `gc_grace_seconds` (10 days).
 
     Nothing is read before it is written, so `write` and `erase` return how many rows they were
-    given. Reads and writes are at LOCAL_QUORUM. A session is shared by any number of threads; a
+    given. Reads and writes are at the consistency that the address says, LOCAL_QUORUM unless it
+    says another: with less than a quorum on both sides a read may miss what was written. A session is shared by any number of threads; a
     lost server is tried again every second, and calls fail until it is back.
 
     `generation()` names a marker kept among the rows and the last start of each server (asked for
@@ -104,24 +103,27 @@ class CassandraStore:
     """
 
     def __init__(self, url: str, timeout_seconds: float = 5.0) -> None:
-        hosts, port, self._keyspace, login = _place(url)
-        self.address = f"{authority(','.join(hosts), port)}/{self._keyspace}"
+        place = place_of(url)
+        self._keyspace = place.keyspace
+        self._consistency = ConsistencyLevel.name_to_value[place.consistency]
+        self.address = place.shown
         self._timeout_seconds = timeout_seconds
         self._servers = ""
         self._servers_until = 0.0
         self._marker = ""  # as it was last seen
         self._read_bytes = ReadBytes()
         profile = ExecutionProfile(
-            load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy()),
-            consistency_level=ConsistencyLevel.LOCAL_QUORUM,
+            load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy(place.local_dc or "")),
+            consistency_level=self._consistency,
             row_factory=tuple_factory,
             request_timeout=timeout_seconds,
         )
         with self._translated():
             self._cluster = Cluster(
-                hosts,
-                port=port,
-                auth_provider=PlainTextAuthProvider(*login) if login else None,
+                place.hosts,
+                port=place.port,
+                auth_provider=PlainTextAuthProvider(*place.login) if place.login else None,
+                ssl_context=place.tls,
                 execution_profiles={EXEC_PROFILE_DEFAULT: profile},
                 protocol_version=5,
                 connect_timeout=min(CONNECT_SECONDS, timeout_seconds),
@@ -134,12 +136,25 @@ class CassandraStore:
             )
         try:
             with self._translated():
-                self._session = self._cluster.connect()
+                self._session = self._connect(place)
                 self._prepare()
         except BaseException:
             # Its threads would outlive a constructor that failed.
             self._cluster.shutdown()
             raise
+
+    def _connect(self, place: CassandraPlace) -> Any:
+        try:
+            return self._cluster.connect()
+        except NoHostAvailable:
+            # Nobody may be asked where nobody is near.
+            known = {host.datacenter for host in self._cluster.metadata.all_hosts()} - {None}
+            if not place.local_dc or not known or place.local_dc in known:
+                raise
+        raise self._error(
+            f"has no server in data centre {place.local_dc!r}",
+            f"Give local_dc one of {', '.join(sorted(known))}.",
+        )
 
     @property
     def resource(self) -> str:
@@ -244,9 +259,7 @@ class CassandraStore:
         """Unlogged: rows do not depend on each other, but a message for each costs four times as
         much."""
         for first, after in cuts(sizes, ROWS_A_BATCH, BYTES_A_BATCH):
-            batch = BatchStatement(
-                BatchType.UNLOGGED, consistency_level=ConsistencyLevel.LOCAL_QUORUM
-            )
+            batch = BatchStatement(BatchType.UNLOGGED, consistency_level=self._consistency)
             for one in values[first:after]:
                 batch.add(statement, one)
             yield batch, None
@@ -358,32 +371,3 @@ _MEANINGS: tuple[tuple[Any, str, str], ...] = (
         "Start it, or check the store's address and the network between.",
     ),
 )
-
-
-def _place(url: str) -> tuple[list[str], int, str, tuple[str, str] | None]:
-    """Hosts, port, keyspace, and user and password if there are."""
-    parts = urlsplit(url)
-    login, _, place = parts.netloc.rpartition("@")
-    servers = [split(server) for server in place.split(",")]
-    known = [server for server in servers if server is not None]
-    ports = {port for _, port in known if port is not None} or {USUAL_PORT}
-    keyspace = parts.path.strip("/")
-    # The driver takes one port for all servers.
-    if (
-        not re.fullmatch("[a-z][a-z0-9_]{0,47}", keyspace)
-        or len(known) < len(servers)
-        or len(ports) > 1
-    ):
-        raise StoreError(
-            address(url),
-            "is not one of a Cassandra",
-            "Write cassandra://HOST:PORT/KEYSPACE "
-            "(a keyspace has lower-case letters, digits and _).",
-        )
-    user, _, password = login.partition(":")
-    return (
-        [host for host, _ in known],
-        ports.pop(),
-        keyspace,
-        (unquote(user), unquote(password)) if login else None,
-    )

@@ -3,7 +3,6 @@ places."""
 
 from __future__ import annotations
 
-import datetime
 import os
 import signal
 import socket
@@ -15,10 +14,6 @@ from typing import Any
 
 import pytest
 import redis
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,6 +24,7 @@ from freshet.schemas.errors import ComponentError, StoreError
 from freshet.servers import redis_server
 from freshet.servers.redis_server import MAX_PATH_BYTES, RedisServer, redis_program
 from freshet.servers.server import free_ports
+from tests.certificates import of_localhost
 from tests.contracts.store_battery import EXAMPLES, get, pack, put, row, view_name
 from tests.features.redis.groups import cluster_ports
 
@@ -343,7 +339,7 @@ class TestErrors:
 class TestTls:
     def test_rediss_checks_the_servers_certificate(self, start: Start, tmp_path: Path) -> None:
         certificate, key = tmp_path / "redis.crt", tmp_path / "redis.key"
-        self._sign(certificate, key)
+        of_localhost(certificate, key)
         (port,) = free_ports(1)
         files = [
             "--tls-cert-file",
@@ -361,28 +357,6 @@ class TestTls:
         store, view = open_store(f"{url}?ssl_ca_certs={certificate}"), view_name()
         assert put(store, view, [(b"k", (1, 0))]) == 1
         refused(lambda: open_store(url), f"localhost:{port}", "cannot be reached", "address")
-
-    def _sign(self, certificate: Path, key: Path) -> None:
-        """A certificate of localhost that signs itself."""
-        private = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-        now = datetime.datetime.now(datetime.UTC)
-        signed = (
-            x509.CertificateBuilder(name, name, private.public_key(), x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), False)
-            .add_extension(x509.BasicConstraints(True, None), True)
-            .sign(private, hashes.SHA256())
-        )
-        certificate.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-        key.write_bytes(
-            private.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-        )
 
 
 class TestServer:

@@ -8,6 +8,8 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from cassandra.auth import PlainTextAuthProvider
@@ -26,6 +28,7 @@ from freshet.features.stores.cassandra_store import (
 from freshet.schemas.errors import ComponentError, StoreError
 from freshet.servers.cassandra_server import CassandraServer
 from freshet.servers.server import free_ports
+from tests.certificates import of_localhost
 from tests.contracts.store_battery import EXAMPLES, get, pack, put, row, view_name
 
 SECRET = "s3cret-words"
@@ -188,6 +191,22 @@ class TestErrors:
             "cassandra://HOST:PORT",
         )
 
+    @pytest.mark.parametrize(
+        ("options", "cause", "next_step"),
+        [
+            ("consistency=any", "consistency=ANY", "LOCAL_QUORUM"),
+            ("consistency=", "says nothing by consistency", "leave it out"),
+            ("replicas=3", "has an option 'replicas'", "local_dc"),
+            ("consistency", "not NAME=VALUE", "?consistency="),
+            ("ssl=yes", "has ssl=yes", "true or false"),
+            ("ssl_keyfile=a", "no ssl_certfile", "certificate of that key"),
+            ("ssl_ca_certs=/no/such", "cannot be read", "PEM"),
+        ],
+    )
+    def test_an_option_that_is_none(self, options: str, cause: str, next_step: str) -> None:
+        url = f"cassandra://me:{SECRET}@localhost/flights?{options}"
+        refused(lambda: open_store(url), "cassandra://***@localhost", cause, next_step)
+
     def test_a_missing_driver(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "freshet.features.stores.cassandra_store", None)
         refused(
@@ -199,12 +218,20 @@ class TestErrors:
 
 
 class GuardedServer(CassandraServer):
-    """One that asks for passwords and permissions."""
+    """One that asks for passwords and permissions, and speaks TLS with whoever wants it."""
+
+    @property
+    def certificate(self) -> Path:
+        return self.directory / "server.crt"
 
     def command(self) -> Sequence[str]:
         line = list(super().command())
+        keys = self.directory / "server.p12"
+        if not keys.exists():
+            of_localhost(self.certificate, self.directory / "server.key", keys, KEYS_SECRET)
         with (self.directory / "cassandra.yaml").open("a") as yaml:
             yaml.write("authenticator: PasswordAuthenticator\nauthorizer: CassandraAuthorizer\n")
+            yaml.write(TLS.format(keys=keys, secret=KEYS_SECRET))
         return [line[0], "-Dcassandra.superuser_setup_delay_ms=0", *line[1:]]
 
 
@@ -222,6 +249,15 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedServer]
 
 
 ROOT = ("cassandra", "cassandra")
+KEYS_SECRET = "keys-words"
+TLS = """\
+client_encryption_options:
+  enabled: true
+  optional: true
+  keystore: {keys}
+  keystore_password: {secret}
+  store_type: PKCS12
+"""
 
 
 class TestOwnServer:
@@ -233,6 +269,8 @@ class TestOwnServer:
         )
         self._passwords(address)
         self._permissions(address)
+        self._tls(guarded)
+        self._data_centres(address)
         self._stop(guarded)
 
     def _passwords(self, address: str) -> None:
@@ -254,6 +292,37 @@ class TestOwnServer:
             address,
             "not let",
             "MODIFY",
+        )
+
+    def _tls(self, server: GuardedServer) -> None:
+        url = f"cassandra://cassandra:cassandra@{server.address}/flights"
+        known = f"{url}?ssl_ca_certs={server.certificate}"
+        for options in ("", "&consistency=quorum", "&ssl_check_hostname=false"):
+            with closing(open_store(known + options, 10.0)) as store:
+                view = view_name()
+                put(store, view, [(b"k", (1, 0))])
+                assert get(store, view, [b"k"]) == [row(b"k", (1, 0))]
+        with Cluster(
+            ["127.0.0.1"],
+            port=server.port,
+            protocol_version=5,
+            auth_provider=PlainTextAuthProvider(*ROOT),
+        ) as cluster:
+            encrypted = "SELECT ssl_enabled FROM system_views.clients"
+            with closing(open_store(known, 10.0)):
+                assert True in {one for (one,) in cluster.connect().execute(encrypted)}
+        refused(
+            lambda: open_store(f"{url}?ssl=true"), server.address, "CERTIFICATE_VERIFY", "address"
+        )
+
+    def _data_centres(self, address: str) -> None:
+        url = f"cassandra://cassandra:cassandra@{address}/flights"
+        open_store(f"{url}?local_dc=datacenter1", 10.0).close()
+        refused(
+            lambda: open_store(f"{url}?local_dc=elsewhere", 10.0),
+            address,
+            "has no server in data centre 'elsewhere'",
+            "datacenter1",
         )
 
     def _stop(self, server: GuardedServer) -> None:
