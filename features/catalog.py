@@ -5,11 +5,13 @@ redis://[user:password@]host:port/db                        rediss:// is the sam
 unix:///path/of/redis.sock                                  a Redis of this machine
 redis+sentinel://[user:password@]host:port,…/master/db      rediss+sentinel:// over TLS
 redis+cluster://[user:password@]host:port,…                 rediss+cluster:// over TLS
-cassandra://[user:password@]host:port/keyspace
+cassandra://[user:password@]host:port/keyspace?option=…      see `stores/cassandra_address.py`
+tiered(REDIS, STORE)                                        copies in Redis of what STORE has
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from freshet.features.stores.contract import Store
@@ -52,6 +54,32 @@ def _cassandra(url: str, timeout_seconds: float) -> Store:
     return CassandraStore(url, timeout_seconds)
 
 
+def _tiered(url: str, timeout_seconds: float) -> Store:
+    from freshet.features.redis.addresses import server_at, watched_at
+    from freshet.features.redis.copy_store import CopyStore
+
+    tiers = _TIERED.fullmatch(url)
+    if tiers is None or tiers["copy"].partition("://")[0] not in _COPIES:
+        raise StoreError(
+            address(url),
+            "does not name a Redis for copies and a store",
+            "Write tiered(redis://HOST:PORT/DB, cassandra://HOST:PORT/KEYSPACE).",
+        )
+    place_of = server_at
+    if "+sentinel" in tiers["copy"]:
+        place_of = watched_at
+    place = place_of(tiers["copy"], timeout_seconds)
+    store = open_store(tiers["store"], timeout_seconds)
+    try:
+        return CopyStore(place, store, timeout_seconds)
+    except BaseException:
+        store.close()
+        raise
+
+
+# The comma before the second address: hosts are separated by commas, too.
+_TIERED = re.compile(r"tiered\(\s*(?P<copy>\S+?)\s*,\s*(?P<store>[a-z+]+://\S+?)\s*\)")
+_COPIES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")
 STORES: dict[str, Callable[[str, float], Store]] = {
     "redis": _redis,
     "rediss": _redis,
@@ -61,6 +89,7 @@ STORES: dict[str, Callable[[str, float], Store]] = {
     "redis+cluster": _cluster,
     "rediss+cluster": _cluster,
     "cassandra": _cassandra,
+    "tiered(": _tiered,
 }
 
 
@@ -85,8 +114,10 @@ def late_store(url: str, timeout_seconds: float = 5.0) -> Store:
 
 
 def _opener(url: str) -> Callable[[str, float], Store]:
+    if url.startswith("tiered("):
+        return _tiered
     scheme, separator, _ = url.partition("://")
     if not separator or scheme not in STORES:
-        known = ", ".join(f"{name}://" for name in STORES)
+        known = ", ".join(f"{name}://" for name in STORES if name != "tiered(")
         raise StoreError(address(url) or "address ''", "is no store", f"Write one of {known}.")
     return STORES[scheme]

@@ -42,7 +42,8 @@ class Settings(BaseSettings):
     )
     store: str = Field(
         "",
-        description="the store: empty for an embedded Redis, or redis://…, unix://…, cassandra://…",
+        description="the store: empty for an embedded Redis, or redis://…, unix://…, "
+        "redis+sentinel://…, redis+cluster://…, cassandra://…, tiered(redis://…, cassandra://…)",
     )
     host: str = Field(
         "127.0.0.1", description="address that the scorer and the status page listen on"

@@ -30,6 +30,7 @@ class Place:
     address: str
     is_clustered: bool = False
     is_watched: bool = False  # by Sentinels
+    is_copy: bool = False  # of what another store has, so that it may evict
 
 
 class RedisLink:
@@ -126,11 +127,22 @@ class RedisLink:
         return replies
 
     def check_policy(self, policy: str) -> None:
-        if policy != "noeviction":
+        if self._place.is_copy:
+            self._check_policy_of_copy(policy)
+        elif policy != "noeviction":
             raise self.error(
                 f"evicts rows when memory is short (maxmemory-policy is {policy})",
                 "Run CONFIG SET maxmemory-policy noeviction, and set it in the server's "
                 "redis.conf.",
+            )
+
+    def _check_policy_of_copy(self, policy: str) -> None:
+        # The others evict nothing, or only what expires, which rows do not.
+        if not policy.startswith("allkeys-"):
+            raise self.error(
+                f"takes no more rows when memory is short (maxmemory-policy is {policy})",
+                "Run CONFIG SET maxmemory-policy allkeys-lru, and set it in the server's "
+                "redis.conf: of a copy rows may be evicted.",
             )
 
     def error(self, cause: str, next_step: str) -> StoreError:

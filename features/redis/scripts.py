@@ -70,6 +70,58 @@ return erased
 """
 )
 
+# KEYS: of rows. ARGV: their lengths; all of them in one. What has a copy gets the newer one; a row
+# of 16 bytes is a tombstone, which beats a row of its own version. What has none stays without one:
+# only the store knows whether this is the newest. A token goes, since what was fetched is old.
+UPDATE = _script(
+    _ORDER
+    + """
+local lengths, rows, at = ARGV[1], ARGV[2], 1
+for i = 1, #KEYS do
+  local length = struct.unpack('<I4', lengths, 4 * i - 3)
+  local old = redis.call('GETRANGE', KEYS[i], 0, 15)
+  if #old == 16 then
+    local newer = order(rows, at, old)
+    if newer > 0 or newer == 0 and length == 16 then
+      redis.call('SET', KEYS[i], string.sub(rows, at, at + length - 1))
+    end
+  elseif #old > 0 then
+    redis.call('DEL', KEYS[i])
+  end
+  at = at + length
+end
+return 0
+"""
+)
+
+# KEYS: of rows that are to be copied. ARGV: a token of 15 bytes; how long it holds, in ms. Whoever
+# finds nothing leaves the token, and may fill in the row while that is there.
+# Source: Nishtala et al., "Scaling Memcache at Facebook" (2013), section 3.2.1, leases.
+LEASE = _script("""
+for i = 1, #KEYS do
+  redis.call('SET', KEYS[i], ARGV[1], 'PX', ARGV[2], 'NX')
+end
+return 0
+""")
+
+# KEYS: of rows. ARGV: the token; their lengths; all of them in one. A row is filled in where the
+# token is: since it was left, nobody has written that row. One of no bytes takes the token away.
+FILL = _script("""
+local token, lengths, rows, at = ARGV[1], ARGV[2], ARGV[3], 1
+for i = 1, #KEYS do
+  local length = struct.unpack('<I4', lengths, 4 * i - 3)
+  if redis.call('GET', KEYS[i]) == token then
+    if length > 0 then
+      redis.call('SET', KEYS[i], string.sub(rows, at, at + length - 1))
+    else
+      redis.call('DEL', KEYS[i])
+    end
+  end
+  at = at + length
+end
+return 0
+""")
+
 # KEYS: the marker. ARGV: one to set where there is none. Returns marker, run, replication history,
 # eviction.
 GENERATION = _script("""
@@ -91,7 +143,7 @@ return {
 
 
 def arguments(rows: Packed) -> list[bytes]:
-    """Rows as `WRITE` takes them: their lengths, and all of them in one."""
+    """Rows as scripts take them: their lengths, and all of them in one."""
     lengths = rows.lengths.astype("<u4")
     return [
         lengths.tobytes(),

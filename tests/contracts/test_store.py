@@ -68,6 +68,24 @@ class CassandraRig:
         self._cluster.shutdown()
 
 
+class TieredRig:
+    counts = False
+
+    def __init__(self, copies: RedisServer, store: CassandraRig) -> None:
+        self._copies = copies
+        self._store = store
+        self._url = f"tiered({copies.url}, {store.url})"
+
+    def open(self) -> Store:
+        return open_store(self._url, 30.0)
+
+    def empty(self) -> None:
+        """The store first: what is read in between is not kept for a row."""
+        self._store.empty()
+        with redis.Redis.from_url(self._copies.url) as client:
+            client.flushall()
+
+
 class MemoryRig:
     """All that open it share its rows."""
 
@@ -113,12 +131,22 @@ def cassandra_rig(cassandra: str) -> Iterator[CassandraRig]:
     made.close()
 
 
+@pytest.fixture(scope="module")
+def tiered_rig(
+    tmp_path_factory: pytest.TempPathFactory, cassandra_rig: CassandraRig
+) -> Iterator[TieredRig]:
+    evicting = ("--maxmemory-policy", "allkeys-lru")
+    with RedisServer(tmp_path_factory.mktemp("copies"), *evicting) as server:
+        yield TieredRig(server, cassandra_rig)
+
+
 RIGS = {
     MemoryStore: "memory_rig",
     STORES["redis"]: "redis_rig",
     STORES["redis+sentinel"]: "sentinel_rig",
     STORES["redis+cluster"]: "cluster_rig",
     STORES["cassandra"]: "cassandra_rig",
+    STORES["tiered("]: "tiered_rig",
 }
 
 

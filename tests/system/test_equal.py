@@ -43,6 +43,7 @@ from freshet.settings import Settings
 from freshet.streams.catalog import open_log
 from freshet.streams.log.contract import Log
 from freshet.testing import LocalRun
+from tests.features.redis.groups import RedisCluster
 
 DAYS, EVERY, DRAIN_MS = 2, "3h", 13 * 3_600_000
 SHARED_ROLES = ("intake", "view")
@@ -240,4 +241,26 @@ def test_kafka_and_cassandra_equal_the_embedded_run(
     log = open_log(f"kafka://{kafka}", name)
     found = in_one_process(load(light_flights(tmp_path, name)), tmp_path, store, log)
     store.close()
+    check_equal(found, embedded)
+
+
+@pytest.mark.timeout(600)
+def test_a_cluster_equals_the_embedded_run(embedded: Outcome, tmp_path: Path) -> None:
+    with RedisCluster(tmp_path / "cluster") as cluster:
+        store = open_store(cluster.url)
+        found = in_one_process(load(light_flights(tmp_path)), tmp_path, store)
+        store.close()
+    check_equal(found, embedded)
+
+
+@pytest.mark.timeout(600)
+def test_copies_that_are_evicted_equal_the_embedded_run(
+    embedded: Outcome, cassandra: str, tmp_path: Path
+) -> None:
+    name = f"flights_{uuid.uuid4().hex[:8]}"
+    evicting = ("--maxmemory", "2mb", "--maxmemory-policy", "allkeys-lru")
+    with RedisServer(tmp_path / "copies", *evicting) as redis:
+        store = open_store(f"tiered({redis.url}, cassandra://{cassandra}/{name})")
+        found = in_one_process(load(light_flights(tmp_path, name)), tmp_path, store)
+        store.close()
     check_equal(found, embedded)

@@ -1,0 +1,196 @@
+"""A store whose rows Redis holds copies of: reads that it can answer cost no more than Redis, and
+it may evict, or lose, what it likes."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from freshet.features.packed import Packed
+from freshet.features.redis import scripts
+from freshet.features.redis.link import Place, RedisLink, packed
+from freshet.features.redis.redis_store import KEYS_A_CALL
+from freshet.features.stores.contract import VERSION_BYTES, NotAtOnce, RowKeys, Rows, Store
+from freshet.features.stores.stored import ReadBytes, check_rows, check_version, lengths_of
+from freshet.schemas.errors import StoreError
+from freshet.schemas.sizes import CALL_BYTES, cuts
+
+# One byte less than a version, so that no writer takes it for a row.
+TOKEN_BYTES = VERSION_BYTES - 1
+# How long nobody else fills in a row that a reader has set out to fetch, and then did not.
+LEASE_MS = 10_000
+# How long the loss of the store's rows may go unnoticed while Redis answers for them.
+GENERATION_SECONDS = 1.0
+Ask = Callable[[Sequence[bytes]], list[Any]]
+
+
+class CopyStore:
+    """A `Store` over another, with copies of its rows in one Redis that may evict.
+
+    A read asks Redis; rows that it lacks come from the store and are copied. A write goes to the
+    store, then to the copies that there are: what has none may be older than what the store has, so
+    it gets none. So a writer waits while either is away, and reads go on, slower, while Redis is.
+    Generations are the store's: a Redis that lost its copies lost no row.
+
+    A reader that fetches a row could copy what has been overtaken meanwhile. So it leaves a token
+    where the copy will be, any write takes that away, and only in its place is a copy made.
+
+    Raises:
+        StoreError: at once, if Redis cannot be reached, or would refuse rows when it is full.
+    """
+
+    def __init__(self, place: Place, store: Store, timeout_seconds: float = 5.0) -> None:
+        self._store = store
+        self._link = RedisLink(replace(place, is_copy=True), timeout_seconds)
+        self._read_bytes = ReadBytes()
+        self._generation = ""
+        self._generation_until = 0.0
+        self._link.open()
+
+    @property
+    def resource(self) -> str:
+        return f"{self._link.resource} before {self._store.resource}"
+
+    def write(self, view: str, keys: Sequence[bytes], rows: Packed) -> int:
+        check_rows(view, keys, rows)
+        won = self._store.write(view, keys, rows)
+        self._update(view, keys, rows)
+        return won
+
+    def erase(self, view: str, keys: Sequence[bytes], version: bytes) -> int:
+        check_version(version)
+        erased = self._store.erase(view, keys, version)
+        self._update(view, keys, Packed.of([version] * len(keys)))
+        return erased
+
+    def _update(self, view: str, keys: Sequence[bytes], rows: Packed) -> None:
+        names = _names(view, keys)
+        calls = []
+        for first, after in cuts(lengths_of(rows, names), KEYS_A_CALL, CALL_BYTES):
+            part = scripts.arguments(rows.part(first, after))
+            calls.append((names[first:after], part))
+        self._link.run(scripts.UPDATE, calls)
+
+    def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
+        if time.monotonic() >= self._generation_until:
+            self.generation()
+        try:
+            found = self._copies(wanted, self._link.ask)
+        except StoreError:
+            return self._store.read(wanted)
+        missing = [
+            RowKeys(asked.view, [key for key, value in zip(asked.keys, values) if value is None])
+            for asked, values in zip(wanted, found)
+        ]
+        if any(asked.keys for asked in missing):
+            return self._completed(wanted, found, missing)
+        return [self._rows(asked, values) for asked, values in zip(wanted, found)]
+
+    def read_at_once(self, wanted: Sequence[RowKeys], within_seconds: float) -> list[Rows]:
+        if time.monotonic() >= self._generation_until:
+            cause = "has not said for a while whether it lost rows"
+            raise NotAtOnce(self.resource, cause, "Read it on a thread.")
+        found = self._copies(wanted, partial(self._link.ask_at_once, within_seconds))
+        if any(value is None for values in found for value in values):
+            raise NotAtOnce(self.resource, "lacks copies of some rows", "Read it on a thread.")
+        return [self._rows(asked, values) for asked, values in zip(wanted, found)]
+
+    def generation(self) -> str:
+        self._generation = self._store.generation()
+        self._generation_until = time.monotonic() + GENERATION_SECONDS
+        return self._generation
+
+    def close(self) -> None:
+        self._link.close()
+        self._store.close()
+
+    def _copies(self, wanted: Sequence[RowKeys], ask: Ask) -> list[list[bytes | None]]:
+        """What Redis has of the rows, by view: None where that is nothing, or a token."""
+        names = [name for asked in wanted for name in _names(asked.view, asked.keys)]
+        usual = [self._read_bytes.of(asked.view) for asked in wanted for _ in asked.keys]
+        sizes = [len(name) + expected for name, expected in zip(names, usual)]
+        spans = cuts(sizes, KEYS_A_CALL, CALL_BYTES)
+        values: list[bytes | None] = []
+        for reply in ask([packed(b"MGET", *names[first:after]) for first, after in spans]):
+            values += [_row(value) for value in reply]
+        out = []
+        at = 0
+        for asked in wanted:
+            out.append(values[at : at + len(asked.keys)])
+            at += len(asked.keys)
+        return out
+
+    def _completed(
+        self,
+        wanted: Sequence[RowKeys],
+        found: Sequence[list[bytes | None]],
+        missing: Sequence[RowKeys],
+    ) -> list[Rows]:
+        """Rows of which Redis lacks some, with those of the store, which are then filled in."""
+        token = secrets.token_bytes(TOKEN_BYTES)
+        # Before the store is asked: what is written from now on takes the token away.
+        self._lease(missing, token)
+        fetched = self._store.read(missing)
+        self._fill(missing, fetched, token)
+        out = []
+        for asked, values, rows in zip(wanted, found, fetched):
+            own = iter(rows.packed)
+            complete = [next(own) if value is None else value for value in values]
+            generation = self._generation
+            if rows.packed.ends.size:
+                generation = rows.generation
+            out.append(self._noted(asked, Rows(Packed.of(complete), generation)))
+        return out
+
+    def _lease(self, missing: Sequence[RowKeys], token: bytes) -> None:
+        names = [name for asked in missing for name in _names(asked.view, asked.keys)]
+        rest = [token, b"%d" % LEASE_MS]
+        sizes = [len(name) for name in names]
+        calls = [
+            (names[first:after], rest) for first, after in cuts(sizes, KEYS_A_CALL, CALL_BYTES)
+        ]
+        self._unless_away(scripts.LEASE, calls)
+
+    def _fill(self, missing: Sequence[RowKeys], fetched: Sequence[Rows], token: bytes) -> None:
+        calls: list[tuple[Sequence[bytes], Sequence[bytes]]] = []
+        for asked, rows in zip(missing, fetched):
+            names = _names(asked.view, asked.keys)
+            for first, after in cuts(lengths_of(rows.packed, names), KEYS_A_CALL, CALL_BYTES):
+                part = scripts.arguments(rows.packed.part(first, after))
+                calls.append((names[first:after], [token, *part]))
+        self._unless_away(scripts.FILL, calls)
+
+    def _unless_away(
+        self, script: scripts.Script, calls: Sequence[tuple[Sequence[bytes], Sequence[bytes]]]
+    ) -> None:
+        """What makes later reads faster, and this one no more right."""
+        try:
+            self._link.run(script, calls)
+        except StoreError:
+            return
+
+    def _rows(self, asked: RowKeys, values: Sequence[bytes | None]) -> Rows:
+        rows = Packed.of([value or b"" for value in values])
+        return self._noted(asked, Rows(rows, self._generation))
+
+    def _noted(self, asked: RowKeys, rows: Rows) -> Rows:
+        self._read_bytes.note(asked.view, rows)
+        return rows
+
+
+def _row(value: bytes | None) -> bytes | None:
+    """A stored value as a row: of no bytes for a tombstone, None for nothing and for a token."""
+    if value is None or len(value) < VERSION_BYTES:
+        return None
+    if len(value) == VERSION_BYTES:
+        return b""
+    return value
+
+
+def _names(view: str, keys: Sequence[bytes]) -> list[bytes]:
+    prefix = f"{view}:".encode()
+    return [prefix + key for key in keys]
