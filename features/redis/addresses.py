@@ -117,7 +117,10 @@ def _options(url: str) -> dict[str, Any]:
     return parse(url)
 
 
-def _dialer(options: dict[str, Any], timeout_seconds: float) -> Callable[[], Any]:
+def _dialer(
+    options: dict[str, Any],
+    timeout_seconds: float,
+) -> Callable[[], Any]:
     """What makes connections, not yet connected. Raises `TypeError` for options that none takes."""
     known = dict(options)
     kind = known.pop("connection_class", redis.Connection)
@@ -129,7 +132,12 @@ def _dialer(options: dict[str, Any], timeout_seconds: float) -> Callable[[], Any
     return dial
 
 
-def _dial_master(ask: Any, name: str, options: dict[str, Any], timeout_seconds: float) -> object:
+def _dial_master(
+    ask: Any,
+    name: str,
+    options: dict[str, Any],
+    timeout_seconds: float,
+) -> object:
     host, port = ask.discover_master(name)
     return _dialer({**options, "host": host, "port": port}, timeout_seconds)()
 
@@ -161,7 +169,12 @@ def _hosts(parts: SplitResult, usual_port: int) -> list[Node]:
     return found
 
 
-def _plain(parts: SplitResult, node: Node, database: str, query: dict[str, str]) -> str:
+def _plain(
+    parts: SplitResult,
+    node: Node,
+    database: str,
+    query: dict[str, str],
+) -> str:
     """The address as that of one server, whose options redis-py reads."""
     login, at, _ = parts.netloc.rpartition("@")
     scheme = parts.scheme.partition("+")[0]

@@ -14,12 +14,11 @@ from freshet.features.packed import Packed
 from freshet.features.redis import scripts
 from freshet.features.redis.addresses import Cluster
 from freshet.features.redis.buckets import BUCKETS, bucket_of, tags
+from freshet.features.redis.calls import spans
 from freshet.features.redis.link import called, facts_of, packed
 from freshet.features.redis.nodes import Call, ClusterNodes
-from freshet.features.redis.redis_store import KEYS_A_CALL
 from freshet.features.stores.contract import RowKeys, Rows
 from freshet.features.stores.stored import ReadBytes, check_rows, check_version, rows_of
-from freshet.schemas.sizes import CALL_BYTES, cuts
 
 # How long the loss of single buckets, which no server does by itself, may go unnoticed.
 BUCKETS_SECONDS = 1.0
@@ -43,7 +42,11 @@ class RedisClusterStore:
             rows, or some slots have no server.
     """
 
-    def __init__(self, cluster: Cluster, timeout_seconds: float = 5.0) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        timeout_seconds: float = 5.0,
+    ) -> None:
         self._read_bytes = ReadBytes()
         self._nodes = ClusterNodes(cluster, timeout_seconds)
         self._markers: Markers = ()  # by bucket, as they were last looked at
@@ -62,14 +65,19 @@ class RedisClusterStore:
     def resource(self) -> str:
         return self._nodes.resource
 
-    def write(self, view: str, keys: Sequence[bytes], rows: Packed) -> int:
+    def write(
+        self,
+        view: str,
+        keys: Sequence[bytes],
+        rows: Packed,
+    ) -> int:
         check_rows(view, keys, rows)
         calls = []
         for bucket, at in _by_bucket(keys).items():
             names = [_name(bucket, view, keys[i]) for i in at]
             own = [rows.row(i) for i in at]
             sizes = [len(name) + len(row) for name, row in zip(names, own)]
-            for first, after in cuts(sizes, KEYS_A_CALL, CALL_BYTES):
+            for first, after in spans(sizes):
                 command = partial(
                     _write,
                     names[first:after],
@@ -78,14 +86,19 @@ class RedisClusterStore:
                 calls.append(Call(bucket, after - first, command, scripts.WRITE))
         return sum(self._nodes.ask(calls))
 
-    def erase(self, view: str, keys: Sequence[bytes], version: bytes) -> int:
+    def erase(
+        self,
+        view: str,
+        keys: Sequence[bytes],
+        version: bytes,
+    ) -> int:
         """Tombstones are 16 bytes each and stay."""
         check_version(version)
         calls = []
         for bucket, at in _by_bucket(keys).items():
             names = [_name(bucket, view, keys[i]) for i in at]
             sizes = [len(name) for name in names]
-            for first, after in cuts(sizes, KEYS_A_CALL, CALL_BYTES):
+            for first, after in spans(sizes):
                 command = partial(_erase, names[first:after], version)
                 calls.append(Call(bucket, after - first, command, scripts.ERASE))
         return sum(self._nodes.ask(calls))
@@ -93,10 +106,18 @@ class RedisClusterStore:
     def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
         return self._read(wanted, self._nodes.ask)
 
-    def read_at_once(self, wanted: Sequence[RowKeys], within_seconds: float) -> list[Rows]:
+    def read_at_once(
+        self,
+        wanted: Sequence[RowKeys],
+        within_seconds: float,
+    ) -> list[Rows]:
         return self._read(wanted, partial(self._nodes.ask_at_once, within_seconds))
 
-    def _read(self, wanted: Sequence[RowKeys], ask: Ask) -> list[Rows]:
+    def _read(
+        self,
+        wanted: Sequence[RowKeys],
+        ask: Ask,
+    ) -> list[Rows]:
         parts: dict[int, _Part] = {}
         # Of each key, in the order that it is wanted in: its bucket, and which of that it is.
         places: list[tuple[int, int]] = []
@@ -204,7 +225,7 @@ class _Part(NamedTuple):
 
 
 def _gets(bucket: int, part: _Part) -> Iterator[Call]:
-    for first, after in cuts(part.sizes, KEYS_A_CALL, CALL_BYTES):
+    for first, after in spans(part.sizes):
         # The marker with each: the server may be emptied between two of them.
         names = [
             _MARKERS[bucket],
@@ -213,7 +234,11 @@ def _gets(bucket: int, part: _Part) -> Iterator[Call]:
         yield Call(bucket, len(names), partial(_get, names))
 
 
-def _name(bucket: int, view: str, key: bytes) -> bytes:
+def _name(
+    bucket: int,
+    view: str,
+    key: bytes,
+) -> bytes:
     return b"{%b}%b:%b" % (tags()[bucket], view.encode(), key)
 
 
@@ -229,18 +254,37 @@ def _short(parts: Sequence[bytes]) -> str:
     return hashlib.sha256(b"\x1f".join(parts)).hexdigest()[:16]
 
 
-def _get(names: Sequence[bytes], first: int, after: int) -> bytes:
+def _get(
+    names: Sequence[bytes],
+    first: int,
+    after: int,
+) -> bytes:
     return packed(b"MGET", *names[first:after])
 
 
-def _write(names: Sequence[bytes], rows: Sequence[bytes], first: int, after: int) -> bytes:
+def _write(
+    names: Sequence[bytes],
+    rows: Sequence[bytes],
+    first: int,
+    after: int,
+) -> bytes:
     some = Packed.of(rows[first:after])
     return called(scripts.WRITE, names[first:after], scripts.arguments(some))
 
 
-def _erase(names: Sequence[bytes], version: bytes, first: int, after: int) -> bytes:
+def _erase(
+    names: Sequence[bytes],
+    version: bytes,
+    first: int,
+    after: int,
+) -> bytes:
     return called(scripts.ERASE, names[first:after], [version])
 
 
-def _mark(bucket: int, own: bytes, first: int, after: int) -> bytes:
+def _mark(
+    bucket: int,
+    own: bytes,
+    first: int,
+    after: int,
+) -> bytes:
     return packed(b"SET", _MARKERS[bucket], own, b"NX")

@@ -3,21 +3,21 @@ it may evict, or lose, what it likes."""
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from freshet.features.packed import Packed
 from freshet.features.redis import scripts
+from freshet.features.redis.calls import Arguments, about, names_of, spans, with_rows
 from freshet.features.redis.link import Place, RedisLink, packed
-from freshet.features.redis.redis_store import KEYS_A_CALL
 from freshet.features.stores.contract import VERSION_BYTES, NotAtOnce, RowKeys, Rows, Store
-from freshet.features.stores.stored import ReadBytes, check_rows, check_version, lengths_of
+from freshet.features.stores.stored import ReadBytes, check_rows, check_version
 from freshet.schemas.errors import StoreError
-from freshet.schemas.sizes import CALL_BYTES, cuts
 
 # One byte less than a version, so that no writer takes it for a row.
 TOKEN_BYTES = VERSION_BYTES - 1
@@ -43,7 +43,12 @@ class CopyStore:
         StoreError: at once, if Redis cannot be reached, or would refuse rows when it is full.
     """
 
-    def __init__(self, place: Place, store: Store, timeout_seconds: float = 5.0) -> None:
+    def __init__(
+        self,
+        place: Place,
+        store: Store,
+        timeout_seconds: float = 5.0,
+    ) -> None:
         self._store = store
         self._link = RedisLink(replace(place, is_copy=True), timeout_seconds)
         self._read_bytes = ReadBytes()
@@ -55,25 +60,36 @@ class CopyStore:
     def resource(self) -> str:
         return f"{self._link.resource} before {self._store.resource}"
 
-    def write(self, view: str, keys: Sequence[bytes], rows: Packed) -> int:
+    def write(
+        self,
+        view: str,
+        keys: Sequence[bytes],
+        rows: Packed,
+    ) -> int:
         check_rows(view, keys, rows)
         won = self._store.write(view, keys, rows)
         self._update(view, keys, rows)
         return won
 
-    def erase(self, view: str, keys: Sequence[bytes], version: bytes) -> int:
+    def erase(
+        self,
+        view: str,
+        keys: Sequence[bytes],
+        version: bytes,
+    ) -> int:
         check_version(version)
         erased = self._store.erase(view, keys, version)
         self._update(view, keys, Packed.of([version] * len(keys)))
         return erased
 
-    def _update(self, view: str, keys: Sequence[bytes], rows: Packed) -> None:
-        names = _names(view, keys)
-        calls = []
-        for first, after in cuts(lengths_of(rows, names), KEYS_A_CALL, CALL_BYTES):
-            part = scripts.arguments(rows.part(first, after))
-            calls.append((names[first:after], part))
-        self._link.run(scripts.UPDATE, calls)
+    def _update(
+        self,
+        view: str,
+        keys: Sequence[bytes],
+        rows: Packed,
+    ) -> None:
+        names = names_of(view, keys)
+        self._link.run(scripts.UPDATE, with_rows(names, rows))
 
     def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
         if time.monotonic() >= self._generation_until:
@@ -90,7 +106,11 @@ class CopyStore:
             return self._completed(wanted, found, missing)
         return [self._rows(asked, values) for asked, values in zip(wanted, found)]
 
-    def read_at_once(self, wanted: Sequence[RowKeys], within_seconds: float) -> list[Rows]:
+    def read_at_once(
+        self,
+        wanted: Sequence[RowKeys],
+        within_seconds: float,
+    ) -> list[Rows]:
         if time.monotonic() >= self._generation_until:
             cause = "has not said for a while whether it lost rows"
             raise NotAtOnce(self.resource, cause, "Read it on a thread.")
@@ -108,15 +128,23 @@ class CopyStore:
         self._link.close()
         self._store.close()
 
-    def _copies(self, wanted: Sequence[RowKeys], ask: Ask) -> list[list[bytes | None]]:
+    def _copies(
+        self,
+        wanted: Sequence[RowKeys],
+        ask: Ask,
+    ) -> list[list[bytes | None]]:
         """What Redis has of the rows, by view: None where that is nothing, or a token."""
-        names = [name for asked in wanted for name in _names(asked.view, asked.keys)]
-        usual = [self._read_bytes.of(asked.view) for asked in wanted for _ in asked.keys]
-        sizes = [len(name) + expected for name, expected in zip(names, usual)]
-        spans = cuts(sizes, KEYS_A_CALL, CALL_BYTES)
+        names: list[bytes] = []
+        sizes: list[int] = []
+        for asked in wanted:
+            own = names_of(asked.view, asked.keys)
+            names += own
+            usual = self._read_bytes.of(asked.view)
+            sizes += [len(name) + usual for name in own]
+        commands = [packed(b"MGET", *names[first:after]) for first, after in spans(sizes)]
         values: list[bytes | None] = []
-        for reply in ask([packed(b"MGET", *names[first:after]) for first, after in spans]):
-            values += [_row(value) for value in reply]
+        for reply in ask(commands):
+            values += map(_row, reply)
         out = []
         at = 0
         for asked in wanted:
@@ -146,38 +174,48 @@ class CopyStore:
             out.append(self._noted(asked, Rows(Packed.of(complete), generation)))
         return out
 
-    def _lease(self, missing: Sequence[RowKeys], token: bytes) -> None:
-        names = [name for asked in missing for name in _names(asked.view, asked.keys)]
+    def _lease(
+        self,
+        missing: Sequence[RowKeys],
+        token: bytes,
+    ) -> None:
         rest = [token, b"%d" % LEASE_MS]
-        sizes = [len(name) for name in names]
-        calls = [
-            (names[first:after], rest) for first, after in cuts(sizes, KEYS_A_CALL, CALL_BYTES)
-        ]
-        self._unless_away(scripts.LEASE, calls)
+        for asked in missing:
+            names = names_of(asked.view, asked.keys)
+            self._unless_away(scripts.LEASE, about(names, rest))
 
-    def _fill(self, missing: Sequence[RowKeys], fetched: Sequence[Rows], token: bytes) -> None:
-        calls: list[tuple[Sequence[bytes], Sequence[bytes]]] = []
+    def _fill(
+        self,
+        missing: Sequence[RowKeys],
+        fetched: Sequence[Rows],
+        token: bytes,
+    ) -> None:
         for asked, rows in zip(missing, fetched):
-            names = _names(asked.view, asked.keys)
-            for first, after in cuts(lengths_of(rows.packed, names), KEYS_A_CALL, CALL_BYTES):
-                part = scripts.arguments(rows.packed.part(first, after))
-                calls.append((names[first:after], [token, *part]))
-        self._unless_away(scripts.FILL, calls)
+            names = names_of(asked.view, asked.keys)
+            self._unless_away(scripts.FILL, with_rows(names, rows.packed, [token]))
 
     def _unless_away(
-        self, script: scripts.Script, calls: Sequence[tuple[Sequence[bytes], Sequence[bytes]]]
+        self,
+        script: scripts.Script,
+        calls: Iterable[Arguments],
     ) -> None:
         """What makes later reads faster, and this one no more right."""
-        try:
+        with contextlib.suppress(StoreError):
             self._link.run(script, calls)
-        except StoreError:
-            return
 
-    def _rows(self, asked: RowKeys, values: Sequence[bytes | None]) -> Rows:
+    def _rows(
+        self,
+        asked: RowKeys,
+        values: Sequence[bytes | None],
+    ) -> Rows:
         rows = Packed.of([value or b"" for value in values])
         return self._noted(asked, Rows(rows, self._generation))
 
-    def _noted(self, asked: RowKeys, rows: Rows) -> Rows:
+    def _noted(
+        self,
+        asked: RowKeys,
+        rows: Rows,
+    ) -> Rows:
         self._read_bytes.note(asked.view, rows)
         return rows
 
@@ -189,8 +227,3 @@ def _row(value: bytes | None) -> bytes | None:
     if len(value) == VERSION_BYTES:
         return b""
     return value
-
-
-def _names(view: str, keys: Sequence[bytes]) -> list[bytes]:
-    prefix = f"{view}:".encode()
-    return [prefix + key for key in keys]

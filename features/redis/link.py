@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,7 +66,7 @@ class RedisLink:
             self._idle.pop().disconnect()
 
     def run(
-        self, script: Script, calls: Sequence[tuple[Sequence[bytes], Sequence[bytes]]]
+        self, script: Script, calls: Iterable[tuple[Sequence[bytes], Sequence[bytes]]]
     ) -> list[Any]:
         """Replies of a script called with keys and arguments, all in one round trip."""
         commands = [called(script, keys, rest) for keys, rest in calls]

@@ -44,7 +44,11 @@ class Call(NamedTuple):
 class ClusterNodes:
     """Links to the masters of one cluster. Any number of threads."""
 
-    def __init__(self, cluster: Cluster, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        timeout_seconds: float,
+    ) -> None:
         self._cluster = cluster
         self._timeout_seconds = timeout_seconds
         self._links: dict[Node, RedisLink] = {}
@@ -116,7 +120,11 @@ class ClusterNodes:
                 self.find()
         return replies
 
-    def ask_at_once(self, within_seconds: float, calls: Sequence[Call]) -> list[Any]:
+    def ask_at_once(
+        self,
+        within_seconds: float,
+        calls: Sequence[Call],
+    ) -> list[Any]:
         """As `ask`, over connections that are there. Raises `NotAtOnce` for whatever takes another
         try."""
         sent = []
@@ -172,7 +180,13 @@ class ClusterNodes:
             self.find()
         return [i for i in refused if self._is_to_retry(calls[i], i, replies, until)]
 
-    def _is_to_retry(self, call: Call, at: int, replies: list[Any], until: float) -> bool:
+    def _is_to_retry(
+        self,
+        call: Call,
+        at: int,
+        replies: list[Any],
+        until: float,
+    ) -> bool:
         """Whether a refused call is to be made again. One that is made here, name by name, has its
         reply afterwards."""
         refused = replies[at]
@@ -189,7 +203,12 @@ class ClusterNodes:
         with link.translated():
             raise refused
 
-    def _alone(self, call: Call, name: int, until: float) -> Any:
+    def _alone(
+        self,
+        call: Call,
+        name: int,
+        until: float,
+    ) -> Any:
         """The reply to a call about one of its names, whichever server has that row by now."""
         node = self._nodes[call.bucket]
         command = call.command(name, name + 1)
@@ -215,13 +234,21 @@ class ClusterNodes:
                 node = (reply.host or node[0], reply.port)
                 before = [_ASKING]
 
-    def _by_node(self, calls: Sequence[Call], which: Sequence[int]) -> dict[Node, list[int]]:
+    def _by_node(
+        self,
+        calls: Sequence[Call],
+        which: Sequence[int],
+    ) -> dict[Node, list[int]]:
         found: dict[Node, list[int]] = {}
         for i in which:
             found.setdefault(self._nodes[calls[i].bucket], []).append(i)
         return found
 
-    def _by_bucket(self, spans: Sequence[Any], asked: Node) -> Sequence[Node]:
+    def _by_bucket(
+        self,
+        spans: Sequence[Any],
+        asked: Node,
+    ) -> Sequence[Node]:
         """From a reply to CLUSTER SLOTS, whose lines are the first and the last slot, then the
         master, then replicas."""
         found: list[Node | None] = [None] * SLOTS
@@ -248,7 +275,11 @@ _MOVING = (redis.exceptions.AskError, redis.exceptions.TryAgainError)
 _PASSING = (redis.exceptions.MovedError, redis.exceptions.ClusterDownError)
 
 
-def _put(replies: list[Any], which: Sequence[int], found: Sequence[Any]) -> None:
+def _put(
+    replies: list[Any],
+    which: Sequence[int],
+    found: Sequence[Any],
+) -> None:
     for i, reply in zip(which, found):
         replies[i] = reply
 

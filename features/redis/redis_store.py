@@ -9,19 +9,16 @@ from typing import Any
 
 from freshet.features.packed import Packed
 from freshet.features.redis import scripts
+from freshet.features.redis.calls import about, names_of, spans, with_rows
 from freshet.features.redis.link import Place, RedisLink, packed
 from freshet.features.stores.contract import RowKeys, Rows
 from freshet.features.stores.stored import (
     ReadBytes,
     check_rows,
     check_version,
-    lengths_of,
     rows_of,
 )
-from freshet.schemas.sizes import CALL_BYTES, cuts
 
-# So that no single command keeps the server from others for more than about a millisecond.
-KEYS_A_CALL = 1_000
 MARKER = b"freshet:generation"
 
 Ask = Callable[[Sequence[bytes]], list[Any]]
@@ -46,7 +43,11 @@ class RedisStore:
         StoreError: at once, if there is no Redis, it refuses the password, or it may evict rows.
     """
 
-    def __init__(self, place: Place, timeout_seconds: float = 5.0) -> None:
+    def __init__(
+        self,
+        place: Place,
+        timeout_seconds: float = 5.0,
+    ) -> None:
         self._read_bytes = ReadBytes()
         self._link = RedisLink(place, timeout_seconds)
         self._link.open()
@@ -55,34 +56,42 @@ class RedisStore:
     def resource(self) -> str:
         return self._link.resource
 
-    def write(self, view: str, keys: Sequence[bytes], rows: Packed) -> int:
+    def write(
+        self,
+        view: str,
+        keys: Sequence[bytes],
+        rows: Packed,
+    ) -> int:
         check_rows(view, keys, rows)
-        names = _names(view, keys)
-        calls = []
-        for first, after in cuts(lengths_of(rows, names), KEYS_A_CALL, CALL_BYTES):
-            part = scripts.arguments(rows.part(first, after))
-            calls.append((names[first:after], part))
-        return sum(self._link.run(scripts.WRITE, calls))
+        names = names_of(view, keys)
+        return sum(self._link.run(scripts.WRITE, with_rows(names, rows)))
 
     def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
         return self._read(wanted, self._link.ask)
 
-    def read_at_once(self, wanted: Sequence[RowKeys], within_seconds: float) -> list[Rows]:
+    def read_at_once(
+        self,
+        wanted: Sequence[RowKeys],
+        within_seconds: float,
+    ) -> list[Rows]:
         return self._read(wanted, partial(self._link.ask_at_once, within_seconds))
 
-    def _read(self, wanted: Sequence[RowKeys], ask: Ask) -> list[Rows]:
+    def _read(
+        self,
+        wanted: Sequence[RowKeys],
+        ask: Ask,
+    ) -> list[Rows]:
         names: list[bytes] = []
         sizes: list[int] = []
         for asked in wanted:
-            own = _names(asked.view, asked.keys)
+            own = names_of(asked.view, asked.keys)
             names += own
             usual = self._read_bytes.of(asked.view)
             sizes += [len(name) + usual for name in own]
         values: list[bytes | None] = []
         markers: set[bytes | None] = set()
         # The marker with each chunk: the server may be emptied between two of them.
-        spans = cuts(sizes, KEYS_A_CALL, CALL_BYTES)
-        commands = [packed(b"MGET", MARKER, *names[first:after]) for first, after in spans]
+        commands = [packed(b"MGET", MARKER, *names[first:after]) for first, after in spans(sizes)]
         for reply in self._link.read(commands, ask):
             markers.add(reply[0])
             values += reply[1:]
@@ -102,15 +111,16 @@ class RedisStore:
         marker = markers.pop() if len(markers) == 1 else None
         return "" if marker is None else (marker + b":" + self._link.server).decode()
 
-    def erase(self, view: str, keys: Sequence[bytes], version: bytes) -> int:
+    def erase(
+        self,
+        view: str,
+        keys: Sequence[bytes],
+        version: bytes,
+    ) -> int:
         """Tombstones are 16 bytes each and stay."""
         check_version(version)
-        names = _names(view, keys)
-        sizes = [len(name) for name in names]
-        calls = []
-        for first, after in cuts(sizes, KEYS_A_CALL, CALL_BYTES):
-            calls.append((names[first:after], [version]))
-        return sum(self._link.run(scripts.ERASE, calls))
+        names = names_of(view, keys)
+        return sum(self._link.run(scripts.ERASE, about(names, [version])))
 
     def generation(self) -> str:
         """Also raises `StoreError` where the server was told to evict since it was connected."""
@@ -124,8 +134,3 @@ class RedisStore:
 
     def close(self) -> None:
         self._link.close()
-
-
-def _names(view: str, keys: Sequence[bytes]) -> list[bytes]:
-    prefix = f"{view}:".encode()
-    return [prefix + key for key in keys]

@@ -87,8 +87,9 @@ class CassandraStore:
 
     Nothing is read before it is written, so `write` and `erase` return how many rows they were
     given. Reads and writes are at the consistency that the address says, LOCAL_QUORUM unless it
-    says another: with less than a quorum on both sides a read may miss what was written. A session is shared by any number of threads; a
-    lost server is tried again every second, and calls fail until it is back.
+    says another: with less than a quorum on both sides a read may miss what was written. A session
+    is shared by any number of threads; a lost server is tried again every second, and calls fail
+    until it is back.
 
     `generation()` names a marker kept among the rows and the last start of each server (asked for
     once a second), since a server may restart without its last writes. See `RedisStore` for its

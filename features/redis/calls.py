@@ -1,0 +1,45 @@
+"""What is asked of one Redis: the names of rows, and calls that keep the server from others for no
+longer than about a millisecond."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from freshet.features.packed import Packed
+from freshet.features.redis.scripts import arguments
+from freshet.features.stores.stored import lengths_of
+from freshet.schemas.sizes import CALL_BYTES, cuts
+
+KEYS_A_CALL = 1_000
+# The keys of a script, and its other arguments.
+Arguments = tuple[Sequence[bytes], Sequence[bytes]]
+
+
+def names_of(view: str, keys: Iterable[bytes]) -> list[bytes]:
+    prefix = f"{view}:".encode()
+    return [prefix + key for key in keys]
+
+
+def spans(sizes: Sequence[int]) -> list[tuple[int, int]]:
+    """Calls about things of these sizes: from which to which (exclusive)."""
+    return cuts(sizes, KEYS_A_CALL, CALL_BYTES)
+
+
+def about(names: Sequence[bytes], rest: Sequence[bytes]) -> Iterator[Arguments]:
+    """Calls of a script that is told the same of each name."""
+    sizes = [len(name) for name in names]
+    for first, after in spans(sizes):
+        yield names[first:after], rest
+
+
+def with_rows(
+    names: Sequence[bytes], rows: Packed, before: Sequence[bytes] = ()
+) -> Iterator[Arguments]:
+    """Calls of a script that is told a row for each name, after what stands `before`."""
+    sizes = lengths_of(rows, names)
+    for first, after in spans(sizes):
+        part = rows.part(first, after)
+        yield (
+            names[first:after],
+            [*before, *arguments(part)],
+        )
