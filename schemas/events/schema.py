@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from freshet.schemas.events.field import Field, FieldReader, full_name
 class EventSchema:
     """A parsed event schema. `digest` (16 hex digits) changes when a field, type, default or rule
     does; ids, versions and descriptions leave it as it is. `avro` is the schema as Avro libraries
-    read it."""
+    read it, `path` the file that it was loaded from."""
 
     name: str
     schema_id: int
@@ -31,6 +31,7 @@ class EventSchema:
     description: str = ""
     avro: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     positions: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
+    path: str = field(default="", compare=False, repr=False)
 
     @staticmethod
     def parse(source: str | bytes | Mapping[str, Any], name: str) -> EventSchema:
@@ -59,7 +60,7 @@ class EventSchema:
                 f"cannot be read ({error.strerror})",
                 "Check the path; a relative one starts where the app's file is.",
             ) from error
-        return EventSchema.parse(text, path.name)
+        return replace(EventSchema.parse(text, path.name), path=str(path))
 
     def __getitem__(self, name: str) -> Field:
         return self.fields[self.position(name)]
