@@ -16,6 +16,7 @@ from freshet.app import load
 from freshet.samples.places import Place, sampled
 from freshet.schemas.errors import ComponentError, DefinitionError
 from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.json_schema.translate import is_json_schema
 from freshet.schemas.shown_text import printable_json
 from freshet.schemas.topics.topic import Topic
 from freshet.schemas.whole_files import write_whole
@@ -81,6 +82,12 @@ def _apply(against: Against, anomalies: Sequence[Anomaly], as_text: bool) -> Non
             f"schema {against.schema.name}",
             "is written in the app's own file, which nobody else changes",
             "Change it there, or keep it in a file of its own.",
+        )
+    if is_json_schema(json.loads(against.path.read_bytes())):
+        raise ComponentError(
+            f"file {against.path}",
+            "is a JSON Schema, and what is written is an Avro record",
+            "Change it by hand, as the patches say.",
         )
     avro, unread = next_version(against.schema, anomalies, as_text)
     if avro["fields"] == against.schema.avro["fields"]:

@@ -10,9 +10,9 @@ from typing import Any
 
 from freshet.anomalies import compare as found
 from freshet.anomalies.compare import Anomaly
-from freshet.samples.names import avro_name
 from freshet.samples.proposal import MOST_WORDS, propose_field
 from freshet.samples.values import BOOLEAN, HUGE, REAL, WHOLE
+from freshet.schemas.avro_names import avro_name
 from freshet.schemas.errors import SchemaError
 from freshet.schemas.events.evolution import BACKWARD, breaks
 from freshet.schemas.events.schema import EventSchema

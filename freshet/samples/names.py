@@ -1,13 +1,13 @@
-"""Names: of columns as Avro has them, and what their words say of what they hold."""
+"""Names of columns: what their words say of what they hold."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Collection
 from pathlib import Path
 
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_]+")
+from freshet.schemas.avro_names import avro_name
+
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 TIMES = frozenset(
     {"at", "time", "times", "ts", "timestamp", "date", "datetime", "when", "created", "updated"}
@@ -22,33 +22,6 @@ LABELS = frozenset(
     {"label", "target", "class", "outcome", "churn", "churned", "fraud", "clicked", "converted"}
     | {"default", "defaulted", "survived", "spam", "cancelled", "returned", "late"}
 )
-
-
-def avro_name(column: str, taken: Collection[str]) -> str:
-    """A column's name as one of Avro: letters without their accents, digits and `_`, no digit
-    first.
-
-    Source: Apache Avro 1.12 specification, "Names".
-
-    >>> [avro_name(column, ()) for column in ("Price (EUR)", "größe", "2nd", "价")]
-    ['Price_EUR', 'grosse', '_2nd', 'column']
-    """
-    plain = unicodedata.normalize("NFKD", column.replace("ß", "ss"))
-    ascii_only = plain.encode("ascii", "ignore").decode()
-    name = _NOT_IN_NAMES.sub("_", ascii_only)
-    if name != column:
-        name = name.strip("_")
-    if not name.strip("_"):
-        name = "column"
-    if name[0].isdigit():
-        name = f"_{name}"
-    found = name
-    count = 2
-    # Two columns may differ by nothing that a name may hold.
-    while found in taken:
-        found = f"{name}_{count}"
-        count += 1
-    return found
 
 
 def words(name: str) -> list[str]:

@@ -15,7 +15,8 @@ from typing import Any
 from freshet.samples import values as kinds
 from freshet.samples.column_profile import Profile, Profiles
 from freshet.samples.column_types import Told, told_type
-from freshet.samples.names import TIMES, avro_name, own_name, says, words
+from freshet.samples.names import TIMES, own_name, says, words
+from freshet.schemas.avro_names import avro_name
 
 # Whether event schemas take records and lists; until they do, columns of them are left out.
 NESTED = False

@@ -14,6 +14,7 @@ from typing import Any
 
 from freshet.schemas.errors import SchemaError
 from freshet.schemas.events.field import Field, FieldReader, full_name
+from freshet.schemas.json_schema.translate import is_json_schema, translated
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,8 @@ class EventSchema:
 
     @staticmethod
     def parse(source: str | bytes | Mapping[str, Any], name: str) -> EventSchema:
-        """Read a schema from its JSON; `name` is how errors call it.
+        """Read a schema from its JSON: an Avro record, or a JSON Schema of objects, which is told
+        by its content; `name` is how errors call it.
 
         Raises:
             SchemaError: it is no flat Avro record of supported types, or a rule does not fit its
@@ -46,7 +48,10 @@ class EventSchema:
         >>> EventSchema.parse(record, "n")["x"].type
         'int'
         """
-        return _read(_json(source, name), FieldReader(name))
+        raw = _json(source, name)
+        if is_json_schema(raw):
+            raw = translated(raw, name)
+        return _read(raw, FieldReader(name))
 
     @staticmethod
     def load(path: str | Path) -> EventSchema:
