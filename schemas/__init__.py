@@ -4,10 +4,11 @@
                `declared` holds a declaration to what it takes
 `addresses`    hosts and ports as they are written; `shown_text` what others said, printable and
                without secrets
-`whole_files`  are written whole or not at all
+`whole_files`  are written whole or not at all; `avro_names` are names of others as Avro has them
 `topics/`      what users declare of a topic: fields, filters, imputes, freshness and its live
                settings
-`events/`      an event's schema, rules and evolution; records to columns and back
+`events/`      an event's schema, rules and evolution; records to columns and back; `json_schema/`
+               what a JSON Schema is as such a schema
 `text/`        columns of strings, their hashes, identities and partitions
 `models/`      what a learner sees of a question, and what a snapshot says of itself
 `wire/`        freshet's own records: blocks of rows, outcomes, and what roles tell each other

@@ -29,6 +29,9 @@ from freshet.roles import preflight
 from freshet.roles.interface import feature_reader
 from freshet.runs import record as run_record
 from freshet.schemas.errors import DefinitionError, FreshetError, RequestError
+from freshet.schemas.events.columns import REASONS
+from freshet.schemas.events.writer import Misfit
+from freshet.schemas.topics.reader import EventReader
 from freshet.settings import Settings
 from freshet.streams.sqlite.log import SqliteLog
 from freshet.testing import LocalRun, MemoryStore
@@ -529,6 +532,31 @@ def test_a_learner_of_one_s_own_is_served(
     went = go_on(run, text, 0, 4)
     assert went.rungs[-1] == "champion"
     assert went.of("train:late.plain_logistic")["learned"] == 4 * EVENTS
+
+
+# ------------------------------------------------------------ JSON by a JSON Schema
+def test_a_topic_by_a_json_schema_takes_what_is_valid_and_no_keyword_that_is_refused(
+    tmp_path: Path,
+) -> None:
+    howto.write("json-schema", tmp_path)
+    (schema,) = howto.blocks("json-schema", "json")
+    (tmp_path / "order.schema.json").write_text(schema)
+    (topic,) = load(tmp_path / "app.py").topics
+    order = {
+        "order-id": "6fa459ea-ee8a-3ca4-894e-db77e160355e",
+        "placed_at": "2024-05-01T06:00:00Z",
+    }
+    reader = EventReader(topic, {})
+    sound = {**order, "channel": "web", "price": 2.5}
+    assert reader.read(json.dumps(sound).encode(), NOW)["order_id"] == order["order-id"]
+    with pytest.raises(Misfit) as misfit:
+        reader.read(json.dumps({**sound, "price": -1}).encode(), NOW)
+    assert REASONS[misfit.value.reason] == "out_of_range"
+    with_pattern = schema.replace('"string", "null"]', '"string", "null"], "pattern": "^V"')
+    (tmp_path / "order.schema.json").write_text(with_pattern)
+    with pytest.raises(FreshetError) as error:
+        load(tmp_path / "app.py")
+    assert f"error: {error.value}" in howto.text("json-schema")
 
 
 # ------------------------------------------------------------ reading the examples

@@ -11,11 +11,13 @@ from typing import Annotated, Any
 import typer
 
 from freshet.cli import inspection as inspect_cli
+from freshet.cli import schema as schema_cli
 from freshet.cli.option_groups import (
     DataTime,
     Flights,
     ReplayPlace,
     RunPlace,
+    SampleFields,
     ScorerPort,
     StatusPort,
     grouped,
@@ -23,7 +25,7 @@ from freshet.cli.option_groups import (
 from freshet.cli.run import register
 from freshet.cli.servers import servers
 from freshet.runs import logs
-from freshet.schemas.errors import ComponentError, FreshetError
+from freshet.schemas.errors import ComponentError, DefinitionError, FreshetError
 from freshet.schemas.shown_text import shown
 from freshet.terminal import complain, end_without_reader, say, terminal, use_standard_streams
 
@@ -40,11 +42,32 @@ Keep = Annotated[bool, typer.Option("--keep", help="keep serving afterwards")]
 
 
 @cli.command()
-def init(directory: Annotated[Path, typer.Argument(help="a new or empty directory")]) -> None:
-    """Write a small app that runs: declarations, a producer, a question."""
-    from freshet.cli.init import init
+@grouped
+def init(
+    directory: Annotated[Path | None, typer.Argument(help="a new or empty directory")] = None,
+    *,
+    sample: Annotated[
+        str, typer.Option("--from", help="events to make the app for: Parquet, CSV or JSON lines")
+    ] = "",
+    fields: SampleFields,
+) -> None:
+    """Write a small app that runs: declarations, a producer, a question. With --from: an app for
+    events of your own."""
+    from freshet.cli.init import init, init_from
+    from freshet.scaffold.plan import Chosen
 
-    init(directory, terminal(None))
+    if sample:
+        init_from(sample, directory, Chosen(**asdict(fields)), terminal(None))
+    elif directory is None:
+        raise DefinitionError(
+            "init", "is to be written nowhere", "Name a directory: freshet init parcels."
+        )
+    elif any(asdict(fields).values()):
+        raise DefinitionError(
+            "init", "is told of fields, but of no sample", "Name the sample with --from."
+        )
+    else:
+        init(directory, terminal(None))
 
 
 @cli.command()
@@ -172,6 +195,7 @@ def replay(
 
 register(cli)
 inspect_cli.register(cli)
+schema_cli.register(cli)
 cli.add_typer(servers, name="servers")
 
 

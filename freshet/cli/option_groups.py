@@ -50,6 +50,28 @@ class ReplayPlace:
 
 
 @dataclass(frozen=True, slots=True)
+class SampleTopic:
+    """A topic whose newest records are a sample, and where its log is."""
+
+    topic: Annotated[str, typer.Option(help="a topic's log, such as orders.v1, not files")] = ""
+    last: Annotated[int, typer.Option(min=1, help="how many of its newest records")] = 10_000
+    log: LogUrl = None
+    run_dir: Annotated[Path | None, typer.Option(help="folder of the run whose log it is")] = None
+
+
+@dataclass(frozen=True, slots=True)
+class SampleFields:
+    """Fields of a sample that somebody named, for an app of it."""
+
+    event_id: Annotated[
+        str, typer.Option(help="with --from: the field that tells events apart")
+    ] = ""
+    event_time: Annotated[str, typer.Option(help="with --from: the field that says when")] = ""
+    key: Annotated[str, typer.Option(help="with --from: the field that features are of")] = ""
+    label: Annotated[str, typer.Option(help="with --from: the field that a model learns")] = ""
+
+
+@dataclass(frozen=True, slots=True)
 class DataTime:
     """Which of the data's time is replayed, and in what steps."""
 

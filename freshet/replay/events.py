@@ -20,8 +20,9 @@ import pyarrow as pa
 from freshet.replay.files import DataError, DataFile, Lines, Rows, Table
 from freshet.schemas.durations import EARLIEST_MS
 from freshet.schemas.errors import DefinitionError
-from freshet.schemas.events.field import FLOATS, INTEGERS, Field
-from freshet.schemas.events.times import NANOSECONDS, is_local, moment_ms, unit_of
+from freshet.schemas.events.field import FLOATS, INTEGERS, TEXTS, Field
+from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.events.times import NANOSECONDS, EventTime, is_local, moment_ms, unit_of
 from freshet.schemas.events.writer import EventWriter, Misfit
 from freshet.schemas.text import keys
 from freshet.schemas.topics.reader import partition_of, place_of
@@ -30,6 +31,8 @@ from freshet.schemas.topics.topic import Topic
 Convert = Callable[[Any], Any]
 _EPOCH = datetime(1970, 1, 1)
 _MICROSECOND = timedelta(microseconds=1)
+# How programs write into CSV that there is no number, R and Excel among them.
+MISSING = frozenset({b"NA", b"N/A", b"n/a", b"NaN", b"nan", b"NULL", b"null", b"None", b"#N/A"})
 _TRUTHS = {"true": True, "false": False, "1": True, "0": False}
 
 
@@ -65,7 +68,7 @@ class EventMaker:
                 "Declare the field with their times as event_time.",
             )
         self._when = topic.time
-        self._converts = {f.name: _convert(f, self._clock(f)) for f in self._fields}
+        self._converts = converters(topic.events, topic.time)
 
     def events(self, file: DataFile, rows: Rows) -> Iterator[Event]:
         """In the order of the rows.
@@ -123,18 +126,6 @@ class EventMaker:
             record = _as_text(row)
         return Event(self._time(row), self._partition(row, record), record)
 
-    def _clock(self, field: Field) -> Clock | None:
-        """By what clock a field counts moments, where it does."""
-        # The event time is a moment whether or not its type says so.
-        if field.name == self._when.field:
-            return Clock(self._when.unit or "ms", ZoneInfo(self._when.zone or "UTC"))
-        unit = unit_of(field)
-        if unit is None:
-            return None
-        if is_local(field):
-            return Clock(unit, None)
-        return Clock(unit, UTC)
-
     def _time(self, row: dict[str, Any]) -> int | None:
         time = moment_ms(row.get(self._when.field), self._when)
         if time is None or not EARLIEST_MS <= time <= self._latest_ms:
@@ -155,6 +146,24 @@ class EventMaker:
         return partition_of(text or "", self._topic.partitions)
 
 
+def converters(schema: EventSchema, when: EventTime | None) -> dict[str, Convert]:
+    """By field, what makes values of files those of its type, where that is beyond doubt."""
+    return {field.name: _convert(field, _clock(field, when)) for field in schema.fields}
+
+
+def _clock(field: Field, when: EventTime | None) -> Clock | None:
+    """By what clock a field counts moments, where it does."""
+    # The event time is a moment whether or not its type says so.
+    if when is not None and field.name == when.field:
+        return Clock(when.unit or "ms", ZoneInfo(when.zone or "UTC"))
+    unit = unit_of(field)
+    if unit is None:
+        return None
+    if is_local(field):
+        return Clock(unit, None)
+    return Clock(unit, UTC)
+
+
 def _values(column: Any) -> list[Any]:
     if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
         # Python's own moments have no nanoseconds.
@@ -169,6 +178,20 @@ def _as_text(row: dict[str, Any]) -> bytes:
 
 
 def _convert(field: Field, clock: Clock | None) -> Convert:
+    if field.type in TEXTS:
+        return _text
+    return partial(_unless_missing, _convert_number(field, clock))
+
+
+def _unless_missing(convert: Convert, value: Any) -> Any:
+    """CSV alone has no null, so programs write a word in its place. Where it holds texts, nobody
+    can tell the two apart, and what is written stays."""
+    if isinstance(value, bytes) and value.strip() in MISSING:
+        return None
+    return convert(value)
+
+
+def _convert_number(field: Field, clock: Clock | None) -> Convert:
     if field.type in INTEGERS and clock is not None:
         return partial(_moment, clock)
     if field.type in INTEGERS:
@@ -177,9 +200,7 @@ def _convert(field: Field, clock: Clock | None) -> Convert:
         return partial(_real_moment, clock)
     if field.type in FLOATS:
         return _real
-    if field.type == "boolean":
-        return _truth
-    return _text
+    return _truth
 
 
 def _written(value: Any) -> Any:

@@ -97,6 +97,15 @@ def data_files(app: App, given: Sequence[str]) -> list[DataFile]:
     return found
 
 
+def sample_files(pattern: str) -> list[DataFile]:
+    """Files that are for no topic yet.
+
+    Raises:
+        DataError: there is no such file, or it is of no format that is read.
+    """
+    return [DataFile("", path, _format(path)) for path in _paths(pattern)]
+
+
 def _paths(pattern: str) -> list[Path]:
     if Path(pattern).is_file():
         return [Path(pattern)]
@@ -211,7 +220,7 @@ def _table(found: pa.Table) -> Table:
 def _json_lines(path: Path) -> Iterator[Rows]:
     with _opened(path) as file:
         while lines := list(islice(file, ROWS)):
-            yield Lines([_parsed(line) for line in lines if line.strip()])
+            yield Lines([parsed(line) for line in lines if line.strip()])
 
 
 def _opened(path: Path) -> BinaryIO | gzip.GzipFile:
@@ -220,7 +229,8 @@ def _opened(path: Path) -> BinaryIO | gzip.GzipFile:
     return path.open("rb")
 
 
-def _parsed(line: bytes) -> dict[str, Any] | bytes:
+def parsed(line: bytes) -> dict[str, Any] | bytes:
+    """An object of JSON, or the bytes of what is none."""
     try:
         found = msgspec.json.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -200,11 +200,14 @@ class FieldReader:
             )
         return plain
 
-    def names(self, where: str, value: Any) -> tuple[str, ...]:
+    def names(self, where: str, value: Any, of_field: bool = False) -> tuple[str, ...]:
         if not isinstance(value, list) or not all(isinstance(name_, str) for name_ in value):
             self.refuse(
                 where, f"aliases {value!r} is not a list of names", 'Write "aliases": ["old_name"].'
             )
+        # Fields have no namespaces: a dot in an alias is one of a column's name.
+        if of_field:
+            return tuple(value)
         return tuple(name_.rsplit(".", 1)[-1] for name_ in value)
 
     def field(self, raw: Any) -> Field:
@@ -237,7 +240,7 @@ class FieldReader:
             enum_aliases=enum_aliases,
             fallback=fallback,
             logical=logical,
-            aliases=self.names(name, raw.get("aliases", [])),
+            aliases=self.names(name, raw.get("aliases", []), of_field=True),
             description=str(raw.get("doc", "")),
             has_default="default" in raw,
             default=self.default(name, raw, type_, null_branch, symbols),

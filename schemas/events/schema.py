@@ -8,19 +8,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from freshet.schemas.errors import SchemaError
 from freshet.schemas.events.field import Field, FieldReader, full_name
+from freshet.schemas.json_schema.translate import is_json_schema, translated
 
 
 @dataclass(frozen=True, slots=True)
 class EventSchema:
     """A parsed event schema. `digest` (16 hex digits) changes when a field, type, default or rule
     does; ids, versions and descriptions leave it as it is. `avro` is the schema as Avro libraries
-    read it."""
+    read it, `path` the file that it was loaded from."""
 
     name: str
     schema_id: int
@@ -31,10 +32,12 @@ class EventSchema:
     description: str = ""
     avro: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     positions: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
+    path: str = field(default="", compare=False, repr=False)
 
     @staticmethod
     def parse(source: str | bytes | Mapping[str, Any], name: str) -> EventSchema:
-        """Read a schema from its JSON; `name` is how errors call it.
+        """Read a schema from its JSON: an Avro record, or a JSON Schema of objects, which is told
+        by its content; `name` is how errors call it.
 
         Raises:
             SchemaError: it is no flat Avro record of supported types, or a rule does not fit its
@@ -45,7 +48,10 @@ class EventSchema:
         >>> EventSchema.parse(record, "n")["x"].type
         'int'
         """
-        return _read(_json(source, name), FieldReader(name))
+        raw = _json(source, name)
+        if is_json_schema(raw):
+            raw = translated(raw, name)
+        return _read(raw, FieldReader(name))
 
     @staticmethod
     def load(path: str | Path) -> EventSchema:
@@ -59,7 +65,7 @@ class EventSchema:
                 f"cannot be read ({error.strerror})",
                 "Check the path; a relative one starts where the app's file is.",
             ) from error
-        return EventSchema.parse(text, path.name)
+        return replace(EventSchema.parse(text, path.name), path=str(path))
 
     def __getitem__(self, name: str) -> Field:
         return self.fields[self.position(name)]

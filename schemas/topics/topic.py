@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     import polars as pl
 
 TIME = 'Name a field, or write fr.time("at", unit="s").'
-SCHEMA = "Give an Avro record, as a dict or as JSON, or the path of a file that holds one."
+SCHEMA = (
+    "Give an Avro record or a JSON Schema, as a dict or as JSON, or the path of a file with one."
+)
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _LOG = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
 ON_VIOLATION = ("serve", "fallback", "refuse")
@@ -207,9 +209,10 @@ class Topic:
     Args:
         name: A lower-case letter, then up to 62 lower-case letters, digits or underscores.
         schema: A flat Avro record whose fields are string (also with logicalType uuid), int,
-            long, float, double, boolean or enum, or a union of one of them with null: as a
-            `dict`, as JSON text, as the path of a file (a relative one starts at the file that
-            declares the topic) or as an `EventSchema`.
+            long, float, double, boolean or enum, or a union of one of them with null; or a JSON
+            Schema (2020-12, draft-07) of objects that says the same: as a `dict`, as JSON text, as
+            the path of a file (a relative one starts at the file that declares the topic) or as an
+            `EventSchema`. Of which of the two kinds it is, its content tells.
         event_id: The field that tells events apart: a string (a UUID, too), enum, int, long or
             boolean. Whatever freshet itself appends (pushes, agents' outputs) goes to the
             partition that its canonical text hashes to. None: every record is an event of its

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import polars as pl
 import pytest
 import structlog
 from rich.console import Console
 
 from freshet.app import App, load
-from freshet.cli.init import init
+from freshet.cli.init import init, init_from
 from freshet.learners.snapshots.signing import create_key
 from freshet.processes.live import run_one
 from freshet.processes.runtime import Runtime
@@ -30,6 +31,8 @@ from freshet.roles.process import run_role
 from freshet.runs import folder as run_folder
 from freshet.runs import record as run_record
 from freshet.runs.lock import RunLock
+from freshet.samples.places import Place, infer
+from freshet.scaffold.plan import Chosen
 from freshet.schemas.errors import FreshetError
 from freshet.serving.web.app import ScorerApp
 from freshet.settings import Settings, settings
@@ -289,6 +292,44 @@ def test_a_run_that_cannot_start(name: str, folder: Path) -> None:
     assert told(AT_THE_START[name], folder) == documented()[name]
 
 
+def sampled() -> None:
+    """Samples in the working directory."""
+    write("id,price\n1,2.5\n2,3.5\n", "orders.csv")
+    write("id\n", "empty.csv")
+    write('{"tags": [1]}\n', "bare.jsonl")
+    pl.DataFrame({"id": [1]}).write_parquet("orders.pq")
+
+
+def inferred(sample: str, out: str | None = None) -> None:
+    sampled()
+    infer(Place(sample), "", 100, None if out is None else Path(out))
+
+
+def made_for(**named: str) -> None:
+    sampled()
+    init_from("orders.csv", Path("app"), Chosen(**named), Console(quiet=True))
+
+
+def over_a_schema() -> None:
+    write("mine", "orders.avsc")
+    inferred("orders.csv", "orders.avsc")
+
+
+OF_SAMPLES: dict[str, Callable[[], object]] = {
+    "A sample of several formats": lambda: inferred("*.*[vq]"),
+    "A sample without rows": lambda: inferred("empty.csv"),
+    "A sample without fields": lambda: inferred("bare.jsonl"),
+    "A sample without times": made_for,
+    "A field that the sample lacks": lambda: made_for(key="town"),
+    "A schema that is already there": over_a_schema,
+}
+
+
+@pytest.mark.parametrize("name", OF_SAMPLES)
+def test_a_sample_that_is_none(name: str, folder: Path) -> None:
+    assert told(OF_SAMPLES[name], folder) == documented()[name]
+
+
 def tensor(
     name: str = "carrier", datatype: str = "BYTES", data: object = ("UA",), shape: object = (1,)
 ) -> Any:
@@ -329,7 +370,7 @@ def test_a_request_in_error(name: str) -> None:
 def test_every_text_of_the_page_is_held() -> None:
     from tests.faults.test_refusals import REFUSALS
 
-    assert set(documented()) == {*IN_THE_APP, *AT_THE_START, *REQUESTS, *REFUSALS}
+    assert set(documented()) == {*IN_THE_APP, *AT_THE_START, *OF_SAMPLES, *REQUESTS, *REFUSALS}
 
 
 def test_every_text_names_the_thing_the_cause_and_the_next_step() -> None:

@@ -1,0 +1,61 @@
+"""`freshet init --from SAMPLE`: an app for a sample, checked before it is written."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from freshet.samples.places import Place, proposed, sampled
+from freshet.samples.proposal import Proposal
+from freshet.samples.sample import ROWS
+from freshet.samples.text import lines
+from freshet.scaffold.app_text import app_text
+from freshet.scaffold.plan import Chosen, Plan, plan
+from freshet.scaffold.readme import readme
+
+
+def plan_for(sample: str, chosen: Chosen) -> tuple[Plan, Proposal, list[str]]:
+    """What would be written for a sample, and how that came about.
+
+    Raises:
+        FreshetError: the sample cannot be read, or is none that an app could be made for.
+    """
+    with sampled(Place(sample)) as opened:
+        proposal, roles = proposed(opened, "", ROWS)
+    planned = plan(proposal, roles, chosen)
+    return planned, replace(proposal, name=planned.name), lines(proposal, roles, sample)
+
+
+def write_app(directory: Path, sample: str, planned: Plan, proposal: Proposal) -> list[str]:
+    """Write the files of the app into a directory that is there and empty; their names."""
+    told = [f"`{column}` is left out: it {why}." for column, why in proposal.left_out.items()]
+    told += [f"`{field.name}` {doubt}." for field in proposal.fields for doubt in field.doubts]
+    told += [f"{remark}." for remark in planned.remarks]
+    # From the app's folder, in which its commands are given.
+    seen_from_there = os.path.relpath(sample, directory)
+    texts: Mapping[str, str] = {
+        f"{planned.name}.avsc": json.dumps(proposal.schema, indent=2, ensure_ascii=False) + "\n",
+        "app.py": app_text(planned, proposal.rows),
+        "README.md": readme(planned, proposal.rows, seen_from_there, told),
+    }
+    for name, text in texts.items():
+        (directory / name).write_text(text, encoding="utf-8")
+    with as_file(files("freshet.cli").joinpath("template", "freshet.toml")) as source:
+        shutil.copyfile(source, directory / "freshet.toml")
+    return [*texts, "freshet.toml"]
+
+
+def next_commands(directory: Path, sample: str, planned: Plan) -> dict[str, str]:
+    """What to do next, and why."""
+    data = shlex.quote(f"{planned.name}={os.path.relpath(sample, directory)}")
+    return {
+        f"cd {shlex.quote(str(directory))}": "",
+        "freshet check app.py": "what it would run",
+        f"freshet replay app.py {data}": "the sample through it, in its own time",
+    }

@@ -1,0 +1,209 @@
+"""What an app for a sample declares: which fields are what, over which windows, and, where a field
+could be a label, a model."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+from freshet.samples.proposal import Proposal, Proposed
+from freshet.samples.roles import Roles, is_binary
+from freshet.schemas.durations import milliseconds
+from freshet.schemas.errors import DefinitionError
+from freshet.schemas.events.times import TEXT
+
+# Each a whole number of tenths of the one before, which are the tiles that two windows share.
+WINDOWS = ("1m", "10m", "1h", "6h", "1d", "7d", "28d", "364d")
+# Parts of a sample's span that the shorter window is, at most: in a longer one little moves.
+PARTS = 100
+SNAPSHOTS = 50  # over the span of the sample
+MOST_AVERAGED = 3
+MOST_CATEGORIES = 1_000
+_POSITIVE = frozenset({"1", "true", "yes", "y", "t", "up", "positive", "late", "fraud", "spam"})
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Fields that somebody named, by role; empty: as proposed."""
+
+    event_id: str = ""
+    event_time: str = ""
+    key: str = ""
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """An app to be written. `windows` are the shorter and the longer one; `label_value` is the
+    Polars expression that is true of a positive label."""
+
+    name: str
+    event_id: Proposed | None
+    event_time: Proposed
+    source: Proposed | None
+    key: Proposed | None
+    label: Proposed | None
+    label_value: str
+    base_rate: float
+    windows: tuple[str, str]
+    snapshot_every: str
+    averaged: Sequence[Proposed]
+    asked: Sequence[Proposed]
+    remarks: Sequence[str]
+
+
+def plan(proposal: Proposal, roles: Roles, chosen: Chosen) -> Plan:
+    """Decide what the app declares.
+
+    Raises:
+        DefinitionError: a chosen field is none, or there is no time to go by.
+    """
+    event_id = _field(proposal, chosen.event_id, "--event-id") or roles.event_id
+    event_time = _field(proposal, chosen.event_time, "--event-time") or roles.event_time
+    label = _field(proposal, chosen.label, "--label") or roles.label
+    key = _field(proposal, chosen.key, "--key") or _usual_key(roles, event_id, label)
+    if event_time is None:
+        raise DefinitionError(
+            f"sample {proposal.name}",
+            "has no field that is a time in every row, and windows go by time",
+            "Name the field with --event-time, or write one: ISO 8601, or numbers since 1970.",
+        )
+    if event_time.unit is None:
+        raise DefinitionError(
+            f"--event-time {event_time.name}",
+            "holds no times between 1990 and 2100",
+            "Write them as ISO 8601, or as numbers since 1970.",
+        )
+    remarks = []
+    if label is not None and event_id is None:
+        remarks.append(f"no model: a label ({label.name}) needs an event_id to belong to")
+        label = None
+    taken = [field for field in (event_id, event_time, key, label) if field is not None]
+    others = [field for field in proposal.fields if field not in taken]
+    span_ms = _span_ms(event_time)
+    value = ""
+    rate = 0.5
+    if label is not None:
+        value, rate = label_value(label)
+    return Plan(
+        topic_name(proposal.name),
+        event_id,
+        event_time,
+        roles.source,
+        key,
+        label,
+        value,
+        rate,
+        windows(span_ms),
+        _at_least(span_ms / SNAPSHOTS),
+        [field for field in others if _is_number(field)][:MOST_AVERAGED],
+        [field for field in others if _can_be_asked(field)],
+        remarks,
+    )
+
+
+def topic_name(name: str) -> str:
+    """
+    >>> topic_name("Order.v1")
+    'order_v1'
+    """
+    return re.sub(r"[^a-z0-9_]", "_", name.lower()).lstrip("_0123456789")[:48] or "events"
+
+
+def _field(proposal: Proposal, name: str, option: str) -> Proposed | None:
+    """By its name in the schema, or by that of its column."""
+    if not name:
+        return None
+    for field in proposal.fields:
+        if name in (field.name, field.column):
+            return field
+    known = ", ".join(field.name for field in proposal.fields)
+    raise DefinitionError(f"{option} {name}", "is no field of the sample", f"Its fields: {known}.")
+
+
+def _usual_key(roles: Roles, event_id: Proposed | None, label: Proposed | None) -> Proposed | None:
+    """The likeliest key that has no other role."""
+    free = (field for field in roles.keys if field not in (event_id, label))
+    return next(free, None)
+
+
+def _span_ms(time: Proposed) -> int:
+    """From the earliest to the latest time of the sample."""
+    measures = time.profile.measures
+    if measures.first_ms is not None and measures.last_ms is not None:
+        return measures.last_ms - measures.first_ms
+    per_ms = {"s": 1_000.0, "ms": 1.0, "us": 1e-3, "ns": 1e-6}[time.unit or "ms"]
+    return round(((measures.highest or 0) - (measures.lowest or 0)) * per_ms)
+
+
+def windows(span_ms: int) -> tuple[str, str]:
+    """The longest window that comes a hundred times in a span, and the one after it.
+
+    >>> windows(86_400_000), windows(0)
+    (('10m', '1h'), ('1m', '10m'))
+    """
+    fitting = [at for at, one in enumerate(WINDOWS) if milliseconds(one) * PARTS <= span_ms]
+    # The last of them has none after it.
+    at = min(max(fitting, default=0), len(WINDOWS) - 2)
+    return WINDOWS[at], WINDOWS[at + 1]
+
+
+def _at_least(ms: float) -> str:
+    """The shortest of the durations that is not shorter."""
+    return next((one for one in WINDOWS if milliseconds(one) >= ms), WINDOWS[-1])
+
+
+def _is_number(field: Proposed) -> bool:
+    """Whether it is a number that is no time."""
+    return field.type in ("int", "long", "float", "double") and field.unit is None
+
+
+def _can_be_asked(field: Proposed) -> bool:
+    """Whether a model can read it of a request: a number, or a text of few values."""
+    if _is_number(field) or field.type == "boolean":
+        return True
+    few = field.profile.all_told_apart and field.profile.distinct <= MOST_CATEGORIES
+    return field.type == "string" and field.unit != TEXT and few
+
+
+def label_value(label: Proposed) -> tuple[str, float]:
+    """The expression that says whether a label is positive, and the share of those that are."""
+    column = f'pl.col("{label.name}")'
+    values = label.profile.values
+    total = values.total()
+    if label.type == "boolean":
+        positive = sum(n for value, n in values.items() if str(value).strip().lower() == "true")
+        return column, positive / total
+    if _is_number(label) and is_binary(label):
+        highest = max(values, key=float)
+        return f"{column} == {_literal(highest, label)}", values[highest] / total
+    if _is_number(label):
+        return _above_the_middle(label, column)
+    # Of two texts the one that says yes, else the rarer one: that is what is worth a warning.
+    said = [value for value in values if str(value).lower() in _POSITIVE]
+    positive_text = (said or sorted(values, key=lambda value: values[value]))[0]
+    if not is_binary(label):
+        positive_text = values.most_common(1)[0][0]
+    return f"{column} == {json.dumps(positive_text, ensure_ascii=False)}", values[
+        positive_text
+    ] / total
+
+
+def _above_the_middle(label: Proposed, column: str) -> tuple[str, float]:
+    """Above the median, which is as good as any bound that nobody named."""
+    counts = sorted((float(value), n) for value, n in label.profile.values.items())
+    total = sum(n for _, n in counts)
+    sums = list(accumulate(n for _, n in counts))
+    at = next(i for i, below in enumerate(sums) if 2 * below >= total)
+    return f"{column} > {counts[at][0]!r}", (total - sums[at]) / total
+
+
+def _literal(value: Any, label: Proposed) -> str:
+    """A number as Python writes it, of the type of its field."""
+    if label.type in ("int", "long"):
+        return str(int(value))
+    return repr(float(value))
