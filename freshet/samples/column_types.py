@@ -31,6 +31,7 @@ _GROUPS = {
     "objects": (kinds.OBJECT,),
     "bytes": (kinds.BINARY,),
     "times of day": (kinds.TIME_OF_DAY,),
+    "values of another type": (kinds.OTHER,),
 }
 
 
