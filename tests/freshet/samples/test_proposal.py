@@ -153,8 +153,8 @@ def test_of_two_kinds_the_commoner_rules_and_the_other_is_told_with_its_row(tmp_
     found = json_lines(tmp_path, rows)
     assert types(found) == {"n": "long", "flag": "boolean"}
     assert doubts(found) == {
-        "n": ("1 rows hold texts, first row 17 ('many'): dead letters, as wrong_type",),
-        "flag": ("1 rows hold numbers, first row 41 (1): dead letters, as wrong_type",),
+        "n": ("1 row holds texts, first row 17 ('many'): dead letters, as wrong_type",),
+        "flag": ("1 row holds numbers, first row 41 (1): dead letters, as wrong_type",),
     }
 
 
