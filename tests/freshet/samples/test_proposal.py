@@ -258,7 +258,10 @@ def test_an_interval_is_left_out(tmp_path: Path) -> None:
     assert found.left_out == {"took": "holds values of another type, and no field of an event can"}
 
 
-def test_nothing_is_left_out_without_a_word(tmp_path: Path) -> None:
+def test_nothing_is_left_out_without_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proposal_module, "NESTED", False)
     rows = [{"id": 1, "tags": ["a"], "geo": {"lat": 1.5}, "none": None}]
     found = json_lines(tmp_path, rows)
     assert found.left_out == {
