@@ -13,12 +13,13 @@ from dataclasses import field as field_of
 from typing import Any
 
 from freshet.replay.events import converters
+from freshet.replay.nesting import at_path, tops
 from freshet.samples import values as kinds
 from freshet.samples.column_profile import Profile, lack, take
 from freshet.samples.proposal import propose_field
 from freshet.samples.sample import ABSENT, Chunk, Sample
 from freshet.schemas.durations import EARLIEST_MS
-from freshet.schemas.events.field import FLOATS, INTEGERS, Field, fits
+from freshet.schemas.events.field import FLOATS, INTEGERS, TEXTS, Field, fits
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.events.times import EventTime, moment_ms
 
@@ -45,6 +46,7 @@ TFDV: dict[str, str] = {
     NO_EVENT: "",
 }
 MOST_EXAMPLES = 5
+_JUDGED = (*TEXTS, *INTEGERS, *FLOATS, "boolean")
 Judge = Callable[[Any], str | None]
 
 
@@ -97,6 +99,9 @@ def judge_of(own: Field, when: EventTime | None) -> Judge:
     def judge(value: Any) -> str | None:
         if value is None:
             return missing
+        # Lists, bytes and decimals: that there is one is all that is known here.
+        if own.type not in _JUDGED:
+            return None
         if not fits(value, own.type, own.symbols):
             # A text that is no symbol is of the right type all the same.
             if own.type == "enum" and isinstance(value, str):
@@ -146,7 +151,8 @@ class _Found:
             self._converts = converters(schema, when)
         self._judges = {own.name: judge_of(own, when) for own in schema.fields}
         # A column is a field's by its name, or else by an alias.
-        self._names = [(own, (own.name, *own.aliases)) for own in schema.fields]
+        self._tops = {top.name: top for top in tops(schema)}
+        self._known = {name for top in self._tops.values() for name in top.names}
         self._anomalies: dict[tuple[str, str], Anomaly] = {}
         self._new: dict[str, Profile] = {}
         self._seen: set[str] = set()
@@ -156,20 +162,28 @@ class _Found:
         whole, numbers = _whole_rows(chunk)
         for fault in chunk.broken:
             self._note(NO_EVENT, "", fault.row or 0, fault.text)
-        for own, names in self._names:
-            column = next((whole[name] for name in names if name in whole), None)
+        for own in self._schema.fields:
+            column = self._column(own, whole)
             if column is not None:
                 self._seen.add(own.name)
                 self._take_field(own, column, numbers)
-            elif not own.has_default and not own.nullable:
+            elif self._judges[own.name](own.default) is not None:
                 self._lack(own, numbers)
-        known = {name for _, names in self._names for name in names}
         for name, values in whole.items():
-            if name not in known:
+            if name not in self._known:
                 self._take_new(name, values, numbers, chunk)
         self._rows += len(numbers)
         for profile in self._new.values():
             lack(profile, self._rows)
+
+    def _column(self, own: Field, whole: Mapping[str, list[Any]]) -> list[Any] | None:
+        """The values of a field, which may be within those of a column."""
+        top = self._tops[own.name.split(".")[0]]
+        column = next((whole[name] for name in top.names if name in whole), None)
+        if column is None or own.name == top.name:
+            return column
+        within = own.name.removeprefix(f"{top.name}.")
+        return [_within(value, within) for value in column]
 
     def _take_field(self, own: Field, column: list[Any], numbers: Sequence[int]) -> None:
         """Judge the values of a field, each distinct one once."""
@@ -268,6 +282,13 @@ def _whole_rows(chunk: Chunk) -> tuple[Mapping[str, list[Any]], list[int]]:
         for name, column in chunk.columns.items()
     }
     return columns, [row for row, is_kept in zip(numbers, kept) if is_kept]
+
+
+def _within(value: Any, path: str) -> Any:
+    """A part of a nested value; where that is missing, so are its parts."""
+    if isinstance(value, Mapping):
+        return at_path(value, path, ABSENT)
+    return ABSENT
 
 
 def _as_it_is(value: Any) -> Any:

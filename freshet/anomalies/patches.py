@@ -26,9 +26,12 @@ Avro = dict[str, Any]
 def patched_field(avro: Avro, anomaly: Anomaly, as_text: bool) -> Avro | None:
     """A field as it would have to be so that the anomaly is none; None: no change of the field
     that could still read what was written before would do."""
+    if anomaly.kind == found.NEW_COLUMN:
+        return _new(anomaly, as_text)
+    # Rows that are none have no field, and one within a record has no JSON of its own at the top.
+    if not avro:
+        return None
     match anomaly.kind:
-        case found.NEW_COLUMN:
-            return _new(anomaly, as_text)
         case found.MISSING_VALUES | found.MISSING_COLUMN:
             # An event without its id or time would be none, whatever its schema says.
             if anomaly.is_needed:

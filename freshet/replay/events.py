@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 
 from freshet.replay.files import DataError, DataFile, Lines, Rows, Table
+from freshet.replay.nesting import at_path, tops
 from freshet.schemas.durations import EARLIEST_MS
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.events.field import FLOATS, INTEGERS, TEXTS, Field
@@ -60,7 +61,7 @@ class EventMaker:
         self._topic = topic
         self._latest_ms = latest_ms
         self._writer = EventWriter(topic.events)
-        self._fields = topic.events.fields
+        self._tops = tops(topic.events)
         if topic.time is None:
             raise DefinitionError(
                 f"topic {topic.name}",
@@ -68,7 +69,9 @@ class EventMaker:
                 "Declare the field with their times as event_time.",
             )
         self._when = topic.time
-        self._converts = converters(topic.events, topic.time)
+        converts = converters(topic.events, topic.time)
+        # What is nested is handed on as it is.
+        self._converts = {top.name: converts.get(top.name, _as_it_is) for top in self._tops}
 
     def events(self, file: DataFile, rows: Rows) -> Iterator[Event]:
         """In the order of the rows.
@@ -86,8 +89,8 @@ class EventMaker:
     def _of_table(self, file: DataFile, table: Table) -> Iterator[dict[str, Any]]:
         names = []
         columns = []
-        for field in self._fields:
-            column = next((n for n in (field.name, *field.aliases) if n in table.columns), None)
+        for field in self._tops:
+            column = next((n for n in field.names if n in table.columns), None)
             if column is not None:
                 convert = self._converts[field.name]
                 names.append(field.name)
@@ -108,8 +111,8 @@ class EventMaker:
         if isinstance(row, bytes):
             return row
         event: dict[str, Any] = {}
-        for field in self._fields:
-            name = next((n for n in (field.name, *field.aliases) if n in row), None)
+        for field in self._tops:
+            name = next((n for n in field.names if n in row), None)
             if name is not None:
                 event[field.name] = self._converts[field.name](row[name])
             elif field.nullable and not field.has_default:
@@ -127,7 +130,7 @@ class EventMaker:
         return Event(self._time(row), self._partition(row, record), record)
 
     def _time(self, row: dict[str, Any]) -> int | None:
-        time = moment_ms(row.get(self._when.field), self._when)
+        time = moment_ms(at_path(row, self._when.field), self._when)
         if time is None or not EARLIEST_MS <= time <= self._latest_ms:
             return None
         return time
@@ -140,7 +143,7 @@ class EventMaker:
             return place_of(record, self._topic.partitions)
         kind = self._topic.events[name].key_kind or keys.TEXT
         try:
-            text = keys.canonical(row.get(name), kind)
+            text = keys.canonical(at_path(row, name), kind)
         except ValueError:
             text = None
         return partition_of(text or "", self._topic.partitions)
@@ -177,9 +180,16 @@ def _as_text(row: dict[str, Any]) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
 def _convert(field: Field, clock: Clock | None) -> Convert:
     if field.type in TEXTS:
         return _text
+    # Lists and bytes have no other form in a file.
+    if field.type not in (*INTEGERS, *FLOATS, "boolean"):
+        return _as_it_is
     return partial(_unless_missing, _convert_number(field, clock))
 
 

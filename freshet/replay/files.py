@@ -14,14 +14,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, cast
 
 import msgspec
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet
 
 from freshet.app import App
+from freshet.replay.csv_blocks import BadCsv, tables
 from freshet.schemas.errors import ComponentError, DefinitionError
 
 ROWS = 16_384  # that are in memory together while files are read
@@ -34,6 +34,7 @@ FORMATS = {
     ".parquet": PARQUET,
     ".pq": PARQUET,
     ".csv": CSV,
+    ".tsv": CSV,
     ".jsonl": JSON_LINES,
     ".ndjson": JSON_LINES,
     ".json": JSON_LINES,
@@ -159,7 +160,7 @@ def rows_of(file: DataFile) -> Iterator[Rows]:
     readers = {PARQUET: _parquet, CSV: _csv, JSON_LINES: _json_lines}
     try:
         yield from readers[file.format](file.path)
-    except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
+    except (OSError, EOFError, zlib.error, pa.ArrowException, BadCsv) as error:
         raise DataError(
             f"file {file.path}",
             f"cannot be read as {file.format}: {_cause(error)}",
@@ -179,38 +180,12 @@ def _parquet(path: Path) -> Iterator[Rows]:
 
 
 def _csv(path: Path) -> Iterator[Rows]:
-    """Every field as it is written: what it means, its topic's schema says. Nothing between two
-    commas is nothing; `""` is a text."""
-    refused: list[bytes] = []
-
-    def set_aside(row: Any) -> str:
-        refused.append(str(row.text).encode())
-        return "skip"
-
-    parse = pa.csv.ParseOptions(invalid_row_handler=set_aside, newlines_in_values=True)
-    # First only for the names: a type that is not given for a column would be guessed.
-    with _opened_csv(path, parse, pa.csv.ConvertOptions()) as file:
-        names = file.schema.names
-    convert = pa.csv.ConvertOptions(
-        column_types=dict.fromkeys(names, pa.binary()),
-        null_values=[""],
-        strings_can_be_null=True,
-        quoted_strings_can_be_null=False,
-    )
-    refused.clear()
-    with _opened_csv(path, parse, convert) as file:
-        for batch in file:
-            yield _table(pa.Table.from_batches([batch]))
+    """Every field as it is written: what it means, its topic's schema says."""
+    with _opened(path) as file:
+        for table, refused in tables(file):
+            yield _table(table)
             if refused:
                 yield Lines([*refused])
-                refused.clear()
-
-
-def _opened_csv(path: Path, parse: Any, convert: Any) -> Any:
-    # In one thread rows that are refused are told in their order.
-    read = pa.csv.ReadOptions(use_threads=False)
-    source = pa.input_stream(str(path), compression="detect")
-    return pa.csv.open_csv(source, read, parse, convert)
 
 
 def _table(found: pa.Table) -> Table:
@@ -223,9 +198,9 @@ def _json_lines(path: Path) -> Iterator[Rows]:
             yield Lines([parsed(line) for line in lines if line.strip()])
 
 
-def _opened(path: Path) -> BinaryIO | gzip.GzipFile:
+def _opened(path: Path) -> IO[bytes]:
     if path.suffix == ".gz":
-        return gzip.open(path, "rb")
+        return cast(IO[bytes], gzip.open(path, "rb"))
     return path.open("rb")
 
 

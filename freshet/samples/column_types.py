@@ -31,6 +31,7 @@ _GROUPS = {
     "objects": (kinds.OBJECT,),
     "bytes": (kinds.BINARY,),
     "times of day": (kinds.TIME_OF_DAY,),
+    "values of another type": (kinds.OTHER,),
 }
 
 
@@ -89,8 +90,11 @@ def _others(profile: Profile, main: str, counts: dict[str, int]) -> list[str]:
             (profile.kinds[kind] for kind in _GROUPS[group] if kind in profile.kinds),
             key=lambda kind: kind.first_row,
         )
+        rows = f"{count:,} rows hold"
+        if count == 1:
+            rows = "1 row holds"
         told.append(
-            f"{count:,} rows hold {group}, first row {seen.first_row:,} ({_brief(seen.example)}): "
+            f"{rows} {group}, first row {seen.first_row:,} ({_brief(seen.example)}): "
             "dead letters, as wrong_type"
         )
     return told

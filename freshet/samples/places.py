@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from freshet.samples.column_profile import profiles
+from freshet.replay.files import DataError
+from freshet.samples.column_profile import Profiles, profiles
 from freshet.samples.log_tail import NEWEST, of_log
 from freshet.samples.proposal import Proposal, propose
 from freshet.samples.roles import Roles, find_roles
 from freshet.samples.sample import Sample, of_files
 from freshet.samples.text import lines
+from freshet.samples.values import NUMBERS, kind_of_text
 from freshet.schemas.errors import ComponentError, DefinitionError
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.shown_text import printable_json
@@ -73,6 +75,7 @@ def proposed(sample: Sample, name: str, rows: int) -> tuple[Proposal, Roles]:
         DefinitionError: no field can be told from it.
     """
     found = profiles(sample.chunks(rows), sample.as_text)
+    _check_form(sample, found)
     proposal = propose(sample.name, found, sample.as_text, name)
     if not proposal.fields:
         why = "; ".join(f"{column}: {cause}" for column, cause in proposal.left_out.items())
@@ -84,6 +87,23 @@ def proposed(sample: Sample, name: str, rows: int) -> tuple[Proposal, Roles]:
     # The proposal is held to what every other schema is held to, before anybody sees it.
     EventSchema.parse(proposal.schema, proposal.name)
     return proposal, find_roles(proposal)
+
+
+def _check_form(sample: Sample, found: Profiles) -> None:
+    """Raises `DataError` for what is read, and is not what it seems to be."""
+    columns = list(found.columns)
+    if sample.as_text and all(kind_of_text(name) in NUMBERS for name in columns):
+        raise DataError(
+            f"sample {sample.name}",
+            f"has a first row of numbers ({', '.join(columns[:3])}), where names of columns belong",
+            "Put a row of names before it.",
+        )
+    if not columns and found.first_broken.startswith("["):
+        raise DataError(
+            f"sample {sample.name}",
+            "is one list of JSON, and not an object a line",
+            "Write a line for each: jq -c '.[]' does.",
+        )
 
 
 def infer(place: Place, name: str, rows: int, out: Path | None) -> None:

@@ -8,7 +8,7 @@ fewer here, since what breaks a domain is set aside and not merely reported).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,8 +88,10 @@ def propose(sample: str, found: Profiles, as_text: bool, name: str = "") -> Prop
     """A schema for what was found in a sample."""
     left_out: dict[str, str] = {}
     fields: list[Proposed] = []
+    # A column that has such a name keeps it, wherever it stands.
+    reserved = {column for column in found.columns if avro_name(column, ()) == column}
     for column, profile in found.columns.items():
-        taken = [field.name for field in fields]
+        taken = {field.name for field in fields} | reserved - {column}
         proposed = propose_field(column, profile, as_text, taken)
         if isinstance(proposed, str):
             left_out[column] = proposed
@@ -105,7 +107,9 @@ def propose(sample: str, found: Profiles, as_text: bool, name: str = "") -> Prop
     )
 
 
-def propose_field(column: str, profile: Profile, as_text: bool, taken: list[str]) -> Proposed | str:
+def propose_field(
+    column: str, profile: Profile, as_text: bool, taken: Collection[str]
+) -> Proposed | str:
     """A field for a column; a text says why there can be none."""
     if not profile.present:
         return "no row has a value, so nothing tells its type"

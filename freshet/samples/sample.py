@@ -73,7 +73,15 @@ class Sample:
         seen = 0
         for part in self.parts:
             for rows in part:
-                chunk = _chunk(rows, seen + 1, most - seen)
+                try:
+                    chunk = _chunk(rows, seen + 1, most - seen)
+                # Parquet holds years that no calendar of Python has.
+                except (OverflowError, ValueError, pa.ArrowException) as error:
+                    raise DataError(
+                        f"sample {self.name}",
+                        f"has a value after row {seen} that cannot be read: {error}",
+                        "Mend it, or leave it out.",
+                    ) from error
                 seen += chunk.rows
                 yield chunk
                 if seen >= most:

@@ -25,6 +25,7 @@ BINARY = "bytes"
 TIME_OF_DAY = "time of day"
 LIST = "list"
 OBJECT = "object"
+OTHER = "something else"  # of Parquet, such as an interval
 NOTHING = (ABSENT_KIND, NULL)
 NESTED = (LIST, OBJECT)
 NUMBERS = (WHOLE, HUGE, REAL)
@@ -69,7 +70,7 @@ def kind_of(value: Any) -> str:
         if math.isnan(value):
             return NULL
         return REAL
-    return OBJECT
+    return OTHER
 
 
 def kind_of_text(text: str | None) -> str:

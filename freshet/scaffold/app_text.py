@@ -80,19 +80,27 @@ def _twice(duration: str) -> str:
 def feature_names(plan: Plan) -> dict[str, str]:
     """By name, the aggregate as it is written."""
     short, long = plan.windows
-    features = {f"n_{over}": f'fr.count(over="{over}")' for over in (short, long)}
+    features = {f"count_{over}": f'fr.count(over="{over}")' for over in (short, long)}
     averaged = [*plan.averaged]
     if plan.label is not None and plan.label.type in ("int", "long", "float", "double"):
         # What came of earlier events; that of the event in question comes after the question.
         averaged.insert(0, plan.label)
     for field in averaged:
-        own = _NOT_IN_NAMES.sub("_", field.name.lower()).strip("_")[:40]
-        features[f"{own or 'value'}_{long}"] = f'fr.mean("{field.name}", over="{long}")'
-    return {name.lstrip("_0123456789"): how for name, how in features.items()}
+        name = f"{_plain(field.name) or 'value'}_{long}"
+        # Fields may differ by nothing but capitals, and one may be called count.
+        while name in features:
+            name = f"mean_{name}"
+        features[name] = f'fr.mean("{field.name}", over="{long}")'
+    return features
+
+
+def _plain(name: str) -> str:
+    """A field's name as views, features and models may be called."""
+    return _NOT_IN_NAMES.sub("_", name.lower()).strip("_0123456789")[:40]
 
 
 def view_name(key: Proposed) -> str:
-    return f"by_{_NOT_IN_NAMES.sub('_', key.name.lower()).strip('_')[:40]}"
+    return f"by_{_plain(key.name) or 'key'}"
 
 
 def _view(plan: Plan, key: Proposed) -> Iterator[str]:
@@ -142,7 +150,7 @@ def _model(plan: Plan, label: Proposed) -> Iterator[str]:
 
 def _model_name(label: Proposed) -> str:
     """A name that files and topics take."""
-    return _NOT_IN_NAMES.sub("_", label.name.lower()).strip("_0123456789")[:40] or "outcome"
+    return _plain(label.name) or "outcome"
 
 
 def _app(plan: Plan) -> Iterator[str]:

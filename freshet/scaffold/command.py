@@ -12,7 +12,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from freshet.samples.places import Place, proposed, sampled
-from freshet.samples.proposal import Proposal
+from freshet.samples.proposal import Proposal, Proposed
 from freshet.samples.sample import ROWS
 from freshet.samples.text import lines
 from freshet.scaffold.app_text import app_text
@@ -29,7 +29,21 @@ def plan_for(sample: str, chosen: Chosen) -> tuple[Plan, Proposal, list[str]]:
     with sampled(Place(sample)) as opened:
         proposal, roles = proposed(opened, "", ROWS)
     planned = plan(proposal, roles, chosen)
-    return planned, replace(proposal, name=planned.name), lines(proposal, roles, sample)
+    made = replace(proposal, name=planned.name, fields=_open_keys(proposal, planned))
+    return planned, made, lines(made, roles, sample)
+
+
+def _open_keys(proposal: Proposal, planned: Plan) -> tuple[Proposed, ...]:
+    """Whom events are about may be new tomorrow, however few there are in the sample: keys and
+    sources have no domain."""
+    whom = {field.name for field in (planned.key, planned.source) if field is not None}
+    fields = []
+    for field in proposal.fields:
+        avro = dict(field.avro)
+        if field.name in whom:
+            avro.pop("domain", None)
+        fields.append(replace(field, avro=avro))
+    return tuple(fields)
 
 
 def write_app(directory: Path, sample: str, planned: Plan, proposal: Proposal) -> list[str]:

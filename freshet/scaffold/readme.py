@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from freshet.scaffold.plan import Plan
 
@@ -12,10 +12,7 @@ _PAGE = """# {name}
 An app of freshet, declared from a sample of {rows:,} rows.
 
 ```sh
-freshet check app.py{check}     # what it would run, or what is wrong and how to mend it
-freshet replay app.py {sample}  # the sample through it in its own time, and what was learned
-freshet schema check app.py {name} {sample}  # where a newer sample is not as the schema says
-freshet run app.py              # runs it; events come by POST /push, or by Kafka
+{commands}
 ```
 
 | file | |
@@ -41,8 +38,19 @@ def readme(plan: Plan, rows: int, sample: str, doubts: Sequence[str]) -> str:
     return _PAGE.format(
         name=plan.name,
         rows=rows,
-        check="",
-        sample=shlex.quote(f"{plan.name}={sample}"),
+        commands="\n".join(_commands(plan.name, sample)),
         declares=", ".join(declares),
         looks=looks,
     )
+
+
+def _commands(name: str, sample: str) -> Iterator[str]:
+    """With what each is for, above it: samples have names of any length."""
+    yield "# what it would run, or what is wrong and how to mend it"
+    yield "freshet check app.py"
+    yield "# the sample through it in its own time, and what was learned"
+    yield f"freshet replay app.py {shlex.quote(f'{name}={sample}')}"
+    yield "# where a newer sample is not as the schema says"
+    yield f"freshet schema check app.py {name} {shlex.quote(sample)}"
+    yield "# runs it; events come by POST /push, or by Kafka"
+    yield "freshet run app.py"

@@ -68,8 +68,10 @@ def _record(keywords: Keywords, place: Place, name: str) -> Avro:
             "required", f"is {required!r}", "List names that are among the properties, or none."
         )
     fields: list[Avro] = []
+    # A property that has such a name keeps it, wherever it stands.
+    reserved = {own for own in properties if avro_name(str(own), ()) == own}
     for own, value in properties.items():
-        taken = [field["name"] for field in fields]
+        taken = {field["name"] for field in fields} | reserved - {own}
         fields.append(_field(own, value, own in required, place, avro_name(own, taken)))
     record: Avro = {"type": "record", "name": name, "fields": fields}
     if "description" in keywords:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import freshet as fr
 from freshet.anomalies.compare import Anomaly, compare
 from freshet.replay.files import Lines, parsed
+from freshet.samples import proposal as proposal_module
 from freshet.samples.places import proposed
 from freshet.samples.sample import Sample, of_files
 from freshet.schemas.errors import DefinitionError
@@ -102,13 +103,22 @@ def test_a_column_that_is_not_there_at_all_is_another_thing_than_gaps() -> None:
     assert list(found([*rows, GOOD])) == [("id", "missing_values")]
 
 
+def test_a_column_that_a_file_lacks_is_told_where_each_event_needs_it(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,at,word,kind\n1,2013-01-31,a,A\n")
+    (anomaly,) = compare(of_files(str(tmp_path / "a.csv")), 9, SCHEMA, WHEN).anomalies
+    assert (anomaly.field, anomaly.kind) == ("x", "missing_column")
+
+
 def test_rows_that_are_none_are_counted_and_lack_nothing() -> None:
     sample = of_records([json.dumps(GOOD).encode(), b"[1]", b"no json"])
     (anomaly,) = compare(sample, 100, SCHEMA, WHEN).anomalies
     assert (anomaly.kind, anomaly.rows, anomaly.first_row) == ("no_event", 2, 2)
 
 
-def test_a_column_that_no_field_could_hold_is_passed_over_in_so_many_words() -> None:
+def test_a_column_that_no_field_could_hold_is_passed_over_in_so_many_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(proposal_module, "NESTED", False)
     told = compare(of_records([json.dumps({**GOOD, "tags": [1]}).encode()]), 9, SCHEMA, WHEN)
     assert not told.anomalies
     assert told.passed_over == {"tags": "holds lists; event schemas have no nested fields"}

@@ -5,17 +5,20 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import fastavro
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from freshet.replay.files import DataError
 from freshet.samples import proposal as proposal_module
 from freshet.samples.places import proposed
 from freshet.samples.proposal import Proposal
@@ -150,8 +153,8 @@ def test_of_two_kinds_the_commoner_rules_and_the_other_is_told_with_its_row(tmp_
     found = json_lines(tmp_path, rows)
     assert types(found) == {"n": "long", "flag": "boolean"}
     assert doubts(found) == {
-        "n": ("1 rows hold texts, first row 17 ('many'): dead letters, as wrong_type",),
-        "flag": ("1 rows hold numbers, first row 41 (1): dead letters, as wrong_type",),
+        "n": ("1 row holds texts, first row 17 ('many'): dead letters, as wrong_type",),
+        "flag": ("1 row holds numbers, first row 41 (1): dead letters, as wrong_type",),
     }
 
 
@@ -220,7 +223,45 @@ def test_names_that_are_none_get_one_and_keep_the_column_as_alias(tmp_path: Path
     }
 
 
-def test_nothing_is_left_out_without_a_word(tmp_path: Path) -> None:
+def test_a_name_that_is_one_is_kept_by_its_own_column(tmp_path: Path) -> None:
+    found = json_lines(tmp_path, [{"a b": 1, "a_b": 2}])
+    assert [(field.column, field.name) for field in found.fields] == [
+        ("a b", "a_b_2"),
+        ("a_b", "a_b"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "why"),
+    [
+        ("a.csv", "a;b;a\n1;2;3\n", "two of its columns are called 'a'"),
+        ("a.csv", "1,2.5\n2,3.5\n", "has a first row of numbers (1, 2.5)"),
+        ("a.json", '[{"a": 1}]\n', "is one list of JSON, and not an object a line"),
+    ],
+)
+def test_what_is_not_what_it_seems_is_told(name: str, text: str, why: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError) as error:
+        proposed(of_files(str(tmp_path / name)), "", 100)
+    assert why in str(error.value)
+
+
+def test_years_that_no_calendar_has_are_one_error(tmp_path: Path) -> None:
+    far = pa.table({"at": pa.array([2**60], pa.timestamp("ms")), "n": [1]})
+    pa.parquet.write_table(far, tmp_path / "far.parquet")
+    with pytest.raises(DataError, match="cannot be read"):
+        proposed(of_files(str(tmp_path / "far.parquet")), "", 100)
+
+
+def test_an_interval_is_left_out(tmp_path: Path) -> None:
+    found = parquet(tmp_path, n=pl.Series([1]), took=pl.Series([timedelta(seconds=1)]))
+    assert found.left_out == {"took": "holds values of another type, and no field of an event can"}
+
+
+def test_nothing_is_left_out_without_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proposal_module, "NESTED", False)
     rows = [{"id": 1, "tags": ["a"], "geo": {"lat": 1.5}, "none": None}]
     found = json_lines(tmp_path, rows)
     assert found.left_out == {
@@ -260,7 +301,7 @@ VALUES = st.one_of(
     st.dictionaries(st.text("ab", max_size=2), st.integers(), max_size=2),
 )
 ROWS = st.lists(
-    st.dictionaries(st.sampled_from(["a", "b c", "é", "2"]), VALUES), min_size=1, max_size=12
+    st.dictionaries(st.sampled_from(["a", "b c", "b_c", "é", "2"]), VALUES), min_size=1, max_size=12
 )
 
 

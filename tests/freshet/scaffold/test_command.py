@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -96,7 +97,7 @@ MADE: dict[str, tuple[Callable[[Path], Path], dict[str, Any]]] = {
 
 @pytest.mark.parametrize("format_", MADE)
 def test_the_app_of_a_sample_is_sound_and_its_replay_applies_every_row(
-    format_: str, tmp_path: Path
+    format_: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make, expected = MADE[format_]
     sample = make(tmp_path)
@@ -106,10 +107,17 @@ def test_the_app_of_a_sample_is_sound_and_its_replay_applies_every_row(
     (topic,), (view,), (model,) = app.topics, app.views, app.models
     assert (topic.event_id, topic.time_field) == (expected["id"], expected["time"])
     assert (view.keys, model.name) == ((expected["key"],), expected["model"])
+    # Whom events are about may be new tomorrow.
+    assert topic.events[expected["key"]].domain is None
     text = (tmp_path / "app" / "app.py").read_text()
     assert max(map(len, text.splitlines())) <= 100
     assert len(text.splitlines()) <= 60
-    # As the README says: from the app's folder, the sample by its path from there.
+    # As its README says.
+    monkeypatch.chdir(tmp_path / "app")
+    readme = (tmp_path / "app" / "README.md").read_text()
+    checks = next(line for line in readme.splitlines() if line.startswith("freshet schema check"))
+    assert CliRunner().invoke(cli, shlex.split(checks)[1:]).exit_code == 0
+    # And as it was told: from the app's folder, the sample by its path from there.
     command = next(
         line.strip() for line in told.stdout.splitlines() if "freshet replay" in line
     ).split("  ")[0]
