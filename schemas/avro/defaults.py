@@ -4,8 +4,11 @@ types, records; of a union the default may be of any branch."""
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
 
 from freshet.schemas.avro.tree import Array, Enum, Fixed, Map, Record, Type, Union
 
@@ -65,3 +68,105 @@ def fits(value: object, kind: str) -> bool:
 
 def _is_bytes(value: object) -> bool:
     return isinstance(value, str) and all(ord(character) < 256 for character in value)
+
+
+def number_of(value: Any, kind: str) -> float:
+    """A default number by its digits: of a long whole number the nearest float64, as a reader of
+    JSON has it; and as a record would have held it: a float is rounded to 32 bits before it is
+    widened."""
+    number = float(str(value))
+    if kind == "float":
+        return float(np.float32(number))
+    return number
+
+
+def encoded(value: Any, type_: Type) -> bytes:
+    """A default as its bytes, by the specification's binary encoding."""
+    if isinstance(type_, Union):
+        at = next(i for i, branch in enumerate(type_.branches) if default_fits(value, branch))
+        return whole(at) + encoded(value, type_.branches[at])
+    if isinstance(type_, Record):
+        parts = [encoded(value.get(own.name, own.default), own.type) for own in type_.fields]
+        return b"".join(parts)
+    if isinstance(type_, Array):
+        return _blocks([encoded(item, type_.items) for item in value])
+    if isinstance(type_, Map):
+        pairs = [_sized(key.encode()) + encoded(own, type_.values) for key, own in value.items()]
+        return _blocks(pairs)
+    if isinstance(type_, Enum):
+        return whole(type_.symbols.index(value))
+    if isinstance(type_, Fixed):
+        return str(value).encode("latin-1")
+    return _primitive(value, type_.kind)
+
+
+def _primitive(value: Any, kind: str) -> bytes:
+    if kind == "null":
+        return b""
+    if kind == "boolean":
+        return bytes([value])
+    if kind in INTEGERS:
+        return whole(value)
+    if kind == "float":
+        return struct.pack("<f", number_of(value, kind))
+    if kind == "double":
+        return struct.pack("<d", number_of(value, kind))
+    return _sized(text_of(value, kind))
+
+
+def text_of(value: Any, kind: str) -> bytes:
+    """A string, or bytes of which each is a character."""
+    if kind == "string":
+        return str(value).encode()
+    return str(value).encode("latin-1")
+
+
+def _sized(text: bytes) -> bytes:
+    return whole(len(text)) + text
+
+
+def _blocks(items: list[bytes]) -> bytes:
+    """One block, if there are any items, and the empty one that ends them."""
+    if not items:
+        return b"\0"
+    return whole(len(items)) + b"".join(items) + b"\0"
+
+
+def whole(value: int) -> bytes:
+    """A whole number of up to 64 bits: zigzag, then seven bits a byte, the lowest first."""
+    rest = (value << 1) ^ (value >> 63)
+    out = bytearray()
+    while rest > 127:
+        out.append(rest & 127 | 128)
+        rest >>= 7
+    out.append(rest)
+    return bytes(out)
+
+
+def default_value(value: Any, type_: Type, written: Any) -> Any:
+    """A default as fastavro takes it, whose parsed type is `written`, with all names written
+    out."""
+    if isinstance(type_, Union):
+        at = next(i for i, branch in enumerate(type_.branches) if default_fits(value, branch))
+        made = default_value(value, type_.branches[at], written[at])
+        return made if len(type_.branches) == 2 else (tag_of(written[at]), made)
+    if isinstance(type_, Record):
+        return {
+            own.name: default_value(value.get(own.name, own.default), own.type, parsed["type"])
+            for own, parsed in zip(type_.fields, written["fields"])
+        }
+    if isinstance(type_, Array):
+        return [default_value(item, type_.items, written["items"]) for item in value]
+    if isinstance(type_, Map):
+        inner = written["values"]
+        return {key: default_value(item, type_.values, inner) for key, item in value.items()}
+    if type_.kind in ("bytes", "fixed"):
+        return str(value).encode("latin-1")
+    return float(str(value)) if type_.kind in ("float", "double") else value
+
+
+def tag_of(written: Any) -> Any:
+    """By what fastavro is told which branch of a union a value is."""
+    if isinstance(written, Mapping) and written["type"] in ("record", "error"):
+        return written["name"]
+    return written

@@ -41,7 +41,10 @@ def logical_of(kind: str, attributes: Mapping[str, Any], size: int = 0) -> Logic
         return Logical(name)
     precision = attributes.get("precision")
     scale = attributes.get("scale", 0)
-    if not _is_whole(precision) or not _is_whole(scale) or not 0 <= scale <= precision:
+    if not isinstance(precision, int) or not isinstance(scale, int):
+        return None
+    # True and false are whole numbers to Python.
+    if isinstance(precision, bool) or isinstance(scale, bool) or not 0 <= scale <= precision:
         return None
     # Of digits that so many bytes hold with a sign, every number must fit.
     if precision < 1 or (kind == "fixed" and precision > digits_of(size)):
@@ -53,7 +56,3 @@ def digits_of(size: int) -> int:
     """How many decimal digits every number of which fits into a two's complement of `size`
     bytes."""
     return max(0, math.floor(math.log10(2) * (8 * size - 1)))
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)

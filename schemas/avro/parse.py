@@ -65,7 +65,12 @@ class _Parser:
 
     def refuse(self, path: str, cause: str, next_step: str) -> NoReturn:
         resource = f"{self._name}, field {path!r}" if path else self._name
-        raise SchemaError(resource, cause, next_step, field=path)
+        raise SchemaError(
+            resource,
+            cause,
+            next_step,
+            field=path,
+        )
 
     def type(self, raw: Any, path: str, namespace: str) -> Type:
         if isinstance(raw, list):
@@ -81,16 +86,30 @@ class _Parser:
             self._unknown(path, type(raw).__name__)
         if raw in PRIMITIVES:
             return Primitive(raw, logical_of(raw, attributes))
-        known = self._named.get(full_name(raw, namespace))
-        if known is not None:
-            return known
-        # Of a complex type there is more to say than its name.
+        # Of a complex type there is more to say than its name, which others may have, too.
         if raw not in _COMPLEX or not attributes:
-            self._unknown(path, raw)
+            known = self._named.get(full_name(raw, namespace))
+            if known is None:
+                self._unknown(path, raw)
+            return known
         if raw == "array":
-            return Array(self._inner(attributes, "items", joined(path, "[]"), namespace))
+            return Array(
+                self._inner(
+                    attributes,
+                    "items",
+                    joined(path, "[]"),
+                    namespace,
+                )
+            )
         if raw == "map":
-            return Map(self._inner(attributes, "values", joined(path, "{}"), namespace))
+            return Map(
+                self._inner(
+                    attributes,
+                    "values",
+                    joined(path, "{}"),
+                    namespace,
+                )
+            )
         if raw == "enum":
             return self._enum(attributes, path, namespace)
         if raw == "fixed":
@@ -105,7 +124,13 @@ class _Parser:
             "was defined before.",
         )
 
-    def _inner(self, raw: Mapping[str, Any], what: str, path: str, namespace: str) -> Type:
+    def _inner(
+        self,
+        raw: Mapping[str, Any],
+        what: str,
+        path: str,
+        namespace: str,
+    ) -> Type:
         if what not in raw:
             self.refuse(
                 path, f"says not of what: {what!r} is missing", f'Write "{what}": "string".'
@@ -119,7 +144,7 @@ class _Parser:
             if isinstance(branch, Union):
                 self.refuse(path, "is a union within a union", "Write one union of all the types.")
             # Records, enums and fixed may be several, of different names.
-            key = getattr(branch, "name", branch.kind)
+            key = (branch.kind, getattr(branch, "name", ""))
             if key in seen:
                 self.refuse(
                     path, f"is a union that has {told(branch)} twice", "Leave one of them out."
@@ -190,7 +215,12 @@ class _Parser:
                 f"Use one of {', '.join(symbols)}.",
             )
         aliases = self._aliases(raw, path, full.rpartition(".")[0])
-        made = self._named[full] = Enum(full, tuple(symbols), aliases, default)
+        made = self._named[full] = Enum(
+            full,
+            tuple(symbols),
+            aliases,
+            default,
+        )
         return made
 
     def _fixed(self, raw: Mapping[str, Any], path: str, namespace: str) -> Fixed:
@@ -200,7 +230,12 @@ class _Parser:
         if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < LARGEST_FIXED:
             self.refuse(path, f"size is {size!r}", "Write how many bytes it has, as a number.")
         aliases = self._aliases(raw, path, full.rpartition(".")[0])
-        made = self._named[full] = Fixed(full, size, aliases, logical_of("fixed", raw, size))
+        made = self._named[full] = Fixed(
+            full,
+            size,
+            aliases,
+            logical_of("fixed", raw, size),
+        )
         return made
 
     def _record(self, raw: Mapping[str, Any], path: str, namespace: str) -> Record:
@@ -233,7 +268,13 @@ class _Parser:
                 f"default {default!r} is no {told(type_)}",
                 "Give a default of the field's own type.",
             )
-        return RecordField(name, type_, aliases, default, raw)
+        return RecordField(
+            name,
+            type_,
+            aliases,
+            default,
+            raw,
+        )
 
     def _check_names(self, record: Record, path: str) -> None:
         taken = set()

@@ -1,9 +1,12 @@
 """Whether what was written by one schema can be read by another. Source: Apache Avro 1.12
 specification, schema resolution and aliases.
 
-Where the specification and fastavro (1.13.1) differ, this follows the specification:
+Where fastavro (1.13.1) and the specification differ, or this and fastavro:
 - a record is no enum and no fixed, whatever their names are; fastavro compares the names alone;
 - decimals of other scales do not match; fastavro reads the digits of one as those of the other;
+- of a union's branches one of the writer's own kind comes before one that it is promoted to, as in
+  Avro's Java: else one more field in a record would move its texts from one branch to another;
+  fastavro takes the first that matches;
 - aliases of types are compared by their last names, as names are; fastavro compares texts.
 One thing is more than it says: a decimal may be read with more digits of precision, as nothing is
 lost.
@@ -74,7 +77,16 @@ def obstacles(writer: Type, reader: Type) -> list[Obstacle]:
         a record and before a branch of a union of several types, `[]` after an array and `{}`
         after a map, for what is in them.
     """
-    return list(dict.fromkeys(_between(writer, reader, "", set())))
+    return list(
+        dict.fromkeys(
+            _between(
+                writer,
+                reader,
+                "",
+                set(),
+            )
+        )
+    )
 
 
 def source_of(reader: RecordField, writer: Record) -> RecordField | None:
@@ -89,10 +101,11 @@ def source_of(reader: RecordField, writer: Record) -> RecordField | None:
 
 def branch_for(writer: Type, reader: Type) -> Type | None:
     """What a value of `writer`, which is no union, is read as: of a reader's union the first branch
-    that matches; None: nothing does."""
-    if isinstance(reader, Union):
-        return next((branch for branch in reader.branches if matches(writer, branch)), None)
-    return reader if matches(writer, reader) else None
+    that matches without being promoted, else the first that matches; None: nothing does."""
+    if not isinstance(reader, Union):
+        return reader if matches(writer, reader) else None
+    found = [branch for branch in reader.branches if matches(writer, branch)]
+    return next((branch for branch in found if branch.kind == writer.kind), next(iter(found), None))
 
 
 def matches(writer: Type, reader: Type) -> bool:
@@ -124,7 +137,12 @@ def _between(
         several = sum(not is_null(branch) for branch in writer.branches) > 1
         for name, branch in zip(names, writer.branches):
             within = joined(path, f".{name}") if several and not is_null(branch) else path
-            yield from _between(branch, reader, within, seen)
+            yield from _between(
+                branch,
+                reader,
+                within,
+                seen,
+            )
         return
     chosen = branch_for(writer, reader)
     if chosen is None:
@@ -132,7 +150,12 @@ def _between(
     # A pair of records within itself is judged already, further out.
     elif (writer, chosen) not in seen:
         seen.add((writer, chosen))
-        yield from _inside(writer, chosen, path, seen)
+        yield from _inside(
+            writer,
+            chosen,
+            path,
+            seen,
+        )
 
 
 def _inside(
@@ -141,11 +164,26 @@ def _inside(
     """What is between two types that match."""
     if isinstance(writer, Record) and isinstance(reader, Record):
         for own in reader.fields:
-            yield from _of_field(own, writer, joined(path, f".{own.name}"), seen)
+            yield from _of_field(
+                own,
+                writer,
+                joined(path, f".{own.name}"),
+                seen,
+            )
     elif isinstance(writer, Array) and isinstance(reader, Array):
-        yield from _between(writer.items, reader.items, joined(path, "[]"), seen)
+        yield from _between(
+            writer.items,
+            reader.items,
+            joined(path, "[]"),
+            seen,
+        )
     elif isinstance(writer, Map) and isinstance(reader, Map):
-        yield from _between(writer.values, reader.values, joined(path, "{}"), seen)
+        yield from _between(
+            writer.values,
+            reader.values,
+            joined(path, "{}"),
+            seen,
+        )
     elif isinstance(writer, Enum) and isinstance(reader, Enum):
         yield from _of_symbols(writer, reader, path)
     yield from _of_decimals(_decimal_of(writer), _decimal_of(reader), path)
@@ -156,7 +194,12 @@ def _of_field(
 ) -> Iterator[Obstacle]:
     written = source_of(reader, writer)
     if written is not None:
-        yield from _between(written.type, reader.type, path, seen)
+        yield from _between(
+            written.type,
+            reader.type,
+            path,
+            seen,
+        )
     elif not reader.has_default:
         yield Obstacle(
             path, "is not written and has no default", "Give it a default, such as null."

@@ -178,3 +178,12 @@ def parts(type_: Type) -> list[tuple[str, Type]]:
 def joined(path: str, part: str) -> str:
     """A path with one of `parts` behind it."""
     return f"{path}{part}".removeprefix(".")
+
+
+def record_of_item(type_: Array | Map) -> Record:
+    """What an array or map is made of, as a record: of one field `item`, or of `key` and
+    `value`."""
+    if isinstance(type_, Array):
+        return Record("item", fields=(RecordField("item", type_.items),))
+    key = RecordField("key", Primitive("string"))
+    return Record("item", fields=(key, RecordField("value", type_.values)))

@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, Any
 from freshet.schemas.declared import check_kind
 from freshet.schemas.durations import milliseconds, text_of
 from freshet.schemas.errors import DefinitionError
-from freshet.schemas.events.field import FLOATS, INTEGERS, KEY_TYPES, TEXTS, Field, fits
+from freshet.schemas.events.field import (
+    FLOATS,
+    INTEGERS,
+    KEY_TYPES,
+    NUMBERS,
+    TEXTS,
+    Field,
+    fits,
+)
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.events.times import EventTime, resolved
 from freshet.schemas.text import keys
@@ -206,10 +214,10 @@ class Topic:
 
     Args:
         name: A lower-case letter, then up to 62 lower-case letters, digits or underscores.
-        schema: A flat Avro record whose fields are string (also with logicalType uuid), int,
-            long, float, double, boolean or enum, or a union of one of them with null: as a
-            `dict`, as JSON text, as the path of a file (a relative one starts at the file that
-            declares the topic) or as an `EventSchema`.
+        schema: An Avro record, nested as it may be but not recursive: as a `dict`, as JSON text,
+            as the path of a file (a relative one starts at the file that declares the topic) or
+            as an `EventSchema`. A field within a record is named by its path, `address.city`; of
+            a union of several types each has a name of its own, `value.string`.
         event_id: The field that tells events apart: a string (a UUID, too), enum, int, long or
             boolean. Whatever freshet itself appends (pushes, agents' outputs) goes to the
             partition that its canonical text hashes to. None: every record is an event of its
@@ -426,6 +434,12 @@ class Topic:
 
     def __getitem__(self, name: str) -> FieldRef:
         type_ = self._expect(name, "field", None)
+        if type_ not in (*TEXTS, *NUMBERS):
+            raise DefinitionError(
+                f"topic {self.name}",
+                f"field {name!r} is of type {type_}, of which a model makes nothing",
+                "Name a text or a number; filters and labels may look into arrays and bytes.",
+            )
         return FieldRef(self.name, name, type_ in ("string", "enum", "boolean"))
 
     def _check_constant(self, field: Field, value: float | str) -> None:
@@ -456,6 +470,13 @@ class Topic:
 
     def _expect(self, name: str, role: str, kinds: tuple[str, ...] | None) -> str:
         known = {field.name: field.type for field in self.events.fields}
+        within = [field for field in known if field.startswith(f"{name}.")]
+        if name not in known and within:
+            raise DefinitionError(
+                f"topic {self.name}",
+                f"{role} {name!r} is made of fields",
+                f"Name one of them: {', '.join(within)}.",
+            )
         if name not in known:
             raise DefinitionError(
                 f"topic {self.name}",

@@ -8,8 +8,11 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 from hypothesis import strategies as st
 
+from freshet.schemas.avro.leaves import alone_in, leaves_at, widest
+from freshet.schemas.avro.resolution import PROMOTIONS
 from freshet.schemas.avro.tree import (
     Array,
     Enum,
@@ -19,6 +22,9 @@ from freshet.schemas.avro.tree import (
     Record,
     Type,
     Union,
+    branch_names,
+    joined,
+    parts,
 )
 
 # In the order in which a default of the same JSON fits them.
@@ -253,3 +259,113 @@ def rows_of(record: Record) -> Iterator[bytes]:
     most = max(map(len, columns), default=1)
     cycles = [itertools.islice(itertools.cycle(column), most) for column in columns]
     return map(b"".join, zip(*cycles))
+
+
+# ------------------------------------------------------------ columns as another reader has them
+def flattened(value: Any, type_: Type, path: str = "") -> dict[str, Any]:
+    """What fastavro read, told which named type each value of a union is, as columns by path."""
+    if isinstance(type_, Record):
+        out: dict[str, Any] = {}
+        for own in type_.fields:
+            out |= flattened(value[own.name], own.type, joined(path, f".{own.name}"))
+        return out
+    if isinstance(type_, Union):
+        out = dict.fromkeys(leaves_at(type_, path))
+        alone = alone_in(type_)
+        if value is None:
+            return out
+        if alone is not None and alone is not type_:
+            return out | flattened(untagged(value), alone, path)
+        if alone is type_:
+            wide = widest(type_)
+            return {path: narrowed(value, wide)}
+        name, branch = taken(value, type_)
+        return out | flattened(untagged(value), branch, joined(path, f".{name}"))
+    return {} if type_.kind == "null" else {path: shaped(value, type_)}
+
+
+def shaped(value: Any, type_: Type) -> Any:
+    """A value as Arrow has it in a list."""
+    value = untagged(value)
+    if isinstance(type_, Array):
+        return [shaped(item, type_.items) for item in value]
+    if isinstance(type_, Map):
+        return [{"key": key, "value": shaped(own, type_.values)} for key, own in value.items()]
+    if isinstance(type_, Record):
+        return {
+            own.name: shaped(None if value is None else value[own.name], own.type)
+            for own in type_.fields
+        }
+    if value is None and not isinstance(type_, Union):
+        return None
+    if isinstance(type_, Union):
+        alone = alone_in(type_)
+        if alone is type_:
+            return None if value is None else narrowed(value, widest(type_))
+        if alone is not None:
+            return shaped(value, alone)
+        raise AssertionError("is shaped with its tag")
+    return narrowed(value, type_.kind)
+
+
+def narrowed(value: Any, kind: str) -> Any:
+    if kind in ("float", "double") and value is not None:
+        return float(np.float32(value)) if kind == "float" else float(value)
+    # A default of bytes comes as the JSON has it.
+    if kind in ("bytes", "fixed") and isinstance(value, str):
+        return value.encode("latin-1")
+    if kind == "string" and isinstance(value, bytes):
+        return value.decode()
+    return value
+
+
+def untagged(value: Any) -> Any:
+    return value[1] if isinstance(value, tuple) else value
+
+
+def taken(value: Any, union: Union) -> tuple[str, Type]:
+    """The branch that a value is of, by the name it came with or by its Python type."""
+    names = branch_names(union)
+    for name, branch in zip(names, union.branches):
+        if isinstance(value, tuple):
+            if getattr(branch, "name", None) == value[0]:
+                return name, branch
+        elif branch.kind in _KINDS[type(value)]:
+            return name, branch
+    raise AssertionError(f"{value!r} is none of {names}")
+
+
+_KINDS = {
+    bool: ("boolean",),
+    int: ("int", "long"),
+    float: ("float", "double"),
+    bytes: ("bytes",),
+    str: ("string",),
+    list: ("array",),
+    dict: ("map",),
+}
+
+
+def is_told_apart(type_: Type) -> bool:
+    """Whether the branch of each value can be told by its Python type, and nothing is in a list
+    that would have to be."""
+    return _is_told_apart(type_, False)
+
+
+def _is_told_apart(type_: Type, in_list: bool) -> bool:
+    if isinstance(type_, Union) and alone_in(type_) is None:
+        kinds = [branch.kind for branch in type_.branches]
+        if in_list or {"int", "long"} <= {*kinds} or {"float", "double"} <= {*kinds}:
+            return False
+    in_list = in_list or isinstance(type_, Array | Map)
+    return all(_is_told_apart(child, in_list) for _, child in parts(type_))
+
+
+def promotes_within(type_: Type) -> bool:
+    """Whether a union of several has a branch that another could be promoted to: of these fastavro
+    takes the first, and freshet the exact one."""
+    if isinstance(type_, Union) and alone_in(type_) is None:
+        kinds = {branch.kind for branch in type_.branches}
+        if any({one, other} <= kinds for one, other in PROMOTIONS):
+            return True
+    return any(promotes_within(child) for _, child in parts(type_))
