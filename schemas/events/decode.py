@@ -161,23 +161,31 @@ def _decode_with_json(
     return columns
 
 
+# One of each kind that is more than a word.
+_NESTED = [
+    {"name": "list", "type": {"type": "array", "items": "string"}},
+    {
+        "name": "price",
+        "type": {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2},
+    },
+    {"name": "id", "type": {"type": "fixed", "name": "u", "size": 16, "logicalType": "uuid"}},
+]
+
+
 def warm() -> None:
     """Compile all that decoding, validating and reading texts from the decoded columns need."""
     from freshet.schemas.events.validation import validate
 
-    fields = [{"name": "a", "type": "string"}, {"name": "t", "type": "long"}]
-    schema = EventSchema.parse({"type": "record", "name": "warm", "fields": fields}, "warm")
-    value = encode(schema, [{"a": "x", "t": 1}])[0]
-    columns = decode(
-        np.frombuffer(value, np.uint8), np.array([0]), np.array([len(value)]), EventCodec(schema)
-    )
-    validate(
-        columns,
-        np.zeros(1, np.int64),
-        "t",
-        columns.integers("t")[0],
-        1,
-    )
+    flat = [{"name": "a", "type": "string"}, {"name": "t", "type": "long"}]
+    for more in ([], _NESTED):
+        schema = EventSchema.parse({"type": "record", "name": "warm", "fields": flat + more}, "w")
+        event = {"a": "x", "t": 1, "list": ["y"], "price": 1, "id": "0" * 16}
+        value = encode(schema, [event])[0]
+        end = np.array([len(value)])
+        columns = decode(np.frombuffer(value, np.uint8), np.array([0]), end, EventCodec(schema))
+        validate(columns, np.zeros(1, np.int64), "t", columns.integers("t")[0], 1)
+        for field in schema.fields:
+            columns.arrow(field.name, np.zeros(1, np.int64))
     texts = columns.text("a")
     joined([texts]), joined([texts, texts])
     texts.hashes(), texts.identities(), texts.partitions(1), texts.to_arrow(np.zeros(1, np.int64))

@@ -68,7 +68,8 @@ class Field:
     type: str
     null_branch: int | None = None
     has_default: bool = False
-    default: str | int | float | bool | None = None
+    # Of an array it is a list, which has no hash.
+    default: Any = field(default=None, hash=False)
     required: bool = False
     range: tuple[float, float] | None = None
     domain: tuple[str, ...] | None = None
@@ -225,10 +226,10 @@ class _RulesReader:
             # Of several types it is the numbers that have it.
             if not self._leaf.alone:
                 return None
-            self.refuse(
-                f"has a range, but is of type {type_}",
-                "Only numbers have a range; texts have a domain.",
-            )
+            instead = "Only numbers have a range; texts have a domain."
+            if type_ == "decimal":
+                instead = f'Filter it, as by drop={{"odd": pl.col("{self._leaf.path}") < 0}}.'
+            self.refuse(f"has a range, but is of type {type_}", instead)
         sound = (
             isinstance(value, list)
             and len(value) == 2

@@ -331,10 +331,13 @@ class Topic:
             found = self.events[name]
             # A null in a required field is a dead letter, so such a field has no gaps.
             if found.nullable and not found.required:
+                instead = 'Add "required": true to the field in its schema.'
+                if found.within_nullable:
+                    instead += " It is missing, too, where what it stands in is."
                 raise DefinitionError(
                     f"topic {self.name}",
                     f"{name!r} may be missing, and every event needs one",
-                    'Add "required": true to the field in its schema.',
+                    instead,
                 )
         for name, how in self.impute.items():
             if not isinstance(how, Impute):

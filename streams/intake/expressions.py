@@ -241,8 +241,10 @@ def _check_random_cuts(expression: pl.Expr, schema: EventSchema, where: str) -> 
         )
         row_wise = len(whole) == _ROWS and pl.concat(pieces).equals(whole, null_equal=True)
     except pl.exceptions.PolarsError as error:
+        # Its first line: the others repeat the expression.
+        told = str(error).partition("\n")[0]
         raise DefinitionError(
-            where, f"{expression} fails: {error}", "Check its types against the schema."
+            where, f"{expression} fails: {told}", "Check its types against the schema."
         ) from error
     if not row_wise:
         raise _not_row_wise(expression, where, "a random cut of the rows changes its values")
