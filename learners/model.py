@@ -4,7 +4,7 @@ a model cannot."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -228,6 +228,7 @@ class Model:
                     f"A request carries the fields of {self.on.name}; "
                     f"put a view over {ref.topic} instead.",
                 )
+        self._tell_what_requests_bring()
         for slice_ in self.slices:
             # Of a question its categories are kept as texts, and nothing else is.
             if slice_ not in self.vectors.categories:
@@ -236,6 +237,26 @@ class Model:
                     f"slice {slice_!r} is no category among its features",
                     f"Its categories are {', '.join(self.vectors.categories)}.",
                 )
+
+    def _tell_what_requests_bring(self) -> None:
+        """Fields within fields have dots in their names, as features of views have."""
+        own = frozenset(ref.field for ref in self.features if isinstance(ref, FieldRef))
+        nested = frozenset(name for name in own if "." in name)
+        read = {ref.name for ref in self.features if isinstance(ref, FeatureRef)}
+        for name in sorted(nested & read):
+            raise DefinitionError(
+                f"model {self.name}",
+                f"feature {name!r} is a field of {self.on.name}, and a feature of a view",
+                "Rename the view or its feature.",
+            )
+        if not nested:
+            return
+        rungs = [
+            replace(rung, brought=nested) if isinstance(rung, Heuristic) else rung
+            for rung in self.fallback
+        ]
+        # Frozen to everybody else.
+        object.__setattr__(self, "fallback", rungs)
 
     def _check_id(self) -> None:
         """Whoever asks and whoever labels must write one id alike."""

@@ -6,7 +6,7 @@ reads them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -55,6 +55,8 @@ class Heuristic:
     when: pl.Expr
     p_true: float
     p_false: float
+    # Those of its features that a request brings, though their names have dots: nested ones.
+    brought: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
     rung = "heuristic"
 
     def __post_init__(self) -> None:
@@ -63,13 +65,15 @@ class Heuristic:
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The features that it reads; those of views have a dot in their name."""
+        """The features that it reads; those of views have a dot in their name, as those have that
+        are nested in a request."""
         return tuple(sorted(set(self.when.meta.root_names())))
 
     @property
     def needs(self) -> frozenset[Need]:
         """The store, if it reads a feature of a view; else nothing."""
-        return _FEATURES if any("." in name for name in self.fields) else _NOTHING
+        of_views = [name for name in self.fields if "." in name and name not in self.brought]
+        return _FEATURES if of_views else _NOTHING
 
     def answer(self, frame: pl.DataFrame) -> F64:
         """Probabilities float64 `[n]` within (0, 1), for `n` rows of the features it reads."""

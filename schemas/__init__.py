@@ -7,6 +7,7 @@
 `whole_files`  are written whole or not at all; `avro_names` are names of others as Avro has them
 `topics/`      what users declare of a topic: fields, filters, imputes, freshness and its live
                settings
+`avro/`        Avro's types as a tree, and whether what one wrote another can read
 `events/`      an event's schema, rules and evolution; records to columns and back; `json_schema/`
                what a JSON Schema is as such a schema
 `text/`        columns of strings, their hashes, identities and partitions

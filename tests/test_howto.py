@@ -108,6 +108,47 @@ def test_a_float_as_key_is_refused_as_the_page_says(tmp_path: Path) -> None:
     assert f"*{told}*" in howto.text("keys")
 
 
+# ------------------------------------------------------------ a schema as it is
+def order(number: int, sku: str = "pan", **more: Any) -> dict[str, Any]:
+    return {
+        "id": f"00000000-0000-0000-0000-{number:012}",
+        "placed": (NOW + number) * 1_000,
+        "customer": {"number": 7, "address": {"city": "Bonn"}},
+        "total": "19.90",
+        "payment": {"Card": {"issuer": "visa"}},
+        "items": [{"sku": sku, "amount": 1}],
+        **more,
+    }
+
+
+def test_a_nested_schema_is_declared_as_it_is_and_its_values_named_by_their_paths(
+    tmp_path: Path,
+) -> None:
+    howto.write("schemas", tmp_path)
+    store = MemoryStore()
+    by_path = order(5)
+    del by_path["customer"]
+    by_path |= {"customer.number": 7, "customer.address": None}
+    sent = [
+        order(1),
+        order(2, total=0.1, payment={"days": 30}),
+        order(3, "TEST"),
+        order(4, items=[]),
+        by_path,
+        order(6, total="19.999"),
+        order(7, total=10**7),
+    ]
+    events = Sent((NOW + i, event) for i, event in enumerate(sent))
+    with LocalRun(load(tmp_path / "app.py"), tmp_path, store) as run:
+        run.step(NOW, NOW + STEP, {}, {"orders": events})
+        found = {
+            name: values(run, store, {"customer.number": [7]}, f"customers:{name}")
+            for name in ("orders_7d", "spent_7d")
+        }
+        # The other four: a test, an empty one, and two whose totals are none.
+        assert found == {"orders_7d": [3.0], "spent_7d": [19.9 + 0.1 + 19.9]}
+
+
 # ------------------------------------------------------------ times as they are
 def meter_app(folder: Path, event_time: str = "") -> Any:
     howto.write("times", folder)

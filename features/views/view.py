@@ -11,7 +11,7 @@ from freshet.features.rows.plan import LAYOUT, RowPlan
 from freshet.schemas.declared import check_each, check_kind
 from freshet.schemas.durations import milliseconds, text_of
 from freshet.schemas.errors import DefinitionError
-from freshet.schemas.events.field import INTEGERS, KEY_TYPES, TEXTS
+from freshet.schemas.events.field import INTEGERS, KEY_TYPES, NUMBERS
 from freshet.schemas.text import keys
 from freshet.schemas.topics.digests import Facts, digest_of, of_field
 from freshet.schemas.topics.topic import Topic, check_name
@@ -151,9 +151,9 @@ class View:
                     'Use one, such as fr.count(over="1h").',
                 )
         for used in self.plan.fields:
-            # What is no field counts as a text here, so that both are refused.
-            if types.get(used, "string") in TEXTS:
-                numbers = [name for name, type_ in types.items() if type_ not in TEXTS]
+            # What is no field counts as none of them.
+            if types.get(used) not in NUMBERS:
+                numbers = [name for name, type_ in types.items() if type_ in NUMBERS]
                 raise DefinitionError(
                     f"view {self.name}",
                     f"field {used!r} is {self._what(types, used)}",

@@ -21,7 +21,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from freshet.audit.avro import read_field
+from freshet.audit.avro import Unreadable, has_overlong, read_values
 from freshet.audit.kept import NOTHING, Record, TakenOn
 from freshet.audit.moments import moment
 from freshet.schemas.durations import EARLIEST_MS
@@ -118,11 +118,13 @@ def read_event(value: bytes, schema: EventSchema) -> tuple[dict[str, Any] | None
         return None, "unknown_type"
     stream = io.BytesIO(value[5:])
     try:
-        event = {field.name: read_field(stream, field) for field in schema.fields}
-    except (ValueError, IndexError, struct.error):
+        event = dict(read_values(stream, schema.tree))
+    except Unreadable:
         return None, "undecodable"
     if stream.read(1):
         return None, "undecodable"  # bytes follow the last field
+    if has_overlong(event):
+        return None, "out_of_range"
     return event, ""
 
 

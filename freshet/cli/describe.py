@@ -170,8 +170,8 @@ def _model(app: App, model: Model) -> Iterable[tuple[str, str]]:
         f"within {wait}; late ones: {model.label.late}",
     )
     yield "categories", ", ".join(model.vectors.categories) or "none"
-    # A dot is in features of views only: they are told with their view.
-    of_requests = [name for name in model.vectors.numbers if "." not in name]
+    # Features of views are told with their view.
+    of_requests = [name for name in model.vectors.numbers if name in model.on.events.positions]
     numbers = ", ".join(of_requests)
     if not of_requests:
         numbers = "of views alone" if model.vectors.numbers else "none"
@@ -200,7 +200,7 @@ def _rounded(model: Model, views: Iterable[View]) -> Iterable[tuple[str, str]]:
     whole = [
         name
         for name in model.vectors.numbers
-        if "." not in name and model.on.events[name].type in INTEGERS
+        if name in model.on.events.positions and model.on.events[name].type in INTEGERS
     ]
     rule = f"exact up to {EXACT:,}, beyond rounded"
     if whole:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from freshet.audit.avro import read_field
+from freshet.audit.avro import Unreadable, read_values
 from freshet.dead_letters.letters import Letter
 from freshet.schemas.durations import text_of
 from freshet.schemas.errors import SchemaError
@@ -109,19 +109,21 @@ def _avro(letter: Letter, schema: EventSchema, why: str) -> Readable:
     fields = dict[str, Any]()
     bad = letter.field
     what = f"Avro of {schema.name} (schema_id {schema.schema_id})"
-    for field in schema.fields:
-        at = stream.tell()
-        try:
-            fields[field.name] = read_field(stream, field)
-        except (ValueError, IndexError, struct.error) as error:
-            rest = letter.value[WIRE_HEADER + at :]
-            told = f"these bytes are no {field.type}: {error}"
-            if not rest:
-                told = "it ends before the value does"
-            # Then nothing is known of the rest of the record: it may have been sound.
-            if letter.size > len(letter.value):
-                told = f"only the first {len(letter.value)} bytes were kept"
-            return Readable("avro", what, fields, field.name, told, rest, WIRE_HEADER + at)
+    try:
+        for path, value in read_values(stream, schema.tree):
+            fields[path] = value
+    except Unreadable as error:
+        at = error.at
+        rest = letter.value[WIRE_HEADER + at :]
+        column = schema.positions.get(error.path)
+        kind = error.kind if column is None else schema.fields[column].type
+        told = f"these bytes are no {kind}: {error}"
+        if not rest:
+            told = "it ends before the value does"
+        # Then nothing is known of the rest of the record: it may have been sound.
+        if letter.size > len(letter.value):
+            told = f"only the first {len(letter.value)} bytes were kept"
+        return Readable("avro", what, fields, error.path, told, rest, WIRE_HEADER + at)
     rest = stream.read()
     if rest:
         why = f"{len(rest)} bytes follow the last field: was it written with another schema?"

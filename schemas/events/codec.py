@@ -3,30 +3,23 @@ older versions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from freshet.schemas.avro import walker_kernels as kernels
+from freshet.schemas.avro.leaves import is_uuid_of_bytes, leaves
+from freshet.schemas.avro.programs import ProgramCompiler, is_nested
+from freshet.schemas.avro.tree import Array, Map, Record, record_of_item
 from freshet.schemas.errors import SchemaError
-from freshet.schemas.events import avro_kernels as kernels
-from freshet.schemas.events.evolution import require_readable, source_of
-from freshet.schemas.events.field import FLOATS, Field
+from freshet.schemas.events.evolution import require_readable
+from freshet.schemas.events.field import Field
 from freshet.schemas.events.schema import EventSchema
 
 I64 = npt.NDArray[np.int64]
 U8 = npt.NDArray[np.uint8]
-_OPS = {
-    "string": kernels.STRING,
-    "int": kernels.INT,
-    "long": kernels.LONG,
-    "float": kernels.FLOAT,
-    "double": kernels.DOUBLE,
-    "boolean": kernels.BOOLEAN,
-    "enum": kernels.ENUM,
-}
-_TARGETS = {"float": kernels.SINGLE, "double": kernels.WIDE}
 
 
 def frozen(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -38,7 +31,54 @@ def frozen(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return values
 
 
-class EventCodec:
+class CompiledColumns:
+    """How the columns of `schema` are read from what `writers` wrote, each of which it can read;
+    `ids` are the wire ids of the writers, where they have some."""
+
+    def __init__(self, schema: EventSchema, writers: Sequence[Record], ids: Sequence[int]) -> None:
+        self.schema = schema
+        found = leaves(schema.tree)
+        compiler = ProgramCompiler(schema.tree, found)
+        programs = [compiler.program(writer) for writer in writers]
+        steps = [step for one in programs for step in one]
+        self.programs = kernels.Programs(
+            ids=frozen(np.array(ids, np.int64)),
+            first=frozen(np.cumsum([0, *map(len, programs)]).astype(np.int64)),
+            steps=frozen(np.array(steps, np.int64).reshape(-1, kernels.WIDTH)),
+            maps=frozen(np.array([*compiler.maps, 0], np.int64)),
+            nested=frozen(np.array([is_nested(one) for one in programs], np.bool_)),
+        )
+        # One place more than is needed: an array of none would have no address.
+        self.depth = compiler.depth + 1
+        self.constants: U8 = np.frombuffer(bytes(compiler.constants), np.uint8)
+        self.empty: I64 = frozen(np.array([_empty_word(field) for field in schema.fields]))
+        # Of these the walker finds the bytes alone.
+        self.uuids = [at for at, leaf in enumerate(found) if is_uuid_of_bytes(leaf)]
+        self.decimals = [
+            (at, _most(field)) for at, field in enumerate(schema.fields) if field.type == "decimal"
+        ]
+        enums = [field for field in schema.fields if field.type == "enum"]
+        self.symbols = {field.name: _symbols(field) for field in enums}
+        self._lists = compiler.lists
+        self._items: dict[int, CompiledColumns] = {}
+
+    def items(self, at: int) -> CompiledColumns:
+        """How the items of column `at`, an array or map, are read: as records of one field `item`,
+        or of `key` and `value`. Its writers are as the column's are, and the reader after them, for
+        arrays that no writer wrote."""
+        made = self._items.get(at)
+        if made is None:
+            own = self.schema.fields[at].node
+            assert isinstance(own, Array | Map)
+            # A program without the column gives none of it: any will do.
+            writers = [record_of_item(lists.get(at, own)) for lists in self._lists]
+            schema = EventSchema.of_tree(record_of_item(own), self.schema.fields[at].name)
+            made = CompiledColumns(schema, [*writers, schema.tree], ())
+            self._items[at] = made
+        return made
+
+
+class EventCodec(CompiledColumns):
     """Reads records of `schema`, and of `older` ones by their wire id, into the columns of
     `schema`.
 
@@ -50,7 +90,6 @@ class EventCodec:
     """
 
     def __init__(self, schema: EventSchema, older: Mapping[int, EventSchema] | None = None) -> None:
-        self.schema = schema
         self.older = dict(older or {})
         if schema.schema_id in self.older and self.older[schema.schema_id] != schema:
             raise SchemaError(
@@ -59,77 +98,18 @@ class EventCodec:
                 "Give it an id of its own.",
             )
         writers = {schema.schema_id: schema, **self.older}
-        self._maps: list[int] = []
-        self._words = b""
-        programs = []
         for writer in writers.values():
             require_readable(writer, schema)
-            programs.append(self._program(writer))
-        self.programs = kernels.Programs(
-            ids=frozen(np.array(list(writers), np.int64)),
-            first=frozen(np.cumsum([0, *map(len, programs)]).astype(np.int64)),
-            steps=frozen(np.array([step for steps in programs for step in steps], np.int64)),
-            maps=frozen(np.array([*self._maps, 0], np.int64)),
-        )
-        self.constants: U8 = np.frombuffer(self._words, np.uint8)
-        self.empty: I64 = frozen(np.array([_empty_word(field) for field in schema.fields]))
-        enums = [field for field in schema.fields if field.type == "enum"]
-        self.symbols = {field.name: _symbols(field) for field in enums}
+        super().__init__(schema, [writer.tree for writer in writers.values()], list(writers))
 
     def __reduce__(self) -> tuple[object, ...]:
         return EventCodec, (self.schema, self.older)
 
-    def _program(self, writer: EventSchema) -> list[list[int]]:
-        """Steps of `(op, null branch, reader's field, target, first, second)`: the writer's fields
-        in their order, then the constants of fields that it lacks."""
-        reader_at = {source_of(own, writer): i for i, own in enumerate(self.schema.fields)}
-        steps = []
-        for i, written in enumerate(writer.fields):
-            at = reader_at.get(i, int(kernels.NONE))
-            # What nobody reads has to be walked over all the same.
-            reader = self.schema.fields[at] if at >= 0 else written
-            first = second = 0
-            if written.type == "enum":
-                first, second = self._map(written, reader)
-            null = -1 if written.null_branch is None else written.null_branch
-            target = _TARGETS.get(reader.type, kernels.WHOLE)
-            steps.append([_OPS[written.type], null, at, target, first, second])
-        for i, own in enumerate(self.schema.fields):
-            if source_of(own, writer) is None:
-                steps.append(self._constant(i, own))
-        return steps
 
-    def _map(self, writer: Field, reader: Field) -> tuple[int, int]:
-        """Where the reader's index of each of the writer's symbols is listed, and how many there
-        are."""
-        known = {symbol: i for i, symbol in enumerate(reader.symbols)}
-        # No symbol is empty, so without a default one nothing is found.
-        other = known.get(reader.fallback or "", kernels.NO_SYMBOL)
-        first = len(self._maps)
-        self._maps += [known.get(symbol, other) for symbol in writer.symbols]
-        return first, len(writer.symbols)
-
-    def _constant(self, at: int, field: Field) -> list[int]:
-        """The step that puts a field's default; target says whether it is valid."""
-        first = 0
-        second = 0
-        op = kernels.CONSTANT
-        if field.default is None:
-            first = _empty_word(field)
-        elif field.type == "string":
-            op = kernels.CONSTANT_TEXT
-            first = len(self._words)
-            self._words += str(field.default).encode()
-            second = len(self._words)
-        elif field.type == "enum":
-            first = field.symbols.index(str(field.default))
-        elif field.type in FLOATS:
-            # As a record would have held it: a float is rounded to 32 bits before it is widened.
-            number = np.float32(field.default) if field.type == "float" else field.default
-            first = int(np.array([number], np.float64).view(np.int64)[0])
-        else:
-            first = int(field.default)
-        return [op, -1, at, int(field.default is not None), first, second]
+def _most(field: Field) -> npt.NDArray[np.uint64]:
+    """The largest number of a decimal's digits, as the low and the high half of 128 bits."""
+    most = 10**field.precision - 1
+    return frozen(np.array([most & ((1 << 64) - 1), most >> 64], np.uint64))
 
 
 def _empty_word(field: Field) -> int:

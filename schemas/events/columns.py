@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,11 +11,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from freshet.schemas.avro.walker_kernels import Decoded
 from freshet.schemas.errors import SchemaError
+from freshet.schemas.events import lists
 from freshet.schemas.events.codec import EventCodec
 from freshet.schemas.events.field import FLOATS, KEY_TYPES, TEXTS, Field
 from freshet.schemas.events.schema import EventSchema
-from freshet.schemas.text.columns import Texts, arrow_validity
+from freshet.schemas.text.columns import Texts
 
 if TYPE_CHECKING:
     import polars as pl
@@ -40,6 +43,7 @@ UNDECODABLE = 1
 WRONG_TYPE = 3
 MISSING_REQUIRED = 4
 OUT_OF_DOMAIN = 5
+OUT_OF_RANGE = 6
 TOO_LARGE = 9
 BAD_LABEL = 10
 BAD_TIME = 11
@@ -47,28 +51,22 @@ I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
 U8 = npt.NDArray[np.uint8]
 Bools = npt.NDArray[np.bool_]
-_ARROW = {
-    "string": pa.string(),
-    "enum": pa.string(),
-    "int": pa.int32(),
-    "long": pa.int64(),
-    "float": pa.float32(),
-    "double": pa.float64(),
-    "boolean": pa.bool_(),
-}
+_EXACT = 1 << 53  # below it every whole number is a float64
+_EXACT_TENS = 22  # 10 to that, too
 
 
 def arrow_type(field: Field) -> pa.DataType:
     """What `Columns.arrow` gives for a field; a timestamp is an int64 of ms, as windows and
     expressions take it."""
-    return _ARROW[field.type]
+    return lists.arrow_type(field)
 
 
 class Columns:
-    """`n` decoded events. `reason` uint8 `[n]` indexes `REASONS`, `detail_field` int16 `[n]` the
+    """`n` decoded events; `start` is where each begins in `data`, `end` where all of them
+    end: behind are defaults. `reason` uint8 `[n]` indexes `REASONS`, `detail_field` int16 `[n]` the
     schema's fields (-1: none).
 
-    `words` int64 `[fields, 2, n]` and `valid` bool `[fields, n]` are as `avro_kernels` lays them
+    `words` int64 `[fields, 2, n]` and `valid` bool `[fields, n]` are as `walker_kernels` lays them
     out, and stay as they were decoded whatever is replaced. A row that was not decoded is missing
     in every column.
     """
@@ -77,18 +75,19 @@ class Columns:
         self,
         codec: EventCodec,
         data: U8,
-        words: I64,
-        valid: Bools,
-        reason: U8,
-        detail: npt.NDArray[np.int16],
+        into: Decoded,
+        start: I64,
+        end: int,
     ) -> None:
         self.schema: EventSchema = codec.schema
-        self.n = len(reason)
+        self.n = len(into.reason)
         self.data = data
-        self.words = words
-        self.valid = valid
-        self.reason = reason
-        self.detail_field = detail
+        self.words = into.words
+        self.valid = into.valid
+        self.reason = into.reason
+        self.detail_field = into.detail
+        self._start = start
+        self._end = end
         self._codec = codec
         self._texts: dict[str, Texts] = {}
         self._values: dict[str, tuple[npt.NDArray[Any], Bools]] = {}
@@ -106,9 +105,19 @@ class Columns:
             data, starts, ends = self._codec.symbols[name]
             # -1 where it is missing: the last entry, which is empty.
             index = self.words[at, 0]
-            made = Texts(data, starts[index], ends[index], self.valid[at])
+            made = Texts(
+                data,
+                starts[index],
+                ends[index],
+                self.valid[at],
+            )
         else:
-            made = Texts(self.data, self.words[at, 0], self.words[at, 1], self.valid[at])
+            made = Texts(
+                self.data,
+                self.words[at, 0],
+                self.words[at, 1],
+                self.valid[at],
+            )
         if field.logical == "uuid":
             # Either case is the same id: in one of them it is the same key and hash, too.
             made = Texts.from_arrow(pc.ascii_lower(made.to_arrow()))
@@ -134,13 +143,15 @@ class Columns:
         return replaced
 
     def numbers(self, name: str) -> tuple[F64, Bools]:
-        """Any number or boolean field as float64 `[n]` (0.0 where missing), and where it is there,
-        bool `[n]`."""
+        """Any number, decimal or boolean field as float64 `[n]` (0.0 where missing), and where it
+        is there, bool `[n]`."""
         replaced = self._values.get(name)
         if replaced is not None:
             values, valid = replaced
             return values.astype(np.float64, copy=False), valid
-        at, field = self._find(name, ("int", "long", "boolean", *FLOATS))
+        at, field = self._find(name, ("int", "long", "boolean", "decimal", *FLOATS))
+        if field.type == "decimal":
+            return _nearest(self.words[at], self.valid[at], field.scale), self.valid[at]
         words = self.words[at, 0]
         if field.type in FLOATS:
             return words.view(np.float64), self.valid[at]
@@ -151,7 +162,12 @@ class Columns:
         rounded."""
         if isinstance(values, Texts):
             self._find(name, TEXTS)
-            self._texts[name] = Texts(values.data, values.start, values.end, valid)
+            self._texts[name] = Texts(
+                values.data,
+                values.start,
+                values.end,
+                valid,
+            )
             return
         _, field = self._find(name, ("int", "long", "boolean", *FLOATS))
         if field.type in FLOATS:
@@ -172,19 +188,43 @@ class Columns:
         field = self.schema[name]
         if field.type in TEXTS:
             return self.text(name).to_arrow(rows)
+        if field.type in lists.WHOLE_VALUES:
+            at = self.schema.position(name)
+            return lists.column(
+                self._codec,
+                self._found(),
+                at,
+                rows,
+            )
         values: npt.NDArray[Any]
         if field.type in FLOATS:
             values, valid = self.numbers(name)
         else:
             # Not as float64: that has room for 53 bits of a long.
             values, valid = self.integers(name)
-        type_ = _ARROW[field.type]
-        if field.type == "boolean":
-            data = np.packbits(values[rows] != 0, bitorder="little")
-        else:
-            data = values[rows].astype(type_.to_pandas_dtype(), copy=False)
-        buffers = [arrow_validity(valid[rows]), pa.py_buffer(data)]
-        return pa.Array.from_buffers(type_, len(rows), buffers)
+        return lists.of_numbers(field.type, values[rows], valid[rows])
+
+    def _found(self) -> lists.Found:
+        """What was decoded, with the program of each row: the codec's first, where it has no
+        other."""
+        which = np.zeros(self.n, np.int64)
+        ids = self._codec.programs.ids
+        if len(ids) > 1:
+            which = lists.programs_of(self.data, self._start, ids)
+        return lists.Found(
+            self.data,
+            self.words,
+            self.valid,
+            which,
+            self._end,
+        )
+
+    def plain_arrow(self, name: str, rows: npt.NDArray[np.intp]) -> pa.Array:
+        """As `arrow`, but decimals as the nearest float64: what features are made of."""
+        if self.schema[name].type != "decimal":
+            return self.arrow(name, rows)
+        values, valid = self.numbers(name)
+        return pa.array(values[rows], mask=~valid[rows])
 
     def frame(self, names: Sequence[str], rows: npt.NDArray[np.intp]) -> pl.DataFrame:
         """The rows of some fields, for users' expressions."""
@@ -210,3 +250,20 @@ class Columns:
                 f"Ask for one of {', '.join(types)}.",
             )
         return at, field
+
+
+def _nearest(halves: I64, valid: Bools, scale: int) -> F64:
+    """Decimals, as int64 `[2, n]` low and high halves, as the nearest float64 each; 0.0 where
+    missing."""
+    low, high = halves
+    out = np.zeros(len(valid))
+    # One division of two numbers that are exact is rounded once.
+    small = valid & (high == low >> 63) & (abs(low) < _EXACT)
+    if scale <= _EXACT_TENS:
+        out[small] = low[small] / 10.0**scale
+    else:
+        small = np.zeros_like(valid)
+    for row in np.flatnonzero(valid & ~small).tolist():
+        whole = (int(high[row]) << 64) | (int(low[row]) & ((1 << 64) - 1))
+        out[row] = float(Decimal(whole).scaleb(-scale, Context(prec=40)))
+    return out

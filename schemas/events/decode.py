@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from freshet.schemas.events import avro_kernels as kernels
+from freshet.schemas.avro import walker_kernels as kernels
 from freshet.schemas.events.codec import EventCodec, frozen
-from freshet.schemas.events.columns import I64, REASONS, U8, Columns
+from freshet.schemas.events.columns import I64, OUT_OF_RANGE, REASONS, U8, Columns
+from freshet.schemas.events.lists import read_decimals, read_uuids
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.events.writer import EventWriter, Misfit
 from freshet.schemas.text.keys import joined
@@ -29,12 +30,27 @@ _JSON_BEGINS[list(b"{ \t\r\n\xef")] = True
 _writer = lru_cache(maxsize=64)(EventWriter)
 
 
-def decode(data: U8, start: I64, end: I64, codec: EventCodec) -> Columns:
+def decode(
+    data: U8,
+    start: I64,
+    end: I64,
+    codec: EventCodec,
+) -> Columns:
     """Decode records `data[start[i]:end[i]]`: uint8 bytes, int64 `[n]` spans. Never raises for what
     the records hold."""
     if _has_json(data, start):
-        return _decode_with_json(data, start, end, codec)
-    return _walk(data, start, end, codec)
+        return _decode_with_json(
+            data,
+            start,
+            end,
+            codec,
+        )
+    return _walk(
+        data,
+        start,
+        end,
+        codec,
+    )
 
 
 def encode(schema: EventSchema, records: Iterable[Mapping[str, Any]]) -> list[bytes]:
@@ -50,7 +66,12 @@ def encode(schema: EventSchema, records: Iterable[Mapping[str, Any]]) -> list[by
     return out
 
 
-def _walk(data: U8, start: I64, end: I64, codec: EventCodec) -> Columns:
+def _walk(
+    data: U8,
+    start: I64,
+    end: I64,
+    codec: EventCodec,
+) -> Columns:
     rows = len(start)
     fields = len(codec.empty)
     words = np.empty((fields, 2, rows), np.int64)
@@ -62,10 +83,28 @@ def _walk(data: U8, start: I64, end: I64, codec: EventCodec) -> Columns:
         detail=np.empty(rows, np.int16),
     )
     data = frozen(np.ascontiguousarray(data, np.uint8))
-    constants = kernels.walk(data, _spans(start), _spans(end), codec.programs, into, codec.empty)
+    end_of_records = len(data)
+    stack = np.empty(codec.depth, np.int64)
+    constants = kernels.walk(
+        data, _spans(start), _spans(end), codec.programs, into, codec.empty, stack
+    )
     if constants:
         data = frozen(np.concatenate([data, codec.constants]))
-    return Columns(codec, data, words, into.valid, into.reason, into.detail)
+    data = read_uuids(data, into, codec)
+    for at, refused in read_decimals(data, into, codec):
+        # Missing, as all that cannot be decoded is.
+        into.reason[refused] = OUT_OF_RANGE
+        into.detail[refused] = at
+        into.valid[:, refused] = False
+        into.words[:, 0, refused] = codec.empty[:, None]
+        into.words[:, 1, refused] = 0
+    return Columns(
+        codec,
+        data,
+        into,
+        start,
+        end_of_records,
+    )
 
 
 def _spans(values: I64) -> I64:
@@ -78,7 +117,12 @@ def _has_json(data: U8, start: I64) -> bool:
     return len(data) > 0 and bool(_JSON_BEGINS[data.take(start, mode="clip")].any())
 
 
-def _decode_with_json(data: U8, start: I64, end: I64, codec: EventCodec) -> Columns:
+def _decode_with_json(
+    data: U8,
+    start: I64,
+    end: I64,
+    codec: EventCodec,
+) -> Columns:
     """JSON rows become Avro, after the other rows' bytes, so that all rows take one path."""
     writer = _writer(codec.schema)
     begins = _JSON_BEGINS[data.take(start, mode="clip")]
@@ -105,24 +149,43 @@ def _decode_with_json(data: U8, start: I64, end: I64, codec: EventCodec) -> Colu
         start[row] = size
         end[row] = size + len(record)
         size += len(record)
-    columns = _walk(np.frombuffer(b"".join(parts), np.uint8), start, end, codec)
+    columns = _walk(
+        np.frombuffer(b"".join(parts), np.uint8),
+        start,
+        end,
+        codec,
+    )
     for row, why in misfits:
         columns.reason[row] = why.reason
         columns.detail_field[row] = why.field
     return columns
 
 
+# One of each kind that is more than a word.
+_NESTED = [
+    {"name": "list", "type": {"type": "array", "items": "string"}},
+    {
+        "name": "price",
+        "type": {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2},
+    },
+    {"name": "id", "type": {"type": "fixed", "name": "u", "size": 16, "logicalType": "uuid"}},
+]
+
+
 def warm() -> None:
     """Compile all that decoding, validating and reading texts from the decoded columns need."""
     from freshet.schemas.events.validation import validate
 
-    fields = [{"name": "a", "type": "string"}, {"name": "t", "type": "long"}]
-    schema = EventSchema.parse({"type": "record", "name": "warm", "fields": fields}, "warm")
-    value = encode(schema, [{"a": "x", "t": 1}])[0]
-    columns = decode(
-        np.frombuffer(value, np.uint8), np.array([0]), np.array([len(value)]), EventCodec(schema)
-    )
-    validate(columns, np.zeros(1, np.int64), "t", columns.integers("t")[0], 1)
+    flat = [{"name": "a", "type": "string"}, {"name": "t", "type": "long"}]
+    for more in ([], _NESTED):
+        schema = EventSchema.parse({"type": "record", "name": "warm", "fields": flat + more}, "w")
+        event = {"a": "x", "t": 1, "list": ["y"], "price": 1, "id": "0" * 16}
+        value = encode(schema, [event])[0]
+        end = np.array([len(value)])
+        columns = decode(np.frombuffer(value, np.uint8), np.array([0]), end, EventCodec(schema))
+        validate(columns, np.zeros(1, np.int64), "t", columns.integers("t")[0], 1)
+        for field in schema.fields:
+            columns.arrow(field.name, np.zeros(1, np.int64))
     texts = columns.text("a")
     joined([texts]), joined([texts, texts])
     texts.hashes(), texts.identities(), texts.partitions(1), texts.to_arrow(np.zeros(1, np.int64))

@@ -43,7 +43,7 @@ class Rules(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Decoded rows, as `avro_kernels` lays them out, and what is wrong with them."""
+    """Decoded rows, as `walker_kernels` lays them out, and what is wrong with them."""
 
     data: npt.NDArray[np.uint8]
     words: npt.NDArray[np.int64]

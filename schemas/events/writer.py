@@ -10,12 +10,15 @@ from __future__ import annotations
 import codecs
 import io
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
 import fastavro
 import msgspec
 
+from freshet.schemas.avro import json_values
+from freshet.schemas.avro.leaves import is_flat
 from freshet.schemas.errors import RequestError, SchemaError
 from freshet.schemas.events.columns import (
     MISSING_REQUIRED,
@@ -24,7 +27,6 @@ from freshet.schemas.events.columns import (
     UNDECODABLE,
     WRONG_TYPE,
 )
-from freshet.schemas.events.field import FLOATS, Field, fits
 from freshet.schemas.events.schema import EventSchema
 
 LONGEST_WHOLE = 400  # digits, beyond the largest float64
@@ -45,22 +47,39 @@ class Misfit(Exception):
         super().__init__(REASONS[reason], field)
 
 
+_REASONS = {
+    json_values.MISSING: MISSING_REQUIRED,
+    json_values.WRONG_TYPE: WRONG_TYPE,
+    json_values.UNKNOWN_SYMBOL: OUT_OF_DOMAIN,
+}
+
+
 class EventWriter:
     """Encodes events of one schema. Raises `SchemaError` for a schema that fastavro refuses."""
 
     def __init__(self, schema: EventSchema) -> None:
         self.schema = schema
         self._head = b"\0" + schema.schema_id.to_bytes(4, "big")
+        plain = _without_meaning(schema.avro)
         try:
-            self._avro = fastavro.parse_schema(_without_defaults(schema.avro))
+            self._avro = fastavro.parse_schema(plain)
+            written_out = fastavro.parse_schema(plain, expand=True)
         except Exception as error:  # its errors share no root
             raise SchemaError(
                 schema.name, f"is refused by fastavro: {error}", "Correct the schema."
             ) from error
+        self._convert = json_values.converter(schema.tree, "", written_out)
+        self._is_flat = is_flat(schema.tree)
 
     def encode(self, event: Mapping[str, Any]) -> bytes:
-        """The event's record; fields that the schema lacks are ignored. Raises `Misfit`."""
-        values = {field.name: _value(event, i, field) for i, field in enumerate(self.schema.fields)}
+        """The event's record: what is nested as objects, or by its path; fields that the schema
+        lacks are ignored. Raises `Misfit`."""
+        if not self._is_flat:
+            event = json_values.nested(event)
+        try:
+            values = self._convert(event)
+        except json_values.NoFit as misfit:
+            raise Misfit(_REASONS[misfit.why], self._position(misfit.path)) from misfit
         out = io.BytesIO()
         out.write(self._head)
         try:
@@ -68,6 +87,17 @@ class EventWriter:
         except UnicodeEncodeError as error:  # a lone surrogate
             raise Misfit(UNDECODABLE) from error
         return out.getvalue()
+
+    def _position(self, path: str) -> int:
+        """The first column at a path, below it, or (of what is in an array) above it."""
+        column = re.split(r"[\[{]", path)[0]
+        while column:
+            for at, field in enumerate(self.schema.fields):
+                if field.name == column or field.name.startswith(f"{column}."):
+                    return at
+            # A branch of a union of numbers, which is a column as a whole.
+            column = column.rpartition(".")[0]
+        return -1
 
     def transcode(self, text: bytes) -> bytes:
         """A JSON object (UTF-8, perhaps after a byte order mark) as the record it stands for. Of
@@ -85,7 +115,7 @@ class EventWriter:
         if why.field < 0:
             return RequestError(record, reason, "Send UTF-8 text.", field=None)
         field = self.schema.fields[why.field]
-        article = "an" if field.type in ("int", "enum") else "a"
+        article = "an" if field.type[0] in "aei" else "a"
         return RequestError(
             f"{record}, field {field.name!r}",
             reason,
@@ -117,29 +147,20 @@ def _whole(digits: str) -> int | float:
     return int(digits) if len(digits) < LONGEST_WHOLE else float(digits)
 
 
-def _value(event: Mapping[str, Any], at: int, field: Field) -> Any:
-    name = next((known for known in (field.name, *field.aliases) if known in event), None)
-    if name is None:
-        if not field.has_default:
-            raise Misfit(MISSING_REQUIRED, at)
-        return field.default
-    value = event[name]
-    if value is None:
-        if not field.nullable:
-            raise Misfit(MISSING_REQUIRED, at)
-        return None
-    if not fits(value, field.type, field.symbols):
-        # A text that is no symbol is of the right type all the same.
-        unknown = field.type == "enum" and isinstance(value, str)
-        raise Misfit(OUT_OF_DOMAIN if unknown else WRONG_TYPE, at)
-    return float(value) if field.type in FLOATS else value
-
-
-def _without_defaults(avro: Mapping[str, Any]) -> dict[str, Any]:
-    """Defaults are filled in before writing; fastavro refuses some that the specification has
-    allowed since 1.12."""
-    fields = [
-        {name: value for name, value in field.items() if name != "default"}
-        for field in avro["fields"]
-    ]
-    return {**avro, "fields": fields}
+def _without_meaning(node: Any) -> Any:
+    """A schema without logical types, as values come as their bytes, and without defaults, which
+    are filled in before writing; fastavro refuses some that the specification has allowed since
+    1.12."""
+    if isinstance(node, list):
+        return [_without_meaning(item) for item in node]
+    if not isinstance(node, Mapping):
+        return node
+    kept = {
+        key: node[key] for key in ("type", "name", "namespace", "symbols", "size") if key in node
+    }
+    for key in ("type", "items", "values", "fields"):
+        if key in node:
+            kept[key] = _without_meaning(node[key])
+    # As often as a type is wrapped, as fastavro unwraps none.
+    inner = kept.get("type")
+    return inner if isinstance(inner, dict | list) and "name" not in kept else kept

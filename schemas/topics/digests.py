@@ -23,7 +23,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from freshet.schemas.events.field import FLOATS, INTEGERS, Field
+from freshet.schemas.avro.leaves import canonical
+from freshet.schemas.events.field import FLOATS, INTEGERS, LISTS, Field
 
 if TYPE_CHECKING:
     import polars as pl
@@ -76,7 +77,8 @@ def fields_read(expression: pl.Expr) -> set[str]:
     """The fields that an expression reads."""
     if not hasattr(expression, "meta"):  # it is none, and refused with the app
         return set()
-    return set(expression.meta.root_names())
+    # A column without a name is an item of a list.
+    return {name for name in expression.meta.root_names() if name}
 
 
 def of_field(field: Field) -> str:
@@ -85,6 +87,8 @@ def of_field(field: Field) -> str:
     told = [field.key_kind or "number"]
     if field.type in (*INTEGERS, *FLOATS):
         told = ["number"]
+    if field.type in ("bytes", "decimal", *LISTS):
+        told = [field.type, json.dumps(canonical(field.node)) if field.node is not None else ""]
     if field.required:
         told.append("required")
     if field.range is not None:

@@ -12,6 +12,7 @@ from freshet.schemas.events.codec import EventCodec
 from freshet.schemas.events.columns import MISSING_REQUIRED, UNDECODABLE, WRONG_TYPE, Columns
 from freshet.schemas.events.decode import decode
 from freshet.schemas.events.field import FLOATS
+from freshet.schemas.events.lists import WHOLE_VALUES
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.events.validation import timed
 from freshet.schemas.events.writer import Misfit
@@ -77,6 +78,8 @@ class EventReader:
         ):
             if not there:
                 event[field.name] = None
+            elif field.type in WHOLE_VALUES:
+                event[field.name] = columns.arrow(field.name, _FIRST).to_pylist()[0]
             elif field.type in FLOATS:
                 event[field.name] = real
             elif field.type == "string":

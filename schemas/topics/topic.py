@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, Any
 from freshet.schemas.declared import check_kind
 from freshet.schemas.durations import milliseconds, text_of
 from freshet.schemas.errors import DefinitionError
-from freshet.schemas.events.field import FLOATS, INTEGERS, KEY_TYPES, TEXTS, Field, fits
+from freshet.schemas.events.field import (
+    FLOATS,
+    INTEGERS,
+    KEY_TYPES,
+    NUMBERS,
+    TEXTS,
+    Field,
+    fits,
+)
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.events.times import EventTime, resolved
 from freshet.schemas.text import keys
@@ -208,11 +216,11 @@ class Topic:
 
     Args:
         name: A lower-case letter, then up to 62 lower-case letters, digits or underscores.
-        schema: A flat Avro record whose fields are string (also with logicalType uuid), int,
-            long, float, double, boolean or enum, or a union of one of them with null; or a JSON
-            Schema (2020-12, draft-07) of objects that says the same: as a `dict`, as JSON text, as
-            the path of a file (a relative one starts at the file that declares the topic) or as an
-            `EventSchema`. Of which of the two kinds it is, its content tells.
+        schema: An Avro record, nested as it may be but not recursive, or a JSON Schema (2020-12,
+            draft-07) of objects: as a `dict`, as JSON text, as the path of a file (a relative one
+            starts at the file that declares the topic) or as an `EventSchema`. Of which of the two
+            kinds it is, its content tells. A field within a record is named by its path,
+            `address.city`; of a union of several types each has a name of its own, `value.string`.
         event_id: The field that tells events apart: a string (a UUID, too), enum, int, long or
             boolean. Whatever freshet itself appends (pushes, agents' outputs) goes to the
             partition that its canonical text hashes to. None: every record is an event of its
@@ -326,10 +334,13 @@ class Topic:
             found = self.events[name]
             # A null in a required field is a dead letter, so such a field has no gaps.
             if found.nullable and not found.required:
+                instead = 'Add "required": true to the field in its schema.'
+                if found.within_nullable:
+                    instead += " It is missing, too, where what it stands in is."
                 raise DefinitionError(
                     f"topic {self.name}",
                     f"{name!r} may be missing, and every event needs one",
-                    'Add "required": true to the field in its schema.',
+                    instead,
                 )
         for name, how in self.impute.items():
             if not isinstance(how, Impute):
@@ -429,6 +440,12 @@ class Topic:
 
     def __getitem__(self, name: str) -> FieldRef:
         type_ = self._expect(name, "field", None)
+        if type_ not in (*TEXTS, *NUMBERS):
+            raise DefinitionError(
+                f"topic {self.name}",
+                f"field {name!r} is of type {type_}, of which a model makes nothing",
+                "Name a text or a number; filters and labels may look into arrays and bytes.",
+            )
         return FieldRef(self.name, name, type_ in ("string", "enum", "boolean"))
 
     def _check_constant(self, field: Field, value: float | str) -> None:
@@ -459,6 +476,13 @@ class Topic:
 
     def _expect(self, name: str, role: str, kinds: tuple[str, ...] | None) -> str:
         known = {field.name: field.type for field in self.events.fields}
+        within = [field for field in known if field.startswith(f"{name}.")]
+        if name not in known and within:
+            raise DefinitionError(
+                f"topic {self.name}",
+                f"{role} {name!r} is made of fields",
+                f"Name one of them: {', '.join(within)}.",
+            )
         if name not in known:
             raise DefinitionError(
                 f"topic {self.name}",

@@ -4,7 +4,6 @@ are kept."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
@@ -172,8 +171,7 @@ def _unit(topic: Topic, field: str) -> str | None:
     counted = counted_by(topic.events[field])
     if counted is not None:
         return counted
-    raw: dict[str, Any] = topic.events.avro["fields"][topic.events.position(field)]
-    return raw.get("unit")
+    return topic.events[field].unit
 
 
 _KINDS: dict[type[Aggregate], str] = {Last: "last", DecayedMean: "decayed_mean", Age: "age"}

@@ -425,8 +425,12 @@ def _inputs(found: Catalogue) -> list[dict[str, Any]]:
         }
         # A question is asked before its time has come; what may be missing is left out.
         for field in topic.fields
-        if field.required and field.name != topic.event_time
+        if field.required and field.name != topic.event_time and field.type not in _EMPTY
     ]
+
+
+# Examples of what no model reads.
+_EMPTY: dict[str, Any] = {"bytes": "", "array": [], "map": {}}
 
 
 def _texts(found: Catalogue, topic: str, field: str) -> list[Any]:
@@ -456,6 +460,8 @@ def _value(type_: str, domain: Sequence[str] | None, range_: tuple[float, float]
         return domain[0]
     if type_ == "boolean":
         return True
+    if type_ in _EMPTY:
+        return _EMPTY[type_]
     low = 0.0
     if range_:
         # Its example is understood: a value outside the range would be refused.

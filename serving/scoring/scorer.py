@@ -20,7 +20,7 @@ from freshet.features.stores.contract import RowReader, Store
 from freshet.learners.model import Model
 from freshet.learners.rungs import Rung
 from freshet.schemas.errors import ComponentError, FreshetError, RequestError
-from freshet.schemas.events.field import DATATYPES, Field
+from freshet.schemas.events.field import DATATYPES, NUMBERS, TEXTS, Field
 from freshet.schemas.models.layout import Layout
 from freshet.schemas.models.vectors import F64, Vectors
 from freshet.schemas.text.columns import Texts
@@ -191,7 +191,7 @@ class Scorer:
         rest = [
             _spec_of(f, required=False, nullable=not f.required)
             for n, f in types.items()
-            if n not in names
+            if n not in names and f.type in (*TEXTS, *NUMBERS)
         ]
         given = [
             TensorSpec(n, "FP64", required=False)

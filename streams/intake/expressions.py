@@ -12,13 +12,18 @@ import itertools
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
+from freshet.schemas.avro.made_up import made_up
+from freshet.schemas.avro.tree import Array, Map
 from freshet.schemas.errors import DefinitionError
-from freshet.schemas.events.field import BOUNDS, LARGEST_FLOAT, Field
+from freshet.schemas.events.columns import arrow_type
+from freshet.schemas.events.field import BOUNDS, LARGEST_FLOAT, LISTS, Field
 from freshet.schemas.events.schema import EventSchema
 
 REFUSED_NODES = {
@@ -36,6 +41,7 @@ REFUSED_NODES = {
     "Len": "the number of rows",
     "Explode": "another number of rows",
     "Categorical": "categorical codes, which depend on the process",
+    "list.Sample": "a random choice",
     "str.ConcatVertical": "the texts of all rows",
     "str.Strptime?": "a time format guessed from other rows; give the format",
 }
@@ -54,14 +60,9 @@ ROW_WISE_DESPITE_NAME = (
     "MinHorizontal",
     "MaxHorizontal",
 )
+# What is refused within a list, too: it depends on more than the list.
+_UNSTEADY = ("Hash", "Random", "Python", "Sample", "Categorical", "Anonymous")
 _ROWS = 97
-_DTYPES = {
-    "boolean": pl.Boolean,
-    "int": pl.Int32,
-    "long": pl.Int64,
-    "float": pl.Float32,
-    "double": pl.Float64,
-}
 _TEXTS = (
     "",
     "a",
@@ -78,7 +79,8 @@ _TEXTS = (
 
 def fields_of(expression: pl.Expr) -> list[str]:
     """The fields that it reads."""
-    return sorted(set(expression.meta.root_names()))
+    # A column without a name is an item of the list that a filter looks at.
+    return sorted({name for name in expression.meta.root_names() if name})
 
 
 def check_row_wise(
@@ -111,6 +113,13 @@ def check_row_wise(
     known = [f.name for f in schema.fields]
     for name in fields_of(expression):
         if name not in known:
+            within = [field for field in known if field.startswith(f"{name}.")]
+            if within:
+                raise DefinitionError(
+                    where,
+                    f"reads {name!r}, which is made of fields",
+                    f"Read one of them: {', '.join(within)}.",
+                )
             raise DefinitionError(
                 where, f"reads unknown field {name!r}", f"The fields are {', '.join(known)}."
             )
@@ -175,6 +184,13 @@ def _names(node: Any) -> Iterator[str]:
             yield str(k)
             if k == "StringExpr":
                 yield from _text_names(v)
+            elif k == "ListExpr":
+                yield f"list.{_name_of(v)}"
+            elif k == "StructExpr":
+                yield f"struct.{_name_of(v)}"
+            elif k == "evaluation":
+                # Of the items of one row's list, which may be looked at together.
+                yield from (name for name in _names(v) if name.startswith(_UNSTEADY))
             elif k == "Alias":
                 yield from _names(v[0])
             elif k == "dtype":
@@ -182,6 +198,11 @@ def _names(node: Any) -> Iterator[str]:
                     yield "Categorical"
             elif k not in ("Literal", "Column"):
                 yield from _names(v)
+
+
+def _name_of(node: Any) -> str:
+    """A function's name, without its options."""
+    return node if isinstance(node, str) else str(next(iter(node)))
 
 
 def _text_names(node: Any) -> Iterator[str]:
@@ -220,8 +241,10 @@ def _check_random_cuts(expression: pl.Expr, schema: EventSchema, where: str) -> 
         )
         row_wise = len(whole) == _ROWS and pl.concat(pieces).equals(whole, null_equal=True)
     except pl.exceptions.PolarsError as error:
+        # Its first line: the others repeat the expression.
+        told = str(error).partition("\n")[0]
         raise DefinitionError(
-            where, f"{expression} fails: {error}", "Check its types against the schema."
+            where, f"{expression} fails: {told}", "Check its types against the schema."
         ) from error
     if not row_wise:
         raise _not_row_wise(expression, where, "a random cut of the rows changes its values")
@@ -237,13 +260,26 @@ def _made_up(schema: EventSchema, names: Iterable[str], rng: np.random.Generator
             values = _values(f, rng)
             if f.nullable:
                 values = [None if x < 0.1 else v for x, v in zip(rng.random(_ROWS), values)]
-            columns[f.name] = pl.Series(f.name, values, _DTYPES.get(f.type, pl.String))
+            columns[f.name] = pl.Series(f.name, values, _dtype_of(f))
     return pl.DataFrame(columns)
+
+
+def _dtype_of(f: Field) -> Any:
+    """As columns give it to expressions."""
+    return pl.Series(pa.array([], arrow_type(f))).dtype
 
 
 def _values(f: Field, rng: np.random.Generator) -> list[Any]:
     if f.type == "boolean":
         return [bool(x) for x in rng.integers(0, 2, _ROWS)]
+    if f.type in LISTS:
+        assert isinstance(f.node, Array | Map)
+        return [made_up(f.node, rng) for _ in range(_ROWS)]
+    if f.type == "bytes":
+        return [rng.bytes(size) for size in rng.integers(0, 4, _ROWS)]
+    if f.type == "decimal":
+        most = min(10**f.precision - 1, 10**12)
+        return [Decimal(x).scaleb(-f.scale) for x in rng.integers(-most, most + 1, _ROWS).tolist()]
     if f.type in ("string", "enum"):
         texts = f.domain or f.symbols or _TEXTS
         return [texts[i] for i in rng.integers(0, len(texts), _ROWS)]

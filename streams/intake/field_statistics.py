@@ -39,6 +39,11 @@ _KINDS = {
     "long": kernels.WHOLE,
     "float": kernels.FLOATING,
     "double": kernels.FLOATING,
+    # Of these it is counted how many there are.
+    "bytes": kernels.UNLISTED,
+    "decimal": kernels.UNLISTED,
+    "array": kernels.UNLISTED,
+    "map": kernels.UNLISTED,
 }
 
 

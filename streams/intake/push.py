@@ -9,7 +9,7 @@ sends the same push again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -35,6 +35,14 @@ from freshet.streams.log.errors import RecordTooLarge
 
 log = structlog.get_logger()
 MAX_EVENTS = 4096
+_EXPECTED = {
+    "string": "a text",
+    "boolean": "true or false",
+    "enum": "a text",
+    "bytes": "bytes, as a text of which each character is one",
+    "array": "a list of its items",
+    "map": "an object",
+}
 EXAMPLE = '{"push_source_name": "topic", "df": {"field": [values, …], …}}'
 
 
@@ -176,7 +184,9 @@ class TopicDoor:
 
     def _rows(self, columns: Mapping[str, Sequence[Any]]) -> int:
         known = [f.name for f in self._schema.fields]
-        other = [name for name in columns if name not in known]
+        # What is nested may come by its path, or as objects from any level up.
+        levels = {level for name in known for level in _levels(name)}
+        other = [name for name in columns if name not in levels]
         if other or not columns:
             raise RequestError(
                 f"push to {self._topic.name}",
@@ -229,9 +239,17 @@ class TopicDoor:
             return " to ".join(f.bounds_text) if f.range else "a finite number"
         if f.type in BOUNDS:
             return f"a whole number ({f.type})"
-        return {"string": "a text", "boolean": "true or false", "enum": "a text"}.get(
-            f.type, "a number"
-        )
+        if f.type == "decimal":
+            whole = f.precision - f.scale
+            return f"a decimal of at most {whole} digits before and {f.scale} after the point"
+        return _EXPECTED.get(f.type, "a number")
+
+
+def _levels(path: str) -> Iterator[str]:
+    """A path, and those of all that it is in: of `a.b.c` also `a.b` and `a`."""
+    while path:
+        yield path
+        path = path.rpartition(".")[0]
 
 
 def _refused_by_log(topic: str, values: Sequence[bytes], error: RecordTooLarge) -> RequestError:

@@ -275,7 +275,7 @@ class IntakeTask:
         time = pa.array(times)
         for clean in self._plan.clean:
             keys = joined([columns.key(k).take(rows) for k in clean.keys])
-            fields = {blocks.FIELD + f: columns.arrow(f, rows) for f in clean.fields}
+            fields = {blocks.FIELD + f: columns.plain_arrow(f, rows) for f in clean.fields}
             table = {"key": keys.to_arrow(), "t": time, **fields, **origin}
             self._spread(_Routed(clean.to, clean.partitions, blocks.CLEAN, keys, table), batch, out)
         for label in self._plan.labels:

@@ -24,7 +24,8 @@ from freshet.audit.ledger import recompute
 from freshet.demo.flights import APP
 from freshet.demo.flights.schedule import Schedule
 from freshet.roles import plans
-from freshet.schemas.events.decode import encode
+from freshet.schemas.errors import RequestError
+from freshet.schemas.events.decode import EventCodec, encode
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.topics.topic import Topic
@@ -404,3 +405,92 @@ def test_blocks_between_far_offsets_are_not_in_the_ledger() -> None:
     assert list(ledger(found)) == [0, 9]
     assert recompute(TOPIC, iter(found)) == ledger(found)
     assert np.any(intake(found).ledger.counts == 0)
+
+
+# ------------------------------------------------------------ nested records
+ORDER = {
+    "type": "record",
+    "name": "order",
+    "fields": [
+        {"name": "id", "type": {"type": "fixed", "name": "U", "size": 16, "logicalType": "uuid"}},
+        {"name": "at", "type": "long"},
+        {
+            "name": "place",
+            "type": [
+                "null",
+                {
+                    "type": "record",
+                    "name": "Place",
+                    "fields": [
+                        {"name": "city", "type": "string", "domain": ["Bonn", "Rome"]},
+                        {"name": "gps", "type": ["null", "int", "double"], "range": [-90, 90]},
+                    ],
+                },
+            ],
+        },
+        {
+            "name": "price",
+            "type": {"type": "bytes", "logicalType": "decimal", "precision": 4, "scale": 2},
+        },
+        {"name": "paid", "type": ["null", "string", "boolean"]},
+        {"name": "tags", "type": {"type": "array", "items": ["null", "string"]}},
+        {"name": "more", "type": {"type": "map", "values": "bytes"}},
+    ],
+}
+ORDERS = fr.Topic(
+    "orders",
+    ORDER,
+    event_id="id",
+    event_time="at",
+    source="place.city",
+    drop={
+        "tagged": pl.col("tags").list.contains("x"),
+        "free": pl.col("price") <= 0,
+        "mapped": pl.col("more").list.len() > 1,
+        "unpaid": ~pl.col("paid.boolean"),
+    },
+)
+PLACES = st.none() | st.fixed_dictionaries(
+    {
+        "city": st.sampled_from(["Bonn", "Rome", "Nowhere"]),
+        "gps": st.none() | st.integers(-99, 99) | st.floats(-99, 99),
+    }
+)
+ORDER_EVENTS = st.fixed_dictionaries(
+    {
+        "id": st.integers(0, 5).map(lambda n: f"00000000-0000-4000-8000-{n:012}"),
+        "at": st.integers(-1, 3).map(lambda n: START + n * 1_000),
+        "place": PLACES,
+        "price": st.integers(-200, 12_000).map(lambda cents: cents / 100),
+        "paid": st.none() | st.booleans() | st.sampled_from(["later", "never"]),
+        "tags": st.lists(st.none() | st.sampled_from(["x", "y"]), max_size=2),
+        "more": st.dictionaries(st.sampled_from("abc"), st.just("\u00ff"), max_size=2),
+    }
+)
+
+
+def as_sent(event: dict[str, Any], in_json: bool) -> bytes:
+    """What its schema refuses can only come as JSON."""
+    if not in_json:
+        try:
+            return encode(ORDERS.events, [event])[0]
+        except RequestError:
+            pass
+    return json.dumps(event).encode()
+
+
+@untimed
+@given(
+    st.lists(st.tuples(ORDER_EVENTS, st.booleans()), max_size=12),
+    st.data(),
+    CUTS,
+)
+def test_it_recomputes_the_ledger_of_nested_records(
+    sent: list[tuple[dict[str, Any], bool]], data: st.DataObject, cuts: list[int]
+) -> None:
+    values = [as_sent(event, in_json) for event, in_json in sent]
+    if values:
+        values.append(data.draw(mutations(values[0])))
+    found = [Record(i, START, value) for i, value in enumerate(values)]
+    plan = IntakePlan("orders", ORDERS, EventCodec(ORDERS.events), (), (), "dead")
+    assert recompute(ORDERS, iter(found)) == intake(found, cuts, plan).ledger.entries()

@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from freshet.schemas.avro import walker_kernels
 from freshet.schemas.errors import RequestError, SchemaError
-from freshet.schemas.events import avro_kernels, validation_kernels
+from freshet.schemas.events import validation_kernels
 from freshet.schemas.events.decode import REASONS, EventCodec, decode, encode, warm
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.events.validation import validate
@@ -526,7 +527,7 @@ def test_a_codec_refuses_what_it_could_not_read() -> None:
 
 def test_a_pickled_codec_reads_the_same_and_compiles_nothing_more() -> None:
     warm()
-    before = [len(k.signatures) for k in (avro_kernels.walk, validation_kernels.judge)]
+    before = [len(k.signatures) for k in (walker_kernels.walk, validation_kernels.judge)]
     codec = pickle.loads(pickle.dumps(CODEC))
     data = np.array(bytearray(encode(FLIGHT, [GOOD])[0]))
     assert data.flags.writeable
@@ -535,7 +536,7 @@ def test_a_pickled_codec_reads_the_same_and_compiles_nothing_more() -> None:
     assert rows_of(decode(data, spans[::2][:1], spans[2:3], codec)) == [GOOD]
     assert rows_of(columns_of([in_json()], codec)) == [GOOD]
     assert (
-        [len(k.signatures) for k in (avro_kernels.walk, validation_kernels.judge)]
+        [len(k.signatures) for k in (walker_kernels.walk, validation_kernels.judge)]
         == before
         == [1, 1]
     )

@@ -35,11 +35,31 @@ SCHEMA = EventSchema.parse(
                 "name": "gate",
                 "type": ["null", {"type": "enum", "name": "Gate", "symbols": ["A", "B"]}],
             },
+            {"name": "tags", "type": {"type": "array", "items": ["null", "string"]}},
+            {"name": "more", "type": ["null", {"type": "map", "values": "double"}]},
+            {
+                "name": "price",
+                "type": {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2},
+            },
+            {"name": "raw", "type": {"type": "fixed", "name": "Four", "size": 4}},
+            {
+                "name": "place",
+                "type": [
+                    "null",
+                    {
+                        "type": "record",
+                        "name": "Place",
+                        "fields": [{"name": "city", "type": "string"}],
+                    },
+                ],
+            },
         ],
     },
     "event",
 )
 a, b, n, at, when, s, t, late = map(pl.col, ("a", "b", "n", "at", "when", "s", "t", "late"))
+tags = pl.col("tags")
+values_of_more = pl.col("more").list.eval(pl.element().struct.field("value"))
 WHERE = "topic landings: drop['odd']"
 
 
@@ -109,6 +129,11 @@ REFUSED: dict[str, Callable[[], pl.Expr]] = {
     "texts joined": lambda: s == s.str.join(),
     "a guessed time format": lambda: s.str.to_datetime(strict=False).is_null(),
     "a guessed date format": lambda: s.str.to_date(strict=False).is_null(),
+    "the lists themselves, counted": lambda: tags.len() > 2,
+    "an event for each item": lambda: tags.explode() == "a",
+    "an item at random": lambda: tags.list.sample(1).list.len() > 0,
+    "hashes of items": lambda: tags.list.eval(pl.element().hash()).list.len() > 1,
+    "python over items": lambda: tags.list.eval(pl.element().map_elements(len)).list.sum() > 1,
     "one value for all": lambda: pl.lit(True),
     "a series": lambda: pl.lit(pl.Series([True] * 97)),
 }
@@ -123,6 +148,16 @@ def test_what_looks_at_other_rows_or_the_process_is_refused(name: str) -> None:
 
 
 ACCEPTED: dict[str, pl.Expr] = {
+    "a field by its path": (pl.col("place.city") == "Bonn") | pl.col("place.city").is_null(),
+    "how many items": (tags.list.len() > 2) | (pl.col("more").list.len() == 0),
+    "whether there is an item": tags.list.contains("a") | tags.list.first().is_null(),
+    "items together": (values_of_more.list.sum() > 1) | (tags.list.n_unique() > 1),
+    "items in order": (tags.list.sort().list.get(0, null_on_oob=True) == "a")
+    | (tags.list.reverse().list.join("") == "aa"),
+    "items by items": tags.list.eval(pl.element().rank()).list.len() > 1,
+    "items that pass": tags.list.filter(pl.element() == "a").list.len() > 0,
+    "decimals": (pl.col("price") > 10) | (pl.col("price") * 2 < 1),
+    "bytes": (pl.col("raw").bin.size() > 3) | (pl.col("raw") == b"abcd"),
     "comparison": a > 15,
     "arithmetic": (a * 2 - b / 3) ** 2 > n % 7,
     "logic": (a > 1) & (b < 2) | ~late ^ (n == 1),

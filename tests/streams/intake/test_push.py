@@ -22,8 +22,16 @@ from freshet.schemas.events.validation import validate
 from freshet.schemas.sizes import KEY_BYTES
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.topics.reader import place_of
+from freshet.schemas.topics.topic import Topic
 from freshet.streams.clock import ManualClock
-from freshet.streams.intake.push import EventsRefused, Pusher, PushRequest, Refusal, read_request
+from freshet.streams.intake.push import (
+    EventsRefused,
+    Pusher,
+    PushRequest,
+    Refusal,
+    TopicDoor,
+    read_request,
+)
 from freshet.streams.log.contract import Writer
 from freshet.streams.log.errors import too_large
 from freshet.streams.sqlite.log import SqliteLog
@@ -271,6 +279,62 @@ class ListWriter(NoWriter):
 
     def append(self, topic: str, partition: int, values: Sequence[bytes], time_ms: int) -> None:
         self.kept += values
+
+
+ORDERS = Topic(
+    "orders",
+    {
+        "type": "record",
+        "name": "order",
+        "fields": [
+            {"name": "id", "type": "string"},
+            {"name": "at", "type": "long"},
+            {
+                "name": "place",
+                "type": [
+                    "null",
+                    {
+                        "type": "record",
+                        "name": "Place",
+                        "fields": [
+                            {"name": "city", "type": "string"},
+                            {"name": "zip", "type": ["null", "string"]},
+                        ],
+                    },
+                ],
+            },
+            {"name": "paid", "type": ["null", "string", "double"]},
+            {"name": "tags", "type": {"type": "array", "items": "string"}},
+        ],
+    },
+    event_id="id",
+    event_time="at",
+)
+
+
+def test_what_is_nested_is_pushed_by_its_paths_or_as_objects() -> None:
+    door = TopicDoor(ORDERS)
+    ids = {"id": ["a", "b"], "at": [NOW, NOW], "tags": [["x"], []]}
+    as_objects = {
+        "place": [{"city": "Bonn", "zip": None}, None],
+        "paid": ["later", {"double": 2.5}],
+    }
+    by_paths = {
+        "place.city": ["Bonn", None],
+        "place.zip": [None, None],
+        "paid.string": ["later", None],
+        "paid.double": [None, 2.5],
+    }
+    values = door.judge({**ids, **as_objects}, NOW).values
+    assert door.judge({**ids, **by_paths}, NOW).values == values
+    with pytest.raises(RequestError, match=r"unknown columns place\.town"):
+        door.judge({**ids, "place.town": ["x", "y"]}, NOW)
+    with pytest.raises(EventsRefused) as caught:
+        door.judge({**ids, **as_objects, "place": [{"city": 3}, {"city": "x"}]}, NOW)
+    assert [(r.index, r.reason, r.field, r.expected) for r in caught.value.refused] == [
+        (0, "wrong_type", "place.city", "a text"),
+        (1, "missing_required", "place.zip", "a text"),
+    ]
 
 
 def test_a_list_may_be_left_out_where_its_field_has_a_default() -> None:
