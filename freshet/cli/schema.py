@@ -69,7 +69,7 @@ def check(
     from freshet.anomalies.command import Against, check
     from freshet.samples.places import Place
 
-    files = _files(given, against, bool(topic.topic))
+    files = sample_files(given, against, bool(topic.topic))
     if against is not None:
         beside = Against.file(against)
     else:
@@ -79,7 +79,7 @@ def check(
         raise typer.Exit(ANOMALIES)
 
 
-def _files(given: list[str], against: Path | None, is_topic: bool) -> str:
+def sample_files(given: list[str], against: Path | None, is_topic: bool) -> str:
     """The sample's files: what follows the app and its topic, where these are given."""
     before = 2
     if against is not None:

@@ -14,6 +14,7 @@ import msgspec
 
 from freshet.replay.replayer import NotYet
 from freshet.schemas.errors import ComponentError
+from freshet.schemas.events.field import DATATYPES
 from freshet.schemas.events.schema import EventSchema
 
 TYPES = {"string": "BYTES", "enum": "BYTES", "boolean": "BOOL", "int": "INT32", "long": "INT64"}
@@ -36,7 +37,9 @@ class ScoringClient:
         self._addresses = tuple(addresses)
         self._at = 0
         self._path = f"/v2/models/{model}/infer"
-        self._types = {f.name: TYPES.get(f.type, "FP64") for f in schema.fields}
+        # What a request has no datatype for is no input of it.
+        asked = [field for field in schema.fields if field.type in DATATYPES]
+        self._types = {field.name: TYPES.get(field.type, "FP64") for field in asked}
         self._http = httpx.Client(timeout=ANSWER_SECONDS)
         self.attempts = 0
         self.answered = 0

@@ -108,13 +108,14 @@ def propose(sample: str, found: Profiles, as_text: bool, name: str = "") -> Prop
 
 
 def propose_field(
-    column: str, profile: Profile, as_text: bool, taken: Collection[str]
+    column: str, profile: Profile, as_text: bool, taken: Collection[str], within: str = ""
 ) -> Proposed | str:
-    """A field for a column; a text says why there can be none."""
+    """A field for a column; a text says why there can be none. `within` is before the names of
+    records in it: those of a schema are defined once."""
     if not profile.present:
         return "no row has a value, so nothing tells its type"
     name = avro_name(column, taken)
-    told = _told(column, profile, as_text, name)
+    told = _told(column, profile, as_text, f"{within}{name}")
     if told.left_out:
         return told.left_out
     avro: dict[str, Any] = {"name": name, "type": told.type}
@@ -138,15 +139,15 @@ def propose_field(
     return Proposed(column, name, avro, profile, told.unit, told.zoned, doubts)
 
 
-def _told(column: str, profile: Profile, as_text: bool, name: str) -> Told:
+def _told(column: str, profile: Profile, as_text: bool, path: str) -> Told:
     """What most of the values tell: nested ones, or plain ones."""
     nested = profile.count(*kinds.NESTED)
     if nested and 2 * nested > profile.present:
-        return _nested(profile, name)
+        return _nested(profile, path)
     return told_type(column, profile, as_text)
 
 
-def _nested(profile: Profile, name: str) -> Told:
+def _nested(profile: Profile, path: str) -> Told:
     """A record or an array, where event schemas take them."""
     is_object = profile.count(kinds.OBJECT) >= profile.count(kinds.LIST)
     if not NESTED:
@@ -157,29 +158,19 @@ def _nested(profile: Profile, name: str) -> Told:
     if is_object:
         fields: list[dict[str, Any]] = []
         for column, child in profile.children.items():
-            inner = propose_field(column, child, False, [field["name"] for field in fields])
+            taken = [field["name"] for field in fields]
+            inner = propose_field(column, child, False, taken, f"{path}_")
             if not isinstance(inner, str):
-                fields.append(_renamed(inner.avro, name))
+                fields.append(inner.avro)
         if not fields:
             return Told(left_out="holds objects without a field of a known type")
-        return Told({"type": "record", "name": f"{name}_record", "fields": fields})
+        return Told({"type": "record", "name": f"{path}_record", "fields": fields})
     if profile.items is None or not profile.items.present:
         return Told(left_out="holds empty lists, so nothing tells their type")
-    item = propose_field("item", profile.items, False, [])
+    item = propose_field("item", profile.items, False, [], f"{path}_")
     if isinstance(item, str):
         return Told(left_out=f"holds lists of what has no type: {item}")
-    return Told({"type": "array", "items": _renamed(item.avro, name)["type"]})
-
-
-def _renamed(avro: dict[str, Any], outer: str) -> dict[str, Any]:
-    """With the outer field's name before that of a record: names are defined once in a schema."""
-    kind = avro["type"]
-    inner = kind
-    if isinstance(kind, list):
-        inner = kind[1]
-    if isinstance(inner, dict) and inner.get("type") == "record":
-        inner["name"] = f"{outer}_{inner['name']}"
-    return avro
+    return Told({"type": "array", "items": item.avro["type"]})
 
 
 def domain_of(profile: Profile, told: Told) -> list[str] | None:

@@ -79,7 +79,7 @@ def type_text(avro: Any) -> str:
 def _roles(roles: Roles) -> Iterable[str]:
     """A line for each role."""
     none_unique = "none: no field is present and unique in every row, so each record is an event"
-    yield _role("event_id", roles.event_ids, none_unique)
+    yield _role("event_id", roles.event_ids, none_unique, _id)
     yield _role("event_time", roles.event_times, "none: no field is a time in every row", _time)
     yield _role("source", roles.sources, "none: no field is called one")
     yield _role("keys", roles.keys, "none: no field comes three times a value", _key)
@@ -91,7 +91,7 @@ def _role(name: str, found: Sequence[Proposed], none: str, more: Any = None) -> 
     if not found:
         return f"{name:12}{none}"
     first = found[0].name
-    if more is not None:
+    if more is not None and more(found[0]):
         first = f"{first} ({more(found[0])})"
     others = [field.name for field in found[1:MOST_NAMED]]
     if len(found) > MOST_NAMED:
@@ -99,6 +99,13 @@ def _role(name: str, found: Sequence[Proposed], none: str, more: Any = None) -> 
     if others:
         return f"{name:12}{first}; also {', '.join(others)}"
     return f"{name:12}{first}"
+
+
+def _id(field: Proposed) -> str:
+    """How far it is known to be unique."""
+    if field.profile.all_told_apart:
+        return ""
+    return f"unique among its first {count(field.profile.distinct)} values"
 
 
 def _time(field: Proposed) -> str:

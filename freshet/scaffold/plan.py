@@ -82,6 +82,9 @@ def plan(proposal: Proposal, roles: Roles, chosen: Chosen) -> Plan:
     if label is not None and event_id is None:
         remarks.append(f"no model: a label ({label.name}) needs an event_id to belong to")
         label = None
+    if label is not None and key is None and not _asked(proposal, event_id, event_time, label):
+        remarks.append(f"no model: beside its label ({label.name}) there is nothing to learn from")
+        label = None
     taken = [field for field in (event_id, event_time, key, label) if field is not None]
     others = [field for field in proposal.fields if field not in taken]
     span_ms = _span_ms(event_time)
@@ -101,7 +104,7 @@ def plan(proposal: Proposal, roles: Roles, chosen: Chosen) -> Plan:
         windows(span_ms),
         _at_least(span_ms / SNAPSHOTS),
         [field for field in others if _is_number(field)][:MOST_AVERAGED],
-        [field for field in others if _can_be_asked(field)],
+        _asked(proposal, *taken),
         remarks,
     )
 
@@ -160,6 +163,11 @@ def _at_least(ms: float) -> str:
 def _is_number(field: Proposed) -> bool:
     """Whether it is a number that is no time."""
     return field.type in ("int", "long", "float", "double") and field.unit is None
+
+
+def _asked(proposal: Proposal, *taken: Proposed | None) -> list[Proposed]:
+    """The fields of a question that have no other role."""
+    return [field for field in proposal.fields if field not in taken and _can_be_asked(field)]
 
 
 def _can_be_asked(field: Proposed) -> bool:

@@ -86,7 +86,7 @@ def _field(own: str, value: Any, is_required: bool, outer: Place, name: str) -> 
     keywords = own_keywords(value, place)
     types, may_be_null = _types(keywords, place)
     rules = constraints_of(keywords, types, place)
-    kinds = [_type(kind, keywords, place, name, rules) for kind in types]
+    kinds = [_type(kind, keywords, place, rules) for kind in types]
     may_be_null = may_be_null or rules.null
     # One that is required is never filled in.
     has_default = "default" in keywords and not is_required
@@ -141,13 +141,14 @@ def _type_of_values(keywords: Keywords) -> list[str] | None:
     return [*dict.fromkeys(names.get(type(value), "object") for value in values)]
 
 
-def _type(kind: str, keywords: Keywords, place: Place, name: str, rules: Constraints) -> Any:
+def _type(kind: str, keywords: Keywords, place: Place, rules: Constraints) -> Any:
     """The Avro type of a type: what is nested stays so, where event schemas take it."""
     if kind == "object":
-        inner = {own: keywords[own] for own in _OF_RECORDS if own in keywords}
-        return _record({**inner, "type": "object"}, place, f"{name}_record")
+        # Named by their paths: those of a schema are defined once.
+        path = avro_name(place.path, ())
+        return _record({**keywords, "type": "object"}, place, f"{path}_record")
     if kind == "array":
-        return _array(keywords, place, name)
+        return _array(keywords, place)
     place.expect_only(keywords, {"type", "format", *rules.keywords})
     logical = _LOGICAL.get(str(keywords.get("format")))
     if kind == "string" and logical is not None:
@@ -155,11 +156,11 @@ def _type(kind: str, keywords: Keywords, place: Place, name: str, rules: Constra
     return _TYPES[kind]
 
 
-def _array(keywords: Keywords, place: Place, name: str) -> Avro:
+def _array(keywords: Keywords, place: Place) -> Avro:
     place.expect_only(keywords, {"type", "items"})
     if "items" not in keywords:
         place.refuse("items", "is not given", 'Say what the list holds: "items": {"type": …}.')
-    item = _field("items", keywords["items"], True, place, f"{name}_item")
+    item = _field("items", keywords["items"], True, place, "items")
     for rule in ("range", DOMAIN):
         if rule in item:
             place.refuse("items", f"has a {rule}", "Only fields have rules: leave it out there.")

@@ -23,6 +23,7 @@ from rich.console import Console
 
 from freshet.app import App, load
 from freshet.cli.init import init, init_from
+from freshet.cli.schema import sample_files
 from freshet.learners.snapshots.signing import create_key
 from freshet.processes.live import run_one
 from freshet.processes.runtime import Runtime
@@ -300,6 +301,9 @@ def sampled() -> None:
     write("id,price\n1,2.5\n2,3.5\n", "orders.csv")
     write("id\n", "empty.csv")
     write('{"tags": [1]}\n', "bare.jsonl")
+    write("id;price\n1;2.5\n", "semicolons.csv")
+    write("1,2.5\n2,3.5\n", "headless.csv")
+    write('[{"id": 1}]\n', "list.json")
     pl.DataFrame({"id": [1]}).write_parquet("orders.pq")
 
 
@@ -322,6 +326,11 @@ OF_SAMPLES: dict[str, Callable[[], object]] = {
     "A sample of several formats": lambda: inferred("*.*[vq]"),
     "A sample without rows": lambda: inferred("empty.csv"),
     "A sample without fields": lambda: inferred("bare.jsonl"),
+    "A sample that is separated otherwise": lambda: inferred("semicolons.csv"),
+    "A sample without a head": lambda: inferred("headless.csv"),
+    "A sample of one JSON value": lambda: inferred("list.json"),
+    "Neither a file nor a topic": lambda: inferred(""),
+    "A check without a schema": lambda: sample_files(["orders.csv"], None, False),
     "A sample without times": made_for,
     "A field that the sample lacks": lambda: made_for(key="town"),
     "A schema that is already there": over_a_schema,

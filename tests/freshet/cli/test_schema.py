@@ -113,6 +113,19 @@ def test_a_schema_in_the_app_s_own_file_is_left_to_its_owner(folder: Path) -> No
     assert "is written in the app's own file" in told
 
 
+def test_a_json_schema_is_compared_with_and_left_to_its_owner(folder: Path) -> None:
+    properties = {"id": {"type": "string"}, "n": {"type": "integer", "maximum": 5}}
+    schema = json.dumps({"type": "object", "properties": properties})
+    (folder / "order.json").write_text(schema)
+    found = called("check", "--schema", "order.json", "orders.jsonl", "--json")
+    told = [(one["anomaly"], one["field"]) for one in json.loads(found.stdout)["anomalies"]]
+    assert told == [("out_of_range", "n"), ("new_column", "at"), ("new_column", "shop")]
+    assert "is a JSON Schema" in refused(
+        "check", "--schema", "order.json", "orders.jsonl", "--apply"
+    )
+    assert (folder / "order.json").read_text() == schema
+
+
 @pytest.mark.parametrize(
     ("command", "why"),
     [

@@ -277,9 +277,18 @@ def test_nested_values_become_records_and_arrays_where_they_may(
     """The schema is one that Avro's own library takes, and that the rows are values of."""
     monkeypatch.setattr(proposal_module, "NESTED", True)
     rows = [
-        {"id": 1, "geo": {"lat": 1.5, "at": {"lon": 2}}, "tags": ["a"], "legs": [{"n": 1}]},
-        {"id": 2, "geo": {"lat": None, "at": {"lon": 3}}, "tags": [], "legs": [{"n": 2}, {}]},
+        {"id": 1, "geo": {"lat": 1.5, "at": {"lon": {"x": 2}}}, "tags": ["a"], "legs": [{"n": 1}]},
+        {
+            "id": 2,
+            "geo": {"lat": None, "at": {"lon": {"x": 3}}},
+            "tags": [],
+            "legs": [{"n": 2}, {}],
+        },
+        {"id": 3, "geo": {"lat": None, "at": {"lon": {"x": 3}}}, "tags": [], "legs": []},
     ]
+    for row in rows:
+        # Records of one name within others are told apart.
+        row["other"] = {"at": {"lon": {"x": "text"}}}
     # Not through EventSchema, which does not take them yet.
     monkeypatch.setattr("freshet.samples.places.EventSchema.parse", lambda *_: None)
     found = json_lines(tmp_path, rows)

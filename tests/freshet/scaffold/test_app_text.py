@@ -50,9 +50,20 @@ def test_without_an_id_a_label_is_told_and_there_is_no_model(tmp_path: Path) -> 
     )
 
 
+def test_a_label_alone_is_nothing_to_learn_from(tmp_path: Path) -> None:
+    rows = [{"id": i, "at": 1_700_000_000_000 + i, "label": i % 2} for i in range(40)]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    CliRunner().invoke(cli, ["init", "--from", str(tmp_path / "a.jsonl"), str(tmp_path / "b")])
+    app = load(tmp_path / "b" / "app.py")
+    assert not app.models
+    assert not app.views
+    assert "there is nothing to learn from" in (tmp_path / "b" / "README.md").read_text()
+
+
 def test_what_was_named_by_others_is_no_python(tmp_path: Path) -> None:
     rows = [
-        {"at": 1_700_000_000_000 + i, "class": 'x"y'[: 1 + 2 * (i % 2)], "id": i} for i in range(40)
+        {"at": 1_700_000_000_000 + i, "class": 'x"y'[: 1 + 2 * (i % 2)], "id": i, "n": i / 2}
+        for i in range(40)
     ]
     (tmp_path / "import.jsonl").write_text("\n".join(map(json.dumps, rows)))
     CliRunner().invoke(cli, ["init", "--from", str(tmp_path / "import.jsonl"), str(tmp_path / "b")])

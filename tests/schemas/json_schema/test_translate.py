@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import fastavro
 import numpy as np
 import pytest
 from hypothesis import given
@@ -144,6 +145,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"$ref": "#/$defs/b", "minimum": 1},
         "'minimum' stands beside $ref",
     ),
+    "what a nested object says": (
+        {"type": "object", "properties": {"b": {"type": "string"}}, "minProperties": 1},
+        "'minProperties' has no counterpart",
+    ),
     "a list of anything": ({"type": "array"}, "'items' is not given"),
 }
 
@@ -180,6 +185,8 @@ def test_nested_objects_and_arrays_become_records_and_arrays() -> None:
         "name": "a_record",
         "fields": [{"name": "b", "type": "long"}],
     }
+    two = translated(of({"a": of({"x": nested}), "b": of({"x": nested})}, required=["a", "b"]), "t")
+    fastavro.parse_schema(two)
     assert field({"type": "array", "items": {"type": "string"}})["type"] == {
         "type": "array",
         "items": "string",
