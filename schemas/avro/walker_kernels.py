@@ -40,14 +40,12 @@ NONE = i64(-1)
 class Programs(NamedTuple):
     """Of each schema that records may have, by wire id: program `k`, for the wire id `ids[k]`, is
     `steps[first[k]:first[k + 1]]`; `maps` are the enums' symbols, as the reader has them, and the
-    steps of a program at which the branches of its unions begin; `nested` says which programs have
-    more than values and constants."""
+    steps of a program at which the branches of its unions begin."""
 
     ids: npt.NDArray[np.int64]
     first: npt.NDArray[np.int64]
     steps: npt.NDArray[np.int64]
     maps: npt.NDArray[np.int64]
-    nested: npt.NDArray[np.bool_]
 
 
 class Decoded(NamedTuple):
@@ -424,8 +422,8 @@ def walk(
 ) -> Any:
     """Decode every row (a `Programs` into a `Decoded`); bad rows get a reason and are left empty.
 
-    `empty` int64 `[fields]` is a missing value's word, `stack` int64 as long as arrays are deep.
-    Returns how many constant texts rows refer to: they lie just after `data`.
+    `empty` int64 `[fields]` is a missing value's word; `stack` int64 is as long as arrays are deep,
+    or None where all programs have values and constants only. Returns how many constant texts rows refer to: they lie just after `data`.
     """
     last = NONE
     texts = 0
@@ -448,14 +446,16 @@ def walk(
                 why = UNKNOWN_TYPE
             else:
                 program = programs.steps[programs.first[last] : programs.first[last + 1]]
-                if programs.nested[last]:
-                    place, step, used = walk_nested_row(
-                        data, at + HEADER, stop, program, programs.maps, into, row, stack
-                    )
-                else:
+                # Asked when this is compiled, once for either: what no flat row runs costs it
+                # speed all the same.
+                if stack is None:
                     every = (0, program.shape[0])
                     place, step, used = walk_steps(
                         data, at + HEADER, stop, program, every, programs.maps, into, row
+                    )
+                else:
+                    place, step, used = walk_nested_row(
+                        data, at + HEADER, stop, program, programs.maps, into, row, stack
                     )
                 texts += used
                 # Bytes that are left over are as wrong as bytes that are missing.

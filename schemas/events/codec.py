@@ -46,8 +46,8 @@ class CompiledColumns:
             first=frozen(np.cumsum([0, *map(len, programs)]).astype(np.int64)),
             steps=frozen(np.array(steps, np.int64).reshape(-1, kernels.WIDTH)),
             maps=frozen(np.array([*compiler.maps, 0], np.int64)),
-            nested=frozen(np.array([is_nested(one) for one in programs], np.bool_)),
         )
+        self.is_nested = any(is_nested(one) for one in programs)
         # One place more than is needed: an array of none would have no address.
         self.depth = compiler.depth + 1
         self.constants: U8 = np.frombuffer(bytes(compiler.constants), np.uint8)

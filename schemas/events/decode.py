@@ -84,7 +84,9 @@ def _walk(
     )
     data = frozen(np.ascontiguousarray(data, np.uint8))
     end_of_records = len(data)
-    stack = np.empty(codec.depth, np.int64)
+    stack = None
+    if codec.is_nested:
+        stack = np.empty(codec.depth, np.int64)
     constants = kernels.walk(
         data, _spans(start), _spans(end), codec.programs, into, codec.empty, stack
     )
