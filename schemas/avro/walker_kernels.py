@@ -423,7 +423,8 @@ def walk(
     """Decode every row (a `Programs` into a `Decoded`); bad rows get a reason and are left empty.
 
     `empty` int64 `[fields]` is a missing value's word; `stack` int64 is as long as arrays are deep,
-    or None where all programs have values and constants only. Returns how many constant texts rows refer to: they lie just after `data`.
+    or None where all programs have values and constants only. Returns how many constant texts rows
+    refer to: they lie just after `data`.
     """
     last = NONE
     texts = 0
