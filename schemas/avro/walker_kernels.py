@@ -180,6 +180,31 @@ def program_of(
     return NONE
 
 
+@nb.njit(nogil=True, cache=True, _nrt=False)
+def unknown_ids(data: Any, start: Any, end: Any, known: Any, found: Any) -> Any:
+    """Put the wire ids that are none of `known` (int64, rising) into `found` (int64 `[n]`), one for
+    each run of equal ones; how many there are."""
+    count = 0
+    # No id is below 0, so the first record's is looked at.
+    last = i64(-1)
+    for row in range(start.size):
+        at = start[row]
+        # What is no record of the wire format has no id.
+        if at < 0 or end[row] > data.size or end[row] - at < HEADER or data[at] != 0:
+            continue
+        wire = i64(0)
+        for i in range(1, HEADER):
+            wire = wire << 8 | i64(data[at + i])
+        if wire == last:
+            continue
+        last = wire
+        place = np.searchsorted(known, wire)
+        if place == known.size or known[place] != wire:
+            found[count] = wire
+            count += 1
+    return count
+
+
 @nb.njit(
     inline="always",
     nogil=True,
