@@ -1,4 +1,4 @@
-"""A schema registry of freshet's own in a process of its own: what `freshet registry start` runs."""
+"""A schema registry of freshet's own, in a process: what `freshet registry start` runs."""
 
 from __future__ import annotations
 

@@ -28,19 +28,21 @@ class Journal:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("a+b")
-            # Ids are given by who reads all that was given before: two could give one twice.
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ComponentError(
-                f"registry in {folder}",
-                "is served by another process",
-                "End that one, or name another folder.",
-            ) from error
         except OSError as error:
             raise ComponentError(
                 f"registry in {folder}",
                 f"cannot be written: {error.strerror or error}",
                 "Make the folder writable, or name another.",
+            ) from error
+        try:
+            # Ids are given by who reads all that was given before: two could give one twice.
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._file.close()
+            raise ComponentError(
+                f"registry in {folder}",
+                "is served by another process",
+                "End that one, or name another folder.",
             ) from error
 
     def read(self) -> list[Change]:

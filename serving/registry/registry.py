@@ -35,7 +35,11 @@ class Registry:
 
     def __init__(self, folder: Path) -> None:
         self._journal = Journal(folder)
-        self.known = Subjects.made_of(self._journal.read())
+        try:
+            self.known = Subjects.made_of(self._journal.read())
+        except BaseException:
+            self._journal.close()
+            raise
 
     def close(self) -> None:
         self._journal.close()
