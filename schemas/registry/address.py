@@ -8,7 +8,9 @@ from urllib.parse import unquote, urlsplit
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.shown_text import address
 
-NEXT_STEP = "Write http://host:8081 or https://user:password@host, several by commas."
+NEXT_STEP = (
+    "Write http://host:8081, a login before the host (user:password, then @); several by commas."
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,7 +118,7 @@ def _understood(place: Place, status: int, data: bytes) -> Answer:
         raise RegistryError(
             place.url,
             f"answers {status}: it does not let this login in",
-            "Give a login in its address (https://user:password@host), or FRESHET_REGISTRY_TOKEN.",
+            "Give a login in its address, before the host, or FRESHET_REGISTRY_TOKEN.",
         )
     if status >= 500 or status in PASSING:
         raise RegistryError(place.url, f"answers {status}", "See the registry's own log.")

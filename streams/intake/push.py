@@ -27,7 +27,7 @@ from freshet.schemas.events.validation import timed
 from freshet.schemas.events.writer import EventWriter, Misfit
 from freshet.schemas.sizes import KEY_BYTES
 from freshet.schemas.topics.reader import place_of
-from freshet.schemas.topics.topic import Freshness, Topic
+from freshet.schemas.topics.topic import NO_ID, Freshness, Topic
 from freshet.streams.clock import Clock
 from freshet.streams.intake.refusals import Keys, refuse_large
 from freshet.streams.log.contract import Writer
@@ -178,6 +178,17 @@ class TopicDoor:
             return Judged(values, np.array(places, np.int64))
         return Judged(values, decoded.key(self._topic.event_id).partitions(self._topic.partitions))
 
+    def require_id(self) -> None:
+        """Raises `RequestError` where no id could say what is written, as later schemas need."""
+        if self._topic.registry is not None and self._schema.schema_id == NO_ID:
+            raise RequestError(
+                f"push to {self._topic.name}",
+                f"is refused: its schema has no schema_id of the registry (subject "
+                f"{self._topic.registry}), which records have to name",
+                "Have its own producers send the events, or name a registered schema: freshet "
+                "registry pull.",
+            )
+
     @property
     def _settings(self) -> Freshness:
         return self._freshness(self._topic.name)
@@ -308,6 +319,7 @@ class Pusher:
                 f"is refused: it is read from {self._closed[topic]}, which others write",
                 "Have its own producers send the events.",
             )
+        self._doors[topic].require_id()
         # One moment for the whole push: it is stamped with that by which it is judged.
         now_ms = self._clock.now_ms()
         judged = self._judged(topic, request.df, now_ms)

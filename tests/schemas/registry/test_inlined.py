@@ -41,7 +41,7 @@ def test_each_is_put_in_once_in_its_own_namespace() -> None:
     fields = [
         {"name": "home", "type": "geo.Address"},
         {"name": "all", "type": {"type": "array", "items": "geo.Address"}},
-        {"name": "by", "type": {"type": "map", "values": {"type": "geo.City"}}},
+        {"name": "by", "type": {"type": "map", "values": "geo.City"}},
     ]
     raw = {"type": "record", "name": "shop.Order", "fields": fields}
     made = alone(raw, Reference("geo.Address", "address", 1))
