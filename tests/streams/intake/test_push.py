@@ -420,7 +420,7 @@ def test_a_topic_of_a_registry_takes_pushes_under_an_id_of_it_alone() -> None:
     read_by = replace(TOPIC, schema=schema, registry="parcels-value")
     registered = replace(TOPIC, schema={**schema, "schema_id": 17}, registry="parcels-value")
     kept: list[bytes] = []
-    event = frame({"parcel": "p", "at": NOW, "courier": "bob", "city": "Bonn"})
+    event = frame({"parcel": "p", "at": NOW, "courier": "bob", "city": "Lyon"})
 
     def pushed(topic: Any) -> None:
         Pusher([(topic, "log")], lambda: ListWriter(kept), ManualClock(NOW)).push(event)
