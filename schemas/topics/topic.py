@@ -45,8 +45,8 @@ TIME = 'Name a field, or write fr.time("at", unit="s").'
 SCHEMA = "Give an Avro record, as a dict or as JSON, or the path of a file that holds one."
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _LOG = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
-# No registry gives it: what bears it is freshet's own.
-NO_ID = 0
+# In place of a registry's id, which is below 2 ** 31. Not 0: bytes that are no record are often that.
+NO_ID = (1 << 32) - 1
 ON_VIOLATION = ("serve", "fallback", "refuse")
 
 

@@ -379,7 +379,13 @@ class IntakeTask:
             "late_sources": self._admission.facts(),
             **self._statistics.facts(),
             "finished": self._tick,
+            **self._of_schemas(),
         }
+
+    def _of_schemas(self) -> dict[str, Any]:
+        if self._plan.writers is None:
+            return {}
+        return {"unreadable_schemas": self._plan.writers.unreadable()}
 
 
 def fits(

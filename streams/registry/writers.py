@@ -26,6 +26,9 @@ from freshet.streams.registry import kept
 from freshet.streams.registry.asking import Asking
 
 log = structlog.get_logger()
+# Registries count in 32 bits with a sign. Of what lies beyond nobody needs to be asked, and some
+# would not even understand.
+LARGEST_ID = (1 << 31) - 1
 HEAD = slice(1, 5)  # of a record: its schema's id
 
 
@@ -137,6 +140,10 @@ class Writers:
         """Of rows that are dead letters for their schema, what is wrong with that."""
         return [self._detail(batch, row, reason) for row, reason in zip(rows.tolist(), reasons)]
 
+    def unreadable(self) -> list[str]:
+        """What is wrong with each schema that the topic's own cannot read, by rising ids."""
+        return [str(self._unreadable[number]) for number in sorted(self._unreadable)]
+
     def _detail(self, batch: Batch, row: int, reason: str) -> str | None:
         if reason not in (REASONS[UNKNOWN_TYPE], REASONS[UNREADABLE_SCHEMA]):
             return None
@@ -149,7 +156,8 @@ class Writers:
         )
 
     def _unknown(self, batch: Batch) -> list[int]:
-        return unknown_ids(batch.data, batch.start, batch.end, self._known)
+        found = unknown_ids(batch.data, batch.start, batch.end, self._known)
+        return [schema_id for schema_id in found if schema_id <= LARGEST_ID]
 
     def _take_on(self) -> None:
         """What is kept by now."""
