@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from freshet.schemas.errors import RegistryError, RequestError, SchemaError
 from freshet.schemas.registry.address import RegistryAddress
 from freshet.schemas.registry.client import Reference, Registered, RegistryClient
-from freshet.schemas.registry.writers import writer_of
+from freshet.schemas.registry.writers import as_written, writer_of
 
 PATIENCE_SECONDS = 3.0  # for an answer, longer than an unknown id takes
 # Registries of several servers learn of a new id one after the other: no is believed if it is said
@@ -35,6 +35,7 @@ class Asking:
         self._changed = threading.Condition()
         self._wanted: set[Asked] = set()
         self._answers: dict[Asked, Mapping[str, Any] | None] = {}
+        self._kept: dict[Asked, Mapping[str, Any]] = {}
         self._error: RegistryError | None = None
         self._fault: Exception | None = None
         self._closed = threading.Event()
@@ -68,6 +69,20 @@ class Asking:
                 self._changed.wait(left_seconds)
             return {each.schema_id: self._answers.pop(each) for each in asked}
 
+    def look_at(self, subject: str, kept: Mapping[int, Mapping[str, Any]]) -> None:
+        """See once, when there is time, that the registry still says what is kept of ids."""
+        with self._changed:
+            self._kept |= {Asked(subject, number): raw for number, raw in kept.items()}
+            if self._kept:
+                self._start()
+                self._changed.notify_all()
+
+    def check(self) -> None:
+        """Raises what was found out meanwhile that nobody can go on with: a `SchemaError` where an
+        id is another schema by now."""
+        if self._fault is not None:
+            raise self._fault
+
     def close(self) -> None:
         """Ask no more."""
         self._closed.set()
@@ -85,26 +100,54 @@ class Asking:
     def _run(self) -> None:
         failures = 0
         while not self._closed.is_set():
-            with self._changed:
-                while not self._wanted and not self._closed.is_set():
-                    self._changed.wait()
-                wanted = sorted(self._wanted)
+            wanted, doubted = self._next()
             try:
-                found = self._ask(wanted)
+                self._do(wanted, doubted)
+                failures = 0
             except RegistryError as error:
-                self._fails(error)
-                self._closed.wait(PAUSES_SECONDS[min(failures, len(PAUSES_SECONDS) - 1)])
+                pause_seconds = PAUSES_SECONDS[min(failures, len(PAUSES_SECONDS) - 1)]
                 failures += 1
-                continue
-            except Exception as fault:  # of ours: told to whoever waits, who would wait for ever
+                # Nobody waits for what is only looked at once more.
+                if wanted:
+                    self._fails(error)
+                self._closed.wait(pause_seconds)
+            except Exception as fault:  # told to whoever waits, who would wait for ever
                 self._breaks(fault)
                 return
-            failures = 0
+
+    def _next(self) -> tuple[list[Asked], tuple[Asked, Mapping[str, Any]] | None]:
+        """What is to be asked now, and what to be looked at once more where nobody asks."""
+        with self._changed:
+            while not (self._wanted or self._kept or self._closed.is_set()):
+                self._changed.wait()
+            return sorted(self._wanted), next(iter(self._kept.items()), None)
+
+    def _do(self, wanted: list[Asked], doubted: tuple[Asked, Mapping[str, Any]] | None) -> None:
+        if wanted:
+            found = self._ask(wanted)
             with self._changed:
                 self._error = None
                 self._answers |= found
                 self._wanted -= found.keys()
                 self._changed.notify_all()
+        elif doubted is not None:
+            self._look(*doubted)
+            with self._changed:
+                del self._kept[doubted[0]]
+
+    def _look(self, asked: Asked, kept: Mapping[str, Any]) -> None:
+        """Raises `SchemaError` where the registry says another schema by now. One that it no longer
+        knows was deleted, which changes nothing."""
+        found = self._schema(asked)
+        # By what bytes depend on: another version of freshet may have kept more.
+        if found is None or as_written(found) == as_written(kept):
+            return
+        raise SchemaError(
+            f"{asked.schema_id} (subject {asked.subject})",
+            f"is another one in the registry {self._client.name} than it was when records under it "
+            "were first read: it was set up anew, or is not the same registry",
+            "Name the registry that it was, or start the run in a new folder.",
+        )
 
     def _fails(self, error: RegistryError) -> None:
         with self._changed:

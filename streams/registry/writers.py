@@ -110,13 +110,18 @@ class Writers:
         self._outages = outages
         self._unreadable: Mapping[int, SchemaError] = {}
         self._take_on()
+        assert topic.registry is not None
+        # An id never means another schema. A registry that was set up anew gives ids once more.
+        asking.look_at(topic.registry, kept.schemas(url, log))
 
     def prepare(self, batch: Batch) -> None:
         """Know every id in a batch, and keep what it stands for.
 
         Raises:
             RegistryError: the registry is away.
+            SchemaError: an id is another schema there than it was.
         """
+        self._asking.check()
         ids = self._unknown(batch)
         if not ids:
             return

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,35 @@ def test_its_own_id_means_what_the_registry_says(asking: Asking, tmp_path: Path)
     wrong = topic({**X, "type": "double", "default": 0.0}, schema_id=2)
     with pytest.raises(SchemaError, match="says schema_id 2, which is another schema in the"):
         Writers(wrong, "log", str(tmp_path), asking, Outages())
+
+
+def test_a_registry_that_was_set_up_anew_is_found_out(asking: Asking, tmp_path: Path) -> None:
+    url = str(tmp_path / "checkpoints")
+    given = batch(written(1, avro()))
+    Writers(topic(X), "log", url, asking, Outages()).prepare(given)
+    with served(tmp_path / "anew") as other, closing(RegistryClient(parsed(other))) as client:
+        client.register("t-value", Registered(json.dumps(avro({**X, "type": ["null", "long"]}))))
+        with closing(Asking(parsed(other))) as asked:
+            writers = Writers(topic(X), "log", url, asked, Outages())
+            with pytest.raises(SchemaError, match="is another one in the registry"):
+                until(lambda: writers.prepare(given))
+
+
+def until(does: Callable[[], None]) -> None:
+    deadline = time.monotonic() + 20.0
+    while time.monotonic() < deadline:
+        does()
+
+
+def test_the_same_registry_is_looked_at_and_nothing_follows(asking: Asking, tmp_path: Path) -> None:
+    given = batch(written(1, avro()), written(2, avro(X), x=None))
+    Writers(topic(X), "log", str(tmp_path), asking, Outages()).prepare(given)
+    again = Writers(topic(X), "log", str(tmp_path), asking, Outages())
+    deadline = time.monotonic() + 20.0
+    while asking._kept:
+        assert time.monotonic() < deadline
+        again.prepare(given)
+    assert reasons(again, given) == ["ok", "ok"]
 
 
 def test_a_torn_file_is_told(tmp_path: Path) -> None:
