@@ -45,7 +45,7 @@ TIME = 'Name a field, or write fr.time("at", unit="s").'
 SCHEMA = "Give an Avro record, as a dict or as JSON, or the path of a file that holds one."
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _LOG = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
-# In place of a registry's id, which is below 2 ** 31. Not 0: bytes that are no record are often that.
+# No registry's: those are below 2 ** 31. Not 0, which bytes that are no record often begin with.
 NO_ID = (1 << 32) - 1
 ON_VIOLATION = ("serve", "fallback", "refuse")
 
