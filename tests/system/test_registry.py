@@ -227,12 +227,13 @@ def test_what_confluents_serialiser_writes_becomes_rows_while_its_schema_evolves
 ) -> None:
     first = shop.write(order(AMOUNT), event("1", amount=2.5), event("2", amount=1.0))
     shop.until(lambda: shop.euros("ann") == 3.5)
-    # While it runs: a field that readers have not yet heard of, then one that they wait for.
-    newer = order(AMOUNT, {"name": "city", "type": ["null", "string"], "default": None})
-    second = shop.write(newer, event("3", amount=4.0, city="Bonn"))
+    # While it runs: what readers have not yet heard of, then a field that they wait for.
+    address = {"type": "record", "name": "Address", "fields": [{"name": "city", "type": "string"}]}
+    newer = order({"name": "to", "type": address, "default": {"city": ""}}, AMOUNT)
+    second = shop.write(newer, event("3", amount=4.0, to={"city": "Bonn"}))
     coupon = {"name": "coupon", "type": ["null", "string"], "default": None}
     newest = {**newer, "fields": [*newer["fields"], coupon]}
-    third = shop.write(newest, event("4", amount=8.0, city=None, coupon="x"))
+    third = shop.write(newest, event("4", amount=8.0, to={"city": "Ulm"}, coupon="x"))
     shop.until(lambda: shop.euros("ann") == 15.5)
     assert len({first, second, third}) == 3
     assert shop.fates() == {"applied": 4}
