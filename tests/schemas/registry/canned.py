@@ -3,12 +3,21 @@ never does can be had of it."""
 
 from __future__ import annotations
 
+import ipaddress
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 Handler = Callable[[BaseHTTPRequestHandler], None]
 
@@ -36,8 +45,33 @@ def bytes_answer(status: int, data: bytes, **headers: str) -> Handler:
     return answer
 
 
+def own_certificate(folder: Path) -> Path:
+    """A file with a certificate for 127.0.0.1 and its key, signed by nobody but itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    unlocked = serialization.NoEncryption()
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, unlocked)
+    path = folder / "server.pem"
+    path.write_bytes(private + made.public_bytes(pem))
+    return path
+
+
 @contextmanager
-def canned(answer: Handler) -> Iterator[Canned]:
+def canned(answer: Handler, certificate: Path | None = None) -> Iterator[Canned]:
     class Requests(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             told.paths.append(self.path)
@@ -51,6 +85,11 @@ def canned(answer: Handler) -> Iterator[Canned]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Requests)
     told = Canned(f"http://127.0.0.1:{server.server_port}")
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        told.url = told.url.replace("http:", "https:")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

@@ -15,7 +15,13 @@ from freshet.schemas.errors import DefinitionError, RegistryError, RequestError
 from freshet.schemas.registry import calls
 from freshet.schemas.registry.address import parsed
 from freshet.schemas.registry.client import Reference, Registered, RegistryClient
-from tests.schemas.registry.canned import Handler, bytes_answer, canned, json_answer
+from tests.schemas.registry.canned import (
+    Handler,
+    bytes_answer,
+    canned,
+    json_answer,
+    own_certificate,
+)
 from tests.serving.registry.served import served
 
 SCHEMA = {"schema": '"int"'}
@@ -105,6 +111,18 @@ def test_a_drip_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.raises(RegistryError, match="does not answer within"),
     ):
         asked(server.url)
+
+
+def test_its_certificate_is_held_to_those_that_are_named(tmp_path: Path) -> None:
+    file = own_certificate(tmp_path)
+    with canned(json_answer(200, SCHEMA), certificate=file) as server:
+        with pytest.raises(RegistryError, match=r"cannot be reached: .*CERTIFICATE_VERIFY_FAILED"):
+            asked(server.url)
+        with closing(RegistryClient(parsed(server.url, certificates=str(file)))) as client:
+            assert client.schema(7) == Registered('"int"')
+    for wrong in ("nowhere.pem", __file__):
+        with pytest.raises(DefinitionError, match=r"registry_ca .*: cannot be used"):
+            RegistryClient(parsed(server.url, certificates=wrong))
 
 
 @pytest.mark.parametrize(
