@@ -8,10 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from freshet.schemas.errors import CheckpointError, RegistryError, SchemaError
 from freshet.schemas.events.columns import REASONS
@@ -80,7 +83,7 @@ def asking(tmp_path: Path) -> Iterator[Asking]:
 
 def test_what_is_asked_once_is_known_to_all_ever_after(asking: Asking, tmp_path: Path) -> None:
     url = str(tmp_path / "checkpoints")
-    given = batch(
+    met = batch(
         written(1, avro()),
         written(2, avro(X), x=2.0),
         written(3, avro({**X, "type": "string", "default": ""}), x="?"),
@@ -93,17 +96,17 @@ def test_what_is_asked_once_is_known_to_all_ever_after(asking: Asking, tmp_path:
     expected = ["ok", "ok", "unreadable_schema", "unknown_type", "undecodable"]
     expected += ["unknown_type", "unknown_type", "ok"]
     one = Writers(topic(X), "log", url, asking, Outages())
-    one.prepare(given)
-    assert reasons(one, given) == expected
+    one.prepare(met)
+    assert reasons(one, met) == expected
     # Another process, or a later start, where there is no registry at all.
     with closing(Asking(parsed(NOBODY))) as nobody:
         other = Writers(topic(X), "log", url, nobody, Outages())
-        other.prepare(given)
-        assert reasons(other, given) == expected
+        other.prepare(met)
+        assert reasons(other, met) == expected
     found = kept_writers(url, "log", topic(X))
     assert (sorted(found.readable), sorted(found.unreadable)) == ([1, 2], [3])
     rows = np.array([2, 3, 4])
-    details = other.details(given, rows, [expected[row] for row in rows.tolist()])
+    details = other.details(met, rows, [expected[row] for row in rows.tolist()])
     assert details[0] is not None
     assert details[0].startswith("schema 3 (subject t-value): topic t (version 1 of its schema) ")
     assert "'x' is string for writers and double for readers" in details[0]
@@ -117,9 +120,9 @@ def test_an_id_that_was_unknown_once_stays_so(asking: Asking, tmp_path: Path) ->
     url = str(tmp_path)
     kept.keep(url, "log", {}, [1])
     writers = Writers(topic(X), "log", url, asking, Outages())
-    given = batch(written(1, avro()))
-    writers.prepare(given)
-    assert reasons(writers, given) == ["unknown_type"]
+    met = batch(written(1, avro()))
+    writers.prepare(met)
+    assert reasons(writers, met) == ["unknown_type"]
 
 
 def test_nothing_is_kept_while_the_registry_is_away(tmp_path: Path) -> None:
@@ -134,10 +137,10 @@ def test_nothing_is_kept_while_the_registry_is_away(tmp_path: Path) -> None:
 
 
 def test_its_own_id_means_what_the_registry_says(asking: Asking, tmp_path: Path) -> None:
-    given = batch(written(2, avro(X), x=2.0))
+    met = batch(written(2, avro(X), x=2.0))
     own = Writers(topic(X, schema_id=2), "log", str(tmp_path), asking, Outages())
-    own.prepare(given)
-    assert reasons(own, given) == ["ok"]
+    own.prepare(met)
+    assert reasons(own, met) == ["ok"]
     wrong = topic({**X, "type": "double", "default": 0.0}, schema_id=2)
     with pytest.raises(SchemaError, match="says schema_id 2, which is another schema in the"):
         Writers(wrong, "log", str(tmp_path), asking, Outages())
@@ -145,14 +148,51 @@ def test_its_own_id_means_what_the_registry_says(asking: Asking, tmp_path: Path)
 
 def test_a_registry_that_was_set_up_anew_is_found_out(asking: Asking, tmp_path: Path) -> None:
     url = str(tmp_path / "checkpoints")
-    given = batch(written(1, avro()))
-    Writers(topic(X), "log", url, asking, Outages()).prepare(given)
+    met = batch(written(1, avro()))
+    Writers(topic(X), "log", url, asking, Outages()).prepare(met)
     with served(tmp_path / "anew") as other, closing(RegistryClient(parsed(other))) as client:
         client.register("t-value", Registered(json.dumps(avro({**X, "type": ["null", "long"]}))))
         with closing(Asking(parsed(other))) as asked:
             writers = Writers(topic(X), "log", url, asked, Outages())
             with pytest.raises(SchemaError, match="is another one in the registry"):
-                until(lambda: writers.prepare(given))
+                until(lambda: writers.prepare(met))
+
+
+VALUES = [
+    written(1, avro()),
+    written(2, avro(X), x=2.0),
+    written(3, avro({**X, "type": "string", "default": ""}), x="?"),
+    written(9, avro()),
+    b"\0\0",
+    b'{"id": "j", "at": 1}',
+]
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.lists(st.sampled_from(range(len(VALUES))), min_size=1, max_size=12),
+    st.lists(st.integers(1, 4), min_size=12, max_size=12),
+    st.lists(st.booleans(), min_size=12, max_size=12),
+)
+def test_neither_batches_nor_restarts_change_what_becomes_of_a_record(
+    asking: Asking, which: list[int], sizes: list[int], restarts: list[bool]
+) -> None:
+    values = [VALUES[i] for i in which]
+    of_each = ["ok", "ok", "unreadable_schema", "unknown_type", "undecodable", "ok"]
+    with TemporaryDirectory() as url:
+        writers = Writers(topic(X), "log", url, asking, Outages())
+        found = []
+        for size, restarted in zip(sizes, restarts):
+            given_now, values = values[:size], values[size:]
+            if not given_now:
+                break
+            if restarted:
+                writers = Writers(topic(X), "log", url, asking, Outages())
+            writers.prepare(batch(*given_now))
+            found += reasons(writers, batch(*given_now))
+    assert found == [of_each[i] for i in which]
 
 
 def until(does: Callable[[], None]) -> None:
@@ -162,14 +202,14 @@ def until(does: Callable[[], None]) -> None:
 
 
 def test_the_same_registry_is_looked_at_and_nothing_follows(asking: Asking, tmp_path: Path) -> None:
-    given = batch(written(1, avro()), written(2, avro(X), x=None))
-    Writers(topic(X), "log", str(tmp_path), asking, Outages()).prepare(given)
+    met = batch(written(1, avro()), written(2, avro(X), x=None))
+    Writers(topic(X), "log", str(tmp_path), asking, Outages()).prepare(met)
     again = Writers(topic(X), "log", str(tmp_path), asking, Outages())
     deadline = time.monotonic() + 20.0
     while asking._kept:
         assert time.monotonic() < deadline
-        again.prepare(given)
-    assert reasons(again, given) == ["ok", "ok"]
+        again.prepare(met)
+    assert reasons(again, met) == ["ok", "ok"]
 
 
 def test_a_torn_file_is_told(tmp_path: Path) -> None:
@@ -188,5 +228,5 @@ def test_unknown_ids_are_those_that_a_plain_loop_finds() -> None:
     expected = {
         int.from_bytes(value[1:5], "big") for value in values if len(value) >= 5 and value[0] == 0
     } - {1, 4, 5}
-    given = batch(*values)
-    assert unknown_ids(given.data, given.start, given.end, known) == sorted(expected)
+    met = batch(*values)
+    assert unknown_ids(met.data, met.start, met.end, known) == sorted(expected)
