@@ -50,7 +50,7 @@ def start(
             stop,
             lambda address: console.print(
                 f"registry   {address}\nkept in    {directory}\n\n"
-                f"FRESHET_REGISTRY={address} freshet run APP.py\nCtrl-C stops it.",
+                f"freshet run APP.py --registry {address}\nCtrl-C stops it.",
                 highlight=False,
                 soft_wrap=True,
                 markup=False,

@@ -32,7 +32,7 @@ def check(app: App, topic: Topic, log: Log, given: Settings) -> None:
             raise DefinitionError(
                 f"topic {topic.name}",
                 f"has records of a schema registry (subject {topic.registry}), and none is named",
-                "Set FRESHET_REGISTRY=http://host:8081; freshet registry start runs one.",
+                "Name it: --registry http://host:8081; freshet registry start runs one.",
             )
         return
     own = topic.events.schema_id
