@@ -73,8 +73,8 @@ def faust_app(app: App, name: str = "agents", **conf: Any) -> FaustApp:
         topics,
         given.log_url,
         ensure,
-        lambda topic: known_schemas.earlier(
-            given.checkpoints_url, app.log_of(topic.name), topic.events
+        lambda topic: known_schemas.earlier_of(
+            given.checkpoints_url, app.log_of(topic.name), topic
         ),
         **conf,
     )

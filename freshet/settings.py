@@ -22,10 +22,12 @@ from pydantic_settings import (
 from freshet.schemas.addresses import canonical
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.errors import DefinitionError
-from freshet.schemas.shown_text import address, origin
+from freshet.schemas.registry.address import RegistryAddress, parsed
+from freshet.schemas.shown_text import HIDDEN, address, origin
 
 FILE = "freshet.toml"
-ADDRESSES = ("log", "store")
+ADDRESSES = ("log", "store", "registry")
+SECRETS = ("registry_token",)
 
 
 class Settings(BaseSettings):
@@ -44,6 +46,16 @@ class Settings(BaseSettings):
         "",
         description="the store: empty for an embedded Redis, or redis://…, unix://…, "
         "redis+sentinel://…, redis+cluster://…, cassandra://…, tiered(redis://…, cassandra://…)",
+    )
+    registry: str = Field(
+        "",
+        description="the schema registry, http(s)://host:port, several by commas (empty: none)",
+    )
+    registry_token: str = Field(
+        "", repr=False, description="bearer token that the registry is sent (empty: none)"
+    )
+    registry_ca: str = Field(
+        "", description="file of certificates (PEM) that the registry's is held to (empty: usual)"
     )
     host: str = Field(
         "127.0.0.1", description="address that the scorer and the status page listen on"
@@ -110,6 +122,13 @@ class Settings(BaseSettings):
             raise PydanticCustomError("url", "is no URL such as https://example.org/hook")
         return value
 
+    @field_validator("registry")
+    @classmethod
+    def _is_a_registry(cls, value: str) -> str:
+        if value:
+            parsed(value)
+        return value
+
     @field_validator("run_dir")
     @classmethod
     def _is_a_path(cls, value: Path) -> Path:
@@ -128,6 +147,13 @@ class Settings(BaseSettings):
                 "ports", "is the port of the scorer, too, and only one can listen there"
             )
         return value
+
+    @property
+    def registry_address(self) -> RegistryAddress | None:
+        """Where the schema registry is, and how it is asked; None: there is none."""
+        if not self.registry:
+            return None
+        return parsed(self.registry, self.registry_token, self.registry_ca)
 
     @property
     def log_url(self) -> str:
@@ -215,6 +241,8 @@ def _told(name: str, value: object) -> object:
         return value
     if name == "alert_webhook":
         return origin(value)
+    if name in SECRETS:
+        return HIDDEN
     if name in ADDRESSES:
         return address(value)
     return value

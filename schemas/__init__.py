@@ -8,6 +8,7 @@
 `topics/`      what users declare of a topic: fields, filters, imputes, freshness and its live
                settings
 `avro/`        Avro's types as a tree, and whether what one wrote another can read
+`registry/`    schema registries: a client, an embedded one, what versions must keep to
 `events/`      an event's schema, rules and evolution; records to columns and back; `json_schema/`
                what a JSON Schema is as such a schema
 `text/`        columns of strings, their hashes, identities and partitions

@@ -6,6 +6,7 @@
     ├── ComponentError         a part outside this process is not as it must be
     │   ├── LogError           a topic, partition or broker
     │   ├── StoreError         the online feature store
+    │   ├── RegistryError      the schema registry
     │   ├── DiskError          the disk of a run is full
     │   └── CheckpointError    state on disk is missing, torn or of another log
     ├── LearnerError           a learner was given or produced something it cannot mean
@@ -110,6 +111,12 @@ class StoreError(ComponentError):
     """The online feature store is not as it must be, or does not answer."""
 
     component = "store"
+
+
+class RegistryError(ComponentError):
+    """The schema registry does not answer, or not as a registry does."""
+
+    component = "registry"
 
 
 class DiskError(ComponentError):

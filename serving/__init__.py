@@ -9,5 +9,6 @@
 `docs/`        the catalogue, the OpenAPI document and its page
 `status/`      the figures of a whole app, their promises and history; `board/` gathers them
 `alerts/`      what is told once, and to whom
+`registry/`    a schema registry for those who have none
 `page/`        the operator's page, what it shows and changes
 """

@@ -9,8 +9,8 @@
                crashes, origins
 `admission/`   which events are repeats, and which come late
 `intake/`      the stages of a source partition: decode, validate, admit, filter, impute, route
+`registry/`    what a schema registry says of records, asked once and kept
 `join/`        predictions meet their labels, or expire
-`control/`     the logs that roles talk over, live settings, switches
-`vitals/`      what a process says of itself: heartbeat, metrics
+`control/`     the logs that roles talk over, live settings, switches; `vitals/` what each says
 `agents/`      users' own, by Faust
 """

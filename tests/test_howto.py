@@ -5,11 +5,15 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -32,6 +36,7 @@ from freshet.schemas.errors import DefinitionError, FreshetError, RequestError
 from freshet.schemas.events.columns import REASONS
 from freshet.schemas.events.writer import Misfit
 from freshet.schemas.topics.reader import EventReader
+from freshet.servers.registry_server import RegistryServer
 from freshet.settings import Settings
 from freshet.streams.sqlite.log import SqliteLog
 from freshet.testing import LocalRun, MemoryStore
@@ -54,6 +59,52 @@ def test_the_index_names_every_page() -> None:
 def test_python_on_a_page_is_python(page: str) -> None:
     for body in howto.blocks(page, "python"):
         ast.parse(body)
+
+
+# ------------------------------------------------------------ topics with a schema registry
+ORDERS = [
+    {"name": "id", "type": "string"},
+    {"name": "at", "type": "long"},
+    {"name": "customer", "type": "string"},
+    {"name": "amount", "type": "double"},
+]
+
+
+def freshet(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "freshet", *arguments],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60.0,
+    )
+
+
+def test_a_schema_is_pushed_pulled_and_its_app_checked_as_the_page_says(tmp_path: Path) -> None:
+    howto.write("registry", tmp_path)
+    first = {"type": "record", "name": "order", "fields": ORDERS}
+    (tmp_path / "v1.avsc").write_text(json.dumps(first))
+    city = {"name": "city", "type": "string"}
+    (tmp_path / "v2.avsc").write_text(json.dumps({**first, "fields": [*ORDERS, city]}))
+    with RegistryServer(tmp_path / "registry") as server:
+        run = partial(freshet, tmp_path, FRESHET_REGISTRY=server.url)
+        pushed = run("registry", "push", "v1.avsc", "orders.v1-value")
+        assert pushed.stdout == "orders.v1-value: schema_id 1\n", pushed.stderr
+        refused = run("registry", "push", "v2.avsc", "orders.v1-value")
+        assert refused.returncode == 2
+        told = refused.stderr.strip().replace(server.url, "http://127.0.0.1:8085")
+        assert told in howto.text("registry")
+        pulled = run("registry", "pull", "orders.v1-value", "orders.avsc")
+        assert pulled.stdout == "orders.avsc: version 1 of orders.v1-value, schema_id 1\n"
+        app = load(tmp_path / "app.py")
+        assert app.topic("orders").events.schema_id == 1
+        given = Settings(run_dir=tmp_path / "run", registry=server.url)
+        log = SqliteLog(tmp_path / "log")
+        preflight.check(app, log, given)
+    # What it says of the id is kept by now: nobody is asked once more.
+    preflight.check(app, log, given)
+    log.close()
 
 
 # ------------------------------------------------------------ keys of several fields

@@ -63,9 +63,15 @@ PLACES = {
         "serving/web/*.py",
         "serving/page/*.py",
         "serving/docs/*.py",
+        "serving/registry/*.py",
     ),
     "torch": ("learners/ctr/*.py",),
-    "uvicorn": ("serving/edge/*.py", "serving/web/*.py", "freshet/roles/control.py"),
+    "uvicorn": (
+        "serving/edge/*.py",
+        "serving/web/*.py",
+        "serving/registry/server.py",
+        "freshet/roles/control.py",
+    ),
 }
 NEVER = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
 # A learner also runs where there is nothing but numpy and its own library, which these are.

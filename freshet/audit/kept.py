@@ -103,7 +103,7 @@ def _of_intake(
 
 
 # Reasons that do not follow from a topic alone: the auditor takes the dead letters' word for them.
-TOLD = ("crash", "too_large", "bad_label")
+TOLD = ("crash", "too_large", "bad_label", "unreadable_schema")
 
 
 def told(log: Log, dead: str, topic: Topic, partition: int) -> dict[int, str]:

@@ -3,8 +3,8 @@ compares.
 
 Shares no kernel with intake: plain Python decodes and judges, dictionaries deduplicate. Filters
 alone are evaluated by Polars, since they are the users' own expressions, and JSON is made Avro by
-the code that intake uses. It knows the newest schema of a topic only: records of an earlier one are
-`unknown_type` to it.
+the code that intake uses. Records of other schemas than the topic's are `unknown_type` to it, but
+for those that it is given.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import fastavro
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -44,10 +45,12 @@ def recompute(
     found: Iterator[Record],
     told: Mapping[int, str] | None = None,
     taken_on: TakenOn = NOTHING,
+    earlier: Mapping[int, EventSchema] | None = None,
 ) -> Ledger:
     """The ledger that a partition's records should have led to. `told` are offsets with the reasons
     of their dead letters, where those do not follow from the topic alone (as `kept.told` finds
-    them), `taken_on` is what intake recorded beside the log."""
+    them), `taken_on` is what intake recorded beside the log; `earlier` are
+    schemas of records by the other ids that they bear."""
     names = fates(topic)
     letters = told or {}
     code = {name: i for i, name in enumerate(names)}
@@ -74,7 +77,7 @@ def recompute(
         if reason_told is not None and reason_told != "bad_label":
             settle(record.offset, f"dead:{reason_told}")
             continue
-        event, reason = read_event(record.value, topic.events)
+        event, reason = read_event(record.value, topic.events, earlier)
         if event is not None:
             appended = taken_on.appended(record)
             time_ms = moment(event, topic.time, appended)
@@ -105,7 +108,9 @@ def recompute(
     return {block: Entry(tuple(counted), sums.get(block, 0)) for block, counted in counts.items()}
 
 
-def read_event(value: bytes, schema: EventSchema) -> tuple[dict[str, Any] | None, str]:
+def read_event(
+    value: bytes, schema: EventSchema, earlier: Mapping[int, EventSchema] | None = None
+) -> tuple[dict[str, Any] | None, str]:
     """The event in a record, or why there is none."""
     if is_json(value):
         try:
@@ -114,18 +119,42 @@ def read_event(value: bytes, schema: EventSchema) -> tuple[dict[str, Any] | None
             return None, REASONS[misfit.reason]
     if value[:1] != b"\0" or len(value) < 5:
         return None, "undecodable"
-    if struct.unpack(">I", value[1:5])[0] != schema.schema_id:
+    known = {**(earlier or {}), schema.schema_id: schema}
+    writer = known.get(struct.unpack(">I", value[1:5])[0])
+    if writer is None:
         return None, "unknown_type"
     stream = io.BytesIO(value[5:])
     try:
-        event = dict(read_values(stream, schema.tree))
+        event = dict(read_values(stream, writer.tree))
     except Unreadable:
         return None, "undecodable"
     if stream.read(1):
         return None, "undecodable"  # bytes follow the last field
+    if writer is not schema:
+        event = dict(read_values(io.BytesIO(_resolved(value[5:], writer, schema)), schema.tree))
     if has_overlong(event):
         return None, "out_of_range"
     return event, ""
+
+
+def _resolved(body: bytes, writer: EventSchema, reader: EventSchema) -> bytes:
+    """What a sound body of one schema is in another, by another library: read by both, then written
+    by the second."""
+    written = fastavro.schemaless_reader(
+        io.BytesIO(body), _plain(writer.avro), _plain(reader.avro), return_named_type=True
+    )
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, _plain(reader.avro), written)
+    return out.getvalue()
+
+
+def _plain(raw: Any) -> Any:
+    """A schema without logical types: their values stay as they are written."""
+    if isinstance(raw, list):
+        return [_plain(part) for part in raw]
+    if not isinstance(raw, Mapping):
+        return raw
+    return {name: _plain(part) for name, part in raw.items() if name != "logicalType"}
 
 
 _WRITERS: dict[str, EventWriter] = {}

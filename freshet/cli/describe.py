@@ -93,6 +93,8 @@ def _topic(topic: Topic) -> Iterable[tuple[str, str]]:
         yield f"drop {name}", _expression(expression)
     if topic.impute:
         yield "impute", ", ".join(f"{name} {_impute(how)}" for name, how in topic.impute.items())
+    if topic.registry is not None:
+        yield "registry", f"subject {topic.registry}"
     yield "dedup", _dedup(topic)
     yield (
         "freshness",

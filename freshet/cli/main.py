@@ -22,6 +22,7 @@ from freshet.cli.option_groups import (
     StatusPort,
     grouped,
 )
+from freshet.cli.registry import registry
 from freshet.cli.run import register
 from freshet.cli.servers import servers
 from freshet.runs import logs
@@ -197,6 +198,7 @@ register(cli)
 inspect_cli.register(cli)
 schema_cli.register(cli)
 cli.add_typer(servers, name="servers")
+cli.add_typer(registry, name="registry")
 
 
 def main() -> None:

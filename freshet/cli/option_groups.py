@@ -17,6 +17,9 @@ LogUrl = Annotated[
 StoreUrl = Annotated[
     str | None, typer.Option(help="redis://… or cassandra://… (default: an embedded Redis)")
 ]
+RegistryUrl = Annotated[
+    str | None, typer.Option(help="http(s)://host:port of a schema registry (default: none)")
+]
 ScorerPort = Annotated[int, typer.Option(min=0, max=65535, help="port of the scorer (0: any)")]
 StatusPort = Annotated[int, typer.Option(min=0, max=65535, help="port of the status page (0: any)")]
 
@@ -27,6 +30,7 @@ class RunPlace:
 
     log: LogUrl = None
     store: StoreUrl = None
+    registry: RegistryUrl = None
     run_dir: Annotated[Path | None, typer.Option(help="folder of the run")] = None
     host: Annotated[str | None, typer.Option(help="address to listen on")] = None
     port: Annotated[int | None, typer.Option(help="port of the scorer")] = None

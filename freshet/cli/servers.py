@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from freshet.servers.server import Server
 
 servers = typer.Typer(no_args_is_help=True, help="Real servers on this machine, for trying out.")
-USUAL_PORTS = {"kafka": 9092, "redis": 6379, "cassandra": 9042}
+USUAL_PORTS = {"kafka": 9092, "redis": 6379, "cassandra": 9042, "registry": 8085}
 WATCH_SECONDS = 0.5
 
 
@@ -42,7 +42,7 @@ def start(
     which: Annotated[
         list[str] | None,
         typer.Argument(
-            help="kafka, redis, cassandra, with a port or without: kafka:9092; "
+            help="kafka, redis, cassandra, registry, with a port or without: kafka:9092; "
             "default: kafka and redis"
         ),
     ] = None,
@@ -91,7 +91,9 @@ def run(which: Sequence[str], directory: Path, console: Console) -> int:
 
 
 def url(kind: str, address: str) -> str:
-    """What `--log` or `--store` takes."""
+    """What `--log`, `--store` or `--registry` takes."""
+    if kind == "registry":
+        return f"http://{address}"
     return f"{kind}://{address}" + {"kafka": "", "redis": "/0", "cassandra": "/freshet"}[kind]
 
 
@@ -157,6 +159,8 @@ def _how_to_use(started: Mapping[str, Server]) -> str:
     # An app has one store: of two that run, the first is named.
     stores = [kind for kind in ("redis", "cassandra") if kind in started]
     options += [f"--store {url(kind, started[kind].address)}" for kind in stores[:1]]
+    if "registry" in started:
+        options.append(f"--registry {url('registry', started['registry'].address)}")
     return f"freshet run APP.py {' '.join(options)}"
 
 
@@ -174,6 +178,10 @@ def _server(kind: str, directory: Path, port: int) -> Server:
         from freshet.servers.cassandra_server import CassandraServer
 
         return CassandraServer(directory, port=port)
+    if kind == "registry":
+        from freshet.servers.registry_server import RegistryServer
+
+        return RegistryServer(directory, port)
     from freshet.servers.redis_server import RedisServer
     from freshet.servers.server import free_ports
 

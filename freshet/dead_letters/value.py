@@ -14,6 +14,7 @@ from freshet.audit.avro import Unreadable, read_values
 from freshet.dead_letters.letters import Letter
 from freshet.schemas.durations import text_of
 from freshet.schemas.errors import SchemaError
+from freshet.schemas.events.columns import REASONS, UNREADABLE_SCHEMA
 from freshet.schemas.events.field import Field
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.events.times import NAMES, declared_as, likely_unit
@@ -76,10 +77,8 @@ def _read(letter: Letter, topic: Topic | None, earlier: Mapping[int, EventSchema
         known = {**earlier, topic.events.schema_id: topic.events}
         if wire in known:
             return _avro(letter, known[wire], why)
-        ids = ", ".join(map(str, sorted(known)))
         what = (
-            f"in the Confluent wire format, of schema_id {wire}, "
-            f"which {topic.name} never had (it has {ids})"
+            f"in the Confluent wire format, of schema_id {wire}, {_of_none(topic, letter, known)}"
         )
         return Readable("bytes", what, {}, None, why, value[WIRE_HEADER:], WIRE_HEADER)
     if value and _is_text(value):
@@ -90,6 +89,16 @@ def _read(letter: Letter, topic: Topic | None, earlier: Mapping[int, EventSchema
     if value:
         what = "neither JSON nor in the Confluent wire format"
     return Readable("bytes", what, {}, None, why, value)
+
+
+def _of_none(topic: Topic, letter: Letter, known: Mapping[int, EventSchema]) -> str:
+    """What is with an id whose records are not read."""
+    if letter.reason == REASONS[UNREADABLE_SCHEMA]:
+        return f"which {topic.name} cannot read"
+    if topic.registry is not None:
+        return f"which the registry of {topic.name} does not know"
+    ids = ", ".join(map(str, sorted(known)))
+    return f"which {topic.name} never had (it has {ids})"
 
 
 def _json(letter: Letter, why: str) -> Readable:

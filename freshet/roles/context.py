@@ -123,7 +123,5 @@ def pace_of(ctx: Context) -> Pace:
 
 
 def earlier_schemas(ctx: Context, topic: Topic) -> dict[int, EventSchema]:
-    """The topic's schemas of earlier definitions, by the id that records carry."""
-    return known_schemas.earlier(
-        ctx.settings.checkpoints_url, ctx.app.log_of(topic.name), topic.events
-    )
+    """The schemas that records of the topic carry beside its own, by the id that they carry."""
+    return known_schemas.earlier_of(ctx.settings.checkpoints_url, ctx.app.log_of(topic.name), topic)

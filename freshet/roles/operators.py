@@ -7,15 +7,21 @@ from freshet.learners.snapshots.signing import Signer
 from freshet.roles import plans
 from freshet.roles.context import Context, earlier_schemas, pace_of
 from freshet.roles.names import trained_by
+from freshet.schemas.topics.topic import Topic
 from freshet.streams.intake.task import IntakeTask
 from freshet.streams.join.task import JoinTask
 from freshet.streams.operators.loop import Steering
+from freshet.streams.registry.asking import Asking
+from freshet.streams.registry.writers import Writers
 
 
 def intake(ctx: Context) -> None:
     """Source topics to clean logs, labels and dead letters."""
+    asking = _asking_of(ctx)
     tasks = {
-        ctx.app.log_of(t.name): plans.intake_plan(ctx.app, t, earlier_schemas(ctx, t))
+        ctx.app.log_of(t.name): plans.intake_plan(
+            ctx.app, t, earlier_schemas(ctx, t), _writers_of(ctx, t, asking)
+        )
         for t in ctx.app.topics
     }
     operator = ctx.operator(
@@ -24,7 +30,34 @@ def intake(ctx: Context) -> None:
         Steering(gather_seconds=plans.shortest_batch_wait),
         pace_of(ctx),
     )
-    operator.run(ctx.stop)
+    try:
+        operator.run(ctx.stop)
+    finally:
+        if asking is not None:
+            asking.close()
+
+
+def _asking_of(ctx: Context) -> Asking | None:
+    """What intake asks the registry by, if any of its topics needs one."""
+    address = ctx.settings.registry_address
+    if address is None or ctx.settings.replay:
+        return None
+    if all(topic.registry is None for topic in ctx.app.topics):
+        return None
+    return Asking(address)
+
+
+def _writers_of(ctx: Context, topic: Topic, asking: Asking | None) -> Writers | None:
+    """The schemas that a topic's records were written by; None where they are all declared."""
+    if topic.registry is None or asking is None:
+        return None
+    return Writers(
+        topic,
+        ctx.app.log_of(topic.name),
+        ctx.settings.checkpoints_url,
+        asking,
+        ctx.vitals.outages,
+    )
 
 
 def view(ctx: Context) -> None:

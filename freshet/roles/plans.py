@@ -29,6 +29,7 @@ from freshet.streams.join.task import JoinPlan
 from freshet.streams.log.contract import Log, TopicPartition
 from freshet.streams.operators import checkpoints
 from freshet.streams.outages import Outages
+from freshet.streams.registry.writers import Writers
 
 
 def ensure_topics(app: App, log: Log) -> None:
@@ -96,9 +97,13 @@ def shortest_batch_wait(current: Mapping[str, Freshness]) -> float:
 
 
 def intake_plan(
-    app: App, topic: Topic, earlier: Mapping[int, EventSchema] | None = None
+    app: App,
+    topic: Topic,
+    earlier: Mapping[int, EventSchema] | None = None,
+    writers: Writers | None = None,
 ) -> IntakePlan:
-    """`earlier` are schemas that the topic had under other wire ids."""
+    """`earlier` are schemas that the topic had under other wire ids; `writers` those that a
+    registry is asked for, where its records' ids are a registry's."""
     clean = tuple(
         CleanRoute(app.clean_log_of(v), v.topic.partitions, v.keys, v.plan.fields)
         for v in app.views
@@ -116,6 +121,7 @@ def intake_plan(
         clean,
         labels,
         app.dead_log,
+        writers,
     )
 
 

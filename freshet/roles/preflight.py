@@ -10,7 +10,7 @@ import structlog
 
 from freshet.app import App
 from freshet.roles import plans
-from freshet.runs import definitions
+from freshet.runs import definitions, registries
 from freshet.schemas.durations import text_of
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.topics.settings import least_slos_ms
@@ -52,6 +52,7 @@ def check(app: App, log: Log, given: Settings) -> list[str]:
     keep what it declares. What is declared otherwise than when it ran last, in a sentence each.
 
     Raises: DefinitionError: an SLO can never be held, or a replay would write what is others'.
+        RegistryError: no schema registry is there for a topic that names a schema of it.
         LogError: the log cannot be used, or a topic has another partition count. SchemaError: a
         topic's schema cannot read what was written under an earlier one. CheckpointError: a topic
         was recreated, or lacks records that a checkpoint goes on from.
@@ -65,7 +66,11 @@ def check(app: App, log: Log, given: Settings) -> list[str]:
     plans.ensure_topics(app, log)
     continuity.check(url, log, plans.task_inputs(app), partial(plans.kept_as, app))
     for topic in app.topics:
-        known_schemas.keep(url, app.log_of(topic.name), topic.events)
+        # What a registry knows of is kept as intake meets it.
+        if topic.registry is None:
+            known_schemas.keep(url, app.log_of(topic.name), topic.events)
+        else:
+            registries.check(app, topic, log, given)
     told = definitions.changes(before or definitions.of(app), app)
     for sentence in told:
         structlog.get_logger().warning("declared otherwise", what=sentence)

@@ -28,9 +28,9 @@ class OpenedRun:
     settings: Settings
 
     def earlier(self, topic: Topic) -> dict[int, EventSchema]:
-        """The schemas that a topic had under other wire ids, by wire id."""
-        return known_schemas.earlier(
-            self.settings.checkpoints_url, self.app.log_of(topic.name), topic.events
+        """The schemas that a topic's records bear beside its own, by wire id."""
+        return known_schemas.earlier_of(
+            self.settings.checkpoints_url, self.app.log_of(topic.name), topic
         )
 
 

@@ -31,6 +31,7 @@ import freshet
 from freshet.schemas.errors import ComponentError
 
 POM = Path(freshet.__file__).parent / "servers" / "pom.xml"
+ARCHIVED = ("apicurio",)
 START_SECONDS = 120.0  # Cassandra on a busy machine
 STOP_SECONDS = 30.0  # Kafka writes its indices, Cassandra its memtables
 # Below the range from which the kernel takes ports of outgoing connections: a client that keeps
@@ -214,7 +215,10 @@ def _copy(name: str, target: Path) -> None:
     maven = _tool(
         "mvn", f"Install Maven 3, or copy the jars that {POM} names into {target} yourself."
     )
+    # The one that comes as an archive has its profile say so.
     goal = ["dependency:copy-dependencies", f"-DoutputDirectory={target}", "-DincludeScope=runtime"]
+    if name in ARCHIVED:
+        goal = ["dependency:unpack", f"-DoutputDirectory={target}"]
     done = subprocess.run(
         [maven, "-B", "-q", "-f", str(POM), "-P", name, *goal],
         capture_output=True,

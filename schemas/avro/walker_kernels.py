@@ -40,14 +40,12 @@ NONE = i64(-1)
 class Programs(NamedTuple):
     """Of each schema that records may have, by wire id: program `k`, for the wire id `ids[k]`, is
     `steps[first[k]:first[k + 1]]`; `maps` are the enums' symbols, as the reader has them, and the
-    steps of a program at which the branches of its unions begin; `nested` says which programs have
-    more than values and constants."""
+    steps of a program at which the branches of its unions begin."""
 
     ids: npt.NDArray[np.int64]
     first: npt.NDArray[np.int64]
     steps: npt.NDArray[np.int64]
     maps: npt.NDArray[np.int64]
-    nested: npt.NDArray[np.bool_]
 
 
 class Decoded(NamedTuple):
@@ -180,6 +178,31 @@ def program_of(
         if ids[k] == wire:
             return k
     return NONE
+
+
+@nb.njit(nogil=True, cache=True, _nrt=False)
+def unknown_ids(data: Any, start: Any, end: Any, known: Any, found: Any) -> Any:
+    """Put the wire ids that are none of `known` (int64, rising) into `found` (int64 `[n]`), one for
+    each run of equal ones; how many there are."""
+    count = 0
+    # No id is below 0, so the first record's is looked at.
+    last = i64(-1)
+    for row in range(start.size):
+        at = start[row]
+        # What is no record of the wire format has no id.
+        if at < 0 or end[row] > data.size or end[row] - at < HEADER or data[at] != 0:
+            continue
+        wire = i64(0)
+        for i in range(1, HEADER):
+            wire = wire << 8 | i64(data[at + i])
+        if wire == last:
+            continue
+        last = wire
+        place = np.searchsorted(known, wire)
+        if place == known.size or known[place] != wire:
+            found[count] = wire
+            count += 1
+    return count
 
 
 @nb.njit(
@@ -424,8 +447,9 @@ def walk(
 ) -> Any:
     """Decode every row (a `Programs` into a `Decoded`); bad rows get a reason and are left empty.
 
-    `empty` int64 `[fields]` is a missing value's word, `stack` int64 as long as arrays are deep.
-    Returns how many constant texts rows refer to: they lie just after `data`.
+    `empty` int64 `[fields]` is a missing value's word; `stack` int64 is as long as arrays are deep,
+    or None where all programs have values and constants only. Returns how many constant texts rows
+    refer to: they lie just after `data`.
     """
     last = NONE
     texts = 0
@@ -448,14 +472,16 @@ def walk(
                 why = UNKNOWN_TYPE
             else:
                 program = programs.steps[programs.first[last] : programs.first[last + 1]]
-                if programs.nested[last]:
-                    place, step, used = walk_nested_row(
-                        data, at + HEADER, stop, program, programs.maps, into, row, stack
-                    )
-                else:
+                # Asked when this is compiled, once for either: what no flat row runs costs it
+                # speed all the same.
+                if stack is None:
                     every = (0, program.shape[0])
                     place, step, used = walk_steps(
                         data, at + HEADER, stop, program, every, programs.maps, into, row
+                    )
+                else:
+                    place, step, used = walk_nested_row(
+                        data, at + HEADER, stop, program, programs.maps, into, row, stack
                     )
                 texts += used
                 # Bytes that are left over are as wrong as bytes that are missing.

@@ -3,7 +3,7 @@ older versions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,8 +46,8 @@ class CompiledColumns:
             first=frozen(np.cumsum([0, *map(len, programs)]).astype(np.int64)),
             steps=frozen(np.array(steps, np.int64).reshape(-1, kernels.WIDTH)),
             maps=frozen(np.array([*compiler.maps, 0], np.int64)),
-            nested=frozen(np.array([is_nested(one) for one in programs], np.bool_)),
         )
+        self.is_nested = any(is_nested(one) for one in programs)
         # One place more than is needed: an array of none would have no address.
         self.depth = compiler.depth + 1
         self.constants: U8 = np.frombuffer(bytes(compiler.constants), np.uint8)
@@ -83,14 +83,21 @@ class EventCodec(CompiledColumns):
     `schema`.
 
     Missing fields get their defaults, numbers are promoted, fields are found under their aliases,
-    all as Avro says.
+    all as Avro says. Records of the schemas with the ids `unreadable` are known, and cannot be
+    read.
 
     Raises: SchemaError: records of an older schema cannot be read as `schema`, or two schemas share
         a wire id.
     """
 
-    def __init__(self, schema: EventSchema, older: Mapping[int, EventSchema] | None = None) -> None:
+    def __init__(
+        self,
+        schema: EventSchema,
+        older: Mapping[int, EventSchema] | None = None,
+        unreadable: Collection[int] = (),
+    ) -> None:
         self.older = dict(older or {})
+        self.unreadable: I64 = np.array(sorted(unreadable), np.int64)
         if schema.schema_id in self.older and self.older[schema.schema_id] != schema:
             raise SchemaError(
                 schema.name,
@@ -103,7 +110,7 @@ class EventCodec(CompiledColumns):
         super().__init__(schema, [writer.tree for writer in writers.values()], list(writers))
 
     def __reduce__(self) -> tuple[object, ...]:
-        return EventCodec, (self.schema, self.older)
+        return EventCodec, (self.schema, self.older, self.unreadable.tolist())
 
 
 def _most(field: Field) -> npt.NDArray[np.uint64]:

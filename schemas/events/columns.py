@@ -36,10 +36,12 @@ REASONS = (
     "too_large",
     "bad_label",
     "bad_time",
+    "unreadable_schema",
 )
 # Their indices.
 OK = 0
 UNDECODABLE = 1
+UNKNOWN_TYPE = 2
 WRONG_TYPE = 3
 MISSING_REQUIRED = 4
 OUT_OF_DOMAIN = 5
@@ -47,6 +49,7 @@ OUT_OF_RANGE = 6
 TOO_LARGE = 9
 BAD_LABEL = 10
 BAD_TIME = 11
+UNREADABLE_SCHEMA = 12
 I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
 U8 = npt.NDArray[np.uint8]

@@ -15,7 +15,15 @@ import numpy as np
 
 from freshet.schemas.avro import walker_kernels as kernels
 from freshet.schemas.events.codec import EventCodec, frozen
-from freshet.schemas.events.columns import I64, OUT_OF_RANGE, REASONS, U8, Columns
+from freshet.schemas.events.columns import (
+    I64,
+    OUT_OF_RANGE,
+    REASONS,
+    U8,
+    UNKNOWN_TYPE,
+    UNREADABLE_SCHEMA,
+    Columns,
+)
 from freshet.schemas.events.lists import read_decimals, read_uuids
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.events.writer import EventWriter, Misfit
@@ -39,18 +47,33 @@ def decode(
     """Decode records `data[start[i]:end[i]]`: uint8 bytes, int64 `[n]` spans. Never raises for what
     the records hold."""
     if _has_json(data, start):
-        return _decode_with_json(
-            data,
-            start,
-            end,
-            codec,
-        )
-    return _walk(
-        data,
-        start,
-        end,
-        codec,
+        columns = _decode_with_json(data, start, end, codec)
+    else:
+        columns = _walk(data, start, end, codec)
+    if len(codec.unreadable):
+        _mark_unreadable(columns, data, start, codec)
+    return columns
+
+
+def unknown_ids(data: U8, start: I64, end: I64, known: I64) -> list[int]:
+    """The wire ids of records that are none of `known` (int64, rising), each once."""
+    found = np.empty(len(start), np.int64)
+    count = kernels.unknown_ids(
+        frozen(np.ascontiguousarray(data, np.uint8)),
+        _spans(start),
+        _spans(end),
+        _spans(known),
+        found,
     )
+    return sorted(set(found[:count].tolist()))
+
+
+def _mark_unreadable(columns: Columns, data: U8, start: I64, codec: EventCodec) -> None:
+    """Of records without a program, those whose schema is known: why they are bad is another."""
+    for row in np.flatnonzero(columns.reason == UNKNOWN_TYPE).tolist():
+        head = data[start[row] + 1 : start[row] + kernels.HEADER].tobytes()
+        if int.from_bytes(head, "big") in codec.unreadable:
+            columns.reason[row] = UNREADABLE_SCHEMA
 
 
 def encode(schema: EventSchema, records: Iterable[Mapping[str, Any]]) -> list[bytes]:
@@ -84,7 +107,9 @@ def _walk(
     )
     data = frozen(np.ascontiguousarray(data, np.uint8))
     end_of_records = len(data)
-    stack = np.empty(codec.depth, np.int64)
+    stack = None
+    if codec.is_nested:
+        stack = np.empty(codec.depth, np.int64)
     constants = kernels.walk(
         data, _spans(start), _spans(end), codec.programs, into, codec.empty, stack
     )
@@ -183,6 +208,7 @@ def warm() -> None:
         value = encode(schema, [event])[0]
         end = np.array([len(value)])
         columns = decode(np.frombuffer(value, np.uint8), np.array([0]), end, EventCodec(schema))
+        unknown_ids(columns.data, np.array([0]), end, np.array([1]))
         validate(columns, np.zeros(1, np.int64), "t", columns.integers("t")[0], 1)
         for field in schema.fields:
             columns.arrow(field.name, np.zeros(1, np.int64))

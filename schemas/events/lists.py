@@ -185,7 +185,7 @@ def _lists(
 ) -> pa.ListArray:
     items = codec.items(at)
     # A default is as the reader would have written it, whose program is the last.
-    which = np.where(words[0] < found.end, found.which, len(items.programs.nested) - 1)
+    which = np.where(words[0] < found.end, found.which, len(items.programs.first) - 2)
     offsets, decoded = _items(
         items,
         found.data,

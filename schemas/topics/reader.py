@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from freshet.schemas.errors import RequestError
 from freshet.schemas.events.codec import EventCodec
 from freshet.schemas.events.columns import MISSING_REQUIRED, UNDECODABLE, WRONG_TYPE, Columns
 from freshet.schemas.events.decode import decode
@@ -18,7 +19,7 @@ from freshet.schemas.events.validation import timed
 from freshet.schemas.events.writer import Misfit
 from freshet.schemas.text import keys
 from freshet.schemas.text.columns import Texts
-from freshet.schemas.topics.topic import Topic
+from freshet.schemas.topics.topic import NO_ID, Topic
 
 _FIRST = np.zeros(1, np.int64)
 
@@ -96,6 +97,19 @@ class EventReader:
             raise Misfit(UNDECODABLE)
         return decode(
             np.frombuffer(record, np.uint8), _FIRST, np.array([len(record)], np.int64), self._codec
+        )
+
+
+def require_id(topic: Topic, what: str) -> None:
+    """Raises `RequestError`, about `what`, where a registry gives a topic's ids and none says what
+    would be written: who reads it later, by another schema, could not."""
+    if topic.registry is not None and topic.events.schema_id == NO_ID:
+        raise RequestError(
+            what,
+            f"is refused: its schema has no schema_id of the registry (subject {topic.registry}), "
+            "which records have to name",
+            "Have its own producers send the events, or name a registered schema: freshet registry "
+            "pull.",
         )
 
 

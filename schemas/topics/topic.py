@@ -7,7 +7,7 @@ import math
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from types import NoneType
@@ -47,6 +47,8 @@ SCHEMA = (
 )
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _LOG = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
+# No registry's: those are below 2 ** 31. Not 0, which bytes that are no record often begin with.
+NO_ID = (1 << 32) - 1
 ON_VIOLATION = ("serve", "fallback", "refuse")
 
 
@@ -250,6 +252,12 @@ class Topic:
             Kafka with any name, keys and settings, and with `partitions` at least. freshet never
             makes it and never writes it, so pushes and replays to it are refused. On the embedded
             log, which holds nothing of others, it is made under that name. None: `APP.NAME`.
+        registry: The subject of a schema registry, such as `"orders.v1-value"`, under which the
+            topic's writers register: the ids in its records are the registry's then, and what was
+            written under each is asked of it (`FRESHET_REGISTRY`). `schema` is what events are
+            read as. Its own `schema_id`, where it has one, must be that of the very same schema
+            there: see `docs/howto/registry.md`. None: ids are those that the topic's schemas
+            declare.
 
     Raises:
         DefinitionError: a name, field, duration, impute or partition count is wrong. The text
@@ -295,6 +303,7 @@ class Topic:
     owner: str = ""
     description: str = ""
     log: str | None = None
+    registry: str | None = None
 
     def __post_init__(self) -> None:
         check_name("topic", self.name)
@@ -318,6 +327,7 @@ class Topic:
         check_kind(where, "impute", self.impute, Mapping, 'Write {"late": fr.impute.constant(0)}.')
         # Frozen to everybody else: loaded once, here, while the file that declares it is a frame.
         object.__setattr__(self, "schema", _load(self.schema, self.name))
+        self._check_registry(where)
         milliseconds(self.dedup, "dedup")
         if not 1 <= self.partitions <= 4096:
             raise DefinitionError(
@@ -363,6 +373,17 @@ class Topic:
                 self._check_constant(self.events[name], how.value)
         for name in self.drop:
             check_name("filter", name)
+
+    def _check_registry(self, where: str) -> None:
+        subject = 'Name a subject of a schema registry, such as "orders-value".'
+        check_kind(where, "registry", self.registry, (str, NoneType), subject)
+        if self.registry is None:
+            return
+        if not self.registry.strip():
+            raise DefinitionError(where, "registry is empty", subject)
+        # Who says no id means none: the usual one would be some other schema's there.
+        if "schema_id" not in self.events.avro:
+            object.__setattr__(self, "schema", replace(self.events, schema_id=NO_ID))
 
     @property
     def events(self) -> EventSchema:
@@ -421,6 +442,8 @@ class Topic:
             own["source"] = self.source
         if self.log is not None:
             own["log"] = self.log
+        if self.registry is not None:
+            own["registry"] = self.registry
         return {**own, **filters, **imputes, **fields_known}
 
     @cached_property

@@ -217,6 +217,25 @@ def dead_letters(status: Status, recent: Recent, bounds: AlertBounds) -> Iterato
         )
 
 
+def unreadable_schema(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[Alert]:
+    """Writers use a registered schema that the topic's own cannot read: whatever their share, they
+    are lost to it until somebody mends that."""
+    for topic in status.topics:
+        dead = recent.dead.get(topic.name, {}).get("unreadable_schema", 0)
+        if dead > 0 and topic.unreadable_schemas:
+            yield Alert(
+                policy="unreadable_schema",
+                subject=topic.name,
+                light="red",
+                reason=f"{dead:,} of the newest records are dead letters, by "
+                f"{'; '.join(topic.unreadable_schemas)}",
+                meaning=f"Records of {topic.name} under it reach neither features nor labels; they "
+                "are kept.",
+                next_step="Mend the topic's schema file (an alias, a default), or have the writers "
+                "go back; then publish the letters' records again (`freshet dlq`).",
+            )
+
+
 def late_events(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[Alert]:
     """A source sends events that are dropped as late. Each is judged by its own clock, so it alone
     is at fault."""
@@ -382,6 +401,7 @@ POLICIES: tuple[Policy, ...] = (
     source_silent,
     topic_silent,
     dead_letters,
+    unreadable_schema,
     late_events,
     nothing_learned,
     snapshots_refused,

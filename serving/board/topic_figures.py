@@ -12,6 +12,7 @@ from freshet.serving.status.status import FieldFigures, LateFigures, SourceFigur
 
 OTHER = "(other)"
 MOST_LATE = 5  # sources that are told of for being late
+MOST_SCHEMAS = 5  # that are told of for what cannot be read of them
 Facts = Mapping[str, Any]
 
 
@@ -34,6 +35,7 @@ def topic_figures(topic: Topic, told: Sequence[Facts]) -> TopicFigures:
         fields=_fields(topic, told),
         sources=_sources(told),
         late_sources=_late_sources(told),
+        unreadable_schemas=_unreadable_schemas(told),
     )
 
 
@@ -115,6 +117,12 @@ def _late_sources(told: Sequence[Facts]) -> list[LateFigures]:
         for source, found in parts.items()
     ]
     return sorted(out, key=lambda late: -late.share)[:MOST_LATE]
+
+
+def _unreadable_schemas(told: Sequence[Facts]) -> list[str]:
+    """Each once, whichever partitions met it."""
+    found = dict.fromkeys(text for facts in told for text in facts.get("unreadable_schemas", ()))
+    return list(found)[-MOST_SCHEMAS:]
 
 
 def _source(name: str, parts: Sequence[Facts]) -> SourceFigures:

@@ -105,9 +105,10 @@ class LateFigures(msgspec.Struct, frozen=True, kw_only=True):
 class TopicFigures(msgspec.Struct, frozen=True, kw_only=True):
     """A topic's records by fate. `records` counts what was read: the sum of the fates, once intake
     is idle. `dropped` is by filter (`late` among them: beyond the lateness), `dead` by reason.
-    `late_sources` are those with the largest shares of late events, a few. `lag_ms` is how far
-    intake is behind the app's clock, `settings` its freshness as it is now, `declared` as the app's
-    file has it."""
+    `late_sources` are those with the largest shares of late events, a few; `unreadable_schemas` say
+    what is wrong with schemas of a registry whose records are dead letters, a few. `lag_ms` is how
+    far intake is behind the app's clock, `settings` its freshness as it is now, `declared` as the
+    app's file has it."""
 
     name: str
     records: int = 0
@@ -127,6 +128,7 @@ class TopicFigures(msgspec.Struct, frozen=True, kw_only=True):
     fields: list[FieldFigures] = []
     sources: list[SourceFigures] = []
     late_sources: list[LateFigures] = []
+    unreadable_schemas: list[str] = []
 
 
 class ViewFigures(msgspec.Struct, frozen=True, kw_only=True):

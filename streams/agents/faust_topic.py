@@ -18,7 +18,7 @@ from freshet.schemas.errors import RequestError
 from freshet.schemas.events.columns import REASONS
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.events.writer import EventWriter, Misfit
-from freshet.schemas.topics.reader import EventReader, partition_of, place_of
+from freshet.schemas.topics.reader import EventReader, partition_of, place_of, require_id
 from freshet.schemas.topics.topic import Topic
 
 
@@ -84,6 +84,7 @@ class EventSchemas(faust.Schema):  # type: ignore[misc]
                 f"a {type(event).__name__} was sent, which is no event",
                 "Send a dict of the topic's fields.",
             )
+        require_id(self.topic, f"an event for topic {self.topic.name}")
         try:
             return self._writer.encode(event)
         except Misfit as misfit:

@@ -13,7 +13,9 @@ import fsspec
 from freshet.schemas.errors import SchemaError
 from freshet.schemas.events.evolution import FORWARD, breaks
 from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.topics.topic import Topic
 from freshet.streams.objects import put
+from freshet.streams.registry.writers import kept_writers
 
 
 def keep(url: str, topic: str, schema: EventSchema) -> None:
@@ -35,6 +37,14 @@ def keep(url: str, topic: str, schema: EventSchema) -> None:
 def earlier(url: str, topic: str, schema: EventSchema) -> dict[int, EventSchema]:
     """Schemas of the topic under other wire ids than this one's, by wire id."""
     return {old.schema_id: old for old in _kept(url, topic) if old.schema_id != schema.schema_id}
+
+
+def earlier_of(url: str, log: str, topic: Topic) -> dict[int, EventSchema]:
+    """Schemas that records in a topic's log bear beside its own, by wire id, as far as its own can
+    read them: those that it declared, or those that its registry said."""
+    if topic.registry is None:
+        return earlier(url, log, topic.events)
+    return dict(kept_writers(url, log, topic).readable)
 
 
 def _check(topic: str, old: EventSchema, new: EventSchema) -> None:

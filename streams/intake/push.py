@@ -26,7 +26,7 @@ from freshet.schemas.events.field import BOUNDS, Field
 from freshet.schemas.events.validation import timed
 from freshet.schemas.events.writer import EventWriter, Misfit
 from freshet.schemas.sizes import KEY_BYTES
-from freshet.schemas.topics.reader import place_of
+from freshet.schemas.topics.reader import place_of, require_id
 from freshet.schemas.topics.topic import Freshness, Topic
 from freshet.streams.clock import Clock
 from freshet.streams.intake.refusals import Keys, refuse_large
@@ -130,7 +130,7 @@ class TopicDoor:
         self._keys = {*keys}
         if topic.event_id is not None:
             self._keys.add((topic.event_id,))
-        self._topic = topic
+        self.topic = topic
         self._schema = topic.events
         self._codec = EventCodec(topic.events)
         self._writer = EventWriter(topic.events)
@@ -161,7 +161,7 @@ class TopicDoor:
         # Read back as intake will read it, so that what it would bury is refused here.
         decoded = decode(np.frombuffer(b"".join(values), np.uint8), starts, ends, self._codec)
         now = np.full(len(kept), now_ms)
-        timed(decoded, self._topic.time, now, self._settings.ms("max_future"))
+        timed(decoded, self.topic.time, now, self._settings.ms("max_future"))
         refuse_large(decoded, self._keys)
         for i in np.flatnonzero(decoded.reason).tolist():
             reason = int(decoded.reason[i])
@@ -172,15 +172,15 @@ class TopicDoor:
                 refused.append(self._refusal(kept[i], reason, field))
         if refused:
             # In the order of the push: misfits were found before the others.
-            raise EventsRefused(self._topic.name, n, sorted(refused, key=lambda r: r.index))
-        if self._topic.event_id is None:
-            places = [place_of(value, self._topic.partitions) for value in values]
+            raise EventsRefused(self.topic.name, n, sorted(refused, key=lambda r: r.index))
+        if self.topic.event_id is None:
+            places = [place_of(value, self.topic.partitions) for value in values]
             return Judged(values, np.array(places, np.int64))
-        return Judged(values, decoded.key(self._topic.event_id).partitions(self._topic.partitions))
+        return Judged(values, decoded.key(self.topic.event_id).partitions(self.topic.partitions))
 
     @property
     def _settings(self) -> Freshness:
-        return self._freshness(self._topic.name)
+        return self._freshness(self.topic.name)
 
     def _rows(self, columns: Mapping[str, Sequence[Any]]) -> int:
         known = [f.name for f in self._schema.fields]
@@ -189,7 +189,7 @@ class TopicDoor:
         other = [name for name in columns if name not in levels]
         if other or not columns:
             raise RequestError(
-                f"push to {self._topic.name}",
+                f"push to {self.topic.name}",
                 f"has unknown columns {', '.join(other)}" if other else "has no columns",
                 f"The fields are {', '.join(known)}.",
             )
@@ -197,14 +197,14 @@ class TopicDoor:
         if len(set(lengths.values())) > 1:
             told = ", ".join(f"{name} has {n}" for name, n in lengths.items())
             raise RequestError(
-                f"push to {self._topic.name}",
+                f"push to {self.topic.name}",
                 f"columns differ: {told}",
                 "Send lists of one length.",
             )
         n = next(iter(lengths.values()))
         if not 1 <= n <= MAX_EVENTS:
             raise RequestError(
-                f"push to {self._topic.name}",
+                f"push to {self.topic.name}",
                 f"has {n} events",
                 f"Send 1 to {MAX_EVENTS} events a request.",
             )
@@ -219,9 +219,9 @@ class TopicDoor:
         wrong."""
         date = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now_ms / 1000))
         ahead = text_of(self._settings.ms("max_future"))
-        assert self._topic.time is not None  # where records have times of their own, none is ahead
+        assert self.topic.time is not None  # where records have times of their own, none is ahead
         expected = (
-            f"a time ({self._topic.time.counted}) that is at most {ahead} after this app's "
+            f"a time ({self.topic.time.counted}) that is at most {ahead} after this app's "
             f"clock, which stood at {now_ms} ms since 1970 ({date})"
         )
         return Refusal(index, "far_future", self._schema.fields[at].name, expected)
@@ -229,8 +229,8 @@ class TopicDoor:
     def _expected(self, reason: int, f: Field | None) -> str:
         if f is None:
             return "text that is UTF-8"
-        if reason == BAD_TIME and self._topic.time is not None:
-            return f"a time from 1900 on ({self._topic.time.counted})"
+        if reason == BAD_TIME and self.topic.time is not None:
+            return f"a time from 1900 on ({self.topic.time.counted})"
         if reason == TOO_LARGE:
             return f"keys and ids of at most {KEY_BYTES} bytes"
         if reason == OUT_OF_DOMAIN:
@@ -308,6 +308,7 @@ class Pusher:
                 f"is refused: it is read from {self._closed[topic]}, which others write",
                 "Have its own producers send the events.",
             )
+        require_id(self._doors[topic].topic, f"push to {topic}")
         # One moment for the whole push: it is stamped with that by which it is judged.
         now_ms = self._clock.now_ms()
         judged = self._judged(topic, request.df, now_ms)

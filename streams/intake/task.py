@@ -44,6 +44,7 @@ from freshet.streams.log.contract import Batch
 from freshet.streams.operators.checkpoints import START_ANEW
 from freshet.streams.operators.dead_letters import letters
 from freshet.streams.operators.task import Append, Outputs, as_json, from_json
+from freshet.streams.registry.writers import Writers
 
 I64 = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.uint8]
@@ -71,7 +72,9 @@ class LabelRoute:
 
 @dataclass(frozen=True)
 class IntakePlan:
-    """What intake does with one topic. `source` and `dead` are full names of logs."""
+    """What intake does with one topic. `source` and `dead` are full names of logs. By `writers`
+    what its records were written by is found out, in place of the `codec`; None: all of it is
+    known."""
 
     source: str
     topic: Topic
@@ -79,6 +82,7 @@ class IntakePlan:
     clean: tuple[CleanRoute, ...]
     labels: tuple[LabelRoute, ...]
     dead: str
+    writers: Writers | None = None
 
 
 def keys_of(plan: IntakePlan) -> set[tuple[str, ...]]:
@@ -126,12 +130,24 @@ class IntakeTask:
     def finished(self) -> int:
         return self._tick
 
+    @property
+    def _codec(self) -> EventCodec:
+        """By what is known now of schemas."""
+        if self._plan.writers is None:
+            return self._plan.codec
+        return self._plan.writers.codec
+
+    def prepare(self, batch: Batch) -> None:
+        """The schemas that its records were written by."""
+        if self._plan.writers is not None:
+            self._plan.writers.prepare(batch)
+
     def apply(self, batch: Batch) -> Outputs:
         out = Outputs()
         if not len(batch):
             return out
         batch = self._vouched.bounded(batch)
-        columns = decode(batch.data, batch.start, batch.end, self._plan.codec)
+        columns = decode(batch.data, batch.start, batch.end, self._codec)
         times = timed(columns, self._plan.topic.time, batch.times, self._max_future)
         code = self._settle(columns, times, batch)
         self._bury(columns, batch, out)
@@ -181,7 +197,7 @@ class IntakeTask:
         if int(ahead.times.max()) > latest + self._max_future:
             return True
         try:
-            columns = decode(ahead.data, ahead.start, ahead.end, self._plan.codec)
+            columns = decode(ahead.data, ahead.start, ahead.end, self._codec)
             times = timed(columns, self._plan.topic.time, ahead.times, self._max_future)
         except Exception:  # is found out when it is applied
             return True
@@ -266,7 +282,10 @@ class IntakeTask:
         names = [f.name for f in columns.schema.fields]
         fields = [names[d] if d >= 0 else None for d in columns.detail_field[rows].tolist()]
         reasons = [REASONS[r] for r in columns.reason[rows].tolist()]
-        values = letters(batch, rows, self._plan.topic.name, reasons, fields)
+        details = None
+        if self._plan.writers is not None:
+            details = self._plan.writers.details(batch, rows, reasons)
+        values = letters(batch, rows, self._plan.topic.name, reasons, fields, details)
         out.appends.append(Append(self._plan.dead, 0, values, int(batch.times[-1])))
 
     def _route(self, columns: Columns, rows: I64, times: I64, batch: Batch, out: Outputs) -> None:
@@ -360,7 +379,13 @@ class IntakeTask:
             "late_sources": self._admission.facts(),
             **self._statistics.facts(),
             "finished": self._tick,
+            **self._of_schemas(),
         }
+
+    def _of_schemas(self) -> dict[str, Any]:
+        if self._plan.writers is None:
+            return {}
+        return {"unreadable_schemas": self._plan.writers.unreadable()}
 
 
 def fits(

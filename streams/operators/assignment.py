@@ -13,7 +13,7 @@ import structlog
 from freshet.schemas.topics.topic import Freshness
 from freshet.streams.log.contract import Batch
 from freshet.streams.operators.checkpoints import Checkpoints
-from freshet.streams.operators.task import Recording, Task
+from freshet.streams.operators.task import Preparing, Recording, Task
 
 log = structlog.get_logger()
 # Offsets that a recording task gets ahead of its checkpoint, at most.
@@ -41,7 +41,8 @@ class Assignment:
     of what its log held when it was assigned, under the settings of the checkpoint; and what it is
     told must not be out of date. `held` is how far whoever had it before may have got: to the end
     of its log when it was assigned, and of a recording task no further than `REACH`. `recording` is
-    the task as one that records what it takes on, if it does.
+    the task as one that records what it takes on, if it does, and `preparing` as one that needs to
+    be prepared.
     """
 
     task: Task
@@ -53,12 +54,16 @@ class Assignment:
     saved: int | None = None
     written_at: float = float("-inf")  # never, so it is due
     recording: Recording | None = field(init=False)
+    preparing: Preparing | None = field(init=False)
 
     def __post_init__(self) -> None:
         # Once: what a protocol asks of a task costs more to find out than a batch's look-ups.
         self.recording = None
         if isinstance(self.task, Recording):
             self.recording = self.task
+        self.preparing = None
+        if isinstance(self.task, Preparing):
+            self.preparing = self.task
 
     @classmethod
     def resumed(

@@ -32,7 +32,7 @@ from freshet.streams.operators.checkpoints import Checkpoints
 from freshet.streams.operators.crashes import Crashes
 from freshet.streams.operators.dead_letters import letters
 from freshet.streams.operators.listener import LISTEN_SECONDS, Listener
-from freshet.streams.operators.reading import MAX_RECORDS, Reading
+from freshet.streams.operators.reading import MAX_RECORDS, Reading, Waiting
 from freshet.streams.operators.report import STATUS_SECONDS, Reporter
 from freshet.streams.operators.task import Append, Outputs, Task, Ticking
 from freshet.streams.operators.ticks import Pace, Ticker, Untimed
@@ -142,6 +142,7 @@ class Operator:
             job.topics, job.group or job.role, self._assign, self._revoke, self._lose
         )
         self._reading = Reading(self._reader, rhythm.max_records)
+        self._waiting = Waiting(self._reader, self._outages, rhythm.wall, rhythm.retry_seconds)
 
     @property
     def role(self) -> str:
@@ -247,6 +248,8 @@ class Operator:
         """Read nothing while something is unwritten, or the role is held; else go on."""
         self._resting = bool(self._turn) or self._steering.held()
         self._reading.rest(self._resting, list(self._assigned))
+        if not self._resting:
+            self._waiting.go_on()
 
     def _poll(self, max_wait_seconds: float) -> list[Batch]:
         if self._resting:
@@ -269,7 +272,7 @@ class Operator:
         key = (batch.topic, batch.partition)
         assigned = self._assigned[key]
         batch = self._within_reach(key, batch)
-        if not len(batch):
+        if not len(batch) or not self._waiting.may_apply(key, batch, assigned.preparing):
             return
         end = int(batch.offsets[-1]) + 1
         # Part of the turn only once all pieces are through: a task that crashes leaves nothing.
@@ -432,3 +435,4 @@ class Operator:
             self._crashes.forget(key)
             self._ticker.done(key)
         self._reading.forget(gone)
+        self._waiting.forget(gone)

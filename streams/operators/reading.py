@@ -1,14 +1,22 @@
-"""Reading for an operator: as many records at once as may be waited for, none while it rests."""
+"""Reading for an operator: as many records at once as may be waited for, none while it rests, and
+of a partition whose next records cannot be understood yet no further."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
 
+from freshet.schemas.errors import RegistryError
 from freshet.schemas.sizes import READ_BYTES
 from freshet.streams.log.contract import Batch, Reader, TopicPartition, joined
+from freshet.streams.operators.task import Preparing
+from freshet.streams.outages import Outages
 
 MAX_RECORDS = 20_000  # of a turn: a hundredth of a second of work, in blocks that are worth it
+WAITS = (
+    "topics with records of a schema that is not known yet are not read further; nothing of them "
+    "is settled or lost"
+)
 
 
 class Reading:
@@ -73,3 +81,56 @@ class Reading:
 
 def _bytes_of(batch: Batch) -> int:
     return len(batch.data)
+
+
+class Waiting:
+    """Of one operator. A partition that waits is read again from where it stopped, every
+    `retry_seconds` of the clock `wall`."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        outages: Outages,
+        wall: Callable[[], float],
+        retry_seconds: float,
+    ) -> None:
+        self._reader = reader
+        self._outages = outages
+        self._wall = wall
+        self._retry_seconds = retry_seconds
+        self._until: dict[TopicPartition, float] = {}
+
+    def may_apply(self, key: TopicPartition, batch: Batch, preparing: Preparing | None) -> bool:
+        """Whether a batch can be understood. One that cannot is read once more, later."""
+        if preparing is None:
+            return True
+        try:
+            preparing.prepare(batch)
+        except RegistryError as error:
+            self._outages.begin(error, WAITS)
+            self._reader.pause([key])
+            self._reader.seek(*key, int(batch.offsets[0]))
+            self._until[key] = self._wall() + self._retry_seconds
+            return False
+        self._passed(key)
+        return True
+
+    def go_on(self) -> None:
+        """Have those read again whose time has come."""
+        if not self._until:
+            return
+        now = self._wall()
+        due = [key for key, until in self._until.items() if until <= now]
+        self._reader.pause(due, False)
+        # Still waiting, as far as anybody is told: that is found out by reading.
+        for key in due:
+            self._until[key] = float("inf")
+
+    def forget(self, gone: Collection[TopicPartition]) -> None:
+        """These partitions are no longer ours."""
+        for key in gone:
+            self._passed(key)
+
+    def _passed(self, key: TopicPartition) -> None:
+        if self._until.pop(key, None) is not None and not self._until:
+            self._outages.over(RegistryError.component)

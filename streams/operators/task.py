@@ -123,6 +123,20 @@ class Recording(Protocol):
         ...
 
 
+@runtime_checkable
+class Preparing(Protocol):
+    """A task that needs something from beside its log to understand some records: intake's, the
+    schemas that they were written by."""
+
+    def prepare(self, batch: Batch) -> None:
+        """Have all that the batch needs, and keep it: whoever reads the batch once more must have
+        the same. Called before `apply`; nothing that is dumped changes.
+
+        Raises:
+            ComponentError: it cannot be had now. The batch is given once more, later."""
+        ...
+
+
 def without_rows(batch: Batch) -> Batch | None:
     """One record of a freshet-owned log as a block of its tick alone; None if it is no block, or
     has no tick."""

@@ -39,6 +39,7 @@ from freshet.serving.web.app import ScorerApp
 from freshet.settings import Settings, settings
 from freshet.streams.sqlite.log import SqliteLog
 from tests.error_texts import PAGE, documented, shown
+from tests.serving.registry.served import served
 from tests.serving.scoring.toy_answering import ToyAnswering
 
 APP = """
@@ -204,11 +205,11 @@ def beside_another_run() -> None:
         start()
 
 
-def prepared(app: App) -> None:
+def prepared(app: App, **given: Any) -> None:
     """What is checked before roles start."""
     log = SqliteLog("run/log")
     try:
-        preflight.check(app, log, Settings(run_dir=Path("run")))
+        preflight.check(app, log, Settings(run_dir=Path("run"), **given))
     finally:
         log.close()
 
@@ -253,6 +254,18 @@ def torn_key() -> None:
     create_key(key.parent)
 
 
+def by_a_registry(schema_id: int = 1, registry: str = "") -> None:
+    """Records of another schema are registered as 1."""
+    other = '{"type": "record", "name": "handover", "fields": [{"name": "x", "type": "int"}]}'
+    new = (
+        f'"fields": FIELDS, "schema_id": {schema_id}}}, "parcel", "at", registry="handovers-value"'
+    )
+    app = changed('"fields": FIELDS}, "parcel", "at"', new)
+    with served(Path("registry")) as url:
+        httpx.post(f"{url}/subjects/handovers-value/versions", json={"schema": other})
+        prepared(app, registry=registry or url)
+
+
 AT_THE_START: dict[str, Callable[[], object]] = {
     "A file that is not there": lambda: load("aap.py"),
     "A module of the app with the name of a library's": beside_a_shadow,
@@ -285,6 +298,10 @@ AT_THE_START: dict[str, Callable[[], object]] = {
             'drop={"early": pl.col("late") < 0}, freshness=fr.Freshness(model_slo="5s")',
         )
     ),
+    "A registry that is no address": lambda: settings(registry="ann:secret@localhost:8081"),
+    "A registry that does not answer": lambda: by_a_registry(registry="http://127.0.0.1:9"),
+    "An id that the registry does not know": lambda: by_a_registry(7),
+    "An id of another schema in the registry": by_a_registry,
     "A folder of another app": as_another_app,
     "A folder of another version": of_another_version,
     "A topic with another partition count": lambda: after_a_sound_run(wider),

@@ -115,7 +115,7 @@ def test_a_port_that_another_process_has_is_refused_in_one_sentence_before_anyth
     [
         (
             "mongo",
-            "error: definition server 'mongo': is unknown. Choose from kafka, redis, cassandra.\n",
+            "error: definition server 'mongo': is unknown. Choose from kafka, redis, cassandra, registry.\n",
         ),
         (
             "kafka:http",

@@ -199,6 +199,19 @@ def test_every_kind_of_bytes_is_named_for_what_it_is() -> None:
     assert "only its first bytes were kept" in torn.what
 
 
+@pytest.mark.parametrize(
+    ("reason", "what"),
+    [
+        ("unreadable_schema", "of schema_id 99, which payments cannot read"),
+        ("unknown_type", "of schema_id 99, which the registry of payments does not know"),
+    ],
+)
+def test_of_a_registry_s_id_it_is_told_who_does_not_know_it(reason: str, what: str) -> None:
+    registered = replace(PAYMENTS, registry="payments-value")
+    found = readable(letter(b"\0\0\0\0\x63rest", reason), registered, {})
+    assert found.what == f"in the Confluent wire format, {what}"
+
+
 def test_a_dump_holds_every_byte_once() -> None:
     value = bytes(range(200))
     lines = list(hex_dump(value, 5, None))

@@ -129,6 +129,11 @@ def dead(records: int, **reasons: int) -> Recent:
     return Recent(records={"arrivals": records}, dead={"arrivals": reasons})
 
 
+def unreadable() -> dict[str, Any]:
+    texts = ["schema 7: field 'x' is string for writers and double for readers. Keep its type."]
+    return {"topics": [TopicFigures(name="arrivals", unreadable_schemas=texts)]}
+
+
 def restarted(n: int) -> Recent:
     return Recent(restarts={("view", "view"): n})
 
@@ -174,6 +179,8 @@ TABLE: list[tuple[str, Mapping[str, Any], Recent, tuple[str, str, str]]] = [
     ("dead letters among few", {}, dead(199, outlier=199), NONE),
     ("all records are dead", {}, dead(200, undecodable=200), ("dead_letters", "red", "100.0%")),
     ("no records", {}, dead(0), NONE),
+    ("a schema that was not read once", unreadable(), dead(1_000), NONE),
+    ("a schema that is not read", unreadable(), dead(1_000, unreadable_schema=1), ("unreadable_schema", "red", "by schema 7: field 'x' is")),
     ("late events at the bound", late(100, 2), Recent(), NONE),
     ("late events", late(100, 3), Recent(), ("late_events", "amber", "3.00% of the newest 100 arrivals of source JFK")),
     ("many late events", late(100, 21), Recent(), ("late_events", "red", "come late")),

@@ -413,3 +413,20 @@ def test_what_a_failed_push_left_behind_is_not_appended_by_the_next(log: SqliteL
     door.push(frame({**GOOD, "parcel": "second"}))
     door.close()
     assert len(records(log)) == 1
+
+
+def test_a_topic_of_a_registry_takes_pushes_under_an_id_of_it_alone() -> None:
+    schema = {name: value for name, value in TOPIC.events.avro.items() if name != "schema_id"}
+    read_by = replace(TOPIC, schema=schema, registry="parcels-value")
+    registered = replace(TOPIC, schema={**schema, "schema_id": 17}, registry="parcels-value")
+    kept: list[bytes] = []
+    event = frame({"parcel": "p", "at": NOW, "courier": "bob", "city": "Lyon"})
+
+    def pushed(topic: Any) -> None:
+        Pusher([(topic, "log")], lambda: ListWriter(kept), ManualClock(NOW)).push(event)
+
+    with pytest.raises(RequestError, match="its schema has no schema_id of the registry"):
+        pushed(read_by)
+    assert kept == []
+    pushed(registered)
+    assert [value[:5] for value in kept] == [b"\0\0\0\0\x11"]
