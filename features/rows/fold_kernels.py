@@ -32,9 +32,13 @@ from freshet.features.rows.layout import (
     VERSION_INDEX,
     VERSION_OFFSET,
 )
+from freshet.features.rows.prefetch_kernels import prefetch
 from freshet.features.rows.tile_kernels import gather, gathered_words, write_tiles
 
 I64 = npt.NDArray[np.int64]
+# So many events before a row is needed, it is asked for; where it lies, twice as many before.
+AHEAD = 12
+LINE = 8  # words of a cache line
 BOTH = 3  # marks of a row that both have yet to see
 
 
@@ -84,6 +88,13 @@ def fold(
     for event in range(first, ids.size):
         if is_full(state, dead):
             return event
+        if event + 2 * AHEAD < ids.size:
+            prefetch(blocks, ids[event + 2 * AHEAD])
+        if event + AHEAD < ids.size:
+            coming = blocks[ids[event + AHEAD]]
+            prefetch(words, coming)
+            prefetch(words, coming + LINE)
+            prefetch(words, coming + 2 * LINE)
         id_ = ids[event]
         time = times[event]
         block = blocks[id_]
