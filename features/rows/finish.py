@@ -224,4 +224,8 @@ def _space(rows: int, values: int) -> _Space:
 
 def _fill(rows: Stacked, tables: Tables, out: _Space) -> None:
     words, *of_rows = rows
-    kernels.finish(words, *of_rows, tuple(tables), tuple(out))
+    numbers, values = tables.room.tolist()
+    # Room for the tiles of one row. Kernels allocate nothing: those that may count the references
+    # of every array at each call, which costs more than their work.
+    scratch = (np.empty(numbers, np.int64), np.empty(values))
+    kernels.finish(words, *of_rows, tuple(tables), (*out, *scratch))

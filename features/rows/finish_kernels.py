@@ -38,7 +38,7 @@ def plain(array: npt.ArrayLike, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     return found if found.flags.behaved else found.copy()
 
 
-@nb.njit(nogil=True, cache=True, error_model="numpy")
+@nb.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
 def finish(
     words: Any, ends: Any, as_of: Any, asked: Any, counts: Any, tables: Any, out: Any
 ) -> None:
@@ -46,14 +46,11 @@ def finish(
     part `p` of them are `counts[p]` rows of view `asked[p]` of the tables
     (`features.rows.finish.Tables`), which end at bytes `ends` of the part. The first array of `out`
     gets the features of one row after the other, the others an age, a status and a start a row."""
-    shapes, max_ages, first_feature, features, params, rings, columns, room = tables
+    shapes, max_ages, first_feature, features, params, rings, columns, _ = tables
     # The same bytes: tiles are read as floats and counts, times and versions as whole numbers.
     floats = words.view(np.float64)
     halves = words.view(np.uint32)
-    values, age, status, starts = out
-    # Of the largest row that is asked for.
-    numbers = np.empty(room[0], np.int64)
-    tile_values = np.empty(room[1], np.float64)
+    values, age, status, starts, numbers, tile_values = out
     row = 0
     base = 0
     o = 0
@@ -144,7 +141,7 @@ def finish(
         base = end
 
 
-@nb.njit(nogil=True, cache=True)
+@nb.njit(nogil=True, cache=True, _nrt=False)
 def spread(
     finished: Any,
     words: Any,
@@ -183,7 +180,7 @@ def spread(
         o += counts[p] * width
 
 
-@nb.njit(inline="always", nogil=True, cache=True, error_model="numpy")
+@nb.njit(inline="always", nogil=True, cache=True, error_model="numpy", _nrt=False)
 def nothing(kind: Any) -> Any:
     """A window of no tiles."""
     if kind == F_MIN:
@@ -191,7 +188,7 @@ def nothing(kind: Any) -> Any:
     return -np.inf if kind == F_MAX else 0.0
 
 
-@nb.njit(inline="always", nogil=True, cache=True, error_model="numpy")
+@nb.njit(inline="always", nogil=True, cache=True, error_model="numpy", _nrt=False)
 def merged(kind: Any, value: Any, tile: Any) -> Any:
     """A window with one more tile."""
     if kind == F_MIN:

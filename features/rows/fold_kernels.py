@@ -1,8 +1,8 @@
 """numba kernels that fold events into rows (`features/rows/layout.py` draws one).
 
 They are driven by the tables of a `RowPlan`, so that one compilation serves every view. They walk
-events in order and know no batches. What they call for every event takes scalars only: an array
-costs atomic counts.
+events in order and know no batches. They allocate nothing, and so count no references, which would
+cost more than their work.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Steps(NamedTuple):
     half_lives: npt.NDArray[np.float64]
 
 
-@nb.njit(nogil=True, cache=True, error_model="numpy")
+@nb.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
 def fold(
     events: Any,
     first: Any,
@@ -169,7 +169,7 @@ def fold(
     return ids.size
 
 
-@nb.njit(inline="always", nogil=True, cache=True, error_model="numpy")
+@nb.njit(inline="always", nogil=True, cache=True, error_model="numpy", _nrt=False)
 def _opened(id_: Any, time: Any, shape: Any, states: Any, arena: Any) -> Any:
     """A new row, of no events."""
     words, floats, _, blocks, state, dead, free = arena
@@ -197,7 +197,7 @@ def _opened(id_: Any, time: Any, shape: Any, states: Any, arena: Any) -> Any:
     return block
 
 
-@nb.njit(nogil=True, cache=True, error_model="numpy")
+@nb.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
 def _prune(words: Any, row: Any, front: Any, event_words: Any, rings: Any) -> Any:
     """Forget events in the tail that no ring has any more; how many are left."""
     newest = words[row + NEWEST]
@@ -220,7 +220,7 @@ def _prune(words: Any, row: Any, front: Any, event_words: Any, rings: Any) -> An
     return kept
 
 
-@nb.njit(inline="always", nogil=True, cache=True, error_model="numpy")
+@nb.njit(inline="always", nogil=True, cache=True, error_model="numpy", _nrt=False)
 def _flush(block: Any, shape: Any, driven: Any, arena: Any, scratch: Any) -> Any:
     """Move the tail's events into the tiles of every ring."""
     words, floats, halves, _, _, _, _ = arena
