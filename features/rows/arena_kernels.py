@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from freshet.features.rows.compiled_kernels import inlined, kernel
 from freshet.features.rows.layout import (
     BLOCK_HEADER,
     BLOCK_ID,
@@ -57,13 +57,13 @@ class Arena(NamedTuple):
     free: I64
 
 
-@nb.njit(inline="always", nogil=True, cache=True, error_model="numpy", _nrt=False)
+@inlined
 def is_full(state: Any, dead: Any) -> Any:
     """Whether one more event, or block, may find no segment."""
     return dead.size - state[USED] + state[FREE] < 2
 
 
-@nb.njit(inline="always", nogil=True, cache=True, error_model="numpy", _nrt=False)
+@inlined
 def more_room(room: Any) -> Any:
     """The room of a tail that has run out of this one, in events."""
     if room < ROOMS_OF_TWO:
@@ -73,7 +73,7 @@ def more_room(room: Any) -> Any:
     return min(TAIL, room + 8)
 
 
-@nb.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
+@kernel
 def room_for(events: Any) -> Any:
     """The room that a tail of so many events comes to, one by one."""
     room = 2
@@ -82,7 +82,7 @@ def room_for(events: Any) -> Any:
     return room
 
 
-@nb.njit(inline="always", nogil=True, cache=True, error_model="numpy", _nrt=False)
+@inlined
 def allocate(size: Any, words: Any, state: Any, dead: Any, free: Any) -> Any:
     """The position of a block of `size` words, in the segment that is being filled or a new one."""
     state[LIVE] += size
@@ -109,7 +109,7 @@ def allocate(size: Any, words: Any, state: Any, dead: Any, free: Any) -> Any:
     return block
 
 
-@nb.njit(inline="always", nogil=True, cache=True, error_model="numpy", _nrt=False)
+@inlined
 def release(block: Any, words: Any, state: Any, dead: Any) -> None:
     size = words[block + BLOCK_SIZE] & SIZE_MASK
     state[LIVE] -= size
@@ -118,7 +118,7 @@ def release(block: Any, words: Any, state: Any, dead: Any) -> None:
     words[block + BLOCK_ID] |= DEAD
 
 
-@nb.njit(inline="always", nogil=True, cache=True, error_model="numpy", _nrt=False)
+@inlined
 def move(block: Any, size: Any, room: Any, kept: Any, arena: Any) -> Any:
     """Give a row another block, of `size` words and room for `room` events in its tail; the first
     `kept` words of it are copied. Returns where it is."""
@@ -132,7 +132,7 @@ def move(block: Any, size: Any, room: Any, kept: Any, arena: Any) -> Any:
     return new
 
 
-@nb.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
+@kernel
 def compact(arena: Any) -> None:
     """Empty segments while too many words are dead, of those with most of them first."""
     words, _, _, blocks, state, dead, free = arena
@@ -153,7 +153,7 @@ def compact(arena: Any) -> None:
         _empty(worst, words, blocks, state, dead, free)
 
 
-@nb.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
+@kernel
 def _empty(segment: Any, words: Any, blocks: Any, state: Any, dead: Any, free: Any) -> None:
     block = segment * state[SEGMENT]
     stop = block + state[SEGMENT]
@@ -173,20 +173,20 @@ def _empty(segment: Any, words: Any, blocks: Any, state: Any, dead: Any, free: A
     state[FREE] += 1
 
 
-@nb.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
+@kernel
 def unmark(ids: Any, who: Any, words: Any, blocks: Any) -> None:
     """The rows are touched no more for `who`; for the other they stay so."""
     for id_ in ids:
         words[blocks[id_] + BLOCK_ID] &= ~(1 << (MARKS + who))
 
 
-@nb.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
+@kernel
 def mark(ids: Any, who: Any, words: Any, blocks: Any) -> None:
     for id_ in ids:
         words[blocks[id_] + BLOCK_ID] |= 1 << (MARKS + who)
 
 
-@nb.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
+@kernel
 def measure(ids: Any, arena: Any, shape: Any, rings: Any, ends: Any) -> None:
     """Where each of the rows ends, in words, if they lie one after the other."""
     words = arena[0]
@@ -205,7 +205,7 @@ def measure(ids: Any, arena: Any, shape: Any, rings: Any, ends: Any) -> None:
         ends[at] = end
 
 
-@nb.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
+@kernel
 def pack(ids: Any, arena: Any, shape: Any, ends: Any, out: Any) -> None:
     """Rows one after the other, without the room that tails have in memory."""
     words = arena[0]
@@ -227,7 +227,7 @@ def pack(ids: Any, arena: Any, shape: Any, ends: Any, out: Any) -> None:
             to += 1
 
 
-@nb.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
+@kernel
 def unpack(first: Any, ids: Any, rows: Any, ends: Any, shape: Any, arena: Any) -> Any:
     """Put rows back, from the one at `first` on, each in the place of what its id has; returns at
     which it stopped, as the arena was full."""

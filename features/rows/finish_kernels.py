@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from freshet.features.rows.compiled_kernels import inlined, kernel
 from freshet.features.rows.decay_kernels import halved
 from freshet.features.rows.layout import (
     EVENTS_MASK,
@@ -38,7 +38,7 @@ def plain(array: npt.ArrayLike, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     return found if found.flags.behaved else found.copy()
 
 
-@nb.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
+@kernel
 def finish(
     words: Any, ends: Any, as_of: Any, asked: Any, counts: Any, tables: Any, out: Any
 ) -> None:
@@ -141,7 +141,7 @@ def finish(
         base = end
 
 
-@nb.njit(nogil=True, cache=True, _nrt=False)
+@kernel
 def spread(
     finished: Any,
     words: Any,
@@ -180,7 +180,7 @@ def spread(
         o += counts[p] * width
 
 
-@nb.njit(inline="always", nogil=True, cache=True, error_model="numpy", _nrt=False)
+@inlined
 def nothing(kind: Any) -> Any:
     """A window of no tiles."""
     if kind == F_MIN:
@@ -188,7 +188,7 @@ def nothing(kind: Any) -> Any:
     return -np.inf if kind == F_MAX else 0.0
 
 
-@nb.njit(inline="always", nogil=True, cache=True, error_model="numpy", _nrt=False)
+@inlined
 def merged(kind: Any, value: Any, tile: Any) -> Any:
     """A window with one more tile."""
     if kind == F_MIN:

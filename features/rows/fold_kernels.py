@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
 from freshet.features.rows.arena_kernels import allocate, compact, is_full, more_room, move
+from freshet.features.rows.compiled_kernels import inlined, kernel
 from freshet.features.rows.decay_kernels import halved
 from freshet.features.rows.layout import (
     BLOCK_HEADER,
@@ -32,8 +32,8 @@ from freshet.features.rows.layout import (
     VERSION_INDEX,
     VERSION_OFFSET,
 )
-from freshet.features.rows.prefetch_kernels import prefetch
 from freshet.features.rows.tile_kernels import gather, gathered_words, write_tiles
+from freshet.schemas.text.word_kernels import prefetch
 
 I64 = npt.NDArray[np.int64]
 # So many events before a row is needed, it is asked for; where it lies, twice as many before.
@@ -65,7 +65,7 @@ class Steps(NamedTuple):
     half_lives: npt.NDArray[np.float64]
 
 
-@nb.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
+@kernel
 def fold(
     events: Any,
     first: Any,
@@ -169,7 +169,7 @@ def fold(
     return ids.size
 
 
-@nb.njit(inline="always", nogil=True, cache=True, error_model="numpy", _nrt=False)
+@inlined
 def _opened(id_: Any, time: Any, shape: Any, states: Any, arena: Any) -> Any:
     """A new row, of no events."""
     words, floats, _, blocks, state, dead, free = arena
@@ -197,7 +197,7 @@ def _opened(id_: Any, time: Any, shape: Any, states: Any, arena: Any) -> Any:
     return block
 
 
-@nb.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
+@kernel
 def _prune(words: Any, row: Any, front: Any, event_words: Any, rings: Any) -> Any:
     """Forget events in the tail that no ring has any more; how many are left."""
     newest = words[row + NEWEST]
@@ -220,7 +220,7 @@ def _prune(words: Any, row: Any, front: Any, event_words: Any, rings: Any) -> An
     return kept
 
 
-@nb.njit(inline="always", nogil=True, cache=True, error_model="numpy", _nrt=False)
+@inlined
 def _flush(block: Any, shape: Any, driven: Any, arena: Any, scratch: Any) -> Any:
     """Move the tail's events into the tiles of every ring."""
     words, floats, halves, _, _, _, _ = arena

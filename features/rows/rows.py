@@ -44,7 +44,6 @@ class ViewRows:
 
     def _clear(self) -> None:
         self._keys = Interner()
-        self._names = list[bytes]()
         self._arena = RowArena(self.plan)
         self._dumped = 0
 
@@ -146,15 +145,13 @@ class ViewRows:
         self._arena.touch(plain(part["pending"], np.int64), STORE)
 
     def _packed(self, ids: I64) -> Named:
-        if len(self._names) < len(self._keys):
-            self._names += self._keys.names(len(self._names))
         rows, ends = self._arena.pack(ids)
         packed = Packed(rows.view(np.uint8), ends * WORD)
         # Versions are big-endian in the store, where they are compared as bytes.
         starts = packed.starts // WORD
         for word in (VERSION_OFFSET, VERSION_INDEX):
             rows[starts + word] = rows[starts + word].byteswap()
-        return [self._names[i] for i in ids.tolist()], packed
+        return self._keys.names_of(ids), packed
 
     def _dump(self, ids: I64) -> Arrays:
         new = self._keys.texts(self._dumped)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from freshet.features.rows.compiled_kernels import inlined, kernel
 from freshet.features.rows.layout import (
     END,
     EVENTS_MASK,
@@ -46,7 +46,7 @@ ORDER_TILES = TAIL
 BOUNDS = 2 * TAIL
 
 
-@nb.njit(inline="always", nogil=True, cache=True, error_model="numpy", _nrt=False)
+@inlined
 def popcount(word: Any) -> Any:
     """Bits of a 64-bit word that are set. Source: Warren, Hacker's Delight (2002), figure 5-2."""
     left = np.uint64(word)
@@ -57,7 +57,7 @@ def popcount(word: Any) -> Any:
     return np.int64((left * np.uint64(0x0101010101010101)) >> np.uint64(56))
 
 
-@nb.njit(inline="always", nogil=True, cache=True, error_model="numpy", _nrt=False)
+@inlined
 def empty(kind: Any) -> Any:
     """A column of no values: any value is below, or above, it."""
     if kind == MIN:
@@ -65,7 +65,7 @@ def empty(kind: Any) -> Any:
     return -np.inf if kind == MAX else 0.0
 
 
-@nb.njit(inline="always", nogil=True, cache=True, error_model="numpy", _nrt=False)
+@inlined
 def added(kind: Any, old: Any, value: Any) -> Any:
     """A column after one more value."""
     if kind == SUM:
@@ -77,13 +77,13 @@ def added(kind: Any, old: Any, value: Any) -> Any:
     return old + 1.0
 
 
-@nb.njit(inline="always", nogil=True, cache=True, error_model="numpy", _nrt=False)
+@inlined
 def bounds_of(ring: Any) -> Any:
     """Where a ring's bounds are among the numbers, with the rings of its row counted from 0."""
     return BOUNDS + 2 * ring
 
 
-@nb.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
+@kernel
 def tiles_words(words: Any, at: Any, end: Any, first: Any, after: Any, rings: Any) -> Any:
     """How many words the tiles of rings `first` to `after` (exclusive) take that begin at `at`; -1
     where they are none, or would go on behind `end`."""
@@ -102,7 +102,7 @@ def tiles_words(words: Any, at: Any, end: Any, first: Any, after: Any, rings: An
     return found - at
 
 
-@nb.njit(inline="always", nogil=True, cache=True, error_model="numpy", _nrt=False)
+@inlined
 def fits(words: Any, at: Any, end: Any, shape: Any, rings: Any) -> Any:
     """Whether the words from `at` to `end` (exclusive) are a row of the shape: whatever is read of
     it then lies within."""
@@ -124,7 +124,7 @@ def fits(words: Any, at: Any, end: Any, shape: Any, rings: Any) -> Any:
     return found == end
 
 
-@nb.njit(inline="always", nogil=True, cache=True, error_model="numpy", _nrt=False)
+@inlined
 def sort_tail(words: Any, row: Any, shape: Any, width: Any, oldest: Any, numbers: Any) -> Any:
     """The events of the tail, from tile `oldest` on, by tile; how many there are."""
     tail = row + shape[0]
@@ -146,7 +146,7 @@ def sort_tail(words: Any, row: Any, shape: Any, width: Any, oldest: Any, numbers
     return count
 
 
-@nb.njit(inline="always", nogil=True, cache=True, error_model="numpy", _nrt=False)
+@inlined
 def gather(
     words: Any,
     floats: Any,
@@ -237,7 +237,7 @@ def gather(
     numbers[bounds + 1] = value_at
 
 
-@nb.njit(inline="always", nogil=True, cache=True, error_model="numpy", _nrt=False)
+@inlined
 def gathered_words(numbers: Any, shape: Any, rings: Any) -> Any:
     """How many words the tiles take that were gathered."""
     found = 1
@@ -248,7 +248,7 @@ def gathered_words(numbers: Any, shape: Any, rings: Any) -> Any:
     return found
 
 
-@nb.njit(inline="always", nogil=True, cache=True, error_model="numpy", _nrt=False)
+@inlined
 def write_tiles(
     words: Any,
     floats: Any,
