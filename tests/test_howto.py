@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import polars as pl
 import pytest
 from rich.console import Console
@@ -28,13 +29,18 @@ from freshet.app import load
 from freshet.audit.kept import records
 from freshet.cli.init import init
 from freshet.features.reading.api import read_request
+from freshet.features.rows.finish import finish
+from freshet.features.rows.plan import RowPlan
+from freshet.features.rows.rows import ViewRows
 from freshet.learners.catalog import PREDICTORS
 from freshet.roles import preflight
 from freshet.roles.interface import feature_reader
 from freshet.runs import record as run_record
+from freshet.schemas.durations import milliseconds
 from freshet.schemas.errors import DefinitionError, FreshetError, RequestError
 from freshet.schemas.events.columns import REASONS
 from freshet.schemas.events.writer import Misfit
+from freshet.schemas.text.columns import Texts
 from freshet.schemas.topics.reader import EventReader
 from freshet.servers.registry_server import RegistryServer
 from freshet.settings import Settings
@@ -198,6 +204,31 @@ def test_a_nested_schema_is_declared_as_it_is_and_its_values_named_by_their_path
         }
         # The other four: a test, an empty one, and two whose totals are none.
         assert found == {"orders_7d": [3.0], "spent_7d": [19.9 + 0.1 + 19.9]}
+
+
+# ------------------------------------------------------------ windows of any length
+def test_rows_have_the_bytes_that_the_page_says(tmp_path: Path) -> None:
+    howto.write("windows", tmp_path)
+    [view] = load(tmp_path / "app.py").views
+    text = howto.text("windows")
+    for events in (1, 5, 32):
+        assert f"| {events} | {view.plan.bytes_of(events)} |" in text
+    assert f"| any number | {view.plan.most_bytes:,} at most |" in text
+    assert "(here 16 bytes each)" in text
+
+
+@pytest.mark.parametrize(("tile", "least"), [(None, "58m7.5s"), ("1m", "59m")])
+def test_a_window_reaches_as_far_back_as_the_page_says(tile: str | None, least: str) -> None:
+    assert f"| {least} to 1h |" in howto.text("windows")
+    plan = RowPlan.compile({"n": fr.count(over="1h")}, tile and milliseconds(tile))
+    for moment in range(0, 3_700_000, 7_001):
+        as_of = NOW + moment
+        for age, held in ((milliseconds(least), 1.0), (milliseconds("1h"), 0.0)):
+            rows = ViewRows(plan)
+            time = np.array([as_of - age])
+            rows.fold(Texts.of(["c"]), time, np.zeros((1, 0)), 0, np.zeros(1, np.int64))
+            counted = finish(plan, rows.all_rows()[1], np.array([as_of])).values
+            assert counted.tolist() == [[held]]
 
 
 # ------------------------------------------------------------ times as they are

@@ -4,14 +4,15 @@ backfill."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from freshet.features.packed import Packed
-from freshet.features.rows import kernels
-from freshet.features.rows.kernels import NOT_FOUND, NULL_VALUE, OUTSIDE_MAX_AGE, PRESENT
+from freshet.features.rows import finish_kernels as kernels
+from freshet.features.rows.layout import NOT_FOUND, NULL_VALUE, OUTSIDE_MAX_AGE, PRESENT
 from freshet.features.rows.plan import RowPlan
 
 __all__ = [
@@ -57,13 +58,17 @@ class _Space(NamedTuple):
 
 class Tables(NamedTuple):
     """What drives the kernels for several views, one after the other: of each its shape and its
-    bound of age (ms, 0: none), and where its features begin in the lines of all."""
+    bound of age (ms, 0: none), and where its features begin in the lines of all; the rings of all
+    and their columns; and how many numbers and values the largest row comes to."""
 
     shapes: I64
     max_age_ms: I64
     first_feature: I64
     reads: I64
     read_params: npt.NDArray[np.float64]
+    rings: I64
+    columns: I64
+    room: I64
 
 
 class Part(NamedTuple):
@@ -96,22 +101,41 @@ class Stacked(NamedTuple):
 
 
 def tables_of(plans: Sequence[RowPlan], max_ages_ms: Sequence[int]) -> Tables:
-    sizes = [len(plan.names) for plan in plans]
+    shapes = []
+    rings = [np.empty((0, 6), np.int64)]
+    first_ring = 0
+    first_column = 0
+    for plan in plans:
+        # A row's own rings are counted from 0, all of them one after the other.
+        shapes.append(plan.shape + np.array([0, 0, first_ring, first_ring]))
+        rings.append(plan.ring_table + np.array([0, 0, 0, first_column, 0, 0]))
+        first_ring += len(plan.rings)
+        first_column += len(plan.columns)
+    room = [(plan.room.numbers, plan.room.values) for plan in plans]
     return Tables(
-        np.array([plan.shape for plan in plans], np.int64).reshape(-1, 4),
+        np.array(shapes, np.int64).reshape(-1, 4),
         np.array(max_ages_ms, np.int64),
-        np.cumsum([0, *sizes]),
-        np.concatenate([np.empty((0, 4), np.int64), *(plan.reads for plan in plans)]),
+        np.cumsum([0, *(len(plan.names) for plan in plans)]),
+        np.concatenate([np.empty((0, 5), np.int64), *(plan.reads for plan in plans)]),
         np.concatenate([np.empty((0, 3)), *(plan.read_params for plan in plans)]),
+        np.concatenate(rings),
+        np.concatenate([np.empty((0, 2), np.int64), *(plan.columns for plan in plans)]),
+        np.array([(0, 0), *room], np.int64).max(axis=0),
     )
+
+
+@lru_cache(maxsize=1_024)
+def _tables_of_one(plan: RowPlan, max_age_ms: int) -> Tables:
+    return tables_of([plan], [max_age_ms])
 
 
 def finish(plan: RowPlan, rows: Packed, as_of: I64, max_age_ms: int = 0) -> Finished:
     """Values of rows as of a time each (ms). `max_age_ms` 0: no bound.
 
     A window of `k` tiles covers the `k` newest tiles up to that of `as_of`, which may still fill.
-    As of a time before the row's newest event, it counts only tiles up to `as_of` that the ring
-    still has; `last` and `decayed_mean` cannot be taken back and are as of their newest value.
+    As of a time before the row's newest event, it counts only tiles up to `as_of` that the row
+    still has: the newest of each width. `last` and `decayed_mean` cannot be taken back and are as
+    of their newest value.
 
     Bytes that are no row of this plan count as absent.
     """
@@ -121,7 +145,7 @@ def finish(plan: RowPlan, rows: Packed, as_of: I64, max_age_ms: int = 0) -> Fini
     words = _words(aligned.data)
     ends = kernels.plain(aligned.ends, np.int64)
     stacked = Stacked(words, ends, kernels.plain(as_of, np.int64), _FIRST, np.array([n]))
-    _fill(stacked, tables_of([plan], [max_age_ms]), out)
+    _fill(stacked, _tables_of_one(plan, max_age_ms), out)
     # A kernel that gave them, too, would be a second way for every value that has no use for it.
     wholes = {name: _word(words, out.starts, at) for name, at in plan.wholes.items()}
     values = out.values.reshape(n, len(plan.names))
@@ -142,10 +166,14 @@ def finish_into(
     view `v` to the columns `2 * v` and `2 * v + 1`, and the age becomes that of the oldest row,
     where that is older.
     """
-    found = [_aligned(part.rows) for part in parts]
+    found = [part.rows for part in parts]
+    ends = np.concatenate([rows.ends for rows in found])
+    # Asked of all at once: no store has such rows, unless others write to it.
+    if np.bitwise_or.reduce(ends) & 7:
+        found = [_aligned(rows) for rows in found]
+        ends = np.concatenate([rows.ends for rows in found])
     # One copy of all bytes, which are words from here on.
     words = np.frombuffer(bytearray().join([rows.data.data for rows in found]), np.int64)
-    ends = np.concatenate([rows.ends for rows in found])
     asked = np.array([part.view for part in parts])
     counts = np.array([len(rows) for rows in found])
     places = np.array([part.place for part in parts])
@@ -157,13 +185,13 @@ def finish_into(
     # Plain tuples: numba keeps compiled kernels by the types of their arguments, and an index that
     # names a class of ours could not be read once that class is another.
     finished = tuple(out)
-    driven = tuple(tables)
-    kernels.spread(finished, words, asked, counts, places, driven, to, *into)
+    first_feature = tables.first_feature
+    kernels.spread(finished, words, asked, counts, places, first_feature, to, *into)
 
 
 def _aligned(rows: Packed) -> Packed:
     """The rows, or a copy without those that are not whole words: they would shift all others."""
-    if not (rows.ends & 7).any():
+    if not np.bitwise_or.reduce(rows.ends) & 7:
         return rows
     whole = [b"" if len(row) % 8 else row for row in rows]
     return Packed.of(whole)
@@ -196,6 +224,8 @@ def _space(rows: int, values: int) -> _Space:
 
 def _fill(rows: Stacked, tables: Tables, out: _Space) -> None:
     words, *of_rows = rows
-    # The same bytes: tiles are read as floats, times and versions as whole numbers.
-    floats = words.view(np.float64)
-    kernels.finish(words, floats, *of_rows, tuple(tables), tuple(out))
+    numbers, values = tables.room.tolist()
+    # Room for the tiles of one row. Kernels allocate nothing: those that may count the references
+    # of every array at each call, which costs more than their work.
+    scratch = (np.empty(numbers, np.int64), np.empty(values))
+    kernels.finish(words, *of_rows, tuple(tables), (*out, *scratch))

@@ -4,129 +4,174 @@ kernels."""
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from freshet.features.aggregates import Age, Aggregate, DecayedMean, Last, Window
-from freshet.features.rows import kernels
-from freshet.schemas.durations import text_of
-from freshet.schemas.errors import DefinitionError
+from freshet.features.rows.layout import (
+    BLOCK_HEADER,
+    DECAYED,
+    F_AGE,
+    F_DECAYED,
+    F_LAST,
+    F_LAST_WHOLE,
+    F_MAX,
+    F_MEAN,
+    F_MIN,
+    F_TOTAL,
+    HEADER,
+    LAST,
+    LAST_WHOLE,
+    MAX,
+    MIN,
+    ROWS,
+    SUM,
+    TAIL,
+    VALUES,
+)
+from freshet.features.rows.rings import TILES_A_WINDOW, Ring, rings_of, tile_of
+from freshet.features.rows.tile_kernels import BOUNDS
 
-LAYOUT = 1  # raise it whenever the same features come to other bytes
-# Half a megabyte a row for each column of the ring, and a question reads rows whole.
-MAX_TILES = 1 << 16
+I64 = npt.NDArray[np.int64]
+LAYOUT = 2  # raise it whenever the same features come to other bytes
+WORD = 8
 _COLUMNS = {
-    "count": (kernels.ROWS,),
-    "sum": (kernels.SUM,),
-    "mean": (kernels.VALUES, kernels.SUM),
-    "min": (kernels.MIN,),
-    "max": (kernels.MAX,),
+    "count": (ROWS,),
+    "sum": (SUM,),
+    "mean": (VALUES, SUM),
+    "min": (MIN,),
+    "max": (MAX,),
 }
 _READS = {
-    "count": kernels.F_TOTAL,
-    "sum": kernels.F_TOTAL,
-    "mean": kernels.F_MEAN,
-    "min": kernels.F_MIN,
-    "max": kernels.F_MAX,
+    "count": F_TOTAL,
+    "sum": F_TOTAL,
+    "mean": F_MEAN,
+    "min": F_MIN,
+    "max": F_MAX,
 }
 # How many words a state takes: its sum, weight and time; or its value and time.
-_STATE_WORDS = {kernels.DECAYED: 3, kernels.LAST: 2, kernels.LAST_WHOLE: 2}
-# What a tile of no events holds, 0.0 where it is not said: any value is below, or above, it.
-_EMPTY = {kernels.MIN: math.inf, kernels.MAX: -math.inf}
+_STATE_WORDS = {DECAYED: 3, LAST: 2, LAST_WHOLE: 2}
+_COUNTS = (VALUES, ROWS)
+Column = tuple[int, int]  # kind and field (-1: the events themselves)
+State = tuple[int, int, float]  # kind, field and half-life (ms)
+
+
+class Room(NamedTuple):
+    """What a row may come to: numbers and values as `gather` finds them, and words in a block."""
+
+    numbers: int
+    values: int
+    words: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowPlan:
-    """The layout of a view's rows (`features/rows/kernels.py` draws it) and the kernels' tables.
+    """The layout of a view's rows (`features/rows/layout.py` draws it) and the kernels' tables.
 
-    `names` are the features, `fields` the number fields they use, in order of declaration; rows are
-    `width` bytes. `wholes` are the features that are whole numbers to the last digit, each with the
-    word of a row that holds it. `digest` is 16 hex digits that change with anything that changes
-    rows or values.
+    `names` are the features, `fields` the number fields they use, in order of declaration. `wholes`
+    are the features that are whole numbers to the last digit, each with the word of a row that
+    holds it. `digest` is 16 hex digits that change with anything that changes rows or values.
+
+    `shape` says the word at which a row's tail begins, the words of an event in it, and the first
+    and the last ring (exclusive); `ring_table` and `columns` are as `Rings` has them, `tail_fields`
+    the fields of an event in the tail, `states` and `half_lives` as `Steps` has them; `reads` int64
+    `[features, 5]` says of each feature what it is, its word or column, a second column, its tiles
+    and its ring, `read_params` its half-life, prior and weight.
     """
 
     names: tuple[str, ...]
     fields: tuple[str, ...]
-    tile_ms: int
-    tiles: int
-    width: int
+    rings: tuple[Ring, ...]
     digest: str
-    shape: npt.NDArray[np.int64]
-    ops: npt.NDArray[np.int64]
-    op_params: npt.NDArray[np.float64]
-    reads: npt.NDArray[np.int64]
+    room: Room
+    shape: I64
+    ring_table: I64
+    columns: I64
+    tail_fields: I64
+    states: I64
+    half_lives: npt.NDArray[np.float64]
+    reads: I64
     read_params: npt.NDArray[np.float64]
     wholes: Mapping[str, int]
 
     @staticmethod
     def compile(
-        features: Mapping[str, Aggregate], tile_ms: int, integers: Collection[str] = ()
+        features: Mapping[str, Aggregate], tile_ms: int | None, integers: Collection[str] = ()
     ) -> RowPlan:
-        """`integers` are the fields that are declared as whole numbers.
+        """`tile_ms` is the width of all tiles (None: each window has tiles of its own), `integers`
+        are the fields that are declared as whole numbers.
 
         Raises `DefinitionError` for a window that is not a whole number of tiles, or of too many.
         """
         named = [getattr(feature, "field", None) for feature in features.values()]
         fields = tuple(dict.fromkeys(field for field in named if field))
-        tiles = max((_tiles(name, one, tile_ms) for name, one in features.items()), default=0)
         exact = frozenset(fields.index(name) for name in fields if name in integers)
-        columns = _columns(features, fields)
+        rings = rings_of(features, tile_ms)
+        columns = [_columns_of(ring, features, fields, tile_ms) for ring in rings]
         states = _states(features, fields, exact)
-        ring = kernels.HEADER + sum(_STATE_WORDS[kind] for kind, _, _ in states)
-        ops = [(kind, field, at) for at, (kind, field) in enumerate(columns)]
-        ops += [(kind, field, at) for (kind, field, _), at in states.items()]
-        params = [_EMPTY.get(kind, 0.0) for kind, _ in columns]
-        params += [half_life for _, _, half_life in states]
-        reads = [_read(one, fields, columns, states, tile_ms) for one in features.values()]
-        wholes = {
-            name: line[1]
-            for name, (line, _) in zip(features, reads)
-            if line[0] == kernels.F_LAST_WHOLE
-        }
-        declared = "\x1f".join(f"{name}={feature}" for name, feature in features.items())
-        text = f"{LAYOUT} {tile_ms} {declared}"
-        # Rows of other views have the bytes that they always had.
-        if wholes:
-            text += f"\x1fwhole {','.join(wholes)}"
+        tail_fields = _tail_fields(columns)
+        front = HEADER + sum(_STATE_WORDS[kind] for kind, _, _ in states)
+        event_words = 0
+        if rings:
+            event_words = 1 + len(tail_fields)
+        table = _ring_table(rings, columns)
+        state_lines = [(kind, field, at) for (kind, field, _), at in states.items()]
+        reader = _Reader(fields, rings, columns, states, tile_ms)
+        reads = [reader.line(name, one) for name, one in features.items()]
+        lines = [line for line, _ in reads]
+        params = [of_line for _, of_line in reads]
+        half_lives = [half_life for _, _, half_life in states]
+        wholes: dict[str, int] = {}
+        for name, line in zip(features, lines):
+            if line[0] == F_LAST_WHOLE:
+                wholes[name] = line[1]
         return RowPlan(
             names=tuple(features),
             fields=fields,
-            tile_ms=tile_ms,
-            tiles=tiles,
-            width=8 * (ring + tiles * len(columns)),
-            digest=hashlib.sha256(text.encode()).hexdigest()[:16],
-            shape=np.array([tile_ms, tiles, ring, len(columns)], np.int64),
-            ops=np.array(ops, np.int64).reshape(-1, 3),
-            op_params=np.array(params, np.float64),
-            reads=np.array([line for line, _ in reads], np.int64).reshape(-1, 4),
-            read_params=np.array([of_line for _, of_line in reads], np.float64).reshape(-1, 3),
+            rings=rings,
+            digest=_digest(features, tile_ms, wholes),
+            room=_room(front, event_words, table),
+            shape=np.array([front, event_words, 0, len(rings)], np.int64),
+            ring_table=table,
+            columns=_column_table(columns, tail_fields),
+            tail_fields=np.array(tail_fields, np.int64),
+            states=np.array(state_lines, np.int64).reshape(-1, 3),
+            half_lives=np.array(half_lives, np.float64),
+            reads=np.array(lines, np.int64).reshape(-1, 5),
+            read_params=np.array(params, np.float64).reshape(-1, 3),
             wholes=wholes,
         )
 
+    def since(self, as_of_ms: int) -> int:
+        """From when on (ms) events are in any window as of a time; the time itself where there is
+        none."""
+        return min((ring.since(as_of_ms) for ring in self.rings), default=as_of_ms)
 
-def _tiles(name: str, window: Aggregate, tile_ms: int) -> int:
-    """Tiles of a window; 0 for what has none."""
-    if not isinstance(window, Window):
-        return 0
-    tiles, rest = divmod(window.over_ms, tile_ms)
-    if rest:
-        best = math.gcd(window.over_ms, tile_ms)
-        raise DefinitionError(
-            f"feature {name}: over={window.over!r}",
-            f"is not a multiple of the tile of {text_of(tile_ms)}",
-            f"Set tile={text_of(best)!r} or over={text_of((tiles + 1) * tile_ms)!r}.",
-        )
-    if tiles > MAX_TILES:
-        raise DefinitionError(
-            f"feature {name}: over={window.over!r}",
-            f"is {tiles} tiles of {text_of(tile_ms)}, more than {MAX_TILES}",
-            "Set a longer tile, or put short and long windows into two views.",
-        )
-    return tiles
+    def bytes_of(self, events: int) -> int:
+        """How many bytes a row of so few events has that they are all in its tail."""
+        return WORD * int(self.shape[0] + events * self.shape[1])
+
+    @property
+    def most_bytes(self) -> int:
+        """How many bytes a row may have: its tail is full, and so is every ring."""
+        return WORD * (self.room.words - BLOCK_HEADER)
+
+
+def _digest(
+    features: Mapping[str, Aggregate], tile_ms: int | None, wholes: Mapping[str, int]
+) -> str:
+    tile = f"1/{TILES_A_WINDOW}"
+    if tile_ms is not None:
+        tile = str(tile_ms)
+    declared = "\x1f".join(f"{name}={feature}" for name, feature in features.items())
+    text = f"{LAYOUT} {tile} {declared}"
+    if wholes:
+        text += f"\x1fwhole {','.join(wholes)}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _field(feature: Window | Last | DecayedMean, fields: tuple[str, ...]) -> int:
@@ -134,23 +179,66 @@ def _field(feature: Window | Last | DecayedMean, fields: tuple[str, ...]) -> int
     return fields.index(feature.field) if feature.field is not None else -1
 
 
-def _columns(features: Mapping[str, Aggregate], fields: tuple[str, ...]) -> list[tuple[int, int]]:
-    """The ring's columns, each (kind, field) once."""
-    windows = [window for window in features.values() if isinstance(window, Window)]
-    return list(
-        dict.fromkeys(
-            (kind, _field(window, fields)) for window in windows for kind in _COLUMNS[window.kind]
-        )
-    )
+def _columns_of(
+    ring: Ring, features: Mapping[str, Aggregate], fields: tuple[str, ...], tile_ms: int | None
+) -> list[Column]:
+    """The columns of a ring's tiles, each once: float64 ones first, then counts."""
+    found: dict[Column, None] = {}
+    for name, window in features.items():
+        if isinstance(window, Window) and tile_of(name, window, tile_ms).width_ms == ring.width_ms:
+            for kind in _COLUMNS[window.kind]:
+                found[kind, _field(window, fields)] = None
+    return sorted(found, key=lambda column: column[0] in _COUNTS)
+
+
+def _tail_fields(columns: Sequence[Sequence[Column]]) -> list[int]:
+    """The fields that any window is of."""
+    used = {field for of_ring in columns for _, field in of_ring}
+    return sorted(used - {-1})
+
+
+def _ring_table(rings: Sequence[Ring], columns: Sequence[Sequence[Column]]) -> I64:
+    lines = []
+    first = 0
+    for ring, own in zip(rings, columns):
+        counts = sum(kind in _COUNTS for kind, _ in own)
+        bitmap = -(-ring.tiles // 64)
+        lines.append((ring.width_ms, ring.tiles, bitmap, first, len(own) - counts, counts))
+        first += len(own)
+    return np.array(lines, np.int64).reshape(-1, 6)
+
+
+def _column_table(columns: Sequence[Sequence[Column]], tail_fields: Sequence[int]) -> I64:
+    # Word 0 of an event is its time, which stands for the event itself.
+    word_of = {field: at for at, field in enumerate(tail_fields, 1)} | {-1: 0}
+    lines = []
+    for of_ring in columns:
+        for kind, field in of_ring:
+            lines.append((kind, word_of[field]))
+    return np.array(lines, np.int64).reshape(-1, 2)
+
+
+def _room(front: int, event_words: int, table: I64) -> Room:
+    """The most that a row comes to. While its tail goes into tiles, both are there."""
+    numbers = BOUNDS + 2 * (len(table) + 1)
+    values = 0
+    words = BLOCK_HEADER + front + TAIL * event_words
+    if len(table):
+        words += 1
+    for _, of_ring, bitmap, _, floats, counts in table.tolist():
+        gathered = of_ring + TAIL
+        numbers += gathered
+        values += gathered * (floats + counts)
+        words += bitmap + of_ring * floats + (of_ring * counts + 1) // 2
+    return Room(numbers, values, words)
 
 
 def _states(
     features: Mapping[str, Aggregate], fields: tuple[str, ...], exact: Collection[int]
-) -> dict[tuple[int, int, float], int]:
-    """The word at which each state, (kind, field, half-life), starts; `exact` are the fields of
-    whole numbers."""
-    out: dict[tuple[int, int, float], int] = {}
-    at = kernels.HEADER
+) -> dict[State, int]:
+    """The word at which each state starts; `exact` are the fields of whole numbers."""
+    out: dict[State, int] = {}
+    at = HEADER
     for feature in features.values():
         if not isinstance(feature, Last | DecayedMean):
             continue
@@ -163,49 +251,57 @@ def _states(
     return out
 
 
-def _state(
-    feature: Last | DecayedMean, fields: tuple[str, ...], exact: Collection[int]
-) -> tuple[int, int, float]:
+def _state(feature: Last | DecayedMean, fields: tuple[str, ...], exact: Collection[int]) -> State:
     field = _field(feature, fields)
     if isinstance(feature, Last):
-        kind = kernels.LAST
+        kind = LAST
         if field in exact:
-            kind = kernels.LAST_WHOLE
+            kind = LAST_WHOLE
         return kind, field, 0.0
-    return kernels.DECAYED, field, float(feature.half_life_ms)
+    return DECAYED, field, float(feature.half_life_ms)
 
 
-def _read(
-    feature: Aggregate,
-    fields: tuple[str, ...],
-    columns: list[tuple[int, int]],
-    states: dict[tuple[int, int, float], int],
-    tile_ms: int,
-) -> tuple[tuple[int, int, int, int], tuple[float, float, float]]:
-    """The line of the finish tables for one feature."""
-    nothing = (0.0, 0.0, 0.0)
-    if isinstance(feature, Age):
-        return (kernels.F_AGE, 0, 0, 0), nothing
-    if isinstance(feature, Last):
-        return _read_last(_field(feature, fields), states), nothing
-    if isinstance(feature, DecayedMean):
+Line = tuple[tuple[int, int, int, int, int], tuple[float, float, float]]
+_NOTHING = (0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Writes the lines of the finish tables."""
+
+    fields: tuple[str, ...]
+    rings: Sequence[Ring]
+    columns: Sequence[Sequence[Column]]
+    states: Mapping[State, int]
+    tile_ms: int | None
+
+    def line(self, name: str, feature: Aggregate) -> Line:
+        if isinstance(feature, Age):
+            return (F_AGE, 0, 0, 0, 0), _NOTHING
+        if isinstance(feature, Last):
+            return self._last(_field(feature, self.fields)), _NOTHING
+        if isinstance(feature, DecayedMean):
+            return self._decayed(feature)
+        own = tile_of(name, feature, self.tile_ms)
+        ring = [ring.width_ms for ring in self.rings].index(own.width_ms)
+        wanted = [(kind, _field(feature, self.fields)) for kind in _COLUMNS[feature.kind]]
+        at = [self.columns[ring].index(column) for column in wanted]
+        return (_READS[feature.kind], at[0], at[-1], own.tiles, ring), _NOTHING
+
+    def _last(self, field: int) -> tuple[int, int, int, int, int]:
+        whole = self.states.get((LAST_WHOLE, field, 0.0))
+        if whole is not None:
+            return F_LAST_WHOLE, whole, 0, 0, 0
+        return F_LAST, self.states[LAST, field, 0.0], 0, 0, 0
+
+    def _decayed(self, feature: DecayedMean) -> Line:
         # A prior of weight 0 is none.
-        prior = nothing[1:]
+        prior = _NOTHING[1:]
         if feature.prior is not None:
             prior = (
                 float(feature.prior),
                 float(feature.weight),
             )
-        state = kernels.DECAYED, _field(feature, fields), float(feature.half_life_ms)
-        return (kernels.F_DECAYED, states[state], 0, 0), (float(feature.half_life_ms), *prior)
-    at = [columns.index((kind, _field(feature, fields))) for kind in _COLUMNS[feature.kind]]
-    return (_READS[feature.kind], at[0], at[-1], feature.over_ms // tile_ms), nothing
-
-
-def _read_last(
-    field: int, states: Mapping[tuple[int, int, float], int]
-) -> tuple[int, int, int, int]:
-    whole = states.get((kernels.LAST_WHOLE, field, 0.0))
-    if whole is not None:
-        return kernels.F_LAST_WHOLE, whole, 0, 0
-    return kernels.F_LAST, states[kernels.LAST, field, 0.0], 0, 0
+        half_life = float(feature.half_life_ms)
+        state = DECAYED, _field(feature, self.fields), half_life
+        return (F_DECAYED, self.states[state], 0, 0, 0), (half_life, *prior)

@@ -11,10 +11,12 @@ import numpy.typing as npt
 
 from freshet.features import aggregates
 from freshet.features.packed import Packed
-from freshet.features.rows import kernels
+from freshet.features.rows.arena import RowArena
 from freshet.features.rows.finish import finish
-from freshet.features.rows.kernels import CHECKPOINT, LATE, STORE
-from freshet.features.rows.plan import RowPlan
+from freshet.features.rows.finish_kernels import plain
+from freshet.features.rows.fold_kernels import Events
+from freshet.features.rows.layout import CHECKPOINT, STORE, VERSION_INDEX, VERSION_OFFSET
+from freshet.features.rows.plan import WORD, RowPlan
 from freshet.schemas.errors import CheckpointError, DefinitionError
 from freshet.schemas.text.columns import Interner, Texts
 
@@ -29,6 +31,9 @@ _NO_WHOLES = np.zeros((0, 0), np.int64)
 class ViewRows:
     """Rows by key, folded from one partition's events in the order of its log. Not thread-safe.
 
+    A row's bytes follow from its events alone, in any batches, whether or not it was dumped and
+    loaded in between.
+
     Rows that were touched are remembered twice: until the next `hand_over` (the store's share) and
     until the next `dump` or `dump_delta` (the checkpoint's).
     """
@@ -39,22 +44,16 @@ class ViewRows:
 
     def _clear(self) -> None:
         self._keys = Interner()
-        self._names = list[bytes]()
-        self._words = np.zeros((0, self.plan.width // 8), np.int64)
-        self._floats = self._words.view(np.float64)
-        self._mark = np.zeros(0, np.uint8)
-        self._touched = np.zeros((2, 0), np.int64)
-        self._counts = np.zeros(2, np.int64)
+        self._arena = RowArena(self.plan)
         self._dumped = 0
 
     def __len__(self) -> int:
         return len(self._keys)
 
     @property
-    def late(self) -> int:
-        """Events so far that were too old for their row's windows (decayed means still had
-        them)."""
-        return int(self._words[: len(self), LATE].sum())
+    def used_bytes(self) -> int:
+        """Memory that holds rows, without their keys."""
+        return self._arena.used_bytes
 
     def fold(
         self,
@@ -95,18 +94,15 @@ class ViewRows:
                 "Pass one row for each event and one column for each field of the plan.",
             )
         ids = self._keys(keys)
-        if len(self._keys) > len(self._mark):
-            self._grow(len(self._keys))
-        events = kernels.Events(
+        self._arena.hold(len(self._keys))
+        events = Events(
             ids,
-            kernels.plain(times, np.int64),
-            kernels.plain(version_index, np.int64),
-            kernels.plain(values, np.float64),
-            kernels.plain(exact, np.int64),
+            plain(times, np.int64),
+            plain(version_index, np.int64),
+            plain(values, np.float64),
+            plain(exact, np.int64),
         )
-        steps = kernels.Steps(self.plan.shape, self.plan.ops, self.plan.op_params)
-        memory = kernels.Memory(self._words, self._floats, self._mark, self._touched, self._counts)
-        kernels.fold(events, version_offset, steps, memory)
+        self._arena.fold(events, version_offset)
 
     def hand_over(self) -> Named:
         """Keys and rows (as stored) touched since the last time, in order of
@@ -114,23 +110,23 @@ class ViewRows:
 
         They are handed over: whoever took them writes them, again if need be.
         """
-        return self._packed(self._untouch(STORE))
+        return self._packed(self._arena.untouch(STORE))
 
     def all_rows(self) -> Named:
         """Every key and row, for a store that has lost them; a `hand_over` of everything."""
         # Those that were touched are among all: none of them is handed over once more.
-        self._untouch(STORE)
+        self._arena.untouch(STORE)
         return self._packed(np.arange(len(self)))
 
     def dump(self) -> Arrays:
         """Everything, as arrays of their own (a checkpoint's base)."""
-        self._untouch(CHECKPOINT)
+        self._arena.untouch(CHECKPOINT)
         self._dumped = 0
         return self._dump(np.arange(len(self)))
 
     def dump_delta(self) -> Arrays:
         """Rows touched, and keys first seen, since the last `dump`, `dump_delta` or `load`."""
-        return self._dump(self._untouch(CHECKPOINT))
+        return self._dump(self._arena.untouch(CHECKPOINT))
 
     def load(
         self, base: Mapping[str, npt.NDArray[Any]], deltas: Iterable[Mapping[str, npt.NDArray[Any]]]
@@ -146,54 +142,29 @@ class ViewRows:
             self._apply(part)
         self._dumped = len(self)
         # Of the newest part alone: each says all that was pending when it was dumped.
-        pending = part["pending"]
-        self._touched[STORE, : pending.size] = pending
-        self._counts[STORE] = pending.size
-        self._mark[pending] = 1 << STORE
-
-    def _grow(self, need: int) -> None:
-        had = len(self._mark)
-        capacity = max(64, need * 2)
-        words = np.zeros((capacity, self._words.shape[1]), np.int64)
-        words[:had] = self._words
-        mark = np.zeros(capacity, np.uint8)
-        touched = np.zeros((2, capacity), np.int64)
-        mark[:had] = self._mark
-        touched[:, :had] = self._touched
-        self._words = words
-        # A view of the words: left as it was, it would show the old ones.
-        self._floats = words.view(np.float64)
-        self._mark = mark
-        self._touched = touched
-
-    def _untouch(self, who: int) -> I64:
-        """The touched rows, in order of first touch, which are then touched no more."""
-        ids: I64 = self._touched[who, : self._counts[who]].copy()
-        # The other's bit stays: store and checkpoint take rows at different times.
-        self._mark[ids] &= 0xFF ^ (1 << who)
-        self._counts[who] = 0
-        return ids
+        self._arena.touch(plain(part["pending"], np.int64), STORE)
 
     def _packed(self, ids: I64) -> Named:
-        if len(self._names) < len(self._keys):
-            self._names += self._keys.names(len(self._names))
-        rows = self._words[ids]
+        rows, ends = self._arena.pack(ids)
+        packed = Packed(rows.view(np.uint8), ends * WORD)
         # Versions are big-endian in the store, where they are compared as bytes.
-        rows[:, :2].byteswap(inplace=True)
-        ends = np.arange(1, len(ids) + 1) * self.plan.width
-        packed = Packed(rows.reshape(-1).view(np.uint8), ends)
-        return [self._names[i] for i in ids.tolist()], packed
+        starts = packed.starts // WORD
+        for word in (VERSION_OFFSET, VERSION_INDEX):
+            rows[starts + word] = rows[starts + word].byteswap()
+        return self._keys.names_of(ids), packed
 
     def _dump(self, ids: I64) -> Arrays:
         new = self._keys.texts(self._dumped)
+        rows, ends = self._arena.pack(ids)
         out: Arrays = {
             "digest": np.frombuffer(self.plan.digest.encode(), np.uint8).copy(),
             "first_key": np.array([self._dumped], np.int64),
             "keys": new.data.copy(),
             "key_ends": new.end,
             "ids": ids,
-            "rows": self._words[ids],
-            "pending": self._touched[STORE, : self._counts[STORE]].copy(),
+            "rows": rows,
+            "row_ends": ends,
+            "pending": self._arena.touched(STORE),
         }
         self._dumped = len(self)
         return out
@@ -205,13 +176,13 @@ class ViewRows:
                 f"were dumped by another definition than {self.plan.digest}",
                 "Build this view's rows from its log, or load the checkpoint of this definition.",
             )
-        ends = kernels.plain(part["key_ends"], np.int64)
+        ends = plain(part["key_ends"], np.int64)
         starts = np.concatenate([np.zeros(1, np.int64), ends])[:-1]
         had = len(self)
         first = int(part["first_key"][0])
         # Else it would give these keys other ids than they had when they were dumped.
         if had == first:
-            data = kernels.plain(part["keys"], np.uint8)
+            data = plain(part["keys"], np.uint8)
             self._keys(Texts(data, starts, ends, np.ones(len(ends), np.bool_)))
         ids = part["ids"]
         new_keys = had == first and len(self) == had + len(ends)
@@ -221,9 +192,9 @@ class ViewRows:
                 f"does not follow {had} keys",
                 "Load the deltas of one base, in order.",
             )
-        if len(self) > len(self._mark):
-            self._grow(len(self))
-        self._words[ids] = part["rows"]
+        self._arena.hold(len(self))
+        parts = (ids, part["rows"], part["row_ends"])
+        self._arena.unpack(*(plain(one, np.int64) for one in parts))
 
 
 def warm() -> None:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from freshet.features.aggregates import Aggregate, Window
+from freshet.features.aggregates import Aggregate
 from freshet.features.rows.plan import LAYOUT, RowPlan
+from freshet.features.rows.rings import TILES_A_WINDOW
 from freshet.schemas.declared import check_each, check_kind
 from freshet.schemas.durations import milliseconds, text_of
 from freshet.schemas.errors import DefinitionError
@@ -48,8 +49,12 @@ class View:
 
     A window is the newest `over / tile` tiles, that of the question's moment included. So it
     reaches back by at least `over - tile` and by less than `over`: a smaller tile is more exact,
-    and makes longer rows. Events that are older than the longest window of the view, seen from
-    the row's newest event, no longer enter its windows.
+    and makes busy rows longer. Unless the view declares a tile, each window has 32 of its own, and
+    is exact to a 32nd of its length. Events that are older than a window, seen from the row's
+    newest event, no longer enter it.
+
+    A row begins as its events, one after the other; beyond 32 it has tiles instead, of which only
+    those with events take room. No value depends on that.
 
     `view["feature"]` is a feature of it, for the features of a model; it raises `DefinitionError`
     for a name that the view lacks.
@@ -64,8 +69,8 @@ class View:
             or boolean. Each value has a row of its own, and so has null: events without a key
             share one, which is read by a key that is null.
         features: Aggregates of number or boolean fields (true is 1.0), by name.
-        tile: The resolution of its windows, a duration of which every `over` is a multiple. None:
-            a tenth of the shortest `over`.
+        tile: The resolution of all its windows, a duration of which every `over` is a multiple.
+            None: each window has tiles of its own, as many of 32 to 16 as divide it.
         max_age: Beyond this age of a row's newest event, a duration, all of its values are
             missing, and their status is `OUTSIDE_MAX_AGE`. None: no bound.
         owner: Who answers for it; shown in the catalogue.
@@ -99,8 +104,8 @@ class View:
         ...     features={"n_1h": fr.count(over="1h"), "late": fr.decayed_mean("minutes_late")},
         ...     max_age="1d",
         ... )
-        >>> by_courier["n_1h"].name, by_courier.tile_ms
-        ('by_courier.n_1h', 360000)
+        >>> by_courier["n_1h"].name, by_courier.tiles
+        ('by_courier.n_1h', '32 a window')
     """
 
     name: str
@@ -186,13 +191,20 @@ class View:
         return RowPlan.compile(by_name, self.tile_ms, integers)
 
     @cached_property
-    def tile_ms(self) -> int:
-        """The resolution of its windows in milliseconds; a minute where it has no window."""
-        if self.tile is not None:
-            return milliseconds(self.tile, "tile")
-        windows = [one.over_ms for one in self.features.values() if isinstance(one, Window)]
-        # Ten tiles, so that a window is exact to a tenth of its length.
-        return max(1, min(windows) // 10) if windows else 60_000
+    def tile_ms(self) -> int | None:
+        """The declared width of all tiles in milliseconds. None: each window has its own."""
+        if self.tile is None:
+            return None
+        return milliseconds(self.tile, "tile")
+
+    @property
+    def tiles(self) -> str:
+        """How fine its windows are, as catalogue and command line say it."""
+        if not self.plan.rings:
+            return "none"
+        if self.tile_ms is None:
+            return f"{TILES_A_WINDOW} a window"
+        return text_of(self.tile_ms)
 
     @cached_property
     def facts(self) -> Facts:
@@ -203,7 +215,7 @@ class View:
         own = {
             f"topic {self.topic.name}": self.topic.digest,
             "key": ", ".join(self.keys),
-            "tile": text_of(self.tile_ms),
+            "tile": self.tiles,
             "layout": f"{LAYOUT}, keys {keys.ENCODING}",
         }
         # Only of views that have some: all others are what they always were.

@@ -151,8 +151,8 @@ def _impute(how: Impute) -> str:
 def _view(view: View) -> Iterable[tuple[str, str]]:
     yield (
         "rows",
-        f"by {'|'.join(view.keys)} over {view.topic.name}, {view.plan.width} bytes each, "
-        f"tile {text_of(view.tile_ms)}",
+        f"by {'|'.join(view.keys)} over {view.topic.name}, "
+        f"{view.plan.bytes_of(1)} to {view.plan.most_bytes} bytes each, tiles: {view.tiles}",
     )
     for name, aggregate in view.features.items():
         yield f"  {name}", str(aggregate)

@@ -241,7 +241,6 @@ class _Reading:
         """From when on events are in the row's longest window as of the question, and which that
         is."""
         view = self._view
-        tile = self._view.plan.tile_ms
         windows = [
             aggregate
             for aggregate in view.features.values()
@@ -255,8 +254,10 @@ class _Reading:
         if windows:
             longest = max(windows, key=lambda aggregate: aggregate.over_ms)
             # As the row holds them: the tile of the question is one of them.
-            since = (self._as_of // tile - view.plan.tiles + 1) * tile
-            why = f"the longest window, {text_of(longest.over_ms)} in tiles of {text_of(tile)}"
+            ring = min(view.plan.rings, key=lambda ring: ring.since(self._as_of))
+            since = ring.since(self._as_of)
+            tile = text_of(ring.width_ms)
+            why = f"the longest window, {text_of(longest.over_ms)} in tiles of {tile}"
             if len(windows) < len(view.features):
                 why += "; decayed means and last values may reach further back"
             return since, why

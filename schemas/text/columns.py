@@ -169,6 +169,13 @@ class Interner:
         ends = self._ends
         return [self._arena[ends[i] : ends[i + 1]].tobytes() for i in range(first, stop)]
 
+    def names_of(self, ids: I64) -> list[bytes]:
+        """The texts of some ids."""
+        arena = self._arena.data
+        starts = self._ends[ids].tolist()
+        ends = self._ends[ids + 1].tolist()
+        return [bytes(arena[start:end]) for start, end in zip(starts, ends)]
+
     def texts(self, first: int = 0) -> Texts:
         """The texts from id `first` on, as a column (a copy)."""
         count = len(self)

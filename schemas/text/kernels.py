@@ -8,7 +8,7 @@ from typing import Any
 import numba as nb
 import numpy as np
 
-from freshet.schemas.text.word_kernels import eight_bytes, put_eight_bytes, word_at
+from freshet.schemas.text.word_kernels import eight_bytes, prefetch, put_eight_bytes, word_at
 
 u64 = np.uint64
 i64 = np.int64
@@ -17,6 +17,7 @@ i64 = np.int64
 SEED_LOW = u64(0x9E3779B97F4A7C15)
 SEED_HIGH = u64(0xD6E8FEB86659FD93)
 SEED_ROUTE = u64(0xA0761D6478BD642F)
+AHEAD = 8  # so many texts before one is looked up, each step of that is asked for
 
 
 @nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
@@ -120,10 +121,23 @@ def intern(
     """Texts to dense ids through an open table. Bytes are compared, so a hash collision is
     harmless."""
     mask = u64(hashes.size - 1)
-    for row in range(start.size):
+    rows = start.size
+    # Where they are found, until they are: hashes of all rows, so that their slots may be asked for
+    # before they are looked at. Odd, so that none is 0, which is an empty slot.
+    for row in range(rows):
+        out[row] = i64(hash_span(data, start[row], end[row], SEED_LOW) | u64(1))
+    for row in range(rows):
+        if row + 3 * AHEAD < rows:
+            place = i64(u64(out[row + 3 * AHEAD]) & mask)
+            prefetch(hashes, place)
+            prefetch(ids, place)
+        # Of most texts the first slot is theirs, and says where they lie.
+        if row + 2 * AHEAD < rows:
+            prefetch(ends, i64(ids[u64(out[row + 2 * AHEAD]) & mask]))
+        if row + AHEAD < rows:
+            prefetch(arena, ends[ids[u64(out[row + AHEAD]) & mask]])
         size = end[row] - start[row]
-        # Odd, so that it is never 0, which is an empty slot.
-        hashed = hash_span(data, start[row], end[row], SEED_LOW) | u64(1)
+        hashed = u64(out[row])
         slot = hashed & mask
         while True:
             if hashes[slot] == u64(0):

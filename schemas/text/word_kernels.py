@@ -8,6 +8,7 @@ import numba as nb
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 u64 = np.uint64
@@ -38,6 +39,27 @@ def put_eight_bytes(typing_context: Any, data: Any, at: Any, word: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(data, at, types.uint64), generate
+
+
+@intrinsic
+def prefetch(typing_context: Any, array: Any, at: Any) -> Any:
+    """Ask for the cache line of `array[at]`, which is not waited for: what many keys have lies in
+    no cache.
+
+    Source: https://llvm.org/docs/LangRef.html#llvm-prefetch-intrinsic
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        held = context.make_array(signature.args[0])(context, builder, args[0])
+        place = builder.bitcast(builder.gep(held.data, [args[1]]), ir.IntType(8).as_pointer())
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [place.type, number, number, number])
+        call = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        # To be written, kept in all caches, and data.
+        builder.call(call, [place, number(1), number(3), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), generate
 
 
 @nb.njit(nogil=True, cache=True, _nrt=False)

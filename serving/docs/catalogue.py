@@ -10,7 +10,6 @@ import msgspec
 from freshet.features.aggregates import Age, Aggregate, DecayedMean, Last, Window
 from freshet.features.views.view import FeatureRef, View
 from freshet.learners.model import Model
-from freshet.schemas.durations import text_of
 from freshet.schemas.events.field import Field
 from freshet.schemas.events.times import counted_by
 from freshet.schemas.topics.topic import FieldRef, Topic
@@ -186,7 +185,7 @@ def _view(view: View) -> ViewEntry:
         keys=list(view.keys),
         features=[_feature(view, name, aggregate) for name, aggregate in view.features.items()],
         max_age=view.max_age,
-        tile=text_of(view.tile_ms),
+        tile=view.tiles,
         digest=view.digest,
         feature_slo=view.topic.freshness.feature_slo,
     )

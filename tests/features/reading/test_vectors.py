@@ -240,7 +240,7 @@ def test_a_question_is_read_as_the_reference_reads_it(
 
 
 IN_A_NEW_PROCESS = """
-from freshet.features.rows import kernels
+from freshet.features.rows import finish_kernels as kernels
 from tests.features.reading.test_vectors import NOW, PLAN, STORE
 
 

@@ -1,5 +1,5 @@
-"""Feature rows the slow and obvious way: plain Python, one dict of tiles a key, one event at a
-time.
+"""Feature rows the slow and obvious way: plain Python, all events of a key, each put into its tile
+when the row is finished.
 
 The kernels are held to this bit for bit, so it does the same float operations in the same order:
 within a tile in the order of the log, across tiles from the oldest.
@@ -30,39 +30,42 @@ def halved(elapsed: int, half_life: int) -> float:
     return math.ldexp(ROOTS[n % 64] * rest, -(n // 64))
 
 
+def own_width(over_ms: int) -> int:
+    """Of a window whose view declares no tile: the narrowest that divides it into 16 to 32."""
+    for tiles in range(32, 15, -1):
+        if over_ms % tiles == 0:
+            return over_ms // tiles
+    return max(1, over_ms // 32)
+
+
 class ReferenceRow:
     """All that was ever seen of one key."""
 
-    def __init__(self, features: Mapping[str, Aggregate], tile_ms: int) -> None:
+    def __init__(self, features: Mapping[str, Aggregate], tile_ms: int | None) -> None:
         self.features, self.tile_ms = features, tile_ms
-        overs = [a.over_ms for a in features.values() if isinstance(a, Window)]
-        self.tiles = max(overs, default=0) // tile_ms
         self.version = (0, 0)
-        self.times: list[int] = []
-        self.late = 0
-        self.rows: dict[int, float] = {}
-        self.values: dict[str, dict[int, list[float]]] = {}
+        self.events: list[tuple[int, Mapping[str, float]]] = []
         self.decayed: dict[tuple[str, int], tuple[float, float, int]] = {}
         self.lasts: dict[str, tuple[int, float]] = {}
 
     @property
-    def newest_tile(self) -> int:
-        return max(self.times) // self.tile_ms
+    def newest(self) -> int:
+        return max(t for t, _ in self.events)
+
+    def width(self, a: Window) -> int:
+        return self.tile_ms or own_width(a.over_ms)
+
+    def kept(self, width: int) -> int:
+        """How many tiles of this width a row has: those of the longest window that uses them."""
+        windows = [a for a in self.features.values() if isinstance(a, Window)]
+        return max(a.over_ms // width for a in windows if self.width(a) == width)
 
     def fold(self, t: int, event: Mapping[str, float], version: tuple[int, int]) -> None:
         self.version = version
-        self.times.append(t)
-        tile = t // self.tile_ms
-        in_ring = tile > self.newest_tile - self.tiles
-        if in_ring:
-            self.rows[tile] = self.rows.get(tile, 0.0) + 1.0
-        elif self.tiles:
-            self.late += 1
+        self.events.append((t, event))
         for field, x in event.items():
             if not math.isfinite(x):
                 continue
-            if in_ring:
-                self.values.setdefault(field, {}).setdefault(tile, []).append(x)
             if field not in self.lasts or t >= self.lasts[field][0]:
                 self.lasts[field] = (t, x)
         for a in {
@@ -88,19 +91,23 @@ class ReferenceRow:
 
     def _value(self, a: Aggregate, as_of: int) -> float:
         if isinstance(a, Age):
-            return (as_of - max(self.times)) / 1000.0
+            return (as_of - self.newest) / 1000.0
         if isinstance(a, Last):
             return self.lasts[a.field][1] if a.field in self.lasts else NAN
         if isinstance(a, DecayedMean):
             return self._decayed_mean(a, as_of)
-        now = as_of // self.tile_ms
-        tiles = range(now - a.over_ms // self.tile_ms + 1, now + 1)
-        if a.kind == "count":
-            return self._sum([self.rows[q] for q in tiles if q in self.rows and self._kept(q)])
-        seen = self.values.get(a.field or "", {})
-        kept = [seen[q] for q in tiles if q in seen and self._kept(q)]
+        width = self.width(a)
+        now = as_of // width
+        oldest = now - a.over_ms // width + 1
+        oldest = max(oldest, self.newest // width - self.kept(width) + 1)
+        tiles: dict[int, list[float]] = {}
+        for t, event in self.events:
+            x = 1.0 if a.field is None else event[a.field]
+            if oldest <= t // width <= now and math.isfinite(x):
+                tiles.setdefault(t // width, []).append(x)
+        kept = [tiles[q] for q in sorted(tiles)]
         total = self._sum([self._sum(xs) for xs in kept])
-        if a.kind == "sum":
+        if a.kind in ("count", "sum"):
             return total
         if not kept:
             return NAN
@@ -114,10 +121,6 @@ class ReferenceRow:
             share = halved(max(0, as_of - newest), a.half_life_ms)
             return (total * share + a.weight * a.prior) / (weight * share + a.weight)
         return total / weight if weight else NAN
-
-    def _kept(self, tile: int) -> bool:
-        """The ring still has this tile."""
-        return tile > self.newest_tile - self.tiles
 
     @staticmethod
     def _sum(values: list[float]) -> float:

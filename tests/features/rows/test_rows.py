@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from freshet.features import aggregates as fr
 from freshet.features.packed import Packed
-from freshet.features.rows.kernels import halved
+from freshet.features.rows.decay_kernels import halved
+from freshet.features.rows.layout import SUM, TAIL, TILED, VALUES
 from freshet.features.rows.rows import RowPlan, ViewRows, warm
 from freshet.schemas.errors import CheckpointError, DefinitionError
 from freshet.schemas.text.columns import Texts
@@ -82,16 +83,20 @@ def fold(rows: ViewRows, batch: list[Event], offset: int, index: int = 0) -> Non
     )
 
 
-def folded(features: dict[str, fr.Aggregate], batch: list[Event]) -> ViewRows:
-    rows = ViewRows(RowPlan.compile(features, TILE))
+def folded(
+    features: dict[str, fr.Aggregate], batch: list[Event], tile_ms: int | None = TILE
+) -> ViewRows:
+    rows = ViewRows(RowPlan.compile(features, tile_ms))
     fold(rows, batch, 0)
     return rows
 
 
-def reference(features: dict[str, fr.Aggregate], batch: list[Event]) -> dict[bytes, ReferenceRow]:
+def reference(
+    features: dict[str, fr.Aggregate], batch: list[Event], tile_ms: int | None = TILE
+) -> dict[bytes, ReferenceRow]:
     out: dict[bytes, ReferenceRow] = {}
     for i, e in enumerate(batch):
-        row = out.setdefault(e.key.encode(), ReferenceRow(features, TILE))
+        row = out.setdefault(e.key.encode(), ReferenceRow(features, tile_ms))
         row.fold(e.t, {"x": e.x, "y": e.y}, (0, i))
     return out
 
@@ -110,13 +115,13 @@ def taken(packed: tuple[list[bytes], Packed]) -> tuple[list[bytes], list[bytes]]
 def test_only_rows_with_a_last_whole_number_are_laid_out_anew() -> None:
     others: dict[str, fr.Aggregate] = {"x": fr.last("x"), "y": fr.sum("y", over="1s")}
     plain = RowPlan.compile(others, TILE)
-    # By the digest that rows had before there were whole numbers in them.
-    text = f"1 {TILE} x=last(x)\x1fy=sum(y over 1s)"
+    # By the digest that such rows have without whole numbers in the view.
+    text = f"2 {TILE} x=last(x)\x1fy=sum(y over 1s)"
     assert plain.digest == hashlib.sha256(text.encode()).hexdigest()[:16]
     assert RowPlan.compile(others, TILE, ["y"]).digest == plain.digest
     whole = RowPlan.compile(others, TILE, ["x", "y"])
     assert whole.digest != plain.digest
-    assert (list(whole.wholes), whole.width) == (["x"], plain.width)
+    assert (list(whole.wholes), whole.most_bytes) == (["x"], plain.most_bytes)
     with pytest.raises(CheckpointError, match="another definition"):
         ViewRows(whole).load(ViewRows(plain).dump(), [])
 
@@ -132,19 +137,24 @@ def test_events_that_leave_the_digits_of_whole_numbers_out_are_refused() -> None
 
 @untimed
 @given(views, events)
-def test_header_versions_and_late_events_are_those_of_the_reference(
+def test_version_newest_time_and_tail_are_those_of_the_reference(
     features: dict[str, fr.Aggregate], batch: list[Event]
 ) -> None:
     rows, expected = folded(features, batch), reference(features, batch)
     keys, data = rows.hand_over()
     assert keys == list(expected)
-    assert data.lengths.tolist() == [rows.plan.width] * len(keys)
     for key, row in zip(keys, data):
         r = expected[key]
         assert struct.unpack(">2q", row[:16]) == r.version
-        header = struct.unpack("<5q", row[16:56])
-        assert header == (r.newest_tile, max(r.times), min(r.times), len(r.times), r.late)
-    assert rows.late == sum(r.late for r in expected.values())
+        newest, held = struct.unpack("<2q", row[16:32])
+        assert newest == r.newest
+        events = 0
+        if rows.plan.rings:
+            events = held % TILED
+            assert events <= min(len(r.events), TAIL)
+        if held < TILED:
+            assert len(row) == rows.plan.bytes_of(events)
+        assert len(row) <= rows.plan.most_bytes
 
 
 @untimed
@@ -371,7 +381,10 @@ def test_features_share_columns_and_states() -> None:
         TILE,
     )
     assert plan.fields == ("x",)
-    assert plan.width == 8 * (7 + 3 + 10 * 2)
+    # Counts of x and its sum, in ten tiles of one width, and one decayed state of three words.
+    assert [(ring.width_ms, ring.tiles) for ring in plan.rings] == [(TILE, 10)]
+    assert plan.columns.tolist() == [[SUM, 1], [VALUES, 1]]
+    assert plan.bytes_of(0) == 8 * (4 + 3)
 
 
 def test_warm_compiles() -> None:

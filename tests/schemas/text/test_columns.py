@@ -153,6 +153,8 @@ def test_an_interner_numbers_texts_as_a_dictionary_does(
     again = Interner(capacity)
     again(interner.texts())
     assert again.names() == interner.names()
+    some = np.arange(len(interner))[::-2]
+    assert again.names_of(some) == interner.names()[::-2]
 
 
 def test_an_interner_grows_far_beyond_its_room() -> None:

@@ -1,0 +1,173 @@
+"""The memory that the rows of a view lie in, which grows without being copied."""
+
+from __future__ import annotations
+
+import mmap
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from freshet.features.rows import arena_kernels as kernels
+from freshet.features.rows.fold_kernels import Events, Steps, fold
+from freshet.features.rows.plan import RowPlan
+from freshet.features.rows.tile_kernels import Rings
+
+I64 = npt.NDArray[np.int64]
+# Emptying one takes a fraction of a millisecond; smaller ones leave more unused at their ends.
+SEGMENT_WORDS = 1 << 15
+# Below this a page more or less is nothing, and huge ones would be mostly empty.
+HUGE_BYTES = 64 << 20
+
+
+class Memory:
+    """Zeros of one dtype that may become more: the pages that are there are kept, not copied, where
+    the system can do that. Whoever holds `array` when it grows holds the old one."""
+
+    def __init__(self, dtype: npt.DTypeLike) -> None:
+        self._dtype = np.dtype(dtype)
+        self._map = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self.array: npt.NDArray[Any] = np.frombuffer(self._map, self._dtype)
+
+    def grow(self, count: int) -> None:
+        """Make room for `count` values, and for as many again as there were."""
+        size = len(self._map)
+        need = count * self._dtype.itemsize
+        if need <= size:
+            return
+        while size < need:
+            size *= 2
+        del self.array
+        try:
+            self._map.resize(size)
+        except (SystemError, BufferError):
+            # A system without mremap, or somebody holds an array: a copy, then.
+            old = self._map
+            self._map = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            self._map[: len(old)] = old[:]
+        if size >= HUGE_BYTES and hasattr(mmap, "MADV_HUGEPAGE"):
+            self._map.madvise(mmap.MADV_HUGEPAGE)
+        self.array = np.frombuffer(self._map, self._dtype)
+
+
+class RowArena:
+    """Rows of a plan by id, as the kernels fold into them (`features/rows/arena_kernels.py`)."""
+
+    def __init__(self, plan: RowPlan) -> None:
+        self._shape = plan.shape
+        self._rings = Rings(plan.ring_table, plan.columns)
+        self._steps = Steps(plan.shape, plan.tail_fields, plan.states, plan.half_lives)
+        self._words = Memory(np.int64)
+        self._blocks = Memory(np.int64)
+        self._touched = Memory(np.int64)
+        self._counts = np.zeros(2, np.int64)
+        self._state = np.zeros(kernels.STATES, np.int64)
+        self._state[kernels.SEGMENT] = _segment_words(plan.room.words)
+        self._dead = np.zeros(0, np.int64)
+        self._free = np.zeros(0, np.int64)
+        self._scratch = (
+            np.empty(plan.room.numbers, np.int64),
+            np.empty(plan.room.values, np.float64),
+        )
+
+    @property
+    def used_bytes(self) -> int:
+        """Memory that holds blocks, live or dead."""
+        state = self._state
+        segments = state[kernels.USED] - state[kernels.FREE]
+        return int(segments * state[kernels.SEGMENT]) * self._words.array.itemsize
+
+    def hold(self, ids: int) -> None:
+        """Make room for so many ids."""
+        self._blocks.grow(ids)
+        self._touched.grow(2 * ids)
+
+    def fold(self, events: Events, offset: int) -> None:
+        """Fold the events of a record into the rows of their ids."""
+        count = len(events.ids)
+        # At least once: a batch of no events may compact.
+        done = self._fold(events, 0, offset)
+        while done < count:
+            self._more_segments()
+            done = self._fold(events, done, offset)
+
+    def _fold(self, events: Events, first: int, offset: int) -> int:
+        return int(
+            fold(
+                events,
+                first,
+                offset,
+                self._steps,
+                self._rings,
+                self._arena(),
+                self._touched.array,
+                self._counts,
+                self._scratch,
+            )
+        )
+
+    def untouch(self, who: int) -> I64:
+        """The touched rows, in order of first touch, which are then touched no more."""
+        ids = self.touched(who)
+        # The other's mark stays: store and checkpoint take rows at different times.
+        kernels.unmark(ids, who, self._words.array, self._blocks.array)
+        self._counts[who] = 0
+        return ids
+
+    def touched(self, who: int) -> I64:
+        """The touched rows, in order of first touch."""
+        ids: I64 = self._touched.array[who : 2 * self._counts[who] : 2].copy()
+        return ids
+
+    def touch(self, ids: I64, who: int) -> None:
+        """Make these the touched rows."""
+        self._touched.array[who : 2 * ids.size : 2] = ids
+        self._counts[who] = ids.size
+        kernels.mark(ids, who, self._words.array, self._blocks.array)
+
+    def pack(self, ids: I64) -> tuple[I64, I64]:
+        """The words of rows, one row after the other, and where each ends."""
+        ends = np.empty(ids.size, np.int64)
+        arena = self._arena()
+        kernels.measure(ids, arena, self._shape, self._rings.rings, ends)
+        rows = np.empty(int(ends[-1]) if ids.size else 0, np.int64)
+        kernels.pack(ids, arena, self._shape, ends, rows)
+        return rows, ends
+
+    def unpack(self, ids: I64, rows: I64, ends: I64) -> None:
+        """Put packed rows in the place of what their ids have."""
+        done = 0
+        while done < ids.size:
+            done = int(kernels.unpack(done, ids, rows, ends, self._shape, self._arena()))
+            if done < ids.size:
+                self._more_segments()
+
+    def _arena(self) -> kernels.Arena:
+        # Made for each call, since an array that is kept would keep the memory from growing.
+        words = self._words.array
+        return kernels.Arena(
+            words,
+            words.view(np.float64),
+            words.view(np.uint32),
+            self._blocks.array,
+            self._state,
+            self._dead,
+            self._free,
+        )
+
+    def _more_segments(self) -> None:
+        had = self._dead.size
+        # One to be filled, and one that the event which fills it may need besides.
+        more = max(2, had // 2)
+        self._words.grow((had + more) * int(self._state[kernels.SEGMENT]))
+        # Little: some bytes a segment.
+        self._dead = np.concatenate([self._dead, np.zeros(more, np.int64)])
+        self._free = np.concatenate([self._free, np.zeros(more, np.int64)])
+
+
+def _segment_words(largest_row: int) -> int:
+    """A segment holds any row, with what its block may have beyond."""
+    words = SEGMENT_WORDS
+    while words < 2 * largest_row:
+        words *= 2
+    return words

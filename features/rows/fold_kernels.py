@@ -1,0 +1,245 @@
+"""numba kernels that fold events into rows (`features/rows/layout.py` draws one).
+
+They are driven by the tables of a `RowPlan`, so that one compilation serves every view. They walk
+events in order and know no batches. They allocate nothing, and so count no references, which would
+cost more than their work.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from freshet.features.rows.arena_kernels import allocate, compact, is_full, more_room, move
+from freshet.features.rows.compiled_kernels import inlined, kernel
+from freshet.features.rows.decay_kernels import halved
+from freshet.features.rows.layout import (
+    BLOCK_HEADER,
+    BLOCK_ID,
+    BLOCK_SIZE,
+    EVENTS_MASK,
+    LAST,
+    LAST_WHOLE,
+    MARKS,
+    NEVER,
+    NEWEST,
+    SIZE_MASK,
+    TAIL,
+    TAIL_STATE,
+    TILED,
+    VERSION_INDEX,
+    VERSION_OFFSET,
+)
+from freshet.features.rows.tile_kernels import gather, gathered_words, write_tiles
+from freshet.schemas.text.word_kernels import prefetch
+
+I64 = npt.NDArray[np.int64]
+# So many events before a row is needed, it is asked for; where it lies, twice as many before.
+AHEAD = 12
+LINE = 8  # words of a cache line
+BOTH = 3  # marks of a row that both have yet to see
+
+
+class Events(NamedTuple):
+    """Events in the order of the log: the row of each, its time (ms), its index in the record that
+    carried it, all int64 `[n]`, and float64 `[n, fields]`; `wholes` int64 `[n, fields]` has every
+    digit of whole numbers that are there, and no rows where no step asks for them."""
+
+    ids: I64
+    times: I64
+    indexes: I64
+    values: npt.NDArray[np.float64]
+    wholes: I64
+
+
+class Steps(NamedTuple):
+    """What `fold` does for an event: `shape` as `RowPlan` has it; `fields` of the events in a tail;
+    `states` int64 `[states, 3]` says kind, field and word of each, `half_lives` of the decayed
+    ones."""
+
+    shape: I64
+    fields: I64
+    states: I64
+    half_lives: npt.NDArray[np.float64]
+
+
+@kernel
+def fold(
+    events: Any,
+    first: Any,
+    offset: Any,
+    plan: Any,
+    driven: Any,
+    arena: Any,
+    touched: Any,
+    counts: Any,
+    scratch: Any,
+) -> Any:
+    """Fold `Events` of the record at `offset`, from the one at `first` on, in order, into the rows
+    of an `Arena`; returns at which it stopped, as the arena was full."""
+    ids, times, indexes, values, wholes = events
+    shape, fields, states, half_lives = plan
+    words, floats, _, blocks, state, dead, _ = arena
+    rings = driven[0]
+    front = shape[0]
+    event_words = shape[1]
+    for event in range(first, ids.size):
+        if is_full(state, dead):
+            return event
+        if event + 2 * AHEAD < ids.size:
+            prefetch(blocks, ids[event + 2 * AHEAD])
+        if event + AHEAD < ids.size:
+            coming = blocks[ids[event + AHEAD]]
+            prefetch(words, coming)
+            prefetch(words, coming + LINE)
+            prefetch(words, coming + 2 * LINE)
+        id_ = ids[event]
+        time = times[event]
+        block = blocks[id_]
+        if block == 0:
+            block = _opened(id_, time, shape, states, arena)
+        if event_words > 0:
+            row = block + BLOCK_HEADER
+            held = words[row + TAIL_STATE]
+            tail = held & EVENTS_MASK
+            # When a tail is pruned or goes into tiles depends on how many events it has, never on
+            # its room: a row that was stored and put back may have another room, and must come to
+            # the same bytes.
+            if held < TILED and tail & 3 == 0 and tail > 0:
+                tail = _prune(words, row, front, event_words, rings)
+            room = words[block + BLOCK_SIZE] >> 32
+            if tail == room:
+                if room < TAIL:
+                    more = more_room(room)
+                    size = BLOCK_HEADER + front + more * event_words
+                    kept = BLOCK_HEADER + front + tail * event_words
+                    block = move(block, size, more, kept, arena)
+                else:
+                    block = _flush(block, shape, driven, arena, scratch)
+                    tail = 0
+            at = block + BLOCK_HEADER + front + tail * event_words
+            words[at] = time
+            for field in range(event_words - 1):
+                floats[at + 1 + field] = values[event, fields[field]]
+            words[block + BLOCK_HEADER + TAIL_STATE] += 1
+        row = block + BLOCK_HEADER
+        words[row + VERSION_OFFSET] = offset
+        words[row + VERSION_INDEX] = indexes[event]
+        words[row + NEWEST] = max(words[row + NEWEST], time)
+        for step in range(states.shape[0]):
+            value = values[event, states[step, 1]]
+            at = row + states[step, 2]
+            if not np.isfinite(value):
+                continue
+            if states[step, 0] >= LAST:
+                # Of equal times the later in the log, as it came later.
+                if time >= words[at + 1]:
+                    if states[step, 0] == LAST:
+                        floats[at] = value
+                    else:
+                        # Not by way of a float64, which has room for 53 bits.
+                        words[at] = wholes[event, states[step, 1]]
+                    words[at + 1] = time
+                continue
+            if floats[at + 1] == 0.0:
+                words[at + 2] = time
+            # The state is as of its newest value: a newer one moves it on, an older one comes in
+            # decayed.
+            elapsed = time - words[at + 2]
+            share = 1.0
+            if elapsed != 0:
+                share = halved(abs(elapsed), half_lives[step])
+            if elapsed > 0:
+                floats[at] = floats[at] * share + value
+                floats[at + 1] = floats[at + 1] * share + 1.0
+                words[at + 2] = time
+            else:
+                floats[at] += value * share
+                floats[at + 1] += share
+        marks = words[block + BLOCK_ID] >> MARKS
+        if marks & BOTH != BOTH:
+            for who in range(2):
+                if marks & (1 << who) == 0:
+                    touched[2 * counts[who] + who] = id_
+                    counts[who] += 1
+            words[block + BLOCK_ID] |= BOTH << MARKS
+    compact(arena)
+    return ids.size
+
+
+@inlined
+def _opened(id_: Any, time: Any, shape: Any, states: Any, arena: Any) -> Any:
+    """A new row, of no events."""
+    words, floats, _, blocks, state, dead, free = arena
+    room = more_room(0) if shape[1] > 0 else 0
+    size = BLOCK_HEADER + shape[0] + room * shape[1]
+    block = allocate(size, words, state, dead, free)
+    blocks[id_] = block
+    words[block + BLOCK_ID] = id_
+    words[block + BLOCK_SIZE] = size | (room << 32)
+    row = block + BLOCK_HEADER
+    words[row + NEWEST] = time
+    words[row + TAIL_STATE] = 0
+    for step in range(states.shape[0]):
+        at = row + states[step, 2]
+        if states[step, 0] == LAST:
+            floats[at] = np.nan
+            words[at + 1] = NEVER
+        elif states[step, 0] == LAST_WHOLE:
+            words[at] = 0
+            words[at + 1] = NEVER
+        else:
+            floats[at] = 0.0
+            floats[at + 1] = 0.0
+            words[at + 2] = time
+    return block
+
+
+@kernel
+def _prune(words: Any, row: Any, front: Any, event_words: Any, rings: Any) -> Any:
+    """Forget events in the tail that no ring has any more; how many are left."""
+    newest = words[row + NEWEST]
+    oldest = newest
+    for ring in range(rings.shape[0]):
+        width = rings[ring, 0]
+        oldest = min(oldest, (newest // width - rings[ring, 1] + 1) * width)
+    kept = 0
+    to = row + front
+    for event in range(words[row + TAIL_STATE]):
+        at = row + front + event * event_words
+        if words[at] < oldest:
+            continue
+        if at != to:
+            for word in range(event_words):
+                words[to + word] = words[at + word]
+        to += event_words
+        kept += 1
+    words[row + TAIL_STATE] = kept
+    return kept
+
+
+@inlined
+def _flush(block: Any, shape: Any, driven: Any, arena: Any, scratch: Any) -> Any:
+    """Move the tail's events into the tiles of every ring."""
+    words, floats, halves, _, _, _, _ = arena
+    rings, columns = driven
+    numbers, values = scratch
+    row = block + BLOCK_HEADER
+    room = words[block + BLOCK_SIZE] >> 32
+    tiles_at = row + shape[0] + room * shape[1]
+    gather(words, floats, halves, row, tiles_at, shape, rings, columns, numbers, values)
+    need = BLOCK_HEADER + shape[0] + TAIL * shape[1]
+    need += gathered_words(numbers, shape, rings)
+    size = words[block + BLOCK_SIZE] & SIZE_MASK
+    # A block that is too small, or would be too large by a third.
+    if need > size or need * 4 < size * 3:
+        # With some words more than it needs, so that not every tile moves it.
+        block = move(block, need + need // 8, TAIL, BLOCK_HEADER + shape[0], arena)
+        row = block + BLOCK_HEADER
+    tiles_at = row + shape[0] + TAIL * shape[1]
+    newest = words[row + NEWEST]
+    write_tiles(words, floats, halves, tiles_at, newest, shape, rings, numbers, values)
+    words[row + TAIL_STATE] = TILED
+    return block

@@ -1,0 +1,68 @@
+"""The words of a row, and what numbers in the kernels' tables mean.
+
+A row is 8-byte words. It has a header, states, a tail of raw events in the order of the log and,
+once the tail ran over, tiles:
+
+    0, 1    version: offset and index in the clean log (big-endian once packed)
+    2       newest event time (ms)
+    3       events in the tail; above bit 32: 1 if there are tiles
+    4 …     a decayed state: sum, weight, time of its newest value (ms);
+            a last state: value (a float64, or an int64 where the field is of whole numbers), its
+            time (ms; NEVER: no value yet)
+    tail    of each event its time (ms), then the float64 of each field that a window is of
+    tiles   the newest event time when the tail last went into tiles, then the rings
+
+A *ring* has the `tiles` newest tiles of one width: tile `q` is of the events with
+`time // width == q`. It is a bitmap (bit `j`: there is tile `q - tiles + 1 + j`, with `q` that of
+the time in front of the rings), then the float64 columns of each tile that is there, oldest first,
+then their uint32 columns, padded to a word. Windows of one width share a ring.
+
+The tail has TAIL events at most: one more and all of them go into their tiles. So a row with few
+events is short, and a busy one is bounded, and nobody sees which of the two it is: the tail is
+applied to the tiles in the same order whenever that is done. Numbers that are not finite are
+missing.
+
+In memory a row lies in a *block*, two words longer: the row's number with its marks, and the
+block's size with the events that its tail has room for.
+"""
+
+from __future__ import annotations
+
+VERSION_OFFSET = 0
+VERSION_INDEX = 1
+NEWEST = 2
+TAIL_STATE = 3
+HEADER = 4
+# Longer tails make quiet rows longer and busy ones cheaper, as tiles are written less often.
+TAIL = 32
+TILED = 1 << 32
+EVENTS_MASK = TILED - 1
+
+# A block, before its row. The first holds an id below 2^32, the second a size in words below 2^32.
+BLOCK_ID = 0
+BLOCK_SIZE = 1
+BLOCK_HEADER = 2
+ID_MASK = (1 << 32) - 1
+SIZE_MASK = (1 << 32) - 1
+# Who has yet to see a touched row: bits of its marks, and every second of `touched`.
+STORE = 0
+CHECKPOINT = 1
+MARKS = 32
+DEAD = 1 << 34  # the row has another block, or none: space for compaction
+
+# What a tile's columns hold: float64 of a field, then uint32 counts of values and of events.
+SUM, MIN, MAX, VALUES, ROWS = range(5)
+# States, beside the tiles.
+DECAYED, LAST, LAST_WHOLE = range(3)
+# What `finish` reads.
+F_TOTAL, F_MEAN, F_MIN, F_MAX, F_LAST, F_DECAYED, F_AGE, F_LAST_WHOLE = range(8)
+# The numbers of Feast's FieldStatus.
+PRESENT = 1
+NULL_VALUE = 2
+NOT_FOUND = 3
+OUTSIDE_MAX_AGE = 4
+
+# Before all times, so that the first value is the newest without a question.
+NEVER = -(1 << 63)
+# After all tiles.
+END = (1 << 63) - 1
