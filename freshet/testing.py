@@ -36,13 +36,18 @@ from freshet.serving.release.judge import Judge
 from freshet.serving.release.release import Release
 from freshet.serving.scoring.contract import Answer, Question
 from freshet.serving.scoring.scorer import Logging, Policy, Scorer
-from freshet.streams.clock import ManualClock
+from freshet.streams.clock import ManualClock, WallClock
 from freshet.streams.control.channels import Follower, send
 from freshet.streams.control.orders import OrderBook, ordered
 from freshet.streams.intake.task import IntakeTask
 from freshet.streams.join.task import JoinTask
 from freshet.streams.log.contract import Log
-from freshet.streams.operators.loop import Job, Operator, Place
+from freshet.streams.operators.loop import (
+    Job,
+    Operator,
+    Place,
+    first_retained,
+)
 from freshet.streams.operators.task import Task
 from freshet.streams.operators.ticks import Pace, ReplayPace, Untimed
 from freshet.streams.outages import Outages
@@ -145,6 +150,7 @@ class LocalRun:
         self._every = snapshot_every
         self.log = log if log is not None else SqliteLog(str(directory / "log"))
         plans.ensure_topics(app, self.log)
+        self._checkpoints_url = str(directory / "checkpoints")
         for name in ("trainer", "qualifier"):
             create_key(directory / "keys" / name)
         self._trainer, self._qualifier = (
@@ -177,12 +183,19 @@ class LocalRun:
         sources = {app.log_of(topic.name): plans.intake_plan(app, topic) for topic in app.topics}
         views = plans.views_by_log(app)
         joins = {app.outcomes_log_of(model): plans.join_plan(app, model) for model in app.models}
+        starts = plans.starts(app, self.log, self._checkpoints_url, WallClock().now_ms)
+
+        def intake(topic: str, partition: int) -> IntakeTask:
+            start = starts(topic).get(partition)
+            return IntakeTask(sources[topic], partition, start)
+
         made = [
             self._operator(
                 "intake",
                 list(sources),
-                lambda topic, partition: IntakeTask(sources[topic], partition),
+                intake,
                 ReplayPace(),
+                starts,
             )
         ]
         if app.views:
@@ -210,6 +223,7 @@ class LocalRun:
         topics: list[str],
         make_task: Callable[[str, int], Task],
         pace: Pace | None = None,
+        starts: Callable[[str], Mapping[int, int]] = first_retained,
     ) -> Operator:
         app = self.app
         job = Job(
@@ -222,9 +236,10 @@ class LocalRun:
             dead=app.dead_log,
             pace=pace or Untimed(),
             kept_as=partial(plans.kept_as, app),
+            starts=starts,
         )
-        checkpoints_url = str(self._dir / "checkpoints")
-        made = Operator(job, Place(self.log, app.channels, checkpoints_url, self._clock.now_ms))
+        place = Place(self.log, app.channels, self._checkpoints_url, self._clock.now_ms)
+        made = Operator(job, place)
         # As many as there are: a source may have more than are declared.
         self._partitions[made] = sum(len(self.log.bounds(topic).spans) for topic in topics)
         return made

@@ -12,6 +12,7 @@ from freshet.schemas.topics.topic import Topic
 from freshet.schemas.wire.blocks import decode as decode_block
 from freshet.streams.intake.fates import fates
 from freshet.streams.intake.ledger import Ledger, LedgerBook
+from freshet.streams.intake.starts import decided
 from freshet.streams.log.contract import Log
 from freshet.streams.operators.checkpoints import Checkpoints, kept_as
 from freshet.streams.operators.task import from_json
@@ -44,12 +45,23 @@ class TakenOn:
 NOTHING = TakenOn()
 
 
-def records(log: Log, topic: str, partition: int) -> Iterator[Record]:
-    """Every record of a partition, in order."""
+def start(log: Log, checkpoints_url: str, topic: Topic, source: str, partition: int) -> int:
+    """The offset at which intake began a partition, where that was decided; 0: at its first
+    record."""
+    found = decided(checkpoints_url, topic, log.bounds(source).identity)
+    if found is None:
+        return 0
+    return found.offsets.get(partition, 0)
+
+
+def records(log: Log, topic: str, partition: int, start: int = 0) -> Iterator[Record]:
+    """Every record of a partition from offset `start` on, in order."""
     # As of now: whoever writes on must not keep the auditor reading.
-    end = log.bounds(topic).spans[partition][1]
+    first, end = log.bounds(topic).spans[partition]
     reader = log.reader([topic], None)
-    at = 0
+    at = max(first, start)
+    if at > first:
+        reader.seek(topic, partition, at)
     while at < end:
         for batch in reader.poll(10_000, 1.0):
             if batch.partition != partition:

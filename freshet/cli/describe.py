@@ -21,6 +21,7 @@ from freshet.runs.definitions import Definitions, changes
 from freshet.schemas.durations import milliseconds, text_of
 from freshet.schemas.events.field import INTEGERS
 from freshet.schemas.topics.impute import Impute
+from freshet.schemas.topics.start import EARLIEST, LATEST
 from freshet.schemas.topics.topic import Freshness, Topic
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ def _topic(topic: Topic) -> Iterable[tuple[str, str]]:
         when = f"time {topic.time}"
     count = f"{len(topic.events.fields)} fields"
     yield "events", ", ".join([count, named, when, _partitions(topic.partitions)])
+    if topic.start != EARLIEST:
+        yield "start", _start(topic)
     if topic.source is not None:
         yield "source", topic.source
     for name, expression in topic.drop.items():
@@ -103,6 +106,13 @@ def _topic(topic: Topic) -> Iterable[tuple[str, str]]:
     )
     yield from _beyond_lateness(topic)
     yield from _about(topic)
+
+
+def _start(topic: Topic) -> str:
+    """Where it is read from, of a partition that has never been read."""
+    if topic.start == LATEST:
+        return "latest: records that stand there when it first runs are not read"
+    return f"{topic.start}: what was appended before is not read"
 
 
 def _beyond_lateness(topic: Topic) -> Iterable[tuple[str, str]]:

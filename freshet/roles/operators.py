@@ -7,6 +7,7 @@ from freshet.learners.snapshots.signing import Signer
 from freshet.roles import plans
 from freshet.roles.context import Context, earlier_schemas, pace_of
 from freshet.roles.names import trained_by
+from freshet.streams.clock import WallClock
 from freshet.streams.intake.task import IntakeTask
 from freshet.streams.join.task import JoinTask
 from freshet.streams.operators.loop import Steering
@@ -18,11 +19,18 @@ def intake(ctx: Context) -> None:
         ctx.app.log_of(t.name): plans.intake_plan(ctx.app, t, earlier_schemas(ctx, t))
         for t in ctx.app.topics
     }
+    starts = plans.starts(ctx.app, ctx.log, ctx.settings.checkpoints_url, WallClock().now_ms)
+
+    def task(topic: str, partition: int) -> IntakeTask:
+        start = starts(topic).get(partition)
+        return IntakeTask(tasks[topic], partition, start)
+
     operator = ctx.operator(
         list(tasks),
-        lambda topic, p: IntakeTask(tasks[topic], p),
+        task,
         Steering(gather_seconds=plans.shortest_batch_wait),
         pace_of(ctx),
+        starts,
     )
     operator.run(ctx.stop)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from freshet.schemas.events.decode import EventCodec
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.topics.topic import Freshness, Topic
 from freshet.streams.disk import until_there_is_room
+from freshet.streams.intake.starts import settle
 from freshet.streams.intake.task import CleanRoute, IntakePlan, LabelRoute
 from freshet.streams.join.task import JoinPlan
 from freshet.streams.log.contract import Log, TopicPartition
@@ -63,6 +64,24 @@ def _require(topic: Topic, log: Log) -> None:
             f"Declare partitions={found}, or fewer: all that it has are read.",
             topic=topic.log,
         )
+
+
+def starts(
+    app: App, log: Log, url: str, now_ms: Callable[[], int]
+) -> Callable[[str], Mapping[int, int]]:
+    """Where the partitions of a source begin of which nothing is known under `url`; decided as of
+    now where nobody has. See `freshet.streams.intake.starts.settle` for what it raises."""
+    sources = {app.log_of(topic.name): topic for topic in app.topics}
+
+    # Once: what was decided stays, and partitions that are added begin at their first record.
+    @cache
+    def of(source: str) -> Mapping[int, int]:
+        found = settle(url, log, sources[source], source, now_ms())
+        if found is None:
+            return {}
+        return found.offsets
+
+    return of
 
 
 def refuse_writing(app: App, log: Log) -> None:

@@ -18,6 +18,7 @@ from freshet.schemas.topics.topic import Freshness
 from freshet.settings import Settings
 from freshet.streams.clock import WallClock
 from freshet.streams.intake import known_schemas
+from freshet.streams.intake.starts import settle
 from freshet.streams.log.contract import Log
 from freshet.streams.operators import continuity
 
@@ -49,12 +50,13 @@ def hold_slos(app: App, declared: Mapping[str, Freshness]) -> None:
 
 def check(app: App, log: Log, given: Settings) -> list[str]:
     """Make the app's topics, and see that its schemas and checkpoints fit what is in them; then
-    keep what it declares. What is declared otherwise than when it ran last, in a sentence each.
+    keep what it declares. What is declared otherwise than when it ran last, and where topics begin
+    that are not read from their first record, in a sentence each.
 
     Raises: DefinitionError: an SLO can never be held, or a replay would write what is others'.
         LogError: the log cannot be used, or a topic has another partition count. SchemaError: a
         topic's schema cannot read what was written under an earlier one. CheckpointError: a topic
-        was recreated, or lacks records that a checkpoint goes on from.
+        was recreated, or lacks records that a checkpoint goes on from, or that it was to start at.
     """
     if not given.replay:  # whose time goes in steps of its own
         hold_slos(app, plans.declared(app, given.snapshot_every))
@@ -64,11 +66,18 @@ def check(app: App, log: Log, given: Settings) -> list[str]:
         plans.refuse_writing(app, log)
     plans.ensure_topics(app, log)
     continuity.check(url, log, plans.task_inputs(app), partial(plans.kept_as, app))
+    # Now, not when the first partition is assigned: records that come meanwhile are to be read.
+    now_ms = WallClock().now_ms()
+    begins = []
+    for topic in app.topics:
+        starts = settle(url, log, topic, app.log_of(topic.name), now_ms)
+        if starts is not None:
+            begins.append(starts.sentence(topic.name))
     for topic in app.topics:
         known_schemas.keep(url, app.log_of(topic.name), topic.events)
     told = definitions.changes(before or definitions.of(app), app)
     for sentence in told:
         structlog.get_logger().warning("declared otherwise", what=sentence)
     # Last: what was refused above never ran.
-    definitions.keep(url, before, app, WallClock().now_ms())
-    return told
+    definitions.keep(url, before, app, now_ms)
+    return [*told, *begins]

@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from types import NoneType
@@ -29,6 +30,7 @@ from freshet.schemas.topics.digests import (
     of_field,
 )
 from freshet.schemas.topics.impute import Impute
+from freshet.schemas.topics.start import EARLIEST, NEXT_STEP, canonical
 
 if TYPE_CHECKING:
     import polars as pl
@@ -239,6 +241,12 @@ class Topic:
             Kafka with any name, keys and settings, and with `partitions` at least. freshet never
             makes it and never writes it, so pushes and replays to it are refused. On the embedded
             log, which holds nothing of others, it is made under that name. None: `APP.NAME`.
+        start: Where each partition begins that this app has never read: `"earliest"`, at the first
+            record that it has; `"latest"`, after the last; or a date or moment (a `date`, a
+            `datetime`, or text of ISO 8601; UTC where it names no zone), at the first record that
+            was appended then or later, by the record's own time, after the last where there is
+            none. It is decided once, when the app first runs, and kept beside the checkpoints. A
+            partition that is added later begins at its first record. Kept as text, in UTC.
 
     Raises:
         DefinitionError: a name, field, duration, impute or partition count is wrong. The text
@@ -284,6 +292,7 @@ class Topic:
     owner: str = ""
     description: str = ""
     log: str | None = None
+    start: str | date = EARLIEST
 
     def __post_init__(self) -> None:
         check_name("topic", self.name)
@@ -292,6 +301,9 @@ class Topic:
         check_kind(where, "event_time", self.event_time, (str, EventTime, NoneType), TIME)
         if isinstance(self.event_time, EventTime):
             check_kind(where, "event_time", self.event_time.field, str, TIME)
+        check_kind(where, "start", self.start, (str, date), NEXT_STEP)
+        # One text for each start: equal ones are one definition.
+        object.__setattr__(self, "start", canonical(self.start, where))
         if self.log is not None and not _LOG.fullmatch(self.log):
             raise DefinitionError(
                 f"topic {self.name}",
@@ -407,6 +419,8 @@ class Topic:
             own["source"] = self.source
         if self.log is not None:
             own["log"] = self.log
+        if self.start != EARLIEST:
+            own["start"] = str(self.start)
         return {**own, **filters, **imputes, **fields_known}
 
     @cached_property

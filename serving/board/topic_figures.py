@@ -8,7 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from freshet.schemas.topics.topic import Topic
-from freshet.serving.status.status import FieldFigures, LateFigures, SourceFigures, TopicFigures
+from freshet.serving.status.status import (
+    FieldFigures,
+    LateFigures,
+    SourceFigures,
+    TopicFigures,
+)
 
 OTHER = "(other)"
 MOST_LATE = 5  # sources that are told of for being late
@@ -34,7 +39,19 @@ def topic_figures(topic: Topic, told: Sequence[Facts]) -> TopicFigures:
         fields=_fields(topic, told),
         sources=_sources(told),
         late_sources=_late_sources(told),
+        start=str(topic.start),
+        starts=_starts(told),
     )
+
+
+def _starts(told: Iterable[Facts]) -> dict[str, int]:
+    """First offsets by partition, of those that do not begin at their first record."""
+    found: dict[str, int] = {}
+    for facts in told:
+        if "start" in facts:
+            partition, offset = facts["start"]
+            found[str(partition)] = offset
+    return found
 
 
 def records(told: Iterable[Facts]) -> int:

@@ -107,7 +107,8 @@ class TopicFigures(msgspec.Struct, frozen=True, kw_only=True):
     is idle. `dropped` is by filter (`late` among them: beyond the lateness), `dead` by reason.
     `late_sources` are those with the largest shares of late events, a few. `lag_ms` is how far
     intake is behind the app's clock, `settings` its freshness as it is now, `declared` as the app's
-    file has it."""
+    file has it. `start` is where it begins, as declared; `starts` by partition the first offset,
+    where that was decided when it first ran."""
 
     name: str
     records: int = 0
@@ -127,6 +128,8 @@ class TopicFigures(msgspec.Struct, frozen=True, kw_only=True):
     fields: list[FieldFigures] = []
     sources: list[SourceFigures] = []
     late_sources: list[LateFigures] = []
+    start: str = "earliest"
+    starts: dict[str, int] = {}
 
 
 class ViewFigures(msgspec.Struct, frozen=True, kw_only=True):

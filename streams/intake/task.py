@@ -101,12 +101,14 @@ class _Routed:
 
 
 class IntakeTask:
-    """Intake of one source partition; see `freshet.streams.operators.task.Task`."""
+    """Intake of one source partition; see `freshet.streams.operators.task.Task`. `start` is its
+    first offset, where it was decided not to be that of the first record."""
 
-    def __init__(self, plan: IntakePlan, partition: int) -> None:
+    def __init__(self, plan: IntakePlan, partition: int, start: int | None = None) -> None:
         self.name = f"intake:{plan.topic.name}:{partition}"
         self._plan = plan
         self._partition = partition
+        self._start = start
         topic = plan.topic
         self._lateness = topic.freshness.ms("lateness")
         self._max_future = topic.freshness.ms("max_future")
@@ -360,7 +362,13 @@ class IntakeTask:
             "late_sources": self._admission.facts(),
             **self._statistics.facts(),
             "finished": self._tick,
+            **self._facts_of_start(),
         }
+
+    def _facts_of_start(self) -> dict[str, Any]:
+        if self._start is None:
+            return {}
+        return {"start": [self._partition, self._start]}
 
 
 def fits(

@@ -78,6 +78,23 @@ class KafkaAdmin:
             spans[part.topic][part.partition] = first[part], after[part]
         return {topic: Bounds(str(described[topic].topic_id), spans[topic]) for topic in topics}
 
+    def since(self, topic: str, time_ms: int) -> dict[int, int]:
+        """By partition, the first offset of that time or later, or the one after the last."""
+        described = self.describe([topic])[topic]
+        parts = [TopicPartition(topic, info.id) for info in described.partitions]
+        # In this order: what is appended in between is after an end that is told, and is read.
+        after = self._offsets(parts, OffsetSpec.latest())
+        # No record's time is before 1970, and numbers below it are other questions to the broker.
+        found = self._offsets(parts, OffsetSpec.for_timestamp(max(0, time_ms)))
+        out: dict[int, int] = {}
+        for part in parts:
+            offset = found[part]
+            # A broker that has no such record answers with -1.
+            if offset < 0:
+                offset = after[part]
+            out[part.partition] = offset
+        return out
+
     def _offsets(
         self, parts: Sequence[TopicPartition], spec: OffsetSpec
     ) -> dict[TopicPartition, int]:

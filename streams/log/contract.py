@@ -179,4 +179,9 @@ class Log(Protocol):
         """Raises `LogError` if there is no such topic."""
         ...
 
+    def since(self, topic: str, time_ms: int) -> Mapping[int, int]:
+        """By partition, the offset of the first record whose append time is `time_ms` or later; the
+        one after the last where there is none. Raises `LogError` if there is no such topic."""
+        ...
+
     def close(self) -> None: ...

@@ -45,6 +45,11 @@ ENVIRONMENT = (ComponentError, SnapshotError, OSError, MemoryError)
 WAITS = "this role waits and reads nothing; its rows are written once the store is back"
 
 
+def first_retained(topic: str) -> Mapping[int, int]:
+    """Every partition begins at its first record."""
+    return {}
+
+
 @dataclass(frozen=True)
 class Job:
     """What an operator is there for: the tasks that `make_task` builds, one for each partition of
@@ -52,7 +57,8 @@ class Job:
 
     `declared` is the freshness of the app's topics, by name; `origin_of` names a log in dead
     letters, which go to the log `dead`; by `pace` it tells its tasks the time (`Untimed`: they hear
-    of it from their log); `kept_as` says under which name a task keeps its checkpoints.
+    of it from their log); `kept_as` says under which name a task keeps its checkpoints, `starts` at
+    which offsets partitions of a log begin without one (what it leaves out: at the first record).
     """
 
     role: str
@@ -64,6 +70,7 @@ class Job:
     dead: str = "dead"
     pace: Pace = field(default_factory=Untimed)
     kept_as: Callable[[str], str] = str
+    starts: Callable[[str], Mapping[int, int]] = first_retained
 
 
 @dataclass(frozen=True)
@@ -406,6 +413,7 @@ class Operator:
             bounds = self._place.log.bounds(topic)
             task = self._job.make_task(topic, partition)
             first, end = bounds.spans[partition]
+            first = self._job.starts(topic).get(partition, first)
             url = self._place.checkpoints_url
             kept_as = self._job.kept_as(task.name)
             checkpoints = Checkpoints(url, kept_as, bounds.identity, self._outages)

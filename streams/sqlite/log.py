@@ -82,6 +82,13 @@ class SqliteLog:
             file.identity, {partition: file.span(partition) for partition in range(file.partitions)}
         )
 
+    def since(self, topic: str, time_ms: int) -> dict[int, int]:
+        file = self._file(topic)
+        out = {}
+        for partition in range(file.partitions):
+            out[partition] = file.since(partition, time_ms)
+        return out
+
     def committed(self, group: str, topic: str) -> dict[int, int]:
         """Next offsets by partition as committed by `group`, at most half a second behind; for lag
         tools."""

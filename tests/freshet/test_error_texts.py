@@ -72,6 +72,7 @@ IN_THE_APP: dict[str, tuple[str, str]] = {
     "A name that cannot stand in a topic": ('"handovers", {', '"Hand overs", {'),
     "An event without such an id": ('event_id="parcel"', 'event_id="parcel_id"'),
     "A time in no known unit": ('event_time="at"', 'event_time=fr.time("at", unit="h")'),
+    "A start that is no moment": ('event_time="at"', 'event_time="at", start="newest"'),
     "A missing schema file": ('schema={"type": "record", "name": "delivery", "fields": [*FIELDS, LATE]}', 'schema="delivery.avsc"'),
     "A schema that is no JSON": ('schema={"type": "record", "name": "delivery", "fields": [*FIELDS, LATE]}', 'schema="torn.avsc"'),
     "A type that no event field has": ('"type": ["null", "double"]', '"type": {"type": "array", "items": "double"}'),
