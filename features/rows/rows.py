@@ -12,16 +12,21 @@ import numpy.typing as npt
 from freshet.features import aggregates
 from freshet.features.rows import kernels
 from freshet.features.rows.finish import finish
-from freshet.features.rows.kernels import CHECKPOINT, LATE, STORE
+from freshet.features.rows.kernels import (
+    CHECKPOINT,
+    LATE,
+    STORE,
+)
 from freshet.features.rows.plan import RowPlan
 from freshet.schemas.errors import CheckpointError, DefinitionError
 from freshet.schemas.text.columns import Interner, Texts
 
-__all__ = ["RowPlan", "ViewRows", "warm"]
+__all__ = ["RowPlan", "ViewRows", "is_erased", "warm"]
 
 I64 = npt.NDArray[np.int64]
 Arrays = dict[str, npt.NDArray[Any]]
 Packed = tuple[list[bytes], npt.NDArray[np.uint8]]
+_VERSION_BYTES = 16
 _NO_WHOLES = np.zeros((0, 0), np.int64)
 
 
@@ -106,6 +111,26 @@ class ViewRows:
         steps = kernels.Steps(self.plan.shape, self.plan.ops, self.plan.op_params)
         memory = kernels.Memory(self._words, self._floats, self._mark, self._touched, self._counts)
         kernels.fold(events, version_offset, steps, memory)
+
+    def erase(
+        self, keys: Texts, version_offset: int, version_index: npt.NDArray[np.int32] | I64
+    ) -> None:
+        """Leave nothing of `n` rows, each key once, but the version: that of the record at
+        `version_offset`, as its row `version_index[i]`. The next event of a key makes its row
+        anew."""
+        ids = self._keys(keys)
+        if len(self._keys) > len(self._mark):
+            self._grow(len(self._keys))
+        # A row without events is one that the next event opens.
+        self._words[ids] = 0
+        self._words[ids, kernels.VERSION_OFFSET] = version_offset
+        self._words[ids, kernels.VERSION_INDEX] = version_index
+        for who in (STORE, CHECKPOINT):
+            fresh = ids[self._mark[ids] & (1 << who) == 0]
+            count = self._counts[who]
+            self._touched[who, count : count + len(fresh)] = fresh
+            self._counts[who] += len(fresh)
+            self._mark[fresh] |= 1 << who
 
     def hand_over(self) -> Packed:
         """Keys and rows (uint8 `[m, width]`, as stored) touched since the last time, in order of
@@ -221,6 +246,13 @@ class ViewRows:
         if len(self) > len(self._mark):
             self._grow(len(self))
         self._words[ids] = part["rows"]
+
+
+def is_erased(rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """Which packed rows (uint8 `[m, width]`) are nothing but the version of what erased them."""
+    # Of a row with events something is not zero: it counts them.
+    out: npt.NDArray[np.bool_] = (rows[:, _VERSION_BYTES:] == 0).all(axis=1)
+    return out
 
 
 def warm() -> None:

@@ -20,9 +20,12 @@ from freshet.streams.operators.task import from_json
 
 @dataclass(frozen=True, slots=True)
 class Record:
+    """`is_null`: it has no value, not even an empty one."""
+
     offset: int
     time: int
     value: bytes
+    is_null: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,9 @@ def records(log: Log, topic: str, partition: int, start: int = 0) -> Iterator[Re
             if batch.partition != partition:
                 continue
             for i in range(len(batch)):
-                yield Record(int(batch.offsets[i]), int(batch.times[i]), bytes(batch.value(i)))
+                is_null = batch.nulls is not None and bool(batch.nulls[i])
+                offset = int(batch.offsets[i])
+                yield Record(offset, int(batch.times[i]), bytes(batch.value(i)), is_null)
         # Not from the last record: what ends a transaction has an offset of its own.
         at = reader.position(topic, partition)
     reader.close()
@@ -120,7 +125,8 @@ TOLD = ("crash", "too_large", "bad_label")
 
 def told(log: Log, dead: str, topic: Topic, partition: int) -> dict[int, str]:
     """Offsets of a partition's records that crashed intake, or that its views or models refuse,
-    each with the reason of its dead letter."""
+    each with the reason of its dead letter; and of those without bytes, since which keys a
+    tombstone may have is for views to say."""
     out: dict[int, str] = {}
     for record in records(log, dead, 0):
         try:
@@ -129,6 +135,7 @@ def told(log: Log, dead: str, topic: Topic, partition: int) -> dict[int, str]:
             continue
         if block.rows is not None and (block.origin, block.partition) == (topic.name, partition):
             rows = block.rows.to_pydict()
-            found = zip(rows["_offset"], rows["reason"])
-            out |= {offset: reason for offset, reason in found if reason in TOLD}
+            for offset, reason, size in zip(rows["_offset"], rows["reason"], rows["size"]):
+                if reason in TOLD or not size:
+                    out[offset] = reason
     return out

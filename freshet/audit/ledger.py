@@ -22,17 +22,29 @@ import polars as pl
 import pyarrow as pa
 
 from freshet.audit.avro import read_field
-from freshet.audit.kept import NOTHING, Record, TakenOn
+from freshet.audit.kept import (
+    NOTHING,
+    Record,
+    TakenOn,
+)
 from freshet.audit.moments import moment
 from freshet.schemas.durations import EARLIEST_MS
 from freshet.schemas.events.columns import REASONS, arrow_type
 from freshet.schemas.events.schema import EventSchema
-from freshet.schemas.events.writer import EventWriter, Misfit, is_json
+from freshet.schemas.events.writer import (
+    EventWriter,
+    Misfit,
+    is_json,
+)
 from freshet.schemas.topics.topic import Topic
 from freshet.streams.admission.admission import MOST_SOURCES
 from freshet.streams.intake.expressions import fields_of
-from freshet.streams.intake.fates import fates
-from freshet.streams.intake.ledger import LEDGER_BLOCK, Entry, Ledger
+from freshet.streams.intake.fates import fates, tombstone_fate
+from freshet.streams.intake.ledger import (
+    LEDGER_BLOCK,
+    Entry,
+    Ledger,
+)
 
 MASK = (1 << 64) - 1
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -73,6 +85,9 @@ def recompute(
         # A bad label is found last, when the event has had its part in what comes before.
         if reason_told is not None and reason_told != "bad_label":
             settle(record.offset, f"dead:{reason_told}")
+            continue
+        if record.is_null:
+            settle(record.offset, tombstone_fate(topic))
             continue
         event, reason = read_event(record.value, topic.events)
         if event is not None:

@@ -88,6 +88,8 @@ def _topic(topic: Topic) -> Iterable[tuple[str, str]]:
         when = f"time {topic.time}"
     count = f"{len(topic.events.fields)} fields"
     yield "events", ", ".join([count, named, when, _partitions(topic.partitions)])
+    if topic.tombstone == "delete":
+        yield "tombstones", "each erases the row of its record's key, read as UTF-8 text"
     if topic.start != EARLIEST:
         yield "start", _start(topic)
     if topic.source is not None:

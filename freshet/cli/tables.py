@@ -96,6 +96,11 @@ def show_topics(status: Status, console: Console) -> None:
     console.print(
         _table("topic", "records", "per s", "lag", "dropped", "dead", rows=_topics(status))
     )
+    marked_gone = [
+        [topic.name, count(topic.tombstones)] for topic in status.topics if topic.tombstones
+    ]
+    if marked_gone:
+        console.print(_table("topic", "tombstones", rows=marked_gone))
     late = [
         [
             topic.name,

@@ -39,6 +39,7 @@ TIME = 'Name a field, or write fr.time("at", unit="s").'
 SCHEMA = "Give an Avro record, as a dict or as JSON, or the path of a file that holds one."
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _LOG = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
+TOMBSTONES = ("ignore", "delete")
 ON_VIOLATION = ("serve", "fallback", "refuse")
 
 
@@ -247,6 +248,10 @@ class Topic:
             was appended then or later, by the record's own time, after the last where there is
             none. It is decided once, when the app first runs, and kept beside the checkpoints. A
             partition that is added later begins at its first record. Kept as text, in UTC.
+        tombstone: What a record without a value does: `"ignore"`, nothing; `"delete"`, it erases
+            the row of its key in the topic's views, at its own place in the log, and a later event
+            makes that row anew. Then all views of the topic have one and the same field as their
+            key, and a record's key is the text of it, in UTF-8.
 
     Raises:
         DefinitionError: a name, field, duration, impute or partition count is wrong. The text
@@ -293,6 +298,7 @@ class Topic:
     description: str = ""
     log: str | None = None
     start: str | date = EARLIEST
+    tombstone: str = "ignore"
 
     def __post_init__(self) -> None:
         check_name("topic", self.name)
@@ -302,6 +308,12 @@ class Topic:
         if isinstance(self.event_time, EventTime):
             check_kind(where, "event_time", self.event_time.field, str, TIME)
         check_kind(where, "start", self.start, (str, date), NEXT_STEP)
+        if self.tombstone not in TOMBSTONES:
+            raise DefinitionError(
+                where,
+                f"tombstone={self.tombstone!r} is unknown",
+                f"Use one of {', '.join(TOMBSTONES)}.",
+            )
         # One text for each start: equal ones are one definition.
         object.__setattr__(self, "start", canonical(self.start, where))
         if self.log is not None and not _LOG.fullmatch(self.log):
@@ -419,6 +431,8 @@ class Topic:
             own["source"] = self.source
         if self.log is not None:
             own["log"] = self.log
+        if self.tombstone != "ignore":
+            own["tombstone"] = self.tombstone
         if self.start != EARLIEST:
             own["start"] = str(self.start)
         return {**own, **filters, **imputes, **fields_known}

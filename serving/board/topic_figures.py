@@ -14,6 +14,7 @@ from freshet.serving.status.status import (
     SourceFigures,
     TopicFigures,
 )
+from freshet.streams.intake.fates import tombstone_fate
 
 OTHER = "(other)"
 MOST_LATE = 5  # sources that are told of for being late
@@ -31,6 +32,7 @@ def topic_figures(topic: Topic, told: Sequence[Facts]) -> TopicFigures:
         deduplicated=fates.get("deduplicated", 0),
         dropped=_under("dropped", fates),
         dead=_under("dead", fates),
+        tombstones=fates.get(tombstone_fate(topic), 0),
         partitions=topic.partitions,
         owner=topic.owner,
         description=topic.description,

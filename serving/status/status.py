@@ -104,7 +104,8 @@ class LateFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 class TopicFigures(msgspec.Struct, frozen=True, kw_only=True):
     """A topic's records by fate. `records` counts what was read: the sum of the fates, once intake
-    is idle. `dropped` is by filter (`late` among them: beyond the lateness), `dead` by reason.
+    is idle. `dropped` is by filter (`late` among them: beyond the lateness), `dead` by reason,
+    `tombstones` are records without a value, which were ignored or erased rows, as declared.
     `late_sources` are those with the largest shares of late events, a few. `lag_ms` is how far
     intake is behind the app's clock, `settings` its freshness as it is now, `declared` as the app's
     file has it. `start` is where it begins, as declared; `starts` by partition the first offset,
@@ -117,6 +118,7 @@ class TopicFigures(msgspec.Struct, frozen=True, kw_only=True):
     deduplicated: int = 0
     dropped: dict[str, int] = {}
     dead: dict[str, int] = {}
+    tombstones: int = 0
     lag_ms: int | None = None
     partitions: int = 1
     owner: str = ""

@@ -23,7 +23,12 @@ import pyarrow as pa
 
 from freshet.schemas.errors import CheckpointError
 from freshet.schemas.events.columns import BAD_LABEL
-from freshet.schemas.events.decode import REASONS, Columns, EventCodec, decode
+from freshet.schemas.events.decode import (
+    REASONS,
+    Columns,
+    EventCodec,
+    decode,
+)
 from freshet.schemas.events.validation import timed
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.text.keys import joined
@@ -32,18 +37,36 @@ from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import Block
 from freshet.streams.admission.admission import Admission, When
 from freshet.streams.admission.kernels import APPLIED
-from freshet.streams.admission.vouched import Vouched, ahead_of, latest_ms
-from freshet.streams.intake import kernels
+from freshet.streams.admission.vouched import (
+    Vouched,
+    ahead_of,
+    latest_ms,
+)
+from freshet.streams.intake import kernels, tombstones
 from freshet.streams.intake.expressions import fields_of
-from freshet.streams.intake.fates import FIRST_FILTER, fates, first_dead
+from freshet.streams.intake.fates import (
+    FIRST_FILTER,
+    fates,
+    first_dead,
+    tombstone_code,
+)
 from freshet.streams.intake.field_statistics import TopicStatistics
 from freshet.streams.intake.imputation import Imputer
 from freshet.streams.intake.ledger import LEDGER_BLOCK, LedgerBook
-from freshet.streams.intake.refusals import labels_of, refuse_labels, refuse_large
+from freshet.streams.intake.refusals import (
+    labels_of,
+    refuse_labels,
+    refuse_large,
+)
 from freshet.streams.log.contract import Batch
 from freshet.streams.operators.checkpoints import START_ANEW
 from freshet.streams.operators.dead_letters import letters
-from freshet.streams.operators.task import Append, Outputs, as_json, from_json
+from freshet.streams.operators.task import (
+    Append,
+    Outputs,
+    as_json,
+    from_json,
+)
 
 I64 = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.uint8]
@@ -118,6 +141,12 @@ class IntakeTask:
         self._vouched = Vouched()
         self._imputers = [Imputer(f, how) for f, how in topic.impute.items()]
         self._keys = keys_of(plan)
+        self._erases = topic.tombstone == "delete" and bool(plan.clean)
+        self._record_key: str | None = None
+        if self._erases:
+            # Of each view it is the same one.
+            (key,) = plan.clean[0].keys
+            self._record_key = topic.events[key].key_kind
         self._filters = [(e, fields_of(e)) for e in topic.drop.values()]
         self.fates = fates(topic)
         self.ledger = LedgerBook(len(self.fates))
@@ -139,6 +168,10 @@ class IntakeTask:
         self._bury(columns, batch, out)
         self._statistics.take(columns, code, batch.times)
         rows = np.flatnonzero(code == APPLIED)
+        if len(rows):
+            self._label(columns, rows, times[rows], batch, out)
+        if self._erases and batch.nulls is not None:
+            rows = np.flatnonzero((code == APPLIED) | (code == tombstone_code(self._plan.topic)))
         if len(rows):
             self._route(columns, rows, times[rows], batch, out)
         return out
@@ -220,9 +253,14 @@ class IntakeTask:
         """The fate of every row; imputed values are put in the columns."""
         topic = self._plan.topic
         refuse_large(columns, self._keys)
+        null = tombstones.rows_of(batch)
+        ignored = null
+        if len(null):
+            ignored = tombstones.settle(columns, null, self._keys_of(batch, null))
         code = np.where(columns.reason > 0, columns.reason + (first_dead(topic) - 1), 0).astype(
             np.uint8
         )
+        code[ignored] = tombstone_code(topic)
         ids = self._ids(columns, batch)
         # Before filters and imputes: repeats and late ones must not move what gaps are filled with.
         when = When(times, batch.times)
@@ -248,6 +286,12 @@ class IntakeTask:
         )
         return code
 
+    def _keys_of(self, batch: Batch, null: npt.NDArray[np.intp]) -> Texts | None:
+        """Of rows without a value, whose rows they erase; None where they erase none."""
+        if not self._erases:
+            return None
+        return tombstones.keys_of(batch, null, self._record_key)
+
     def _filter(self, columns: Columns, code: Codes) -> None:
         for k, (expression, names) in enumerate(self._filters):
             rows = np.flatnonzero(code == APPLIED)
@@ -268,18 +312,29 @@ class IntakeTask:
         names = [f.name for f in columns.schema.fields]
         fields = [names[d] if d >= 0 else None for d in columns.detail_field[rows].tolist()]
         reasons = [REASONS[r] for r in columns.reason[rows].tolist()]
-        values = letters(batch, rows, self._plan.topic.name, reasons, fields)
+        details = None
+        if batch.nulls is not None:
+            told = {False: None, True: tombstones.UNREADABLE}
+            details = [told[is_null] for is_null in batch.nulls[rows].tolist()]
+        values = letters(batch, rows, self._plan.topic.name, reasons, fields, details)
         out.appends.append(Append(self._plan.dead, 0, values, int(batch.times[-1])))
 
     def _route(self, columns: Columns, rows: I64, times: I64, batch: Batch, out: Outputs) -> None:
-        """Applied rows, with the time of each, to each log that takes them."""
+        """Applied rows, with the time of each, to each clean log; and tombstones, which erase."""
         origin = _origin(batch, rows)
         time = pa.array(times)
         for clean in self._plan.clean:
             keys = joined([columns.key(k).take(rows) for k in clean.keys])
             fields = {blocks.FIELD + f: columns.arrow(f, rows) for f in clean.fields}
+            if self._erases and batch.nulls is not None:
+                null = batch.nulls[rows]
+                keys = _replaced(keys, null, self._keys_of(batch, rows[null]))
+                fields[blocks.ERASED] = pa.array(null)
             table = {"key": keys.to_arrow(), "t": time, **fields, **origin}
             self._spread(_Routed(clean.to, clean.partitions, blocks.CLEAN, keys, table), batch, out)
+
+    def _label(self, columns: Columns, rows: I64, times: I64, batch: Batch, out: Outputs) -> None:
+        """Applied rows, with the time of each, to the log of each model that they label."""
         for label in self._plan.labels:
             # An event without an id is the label of no prediction.
             is_named = columns.key(label.id).valid[rows]
@@ -385,6 +440,16 @@ def _declared(topic: Topic) -> list[Any]:
     """What the state of intake depends on."""
     imputes = [[f, how.kind, how.by] for f, how in topic.impute.items()]
     return [list(fates(topic)), imputes]
+
+
+def _replaced(texts: Texts, where: npt.NDArray[np.bool_], by: Texts | None) -> Texts:
+    """Texts, of which some are `by` others."""
+    if by is None or not len(by):
+        return texts
+    found = Texts.concatenate([texts, by])
+    rows = np.arange(len(texts))
+    rows[where] = len(texts) + np.arange(len(by))
+    return found.take(rows)
 
 
 def _origin(batch: Batch, rows: I64) -> dict[str, pa.Array]:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from confluent_kafka import (
     ConsumerGroupTopicPartitions,
+    IsolationLevel,
     KafkaError,
     KafkaException,
     TopicCollection,
@@ -98,12 +99,20 @@ class KafkaAdmin:
     def _offsets(
         self, parts: Sequence[TopicPartition], spec: OffsetSpec
     ) -> dict[TopicPartition, int]:
-        first = dict(self.client.list_offsets(dict.fromkeys(parts, spec)))
+        first = dict(self._listing(dict.fromkeys(parts, spec)))
 
         def ask(part: TopicPartition) -> Any:
-            return first.pop(part, None) or self.client.list_offsets({part: spec})[part]
+            return first.pop(part, None) or self._listing({part: spec})[part]
 
         return {part: self._call(partial(ask, part), part.topic).offset for part in parts}
+
+    def _listing(self, asked: Mapping[TopicPartition, OffsetSpec]) -> dict[TopicPartition, Any]:
+        # The end is where transactions are settled: beyond one that is open nothing can be read,
+        # and whoever waits for the end would wait for a producer that may have died.
+        offsets: dict[TopicPartition, Any] = self.client.list_offsets(
+            dict(asked), isolation_level=IsolationLevel.READ_COMMITTED
+        )
+        return offsets
 
     def largest_batch(self, topic: str) -> int:
         """The largest batch of records that the topic takes, in bytes."""

@@ -15,6 +15,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from freshet.schemas.text.columns import Texts
+
+Bools = npt.NDArray[np.bool_]
 I64 = npt.NDArray[np.int64]
 TopicPartition = tuple[str, int]
 
@@ -25,6 +28,9 @@ class Batch:
 
     Record `i` is `data[start[i]:end[i]]`; `offsets` and `times` (append time, ms since the epoch)
     are int64 `[n]`. Offsets rise, and may have gaps.
+
+    Records of others may have no value at all: `nulls` bool `[n]` (None: each has one). Of these
+    alone `keys` are the records' keys, bytes as they came, missing where a record has none.
     """
 
     topic: str
@@ -34,6 +40,8 @@ class Batch:
     end: I64
     offsets: I64
     times: I64
+    nulls: Bools | None = None
+    keys: Texts | None = None
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -44,16 +52,27 @@ class Batch:
 
     def rows(self, first: int, after: int) -> Batch:
         """Records `first` to `after` (exclusive) as a batch of their own."""
+        return self.where(slice(first, after))
+
+    def where(self, chosen: slice | Bools) -> Batch:
+        """The chosen records as a batch of their own."""
+        nulls = self.nulls
+        keys = self.keys
+        if nulls is not None:
+            nulls = nulls[chosen]
+        if keys is not None:
+            keys = keys.where(chosen)
         # The bytes stay whole: places in them count from their beginning.
-        span = slice(first, after)
         return Batch(
             self.topic,
             self.partition,
             self.data,
-            self.start[span],
-            self.end[span],
-            self.offsets[span],
-            self.times[span],
+            self.start[chosen],
+            self.end[chosen],
+            self.offsets[chosen],
+            self.times[chosen],
+            nulls,
+            keys,
         )
 
 
@@ -76,7 +95,21 @@ def _one(parts: Sequence[Batch]) -> Batch:
         np.concatenate([batch.end + by for batch, by in zip(parts, moved_by)]),
         np.concatenate([batch.offsets for batch in parts]),
         np.concatenate([batch.times for batch in parts]),
+        *_nulls(parts),
     )
+
+
+def _nulls(parts: Sequence[Batch]) -> tuple[Bools | None, Texts | None]:
+    """Of several batches, as of one."""
+    if all(batch.nulls is None for batch in parts):
+        return None, None
+    nulls = []
+    keys = []
+    for batch in parts:
+        none = np.zeros(len(batch), np.bool_)
+        nulls.append(none if batch.nulls is None else batch.nulls)
+        keys.append(Texts.missing(len(batch)) if batch.keys is None else batch.keys)
+    return np.concatenate(nulls), Texts.concatenate(keys)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,20 +22,41 @@ from dataclasses import dataclass, field
 import numpy as np
 from polars.exceptions import PanicException
 
-from freshet.schemas.errors import ComponentError, SnapshotError, StoreError
+from freshet.schemas.errors import (
+    ComponentError,
+    SnapshotError,
+    StoreError,
+)
 from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire.messages import Message
 from freshet.streams.control.channels import Channels, send
-from freshet.streams.log.contract import Batch, Log, TopicPartition
-from freshet.streams.operators.assignment import AT_ONCE, Assignment, Since
+from freshet.streams.log.contract import (
+    Batch,
+    Log,
+    TopicPartition,
+)
+from freshet.streams.operators.assignment import (
+    AT_ONCE,
+    Assignment,
+    Since,
+)
 from freshet.streams.operators.checkpoints import Checkpoints
 from freshet.streams.operators.crashes import Crashes
 from freshet.streams.operators.dead_letters import letters
 from freshet.streams.operators.listener import LISTEN_SECONDS, Listener
 from freshet.streams.operators.reading import MAX_RECORDS, Reading
 from freshet.streams.operators.report import STATUS_SECONDS, Reporter
-from freshet.streams.operators.task import Append, Outputs, Task, Ticking
-from freshet.streams.operators.ticks import Pace, Ticker, Untimed
+from freshet.streams.operators.task import (
+    Append,
+    Outputs,
+    Task,
+    Ticking,
+)
+from freshet.streams.operators.ticks import (
+    Pace,
+    Ticker,
+    Untimed,
+)
 from freshet.streams.operators.turn import Turn, append_all
 from freshet.streams.outages import Outages
 from freshet.streams.vitals.vitals import Vitals

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from confluent_kafka import KafkaError, Producer
 from confluent_kafka.admin import NewPartitions
@@ -28,7 +29,7 @@ from freshet.streams.kafka.confluent_client import ConfluentClient
 from freshet.streams.kafka.errors import Fenced
 from freshet.streams.kafka.librdkafka_client import LibrdkafkaClient
 from freshet.streams.kafka.log import KafkaLog
-from freshet.streams.log.contract import Batch, Reader, TopicPartition
+from freshet.streams.log.contract import Batch, Reader, TopicPartition, joined
 from freshet.streams.outages import Outages
 from tests.contracts.log_battery import DEADLINE_SECONDS, fill, raised, read
 
@@ -585,3 +586,38 @@ def test_a_server_that_cannot_start_says_why(kafka: str, tmp_path: Path) -> None
     server = KafkaServer(tmp_path, process_roles="nonsense")
     with pytest.raises(ComponentError, match="nonsense"):
         server.start()
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_records_without_a_value_are_told_from_empty_ones_and_keep_their_keys(
+    kafka: str, fast: bool
+) -> None:
+    name = f"nulls.{uuid.uuid4().hex}"
+    log = KafkaLog(kafka, fast=fast)
+    log.ensure(name, 1)
+    producer = Producer({"bootstrap.servers": kafka})
+    sent: list[tuple[bytes | None, bytes | None]] = [
+        (b"a", b"value"),
+        (b"b", None),
+        (None, None),
+        (b"", None),
+        (b"c", b""),
+        (b"\xff\0", None),
+        (None, b"value"),
+    ]
+    for key, value in sent:
+        producer.produce(name, value, key)
+    producer.flush()
+    reader = log.reader([name], None)
+    batches: list[Batch] = []
+    while sum(map(len, batches)) < len(sent):
+        batches += reader.poll(10, 1.0)
+    (found,) = joined(batches)
+    assert found.nulls is not None
+    assert found.keys is not None
+    assert found.nulls.tolist() == [value is None for _, value in sent]
+    keys = found.keys.to_arrow().cast(pa.binary()).to_pylist()
+    assert keys == [key if value is None else None for key, value in sent]
+    assert [bytes(found.value(i)) for i in range(len(sent))] == [value or b"" for _, value in sent]
+    reader.close()
+    log.close()
