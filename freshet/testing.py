@@ -236,6 +236,7 @@ class LocalRun:
             dead=app.dead_log,
             pace=pace or Untimed(),
             kept_as=partial(plans.kept_as, app),
+            headers=plans.headers(app),
             starts=starts,
         )
         place = Place(self.log, app.channels, self._checkpoints_url, self._clock.now_ms)

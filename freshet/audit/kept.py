@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from freshet.schemas.errors import SchemaError
+from freshet.schemas.text.columns import Texts
 from freshet.schemas.topics.topic import Topic
 from freshet.schemas.wire.blocks import decode as decode_block
 from freshet.streams.intake.fates import fates
@@ -20,12 +21,14 @@ from freshet.streams.operators.task import from_json
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """`is_null`: it has no value, not even an empty one."""
+    """`is_null`: it has no value, not even an empty one. `headers` are those that were asked for,
+    None where it has no such one."""
 
     offset: int
     time: int
     value: bytes
     is_null: bool = False
+    headers: tuple[bytes | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +60,13 @@ def start(log: Log, checkpoints_url: str, topic: Topic, source: str, partition: 
     return found.offsets.get(partition, 0)
 
 
-def records(log: Log, topic: str, partition: int, start: int = 0) -> Iterator[Record]:
-    """Every record of a partition from offset `start` on, in order."""
+def records(
+    log: Log, topic: str, partition: int, start: int = 0, headers: Sequence[str] = ()
+) -> Iterator[Record]:
+    """Every record of a partition from offset `start` on, in order, with these headers."""
     # As of now: whoever writes on must not keep the auditor reading.
     first, end = log.bounds(topic).spans[partition]
-    reader = log.reader([topic], None)
+    reader = log.reader([topic], None, headers={topic: headers})
     at = max(first, start)
     if at > first:
         reader.seek(topic, partition, at)
@@ -72,10 +77,17 @@ def records(log: Log, topic: str, partition: int, start: int = 0) -> Iterator[Re
             for i in range(len(batch)):
                 is_null = batch.nulls is not None and bool(batch.nulls[i])
                 offset = int(batch.offsets[i])
-                yield Record(offset, int(batch.times[i]), bytes(batch.value(i)), is_null)
+                own = tuple(_header(header, i) for header in batch.headers)
+                yield Record(offset, int(batch.times[i]), bytes(batch.value(i)), is_null, own)
         # Not from the last record: what ends a transaction has an offset of its own.
         at = reader.position(topic, partition)
     reader.close()
+
+
+def _header(header: Texts, i: int) -> bytes | None:
+    if not header.valid[i]:
+        return None
+    return bytes(header.data[header.start[i] : header.end[i]])
 
 
 def ledger(

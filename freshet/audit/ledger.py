@@ -89,7 +89,7 @@ def recompute(
         if record.is_null:
             settle(record.offset, tombstone_fate(topic))
             continue
-        event, reason = read_event(record.value, topic.events)
+        event, reason = read_whole(record, topic)
         if event is not None:
             appended = taken_on.appended(record)
             time_ms = moment(event, topic.time, appended)
@@ -118,6 +118,26 @@ def recompute(
         else:
             settle(offset, "applied", event_id_of(event, topic, offset))
     return {block: Entry(tuple(counted), sums.get(block, 0)) for block, counted in counts.items()}
+
+
+def read_whole(record: Record, topic: Topic) -> tuple[dict[str, Any] | None, str]:
+    """The event in a record, with the fields that come from its headers."""
+    schema = topic.events
+    for wire, written in topic.written.items():
+        if record.value[:5] == struct.pack(">bI", 0, wire):
+            schema = written
+    event, reason = read_event(record.value, schema)
+    if event is None:
+        return event, reason
+    event = {**dict.fromkeys(topic.headers), **event}
+    for name, header in zip(topic.headers, record.headers):
+        if header is None:
+            continue
+        try:
+            event[name] = header.decode()
+        except UnicodeDecodeError:
+            return None, "wrong_type"
+    return event, ""
 
 
 def read_event(value: bytes, schema: EventSchema) -> tuple[dict[str, Any] | None, str]:

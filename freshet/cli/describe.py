@@ -88,6 +88,8 @@ def _topic(topic: Topic) -> Iterable[tuple[str, str]]:
         when = f"time {topic.time}"
     count = f"{len(topic.events.fields)} fields"
     yield "events", ", ".join([count, named, when, _partitions(topic.partitions)])
+    for name, header in topic.headers.items():
+        yield f"field {name}", f"from the header {header} of each record"
     if topic.tombstone == "delete":
         yield "tombstones", "each erases the row of its record's key, read as UTF-8 text"
     if topic.start != EARLIEST:

@@ -109,6 +109,7 @@ class Context:
             dead=app.dead_log,
             pace=pace or Untimed(),
             kept_as=partial(plans.kept_as, app),
+            headers=plans.headers(app),
             starts=starts or first_retained,
         )
         place = Place(

@@ -3,7 +3,7 @@ together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -17,7 +17,11 @@ from freshet.learners.model import Model
 from freshet.learners.snapshots import files as snapshots
 from freshet.learners.snapshots.golden import attested
 from freshet.learners.snapshots.signing import Signer
-from freshet.learners.training.task import Moment, TrainPlan, TrainTask
+from freshet.learners.training.task import (
+    Moment,
+    TrainPlan,
+    TrainTask,
+)
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.errors import DefinitionError, LogError
 from freshet.schemas.events.decode import EventCodec
@@ -25,7 +29,11 @@ from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.topics.topic import Freshness, Topic
 from freshet.streams.disk import until_there_is_room
 from freshet.streams.intake.starts import settle
-from freshet.streams.intake.task import CleanRoute, IntakePlan, LabelRoute
+from freshet.streams.intake.task import (
+    CleanRoute,
+    IntakePlan,
+    LabelRoute,
+)
 from freshet.streams.join.task import JoinPlan
 from freshet.streams.log.contract import Log, TopicPartition
 from freshet.streams.operators import checkpoints
@@ -131,11 +139,16 @@ def intake_plan(
     return IntakePlan(
         app.log_of(topic.name),
         topic,
-        EventCodec(topic.events, earlier),
+        EventCodec(topic.events, {**topic.written, **(earlier or {})}),
         clean,
         labels,
         app.dead_log,
     )
+
+
+def headers(app: App) -> Mapping[str, Sequence[str]]:
+    """The headers that are read of records, by log."""
+    return {app.log_of(t.name): list(t.headers.values()) for t in app.topics if t.headers}
 
 
 def views_by_log(app: App) -> Mapping[str, View]:

@@ -74,6 +74,8 @@ def check(app: App, log: Log, given: Settings) -> list[str]:
         if starts is not None:
             begins.append(starts.sentence(topic.name))
     for topic in app.topics:
+        for written in topic.written.values():
+            known_schemas.keep(url, app.log_of(topic.name), written)
         known_schemas.keep(url, app.log_of(topic.name), topic.events)
     told = definitions.changes(before or definitions.of(app), app)
     for sentence in told:

@@ -19,7 +19,11 @@ from freshet.roles import preflight
 from freshet.roles.context import Context
 from freshet.runs import logs
 from freshet.runs import record as run_record
-from freshet.schemas.errors import DefinitionError, FreshetError, LogError
+from freshet.schemas.errors import (
+    DefinitionError,
+    FreshetError,
+    LogError,
+)
 from freshet.settings import Settings
 from freshet.streams.catalog import open_log
 from freshet.streams.clock import WallClock

@@ -17,10 +17,18 @@ from typing import TYPE_CHECKING, Any
 from freshet.schemas.declared import check_kind
 from freshet.schemas.durations import milliseconds, text_of
 from freshet.schemas.errors import DefinitionError
-from freshet.schemas.events.field import FLOATS, INTEGERS, KEY_TYPES, TEXTS, Field, fits
+from freshet.schemas.events.field import (
+    FLOATS,
+    INTEGERS,
+    KEY_TYPES,
+    TEXTS,
+    Field,
+    fits,
+)
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.events.times import EventTime, resolved
 from freshet.schemas.text import keys
+from freshet.schemas.topics import headers
 from freshet.schemas.topics.digests import (
     Facts,
     digest_of,
@@ -30,7 +38,11 @@ from freshet.schemas.topics.digests import (
     of_field,
 )
 from freshet.schemas.topics.impute import Impute
-from freshet.schemas.topics.start import EARLIEST, NEXT_STEP, canonical
+from freshet.schemas.topics.start import (
+    EARLIEST,
+    NEXT_STEP,
+    canonical,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -252,6 +264,10 @@ class Topic:
             the row of its key in the topic's views, at its own place in the log, and a later event
             makes that row anew. Then all views of the topic have one and the same field as their
             key, and a record's key is the text of it, in UTF-8.
+        headers: Fields that come from headers of the records, by field the name of the header:
+            nullable texts in UTF-8, to be used like fields of the schema. Of several headers of
+            one name the last counts. An event may also have such a field in its value (as pushes
+            and replays do), which counts where its record has no such header.
 
     Raises:
         DefinitionError: a name, field, duration, impute or partition count is wrong. The text
@@ -299,6 +315,7 @@ class Topic:
     log: str | None = None
     start: str | date = EARLIEST
     tombstone: str = "ignore"
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_name("topic", self.name)
@@ -331,6 +348,8 @@ class Topic:
         check_kind(where, "impute", self.impute, Mapping, 'Write {"late": fr.impute.constant(0)}.')
         # Frozen to everybody else: loaded once, here, while the file that declares it is a frame.
         object.__setattr__(self, "schema", _load(self.schema, self.name))
+        check_kind(where, "headers", self.headers, Mapping, 'Write {"tenant": "x-tenant-id"}.')
+        headers.check(self.headers, self._declared, where)
         milliseconds(self.dedup, "dedup")
         if not 1 <= self.partitions <= 4096:
             raise DefinitionError(
@@ -375,8 +394,23 @@ class Topic:
             check_name("filter", name)
 
     @property
+    def written(self) -> Mapping[int, EventSchema]:
+        """The schema that producers write by, by its wire id, where events have fields more: those
+        of their headers."""
+        if not self.headers:
+            return {}
+        return {self._declared.schema_id: self._declared}
+
+    @cached_property
     def events(self) -> EventSchema:
-        """The schema, loaded. Its `fields` have a name, a type and rules."""
+        """The schema, loaded, with the fields of headers. Its `fields` have a name, a type and
+        rules."""
+        if not self.headers:
+            return self._declared
+        return headers.extended(self._declared, list(self.headers), self.name)
+
+    @property
+    def _declared(self) -> EventSchema:
         assert isinstance(self.schema, EventSchema)
         return self.schema
 
@@ -431,6 +465,8 @@ class Topic:
             own["source"] = self.source
         if self.log is not None:
             own["log"] = self.log
+        for name, header in self.headers.items():
+            own[f"header of {name}"] = header
         if self.tombstone != "ignore":
             own["tombstone"] = self.tombstone
         if self.start != EARLIEST:

@@ -32,6 +32,7 @@ from freshet.schemas.events.decode import (
 from freshet.schemas.events.validation import timed
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.text.keys import joined
+from freshet.schemas.topics import headers
 from freshet.schemas.topics.topic import Freshness, Topic
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import Block
@@ -162,7 +163,7 @@ class IntakeTask:
         if not len(batch):
             return out
         batch = self._vouched.bounded(batch)
-        columns = decode(batch.data, batch.start, batch.end, self._plan.codec)
+        columns = self._decoded(batch)
         times = timed(columns, self._plan.topic.time, batch.times, self._max_future)
         code = self._settle(columns, times, batch)
         self._bury(columns, batch, out)
@@ -216,7 +217,7 @@ class IntakeTask:
         if int(ahead.times.max()) > latest + self._max_future:
             return True
         try:
-            columns = decode(ahead.data, ahead.start, ahead.end, self._plan.codec)
+            columns = self._decoded(ahead)
             times = timed(columns, self._plan.topic.time, ahead.times, self._max_future)
         except Exception:  # is found out when it is applied
             return True
@@ -240,6 +241,12 @@ class IntakeTask:
             offset // LEDGER_BLOCK - self.ledger.first, self.fates.index("dead:crash")
         ] += 1
         return Outputs()
+
+    def _decoded(self, batch: Batch) -> Columns:
+        columns = decode(batch.data, batch.start, batch.end, self._plan.codec)
+        if batch.headers:
+            headers.fill(columns, list(self._plan.topic.headers), batch.headers)
+        return columns
 
     def _ids(self, columns: Columns, batch: Batch) -> npt.NDArray[np.uint64]:
         """What the events are told apart by, as 128 bits each."""

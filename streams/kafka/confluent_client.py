@@ -21,7 +21,11 @@ from freshet.streams.kafka.client import (
     Revoked,
 )
 from freshet.streams.kafka.errors import error_of
-from freshet.streams.log.contract import Batch, TopicPartition
+from freshet.streams.log.contract import (
+    Batch,
+    Headers,
+    TopicPartition,
+)
 
 SEEK_SECONDS = 10.0
 
@@ -29,7 +33,8 @@ SEEK_SECONDS = 10.0
 class ConfluentClient:
     """A `Client`."""
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
+    def __init__(self, settings: Mapping[str, Any], headers: Headers) -> None:
+        self._headers = headers
         self._consumer = Consumer(dict(settings))
 
     def subscribe(self, topics: Sequence[str], assigned: Assigned, revoked: Revoked) -> None:
@@ -68,7 +73,11 @@ class ConfluentClient:
                 faults.append(Fault(error, topic, partition, message.offset() or 0))
             else:
                 groups.setdefault((topic, partition), []).append(message)
-        batches = [_batch(topic, partition, group) for (topic, partition), group in groups.items()]
+        batches = []
+        for (topic, partition), group in groups.items():
+            batch = _batch(topic, partition, group)
+            names = self._headers.get(topic, ())
+            batches.append(replace(batch, headers=_headers(group, names)))
         return batches, faults
 
     def seek(self, topic: str, partition: int, offset: int) -> KafkaError | None:
@@ -122,6 +131,19 @@ def _batch(topic: str, partition: int, messages: Sequence[Any]) -> Batch:
     if None in found:
         return _with_keys(batch, messages)
     return batch
+
+
+def _headers(messages: Sequence[Any], names: Sequence[str]) -> tuple[Texts, ...]:
+    """The last header of each name, of each message."""
+    if not names:
+        return ()
+    # Of several of one name the last one stays.
+    found = [dict(message.headers() or ()) for message in messages]
+    columns = []
+    for name in names:
+        values = pa.array([headers.get(name) for headers in found], pa.binary())
+        columns.append(Texts.from_arrow(values))
+    return tuple(columns)
 
 
 def _with_keys(batch: Batch, messages: Sequence[Any]) -> Batch:

@@ -26,7 +26,7 @@ from freshet.streams.kafka.client import (
     Fault,
     Revoked,
 )
-from freshet.streams.log.contract import Batch, TopicPartition
+from freshet.streams.log.contract import Batch, Headers, TopicPartition
 
 log = structlog.get_logger()
 SEEK_SECONDS = 10.0
@@ -35,7 +35,11 @@ SEEK_SECONDS = 10.0
 class LibrdkafkaClient:
     """A `Client`."""
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
+    def __init__(self, settings: Mapping[str, Any], headers: Headers) -> None:
+        # As the C library wants them: with a zero byte at the end.
+        self._headers = {
+            topic: [name.encode() + b"\0" for name in names] for topic, names in headers.items()
+        }
         self._lib = rd.load()
         self._assigned: Assigned | None = None
         self._revoked: Revoked | None = None
@@ -160,6 +164,9 @@ class LibrdkafkaClient:
             batch = Batch(topic or "", partition, data, edges[:-1], edges[1:], offsets, times)
             if nulls[wanted]:
                 batch = _with_keys(batch, *kernels.copy_keys(messages, group, wanted, len(batch)))
+            names = self._headers.get(batch.topic)
+            if names:
+                batch = replace(batch, headers=_headers(messages, group, wanted, names))
             batches.append(batch)
         for pointer in messages[group < 0]:
             message = rd.Message.from_address(int(pointer))
@@ -207,6 +214,15 @@ class LibrdkafkaClient:
             self._lib.queue_destroy(self._queue)
             self._lib.destroy(self._rk)
             self._rk = None
+
+
+def _headers(messages: Any, group: Any, wanted: int, names: Sequence[bytes]) -> tuple[Texts, ...]:
+    columns = []
+    for name in names:
+        own = np.frombuffer(name, np.uint8).copy()
+        data, edges, there = kernels.copy_headers(messages, group, wanted, own)
+        columns.append(Texts(data, edges[:-1], edges[1:], there))
+    return tuple(columns)
 
 
 def _with_keys(batch: Batch, nulls: Any, data: Any, edges: Any, there: Any) -> Batch:

@@ -32,9 +32,17 @@ def _symbol(name: str) -> None:
 
 _symbol("message_destroy")
 _symbol("message_timestamp")
+_symbol("message_headers")
+_symbol("header_get_last")
 _destroy = types.ExternalFunction("rd_kafka_message_destroy", types.void(types.uint64))
 _timestamp = types.ExternalFunction(
     "rd_kafka_message_timestamp", types.int64(types.uint64, types.uint64)
+)
+_headers = types.ExternalFunction(
+    "rd_kafka_message_headers", types.int32(types.uint64, types.uint64)
+)
+_last_header = types.ExternalFunction(
+    "rd_kafka_header_get_last", types.int32(types.uint64, types.uint64, types.uint64, types.uint64)
 )
 _copy = types.ExternalFunction("memcpy", types.uint64(types.uint64, types.uint64, types.uint64))
 
@@ -155,6 +163,41 @@ def copy_keys(messages: U64, group: I32, wanted: int, count: int) -> Any:
                 _copy(base + np.uint64(edges[taken]), key, np.uint64(length))
             taken += 1
     return nulls, data, edges, there
+
+
+@nb.njit("(uint64[::1], int32[::1], int64, uint8[::1])", nogil=True, cache=True)
+def copy_headers(messages: U64, group: I32, wanted: int, name: Any) -> Any:
+    """Copies of the last header called `name` (which ends with a zero byte) of each of the `n`
+    messages of group `wanted`: data uint8 (not empty), edges int64 `[n + 1]`, and which have one
+    that is not null, bool `[n]`."""
+    count = 0
+    for i in range(messages.size):
+        if group[i] == wanted:
+            count += 1
+    found = np.zeros(count, np.uint64)
+    edges = np.zeros(count + 1, np.int64)
+    # Where the library writes what it finds: all headers of a message, one's bytes, their number.
+    told = np.zeros(3, np.uint64)
+    to = np.uint64(told.ctypes.data)
+    named = np.uint64(name.ctypes.data)
+    taken = 0
+    for i in range(messages.size):
+        if group[i] == wanted:
+            edges[taken + 1] = edges[taken]
+            # Both answer with an error where there is none.
+            if _headers(messages[i], to) == 0:
+                error = _last_header(told[0], named, to + np.uint64(8), to + np.uint64(16))
+                if error == 0 and told[1] != 0:
+                    found[taken] = told[1]
+                    edges[taken + 1] += np.int64(told[2])
+            taken += 1
+    data = np.zeros(max(1, edges[count]), np.uint8)
+    base = np.uint64(data.ctypes.data)
+    for i in range(count):
+        length = edges[i + 1] - edges[i]
+        if length > 0:
+            _copy(base + np.uint64(edges[i]), found[i], np.uint64(length))
+    return data, edges, found != 0
 
 
 @nb.njit("(uint64[::1],)", nogil=True, cache=True)

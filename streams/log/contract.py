@@ -31,6 +31,8 @@ class Batch:
 
     Records of others may have no value at all: `nulls` bool `[n]` (None: each has one). Of these
     alone `keys` are the records' keys, bytes as they came, missing where a record has none.
+    `headers` are those that the reader was asked for, in that order, likewise (empty: none were, or
+    the log keeps none).
     """
 
     topic: str
@@ -42,6 +44,7 @@ class Batch:
     times: I64
     nulls: Bools | None = None
     keys: Texts | None = None
+    headers: tuple[Texts, ...] = ()
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -73,6 +76,7 @@ class Batch:
             self.times[chosen],
             nulls,
             keys,
+            tuple(header.where(chosen) for header in self.headers),
         )
 
 
@@ -96,6 +100,8 @@ def _one(parts: Sequence[Batch]) -> Batch:
         np.concatenate([batch.offsets for batch in parts]),
         np.concatenate([batch.times for batch in parts]),
         *_nulls(parts),
+        # Of one reader: either all have them or none has.
+        tuple(map(Texts.concatenate, zip(*(batch.headers for batch in parts)))),
     )
 
 
@@ -122,6 +128,7 @@ class Bounds:
 
 
 OnAssign = Callable[[Sequence[TopicPartition]], Mapping[TopicPartition, int]]
+Headers = Mapping[str, Sequence[str]]
 OnGone = Callable[[Sequence[TopicPartition]], None]
 
 
@@ -196,8 +203,10 @@ class Log(Protocol):
         on_assign: OnAssign | None = None,
         on_revoke: OnGone | None = None,
         on_lost: OnGone | None = None,
+        headers: Headers | None = None,
     ) -> Reader:
-        """Read topics as a member of `group`, or all their partitions alone when it is None.
+        """Read topics as a member of `group`, or all their partitions alone when it is None;
+        `headers` are the names of those that batches of a topic are to carry.
 
         `on_assign` gets the new partitions and answers with the offset to start each at (missing:
         the first retained); `on_revoke` is called before partitions go to another member (finish,

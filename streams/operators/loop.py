@@ -80,6 +80,7 @@ class Job:
     letters, which go to the log `dead`; by `pace` it tells its tasks the time (`Untimed`: they hear
     of it from their log); `kept_as` says under which name a task keeps its checkpoints, `starts` at
     which offsets partitions of a log begin without one (what it leaves out: at the first record).
+    `headers` are those that records of a log are read with.
     """
 
     role: str
@@ -92,6 +93,7 @@ class Job:
     pace: Pace = field(default_factory=Untimed)
     kept_as: Callable[[str], str] = str
     starts: Callable[[str], Mapping[int, int]] = first_retained
+    headers: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,12 @@ class Operator:
         self._ticker = Ticker(job.pace, place.log.bounds)
         self._reporter = Reporter(self.vitals, rhythm.wall, rhythm.status_seconds)
         self._reader = place.log.reader(
-            job.topics, job.group or job.role, self._assign, self._revoke, self._lose
+            job.topics,
+            job.group or job.role,
+            self._assign,
+            self._revoke,
+            self._lose,
+            headers=job.headers,
         )
         self._reading = Reading(self._reader, rhythm.max_records)
 

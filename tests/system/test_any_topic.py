@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
@@ -21,6 +22,8 @@ from freshet.audit import kept as kept_by_run
 from freshet.audit.ledger import recompute
 from freshet.features.stores.contract import RowKeys
 from freshet.schemas.errors import ComponentError
+from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.events.writer import EventWriter
 from freshet.servers.kafka_server import KafkaServer
 from freshet.streams.kafka.log import KafkaLog
 from freshet.testing import LocalRun, MemoryStore
@@ -63,14 +66,21 @@ class Theirs:
 
     def produce(
         self,
-        records: Sequence[tuple[int, bytes | None, bytes | None]],
+        records: Sequence[tuple[Any, ...]],
         first: int = 0,
         **settings: Any,
     ) -> None:
-        """Partition, key and value of each, stamped with a millisecond each."""
+        """Partition, key, value and headers of each, stamped with a millisecond each."""
         producer = Producer({"bootstrap.servers": self.broker, **settings})
-        for i, (partition, key, value) in enumerate(records):
-            producer.produce(self.name, value, key, partition, timestamp=HOUR + first + i)
+        for i, (partition, key, value, *headers) in enumerate(records):
+            producer.produce(
+                self.name,
+                value,
+                key,
+                partition,
+                timestamp=HOUR + first + i,
+                headers=headers or None,
+            )
         assert producer.flush(30) == 0
 
     def readable(self) -> list[int]:
@@ -146,11 +156,11 @@ class Taken:
         return there
 
 
-def taken_in(topic: Theirs, folder: Path, **declared: Any) -> Taken:
+def taken_in(topic: Theirs, folder: Path, key: str = "user", **declared: Any) -> Taken:
     """Read the topic to its end by an app, and hold it to all that is promised of any."""
     given = {"event_id": "id", "event_time": "at", **declared}
     source = fr.Topic("visits", VISIT, log=topic.name, **given)
-    view = fr.View("by_user", source, key="user", features={"n": fr.count(over="6h")})
+    view = fr.View("by_user", source, key=key, features={"n": fr.count(over="6h")})
     app = fr.App(f"any{uuid.uuid4().hex[:8]}", topics=[source], views=[view])
     before = topic.state()
     readable = topic.readable()
@@ -172,7 +182,8 @@ def taken_in(topic: Theirs, folder: Path, **declared: Any) -> Taken:
         _, kept = kept_by_run.ledger(log, url, source, topic.name, partition)
         recorded = kept_by_run.taken_on(log, url, source, topic.name, partition)
         told = kept_by_run.told(log, app.dead_log, source, partition)
-        found = kept_by_run.records(log, topic.name, partition)
+        headers = list(source.headers.values())
+        found = kept_by_run.records(log, topic.name, partition, 0, headers)
         assert recompute(source, found, told, recorded) == kept
     log.close()
     assert topic.state() == before, "nothing was written, nothing was changed"
@@ -306,3 +317,56 @@ def test_tombstones_erase_at_their_places(theirs: Make, tmp_path: Path) -> None:
     taken = taken_in(topic, tmp_path, tombstone="delete")
     assert taken.fates == {"applied": 4, "erased": 3, "dead:undecodable": 2}
     assert taken.is_there("ann", "bob", "cleo", "nobody") == [False, True, True, False]
+
+
+# ---------------------------------------------------------------------------------------- headers
+HEADERS = {"tenant": "x-tenant-id", "trace": "trace"}
+
+
+def in_avro(number: int) -> bytes:
+    """As a producer writes that knows nothing of headers: under the declared schema's id."""
+    written = {"id": str(number), "at": HOUR + number, "user": "ann"}
+    return EventWriter(EventSchema.parse(VISIT, "visit")).encode(written)
+
+
+@pytest.mark.parametrize("encoded", [event, in_avro], ids=["json", "avro"])
+def test_headers_are_fields(theirs: Make, tmp_path: Path, encoded: Callable[[int], bytes]) -> None:
+    topic = theirs(2)
+    tenant = "x-tenant-id"
+    topic.produce(
+        [
+            (0, None, encoded(0), (tenant, b"blue")),
+            (1, b"k", encoded(1), (tenant, b"red"), (tenant, "grün".encode())),
+            (0, None, encoded(2)),
+            (1, None, encoded(3), (tenant, None), ("trace", b"7")),
+            (0, None, encoded(4), (tenant, b"\xff")),
+            (0, None, encoded(5), ("X-Tenant-Id", b"other case")),
+            (1, None, encoded(6), ("trace", b"\xff\xff"), (tenant, b"blue")),
+            (1, None, encoded(7), (tenant, b"")),
+            (0, None, encoded(8), (tenant, b"test")),
+        ]
+    )
+    taken = taken_in(
+        topic,
+        tmp_path,
+        key="tenant",
+        source="tenant",
+        headers=HEADERS,
+        drop={"tests": pl.col("tenant") == "test"},
+    )
+    assert taken.fates == {"applied": 6, "dead:wrong_type": 2, "dropped:tests": 1}
+    there = taken.is_there("blue", "red", "grün", "\\N", "", "test", "other case")
+    assert there == [True, False, True, True, True, False, False]
+
+
+def test_a_value_may_bring_what_no_header_does(theirs: Make, tmp_path: Path) -> None:
+    topic = theirs(1)
+    said = {"id": "0", "at": HOUR, "user": "ann", "tenant": "said"}
+    topic.produce(
+        [
+            (0, None, json.dumps(said).encode()),
+            (0, None, json.dumps({**said, "id": "1"}).encode(), ("x-tenant-id", b"told")),
+        ]
+    )
+    taken = taken_in(topic, tmp_path, key="tenant", headers=HEADERS)
+    assert taken.is_there("said", "told") == [True, True]

@@ -621,3 +621,38 @@ def test_records_without_a_value_are_told_from_empty_ones_and_keep_their_keys(
     assert [bytes(found.value(i)) for i in range(len(sent))] == [value or b"" for _, value in sent]
     reader.close()
     log.close()
+
+
+@BOTH
+def test_headers_that_were_asked_for_come_with_their_records(kafka: str, fast: bool) -> None:
+    name = f"headers.{uuid.uuid4().hex}"
+    log = KafkaLog(kafka, fast=fast)
+    log.ensure(name, 1)
+    producer = Producer({"bootstrap.servers": kafka})
+    sent: list[list[tuple[str, bytes | None]]] = [
+        [],
+        [("a", b"1")],
+        [("a", b"1"), ("b", b"x"), ("a", b"22")],
+        [("a", None)],
+        [("a", b"1"), ("a", None)],
+        [("b", b"\xff\0"), ("c", b"unasked")],
+        [("a", b""), ("b", b"y" * 5_000)],
+    ]
+    for i, headers in enumerate(sent):
+        producer.produce(name, str(i).encode(), headers=headers)
+    producer.flush()
+    reader = log.reader([name], None, headers={name: ["a", "b"], "another": ["a"]})
+    batches: list[Batch] = []
+    while sum(map(len, batches)) < len(sent):
+        batches += reader.poll(3, 1.0)
+    (found,) = joined(batches)
+    told = [column.to_arrow().cast(pa.binary()).to_pylist() for column in found.headers]
+    expected = [dict(headers) for headers in sent]
+    assert told == [[headers.get(asked) for headers in expected] for asked in ("a", "b")]
+    (last,) = found.rows(6, 7).headers[1].to_arrow().cast(pa.binary()).to_pylist()
+    assert last == b"y" * 5_000
+    reader.close()
+    plain = log.reader([name], None)
+    assert all(batch.headers == () for batch in plain.poll(10, 5.0))
+    plain.close()
+    log.close()
