@@ -38,7 +38,8 @@ class KafkaAdmin:
             self.client = AdminClient(dict(settings))
         except KafkaException as exception:
             next_step = "Check the settings in the kafka:// address."
-            raise LogError(f"kafka://{brokers}", str(error_of(exception)), next_step) from exception
+            cause = error_of(exception).str()
+            raise LogError(f"kafka://{brokers}", cause, next_step) from exception
 
     def create(self, topic: str, partitions: int, config: Mapping[str, str]) -> None:
         """Make a topic with the brokers' replication factor, unless it is there."""
@@ -163,12 +164,14 @@ class KafkaAdmin:
                 raise self._health.refused
             if time.monotonic() > deadline:
                 cause = "there was no answer"
+                next_step = "Check the address, and that the broker is running."
                 if self._health.trouble:
                     cause = self._health.trouble.cause
+                    next_step = self._health.trouble.next_step
                 raise LogError(
                     f"kafka://{self._brokers}",
                     f"{cause}; tried for {REACH_SECONDS:.0f} s",
-                    "Check the address, and that the broker is running.",
+                    next_step,
                 )
         try:
             result = future.result()
