@@ -29,6 +29,8 @@ from freshet.learners.snapshots import files as snapshots
 from freshet.learners.snapshots.signing import Signer, Verifier, create_key
 from freshet.replay.replayer import Events, published
 from freshet.roles import plans
+from freshet.roles.names import intakes
+from freshet.runs.clusters import routed
 from freshet.schemas.errors import ComponentError
 from freshet.schemas.wire.messages import Message, Settled, Tick
 from freshet.serving.loading.live_model import LiveModel
@@ -72,6 +74,7 @@ class LocalRun:
         store: Where views put their rows, such as a `MemoryStore`; it is not closed.
         snapshot_every: Overrides the `snapshot_every` of every topic, a duration; empty: does not.
         log: The log to run over. None: SQLite in the folder.
+        clusters: Addresses with logins of other Kafkas, by those that topics name.
 
     Attributes:
         swaps: What was put in place of the served snapshot so far, oldest first.
@@ -143,12 +146,14 @@ class LocalRun:
         store: Store,
         snapshot_every: str = "",
         log: Log | None = None,
+        clusters: Mapping[str, str] | None = None,
     ) -> None:
         self.app = app
         self._dir = directory
         self._store = store
         self._every = snapshot_every
-        self.log = log if log is not None else SqliteLog(str(directory / "log"))
+        own = log if log is not None else SqliteLog(str(directory / "log"))
+        self.log = routed(app, own, clusters or {})
         plans.ensure_topics(app, self.log)
         self._checkpoints_url = str(directory / "checkpoints")
         for name in ("trainer", "qualifier"):
@@ -189,15 +194,11 @@ class LocalRun:
             start = starts(topic).get(partition)
             return IntakeTask(sources[topic], partition, start)
 
-        made = [
-            self._operator(
-                "intake",
-                list(sources),
-                intake,
-                ReplayPace(),
-                starts,
-            )
-        ]
+        made = []
+        # On the embedded log all topics are in one place, and one reader would do: two do no harm.
+        for name, topics in intakes(app).items():
+            logs = [app.log_of(topic.name) for topic in topics]
+            made.append(self._operator(name, logs, intake, ReplayPace(), starts))
         if app.views:
             made.append(
                 self._operator(

@@ -66,7 +66,8 @@ def _changes(console: Console, sentences: Sequence[str]) -> None:
 
 def _log(app: App, name: str, partitions: int) -> str:
     if any(topic.log == name for topic in app.topics):
-        return f"{_partitions(partitions)} at least, made by others"
+        where = "".join(f" on {t.cluster}" for t in app.topics if t.log == name and t.cluster)
+        return f"{_partitions(partitions)} at least, made by others{where}"
     return _partitions(partitions)
 
 

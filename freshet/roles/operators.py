@@ -6,7 +6,7 @@ from freshet.features.views.task import ViewTask
 from freshet.learners.snapshots.signing import Signer
 from freshet.roles import plans
 from freshet.roles.context import Context, earlier_schemas, pace_of
-from freshet.roles.names import trained_by
+from freshet.roles.names import topics_of, trained_by
 from freshet.streams.clock import WallClock
 from freshet.streams.intake.task import IntakeTask
 from freshet.streams.join.task import JoinTask
@@ -14,11 +14,11 @@ from freshet.streams.operators.loop import Steering
 
 
 def intake(ctx: Context) -> None:
-    """Source topics to clean logs, labels and dead letters."""
-    tasks = {
-        ctx.app.log_of(t.name): plans.intake_plan(ctx.app, t, earlier_schemas(ctx, t))
-        for t in ctx.app.topics
-    }
+    """Source topics to clean logs, labels and dead letters; see `intakes` for which."""
+    tasks = {}
+    for topic in topics_of(ctx.app, ctx.name):
+        plan = plans.intake_plan(ctx.app, topic, earlier_schemas(ctx, topic))
+        tasks[plan.source] = plan
     starts = plans.starts(ctx.app, ctx.log, ctx.settings.checkpoints_url, WallClock().now_ms)
 
     def task(topic: str, partition: int) -> IntakeTask:

@@ -3,7 +3,7 @@ together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -40,13 +40,15 @@ from freshet.streams.operators import checkpoints
 from freshet.streams.outages import Outages
 
 
-def ensure_topics(app: App, log: Log) -> None:
-    """Create every topic that the app reads or writes, but those of others. Raises `LogError` if
-    one exists with other partitions; a source may have got more, which are taken in like the
-    others; and if one of others is not there."""
+def ensure_topics(app: App, log: Log, elsewhere: Collection[str] = frozenset()) -> None:
+    """Create every topic that the app reads or writes, but those of others; those that are
+    `elsewhere` are not asked for. Raises `LogError` if one exists with other partitions; a source
+    may have got more, which are taken in like the others; and if one of others is not there."""
     sources = {app.log_of(t.name) for t in app.topics}
     theirs = {topic.log: topic for topic in of_others(app, log)}
     for name, partitions in topics(app).items():
+        if name in elsewhere:
+            continue
         if name in theirs:
             _require(theirs[name], log)
             continue

@@ -3,7 +3,7 @@ one error."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 
 import structlog
@@ -11,6 +11,7 @@ import structlog
 from freshet.app import App
 from freshet.roles import plans
 from freshet.runs import definitions
+from freshet.runs.clusters import refuse_embedded
 from freshet.schemas.durations import text_of
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.topics.settings import least_slos_ms
@@ -48,10 +49,13 @@ def hold_slos(app: App, declared: Mapping[str, Freshness]) -> None:
                 )
 
 
-def check(app: App, log: Log, given: Settings) -> list[str]:
+def check(
+    app: App, log: Log, given: Settings, elsewhere: Collection[str] = frozenset()
+) -> list[str]:
     """Make the app's topics, and see that its schemas and checkpoints fit what is in them; then
     keep what it declares. What is declared otherwise than when it ran last, and where topics begin
-    that are not read from their first record, in a sentence each.
+    that are not read from their first record, in a sentence each. Logs that are `elsewhere` are
+    another process's to ask for.
 
     Raises: DefinitionError: an SLO can never be held, or a replay would write what is others'.
         LogError: the log cannot be used, or a topic has another partition count. SchemaError: a
@@ -64,12 +68,20 @@ def check(app: App, log: Log, given: Settings) -> list[str]:
     before = definitions.read(url)
     if given.replay:
         plans.refuse_writing(app, log)
-    plans.ensure_topics(app, log)
-    continuity.check(url, log, plans.task_inputs(app), partial(plans.kept_as, app))
+    else:
+        refuse_embedded(app, log)
+    plans.ensure_topics(app, log, elsewhere)
+    inputs = {}
+    for task, read in plans.task_inputs(app).items():
+        if read[0] not in elsewhere:
+            inputs[task] = read
+    continuity.check(url, log, inputs, partial(plans.kept_as, app))
     # Now, not when the first partition is assigned: records that come meanwhile are to be read.
     now_ms = WallClock().now_ms()
     begins = []
     for topic in app.topics:
+        if app.log_of(topic.name) in elsewhere:
+            continue
         starts = settle(url, log, topic, app.log_of(topic.name), now_ms)
         if starts is not None:
             begins.append(starts.sentence(topic.name))

@@ -27,6 +27,7 @@ from freshet.schemas.events.field import (
 )
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.events.times import EventTime, resolved
+from freshet.schemas.shown_text import address as shown_address
 from freshet.schemas.text import keys
 from freshet.schemas.topics import headers
 from freshet.schemas.topics.digests import (
@@ -50,6 +51,11 @@ if TYPE_CHECKING:
 TIME = 'Name a field, or write fr.time("at", unit="s").'
 SCHEMA = "Give an Avro record, as a dict or as JSON, or the path of a file that holds one."
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+CLUSTER = (
+    'Write log="orders.v1", cluster="kafka://host:port", and logins for it into the setting '
+    "clusters."
+)
+_CLUSTER = re.compile(r"kafka://[^/@?,\s]+:[0-9]{1,5}(,[^/@?,\s]+:[0-9]{1,5})*")
 _LOG = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
 TOMBSTONES = ("ignore", "delete")
 ON_VIOLATION = ("serve", "fallback", "refuse")
@@ -268,6 +274,9 @@ class Topic:
             nullable texts in UTF-8, to be used like fields of the schema. Of several headers of
             one name the last counts. An event may also have such a field in its value (as pushes
             and replays do), which counts where its record has no such header.
+        cluster: The Kafka that `log` is on, where that is not the app's own: `kafka://host:port`,
+            brokers alone. Logins and other settings for it stand in the setting `clusters`.
+            freshet writes nothing there. None: the app's own.
 
     Raises:
         DefinitionError: a name, field, duration, impute or partition count is wrong. The text
@@ -316,6 +325,7 @@ class Topic:
     start: str | date = EARLIEST
     tombstone: str = "ignore"
     headers: Mapping[str, str] = field(default_factory=dict)
+    cluster: str | None = None
 
     def __post_init__(self) -> None:
         check_name("topic", self.name)
@@ -324,6 +334,8 @@ class Topic:
         check_kind(where, "event_time", self.event_time, (str, EventTime, NoneType), TIME)
         if isinstance(self.event_time, EventTime):
             check_kind(where, "event_time", self.event_time.field, str, TIME)
+        check_kind(where, "cluster", self.cluster, (str, NoneType), CLUSTER)
+        self._check_cluster()
         check_kind(where, "start", self.start, (str, date), NEXT_STEP)
         if self.tombstone not in TOMBSTONES:
             raise DefinitionError(
@@ -392,6 +404,20 @@ class Topic:
                 self._check_constant(self.events[name], how.value)
         for name in self.drop:
             check_name("filter", name)
+
+    def _check_cluster(self) -> None:
+        if self.cluster is None:
+            return
+        cause = ""
+        if self.log is None:
+            cause = f"names a cluster ({shown_address(self.cluster)}), and no log= there"
+        elif "@" in self.cluster or "?" in self.cluster:
+            # An app's file is shown, sent and kept where no password should be.
+            cause = f"cluster={shown_address(self.cluster)!r} has a login or settings"
+        elif not _CLUSTER.fullmatch(self.cluster):
+            cause = f"cluster={shown_address(self.cluster)!r} is no address of brokers"
+        if cause:
+            raise DefinitionError(f"topic {self.name}", cause, CLUSTER)
 
     @property
     def written(self) -> Mapping[int, EventSchema]:
@@ -469,6 +495,8 @@ class Topic:
             own[f"header of {name}"] = header
         if self.tombstone != "ignore":
             own["tombstone"] = self.tombstone
+        if self.cluster is not None:
+            own["cluster"] = self.cluster
         if self.start != EARLIEST:
             own["start"] = str(self.start)
         return {**own, **filters, **imputes, **fields_known}
