@@ -338,7 +338,7 @@ def test_a_member_that_lost_its_partitions_and_hears_nothing_more_joins_anew(
     clock = Clock()
     monkeypatch.setattr(kafka_reader, "time", clock)
     monkeypatch.setattr(Forgetful, "made", [], raising=False)
-    monkeypatch.setattr(kafka_reader, "open_client", lambda settings, fast: Forgetful())
+    monkeypatch.setattr(kafka_reader, "open_client", lambda *given: Forgetful())
     reader = log.reader([new_topic(log, 1)], "forgotten")
     # not before the log's own clock, which says since when the brokers answer
     clock.now = time.monotonic()
