@@ -6,6 +6,7 @@ from freshet.app import App
 from freshet.learners.contract import LearnerSpec
 from freshet.learners.model import Model
 from freshet.schemas.errors import DefinitionError
+from freshet.schemas.topics import readers
 from freshet.schemas.topics.topic import Topic
 
 
@@ -20,14 +21,8 @@ def role_names(app: App) -> list[str]:
 
 
 def intakes(app: App) -> dict[str, list[Topic]]:
-    """The topics of each process of intake: one for the app's own log, and for each other cluster
-    one that is called by the first of its topics."""
-    names: dict[str | None, str] = {None: "intake"}
-    found: dict[str, list[Topic]] = {}
-    for topic in app.topics:
-        name = names.setdefault(topic.cluster, f"intake.{topic.name}")
-        found.setdefault(name, []).append(topic)
-    return found
+    """The topics of each process of intake, by its name."""
+    return readers.intakes(app.topics)
 
 
 def belongs(app: App, name: str) -> bool:

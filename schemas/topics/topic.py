@@ -361,7 +361,7 @@ class Topic:
         # Frozen to everybody else: loaded once, here, while the file that declares it is a frame.
         object.__setattr__(self, "schema", _load(self.schema, self.name))
         check_kind(where, "headers", self.headers, Mapping, 'Write {"tenant": "x-tenant-id"}.')
-        headers.check(self.headers, self._declared, where)
+        headers.check(self.headers, self.declared, where)
         milliseconds(self.dedup, "dedup")
         if not 1 <= self.partitions <= 4096:
             raise DefinitionError(
@@ -425,18 +425,19 @@ class Topic:
         of their headers."""
         if not self.headers:
             return {}
-        return {self._declared.schema_id: self._declared}
+        return {self.declared.schema_id: self.declared}
 
     @cached_property
     def events(self) -> EventSchema:
         """The schema, loaded, with the fields of headers. Its `fields` have a name, a type and
         rules."""
         if not self.headers:
-            return self._declared
-        return headers.extended(self._declared, list(self.headers), self.name)
+            return self.declared
+        return headers.extended(self.declared, list(self.headers), self.name)
 
     @property
-    def _declared(self) -> EventSchema:
+    def declared(self) -> EventSchema:
+        """The schema as producers write by it, without the fields of headers."""
         assert isinstance(self.schema, EventSchema)
         return self.schema
 

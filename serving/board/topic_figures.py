@@ -48,12 +48,13 @@ def topic_figures(topic: Topic, told: Sequence[Facts]) -> TopicFigures:
 
 def _starts(told: Iterable[Facts]) -> dict[str, int]:
     """First offsets by partition, of those that do not begin at their first record."""
-    found: dict[str, int] = {}
+    found: dict[int, int] = {}
     for facts in told:
         if "start" in facts:
             partition, offset = facts["start"]
-            found[str(partition)] = offset
-    return found
+            found[partition] = offset
+    # Parts are told in the order in which they were given out.
+    return {str(partition): found[partition] for partition in sorted(found)}
 
 
 def records(told: Iterable[Facts]) -> int:
