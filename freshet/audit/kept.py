@@ -14,6 +14,7 @@ from freshet.schemas.wire.blocks import decode as decode_block
 from freshet.streams.intake.fates import fates
 from freshet.streams.intake.ledger import Ledger, LedgerBook
 from freshet.streams.intake.starts import decided
+from freshet.streams.intake.task import fates_known
 from freshet.streams.log.contract import Log
 from freshet.streams.operators.checkpoints import Checkpoints, kept_as
 from freshet.streams.operators.task import from_json
@@ -98,8 +99,9 @@ def ledger(
     if found is None:
         return 0, {}
     offset, base, deltas = found
-    book = LedgerBook(len(fates(topic)))
-    book.load(_newest(base, deltas))
+    book = LedgerBook(fates(topic))
+    state = _newest(base, deltas)
+    book.load(state, fates_known(state))
     return offset, book.entries()
 
 

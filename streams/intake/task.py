@@ -150,7 +150,7 @@ class IntakeTask:
             self._record_key = topic.events[key].key_kind
         self._filters = [(e, fields_of(e)) for e in topic.drop.values()]
         self.fates = fates(topic)
-        self.ledger = LedgerBook(len(self.fates))
+        self.ledger = LedgerBook(self.fates)
         self._statistics = TopicStatistics(topic)
         self._tick = blocks.NO_TICK
 
@@ -410,7 +410,7 @@ class IntakeTask:
         if "settings" in state and (settings := from_json(state["settings"])):
             self._settings = settings
             self._lateness, self._max_future = settings[-1][1:]
-        self.ledger.load(state)
+        self.ledger.load(state, fates_known(state))
         self._statistics.load(state)
         for imputer in self._imputers:
             imputer.load(state)
@@ -440,7 +440,21 @@ def fits(
 ) -> bool:
     """Whether a checkpoint of intake was made with the topic's filters and imputes of now."""
     state = deltas[-1] if deltas else base
-    return "declared" in state and bool(from_json(state["declared"]) == _declared(topic))
+    if "declared" not in state:
+        return False
+    known, imputes = from_json(state["declared"])
+    now, imputes_now = _declared(topic)
+    # Fates may have been added since, by another version of freshet; filters are the user's.
+    filters, filters_now = (
+        [n for n in names if n.startswith("dropped:")] for names in (known, now)
+    )
+    return bool(imputes == imputes_now and filters == filters_now and set(known) <= set(now))
+
+
+def fates_known(state: Mapping[str, npt.NDArray[Any]]) -> list[str]:
+    """The fates that a checkpoint of intake counts, in its order."""
+    names: list[str] = from_json(state["declared"])[0]
+    return names
 
 
 def _declared(topic: Topic) -> list[Any]:
