@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from freshet.app import App
 from freshet.roles import plans
+from freshet.roles.names import elsewhere
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.topics.topic import check_name
 from freshet.settings import settings
@@ -65,9 +66,10 @@ def faust_app(app: App, name: str = "agents", **conf: Any) -> FaustApp:
     # Called by a worker when it starts: a file of agents may be imported where no broker is.
     def ensure() -> None:
         with closing(open_log(given.log_url)) as log:
-            plans.ensure_topics(app, log)
+            plans.ensure_topics(app, log, elsewhere(app, name))
 
-    topics = {app.log_of(topic.name): topic for topic in app.topics}
+    # A worker has one cluster: it reads none of another.
+    topics = {app.log_of(topic.name): topic for topic in app.topics if topic.cluster is None}
     return made(
         f"{app.name}.{name}",
         topics,

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 from freshet import own_modules, shadows
+from freshet.features.views import erasing
 from freshet.features.views.view import FeatureRef, View
 from freshet.learners.model import Model
 from freshet.learners.rungs import Heuristic
@@ -113,6 +114,8 @@ class App:
         _unique("model", (model.name for model in self.models))
         for view in self.views:
             self._listed(view.topic, f"view {view.name}")
+        for topic in self.topics:
+            erasing.check(topic, self.views)
         for model in self.models:
             self._check_model(model)
         for topic in self.topics:

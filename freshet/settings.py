@@ -42,6 +42,10 @@ class Settings(BaseSettings):
     log: str = Field(
         "", description="the log: empty for SQLite in the run folder, or kafka://host:port"
     )
+    clusters: dict[str, str] = Field(
+        {},
+        description="addresses with logins of other Kafkas, by those that topics name (JSON)",
+    )
     store: str = Field(
         "",
         description="the store: empty for an embedded Redis, or redis://…, unix://…, "
@@ -243,6 +247,8 @@ def _told(name: str, value: object) -> object:
         return origin(value)
     if name in SECRETS:
         return HIDDEN
+    if name.startswith("clusters"):
+        return "…"
     if name in ADDRESSES:
         return address(value)
     return value

@@ -29,6 +29,8 @@ from freshet.learners.snapshots import files as snapshots
 from freshet.learners.snapshots.signing import Signer, Verifier, create_key
 from freshet.replay.replayer import Events, published
 from freshet.roles import plans
+from freshet.roles.names import intakes
+from freshet.runs.clusters import routed
 from freshet.schemas.errors import ComponentError
 from freshet.schemas.wire.messages import Message, Settled, Tick
 from freshet.serving.loading.live_model import LiveModel
@@ -36,13 +38,18 @@ from freshet.serving.release.judge import Judge
 from freshet.serving.release.release import Release
 from freshet.serving.scoring.contract import Answer, Question
 from freshet.serving.scoring.scorer import Logging, Policy, Scorer
-from freshet.streams.clock import ManualClock
+from freshet.streams.clock import ManualClock, WallClock
 from freshet.streams.control.channels import Follower, send
 from freshet.streams.control.orders import OrderBook, ordered
 from freshet.streams.intake.task import IntakeTask
 from freshet.streams.join.task import JoinTask
 from freshet.streams.log.contract import Log
-from freshet.streams.operators.loop import Job, Operator, Place
+from freshet.streams.operators.loop import (
+    Job,
+    Operator,
+    Place,
+    first_retained,
+)
 from freshet.streams.operators.task import Task
 from freshet.streams.operators.ticks import Pace, ReplayPace, Untimed
 from freshet.streams.outages import Outages
@@ -67,6 +74,7 @@ class LocalRun:
         store: Where views put their rows, such as a `MemoryStore`; it is not closed.
         snapshot_every: Overrides the `snapshot_every` of every topic, a duration; empty: does not.
         log: The log to run over. None: SQLite in the folder.
+        clusters: Addresses with logins of other Kafkas, by those that topics name.
 
     Attributes:
         swaps: What was put in place of the served snapshot so far, oldest first.
@@ -138,13 +146,16 @@ class LocalRun:
         store: Store,
         snapshot_every: str = "",
         log: Log | None = None,
+        clusters: Mapping[str, str] | None = None,
     ) -> None:
         self.app = app
         self._dir = directory
         self._store = store
         self._every = snapshot_every
-        self.log = log if log is not None else SqliteLog(str(directory / "log"))
+        own = log if log is not None else SqliteLog(str(directory / "log"))
+        self.log = routed(app, own, clusters or {})
         plans.ensure_topics(app, self.log)
+        self._checkpoints_url = str(directory / "checkpoints")
         for name in ("trainer", "qualifier"):
             create_key(directory / "keys" / name)
         self._trainer, self._qualifier = (
@@ -177,14 +188,17 @@ class LocalRun:
         sources = {app.log_of(topic.name): plans.intake_plan(app, topic) for topic in app.topics}
         views = plans.views_by_log(app)
         joins = {app.outcomes_log_of(model): plans.join_plan(app, model) for model in app.models}
-        made = [
-            self._operator(
-                "intake",
-                list(sources),
-                lambda topic, partition: IntakeTask(sources[topic], partition),
-                ReplayPace(),
-            )
-        ]
+        starts = plans.starts(app, self.log, self._checkpoints_url, WallClock().now_ms)
+
+        def intake(topic: str, partition: int) -> IntakeTask:
+            start = starts(topic).get(partition)
+            return IntakeTask(sources[topic], partition, start)
+
+        made = []
+        # On the embedded log all topics are in one place, and one reader would do: two do no harm.
+        for name, topics in intakes(app).items():
+            logs = [app.log_of(topic.name) for topic in topics]
+            made.append(self._operator(name, logs, intake, ReplayPace(), starts))
         if app.views:
             made.append(
                 self._operator(
@@ -210,6 +224,7 @@ class LocalRun:
         topics: list[str],
         make_task: Callable[[str, int], Task],
         pace: Pace | None = None,
+        starts: Callable[[str], Mapping[int, int]] = first_retained,
     ) -> Operator:
         app = self.app
         job = Job(
@@ -222,9 +237,11 @@ class LocalRun:
             dead=app.dead_log,
             pace=pace or Untimed(),
             kept_as=partial(plans.kept_as, app),
+            headers=plans.headers(app),
+            starts=starts,
         )
-        checkpoints_url = str(self._dir / "checkpoints")
-        made = Operator(job, Place(self.log, app.channels, checkpoints_url, self._clock.now_ms))
+        place = Place(self.log, app.channels, self._checkpoints_url, self._clock.now_ms)
+        made = Operator(job, place)
         # As many as there are: a source may have more than are declared.
         self._partitions[made] = sum(len(self.log.bounds(topic).spans) for topic in topics)
         return made

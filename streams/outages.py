@@ -39,13 +39,15 @@ class Outages:
     def __init__(self, ending: threading.Event | None = None) -> None:
         self.ending = ending or threading.Event()
         self._lock = threading.Lock()
-        self._current: dict[str, Outage] = {}
+        self._current: dict[tuple[str, str], Outage] = {}
         self.begun = 0  # since the process started
 
-    def begin(self, error: ComponentError, meanwhile: str) -> None:
-        """A call failed by `error`; `meanwhile` says what this process does until one succeeds."""
+    def begin(self, error: ComponentError, meanwhile: str, which: str = "") -> None:
+        """A call failed by `error`; `meanwhile` says what this process does until one succeeds,
+        `which` of several such components it is."""
+        key = (error.component, which)
         with self._lock:
-            if error.component in self._current:
+            if key in self._current:
                 return
             self.begun += 1
             outage = Outage(
@@ -56,16 +58,17 @@ class Outages:
                 next_step=error.next_step,
                 since=wall_now_ms(),
             )
-            self._current[error.component] = outage
+            self._current[key] = outage
         told = {k: v for k, v in msgspec.structs.asdict(outage).items() if k != "since"}
         log.error(f"{error.component} is {WORDS.get(error.component, 'away')}", **told)
 
-    def over(self, component: str) -> None:
+    def over(self, component: str, which: str = "") -> None:
         """A call to it succeeded. Cheap where there was no outage."""
-        if component not in self._current:
+        key = (component, which)
+        if key not in self._current:
             return
         with self._lock:
-            outage = self._current.pop(component, None)
+            outage = self._current.pop(key, None)
         if outage is not None:
             seconds = round(time.time() - outage.since / 1000, 1)
             log.warning(f"{component} is back", resource=outage.resource, away_seconds=seconds)
@@ -73,4 +76,4 @@ class Outages:
     def current(self) -> list[Outage]:
         """What is away now, by component."""
         with self._lock:
-            return [self._current[c] for c in sorted(self._current)]
+            return [self._current[key] for key in sorted(self._current)]

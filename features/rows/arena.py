@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from freshet.features.rows import arena_kernels as kernels
-from freshet.features.rows.fold_kernels import Events, Steps, fold
+from freshet.features.rows.fold_kernels import Events, Steps, erase, fold
 from freshet.features.rows.plan import RowPlan
 from freshet.features.rows.tile_kernels import Rings
 
@@ -105,6 +105,25 @@ class RowArena:
                 self._scratch,
             )
         )
+
+    def erase(self, ids: I64, offset: int, indexes: I64) -> None:
+        """Leave rows of no events, by the record at `offset`."""
+        done = 0
+        while done < ids.size:
+            done = int(
+                erase(
+                    done,
+                    ids,
+                    offset,
+                    indexes,
+                    self._steps,
+                    self._arena(),
+                    self._touched.array,
+                    self._counts,
+                )
+            )
+            if done < ids.size:
+                self._more_segments()
 
     def untouch(self, who: int) -> I64:
         """The touched rows, in order of first touch, which are then touched no more."""

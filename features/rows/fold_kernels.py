@@ -12,7 +12,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from freshet.features.rows.arena_kernels import allocate, compact, is_full, more_room, move
+from freshet.features.rows.arena_kernels import (
+    allocate,
+    compact,
+    is_full,
+    more_room,
+    move,
+    release,
+)
 from freshet.features.rows.compiled_kernels import inlined, kernel
 from freshet.features.rows.decay_kernels import halved
 from freshet.features.rows.layout import (
@@ -158,15 +165,56 @@ def fold(
             else:
                 floats[at] += value * share
                 floats[at + 1] += share
-        marks = words[block + BLOCK_ID] >> MARKS
-        if marks & BOTH != BOTH:
-            for who in range(2):
-                if marks & (1 << who) == 0:
-                    touched[2 * counts[who] + who] = id_
-                    counts[who] += 1
-            words[block + BLOCK_ID] |= BOTH << MARKS
+        _touch(id_, block, words, touched, counts)
     compact(arena)
     return ids.size
+
+
+@kernel
+def erase(
+    first: Any,
+    ids: Any,
+    offset: Any,
+    indexes: Any,
+    plan: Any,
+    arena: Any,
+    touched: Any,
+    counts: Any,
+) -> Any:
+    """Leave rows of no events, from the one at `first` on, by the record at `offset`; returns at
+    which it stopped, as the arena was full. Their newest event is NEVER, and the next one makes
+    them what it would make of a new row."""
+    shape, _, states, _ = plan
+    words, _, _, blocks, state, dead, _ = arena
+    for at in range(first, ids.size):
+        if is_full(state, dead):
+            return at
+        id_ = ids[at]
+        marks = 0
+        if blocks[id_] != 0:
+            # Whoever has yet to see it finds it in a list, once.
+            marks = words[blocks[id_] + BLOCK_ID] >> MARKS & BOTH
+            release(blocks[id_], words, state, dead)
+        block = _opened(id_, NEVER, shape, states, arena)
+        words[block + BLOCK_ID] |= marks << MARKS
+        words[block + BLOCK_HEADER + VERSION_OFFSET] = offset
+        words[block + BLOCK_HEADER + VERSION_INDEX] = indexes[at]
+        _touch(id_, block, words, touched, counts)
+    compact(arena)
+    return ids.size
+
+
+@inlined
+def _touch(id_: Any, block: Any, words: Any, touched: Any, counts: Any) -> None:
+    """Note that store and checkpoint have yet to see a row."""
+    marks = words[block + BLOCK_ID] >> MARKS
+    if marks & BOTH == BOTH:
+        return
+    for who in range(2):
+        if marks & (1 << who) == 0:
+            touched[2 * counts[who] + who] = id_
+            counts[who] += 1
+    words[block + BLOCK_ID] |= BOTH << MARKS
 
 
 @inlined

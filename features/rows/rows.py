@@ -15,12 +15,19 @@ from freshet.features.rows.arena import RowArena
 from freshet.features.rows.finish import finish
 from freshet.features.rows.finish_kernels import plain
 from freshet.features.rows.fold_kernels import Events
-from freshet.features.rows.layout import CHECKPOINT, STORE, VERSION_INDEX, VERSION_OFFSET
+from freshet.features.rows.layout import (
+    CHECKPOINT,
+    NEVER,
+    NEWEST,
+    STORE,
+    VERSION_INDEX,
+    VERSION_OFFSET,
+)
 from freshet.features.rows.plan import WORD, RowPlan
 from freshet.schemas.errors import CheckpointError, DefinitionError
 from freshet.schemas.text.columns import Interner, Texts
 
-__all__ = ["RowPlan", "ViewRows", "warm"]
+__all__ = ["RowPlan", "ViewRows", "is_erased", "warm"]
 
 I64 = npt.NDArray[np.int64]
 Arrays = dict[str, npt.NDArray[Any]]
@@ -103,6 +110,16 @@ class ViewRows:
             plain(exact, np.int64),
         )
         self._arena.fold(events, version_offset)
+
+    def erase(
+        self, keys: Texts, version_offset: int, version_index: npt.NDArray[np.int32] | I64
+    ) -> None:
+        """Leave nothing of `n` rows, each key once, but the version: that of the record at
+        `version_offset`, as its row `version_index[i]`. The next event of a key makes its row
+        anew."""
+        ids = self._keys(keys)
+        self._arena.hold(len(self._keys))
+        self._arena.erase(ids, version_offset, plain(version_index, np.int64))
 
     def hand_over(self) -> Named:
         """Keys and rows (as stored) touched since the last time, in order of
@@ -197,6 +214,14 @@ class ViewRows:
         self._arena.unpack(*(plain(one, np.int64) for one in parts))
 
 
+def is_erased(rows: Packed) -> npt.NDArray[np.bool_]:
+    """Which rows, bool `[n]`, are nothing but the version of what erased them."""
+    words = rows.data.view(np.int64)
+    newest = rows.starts // WORD + NEWEST
+    out: npt.NDArray[np.bool_] = words[newest] == NEVER
+    return out
+
+
 def warm() -> None:
     """Compile (or load from numba's cache) every kernel on the way from events to values."""
     features: dict[str, aggregates.Aggregate] = {
@@ -210,4 +235,5 @@ def warm() -> None:
     Interner(2)(Texts.of(["a", "b", "c"]))  # grows
     rows.fold(Texts.of(["a"]), np.zeros(1, np.int64), np.zeros((1, 1)), 0, np.zeros(1, np.int64))
     again.load(rows.dump(), [])
+    rows.erase(Texts.of(["a"]), 1, np.zeros(1, np.int64))
     finish(plan, again.hand_over()[1], np.zeros(1, np.int64))

@@ -101,8 +101,7 @@ class Store(Protocol):
         """Erase rows that are older than the 16-byte `version`, leaving a tombstone of that
         version; returns how many.
 
-        No role calls it yet: nothing is erased. A tombstone reads as absent, and refuses writes
-        that are not newer than it.
+        A tombstone reads as absent, and refuses writes that are not newer than it.
         """
         ...
 

@@ -10,10 +10,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from freshet.features.packed import Packed
-from freshet.features.rows.rows import ViewRows
-from freshet.features.stores.contract import Store
+from freshet.features.rows.rows import ViewRows, is_erased
+from freshet.features.stores.contract import VERSION_BYTES, Store
 from freshet.features.stores.marks import PartitionMark
 from freshet.features.stores.stored import lengths_of
+from freshet.features.views.erasing import left_of
 from freshet.features.views.view import View
 from freshet.schemas.sizes import READ_BYTES, cuts
 from freshet.schemas.text.columns import Texts
@@ -79,6 +80,18 @@ class ViewTask:
             return
         if fresh.start:
             rows = rows.slice(fresh.start)
+        places = np.arange(fresh.start, fresh.stop)
+        left = left_of(rows)
+        if left is not None:
+            gone = Texts.from_arrow(rows.column("key").take(left.erased))
+            self._rows.erase(gone, offset, places[left.erased])
+            rows = rows.take(pa.array(left.events))
+            places = places[left.events]
+        self._add(rows, offset, places)
+
+    def _add(self, rows: pa.RecordBatch, offset: int, places: npt.NDArray[np.int64]) -> None:
+        """Fold events, which have their `places` in the record at `offset`."""
+        count = rows.num_rows
         values = np.empty((count, len(self._view.plan.fields)))
         for column, name in enumerate(self._view.plan.fields):
             values[:, column] = numbers(rows.column(blocks.FIELD + name))
@@ -87,7 +100,7 @@ class ViewTask:
             rows.column("t").to_numpy(),
             values,
             offset,
-            np.arange(fresh.start, fresh.stop),
+            places,
             self._wholes(rows),
         )
         self._events += count
@@ -127,8 +140,23 @@ class ViewTask:
         while self._unwritten:
             keys, rows = self._unwritten[0]
             for first, after in cuts(lengths_of(rows, keys), ROWS_A_WRITE, READ_BYTES):
-                self._store.write(self._stored_as, keys[first:after], rows.part(first, after))
+                self._put(keys[first:after], rows.part(first, after))
             self._unwritten.pop(0)
+
+    def _put(self, keys: list[bytes], rows: Packed) -> None:
+        gone = is_erased(rows)
+        if not gone.any():
+            self._store.write(self._stored_as, keys, rows)
+            return
+        there = np.flatnonzero(~gone).tolist()
+        if there:
+            kept = Packed.of([rows.row(i) for i in there])
+            self._store.write(self._stored_as, [keys[i] for i in there], kept)
+        erased = np.flatnonzero(gone).tolist()
+        # All with the newest version among them: whatever makes one of them anew comes after all
+        # that was applied by now, and so has a newer one.
+        versions = [rows.row(i)[:VERSION_BYTES] for i in erased]
+        self._store.erase(self._stored_as, [keys[i] for i in erased], max(versions))
 
     def configure(self, settings: Mapping[str, Freshness], at: int) -> bool:
         """Rows depend on no setting."""

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from freshet.schemas.errors import SchemaError
+from freshet.schemas.text.columns import Texts
 from freshet.schemas.topics.topic import Topic
 from freshet.schemas.wire.blocks import decode as decode_block
 from freshet.streams.intake.fates import fates
 from freshet.streams.intake.ledger import Ledger, LedgerBook
+from freshet.streams.intake.starts import decided
+from freshet.streams.intake.task import fates_known
 from freshet.streams.log.contract import Log
 from freshet.streams.operators.checkpoints import Checkpoints, kept_as
 from freshet.streams.operators.task import from_json
@@ -19,9 +22,14 @@ from freshet.streams.operators.task import from_json
 
 @dataclass(frozen=True, slots=True)
 class Record:
+    """`is_null`: it has no value, not even an empty one. `headers` are those that were asked for,
+    None where it has no such one."""
+
     offset: int
     time: int
     value: bytes
+    is_null: bool = False
+    headers: tuple[bytes | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +52,43 @@ class TakenOn:
 NOTHING = TakenOn()
 
 
-def records(log: Log, topic: str, partition: int) -> Iterator[Record]:
-    """Every record of a partition, in order."""
+def start(log: Log, checkpoints_url: str, topic: Topic, source: str, partition: int) -> int:
+    """The offset at which intake began a partition, where that was decided; 0: at its first
+    record."""
+    found = decided(checkpoints_url, topic, log.bounds(source).identity)
+    if found is None:
+        return 0
+    return found.offsets.get(partition, 0)
+
+
+def records(
+    log: Log, topic: str, partition: int, start: int = 0, headers: Sequence[str] = ()
+) -> Iterator[Record]:
+    """Every record of a partition from offset `start` on, in order, with these headers."""
     # As of now: whoever writes on must not keep the auditor reading.
-    end = log.bounds(topic).spans[partition][1]
-    reader = log.reader([topic], None)
-    at = 0
+    first, end = log.bounds(topic).spans[partition]
+    reader = log.reader([topic], None, headers={topic: headers})
+    at = max(first, start)
+    if at > first:
+        reader.seek(topic, partition, at)
     while at < end:
         for batch in reader.poll(10_000, 1.0):
             if batch.partition != partition:
                 continue
             for i in range(len(batch)):
-                yield Record(int(batch.offsets[i]), int(batch.times[i]), bytes(batch.value(i)))
+                is_null = batch.nulls is not None and bool(batch.nulls[i])
+                offset = int(batch.offsets[i])
+                own = tuple(_header(header, i) for header in batch.headers)
+                yield Record(offset, int(batch.times[i]), bytes(batch.value(i)), is_null, own)
         # Not from the last record: what ends a transaction has an offset of its own.
         at = reader.position(topic, partition)
     reader.close()
+
+
+def _header(header: Texts, i: int) -> bytes | None:
+    if not header.valid[i]:
+        return None
+    return bytes(header.data[header.start[i] : header.end[i]])
 
 
 def ledger(
@@ -69,8 +99,9 @@ def ledger(
     if found is None:
         return 0, {}
     offset, base, deltas = found
-    book = LedgerBook(len(fates(topic)))
-    book.load(_newest(base, deltas))
+    book = LedgerBook(fates(topic))
+    state = _newest(base, deltas)
+    book.load(state, fates_known(state))
     return offset, book.entries()
 
 
@@ -108,7 +139,8 @@ TOLD = ("crash", "too_large", "bad_label", "unreadable_schema")
 
 def told(log: Log, dead: str, topic: Topic, partition: int) -> dict[int, str]:
     """Offsets of a partition's records that crashed intake, or that its views or models refuse,
-    each with the reason of its dead letter."""
+    each with the reason of its dead letter; and of those without bytes, since which keys a
+    tombstone may have is for views to say."""
     out: dict[int, str] = {}
     for record in records(log, dead, 0):
         try:
@@ -117,6 +149,7 @@ def told(log: Log, dead: str, topic: Topic, partition: int) -> dict[int, str]:
             continue
         if block.rows is not None and (block.origin, block.partition) == (topic.name, partition):
             rows = block.rows.to_pydict()
-            found = zip(rows["_offset"], rows["reason"])
-            out |= {offset: reason for offset, reason in found if reason in TOLD}
+            for offset, reason, size in zip(rows["_offset"], rows["reason"], rows["size"]):
+                if reason in TOLD or not size:
+                    out[offset] = reason
     return out

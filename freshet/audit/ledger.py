@@ -28,12 +28,20 @@ from freshet.audit.moments import moment
 from freshet.schemas.durations import EARLIEST_MS
 from freshet.schemas.events.columns import REASONS, arrow_type
 from freshet.schemas.events.schema import EventSchema
-from freshet.schemas.events.writer import EventWriter, Misfit, is_json
+from freshet.schemas.events.writer import (
+    EventWriter,
+    Misfit,
+    is_json,
+)
 from freshet.schemas.topics.topic import Topic
 from freshet.streams.admission.admission import MOST_SOURCES
 from freshet.streams.intake.expressions import fields_of
-from freshet.streams.intake.fates import fates
-from freshet.streams.intake.ledger import LEDGER_BLOCK, Entry, Ledger
+from freshet.streams.intake.fates import fates, tombstone_fate
+from freshet.streams.intake.ledger import (
+    LEDGER_BLOCK,
+    Entry,
+    Ledger,
+)
 
 MASK = (1 << 64) - 1
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -77,7 +85,10 @@ def recompute(
         if reason_told is not None and reason_told != "bad_label":
             settle(record.offset, f"dead:{reason_told}")
             continue
-        event, reason = read_event(record.value, topic.events, earlier)
+        if record.is_null:
+            settle(record.offset, tombstone_fate(topic))
+            continue
+        event, reason = read_whole(record, topic, earlier or {})
         if event is not None:
             appended = taken_on.appended(record)
             time_ms = moment(event, topic.time, appended)
@@ -106,6 +117,23 @@ def recompute(
         else:
             settle(offset, "applied", event_id_of(event, topic, offset))
     return {block: Entry(tuple(counted), sums.get(block, 0)) for block, counted in counts.items()}
+
+
+def read_whole(
+    record: Record, topic: Topic, earlier: Mapping[int, EventSchema]
+) -> tuple[dict[str, Any] | None, str]:
+    """The event in a record, with the fields that come from its headers."""
+    event, reason = read_event(record.value, topic.events, {**earlier, **topic.written})
+    if event is None:
+        return event, reason
+    for name, header in zip(topic.headers, record.headers):
+        if header is None:
+            continue
+        try:
+            event[name] = header.decode()
+        except UnicodeDecodeError:
+            return None, "wrong_type"
+    return event, ""
 
 
 def read_event(

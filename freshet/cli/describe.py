@@ -21,6 +21,7 @@ from freshet.runs.definitions import Definitions, changes
 from freshet.schemas.durations import milliseconds, text_of
 from freshet.schemas.events.field import INTEGERS
 from freshet.schemas.topics.impute import Impute
+from freshet.schemas.topics.start import EARLIEST, LATEST
 from freshet.schemas.topics.topic import Freshness, Topic
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ def _changes(console: Console, sentences: Sequence[str]) -> None:
 
 def _log(app: App, name: str, partitions: int) -> str:
     if any(topic.log == name for topic in app.topics):
-        return f"{_partitions(partitions)} at least, made by others"
+        where = "".join(f" on {t.cluster}" for t in app.topics if t.log == name and t.cluster)
+        return f"{_partitions(partitions)} at least, made by others{where}"
     return _partitions(partitions)
 
 
@@ -87,6 +89,12 @@ def _topic(topic: Topic) -> Iterable[tuple[str, str]]:
         when = f"time {topic.time}"
     count = f"{len(topic.events.fields)} fields"
     yield "events", ", ".join([count, named, when, _partitions(topic.partitions)])
+    for name, header in topic.headers.items():
+        yield f"field {name}", f"from the header {header} of each record"
+    if topic.tombstone == "delete":
+        yield "tombstones", "each erases the row of its record's key, read as UTF-8 text"
+    if topic.start != EARLIEST:
+        yield "start", _start(topic)
     if topic.source is not None:
         yield "source", topic.source
     for name, expression in topic.drop.items():
@@ -105,6 +113,13 @@ def _topic(topic: Topic) -> Iterable[tuple[str, str]]:
     )
     yield from _beyond_lateness(topic)
     yield from _about(topic)
+
+
+def _start(topic: Topic) -> str:
+    """Where it is read from, of a partition that has never been read."""
+    if topic.start == LATEST:
+        return "latest: records that stand there when it first runs are not read"
+    return f"{topic.start}: what was appended before is not read"
 
 
 def _beyond_lateness(topic: Topic) -> Iterable[tuple[str, str]]:

@@ -8,8 +8,20 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from freshet.figures import DASH, count, duration, fixed, moment
-from freshet.serving.status.status import ModelFigures, Quality, References, Status
+from freshet.figures import (
+    DASH,
+    count,
+    duration,
+    fixed,
+    moment,
+)
+from freshet.serving.status.status import (
+    ModelFigures,
+    Quality,
+    References,
+    Status,
+    TopicFigures,
+)
 from freshet.terminal import marked
 
 Cell = str | Text
@@ -84,6 +96,11 @@ def show_topics(status: Status, console: Console) -> None:
     console.print(
         _table("topic", "records", "per s", "lag", "dropped", "dead", rows=_topics(status))
     )
+    marked_gone = [
+        [topic.name, count(topic.tombstones)] for topic in status.topics if topic.tombstones
+    ]
+    if marked_gone:
+        console.print(_table("topic", "tombstones", rows=marked_gone))
     late = [
         [
             topic.name,
@@ -97,6 +114,10 @@ def show_topics(status: Status, console: Console) -> None:
     ]
     if late:
         console.print(_table("topic", "late source", "newest", "late", "share", rows=late))
+    begun = [topic for topic in status.topics if topic.starts]
+    if begun:
+        starts = map(_start, begun)
+        console.print(_table("topic", "start", "first offsets", rows=starts, left=True))
     keys = []
     if status.topics:
         keys = list(status.topics[0].settings)  # every topic has them all
@@ -194,6 +215,14 @@ def _served(status: Status) -> Iterable[list[str]]:
         if served is not None:
             at = [served.lineage, str(served.number), moment(served.since_ms)]
         yield [model.name, *at, duration(model.lag_ms), duration(model.slo_ms)]
+
+
+def _start(topic: TopicFigures) -> list[str]:
+    """Where it was decided to begin, by partition."""
+    offsets = []
+    for partition, offset in topic.starts.items():
+        offsets.append(f"{partition}: {offset}")
+    return [topic.name, topic.start, ", ".join(offsets)]
 
 
 def _topics(status: Status) -> Iterable[list[str]]:

@@ -185,6 +185,12 @@ def _why(letter: Letter, topic: Topic | None) -> str:
     if letter.reason in _WHYS:
         return _WHYS[letter.reason]
     field = None
+    header = None
+    if topic is not None:
+        header = topic.headers.get(letter.field or "")
+    if header is not None and letter.reason == "wrong_type":
+        # Its value may have the field, too, and be sound there.
+        return f"the record's header {header} must be text in UTF-8"
     if topic is not None:
         # Its schema may have changed since, and have no such field any more.
         field = next((known for known in topic.events.fields if known.name == letter.field), None)

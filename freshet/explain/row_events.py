@@ -31,8 +31,9 @@ Version = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class CleanEvent:
-    """An event as a view took it: its place in the clean log, where it came from, its event time
-    (ms), and the fields that the view reads, imputed where they were missing."""
+    """An event as a view took it (or what `erases` the row): its place in the clean log, where it
+    came from, its event time (ms), and the fields that the view reads, imputed where they were
+    missing."""
 
     version: Version
     topic: str
@@ -40,6 +41,7 @@ class CleanEvent:
     offset: int
     t: int
     fields: dict[str, int | float | None]
+    erases: bool = False
 
 
 def partition_of(key: str, partitions: int) -> int:
@@ -75,6 +77,7 @@ def events_of(
     stop = version[0] + 1
     size = CHUNK_RECORDS
     missing = set(origins)
+    last_erased = -1
     while stop > spans.first and missing:
         start = max(spans.first, stop - size)
         parts = list(spans.read(start, stop))
@@ -96,10 +99,12 @@ def events_of(
         # Wider each time: most keys are there in the first part, a rare one may be far back.
         stop = start
         size = min(2 * size, LARGEST_CHUNK)
-    return sorted(
-        (event for event in found.values() if event.t >= (since_ms or 0)),
-        key=lambda event: event.version,
-    )
+    events = sorted(found.values(), key=lambda event: event.version)
+    for i, event in enumerate(events):
+        if event.erases:
+            last_erased = i
+    # What is older than the newest erasure left nothing in the row.
+    return [event for event in events[last_erased + 1 :] if event.t >= (since_ms or 0)]
 
 
 def _of_key(batch: Batch, key: str) -> Iterator[CleanEvent]:
@@ -116,7 +121,7 @@ def _of_key(batch: Batch, key: str) -> Iterator[CleanEvent]:
                 if name.startswith(blocks.FIELD)
             }
             place = (block.origin, block.partition, row["_offset"], row["t"])
-            yield CleanEvent((record.offset, i), *place, fields)
+            yield CleanEvent((record.offset, i), *place, fields, row.get(blocks.ERASED, False))
 
 
 def _older(

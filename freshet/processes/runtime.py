@@ -24,6 +24,7 @@ from freshet.roles.names import role_names
 from freshet.roles.process import run_role
 from freshet.runs import children, folder, logs
 from freshet.runs import record as run_record
+from freshet.runs.clusters import routed
 from freshet.runs.lock import RunLock
 from freshet.schemas.addresses import authority
 from freshet.schemas.errors import ComponentError
@@ -100,7 +101,9 @@ class Runtime:
         run_record.check(self.app.name, self.settings)
         for signer in ("trainer", "qualifier"):
             create_key(self.settings.keys_dir / signer)
-        self.log: Log = open_log(self.settings.log_url, outages=self.outages)
+        own = open_log(self.settings.log_url, outages=self.outages)
+        clusters = self.settings.clusters
+        self.log: Log = routed(self.app, own, clusters, outages=self.outages)
         self._stack.callback(self.log.close)
         for sentence in preflight.check(self.app, self.log, self.settings):
             self._say(sentence)

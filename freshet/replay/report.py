@@ -81,7 +81,9 @@ def topic_report(app: App, log: Log, checkpoints_url: str, name: str) -> TopicRe
     for p in range(topic.partitions):
         told = kept_by_run.told(log, app.dead_log, topic, p)
         recorded = kept_by_run.taken_on(log, checkpoints_url, topic, app.log_of(name), p)
-        records = _Counted(kept_by_run.records(log, app.log_of(name), p))
+        start = kept_by_run.start(log, checkpoints_url, topic, app.log_of(name), p)
+        headers = list(topic.headers.values())
+        records = _Counted(kept_by_run.records(log, app.log_of(name), p, start, headers))
         again = audit.recompute(topic, iter(records), told, recorded)
         in_log += records.n
         kept = _kept(app, log, checkpoints_url, name, p)

@@ -4,7 +4,7 @@ metrics."""
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -21,9 +21,20 @@ from freshet.streams.clock import ManualClock, WallClock
 from freshet.streams.control.switches import SwitchBoard
 from freshet.streams.intake import known_schemas
 from freshet.streams.log.contract import Log
-from freshet.streams.operators.loop import Job, Operator, Place, Steering
+from freshet.streams.operators.loop import (
+    Job,
+    Operator,
+    Place,
+    Steering,
+    first_retained,
+)
 from freshet.streams.operators.task import Task
-from freshet.streams.operators.ticks import Pace, ReplayPace, Untimed, WallPace
+from freshet.streams.operators.ticks import (
+    Pace,
+    ReplayPace,
+    Untimed,
+    WallPace,
+)
 from freshet.streams.vitals import metrics
 from freshet.streams.vitals.vitals import Vitals
 
@@ -85,6 +96,7 @@ class Context:
         make_task: Callable[[str, int], Task],
         steering: Steering | None = None,
         pace: Pace | None = None,
+        starts: Callable[[str], Mapping[int, int]] | None = None,
     ) -> Operator:
         app = self.app
         job = Job(
@@ -97,6 +109,8 @@ class Context:
             dead=app.dead_log,
             pace=pace or Untimed(),
             kept_as=partial(plans.kept_as, app),
+            headers=plans.headers(app),
+            starts=starts or first_retained,
         )
         place = Place(
             self.log,

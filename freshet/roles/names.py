@@ -6,6 +6,8 @@ from freshet.app import App
 from freshet.learners.contract import LearnerSpec
 from freshet.learners.model import Model
 from freshet.schemas.errors import DefinitionError
+from freshet.schemas.topics import readers
+from freshet.schemas.topics.topic import Topic
 
 
 def role_names(app: App) -> list[str]:
@@ -15,7 +17,12 @@ def role_names(app: App) -> list[str]:
     trainers = [f"train.{m.name}.{m.lineage(x)}" for m in app.models for x in m.learners]
     views = ["view"] if app.views else []
     models = ["join", *trainers, "release"] if app.models else []
-    return ["intake", *views, *models, "serve", "control"]
+    return [*intakes(app), *views, *models, "serve", "control"]
+
+
+def intakes(app: App) -> dict[str, list[Topic]]:
+    """The topics of each process of intake, by its name."""
+    return readers.intakes(app.topics)
 
 
 def belongs(app: App, name: str) -> bool:
@@ -43,3 +50,30 @@ def trained_by(app: App, name: str) -> tuple[Model, LearnerSpec]:
     raise DefinitionError(
         f"role {name!r}", f"app {app.name} trains no such lineage", f"Its trainers are {known}."
     )
+
+
+def topics_of(app: App, name: str) -> list[Topic]:
+    """The topics that a process of intake reads.
+
+    Raises:
+        DefinitionError: the app has no such process.
+    """
+    known = intakes(app)
+    if name not in known:
+        raise DefinitionError(
+            f"role {name!r}",
+            f"app {app.name} takes nothing in by it",
+            f"Use one of {', '.join(known)}.",
+        )
+    return known[name]
+
+
+def elsewhere(app: App, name: str) -> set[str]:
+    """The logs on other clusters that a process of this name does not read: it neither asks for
+    them nor waits for their brokers."""
+    own = intakes(app).get(name, [])
+    return {
+        app.log_of(topic.name)
+        for topic in app.topics
+        if topic.cluster is not None and topic not in own
+    }

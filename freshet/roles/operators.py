@@ -6,8 +6,9 @@ from freshet.features.views.task import ViewTask
 from freshet.learners.snapshots.signing import Signer
 from freshet.roles import plans
 from freshet.roles.context import Context, earlier_schemas, pace_of
-from freshet.roles.names import trained_by
+from freshet.roles.names import topics_of, trained_by
 from freshet.schemas.topics.topic import Topic
+from freshet.streams.clock import WallClock
 from freshet.streams.intake.task import IntakeTask
 from freshet.streams.join.task import JoinTask
 from freshet.streams.operators.loop import Steering
@@ -16,19 +17,25 @@ from freshet.streams.registry.writers import Writers
 
 
 def intake(ctx: Context) -> None:
-    """Source topics to clean logs, labels and dead letters."""
+    """Source topics to clean logs, labels and dead letters; see `intakes` for which."""
     asking = _asking_of(ctx)
-    tasks = {
-        ctx.app.log_of(t.name): plans.intake_plan(
-            ctx.app, t, earlier_schemas(ctx, t), _writers_of(ctx, t, asking)
-        )
-        for t in ctx.app.topics
-    }
+    tasks = {}
+    for topic in topics_of(ctx.app, ctx.name):
+        writers = _writers_of(ctx, topic, asking)
+        plan = plans.intake_plan(ctx.app, topic, earlier_schemas(ctx, topic), writers)
+        tasks[plan.source] = plan
+    starts = plans.starts(ctx.app, ctx.log, ctx.settings.checkpoints_url, WallClock().now_ms)
+
+    def task(topic: str, partition: int) -> IntakeTask:
+        start = starts(topic).get(partition)
+        return IntakeTask(tasks[topic], partition, start)
+
     operator = ctx.operator(
         list(tasks),
-        lambda topic, p: IntakeTask(tasks[topic], p),
+        task,
         Steering(gather_seconds=plans.shortest_batch_wait),
         pace_of(ctx),
+        starts,
     )
     try:
         operator.run(ctx.stop)

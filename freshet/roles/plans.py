@@ -3,9 +3,9 @@ together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,14 +17,23 @@ from freshet.learners.model import Model
 from freshet.learners.snapshots import files as snapshots
 from freshet.learners.snapshots.golden import attested
 from freshet.learners.snapshots.signing import Signer
-from freshet.learners.training.task import Moment, TrainPlan, TrainTask
+from freshet.learners.training.task import (
+    Moment,
+    TrainPlan,
+    TrainTask,
+)
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.errors import DefinitionError, LogError
 from freshet.schemas.events.decode import EventCodec
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.topics.topic import Freshness, Topic
 from freshet.streams.disk import until_there_is_room
-from freshet.streams.intake.task import CleanRoute, IntakePlan, LabelRoute
+from freshet.streams.intake.starts import settle
+from freshet.streams.intake.task import (
+    CleanRoute,
+    IntakePlan,
+    LabelRoute,
+)
 from freshet.streams.join.task import JoinPlan
 from freshet.streams.log.contract import Log, TopicPartition
 from freshet.streams.operators import checkpoints
@@ -32,13 +41,15 @@ from freshet.streams.outages import Outages
 from freshet.streams.registry.writers import Writers
 
 
-def ensure_topics(app: App, log: Log) -> None:
-    """Create every topic that the app reads or writes, but those of others. Raises `LogError` if
-    one exists with other partitions; a source may have got more, which are taken in like the
-    others; and if one of others is not there."""
+def ensure_topics(app: App, log: Log, elsewhere: Collection[str] = frozenset()) -> None:
+    """Create every topic that the app reads or writes, but those of others; those that are
+    `elsewhere` are not asked for. Raises `LogError` if one exists with other partitions; a source
+    may have got more, which are taken in like the others; and if one of others is not there."""
     sources = {app.log_of(t.name) for t in app.topics}
     theirs = {topic.log: topic for topic in of_others(app, log)}
     for name, partitions in topics(app).items():
+        if name in elsewhere:
+            continue
         if name in theirs:
             _require(theirs[name], log)
             continue
@@ -64,6 +75,24 @@ def _require(topic: Topic, log: Log) -> None:
             f"Declare partitions={found}, or fewer: all that it has are read.",
             topic=topic.log,
         )
+
+
+def starts(
+    app: App, log: Log, url: str, now_ms: Callable[[], int]
+) -> Callable[[str], Mapping[int, int]]:
+    """Where the partitions of a source begin of which nothing is known under `url`; decided as of
+    now where nobody has. See `freshet.streams.intake.starts.settle` for what it raises."""
+    sources = {app.log_of(topic.name): topic for topic in app.topics}
+
+    # Once: what was decided stays, and partitions that are added begin at their first record.
+    @cache
+    def of(source: str) -> Mapping[int, int]:
+        found = settle(url, log, sources[source], source, now_ms())
+        if found is None:
+            return {}
+        return found.offsets
+
+    return of
 
 
 def refuse_writing(app: App, log: Log) -> None:
@@ -117,12 +146,17 @@ def intake_plan(
     return IntakePlan(
         app.log_of(topic.name),
         topic,
-        EventCodec(topic.events, earlier),
+        EventCodec(topic.events, {**topic.written, **(earlier or {})}),
         clean,
         labels,
         app.dead_log,
         writers,
     )
+
+
+def headers(app: App) -> Mapping[str, Sequence[str]]:
+    """The headers that are read of records, by log."""
+    return {app.log_of(t.name): list(t.headers.values()) for t in app.topics if t.headers}
 
 
 def views_by_log(app: App) -> Mapping[str, View]:

@@ -3,7 +3,7 @@ one error."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 
 import structlog
@@ -11,6 +11,7 @@ import structlog
 from freshet.app import App
 from freshet.roles import plans
 from freshet.runs import definitions, registries
+from freshet.runs.clusters import refuse_embedded
 from freshet.schemas.durations import text_of
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.topics.settings import least_slos_ms
@@ -18,6 +19,7 @@ from freshet.schemas.topics.topic import Freshness
 from freshet.settings import Settings
 from freshet.streams.clock import WallClock
 from freshet.streams.intake import known_schemas
+from freshet.streams.intake.starts import settle
 from freshet.streams.log.contract import Log
 from freshet.streams.operators import continuity
 
@@ -47,15 +49,19 @@ def hold_slos(app: App, declared: Mapping[str, Freshness]) -> None:
                 )
 
 
-def check(app: App, log: Log, given: Settings) -> list[str]:
+def check(
+    app: App, log: Log, given: Settings, elsewhere: Collection[str] = frozenset()
+) -> list[str]:
     """Make the app's topics, and see that its schemas and checkpoints fit what is in them; then
-    keep what it declares. What is declared otherwise than when it ran last, in a sentence each.
+    keep what it declares. What is declared otherwise than when it ran last, and where topics begin
+    that are not read from their first record, in a sentence each. Logs that are `elsewhere` are
+    another process's to ask for.
 
     Raises: DefinitionError: an SLO can never be held, or a replay would write what is others'.
         RegistryError: no schema registry is there for a topic that names a schema of it.
         LogError: the log cannot be used, or a topic has another partition count. SchemaError: a
         topic's schema cannot read what was written under an earlier one. CheckpointError: a topic
-        was recreated, or lacks records that a checkpoint goes on from.
+        was recreated, or lacks records that a checkpoint goes on from, or that it was to start at.
     """
     if not given.replay:  # whose time goes in steps of its own
         hold_slos(app, plans.declared(app, given.snapshot_every))
@@ -63,17 +69,34 @@ def check(app: App, log: Log, given: Settings) -> list[str]:
     before = definitions.read(url)
     if given.replay:
         plans.refuse_writing(app, log)
-    plans.ensure_topics(app, log)
-    continuity.check(url, log, plans.task_inputs(app), partial(plans.kept_as, app))
+    else:
+        refuse_embedded(app, log)
+    plans.ensure_topics(app, log, elsewhere)
+    inputs = {}
+    for task, read in plans.task_inputs(app).items():
+        if read[0] not in elsewhere:
+            inputs[task] = read
+    continuity.check(url, log, inputs, partial(plans.kept_as, app))
+    # Now, not when the first partition is assigned: records that come meanwhile are to be read.
+    now_ms = WallClock().now_ms()
+    begins = []
+    for topic in app.topics:
+        if app.log_of(topic.name) in elsewhere:
+            continue
+        starts = settle(url, log, topic, app.log_of(topic.name), now_ms)
+        if starts is not None:
+            begins.append(starts.sentence(topic.name))
     for topic in app.topics:
         # What a registry knows of is kept as intake meets it.
-        if topic.registry is None:
-            known_schemas.keep(url, app.log_of(topic.name), topic.events)
-        else:
+        if topic.registry is not None:
             registries.check(app, topic, log, given)
+            continue
+        for written in topic.written.values():
+            known_schemas.keep(url, app.log_of(topic.name), written)
+        known_schemas.keep(url, app.log_of(topic.name), topic.events)
     told = definitions.changes(before or definitions.of(app), app)
     for sentence in told:
         structlog.get_logger().warning("declared otherwise", what=sentence)
     # Last: what was refused above never ran.
-    definitions.keep(url, before, app, WallClock().now_ms())
-    return told
+    definitions.keep(url, before, app, now_ms)
+    return [*told, *begins]

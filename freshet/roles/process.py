@@ -17,9 +17,15 @@ from freshet.app import App, load
 from freshet.learners.snapshots.signing import create_key
 from freshet.roles import preflight
 from freshet.roles.context import Context
+from freshet.roles.names import elsewhere
 from freshet.runs import logs
 from freshet.runs import record as run_record
-from freshet.schemas.errors import DefinitionError, FreshetError, LogError
+from freshet.runs.clusters import routed
+from freshet.schemas.errors import (
+    DefinitionError,
+    FreshetError,
+    LogError,
+)
 from freshet.settings import Settings
 from freshet.streams.catalog import open_log
 from freshet.streams.clock import WallClock
@@ -69,12 +75,14 @@ def run_role(app_path: str, name: str, given: Settings, member: str = "", digest
         app = load(app_path)
         _refuse_other(app, app_path, digest)
         vitals = Vitals(role, f"{lasting}/{uuid.uuid4().hex[:8]}", Outages(stop))
-        opened = open_log(given.log_url, f"{app.name}.{lasting}", vitals.outages)
+        instance = f"{app.name}.{lasting}"
+        own = open_log(given.log_url, instance, vitals.outages)
+        opened = routed(app, own, given.clusters, instance, vitals.outages)
         make_keys(role, given)
         run_record.check(app.name, given)
         if not (given.run_dir / run_record.FILE).exists():
             run_record.write(app.name, app_path, given)
-        preflight.check(app, opened, given)
+        preflight.check(app, opened, given, elsewhere(app, name))
         log.info("role starts", pid=os.getpid())
         ctx = Context(app, given, name, opened, stop, vitals, SwitchBoard(given.run_dir), member)
         with _measured(ctx):

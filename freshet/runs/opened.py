@@ -10,6 +10,7 @@ from pathlib import Path
 
 from freshet.app import App, load
 from freshet.runs import record as run_record
+from freshet.runs.clusters import routed
 from freshet.schemas.errors import ComponentError
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.topics.topic import Topic
@@ -51,8 +52,9 @@ def opened(run_dir: Path) -> Iterator[OpenedRun]:
             "Name the folder of another run with --run-dir.",
         )
     app = load(record.app_file)
-    log = open_log(record.log)
+    given = settings(run_dir=run_dir, log=record.log, store=record.store)
+    log = routed(app, open_log(record.log), given.clusters)
     try:
-        yield OpenedRun(app, log, settings(run_dir=run_dir, log=record.log, store=record.store))
+        yield OpenedRun(app, log, given)
     finally:
         log.close()

@@ -74,6 +74,16 @@ class Texts:
         buffers = [arrow_validity(self.valid[rows]), pa.py_buffer(offsets), pa.py_buffer(data)]
         return pa.Array.from_buffers(pa.string(), len(rows), buffers)
 
+    @staticmethod
+    def missing(rows: int) -> Texts:
+        """So many missing texts."""
+        nowhere = np.zeros(rows, np.int64)
+        return Texts(_NOTHING, nowhere, nowhere, np.zeros(rows, np.bool_))
+
+    def where(self, chosen: slice | Bools) -> Texts:
+        """The chosen rows, over the same bytes."""
+        return Texts(self.data, self.start[chosen], self.end[chosen], self.valid[chosen])
+
     def take(self, rows: npt.NDArray[np.intp]) -> Texts:
         return Texts(self.data, self.start[rows], self.end[rows], self.valid[rows])
 

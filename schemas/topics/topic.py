@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from types import NoneType
@@ -27,7 +28,9 @@ from freshet.schemas.events.field import (
 )
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.events.times import EventTime, resolved
+from freshet.schemas.shown_text import address as shown_address
 from freshet.schemas.text import keys
+from freshet.schemas.topics import headers
 from freshet.schemas.topics.digests import (
     Facts,
     digest_of,
@@ -37,6 +40,11 @@ from freshet.schemas.topics.digests import (
     of_field,
 )
 from freshet.schemas.topics.impute import Impute
+from freshet.schemas.topics.start import (
+    EARLIEST,
+    NEXT_STEP,
+    canonical,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -46,9 +54,15 @@ SCHEMA = (
     "Give an Avro record or a JSON Schema, as a dict or as JSON, or the path of a file with one."
 )
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+CLUSTER = (
+    'Write log="orders.v1", cluster="kafka://host:port", and logins for it into the setting '
+    "clusters."
+)
+_CLUSTER = re.compile(r"kafka://[^/@?,\s]+:[0-9]{1,5}(,[^/@?,\s]+:[0-9]{1,5})*")
 _LOG = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
 # No registry's: those are below 2 ** 31. Not 0, which bytes that are no record often begin with.
 NO_ID = (1 << 32) - 1
+TOMBSTONES = ("ignore", "delete")
 ON_VIOLATION = ("serve", "fallback", "refuse")
 
 
@@ -252,6 +266,23 @@ class Topic:
             Kafka with any name, keys and settings, and with `partitions` at least. freshet never
             makes it and never writes it, so pushes and replays to it are refused. On the embedded
             log, which holds nothing of others, it is made under that name. None: `APP.NAME`.
+        start: Where each partition begins that this app has never read: `"earliest"`, at the first
+            record that it has; `"latest"`, after the last; or a date or moment (a `date`, a
+            `datetime`, or text of ISO 8601; UTC where it names no zone), at the first record that
+            was appended then or later, by the record's own time, after the last where there is
+            none. It is decided once, when the app first runs, and kept beside the checkpoints. A
+            partition that is added later begins at its first record. Kept as text, in UTC.
+        tombstone: What a record without a value does: `"ignore"`, nothing; `"delete"`, it erases
+            the row of its key in the topic's views, at its own place in the log, and a later event
+            makes that row anew. Then all views of the topic have one and the same field as their
+            key, and a record's key is the text of it, in UTF-8.
+        headers: Fields that come from headers of the records, by field the name of the header:
+            nullable texts in UTF-8, to be used like fields of the schema. Of several headers of
+            one name the last counts. An event may also have such a field in its value (as pushes
+            and replays do), which counts where its record has no such header.
+        cluster: The Kafka that `log` is on, where that is not the app's own: `kafka://host:port`,
+            brokers alone. Logins and other settings for it stand in the setting `clusters`.
+            freshet writes nothing there. None: the app's own.
         registry: The subject of a schema registry, such as `"orders.v1-value"`, under which the
             topic's writers register: the ids in its records are the registry's then, and what was
             written under each is asked of it (`FRESHET_REGISTRY`). `schema` is what events are
@@ -303,6 +334,10 @@ class Topic:
     owner: str = ""
     description: str = ""
     log: str | None = None
+    start: str | date = EARLIEST
+    tombstone: str = "ignore"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    cluster: str | None = None
     registry: str | None = None
 
     def __post_init__(self) -> None:
@@ -312,6 +347,17 @@ class Topic:
         check_kind(where, "event_time", self.event_time, (str, EventTime, NoneType), TIME)
         if isinstance(self.event_time, EventTime):
             check_kind(where, "event_time", self.event_time.field, str, TIME)
+        check_kind(where, "cluster", self.cluster, (str, NoneType), CLUSTER)
+        self._check_cluster()
+        check_kind(where, "start", self.start, (str, date), NEXT_STEP)
+        if self.tombstone not in TOMBSTONES:
+            raise DefinitionError(
+                where,
+                f"tombstone={self.tombstone!r} is unknown",
+                f"Use one of {', '.join(TOMBSTONES)}.",
+            )
+        # One text for each start: equal ones are one definition.
+        object.__setattr__(self, "start", canonical(self.start, where))
         if self.log is not None and not _LOG.fullmatch(self.log):
             raise DefinitionError(
                 f"topic {self.name}",
@@ -328,6 +374,8 @@ class Topic:
         # Frozen to everybody else: loaded once, here, while the file that declares it is a frame.
         object.__setattr__(self, "schema", _load(self.schema, self.name))
         self._check_registry(where)
+        check_kind(where, "headers", self.headers, Mapping, 'Write {"tenant": "x-tenant-id"}.')
+        headers.check(self.headers, self.declared, where)
         milliseconds(self.dedup, "dedup")
         if not 1 <= self.partitions <= 4096:
             raise DefinitionError(
@@ -382,12 +430,43 @@ class Topic:
         if not self.registry.strip():
             raise DefinitionError(where, "registry is empty", subject)
         # Who says no id means none: the usual one would be some other schema's there.
-        if "schema_id" not in self.events.avro:
-            object.__setattr__(self, "schema", replace(self.events, schema_id=NO_ID))
+        if "schema_id" not in self.declared.avro:
+            object.__setattr__(self, "schema", replace(self.declared, schema_id=NO_ID))
+
+    def _check_cluster(self) -> None:
+        if self.cluster is None:
+            return
+        cause = ""
+        if self.log is None:
+            cause = f"names a cluster ({shown_address(self.cluster)}), and no log= there"
+        elif "@" in self.cluster or "?" in self.cluster:
+            # An app's file is shown, sent and kept where no password should be.
+            cause = f"cluster={shown_address(self.cluster)!r} has a login or settings"
+        elif not _CLUSTER.fullmatch(self.cluster):
+            cause = f"cluster={shown_address(self.cluster)!r} is no address of brokers"
+        if cause:
+            raise DefinitionError(f"topic {self.name}", cause, CLUSTER)
 
     @property
+    def written(self) -> Mapping[int, EventSchema]:
+        """The schema that producers write by, by its wire id, where events have fields more: those
+        of their headers."""
+        # Of a registry's ids the registry says what they are.
+        if not self.headers or self.registry is not None:
+            return {}
+        return {self.declared.schema_id: self.declared}
+
+    @cached_property
     def events(self) -> EventSchema:
-        """The schema, loaded. Its `fields` have a name, a type and rules."""
+        """The schema, loaded, with the fields of headers. Its `fields` have a name, a type and
+        rules."""
+        if not self.headers:
+            return self.declared
+        return headers.extended(self.declared, list(self.headers), self.name)
+
+    @property
+    def declared(self) -> EventSchema:
+        """The schema as producers write by it, without the fields of headers."""
         assert isinstance(self.schema, EventSchema)
         return self.schema
 
@@ -444,6 +523,14 @@ class Topic:
             own["log"] = self.log
         if self.registry is not None:
             own["registry"] = self.registry
+        for name, header in self.headers.items():
+            own[f"header of {name}"] = header
+        if self.tombstone != "ignore":
+            own["tombstone"] = self.tombstone
+        if self.cluster is not None:
+            own["cluster"] = self.cluster
+        if self.start != EARLIEST:
+            own["start"] = str(self.start)
         return {**own, **filters, **imputes, **fields_known}
 
     @cached_property

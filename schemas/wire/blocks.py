@@ -39,6 +39,8 @@ EXAMPLES = 4
 DEAD = 5
 # before the names of an event's fields in a clean block: one may be called `key` or `t`
 FIELD = "field."
+# A boolean column of a clean block, where any row of it is no event: it erases the row of its key.
+ERASED = "_erased"
 _HEAD = struct.Struct("<4siqiii")
 
 

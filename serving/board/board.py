@@ -12,6 +12,7 @@ import msgspec
 
 from freshet.features.views.view import View
 from freshet.learners.model import Model
+from freshet.schemas.topics.readers import INTAKE, intakes
 from freshet.schemas.topics.topic import Topic
 from freshet.schemas.wire import messages
 from freshet.serving.board.label_figures import conflict_figures, label_figures
@@ -65,6 +66,9 @@ class Board:
         self._history = history
         self._paced = paced
         self._topics = [TopicBoard(t) for t in topics]
+        self._intakes: dict[str, str] = {}
+        for name, own in intakes(topics).items():
+            self._intakes |= dict.fromkeys((topic.name for topic in own), name)
         self._models = {m.name: ModelBoard(m) for m in models}
         self._settings = LiveSettings({t.name: t.freshness for t in topics})
         self._changes: list[s.SettingChange] = []
@@ -216,7 +220,8 @@ class Board:
         return view_figures(view, told, settings, _behind(now, own), behind)
 
     def _intake_of(self, topic: Topic) -> Stage:
-        return Stage("intake", self._tasks.finished("intake", topic.name, topic.partitions))
+        name = self._intakes.get(topic.name, INTAKE)
+        return Stage(name, self._tasks.finished("intake", topic.name, topic.partitions))
 
     def _model(self, board: ModelBoard, now: int | None, at_ms: int) -> s.ModelFigures:
         told = {
@@ -228,12 +233,12 @@ class Board:
         states = {lineage: self._roll.state(t.instance, at_ms) for lineage, t in told.items()}
         topic = board.model.label.topic
         settings = self._settings.of(topic.name)
+        intake = self._intake_of(topic)
         reached = {
-            "intake": self._intake_of(topic).tick,
             "join": self._tasks.finished("join", board.model.name),
             "train": self._tasks.finished("train", f"{board.model.name}.{board.champion}"),
         }
-        behind = board.behind(now, settings.ms("snapshot_every"), reached)
+        behind = board.behind(now, settings.ms("snapshot_every"), intake, reached)
         figures = board.figures(now, settings.ms("model_slo"), facts, states, behind)
         joined = self._told("join", board.model.name)
         return msgspec.structs.replace(

@@ -142,13 +142,16 @@ class ModelBoard:
             return None
         return max(0, now_ms - self._answering.tick)
 
-    def behind(self, now_ms: int | None, pace_ms: int, reached: Mapping[str, int | None]) -> str:
-        """The role that the served snapshot waits for, where the roles before release have
-        `reached` those ticks, and snapshots are cut every `pace_ms`."""
+    def behind(
+        self, now_ms: int | None, pace_ms: int, intake: Stage, reached: Mapping[str, int | None]
+    ) -> str:
+        """The role that the served snapshot waits for, where `intake` stands there, the roles after
+        it that are before release have `reached` those ticks, and snapshots are cut every
+        `pace_ms`."""
         trainer = f"train.{self.model.name}.{self.champion}"
         order = self._settled.reflects if self._settled is not None else None
         stages = [
-            Stage("intake", reached.get("intake")),
+            intake,
             Stage("join", reached.get("join")),
             # Twice the trainer: what it has read, and what it has cut of that.
             Stage(trainer, reached.get("train")),

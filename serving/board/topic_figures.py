@@ -8,7 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from freshet.schemas.topics.topic import Topic
-from freshet.serving.status.status import FieldFigures, LateFigures, SourceFigures, TopicFigures
+from freshet.serving.status.status import (
+    FieldFigures,
+    LateFigures,
+    SourceFigures,
+    TopicFigures,
+)
+from freshet.streams.intake.fates import tombstone_fate
 
 OTHER = "(other)"
 MOST_LATE = 5  # sources that are told of for being late
@@ -27,6 +33,7 @@ def topic_figures(topic: Topic, told: Sequence[Facts]) -> TopicFigures:
         deduplicated=fates.get("deduplicated", 0),
         dropped=_under("dropped", fates),
         dead=_under("dead", fates),
+        tombstones=fates.get(tombstone_fate(topic), 0),
         partitions=topic.partitions,
         owner=topic.owner,
         description=topic.description,
@@ -35,8 +42,21 @@ def topic_figures(topic: Topic, told: Sequence[Facts]) -> TopicFigures:
         fields=_fields(topic, told),
         sources=_sources(told),
         late_sources=_late_sources(told),
+        start=str(topic.start),
+        starts=_starts(told),
         unreadable_schemas=_unreadable_schemas(told),
     )
+
+
+def _starts(told: Iterable[Facts]) -> dict[str, int]:
+    """First offsets by partition, of those that do not begin at their first record."""
+    found: dict[int, int] = {}
+    for facts in told:
+        if "start" in facts:
+            partition, offset = facts["start"]
+            found[partition] = offset
+    # Parts are told in the order in which they were given out.
+    return {str(partition): found[partition] for partition in sorted(found)}
 
 
 def records(told: Iterable[Facts]) -> int:

@@ -136,9 +136,10 @@ def _topic(topic: Topic, log: str) -> TopicEntry:
         event_time=topic.time_field,
         source=topic.source,
         partitions=topic.partitions,
-        schema_id=topic.events.schema_id,
-        schema_version=topic.events.version,
-        digest=topic.events.digest,
+        # Those that producers write by.
+        schema_id=topic.declared.schema_id,
+        schema_version=topic.declared.version,
+        digest=topic.declared.digest,
         fields=[_field(topic, field) for field in topic.events.fields],
         drop=list(topic.drop),
         freshness={name: getattr(topic.freshness, name) for name in topic.freshness.__slots__},

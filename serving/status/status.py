@@ -104,11 +104,13 @@ class LateFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 class TopicFigures(msgspec.Struct, frozen=True, kw_only=True):
     """A topic's records by fate. `records` counts what was read: the sum of the fates, once intake
-    is idle. `dropped` is by filter (`late` among them: beyond the lateness), `dead` by reason.
+    is idle. `dropped` is by filter (`late` among them: beyond the lateness), `dead` by reason,
+    `tombstones` are records without a value, which were ignored or erased rows, as declared.
     `late_sources` are those with the largest shares of late events, a few; `unreadable_schemas` say
     what is wrong with schemas of a registry whose records are dead letters, a few. `lag_ms` is how
     far intake is behind the app's clock, `settings` its freshness as it is now, `declared` as the
-    app's file has it."""
+    app's file has it. `start` is where it begins, as declared; `starts` by partition the first
+    offset, where that was decided when it first ran."""
 
     name: str
     records: int = 0
@@ -117,6 +119,7 @@ class TopicFigures(msgspec.Struct, frozen=True, kw_only=True):
     deduplicated: int = 0
     dropped: dict[str, int] = {}
     dead: dict[str, int] = {}
+    tombstones: int = 0
     lag_ms: int | None = None
     partitions: int = 1
     owner: str = ""
@@ -128,6 +131,8 @@ class TopicFigures(msgspec.Struct, frozen=True, kw_only=True):
     fields: list[FieldFigures] = []
     sources: list[SourceFigures] = []
     late_sources: list[LateFigures] = []
+    start: str = "earliest"
+    starts: dict[str, int] = {}
     unreadable_schemas: list[str] = []
 
 

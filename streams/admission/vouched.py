@@ -29,16 +29,7 @@ def latest_ms(now_ms: int) -> int:
 
 def ahead_of(batch: Batch, now_ms: int) -> Batch:
     """The records whose times are later than the clock's by more than clocks differ."""
-    ahead = batch.times > latest_ms(now_ms)
-    return Batch(
-        batch.topic,
-        batch.partition,
-        batch.data,
-        batch.start[ahead],
-        batch.end[ahead],
-        batch.offsets[ahead],
-        batch.times[ahead],
-    )
+    return batch.where(batch.times > latest_ms(now_ms))
 
 
 class Vouched:

@@ -9,16 +9,30 @@ FIRST_FILTER = 3  # the code of the first of a topic's own filters: `dropped:lat
 
 
 def fates(topic: Topic) -> tuple[str, ...]:
-    """`applied`, `deduplicated`, `dropped:<filter>` and `dead:<reason>`, in code order."""
+    """`applied`, `deduplicated`, `dropped:<filter>`, `ignored` (or `erased`: tombstones) and
+    `dead:<reason>`, in code order."""
     dropped = ("late", *topic.drop)
     return (
         "applied",
         "deduplicated",
         *(f"dropped:{name}" for name in dropped),
+        tombstone_fate(topic),
         *(f"dead:{reason}" for reason in REASONS[1:]),
     )
 
 
+def tombstone_fate(topic: Topic) -> str:
+    """What becomes of its records without a value."""
+    if topic.tombstone == "delete":
+        return "erased"
+    return "ignored"
+
+
+def tombstone_code(topic: Topic) -> int:
+    """After all filters."""
+    return FIRST_FILTER + len(topic.drop)
+
+
 def first_dead(topic: Topic) -> int:
     """The code of the first dead-letter reason (reason 1 of `REASONS`)."""
-    return FIRST_FILTER + len(topic.drop)
+    return tombstone_code(topic) + 1

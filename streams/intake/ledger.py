@@ -7,7 +7,7 @@ slow and obvious way, sharing no kernel with intake.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,11 +29,12 @@ Ledger = dict[int, Entry]
 
 
 class LedgerBook:
-    """The ledger of one partition while it grows."""
+    """The ledger of one partition while it grows; `fates` names the columns of its counts."""
 
-    def __init__(self, fates: int) -> None:
+    def __init__(self, fates: Sequence[str]) -> None:
         self.first = 0
-        self.counts = np.zeros((0, fates), np.int64)
+        self._fates = list(fates)
+        self.counts = np.zeros((0, len(fates)), np.int64)
         self.sums = np.zeros((0, 2), np.uint64)
 
     def span(self, first_offset: int, last_offset: int) -> None:
@@ -62,9 +63,13 @@ class LedgerBook:
             "ledger_sums": self.sums,
         }
 
-    def load(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+    def load(self, state: Mapping[str, npt.NDArray[Any]], known: Sequence[str]) -> None:
+        """Become what was dumped when these fates were known: an earlier version of freshet may
+        have known fewer, in other places."""
         self.first = int(state["ledger_first"][0])
-        self.counts = state["ledger"].copy()
+        columns = [self._fates.index(name) for name in known]
+        self.counts = np.zeros((len(state["ledger"]), len(self._fates)), np.int64)
+        self.counts[:, columns] = state["ledger"]
         self.sums = state["ledger_sums"].copy()
 
 

@@ -23,23 +23,42 @@ import pyarrow as pa
 
 from freshet.schemas.errors import CheckpointError
 from freshet.schemas.events.columns import BAD_LABEL
-from freshet.schemas.events.decode import REASONS, Columns, EventCodec, decode
+from freshet.schemas.events.decode import (
+    REASONS,
+    Columns,
+    EventCodec,
+    decode,
+)
 from freshet.schemas.events.validation import timed
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.text.keys import joined
+from freshet.schemas.topics import headers
 from freshet.schemas.topics.topic import Freshness, Topic
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import Block
 from freshet.streams.admission.admission import Admission, When
 from freshet.streams.admission.kernels import APPLIED
-from freshet.streams.admission.vouched import Vouched, ahead_of, latest_ms
-from freshet.streams.intake import kernels
+from freshet.streams.admission.vouched import (
+    Vouched,
+    ahead_of,
+    latest_ms,
+)
+from freshet.streams.intake import kernels, tombstones
 from freshet.streams.intake.expressions import fields_of
-from freshet.streams.intake.fates import FIRST_FILTER, fates, first_dead
+from freshet.streams.intake.fates import (
+    FIRST_FILTER,
+    fates,
+    first_dead,
+    tombstone_code,
+)
 from freshet.streams.intake.field_statistics import TopicStatistics
 from freshet.streams.intake.imputation import Imputer
 from freshet.streams.intake.ledger import LEDGER_BLOCK, LedgerBook
-from freshet.streams.intake.refusals import labels_of, refuse_labels, refuse_large
+from freshet.streams.intake.refusals import (
+    labels_of,
+    refuse_labels,
+    refuse_large,
+)
 from freshet.streams.log.contract import Batch
 from freshet.streams.operators.checkpoints import START_ANEW
 from freshet.streams.operators.dead_letters import letters
@@ -105,12 +124,14 @@ class _Routed:
 
 
 class IntakeTask:
-    """Intake of one source partition; see `freshet.streams.operators.task.Task`."""
+    """Intake of one source partition; see `freshet.streams.operators.task.Task`. `start` is its
+    first offset, where it was decided not to be that of the first record."""
 
-    def __init__(self, plan: IntakePlan, partition: int) -> None:
+    def __init__(self, plan: IntakePlan, partition: int, start: int | None = None) -> None:
         self.name = f"intake:{plan.topic.name}:{partition}"
         self._plan = plan
         self._partition = partition
+        self._start = start
         topic = plan.topic
         self._lateness = topic.freshness.ms("lateness")
         self._max_future = topic.freshness.ms("max_future")
@@ -120,9 +141,15 @@ class IntakeTask:
         self._vouched = Vouched()
         self._imputers = [Imputer(f, how) for f, how in topic.impute.items()]
         self._keys = keys_of(plan)
+        self._erases = topic.tombstone == "delete" and bool(plan.clean)
+        self._record_key: str | None = None
+        if self._erases:
+            # Of each view it is the same one.
+            (key,) = plan.clean[0].keys
+            self._record_key = topic.events[key].key_kind
         self._filters = [(e, fields_of(e)) for e in topic.drop.values()]
         self.fates = fates(topic)
-        self.ledger = LedgerBook(len(self.fates))
+        self.ledger = LedgerBook(self.fates)
         self._statistics = TopicStatistics(topic)
         self._tick = blocks.NO_TICK
 
@@ -147,12 +174,16 @@ class IntakeTask:
         if not len(batch):
             return out
         batch = self._vouched.bounded(batch)
-        columns = decode(batch.data, batch.start, batch.end, self._codec)
+        columns = self._decoded(batch)
         times = timed(columns, self._plan.topic.time, batch.times, self._max_future)
         code = self._settle(columns, times, batch)
         self._bury(columns, batch, out)
         self._statistics.take(columns, code, batch.times)
         rows = np.flatnonzero(code == APPLIED)
+        if len(rows):
+            self._label(columns, rows, times[rows], batch, out)
+        if self._erases and batch.nulls is not None:
+            rows = np.flatnonzero((code == APPLIED) | (code == tombstone_code(self._plan.topic)))
         if len(rows):
             self._route(columns, rows, times[rows], batch, out)
         return out
@@ -197,7 +228,7 @@ class IntakeTask:
         if int(ahead.times.max()) > latest + self._max_future:
             return True
         try:
-            columns = decode(ahead.data, ahead.start, ahead.end, self._codec)
+            columns = self._decoded(ahead)
             times = timed(columns, self._plan.topic.time, ahead.times, self._max_future)
         except Exception:  # is found out when it is applied
             return True
@@ -222,6 +253,12 @@ class IntakeTask:
         ] += 1
         return Outputs()
 
+    def _decoded(self, batch: Batch) -> Columns:
+        columns = decode(batch.data, batch.start, batch.end, self._codec)
+        if batch.headers:
+            headers.fill(columns, list(self._plan.topic.headers), batch.headers)
+        return columns
+
     def _ids(self, columns: Columns, batch: Batch) -> npt.NDArray[np.uint64]:
         """What the events are told apart by, as 128 bits each."""
         name = self._plan.topic.event_id
@@ -234,9 +271,14 @@ class IntakeTask:
         """The fate of every row; imputed values are put in the columns."""
         topic = self._plan.topic
         refuse_large(columns, self._keys)
+        null = tombstones.rows_of(batch)
+        ignored = null
+        if len(null):
+            ignored = tombstones.settle(columns, null, self._keys_of(batch, null))
         code = np.where(columns.reason > 0, columns.reason + (first_dead(topic) - 1), 0).astype(
             np.uint8
         )
+        code[ignored] = tombstone_code(topic)
         ids = self._ids(columns, batch)
         # Before filters and imputes: repeats and late ones must not move what gaps are filled with.
         when = When(times, batch.times)
@@ -262,6 +304,12 @@ class IntakeTask:
         )
         return code
 
+    def _keys_of(self, batch: Batch, null: npt.NDArray[np.intp]) -> Texts | None:
+        """Of rows without a value, whose rows they erase; None where they erase none."""
+        if not self._erases:
+            return None
+        return tombstones.keys_of(batch, null, self._record_key)
+
     def _filter(self, columns: Columns, code: Codes) -> None:
         for k, (expression, names) in enumerate(self._filters):
             rows = np.flatnonzero(code == APPLIED)
@@ -283,20 +331,31 @@ class IntakeTask:
         fields = [names[d] if d >= 0 else None for d in columns.detail_field[rows].tolist()]
         reasons = [REASONS[r] for r in columns.reason[rows].tolist()]
         details = None
+        if batch.nulls is not None:
+            told = {False: None, True: tombstones.UNREADABLE}
+            details = [told[is_null] for is_null in batch.nulls[rows].tolist()]
         if self._plan.writers is not None:
-            details = self._plan.writers.details(batch, rows, reasons)
+            of_schemas = self._plan.writers.details(batch, rows, reasons)
+            details = _first_told(details, of_schemas)
         values = letters(batch, rows, self._plan.topic.name, reasons, fields, details)
         out.appends.append(Append(self._plan.dead, 0, values, int(batch.times[-1])))
 
     def _route(self, columns: Columns, rows: I64, times: I64, batch: Batch, out: Outputs) -> None:
-        """Applied rows, with the time of each, to each log that takes them."""
+        """Applied rows, with the time of each, to each clean log; and tombstones, which erase."""
         origin = _origin(batch, rows)
         time = pa.array(times)
         for clean in self._plan.clean:
             keys = joined([columns.key(k).take(rows) for k in clean.keys])
             fields = {blocks.FIELD + f: columns.plain_arrow(f, rows) for f in clean.fields}
+            if self._erases and batch.nulls is not None:
+                null = batch.nulls[rows]
+                keys = _replaced(keys, null, self._keys_of(batch, rows[null]))
+                fields[blocks.ERASED] = pa.array(null)
             table = {"key": keys.to_arrow(), "t": time, **fields, **origin}
             self._spread(_Routed(clean.to, clean.partitions, blocks.CLEAN, keys, table), batch, out)
+
+    def _label(self, columns: Columns, rows: I64, times: I64, batch: Batch, out: Outputs) -> None:
+        """Applied rows, with the time of each, to the log of each model that they label."""
         for label in self._plan.labels:
             # An event without an id is the label of no prediction.
             is_named = columns.key(label.id).valid[rows]
@@ -365,7 +424,7 @@ class IntakeTask:
         if "settings" in state and (settings := from_json(state["settings"])):
             self._settings = settings
             self._lateness, self._max_future = settings[-1][1:]
-        self.ledger.load(state)
+        self.ledger.load(state, fates_known(state))
         self._statistics.load(state)
         for imputer in self._imputers:
             imputer.load(state)
@@ -379,13 +438,27 @@ class IntakeTask:
             "late_sources": self._admission.facts(),
             **self._statistics.facts(),
             "finished": self._tick,
+            **self._facts_of_start(),
             **self._of_schemas(),
         }
+
+    def _facts_of_start(self) -> dict[str, Any]:
+        if self._start is None:
+            return {}
+        return {"start": [self._partition, self._start]}
 
     def _of_schemas(self) -> dict[str, Any]:
         if self._plan.writers is None:
             return {}
         return {"unreadable_schemas": self._plan.writers.unreadable()}
+
+
+def _first_told(
+    details: Sequence[str | None] | None, others: Sequence[str | None]
+) -> list[str | None]:
+    """Of each letter what there is to say, by one or by the other."""
+    known = details or [None] * len(others)
+    return [one or other for one, other in zip(known, others)]
 
 
 def fits(
@@ -395,13 +468,37 @@ def fits(
 ) -> bool:
     """Whether a checkpoint of intake was made with the topic's filters and imputes of now."""
     state = deltas[-1] if deltas else base
-    return "declared" in state and bool(from_json(state["declared"]) == _declared(topic))
+    if "declared" not in state:
+        return False
+    known, imputes = from_json(state["declared"])
+    now, imputes_now = _declared(topic)
+    # Fates may have been added since, by another version of freshet; filters are the user's.
+    filters, filters_now = (
+        [n for n in names if n.startswith("dropped:")] for names in (known, now)
+    )
+    return bool(imputes == imputes_now and filters == filters_now and set(known) <= set(now))
+
+
+def fates_known(state: Mapping[str, npt.NDArray[Any]]) -> list[str]:
+    """The fates that a checkpoint of intake counts, in its order."""
+    names: list[str] = from_json(state["declared"])[0]
+    return names
 
 
 def _declared(topic: Topic) -> list[Any]:
     """What the state of intake depends on."""
     imputes = [[f, how.kind, how.by] for f, how in topic.impute.items()]
     return [list(fates(topic)), imputes]
+
+
+def _replaced(texts: Texts, where: npt.NDArray[np.bool_], by: Texts | None) -> Texts:
+    """Texts, of which some are `by` others."""
+    if by is None or not len(by):
+        return texts
+    found = Texts.concatenate([texts, by])
+    rows = np.arange(len(texts))
+    rows[where] = len(texts) + np.arange(len(by))
+    return found.take(rows)
 
 
 def _origin(batch: Batch, rows: I64) -> dict[str, pa.Array]:

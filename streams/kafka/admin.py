@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from confluent_kafka import (
     ConsumerGroupTopicPartitions,
+    IsolationLevel,
     KafkaError,
     KafkaException,
     TopicCollection,
@@ -37,7 +38,8 @@ class KafkaAdmin:
             self.client = AdminClient(dict(settings))
         except KafkaException as exception:
             next_step = "Check the settings in the kafka:// address."
-            raise LogError(f"kafka://{brokers}", str(error_of(exception)), next_step) from exception
+            cause = error_of(exception).str()
+            raise LogError(f"kafka://{brokers}", cause, next_step) from exception
 
     def create(self, topic: str, partitions: int, config: Mapping[str, str]) -> None:
         """Make a topic with the brokers' replication factor, unless it is there."""
@@ -78,15 +80,40 @@ class KafkaAdmin:
             spans[part.topic][part.partition] = first[part], after[part]
         return {topic: Bounds(str(described[topic].topic_id), spans[topic]) for topic in topics}
 
+    def since(self, topic: str, time_ms: int) -> dict[int, int]:
+        """By partition, the first offset of that time or later, or the one after the last."""
+        described = self.describe([topic])[topic]
+        parts = [TopicPartition(topic, info.id) for info in described.partitions]
+        # In this order: what is appended in between is after an end that is told, and is read.
+        after = self._offsets(parts, OffsetSpec.latest())
+        # No record's time is before 1970, and numbers below it are other questions to the broker.
+        found = self._offsets(parts, OffsetSpec.for_timestamp(max(0, time_ms)))
+        out: dict[int, int] = {}
+        for part in parts:
+            offset = found[part]
+            # A broker that has no such record answers with -1.
+            if offset < 0:
+                offset = after[part]
+            out[part.partition] = offset
+        return out
+
     def _offsets(
         self, parts: Sequence[TopicPartition], spec: OffsetSpec
     ) -> dict[TopicPartition, int]:
-        first = dict(self.client.list_offsets(dict.fromkeys(parts, spec)))
+        first = dict(self._listing(dict.fromkeys(parts, spec)))
 
         def ask(part: TopicPartition) -> Any:
-            return first.pop(part, None) or self.client.list_offsets({part: spec})[part]
+            return first.pop(part, None) or self._listing({part: spec})[part]
 
         return {part: self._call(partial(ask, part), part.topic).offset for part in parts}
+
+    def _listing(self, asked: Mapping[TopicPartition, OffsetSpec]) -> dict[TopicPartition, Any]:
+        # The end is where transactions are settled: beyond one that is open nothing can be read,
+        # and whoever waits for the end would wait for a producer that may have died.
+        offsets: dict[TopicPartition, Any] = self.client.list_offsets(
+            dict(asked), isolation_level=IsolationLevel.READ_COMMITTED
+        )
+        return offsets
 
     def largest_batch(self, topic: str) -> int:
         """The largest batch of records that the topic takes, in bytes."""
@@ -137,12 +164,14 @@ class KafkaAdmin:
                 raise self._health.refused
             if time.monotonic() > deadline:
                 cause = "there was no answer"
+                next_step = "Check the address, and that the broker is running."
                 if self._health.trouble:
                     cause = self._health.trouble.cause
+                    next_step = self._health.trouble.next_step
                 raise LogError(
                     f"kafka://{self._brokers}",
                     f"{cause}; tried for {REACH_SECONDS:.0f} s",
-                    "Check the address, and that the broker is running.",
+                    next_step,
                 )
         try:
             result = future.result()

@@ -154,5 +154,8 @@ class KafkaCluster:
     def bounds(self, topic: str) -> Bounds:
         return self.admin.bounds([topic])[topic]
 
+    def since(self, topic: str, time_ms: int) -> dict[int, int]:
+        return self.admin.since(topic, time_ms)
+
     def close(self) -> None:
         self._admin = None

@@ -6,15 +6,26 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as Part
 
-from freshet.streams.kafka.client import Assigned, Fault, Revoked
+from freshet.schemas.text.columns import Texts
+from freshet.streams.kafka.client import (
+    Assigned,
+    Fault,
+    Revoked,
+)
 from freshet.streams.kafka.errors import error_of
-from freshet.streams.log.contract import Batch, TopicPartition
+from freshet.streams.log.contract import (
+    Batch,
+    Headers,
+    TopicPartition,
+)
 
 SEEK_SECONDS = 10.0
 
@@ -22,7 +33,8 @@ SEEK_SECONDS = 10.0
 class ConfluentClient:
     """A `Client`."""
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
+    def __init__(self, settings: Mapping[str, Any], headers: Headers) -> None:
+        self._headers = headers
         self._consumer = Consumer(dict(settings))
 
     def subscribe(self, topics: Sequence[str], assigned: Assigned, revoked: Revoked) -> None:
@@ -61,7 +73,11 @@ class ConfluentClient:
                 faults.append(Fault(error, topic, partition, message.offset() or 0))
             else:
                 groups.setdefault((topic, partition), []).append(message)
-        batches = [_batch(topic, partition, group) for (topic, partition), group in groups.items()]
+        batches = []
+        for (topic, partition), group in groups.items():
+            batch = _batch(topic, partition, group)
+            names = self._headers.get(topic, ())
+            batches.append(replace(batch, headers=_headers(group, names)))
         return batches, faults
 
     def seek(self, topic: str, partition: int, offset: int) -> KafkaError | None:
@@ -103,11 +119,42 @@ def _pairs(parts: Sequence[Any]) -> list[TopicPartition]:
 
 
 def _batch(topic: str, partition: int, messages: Sequence[Any]) -> Batch:
-    values = [message.value() or b"" for message in messages]
+    found = [message.value() for message in messages]
+    values = [value or b"" for value in found]
     count = len(values)
     edges = np.zeros(count + 1, np.int64)
     np.cumsum(np.fromiter(map(len, values), np.int64, count), out=edges[1:])
     data = np.frombuffer(bytearray().join(values), np.uint8)
     offsets = np.fromiter((message.offset() for message in messages), np.int64, count)
     times = np.fromiter((message.timestamp()[1] for message in messages), np.int64, count)
-    return Batch(topic, partition, data, edges[:-1], edges[1:], offsets, times)
+    batch = Batch(topic, partition, data, edges[:-1], edges[1:], offsets, times)
+    if None in found:
+        return _with_keys(batch, messages)
+    return batch
+
+
+def _headers(messages: Sequence[Any], names: Sequence[str]) -> tuple[Texts, ...]:
+    """The last header of each name, of each message."""
+    if not names:
+        return ()
+    # Of several of one name the last one stays.
+    found = [dict(message.headers() or ()) for message in messages]
+    columns = []
+    for name in names:
+        values = pa.array([headers.get(name) for headers in found], pa.binary())
+        columns.append(Texts.from_arrow(values))
+    return tuple(columns)
+
+
+def _with_keys(batch: Batch, messages: Sequence[Any]) -> Batch:
+    """Of a batch in which some records have no value."""
+    keys = []
+    for message in messages:
+        key = None
+        if message.value() is None:
+            key = message.key()
+        keys.append(key)
+    nulls = np.array([message.value() is None for message in messages])
+    # As they came: whether they are text is for whoever reads them to find out.
+    column = pa.array(keys, pa.binary())
+    return replace(batch, nulls=nulls, keys=Texts.from_arrow(column))

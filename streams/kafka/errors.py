@@ -11,6 +11,7 @@ from freshet.streams.log.errors import RecordTooLarge, missing
 UNREACHABLE = {
     KafkaError._ALL_BROKERS_DOWN,
     KafkaError._TRANSPORT,
+    KafkaError._SSL,
     KafkaError._RESOLVE,
     KafkaError._TIMED_OUT,
     KafkaError.REQUEST_TIMED_OUT,
@@ -54,6 +55,13 @@ def translated(error: KafkaError, brokers: str, topic: str | None = None) -> Log
     if code in REFUSED:
         return LogError(
             where, f"refused the login: {text}", "Check user and password of the kafka:// address."
+        )
+    # An alert of the broker's comes as a connection that ended, and says so in its text alone.
+    if code == KafkaError._SSL or (code in UNREACHABLE and "SSL routines" in text):
+        return LogError(
+            where,
+            f"no connection by TLS: {text}",
+            "Check security.protocol and the certificates (ssl.…) of the kafka:// address.",
         )
     if code in UNREACHABLE:
         return LogError(

@@ -73,7 +73,7 @@ class Health:
                 # Over, or over and begun anew: the new one has a thread of its own.
                 if self.trouble is not trouble:
                     return
-                self._outages.begin(trouble, MEANWHILE)
+                self._outages.begin(trouble, MEANWHILE, self.brokers)
                 self._told = True
 
     def well(self) -> None:
@@ -87,7 +87,7 @@ class Health:
 
     def _end(self) -> None:
         if self.trouble is not None:
-            self._outages.over(self.trouble.component)
+            self._outages.over(self.trouble.component, self.brokers)
             self.back_at = time.monotonic()
         self.trouble = self.refused = None
         self._told = False

@@ -96,6 +96,8 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "resume_partitions": (c_int, [c_void_p, _LIST]),
     "commit": (c_int, [c_void_p, _LIST, c_int]),
     "consume_batch_queue": (c_ssize_t, [c_void_p, c_int, c_void_p, c_size_t]),
+    "message_headers": (c_int, [c_void_p, c_void_p]),
+    "header_get_last": (c_int, [c_void_p, c_char_p, c_void_p, c_void_p]),
     "message_errstr": (c_char_p, [c_void_p]),
     "message_destroy": (None, [c_void_p]),
     "message_timestamp": (c_int64, [c_void_p, c_void_p]),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,15 @@ import structlog
 from confluent_kafka import KafkaError
 
 from freshet.schemas.errors import LogError
+from freshet.schemas.text.columns import Texts
 from freshet.streams.kafka import librdkafka as rd
 from freshet.streams.kafka import librdkafka_kernels as kernels
-from freshet.streams.kafka.client import Assigned, Fault, Revoked
-from freshet.streams.log.contract import Batch, TopicPartition
+from freshet.streams.kafka.client import (
+    Assigned,
+    Fault,
+    Revoked,
+)
+from freshet.streams.log.contract import Batch, Headers, TopicPartition
 
 log = structlog.get_logger()
 SEEK_SECONDS = 10.0
@@ -29,7 +35,11 @@ SEEK_SECONDS = 10.0
 class LibrdkafkaClient:
     """A `Client`."""
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
+    def __init__(self, settings: Mapping[str, Any], headers: Headers) -> None:
+        # As the C library wants them: with a zero byte at the end.
+        self._headers = {
+            topic: [name.encode() + b"\0" for name in names] for topic, names in headers.items()
+        }
         self._lib = rd.load()
         self._assigned: Assigned | None = None
         self._revoked: Revoked | None = None
@@ -143,7 +153,7 @@ class LibrdkafkaClient:
         return self._columns(self._messages[:count]) if count > 0 else ([], [])
 
     def _columns(self, messages: Any) -> tuple[list[Batch], list[Fault]]:
-        group, first, count, size = kernels.survey(messages)
+        group, first, count, size, nulls = kernels.survey(messages)
         batches = []
         faults = list[Fault]()
         for wanted in range(len(first)):
@@ -151,9 +161,13 @@ class LibrdkafkaClient:
             data, edges, offsets, times = kernels.copy_out(
                 messages, group, wanted, count[wanted], size[wanted]
             )
-            batches.append(
-                Batch(topic or "", partition, data, edges[:-1], edges[1:], offsets, times)
-            )
+            batch = Batch(topic or "", partition, data, edges[:-1], edges[1:], offsets, times)
+            if nulls[wanted]:
+                batch = _with_keys(batch, *kernels.copy_keys(messages, group, wanted, len(batch)))
+            names = self._headers.get(batch.topic)
+            if names:
+                batch = replace(batch, headers=_headers(messages, group, wanted, names))
+            batches.append(batch)
         for pointer in messages[group < 0]:
             message = rd.Message.from_address(int(pointer))
             text = self._lib.message_errstr(int(pointer)).decode(errors="replace")
@@ -200,6 +214,20 @@ class LibrdkafkaClient:
             self._lib.queue_destroy(self._queue)
             self._lib.destroy(self._rk)
             self._rk = None
+
+
+def _headers(messages: Any, group: Any, wanted: int, names: Sequence[bytes]) -> tuple[Texts, ...]:
+    columns = []
+    for name in names:
+        own = np.frombuffer(name, np.uint8).copy()
+        data, edges, there = kernels.copy_headers(messages, group, wanted, own)
+        columns.append(Texts(data, edges[:-1], edges[1:], there))
+    return tuple(columns)
+
+
+def _with_keys(batch: Batch, nulls: Any, data: Any, edges: Any, there: Any) -> Batch:
+    keys = Texts(data, edges[:-1], edges[1:], there)
+    return replace(batch, nulls=nulls, keys=keys)
 
 
 def _pairs(parts: Any) -> list[TopicPartition]:

@@ -18,9 +18,9 @@ from freshet.streams.kafka import librdkafka
 
 U64 = npt.NDArray[np.uint64]
 I32 = npt.NDArray[np.int32]
-_TOPIC, _PARTITION, _PAYLOAD, _LENGTH, _OFFSET = (
+_TOPIC, _PARTITION, _PAYLOAD, _LENGTH, _KEY, _KEY_LENGTH, _OFFSET = (
     np.uint64(getattr(librdkafka.Message, name).offset)
-    for name in ("topic", "partition", "payload", "length", "offset")
+    for name in ("topic", "partition", "payload", "length", "key", "key_length", "offset")
 )
 
 
@@ -32,9 +32,17 @@ def _symbol(name: str) -> None:
 
 _symbol("message_destroy")
 _symbol("message_timestamp")
+_symbol("message_headers")
+_symbol("header_get_last")
 _destroy = types.ExternalFunction("rd_kafka_message_destroy", types.void(types.uint64))
 _timestamp = types.ExternalFunction(
     "rd_kafka_message_timestamp", types.int64(types.uint64, types.uint64)
+)
+_headers = types.ExternalFunction(
+    "rd_kafka_message_headers", types.int32(types.uint64, types.uint64)
+)
+_last_header = types.ExternalFunction(
+    "rd_kafka_header_get_last", types.int32(types.uint64, types.uint64, types.uint64, types.uint64)
 )
 _copy = types.ExternalFunction("memcpy", types.uint64(types.uint64, types.uint64, types.uint64))
 
@@ -68,13 +76,14 @@ def survey(messages: U64) -> Any:
     """Group message pointers by partition.
 
     Returns the group of each message (int32, -1 for an error), and by group: index of its first
-    message, count, and bytes of its values (int64).
+    message, count, bytes of its values, and how many have none (int64).
     """
     most = messages.size
     group = np.empty(most, np.int32)
     first = np.empty(most, np.int64)
     count = np.zeros(most, np.int64)
     size = np.zeros(most, np.int64)
+    nulls = np.zeros(most, np.int64)
     groups = 0
     own = -1
     for i in range(most):
@@ -93,8 +102,12 @@ def survey(messages: U64) -> Any:
                 groups += 1
         group[i] = own
         count[own] += 1
-        size[own] += _i64(message + _LENGTH)
-    return group, first[:groups], count[:groups], size[:groups]
+        length = _i64(message + _LENGTH)
+        size[own] += length
+        # An empty value has an address.
+        if length == 0 and _u64(message + _PAYLOAD) == 0:
+            nulls[own] += 1
+    return group, first[:groups], count[:groups], size[:groups], nulls[:groups]
 
 
 @nb.njit("(uint64[::1], int32[::1], int64, int64, int64)", nogil=True, cache=True)
@@ -120,6 +133,71 @@ def copy_out(messages: U64, group: I32, wanted: int, count: int, size: int) -> A
             times[taken] = _timestamp(message, np.uint64(0))
             taken += 1
     return data, edges, offsets, times
+
+
+@nb.njit("(uint64[::1], int32[::1], int64, int64)", nogil=True, cache=True)
+def copy_keys(messages: U64, group: I32, wanted: int, count: int) -> Any:
+    """Which messages of group `wanted` have no value, bool `[count]`, and copies of their keys:
+    data uint8 (not empty), edges int64 `[count + 1]`, and which have one, bool `[count]`."""
+    nulls = np.zeros(count, np.bool_)
+    there = np.zeros(count, np.bool_)
+    edges = np.zeros(count + 1, np.int64)
+    taken = 0
+    for i in range(messages.size):
+        if group[i] == wanted:
+            message = messages[i]
+            edges[taken + 1] = edges[taken]
+            if _u64(message + _PAYLOAD) == 0:
+                nulls[taken] = True
+                there[taken] = _u64(message + _KEY) != 0
+                edges[taken + 1] += _i64(message + _KEY_LENGTH)
+            taken += 1
+    data = np.zeros(max(1, edges[count]), np.uint8)
+    base = np.uint64(data.ctypes.data)
+    taken = 0
+    for i in range(messages.size):
+        if group[i] == wanted:
+            length = edges[taken + 1] - edges[taken]
+            if length > 0:
+                key = _u64(messages[i] + _KEY)
+                _copy(base + np.uint64(edges[taken]), key, np.uint64(length))
+            taken += 1
+    return nulls, data, edges, there
+
+
+@nb.njit("(uint64[::1], int32[::1], int64, uint8[::1])", nogil=True, cache=True)
+def copy_headers(messages: U64, group: I32, wanted: int, name: Any) -> Any:
+    """Copies of the last header called `name` (which ends with a zero byte) of each of the `n`
+    messages of group `wanted`: data uint8 (not empty), edges int64 `[n + 1]`, and which have one
+    that is not null, bool `[n]`."""
+    count = 0
+    for i in range(messages.size):
+        if group[i] == wanted:
+            count += 1
+    found = np.zeros(count, np.uint64)
+    edges = np.zeros(count + 1, np.int64)
+    # Where the library writes what it finds: all headers of a message, one's bytes, their number.
+    told = np.zeros(3, np.uint64)
+    to = np.uint64(told.ctypes.data)
+    named = np.uint64(name.ctypes.data)
+    taken = 0
+    for i in range(messages.size):
+        if group[i] == wanted:
+            edges[taken + 1] = edges[taken]
+            # Both answer with an error where there is none.
+            if _headers(messages[i], to) == 0:
+                error = _last_header(told[0], named, to + np.uint64(8), to + np.uint64(16))
+                if error == 0 and told[1] != 0:
+                    found[taken] = told[1]
+                    edges[taken + 1] += np.int64(told[2])
+            taken += 1
+    data = np.zeros(max(1, edges[count]), np.uint8)
+    base = np.uint64(data.ctypes.data)
+    for i in range(count):
+        length = edges[i + 1] - edges[i]
+        if length > 0:
+            _copy(base + np.uint64(edges[i]), found[i], np.uint64(length))
+    return data, edges, found != 0
 
 
 @nb.njit("(uint64[::1],)", nogil=True, cache=True)

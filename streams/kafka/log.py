@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from freshet.streams.kafka.cluster import KafkaCluster
-from freshet.streams.kafka.reader import KafkaReader
+from freshet.streams.kafka.reader import Callbacks, KafkaReader
 from freshet.streams.kafka.writer import KafkaWriter
-from freshet.streams.log.contract import OnAssign, OnGone
+from freshet.streams.log.contract import (
+    Headers,
+    OnAssign,
+    OnGone,
+)
 
 
 class KafkaLog(KafkaCluster):
@@ -22,8 +26,11 @@ class KafkaLog(KafkaCluster):
         on_assign: OnAssign | None = None,
         on_revoke: OnGone | None = None,
         on_lost: OnGone | None = None,
+        headers: Headers | None = None,
     ) -> KafkaReader:
-        return KafkaReader(self, topics, group, on_assign, on_revoke, on_lost)
+        return KafkaReader(
+            self, topics, group, Callbacks(on_assign, on_revoke, on_lost), headers or {}
+        )
 
     def writer(self) -> KafkaWriter:
         return KafkaWriter(self)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import structlog
@@ -18,10 +18,25 @@ from confluent_kafka import KafkaError
 from freshet.schemas.errors import LogError
 from freshet.streams.kafka.client import Client, Fault
 from freshet.streams.kafka.cluster import KafkaCluster
-from freshet.streams.kafka.errors import Fenced, is_unknown_topic, translated
+from freshet.streams.kafka.errors import (
+    Fenced,
+    is_unknown_topic,
+    translated,
+)
 from freshet.streams.kafka.watch import TopicWatch
-from freshet.streams.log.contract import Batch, OnAssign, OnGone, TopicPartition
-from freshet.streams.log.errors import no_partition, not_assigned, outside, recreated
+from freshet.streams.log.contract import (
+    Batch,
+    Headers,
+    OnAssign,
+    OnGone,
+    TopicPartition,
+)
+from freshet.streams.log.errors import (
+    no_partition,
+    not_assigned,
+    outside,
+    recreated,
+)
 
 log = structlog.get_logger()
 
@@ -58,7 +73,9 @@ _HARMLESS = {
 }
 
 
-def open_client(settings: Mapping[str, Any], fast: bool | None) -> Client:
+def open_client(
+    settings: Mapping[str, Any], fast: bool | None, headers: Headers | None = None
+) -> Client:
     """The fast client where the wheel's library can be used; else confluent-kafka's."""
     if fast is not False:
         from freshet.streams.kafka import librdkafka
@@ -66,10 +83,18 @@ def open_client(settings: Mapping[str, Any], fast: bool | None) -> Client:
         if fast or librdkafka.available():
             from freshet.streams.kafka.librdkafka_client import LibrdkafkaClient
 
-            return LibrdkafkaClient(settings)
+            return LibrdkafkaClient(settings, headers or {})
     from freshet.streams.kafka.confluent_client import ConfluentClient
 
-    return ConfluentClient(settings)
+    return ConfluentClient(settings, headers or {})
+
+
+class Callbacks(NamedTuple):
+    """What is told of partitions that come and go; see `Log.reader`."""
+
+    on_assign: OnAssign | None = None
+    on_revoke: OnGone | None = None
+    on_lost: OnGone | None = None
 
 
 class KafkaReader:
@@ -81,16 +106,14 @@ class KafkaReader:
         cluster: KafkaCluster,
         topics: Sequence[str],
         group: str | None,
-        on_assign: OnAssign | None = None,
-        on_revoke: OnGone | None = None,
-        on_lost: OnGone | None = None,
+        callbacks: Callbacks | None = None,
+        headers: Headers | None = None,
     ) -> None:
         self._cluster = cluster
         self._topics = list(topics)
         self._group = group
-        self._on_assign = on_assign
-        self._on_revoke = on_revoke
-        self._on_lost = on_lost
+        self._on_assign, self._on_revoke, self._on_lost = callbacks or Callbacks()
+        self._headers = headers
         bounds = cluster.admin.bounds(self._topics)
         self._identities = {topic: found.identity for topic, found in bounds.items()}
         # Of a group, those that were assigned since are among them, too: some may be added.
@@ -100,7 +123,7 @@ class KafkaReader:
         self._watch = TopicWatch(cluster)
         for topic, identity in self._identities.items():
             self._watch.add(topic, identity)
-        self._client = open_client(self._settings(), cluster.fast)
+        self._client = self._open()
         self._wanted: dict[TopicPartition, int] = {}  # seeks before the assignment
         self._next: dict[TopicPartition, int] = {}  # what is assigned, and where it stands
         # what a rebalance has taken away during this `poll`
@@ -113,6 +136,9 @@ class KafkaReader:
         self._lost_at: float | None = None
         self._commits: dict[TopicPartition, int] = {}
         self._commit_at = 0.0
+
+    def _open(self) -> Client:
+        return open_client(self._settings(), self._cluster.fast, self._headers)
 
     def _settings(self) -> dict[str, Any]:
         settings = {**self._cluster.client_settings(), **_SETTINGS}
@@ -210,7 +236,7 @@ class KafkaReader:
         if self._on_lost is not None and lost:
             self._on_lost(lost)
         self._client.close()
-        self._client = open_client(self._settings(), self._cluster.fast)
+        self._client = self._open()
         self._failed = None
         self._started = True
         self._start()

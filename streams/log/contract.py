@@ -15,6 +15,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from freshet.schemas.text.columns import Texts
+
+Bools = npt.NDArray[np.bool_]
 I64 = npt.NDArray[np.int64]
 TopicPartition = tuple[str, int]
 
@@ -25,6 +28,11 @@ class Batch:
 
     Record `i` is `data[start[i]:end[i]]`; `offsets` and `times` (append time, ms since the epoch)
     are int64 `[n]`. Offsets rise, and may have gaps.
+
+    Records of others may have no value at all: `nulls` bool `[n]` (None: each has one). Of these
+    alone `keys` are the records' keys, bytes as they came, missing where a record has none.
+    `headers` are those that the reader was asked for, in that order, likewise (empty: none were, or
+    the log keeps none).
     """
 
     topic: str
@@ -34,6 +42,9 @@ class Batch:
     end: I64
     offsets: I64
     times: I64
+    nulls: Bools | None = None
+    keys: Texts | None = None
+    headers: tuple[Texts, ...] = ()
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -44,16 +55,28 @@ class Batch:
 
     def rows(self, first: int, after: int) -> Batch:
         """Records `first` to `after` (exclusive) as a batch of their own."""
+        return self.where(slice(first, after))
+
+    def where(self, chosen: slice | Bools) -> Batch:
+        """The chosen records as a batch of their own."""
+        nulls = self.nulls
+        keys = self.keys
+        if nulls is not None:
+            nulls = nulls[chosen]
+        if keys is not None:
+            keys = keys.where(chosen)
         # The bytes stay whole: places in them count from their beginning.
-        span = slice(first, after)
         return Batch(
             self.topic,
             self.partition,
             self.data,
-            self.start[span],
-            self.end[span],
-            self.offsets[span],
-            self.times[span],
+            self.start[chosen],
+            self.end[chosen],
+            self.offsets[chosen],
+            self.times[chosen],
+            nulls,
+            keys,
+            tuple(header.where(chosen) for header in self.headers),
         )
 
 
@@ -76,7 +99,23 @@ def _one(parts: Sequence[Batch]) -> Batch:
         np.concatenate([batch.end + by for batch, by in zip(parts, moved_by)]),
         np.concatenate([batch.offsets for batch in parts]),
         np.concatenate([batch.times for batch in parts]),
+        *_nulls(parts),
+        # Of one reader: either all have them or none has.
+        tuple(map(Texts.concatenate, zip(*(batch.headers for batch in parts)))),
     )
+
+
+def _nulls(parts: Sequence[Batch]) -> tuple[Bools | None, Texts | None]:
+    """Of several batches, as of one."""
+    if all(batch.nulls is None for batch in parts):
+        return None, None
+    nulls = []
+    keys = []
+    for batch in parts:
+        none = np.zeros(len(batch), np.bool_)
+        nulls.append(none if batch.nulls is None else batch.nulls)
+        keys.append(Texts.missing(len(batch)) if batch.keys is None else batch.keys)
+    return np.concatenate(nulls), Texts.concatenate(keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +128,7 @@ class Bounds:
 
 
 OnAssign = Callable[[Sequence[TopicPartition]], Mapping[TopicPartition, int]]
+Headers = Mapping[str, Sequence[str]]
 OnGone = Callable[[Sequence[TopicPartition]], None]
 
 
@@ -163,8 +203,10 @@ class Log(Protocol):
         on_assign: OnAssign | None = None,
         on_revoke: OnGone | None = None,
         on_lost: OnGone | None = None,
+        headers: Headers | None = None,
     ) -> Reader:
-        """Read topics as a member of `group`, or all their partitions alone when it is None.
+        """Read topics as a member of `group`, or all their partitions alone when it is None;
+        `headers` are the names of those that batches of a topic are to carry.
 
         `on_assign` gets the new partitions and answers with the offset to start each at (missing:
         the first retained); `on_revoke` is called before partitions go to another member (finish,
@@ -177,6 +219,11 @@ class Log(Protocol):
 
     def bounds(self, topic: str) -> Bounds:
         """Raises `LogError` if there is no such topic."""
+        ...
+
+    def since(self, topic: str, time_ms: int) -> Mapping[int, int]:
+        """By partition, the offset of the first record whose append time is `time_ms` or later; the
+        one after the last where there is none. Raises `LogError` if there is no such topic."""
         ...
 
     def close(self) -> None: ...

@@ -22,20 +22,41 @@ from dataclasses import dataclass, field
 import numpy as np
 from polars.exceptions import PanicException
 
-from freshet.schemas.errors import ComponentError, SnapshotError, StoreError
+from freshet.schemas.errors import (
+    ComponentError,
+    SnapshotError,
+    StoreError,
+)
 from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire.messages import Message
 from freshet.streams.control.channels import Channels, send
-from freshet.streams.log.contract import Batch, Log, TopicPartition
-from freshet.streams.operators.assignment import AT_ONCE, Assignment, Since
+from freshet.streams.log.contract import (
+    Batch,
+    Log,
+    TopicPartition,
+)
+from freshet.streams.operators.assignment import (
+    AT_ONCE,
+    Assignment,
+    Since,
+)
 from freshet.streams.operators.checkpoints import Checkpoints
 from freshet.streams.operators.crashes import Crashes
 from freshet.streams.operators.dead_letters import letters
 from freshet.streams.operators.listener import LISTEN_SECONDS, Listener
 from freshet.streams.operators.reading import MAX_RECORDS, Reading, Waiting
 from freshet.streams.operators.report import STATUS_SECONDS, Reporter
-from freshet.streams.operators.task import Append, Outputs, Task, Ticking
-from freshet.streams.operators.ticks import Pace, Ticker, Untimed
+from freshet.streams.operators.task import (
+    Append,
+    Outputs,
+    Task,
+    Ticking,
+)
+from freshet.streams.operators.ticks import (
+    Pace,
+    Ticker,
+    Untimed,
+)
 from freshet.streams.operators.turn import Turn, append_all
 from freshet.streams.outages import Outages
 from freshet.streams.vitals.vitals import Vitals
@@ -45,6 +66,11 @@ ENVIRONMENT = (ComponentError, SnapshotError, OSError, MemoryError)
 WAITS = "this role waits and reads nothing; its rows are written once the store is back"
 
 
+def first_retained(topic: str) -> Mapping[int, int]:
+    """Every partition begins at its first record."""
+    return {}
+
+
 @dataclass(frozen=True)
 class Job:
     """What an operator is there for: the tasks that `make_task` builds, one for each partition of
@@ -52,7 +78,9 @@ class Job:
 
     `declared` is the freshness of the app's topics, by name; `origin_of` names a log in dead
     letters, which go to the log `dead`; by `pace` it tells its tasks the time (`Untimed`: they hear
-    of it from their log); `kept_as` says under which name a task keeps its checkpoints.
+    of it from their log); `kept_as` says under which name a task keeps its checkpoints, `starts` at
+    which offsets partitions of a log begin without one (what it leaves out: at the first record).
+    `headers` are those that records of a log are read with.
     """
 
     role: str
@@ -64,6 +92,8 @@ class Job:
     dead: str = "dead"
     pace: Pace = field(default_factory=Untimed)
     kept_as: Callable[[str], str] = str
+    starts: Callable[[str], Mapping[int, int]] = first_retained
+    headers: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -139,7 +169,12 @@ class Operator:
         self._ticker = Ticker(job.pace, place.log.bounds)
         self._reporter = Reporter(self.vitals, rhythm.wall, rhythm.status_seconds)
         self._reader = place.log.reader(
-            job.topics, job.group or job.role, self._assign, self._revoke, self._lose
+            job.topics,
+            job.group or job.role,
+            self._assign,
+            self._revoke,
+            self._lose,
+            headers=job.headers,
         )
         self._reading = Reading(self._reader, rhythm.max_records)
         self._waiting = Waiting(self._reader, self._outages, rhythm.wall, rhythm.retry_seconds)
@@ -409,6 +444,7 @@ class Operator:
             bounds = self._place.log.bounds(topic)
             task = self._job.make_task(topic, partition)
             first, end = bounds.spans[partition]
+            first = self._job.starts(topic).get(partition, first)
             url = self._place.checkpoints_url
             kept_as = self._job.kept_as(task.name)
             checkpoints = Checkpoints(url, kept_as, bounds.identity, self._outages)

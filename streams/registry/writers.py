@@ -54,9 +54,11 @@ def sorted_out(topic: Topic, found: Mapping[int, kept.Kept]) -> Sorted:
         except SchemaError as error:
             unreadable[schema_id] = error
             continue
-        if schema_id == topic.events.schema_id:
+        if schema_id == topic.declared.schema_id:
             _require_same(topic, writer)
-            continue  # its own: read as it is
+            # Its own is read as it is, but where events have fields of headers beside.
+            if not topic.headers:
+                continue
         between = obstacles(writer, topic.events)
         if between:
             unreadable[schema_id] = SchemaError(
@@ -86,7 +88,7 @@ def _told(topic: Topic, raw: kept.Kept) -> str:
 
 
 def _require_same(topic: Topic, registered: EventSchema) -> None:
-    own = topic.events
+    own = topic.declared
     if [field.wire for field in own.fields] == [field.wire for field in registered.fields]:
         return
     raise SchemaError(

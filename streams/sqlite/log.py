@@ -15,8 +15,17 @@ from typing import NamedTuple
 from freshet.schemas.errors import DiskError, LogError
 from freshet.schemas.sizes import RECORD_BYTES
 from freshet.streams.disk import until_there_is_room
-from freshet.streams.log.contract import Bounds, OnAssign, OnGone
-from freshet.streams.log.errors import frozen, no_partition, too_large
+from freshet.streams.log.contract import (
+    Bounds,
+    Headers,
+    OnAssign,
+    OnGone,
+)
+from freshet.streams.log.errors import (
+    frozen,
+    no_partition,
+    too_large,
+)
 from freshet.streams.outages import Outages
 from freshet.streams.sqlite import topic as sqlite_topic
 from freshet.streams.sqlite.doorbell import Bell
@@ -69,7 +78,9 @@ class SqliteLog:
         on_assign: OnAssign | None = None,
         on_revoke: OnGone | None = None,
         on_lost: OnGone | None = None,
+        headers: Headers | None = None,
     ) -> SqliteReader:
+        # Its records have no headers: whoever appends them is freshet, and writes whole events.
         # A group has one reader: nobody takes its partitions, so the others are never called.
         return SqliteReader(self.directory, topics, group, on_assign)
 
@@ -81,6 +92,13 @@ class SqliteLog:
         return Bounds(
             file.identity, {partition: file.span(partition) for partition in range(file.partitions)}
         )
+
+    def since(self, topic: str, time_ms: int) -> dict[int, int]:
+        file = self._file(topic)
+        out = {}
+        for partition in range(file.partitions):
+            out[partition] = file.since(partition, time_ms)
+        return out
 
     def committed(self, group: str, topic: str) -> dict[int, int]:
         """Next offsets by partition as committed by `group`, at most half a second behind; for lag

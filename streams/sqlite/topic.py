@@ -37,6 +37,8 @@ _WITHIN = "FROM records WHERE position >= ? AND position < ? ORDER BY position"
 _READ = f"SELECT position, time_ms, value {_WITHIN} LIMIT ?"
 _FIRST = f"SELECT position {_WITHIN} LIMIT 1"
 _LAST = f"SELECT position {_WITHIN} DESC LIMIT 1"
+_SINCE = """SELECT position FROM records WHERE position >= ? AND position < ? AND time_ms >= ?
+ORDER BY position LIMIT 1"""
 
 # Position, time (ms) and value, as SQLite hands them out: a tuple of a kind of our own would cost
 # every record another object.
@@ -116,6 +118,21 @@ class TopicFile:
         if not first or not last:
             return 0, 0
         return first[0] & OFFSET_MASK, (last[0] & OFFSET_MASK) + 1
+
+    def since(self, partition: int, time_ms: int) -> int:
+        """The offset of the first record of that time or later, or the one after the last."""
+        base = partition * _PARTITION
+        # Before the records are looked through: one that is appended meanwhile is read.
+        _, after = self.span(partition)
+        try:
+            # Times need not rise, so there is no index that would tell.
+            cursor = self._db.execute(_SINCE, (base, base + _PARTITION, time_ms))
+            found = cursor.fetchone()
+        except sqlite3.Error as error:
+            raise translated(error, self.topic, self.path) from error
+        if found is None:
+            return after
+        return int(found[0]) & OFFSET_MASK
 
     def append(self, records: Mapping[int, tuple[Sequence[int], Sequence[bytes]]]) -> None:
         """Commit `{partition: (times, values)}` in one transaction, or nothing."""

@@ -195,6 +195,16 @@ class LogBattery:
         assert [v for _, _, v in read(reader, 4)[1]] == values
         reader.close()
 
+    def test_the_first_record_of_a_time_or_later_is_found(self, log: Log, topic: str) -> None:
+        # Times need not rise: what is asked for is a place in the log, not a time.
+        for time_ms in (10, 30, 20, 40):
+            fill(log, topic, 2, (0, 1), time_ms)
+        ends = {0: 8, 1: 8, 2: 0}
+        for asked, offset in ((-5, 0), (0, 0), (10, 0), (11, 2), (30, 2), (31, 6), (41, 8)):
+            assert log.since(topic, asked) == {**ends, 0: offset, 1: offset}
+        with pytest.raises(LogError, match="does not exist"):
+            log.since(f"{topic}-not", 0)
+
     def test_a_record_of_before_1970_is_taken(self, log: Log, topic: str) -> None:
         """Kafka has no such times, and stamps it as of then."""
         then = -2_051_222_400_000

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import uuid
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -14,6 +15,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 import freshet as fr
 from freshet.audit import kept as kept_by_run
+from freshet.audit.ledger import recompute
 from freshet.features.stores.contract import RowKeys
 from freshet.roles import plans
 from freshet.roles.interface import interface
@@ -38,10 +40,8 @@ VISIT = {
 }
 
 
-def app_on(topic_name: str, partitions: int = 2, log: str | None = None) -> fr.App:
-    visits = fr.Topic(
-        "visits", VISIT, event_id="id", event_time="at", partitions=partitions, log=log
-    )
+def app_on(topic_name: str, partitions: int = 2, log: str | None = None, **declared: Any) -> fr.App:
+    visits = fr.Topic("visits", VISIT, "id", "at", partitions=partitions, log=log, **declared)
     by_user = fr.View("by_user", visits, key="user", features={"n": fr.count(over="6h")})
     model = fr.Model(
         "long",
@@ -106,12 +106,17 @@ def theirs(kafka: str) -> str:
     name = f"visits.v1-{uuid.uuid4().hex[:8]}"
     admin = AdminClient({"bootstrap.servers": kafka})
     admin.create_topics([NewTopic(name, 3, 1)])[name].result()
-    producer = Producer({"bootstrap.servers": kafka})
-    for i, key in enumerate((b"a", b"", None) * 4):
-        event = {"id": str(i), "at": HOUR + i, "user": "ann", "long": True}
-        producer.produce(name, json.dumps(event).encode(), key, i % 3, timestamp=HOUR + i)
-    producer.flush()
+    produce(kafka, name, 0, 12)
     return name
+
+
+def produce(kafka: str, topic: str, first: int, after: int) -> None:
+    producer = Producer({"bootstrap.servers": kafka})
+    for i in range(first, after):
+        key = (b"a", b"", None)[i % 3]
+        event = {"id": str(i), "at": HOUR + i, "user": "ann", "long": True}
+        producer.produce(topic, json.dumps(event).encode(), key, i % 3, timestamp=HOUR + i)
+    producer.flush()
 
 
 def test_a_topic_of_any_name_is_read_whole_and_nothing_is_written_into_it(
@@ -128,6 +133,38 @@ def test_a_topic_of_any_name_is_read_whole_and_nothing_is_written_into_it(
     assert [len(list(kept_by_run.records(log, theirs, p))) for p in range(3)] == [4, 4, 4]
     (rows,) = store.read([RowKeys(app.stored_as(app.views[0]), [b"ann"])])
     assert rows.present.tolist() == [True]
+
+
+@pytest.mark.parametrize(
+    ("start", "firsts"),
+    [("latest", [4, 4, 4]), ("1970-01-01T01:00:00.007Z", [3, 2, 2]), ("1970-01-01", [0, 0, 0])],
+)
+def test_it_is_read_from_its_start_on_also_after_a_death_and_by_the_audit(
+    kafka: str, tmp_path: Path, theirs: str, start: str, firsts: list[int]
+) -> None:
+    app = app_on(f"starts{uuid.uuid4().hex[:8]}", partitions=1, log=theirs, start=start)
+    (topic,) = app.topics
+    log = KafkaLog(kafka)
+    url = str(tmp_path / "checkpoints")
+    # It decides, and dies before it has read anything.
+    decided = plans.starts(app, log, url, lambda: HOUR * 24)(theirs)
+    assert list(decided.values()) == firsts
+    produce(kafka, theirs, 12, 24)
+    with LocalRun(app, tmp_path, MemoryStore(), log=log) as local:
+        local.step(HOUR, 2 * HOUR, {}, {})
+        facts = {task.name: task.facts() for o in local.operators for task in o.tasks()}
+        for p, first in enumerate(firsts):
+            own = facts[f"intake:visits:{p}"]
+            assert own["start"] == [p, first]
+            assert own["fates"]["applied"] == 8 - first
+    for p, first in enumerate(firsts):
+        position, kept = kept_by_run.ledger(log, url, topic, theirs, p)
+        assert position == 8
+        begun = kept_by_run.start(log, url, topic, theirs, p)
+        assert begun == first
+        recorded = kept_by_run.taken_on(log, url, topic, theirs, p)
+        found = kept_by_run.records(log, theirs, p, begun)
+        assert recompute(topic, found, {}, recorded) == kept
 
 
 def test_a_topic_of_others_is_not_made(kafka: str) -> None:

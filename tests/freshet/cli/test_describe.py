@@ -114,3 +114,33 @@ def test_last_whole_numbers_that_a_model_rounds_are_named() -> None:
         "lasts.hour as float32: exact up to 16,777,216, beyond rounded; consumers of features get"
     )
     assert note in " ".join(said(replace(app, views=[view], models=[model])).split())
+
+
+def test_what_a_topic_of_others_is_read_by_is_named() -> None:
+    schema = {
+        "type": "record",
+        "name": "visit",
+        "fields": [{"name": "id", "type": "string"}, {"name": "at", "type": "long"}],
+    }
+    visits = fr.Topic(
+        "visits",
+        schema,
+        "id",
+        "at",
+        log="visits.v1",
+        cluster="kafka://other:9092",
+        start="2026-01-31",
+        tombstone="delete",
+        headers={"tenant": "x-tenant-id"},
+    )
+    text = said(App("shop", topics=[visits]), 200)
+    for told in (
+        "field tenant  from the header x-tenant-id of each record",
+        "tombstones    each erases the row of its record's key, read as UTF-8 text",
+        "start         2026-01-31T00:00:00+00:00: what was appended before is not read",
+        "visits.v1     1 partition at least, made by others on kafka://other:9092",
+        "intake.visits  topics to clean logs, labels and dead letters",
+    ):
+        assert told in text
+    latest = said(App("shop", topics=[replace(visits, start="latest")]), 200)
+    assert "latest: records that stand there when it first runs are not read" in latest

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -89,6 +90,22 @@ def test_reading_back_ends_where_nothing_older_can_matter(monkeypatch: pytest.Mo
     ]
     check(made, (99, 0), 250, 1, ORIGINS[:1])
     assert min(read) > 80
+
+
+@pytest.mark.parametrize("erased_at", [0, 2, 3])
+def test_what_was_erased_before_is_no_part_of_a_row(tmp_path: Path, erased_at: int) -> None:
+    rows = [{"key": "a", "t": 1_000 + i, "field.x": 1.0, "_offset": i} for i in range(5)]
+    schema = SCHEMA.append(pa.field(blocks.ERASED, pa.bool_()))
+    with closing(SqliteLog(tmp_path)) as log, closing(log.writer()) as writer:
+        log.ensure("clean", 1)
+        for i, row in enumerate(rows):
+            told = {**row, "_index": 0, blocks.ERASED: i == erased_at}
+            table = pa.RecordBatch.from_pylist([told], schema)
+            writer.append("clean", 0, [blocks.encode(Block(blocks.CLEAN, "payments", 0, table))], 0)
+        writer.flush()
+        with PartitionSpans(log, "clean") as spans:
+            found = events_of(spans, "a", (4, 0), 0, ORIGINS[:1], AHEAD)
+    assert [event.offset for event in found] == list(range(erased_at + 1, 5))
 
 
 def check(

@@ -96,6 +96,21 @@ def test_fates_add_up() -> None:
     assert (told.dropped, told.dead) == ({"late": 2}, {"crash": 4})
 
 
+@pytest.mark.parametrize(("tombstone", "fate"), [("ignore", "ignored"), ("delete", "erased")])
+def test_tombstones_are_counted_beside_the_other_fates(tombstone: str, fate: str) -> None:
+    topic = Topic("t", PAYMENTS.events, "order_id", "at", tombstone=tombstone)
+    fates = {"applied": 3, fate: 4}
+    told = topic_figures(topic, [facts(fates=fates), facts(fates=fates)])
+    assert (told.records, told.applied, told.tombstones) == (14, 6, 8)
+    assert (told.dropped, told.dead) == ({}, {})
+
+
+def test_where_partitions_begin_is_told_of_those_that_were_decided() -> None:
+    topic = Topic("t", PAYMENTS.events, "order_id", "at", start="latest")
+    told = topic_figures(topic, [facts(start=[1, 70]), facts(), facts(start=[0, 8])])
+    assert (told.start, list(told.starts.items())) == ("latest", [("0", 8), ("1", 70)])
+
+
 def test_a_topic_nobody_told_of_has_nothing_but_its_declaration() -> None:
     topic = Topic(
         "t", PAYMENTS.events, "order_id", "at", partitions=4, owner="ops", description="paid"

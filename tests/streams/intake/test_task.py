@@ -20,7 +20,7 @@ from freshet.schemas.events.decode import encode
 from freshet.schemas.wire import blocks
 from freshet.streams.admission import kernels
 from freshet.streams.intake.task import IntakeTask
-from freshet.streams.operators.task import Append
+from freshet.streams.operators.task import Append, as_json, from_json
 from tests.streams.intake.reference_intake import P2Median, ReferenceIntake
 from tests.streams.toy_events import (
     CUTS,
@@ -403,3 +403,17 @@ def test_a_checkpoint_of_other_declarations_is_refused() -> None:
         other = IntakeTask(plan(1, **changes), 0)
         with pytest.raises(CheckpointError, match="declared otherwise"):
             other.load(task.dump(True), [])
+
+
+def test_a_checkpoint_of_a_version_that_knew_fewer_fates_is_gone_on_from() -> None:
+    task, _ = taken(sent(1))
+    state = task.dump(True)
+    names = list(task.fates)
+    # As an earlier one wrote it, which knew of no tombstones.
+    kept = [i for i, name in enumerate(names) if name != "ignored"]
+    declared, imputes = from_json(state["declared"])
+    state["declared"] = as_json([[declared[i] for i in kept], imputes])
+    state["ledger"] = state["ledger"][:, kept]
+    other = IntakeTask(plan(1), 0)
+    other.load(state, [])
+    assert other.ledger.entries() == task.ledger.entries()

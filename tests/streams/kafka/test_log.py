@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from confluent_kafka import KafkaError, Producer
 from confluent_kafka.admin import NewPartitions
@@ -28,7 +29,7 @@ from freshet.streams.kafka.confluent_client import ConfluentClient
 from freshet.streams.kafka.errors import Fenced
 from freshet.streams.kafka.librdkafka_client import LibrdkafkaClient
 from freshet.streams.kafka.log import KafkaLog
-from freshet.streams.log.contract import Batch, Reader, TopicPartition
+from freshet.streams.log.contract import Batch, Reader, TopicPartition, joined
 from freshet.streams.outages import Outages
 from tests.contracts.log_battery import DEADLINE_SECONDS, fill, raised, read
 
@@ -337,7 +338,7 @@ def test_a_member_that_lost_its_partitions_and_hears_nothing_more_joins_anew(
     clock = Clock()
     monkeypatch.setattr(kafka_reader, "time", clock)
     monkeypatch.setattr(Forgetful, "made", [], raising=False)
-    monkeypatch.setattr(kafka_reader, "open_client", lambda settings, fast: Forgetful())
+    monkeypatch.setattr(kafka_reader, "open_client", lambda *given: Forgetful())
     reader = log.reader([new_topic(log, 1)], "forgotten")
     # not before the log's own clock, which says since when the brokers answer
     clock.now = time.monotonic()
@@ -585,3 +586,73 @@ def test_a_server_that_cannot_start_says_why(kafka: str, tmp_path: Path) -> None
     server = KafkaServer(tmp_path, process_roles="nonsense")
     with pytest.raises(ComponentError, match="nonsense"):
         server.start()
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_records_without_a_value_are_told_from_empty_ones_and_keep_their_keys(
+    kafka: str, fast: bool
+) -> None:
+    name = f"nulls.{uuid.uuid4().hex}"
+    log = KafkaLog(kafka, fast=fast)
+    log.ensure(name, 1)
+    producer = Producer({"bootstrap.servers": kafka})
+    sent: list[tuple[bytes | None, bytes | None]] = [
+        (b"a", b"value"),
+        (b"b", None),
+        (None, None),
+        (b"", None),
+        (b"c", b""),
+        (b"\xff\0", None),
+        (None, b"value"),
+    ]
+    for key, value in sent:
+        producer.produce(name, value, key)
+    producer.flush()
+    reader = log.reader([name], None)
+    batches: list[Batch] = []
+    while sum(map(len, batches)) < len(sent):
+        batches += reader.poll(10, 1.0)
+    (found,) = joined(batches)
+    assert found.nulls is not None
+    assert found.keys is not None
+    assert found.nulls.tolist() == [value is None for _, value in sent]
+    keys = found.keys.to_arrow().cast(pa.binary()).to_pylist()
+    assert keys == [key if value is None else None for key, value in sent]
+    assert [bytes(found.value(i)) for i in range(len(sent))] == [value or b"" for _, value in sent]
+    reader.close()
+    log.close()
+
+
+@BOTH
+def test_headers_that_were_asked_for_come_with_their_records(kafka: str, fast: bool) -> None:
+    name = f"headers.{uuid.uuid4().hex}"
+    log = KafkaLog(kafka, fast=fast)
+    log.ensure(name, 1)
+    producer = Producer({"bootstrap.servers": kafka})
+    sent: list[list[tuple[str, bytes | None]]] = [
+        [],
+        [("a", b"1")],
+        [("a", b"1"), ("b", b"x"), ("a", b"22")],
+        [("a", None)],
+        [("a", b"1"), ("a", None)],
+        [("b", b"\xff\0"), ("c", b"unasked")],
+        [("a", b""), ("b", b"y" * 5_000)],
+    ]
+    for i, headers in enumerate(sent):
+        producer.produce(name, str(i).encode(), headers=headers)
+    producer.flush()
+    reader = log.reader([name], None, headers={name: ["a", "b"], "another": ["a"]})
+    batches: list[Batch] = []
+    while sum(map(len, batches)) < len(sent):
+        batches += reader.poll(3, 1.0)
+    (found,) = joined(batches)
+    told = [column.to_arrow().cast(pa.binary()).to_pylist() for column in found.headers]
+    expected = [dict(headers) for headers in sent]
+    assert told == [[headers.get(asked) for headers in expected] for asked in ("a", "b")]
+    (last,) = found.rows(6, 7).headers[1].to_arrow().cast(pa.binary()).to_pylist()
+    assert last == b"y" * 5_000
+    reader.close()
+    plain = log.reader([name], None)
+    assert all(batch.headers == () for batch in plain.poll(10, 5.0))
+    plain.close()
+    log.close()

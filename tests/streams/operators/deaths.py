@@ -102,5 +102,5 @@ class MortalLog:
     def writer(self) -> MortalWriter:
         return MortalWriter(self.log.writer(), self.death)
 
-    def reader(self, *given: Any) -> MortalReader:
-        return MortalReader(self.log.reader(*given), self.death)
+    def reader(self, *given: Any, **asked: Any) -> MortalReader:
+        return MortalReader(self.log.reader(*given, **asked), self.death)

@@ -70,8 +70,8 @@ class GivingLog:
     def bounds(self, topic: str) -> Any:
         return self.log.bounds(topic)
 
-    def reader(self, topics: Any, group: Any, *callbacks: Any) -> Any:
-        reader = self.log.reader(topics, group, *callbacks)
+    def reader(self, topics: Any, group: Any, *callbacks: Any, **asked: Any) -> Any:
+        reader = self.log.reader(topics, group, *callbacks, **asked)
         if callbacks:
             self.member = reader
             self.on_assign, self.give_over, self.take_away = callbacks

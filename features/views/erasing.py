@@ -1,0 +1,71 @@
+"""Rows that a topic's tombstones erase: which views can have them, and what is left of a block."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from freshet.features.views.view import View
+from freshet.schemas.errors import DefinitionError
+from freshet.schemas.topics.topic import Topic
+from freshet.schemas.wire import blocks
+
+Rows = npt.NDArray[np.intp]
+
+
+class Left(NamedTuple):
+    """Of the rows of a block: the `events` that still count once all of it is taken, and of each
+    key that was erased the last row that did (`erased`), both in order."""
+
+    events: Rows
+    erased: Rows
+
+
+def left_of(rows: pa.RecordBatch) -> Left | None:
+    """None of a block in which nothing is erased.
+
+    A row that is made anew begins from nothing, so what came before its key was last erased leaves
+    nothing: taking the erasures first, then the events after them, is taking all in order.
+    """
+    if blocks.ERASED not in rows.schema.names:
+        return None
+    erases = rows.column(blocks.ERASED).to_numpy(zero_copy_only=False)
+    keys = rows.column("key").dictionary_encode().indices.to_numpy()
+    places = np.arange(len(erases))
+    # Before all rows: of a key that is never erased every event counts.
+    last = np.full(len(erases), -1)
+    # Of a place that is written to several times the last value stays.
+    last[keys[erases]] = places[erases]
+    events = np.flatnonzero(~erases & (places > last[keys]))
+    return Left(events, np.sort(last[last >= 0]))
+
+
+def check(topic: Topic, views: Sequence[View]) -> None:
+    """See that tombstones of the topic, if they erase rows, can do so in all of its views: a record
+    has one key, so that is what they must all be keyed by.
+
+    Raises:
+        DefinitionError: one has a key of several fields, or two have different ones.
+    """
+    own = [view for view in views if view.topic.name == topic.name]
+    if topic.tombstone != "delete" or not own:
+        return
+    first = own[0]
+    for view in own:
+        several = len(view.keys) > 1
+        if several or view.keys != first.keys:
+            named = " and ".join(view.keys)
+            cause = f"is keyed by {named}"
+            if not several:
+                cause += f", and view {first.name} by {first.keys[0]}"
+            raise DefinitionError(
+                f"view {view.name}",
+                f"{cause}: tombstones of topic {topic.name} erase the row of their record's key, "
+                "which is one field",
+                f"Key all views of {topic.name} by the field that its records' keys are, or leave "
+                'tombstone="delete" out.',
+            )

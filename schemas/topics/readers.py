@@ -1,0 +1,20 @@
+"""Which process of intake reads which topics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from freshet.schemas.topics.topic import Topic
+
+INTAKE = "intake"
+
+
+def intakes(topics: Iterable[Topic]) -> dict[str, list[Topic]]:
+    """The topics of each process of intake: one for the app's own log, and for each other cluster
+    one that is called by the first of its topics."""
+    names: dict[str | None, str] = {None: INTAKE}
+    found: dict[str, list[Topic]] = {}
+    for topic in topics:
+        name = names.setdefault(topic.cluster, f"{INTAKE}.{topic.name}")
+        found.setdefault(name, []).append(topic)
+    return found

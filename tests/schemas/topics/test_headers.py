@@ -1,0 +1,104 @@
+"""Fields that come from headers: declared beside a schema, read of records of either."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import freshet as fr
+from freshet.schemas.errors import DefinitionError
+from freshet.schemas.events.codec import EventCodec
+from freshet.schemas.events.columns import REASONS
+from freshet.schemas.events.decode import decode
+from freshet.schemas.events.writer import EventWriter
+from freshet.schemas.text.columns import Texts
+from freshet.schemas.topics import headers
+from tests.streams.toy_events import batch_of
+
+SCHEMA = {
+    "type": "record",
+    "name": "order",
+    "fields": [{"name": "id", "type": "string"}, {"name": "at", "type": "long"}],
+}
+HEADERS = {"tenant": "x-tenant-id"}
+
+
+def topic(**declared: Any) -> fr.Topic:
+    return fr.Topic("orders", SCHEMA, "id", "at", **{"headers": HEADERS, **declared})
+
+
+def test_it_is_a_nullable_text_like_any_other() -> None:
+    declared = topic(source="tenant", drop={"tests": pl.col("tenant") == "test"})
+    assert declared["tenant"] == fr.schemas.topics.topic.FieldRef("orders", "tenant", True)
+    assert [field.name for field in declared.events.fields] == ["id", "at", "tenant"]
+    by_tenant = fr.View("by_tenant", declared, key="tenant", features={"n": fr.count(over="1h")})
+    fr.App("shop", topics=[declared], views=[by_tenant])
+    assert replace(declared, owner="me").events == declared.events
+
+
+def test_another_header_is_another_topic_and_none_is_as_it_was() -> None:
+    plain = fr.Topic("orders", SCHEMA, "id", "at")
+    other = topic(headers={"tenant": "tenant"})
+    assert len({declared.digest for declared in (plain, topic(), other)}) == 3
+    assert plain.digest == topic(headers={}).digest
+    assert plain.written == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"id": "x"}, "headers name a field 'id', which its schema has, too"),
+        ({"x-tenant": "x"}, "headers name a field 'x-tenant', which is no name of one"),
+        ({"tenant": ""}, "headers['tenant'] is '', which is no name of a header"),
+        ({"tenant": 7}, "headers['tenant'] is 7, which is no name of a header"),
+        (["tenant"], "headers=['tenant'] is of type list"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(given: Any, why: str) -> None:
+    with pytest.raises(DefinitionError) as refused:
+        topic(headers=given)
+    assert why in str(refused.value)
+
+
+@given(
+    st.lists(
+        st.tuples(st.none() | st.binary(max_size=4) | st.just("Zoë".encode()), st.integers(0, 3)),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_a_header_counts_before_the_value_whatever_wrote_that(rows: list[tuple[Any, int]]) -> None:
+    declared = topic()
+    plain = EventWriter(fr.Topic("orders", SCHEMA, "id", "at").events)
+    whole = EventWriter(declared.events)
+    event = {"id": "1", "at": 5}
+    values = [
+        (plain.encode(event), None, "ok"),
+        (whole.encode({**event, "tenant": "own"}), "own", "ok"),
+        (json.dumps({**event, "tenant": "json"}).encode(), "json", "ok"),
+        (b"\xff", None, "undecodable"),
+    ]
+    chosen = [values[which] for _, which in rows]
+    batch = batch_of([value for value, _, _ in chosen], range(len(rows)), [0] * len(rows))
+    codec = EventCodec(declared.events, declared.written)
+    columns = decode(batch.data, batch.start, batch.end, codec)
+    told = Texts.from_arrow(pa.array([header for header, _ in rows], pa.binary()))
+    headers.fill(columns, ["tenant"], [told])
+    for i, ((header, _), (_, own, reason)) in enumerate(zip(rows, chosen)):
+        expected = own
+        if header is not None and reason == "ok":
+            try:
+                expected = header.decode()
+            except UnicodeDecodeError:
+                reason = "wrong_type"
+        assert REASONS[columns.reason[i]] == reason
+        if reason == "ok":
+            assert columns.text("tenant").to_arrow(np.array([i])).to_pylist() == [expected]
