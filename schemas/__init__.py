@@ -9,8 +9,7 @@
                settings
 `avro/`        Avro's types as a tree, and whether what one wrote another can read
 `registry/`    schema registries: a client, an embedded one, what versions must keep to
-`events/`      an event's schema, rules and evolution; records to columns and back; `json_schema/`
-               what a JSON Schema is as such a schema
+`events/`      an event's schema and rules; records to columns and back; `json_schema/` as such one
 `text/`        columns of strings, their hashes, identities and partitions
 `models/`      what a learner sees of a question, and what a snapshot says of itself
 `wire/`        freshet's own records: blocks of rows, outcomes, and what roles tell each other

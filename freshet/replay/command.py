@@ -11,10 +11,10 @@ from pathlib import Path
 from rich.console import Console
 
 from freshet.app import App
+from freshet.datafiles.files import DataError, data_files
 from freshet.figures import count, moment
 from freshet.replay.drive import Replay
 from freshet.replay.drive import run as run_replay
-from freshet.replay.files import DataError, data_files
 from freshet.replay.sorting import SortedEvents
 from freshet.replay.steps import DataSteps, Span, gather, usual_step_ms
 from freshet.runs import folder

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
-from freshet.replay.files import DataError, DataFile, Lines, Rows, Table
+from freshet.datafiles.files import DataError, DataFile, Lines, Rows, Table
 from freshet.replay.nesting import at_path, tops
 from freshet.schemas.durations import EARLIEST_MS
 from freshet.schemas.errors import DefinitionError

@@ -18,7 +18,7 @@ from types import TracebackType
 import polars as pl
 import pyarrow as pa
 
-from freshet.replay.files import DataError
+from freshet.datafiles.files import DataError
 
 SCHEMA = pa.schema(
     {

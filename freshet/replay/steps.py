@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 
 from freshet.app import App
+from freshet.datafiles.files import DataFile, rows_of
 from freshet.replay.events import Event, EventMaker, no_time
-from freshet.replay.files import DataFile, rows_of
 from freshet.replay.replayer import Events
 from freshet.replay.sorting import SortedEvents, frame
 from freshet.schemas.durations import milliseconds

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from freshet.replay.files import DataError, Lines, parsed
+from freshet.datafiles.files import DataError, Lines, parsed
 from freshet.samples.sample import Sample
 from freshet.streams.log.contract import Log
 from freshet.streams.log.spans import PartitionSpans

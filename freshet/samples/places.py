@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from freshet.replay.files import DataError
+from freshet.datafiles.files import DataError
 from freshet.samples.column_profile import Profiles, profiles
 from freshet.samples.log_tail import NEWEST, of_log
 from freshet.samples.proposal import Proposal, propose

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from freshet.replay.files import (
+from freshet.datafiles.files import (
     CSV,
     DataError,
     DataFile,

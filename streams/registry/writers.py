@@ -191,7 +191,7 @@ class Writers:
         if unknown:
             log.error(
                 "the registry knows no such schemas; their records are dead letters",
-                schema_ids=unknown[:20],
+                schema_ids=sorted(unknown)[:20],
                 count=len(unknown),
                 **named,
             )

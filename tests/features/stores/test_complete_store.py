@@ -19,11 +19,27 @@ from freshet.features.stores.marks import PartitionMark
 from freshet.schemas.wire.outcomes import RUNGS
 from freshet.servers.redis_server import RedisServer
 from tests.contracts.store_battery import Rig as StoreRig
-from tests.contracts.test_store import cassandra_rig, memory_rig, redis_rig, rig
+from tests.contracts.test_store import (
+    cassandra_rig,
+    cluster_rig,
+    memory_rig,
+    redis_rig,
+    rig,
+    sentinel_rig,
+    tiered_rig,
+)
 from tests.serving.scoring.test_scorer import HOUR, Rig
 from tests.toy_app import toy_app
 
-__all__ = ["cassandra_rig", "memory_rig", "redis_rig", "rig"]
+__all__ = [
+    "cassandra_rig",
+    "cluster_rig",
+    "memory_rig",
+    "redis_rig",
+    "rig",
+    "sentinel_rig",
+    "tiered_rig",
+]
 
 PARTITIONS = 2
 

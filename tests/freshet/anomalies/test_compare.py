@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import freshet as fr
 from freshet.anomalies.compare import Anomaly, compare
-from freshet.replay.files import Lines, parsed
+from freshet.datafiles.files import Lines, parsed
 from freshet.samples import proposal as proposal_module
 from freshet.samples.places import proposed
 from freshet.samples.sample import Sample, of_files

@@ -36,8 +36,8 @@ class Started:
     """`freshet servers start redis:PORT` in a process of its own, once it has printed how to use
     it."""
 
-    def __init__(self, folder: Path, port: int) -> None:
-        arguments = ["servers", "start", f"redis:{port}", "--directory", str(folder)]
+    def __init__(self, folder: Path, port: int, kind: str = "redis") -> None:
+        arguments = ["servers", "start", f"{kind}:{port}", "--directory", str(folder)]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "freshet", *arguments],
             stdout=subprocess.PIPE,
@@ -66,6 +66,18 @@ def pid_of(port: int) -> int:
         connection.sendall(b"INFO server\r\n")
         told = connection.recv(1 << 16).decode()
     return int(told.split("process_id:")[1].split()[0])
+
+
+def test_a_registry_is_one_of_them_and_says_how_a_run_names_it(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    started = Started(tmp_path, port, "registry")
+    assert answers(port)
+    lines = "".join(started.lines)
+    assert f"registry   http://127.0.0.1:{port}\n" in lines
+    assert f"freshet run APP.py --registry http://127.0.0.1:{port}\n" in lines
+    started.process.terminate()
+    assert started.rest()[0] == 0
+    assert not answers(port)
 
 
 def test_a_server_has_the_port_that_it_is_to_have_and_ends_with_the_command(

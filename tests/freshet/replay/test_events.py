@@ -13,8 +13,8 @@ import pyarrow as pa
 import pytest
 
 import freshet as fr
+from freshet.datafiles.files import DataError, DataFile, Lines, Table
 from freshet.replay.events import Event, EventMaker
-from freshet.replay.files import DataError, DataFile, Lines, Table
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.events.writer import Misfit
 from freshet.schemas.topics.reader import EventReader, partition_of, place_of

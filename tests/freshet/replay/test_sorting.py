@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from freshet.datafiles.files import DataError
 from freshet.replay import sorting
-from freshet.replay.files import DataError
 from freshet.replay.sorting import SortedEvents, frame
 
 PIECES = st.lists(st.lists(st.integers(-5, 5), min_size=1, max_size=7), max_size=8)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import freshet as fr
-from freshet.replay.files import DataError, data_files
+from freshet.datafiles.files import DataError, data_files
 from freshet.replay.replayer import Facts
 from freshet.replay.report import Judged, ModelReport, model_report
 from freshet.replay.sorting import SortedEvents

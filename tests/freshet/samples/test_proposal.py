@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freshet.replay.files import DataError
+from freshet.datafiles.files import DataError
 from freshet.samples import proposal as proposal_module
 from freshet.samples.places import proposed
 from freshet.samples.proposal import Proposal

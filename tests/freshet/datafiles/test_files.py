@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from freshet.replay.files import DataError, Lines, Rows, Table, data_files, rows_of
+from freshet.datafiles.files import DataError, Lines, Rows, Table, data_files, rows_of
 from freshet.schemas.errors import DefinitionError
 from tests.toy_app import toy_app
 

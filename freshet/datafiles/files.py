@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from freshet.app import App
-from freshet.replay.csv_blocks import BadCsv, tables
+from freshet.datafiles.csv_blocks import BadCsv, tables
 from freshet.schemas.errors import ComponentError, DefinitionError
 
 ROWS = 16_384  # that are in memory together while files are read

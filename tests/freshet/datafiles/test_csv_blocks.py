@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freshet.replay import csv_blocks
-from freshet.replay.csv_blocks import SEPARATORS, BadCsv, tables
+from freshet.datafiles import csv_blocks
+from freshet.datafiles.csv_blocks import SEPARATORS, BadCsv, tables
 
 TEXTS = st.text(st.sampled_from("ab,;\t|\"'\n\r é"), max_size=6)
 NAMES = st.lists(st.sampled_from("abcde"), min_size=2, max_size=4, unique=True)
@@ -94,7 +94,7 @@ def test_reading_a_part_leaves_nothing_that_could_abort_the_process(tmp_path: Pa
     path = tmp_path / "a.csv"
     path.write_bytes(b"a,b\n" + b"1,2\n3,4,5\n" * 500_000)
     code = (
-        "import sys; from freshet.replay.csv_blocks import tables\n"
+        "import sys; from freshet.datafiles.csv_blocks import tables\n"
         "with open(sys.argv[1], 'rb') as file: print(next(tables(file))[0].num_rows > 0)"
     )
     for _ in range(3):
