@@ -50,12 +50,13 @@ class Heuristic:
         when: A Polars expression over the model's features.
         p_true: The answer where it is true.
         p_false: The answer where it is false or missing.
+        brought: Those of its features that a request brings although their names have a dot, as
+            nested ones have. The model says which.
     """
 
     when: pl.Expr
     p_true: float
     p_false: float
-    # Those of its features that a request brings, though their names have dots: nested ones.
     brought: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
     rung = "heuristic"
 

@@ -276,7 +276,8 @@ class _Reading:
         place = (event.topic, event.partition, event.offset, event.t)
         gone = SourceEvent(*place, None, None, event.fields)
         try:
-            with PartitionSpans(self._run.log, name, event.partition) as spans:
+            headers = list(topic.headers.values())
+            with PartitionSpans(self._run.log, name, event.partition, headers) as spans:
                 found = spans.record(event.offset)
                 if found is None:
                     return gone
@@ -286,5 +287,7 @@ class _Reading:
         fields: dict[str, Any] | None = None
         # A record that was taken may not fit any more, once its rules have changed.
         with suppress(Misfit):
-            fields = EventReader(topic, self._run.earlier(topic)).read(value, found.time_ms)
+            fields = EventReader(topic, self._run.earlier(topic)).read(
+                value, found.time_ms, found.headers
+            )
         return SourceEvent(*place, found.time_ms, fields, event.fields)

@@ -3,7 +3,7 @@ by the same kernels."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from freshet.schemas.events.validation import timed
 from freshet.schemas.events.writer import Misfit
 from freshet.schemas.text import keys
 from freshet.schemas.text.columns import Texts
+from freshet.schemas.topics.headers import fill
 from freshet.schemas.topics.topic import NO_ID, Topic
 
 _FIRST = np.zeros(1, np.int64)
@@ -30,17 +31,20 @@ class EventReader:
 
     def __init__(self, topic: Topic, earlier: Mapping[int, EventSchema] | None = None) -> None:
         self.topic = topic
-        self._codec = EventCodec(topic.events, earlier)
+        self._codec = EventCodec(topic.events, {**topic.written, **(earlier or {})})
         self._max_future_ms = topic.freshness.ms("max_future")
 
-    def read(self, record: bytes, append_time_ms: int) -> dict[str, Any]:
+    def read(
+        self, record: bytes, append_time_ms: int, headers: Sequence[Texts] = ()
+    ) -> dict[str, Any]:
         """The event: a value for every field of the schema, None where it is missing; enums are
-        texts.
+        texts. `headers` are those that the topic declares, each a column of one row.
 
         Raises:
             Misfit: intake would dead-letter the record, with the same reason and field.
         """
         columns = self._columns(record)
+        fill(columns, list(self.topic.headers), headers)
         appended = np.array([append_time_ms], np.int64)
         timed(columns, self.topic.time, appended, self._max_future_ms)
         return self._event(columns)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
 import numpy as np
 
 from freshet.schemas.errors import LogError
+from freshet.schemas.text.columns import Texts
 from freshet.streams.log.contract import Batch, Log
 
 PATIENCE_SECONDS = 30.0
@@ -18,27 +19,32 @@ POLL_RECORDS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A record: its offset, its append time (ms) and its bytes."""
+    """A record: its offset, its append time (ms), its bytes, and the headers that were asked for,
+    as columns of one row."""
 
     offset: int
     time_ms: int
     value: memoryview
+    headers: tuple[Texts, ...] = ()
 
 
 class PartitionSpans:
     """One partition, in no group and without writing anything; a context manager. `first` is its
-    first retained offset, `after` the one after the last, both as of the opening.
+    first retained offset, `after` the one after the last, both as of the opening. Records come with
+    `headers` of these names.
 
     Raises:
         LogError: there is no such topic, or the log does not answer.
     """
 
-    def __init__(self, log: Log, topic: str, partition: int = 0) -> None:
+    def __init__(
+        self, log: Log, topic: str, partition: int = 0, headers: Sequence[str] = ()
+    ) -> None:
         self.topic = topic
         self.partition = partition
         spans = log.bounds(topic).spans
         self.first, self.after = spans[partition]
-        self._reader = log.reader([topic], None)
+        self._reader = log.reader([topic], None, headers={topic: headers})
         # A reader of no group has all partitions: the others are not to be handed out.
         self._reader.pause([(topic, other) for other in spans if other != partition])
 
@@ -72,7 +78,12 @@ class PartitionSpans:
         """The record at an offset, if it is there (still)."""
         for batch in self.read(offset, offset + 1):
             if len(batch):
-                return Found(int(batch.offsets[0]), int(batch.times[0]), batch.value(0))
+                return Found(
+                    int(batch.offsets[0]),
+                    int(batch.times[0]),
+                    batch.value(0),
+                    batch.rows(0, 1).headers,
+                )
         return None
 
     def holding(self, needle: bytes, start: int, stop: int) -> Iterator[Found]:

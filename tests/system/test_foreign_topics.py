@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 import freshet as fr
 from freshet.audit import kept as kept_by_run
@@ -165,6 +165,28 @@ def test_it_is_read_from_its_start_on_also_after_a_death_and_by_the_audit(
         recorded = kept_by_run.taken_on(log, url, topic, theirs, p)
         found = kept_by_run.records(log, theirs, p, begun)
         assert recompute(topic, found, {}, recorded) == kept
+
+
+def test_a_partition_that_is_added_later_is_read_whole_whatever_the_start(
+    kafka: str, tmp_path: Path, theirs: str
+) -> None:
+    app = app_on(f"added{uuid.uuid4().hex[:8]}", partitions=1, log=theirs, start="latest")
+    with LocalRun(app, tmp_path, MemoryStore(), log=KafkaLog(kafka)) as local:
+        local.step(HOUR, 2 * HOUR, {}, {})
+    admin = AdminClient({"bootstrap.servers": kafka})
+    admin.create_partitions([NewPartitions(theirs, 4)])[theirs].result()
+    producer = Producer({"bootstrap.servers": kafka})
+    for i in range(100, 108):
+        event = {"id": str(i), "at": 2 * HOUR + i, "user": "ann", "long": True}
+        value = json.dumps(event).encode()
+        producer.produce(theirs, value, partition=i % 2 * 3, timestamp=2 * HOUR + i)
+    producer.flush()
+    with LocalRun(app, tmp_path, MemoryStore(), log=KafkaLog(kafka)) as local:
+        local.step(2 * HOUR, 3 * HOUR, {}, {})
+        facts = {task.name: task.facts() for o in local.operators for task in o.tasks()}
+        applied = [facts[f"intake:visits:{p}"]["fates"]["applied"] for p in range(4)]
+        assert applied == [4, 0, 0, 4]
+        assert "start" not in facts["intake:visits:3"]
 
 
 def test_a_topic_of_others_is_not_made(kafka: str) -> None:

@@ -18,9 +18,10 @@ from freshet.schemas.errors import DefinitionError
 from freshet.schemas.events.codec import EventCodec
 from freshet.schemas.events.columns import REASONS
 from freshet.schemas.events.decode import decode
-from freshet.schemas.events.writer import EventWriter
+from freshet.schemas.events.writer import EventWriter, Misfit
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.topics import headers
+from freshet.schemas.topics.reader import EventReader
 from tests.streams.toy_events import batch_of
 
 SCHEMA = {
@@ -102,3 +103,14 @@ def test_a_header_counts_before_the_value_whatever_wrote_that(rows: list[tuple[A
         assert REASONS[columns.reason[i]] == reason
         if reason == "ok":
             assert columns.text("tenant").to_arrow(np.array([i])).to_pylist() == [expected]
+
+
+def test_one_event_is_read_with_its_headers() -> None:
+    declared = topic()
+    value = EventWriter(fr.Topic("orders", SCHEMA, "id", "at").events).encode({"id": "1", "at": 5})
+    reader = EventReader(declared)
+    assert reader.read(value, 5) == {"id": "1", "at": 5, "tenant": None}
+    assert reader.read(value, 5, [Texts.of(["blue"])])["tenant"] == "blue"
+    wrong = Texts.from_arrow(pa.array([b"\xff"], pa.binary()))
+    with pytest.raises(Misfit):
+        reader.read(value, 5, [wrong])
