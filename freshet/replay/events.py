@@ -18,9 +18,10 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 
 from freshet.replay.files import DataError, DataFile, Lines, Rows, Table
+from freshet.schemas.avro.json_values import value_at
 from freshet.schemas.durations import EARLIEST_MS
 from freshet.schemas.errors import DefinitionError
-from freshet.schemas.events.field import FLOATS, INTEGERS, Field
+from freshet.schemas.events.field import FLOATS, INTEGERS, LISTS, Field
 from freshet.schemas.events.times import NANOSECONDS, is_local, moment_ms, unit_of
 from freshet.schemas.events.writer import EventWriter, Misfit
 from freshet.schemas.text import keys
@@ -66,6 +67,9 @@ class EventMaker:
             )
         self._when = topic.time
         self._converts = {f.name: _convert(f, self._clock(f)) for f in self._fields}
+        # Fields that are made of others: what is in them is taken as it is.
+        roots = [own.name for own in topic.events.tree.fields]
+        self._nested = [name for name in roots if name not in topic.events.positions]
 
     def events(self, file: DataFile, rows: Rows) -> Iterator[Event]:
         """In the order of the rows.
@@ -89,6 +93,8 @@ class EventMaker:
                 convert = self._converts[field.name]
                 names.append(field.name)
                 columns.append([convert(v) for v in _values(table.columns[column])])
+            elif _root_of(field.name) in table.columns:
+                continue
             elif not field.has_default and not field.nullable:
                 raise DataError(
                     f"file {file.path}",
@@ -99,6 +105,10 @@ class EventMaker:
                 names.append(field.name)
                 # The writer fills in defaults alone: a null has to be said.
                 columns.append([None] * table.rows)
+        for name in self._nested:
+            if name in table.columns:
+                names.append(name)
+                columns.append(_values(table.columns[name]))
         return (dict(zip(names, row)) for row in zip(*columns))
 
     def _of_line(self, row: dict[str, Any] | bytes) -> dict[str, Any] | bytes:
@@ -109,9 +119,9 @@ class EventMaker:
             name = next((n for n in (field.name, *field.aliases) if n in row), None)
             if name is not None:
                 event[field.name] = self._converts[field.name](row[name])
-            elif field.nullable and not field.has_default:
+            elif field.nullable and not field.has_default and _root_of(field.name) not in row:
                 event[field.name] = None
-        return event
+        return event | {name: row[name] for name in self._nested if name in row}
 
     def _event(self, row: dict[str, Any] | bytes) -> Event:
         if isinstance(row, bytes):
@@ -136,7 +146,7 @@ class EventMaker:
         return Clock(unit, UTC)
 
     def _time(self, row: dict[str, Any]) -> int | None:
-        time = moment_ms(row.get(self._when.field), self._when)
+        time = moment_ms(value_at(row, self._when.field), self._when)
         if time is None or not EARLIEST_MS <= time <= self._latest_ms:
             return None
         return time
@@ -149,10 +159,15 @@ class EventMaker:
             return place_of(record, self._topic.partitions)
         kind = self._topic.events[name].key_kind or keys.TEXT
         try:
-            text = keys.canonical(row.get(name), kind)
+            text = keys.canonical(value_at(row, name), kind)
         except ValueError:
             text = None
         return partition_of(text or "", self._topic.partitions)
+
+
+def _root_of(path: str) -> str:
+    """The field of the record itself that a path leads into."""
+    return path.partition(".")[0]
 
 
 def _values(column: Any) -> list[Any]:
@@ -179,7 +194,15 @@ def _convert(field: Field, clock: Clock | None) -> Convert:
         return _real
     if field.type == "boolean":
         return _truth
+    if field.type == "bytes":
+        return _as_it_is
+    if field.type in (*LISTS, "decimal"):
+        return _written
     return _text
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 def _written(value: Any) -> Any:

@@ -80,6 +80,18 @@ def nested(event: Mapping[str, Any]) -> Mapping[str, Any]:
     return out
 
 
+def value_at(event: Mapping[str, Any], path: str) -> Any:
+    """What stands at a path, by that name or in objects; None where there is nothing."""
+    if path in event:
+        return event[path]
+    found: Any = event
+    for part in path.split("."):
+        if not isinstance(found, Mapping):
+            return None
+        found = found.get(part)
+    return found
+
+
 def converter(type_: Type, path: str, written: Any) -> Convert:
     """A function that makes what fastavro writes of a value; it raises `NoFit`.
 
