@@ -70,6 +70,16 @@ def read(codec: EventCodec, text: bytes) -> tuple[str, dict[str, Any]]:
         (DECIMAL, 0, {"a": Decimal("0.00")}),
         (DECIMAL, "1e2", {"a": Decimal("100.00")}),
         (
+            {**DECIMAL, "type": "fixed", "name": "D", "size": 4},
+            -1.5,
+            {"a": Decimal("-1.50")},
+        ),
+        (
+            {"type": "fixed", "name": "T", "size": 12, "logicalType": "duration"},
+            "x" * 12,
+            {"a": b"x" * 12},
+        ),
+        (
             {"type": "fixed", "name": "U", "size": 16, "logicalType": "uuid"},
             "6F9619FF-8B86-D011-B42D-00CF4FC964FF",
             {"a": "6f9619ff-8b86-d011-b42d-00cf4fc964ff"},
