@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from freshet.schemas.avro.leaves import alone_in, leaves_at, widest
 from freshet.schemas.avro.resolution import PROMOTIONS
 from freshet.schemas.avro.tree import (
+    NAMED,
     Array,
     Enum,
     Fixed,
@@ -387,3 +388,13 @@ def promotes_within(type_: Type) -> bool:
         if any({one, other} <= kinds for one, other in PROMOTIONS):
             return True
     return any(promotes_within(child) for _, child in parts(type_))
+
+
+def are_unions_of_named(type_: Type) -> bool:
+    """Whether fastavro, when it writes, is told the branch of each value that has several: of other
+    types it takes one that the value may be."""
+    if isinstance(type_, Union):
+        others = [branch for branch in type_.branches if branch.kind != "null"]
+        if len(others) > 1 and not all(isinstance(branch, NAMED) for branch in others):
+            return False
+    return all(are_unions_of_named(child) for _, child in parts(type_))
