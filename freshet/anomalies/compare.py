@@ -13,11 +13,12 @@ from dataclasses import field as field_of
 from typing import Any
 
 from freshet.replay.events import converters
-from freshet.replay.nesting import at_path, tops
+from freshet.replay.nesting import tops
 from freshet.samples import values as kinds
 from freshet.samples.column_profile import Profile, lack, take
 from freshet.samples.proposal import propose_field
 from freshet.samples.sample import ABSENT, Chunk, Sample
+from freshet.schemas.avro.json_values import value_at
 from freshet.schemas.durations import EARLIEST_MS
 from freshet.schemas.events.field import FLOATS, INTEGERS, TEXTS, Field, fits
 from freshet.schemas.events.schema import EventSchema
@@ -287,7 +288,7 @@ def _whole_rows(chunk: Chunk) -> tuple[Mapping[str, list[Any]], list[int]]:
 def _within(value: Any, path: str) -> Any:
     """A part of a nested value; where that is missing, so are its parts."""
     if isinstance(value, Mapping):
-        return at_path(value, path, ABSENT)
+        return value_at(value, path, ABSENT)
     return ABSENT
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from functools import partial
@@ -18,7 +18,8 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 
 from freshet.datafiles.files import DataError, DataFile, Lines, Rows, Table
-from freshet.replay.nesting import at_path, tops
+from freshet.replay.nesting import Top, leaves_of, tops
+from freshet.schemas.avro.json_values import value_at
 from freshet.schemas.durations import EARLIEST_MS
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.events.field import FLOATS, INTEGERS, TEXTS, Field
@@ -61,7 +62,7 @@ class EventMaker:
         self._topic = topic
         self._latest_ms = latest_ms
         self._writer = EventWriter(topic.events)
-        self._tops = tops(topic.events)
+        self._tops = [(top, leaves_of(topic.events, top)) for top in tops(topic.events)]
         if topic.time is None:
             raise DefinitionError(
                 f"topic {topic.name}",
@@ -69,9 +70,7 @@ class EventMaker:
                 "Declare the field with their times as event_time.",
             )
         self._when = topic.time
-        converts = converters(topic.events, topic.time)
-        # What is nested is handed on as it is.
-        self._converts = {top.name: converts.get(top.name, _as_it_is) for top in self._tops}
+        self._converts = converters(topic.events, topic.time)
 
     def events(self, file: DataFile, rows: Rows) -> Iterator[Event]:
         """In the order of the rows.
@@ -89,10 +88,9 @@ class EventMaker:
     def _of_table(self, file: DataFile, table: Table) -> Iterator[dict[str, Any]]:
         names = []
         columns = []
-        for field in self._tops:
-            column = next((n for n in field.names if n in table.columns), None)
+        for field, column in self._found(table.columns):
             if column is not None:
-                convert = self._converts[field.name]
+                convert = self._converts.get(field.name, _as_it_is)
                 names.append(field.name)
                 columns.append([convert(v) for v in _values(table.columns[column])])
             elif not field.has_default and not field.nullable:
@@ -111,13 +109,23 @@ class EventMaker:
         if isinstance(row, bytes):
             return row
         event: dict[str, Any] = {}
-        for field in self._tops:
-            name = next((n for n in field.names if n in row), None)
+        for field, name in self._found(row):
             if name is not None:
-                event[field.name] = self._converts[field.name](row[name])
+                convert = self._converts.get(field.name, _as_it_is)
+                event[field.name] = convert(row[name])
             elif field.nullable and not field.has_default:
                 event[field.name] = None
         return event
+
+    def _found(self, names: Container[str]) -> Iterator[tuple[Top, str | None]]:
+        """What an event is made of, and by which name each is there: what is nested as it is, or
+        its values by their paths."""
+        for top, leaves in self._tops:
+            name = top.found_in(names)
+            if name is None and any(leaf.found_in(names) for leaf in leaves):
+                yield from ((leaf, leaf.found_in(names)) for leaf in leaves)
+            else:
+                yield top, name
 
     def _event(self, row: dict[str, Any] | bytes) -> Event:
         if isinstance(row, bytes):
@@ -130,7 +138,7 @@ class EventMaker:
         return Event(self._time(row), self._partition(row, record), record)
 
     def _time(self, row: dict[str, Any]) -> int | None:
-        time = moment_ms(at_path(row, self._when.field), self._when)
+        time = moment_ms(value_at(row, self._when.field), self._when)
         if time is None or not EARLIEST_MS <= time <= self._latest_ms:
             return None
         return time
@@ -143,7 +151,7 @@ class EventMaker:
             return place_of(record, self._topic.partitions)
         kind = self._topic.events[name].key_kind or keys.TEXT
         try:
-            text = keys.canonical(at_path(row, name), kind)
+            text = keys.canonical(value_at(row, name), kind)
         except ValueError:
             text = None
         return partition_of(text or "", self._topic.partitions)
@@ -187,9 +195,11 @@ def _as_it_is(value: Any) -> Any:
 def _convert(field: Field, clock: Clock | None) -> Convert:
     if field.type in TEXTS:
         return _text
-    # Lists and bytes have no other form in a file.
-    if field.type not in (*INTEGERS, *FLOATS, "boolean"):
+    # Bytes have no other form in a file; of the others CSV has a text.
+    if field.type == "bytes":
         return _as_it_is
+    if field.type not in (*INTEGERS, *FLOATS, "boolean"):
+        return _written
     return partial(_unless_missing, _convert_number(field, clock))
 
 

@@ -3,8 +3,8 @@ values within it by their path."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Container
+from typing import NamedTuple
 
 from freshet.schemas.events.schema import EventSchema
 
@@ -18,6 +18,10 @@ class Top(NamedTuple):
     nullable: bool
     has_default: bool
     is_nested: bool
+
+    def found_in(self, names: Container[str]) -> str | None:
+        """The first of its names that is there."""
+        return next((name for name in self.names if name in names), None)
 
 
 def tops(schema: EventSchema) -> list[Top]:
@@ -39,19 +43,18 @@ def tops(schema: EventSchema) -> list[Top]:
     return found
 
 
-def at_path(row: Mapping[str, Any], path: str, lacking: Any = None) -> Any:
-    """The value at a path such as `address.city`; `lacking` where something on the way is not
-    there.
-
-    >>> at_path({"a": {"b": 1}}, "a.b"), at_path({"a": None}, "a.b"), at_path({"a.b": 2}, "a.b")
-    (1, None, 2)
-    """
-    # A name may have dots, too.
-    if path in row:
-        return row[path]
-    found: Any = row
-    for part in path.split("."):
-        if not isinstance(found, Mapping) or part not in found:
-            return lacking
-        found = found[part]
-    return found
+def leaves_of(schema: EventSchema, top: Top) -> list[Top]:
+    """The values within a nested field, by their paths: so are the columns of a file called that
+    knows no nesting."""
+    within = [field for field in schema.fields if field.name.startswith(f"{top.name}.")]
+    return [
+        Top(
+            field.name,
+            (field.name, *field.aliases),
+            field.nullable,
+            field.has_default,
+            False,
+        )
+        for field in within
+        if top.is_nested
+    ]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from freshet.schemas.avro.tree import Array, Enum, Fixed, Map, Record, Type, Union
+from freshet.schemas.avro.tree import NAMED, Array, Enum, Fixed, Map, Record, Type, Union
 
 BOUNDS = {"int": (-(1 << 31), (1 << 31) - 1), "long": (-(1 << 63), (1 << 63) - 1)}
 LARGEST_FLOAT = {"float": (2 - 2**-23) * 2.0**127, "double": math.inf}
@@ -143,30 +143,31 @@ def whole(value: int) -> bytes:
     return bytes(out)
 
 
-def default_value(value: Any, type_: Type, written: Any) -> Any:
-    """A default as fastavro takes it, whose parsed type is `written`, with all names written
-    out."""
+def default_value(value: Any, type_: Type) -> Any:
+    """A default as fastavro takes it."""
     if isinstance(type_, Union):
-        at = next(i for i, branch in enumerate(type_.branches) if default_fits(value, branch))
-        made = default_value(value, type_.branches[at], written[at])
-        return made if len(type_.branches) == 2 else (tag_of(written[at]), made)
+        branch = next(own for own in type_.branches if default_fits(value, own))
+        if value is None:
+            return None
+        return tag_of(branch), default_value(value, branch)
     if isinstance(type_, Record):
         return {
-            own.name: default_value(value.get(own.name, own.default), own.type, parsed["type"])
-            for own, parsed in zip(type_.fields, written["fields"])
+            own.name: default_value(value.get(own.name, own.default), own.type)
+            for own in type_.fields
         }
     if isinstance(type_, Array):
-        return [default_value(item, type_.items, written["items"]) for item in value]
+        return [default_value(item, type_.items) for item in value]
     if isinstance(type_, Map):
-        inner = written["values"]
-        return {key: default_value(item, type_.values, inner) for key, item in value.items()}
+        return {key: default_value(item, type_.values) for key, item in value.items()}
     if type_.kind in ("bytes", "fixed"):
         return str(value).encode("latin-1")
-    return float(str(value)) if type_.kind in ("float", "double") else value
+    if type_.kind in ("float", "double"):
+        return float(str(value))
+    return value
 
 
-def tag_of(written: Any) -> Any:
-    """By what fastavro is told which branch of a union a value is."""
-    if isinstance(written, Mapping) and written["type"] in ("record", "error"):
-        return written["name"]
-    return written
+def tag_of(branch: Type) -> str:
+    """By what fastavro is told which branch of a union a value is: a named one by its full name."""
+    if isinstance(branch, NAMED):
+        return branch.name
+    return branch.kind

@@ -11,9 +11,9 @@ Source: Apache Avro 1.12 specification, JSON encoding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from freshet.schemas.avro.defaults import default_value, fits, tag_of
@@ -80,22 +80,34 @@ def nested(event: Mapping[str, Any]) -> Mapping[str, Any]:
     return out
 
 
-def converter(type_: Type, path: str, written: Any) -> Convert:
-    """A function that makes what fastavro writes of a value; it raises `NoFit`.
+def value_at(event: Mapping[str, Any], path: str, lacking: Any = None) -> Any:
+    """What stands at a path, by that name or in objects; `lacking` where something on the way is
+    not there.
 
-    Args:
-        type_: The value's type.
-        path: Where it stands.
-        written: The same type as fastavro has parsed it, all names written out.
+    >>> value_at({"a": {"b": 1}}, "a.b"), value_at({"a": None}, "a.b"), value_at({"a.b": 2}, "a.b")
+    (1, None, 2)
     """
+    # A name may have dots, too.
+    if path in event:
+        return event[path]
+    found: Any = event
+    for part in path.split("."):
+        if not isinstance(found, Mapping) or part not in found:
+            return lacking
+        found = found[part]
+    return found
+
+
+def converter(type_: Type, path: str) -> Convert:
+    """A function that makes what fastavro writes of a value at this path; it raises `NoFit`."""
     if isinstance(type_, Record):
-        return _record(type_, path, written)
+        return _record(type_, path)
     if isinstance(type_, Union):
-        return _union(type_, path, written)
+        return _union(type_, path)
     if isinstance(type_, Array):
-        return _array(converter(type_.items, joined(path, "[]"), written["items"]), path)
+        return _array(converter(type_.items, joined(path, "[]")), path)
     if isinstance(type_, Map):
-        return _map(converter(type_.values, joined(path, "{}"), written["values"]), path)
+        return _map(converter(type_.values, joined(path, "{}")), path)
     if isinstance(type_, Enum):
         return _enum(frozenset(type_.symbols), path)
     logical = logical_of(type_)
@@ -106,14 +118,14 @@ def converter(type_: Type, path: str, written: Any) -> Convert:
     return _scalar(type_.kind, path)
 
 
-def _record(record: Record, path: str, written: Mapping[str, Any]) -> Convert:
+def _record(record: Record, path: str) -> Convert:
     steps = []
-    for own, parsed in zip(record.fields, written["fields"]):
+    for own in record.fields:
         inner = joined(path, f".{own.name}")
         default = (own.has_default, None)
         if own.has_default:
-            default = (True, default_value(own.default, own.type, parsed["type"]))
-        convert = converter(own.type, inner, parsed["type"])
+            default = (True, default_value(own.default, own.type))
+        convert = converter(own.type, inner)
         steps.append((own.name, (own.name, *own.aliases), convert, default, inner))
 
     def of_object(value: Any) -> Any:
@@ -134,68 +146,92 @@ def _record(record: Record, path: str, written: Mapping[str, Any]) -> Convert:
     return of_object
 
 
-def _union(union: Union, path: str, written: Sequence[Any]) -> Convert:
-    branches: list[tuple[set[str], Convert, Any, str]] = []
-    nullable = False
-    several = sum(not is_null(branch) for branch in union.branches) > 1
-    names = branch_names(union)
-    for name, branch, parsed in zip(names, union.branches, written):
+class _Branch(NamedTuple):
+    """A branch of a union: the name that it is written by, those that it may be told by, and, of a
+    record, those of its fields."""
+
+    tag: str
+    names: frozenset[str]
+    convert: Convert
+    kind: str
+    fields: frozenset[str]
+
+
+def _union(union: Union, path: str) -> Convert:
+    nullable = any(map(is_null, union.branches))
+    several = len(union.branches) - nullable > 1
+    branches = []
+    for name, branch in zip(branch_names(union), union.branches):
         if is_null(branch):
-            nullable = True
             continue
         at = path
         if several:
             at = joined(path, f".{name}")
-        full = getattr(branch, "name", branch.kind)
-        convert = converter(branch, at, parsed)
-        branches.append(({name, full, last_name(full)}, convert, tag_of(parsed), branch.kind))
+        tag = tag_of(branch)
+        names = frozenset({name, tag, last_name(tag)})
+        convert = converter(branch, at)
+        branches.append(_Branch(tag, names, convert, branch.kind, _fields_of(branch)))
     if len(branches) == 1:
         return _or_null(branches[0], nullable, path)
 
     def of_any(value: Any) -> Any:
-        if value is None or (isinstance(value, ByPath) and value.is_null()):
+        if _is_null(value):
             return _null(nullable, path)
         if isinstance(value, ByPath):
             value = {name: own for name, own in value.items() if not _is_null(own)}
-        if isinstance(value, Mapping) and len(value) == 1:
-            ((name, inner),) = value.items()
-            for known, convert, tag, _ in branches:
-                if name in known:
-                    return tag, convert(inner)
-        for _, convert, tag, _ in sorted(branches, key=lambda branch: _order(branch[3], value)):
+        told = None
+        for branch in branches:
+            if not _is_tagged(value, branch):
+                continue
             try:
-                return tag, convert(value)
+                return branch.tag, branch.convert(next(iter(value.values())))
+            except NoFit as misfit:
+                # Unless a map, say, has that for a key.
+                told = misfit
+        for branch in sorted(branches, key=lambda branch: _comes_last(branch, value)):
+            try:
+                return branch.tag, branch.convert(value)
             except NoFit:
                 continue
-        raise NoFit(WRONG_TYPE, path)
+        raise told or NoFit(WRONG_TYPE, path)
 
     return of_any
 
 
-def _or_null(branch: tuple[set[str], Convert, Any, str], nullable: bool, path: str) -> Convert:
-    names, convert, _, kind = branch
+def _or_null(branch: _Branch, nullable: bool, path: str) -> Convert:
+    """Of a union of one type, perhaps beside null."""
+    tag = branch.tag
 
     def of_one(value: Any) -> Any:
-        if value is None or (isinstance(value, ByPath) and nullable and value.is_null()):
+        if value is None or (nullable and _is_null(value)):
             return _null(nullable, path)
-        # As Avro's own JSON encoding has it; of a map or record it may be a field as well.
-        if isinstance(value, Mapping) and len(value) == 1 and kind not in ("map", "record"):
-            ((name, inner),) = value.items()
-            if name in names:
-                return convert(inner)
+        # As Avro's own JSON encoding has it; of a map it may be a key as well.
+        if not _is_tagged(value, branch):
+            return tag, branch.convert(value)
+        inner = next(iter(value.values()))
+        if branch.kind != "map":
+            return tag, branch.convert(inner)
         try:
-            return convert(value)
+            return tag, branch.convert(value)
         except NoFit:
-            if not _is_tagged(value, names):
-                raise
-        ((_, inner),) = value.items()
-        return convert(inner)
+            return tag, branch.convert(inner)
 
     return of_one
 
 
-def _is_tagged(value: Any, names: set[str]) -> bool:
-    return isinstance(value, Mapping) and len(value) == 1 and next(iter(value)) in names
+def _fields_of(branch: Type) -> frozenset[str]:
+    if not isinstance(branch, Record):
+        return frozenset()
+    return frozenset(name for own in branch.fields for name in (own.name, *own.aliases))
+
+
+def _is_tagged(value: Any, branch: _Branch) -> bool:
+    """Whether it is an object of one name, which is that of the branch and of none of its
+    fields."""
+    if not isinstance(value, Mapping) or len(value) != 1:
+        return False
+    name = next(iter(value))
+    return name in branch.names and name not in branch.fields
 
 
 def _is_null(value: Any) -> bool:
@@ -207,9 +243,12 @@ def _null(nullable: bool, path: str) -> None:
         raise NoFit(MISSING, path)
 
 
-def _order(kind: str, value: Any) -> bool:
-    """Of whole numbers floats come last, which would take them, too."""
-    return isinstance(value, int) and kind in ("float", "double")
+def _comes_last(branch: _Branch, value: Any) -> bool:
+    """Of whole numbers floats, which would take them, too; of an object records that lack some of
+    its names, since what a record does not know it passes over."""
+    if isinstance(value, Mapping):
+        return branch.kind == "record" and not branch.fields >= value.keys()
+    return isinstance(value, int) and branch.kind in ("float", "double")
 
 
 def _array(item: Convert, path: str) -> Convert:

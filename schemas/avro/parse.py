@@ -35,6 +35,7 @@ _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RECORDS = ("record", "error")  # the second is a protocol's, and read like the first
 _COMPLEX = (*_RECORDS, "enum", "fixed", "array", "map")
 LARGEST_FIXED = 1 << 31
+DEEPEST = 64  # types within types: far beyond what people write, and within Python's own bound
 
 
 def parse(raw: Any, name: str) -> Type:
@@ -62,6 +63,7 @@ class _Parser:
     def __init__(self, name: str) -> None:
         self._name = name
         self._named: dict[str, Named] = {}
+        self._depth = 0
 
     def refuse(self, path: str, cause: str, next_step: str) -> NoReturn:
         resource = f"{self._name}, field {path!r}" if path else self._name
@@ -73,6 +75,14 @@ class _Parser:
         )
 
     def type(self, raw: Any, path: str, namespace: str) -> Type:
+        self._depth += 1
+        if self._depth > DEEPEST:
+            self.refuse(path[:80], f"is nested more than {DEEPEST} deep", "Leave levels out.")
+        made = self._type(raw, path, namespace)
+        self._depth -= 1
+        return made
+
+    def _type(self, raw: Any, path: str, namespace: str) -> Type:
         if isinstance(raw, list):
             return self._union(raw, path, namespace)
         attributes: Mapping[str, Any] = {}

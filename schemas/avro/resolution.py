@@ -3,7 +3,8 @@ specification, schema resolution and aliases.
 
 Where fastavro (1.13.1) and the specification differ, or this and fastavro:
 - a record is no enum and no fixed, whatever their names are; fastavro compares the names alone;
-- decimals of other scales do not match; fastavro reads the digits of one as those of the other;
+- decimals of other scales do not match, and neither do decimals and texts; fastavro reads the
+  digits of one as those of the other;
 - of a union's branches one of the writer's own kind comes before one that it is promoted to, as in
   Avro's Java: else one more field in a record would move its texts from one branch to another;
   fastavro takes the first that matches;
@@ -186,7 +187,10 @@ def _inside(
         )
     elif isinstance(writer, Enum) and isinstance(reader, Enum):
         yield from _of_symbols(writer, reader, path)
-    yield from _of_decimals(_decimal_of(writer), _decimal_of(reader), path)
+    decimals = (_decimal_of(writer), _decimal_of(reader))
+    if "string" in (writer.kind, reader.kind) and decimals != (None, None):
+        yield _of_text_and_digits(writer, reader, path)
+    yield from _of_decimals(*decimals, path)
 
 
 def _of_field(
@@ -220,6 +224,16 @@ def _decimal_of(type_: Type) -> Logical | None:
     if not isinstance(type_, Primitive | Fixed) or type_.logical is None:
         return None
     return type_.logical if type_.logical.name == "decimal" else None
+
+
+def _of_text_and_digits(writer: Type, reader: Type, path: str) -> Obstacle:
+    """The bytes of a text are those of some number, which nobody meant."""
+    kinds = ["text" if type_.kind == "string" else "a decimal" for type_ in (writer, reader)]
+    return Obstacle(
+        path,
+        f"is {kinds[0]} for writers and {kinds[1]} for readers",
+        "Keep its type, or add a field of another name.",
+    )
 
 
 def _of_decimals(writer: Logical | None, reader: Logical | None, path: str) -> Iterator[Obstacle]:

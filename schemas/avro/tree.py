@@ -140,19 +140,41 @@ def told(type_: Type) -> str:
 
 def recursive_at(type_: Type) -> tuple[str, str] | None:
     """The path at which a record holds itself, and the record's name; None where none does."""
-    return _recursion(type_, "", ())
+    return _recursion(type_, "", set(), set())
 
 
-def _recursion(type_: Type, path: str, inside: tuple[Record, ...]) -> tuple[str, str] | None:
+def _recursion(
+    type_: Type, path: str, inside: set[Record], sound: set[Record]
+) -> tuple[str, str] | None:
+    """`sound` are records that were looked through: each is once, however often it is named."""
     if isinstance(type_, Record):
-        if any(outer is type_ for outer in inside):
+        if type_ in inside:
             return path, last_name(type_.name)
-        inside = (*inside, type_)
+        if type_ in sound:
+            return None
+        inside = inside | {type_}
     for part, child in parts(type_):
-        found = _recursion(child, joined(path, part), inside)
+        found = _recursion(child, joined(path, part), inside, sound)
         if found is not None:
             return found
+    if isinstance(type_, Record):
+        sound.add(type_)
     return None
+
+
+def values_in(type_: Type) -> int:
+    """Of how many values a type that is not recursive is made, with each type written out wherever
+    it is named."""
+    return _values_in(type_, {})
+
+
+def _values_in(type_: Type, known: dict[Record, int]) -> int:
+    if isinstance(type_, Record) and type_ in known:
+        return known[type_]
+    count = 1 + sum(_values_in(child, known) for _, child in parts(type_))
+    if isinstance(type_, Record):
+        known[type_] = count
+    return count
 
 
 def parts(type_: Type) -> list[tuple[str, Type]]:

@@ -25,10 +25,13 @@ from freshet.schemas.avro.tree import (
     last_name,
     parts,
     recursive_at,
+    values_in,
 )
 from freshet.schemas.errors import SchemaError
 from freshet.schemas.events.field import Field, field_of
 from freshet.schemas.json_schema.translate import is_json_schema, translated
+
+MOST_VALUES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +204,15 @@ def _check_shape(tree: Record, name: str) -> None:
             path,
             f"record {record!r} holds itself, and columns have an end",
             "Write out as many levels as are needed, or publish one event for each record.",
+        )
+    count = values_in(tree)
+    # A few types that name each other twice are millions of columns.
+    if count > MOST_VALUES:
+        _refuse(
+            name,
+            "",
+            f"is made of {count} values, with its types written out wherever they are named",
+            f"Use at most {MOST_VALUES}.",
         )
     _check_within(tree, "", name)
 

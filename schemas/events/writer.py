@@ -63,12 +63,11 @@ class EventWriter:
         plain = _without_meaning(schema.avro)
         try:
             self._avro = fastavro.parse_schema(plain)
-            written_out = fastavro.parse_schema(plain, expand=True)
         except Exception as error:  # its errors share no root
             raise SchemaError(
                 schema.name, f"is refused by fastavro: {error}", "Correct the schema."
             ) from error
-        self._convert = json_values.converter(schema.tree, "", written_out)
+        self._convert = json_values.converter(schema.tree, "")
         self._is_flat = is_flat(schema.tree)
 
     def encode(self, event: Mapping[str, Any]) -> bytes:

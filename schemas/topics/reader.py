@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from freshet.schemas.avro.json_values import value_at
 from freshet.schemas.errors import RequestError
 from freshet.schemas.events.codec import EventCodec
 from freshet.schemas.events.columns import MISSING_REQUIRED, UNDECODABLE, WRONG_TYPE, Columns
@@ -63,7 +64,7 @@ class EventReader:
         name = self.topic.event_id
         assert name is not None  # where records are told apart by their places, nobody asks
         try:
-            text = keys.canonical(event.get(name), events[name].key_kind or keys.TEXT)
+            text = keys.canonical(value_at(event, name), events[name].key_kind or keys.TEXT)
         except ValueError as error:
             raise Misfit(WRONG_TYPE, events.position(name)) from error
         if text is None:

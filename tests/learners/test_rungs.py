@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
+import freshet as fr
 from freshet.learners.rungs import Rung, constant, heuristic
 from freshet.schemas.errors import DefinitionError
 
@@ -31,3 +33,50 @@ def test_what_is_no_probability_is_refused_when_the_app_is_built(
 ) -> None:
     with pytest.raises(DefinitionError, match="is no probability"):
         make()
+
+
+ORDERS = fr.Topic(
+    "orders",
+    {
+        "type": "record",
+        "name": "order",
+        "fields": [
+            {"name": "id", "type": "string"},
+            {"name": "at", "type": "long"},
+            {
+                "name": "place",
+                "type": {
+                    "type": "record",
+                    "name": "Place",
+                    "fields": [{"name": "size", "type": "double"}],
+                },
+            },
+        ],
+    },
+    event_id="id",
+    event_time="at",
+)
+PLACE = fr.View("place", ORDERS, key="id", features={"size": fr.sum("place.size", over="1h")})
+
+
+def of_orders(*features: Any) -> fr.Model:
+    return fr.Model(
+        "large",
+        on=ORDERS,
+        id="id",
+        label=fr.Label(ORDERS, id="id", value=pl.col("place.size") > 1),
+        features=features,
+        learners=[fr.Baseline()],
+        fallback=[heuristic(pl.col("place.size") > 2)],
+    )
+
+
+def test_a_heuristic_over_what_is_nested_in_a_request_needs_no_store() -> None:
+    """Both have dots in their names, and only one of them is read from the store."""
+    assert [rung.needs for rung in of_orders(ORDERS["place.size"]).fallback] == [frozenset()]
+    assert [rung.needs for rung in of_orders(PLACE["size"]).fallback] == [frozenset({"features"})]
+
+
+def test_a_field_and_a_feature_of_one_name_are_refused_by_it() -> None:
+    with pytest.raises(DefinitionError, match=r"'place\.size' is a field of orders, and a feature"):
+        of_orders(ORDERS["place.size"], PLACE["size"])

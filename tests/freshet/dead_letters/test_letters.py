@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
+import freshet as fr
 from freshet.audit import kept as kept_by_run
 from freshet.audit import ledger as audit
 from freshet.cli.main import cli
@@ -242,3 +243,51 @@ def test_every_bad_payment_of_a_day_can_be_shown(folder: Path) -> None:
     assert shown.exit_code == 0
     n = len(bad_payments(EventWriter(PAYMENTS.events), 0)) * ROUNDS
     assert shown.stdout.count("payments partition 0 offset") == n
+
+
+# ------------------------------------------------------------ nested records
+VISITS = fr.Topic(
+    "visits",
+    {
+        "type": "record",
+        "name": "visit",
+        "fields": [
+            {"name": "id", "type": "string"},
+            {"name": "at", "type": "long"},
+            {
+                "name": "place",
+                "type": [
+                    "null",
+                    {
+                        "type": "record",
+                        "name": "Place",
+                        "fields": [
+                            {"name": "city", "type": "string"},
+                            {"name": "size", "type": ["int", "string"]},
+                        ],
+                    },
+                ],
+            },
+            {"name": "tags", "type": {"type": "array", "items": "string"}},
+        ],
+    },
+    event_id="id",
+    event_time="at",
+)
+
+
+def test_a_nested_record_is_read_by_paths_up_to_what_is_torn() -> None:
+    visit = {"id": "a", "at": 1, "place": {"city": "Bonn", "size": "big"}, "tags": ["x", "yy"]}
+    whole = EventWriter(VISITS.events).encode(visit)
+    before = {"id": "a", "at": 1, "place.city": "Bonn", "place.size.string": "big"}
+    found = readable(letter(whole[:-3]), VISITS, {})
+    assert dict(found.fields) == {**before, "place.size.int": None}
+    assert (found.marked, found.why) == ("tags", "these bytes are no array: 2 bytes are not there")
+    # The branch of the union within: there are two.
+    torn = whole.replace(b"\2\6big", b"\x08\6big")
+    found = readable(letter(torn), VISITS, {})
+    assert (found.marked, found.why) == (
+        "place.size",
+        "these bytes are no union: no branch or symbol 4",
+    )
+    assert dict(found.fields) == {"id": "a", "at": 1, "place.city": "Bonn"}

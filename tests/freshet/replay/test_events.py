@@ -47,6 +47,53 @@ def read(event: Event) -> dict[str, Any]:
     return EventReader(TOPIC).read(event.record, NOW)
 
 
+PLACE = {
+    "type": "record",
+    "name": "Place",
+    "fields": [{"name": "city", "type": "string"}, {"name": "at", "type": "long"}],
+}
+NESTED = fr.Topic(
+    "visits",
+    {
+        "type": "record",
+        "name": "visit",
+        "fields": [
+            {"name": "id", "type": "string"},
+            {"name": "place", "type": PLACE},
+            {"name": "paid", "type": ["null", "string", "double"]},
+            {"name": "tags", "type": {"type": "array", "items": "string"}, "default": []},
+        ],
+    },
+    event_id="id",
+    event_time="place.at",
+)
+VISIT = {"id": "a", "place": {"city": "Bonn", "at": MAY_1996}, "paid": 2.5, "tags": ["x"]}
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        Lines([VISIT]),
+        Lines(
+            [{"id": "a", "place.city": "Bonn", "place.at": MAY_1996, "paid": 2.5, "tags": ["x"]}]
+        ),
+        Table({name: pa.chunked_array([[value]]) for name, value in VISIT.items()}, 1),
+    ],
+    ids=["objects", "paths", "columns"],
+)
+def test_rows_of_nested_records_are_taken_as_they_are(rows: Any) -> None:
+    (event,) = EventMaker(NESTED, NOW).events(FILE, rows)
+    assert event.time_ms == MAY_1996
+    assert EventReader(NESTED).read(event.record, NOW) == {
+        "id": "a",
+        "place.city": "Bonn",
+        "place.at": MAY_1996,
+        "paid.string": None,
+        "paid.double": 2.5,
+        "tags": ["x"],
+    }
+
+
 @pytest.mark.parametrize(
     ("value", "ms"),
     [

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from freshet.replay.nesting import Top, at_path, tops
+from freshet.replay.nesting import Top, tops
+from freshet.schemas.avro.json_values import value_at
 from freshet.schemas.events.schema import EventSchema
 
 
@@ -21,4 +22,4 @@ def test_the_record_s_own_fields() -> None:
 def test_what_is_not_there_is_said_so() -> None:
     lacking = object()
     for row in ({}, {"a": None}, {"a": 1}, {"a": {}}, {"a": [{"b": 1}]}):
-        assert at_path(row, "a.b", lacking) is lacking
+        assert value_at(row, "a.b", lacking) is lacking

@@ -6,7 +6,9 @@ from __future__ import annotations
 import itertools
 import struct
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 from hypothesis import strategies as st
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from freshet.schemas.avro.leaves import alone_in, leaves_at, widest
 from freshet.schemas.avro.resolution import PROMOTIONS
 from freshet.schemas.avro.tree import (
+    NAMED,
     Array,
     Enum,
     Fixed,
@@ -39,6 +42,7 @@ DEFAULTS: dict[str, Any] = {
     "string": "cd",
 }
 PRIMITIVES = tuple(DEFAULTS)
+DECIMAL = {"logicalType": "decimal", "precision": 6, "scale": 2}
 FIELDS = ("a", "b", "c", "d")
 SYMBOLS = ("A", "B", "C")
 NAMESPACES = ("", "n", "m.o")
@@ -66,7 +70,7 @@ class Names:
 @st.composite
 def types(draw: st.DrawFn, names: Names, namespace: str, depth: int) -> Any:
     """A type's JSON; unions only where they may stand."""
-    kinds = [*PRIMITIVES, "enum", "fixed"]
+    kinds = [*PRIMITIVES, "enum", "fixed", "decimal", "fixed decimal", "uuid"]
     if depth > 0:
         kinds += ["array", "map", "record", "union", "array", "map", "record", "union", "record"]
     if names.defined:
@@ -100,6 +104,13 @@ def simple(draw: st.DrawFn, kind: str, names: Names, namespace: str, depth: int)
         return {"type": "array", "items": draw(types(names, namespace, depth - 1))}
     if kind == "map":
         return {"type": "map", "values": draw(types(names, namespace, depth - 1))}
+    if kind == "decimal":
+        return {"type": "bytes", **DECIMAL}
+    if kind == "fixed decimal":
+        return {**names.define(draw, "fixed", namespace)[0], "size": 3, **DECIMAL}
+    if kind == "uuid":
+        said = names.define(draw, "fixed", namespace)[0]
+        return {**said, "size": 16, "logicalType": "uuid"}
     if kind not in ("enum", "fixed", "record"):
         return kind
     said, inner = names.define(draw, kind, namespace)
@@ -229,7 +240,9 @@ def samples(type_: Type) -> list[bytes]:
     if isinstance(type_, Enum):
         return [whole(at) for at in range(len(type_.symbols))]
     if isinstance(type_, Fixed):
-        return [b"a" * type_.size]
+        if type_.logical is not None and type_.logical.name == "decimal":
+            return [b"\x0f\x42\x3f"[: type_.size], b"\xff" * type_.size]
+        return [bytes(range(97, 97 + type_.size))]
     if isinstance(type_, Array):
         items = samples(type_.items)
         return [whole(len(items)) + b"".join(items) + b"\0"]
@@ -240,6 +253,8 @@ def samples(type_: Type) -> list[bytes]:
     if isinstance(type_, Record):
         return list(rows_of(type_))
     assert isinstance(type_, Primitive)
+    if type_.logical is not None:
+        return [whole(2) + b"\xff\x01", whole(3) + b"\x0f\x42\x3f", whole(0)]
     made = {
         "null": b"",
         "boolean": b"\1",
@@ -305,6 +320,9 @@ def shaped(value: Any, type_: Type) -> Any:
         if alone is not None:
             return shaped(value, alone)
         raise AssertionError("is shaped with its tag")
+    # fastavro knows UUIDs of texts alone.
+    if isinstance(type_, Fixed) and type_.logical is not None and type_.logical.name == "uuid":
+        return str(UUID(bytes=value))
     return narrowed(value, type_.kind)
 
 
@@ -340,6 +358,7 @@ _KINDS = {
     int: ("int", "long"),
     float: ("float", "double"),
     bytes: ("bytes",),
+    Decimal: ("bytes",),
     str: ("string",),
     list: ("array",),
     dict: ("map",),
@@ -369,3 +388,13 @@ def promotes_within(type_: Type) -> bool:
         if any({one, other} <= kinds for one, other in PROMOTIONS):
             return True
     return any(promotes_within(child) for _, child in parts(type_))
+
+
+def are_unions_of_named(type_: Type) -> bool:
+    """Whether fastavro, when it writes, is told the branch of each value that has several: of other
+    types it takes one that the value may be."""
+    if isinstance(type_, Union):
+        others = [branch for branch in type_.branches if branch.kind != "null"]
+        if len(others) > 1 and not all(isinstance(branch, NAMED) for branch in others):
+            return False
+    return all(are_unions_of_named(child) for _, child in parts(type_))

@@ -3,18 +3,23 @@ by path."""
 
 from __future__ import annotations
 
+import io
 import json
 from decimal import Decimal
 from typing import Any
 
+import fastavro
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from freshet.schemas.errors import RequestError
+from freshet.schemas.errors import RequestError, SchemaError
 from freshet.schemas.events.decode import REASONS, EventCodec, decode, encode
 from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.events.writer import EventWriter, Misfit
+from tests.schemas.avro.strategies import FIELDS, are_unions_of_named, samples, schemas
+from tests.schemas.events.strategies import without_logical_types
 
 CARD = {"type": "record", "name": "Card", "fields": [{"name": "number", "type": "string"}]}
 PLACE = {
@@ -25,6 +30,8 @@ PLACE = {
         {"name": "zip", "type": ["null", "string"], "default": None},
     ],
 }
+LOOSE = {"type": "record", "name": "Loose", "fields": [{"name": "x", "type": "int", "default": 0}]}
+ENUM = {"type": "enum", "name": "E", "symbols": ["A"]}
 DECIMAL = {"type": "bytes", "logicalType": "decimal", "precision": 5, "scale": 2}
 
 
@@ -60,6 +67,41 @@ def read(codec: EventCodec, text: bytes) -> tuple[str, dict[str, Any]]:
         (["int", "double"], 3, {"a": 3.0}),
         ([CARD, PLACE], {"city": "Bonn"}, {"a.Place.city": "Bonn"}),
         ([CARD, PLACE], {"Card": {"number": "1"}}, {"a.Card.number": "1"}),
+        (["null", LOOSE], {"Loose": {"x": 1}}, {"a.x": 1}),
+        (["null", LOOSE], {"x": 1}, {"a.x": 1}),
+        ([LOOSE, PLACE], {"city": "Bonn"}, {"a.Place.city": "Bonn"}),
+        ([LOOSE, PLACE], {}, {"a.Loose.x": 0}),
+        (
+            ["null", {"type": "map", "values": "int"}],
+            {"map": 1},
+            {"a": [{"key": "map", "value": 1}]},
+        ),
+        (
+            ["null", {"type": "map", "values": "int"}],
+            {"map": {"k": 1}},
+            {"a": [{"key": "k", "value": 1}]},
+        ),
+        (
+            [CARD, {"type": "map", "values": "int"}],
+            {"Card": 5},
+            {"a.map": [{"key": "Card", "value": 5}]},
+        ),
+        (
+            [ENUM, {"type": "fixed", "name": "F", "size": 2}, {"type": "array", "items": "int"}],
+            [1],
+            {"a.array": [1]},
+        ),
+        ([ENUM, {"type": "fixed", "name": "F", "size": 2}], "ab", {"a.F": b"ab"}),
+        ([ENUM, {"type": "fixed", "name": "F", "size": 2}], "A", {"a.E": "A"}),
+        (
+            ["null", {"type": "map", "values": ["long", {**CARD, "namespace": "n.m"}]}],
+            {"x": {"n.m.Card": {"number": "1"}}},
+            {
+                "a": [
+                    {"key": "x", "value": {"long": None, "Card": {"number": "1"}}},
+                ]
+            },
+        ),
         ({"type": "array", "items": ["null", "int"]}, [1, None], {"a": [1, None]}),
         ({"type": "array", "items": PLACE}, [], {"a": []}),
         ({"type": "map", "values": "int"}, {"x": 1}, {"a": [{"key": "x", "value": 1}]}),
@@ -69,6 +111,16 @@ def read(codec: EventCodec, text: bytes) -> tuple[str, dict[str, Any]]:
         (DECIMAL, "-999.99", {"a": Decimal("-999.99")}),
         (DECIMAL, 0, {"a": Decimal("0.00")}),
         (DECIMAL, "1e2", {"a": Decimal("100.00")}),
+        (
+            {**DECIMAL, "type": "fixed", "name": "D", "size": 4},
+            -1.5,
+            {"a": Decimal("-1.50")},
+        ),
+        (
+            {"type": "fixed", "name": "T", "size": 12, "logicalType": "duration"},
+            "x" * 12,
+            {"a": b"x" * 12},
+        ),
         (
             {"type": "fixed", "name": "U", "size": 16, "logicalType": "uuid"},
             "6F9619FF-8B86-D011-B42D-00CF4FC964FF",
@@ -181,3 +233,54 @@ def test_bytes_beyond_a_decimals_digits_are_out_of_range(body: bytes) -> None:
         assert read(codec, record) == ("ok", {"a": Decimal(whole)})
     else:
         assert read(codec, record) == ("out_of_range", {})
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_avros_own_json_encoding_gives_the_bytes_that_it_was_made_of(data: st.DataObject) -> None:
+    """As fastavro writes it, of what it reads."""
+    raw = without_logical_types(data.draw(schemas()))
+    try:
+        schema = EventSchema.parse(raw, "event")
+    except SchemaError:
+        assume(False)
+    assume(are_unions_of_named(schema.tree))
+    avro = fastavro.parse_schema(raw)
+    for body in samples(schema.tree):
+        value = fastavro.schemaless_reader(
+            io.BytesIO(body), avro, None, return_named_type=True, return_record_name=True
+        )
+        text = io.StringIO()
+        fastavro.json_writer(text, avro, [value])
+        assert EventWriter(schema).transcode(text.getvalue().encode())[5:] == body
+
+
+NAMES = st.sampled_from([*FIELDS, "a.b", "a.string", "string", "long", "R1", "E1", "map", "array"])
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(1 << 70), 1 << 70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.sampled_from(["", "A", "ab", "1.5", "€", "e"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.data())
+def test_any_json_is_a_record_that_can_be_read_or_is_refused(data: st.DataObject) -> None:
+    try:
+        schema = EventSchema.parse(data.draw(schemas()), "event")
+    except SchemaError:
+        assume(False)
+    event = data.draw(st.dictionaries(NAMES, JSON, max_size=4))
+    text = json.dumps(event).encode()
+    try:
+        record = EventWriter(schema).transcode(text)
+    except Misfit:
+        return
+    columns = decode(
+        np.frombuffer(record, np.uint8), np.array([0]), np.array([len(record)]), EventCodec(schema)
+    )
+    assert columns.reason.tolist() == [0]

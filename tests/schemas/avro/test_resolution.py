@@ -60,10 +60,11 @@ def test_on_random_pairs_of_schemas_the_verdict_is_what_fastavro_does(data: st.D
     except (fastavro.schema.UnknownType, fastavro.schema.SchemaParseException):
         return  # a type was renamed that is named elsewhere, or stands twice in a union
     theirs = of_fastavro(writer, reader)
-    ours = not obstacles(parse(writer, "writer"), parse(reader, "reader"))
+    texts = found(writer, reader)
     verdicts[theirs] += 1
-    if theirs is not None:
-        assert ours == theirs, found(writer, reader)
+    # It reads the digits of one decimal as those of any other, and any text as some.
+    if theirs is not None and not any("decimal" in text for text in texts):
+        assert (not texts) == theirs, texts
 
 
 def test_there_were_pairs_enough_of_either_verdict() -> None:
@@ -136,6 +137,11 @@ ENUM = {"type": "enum", "name": "Letter", "symbols": ["A", "B"]}
             field({"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}),
             field({"type": "bytes", "logicalType": "decimal", "precision": 18, "scale": 2}),
             None,
+        ),
+        (
+            field("string"),
+            field({"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}),
+            "'a' is text for writers and a decimal for readers",
         ),
     ],
 )

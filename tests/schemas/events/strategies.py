@@ -122,13 +122,13 @@ def narrowed(value: Any, kind: str) -> Any:
 
 def plain(schema: EventSchema) -> Any:
     """The schema for fastavro, with timestamps left as numbers."""
-    return fastavro.parse_schema(_without_logical_types(schema.avro))
+    return fastavro.parse_schema(without_logical_types(schema.avro))
 
 
-def _without_logical_types(node: Any) -> Any:
+def without_logical_types(node: Any) -> Any:
     if isinstance(node, Mapping):
-        return {k: _without_logical_types(v) for k, v in node.items() if k != "logicalType"}
-    return [_without_logical_types(v) for v in node] if isinstance(node, list) else node
+        return {k: without_logical_types(v) for k, v in node.items() if k != "logicalType"}
+    return [without_logical_types(v) for v in node] if isinstance(node, list) else node
 
 
 def same(a: Mapping[str, Any] | None, b: Mapping[str, Any] | None) -> bool:

@@ -307,6 +307,28 @@ def test_bytes_decimals_uuids_and_lists_are_columns_of_their_own_types() -> None
     assert pickle.loads(pickle.dumps(schema)) == schema
 
 
+def test_types_that_unfold_without_end_are_refused_before_they_are_unfolded() -> None:
+    """Each of thirty records holds the one before it twice: a billion columns."""
+    fields = [{"name": "f0", "type": record("r0", {"name": "x", "type": "int"})}]
+    for i in range(1, 31):
+        both = [{"name": side, "type": f"r{i - 1}"} for side in ("left", "right")]
+        fields.append({"name": f"f{i}", "type": record(f"r{i}", *both)})
+    with pytest.raises(SchemaError, match=r"events: is made of \d+ values") as caught:
+        EventSchema.parse(avro(fields), "events")
+    assert caught.value.next_step == "Use at most 10000."
+
+
+def test_types_within_types_are_refused_by_depth() -> None:
+    type_: Any = "int"
+    for _ in range(60):
+        type_ = {"type": "array", "items": type_}
+    assert columns({"name": "a", "type": type_}) == {"a": ("array", False)}
+    for _ in range(200):
+        type_ = {"type": "array", "items": type_}
+    with pytest.raises(SchemaError, match="is nested more than 64 deep"):
+        columns({"name": "a", "type": type_})
+
+
 @pytest.mark.parametrize(
     "type_",
     [
