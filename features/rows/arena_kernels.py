@@ -58,9 +58,15 @@ class Arena(NamedTuple):
 
 
 @inlined
+def left(state: Any, dead: Any) -> Any:
+    """Segments that hold nothing."""
+    return dead.size - state[USED] + state[FREE]
+
+
+@inlined
 def is_full(state: Any, dead: Any) -> Any:
-    """Whether one more event, or block, may find no segment."""
-    return dead.size - state[USED] + state[FREE] < 2
+    """Whether one more event may find no segment: it opens a row, and makes it grow."""
+    return left(state, dead) < 2
 
 
 @inlined
@@ -141,7 +147,8 @@ def compact(arena: Any) -> None:
     for _ in range(most):
         taken = (state[USED] - state[FREE]) * state[SEGMENT]
         spare = 2 * state[SEGMENT] + state[LIVE] // LIVE_PARTS * DEAD_PARTS
-        if taken <= state[LIVE] + spare or is_full(state, dead):
+        # What lives in one segment fits into another.
+        if taken <= state[LIVE] + spare or left(state, dead) < 1:
             return
         filling = (state[NEXT_END] - 1) // state[SEGMENT]
         worst = -1
