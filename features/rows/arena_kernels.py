@@ -27,6 +27,7 @@ from freshet.features.rows.layout import (
     TILED,
 )
 from freshet.features.rows.tile_kernels import tiles_words
+from freshet.schemas.text.word_kernels import prefetch
 
 I64 = npt.NDArray[np.int64]
 # The state of an arena: the next free word and the end of its segment, words of a segment, segments
@@ -40,6 +41,10 @@ LIVE_PARTS = 4
 DEAD_PARTS = 1
 # Who compacts must be quicker than who fills: a segment has a fifth of dead words or more.
 COMPACTED_A_FILLED = 6
+# So many rows before one is packed, it is asked for: the first lines of it, which short ones are.
+AHEAD = 12
+LINES_AHEAD = 4
+LINE = 8  # words of a cache line
 ROOMS_OF_TWO = 8
 ROOMS_OF_FOUR = 16
 
@@ -200,6 +205,8 @@ def measure(ids: Any, arena: Any, shape: Any, rings: Any, ends: Any) -> None:
     blocks = arena[3]
     end = 0
     for at in range(ids.size):
+        if at + AHEAD < ids.size:
+            prefetch(words, blocks[ids[at + AHEAD]])
         block = blocks[ids[at]]
         row = block + BLOCK_HEADER
         state = words[row + TAIL_STATE]
@@ -219,6 +226,10 @@ def pack(ids: Any, arena: Any, shape: Any, ends: Any, out: Any) -> None:
     blocks = arena[3]
     to = 0
     for at in range(ids.size):
+        if at + AHEAD < ids.size:
+            coming = blocks[ids[at + AHEAD]]
+            for line in range(0, LINES_AHEAD * LINE, LINE):
+                prefetch(words, coming + line)
         block = blocks[ids[at]]
         row = block + BLOCK_HEADER
         events = words[row + TAIL_STATE] & EVENTS_MASK
