@@ -66,6 +66,9 @@ class Packed:
         """The rows from `first` to `after` (exclusive); no bytes are copied."""
         if first >= after:
             return Packed(self.data[:0], self.ends[:0])
-        base = int(self.starts[first])
+        # Not by `starts`, which would be made of all rows for each part of them.
+        base = 0
+        if first:
+            base = int(self.ends[first - 1])
         end = int(self.ends[after - 1])
         return Packed(self.data[base:end], self.ends[first:after] - base)

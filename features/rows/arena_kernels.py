@@ -27,6 +27,7 @@ from freshet.features.rows.layout import (
     TILED,
 )
 from freshet.features.rows.tile_kernels import tiles_words
+from freshet.schemas.text.word_kernels import prefetch
 
 I64 = npt.NDArray[np.int64]
 # The state of an arena: the next free word and the end of its segment, words of a segment, segments
@@ -40,6 +41,10 @@ LIVE_PARTS = 4
 DEAD_PARTS = 1
 # Who compacts must be quicker than who fills: a segment has a fifth of dead words or more.
 COMPACTED_A_FILLED = 6
+# So many rows before one is packed, it is asked for: the first lines of it, which short ones are.
+AHEAD = 12
+LINES_AHEAD = 4
+LINE = 8  # words of a cache line
 ROOMS_OF_TWO = 8
 ROOMS_OF_FOUR = 16
 
@@ -58,9 +63,15 @@ class Arena(NamedTuple):
 
 
 @inlined
+def left(state: Any, dead: Any) -> Any:
+    """Segments that hold nothing."""
+    return dead.size - state[USED] + state[FREE]
+
+
+@inlined
 def is_full(state: Any, dead: Any) -> Any:
-    """Whether one more event, or block, may find no segment."""
-    return dead.size - state[USED] + state[FREE] < 2
+    """Whether one more event may find no segment: it opens a row, and makes it grow."""
+    return left(state, dead) < 2
 
 
 @inlined
@@ -141,7 +152,8 @@ def compact(arena: Any) -> None:
     for _ in range(most):
         taken = (state[USED] - state[FREE]) * state[SEGMENT]
         spare = 2 * state[SEGMENT] + state[LIVE] // LIVE_PARTS * DEAD_PARTS
-        if taken <= state[LIVE] + spare or is_full(state, dead):
+        # What lives in one segment fits into another.
+        if taken <= state[LIVE] + spare or left(state, dead) < 1:
             return
         filling = (state[NEXT_END] - 1) // state[SEGMENT]
         worst = -1
@@ -193,6 +205,8 @@ def measure(ids: Any, arena: Any, shape: Any, rings: Any, ends: Any) -> None:
     blocks = arena[3]
     end = 0
     for at in range(ids.size):
+        if at + AHEAD < ids.size:
+            prefetch(words, blocks[ids[at + AHEAD]])
         block = blocks[ids[at]]
         row = block + BLOCK_HEADER
         state = words[row + TAIL_STATE]
@@ -212,6 +226,10 @@ def pack(ids: Any, arena: Any, shape: Any, ends: Any, out: Any) -> None:
     blocks = arena[3]
     to = 0
     for at in range(ids.size):
+        if at + AHEAD < ids.size:
+            coming = blocks[ids[at + AHEAD]]
+            for line in range(0, LINES_AHEAD * LINE, LINE):
+                prefetch(words, coming + line)
         block = blocks[ids[at]]
         row = block + BLOCK_HEADER
         events = words[row + TAIL_STATE] & EVENTS_MASK

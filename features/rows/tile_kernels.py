@@ -130,11 +130,18 @@ def sort_tail(words: Any, row: Any, shape: Any, width: Any, oldest: Any, numbers
     tail = row + shape[0]
     event_words = shape[1]
     count = 0
+    first = oldest * width
+    tile = oldest
+    start = first
     # By insertion, which leaves equal tiles in the order of the log; most tails are in order.
     for event in range(words[row + TAIL_STATE] & EVENTS_MASK):
-        tile = words[tail + event * event_words] // width
-        if tile < oldest:
+        time = words[tail + event * event_words]
+        if time < first:
             continue
+        # Most events lie in the tile of the one before, and a division costs more than all else.
+        if time < start or time >= start + width:
+            tile = time // width
+            start = tile * width
         place = count
         while place > 0 and numbers[ORDER_TILES + place - 1] > tile:
             numbers[ORDER_TILES + place] = numbers[ORDER_TILES + place - 1]

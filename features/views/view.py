@@ -200,11 +200,11 @@ class View:
     @property
     def tiles(self) -> str:
         """How fine its windows are, as catalogue and command line say it."""
+        if self.tile_ms is not None:
+            return text_of(self.tile_ms)
         if not self.plan.rings:
             return "none"
-        if self.tile_ms is None:
-            return f"{TILES_A_WINDOW} a window"
-        return text_of(self.tile_ms)
+        return f"{TILES_A_WINDOW} a window"
 
     @cached_property
     def facts(self) -> Facts:

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freshet.features import aggregates as fr
+from freshet.features.packed import Packed
 from freshet.features.rows.finish import NOT_FOUND, finish
-from freshet.features.rows.layout import TAIL
+from freshet.features.rows.layout import TAIL, TILED
 from freshet.features.rows.rows import RowPlan, ViewRows
 from freshet.schemas.text.columns import Texts
 from tests.features.rows.reference import ReferenceRow
@@ -186,10 +187,23 @@ def test_bytes_that_were_changed_are_absent_or_read_within_their_row(seed: int, 
     row = bytearray(row_of(rows))
     row[at % len(row)] ^= int(rng.integers(1, 256))
     changed = bytes(row)[: len(row) - 8 * int(rng.integers(0, 3))]
-    packed = rows.all_rows()[1].of([changed])
+    packed = Packed.of([changed])
     done = finish(rows.plan, packed, np.array([max(0, at)]))
     if len(changed) < len(row):
         assert done.status[0] in (NOT_FOUND, 1)
+
+
+@some
+@given(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=60), st.integers(0, 70), plans)
+def test_any_bytes_are_finished_without_harm(
+    words: list[int], tail: int, view: tuple[dict[str, fr.Aggregate], int | None]
+) -> None:
+    for held in (tail, tail + TILED):
+        row = np.array([*words[:3], held, *words[3:]], np.int64).tobytes()
+        plan = RowPlan.compile(*view)
+        done = finish(plan, Packed.of([row, b"", row]), np.zeros(3, np.int64))
+        assert done.status[1] == NOT_FOUND
+        assert [bits(x) for x in done.values[0]] == [bits(x) for x in done.values[2]]
 
 
 def test_many_keys_that_grow_together_are_compacted_and_stay_what_they_are() -> None:
