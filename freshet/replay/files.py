@@ -61,6 +61,8 @@ class Table:
 
     columns: dict[str, pa.ChunkedArray]
     rows: int
+    # A name that two columns have: the latter is what is read.
+    repeated: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,7 @@ def rows_of(file: DataFile) -> Iterator[Rows]:
     readers = {PARQUET: _parquet, CSV: _csv, JSON_LINES: _json_lines}
     try:
         yield from readers[file.format](file.path)
-    except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
+    except (OSError, EOFError, zlib.error, pa.ArrowException, UnicodeDecodeError) as error:
         raise DataError(
             f"file {file.path}",
             f"cannot be read as {file.format}: {_cause(error)}",
@@ -168,6 +170,8 @@ def rows_of(file: DataFile) -> Iterator[Rows]:
 
 
 def _cause(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8, which iconv -t utf-8 makes of it"
     text = (error.strerror if isinstance(error, OSError) else None) or str(error)
     return text.split("\n", 1)[0].rstrip(".")
 
@@ -214,7 +218,9 @@ def _opened_csv(path: Path, parse: Any, convert: Any) -> Any:
 
 
 def _table(found: pa.Table) -> Table:
-    return Table(dict(zip(found.column_names, found.columns)), found.num_rows)
+    names = found.column_names
+    repeated = next((name for name in names if names.count(name) > 1), "")
+    return Table(dict(zip(names, found.columns)), found.num_rows, repeated)
 
 
 def _json_lines(path: Path) -> Iterator[Rows]:
