@@ -10,6 +10,7 @@ import glob
 import gzip
 import re
 import zlib
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -38,6 +39,11 @@ FORMATS = {
     ".ndjson": JSON_LINES,
     ".json": JSON_LINES,
 }
+
+
+# Options with a handler of ours, of the files that were opened last. A thread of Arrow's may be the
+# last one to let go of a handler; were that while Python ends, it would end the process with it.
+_kept: deque[object] = deque(maxlen=64)
 
 
 class DataError(ComponentError):
@@ -192,6 +198,7 @@ def _csv(path: Path) -> Iterator[Rows]:
         return "skip"
 
     parse = pa.csv.ParseOptions(invalid_row_handler=set_aside, newlines_in_values=True)
+    _kept.append(parse)
     # First only for the names: a type that is not given for a column would be guessed.
     with _opened_csv(path, parse, pa.csv.ConvertOptions()) as file:
         names = file.schema.names
