@@ -108,6 +108,9 @@ def judge_of(own: Field, when: EventTime | None) -> Judge:
             if own.type == "enum" and isinstance(value, str):
                 return OUT_OF_DOMAIN
             return WRONG_TYPE
+        # Such an event is undecodable, which of its fields is at fault or not.
+        if isinstance(value, str) and kinds.is_no_text(value):
+            return WRONG_TYPE
         if own.logical == "uuid" and not kinds.UUID.fullmatch(value):
             return BAD_UUID
         if own.domain is not None and value not in own.domain:

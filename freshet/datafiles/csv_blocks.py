@@ -39,6 +39,7 @@ def tables(file: IO[bytes]) -> Iterator[tuple[pa.Table, list[bytes]]]:
 
     Raises:
         BadCsv: there is no header, two columns have one name, or a quote is not closed.
+        UnicodeDecodeError: the header is no UTF-8.
         pa.ArrowInvalid: a block is no CSV.
     """
     blocks = _blocks(file)
@@ -57,10 +58,7 @@ def _chained(first: bytes, others: Iterator[bytes]) -> Iterator[bytes]:
 
 def _header(record: bytes) -> tuple[list[str], str]:
     """The names of the columns, and what stands between them."""
-    try:
-        text = record.decode()
-    except UnicodeDecodeError as error:
-        raise BadCsv("its header is no UTF-8") from error
+    text = record.decode()
     found = [(_fields(text, separator), separator) for separator in SEPARATORS]
     names, separator = max(found, key=lambda one: len(one[0]))
     if not any(names):

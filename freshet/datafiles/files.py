@@ -62,6 +62,8 @@ class Table:
 
     columns: dict[str, pa.ChunkedArray]
     rows: int
+    # A name that two columns have: the latter is what is read.
+    repeated: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,14 @@ def rows_of(file: DataFile) -> Iterator[Rows]:
     readers = {PARQUET: _parquet, CSV: _csv, JSON_LINES: _json_lines}
     try:
         yield from readers[file.format](file.path)
-    except (OSError, EOFError, zlib.error, pa.ArrowException, BadCsv) as error:
+    except (
+        OSError,
+        EOFError,
+        zlib.error,
+        pa.ArrowException,
+        UnicodeDecodeError,
+        BadCsv,
+    ) as error:
         raise DataError(
             f"file {file.path}",
             f"cannot be read as {file.format}: {_cause(error)}",
@@ -169,6 +178,8 @@ def rows_of(file: DataFile) -> Iterator[Rows]:
 
 
 def _cause(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8, which iconv -t utf-8 makes of it"
     text = (error.strerror if isinstance(error, OSError) else None) or str(error)
     return text.split("\n", 1)[0].rstrip(".")
 
@@ -189,7 +200,9 @@ def _csv(path: Path) -> Iterator[Rows]:
 
 
 def _table(found: pa.Table) -> Table:
-    return Table(dict(zip(found.column_names, found.columns)), found.num_rows)
+    names = found.column_names
+    repeated = next((name for name in names if names.count(name) > 1), "")
+    return Table(dict(zip(names, found.columns)), found.num_rows, repeated)
 
 
 def _json_lines(path: Path) -> Iterator[Rows]:

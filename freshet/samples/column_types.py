@@ -33,6 +33,8 @@ _GROUPS = {
     "times of day": (kinds.TIME_OF_DAY,),
     "values of another type": (kinds.OTHER,),
 }
+# Why intake sets aside what is not of a column's type.
+_REASONS = {"bytes": "undecodable"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,10 @@ def told_type(column: str, profile: Profile, as_text: bool) -> Told:
     counts = {group: profile.count(*of) for group, of in _GROUPS.items()}
     main = max(counts, key=lambda group: counts[group])
     others = profile.present - counts[main]
-    if as_text and others and (main == "texts" or others > SLIPS * profile.present):
+    # Whatever was written is a text, but for what no character can be made of.
+    written = others - counts["bytes"]
+    is_text = main == "texts" or written > SLIPS * profile.present
+    if as_text and written and is_text and main != "bytes":
         return _texts(column, profile, _mixed(profile, counts))
     doubts: tuple[str, ...] = ()
     if others:
@@ -66,6 +71,8 @@ def told_type(column: str, profile: Profile, as_text: bool) -> Told:
             return _texts(column, profile, doubts)
         case "dates and times":
             return _moments(profile, doubts)
+        case "bytes" if as_text:
+            return Told(left_out="holds texts that are not UTF-8: iconv -t utf-8 makes them that")
         case _:
             return Told(left_out=f"holds {main}, and no field of an event can")
 
@@ -95,7 +102,7 @@ def _others(profile: Profile, main: str, counts: dict[str, int]) -> list[str]:
             rows = "1 row holds"
         told.append(
             f"{rows} {group}, first row {seen.first_row:,} ({_brief(seen.example)}): "
-            "dead letters, as wrong_type"
+            f"dead letters, as {_REASONS.get(group, 'wrong_type')}"
         )
     return told
 

@@ -98,11 +98,14 @@ def _check_form(sample: Sample, found: Profiles) -> None:
             f"has a first row of numbers ({', '.join(columns[:3])}), where names of columns belong",
             "Put a row of names before it.",
         )
-    if not columns and found.first_broken.startswith("["):
+    if not columns and found.first_broken.startswith(("[", "{")):
+        how = "jq -c . does"
+        if found.first_broken.startswith("["):
+            how = "jq -c '.[]' does"
         raise DataError(
             f"sample {sample.name}",
-            "is one list of JSON, and not an object a line",
-            "Write a line for each: jq -c '.[]' does.",
+            "is JSON, but not an object a line",
+            f"Write each object on a line of its own: {how}.",
         )
 
 

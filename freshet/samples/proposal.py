@@ -178,6 +178,9 @@ def domain_of(profile: Profile, told: Told) -> list[str] | None:
     is_plain_text = told.type == "string" and told.unit is None
     if not is_plain_text or not profile.all_told_apart or profile.missing:
         return None
+    # Of another kind: whether these are words is in doubt already.
+    if profile.count(kinds.TEXT) < profile.present and profile.count(kinds.BINARY):
+        return None
     if not 2 <= profile.distinct <= MOST_WORDS:
         return None
     if min(profile.values.values()) < FEWEST_SIGHTS:

@@ -120,6 +120,10 @@ class _Read:
 def _chunk(rows: Rows, first_row: int, most: int) -> Chunk:
     match rows:
         case Table():
+            if rows.repeated:
+                raise DataError(
+                    "sample", f"has two columns {rows.repeated!r}", "Give each a name of its own."
+                )
             taken = min(rows.rows, most)
             columns = {
                 name: _values(column.slice(0, taken)) for name, column in rows.columns.items()

@@ -34,6 +34,7 @@ MISSING = frozenset(word.decode() for word in events.MISSING)
 _DIGITS = re.compile(r"[+-]?\d{1,400}", re.ASCII)
 _REAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _LEADING_ZERO = re.compile(r"[+-]?0\d", re.ASCII)
 _TRUTHS = ("true", "false")
 _BY_TYPE: dict[type, str] = {
@@ -73,6 +74,11 @@ def kind_of(value: Any) -> str:
     return OTHER
 
 
+def is_no_text(text: str) -> bool:
+    """Whether bytes that are no UTF-8 stand in it."""
+    return not text.isascii() and _SURROGATE.search(text) is not None
+
+
 def kind_of_text(text: str | None) -> str:
     """The kind of what a text stands for, as CSV has it. A number with leading zeros, or with a
     plus, is an identifier that lost its quotes: reading it as a number would change it.
@@ -82,6 +88,9 @@ def kind_of_text(text: str | None) -> str:
     """
     if text is None:
         return NULL
+    # Bytes that are no UTF-8 were told apart by surrogates, which no text has.
+    if is_no_text(text):
+        return BINARY
     bare = text.strip()
     if bare in MISSING:
         return NULL

@@ -322,7 +322,7 @@ def sampled() -> None:
     """Samples in the working directory."""
     write("id,price\n1,2.5\n2,3.5\n", "orders.csv")
     write("id\n", "empty.csv")
-    write('{"tags": [1]}\n', "bare.jsonl")
+    write('{"tags": null}\n', "bare.jsonl")
     write("id;price\n1;2.5\n", "semicolons.csv")
     write("1,2.5\n2,3.5\n", "headless.csv")
     write('[{"id": 1}]\n', "list.json")

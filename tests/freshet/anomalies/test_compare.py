@@ -103,6 +103,13 @@ def test_a_column_that_is_not_there_at_all_is_another_thing_than_gaps() -> None:
     assert list(found([*rows, GOOD])) == [("id", "missing_values")]
 
 
+def test_a_text_of_another_encoding_is_none(tmp_path: Path) -> None:
+    text = "id,at,x,word,kind\nK\u00f6ln,2013-01-31,1,a,A\n"
+    (tmp_path / "a.csv").write_bytes(text.encode("latin-1"))
+    (anomaly,) = compare(of_files(str(tmp_path / "a.csv")), 9, SCHEMA, WHEN).anomalies
+    assert (anomaly.field, anomaly.kind) == ("id", "wrong_type")
+
+
 def test_a_column_that_a_file_lacks_is_told_where_each_event_needs_it(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("id,at,word,kind\n1,2013-01-31,a,A\n")
     (anomaly,) = compare(of_files(str(tmp_path / "a.csv")), 9, SCHEMA, WHEN).anomalies

@@ -71,7 +71,6 @@ def test_records_that_do_not_fit_are_set_aside_in_their_place(
     [
         (b"", "no header"),
         (b"\n\n", "no header"),
-        (b"\xff,a\n", "no UTF-8"),
         (b"a,b,a\n1,2,3\n", "two of its columns are called 'a'"),
     ],
 )

@@ -277,3 +277,17 @@ def test_lines_are_events_as_columns_are() -> None:
     assert (read(taken)["id"], read(taken)["at"], read(taken)["given"]) == ("5", MAY_1996, 1)
     assert json.loads(refused.record)["real"] == "x"
     assert (none.time_ms, none.record) == (None, b"[1]")
+
+
+@pytest.mark.parametrize("word", [b"NA", b" N/A ", b"NULL", b"None"])
+def test_a_word_for_nothing_is_missing_where_csv_has_numbers(word: bytes) -> None:
+    """In a text nobody can tell it from one that says so, and JSON has a null of its own."""
+    (event,) = made(
+        id=[b"1"], at=[b"1996-05-07"], whole=[word], real=[word], truth=[word], text=[word]
+    )
+    found = read(event)
+    assert (found["whole"], found["real"], found["truth"]) == (None, None, None)
+    assert found["text"] == word.decode()
+    (event,) = made(id=["1"], at=["1996-05-07"], whole=[word.decode()])
+    with pytest.raises(Misfit):
+        read(event)

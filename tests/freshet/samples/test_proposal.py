@@ -236,7 +236,9 @@ def test_a_name_that_is_one_is_kept_by_its_own_column(tmp_path: Path) -> None:
     [
         ("a.csv", "a;b;a\n1;2;3\n", "two of its columns are called 'a'"),
         ("a.csv", "1,2.5\n2,3.5\n", "has a first row of numbers (1, 2.5)"),
-        ("a.json", '[{"a": 1}]\n', "is one list of JSON, and not an object a line"),
+        ("a.json", '[{"a": 1}]\n', "is JSON, but not an object a line"),
+        ("a.json", '{\n "a": 1\n}\n', "is JSON, but not an object a line"),
+        ("a.csv", "a,b,a\n1,2,3\n", "has two columns 'a'"),
     ],
 )
 def test_what_is_not_what_it_seems_is_told(name: str, text: str, why: str, tmp_path: Path) -> None:
@@ -244,6 +246,23 @@ def test_what_is_not_what_it_seems_is_told(name: str, text: str, why: str, tmp_p
     with pytest.raises(DataError) as error:
         proposed(of_files(str(tmp_path / name)), "", 100)
     assert why in str(error.value)
+
+
+def test_texts_of_another_encoding_are_told(tmp_path: Path) -> None:
+    """Whole columns of them are left out; single ones are what intake would set aside."""
+    rows = "M\u00fcnchen,Ulm\nK\u00f6ln,Ulm\n" * 30 + "Ulm,K\u00f6ln\n"
+    (tmp_path / "a.csv").write_bytes(("city,to\n" + rows).encode("latin-1"))
+    found, _ = proposed(of_files(str(tmp_path / "a.csv")), "", 100)
+    assert found.left_out == {
+        "city": "holds texts that are not UTF-8: iconv -t utf-8 makes them that"
+    }
+    assert types(found) == {"to": "string"}
+    assert "1 row holds bytes, first row 61" in doubts(found)["to"][0]
+    assert doubts(found)["to"][0].endswith("dead letters, as undecodable")
+    json.dumps(found.schema, ensure_ascii=False).encode()
+    (tmp_path / "b.csv").write_bytes("gr\u00f6\u00dfe\n1\n".encode("latin-1"))
+    with pytest.raises(DataError, match="is not UTF-8"):
+        proposed(of_files(str(tmp_path / "b.csv")), "", 100)
 
 
 def test_years_that_no_calendar_has_are_one_error(tmp_path: Path) -> None:
