@@ -323,7 +323,7 @@ def sampled() -> None:
     write("id,price\n1,2.5\n2,3.5\n", "orders.csv")
     write("id\n", "empty.csv")
     write('{"tags": null}\n', "bare.jsonl")
-    write("id;price\n1;2.5\n", "semicolons.csv")
+    write("id,id\n1,2.5\n", "twice.csv")
     write("1,2.5\n2,3.5\n", "headless.csv")
     write('[{"id": 1}]\n', "list.json")
     pl.DataFrame({"id": [1]}).write_parquet("orders.pq")
@@ -348,7 +348,7 @@ OF_SAMPLES: dict[str, Callable[[], object]] = {
     "A sample of several formats": lambda: inferred("*.*[vq]"),
     "A sample without rows": lambda: inferred("empty.csv"),
     "A sample without fields": lambda: inferred("bare.jsonl"),
-    "A sample that is separated otherwise": lambda: inferred("semicolons.csv"),
+    "Two columns of one name": lambda: inferred("twice.csv"),
     "A sample without a head": lambda: inferred("headless.csv"),
     "A sample of one JSON value": lambda: inferred("list.json"),
     "Neither a file nor a topic": lambda: inferred(""),

@@ -238,7 +238,7 @@ def test_a_name_that_is_one_is_kept_by_its_own_column(tmp_path: Path) -> None:
         ("a.csv", "1,2.5\n2,3.5\n", "has a first row of numbers (1, 2.5)"),
         ("a.json", '[{"a": 1}]\n', "is JSON, but not an object a line"),
         ("a.json", '{\n "a": 1\n}\n', "is JSON, but not an object a line"),
-        ("a.csv", "a,b,a\n1,2,3\n", "has two columns 'a'"),
+        ("a.csv", "a,b,a\n1,2,3\n", "two of its columns are called 'a'"),
     ],
 )
 def test_what_is_not_what_it_seems_is_told(name: str, text: str, why: str, tmp_path: Path) -> None:
