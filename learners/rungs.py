@@ -6,7 +6,7 @@ reads them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -56,7 +56,7 @@ class Heuristic:
     p_true: float
     p_false: float
     # Those of its features that a request brings, though their names have dots: nested ones.
-    brought: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
+    brought: frozenset[str] = field(default=frozenset(), init=False, compare=False, repr=False)
     rung = "heuristic"
 
     def __post_init__(self) -> None:
@@ -153,3 +153,13 @@ def _check(what: str, p: float) -> None:
         raise DefinitionError(
             what, f"{p} is no probability", "Use a number between 0 and 1, both exclusive."
         )
+
+
+def with_brought(rung: Rung, nested: frozenset[str]) -> Rung:
+    """A rung that knows which of the names with dots a request brings."""
+    if not isinstance(rung, Heuristic):
+        return rung
+    made = replace(rung)
+    # Frozen to everybody else.
+    object.__setattr__(made, "brought", nested)
+    return made
