@@ -4,14 +4,14 @@ a model cannot."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from freshet.features.views.view import FeatureRef
 from freshet.learners.contract import LearnerSpec
 from freshet.learners.release_config import ReleaseConfig
-from freshet.learners.rungs import Constant, Heuristic, Rung
+from freshet.learners.rungs import Constant, Heuristic, Rung, with_brought
 from freshet.learners.sources import definition_of
 from freshet.schemas.declared import brief, check_each, check_kind
 from freshet.schemas.errors import DefinitionError
@@ -251,10 +251,7 @@ class Model:
             )
         if not nested:
             return
-        rungs = [
-            replace(rung, brought=nested) if isinstance(rung, Heuristic) else rung
-            for rung in self.fallback
-        ]
+        rungs = [with_brought(rung, nested) for rung in self.fallback]
         # Frozen to everybody else.
         object.__setattr__(self, "fallback", rungs)
 

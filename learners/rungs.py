@@ -6,7 +6,7 @@ reads them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -50,14 +50,13 @@ class Heuristic:
         when: A Polars expression over the model's features.
         p_true: The answer where it is true.
         p_false: The answer where it is false or missing.
-        brought: Those of its features that a request brings although their names have a dot, as
-            nested ones have. The model says which.
     """
 
     when: pl.Expr
     p_true: float
     p_false: float
-    brought: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
+    # Those of its features that a request brings, though their names have dots: nested ones.
+    brought: frozenset[str] = field(default=frozenset(), init=False, compare=False, repr=False)
     rung = "heuristic"
 
     def __post_init__(self) -> None:
@@ -154,3 +153,13 @@ def _check(what: str, p: float) -> None:
         raise DefinitionError(
             what, f"{p} is no probability", "Use a number between 0 and 1, both exclusive."
         )
+
+
+def with_brought(rung: Rung, nested: frozenset[str]) -> Rung:
+    """A rung that knows which of the names with dots a request brings."""
+    if not isinstance(rung, Heuristic):
+        return rung
+    made = replace(rung)
+    # Frozen to everybody else.
+    object.__setattr__(made, "brought", nested)
+    return made
