@@ -182,6 +182,9 @@ class _Found:
 
     def _column(self, own: Field, whole: Mapping[str, list[Any]]) -> list[Any] | None:
         """The values of a field, which may be within those of a column."""
+        # A table may have a column for what is within another.
+        if own.name in whole:
+            return whole[own.name]
         top = self._tops[own.name.split(".")[0]]
         column = next((whole[name] for name in top.names if name in whole), None)
         if column is None or own.name == top.name:

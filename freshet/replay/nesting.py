@@ -25,7 +25,8 @@ class Top(NamedTuple):
 
 
 def tops(schema: EventSchema) -> list[Top]:
-    """The record's own fields in their order."""
+    """The record's own fields in their order, then what is within them: tables have columns of
+    such names, where they are there at all."""
     found = []
     for raw in schema.avro["fields"]:
         name = raw["name"]
@@ -40,7 +41,9 @@ def tops(schema: EventSchema) -> list[Top]:
                 name not in schema.positions,
             )
         )
-    return found
+    own = {top.name for top in found}
+    within = (path for path in schema.positions if path not in own)
+    return [*found, *(Top(path, (path,), True, True, False) for path in within)]
 
 
 def leaves_of(schema: EventSchema, top: Top) -> list[Top]:
