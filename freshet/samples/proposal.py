@@ -18,8 +18,6 @@ from freshet.samples.column_types import Told, told_type
 from freshet.samples.names import TIMES, own_name, says, words
 from freshet.schemas.avro_names import avro_name
 
-# Whether event schemas take records and lists; until they do, columns of them are left out.
-NESTED = False
 MOST_WORDS = 32  # of a domain
 # Of each of them. Were a word commoner than the rarest seen so often and yet unseen, the sample
 # would be an odd one: by Good and Turing's estimate unseen ones have next to no share.
@@ -150,11 +148,6 @@ def _told(column: str, profile: Profile, as_text: bool, path: str) -> Told:
 def _nested(profile: Profile, path: str) -> Told:
     """A record or an array, where event schemas take them."""
     is_object = profile.count(kinds.OBJECT) >= profile.count(kinds.LIST)
-    if not NESTED:
-        what = "lists"
-        if is_object:
-            what = f"objects with {', '.join(profile.children)}"
-        return Told(left_out=f"holds {what}; event schemas have no nested fields")
     if is_object:
         fields: list[dict[str, Any]] = []
         for column, child in profile.children.items():

@@ -19,7 +19,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freshet.datafiles.files import DataError
-from freshet.samples import proposal as proposal_module
 from freshet.samples.places import proposed
 from freshet.samples.proposal import Proposal
 from freshet.samples.sample import of_files
@@ -277,24 +276,18 @@ def test_an_interval_is_left_out(tmp_path: Path) -> None:
     assert found.left_out == {"took": "holds values of another type, and no field of an event can"}
 
 
-def test_nothing_is_left_out_without_a_word(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(proposal_module, "NESTED", False)
-    rows = [{"id": 1, "tags": ["a"], "geo": {"lat": 1.5}, "none": None}]
+def test_nothing_is_left_out_without_a_word(tmp_path: Path) -> None:
+    rows = [{"id": 1, "tags": [], "geo": {"lat": None}, "none": None}]
     found = json_lines(tmp_path, rows)
     assert found.left_out == {
-        "tags": "holds lists; event schemas have no nested fields",
-        "geo": "holds objects with lat; event schemas have no nested fields",
+        "tags": "holds empty lists, so nothing tells their type",
+        "geo": "holds objects without a field of a known type",
         "none": "no row has a value, so nothing tells its type",
     }
 
 
-def test_nested_values_become_records_and_arrays_where_they_may(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nested_values_become_records_and_arrays(tmp_path: Path) -> None:
     """The schema is one that Avro's own library takes, and that the rows are values of."""
-    monkeypatch.setattr(proposal_module, "NESTED", True)
     rows = [
         {"id": 1, "geo": {"lat": 1.5, "at": {"lon": {"x": 2}}}, "tags": ["a"], "legs": [{"n": 1}]},
         {
@@ -308,8 +301,6 @@ def test_nested_values_become_records_and_arrays_where_they_may(
     for row in rows:
         # Records of one name within others are told apart.
         row["other"] = {"at": {"lon": {"x": "text"}}}
-    # Not through EventSchema, which does not take them yet.
-    monkeypatch.setattr("freshet.samples.places.EventSchema.parse", lambda *_: None)
     found = json_lines(tmp_path, rows)
     parsed = fastavro.parse_schema(found.schema)
     assert found.left_out == {}
