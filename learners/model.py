@@ -149,9 +149,10 @@ class Model:
         segment_by: Reserved, and refused: models have no segments yet.
 
     Raises:
-        DefinitionError: a wrong name, no learners or two of one name, a feature of another topic,
-            an `id` of a type that no id has or of another kind than its label's, a slice that is
-            no categorical feature, a `batch` out of range, a `subject` or a `segment_by`.
+        DefinitionError: a wrong name, no features, no learners or two of one name, a feature of
+            another topic, an `id` of a type that no id has or of another kind than its label's, a
+            slice that is no categorical feature, a `batch` out of range, a `subject` or a
+            `segment_by`.
             `fr.App` checks the model against the rest.
 
     Examples:
@@ -284,6 +285,8 @@ class Model:
         check_kind(where, "label", self.label, Label, "Write fr.Label(topic, id=…, value=…).")
         check_kind(where, "batch", self.batch, int, f"Use 1 to {MAX_BATCH}.")
         check_each(where, "features", self.features, (FieldRef, FeatureRef), OF_FEATURES)
+        if not self.features:
+            raise DefinitionError(where, "has no features to answer by", OF_FEATURES)
         # An app's own learner needs no base class of ours; that it can `make` one is asked below.
         check_each(where, "learners", self.learners, object, "")
         for i, learner in enumerate(self.learners):

@@ -53,6 +53,7 @@ MISTAKES: dict[str, tuple[Callable[[], object], str, str]] = {
     "view without features": (lambda: view(features={}), "has no features", "fr.count"),
     "window and tile": (lambda: view(tile="7m", features={"n": fr.count(over="1h")}), "n", "7m"),
     "learners": (lambda: model(learners=[fr.Baseline(), fr.Baseline()]), "learners", "a name of its own"),
+    "model without features": (lambda: model(features=[]), "has no features to answer by", "topic"),
     "slice": (lambda: model(slices=["hour"]), "slice 'hour'", "shop"),
     "twice": (lambda: fr.App("a", topics=[topics()[0], topics()[0]]), "declared twice", "Rename"),
     "imputed request": (lambda: app_with(model(on=fr.Topic("orders", ORDERS, "order_id", "at", impute={"price": fr.impute.mean()}))), "does not list|imputed by mean", "."),
