@@ -40,13 +40,15 @@ _REASONS = {"bytes": "undecodable"}
 @dataclass(frozen=True, slots=True)
 class Told:
     """What values tell of their column: a type, or why there is none (`left_out`). `unit` is what
-    it counts as a time, and `zoned` whether its times say where."""
+    it counts as a time, and `zoned` whether its times say where; `within` are the fields of a
+    record."""
 
     type: Any = None
     unit: str | None = None
     zoned: bool = True
     doubts: tuple[str, ...] = ()
     left_out: str = ""
+    within: tuple[Any, ...] = ()
 
 
 def told_type(column: str, profile: Profile, as_text: bool) -> Told:

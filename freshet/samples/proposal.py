@@ -8,8 +8,8 @@ fewer here, since what breaks a domain is set aside and not merely reported).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from freshet.samples import values as kinds
@@ -40,7 +40,8 @@ RANGES: dict[str, tuple[int, int]] = {
 @dataclass(frozen=True, slots=True)
 class Proposed:
     """A field and the column it is for. `unit` is what the field counts as a time (`text`: ISO
-    8601), None where it is none; `doubts` are for people to look at."""
+    8601), None where it is none; `doubts` are for people to look at, `within` the fields of a
+    record."""
 
     column: str
     name: str
@@ -49,6 +50,7 @@ class Proposed:
     unit: str | None = None
     zoned: bool = True
     doubts: tuple[str, ...] = ()
+    within: tuple[Proposed, ...] = ()
 
     @property
     def type(self) -> Any:
@@ -71,6 +73,12 @@ class Proposal:
     first_broken: str
 
     @property
+    def values(self) -> Iterator[Proposed]:
+        """Its fields, and those within records that every row has, called by their paths."""
+        for field in self.fields:
+            yield from _values(field)
+
+    @property
     def schema(self) -> dict[str, Any]:
         return {
             "type": "record",
@@ -80,6 +88,17 @@ class Proposal:
             "version": 1,
             "fields": [field.avro for field in self.fields],
         }
+
+
+def _values(field: Proposed) -> Iterator[Proposed]:
+    yield field
+    # What is within a record is counted by the records that there are.
+    if field.profile.present < field.profile.rows:
+        return
+    for inner in field.within:
+        path = f"{field.name}.{inner.name}"
+        called = replace(inner, column=path, name=path)
+        yield from _values(called)
 
 
 def propose(sample: str, found: Profiles, as_text: bool, name: str = "") -> Proposal:
@@ -134,7 +153,16 @@ def propose_field(
     if bounds is not None:
         avro["range"] = bounds
     doubts = (*told.doubts, *_doubts(column, profile, told))
-    return Proposed(column, name, avro, profile, told.unit, told.zoned, doubts)
+    return Proposed(
+        column,
+        name,
+        avro,
+        profile,
+        told.unit,
+        told.zoned,
+        doubts,
+        told.within,
+    )
 
 
 def _told(column: str, profile: Profile, as_text: bool, path: str) -> Told:
@@ -149,15 +177,20 @@ def _nested(profile: Profile, path: str) -> Told:
     """A record or an array, where event schemas take them."""
     is_object = profile.count(kinds.OBJECT) >= profile.count(kinds.LIST)
     if is_object:
-        fields: list[dict[str, Any]] = []
+        fields: list[Proposed] = []
         for column, child in profile.children.items():
-            taken = [field["name"] for field in fields]
+            taken = [field.name for field in fields]
             inner = propose_field(column, child, False, taken, f"{path}_")
             if not isinstance(inner, str):
-                fields.append(inner.avro)
+                fields.append(inner)
         if not fields:
             return Told(left_out="holds objects without a field of a known type")
-        return Told({"type": "record", "name": f"{path}_record", "fields": fields})
+        record = {
+            "type": "record",
+            "name": f"{path}_record",
+            "fields": [field.avro for field in fields],
+        }
+        return Told(record, within=tuple(fields))
     if profile.items is None or not profile.items.present:
         return Told(left_out="holds empty lists, so nothing tells their type")
     item = propose_field("item", profile.items, False, [], f"{path}_")

@@ -51,7 +51,7 @@ class Roles:
 
 def find_roles(proposal: Proposal) -> Roles:
     """Look for them; a field has one role at most, but that a source may be a key."""
-    fields = proposal.fields
+    fields = list(proposal.values)
     times = sorted(filter(_could_be_time, fields), key=_as_time, reverse=True)
     labels = [field for field in fields if says(field.column, LABELS) and is_binary(field)]
     others = [field for field in fields if field not in times and field not in labels]

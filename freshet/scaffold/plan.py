@@ -86,7 +86,7 @@ def plan(proposal: Proposal, roles: Roles, chosen: Chosen) -> Plan:
         remarks.append(f"no model: beside its label ({label.name}) there is nothing to learn from")
         label = None
     taken = [field for field in (event_id, event_time, key, label) if field is not None]
-    others = [field for field in proposal.fields if field not in taken]
+    others = [field for field in proposal.values if field not in taken]
     span_ms = _span_ms(event_time)
     value = ""
     rate = 0.5
@@ -121,10 +121,10 @@ def _field(proposal: Proposal, name: str, option: str) -> Proposed | None:
     """By its name in the schema, or by that of its column."""
     if not name:
         return None
-    for field in proposal.fields:
+    for field in proposal.values:
         if name in (field.name, field.column):
             return field
-    known = ", ".join(field.name for field in proposal.fields)
+    known = ", ".join(field.name for field in proposal.values)
     raise DefinitionError(f"{option} {name}", "is no field of the sample", f"Its fields: {known}.")
 
 
@@ -167,7 +167,7 @@ def _is_number(field: Proposed) -> bool:
 
 def _asked(proposal: Proposal, *taken: Proposed | None) -> list[Proposed]:
     """The fields of a question that have no other role."""
-    return [field for field in proposal.fields if field not in taken and _can_be_asked(field)]
+    return [field for field in proposal.values if field not in taken and _can_be_asked(field)]
 
 
 def _can_be_asked(field: Proposed) -> bool:
