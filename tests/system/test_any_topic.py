@@ -187,7 +187,7 @@ def taken_in(topic: Theirs, folder: Path, key: str = "user", **declared: Any) ->
         assert recompute(source, found, told, recorded) == kept
     log.close()
     assert topic.state() == before, "nothing was written, nothing was changed"
-    return Taken(totals, store, RowKeys(app.stored_as(view), [], view.plan.width))
+    return Taken(totals, store, RowKeys(app.stored_as(view), []))
 
 
 @pytest.mark.parametrize("codec", CODECS)
