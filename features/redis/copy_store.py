@@ -88,8 +88,13 @@ class CopyStore:
         keys: Sequence[bytes],
         rows: Packed,
     ) -> None:
-        names = names_of(view, keys)
-        self._link.run(scripts.UPDATE, with_rows(names, rows))
+        while True:
+            server = self._link.server
+            names = _copies_of(server, view, keys)
+            self._link.run(scripts.UPDATE, with_rows(names, rows))
+            # Else it was another server's copies that were written.
+            if self._link.history() == server:
+                return
 
     def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
         if time.monotonic() >= self._generation_until:
@@ -134,17 +139,21 @@ class CopyStore:
         ask: Ask,
     ) -> list[list[bytes | None]]:
         """What Redis has of the rows, by view: None where that is nothing, or a token."""
+        server = self._link.server
         names: list[bytes] = []
         sizes: list[int] = []
         for asked in wanted:
-            own = names_of(asked.view, asked.keys)
+            own = _copies_of(server, asked.view, asked.keys)
             names += own
             usual = self._read_bytes.of(asked.view)
             sizes += [len(name) + usual for name in own]
         commands = [packed(b"MGET", *names[first:after]) for first, after in spans(sizes)]
         values: list[bytes | None] = []
-        for reply in ask(commands):
+        for reply in self._link.read(commands, ask):
             values += map(_row, reply)
+        # What was asked of one server, and answered by another, is no copy of either.
+        if self._link.server != server:
+            values = [None] * len(values)
         out = []
         at = 0
         for asked in wanted:
@@ -161,9 +170,10 @@ class CopyStore:
         """Rows of which Redis lacks some, with those of the store, which are then filled in."""
         token = secrets.token_bytes(TOKEN_BYTES)
         # Before the store is asked: what is written from now on takes the token away.
-        self._lease(missing, token)
+        server = self._link.server
+        self._lease(missing, token, server)
         fetched = self._store.read(missing)
-        self._fill(missing, fetched, token)
+        self._fill(missing, fetched, token, server)
         out = []
         for asked, values, rows in zip(wanted, found, fetched):
             own = iter(rows.packed)
@@ -178,10 +188,11 @@ class CopyStore:
         self,
         missing: Sequence[RowKeys],
         token: bytes,
+        server: bytes,
     ) -> None:
         rest = [token, b"%d" % LEASE_MS]
         for asked in missing:
-            names = names_of(asked.view, asked.keys)
+            names = _copies_of(server, asked.view, asked.keys)
             self._unless_away(scripts.LEASE, about(names, rest))
 
     def _fill(
@@ -189,9 +200,10 @@ class CopyStore:
         missing: Sequence[RowKeys],
         fetched: Sequence[Rows],
         token: bytes,
+        server: bytes,
     ) -> None:
         for asked, rows in zip(missing, fetched):
-            names = names_of(asked.view, asked.keys)
+            names = _copies_of(server, asked.view, asked.keys)
             self._unless_away(scripts.FILL, with_rows(names, rows.packed, [token]))
 
     def _unless_away(
@@ -227,3 +239,10 @@ def _row(value: bytes | None) -> bytes | None:
     if len(value) == VERSION_BYTES:
         return b""
     return value
+
+
+def _copies_of(server: bytes, view: str, keys: Iterable[bytes]) -> list[bytes]:
+    """Copies are of one run of one server, and of one history of it: a Redis that comes back from
+    its disk, and a replica that takes over, may have older ones than there were."""
+    run, _, history = server.decode().partition(":")
+    return names_of(f"{run[:8]}{history[:8]}:{view}", keys)

@@ -116,7 +116,17 @@ class RedisLink:
         then the server's history beside them."""
         if not commands or time.monotonic() < self._history_until:
             return ask(commands)
-        *replies, told = ask([*commands, packed(b"INFO", b"replication")])
+        *replies, told = ask([*commands, _HISTORY])
+        self._see(told)
+        return replies
+
+    def history(self) -> bytes:
+        """`server`, as it is by now."""
+        (told,) = self.ask([_HISTORY])
+        self._see(told)
+        return self.server
+
+    def _see(self, told: bytes) -> None:
         facts = facts_of(told)
         run, _, _ = self.server.partition(b":")
         self.server = run + b":" + facts.get(b"master_replid", b"")
@@ -124,7 +134,6 @@ class RedisLink:
         if self._place.is_watched and facts.get(b"role") != b"master":
             # Demoted in place: new connections lead to the master of now.
             self.close()
-        return replies
 
     def check_policy(self, policy: str) -> None:
         if self._place.is_copy:
@@ -306,7 +315,7 @@ _MEANINGS: tuple[tuple[type[redis.RedisError], str, str], ...] = (
     (
         redis.exceptions.NoPermissionError,
         "does not let this user do that ({text})",
-        "Allow the user EVALSHA, SCRIPT, MGET, GET, SET, GETRANGE, INFO and, of a cluster, "
+        "Allow the user EVALSHA, SCRIPT, MGET, GET, SET, GETRANGE, DEL, INFO and, of a cluster, "
         "CLUSTER SLOTS and ASKING on the app's keys.",
     ),
     (
@@ -322,6 +331,9 @@ def packed(*parts: bytes) -> bytes:
     return b"*%d\r\n" % len(parts) + b"".join(
         [b"$%d\r\n%b\r\n" % (len(part), part) for part in parts]
     )
+
+
+_HISTORY = packed(b"INFO", b"replication")
 
 
 def called(script: Script, keys: Sequence[bytes], rest: Sequence[bytes]) -> bytes:

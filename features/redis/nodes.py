@@ -288,4 +288,7 @@ def _joined(parts: Sequence[Any]) -> Any:
     """The reply to a call from those to its parts."""
     if isinstance(parts[0], list):
         return [value for part in parts for value in part]
-    return sum(parts)
+    if isinstance(parts[0], int):
+        return sum(parts)
+    # Of a command about one name.
+    return parts[0]

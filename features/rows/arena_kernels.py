@@ -278,4 +278,6 @@ def unpack(first: Any, ids: Any, rows: Any, ends: Any, shape: Any, arena: Any) -
         tiles = row + shape[0] + room * shape[1]
         for word in range(rest):
             words[tiles + word] = rows[start + front + word]
+    # What was there before is dead by now: deltas come one after the other.
+    compact(arena)
     return ids.size

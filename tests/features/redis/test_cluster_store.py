@@ -103,6 +103,20 @@ def test_slots_that_move_are_followed_while_rows_are_written(
     rows_at(store, view, 6)
 
 
+def test_a_store_is_opened_while_a_slot_without_rows_moves(
+    cluster: RedisCluster, store: Store
+) -> None:
+    source = _server_of(cluster, b"7")
+    target = next(server for server in cluster.servers if server is not source)
+    slot = slot_of(tags()[bucket_of(b"7")])
+    with client(source.port) as giver, client(target.port) as taker:
+        taker.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", cluster.id_of(source))
+        giver.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", cluster.id_of(target))
+    generation = store.generation()
+    with closing(open_store(cluster.url)) as other:
+        assert other.generation() == generation
+
+
 def test_flushed_scripts_are_loaded_again(cluster: RedisCluster, store: Store) -> None:
     view = view_name()
     for offset in (1, 2):

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freshet.features.catalog import open_store
+from freshet.features.redis import link
 from freshet.features.redis.addresses import server_at
 from freshet.features.redis.copy_store import CopyStore
 from freshet.features.stores.contract import NotAtOnce, RowKeys, Rows
@@ -146,9 +147,9 @@ def test_whatever_is_evicted_reads_are_those_of_the_store(
         elif step == "erase":
             store.erase(view, [key], pack((offset, 0)))
         elif step == "evict":
-            client(server).delete(b"%b:%b" % (view.encode(), key))
+            _evict(server, view, key)
         elif step == "overtaken":
-            client(server).delete(b"%b:%b" % (view.encode(), key))
+            _evict(server, view, key)
             behind.before_reply = lambda key=key, offset=offset: _write_once(
                 store, behind, view, key, offset
             )
@@ -156,6 +157,12 @@ def test_whatever_is_evicted_reads_are_those_of_the_store(
             behind.before_reply = int
         keys = [b"0", b"1", b"2", b"3"]
         assert get(store, view, keys) == get(behind, view, keys)
+
+
+def _evict(server: RedisServer, view: str, key: bytes) -> None:
+    with client(server) as one:
+        for name in one.scan_iter(b"*:%b:%b" % (view.encode(), key)):
+            one.delete(name)
 
 
 def _write_once(store: CopyStore, behind: Behind, view: str, key: bytes, offset: int) -> None:
@@ -176,6 +183,41 @@ def test_while_redis_is_away_reads_go_on_and_writers_wait(
         store.erase(view, [b"k"], pack((1, 5)))
     server.start()
     put(store, view, [(b"k", (2, 0))])
+    assert get(store, view, [b"k"]) == [row(b"k", (2, 0))]
+
+
+def test_what_a_redis_brings_back_from_its_disk_is_not_believed(tmp_path: Path) -> None:
+    """Copies that were overtaken, or erased, since it last saved them."""
+    behind = Behind()
+    with RedisServer(tmp_path, *EVICTING, "--dbfilename", "kept.rdb") as server:
+        store = CopyStore(server_at(server.url, 5.0), behind)
+        view = view_name()
+        put(store, view, [(b"a", (1, 0)), (b"b", (1, 1))])
+        get(store, view, [b"a", b"b"])
+        with client(server) as one:
+            one.save()
+        put(store, view, [(b"a", (2, 0))])
+        store.erase(view, [b"b"], pack((2, 1)))
+        server.kill()
+        server.start()
+        with client(server) as one:
+            assert one.dbsize() == 2
+        assert get(store, view, [b"a", b"b"]) == [row(b"a", (2, 0)), None]
+        store.close()
+
+
+def test_a_redis_that_was_demoted_and_came_back_has_no_copies(
+    server: RedisServer, store: CopyStore, behind: Behind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Meanwhile another took the writes."""
+    monkeypatch.setattr(link, "HISTORY_SECONDS", 0.0)
+    view = view_name()
+    put(store, view, [(b"k", (1, 0))])
+    get(store, view, [b"k"])
+    with client(server) as one:
+        one.replicaof("127.0.0.1", 1)
+        put(behind, view, [(b"k", (2, 0))])
+        one.replicaof("NO", "ONE")
     assert get(store, view, [b"k"]) == [row(b"k", (2, 0))]
 
 

@@ -69,3 +69,19 @@ def test_dead_blocks_are_given_back_while_rows_grow() -> None:
         # quarter dead besides, and some segments. Without compaction it comes to thrice as much.
         longest = (rows.plan.bytes_of(TAIL) + 8 * 25) * 9 / 8
         assert rows.used_bytes <= 1.25 * count * longest + 8 * 4 * SEGMENT_WORDS
+
+
+def test_a_checkpoint_with_many_deltas_takes_no_more_than_its_rows() -> None:
+    plan = RowPlan.compile({"n": fr.count(over="1d"), "x": fr.max("x", over="7d")}, None)
+    rows = ViewRows(plan)
+    count = 20_000
+    keys = Texts.of([f"key {at}" for at in range(count)])
+    dumped = []
+    for at in range(12):
+        times = np.full(count, at * 3_600_000)
+        rows.fold(keys, times, np.ones((count, 1)), at, np.arange(count))
+        dumped.append(rows.dump_delta() if at else rows.dump())
+    loaded = ViewRows(plan)
+    loaded.load(dumped[0], dumped[1:])
+    assert loaded.used_bytes <= 1.25 * rows.used_bytes + 8 * 4 * SEGMENT_WORDS
+    assert list(loaded.all_rows()[1]) == list(rows.all_rows()[1])
