@@ -29,6 +29,8 @@ from freshet.streams.kafka.log import KafkaLog
 from freshet.testing import LocalRun, MemoryStore
 from tests.contracts.log_battery import DEADLINE_SECONDS
 
+# Records are stamped with times of long ago, which a broker would take for too old to keep.
+KEPT = {"retention.ms": "-1"}
 HOUR = 3_600_000
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 KEYS = (None, b"", b"ann", b"\xff\x00\xfe", b"k" * 1_000)
@@ -128,7 +130,9 @@ def theirs(broker: str) -> Make:
         name = f"visits.{uuid.uuid4().hex[:8]}"
         settings = {key.replace("_", "."): value for key, value in config.items()}
         admin = AdminClient({"bootstrap.servers": broker})
-        admin.create_topics([NewTopic(name, partitions, 1, config=settings)])[name].result()
+        admin.create_topics([NewTopic(name, partitions, 1, config={**KEPT, **settings})])[
+            name
+        ].result()
         return Theirs(broker, name)
 
     return make
@@ -150,7 +154,7 @@ class Taken:
     row: RowKeys
 
     def is_there(self, *users: str) -> list[bool]:
-        asked = RowKeys(self.row.view, [user.encode() for user in users], self.row.width)
+        asked = RowKeys(self.row.view, [user.encode() for user in users])
         (rows,) = self.store.read([asked])
         there: list[bool] = rows.present.tolist()
         return there

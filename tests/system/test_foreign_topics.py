@@ -27,6 +27,8 @@ from freshet.streams.intake.push import PushRequest
 from freshet.streams.kafka.log import KafkaLog
 from freshet.testing import LocalRun, MemoryStore
 
+# Records are stamped with times of long ago, which a broker would take for too old to keep.
+KEPT = {"retention.ms": "-1"}
 HOUR = 3_600_000
 VISIT = {
     "type": "record",
@@ -105,7 +107,7 @@ def theirs(kafka: str) -> str:
     """A topic of three partitions that has been there for long, with records of any key and none."""
     name = f"visits.v1-{uuid.uuid4().hex[:8]}"
     admin = AdminClient({"bootstrap.servers": kafka})
-    admin.create_topics([NewTopic(name, 3, 1)])[name].result()
+    admin.create_topics([NewTopic(name, 3, 1, config=KEPT)])[name].result()
     produce(kafka, name, 0, 12)
     return name
 

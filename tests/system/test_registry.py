@@ -44,6 +44,8 @@ from freshet.streams.registry.writers import Writers, kept_writers
 from freshet.streams.vitals.vitals import Vitals
 from freshet.testing import MemoryStore
 
+# Records are stamped with times of long ago, which a broker would take for too old to keep.
+KEPT = {"retention.ms": "-1"}
 ROOT = Path(__file__).parent.parent.parent
 PYTHON = ROOT / ".venv-clients" / "bin" / "python"
 PATIENCE_SECONDS = 60.0
@@ -93,7 +95,7 @@ class Shop:
         self.log_name = f"orders.v1-{uuid.uuid4().hex[:8]}"
         # Kept while it is waited for: its end would end the call.
         admin = AdminClient({"bootstrap.servers": kafka})
-        made = admin.create_topics([NewTopic(self.log_name, 1, 1)])
+        made = admin.create_topics([NewTopic(self.log_name, 1, 1, config=KEPT)])
         made[self.log_name].result()
         # Read as this app wants it: a name of its own, a field that comes later.
         euros = {"name": "euros", "type": "double", "aliases": ["amount"], "default": 0.0}
