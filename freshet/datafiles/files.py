@@ -192,8 +192,11 @@ def _parquet(path: Path) -> Iterator[Rows]:
 
 def _csv(path: Path) -> Iterator[Rows]:
     """Every field as it is written: what it means, its topic's schema says."""
+    separator = ""
+    if path.name.lower().removesuffix(".gz").endswith(".tsv"):
+        separator = "\t"
     with _opened(path) as file:
-        for table, refused in tables(file):
+        for table, refused in tables(file, separator):
             yield _table(table)
             if refused:
                 yield Lines([*refused])
