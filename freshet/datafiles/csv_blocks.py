@@ -157,8 +157,11 @@ class _Scan:
     def is_misfit(self) -> bool:
         """Whether a record that ends here, at the end of the file, is another than of the width."""
         where, fields = self._state
-        # Its last field is counted when a line ends, and only a return had one.
-        return bool(fields + (where != RETURNED) != self._width)
+        # Its last field is counted where the line ends; after a return it is, and a blank line has
+        # none.
+        if where != RETURNED:
+            fields += 1
+        return fields not in (0, self._width)
 
 
 def _parts(rest: bytes, file: IO[bytes]) -> Iterator[bytes]:

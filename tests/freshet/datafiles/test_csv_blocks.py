@@ -104,6 +104,7 @@ RECORDS = st.lists(st.lists(WRITTEN, min_size=1, max_size=3).map(",".join), max_
     block=st.integers(1, 40),
 )
 @example(body='6" pipe,1\n"of two\nlines",2\n"q, t",3\n', block=64)
+@example(body="\r", block=1)
 def test_a_quote_within_a_field_is_one_to_every_reader(body: str, block: int) -> None:
     found = in_blocks(b"a,b\n" + body.encode(), block)
     # pyarrow takes nothing for an error.
