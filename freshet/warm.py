@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from freshet.app import App, load
+from freshet.datafiles.csv_blocks import warm as warm_csv
 from freshet.demo.flights import APP
 from freshet.demo.flights.schedule import Schedule, Step
 from freshet.features.rows.rows import warm as warm_rows
@@ -31,6 +32,7 @@ def main() -> None:
     started = time.monotonic()
     warm_decoding()
     warm_rows()
+    warm_csv()
     app = load(APP)
     store = MemoryStore()
     drain_ms = max(model.label.topic.freshness.ms("label_wait") for model in app.models) + HOUR_MS

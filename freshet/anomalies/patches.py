@@ -10,6 +10,7 @@ from typing import Any
 
 from freshet.anomalies import compare as found
 from freshet.anomalies.compare import Anomaly
+from freshet.samples.names import told_apart
 from freshet.samples.proposal import MOST_WORDS, propose_field
 from freshet.samples.values import BOOLEAN, HUGE, REAL, WHOLE
 from freshet.schemas.avro_names import avro_name
@@ -102,7 +103,20 @@ def _put(avro: Avro, after: Avro, before: Avro) -> None:
     while after["name"] in taken:
         after["name"] = f"{name}_{count}"
         count += 1
+    after["type"] = told_apart(after["type"], _type_names(avro))
     avro["fields"] = [*avro["fields"], after]
+
+
+def _type_names(avro: Any) -> set[str]:
+    """The names that types of a schema have, which no other may have."""
+    if isinstance(avro, list):
+        return set().union(*map(_type_names, avro))
+    if not isinstance(avro, dict):
+        return set()
+    names = set().union(*(_type_names(avro.get(part)) for part in ("type", "fields", "items")))
+    if avro.get("type") in ("record", "enum", "fixed"):
+        names.add(avro["name"])
+    return names
 
 
 def _new(anomaly: Anomaly, as_text: bool) -> Avro | None:

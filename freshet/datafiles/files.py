@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import gzip
+import json
 import re
 import zlib
 from collections.abc import Iterator, Sequence
@@ -39,6 +40,10 @@ FORMATS = {
     ".ndjson": JSON_LINES,
     ".json": JSON_LINES,
 }
+
+
+# How msgspec calls JSON that goes on where the line ends.
+CUT = "Input data was truncated"
 
 
 class DataError(ComponentError):
@@ -192,8 +197,11 @@ def _parquet(path: Path) -> Iterator[Rows]:
 
 def _csv(path: Path) -> Iterator[Rows]:
     """Every field as it is written: what it means, its topic's schema says."""
+    separator = ""
+    if path.name.lower().removesuffix(".gz").endswith(".tsv"):
+        separator = "\t"
     with _opened(path) as file:
-        for table, refused in tables(file):
+        for table, refused in tables(file, separator):
             yield _table(table)
             if refused:
                 yield Lines([*refused])
@@ -224,3 +232,26 @@ def parsed(line: bytes) -> dict[str, Any] | bytes:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return line.strip()
     return found if isinstance(found, dict) else line.strip()
+
+
+def why_none(line: bytes) -> str:
+    """Why bytes are no object of JSON."""
+    try:
+        msgspec.json.decode(line)
+    except UnicodeDecodeError:
+        return "it is not UTF-8"
+    except RecursionError:
+        return "it is nested too deeply"
+    except msgspec.DecodeError as error:
+        if str(error) == CUT and _is_object(line):
+            return "it has half of a surrogate pair, which is no character"
+        return str(error).partition(" - at ")[0]
+    return "it is no object"
+
+
+def _is_object(line: bytes) -> bool:
+    """To Python's own reader, which takes more than others do."""
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False

@@ -31,7 +31,8 @@ class Seen:
 class Profile:
     """A column. `rows` are those of the sample, also where they lack it.
 
-    `values` counts distinct values, up to `MOST_DISTINCT` of them. `missing` counts the texts that
+    `values` counts distinct values, up to `MOST_DISTINCT` of them, long texts by what `_short`
+    makes of them. `missing` counts the texts that
     say that there is none. `children` are the fields of objects, `items` what lists hold; `arrow`
     is the type that Parquet gives the column.
     """
@@ -67,6 +68,11 @@ class Profile:
         return self.values.most_common(1)[0][1] == 1
 
     @property
+    def has_cut(self) -> bool:
+        """Whether a long text is among its values, which are then not as they were written."""
+        return any(map(is_cut, self.values))
+
+    @property
     def examples(self) -> list[Any]:
         """The commonest values; of nested ones the first."""
         common = [value for value, _ in self.values.most_common(3)]
@@ -76,12 +82,14 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Profiles:
-    """Of a whole sample, by column in their order. `broken` rows are none, and lack no field."""
+    """Of a whole sample, by column in their order. `broken` rows are none, and lack no field;
+    `why_broken` is of the first."""
 
     columns: dict[str, Profile]
     rows: int
     broken: int
     first_broken: str
+    why_broken: str = ""
 
 
 def profiles(chunks: Iterable[Chunk], as_text: bool) -> Profiles:
@@ -106,10 +114,9 @@ def profiles(chunks: Iterable[Chunk], as_text: bool) -> Profiles:
         broken += chunk.broken
         for profile in found.values():
             lack(profile, rows)
-    first = ""
-    if broken:
-        first = broken[0].text
-    return Profiles(found, rows, len(broken), first)
+    if not broken:
+        return Profiles(found, rows, 0, "")
+    return Profiles(found, rows, len(broken), broken[0].text, broken[0].why)
 
 
 def lack(profile: Profile, rows: int) -> None:
@@ -178,10 +185,15 @@ def _count(profile: Profile, values: list[Any], of_values: list[str]) -> None:
 
 def _short(value: Any) -> Any:
     """A text as it is counted: a long one would cost its length for each value."""
-    if isinstance(value, str) and len(value) > LONGEST:
-        # Its beginning is for people, its hash tells it apart.
-        return f"{value[:LONGEST]}… {hash(value):x}"
+    if is_cut(value):
+        # Its beginning is for people, its hash tells it apart. No space: a text with one is no id.
+        return f"{value[:LONGEST]}…{hash(value):x}"
     return value
+
+
+def is_cut(value: Any) -> bool:
+    """Whether a value is a long text, or stands for one: what is cut is longer than others, too."""
+    return isinstance(value, str) and len(value) > LONGEST
 
 
 def _look_into_objects(profile: Profile, values: list[Any], first_row: int) -> None:

@@ -61,6 +61,9 @@ def told_type(column: str, profile: Profile, as_text: bool) -> Told:
     is_text = main == "texts" or written > SLIPS * profile.present
     if as_text and written and is_text and main != "bytes":
         return _texts(column, profile, _mixed(profile, counts))
+    # What is read of such a column are bytes, also where they could be a text.
+    if not as_text and counts["bytes"] and _is_binary(profile.arrow):
+        return Told("bytes")
     doubts: tuple[str, ...] = ()
     if others:
         doubts = tuple(_others(profile, main, counts))
@@ -75,6 +78,8 @@ def told_type(column: str, profile: Profile, as_text: bool) -> Told:
             return _moments(profile, doubts)
         case "bytes" if as_text:
             return Told(left_out="holds texts that are not UTF-8: iconv -t utf-8 makes them that")
+        case "bytes":
+            return Told("bytes", doubts=doubts)
         case _:
             return Told(left_out=f"holds {main}, and no field of an event can")
 
@@ -168,6 +173,13 @@ def _arrow_number(arrow: pa.DataType | None) -> str | None:
     if pa.types.is_int32(arrow):
         return "int"
     return None
+
+
+def _is_binary(arrow: pa.DataType | None) -> bool:
+    """Whether Parquet says that a column is of bytes."""
+    if arrow is None:
+        return False
+    return bool(pa.types.is_binary(arrow) or pa.types.is_large_binary(arrow))
 
 
 def epoch_unit(profile: Profile) -> str | None:

@@ -1,10 +1,11 @@
-"""Names of columns: what their words say of what they hold."""
+"""Names of columns: what their words say of what they hold; and names for what has none."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from freshet.schemas.avro_names import avro_name
 
@@ -37,6 +38,27 @@ def says(name: str, of: Collection[str]) -> bool:
     return any(word in of for word in words(name))
 
 
+def told_apart(avro: Any, taken: set[str]) -> Any:
+    """An Avro type, or a field, whose records have names of their own: those that are taken are
+    numbered, and all of them are taken from then on.
+
+    >>> told_apart({"type": "record", "name": "a", "fields": []}, {"a", "a_2"})
+    {'type': 'record', 'name': 'a_3', 'fields': []}
+    """
+    if isinstance(avro, list):
+        return [told_apart(one, taken) for one in avro]
+    if not isinstance(avro, dict):
+        return avro
+    found = dict(avro)
+    if found.get("type") == "record":
+        found["name"] = avro_name(found["name"], taken)
+        taken.add(found["name"])
+    for part in ("type", "fields", "items"):
+        if part in found:
+            found[part] = told_apart(found[part], taken)
+    return found
+
+
 def own_name(sample: str) -> str:
     """What events of a sample may be called: a name that topics take.
 
@@ -44,7 +66,7 @@ def own_name(sample: str) -> str:
     ('orders', 'orders_v1', 'events')
     """
     base = Path(sample).name
-    suffix = re.search(r"\.(parquet|pq|csv|jsonl|ndjson|json)(\.gz)?$", base, re.IGNORECASE)
+    suffix = re.search(r"\.(parquet|pq|csv|tsv|jsonl|ndjson|json)(\.gz)?$", base, re.IGNORECASE)
     if suffix is not None:
         # Numbers behind a file's name say which part of the data it holds.
         base = re.sub(r"[-_. ]*\d[-\d_]*$", "", base[: suffix.start()])

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from freshet.datafiles.files import DataError
+from freshet.datafiles.files import CUT, DataError
 from freshet.samples.column_profile import Profiles, profiles
 from freshet.samples.log_tail import NEWEST, of_log
 from freshet.samples.proposal import Proposal, propose
@@ -98,15 +98,23 @@ def _check_form(sample: Sample, found: Profiles) -> None:
             f"has a first row of numbers ({', '.join(columns[:3])}), where names of columns belong",
             "Put a row of names before it.",
         )
-    if not columns and found.first_broken.startswith(("[", "{")):
-        how = "jq -c . does"
-        if found.first_broken.startswith("["):
-            how = "jq -c '.[]' does"
+    if columns or not found.first_broken.startswith(("[", "{")):
+        return
+    # A line that ends too early is a part of an object.
+    if found.first_broken.startswith("{") and found.why_broken != CUT:
         raise DataError(
             f"sample {sample.name}",
-            "is JSON, but not an object a line",
-            f"Write each object on a line of its own: {how}.",
+            f"has no line that can be read; of {found.first_broken!r}: {found.why_broken}",
+            "Mend its lines.",
         )
+    how = "jq -c . does"
+    if found.first_broken.startswith("["):
+        how = "jq -c '.[]' does"
+    raise DataError(
+        f"sample {sample.name}",
+        "is JSON, but not an object a line",
+        f"Write each object on a line of its own: {how}.",
+    )
 
 
 def infer(place: Place, name: str, rows: int, out: Path | None) -> None:

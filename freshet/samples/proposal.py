@@ -15,7 +15,7 @@ from typing import Any
 from freshet.samples import values as kinds
 from freshet.samples.column_profile import Profile, Profiles
 from freshet.samples.column_types import Told, told_type
-from freshet.samples.names import TIMES, own_name, says, words
+from freshet.samples.names import TIMES, own_name, says, told_apart, words
 from freshet.schemas.avro_names import avro_name
 
 MOST_WORDS = 32  # of a domain
@@ -80,13 +80,15 @@ class Proposal:
 
     @property
     def schema(self) -> dict[str, Any]:
+        # The names of records within others are made of paths, of which two may give one name.
+        records = {self.name}
         return {
             "type": "record",
             "name": self.name,
             "doc": f"Proposed from {self.rows:,} rows.",
             "schema_id": 1,
             "version": 1,
-            "fields": [field.avro for field in self.fields],
+            "fields": [told_apart(field.avro, records) for field in self.fields],
         }
 
 
@@ -203,6 +205,9 @@ def domain_of(profile: Profile, told: Told) -> list[str] | None:
     """The words of a column of texts, where there are few and each was seen often enough."""
     is_plain_text = told.type == "string" and told.unit is None
     if not is_plain_text or not profile.all_told_apart or profile.missing:
+        return None
+    # Long texts are no words, and are not kept as they are.
+    if profile.has_cut:
         return None
     # Of another kind: whether these are words is in doubt already.
     if profile.count(kinds.TEXT) < profile.present and profile.count(kinds.BINARY):

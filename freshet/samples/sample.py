@@ -20,6 +20,7 @@ from freshet.datafiles.files import (
     Table,
     rows_of,
     sample_files,
+    why_none,
 )
 
 ROWS = 100_000  # that are looked at where nobody says how many
@@ -41,6 +42,7 @@ class Broken(NamedTuple):
 
     row: int | None  # None: somewhere in the file
     text: str
+    why: str = ""  # of the first of a chunk alone
 
 
 class Chunk(NamedTuple):
@@ -135,7 +137,7 @@ def _chunk(rows: Rows, first_row: int, most: int) -> Chunk:
 
 
 def _values(column: pa.ChunkedArray) -> list[Any]:
-    if pa.types.is_binary(column.type):
+    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
         # Bytes that are no UTF-8 stay told apart: no text of a file has surrogates in it.
         return [_text(value) for value in column.to_pylist()]
     if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
@@ -158,7 +160,10 @@ def _of_lines(lines: list[dict[str, Any] | bytes], first_row: int) -> Chunk:
     broken = []
     for at, line in enumerate(lines):
         if isinstance(line, bytes):
-            broken.append(Broken(first_row + at, line[:SHOWN].decode("utf-8", "replace")))
+            why = ""
+            if not broken:
+                why = why_none(line)
+            broken.append(Broken(first_row + at, line[:SHOWN].decode("utf-8", "replace"), why))
         else:
             names |= dict.fromkeys(line)
     columns: dict[str, list[Any]] = {name: [ABSENT] * len(lines) for name in names}

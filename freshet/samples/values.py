@@ -59,6 +59,8 @@ def kind_of(value: Any) -> str:
     ('whole number', 'boolean', 'text', 'whole number beyond 64 bits')
     """
     kind = _BY_TYPE.get(type(value))
+    if kind is TEXT and is_no_text(value):
+        return BINARY
     if kind is not None:
         return kind
     if isinstance(value, int):

@@ -125,3 +125,12 @@ def test_two_anomalies_of_a_field_are_mended_together(tmp_path: Path) -> None:
         {"name": "a", "type": ["null", "double"], "range": [0, 5], "default": None}
     ]
     assert not compare(sample, 9, EventSchema.parse(avro, "thing"), None).anomalies
+
+
+def test_a_record_of_a_new_column_has_a_name_of_its_own(tmp_path: Path) -> None:
+    at = {"type": "record", "name": "b_record", "fields": [{"name": "x", "type": "long"}]}
+    schema = schema_of({"name": "a", "type": {"type": "array", "items": at}})
+    sample = sample_of(tmp_path, {"a": [{"x": 1}], "b": {"y": "s"}})
+    after, _ = next_version(schema, compare(sample, 9, schema, None).anomalies, False)
+    made = EventSchema.parse(after, "thing")
+    assert {field.name for field in made.fields} == {"a", "b.y"}

@@ -123,3 +123,14 @@ def test_parquet_keeps_its_types(tmp_path: Path) -> None:
     (table,) = read(tmp_path / "a.parquet")
     assert isinstance(table, Table)
     assert table.columns["id"].to_pylist() == [2**60 + 1, None]
+
+
+@pytest.mark.parametrize("name", ["orders.tsv", "orders.TSV"])
+def test_a_file_that_is_called_so_is_separated_by_tabs(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("a,b,c\td;e\n1,2,3\t4;5\n")
+    (table,) = read(tmp_path / name)
+    assert isinstance(table, Table)
+    assert {name: column.to_pylist() for name, column in table.columns.items()} == {
+        "a,b,c": [b"1,2,3"],
+        "d;e": [b"4;5"],
+    }

@@ -191,6 +191,8 @@ def test_what_some_rows_lack_may_be_null(tmp_path: Path) -> None:
         (["a"] * MANY, None),  # a constant
         ([str(i) + "x" for i in range(32)] * 5, sorted(str(i) + "x" for i in range(32))),
         ([str(i) + "x" for i in range(33)] * 5, None),
+        (["b" * 64, "a"] * 5, ["a", "b" * 64]),
+        (["b" * 65, "a"] * 5, None),  # a long text is no word
     ],
 )
 def test_a_domain_needs_few_words_that_were_seen_often(
@@ -237,6 +239,10 @@ def test_a_name_that_is_one_is_kept_by_its_own_column(tmp_path: Path) -> None:
         ("a.csv", "1,2.5\n2,3.5\n", "has a first row of numbers (1, 2.5)"),
         ("a.json", '[{"a": 1}]\n', "is JSON, but not an object a line"),
         ("a.json", '{\n "a": 1\n}\n', "is JSON, but not an object a line"),
+        ("a.json", '{"a": 1e400}\n', "of '{\"a\": 1e400}': Number out of range"),
+        ("a.json", '{"a": NaN}\n', "JSON is malformed: invalid character"),
+        ("a.json", '{"a": 1},\n', "JSON is malformed: trailing characters"),
+        ("a.json", '{"a": "\\ud800"}\n', "it has half of a surrogate pair"),
         ("a.csv", "a,b,a\n1,2,3\n", "two of its columns are called 'a'"),
     ],
 )
@@ -307,6 +313,55 @@ def test_nested_values_become_records_and_arrays(tmp_path: Path) -> None:
     for row in rows:
         fastavro.schemaless_writer(io.BytesIO(), parsed, row)
     assert types(found)["tags"] == {"type": "array", "items": "string"}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"a": {"x": {"y": 1}}, "a_x": {"y": "s"}},
+        {"a_x": {"y": "s"}, "a": {"x": {"y": 1}}, "a.x": {"y": True}},
+        {"a": [{"item": {"y": 1}}], "a_item": {"item": {"y": "s"}}},
+        {"things": {"y": 1}, "things_record": {"y": {"z": 1}}},
+    ],
+)
+def test_records_whose_paths_give_one_name_are_told_apart(
+    row: dict[str, Any], tmp_path: Path
+) -> None:
+    found = json_lines(tmp_path, [row])
+    event = {field.name: row[field.column] for field in found.fields}
+    fastavro.schemaless_writer(io.BytesIO(), fastavro.parse_schema(found.schema), event)
+    EventSchema.parse(found.schema, "things")
+
+
+def test_a_record_is_not_called_as_the_events_are(tmp_path: Path) -> None:
+    (tmp_path / "a_record.jsonl").write_text('{"a": {"y": 1}}\n')
+    found, _ = proposed(of_files(str(tmp_path / "a_record.jsonl")), "", 10)
+    assert found.schema["fields"][0]["type"]["name"] == "a_record_2"
+
+
+@pytest.mark.parametrize("type_", [pa.binary(), pa.large_binary(), pa.binary(2)])
+def test_bytes_that_are_no_text_are_bytes(type_: pa.DataType, tmp_path: Path) -> None:
+    """Some of them could be one, which the field they are of is not told by."""
+    values = pa.array([b"\xff\xfe", b"ab", b"cd"], type_)
+    pa.parquet.write_table(pa.table({"v": values, "w": [[b"\xff"]] * 3}), tmp_path / "a.parquet")
+    found, roles = proposed(of_files(str(tmp_path / "a.parquet")), "", 10)
+    assert types(found) == {"v": "bytes", "w": {"type": "array", "items": "bytes"}}
+    assert not doubts(found)
+    assert roles.event_id is None
+
+
+def test_bytes_that_are_texts_are_texts(tmp_path: Path) -> None:
+    """As who writes Parquet without saying what its bytes are means them."""
+    for type_ in (pa.binary(), pa.large_binary()):
+        pa.parquet.write_table(pa.table({"v": pa.array([b"a"], type_)}), tmp_path / "a.parquet")
+        assert types(proposed(of_files(str(tmp_path / "a.parquet")), "", 10)[0]) == {"v": "string"}
+
+
+def test_an_id_may_be_long(tmp_path: Path) -> None:
+    rows = [{"hash": f"{i:0128x}"} for i in range(9)]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    _, roles = proposed(of_files(str(tmp_path / "a.jsonl")), "", 10)
+    assert roles.event_id is not None
 
 
 VALUES = st.one_of(
