@@ -89,9 +89,10 @@ def check_row_wise(
     where: str,
     true_or_false: bool = False,
     label: bool = False,
+    any_type: bool = False,
 ) -> None:
-    """Check a filter (`true_or_false`), a label (that, or 0 and 1) or another expression (that, or
-    a number) over the schema's fields.
+    """Check a filter (`true_or_false`), a label (that, or 0 and 1), a derived field (`any_type`) or
+    another expression (true or false, or a number) over the schema's fields.
 
     Raises:
         DefinitionError: naming `where`, unless the expression is row-wise, reads known fields by
@@ -128,6 +129,8 @@ def check_row_wise(
         if reason:
             raise _not_row_wise(expression, where, f"it uses {reason}")
     found = _check_random_cuts(expression, schema, where)
+    if any_type:
+        return
     if label:
         _check_label(expression, found, where)
     elif not (found.dtype == pl.Boolean or (found.dtype.is_numeric() and not true_or_false)):
