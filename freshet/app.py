@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from freshet import own_modules, shadows
 from freshet.features.views import erasing
@@ -20,12 +21,14 @@ from freshet.schemas.declared import check_each
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.events.field import DATATYPES, Field
 from freshet.schemas.events.schema import EventSchema
-from freshet.schemas.topics.derivations import roots
-from freshet.schemas.topics.derive import Bucket, TimePart
-from freshet.schemas.topics.digests import Facts, digest_of
+from freshet.schemas.topics.derivations import OWN, roots
+from freshet.schemas.topics.digests import Facts, digest_of, fields_read
 from freshet.schemas.topics.topic import FieldRef, Topic, check_name
 from freshet.streams.control.channels import Channels
 from freshet.streams.intake.expressions import check_row_wise
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,7 @@ class App:
             self._check_model(model)
         for topic in self.topics:
             for name, expression in topic.drop.items():
+                _refuse_derived(topic, name, expression)
                 check_row_wise(
                     expression,
                     topic.events,
@@ -222,8 +226,7 @@ class App:
         for derivation in topic.derivations:
             name = derivation.field.name
             declared = topic.derive[name]
-            # freshet's own functions are row-wise.
-            if isinstance(declared, TimePart | Bucket):
+            if isinstance(declared, OWN):
                 continue
             where = f"topic {topic.name}: derive[{name!r}]"
             check_row_wise(declared, derivation.before, where, any_type=True)
@@ -288,6 +291,16 @@ class App:
                     "Fields of requests may only be imputed by constants: "
                     "use fr.impute.constant(…).",
                 )
+
+
+def _refuse_derived(topic: Topic, name: str, expression: pl.Expr) -> None:
+    """Filters see events as they came."""
+    for read in sorted(fields_read(expression) & topic.derive.keys()):
+        raise DefinitionError(
+            f"topic {topic.name}: drop[{name!r}]",
+            f"reads {read!r}, which is derived of what filters leave",
+            "Write what it is derived of into the filter.",
+        )
 
 
 def _check_derived_of_requests(model: Model, views: Iterable[View]) -> None:

@@ -46,7 +46,7 @@ PAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
         "What declarations are made of",
         (
             *("Topic/FieldRef", "time/EventTime", "View/FeatureRef"),
-            *("hour/TimePart", "bucket/Bucket"),
+            *("hour/TimePart", "bucket/Bucket", "haversine/Distance"),
             *("heuristic/Heuristic", "constant/Constant"),
             *("count/Window", "last/Last", "decayed_mean/DecayedMean", "age/Age"),
         ),

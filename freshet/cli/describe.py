@@ -20,6 +20,7 @@ from freshet.roles.preflight import hold_slos
 from freshet.runs.definitions import Definitions, changes
 from freshet.schemas.durations import milliseconds, text_of
 from freshet.schemas.events.field import INTEGERS
+from freshet.schemas.topics.derive import TimePart
 from freshet.schemas.topics.digests import shown
 from freshet.schemas.topics.impute import Impute
 from freshet.schemas.topics.start import EARLIEST, LATEST
@@ -221,7 +222,10 @@ def _rounded(model: Model, views: Iterable[View]) -> Iterable[tuple[str, str]]:
     whole = [
         name
         for name in model.vectors.numbers
-        if name in model.on.all_fields.positions and model.on.all_fields[name].type in INTEGERS
+        if name in model.on.all_fields.positions
+        and model.on.all_fields[name].type in INTEGERS
+        # Parts of times are small.
+        and not isinstance(model.on.derive.get(name), TimePart)
     ]
     rule = f"exact up to {EXACT:,}, beyond rounded"
     if whole:

@@ -22,13 +22,15 @@ from freshet.schemas.events.columns import arrow_type
 from freshet.schemas.events.field import Field
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.events.times import EventTime
-from freshet.schemas.topics.derive import Bucket, TimePart
+from freshet.schemas.topics.derive import Bucket, Distance, TimePart
 from freshet.schemas.topics.digests import fields_read, of_expression
 
 if TYPE_CHECKING:
     import polars as pl
 
-Declared: TypeAlias = "pl.Expr | TimePart | Bucket"
+Declared: TypeAlias = "pl.Expr | TimePart | Bucket | Distance"
+# Those that need no check: each row's value depends on that row alone.
+OWN = (TimePart, Bucket, Distance)
 EXAMPLE = 'Write {"hour": fr.hour("at", zone="America/New_York")}, or a Polars expression.'
 # With as many any field that keys are made of is still taken by every store.
 DERIVED_BYTES = 4_096
@@ -123,15 +125,15 @@ def dtype_of(field: Field) -> pl.DataType:
 
 
 def _check_name(name: object, known: EventSchema, where: str) -> None:
-    cause = ""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        cause = "is no name of a field"
-    elif name in known.positions:
+        raise DefinitionError(where, "is no name of a field", EXAMPLE)
+    cause = ""
+    if name in known.positions:
         cause = "is a field already"
     elif any(field.startswith(f"{name}.") for field in known.positions):
         cause = "is a record already"
     if cause:
-        raise DefinitionError(where, cause, f"Name it otherwise. {EXAMPLE}")
+        raise DefinitionError(where, cause, "Give it a name of its own.")
 
 
 def _settled(
@@ -143,10 +145,10 @@ def _settled(
 ) -> Derivation:
     import polars as pl
 
-    if isinstance(declared, TimePart | Bucket):
+    if isinstance(declared, OWN):
         _check_fields(declared.reads, known, where)
         own = declared.settled(known, event_time, where)
-        field = Field(name, "long", null_branch=1, description=str(own))
+        field = Field(name, own.type, null_branch=1, description=str(own))
         return Derivation(field, tuple(dict.fromkeys(own.reads)), str(own), known, own.over)
     if not isinstance(declared, pl.Expr):
         raise DefinitionError(where, f"{declared!r} is no expression over fields", EXAMPLE)

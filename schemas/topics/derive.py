@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ import pyarrow as pa
 from freshet.schemas.declared import check_each
 from freshet.schemas.durations import EARLIEST_MS, LATEST_MS
 from freshet.schemas.errors import DefinitionError
-from freshet.schemas.events.field import KEY_TYPES
+from freshet.schemas.events.field import KEY_TYPES, NUMBERS, fits
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.events.times import TEXT, EventTime, is_zone, moments_in, resolved
 from freshet.schemas.text.columns import Texts
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 # Mean radius of the Earth, IUGG.
 EARTH_KM = 6371.0088
 MOST_BUCKETS = 1 << 31
+DEGREES = "Name a number field, or write a number: degrees, such as -73.78."
 ZONE = 'Write one such as "America/New_York".'
 
 
@@ -40,6 +42,11 @@ class TimePart:
     part: str
     time: str | EventTime
     zone: str | None = None
+
+    @property
+    def type(self) -> str:
+        """Of what it gives."""
+        return "long"
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -96,6 +103,11 @@ class Bucket:
     count: int
 
     @property
+    def type(self) -> str:
+        """Of what it gives."""
+        return "long"
+
+    @property
     def reads(self) -> tuple[str, ...]:
         """The fields that it is made of."""
         return self.fields
@@ -130,6 +142,63 @@ class Bucket:
 
     def __str__(self) -> str:
         return f"bucket of {', '.join(self.fields)}, one of {self.count}"
+
+
+@dataclass(frozen=True, slots=True)
+class Distance:
+    """A distance, as `fr.haversine(…)` gives it; not made directly.
+
+    Args:
+        places: Latitude and longitude of a place, then those of another: fields, or degrees.
+    """
+
+    places: tuple[str | float, str | float, str | float, str | float]
+
+    @property
+    def type(self) -> str:
+        """Of what it gives."""
+        return "double"
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The fields that it is made of."""
+        return tuple(place for place in self.places if isinstance(place, str))
+
+    def settled(self, schema: EventSchema, event_time: EventTime | None, where: str) -> Distance:
+        """Itself.
+
+        Raises:
+            DefinitionError: a place is neither a number field nor a number.
+        """
+        for place in self.places:
+            if isinstance(place, str):
+                type_ = schema[place].type
+                if type_ not in NUMBERS:
+                    cause = f"reads {place!r}, which is of type {type_}"
+                    raise DefinitionError(where, cause, DEGREES)
+            elif not fits(place, "double") or not math.isfinite(place):
+                raise DefinitionError(where, f"has {place!r} for degrees", DEGREES)
+        return self
+
+    def over(self, frame: pl.DataFrame) -> pl.Series:
+        """Of each row, float64; null where a field is missing or what comes out is no number."""
+        import polars as pl
+
+        lat1, lon1, lat2, lon2 = map(_number, self.places)
+        phi1 = lat1.radians()
+        phi2 = lat2.radians()
+        half_north = (phi2 - phi1) / 2
+        half_east = (lon2 - lon1).radians() / 2
+        north = half_north.sin() * half_north.sin()
+        east = half_east.sin() * half_east.sin()
+        haversin = north + phi1.cos() * phi2.cos() * east
+        # Of opposite places it may be rounded to more than 1, of which there is no root's arc.
+        km = haversin.clip(0, 1).sqrt().arcsin() * (2 * EARTH_KM)
+        return frame.select(pl.when(km.is_finite()).then(km).alias("km"))["km"]
+
+    def __str__(self) -> str:
+        lat1, lon1, lat2, lon2 = self.places
+        return f"km from {lat1}, {lon1} to {lat2}, {lon2}"
 
 
 def hour(time: str | EventTime, zone: str | None = None) -> TimePart:
@@ -281,46 +350,39 @@ def bucket(fields: str | Sequence[str], count: int) -> Bucket:
 
 
 def haversine(
-    lat1: str | pl.Expr, lon1: str | pl.Expr, lat2: str | pl.Expr, lon2: str | pl.Expr
-) -> pl.Expr:
+    lat1: str | float, lon1: str | float, lat2: str | float, lon2: str | float
+) -> Distance:
     """The distance of two places along the Earth's surface, in kilometres, for `derive` of a topic.
 
     Source: Sinnott, "Virtues of the haversine", Sky and Telescope 68 (1984); on a sphere of
     6371.0088 km, the mean radius of the IUGG.
 
     Args:
-        lat1: Latitude of the first place in degrees, a number field or a Polars expression.
-        lon1: Its longitude in degrees.
+        lat1: Latitude of the first place in degrees: a number field, or a number.
+        lon1: Its longitude in degrees, east of Greenwich positive.
         lat2: Latitude of the second.
         lon2: Its longitude.
 
     Returns:
-        A Polars expression, null where one of the four is.
+        What `derive` takes; a float64 for each event, missing where one of the fields is.
+
+    Raises:
+        DefinitionError: when a topic is declared with it, for a field that is no number.
 
     Examples:
         >>> import freshet as fr
-        >>> import polars as pl
-        >>> jfk_lax = fr.haversine(pl.lit(40.64), pl.lit(-73.78), pl.lit(33.94), pl.lit(-118.41))
-        >>> round(pl.select(jfk_lax).item())
-        3974
+        >>> print(fr.haversine("lat", "lon", 40.64, -73.78))
+        km from lat, lon to 40.64, -73.78
     """
-    phi1 = _number(lat1).radians()
-    phi2 = _number(lat2).radians()
-    half_north = (phi2 - phi1) / 2
-    half_east = (_number(lon2) - _number(lon1)).radians() / 2
-    north = half_north.sin() * half_north.sin()
-    east = half_east.sin() * half_east.sin()
-    haversin = north + phi1.cos() * phi2.cos() * east
-    # Of opposite places it may be rounded to more than 1, of which there is no root's arc.
-    return haversin.clip(0, 1).sqrt().arcsin() * (2 * EARTH_KM)
+    return Distance((lat1, lon1, lat2, lon2))
 
 
-def _number(place: str | pl.Expr) -> pl.Expr:
+def _number(place: str | float) -> pl.Expr:
     import polars as pl
 
     if isinstance(place, str):
-        place = pl.col(place)
-    return place.cast(pl.Float64)
+        return pl.col(place).cast(pl.Float64)
+    return pl.lit(float(place))
 
 
 def _part(part: str, clocks: pl.Series) -> pl.Series:

@@ -292,12 +292,12 @@ class Topic:
             declare.
         derive: Fields that are computed of others, by name, once gaps are filled: each a row-wise
             Polars expression that gives a text, a number, or true or false, or one of `fr.hour`,
-            `fr.minute_of_day`, `fr.weekday`, `fr.day`, `fr.month` and `fr.bucket`. Each may read
-            those before it. Views, labels and models use them like fields of the schema; ids,
-            `event_time`, `source`, filters and imputes, which come before, do not. Whole numbers
-            have 64 bits, other ones are float64. Missing where the expression fails for an event,
-            and where it gives no finite number or a text of more than 4,096 bytes. Nobody sends
-            them: of a request they are computed as of an event.
+            `fr.minute_of_day`, `fr.weekday`, `fr.day`, `fr.month`, `fr.bucket` and `fr.haversine`.
+            Each may read those before it. Views, labels and models use them like fields of the
+            schema; ids, `event_time`, `source`, filters and imputes, which come before, do not.
+            Whole numbers have 64 bits, other ones are float64. Missing where the expression fails
+            for an event, and where it gives no finite number or a text of more than 4,096 bytes.
+            Nobody sends them: of a request they are computed as of an event.
 
     Raises:
         DefinitionError: a name, field, duration, impute or partition count is wrong. The text
@@ -623,7 +623,7 @@ class Topic:
         # The roles of all others come before anything is derived.
         if role == "field":
             schema = self.all_fields
-        elif name in self.derive:
+        elif name in self.derive and name not in schema.positions:
             raise DefinitionError(
                 f"topic {self.name}",
                 f"{role} {name!r} is derived, which is done after",

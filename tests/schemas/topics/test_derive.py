@@ -140,6 +140,10 @@ def test_buckets_stay_what_they_are() -> None:
         ("long", fr.hour("t", zone="Mars"), "has zone 'Mars', which is none"),
         ("boolean", fr.hour("t"), "the time 't' is of type boolean"),
         ("string", fr.hour(fr.time("t", unit="s")), "the time 't' is a text"),
+        ("string", fr.haversine("t", 1, 2, 3), "reads 't', which is of type string"),
+        ("long", fr.haversine("t", True, 2, 3), "has True for degrees"),
+        ("long", fr.haversine("t", math.nan, 2, 3), "has nan for degrees"),
+        ("long", fr.haversine(0, 1, 2, 3), "reads no field"),
         ("long", fr.hour("u"), "reads unknown field 'u'"),
         ("long", fr.hour(pl.col("t")), "names a field by"),  # type: ignore[arg-type]
     ],
@@ -162,8 +166,13 @@ def test_buckets_of_what_is_no_list_of_fields_are_refused() -> None:
 def test_a_distance_is_that_of_the_haversine(
     lat1: float, lon1: float, lat2: float, lon2: float
 ) -> None:
+    fields = [{"name": name, "type": "double"} for name in "abcd"]
+    schema = {"type": "record", "name": "r", "fields": [*fields, {"name": "id", "type": "long"}]}
+    derive = {"km": fr.haversine("a", "b", "c", "d"), "to": fr.haversine("a", "b", lat2, lon2)}
+    between, to = fr.Topic("seen", schema, "id", None, derive=derive).derivations
     row = pl.DataFrame({"a": [lat1], "b": [lon1], "c": [lat2], "d": [lon2]})
-    found = row.select(fr.haversine("a", "b", "c", "d")).item()
+    (found,) = between.compute(row).to_list()
+    assert to.compute(row).to_list() == [found]
     phi1, phi2 = math.radians(lat1), math.radians(lat2)
     half_north = math.sin((phi2 - phi1) / 2)
     half_east = math.sin(math.radians(lon2 - lon1) / 2)
