@@ -28,6 +28,15 @@ if TYPE_CHECKING:
     from freshet.schemas.errors import FreshetError
     from freshet.schemas.events.times import time
     from freshet.schemas.topics import impute
+    from freshet.schemas.topics.derive import (
+        bucket,
+        day,
+        haversine,
+        hour,
+        minute_of_day,
+        month,
+        weekday,
+    )
     from freshet.schemas.topics.topic import Freshness, Topic, category
 
 __all__ = [
@@ -44,19 +53,26 @@ __all__ = [
     "TorchCtr",
     "View",
     "age",
+    "bucket",
     "category",
     "constant",
     "count",
+    "day",
     "decayed_mean",
     "faust_app",
+    "haversine",
     "heuristic",
+    "hour",
     "impute",
     "last",
     "max",
     "mean",
     "min",
+    "minute_of_day",
+    "month",
     "sum",
     "time",
+    "weekday",
 ]
 
 

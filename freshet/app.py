@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from freshet import own_modules, shadows
 from freshet.features.views import erasing
@@ -18,12 +19,16 @@ from freshet.learners.rungs import Heuristic
 from freshet.mistakes import mistake_in
 from freshet.schemas.declared import check_each
 from freshet.schemas.errors import DefinitionError
-from freshet.schemas.events.field import Field
+from freshet.schemas.events.field import DATATYPES, Field
 from freshet.schemas.events.schema import EventSchema
-from freshet.schemas.topics.digests import Facts, digest_of
-from freshet.schemas.topics.topic import Topic, check_name
+from freshet.schemas.topics.derivations import OWN, roots
+from freshet.schemas.topics.digests import Facts, digest_of, fields_read
+from freshet.schemas.topics.topic import FieldRef, Topic, check_name
 from freshet.streams.control.channels import Channels
 from freshet.streams.intake.expressions import check_row_wise
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 @dataclass(frozen=True)
@@ -120,12 +125,14 @@ class App:
             self._check_model(model)
         for topic in self.topics:
             for name, expression in topic.drop.items():
+                _refuse_derived(topic, name, expression)
                 check_row_wise(
                     expression,
                     topic.events,
                     f"topic {topic.name}: drop[{name!r}]",
                     true_or_false=True,
                 )
+            self._check_derived(topic)
 
     def topic(self, name: str) -> Topic:
         """The topic of that name; raises `StopIteration` for an unknown one."""
@@ -215,12 +222,21 @@ class App:
                 "Add it to topics=[…].",
             )
 
+    def _check_derived(self, topic: Topic) -> None:
+        for derivation in topic.derivations:
+            name = derivation.field.name
+            declared = topic.derive[name]
+            if isinstance(declared, OWN):
+                continue
+            where = f"topic {topic.name}: derive[{name!r}]"
+            check_row_wise(declared, derivation.before, where, any_type=True)
+
     def _check_kinds(self, model: Model, view: View) -> None:
         """Else requests write a key otherwise than the view's events do, and silently read
         nothing."""
         for key in view.keys:
-            kept = view.topic.events[key].key_kind
-            asked = model.on.events[key].key_kind or model.on.events[key].type
+            kept = view.topic.all_fields[key].key_kind
+            asked = model.on.all_fields[key].key_kind or model.on.all_fields[key].type
             if asked != kept:
                 raise DefinitionError(
                     f"model {model.name}",
@@ -233,12 +249,12 @@ class App:
         self._listed(model.on, f"model {model.name}")
         self._listed(model.label.topic, f"the label of model {model.name}")
         where = f"model {model.name}: label value"
-        check_row_wise(model.label.value, model.label.topic.events, where, label=True)
+        check_row_wise(model.label.value, model.label.topic.all_fields, where, label=True)
         for i, rung in enumerate(model.fallback):
             if isinstance(rung, Heuristic):
                 where = f"model {model.name}: fallback[{i}]"
                 check_row_wise(rung.when, _as_events(model), where)
-        fields = {field.name for field in model.on.events.fields}
+        fields = {field.name for field in model.on.all_fields.fields}
         for name in _views_read(model):
             if name not in [view.name for view in self.views]:
                 raise DefinitionError(
@@ -265,6 +281,7 @@ class App:
                     f"Requests carry the fields of {model.on.name}: {', '.join(sorted(fields))}.",
                 )
             self._check_kinds(model, self.view(name))
+        _check_derived_of_requests(model, self.views_of(model))
         for field in model.on.impute:
             if model.on.impute[field].kind != "constant":
                 raise DefinitionError(
@@ -273,6 +290,34 @@ class App:
                     # What else there is depends on events, and a request is none.
                     "Fields of requests may only be imputed by constants: "
                     "use fr.impute.constant(…).",
+                )
+
+
+def _refuse_derived(topic: Topic, name: str, expression: pl.Expr) -> None:
+    """Filters see events as they came."""
+    for read in sorted(fields_read(expression) & topic.derive.keys()):
+        raise DefinitionError(
+            f"topic {topic.name}: drop[{name!r}]",
+            f"reads {read!r}, which is derived of what filters leave",
+            "Write what it is derived of into the filter.",
+        )
+
+
+def _check_derived_of_requests(model: Model, views: Iterable[View]) -> None:
+    """What a model's requests must be able to bring, so that its derived fields can be computed of
+    them."""
+    used = {ref.field for ref in model.features if isinstance(ref, FieldRef)}
+    used |= {key for view in views for key in view.keys}
+    for name, made_of in roots(model.on.derivations).items():
+        if name not in used:
+            continue
+        for root in made_of:
+            type_ = model.on.events[root].type
+            if type_ not in DATATYPES:
+                raise DefinitionError(
+                    f"model {model.name}",
+                    f"{name!r} is derived of {root!r}, of type {type_}, which no request brings",
+                    "Derive it of texts, numbers and truths alone, or put a view over it.",
                 )
 
 

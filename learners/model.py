@@ -90,7 +90,7 @@ class Label:
         )
         where = f"label of {self.topic.name}"
         check_kind(where, "id", self.id, str, "Name the field that holds the model's ids.")
-        fields = {field.name: field.type for field in self.topic.events.fields}
+        fields = {field.name: field.type for field in self.topic.all_fields.fields}
         possible = [name for name, type_ in fields.items() if type_ in KEY_TYPES]
         if self.id not in possible:
             found = f"of type {fields[self.id]}" if self.id in fields else "not in its schema"
@@ -260,8 +260,14 @@ class Model:
         """Whoever asks and whoever labels must write one id alike."""
         # For what it raises where there is no such field.
         self.on[self.id]
+        if self.id in self.on.derive:
+            raise DefinitionError(
+                f"model {self.name}",
+                f"id {self.id!r} is derived, so nobody sends it",
+                f"Name a field of {self.on.name} that requests bring.",
+            )
         asked = self.on.events[self.id].key_kind
-        labelled = self.label.topic.events[self.label.id].key_kind
+        labelled = self.label.topic.all_fields[self.label.id].key_kind
         if asked is None:
             raise DefinitionError(
                 f"model {self.name}",
@@ -347,7 +353,7 @@ class Model:
         """All that decides what a vector holds and what its label says, by name."""
         label = self.label
         asked = {
-            f"feature {ref.field}": f"{_read_as(ref)}, {of_field(self.on.events[ref.field])}"
+            f"feature {ref.field}": f"{_read_as(ref)}, {of_field(self.on.all_fields[ref.field])}"
             for ref in self.features
             if isinstance(ref, FieldRef)
         }
@@ -360,10 +366,17 @@ class Model:
         imputes = {
             f"missing {name} in a request": repr(how.value) for name, how in self.on.impute.items()
         }
+        derived = {}
+        for made in self.on.derivations:
+            # With the kinds of what it is made of: a request brings that.
+            kinds = [f"{name}: {of_field(self.on.all_fields[name])}" for name in made.reads]
+            derived[f"derive {made.field.name} of a request"] = (
+                f"{made.fact} over {'; '.join(kinds)}"
+            )
         read = {label.id, *fields_read(label.value)}
         labels = {
             f"field {known.name} of the label": of_field(known)
-            for known in label.topic.events.fields
+            for known in label.topic.all_fields.fields
             if known.name in read
         }
         own = {
@@ -375,7 +388,7 @@ class Model:
             "late labels": label.late,
             f"topic {label.topic.name}": label.topic.digest,
         }
-        return {**own, **asked, **views, **imputes, **labels}
+        return {**own, **asked, **views, **imputes, **derived, **labels}
 
     @cached_property
     def digest(self) -> str:

@@ -29,6 +29,10 @@ PAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "apps": ("Apps and agents", ("App", "faust_app")),
     "topics": ("Topics", ("Topic", "Freshness", "time", "category")),
     "impute": ("Missing values", ("impute/*",)),
+    "derive": (
+        "Derived fields",
+        ("hour", "minute_of_day", "weekday", "day", "month", "bucket", "haversine"),
+    ),
     "views": (
         "Views and their features",
         ("View", "count", "sum", "mean", "min", "max", "last", "decayed_mean", "age"),
@@ -42,6 +46,7 @@ PAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
         "What declarations are made of",
         (
             *("Topic/FieldRef", "time/EventTime", "View/FeatureRef"),
+            *("hour/TimePart", "bucket/Bucket", "haversine/Distance"),
             *("heuristic/Heuristic", "constant/Constant"),
             *("count/Window", "last/Last", "decayed_mean/DecayedMean", "age/Age"),
         ),

@@ -35,12 +35,14 @@ from freshet.features.rows.rows import ViewRows
 from freshet.learners.catalog import PREDICTORS
 from freshet.roles import preflight
 from freshet.roles.interface import feature_reader
+from freshet.roles.plans import vector_plan
 from freshet.runs import record as run_record
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.errors import DefinitionError, FreshetError, RequestError
 from freshet.schemas.events.columns import REASONS
 from freshet.schemas.events.writer import Misfit
 from freshet.schemas.text.columns import Texts
+from freshet.schemas.text.keys import parts_of
 from freshet.schemas.topics.reader import EventReader
 from freshet.servers.registry_server import RegistryServer
 from freshet.settings import Settings
@@ -111,6 +113,44 @@ def test_a_schema_is_pushed_pulled_and_its_app_checked_as_the_page_says(tmp_path
     # What it says of the id is kept by now: nobody is asked once more.
     preflight.check(app, log, given)
     log.close()
+
+
+# ------------------------------------------------------------ derived fields
+def test_what_is_derived_of_a_request_is_what_the_page_says(tmp_path: Path) -> None:
+    howto.write("derived", tmp_path)
+    app = load(tmp_path / "app.py")
+    (model,) = app.models
+    plan = vector_plan(app, model)
+    brought = {"at", "district", "to_district", "lat", "lon", "to_lat", "to_lon"}
+    assert set(plan.fields) == brought
+    # A Saturday, 22:30 in New York; the distance is .1 km at least.
+    request = {"at": [1_362_886_200_000], "to_district": ["JFK"], "district": [None]}
+    request |= {name: [40.0] for name in ("lat", "lon", "to_lat", "to_lon")}
+    read = plan.read(MemoryStore(), request, 1, NOW)
+    hour, cell = parts_of(read.categories.to_arrow()[0].as_py())
+    assert hour == "22"
+    assert cell is not None
+    assert 0 <= int(cell) < 1000
+    numbers = dict(zip(model.vectors.numbers, read.vectors.numbers[0].tolist()))
+    assert numbers["log_km"] == np.float32(np.log(0.1))
+
+
+def test_expressions_of_the_page_may_be_derived() -> None:
+    cells = re.findall(r"`(\.[^`]+)`", howto.text("derived"))
+    assert len(cells) == 8
+    for cell in cells:
+        column = "paid" if cell.startswith((".clip", ".log1p")) else "word"
+        derive = {"d": eval(f'pl.col("{column}"){cell}')}
+        fields = [
+            {"name": "id", "type": "string"},
+            {"name": "at", "type": "long"},
+            {"name": "word", "type": "string"},
+            {"name": "paid", "type": "double"},
+        ]
+        topic = fr.Topic(
+            "seen", {"type": "record", "name": "r", "fields": fields}, "id", "at", derive=derive
+        )
+        fr.App("app", topics=[topic])
 
 
 # ------------------------------------------------------------ keys of several fields

@@ -253,7 +253,7 @@ class _Texts:
 
     def of(self, view: View) -> dict[str, Sequence[str]]:
         """Of the view's key fields, by name."""
-        return {name: self._column(name, view.topic.events[name]) for name in view.keys}
+        return {name: self._column(name, view.topic.all_fields[name]) for name in view.keys}
 
     def _column(self, name: str, field: Field) -> Sequence[str]:
         place = name, field.key_kind

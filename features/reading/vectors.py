@@ -3,7 +3,7 @@ columns together."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -11,18 +11,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from freshet.features.reading.request_derived import RequestDerivations
 from freshet.features.reading.request_texts import TextColumn, distinct_keys, texts_of
 from freshet.features.rows.finish import Answers, Part, finish_into, tables_of
 from freshet.features.stores.contract import VERSION_BYTES, RowKeys, RowReader
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.features.views.view import FeatureRef, View
 from freshet.schemas.errors import RequestError, StoreError
-from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.models.vectors import Vectors, VectorSchema
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.text.keys import UUID, escaped, keys_of
-from freshet.schemas.topics.impute import Impute
-from freshet.schemas.topics.topic import FieldRef
+from freshet.schemas.topics.topic import FieldRef, Topic
 
 I64 = npt.NDArray[np.int64]
 VERSION_WORDS = VERSION_BYTES // 8
@@ -47,9 +46,9 @@ class Read:
 class VectorPlan:
     """How the requests of one model become vectors.
 
-    `features` and `views` are the model's; `stored_as` names the views in the store; `request` is
-    the schema of the topic that it is asked on, `impute` holds the constants for request fields
-    that may be missing.
+    `features` and `views` are the model's; `stored_as` names the views in the store; `topic` is the
+    one that it is asked on, whose imputes are constants for request fields that may be missing, and
+    whose derived fields are computed of the others.
     """
 
     def __init__(
@@ -58,14 +57,13 @@ class VectorPlan:
         features: Sequence[FieldRef | FeatureRef],
         views: Sequence[View],
         stored_as: Sequence[str],
-        request: EventSchema,
-        impute: Mapping[str, Impute],
+        topic: Topic,
     ) -> None:
         self.schema = schema
         self.views = tuple(views)
         self.stored_as = tuple(stored_as)
-        self._impute = impute
-        self._uuids = {f.name for f in request.fields if f.key_kind == UUID}
+        self._impute = topic.impute
+        self._uuids = {f.name for f in topic.events.fields if f.key_kind == UUID}
         at = {name: i for i, name in enumerate(schema.numbers)}
         self._own = [
             (at[f.field], f.field)
@@ -78,6 +76,8 @@ class VectorPlan:
         self._keys = [view.keys for view in self.views]
         self._key_fields = [frozenset(keys) for keys in self._keys]
         self._text_fields = tuple(dict.fromkeys((*schema.categories, *chain(*self._keys))))
+        read_of_requests = {*self._text_fields, *(name for _, name in self._own)}
+        self._derived = RequestDerivations(topic, read_of_requests)
         plans = [view.plan for view in self.views]
         self._tables = tables_of(plans, [view.max_age_ms for view in self.views])
         read = [f"{view.name}.{name}" for view in self.views for name in view.plan.names]
@@ -91,16 +91,20 @@ class VectorPlan:
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The request fields that it needs: categories, own numbers, and the keys of its views."""
+        """The request fields that it needs: categories, own numbers, and the keys of its views; of
+        those that are derived what they are made of."""
         keys = [k for v in self.views for k in v.keys]
-        return tuple(dict.fromkeys((*self.schema.categories, *(f for _, f in self._own), *keys)))
+        read = (*self.schema.categories, *(f for _, f in self._own), *keys)
+        return tuple(dict.fromkeys(chain.from_iterable(map(self._derived.made_of, read))))
 
     def given_instead(self, field: str) -> tuple[str, ...]:
         """The features that may be sent instead of a field that is but a key of views: all that are
         read by it."""
-        if field in self.schema.categories or field in [name for _, name in self._own]:
+        own = (*self.schema.categories, *(name for _, name in self._own))
+        if field in chain.from_iterable(map(self._derived.made_of, own)):
             return ()
-        keyed = {v.name for v in self.views if field in v.keys}
+        made_of = self._derived.made_of
+        keyed = {v.name for v in self.views if field in chain.from_iterable(map(made_of, v.keys))}
         return tuple(f.name for f in self._features if f.view in keyed)
 
     def read(self, store: RowReader | None, columns: Columns, n: int, as_of_ms: int) -> Read:
@@ -113,6 +117,9 @@ class VectorPlan:
             StoreError: the store cannot be read.
             RequestError: values of a wrong type.
         """
+        asked = self._asked(columns)
+        if self._derived:
+            columns = self._derived.with_derived(columns, n)
         texts = {name: self._texts(name, columns.get(name), n) for name in self._text_fields}
         keyed = {name: escaped(column) for name, column in texts.items()}
         answers = Answers(
@@ -121,7 +128,6 @@ class VectorPlan:
             age_ms=np.full(n, -1, np.int64),
         )
         numbers = answers.numbers
-        asked = self._asked(columns)
         if store is not None and asked:
             parts = self._parts(store, asked, keyed)
             finish_into(self._tables, parts, as_of_ms, self._to, answers)
@@ -145,7 +151,9 @@ class VectorPlan:
         return bool(self._asked(columns))
 
     def _asked(self, columns: Columns) -> list[int]:
-        sent = columns.keys()
+        sent: Set[str] = columns.keys()
+        if self._derived:
+            sent = self._derived.known_of(sent)
         return [i for i, fields in enumerate(self._key_fields) if fields <= sent]
 
     def _parts(

@@ -49,7 +49,8 @@ def check(topic: Topic, views: Sequence[View]) -> None:
     has one key, so that is what they must all be keyed by.
 
     Raises:
-        DefinitionError: one has a key of several fields, or two have different ones.
+        DefinitionError: one has a key of several fields or a derived one, or two have different
+            ones.
     """
     own = [view for view in views if view.topic.name == topic.name]
     if topic.tombstone != "delete" or not own:
@@ -69,3 +70,10 @@ def check(topic: Topic, views: Sequence[View]) -> None:
                 f"Key all views of {topic.name} by the field that its records' keys are, or leave "
                 'tombstone="delete" out.',
             )
+    if first.keys[0] in topic.derive:
+        raise DefinitionError(
+            f"view {first.name}",
+            f"is keyed by {first.keys[0]!r}, which is derived: tombstones of topic {topic.name} "
+            "have the keys of their records, of which nothing is derived",
+            'Key it by a field of the schema, or leave tombstone="delete" out.',
+        )

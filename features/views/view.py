@@ -132,7 +132,7 @@ class View:
                 str,
                 f"A key is the name of a field of {self.topic.name}, or several.",
             )
-        types = {own.name: own.type for own in self.topic.events.fields}
+        types = {own.name: own.type for own in self.topic.all_fields.fields}
         for key in self.keys:
             if types.get(key) not in KEY_TYPES:
                 may_be = [name for name, type_ in types.items() if type_ in KEY_TYPES]
@@ -186,7 +186,7 @@ class View:
     def plan(self) -> RowPlan:
         """The layout of its rows and the tables that drive its kernels. Features are laid out by
         name: in which order they were declared means nothing."""
-        integers = [own.name for own in self.topic.events.fields if own.type in INTEGERS]
+        integers = [own.name for own in self.topic.all_fields.fields if own.type in INTEGERS]
         by_name = dict(sorted(self.features.items()))
         return RowPlan.compile(by_name, self.tile_ms, integers)
 
@@ -209,7 +209,7 @@ class View:
     @cached_property
     def facts(self) -> Facts:
         """All that decides what its rows hold, by name."""
-        schema = self.topic.events
+        schema = self.topic.all_fields
         read = {f"field {name}": of_field(schema[name]) for name in (*self.keys, *self.plan.fields)}
         features = {f"feature {name}": str(what) for name, what in self.features.items()}
         own = {

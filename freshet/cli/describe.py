@@ -20,6 +20,8 @@ from freshet.roles.preflight import hold_slos
 from freshet.runs.definitions import Definitions, changes
 from freshet.schemas.durations import milliseconds, text_of
 from freshet.schemas.events.field import INTEGERS
+from freshet.schemas.topics.derive import TimePart
+from freshet.schemas.topics.digests import shown
 from freshet.schemas.topics.impute import Impute
 from freshet.schemas.topics.start import EARLIEST, LATEST
 from freshet.schemas.topics.topic import Freshness, Topic
@@ -101,6 +103,9 @@ def _topic(topic: Topic) -> Iterable[tuple[str, str]]:
         yield f"drop {name}", _expression(expression)
     if topic.impute:
         yield "impute", ", ".join(f"{name} {_impute(how)}" for name, how in topic.impute.items())
+    for derivation in topic.derivations:
+        told = f"{derivation.field.type}: {shown(derivation.fact)}"
+        yield f"derive {derivation.field.name}", told
     if topic.registry is not None:
         yield "registry", f"subject {topic.registry}"
     yield "dedup", _dedup(topic)
@@ -188,7 +193,7 @@ def _model(app: App, model: Model) -> Iterable[tuple[str, str]]:
     )
     yield "categories", ", ".join(model.vectors.categories) or "none"
     # Features of views are told with their view.
-    of_requests = [name for name in model.vectors.numbers if name in model.on.events.positions]
+    of_requests = [name for name in model.vectors.numbers if name in model.on.all_fields.positions]
     numbers = ", ".join(of_requests)
     if not of_requests:
         numbers = "of views alone" if model.vectors.numbers else "none"
@@ -217,7 +222,10 @@ def _rounded(model: Model, views: Iterable[View]) -> Iterable[tuple[str, str]]:
     whole = [
         name
         for name in model.vectors.numbers
-        if name in model.on.events.positions and model.on.events[name].type in INTEGERS
+        if name in model.on.all_fields.positions
+        and model.on.all_fields[name].type in INTEGERS
+        # Parts of times are small.
+        and not isinstance(model.on.derive.get(name), TimePart)
     ]
     rule = f"exact up to {EXACT:,}, beyond rounded"
     if whole:

@@ -337,7 +337,7 @@ def _request(model: Model, prediction: LoggedPrediction) -> list[RequestValue]:
     if names:
         texts = parts_of(prediction.categories)
     out = [RequestValue(name, "category", text) for name, text in zip(names, texts)]
-    own = {field.name for field in model.on.events.fields}
+    own = {field.name for field in model.on.all_fields.fields}
     for name, number in zip(numbers, prediction.fixed["numbers"]):
         # The others are features of views, which are told with their rows.
         if name in own:

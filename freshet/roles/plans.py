@@ -239,8 +239,7 @@ def vector_plan(app: App, model: Model) -> VectorPlan:
         model.features,
         views,
         [app.stored_as(v) for v in views],
-        model.on.events,
-        model.on.impute,
+        model.on,
     )
 
 

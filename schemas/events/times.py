@@ -107,18 +107,18 @@ def time(field: str, unit: str | None = None, zone: str | None = None) -> EventT
     return EventTime(field, unit, zone)
 
 
-def resolved(declared: EventTime, field: Field, where: str) -> EventTime:
+def resolved(declared: EventTime, field: Field, where: str, role: str = "event_time") -> EventTime:
     """With what the field says itself. Raises `DefinitionError` where the two do not go together;
-    `where` names the topic."""
+    `where` names the topic, `role` what the field is to it."""
 
     def refuse(cause: str, next_step: str) -> NoReturn:
-        raise DefinitionError(where, f"event_time {field.name!r} {cause}", next_step)
+        raise DefinitionError(where, f"{role} {field.name!r} {cause}", next_step)
 
     unit = declared.unit
     zone = declared.zone
     if unit is not None and unit not in UNITS:
         refuse(f"has unit {unit!r}", f"Use one of {', '.join(UNITS)}.")
-    if zone is not None and not _is_zone(zone):
+    if zone is not None and not is_zone(zone):
         refuse(f"has zone {zone!r}, which is none", 'Write one such as "America/New_York".')
     if field.domain is not None:
         refuse("has a domain, so it holds no times", "Name the field that holds them.")
@@ -195,7 +195,7 @@ def declared_as(field: Field, unit: str) -> str:
     return f'"logicalType": "{named}"'
 
 
-def _is_zone(name: object) -> bool:
+def is_zone(name: object) -> bool:
     """Whether it is in both tables: columns are read by that of Polars, audits by Python's."""
     import polars as pl
 
@@ -219,6 +219,14 @@ def event_times(columns: Columns, time: EventTime | None, appended: I64) -> I64:
     if columns.schema[time.field].type in FLOATS:
         return _of_numbers(columns.numbers(time.field)[0], time)
     return _of_numbers(columns.integers(time.field)[0], time)
+
+
+def moments_in(values: Texts | npt.NDArray[Any], time: EventTime) -> I64:
+    """When the values of a field are: its texts, or its numbers (int64 or float64). As
+    `event_times` has them."""
+    if isinstance(values, Texts):
+        return moments_of(values, time)
+    return _of_numbers(values, time)
 
 
 def moment_ms(value: object, time: EventTime) -> int | None:

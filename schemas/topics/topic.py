@@ -30,7 +30,8 @@ from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.events.times import EventTime, resolved
 from freshet.schemas.shown_text import address as shown_address
 from freshet.schemas.text import keys
-from freshet.schemas.topics import headers
+from freshet.schemas.topics import derivations, headers
+from freshet.schemas.topics.derivations import Declared, Derivation
 from freshet.schemas.topics.digests import (
     Facts,
     digest_of,
@@ -289,6 +290,14 @@ class Topic:
             read as. Its own `schema_id`, where it has one, must be that of the very same schema
             there: see `docs/howto/registry.md`. None: ids are those that the topic's schemas
             declare.
+        derive: Fields that are computed of others, by name, once gaps are filled: each a row-wise
+            Polars expression that gives a text, a number, or true or false, or one of `fr.hour`,
+            `fr.minute_of_day`, `fr.weekday`, `fr.day`, `fr.month`, `fr.bucket` and `fr.haversine`.
+            Each may read those before it. Views, labels and models use them like fields of the
+            schema; ids, `event_time`, `source`, filters and imputes, which come before, do not.
+            Whole numbers have 64 bits, other ones are float64. Missing where the expression fails
+            for an event, and where it gives no finite number or a text of more than 4,096 bytes.
+            Nobody sends them: of a request they are computed as of an event.
 
     Raises:
         DefinitionError: a name, field, duration, impute or partition count is wrong. The text
@@ -339,6 +348,7 @@ class Topic:
     headers: Mapping[str, str] = field(default_factory=dict)
     cluster: str | None = None
     registry: str | None = None
+    derive: Mapping[str, Declared] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_name("topic", self.name)
@@ -374,6 +384,7 @@ class Topic:
         # Frozen to everybody else: loaded once, here, while the file that declares it is a frame.
         object.__setattr__(self, "schema", _load(self.schema, self.name))
         self._check_registry(where)
+        check_kind(where, "derive", self.derive, Mapping, derivations.EXAMPLE)
         check_kind(where, "headers", self.headers, Mapping, 'Write {"tenant": "x-tenant-id"}.')
         headers.check(self.headers, self.declared, where)
         milliseconds(self.dedup, "dedup")
@@ -421,6 +432,7 @@ class Topic:
                 self._check_constant(self.events[name], how.value)
         for name in self.drop:
             check_name("filter", name)
+        _ = self.derivations  # what is wrong with them is told when they are declared
 
     def _check_registry(self, where: str) -> None:
         subject = 'Name a subject of a schema registry, such as "orders-value".'
@@ -464,6 +476,21 @@ class Topic:
             return self.declared
         return headers.extended(self.declared, list(self.headers), self.name)
 
+    @cached_property
+    def derivations(self) -> tuple[Derivation, ...]:
+        """How its derived fields are computed, in order of declaration."""
+        if not self.derive:
+            return ()
+        return derivations.settled(self.derive, self.events, self.time, self.name)
+
+    @cached_property
+    def all_fields(self) -> EventSchema:
+        """The schema with the derived fields after its own: what views, labels and models may
+        name."""
+        if not self.derive:
+            return self.events
+        return derivations.with_fields(self.events, [made.field for made in self.derivations])
+
     @property
     def declared(self) -> EventSchema:
         """The schema as producers write by it, without the fields of headers."""
@@ -506,6 +533,8 @@ class Topic:
         read |= {how.by for how in self.impute.values() if how.by is not None}
         for expression in self.drop.values():
             read |= fields_read(expression)
+        for derivation in self.derivations:
+            read |= set(derivation.reads)
         fields_known = {
             f"field {known.name}": of_field(known)
             for known in self.events.fields
@@ -531,7 +560,12 @@ class Topic:
             own["cluster"] = self.cluster
         if self.start != EARLIEST:
             own["start"] = str(self.start)
-        return {**own, **filters, **imputes, **fields_known}
+        return {**own, **filters, **imputes, **self.derived_facts, **fields_known}
+
+    @property
+    def derived_facts(self) -> Facts:
+        """The definitions of its derived fields, by name."""
+        return {f"derive {made.field.name}": made.fact for made in self.derivations}
 
     @cached_property
     def digest(self) -> str:
@@ -585,7 +619,17 @@ class Topic:
         )
 
     def _expect(self, name: str, role: str, kinds: tuple[str, ...] | None) -> str:
-        known = {field.name: field.type for field in self.events.fields}
+        schema = self.events
+        # The roles of all others come before anything is derived.
+        if role == "field":
+            schema = self.all_fields
+        elif name in self.derive and name not in schema.positions:
+            raise DefinitionError(
+                f"topic {self.name}",
+                f"{role} {name!r} is derived, which is done after",
+                "Name a field of its schema.",
+            )
+        known = {field.name: field.type for field in schema.fields}
         within = [field for field in known if field.startswith(f"{name}.")]
         if name not in known and within:
             raise DefinitionError(

@@ -12,12 +12,14 @@ from freshet.features.views.view import FeatureRef, View
 from freshet.learners.model import Model
 from freshet.schemas.events.field import Field
 from freshet.schemas.events.times import counted_by
+from freshet.schemas.topics.digests import shown
 from freshet.schemas.topics.topic import FieldRef, Topic
 
 
 class FieldEntry(msgspec.Struct):
     """A field of a topic's events. `type` is Avro's; `unit` is the schema's attribute of that name,
-    where it has one; `range` bounds numbers, `domain` lists the texts allowed."""
+    where it has one; `range` bounds numbers, `domain` lists the texts allowed; `derived` says how
+    it is computed of others, where nobody sends it."""
 
     name: str
     type: str
@@ -27,6 +29,7 @@ class FieldEntry(msgspec.Struct):
     range: tuple[float, float] | None = None
     domain: tuple[str, ...] | None = None
     imputed: str | None = None
+    derived: str | None = None
 
 
 class TopicEntry(msgspec.Struct):
@@ -140,7 +143,7 @@ def _topic(topic: Topic, log: str) -> TopicEntry:
         schema_id=topic.declared.schema_id,
         schema_version=topic.declared.version,
         digest=topic.declared.digest,
-        fields=[_field(topic, field) for field in topic.events.fields],
+        fields=[_field(topic, field) for field in topic.all_fields.fields],
         drop=list(topic.drop),
         freshness={name: getattr(topic.freshness, name) for name in topic.freshness.__slots__},
     )
@@ -162,16 +165,25 @@ def _field(topic: Topic, declared: Field) -> FieldEntry:
         range=declared.range,
         domain=declared.domain or declared.symbols or None,
         imputed=imputed,
+        derived=_derived(topic, declared.name),
     )
+
+
+def _derived(topic: Topic, field: str) -> str | None:
+    for made in topic.derivations:
+        if made.field.name == field:
+            return shown(made.fact)
+    return None
 
 
 def _unit(topic: Topic, field: str) -> str | None:
     if topic.time is not None and field == topic.time.field:
         return topic.time.counted
-    counted = counted_by(topic.events[field])
+    declared = topic.all_fields[field]
+    counted = counted_by(declared)
     if counted is not None:
         return counted
-    return topic.events[field].unit
+    return declared.unit
 
 
 _KINDS: dict[type[Aggregate], str] = {Last: "last", DecayedMean: "decayed_mean", Age: "age"}

@@ -196,7 +196,7 @@ class Scorer:
         given = [
             TensorSpec(n, "FP64", required=False)
             for n in served.model.vectors.numbers
-            if n not in types
+            if n not in served.model.on.all_fields.positions
         ]
         standing = served.slot.standing
         versions = [_version(x) for x in (standing.current, standing.last_good) if x is not None]

@@ -89,9 +89,10 @@ def check_row_wise(
     where: str,
     true_or_false: bool = False,
     label: bool = False,
+    any_type: bool = False,
 ) -> None:
-    """Check a filter (`true_or_false`), a label (that, or 0 and 1) or another expression (that, or
-    a number) over the schema's fields.
+    """Check a filter (`true_or_false`), a label (that, or 0 and 1), a derived field (`any_type`) or
+    another expression (true or false, or a number) over the schema's fields.
 
     Raises:
         DefinitionError: naming `where`, unless the expression is row-wise, reads known fields by
@@ -127,7 +128,12 @@ def check_row_wise(
         reason = _refusal(operation)
         if reason:
             raise _not_row_wise(expression, where, f"it uses {reason}")
-    found = _check_random_cuts(expression, schema, where)
+    instead = "Check its types against the schema."
+    if any_type:
+        instead = "Let it give null where it cannot, as .cast(pl.Float64, strict=False) does."
+    found = _check_random_cuts(expression, schema, where, instead)
+    if any_type:
+        return
     if label:
         _check_label(expression, found, where)
     elif not (found.dtype == pl.Boolean or (found.dtype.is_numeric() and not true_or_false)):
@@ -221,7 +227,9 @@ def _refusal(operation: str) -> str | None:
     return f"{operation!r}" if operation.startswith(REFUSED_FUNCTIONS) else None
 
 
-def _check_random_cuts(expression: pl.Expr, schema: EventSchema, where: str) -> pl.Series:
+def _check_random_cuts(
+    expression: pl.Expr, schema: EventSchema, where: str, instead: str
+) -> pl.Series:
     """Its values on made-up rows: all at once, and the first half one by one (an aggregate is
     furthest off over one row), the rest in random pieces. Any difference is an expression that
     looks around."""
@@ -243,9 +251,7 @@ def _check_random_cuts(expression: pl.Expr, schema: EventSchema, where: str) -> 
     except pl.exceptions.PolarsError as error:
         # Its first line: the others repeat the expression.
         told = str(error).partition("\n")[0]
-        raise DefinitionError(
-            where, f"{expression} fails: {told}", "Check its types against the schema."
-        ) from error
+        raise DefinitionError(where, f"{expression} fails: {told}", instead) from error
     if not row_wise:
         raise _not_row_wise(expression, where, "a random cut of the rows changes its values")
     return whole

@@ -6,8 +6,8 @@ partition at a time of the app's clock, and writes that time, a tick, into each 
 Nobody after it asks a clock.
 
 The stages, in order, over the columns of a batch; each settles a fate for some rows and passes the
-rest on: decode → validate → deduplicate and judge lateness → filter → impute → route. The ledger
-counts every record.
+rest on: decode → validate → deduplicate and judge lateness → filter → impute → derive → route. The
+ledger counts every record.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from freshet.schemas.events.validation import timed
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.text.keys import joined
 from freshet.schemas.topics import headers
+from freshet.schemas.topics.derived_columns import derive
 from freshet.schemas.topics.topic import Freshness, Topic
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import Block
@@ -105,7 +106,7 @@ class IntakePlan:
 
 
 def keys_of(plan: IntakePlan) -> set[tuple[str, ...]]:
-    """The fields of every key and id that is made of the topic's events."""
+    """The fields of every key and id that is made of the topic's events, derived ones too."""
     ids = {(label.id,) for label in plan.labels}
     if plan.topic.event_id is not None:
         ids.add((plan.topic.event_id,))
@@ -287,7 +288,9 @@ class IntakeTask:
         self._filter(columns, code)
         for imputer in self._imputers:
             imputer.fill(columns, code)
-        # Labels see what was filled in.
+        if topic.derivations:
+            derive(columns, topic, np.flatnonzero(code == APPLIED))
+        # Labels see what was filled in, and derived of it.
         for label in self._plan.labels:
             wrong = refuse_labels(columns, np.flatnonzero(code == APPLIED), label.value)
             code[wrong] = first_dead(topic) + BAD_LABEL - 1

@@ -185,7 +185,7 @@ def test_the_catalogue_says_what_there_is_and_whose(scorer: ScorerApp) -> None:
     fields = {f["name"]: f for f in topic["fields"]}
     assert fields["late"] == {
         "name": "late", "type": "double", "required": False, "unit": "min", "description": "",
-        "range": [-600.0, 6000.0], "domain": None, "imputed": None,
+        "range": [-600.0, 6000.0], "domain": None, "imputed": None, "derived": None,
     }  # fmt: skip
     assert fields["at"]["unit"] == "ms since 1970"
     assert fields["parcel"]["required"]
