@@ -29,4 +29,5 @@ def main(brokers: str, registry: str, topic: str) -> None:
     print(json.dumps(client.get_latest_version(f"{topic}-value").schema_id))
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])

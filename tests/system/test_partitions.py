@@ -14,7 +14,7 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
@@ -28,9 +28,12 @@ import pytest
 from freshet.app import App, load
 from freshet.audit import kept as kept_by_run
 from freshet.demo.flights.schedule import Schedule
+from freshet.features.aggregates import Aggregate, DecayedMean, Window
 from freshet.features.catalog import open_store
-from freshet.features.rows import kernels as k
-from freshet.features.rows.plan import RowPlan
+from freshet.features.packed import Packed
+from freshet.features.rows.finish import finish
+from freshet.features.rows.layout import NEWEST
+from freshet.features.rows.plan import WORD
 from freshet.features.stores.contract import VERSION_BYTES, RowKeys, Store
 from freshet.features.views.view import View
 from freshet.processes import supervisor
@@ -52,7 +55,9 @@ from tests.system.test_equal import DAYS, DRAIN_MS, EVERY, light_flights
 PARTITIONS, SECONDS, AWAY_SECONDS = 3, 90.0, 15.0
 TASKS = {"intake": 4 * PARTITIONS, "view": 8 * PARTITIONS}
 CLOSE = 1e-9
-Row = npt.NDArray[np.uint8]
+Row = bytes
+# After the newest event of a row: at it, and while windows empty.
+MOMENTS = (0, 599_000, 3_600_000, 20_000_000)
 
 
 def split_flights(directory: Path, name: str = "flights") -> Path:
@@ -307,43 +312,49 @@ def from_other_events(view: View) -> list[bool]:
     ]
 
 
-def words_of(plan: RowPlan, kind: int, field: int, at: int) -> tuple[list[int], list[int]]:
-    """The words of a row that one fold of the plan writes: those that must be equal, and those that
-    must be close."""
-    _, tiles, ring, columns = plan.shape.tolist()
-    if kind == k.DECAYED:
-        return [at + 2], [at, at + 1]
-    if kind == k.LAST:
-        return [at, at + 1], []
-    cells = [ring + tile * columns + at for tile in range(tiles)]
-    return ([], cells) if kind == k.SUM else (cells, [])
-
-
 def check_rows(
     view: View, found: Mapping[str, Row], expected: Mapping[str, Row], filled_alike: bool
 ) -> None:
-    """Counts, extremes and times are equal, sums and decays close. Unless gaps were `filled_alike`,
-    fields that have some filled from other events are left out."""
+    """Counts, extremes and times are equal, sums and decays close, as of whatever moment. Unless
+    gaps were `filled_alike`, features of fields that have some filled from other events are left
+    out."""
     assert found.keys() == expected.keys() != set()
-    keys, other = sorted(found), from_other_events(view)
-    a, b = (np.stack([rows[key] for key in keys]).view(np.int64) for rows in (found, expected))
-    gone = VERSION_BYTES // 8
-    equal, close = [k.NEWEST_TILE, k.NEWEST, k.FIRST, k.EVENTS, k.LATE], list[int]()
-    for kind, field, at in view.plan.ops.tolist():
-        if filled_alike or kind == k.ROWS or not other[field]:
-            more = words_of(view.plan, kind, field, at)
-            equal, close = equal + more[0], close + more[1]
-    equal, close = [x - gone for x in equal], [x - gone for x in close]
-    np.testing.assert_array_equal(
-        a[:, equal], b[:, equal], f"counts, extremes and times of {view.name}"
-    )
-    np.testing.assert_allclose(
-        a.view(np.float64)[:, close],
-        b.view(np.float64)[:, close],
-        CLOSE,
-        CLOSE,
-        err_msg=f"sums of {view.name}",
-    )
+    keys = sorted(found)
+    other = dict(zip(view.plan.fields, from_other_events(view)))
+    mine = packed_of(found, keys)
+    its = packed_of(expected, keys)
+    newest = newest_of(its)
+    np.testing.assert_array_equal(newest_of(mine), newest, f"times of {view.name}")
+    for later_ms in MOMENTS:
+        one = finish(view.plan, mine, newest + later_ms)
+        two = finish(view.plan, its, newest + later_ms)
+        for at, (name, feature) in enumerate(view.features.items()):
+            if not filled_alike and other.get(getattr(feature, "field", None) or "", False):
+                continue
+            told = f"{view.name}:{name} {later_ms} ms later"
+            values = (one.values[:, at], two.values[:, at])
+            if is_exact(feature):
+                np.testing.assert_array_equal(*values, told)
+            else:
+                np.testing.assert_allclose(*values, CLOSE, CLOSE, err_msg=told)
+
+
+def is_exact(feature: Aggregate) -> bool:
+    """Whether the order in which events came in does not matter to the last bit."""
+    if isinstance(feature, Window):
+        return feature.kind in ("count", "min", "max")
+    return not isinstance(feature, DecayedMean)
+
+
+def packed_of(rows: Mapping[str, Row], keys: Sequence[str]) -> Packed:
+    version = bytes(VERSION_BYTES)
+    return Packed.of([version + rows[key] for key in keys])
+
+
+def newest_of(rows: Packed) -> npt.NDArray[np.int64]:
+    """The newest event time of each row."""
+    found: npt.NDArray[np.int64] = rows.data.view(np.int64)[rows.starts // WORD + NEWEST]
+    return found
 
 
 def check_vectors(found: list[Example], expected: list[Example]) -> None:
