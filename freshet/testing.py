@@ -189,6 +189,9 @@ class LocalRun:
         views = plans.views_by_log(app)
         joins = {app.outcomes_log_of(model): plans.join_plan(app, model) for model in app.models}
         starts = plans.starts(app, self.log, self._checkpoints_url, WallClock().now_ms)
+        # Now, not when a partition is assigned: by then the first step has published its events.
+        for source in sources:
+            starts(source)
 
         def intake(topic: str, partition: int) -> IntakeTask:
             start = starts(topic).get(partition)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -67,3 +68,19 @@ def test_a_model_of_another_name_goes_on_in_the_folder_of_an_earlier_run(tmp_pat
 
     assert rungs("first", range(1, 5))[-1] == "champion"
     assert rungs("second", range(5, 6)) == ["constant"]
+
+
+def test_a_topic_that_starts_at_its_end_is_read_from_the_first_step_on(tmp_path: Path) -> None:
+    """Also where it was declared otherwise meanwhile: nothing of what was sent is passed over."""
+
+    def applied(**more: Any) -> int:
+        topic = fr.Topic("seen", SCHEMA, event_id="id", event_time="at", start="latest", **more)
+        with LocalRun(fr.App("alone", topics=[topic]), tmp_path, MemoryStore()) as local:
+            local.step(HOUR, 2 * HOUR, {}, {"seen": Sent([HOUR + len(more)])})
+            (task,) = local.operators[0].tasks()
+            fates = task.facts()["fates"]
+            assert isinstance(fates, dict)
+            return int(fates["applied"])
+
+    assert applied() == 1
+    assert applied(drop={"old": pl.col("at") < 0}) == 2
