@@ -146,7 +146,9 @@ def test_another_definition_begins_with_what_is_left_of_what_was_read(place: Pla
     place.trim(6)
     changed = toy_events.topic(start="1970-01-01T00:00:02Z", dedup="2m")
     # Nobody has read what is gone.
-    with pytest.raises(CheckpointError, match="the 4 records from its start, offset 2, on are gone"):
+    with pytest.raises(
+        CheckpointError, match="the 4 records from its start, offset 2, on are gone"
+    ):
         place.settle(changed)
     place.save(topic, 0)
     found = place.settle(changed)
