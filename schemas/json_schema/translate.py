@@ -47,8 +47,7 @@ def translated(raw: Mapping[str, Any], name: str) -> Avro:
     >>> translated(schema, "order.schema.json")["fields"][0]["range"]
     [0, 9223372036854775807]
     """
-    place = Place(name, raw)
-    keywords = own_keywords(raw, place)
+    keywords, place = own_keywords(raw, Place(name, raw))
     title = keywords.get("title") or _SUFFIX.sub("", name.rsplit("/", 1)[-1])
     record = _record(keywords, place, avro_name(str(title), ()))
     record |= {own: raw[own] for own in _OWN if own in raw}
@@ -63,7 +62,9 @@ def _record(keywords: Keywords, place: Place, name: str) -> Avro:
         place.refuse("properties", "has none", "Name at least one property.")
     place.expect_only(keywords, _OF_RECORDS)
     required = keywords.get("required", [])
-    if not isinstance(required, Sequence) or not set(required) <= set(properties):
+    names = list(properties)
+    # A text is no list of its letters.
+    if not isinstance(required, list | tuple) or not all(own in names for own in required):
         place.refuse(
             "required", f"is {required!r}", "List names that are among the properties, or none."
         )
@@ -82,8 +83,7 @@ def _record(keywords: Keywords, place: Place, name: str) -> Avro:
 def _field(own: str, value: Any, is_required: bool, outer: Place, name: str) -> Avro:
     """A property as a field. One that may be missing is null where it is, unless it has a
     default."""
-    place = outer.within(own)
-    keywords = own_keywords(value, place)
+    keywords, place = own_keywords(value, outer.within(own))
     types, may_be_null = _types(keywords, place)
     rules = constraints_of(keywords, types, place)
     kinds = [_type(kind, keywords, place, rules) for kind in types]

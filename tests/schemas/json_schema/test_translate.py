@@ -141,6 +141,19 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "another document": ({"$ref": "https://example.org/x.json"}, "in another document"),
     "nowhere": ({"$ref": "#/$defs/none"}, "leads nowhere"),
     "itself": ({"$ref": "#/properties/a"}, "refers to itself"),
+    "a list beside null that is none": (
+        {"oneOf": [{"type": "string", "enum": 5}, {"type": "null"}]},
+        "'enum' is 5",
+    ),
+    "a bound beyond all numbers": (
+        {"type": "integer", "exclusiveMinimum": float("inf")},
+        "'exclusiveMinimum' is beyond what a double can be",
+    ),
+    "a bound that is no number": ({"type": "number", "maximum": float("nan")}, "is beyond what"),
+    "a whole bound beyond all doubles": (
+        {"type": "number", "exclusiveMinimum": 10**5_000},
+        "'exclusiveMinimum' is beyond what a double can be",
+    ),
     "beside a reference": (
         {"$ref": "#/$defs/b", "minimum": 1},
         "'minimum' stands beside $ref",
@@ -168,6 +181,9 @@ def test_what_has_no_counterpart_is_refused_by_its_keyword(what: str) -> None:
         ({"$schema": DRAFT, "type": "array"}, "'type' is 'array'. An event is an object"),
         (of({}), "'properties' has none"),
         (of({"a": {"type": "string"}}, required=["b"]), "'required' is ['b']"),
+        (of({"a": {"type": "string"}}, required=[["a"]]), "'required' is [['a']]"),
+        (of({"a": {"type": "string"}}, required="a"), "'required' is 'a'"),
+        (of({"a": {"type": "string"}}, required=5), "'required' is 5"),
         (of({"a": {"type": "string"}}, minProperties=1), "'minProperties' has no counterpart"),
     ],
 )
@@ -175,6 +191,63 @@ def test_what_is_no_event_is_refused(schema: dict[str, Any], why: str) -> None:
     with pytest.raises(SchemaError) as error:
         EventSchema.parse(schema, "t.json")
     assert why in str(error.value)
+
+
+NODE = {"$ref": "#/$defs/node"}
+
+
+@pytest.mark.parametrize(
+    "recursive",
+    [
+        of({"child": NODE}),
+        of({"children": {"type": "array", "items": NODE}}),
+        of({"child": {"anyOf": [NODE, {"type": "null"}]}}),
+        of({"child": {"$ref": "#/$defs/other"}}),
+        of({"child": {"$ref": "#"}}),
+        of({"child": {"$ref": "#/%24defs/node"}}),
+    ],
+)
+def test_a_definition_within_itself_is_refused_wherever_it_is_named(
+    recursive: dict[str, Any],
+) -> None:
+    definitions = {"node": recursive, "other": of({"back": NODE})}
+    with pytest.raises(SchemaError, match="refers to itself"):
+        EventSchema.parse(of({"a": NODE}, **{"$defs": definitions}), "t.json")
+
+
+def test_a_definition_may_be_named_as_often_as_one_likes_beside_itself() -> None:
+    definitions = {"node": of({"x": {"type": "integer"}})}
+    made = translated(
+        of({"a": NODE, "b": of({"c": NODE, "d": NODE})}, **{"$defs": definitions}), "t"
+    )
+    fastavro.parse_schema(made)
+
+
+def test_what_is_too_deep_or_too_much_is_refused_before_it_is_written_out() -> None:
+    deep: dict[str, Any] = {"type": "string"}
+    chain = {f"l{i}": {"$ref": f"#/$defs/l{i + 1}"} for i in range(600)}
+    branches: dict[str, Any] = {"type": "string"}
+    for _ in range(200):
+        deep = of({"x": deep})
+        branches = {"allOf": [branches]}
+    for schema, why in [
+        (of({"a": deep}), "is nested more than 64 deep"),
+        (of({"a": branches}), "is behind more than 64 references"),
+        (of({"a": {"$ref": "#/$defs/l0"}}, **{"$defs": chain}), "is behind more than 64"),
+        (doubled(40), "has more than 10000 properties, with definitions written out"),
+    ]:
+        with pytest.raises(SchemaError, match=why):
+            EventSchema.parse(schema, "t.json")
+
+
+def doubled(levels: int) -> dict[str, Any]:
+    """Definitions each of which names the next one twice."""
+    definitions = {
+        f"l{i}": of({name: {"$ref": f"#/$defs/l{i + 1}"} for name in ("x", "y")})
+        for i in range(levels)
+    }
+    definitions[f"l{levels}"] = of({"v": {"type": "string"}})
+    return of({"a": {"$ref": "#/$defs/l0"}}, **{"$defs": definitions})
 
 
 def test_nested_objects_and_arrays_become_records_and_arrays() -> None:
