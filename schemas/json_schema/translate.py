@@ -96,7 +96,7 @@ def _field(own: str, value: Any, is_required: bool, outer: Place, name: str) -> 
         nulls = ["null"] * (may_be_null or absent_is_null)
         field["type"] = [*nulls, *kinds]
     if has_default:
-        field["default"] = keywords["default"]
+        field["default"] = _by_names(keywords["default"], field["type"])
     elif absent_is_null:
         field["default"] = None
     if name != own:
@@ -108,6 +108,34 @@ def _field(own: str, value: Any, is_required: bool, outer: Place, name: str) -> 
     if rules.domain is not None:
         field["domain"] = [*rules.domain]
     return field
+
+
+def _by_names(value: Any, type_: Any) -> Any:
+    """A default by the names of fields, where properties of other names became those."""
+    kinds = [type_]
+    if isinstance(type_, list):
+        kinds = type_
+    for kind in kinds:
+        if not isinstance(kind, Mapping):
+            continue
+        if kind["type"] == "record" and isinstance(value, Mapping):
+            return _record_by_names(value, kind["fields"])
+        if kind["type"] == "array" and isinstance(value, list):
+            return [_by_names(item, kind["items"]) for item in value]
+    return value
+
+
+def _record_by_names(value: Mapping[str, Any], fields: Sequence[Avro]) -> Avro:
+    known = {own: field for field in fields for own in field.get("aliases", [field["name"]])}
+    out = {}
+    for own, within in value.items():
+        field = known.get(own)
+        if field is None:
+            # Of no property: an object may have more, and nobody reads it.
+            out[own] = within
+        else:
+            out[field["name"]] = _by_names(within, field["type"])
+    return out
 
 
 def _types(keywords: Keywords, place: Place) -> tuple[list[str], bool]:

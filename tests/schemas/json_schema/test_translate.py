@@ -193,6 +193,43 @@ def test_what_is_no_event_is_refused(schema: dict[str, Any], why: str) -> None:
     assert why in str(error.value)
 
 
+TOWN = of(
+    {"zip-code": {"type": "string"}, "zip_code": {"type": "integer"}, "n": {"type": "number"}}
+)
+PLAIN = {"zip-code": "1", "zip_code": 2, "n": 3.5}
+
+
+@pytest.mark.parametrize(
+    ("schema", "default", "found"),
+    [
+        (TOWN, PLAIN, PLAIN),
+        (TOWN, {}, dict.fromkeys(PLAIN)),
+        (TOWN, {"zip-code": None, "more": 1}, dict.fromkeys(PLAIN)),
+        ({"anyOf": [TOWN, {"type": "null"}]}, PLAIN, PLAIN),
+        ({"anyOf": [TOWN, {"type": "null"}]}, None, None),
+        ({"type": "array", "items": TOWN}, [PLAIN, {}], [PLAIN, dict.fromkeys(PLAIN)]),
+        (of({"in-ner": TOWN}), {"in-ner": PLAIN}, {"in-ner": PLAIN}),
+    ],
+)
+def test_a_default_is_that_of_the_properties_whatever_names_their_fields_have(
+    schema: dict[str, Any], default: Any, found: Any
+) -> None:
+    """Held to the event that brings the same values itself."""
+    whole = of({"id": {"type": "string"}, "a": {**schema, "default": default}}, required=["id"])
+    parsed = EventSchema.parse(whole, "t.json")
+    codec = EventCodec(parsed)
+    columns = []
+    for event in ({"id": "x"}, {"id": "x", "a": found}):
+        text = json.dumps(event).encode()
+        read = decode(
+            np.frombuffer(text, np.uint8), np.zeros(1, np.int64), np.array([len(text)]), codec
+        )
+        assert REASONS[read.reason[0]] == "ok"
+        first = np.zeros(1, np.int64)
+        columns.append({own.name: read.arrow(own.name, first).to_pylist() for own in parsed.fields})
+    assert columns[0] == columns[1]
+
+
 NODE = {"$ref": "#/$defs/node"}
 
 
