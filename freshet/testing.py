@@ -31,7 +31,8 @@ from freshet.replay.replayer import Events, published
 from freshet.roles import plans
 from freshet.roles.names import intakes
 from freshet.runs.clusters import routed
-from freshet.schemas.errors import ComponentError
+from freshet.schemas.errors import ComponentError, DefinitionError
+from freshet.schemas.topics.topic import Topic
 from freshet.schemas.wire.messages import Message, Settled, Tick
 from freshet.serving.loading.live_model import LiveModel
 from freshet.serving.release.judge import Judge
@@ -41,7 +42,8 @@ from freshet.serving.scoring.scorer import Logging, Policy, Scorer
 from freshet.streams.clock import ManualClock, WallClock
 from freshet.streams.control.channels import Follower, send
 from freshet.streams.control.orders import OrderBook, ordered
-from freshet.streams.intake.task import IntakeTask
+from freshet.streams.intake import known_schemas
+from freshet.streams.intake.task import IntakePlan, IntakeTask
 from freshet.streams.join.task import JoinTask
 from freshet.streams.log.contract import Log
 from freshet.streams.operators.loop import (
@@ -82,7 +84,9 @@ class LocalRun:
         scorer: Answers, also between steps.
 
     Raises:
+        DefinitionError: a topic's records have ids of a schema registry, and others write the log.
         LogError: a log is there with another partition count.
+        SchemaError: a topic cannot read what was written in the folder before.
 
     Examples:
         >>> import json, tempfile
@@ -154,6 +158,7 @@ class LocalRun:
         self._every = snapshot_every
         own = log if log is not None else SqliteLog(str(directory / "log"))
         self.log = routed(app, own, clusters or {})
+        self._refuse_registries()
         plans.ensure_topics(app, self.log)
         self._checkpoints_url = str(directory / "checkpoints")
         for name in ("trainer", "qualifier"):
@@ -185,10 +190,13 @@ class LocalRun:
     def _operators(self) -> list[Operator]:
         app = self.app
         store = self._store
-        sources = {app.log_of(topic.name): plans.intake_plan(app, topic) for topic in app.topics}
+        sources = {app.log_of(topic.name): self._intake_plan(topic) for topic in app.topics}
         views = plans.views_by_log(app)
         joins = {app.outcomes_log_of(model): plans.join_plan(app, model) for model in app.models}
         starts = plans.starts(app, self.log, self._checkpoints_url, WallClock().now_ms)
+        # Now, not when a partition is assigned: by then the first step has published its events.
+        for source in sources:
+            starts(source)
 
         def intake(topic: str, partition: int) -> IntakeTask:
             start = starts(topic).get(partition)
@@ -217,6 +225,25 @@ class LocalRun:
             )
         made += [self._train(model, spec) for model in app.models for spec in model.learners]
         return made
+
+    def _intake_plan(self, topic: Topic) -> IntakePlan:
+        """By the schemas that the topic has had in this folder, as in a run."""
+        source = self.app.log_of(topic.name)
+        known_schemas.keep_declared(self._checkpoints_url, source, topic)
+        earlier = known_schemas.earlier_of(self._checkpoints_url, source, topic)
+        return plans.intake_plan(self.app, topic, earlier)
+
+    def _refuse_registries(self) -> None:
+        for topic in self.app.topics:
+            # What is in an embedded log freshet wrote itself.
+            if topic.registry is not None and self.log.is_shared:
+                raise DefinitionError(
+                    f"topic {topic.name}",
+                    f"has records of a schema registry (subject {topic.registry}), which a "
+                    "LocalRun asks nothing",
+                    "Give it no log, so that it makes one of its own; or run the app: freshet run "
+                    "--registry http://host:8081.",
+                )
 
     def _operator(
         self,

@@ -55,7 +55,7 @@ NOTHING = TakenOn()
 def start(log: Log, checkpoints_url: str, topic: Topic, source: str, partition: int) -> int:
     """The offset at which intake began a partition, where that was decided; 0: at its first
     record."""
-    found = decided(checkpoints_url, topic, log.bounds(source).identity)
+    found = decided(checkpoints_url, topic, source, log.bounds(source).identity)
     if found is None:
         return 0
     return found.offsets.get(partition, 0)

@@ -87,13 +87,9 @@ def check(
         if starts is not None:
             begins.append(starts.sentence(topic.name))
     for topic in app.topics:
-        # What a registry knows of is kept as intake meets it.
         if topic.registry is not None:
             registries.check(app, topic, log, given)
-            continue
-        for written in topic.written.values():
-            known_schemas.keep(url, app.log_of(topic.name), written)
-        known_schemas.keep(url, app.log_of(topic.name), topic.events)
+        known_schemas.keep_declared(url, app.log_of(topic.name), topic)
     told = definitions.changes(before or definitions.of(app), app)
     for sentence in told:
         structlog.get_logger().warning("declared otherwise", what=sentence)

@@ -35,7 +35,7 @@ def check(app: App, topic: Topic, log: Log, given: Settings) -> None:
                 "Name it: --registry http://host:8081; freshet registry start runs one.",
             )
         return
-    own = topic.events.schema_id
+    own = topic.declared.schema_id
     if own != NO_ID and own not in kept.schemas(url, name) and not given.replay:
         kept.keep(url, name, {own: _fetched(topic, given)}, ())
     # What is kept may be told otherwise in the file by now.
@@ -45,7 +45,7 @@ def check(app: App, topic: Topic, log: Log, given: Settings) -> None:
 def _fetched(topic: Topic, given: Settings) -> kept.Kept:
     assert given.registry_address is not None
     assert topic.registry is not None
-    own = topic.events.schema_id
+    own = topic.declared.schema_id
     with closing(RegistryClient(given.registry_address)) as client:
         found = client.schema(own)
         if found is None:

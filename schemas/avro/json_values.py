@@ -18,6 +18,7 @@ from uuid import UUID
 
 from freshet.schemas.avro.defaults import default_value, fits, tag_of
 from freshet.schemas.avro.leaves import logical_of
+from freshet.schemas.avro.parse import DEEPEST
 from freshet.schemas.avro.tree import (
     Array,
     Enum,
@@ -36,6 +37,8 @@ from freshet.schemas.avro.tree import (
 MISSING = "missing"
 WRONG_TYPE = "wrong type"
 UNKNOWN_SYMBOL = "unknown symbol"
+# Parts of a path: types may be so deep, each a record within a branch of a union at the most.
+LONGEST_PATH = 2 * DEEPEST
 LONGEST_DECIMAL = 400  # digits, far beyond those that any decimal may have
 Convert = Callable[[Any], Any]
 
@@ -61,12 +64,16 @@ class ByPath(dict[str, Any]):
 
 
 def nested(event: Mapping[str, Any]) -> Mapping[str, Any]:
-    """An event with the paths among its names taken apart."""
+    """An event with the paths among its names taken apart, but for those that are longer than any
+    schema is deep: they are nobody's, and would nest deeper than Python can follow."""
     if not any("." in name for name in event):
         return event
     out: dict[str, Any] = {}
     for name, value in event.items():
-        first, *within = name.split(".")
+        first = name
+        within: list[str] = []
+        if name.count(".") < LONGEST_PATH:
+            first, *within = name.split(".")
         into = out
         for part in within:
             found = into.setdefault(first, ByPath())

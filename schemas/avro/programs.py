@@ -145,7 +145,7 @@ class ProgramCompiler:
             return
         chosen = branch_for(writer, reader)
         assert chosen is not None  # nothing is compiled that cannot be read
-        at = _path_of(chosen, reader, path)
+        at = path_of(chosen, reader, path)
         if at != path:
             filled = leaves_at(chosen, at)
             self._missing([leaf for leaf in under if leaf not in filled])
@@ -175,7 +175,7 @@ class ProgramCompiler:
             return
         at = self._positions[path]
         if isinstance(writer, Array | Map):
-            # Of types with the same name, and one column, the first: they are one to the reader.
+            # Where several branches have one, all were written alike: else it could not be read.
             self.lists[-1].setdefault(at, writer)
             self._items(writer, at)
         elif isinstance(writer, Fixed):
@@ -280,7 +280,7 @@ class ProgramCompiler:
             return
         if isinstance(reader, Union):
             branch = next(b for b in reader.branches if default_fits(value, b))
-            at = _path_of(branch, reader, path)
+            at = path_of(branch, reader, path)
             if at != path:
                 filled = leaves_at(branch, at)
                 self._missing([leaf for leaf in under if leaf not in filled])
@@ -332,7 +332,7 @@ def empty_word(leaf: Leaf) -> int:
     return int(kernels.NO_SYMBOL) if leaf.type == "enum" else 0
 
 
-def _path_of(branch: Type, reader: Type, path: str) -> str:
+def path_of(branch: Type, reader: Type, path: str) -> str:
     """Where the columns of a reader's branch are."""
     if not isinstance(reader, Union) or alone_in(reader) is not None:
         return path

@@ -57,6 +57,9 @@ def _range(keywords: Keywords, kind: str, place: Place) -> tuple[Number, Number]
         # A boolean it was until draft-06.
         if isinstance(value, bool) or not isinstance(value, int | float):
             place.refuse(keyword, f"is {value!r}", "Write a number.")
+        # JSON has numbers of any size; Python reads 1e999 as infinity.
+        if not -_REAL[1] <= value <= _REAL[1]:
+            place.refuse(keyword, "is beyond what a double can be", "Leave it out, or write less.")
     lowest, highest = _REAL
     step_up = _next_real
     step_down = _previous_real

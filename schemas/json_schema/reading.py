@@ -3,11 +3,13 @@ only says "or null" told apart from what says more."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Any, NoReturn
 from urllib.parse import unquote
 
+from freshet.schemas.avro.parse import DEEPEST
 from freshet.schemas.errors import SchemaError
 
 Keywords = dict[str, Any]
@@ -36,23 +38,43 @@ ANNOTATIONS = frozenset(
     }
 )
 _NULL = {"type": "null"}
+MOST_PLACES = 10_000  # as many as an event's schema may have values
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where in a schema something stands: `name` is how errors call the schema, `root` the whole of
-    it, `path` the property; `followed` are the references on the way there."""
+    it, `path` the property, `depth` how many it is within; `followed` are the references on the way
+    there. `numbers` counts the places of a schema, each definition wherever it is named."""
 
     name: str
     root: Mapping[str, Any]
     path: str = ""
+    depth: int = 0
     followed: tuple[str, ...] = ()
+    numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     def within(self, own: str) -> Place:
-        """The place of a property, or of an array's items."""
-        if not self.path:
-            return replace(self, path=own)
-        return replace(self, path=f"{self.path}.{own}")
+        """The place of a property, or of an array's items.
+
+        Raises:
+            SchemaError: it is too deep, or one of too many.
+        """
+        path = own
+        if self.path:
+            path = f"{self.path}.{own}"
+        if self.depth >= DEEPEST:
+            self.refuse("", f"is nested more than {DEEPEST} deep", "Leave levels out.")
+        # Now, not once all are written out: a few definitions that name each other twice are
+        # millions.
+        if next(self.numbers) > MOST_PLACES:
+            replace(self, path="").refuse(
+                "",
+                f"has more than {MOST_PLACES} properties, with definitions written out wherever "
+                "they are named",
+                "Use fewer.",
+            )
+        return replace(self, path=path, depth=self.depth + 1)
 
     def refuse(self, keyword: str, cause: str, next_step: str) -> NoReturn:
         """Raises `SchemaError` about a keyword (empty: about all that stands there)."""
@@ -76,23 +98,26 @@ class Place:
                 )
 
 
-def own_keywords(schema: Any, place: Place) -> Keywords:
-    """The keywords that hold at a place.
+def own_keywords(schema: Any, place: Place, steps: int = 0) -> tuple[Keywords, Place]:
+    """The keywords that hold at a place, and the place with the references that led to them, after
+    so many `steps`: what is within must not name them again.
 
     Raises:
         SchemaError: it is no schema, or refers to what is not there, or to itself.
     """
+    if steps > DEEPEST:
+        place.refuse("", f"is behind more than {DEEPEST} references", "Name what is meant itself.")
     if not isinstance(schema, Mapping):
         place.refuse("", f"is {schema!r}, which says nothing of its type", 'Write {"type": …}.')
     if "$ref" in schema:
-        return _referred(schema, place)
+        return _referred(schema, place, steps)
     for keyword in ("allOf", "anyOf", "oneOf"):
         if keyword in schema:
-            return _combined(schema, keyword, place)
-    return dict(schema)
+            return _combined(schema, keyword, place, steps)
+    return dict(schema), place
 
 
-def _referred(schema: Mapping[str, Any], place: Place) -> Keywords:
+def _referred(schema: Mapping[str, Any], place: Place, steps: int) -> tuple[Keywords, Place]:
     reference = schema["$ref"]
     if not isinstance(reference, str) or not reference.startswith("#"):
         place.refuse(
@@ -104,7 +129,8 @@ def _referred(schema: Mapping[str, Any], place: Place) -> Keywords:
         )
     found = _at(reference, place)
     at_target = replace(place, followed=(*place.followed, reference))
-    return _with_annotations(schema, own_keywords(found, at_target), "$ref", place)
+    keywords, reached = own_keywords(found, at_target, steps + 1)
+    return _with_annotations(schema, keywords, "$ref", place), reached
 
 
 def _at(reference: str, place: Place) -> Any:
@@ -118,7 +144,9 @@ def _at(reference: str, place: Place) -> Any:
     return found
 
 
-def _combined(schema: Mapping[str, Any], keyword: str, place: Place) -> Keywords:
+def _combined(
+    schema: Mapping[str, Any], keyword: str, place: Place, steps: int
+) -> tuple[Keywords, Place]:
     """One schema, or one and null: as many programs write what may be missing."""
     branches = schema[keyword]
     if not isinstance(branches, list):
@@ -130,7 +158,8 @@ def _combined(schema: Mapping[str, Any], keyword: str, place: Place) -> Keywords
             f"has {len(branches)} branches",
             "One schema, or one and null, is what a field can be: write its type as a list, say.",
         )
-    keywords = _with_annotations(schema, own_keywords(others[0], place), keyword, place)
+    inner, reached = own_keywords(others[0], place, steps + 1)
+    keywords = _with_annotations(schema, inner, keyword, place)
     if len(branches) > 1:
         said = keywords.get("type")
         if said is None:
@@ -140,9 +169,10 @@ def _combined(schema: Mapping[str, Any], keyword: str, place: Place) -> Keywords
             listed = said
         keywords["type"] = [*listed, "null"]
         # Of null no value is listed, and it is allowed all the same.
-        if "enum" in keywords:
-            keywords["enum"] = [*keywords["enum"], None]
-    return keywords
+        values = keywords.get("enum")
+        if isinstance(values, list):
+            keywords["enum"] = [*values, None]
+    return keywords, reached
 
 
 def _with_annotations(

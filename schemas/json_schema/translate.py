@@ -47,8 +47,7 @@ def translated(raw: Mapping[str, Any], name: str) -> Avro:
     >>> translated(schema, "order.schema.json")["fields"][0]["range"]
     [0, 9223372036854775807]
     """
-    place = Place(name, raw)
-    keywords = own_keywords(raw, place)
+    keywords, place = own_keywords(raw, Place(name, raw))
     title = keywords.get("title") or _SUFFIX.sub("", name.rsplit("/", 1)[-1])
     record = _record(keywords, place, avro_name(str(title), ()))
     record |= {own: raw[own] for own in _OWN if own in raw}
@@ -63,7 +62,9 @@ def _record(keywords: Keywords, place: Place, name: str) -> Avro:
         place.refuse("properties", "has none", "Name at least one property.")
     place.expect_only(keywords, _OF_RECORDS)
     required = keywords.get("required", [])
-    if not isinstance(required, Sequence) or not set(required) <= set(properties):
+    names = list(properties)
+    # A text is no list of its letters.
+    if not isinstance(required, list | tuple) or not all(own in names for own in required):
         place.refuse(
             "required", f"is {required!r}", "List names that are among the properties, or none."
         )
@@ -82,8 +83,7 @@ def _record(keywords: Keywords, place: Place, name: str) -> Avro:
 def _field(own: str, value: Any, is_required: bool, outer: Place, name: str) -> Avro:
     """A property as a field. One that may be missing is null where it is, unless it has a
     default."""
-    place = outer.within(own)
-    keywords = own_keywords(value, place)
+    keywords, place = own_keywords(value, outer.within(own))
     types, may_be_null = _types(keywords, place)
     rules = constraints_of(keywords, types, place)
     kinds = [_type(kind, keywords, place, rules) for kind in types]
@@ -96,7 +96,7 @@ def _field(own: str, value: Any, is_required: bool, outer: Place, name: str) -> 
         nulls = ["null"] * (may_be_null or absent_is_null)
         field["type"] = [*nulls, *kinds]
     if has_default:
-        field["default"] = keywords["default"]
+        field["default"] = _by_names(keywords["default"], field["type"])
     elif absent_is_null:
         field["default"] = None
     if name != own:
@@ -108,6 +108,34 @@ def _field(own: str, value: Any, is_required: bool, outer: Place, name: str) -> 
     if rules.domain is not None:
         field["domain"] = [*rules.domain]
     return field
+
+
+def _by_names(value: Any, type_: Any) -> Any:
+    """A default by the names of fields, where properties of other names became those."""
+    kinds = [type_]
+    if isinstance(type_, list):
+        kinds = type_
+    for kind in kinds:
+        if not isinstance(kind, Mapping):
+            continue
+        if kind["type"] == "record" and isinstance(value, Mapping):
+            return _record_by_names(value, kind["fields"])
+        if kind["type"] == "array" and isinstance(value, list):
+            return [_by_names(item, kind["items"]) for item in value]
+    return value
+
+
+def _record_by_names(value: Mapping[str, Any], fields: Sequence[Avro]) -> Avro:
+    known = {own: field for field in fields for own in field.get("aliases", [field["name"]])}
+    out = {}
+    for own, within in value.items():
+        field = known.get(own)
+        if field is None:
+            # Of no property: an object may have more, and nobody reads it.
+            out[own] = within
+        else:
+            out[field["name"]] = _by_names(within, field["type"])
+    return out
 
 
 def _types(keywords: Keywords, place: Place) -> tuple[list[str], bool]:

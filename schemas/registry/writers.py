@@ -22,6 +22,11 @@ _OWN = ("schema_id", "version", "required", "range", "domain", "unit")
 _OF_READERS = ("default", "aliases", "doc")
 
 
+# Of what is kept and is no schema: why, and of what kind it is.
+CAUSE = "cause"
+KIND = "schemaType"
+
+
 def as_written(raw: Any) -> Any:
     """A schema's JSON with nothing but what says how its bytes are laid out, and what they mean."""
     if isinstance(raw, list):
@@ -48,13 +53,17 @@ def writer_of(
     if version is not None:
         named["version"] = version
     if schema.kind != AVRO:
-        return {**named, "schemaType": schema.kind}
+        return {**named, KIND: schema.kind}
     try:
         raw = as_written(stand_alone(schema, find, f"schema {schema_id}"))
     except SchemaError as error:
         # It was registered all the same: records under it are there, and cannot be read.
-        return {**named, "cause": error.cause}
-    return {**raw, **named} if isinstance(raw, dict) else {**named, "type": raw}
+        return {**named, CAUSE: error.cause}
+    if not isinstance(raw, dict):
+        return {**named, "type": raw}
+    # Foreign schemas have properties of any name.
+    own = {name: value for name, value in raw.items() if name not in (CAUSE, KIND)}
+    return {**own, **named}
 
 
 def read_writer(kept: Mapping[str, Any], subject: str) -> EventSchema:
@@ -64,10 +73,10 @@ def read_writer(kept: Mapping[str, Any], subject: str) -> EventSchema:
         SchemaError: it is none that a topic's records could have; the text says why.
     """
     name = f"{kept['schema_id']} (subject {subject})"
-    if "schemaType" in kept:
-        raise SchemaError(name, f"is {kept['schemaType']}, not Avro", "Write Avro.")
-    if "cause" in kept:
-        raise SchemaError(name, kept["cause"], "Register one that can be read.")
+    if KIND in kept:
+        raise SchemaError(name, f"is {kept[KIND]}, not Avro", "Write Avro.")
+    if CAUSE in kept:
+        raise SchemaError(name, kept[CAUSE], "Register one that can be read.")
     return EventSchema.parse(kept, name)
 
 

@@ -1,13 +1,15 @@
 """Headers of records as fields of events: nullable texts beside those of the topic's schema.
 
 A header is no part of a record's value, so no writer's schema has such a field. Events are read by
-a schema that has them, with null as their default, and an id of its own; records of the schema as
+a schema that has them, with null as their default, and an id that follows from them; records of the schema as
 it was declared are read as of an earlier one. So an event may also bring the field in its value, as
 pushes do and files of a replay: the header counts where a record has one.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -25,8 +27,10 @@ from freshet.schemas.events.columns import (
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.text.columns import Texts
 
-# Ids of registries rise from 1, so those of schemas with headers go down from the other end.
-LARGEST_ID = (1 << 31) - 1
+NO_ID = (1 << 32) - 1  # of a schema that a registry gave no id
+# Ids of registries rise from 1 to 2**31 - 1, so those of schemas with headers are in the upper half
+# of these: so many that no two sets of fields that a topic ever has share one.
+IDS = 1 << 30
 Rows = npt.NDArray[np.intp]
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -51,12 +55,20 @@ def extended(schema: EventSchema, fields: Sequence[str], topic: str) -> EventSch
     own = [{"name": name, "type": ["null", "string"], "default": None} for name in fields]
     avro = dict(schema.avro)
     avro["fields"] = [*avro["fields"], *own]
-    avro["schema_id"] = max(LARGEST_ID - schema.schema_id, 0)
+    avro["schema_id"] = _id_of(schema, fields)
     made = EventSchema.parse(avro, topic)
     # Of a topic whose records have ids of a registry: no record has this one.
-    if schema.schema_id > LARGEST_ID:
+    if schema.schema_id == NO_ID:
         return replace(made, schema_id=schema.schema_id)
     return made
+
+
+def _id_of(schema: EventSchema, fields: Sequence[str]) -> int:
+    """Of the schema with these fields, and with no others: once a topic has others, what was
+    written with these is of an earlier schema."""
+    text = json.dumps([schema.schema_id, *fields]).encode()
+    number = int.from_bytes(hashlib.sha256(text).digest()[:4], "big")
+    return number % IDS + IDS
 
 
 def fill(columns: Columns, fields: Sequence[str], headers: Sequence[Texts]) -> None:

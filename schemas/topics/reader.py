@@ -108,7 +108,19 @@ class EventReader:
 def require_id(topic: Topic, what: str) -> None:
     """Raises `RequestError`, about `what`, where a registry gives a topic's ids and none says what
     would be written: who reads it later, by another schema, could not."""
-    if topic.registry is not None and topic.events.schema_id == NO_ID:
+    if topic.registry is None:
+        return
+    if topic.headers:
+        # They are written by the schema with the fields of headers, which is in no registry.
+        raise RequestError(
+            what,
+            f"is refused: its events have fields of headers ({', '.join(topic.headers)}), and no "
+            f"schema of the registry (subject {topic.registry}), which records have to name, has "
+            "those",
+            "Have its own producers send the events, with headers; or declare those fields in the "
+            "schema, register it, and leave headers out.",
+        )
+    if topic.declared.schema_id == NO_ID:
         raise RequestError(
             what,
             f"is refused: its schema has no schema_id of the registry (subject {topic.registry}), "

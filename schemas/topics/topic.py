@@ -62,7 +62,7 @@ CLUSTER = (
 _CLUSTER = re.compile(r"kafka://[^/@?,\s]+:[0-9]{1,5}(,[^/@?,\s]+:[0-9]{1,5})*")
 _LOG = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
 # No registry's: those are below 2 ** 31. Not 0, which bytes that are no record often begin with.
-NO_ID = (1 << 32) - 1
+NO_ID = headers.NO_ID
 TOMBSTONES = ("ignore", "delete")
 ON_VIOLATION = ("serve", "fallback", "refuse")
 

@@ -27,7 +27,8 @@ class Journal:
         self.path = folder / FILE
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("a+b")
+            # Unbuffered: what could not be written must not wait in a buffer for the next change.
+            self._file = self.path.open("a+b", buffering=0)
         except OSError as error:
             raise ComponentError(
                 f"registry in {folder}",
@@ -72,19 +73,39 @@ class Journal:
             DiskError: they cannot be written.
         """
         text = b"".join(json.dumps(change).encode() + b"\n" for change in changes)
-        end = self._file.seek(0, os.SEEK_END)
         try:
-            self._file.write(text)
-            self._file.flush()
+            end = self._file.seek(0, os.SEEK_END)
+        except OSError as error:
+            raise self._not_kept(error) from error
+        try:
+            self._write(text)
+        except OSError as error:
+            # Half of it would be read as the beginning of the next one; all of it as a change that
+            # was made, though it was refused.
+            self._cut(end)
+            raise self._not_kept(error) from error
+
+    def _write(self, text: bytes) -> None:
+        left = memoryview(text)
+        # A disk that gets full takes a part.
+        while left:
+            left = left[os.write(self._file.fileno(), left) :]
+        os.fsync(self._file.fileno())
+
+    def _cut(self, end: int) -> None:
+        """Raises `DiskError` where what was written in part cannot be taken back."""
+        try:
+            os.ftruncate(self._file.fileno(), end)
             os.fsync(self._file.fileno())
         except OSError as error:
-            # Half of it would be read as the beginning of the next one.
-            os.ftruncate(self._file.fileno(), end)
-            raise DiskError(
-                f"of {self.path.parent}",
-                f"the change is not kept: {error.strerror or error}",
-                "Make room there.",
-            ) from error
+            raise self._not_kept(error) from error
+
+    def _not_kept(self, error: OSError) -> DiskError:
+        return DiskError(
+            f"of {self.path.parent}",
+            f"the change is not kept: {error.strerror or error}",
+            "Make room there.",
+        )
 
     def close(self) -> None:
         self._file.close()

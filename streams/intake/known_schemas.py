@@ -34,6 +34,20 @@ def keep(url: str, topic: str, schema: EventSchema) -> None:
         put(fs, path, json.dumps(schema.avro).encode(), durable=True)
 
 
+def keep_declared(url: str, log: str, topic: Topic) -> None:
+    """Keep what a topic declares, as events are read and as producers write them. Of a topic whose
+    records have ids of a registry nothing: what that knows of is kept as intake meets it.
+
+    Raises:
+        SchemaError: records of a kept schema could not be read by it.
+    """
+    if topic.registry is not None:
+        return
+    for written in topic.written.values():
+        keep(url, log, written)
+    keep(url, log, topic.events)
+
+
 def earlier(url: str, topic: str, schema: EventSchema) -> dict[int, EventSchema]:
     """Schemas of the topic under other wire ids than this one's, by wire id."""
     return {old.schema_id: old for old in _kept(url, topic) if old.schema_id != schema.schema_id}

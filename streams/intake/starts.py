@@ -1,10 +1,12 @@
 """Where intake begins a topic of which it has no checkpoint: decided once, for all partitions that
 are there, and kept beside the checkpoints.
 
-    {url}/intake/{topic}.{digest}/{identity}.starts.json
+    {url}/starts/{log}/{start}/{identity}.json
 
 So whoever begins after a crash, or beside others, or to recompute a ledger, begins at the same
-records. A partition that is added later is not in it: it begins at its first record.
+records; and so does a topic that is declared otherwise, by another filter, say: what was appended
+while nobody read is not lost to it. A partition that is added later is not in it: it begins at its
+first record.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from collections.abc import Mapping
 import fsspec
 import msgspec
 import structlog
+from msgspec import structs
 
 from freshet.schemas.durations import text_of
 from freshet.schemas.errors import CheckpointError, DefinitionError
@@ -25,7 +28,8 @@ from freshet.streams.log.contract import Bounds, Log
 from freshet.streams.objects import put_new
 from freshet.streams.operators.checkpoints import START_ANEW, positions
 
-SUFFIX = ".starts.json"
+SUFFIX = ".json"
+_ROLE = "intake"  # whose checkpoints tell what was read
 
 
 class Starts(msgspec.Struct, frozen=True):
@@ -36,6 +40,7 @@ class Starts(msgspec.Struct, frozen=True):
     decided_ms: int
     offsets: dict[int, int]
     cut: list[int] = []
+    cluster: str | None = None
 
     def sentence(self, topic: str) -> str:
         """For whoever starts the app.
@@ -64,40 +69,45 @@ def settle(url: str, log: Log, topic: Topic, source: str, now_ms: int) -> Starts
     if topic.start == EARLIEST:
         return None
     bounds = log.bounds(source)
-    found = decided(url, topic, bounds.identity)
+    found = decided(url, topic, source, bounds.identity)
     if found is None:
         _refuse_recreated(url, topic, source)
-        found = _keep(url, topic, bounds.identity, _decide(log, topic, source, bounds, now_ms))
+        made = _decide(log, topic, source, bounds, now_ms)
+        found = _keep(url, topic, source, bounds.identity, made)
         structlog.get_logger().info(
             "start decided", topic=source, start=found.start, offsets=found.offsets
         )
-    _refuse_gone(url, topic, source, found, bounds)
-    return found
+    return _retained(url, topic, source, found, bounds)
 
 
-def decided(url: str, topic: Topic, identity: str) -> Starts | None:
-    """What was decided of a log with this identity; None where nothing was."""
-    fs, folder = _folder(url, topic)
+def decided(url: str, topic: Topic, source: str, identity: str) -> Starts | None:
+    """What was decided of the log `source` with this identity; None where nothing was."""
+    fs, folder = _folder(url, topic, source)
     try:
-        return msgspec.json.decode(fs.cat_file(_file(folder, identity)), type=Starts)
+        return _read(fs, _file(folder, identity))
     except FileNotFoundError:
         return None
+
+
+def _read(fs: fsspec.AbstractFileSystem, file: str) -> Starts:
+    try:
+        return msgspec.json.decode(fs.cat_file(file), type=Starts)
     except msgspec.DecodeError as error:
         raise CheckpointError(
-            f"file {_file(folder, identity)}",
+            f"file {file}",
             f"cannot be read: {error}",
             f"Restore it from a backup. {START_ANEW}",
         ) from error
 
 
-def _keep(url: str, topic: Topic, identity: str, made: Starts) -> Starts:
+def _keep(url: str, topic: Topic, source: str, identity: str, made: Starts) -> Starts:
     """What counts from now on: `made`, unless another process was first."""
-    fs, folder = _folder(url, topic)
+    fs, folder = _folder(url, topic, source)
     fs.makedirs(folder, exist_ok=True)
     data = msgspec.json.format(msgspec.json.encode(made))
     with contextlib.suppress(FileExistsError):
         put_new(fs, _file(folder, identity), data)
-    found = decided(url, topic, identity)
+    found = decided(url, topic, source, identity)
     return found or made
 
 
@@ -107,7 +117,7 @@ def _decide(log: Log, topic: Topic, source: str, bounds: Bounds, now_ms: int) ->
     if moment is None:
         # An end is the offset after the last record: what comes next is read.
         ends = {partition: after for partition, (_, after) in bounds.spans.items()}
-        return Starts(start, now_ms, ends)
+        return Starts(start, now_ms, ends, cluster=topic.cluster)
     if moment > now_ms:
         raise DefinitionError(
             f"topic {topic.name}",
@@ -122,7 +132,7 @@ def _decide(log: Log, topic: Topic, source: str, bounds: Bounds, now_ms: int) ->
         # What was appended before is gone, and with it what would tell when that was.
         if first and offsets[partition] == first:
             cut.append(partition)
-    return Starts(start, now_ms, offsets, cut)
+    return Starts(start, now_ms, offsets, cut, topic.cluster)
 
 
 def _listed(offsets: Mapping[int, int]) -> str:
@@ -136,10 +146,13 @@ def _listed(offsets: Mapping[int, int]) -> str:
 
 def _refuse_recreated(url: str, topic: Topic, source: str) -> None:
     """Nothing was decided of this log, but of another one of its name."""
-    fs, folder = _folder(url, topic)
+    fs, folder = _folder(url, topic, source)
     if not fs.isdir(folder):
         return
-    if any(name.endswith(SUFFIX) for name in fs.ls(folder, detail=False)):
+    names = [name for name in fs.ls(folder, detail=False) if name.endswith(SUFFIX)]
+    # Other clusters may have a log of that name. The same one may be named by other brokers: which
+    # log it is, its identity says.
+    if any(_read(fs, name).cluster == topic.cluster for name in names):
         raise CheckpointError(
             f"of intake:{topic.name}",
             f"topic {source} was recreated since its start was decided",
@@ -148,28 +161,59 @@ def _refuse_recreated(url: str, topic: Topic, source: str) -> None:
         )
 
 
-def _refuse_gone(url: str, topic: Topic, source: str, found: Starts, bounds: Bounds) -> None:
-    """The records at a start, which no checkpoint is behind yet, are not retained any more."""
+def _retained(url: str, topic: Topic, source: str, found: Starts, bounds: Bounds) -> Starts:
+    """What was decided, moved to the first records that are still there where the topic was read
+    from its start by another definition; this one begins anew, with what is left.
+
+    Raises:
+        CheckpointError: nobody has read the records at its start, and they are gone.
+    """
+    offsets = dict(found.offsets)
+    cut = set(found.cut)
     for partition, offset in found.offsets.items():
         first, _ = bounds.spans[partition]
         if offset >= first or positions(url, _task(topic, partition)):
             continue
-        lost = f"the {first - offset} records from its start, offset {offset}, on are gone"
-        raise CheckpointError(
-            f"of intake:{topic.name}:{partition}",
-            f"topic {source} starts at offset {first}: {lost}",
-            f"Restore them, and retain records for longer. {START_ANEW}",
-            topic=source,
-        )
+        if not _was_read(url, bounds.identity, partition):
+            raise _gone(topic, source, partition, offset, first)
+        offsets[partition] = first
+        cut.add(partition)
+    return structs.replace(found, offsets=offsets, cut=sorted(cut))
+
+
+def _gone(topic: Topic, source: str, partition: int, offset: int, first: int) -> CheckpointError:
+    """The records at a start, which no checkpoint is behind yet, are not retained any more."""
+    lost = f"the {first - offset} records from its start, offset {offset}, on are gone"
+    return CheckpointError(
+        f"of intake:{topic.name}:{partition}",
+        f"topic {source} starts at offset {first}: {lost}",
+        f"Restore them, and retain records for longer. {START_ANEW}",
+        topic=source,
+    )
+
+
+def _was_read(url: str, identity: str, partition: int) -> bool:
+    """Whether a topic of whatever definition has a checkpoint of a partition of this log."""
+    fs, root = fsspec.core.url_to_fs(url)
+    folder = f"{root.rstrip('/')}/{_ROLE}"
+    if not fs.isdir(folder):
+        return False
+    tasks = [name.rstrip("/").rsplit("/", 1)[1] for name in fs.ls(folder, detail=False)]
+    return any(
+        saved == identity
+        for task in tasks
+        for saved, _ in positions(url, f"{_ROLE}:{task}:{partition}")
+    )
 
 
 def _task(topic: Topic, partition: int) -> str:
-    return f"intake:{topic.name}.{topic.digest}:{partition}"
+    return f"{_ROLE}:{topic.name}.{topic.digest}:{partition}"
 
 
-def _folder(url: str, topic: Topic) -> tuple[fsspec.AbstractFileSystem, str]:
+def _folder(url: str, topic: Topic, source: str) -> tuple[fsspec.AbstractFileSystem, str]:
     fs, root = fsspec.core.url_to_fs(url)
-    return fs, f"{root.rstrip('/')}/intake/{topic.name}.{topic.digest}"
+    start = urllib.parse.quote(str(topic.start), safe="")
+    return fs, f"{root.rstrip('/')}/starts/{source}/{start}"
 
 
 def _file(folder: str, identity: str) -> str:

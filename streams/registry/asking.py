@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from freshet.schemas.errors import RegistryError, RequestError, SchemaError
 from freshet.schemas.registry.address import RegistryAddress
 from freshet.schemas.registry.client import Reference, Registered, RegistryClient
-from freshet.schemas.registry.writers import as_written, writer_of
+from freshet.schemas.registry.writers import CAUSE, as_written, writer_of
+from freshet.streams.registry.turns import Asked, Turns
 
 PATIENCE_SECONDS = 3.0  # for an answer, longer than an unknown id takes
 # Registries of several servers learn of a new id one after the other: no is believed if it is said
@@ -20,23 +21,30 @@ GRACE_SECONDS = 1.0
 PAUSES_SECONDS = (0.5, 1.0, 2.0, 5.0)
 
 
-class Asked(NamedTuple):
-    """An id as it stands in the records of a topic whose writers register under `subject`."""
+class _Failed(NamedTuple):
+    """What came of asking for an id, and how often in a row."""
 
-    subject: str
-    schema_id: int
+    times: int
+    error: RegistryError
 
 
 class Asking:
-    """Of one process; used by one thread beside its own."""
+    """Of one process; used by one thread beside its own.
+
+    One id is asked for at a time, and its answer is there at once: one that the registry cannot
+    answer, or a thousand that it does not know, keep no other waiting."""
 
     def __init__(self, address: RegistryAddress) -> None:
         self._client = RegistryClient(address)
         self._changed = threading.Condition()
+        self._turns = Turns()
         self._wanted: set[Asked] = set()
         self._answers: dict[Asked, Mapping[str, Any] | None] = {}
+        self._failed: dict[Asked, _Failed] = {}
+        self._denied: set[Asked] = set()
         self._kept: dict[Asked, Mapping[str, Any]] = {}
-        self._error: RegistryError | None = None
+        self._looks_failed = 0
+        self._look_due = 0.0
         self._fault: Exception | None = None
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
@@ -51,15 +59,14 @@ class Asking:
         asked = {Asked(subject, schema_id) for schema_id in ids}
         deadline = time.monotonic() + PATIENCE_SECONDS
         with self._changed:
-            self._wanted |= asked - self._answers.keys()
-            self._start()
-            self._changed.notify_all()
+            self._want(asked - self._answers.keys() - self._wanted)
             while not asked <= self._answers.keys():
                 left_seconds = deadline - time.monotonic()
                 if self._fault is not None:
                     raise self._fault
-                if self._error is not None:
-                    raise self._error
+                failed = sorted(asked & self._failed.keys())
+                if failed:
+                    raise self._failed[failed[0]].error
                 if left_seconds <= 0:
                     raise RegistryError(
                         self._client.name,
@@ -92,79 +99,101 @@ class Asking:
             self._thread.join()
         self._client.close()
 
+    def _want(self, more: set[Asked]) -> None:
+        self._wanted |= more
+        for asked in more:
+            self._turns.add(asked, due=0.0)
+        self._start()
+        # It may be in a pause because of others.
+        self._changed.notify_all()
+
     def _start(self) -> None:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="registry", daemon=True)
             self._thread.start()
 
     def _run(self) -> None:
-        failures = 0
-        while not self._closed.is_set():
-            wanted, doubted = self._next()
-            try:
-                self._do(wanted, doubted)
-                failures = 0
-            except RegistryError as error:
-                pause_seconds = PAUSES_SECONDS[min(failures, len(PAUSES_SECONDS) - 1)]
-                failures += 1
-                # Nobody waits for what is only looked at once more.
-                if wanted:
-                    self._fails(error)
-                self._closed.wait(pause_seconds)
-            except Exception as fault:  # told to whoever waits, who would wait for ever
-                self._breaks(fault)
-                return
-
-    def _next(self) -> tuple[list[Asked], tuple[Asked, Mapping[str, Any]] | None]:
-        """What is to be asked now, and what to be looked at once more where nobody asks."""
-        with self._changed:
-            while not (self._wanted or self._kept or self._closed.is_set()):
-                self._changed.wait()
-            return sorted(self._wanted), next(iter(self._kept.items()), None)
-
-    def _do(self, wanted: list[Asked], doubted: tuple[Asked, Mapping[str, Any]] | None) -> None:
-        if wanted:
-            found = self._ask(wanted)
+        try:
+            while not self._closed.is_set():
+                asked, kept = self._next()
+                if asked is not None and kept is None:
+                    self._ask(asked)
+                elif asked is not None and kept is not None:
+                    self._look(asked, kept)
+        except Exception as fault:  # told to whoever waits, who would wait for ever
             with self._changed:
-                self._error = None
-                self._answers |= found
-                self._wanted -= found.keys()
+                self._fault = fault
                 self._changed.notify_all()
-        elif doubted is not None:
-            self._look(*doubted)
-            with self._changed:
-                del self._kept[doubted[0]]
+
+    def _next(self) -> tuple[Asked | None, Mapping[str, Any] | None]:
+        """What is to be asked now; where nothing is, what to look at once more, and what is kept of
+        that. Nothing once it is closed."""
+        with self._changed:
+            while not self._closed.is_set():
+                now = time.monotonic()
+                asked = self._turns.take(now)
+                if asked is not None:
+                    return asked, None
+                if self._kept and self._look_due <= now:
+                    return next(iter(self._kept.items()))
+                self._changed.wait(self._pause_seconds(now))
+        return None, None
+
+    def _pause_seconds(self, now: float) -> float | None:
+        """Until something is due; None where nothing will be before more is wanted."""
+        due = [moment for moment in (self._turns.next_due,) if moment is not None]
+        if self._kept:
+            due.append(self._look_due)
+        if not due:
+            return None
+        return max(min(due) - now, 0.0)
+
+    def _ask(self, asked: Asked) -> None:
+        try:
+            found = self._schema(asked)
+        except RegistryError as error:
+            self._fails(asked, error)
+            return
+        with self._changed:
+            if found is None and asked not in self._denied:
+                self._denied.add(asked)
+                self._turns.add(asked, time.monotonic() + GRACE_SECONDS)
+                return
+            self._answers[asked] = found
+            self._wanted.discard(asked)
+            self._denied.discard(asked)
+            self._failed.pop(asked, None)
+            self._changed.notify_all()
+
+    def _fails(self, asked: Asked, error: RegistryError) -> None:
+        with self._changed:
+            times = 0
+            if asked in self._failed:
+                times = self._failed[asked].times
+            self._failed[asked] = _Failed(times + 1, error)
+            self._turns.add(asked, time.monotonic() + _pause_after(times))
+            self._changed.notify_all()
 
     def _look(self, asked: Asked, kept: Mapping[str, Any]) -> None:
         """Raises `SchemaError` where the registry says another schema by now. One that it no longer
         knows was deleted, which changes nothing."""
-        found = self._schema(asked)
-        # By what bytes depend on: another version of freshet may have kept more.
-        if found is None or as_written(found) == as_written(kept):
+        try:
+            found = self._schema(asked)
+        except RegistryError:
+            # Nobody waits for what is only looked at once more.
+            self._look_due = time.monotonic() + _pause_after(self._looks_failed)
+            self._looks_failed += 1
             return
-        raise SchemaError(
-            f"{asked.schema_id} (subject {asked.subject})",
-            f"is another one in the registry {self._client.name} than it was when records under it "
-            "were first read: it was set up anew, or is not the same registry",
-            "Name the registry that it was, or start the run in a new folder.",
-        )
-
-    def _fails(self, error: RegistryError) -> None:
+        if found is not None and not _agree(found, kept):
+            raise SchemaError(
+                f"{asked.schema_id} (subject {asked.subject})",
+                f"is another one in the registry {self._client.name} than it was when records "
+                "under it were first read: it was set up anew, or is not the same registry",
+                "Name the registry that it was, or start the run in a new folder.",
+            )
+        self._looks_failed = 0
         with self._changed:
-            self._error = error
-            self._changed.notify_all()
-
-    def _breaks(self, fault: Exception) -> None:
-        with self._changed:
-            self._fault = fault
-            self._changed.notify_all()
-
-    def _ask(self, wanted: list[Asked]) -> dict[Asked, Mapping[str, Any] | None]:
-        first = {asked: self._schema(asked) for asked in wanted if not self._closed.is_set()}
-        doubtful = [asked for asked, found in first.items() if found is None]
-        if doubtful and not self._closed.wait(GRACE_SECONDS):
-            first |= {asked: self._schema(asked) for asked in doubtful}
-        return first
+            del self._kept[asked]
 
     def _schema(self, asked: Asked) -> Mapping[str, Any] | None:
         found = self._client.schema(asked.schema_id)
@@ -186,3 +215,14 @@ class Asking:
                 "registry does not have",
                 "Register that.",
             ) from error
+
+
+def _pause_after(failures: int) -> float:
+    """In seconds."""
+    return PAUSES_SECONDS[min(failures, len(PAUSES_SECONDS) - 1)]
+
+
+def _agree(found: Mapping[str, Any], kept: Mapping[str, Any]) -> bool:
+    """By what bytes depend on: another version of freshet may have kept more. What could not be
+    read, since a reference was not there, say, contradicts nothing."""
+    return CAUSE in found or CAUSE in kept or as_written(found) == as_written(kept)

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import polars as pl
+import pytest
 
 import freshet as fr
 from freshet.audit import kept as kept_by_run
+from freshet.schemas.errors import DefinitionError, SchemaError
+from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.events.writer import EventWriter
 from freshet.streams.intake.fates import fates
+from freshet.streams.registry import kept
 from freshet.streams.sqlite.log import SqliteLog
 from freshet.testing import LocalRun, MemoryStore
 
@@ -67,3 +73,60 @@ def test_a_model_of_another_name_goes_on_in_the_folder_of_an_earlier_run(tmp_pat
 
     assert rungs("first", range(1, 5))[-1] == "champion"
     assert rungs("second", range(5, 6)) == ["constant"]
+
+
+def test_a_topic_that_starts_at_its_end_is_read_from_the_first_step_on(tmp_path: Path) -> None:
+    """Also where it was declared otherwise meanwhile: nothing of what was sent is passed over."""
+
+    def applied(**more: Any) -> int:
+        topic = fr.Topic("seen", SCHEMA, event_id="id", event_time="at", start="latest", **more)
+        with LocalRun(fr.App("alone", topics=[topic]), tmp_path, MemoryStore()) as local:
+            local.step(HOUR, 2 * HOUR, {}, {"seen": Sent([HOUR + len(more)])})
+            (task,) = local.operators[0].tasks()
+            fates = task.facts()["fates"]
+            assert isinstance(fates, dict)
+            return int(fates["applied"])
+
+    assert applied() == 1
+    assert applied(drop={"old": pl.col("at") < 0}) == 2
+
+
+def test_records_of_an_earlier_schema_are_read_as_in_a_run(tmp_path: Path) -> None:
+    """Also of a registry's, by what a run in the folder has kept."""
+    written = EventWriter(EventSchema.parse({**SCHEMA, "schema_id": 5}, "seen"))
+    place = {"name": "place", "type": ["null", "string"], "default": None}
+    newer = {**SCHEMA, "schema_id": 6, "fields": [*FIELDS, place]}
+
+    class Written(Sent):
+        def runs(self) -> list[tuple[int, list[bytes]]]:
+            return [(at, [written.encode({"id": str(at), "at": at})]) for at in self]
+
+    def fates_of(schema: dict[str, Any], hour: int, **more: Any) -> dict[str, int]:
+        topic = fr.Topic("seen", schema, event_id="id", event_time="at", **more)
+        with LocalRun(fr.App("alone", topics=[topic]), folder, MemoryStore()) as local:
+            at = hour * HOUR
+            local.step(at, at + HOUR, {}, {"seen": Written([at + 1])})
+            found = local.operators[0].tasks()[0].facts()["fates"]
+            assert isinstance(found, dict)
+            return {fate: n for fate, n in found.items() if n}
+
+    folder = tmp_path / "declared"
+    assert fates_of({**SCHEMA, "schema_id": 5}, 1) == {"applied": 1}
+    assert fates_of(newer, 2) == {"applied": 2}
+    other = {**SCHEMA, "schema_id": 7, "fields": [*FIELDS, {"name": "n", "type": "int"}]}
+    with pytest.raises(SchemaError, match="cannot read what was written before"):
+        fates_of(other, 3)
+    folder = tmp_path / "registered"
+    kept.keep(str(folder / "checkpoints"), "alone.seen", {5: {**SCHEMA, "schema_id": 5}}, ())
+    assert fates_of(SCHEMA, 1, registry="seen-value") == {"applied": 1}
+
+
+def test_a_registry_that_nobody_asks_is_refused(tmp_path: Path) -> None:
+    class Shared(SqliteLog):
+        is_shared = True
+
+    topic = fr.Topic("seen", SCHEMA, event_id="id", event_time="at", registry="seen-value")
+    log = Shared(str(tmp_path / "log"))
+    with pytest.raises(DefinitionError, match="which a LocalRun asks nothing"):
+        LocalRun(fr.App("alone", topics=[topic]), tmp_path, MemoryStore(), log=log)
+    log.close()

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from freshet.schemas.avro.json_values import LONGEST_PATH
 from freshet.schemas.errors import RequestError, SchemaError
 from freshet.schemas.events.decode import REASONS, EventCodec, decode, encode
 from freshet.schemas.events.schema import EventSchema
@@ -173,6 +174,23 @@ def test_what_is_nested_may_come_by_its_paths() -> None:
     assert read(union, b'{"a.string": null, "a.Card.number": null}') == ("ok", {})
     # Two branches at once are no value.
     assert read(union, b'{"a.string": "x", "a.Card.number": "1"}') == ("wrong_type", {})
+
+
+@pytest.mark.parametrize("parts", [2, 127, 128, 129, 400, 5_000, 200_000])
+@pytest.mark.parametrize("value", [None, "x", {}, [1]])
+@pytest.mark.parametrize("first", ["a", "b", ""])
+def test_a_path_of_whatever_length_is_no_fault(parts: int, value: Any, first: str) -> None:
+    """One that no schema can have is a name that nobody knows."""
+    place = {"name": "a", "type": ["null", PLACE], "default": None}
+    fields = [{"name": "id", "type": "string"}, place]
+    codec = codec_of({"type": "record", "name": "E", "fields": fields})
+    long = ".".join(["a", first] + ["z"] * (parts - 2))
+    told = {"a.id": "x", "a.a.city": "Bonn", long: value, f"a.{long}": value}
+    reason, columns = read(codec, json.dumps(told).encode())
+    assert reason in ("ok", "wrong_type", "missing_required")
+    if parts > LONGEST_PATH:
+        assert reason == "ok"
+        assert columns == {"a.id": "x", "a.a.city": "Bonn"}
 
 
 def test_a_producer_is_told_the_path() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from freshet.schemas.errors import SchemaError
+from freshet.schemas.events.codec import EventCodec
 from freshet.schemas.events.evolution import FORWARD, breaks, obstacles, require_readable
 from freshet.schemas.events.schema import EventSchema
 from tests.schemas.events.strategies import ENUM, avro
@@ -135,3 +136,49 @@ def test_what_only_old_readers_cannot_read_is_a_forward_break() -> None:
     )
     assert [direction for direction, _ in breaks(OLD, wider)] == [FORWARD]
     require_readable(OLD, wider)
+
+
+def twins(first: Any, second: Any) -> Any:
+    """A union of two records of one last name, each with a field `v`."""
+    return [
+        {"type": "record", "name": "R", "namespace": space, "fields": [{"name": "v", "type": v}]}
+        for space, v in (("a", first), ("b", second))
+    ]
+
+
+def lists(items: Any, kind: str) -> dict[str, Any]:
+    return {"type": kind, "items" if kind == "array" else "values": items}
+
+
+@pytest.mark.parametrize("kind", ["array", "map"])
+@pytest.mark.parametrize("nested", [False, True])
+def test_what_is_one_column_was_written_as_lists_of_one_type(kind: str, nested: bool) -> None:
+    """Wherever it lies, in lists too: of bytes that were written by one type another makes other
+    values."""
+
+    def pair(first: Any, second: Any, read: Any) -> tuple[EventSchema, EventSchema]:
+        types = [twins(lists(first, kind), lists(second, kind))]
+        types.append(twins(lists(read, kind), lists(read, kind))[0])
+        if nested:
+            types = [lists(each, "array") for each in types]
+        old, new = (
+            schema(*BASE, {"name": "x", "type": each}, schema_id=number)
+            for number, each in enumerate(types, 1)
+        )
+        return old, new
+
+    path = "x[].v" if nested else "x.v"
+    old, new = pair("int", "float", "double")
+    (found,) = obstacles(old, new)
+    assert found.field == path
+    assert found.change.startswith(f"is {kind} of int in one branch of the writers' union and")
+    with pytest.raises(SchemaError, match="and one column for readers"):
+        EventCodec(new, {1: old})
+    for same in (pair("int", "int", "double"), pair(["null", "int"], ["null", "int"], "int")):
+        assert not [each for each in obstacles(*same) if "column" in each.change]
+    old, new = pair("int", "int", "double")
+    assert obstacles(old, new) == []
+    # By names of their own each has a column of its own.
+    union = twins(lists("int", kind), lists("float", kind))
+    union[1]["name"] = "Q"
+    assert obstacles(*[schema(*BASE, {"name": "x", "type": union})] * 2) == []

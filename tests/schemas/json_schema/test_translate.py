@@ -141,6 +141,19 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "another document": ({"$ref": "https://example.org/x.json"}, "in another document"),
     "nowhere": ({"$ref": "#/$defs/none"}, "leads nowhere"),
     "itself": ({"$ref": "#/properties/a"}, "refers to itself"),
+    "a list beside null that is none": (
+        {"oneOf": [{"type": "string", "enum": 5}, {"type": "null"}]},
+        "'enum' is 5",
+    ),
+    "a bound beyond all numbers": (
+        {"type": "integer", "exclusiveMinimum": float("inf")},
+        "'exclusiveMinimum' is beyond what a double can be",
+    ),
+    "a bound that is no number": ({"type": "number", "maximum": float("nan")}, "is beyond what"),
+    "a whole bound beyond all doubles": (
+        {"type": "number", "exclusiveMinimum": 10**5_000},
+        "'exclusiveMinimum' is beyond what a double can be",
+    ),
     "beside a reference": (
         {"$ref": "#/$defs/b", "minimum": 1},
         "'minimum' stands beside $ref",
@@ -168,6 +181,9 @@ def test_what_has_no_counterpart_is_refused_by_its_keyword(what: str) -> None:
         ({"$schema": DRAFT, "type": "array"}, "'type' is 'array'. An event is an object"),
         (of({}), "'properties' has none"),
         (of({"a": {"type": "string"}}, required=["b"]), "'required' is ['b']"),
+        (of({"a": {"type": "string"}}, required=[["a"]]), "'required' is [['a']]"),
+        (of({"a": {"type": "string"}}, required="a"), "'required' is 'a'"),
+        (of({"a": {"type": "string"}}, required=5), "'required' is 5"),
         (of({"a": {"type": "string"}}, minProperties=1), "'minProperties' has no counterpart"),
     ],
 )
@@ -175,6 +191,100 @@ def test_what_is_no_event_is_refused(schema: dict[str, Any], why: str) -> None:
     with pytest.raises(SchemaError) as error:
         EventSchema.parse(schema, "t.json")
     assert why in str(error.value)
+
+
+TOWN = of(
+    {"zip-code": {"type": "string"}, "zip_code": {"type": "integer"}, "n": {"type": "number"}}
+)
+PLAIN = {"zip-code": "1", "zip_code": 2, "n": 3.5}
+
+
+@pytest.mark.parametrize(
+    ("schema", "default", "found"),
+    [
+        (TOWN, PLAIN, PLAIN),
+        (TOWN, {}, dict.fromkeys(PLAIN)),
+        (TOWN, {"zip-code": None, "more": 1}, dict.fromkeys(PLAIN)),
+        ({"anyOf": [TOWN, {"type": "null"}]}, PLAIN, PLAIN),
+        ({"anyOf": [TOWN, {"type": "null"}]}, None, None),
+        ({"type": "array", "items": TOWN}, [PLAIN, {}], [PLAIN, dict.fromkeys(PLAIN)]),
+        (of({"in-ner": TOWN}), {"in-ner": PLAIN}, {"in-ner": PLAIN}),
+    ],
+)
+def test_a_default_is_that_of_the_properties_whatever_names_their_fields_have(
+    schema: dict[str, Any], default: Any, found: Any
+) -> None:
+    """Held to the event that brings the same values itself."""
+    whole = of({"id": {"type": "string"}, "a": {**schema, "default": default}}, required=["id"])
+    parsed = EventSchema.parse(whole, "t.json")
+    codec = EventCodec(parsed)
+    columns = []
+    for event in ({"id": "x"}, {"id": "x", "a": found}):
+        text = json.dumps(event).encode()
+        read = decode(
+            np.frombuffer(text, np.uint8), np.zeros(1, np.int64), np.array([len(text)]), codec
+        )
+        assert REASONS[read.reason[0]] == "ok"
+        first = np.zeros(1, np.int64)
+        columns.append({own.name: read.arrow(own.name, first).to_pylist() for own in parsed.fields})
+    assert columns[0] == columns[1]
+
+
+NODE = {"$ref": "#/$defs/node"}
+
+
+@pytest.mark.parametrize(
+    "recursive",
+    [
+        of({"child": NODE}),
+        of({"children": {"type": "array", "items": NODE}}),
+        of({"child": {"anyOf": [NODE, {"type": "null"}]}}),
+        of({"child": {"$ref": "#/$defs/other"}}),
+        of({"child": {"$ref": "#"}}),
+        of({"child": {"$ref": "#/%24defs/node"}}),
+    ],
+)
+def test_a_definition_within_itself_is_refused_wherever_it_is_named(
+    recursive: dict[str, Any],
+) -> None:
+    definitions = {"node": recursive, "other": of({"back": NODE})}
+    with pytest.raises(SchemaError, match="refers to itself"):
+        EventSchema.parse(of({"a": NODE}, **{"$defs": definitions}), "t.json")
+
+
+def test_a_definition_may_be_named_as_often_as_one_likes_beside_itself() -> None:
+    definitions = {"node": of({"x": {"type": "integer"}})}
+    made = translated(
+        of({"a": NODE, "b": of({"c": NODE, "d": NODE})}, **{"$defs": definitions}), "t"
+    )
+    fastavro.parse_schema(made)
+
+
+def test_what_is_too_deep_or_too_much_is_refused_before_it_is_written_out() -> None:
+    deep: dict[str, Any] = {"type": "string"}
+    chain = {f"l{i}": {"$ref": f"#/$defs/l{i + 1}"} for i in range(600)}
+    branches: dict[str, Any] = {"type": "string"}
+    for _ in range(200):
+        deep = of({"x": deep})
+        branches = {"allOf": [branches]}
+    for schema, why in [
+        (of({"a": deep}), "is nested more than 64 deep"),
+        (of({"a": branches}), "is behind more than 64 references"),
+        (of({"a": {"$ref": "#/$defs/l0"}}, **{"$defs": chain}), "is behind more than 64"),
+        (doubled(40), "has more than 10000 properties, with definitions written out"),
+    ]:
+        with pytest.raises(SchemaError, match=why):
+            EventSchema.parse(schema, "t.json")
+
+
+def doubled(levels: int) -> dict[str, Any]:
+    """Definitions each of which names the next one twice."""
+    definitions = {
+        f"l{i}": of({name: {"$ref": f"#/$defs/l{i + 1}"} for name in ("x", "y")})
+        for i in range(levels)
+    }
+    definitions[f"l{levels}"] = of({"v": {"type": "string"}})
+    return of({"a": {"$ref": "#/$defs/l0"}}, **{"$defs": definitions})
 
 
 def test_nested_objects_and_arrays_become_records_and_arrays() -> None:

@@ -19,6 +19,8 @@ FOREIGN = {
     "namespace": "com.example",
     "version": "1.0-beta",
     "schema_id": "urn:x",
+    "cause": {"of": "the event"},
+    "schemaType": "event",
     "fields": [
         {"name": "id", "type": "string", "required": "yes", "domain": "example.com"},
         {"name": "n", "type": ["null", "int"], "default": "none", "aliases": ["id"], "range": 3},

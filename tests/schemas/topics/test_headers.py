@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from freshet.schemas.events.writer import EventWriter, Misfit
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.topics import headers
 from freshet.schemas.topics.reader import EventReader
+from freshet.streams.intake import known_schemas
 from tests.streams.toy_events import batch_of
 
 SCHEMA = {
@@ -33,7 +35,8 @@ HEADERS = {"tenant": "x-tenant-id"}
 
 
 def topic(**declared: Any) -> fr.Topic:
-    return fr.Topic("orders", SCHEMA, "id", "at", **{"headers": HEADERS, **declared})
+    given = {"schema": SCHEMA, "headers": HEADERS, **declared}
+    return fr.Topic("orders", event_id="id", event_time="at", **given)
 
 
 def test_it_is_a_nullable_text_like_any_other() -> None:
@@ -114,3 +117,32 @@ def test_one_event_is_read_with_its_headers() -> None:
     wrong = Texts.from_arrow(pa.array([b"\xff"], pa.binary()))
     with pytest.raises(Misfit):
         reader.read(value, 5, [wrong])
+
+
+FIELDS = st.lists(st.sampled_from(["tenant", "zone", "trace", "lane"]), unique=True, max_size=3)
+
+
+@given(st.lists(FIELDS, min_size=1, max_size=5), st.sampled_from([0, 1, (1 << 31) - 1]))
+def test_headers_may_change_and_records_of_any_time_are_read(
+    history: list[list[str]], schema_id: int
+) -> None:
+    with TemporaryDirectory() as url:
+        written = []
+        for fields in history:
+            schema = {**SCHEMA, "schema_id": schema_id}
+            declared = topic(schema=schema, headers={name: f"x-{name}" for name in fields})
+            for known in (*declared.written.values(), declared.events):
+                known_schemas.keep(url, "orders", known)
+            own = dict.fromkeys(fields, "t")
+            written.append((own, EventWriter(declared.events).encode({"id": "1", "at": 5} | own)))
+        reader = EventReader(declared, known_schemas.earlier_of(url, "orders", declared))
+        for own, record in written:
+            expected = {name: own.get(name) for name in declared.headers}
+            assert reader.read(record, 5) == {"id": "1", "at": 5, **expected}
+
+
+def test_an_id_of_headers_is_none_that_a_registry_gives_first() -> None:
+    for fields in (["a"], ["a", "b"], ["b", "a"]):
+        made = topic(headers={name: name for name in fields}).events.schema_id
+        assert 1 << 30 <= made < 1 << 31
+    assert topic(registry="orders-value").events.schema_id == headers.NO_ID

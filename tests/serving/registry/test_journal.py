@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import os
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freshet.schemas.errors import ComponentError
+from freshet.schemas.errors import ComponentError, DiskError
 from freshet.schemas.registry.client import Registered
-from freshet.serving.registry.journal import FILE
+from freshet.serving.registry.journal import FILE, Journal
 from freshet.serving.registry.refusals import Refusal
 from freshet.serving.registry.registry import Registry
 
@@ -86,6 +90,50 @@ def test_whatever_happened_is_there_when_it_is_opened_again(changes: list[Any]) 
         again = Registry(Path(folder))
         assert again.known == before
         again.close()
+
+
+@pytest.mark.parametrize("room", [0, 1, 20, 90])
+def test_a_change_that_was_refused_never_comes_to_be(tmp_path: Path, room: int) -> None:
+    """Whatever of it a full disk took: not by the next change, and not when it is opened again."""
+    kept = Registry(tmp_path)
+    kept.register("one", INT)
+    with room_for(tmp_path / FILE, room):
+        for _ in range(2):
+            with pytest.raises(DiskError, match="the change is not kept: File too large"):
+                kept.register("two", Registered('"long"'))
+    assert kept.register("three", Registered('"string"')).id == 2
+    before = kept.known
+    kept.close()
+    again = Registry(tmp_path)
+    assert again.known == before
+    assert again.names() == ["one", "three"]
+    assert again.register("two", Registered('"long"')).id == 3
+    again.close()
+
+
+def test_a_change_that_cannot_be_written_at_all_is_a_full_disk(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    file = os.open(os.devnull, os.O_RDONLY)
+    # Whatever the file's own calls say: here that it is none to write to.
+    os.dup2(file, journal._file.fileno())
+    with pytest.raises(DiskError, match="the change is not kept"):
+        journal.append([{"change": "level"}])
+    os.close(file)
+    journal.close()
+
+
+@contextmanager
+def room_for(path: Path, more: int) -> Iterator[None]:
+    """No file of this process may grow beyond this one and `more` bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # Not killed by it, but told.
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + more, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
 
 
 def test_a_line_that_is_no_json_is_told_not_passed_over(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,6 +54,12 @@ class Place:
             db.execute("DELETE FROM records WHERE position < ?", (first,))
         db.close()
 
+    def save(self, topic: Topic, partition: int) -> None:
+        """A checkpoint behind its start."""
+        task = f"intake:{topic.name}.{topic.digest}:{partition}"
+        identity = self.log.bounds(SOURCE).identity
+        Checkpoints(self.url, task, identity).save(7, {"a": np.arange(3)}, full=True)
+
     def recreate(self) -> None:
         for file in self.log.directory.glob(f"{SOURCE}.sqlite*"):
             os.unlink(file)
@@ -97,8 +104,60 @@ def test_what_was_decided_stays_whatever_comes(place: Place) -> None:
     before = place.settle(topic)
     place.append(5, LAST_MS)
     assert place.settle(topic) == before
-    # Another definition of the topic decides for itself.
-    assert place.settle(toy_events.topic(start="latest", dedup="2m")).offsets == {0: 13, 1: 13}
+
+
+@pytest.mark.parametrize("start", ["latest", "1970-01-01T00:00:03Z"])
+@pytest.mark.parametrize(
+    "otherwise",
+    [{"dedup": "2m"}, {"source": None}, {"headers": {"tenant": "x-tenant"}}],
+)
+def test_a_topic_that_is_declared_otherwise_begins_where_it_did(
+    place: Place, start: str, otherwise: dict[str, Any]
+) -> None:
+    """Or what was appended while nobody read would be lost to it."""
+    before = place.settle(toy_events.topic(start=start))
+    place.append(5, 1_000)
+    changed = toy_events.topic(**{"start": start, **otherwise})
+    assert changed.digest != toy_events.topic(start=start).digest
+    assert place.settle(changed) == before
+
+
+def test_another_start_is_decided_anew(place: Place) -> None:
+    place.settle(toy_events.topic(start="1970-01-01T00:00:03Z"))
+    assert place.settle(toy_events.topic(start="latest")).offsets == {0: 8, 1: 8}
+
+
+def test_which_log_it_is_its_identity_says_not_by_which_brokers_it_was_asked(place: Place) -> None:
+    one = {"start": "latest", "log": SOURCE, "cluster": "kafka://a:9092"}
+    before = place.settle(toy_events.topic(**one))
+    place.append(5, LAST_MS)
+    more = toy_events.topic(**{**one, "cluster": "kafka://a:9092,b:9092"})
+    assert place.settle(more) == before
+    place.recreate()
+    with pytest.raises(CheckpointError, match="was recreated since its start was decided"):
+        place.settle(toy_events.topic(**one))
+    # A log of that name on another cluster is another log, of which nothing was decided.
+    assert place.settle(toy_events.topic(start="latest")).offsets == {0: 0, 1: 0}
+
+
+def test_another_definition_begins_with_what_is_left_of_what_was_read(place: Place) -> None:
+    topic = toy_events.topic(start="1970-01-01T00:00:02Z")
+    place.settle(topic)
+    place.trim(6)
+    changed = toy_events.topic(start="1970-01-01T00:00:02Z", dedup="2m")
+    # Nobody has read what is gone.
+    with pytest.raises(
+        CheckpointError, match="the 4 records from its start, offset 2, on are gone"
+    ):
+        place.settle(changed)
+    place.save(topic, 0)
+    found = place.settle(changed)
+    assert found.offsets == {0: 6, 1: 2}
+    assert found.sentence("landings").endswith(
+        "records from before offset 6 of partition 0 were not retained."
+    )
+    # Where it was read first, it goes on from its checkpoint.
+    assert place.settle(topic).offsets == {0: 2, 1: 2}
 
 
 def test_of_many_that_decide_at_once_one_counts(place: Place) -> None:
@@ -119,8 +178,8 @@ def test_of_many_that_decide_at_once_one_counts(place: Place) -> None:
         thread.join()
     assert len(found) == 12
     assert len(set(map(repr, found))) == 1
-    (file,) = Path(place.url, "intake", f"landings.{topic.digest}").iterdir()
-    assert file.name.endswith(".starts.json")
+    (file,) = Path(place.url, "starts", SOURCE, "latest").iterdir()
+    assert file.name.endswith(".json")
 
 
 def test_a_moment_that_is_to_come_is_refused(place: Place) -> None:
@@ -154,9 +213,7 @@ def test_a_start_that_retention_took_is_refused_until_a_checkpoint_is_behind_it(
         "checkpoint of intake:landings:0: topic toy.landings starts at offset 6: "
         "the 4 records from its start, offset 2, on are gone. Restore them"
     )
-    task = f"intake:landings.{topic.digest}:0"
-    identity = place.log.bounds(SOURCE).identity
-    Checkpoints(place.url, task, identity).save(7, {"a": np.arange(3)}, full=True)
+    place.save(topic, 0)
     assert place.settle(topic).offsets == {0: 2, 1: 2}
 
 
@@ -171,7 +228,7 @@ def test_a_topic_made_anew_is_refused(place: Place) -> None:
 def test_a_torn_decision_is_refused_by_its_path(place: Place) -> None:
     topic = toy_events.topic(start="latest")
     place.settle(topic)
-    (file,) = Path(place.url, "intake", f"landings.{topic.digest}").iterdir()
+    (file,) = Path(place.url, "starts", SOURCE, "latest").iterdir()
     file.write_text("{")
-    with pytest.raises(CheckpointError, match=r"starts\.json: cannot be read"):
+    with pytest.raises(CheckpointError, match=r"\.json: cannot be read"):
         place.settle(topic)
