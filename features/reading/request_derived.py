@@ -28,6 +28,7 @@ class RequestDerivations:
         self._roots = roots(self._derivations)
         every = [root for made_of in self._roots.values() for root in made_of]
         self._fields = [topic.events[name] for name in dict.fromkeys(every)]
+        self._dtypes = {field.name: dtype_of(field) for field in self._fields}
 
     def __bool__(self) -> bool:
         return bool(self._derivations)
@@ -56,7 +57,7 @@ class RequestDerivations:
             [self._column(field, columns.get(field.name), n) for field in self._fields]
         )
         for derivation in self._derivations:
-            frame = frame.with_columns(derivation.compute(frame.select(derivation.reads)))
+            frame = frame.hstack([derivation.compute(frame)])
         own = {name: values for name, values in columns.items() if name not in self._roots}
         return own | {name: frame[name].to_list() for name in self._roots}
 
@@ -70,15 +71,19 @@ class RequestDerivations:
         if len(typed) != n:
             cause = f"has {len(typed)} values, and there are {n} rows"
             raise RequestError(f"input {field.name!r}", cause, "Send one a row.")
-        column = pl.Series(field.name, typed, dtype_of(field))
         how = self._topic.impute.get(field.name)
-        if how is None:
-            return column
-        constant: Any = how.value
-        if field.type in INTEGERS:
-            lowest, highest = BOUNDS[field.type]
-            constant = round(min(max(constant, lowest), highest))
-        return column.fill_null(pl.lit(constant, dtype_of(field)))
+        if how is not None and None in typed:
+            constant = _constant(field, how.value)
+            typed = [constant if value is None else value for value in typed]
+        return pl.Series(field.name, typed, self._dtypes[field.name])
+
+
+def _constant(field: Field, value: float | str) -> float | str:
+    """What intake fills in."""
+    if field.type not in INTEGERS or isinstance(value, str):
+        return value
+    lowest, highest = BOUNDS[field.type]
+    return round(min(max(value, lowest), highest))
 
 
 def _typed(field: Field, values: Sequence[Any]) -> Sequence[Any]:

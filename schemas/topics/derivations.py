@@ -11,7 +11,7 @@ it is wherever its expression fails for a row, and where it gives what is no num
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -22,7 +22,7 @@ from freshet.schemas.events.columns import arrow_type
 from freshet.schemas.events.field import Field
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.events.times import EventTime
-from freshet.schemas.topics.derive import Bucket, Distance, TimePart
+from freshet.schemas.topics.derive import Bucket, Distance, Over, TimePart
 from freshet.schemas.topics.digests import fields_read, of_expression
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Derivation:
     reads: tuple[str, ...]
     fact: str
     before: EventSchema
-    over: Callable[[pl.DataFrame], pl.Series]
+    over: Over
 
     def compute(self, frame: pl.DataFrame) -> pl.Series:
         """Its values for rows of the fields that it reads; null where it fails. Of whatever rows
@@ -149,7 +149,8 @@ def _settled(
         _check_fields(declared.reads, known, where)
         own = declared.settled(known, event_time, where)
         field = Field(name, own.type, null_branch=1, description=str(own))
-        return Derivation(field, tuple(dict.fromkeys(own.reads)), str(own), known, own.over)
+        reads = tuple(dict.fromkeys(own.reads))
+        return Derivation(field, reads, str(own), known, own.compiled())
     if not isinstance(declared, pl.Expr):
         raise DefinitionError(where, f"{declared!r} is no expression over fields", EXAMPLE)
     reads = tuple(sorted(fields_read(declared)))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,8 @@ from freshet.schemas.text.keys import joined
 if TYPE_CHECKING:
     import polars as pl
 
+# Values for the rows of a frame.
+Over: TypeAlias = "Callable[[pl.DataFrame], pl.Series]"
 # Mean radius of the Earth, IUGG.
 EARTH_KM = 6371.0088
 MOST_BUCKETS = 1 << 31
@@ -70,21 +72,29 @@ class TimePart:
             raise DefinitionError(where, f"has zone {self.zone!r}, which is none", ZONE)
         return TimePart(self.part, time, self.zone or time.zone or "UTC")
 
-    def over(self, frame: pl.DataFrame) -> pl.Series:
-        """Of each row, int64; null where the time is missing, or none that an event may have."""
+    def compiled(self) -> Over:
+        """Of the rows of a frame, int64; null where the time is missing, or none that an event may
+        have."""
         import polars as pl
 
-        assert isinstance(self.time, EventTime)
-        column = frame[self.time.field]
-        if self.time.unit == TEXT:
-            ms = moments_in(_texts(column), self.time)
-        else:
-            ms = moments_in(column.fill_null(0).to_numpy(), self.time)
-        there = column.is_not_null().to_numpy() & (ms >= EARLIEST_MS) & (ms <= LATEST_MS)
-        # What is no time lies beyond all that clocks are known of.
-        utc = pl.Series(np.where(there, ms, 0)).cast(pl.Datetime("ms", "UTC"))
+        time = self.time
+        assert isinstance(time, EventTime)
+        utc = pl.col(time.field).cast(pl.Datetime("ms", "UTC"))
         clocks = utc.dt.convert_time_zone(self.zone or "UTC")
-        return _part(self.part, clocks).set(pl.Series(~there), None)
+        part = _part(self.part, clocks).cast(pl.Int64).alias(self.part)
+
+        def over(frame: pl.DataFrame) -> pl.Series:
+            column = frame[time.field]
+            if time.unit == TEXT:
+                ms = moments_in(_texts(column), time)
+            else:
+                ms = moments_in(column.fill_null(0).to_numpy(), time)
+            there = column.is_not_null().to_numpy() & (ms >= EARLIEST_MS) & (ms <= LATEST_MS)
+            # What is no time lies beyond all that clocks are known of.
+            times = pl.Series(time.field, pa.array(ms, mask=~there))
+            return times.to_frame().select(part)[self.part]
+
+        return over
 
     def __str__(self) -> str:
         return f"{self.part} of {self.time} by the clocks of {self.zone or 'its zone'}"
@@ -129,16 +139,19 @@ class Bucket:
             raise DefinitionError(where, f"has {self.count!r} buckets", f"Use 1 to {MOST_BUCKETS}.")
         return self
 
-    def over(self, frame: pl.DataFrame) -> pl.Series:
-        """Of each row, int64 from 0; null where a field is missing."""
+    def compiled(self) -> Over:
+        """Of the rows of a frame, int64 from 0; null where a field is missing."""
         import polars as pl
 
-        texts = [_texts(frame[name]) for name in self.fields]
-        there = np.logical_and.reduce([text.valid for text in texts])
-        # Only of several a text must say where one ends.
-        key = texts[0] if len(texts) == 1 else joined(texts)
-        buckets = (key.hashes() % np.uint64(self.count)).astype(np.int64)
-        return pl.Series(buckets).set(pl.Series(~there), None)
+        def over(frame: pl.DataFrame) -> pl.Series:
+            texts = [_texts(frame[name]) for name in self.fields]
+            there = np.logical_and.reduce([text.valid for text in texts])
+            # Only of several a text must say where one ends.
+            key = texts[0] if len(texts) == 1 else joined(texts)
+            buckets = (key.hashes() % np.uint64(self.count)).astype(np.int64)
+            return pl.Series(pa.array(buckets, mask=~there))
+
+        return over
 
     def __str__(self) -> str:
         return f"bucket of {', '.join(self.fields)}, one of {self.count}"
@@ -180,8 +193,9 @@ class Distance:
                 raise DefinitionError(where, f"has {place!r} for degrees", DEGREES)
         return self
 
-    def over(self, frame: pl.DataFrame) -> pl.Series:
-        """Of each row, float64; null where a field is missing or what comes out is no number."""
+    def compiled(self) -> Over:
+        """Of the rows of a frame, float64; null where a field is missing or what comes out is no
+        number."""
         import polars as pl
 
         lat1, lon1, lat2, lon2 = map(_number, self.places)
@@ -194,7 +208,8 @@ class Distance:
         haversin = north + phi1.cos() * phi2.cos() * east
         # Of opposite places it may be rounded to more than 1, of which there is no root's arc.
         km = haversin.clip(0, 1).sqrt().arcsin() * (2 * EARTH_KM)
-        return frame.select(pl.when(km.is_finite()).then(km).alias("km"))["km"]
+        sound = pl.when(km.is_finite()).then(km).alias("km")
+        return lambda frame: frame.select(sound)["km"]
 
     def __str__(self) -> str:
         lat1, lon1, lat2, lon2 = self.places
@@ -385,21 +400,22 @@ def _number(place: str | float) -> pl.Expr:
     return pl.lit(float(place))
 
 
-def _part(part: str, clocks: pl.Series) -> pl.Series:
+def _part(part: str, clocks: pl.Expr) -> pl.Expr:
     import polars as pl
 
     if part == "minute_of_day":
-        hours = clocks.dt.hour().cast(pl.Int64)
-        return hours * 60 + clocks.dt.minute().cast(pl.Int64)
-    found: pl.Series = getattr(clocks.dt, part)()
-    return found.cast(pl.Int64)
+        return clocks.dt.hour().cast(pl.Int64) * 60 + clocks.dt.minute().cast(pl.Int64)
+    found: pl.Expr = getattr(clocks.dt, part)()
+    return found
 
 
 def _texts(column: pl.Series) -> Texts:
     """Canonical ones: digits, `true` and `false`."""
     import polars as pl
 
-    arrow = column.cast(pl.String).to_arrow()
+    if column.dtype != pl.String:
+        column = column.cast(pl.String)
+    arrow = column.to_arrow()
     return Texts.from_arrow(arrow.cast(pa.string()))
 
 

@@ -12,6 +12,7 @@ import polars as pl
 
 import freshet as fr
 from freshet.audit import kept
+from freshet.roles.interface import catalogue_of
 from freshet.serving.scoring.contract import Answer
 from freshet.streams.intake.fates import fates
 from freshet.streams.sqlite.log import SqliteLog
@@ -81,6 +82,14 @@ def declared() -> tuple[fr.App, fr.Model]:
         fallback=[fr.heuristic(pl.col("hour") < 3, p_true=0.9, p_false=0.1)],
     )
     return fr.App("derived", topics=[topic], views=[by_route], models=[model]), model
+
+
+def test_the_catalogue_says_how_each_is_computed() -> None:
+    (topic,) = catalogue_of(declared()[0]).topics
+    derived = {field.name: field for field in topic.fields if field.derived is not None}
+    assert list(derived) == list(trips().derive)
+    assert derived["cell"].derived == "bucket of route, hour, one of 50"
+    assert not derived["hour"].required
 
 
 def event(number: int, at: int, late: float | None = 1.0, dest: str | None = "B") -> dict[str, Any]:

@@ -4,8 +4,9 @@ batches and restarts; and which views may have any."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import polars as pl
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -163,6 +164,9 @@ def test_other_views_are_refused_by_name() -> None:
     )
     with pytest.raises(DefinitionError, match="view pairs: is keyed by user and city: tombstones"):
         app_of(view("pairs", ("user", "city")))
+    derived = replace(VISITS, derive={"who": pl.col("user").str.to_lowercase()})
+    with pytest.raises(DefinitionError, match="is keyed by 'who', which is derived: tombstones"):
+        app_of(view("one", "who", derived), topic=derived)
 
 
 def test_an_unknown_word_is_refused_and_another_one_is_another_topic() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import polars as pl
 from rich.console import Console
 
 import freshet as fr
@@ -97,6 +98,20 @@ def test_whole_numbers_that_a_model_rounds_are_named() -> None:
     note = "hour as float32: exact up to 16,777,216, beyond rounded"
     assert note in said(replace(app, models=[whole]))
     assert "float32" not in said(replace(app, models=[exact]))
+
+
+def test_derived_fields_are_told_with_their_types() -> None:
+    fields = [{"name": "id", "type": "string"}, {"name": "at", "type": "long"}]
+    derive = {"hour": fr.hour("at", zone="Asia/Tokyo"), "half": pl.col("hour") / 2}
+    schema = {"type": "record", "name": "seen", "fields": fields}
+    topic = fr.Topic("seen", schema, "id", "at", derive=derive)
+    label = fr.Label(topic, id="id", value=pl.col("half") > 3)
+    model = fr.Model("m", topic, "id", label, [topic["hour"], topic["half"]], [fr.Baseline()])
+    text = said(fr.App("app", topics=[topic], models=[model]))
+    assert "long: hour of at (ms since 1970) by the clocks of Asia/Tokyo" in text
+    assert 'double: [(col("hour")) / 2]' in text
+    assert "numbers      hour, half" in text
+    assert "float32" not in text
 
 
 def test_last_whole_numbers_that_a_model_rounds_are_named() -> None:
