@@ -16,8 +16,9 @@ from freshet.public import HOMES, find
 if TYPE_CHECKING:
     from freshet.agents import faust_app
     from freshet.app import App
-    from freshet.features.aggregates import age, count, decayed_mean, last, max, mean, min, sum
+    from freshet.features.states import age, decayed_mean, last
     from freshet.features.views.view import View
+    from freshet.features.windows import count, max, mean, min, sum
     from freshet.learners.baseline_learner import Baseline
     from freshet.learners.ctr.spec import TorchCtr
     from freshet.learners.logistic.learner import HashedLogistic

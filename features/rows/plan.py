@@ -72,7 +72,7 @@ class Room(NamedTuple):
 class RowPlan:
     """The layout of a view's rows (`features/rows/layout.py` draws it) and the kernels' tables.
 
-    `names` are the features, `fields` the number fields they use, in order of declaration. `wholes`
+    `names` are the features, `fields` the names of their inputs, in order of declaration. `wholes`
     are the features that are whole numbers to the last digit, each with the word of a row that
     holds it. `digest` is 16 hex digits that change with anything that changes rows or values.
 
@@ -103,12 +103,12 @@ class RowPlan:
         features: Mapping[str, Aggregate], tile_ms: int | None, integers: Collection[str] = ()
     ) -> RowPlan:
         """`tile_ms` is the width of all tiles (None: each window has tiles of its own), `integers`
-        are the fields that are declared as whole numbers.
+        are the inputs that are declared as whole numbers.
 
         Raises `DefinitionError` for a window that is not a whole number of tiles, or of too many.
         """
-        named = [getattr(feature, "field", None) for feature in features.values()]
-        fields = tuple(dict.fromkeys(field for field in named if field))
+        inputs = [feature.input for feature in features.values()]
+        fields = tuple(dict.fromkeys(own.name for own in inputs if own is not None))
         exact = frozenset(fields.index(name) for name in fields if name in integers)
         rings = rings_of(features, tile_ms)
         columns = [_columns_of(ring, features, fields, tile_ms) for ring in rings]
@@ -175,8 +175,18 @@ def _digest(
 
 
 def _field(feature: Window | Last | DecayedMean, fields: tuple[str, ...]) -> int:
-    # A count is of the events themselves: -1 is of no field.
-    return fields.index(feature.field) if feature.field is not None else -1
+    # A count of all events is of the events themselves: -1 is of no field.
+    if feature.input is None:
+        return -1
+    return fields.index(feature.input.name)
+
+
+def _columns_read(window: Window) -> tuple[int, ...]:
+    """The columns of a tile that a window reads."""
+    # Of a count with a condition only some events have a value.
+    if window.kind == "count" and window.input is not None:
+        return (VALUES,)
+    return _COLUMNS[window.kind]
 
 
 def _columns_of(
@@ -186,7 +196,7 @@ def _columns_of(
     found: dict[Column, None] = {}
     for name, window in features.items():
         if isinstance(window, Window) and tile_of(name, window, tile_ms).width_ms == ring.width_ms:
-            for kind in _COLUMNS[window.kind]:
+            for kind in _columns_read(window):
                 found[kind, _field(window, fields)] = None
     return sorted(found, key=lambda column: column[0] in _COUNTS)
 
@@ -284,7 +294,7 @@ class _Reader:
             return self._decayed(feature)
         own = tile_of(name, feature, self.tile_ms)
         ring = [ring.width_ms for ring in self.rings].index(own.width_ms)
-        wanted = [(kind, _field(feature, self.fields)) for kind in _COLUMNS[feature.kind]]
+        wanted = [(kind, _field(feature, self.fields)) for kind in _columns_read(feature)]
         at = [self.columns[ring].index(column) for column in wanted]
         return (_READS[feature.kind], at[0], at[-1], own.tiles, ring), _NOTHING
 

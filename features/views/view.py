@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from freshet.features.aggregates import Aggregate
+from freshet.features.inputs import Condition, Input
 from freshet.features.rows.plan import LAYOUT, RowPlan
 from freshet.features.rows.rings import TILES_A_WINDOW
 from freshet.schemas.declared import check_each, check_kind
@@ -14,8 +15,9 @@ from freshet.schemas.durations import milliseconds, text_of
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.events.field import INTEGERS, KEY_TYPES, NUMBERS
 from freshet.schemas.text import keys
-from freshet.schemas.topics.digests import Facts, digest_of, of_field
+from freshet.schemas.topics.digests import Facts, digest_of, fields_read, of_field
 from freshet.schemas.topics.topic import Topic, check_name
+from freshet.streams.intake.expressions import check_row_wise
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,14 @@ class View:
                     f"{feature!r} is no aggregate",
                     'Use one, such as fr.count(over="1h").',
                 )
-        for used in self.plan.fields:
+            if feature.input is not None and feature.input.where is not None:
+                check_row_wise(
+                    feature.input.where.expression,
+                    self.topic.events,
+                    f"view {self.name}: feature {name!r}: where",
+                    true_or_false=True,
+                )
+        for used in (own.field for own in self.inputs if own.field is not None):
             # What is no field counts as none of them.
             if types.get(used) not in NUMBERS:
                 numbers = [name for name, type_ in types.items() if type_ in NUMBERS]
@@ -186,9 +195,23 @@ class View:
     def plan(self) -> RowPlan:
         """The layout of its rows and the tables that drive its kernels. Features are laid out by
         name: in which order they were declared means nothing."""
-        integers = [own.name for own in self.topic.events.fields if own.type in INTEGERS]
+        whole = {own.name for own in self.topic.events.fields if own.type in INTEGERS}
+        integers = [own.name for own in self.inputs if own.field in whole]
         by_name = dict(sorted(self.features.items()))
         return RowPlan.compile(by_name, self.tile_ms, integers)
+
+    @cached_property
+    def inputs(self) -> tuple[Input, ...]:
+        """What its features take of an event, each once, in the order of `plan.fields`."""
+        by_name = dict(sorted(self.features.items()))
+        taken = [feature.input for feature in by_name.values()]
+        return tuple(dict.fromkeys(own for own in taken if own is not None))
+
+    @cached_property
+    def conditions(self) -> tuple[Condition, ...]:
+        """Those of its inputs, each once."""
+        found = [own.where for own in self.inputs if own.where is not None]
+        return tuple(dict.fromkeys(found))
 
     @cached_property
     def tile_ms(self) -> int | None:
@@ -210,7 +233,10 @@ class View:
     def facts(self) -> Facts:
         """All that decides what its rows hold, by name."""
         schema = self.topic.events
-        read = {f"field {name}": of_field(schema[name]) for name in (*self.keys, *self.plan.fields)}
+        names = {*self.keys, *(own.field for own in self.inputs if own.field is not None)}
+        for condition in self.conditions:
+            names |= fields_read(condition.expression)
+        read = {f"field {name}": of_field(schema[name]) for name in sorted(names)}
         features = {f"feature {name}": str(what) for name, what in self.features.items()}
         own = {
             f"topic {self.topic.name}": self.topic.digest,

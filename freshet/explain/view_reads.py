@@ -25,6 +25,7 @@ from freshet.schemas.durations import text_of
 from freshet.schemas.errors import LogError
 from freshet.schemas.events.writer import Misfit
 from freshet.schemas.text.keys import key_of, parts_of
+from freshet.schemas.topics.digests import shown
 from freshet.schemas.topics.reader import EventReader
 from freshet.streams.log.spans import PartitionSpans
 
@@ -109,7 +110,7 @@ class _Reading:
         since, why = self._reach()
         events = self._events(spans, key, newest.version, min(since, newest.t))
         shown = [
-            WindowEvent(event.topic, event.partition, event.offset, event.t, event.fields)
+            WindowEvent(event.topic, event.partition, event.offset, event.t, _told(event))
             for event in events
             if event.t >= since
         ]
@@ -119,7 +120,7 @@ class _Reading:
         """What is known without the row."""
         view = self._view
         aggregates = {
-            name: str(aggregate)
+            name: shown(str(aggregate))
             for name, aggregate in view.features.items()
             if f"{view.name}.{name}" in self._model.vectors.numbers
         }
@@ -274,7 +275,7 @@ class _Reading:
         topic = self._view.topic
         name = self._run.app.log_of(topic.name)
         place = (event.topic, event.partition, event.offset, event.t)
-        gone = SourceEvent(*place, None, None, event.fields)
+        gone = SourceEvent(*place, None, None, _told(event))
         try:
             headers = list(topic.headers.values())
             with PartitionSpans(self._run.log, name, event.partition, headers) as spans:
@@ -290,4 +291,9 @@ class _Reading:
             fields = EventReader(topic, self._run.earlier(topic)).read(
                 value, found.time_ms, found.headers
             )
-        return SourceEvent(*place, found.time_ms, fields, event.fields)
+        return SourceEvent(*place, found.time_ms, fields, _told(event))
+
+
+def _told(event: CleanEvent) -> dict[str, int | float | None]:
+    """What the view took of an event, by names without the digests of conditions."""
+    return {shown(name): value for name, value in event.fields.items()}

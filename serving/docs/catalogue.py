@@ -50,7 +50,7 @@ class TopicEntry(msgspec.Struct):
 
 class FeatureEntry(msgspec.Struct):
     """A feature of a view: `aggregation` of `field` (null: of the events themselves) over `window`
-    or with `half_life`."""
+    or with `half_life`, of the events for which `where` is true (null: of all)."""
 
     name: str
     dtype: str
@@ -59,6 +59,7 @@ class FeatureEntry(msgspec.Struct):
     window: str | None
     half_life: str | None
     unit: str | None
+    where: str | None = None
 
 
 class ViewEntry(msgspec.Struct):
@@ -210,7 +211,10 @@ def _feature(view: View, name: str, aggregate: Aggregate) -> FeatureEntry:
         unit = _unit(view.topic, field)
     over = getattr(aggregate, "over", None)
     half_life = getattr(aggregate, "half_life", None)
-    return FeatureEntry(name, "double", kind, field, over, half_life, unit)
+    where = None
+    if aggregate.input is not None and aggregate.input.where is not None:
+        where = str(aggregate.input.where)
+    return FeatureEntry(name, "double", kind, field, over, half_life, unit, where)
 
 
 def _model(model: Model) -> ModelEntry:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from freshet.features.aggregates import Age, Aggregate, DecayedMean, Last, Window
+from freshet.features.inputs import Input
 
 NAN = math.nan
 ROOTS = [float(Decimal(2) ** (Decimal(-j) / 64)) for j in range(64)]
@@ -39,13 +40,13 @@ def own_width(over_ms: int) -> int:
 
 
 class ReferenceRow:
-    """All that was ever seen of one key."""
+    """All that was ever seen of one key; an event is what there is of it by input."""
 
     def __init__(self, features: Mapping[str, Aggregate], tile_ms: int | None) -> None:
         self.features, self.tile_ms = features, tile_ms
         self.version = (0, 0)
         self.events: list[tuple[int, Mapping[str, float]]] = []
-        self.decayed: dict[tuple[str, int], tuple[float, float, int]] = {}
+        self.decayed: dict[tuple[Input, int], tuple[float, float, int]] = {}
         self.lasts: dict[str, tuple[int, float]] = {}
 
     @property
@@ -69,22 +70,23 @@ class ReferenceRow:
             if field not in self.lasts or t >= self.lasts[field][0]:
                 self.lasts[field] = (t, x)
         for a in {
-            (a.field, a.half_life_ms): a
+            (a.input, a.half_life_ms): a
             for a in self.features.values()
             if isinstance(a, DecayedMean)
         }.values():
-            if math.isfinite(event[a.field]):
-                self._decay(a, t, event[a.field])
+            x = event[a.input.name]
+            if math.isfinite(x):
+                self._decay(a, t, x)
 
     def _decay(self, a: DecayedMean, t: int, x: float) -> None:
-        total, weight, as_of = self.decayed.get((a.field, a.half_life_ms), (0.0, 0.0, t))
+        total, weight, as_of = self.decayed.get((a.input, a.half_life_ms), (0.0, 0.0, t))
         if t > as_of:
             share = halved(t - as_of, a.half_life_ms)
             total, weight, as_of = total * share + x, weight * share + 1.0, t
         else:
             share = halved(as_of - t, a.half_life_ms)
             total, weight = total + x * share, weight + share
-        self.decayed[a.field, a.half_life_ms] = total, weight, as_of
+        self.decayed[a.input, a.half_life_ms] = total, weight, as_of
 
     def finish(self, as_of: int) -> list[float]:
         return [self._value(a, as_of) for a in self.features.values()]
@@ -93,7 +95,7 @@ class ReferenceRow:
         if isinstance(a, Age):
             return (as_of - self.newest) / 1000.0
         if isinstance(a, Last):
-            return self.lasts[a.field][1] if a.field in self.lasts else NAN
+            return self.lasts[a.input.name][1] if a.input.name in self.lasts else NAN
         if isinstance(a, DecayedMean):
             return self._decayed_mean(a, as_of)
         width = self.width(a)
@@ -102,7 +104,7 @@ class ReferenceRow:
         oldest = max(oldest, self.newest // width - self.kept(width) + 1)
         tiles: dict[int, list[float]] = {}
         for t, event in self.events:
-            x = 1.0 if a.field is None else event[a.field]
+            x = 1.0 if a.input is None else event[a.input.name]
             if oldest <= t // width <= now and math.isfinite(x):
                 tiles.setdefault(t // width, []).append(x)
         kept = [tiles[q] for q in sorted(tiles)]
@@ -116,7 +118,7 @@ class ReferenceRow:
         return min(min(xs) for xs in kept) if a.kind == "min" else max(max(xs) for xs in kept)
 
     def _decayed_mean(self, a: DecayedMean, as_of: int) -> float:
-        total, weight, newest = self.decayed.get((a.field, a.half_life_ms), (0.0, 0.0, as_of))
+        total, weight, newest = self.decayed.get((a.input, a.half_life_ms), (0.0, 0.0, as_of))
         if a.prior is not None:
             share = halved(max(0, as_of - newest), a.half_life_ms)
             return (total * share + a.weight * a.prior) / (weight * share + a.weight)
