@@ -3,23 +3,65 @@ seen."""
 
 from __future__ import annotations
 
-from freshet.features.states import Age, DecayedMean, Last, age, decayed_mean, last
-from freshet.features.windows import Window, count, max, mean, min, sum
+from freshet.features.inputs import Input
+from freshet.features.states import (
+    Age,
+    DecayedMean,
+    DecayedTotal,
+    First,
+    Last,
+    TimeSince,
+    age,
+    decayed_count,
+    decayed_mean,
+    decayed_sum,
+    first,
+    last,
+    time_since,
+)
+from freshet.features.windows import Ratio, Window, count, max, mean, min, rate, ratio, sum
 
 __all__ = [
     "Age",
     "Aggregate",
     "DecayedMean",
+    "DecayedTotal",
+    "First",
     "Last",
+    "Ratio",
+    "TimeSince",
     "Window",
     "age",
     "count",
+    "decayed_count",
     "decayed_mean",
+    "decayed_sum",
+    "first",
+    "inputs_of",
     "last",
     "max",
     "mean",
     "min",
+    "rate",
+    "ratio",
     "sum",
+    "time_since",
+    "windows_of",
 ]
 
-Aggregate = Window | Last | DecayedMean | Age
+Aggregate = Window | Ratio | Last | First | DecayedMean | DecayedTotal | TimeSince | Age
+
+
+def windows_of(feature: Aggregate) -> tuple[Window, ...]:
+    """The windows that it is made of; none where it is of all that was seen."""
+    if isinstance(feature, Ratio):
+        return feature.above, feature.below
+    if isinstance(feature, Window):
+        return (feature,)
+    return ()
+
+
+def inputs_of(feature: Aggregate) -> tuple[Input, ...]:
+    """What it takes of an event, beyond that there is one."""
+    parts = (feature.above, feature.below) if isinstance(feature, Ratio) else (feature,)
+    return tuple(part.input for part in parts if part.input is not None)

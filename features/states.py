@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from freshet.features.inputs import (
     Condition,
@@ -16,6 +16,7 @@ from freshet.features.inputs import (
 )
 from freshet.schemas.durations import milliseconds, text_of
 from freshet.schemas.errors import DefinitionError
+from freshet.schemas.topics.digests import of_expression
 
 if TYPE_CHECKING:
     import polars as pl
@@ -43,6 +44,87 @@ class Last:
 
     def __str__(self) -> str:
         return f"last({self.field}{where_text(self.where)})"
+
+
+@dataclass(frozen=True, slots=True)
+class First:
+    """The value with the oldest event time. Made by `fr.first`.
+
+    Args:
+        field: The field it is of.
+        where: Which events it is of; None: all.
+    """
+
+    field: str
+    where: Condition | None = None
+
+    def __post_init__(self) -> None:
+        check_field("first", self.field)
+
+    @property
+    def input(self) -> Input:
+        """What it takes of an event."""
+        return Input(self.field, self.where)
+
+    def __str__(self) -> str:
+        return f"first({self.field}{where_text(self.where)})"
+
+
+@dataclass(frozen=True, slots=True)
+class DecayedTotal:
+    """A sum or count whose weights halve every `half_life`. Made by `fr.decayed_sum` and
+    `fr.decayed_count`.
+
+    Args:
+        kind: Which of the two.
+        half_life: A duration.
+        field: The field it is of; None for a count of events.
+        where: Which events it is of; None: all.
+    """
+
+    kind: Literal["decayed_sum", "decayed_count"]
+    half_life: str
+    field: str | None = None
+    where: Condition | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind == "decayed_sum":
+            check_field(self.kind, self.field)
+        check_duration(self.half_life, f"{self.kind}: half_life")
+
+    @property
+    def half_life_ms(self) -> int:
+        """`half_life` in milliseconds."""
+        return milliseconds(self.half_life)
+
+    @property
+    def input(self) -> Input:
+        """What it takes of an event."""
+        return Input(self.field, self.where)
+
+    def __str__(self) -> str:
+        of_field = f"{self.field} " if self.field else ""
+        half_life = text_of(self.half_life_ms)
+        return f"{self.kind}({of_field}half_life {half_life}{where_text(self.where)})"
+
+
+@dataclass(frozen=True, slots=True)
+class TimeSince:
+    """Seconds since the newest event of some. Made by `fr.time_since`.
+
+    Args:
+        where: Which events it is of.
+    """
+
+    where: Condition
+
+    @property
+    def input(self) -> Input:
+        """What it takes of an event."""
+        return Input(None, self.where)
+
+    def __str__(self) -> str:
+        return f"time_since({where_text(self.where).strip()})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,3 +261,95 @@ def age() -> Age:
         age()
     """
     return Age()
+
+
+def first(field: str, *, where: pl.Expr | None = None) -> First:
+    """The value of the event with the oldest time that was ever seen of the key.
+
+    Of equal times, that of the earlier one in the log; a late event that is older replaces it.
+    Missing (NaN) when there was none; an event whose value is missing is passed over. Of an int or
+    long field it is a whole number with every digit, as `last` is.
+
+    Args:
+        field: A number or boolean field of the view's topic (true is 1.0).
+        where: A row-wise Polars expression over the topic's fields. An event for which it is not
+            true has no value here. None: of all events.
+
+    Raises:
+        DefinitionError: `field` is no field's name.
+
+    Examples:
+        >>> import freshet as fr
+        >>> print(fr.first("temperature"))
+        first(temperature)
+    """
+    return First(field, condition_of(where))
+
+
+def decayed_sum(field: str, half_life: str = "1h", *, where: pl.Expr | None = None) -> DecayedTotal:
+    """The sum of all values of a field, in which a value's weight halves every `half_life`.
+
+    It is the `S` of `decayed_mean`, as of the moment of the question: silence takes it to 0.0,
+    which it is when there was no value, too. Missing when the key has no row. Missing values are
+    passed over, late ones come in decayed.
+
+    Source: as of `decayed_mean`.
+
+    Args:
+        field: A number or boolean field of the view's topic (true is 1.0).
+        half_life: The time in which a weight halves, a duration.
+        where: A row-wise Polars expression over the topic's fields. An event for which it is not
+            true has no value here. None: of all events.
+
+    Raises:
+        DefinitionError: `field` is no field's name, or `half_life` no duration of at least 1 ms.
+
+    Examples:
+        >>> import freshet as fr
+        >>> print(fr.decayed_sum("amount", "30m"))
+        decayed_sum(amount half_life 30m)
+    """
+    return DecayedTotal("decayed_sum", half_life, field, condition_of(where))
+
+
+def decayed_count(half_life: str = "1h", *, where: pl.Expr | None = None) -> DecayedTotal:
+    """How many events there were of the key, each counted less by half every `half_life`.
+
+    As of the moment of the question: silence takes it to 0.0, which it is when there was none, too.
+    Missing when the key has no row. Late events come in decayed.
+
+    Source: as of `decayed_mean`, whose `W` it is.
+
+    Args:
+        half_life: The time in which a weight halves, a duration.
+        where: A row-wise Polars expression over the topic's fields. Only events for which it is
+            true are counted. None: all are.
+
+    Raises:
+        DefinitionError: `half_life` is no duration of at least 1 ms.
+
+    Examples:
+        >>> import freshet as fr
+        >>> print(fr.decayed_count("10m"))
+        decayed_count(half_life 10m)
+    """
+    return DecayedTotal("decayed_count", half_life, None, condition_of(where))
+
+
+def time_since(*, where: pl.Expr) -> TimeSince:
+    """Seconds from the newest event for which a condition is true to the moment of the question.
+
+    Missing (NaN) when it was true of none. Negative where the row has seen such an event of a later
+    time. `age` is that of all events.
+
+    Args:
+        where: A row-wise Polars expression over the topic's fields.
+
+    Examples:
+        >>> import freshet as fr
+        >>> import polars as pl
+        >>> refused = fr.time_since(where=pl.col("status") == "refused")
+        >>> str(refused.where)
+        '[(col("status")) == ("refused")]'
+    """
+    return TimeSince(Condition(of_expression(where), where))

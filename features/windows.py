@@ -14,38 +14,51 @@ from freshet.features.inputs import (
     where_text,
 )
 from freshet.schemas.durations import milliseconds, text_of
+from freshet.schemas.errors import DefinitionError
 
 if TYPE_CHECKING:
     import polars as pl
 
-WindowKind = Literal["count", "sum", "mean", "min", "max"]
+WindowKind = Literal["count", "sum", "mean", "min", "max", "rate"]
+# Those that may be a part of a ratio: 0.0 of no events.
+TOTALS = ("count", "sum")
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """An aggregate over a window of time. Made by `fr.count`, `sum`, `mean`, `min` and `max`.
+    """An aggregate over a window of time. Made by `fr.count`, `sum`, `mean`, `min`, `max` and
+    `rate`.
 
     Args:
-        kind: Which of the five.
+        kind: Which of them.
         over: Length of the window, a duration.
-        field: The field it is of; None for `count`, which is of the events themselves.
+        field: The field it is of; None for `count` and `rate`, which are of the events themselves.
         where: Which events it is of; None: all.
+        per: The time that a `rate` is counted for, a duration.
     """
 
     kind: WindowKind
     over: str
     field: str | None = None
     where: Condition | None = None
+    per: str | None = None
 
     def __post_init__(self) -> None:
         check_duration(self.over, f"{self.kind}: over")
-        if self.kind != "count":
+        if self.kind == "rate":
+            check_duration(self.per, "rate: per")
+        elif self.kind != "count":
             check_field(self.kind, self.field)
 
     @property
     def over_ms(self) -> int:
         """`over` in milliseconds."""
         return milliseconds(self.over)
+
+    @property
+    def per_ms(self) -> int:
+        """`per` in milliseconds; 0 of what is no rate."""
+        return milliseconds(self.per) if self.per else 0
 
     @property
     def input(self) -> Input | None:
@@ -57,8 +70,34 @@ class Window:
     # As all these texts: part of a view's digest, so 600s and 10m are one and the same.
     def __str__(self) -> str:
         of_field = f"{self.field} " if self.field else ""
+        per = f"per {text_of(self.per_ms)} " if self.per else ""
         over = text_of(self.over_ms)
-        return f"{self.kind}({of_field}over {over}{where_text(self.where)})"
+        return f"{self.kind}({of_field}{per}over {over}{where_text(self.where)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """One window's sum or count by another's. Made by `fr.ratio`.
+
+    Args:
+        above: What is divided.
+        below: What it is divided by.
+    """
+
+    above: Window
+    below: Window
+
+    def __post_init__(self) -> None:
+        for window in (self.above, self.below):
+            if not isinstance(window, Window) or window.kind not in TOTALS:
+                raise DefinitionError(
+                    f"ratio: {window}",
+                    "is neither a sum nor a count over a window",
+                    'Write fr.ratio(fr.sum("late", over="1h"), fr.count(over="1h")), say.',
+                )
+
+    def __str__(self) -> str:
+        return f"ratio({self.above} by {self.below})"
 
 
 def count(*, over: str, where: pl.Expr | None = None) -> Window:
@@ -173,3 +212,51 @@ def max(field: str, *, over: str, where: pl.Expr | None = None) -> Window:
         max(price over 1h)
     """
     return Window("max", over, field, condition_of(where))
+
+
+def rate(*, over: str, per: str = "1s", where: pl.Expr | None = None) -> Window:
+    """How many events of the key there are in the window for each second, minute, or other time.
+
+    It is the count of the window, divided by how often `per` goes into `over`: 30 events over 10m
+    are 3.0 per 1m. 0.0 when there was none; missing when the key has no row.
+
+    Args:
+        over: Length of the window, a duration such as `"10m"`; a multiple of the view's tile.
+        per: The time that it is counted for, a duration: its unit is events per `per`.
+        where: A row-wise Polars expression over the topic's fields. Only events for which it is
+            true are counted. None: all are.
+
+    Raises:
+        DefinitionError: `over` or `per` is no duration of at least 1 ms.
+
+    Examples:
+        >>> import freshet as fr
+        >>> print(fr.rate(over="10m", per="1m"))
+        rate(per 1m over 10m)
+    """
+    return Window("rate", over, None, condition_of(where), per)
+
+
+def ratio(above: Window, below: Window) -> Ratio:
+    """One window's sum or count, divided by another's.
+
+    Missing (NaN) where the other is 0, so of no events, too; and where the quotient is not finite.
+    Missing when the key has no row.
+
+    Args:
+        above: `fr.sum(…)` or `fr.count(…)`: what is divided.
+        below: One of these: what it is divided by. Its window may have another length.
+
+    Raises:
+        DefinitionError: one of them is neither a sum nor a count.
+
+    Examples:
+        >>> import freshet as fr
+        >>> import polars as pl
+        >>> print(fr.ratio(fr.sum("late", over="1h"), fr.count(over="1h")))
+        ratio(sum(late over 1h) by count(over 1h))
+        >>> refused = fr.ratio(
+        ...     fr.count(over="1h", where=pl.col("status") == "refused"), fr.count(over="1h")
+        ... )
+    """
+    return Ratio(above, below)

@@ -16,9 +16,17 @@ from freshet.public import HOMES, find
 if TYPE_CHECKING:
     from freshet.agents import faust_app
     from freshet.app import App
-    from freshet.features.states import age, decayed_mean, last
+    from freshet.features.states import (
+        age,
+        decayed_count,
+        decayed_mean,
+        decayed_sum,
+        first,
+        last,
+        time_since,
+    )
     from freshet.features.views.view import View
-    from freshet.features.windows import count, max, mean, min, sum
+    from freshet.features.windows import count, max, mean, min, rate, ratio, sum
     from freshet.learners.baseline_learner import Baseline
     from freshet.learners.ctr.spec import TorchCtr
     from freshet.learners.logistic.learner import HashedLogistic
@@ -48,16 +56,22 @@ __all__ = [
     "category",
     "constant",
     "count",
+    "decayed_count",
     "decayed_mean",
+    "decayed_sum",
     "faust_app",
+    "first",
     "heuristic",
     "impute",
     "last",
     "max",
     "mean",
     "min",
+    "rate",
+    "ratio",
     "sum",
     "time",
+    "time_since",
 ]
 
 

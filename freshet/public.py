@@ -27,16 +27,22 @@ HOMES = {
     "category": "freshet.schemas.topics.topic",
     "constant": "freshet.learners.rungs",
     "count": "freshet.features.windows",
+    "decayed_count": "freshet.features.states",
     "decayed_mean": "freshet.features.states",
+    "decayed_sum": "freshet.features.states",
     "faust_app": "freshet.agents",
+    "first": "freshet.features.states",
     "heuristic": "freshet.learners.rungs",
     "impute": "freshet.schemas.topics",
     "last": "freshet.features.states",
     "max": "freshet.features.windows",
     "mean": "freshet.features.windows",
     "min": "freshet.features.windows",
+    "rate": "freshet.features.windows",
+    "ratio": "freshet.features.windows",
     "sum": "freshet.features.windows",
     "time": "freshet.schemas.events.times",
+    "time_since": "freshet.features.states",
 }
 
 

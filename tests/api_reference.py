@@ -31,7 +31,10 @@ PAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "impute": ("Missing values", ("impute/*",)),
     "views": (
         "Views and their features",
-        ("View", "count", "sum", "mean", "min", "max", "last", "decayed_mean", "age"),
+        (
+            *("View", "count", "sum", "mean", "min", "max", "rate", "ratio"),
+            *("last", "first", "decayed_mean", "decayed_sum", "decayed_count", "age", "time_since"),
+        ),
     ),
     "models": (
         "Models, their labels and fallbacks",
@@ -43,7 +46,9 @@ PAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
         (
             *("Topic/FieldRef", "time/EventTime", "View/FeatureRef"),
             *("heuristic/Heuristic", "constant/Constant"),
-            *("count/Window", "last/Last", "decayed_mean/DecayedMean", "age/Age"),
+            *("count/Window", "ratio/Ratio", "last/Last", "first/First"),
+            *("decayed_mean/DecayedMean", "decayed_sum/DecayedTotal"),
+            *("age/Age", "time_since/TimeSince"),
         ),
     ),
     "testing": ("Tests of an app", ("testing/*",)),

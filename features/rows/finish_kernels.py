@@ -13,11 +13,16 @@ from freshet.features.rows.layout import (
     EVENTS_MASK,
     F_AGE,
     F_DECAYED,
+    F_DECAYED_COUNT,
+    F_DECAYED_SUM,
     F_LAST,
     F_LAST_WHOLE,
     F_MAX,
     F_MEAN,
     F_MIN,
+    F_RATE,
+    F_RATIO,
+    F_SINCE,
     F_TOTAL,
     NEVER,
     NEWEST,
@@ -99,6 +104,16 @@ def finish(
                         values[o] = np.float64(words[a])
                 elif kind == F_AGE:
                     values[o] = age[row] / 1000.0
+                elif kind == F_SINCE:
+                    values[o] = np.nan
+                    if words[a + 1] != NEVER:
+                        values[o] = (as_of[row] - words[a + 1]) / 1000.0
+                elif kind == F_DECAYED_SUM:
+                    share = halved(max(0, as_of[row] - words[a + 2]), params[f, 0])
+                    values[o] = floats[a] * share
+                elif kind == F_DECAYED_COUNT:
+                    share = halved(max(0, as_of[row] - words[a + 2]), params[f, 0])
+                    values[o] = floats[a + 1] * share
                 elif kind == F_DECAYED:
                     total = floats[a]
                     weight = floats[a + 1]
@@ -133,6 +148,21 @@ def finish(
                         place += all_columns
                     if kind == F_MEAN:
                         x = y / x if x > 0.0 else np.nan
+                    elif kind == F_RATE:
+                        x /= params[f, 0]
+                    elif kind == F_RATIO:
+                        ring = shape[2] + features[f, 6]
+                        now = as_of[row] // rings[ring, 0]
+                        bounds = bounds_of(features[f, 6])
+                        columns_below = rings[ring, 4] + rings[ring, 5]
+                        place = numbers[bounds + 1] + features[f, 2]
+                        for tile in range(numbers[bounds], numbers[bounds + 2]):
+                            if now - features[f, 5] < numbers[tile] <= now:
+                                y += tile_values[place]
+                            place += columns_below
+                        x /= y
+                        if not np.isfinite(x):
+                            x = np.nan
                     elif kind != F_TOTAL and np.isinf(x):
                         x = np.nan
                     values[o] = x

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from freshet.features.aggregates import Aggregate
+from freshet.features.aggregates import Aggregate, inputs_of
 from freshet.features.inputs import Condition, Input
 from freshet.features.rows.plan import LAYOUT, RowPlan
 from freshet.features.rows.rings import TILES_A_WINDOW
@@ -157,9 +157,11 @@ class View:
                     f"{feature!r} is no aggregate",
                     'Use one, such as fr.count(over="1h").',
                 )
-            if feature.input is not None and feature.input.where is not None:
+            for own in inputs_of(feature):
+                if own.where is None:
+                    continue
                 check_row_wise(
-                    feature.input.where.expression,
+                    own.where.expression,
                     self.topic.events,
                     f"view {self.name}: feature {name!r}: where",
                     true_or_false=True,
@@ -204,8 +206,8 @@ class View:
     def inputs(self) -> tuple[Input, ...]:
         """What its features take of an event, each once, in the order of `plan.fields`."""
         by_name = dict(sorted(self.features.items()))
-        taken = [feature.input for feature in by_name.values()]
-        return tuple(dict.fromkeys(own for own in taken if own is not None))
+        taken = [own for feature in by_name.values() for own in inputs_of(feature)]
+        return tuple(dict.fromkeys(taken))
 
     @cached_property
     def conditions(self) -> tuple[Condition, ...]:

@@ -15,8 +15,7 @@ from freshet.explain.explanation import SourceEvent, ViewRead, Window, WindowEve
 from freshet.explain.row_check import agrees
 from freshet.explain.row_events import CleanEvent, Version, events_of, key_at, partition_of
 from freshet.explain.search import LoggedPrediction
-from freshet.features.aggregates import DecayedMean
-from freshet.features.aggregates import Window as WindowAggregate
+from freshet.features.aggregates import DecayedMean, DecayedTotal, windows_of
 from freshet.features.stores.contract import VERSION_BYTES
 from freshet.features.views.view import FeatureRef, View
 from freshet.learners.model import Model
@@ -243,14 +242,12 @@ class _Reading:
         is."""
         view = self._view
         windows = [
-            aggregate
-            for aggregate in view.features.values()
-            if isinstance(aggregate, WindowAggregate)
+            window for aggregate in view.features.values() for window in windows_of(aggregate)
         ]
         halves = [
             aggregate.half_life_ms
             for aggregate in view.features.values()
-            if isinstance(aggregate, DecayedMean)
+            if isinstance(aggregate, DecayedMean | DecayedTotal)
         ]
         if windows:
             longest = max(windows, key=lambda aggregate: aggregate.over_ms)
@@ -259,7 +256,7 @@ class _Reading:
             since = ring.since(self._as_of)
             tile = text_of(ring.width_ms)
             why = f"the longest window, {text_of(longest.over_ms)} in tiles of {tile}"
-            if len(windows) < len(view.features):
+            if not all(windows_of(aggregate) for aggregate in view.features.values()):
                 why += "; decayed means and last values may reach further back"
             return since, why
         if halves:

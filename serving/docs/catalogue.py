@@ -7,11 +7,23 @@ from collections.abc import Sequence
 
 import msgspec
 
-from freshet.features.aggregates import Age, Aggregate, DecayedMean, Last, Window
+from freshet.features.aggregates import (
+    Age,
+    Aggregate,
+    DecayedMean,
+    DecayedTotal,
+    First,
+    Last,
+    Ratio,
+    TimeSince,
+    Window,
+    inputs_of,
+)
 from freshet.features.views.view import FeatureRef, View
 from freshet.learners.model import Model
 from freshet.schemas.events.field import Field
 from freshet.schemas.events.times import counted_by
+from freshet.schemas.topics.digests import shown
 from freshet.schemas.topics.topic import FieldRef, Topic
 
 
@@ -175,7 +187,13 @@ def _unit(topic: Topic, field: str) -> str | None:
     return topic.events[field].unit
 
 
-_KINDS: dict[type[Aggregate], str] = {Last: "last", DecayedMean: "decayed_mean", Age: "age"}
+_KINDS: dict[type[Aggregate], str] = {
+    Age: "age",
+    DecayedMean: "decayed_mean",
+    First: "first",
+    Last: "last",
+    TimeSince: "time_since",
+}
 
 
 def _view(view: View) -> ViewEntry:
@@ -197,23 +215,29 @@ def _feature(view: View, name: str, aggregate: Aggregate) -> FeatureEntry:
     # A count has no field, only a window has a span, only a decay a half-life.
     field = getattr(aggregate, "field", None)
     kind: str
-    if isinstance(aggregate, Window):
+    if isinstance(aggregate, Window | DecayedTotal):
         kind = aggregate.kind
+    elif isinstance(aggregate, Ratio):
+        kind = shown(str(aggregate))
     else:
         kind = _KINDS[type(aggregate)]
     unit = None
     # What an age and a count are of has a unit of its own, which is not theirs.
-    if isinstance(aggregate, Age):
+    if isinstance(aggregate, Age | TimeSince):
         unit = "s"
-    elif kind == "count":
+    elif isinstance(aggregate, Window) and aggregate.per is not None:
+        unit = f"events per {aggregate.per}"
+    elif kind in ("count", "decayed_count"):
         unit = "events"
     elif field:
         unit = _unit(view.topic, field)
     over = getattr(aggregate, "over", None)
     half_life = getattr(aggregate, "half_life", None)
     where = None
-    if aggregate.input is not None and aggregate.input.where is not None:
-        where = str(aggregate.input.where)
+    conditions = {str(own.where) for own in inputs_of(aggregate) if own.where is not None}
+    # Those of a ratio's parts stand in its text.
+    if not isinstance(aggregate, Ratio) and conditions:
+        (where,) = conditions
     return FeatureEntry(name, "double", kind, field, over, half_life, unit, where)
 
 

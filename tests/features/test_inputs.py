@@ -70,6 +70,13 @@ FEATURES: dict[str, Any] = {
     "last": fr.last("cents"),
     "ewm_visa": fr.decayed_mean("amount", "2s", where=VISA),
     "ewm": fr.decayed_mean("amount", "2s"),
+    "first_visa": fr.first("cents", where=VISA),
+    "sum_visa": fr.decayed_sum("amount", "2s", where=VISA),
+    "decayed_visa": fr.decayed_count("3s", where=VISA),
+    "decayed": fr.decayed_count("3s"),
+    "since_large": fr.time_since(where=LARGE),
+    "rate_visa": fr.rate(over="6s", per="1m", where=VISA),
+    "share_visa": fr.ratio(fr.count(over="6s", where=VISA), fr.count(over="3s")),
     "since": fr.age(),
 }
 VIEW = View("by_user", TOPIC, key="user", tile="1s", features=FEATURES)
@@ -98,6 +105,7 @@ def test_each_condition_is_asked_once_and_each_column_is_carried_once() -> None:
     assert set(ROUTE.fields) == {"amount", "cents"}
     named = [shown(column.name) for column in ROUTE.masked]
     assert named.count('amount where [(col("card")) == ("visa")]') == 1
+    assert named.count("every event") == 1
     assert {column.field for column in ROUTE.masked} == {None, "amount", "cents"}
 
 

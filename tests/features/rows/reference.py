@@ -11,7 +11,18 @@ import math
 from collections.abc import Mapping
 from decimal import Decimal
 
-from freshet.features.aggregates import Age, Aggregate, DecayedMean, Last, Window
+from freshet.features.aggregates import (
+    Age,
+    Aggregate,
+    DecayedMean,
+    DecayedTotal,
+    First,
+    Last,
+    Ratio,
+    TimeSince,
+    Window,
+    windows_of,
+)
 from freshet.features.inputs import Input
 
 NAN = math.nan
@@ -48,6 +59,7 @@ class ReferenceRow:
         self.events: list[tuple[int, Mapping[str, float]]] = []
         self.decayed: dict[tuple[Input, int], tuple[float, float, int]] = {}
         self.lasts: dict[str, tuple[int, float]] = {}
+        self.firsts: dict[str, tuple[int, float]] = {}
 
     @property
     def newest(self) -> int:
@@ -58,7 +70,7 @@ class ReferenceRow:
 
     def kept(self, width: int) -> int:
         """How many tiles of this width a row has: those of the longest window that uses them."""
-        windows = [a for a in self.features.values() if isinstance(a, Window)]
+        windows = [w for a in self.features.values() for w in windows_of(a)]
         return max(a.over_ms // width for a in windows if self.width(a) == width)
 
     def fold(self, t: int, event: Mapping[str, float], version: tuple[int, int]) -> None:
@@ -69,16 +81,18 @@ class ReferenceRow:
                 continue
             if field not in self.lasts or t >= self.lasts[field][0]:
                 self.lasts[field] = (t, x)
+            if field not in self.firsts or t < self.firsts[field][0]:
+                self.firsts[field] = (t, x)
         for a in {
             (a.input, a.half_life_ms): a
             for a in self.features.values()
-            if isinstance(a, DecayedMean)
+            if isinstance(a, DecayedMean | DecayedTotal)
         }.values():
             x = event[a.input.name]
             if math.isfinite(x):
                 self._decay(a, t, x)
 
-    def _decay(self, a: DecayedMean, t: int, x: float) -> None:
+    def _decay(self, a: DecayedMean | DecayedTotal, t: int, x: float) -> None:
         total, weight, as_of = self.decayed.get((a.input, a.half_life_ms), (0.0, 0.0, t))
         if t > as_of:
             share = halved(t - as_of, a.half_life_ms)
@@ -98,6 +112,20 @@ class ReferenceRow:
             return self.lasts[a.input.name][1] if a.input.name in self.lasts else NAN
         if isinstance(a, DecayedMean):
             return self._decayed_mean(a, as_of)
+        if isinstance(a, First):
+            return self.firsts[a.input.name][1] if a.input.name in self.firsts else NAN
+        if isinstance(a, TimeSince):
+            if a.input.name not in self.lasts:
+                return NAN
+            return (as_of - self.lasts[a.input.name][0]) / 1000.0
+        if isinstance(a, DecayedTotal):
+            total, weight, newest = self.decayed.get((a.input, a.half_life_ms), (0.0, 0.0, as_of))
+            share = halved(max(0, as_of - newest), a.half_life_ms)
+            return (total if a.kind == "decayed_sum" else weight) * share
+        if isinstance(a, Ratio):
+            below = self._value(a.below, as_of)
+            found = self._value(a.above, as_of) / below if below else NAN
+            return found if math.isfinite(found) else NAN
         width = self.width(a)
         now = as_of // width
         oldest = now - a.over_ms // width + 1
@@ -111,6 +139,8 @@ class ReferenceRow:
         total = self._sum([self._sum(xs) for xs in kept])
         if a.kind in ("count", "sum"):
             return total
+        if a.kind == "rate":
+            return total / (a.over_ms / a.per_ms)
         if not kept:
             return NAN
         if a.kind == "mean":

@@ -58,6 +58,24 @@ aggregate: st.SearchStrategy[fr.Aggregate] = st.one_of(
         overs,
     ),
     st.builds(fr.last, fields),
+    st.builds(fr.first, fields),
+    st.builds(fr.decayed_sum, fields, st.sampled_from(["1ms", "700ms", "1h"])),
+    st.builds(lambda over, per: fr.rate(over=over, per=per), overs, st.sampled_from(["1s", "7m"])),
+    st.builds(
+        lambda field, above, below: fr.ratio(fr.sum(field, over=above), fr.count(over=below)),
+        fields,
+        overs,
+        overs,
+    ),
+    st.builds(
+        lambda field, other, above, below: fr.ratio(
+            fr.sum(field, over=above), fr.sum(other, over=below)
+        ),
+        fields,
+        fields,
+        overs,
+        overs,
+    ),
     st.builds(
         lambda field, half, prior, weight: fr.decayed_mean(field, half, prior=prior, weight=weight),
         fields,
