@@ -19,7 +19,19 @@ from freshet.features.states import (
     last,
     time_since,
 )
-from freshet.features.windows import Ratio, Window, count, max, mean, min, rate, ratio, sum
+from freshet.features.windows import (
+    Ratio,
+    Window,
+    count,
+    deviation,
+    max,
+    mean,
+    min,
+    rate,
+    ratio,
+    sum,
+    variance,
+)
 
 __all__ = [
     "Age",
@@ -36,6 +48,7 @@ __all__ = [
     "decayed_count",
     "decayed_mean",
     "decayed_sum",
+    "deviation",
     "first",
     "inputs_of",
     "last",
@@ -46,6 +59,7 @@ __all__ = [
     "ratio",
     "sum",
     "time_since",
+    "variance",
     "windows_of",
 ]
 

@@ -19,15 +19,15 @@ from freshet.schemas.errors import DefinitionError
 if TYPE_CHECKING:
     import polars as pl
 
-WindowKind = Literal["count", "sum", "mean", "min", "max", "rate"]
+WindowKind = Literal["count", "sum", "mean", "min", "max", "rate", "variance", "deviation"]
 # Those that may be a part of a ratio: 0.0 of no events.
 TOTALS = ("count", "sum")
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """An aggregate over a window of time. Made by `fr.count`, `sum`, `mean`, `min`, `max` and
-    `rate`.
+    """An aggregate over a window of time. Made by `fr.count`, `sum`, `mean`, `min`, `max`, `rate`,
+    `variance` and `deviation`.
 
     Args:
         kind: Which of them.
@@ -260,3 +260,53 @@ def ratio(above: Window, below: Window) -> Ratio:
         ... )
     """
     return Ratio(above, below)
+
+
+def variance(field: str, *, over: str, where: pl.Expr | None = None) -> Window:
+    """The variance of a field's values in the window, of a sample: divided by their number less 1.
+
+    Missing (NaN) when there were fewer than two, and where it is beyond float64. Missing values are
+    passed over. No squares of the values themselves are summed up, so that it is sound of values
+    that are large beside their spread, too: its error grows with mean by deviation, not with the
+    square of that.
+
+    Source: Welford (1962) within a tile; Chan, Golub and LeVeque, "Updating formulae and a pairwise
+    algorithm for computing sample variances" (1979) across tiles.
+
+    Args:
+        field: A number or boolean field of the view's topic (true is 1.0).
+        over: Length of the window, a duration such as `"10m"`; a multiple of the view's tile.
+        where: A row-wise Polars expression over the topic's fields. An event for which it is not
+            true has no value here. None: of all events.
+
+    Raises:
+        DefinitionError: `field` is no field's name, or `over` no duration of at least 1 ms.
+
+    Examples:
+        >>> import freshet as fr
+        >>> print(fr.variance("price", over="1h"))
+        variance(price over 1h)
+    """
+    return Window("variance", over, field, condition_of(where))
+
+
+def deviation(field: str, *, over: str, where: pl.Expr | None = None) -> Window:
+    """The standard deviation of a field's values in the window, of a sample.
+
+    The square root of `variance`, in the unit of the field, and missing where that is.
+
+    Args:
+        field: A number or boolean field of the view's topic (true is 1.0).
+        over: Length of the window, a duration such as `"10m"`; a multiple of the view's tile.
+        where: A row-wise Polars expression over the topic's fields. An event for which it is not
+            true has no value here. None: of all events.
+
+    Raises:
+        DefinitionError: `field` is no field's name, or `over` no duration of at least 1 ms.
+
+    Examples:
+        >>> import freshet as fr
+        >>> print(fr.deviation("price", over="1h"))
+        deviation(price over 1h)
+    """
+    return Window("deviation", over, field, condition_of(where))

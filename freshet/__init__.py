@@ -26,7 +26,17 @@ if TYPE_CHECKING:
         time_since,
     )
     from freshet.features.views.view import View
-    from freshet.features.windows import count, max, mean, min, rate, ratio, sum
+    from freshet.features.windows import (
+        count,
+        deviation,
+        max,
+        mean,
+        min,
+        rate,
+        ratio,
+        sum,
+        variance,
+    )
     from freshet.learners.baseline_learner import Baseline
     from freshet.learners.ctr.spec import TorchCtr
     from freshet.learners.logistic.learner import HashedLogistic
@@ -59,6 +69,7 @@ __all__ = [
     "decayed_count",
     "decayed_mean",
     "decayed_sum",
+    "deviation",
     "faust_app",
     "first",
     "heuristic",
@@ -72,6 +83,7 @@ __all__ = [
     "sum",
     "time",
     "time_since",
+    "variance",
 ]
 
 

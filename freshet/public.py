@@ -30,6 +30,7 @@ HOMES = {
     "decayed_count": "freshet.features.states",
     "decayed_mean": "freshet.features.states",
     "decayed_sum": "freshet.features.states",
+    "deviation": "freshet.features.windows",
     "faust_app": "freshet.agents",
     "first": "freshet.features.states",
     "heuristic": "freshet.learners.rungs",
@@ -43,6 +44,7 @@ HOMES = {
     "sum": "freshet.features.windows",
     "time": "freshet.schemas.events.times",
     "time_since": "freshet.features.states",
+    "variance": "freshet.features.windows",
 }
 
 

@@ -32,7 +32,8 @@ PAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "views": (
         "Views and their features",
         (
-            *("View", "count", "sum", "mean", "min", "max", "rate", "ratio"),
+            *("View", "count", "sum", "mean", "min", "max", "variance", "deviation"),
+            *("rate", "ratio"),
             *("last", "first", "decayed_mean", "decayed_sum", "decayed_count", "age", "time_since"),
         ),
     ),

@@ -119,7 +119,7 @@ def tables_of(plans: Sequence[RowPlan], max_ages_ms: Sequence[int]) -> Tables:
         np.concatenate([np.empty((0, READ_WORDS), np.int64), *(plan.reads for plan in plans)]),
         np.concatenate([np.empty((0, 3)), *(plan.read_params for plan in plans)]),
         np.concatenate(rings),
-        np.concatenate([np.empty((0, 2), np.int64), *(plan.columns for plan in plans)]),
+        np.concatenate([np.empty((0, 3), np.int64), *(plan.columns for plan in plans)]),
         np.array([(0, 0), *room], np.int64).max(axis=0),
     )
 

@@ -15,6 +15,7 @@ from freshet.features.rows.layout import (
     F_DECAYED,
     F_DECAYED_COUNT,
     F_DECAYED_SUM,
+    F_DEVIATION,
     F_LAST,
     F_LAST_WHOLE,
     F_MAX,
@@ -24,6 +25,7 @@ from freshet.features.rows.layout import (
     F_RATIO,
     F_SINCE,
     F_TOTAL,
+    F_VARIANCE,
     NEVER,
     NEWEST,
     NOT_FOUND,
@@ -138,6 +140,18 @@ def finish(
                     all_columns = rings[ring, 4] + rings[ring, 5]
                     skipped = first - numbers[bounds]
                     place = numbers[bounds + 1] + skipped * all_columns
+                    if kind >= F_VARIANCE:
+                        x = variance(
+                            tile_values,
+                            place,
+                            after - first,
+                            all_columns,
+                            features[f, 1],
+                            features[f, 2],
+                        )
+                        values[o] = np.sqrt(x) if kind == F_DEVIATION else x
+                        o += 1
+                        continue
                     x = nothing(kind)
                     y = 0.0
                     # oldest first, so that sums are always the same
@@ -208,6 +222,33 @@ def spread(
             age[q] = max(age[q], ages[row + place])
         row += counts[p]
         o += counts[p] * width
+
+
+@inlined
+def variance(
+    values: Any, place: Any, tiles: Any, columns: Any, squares_at: Any, counts_at: Any
+) -> Any:
+    """The sample variance over so many tiles, of which the first begins at `place`, oldest first.
+    Source: Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing
+    sample variances" (1979)."""
+    count = 0.0
+    centre = 0.0
+    squares = 0.0
+    for tile in range(tiles):
+        at = place + tile * columns
+        more = values[at + counts_at]
+        if more == 0.0:
+            continue
+        both = count + more
+        apart = values[at + squares_at + 1] - centre
+        # In this order, as the square of a large distance has no float64, and 0 times that none.
+        squares += values[at + squares_at] + apart * (apart * (count * more / both))
+        centre += apart * (more / both)
+        count = both
+    if count < 2.0:
+        return np.nan
+    found = squares / (count - 1.0)
+    return found if np.isfinite(found) else np.nan
 
 
 @inlined

@@ -26,11 +26,13 @@ from freshet.features.aggregates import (
 )
 from freshet.features.rows.layout import (
     BLOCK_HEADER,
+    CENTRE,
     DECAYED,
     F_AGE,
     F_DECAYED,
     F_DECAYED_COUNT,
     F_DECAYED_SUM,
+    F_DEVIATION,
     F_LAST,
     F_LAST_WHOLE,
     F_MAX,
@@ -40,6 +42,7 @@ from freshet.features.rows.layout import (
     F_RATIO,
     F_SINCE,
     F_TOTAL,
+    F_VARIANCE,
     FIRST,
     FIRST_WHOLE,
     HEADER,
@@ -48,6 +51,7 @@ from freshet.features.rows.layout import (
     MAX,
     MIN,
     ROWS,
+    SQUARES,
     SUM,
     TAIL,
     VALUES,
@@ -65,6 +69,8 @@ _COLUMNS = {
     "mean": (VALUES, SUM),
     "min": (MIN,),
     "max": (MAX,),
+    "variance": (SQUARES, CENTRE, VALUES),
+    "deviation": (SQUARES, CENTRE, VALUES),
 }
 _READS = {
     "count": F_TOTAL,
@@ -73,6 +79,8 @@ _READS = {
     "mean": F_MEAN,
     "min": F_MIN,
     "max": F_MAX,
+    "variance": F_VARIANCE,
+    "deviation": F_DEVIATION,
     "decayed_sum": F_DECAYED_SUM,
     "decayed_count": F_DECAYED_COUNT,
 }
@@ -218,7 +226,8 @@ def _columns_read(window: Window) -> tuple[int, ...]:
 def _columns_of(
     ring: Ring, features: Mapping[str, Aggregate], fields: tuple[str, ...], tile_ms: int | None
 ) -> list[Column]:
-    """The columns of a ring's tiles, each once: float64 ones first, then counts."""
+    """The columns of a ring's tiles, each once: float64 ones first, then counts. The two of a
+    variance are found together, and stay so."""
     found: dict[Column, None] = {}
     for name, feature in features.items():
         for window in windows_of(feature):
@@ -252,8 +261,11 @@ def _column_table(columns: Sequence[Sequence[Column]], tail_fields: Sequence[int
     lines = []
     for of_ring in columns:
         for kind, field in of_ring:
-            lines.append((kind, word_of[field]))
-    return np.array(lines, np.int64).reshape(-1, 2)
+            counts = 0
+            if kind in (SQUARES, CENTRE):
+                counts = of_ring.index((VALUES, field))
+            lines.append((kind, word_of[field], counts))
+    return np.array(lines, np.int64).reshape(-1, 3)
 
 
 def _room(front: int, event_words: int, table: I64) -> Room:

@@ -229,6 +229,9 @@ def _feature(view: View, name: str, aggregate: Aggregate) -> FeatureEntry:
         unit = f"events per {aggregate.per}"
     elif kind in ("count", "decayed_count"):
         unit = "events"
+    elif kind == "variance" and field:
+        own = _unit(view.topic, field)
+        unit = None if own is None else f"({own})^2"
     elif field:
         unit = _unit(view.topic, field)
     over = getattr(aggregate, "over", None)

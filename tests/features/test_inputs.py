@@ -66,6 +66,7 @@ FEATURES: dict[str, Any] = {
     "mean_visa": fr.mean("amount", over="6s", where=VISA),
     "least_large": fr.min("amount", over="6s", where=LARGE),
     "most_visa": fr.max("cents", over="6s", where=VISA),
+    "variance_visa": fr.variance("amount", over="6s", where=VISA),
     "last_visa": fr.last("cents", where=VISA),
     "last": fr.last("cents"),
     "ewm_visa": fr.decayed_mean("amount", "2s", where=VISA),

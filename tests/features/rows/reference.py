@@ -50,6 +50,24 @@ def own_width(over_ms: int) -> int:
     return max(1, over_ms // 32)
 
 
+def variance(tiles: list[list[float]]) -> float:
+    """Of a sample: within a tile value by value, then tile by tile."""
+    count, centre, squares = 0, 0.0, 0.0
+    for tile in tiles:
+        n, mean, apart2 = 0, 0.0, 0.0
+        for x in tile:
+            apart = x - mean
+            apart2 += apart * (apart * (n / (n + 1)))
+            mean += apart / (n + 1)
+            n += 1
+        apart = mean - centre
+        squares += apart2 + apart * (apart * (count * n / (count + n)))
+        centre += apart * (n / (count + n))
+        count += n
+    found = squares / (count - 1) if count > 1 else NAN
+    return found if math.isfinite(found) else NAN
+
+
 class ReferenceRow:
     """All that was ever seen of one key; an event is what there is of it by input."""
 
@@ -143,6 +161,9 @@ class ReferenceRow:
             return total / (a.over_ms / a.per_ms)
         if not kept:
             return NAN
+        if a.kind in ("variance", "deviation"):
+            found = variance(kept)
+            return math.sqrt(found) if a.kind == "deviation" else found
         if a.kind == "mean":
             return total / sum(len(xs) for xs in kept)
         return min(min(xs) for xs in kept) if a.kind == "min" else max(max(xs) for xs in kept)

@@ -53,7 +53,7 @@ aggregate: st.SearchStrategy[fr.Aggregate] = st.one_of(
     st.builds(lambda over: fr.count(over=over), overs),
     st.builds(
         lambda make, field, over: make(field, over=over),
-        st.sampled_from([fr.sum, fr.mean, fr.min, fr.max]),
+        st.sampled_from([fr.sum, fr.mean, fr.min, fr.max, fr.variance, fr.deviation]),
         fields,
         overs,
     ),
@@ -401,7 +401,7 @@ def test_features_share_columns_and_states() -> None:
     assert plan.fields == ("x",)
     # Counts of x and its sum, in ten tiles of one width, and one decayed state of three words.
     assert [(ring.width_ms, ring.tiles) for ring in plan.rings] == [(TILE, 10)]
-    assert plan.columns.tolist() == [[SUM, 1], [VALUES, 1]]
+    assert plan.columns.tolist() == [[SUM, 1, 0], [VALUES, 1, 0]]
     assert plan.bytes_of(0) == 8 * (4 + 3)
 
 
