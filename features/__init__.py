@@ -1,6 +1,9 @@
 """From clean events to feature rows, and from rows to values as of any moment.
 
 `aggregates`   what users declare: `fr.mean`, `fr.decayed_mean`, …
+`windows`      those over a window of time
+`states`       those of all that was ever seen
+`inputs`       what they take of an event: a field's value, where a condition is true
 `packed`       rows of any length as columns
 `views/`       a view and its role: one clean partition to rows of the store
 `rows/`        the layout of a row, folding events into it, and finishing it as of a moment

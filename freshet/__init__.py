@@ -16,8 +16,27 @@ from freshet.public import HOMES, find
 if TYPE_CHECKING:
     from freshet.agents import faust_app
     from freshet.app import App
-    from freshet.features.aggregates import age, count, decayed_mean, last, max, mean, min, sum
+    from freshet.features.states import (
+        age,
+        decayed_count,
+        decayed_mean,
+        decayed_sum,
+        first,
+        last,
+        time_since,
+    )
     from freshet.features.views.view import View
+    from freshet.features.windows import (
+        count,
+        deviation,
+        max,
+        mean,
+        min,
+        rate,
+        ratio,
+        sum,
+        variance,
+    )
     from freshet.learners.baseline_learner import Baseline
     from freshet.learners.ctr.spec import TorchCtr
     from freshet.learners.logistic.learner import HashedLogistic
@@ -58,8 +77,12 @@ __all__ = [
     "constant",
     "count",
     "day",
+    "decayed_count",
     "decayed_mean",
+    "decayed_sum",
+    "deviation",
     "faust_app",
+    "first",
     "haversine",
     "heuristic",
     "hour",
@@ -70,8 +93,12 @@ __all__ = [
     "min",
     "minute_of_day",
     "month",
+    "rate",
+    "ratio",
     "sum",
     "time",
+    "time_since",
+    "variance",
     "weekday",
 ]
 

@@ -35,7 +35,11 @@ PAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     ),
     "views": (
         "Views and their features",
-        ("View", "count", "sum", "mean", "min", "max", "last", "decayed_mean", "age"),
+        (
+            *("View", "count", "sum", "mean", "min", "max", "variance", "deviation"),
+            *("rate", "ratio"),
+            *("last", "first", "decayed_mean", "decayed_sum", "decayed_count", "age", "time_since"),
+        ),
     ),
     "models": (
         "Models, their labels and fallbacks",
@@ -48,7 +52,9 @@ PAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
             *("Topic/FieldRef", "time/EventTime", "View/FeatureRef"),
             *("hour/TimePart", "bucket/Bucket", "haversine/Distance"),
             *("heuristic/Heuristic", "constant/Constant"),
-            *("count/Window", "last/Last", "decayed_mean/DecayedMean", "age/Age"),
+            *("count/Window", "ratio/Ratio", "last/Last", "first/First"),
+            *("decayed_mean/DecayedMean", "decayed_sum/DecayedTotal"),
+            *("age/Age", "time_since/TimeSince"),
         ),
     ),
     "testing": ("Tests of an app", ("testing/*",)),

@@ -159,9 +159,10 @@ def values(
     store: MemoryStore,
     entities: dict[str, list[str]],
     feature: str = "pair:euros_1h",
+    as_of_ms: int = NOW + STEP,
 ) -> Any:
     asked = read_request(json.dumps({"features": [feature], "entities": entities}).encode())
-    return feature_reader(run.app).answer(asked, store, NOW + STEP).results[-1].values
+    return feature_reader(run.app).answer(asked, store, as_of_ms).results[-1].values
 
 
 @pytest.fixture
@@ -244,6 +245,28 @@ def test_a_nested_schema_is_declared_as_it_is_and_its_values_named_by_their_path
         }
         # The other four: a test, an empty one, and two whose totals are none.
         assert found == {"orders_7d": [3.0], "spent_7d": [19.9 + 0.1 + 19.9]}
+
+
+# ------------------------------------------------------------ what a view can hold
+def test_aggregates_have_the_values_that_the_page_says(tmp_path: Path) -> None:
+    howto.write("aggregates", tmp_path)
+    app = load(tmp_path / "app.py")
+    store = MemoryStore()
+    paid = ((4.0, "paid"), (6.0, "paid"), (5.0, "refused"), (9.0, "paid"))
+    minute = milliseconds("1m")
+    events = Sent(
+        (
+            NOW + at * minute,
+            {"id": str(at), "card": "c", "status": status, "at": NOW + at * minute, "euros": euros},
+        )
+        for at, (euros, status) in enumerate(paid)
+    )
+    asked = NOW + len(paid) * minute
+    with LocalRun(app, tmp_path, store) as run:
+        run.step(NOW, asked, {}, {"payments": events})
+        for name in app.view("cards").features:
+            [value] = values(run, store, {"card": ["c"]}, f"cards:{name}", asked)
+            assert f"| `{name}` | {round(value, 2)} |" in howto.text("aggregates")
 
 
 # ------------------------------------------------------------ windows of any length

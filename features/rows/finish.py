@@ -13,7 +13,7 @@ import numpy.typing as npt
 from freshet.features.packed import Packed
 from freshet.features.rows import finish_kernels as kernels
 from freshet.features.rows.layout import NOT_FOUND, NULL_VALUE, OUTSIDE_MAX_AGE, PRESENT
-from freshet.features.rows.plan import RowPlan
+from freshet.features.rows.plan import READ_WORDS, RowPlan
 
 __all__ = [
     "NOT_FOUND",
@@ -116,10 +116,10 @@ def tables_of(plans: Sequence[RowPlan], max_ages_ms: Sequence[int]) -> Tables:
         np.array(shapes, np.int64).reshape(-1, 4),
         np.array(max_ages_ms, np.int64),
         np.cumsum([0, *(len(plan.names) for plan in plans)]),
-        np.concatenate([np.empty((0, 5), np.int64), *(plan.reads for plan in plans)]),
+        np.concatenate([np.empty((0, READ_WORDS), np.int64), *(plan.reads for plan in plans)]),
         np.concatenate([np.empty((0, 3)), *(plan.read_params for plan in plans)]),
         np.concatenate(rings),
-        np.concatenate([np.empty((0, 2), np.int64), *(plan.columns for plan in plans)]),
+        np.concatenate([np.empty((0, 3), np.int64), *(plan.columns for plan in plans)]),
         np.array([(0, 0), *room], np.int64).max(axis=0),
     )
 

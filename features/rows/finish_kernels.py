@@ -13,12 +13,19 @@ from freshet.features.rows.layout import (
     EVENTS_MASK,
     F_AGE,
     F_DECAYED,
+    F_DECAYED_COUNT,
+    F_DECAYED_SUM,
+    F_DEVIATION,
     F_LAST,
     F_LAST_WHOLE,
     F_MAX,
     F_MEAN,
     F_MIN,
+    F_RATE,
+    F_RATIO,
+    F_SINCE,
     F_TOTAL,
+    F_VARIANCE,
     NEVER,
     NEWEST,
     NOT_FOUND,
@@ -99,6 +106,16 @@ def finish(
                         values[o] = np.float64(words[a])
                 elif kind == F_AGE:
                     values[o] = age[row] / 1000.0
+                elif kind == F_SINCE:
+                    values[o] = np.nan
+                    if words[a + 1] != NEVER:
+                        values[o] = (as_of[row] - words[a + 1]) / 1000.0
+                elif kind == F_DECAYED_SUM:
+                    share = halved(max(0, as_of[row] - words[a + 2]), params[f, 0])
+                    values[o] = floats[a] * share
+                elif kind == F_DECAYED_COUNT:
+                    share = halved(max(0, as_of[row] - words[a + 2]), params[f, 0])
+                    values[o] = floats[a + 1] * share
                 elif kind == F_DECAYED:
                     total = floats[a]
                     weight = floats[a + 1]
@@ -123,6 +140,18 @@ def finish(
                     all_columns = rings[ring, 4] + rings[ring, 5]
                     skipped = first - numbers[bounds]
                     place = numbers[bounds + 1] + skipped * all_columns
+                    if kind >= F_VARIANCE:
+                        x = variance(
+                            tile_values,
+                            place,
+                            after - first,
+                            all_columns,
+                            features[f, 1],
+                            features[f, 2],
+                        )
+                        values[o] = np.sqrt(x) if kind == F_DEVIATION else x
+                        o += 1
+                        continue
                     x = nothing(kind)
                     y = 0.0
                     # oldest first, so that sums are always the same
@@ -133,6 +162,21 @@ def finish(
                         place += all_columns
                     if kind == F_MEAN:
                         x = y / x if x > 0.0 else np.nan
+                    elif kind == F_RATE:
+                        x /= params[f, 0]
+                    elif kind == F_RATIO:
+                        ring = shape[2] + features[f, 6]
+                        now = as_of[row] // rings[ring, 0]
+                        bounds = bounds_of(features[f, 6])
+                        columns_below = rings[ring, 4] + rings[ring, 5]
+                        place = numbers[bounds + 1] + features[f, 2]
+                        for tile in range(numbers[bounds], numbers[bounds + 2]):
+                            if now - features[f, 5] < numbers[tile] <= now:
+                                y += tile_values[place]
+                            place += columns_below
+                        x /= y
+                        if not np.isfinite(x):
+                            x = np.nan
                     elif kind != F_TOTAL and np.isinf(x):
                         x = np.nan
                     values[o] = x
@@ -178,6 +222,33 @@ def spread(
             age[q] = max(age[q], ages[row + place])
         row += counts[p]
         o += counts[p] * width
+
+
+@inlined
+def variance(
+    values: Any, place: Any, tiles: Any, columns: Any, squares_at: Any, counts_at: Any
+) -> Any:
+    """The sample variance over so many tiles, of which the first begins at `place`, oldest first.
+    Source: Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing
+    sample variances" (1979)."""
+    count = 0.0
+    centre = 0.0
+    squares = 0.0
+    for tile in range(tiles):
+        at = place + tile * columns
+        more = values[at + counts_at]
+        if more == 0.0:
+            continue
+        both = count + more
+        apart = values[at + squares_at + 1] - centre
+        # In this order, as the square of a large distance has no float64, and 0 times that none.
+        squares += values[at + squares_at] + apart * (apart * (count * more / both))
+        centre += apart * (more / both)
+        count = both
+    if count < 2.0:
+        return np.nan
+    found = squares / (count - 1.0)
+    return found if np.isfinite(found) else np.nan
 
 
 @inlined

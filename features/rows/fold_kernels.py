@@ -27,6 +27,8 @@ from freshet.features.rows.layout import (
     BLOCK_ID,
     BLOCK_SIZE,
     EVENTS_MASK,
+    FIRST,
+    FIRST_WHOLE,
     LAST,
     LAST_WHOLE,
     MARKS,
@@ -140,10 +142,16 @@ def fold(
             at = row + states[step, 2]
             if not np.isfinite(value):
                 continue
-            if states[step, 0] >= LAST:
-                # Of equal times the later in the log, as it came later.
-                if time >= words[at + 1]:
-                    if states[step, 0] == LAST:
+            kind = states[step, 0]
+            if kind >= LAST:
+                known = words[at + 1]
+                # Of equal times the later in the log is the last, and the earlier the first.
+                if kind >= FIRST:
+                    taken = time < known or known == NEVER
+                else:
+                    taken = time >= known
+                if taken:
+                    if kind in (LAST, FIRST):
                         floats[at] = value
                     else:
                         # Not by way of a float64, which has room for 53 bits.
@@ -232,10 +240,11 @@ def _opened(id_: Any, time: Any, shape: Any, states: Any, arena: Any) -> Any:
     words[row + TAIL_STATE] = 0
     for step in range(states.shape[0]):
         at = row + states[step, 2]
-        if states[step, 0] == LAST:
+        kind = states[step, 0]
+        if kind in (LAST, FIRST):
             floats[at] = np.nan
             words[at + 1] = NEVER
-        elif states[step, 0] == LAST_WHOLE:
+        elif kind in (LAST_WHOLE, FIRST_WHOLE):
             words[at] = 0
             words[at + 1] = NEVER
         else:

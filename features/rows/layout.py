@@ -7,8 +7,8 @@ once the tail ran over, tiles:
     2       newest event time (ms)
     3       events in the tail; above bit 32: 1 if there are tiles
     4 …     a decayed state: sum, weight, time of its newest value (ms);
-            a last state: value (a float64, or an int64 where the field is of whole numbers), its
-            time (ms; NEVER: no value yet)
+            a last or first state: value (a float64, or an int64 where the field is of whole
+            numbers), its time (ms; NEVER: no value yet)
     tail    of each event its time (ms), then the float64 of each field that a window is of
     tiles   the newest event time when the tail last went into tiles, then the rings
 
@@ -52,10 +52,15 @@ DEAD = 1 << 34  # the row has another block, or none: space for compaction
 
 # What a tile's columns hold: float64 of a field, then uint32 counts of values and of events.
 SUM, MIN, MAX, VALUES, ROWS = range(5)
+# More float64 ones, for a variance: the values' squared distances from their mean, summed up, and
+# right behind them that mean.
+SQUARES, CENTRE = range(5, 7)
 # States, beside the tiles.
-DECAYED, LAST, LAST_WHOLE = range(3)
+DECAYED, LAST, LAST_WHOLE, FIRST, FIRST_WHOLE = range(5)
 # What `finish` reads.
 F_TOTAL, F_MEAN, F_MIN, F_MAX, F_LAST, F_DECAYED, F_AGE, F_LAST_WHOLE = range(8)
+F_SINCE, F_DECAYED_SUM, F_DECAYED_COUNT, F_RATE, F_RATIO = range(8, 13)
+F_VARIANCE, F_DEVIATION = range(13, 15)
 # The numbers of Feast's FieldStatus.
 PRESENT = 1
 NULL_VALUE = 2

@@ -11,24 +11,47 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from freshet.features.aggregates import Age, Aggregate, DecayedMean, Last, Window
+from freshet.features.aggregates import (
+    Age,
+    Aggregate,
+    DecayedMean,
+    DecayedTotal,
+    First,
+    Last,
+    Ratio,
+    TimeSince,
+    Window,
+    inputs_of,
+    windows_of,
+)
 from freshet.features.rows.layout import (
     BLOCK_HEADER,
+    CENTRE,
     DECAYED,
     F_AGE,
     F_DECAYED,
+    F_DECAYED_COUNT,
+    F_DECAYED_SUM,
+    F_DEVIATION,
     F_LAST,
     F_LAST_WHOLE,
     F_MAX,
     F_MEAN,
     F_MIN,
+    F_RATE,
+    F_RATIO,
+    F_SINCE,
     F_TOTAL,
+    F_VARIANCE,
+    FIRST,
+    FIRST_WHOLE,
     HEADER,
     LAST,
     LAST_WHOLE,
     MAX,
     MIN,
     ROWS,
+    SQUARES,
     SUM,
     TAIL,
     VALUES,
@@ -41,23 +64,33 @@ LAYOUT = 2  # raise it whenever the same features come to other bytes
 WORD = 8
 _COLUMNS = {
     "count": (ROWS,),
+    "rate": (ROWS,),
     "sum": (SUM,),
     "mean": (VALUES, SUM),
     "min": (MIN,),
     "max": (MAX,),
+    "variance": (SQUARES, CENTRE, VALUES),
+    "deviation": (SQUARES, CENTRE, VALUES),
 }
 _READS = {
     "count": F_TOTAL,
+    "rate": F_RATE,
     "sum": F_TOTAL,
     "mean": F_MEAN,
     "min": F_MIN,
     "max": F_MAX,
+    "variance": F_VARIANCE,
+    "deviation": F_DEVIATION,
+    "decayed_sum": F_DECAYED_SUM,
+    "decayed_count": F_DECAYED_COUNT,
 }
 # How many words a state takes: its sum, weight and time; or its value and time.
-_STATE_WORDS = {DECAYED: 3, LAST: 2, LAST_WHOLE: 2}
+_STATE_WORDS = {DECAYED: 3, LAST: 2, LAST_WHOLE: 2, FIRST: 2, FIRST_WHOLE: 2}
 _COUNTS = (VALUES, ROWS)
 Column = tuple[int, int]  # kind and field (-1: the events themselves)
 State = tuple[int, int, float]  # kind, field and half-life (ms)
+Stateful = Last | First | DecayedMean | DecayedTotal | TimeSince
+READ_WORDS = 7  # of the line in `RowPlan.reads` that says how a feature is read
 
 
 class Room(NamedTuple):
@@ -72,15 +105,16 @@ class Room(NamedTuple):
 class RowPlan:
     """The layout of a view's rows (`features/rows/layout.py` draws it) and the kernels' tables.
 
-    `names` are the features, `fields` the number fields they use, in order of declaration. `wholes`
+    `names` are the features, `fields` the names of their inputs, in order of declaration. `wholes`
     are the features that are whole numbers to the last digit, each with the word of a row that
     holds it. `digest` is 16 hex digits that change with anything that changes rows or values.
 
     `shape` says the word at which a row's tail begins, the words of an event in it, and the first
     and the last ring (exclusive); `ring_table` and `columns` are as `Rings` has them, `tail_fields`
     the fields of an event in the tail, `states` and `half_lives` as `Steps` has them; `reads` int64
-    `[features, 5]` says of each feature what it is, its word or column, a second column, its tiles
-    and its ring, `read_params` its half-life, prior and weight.
+    `[features, READ_WORDS]` says of each feature what it is, its word or column, a second column,
+    its tiles and its ring, and tiles and ring of what a ratio is divided by; `read_params` its
+    half-life, prior and weight, or how often the time of a rate goes into its window.
     """
 
     names: tuple[str, ...]
@@ -103,12 +137,12 @@ class RowPlan:
         features: Mapping[str, Aggregate], tile_ms: int | None, integers: Collection[str] = ()
     ) -> RowPlan:
         """`tile_ms` is the width of all tiles (None: each window has tiles of its own), `integers`
-        are the fields that are declared as whole numbers.
+        are the inputs that are declared as whole numbers.
 
         Raises `DefinitionError` for a window that is not a whole number of tiles, or of too many.
         """
-        named = [getattr(feature, "field", None) for feature in features.values()]
-        fields = tuple(dict.fromkeys(field for field in named if field))
+        inputs = [own.name for feature in features.values() for own in inputs_of(feature)]
+        fields = tuple(dict.fromkeys(inputs))
         exact = frozenset(fields.index(name) for name in fields if name in integers)
         rings = rings_of(features, tile_ms)
         columns = [_columns_of(ring, features, fields, tile_ms) for ring in rings]
@@ -120,7 +154,7 @@ class RowPlan:
             event_words = 1 + len(tail_fields)
         table = _ring_table(rings, columns)
         state_lines = [(kind, field, at) for (kind, field, _), at in states.items()]
-        reader = _Reader(fields, rings, columns, states, tile_ms)
+        reader = _Reader(fields, exact, rings, columns, states, tile_ms)
         reads = [reader.line(name, one) for name, one in features.items()]
         lines = [line for line, _ in reads]
         params = [of_line for _, of_line in reads]
@@ -141,7 +175,7 @@ class RowPlan:
             tail_fields=np.array(tail_fields, np.int64),
             states=np.array(state_lines, np.int64).reshape(-1, 3),
             half_lives=np.array(half_lives, np.float64),
-            reads=np.array(lines, np.int64).reshape(-1, 5),
+            reads=np.array(lines, np.int64).reshape(-1, READ_WORDS),
             read_params=np.array(params, np.float64).reshape(-1, 3),
             wholes=wholes,
         )
@@ -174,19 +208,32 @@ def _digest(
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _field(feature: Window | Last | DecayedMean, fields: tuple[str, ...]) -> int:
-    # A count is of the events themselves: -1 is of no field.
-    return fields.index(feature.field) if feature.field is not None else -1
+def _field(feature: Window | Stateful, fields: tuple[str, ...]) -> int:
+    # A count of all events is of the events themselves: -1 is of no field.
+    if feature.input is None:
+        return -1
+    return fields.index(feature.input.name)
+
+
+def _columns_read(window: Window) -> tuple[int, ...]:
+    """The columns of a tile that a window reads."""
+    # Of a count with a condition only some events have a value.
+    if window.kind in ("count", "rate") and window.input is not None:
+        return (VALUES,)
+    return _COLUMNS[window.kind]
 
 
 def _columns_of(
     ring: Ring, features: Mapping[str, Aggregate], fields: tuple[str, ...], tile_ms: int | None
 ) -> list[Column]:
-    """The columns of a ring's tiles, each once: float64 ones first, then counts."""
+    """The columns of a ring's tiles, each once: float64 ones first, then counts. The two of a
+    variance are found together, and stay so."""
     found: dict[Column, None] = {}
-    for name, window in features.items():
-        if isinstance(window, Window) and tile_of(name, window, tile_ms).width_ms == ring.width_ms:
-            for kind in _COLUMNS[window.kind]:
+    for name, feature in features.items():
+        for window in windows_of(feature):
+            if tile_of(name, window, tile_ms).width_ms != ring.width_ms:
+                continue
+            for kind in _columns_read(window):
                 found[kind, _field(window, fields)] = None
     return sorted(found, key=lambda column: column[0] in _COUNTS)
 
@@ -214,8 +261,11 @@ def _column_table(columns: Sequence[Sequence[Column]], tail_fields: Sequence[int
     lines = []
     for of_ring in columns:
         for kind, field in of_ring:
-            lines.append((kind, word_of[field]))
-    return np.array(lines, np.int64).reshape(-1, 2)
+            counts = 0
+            if kind in (SQUARES, CENTRE):
+                counts = of_ring.index((VALUES, field))
+            lines.append((kind, word_of[field], counts))
+    return np.array(lines, np.int64).reshape(-1, 3)
 
 
 def _room(front: int, event_words: int, table: I64) -> Room:
@@ -240,7 +290,7 @@ def _states(
     out: dict[State, int] = {}
     at = HEADER
     for feature in features.values():
-        if not isinstance(feature, Last | DecayedMean):
+        if isinstance(feature, Window | Ratio | Age):
             continue
         state = _state(feature, fields, exact)
         if state in out:
@@ -251,17 +301,18 @@ def _states(
     return out
 
 
-def _state(feature: Last | DecayedMean, fields: tuple[str, ...], exact: Collection[int]) -> State:
+def _state(feature: Stateful, fields: tuple[str, ...], exact: Collection[int]) -> State:
     field = _field(feature, fields)
-    if isinstance(feature, Last):
-        kind = LAST
-        if field in exact:
-            kind = LAST_WHOLE
-        return kind, field, 0.0
-    return DECAYED, field, float(feature.half_life_ms)
+    if isinstance(feature, DecayedMean | DecayedTotal):
+        return DECAYED, field, float(feature.half_life_ms)
+    # When a condition was last true is the time of a last value.
+    kind = FIRST if isinstance(feature, First) else LAST
+    if field in exact:
+        kind = {FIRST: FIRST_WHOLE, LAST: LAST_WHOLE}[kind]
+    return kind, field, 0.0
 
 
-Line = tuple[tuple[int, int, int, int, int], tuple[float, float, float]]
+Line = tuple[tuple[int, ...], tuple[float, float, float]]
 _NOTHING = (0.0, 0.0, 0.0)
 
 
@@ -270,6 +321,7 @@ class _Reader:
     """Writes the lines of the finish tables."""
 
     fields: tuple[str, ...]
+    exact: Collection[int]
     rings: Sequence[Ring]
     columns: Sequence[Sequence[Column]]
     states: Mapping[State, int]
@@ -277,31 +329,51 @@ class _Reader:
 
     def line(self, name: str, feature: Aggregate) -> Line:
         if isinstance(feature, Age):
-            return (F_AGE, 0, 0, 0, 0), _NOTHING
-        if isinstance(feature, Last):
-            return self._last(_field(feature, self.fields)), _NOTHING
-        if isinstance(feature, DecayedMean):
-            return self._decayed(feature)
-        own = tile_of(name, feature, self.tile_ms)
+            return _line(F_AGE, 0), _NOTHING
+        if isinstance(feature, Ratio):
+            above, first, _ = self._window(name, feature.above)
+            below, second, _ = self._window(name, feature.below)
+            return (F_RATIO, first, second, *above, *below), _NOTHING
+        if isinstance(feature, Window):
+            own, first, second = self._window(name, feature)
+            params = _NOTHING
+            if feature.kind == "rate":
+                params = (feature.over_ms / feature.per_ms, *_NOTHING[1:])
+            return (_READS[feature.kind], first, second, *own, 0, 0), params
+        return self._state(feature)
+
+    def _window(self, name: str, window: Window) -> tuple[tuple[int, int], int, int]:
+        """Its tiles and ring, and its first and its last column."""
+        own = tile_of(name, window, self.tile_ms)
         ring = [ring.width_ms for ring in self.rings].index(own.width_ms)
-        wanted = [(kind, _field(feature, self.fields)) for kind in _COLUMNS[feature.kind]]
+        wanted = [(kind, _field(window, self.fields)) for kind in _columns_read(window)]
         at = [self.columns[ring].index(column) for column in wanted]
-        return (_READS[feature.kind], at[0], at[-1], own.tiles, ring), _NOTHING
+        return (own.tiles, ring), at[0], at[-1]
 
-    def _last(self, field: int) -> tuple[int, int, int, int, int]:
-        whole = self.states.get((LAST_WHOLE, field, 0.0))
-        if whole is not None:
-            return F_LAST_WHOLE, whole, 0, 0, 0
-        return F_LAST, self.states[LAST, field, 0.0], 0, 0, 0
+    def _state(self, feature: Stateful) -> Line:
+        state = _state(feature, self.fields, self.exact)
+        at = self.states[state]
+        half_life = state[2]
+        if isinstance(feature, TimeSince):
+            return _line(F_SINCE, at), _NOTHING
+        if isinstance(feature, DecayedTotal):
+            return _line(_READS[feature.kind], at), (half_life, 0.0, 0.0)
+        if isinstance(feature, DecayedMean):
+            # A prior of weight 0 is none.
+            prior = _NOTHING[1:]
+            if feature.prior is not None:
+                prior = (
+                    float(feature.prior),
+                    float(feature.weight),
+                )
+            return _line(F_DECAYED, at), (half_life, *prior)
+        # A first value is kept, and so read, as a last one is.
+        kind = F_LAST
+        if state[0] in (LAST_WHOLE, FIRST_WHOLE):
+            kind = F_LAST_WHOLE
+        return _line(kind, at), _NOTHING
 
-    def _decayed(self, feature: DecayedMean) -> Line:
-        # A prior of weight 0 is none.
-        prior = _NOTHING[1:]
-        if feature.prior is not None:
-            prior = (
-                float(feature.prior),
-                float(feature.weight),
-            )
-        half_life = float(feature.half_life_ms)
-        state = DECAYED, _field(feature, self.fields), half_life
-        return (F_DECAYED, self.states[state], 0, 0, 0), (half_life, *prior)
+
+def _line(kind: int, word: int) -> tuple[int, ...]:
+    """Of what is read of a row's words alone."""
+    return (kind, word, *[0] * (READ_WORDS - 2))

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from freshet.features.aggregates import Aggregate, Window
+from freshet.features.aggregates import Aggregate, Window, windows_of
 from freshet.schemas.durations import text_of
 from freshet.schemas.errors import DefinitionError
 
@@ -57,8 +57,8 @@ def tile_of(name: str, window: Window, tile_ms: int | None) -> Ring:
 def rings_of(features: Mapping[str, Aggregate], tile_ms: int | None) -> tuple[Ring, ...]:
     """Of all windows, the longest of each width, the narrowest first."""
     longest: dict[int, int] = {}
-    for name, window in features.items():
-        if isinstance(window, Window):
+    for name, feature in features.items():
+        for window in windows_of(feature):
             own = tile_of(name, window, tile_ms)
             longest[own.width_ms] = max(own.tiles, longest.get(own.width_ms, 0))
     return tuple(Ring(width, tiles) for width, tiles in sorted(longest.items()))

@@ -19,6 +19,7 @@ from freshet.features.rows.layout import (
     MIN,
     NEWEST,
     ROWS,
+    SQUARES,
     SUM,
     TAIL,
     TAIL_STATE,
@@ -31,8 +32,9 @@ ONE = np.uint64(1)
 
 class Rings(NamedTuple):
     """The tiles of views: `rings` int64 `[rings, 6]` says width (ms), tiles, words of the bitmap,
-    first column, float64 columns and uint32 columns of each; `columns` int64 `[columns, 2]` kind
-    and word of an event in the tail."""
+    first column, float64 columns and uint32 columns of each; `columns` int64 `[columns, 3]` kind,
+    word of an event in the tail, and for a variance which of the ring's columns counts its
+    values."""
 
     rings: I64
     columns: I64
@@ -75,6 +77,18 @@ def added(kind: Any, old: Any, value: Any) -> Any:
     if kind == MAX:
         return value if value > old else old
     return old + 1.0
+
+
+@inlined
+def moved(kind: Any, values: Any, place: Any, value: Any, earlier: Any) -> Any:
+    """A column of a variance after one more value than the `earlier` ones. Source: Welford, "Note
+    on a method for calculating corrected sums of squares and products" (1962)."""
+    if kind == SQUARES:
+        # The mean stands behind, and is still that of the earlier values.
+        apart = value - values[place + 1]
+        # In this order, as the square of a large distance has no float64, and 0 times that none.
+        return values[place] + apart * (apart * (earlier / (earlier + 1.0)))
+    return values[place] + (value - values[place]) / (earlier + 1.0)
 
 
 @inlined
@@ -233,8 +247,15 @@ def gather(
                     kind = columns[first_column + column, 0]
                     value = floats[at + columns[first_column + column, 1]]
                     # Of events nothing but their number counts; word 0 of one is its time.
-                    if kind == ROWS or np.isfinite(value):
-                        values[value_at + column] = added(kind, values[value_at + column], value)
+                    if kind != ROWS and not np.isfinite(value):
+                        continue
+                    place = value_at + column
+                    if kind >= SQUARES:
+                        # Counts stand behind, so that this value is not among them yet.
+                        earlier = values[value_at + columns[first_column + column, 2]]
+                        values[place] = moved(kind, values, place, value, earlier)
+                    else:
+                        values[place] = added(kind, values[place], value)
                 event += 1
             numbers[made] = tile
             made += 1

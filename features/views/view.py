@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from freshet.features.aggregates import Aggregate
+from freshet.features.aggregates import Aggregate, inputs_of
+from freshet.features.inputs import Condition, Input
 from freshet.features.rows.plan import LAYOUT, RowPlan
 from freshet.features.rows.rings import TILES_A_WINDOW
 from freshet.schemas.declared import check_each, check_kind
@@ -14,8 +15,9 @@ from freshet.schemas.durations import milliseconds, text_of
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.events.field import INTEGERS, KEY_TYPES, NUMBERS
 from freshet.schemas.text import keys
-from freshet.schemas.topics.digests import Facts, digest_of, of_field
+from freshet.schemas.topics.digests import Facts, digest_of, fields_read, of_field
 from freshet.schemas.topics.topic import Topic, check_name
+from freshet.streams.intake.expressions import check_row_wise
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,16 @@ class View:
                     f"{feature!r} is no aggregate",
                     'Use one, such as fr.count(over="1h").',
                 )
-        for used in self.plan.fields:
+            for own in inputs_of(feature):
+                if own.where is None:
+                    continue
+                check_row_wise(
+                    own.where.expression,
+                    self.topic.all_fields,
+                    f"view {self.name}: feature {name!r}: where",
+                    true_or_false=True,
+                )
+        for used in (own.field for own in self.inputs if own.field is not None):
             # What is no field counts as none of them.
             if types.get(used) not in NUMBERS:
                 numbers = [name for name, type_ in types.items() if type_ in NUMBERS]
@@ -186,9 +197,23 @@ class View:
     def plan(self) -> RowPlan:
         """The layout of its rows and the tables that drive its kernels. Features are laid out by
         name: in which order they were declared means nothing."""
-        integers = [own.name for own in self.topic.all_fields.fields if own.type in INTEGERS]
+        whole = {own.name for own in self.topic.all_fields.fields if own.type in INTEGERS}
+        integers = [own.name for own in self.inputs if own.field in whole]
         by_name = dict(sorted(self.features.items()))
         return RowPlan.compile(by_name, self.tile_ms, integers)
+
+    @cached_property
+    def inputs(self) -> tuple[Input, ...]:
+        """What its features take of an event, each once, in the order of `plan.fields`."""
+        by_name = dict(sorted(self.features.items()))
+        taken = [own for feature in by_name.values() for own in inputs_of(feature)]
+        return tuple(dict.fromkeys(taken))
+
+    @cached_property
+    def conditions(self) -> tuple[Condition, ...]:
+        """Those of its inputs, each once."""
+        found = [own.where for own in self.inputs if own.where is not None]
+        return tuple(dict.fromkeys(found))
 
     @cached_property
     def tile_ms(self) -> int | None:
@@ -210,7 +235,10 @@ class View:
     def facts(self) -> Facts:
         """All that decides what its rows hold, by name."""
         schema = self.topic.all_fields
-        read = {f"field {name}": of_field(schema[name]) for name in (*self.keys, *self.plan.fields)}
+        names = {*self.keys, *(own.field for own in self.inputs if own.field is not None)}
+        for condition in self.conditions:
+            names |= fields_read(condition.expression)
+        read = {f"field {name}": of_field(schema[name]) for name in sorted(names)}
         features = {f"feature {name}": str(what) for name, what in self.features.items()}
         own = {
             f"topic {self.topic.name}": self.topic.digest,

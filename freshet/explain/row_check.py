@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from freshet.explain.row_events import CleanEvent
-from freshet.features.aggregates import Age, Window
+from freshet.features.aggregates import Age, Ratio, Window
 from freshet.features.rows.finish import finish
 from freshet.features.rows.rows import ViewRows
 from freshet.features.views.view import View
@@ -22,7 +22,7 @@ def agrees(
     """Of the features that depend on these events alone (windows and ages); None if none of the
     values is such a one. Decayed means and last values may reach further back than the events
     do."""
-    told = [name for name in values if isinstance(view.features[name], Window | Age)]
+    told = [name for name in values if isinstance(view.features[name], Window | Ratio | Age)]
     if not told or not events:
         return None
     fields = view.plan.fields

@@ -15,8 +15,7 @@ from freshet.explain.explanation import SourceEvent, ViewRead, Window, WindowEve
 from freshet.explain.row_check import agrees
 from freshet.explain.row_events import CleanEvent, Version, events_of, key_at, partition_of
 from freshet.explain.search import LoggedPrediction
-from freshet.features.aggregates import DecayedMean
-from freshet.features.aggregates import Window as WindowAggregate
+from freshet.features.aggregates import DecayedMean, DecayedTotal, windows_of
 from freshet.features.stores.contract import VERSION_BYTES
 from freshet.features.views.view import FeatureRef, View
 from freshet.learners.model import Model
@@ -25,6 +24,7 @@ from freshet.schemas.durations import text_of
 from freshet.schemas.errors import LogError
 from freshet.schemas.events.writer import Misfit
 from freshet.schemas.text.keys import key_of, parts_of
+from freshet.schemas.topics.digests import shown
 from freshet.schemas.topics.reader import EventReader
 from freshet.streams.log.spans import PartitionSpans
 
@@ -109,7 +109,7 @@ class _Reading:
         since, why = self._reach()
         events = self._events(spans, key, newest.version, min(since, newest.t))
         shown = [
-            WindowEvent(event.topic, event.partition, event.offset, event.t, event.fields)
+            WindowEvent(event.topic, event.partition, event.offset, event.t, _told(event))
             for event in events
             if event.t >= since
         ]
@@ -119,7 +119,7 @@ class _Reading:
         """What is known without the row."""
         view = self._view
         aggregates = {
-            name: str(aggregate)
+            name: shown(str(aggregate))
             for name, aggregate in view.features.items()
             if f"{view.name}.{name}" in self._model.vectors.numbers
         }
@@ -242,14 +242,12 @@ class _Reading:
         is."""
         view = self._view
         windows = [
-            aggregate
-            for aggregate in view.features.values()
-            if isinstance(aggregate, WindowAggregate)
+            window for aggregate in view.features.values() for window in windows_of(aggregate)
         ]
         halves = [
             aggregate.half_life_ms
             for aggregate in view.features.values()
-            if isinstance(aggregate, DecayedMean)
+            if isinstance(aggregate, DecayedMean | DecayedTotal)
         ]
         if windows:
             longest = max(windows, key=lambda aggregate: aggregate.over_ms)
@@ -258,7 +256,7 @@ class _Reading:
             since = ring.since(self._as_of)
             tile = text_of(ring.width_ms)
             why = f"the longest window, {text_of(longest.over_ms)} in tiles of {tile}"
-            if len(windows) < len(view.features):
+            if not all(windows_of(aggregate) for aggregate in view.features.values()):
                 why += "; decayed means and last values may reach further back"
             return since, why
         if halves:
@@ -274,7 +272,7 @@ class _Reading:
         topic = self._view.topic
         name = self._run.app.log_of(topic.name)
         place = (event.topic, event.partition, event.offset, event.t)
-        gone = SourceEvent(*place, None, None, event.fields)
+        gone = SourceEvent(*place, None, None, _told(event))
         try:
             headers = list(topic.headers.values())
             with PartitionSpans(self._run.log, name, event.partition, headers) as spans:
@@ -290,4 +288,9 @@ class _Reading:
             fields = EventReader(topic, self._run.earlier(topic)).read(
                 value, found.time_ms, found.headers
             )
-        return SourceEvent(*place, found.time_ms, fields, event.fields)
+        return SourceEvent(*place, found.time_ms, fields, _told(event))
+
+
+def _told(event: CleanEvent) -> dict[str, int | float | None]:
+    """What the view took of an event, by names without the digests of conditions."""
+    return {shown(name): value for name, value in event.fields.items()}

@@ -25,6 +25,7 @@ from freshet.learners.training.task import (
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.errors import DefinitionError, LogError
 from freshet.schemas.events.decode import EventCodec
+from freshet.schemas.events.masks import Masked
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.topics.topic import Freshness, Topic
 from freshet.streams.disk import until_there_is_room
@@ -125,6 +126,28 @@ def shortest_batch_wait(current: Mapping[str, Freshness]) -> float:
     return min((f.ms("batch_wait") for f in current.values()), default=0) / 1000
 
 
+def clean_route(log: str, view: View) -> CleanRoute:
+    """What a view takes of its topic's events."""
+    asked = [condition.text for condition in view.conditions]
+    masked = []
+    plain = []
+    for own in view.inputs:
+        if own.where is not None:
+            masked.append(Masked(own.name, own.field, asked.index(own.where.text)))
+        elif own.field is None:
+            masked.append(Masked(own.name, None, -1))
+        else:
+            plain.append(own.field)
+    return CleanRoute(
+        log,
+        view.topic.partitions,
+        view.keys,
+        tuple(plain),
+        tuple(condition.expression for condition in view.conditions),
+        tuple(masked),
+    )
+
+
 def intake_plan(
     app: App,
     topic: Topic,
@@ -134,9 +157,9 @@ def intake_plan(
     """`earlier` are schemas that the topic had under other wire ids; `writers` those that a
     registry is asked for, where its records' ids are a registry's."""
     clean = tuple(
-        CleanRoute(app.clean_log_of(v), v.topic.partitions, v.keys, v.plan.fields)
-        for v in app.views
-        if v.topic is topic or v.topic.name == topic.name
+        clean_route(app.clean_log_of(view), view)
+        for view in app.views
+        if view.topic is topic or view.topic.name == topic.name
     )
     labels = tuple(
         LabelRoute(app.outcomes_log_of(m), 1, m.label.id, m.label.value)

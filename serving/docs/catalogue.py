@@ -7,7 +7,18 @@ from collections.abc import Sequence
 
 import msgspec
 
-from freshet.features.aggregates import Age, Aggregate, DecayedMean, Last, Window
+from freshet.features.aggregates import (
+    Age,
+    Aggregate,
+    DecayedMean,
+    DecayedTotal,
+    First,
+    Last,
+    Ratio,
+    TimeSince,
+    Window,
+    inputs_of,
+)
 from freshet.features.views.view import FeatureRef, View
 from freshet.learners.model import Model
 from freshet.schemas.events.field import Field
@@ -53,7 +64,7 @@ class TopicEntry(msgspec.Struct):
 
 class FeatureEntry(msgspec.Struct):
     """A feature of a view: `aggregation` of `field` (null: of the events themselves) over `window`
-    or with `half_life`."""
+    or with `half_life`, of the events for which `where` is true (null: of all)."""
 
     name: str
     dtype: str
@@ -62,6 +73,7 @@ class FeatureEntry(msgspec.Struct):
     window: str | None
     half_life: str | None
     unit: str | None
+    where: str | None = None
 
 
 class ViewEntry(msgspec.Struct):
@@ -186,7 +198,13 @@ def _unit(topic: Topic, field: str) -> str | None:
     return declared.unit
 
 
-_KINDS: dict[type[Aggregate], str] = {Last: "last", DecayedMean: "decayed_mean", Age: "age"}
+_KINDS: dict[type[Aggregate], str] = {
+    Age: "age",
+    DecayedMean: "decayed_mean",
+    First: "first",
+    Last: "last",
+    TimeSince: "time_since",
+}
 
 
 def _view(view: View) -> ViewEntry:
@@ -208,21 +226,33 @@ def _feature(view: View, name: str, aggregate: Aggregate) -> FeatureEntry:
     # A count has no field, only a window has a span, only a decay a half-life.
     field = getattr(aggregate, "field", None)
     kind: str
-    if isinstance(aggregate, Window):
+    if isinstance(aggregate, Window | DecayedTotal):
         kind = aggregate.kind
+    elif isinstance(aggregate, Ratio):
+        kind = shown(str(aggregate))
     else:
         kind = _KINDS[type(aggregate)]
     unit = None
     # What an age and a count are of has a unit of its own, which is not theirs.
-    if isinstance(aggregate, Age):
+    if isinstance(aggregate, Age | TimeSince):
         unit = "s"
-    elif kind == "count":
+    elif isinstance(aggregate, Window) and aggregate.per is not None:
+        unit = f"events per {aggregate.per}"
+    elif kind in ("count", "decayed_count"):
         unit = "events"
+    elif kind == "variance" and field:
+        own = _unit(view.topic, field)
+        unit = None if own is None else f"({own})^2"
     elif field:
         unit = _unit(view.topic, field)
     over = getattr(aggregate, "over", None)
     half_life = getattr(aggregate, "half_life", None)
-    return FeatureEntry(name, "double", kind, field, over, half_life, unit)
+    where = None
+    conditions = {str(own.where) for own in inputs_of(aggregate) if own.where is not None}
+    # Those of a ratio's parts stand in its text.
+    if not isinstance(aggregate, Ratio) and conditions:
+        (where,) = conditions
+    return FeatureEntry(name, "double", kind, field, over, half_life, unit, where)
 
 
 def _model(model: Model) -> ModelEntry:

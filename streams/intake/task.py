@@ -29,6 +29,7 @@ from freshet.schemas.events.decode import (
     EventCodec,
     decode,
 )
+from freshet.schemas.events.masks import Masked, masked_arrays
 from freshet.schemas.events.validation import timed
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.text.keys import joined
@@ -72,12 +73,16 @@ Codes = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class CleanRoute:
-    """Clean events of a topic, written to the log `to`, partitioned by the text of the key."""
+    """Clean events of a topic, written to the log `to`, partitioned by the text of the key: their
+    `fields` as they are, and `masked` ones, which are there where one of the `conditions` is
+    true."""
 
     to: str
     partitions: int
     keys: tuple[str, ...]
     fields: tuple[str, ...]
+    conditions: tuple[pl.Expr, ...] = ()
+    masked: tuple[Masked, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -349,7 +354,9 @@ class IntakeTask:
         time = pa.array(times)
         for clean in self._plan.clean:
             keys = joined([columns.key(k).take(rows) for k in clean.keys])
-            fields = {blocks.FIELD + f: columns.plain_arrow(f, rows) for f in clean.fields}
+            arrays = {name: columns.plain_arrow(name, rows) for name in clean.fields}
+            arrays |= masked_arrays(columns, rows, clean.conditions, clean.masked)
+            fields = {blocks.FIELD + name: array for name, array in arrays.items()}
             if self._erases and batch.nulls is not None:
                 null = batch.nulls[rows]
                 keys = _replaced(keys, null, self._keys_of(batch, rows[null]))

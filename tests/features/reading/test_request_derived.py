@@ -183,7 +183,12 @@ def test_what_no_request_can_bring_is_refused_by_name() -> None:
         fr.App("app", topics=[tagged], models=[made])
     with pytest.raises(DefinitionError, match="id 'lower' is derived, so nobody sends it"):
         fr.Model(
-            "m", TOPIC, "lower", fr.Label(TOPIC, "lower", pl.col("truth")), [], [fr.Baseline()]
+            "m",
+            TOPIC,
+            "lower",
+            fr.Label(TOPIC, "lower", pl.col("truth")),
+            [TOPIC["lower"]],
+            [fr.Baseline()],
         )
 
 

@@ -11,7 +11,19 @@ import math
 from collections.abc import Mapping
 from decimal import Decimal
 
-from freshet.features.aggregates import Age, Aggregate, DecayedMean, Last, Window
+from freshet.features.aggregates import (
+    Age,
+    Aggregate,
+    DecayedMean,
+    DecayedTotal,
+    First,
+    Last,
+    Ratio,
+    TimeSince,
+    Window,
+    windows_of,
+)
+from freshet.features.inputs import Input
 
 NAN = math.nan
 ROOTS = [float(Decimal(2) ** (Decimal(-j) / 64)) for j in range(64)]
@@ -38,15 +50,34 @@ def own_width(over_ms: int) -> int:
     return max(1, over_ms // 32)
 
 
+def variance(tiles: list[list[float]]) -> float:
+    """Of a sample: within a tile value by value, then tile by tile."""
+    count, centre, squares = 0, 0.0, 0.0
+    for tile in tiles:
+        n, mean, apart2 = 0, 0.0, 0.0
+        for x in tile:
+            apart = x - mean
+            apart2 += apart * (apart * (n / (n + 1)))
+            mean += apart / (n + 1)
+            n += 1
+        apart = mean - centre
+        squares += apart2 + apart * (apart * (count * n / (count + n)))
+        centre += apart * (n / (count + n))
+        count += n
+    found = squares / (count - 1) if count > 1 else NAN
+    return found if math.isfinite(found) else NAN
+
+
 class ReferenceRow:
-    """All that was ever seen of one key."""
+    """All that was ever seen of one key; an event is what there is of it by input."""
 
     def __init__(self, features: Mapping[str, Aggregate], tile_ms: int | None) -> None:
         self.features, self.tile_ms = features, tile_ms
         self.version = (0, 0)
         self.events: list[tuple[int, Mapping[str, float]]] = []
-        self.decayed: dict[tuple[str, int], tuple[float, float, int]] = {}
+        self.decayed: dict[tuple[Input, int], tuple[float, float, int]] = {}
         self.lasts: dict[str, tuple[int, float]] = {}
+        self.firsts: dict[str, tuple[int, float]] = {}
 
     @property
     def newest(self) -> int:
@@ -57,7 +88,7 @@ class ReferenceRow:
 
     def kept(self, width: int) -> int:
         """How many tiles of this width a row has: those of the longest window that uses them."""
-        windows = [a for a in self.features.values() if isinstance(a, Window)]
+        windows = [w for a in self.features.values() for w in windows_of(a)]
         return max(a.over_ms // width for a in windows if self.width(a) == width)
 
     def fold(self, t: int, event: Mapping[str, float], version: tuple[int, int]) -> None:
@@ -68,23 +99,26 @@ class ReferenceRow:
                 continue
             if field not in self.lasts or t >= self.lasts[field][0]:
                 self.lasts[field] = (t, x)
+            if field not in self.firsts or t < self.firsts[field][0]:
+                self.firsts[field] = (t, x)
         for a in {
-            (a.field, a.half_life_ms): a
+            (a.input, a.half_life_ms): a
             for a in self.features.values()
-            if isinstance(a, DecayedMean)
+            if isinstance(a, DecayedMean | DecayedTotal)
         }.values():
-            if math.isfinite(event[a.field]):
-                self._decay(a, t, event[a.field])
+            x = event[a.input.name]
+            if math.isfinite(x):
+                self._decay(a, t, x)
 
-    def _decay(self, a: DecayedMean, t: int, x: float) -> None:
-        total, weight, as_of = self.decayed.get((a.field, a.half_life_ms), (0.0, 0.0, t))
+    def _decay(self, a: DecayedMean | DecayedTotal, t: int, x: float) -> None:
+        total, weight, as_of = self.decayed.get((a.input, a.half_life_ms), (0.0, 0.0, t))
         if t > as_of:
             share = halved(t - as_of, a.half_life_ms)
             total, weight, as_of = total * share + x, weight * share + 1.0, t
         else:
             share = halved(as_of - t, a.half_life_ms)
             total, weight = total + x * share, weight + share
-        self.decayed[a.field, a.half_life_ms] = total, weight, as_of
+        self.decayed[a.input, a.half_life_ms] = total, weight, as_of
 
     def finish(self, as_of: int) -> list[float]:
         return [self._value(a, as_of) for a in self.features.values()]
@@ -93,30 +127,49 @@ class ReferenceRow:
         if isinstance(a, Age):
             return (as_of - self.newest) / 1000.0
         if isinstance(a, Last):
-            return self.lasts[a.field][1] if a.field in self.lasts else NAN
+            return self.lasts[a.input.name][1] if a.input.name in self.lasts else NAN
         if isinstance(a, DecayedMean):
             return self._decayed_mean(a, as_of)
+        if isinstance(a, First):
+            return self.firsts[a.input.name][1] if a.input.name in self.firsts else NAN
+        if isinstance(a, TimeSince):
+            if a.input.name not in self.lasts:
+                return NAN
+            return (as_of - self.lasts[a.input.name][0]) / 1000.0
+        if isinstance(a, DecayedTotal):
+            total, weight, newest = self.decayed.get((a.input, a.half_life_ms), (0.0, 0.0, as_of))
+            share = halved(max(0, as_of - newest), a.half_life_ms)
+            return (total if a.kind == "decayed_sum" else weight) * share
+        if isinstance(a, Ratio):
+            below = self._value(a.below, as_of)
+            found = self._value(a.above, as_of) / below if below else NAN
+            return found if math.isfinite(found) else NAN
         width = self.width(a)
         now = as_of // width
         oldest = now - a.over_ms // width + 1
         oldest = max(oldest, self.newest // width - self.kept(width) + 1)
         tiles: dict[int, list[float]] = {}
         for t, event in self.events:
-            x = 1.0 if a.field is None else event[a.field]
+            x = 1.0 if a.input is None else event[a.input.name]
             if oldest <= t // width <= now and math.isfinite(x):
                 tiles.setdefault(t // width, []).append(x)
         kept = [tiles[q] for q in sorted(tiles)]
         total = self._sum([self._sum(xs) for xs in kept])
         if a.kind in ("count", "sum"):
             return total
+        if a.kind == "rate":
+            return total / (a.over_ms / a.per_ms)
         if not kept:
             return NAN
+        if a.kind in ("variance", "deviation"):
+            found = variance(kept)
+            return math.sqrt(found) if a.kind == "deviation" else found
         if a.kind == "mean":
             return total / sum(len(xs) for xs in kept)
         return min(min(xs) for xs in kept) if a.kind == "min" else max(max(xs) for xs in kept)
 
     def _decayed_mean(self, a: DecayedMean, as_of: int) -> float:
-        total, weight, newest = self.decayed.get((a.field, a.half_life_ms), (0.0, 0.0, as_of))
+        total, weight, newest = self.decayed.get((a.input, a.half_life_ms), (0.0, 0.0, as_of))
         if a.prior is not None:
             share = halved(max(0, as_of - newest), a.half_life_ms)
             return (total * share + a.weight * a.prior) / (weight * share + a.weight)

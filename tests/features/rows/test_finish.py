@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import statistics
 import struct
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -185,3 +187,57 @@ def test_a_decayed_mean_starts_at_its_first_value_even_if_a_newer_event_had_none
     rows = folded(features, [Event("a", 9_000, math.nan, 0), Event("a", 8_000, 10.0, 0)])
     assert values(rows, 8_000) == [[(10.0 + 1.0) / 1.5]]
     assert values(rows, 9_000) == [[(5.0 + 1.0) / 1.0]]
+
+
+def variances(values: list[float]) -> list[float]:
+    """Variance and deviation of values that come two in each second."""
+    features: dict[str, fr.Aggregate] = {
+        "v": fr.variance("x", over="100s"),
+        "d": fr.deviation("x", over="100s"),
+    }
+    plan = RowPlan.compile(features, 1_000)
+    rows = ViewRows(plan)
+    count = len(values)
+    times = np.arange(count) * 500
+    numbers = np.array(values).reshape(count, 1)
+    rows.fold(Texts.of(["k"] * count), times, numbers, 0, np.arange(count))
+    found = finish(plan, rows.all_rows()[1], times[-1:])
+    out: list[float] = found.values[0].tolist()
+    return out
+
+
+@pytest.mark.parametrize("most", [3, 100])
+@pytest.mark.parametrize(("far", "within"), [(0.0, 1e-12), (1e9, 1e-9), (-1e12, 1e-5)])
+def test_a_variance_of_values_far_from_zero_is_theirs(most: int, far: float, within: float) -> None:
+    # The mean has 53 bits, so a spread of 1e-13 of it cannot be told better. Sums of squares would
+    # leave nothing of it: they err by the square of that.
+    rng = np.random.default_rng(3)
+    values = (far + rng.integers(-100, 101, most) / 4).tolist()
+    exact = statistics.variance([Fraction(value) for value in values])
+    found, deviation = variances(values)
+    assert found == pytest.approx(float(exact), rel=within)
+    assert deviation == math.sqrt(found)
+
+
+def test_a_variance_of_fewer_than_two_values_or_beyond_float64_is_missing() -> None:
+    assert np.isnan(variances([3.0])).all()
+    assert np.isnan(variances([math.nan, 3.0, math.inf])).all()
+    assert np.isnan(variances([1e200, -1e200, 1.0])).all()
+    assert variances([1e200, 1e200]) == [0.0, 0.0]
+    assert variances([3.0, math.nan, 5.0]) == [2.0, math.sqrt(2.0)]
+
+
+def test_a_ratio_to_nothing_and_one_beyond_float64_are_missing() -> None:
+    features: dict[str, fr.Aggregate] = {
+        "to_nothing": fr.ratio(fr.count(over="10s"), fr.sum("x", over="1s")),
+        "beyond": fr.ratio(fr.sum("y", over="10s"), fr.sum("z", over="10s")),
+        "share": fr.ratio(fr.count(over="1s"), fr.count(over="10s")),
+    }
+    plan = RowPlan.compile(features, 1_000)
+    rows = ViewRows(plan)
+    columns = {"x": 0.0, "y": 1e300, "z": 1e-300}
+    numbers = np.array([[columns[name] for name in plan.fields]] * 2)
+    rows.fold(Texts.of(["k"] * 2), np.array([0, 5_000]), numbers, 0, np.arange(2))
+    found = finish(plan, rows.all_rows()[1], np.array([5_000])).values[0].tolist()
+    assert [math.isnan(value) for value in found] == [True, True, False]
+    assert found[2] == 0.5

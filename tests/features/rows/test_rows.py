@@ -53,11 +53,29 @@ aggregate: st.SearchStrategy[fr.Aggregate] = st.one_of(
     st.builds(lambda over: fr.count(over=over), overs),
     st.builds(
         lambda make, field, over: make(field, over=over),
-        st.sampled_from([fr.sum, fr.mean, fr.min, fr.max]),
+        st.sampled_from([fr.sum, fr.mean, fr.min, fr.max, fr.variance, fr.deviation]),
         fields,
         overs,
     ),
     st.builds(fr.last, fields),
+    st.builds(fr.first, fields),
+    st.builds(fr.decayed_sum, fields, st.sampled_from(["1ms", "700ms", "1h"])),
+    st.builds(lambda over, per: fr.rate(over=over, per=per), overs, st.sampled_from(["1s", "7m"])),
+    st.builds(
+        lambda field, above, below: fr.ratio(fr.sum(field, over=above), fr.count(over=below)),
+        fields,
+        overs,
+        overs,
+    ),
+    st.builds(
+        lambda field, other, above, below: fr.ratio(
+            fr.sum(field, over=above), fr.sum(other, over=below)
+        ),
+        fields,
+        fields,
+        overs,
+        overs,
+    ),
     st.builds(
         lambda field, half, prior, weight: fr.decayed_mean(field, half, prior=prior, weight=weight),
         fields,
@@ -383,7 +401,7 @@ def test_features_share_columns_and_states() -> None:
     assert plan.fields == ("x",)
     # Counts of x and its sum, in ten tiles of one width, and one decayed state of three words.
     assert [(ring.width_ms, ring.tiles) for ring in plan.rings] == [(TILE, 10)]
-    assert plan.columns.tolist() == [[SUM, 1], [VALUES, 1]]
+    assert plan.columns.tolist() == [[SUM, 1, 0], [VALUES, 1, 0]]
     assert plan.bytes_of(0) == 8 * (4 + 3)
 
 

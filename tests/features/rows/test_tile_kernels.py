@@ -30,6 +30,9 @@ EVERYTHING: dict[str, fr.Aggregate] = {
     "mean_1h": fr.mean("y", over="1h"),
     "min_7d": fr.min("y", over="7d"),
     "mean_7d": fr.mean("x", over="7d"),
+    "variance_7d": fr.variance("x", over="7d"),
+    "variance_1h": fr.variance("y", over="1h"),
+    "deviation_1d": fr.deviation("x", over="1d"),
     "last": fr.last("y"),
     "short": fr.decayed_mean("x", "10m"),
     "long": fr.decayed_mean("x", "1d", prior=0.5, weight=2.0),
@@ -40,6 +43,11 @@ FEW: dict[str, fr.Aggregate] = {
     "n_6h": fr.count(over="6h"),
     "least": fr.min("y", over="1d"),
     "mean": fr.mean("y", over="12h"),
+    "spread": fr.deviation("y", over="12h"),
+    "share": fr.ratio(fr.sum("x", over="6h"), fr.count(over="1d")),
+    "rate": fr.rate(over="12h", per="1m"),
+    "first": fr.first("x"),
+    "decayed": fr.decayed_sum("y", "1h"),
 }
 # Windows of their own tiles, of one tile, and of so many that a bitmap has many words.
 VIEWS: list[tuple[dict[str, fr.Aggregate], int | None]] = [
