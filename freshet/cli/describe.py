@@ -20,6 +20,7 @@ from freshet.roles.preflight import hold_slos
 from freshet.runs.definitions import Definitions, changes
 from freshet.schemas.durations import milliseconds, text_of
 from freshet.schemas.events.field import INTEGERS
+from freshet.schemas.topics.digests import shown
 from freshet.schemas.topics.impute import Impute
 from freshet.schemas.topics.start import EARLIEST, LATEST
 from freshet.schemas.topics.topic import Freshness, Topic
@@ -170,7 +171,7 @@ def _view(view: View) -> Iterable[tuple[str, str]]:
         f"{view.plan.bytes_of(1)} to {view.plan.most_bytes} bytes each, tiles: {view.tiles}",
     )
     for name, aggregate in view.features.items():
-        yield f"  {name}", str(aggregate)
+        yield f"  {name}", shown(str(aggregate))
     max_age = "no bound"
     if view.max_age:
         max_age = text_of(milliseconds(view.max_age))
