@@ -120,7 +120,7 @@ def count(*, over: str, where: pl.Expr | None = None) -> Window:
         count(over 10m)
         >>> late = fr.count(over="1h", where=pl.col("minutes_late") > 15)
         >>> late.where is not None and str(late.where)
-        '[(col("minutes_late")) > (15)]'
+        '[(col("minutes_late")) > 15]'
     """
     return Window("count", over, None, condition_of(where))
 

@@ -175,7 +175,7 @@ def _view(view: View) -> Iterable[tuple[str, str]]:
         f"{view.plan.bytes_of(1)} to {view.plan.most_bytes} bytes each, tiles: {view.tiles}",
     )
     for name, aggregate in view.features.items():
-        yield f"  {name}", str(aggregate)
+        yield f"  {name}", shown(str(aggregate))
     max_age = "no bound"
     if view.max_age:
         max_age = text_of(milliseconds(view.max_age))
