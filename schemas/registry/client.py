@@ -146,7 +146,7 @@ class RegistryClient:
                 Reference(str(each["name"]), str(each["subject"]), int(each["version"]))
                 for each in given
             )
-        except (TypeError, KeyError, ValueError) as error:
+        except (TypeError, KeyError, ValueError, OverflowError) as error:
             raise self._strange("references without name, subject and version") from error
 
     def _strange(self, what: str) -> RegistryError:

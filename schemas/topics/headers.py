@@ -1,9 +1,9 @@
 """Headers of records as fields of events: nullable texts beside those of the topic's schema.
 
 A header is no part of a record's value, so no writer's schema has such a field. Events are read by
-a schema that has them, with null as their default, and an id that follows from them; records of
-the schema as it was declared are read as of an earlier one. So an event may also bring the field in
-its value, as pushes do and files of a replay: the header counts where a record has one.
+a schema that has them, with null as their default, and an id that follows from them; records of the
+schema as it was declared are read as of an earlier one. So an event may also bring the field in its
+value, as pushes do and files of a replay: the header counts where a record has one.
 """
 
 from __future__ import annotations

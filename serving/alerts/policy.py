@@ -232,7 +232,8 @@ def unreadable_schema(status: Status, recent: Recent, bounds: AlertBounds) -> It
                 meaning=f"Records of {topic.name} under it reach neither features nor labels; they "
                 "are kept.",
                 next_step="Mend the topic's schema file (an alias, a default), or have the writers "
-                "go back; then publish the letters' records again (`freshet dlq`).",
+                "go back. What is a dead letter stays one: then have its producer send those "
+                "records anew (`freshet dlq show` prints them with their origin).",
             )
 
 

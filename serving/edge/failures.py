@@ -60,7 +60,7 @@ def error_body(error: Exception) -> bytes:
     if isinstance(error, FreshetError):
         return said(str(error))
     log.error("a request failed", exc_info=error)
-    return said("internal error; the scorer's log has it")
+    return said("internal error; the server's own log has it")
 
 
 def said(text: str) -> bytes:

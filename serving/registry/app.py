@@ -283,7 +283,7 @@ async def _sent(request: Request) -> Registered:
             Reference(str(each["name"]), str(each["subject"]), int(each["version"]))
             for each in references
         )
-    except (TypeError, KeyError, ValueError) as error:
+    except (TypeError, KeyError, ValueError, OverflowError) as error:
         raise no_avro("each reference needs a name, a subject and a version") from error
     return Registered(_compact(text), str(body.get("schemaType") or AVRO), made)
 
@@ -294,9 +294,14 @@ def _compact(text: str) -> str:
     if text.strip() in PRIMITIVES:
         return json.dumps(text.strip())
     try:
-        return json.dumps(json.loads(text), separators=(",", ":"), ensure_ascii=False)
+        read = json.loads(text)
     except (ValueError, RecursionError):
         return text
+    try:
+        return json.dumps(read, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        # Python reads them, and would write them where clients expect JSON.
+        raise no_avro("it has a number that JSON has not: NaN, or one beyond a double") from error
 
 
 def _schema(schema: Registered) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from freshet.serving.registry.subjects import GLOBAL, Kept, Subject, Subjects
 
 MOST_NAME = 1_000  # characters of a subject's name: Kafka's topics have 249
 READONLY = "READONLY"
+MOST_DIGITS = 10  # of a version
 LATEST = ("latest", "-1")
 
 
@@ -238,6 +239,10 @@ def _number(text: str) -> int | None:
     if text in LATEST:
         return None
     # Not `int` alone, which takes signs, spaces and underscores, too.
-    if not (text.isascii() and text.isdigit() and 0 < int(text[:11]) <= refusals.LARGEST):
+    if not (text.isascii() and text.isdigit()):
         raise refusals.bad_version(text)
-    return int(text)
+    # Of thousands of digits Python would not even make a number.
+    digits = text.lstrip("0")
+    if not digits or len(digits) > MOST_DIGITS or int(digits) > refusals.LARGEST:
+        raise refusals.bad_version(text)
+    return int(digits)

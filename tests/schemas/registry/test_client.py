@@ -69,6 +69,13 @@ def test_what_is_registered_is_found(tmp_path: Path) -> None:
         (json_answer(200, []), "answers 200"),
         (json_answer(200, {"schema": 1}), "answers with a schema without a text"),
         (json_answer(200, {**SCHEMA, "references": [{}]}), "answers with references without"),
+        (
+            bytes_answer(
+                200,
+                b'{"schema": "x", "references": [{"name": "a", "subject": "b", "version": 1e400}]}',
+            ),
+            "answers with references without",
+        ),
         (json_answer(401, {"error_code": 401, "message": "x"}), "does not let this login in"),
         (json_answer(500, {"error_code": 50001, "message": "x"}), "answers 500"),
         (json_answer(429, {}), "answers 429"),

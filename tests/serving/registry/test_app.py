@@ -56,6 +56,14 @@ def record(*fields: dict[str, Any], name: str = "order", **more: Any) -> dict[st
     return {"type": "record", "name": name, "fields": list(fields), **more}
 
 
+HUGE = {"name": "x", "subject": "one", "version": float("inf")}
+
+
+def with_default(number: str) -> str:
+    schema = record({"name": "x", "type": "double", "default": 0.5})
+    return json.dumps(schema).replace("0.5", number)
+
+
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[Client]:
     with served(tmp_path) as url, closing(Client(url)) as made:
@@ -103,6 +111,7 @@ def test_subjects_may_have_any_name(client: Client, subject: str) -> None:
         ("GET", "/subjects/one/versions/9", {}, 40402),
         ("GET", "/subjects/one/versions/0", {}, 42202),
         ("GET", "/subjects/one/versions/newest", {}, 42202),
+        ("GET", "/subjects/one/versions/00000000009", {}, 40402),
         ("GET", "/config/one", {}, 40408),
         ("GET", "/mode/one", {}, 40409),
         ("PUT", "/config/one", {"compatibility": "SIDEWARDS"}, 42203),
@@ -114,6 +123,10 @@ def test_subjects_may_have_any_name(client: Client, subject: str) -> None:
         ("POST", "/subjects/one/versions", {"schema": '"int"', "id": 9}, 42205),
         ("POST", "/subjects/one/versions", {}, 42201),
         ("POST", "/subjects/one/versions", {"schema": '"int"', "references": [1]}, 42201),
+        ("POST", "/subjects/one/versions", {"schema": '"int"', "references": [HUGE]}, 42201),
+        ("POST", "/subjects/one/versions", {"schema": with_default("NaN")}, 42201),
+        ("POST", "/subjects/one/versions", {"schema": with_default("-Infinity")}, 42201),
+        ("POST", "/subjects/one/versions", {"schema": with_default("1e999")}, 42201),
         ("POST", "/subjects/none", {"schema": '"int"'}, 40401),
         ("DELETE", "/subjects/one?permanent=true", {}, 40405),
         ("DELETE", "/subjects/one/versions/1?permanent=true", {}, 40407),
@@ -126,6 +139,15 @@ def test_what_it_does_not_grant_has_the_code_that_clients_know(
 ) -> None:
     client.register("one", record(A))
     assert client.code(method, path, **body) == code
+
+
+def test_a_version_of_any_number_of_digits_is_one_or_is_none(client: Client) -> None:
+    client.register("one", record(A))
+    path = "/subjects/one/versions/"
+    assert client.get(f"{path}{'0' * 5_000}1")[1]["version"] == 1
+    for digits in ("0" * 20, "0" * 10 + "1" + "9" * 6_000, "9" * 6_000):
+        for method in ("GET", "DELETE"):
+            assert client.code(method, path + digits) == 42202
 
 
 def test_deletion_is_soft_first_and_ids_are_never_given_twice(client: Client) -> None:
