@@ -157,7 +157,7 @@ def _text(value: bytes | None) -> str | None:
 def _of_lines(lines: list[dict[str, Any] | bytes], first_row: int) -> Chunk:
     """Objects as columns, in which a name that one lacks is `ABSENT`."""
     names: dict[str, None] = {}
-    broken = []
+    broken: list[Broken] = []
     for at, line in enumerate(lines):
         if isinstance(line, bytes):
             why = ""
