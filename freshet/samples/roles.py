@@ -160,11 +160,12 @@ def _could_be_key(field: Proposed) -> bool:
     return 2 <= profile.distinct <= profile.rows / ROWS_A_KEY
 
 
-def _as_key(field: Proposed) -> tuple[bool, bool, int]:
-    """Identifiers first, then texts, then numbers; of alike ones that of more values."""
+def _as_key(field: Proposed) -> tuple[bool, bool, int, bool]:
+    """Identifiers first, then texts, then numbers; of alike ones that of more values, and of a
+    value that is there twice the one that is in no record."""
     said = words(field.column)
     has_id = bool(said) and said[-1] in IDS
-    return has_id, _is_text(field), field.profile.distinct
+    return has_id, _is_text(field), field.profile.distinct, "." not in field.name
 
 
 def _is_text(field: Proposed) -> bool:
