@@ -55,7 +55,7 @@ def tables(file: IO[bytes], separator: str = "") -> Iterator[tuple[pa.Table, lis
     separator = separator or _separator(head)
     end = _first_end(head, separator)
     if end >= HEADER_BYTES:
-        raise BadCsv(f"its header has more than {HEADER_BYTES} bytes: is a quote not closed?")
+        raise BadCsv(f"its header has more than {HEADER_BYTES:,} bytes: a quote may not be closed")
     names = _names(head[:end].decode(), separator)
     _check(names)
     parts = _parts(head[end:], file)
@@ -85,9 +85,9 @@ def _separator(head: bytes) -> str:
     found = {}
     for separator in SEPARATORS:
         end = _first_end(head, separator)
-        # Only the chosen one has to make sense of it.
-        names = _names(head[:end].decode("utf-8", "replace"), separator)
-        found[separator] = len(names), _fits(head[end:], separator, len(names))
+        header = _Scan(separator, NONE)
+        header.places(head[:end].rstrip(_LINE_ENDS))
+        found[separator] = header.fields, _fits(head[end:], separator, header.fields)
     return max(SEPARATORS, key=lambda separator: found[separator])
 
 
@@ -123,9 +123,9 @@ def _names(record: str, separator: str) -> list[str]:
     lines = csv.reader(io.StringIO(record, newline=""), delimiter=separator)
     try:
         return next(lines, [])
-    # A field of more than 128 KiB.
-    except csv.Error:
-        return []
+    # A name is too long for it.
+    except csv.Error as error:
+        raise BadCsv(f"its header cannot be read: {error}") from error
 
 
 def _check(names: Sequence[str]) -> None:
@@ -154,14 +154,18 @@ class _Scan:
         return end, misfits[:found]
 
     @property
-    def is_misfit(self) -> bool:
-        """Whether a record that ends here, at the end of the file, is another than of the width."""
-        where, fields = self._state
-        # Its last field is counted where the line ends; after a return it is, and a blank line has
-        # none.
-        if where != RETURNED:
+    def fields(self) -> int:
+        """How many a record has that ends here, at the end of what there is; a blank line none."""
+        where, fields = self._state.tolist()
+        # The last one is counted where its line ends.
+        if where not in (LINE, RETURNED):
             fields += 1
-        return fields not in (0, self._width)
+        return int(fields)
+
+    @property
+    def is_misfit(self) -> bool:
+        """Whether a record that ends here is another than of the width."""
+        return self.fields not in (0, self._width)
 
 
 def _parts(rest: bytes, file: IO[bytes]) -> Iterator[bytes]:
@@ -183,7 +187,9 @@ def _blocks(parts: Iterable[bytes], separator: str, width: int) -> Iterator[tupl
             waiting.append(part)
             size += len(part)
             if size > RECORD_BYTES:
-                raise BadCsv(f"a record has more than {RECORD_BYTES} bytes: is a quote not closed?")
+                raise BadCsv(
+                    f"a record has more than {RECORD_BYTES:,} bytes: a quote may not be closed"
+                )
             continue
         yield b"".join((*waiting, part[:end])), misfits + size
         waiting = [part[end:]]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from freshet.samples import values as kinds
 from freshet.samples.names import IDS, LABELS, SOURCES, TIMES, says, words
 from freshet.samples.proposal import Proposal, Proposed
-from freshet.schemas.events.field import KEY_TYPES
+from freshet.schemas.events.field import FLOATS, INTEGERS, KEY_TYPES
 from freshet.schemas.events.times import TEXT
 
 # Rows that a key has on average, at least: a row of features about one event says nothing.
@@ -53,7 +53,11 @@ def find_roles(proposal: Proposal) -> Roles:
     """Look for them; a field has one role at most, but that a source may be a key."""
     fields = list(proposal.values)
     times = sorted(filter(_could_be_time, fields), key=_as_time, reverse=True)
-    labels = [field for field in fields if says(field.column, LABELS) and is_binary(field)]
+    labels = [
+        field
+        for field in fields
+        if says(field.column, LABELS) and is_binary(field) and is_label_type(field)
+    ]
     others = [field for field in fields if field not in times and field not in labels]
     ids = sorted(filter(_could_be_id, others), key=_as_id, reverse=True)
     keys = [field for field in others if _could_be_key(field) and field not in ids]
@@ -77,12 +81,24 @@ def order_share(field: Proposed) -> float:
     return measures.in_order / max(1, measures.pairs)
 
 
-def _is_key_type(field: Proposed) -> bool:
+def is_key_type(field: Proposed) -> bool:
     """Whether keys and ids may be of its type, also with a logicalType."""
+    return _plain_type(field) in KEY_TYPES
+
+
+def is_label_type(field: Proposed) -> bool:
+    """Whether a label may be of its type: a truth, a number that is no time, a text."""
+    if _plain_type(field) == "string":
+        return True
+    return field.type in ("boolean", *INTEGERS, *FLOATS)
+
+
+def _plain_type(field: Proposed) -> str:
+    """Its type without what that stands for."""
     kind = field.type
     if isinstance(kind, dict):
         kind = kind["type"]
-    return kind in KEY_TYPES
+    return str(kind)
 
 
 def _always_there(field: Proposed) -> bool:
@@ -110,7 +126,7 @@ def _as_time(field: Proposed) -> tuple[bool, bool, float, int]:
 
 def _could_be_id(field: Proposed) -> bool:
     """Whether it tells every row from every other."""
-    if not _is_key_type(field) or not _always_there(field):
+    if not is_key_type(field) or not _always_there(field):
         return False
     if not field.profile.unique:
         return False
@@ -133,7 +149,7 @@ def _as_id(field: Proposed) -> tuple[bool, bool, bool]:
 def _could_be_key(field: Proposed) -> bool:
     """Whether it says whom an event is about: a value that comes again."""
     profile = field.profile
-    if not _is_key_type(field) or not _always_there(field):
+    if not is_key_type(field) or not _always_there(field):
         return False
     if not profile.all_told_apart or profile.missing:
         return False
@@ -144,11 +160,12 @@ def _could_be_key(field: Proposed) -> bool:
     return 2 <= profile.distinct <= profile.rows / ROWS_A_KEY
 
 
-def _as_key(field: Proposed) -> tuple[bool, bool, int]:
-    """Identifiers first, then texts, then numbers; of alike ones that of more values."""
+def _as_key(field: Proposed) -> tuple[bool, bool, int, bool]:
+    """Identifiers first, then texts, then numbers; of alike ones that of more values, and of a
+    value that is there twice the one that is in no record."""
     said = words(field.column)
     has_id = bool(said) and said[-1] in IDS
-    return has_id, _is_text(field), field.profile.distinct
+    return has_id, _is_text(field), field.profile.distinct, "." not in field.name
 
 
 def _is_text(field: Proposed) -> bool:

@@ -1,4 +1,5 @@
-"""`freshet init --from SAMPLE`: an app for a sample, checked before it is written."""
+"""`freshet init --from SAMPLE`: an app for a sample, checked before it is written where it was
+asked for."""
 
 from __future__ import annotations
 
@@ -10,7 +11,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from importlib.resources import as_file, files
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from freshet.app import load
 from freshet.samples.places import Place, proposed, sampled
 from freshet.samples.proposal import Proposal, Proposed
 from freshet.samples.sample import ROWS
@@ -18,6 +21,7 @@ from freshet.samples.text import lines
 from freshet.scaffold.app_text import app_text
 from freshet.scaffold.plan import Chosen, Plan, plan
 from freshet.scaffold.readme import readme
+from freshet.schemas.errors import DefinitionError
 
 
 def plan_for(sample: str, chosen: Chosen) -> tuple[Plan, Proposal, list[str]]:
@@ -25,12 +29,39 @@ def plan_for(sample: str, chosen: Chosen) -> tuple[Plan, Proposal, list[str]]:
 
     Raises:
         FreshetError: the sample cannot be read, or is none that an app could be made for.
+        DefinitionError: the app would be none that runs.
     """
     with sampled(Place(sample)) as opened:
         proposal, roles = proposed(opened, "", ROWS)
     planned = plan(proposal, roles, chosen)
     made = replace(proposal, name=planned.name, fields=_open_keys(proposal, planned))
+    _check(sample, declared(planned, made))
     return planned, made, lines(made, roles, sample)
+
+
+def declared(planned: Plan, proposal: Proposal) -> dict[str, str]:
+    """The files that make the app, by name."""
+    schema = json.dumps(proposal.schema, indent=2, ensure_ascii=False)
+    return {
+        f"{planned.name}.avsc": f"{schema}\n",
+        "app.py": app_text(planned, proposal.rows),
+    }
+
+
+def _check(sample: str, texts: Mapping[str, str]) -> None:
+    """Load the app as `freshet check` does, out of a folder that is gone afterwards."""
+    with TemporaryDirectory(prefix="freshet-init-") as folder:
+        for name, text in texts.items():
+            (Path(folder) / name).write_text(text, encoding="utf-8")
+        try:
+            load(Path(folder) / "app.py")
+        except DefinitionError as error:
+            # Nobody has seen the file, so its lines say nothing.
+            raise DefinitionError(
+                f"sample {sample}",
+                f"would make an app that is refused: {error.cause}",
+                "Choose its fields with --event-id, --event-time, --key and --label.",
+            ) from error
 
 
 def _open_keys(proposal: Proposal, planned: Plan) -> tuple[Proposed, ...]:
@@ -54,8 +85,7 @@ def write_app(directory: Path, sample: str, planned: Plan, proposal: Proposal) -
     # From the app's folder, in which its commands are given.
     seen_from_there = os.path.relpath(sample, directory)
     texts: Mapping[str, str] = {
-        f"{planned.name}.avsc": json.dumps(proposal.schema, indent=2, ensure_ascii=False) + "\n",
-        "app.py": app_text(planned, proposal.rows),
+        **declared(planned, proposal),
         "README.md": readme(planned, proposal.rows, seen_from_there, told),
     }
     for name, text in texts.items():

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
+from freshet.samples.column_profile import LONGEST, is_cut
 from freshet.samples.proposal import Proposal, Proposed
-from freshet.samples.roles import Roles, is_binary
+from freshet.samples.roles import Roles, is_binary, is_key_type, is_label_type
+from freshet.samples.text import type_text
+from freshet.samples.values import NUMBERS, kind_of, kind_of_text
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.events.times import TEXT
@@ -60,12 +63,13 @@ def plan(proposal: Proposal, roles: Roles, chosen: Chosen) -> Plan:
     """Decide what the app declares.
 
     Raises:
-        DefinitionError: a chosen field is none, or there is no time to go by.
+        DefinitionError: a chosen field is none, or cannot be what it was chosen for; or there is
+            no time to go by.
     """
-    event_id = _field(proposal, chosen.event_id, "--event-id") or roles.event_id
+    event_id = _identity(proposal, chosen.event_id, "--event-id") or roles.event_id
     event_time = _field(proposal, chosen.event_time, "--event-time") or roles.event_time
-    label = _field(proposal, chosen.label, "--label") or roles.label
-    key = _field(proposal, chosen.key, "--key") or _usual_key(roles, event_id, label)
+    label = _chosen_label(proposal, chosen.label) or roles.label
+    key = _identity(proposal, chosen.key, "--key") or _usual_key(roles, event_id, label)
     if event_time is None:
         raise DefinitionError(
             f"sample {proposal.name}",
@@ -79,6 +83,12 @@ def plan(proposal: Proposal, roles: Roles, chosen: Chosen) -> Plan:
             "Write them as ISO 8601, or as numbers since 1970.",
         )
     remarks = []
+    if label is not None and _is_too_long(label):
+        remarks.append(
+            f"no model: the value of its label ({label.name}) that would count as positive has "
+            f"more than {LONGEST} characters"
+        )
+        label = None
     if label is not None and event_id is None:
         remarks.append(f"no model: a label ({label.name}) needs an event_id to belong to")
         label = None
@@ -126,6 +136,42 @@ def _field(proposal: Proposal, name: str, option: str) -> Proposed | None:
             return field
     known = ", ".join(field.name for field in proposal.values)
     raise DefinitionError(f"{option} {name}", "is no field of the sample", f"Its fields: {known}.")
+
+
+def _identity(proposal: Proposal, name: str, option: str) -> Proposed | None:
+    """A chosen field whose values tell things apart."""
+    field = _field(proposal, name, option)
+    if field is None or is_key_type(field):
+        return field
+    what = "a key"
+    if option == "--event-id":
+        what = "an id"
+    raise DefinitionError(
+        f"{option} {name}",
+        f"holds values of type {type_text(field.type)}, which {what} cannot be of",
+        "Name a field of texts, whole numbers or truths.",
+    )
+
+
+def _chosen_label(proposal: Proposal, name: str) -> Proposed | None:
+    """A chosen field whose values are outcomes."""
+    field = _field(proposal, name, "--label")
+    if field is None:
+        return None
+    if not is_label_type(field):
+        raise DefinitionError(
+            f"--label {name}",
+            f"holds values of type {type_text(field.type)}, which a label cannot be of",
+            "Name a field of truths, numbers or texts.",
+        )
+    if _is_too_long(field):
+        raise DefinitionError(
+            f"--label {name}",
+            f"has texts of more than {LONGEST} characters, and one of them would be what counts "
+            "as positive",
+            "Publish a shorter name of each outcome.",
+        )
+    return field
 
 
 def _usual_key(roles: Roles, event_id: Proposed | None, label: Proposed | None) -> Proposed | None:
@@ -187,23 +233,46 @@ def label_value(label: Proposed) -> tuple[str, float]:
         positive = sum(n for value, n in values.items() if str(value).strip().lower() == "true")
         return column, positive / total
     if _is_number(label) and is_binary(label):
-        highest = max(values, key=float)
+        highest = max(_numbers(label), key=float)
         return f"{column} == {_literal(highest, label)}", values[highest] / total
     if _is_number(label):
         return _above_the_middle(label, column)
-    # Of two texts the one that says yes, else the rarer one: that is what is worth a warning.
-    said = [value for value in values if str(value).lower() in _POSITIVE]
-    positive_text = (said or sorted(values, key=lambda value: values[value]))[0]
+    positive = _positive(label)
+    share = values[positive] / total
+    return f"{column} == {json.dumps(positive, ensure_ascii=False)}", share
+
+
+def _positive(label: Proposed) -> Any:
+    """Of two texts the one that says yes, else the rarer one: that is what is worth a warning."""
+    values = label.profile.values
     if not is_binary(label):
-        positive_text = values.most_common(1)[0][0]
-    return f"{column} == {json.dumps(positive_text, ensure_ascii=False)}", values[
-        positive_text
-    ] / total
+        return values.most_common(1)[0][0]
+    said = [value for value in values if str(value).lower() in _POSITIVE]
+    return (said or sorted(values, key=lambda value: values[value]))[0]
+
+
+def _is_too_long(label: Proposed) -> bool:
+    """Whether it is positive where it has a text that was not kept whole."""
+    if label.type == "boolean" or _is_number(label):
+        return False
+    return is_cut(_positive(label))
+
+
+def _numbers(label: Proposed) -> dict[Any, int]:
+    """How often each number comes; a slip among them is none."""
+    found = {}
+    for value, times in label.profile.values.items():
+        kind = kind_of(value)
+        if isinstance(value, str):
+            kind = kind_of_text(value)
+        if kind in NUMBERS:
+            found[value] = times
+    return found
 
 
 def _above_the_middle(label: Proposed, column: str) -> tuple[str, float]:
     """Above the median, which is as good as any bound that nobody named."""
-    counts = sorted((float(value), n) for value, n in label.profile.values.items())
+    counts = sorted((float(value), n) for value, n in _numbers(label).items())
     total = sum(n for _, n in counts)
     sums = list(accumulate(n for _, n in counts))
     at = next(i for i, below in enumerate(sums) if 2 * below >= total)

@@ -333,6 +333,10 @@ def sampled() -> None:
     write("id,id\n1,2.5\n", "twice.csv")
     write("1,2.5\n2,3.5\n", "headless.csv")
     write('[{"id": 1}]\n', "list.json")
+    write('{"price": 1e400}\n', "far.jsonl")
+    write('id,"price\n' + "1,2\n" * (1 << 18), "open.csv")
+    trip = '{"id": %s, "at": "2013-01-31", "tags": ["a"], "end": "%s"}\n'
+    write(trip % (1, "x" * 65) + trip % ("null", "y" * 65), "trips.jsonl")
     pl.DataFrame({"id": [1]}).write_parquet("orders.pq")
 
 
@@ -341,9 +345,9 @@ def inferred(sample: str, out: str | None = None) -> None:
     infer(Place(sample), "", 100, None if out is None else Path(out))
 
 
-def made_for(**named: str) -> None:
+def made_for(sample: str = "orders.csv", **named: str) -> None:
     sampled()
-    init_from("orders.csv", Path("app"), Chosen(**named), Console(quiet=True))
+    init_from(sample, Path("app"), Chosen(**named), Console(quiet=True))
 
 
 def over_a_schema() -> None:
@@ -358,10 +362,16 @@ OF_SAMPLES: dict[str, Callable[[], object]] = {
     "Two columns of one name": lambda: inferred("twice.csv"),
     "A sample without a head": lambda: inferred("headless.csv"),
     "A sample of one JSON value": lambda: inferred("list.json"),
+    "A sample of lines that cannot be read": lambda: inferred("far.jsonl"),
+    "A header without an end": lambda: inferred("open.csv"),
     "Neither a file nor a topic": lambda: inferred(""),
     "A check without a schema": lambda: sample_files(["orders.csv"], None, False),
     "A sample without times": made_for,
     "A field that the sample lacks": lambda: made_for(key="town"),
+    "A key of a type that keys have not": lambda: made_for("trips.jsonl", key="tags"),
+    "A label of a type that labels have not": lambda: made_for("trips.jsonl", label="tags"),
+    "A label of long texts": lambda: made_for("trips.jsonl", label="end"),
+    "An app that would be refused": lambda: made_for("trips.jsonl", event_id="id"),
     "A schema that is already there": over_a_schema,
 }
 

@@ -158,7 +158,9 @@ def test_the_first_record_tells_the_separator_where_the_header_does_not(
 
 def test_a_header_without_an_end_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csv_blocks, "HEADER_BYTES", 2_000)
-    with pytest.raises(BadCsv, match="its header has more than 2000 bytes: is a quote not closed"):
+    with pytest.raises(
+        BadCsv, match="its header has more than 2,000 bytes: a quote may not be closed"
+    ):
         rows_of(b'"a,b\n' + b"3,4\n" * 1_000)
 
 
@@ -192,7 +194,7 @@ def test_a_quote_that_is_not_closed_does_not_fill_the_memory(
 ) -> None:
     monkeypatch.setattr(csv_blocks, "BLOCK_BYTES", 1_000)
     monkeypatch.setattr(csv_blocks, "RECORD_BYTES", 10_000)
-    with pytest.raises(BadCsv, match="is a quote not closed"):
+    with pytest.raises(BadCsv, match="a quote may not be closed"):
         rows_of(b'a,b\n1,"2\n' + b"3,4\n" * 100_000)
 
 

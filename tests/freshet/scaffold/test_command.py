@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from freshet.app import load
 from freshet.cli.main import cli
+from freshet.scaffold import command
 from freshet.schemas.errors import DefinitionError, FreshetError
 
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -173,3 +174,73 @@ def test_options_that_cannot_be_meant(tmp_path: Path) -> None:
     assert "is told of fields, but of no sample" in refused(app, "--key", "x")
     assert "is to be written nowhere" in refused()
     assert isinstance(CliRunner().invoke(cli, ["init"]).exception, DefinitionError)
+
+
+def nested(folder: Path) -> str:
+    rows = [
+        {
+            "id": i,
+            "at": 1_700_000_000_000 + i,
+            "late": i % 2,
+            "tags": ["a"],
+            "geo": {"town": "ab"[i % 2]},
+            "price": i / 3,
+            "said": ("x" * 65, "y" * 65)[i % 2],
+            "paid": ("yes", "n" * 65)[i % 2],
+            "n": ("many", i % 3)[i > 0],
+        }
+        for i in range(40)
+    ]
+    (folder / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return str(folder / "a.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("option", "field", "why"),
+    [
+        ("--label", "tags", "holds values of type array, which a label cannot be of"),
+        ("--label", "geo", "holds values of type record, which a label cannot be of"),
+        ("--label", "at", "holds values of type timestamp-millis, which a label cannot be of"),
+        ("--label", "said", "has texts of more than 64 characters"),
+        ("--key", "tags", "holds values of type array, which a key cannot be of"),
+        ("--key", "geo", "holds values of type record, which a key cannot be of"),
+        ("--key", "price", "holds values of type double, which a key cannot be of"),
+        ("--event-id", "geo", "holds values of type record, which an id cannot be of"),
+        ("--event-time", "tags", "holds no times"),
+    ],
+)
+def test_a_field_that_cannot_be_what_it_is_named_for_is_refused(
+    option: str, field: str, why: str, tmp_path: Path
+) -> None:
+    told = refused("--from", nested(tmp_path), str(tmp_path / "app"), option, field)
+    assert f"{option} {field}: {why}" in told
+    assert not (tmp_path / "app").exists()
+
+
+@pytest.mark.parametrize("field", ["late", "price", "paid", "n", "geo.town"])
+def test_every_other_field_makes_an_app(field: str, tmp_path: Path) -> None:
+    app = tmp_path / "app"
+    named = ["--from", nested(tmp_path), str(app), "--label", field]
+    assert CliRunner().invoke(cli, ["init", *named]).exit_code == 0
+    assert load(app / "app.py").models
+
+
+def test_a_label_of_long_texts_that_nobody_named_is_told(tmp_path: Path) -> None:
+    rows = [
+        {"id": i, "at": 1_700_000_000_000 + i, "label": "xy"[i % 2] * 65, "price": i / 3}
+        for i in range(40)
+    ]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    app = tmp_path / "app"
+    CliRunner().invoke(cli, ["init", "--from", str(tmp_path / "a.jsonl"), str(app)])
+    assert not load(app / "app.py").models
+    assert "no model: the value of its label (label)" in (app / "README.md").read_text()
+
+
+def test_an_app_that_would_be_refused_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "app_text", lambda planned, rows: "import freshet as fr\n")
+    told = refused("--from", nested(tmp_path), str(tmp_path / "app"))
+    assert "would make an app that is refused: declares 0 apps" in told
+    assert not (tmp_path / "app").exists()
