@@ -71,7 +71,7 @@ def settle(url: str, log: Log, topic: Topic, source: str, now_ms: int) -> Starts
     bounds = log.bounds(source)
     found = decided(url, topic, source, bounds.identity)
     if found is None:
-        _refuse_recreated(url, topic, source)
+        _refuse_recreated(url, topic, source, bounds.identity)
         made = _decide(log, topic, source, bounds, now_ms)
         found = _keep(url, topic, source, bounds.identity, made)
         structlog.get_logger().info(
@@ -144,12 +144,15 @@ def _listed(offsets: Mapping[int, int]) -> str:
     return ", ".join(told)
 
 
-def _refuse_recreated(url: str, topic: Topic, source: str) -> None:
+def _refuse_recreated(url: str, topic: Topic, source: str, identity: str) -> None:
     """Nothing was decided of this log, but of another one of its name."""
     fs, folder = _folder(url, topic, source)
     if not fs.isdir(folder):
         return
     names = [name for name in fs.ls(folder, detail=False) if name.endswith(SUFFIX)]
+    # Of this very log another process may have decided a moment ago.
+    own = _file("", identity)
+    names = [name for name in names if not name.endswith(own)]
     # Other clusters may have a log of that name. The same one may be named by other brokers: which
     # log it is, its identity says.
     if any(_read(fs, name).cluster == topic.cluster for name in names):

@@ -182,6 +182,21 @@ def test_of_many_that_decide_at_once_one_counts(place: Place) -> None:
     assert file.name.endswith(".json")
 
 
+def test_what_another_process_decides_meanwhile_is_no_other_log(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the question whether something was decided and the next one."""
+    topic = toy_events.topic(start="latest")
+    before = place.settle(topic)
+    place.append(5, LAST_MS)
+    ask = starts.decided
+    asked = iter([True])
+    monkeypatch.setattr(
+        starts, "decided", lambda *given: None if next(asked, False) else ask(*given)
+    )
+    assert place.settle(topic) == before
+
+
 def test_a_moment_that_is_to_come_is_refused(place: Place) -> None:
     with pytest.raises(DefinitionError) as refused:
         place.settle(toy_events.topic(start="1970-01-01T02:00:00Z"))
