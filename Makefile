@@ -41,6 +41,7 @@ $(FAUST)/.stamp: locks/faust.lock | $(BIN)/python
 # Kernels are compiled before the first run, and again when one of them (or numba) has changed.
 $(VENV)/.stamp-warm: $(wildcard */*_kernels.py */*/*kernels.py) $(wildcard locks/*.lock) | $(VENV)/bin/python
 	@echo "freshet: compiling kernels (once)"
+	@find schemas streams features learners freshet -name '*.nb[ic]' -delete # numba asks a kernel's own file alone
 	@$(BIN)/python -m freshet.warm
 	@touch $@
 

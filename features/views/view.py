@@ -177,6 +177,7 @@ class View:
                 )
         if self.max_age is not None:
             milliseconds(self.max_age, "max_age")
+        _ = self.plan  # what is wrong with its windows is told when they are declared
 
     def _what(self, types: Mapping[str, str], field: str) -> str:
         if field in types:

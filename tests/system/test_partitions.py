@@ -305,11 +305,9 @@ def disturbed(kafka: str, redis_address: str, tmp_path_factory: pytest.TempPathF
 pytestmark = pytest.mark.timeout(600)
 
 
-def from_other_events(view: View) -> list[bool]:
-    """By field of a view: whether its gaps are filled from other events."""
-    return [
-        f in view.topic.impute and view.topic.impute[f].kind != "constant" for f in view.plan.fields
-    ]
+def from_other_events(view: View) -> set[str]:
+    """The fields whose gaps are filled from other events."""
+    return {name for name, how in view.topic.impute.items() if how.kind != "constant"}
 
 
 def check_rows(
@@ -320,7 +318,7 @@ def check_rows(
     out."""
     assert found.keys() == expected.keys() != set()
     keys = sorted(found)
-    other = dict(zip(view.plan.fields, from_other_events(view)))
+    other = from_other_events(view)
     mine = packed_of(found, keys)
     its = packed_of(expected, keys)
     newest = newest_of(its)
@@ -328,8 +326,9 @@ def check_rows(
     for later_ms in MOMENTS:
         one = finish(view.plan, mine, newest + later_ms)
         two = finish(view.plan, its, newest + later_ms)
-        for at, (name, feature) in enumerate(view.features.items()):
-            if not filled_alike and other.get(getattr(feature, "field", None) or "", False):
+        for at, name in enumerate(view.plan.names):
+            feature = view.features[name]
+            if not filled_alike and getattr(feature, "field", None) in other:
                 continue
             told = f"{view.name}:{name} {later_ms} ms later"
             values = (one.values[:, at], two.values[:, at])
