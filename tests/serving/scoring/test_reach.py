@@ -223,6 +223,8 @@ def stop_and_go(server: Server, url: str) -> None:
         until_rung(client, "heuristic")
         stack.callback(os.kill, server._process.pid, signal.SIGCONT)
         os.kill(server._process.pid, signal.SIGSTOP)
+        # Its threads stop one by one, and the last of them may still answer.
+        os.waitid(os.P_PID, server._process.pid, os.WSTOPPED | os.WNOWAIT)
         for _ in range(5):
             assert rung(client) == "constant"
             assert client.get("/v2/health/live").status_code == 200
