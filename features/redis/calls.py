@@ -3,11 +3,12 @@ longer than about a millisecond."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from freshet.features.packed import Packed
 from freshet.features.redis.scripts import arguments
-from freshet.features.stores.stored import lengths_of
+from freshet.features.stores.contract import RowKeys
+from freshet.features.stores.stored import ReadBytes, lengths_of
 from freshet.schemas.sizes import CALL_BYTES, cuts
 
 KEYS_A_CALL = 1_000
@@ -18,6 +19,22 @@ Arguments = tuple[Sequence[bytes], Sequence[bytes]]
 def names_of(view: str, keys: Iterable[bytes]) -> list[bytes]:
     prefix = f"{view}:".encode()
     return [prefix + key for key in keys]
+
+
+def names_and_sizes(
+    wanted: Sequence[RowKeys],
+    read_bytes: ReadBytes,
+    names: Callable[[str, Sequence[bytes]], list[bytes]],
+) -> tuple[list[bytes], list[int]]:
+    """What rows are called that are wanted, and how many bytes each will about cost to read."""
+    every: list[bytes] = []
+    sizes: list[int] = []
+    for asked in wanted:
+        own = names(asked.view, asked.keys)
+        every += own
+        usual = read_bytes.of(asked.view)
+        sizes += [len(name) + usual for name in own]
+    return every, sizes
 
 
 def spans(sizes: Sequence[int]) -> list[tuple[int, int]]:

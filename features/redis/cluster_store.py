@@ -15,10 +15,10 @@ from freshet.features.redis import scripts
 from freshet.features.redis.addresses import Cluster
 from freshet.features.redis.buckets import BUCKETS, bucket_of, tags
 from freshet.features.redis.calls import spans
-from freshet.features.redis.link import called, facts_of, packed
+from freshet.features.redis.link import called, facts_of, packed, server_of
 from freshet.features.redis.nodes import Call, ClusterNodes
 from freshet.features.stores.contract import RowKeys, Rows
-from freshet.features.stores.stored import ReadBytes, check_rows, check_version, rows_of
+from freshet.features.stores.stored import ReadBytes, check_rows, check_version
 
 # How long the loss of single buckets, which no server does by itself, may go unnoticed.
 BUCKETS_SECONDS = 1.0
@@ -134,16 +134,8 @@ class RedisClusterStore:
         generation = ""
         if self._put(ask(calls), calls, parts):
             generation = self._generation()
-        out = []
-        at = 0
-        for asked in wanted:
-            after = at + len(asked.keys)
-            values = [parts[bucket].values[i] for bucket, i in places[at:after]]
-            rows = rows_of(values, generation)
-            self._read_bytes.note(asked.view, rows)
-            out.append(rows)
-            at = after
-        return out
+        values = [parts[bucket].values[i] for bucket, i in places]
+        return self._read_bytes.rows_of(wanted, values, generation)
 
     def _put(
         self, replies: Sequence[Any], calls: Sequence[Call], parts: Mapping[int, _Part]
@@ -201,7 +193,7 @@ class RedisClusterStore:
             (told,) = link.ask([packed(b"INFO")])
             facts = facts_of(told)
             link.check_policy(facts[b"maxmemory_policy"].decode())
-            link.server = facts.get(b"run_id", b"") + b":" + facts.get(b"master_replid", b"")
+            link.server = server_of(facts)
 
     def _generation(self) -> str:
         servers = tuple(self._nodes.link(node).server for node in self._nodes.masters)

@@ -13,10 +13,17 @@ from typing import Any
 
 from freshet.features.packed import Packed
 from freshet.features.redis import scripts
-from freshet.features.redis.calls import Arguments, about, names_of, spans, with_rows
+from freshet.features.redis.calls import (
+    Arguments,
+    about,
+    names_and_sizes,
+    names_of,
+    spans,
+    with_rows,
+)
 from freshet.features.redis.link import Place, RedisLink, packed
 from freshet.features.stores.contract import VERSION_BYTES, NotAtOnce, RowKeys, Rows, Store
-from freshet.features.stores.stored import ReadBytes, check_rows, check_version
+from freshet.features.stores.stored import ReadBytes, by_view, check_rows, check_version
 from freshet.schemas.errors import StoreError
 
 # One byte less than a version, so that no writer takes it for a row.
@@ -140,13 +147,7 @@ class CopyStore:
     ) -> list[list[bytes | None]]:
         """What Redis has of the rows, by view: None where that is nothing, or a token."""
         server = self._link.server
-        names: list[bytes] = []
-        sizes: list[int] = []
-        for asked in wanted:
-            own = _copies_of(server, asked.view, asked.keys)
-            names += own
-            usual = self._read_bytes.of(asked.view)
-            sizes += [len(name) + usual for name in own]
+        names, sizes = names_and_sizes(wanted, self._read_bytes, partial(_copies_of, server))
         commands = [packed(b"MGET", *names[first:after]) for first, after in spans(sizes)]
         values: list[bytes | None] = []
         for reply in self._link.read(commands, ask):
@@ -154,12 +155,7 @@ class CopyStore:
         # What was asked of one server, and answered by another, is no copy of either.
         if self._link.server != server:
             values = [None] * len(values)
-        out = []
-        at = 0
-        for asked in wanted:
-            out.append(values[at : at + len(asked.keys)])
-            at += len(asked.keys)
-        return out
+        return [list(found) for _, found in by_view(wanted, values)]
 
     def _completed(
         self,

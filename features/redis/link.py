@@ -253,7 +253,7 @@ class RedisLink:
             connection.disconnect()
             raise
         # Before anything is read over it: what another server has is of another generation.
-        self.server = facts.get(b"run_id", b"") + b":" + facts.get(b"master_replid", b"")
+        self.server = server_of(facts)
         return connection
 
     def _check(self, facts: dict[bytes, bytes]) -> None:
@@ -350,6 +350,11 @@ def facts_of(info: bytes) -> dict[bytes, bytes]:
     """The lines of a reply to INFO, by name."""
     named = (line.partition(b":") for line in info.splitlines())
     return {name: value for name, colon, value in named if colon}
+
+
+def server_of(facts: dict[bytes, bytes]) -> bytes:
+    """Which run of a server it is, and which replication history of it, by its INFO."""
+    return facts.get(b"run_id", b"") + b":" + facts.get(b"master_replid", b"")
 
 
 def _replies(connection: Any, count: int) -> list[Any]:

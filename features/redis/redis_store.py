@@ -9,14 +9,13 @@ from typing import Any
 
 from freshet.features.packed import Packed
 from freshet.features.redis import scripts
-from freshet.features.redis.calls import about, names_of, spans, with_rows
+from freshet.features.redis.calls import about, names_and_sizes, names_of, spans, with_rows
 from freshet.features.redis.link import Place, RedisLink, packed
 from freshet.features.stores.contract import RowKeys, Rows
 from freshet.features.stores.stored import (
     ReadBytes,
     check_rows,
     check_version,
-    rows_of,
 )
 
 MARKER = b"freshet:generation"
@@ -81,13 +80,7 @@ class RedisStore:
         wanted: Sequence[RowKeys],
         ask: Ask,
     ) -> list[Rows]:
-        names: list[bytes] = []
-        sizes: list[int] = []
-        for asked in wanted:
-            own = names_of(asked.view, asked.keys)
-            names += own
-            usual = self._read_bytes.of(asked.view)
-            sizes += [len(name) + usual for name in own]
+        names, sizes = names_and_sizes(wanted, self._read_bytes, names_of)
         values: list[bytes | None] = []
         markers: set[bytes | None] = set()
         # The marker with each chunk: the server may be emptied between two of them.
@@ -96,15 +89,7 @@ class RedisStore:
             markers.add(reply[0])
             values += reply[1:]
         generation = self._generation_of(markers)
-        out = []
-        at = 0
-        for asked in wanted:
-            after = at + len(asked.keys)
-            rows = rows_of(values[at:after], generation)
-            self._read_bytes.note(asked.view, rows)
-            out.append(rows)
-            at = after
-        return out
+        return self._read_bytes.rows_of(wanted, values, generation)
 
     def _generation_of(self, markers: set[bytes | None]) -> str:
         """The generation of what was read beside these markers, as `generation` names it."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from freshet.features.packed import Packed
-from freshet.features.stores.contract import VERSION_BYTES, Rows
+from freshet.features.stores.contract import VERSION_BYTES, RowKeys, Rows
 
+T = TypeVar("T")
 # Of a row of which nothing is known yet: as long as busy ones are.
 UNKNOWN_BYTES = 4 << 10
 
@@ -48,9 +50,34 @@ class ReadBytes:
     def of(self, view: str) -> int:
         return self._of_view.get(view, UNKNOWN_BYTES)
 
+    def rows_of(
+        self,
+        wanted: Sequence[RowKeys],
+        values: Sequence[bytes | None],
+        generation: str,
+    ) -> list[Rows]:
+        """Rows from stored values for all keys that are wanted, one after the other; noted."""
+        out = []
+        for asked, found in by_view(wanted, values):
+            rows = rows_of(found, generation)
+            self.note(asked.view, rows)
+            out.append(rows)
+        return out
+
     def note(self, view: str, rows: Rows) -> None:
         if rows.packed.data.size:
             self._of_view[view] = rows.packed.data.size // len(rows.packed)
+
+
+def by_view(
+    wanted: Sequence[RowKeys], values: Sequence[T]
+) -> Iterator[tuple[RowKeys, Sequence[T]]]:
+    """What was read for each view, of the values for all their keys one after the other."""
+    at = 0
+    for asked in wanted:
+        after = at + len(asked.keys)
+        yield asked, values[at:after]
+        at = after
 
 
 def lengths_of(rows: Packed, keys: Iterable[bytes]) -> list[int]:
