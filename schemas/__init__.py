@@ -1,7 +1,7 @@
 """What crosses a process boundary, and nothing that runs.
 
 `errors`       the one error tree; `durations` such as "15m"; `sizes` in bytes of all batches;
-               `declared` holds a declaration to what it takes
+               `declared` holds a declaration to what it takes; `evaluated` is an expression
 `addresses`    hosts and ports as they are written; `shown_text` what others said, printable and
                without secrets
 `whole_files`  are written whole or not at all; `avro_names` are names of others as Avro has them

@@ -26,6 +26,7 @@ from freshet.audit.avro import Unreadable, has_overlong, read_values
 from freshet.audit.kept import NOTHING, Record, TakenOn
 from freshet.audit.moments import moment
 from freshet.schemas.durations import EARLIEST_MS
+from freshet.schemas.evaluated import evaluated
 from freshet.schemas.events.columns import REASONS, arrow_type
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.events.writer import (
@@ -325,7 +326,7 @@ def _filtered(topic: Topic, events: Sequence[Mapping[str, Any]]) -> list[str]:
                 for field in used
             }
             frame = pl.DataFrame({field: [events[i][field] for i in rows] for field in used}, types)
-            hits = frame.select(expression.alias("x").fill_null(False))["x"].to_numpy()
+            hits = evaluated(frame, [expression.alias("x").fill_null(False)])["x"].to_numpy()
             for i in np.array(rows)[hits].tolist():
                 out[i] = name
     return out

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from freshet.schemas.evaluated import evaluated
 from freshet.schemas.events.columns import Columns
 
 if TYPE_CHECKING:
@@ -61,5 +62,5 @@ def _true_where(
     names = sorted(read - {""})
     # Under names of their own: two conditions may end in the same field's.
     asked = [condition.alias(str(at)) for at, condition in enumerate(conditions)]
-    frame = columns.frame(names, rows).select(asked)
+    frame = evaluated(columns.frame(names, rows), asked)
     return [series.to_arrow() for series in frame.get_columns()]

@@ -22,6 +22,7 @@ import pyarrow as pa
 from freshet.schemas.avro.made_up import made_up
 from freshet.schemas.avro.tree import Array, Map
 from freshet.schemas.errors import DefinitionError
+from freshet.schemas.evaluated import evaluated
 from freshet.schemas.events.columns import arrow_type
 from freshet.schemas.events.field import BOUNDS, LARGEST_FLOAT, LISTS, Field
 from freshet.schemas.events.schema import EventSchema
@@ -244,7 +245,7 @@ def _check_random_cuts(
     ]
     try:
         whole, *pieces = (
-            frame.slice(a, b - a).select(expression.alias("x"))["x"]
+            evaluated(frame.slice(a, b - a), [expression.alias("x")])["x"]
             for a, b in [(0, _ROWS), *itertools.pairwise(cuts)]
         )
         row_wise = len(whole) == _ROWS and pl.concat(pieces).equals(whole, null_equal=True)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from freshet.schemas.evaluated import evaluated
 from freshet.schemas.events.columns import BAD_LABEL, OK, TOO_LARGE, Columns
 from freshet.schemas.sizes import KEY_BYTES
 from freshet.schemas.text.keys import joined
@@ -56,4 +57,5 @@ def refuse_labels(columns: Columns, rows: Rows, value: pl.Expr) -> Rows:
 
 def labels_of(columns: Columns, rows: Rows, value: pl.Expr) -> pl.Series:
     """The labels of rows, as float64 with nulls."""
-    return columns.frame(fields_of(value), rows).select(value.cast(pl.Float64).alias("x"))["x"]
+    number = value.cast(pl.Float64).alias("x")
+    return evaluated(columns.frame(fields_of(value), rows), [number])["x"]

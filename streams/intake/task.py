@@ -22,6 +22,7 @@ import polars as pl
 import pyarrow as pa
 
 from freshet.schemas.errors import CheckpointError
+from freshet.schemas.evaluated import evaluated
 from freshet.schemas.events.columns import BAD_LABEL
 from freshet.schemas.events.decode import (
     REASONS,
@@ -322,11 +323,8 @@ class IntakeTask:
         for k, (expression, names) in enumerate(self._filters):
             rows = np.flatnonzero(code == APPLIED)
             if len(rows):
-                hit = (
-                    columns.frame(names, rows)
-                    .select(expression.alias("x").fill_null(False))["x"]
-                    .to_numpy()
-                )
+                true = expression.alias("x").fill_null(False)
+                hit = evaluated(columns.frame(names, rows), [true])["x"].to_numpy()
                 code[rows[hit]] = FIRST_FILTER + k
 
     def _bury(self, columns: Columns, batch: Batch, out: Outputs) -> None:
