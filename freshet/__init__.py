@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from freshet.learners.ctr.spec import TorchCtr
     from freshet.learners.logistic.learner import HashedLogistic
     from freshet.learners.model import Label, Model
+    from freshet.learners.on_demand import on_demand
     from freshet.learners.release_config import ReleaseConfig
     from freshet.learners.river.spec import River
     from freshet.learners.rungs import constant, heuristic
@@ -93,6 +94,7 @@ __all__ = [
     "min",
     "minute_of_day",
     "month",
+    "on_demand",
     "rate",
     "ratio",
     "sum",

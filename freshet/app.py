@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from freshet import own_modules, shadows
 from freshet.features.views import erasing
-from freshet.features.views.view import FeatureRef, View
+from freshet.features.views.view import View
 from freshet.learners.model import Model
 from freshet.learners.rungs import Heuristic
 from freshet.mistakes import mistake_in
@@ -254,6 +254,7 @@ class App:
             if isinstance(rung, Heuristic):
                 where = f"model {model.name}: fallback[{i}]"
                 check_row_wise(rung.when, _as_events(model), where)
+        _check_on_demand(model)
         fields = {field.name for field in model.on.all_fields.fields}
         for name in _views_read(model):
             if name not in [view.name for view in self.views]:
@@ -262,11 +263,7 @@ class App:
                     f"model {model.name} reads view {name!r}, which it does not list",
                     "Add it to views=[…].",
                 )
-            made_from = {
-                ref.made_from
-                for ref in model.features
-                if isinstance(ref, FeatureRef) and ref.view == name
-            }
+            made_from = {ref.made_from for ref in model.refs_to_views if ref.view == name}
             if not made_from <= {"", self.view(name).values_digest}:
                 raise DefinitionError(
                     f"app {self.name}",
@@ -303,11 +300,29 @@ def _refuse_derived(topic: Topic, name: str, expression: pl.Expr) -> None:
         )
 
 
+def _check_on_demand(model: Model) -> None:
+    """That each is row-wise, and that requests can bring what it reads of them."""
+    known = model.on.events.positions
+    for feature, made in zip(model.on_demand, model.computed):
+        where = f"model {model.name}: on-demand feature {feature.name!r}"
+        if not isinstance(feature.compute, OWN):
+            check_row_wise(feature.compute, made.before, where, any_type=True)
+        for name in made.reads:
+            if name in known and model.on.events[name].type not in DATATYPES:
+                type_ = model.on.events[name].type
+                raise DefinitionError(
+                    where,
+                    f"reads {name!r}, of type {type_}, which no request brings",
+                    "Let it read texts, numbers and truths alone.",
+                )
+
+
 def _check_derived_of_requests(model: Model, views: Iterable[View]) -> None:
     """What a model's requests must be able to bring, so that its derived fields can be computed of
     them."""
     used = {ref.field for ref in model.features if isinstance(ref, FieldRef)}
     used |= {key for view in views for key in view.keys}
+    used |= {name for made in model.computed for name in made.reads}
     for name, made_of in roots(model.on.derivations).items():
         if name not in used:
             continue
@@ -323,8 +338,7 @@ def _check_derived_of_requests(model: Model, views: Iterable[View]) -> None:
 
 def _views_read(model: Model) -> list[str]:
     """The names of the views that a model reads, each once, in order of first use."""
-    names = (feature.view for feature in model.features if isinstance(feature, FeatureRef))
-    return list(dict.fromkeys(names))
+    return list(dict.fromkeys(ref.view for ref in model.view_features))
 
 
 def _as_events(model: Model) -> EventSchema:

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 
 from freshet.features.views.view import FeatureRef
 from freshet.learners.contract import LearnerSpec
+from freshet.learners.on_demand import OnDemand, categories_of, made_of_views, settled
 from freshet.learners.release_config import ReleaseConfig
-from freshet.learners.rungs import Constant, Heuristic, Rung, with_brought
+from freshet.learners.rungs import Constant, Heuristic, Rung, with_sources
 from freshet.learners.sources import definition_of
 from freshet.schemas.declared import brief, check_each, check_kind
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.events.field import KEY_TYPES
 from freshet.schemas.models.vectors import VectorSchema
+from freshet.schemas.topics.derivations import Derivation
 from freshet.schemas.topics.digests import Facts, digest_of, fields_read, of_expression, of_field
 from freshet.schemas.topics.topic import FieldRef, Topic, check_name
 
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 OF_FEATURES = (
-    'Write a field of the topic as topic["field"], a feature of a view as view["feature"]. '
-    "What is computed from fields belongs in the events, or in a view."
+    'Write a field of the topic as topic["field"], a feature of a view as view["feature"], '
+    "and what is computed of them as fr.on_demand(…)."
 )
 OF_LEARNERS = "Write one with its brackets, such as fr.Baseline() or fr.HashedLogistic()."
 MAX_BATCH = 65_536  # labels a step; all of them are in memory at once
@@ -124,8 +126,9 @@ class Model:
             UUID, too), enum, int, long or boolean. A request without it, or with null, is given a
             new id.
         label: Where outcomes come from.
-        features: Fields of `on` (`on["field"]`, `fr.category(on["field"])`) and features of views
-            (`view["feature"]`), which are read by the request's fields of the view's key.
+        features: Fields of `on` (`on["field"]`, `fr.category(on["field"])`), features of views
+            (`view["feature"]`), which are read by the request's fields of the view's key, and
+            `fr.on_demand(…)`, which is computed of both.
         learners: `fr.Baseline(…)`, `fr.HashedLogistic(…)`, `fr.River(…)`, `fr.TorchCtr(…)`: at
             least one, each with a `name` of its own. Each starts a lineage of snapshots, and
             lineages compete.
@@ -191,7 +194,7 @@ class Model:
     on: Topic
     id: str
     label: Label
-    features: Sequence[FieldRef | FeatureRef]
+    features: Sequence[FieldRef | FeatureRef | OnDemand]
     learners: Sequence[LearnerSpec]
     slices: Sequence[str] = ()
     fallback: Sequence[Rung] = ()
@@ -229,7 +232,8 @@ class Model:
                     f"A request carries the fields of {self.on.name}; "
                     f"put a view over {ref.topic} instead.",
                 )
-        self._tell_what_requests_bring()
+        _ = self.computed  # what is wrong with them is told when they are declared
+        self._tell_rungs_of_sources()
         for slice_ in self.slices:
             # Of a question its categories are kept as texts, and nothing else is.
             if slice_ not in self.vectors.categories:
@@ -239,20 +243,22 @@ class Model:
                     f"Its categories are {', '.join(self.vectors.categories)}.",
                 )
 
-    def _tell_what_requests_bring(self) -> None:
-        """Fields within fields have dots in their names, as features of views have."""
+    def _tell_rungs_of_sources(self) -> None:
+        """Fields within fields have dots in their names, as features of views have; and what is
+        made of such a feature need not have one."""
         own = frozenset(ref.field for ref in self.features if isinstance(ref, FieldRef))
         nested = frozenset(name for name in own if "." in name)
-        read = {ref.name for ref in self.features if isinstance(ref, FeatureRef)}
+        read = {ref.name for ref in self.view_features}
         for name in sorted(nested & read):
             raise DefinitionError(
                 f"model {self.name}",
                 f"feature {name!r} is a field of {self.on.name}, and a feature of a view",
                 "Rename the view or its feature.",
             )
-        if not nested:
+        of_views = made_of_views(self.computed, read)
+        if not nested and not of_views:
             return
-        rungs = [with_brought(rung, nested) for rung in self.fallback]
+        rungs = [with_sources(rung, nested, of_views) for rung in self.fallback]
         # Frozen to everybody else.
         object.__setattr__(self, "fallback", rungs)
 
@@ -290,7 +296,8 @@ class Model:
         check_kind(where, "id", self.id, str, f"Name a field of {self.on.name}.")
         check_kind(where, "label", self.label, Label, "Write fr.Label(topic, id=…, value=…).")
         check_kind(where, "batch", self.batch, int, f"Use 1 to {MAX_BATCH}.")
-        check_each(where, "features", self.features, (FieldRef, FeatureRef), OF_FEATURES)
+        kinds = (FieldRef, FeatureRef, OnDemand)
+        check_each(where, "features", self.features, kinds, OF_FEATURES)
         if not self.features:
             raise DefinitionError(where, "has no features to answer by", OF_FEATURES)
         # An app's own learner needs no base class of ours; that it can `make` one is asked below.
@@ -333,35 +340,52 @@ class Model:
             )
 
     @cached_property
+    def view_features(self) -> tuple[FeatureRef, ...]:
+        """The features of views that it reads, each once: first those of its vector, then those
+        that only on-demand features read."""
+        return tuple(dict.fromkeys(self.refs_to_views))
+
+    @property
+    def refs_to_views(self) -> list[FeatureRef]:
+        """The same as often as they are named: each may be of another view of that name."""
+        own = [ref for ref in self.features if isinstance(ref, FeatureRef)]
+        return [*own, *(ref for feature in self.on_demand for ref in feature.reads)]
+
+    @property
+    def on_demand(self) -> list[OnDemand]:
+        """Its on-demand features, in order of declaration."""
+        return [feature for feature in self.features if isinstance(feature, OnDemand)]
+
+    @cached_property
+    def computed(self) -> tuple[Derivation, ...]:
+        """How its on-demand features are computed, in order of declaration."""
+        return settled(self.on_demand, self.view_features, self.on, self.name)
+
+    @cached_property
     def vectors(self) -> VectorSchema:
         """The names of its vector's categories and numbers, each in order of declaration."""
-        categories = tuple(
-            feature.field
-            for feature in self.features
-            if isinstance(feature, FieldRef) and feature.categorical
-        )
-        # Whatever a view computes is a number.
-        numbers = tuple(
-            _name_of(feature)
-            for feature in self.features
-            if not (isinstance(feature, FieldRef) and feature.categorical)
-        )
-        return VectorSchema(categories, numbers, self.digest)
+        computed = categories_of(self.on_demand, self.computed)
+        categories = []
+        numbers = []
+        for feature in self.features:
+            name = _name_of(feature)
+            # Whatever a view computes is a number.
+            if name in computed or (isinstance(feature, FieldRef) and feature.categorical):
+                categories.append(name)
+            else:
+                numbers.append(name)
+        return VectorSchema(tuple(categories), tuple(numbers), self.digest)
 
     @cached_property
     def facts(self) -> Facts:
         """All that decides what a vector holds and what its label says, by name."""
         label = self.label
-        asked = {
-            f"feature {ref.field}": f"{_read_as(ref)}, {of_field(self.on.all_fields[ref.field])}"
-            for ref in self.features
-            if isinstance(ref, FieldRef)
-        }
-        views = {
-            f"view {ref.view}": ref.made_from
-            for ref in self.features
-            if isinstance(ref, FeatureRef)
-        }
+        asked = {}
+        for ref in self.features:
+            if isinstance(ref, FieldRef):
+                kind = of_field(self.on.all_fields[ref.field])
+                asked[f"feature {ref.field}"] = f"{_read_as(ref.categorical)}, {kind}"
+        views = {f"view {ref.view}": ref.made_from for ref in self.view_features}
         # What a request may lack is filled in as an event's would be.
         imputes = {
             f"missing {name} in a request": repr(how.value) for name, how in self.on.impute.items()
@@ -388,7 +412,18 @@ class Model:
             "late labels": label.late,
             f"topic {label.topic.name}": label.topic.digest,
         }
-        return {**own, **asked, **views, **imputes, **derived, **labels}
+        return {**own, **asked, **views, **imputes, **derived, **self._computed_facts(), **labels}
+
+    def _computed_facts(self) -> Facts:
+        """Of each on-demand feature how it is computed, and of what."""
+        facts = {}
+        categories = categories_of(self.on_demand, self.computed)
+        for made in self.computed:
+            name = made.field.name
+            kinds = [f"{read}: {of_field(made.before[read])}" for read in made.reads]
+            told = f"{made.fact} over {'; '.join(kinds)}"
+            facts[f"on demand {name}"] = f"{_read_as(name in categories)}, {told}"
+        return facts
 
     @cached_property
     def digest(self) -> str:
@@ -431,13 +466,13 @@ class Model:
         return f"{learner.name}-{digest_of(self.facts_of(learner))}"
 
 
-def _name_of(feature: FieldRef | FeatureRef) -> str:
+def _name_of(feature: FieldRef | FeatureRef | OnDemand) -> str:
     if isinstance(feature, FieldRef):
         return feature.field
     return feature.name
 
 
-def _read_as(feature: FieldRef) -> str:
-    if feature.categorical:
+def _read_as(categorical: bool) -> str:
+    if categorical:
         return "category"
     return "number"

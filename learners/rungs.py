@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from freshet.schemas.errors import DefinitionError
+from freshet.schemas.evaluated import evaluated
 from freshet.schemas.models.vectors import F64
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class Heuristic:
     p_false: float
     # Those of its features that a request brings, though their names have dots: nested ones.
     brought: frozenset[str] = field(default=frozenset(), init=False, compare=False, repr=False)
+    # Those that are computed of features of views, under names without dots.
+    of_views: frozenset[str] = field(default=frozenset(), init=False, compare=False, repr=False)
     rung = "heuristic"
 
     def __post_init__(self) -> None:
@@ -71,15 +74,18 @@ class Heuristic:
 
     @property
     def needs(self) -> frozenset[Need]:
-        """The store, if it reads a feature of a view; else nothing."""
-        of_views = [name for name in self.fields if "." in name and name not in self.brought]
-        return _FEATURES if of_views else _NOTHING
+        """The store, if it reads a feature of a view, or what is computed of one; else nothing."""
+        for name in self.fields:
+            of_view = "." in name and name not in self.brought
+            if of_view or name in self.of_views:
+                return _FEATURES
+        return _NOTHING
 
     def answer(self, frame: pl.DataFrame) -> F64:
         """Probabilities float64 `[n]` within (0, 1), for `n` rows of the features it reads."""
         # to Polars NaN is larger than any number, to models it is missing
         known = frame.fill_nan(None)
-        found = known.select(self.when.alias("p")).to_series()
+        found = evaluated(known, [self.when.alias("p")]).to_series()
         p: F64
         if str(found.dtype) == "Boolean":
             p = np.where(found.fill_null(False).to_numpy(), self.p_true, self.p_false)
@@ -155,11 +161,13 @@ def _check(what: str, p: float) -> None:
         )
 
 
-def with_brought(rung: Rung, nested: frozenset[str]) -> Rung:
-    """A rung that knows which of the names with dots a request brings."""
+def with_sources(rung: Rung, nested: frozenset[str], of_views: frozenset[str]) -> Rung:
+    """A rung that knows which of the names with dots a request brings, and which of those without
+    are made of features of views."""
     if not isinstance(rung, Heuristic):
         return rung
     made = replace(rung)
     # Frozen to everybody else.
     object.__setattr__(made, "brought", nested)
+    object.__setattr__(made, "of_views", of_views)
     return made

@@ -43,7 +43,7 @@ PAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     ),
     "models": (
         "Models, their labels and fallbacks",
-        ("Model", "Label", "heuristic", "constant", "ReleaseConfig"),
+        ("Model", "Label", "on_demand", "heuristic", "constant", "ReleaseConfig"),
     ),
     "learners": ("Learners", ("Baseline", "HashedLogistic", "River", "TorchCtr")),
     "values": (
@@ -51,7 +51,7 @@ PAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
         (
             *("Topic/FieldRef", "time/EventTime", "View/FeatureRef"),
             *("hour/TimePart", "bucket/Bucket", "haversine/Distance"),
-            *("heuristic/Heuristic", "constant/Constant"),
+            *("on_demand/OnDemand", "heuristic/Heuristic", "constant/Constant"),
             *("count/Window", "ratio/Ratio", "last/Last", "first/First"),
             *("decayed_mean/DecayedMean", "decayed_sum/DecayedTotal"),
             *("age/Age", "time_since/TimeSince"),

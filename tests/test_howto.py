@@ -47,7 +47,7 @@ from freshet.schemas.topics.reader import EventReader
 from freshet.servers.registry_server import RegistryServer
 from freshet.settings import Settings
 from freshet.streams.sqlite.log import SqliteLog
-from freshet.testing import LocalRun, MemoryStore
+from freshet.testing import LocalRun, MemoryStore, vectors_of
 from tests import howto
 from tests.contracts.learner_battery import Case, LearnerBattery
 from tests.freshet.toy_day import toy_day
@@ -133,6 +133,32 @@ def test_what_is_derived_of_a_request_is_what_the_page_says(tmp_path: Path) -> N
     assert 0 <= int(cell) < 1000
     numbers = dict(zip(model.vectors.numbers, read.vectors.numbers[0].tolist()))
     assert numbers["log_km"] == np.float32(np.log(0.1))
+
+
+def test_what_is_computed_on_demand_is_what_the_page_says(tmp_path: Path) -> None:
+    howto.write("on-demand", tmp_path)
+    app = load(tmp_path / "app.py")
+    (model,) = app.models
+    plan = vector_plan(app, model)
+    assert set(plan.fields) == {"user", "amount", "at", "lat", "lon"}
+    assert model.vectors.numbers == ("by_user.n_1h", "times_mean", "km", "km_h")
+    assert model.vectors.categories == ("too_fast",)
+    payment = {"id": "a", "at": NOW, "user": 7, "amount": 20.0, "lat": 40.64, "lon": -73.78}
+    with LocalRun(app, tmp_path / "run", MemoryStore()) as local:
+        local.step(NOW - 1, NOW + STEP, {}, {"payments": Sent([(NOW, payment)])})
+        # A degree of latitude in three minutes, as no traveller makes it.
+        asked = {**payment, "id": "b", "at": NOW + 180_000, "amount": 60.0, "lat": 41.64}
+        local.step(NOW + STEP, NOW + 2 * STEP, {k: [v] for k, v in asked.items()}, {})
+        read = plan.read(local._store, {k: [v] for k, v in asked.items()}, 1, NOW + STEP)
+        served = vectors_of(local, model)["b"]
+    numbers = dict(zip(model.vectors.numbers, read.vectors.numbers[0].tolist()))
+    assert numbers["times_mean"] == 3.0
+    assert numbers["km"] == pytest.approx(111.2, abs=0.1)
+    assert numbers["km_h"] == pytest.approx(2224, abs=1)
+    assert parts_of(read.categories.to_arrow()[0].as_py()) == ["true"]
+    # What is logged, and so learned, is that vector.
+    logged = read.vectors.categories.tobytes() + read.vectors.numbers.tobytes()
+    assert served.startswith(logged)
 
 
 def test_expressions_of_the_page_may_be_derived() -> None:

@@ -20,18 +20,20 @@ if TYPE_CHECKING:
 
 class RequestDerivations:
     """Of the derived fields of a topic those that requests of one model need: `names` are the
-    fields that it reads. False where there are none."""
+    fields that it reads; of them `typed` are read with the types that events have. False where
+    nothing is needed."""
 
-    def __init__(self, topic: Topic, names: Collection[str]) -> None:
+    def __init__(self, topic: Topic, names: Collection[str], typed: Collection[str] = ()) -> None:
         self._topic = topic
-        self._derivations = needed(topic.derivations, names)
+        self._derivations = needed(topic.derivations, [*names, *typed])
         self._roots = roots(self._derivations)
         every = [root for made_of in self._roots.values() for root in made_of]
+        every += [name for name in typed if name not in self._roots]
         self._fields = [topic.events[name] for name in dict.fromkeys(every)]
         self._dtypes = {field.name: dtype_of(field) for field in self._fields}
 
     def __bool__(self) -> bool:
-        return bool(self._derivations)
+        return bool(self._fields)
 
     def made_of(self, name: str) -> tuple[str, ...]:
         """The fields that a request brings, of which a field is made; itself, if it is one."""
@@ -44,9 +46,9 @@ class RequestDerivations:
         derived = {name for name, made_of in self._roots.items() if brought >= {*made_of}}
         return (brought - self._roots.keys()) | derived
 
-    def with_derived(self, columns: Mapping[str, Any], n: int) -> dict[str, Any]:
-        """The columns of a request, with lists of Python's values for its derived fields. What was
-        not sent counts as missing, as in an event; what was sent under their names is none.
+    def frame(self, columns: Mapping[str, Any], n: int) -> pl.DataFrame:
+        """The fields that something is made of, as events have them, and all that is derived. What
+        was not sent counts as missing, as in an event.
 
         Raises:
             RequestError: a value is of a wrong type.
@@ -58,6 +60,11 @@ class RequestDerivations:
         )
         for derivation in self._derivations:
             frame = frame.hstack([derivation.compute(frame)])
+        return frame
+
+    def with_derived(self, columns: Mapping[str, Any], frame: pl.DataFrame) -> dict[str, Any]:
+        """The columns of a request, with lists of Python's values for its derived fields, which
+        stand in its `frame`; what was sent under their names is none."""
         own = {name: values for name, values in columns.items() if name not in self._roots}
         return own | {name: frame[name].to_list() for name in self._roots}
 

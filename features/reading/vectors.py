@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from freshet.features.reading.on_demand import OnDemandFeatures
 from freshet.features.reading.request_derived import RequestDerivations
 from freshet.features.reading.request_texts import TextColumn, distinct_keys, texts_of
 from freshet.features.rows.finish import Answers, Part, finish_into, tables_of
@@ -21,6 +22,7 @@ from freshet.schemas.errors import RequestError, StoreError
 from freshet.schemas.models.vectors import Vectors, VectorSchema
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.text.keys import UUID, escaped, keys_of
+from freshet.schemas.topics.derivations import Derivation
 from freshet.schemas.topics.topic import FieldRef, Topic
 
 I64 = npt.NDArray[np.int64]
@@ -46,9 +48,10 @@ class Read:
 class VectorPlan:
     """How the requests of one model become vectors.
 
-    `features` and `views` are the model's; `stored_as` names the views in the store; `topic` is the
-    one that it is asked on, whose imputes are constants for request fields that may be missing, and
-    whose derived fields are computed of the others.
+    `features` and `views` are what it reads of requests and views; `stored_as` names the views in
+    the store; `topic` is the one that it is asked on, whose imputes are constants for request
+    fields that may be missing, and whose derived fields are computed of the others; `computed` are
+    its on-demand features. A feature of a view that is not in the vector is read for those.
     """
 
     def __init__(
@@ -58,26 +61,34 @@ class VectorPlan:
         views: Sequence[View],
         stored_as: Sequence[str],
         topic: Topic,
+        computed: Sequence[Derivation] = (),
     ) -> None:
         self.schema = schema
         self.views = tuple(views)
         self.stored_as = tuple(stored_as)
         self._impute = topic.impute
         self._uuids = {f.name for f in topic.events.fields if f.key_kind == UUID}
-        at = {name: i for i, name in enumerate(schema.numbers)}
+        self._features = [f for f in features if isinstance(f, FeatureRef)]
+        # Behind the vector's own stand those that only on-demand features read.
+        read_of_views = [f.name for f in self._features]
+        columns = dict.fromkeys([*schema.numbers, *read_of_views])
+        at = {name: i for i, name in enumerate(columns)}
+        self._width = len(columns)
         self._own = [
             (at[f.field], f.field)
             for f in features
             if isinstance(f, FieldRef) and not f.categorical
         ]
-        self._features = [f for f in features if isinstance(f, FeatureRef)]
         self._given = {f.name: at[f.name] for f in self._features}
         # What a question needs of these is the same each time.
         self._keys = [view.keys for view in self.views]
         self._key_fields = [frozenset(keys) for keys in self._keys]
-        self._text_fields = tuple(dict.fromkeys((*schema.categories, *chain(*self._keys))))
+        self._on_demand = OnDemandFeatures(computed, schema, self._given)
+        made = self._on_demand.categories
+        self._own_categories = tuple(name for name in schema.categories if name not in made)
+        self._text_fields = tuple(dict.fromkeys((*self._own_categories, *chain(*self._keys))))
         read_of_requests = {*self._text_fields, *(name for _, name in self._own)}
-        self._derived = RequestDerivations(topic, read_of_requests)
+        self._derived = RequestDerivations(topic, read_of_requests, self._on_demand.fields)
         plans = [view.plan for view in self.views]
         self._tables = tables_of(plans, [view.max_age_ms for view in self.views])
         read = [f"{view.name}.{name}" for view in self.views for name in view.plan.names]
@@ -90,22 +101,32 @@ class VectorPlan:
         return bool(self.views)
 
     @property
+    def given(self) -> tuple[str, ...]:
+        """The features of views that it reads, any of which a request may bring."""
+        return tuple(self._given)
+
+    @property
     def fields(self) -> tuple[str, ...]:
-        """The request fields that it needs: categories, own numbers, and the keys of its views; of
-        those that are derived what they are made of."""
+        """The request fields that it needs: categories, own numbers, what on-demand features are
+        made of, and the keys of its views; of those that are derived what they are made of."""
         keys = [k for v in self.views for k in v.keys]
-        read = (*self.schema.categories, *(f for _, f in self._own), *keys)
+        read = (*self._own_fields, *keys)
         return tuple(dict.fromkeys(chain.from_iterable(map(self._derived.made_of, read))))
 
     def given_instead(self, field: str) -> tuple[str, ...]:
         """The features that may be sent instead of a field that is but a key of views: all that are
         read by it."""
-        own = (*self.schema.categories, *(name for _, name in self._own))
+        own = self._own_fields
         if field in chain.from_iterable(map(self._derived.made_of, own)):
             return ()
         made_of = self._derived.made_of
         keyed = {v.name for v in self.views if field in chain.from_iterable(map(made_of, v.keys))}
         return tuple(f.name for f in self._features if f.view in keyed)
+
+    @property
+    def _own_fields(self) -> tuple[str, ...]:
+        """Those that it reads for themselves."""
+        return (*self._own_categories, *(name for _, name in self._own), *self._on_demand.fields)
 
     def read(self, store: RowReader | None, columns: Columns, n: int, as_of_ms: int) -> Read:
         """Vectors of `n` requests. A view whose key was not sent is not read; a feature that was
@@ -118,15 +139,13 @@ class VectorPlan:
             RequestError: values of a wrong type.
         """
         asked = self._asked(columns)
+        frame = None
         if self._derived:
-            columns = self._derived.with_derived(columns, n)
+            frame = self._derived.frame(columns, n)
+            columns = self._derived.with_derived(columns, frame)
         texts = {name: self._texts(name, columns.get(name), n) for name in self._text_fields}
         keyed = {name: escaped(column) for name, column in texts.items()}
-        answers = Answers(
-            numbers=np.full((n, len(self.schema.numbers)), np.nan, np.float32),
-            versions=np.zeros((n, VERSION_WORDS * len(self.views)), np.int64),
-            age_ms=np.full(n, -1, np.int64),
-        )
+        answers = self._nothing_read(n)
         numbers = answers.numbers
         if store is not None and asked:
             parts = self._parts(store, asked, keyed)
@@ -137,9 +156,27 @@ class VectorPlan:
         for name, values in columns.items():
             if name in self._given:
                 numbers[:, self._given[name]] = self._numbers(name, values, n)
+        if self._on_demand:
+            # Last: they are made of all the others.
+            made = self._on_demand.compute(frame, numbers)
+            found = self._on_demand.texts(made)
+            texts |= found
+            keyed |= {name: escaped(column) for name, column in found.items()}
+            numbers = self._on_demand.rounded(made, numbers)
         vectors = Vectors(self._hashed(texts, n), numbers)
         versions = answers.versions.view(np.uint8)
         return Read(vectors, versions, answers.age_ms, self._joined_categories(keyed, n))
+
+    def _nothing_read(self, n: int) -> Answers:
+        """Room for what is read. On-demand features are made of values before they are rounded."""
+        kind: type[np.floating[Any]] = np.float32
+        if self._on_demand:
+            kind = np.float64
+        return Answers(
+            numbers=np.full((n, self._width), np.nan, kind),
+            versions=np.zeros((n, VERSION_WORDS * len(self.views)), np.int64),
+            age_ms=np.full(n, -1, np.int64),
+        )
 
     def warm(self) -> None:
         """Load every kernel that a question calls, by one that finds no rows. Else the first one
@@ -190,19 +227,19 @@ class VectorPlan:
             return [constant if text is None else text for text in texts]
         return texts
 
-    def _numbers(self, name: str, values: Sequence[Any] | None, n: int) -> npt.NDArray[np.float32]:
+    def _numbers(self, name: str, values: Sequence[Any] | None, n: int) -> npt.NDArray[np.float64]:
         """A column of numbers, NaN or their constant where missing."""
         how = self._impute.get(name)
         missing = np.nan if how is None else float(how.value)
         if values is None:
-            return np.full(n, missing, np.float32)
+            return np.full(n, missing)
         try:
             out = np.array([np.nan if v is None else v for v in values], np.float64)
         except (TypeError, ValueError) as error:
             raise RequestError(
                 f"input {name!r}", f"its values are no numbers: {error}", "Send one number a row."
             ) from error
-        return np.where(np.isnan(out), missing, out).astype(np.float32)
+        return np.where(np.isnan(out), missing, out)
 
     def _hashed(self, texts: Mapping[str, TextColumn], n: int) -> npt.NDArray[np.uint64]:
         """All categories at once, one after the other."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -80,10 +80,11 @@ class Part(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """Where values of `n` questions go: features as float32 `[n, columns]`, the versions of the
-    rows read as int64 `[n, 2 * views]`, and the age of the oldest row (ms) as int64 `[n]`."""
+    """Where values of `n` questions go: features as float32 or float64 `[n, columns]`, the versions
+    of the rows read as int64 `[n, 2 * views]`, and the age of the oldest row (ms) as int64
+    `[n]`."""
 
-    numbers: npt.NDArray[np.float32]
+    numbers: npt.NDArray[np.floating[Any]]
     versions: I64
     age_ms: I64
 

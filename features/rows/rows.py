@@ -12,7 +12,7 @@ import numpy.typing as npt
 from freshet.features import aggregates
 from freshet.features.packed import Packed
 from freshet.features.rows.arena import RowArena
-from freshet.features.rows.finish import finish
+from freshet.features.rows.finish import Answers, Part, finish, finish_into, tables_of
 from freshet.features.rows.finish_kernels import plain
 from freshet.features.rows.fold_kernels import Events
 from freshet.features.rows.layout import (
@@ -236,4 +236,8 @@ def warm() -> None:
     rows.fold(Texts.of(["a"]), np.zeros(1, np.int64), np.zeros((1, 1)), 0, np.zeros(1, np.int64))
     again.load(rows.dump(), [])
     rows.erase(Texts.of(["a"]), 1, np.zeros(1, np.int64))
-    finish(plan, again.hand_over()[1], np.zeros(1, np.int64))
+    _, found = again.hand_over()
+    finish(plan, found, np.zeros(1, np.int64))
+    # As where on-demand features read them; to vectors they go as float32, which any run does.
+    unrounded = Answers(np.zeros((1, 3)), np.zeros((1, 2), np.int64), np.zeros(1, np.int64))
+    finish_into(tables_of([plan], [0]), [Part(0, found, [0])], 0, np.arange(3), unrounded)

@@ -193,19 +193,20 @@ def _model(app: App, model: Model) -> Iterable[tuple[str, str]]:
     )
     yield "categories", ", ".join(model.vectors.categories) or "none"
     # Features of views are told with their view.
-    of_requests = [name for name in model.vectors.numbers if name in model.on.all_fields.positions]
-    numbers = ", ".join(of_requests)
-    if not of_requests:
+    of_views = {feature.name for feature in model.view_features}
+    others = [name for name in model.vectors.numbers if name not in of_views]
+    numbers = ", ".join(others)
+    if not others:
         numbers = "of views alone" if model.vectors.numbers else "none"
     yield "numbers", numbers
     yield from _rounded(model, app.views_of(model))
     for view in app.views_of(model):
         read = ", ".join(
-            feature.feature
-            for feature in model.features
-            if isinstance(feature, FeatureRef) and feature.view == view.name
+            feature.feature for feature in model.view_features if feature.view == view.name
         )
         yield "", f"{view.name}, by {'|'.join(view.keys)}: {read}"
+    for made in model.computed:
+        yield "", f"{made.field.name}, on demand: {shown(made.fact)}"
     yield "lineages", ", ".join(model.lineage(learner) for learner in model.learners)
     if model.slices:
         yield "slices", ", ".join(model.slices)

@@ -332,17 +332,20 @@ def _learned(model: Model, example: JoinedExample, cuts: Sequence[Cut]) -> list[
 def _request(model: Model, prediction: LoggedPrediction) -> list[RequestValue]:
     names = model.vectors.categories
     numbers = model.vectors.numbers
+    computed = {made.field.name for made in model.computed}
     texts = []
     # Without categories the joined text is empty, and would be one empty part.
     if names:
         texts = parts_of(prediction.categories)
-    out = [RequestValue(name, "category", text) for name, text in zip(names, texts)]
-    own = {field.name for field in model.on.all_fields.fields}
+    out = []
+    for name, text in zip(names, texts):
+        out.append(RequestValue(name, "on demand" if name in computed else "category", text))
+    of_views = {feature.name for feature in model.view_features}
     for name, number in zip(numbers, prediction.fixed["numbers"]):
-        # The others are features of views, which are told with their rows.
-        if name in own:
+        # Those are told with their rows.
+        if name not in of_views:
             value = None
             if not math.isnan(number):
                 value = float(number)
-            out.append(RequestValue(name, "number", value))
+            out.append(RequestValue(name, "on demand" if name in computed else "number", value))
     return out

@@ -87,10 +87,11 @@ class OutcomeFacts:
 
 @dataclass(frozen=True, slots=True)
 class RequestValue:
-    """A feature that the request carried (a category as its text); None where it was missing."""
+    """A feature that the request carried, or that was computed of it on demand (a category as its
+    text); None where it was missing."""
 
     name: str
-    kind: Literal["category", "number"]
+    kind: Literal["category", "number", "on demand"]
     value: str | float | None
 
 

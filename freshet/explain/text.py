@@ -39,9 +39,14 @@ def show_explanation(explained: Explanation, console: Console) -> None:
     for name, text in _facts(explained):
         facts.add_row(name, marked("{}", text))
     console.print(facts)
-    if explained.request:
+    brought = {one.name: one.value for one in explained.request if one.kind != "on demand"}
+    computed = {one.name: one.value for one in explained.request if one.kind == "on demand"}
+    if brought:
         console.print(marked("\n[bold]from the request[/]"), highlight=False)
-        _pairs({value.name: value.value for value in explained.request}, console)
+        _pairs(brought, console)
+    if computed:
+        console.print(marked("\n[bold]computed on demand[/]"), highlight=False)
+        _pairs(computed, console)
     for view in explained.views:
         _view(view, explained.answer.asked_ms, console)
 

@@ -8,7 +8,6 @@ from importlib.metadata import version
 
 from freshet.app import App
 from freshet.features.reading.api import FeatureReader
-from freshet.features.views.view import FeatureRef
 from freshet.roles import plans
 from freshet.schemas.topics.topic import Freshness
 from freshet.serving.docs import routes as http_docs
@@ -60,7 +59,7 @@ def keys_of(app: App) -> dict[str, set[tuple[str, ...]]]:
 
 
 def feature_reader(app: App) -> FeatureReader:
-    services = {m.name: [f for f in m.features if isinstance(f, FeatureRef)] for m in app.models}
+    services = {model.name: model.view_features for model in app.models}
     return FeatureReader([(v, app.stored_as(v)) for v in app.views], services)
 
 

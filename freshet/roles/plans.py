@@ -27,7 +27,7 @@ from freshet.schemas.errors import DefinitionError, LogError
 from freshet.schemas.events.decode import EventCodec
 from freshet.schemas.events.masks import Masked
 from freshet.schemas.events.schema import EventSchema
-from freshet.schemas.topics.topic import Freshness, Topic
+from freshet.schemas.topics.topic import FieldRef, Freshness, Topic
 from freshet.streams.disk import until_there_is_room
 from freshet.streams.intake.starts import settle
 from freshet.streams.intake.task import (
@@ -257,12 +257,14 @@ def trainer(
 
 def vector_plan(app: App, model: Model) -> VectorPlan:
     views = app.views_of(model)
+    fields = [feature for feature in model.features if isinstance(feature, FieldRef)]
     return VectorPlan(
         model.vectors,
-        model.features,
+        [*fields, *model.view_features],
         views,
         [app.stored_as(v) for v in views],
         model.on,
+        model.computed,
     )
 
 

@@ -13,11 +13,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeGuard
 
 import pyarrow as pa
 
 from freshet.schemas.errors import DefinitionError
+from freshet.schemas.evaluated import evaluated
 from freshet.schemas.events.columns import arrow_type
 from freshet.schemas.events.field import Field
 from freshet.schemas.events.schema import EventSchema
@@ -41,13 +42,15 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 class Derivation:
     """One derived field. `reads` are the fields that it is made of, of which some may be derived
     themselves; `fact` is its definition in words; `before` is the schema of all that it may
-    read. `over` gives its values for the rows of a frame, of the type that `field` has."""
+    read. `over` gives its values for the rows of a frame, of the type that `field` has; where it
+    is an `expression` of Polars, by that."""
 
     field: Field
     reads: tuple[str, ...]
     fact: str
     before: EventSchema
     over: Over
+    expression: pl.Expr | None = None
 
     def compute(self, frame: pl.DataFrame) -> pl.Series:
         """Its values for rows of the fields that it reads; null where it fails. Of whatever rows
@@ -64,6 +67,37 @@ class Derivation:
             return pl.Series(self.field.name, [None], dtype_of(self.field))
         half = rows // 2
         return pl.concat([self.compute(frame[:half]), self.compute(frame[half:])])
+
+
+def compute_together(derivations: Sequence[Derivation], frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with what several come to that do not read each other, the same as one by one. Of
+    few rows most of the time is that of a call, so expressions are given to Polars together."""
+    import polars as pl
+
+    together = [made for made in derivations if made.expression is not None]
+    expressions = [made.expression for made in together if made.expression is not None]
+    try:
+        found = frame.hstack(evaluated(frame, expressions).get_columns())
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        # One of them fails for a row, and it is not told which.
+        found = frame
+        together = []
+    done = {made.field.name for made in together}
+    rest = [made.compute(frame) for made in derivations if made.field.name not in done]
+    return found.hstack(rest)
+
+
+def levels(derivations: Sequence[Derivation]) -> list[list[Derivation]]:
+    """Those that read none of the others first, then those that read only these, and so on."""
+    depth: dict[str, int] = {}
+    found: list[list[Derivation]] = []
+    for made in derivations:
+        own = max((depth[name] + 1 for name in made.reads if name in depth), default=0)
+        depth[made.field.name] = own
+        if own == len(found):
+            found.append([])
+        found[own].append(made)
+    return found
 
 
 def settled(
@@ -83,7 +117,7 @@ def settled(
     for name, declared in derive.items():
         where = f"topic {topic}: derive[{name!r}]"
         _check_name(name, known, where)
-        made = _settled(name, declared, known, event_time, where)
+        made = settled_field(name, declared, known, event_time, where)
         known = with_fields(known, [made.field])
         found.append(made)
     return tuple(found)
@@ -94,6 +128,11 @@ def with_fields(schema: EventSchema, fields: Iterable[Field]) -> EventSchema:
     every = (*schema.fields, *fields)
     positions = {field.name: i for i, field in enumerate(every)}
     return replace(schema, fields=every, positions=positions)
+
+
+def field_name(name: object) -> TypeGuard[str]:
+    """Whether a field may have this name."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
 
 
 def needed(derivations: Sequence[Derivation], names: Iterable[str]) -> tuple[Derivation, ...]:
@@ -125,7 +164,7 @@ def dtype_of(field: Field) -> pl.DataType:
 
 
 def _check_name(name: object, known: EventSchema, where: str) -> None:
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not field_name(name):
         raise DefinitionError(where, "is no name of a field", EXAMPLE)
     cause = ""
     if name in known.positions:
@@ -136,13 +175,20 @@ def _check_name(name: object, known: EventSchema, where: str) -> None:
         raise DefinitionError(where, cause, "Give it a name of its own.")
 
 
-def _settled(
+def settled_field(
     name: str,
     declared: Declared,
     known: EventSchema,
     event_time: EventTime | None,
     where: str,
 ) -> Derivation:
+    """One of them, under a name that is free; `known` is what it may read, `event_time` how the
+    topic's own time is declared.
+
+    Raises:
+        DefinitionError: naming `where`, for an unknown field, or what gives no value of those
+            types.
+    """
     import polars as pl
 
     if isinstance(declared, OWN):
@@ -162,7 +208,8 @@ def _settled(
         reads,
         of_expression(declared),
         known,
-        lambda frame: frame.select(sound)[name],
+        lambda frame: evaluated(frame, [sound])[name],
+        sound,
     )
 
 

@@ -21,6 +21,7 @@ from freshet.features.aggregates import (
 )
 from freshet.features.views.view import FeatureRef, View
 from freshet.learners.model import Model
+from freshet.learners.on_demand import OnDemand
 from freshet.schemas.events.field import Field
 from freshet.schemas.events.times import counted_by
 from freshet.schemas.topics.digests import shown
@@ -93,11 +94,12 @@ class ViewEntry(msgspec.Struct):
 
 
 class ModelInput(msgspec.Struct):
-    """A feature of a model: a `category` or a `number` of the request, or one of a `view`, as
-    `view:feature`."""
+    """A feature of a model: a `category` or a `number` of the request, one of a `view`, as
+    `view:feature`, or one that is computed `on demand`, by what `computed` says."""
 
     name: str
     kind: str
+    computed: str | None = None
 
 
 class ModelEntry(msgspec.Struct):
@@ -263,7 +265,7 @@ def _model(model: Model) -> ModelEntry:
         description=model.description,
         on=model.on.name,
         id=model.id,
-        features=[_input(feature) for feature in model.features],
+        features=[_input(model, feature) for feature in model.features],
         label_topic=model.label.topic.name,
         label_id=model.label.id,
         label=str(model.label.value),
@@ -277,9 +279,12 @@ def _model(model: Model) -> ModelEntry:
     )
 
 
-def _input(feature: FieldRef | FeatureRef) -> ModelInput:
+def _input(model: Model, feature: FieldRef | FeatureRef | OnDemand) -> ModelInput:
     if isinstance(feature, FeatureRef):
         return ModelInput(f"{feature.view}:{feature.feature}", "view")
+    if isinstance(feature, OnDemand):
+        (made,) = [one for one in model.computed if one.field.name == feature.name]
+        return ModelInput(feature.name, "on demand", shown(made.fact))
     kind = "number"
     if feature.categorical:
         kind = "category"

@@ -193,11 +193,7 @@ class Scorer:
             for n, f in types.items()
             if n not in names and f.type in (*TEXTS, *NUMBERS)
         ]
-        given = [
-            TensorSpec(n, "FP64", required=False)
-            for n in served.model.vectors.numbers
-            if n not in served.model.on.all_fields.positions
-        ]
+        given = [TensorSpec(name, "FP64", required=False) for name in served.plan.given]
         standing = served.slot.standing
         versions = [_version(x) for x in (standing.current, standing.last_good) if x is not None]
         return ModelCard(served.model.name, (*needed, *rest, *given), tuple(versions))

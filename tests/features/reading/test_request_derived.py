@@ -106,13 +106,17 @@ def of_events(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
     return {name: block.rows.column(blocks.FIELD + name).to_pylist() for name in DERIVED}
 
 
+def derived_of(what: RequestDerivations, columns: dict[str, Any], n: int) -> dict[str, Any]:
+    return what.with_derived(columns, what.frame(columns, n))
+
+
 @settings(deadline=None, max_examples=60)
 @given(st.lists(ROWS, min_size=1, max_size=5), st.booleans())
 def test_a_request_s_are_those_of_an_event(rows: list[dict[str, Any]], arrays: bool) -> None:
     columns: dict[str, Any] = {name: [row[name] for row in rows] for name in rows[0]}
     if arrays:
         columns["at"] = np.array(columns["at"])
-    derived = RequestDerivations(TOPIC, DERIVED).with_derived(columns, len(rows))
+    derived = derived_of(RequestDerivations(TOPIC, DERIVED), columns, len(rows))
     found = {name: derived[name] for name in DERIVED}
     assert repr(found) == repr(of_events(rows))
 
@@ -121,7 +125,8 @@ def test_what_is_not_sent_is_missing_and_what_is_sent_under_their_names_is_none(
     of_requests = RequestDerivations(TOPIC, ["joined", "ratio"])
     assert of_requests.made_of("joined") == ("filled", "word")
     assert of_requests.made_of("size") == ("size",)
-    found = of_requests.with_derived({"word": ["A"], "joined": ["mine"], "lower": ["mine"]}, 1)
+    sent = {"word": ["A"], "joined": ["mine"], "lower": ["mine"]}
+    found = derived_of(of_requests, sent, 1)
     assert (found["joined"], found["ratio"]) == (["a|none"], [None])
     assert of_requests.known_of({"word", "filled", "ratio"}) == {
         "word",
@@ -144,14 +149,13 @@ def test_what_is_not_sent_is_missing_and_what_is_sent_under_their_names_is_none(
 )
 def test_values_of_a_wrong_type_are_refused(columns: dict[str, Any], why: str) -> None:
     with pytest.raises(RequestError) as refused:
-        RequestDerivations(TOPIC, ["ratio"]).with_derived(columns, 1)
+        RequestDerivations(TOPIC, ["ratio"]).frame(columns, 1)
     assert why in str(refused.value)
 
 
 def test_a_price_of_too_many_digits_is_missing() -> None:
-    found = RequestDerivations(TOPIC, ["priced"]).with_derived(
-        {"price": [10_000.0, 9999.99, 9999.999, -math.inf]}, 4
-    )
+    prices = {"price": [10_000.0, 9999.99, 9999.999, -math.inf]}
+    found = derived_of(RequestDerivations(TOPIC, ["priced"]), prices, 4)
     assert found["priced"] == [None, 29999.97, None, None]
 
 
