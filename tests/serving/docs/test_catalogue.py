@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+import freshet
 from freshet.features import aggregates as fr
 from freshet.features.views.view import View
 from freshet.schemas.topics.topic import Topic
@@ -53,3 +54,25 @@ def test_a_feature_is_said_to_be_what_it_is(aggregate: Any, expected: tuple[Any,
     [feature] = catalogue("app", [], [view], []).views[0].features
     found = (feature.aggregation, feature.field, feature.window, feature.half_life, feature.unit)
     assert (*found, feature.where) == expected
+
+
+def test_an_on_demand_feature_is_said_to_be_computed_and_how() -> None:
+    view = View("by_id", TOPIC, key="id", features={"mean": fr.mean("amount", over="1d")})
+    made = freshet.Model(
+        "odd",
+        on=TOPIC,
+        id="id",
+        label=freshet.Label(TOPIC, id="id", value=LARGE),
+        features=[
+            TOPIC["amount"],
+            freshet.on_demand("km", freshet.haversine("amount", "at", 40, -73)),
+            freshet.on_demand("more", pl.col("amount") > pl.col("by_id.mean"), [view["mean"]]),
+        ],
+        learners=[freshet.Baseline()],
+    )
+    found = catalogue("app", [], [view], [made]).models[0].features
+    assert [(one.name, one.kind, one.computed) for one in found] == [
+        ("amount", "number", None),
+        ("km", "on demand", "km from amount, at to 40, -73"),
+        ("more", "on demand", '[(col("amount")) > (col("by_id.mean"))]'),
+    ]

@@ -215,9 +215,9 @@ def test_the_catalogue_says_what_there_is_and_whose(scorer: ScorerApp) -> None:
         "1d",
     )
     assert late["features"] == [
-        {"name": "city", "kind": "category"},
-        {"name": "by_courier:late", "kind": "view"},
-        {"name": "by_leg:ewm", "kind": "view"},
+        {"name": "city", "kind": "category", "computed": None},
+        {"name": "by_courier:late", "kind": "view", "computed": None},
+        {"name": "by_leg:ewm", "kind": "view", "computed": None},
     ]
     assert late["digest"] == APP.model("late").vectors.digest
 
