@@ -17,16 +17,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Which events an aggregate is of: those for which an expression is true. Made of its `where`.
+    """Which events an aggregate is of: those of a topic, or for which an expression is true, or
+    both. Made of its `where`, and by `fr.of`.
 
     Args:
         text: The expression and a digest of all that Polars writes of it. Equal texts are equal
             conditions: expressions themselves are not compared, as that makes a new expression.
-        expression: A row-wise Polars expression over the fields of the view's topic.
+        expression: A row-wise Polars expression over the fields of the view's topic; None: it
+            holds for all events.
+        topic: Name of the topic whose events they are; None: of any that the view folds.
     """
 
     text: str
-    expression: pl.Expr = field(repr=False, compare=False)
+    expression: pl.Expr | None = field(repr=False, compare=False)
+    topic: str | None = None
 
     def __str__(self) -> str:
         return shown(self.text)
@@ -45,10 +49,17 @@ class Input:
         """What a clean log calls it. No name of a field has a space."""
         of_what = self.field or "event"
         if self.where is not None:
-            return f"{of_what} where {self.where.text}"
+            return f"{of_what}{where_text(self.where)}"
         if self.field is None:
             return "every event"
         return of_what
+
+    @property
+    def topic(self) -> str | None:
+        """The name of the topic whose events they are. None: of all that the view folds."""
+        if self.where is None:
+            return None
+        return self.where.topic
 
 
 def condition_of(where: pl.Expr | None) -> Condition | None:
@@ -60,7 +71,19 @@ def condition_of(where: pl.Expr | None) -> Condition | None:
 
 def where_text(where: Condition | None) -> str:
     """Its part of an aggregate's text."""
-    return "" if where is None else f" where {where.text}"
+    told = ""
+    if where is not None and where.topic is not None:
+        told = f" of {where.topic}"
+    if where is not None and where.expression is not None:
+        told += f" where {where.text}"
+    return told
+
+
+def of_topic(where: Condition | None, topic: str) -> Condition:
+    """Which events of a topic are meant: of those that were, its own."""
+    if where is None:
+        return Condition("", None, topic)
+    return Condition(where.text, where.expression, topic)
 
 
 def check_field(kind: str, name: object) -> None:

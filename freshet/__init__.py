@@ -16,6 +16,7 @@ from freshet.public import HOMES, find
 if TYPE_CHECKING:
     from freshet.agents import faust_app
     from freshet.app import App
+    from freshet.features.of_topic import of
     from freshet.features.states import (
         age,
         decayed_count,
@@ -94,6 +95,7 @@ __all__ = [
     "min",
     "minute_of_day",
     "month",
+    "of",
     "on_demand",
     "rate",
     "ratio",

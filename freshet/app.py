@@ -118,7 +118,8 @@ class App:
         _unique("view", (view.name for view in self.views))
         _unique("model", (model.name for model in self.models))
         for view in self.views:
-            self._listed(view.topic, f"view {view.name}")
+            for topic in view.topics:
+                self._listed(topic, f"view {view.name}")
         for topic in self.topics:
             erasing.check(topic, self.views)
         for model in self.models:
@@ -235,7 +236,7 @@ class App:
         """Else requests write a key otherwise than the view's events do, and silently read
         nothing."""
         for key in view.keys:
-            kept = view.topic.all_fields[key].key_kind
+            kept = view.topics[0].all_fields[key].key_kind
             asked = model.on.all_fields[key].key_kind or model.on.all_fields[key].type
             if asked != kept:
                 raise DefinitionError(

@@ -45,6 +45,7 @@ HOMES = {
     "min": "freshet.features.windows",
     "minute_of_day": "freshet.schemas.topics.derive",
     "month": "freshet.schemas.topics.derive",
+    "of": "freshet.features.of_topic",
     "on_demand": "freshet.learners.on_demand",
     "rate": "freshet.features.windows",
     "ratio": "freshet.features.windows",

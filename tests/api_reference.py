@@ -37,7 +37,7 @@ PAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
         "Views and their features",
         (
             *("View", "count", "sum", "mean", "min", "max", "variance", "deviation"),
-            *("rate", "ratio"),
+            *("rate", "ratio", "of"),
             *("last", "first", "decayed_mean", "decayed_sum", "decayed_count", "age", "time_since"),
         ),
     ),

@@ -44,9 +44,9 @@ class FeaturesRequest(msgspec.Struct):
     """Either `features`, each as `view:feature`, or `feature_service`, a model's name, for all that
     the model reads of views. `entities` has a list of values, all of one length, for every key
     field of the views, and nothing else; null is a key as others are, and what is not a text may be
-    written as one. With `full_feature_names`, features are called `view__feature` in the answer."""
+    written as one. Views without a key need none: `{}` asks for their one row. With `full_feature_names`, features are called `view__feature` in the answer."""
 
-    entities: dict[str, list[Entity]]
+    entities: dict[str, list[Entity]] = {}
     features: list[str] = []
     feature_service: str | None = None
     full_feature_names: bool = False
@@ -183,13 +183,14 @@ class FeatureReader:
         )
         if missing or other:
             cause = f"lack {', '.join(missing)}" if missing else f"have {', '.join(other)}"
-            keys = "; ".join(f"view {v.name} has key {' and '.join(v.keys)}" for v in views)
-            raise RequestError("entities", cause, f"Send {' and '.join(needed)} ({keys}).")
+            keys = "; ".join(f"view {v.name} has key {' and '.join(v.keys) or '()'}" for v in views)
+            wanted = " and ".join(needed) or "none: {}"
+            raise RequestError("entities", cause, f"Send {wanted} ({keys}).")
         lengths = {k: len(values) for k, values in entities.items()}
         if len(set(lengths.values())) > 1:
             told = ", ".join(f"{k} has {n} rows" for k, n in lengths.items())
             raise RequestError("entities", told, "Send lists of one length.")
-        n = lengths[needed[0]]
+        n = _rows_of(entities)
         if not 1 <= n <= self._max_rows:
             raise RequestError(
                 "entities", f"have {n} rows", f"Send 1 to {self._max_rows} rows a request."
@@ -200,7 +201,8 @@ class FeatureReader:
     ) -> dict[str, dict[str, FeatureColumn]]:
         """All features of the views, by view and name."""
         texts = _Texts(entities)
-        keys = [distinct_keys(texts.of(v), v.keys) for v in views]
+        n = _rows_of(entities)
+        keys = [distinct_keys(texts.of(v), v.keys, n) for v in views]
         wanted = [
             RowKeys(self._stored_as[v.name], distinct) for v, (distinct, _) in zip(views, keys)
         ]
@@ -240,6 +242,11 @@ def _names(refs: Sequence[FeatureRef], request: FeaturesRequest) -> list[str]:
     return names
 
 
+def _rows_of(entities: Entities) -> int:
+    """How many rows are asked for: one, where only views without a key are read."""
+    return next(map(len, entities.values()), 1)
+
+
 class _Texts:
     """Entities as canonical texts, which depend on the type that a view's topic declares, escaped
     as they stand in keys.
@@ -253,7 +260,9 @@ class _Texts:
 
     def of(self, view: View) -> dict[str, Sequence[str]]:
         """Of the view's key fields, by name."""
-        return {name: self._column(name, view.topic.all_fields[name]) for name in view.keys}
+        # Its topics have keys of one kind.
+        fields = view.topics[0].all_fields
+        return {name: self._column(name, fields[name]) for name in view.keys}
 
     def _column(self, name: str, field: Field) -> Sequence[str]:
         place = name, field.key_kind

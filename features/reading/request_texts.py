@@ -12,7 +12,7 @@ from typing import Any
 
 from freshet.schemas.errors import RequestError
 from freshet.schemas.sizes import KEY_BYTES
-from freshet.schemas.text.keys import UUID, canonical, keys_of
+from freshet.schemas.text.keys import NO_KEY, UUID, canonical, keys_of
 
 TextColumn = Sequence[str | None]
 _TEXTS = {str}
@@ -106,15 +106,17 @@ def _lower(name: str, texts: TextColumn) -> TextColumn:
 
 
 def distinct_keys(
-    escaped: Mapping[str, Sequence[str]], fields: tuple[str, ...]
+    escaped: Mapping[str, Sequence[str]], fields: tuple[str, ...], n: int
 ) -> tuple[list[bytes], list[int]]:
-    """The distinct keys of rows, of the columns `fields` (as `keys.escaped` has them), in order of
-    first sight; and which of them each row has.
+    """The distinct keys of `n` rows, of the columns `fields` (as `keys.escaped` has them), in order
+    of first sight; and which of them each row has.
 
     Raises:
         RequestError: a key is longer than every store takes. It is the request's fault: no store is
         away for it.
     """
+    if not fields:
+        return [NO_KEY.encode()], [0] * n
     texts = keys_of([escaped[name] for name in fields])
     if len(texts) == 1:
         keys = [texts[0].encode()]

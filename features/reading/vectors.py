@@ -148,7 +148,7 @@ class VectorPlan:
         answers = self._nothing_read(n)
         numbers = answers.numbers
         if store is not None and asked:
-            parts = self._parts(store, asked, keyed)
+            parts = self._parts(store, asked, keyed, n)
             finish_into(self._tables, parts, as_of_ms, self._to, answers)
         for to_column, name in self._own:
             numbers[:, to_column] = self._numbers(name, columns.get(name), n)
@@ -194,11 +194,11 @@ class VectorPlan:
         return [i for i, fields in enumerate(self._key_fields) if fields <= sent]
 
     def _parts(
-        self, store: RowReader, asked: Sequence[int], keyed: Mapping[str, Sequence[str]]
+        self, store: RowReader, asked: Sequence[int], keyed: Mapping[str, Sequence[str]], n: int
     ) -> list[Part]:
         """The rows of every view, read in one round trip."""
         by_fields = dict.fromkeys(self._keys[i] for i in asked)
-        found = {fields: distinct_keys(keyed, fields) for fields in by_fields}
+        found = {fields: distinct_keys(keyed, fields, n) for fields in by_fields}
         wanted = [RowKeys(self.stored_as[i], found[self._keys[i]][0]) for i in asked]
         parts = []
         for i, rows in zip(asked, store.read(wanted)):

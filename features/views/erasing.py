@@ -52,16 +52,16 @@ def check(topic: Topic, views: Sequence[View]) -> None:
         DefinitionError: one has a key of several fields or a derived one, or two have different
             ones.
     """
-    own = [view for view in views if view.topic.name == topic.name]
+    own = [view for view in views if view.is_over(topic.name)]
     if topic.tombstone != "delete" or not own:
         return
     first = own[0]
     for view in own:
-        several = len(view.keys) > 1
-        if several or view.keys != first.keys:
-            named = " and ".join(view.keys)
+        is_one = len(view.keys) == 1
+        if not is_one or view.keys != first.keys:
+            named = " and ".join(view.keys) or "nothing"
             cause = f"is keyed by {named}"
-            if not several:
+            if is_one:
                 cause += f", and view {first.name} by {first.keys[0]}"
             raise DefinitionError(
                 f"view {view.name}",

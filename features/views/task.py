@@ -48,7 +48,8 @@ class ViewTask:
         self._store = store
         self._rows = ViewRows(view.plan)
         self._cursors = Cursors()
-        self._ticks = Ticks()
+        names = [topic.name for topic in view.topics]
+        self._ticks = Ticks(names if len(names) > 1 else ())
         self._generation: str | None = None  # of the store when all rows were in it
         self._mark = PartitionMark(store, stored_as, partition)
         self._position = 0  # in the log: the offset after what was applied
@@ -94,7 +95,7 @@ class ViewTask:
         count = rows.num_rows
         values = np.empty((count, len(self._view.plan.fields)))
         for column, name in enumerate(self._view.plan.fields):
-            values[:, column] = numbers(rows.column(blocks.FIELD + name))
+            values[:, column] = _numbers_of(rows, name)
         self._rows.fold(
             Texts.from_arrow(rows.column("key")),
             rows.column("t").to_numpy(),
@@ -112,8 +113,8 @@ class ViewTask:
             return None
         out = np.zeros((rows.num_rows, len(plan.fields)), np.int64)
         for at, name in enumerate(plan.fields):
-            column = rows.column(blocks.FIELD + name)
-            if pa.types.is_integer(column.type):
+            column = _column_of(rows, name)
+            if column is not None and pa.types.is_integer(column.type):
                 out[:, at] = column.fill_null(0).to_numpy(zero_copy_only=False)
         return out
 
@@ -195,6 +196,19 @@ class ViewTask:
 
     def facts(self) -> dict[str, Any]:
         return {"events": self._events, "keys": len(self._rows), "finished": self.finished}
+
+
+def _numbers_of(rows: pa.RecordBatch, name: str) -> npt.NDArray[np.float64] | float:
+    """Of an input that this topic's events do not have all are missing."""
+    column = _column_of(rows, name)
+    if column is None:
+        return np.nan
+    return numbers(column)
+
+
+def _column_of(rows: pa.RecordBatch, name: str) -> pa.Array | None:
+    at = rows.schema.get_field_index(blocks.FIELD + name)
+    return None if at < 0 else rows.column(at)
 
 
 def numbers(column: pa.Array) -> npt.NDArray[np.float64]:

@@ -1,23 +1,23 @@
-"""Views as users declare them: features of one entity, computed over one topic."""
+"""Views as users declare them: features of one entity, computed over one topic or several."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from freshet.features.aggregates import Aggregate, inputs_of
-from freshet.features.inputs import Condition, Input
+from freshet.features.inputs import Input
 from freshet.features.rows.plan import LAYOUT, RowPlan
 from freshet.features.rows.rings import TILES_A_WINDOW
-from freshet.schemas.declared import check_each, check_kind
+from freshet.features.views.checks import check_features, check_key, check_topics, topics_of
+from freshet.schemas.declared import check_kind
 from freshet.schemas.durations import milliseconds, text_of
 from freshet.schemas.errors import DefinitionError
-from freshet.schemas.events.field import INTEGERS, KEY_TYPES, NUMBERS
+from freshet.schemas.events.field import INTEGERS
 from freshet.schemas.text import keys
 from freshet.schemas.topics.digests import Facts, digest_of, fields_read, of_field
 from freshet.schemas.topics.topic import Topic, check_name
-from freshet.streams.intake.expressions import check_row_wise
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,8 @@ class FeatureRef:
 
 @dataclass(frozen=True)
 class View:
-    """Features of one entity, computed over the events of a topic: a row for each key.
+    """Features of one entity, computed over the events of a topic, or of several that share its
+    key: a row for each key.
 
     Values are float64, but for the `last` of an int or long field, which is that whole number with
     every digit; where a model reads them, all are float32. NaN is missing. A key without a row has
@@ -66,10 +67,13 @@ class View:
 
     Args:
         name: A lower-case letter, then up to 62 lower-case letters, digits or underscores.
-        topic: The topic whose events it folds.
+        topic: The topic whose events it folds, or a list of several. Their key is of one kind, and
+            a row is of the events of all. `fr.of(topic, …)` is an aggregate of one topic's events;
+            any other is of those of all, which must all have its field.
         key: The field by which there is a row, or several: string (a UUID, too), enum, int, long
             or boolean. Each value has a row of its own, and so has null: events without a key
-            share one, which is read by a key that is null.
+            share one, which is read by a key that is null. `()`: one row for all events, which is
+            read without a key. One process folds it, as it does each partition.
         features: Aggregates of number or boolean fields (true is 1.0), by name.
         tile: The resolution of all its windows, a duration of which every `over` is a multiple.
             None: each window has tiles of its own, as many of 32 to 16 as divide it.
@@ -79,8 +83,9 @@ class View:
         description: What it is; shown in the catalogue.
 
     Raises:
-        DefinitionError: an unknown field or one of another type, no features, a wrong name or
-            duration, a window that is no multiple of the tile or has more than 65,536 of them.
+        DefinitionError: an unknown field or one of another type, a key of two kinds, no features, a
+            wrong name or duration, a window that is no multiple of the tile or has more than 65,536
+            of them.
 
     Examples:
         >>> import freshet as fr
@@ -111,7 +116,7 @@ class View:
     """
 
     name: str
-    topic: Topic
+    topic: Topic | Sequence[Topic]
     key: str | tuple[str, ...]
     features: Mapping[str, Aggregate]
     tile: str | None = None
@@ -122,67 +127,35 @@ class View:
     def __post_init__(self) -> None:
         check_name("view", self.name)
         where = f"view {self.name}"
-        check_kind(
-            where, "topic", self.topic, Topic, "Name the topic itself: the variable, not its text."
-        )
+        check_topics(where, self.topic)
         check_kind(where, "features", self.features, Mapping, 'Write {"n": fr.count(over="1h")}.')
-        if not isinstance(self.key, str):
-            check_each(
-                where,
-                "key",
-                self.key,
-                str,
-                f"A key is the name of a field of {self.topic.name}, or several.",
-            )
-        types = {own.name: own.type for own in self.topic.all_fields.fields}
-        for key in self.keys:
-            if types.get(key) not in KEY_TYPES:
-                may_be = [name for name, type_ in types.items() if type_ in KEY_TYPES]
-                raise DefinitionError(
-                    f"view {self.name}",
-                    f"key {key!r} is {self._what(types, key)}",
-                    f"Fields of {self.topic.name} that may be keys: {', '.join(may_be)}.",
-                )
-        if not self.features:
-            raise DefinitionError(
-                f"view {self.name}",
-                "has no features",
-                'Add one, such as {"n": fr.count(over="1h")}.',
-            )
-        for name, feature in self.features.items():
-            check_name(f"view {self.name}: feature", name)
-            if not isinstance(feature, Aggregate):
-                raise DefinitionError(
-                    f"view {self.name}: feature {name!r}",
-                    f"{feature!r} is no aggregate",
-                    'Use one, such as fr.count(over="1h").',
-                )
-            for own in inputs_of(feature):
-                if own.where is None:
-                    continue
-                check_row_wise(
-                    own.where.expression,
-                    self.topic.all_fields,
-                    f"view {self.name}: feature {name!r}: where",
-                    true_or_false=True,
-                )
-        for used in (own.field for own in self.inputs if own.field is not None):
-            # What is no field counts as none of them.
-            if types.get(used) not in NUMBERS:
-                numbers = [name for name, type_ in types.items() if type_ in NUMBERS]
-                raise DefinitionError(
-                    f"view {self.name}",
-                    f"field {used!r} is {self._what(types, used)}",
-                    f"Numbers of {self.topic.name}: {', '.join(numbers)}.",
-                )
+        check_key(where, self.key, self.topics)
+        check_features(where, self.features, self.topics)
         if self.max_age is not None:
             milliseconds(self.max_age, "max_age")
         _ = self.plan  # what is wrong with its windows is told when they are declared
 
-    def _what(self, types: Mapping[str, str], field: str) -> str:
-        if field in types:
-            return f"of type {types[field]}"
-        return f"not a field of {self.topic.name}"
+    @property
+    def topics(self) -> tuple[Topic, ...]:
+        """The topics whose events it folds, in order of declaration."""
+        return (self.topic,) if isinstance(self.topic, Topic) else tuple(self.topic)
+
+    def is_over(self, topic: str) -> bool:
+        """Whether it folds the events of a topic of that name."""
+        return topic in [own.name for own in self.topics]
+
+    @property
+    def topic_names(self) -> str:
+        """The same by name, as catalogue and command line have them."""
+        return ", ".join(topic.name for topic in self.topics)
+
+    @property
+    def partitions(self) -> int:
+        """How many its rows are spread over: as many as its topics have at most; one where a single
+        row is of all events."""
+        if not self.keys:
+            return 1
+        return max(topic.partitions for topic in self.topics)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -198,8 +171,7 @@ class View:
     def plan(self) -> RowPlan:
         """The layout of its rows and the tables that drive its kernels. Features are laid out by
         name: in which order they were declared means nothing."""
-        whole = {own.name for own in self.topic.all_fields.fields if own.type in INTEGERS}
-        integers = [own.name for own in self.inputs if own.field in whole]
+        integers = [own.name for own in self.inputs if self._is_whole(own)]
         by_name = dict(sorted(self.features.items()))
         return RowPlan.compile(by_name, self.tile_ms, integers)
 
@@ -210,11 +182,16 @@ class View:
         taken = [own for feature in by_name.values() for own in inputs_of(feature)]
         return tuple(dict.fromkeys(taken))
 
-    @cached_property
-    def conditions(self) -> tuple[Condition, ...]:
-        """Those of its inputs, each once."""
-        found = [own.where for own in self.inputs if own.where is not None]
-        return tuple(dict.fromkeys(found))
+    def inputs_of(self, topic: Topic) -> tuple[Input, ...]:
+        """Those of its inputs that are of a topic's events."""
+        return tuple(own for own in self.inputs if own.topic in (None, topic.name))
+
+    def _is_whole(self, own: Input) -> bool:
+        """Whether its values are whole numbers to the last digit, in each topic that has them."""
+        if own.field is None:
+            return False
+        of_these = topics_of(own, self.topics)
+        return all(topic.all_fields[own.field].type in INTEGERS for topic in of_these)
 
     @cached_property
     def tile_ms(self) -> int | None:
@@ -235,22 +212,33 @@ class View:
     @cached_property
     def facts(self) -> Facts:
         """All that decides what its rows hold, by name."""
-        schema = self.topic.all_fields
-        names = {*self.keys, *(own.field for own in self.inputs if own.field is not None)}
-        for condition in self.conditions:
-            names |= fields_read(condition.expression)
-        read = {f"field {name}": of_field(schema[name]) for name in sorted(names)}
         features = {f"feature {name}": str(what) for name, what in self.features.items()}
         own = {
-            f"topic {self.topic.name}": self.topic.digest,
             "key": ", ".join(self.keys),
             "tile": self.tiles,
             "layout": f"{LAYOUT}, keys {keys.ENCODING}",
         }
+        read = {}
+        for topic in self.topics:
+            own[f"topic {topic.name}"] = topic.digest
+            # One of several has fields of its own under names that others have, too.
+            whose = f" of {topic.name}" if len(self.topics) > 1 else ""
+            for name in sorted(self._fields_read(topic)):
+                read[f"field {name}{whose}"] = of_field(topic.all_fields[name])
         # Only of views that have some: all others are what they always were.
         if self.plan.wholes:
             own["whole numbers"] = ", ".join(self.plan.wholes)
         return {**own, **read, **features}
+
+    def _fields_read(self, topic: Topic) -> set[str]:
+        """What its rows depend on of a topic's fields."""
+        names = {*self.keys}
+        for own in self.inputs_of(topic):
+            if own.field is not None:
+                names.add(own.field)
+            if own.where is not None and own.where.expression is not None:
+                names |= fields_read(own.where.expression)
+        return names
 
     @cached_property
     def digest(self) -> str:

@@ -145,7 +145,7 @@ def _beyond_lateness(topic: Topic) -> Iterable[tuple[str, str]]:
 def _without_effect(app: App, topic: Topic) -> Iterable[tuple[str, str]]:
     """Settings that were declared, and that nothing in this app reads."""
     idle: dict[str, str] = {}
-    has_views = any(view.topic.name == topic.name for view in app.views)
+    has_views = any(view.is_over(topic.name) for view in app.views)
     has_labels = any(model.label.topic.name == topic.name for model in app.models)
     if not has_views:
         idle |= dict.fromkeys(OF_VIEWS, "no view is over it")
@@ -171,7 +171,7 @@ def _impute(how: Impute) -> str:
 def _view(view: View) -> Iterable[tuple[str, str]]:
     yield (
         "rows",
-        f"by {'|'.join(view.keys)} over {view.topic.name}, "
+        f"{_rows_of(view)} over {view.topic_names}, "
         f"{view.plan.bytes_of(1)} to {view.plan.most_bytes} bytes each, tiles: {view.tiles}",
     )
     for name, aggregate in view.features.items():
@@ -181,6 +181,12 @@ def _view(view: View) -> Iterable[tuple[str, str]]:
         max_age = text_of(milliseconds(view.max_age))
     yield "max age", max_age
     yield from _about(view)
+
+
+def _rows_of(view: View) -> str:
+    if not view.keys:
+        return "one row"
+    return f"by {'|'.join(view.keys)}"
 
 
 def _model(app: App, model: Model) -> Iterable[tuple[str, str]]:
@@ -204,7 +210,7 @@ def _model(app: App, model: Model) -> Iterable[tuple[str, str]]:
         read = ", ".join(
             feature.feature for feature in model.view_features if feature.view == view.name
         )
-        yield "", f"{view.name}, by {'|'.join(view.keys)}: {read}"
+        yield "", f"{view.name}, {_rows_of(view)}: {read}"
     for made in model.computed:
         yield "", f"{made.field.name}, on demand: {shown(made.fact)}"
     yield "lineages", ", ".join(model.lineage(learner) for learner in model.learners)

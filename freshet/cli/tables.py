@@ -201,7 +201,7 @@ def _views(status: Status) -> Iterable[list[str]]:
     for view in status.views:
         yield [
             view.name,
-            view.topic,
+            ", ".join(view.topics),
             count(view.rows),
             duration(view.lag_ms),
             duration(view.slo_ms),

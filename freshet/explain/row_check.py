@@ -26,7 +26,8 @@ def agrees(
     if not told or not events:
         return None
     fields = view.plan.fields
-    columns = [[_or_nan(event.fields[field]) for field in fields] for event in events]
+    # An event of one of several topics lacks what is of the others.
+    columns = [[_or_nan(event.fields.get(field)) for field in fields] for event in events]
     # By the kernels that made the row, so the check finds lost or doubled events, not faults of
     # theirs: the batteries hold those to slow references.
     rows = ViewRows(view.plan)

@@ -186,9 +186,12 @@ def _use(event: LabelEvent) -> str:
 
 def _view(view: ViewRead, as_of_ms: int, console: Console) -> None:
     key = Text()
-    if view.key is not None:
+    if view.key is not None and view.keyed_by:
         key = marked(" [bold cyan]{}[/]", view.key)
-    title = marked("\n[bold]view {}[/]  by {}{}", view.view, ", ".join(view.keyed_by), key)
+    by = "one row for all events"
+    if view.keyed_by:
+        by = f"by {', '.join(view.keyed_by)}"
+    title = marked("\n[bold]view {}[/]  {}{}", view.view, by, key)
     console.print(title, highlight=False)
     _pairs(view.values, console)
     facts = Table.grid(padding=(0, 2, 0, 0))

@@ -26,6 +26,7 @@ from freshet.schemas.events.writer import Misfit
 from freshet.schemas.text.keys import key_of, parts_of
 from freshet.schemas.topics.digests import shown
 from freshet.schemas.topics.reader import EventReader
+from freshet.schemas.topics.topic import Topic
 from freshet.streams.log.spans import PartitionSpans
 
 HALF_LIVES = 10  # beyond them an event weighs less than a thousandth
@@ -165,7 +166,7 @@ class _Reading:
         if key is None or all(value is None for value in values.values()):
             return False
         with PartitionSpans(
-            self._run.log, self._clean, partition_of(key, self._view.topic.partitions)
+            self._run.log, self._clean, partition_of(key, self._view.partitions)
         ) as spans:
             return key_at(spans, (0, 0)) == key
 
@@ -184,7 +185,7 @@ class _Reading:
         """The clean partition that made the row, and its key; or why that cannot be told. A key
         that was not logged is told by the row at this version: of several partitions', by the one
         whose events make the values served."""
-        count = self._view.topic.partitions
+        count = self._view.partitions
         if key is not None:
             partition = partition_of(key, count)
             spans = PartitionSpans(self._run.log, self._clean, partition)
@@ -217,24 +218,28 @@ class _Reading:
     def _events(
         self, spans: PartitionSpans, key: str, place: Version, since_ms: int | None
     ) -> list[CleanEvent]:
-        topic = self._view.topic
-        origins = [(topic.name, partition) for partition in self._source_partitions()]
+        origins = [
+            (topic.name, partition)
+            for topic in self._view.topics
+            for partition in self._source_partitions(topic)
+        ]
         return events_of(spans, key, place, since_ms, origins, self._max_future_ms())
 
-    def _source_partitions(self) -> list[int]:
+    def _source_partitions(self, topic: Topic) -> list[int]:
         """Also those that were added since it was declared."""
-        source = self._run.app.log_of(self._view.topic.name)
+        source = self._run.app.log_of(topic.name)
         return sorted(self._run.log.bounds(source).spans)
 
     def _max_future_ms(self) -> int:
-        """The largest that its topic has had: as declared, and as intake recorded its changes."""
-        topic = self._view.topic
+        """The largest that its topics have had: as declared, and as intake recorded its changes."""
         url = self._run.settings.checkpoints_url
-        source = self._run.app.log_of(topic.name)
-        had = [topic.freshness.ms("max_future")]
-        for partition in self._source_partitions():
-            taken_on = kept_by_run.taken_on(self._run.log, url, topic, source, partition)
-            had += [max_future for _, _, max_future in taken_on.settings]
+        had = []
+        for topic in self._view.topics:
+            source = self._run.app.log_of(topic.name)
+            had.append(topic.freshness.ms("max_future"))
+            for partition in self._source_partitions(topic):
+                taken_on = kept_by_run.taken_on(self._run.log, url, topic, source, partition)
+                had += [max_future for _, _, max_future in taken_on.settings]
         return max(had)
 
     def _reach(self) -> tuple[int, str]:
@@ -269,7 +274,7 @@ class _Reading:
 
     def _source(self, event: CleanEvent) -> SourceEvent:
         """The record that the event was published as."""
-        topic = self._view.topic
+        topic = self._run.app.topic(event.topic)
         name = self._run.app.log_of(topic.name)
         place = (event.topic, event.partition, event.offset, event.t)
         gone = SourceEvent(*place, None, None, _told(event))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from freshet.app import App
 from freshet.features.reading.vectors import VectorPlan
@@ -40,6 +40,9 @@ from freshet.streams.log.contract import Log, TopicPartition
 from freshet.streams.operators import checkpoints
 from freshet.streams.outages import Outages
 from freshet.streams.registry.writers import Writers
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 def ensure_topics(app: App, log: Log, elsewhere: Collection[str] = frozenset()) -> None:
@@ -109,7 +112,7 @@ def refuse_writing(app: App, log: Log) -> None:
 def topics(app: App) -> Mapping[str, int]:
     """All topics of the app with their partition counts."""
     found = {app.log_of(t.name): t.partitions for t in app.topics}
-    found |= {app.clean_log_of(v): v.topic.partitions for v in app.views}
+    found |= {app.clean_log_of(v): v.partitions for v in app.views}
     for m in app.models:
         found |= {app.outcomes_log_of(m): 1, app.examples_log_of(m): 1}
     return found | {app.dead_log: 1, app.control_log: 1, app.reports_log: 1}
@@ -126,24 +129,27 @@ def shortest_batch_wait(current: Mapping[str, Freshness]) -> float:
     return min((f.ms("batch_wait") for f in current.values()), default=0) / 1000
 
 
-def clean_route(log: str, view: View) -> CleanRoute:
-    """What a view takes of its topic's events."""
-    asked = [condition.text for condition in view.conditions]
+def clean_route(log: str, view: View, topic: Topic) -> CleanRoute:
+    """What a view takes of the events of one of its topics."""
+    conditions: dict[str, pl.Expr] = {}
     masked = []
     plain = []
-    for own in view.inputs:
-        if own.where is not None:
-            masked.append(Masked(own.name, own.field, asked.index(own.where.text)))
-        elif own.field is None:
-            masked.append(Masked(own.name, None, -1))
-        else:
+    for own in view.inputs_of(topic):
+        if own.where is None and own.field is not None:
             plain.append(own.field)
+            continue
+        which = -1
+        if own.where is not None and own.where.expression is not None:
+            # By text: expressions are not compared.
+            conditions.setdefault(own.where.text, own.where.expression)
+            which = list(conditions).index(own.where.text)
+        masked.append(Masked(own.name, own.field, which))
     return CleanRoute(
         log,
-        view.topic.partitions,
+        view.partitions,
         view.keys,
         tuple(plain),
-        tuple(condition.expression for condition in view.conditions),
+        tuple(conditions.values()),
         tuple(masked),
     )
 
@@ -157,9 +163,9 @@ def intake_plan(
     """`earlier` are schemas that the topic had under other wire ids; `writers` those that a
     registry is asked for, where its records' ids are a registry's."""
     clean = tuple(
-        clean_route(app.clean_log_of(view), view)
+        clean_route(app.clean_log_of(view), view, topic)
         for view in app.views
-        if view.topic is topic or view.topic.name == topic.name
+        if view.is_over(topic.name)
     )
     labels = tuple(
         LabelRoute(app.outcomes_log_of(m), 1, m.label.id, m.label.value)
@@ -188,7 +194,7 @@ def views_by_log(app: App) -> Mapping[str, View]:
 
 def stored_partitions(app: App) -> Mapping[str, int]:
     """How many partitions each view has, by its name in the store."""
-    return {app.stored_as(v): v.topic.partitions for v in app.views}
+    return {app.stored_as(v): v.partitions for v in app.views}
 
 
 def join_plan(app: App, model: Model) -> JoinPlan:
@@ -278,7 +284,7 @@ def task_inputs(app: App) -> Mapping[str, TopicPartition]:
     found |= {
         f"view:{v.name}:{p}": (app.clean_log_of(v), p)
         for v in app.views
-        for p in range(v.topic.partitions)
+        for p in range(v.partitions)
     }
     for m in app.models:
         found[f"join:{m.name}:0"] = app.outcomes_log_of(m), 0
@@ -305,7 +311,7 @@ def kept_as(app: App, task: str) -> str:
 
 def task_names(app: App) -> set[str]:
     """Every task whose progress a replay waits for."""
-    names = {f"view:{v.name}:{p}" for v in app.views for p in range(v.topic.partitions)}
+    names = {f"view:{v.name}:{p}" for v in app.views for p in range(v.partitions)}
     for m in app.models:
         names.add(f"join:{m.name}:0")
         names |= {f"train:{m.name}.{m.lineage(spec)}:0" for spec in m.learners}

@@ -35,7 +35,7 @@ def hold_slos(app: App, declared: Mapping[str, Freshness]) -> None:
     Raises:
         DefinitionError: one is below what can be seen of lag.
     """
-    of_views = {v.topic.name for v in app.views}
+    of_views = {topic.name for view in app.views for topic in view.topics}
     of_labels = {m.label.topic.name for m in app.models}
     for topic, freshness in declared.items():
         for slo, least in least_slos_ms(freshness).items():

@@ -159,7 +159,12 @@ class _Compared:
         )
 
     def _from(self, view: str) -> str:
-        topic = self.app.view(view).topic.name
+        topics = [topic.name for topic in self.app.view(view).topics]
+        if len(topics) == 1:
+            return self._from_topic(topics[0])
+        return " and ".join(f"of {topic} {self._from_topic(topic)}" for topic in topics)
+
+    def _from_topic(self, topic: str) -> str:
         since = self._left(f"topic {topic}")
         if not self._is_other(f"topic {topic}"):
             return "from now on"
@@ -172,15 +177,18 @@ class _Compared:
         if kind == "topic":
             return "it is taken in from where it was left"
         if kind == "view":
-            topic = f"topic {self.app.view(name).topic.name}"
-            left = self._left(topic)
-            # It was there for as long as its topic was taken in like this, and misses nothing.
-            if self._is_other(topic) and left is not None and since >= left:
+            topics = [topic.name for topic in self.app.view(name).topics]
+            if all(self._misses_nothing(f"topic {topic}", since) for topic in topics):
                 return "its rows go on"
             return "its rows go on, without the events that were taken in meanwhile"
         if kind == "model":
             return "its lineages go on from what they had learned"
         return "it goes on from what it had learned"
+
+    def _misses_nothing(self, topic: str, since: int) -> bool:
+        """Whether a view was there for as long as its topic was taken in like this."""
+        left = self._left(topic)
+        return self._is_other(topic) and left is not None and since >= left
 
     def _difference(self, was: Facts, now: Facts) -> str:
         told = list(_differences(was, now))

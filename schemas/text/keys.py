@@ -151,6 +151,17 @@ def parts_of(text: str) -> list[str | None]:
     return parts
 
 
+# The key of all rows, where a key has no fields.
+NO_KEY = ""
+
+
+def without_key(rows: int) -> Texts:
+    """The key of each row, where a key has no fields."""
+    nowhere = np.zeros(rows, np.int64)
+    # Not empty, as Arrow wants it; no text reaches into it.
+    return Texts(np.zeros(1, np.uint8), nowhere, nowhere.copy(), np.ones(rows, np.bool_))
+
+
 def joined(columns: Sequence[Texts]) -> Texts:
     """The key of each row, of which each column holds one value's canonical text; none is missing.
 

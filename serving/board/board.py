@@ -19,7 +19,7 @@ from freshet.serving.board.label_figures import conflict_figures, label_figures
 from freshet.serving.board.model import ModelBoard
 from freshet.serving.board.outage_figures import outage_figures
 from freshet.serving.board.roll_call import RollCall
-from freshet.serving.board.stages import Stage, slowest
+from freshet.serving.board.stages import Stage, oldest, slowest
 from freshet.serving.board.task_facts import TaskFacts
 from freshet.serving.board.topic import TopicBoard
 from freshet.serving.board.view_figures import view_figures
@@ -213,10 +213,12 @@ class Board:
         return board.figures(self._told("intake", name), self._settings.of(name), lag)
 
     def _view(self, view: View, now: int | None) -> s.ViewFigures:
-        own = self._tasks.finished("view", view.name, view.topic.partitions)
-        behind = slowest(now, [self._intake_of(view.topic), Stage("view", own)])
+        own = self._tasks.finished("view", view.name, view.partitions)
+        # Of several topics the one that is farthest behind keeps the rows.
+        intake = min(map(self._intake_of, view.topics), key=oldest)
+        behind = slowest(now, [intake, Stage("view", own)])
         told = self._told("view", view.name)
-        settings = self._settings.of(view.topic.name)
+        settings = {topic.name: self._settings.of(topic.name) for topic in view.topics}
         return view_figures(view, told, settings, _behind(now, own), behind)
 
     def _intake_of(self, topic: Topic) -> Stage:

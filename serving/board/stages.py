@@ -3,6 +3,7 @@ waits for longest."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -44,3 +45,10 @@ def slowest(now_ms: int | None, stages: Sequence[Stage]) -> str:
             farthest = behind
         before = min(before, stage.tick)
     return found
+
+
+def oldest(stage: Stage) -> float:
+    """By its tick; one of which nothing is known comes first."""
+    if stage.tick is None:
+        return -math.inf
+    return stage.tick

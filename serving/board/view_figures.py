@@ -13,20 +13,23 @@ from freshet.serving.status.status import ViewFigures
 def view_figures(
     view: View,
     told: Sequence[Mapping[str, Any]],
-    settings: Freshness,
+    settings: Mapping[str, Freshness],
     lag_ms: int | None,
     behind: str,
 ) -> ViewFigures:
-    """`told` are the facts of each partition's task, `settings` the topic's freshness as it is now,
-    `behind` the role that the rows wait for."""
+    """`told` are the facts of each partition's task, `settings` its topics' freshness by name as it
+    is now, `behind` the role that the rows wait for."""
+    # Of several topics the tightest promise holds.
+    topic = min(settings, key=lambda name: settings[name].ms("feature_slo"))
     return ViewFigures(
         name=view.name,
-        topic=view.topic.name,
+        topic=topic,
+        topics=[own.name for own in view.topics],
         key="|".join(view.keys),
         rows=sum(int(f.get("keys", 0)) for f in told) if told else None,
         lag_ms=lag_ms,
         behind=behind,
-        slo_ms=settings.ms("feature_slo"),
+        slo_ms=settings[topic].ms("feature_slo"),
         max_age_ms=view.max_age_ms or None,
         events=sum(int(f.get("events", 0)) for f in told) if told else None,
         features=list(view.features),

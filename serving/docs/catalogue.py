@@ -65,7 +65,8 @@ class TopicEntry(msgspec.Struct):
 
 class FeatureEntry(msgspec.Struct):
     """A feature of a view: `aggregation` of `field` (null: of the events themselves) over `window`
-    or with `half_life`, of the events for which `where` is true (null: of all)."""
+    or with `half_life`, of the events for which `where` is true (null: of all), and that are of
+    `topic` (null: of all that the view is over)."""
 
     name: str
     dtype: str
@@ -75,11 +76,13 @@ class FeatureEntry(msgspec.Struct):
     half_life: str | None
     unit: str | None
     where: str | None = None
+    topic: str | None = None
 
 
 class ViewEntry(msgspec.Struct):
-    """`keys` are the entity columns that a request sends; beyond `max_age` (null: no bound) values
-    are not given."""
+    """`keys` are the entity columns that a request sends (none: there is one row); beyond `max_age`
+    (null: no bound) values are not given. `topic` names several with commas between them, of which
+    the tightest `feature_slo` holds."""
 
     name: str
     topic: str
@@ -212,7 +215,7 @@ _KINDS: dict[type[Aggregate], str] = {
 def _view(view: View) -> ViewEntry:
     return ViewEntry(
         name=view.name,
-        topic=view.topic.name,
+        topic=view.topic_names,
         owner=view.owner,
         description=view.description,
         keys=list(view.keys),
@@ -220,7 +223,7 @@ def _view(view: View) -> ViewEntry:
         max_age=view.max_age,
         tile=view.tiles,
         digest=view.digest,
-        feature_slo=view.topic.freshness.feature_slo,
+        feature_slo=min(view.topics, key=_slo_ms).freshness.feature_slo,
     )
 
 
@@ -243,18 +246,34 @@ def _feature(view: View, name: str, aggregate: Aggregate) -> FeatureEntry:
     elif kind in ("count", "decayed_count"):
         unit = "events"
     elif kind == "variance" and field:
-        own = _unit(view.topic, field)
+        own = _unit_in(view, aggregate, field)
         unit = None if own is None else f"({own})^2"
     elif field:
-        unit = _unit(view.topic, field)
+        unit = _unit_in(view, aggregate, field)
     over = getattr(aggregate, "over", None)
     half_life = getattr(aggregate, "half_life", None)
     where = None
-    conditions = {str(own.where) for own in inputs_of(aggregate) if own.where is not None}
+    topic = None
     # Those of a ratio's parts stand in its text.
-    if not isinstance(aggregate, Ratio) and conditions:
-        (where,) = conditions
-    return FeatureEntry(name, "double", kind, field, over, half_life, unit, where)
+    if not isinstance(aggregate, Ratio):
+        for taken in inputs_of(aggregate):
+            topic = taken.topic
+            if taken.where is not None and taken.where.expression is not None:
+                where = str(taken.where)
+    return FeatureEntry(name, "double", kind, field, over, half_life, unit, where, topic)
+
+
+def _unit_in(view: View, aggregate: Aggregate, field: str) -> str | None:
+    """What a field of its is counted by, if it is that in all topics that it is of."""
+    (taken,) = inputs_of(aggregate)
+    units = {_unit(topic, field) for topic in view.topics if taken.topic in (None, topic.name)}
+    if len(units) > 1:
+        return None
+    return units.pop()
+
+
+def _slo_ms(topic: Topic) -> int:
+    return topic.freshness.ms("feature_slo")
 
 
 def _model(model: Model) -> ModelEntry:

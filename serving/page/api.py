@@ -145,7 +145,7 @@ def _topics(status: Status) -> dict[str, Any]:
                 "views": [
                     {"name": view.name, "lag_ms": view.lag_ms, "slo_ms": view.slo_ms}
                     for view in status.views
-                    if view.topic == topic.name
+                    if topic.name in view.topics
                 ],
                 "settings": topic.settings,
                 "declared": topic.declared,

@@ -118,7 +118,8 @@ class ServedModel:
     def __post_init__(self) -> None:
         self.layout = Layout.of(self.model.vectors)
         # Each once, as several views may read one.
-        self.read_topics = {view.topic.name: view.topic for view in self.plan.views}.values()
+        read = [topic for view in self.plan.views for topic in view.topics]
+        self.read_topics = {topic.name: topic for topic in read}.values()
 
 
 def model_lag_ms(live: LiveModel, now_ms: int) -> int:
@@ -342,13 +343,14 @@ class Scorer:
         """
         by_topic = {topic.name: self._freshness_of(topic) for topic in served.read_topics}
         for view, stored_as in zip(served.plan.views, served.plan.stored_as):
-            freshness = by_topic[view.topic.name]
-            if freshness.on_violation == "serve":
-                continue  # whatever its lag, which needs not be reckoned for each request
-            lag_ms = self.feature_ticks.lag_ms([stored_as], as_of)
-            lag = Lag("feature", f"view {view.name}", view.topic.name, lag_ms, freshness)
-            if not tolerated(lag):
-                return False
+            for topic in view.topics:
+                freshness = by_topic[topic.name]
+                if freshness.on_violation == "serve":
+                    continue  # whatever its lag, which needs not be reckoned for each request
+                lag_ms = self.feature_ticks.lag_ms([stored_as], as_of)
+                lag = Lag("feature", f"view {view.name}", topic.name, lag_ms, freshness)
+                if not tolerated(lag):
+                    return False
         return True
 
     def _freshness_of(self, topic: Topic) -> Freshness:

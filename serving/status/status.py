@@ -138,10 +138,11 @@ class TopicFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 class ViewFigures(msgspec.Struct, frozen=True, kw_only=True):
     """A view: feature lag on the app's clock, its bound, and the role that the rows wait for most:
-    they are `behind` by it."""
+    they are `behind` by it. `topic` is the one whose promise is the bound, of all its `topics`."""
 
     name: str
     topic: str = ""
+    topics: list[str] = []
     key: str = ""
     rows: int | None = None
     lag_ms: int | None = None

@@ -33,7 +33,7 @@ from freshet.schemas.events.decode import (
 from freshet.schemas.events.masks import Masked, masked_arrays
 from freshet.schemas.events.validation import timed
 from freshet.schemas.text.columns import Texts
-from freshet.schemas.text.keys import joined
+from freshet.schemas.text.keys import joined, without_key
 from freshet.schemas.topics import headers
 from freshet.schemas.topics.derived_columns import derive
 from freshet.schemas.topics.topic import Freshness, Topic
@@ -117,6 +117,12 @@ def keys_of(plan: IntakePlan) -> set[tuple[str, ...]]:
     if plan.topic.event_id is not None:
         ids.add((plan.topic.event_id,))
     return ids | {route.keys for route in plan.clean}
+
+
+def _keys_of(columns: Columns, rows: I64, fields: tuple[str, ...]) -> Texts:
+    if not fields:
+        return without_key(len(rows))
+    return joined([columns.key(name).take(rows) for name in fields])
 
 
 @dataclass(frozen=True)
@@ -351,7 +357,7 @@ class IntakeTask:
         origin = _origin(batch, rows)
         time = pa.array(times)
         for clean in self._plan.clean:
-            keys = joined([columns.key(k).take(rows) for k in clean.keys])
+            keys = _keys_of(columns, rows, clean.keys)
             arrays = {name: columns.plain_arrow(name, rows) for name in clean.fields}
             arrays |= masked_arrays(columns, rows, clean.conditions, clean.masked)
             fields = {blocks.FIELD + name: array for name, array in arrays.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,11 @@ class Ticks:
 
     Each tick says how many partitions its origin had then. So one that was added is waited for from
     the first tick on that knew of it, by whichever partition that came: nothing overtakes its rows.
+    Origins that are `expected` are waited for before they were heard of.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, expected: Collection[str] = ()) -> None:
+        self._expected = frozenset(expected)
         self._newest: dict[str, dict[int, int]] = {}
         self._partitions: dict[str, int] = {}
         self._finished = NO_TICK
@@ -33,6 +36,8 @@ class Ticks:
         newest[block.partition] = max(block.tick, newest.get(block.partition, NO_TICK))
         known = self._partitions.get(block.origin, 0)
         self._partitions[block.origin] = max(known, block.partitions, block.partition + 1)
+        if not self._expected <= self._partitions.keys():
+            return
         if all(len(self._newest[origin]) == n for origin, n in self._partitions.items()):
             # Never less than before: a partition that is new may begin with an older tick.
             oldest = min(min(ticks.values()) for ticks in self._newest.values())

@@ -82,7 +82,7 @@ const VIEWS = [{ title: "View" }, { title: "over" }, { title: "by" }, ...numbers
 export function showViews({ views }, history) {
   fill(byId("views"), VIEWS, views.map((v) => {
     const row = [
-      v.name, v.topic, v.key, count(v.rows), duration(v.max_age_ms), { text: "", spark: { values: history.series[`feature_lag/${v.name}`] ?? [], top: v.slo_ms } },
+      v.name, v.topics.join(", "), v.key || "—", count(v.rows), duration(v.max_age_ms), { text: "", spark: { values: history.series[`feature_lag/${v.name}`] ?? [], top: v.slo_ms } },
       { text: duration(v.lag_ms), className: breach(v.lag_ms, v.slo_ms) }, duration(v.slo_ms),
     ];
     const about = [v.description, v.owner && `owner: ${v.owner}`].filter(Boolean).join(" · ");
