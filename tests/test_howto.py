@@ -161,6 +161,18 @@ def test_what_is_computed_on_demand_is_what_the_page_says(tmp_path: Path) -> Non
     assert served.startswith(logged)
 
 
+def test_views_of_all_events_are_asked_for_as_the_page_says(tmp_path: Path) -> None:
+    howto.write("several-topics", tmp_path)
+    app = load(tmp_path / "app.py")
+    assert [view.partitions for view in app.views] == [3, 1]
+    asked = re.search(r"```json\n(.*?)```", howto.text("several-topics"), re.DOTALL)
+    assert asked is not None
+    request = read_request(asked.group(1).strip().encode())
+    answer = feature_reader(app).answer(request, MemoryStore(), NOW)
+    assert answer.metadata.feature_names == ["orders_1d", "amount_1d"]
+    assert [column.statuses for column in answer.results] == [["NOT_FOUND"]] * 2
+
+
 def test_expressions_of_the_page_may_be_derived() -> None:
     cells = re.findall(r"`(\.[^`]+)`", howto.text("derived"))
     assert len(cells) == 8

@@ -44,7 +44,8 @@ class FeaturesRequest(msgspec.Struct):
     """Either `features`, each as `view:feature`, or `feature_service`, a model's name, for all that
     the model reads of views. `entities` has a list of values, all of one length, for every key
     field of the views, and nothing else; null is a key as others are, and what is not a text may be
-    written as one. Views without a key need none: `{}` asks for their one row. With `full_feature_names`, features are called `view__feature` in the answer."""
+    written as one. Views without a key need none: `{}` asks for their one row. With
+    `full_feature_names`, features are called `view__feature` in the answer."""
 
     entities: dict[str, list[Entity]] = {}
     features: list[str] = []

@@ -81,11 +81,12 @@ class FeatureEntry(msgspec.Struct):
 
 class ViewEntry(msgspec.Struct):
     """`keys` are the entity columns that a request sends (none: there is one row); beyond `max_age`
-    (null: no bound) values are not given. `topic` names several with commas between them, of which
-    the tightest `feature_slo` holds."""
+    (null: no bound) values are not given. `topic` names all `topics` in one text; of several the
+    tightest `feature_slo` holds."""
 
     name: str
     topic: str
+    topics: list[str]
     owner: str
     description: str
     keys: list[str]
@@ -216,6 +217,7 @@ def _view(view: View) -> ViewEntry:
     return ViewEntry(
         name=view.name,
         topic=view.topic_names,
+        topics=[topic.name for topic in view.topics],
         owner=view.owner,
         description=view.description,
         keys=list(view.keys),

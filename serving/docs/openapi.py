@@ -399,7 +399,7 @@ def _example(operation: Operation, found: Catalogue) -> dict[str, Any] | None:
         features = [f"{view.name}:{feature.name}" for feature in view.features[:2]]
         return {
             "features": features,
-            "entities": {key: _texts(found, view.topic, key) for key in view.keys},
+            "entities": {key: _texts(found, view.topics[0], key) for key in view.keys},
         }
     if operation.request is TurnTo:
         return {"on": False}

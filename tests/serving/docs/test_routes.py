@@ -198,9 +198,9 @@ def test_the_catalogue_says_what_there_is_and_whose(scorer: ScorerApp) -> None:
     )
     assert courier["digest"] == APP.view("by_courier").digest
     assert courier["features"] == [
-        {"name": "n", "dtype": "double", "aggregation": "count", "field": None, "window": "1h", "half_life": None, "unit": "events", "where": None},
-        {"name": "late", "dtype": "double", "aggregation": "mean", "field": "late", "window": "1h", "half_life": None, "unit": "min", "where": None},
-        {"name": "last", "dtype": "double", "aggregation": "last", "field": "late", "window": None, "half_life": None, "unit": "min", "where": None},
+        {"name": "n", "dtype": "double", "aggregation": "count", "field": None, "window": "1h", "half_life": None, "unit": "events", "where": None, "topic": None},
+        {"name": "late", "dtype": "double", "aggregation": "mean", "field": "late", "window": "1h", "half_life": None, "unit": "min", "where": None, "topic": None},
+        {"name": "last", "dtype": "double", "aggregation": "last", "field": "late", "window": None, "half_life": None, "unit": "min", "where": None, "topic": None},
     ]  # fmt: skip
     assert (leg["keys"], leg["max_age"]) == (["courier", "city"], None)
     assert [(f["aggregation"], f["half_life"], f["unit"]) for f in leg["features"][1:]] == [

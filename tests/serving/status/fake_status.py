@@ -224,6 +224,7 @@ class FakeYear:
         return ViewFigures(
             name=name,
             topic=topic,
+            topics=[topic],
             key=key,
             rows=seen,
             lag_ms=lag,
