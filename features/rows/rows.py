@@ -26,6 +26,7 @@ from freshet.features.rows.layout import (
     VERSION_OFFSET,
 )
 from freshet.features.rows.plan import WORD, RowPlan
+from freshet.schemas.durations import LATEST_MS
 from freshet.schemas.errors import CheckpointError, DefinitionError
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.text.interner import Changes, Interner
@@ -170,7 +171,7 @@ class ViewRows:
     def erase(
         self, keys: Texts, version_offset: int, version_index: npt.NDArray[np.int32] | I64
     ) -> None:
-        """Leave nothing of `n` rows, each key once, but the version: that of the record at
+        """Leave nothing of `n` rows, each key first, but the version: that of the record at
         `version_offset`, as its row `version_index[i]`. The next event of a key makes its row
         anew."""
         ids = self._keys(keys)
@@ -315,11 +316,17 @@ def warm() -> None:
         "x": aggregates.mean("x", over="1m"),
         "s": aggregates.last("x"),
     }
-    plan = RowPlan.compile(features, 60_000)
+    plan = RowPlan.compile(features, 60_000, keep_ms=60_000)
     rows = ViewRows(plan)
     again = ViewRows(plan)
-    Interner(2)(Texts.of(["a", "b", "c"]))  # grows
-    rows.fold(Texts.of(["a"]), np.zeros(1, np.int64), np.zeros((1, 1)), 0, np.zeros(1, np.int64))
-    again.load(rows.dump(), [])
-    rows.erase(Texts.of(["a"]), 1, np.zeros(1, np.int64))
-    finish(plan, again.hand_over()[1], np.zeros(1, np.int64))
+    Interner(2)(Texts.of(["a", "b", "a key that is longer than there is room for"]))  # grows
+    first = np.zeros(1, np.int64)
+    rows.fold(Texts.of(["a"]), first, np.zeros((1, 1)), 0, first)
+    base = rows.dump()
+    rows.sweep(LATEST_MS, 1)
+    rows.erase(Texts.of(["a"]), 1, first)
+    packed = rows.hand_over()[1]
+    rows.dump_delta()
+    rows.let_go()
+    again.load(base, [rows.dump_delta()])
+    finish(plan, packed, first)
