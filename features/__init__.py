@@ -5,6 +5,7 @@
 `states`       those of all that was ever seen
 `inputs`       what they take of an event: a field's value, where a condition is true; `of_topic`
                which topic's events, of several
+`keeping`      how long rows are kept
 `packed`       rows of any length as columns
 `views/`       a view and its role: one clean partition to rows of the store
 `rows/`        the layout of a row, folding events into it, and finishing it as of a moment

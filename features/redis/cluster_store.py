@@ -92,15 +92,34 @@ class RedisClusterStore:
         keys: Sequence[bytes],
         version: bytes,
     ) -> int:
-        """Tombstones are 16 bytes each and stay."""
+        """Tombstones are 16 bytes each, and stay for ten days."""
         check_version(version)
+        return self._end(view, keys, scripts.ERASE, [version, scripts.TOMBSTONE_MS])
+
+    def forget(
+        self,
+        view: str,
+        keys: Sequence[bytes],
+        version: bytes,
+    ) -> int:
+        check_version(version)
+        return self._end(view, keys, scripts.FORGET, [version])
+
+    def _end(
+        self,
+        view: str,
+        keys: Sequence[bytes],
+        script: scripts.Script,
+        rest: Sequence[bytes],
+    ) -> int:
+        """Run a script that is told the same of each row."""
         calls = []
         for bucket, at in _by_bucket(keys).items():
             names = [_name(bucket, view, keys[i]) for i in at]
             sizes = [len(name) for name in names]
             for first, after in spans(sizes):
-                command = partial(_erase, names[first:after], version)
-                calls.append(Call(bucket, after - first, command, scripts.ERASE))
+                command = partial(_told, script, names[first:after], rest)
+                calls.append(Call(bucket, after - first, command, script))
         return sum(self._nodes.ask(calls))
 
     def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
@@ -264,13 +283,14 @@ def _write(
     return called(scripts.WRITE, names[first:after], scripts.arguments(some))
 
 
-def _erase(
+def _told(
+    script: scripts.Script,
     names: Sequence[bytes],
-    version: bytes,
+    rest: Sequence[bytes],
     first: int,
     after: int,
 ) -> bytes:
-    return called(scripts.ERASE, names[first:after], [version])
+    return called(script, names[first:after], rest)
 
 
 def _mark(

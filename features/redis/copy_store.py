@@ -89,6 +89,20 @@ class CopyStore:
         self._update(view, keys, Packed.of([version] * len(keys)))
         return erased
 
+    def forget(
+        self,
+        view: str,
+        keys: Sequence[bytes],
+        version: bytes,
+    ) -> int:
+        check_version(version)
+        forgotten = self._store.forget(view, keys, version)
+        names = _copies_of(self._link.server, view, keys)
+        # A copy that is left, as this fails or as a reader fills it in just now, is of a row that
+        # no reader takes for one any more.
+        self._unless_away(scripts.FORGET, about(names, [version]))
+        return forgotten
+
     def _update(
         self,
         view: str,

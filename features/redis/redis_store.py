@@ -102,10 +102,20 @@ class RedisStore:
         keys: Sequence[bytes],
         version: bytes,
     ) -> int:
-        """Tombstones are 16 bytes each and stay."""
+        """Tombstones are 16 bytes each, and stay for ten days."""
         check_version(version)
         names = names_of(view, keys)
-        return sum(self._link.run(scripts.ERASE, about(names, [version])))
+        return sum(self._link.run(scripts.ERASE, about(names, [version, scripts.TOMBSTONE_MS])))
+
+    def forget(
+        self,
+        view: str,
+        keys: Sequence[bytes],
+        version: bytes,
+    ) -> int:
+        check_version(version)
+        names = names_of(view, keys)
+        return sum(self._link.run(scripts.FORGET, about(names, [version])))
 
     def generation(self) -> str:
         """Also raises `StoreError` where the server was told to evict since it was connected."""

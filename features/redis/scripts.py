@@ -53,8 +53,12 @@ return won
 """
 )
 
-# KEYS: to erase. ARGV: the version of the tombstones. Returns how many rows were there, and not
-# newer.
+# For how long a tombstone refuses what is older, as tables of Cassandra do it unless told otherwise
+# (`gc_grace_seconds`): no writer was away for longer, and tombstones do not grow without end.
+TOMBSTONE_MS = b"%d" % (10 * 24 * 3_600_000)
+
+# KEYS: to erase. ARGV: the version of the tombstones; how long they stay, in ms. Returns how many
+# rows were there, and not newer.
 ERASE = _script(
     _ORDER
     + """
@@ -62,11 +66,28 @@ local tombstone, erased = ARGV[1], 0
 for i = 1, #KEYS do
   local old = redis.call('GETRANGE', KEYS[i], 0, 16)
   if #old < 16 or order(tombstone, 1, old) >= 0 then
-    redis.call('SET', KEYS[i], tombstone)
+    redis.call('SET', KEYS[i], tombstone, 'PX', ARGV[2])
     if #old > 16 then erased = erased + 1 end
   end
 end
 return erased
+"""
+)
+
+# KEYS: to forget. ARGV: the newest version that is. Returns how many rows were there, and not
+# newer. What is shorter than a version is a reader's token, and goes, too: what it fetched is old.
+FORGET = _script(
+    _ORDER
+    + """
+local version, forgotten = ARGV[1], 0
+for i = 1, #KEYS do
+  local old = redis.call('GETRANGE', KEYS[i], 0, 16)
+  if #old > 0 and (#old < 16 or order(version, 1, old) >= 0) then
+    redis.call('DEL', KEYS[i])
+    if #old > 16 then forgotten = forgotten + 1 end
+  end
+end
+return forgotten
 """
 )
 

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from freshet.features.rows import arena_kernels as kernels
-from freshet.features.rows.fold_kernels import Events, Steps, erase, fold
+from freshet.features.rows.fold_kernels import Events, Steps, fold
 from freshet.features.rows.plan import RowPlan
+from freshet.features.rows.removal_kernels import drop, erase, sweep
 from freshet.features.rows.tile_kernels import Rings
 
 I64 = npt.NDArray[np.int64]
@@ -56,7 +57,13 @@ class RowArena:
     def __init__(self, plan: RowPlan) -> None:
         self._shape = plan.shape
         self._rings = Rings(plan.ring_table, plan.columns)
-        self._steps = Steps(plan.shape, plan.tail_fields, plan.states, plan.half_lives)
+        self._steps = Steps(
+            plan.shape,
+            plan.tail_fields,
+            plan.states,
+            plan.half_lives,
+            plan.keeps,
+        )
         self._words = Memory(np.int64)
         self._blocks = Memory(np.int64)
         self._touched = Memory(np.int64)
@@ -124,6 +131,35 @@ class RowArena:
             )
             if done < ids.size:
                 self._more_segments()
+
+    def sweep(self, first: int, after: int, now_ms: int) -> I64:
+        """Empty those rows of some ids, `first` to `after` (exclusive), that are over by a clock;
+        their ids."""
+        gone = np.empty(after - first, np.int64)
+        count = 0
+        while first < after:
+            found, first = sweep(
+                first,
+                after,
+                now_ms,
+                self._steps,
+                self._arena(),
+                self._touched.array,
+                self._counts,
+                gone[count:],
+            )
+            count += int(found)
+            if first < after:
+                self._more_segments()
+        return gone[:count]
+
+    def drop(self, ids: I64) -> tuple[I64, I64]:
+        """Let go of those rows of which nothing is left, once store and checkpoint have seen that:
+        the ids of these, and of those that have yet to be seen."""
+        dropped = np.empty(ids.size, np.int64)
+        waiting = np.empty(ids.size, np.int64)
+        done, left = drop(ids, self._arena(), dropped, waiting)
+        return dropped[:done], waiting[:left]
 
     def untouch(self, who: int) -> I64:
         """The touched rows, in order of first touch, which are then touched no more."""

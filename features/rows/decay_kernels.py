@@ -1,4 +1,5 @@
-"""Powers of two for decayed means, the same to the last bit on every processor."""
+"""What time does to rows: it halves weights, the same to the last bit on every processor, and it
+ends them."""
 
 from __future__ import annotations
 
@@ -7,6 +8,9 @@ from typing import Any
 
 import numba as nb
 import numpy as np
+
+from freshet.features.rows.compiled_kernels import inlined
+from freshet.features.rows.layout import OVER
 
 ROOTS = np.array([float(Decimal(2) ** (Decimal(-j) / 64)) for j in range(64)])
 POWERS = np.ldexp(1.0, -np.arange(1024))
@@ -30,3 +34,10 @@ def halved(elapsed: Any, half_life: Any) -> Any:
     v = u * u
     rest = (1.0 + u) + v * ((0.5 + u * (1.0 / 6.0)) + v * (1.0 / 24.0 + u * (1.0 / 120.0)))
     return POWERS[nearest >> 6] * (ROOTS[nearest & 63] * rest)
+
+
+@inlined
+def is_over(newest: Any, time: Any, most: Any) -> Any:
+    """Whether a time is further than `most` ahead of a row's newest event. Asked only of times that
+    are ahead of one: before all times there is NEVER, from where the difference has no int64."""
+    return newest > OVER and time > newest and time - newest > most

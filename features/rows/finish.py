@@ -57,12 +57,14 @@ class _Space(NamedTuple):
 
 
 class Tables(NamedTuple):
-    """What drives the kernels for several views, one after the other: of each its shape and its
-    bound of age (ms, 0: none), and where its features begin in the lines of all; the rings of all
-    and their columns; and how many numbers and values the largest row comes to."""
+    """What drives the kernels for several views, one after the other: of each its shape, its bound
+    of age (ms, 0: none) and for how long it keeps rows (ms), and where its features begin in the
+    lines of all; the rings of all and their columns; and how many numbers and values the largest
+    row comes to."""
 
     shapes: I64
     max_age_ms: I64
+    keep_ms: I64
     first_feature: I64
     reads: I64
     read_params: npt.NDArray[np.float64]
@@ -116,6 +118,7 @@ def tables_of(plans: Sequence[RowPlan], max_ages_ms: Sequence[int]) -> Tables:
     return Tables(
         np.array(shapes, np.int64).reshape(-1, 4),
         np.array(max_ages_ms, np.int64),
+        np.array([plan.keeps[0] for plan in plans], np.int64),
         np.cumsum([0, *(len(plan.names) for plan in plans)]),
         np.concatenate([np.empty((0, READ_WORDS), np.int64), *(plan.reads for plan in plans)]),
         np.concatenate([np.empty((0, 3)), *(plan.read_params for plan in plans)]),
@@ -138,7 +141,8 @@ def finish(plan: RowPlan, rows: Packed, as_of: I64, max_age_ms: int = 0) -> Fini
     still has: the newest of each width. `last` and `decayed_mean` cannot be taken back and are as
     of their newest value.
 
-    Bytes that are no row of this plan count as absent.
+    Absent is also a row whose newest event is older than the view keeps it, and bytes that are no
+    row of this plan.
     """
     n = len(rows)
     out = _space(n, n * len(plan.names))

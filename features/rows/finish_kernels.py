@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from freshet.features.rows.compiled_kernels import inlined, kernel
-from freshet.features.rows.decay_kernels import halved
+from freshet.features.rows.decay_kernels import halved, is_over
 from freshet.features.rows.layout import (
     EVENTS_MASK,
     F_AGE,
@@ -53,7 +53,7 @@ def finish(
     part `p` of them are `counts[p]` rows of view `asked[p]` of the tables
     (`features.rows.finish.Tables`), which end at bytes `ends` of the part. The first array of `out`
     gets the features of one row after the other, the others an age, a status and a start a row."""
-    shapes, max_ages, first_feature, features, params, rings, columns, _ = tables
+    shapes, max_ages, keeps, first_feature, features, params, rings, columns, _ = tables
     # The same bytes: tiles are read as floats and counts, times and versions as whole numbers.
     floats = words.view(np.float64)
     halves = words.view(np.uint32)
@@ -68,7 +68,9 @@ def finish(
         for _ in range(counts[p]):
             at = end
             end = base + ends[row] // 8
-            if fits(words, at, end, shape, rings):
+            # A row that is over is none, whether or not somebody has removed it.
+            is_there = fits(words, at, end, shape, rings)
+            if is_there and not is_over(words[at + NEWEST], as_of[row], keeps[view]):
                 starts[row] = at
                 age[row] = as_of[row] - words[at + NEWEST]
                 status[row] = PRESENT

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from freshet.features.rows.arena_kernels import (
-    allocate,
     compact,
     is_full,
     more_room,
@@ -21,19 +20,18 @@ from freshet.features.rows.arena_kernels import (
     release,
 )
 from freshet.features.rows.compiled_kernels import inlined, kernel
-from freshet.features.rows.decay_kernels import halved
+from freshet.features.rows.decay_kernels import halved, is_over
 from freshet.features.rows.layout import (
     BLOCK_HEADER,
     BLOCK_ID,
     BLOCK_SIZE,
     EVENTS_MASK,
     FIRST,
-    FIRST_WHOLE,
     LAST,
-    LAST_WHOLE,
     MARKS,
     NEVER,
     NEWEST,
+    OVER,
     SIZE_MASK,
     TAIL,
     TAIL_STATE,
@@ -41,6 +39,7 @@ from freshet.features.rows.layout import (
     VERSION_INDEX,
     VERSION_OFFSET,
 )
+from freshet.features.rows.removal_kernels import BOTH, opened, touch
 from freshet.features.rows.tile_kernels import gather, gathered_words, write_tiles
 from freshet.schemas.text.word_kernels import prefetch
 
@@ -48,30 +47,32 @@ I64 = npt.NDArray[np.int64]
 # So many events before a row is needed, it is asked for; where it lies, twice as many before.
 AHEAD = 12
 LINE = 8  # words of a cache line
-BOTH = 3  # marks of a row that both have yet to see
 
 
 class Events(NamedTuple):
     """Events in the order of the log: the row of each, its time (ms), its index in the record that
     carried it, all int64 `[n]`, and float64 `[n, fields]`; `wholes` int64 `[n, fields]` has every
-    digit of whole numbers that are there, and no rows where no step asks for them."""
+    digit of whole numbers that are there, and no rows where no step asks for them; `clocks` int64
+    `[n]` how far the log is at each (ms)."""
 
     ids: I64
     times: I64
     indexes: I64
     values: npt.NDArray[np.float64]
     wholes: I64
+    clocks: I64
 
 
 class Steps(NamedTuple):
-    """What `fold` does for an event: `shape` as `RowPlan` has it; `fields` of the events in a tail;
-    `states` int64 `[states, 3]` says kind, field and word of each, `half_lives` of the decayed
-    ones."""
+    """What `fold` does for an event: `shape` and `keeps` as `RowPlan` has them; `fields` of the
+    events in a tail; `states` int64 `[states, 3]` says kind, field and word of each, `half_lives`
+    of the decayed ones."""
 
     shape: I64
     fields: I64
     states: I64
     half_lives: npt.NDArray[np.float64]
+    keeps: I64
 
 
 @kernel
@@ -88,12 +89,14 @@ def fold(
 ) -> Any:
     """Fold `Events` of the record at `offset`, from the one at `first` on, in order, into the rows
     of an `Arena`; returns at which it stopped, as the arena was full."""
-    ids, times, indexes, values, wholes = events
-    shape, fields, states, half_lives = plan
+    ids, times, indexes, values, wholes, clocks = events
+    shape, fields, states, half_lives, keeps = plan
     words, floats, _, blocks, state, dead, _ = arena
     rings = driven[0]
     front = shape[0]
     event_words = shape[1]
+    keep = keeps[0]
+    hold = keeps[1]
     for event in range(first, ids.size):
         if is_full(state, dead):
             return event
@@ -107,8 +110,18 @@ def fold(
         id_ = ids[event]
         time = times[event]
         block = blocks[id_]
+        marks = 0
+        if block != 0:
+            newest = words[block + BLOCK_HEADER + NEWEST]
+            now = clocks[event]
+            if newest <= OVER or is_over(newest, time, keep) or is_over(newest, now, hold):
+                # Whoever has yet to see it finds it in a list, once.
+                marks = words[block + BLOCK_ID] & (BOTH << MARKS)
+                release(block, words, state, dead)
+                block = 0
         if block == 0:
-            block = _opened(id_, time, shape, states, arena)
+            block = opened(id_, time, shape, states, arena)
+            words[block + BLOCK_ID] |= marks
         if event_words > 0:
             row = block + BLOCK_HEADER
             held = words[row + TAIL_STATE]
@@ -173,85 +186,9 @@ def fold(
             else:
                 floats[at] += value * share
                 floats[at + 1] += share
-        _touch(id_, block, words, touched, counts)
+        touch(id_, block, words, touched, counts)
     compact(arena)
     return ids.size
-
-
-@kernel
-def erase(
-    first: Any,
-    ids: Any,
-    offset: Any,
-    indexes: Any,
-    plan: Any,
-    arena: Any,
-    touched: Any,
-    counts: Any,
-) -> Any:
-    """Leave rows of no events, from the one at `first` on, by the record at `offset`; returns at
-    which it stopped, as the arena was full. Their newest event is NEVER, and the next one makes
-    them what it would make of a new row."""
-    shape, _, states, _ = plan
-    words, _, _, blocks, state, dead, _ = arena
-    for at in range(first, ids.size):
-        if is_full(state, dead):
-            return at
-        id_ = ids[at]
-        marks = 0
-        if blocks[id_] != 0:
-            # Whoever has yet to see it finds it in a list, once.
-            marks = words[blocks[id_] + BLOCK_ID] >> MARKS & BOTH
-            release(blocks[id_], words, state, dead)
-        block = _opened(id_, NEVER, shape, states, arena)
-        words[block + BLOCK_ID] |= marks << MARKS
-        words[block + BLOCK_HEADER + VERSION_OFFSET] = offset
-        words[block + BLOCK_HEADER + VERSION_INDEX] = indexes[at]
-        _touch(id_, block, words, touched, counts)
-    compact(arena)
-    return ids.size
-
-
-@inlined
-def _touch(id_: Any, block: Any, words: Any, touched: Any, counts: Any) -> None:
-    """Note that store and checkpoint have yet to see a row."""
-    marks = words[block + BLOCK_ID] >> MARKS
-    if marks & BOTH == BOTH:
-        return
-    for who in range(2):
-        if marks & (1 << who) == 0:
-            touched[2 * counts[who] + who] = id_
-            counts[who] += 1
-    words[block + BLOCK_ID] |= BOTH << MARKS
-
-
-@inlined
-def _opened(id_: Any, time: Any, shape: Any, states: Any, arena: Any) -> Any:
-    """A new row, of no events."""
-    words, floats, _, blocks, state, dead, free = arena
-    room = more_room(0) if shape[1] > 0 else 0
-    size = BLOCK_HEADER + shape[0] + room * shape[1]
-    block = allocate(size, words, state, dead, free)
-    blocks[id_] = block
-    words[block + BLOCK_ID] = id_
-    words[block + BLOCK_SIZE] = size | (room << 32)
-    row = block + BLOCK_HEADER
-    words[row + NEWEST] = time
-    words[row + TAIL_STATE] = 0
-    for step in range(states.shape[0]):
-        at = row + states[step, 2]
-        kind = states[step, 0]
-        if kind in (LAST, FIRST):
-            floats[at] = np.nan
-            words[at + 1] = NEVER
-        elif kind in (LAST_WHOLE, FIRST_WHOLE):
-            words[at] = 0
-            words[at + 1] = NEVER
-        else:
-            floats[at] = 0.0
-            floats[at + 1] = 0.0
-            words[at + 2] = time
-    return block
 
 
 @kernel

@@ -67,7 +67,9 @@ NULL_VALUE = 2
 NOT_FOUND = 3
 OUTSIDE_MAX_AGE = 4
 
-# Before all times, so that the first value is the newest without a question.
+# Before all times, so that the first value is the newest without a question. The newest event of a
+# row that was erased, and of one that is over: nothing is left of either.
 NEVER = -(1 << 63)
+OVER = NEVER + 1
 # After all tiles.
 END = (1 << 63) - 1

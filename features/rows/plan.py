@@ -24,6 +24,7 @@ from freshet.features.aggregates import (
     inputs_of,
     windows_of,
 )
+from freshet.features.keeping import bounds_of, keep_of
 from freshet.features.rows.layout import (
     BLOCK_HEADER,
     CENTRE,
@@ -114,7 +115,9 @@ class RowPlan:
     the fields of an event in the tail, `states` and `half_lives` as `Steps` has them; `reads` int64
     `[features, READ_WORDS]` says of each feature what it is, its word or column, a second column,
     its tiles and its ring, and tiles and ring of what a ratio is divided by; `read_params` its
-    half-life, prior and weight, or how often the time of a rate goes into its window.
+    half-life, prior and weight, or how often the time of a rate goes into its window. `keep_ms` is
+    for how long a row is kept (0: for ever), `keeps` what kernels compare, as
+    `features/keeping.py` has it.
     """
 
     names: tuple[str, ...]
@@ -131,13 +134,20 @@ class RowPlan:
     reads: I64
     read_params: npt.NDArray[np.float64]
     wholes: Mapping[str, int]
+    keep_ms: int
+    keeps: I64
 
     @staticmethod
     def compile(
-        features: Mapping[str, Aggregate], tile_ms: int | None, integers: Collection[str] = ()
+        features: Mapping[str, Aggregate],
+        tile_ms: int | None,
+        integers: Collection[str] = (),
+        keep_ms: int = 0,
+        max_age_ms: int = 0,
     ) -> RowPlan:
         """`tile_ms` is the width of all tiles (None: each window has tiles of its own), `integers`
-        are the inputs that are declared as whole numbers.
+        are the inputs that are declared as whole numbers, `keep_ms` and `max_age_ms` as the view
+        declares them (0: it does not).
 
         Raises `DefinitionError` for a window that is not a whole number of tiles, or of too many.
         """
@@ -163,11 +173,12 @@ class RowPlan:
         for name, line in zip(features, lines):
             if line[0] == F_LAST_WHOLE:
                 wholes[name] = line[1]
+        kept_ms = keep_of(features, keep_ms, max_age_ms)
         return RowPlan(
             names=tuple(features),
             fields=fields,
             rings=rings,
-            digest=_digest(features, tile_ms, wholes),
+            digest=_digest(features, tile_ms, wholes, keep_ms),
             room=_room(front, event_words, table),
             shape=np.array([front, event_words, 0, len(rings)], np.int64),
             ring_table=table,
@@ -178,6 +189,8 @@ class RowPlan:
             reads=np.array(lines, np.int64).reshape(-1, READ_WORDS),
             read_params=np.array(params, np.float64).reshape(-1, 3),
             wholes=wholes,
+            keep_ms=kept_ms,
+            keeps=np.array(bounds_of(kept_ms), np.int64),
         )
 
     def since(self, as_of_ms: int) -> int:
@@ -196,7 +209,10 @@ class RowPlan:
 
 
 def _digest(
-    features: Mapping[str, Aggregate], tile_ms: int | None, wholes: Mapping[str, int]
+    features: Mapping[str, Aggregate],
+    tile_ms: int | None,
+    wholes: Mapping[str, int],
+    keep_ms: int,
 ) -> str:
     tile = f"1/{TILES_A_WINDOW}"
     if tile_ms is not None:
@@ -205,6 +221,9 @@ def _digest(
     text = f"{LAYOUT} {tile} {declared}"
     if wholes:
         text += f"\x1fwhole {','.join(wholes)}"
+    # Only where it is declared: all others are what they always were.
+    if keep_ms:
+        text += f"\x1fkeep {keep_ms}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

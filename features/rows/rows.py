@@ -4,12 +4,13 @@ these."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from freshet.features import aggregates
+from freshet.features.keeping import FOR_EVER
 from freshet.features.packed import Packed
 from freshet.features.rows.arena import RowArena
 from freshet.features.rows.finish import Answers, Part, finish, finish_into, tables_of
@@ -19,30 +20,51 @@ from freshet.features.rows.layout import (
     CHECKPOINT,
     NEVER,
     NEWEST,
+    OVER,
     STORE,
     VERSION_INDEX,
     VERSION_OFFSET,
 )
 from freshet.features.rows.plan import WORD, RowPlan
+from freshet.schemas.durations import LATEST_MS
 from freshet.schemas.errors import CheckpointError, DefinitionError
-from freshet.schemas.text.columns import Interner, Texts
+from freshet.schemas.text.columns import Texts
+from freshet.schemas.text.interner import Changes, Interner
 
-__all__ = ["RowPlan", "ViewRows", "is_erased", "warm"]
+__all__ = ["More", "RowPlan", "ViewRows", "is_erased", "is_over", "warm"]
 
 I64 = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 Arrays = dict[str, npt.NDArray[Any]]
 Named = tuple[list[bytes], Packed]
 _NO_WHOLES = np.zeros((0, 0), np.int64)
 
 
+class More(NamedTuple):
+    """What is known of `n` events besides.
+
+    Where the plan has whole numbers, `wholes` int64 `[n, k]` are the values to the last digit;
+    where a value is missing, or its field is of no such feature, they are not looked at. `clocks`
+    int64 `[n]` say how far the log is at each event (ms); without them a row is over for events of
+    its own key alone.
+    """
+
+    wholes: I64 | None = None
+    clocks: I64 | None = None
+
+
+NO_MORE = More()
+
+
 class ViewRows:
     """Rows by key, folded from one partition's events in the order of its log. Not thread-safe.
 
-    A row's bytes follow from its events alone, in any batches, whether or not it was dumped and
-    loaded in between.
+    A row's bytes follow from the log alone, in any batches, whether or not it was dumped and loaded
+    in between, and whenever it was removed once it was over (`features/keeping.py`).
 
     Rows that were touched are remembered twice: until the next `hand_over` (the store's share) and
-    until the next `dump` or `dump_delta` (the checkpoint's).
+    until the next `dump` or `dump_delta` (the checkpoint's). A row that is over, or was erased, is
+    touched once more, as one of no events, and let go once both have seen that.
     """
 
     def __init__(self, plan: RowPlan) -> None:
@@ -52,7 +74,11 @@ class ViewRows:
     def _clear(self) -> None:
         self._keys = Interner()
         self._arena = RowArena(self.plan)
-        self._dumped = 0
+        self._next_looked_at = 0
+        # Ids of rows of which nothing is left, until they are let go: those that no checkpoint has
+        # seen so, and those that one has.
+        self._leaving: list[I64] = []
+        self._seen_leaving: list[I64] = []
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -62,6 +88,11 @@ class ViewRows:
         """Memory that holds rows, without their keys."""
         return self._arena.used_bytes
 
+    @property
+    def key_bytes(self) -> int:
+        """Memory that holds keys."""
+        return self._keys.used_bytes
+
     def fold(
         self,
         keys: Texts,
@@ -69,12 +100,10 @@ class ViewRows:
         values: npt.NDArray[np.float64],
         version_offset: int,
         version_index: npt.NDArray[np.int32] | I64,
-        wholes: I64 | None = None,
+        more: More = NO_MORE,
     ) -> None:
         """Fold `n` events: times `t` (ms) and `values` float64 `[n, k]`, one column a field of the
-        plan (NaN: missing). Where the plan has whole numbers, `wholes` int64 `[n, k]` are the same
-        to the last digit; where a value is missing, or its field is of no such feature, they are
-        not looked at.
+        plan (NaN: missing).
 
         The record at `version_offset` carried them, event `i` as its row `version_index[i]`. Keys
         are as `freshet.schemas.text.keys` writes them, so none is missing. Event times are trusted:
@@ -86,8 +115,11 @@ class ViewRows:
         count = len(keys)
         shape = (count, len(self.plan.fields))
         exact = _NO_WHOLES
-        if self.plan.wholes and wholes is not None:
-            exact = wholes
+        if self.plan.wholes and more.wholes is not None:
+            exact = more.wholes
+        clocks = more.clocks
+        if clocks is None:
+            clocks = np.full(count, NEVER)
         if (
             len(times) != count
             or len(version_index) != count
@@ -101,25 +133,51 @@ class ViewRows:
                 "Pass one row for each event and one column for each field of the plan.",
             )
         ids = self._keys(keys)
-        self._arena.hold(len(self._keys))
+        self._arena.hold(self._keys.given)
         events = Events(
             ids,
             plain(times, np.int64),
             plain(version_index, np.int64),
             plain(values, np.float64),
             plain(exact, np.int64),
+            plain(clocks, np.int64),
         )
         self._arena.fold(events, version_offset)
+
+    def sweep(self, now_ms: int, rows: int) -> None:
+        """Look at so many rows, and empty those that are over by the partition's clock."""
+        if self.plan.keep_ms == FOR_EVER:
+            return
+        given = self._keys.given
+        rows = min(rows, given)
+        while rows:
+            first = self._next_looked_at
+            after = min(first + rows, given)
+            self._leaving.append(self._arena.sweep(first, after, now_ms))
+            rows -= after - first
+            self._next_looked_at = after if after < given else 0
+
+    def let_go(self) -> None:
+        """Let go of rows of which nothing is left, and of their keys: the store has all that was
+        handed over. Those that a checkpoint has yet to hold wait for it."""
+        if not self._seen_leaving:
+            return
+        leaving = np.unique(np.concatenate(self._seen_leaving))
+        dropped, waiting = self._arena.drop(leaving)
+        self._keys.forget(dropped)
+        self._seen_leaving = []
+        self._leaving.append(waiting)
 
     def erase(
         self, keys: Texts, version_offset: int, version_index: npt.NDArray[np.int32] | I64
     ) -> None:
-        """Leave nothing of `n` rows, each key once, but the version: that of the record at
+        """Leave nothing of `n` rows, each key first, but the version: that of the record at
         `version_offset`, as its row `version_index[i]`. The next event of a key makes its row
         anew."""
         ids = self._keys(keys)
-        self._arena.hold(len(self._keys))
+        self._arena.hold(self._keys.given)
         self._arena.erase(ids, version_offset, plain(version_index, np.int64))
+        self._leaving.append(ids)
 
     def hand_over(self) -> Named:
         """Keys and rows (as stored) touched since the last time, in order of
@@ -133,17 +191,22 @@ class ViewRows:
         """Every key and row, for a store that has lost them; a `hand_over` of everything."""
         # Those that were touched are among all: none of them is handed over once more.
         self._arena.untouch(STORE)
-        return self._packed(np.arange(len(self)))
+        return self._packed(self._keys.ids())
 
     def dump(self) -> Arrays:
         """Everything, as arrays of their own (a checkpoint's base)."""
         self._arena.untouch(CHECKPOINT)
-        self._dumped = 0
-        return self._dump(np.arange(len(self)))
+        self._keys.changes()
+        ids = self._keys.ids()
+        everything = Changes(np.zeros(0, np.int64), ids, self._keys.texts(ids))
+        return self._dump(ids, everything, 0)
 
     def dump_delta(self) -> Arrays:
-        """Rows touched, and keys first seen, since the last `dump`, `dump_delta` or `load`."""
-        return self._dump(self._arena.untouch(CHECKPOINT))
+        """Rows touched, and keys that came and went, since the last `dump`, `dump_delta` or
+        `load`."""
+        changes = self._keys.changes()
+        had = len(self) - changes.ids.size + changes.forgotten.size
+        return self._dump(self._arena.untouch(CHECKPOINT), changes, had)
 
     def load(
         self, base: Mapping[str, npt.NDArray[Any]], deltas: Iterable[Mapping[str, npt.NDArray[Any]]]
@@ -157,7 +220,8 @@ class ViewRows:
         self._clear()
         for part in (base, *deltas):
             self._apply(part)
-        self._dumped = len(self)
+        # Some of them may be rows of no events.
+        self._seen_leaving = [self._keys.ids()]
         # Of the newest part alone: each says all that was pending when it was dumped.
         self._arena.touch(plain(part["pending"], np.int64), STORE)
 
@@ -170,21 +234,23 @@ class ViewRows:
             rows[starts + word] = rows[starts + word].byteswap()
         return self._keys.names_of(ids), packed
 
-    def _dump(self, ids: I64) -> Arrays:
-        new = self._keys.texts(self._dumped)
+    def _dump(self, ids: I64, changes: Changes, had: int) -> Arrays:
+        self._seen_leaving += self._leaving
+        self._leaving = []
         rows, ends = self._arena.pack(ids)
-        out: Arrays = {
+        return {
             "digest": np.frombuffer(self.plan.digest.encode(), np.uint8).copy(),
-            "first_key": np.array([self._dumped], np.int64),
-            "keys": new.data.copy(),
-            "key_ends": new.end,
+            # How many keys there were before.
+            "first_key": np.array([had], np.int64),
+            "forgotten": changes.forgotten,
+            "key_ids": changes.ids,
+            "keys": changes.texts.data,
+            "key_ends": changes.texts.end,
             "ids": ids,
             "rows": rows,
             "row_ends": ends,
             "pending": self._arena.touched(STORE),
         }
-        self._dumped = len(self)
-        return out
 
     def _apply(self, part: Mapping[str, npt.NDArray[Any]]) -> None:
         if part["digest"].tobytes().decode() != self.plan.digest:
@@ -193,33 +259,54 @@ class ViewRows:
                 f"were dumped by another definition than {self.plan.digest}",
                 "Build this view's rows from its log, or load the checkpoint of this definition.",
             )
-        ends = plain(part["key_ends"], np.int64)
-        starts = np.concatenate([np.zeros(1, np.int64), ends])[:-1]
         had = len(self)
         first = int(part["first_key"][0])
-        # Else it would give these keys other ids than they had when they were dumped.
-        if had == first:
-            data = plain(part["keys"], np.uint8)
-            self._keys(Texts(data, starts, ends, np.ones(len(ends), np.bool_)))
+        changes = _changes_of(part)
+        # Else these keys would have other ids than they had when they were dumped.
+        follows = had == first and self._keys.apply(changes)
         ids = part["ids"]
-        new_keys = had == first and len(self) == had + len(ends)
-        if not new_keys or (ids.size and int(ids.max()) >= len(self)):
+        if not follows or not np.isin(ids, self._keys.ids()).all():
             raise CheckpointError(
                 f"delta from key {first} on",
                 f"does not follow {had} keys",
                 "Load the deltas of one base, in order.",
             )
-        self._arena.hold(len(self))
+        self._arena.hold(self._keys.given)
+        self._arena.drop(changes.forgotten)
         parts = (ids, part["rows"], part["row_ends"])
         self._arena.unpack(*(plain(one, np.int64) for one in parts))
 
 
-def is_erased(rows: Packed) -> npt.NDArray[np.bool_]:
+def _changes_of(part: Mapping[str, npt.NDArray[Any]]) -> Changes:
+    ends = plain(part["key_ends"], np.int64)
+    starts = np.concatenate([np.zeros(1, np.int64), ends])[:-1]
+    data = plain(part["keys"], np.uint8)
+    texts = Texts(data, starts, ends, np.ones(len(ends), np.bool_))
+    # Before keys were forgotten, each had the next id.
+    if "key_ids" not in part:
+        first = int(part["first_key"][0])
+        ids = np.arange(first, first + len(ends))
+        return Changes(np.zeros(0, np.int64), ids, texts)
+    forgotten = plain(part["forgotten"], np.int64)
+    return Changes(forgotten, plain(part["key_ids"], np.int64), texts)
+
+
+def is_erased(rows: Packed) -> Bools:
     """Which rows, bool `[n]`, are nothing but the version of what erased them."""
-    words = rows.data.view(np.int64)
-    newest = rows.starts // WORD + NEWEST
-    out: npt.NDArray[np.bool_] = words[newest] == NEVER
+    out: Bools = _newest_of(rows) == NEVER
     return out
+
+
+def is_over(rows: Packed) -> Bools:
+    """Which rows, bool `[n]`, are nothing but the version of one that is over."""
+    out: Bools = _newest_of(rows) == OVER
+    return out
+
+
+def _newest_of(rows: Packed) -> I64:
+    words = rows.data.view(np.int64)
+    newest: I64 = words[rows.starts // WORD + NEWEST]
+    return newest
 
 
 def warm() -> None:
@@ -229,15 +316,20 @@ def warm() -> None:
         "x": aggregates.mean("x", over="1m"),
         "s": aggregates.last("x"),
     }
-    plan = RowPlan.compile(features, 60_000)
+    plan = RowPlan.compile(features, 60_000, keep_ms=60_000)
     rows = ViewRows(plan)
     again = ViewRows(plan)
-    Interner(2)(Texts.of(["a", "b", "c"]))  # grows
-    rows.fold(Texts.of(["a"]), np.zeros(1, np.int64), np.zeros((1, 1)), 0, np.zeros(1, np.int64))
-    again.load(rows.dump(), [])
-    rows.erase(Texts.of(["a"]), 1, np.zeros(1, np.int64))
-    _, found = again.hand_over()
-    finish(plan, found, np.zeros(1, np.int64))
+    Interner(2)(Texts.of(["a", "b", "a key that is longer than there is room for"]))  # grows
+    first = np.zeros(1, np.int64)
+    rows.fold(Texts.of(["a"]), first, np.zeros((1, 1)), 0, first)
+    base = rows.dump()
+    rows.sweep(LATEST_MS, 1)
+    rows.erase(Texts.of(["a"]), 1, first)
+    packed = rows.hand_over()[1]
+    rows.dump_delta()
+    rows.let_go()
+    again.load(base, [rows.dump_delta()])
+    finish(plan, packed, first)
     # As where on-demand features read them; to vectors they go as float32, which any run does.
     unrounded = Answers(np.zeros((1, 3)), np.zeros((1, 2), np.int64), np.zeros(1, np.int64))
-    finish_into(tables_of([plan], [0]), [Part(0, found, [0])], 0, np.arange(3), unrounded)
+    finish_into(tables_of([plan], [0]), [Part(0, packed, [0])], 0, np.arange(3), unrounded)

@@ -212,6 +212,10 @@ class CassandraStore:
         self._run(self._batches(self._delete, each, [len(key) for key in keys]))
         return len(keys)
 
+    def forget(self, view: str, keys: Sequence[bytes], version: bytes) -> int:
+        """As `erase`: Cassandra lets go of its tombstones by itself."""
+        return self.erase(view, keys, version)
+
     def generation(self) -> str:
         marker = self._marker_now()
         if not marker:

@@ -79,6 +79,9 @@ class CompleteStore:
     def erase(self, view: str, keys: Sequence[bytes], version: bytes) -> int:
         return self._store.erase(view, keys, version)
 
+    def forget(self, view: str, keys: Sequence[bytes], version: bytes) -> int:
+        return self._store.forget(view, keys, version)
+
     def generation(self) -> str:
         return self._store.generation()
 

@@ -105,6 +105,15 @@ class Store(Protocol):
         """
         ...
 
+    def forget(self, view: str, keys: Sequence[bytes], version: bytes) -> int:
+        """Remove rows that are no newer than the 16-byte `version`, and tombstones likewise,
+        leaving nothing; returns how many.
+
+        For rows that no reader takes for one any more: what writes an older one after it is not
+        refused. The typical mistake is to use it where something must never be seen again.
+        """
+        ...
+
     def generation(self) -> str:
         """Changes when the store may have lost rows (restarted empty, flushed, failed over): owners
         then rewrite."""

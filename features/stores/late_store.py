@@ -48,6 +48,9 @@ class LateStore:
     def erase(self, view: str, keys: Sequence[bytes], version: bytes) -> int:
         return self._opened().erase(view, keys, version)
 
+    def forget(self, view: str, keys: Sequence[bytes], version: bytes) -> int:
+        return self._opened().forget(view, keys, version)
+
     def generation(self) -> str:
         return self._opened().generation()
 

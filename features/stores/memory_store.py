@@ -82,6 +82,22 @@ class MemoryStore:
                     erased += len(old) > VERSION_BYTES
         return erased
 
+    def forget(self, view: str, keys: Sequence[bytes], version: bytes) -> int:
+        """Remove rows and tombstones that are no newer than `version`; how many rows went.
+
+        Raises:
+            ValueError: `version` is not 16 bytes long.
+        """
+        check_version(version)
+        forgotten = 0
+        with self._lock:
+            for key in keys:
+                old = self.rows.get((view, key))
+                if old is not None and old[:VERSION_BYTES] <= version:
+                    del self.rows[view, key]
+                    forgotten += len(old) > VERSION_BYTES
+        return forgotten
+
     def generation(self) -> str:
         """Another text after each `lose`."""
         return str(self._generation)

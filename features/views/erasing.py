@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from freshet.features.rows.layout import NEVER
 from freshet.features.views.view import View
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.topics.topic import Topic
@@ -42,6 +43,15 @@ def left_of(rows: pa.RecordBatch) -> Left | None:
     last[keys[erases]] = places[erases]
     events = np.flatnonzero(~erases & (places > last[keys]))
     return Left(events, np.sort(last[last >= 0]))
+
+
+def times_of(rows: pa.RecordBatch) -> npt.NDArray[np.int64]:
+    """Event times (ms) of the rows of a block; of what is no event, a time before all times."""
+    times: npt.NDArray[np.int64] = rows.column("t").to_numpy()
+    if blocks.ERASED not in rows.schema.names:
+        return times
+    erases = rows.column(blocks.ERASED).to_numpy(zero_copy_only=False)
+    return np.where(erases, NEVER, times)
 
 
 def check(topic: Topic, views: Sequence[View]) -> None:

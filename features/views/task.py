@@ -10,11 +10,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from freshet.features.packed import Packed
-from freshet.features.rows.rows import ViewRows, is_erased
+from freshet.features.rows.rows import More, ViewRows, is_erased, is_over
 from freshet.features.stores.contract import VERSION_BYTES, Store
 from freshet.features.stores.marks import PartitionMark
 from freshet.features.stores.stored import lengths_of
-from freshet.features.views.erasing import left_of
+from freshet.features.views.clock import LogClock
+from freshet.features.views.erasing import left_of, times_of
 from freshet.features.views.view import View
 from freshet.schemas.sizes import READ_BYTES, cuts
 from freshet.schemas.text.columns import Texts
@@ -24,7 +25,14 @@ from freshet.streams.log.contract import Batch
 from freshet.streams.operators.origins import Cursors, Ticks
 from freshet.streams.operators.task import Outputs, without_rows
 
+I64 = npt.NDArray[np.int64]
 ROWS_A_WRITE = 5_000
+# So many rows are looked at for each event, whether they are over. One is enough: where each event
+# makes a row, as many go as come.
+LOOKED_AT_AN_EVENT = 1
+# And for each tick, so that those of a topic that has fallen silent go, too: a million within a
+# quarter of an hour.
+LOOKED_AT_A_TICK = 1_000
 
 
 class ViewTask:
@@ -50,6 +58,7 @@ class ViewTask:
         self._cursors = Cursors()
         names = [topic.name for topic in view.topics]
         self._ticks = Ticks(names if len(names) > 1 else ())
+        self._clock = LogClock()
         self._generation: str | None = None  # of the store when all rows were in it
         self._mark = PartitionMark(store, stored_as, partition)
         self._position = 0  # in the log: the offset after what was applied
@@ -64,34 +73,46 @@ class ViewTask:
     def apply(self, batch: Batch) -> Outputs:
         for i in range(len(batch)):
             block = blocks.decode(batch.value(i))
+            self._clock.record(int(batch.times[i]))
+            looked_at = 0
             if block.rows is not None:
-                self._fold(block, int(batch.offsets[i]))
+                folded = self._fold(block, int(batch.offsets[i]))
+                looked_at = LOOKED_AT_AN_EVENT * folded
             self._ticks.note(block)
+            self._clock.after(block)
+            if block.tick != blocks.NO_TICK:
+                looked_at += LOOKED_AT_A_TICK
+            self._rows.sweep(self._clock.now_ms, looked_at)
             self._position = int(batch.offsets[i]) + 1
         return Outputs()
 
-    def _fold(self, block: blocks.Block, offset: int) -> None:
+    def _fold(self, block: blocks.Block, offset: int) -> int:
+        """Take the events of a block that it has not had; how many those are."""
         rows = block.rows
         assert rows is not None
         origin = rows.column("_offset").to_numpy()
         index = rows.column("_index").to_numpy()
         fresh = self._cursors.fresh(block.origin, block.partition, origin, index)
-        count = fresh.stop - fresh.start
+        count: int = fresh.stop - fresh.start
         if not count:
-            return
+            return 0
         if fresh.start:
             rows = rows.slice(fresh.start)
         places = np.arange(fresh.start, fresh.stop)
+        clocks = self._clock.at_events(block, times_of(rows))
         left = left_of(rows)
         if left is not None:
             gone = Texts.from_arrow(rows.column("key").take(left.erased))
             self._rows.erase(gone, offset, places[left.erased])
             rows = rows.take(pa.array(left.events))
             places = places[left.events]
-        self._add(rows, offset, places)
+            clocks = clocks[left.events]
+        self._add(rows, offset, places, clocks)
+        return count
 
-    def _add(self, rows: pa.RecordBatch, offset: int, places: npt.NDArray[np.int64]) -> None:
-        """Fold events, which have their `places` in the record at `offset`."""
+    def _add(self, rows: pa.RecordBatch, offset: int, places: I64, clocks: I64) -> None:
+        """Fold events, which have their `places` in the record at `offset`; `clocks` say how far
+        the log is at each."""
         count = rows.num_rows
         values = np.empty((count, len(self._view.plan.fields)))
         for column, name in enumerate(self._view.plan.fields):
@@ -102,11 +123,11 @@ class ViewTask:
             values,
             offset,
             places,
-            self._wholes(rows),
+            More(self._wholes(rows), clocks),
         )
         self._events += count
 
-    def _wholes(self, rows: pa.RecordBatch) -> npt.NDArray[np.int64] | None:
+    def _wholes(self, rows: pa.RecordBatch) -> I64 | None:
         """The same values to the last digit, where the view has features of whole numbers."""
         plan = self._view.plan
         if not plan.wholes:
@@ -132,6 +153,8 @@ class ViewTask:
             self._unwritten.append(self._rows.all_rows())
             self._put_unwritten()
             self._generation = generation
+        # The store has seen which rows are gone, and so they may be.
+        self._rows.let_go()
         # After the rows, so that whoever finds it finds them. If they are lost in between, the mark
         # is of a generation that is over.
         if self._position >= self._end:
@@ -145,19 +168,20 @@ class ViewTask:
             self._unwritten.pop(0)
 
     def _put(self, keys: list[bytes], rows: Packed) -> None:
-        gone = is_erased(rows)
-        if not gone.any():
+        erased = is_erased(rows)
+        over = is_over(rows)
+        there = ~(erased | over)
+        if there.all():
             self._store.write(self._stored_as, keys, rows)
             return
-        there = np.flatnonzero(~gone).tolist()
-        if there:
-            kept = Packed.of([rows.row(i) for i in there])
-            self._store.write(self._stored_as, [keys[i] for i in there], kept)
-        erased = np.flatnonzero(gone).tolist()
-        # All with the newest version among them: whatever makes one of them anew comes after all
-        # that was applied by now, and so has a newer one.
-        versions = [rows.row(i)[:VERSION_BYTES] for i in erased]
-        self._store.erase(self._stored_as, [keys[i] for i in erased], max(versions))
+        if there.any():
+            self._store.write(self._stored_as, *_chosen(keys, rows, there))
+        # With the newest version among them: whatever makes one of them anew comes after all that
+        # was applied by now, and so has a newer one.
+        for chosen, end in ((erased, self._store.erase), (over, self._store.forget)):
+            if chosen.any():
+                own, gone = _chosen(keys, rows, chosen)
+                end(self._stored_as, own, max(row[:VERSION_BYTES] for row in gone))
 
     def configure(self, settings: Mapping[str, Freshness], at: int) -> bool:
         """Rows depend on no setting."""
@@ -175,6 +199,7 @@ class ViewTask:
         own = {
             "_cursors": self._cursors.dump(),
             "_ticks": self._ticks.dump(),
+            "_clock": self._clock.dump(),
             "_events": np.array([self._events]),
         }
         return {**state, **own, "_position": np.array([self._position])}
@@ -190,12 +215,22 @@ class ViewTask:
         # A checkpoint of an earlier version has none: it is known from the next record on.
         if "_position" in newest:
             self._position = int(newest["_position"][0])
+        # Nor this: until it is known how far the log is, no row is over by it.
+        if "_clock" in newest:
+            self._clock.load(newest["_clock"])
         # What the store holds may be older than the checkpoint (it may have been emptied while this
         # task was away).
         self._generation = ""
 
     def facts(self) -> dict[str, Any]:
         return {"events": self._events, "keys": len(self._rows), "finished": self.finished}
+
+
+def _chosen(
+    keys: list[bytes], rows: Packed, chosen: npt.NDArray[np.bool_]
+) -> tuple[list[bytes], Packed]:
+    places = np.flatnonzero(chosen).tolist()
+    return [keys[place] for place in places], Packed.of([rows.row(place) for place in places])
 
 
 def _numbers_of(rows: pa.RecordBatch, name: str) -> npt.NDArray[np.float64] | float:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from freshet.features.aggregates import Aggregate, inputs_of
-from freshet.features.inputs import Input
+from freshet.features.inputs import Input, check_duration
+from freshet.features.keeping import longest_ms
 from freshet.features.rows.plan import LAYOUT, RowPlan
 from freshet.features.rows.rings import TILES_A_WINDOW
 from freshet.features.views.checks import check_features, check_key, check_topics, topics_of
@@ -81,11 +82,16 @@ class View:
             missing, and their status is `OUTSIDE_MAX_AGE`. None: no bound.
         owner: Who answers for it; shown in the catalogue.
         description: What it is; shown in the catalogue.
+        keep: For how long a row is kept after its newest event, a duration no shorter than any
+            window and `max_age`. Then it is as if the key had never been seen: its values are
+            missing, their status is `NOT_FOUND`, its next event begins another row, and its memory
+            is given back. None: the longest window, or twice `max_age` where that is longer; for
+            ever, where a feature is neither a window nor a ratio of two.
 
     Raises:
         DefinitionError: an unknown field or one of another type, a key of two kinds, no features, a
             wrong name or duration, a window that is no multiple of the tile or has more than 65,536
-            of them.
+            of them, a `keep` that is shorter than a window or than `max_age`.
 
     Examples:
         >>> import freshet as fr
@@ -123,6 +129,7 @@ class View:
     max_age: str | None = None
     owner: str = ""
     description: str = ""
+    keep: str | None = None
 
     def __post_init__(self) -> None:
         check_name("view", self.name)
@@ -133,7 +140,22 @@ class View:
         check_features(where, self.features, self.topics)
         if self.max_age is not None:
             milliseconds(self.max_age, "max_age")
+        if self.keep is not None:
+            self._check_keep()
         _ = self.plan  # what is wrong with its windows is told when they are declared
+
+    def _check_keep(self) -> None:
+        """What is read must be kept for so long."""
+        check_duration(self.keep, f"view {self.name}: keep")
+        keep_ms = milliseconds(self.keep or "")
+        least = {"its longest window": longest_ms(self.features), "max_age": self.max_age_ms}
+        for what, least_ms in least.items():
+            if keep_ms < least_ms:
+                raise DefinitionError(
+                    f"view {self.name}",
+                    f"keep={self.keep} is shorter than {what}, {text_of(least_ms)}",
+                    f'Write keep="{text_of(least_ms)}" or more, or leave it out.',
+                )
 
     @property
     def topics(self) -> tuple[Topic, ...]:
@@ -173,7 +195,13 @@ class View:
         name: in which order they were declared means nothing."""
         integers = [own.name for own in self.inputs if self._is_whole(own)]
         by_name = dict(sorted(self.features.items()))
-        return RowPlan.compile(by_name, self.tile_ms, integers)
+        return RowPlan.compile(
+            by_name,
+            self.tile_ms,
+            integers,
+            milliseconds(self.keep) if self.keep else 0,
+            self.max_age_ms,
+        )
 
     @cached_property
     def inputs(self) -> tuple[Input, ...]:
@@ -228,6 +256,8 @@ class View:
         # Only of views that have some: all others are what they always were.
         if self.plan.wholes:
             own["whole numbers"] = ", ".join(self.plan.wholes)
+        if self.keep is not None:
+            own["keep"] = text_of(milliseconds(self.keep))
         return {**own, **read, **features}
 
     def _fields_read(self, topic: Topic) -> set[str]:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from freshet.app import App
+from freshet.features.keeping import FOR_EVER, MAX_AGES, endless, longest_ms
 from freshet.features.views.view import FeatureRef, View
 from freshet.learners.model import Model
 from freshet.learners.rungs import Constant, Rung
@@ -18,7 +19,7 @@ from freshet.roles import plans
 from freshet.roles.names import role_names
 from freshet.roles.preflight import hold_slos
 from freshet.runs.definitions import Definitions, changes
-from freshet.schemas.durations import milliseconds, text_of
+from freshet.schemas.durations import DAY_MS, milliseconds, text_of
 from freshet.schemas.events.field import INTEGERS
 from freshet.schemas.topics.derive import TimePart
 from freshet.schemas.topics.digests import shown
@@ -180,6 +181,7 @@ def _view(view: View) -> Iterable[tuple[str, str]]:
     if view.max_age:
         max_age = text_of(milliseconds(view.max_age))
     yield "max age", max_age
+    yield from _kept(view)
     yield from _about(view)
 
 
@@ -187,6 +189,21 @@ def _rows_of(view: View) -> str:
     if not view.keys:
         return "one row"
     return f"by {'|'.join(view.keys)}"
+
+
+def _kept(view: View) -> Iterable[tuple[str, str]]:
+    """For how long its rows are kept; and what to do where that is for ever."""
+    if view.plan.keep_ms != FOR_EVER:
+        yield "kept", f"{text_of(view.plan.keep_ms)} after a key's newest event"
+        return
+    yield "kept", "for ever"
+    held = ", ".join(endless(view.features))
+    enough_ms = max(longest_ms(view.features), MAX_AGES * view.max_age_ms, 30 * DAY_MS)
+    yield (
+        "note",
+        f"no key is ever forgotten, since {held} would lose what it says of it; where keys have no "
+        f'end, memory has none: declare keep="{text_of(enough_ms)}", say',
+    )
 
 
 def _model(app: App, model: Model) -> Iterable[tuple[str, str]]:

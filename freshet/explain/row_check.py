@@ -11,7 +11,7 @@ import numpy as np
 from freshet.explain.row_events import CleanEvent
 from freshet.features.aggregates import Age, Ratio, Window
 from freshet.features.rows.finish import finish
-from freshet.features.rows.rows import ViewRows
+from freshet.features.rows.rows import More, ViewRows
 from freshet.features.views.view import View
 from freshet.schemas.text.columns import Texts
 
@@ -40,7 +40,7 @@ def agrees(
         0,
         np.arange(count),
         # Last values are not compared, so that none of their digits is asked for.
-        np.zeros((count, len(fields)), np.int64),
+        More(np.zeros((count, len(fields)), np.int64)),
     )
     done = finish(view.plan, rows.hand_over()[1], np.array([as_of_ms]), view.max_age_ms)
     again = dict(zip(view.plan.names, done.values[0].astype(np.float32).tolist()))

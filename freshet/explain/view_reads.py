@@ -16,6 +16,7 @@ from freshet.explain.row_check import agrees
 from freshet.explain.row_events import CleanEvent, Version, events_of, key_at, partition_of
 from freshet.explain.search import LoggedPrediction
 from freshet.features.aggregates import DecayedMean, DecayedTotal, windows_of
+from freshet.features.keeping import FOR_EVER
 from freshet.features.stores.contract import VERSION_BYTES
 from freshet.features.views.view import FeatureRef, View
 from freshet.learners.model import Model
@@ -29,6 +30,7 @@ from freshet.schemas.topics.reader import EventReader
 from freshet.schemas.topics.topic import Topic
 from freshet.streams.log.spans import PartitionSpans
 
+KEEPS = 10  # so far back an event is looked for whose row was over
 HALF_LIVES = 10  # beyond them an event weighs less than a thousandth
 NO_VERSION = bytes(VERSION_BYTES)
 
@@ -63,7 +65,7 @@ class _Reading:
         # What is found is put in as it is found, so that what is missing is told with the rest.
         read = self._unread(key, values)
         if version == NO_VERSION and not self._is_the_first_of_all(key, values):
-            return replace(read, note=self._without_row(values))
+            return replace(read, note=self._without_row(key, values))
         place: Version = struct.unpack(">qq", version)
         read = replace(read, version=place)
         with ExitStack() as stack:
@@ -170,14 +172,35 @@ class _Reading:
         ) as spans:
             return key_at(spans, (0, 0)) == key
 
-    def _without_row(self, values: dict[str, float | None]) -> str:
+    def _without_row(self, key: str | None, values: dict[str, float | None]) -> str:
         if any(value is not None for value in values.values()):
             return "no row was read: the request brought these values itself"
+        age_ms = self._age_of_row_that_is_over(key)
+        if age_ms is not None:
+            kept = text_of(self._view.plan.keep_ms)
+            return (
+                f"no row was read: the newest event of this key was {text_of(age_ms)} old then, and "
+                f"rows are kept for {kept}"
+            )
         unknown = "no row was read: nothing was known of this key then"
         # One view that has a version says that the store answered.
         if any(self._p.versions):
             return unknown
         return f"{unknown}, or the store could not be reached"
+
+    def _age_of_row_that_is_over(self, key: str | None) -> int | None:
+        """How old the newest event of a key was that had been forgotten; None where the log has
+        none that is near enough to be looked for."""
+        keep_ms = self._view.plan.keep_ms
+        if key is None or keep_ms == FOR_EVER:
+            return None
+        partition = partition_of(key, self._view.topic.partitions)
+        with PartitionSpans(self._run.log, self._clean, partition) as spans:
+            since = self._as_of - KEEPS * keep_ms
+            events = self._events(spans, key, (spans.after, 0), since)
+        before = [event.t for event in events if event.t <= self._as_of]
+        age_ms = self._as_of - max(before, default=self._as_of)
+        return age_ms if age_ms > keep_ms else None
 
     def _place(
         self, stack: ExitStack, key: str | None, place: Version, values: Mapping[str, float | None]

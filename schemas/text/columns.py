@@ -1,5 +1,4 @@
-"""Text columns without Python strings: bytes with a start and an end a row, and dense ids for
-them."""
+"""Text columns without Python strings: bytes with a start and an end a row."""
 
 from __future__ import annotations
 
@@ -120,79 +119,3 @@ def arrow_validity(valid: Bools) -> pa.Buffer | None:
     if valid.all():
         return None
     return pa.py_buffer(np.packbits(valid, bitorder="little"))
-
-
-class Interner:
-    """Texts to dense ids 0, 1, 2, … in order of first sight."""
-
-    def __init__(self, capacity: int = 1 << 10) -> None:
-        # An open table, whose capacity is a power of two, over one run of bytes.
-        self._hashes = np.zeros(capacity, np.uint64)
-        self._ids = np.zeros(capacity, np.int32)
-        # An array, as a kernel counts it up.
-        self._count = np.zeros(1, np.int64)
-        self._arena = np.zeros(capacity * 8, np.uint8)
-        self._ends = np.zeros(capacity + 1, np.int64)
-
-    def __len__(self) -> int:
-        return int(self._count[0])
-
-    def __call__(self, texts: Texts) -> I64:
-        """Ids, int64 `[n]`; a missing text is the empty text."""
-        rows = len(texts)
-        used = len(self)
-        # Room for all rows as if each were new, since a kernel allocates nothing; and half of the
-        # table stays empty, which keeps its searches short.
-        while (used + rows) * 2 > self._hashes.size:
-            self._grow()
-        need = int(self._ends[used] + (texts.end - texts.start).sum())
-        if need > self._arena.size:
-            self._arena = np.concatenate([self._arena, np.zeros(need, np.uint8)])
-        found = np.empty(rows, np.int64)
-        kernels.intern(
-            texts.data,
-            texts.start,
-            texts.end,
-            self._hashes,
-            self._ids,
-            self._count,
-            self._arena,
-            self._ends,
-            found,
-        )
-        return found
-
-    def _grow(self) -> None:
-        old_hashes = self._hashes
-        old_ids = self._ids
-        capacity = old_hashes.size * 2
-        self._hashes = np.zeros(capacity, np.uint64)
-        self._ids = np.zeros(capacity, np.int32)
-        kernels.rehash(old_hashes, old_ids, self._hashes, self._ids)
-        # One more than there are texts: a text ends where the next begins.
-        more = np.zeros(capacity + 1 - self._ends.size, np.int64)
-        self._ends = np.concatenate([self._ends, more])
-
-    def names(self, first: int = 0, last: int | None = None) -> list[bytes]:
-        """The texts of ids `first` to `last` (exclusive; all when None)."""
-        stop = len(self) if last is None else last
-        ends = self._ends
-        return [self._arena[ends[i] : ends[i + 1]].tobytes() for i in range(first, stop)]
-
-    def names_of(self, ids: I64) -> list[bytes]:
-        """The texts of some ids."""
-        arena = self._arena.data
-        starts = self._ends[ids].tolist()
-        ends = self._ends[ids + 1].tolist()
-        return [bytes(arena[start:end]) for start, end in zip(starts, ends)]
-
-    def texts(self, first: int = 0) -> Texts:
-        """The texts from id `first` on, as a column (a copy)."""
-        count = len(self)
-        base = int(self._ends[first])
-        ends = self._ends[first : count + 1] - base
-        data = _NOTHING
-        if ends[-1]:
-            data = self._arena[base : int(self._ends[count])].copy()
-        # Copies: the table's own arrays are written on.
-        return Texts(data, ends[:-1].copy(), ends[1:].copy(), np.ones(count - first, np.bool_))

@@ -1,4 +1,4 @@
-"""numba kernels over text columns: hashing, interning, gathering. A text column is bytes with start
+"""numba kernels over text columns: hashing, gathering. A text column is bytes with start
 and end a row."""
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from typing import Any
 import numba as nb
 import numpy as np
 
-from freshet.schemas.text.word_kernels import eight_bytes, prefetch, put_eight_bytes, word_at
+from freshet.schemas.text.word_kernels import eight_bytes, put_eight_bytes, word_at
 
 u64 = np.uint64
 i64 = np.int64
@@ -17,7 +17,6 @@ i64 = np.int64
 SEED_LOW = u64(0x9E3779B97F4A7C15)
 SEED_HIGH = u64(0xD6E8FEB86659FD93)
 SEED_ROUTE = u64(0xA0761D6478BD642F)
-AHEAD = 8  # so many texts before one is looked up, each step of that is asked for
 
 
 @nb.njit(inline="always", nogil=True, cache=True, _nrt=False)
@@ -104,77 +103,3 @@ def gather(data: Any, start: Any, end: Any, rows: Any) -> Any:
             at += 8
             to += 8
     return offsets, out[: max(i64(1), size)]
-
-
-@nb.njit(nogil=True, cache=True)
-def intern(
-    data: Any,
-    start: Any,
-    end: Any,
-    hashes: Any,
-    ids: Any,
-    count: Any,
-    arena: Any,
-    ends: Any,
-    out: Any,
-) -> None:
-    """Texts to dense ids through an open table. Bytes are compared, so a hash collision is
-    harmless."""
-    mask = u64(hashes.size - 1)
-    rows = start.size
-    # Where they are found, until they are: hashes of all rows, so that their slots may be asked for
-    # before they are looked at. Odd, so that none is 0, which is an empty slot.
-    for row in range(rows):
-        out[row] = i64(hash_span(data, start[row], end[row], SEED_LOW) | u64(1))
-    for row in range(rows):
-        if row + 3 * AHEAD < rows:
-            place = i64(u64(out[row + 3 * AHEAD]) & mask)
-            prefetch(hashes, place)
-            prefetch(ids, place)
-        # Of most texts the first slot is theirs, and says where they lie.
-        if row + 2 * AHEAD < rows:
-            prefetch(ends, i64(ids[u64(out[row + 2 * AHEAD]) & mask]))
-        if row + AHEAD < rows:
-            prefetch(arena, ends[ids[u64(out[row + AHEAD]) & mask]])
-        size = end[row] - start[row]
-        hashed = u64(out[row])
-        slot = hashed & mask
-        while True:
-            if hashes[slot] == u64(0):
-                k = count[0]
-                count[0] += 1
-                hashes[slot] = hashed
-                ids[slot] = k
-                at = ends[k]
-                for i in range(size):
-                    arena[at + i] = data[start[row] + i]
-                ends[k + 1] = at + size
-                out[row] = k
-                break
-            if hashes[slot] == hashed:
-                k = ids[slot]
-                at = ends[k]
-                same = ends[k + 1] - at == size
-                if same:
-                    for i in range(size):
-                        if arena[at + i] != data[start[row] + i]:
-                            same = False
-                            break
-                if same:
-                    out[row] = k
-                    break
-            slot = (slot + u64(1)) & mask
-
-
-@nb.njit(nogil=True, cache=True)
-def rehash(hashes: Any, ids: Any, new_hashes: Any, new_ids: Any) -> None:
-    """Move an open table into a larger one."""
-    mask = u64(new_hashes.size - 1)
-    for i in range(hashes.size):
-        if hashes[i] != u64(0):
-            slot = hashes[i] & mask
-            # All differ already, so nothing needs to be compared: the first empty slot is its own.
-            while new_hashes[slot] != u64(0):
-                slot = (slot + u64(1)) & mask
-            new_hashes[slot] = hashes[i]
-            new_ids[slot] = ids[i]

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from freshet.schemas.events.decode import Columns
 from freshet.schemas.events.field import BOUNDS
-from freshet.schemas.text.columns import Interner, Texts
+from freshet.schemas.text.columns import Texts
+from freshet.schemas.text.interner import Interner
 from freshet.schemas.text.keys import joined
 from freshet.schemas.topics.impute import Impute
 from freshet.streams.admission.kernels import APPLIED

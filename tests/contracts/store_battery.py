@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from freshet.features.aggregates import last
 from freshet.features.packed import Packed
 from freshet.features.rows.finish import finish
-from freshet.features.rows.rows import RowPlan, ViewRows
+from freshet.features.rows.rows import More, RowPlan, ViewRows
 from freshet.features.stores.complete_store import CompleteStore
 from freshet.features.stores.contract import RowKeys, Rows, Store
 from freshet.features.stores.marks import PartitionMark
@@ -278,6 +278,35 @@ class StoreBattery:
         put(store, view, [(b"k", (4, 0))])
         assert get(store, view, [b"k"]) == [None]
 
+    def test_a_forgotten_row_is_absent_and_its_key_may_return(
+        self, rig: Rig, store: Store, view: str
+    ) -> None:
+        put(store, view, [(b"a", (1, 0)), (b"b", (2, 0)), (b"c", (3, 0))])
+        forgotten = store.forget(view, [b"a", b"b", b"c", b"none"], pack((2, 0)))
+        assert forgotten == 2 or not rig.counts
+        assert get(store, view, [b"a", b"b", b"c"]) == [None, None, row(b"c", (3, 0))]
+        assert put(store, view, [(b"a", (2, 1)), (b"none", (2, 1))]) == 2
+        assert get(store, view, [b"a", b"none"]) == [row(b"a", (2, 1)), row(b"none", (2, 1))]
+
+    def test_a_tombstone_is_forgotten_and_a_newer_one_is_not(self, store: Store, view: str) -> None:
+        put(store, view, [(b"a", (1, 0)), (b"b", (1, 0))])
+        store.erase(view, [b"a"], pack((2, 0)))
+        store.erase(view, [b"b"], pack((9, 0)))
+        store.forget(view, [b"a", b"b"], pack((3, 0)))
+        put(store, view, [(b"a", (3, 1)), (b"b", (8, 0))])
+        assert get(store, view, [b"a", b"b"]) == [row(b"a", (3, 1)), None]
+
+    def test_many_rows_are_forgotten_and_one_of_them_returns(
+        self, rig: Rig, store: Store, view: str
+    ) -> None:
+        keys = [b"%d" % i for i in range(5_000)]
+        put(store, view, [(key, (1, i)) for i, key in enumerate(keys)])
+        assert store.forget(view, keys, pack((2, 0))) == 5_000 or not rig.counts
+        assert get(store, view, keys) == [None] * 5_000
+        put(store, view, [(keys[7], (3, 0))])
+        assert get(store, view, keys[6:9]) == [None, row(keys[7], (3, 0)), None]
+        assert store.forget(view, [], pack((9, 0))) == 0
+
     @given(st.lists(st.binary(max_size=40), max_size=20, unique=True))
     @EXAMPLES
     def test_keys_are_any_bytes(self, store: Store, keys: list[bytes]) -> None:
@@ -316,6 +345,8 @@ class StoreBattery:
             store.write(view, [b"k"], rows)
         with pytest.raises(ValueError, match="version"):
             store.erase(view, [b"k"], b"short")
+        with pytest.raises(ValueError, match="version"):
+            store.forget(view, [b"k"], b"short")
 
     def test_the_generation_stays_while_rows_do(self, rig: Rig, store: Store, view: str) -> None:
         before = store.generation()
@@ -387,7 +418,7 @@ class StoreBattery:
         zeros = np.zeros(len(keys), np.int64)
         # Of each key the value, then an event that has none.
         for values in (exact.astype(np.float64), np.full(exact.shape, np.nan)):
-            rows.fold(Texts.of(keys), zeros, values, 7, np.arange(len(keys)), exact)
+            rows.fold(Texts.of(keys), zeros, values, 7, np.arange(len(keys)), More(exact))
             exact = np.zeros_like(exact)
         written = rows.hand_over()
         store.write(view, *written)

@@ -138,6 +138,7 @@ congestion = fr.View(
     tile="15m",
     description="Flights scheduled to leave, which may be more than did.",
     features={"n_1h": fr.count(over="1h"), "n_3h": fr.count(over="3h")},
+    keep="2d",  # at night no flight leaves: 0, and not as if nothing were known of the origin
 )
 sky = fr.View(
     "weather_by_origin",

@@ -12,7 +12,7 @@ import pytest
 import freshet as fr
 from freshet.features.reading import api as feature_api
 from freshet.features.reading.api import FeatureReader, FeaturesAnswer
-from freshet.features.rows.rows import ViewRows
+from freshet.features.rows.rows import More, ViewRows
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.roles import plans
 from freshet.roles.interface import feature_reader
@@ -59,7 +59,7 @@ def test_a_last_whole_number_keeps_every_digit_and_a_model_reads_it_as_float32()
     exact = np.zeros((len(keys), len(view.plan.fields)), np.int64)
     exact[:, view.plan.fields.index("at")] = WHOLES
     values = exact.astype(np.float64)
-    rows.fold(Texts.of(keys), np.full(len(keys), NOW), values, 7, np.arange(len(keys)), exact)
+    rows.fold(Texts.of(keys), np.full(len(keys), NOW), values, 7, np.arange(len(keys)), More(exact))
     store.write("stamped", *rows.hand_over())
     reader = FeatureReader([(view, "stamped")], {})
     entities = {"courier": [*keys, "nobody"]}

@@ -71,9 +71,19 @@ def variance(tiles: list[list[float]]) -> float:
 class ReferenceRow:
     """All that was ever seen of one key; an event is what there is of it by input."""
 
-    def __init__(self, features: Mapping[str, Aggregate], tile_ms: int | None) -> None:
+    def __init__(
+        self, features: Mapping[str, Aggregate], tile_ms: int | None, keep_ms: int | None = None
+    ) -> None:
         self.features, self.tile_ms = features, tile_ms
+        # Of windows alone, for as long as the longest; all else is kept for ever.
+        ends = all(isinstance(a, Window | Ratio) for a in features.values())
+        if keep_ms is None and ends:
+            keep_ms = max(w.over_ms for a in features.values() for w in windows_of(a))
+        self.keep_ms = keep_ms
         self.version = (0, 0)
+        self._begin()
+
+    def _begin(self) -> None:
         self.events: list[tuple[int, Mapping[str, float]]] = []
         self.decayed: dict[tuple[Input, int], tuple[float, float, int]] = {}
         self.lasts: dict[str, tuple[int, float]] = {}
@@ -91,7 +101,20 @@ class ReferenceRow:
         windows = [w for a in self.features.values() for w in windows_of(a)]
         return max(a.over_ms // width for a in windows if self.width(a) == width)
 
-    def fold(self, t: int, event: Mapping[str, float], version: tuple[int, int]) -> None:
+    def is_over(self, t: int, keep_ms: int | None) -> bool:
+        return bool(self.events) and keep_ms is not None and t - self.newest > keep_ms
+
+    def fold(
+        self,
+        t: int,
+        event: Mapping[str, float],
+        version: tuple[int, int],
+        clock: int | None = None,
+    ) -> None:
+        """`clock` is how far the log is at the event; None: nobody knows."""
+        hold_ms = None if self.keep_ms is None else self.keep_ms + 60_000
+        if self.is_over(t, self.keep_ms) or (clock is not None and self.is_over(clock, hold_ms)):
+            self._begin()
         self.version = version
         self.events.append((t, event))
         for field, x in event.items():
@@ -121,6 +144,8 @@ class ReferenceRow:
         self.decayed[a.input, a.half_life_ms] = total, weight, as_of
 
     def finish(self, as_of: int) -> list[float]:
+        if self.is_over(as_of, self.keep_ms):
+            return [NAN] * len(self.features)
         return [self._value(a, as_of) for a in self.features.values()]
 
     def _value(self, a: Aggregate, as_of: int) -> float:

@@ -67,7 +67,8 @@ def test_a_batch_is_what_its_rows_are_one_by_one(
 
 
 def test_a_count_over_ten_minutes_is_right_ten_minutes_after_the_last_event() -> None:
-    plan = RowPlan.compile({"n": fr.count(over="10m"), "x": fr.mean("x", over="10m")}, 60_000)
+    features = {"n": fr.count(over="10m"), "x": fr.mean("x", over="10m")}
+    plan = RowPlan.compile(features, 60_000, keep_ms=3_600_000)
     rows, minutes = ViewRows(plan), 10
     t = np.arange(minutes, dtype=np.int64) * 60_000 + 30_000  # one event in each of minutes 0 to 9
     rows.fold(Texts.of(["a"] * minutes), t, t.reshape(-1, 1) / 1e3, 0, np.arange(minutes))

@@ -20,7 +20,7 @@ from freshet.features import aggregates as fr
 from freshet.features.packed import Packed
 from freshet.features.rows.decay_kernels import halved
 from freshet.features.rows.layout import SUM, TAIL, TILED, VALUES
-from freshet.features.rows.rows import RowPlan, ViewRows, warm
+from freshet.features.rows.rows import More, RowPlan, ViewRows, warm
 from freshet.schemas.errors import CheckpointError, DefinitionError
 from freshet.schemas.text.columns import Texts
 from tests.features.rows.reference import ReferenceRow
@@ -150,7 +150,7 @@ def test_events_that_leave_the_digits_of_whole_numbers_out_are_refused() -> None
     with pytest.raises(DefinitionError, match="whole numbers"):
         rows.fold(Texts.of(["a"]), one, np.zeros((1, 1)), 0, one)
     with pytest.raises(DefinitionError, match="whole numbers"):
-        rows.fold(Texts.of(["a"]), one, np.zeros((1, 1)), 0, one, np.zeros((1, 2), np.int64))
+        rows.fold(Texts.of(["a"]), one, np.zeros((1, 1)), 0, one, More(np.zeros((1, 2), np.int64)))
 
 
 @untimed

@@ -53,6 +53,20 @@ def test_what_no_model_and_no_fallback_means_is_told() -> None:
     )
 
 
+def test_for_how_long_rows_are_kept_is_told_and_what_keeps_them_for_ever() -> None:
+    app = toy_app()
+    shops = app.views[0]
+    for features, more, expected in (
+        ({"n": fr.count(over="10m")}, {}, "kept 10m after a key's newest event"),
+        ({"n": fr.count(over="10m")}, {"keep": "7d"}, "kept 7d after a key's newest event"),
+        ({"since": fr.age()}, {}, "kept for ever note no key is ever forgotten, since since would"),
+        ({"since": fr.age()}, {}, 'declare keep="30d", say'),
+    ):
+        view = replace(shops, features=features, max_age=None, **more)
+        text = said(replace(app, views=[view], models=[]), 400)
+        assert expected in " ".join(text.split())
+
+
 def test_a_narrow_terminal_cuts_no_name() -> None:
     app = load(APP)
     assert all(name in said(app, 80) for name in (*role_names(app), *plans.topics(app)))

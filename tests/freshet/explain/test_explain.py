@@ -439,6 +439,27 @@ app = replace(app, name={name!r}, views=[shops], models=[reading(app.models[0], 
         assert "older than max_age=2h" in view.note
 
 
+def test_a_row_that_was_over_is_told_from_a_key_that_nobody_knew(tmp_path: Path) -> None:
+    text = """
+from dataclasses import replace
+from tests.toy_app import reading, toy_app
+
+app = toy_app()
+shops = replace(app.views[0], max_age=None, keep="2h")
+app = replace(app, name={name!r}, views=[shops], models=[reading(app.models[0], shops)])
+"""
+    with toy_day(tmp_path, text, hours=9):
+        pass
+    with opened(tmp_path) as run:
+        (view,) = explain(run, "8.west").views
+        assert (view.version, view.age_ms) == (None, None)
+        assert set(view.values.values()) == {None}
+        assert "the newest event of this key was 3h" in view.note
+        assert "rows are kept for 2h" in view.note
+        (view,) = explain(run, "stranger").views
+        assert "nothing was known of this key" in view.note
+
+
 def test_the_same_is_told_of_a_run_over_kafka(kafka: str, tmp_path: Path, run: OpenedRun) -> None:
     url, name = f"kafka://{kafka}", f"explained{tmp_path.stat().st_ino}"
     with toy_day(tmp_path, name=name, log=open_log(url), log_url=url, hours=8):

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freshet.schemas.text import kernels as text_kernels
-from freshet.schemas.text.columns import Interner, Texts
+from freshet.schemas.text.columns import Texts
 
 untimed = settings(deadline=None)
 WORD = st.text(max_size=20) | st.sampled_from(
@@ -133,52 +132,3 @@ def test_hashes_are_what_they_have_always_been() -> None:
         15405880323112097459,
         9720150198818959669,
     ]
-
-
-# ------------------------------------------------------------ interning
-@untimed
-@given(st.lists(WORDS, max_size=6), st.sampled_from([1, 2, 1 << 10]))
-def test_an_interner_numbers_texts_as_a_dictionary_does(
-    columns: list[list[str | None]], capacity: int
-) -> None:
-    interner, known = Interner(capacity), dict[str, int]()
-    for words in columns:
-        expected = [known.setdefault(w, len(known)) for w in filled(words)]
-        assert interner(Texts.of(words)).tolist() == expected
-        assert len(interner) == len(known)
-    assert interner.names() == [w.encode() for w in known]
-    for first in range(len(known) + 1):
-        assert interner.names(first) == [w.encode() for w in list(known)[first:]]
-        assert strings(interner.texts(first)) == list(known)[first:]
-    again = Interner(capacity)
-    again(interner.texts())
-    assert again.names() == interner.names()
-    some = np.arange(len(interner))[::-2]
-    assert again.names_of(some) == interner.names()[::-2]
-
-
-def test_an_interner_grows_far_beyond_its_room() -> None:
-    interner = Interner(2)
-    words = [f"{i}:" + "y" * (i % 300) for i in range(5_000)]
-    for a in range(0, 5_000, 700):
-        assert interner(Texts.of(words[a : a + 700])).tolist() == list(
-            range(a, min(a + 700, 5_000))
-        )
-    assert interner(Texts.of(words[::-1])).tolist() == list(range(4_999, -1, -1))
-
-
-def test_texts_of_one_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By their bytes: a table in which all hashes collide still finds each."""
-    words = ["a", "b", "aa", "", "a"]
-    texts = Texts.of(words)
-    hashes, ids = np.zeros(16, np.uint64), np.zeros(16, np.int32)
-    count, arena, ends, out = (
-        np.zeros(1, np.int64),
-        np.zeros(64, np.uint8),
-        np.zeros(17, np.int64),
-        np.empty(5, np.int64),
-    )
-    plain = text_kernels.intern.py_func
-    monkeypatch.setattr(text_kernels, "hash_span", lambda data, start, end, seed: np.uint64(0))
-    plain(texts.data, texts.start, texts.end, hashes, ids, count, arena, ends, out)
-    assert out.tolist() == [0, 1, 2, 3, 0]

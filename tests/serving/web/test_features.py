@@ -16,7 +16,7 @@ import pytest
 import freshet as fr
 from freshet.app import App
 from freshet.features.catalog import open_store
-from freshet.features.rows.rows import ViewRows
+from freshet.features.rows.rows import More, ViewRows
 from freshet.features.stores.complete_store import CompleteStore
 from freshet.features.stores.contract import RowKeys, Rows, Store
 from freshet.features.stores.marks import PartitionMark
@@ -96,7 +96,9 @@ def test_a_whole_number_is_in_the_answer_digit_by_digit(tmp_path: Path) -> None:
     app = fr.App("orders", topics=[topic], views=[view])
     rows = ViewRows(view.plan)
     exact = np.array([[order]])
-    rows.fold(Texts.of(["ann"]), np.array([NOW]), exact.astype(float), 7, np.zeros(1, int), exact)
+    rows.fold(
+        Texts.of(["ann"]), np.array([NOW]), exact.astype(float), 7, np.zeros(1, int), More(exact)
+    )
     with RedisServer(tmp_path / "redis") as redis:
         store = open_store(redis.url)
         store.write(app.stored_as(view), *rows.hand_over())
