@@ -1,12 +1,13 @@
 """From clean events to feature rows, and from rows to values as of any moment.
 
 `aggregates`   what users declare: `fr.mean`, `fr.decayed_mean`, …
-`windows`      those over a window of time
-`states`       those of all that was ever seen
+`windows`      those over a window of time; `states`: those of all that was ever seen
+`distributions` those of which values came in a window: how many, how often, how large
 `inputs`       what they take of an event: a field's value, where a condition is true
-`packed`       rows of any length as columns
+`packed`       rows of any length as columns; `compiled_kernels`: how kernels are compiled
 `views/`       a view and its role: one clean partition to rows of the store
 `rows/`        the layout of a row, folding events into it, and finishing it as of a moment
+`sketches/`    what a tile of a row keeps of which values came
 `stores/`      the contract of a store, and Cassandra and memory that keep it; `catalog` opens them
 `redis/`       stores in one Redis, in one that Sentinels watch, and in a cluster
 `reading/`     rows to a model's vectors, and to values by entity key in the shape of Feast's

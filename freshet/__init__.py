@@ -16,6 +16,7 @@ from freshet.public import HOMES, find
 if TYPE_CHECKING:
     from freshet.agents import faust_app
     from freshet.app import App
+    from freshet.features.distributions import distinct, most_frequent, quantile
     from freshet.features.states import (
         age,
         decayed_count,
@@ -81,6 +82,7 @@ __all__ = [
     "decayed_mean",
     "decayed_sum",
     "deviation",
+    "distinct",
     "faust_app",
     "first",
     "haversine",
@@ -93,6 +95,8 @@ __all__ = [
     "min",
     "minute_of_day",
     "month",
+    "most_frequent",
+    "quantile",
     "rate",
     "ratio",
     "sum",

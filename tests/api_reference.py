@@ -37,7 +37,7 @@ PAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
         "Views and their features",
         (
             *("View", "count", "sum", "mean", "min", "max", "variance", "deviation"),
-            *("rate", "ratio"),
+            *("rate", "ratio", "distinct", "quantile", "most_frequent"),
             *("last", "first", "decayed_mean", "decayed_sum", "decayed_count", "age", "time_since"),
         ),
     ),
@@ -55,6 +55,7 @@ PAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
             *("count/Window", "ratio/Ratio", "last/Last", "first/First"),
             *("decayed_mean/DecayedMean", "decayed_sum/DecayedTotal"),
             *("age/Age", "time_since/TimeSince"),
+            *("distinct/Distinct", "quantile/Quantile", "most_frequent/MostFrequent"),
         ),
     ),
     "testing": ("Tests of an app", ("testing/*",)),

@@ -55,8 +55,19 @@ class RowArena:
 
     def __init__(self, plan: RowPlan) -> None:
         self._shape = plan.shape
-        self._rings = Rings(plan.ring_table, plan.columns)
-        self._steps = Steps(plan.shape, plan.tail_fields, plan.states, plan.half_lives)
+        self._rings = Rings(
+            plan.ring_table,
+            plan.columns,
+            plan.sketches.table,
+            plan.sketches.edges,
+        )
+        self._steps = Steps(
+            plan.shape,
+            plan.tail_fields,
+            plan.tail_codes,
+            plan.states,
+            plan.half_lives,
+        )
         self._words = Memory(np.int64)
         self._blocks = Memory(np.int64)
         self._touched = Memory(np.int64)
@@ -68,6 +79,7 @@ class RowArena:
         self._scratch = (
             np.empty(plan.room.numbers, np.int64),
             np.empty(plan.room.values, np.float64),
+            np.empty(plan.sketches.room.gathered, np.int64),
         )
 
     @property
@@ -148,7 +160,7 @@ class RowArena:
         """The words of rows, one row after the other, and where each ends."""
         ends = np.empty(ids.size, np.int64)
         arena = self._arena()
-        kernels.measure(ids, arena, self._shape, self._rings.rings, ends)
+        kernels.measure(ids, arena, self._shape, self._rings, ends)
         rows = np.empty(int(ends[-1]) if ids.size else 0, np.int64)
         kernels.pack(ids, arena, self._shape, ends, rows)
         return rows, ends

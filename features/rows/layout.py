@@ -9,8 +9,10 @@ once the tail ran over, tiles:
     4 …     a decayed state: sum, weight, time of its newest value (ms);
             a last or first state: value (a float64, or an int64 where the field is of whole
             numbers), its time (ms; NEVER: no value yet)
-    tail    of each event its time (ms), then the float64 of each field that a window is of
-    tiles   the newest event time when the tail last went into tiles, then the rings
+    tail    of each event its time (ms), then the float64 of each field that a window is of, then
+            the code of each field whose values are kept themselves
+    tiles   the newest event time when the tail last went into tiles, then the rings, then the
+            sketches (`features/sketches/layout.py`)
 
 A *ring* has the `tiles` newest tiles of one width: tile `q` is of the events with
 `time // width == q`. It is a bitmap (bit `j`: there is tile `q - tiles + 1 + j`, with `q` that of
@@ -61,6 +63,7 @@ DECAYED, LAST, LAST_WHOLE, FIRST, FIRST_WHOLE = range(5)
 F_TOTAL, F_MEAN, F_MIN, F_MAX, F_LAST, F_DECAYED, F_AGE, F_LAST_WHOLE = range(8)
 F_SINCE, F_DECAYED_SUM, F_DECAYED_COUNT, F_RATE, F_RATIO = range(8, 13)
 F_VARIANCE, F_DEVIATION = range(13, 15)
+F_QUANTILE, F_DISTINCT, F_FREQUENT, F_FREQUENT_WHOLE = range(15, 19)
 # The numbers of Feast's FieldStatus.
 PRESENT = 1
 NULL_VALUE = 2

@@ -74,7 +74,8 @@ class ViewRows:
         """Fold `n` events: times `t` (ms) and `values` float64 `[n, k]`, one column a field of the
         plan (NaN: missing). Where the plan has whole numbers, `wholes` int64 `[n, k]` are the same
         to the last digit; where a value is missing, or its field is of no such feature, they are
-        not looked at.
+        not looked at. Of fields whose values are counted or compared, they are codes as
+        `freshet.features.views.event_columns` makes them, MISSING where there is no value.
 
         The record at `version_offset` carried them, event `i` as its row `version_index[i]`. Keys
         are as `freshet.schemas.text.keys` writes them, so none is missing. Event times are trusted:
@@ -86,13 +87,13 @@ class ViewRows:
         count = len(keys)
         shape = (count, len(self.plan.fields))
         exact = _NO_WHOLES
-        if self.plan.wholes and wholes is not None:
+        if self.plan.takes_codes and wholes is not None:
             exact = wholes
         if (
             len(times) != count
             or len(version_index) != count
             or values.shape != shape
-            or (self.plan.wholes and exact.shape != shape)
+            or (self.plan.takes_codes and exact.shape != shape)
         ):
             raise DefinitionError(
                 f"events of a view over {', '.join(self.plan.fields) or 'no field'}",
@@ -228,12 +229,22 @@ def warm() -> None:
         "n": aggregates.count(over="1m"),
         "x": aggregates.mean("x", over="1m"),
         "s": aggregates.last("x"),
+        "q": aggregates.quantile("x", 0.5, over="1m"),
+        "d": aggregates.distinct("w", over="1m"),
+        "f": aggregates.most_frequent("w", over="1m"),
     }
-    plan = RowPlan.compile(features, 60_000)
+    plan = RowPlan.compile(features, 60_000, ["w"])
     rows = ViewRows(plan)
     again = ViewRows(plan)
     Interner(2)(Texts.of(["a", "b", "c"]))  # grows
-    rows.fold(Texts.of(["a"]), np.zeros(1, np.int64), np.zeros((1, 1)), 0, np.zeros(1, np.int64))
+    rows.fold(
+        Texts.of(["a"]),
+        np.zeros(1, np.int64),
+        np.zeros((1, 2)),
+        0,
+        np.zeros(1, np.int64),
+        np.zeros((1, 2), np.int64),
+    )
     again.load(rows.dump(), [])
     rows.erase(Texts.of(["a"]), 1, np.zeros(1, np.int64))
     finish(plan, again.hand_over()[1], np.zeros(1, np.int64))

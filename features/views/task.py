@@ -15,6 +15,7 @@ from freshet.features.stores.contract import VERSION_BYTES, Store
 from freshet.features.stores.marks import PartitionMark
 from freshet.features.stores.stored import lengths_of
 from freshet.features.views.erasing import left_of
+from freshet.features.views.event_columns import codes, numbers
 from freshet.features.views.view import View
 from freshet.schemas.sizes import READ_BYTES, cuts
 from freshet.schemas.text.columns import Texts
@@ -106,15 +107,17 @@ class ViewTask:
         self._events += count
 
     def _wholes(self, rows: pa.RecordBatch) -> npt.NDArray[np.int64] | None:
-        """The same values to the last digit, where the view has features of whole numbers."""
+        """The same values to the last digit, and codes of those that are no whole numbers, where
+        the view has features that ask for them."""
         plan = self._view.plan
-        if not plan.wholes:
+        if not plan.takes_codes:
             return None
         out = np.zeros((rows.num_rows, len(plan.fields)), np.int64)
+        coded = set(plan.tail_codes.tolist())
         for at, name in enumerate(plan.fields):
             column = rows.column(blocks.FIELD + name)
-            if pa.types.is_integer(column.type):
-                out[:, at] = column.fill_null(0).to_numpy(zero_copy_only=False)
+            if at in coded or pa.types.is_integer(column.type):
+                out[:, at] = codes(column)
         return out
 
     def write(self) -> None:
@@ -195,11 +198,3 @@ class ViewTask:
 
     def facts(self) -> dict[str, Any]:
         return {"events": self._events, "keys": len(self._rows), "finished": self.finished}
-
-
-def numbers(column: pa.Array) -> npt.NDArray[np.float64]:
-    """A numeric Arrow column as float64, NaN where null."""
-    if column.type == pa.bool_():
-        column = column.cast(pa.float64())
-    values = column.to_numpy(zero_copy_only=False)
-    return np.asarray(values, np.float64)

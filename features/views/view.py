@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from freshet.features.aggregates import Aggregate, inputs_of
+from freshet.features.aggregates import Aggregate, Distinct, inputs_of
 from freshet.features.inputs import Condition, Input
 from freshet.features.rows.plan import LAYOUT, RowPlan
 from freshet.features.rows.rings import TILES_A_WINDOW
 from freshet.schemas.declared import check_each, check_kind
 from freshet.schemas.durations import milliseconds, text_of
 from freshet.schemas.errors import DefinitionError
-from freshet.schemas.events.field import INTEGERS, KEY_TYPES, NUMBERS
+from freshet.schemas.events.field import INTEGERS, KEY_TYPES, NUMBERS, TEXTS
 from freshet.schemas.text import keys
 from freshet.schemas.topics.digests import Facts, digest_of, fields_read, of_field
 from freshet.schemas.topics.topic import Topic, check_name
@@ -44,10 +44,10 @@ class FeatureRef:
 class View:
     """Features of one entity, computed over the events of a topic: a row for each key.
 
-    Values are float64, but for the `last` of an int or long field, which is that whole number with
-    every digit; where a model reads them, all are float32. NaN is missing. A key without a row has
-    no values at all: then counts and sums are missing, too. Rows hold tiles, and values are
-    finished as of the moment of the question.
+    Values are float64, but for the `last` and `most_frequent` of an int or long field, which are
+    whole numbers with every digit; where a model reads them, all are float32. NaN is missing. A key
+    without a row has no values at all: then counts and sums are missing, too. Rows hold tiles, and
+    values are finished as of the moment of the question.
 
     A window is the newest `over / tile` tiles, that of the question's moment included. So it
     reaches back by at least `over - tile` and by less than `over`: a smaller tile is more exact,
@@ -70,7 +70,8 @@ class View:
         key: The field by which there is a row, or several: string (a UUID, too), enum, int, long
             or boolean. Each value has a row of its own, and so has null: events without a key
             share one, which is read by a key that is null.
-        features: Aggregates of number or boolean fields (true is 1.0), by name.
+        features: Aggregates of number or boolean fields (true is 1.0), by name; `distinct` is of
+            texts, too.
         tile: The resolution of all its windows, a duration of which every `over` is a multiple.
             None: each window has tiles of its own, as many of 32 to 16 as divide it.
         max_age: Beyond this age of a row's newest event, a duration, all of its values are
@@ -166,18 +167,29 @@ class View:
                     f"view {self.name}: feature {name!r}: where",
                     true_or_false=True,
                 )
-        for used in (own.field for own in self.inputs if own.field is not None):
-            # What is no field counts as none of them.
-            if types.get(used) not in NUMBERS:
-                numbers = [name for name, type_ in types.items() if type_ in NUMBERS]
-                raise DefinitionError(
-                    f"view {self.name}",
-                    f"field {used!r} is {self._what(types, used)}",
-                    f"Numbers of {self.topic.name}: {', '.join(numbers)}.",
-                )
+        for _, feature in sorted(self.features.items()):
+            for own in inputs_of(feature):
+                if own.field is not None:
+                    self._check_type(own.field, types, isinstance(feature, Distinct))
         if self.max_age is not None:
             milliseconds(self.max_age, "max_age")
         _ = self.plan  # what is wrong with its windows is told when they are declared
+
+    def _check_type(self, used: str, types: Mapping[str, str], of_texts: bool) -> None:
+        """Whether a field may be what a feature is of: a number, or a text, too."""
+        allowed: tuple[str, ...] = NUMBERS
+        what = "Numbers"
+        if of_texts:
+            allowed = (*TEXTS, *NUMBERS)
+            what = "Texts and numbers"
+        # What is no field counts as none of them.
+        if types.get(used) not in allowed:
+            may_be = [name for name, type_ in types.items() if type_ in allowed]
+            raise DefinitionError(
+                f"view {self.name}",
+                f"field {used!r} is {self._what(types, used)}",
+                f"{what} of {self.topic.name}: {', '.join(may_be)}.",
+            )
 
     def _what(self, types: Mapping[str, str], field: str) -> str:
         if field in types:
@@ -228,7 +240,7 @@ class View:
         """How fine its windows are, as catalogue and command line say it."""
         if self.tile_ms is not None:
             return text_of(self.tile_ms)
-        if not self.plan.rings:
+        if not self.plan.spans:
             return "none"
         return f"{TILES_A_WINDOW} a window"
 
@@ -248,8 +260,8 @@ class View:
             "layout": f"{LAYOUT}, keys {keys.ENCODING}",
         }
         # Only of views that have some: all others are what they always were.
-        if self.plan.wholes:
-            own["whole numbers"] = ", ".join(self.plan.wholes)
+        if whole := [*self.plan.wholes, *self.plan.frequent_wholes]:
+            own["whole numbers"] = ", ".join(whole)
         return {**own, **read, **features}
 
     @cached_property

@@ -106,7 +106,7 @@ class SourceEvent:
     event_ms: int
     append_ms: int | None
     fields: dict[str, Any] | None
-    read: dict[str, int | float | None]
+    read: dict[str, int | float | str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class WindowEvent:
     partition: int
     offset: int
     event_ms: int
-    read: dict[str, int | float | None]
+    read: dict[str, int | float | str | None]
 
 
 @dataclass(frozen=True, slots=True)
