@@ -13,6 +13,7 @@ from freshet.features.distributions import (
     quantile,
 )
 from freshet.features.inputs import Input
+from freshet.features.recent import LastDistinct, last_distinct
 from freshet.features.states import (
     Age,
     DecayedMean,
@@ -51,6 +52,7 @@ __all__ = [
     "Distribution",
     "First",
     "Last",
+    "LastDistinct",
     "MostFrequent",
     "Quantile",
     "Ratio",
@@ -66,6 +68,7 @@ __all__ = [
     "first",
     "inputs_of",
     "last",
+    "last_distinct",
     "max",
     "mean",
     "min",
@@ -81,7 +84,16 @@ __all__ = [
 ]
 
 Aggregate = (
-    Window | Ratio | Distribution | Last | First | DecayedMean | DecayedTotal | TimeSince | Age
+    Window
+    | Ratio
+    | Distribution
+    | Last
+    | LastDistinct
+    | First
+    | DecayedMean
+    | DecayedTotal
+    | TimeSince
+    | Age
 )
 
 

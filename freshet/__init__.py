@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from freshet.agents import faust_app
     from freshet.app import App
     from freshet.features.distributions import distinct, most_frequent, quantile
+    from freshet.features.recent import last_distinct
     from freshet.features.states import (
         age,
         decayed_count,
@@ -90,6 +91,7 @@ __all__ = [
     "hour",
     "impute",
     "last",
+    "last_distinct",
     "max",
     "mean",
     "min",

@@ -41,6 +41,7 @@ HOMES = {
     "hour": "freshet.schemas.topics.derive",
     "impute": "freshet.schemas.topics",
     "last": "freshet.features.states",
+    "last_distinct": "freshet.features.recent",
     "max": "freshet.features.windows",
     "mean": "freshet.features.windows",
     "min": "freshet.features.windows",

@@ -39,6 +39,7 @@ PAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
             *("View", "count", "sum", "mean", "min", "max", "variance", "deviation"),
             *("rate", "ratio", "distinct", "quantile", "most_frequent"),
             *("last", "first", "decayed_mean", "decayed_sum", "decayed_count", "age", "time_since"),
+            "last_distinct",
         ),
     ),
     "models": (
@@ -56,6 +57,7 @@ PAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
             *("decayed_mean/DecayedMean", "decayed_sum/DecayedTotal"),
             *("age/Age", "time_since/TimeSince"),
             *("distinct/Distinct", "quantile/Quantile", "most_frequent/MostFrequent"),
+            "last_distinct/LastDistinct",
         ),
     ),
     "testing": ("Tests of an app", ("testing/*",)),

@@ -61,9 +61,10 @@ class FeatureColumn(msgspec.Struct):
 
     Statuses are PRESENT, NULL_VALUE (the row is there, this value is not), NOT_FOUND (no row has
     this key) and OUTSIDE_MAX_AGE (the row's newest event is older than the view's max_age); values
-    are null but for PRESENT ones. The `last` or `most_frequent` of an int or long field is a whole
-    number with every digit: up to 64 bits, more than a reader that knows only doubles can keep. The
-    time is that of the newest event in the row (1970 where there is none)."""
+    are null but for PRESENT ones. The `last`, `first`, `last_distinct` or `most_frequent` of an int
+    or long field is a whole number with every digit: up to 64 bits, more than a reader that knows
+    only doubles can keep. The time is that of the newest event in the row (1970 where there is
+    none)."""
 
     values: list[int | float | str | bool | None]
     statuses: list[str]

@@ -24,6 +24,8 @@ from freshet.features.rows.layout import (
     F_QUANTILE,
     F_RATE,
     F_RATIO,
+    F_RECENT,
+    F_RECENT_WHOLE,
     F_SINCE,
     F_TOTAL,
     F_VARIANCE,
@@ -38,7 +40,8 @@ from freshet.features.rows.layout import (
 )
 from freshet.features.rows.sketch_kernels import NOTHING_MERGED, gather_sketches, sketch_value
 from freshet.features.rows.tile_kernels import bounds_of, fits, gather
-from freshet.features.sketches.layout import MERGED_SKETCH
+from freshet.features.sketches.layout import MERGED_SKETCH, MISSING
+from freshet.features.sketches.window_kernels import bits_of_number
 
 
 def plain(array: npt.ArrayLike, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
@@ -144,6 +147,15 @@ def finish(
                         values[o] = drawn / (weight * share + extra)
                     else:
                         values[o] = total / weight if weight > 0.0 else np.nan
+                elif kind >= F_RECENT:
+                    values[o] = np.nan
+                    too_old = params[f, 0] > 0.0 and as_of[row] - words[a + 1] >= params[f, 0]
+                    if words[a] != MISSING and not too_old:
+                        values[o] = np.float64(words[a])
+                        if kind != F_RECENT_WHOLE:
+                            # As the same bits of one memory.
+                            merging[0] = bits_of_number(words[a])
+                            values[o] = merged_floats[0]
                 elif kind >= F_QUANTILE:
                     values[o] = sketch_value(
                         features[f],

@@ -34,6 +34,7 @@ from freshet.features.rows.layout import (
     MARKS,
     NEVER,
     NEWEST,
+    RECENT,
     SIZE_MASK,
     TAIL,
     TAIL_STATE,
@@ -43,7 +44,7 @@ from freshet.features.rows.layout import (
 )
 from freshet.features.rows.sketch_kernels import copy_sketches, gather_sketches
 from freshet.features.rows.tile_kernels import gather, gathered_words, write_tiles
-from freshet.features.sketches.layout import TILES, WIDTH
+from freshet.features.sketches.layout import MISSING, TILES, WIDTH
 from freshet.schemas.text.word_kernels import prefetch
 
 I64 = npt.NDArray[np.int64]
@@ -69,7 +70,8 @@ class Events(NamedTuple):
 class Steps(NamedTuple):
     """What `fold` does for an event: `shape` as `RowPlan` has it; `fields` of the events in a tail,
     and those of which it has the `codes`;
-    `states` int64 `[states, 3]` says kind, field and word of each, `half_lives` of the decayed
+    `states` int64 `[states, 4]` says kind, field and word of each, and how many values it keeps;
+    `half_lives` of the decayed
     ones."""
 
     shape: I64
@@ -148,9 +150,12 @@ def fold(
         for step in range(states.shape[0]):
             value = values[event, states[step, 1]]
             at = row + states[step, 2]
+            kind = states[step, 0]
+            if kind == RECENT:
+                _note_recent(words, at, states[step, 3], wholes[event, states[step, 1]], time)
+                continue
             if not np.isfinite(value):
                 continue
-            kind = states[step, 0]
             if kind >= LAST:
                 known = words[at + 1]
                 # Of equal times the later in the log is the last, and the earlier the first.
@@ -220,6 +225,29 @@ def erase(
     return ids.size
 
 
+@kernel
+def _note_recent(words: Any, at: Any, most: Any, code: Any, time: Any) -> None:
+    """Put one more value among the `most` newest different ones, which begin at word `at`."""
+    if code == MISSING:
+        return
+    known = 0
+    while known < most and words[at + 2 * known] != code:
+        known += 1
+    if known < most and words[at + 2 * known + 1] > time:
+        return
+    # In front of equal times: of them the later in the log is the newer.
+    place = 0
+    while place < most and words[at + 2 * place + 1] > time:
+        place += 1
+    if place == most:
+        return
+    for entry in range(min(known, most - 1), place, -1):
+        words[at + 2 * entry] = words[at + 2 * entry - 2]
+        words[at + 2 * entry + 1] = words[at + 2 * entry - 1]
+    words[at + 2 * place] = code
+    words[at + 2 * place + 1] = time
+
+
 @inlined
 def _touch(id_: Any, block: Any, words: Any, touched: Any, counts: Any) -> None:
     """Note that store and checkpoint have yet to see a row."""
@@ -252,6 +280,10 @@ def _opened(id_: Any, time: Any, shape: Any, states: Any, arena: Any) -> Any:
         if kind in (LAST, FIRST):
             floats[at] = np.nan
             words[at + 1] = NEVER
+        elif kind == RECENT:
+            for entry in range(states[step, 3]):
+                words[at + 2 * entry] = MISSING
+                words[at + 2 * entry + 1] = NEVER
         elif kind in (LAST_WHOLE, FIRST_WHOLE):
             words[at] = 0
             words[at + 1] = NEVER

@@ -19,6 +19,7 @@ from freshet.features.aggregates import (
     Distribution,
     First,
     Last,
+    LastDistinct,
     MostFrequent,
     Quantile,
     Ratio,
@@ -47,6 +48,8 @@ from freshet.features.rows.layout import (
     F_QUANTILE,
     F_RATE,
     F_RATIO,
+    F_RECENT,
+    F_RECENT_WHOLE,
     F_SINCE,
     F_TOTAL,
     F_VARIANCE,
@@ -57,6 +60,7 @@ from freshet.features.rows.layout import (
     LAST_WHOLE,
     MAX,
     MIN,
+    RECENT,
     ROWS,
     SQUARES,
     SUM,
@@ -102,12 +106,12 @@ _READS = {
     "decayed_sum": F_DECAYED_SUM,
     "decayed_count": F_DECAYED_COUNT,
 }
-# How many words a state takes: its sum, weight and time; or its value and time.
-_STATE_WORDS = {DECAYED: 3, LAST: 2, LAST_WHOLE: 2, FIRST: 2, FIRST_WHOLE: 2}
+# How many words a state takes: its sum, weight and time; or its value and time, or several of them.
+_STATE_WORDS = {DECAYED: 3, LAST: 2, LAST_WHOLE: 2, FIRST: 2, FIRST_WHOLE: 2, RECENT: 2}
 _COUNTS = (VALUES, ROWS)
 Column = tuple[int, int]  # kind and field (-1: the events themselves)
 State = tuple[int, int, float]  # kind, field and half-life (ms)
-Stateful = Last | First | DecayedMean | DecayedTotal | TimeSince
+Stateful = Last | LastDistinct | First | DecayedMean | DecayedTotal | TimeSince
 READ_WORDS = 7  # of the line in `RowPlan.reads` that says how a feature is read
 
 
@@ -131,10 +135,11 @@ class RowPlan:
     `shape` says the word at which a row's tail begins, the words of an event in it, the first and
     the last ring (exclusive), and the first and the last sketch; `ring_table` and `columns` are as
     `Rings` has them, `tail_fields` the fields of an event in the tail, `tail_codes` those of which
-    it has the codes, `states` and `half_lives` as `Steps` has them; `reads` int64
-    `[features, READ_WORDS]` says of each feature what it is, its word or column, a second column,
-    its tiles and its ring, and tiles and ring of what a ratio is divided by; `read_params` its
-    half-life, prior and weight, or how often the time of a rate goes into its window.
+    it has the codes (`coded`: of which anything has them), `states` and `half_lives` as `Steps` has
+    them; `reads` int64 `[features, READ_WORDS]` says of each feature what it is, its word or
+    column, a second column, its tiles and its ring, and tiles and ring of what a ratio is divided
+    by; `read_params` its half-life, prior and weight, or how often the time of a rate goes into its
+    window.
     """
 
     names: tuple[str, ...]
@@ -147,6 +152,7 @@ class RowPlan:
     columns: I64
     tail_fields: I64
     tail_codes: I64
+    coded: Collection[int]
     sketches: SketchPlan
     states: I64
     half_lives: npt.NDArray[np.float64]
@@ -169,18 +175,22 @@ class RowPlan:
         exact = frozenset(fields.index(name) for name in fields if name in integers)
         rings = rings_of(features, tile_ms)
         columns = [_columns_of(ring, features, fields, tile_ms) for ring in rings]
-        states = _states(features, fields, exact)
         sketches = _sketches(features, fields, tile_ms)
         kept = sketches.values()
         coded = sorted({one.field for one, _ in kept if one.kind != HISTOGRAM})
         numbers = {one.field for one, _ in kept if one.kind == HISTOGRAM}
         tail_fields = _tail_fields(columns, numbers)
-        front = HEADER + sum(_STATE_WORDS[kind] for kind, _, _ in states)
+        recent = _recent(features, fields)
+        states = _states(features, fields, exact, recent)
+        front = HEADER + sum(_state_words(state, recent) for state in states)
         event_words = 0
         if rings or sketches:
             event_words = 1 + len(tail_fields) + len(coded)
         table = _ring_table(rings, columns)
-        state_lines = [(kind, field, at) for (kind, field, _), at in states.items()]
+        state_lines = []
+        for state, at in states.items():
+            kind, field, _ = state
+            state_lines.append((kind, field, at, recent.get(state, 1)))
         sketch_plan = _sketch_plan(sketches, tail_fields, coded)
         reader = _Reader(
             fields,
@@ -199,7 +209,7 @@ class RowPlan:
         wholes: dict[str, int] = {}
         frequent = []
         for name, line in zip(features, lines):
-            if line[0] == F_LAST_WHOLE:
+            if line[0] in (F_LAST_WHOLE, F_RECENT_WHOLE):
                 wholes[name] = line[1]
             elif line[0] == F_FREQUENT_WHOLE:
                 frequent.append(name)
@@ -216,8 +226,9 @@ class RowPlan:
             columns=_column_table(columns, tail_fields),
             tail_fields=np.array(tail_fields, np.int64),
             tail_codes=np.array(coded, np.int64),
+            coded=frozenset(coded).union(field for _, field, _ in recent),
             sketches=sketch_plan,
-            states=np.array(state_lines, np.int64).reshape(-1, 3),
+            states=np.array(state_lines, np.int64).reshape(-1, 4),
             half_lives=np.array(half_lives, np.float64),
             reads=np.array(lines, np.int64).reshape(-1, READ_WORDS),
             read_params=np.array(params, np.float64).reshape(-1, 3),
@@ -228,7 +239,7 @@ class RowPlan:
     @property
     def takes_codes(self) -> bool:
         """Whether it asks for every digit of whole numbers, or for the codes of values."""
-        return bool(self.wholes) or self.tail_codes.size > 0
+        return bool(self.wholes) or bool(self.coded)
 
     @property
     def spans(self) -> tuple[Ring, ...]:
@@ -373,8 +384,26 @@ def _room(front: int, event_words: int, table: I64, sketches: SketchPlan) -> Roo
     return Room(numbers, values, words)
 
 
+def _recent(features: Mapping[str, Aggregate], fields: tuple[str, ...]) -> dict[State, int]:
+    """The states of the newest different values, and how many each keeps: as many as any feature
+    asks for."""
+    most: dict[State, int] = {}
+    for feature in features.values():
+        if isinstance(feature, LastDistinct):
+            state = _state(feature, fields, ())
+            most[state] = max(feature.nth, most.get(state, 0))
+    return most
+
+
+def _state_words(state: State, recent: Mapping[State, int]) -> int:
+    return _STATE_WORDS[state[0]] * recent.get(state, 1)
+
+
 def _states(
-    features: Mapping[str, Aggregate], fields: tuple[str, ...], exact: Collection[int]
+    features: Mapping[str, Aggregate],
+    fields: tuple[str, ...],
+    exact: Collection[int],
+    recent: Mapping[State, int],
 ) -> dict[State, int]:
     """The word at which each state starts; `exact` are the fields of whole numbers."""
     out: dict[State, int] = {}
@@ -386,8 +415,7 @@ def _states(
         if state in out:
             continue
         out[state] = at
-        kind = state[0]
-        at += _STATE_WORDS[kind]
+        at += _state_words(state, recent)
     return out
 
 
@@ -395,6 +423,8 @@ def _state(feature: Stateful, fields: tuple[str, ...], exact: Collection[int]) -
     field = _field(feature, fields)
     if isinstance(feature, DecayedMean | DecayedTotal):
         return DECAYED, field, float(feature.half_life_ms)
+    if isinstance(feature, LastDistinct):
+        return RECENT, field, 0.0
     # When a condition was last true is the time of a last value.
     kind = FIRST if isinstance(feature, First) else LAST
     if field in exact:
@@ -460,6 +490,12 @@ class _Reader:
         state = _state(feature, self.fields, self.exact)
         at = self.states[state]
         half_life = state[2]
+        if isinstance(feature, LastDistinct):
+            kind = F_RECENT
+            if state[1] in self.exact:
+                kind = F_RECENT_WHOLE
+            over = float(feature.over_ms)
+            return _line(kind, at + 2 * (feature.nth - 1)), (over, *_NOTHING[1:])
         if isinstance(feature, TimeSince):
             return _line(F_SINCE, at), _NOTHING
         if isinstance(feature, DecayedTotal):

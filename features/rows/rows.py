@@ -229,6 +229,7 @@ def warm() -> None:
         "n": aggregates.count(over="1m"),
         "x": aggregates.mean("x", over="1m"),
         "s": aggregates.last("x"),
+        "r": aggregates.last_distinct("w", 2),
         "q": aggregates.quantile("x", 0.5, over="1m"),
         "d": aggregates.distinct("w", over="1m"),
         "f": aggregates.most_frequent("w", over="1m"),

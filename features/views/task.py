@@ -113,10 +113,9 @@ class ViewTask:
         if not plan.takes_codes:
             return None
         out = np.zeros((rows.num_rows, len(plan.fields)), np.int64)
-        coded = set(plan.tail_codes.tolist())
         for at, name in enumerate(plan.fields):
             column = rows.column(blocks.FIELD + name)
-            if at in coded or pa.types.is_integer(column.type):
+            if at in plan.coded or pa.types.is_integer(column.type):
                 out[:, at] = codes(column)
         return out
 

@@ -44,10 +44,10 @@ class FeatureRef:
 class View:
     """Features of one entity, computed over the events of a topic: a row for each key.
 
-    Values are float64, but for the `last` and `most_frequent` of an int or long field, which are
-    whole numbers with every digit; where a model reads them, all are float32. NaN is missing. A key
-    without a row has no values at all: then counts and sums are missing, too. Rows hold tiles, and
-    values are finished as of the moment of the question.
+    Values are float64, but for the `last`, `first`, `last_distinct` and `most_frequent` of an int
+    or long field, which are whole numbers with every digit; where a model reads them, all are
+    float32. NaN is missing. A key without a row has no values at all: then counts and sums are
+    missing, too. Rows hold tiles, and values are finished as of the moment of the question.
 
     A window is the newest `over / tile` tiles, that of the question's moment included. So it
     reaches back by at least `over - tile` and by less than `over`: a smaller tile is more exact,
