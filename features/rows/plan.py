@@ -237,6 +237,11 @@ class RowPlan:
         )
 
     @property
+    def whole_names(self) -> tuple[str, ...]:
+        """The features that are whole numbers to the last digit, or codes."""
+        return (*self.wholes, *self.frequent_wholes)
+
+    @property
     def takes_codes(self) -> bool:
         """Whether it asks for every digit of whole numbers, or for the codes of values."""
         return bool(self.wholes) or bool(self.coded)

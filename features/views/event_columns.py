@@ -14,9 +14,11 @@ _ALL_BUT_SIGN = np.int64((1 << 63) - 1)
 
 
 def numbers(column: pa.Array) -> npt.NDArray[np.float64]:
-    """A column as float64, NaN where it is null; a text is no number, and all NaN."""
-    if pa.types.is_string(column.type) or pa.types.is_null(column.type):
+    """A column as float64, NaN where it is null; of a text 1.0, which says that it is there."""
+    if pa.types.is_null(column.type):
         return np.full(len(column), np.nan)
+    if pa.types.is_string(column.type):
+        return np.where(column.is_valid().to_numpy(zero_copy_only=False), 1.0, np.nan)
     if column.type == pa.bool_():
         column = column.cast(pa.float64())
     values = column.to_numpy(zero_copy_only=False)

@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from freshet.features.aggregates import Aggregate, Distinct, inputs_of
+from freshet.features.aggregates import (
+    Aggregate,
+    Distinct,
+    First,
+    Last,
+    LastDistinct,
+    MostFrequent,
+    inputs_of,
+)
 from freshet.features.inputs import Condition, Input
 from freshet.features.rows.plan import LAYOUT, RowPlan
 from freshet.features.rows.rings import TILES_A_WINDOW
@@ -18,6 +26,9 @@ from freshet.schemas.text import keys
 from freshet.schemas.topics.digests import Facts, digest_of, fields_read, of_field
 from freshet.schemas.topics.topic import Topic, check_name
 from freshet.streams.intake.expressions import check_row_wise
+
+# Aggregates whose value is one of the field's, and may so be a text.
+GIVES_A_VALUE = Last | First | LastDistinct | MostFrequent
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +81,9 @@ class View:
         key: The field by which there is a row, or several: string (a UUID, too), enum, int, long
             or boolean. Each value has a row of its own, and so has null: events without a key
             share one, which is read by a key that is null.
-        features: Aggregates of number or boolean fields (true is 1.0), by name; `distinct` is of
-            texts, too.
+        features: Aggregates of number or boolean fields (true is 1.0), by name. `distinct` is of
+            texts, too; and `last`, `first`, `last_distinct` and `most_frequent` are of enums and of
+            texts with a domain: then consumers of features get the text, and models do not read it.
         tile: The resolution of all its windows, a duration of which every `over` is a multiple.
             None: each window has tiles of its own, as many of 32 to 16 as divide it.
         max_age: Beyond this age of a row's newest event, a duration, all of its values are
@@ -170,26 +182,39 @@ class View:
         for _, feature in sorted(self.features.items()):
             for own in inputs_of(feature):
                 if own.field is not None:
-                    self._check_type(own.field, types, isinstance(feature, Distinct))
+                    self._check_type(own.field, types, feature)
         if self.max_age is not None:
             milliseconds(self.max_age, "max_age")
         _ = self.plan  # what is wrong with its windows is told when they are declared
 
-    def _check_type(self, used: str, types: Mapping[str, str], of_texts: bool) -> None:
+    def _check_type(self, used: str, types: Mapping[str, str], feature: Aggregate) -> None:
         """Whether a field may be what a feature is of: a number, or a text, too."""
-        allowed: tuple[str, ...] = NUMBERS
+        may_be = [name for name, type_ in types.items() if type_ in NUMBERS]
         what = "Numbers"
-        if of_texts:
-            allowed = (*TEXTS, *NUMBERS)
+        cause = self._what(types, used)
+        if isinstance(feature, Distinct):
+            may_be = [name for name, type_ in types.items() if type_ in (*TEXTS, *NUMBERS)]
             what = "Texts and numbers"
+        elif isinstance(feature, GIVES_A_VALUE):
+            may_be = [name for name in types if name in may_be or self._all_texts(name)]
+            what = "Numbers, enums and texts with a domain"
+            # Not that it is a text is what is wrong.
+            if types.get(used) == "string":
+                cause += " and has no domain"
         # What is no field counts as none of them.
-        if types.get(used) not in allowed:
-            may_be = [name for name, type_ in types.items() if type_ in allowed]
+        if used not in may_be:
             raise DefinitionError(
                 f"view {self.name}",
-                f"field {used!r} is {self._what(types, used)}",
+                f"field {used!r} is {cause}",
                 f"{what} of {self.topic.name}: {', '.join(may_be)}.",
             )
+
+    def _all_texts(self, name: str) -> tuple[str, ...]:
+        """All that a text can be: an enum's symbols, or the domain of the field; else none."""
+        own = self.topic.all_fields[name]
+        if own.type not in TEXTS:
+            return ()
+        return own.domain or own.symbols
 
     def _what(self, types: Mapping[str, str], field: str) -> str:
         if field in types:
@@ -210,7 +235,9 @@ class View:
     def plan(self) -> RowPlan:
         """The layout of its rows and the tables that drive its kernels. Features are laid out by
         name: in which order they were declared means nothing."""
-        whole = {own.name for own in self.topic.all_fields.fields if own.type in INTEGERS}
+        # A text is kept as its code, which is a whole number.
+        exact = (*INTEGERS, *TEXTS)
+        whole = {own.name for own in self.topic.all_fields.fields if own.type in exact}
         integers = [own.name for own in self.inputs if own.field in whole]
         by_name = dict(sorted(self.features.items()))
         return RowPlan.compile(by_name, self.tile_ms, integers)
@@ -221,6 +248,15 @@ class View:
         by_name = dict(sorted(self.features.items()))
         taken = [own for feature in by_name.values() for own in inputs_of(feature)]
         return tuple(dict.fromkeys(taken))
+
+    @cached_property
+    def texts(self) -> Mapping[str, tuple[str, ...]]:
+        """The features that are texts, and all that each can be."""
+        found: dict[str, tuple[str, ...]] = {}
+        for name, feature in self.features.items():
+            if isinstance(feature, GIVES_A_VALUE) and self._all_texts(feature.field):
+                found[name] = self._all_texts(feature.field)
+        return found
 
     @cached_property
     def conditions(self) -> tuple[Condition, ...]:
@@ -260,7 +296,7 @@ class View:
             "layout": f"{LAYOUT}, keys {keys.ENCODING}",
         }
         # Only of views that have some: all others are what they always were.
-        if whole := [*self.plan.wholes, *self.plan.frequent_wholes]:
+        if whole := [name for name in self.plan.whole_names if name not in self.texts]:
             own["whole numbers"] = ", ".join(whole)
         return {**own, **read, **features}
 
@@ -281,5 +317,12 @@ class View:
                 f"view {self.name}",
                 f"has no feature {feature!r}",
                 f"It has {', '.join(self.features)}.",
+            )
+        if feature in self.texts:
+            raise DefinitionError(
+                f"view {self.name}: feature {feature!r}",
+                "is a text, and models read numbers of views",
+                "Leave it to consumers of features, or count with a condition: "
+                'fr.count(over="1h", where=pl.col("status") == "refused"), say.',
             )
         return FeatureRef(self.name, feature, self.values_digest)

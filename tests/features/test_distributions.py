@@ -17,6 +17,7 @@ from freshet.explain.row_check import agrees
 from freshet.explain.row_events import CleanEvent
 from freshet.features import aggregates as fr
 from freshet.features.packed import Packed
+from freshet.features.reading.api import FeatureReader, FeaturesRequest
 from freshet.features.rows.finish import finish
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.features.views.task import ViewTask
@@ -45,6 +46,7 @@ TOPIC = Topic(
             {"name": "number", "type": ["null", "long"]},
             {"name": "euros", "type": ["null", "double"]},
             {"name": "online", "type": "boolean"},
+            {"name": "way", "type": ["null", "string"], "domain": ["", "tap", "кран"]},
             {"name": "labels", "type": {"type": "array", "items": "string"}},
         ],
     },
@@ -61,6 +63,11 @@ FEATURES: dict[str, Any] = {
     "mode": fr.most_frequent("number", over="6s"),
     "mode_online": fr.most_frequent("euros", over="6s", where=ONLINE),
     "last": fr.last("number"),
+    "second": fr.last_distinct("number", 2),
+    "last_kind": fr.last("kind"),
+    "first_way": fr.first("way"),
+    "way_before": fr.last_distinct("way", 2, over="5s"),
+    "mode_way": fr.most_frequent("way", over="6s"),
 }
 VIEW = View("by_user", TOPIC, key="user", tile="1s", features=FEATURES)
 AS_OF = 20_000
@@ -80,6 +87,7 @@ EVENTS = st.lists(
             "euros": st.none() | st.sampled_from([0.0, -0.0, 2.5, -2.5, 1e30]),
             "online": st.booleans(),
             "labels": st.just(["x"]),
+            "way": st.sampled_from([None, "", "tap", "кран"]),
         }
     ),
     min_size=1,
@@ -138,8 +146,47 @@ def test_values_are_those_of_a_loop_over_the_events(events: list[Event], sizes: 
     if every:
         middle = every[(len(every) - 1) // 2]
         assert by_name["median"] == pytest.approx(middle, rel=0.01)
-    served = {name: value for name, value in by_name.items() if name != "last"}
+    served = {
+        name: value
+        for name, value in by_name.items()
+        if name not in ("last", "second", *VIEW.texts)
+    }
     assert agrees(VIEW, explained(written), AS_OF, served)
+
+
+@untimed
+@given(EVENTS)
+def test_consumers_get_texts_of_enums_and_of_domains(events: list[Event]) -> None:
+    store, _ = through(events, 1_000)
+    reader = FeatureReader([(VIEW, "by_user")], {})
+    names = sorted(VIEW.texts)
+    assert names == ["first_way", "last_kind", "mode_way", "way_before"]
+    request = FeaturesRequest({"user": ["a", "nobody"]}, [f"by_user:{name}" for name in names])
+    columns = dict(zip(["user", *names], reader.answer(request, store, AS_OF).results))
+    for name in names:
+        assert columns[name].values[1] is None
+        assert columns[name].statuses[1] == "NOT_FOUND"
+    in_time = sorted(enumerate(events), key=lambda pair: (pair[1]["at"], pair[0]))
+    assert columns["last_kind"].values[0] == in_time[-1][1]["kind"]
+    ways = [(e["at"], e["way"]) for _, e in in_time if e["way"] is not None]
+    assert columns["first_way"].values[0] == (ways[0][1] if ways else None)
+    newest = list(dict.fromkeys(way for _, way in reversed(ways)))
+    second = newest[1] if len(newest) > 1 else None
+    if second is not None and max(at for at, way in ways if way == second) <= AS_OF - 5_000:
+        second = None
+    assert columns["way_before"].values[0] == second
+    status = "NULL_VALUE" if second is None else "PRESENT"
+    assert columns["way_before"].statuses[0] == status
+    counts = Counter(way for at, way in ways if at >= 15_000)
+    found = columns["mode_way"].values[0]
+    assert (found is None) == (not counts)
+    assert found is None or counts[str(found)] == max(counts.values())
+
+
+def test_a_text_is_not_for_models() -> None:
+    with pytest.raises(DefinitionError, match="'last_kind': is a text, and models read numbers"):
+        VIEW["last_kind"]
+    assert VIEW["distinct_shop"].feature == "distinct_shop"
 
 
 def explained(written: Sequence[bytes]) -> list[CleanEvent]:
@@ -185,7 +232,12 @@ def test_bad_declarations_are_refused_with_their_cause(make: Any, cause: str) ->
         (fr.distinct("labels", over="1h"), "'labels' is of type array. Texts and numbers of"),
         (fr.distinct("nobody", over="1h"), "'nobody' is not a field of payments"),
         (fr.quantile("shop", 0.5, over="1h"), "'shop' is of type string. Numbers of payments"),
-        (fr.most_frequent("shop", over="1h"), "'shop' is of type string. Numbers of payments"),
+        (
+            fr.most_frequent("shop", over="1h"),
+            "'shop' is of type string and has no domain. Numbers,",
+        ),
+        (fr.last("shop"), "Numbers, enums and texts with a domain of payments: at, kind, number"),
+        (fr.last("labels"), "'labels' is of type array. Numbers, enums"),
         (fr.sum("kind", over="1h"), "'kind' is of type enum. Numbers of payments"),
     ],
 )
