@@ -1,16 +1,17 @@
 """From clean events to feature rows, and from rows to values as of any moment.
 
 `aggregates`   what users declare: `fr.mean`, `fr.decayed_mean`, …
-`windows`      those over a window of time
-`states`       those of all that was ever seen
-`inputs`       what they take of an event: a field's value, where a condition is true; `of_topic`
+`windows`      those over a window of time; `states`: those of all that was ever seen
+`recent`       the newest different values
+`distributions` those of which values came in a window: how many, how often, how large
+`inputs`       what they take of an event: a field's value, where a condition is true; `of_topic`:
                which topic's events, of several
 `keeping`      how long rows are kept
-`packed`       rows of any length as columns
+`packed`       rows of any length as columns; `compiled_kernels`: how kernels are compiled
 `views/`       a view and its role: one clean partition to rows of the store
 `rows/`        the layout of a row, folding events into it, and finishing it as of a moment
+`sketches/`    what a tile of a row keeps of which values came
 `stores/`      the contract of a store, and Cassandra and memory that keep it; `catalog` opens them
 `redis/`       stores in one Redis, in one that Sentinels watch, and in a cluster
-`reading/`     rows to a model's vectors, and to values by entity key in the shape of Feast's
-               feature server
+`reading/`     rows to a model's vectors, and to values by entity key as Feast's server has them
 """

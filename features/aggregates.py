@@ -3,7 +3,17 @@ seen."""
 
 from __future__ import annotations
 
+from freshet.features.distributions import (
+    Distinct,
+    Distribution,
+    MostFrequent,
+    Quantile,
+    distinct,
+    most_frequent,
+    quantile,
+)
 from freshet.features.inputs import Input
+from freshet.features.recent import LastDistinct, last_distinct
 from freshet.features.states import (
     Age,
     DecayedMean,
@@ -34,12 +44,18 @@ from freshet.features.windows import (
 )
 
 __all__ = [
+    "GIVES_A_VALUE",
     "Age",
     "Aggregate",
     "DecayedMean",
     "DecayedTotal",
+    "Distinct",
+    "Distribution",
     "First",
     "Last",
+    "LastDistinct",
+    "MostFrequent",
+    "Quantile",
     "Ratio",
     "TimeSince",
     "Window",
@@ -49,30 +65,57 @@ __all__ = [
     "decayed_mean",
     "decayed_sum",
     "deviation",
+    "distinct",
     "first",
     "inputs_of",
     "last",
+    "last_distinct",
     "max",
     "mean",
     "min",
+    "most_frequent",
+    "quantile",
     "rate",
     "ratio",
+    "spans_of",
     "sum",
     "time_since",
     "variance",
     "windows_of",
 ]
 
-Aggregate = Window | Ratio | Last | First | DecayedMean | DecayedTotal | TimeSince | Age
+Aggregate = (
+    Window
+    | Ratio
+    | Distribution
+    | Last
+    | LastDistinct
+    | First
+    | DecayedMean
+    | DecayedTotal
+    | TimeSince
+    | Age
+)
+
+
+# Aggregates whose value is one of the field's, and may so be a text.
+GIVES_A_VALUE = Last | First | LastDistinct | MostFrequent
 
 
 def windows_of(feature: Aggregate) -> tuple[Window, ...]:
-    """The windows that it is made of; none where it is of all that was seen."""
+    """The windows of columns that it is made of; none where it is of all that was seen."""
     if isinstance(feature, Ratio):
         return feature.above, feature.below
     if isinstance(feature, Window):
         return (feature,)
     return ()
+
+
+def spans_of(feature: Aggregate) -> tuple[Window | Distribution, ...]:
+    """All that has a length of time in it; nothing where it is of all that was seen."""
+    if isinstance(feature, Distribution):
+        return (feature,)
+    return windows_of(feature)
 
 
 def inputs_of(feature: Aggregate) -> tuple[Input, ...]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from freshet.features.aggregates import Aggregate, Ratio, Window, windows_of
+from freshet.features.aggregates import Aggregate, LastDistinct, spans_of
 
 # So far behind a partition's clock a question may lie that still finds a row which was in time for
 # it: clocks of machines differ, and rows are read after the moment that they are asked for.
@@ -25,13 +25,19 @@ MAX_AGES = 2
 
 def endless(features: Mapping[str, Aggregate]) -> list[str]:
     """The features that say something of a key however long ago it was seen."""
-    return [name for name, own in features.items() if not isinstance(own, Window | Ratio)]
+    return [name for name, own in features.items() if not _reach_ms(own)]
 
 
 def longest_ms(features: Mapping[str, Aggregate]) -> int:
     """The longest window (ms), 0 where there is none."""
-    windows = [window for own in features.values() for window in windows_of(own)]
-    return max((window.over_ms for window in windows), default=0)
+    return max((_reach_ms(own) for own in features.values()), default=0)
+
+
+def _reach_ms(feature: Aggregate) -> int:
+    """How old (ms) the oldest event is that it is of; 0 where that has no bound."""
+    if isinstance(feature, LastDistinct):
+        return feature.over_ms
+    return max((span.over_ms for span in spans_of(feature)), default=0)
 
 
 def keep_of(features: Mapping[str, Aggregate], declared_ms: int, max_age_ms: int) -> int:

@@ -16,7 +16,9 @@ from freshet.public import HOMES, find
 if TYPE_CHECKING:
     from freshet.agents import faust_app
     from freshet.app import App
+    from freshet.features.distributions import distinct, most_frequent, quantile
     from freshet.features.of_topic import of
+    from freshet.features.recent import last_distinct
     from freshet.features.states import (
         age,
         decayed_count,
@@ -83,6 +85,7 @@ __all__ = [
     "decayed_mean",
     "decayed_sum",
     "deviation",
+    "distinct",
     "faust_app",
     "first",
     "haversine",
@@ -90,13 +93,16 @@ __all__ = [
     "hour",
     "impute",
     "last",
+    "last_distinct",
     "max",
     "mean",
     "min",
     "minute_of_day",
     "month",
+    "most_frequent",
     "of",
     "on_demand",
+    "quantile",
     "rate",
     "ratio",
     "sum",

@@ -37,8 +37,9 @@ PAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
         "Views and their features",
         (
             *("View", "count", "sum", "mean", "min", "max", "variance", "deviation"),
-            *("rate", "ratio", "of"),
+            *("rate", "ratio", "distinct", "quantile", "most_frequent", "of"),
             *("last", "first", "decayed_mean", "decayed_sum", "decayed_count", "age", "time_since"),
+            "last_distinct",
         ),
     ),
     "models": (
@@ -55,6 +56,8 @@ PAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
             *("count/Window", "ratio/Ratio", "last/Last", "first/First"),
             *("decayed_mean/DecayedMean", "decayed_sum/DecayedTotal"),
             *("age/Age", "time_since/TimeSince"),
+            *("distinct/Distinct", "quantile/Quantile", "most_frequent/MostFrequent"),
+            "last_distinct/LastDistinct",
         ),
     ),
     "testing": ("Tests of an app", ("testing/*",)),

@@ -307,6 +307,22 @@ def test_aggregates_have_the_values_that_the_page_says(tmp_path: Path) -> None:
             assert f"| `{name}` | {round(value, 2)} |" in howto.text("aggregates")
 
 
+def test_rows_with_sketches_have_the_bytes_that_the_page_says() -> None:
+    page = howto.text("aggregates")
+    for written, feature in (
+        ("distinct(…)", fr.distinct("x", over="1h")),
+        ("distinct(…, error=0.02)", fr.distinct("x", over="1h", error=0.02)),
+        ("quantile(…, error=0.05)", fr.quantile("x", 0.5, over="1h", error=0.05)),
+        ("quantile(…)", fr.quantile("x", 0.5, over="1h")),
+        ("most_frequent(…)", fr.most_frequent("x", over="1h")),
+    ):
+        plan = RowPlan.compile({"f": feature}, None)
+        [line] = [line for line in page.splitlines() if line.startswith(f"| `{written}`")]
+        assert line.endswith(f"| {plan.most_bytes:,} |")
+        # Five events: time and value of each.
+        assert plan.bytes_of(5) == 32 + 5 * 16
+
+
 # ------------------------------------------------------------ windows of any length
 def test_rows_have_the_bytes_that_the_page_says(tmp_path: Path) -> None:
     howto.write("windows", tmp_path)

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from freshet.features.reading.request_texts import distinct_keys
+from freshet.features.reading.symbols import Symbols
 from freshet.features.rows.finish import NOT_FOUND, NULL_VALUE, OUTSIDE_MAX_AGE, PRESENT, finish
 from freshet.features.stores.contract import RowKeys, RowReader
 from freshet.features.views.view import FeatureRef, View
@@ -35,7 +36,7 @@ EXAMPLE = '{"features": ["view:feature"], "entities": {"key": ["…"]}}'
 _NAMES = np.array([STATUSES.get(i, "INVALID") for i in range(max(STATUSES) + 1)])
 
 
-_Numbers = npt.NDArray[np.float64] | npt.NDArray[np.int64]
+_Values = npt.NDArray[np.float64] | npt.NDArray[np.int64] | npt.NDArray[Any]
 Entity = str | int | bool | None
 Entities = Mapping[str, Sequence[Entity]]
 
@@ -62,9 +63,10 @@ class FeatureColumn(msgspec.Struct):
 
     Statuses are PRESENT, NULL_VALUE (the row is there, this value is not), NOT_FOUND (no row has
     this key) and OUTSIDE_MAX_AGE (the row's newest event is older than the view's max_age); values
-    are null but for PRESENT ones. The `last` of an int or long field is a whole number with every
-    digit: up to 64 bits, more than a reader that knows only doubles can keep. The time is that of
-    the newest event in the row (1970 where there is none)."""
+    are null but for PRESENT ones. The `last`, `first`, `last_distinct` or `most_frequent` of an int
+    or long field is a whole number with every digit: up to 64 bits, more than a reader that knows
+    only doubles can keep; of an enum, or of a text with a domain, it is the text. The time is that
+    of the newest event in the row (1970 where there is none)."""
 
     values: list[int | float | str | bool | None]
     statuses: list[str]
@@ -105,6 +107,11 @@ class FeatureReader:
         self._views = {v.name: v for v, _ in views}
         self._stored_as = {v.name: name for v, name in views}
         self._services, self._max_rows = services, max_rows
+        self._texts = {
+            (view.name, name): Symbols.of(texts)
+            for view, _ in views
+            for name, texts in view.texts.items()
+        }
 
     def answer(self, request: FeaturesRequest, store: RowReader, as_of_ms: int) -> FeaturesAnswer:
         """The values of the rows as of a time (app clock, ms), read in one round trip.
@@ -218,10 +225,15 @@ class FeatureReader:
             for name, values in columns:
                 # An infinite value counts as missing, too: JSON has no number for it.
                 there = np.isfinite(values)
-                shown: _Numbers = values
+                shown: _Values = values
                 whole = done.wholes.get(name)
                 if whole is not None:
                     shown = whole[place]
+                symbols = self._texts.get((view.name, name))
+                if whole is not None and symbols is not None:
+                    shown, known = symbols.texts_of(whole[place])
+                    # One that the schema has no more is nothing.
+                    there = there & known
                 of_view[name] = _column(shown, there, status, times)
             out[view.name] = of_view
         return out
@@ -295,7 +307,7 @@ def _entity(values: list[Entity]) -> FeatureColumn:
 
 
 def _column(
-    values: _Numbers, there: npt.NDArray[np.bool_], status: npt.NDArray[np.uint8], times: list[str]
+    values: _Values, there: npt.NDArray[np.bool_], status: npt.NDArray[np.uint8], times: list[str]
 ) -> FeatureColumn:
     status = np.where((status == PRESENT) & ~there, NULL_VALUE, status)
     shown: npt.NDArray[Any] = values.astype(object)

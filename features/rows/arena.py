@@ -56,10 +56,16 @@ class RowArena:
 
     def __init__(self, plan: RowPlan) -> None:
         self._shape = plan.shape
-        self._rings = Rings(plan.ring_table, plan.columns)
+        self._rings = Rings(
+            plan.ring_table,
+            plan.columns,
+            plan.sketches.table,
+            plan.sketches.edges,
+        )
         self._steps = Steps(
             plan.shape,
             plan.tail_fields,
+            plan.tail_codes,
             plan.states,
             plan.half_lives,
             plan.keeps,
@@ -75,6 +81,7 @@ class RowArena:
         self._scratch = (
             np.empty(plan.room.numbers, np.int64),
             np.empty(plan.room.values, np.float64),
+            np.empty(plan.sketches.room.gathered, np.int64),
         )
 
     @property
@@ -184,7 +191,7 @@ class RowArena:
         """The words of rows, one row after the other, and where each ends."""
         ends = np.empty(ids.size, np.int64)
         arena = self._arena()
-        kernels.measure(ids, arena, self._shape, self._rings.rings, ends)
+        kernels.measure(ids, arena, self._shape, self._rings, ends)
         rows = np.empty(int(ends[-1]) if ids.size else 0, np.int64)
         kernels.pack(ids, arena, self._shape, ends, rows)
         return rows, ends

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from freshet.features.rows.compiled_kernels import inlined, kernel
+from freshet.features.compiled_kernels import inlined, kernel
 from freshet.features.rows.layout import (
     BLOCK_HEADER,
     BLOCK_ID,
@@ -27,6 +27,7 @@ from freshet.features.rows.layout import (
     TILED,
 )
 from freshet.features.rows.tile_kernels import tiles_words
+from freshet.features.sketches.tile_kernels import sketches_words
 from freshet.schemas.text.word_kernels import prefetch
 
 I64 = npt.NDArray[np.int64]
@@ -199,10 +200,12 @@ def mark(ids: Any, who: Any, words: Any, blocks: Any) -> None:
 
 
 @kernel
-def measure(ids: Any, arena: Any, shape: Any, rings: Any, ends: Any) -> None:
+def measure(ids: Any, arena: Any, shape: Any, driven: Any, ends: Any) -> None:
     """Where each of the rows ends, in words, if they lie one after the other."""
     words = arena[0]
     blocks = arena[3]
+    rings = driven[0]
+    sketches = driven[2]
     end = 0
     for at in range(ids.size):
         if at + AHEAD < ids.size:
@@ -215,7 +218,12 @@ def measure(ids: Any, arena: Any, shape: Any, rings: Any, ends: Any) -> None:
             room = words[block + BLOCK_SIZE] >> 32
             tiles = row + shape[0] + room * shape[1]
             after = words[block + BLOCK_SIZE] & SIZE_MASK
-            end += tiles_words(words, tiles, block + after, shape[2], shape[3], rings)
+            all_tiles = tiles_words(words, tiles, block + after, shape[2], shape[3], rings)
+            if shape[4] < shape[5]:
+                behind = tiles + all_tiles
+                stop = block + after
+                all_tiles += sketches_words(words, behind, stop, shape[4], shape[5], sketches)
+            end += all_tiles
         ends[at] = end
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numba as nb
 import numpy as np
 
-from freshet.features.rows.compiled_kernels import inlined
+from freshet.features.compiled_kernels import inlined
 from freshet.features.rows.layout import OVER
 
 ROOTS = np.array([float(Decimal(2) ** (Decimal(-j) / 64)) for j in range(64)])

@@ -14,6 +14,8 @@ from freshet.features.packed import Packed
 from freshet.features.rows import finish_kernels as kernels
 from freshet.features.rows.layout import NOT_FOUND, NULL_VALUE, OUTSIDE_MAX_AGE, PRESENT
 from freshet.features.rows.plan import READ_WORDS, RowPlan
+from freshet.features.rows.sketch_kernels import frequent_codes
+from freshet.features.sketches.layout import EDGES, HALVES, SKETCH_WORDS
 
 __all__ = [
     "NOT_FOUND",
@@ -59,8 +61,9 @@ class _Space(NamedTuple):
 class Tables(NamedTuple):
     """What drives the kernels for several views, one after the other: of each its shape, its bound
     of age (ms, 0: none) and for how long it keeps rows (ms), and where its features begin in the
-    lines of all; the rings of all and their columns; and how many numbers and values the largest
-    row comes to."""
+    lines of all; the rings of all and their columns, and how many numbers and values the largest
+    row comes to; the sketches of all, the edges and values of their buckets, and how many words
+    they come to."""
 
     shapes: I64
     max_age_ms: I64
@@ -71,6 +74,10 @@ class Tables(NamedTuple):
     rings: I64
     columns: I64
     room: I64
+    sketches: I64
+    edges: npt.NDArray[np.float64]
+    middles: npt.NDArray[np.float64]
+    sketch_room: I64
 
 
 class Part(NamedTuple):
@@ -106,17 +113,28 @@ class Stacked(NamedTuple):
 def tables_of(plans: Sequence[RowPlan], max_ages_ms: Sequence[int]) -> Tables:
     shapes = []
     rings = [np.empty((0, 6), np.int64)]
+    sketches = [np.empty((0, SKETCH_WORDS), np.int64)]
     first_ring = 0
     first_column = 0
+    first_sketch = 0
+    first_edge = 0
     for plan in plans:
         # A row's own rings are counted from 0, all of them one after the other.
-        shapes.append(plan.shape + np.array([0, 0, first_ring, first_ring]))
+        first = np.array([0, 0, first_ring, first_ring, first_sketch, first_sketch])
+        shapes.append(plan.shape + first)
         rings.append(plan.ring_table + np.array([0, 0, 0, first_column, 0, 0]))
         first_ring += len(plan.rings)
         first_column += len(plan.columns)
+        table = plan.sketches.table.copy()
+        table[:, EDGES] += first_edge
+        sketches.append(table)
+        first_sketch += len(table)
+        first_edge += plan.sketches.edges.size
     room = [(plan.room.numbers, plan.room.values) for plan in plans]
+    kept = [plan.sketches for plan in plans]
+    sketch_room = [(one.room.gathered, one.room.merging) for one in kept]
     return Tables(
-        np.array(shapes, np.int64).reshape(-1, 4),
+        np.array(shapes, np.int64).reshape(-1, 6),
         np.array(max_ages_ms, np.int64),
         np.array([plan.keeps[0] for plan in plans], np.int64),
         np.cumsum([0, *(len(plan.names) for plan in plans)]),
@@ -125,6 +143,10 @@ def tables_of(plans: Sequence[RowPlan], max_ages_ms: Sequence[int]) -> Tables:
         np.concatenate(rings),
         np.concatenate([np.empty((0, 3), np.int64), *(plan.columns for plan in plans)]),
         np.array([(0, 0), *room], np.int64).max(axis=0),
+        np.concatenate(sketches),
+        np.concatenate([np.empty(0), *(one.edges for one in kept)]),
+        np.concatenate([np.empty(0), *(one.middles for one in kept)]),
+        np.array([(1, HALVES), *sketch_room], np.int64).max(axis=0),
     )
 
 
@@ -153,6 +175,9 @@ def finish(plan: RowPlan, rows: Packed, as_of: I64, max_age_ms: int = 0) -> Fini
     _fill(stacked, _tables_of_one(plan, max_age_ms), out)
     # A kernel that gave them, too, would be a second way for every value that has no use for it.
     wholes = {name: _word(words, out.starts, at) for name, at in plan.wholes.items()}
+    for name in plan.frequent_wholes:
+        there = np.where(out.status == PRESENT, out.starts, -1)
+        wholes[name] = _frequent_codes(plan, name, Rows(words, there, stacked.as_of))
     values = out.values.reshape(n, len(plan.names))
     return Finished(values, out.age_ms, out.status, wholes)
 
@@ -210,6 +235,29 @@ def _word(words: I64, starts: I64, at: int) -> I64:
     return out
 
 
+class Rows(NamedTuple):
+    """Rows by where they begin in words, and the time (ms) that each is finished for."""
+
+    words: I64
+    starts: I64
+    as_of: I64
+
+
+def _frequent_codes(plan: RowPlan, name: str, rows: Rows) -> I64:
+    """A feature that is the most frequent whole number of each row; 0 of absent ones."""
+    codes = np.zeros(len(rows.starts), np.int64)
+    room = plan.sketches.room
+    scratch = (
+        np.empty(plan.room.numbers, np.int64),
+        np.empty(room.gathered, np.int64),
+        np.empty(room.merging, np.int64),
+    )
+    tables = (plan.ring_table, plan.sketches.table, plan.sketches.edges)
+    read = plan.reads[plan.names.index(name)]
+    frequent_codes(*rows, plan.shape, tables, read, scratch, codes)
+    return codes
+
+
 def _words(data: npt.NDArray[np.uint8]) -> I64:
     words: I64 = kernels.plain(data, np.uint8).reshape(-1).view(np.int64)
     # What a store hands out may begin anywhere; kernels are compiled for aligned words.
@@ -232,5 +280,11 @@ def _fill(rows: Stacked, tables: Tables, out: _Space) -> None:
     numbers, values = tables.room.tolist()
     # Room for the tiles of one row. Kernels allocate nothing: those that may count the references
     # of every array at each call, which costs more than their work.
-    scratch = (np.empty(numbers, np.int64), np.empty(values))
+    gathered, merging = tables.sketch_room.tolist()
+    scratch = (
+        np.empty(numbers, np.int64),
+        np.empty(values),
+        np.empty(gathered, np.int64),
+        np.empty(merging, np.int64),
+    )
     kernels.finish(words, *of_rows, tuple(tables), (*out, *scratch))

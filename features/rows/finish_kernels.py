@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from freshet.features.rows.compiled_kernels import inlined, kernel
+from freshet.features.compiled_kernels import inlined, kernel
 from freshet.features.rows.decay_kernels import halved, is_over
 from freshet.features.rows.layout import (
     EVENTS_MASK,
@@ -21,8 +21,11 @@ from freshet.features.rows.layout import (
     F_MAX,
     F_MEAN,
     F_MIN,
+    F_QUANTILE,
     F_RATE,
     F_RATIO,
+    F_RECENT,
+    F_RECENT_WHOLE,
     F_SINCE,
     F_TOTAL,
     F_VARIANCE,
@@ -35,7 +38,10 @@ from freshet.features.rows.layout import (
     VERSION_INDEX,
     VERSION_OFFSET,
 )
+from freshet.features.rows.sketch_kernels import NOTHING_MERGED, gather_sketches, sketch_value
 from freshet.features.rows.tile_kernels import bounds_of, fits, gather
+from freshet.features.sketches.layout import MERGED_SKETCH, MISSING
+from freshet.features.sketches.window_kernels import bits_of_number
 
 
 def plain(array: npt.ArrayLike, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
@@ -53,11 +59,13 @@ def finish(
     part `p` of them are `counts[p]` rows of view `asked[p]` of the tables
     (`features.rows.finish.Tables`), which end at bytes `ends` of the part. The first array of `out`
     gets the features of one row after the other, the others an age, a status and a start a row."""
-    shapes, max_ages, keeps, first_feature, features, params, rings, columns, _ = tables
+    shapes, max_ages, keeps, first_feature, features, params, rings, columns, _ = tables[:9]
+    sketches, edges, middles, _ = tables[9:]
     # The same bytes: tiles are read as floats and counts, times and versions as whole numbers.
     floats = words.view(np.float64)
     halves = words.view(np.uint32)
-    values, age, status, starts, numbers, tile_values = out
+    values, age, status, starts, numbers, tile_values, sections, merging = out
+    merged_floats = merging.view(np.float64)
     row = 0
     base = 0
     o = 0
@@ -69,7 +77,7 @@ def finish(
             at = end
             end = base + ends[row] // 8
             # A row that is over is none, whether or not somebody has removed it.
-            is_there = fits(words, at, end, shape, rings)
+            is_there = fits(words, at, end, shape, rings, sketches)
             if is_there and not is_over(words[at + NEWEST], as_of[row], keeps[view]):
                 starts[row] = at
                 age[row] = as_of[row] - words[at + NEWEST]
@@ -95,6 +103,19 @@ def finish(
                     numbers,
                     tile_values,
                 )
+            if status[row] == PRESENT and shape[4] < shape[5]:
+                events = words[at + TAIL_STATE] & EVENTS_MASK
+                gather_sketches(
+                    (words, floats),
+                    at,
+                    at + shape[0] + events * shape[1],
+                    shape,
+                    rings,
+                    (sketches, edges),
+                    numbers,
+                    sections,
+                )
+                merging[MERGED_SKETCH] = NOTHING_MERGED
             for f in range(first_feature[view], first_feature[view + 1]):
                 kind = features[f, 0]
                 a = at + features[f, 1]
@@ -128,6 +149,26 @@ def finish(
                         values[o] = drawn / (weight * share + extra)
                     else:
                         values[o] = total / weight if weight > 0.0 else np.nan
+                elif kind >= F_RECENT:
+                    values[o] = np.nan
+                    too_old = params[f, 0] > 0.0 and as_of[row] - words[a + 1] >= params[f, 0]
+                    if words[a] != MISSING and not too_old:
+                        values[o] = np.float64(words[a])
+                        if kind != F_RECENT_WHOLE:
+                            # As the same bits of one memory.
+                            merging[0] = bits_of_number(words[a])
+                            values[o] = merged_floats[0]
+                elif kind >= F_QUANTILE:
+                    values[o] = sketch_value(
+                        features[f],
+                        params[f, 0],
+                        shape[4] + features[f, 4],
+                        as_of[row],
+                        sections,
+                        (sketches, middles),
+                        merging,
+                        merged_floats,
+                    )
                 else:
                     ring = shape[2] + features[f, 4]
                     now = as_of[row] // rings[ring, 0]

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from freshet.features.compiled_kernels import inlined, kernel
 from freshet.features.rows.arena_kernels import (
     compact,
     is_full,
@@ -19,7 +20,6 @@ from freshet.features.rows.arena_kernels import (
     move,
     release,
 )
-from freshet.features.rows.compiled_kernels import inlined, kernel
 from freshet.features.rows.decay_kernels import halved, is_over
 from freshet.features.rows.layout import (
     BLOCK_HEADER,
@@ -32,6 +32,7 @@ from freshet.features.rows.layout import (
     NEVER,
     NEWEST,
     OVER,
+    RECENT,
     SIZE_MASK,
     TAIL,
     TAIL_STATE,
@@ -40,7 +41,9 @@ from freshet.features.rows.layout import (
     VERSION_OFFSET,
 )
 from freshet.features.rows.removal_kernels import BOTH, opened, touch
+from freshet.features.rows.sketch_kernels import copy_sketches, gather_sketches
 from freshet.features.rows.tile_kernels import gather, gathered_words, write_tiles
+from freshet.features.sketches.layout import MISSING, TILES, WIDTH
 from freshet.schemas.text.word_kernels import prefetch
 
 I64 = npt.NDArray[np.int64]
@@ -52,8 +55,8 @@ LINE = 8  # words of a cache line
 class Events(NamedTuple):
     """Events in the order of the log: the row of each, its time (ms), its index in the record that
     carried it, all int64 `[n]`, and float64 `[n, fields]`; `wholes` int64 `[n, fields]` has every
-    digit of whole numbers that are there, and no rows where no step asks for them; `clocks` int64
-    `[n]` how far the log is at each (ms)."""
+    digit of whole numbers that are there, and the codes of other values, and no rows where no step
+    asks for them; `clocks` int64 `[n]` how far the log is at each (ms)."""
 
     ids: I64
     times: I64
@@ -65,11 +68,12 @@ class Events(NamedTuple):
 
 class Steps(NamedTuple):
     """What `fold` does for an event: `shape` and `keeps` as `RowPlan` has them; `fields` of the
-    events in a tail; `states` int64 `[states, 3]` says kind, field and word of each, `half_lives`
-    of the decayed ones."""
+    events in a tail, and those of which it has the `codes`; `states` int64 `[states, 4]` says kind,
+    field and word of each, and how many values it keeps; `half_lives` of the decayed ones."""
 
     shape: I64
     fields: I64
+    codes: I64
     states: I64
     half_lives: npt.NDArray[np.float64]
     keeps: I64
@@ -90,9 +94,10 @@ def fold(
     """Fold `Events` of the record at `offset`, from the one at `first` on, in order, into the rows
     of an `Arena`; returns at which it stopped, as the arena was full."""
     ids, times, indexes, values, wholes, clocks = events
-    shape, fields, states, half_lives, keeps = plan
+    shape, fields, codes, states, half_lives, keeps = plan
     words, floats, _, blocks, state, dead, _ = arena
     rings = driven[0]
+    sketches = driven[2]
     front = shape[0]
     event_words = shape[1]
     keep = keeps[0]
@@ -130,7 +135,7 @@ def fold(
             # its room: a row that was stored and put back may have another room, and must come to
             # the same bytes.
             if held < TILED and tail & 3 == 0 and tail > 0:
-                tail = _prune(words, row, front, event_words, rings)
+                tail = _prune(words, row, front, event_words, rings, sketches)
             room = words[block + BLOCK_SIZE] >> 32
             if tail == room:
                 if room < TAIL:
@@ -143,8 +148,10 @@ def fold(
                     tail = 0
             at = block + BLOCK_HEADER + front + tail * event_words
             words[at] = time
-            for field in range(event_words - 1):
+            for field in range(fields.size):
                 floats[at + 1 + field] = values[event, fields[field]]
+            for code in range(codes.size):
+                words[at + 1 + fields.size + code] = wholes[event, codes[code]]
             words[block + BLOCK_HEADER + TAIL_STATE] += 1
         row = block + BLOCK_HEADER
         words[row + VERSION_OFFSET] = offset
@@ -153,9 +160,12 @@ def fold(
         for step in range(states.shape[0]):
             value = values[event, states[step, 1]]
             at = row + states[step, 2]
+            kind = states[step, 0]
+            if kind == RECENT:
+                _note_recent(words, at, states[step, 3], wholes[event, states[step, 1]], time)
+                continue
             if not np.isfinite(value):
                 continue
-            kind = states[step, 0]
             if kind >= LAST:
                 known = words[at + 1]
                 # Of equal times the later in the log is the last, and the earlier the first.
@@ -192,13 +202,39 @@ def fold(
 
 
 @kernel
-def _prune(words: Any, row: Any, front: Any, event_words: Any, rings: Any) -> Any:
-    """Forget events in the tail that no ring has any more; how many are left."""
+def _note_recent(words: Any, at: Any, most: Any, code: Any, time: Any) -> None:
+    """Put one more value among the `most` newest different ones, which begin at word `at`."""
+    if code == MISSING:
+        return
+    known = 0
+    while known < most and words[at + 2 * known] != code:
+        known += 1
+    if known < most and words[at + 2 * known + 1] > time:
+        return
+    # In front of equal times: of them the later in the log is the newer.
+    place = 0
+    while place < most and words[at + 2 * place + 1] > time:
+        place += 1
+    if place == most:
+        return
+    for entry in range(min(known, most - 1), place, -1):
+        words[at + 2 * entry] = words[at + 2 * entry - 2]
+        words[at + 2 * entry + 1] = words[at + 2 * entry - 1]
+    words[at + 2 * place] = code
+    words[at + 2 * place + 1] = time
+
+
+@kernel
+def _prune(words: Any, row: Any, front: Any, event_words: Any, rings: Any, sketches: Any) -> Any:
+    """Forget events in the tail that no ring and no sketch has any more; how many are left."""
     newest = words[row + NEWEST]
     oldest = newest
     for ring in range(rings.shape[0]):
         width = rings[ring, 0]
         oldest = min(oldest, (newest // width - rings[ring, 1] + 1) * width)
+    for sketch in range(sketches.shape[0]):
+        width = sketches[sketch, WIDTH]
+        oldest = min(oldest, (newest // width - sketches[sketch, TILES] + 1) * width)
     kept = 0
     to = row + front
     for event in range(words[row + TAIL_STATE]):
@@ -216,16 +252,23 @@ def _prune(words: Any, row: Any, front: Any, event_words: Any, rings: Any) -> An
 
 @inlined
 def _flush(block: Any, shape: Any, driven: Any, arena: Any, scratch: Any) -> Any:
-    """Move the tail's events into the tiles of every ring."""
+    """Move the tail's events into the tiles of every ring and sketch."""
     words, floats, halves, _, _, _, _ = arena
-    rings, columns = driven
-    numbers, values = scratch
+    rings, columns, sketches, edges = driven
+    numbers, values, sections = scratch
     row = block + BLOCK_HEADER
     room = words[block + BLOCK_SIZE] >> 32
     tiles_at = row + shape[0] + room * shape[1]
     gather(words, floats, halves, row, tiles_at, shape, rings, columns, numbers, values)
     need = BLOCK_HEADER + shape[0] + TAIL * shape[1]
-    need += gathered_words(numbers, shape, rings)
+    in_rings = gathered_words(numbers, shape, rings)
+    need += in_rings
+    kept = shape[5] - shape[4]
+    if kept > 0:
+        of_row = (words, floats)
+        tables = (sketches, edges)
+        gather_sketches(of_row, row, tiles_at, shape, rings, tables, numbers, sections)
+        need += sections[kept] - sections[0]
     size = words[block + BLOCK_SIZE] & SIZE_MASK
     # A block that is too small, or would be too large by a third.
     if need > size or need * 4 < size * 3:
@@ -235,5 +278,7 @@ def _flush(block: Any, shape: Any, driven: Any, arena: Any, scratch: Any) -> Any
     tiles_at = row + shape[0] + TAIL * shape[1]
     newest = words[row + NEWEST]
     write_tiles(words, floats, halves, tiles_at, newest, shape, rings, numbers, values)
+    if kept > 0:
+        copy_sketches(sections, kept, words, tiles_at + in_rings)
     words[row + TAIL_STATE] = TILED
     return block

@@ -8,9 +8,13 @@ once the tail ran over, tiles:
     3       events in the tail; above bit 32: 1 if there are tiles
     4 …     a decayed state: sum, weight, time of its newest value (ms);
             a last or first state: value (a float64, or an int64 where the field is of whole
-            numbers), its time (ms; NEVER: no value yet)
-    tail    of each event its time (ms), then the float64 of each field that a window is of
-    tiles   the newest event time when the tail last went into tiles, then the rings
+            numbers), its time (ms; NEVER: no value yet);
+            the last different values: of each its code and the time (ms) of its newest event,
+            the newest first (MISSING and NEVER: no more of them)
+    tail    of each event its time (ms), then the float64 of each field that a window is of, then
+            the code of each field whose values are kept themselves
+    tiles   the newest event time when the tail last went into tiles, then the rings, then the
+            sketches (`features/sketches/layout.py`)
 
 A *ring* has the `tiles` newest tiles of one width: tile `q` is of the events with
 `time // width == q`. It is a bitmap (bit `j`: there is tile `q - tiles + 1 + j`, with `q` that of
@@ -56,11 +60,13 @@ SUM, MIN, MAX, VALUES, ROWS = range(5)
 # right behind them that mean.
 SQUARES, CENTRE = range(5, 7)
 # States, beside the tiles.
-DECAYED, LAST, LAST_WHOLE, FIRST, FIRST_WHOLE = range(5)
+DECAYED, LAST, LAST_WHOLE, FIRST, FIRST_WHOLE, RECENT = range(6)
 # What `finish` reads.
 F_TOTAL, F_MEAN, F_MIN, F_MAX, F_LAST, F_DECAYED, F_AGE, F_LAST_WHOLE = range(8)
 F_SINCE, F_DECAYED_SUM, F_DECAYED_COUNT, F_RATE, F_RATIO = range(8, 13)
 F_VARIANCE, F_DEVIATION = range(13, 15)
+F_QUANTILE, F_DISTINCT, F_FREQUENT, F_FREQUENT_WHOLE = range(15, 19)
+F_RECENT, F_RECENT_WHOLE = range(19, 21)
 # The numbers of Feast's FieldStatus.
 PRESENT = 1
 NULL_VALUE = 2

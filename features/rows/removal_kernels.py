@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from freshet.features.compiled_kernels import inlined, kernel
 from freshet.features.rows.arena_kernels import allocate, compact, is_full, more_room, release
-from freshet.features.rows.compiled_kernels import inlined, kernel
 from freshet.features.rows.decay_kernels import is_over
 from freshet.features.rows.layout import (
     BLOCK_HEADER,
@@ -25,10 +25,12 @@ from freshet.features.rows.layout import (
     NEVER,
     NEWEST,
     OVER,
+    RECENT,
     TAIL_STATE,
     VERSION_INDEX,
     VERSION_OFFSET,
 )
+from freshet.features.sketches.layout import MISSING
 from freshet.schemas.text.word_kernels import prefetch
 
 BOTH = 3  # marks of a row that store and checkpoint have yet to see
@@ -77,7 +79,7 @@ def sweep(
     their ids to `gone`. Returns how many there are, and at which id it stopped, as the arena was
     full. Such a row keeps its version, and its newest event is OVER."""
     words, _, _, blocks, state, dead, _ = arena
-    hold = plan[4][1]
+    hold = plan[5][1]
     found = 0
     for id_ in range(first, after):
         if is_full(state, dead):
@@ -132,7 +134,7 @@ def emptied(id_: Any, newest: Any, plan: Any, arena: Any) -> Any:
         # Whoever has yet to see it finds it in a list, once.
         marks = words[blocks[id_] + BLOCK_ID] & (BOTH << MARKS)
         release(blocks[id_], words, state, dead)
-    block = opened(id_, newest, plan[0], plan[2], arena)
+    block = opened(id_, newest, plan[0], plan[3], arena)
     words[block + BLOCK_ID] |= marks
     return block
 
@@ -169,6 +171,10 @@ def opened(id_: Any, time: Any, shape: Any, states: Any, arena: Any) -> Any:
         if kind in (LAST, FIRST):
             floats[at] = np.nan
             words[at + 1] = NEVER
+        elif kind == RECENT:
+            for entry in range(states[step, 3]):
+                words[at + 2 * entry] = MISSING
+                words[at + 2 * entry + 1] = NEVER
         elif kind in (LAST_WHOLE, FIRST_WHOLE):
             words[at] = 0
             words[at + 1] = NEVER

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from freshet.features.aggregates import Aggregate, Window, windows_of
+from freshet.features.aggregates import Aggregate, Distribution, Window, windows_of
 from freshet.schemas.durations import text_of
 from freshet.schemas.errors import DefinitionError
 
@@ -29,7 +29,7 @@ class Ring:
         return (as_of_ms // self.width_ms - self.tiles + 1) * self.width_ms
 
 
-def tile_of(name: str, window: Window, tile_ms: int | None) -> Ring:
+def tile_of(name: str, window: Window | Distribution, tile_ms: int | None) -> Ring:
     """The width of a window's tiles, and how many it is of.
 
     Raises `DefinitionError` for one that is not a whole number of the declared tiles, or of too

@@ -115,7 +115,7 @@ class ViewRows:
         count = len(keys)
         shape = (count, len(self.plan.fields))
         exact = _NO_WHOLES
-        if self.plan.wholes and more.wholes is not None:
+        if self.plan.takes_codes and more.wholes is not None:
             exact = more.wholes
         clocks = more.clocks
         if clocks is None:
@@ -124,7 +124,7 @@ class ViewRows:
             len(times) != count
             or len(version_index) != count
             or values.shape != shape
-            or (self.plan.wholes and exact.shape != shape)
+            or (self.plan.takes_codes and exact.shape != shape)
         ):
             raise DefinitionError(
                 f"events of a view over {', '.join(self.plan.fields) or 'no field'}",
@@ -315,13 +315,17 @@ def warm() -> None:
         "n": aggregates.count(over="1m"),
         "x": aggregates.mean("x", over="1m"),
         "s": aggregates.last("x"),
+        "r": aggregates.last_distinct("w", 2),
+        "q": aggregates.quantile("x", 0.5, over="1m"),
+        "d": aggregates.distinct("w", over="1m"),
+        "f": aggregates.most_frequent("w", over="1m"),
     }
-    plan = RowPlan.compile(features, 60_000, keep_ms=60_000)
+    plan = RowPlan.compile(features, 60_000, ["w"], keep_ms=60_000)
     rows = ViewRows(plan)
     again = ViewRows(plan)
     Interner(2)(Texts.of(["a", "b", "a key that is longer than there is room for"]))  # grows
     first = np.zeros(1, np.int64)
-    rows.fold(Texts.of(["a"]), first, np.zeros((1, 1)), 0, first)
+    rows.fold(Texts.of(["a"]), first, np.zeros((1, 2)), 0, first, More(np.zeros((1, 2), np.int64)))
     base = rows.dump()
     rows.sweep(LATEST_MS, 1)
     rows.erase(Texts.of(["a"]), 1, first)
@@ -331,5 +335,9 @@ def warm() -> None:
     again.load(base, [rows.dump_delta()])
     finish(plan, packed, first)
     # As where on-demand features read them; to vectors they go as float32, which any run does.
-    unrounded = Answers(np.zeros((1, 3)), np.zeros((1, 2), np.int64), np.zeros(1, np.int64))
-    finish_into(tables_of([plan], [0]), [Part(0, packed, [0])], 0, np.arange(3), unrounded)
+    unrounded = Answers(
+        np.zeros((1, len(features))), np.zeros((1, 2), np.int64), np.zeros(1, np.int64)
+    )
+    finish_into(
+        tables_of([plan], [0]), [Part(0, packed, [0])], 0, np.arange(len(features)), unrounded
+    )

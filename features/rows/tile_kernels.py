@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from freshet.features.rows.compiled_kernels import inlined, kernel
+from freshet.features.compiled_kernels import inlined, kernel
 from freshet.features.rows.layout import (
     END,
     EVENTS_MASK,
@@ -25,6 +25,7 @@ from freshet.features.rows.layout import (
     TAIL_STATE,
     TILED,
 )
+from freshet.features.sketches.tile_kernels import sketches_words
 
 I64 = npt.NDArray[np.int64]
 ONE = np.uint64(1)
@@ -34,10 +35,12 @@ class Rings(NamedTuple):
     """The tiles of views: `rings` int64 `[rings, 6]` says width (ms), tiles, words of the bitmap,
     first column, float64 columns and uint32 columns of each; `columns` int64 `[columns, 3]` kind,
     word of an event in the tail, and for a variance which of the ring's columns counts its
-    values."""
+    values. `sketches` and `edges` are as `SketchPlan` has them."""
 
     rings: I64
     columns: I64
+    sketches: I64
+    edges: npt.NDArray[np.float64]
 
 
 # What `gather` finds, in numbers int64 and values float64: events of the tail in the order of their
@@ -117,7 +120,7 @@ def tiles_words(words: Any, at: Any, end: Any, first: Any, after: Any, rings: An
 
 
 @inlined
-def fits(words: Any, at: Any, end: Any, shape: Any, rings: Any) -> Any:
+def fits(words: Any, at: Any, end: Any, shape: Any, rings: Any, sketches: Any) -> Any:
     """Whether the words from `at` to `end` (exclusive) are a row of the shape: whatever is read of
     it then lies within."""
     found = at + max(HEADER, shape[0])
@@ -135,6 +138,9 @@ def fits(words: Any, at: Any, end: Any, shape: Any, rings: Any) -> Any:
             if state >= TILED:
                 tiles = tiles_words(words, found, end, shape[2], shape[3], rings)
                 found = found + tiles if tiles > 0 else -1
+                if found > 0 and shape[4] < shape[5]:
+                    kept = sketches_words(words, found, end, shape[4], shape[5], sketches)
+                    found = found + kept if kept > 0 else -1
     return found == end
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from freshet.features.aggregates import Aggregate, inputs_of
+from freshet.features.aggregates import GIVES_A_VALUE, Aggregate, Distinct, inputs_of
 from freshet.features.inputs import Input
 from freshet.schemas.declared import check_each, check_kind
 from freshet.schemas.errors import DefinitionError
-from freshet.schemas.events.field import KEY_TYPES, NUMBERS
+from freshet.schemas.events.field import KEY_TYPES, NUMBERS, TEXTS
 from freshet.schemas.topics.topic import Topic, check_name
 from freshet.streams.intake.expressions import check_row_wise
 
@@ -67,7 +67,7 @@ def check_features(where: str, features: Mapping[str, Aggregate], topics: Sequen
     for feature in features.values():
         for own in inputs_of(feature):
             for topic in topics_of(own, topics):
-                _check_field(where, own, topic, len(topics) > 1)
+                _check_field(where, feature, own, topic, len(topics) > 1)
 
 
 def topics_of(own: Input, topics: Sequence[Topic]) -> list[Topic]:
@@ -117,18 +117,47 @@ def _check_condition(where: str, own: Input, topics: Sequence[Topic]) -> None:
         check_row_wise(own.where.expression, topic.all_fields, place, true_or_false=True)
 
 
-def _check_field(where: str, own: Input, topic: Topic, several: bool) -> None:
-    types = _types_of(topic)
-    # What is no field counts as none of them.
-    if own.field is None or types.get(own.field) in NUMBERS:
+def _check_field(where: str, feature: Aggregate, own: Input, topic: Topic, several: bool) -> None:
+    """Whether a field may be what a feature is of: a number, or a text, too."""
+    if own.field is None:
         return
-    numbers = [name for name, type_ in types.items() if type_ in NUMBERS]
-    next_step = f"Numbers of {topic.name}: {', '.join(numbers)}."
+    types = _types_of(topic)
+    may_be = [name for name, type_ in types.items() if type_ in NUMBERS]
+    what = "Numbers"
+    cause = _what(types, own.field, topic)
+    if isinstance(feature, Distinct):
+        may_be = [name for name, type_ in types.items() if type_ in (*TEXTS, *NUMBERS)]
+        what = "Texts and numbers"
+    elif isinstance(feature, GIVES_A_VALUE):
+        may_be = [name for name in types if name in may_be or _all_texts(name, topic)]
+        what = "Numbers, enums and texts with a domain"
+        # Not that it is a text is what is wrong.
+        if types.get(own.field) == "string":
+            cause += " and has no domain"
+    # What is no field counts as none of them.
+    if own.field in may_be:
+        return
+    next_step = f"{what} of {topic.name}: {', '.join(may_be)}."
     if several and own.topic is None:
         next_step += " If it is of one topic alone, say so: fr.of(topic, …)."
-    raise DefinitionError(
-        where, f"field {own.field!r} is {_what(types, own.field, topic)}", next_step
-    )
+    raise DefinitionError(where, f"field {own.field!r} is {cause}", next_step)
+
+
+def texts_of(own: Input, topics: Sequence[Topic]) -> tuple[str, ...]:
+    """All that an input can be in any of its topics, each once; nothing where it is no text."""
+    found: list[str] = []
+    for topic in topics_of(own, topics):
+        if own.field is not None:
+            found.extend(_all_texts(own.field, topic))
+    return tuple(dict.fromkeys(found))
+
+
+def _all_texts(name: str, topic: Topic) -> tuple[str, ...]:
+    """An enum's symbols, or the domain of a text; else none."""
+    own = topic.all_fields[name]
+    if own.type not in TEXTS:
+        return ()
+    return own.domain or own.symbols
 
 
 def _types_of(topic: Topic) -> dict[str, str]:

@@ -11,11 +11,13 @@ import pyarrow as pa
 
 from freshet.features.packed import Packed
 from freshet.features.rows.rows import More, ViewRows, is_erased, is_over
+from freshet.features.sketches.layout import MISSING
 from freshet.features.stores.contract import VERSION_BYTES, Store
 from freshet.features.stores.marks import PartitionMark
 from freshet.features.stores.stored import lengths_of
 from freshet.features.views.clock import LogClock
 from freshet.features.views.erasing import left_of, times_of
+from freshet.features.views.event_columns import codes, numbers
 from freshet.features.views.view import View
 from freshet.schemas.sizes import READ_BYTES, cuts
 from freshet.schemas.text.columns import Texts
@@ -128,15 +130,18 @@ class ViewTask:
         self._events += count
 
     def _wholes(self, rows: pa.RecordBatch) -> I64 | None:
-        """The same values to the last digit, where the view has features of whole numbers."""
+        """The same values to the last digit, and codes of those that are no whole numbers, where
+        the view has features that ask for them."""
         plan = self._view.plan
-        if not plan.wholes:
+        if not plan.takes_codes:
             return None
         out = np.zeros((rows.num_rows, len(plan.fields)), np.int64)
         for at, name in enumerate(plan.fields):
             column = _column_of(rows, name)
-            if column is not None and pa.types.is_integer(column.type):
-                out[:, at] = column.fill_null(0).to_numpy(zero_copy_only=False)
+            if column is None:
+                out[:, at] = MISSING
+            elif at in plan.coded or pa.types.is_integer(column.type):
+                out[:, at] = codes(column)
         return out
 
     def write(self) -> None:
@@ -244,11 +249,3 @@ def _numbers_of(rows: pa.RecordBatch, name: str) -> npt.NDArray[np.float64] | fl
 def _column_of(rows: pa.RecordBatch, name: str) -> pa.Array | None:
     at = rows.schema.get_field_index(blocks.FIELD + name)
     return None if at < 0 else rows.column(at)
-
-
-def numbers(column: pa.Array) -> npt.NDArray[np.float64]:
-    """A numeric Arrow column as float64, NaN where null."""
-    if column.type == pa.bool_():
-        column = column.cast(pa.float64())
-    values = column.to_numpy(zero_copy_only=False)
-    return np.asarray(values, np.float64)

@@ -6,16 +6,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from freshet.features.aggregates import Aggregate, inputs_of
+from freshet.features.aggregates import GIVES_A_VALUE, Aggregate, inputs_of
 from freshet.features.inputs import Input, check_duration
 from freshet.features.keeping import longest_ms
 from freshet.features.rows.plan import LAYOUT, RowPlan
 from freshet.features.rows.rings import TILES_A_WINDOW
-from freshet.features.views.checks import check_features, check_key, check_topics, topics_of
+from freshet.features.views.checks import (
+    check_features,
+    check_key,
+    check_topics,
+    texts_of,
+    topics_of,
+)
 from freshet.schemas.declared import check_kind
 from freshet.schemas.durations import milliseconds, text_of
 from freshet.schemas.errors import DefinitionError
-from freshet.schemas.events.field import INTEGERS
+from freshet.schemas.events.field import INTEGERS, TEXTS
 from freshet.schemas.text import keys
 from freshet.schemas.topics.digests import Facts, digest_of, fields_read, of_field
 from freshet.schemas.topics.topic import Topic, check_name
@@ -46,10 +52,10 @@ class View:
     """Features of one entity, computed over the events of a topic, or of several that share its
     key: a row for each key.
 
-    Values are float64, but for the `last` of an int or long field, which is that whole number with
-    every digit; where a model reads them, all are float32. NaN is missing. A key without a row has
-    no values at all: then counts and sums are missing, too. Rows hold tiles, and values are
-    finished as of the moment of the question.
+    Values are float64, but for the `last`, `first`, `last_distinct` and `most_frequent` of an int
+    or long field, which are whole numbers with every digit; where a model reads them, all are
+    float32. NaN is missing. A key without a row has no values at all: then counts and sums are
+    missing, too. Rows hold tiles, and values are finished as of the moment of the question.
 
     A window is the newest `over / tile` tiles, that of the question's moment included. So it
     reaches back by at least `over - tile` and by less than `over`: a smaller tile is more exact,
@@ -75,7 +81,9 @@ class View:
             or boolean. Each value has a row of its own, and so has null: events without a key
             share one, which is read by a key that is null. `()`: one row for all events, which is
             read without a key. One process folds it, as it does each partition.
-        features: Aggregates of number or boolean fields (true is 1.0), by name.
+        features: Aggregates of number or boolean fields (true is 1.0), by name. `distinct` is of
+            texts, too; and `last`, `first`, `last_distinct` and `most_frequent` are of enums and of
+            texts with a domain: then consumers of features get the text, and models do not read it.
         tile: The resolution of all its windows, a duration of which every `over` is a multiple.
             None: each window has tiles of its own, as many of 32 to 16 as divide it.
         max_age: Beyond this age of a row's newest event, a duration, all of its values are
@@ -215,11 +223,26 @@ class View:
         return tuple(own for own in self.inputs if own.topic in (None, topic.name))
 
     def _is_whole(self, own: Input) -> bool:
-        """Whether its values are whole numbers to the last digit, in each topic that has them."""
+        """Whether its values are whole numbers to the last digit, or texts, which are kept as their
+        codes, in each topic that has them."""
         if own.field is None:
             return False
+        exact = (*INTEGERS, *TEXTS)
         of_these = topics_of(own, self.topics)
-        return all(topic.all_fields[own.field].type in INTEGERS for topic in of_these)
+        return all(topic.all_fields[own.field].type in exact for topic in of_these)
+
+    @cached_property
+    def texts(self) -> Mapping[str, tuple[str, ...]]:
+        """The features that are texts, and all that each can be."""
+        found: dict[str, tuple[str, ...]] = {}
+        for name, feature in self.features.items():
+            if not isinstance(feature, GIVES_A_VALUE):
+                continue
+            for own in inputs_of(feature):
+                possible = texts_of(own, self.topics)
+                if possible:
+                    found[name] = possible
+        return found
 
     @cached_property
     def tile_ms(self) -> int | None:
@@ -233,7 +256,7 @@ class View:
         """How fine its windows are, as catalogue and command line say it."""
         if self.tile_ms is not None:
             return text_of(self.tile_ms)
-        if not self.plan.rings:
+        if not self.plan.spans:
             return "none"
         return f"{TILES_A_WINDOW} a window"
 
@@ -254,8 +277,8 @@ class View:
             for name in sorted(self._fields_read(topic)):
                 read[f"field {name}{whose}"] = of_field(topic.all_fields[name])
         # Only of views that have some: all others are what they always were.
-        if self.plan.wholes:
-            own["whole numbers"] = ", ".join(self.plan.wholes)
+        if whole := [name for name in self.plan.whole_names if name not in self.texts]:
+            own["whole numbers"] = ", ".join(whole)
         if self.keep is not None:
             own["keep"] = text_of(milliseconds(self.keep))
         return {**own, **read, **features}
@@ -287,5 +310,12 @@ class View:
                 f"view {self.name}",
                 f"has no feature {feature!r}",
                 f"It has {', '.join(self.features)}.",
+            )
+        if feature in self.texts:
+            raise DefinitionError(
+                f"view {self.name}: feature {feature!r}",
+                "is a text, and models read numbers of views",
+                "Leave it to consumers of features, or count with a condition: "
+                'fr.count(over="1h", where=pl.col("status") == "refused"), say.',
             )
         return FeatureRef(self.name, feature, self.values_digest)

@@ -255,7 +255,7 @@ def _rounded(model: Model, views: Iterable[View]) -> Iterable[tuple[str, str]]:
     if whole:
         kept = f"{rule}; fr.category(…) keeps all digits"
         yield "", f"{', '.join(whole)} as float32: {kept}"
-    by_view = {view.name: view.plan.wholes for view in views}
+    by_view = {view.name: view.plan.whole_names for view in views}
     last = [
         feature.name
         for feature in model.features

@@ -107,7 +107,7 @@ class SourceEvent:
     event_ms: int
     append_ms: int | None
     fields: dict[str, Any] | None
-    read: dict[str, int | float | None]
+    read: dict[str, int | float | str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class WindowEvent:
     partition: int
     offset: int
     event_ms: int
-    read: dict[str, int | float | None]
+    read: dict[str, int | float | str | None]
 
 
 @dataclass(frozen=True, slots=True)

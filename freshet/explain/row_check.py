@@ -7,13 +7,17 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pyarrow as pa
 
 from freshet.explain.row_events import CleanEvent
-from freshet.features.aggregates import Age, Ratio, Window
+from freshet.features.aggregates import Age, Distribution, Ratio, Window
 from freshet.features.rows.finish import finish
 from freshet.features.rows.rows import More, ViewRows
+from freshet.features.views.event_columns import codes, numbers
 from freshet.features.views.view import View
 from freshet.schemas.text.columns import Texts
+
+OF_WINDOWS = Window | Ratio | Distribution | Age
 
 
 def agrees(
@@ -22,25 +26,28 @@ def agrees(
     """Of the features that depend on these events alone (windows and ages); None if none of the
     values is such a one. Decayed means and last values may reach further back than the events
     do."""
-    told = [name for name in values if isinstance(view.features[name], Window | Ratio | Age)]
+    told = [name for name in values if isinstance(view.features[name], OF_WINDOWS)]
     if not told or not events:
         return None
     fields = view.plan.fields
     # An event of one of several topics lacks what is of the others.
-    columns = [[_or_nan(event.fields.get(field)) for field in fields] for event in events]
+    columns = [pa.array([event.fields.get(field) for event in events]) for field in fields]
     # By the kernels that made the row, so the check finds lost or doubled events, not faults of
     # theirs: the batteries hold those to slow references.
     rows = ViewRows(view.plan)
     count = len(events)
-    numbers = np.array(columns, np.float64).reshape(count, len(fields))
+    taken = np.empty((count, len(fields)))
+    exact = np.empty((count, len(fields)), np.int64)
+    for at, column in enumerate(columns):
+        taken[:, at] = numbers(column)
+        exact[:, at] = codes(column)
     rows.fold(
         Texts.of(["row"] * count),
         np.array([event.t for event in events]),
-        numbers,
+        taken,
         0,
         np.arange(count),
-        # Last values are not compared, so that none of their digits is asked for.
-        More(np.zeros((count, len(fields)), np.int64)),
+        More(exact),
     )
     done = finish(view.plan, rows.hand_over()[1], np.array([as_of_ms]), view.max_age_ms)
     again = dict(zip(view.plan.names, done.values[0].astype(np.float32).tolist()))

@@ -40,7 +40,7 @@ class CleanEvent:
     partition: int
     offset: int
     t: int
-    fields: dict[str, int | float | None]
+    fields: dict[str, int | float | str | None]
     erases: bool = False
 
 
@@ -152,9 +152,11 @@ def _clean(value: memoryview) -> Block | None:
         return None
 
 
-def _number(value: int | float | None) -> int | float | None:
+def _number(value: int | float | str | None) -> int | float | str | None:
     """As the view took it: what is not finite is missing, and whole numbers keep every digit."""
-    if value is None or not np.isfinite(value):
+    if value is None or isinstance(value, str):
+        return value
+    if not np.isfinite(value):
         return None
     if isinstance(value, bool):
         return float(value)

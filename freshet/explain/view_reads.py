@@ -15,7 +15,7 @@ from freshet.explain.explanation import SourceEvent, ViewRead, Window, WindowEve
 from freshet.explain.row_check import agrees
 from freshet.explain.row_events import CleanEvent, Version, events_of, key_at, partition_of
 from freshet.explain.search import LoggedPrediction
-from freshet.features.aggregates import DecayedMean, DecayedTotal, windows_of
+from freshet.features.aggregates import DecayedMean, DecayedTotal, spans_of
 from freshet.features.keeping import FOR_EVER
 from freshet.features.stores.contract import VERSION_BYTES
 from freshet.features.views.view import FeatureRef, View
@@ -194,7 +194,7 @@ class _Reading:
         keep_ms = self._view.plan.keep_ms
         if key is None or keep_ms == FOR_EVER:
             return None
-        partition = partition_of(key, self._view.topic.partitions)
+        partition = partition_of(key, self._view.partitions)
         with PartitionSpans(self._run.log, self._clean, partition) as spans:
             since = self._as_of - KEEPS * keep_ms
             events = self._events(spans, key, (spans.after, 0), since)
@@ -269,9 +269,7 @@ class _Reading:
         """From when on events are in the row's longest window as of the question, and which that
         is."""
         view = self._view
-        windows = [
-            window for aggregate in view.features.values() for window in windows_of(aggregate)
-        ]
+        windows = [window for aggregate in view.features.values() for window in spans_of(aggregate)]
         halves = [
             aggregate.half_life_ms
             for aggregate in view.features.values()
@@ -280,11 +278,11 @@ class _Reading:
         if windows:
             longest = max(windows, key=lambda aggregate: aggregate.over_ms)
             # As the row holds them: the tile of the question is one of them.
-            ring = min(view.plan.rings, key=lambda ring: ring.since(self._as_of))
+            ring = min(view.plan.spans, key=lambda ring: ring.since(self._as_of))
             since = ring.since(self._as_of)
             tile = text_of(ring.width_ms)
             why = f"the longest window, {text_of(longest.over_ms)} in tiles of {tile}"
-            if not all(windows_of(aggregate) for aggregate in view.features.values()):
+            if not all(spans_of(aggregate) for aggregate in view.features.values()):
                 why += "; decayed means and last values may reach further back"
             return since, why
         if halves:
@@ -319,6 +317,6 @@ class _Reading:
         return SourceEvent(*place, found.time_ms, fields, _told(event))
 
 
-def _told(event: CleanEvent) -> dict[str, int | float | None]:
+def _told(event: CleanEvent) -> dict[str, int | float | str | None]:
     """What the view took of an event, by names without the digests of conditions."""
     return {shown(name): value for name, value in event.fields.items()}
