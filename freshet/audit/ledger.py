@@ -34,7 +34,7 @@ from freshet.schemas.events.writer import (
     is_json,
 )
 from freshet.schemas.topics.topic import Topic
-from freshet.streams.admission.admission import MOST_SOURCES
+from freshet.streams.admission.sources import MOST_SOURCES
 from freshet.streams.intake.expressions import fields_of
 from freshet.streams.intake.fates import fates, tombstone_fate
 from freshet.streams.intake.ledger import (
