@@ -218,22 +218,22 @@ class _Reading:
         self, spans: PartitionSpans, key: str, place: Version, since_ms: int | None
     ) -> list[CleanEvent]:
         topic = self._view.topic
-        origins = [(topic.name, partition) for partition in self._source_partitions()]
+        origins = [(topic.name, partition) for partition in self._settled_partitions()]
         return events_of(spans, key, place, since_ms, origins, self._max_future_ms())
 
-    def _source_partitions(self) -> list[int]:
-        """Also those that were added since it was declared."""
-        source = self._run.app.log_of(self._view.topic.name)
-        return sorted(self._run.log.bounds(source).spans)
+    def _settled_partitions(self) -> list[int]:
+        """Of the log that intake settles; also those that were added since it was declared."""
+        settled = self._run.app.settled_log_of(self._view.topic)
+        return sorted(self._run.log.bounds(settled).spans)
 
     def _max_future_ms(self) -> int:
         """The largest that its topic has had: as declared, and as intake recorded its changes."""
         topic = self._view.topic
         url = self._run.settings.checkpoints_url
-        source = self._run.app.log_of(topic.name)
+        settled = self._run.app.settled_log_of(topic)
         had = [topic.freshness.ms("max_future")]
-        for partition in self._source_partitions():
-            taken_on = kept_by_run.taken_on(self._run.log, url, topic, source, partition)
+        for partition in self._settled_partitions():
+            taken_on = kept_by_run.taken_on(self._run.log, url, topic, settled, partition)
             had += [max_future for _, _, max_future in taken_on.settings]
         return max(had)
 
