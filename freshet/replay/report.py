@@ -80,7 +80,9 @@ def topic_report(app: App, log: Log, checkpoints_url: str, name: str) -> TopicRe
     counts = dict.fromkeys(names, 0)
     sources = _Sources(log, checkpoints_url, topic, app.log_of(name))
     settled = app.settled_log_of(topic)
-    letters = {p: kept_by_run.told(log, app.dead_log, topic, p) for p in range(topic.partitions)}
+    # Also those that were added since it was declared.
+    every = sorted(log.bounds(app.log_of(name)).spans)
+    letters = {p: kept_by_run.told(log, app.dead_log, topic, p) for p in every}
     by_place = {(p, offset): why for p, told in letters.items() for offset, why in told.items()}
     agrees = True
     for p in range(topic.partitions):
@@ -95,11 +97,10 @@ def topic_report(app: App, log: Log, checkpoints_url: str, name: str) -> TopicRe
         for fate, n in totals(kept, names).items():
             counts[fate] += n
     if topic.by_id:
-        every = range(topic.partitions)
         wrong = faults(
             topic,
             {p: sources.records(p) for p in every},
-            {p: kept_by_run.moved_records(log, settled, p) for p in every},
+            {p: kept_by_run.moved_records(log, settled, p) for p in range(topic.partitions)},
         )
         agrees = agrees and not list(wrong)
     under = {
