@@ -162,6 +162,17 @@ class App:
         """What a log is called in dead letters: that of a topic by the topic's own name."""
         return next((topic.name for topic in self.topics if self.log_of(topic.name) == log), log)
 
+    def by_id_log_of(self, topic: Topic) -> str:
+        """The log that a topic's records are brought together in by their ids, where they are."""
+        # By digest: a topic that is declared otherwise is read from its start once more.
+        return f"{self.name}.by_id.{topic.name}.{topic.digest}"
+
+    def settled_log_of(self, topic: Topic) -> str:
+        """The log in whose order a topic's events are settled."""
+        if topic.by_id:
+            return self.by_id_log_of(topic)
+        return self.log_of(topic.name)
+
     def clean_log_of(self, view: View) -> str:
         """The log of the events that a view folds, partitioned by its key."""
         # By digest: a view that is declared otherwise folds other events, into other rows.

@@ -43,7 +43,7 @@ from freshet.streams.clock import ManualClock, WallClock
 from freshet.streams.control.channels import Follower, send
 from freshet.streams.control.orders import OrderBook, ordered
 from freshet.streams.intake import known_schemas
-from freshet.streams.intake.task import IntakePlan, IntakeTask
+from freshet.streams.intake.task import IntakePlan
 from freshet.streams.join.task import JoinTask
 from freshet.streams.log.contract import Log
 from freshet.streams.operators.loop import (
@@ -198,15 +198,27 @@ class LocalRun:
         for source in sources:
             starts(source)
 
-        def intake(topic: str, partition: int) -> IntakeTask:
-            start = starts(topic).get(partition)
-            return IntakeTask(sources[topic], partition, start)
+        readers = {source: plans.reader(app, plan, starts) for source, plan in sources.items()}
 
+        def intake(source: str, partition: int) -> Task:
+            return readers[source](source, partition)
+
+        by_id = {
+            app.by_id_log_of(plan.topic): plan for plan in sources.values() if plan.topic.by_id
+        }
         made = []
         # On the embedded log all topics are in one place, and one reader would do: two do no harm.
         for name, topics in intakes(app).items():
             logs = [app.log_of(topic.name) for topic in topics]
             made.append(self._operator(name, logs, intake, ReplayPace(), starts))
+        if by_id:
+            made.append(
+                self._operator(
+                    "dedup",
+                    list(by_id),
+                    lambda log, partition: plans.moved_intake(by_id[log], partition),
+                )
+            )
         if app.views:
             made.append(
                 self._operator(

@@ -60,7 +60,7 @@ def check(topic: Topic, views: Sequence[View]) -> None:
 
     Raises:
         DefinitionError: one has a key of several fields or a derived one, or two have different
-            ones.
+            ones; or the topic's records are brought together by an id that is another field.
     """
     own = [view for view in views if view.is_over(topic.name)]
     if topic.tombstone != "delete" or not own:
@@ -86,4 +86,12 @@ def check(topic: Topic, views: Sequence[View]) -> None:
             f"is keyed by {first.keys[0]!r}, which is derived: tombstones of topic {topic.name} "
             "have the keys of their records, of which nothing is derived",
             'Key it by a field of the schema, or leave tombstone="delete" out.',
+        )
+    if topic.by_id and first.keys[0] != topic.event_id:
+        raise DefinitionError(
+            f"topic {topic.name}",
+            f"tombstones erase rows by {first.keys[0]} in the order of the log, and "
+            f'dedup_by="topic" keeps only events of one {topic.event_id} in order',
+            "Leave dedup_by out, and have each key sent to one partition; or leave out "
+            'tombstone="delete".',
         )

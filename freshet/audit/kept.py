@@ -19,17 +19,26 @@ from freshet.streams.log.contract import Log
 from freshet.streams.operators.checkpoints import Checkpoints, kept_as
 from freshet.streams.operators.task import from_json
 
+Place = int | tuple[int, int]
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
     """`is_null`: it has no value, not even an empty one. `headers` are those that were asked for,
-    None where it has no such one."""
+    None where it has no such one. Of one that was moved to where its id belongs `source` is where
+    it came from (partition and offset), and `offset` that of the record that holds it now."""
 
     offset: int
     time: int
     value: bytes
     is_null: bool = False
     headers: tuple[bytes | None, ...] = ()
+    source: tuple[int, int] | None = None
+
+    @property
+    def place(self) -> Place:
+        """By which its dead letter names it."""
+        return self.offset if self.source is None else self.source
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +98,30 @@ def _header(header: Texts, i: int) -> bytes | None:
     if not header.valid[i]:
         return None
     return bytes(header.data[header.start[i] : header.end[i]])
+
+
+def moved_records(log: Log, topic: str, partition: int) -> Iterator[Record]:
+    """The records of others that were moved to a partition, in order. What was moved twice counts
+    where it stands first."""
+    last: dict[int, int] = {}
+    for record in records(log, topic, partition):
+        block = decode_block(record.value)
+        if block.rows is None:
+            continue
+        for row in block.rows.to_pylist():
+            offset = row["_offset"]
+            if offset <= last.get(block.partition, -1):
+                continue
+            last[block.partition] = offset
+            headers = [name for name in row if name.startswith("header.")]
+            yield Record(
+                record.offset,
+                row["time"],
+                row["value"] or b"",
+                row["value"] is None,
+                tuple(row[name] for name in headers),
+                (block.partition, offset),
+            )
 
 
 def ledger(

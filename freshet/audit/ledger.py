@@ -35,7 +35,7 @@ from freshet.schemas.events.writer import (
     is_json,
 )
 from freshet.schemas.topics.topic import Topic
-from freshet.streams.admission.admission import MOST_SOURCES
+from freshet.streams.admission.sources import MOST_SOURCES
 from freshet.streams.intake.expressions import fields_of
 from freshet.streams.intake.fates import fates, tombstone_fate
 from freshet.streams.intake.ledger import (
@@ -52,24 +52,25 @@ SEEDS = (0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93)
 def recompute(
     topic: Topic,
     found: Iterator[Record],
-    told: Mapping[int, str] | None = None,
+    told: Mapping[Any, str] | None = None,
     taken_on: TakenOn = NOTHING,
     earlier: Mapping[int, EventSchema] | None = None,
 ) -> Ledger:
-    """The ledger that a partition's records should have led to. `told` are offsets with the reasons
-    of their dead letters, where those do not follow from the topic alone (as `kept.told` finds
-    them), `taken_on` is what intake recorded beside the log; `earlier` are
+    """The ledger that a partition's records should have led to. `told` are their places with the
+    reasons of their dead letters, where those do not follow from the topic alone (as `kept.told`
+    finds them), `taken_on` is what intake recorded beside the log; `earlier` are
     schemas of records by the other ids that they bear."""
     names = fates(topic)
     letters = told or {}
     code = {name: i for i, name in enumerate(names)}
     seen = _Seen(taken_on.turns)
-    sources = _Sources(topic.source)
+    # Of records that were moved, those of each source partition have sources of their own.
+    sources: dict[int, _Sources] = {}
     lateness = topic.freshness.ms("lateness")
     max_future = topic.freshness.ms("max_future")
     counts: dict[int, list[int]] = {}
     sums: dict[int, int] = {}
-    open_rows: list[tuple[int, dict[str, Any]]] = []
+    open_rows: list[tuple[Record, dict[str, Any]]] = []
 
     def settle(offset: int, fate: str, event_id: str | None = None) -> None:
         block = offset // LEDGER_BLOCK
@@ -81,7 +82,7 @@ def recompute(
     for record in found:
         while changes and record.offset >= changes[0][0]:
             _, lateness, max_future = changes.pop(0)
-        reason_told = letters.get(record.offset)
+        reason_told = letters.get(record.place)
         # A bad label is found last, when the event has had its part in what comes before.
         if reason_told is not None and reason_told != "bad_label":
             settle(record.offset, f"dead:{reason_told}")
@@ -101,22 +102,24 @@ def recompute(
         event = canonical(event, topic.events)
         event_id = event_id_of(event, topic, record.offset)
         assert time_ms is not None
+        came_from = record.source[0] if record.source is not None else 0
+        own = sources.setdefault(came_from, _Sources(topic.source))
         # Repeats first, as intake does: one of a late event is a duplicate, not late again.
         if topic.event_id is not None and seen.again(event_id, record.offset):
             settle(record.offset, "deduplicated")
-        elif time_ms < sources.compared(event, time_ms, appended) - lateness:
+        elif time_ms < own.compared(event, time_ms, appended) - lateness:
             settle(record.offset, "dropped:late")
         else:
-            open_rows.append((record.offset, event))
+            open_rows.append((record, event))
     # All at once: one call of Polars an event would take hours for a year of flights.
     hits = _filtered(topic, [event for _, event in open_rows])
-    for (offset, event), hit in zip(open_rows, hits):
+    for (record, event), hit in zip(open_rows, hits):
         if hit:
-            settle(offset, f"dropped:{hit}")
-        elif offset in letters:
-            settle(offset, f"dead:{letters[offset]}")
+            settle(record.offset, f"dropped:{hit}")
+        elif record.place in letters:
+            settle(record.offset, f"dead:{letters[record.place]}")
         else:
-            settle(offset, "applied", event_id_of(event, topic, offset))
+            settle(record.offset, "applied", event_id_of(event, topic, record.offset))
     return {block: Entry(tuple(counted), sums.get(block, 0)) for block, counted in counts.items()}
 
 

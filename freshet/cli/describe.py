@@ -78,9 +78,15 @@ def _dedup(topic: Topic) -> str:
     """For how long repeats are known, and which are not."""
     if topic.event_id is None:
         return "none: every record is an event of its own"
-    if topic.partitions == 1:
+    if topic.by_id:
+        return f"{topic.dedup}, over all partitions: records are first brought together by their id"
+    # Another's log may have more partitions than are declared.
+    if topic.partitions == 1 and topic.log is None:
         return topic.dedup
-    return f"{topic.dedup}, within a partition: send each {topic.event_id} to the same one"
+    where = "one that comes in two partitions counts twice"
+    if topic.log is None:
+        where += f", so send each {topic.event_id} to the same one (pushes and replays do)"
+    return f'{topic.dedup}, within a partition: {where}; dedup_by="topic" finds it everywhere'
 
 
 def _topic(topic: Topic) -> Iterable[tuple[str, str]]:
@@ -286,6 +292,7 @@ def _about(thing: Topic | View | Model) -> Iterable[tuple[str, str]]:
 
 _ROLES: Mapping[str, str] = {
     "intake": "topics to clean logs, labels and dead letters",
+    "dedup": "records brought together by their ids, to clean logs, labels and dead letters",
     "view": "clean logs to rows of the store",
     "join": "predictions with their labels, to examples",
     "train": "examples to snapshots",

@@ -159,7 +159,8 @@ def _check(run: OpenedRun, topic: str | None, reason: str | None) -> None:
     app = run.app
     # Besides topics, logs of the app's own are origins: a record of theirs may have crashed an
     # operator.
-    own = [app.clean_log_of(view) for view in app.views]
+    own = [app.by_id_log_of(topic) for topic in app.topics if topic.by_id]
+    own += [app.clean_log_of(view) for view in app.views]
     own += [
         log
         for model in app.models

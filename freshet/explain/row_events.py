@@ -8,8 +8,9 @@ lies before what is looked for by more than both.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
@@ -71,8 +72,8 @@ def events_of(
     max_future_ms: int,
 ) -> list[CleanEvent]:
     """A key's events up to and including the one at `version`, with event times from `since_ms` on
-    (None: from the time of that one on), oldest in the log first. `origins` are the source
-    partitions that flow into the clean log."""
+    (None: from the time of that one on), oldest in the log first. `origins` are the partitions
+    whose ticks stand in the clean log: those that intake settles."""
     found: dict[tuple[str, int, int], CleanEvent] = {}
     stop = version[0] + 1
     size = CHUNK_RECORDS
@@ -120,8 +121,15 @@ def _of_key(batch: Batch, key: str) -> Iterator[CleanEvent]:
                 for name, value in row.items()
                 if name.startswith(blocks.FIELD)
             }
-            place = (block.origin, block.partition, row["_offset"], row["t"])
+            place = (block.origin, *source_of(block, row), row["t"])
             yield CleanEvent((record.offset, i), *place, fields, row.get(blocks.ERASED, False))
+
+
+def source_of(block: Block, row: Mapping[str, Any]) -> tuple[int, int]:
+    """Partition and offset of the record that a row came from."""
+    if blocks.SOURCE_OFFSET in row:
+        return row[blocks.SOURCE_PARTITION], row[blocks.SOURCE_OFFSET]
+    return block.partition, row["_offset"]
 
 
 def _older(

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 from freshet.app import App
+from freshet.explain.row_events import source_of
 from freshet.learners.model import Model
 from freshet.schemas.models.layout import Layout
 from freshet.schemas.wire import blocks
@@ -161,7 +162,7 @@ def _labels(block: Block, rows: Sequence[int]) -> Iterator[LoggedLabel]:
         # In the log a missing value is NaN.
         if label is not None and math.isnan(label):
             label = None
-        yield LoggedLabel(block.origin, block.partition, row["_offset"], row["t"], label)
+        yield LoggedLabel(block.origin, *source_of(block, row), row["t"], label)
 
 
 def _examples(app: App, log: Log, model: Model, prediction: str) -> list[JoinedExample]:

@@ -244,24 +244,24 @@ class _Reading:
         origins = [
             (topic.name, partition)
             for topic in self._view.topics
-            for partition in self._source_partitions(topic)
+            for partition in self._settled_partitions(topic)
         ]
         return events_of(spans, key, place, since_ms, origins, self._max_future_ms())
 
-    def _source_partitions(self, topic: Topic) -> list[int]:
-        """Also those that were added since it was declared."""
-        source = self._run.app.log_of(topic.name)
-        return sorted(self._run.log.bounds(source).spans)
+    def _settled_partitions(self, topic: Topic) -> list[int]:
+        """Of the log that intake settles; also those that were added since it was declared."""
+        settled = self._run.app.settled_log_of(topic)
+        return sorted(self._run.log.bounds(settled).spans)
 
     def _max_future_ms(self) -> int:
         """The largest that its topics have had: as declared, and as intake recorded its changes."""
         url = self._run.settings.checkpoints_url
         had = []
         for topic in self._view.topics:
-            source = self._run.app.log_of(topic.name)
+            settled = self._run.app.settled_log_of(topic)
             had.append(topic.freshness.ms("max_future"))
-            for partition in self._source_partitions(topic):
-                taken_on = kept_by_run.taken_on(self._run.log, url, topic, source, partition)
+            for partition in self._settled_partitions(topic):
+                taken_on = kept_by_run.taken_on(self._run.log, url, topic, settled, partition)
                 had += [max_future for _, _, max_future in taken_on.settings]
         return max(had)
 

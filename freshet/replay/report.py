@@ -13,6 +13,7 @@ import numpy.typing as npt
 from freshet.app import App
 from freshet.audit import kept as kept_by_run
 from freshet.audit import ledger as audit
+from freshet.audit.moved import faults
 from freshet.learners.baseline_learner import Baseline
 from freshet.learners.contract import LearnerSpec
 from freshet.learners.logistic.learner import HashedLogistic
@@ -34,6 +35,7 @@ from freshet.schemas.errors import SchemaError
 from freshet.schemas.models.layout import Layout
 from freshet.schemas.models.vectors import Examples
 from freshet.schemas.text.keys import key_of, parts_of
+from freshet.schemas.topics.topic import Topic
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.outcomes import (
     ASKED,
@@ -76,26 +78,37 @@ def topic_report(app: App, log: Log, checkpoints_url: str, name: str) -> TopicRe
     topic = app.topic(name)
     names = fates(topic)
     counts = dict.fromkeys(names, 0)
+    sources = _Sources(log, checkpoints_url, topic, app.log_of(name))
+    settled = app.settled_log_of(topic)
+    # Also those that were added since it was declared.
+    every = sorted(log.bounds(app.log_of(name)).spans)
+    letters = {p: kept_by_run.told(log, app.dead_log, topic, p) for p in every}
+    by_place = {(p, offset): why for p, told in letters.items() for offset, why in told.items()}
     agrees = True
-    in_log = 0
     for p in range(topic.partitions):
-        told = kept_by_run.told(log, app.dead_log, topic, p)
-        recorded = kept_by_run.taken_on(log, checkpoints_url, topic, app.log_of(name), p)
-        start = kept_by_run.start(log, checkpoints_url, topic, app.log_of(name), p)
-        headers = list(topic.headers.values())
-        records = _Counted(kept_by_run.records(log, app.log_of(name), p, start, headers))
-        again = audit.recompute(topic, iter(records), told, recorded)
-        in_log += records.n
+        recorded = kept_by_run.taken_on(log, checkpoints_url, topic, settled, p)
+        if topic.by_id:
+            moved = kept_by_run.moved_records(log, settled, p)
+            again = audit.recompute(topic, moved, by_place, recorded)
+        else:
+            again = audit.recompute(topic, sources.records(p), letters[p], recorded)
         kept = _kept(app, log, checkpoints_url, name, p)
         agrees = agrees and again == kept
         for fate, n in totals(kept, names).items():
             counts[fate] += n
+    if topic.by_id:
+        wrong = faults(
+            topic,
+            {p: sources.records(p) for p in every},
+            {p: kept_by_run.moved_records(log, settled, p) for p in range(topic.partitions)},
+        )
+        agrees = agrees and not list(wrong)
     under = {
         k: {f.split(":")[1]: n for f, n in counts.items() if f.startswith(k + ":") and n}
         for k in ("dropped", "dead")
     }
     return TopicReport(
-        records=in_log,
+        records=sources.n,
         applied=counts["applied"],
         deduplicated=counts["deduplicated"],
         dropped=under["dropped"],
@@ -104,27 +117,33 @@ def topic_report(app: App, log: Log, checkpoints_url: str, name: str) -> TopicRe
     )
 
 
-class _Counted:
-    """Records that are counted while they are read: an input of the report that no ledger has a
-    part in."""
+class _Sources:
+    """The records of a topic's own partitions, which are counted while they are read: an input of
+    the report that no ledger has a part in."""
 
-    def __init__(self, records: Iterator[kept_by_run.Record]) -> None:
-        self._records = records
+    def __init__(self, log: Log, checkpoints_url: str, topic: Topic, source: str) -> None:
+        self._log = log
+        self._url = checkpoints_url
+        self._topic = topic
+        self._source = source
         self.n = 0
 
-    def __iter__(self) -> Iterator[kept_by_run.Record]:
-        for record in self._records:
+    def records(self, partition: int) -> Iterator[kept_by_run.Record]:
+        start = kept_by_run.start(self._log, self._url, self._topic, self._source, partition)
+        headers = list(self._topic.headers.values())
+        for record in kept_by_run.records(self._log, self._source, partition, start, headers):
             self.n += 1
             yield record
 
 
 def _kept(app: App, log: Log, checkpoints_url: str, name: str, partition: int) -> Ledger:
     """Intake's ledger once its checkpoint covers the whole log (it saves one every few seconds)."""
-    end = log.bounds(app.log_of(name)).spans[partition][1]
+    settled = app.settled_log_of(app.topic(name))
+    end = log.bounds(settled).spans[partition][1]
     deadline = time.monotonic() + CHECKPOINT_PATIENCE_SECONDS
     while True:
         offset, ledger = kept_by_run.ledger(
-            log, checkpoints_url, app.topic(name), app.log_of(name), partition
+            log, checkpoints_url, app.topic(name), settled, partition
         )
         # Too late it does not agree, which is what the report then says.
         if offset >= end or time.monotonic() > deadline:

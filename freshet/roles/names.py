@@ -17,7 +17,8 @@ def role_names(app: App) -> list[str]:
     trainers = [f"train.{m.name}.{m.lineage(x)}" for m in app.models for x in m.learners]
     views = ["view"] if app.views else []
     models = ["join", *trainers, "release"] if app.models else []
-    return [*intakes(app), *views, *models, "serve", "control"]
+    dedup = [readers.DEDUP] if any(topic.by_id for topic in app.topics) else []
+    return [*intakes(app), *dedup, *views, *models, "serve", "control"]
 
 
 def intakes(app: App) -> dict[str, list[Topic]]:

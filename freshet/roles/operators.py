@@ -1,6 +1,9 @@
-"""The roles that are operators of a log: intake, view, join, train."""
+"""The roles that are operators of a log: intake, dedup, view, join, train."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from freshet.features.views.task import ViewTask
 from freshet.learners.snapshots.signing import Signer
@@ -9,7 +12,7 @@ from freshet.roles.context import Context, earlier_schemas, pace_of
 from freshet.roles.names import topics_of, trained_by
 from freshet.schemas.topics.topic import Topic
 from freshet.streams.clock import WallClock
-from freshet.streams.intake.task import IntakeTask
+from freshet.streams.intake.task import IntakePlan
 from freshet.streams.join.task import JoinTask
 from freshet.streams.operators.loop import Steering
 from freshet.streams.registry.asking import Asking
@@ -17,28 +20,44 @@ from freshet.streams.registry.writers import Writers
 
 
 def intake(ctx: Context) -> None:
-    """Source topics to clean logs, labels and dead letters; see `intakes` for which."""
-    asking = _asking_of(ctx)
-    tasks = {}
-    for topic in topics_of(ctx.app, ctx.name):
-        writers = _writers_of(ctx, topic, asking)
-        plan = plans.intake_plan(ctx.app, topic, earlier_schemas(ctx, topic), writers)
-        tasks[plan.source] = plan
+    """Source topics to clean logs, labels and dead letters; see `intakes` for which. Of those that
+    `dedup` settles, to where their ids meet."""
     starts = plans.starts(ctx.app, ctx.log, ctx.settings.checkpoints_url, WallClock().now_ms)
-
-    def task(topic: str, partition: int) -> IntakeTask:
-        start = starts(topic).get(partition)
-        return IntakeTask(tasks[topic], partition, start)
-
-    operator = ctx.operator(
-        list(tasks),
-        task,
-        Steering(gather_seconds=plans.shortest_batch_wait),
-        pace_of(ctx),
-        starts,
-    )
-    try:
+    with _planned(ctx, topics_of(ctx.app, ctx.name)) as found:
+        makers = {plan.source: plans.reader(ctx.app, plan, starts) for plan in found}
+        operator = ctx.operator(
+            list(makers),
+            lambda source, partition: makers[source](source, partition),
+            Steering(gather_seconds=plans.shortest_batch_wait),
+            pace_of(ctx),
+            starts,
+        )
         operator.run(ctx.stop)
+
+
+def dedup(ctx: Context) -> None:
+    """Records that were brought together by their ids, to clean logs, labels and dead letters."""
+    topics = [topic for topic in ctx.app.topics if topic.by_id]
+    with _planned(ctx, topics) as found:
+        by_log = {ctx.app.by_id_log_of(plan.topic): plan for plan in found}
+        # Without a pace: it hears of time from its log, and waits for no fuller batch once more.
+        operator = ctx.operator(
+            list(by_log), lambda log, partition: plans.moved_intake(by_log[log], partition)
+        )
+        operator.run(ctx.stop)
+
+
+@contextmanager
+def _planned(ctx: Context, topics: Sequence[Topic]) -> Iterator[list[IntakePlan]]:
+    """What intake does with some topics."""
+    asking = _asking_of(ctx)
+    try:
+        found = []
+        for topic in topics:
+            writers = _writers_of(ctx, topic, asking)
+            earlier = earlier_schemas(ctx, topic)
+            found.append(plans.intake_plan(ctx.app, topic, earlier, writers))
+        yield found
     finally:
         if asking is not None:
             asking.close()

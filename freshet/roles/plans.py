@@ -33,13 +33,20 @@ from freshet.streams.intake.starts import settle
 from freshet.streams.intake.task import (
     CleanRoute,
     IntakePlan,
+    IntakeTask,
     LabelRoute,
 )
 from freshet.streams.join.task import JoinPlan
 from freshet.streams.log.contract import Log, TopicPartition
 from freshet.streams.operators import checkpoints
+from freshet.streams.operators.task import Task
 from freshet.streams.outages import Outages
 from freshet.streams.registry.writers import Writers
+from freshet.streams.repartition.intake import MovedIntakeTask
+from freshet.streams.repartition.task import (
+    RepartitionPlan,
+    RepartitionTask,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -112,6 +119,7 @@ def refuse_writing(app: App, log: Log) -> None:
 def topics(app: App) -> Mapping[str, int]:
     """All topics of the app with their partition counts."""
     found = {app.log_of(t.name): t.partitions for t in app.topics}
+    found |= {app.by_id_log_of(t): t.partitions for t in app.topics if t.by_id}
     found |= {app.clean_log_of(v): v.partitions for v in app.views}
     for m in app.models:
         found |= {app.outcomes_log_of(m): 1, app.examples_log_of(m): 1}
@@ -181,6 +189,31 @@ def intake_plan(
         app.dead_log,
         writers,
     )
+
+
+def repartition_plan(app: App, intake: IntakePlan) -> RepartitionPlan:
+    """Of a topic whose records are brought together by their ids."""
+    topic = intake.topic
+    return RepartitionPlan(intake, app.by_id_log_of(topic), topic.partitions)
+
+
+def reader(
+    app: App, plan: IntakePlan, starts: Callable[[str], Mapping[int, int]]
+) -> Callable[[str, int], Task]:
+    """Makes the tasks that read a topic's own log: intake, or what comes before it."""
+
+    def make(source: str, partition: int) -> Task:
+        start = starts(source).get(partition)
+        if plan.topic.by_id:
+            return RepartitionTask(repartition_plan(app, plan), partition, start)
+        return IntakeTask(plan, partition, start)
+
+    return make
+
+
+def moved_intake(plan: IntakePlan, partition: int) -> MovedIntakeTask:
+    """Intake of a partition of the log that records were brought together in."""
+    return MovedIntakeTask(plan, partition, plan.topic.partitions)
 
 
 def headers(app: App) -> Mapping[str, Sequence[str]]:
@@ -277,9 +310,15 @@ def vector_plan(app: App, model: Model) -> VectorPlan:
 def task_inputs(app: App) -> Mapping[str, TopicPartition]:
     """What each task of the app reads, by the name that its checkpoints have."""
     found = {
-        f"intake:{t.name}:{p}": (app.log_of(t.name), p)
+        f"intake:{t.name}:{p}": (app.settled_log_of(t), p)
         for t in app.topics
         for p in range(t.partitions)
+    }
+    found |= {
+        f"repartition:{t.name}:{p}": (app.log_of(t.name), p)
+        for t in app.topics
+        for p in range(t.partitions)
+        if t.by_id
     }
     found |= {
         f"view:{v.name}:{p}": (app.clean_log_of(v), p)
@@ -298,8 +337,10 @@ def kept_as(app: App, task: str) -> str:
     """Under which name a task keeps its checkpoints: with the digest of what it is made of. That of
     a trainer is in its lineage's name."""
     kind, name, _ = task.split(":")
+    of_topics = {topic.name: topic.digest for topic in app.topics}
     digests = {
-        "intake": {topic.name: topic.digest for topic in app.topics},
+        "repartition": of_topics,
+        "intake": of_topics,
         "view": {view.name: view.digest for view in app.views},
         "join": {model.name: model.digest for model in app.models},
     }

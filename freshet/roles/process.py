@@ -43,6 +43,7 @@ log = structlog.get_logger()
 # other waits for a web server or a learner.
 ROLES = {
     "intake": ("freshet.roles.operators", "intake"),
+    "dedup": ("freshet.roles.operators", "dedup"),
     "view": ("freshet.roles.operators", "view"),
     "join": ("freshet.roles.operators", "join"),
     "train": ("freshet.roles.operators", "train"),

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from freshet.schemas.topics.topic import Topic
 
 INTAKE = "intake"
+DEDUP = "dedup"  # which settles what intake has brought together by ids
 
 
 def intakes(topics: Iterable[Topic]) -> dict[str, list[Topic]]:

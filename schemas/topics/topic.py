@@ -64,6 +64,7 @@ _LOG = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
 # No registry's: those are below 2 ** 31. Not 0, which bytes that are no record often begin with.
 NO_ID = headers.NO_ID
 TOMBSTONES = ("ignore", "delete")
+DEDUP_BY = ("partition", "topic")
 ON_VIOLATION = ("serve", "fallback", "refuse")
 
 
@@ -260,7 +261,7 @@ class Topic:
         partitions: How many partitions its log has, 1 to 4,096. Frozen once the topic exists.
         dedup: A duration of the app's clock. Of the events of a partition that share an id and
             were appended within it of each other only the first is applied; an id is remembered
-            for one to two times as long, and for a minute at least.
+            for one to two times as long, and for a minute at least. See `dedup_by`.
         owner: Who answers for it; shown in the catalogue.
         description: What it is; shown in the catalogue.
         log: The log that it is read from, where others have made that and write it: a topic of
@@ -298,6 +299,12 @@ class Topic:
             Whole numbers have 64 bits, other ones are float64. Missing where the expression fails
             for an event, and where it gives no finite number or a text of more than 4,096 bytes.
             Nobody sends them: of a request they are computed as of an event.
+        dedup_by: Within what events that share an id are repeats: `"partition"`, one of its log;
+            or `"topic"`, wherever they come. Then intake first writes all records into a log of
+            the app's own, in which an id has one partition, and the first that stands there
+            counts. So one write and one read more are between an event and its row; events of one
+            id stay in the order in which they came, events of several ids need not. It needs an
+            `event_id`; with `tombstone="delete"` that must be the key of the topic's views.
 
     Raises:
         DefinitionError: a name, field, duration, impute or partition count is wrong. The text
@@ -349,6 +356,7 @@ class Topic:
     cluster: str | None = None
     registry: str | None = None
     derive: Mapping[str, Declared] = field(default_factory=dict)
+    dedup_by: str = "partition"
 
     def __post_init__(self) -> None:
         check_name("topic", self.name)
@@ -366,6 +374,7 @@ class Topic:
                 f"tombstone={self.tombstone!r} is unknown",
                 f"Use one of {', '.join(TOMBSTONES)}.",
             )
+        self._check_dedup_by(where)
         # One text for each start: equal ones are one definition.
         object.__setattr__(self, "start", canonical(self.start, where))
         if self.log is not None and not _LOG.fullmatch(self.log):
@@ -433,6 +442,26 @@ class Topic:
         for name in self.drop:
             check_name("filter", name)
         _ = self.derivations  # what is wrong with them is told when they are declared
+
+    def _check_dedup_by(self, where: str) -> None:
+        if self.dedup_by not in DEDUP_BY:
+            raise DefinitionError(
+                where,
+                f"dedup_by={self.dedup_by!r} is unknown",
+                f"Use one of {', '.join(DEDUP_BY)}.",
+            )
+        if self.by_id and self.event_id is None:
+            raise DefinitionError(
+                where,
+                'dedup_by="topic" finds repeats by their id, and event_id=None says that no event '
+                "has one",
+                "Name the field that tells events apart as event_id, or leave dedup_by out.",
+            )
+
+    @property
+    def by_id(self) -> bool:
+        """Whether its records are first brought together by their ids: `dedup_by="topic"`."""
+        return self.dedup_by == "topic"
 
     def _check_registry(self, where: str) -> None:
         subject = 'Name a subject of a schema registry, such as "orders-value".'
@@ -558,6 +587,8 @@ class Topic:
             own["tombstone"] = self.tombstone
         if self.cluster is not None:
             own["cluster"] = self.cluster
+        if self.by_id:
+            own["dedup_by"] = self.dedup_by
         if self.start != EARLIEST:
             own["start"] = str(self.start)
         return {**own, **filters, **imputes, **self.derived_facts, **fields_known}

@@ -37,10 +37,14 @@ PREDICTIONS = 2
 LABELS = 3
 EXAMPLES = 4
 DEAD = 5
+RECORDS = 6  # of a source topic, as they came
 # before the names of an event's fields in a clean block: one may be called `key` or `t`
 FIELD = "field."
 # A boolean column of a clean block, where any row of it is no event: it erases the row of its key.
 ERASED = "_erased"
+# Of a row whose `_offset` is that of another log than its event came from: where the event stands.
+SOURCE_PARTITION = "_source_partition"
+SOURCE_OFFSET = "_source_offset"
 _HEAD = struct.Struct("<4siqiii")
 
 

@@ -413,6 +413,7 @@ POLICIES: tuple[Policy, ...] = (
 )
 WITHOUT = {
     "intake": "no new event is taken in, and features and labels stand still",
+    "dedup": "no new event of a topic whose events are told apart over all partitions is taken in",
     "view": "features stand still, and age",
     "join": "no example is made, and models learn nothing new",
     "train": "one lineage learns nothing new",

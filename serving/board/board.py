@@ -12,7 +12,7 @@ import msgspec
 
 from freshet.features.views.view import View
 from freshet.learners.model import Model
-from freshet.schemas.topics.readers import INTAKE, intakes
+from freshet.schemas.topics.readers import DEDUP, INTAKE, intakes
 from freshet.schemas.topics.topic import Topic
 from freshet.schemas.wire import messages
 from freshet.serving.board.label_figures import conflict_figures, label_figures
@@ -210,20 +210,27 @@ class Board:
     def _topic(self, board: TopicBoard, now: int | None) -> s.TopicFigures:
         name = board.topic.name
         lag = _behind(now, self._tasks.finished("intake", name, board.topic.partitions))
-        return board.figures(self._told("intake", name), self._settings.of(name), lag)
+        # Of those that only bring records together: where they began, and what they cannot read.
+        told = [*self._told("intake", name), *self._told("repartition", name)]
+        return board.figures(told, self._settings.of(name), lag)
 
     def _view(self, view: View, now: int | None) -> s.ViewFigures:
         own = self._tasks.finished("view", view.name, view.partitions)
         # Of several topics the one that is farthest behind keeps the rows.
-        intake = min(map(self._intake_of, view.topics), key=oldest)
-        behind = slowest(now, [intake, Stage("view", own)])
+        intake = min(map(self._intake_of, view.topics), key=lambda stages: oldest(stages[-1]))
+        behind = slowest(now, [*intake, Stage("view", own)])
         told = self._told("view", view.name)
         settings = {topic.name: self._settings.of(topic.name) for topic in view.topics}
         return view_figures(view, told, settings, _behind(now, own), behind)
 
-    def _intake_of(self, topic: Topic) -> Stage:
+    def _intake_of(self, topic: Topic) -> list[Stage]:
+        """One stage, or two where records are first brought together by their ids."""
         name = self._intakes.get(topic.name, INTAKE)
-        return Stage(name, self._tasks.finished("intake", topic.name, topic.partitions))
+        settled = self._tasks.finished("intake", topic.name, topic.partitions)
+        if not topic.by_id:
+            return [Stage(name, settled)]
+        moved = self._tasks.finished("repartition", topic.name, topic.partitions)
+        return [Stage(name, moved), Stage(DEDUP, settled)]
 
     def _model(self, board: ModelBoard, now: int | None, at_ms: int) -> s.ModelFigures:
         told = {

@@ -3,7 +3,7 @@ lineages side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from freshet.learners.model import Model
@@ -143,7 +143,11 @@ class ModelBoard:
         return max(0, now_ms - self._answering.tick)
 
     def behind(
-        self, now_ms: int | None, pace_ms: int, intake: Stage, reached: Mapping[str, int | None]
+        self,
+        now_ms: int | None,
+        pace_ms: int,
+        intake: Sequence[Stage],
+        reached: Mapping[str, int | None],
     ) -> str:
         """The role that the served snapshot waits for, where `intake` stands there, the roles after
         it that are before release have `reached` those ticks, and snapshots are cut every
@@ -151,7 +155,7 @@ class ModelBoard:
         trainer = f"train.{self.model.name}.{self.champion}"
         order = self._settled.reflects if self._settled is not None else None
         stages = [
-            intake,
+            *intake,
             Stage("join", reached.get("join")),
             # Twice the trainer: what it has read, and what it has cut of that.
             Stage(trainer, reached.get("train")),

@@ -29,7 +29,8 @@ from freshet.streams.objects import put_new
 from freshet.streams.operators.checkpoints import START_ANEW, positions
 
 SUFFIX = ".json"
-_ROLE = "intake"  # whose checkpoints tell what was read
+# Whose checkpoints tell what was read of a source.
+_READERS = ("intake", "repartition")
 
 
 class Starts(msgspec.Struct, frozen=True):
@@ -198,19 +199,22 @@ def _gone(topic: Topic, source: str, partition: int, offset: int, first: int) ->
 def _was_read(url: str, identity: str, partition: int) -> bool:
     """Whether a topic of whatever definition has a checkpoint of a partition of this log."""
     fs, root = fsspec.core.url_to_fs(url)
-    folder = f"{root.rstrip('/')}/{_ROLE}"
-    if not fs.isdir(folder):
-        return False
-    tasks = [name.rstrip("/").rsplit("/", 1)[1] for name in fs.ls(folder, detail=False)]
-    return any(
-        saved == identity
-        for task in tasks
-        for saved, _ in positions(url, f"{_ROLE}:{task}:{partition}")
-    )
+    for reader in _READERS:
+        folder = f"{root.rstrip('/')}/{reader}"
+        if not fs.isdir(folder):
+            continue
+        tasks = [name.rstrip("/").rsplit("/", 1)[1] for name in fs.ls(folder, detail=False)]
+        for task in tasks:
+            # Of the log that records were moved to intake's checkpoints bear another identity.
+            found = positions(url, f"{reader}:{task}:{partition}")
+            if any(saved == identity for saved, _ in found):
+                return True
+    return False
 
 
 def _task(topic: Topic, partition: int) -> str:
-    return f"{_ROLE}:{topic.name}.{topic.digest}:{partition}"
+    reader = "repartition" if topic.by_id else "intake"
+    return f"{reader}:{topic.name}.{topic.digest}:{partition}"
 
 
 def _folder(url: str, topic: Topic, source: str) -> tuple[fsspec.AbstractFileSystem, str]:

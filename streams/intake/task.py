@@ -13,8 +13,8 @@ ledger counts every record.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -63,6 +63,7 @@ from freshet.streams.intake.refusals import (
     refuse_large,
 )
 from freshet.streams.log.contract import Batch
+from freshet.streams.log.moved import Moved
 from freshet.streams.operators.checkpoints import START_ANEW
 from freshet.streams.operators.dead_letters import letters
 from freshet.streams.operators.task import Append, Outputs, as_json, from_json
@@ -136,6 +137,13 @@ class _Routed:
     table: Mapping[str, pa.Array]
 
 
+class _Read(NamedTuple):
+    """What was read, and where that was moved from, if it was."""
+
+    batch: Batch
+    moved: Moved | None = None
+
+
 class IntakeTask:
     """Intake of one source partition; see `freshet.streams.operators.task.Task`. `start` is its
     first offset, where it was decided not to be that of the first record."""
@@ -183,23 +191,32 @@ class IntakeTask:
             self._plan.writers.prepare(batch)
 
     def apply(self, batch: Batch) -> Outputs:
-        out = Outputs()
         if not len(batch):
-            return out
-        batch = self._vouched.bounded(batch)
-        columns = self._decoded(batch)
+            return Outputs()
+        return self.take(self._vouched.bounded(batch))
+
+    def take(self, batch: Batch, moved: Moved | None = None) -> Outputs:
+        """Settle records, which were appended when they say. Of those that were `moved` the batch
+        has the places in the log that they were moved to."""
+        out = Outputs()
+        read = _Read(batch, moved)
+        columns = self._decoded(read)
         times = timed(columns, self._plan.topic.time, batch.times, self._max_future)
-        code = self._settle(columns, times, batch)
-        self._bury(columns, batch, out)
+        code = self._settle(columns, times, read)
+        self._bury(columns, read, out)
         self._statistics.take(columns, code, batch.times)
         rows = np.flatnonzero(code == APPLIED)
         if len(rows):
-            self._label(columns, rows, times[rows], batch, out)
+            self._label(columns, rows, times[rows], read, out)
         if self._erases and batch.nulls is not None:
             rows = np.flatnonzero((code == APPLIED) | (code == tombstone_code(self._plan.topic)))
         if len(rows):
-            self._route(columns, rows, times[rows], batch, out)
+            self._route(columns, rows, times[rows], read, out)
         return out
+
+    def reach(self, partition: int, tick: int) -> None:
+        """Of records that are moved: all that a source partition held at `tick` was taken."""
+        self._admission.reach(partition, tick)
 
     def tick(self, now_ms: int, partitions: int) -> Outputs:
         """The time goes to every partition of every output, so that what is quiet moves on, too."""
@@ -241,7 +258,7 @@ class IntakeTask:
         if int(ahead.times.max()) > latest + self._max_future:
             return True
         try:
-            columns = self._decoded(ahead)
+            columns = self._decoded(_Read(ahead))
             times = timed(columns, self._plan.topic.time, ahead.times, self._max_future)
         except Exception:  # is found out when it is applied
             return True
@@ -266,10 +283,16 @@ class IntakeTask:
         ] += 1
         return Outputs()
 
-    def _decoded(self, batch: Batch) -> Columns:
-        columns = decode(batch.data, batch.start, batch.end, self._codec)
+    def _decoded(self, read: _Read) -> Columns:
+        batch, moved = read
+        end = batch.end
+        if moved is not None:
+            end = np.where(moved.refused, batch.start, end)
+        columns = decode(batch.data, batch.start, end, self._codec)
         if batch.headers:
             headers.fill(columns, list(self._plan.topic.headers), batch.headers)
+        if moved is not None:
+            columns.reason = np.where(moved.refused, moved.refused, columns.reason)
         return columns
 
     def _ids(self, columns: Columns, batch: Batch) -> npt.NDArray[np.uint64]:
@@ -280,9 +303,10 @@ class IntakeTask:
             return Texts.from_arrow(places).identities()
         return columns.key(name).identities()
 
-    def _settle(self, columns: Columns, times: I64, batch: Batch) -> Codes:
+    def _settle(self, columns: Columns, times: I64, read: _Read) -> Codes:
         """The fate of every row; imputed values are put in the columns."""
         topic = self._plan.topic
+        batch, moved = read
         refuse_large(columns, self._keys)
         null = tombstones.rows_of(batch)
         ignored = null
@@ -295,6 +319,8 @@ class IntakeTask:
         ids = self._ids(columns, batch)
         # Before filters and imputes: repeats and late ones must not move what gaps are filled with.
         when = When(times, batch.times)
+        if moved is not None:
+            when = When(times, batch.times, moved.partitions)
         self._admission.judge(columns, ids, when, code, self._lateness)
         # Filters see events as they came; imputes see what filters leave.
         self._filter(columns, code)
@@ -333,12 +359,23 @@ class IntakeTask:
                 hit = evaluated(columns.frame(names, rows), [true])["x"].to_numpy()
                 code[rows[hit]] = FIRST_FILTER + k
 
-    def _bury(self, columns: Columns, batch: Batch, out: Outputs) -> None:
+    def _bury(self, columns: Columns, read: _Read, out: Outputs) -> None:
         """Dead letters, each with its reason, the field, its origin and its bytes (the first 64
         KiB)."""
+        batch, moved = read
         rows = np.flatnonzero(columns.reason)
         if not len(rows):
             return
+        if moved is None:
+            self._bury_rows(columns, rows, batch, out)
+            return
+        # Where they came from is what a person looks for: a block has one partition.
+        batch = replace(batch, offsets=moved.offsets)
+        for partition in np.unique(moved.partitions[rows]).tolist():
+            own = rows[moved.partitions[rows] == partition]
+            self._bury_rows(columns, own, replace(batch, partition=partition), out)
+
+    def _bury_rows(self, columns: Columns, rows: I64, batch: Batch, out: Outputs) -> None:
         names = [f.name for f in columns.schema.fields]
         fields = [names[d] if d >= 0 else None for d in columns.detail_field[rows].tolist()]
         reasons = [REASONS[r] for r in columns.reason[rows].tolist()]
@@ -352,9 +389,10 @@ class IntakeTask:
         values = letters(batch, rows, self._plan.topic.name, reasons, fields, details)
         out.appends.append(Append(self._plan.dead, 0, values, int(batch.times[-1])))
 
-    def _route(self, columns: Columns, rows: I64, times: I64, batch: Batch, out: Outputs) -> None:
+    def _route(self, columns: Columns, rows: I64, times: I64, read: _Read, out: Outputs) -> None:
         """Applied rows, with the time of each, to each clean log; and tombstones, which erase."""
-        origin = _origin(batch, rows)
+        batch = read.batch
+        origin = _origin(read, rows)
         time = pa.array(times)
         for clean in self._plan.clean:
             keys = _keys_of(columns, rows, clean.keys)
@@ -368,8 +406,9 @@ class IntakeTask:
             table = {"key": keys.to_arrow(), "t": time, **fields, **origin}
             self._spread(_Routed(clean.to, clean.partitions, blocks.CLEAN, keys, table), batch, out)
 
-    def _label(self, columns: Columns, rows: I64, times: I64, batch: Batch, out: Outputs) -> None:
+    def _label(self, columns: Columns, rows: I64, times: I64, read: _Read, out: Outputs) -> None:
         """Applied rows, with the time of each, to the log of each model that they label."""
+        batch = read.batch
         for label in self._plan.labels:
             # An event without an id is the label of no prediction.
             is_named = columns.key(label.id).valid[rows]
@@ -381,7 +420,7 @@ class IntakeTask:
                     "id": ids.to_arrow(),
                     "t": pa.array(times[is_named]),
                     "label": found.to_arrow().cast(pa.float64()),
-                    **_origin(batch, named),
+                    **_origin(read, named),
                 }
                 self._spread(
                     _Routed(label.to, label.partitions, blocks.LABELS, ids, table), batch, out
@@ -515,9 +554,15 @@ def _replaced(texts: Texts, where: npt.NDArray[np.bool_], by: Texts | None) -> T
     return found.take(rows)
 
 
-def _origin(batch: Batch, rows: I64) -> dict[str, pa.Array]:
-    """Where each row stands in the source partition."""
+def _origin(read: _Read, rows: I64) -> dict[str, pa.Array]:
+    """Where each row stands in the partition that was read, and where it came from."""
+    batch, moved = read
+    offsets = pa.array(batch.offsets[rows])
+    if moved is None:
+        return {"_offset": offsets, "_index": pa.array(np.zeros(len(rows), np.int32))}
     return {
-        "_offset": pa.array(batch.offsets[rows]),
-        "_index": pa.array(np.zeros(len(rows), np.int32)),
+        "_offset": offsets,
+        "_index": pa.array(moved.indices[rows]),
+        blocks.SOURCE_PARTITION: pa.array(moved.partitions[rows].astype(np.int32)),
+        blocks.SOURCE_OFFSET: pa.array(moved.offsets[rows]),
     }

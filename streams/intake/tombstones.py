@@ -54,6 +54,14 @@ def settle(columns: Columns, rows: Rows, key_of_rows: Texts | None) -> Rows:
 def keys_of(batch: Batch, rows: Rows, kind: str | None) -> Texts:
     """The keys of rows without a value, as texts of a `kind` (see `freshet.schemas.text.keys`) in
     the encoding of keys; missing where there is none."""
+    given = texts_of(batch, rows, kind)
+    there = Texts(given.data, given.start, given.end, np.ones(len(rows), np.bool_))
+    encoded = joined([there])
+    return Texts(encoded.data, encoded.start, encoded.end, given.valid)
+
+
+def texts_of(batch: Batch, rows: Rows, kind: str | None) -> Texts:
+    """The same keys as canonical texts."""
     assert batch.keys is not None
     texts = _as_texts(batch.keys.take(rows))
     found = pl.Series("key", texts).cast(pl.String)
@@ -68,9 +76,7 @@ def keys_of(batch: Batch, rows: Rows, kind: str | None) -> Texts:
         found = found.str.to_lowercase()
     valid = (is_text & found.is_not_null()).fill_null(False).to_numpy()
     given = Texts.from_arrow(found.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.string()))
-    there = Texts(given.data, given.start, given.end, np.ones(len(rows), np.bool_))
-    encoded = joined([there])
-    return Texts(encoded.data, encoded.start, encoded.end, valid)
+    return Texts(given.data, given.start, given.end, valid)
 
 
 def _as_texts(given: Texts) -> pa.Array:

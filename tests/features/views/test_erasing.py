@@ -175,3 +175,16 @@ def test_an_unknown_word_is_refused_and_another_one_is_another_topic() -> None:
     kept = fr.Topic("visits", SCHEMA, "id", "at")
     assert kept.digest != VISITS.digest
     assert "tombstone" not in kept.facts
+
+
+def test_events_of_a_key_keep_no_order_where_records_are_brought_together_by_another_id() -> None:
+    by_id = replace(VISITS, dedup_by="topic")
+    with pytest.raises(DefinitionError) as refused:
+        app_of(view("one", "user", by_id), topic=by_id)
+    assert str(refused.value) == (
+        "definition topic visits: tombstones erase rows by user in the order of the log, and "
+        'dedup_by="topic" keeps only events of one id in order. Leave dedup_by out, and have each '
+        'key sent to one partition; or leave out tombstone="delete".'
+    )
+    app_of(view("one", "id", by_id), topic=by_id)
+    app_of(topic=by_id)

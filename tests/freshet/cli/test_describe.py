@@ -4,8 +4,10 @@ left out."""
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import polars as pl
+import pytest
 from rich.console import Console
 
 import freshet as fr
@@ -173,3 +175,46 @@ def test_what_a_topic_of_others_is_read_by_is_named() -> None:
         assert told in text
     latest = said(App("shop", topics=[replace(visits, start="latest")]), 200)
     assert "latest: records that stand there when it first runs are not read" in latest
+
+
+@pytest.mark.parametrize(
+    ("declared", "told"),
+    [
+        ({}, "1h"),
+        (
+            {"partitions": 2},
+            "1h, within a partition: one that comes in two partitions counts twice, "
+            "so send each id to the same one (pushes and replays do); "
+            'dedup_by="topic" finds it everywhere',
+        ),
+        (
+            {"log": "visits.v1"},
+            "1h, within a partition: one that comes in two partitions counts "
+            'twice; dedup_by="topic" finds it everywhere',
+        ),
+        (
+            {"partitions": 2, "dedup_by": "topic"},
+            "1h, over all partitions: records are first brought together by their id",
+        ),
+        ({"event_id": None}, "none: every record is an event of its own"),
+    ],
+)
+def test_where_repeats_may_cross_partitions_is_told_with_the_next_step(
+    declared: dict[str, Any], told: str
+) -> None:
+    schema = {
+        "type": "record",
+        "name": "visit",
+        "fields": [{"name": "id", "type": "string"}, {"name": "at", "type": "long"}],
+    }
+    visits = fr.Topic(
+        **{"name": "visits", "schema": schema, "event_id": "id", "event_time": "at", **declared}
+    )
+    app = App("shop", topics=[visits])
+    text = said(app, 400)
+    # A process may be called so, too: after the topic.
+    line = next(line.strip() for line in text.splitlines() if line.strip().startswith("dedup  "))
+    if visits.by_id:
+        assert app.by_id_log_of(visits) in text
+        assert "records brought together by their ids, to clean logs" in text
+    assert line.removeprefix("dedup").strip() == told

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 import freshet as fr
+from freshet.schemas.errors import DefinitionError
 
 FIELDS = [
     {"name": "id", "type": "string"},
@@ -100,3 +101,30 @@ def test_another_unit_or_zone_is_another_topic_and_milliseconds_are_what_they_we
     assert elsewhere != digest("at")
     others = (fr.time("at", unit="s"), fr.time("at", unit="us"), None)
     assert len({digest("at"), *map(digest, others)}) == 4
+
+
+# ------------------------------------------------------------ within what repeats are found
+VISIT = {
+    "type": "record",
+    "name": "visit",
+    "fields": [{"name": "id", "type": "string"}, {"name": "at", "type": "long"}],
+}
+
+
+def test_where_repeats_are_found_over_all_partitions_it_is_another_topic() -> None:
+    plain = fr.Topic("visits", VISIT, "id", "at")
+    assert fr.Topic("visits", VISIT, "id", "at", dedup_by="partition").facts == plain.facts
+    by_id = fr.Topic("visits", VISIT, "id", "at", dedup_by="topic")
+    assert by_id.facts == {**plain.facts, "dedup_by": "topic"}
+
+
+def test_repeats_are_found_within_a_partition_or_a_topic_and_by_an_id() -> None:
+    with pytest.raises(DefinitionError, match="dedup_by='id' is unknown"):
+        fr.Topic("visits", VISIT, "id", "at", dedup_by="id")
+    with pytest.raises(DefinitionError) as refused:
+        fr.Topic("visits", VISIT, None, "at", dedup_by="topic")
+    assert str(refused.value) == (
+        'definition topic visits: dedup_by="topic" finds repeats by their id, and event_id=None '
+        "says that no event has one. Name the field that tells events apart as event_id, or leave "
+        "dedup_by out."
+    )

@@ -476,3 +476,27 @@ def test_a_role_that_restarts_for_ever_takes_no_room(wall: Callable[[int], None]
         board.observe()
     assert [r.instance for r in board.status().roles] == ["view"]
     assert len(board._roll._newest) == 1
+
+
+def test_of_what_brings_records_together_and_what_settles_them_the_one_behind_is_named(
+    said: Said,
+) -> None:
+    view = said.app.views[0]
+    view = replace(view, topic=replace(view.topic, dedup_by="topic"))
+    name = view.topic.name
+    board = Board("toy", [view.topic], [view], [], History())
+    board.note(messages.Clock(END, False))
+
+    def behind(moved: int, settled: int) -> str:
+        ticks = {f"repartition:{name}:0": moved, f"intake:{name}:0": settled}
+        board.note(messages.Progress("intake", "intake/1", ticks))
+        board.note(messages.Progress("view", "view/1", {f"view:{view.name}:0": settled}))
+        return board.status().views[0].behind
+
+    assert behind(END - 5 * HOUR, END - 5 * HOUR) == "intake"
+    assert behind(END, END - 4 * HOUR) == "dedup"
+    told = {f"repartition:{name}:0": {"start": [0, 7]}}
+    board.note(Status("intake", "intake/1", 1, END, told))
+    (topic,) = board.status().topics
+    assert topic.starts == {"0": 7}
+    assert topic.lag_ms == 4 * HOUR

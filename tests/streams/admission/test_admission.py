@@ -18,7 +18,7 @@ from freshet.audit.kept import Record, TakenOn
 from freshet.schemas.durations import EARLIEST_MS
 from freshet.schemas.topics.settings import SKEW_MS
 from freshet.schemas.wire import blocks
-from freshet.streams.admission import admission
+from freshet.streams.admission import admission, sources
 from freshet.streams.intake.task import IntakeTask
 from tests.streams.intake.reference_intake import ReferenceIntake
 from tests.streams.toy_events import (
@@ -175,9 +175,9 @@ def test_any_batches_restarts_and_turns_give_what_a_plain_loop_gives(
         if record.tick is None:
             reference.take(record, i)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(admission, "MOST_SOURCES", most)
+        patch.setattr(sources, "MOST_SOURCES", most)
         patch.setattr(audit, "MOST_SOURCES", most)
-        patch.setattr(admission, "FIRST_SOURCES", 2)
+        patch.setattr(sources, "FIRST_SOURCES", 2)
         task = IntakeTask(plan(1, source=source), 0)
         chain = [saved(task, True)]
         for begin, end in itertools.pairwise(sorted({0, n, *cuts, *restarts, *turns})):
@@ -210,7 +210,7 @@ def turn(task: IntakeTask, at: int) -> None:
 def test_sources_that_were_dropped_are_judged_by_their_records(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(admission, "MOST_SOURCES", 4)
+    monkeypatch.setattr(sources, "MOST_SOURCES", 4)
     monkeypatch.setattr(audit, "MOST_SOURCES", 4)
     first = sent("first", START, "d")
     many = [sent(f"m{i}", START, f"m{i}") for i in range(12)]
@@ -231,7 +231,7 @@ def test_a_million_sources_take_bounded_room() -> None:
             batch([sent(f"e{i}", START, f"d{i}") for i in range(first, first + 20_000)], first)
         )
     state = task.dump(True)
-    assert max(len(state["sources.0"]), len(state["sources.1"])) == admission.MOST_SOURCES
+    assert max(len(state["sources.0"]), len(state["sources.1"])) == sources.MOST_SOURCES
     assert counts(task) == {"applied": 80_000}
 
 
@@ -434,5 +434,5 @@ def test_of_many_late_sources_those_with_most_late_events_are_told() -> None:
     task.apply(batch(log, 0))
     told = task.facts()["late_sources"]
     assert told[0]["source"] == "often"
-    assert len(told) <= admission.OFFENDERS + 1
+    assert len(told) <= sources.OFFENDERS + 1
     assert task.finished == blocks.NO_TICK
