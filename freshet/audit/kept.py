@@ -134,14 +134,17 @@ def _of_intake(
 
 
 # Reasons that do not follow from a topic alone: the auditor takes the dead letters' word for them.
-TOLD = ("crash", "too_large", "bad_label", "unreadable_schema")
+OF_RECORDS = ("crash", "unreadable_schema")
+TOLD = (*OF_RECORDS, "too_large", "bad_label")
+# Of an event: the offset of its record, and its place in that.
+Place = tuple[int, int]
 
 
-def told(log: Log, dead: str, topic: Topic, partition: int) -> dict[int, str]:
-    """Offsets of a partition's records that crashed intake, or that its views or models refuse,
-    each with the reason of its dead letter; and of those without bytes, since which keys a
-    tombstone may have is for views to say."""
-    out: dict[int, str] = {}
+def told(log: Log, dead: str, topic: Topic, partition: int) -> dict[Place, str]:
+    """Events of a partition that crashed intake, or that its views or models refuse, each with
+    the reason of its dead letter; and of those without bytes, since which keys a tombstone may have
+    is for views to say."""
+    out: dict[Place, str] = {}
     for record in records(log, dead, 0):
         try:
             block = decode_block(record.value)
@@ -149,7 +152,8 @@ def told(log: Log, dead: str, topic: Topic, partition: int) -> dict[int, str]:
             continue
         if block.rows is not None and (block.origin, block.partition) == (topic.name, partition):
             rows = block.rows.to_pydict()
-            for offset, reason, size in zip(rows["_offset"], rows["reason"], rows["size"]):
+            places = zip(rows["_offset"], rows["_index"])
+            for place, reason, size in zip(places, rows["reason"], rows["size"]):
                 if reason in TOLD or not size:
-                    out[offset] = reason
+                    out[place] = reason
     return out

@@ -101,6 +101,9 @@ def show_topics(status: Status, console: Console) -> None:
     ]
     if marked_gone:
         console.print(_table("topic", "tombstones", rows=marked_gone))
+    empty = [[topic.name, count(topic.empty)] for topic in status.topics if topic.empty]
+    if empty:
+        console.print(_table("topic", "records without an event", rows=empty))
     late = [
         [
             topic.name,

@@ -32,8 +32,8 @@ Version = tuple[int, int]
 @dataclass(frozen=True, slots=True)
 class CleanEvent:
     """An event as a view took it (or what `erases` the row): its place in the clean log, where it
-    came from, its event time (ms), and the fields that the view reads, imputed where they were
-    missing."""
+    came from, its event time (ms), the fields that the view reads, imputed where they were missing,
+    and its `place` in its record, where that is more than one event."""
 
     version: Version
     topic: str
@@ -42,6 +42,11 @@ class CleanEvent:
     t: int
     fields: dict[str, int | float | None]
     erases: bool = False
+    place: int = 0
+
+    @property
+    def origin(self) -> tuple[str, int, int, int]:
+        return self.topic, self.partition, self.offset, self.place
 
 
 def partition_of(key: str, partitions: int) -> int:
@@ -73,7 +78,7 @@ def events_of(
     """A key's events up to and including the one at `version`, with event times from `since_ms` on
     (None: from the time of that one on), oldest in the log first. `origins` are the source
     partitions that flow into the clean log."""
-    found: dict[tuple[str, int, int], CleanEvent] = {}
+    found: dict[tuple[str, int, int, int], CleanEvent] = {}
     stop = version[0] + 1
     size = CHUNK_RECORDS
     missing = set(origins)
@@ -89,9 +94,9 @@ def events_of(
                 )
             for event in events:
                 # appended twice, it was taken the first time
-                earlier = found.get((event.topic, event.partition, event.offset))
+                earlier = found.get(event.origin)
                 if earlier is None or event.version < earlier.version:
-                    found[event.topic, event.partition, event.offset] = event
+                    found[event.origin] = event
         if since_ms is None:
             return []
         # Nothing was appended longer before its time than this.
@@ -121,7 +126,8 @@ def _of_key(batch: Batch, key: str) -> Iterator[CleanEvent]:
                 if name.startswith(blocks.FIELD)
             }
             place = (block.origin, block.partition, row["_offset"], row["t"])
-            yield CleanEvent((record.offset, i), *place, fields, row.get(blocks.ERASED, False))
+            erases = row.get(blocks.ERASED, False)
+            yield CleanEvent((record.offset, i), *place, fields, erases, row["_index"])
 
 
 def _older(

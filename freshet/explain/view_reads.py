@@ -285,8 +285,8 @@ class _Reading:
         fields: dict[str, Any] | None = None
         # A record that was taken may not fit any more, once its rules have changed.
         with suppress(Misfit):
-            fields = EventReader(topic, self._run.earlier(topic)).read(
-                value, found.time_ms, found.headers
+            fields = EventReader(topic, self._run.earlier(topic)).read_one(
+                value, found.time_ms, found.headers, event.place
             )
         return SourceEvent(*place, found.time_ms, fields, _told(event))
 

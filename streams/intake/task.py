@@ -22,7 +22,7 @@ import polars as pl
 import pyarrow as pa
 
 from freshet.schemas.errors import CheckpointError
-from freshet.schemas.events.columns import BAD_LABEL
+from freshet.schemas.events.columns import BAD_LABEL, OK
 from freshet.schemas.events.decode import (
     REASONS,
     Columns,
@@ -35,9 +35,11 @@ from freshet.schemas.text.columns import Texts
 from freshet.schemas.text.keys import joined
 from freshet.schemas.topics import headers
 from freshet.schemas.topics.derived_columns import derive
+from freshet.schemas.topics.exploding import without_event
 from freshet.schemas.topics.topic import Freshness, Topic
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import Block
+from freshet.streams.admission import events
 from freshet.streams.admission.admission import Admission, When
 from freshet.streams.admission.kernels import APPLIED
 from freshet.streams.admission.vouched import (
@@ -49,6 +51,7 @@ from freshet.streams.intake import kernels, tombstones
 from freshet.streams.intake.expressions import fields_of
 from freshet.streams.intake.fates import (
     FIRST_FILTER,
+    empty_code,
     fates,
     first_dead,
     tombstone_code,
@@ -179,8 +182,13 @@ class IntakeTask:
         out = Outputs()
         if not len(batch):
             return out
-        batch = self._vouched.bounded(batch)
-        columns = self._decoded(batch)
+        for part in events.parts(self._vouched.bounded(batch), self._plan.topic):
+            self._take(part, out)
+        return out
+
+    def _take(self, batch: Batch, out: Outputs) -> None:
+        """Settle the events of these records, and put them where they go."""
+        columns, batch = self._decoded(batch)
         times = timed(columns, self._plan.topic.time, batch.times, self._max_future)
         code = self._settle(columns, times, batch)
         self._bury(columns, batch, out)
@@ -192,7 +200,6 @@ class IntakeTask:
             rows = np.flatnonzero((code == APPLIED) | (code == tombstone_code(self._plan.topic)))
         if len(rows):
             self._route(columns, rows, times[rows], batch, out)
-        return out
 
     def tick(self, now_ms: int, partitions: int) -> Outputs:
         """The time goes to every partition of every output, so that what is quiet moves on, too."""
@@ -234,14 +241,16 @@ class IntakeTask:
         if int(ahead.times.max()) > latest + self._max_future:
             return True
         try:
-            columns = self._decoded(ahead)
+            columns, ahead = self._decoded(ahead)
             times = timed(columns, self._plan.topic.time, ahead.times, self._max_future)
         except Exception:  # is found out when it is applied
             return True
         # What would be believed, or dropped as late, by the record's own word alone.
         believed = times > latest + self._max_future
         behind = times < ahead.times - self._lateness
-        return bool(((columns.reason == 0) & (believed | behind)).any())
+        is_event = columns.reason == OK
+        is_event[without_event(columns)] = False
+        return bool((is_event & (believed | behind)).any())
 
     def vouch(self, batch: Batch, now_ms: int) -> None:
         self._vouched.note(batch, now_ms)
@@ -259,24 +268,18 @@ class IntakeTask:
         ] += 1
         return Outputs()
 
-    def _decoded(self, batch: Batch) -> Columns:
+    def _decoded(self, batch: Batch) -> tuple[Columns, Batch]:
+        """The events of these records, and the record of each."""
         columns = decode(batch.data, batch.start, batch.end, self._codec)
         if batch.headers:
             headers.fill(columns, list(self._plan.topic.headers), batch.headers)
-        return columns
-
-    def _ids(self, columns: Columns, batch: Batch) -> npt.NDArray[np.uint64]:
-        """What the events are told apart by, as 128 bits each."""
-        name = self._plan.topic.event_id
-        if name is None:
-            places = pa.array(batch.offsets).cast(pa.string())
-            return Texts.from_arrow(places).identities()
-        return columns.key(name).identities()
+        return events.events_of(columns, batch, self._plan.topic)
 
     def _settle(self, columns: Columns, times: I64, batch: Batch) -> Codes:
         """The fate of every row; imputed values are put in the columns."""
         topic = self._plan.topic
         refuse_large(columns, self._keys)
+        no_event = without_event(columns)
         null = tombstones.rows_of(batch)
         ignored = null
         if len(null):
@@ -284,8 +287,10 @@ class IntakeTask:
         code = np.where(columns.reason > 0, columns.reason + (first_dead(topic) - 1), 0).astype(
             np.uint8
         )
+        if len(no_event):
+            code[no_event] = empty_code(topic)
         code[ignored] = tombstone_code(topic)
-        ids = self._ids(columns, batch)
+        ids = events.ids_of(columns, batch, topic)
         # Before filters and imputes: repeats and late ones must not move what gaps are filled with.
         when = When(times, batch.times)
         self._admission.judge(columns, ids, when, code, self._lateness)
@@ -335,8 +340,7 @@ class IntakeTask:
         rows = np.flatnonzero(columns.reason)
         if not len(rows):
             return
-        names = [f.name for f in columns.schema.fields]
-        fields = [names[d] if d >= 0 else None for d in columns.detail_field[rows].tolist()]
+        fields = columns.at_fault(rows)
         reasons = [REASONS[r] for r in columns.reason[rows].tolist()]
         details = None
         if batch.nulls is not None:
@@ -350,7 +354,7 @@ class IntakeTask:
 
     def _route(self, columns: Columns, rows: I64, times: I64, batch: Batch, out: Outputs) -> None:
         """Applied rows, with the time of each, to each clean log; and tombstones, which erase."""
-        origin = _origin(batch, rows)
+        origin = events.origin(batch, rows)
         time = pa.array(times)
         for clean in self._plan.clean:
             keys = joined([columns.key(k).take(rows) for k in clean.keys])
@@ -377,7 +381,7 @@ class IntakeTask:
                     "id": ids.to_arrow(),
                     "t": pa.array(times[is_named]),
                     "label": found.to_arrow().cast(pa.float64()),
-                    **_origin(batch, named),
+                    **events.origin(batch, named),
                 }
                 self._spread(
                     _Routed(label.to, label.partitions, blocks.LABELS, ids, table), batch, out
@@ -509,11 +513,3 @@ def _replaced(texts: Texts, where: npt.NDArray[np.bool_], by: Texts | None) -> T
     rows = np.arange(len(texts))
     rows[where] = len(texts) + np.arange(len(by))
     return found.take(rows)
-
-
-def _origin(batch: Batch, rows: I64) -> dict[str, pa.Array]:
-    """Where each row stands in the source partition."""
-    return {
-        "_offset": pa.array(batch.offsets[rows]),
-        "_index": pa.array(np.zeros(len(rows), np.int32)),
-    }

@@ -26,11 +26,12 @@ export function showTopics({ topics }) {
     const [dropped, dead] = [sum(gone), sum(t.dead)];
     const row = [
       t.name,
-      { text: "", bar: [[t.applied, "applied"], [t.deduplicated, "deduplicated"], [late + dropped + t.tombstones, "dropped"], [dead, "dead"]] },
+      { text: "", bar: [[t.applied, "applied"], [t.deduplicated, "deduplicated"], [late + dropped + t.tombstones + t.empty, "dropped"], [dead, "dead"]] },
       count(t.records), count(t.per_second), count(t.applied), count(t.deduplicated), count(late), count(dropped), count(dead), duration(t.lag_ms),
     ];
     row.note = dropped ? `dropped: ${listed(gone)}` : t.records ? "nothing dropped by a filter" : "no events yet";
     if (t.tombstones) row.note += ` · ${count(t.tombstones)} tombstones`;
+    if (t.empty) row.note += ` · ${count(t.empty)} records without an event`;
     return row;
   }), "this app declares no topics");
 }

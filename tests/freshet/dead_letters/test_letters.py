@@ -75,7 +75,7 @@ def test_counts_are_those_of_what_was_published(run: OpenedRun) -> None:
 def test_an_example_names_a_record_that_is_bad_for_that_reason(run: OpenedRun) -> None:
     records = {r.offset: r for r in kept_by_run.records(run.log, "toy.payments", 0)}
     for k in kinds(run):
-        topic, partition, offset = k.example
+        topic, partition, offset, _ = k.example
         record = records[offset]
         event, reason = audit.read_event(record.value, PAYMENTS.events)
         judged = reason
