@@ -97,7 +97,7 @@ def _pairs(pairs: list[tuple[int, int]]) -> npt.NDArray[np.int64]:
 
 def _check(records: EventSchema, path: str, where: str) -> None:
     lists_of = [field.name for field in records.fields if field.type in LISTS]
-    known = "It has none."
+    known = "There is neither an array nor a map in it: leave explode out."
     if lists_of:
         known = f"Its arrays and maps are {', '.join(lists_of)}."
     if path in records.positions:
