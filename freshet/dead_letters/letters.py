@@ -205,7 +205,7 @@ def _letters(buried_ms: int, block: blocks.Block, rows: pa.RecordBatch) -> Itera
 def _with_append_times(run: OpenedRun, letters: Sequence[Letter]) -> list[Letter]:
     """Each with the append time of its record, read from its own log."""
     logs = {topic.name: run.app.log_of(topic.name) for topic in run.app.topics}
-    times: dict[Origin, int] = {}
+    times: dict[tuple[str, int, int], int] = {}
     for topic, partition in dict.fromkeys((letter.topic, letter.partition) for letter in letters):
         wanted = [
             letter.offset
@@ -218,8 +218,11 @@ def _with_append_times(run: OpenedRun, letters: Sequence[Letter]) -> list[Letter
         except LogError:
             continue  # a log that was removed: its letters are told without an append time
         times |= {
-            Origin(topic, partition, record.offset): record.time_ms
+            (topic, partition, record.offset): record.time_ms
             for record in found
             if record is not None
         }
-    return [replace(letter, append_ms=times.get(letter.origin)) for letter in letters]
+    return [
+        replace(letter, append_ms=times.get((letter.topic, letter.partition, letter.offset)))
+        for letter in letters
+    ]

@@ -43,7 +43,7 @@ from freshet.schemas.wire.outcomes import (
     ExampleRows,
     vectors_of,
 )
-from freshet.streams.intake.fates import fates
+from freshet.streams.intake.fates import EMPTY, fates
 from freshet.streams.intake.ledger import Ledger, totals
 from freshet.streams.log.contract import Log
 
@@ -86,6 +86,9 @@ def topic_report(app: App, log: Log, checkpoints_url: str, name: str) -> TopicRe
         records = _Counted(kept_by_run.records(log, app.log_of(name), p, start, headers))
         again = audit.recompute(topic, iter(records), told, recorded)
         in_log += records.n
+        if topic.explode is not None:
+            # How many events a record is, only its reader knows: here the auditor.
+            in_log += sum(totals(again, names).values()) - records.n
         kept = _kept(app, log, checkpoints_url, name, p)
         agrees = agrees and again == kept
         for fate, n in totals(kept, names).items():
@@ -98,6 +101,7 @@ def topic_report(app: App, log: Log, checkpoints_url: str, name: str) -> TopicRe
         records=in_log,
         applied=counts["applied"],
         deduplicated=counts["deduplicated"],
+        empty=counts.get(EMPTY, 0),
         dropped=under["dropped"],
         dead=under["dead"],
         ledger_agrees=agrees,

@@ -54,9 +54,9 @@ def test_one_event_of_several_in_a_record_is_read_by_its_place() -> None:
     assert whole["counts"] == [{"key": "a", "value": 1}, {"key": "b", "value": 2}]
     assert reader.event_id(record) == "1"
     (empty,) = encode(topic.records, [{**event, "counts": {}}])
-    for given, place in ((record, 2), (empty, 0)):
+    for value, place in ((record, 2), (empty, 0)):
         with pytest.raises(Misfit):
-            reader.read_one(given, APPENDED, (), place)
+            reader.read_one(value, APPENDED, (), place)
 
 
 def in_columns(records: list[bytes], codec: EventCodec) -> list[tuple[str, dict[str, Any]]]:
