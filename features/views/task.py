@@ -15,12 +15,14 @@ from freshet.features.stores.contract import VERSION_BYTES, Store
 from freshet.features.stores.marks import PartitionMark
 from freshet.features.stores.stored import lengths_of
 from freshet.features.views.erasing import left_of
+from freshet.features.views.refused import RefusedRows
 from freshet.features.views.view import View
 from freshet.schemas.sizes import READ_BYTES, cuts
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire import blocks
 from freshet.streams.log.contract import Batch
+from freshet.streams.operators.dead_letters import RefusedRow
 from freshet.streams.operators.origins import Cursors, Ticks
 from freshet.streams.operators.task import Outputs, without_rows
 
@@ -54,6 +56,7 @@ class ViewTask:
         self._position = 0  # in the log: the offset after what was applied
         self._end = end
         self._events = 0
+        self._refused = RefusedRows(store, stored_as)
         self._unwritten: list[tuple[list[bytes], Packed]] = []
 
     @property
@@ -146,17 +149,21 @@ class ViewTask:
     def _put(self, keys: list[bytes], rows: Packed) -> None:
         gone = is_erased(rows)
         if not gone.any():
-            self._store.write(self._stored_as, keys, rows)
+            self._refused.write(keys, rows)
             return
         there = np.flatnonzero(~gone).tolist()
         if there:
             kept = Packed.of([rows.row(i) for i in there])
-            self._store.write(self._stored_as, [keys[i] for i in there], kept)
+            self._refused.write([keys[i] for i in there], kept)
         erased = np.flatnonzero(gone).tolist()
         # All with the newest version among them: whatever makes one of them anew comes after all
         # that was applied by now, and so has a newer one.
         versions = [rows.row(i)[:VERSION_BYTES] for i in erased]
-        self._store.erase(self._stored_as, [keys[i] for i in erased], max(versions))
+        self._refused.erase([keys[i] for i in erased], max(versions))
+
+    def refusals(self) -> Sequence[RefusedRow]:
+        """Rows that the store has refused since this was asked last."""
+        return self._refused.take_untold()
 
     def configure(self, settings: Mapping[str, Freshness], at: int) -> bool:
         """Rows depend on no setting."""
@@ -194,7 +201,12 @@ class ViewTask:
         self._generation = ""
 
     def facts(self) -> dict[str, Any]:
-        return {"events": self._events, "keys": len(self._rows), "finished": self.finished}
+        return {
+            "events": self._events,
+            "keys": len(self._rows),
+            "finished": self.finished,
+            **self._refused.facts(),
+        }
 
 
 def numbers(column: pa.Array) -> npt.NDArray[np.float64]:

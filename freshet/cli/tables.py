@@ -86,6 +86,11 @@ def show_status(status: Status, console: Console) -> None:
             )
     console.print(_table(*ROLES, rows=_roles(status)))
     console.print(_table("view", "of topic", "rows", "lag", "SLO", rows=_views(status)))
+    refused = [
+        [view.name, count(view.refused), view.refusal] for view in status.views if view.refused
+    ]
+    if refused:
+        console.print(_table("view", "refused rows", "one of them", rows=refused))
     console.print(
         _table("model", "served lineage", "snapshot", "since", "lag", "SLO", rows=_served(status))
     )

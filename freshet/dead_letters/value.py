@@ -14,7 +14,7 @@ from freshet.audit.avro import Unreadable, read_values
 from freshet.dead_letters.letters import Letter
 from freshet.schemas.durations import text_of
 from freshet.schemas.errors import SchemaError
-from freshet.schemas.events.columns import REASONS, UNREADABLE_SCHEMA
+from freshet.schemas.events.columns import REASONS, REFUSED, UNREADABLE_SCHEMA
 from freshet.schemas.events.field import Field
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.events.times import NAMES, declared_as, likely_unit
@@ -68,6 +68,9 @@ def readable(letter: Letter, topic: Topic | None, earlier: Mapping[int, EventSch
 def _read(letter: Letter, topic: Topic | None, earlier: Mapping[int, EventSchema]) -> Readable:
     value = letter.value
     why = _why(letter, topic)
+    if letter.reason == REASONS[REFUSED]:
+        text = value.decode(errors="replace")
+        return Readable("text", "the key of a row that the store refuses", {}, None, why, text=text)
     if is_json(value):
         return _json(letter, why)
     if value[:4] == blocks.MAGIC:

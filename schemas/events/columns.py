@@ -37,6 +37,7 @@ REASONS = (
     "bad_label",
     "bad_time",
     "unreadable_schema",
+    "refused",
 )
 # Their indices.
 OK = 0
@@ -50,6 +51,7 @@ TOO_LARGE = 9
 BAD_LABEL = 10
 BAD_TIME = 11
 UNREADABLE_SCHEMA = 12
+REFUSED = 13  # of rows, not of records
 I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
 U8 = npt.NDArray[np.uint8]

@@ -140,7 +140,8 @@ class TopicFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 class ViewFigures(msgspec.Struct, frozen=True, kw_only=True):
     """A view: feature lag on the app's clock, its bound, and the role that the rows wait for most:
-    they are `behind` by it."""
+    they are `behind` by it. `refused` keys have a row that the store does not take, and
+    `refusal` says of one of them why."""
 
     name: str
     topic: str = ""
@@ -151,6 +152,8 @@ class ViewFigures(msgspec.Struct, frozen=True, kw_only=True):
     behind: str = ""
     max_age_ms: int | None = None
     events: int | None = None
+    refused: int = 0
+    refusal: str = ""
     features: list[str] = []
     owner: str = ""
     description: str = ""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,35 @@ from freshet.schemas.wire.blocks import Block
 from freshet.streams.log.contract import Batch
 
 KEPT_BYTES = 64 * 1024
+REFUSED = "refused"  # of rows; see `REASONS`
+
+
+class RefusedRow(NamedTuple):
+    """A row that its store refuses: its key (UTF-8), the record of its view's log that made it and
+    its place in that, and why."""
+
+    key: bytes
+    offset: int
+    place: int
+    why: str
+
+
+def letters_of_rows(rows: Sequence[RefusedRow], origin: str, partition: int) -> list[bytes]:
+    """Rows as blocks of dead letters, of which the value is the key; `origin` names their view's
+    log."""
+    keys = [row.key[:KEPT_BYTES] for row in rows]
+    count = len(rows)
+    table = {
+        "reason": pa.array([REFUSED] * count, pa.string()),
+        "field": pa.array([None] * count, pa.string()),
+        "detail": pa.array([row.why for row in rows], pa.string()),
+        "size": pa.array([len(row.key) for row in rows], pa.int64()),
+        "value": pa.array(keys, pa.binary()),
+        "_offset": pa.array([row.offset for row in rows], pa.int64()),
+        "_index": pa.array([row.place for row in rows], pa.int32()),
+    }
+    made = pa.RecordBatch.from_pydict(table)
+    return blocks.encode_parts(Block(blocks.DEAD, origin, partition, made))
 
 
 def letters(

@@ -84,6 +84,12 @@ def test_a_letter_of_one_event_of_several_shows_its_element() -> None:
     assert torn.fields["id"] == "1"
 
 
+def test_a_letter_of_a_row_shows_its_key() -> None:
+    found = readable(letter("Zoë".encode(), "refused"), None, {})
+    assert (found.form, found.text) == ("text", "Zoë")
+    assert found.what == "the key of a row that the store refuses"
+
+
 def test_counts_are_those_of_what_was_published(run: OpenedRun) -> None:
     found = {(k.topic, k.reason): k.n for k in kinds(run)}
     assert found == {("payments", reason): n * ROUNDS for reason, n in OF_EACH_ROUND.items()}
