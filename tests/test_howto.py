@@ -285,6 +285,39 @@ def test_a_nested_schema_is_declared_as_it_is_and_its_values_named_by_their_path
         assert found == {"orders_7d": [3.0], "spent_7d": [19.9 + 0.1 + 19.9]}
 
 
+def line(name: str, sku: str = "pan", amount: int = 1) -> dict[str, Any]:
+    return {"id": name, "sku": sku, "amount": amount}
+
+
+def test_each_element_of_an_array_is_an_event(tmp_path: Path) -> None:
+    howto.write("schemas", tmp_path)
+    store = MemoryStore()
+    orders = [
+        [line("a"), line("b", "pot", 2), line("c", amount=0)],
+        [line("d", amount=3), line("e", "TEST")],
+        [line("d", amount=3)],
+        [],
+        None,
+    ]
+    events = Sent(
+        (NOW + i, {"order": str(i), "placed": NOW + i, "shop": "north", "lines": lines})
+        for i, lines in enumerate(orders)
+    )
+    with LocalRun(load(tmp_path / "lines.py"), tmp_path, store) as run:
+        run.step(NOW, NOW + STEP, {}, {"lines": events})
+        asked = {"lines.sku": ["pan", "pot"]}
+        assert values(run, store, asked, "articles:sold_7d") == [4.0, 2.0]
+        assert values(run, store, asked, "articles:lines_7d") == [2.0, 1.0]
+        facts = {task.name: task.facts() for every in run.operators for task in every.tasks()}
+    assert {fate: n for fate, n in facts["intake:lines:0"]["fates"].items() if n} == {
+        "applied": 3,
+        "deduplicated": 1,
+        "dropped:tests": 1,
+        "empty": 2,
+        "dead:out_of_range": 1,
+    }
+
+
 # ------------------------------------------------------------ what a view can hold
 def test_aggregates_have_the_values_that_the_page_says(tmp_path: Path) -> None:
     howto.write("aggregates", tmp_path)

@@ -15,9 +15,11 @@ from freshet.features.redis import scripts
 from freshet.features.redis.addresses import Cluster
 from freshet.features.redis.buckets import BUCKETS, bucket_of, tags
 from freshet.features.redis.calls import spans
+from freshet.features.redis.large import written_apart
 from freshet.features.redis.link import called, facts_of, packed, server_of
 from freshet.features.redis.nodes import Call, ClusterNodes
 from freshet.features.stores.contract import RowKeys, Rows
+from freshet.features.stores.refused import written
 from freshet.features.stores.stored import ReadBytes, check_rows, check_version
 
 # How long the loss of single buckets, which no server does by itself, may go unnoticed.
@@ -72,6 +74,18 @@ class RedisClusterStore:
         rows: Packed,
     ) -> int:
         check_rows(view, keys, rows)
+
+        def write(first: int, after: int) -> int:
+            return self._write(view, keys[first:after], rows.part(first, after))
+
+        return written_apart(write, rows, self._nodes.find, self.resource)
+
+    def _write(
+        self,
+        view: str,
+        keys: Sequence[bytes],
+        rows: Packed,
+    ) -> int:
         calls = []
         for bucket, at in _by_bucket(keys).items():
             names = [_name(bucket, view, keys[i]) for i in at]
@@ -94,7 +108,12 @@ class RedisClusterStore:
     ) -> int:
         """Tombstones are 16 bytes each, and stay for ten days."""
         check_version(version)
-        return self._end(view, keys, scripts.ERASE, [version, scripts.TOMBSTONE_MS])
+
+        def erase(first: int, after: int) -> int:
+            rest = [version, scripts.TOMBSTONE_MS]
+            return self._end(view, keys[first:after], scripts.ERASE, rest)
+
+        return written(erase, len(keys), self.resource)
 
     def forget(
         self,
@@ -103,7 +122,11 @@ class RedisClusterStore:
         version: bytes,
     ) -> int:
         check_version(version)
-        return self._end(view, keys, scripts.FORGET, [version])
+
+        def forget(first: int, after: int) -> int:
+            return self._end(view, keys[first:after], scripts.FORGET, [version])
+
+        return written(forget, len(keys), self.resource)
 
     def _end(
         self,

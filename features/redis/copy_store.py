@@ -21,8 +21,16 @@ from freshet.features.redis.calls import (
     spans,
     with_rows,
 )
+from freshet.features.redis.large import written_apart
 from freshet.features.redis.link import Place, RedisLink, packed
-from freshet.features.stores.contract import VERSION_BYTES, NotAtOnce, RowKeys, Rows, Store
+from freshet.features.stores.contract import (
+    VERSION_BYTES,
+    NotAtOnce,
+    RowKeys,
+    Rows,
+    RowsRefused,
+    Store,
+)
 from freshet.features.stores.stored import ReadBytes, by_view, check_rows, check_version
 from freshet.schemas.errors import StoreError
 
@@ -74,8 +82,19 @@ class CopyStore:
         rows: Packed,
     ) -> int:
         check_rows(view, keys, rows)
-        won = self._store.write(view, keys, rows)
+        refused: RowsRefused | None = None
+        won = 0
+        try:
+            won = self._store.write(view, keys, rows)
+        except RowsRefused as error:
+            refused = error
+            # What the store has not no copy may have.
+            kept = [i for i in range(len(keys)) if i not in error.rows]
+            keys = [keys[i] for i in kept]
+            rows = Packed.of([rows.row(i) for i in kept])
         self._update(view, keys, rows)
+        if refused is not None:
+            raise refused
         return won
 
     def erase(
@@ -112,10 +131,21 @@ class CopyStore:
         while True:
             server = self._link.server
             names = _copies_of(server, view, keys)
-            self._link.run(scripts.UPDATE, with_rows(names, rows))
+            self._put(names, rows)
             # Else it was another server's copies that were written.
             if self._link.history() == server:
                 return
+
+    def _put(self, names: Sequence[bytes], rows: Packed) -> None:
+        def update(first: int, after: int) -> int:
+            self._link.run(scripts.UPDATE, with_rows(names[first:after], rows.part(first, after)))
+            return 0
+
+        try:
+            written_apart(update, rows, self._link.history, self.resource)
+        except RowsRefused as error:
+            # They are read from the store: no copy may be there that is older.
+            self._link.run(scripts.DROP, about([names[i] for i in error.rows], []))
 
     def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
         if time.monotonic() >= self._generation_until:

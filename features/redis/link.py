@@ -13,7 +13,7 @@ import redis
 from redis.sentinel import MasterNotFoundError
 
 from freshet.features.redis.scripts import Script
-from freshet.features.stores.contract import NotAtOnce
+from freshet.features.stores.contract import NotAtOnce, ValueRefused
 from freshet.schemas.errors import StoreError
 
 CONNECT_SECONDS = 2.0
@@ -163,6 +163,11 @@ class RedisLink:
             yield
         except redis.RedisError as error:
             text = " ".join(str(error).split())
+            if any(sign in text for sign in _OF_ONE_VALUE):
+                cause = f"refuses a key or value ({text})"
+                raise ValueRefused(
+                    self.resource, cause, _OF_ONE_VALUE_STEP, address=self.address
+                ) from error
             for kind, cause, next_step in _MEANINGS:
                 # Redis 6 wraps what stopped a script: "Error running script …: -OOM command not
                 # allowed …".
@@ -270,6 +275,10 @@ class RedisLink:
             )
 
 
+# How a server begins what it says of one key or value: a key of another type, a value beyond
+# proto-max-bulk-len. Anything else concerns all of them.
+_OF_ONE_VALUE = ("WRONGTYPE ", "invalid bulk length", "exceeds maximum allowed size")
+_OF_ONE_VALUE_STEP = "Rename the key that something else writes, or raise proto-max-bulk-len."
 _WRAPPED: dict[type[redis.RedisError], str] = {
     redis.OutOfMemoryError: "-OOM ",
     redis.ReadOnlyError: "-READONLY ",

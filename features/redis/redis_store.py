@@ -10,8 +10,10 @@ from typing import Any
 from freshet.features.packed import Packed
 from freshet.features.redis import scripts
 from freshet.features.redis.calls import about, names_and_sizes, names_of, spans, with_rows
+from freshet.features.redis.large import written_apart
 from freshet.features.redis.link import Place, RedisLink, packed
 from freshet.features.stores.contract import RowKeys, Rows
+from freshet.features.stores.refused import written
 from freshet.features.stores.stored import (
     ReadBytes,
     check_rows,
@@ -63,7 +65,12 @@ class RedisStore:
     ) -> int:
         check_rows(view, keys, rows)
         names = names_of(view, keys)
-        return sum(self._link.run(scripts.WRITE, with_rows(names, rows)))
+
+        def write(first: int, after: int) -> int:
+            calls = with_rows(names[first:after], rows.part(first, after))
+            return sum(self._link.run(scripts.WRITE, calls))
+
+        return written_apart(write, rows, self._link.history, self.resource)
 
     def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
         return self._read(wanted, self._link.ask)
@@ -105,7 +112,12 @@ class RedisStore:
         """Tombstones are 16 bytes each, and stay for ten days."""
         check_version(version)
         names = names_of(view, keys)
-        return sum(self._link.run(scripts.ERASE, about(names, [version, scripts.TOMBSTONE_MS])))
+
+        def erase(first: int, after: int) -> int:
+            rest = [version, scripts.TOMBSTONE_MS]
+            return sum(self._link.run(scripts.ERASE, about(names[first:after], rest)))
+
+        return written(erase, len(names), self.resource)
 
     def forget(
         self,
@@ -115,7 +127,11 @@ class RedisStore:
     ) -> int:
         check_version(version)
         names = names_of(view, keys)
-        return sum(self._link.run(scripts.FORGET, about(names, [version])))
+
+        def forget(first: int, after: int) -> int:
+            return sum(self._link.run(scripts.FORGET, about(names[first:after], [version])))
+
+        return written(forget, len(names), self.resource)
 
     def generation(self) -> str:
         """Also raises `StoreError` where the server was told to evict since it was connected."""

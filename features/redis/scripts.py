@@ -115,6 +115,16 @@ return 0
 """
 )
 
+# KEYS: of copies that must go; what is no string is somebody else's.
+DROP = _script("""
+for i = 1, #KEYS do
+  if redis.call('TYPE', KEYS[i]).ok == 'string' then
+    redis.call('DEL', KEYS[i])
+  end
+end
+return 0
+""")
+
 # KEYS: of rows that are to be copied. ARGV: a token of 15 bytes; how long it holds, in ms. Whoever
 # finds nothing leaves the token, and may fill in the row while that is there.
 # Source: Nishtala et al., "Scaling Memcache at Facebook" (2013), section 3.2.1, leases.

@@ -21,7 +21,14 @@ from cassandra.auth import PlainTextAuthProvider
 
 from freshet.features.packed import Packed
 from freshet.features.stores.cassandra_address import CassandraPlace, place_of
-from freshet.features.stores.contract import VERSION_BYTES, NotAtOnce, RowKeys, Rows
+from freshet.features.stores.contract import (
+    VERSION_BYTES,
+    NotAtOnce,
+    RowKeys,
+    Rows,
+    ValueRefused,
+)
+from freshet.features.stores.refused import written
 from freshet.features.stores.stored import ReadBytes, check_rows, check_version, lengths_of, rows_of
 from freshet.schemas.errors import StoreError
 from freshet.schemas.sizes import cuts
@@ -172,8 +179,13 @@ class CassandraStore:
         largest = max([BYTES_A_BATCH, *sizes])
         fitting = max(1, BYTES_IN_FLIGHT // largest)
         in_flight = min(REQUESTS_IN_FLIGHT, fitting)
-        self._run(self._batches(self._insert, each, sizes), in_flight)
-        return len(keys)
+
+        def insert(first: int, after: int) -> int:
+            some = self._batches(self._insert, each[first:after], sizes[first:after])
+            self._run(some, in_flight)
+            return after - first
+
+        return written(insert, len(keys), self.resource)
 
     def read(self, wanted: Sequence[RowKeys]) -> list[Rows]:
         selects: list[tuple[int, tuple[str, list[bytes]]]] = []
@@ -209,8 +221,13 @@ class CassandraStore:
         check_version(version)
         (at,) = self._timestamps(np.frombuffer(version, np.uint8)[None]).tolist()
         each = [(at, view, key) for key in keys]
-        self._run(self._batches(self._delete, each, [len(key) for key in keys]))
-        return len(keys)
+        sizes = [len(key) for key in keys]
+
+        def delete(first: int, after: int) -> int:
+            self._run(self._batches(self._delete, each[first:after], sizes[first:after]))
+            return after - first
+
+        return written(delete, len(keys), self.resource)
 
     def forget(self, view: str, keys: Sequence[bytes], version: bytes) -> int:
         """As `erase`: Cassandra lets go of its tombstones by itself."""
@@ -326,9 +343,14 @@ class CassandraStore:
         except StoreError:
             raise
         except Exception as error:
+            text = " ".join(str(_root(error)).split())
+            if any(sign in text for sign in _OF_ONE_VALUE):
+                cause = f"refuses a key or value ({text})"
+                raise ValueRefused(
+                    self.resource, cause, _OF_ONE_VALUE_STEP, address=self.address
+                ) from error
             for kind, cause, next_step in _MEANINGS:
                 if isinstance(_root(error), kind):
-                    text = " ".join(str(_root(error)).split())
                     cause = cause.format(text=text, seconds=self._timeout_seconds)
                     raise self._error(cause, next_step) from error
             raise
@@ -343,6 +365,16 @@ def _root(error: Exception) -> Exception:
     return error
 
 
+# What a server says of one key or value; anything else concerns all of them.
+_OF_ONE_VALUE = (
+    "CQL Message of size",
+    "is too large for the maximum size",
+    "is longer than maximum",
+)
+_OF_ONE_VALUE_STEP = (
+    "Raise its native_transport_max_message_size and max_mutation_size, or keep the view's rows "
+    "shorter."
+)
 # What errors of the driver mean, most specific first.
 _MEANINGS: tuple[tuple[Any, str, str], ...] = (
     (

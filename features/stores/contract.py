@@ -9,7 +9,7 @@ a row is as long as its key is busy. Implementations are listed in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -53,6 +53,20 @@ class NotAtOnce(StoreError):
     now."""
 
 
+class ValueRefused(StoreError):
+    """A call that the server refuses for one key or value in it, and would refuse tomorrow, too."""
+
+
+class RowsRefused(StoreError):
+    """Rows that the server refuses each by itself (its key is taken by something else, it is too
+    large): `rows` says why, by their places in the call. All others are written."""
+
+    @property
+    def rows(self) -> Mapping[int, str]:
+        found: Mapping[int, str] = self.facts["rows"]  # type: ignore[assignment]
+        return found
+
+
 class RowReader(Protocol):
     """What readers of rows need of a store."""
 
@@ -75,7 +89,8 @@ class Store(Protocol):
         than the stored one. Returns how many won.
 
         Writing the same row twice changes nothing, so a writer may always repeat. Raises
-        `StoreError` if the store cannot be reached, is full, or evicts.
+        `StoreError` if the store cannot be reached, is full, or evicts; `RowsRefused`, which is no
+        outage, where it takes all rows but some. A typical mistake is to hold all back for one.
         """
         ...
 
@@ -101,7 +116,8 @@ class Store(Protocol):
         """Erase rows that are older than the 16-byte `version`, leaving a tombstone of that
         version; returns how many.
 
-        A tombstone reads as absent, and refuses writes that are not newer than it.
+        A tombstone reads as absent, and refuses writes that are not newer than it. Raises as
+        `write` does.
         """
         ...
 

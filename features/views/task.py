@@ -18,12 +18,14 @@ from freshet.features.stores.stored import lengths_of
 from freshet.features.views.clock import LogClock
 from freshet.features.views.erasing import left_of, times_of
 from freshet.features.views.event_columns import codes, numbers
+from freshet.features.views.refused import RefusedRows
 from freshet.features.views.view import View
 from freshet.schemas.sizes import READ_BYTES, cuts
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire import blocks
 from freshet.streams.log.contract import Batch
+from freshet.streams.operators.dead_letters import RefusedRow
 from freshet.streams.operators.origins import Cursors, Ticks
 from freshet.streams.operators.task import Outputs, without_rows
 
@@ -66,6 +68,7 @@ class ViewTask:
         self._position = 0  # in the log: the offset after what was applied
         self._end = end
         self._events = 0
+        self._refused = RefusedRows(store, stored_as)
         self._unwritten: list[tuple[list[bytes], Packed]] = []
 
     @property
@@ -177,16 +180,20 @@ class ViewTask:
         over = is_over(rows)
         there = ~(erased | over)
         if there.all():
-            self._store.write(self._stored_as, keys, rows)
+            self._refused.write(keys, rows)
             return
         if there.any():
-            self._store.write(self._stored_as, *_chosen(keys, rows, there))
+            self._refused.write(*_chosen(keys, rows, there))
         # With the newest version among them: whatever makes one of them anew comes after all that
         # was applied by now, and so has a newer one.
-        for chosen, end in ((erased, self._store.erase), (over, self._store.forget)):
+        for chosen, end in ((erased, self._refused.erase), (over, self._refused.forget)):
             if chosen.any():
                 own, gone = _chosen(keys, rows, chosen)
-                end(self._stored_as, own, max(row[:VERSION_BYTES] for row in gone))
+                end(own, max(row[:VERSION_BYTES] for row in gone))
+
+    def refusals(self) -> Sequence[RefusedRow]:
+        """Rows that the store has refused since this was asked last."""
+        return self._refused.take_untold()
 
     def configure(self, settings: Mapping[str, Freshness], at: int) -> bool:
         """Rows depend on no setting."""
@@ -228,7 +235,12 @@ class ViewTask:
         self._generation = ""
 
     def facts(self) -> dict[str, Any]:
-        return {"events": self._events, "keys": len(self._rows), "finished": self.finished}
+        return {
+            "events": self._events,
+            "keys": len(self._rows),
+            "finished": self.finished,
+            **self._refused.facts(),
+        }
 
 
 def _chosen(

@@ -45,9 +45,9 @@ class Against:
             names = ", ".join(known.name for known in app.topics)
             raise DefinitionError(f"topic {topic!r}", "is not in the app", f"Its topics: {names}.")
         path = None
-        if found.events.path:
-            path = Path(found.events.path)
-        return Against(found.events, path, found)
+        if found.records.path:
+            path = Path(found.records.path)
+        return Against(found.records, path, found)
 
 
 def check(place: Place, against: Against, rows: int, json_text: bool, apply: bool) -> bool:
@@ -55,7 +55,7 @@ def check(place: Place, against: Against, rows: int, json_text: bool, apply: boo
     over its file; whether it agrees."""
     when = None
     if against.topic is not None:
-        when = against.topic.time
+        when = against.topic.record_time
     with sampled(place) as sample:
         compared = compare(sample, rows, against.schema, when)
     _mark_needed(compared.anomalies, against.topic)

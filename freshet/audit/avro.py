@@ -45,18 +45,26 @@ class Unreadable(ValueError):
         super().__init__(why)
 
 
-def read_values(stream: io.BytesIO, record: Record, path: str = "") -> Iterator[tuple[str, Any]]:
+def read_values(
+    stream: io.BytesIO, record: Record, path: str = "", exploded: str | None = None
+) -> Iterator[tuple[str, Any]]:
     """The columns of a record in the order of its bytes, each by its path; those of branches that
     were not taken are None. fastavro is not as strict: it takes any byte for true, and numbers
-    of any length.
+    of any length. Of the array or map at the path `exploded`, a list of the columns of each
+    element.
 
     Raises: Unreadable: the bytes are no such record.
     """
     for own in record.fields:
-        yield from _column(stream, own.type, joined(path, f".{own.name}"))
+        yield from _column(stream, own.type, joined(path, f".{own.name}"), exploded)
 
 
-def _column(stream: io.BytesIO, type_: Type, path: str) -> Iterator[tuple[str, Any]]:
+def _column(
+    stream: io.BytesIO,
+    type_: Type,
+    path: str,
+    exploded: str | None,
+) -> Iterator[tuple[str, Any]]:
     at = stream.tell()
     value = None
     wide = ""
@@ -71,7 +79,9 @@ def _column(stream: io.BytesIO, type_: Type, path: str) -> Iterator[tuple[str, A
                 wide = widest(union)
             elif alone_in(union) is None and not is_null(type_):
                 path = joined(path, f".{branch_names(union)[branch]}")
-        if not isinstance(type_, Record):
+        if isinstance(type_, Array | Map) and path == exploded:
+            value = _elements(stream, type_, path)
+        elif not isinstance(type_, Record):
             value = _value(stream, type_)
     except (ValueError, IndexError, struct.error) as error:
         raise Unreadable(
@@ -83,13 +93,23 @@ def _column(stream: io.BytesIO, type_: Type, path: str) -> Iterator[tuple[str, A
     found: dict[str, Any] = {}
     if isinstance(type_, Record):
         # One after the other, so that those before a torn one are told.
-        for name, inner in read_values(stream, type_, path):
+        for name, inner in read_values(stream, type_, path, exploded):
             found[name] = inner
             yield name, inner
     elif not is_null(type_):
         found[path] = _widened(value, wide)
         yield path, found[path]
     yield from ((name, None) for name in leaves_at(whole, above) if name not in found)
+
+
+def _elements(stream: io.BytesIO, type_: Array | Map, path: str) -> list[dict[str, Any]]:
+    if isinstance(type_, Array):
+        return [dict(_column(stream, type_.items, path, None)) for _ in _blocks(stream)]
+    found = []
+    for _ in _blocks(stream):
+        key = {f"{path}.key": _text(stream)}
+        found.append({**key, **dict(_column(stream, type_.values, f"{path}.value", None))})
+    return found
 
 
 def has_overlong(event: Mapping[str, Any]) -> bool:

@@ -19,7 +19,9 @@ from freshet.streams.log.contract import Log
 from freshet.streams.operators.checkpoints import Checkpoints, kept_as
 from freshet.streams.operators.task import from_json
 
+# Of a record: its offset, or its partition and offset. Of an event: its record's, and its own in that.
 Place = int | tuple[int, int]
+EventPlace = tuple[Place, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,14 +169,15 @@ def _of_intake(
 
 
 # Reasons that do not follow from a topic alone: the auditor takes the dead letters' word for them.
-TOLD = ("crash", "too_large", "bad_label", "unreadable_schema")
+OF_RECORDS = ("crash", "unreadable_schema")
+TOLD = (*OF_RECORDS, "too_large", "bad_label")
 
 
-def told(log: Log, dead: str, topic: Topic, partition: int) -> dict[int, str]:
-    """Offsets of a partition's records that crashed intake, or that its views or models refuse,
-    each with the reason of its dead letter; and of those without bytes, since which keys a
-    tombstone may have is for views to say."""
-    out: dict[int, str] = {}
+def told(log: Log, dead: str, topic: Topic, partition: int) -> dict[EventPlace, str]:
+    """Events of a partition that crashed intake, or that its views or models refuse, each with
+    the reason of its dead letter; and of those without bytes, since which keys a tombstone may have
+    is for views to say."""
+    out: dict[EventPlace, str] = {}
     for record in records(log, dead, 0):
         try:
             block = decode_block(record.value)
@@ -182,7 +185,8 @@ def told(log: Log, dead: str, topic: Topic, partition: int) -> dict[int, str]:
             continue
         if block.rows is not None and (block.origin, block.partition) == (topic.name, partition):
             rows = block.rows.to_pydict()
-            for offset, reason, size in zip(rows["_offset"], rows["reason"], rows["size"]):
+            places = zip(rows["_offset"], rows["_index"])
+            for place, reason, size in zip(places, rows["reason"], rows["size"]):
                 if reason in TOLD or not size:
-                    out[offset] = reason
+                    out[place] = reason
     return out

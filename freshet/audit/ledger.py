@@ -23,7 +23,7 @@ import polars as pl
 import pyarrow as pa
 
 from freshet.audit.avro import Unreadable, has_overlong, read_values
-from freshet.audit.kept import NOTHING, Record, TakenOn
+from freshet.audit.kept import NOTHING, OF_RECORDS, EventPlace, Record, TakenOn
 from freshet.audit.moments import moment
 from freshet.schemas.durations import EARLIEST_MS
 from freshet.schemas.evaluated import evaluated
@@ -34,10 +34,11 @@ from freshet.schemas.events.writer import (
     Misfit,
     is_json,
 )
+from freshet.schemas.text.keys import key_of
 from freshet.schemas.topics.topic import Topic
 from freshet.streams.admission.sources import MOST_SOURCES
 from freshet.streams.intake.expressions import fields_of
-from freshet.streams.intake.fates import fates, tombstone_fate
+from freshet.streams.intake.fates import EMPTY, fates, tombstone_fate
 from freshet.streams.intake.ledger import (
     LEDGER_BLOCK,
     Entry,
@@ -52,14 +53,14 @@ SEEDS = (0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93)
 def recompute(
     topic: Topic,
     found: Iterator[Record],
-    told: Mapping[Any, str] | None = None,
+    told: Mapping[EventPlace, str] | None = None,
     taken_on: TakenOn = NOTHING,
     earlier: Mapping[int, EventSchema] | None = None,
 ) -> Ledger:
-    """The ledger that a partition's records should have led to. `told` are their places with the
-    reasons of their dead letters, where those do not follow from the topic alone (as `kept.told`
-    finds them), `taken_on` is what intake recorded beside the log; `earlier` are
-    schemas of records by the other ids that they bear."""
+    """The ledger that a partition's records should have led to. `told` are events (the place of the
+    record, and theirs in that) with the reasons of their dead letters, where those do not follow
+    from the topic alone (as `kept.told` finds them), `taken_on` is what intake recorded beside the
+    log; `earlier` are schemas of records by the other ids that they bear."""
     names = fates(topic)
     letters = told or {}
     code = {name: i for i, name in enumerate(names)}
@@ -70,7 +71,7 @@ def recompute(
     max_future = topic.freshness.ms("max_future")
     counts: dict[int, list[int]] = {}
     sums: dict[int, int] = {}
-    open_rows: list[tuple[Record, dict[str, Any]]] = []
+    open_rows: list[tuple[Record, int, dict[str, Any]]] = []
 
     def settle(offset: int, fate: str, event_id: str | None = None) -> None:
         block = offset // LEDGER_BLOCK
@@ -82,52 +83,64 @@ def recompute(
     for record in found:
         while changes and record.offset >= changes[0][0]:
             _, lateness, max_future = changes.pop(0)
-        reason_told = letters.get(record.place)
-        # A bad label is found last, when the event has had its part in what comes before.
-        if reason_told is not None and reason_told != "bad_label":
+        reason_told = letters.get((record.place, 0))
+        # These are of records as a whole, however many events they would have been.
+        if reason_told in OF_RECORDS or (reason_told is not None and record.is_null):
             settle(record.offset, f"dead:{reason_told}")
             continue
         if record.is_null:
             settle(record.offset, tombstone_fate(topic))
             continue
-        event, reason = read_whole(record, topic, earlier or {})
-        if event is not None:
-            appended = taken_on.appended(record)
-            time_ms = moment(event, topic.time, appended)
-            latest = appended + max_future
-            reason = judge(event, topic.events) or judge_time(time_ms, latest)
-        if event is None or reason:
+        whole, reason = read_whole(record, topic, earlier or {})
+        if whole is None:
             settle(record.offset, f"dead:{reason}")
             continue
-        event = canonical(event, topic.events)
-        event_id = event_id_of(event, topic, record.offset)
-        assert time_ms is not None
+        appended = taken_on.appended(record)
+        events = events_of(whole, topic)
         came_from = record.source[0] if record.source is not None else 0
         own = sources.setdefault(came_from, _Sources(topic.source))
-        # Repeats first, as intake does: one of a late event is a duplicate, not late again.
-        if topic.event_id is not None and seen.again(event_id, record.offset):
-            settle(record.offset, "deduplicated")
-        elif time_ms < own.compared(event, time_ms, appended) - lateness:
-            settle(record.offset, "dropped:late")
-        else:
-            open_rows.append((record, event))
+        if not events:
+            settle(record.offset, EMPTY)
+        for place, event in enumerate(events):
+            reason_told = letters.get((record.place, place), "")
+            # A bad label is found last, when the event has had its part in what comes before.
+            if reason_told and reason_told != "bad_label":
+                settle(record.offset, f"dead:{reason_told}")
+                continue
+            time_ms = moment(event, topic.time, appended)
+            reason = judge_whole(event, topic) or judge_time(time_ms, appended + max_future)
+            if reason:
+                settle(record.offset, f"dead:{reason}")
+                continue
+            event = canonical(event, topic.events)
+            event_id = event_id_of(event, topic, record.offset, place)
+            assert time_ms is not None
+            # Repeats first, as intake does: one of a late event is a duplicate, not late again.
+            if topic.event_id is not None and seen.again(event_id, record.offset):
+                settle(record.offset, "deduplicated")
+            elif time_ms < own.compared(event, time_ms, appended) - lateness:
+                settle(record.offset, "dropped:late")
+            else:
+                open_rows.append((record, place, event))
     # All at once: one call of Polars an event would take hours for a year of flights.
-    hits = _filtered(topic, [event for _, event in open_rows])
-    for (record, event), hit in zip(open_rows, hits):
+    hits = _filtered(topic, [event for _, _, event in open_rows])
+    for (record, place, event), hit in zip(open_rows, hits):
+        offset = record.offset
         if hit:
-            settle(record.offset, f"dropped:{hit}")
-        elif record.place in letters:
-            settle(record.offset, f"dead:{letters[record.place]}")
+            settle(offset, f"dropped:{hit}")
+        elif (record.place, place) in letters:
+            settle(offset, f"dead:{letters[record.place, place]}")
         else:
-            settle(record.offset, "applied", event_id_of(event, topic, record.offset))
+            settle(offset, "applied", event_id_of(event, topic, offset, place))
     return {block: Entry(tuple(counted), sums.get(block, 0)) for block, counted in counts.items()}
 
 
 def read_whole(
     record: Record, topic: Topic, earlier: Mapping[int, EventSchema]
 ) -> tuple[dict[str, Any] | None, str]:
-    """The event in a record, with the fields that come from its headers."""
-    event, reason = read_event(record.value, topic.events, {**earlier, **topic.written})
+    """What is in a record, with the fields that come from its headers."""
+    known = {**earlier, **topic.written}
+    event, reason = read_event(record.value, topic.records, known, topic.explode)
     if event is None:
         return event, reason
     for name, header in zip(topic.headers, record.headers):
@@ -140,10 +153,30 @@ def read_whole(
     return event, ""
 
 
+def events_of(whole: Mapping[str, Any], topic: Topic) -> list[dict[str, Any]]:
+    """The events of what was read of a record, in the order of its array."""
+    if topic.explode is None:
+        return [dict(whole)]
+    shared = {name: value for name, value in whole.items() if name != topic.explode}
+    return [{**shared, **element} for element in whole[topic.explode] or []]
+
+
+def judge_whole(event: Mapping[str, Any], topic: Topic) -> str:
+    """The first rule that an event breaks; of one of several in a record its numbers first, which
+    can be read of a record only as a whole."""
+    if topic.explode is not None and has_overlong(event):
+        return "out_of_range"
+    return judge(event, topic.events)
+
+
 def read_event(
-    value: bytes, schema: EventSchema, earlier: Mapping[int, EventSchema] | None = None
+    value: bytes,
+    schema: EventSchema,
+    earlier: Mapping[int, EventSchema] | None = None,
+    exploded: str | None = None,
 ) -> tuple[dict[str, Any] | None, str]:
-    """The event in a record, or why there is none."""
+    """The event in a record, or why there is none. Of the array at the path `exploded` the columns
+    of each element."""
     if is_json(value):
         try:
             value = _writer(schema.digest, schema).transcode(value)
@@ -157,13 +190,14 @@ def read_event(
         return None, "unknown_type"
     stream = io.BytesIO(value[5:])
     try:
-        event = dict(read_values(stream, writer.tree))
+        event = dict(read_values(stream, writer.tree, "", exploded))
     except Unreadable:
         return None, "undecodable"
     if stream.read(1):
         return None, "undecodable"  # bytes follow the last field
     if writer is not schema:
-        event = dict(read_values(io.BytesIO(_resolved(value[5:], writer, schema)), schema.tree))
+        again = io.BytesIO(_resolved(value[5:], writer, schema))
+        event = dict(read_values(again, schema.tree, "", exploded))
     if has_overlong(event):
         return None, "out_of_range"
     return event, ""
@@ -241,15 +275,20 @@ def canonical(event: Mapping[str, Any], schema: EventSchema) -> dict[str, Any]:
     return {**event, **{name: event[name].lower() for name in uuids}}
 
 
-def event_id_of(event: Mapping[str, Any], topic: Topic, offset: int) -> str:
+def event_id_of(event: Mapping[str, Any], topic: Topic, offset: int, place: int) -> str:
     """An event's id as text: as it is, in decimal digits, or as `true` or `false`. Where a topic
-    has none, its place in its partition stands for it."""
-    if topic.event_id is None:
-        return str(offset)
-    value = event[topic.event_id]
-    if isinstance(value, bool):
-        return str(value).lower()  # Python writes True
-    return str(value)
+    has none, its record's place in its partition stands for it. One of several of a record is told
+    apart by its own place in that, too, but where it has an id of its own."""
+    found = str(offset)
+    if topic.event_id is not None:
+        value = event[topic.event_id]
+        found = str(value)
+        if isinstance(value, bool):
+            found = found.lower()  # Python writes True
+    own = f"{topic.event_id}.".startswith(f"{topic.explode}.")
+    if topic.explode is None or own:
+        return found
+    return key_of([found, str(place)])
 
 
 class _Seen:

@@ -32,7 +32,7 @@ def faults(
             event, _ = read_whole(record, topic, earlier or {})
             if event is None:
                 continue
-            event_id = event_id_of(canonical(event, topic.events), topic, offset)
+            event_id = event_id_of(canonical(event, topic.events), topic, offset, 0)
             if homes.setdefault(event_id, home) != home:
                 yield f"id {event_id} is in partition {homes[event_id]}, and in {home}"
     for source, records in sources.items():

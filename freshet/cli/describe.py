@@ -89,6 +89,13 @@ def _dedup(topic: Topic) -> str:
     return f'{topic.dedup}, within a partition: {where}; dedup_by="topic" finds it everywhere'
 
 
+def _explode(topic: Topic) -> str:
+    told = f"each element of {topic.explode} is an event"
+    if topic.record_id != topic.event_id:
+        return told
+    return f"{told}, told apart by its place in it, too"
+
+
 def _topic(topic: Topic) -> Iterable[tuple[str, str]]:
     named = "no id"
     if topic.event_id is not None:
@@ -98,6 +105,8 @@ def _topic(topic: Topic) -> Iterable[tuple[str, str]]:
         when = f"time {topic.time}"
     count = f"{len(topic.events.fields)} fields"
     yield "events", ", ".join([count, named, when, _partitions(topic.partitions)])
+    if topic.explode is not None:
+        yield "explode", _explode(topic)
     for name, header in topic.headers.items():
         yield f"field {name}", f"from the header {header} of each record"
     if topic.tombstone == "delete":

@@ -86,6 +86,11 @@ def show_status(status: Status, console: Console) -> None:
             )
     console.print(_table(*ROLES, rows=_roles(status)))
     console.print(_table("view", "of topic", "rows", "lag", "SLO", rows=_views(status)))
+    refused = [
+        [view.name, count(view.refused), view.refusal] for view in status.views if view.refused
+    ]
+    if refused:
+        console.print(_table("view", "refused rows", "one of them", rows=refused))
     console.print(
         _table("model", "served lineage", "snapshot", "since", "lag", "SLO", rows=_served(status))
     )
@@ -101,6 +106,9 @@ def show_topics(status: Status, console: Console) -> None:
     ]
     if marked_gone:
         console.print(_table("topic", "tombstones", rows=marked_gone))
+    empty = [[topic.name, count(topic.empty)] for topic in status.topics if topic.empty]
+    if empty:
+        console.print(_table("topic", "records without an event", rows=empty))
     late = [
         [
             topic.name,

@@ -20,11 +20,12 @@ CHUNK_RECORDS = 256  # read backwards in steps of so many: the newest are wanted
 
 
 class Origin(NamedTuple):
-    """Where a record came from."""
+    """Where a record came from; `place` is that of the event in it, where it is several."""
 
     topic: str
     partition: int
     offset: int
+    place: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,8 @@ class Kind:
 class Letter:
     """A dead letter. `append_ms` is when the record was appended (None: its log does not hold it
     any more), `buried_ms` when its letter was; `field` is the field that was wrong, `detail` the
-    text of the error, where there is one; `value` its bytes, of `size` in all."""
+    text of the error, where there is one; `value` its bytes, of `size` in all; `place` is that of
+    the event in its record, where that is several."""
 
     topic: str
     partition: int
@@ -58,10 +60,11 @@ class Letter:
     detail: str | None
     size: int
     value: bytes
+    place: int = 0
 
     @property
     def origin(self) -> Origin:
-        return Origin(self.topic, self.partition, self.offset)
+        return Origin(self.topic, self.partition, self.offset, self.place)
 
 
 def kinds(run: OpenedRun, topic: str | None = None, reason: str | None = None) -> list[Kind]:
@@ -80,14 +83,14 @@ def kinds(run: OpenedRun, topic: str | None = None, reason: str | None = None) -
                 "partition": [block.partition] * count,
                 "buried": [buried_ms] * count,
             }
-            told = {name: rows.column(name) for name in ("reason", "field", "_offset")}
+            told = {name: rows.column(name) for name in ("reason", "field", "_offset", "_index")}
             parts.append(pa.table({**own, **told}))
     if not parts:
         return []
     # A role that was killed may have buried a letter twice; its first burial counts.
     once = (
         pa.concat_tables(parts)
-        .group_by(["topic", "partition", "_offset", "reason", "field"])
+        .group_by(["topic", "partition", "_offset", "_index", "reason", "field"])
         .aggregate([("buried", "min")])
     )
     found = _only(once, topic, reason).group_by(["topic", "reason", "field"], use_threads=False)
@@ -129,7 +132,7 @@ def _only(letters: pa.Table, topic: str | None, reason: str | None) -> pa.Table:
 def _newest(letters: pa.Table, kind: Kind) -> Origin:
     mine = _only(letters, kind.topic, kind.reason)
     last = mine.filter(pc.equal(mine.column("buried_min"), kind.last_ms)).slice(0, 1).to_pylist()[0]
-    return Origin(last["topic"], last["partition"], last["_offset"])
+    return Origin(last["topic"], last["partition"], last["_offset"], last["_index"])
 
 
 def newest(
@@ -189,15 +192,21 @@ def _blocks(
 
 
 def _letters(buried_ms: int, block: blocks.Block, rows: pa.RecordBatch) -> Iterator[Letter]:
+    last: tuple[int, bytes] = (-1, b"")
     for row in rows.to_pylist():
-        told = (row["reason"], row["field"], row.get("detail"), row["size"], row["value"])
-        yield Letter(block.origin, block.partition, row["_offset"], None, buried_ms, *told)
+        offset = row["_offset"]
+        # Of several events of a record the first has its bytes.
+        if offset != last[0]:
+            last = (offset, row["value"])
+        told = (row["reason"], row["field"], row.get("detail"), row["size"], last[1])
+        place = row["_index"]
+        yield Letter(block.origin, block.partition, offset, None, buried_ms, *told, place)
 
 
 def _with_append_times(run: OpenedRun, letters: Sequence[Letter]) -> list[Letter]:
     """Each with the append time of its record, read from its own log."""
     logs = {topic.name: run.app.log_of(topic.name) for topic in run.app.topics}
-    times: dict[Origin, int] = {}
+    times: dict[tuple[str, int, int], int] = {}
     for topic, partition in dict.fromkeys((letter.topic, letter.partition) for letter in letters):
         wanted = [
             letter.offset
@@ -210,8 +219,11 @@ def _with_append_times(run: OpenedRun, letters: Sequence[Letter]) -> list[Letter
         except LogError:
             continue  # a log that was removed: its letters are told without an append time
         times |= {
-            Origin(topic, partition, record.offset): record.time_ms
+            (topic, partition, record.offset): record.time_ms
             for record in found
             if record is not None
         }
-    return [replace(letter, append_ms=times.get(letter.origin)) for letter in letters]
+    return [
+        replace(letter, append_ms=times.get((letter.topic, letter.partition, letter.offset)))
+        for letter in letters
+    ]

@@ -89,8 +89,12 @@ def _letter(run: OpenedRun, letter: Letter, raw: bool, console: Console) -> None
     field = ""
     if letter.field:
         field = f" in {letter.field}"
-    at = letter.topic, letter.partition, letter.offset, letter.reason, field
-    console.print(marked("[bold]{}[/] partition {} offset {}  [red]{}[/]{}", *at))
+    topic = next((topic for topic in run.app.topics if topic.name == letter.topic), None)
+    element = ""
+    if topic is not None and topic.explode is not None:
+        element = f" element {letter.place}"
+    at = letter.topic, letter.partition, letter.offset, element, letter.reason, field
+    console.print(marked("[bold]{}[/] partition {} offset {}{}  [red]{}[/]{}", *at))
     when = f"buried {moment(letter.buried_ms, AT)}"
     if letter.append_ms is not None:
         when = f"appended {moment(letter.append_ms, AT)}"
@@ -103,7 +107,6 @@ def _letter(run: OpenedRun, letter: Letter, raw: bool, console: Console) -> None
     if raw:
         _lines(hex_dump(letter.value, most=None), console)
         return
-    topic = next((topic for topic in run.app.topics if topic.name == letter.topic), None)
     # A letter may be of one of the app's own logs, which has no schema and no earlier one.
     earlier: Mapping[int, EventSchema] = {}
     if topic is not None:

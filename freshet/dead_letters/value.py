@@ -14,7 +14,7 @@ from freshet.audit.avro import Unreadable, read_values
 from freshet.dead_letters.letters import Letter
 from freshet.schemas.durations import text_of
 from freshet.schemas.errors import SchemaError
-from freshet.schemas.events.columns import REASONS, UNREADABLE_SCHEMA
+from freshet.schemas.events.columns import REASONS, REFUSED, UNREADABLE_SCHEMA
 from freshet.schemas.events.field import Field
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.events.times import NAMES, declared_as, likely_unit
@@ -68,15 +68,18 @@ def readable(letter: Letter, topic: Topic | None, earlier: Mapping[int, EventSch
 def _read(letter: Letter, topic: Topic | None, earlier: Mapping[int, EventSchema]) -> Readable:
     value = letter.value
     why = _why(letter, topic)
+    if letter.reason == REASONS[REFUSED]:
+        text = value.decode(errors="replace")
+        return Readable("text", "the key of a row that the store refuses", {}, None, why, text=text)
     if is_json(value):
         return _json(letter, why)
     if value[:4] == blocks.MAGIC:
         return _block(letter, why)
     if topic is not None and value[:1] == b"\0" and len(value) >= WIRE_HEADER:
         (wire,) = struct.unpack(">I", value[1:WIRE_HEADER])
-        known = {**earlier, topic.events.schema_id: topic.events}
+        known = {**earlier, topic.records.schema_id: topic.records}
         if wire in known:
-            return _avro(letter, known[wire], why)
+            return _of_event(letter, topic, _avro(letter, topic, known[wire], why))
         what = (
             f"in the Confluent wire format, of schema_id {wire}, {_of_none(topic, letter, known)}"
         )
@@ -113,13 +116,26 @@ def _json(letter: Letter, why: str) -> Readable:
     return Readable("json", "JSON", found, letter.field, why)
 
 
-def _avro(letter: Letter, schema: EventSchema, why: str) -> Readable:
+def _of_event(letter: Letter, topic: Topic, found: Readable) -> Readable:
+    """What was read of a record, of which the letter is about one event, with its element alone."""
+    elements = found.fields.get(topic.explode or "")
+    # Where the array itself is at fault, all of it is.
+    if not isinstance(elements, list) or letter.place >= len(elements):
+        return found
+    if letter.field == topic.explode:
+        return found
+    fields = {name: value for name, value in found.fields.items() if name != topic.explode}
+    what = f"{found.what}, element {letter.place} of {len(elements)} in {topic.explode}"
+    return replace(found, what=what, fields={**fields, **elements[letter.place]})
+
+
+def _avro(letter: Letter, topic: Topic, schema: EventSchema, why: str) -> Readable:
     stream = io.BytesIO(letter.value[WIRE_HEADER:])
     fields = dict[str, Any]()
     bad = letter.field
     what = f"Avro of {schema.name} (schema_id {schema.schema_id})"
     try:
-        for path, value in read_values(stream, schema.tree):
+        for path, value in read_values(stream, schema.tree, "", topic.explode):
             fields[path] = value
     except Unreadable as error:
         at = error.at

@@ -99,7 +99,7 @@ class RequestValue:
 class SourceEvent:
     """A record of a source topic. `fields` are as it was published (None: the record is not
     retained any more), `append_ms` likewise; `read` is what the view read of it, imputed where it
-    was missing."""
+    was missing. Of one that is several events `element` is the place of this one in its array."""
 
     topic: str
     partition: int
@@ -108,17 +108,20 @@ class SourceEvent:
     append_ms: int | None
     fields: dict[str, Any] | None
     read: dict[str, int | float | str | None]
+    element: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class WindowEvent:
-    """An event of the row's key within its longest window, with what the view read of it."""
+    """An event of the row's key within its longest window, with what the view read of it.
+    `element` is as of `SourceEvent`."""
 
     topic: str
     partition: int
     offset: int
     event_ms: int
     read: dict[str, int | float | str | None]
+    element: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,8 +33,8 @@ Version = tuple[int, int]
 @dataclass(frozen=True, slots=True)
 class CleanEvent:
     """An event as a view took it (or what `erases` the row): its place in the clean log, where it
-    came from, its event time (ms), and the fields that the view reads, imputed where they were
-    missing."""
+    came from, its event time (ms), the fields that the view reads, imputed where they were missing,
+    and its `place` in its record, where that is more than one event."""
 
     version: Version
     topic: str
@@ -43,6 +43,11 @@ class CleanEvent:
     t: int
     fields: dict[str, int | float | str | None]
     erases: bool = False
+    place: int = 0
+
+    @property
+    def origin(self) -> tuple[str, int, int, int]:
+        return self.topic, self.partition, self.offset, self.place
 
 
 def partition_of(key: str, partitions: int) -> int:
@@ -74,7 +79,7 @@ def events_of(
     """A key's events up to and including the one at `version`, with event times from `since_ms` on
     (None: from the time of that one on), oldest in the log first. `origins` are the partitions
     whose ticks stand in the clean log: those that intake settles."""
-    found: dict[tuple[str, int, int], CleanEvent] = {}
+    found: dict[tuple[str, int, int, int], CleanEvent] = {}
     stop = version[0] + 1
     size = CHUNK_RECORDS
     missing = set(origins)
@@ -90,9 +95,9 @@ def events_of(
                 )
             for event in events:
                 # appended twice, it was taken the first time
-                earlier = found.get((event.topic, event.partition, event.offset))
+                earlier = found.get(event.origin)
                 if earlier is None or event.version < earlier.version:
-                    found[event.topic, event.partition, event.offset] = event
+                    found[event.origin] = event
         if since_ms is None:
             return []
         # Nothing was appended longer before its time than this.
@@ -122,7 +127,17 @@ def _of_key(batch: Batch, key: str) -> Iterator[CleanEvent]:
                 if name.startswith(blocks.FIELD)
             }
             place = (block.origin, *source_of(block, row), row["t"])
-            yield CleanEvent((record.offset, i), *place, fields, row.get(blocks.ERASED, False))
+            erases = row.get(blocks.ERASED, False)
+            yield CleanEvent((record.offset, i), *place, fields, erases, element_of(row))
+
+
+def element_of(row: Mapping[str, Any]) -> int:
+    """Which event of its record a row is. Of records that were moved each is one event, and the
+    index is that of the record in its block."""
+    if blocks.SOURCE_OFFSET in row:
+        return 0
+    index: int = row["_index"]
+    return index
 
 
 def source_of(block: Block, row: Mapping[str, Any]) -> tuple[int, int]:

@@ -201,7 +201,10 @@ def _view(view: ViewRead, as_of_ms: int, console: Console) -> None:
         facts.add_row("  row", _version(view, view.version))
     if view.newest is not None:
         event = view.newest
-        at = f"{event.topic} partition {event.partition} offset {event.offset}, {_times(event)}"
+        place = f"{event.topic} partition {event.partition} offset {event.offset}"
+        if event.element is not None:
+            place += f" element {event.element}"
+        at = f"{place}, {_times(event)}"
         facts.add_row("  newest", marked("{}", at))
         facts.add_row("", _event(event))
     if view.note:
@@ -263,6 +266,9 @@ def _window(window: Window, as_of_ms: int, console: Console) -> None:
     several = len({event.partition for event in window.events}) > 1
     table = Table(box=None, padding=(0, 0, 0, 2), header_style="dim")
     titles = ["offset", "event time", "before", *names]
+    exploded = any(event.element is not None for event in window.events)
+    if exploded:
+        titles.insert(1, "element")
     if several:
         titles.insert(0, "partition")
     for title in titles:
@@ -270,6 +276,8 @@ def _window(window: Window, as_of_ms: int, console: Console) -> None:
     for event in window.events:
         own = [str(event.offset), moment(event.event_ms, AT), _before(event.event_ms, as_of_ms)]
         own += [_value(event.read.get(name)) for name in names]
+        if exploded:
+            own.insert(1, str(event.element))
         if several:
             own.insert(0, str(event.partition))
         table.add_row(*own)

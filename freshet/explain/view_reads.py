@@ -112,7 +112,14 @@ class _Reading:
         since, why = self._reach()
         events = self._events(spans, key, newest.version, min(since, newest.t))
         shown = [
-            WindowEvent(event.topic, event.partition, event.offset, event.t, _told(event))
+            WindowEvent(
+                event.topic,
+                event.partition,
+                event.offset,
+                event.t,
+                _told(event),
+                self._element(event),
+            )
             for event in events
             if event.t >= since
         ]
@@ -298,7 +305,8 @@ class _Reading:
         topic = self._run.app.topic(event.topic)
         name = self._run.app.log_of(topic.name)
         place = (event.topic, event.partition, event.offset, event.t)
-        gone = SourceEvent(*place, None, None, _told(event))
+        told = (_told(event), self._element(event))
+        gone = SourceEvent(*place, None, None, *told)
         try:
             headers = list(topic.headers.values())
             with PartitionSpans(self._run.log, name, event.partition, headers) as spans:
@@ -311,10 +319,15 @@ class _Reading:
         fields: dict[str, Any] | None = None
         # A record that was taken may not fit any more, once its rules have changed.
         with suppress(Misfit):
-            fields = EventReader(topic, self._run.earlier(topic)).read(
-                value, found.time_ms, found.headers
+            fields = EventReader(topic, self._run.earlier(topic)).read_one(
+                value, found.time_ms, found.headers, event.place
             )
-        return SourceEvent(*place, found.time_ms, fields, _told(event))
+        return SourceEvent(*place, found.time_ms, fields, *told)
+
+    def _element(self, event: CleanEvent) -> int | None:
+        if self._run.app.topic(event.topic).explode is None:
+            return None
+        return event.place
 
 
 def _told(event: CleanEvent) -> dict[str, int | float | str | None]:

@@ -61,16 +61,22 @@ class EventMaker:
     def __init__(self, topic: Topic, latest_ms: int) -> None:
         self._topic = topic
         self._latest_ms = latest_ms
-        self._writer = EventWriter(topic.events)
-        self._tops = [(top, leaves_of(topic.events, top)) for top in tops(topic.events)]
+        self._writer = EventWriter(topic.records)
+        self._tops = [(top, leaves_of(topic.records, top)) for top in tops(topic.records)]
         if topic.time is None:
             raise DefinitionError(
                 f"topic {topic.name}",
                 "goes by the times of its records, and rows of files have none",
                 "Declare the field with their times as event_time.",
             )
-        self._when = topic.time
-        self._converts = converters(topic.events, topic.time)
+        if topic.record_time is None:
+            raise DefinitionError(
+                f"topic {topic.name}",
+                f"goes by {topic.time.field}, of which a row of a file has as many as elements",
+                "Give its records a time of their own, and declare that as event_time.",
+            )
+        self._when = topic.record_time
+        self._converts = converters(topic.records, topic.record_time)
 
     def events(self, file: DataFile, rows: Rows) -> Iterator[Event]:
         """In the order of the rows.
@@ -146,10 +152,10 @@ class EventMaker:
     def _partition(self, row: dict[str, Any], record: bytes) -> int:
         if self._topic.partitions == 1:
             return 0
-        name = self._topic.event_id
+        name = self._topic.record_id
         if name is None:
             return place_of(record, self._topic.partitions)
-        kind = self._topic.events[name].key_kind or keys.TEXT
+        kind = self._topic.records[name].key_kind or keys.TEXT
         try:
             text = keys.canonical(value_at(row, name), kind)
         except ValueError:

@@ -45,7 +45,7 @@ from freshet.schemas.wire.outcomes import (
     ExampleRows,
     vectors_of,
 )
-from freshet.streams.intake.fates import fates
+from freshet.streams.intake.fates import EMPTY, fates
 from freshet.streams.intake.ledger import Ledger, totals
 from freshet.streams.log.contract import Log
 
@@ -83,7 +83,11 @@ def topic_report(app: App, log: Log, checkpoints_url: str, name: str) -> TopicRe
     # Also those that were added since it was declared.
     every = sorted(log.bounds(app.log_of(name)).spans)
     letters = {p: kept_by_run.told(log, app.dead_log, topic, p) for p in every}
-    by_place = {(p, offset): why for p, told in letters.items() for offset, why in told.items()}
+    by_place: dict[kept_by_run.EventPlace, str] = {}
+    if topic.by_id:
+        # Each of these records is one event.
+        for p, told in letters.items():
+            by_place |= {((p, int(offset)), 0): why for (offset, _), why in told.items()}
     agrees = True
     for p in range(topic.partitions):
         recorded = kept_by_run.taken_on(log, checkpoints_url, topic, settled, p)
@@ -91,7 +95,11 @@ def topic_report(app: App, log: Log, checkpoints_url: str, name: str) -> TopicRe
             moved = kept_by_run.moved_records(log, settled, p)
             again = audit.recompute(topic, moved, by_place, recorded)
         else:
+            before = sources.n
             again = audit.recompute(topic, sources.records(p), letters[p], recorded)
+            if topic.explode is not None:
+                # How many events a record is, only its reader knows: here the auditor.
+                sources.n = before + sum(totals(again, names).values())
         kept = _kept(app, log, checkpoints_url, name, p)
         agrees = agrees and again == kept
         for fate, n in totals(kept, names).items():
@@ -111,6 +119,7 @@ def topic_report(app: App, log: Log, checkpoints_url: str, name: str) -> TopicRe
         records=sources.n,
         applied=counts["applied"],
         deduplicated=counts["deduplicated"],
+        empty=counts.get(EMPTY, 0),
         dropped=under["dropped"],
         dead=under["dead"],
         ledger_agrees=agrees,

@@ -25,12 +25,14 @@ class QuantilesReport(TypedDict):
 
 
 class TopicReport(TypedDict):
-    """`records` are those in the log; the rest of them by fate, as intake's ledger has it, and
-    whether the ledger recomputed from the log is equal."""
+    """`records` are those in the log; where each element of an array is an event, the events, and
+    records without any. The rest of them by fate, as intake's ledger has it, and whether the ledger
+    recomputed from the log is equal."""
 
     records: int
     applied: int
     deduplicated: int
+    empty: int
     dropped: dict[str, int]
     dead: dict[str, int]
     ledger_agrees: bool
@@ -41,6 +43,7 @@ def lost(topic: TopicReport) -> int:
     with_fate = (
         topic["applied"]
         + topic["deduplicated"]
+        + topic["empty"]
         + sum(topic["dropped"].values())
         + sum(topic["dead"].values())
     )

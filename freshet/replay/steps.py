@@ -19,6 +19,7 @@ from freshet.schemas.durations import milliseconds
 from freshet.schemas.events.codec import EventCodec
 from freshet.schemas.events.decode import decode
 from freshet.schemas.events.validation import timed
+from freshet.schemas.topics.exploding import explode, without_event
 from freshet.schemas.topics.topic import Topic
 from freshet.streams.intake.refusals import refuse_large
 
@@ -267,7 +268,7 @@ class Questions:
 
     def __init__(self, app: App, topic: Topic) -> None:
         self._topic = topic
-        self._codec = EventCodec(topic.events)
+        self._codec = EventCodec(topic.records)
         self._keys: set[tuple[str, ...]] = set()
         for model in app.models:
             if model.on.name == topic.name:
@@ -281,9 +282,16 @@ class Questions:
         data = np.frombuffer(b"".join(records.values), np.uint8)
         columns = decode(data, ends - sizes, ends, self._codec)
         appended = np.array(records.times, np.int64)
+        if self._topic.exploding is not None:
+            # Each event of a record is asked about.
+            events = explode(columns, self._topic.exploding)
+            appended = appended[events.parents]
+            columns = events
         timed(columns, self._topic.time, appended, self._topic.freshness.ms("max_future"))
         refuse_large(columns, self._keys)
-        rows = np.flatnonzero(columns.reason == 0)
+        is_sound = columns.reason == 0
+        is_sound[without_event(columns)] = False
+        rows = np.flatnonzero(is_sound)
         if not len(rows):
             return {}
         fields = self._topic.events.fields

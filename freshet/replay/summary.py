@@ -90,6 +90,10 @@ def _reasons(report: ReplayReport, out: Console) -> None:
         if reasons:
             told = ", ".join(f"{reason} {count(n)}" for reason, n in reasons)
             out.print(Text.assemble((f"{kind}: ", "dim"), told))
+    empty = {name: t["empty"] for name, t in report["topics"].items() if t["empty"]}
+    if empty:
+        told = ", ".join(f"{name} {count(n)}" for name, n in empty.items())
+        out.print(Text.assemble(("records without an event: ", "dim"), told))
 
 
 def _model(name: str, m: ModelReport, out: Console) -> None:

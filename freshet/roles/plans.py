@@ -183,7 +183,7 @@ def intake_plan(
     return IntakePlan(
         app.log_of(topic.name),
         topic,
-        EventCodec(topic.events, {**topic.written, **(earlier or {})}),
+        EventCodec(topic.records, {**topic.written, **(earlier or {})}),
         clean,
         labels,
         app.dead_log,

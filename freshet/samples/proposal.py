@@ -198,7 +198,10 @@ def _nested(profile: Profile, path: str) -> Told:
     item = propose_field("item", profile.items, False, [], f"{path}_")
     if isinstance(item, str):
         return Told(left_out=f"holds lists of what has no type: {item}")
-    return Told({"type": "array", "items": item.avro["type"]})
+    told = Told({"type": "array", "items": item.avro["type"]})
+    if not item.within:
+        return told
+    return replace(told, doubts=("holds records: with explode= each is an event of its own",))
 
 
 def domain_of(profile: Profile, told: Told) -> list[str] | None:

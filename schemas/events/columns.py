@@ -37,6 +37,7 @@ REASONS = (
     "bad_label",
     "bad_time",
     "unreadable_schema",
+    "refused",
 )
 # Their indices.
 OK = 0
@@ -50,6 +51,7 @@ TOO_LARGE = 9
 BAD_LABEL = 10
 BAD_TIME = 11
 UNREADABLE_SCHEMA = 12
+REFUSED = 13  # of rows, not of records
 I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
 U8 = npt.NDArray[np.uint8]
@@ -89,9 +91,10 @@ class Columns:
         self.valid = into.valid
         self.reason = into.reason
         self.detail_field = into.detail
-        self._start = start
+        self.start = start
         self._end = end
-        self._codec = codec
+        self.codec = codec
+        self._symbols = codec.symbols
         self._texts: dict[str, Texts] = {}
         self._values: dict[str, tuple[npt.NDArray[Any], Bools]] = {}
 
@@ -105,7 +108,7 @@ class Columns:
             return found
         at, field = self._find(name, TEXTS)
         if field.type == "enum":
-            data, starts, ends = self._codec.symbols[name]
+            data, starts, ends = self._symbols[name]
             # -1 where it is missing: the last entry, which is empty.
             index = self.words[at, 0]
             made = Texts(
@@ -192,13 +195,7 @@ class Columns:
         if field.type in TEXTS:
             return self.text(name).to_arrow(rows)
         if field.type in lists.WHOLE_VALUES:
-            at = self.schema.position(name)
-            return lists.column(
-                self._codec,
-                self._found(),
-                at,
-                rows,
-            )
+            return self._whole_value(self.schema.position(name), rows)
         values: npt.NDArray[Any]
         if field.type in FLOATS:
             values, valid = self.numbers(name)
@@ -207,13 +204,29 @@ class Columns:
             values, valid = self.integers(name)
         return lists.of_numbers(field.type, values[rows], valid[rows])
 
-    def _found(self) -> lists.Found:
+    def at_fault(self, rows: npt.NDArray[np.intp]) -> list[str | None]:
+        """The field that is at fault in each row (int64 indices), None where none is."""
+        names = [field.name for field in self.schema.fields]
+        # The last of them is that of -1.
+        names_and_none = [*names, None]
+        return [names_and_none[at] for at in self.detail_field[rows].tolist()]
+
+    def _whole_value(self, at: int, rows: npt.NDArray[np.intp]) -> pa.Array:
+        """The rows of a column that is more than a word."""
+        return lists.column(
+            self.codec,
+            self.found(),
+            at,
+            rows,
+        )
+
+    def found(self) -> lists.Found:
         """What was decoded, with the program of each row: the codec's first, where it has no
         other."""
         which = np.zeros(self.n, np.int64)
-        ids = self._codec.programs.ids
+        ids = self.codec.programs.ids
         if len(ids) > 1:
-            which = lists.programs_of(self.data, self._start, ids)
+            which = lists.programs_of(self.data, self.start, ids)
         return lists.Found(
             self.data,
             self.words,

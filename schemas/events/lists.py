@@ -37,6 +37,8 @@ from freshet.schemas.text.columns import Texts, arrow_validity
 I64 = npt.NDArray[np.int64]
 U8 = npt.NDArray[np.uint8]
 Bools = npt.NDArray[np.bool_]
+# An enum's, as bytes with starts and ends.
+Symbols = tuple[U8, I64, I64]
 # Types of fields that `column` is for.
 WHOLE_VALUES = ("bytes", "decimal", "array", "map")
 _PLAIN = {
@@ -62,6 +64,17 @@ class Found(NamedTuple):
     valid: Bools
     which: I64
     end: int
+
+
+class Elements(NamedTuple):
+    """What arrays hold: `offsets` int32 `[n + 1]` say how many elements lie before each array, and
+    `found` what they are, by `codec`. `overlong` are the elements with a decimal of more digits
+    than it may have, which is missing, by column."""
+
+    codec: CompiledColumns
+    offsets: npt.NDArray[np.int32]
+    found: Found
+    overlong: list[tuple[int, npt.NDArray[np.intp]]]
 
 
 def arrow_type(field: Field) -> pa.DataType:
@@ -183,14 +196,11 @@ def _lists(
     words: I64,
     valid: Bools,
 ) -> pa.ListArray:
-    items = codec.items(at)
-    # A default is as the reader would have written it, whose program is the last.
-    which = np.where(words[0] < found.end, found.which, len(items.programs.first) - 2)
-    offsets, decoded = _items(
-        items,
-        found.data,
+    items, offsets, decoded, _ = elements(
+        codec,
+        found,
+        at,
         words,
-        which,
     )
     type_ = codec.schema.fields[at].node
     assert isinstance(type_, Array | Map)
@@ -206,10 +216,31 @@ def _lists(
     return pa.ListArray.from_arrays(pa.array(offsets), child, mask=pa.array(~valid))
 
 
+def elements(
+    codec: CompiledColumns,
+    found: Found,
+    at: int,
+    words: I64,
+) -> Elements:
+    """What the arrays or maps of a column hold; `words` int64 `[2, n]` are their starts and ends, 0
+    and 0 where there is none."""
+    items = codec.items(at)
+    # A default is as the reader would have written it, whose program is the last.
+    which = np.where(words[0] < found.end, found.which, len(items.programs.first) - 2)
+    return _items(
+        items,
+        found.data,
+        words,
+        which,
+    )
+
+
 def _items(
-    items: CompiledColumns, data: U8, words: I64, which: I64
-) -> tuple[npt.NDArray[np.int32], Found]:
-    """How many items lie before each row, int32 `[n + 1]`, and the items."""
+    items: CompiledColumns,
+    data: U8,
+    words: I64,
+    which: I64,
+) -> Elements:
     offsets = np.zeros(len(which) + 1, np.int32)
     stack = np.empty(items.depth, np.int64)
     end = len(data)
@@ -249,15 +280,22 @@ def _items(
         detail=into.detail[:count],
     )
     data = read_uuids(data, into, items)
-    for at, rows in read_decimals(data, into, items):
+    overlong = list(read_decimals(data, into, items))
+    for at, rows in overlong:
         into.valid[at, rows] = False
     programs = np.repeat(which, np.diff(offsets))
-    return offsets, Found(
+    decoded = Found(
         data,
         into.words,
         into.valid,
         programs,
         end,
+    )
+    return Elements(
+        items,
+        offsets,
+        decoded,
+        overlong,
     )
 
 

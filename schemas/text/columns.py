@@ -79,7 +79,7 @@ class Texts:
         nowhere = np.zeros(rows, np.int64)
         return Texts(_NOTHING, nowhere, nowhere, np.zeros(rows, np.bool_))
 
-    def where(self, chosen: slice | Bools) -> Texts:
+    def where(self, chosen: slice | Bools | npt.NDArray[np.intp]) -> Texts:
         """The chosen rows, over the same bytes."""
         return Texts(self.data, self.start[chosen], self.end[chosen], self.valid[chosen])
 

@@ -20,6 +20,7 @@ from freshet.schemas.events.validation import timed
 from freshet.schemas.events.writer import Misfit
 from freshet.schemas.text import keys
 from freshet.schemas.text.columns import Texts
+from freshet.schemas.topics.exploding import explode
 from freshet.schemas.topics.headers import fill
 from freshet.schemas.topics.topic import NO_ID, Topic
 
@@ -32,14 +33,15 @@ class EventReader:
 
     def __init__(self, topic: Topic, earlier: Mapping[int, EventSchema] | None = None) -> None:
         self.topic = topic
-        self._codec = EventCodec(topic.events, {**topic.written, **(earlier or {})})
+        self._codec = EventCodec(topic.records, {**topic.written, **(earlier or {})})
         self._max_future_ms = topic.freshness.ms("max_future")
 
     def read(
         self, record: bytes, append_time_ms: int, headers: Sequence[Texts] = ()
     ) -> dict[str, Any]:
         """The event: a value for every field of the schema, None where it is missing; enums are
-        texts. `headers` are those that the topic declares, each a column of one row.
+        texts. `headers` are those that the topic declares, each a column of one row. Of a topic
+        whose records are several events it is the record, with its array as a list.
 
         Raises:
             Misfit: intake would dead-letter the record, with the same reason and field.
@@ -47,21 +49,41 @@ class EventReader:
         columns = self._columns(record)
         fill(columns, list(self.topic.headers), headers)
         appended = np.array([append_time_ms], np.int64)
-        timed(columns, self.topic.time, appended, self._max_future_ms)
-        return self._event(columns)
+        timed(columns, self.topic.record_time, appended, self._max_future_ms)
+        return _event(columns, 0)
+
+    def read_one(
+        self, record: bytes, append_time_ms: int, headers: Sequence[Texts], place: int
+    ) -> dict[str, Any]:
+        """The event at a place of its record: what `read` gives, where each record is one.
+
+        Raises:
+            Misfit: intake would dead-letter it, with the same reason and field; also where there is
+            no such event.
+        """
+        if self.topic.exploding is None:
+            return self.read(record, append_time_ms, headers)
+        records = self._columns(record)
+        fill(records, list(self.topic.headers), headers)
+        events = explode(records, self.topic.exploding)
+        if place >= events.n or len(events.empty):
+            raise Misfit(UNDECODABLE)
+        appended = np.full(events.n, append_time_ms, np.int64)
+        timed(events, self.topic.time, appended, self._max_future_ms)
+        return _event(events, place)
 
     def event_id(self, record: bytes) -> str:
-        """The canonical text of an event's id, whatever else is wrong with it.
+        """The canonical text of a record's id, whatever else is wrong with it.
 
         Raises `Misfit` where it has none.
         """
-        return self.id_of(self._event(self._columns(record)))
+        return self.id_of(_event(self._columns(record), 0))
 
     def id_of(self, event: Mapping[str, Any]) -> str:
-        """The canonical text of an event's id. Raises `Misfit` where it has none, or none of its
+        """The canonical text of a record's id. Raises `Misfit` where it has none, or none of its
         type."""
-        events = self.topic.events
-        name = self.topic.event_id
+        events = self.topic.records
+        name = self.topic.record_id
         assert name is not None  # where records are told apart by their places, nobody asks
         try:
             text = keys.canonical(value_at(event, name), events[name].key_kind or keys.TEXT)
@@ -71,38 +93,39 @@ class EventReader:
             raise Misfit(MISSING_REQUIRED, events.position(name))
         return text
 
-    def _event(self, columns: Columns) -> dict[str, Any]:
-        if columns.reason[0]:
-            raise Misfit(int(columns.reason[0]), int(columns.detail_field[0]))
-        # Of each field its two words: a text's start and end, or a value and nothing.
-        words, ends = columns.words[:, :, 0].T
-        reals = words.view(np.float64).tolist()
-        valid = columns.valid[:, 0].tolist()
-        event: dict[str, Any] = {}
-        for field, word, end, real, there in zip(
-            self.topic.events.fields, words.tolist(), ends.tolist(), reals, valid
-        ):
-            if not there:
-                event[field.name] = None
-            elif field.type in WHOLE_VALUES:
-                event[field.name] = columns.arrow(field.name, _FIRST).to_pylist()[0]
-            elif field.type in FLOATS:
-                event[field.name] = real
-            elif field.type == "string":
-                text = columns.data[word:end].tobytes().decode()
-                event[field.name] = text.lower() if field.logical == "uuid" else text
-            elif field.type == "enum":
-                event[field.name] = field.symbols[word]
-            else:
-                event[field.name] = word != 0 if field.type == "boolean" else word
-        return event
-
     def _columns(self, record: bytes) -> Columns:
         if not record:
             raise Misfit(UNDECODABLE)
         return decode(
             np.frombuffer(record, np.uint8), _FIRST, np.array([len(record)], np.int64), self._codec
         )
+
+
+def _event(columns: Columns, row: int) -> dict[str, Any]:
+    if columns.reason[row]:
+        raise Misfit(int(columns.reason[row]), int(columns.detail_field[row]))
+    # Of each field its two words: a text's start and end, or a value and nothing.
+    words, ends = columns.words[:, :, row].T
+    reals = words.view(np.float64).tolist()
+    valid = columns.valid[:, row].tolist()
+    event: dict[str, Any] = {}
+    for field, word, end, real, there in zip(
+        columns.schema.fields, words.tolist(), ends.tolist(), reals, valid
+    ):
+        if not there:
+            event[field.name] = None
+        elif field.type in WHOLE_VALUES:
+            event[field.name] = columns.arrow(field.name, np.array([row])).to_pylist()[0]
+        elif field.type in FLOATS:
+            event[field.name] = real
+        elif field.type == "string":
+            text = columns.data[word:end].tobytes().decode()
+            event[field.name] = text.lower() if field.logical == "uuid" else text
+        elif field.type == "enum":
+            event[field.name] = field.symbols[word]
+        else:
+            event[field.name] = word != 0 if field.type == "boolean" else word
+    return event
 
 
 def require_id(topic: Topic, what: str) -> None:

@@ -40,6 +40,8 @@ from freshet.schemas.topics.digests import (
     of_expression,
     of_field,
 )
+from freshet.schemas.topics.exploding import EXAMPLE as ONE_ARRAY
+from freshet.schemas.topics.exploding import Exploding, exploding
 from freshet.schemas.topics.impute import Impute
 from freshet.schemas.topics.start import (
     EARLIEST,
@@ -305,6 +307,14 @@ class Topic:
             counts. So one write and one read more are between an event and its row; events of one
             id stay in the order in which they came, events of several ids need not. It needs an
             `event_id`; with `tombstone="delete"` that must be the key of the topic's views.
+        explode: The path of an array or map in the schema, of which each element is an event of its
+            own: an order of three lines is three events. Fields of an element are named by their
+            paths, `lines.sku`, a plain value by the array's own name, and those of a map's entries
+            `counts.key` and `counts.value`; all other fields are those of the record, in each of
+            its events. Where `event_id` is no field of the element, an event is told apart by it
+            and the element's place in the array. A record whose array is empty or missing has no
+            event, and is counted as `empty`. Requests have the fields of one event. None: a record
+            is one event.
 
     Raises:
         DefinitionError: a name, field, duration, impute or partition count is wrong. The text
@@ -357,6 +367,7 @@ class Topic:
     registry: str | None = None
     derive: Mapping[str, Declared] = field(default_factory=dict)
     dedup_by: str = "partition"
+    explode: str | None = None
 
     def __post_init__(self) -> None:
         check_name("topic", self.name)
@@ -396,6 +407,8 @@ class Topic:
         check_kind(where, "derive", self.derive, Mapping, derivations.EXAMPLE)
         check_kind(where, "headers", self.headers, Mapping, 'Write {"tenant": "x-tenant-id"}.')
         headers.check(self.headers, self.declared, where)
+        check_kind(where, "explode", self.explode, (str, NoneType), ONE_ARRAY)
+        _ = self.exploding  # what is wrong with it is told before its fields are asked for
         milliseconds(self.dedup, "dedup")
         if not 1 <= self.partitions <= 4096:
             raise DefinitionError(
@@ -457,6 +470,13 @@ class Topic:
                 "has one",
                 "Name the field that tells events apart as event_id, or leave dedup_by out.",
             )
+        if self.by_id and self.explode is not None:
+            raise DefinitionError(
+                where,
+                f'dedup_by="topic" moves records to where their ids belong, and with '
+                f"explode={self.explode!r} one record has events of several ids",
+                "Leave one of the two out: repeats within a partition are found without dedup_by.",
+            )
 
     @property
     def by_id(self) -> bool:
@@ -498,12 +518,46 @@ class Topic:
         return {self.declared.schema_id: self.declared}
 
     @cached_property
-    def events(self) -> EventSchema:
-        """The schema, loaded, with the fields of headers. Its `fields` have a name, a type and
-        rules."""
+    def records(self) -> EventSchema:
+        """The schema of its records, loaded, with the fields of headers."""
         if not self.headers:
             return self.declared
         return headers.extended(self.declared, list(self.headers), self.name)
+
+    @cached_property
+    def exploding(self) -> Exploding | None:
+        """How its records become events, where each is more than one."""
+        if self.explode is None:
+            return None
+        return exploding(self.records, self.explode, f"topic {self.name}")
+
+    @property
+    def events(self) -> EventSchema:
+        """The schema of its events: of its records, or of what they are made into. Its `fields`
+        have a name, a type and rules."""
+        if self.exploding is None:
+            return self.records
+        return self.exploding.events
+
+    @property
+    def record_id(self) -> str | None:
+        """The field that tells its records apart, where one does: `event_id`, unless that is one of
+        many in a record."""
+        if self.event_id is None or self._is_of_element(self.event_id):
+            return None
+        return self.event_id
+
+    @property
+    def record_time(self) -> EventTime | None:
+        """How its records say when their events were, where they all were at once."""
+        if self.time is None or self._is_of_element(self.time.field):
+            return None
+        return self.time
+
+    def _is_of_element(self, name: str) -> bool:
+        """Whether each event of a record has a value of its own in a field."""
+        # The array's own name is that of its elements, where they are plain values.
+        return self.explode is not None and f"{name}.".startswith(f"{self.explode}.")
 
     @cached_property
     def derivations(self) -> tuple[Derivation, ...]:
@@ -591,6 +645,8 @@ class Topic:
             own["dedup_by"] = self.dedup_by
         if self.start != EARLIEST:
             own["start"] = str(self.start)
+        if self.explode is not None:
+            own["explode"] = self.explode
         return {**own, **filters, **imputes, **self.derived_facts, **fields_known}
 
     @property

@@ -14,7 +14,7 @@ from freshet.serving.status.status import (
     SourceFigures,
     TopicFigures,
 )
-from freshet.streams.intake.fates import tombstone_fate
+from freshet.streams.intake.fates import EMPTY, tombstone_fate
 
 OTHER = "(other)"
 MOST_LATE = 5  # sources that are told of for being late
@@ -34,6 +34,7 @@ def topic_figures(topic: Topic, told: Sequence[Facts]) -> TopicFigures:
         dropped=_under("dropped", fates),
         dead=_under("dead", fates),
         tombstones=fates.get(tombstone_fate(topic), 0),
+        empty=fates.get(EMPTY, 0),
         partitions=topic.partitions,
         owner=topic.owner,
         description=topic.description,

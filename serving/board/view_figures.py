@@ -32,6 +32,8 @@ def view_figures(
         slo_ms=settings[topic].ms("feature_slo"),
         max_age_ms=view.max_age_ms or None,
         events=sum(int(f.get("events", 0)) for f in told) if told else None,
+        refused=sum(int(f.get("refused", 0)) for f in told),
+        refusal=next((f["refusal"] for f in told if "refusal" in f), ""),
         features=list(view.features),
         owner=view.owner,
         description=view.description,

@@ -71,7 +71,15 @@ def features_fresh(views: Sequence[ViewFigures]) -> list[Promise]:
         which = f"all {len(views)} in time, the slowest"
         if late:
             which = f"{late} of {len(views)} views late, worst"
-    return [Promise(name, state, f"{which} {worst.name}: {_lag(worst)}")]
+    told = f"{which} {worst.name}: {_lag(worst)}"
+    refusing = [view for view in views if view.refused]
+    if not refusing:
+        return [Promise(name, state, told)]
+    # Of these keys nothing is known to requests, however fresh the others are.
+    keys = sum(view.refused for view in refusing)
+    first = refusing[0]
+    why = f"the store refuses {keys} rows, of {first.name} {first.refusal}"
+    return [Promise(name, min(state, "amber", key=_WORST_FIRST.index), f"{why}; {told}")]
 
 
 def _worst_first(view: ViewFigures) -> tuple[int, float]:

@@ -105,7 +105,8 @@ class LateFigures(msgspec.Struct, frozen=True, kw_only=True):
 class TopicFigures(msgspec.Struct, frozen=True, kw_only=True):
     """A topic's records by fate. `records` counts what was read: the sum of the fates, once intake
     is idle. `dropped` is by filter (`late` among them: beyond the lateness), `dead` by reason,
-    `tombstones` are records without a value, which were ignored or erased rows, as declared.
+    `tombstones` are records without a value, which were ignored or erased rows, as declared; where
+    each element of an array is an event, these are counted, and `empty` are records without any.
     `late_sources` are those with the largest shares of late events, a few; `unreadable_schemas` say
     what is wrong with schemas of a registry whose records are dead letters, a few. `lag_ms` is how
     far intake is behind the app's clock, `settings` its freshness as it is now, `declared` as the
@@ -120,6 +121,7 @@ class TopicFigures(msgspec.Struct, frozen=True, kw_only=True):
     dropped: dict[str, int] = {}
     dead: dict[str, int] = {}
     tombstones: int = 0
+    empty: int = 0
     lag_ms: int | None = None
     partitions: int = 1
     owner: str = ""
@@ -138,7 +140,9 @@ class TopicFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 class ViewFigures(msgspec.Struct, frozen=True, kw_only=True):
     """A view: feature lag on the app's clock, its bound, and the role that the rows wait for most:
-    they are `behind` by it. `topic` is the one whose promise is the bound, of all its `topics`."""
+    they are `behind` by it. `topic` is the one whose promise is the bound, of all its `topics`.
+    `refused` keys have a row that the store does not take, and `refusal` says of one of them
+    why."""
 
     name: str
     topic: str = ""
@@ -150,6 +154,8 @@ class ViewFigures(msgspec.Struct, frozen=True, kw_only=True):
     behind: str = ""
     max_age_ms: int | None = None
     events: int | None = None
+    refused: int = 0
+    refusal: str = ""
     features: list[str] = []
     owner: str = ""
     description: str = ""

@@ -30,7 +30,7 @@ class EventSchemas(faust.Schema):  # type: ignore[misc]
         self.topic = topic
         self.skipped: Counter[str] = Counter()
         self._reader = EventReader(topic, earlier)
-        self._writer = EventWriter(topic.events)
+        self._writer = EventWriter(topic.records)
         super().__init__()
 
     def loads_key(self, app: Any, message: Any, **_: Any) -> bytes | None:
@@ -57,7 +57,7 @@ class EventSchemas(faust.Schema):  # type: ignore[misc]
             return
         field = ""
         if misfit.field >= 0:
-            field = f", field {self.topic.events.fields[misfit.field].name!r}"
+            field = f", field {self.topic.records.fields[misfit.field].name!r}"
         app.log.warning(
             "topic %s, partition %d, offset %d: skipped, %s%s (%d so far); "
             "intake sets it among the dead letters",
@@ -92,7 +92,7 @@ class EventSchemas(faust.Schema):  # type: ignore[misc]
 
     def partition(self, value: Any, record: bytes) -> int:
         """Where an event, or a record, belongs. Raises `RequestError` where it has no id."""
-        if self.topic.event_id is None:
+        if self.topic.record_id is None:
             return place_of(record, self.topic.partitions)
         try:
             if isinstance(value, bytes):

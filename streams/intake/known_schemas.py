@@ -45,7 +45,7 @@ def keep_declared(url: str, log: str, topic: Topic) -> None:
         return
     for written in topic.written.values():
         keep(url, log, written)
-    keep(url, log, topic.events)
+    keep(url, log, topic.records)
 
 
 def earlier(url: str, topic: str, schema: EventSchema) -> dict[int, EventSchema]:
@@ -57,7 +57,7 @@ def earlier_of(url: str, log: str, topic: Topic) -> dict[int, EventSchema]:
     """Schemas that records in a topic's log bear beside its own, by wire id, as far as its own can
     read them: those that it declared, or those that its registry said."""
     if topic.registry is None:
-        return earlier(url, log, topic.events)
+        return earlier(url, log, topic.records)
     return dict(kept_writers(url, log, topic).readable)
 
 

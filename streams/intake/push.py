@@ -21,11 +21,12 @@ import structlog
 from freshet.schemas.durations import text_of
 from freshet.schemas.errors import LogError, RequestError
 from freshet.schemas.events.columns import BAD_TIME, OUT_OF_DOMAIN, REASONS, TOO_LARGE
-from freshet.schemas.events.decode import EventCodec, decode
+from freshet.schemas.events.decode import Columns, EventCodec, decode
 from freshet.schemas.events.field import BOUNDS, Field
 from freshet.schemas.events.validation import timed
 from freshet.schemas.events.writer import EventWriter, Misfit
 from freshet.schemas.sizes import KEY_BYTES
+from freshet.schemas.topics.exploding import explode, without_event
 from freshet.schemas.topics.reader import place_of, require_id
 from freshet.schemas.topics.topic import Freshness, Topic
 from freshet.streams.clock import Clock
@@ -131,9 +132,9 @@ class TopicDoor:
         if topic.event_id is not None:
             self._keys.add((topic.event_id,))
         self.topic = topic
-        self._schema = topic.events
-        self._codec = EventCodec(topic.events)
-        self._writer = EventWriter(topic.events)
+        self._schema = topic.records
+        self._codec = EventCodec(topic.records)
+        self._writer = EventWriter(topic.records)
         self._freshness = freshness or (lambda name: topic.freshness)
 
     def judge(self, columns: Mapping[str, Sequence[Any]], now_ms: int) -> Judged:
@@ -154,29 +155,56 @@ class TopicDoor:
                 misfits[i] = misfit
         # From a record's place among `values` back to its place in the push.
         kept = [i for i in range(n) if i not in misfits]
-        refused = [self._refusal(i, m.reason, m.field) for i, m in misfits.items()]
+        refused = [self._misfit(i, misfit) for i, misfit in misfits.items()]
         # With its type: where all are misfits the list is empty, and its sums would be floats.
         ends = np.cumsum([len(v) for v in values], dtype=np.int64)
         starts = ends - np.array([len(v) for v in values], np.int64)
         # Read back as intake will read it, so that what it would bury is refused here.
         decoded = decode(np.frombuffer(b"".join(values), np.uint8), starts, ends, self._codec)
-        now = np.full(len(kept), now_ms)
-        timed(decoded, self.topic.time, now, self._settings.ms("max_future"))
-        refuse_large(decoded, self._keys)
-        for i in np.flatnonzero(decoded.reason).tolist():
-            reason = int(decoded.reason[i])
-            field = int(decoded.detail_field[i])
-            if REASONS[reason] == "far_future":
-                refused.append(self._far_future(kept[i], field, now_ms))
-            else:
-                refused.append(self._refusal(kept[i], reason, field))
+        refused += self._broken(decoded, kept, now_ms)
         if refused:
             # In the order of the push: misfits were found before the others.
             raise EventsRefused(self.topic.name, n, sorted(refused, key=lambda r: r.index))
-        if self.topic.event_id is None:
+        if self.topic.record_id is None:
             places = [place_of(value, self.topic.partitions) for value in values]
             return Judged(values, np.array(places, np.int64))
-        return Judged(values, decoded.key(self.topic.event_id).partitions(self.topic.partitions))
+        return Judged(values, decoded.key(self.topic.record_id).partitions(self.topic.partitions))
+
+    def _broken(self, records: Columns, kept: Sequence[int], now_ms: int) -> list[Refusal]:
+        """Records of which an event breaks a rule, each by the first that does; `kept` are their
+        places in the push."""
+        events: Columns = records
+        parents = np.arange(records.n)
+        if self.topic.exploding is not None:
+            exploded = explode(records, self.topic.exploding)
+            events = exploded
+            parents = exploded.parents
+        now = np.full(events.n, now_ms)
+        timed(events, self.topic.time, now, self._settings.ms("max_future"))
+        refuse_large(events, self._keys)
+        # What is no event breaks no rule.
+        without_event(events)
+        rows = np.flatnonzero(events.reason)
+        _, first = np.unique(parents[rows], return_index=True)
+        rows = rows[first]
+        found = []
+        for row, name in zip(rows.tolist(), events.at_fault(rows)):
+            index = kept[int(parents[row])]
+            reason = int(events.reason[row])
+            field = None
+            if name is not None:
+                field = events.schema[name]
+            if field is not None and REASONS[reason] == "far_future":
+                found.append(self._far_future(index, field, now_ms))
+            else:
+                found.append(self._refusal(index, reason, field))
+        return found
+
+    def _misfit(self, index: int, misfit: Misfit) -> Refusal:
+        field = None
+        if misfit.field >= 0:
+            field = self._schema.fields[misfit.field]
+        return self._refusal(index, misfit.reason, field)
 
     @property
     def _settings(self) -> Freshness:
@@ -210,11 +238,13 @@ class TopicDoor:
             )
         return n
 
-    def _refusal(self, index: int, reason: int, at: int) -> Refusal:
-        f = self._schema.fields[at] if at >= 0 else None
-        return Refusal(index, REASONS[reason], f.name if f else None, self._expected(reason, f))
+    def _refusal(self, index: int, reason: int, field: Field | None) -> Refusal:
+        name = None
+        if field is not None:
+            name = field.name
+        return Refusal(index, REASONS[reason], name, self._expected(reason, field))
 
-    def _far_future(self, index: int, at: int, now_ms: int) -> Refusal:
+    def _far_future(self, index: int, field: Field, now_ms: int) -> Refusal:
         """It says whose now the time is held against, since it may be another's clock that is
         wrong."""
         date = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now_ms / 1000))
@@ -224,7 +254,7 @@ class TopicDoor:
             f"a time ({self.topic.time.counted}) that is at most {ahead} after this app's "
             f"clock, which stood at {now_ms} ms since 1970 ({date})"
         )
-        return Refusal(index, "far_future", self._schema.fields[at].name, expected)
+        return Refusal(index, "far_future", field.name, expected)
 
     def _expected(self, reason: int, f: Field | None) -> str:
         if f is None:

@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from freshet.schemas.errors import CheckpointError
 from freshet.schemas.evaluated import evaluated
-from freshet.schemas.events.columns import BAD_LABEL
+from freshet.schemas.events.columns import BAD_LABEL, OK
 from freshet.schemas.events.decode import (
     REASONS,
     Columns,
@@ -36,9 +36,11 @@ from freshet.schemas.text.columns import Texts
 from freshet.schemas.text.keys import joined, without_key
 from freshet.schemas.topics import headers
 from freshet.schemas.topics.derived_columns import derive
+from freshet.schemas.topics.exploding import without_event
 from freshet.schemas.topics.topic import Freshness, Topic
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.blocks import Block
+from freshet.streams.admission import events
 from freshet.streams.admission.admission import Admission, When
 from freshet.streams.admission.kernels import APPLIED
 from freshet.streams.admission.vouched import (
@@ -50,6 +52,7 @@ from freshet.streams.intake import kernels, tombstones
 from freshet.streams.intake.expressions import fields_of
 from freshet.streams.intake.fates import (
     FIRST_FILTER,
+    empty_code,
     fates,
     first_dead,
     tombstone_code,
@@ -193,14 +196,17 @@ class IntakeTask:
     def apply(self, batch: Batch) -> Outputs:
         if not len(batch):
             return Outputs()
-        return self.take(self._vouched.bounded(batch))
-
-    def take(self, batch: Batch, moved: Moved | None = None) -> Outputs:
-        """Settle records, which were appended when they say. Of those that were `moved` the batch
-        has the places in the log that they were moved to."""
         out = Outputs()
-        read = _Read(batch, moved)
-        columns = self._decoded(read)
+        for part in events.parts(self._vouched.bounded(batch), self._plan.topic):
+            self.take(part, out)
+        return out
+
+    def take(self, batch: Batch, out: Outputs, moved: Moved | None = None) -> None:
+        """Settle the events of these records, which were appended when they say, and put them where
+        they go. Of those that were `moved` the batch has the places in the log that they were moved
+        to."""
+        columns, read = self._decoded(_Read(batch, moved))
+        batch = read.batch
         times = timed(columns, self._plan.topic.time, batch.times, self._max_future)
         code = self._settle(columns, times, read)
         self._bury(columns, read, out)
@@ -212,7 +218,6 @@ class IntakeTask:
             rows = np.flatnonzero((code == APPLIED) | (code == tombstone_code(self._plan.topic)))
         if len(rows):
             self._route(columns, rows, times[rows], read, out)
-        return out
 
     def reach(self, partition: int, tick: int) -> None:
         """Of records that are moved: all that a source partition held at `tick` was taken."""
@@ -258,14 +263,16 @@ class IntakeTask:
         if int(ahead.times.max()) > latest + self._max_future:
             return True
         try:
-            columns = self._decoded(_Read(ahead))
+            columns, (ahead, _) = self._decoded(_Read(ahead))
             times = timed(columns, self._plan.topic.time, ahead.times, self._max_future)
         except Exception:  # is found out when it is applied
             return True
         # What would be believed, or dropped as late, by the record's own word alone.
         believed = times > latest + self._max_future
         behind = times < ahead.times - self._lateness
-        return bool(((columns.reason == 0) & (believed | behind)).any())
+        is_event = columns.reason == OK
+        is_event[without_event(columns)] = False
+        return bool((is_event & (believed | behind)).any())
 
     def vouch(self, batch: Batch, now_ms: int) -> None:
         self._vouched.note(batch, now_ms)
@@ -283,7 +290,8 @@ class IntakeTask:
         ] += 1
         return Outputs()
 
-    def _decoded(self, read: _Read) -> Columns:
+    def _decoded(self, read: _Read) -> tuple[Columns, _Read]:
+        """The events of these records, and the record of each."""
         batch, moved = read
         end = batch.end
         if moved is not None:
@@ -293,21 +301,15 @@ class IntakeTask:
             headers.fill(columns, list(self._plan.topic.headers), batch.headers)
         if moved is not None:
             columns.reason = np.where(moved.refused, moved.refused, columns.reason)
-        return columns
-
-    def _ids(self, columns: Columns, batch: Batch) -> npt.NDArray[np.uint64]:
-        """What the events are told apart by, as 128 bits each."""
-        name = self._plan.topic.event_id
-        if name is None:
-            places = pa.array(batch.offsets).cast(pa.string())
-            return Texts.from_arrow(places).identities()
-        return columns.key(name).identities()
+        columns, batch = events.events_of(columns, batch, self._plan.topic)
+        return columns, _Read(batch, moved)
 
     def _settle(self, columns: Columns, times: I64, read: _Read) -> Codes:
         """The fate of every row; imputed values are put in the columns."""
         topic = self._plan.topic
         batch, moved = read
         refuse_large(columns, self._keys)
+        no_event = without_event(columns)
         null = tombstones.rows_of(batch)
         ignored = null
         if len(null):
@@ -315,8 +317,10 @@ class IntakeTask:
         code = np.where(columns.reason > 0, columns.reason + (first_dead(topic) - 1), 0).astype(
             np.uint8
         )
+        if len(no_event):
+            code[no_event] = empty_code(topic)
         code[ignored] = tombstone_code(topic)
-        ids = self._ids(columns, batch)
+        ids = events.ids_of(columns, batch, topic)
         # Before filters and imputes: repeats and late ones must not move what gaps are filled with.
         when = When(times, batch.times)
         if moved is not None:
@@ -376,8 +380,7 @@ class IntakeTask:
             self._bury_rows(columns, own, replace(batch, partition=partition), out)
 
     def _bury_rows(self, columns: Columns, rows: I64, batch: Batch, out: Outputs) -> None:
-        names = [f.name for f in columns.schema.fields]
-        fields = [names[d] if d >= 0 else None for d in columns.detail_field[rows].tolist()]
+        fields = columns.at_fault(rows)
         reasons = [REASONS[r] for r in columns.reason[rows].tolist()]
         details = None
         if batch.nulls is not None:
@@ -557,11 +560,11 @@ def _replaced(texts: Texts, where: npt.NDArray[np.bool_], by: Texts | None) -> T
 def _origin(read: _Read, rows: I64) -> dict[str, pa.Array]:
     """Where each row stands in the partition that was read, and where it came from."""
     batch, moved = read
-    offsets = pa.array(batch.offsets[rows])
+    own = events.origin(batch, rows)
     if moved is None:
-        return {"_offset": offsets, "_index": pa.array(np.zeros(len(rows), np.int32))}
+        return own
     return {
-        "_offset": offsets,
+        **own,
         "_index": pa.array(moved.indices[rows]),
         blocks.SOURCE_PARTITION: pa.array(moved.partitions[rows].astype(np.int32)),
         blocks.SOURCE_OFFSET: pa.array(moved.offsets[rows]),

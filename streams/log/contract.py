@@ -9,7 +9,7 @@ message) is not the log's business. Implementations are listed in `streams/catal
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -33,6 +33,9 @@ class Batch:
     alone `keys` are the records' keys, bytes as they came, missing where a record has none.
     `headers` are those that the reader was asked for, in that order, likewise (empty: none were, or
     the log keeps none).
+
+    Of events that are elements of an array in their record (see `as_events`), `places` int32 `[n]`
+    are where in it (None: each record is one event).
     """
 
     topic: str
@@ -45,6 +48,7 @@ class Batch:
     nulls: Bools | None = None
     keys: Texts | None = None
     headers: tuple[Texts, ...] = ()
+    places: npt.NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -57,10 +61,13 @@ class Batch:
         """Records `first` to `after` (exclusive) as a batch of their own."""
         return self.where(slice(first, after))
 
-    def where(self, chosen: slice | Bools) -> Batch:
+    def where(self, chosen: slice | Bools | npt.NDArray[np.intp]) -> Batch:
         """The chosen records as a batch of their own."""
         nulls = self.nulls
         keys = self.keys
+        places = self.places
+        if places is not None:
+            places = places[chosen]
         if nulls is not None:
             nulls = nulls[chosen]
         if keys is not None:
@@ -77,7 +84,12 @@ class Batch:
             nulls,
             keys,
             tuple(header.where(chosen) for header in self.headers),
+            places,
         )
+
+    def as_events(self, parents: npt.NDArray[np.intp], places: npt.NDArray[np.int32]) -> Batch:
+        """For each event its record (`parents` int64 `[n]`, rising), and where it is in that."""
+        return replace(self.where(parents), places=places)
 
 
 def joined(batches: Sequence[Batch]) -> list[Batch]:

@@ -42,13 +42,14 @@ from freshet.streams.operators.assignment import (
 )
 from freshet.streams.operators.checkpoints import Checkpoints
 from freshet.streams.operators.crashes import Crashes
-from freshet.streams.operators.dead_letters import letters
+from freshet.streams.operators.dead_letters import letters, letters_of_rows
 from freshet.streams.operators.listener import LISTEN_SECONDS, Listener
 from freshet.streams.operators.reading import MAX_RECORDS, Reading, Waiting
 from freshet.streams.operators.report import STATUS_SECONDS, Reporter
 from freshet.streams.operators.task import (
     Append,
     Outputs,
+    Refusable,
     Task,
     Ticking,
 )
@@ -402,11 +403,22 @@ class Operator:
             for key, task in self._turn.tasks.items():
                 task.write()
                 self._assigned[key].written_at = self._rhythm.wall()
+                self._bury_rows(key, task)
         except StoreError as error:
             self._outages.begin(error, WAITS)
             return False
         self._outages.over("store")
         return True
+
+    def _bury_rows(self, key: TopicPartition, task: Task) -> None:
+        """Rows that the store refuses are dead letters, and hold nothing up."""
+        if not isinstance(task, Refusable):
+            return
+        refused = task.refusals()
+        if refused:
+            topic, partition = key
+            values = letters_of_rows(refused, self._job.origin_of(topic), partition)
+            self._turn.appends.append(Append(self._job.dead, 0, values, self._place.now_ms()))
 
     def _append(self) -> None:
         """Append what the turn made, and flush; then tell of it."""

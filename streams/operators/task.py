@@ -15,6 +15,7 @@ from freshet.schemas.topics.topic import Freshness
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.messages import Message
 from freshet.streams.log.contract import Batch
+from freshet.streams.operators.dead_letters import RefusedRow
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -96,6 +97,15 @@ class Ticking(Protocol):
     def tick(self, now_ms: int, partitions: int) -> Outputs:
         """All that the partition held at `now_ms` (app clock) was applied; its topic had so many
         partitions then. A time that it was told before, or a later one, leads to nothing."""
+        ...
+
+
+@runtime_checkable
+class Refusable(Protocol):
+    """A task of whose rows the store may refuse some: a view's."""
+
+    def refusals(self) -> Sequence[RefusedRow]:
+        """Rows that were refused, each once: those of which it has not told yet."""
         ...
 
 

@@ -59,11 +59,11 @@ def sorted_out(topic: Topic, found: Mapping[int, kept.Kept]) -> Sorted:
             # Its own is read as it is, but where events have fields of headers beside.
             if not topic.headers:
                 continue
-        between = obstacles(writer, topic.events)
+        between = obstacles(writer, topic.records)
         if between:
             unreadable[schema_id] = SchemaError(
                 _told(topic, raw),
-                f"topic {topic.name} (version {topic.events.version} of its schema) cannot read "
+                f"topic {topic.name} (version {topic.records.version} of its schema) cannot read "
                 f"what is written by it: {between[0].cause}",
                 between[0].fix,
                 field=between[0].field,
@@ -169,7 +169,7 @@ class Writers:
     def _take_on(self) -> None:
         """What is kept by now."""
         known = kept_writers(self._url, self._log, self._topic)
-        self.codec = EventCodec(self._topic.events, known.readable, known.unreadable.keys())
+        self.codec = EventCodec(self._topic.records, known.readable, known.unreadable.keys())
         self._unreadable = known.unreadable
         ids = {*kept.schemas(self._url, self._log), *kept.unknown(self._url, self._log)}
         # Its own id is asked of, too: the registry must say the same of it.

@@ -129,7 +129,7 @@ class MovedIntakeTask:
         if not waiting:
             return
         rows = sound(together(waiting))
-        out.appends.extend(self._intake.take(rows.batch, rows.moved).appends)
+        self._intake.take(rows.batch, out, rows.moved)
 
     def _culprits_refused(self, rows: Rows) -> Rows:
         refused = rows.moved.refused.copy()
@@ -151,7 +151,7 @@ class MovedIntakeTask:
     def _crashes(self, rows: Rows) -> bool:
         """Whether these crash an intake that remembers nothing, and so settles all of them."""
         try:
-            IntakeTask(self._plan, rows.batch.partition).take(rows.batch, rows.moved)
+            IntakeTask(self._plan, rows.batch.partition).take(rows.batch, Outputs(), rows.moved)
         except ENVIRONMENT:
             raise
         except (Exception, PanicException):

@@ -8,6 +8,7 @@ import struct
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,7 +22,7 @@ from freshet.features.packed import Packed
 from freshet.features.rows.finish import finish
 from freshet.features.rows.rows import More, RowPlan, ViewRows
 from freshet.features.stores.complete_store import CompleteStore
-from freshet.features.stores.contract import RowKeys, Rows, Store
+from freshet.features.stores.contract import RowKeys, Rows, RowsRefused, Store
 from freshet.features.stores.marks import PartitionMark
 from freshet.schemas.errors import StoreError
 from freshet.schemas.sizes import KEY_BYTES
@@ -40,6 +41,10 @@ class Rig(Protocol):
     def open(self) -> Store: ...
     def empty(self) -> None:
         """Lose all rows."""
+        ...
+
+    def spoil(self, view: str) -> tuple[bytes, bytes] | None:
+        """A key and a row that the server will refuse; None where it refuses none."""
         ...
 
 
@@ -142,6 +147,28 @@ def expected(steps: Sequence[Step]) -> dict[bytes, bytes | None]:
 
 
 class StoreBattery:
+    def test_a_row_that_the_server_refuses_holds_up_no_other(
+        self, rig: Rig, store: Store, view: str
+    ) -> None:
+        spoiled = rig.spoil(view)
+        if spoiled is None:
+            return
+        keys = [b"%d" % i for i in range(24)]
+        rows = [row(key, (1, 0)) for key in keys]
+        keys.insert(11, spoiled[0])
+        rows.insert(11, spoiled[1])
+        for _ in range(2):
+            with pytest.raises(RowsRefused) as caught:
+                store.write(view, keys, Packed.of(rows))
+            assert list(caught.value.rows) == [11]
+            assert "refuses 1 of 25 rows" in str(caught.value)
+        assert get(store, view, keys) == [*rows[:11], None, *rows[12:]]
+        # Others are written as ever, and all are erased that can be.
+        assert put(store, view, [(b"0", (2, 0))]) == 1
+        with suppress(RowsRefused):
+            store.erase(view, keys, pack((3, 0)))
+        assert get(store, view, keys) == [None] * 25
+
     def test_rows_of_many_views_come_back_in_one_read(self, store: Store) -> None:
         views = [view_name() for _ in range(3)]
         for i, view in enumerate(views):

@@ -10,10 +10,11 @@ import redis
 from cassandra.cluster import Cluster
 
 from freshet.features.catalog import STORES, open_store
+from freshet.features.redis.buckets import bucket_of, tags
 from freshet.features.stores.contract import Store
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.servers.redis_server import RedisServer
-from tests.contracts.store_battery import Rig, StoreBattery, store, view, writers
+from tests.contracts.store_battery import Rig, StoreBattery, row, store, view, writers
 from tests.features.redis.groups import RedisCluster, WatchedRedis
 
 __all__ = ["TestStore", "store", "view", "writers"]
@@ -33,6 +34,12 @@ class RedisRig:
         with redis.Redis.from_url(self._server) as client:
             client.flushall()
 
+    def spoil(self, view: str) -> tuple[bytes, bytes]:
+        """Something else's key has the row's name."""
+        with redis.Redis.from_url(self._server) as client:
+            client.rpush(f"{view}:spoiled", "x")
+        return b"spoiled", row(b"spoiled", (1, 0))
+
 
 class ClusterRig:
     counts = True
@@ -45,6 +52,14 @@ class ClusterRig:
 
     def empty(self) -> None:
         self._cluster.empty()
+
+    def spoil(self, view: str) -> tuple[bytes, bytes]:
+        tag = tags()[bucket_of(b"spoiled")].decode()
+        name = f"{{{tag}}}{view}:spoiled"
+        host, _, port = self._cluster.servers[0].address.rpartition(":")
+        with redis.RedisCluster(host, int(port)) as client:
+            client.rpush(name, "x")
+        return b"spoiled", row(b"spoiled", (1, 0))
 
 
 class CassandraRig:
@@ -62,6 +77,10 @@ class CassandraRig:
 
     def empty(self) -> None:
         self._session.execute(f"TRUNCATE {self._keyspace}.rows", timeout=60)
+
+    def spoil(self, view: str) -> tuple[bytes, bytes]:
+        """Larger than the server takes."""
+        return b"spoiled", row(b"spoiled", (1, 0), 3 << 20)
 
     def close(self) -> None:
         self._session.execute(f"DROP KEYSPACE IF EXISTS {self._keyspace}", timeout=60)
@@ -85,6 +104,9 @@ class TieredRig:
         with redis.Redis.from_url(self._copies.url) as client:
             client.flushall()
 
+    def spoil(self, view: str) -> tuple[bytes, bytes]:
+        return self._store.spoil(view)
+
 
 class MemoryRig:
     """All that open it share its rows."""
@@ -99,6 +121,9 @@ class MemoryRig:
 
     def empty(self) -> None:
         self._store.lose()
+
+    def spoil(self, view: str) -> None:
+        return None
 
 
 @pytest.fixture(scope="module")

@@ -26,11 +26,12 @@ export function showTopics({ topics }) {
     const [dropped, dead] = [sum(gone), sum(t.dead)];
     const row = [
       t.name,
-      { text: "", bar: [[t.applied, "applied"], [t.deduplicated, "deduplicated"], [late + dropped + t.tombstones, "dropped"], [dead, "dead"]] },
+      { text: "", bar: [[t.applied, "applied"], [t.deduplicated, "deduplicated"], [late + dropped + t.tombstones + t.empty, "dropped"], [dead, "dead"]] },
       count(t.records), count(t.per_second), count(t.applied), count(t.deduplicated), count(late), count(dropped), count(dead), duration(t.lag_ms),
     ];
     row.note = dropped ? `dropped: ${listed(gone)}` : t.records ? "nothing dropped by a filter" : "no events yet";
     if (t.tombstones) row.note += ` · ${count(t.tombstones)} tombstones`;
+    if (t.empty) row.note += ` · ${count(t.empty)} records without an event`;
     return row;
   }), "this app declares no topics");
 }
@@ -85,7 +86,7 @@ export function showViews({ views }, history) {
       v.name, v.topics.join(", "), v.key || "—", count(v.rows), duration(v.max_age_ms), { text: "", spark: { values: history.series[`feature_lag/${v.name}`] ?? [], top: v.slo_ms } },
       { text: duration(v.lag_ms), className: breach(v.lag_ms, v.slo_ms) }, duration(v.slo_ms),
     ];
-    const about = [v.description, v.owner && `owner: ${v.owner}`].filter(Boolean).join(" · ");
+    const about = [v.refused && `${count(v.refused)} rows are refused by the store, ${v.refusal}`, v.description, v.owner && `owner: ${v.owner}`].filter(Boolean).join(" · ");
     const n = v.features.length;
     if (n) row.note = { summary: [`${n} feature${n === 1 ? "" : "s"}`, about].filter(Boolean).join(" · "), text: v.features.join(", ") };
     else if (about) row.note = about;

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freshet.features.catalog import open_store
+from freshet.features.packed import Packed
 from freshet.features.redis import link
 from freshet.features.redis.addresses import server_at
 from freshet.features.redis.copy_store import CopyStore
@@ -74,6 +75,22 @@ def test_what_was_read_once_is_read_without_the_store(store: CopyStore, behind: 
     (rows,) = store.read_at_once([RowKeys(view, [b"a"])], 5.0)
     assert rows.packed.row(0) == row(b"a", (3, 0))
     assert rows.generation == behind.generation()
+
+
+def test_a_copy_that_is_too_large_for_its_server_is_none_and_the_row_comes_from_the_store(
+    tmp_path: Path, behind: Behind
+) -> None:
+    limited = (*EVICTING, "--proto-max-bulk-len", str(1 << 20))
+    view = view_name()
+    with RedisServer(tmp_path, *limited) as server:
+        store = CopyStore(server_at(server.url, 5.0), behind)
+        put(store, view, [(b"a", (1, 0)), (b"b", (1, 1))])
+        assert get(store, view, [b"a", b"b"]) == [row(b"a", (1, 0)), row(b"b", (1, 1))]
+        large = row(b"a", (2, 0), 2 << 20)
+        assert store.write(view, [b"a", b"b"], Packed.of([large, row(b"b", (2, 1))])) == 2
+        # Not what was copied before.
+        assert get(store, view, [b"a", b"b"]) == [large, row(b"b", (2, 1))]
+        store.close()
 
 
 def test_what_was_evicted_comes_from_the_store_once(

@@ -18,8 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freshet.features import catalog
+from freshet.features.packed import Packed
 from freshet.features.redis import link
-from freshet.features.stores.contract import NotAtOnce, RowKeys, Store
+from freshet.features.stores.contract import NotAtOnce, RowKeys, RowsRefused, Store
 from freshet.schemas.errors import ComponentError, StoreError
 from freshet.servers import redis_server
 from freshet.servers.redis_server import MAX_PATH_BYTES, RedisServer, redis_program
@@ -405,3 +406,24 @@ class TestServer:
             client(server).config_set("maxmemory", "0")
             client(server).replicaof("127.0.0.1", 1)
             refused(lambda: put(store, view, [(b"k", (2, 0))]), server.socket, "replica", "master")
+
+
+def test_a_row_that_is_too_large_for_the_server_is_refused_alone(start: Start) -> None:
+    """It hangs up on whoever sends one, which is no outage."""
+    server = start("--proto-max-bulk-len", str(1 << 20))
+    store = open_store(server.url)
+    keys = [b"%d" % i for i in range(9)]
+    rows = [row(key, (1, 0)) for key in keys]
+    rows[4] = row(keys[4], (1, 0), 2 << 20)
+    with pytest.raises(RowsRefused) as caught:
+        store.write("v", keys, Packed.of(rows))
+    assert list(caught.value.rows) == [4]
+    assert "proto-max-bulk-len" in caught.value.rows[4]
+    assert get(store, "v", keys) == [*rows[:4], None, *rows[5:]]
+    # Many that are together more than one may be are taken as before.
+    many = [b"%d" % i for i in range(3_000)]
+    assert put(store, "v", [(key, (2, 0)) for key in many], 1_000) == 3_000
+    # Where it is away indeed, that is what is said.
+    server.stop()
+    with pytest.raises(StoreError, match="cannot be reached"):
+        store.write("v", keys, Packed.of(rows))

@@ -64,6 +64,32 @@ def letter(
     )
 
 
+def test_a_letter_of_one_event_of_several_shows_its_element() -> None:
+    line = {"type": "record", "name": "l", "fields": [{"name": "n", "type": "int"}]}
+    fields = [
+        {"name": "id", "type": "string"},
+        {"name": "at", "type": "long"},
+        {"name": "lines", "type": {"type": "array", "items": line}},
+    ]
+    schema = {"type": "record", "name": "order", "fields": fields}
+    topic = fr.Topic("orders", schema, event_id="id", event_time="at", explode="lines")
+    event = {"id": "1", "at": 5, "lines": [{"n": 1}, {"n": 2}]}
+    value = EventWriter(topic.records).encode(event)
+    found = readable(replace(letter(value, "out_of_range", "lines.n"), place=1), topic, {})
+    assert found.fields == {"id": "1", "at": 5, "lines.n": 2}
+    assert found.marked == "lines.n"
+    assert found.what.endswith("element 1 of 2 in lines")
+    # Of a record that was cut off there is what was kept of it.
+    torn = readable(replace(letter(value[:-2], size=99), place=7), topic, {})
+    assert torn.fields["id"] == "1"
+
+
+def test_a_letter_of_a_row_shows_its_key() -> None:
+    found = readable(letter("Zoë".encode(), "refused"), None, {})
+    assert (found.form, found.text) == ("text", "Zoë")
+    assert found.what == "the key of a row that the store refuses"
+
+
 def test_counts_are_those_of_what_was_published(run: OpenedRun) -> None:
     found = {(k.topic, k.reason): k.n for k in kinds(run)}
     assert found == {("payments", reason): n * ROUNDS for reason, n in OF_EACH_ROUND.items()}
@@ -75,7 +101,7 @@ def test_counts_are_those_of_what_was_published(run: OpenedRun) -> None:
 def test_an_example_names_a_record_that_is_bad_for_that_reason(run: OpenedRun) -> None:
     records = {r.offset: r for r in kept_by_run.records(run.log, "toy.payments", 0)}
     for k in kinds(run):
-        topic, partition, offset = k.example
+        topic, partition, offset, _ = k.example
         record = records[offset]
         event, reason = audit.read_event(record.value, PAYMENTS.events)
         judged = reason

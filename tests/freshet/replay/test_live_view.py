@@ -124,6 +124,7 @@ def report(verdict: list[str], agrees: bool = True) -> ReplayReport:
                 "records": 1_000,
                 "applied": 980,
                 "deduplicated": 10,
+                "empty": 0,
                 "dropped": {"late": 4},
                 "dead": {"outlier": 6},
                 "ledger_agrees": agrees,

@@ -15,6 +15,7 @@ def topic(records: int = 10, agrees: bool = True) -> TopicReport:
         records=records,
         applied=6,
         deduplicated=1,
+        empty=0,
         dropped={"late": 1},
         dead={"crash": 2},
         ledger_agrees=agrees,

@@ -313,6 +313,9 @@ def test_nested_values_become_records_and_arrays(tmp_path: Path) -> None:
     for row in rows:
         fastavro.schemaless_writer(io.BytesIO(), parsed, row)
     assert types(found)["tags"] == {"type": "array", "items": "string"}
+    doubts = {field.name: field.doubts for field in found.fields}
+    assert doubts["tags"] == ()
+    assert doubts["legs"] == ("holds records: with explode= each is an event of its own",)
 
 
 @pytest.mark.parametrize(

@@ -128,3 +128,10 @@ def test_repeats_are_found_within_a_partition_or_a_topic_and_by_an_id() -> None:
         "says that no event has one. Name the field that tells events apart as event_id, or leave "
         "dedup_by out."
     )
+
+
+def test_records_of_several_ids_are_not_moved_by_their_ids() -> None:
+    counted = {"name": "counts", "type": {"type": "array", "items": "int"}}
+    visit = {**VISIT, "fields": [*VISIT["fields"], counted]}
+    with pytest.raises(DefinitionError, match="explode='counts' one record has events of several"):
+        fr.Topic("visits", visit, "id", "at", dedup_by="topic", explode="counts")

@@ -36,6 +36,29 @@ JSON = st.builds(
 BROKEN = st.binary(max_size=40) | JSON.map(lambda text: text[:-3]) | st.just(b"\xff{")
 
 
+def test_one_event_of_several_in_a_record_is_read_by_its_place() -> None:
+    counts = {"name": "counts", "type": {"type": "map", "values": "int"}}
+    fields = [{"name": "id", "type": "string"}, {"name": "at", "type": "long"}, counts]
+    schema = {"type": "record", "name": "r", "fields": fields}
+    topic = Topic("r", schema, event_id="id", event_time="at", explode="counts")
+    reader = EventReader(topic)
+    event = {"id": "1", "at": APPENDED, "counts": {"a": 1, "b": 2}}
+    (record,) = encode(topic.records, [event])
+    assert reader.read_one(record, APPENDED, (), 1) == {
+        "id": "1",
+        "at": APPENDED,
+        "counts.key": "b",
+        "counts.value": 2,
+    }
+    whole = reader.read(record, APPENDED)
+    assert whole["counts"] == [{"key": "a", "value": 1}, {"key": "b", "value": 2}]
+    assert reader.event_id(record) == "1"
+    (empty,) = encode(topic.records, [{**event, "counts": {}}])
+    for value, place in ((record, 2), (empty, 0)):
+        with pytest.raises(Misfit):
+            reader.read_one(value, APPENDED, (), place)
+
+
 def in_columns(records: list[bytes], codec: EventCodec) -> list[tuple[str, dict[str, Any]]]:
     """Reason and event of each record as intake has them, all in one batch."""
     columns = columns_of(records, codec)

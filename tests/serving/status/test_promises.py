@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from freshet.schemas.durations import milliseconds
 from freshet.serving.status import status as s
-from freshet.serving.status.promises import promises, span
+from freshet.serving.status.promises import features_fresh, promises, span
 
 NOW = 1_800_000_000_000  # 2027-01-15 08:00:00 UTC
 HOUR = 3_600_000
@@ -20,6 +20,16 @@ HOUR = 3_600_000
 
 def view(name: str, lag: int | None, slo: int = 5_000) -> s.ViewFigures:
     return s.ViewFigures(name=name, lag_ms=lag, slo_ms=slo)
+
+
+@pytest.mark.parametrize(("lag", "light"), [(0, "amber"), (60_000, "red")])
+def test_rows_that_the_store_refuses_are_told_and_never_green(lag: int, light: str) -> None:
+    refused = s.ViewFigures(
+        name="gates", lag_ms=lag, slo_ms=5_000, refused=2, refusal="'b': WRONGTYPE"
+    )
+    (promise,) = features_fresh([refused])
+    assert promise.state == light
+    assert "the store refuses 2 rows, of gates 'b': WRONGTYPE; " in promise.reason
 
 
 def model(lag: int | None = 0, **changed: Any) -> s.ModelFigures:

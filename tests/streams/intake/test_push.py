@@ -62,6 +62,44 @@ def frame(*events: dict[str, Any]) -> PushRequest:
     return PushRequest("parcels", {name: [e.get(name) for e in events] for name in names})
 
 
+ORDER = {
+    "type": "record",
+    "name": "order",
+    "fields": [
+        {"name": "order", "type": "string"},
+        {"name": "at", "type": "long"},
+        {
+            "name": "lines",
+            "type": {
+                "type": "array",
+                "items": {
+                    "type": "record",
+                    "name": "line",
+                    "fields": [{"name": "amount", "type": "int", "range": [1, 9]}],
+                },
+            },
+        },
+    ],
+}
+
+
+def test_records_of_several_events_are_pushed_as_they_are() -> None:
+    topic = Topic("orders", ORDER, event_id="order", event_time="at", partitions=8, explode="lines")
+    door = TopicDoor(topic)
+    names = ["1", "2", "3"]
+    good = {"order": names, "at": [NOW] * 3, "lines": [[], [{"amount": 1}], [{"amount": 9}] * 2]}
+    judged = door.judge(good, NOW)
+    # By the record's own id, so that an order that is sent twice meets itself.
+    assert judged.partitions.tolist() == Texts.of(names).partitions(8).tolist()
+    bad = [[], [{"amount": 1}, {"amount": 0}, {"amount": 10}], [{"amount": "x"}]]
+    with pytest.raises(EventsRefused) as caught:
+        door.judge({**good, "lines": bad}, NOW)
+    assert caught.value.refused == [
+        Refusal(1, "out_of_range", "lines.amount", "1 to 9"),
+        Refusal(2, "wrong_type", "lines", "a list of its items"),
+    ]
+
+
 class NoWriter:
     def append(self, topic: str, partition: int, values: Sequence[bytes], time_ms: int) -> None:
         raise AssertionError("something was appended")

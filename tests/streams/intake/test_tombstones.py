@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freshet.audit.kept import Record
+from freshet.audit.kept import Place, Record
 from freshet.audit.ledger import recompute
 from freshet.schemas.events.codec import EventCodec
 from freshet.schemas.events.decode import encode
@@ -140,7 +140,7 @@ def clean_rows(appends: Sequence[Append]) -> list[dict[str, object]]:
     return sorted(rows, key=lambda row: int(row["_offset"]))
 
 
-def ledger_of(task: IntakeTask, batch: Batch, told: dict[int, str]) -> None:
+def ledger_of(task: IntakeTask, batch: Batch, told: dict[Place, str]) -> None:
     nulls = batch.nulls
     assert nulls is not None
     found = [
@@ -175,7 +175,7 @@ def test_they_erase_at_their_own_places_and_one_without_a_key_is_a_dead_letter()
     (letters,) = [blocks.decode(append.values[0]) for append in out.appends if append.topic == DEAD]
     assert letters.rows is not None
     assert letters.rows.column("detail").to_pylist() == [UNREADABLE, UNREADABLE, None]
-    ledger_of(task, mixed(), dict.fromkeys([3, 5], "undecodable"))
+    ledger_of(task, mixed(), dict.fromkeys([(3, 0), (5, 0)], "undecodable"))
 
 
 def test_alone_in_a_batch_they_are_taken_too() -> None:

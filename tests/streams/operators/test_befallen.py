@@ -90,7 +90,7 @@ def check_consistent(run: Run) -> None:
         for to in [route.to for route in (*plan.clean, *plan.labels)]:
             assert events_of(run.records(to), name) == events_of(appended(outs, to), name)
         crashed = {
-            r.offset: "crash"
+            (r.offset, 0): "crash"
             for r in kept_by_run.records(run.log, name, 0)
             if r.offset in run.crashing
         }
