@@ -19,9 +19,7 @@ from freshet.streams.log.contract import Log
 from freshet.streams.operators.checkpoints import Checkpoints, kept_as
 from freshet.streams.operators.task import from_json
 
-# Of a record: its offset, or its partition and offset. Of an event: its record's, and its own in that.
 Place = int | tuple[int, int]
-EventPlace = tuple[Place, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,11 +171,11 @@ OF_RECORDS = ("crash", "unreadable_schema")
 TOLD = (*OF_RECORDS, "too_large", "bad_label")
 
 
-def told(log: Log, dead: str, topic: Topic, partition: int) -> dict[EventPlace, str]:
+def told(log: Log, dead: str, topic: Topic, partition: int) -> dict[tuple[int, int], str]:
     """Events of a partition that crashed intake, or that its views or models refuse, each with
     the reason of its dead letter; and of those without bytes, since which keys a tombstone may have
     is for views to say."""
-    out: dict[EventPlace, str] = {}
+    out: dict[tuple[int, int], str] = {}
     for record in records(log, dead, 0):
         try:
             block = decode_block(record.value)

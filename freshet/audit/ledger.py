@@ -23,7 +23,7 @@ import polars as pl
 import pyarrow as pa
 
 from freshet.audit.avro import Unreadable, has_overlong, read_values
-from freshet.audit.kept import NOTHING, OF_RECORDS, EventPlace, Record, TakenOn
+from freshet.audit.kept import NOTHING, OF_RECORDS, Record, TakenOn
 from freshet.audit.moments import moment
 from freshet.schemas.durations import EARLIEST_MS
 from freshet.schemas.evaluated import evaluated
@@ -53,7 +53,7 @@ SEEDS = (0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93)
 def recompute(
     topic: Topic,
     found: Iterator[Record],
-    told: Mapping[EventPlace, str] | None = None,
+    told: Mapping[Any, str] | None = None,
     taken_on: TakenOn = NOTHING,
     earlier: Mapping[int, EventSchema] | None = None,
 ) -> Ledger:

@@ -83,11 +83,11 @@ def topic_report(app: App, log: Log, checkpoints_url: str, name: str) -> TopicRe
     # Also those that were added since it was declared.
     every = sorted(log.bounds(app.log_of(name)).spans)
     letters = {p: kept_by_run.told(log, app.dead_log, topic, p) for p in every}
-    by_place: dict[kept_by_run.EventPlace, str] = {}
-    if topic.by_id:
-        # Each of these records is one event.
-        for p, told in letters.items():
-            by_place |= {((p, int(offset)), 0): why for (offset, _), why in told.items()}
+    by_place = {
+        ((p, offset), event): why
+        for p, told in letters.items()
+        for (offset, event), why in told.items()
+    }
     agrees = True
     for p in range(topic.partitions):
         recorded = kept_by_run.taken_on(log, checkpoints_url, topic, settled, p)
