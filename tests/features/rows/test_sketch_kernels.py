@@ -94,7 +94,7 @@ def fold(rows: ViewRows, events: list[Event], first: int) -> None:
             codes[at, column] = code_of(value) if there else MISSING
     times = np.array([t for t, _, _ in events], np.int64)
     keys = Texts.of(["k"] * count)
-    rows.fold(keys, times, values, 0, np.arange(first, first + count), codes)
+    rows.fold(keys, times, values, 0, np.arange(first, first + count), More(codes))
 
 
 def rows_of(view: tuple[dict[str, fr.Aggregate], int | None]) -> ViewRows:
