@@ -48,7 +48,7 @@ class FeaturesRequest(msgspec.Struct):
     written as one. Views without a key need none: `{}` asks for their one row. With
     `full_feature_names`, features are called `view__feature` in the answer."""
 
-    entities: dict[str, list[Entity]] = {}
+    entities: dict[str, list[Entity]]
     features: list[str] = []
     feature_service: str | None = None
     full_feature_names: bool = False

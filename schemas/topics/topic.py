@@ -197,6 +197,9 @@ def category(ref: FieldRef) -> FieldRef:
     Returns:
         The same field, to be listed among the features of a model.
 
+    Raises:
+        DefinitionError: it is no field of a topic.
+
     Examples:
         >>> import freshet as fr
         >>> trips = fr.Topic(
@@ -216,6 +219,11 @@ def category(ref: FieldRef) -> FieldRef:
         >>> trips["hour"].categorical, fr.category(trips["hour"]).categorical
         (False, True)
     """
+    expected = (
+        'Name a field of a topic, as trips["hour"]; views have numbers alone, and what is computed '
+        "of them is a category by fr.on_demand(…, category=True)."
+    )
+    check_kind("fr.category", "ref", ref, FieldRef, expected)
     return FieldRef(ref.topic, ref.field, True)
 
 

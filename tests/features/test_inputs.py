@@ -81,7 +81,7 @@ FEATURES: dict[str, Any] = {
     "since": fr.age(),
 }
 VIEW = View("by_user", TOPIC, key="user", tile="1s", features=FEATURES)
-ROUTE = clean_route("clean", VIEW)
+ROUTE = clean_route("clean", VIEW, TOPIC)
 AS_OF = 20_000
 
 Event = dict[str, Any]

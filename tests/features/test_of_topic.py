@@ -6,11 +6,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
+import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,8 +24,10 @@ from freshet.features.views.task import ViewTask
 from freshet.roles import plans
 from freshet.roles.interface import feature_reader
 from freshet.schemas.errors import DefinitionError, RequestError
+from freshet.schemas.text.columns import Texts
 from freshet.schemas.wire.blocks import NO_TICK
 from freshet.streams.intake.task import IntakeTask
+from freshet.streams.log.contract import Batch
 from tests.streams.toy_events import batch_of
 
 NOW = 1_795_890_000_000
@@ -370,3 +374,32 @@ def test_every_column_of_a_clean_log_is_of_the_topic_that_has_it() -> None:
         next(own.name for own in BY_USER.inputs if own.where is not None and own.topic is None),
     }
     assert set(chain(*names.values())) == set(BY_USER.plan.fields)
+
+
+def test_a_tombstone_of_one_topic_erases_the_row_with_what_came_of_all() -> None:
+    members = fr.Topic("members", ORDERS.schema, "id", "at", tombstone="delete")
+    visits = fr.Topic("visits", ORDERS.schema, "id", "at")
+    features = {"n": fr.count(**DAY), "n_visits": fr.of(visits, fr.count(**DAY))}
+    view = fr.View("by_user", [members, visits], key="user", features=features)
+    app = fr.App("club", topics=[members, visits], views=[view])
+    store = MemoryStore()
+    task = ViewTask(view, app.stored_as(view), 0, store)
+    event = json.dumps({"id": "a", "at": NOW, "user": 1, "n": 2, "amount": 1.0}).encode()
+
+    def take_in(topic: fr.Topic, batch: Batch, offset: int) -> list[Any]:
+        applied = IntakeTask(plans.intake_plan(app, topic), 0).apply(batch)
+        (append,) = [one for one in applied.appends if one.topic == app.clean_log_of(view)]
+        task.apply(batch_of(append.values, [offset], [NOW]))
+        task.write()
+        request = FeaturesRequest({"user": [1]}, ["by_user:n", "by_user:n_visits"])
+        answer = feature_reader(app).answer(request, store, NOW)
+        return [column.values[0] for column in answer.results[1:]]
+
+    assert take_in(visits, batch_of([event], [0], [NOW]), 0) == [1, 1]
+    gone = batch_of([b""], [0], [NOW])
+    gone = replace(gone, nulls=np.array([True]), keys=Texts.from_arrow(pa.array([b"1"])))
+    assert take_in(members, gone, 1) == [None, None]
+    assert take_in(visits, batch_of([event], [1], [NOW]), 2) == [1, 1]
+    whole = fr.View("all", [visits, members], key=(), features=features)
+    with pytest.raises(DefinitionError, match="is keyed by nothing: tombstones of topic members"):
+        fr.App("club", topics=[members, visits], views=[whole])

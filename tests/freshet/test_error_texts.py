@@ -130,6 +130,7 @@ IN_THE_APP: dict[str, tuple[str, str]] = {
     "An on-demand feature that is a field already": ('[handovers["city"],', '[fr.on_demand("city", pl.col("city").str.to_lowercase()),'),
     "An on-demand feature that looks at other rows": ('[handovers["city"],', '[fr.on_demand("odd", pl.col("at") > pl.col("at").mean()),'),
     "A category of fractions": ('[handovers["city"],', '[fr.on_demand("hours", pl.col("cities.late_1h") / 60, category=True),'),
+    "A category of a view's feature": ('cities["late_1h"]]', 'fr.category(cities["late_1h"])]'),
     "A learner without its brackets": ("[fr.Baseline(),", "[fr.Baseline,"),
     "A name in the place of a topic": ('"cities", deliveries,', '"cities", "deliveries",'),
     "A file that ends the process": ('app = fr.App("parcels"', 'raise SystemExit(0)\napp = fr.App("parcels"'),
