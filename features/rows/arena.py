@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from freshet.features.rows import arena_kernels as kernels
 from freshet.features.rows.fold_kernels import Events, Steps, fold
+from freshet.features.rows.layout import END
 from freshet.features.rows.plan import RowPlan
 from freshet.features.rows.removal_kernels import drop, erase, sweep
 from freshet.features.rows.tile_kernels import Rings
@@ -139,13 +140,14 @@ class RowArena:
             if done < ids.size:
                 self._more_segments()
 
-    def sweep(self, first: int, after: int, now_ms: int) -> I64:
+    def sweep(self, first: int, after: int, now_ms: int) -> tuple[I64, int]:
         """Empty those rows of some ids, `first` to `after` (exclusive), that are over by a clock;
-        their ids."""
+        their ids, and the least newest event of the others."""
         gone = np.empty(after - first, np.int64)
         count = 0
+        oldest = END
         while first < after:
-            found, first = sweep(
+            found, first, least = sweep(
                 first,
                 after,
                 now_ms,
@@ -156,9 +158,10 @@ class RowArena:
                 gone[count:],
             )
             count += int(found)
+            oldest = min(oldest, int(least))
             if first < after:
                 self._more_segments()
-        return gone[:count]
+        return gone[:count], oldest
 
     def drop(self, ids: I64) -> tuple[I64, I64]:
         """Let go of those rows of which nothing is left, once store and checkpoint have seen that:

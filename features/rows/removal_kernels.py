@@ -17,6 +17,7 @@ from freshet.features.rows.layout import (
     BLOCK_HEADER,
     BLOCK_ID,
     BLOCK_SIZE,
+    END,
     FIRST,
     FIRST_WHOLE,
     LAST,
@@ -76,19 +77,27 @@ def sweep(
     gone: Any,
 ) -> Any:
     """Empty those rows of ids `first` to `after` (exclusive) that are over by the clock, and write
-    their ids to `gone`. Returns how many there are, and at which id it stopped, as the arena was
-    full. Such a row keeps its version, and its newest event is OVER."""
+    their ids to `gone`. Returns how many there are, at which id it stopped, as the arena was full,
+    and the least newest event of the others. Such a row keeps its version, and its newest event is
+    OVER."""
     words, _, _, blocks, state, dead, _ = arena
     hold = plan[5][1]
     found = 0
+    oldest = END
     for id_ in range(first, after):
         if is_full(state, dead):
-            return found, id_
+            return found, id_, oldest
         if id_ + AHEAD < after:
             prefetch(words, blocks[id_ + AHEAD])
         block = blocks[id_]
         # An id without a key has no row.
-        if block == 0 or not is_over(words[block + BLOCK_HEADER + NEWEST], now, hold):
+        if block == 0:
+            continue
+        newest = words[block + BLOCK_HEADER + NEWEST]
+        if not is_over(newest, now, hold):
+            # Those of no events wait for nothing more.
+            if newest > OVER:
+                oldest = min(oldest, newest)
             continue
         offset = words[block + BLOCK_HEADER + VERSION_OFFSET]
         index = words[block + BLOCK_HEADER + VERSION_INDEX]
@@ -98,7 +107,7 @@ def sweep(
         touch(id_, block, words, touched, counts)
         gone[found] = id_
         found += 1
-    return found, after
+    return found, after, oldest
 
 
 @kernel

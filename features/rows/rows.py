@@ -18,6 +18,7 @@ from freshet.features.rows.finish_kernels import plain
 from freshet.features.rows.fold_kernels import Events
 from freshet.features.rows.layout import (
     CHECKPOINT,
+    END,
     NEVER,
     NEWEST,
     OVER,
@@ -75,6 +76,9 @@ class ViewRows:
         self._keys = Interner()
         self._arena = RowArena(self.plan)
         self._next_looked_at = 0
+        # No row has an older newest event: as the last round found, and as this one does so far.
+        self._oldest = END
+        self._oldest_of_round = END
         # Ids of rows of which nothing is left, until they are let go: those that no checkpoint has
         # seen so, and those that one has.
         self._leaving: list[I64] = []
@@ -132,6 +136,11 @@ class ViewRows:
                 f"values {values.shape} and whole numbers {exact.shape}",
                 "Pass one row for each event and one column for each field of the plan.",
             )
+        if count:
+            # A row may begin with any of them, behind whoever looks.
+            least = int(times.min())
+            self._oldest = min(self._oldest, least)
+            self._oldest_of_round = min(self._oldest_of_round, least)
         ids = self._keys(keys)
         self._arena.hold(self._keys.given)
         events = Events(
@@ -145,17 +154,26 @@ class ViewRows:
         self._arena.fold(events, version_offset)
 
     def sweep(self, now_ms: int, rows: int) -> None:
-        """Look at so many rows, and empty those that are over by the partition's clock."""
+        """Look at so many rows, in turn, and empty those that are over by the partition's clock."""
         if self.plan.keep_ms == FOR_EVER:
             return
         given = self._keys.given
         rows = min(rows, given)
         while rows:
             first = self._next_looked_at
+            # Between two rounds: most of the time none can be over.
+            if first == 0 and now_ms - self._oldest <= self.plan.keeps[1]:
+                return
             after = min(first + rows, given)
-            self._leaving.append(self._arena.sweep(first, after, now_ms))
+            gone, oldest = self._arena.sweep(first, after, now_ms)
+            self._leaving.append(gone)
+            self._oldest_of_round = min(self._oldest_of_round, oldest)
             rows -= after - first
-            self._next_looked_at = after if after < given else 0
+            self._next_looked_at = after
+            if after == given:
+                self._next_looked_at = 0
+                self._oldest = self._oldest_of_round
+                self._oldest_of_round = END
 
     def let_go(self) -> None:
         """Let go of rows of which nothing is left, and of their keys: the store has all that was
@@ -220,7 +238,8 @@ class ViewRows:
         self._clear()
         for part in (base, *deltas):
             self._apply(part)
-        # Some of them may be rows of no events.
+        # Nobody has looked at them, and some may be rows of no events.
+        self._oldest = NEVER
         self._seen_leaving = [self._keys.ids()]
         # Of the newest part alone: each says all that was pending when it was dumped.
         self._arena.touch(plain(part["pending"], np.int64), STORE)

@@ -31,9 +31,9 @@ from freshet.streams.operators.task import Outputs, without_rows
 
 I64 = npt.NDArray[np.int64]
 ROWS_A_WRITE = 5_000
-# So many rows are looked at for each event, whether they are over. One is enough: where each event
-# makes a row, as many go as come.
-LOOKED_AT_AN_EVENT = 1
+# So many rows are looked at for each event, whether they are over. More than one: where each event
+# makes a row, whoever looks would never come round.
+LOOKED_AT_AN_EVENT = 2
 # And for each tick, so that those of a topic that has fallen silent go, too: a million within a
 # quarter of an hour.
 LOOKED_AT_A_TICK = 1_000
