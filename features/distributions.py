@@ -49,7 +49,7 @@ class Quantile:
     def __post_init__(self) -> None:
         check_field("quantile", self.field)
         check_duration(self.over, "quantile: over")
-        _check_between(self.share, "quantile: share", (0.0, 1.0))
+        _check_between(self.share, "quantile: share", (0.0, 1.0), "The 95th percentile is 0.95.")
         _check_between(self.error, "quantile: error", QUANTILE_ERRORS)
 
     @property
@@ -269,13 +269,13 @@ def most_frequent(
     return MostFrequent(field, over, exact, condition_of(where))
 
 
-def _check_between(number: float, name: str, bounds: tuple[float, float]) -> None:
+def _check_between(
+    number: float, name: str, bounds: tuple[float, float], instead: str = "Use 0.05, say."
+) -> None:
     check_finite(number, name)
     low, high = bounds
     if not low <= number <= high:
-        raise DefinitionError(
-            f"{name}={number!r}", f"is not from {low} to {high}", f"Use {max(low, 0.05)}, say."
-        )
+        raise DefinitionError(f"{name}={number!r}", f"is not from {low} to {high}", instead)
 
 
 def _check_count(count: object, name: str) -> None:
