@@ -49,7 +49,7 @@ class Quantile:
     def __post_init__(self) -> None:
         check_field("quantile", self.field)
         check_duration(self.over, "quantile: over")
-        _check_between(self.share, "quantile: share", (0.0, 1.0))
+        _check_between(self.share, "quantile: share", (0.0, 1.0), "The 95th percentile is 0.95.")
         _check_between(self.error, "quantile: error", QUANTILE_ERRORS)
 
     @property
@@ -237,20 +237,21 @@ def most_frequent(
 ) -> MostFrequent:
     """The value of a field that came most often in the window (its mode).
 
-    Of values that came equally often, the least. Missing (NaN) when there was none. Missing values
-    are passed over, and so is the least long, -2^63. Of an int or long field it is a whole number
-    with every digit; a model reads it as float32, as it reads all numbers.
+    Of numbers that came equally often, the least; of texts always the same one. Missing (NaN) when
+    there was none. Missing values are passed over, and so is the least long, -2^63. Of an int or
+    long field it is a whole number with every digit; a model reads it as float32, as it reads all
+    numbers; of an enum, or a text with a domain, it is a text, as of `last`.
 
     It is exact while no tile of the window has more than `exact` different values. Beyond, a new
-    value takes the place of the tile's rarest one, and its count: then no count of a tile is too
-    high by more than the tile's events divided by `exact`, and a value that came more often than
-    that is there.
+    value takes the place of the tile's rarest one, and its count: then the count of a value is off
+    by no more than the number of the window's events divided by `exact`, up or down.
 
     Source: Metwally, Agrawal and El Abbadi, "Efficient computation of frequent and top-k elements
     in data streams" (2005), whose Space-Saving each tile does.
 
     Args:
-        field: A number or boolean field of the view's topic (true is 1.0).
+        field: A number or boolean field of the view's topic (true is 1.0), an enum, or a text with
+            a domain.
         over: Length of the window, a duration such as `"10m"`; a multiple of the view's tile.
         exact: How many different values a tile keeps: 1 to 1,024, sixteen bytes each.
         where: A row-wise Polars expression over the topic's fields. An event for which it is not
@@ -268,13 +269,13 @@ def most_frequent(
     return MostFrequent(field, over, exact, condition_of(where))
 
 
-def _check_between(number: float, name: str, bounds: tuple[float, float]) -> None:
+def _check_between(
+    number: float, name: str, bounds: tuple[float, float], instead: str = "Use 0.05, say."
+) -> None:
     check_finite(number, name)
     low, high = bounds
     if not low <= number <= high:
-        raise DefinitionError(
-            f"{name}={number!r}", f"is not from {low} to {high}", f"Use {max(low, 0.05)}, say."
-        )
+        raise DefinitionError(f"{name}={number!r}", f"is not from {low} to {high}", instead)
 
 
 def _check_count(count: object, name: str) -> None:

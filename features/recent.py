@@ -75,13 +75,15 @@ def last_distinct(
     A value is as new as its newest event; of equal times the later one in the log is newer. Missing
     (NaN) when there were fewer values than that. Missing values are passed over, and so is the
     least long, -2^63. Of an int or long field it is a whole number with every digit; a model reads
-    it as float32, as it reads all numbers. Features of one field and condition share what is kept.
+    it as float32, as it reads all numbers; of an enum, or a text with a domain, it is a text, as of
+    `last`. Features of one field and condition share what is kept.
 
     As `last`, it cannot be taken back: as of a time before the row's newest event, it is as of that
     event.
 
     Args:
-        field: A number or boolean field of the view's topic (true is 1.0).
+        field: A number or boolean field of the view's topic (true is 1.0), an enum, or a text with
+            a domain.
         nth: Which of them: 1 to 64. A row has 16 bytes for each, up to the largest.
         over: Values whose newest event is as old as this duration, or older, are missing; exactly,
             as no tiles are asked. None: values are there however old they are.

@@ -61,9 +61,9 @@ class _Space(NamedTuple):
 class Tables(NamedTuple):
     """What drives the kernels for several views, one after the other: of each its shape, its bound
     of age (ms, 0: none) and for how long it keeps rows (ms), and where its features begin in the
-    lines of all; the rings of all and their columns, and how many numbers and values the largest
-    row comes to; the sketches of all, the edges and values of their buckets, and how many words
-    they come to."""
+    lines of all; the rings of all and their columns; the sketches of all, and the edges and values
+    of their buckets, `[2, n]`. The room says how many numbers, values, words of sketches, and words
+    of windows that are merged the largest row comes to."""
 
     shapes: I64
     max_age_ms: I64
@@ -75,9 +75,7 @@ class Tables(NamedTuple):
     columns: I64
     room: I64
     sketches: I64
-    edges: npt.NDArray[np.float64]
-    middles: npt.NDArray[np.float64]
-    sketch_room: I64
+    scales: npt.NDArray[np.float64]
 
 
 class Part(NamedTuple):
@@ -130,9 +128,16 @@ def tables_of(plans: Sequence[RowPlan], max_ages_ms: Sequence[int]) -> Tables:
         sketches.append(table)
         first_sketch += len(table)
         first_edge += plan.sketches.edges.size
-    room = [(plan.room.numbers, plan.room.values) for plan in plans]
+    room = [
+        (
+            plan.room.numbers,
+            plan.room.values,
+            plan.sketches.room.gathered,
+            plan.sketches.room.merging,
+        )
+        for plan in plans
+    ]
     kept = [plan.sketches for plan in plans]
-    sketch_room = [(one.room.gathered, one.room.merging) for one in kept]
     return Tables(
         np.array(shapes, np.int64).reshape(-1, 6),
         np.array(max_ages_ms, np.int64),
@@ -142,11 +147,11 @@ def tables_of(plans: Sequence[RowPlan], max_ages_ms: Sequence[int]) -> Tables:
         np.concatenate([np.empty((0, 3)), *(plan.read_params for plan in plans)]),
         np.concatenate(rings),
         np.concatenate([np.empty((0, 3), np.int64), *(plan.columns for plan in plans)]),
-        np.array([(0, 0), *room], np.int64).max(axis=0),
+        np.array([(0, 0, 1, HALVES), *room], np.int64).max(axis=0),
         np.concatenate(sketches),
-        np.concatenate([np.empty(0), *(one.edges for one in kept)]),
-        np.concatenate([np.empty(0), *(one.middles for one in kept)]),
-        np.array([(1, HALVES), *sketch_room], np.int64).max(axis=0),
+        np.concatenate(
+            [np.empty((2, 0)), *(np.stack((one.edges, one.middles)) for one in kept)], axis=1
+        ),
     )
 
 
@@ -277,14 +282,12 @@ def _space(rows: int, values: int) -> _Space:
 
 def _fill(rows: Stacked, tables: Tables, out: _Space) -> None:
     words, *of_rows = rows
-    numbers, values = tables.room.tolist()
+    numbers, values, gathered, merging = tables.room.tolist()
     # Room for the tiles of one row. Kernels allocate nothing: those that may count the references
     # of every array at each call, which costs more than their work.
-    gathered, merging = tables.sketch_room.tolist()
     scratch = (
         np.empty(numbers, np.int64),
         np.empty(values),
-        np.empty(gathered, np.int64),
-        np.empty(merging, np.int64),
+        np.empty(gathered + merging, np.int64),
     )
     kernels.finish(words, *of_rows, tuple(tables), (*out, *scratch))

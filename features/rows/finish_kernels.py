@@ -59,12 +59,16 @@ def finish(
     part `p` of them are `counts[p]` rows of view `asked[p]` of the tables
     (`features.rows.finish.Tables`), which end at bytes `ends` of the part. The first array of `out`
     gets the features of one row after the other, the others an age, a status and a start a row."""
-    shapes, max_ages, keeps, first_feature, features, params, rings, columns, _ = tables[:9]
-    sketches, edges, middles, _ = tables[9:]
+    shapes, max_ages, keeps, first_feature, features, params, rings, columns, room = tables[:9]
+    sketches, scales = tables[9:]
+    edges = scales[0]
+    middles = scales[1]
     # The same bytes: tiles are read as floats and counts, times and versions as whole numbers.
     floats = words.view(np.float64)
     halves = words.view(np.uint32)
-    values, age, status, starts, numbers, tile_values, sections, merging = out
+    values, age, status, starts, numbers, tile_values, kept = out
+    sections = kept[: room[2]]
+    merging = kept[room[2] :]
     merged_floats = merging.view(np.float64)
     row = 0
     base = 0
