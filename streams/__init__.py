@@ -7,7 +7,7 @@
                too; `objects` are put whole
 `operators/`   the loop that turns one partition into a pure function's outputs: steps, checkpoints,
                crashes, origins
-`admission/`   which events are repeats, and which come late
+`admission/`   which events are repeats, and which come late; `repartition/` has ids meet first
 `intake/`      the stages of a source partition: decode, validate, admit, filter, impute, route
 `registry/`    what a schema registry says of records, asked once and kept
 `join/`        predictions meet their labels, or expire

@@ -27,6 +27,7 @@ from rich.console import Console
 import freshet as fr
 from freshet.app import load
 from freshet.audit.kept import records
+from freshet.cli.describe import describe
 from freshet.cli.init import init
 from freshet.features.reading.api import read_request
 from freshet.features.rows.finish import finish
@@ -316,6 +317,42 @@ def test_each_element_of_an_array_is_an_event(tmp_path: Path) -> None:
         "empty": 2,
         "dead:out_of_range": 1,
     }
+
+
+# ------------------------------------------------------------ events that come twice
+class Dealt(list[tuple[int, dict[str, Any]]]):
+    """Events of one partition after the other, each with the time of its record."""
+
+    def split(self, partitions: int) -> list[Sent]:
+        return [Sent(self[p::partitions]) for p in range(partitions)]
+
+
+@pytest.mark.parametrize(("declared", "euros"), [("topic", 6.0), ("partition", 12.0)])
+def test_an_order_that_comes_in_two_partitions_counts_as_the_page_says(
+    tmp_path: Path, declared: str, euros: float
+) -> None:
+    howto.write("duplicates", tmp_path)
+    file = tmp_path / "app.py"
+    file.write_text(file.read_text().replace('dedup_by="topic"', f'dedup_by="{declared}"'))
+    orders = [
+        {"id": str(i), "at": NOW, "customer": 7, "euros": float(i)} for i in (1, 2, 3, 2, 3, 1)
+    ]
+    store = MemoryStore()
+    with LocalRun(load(file), tmp_path, store) as run:
+        run.step(NOW, NOW + STEP, {}, {"orders": Dealt((NOW, order) for order in orders)})
+        assert values(run, store, {"customer": [7]}, "spent:euros_1d") == [euros]
+
+
+def test_what_check_says_of_repeats_is_what_the_page_says(tmp_path: Path) -> None:
+    howto.write("duplicates", tmp_path)
+    file = tmp_path / "app.py"
+    file.write_text(file.read_text().replace('dedup_by="topic"', 'dedup_by="partition"'))
+    console = Console(width=400)
+    with console.capture() as captured:
+        describe(load(file), console)
+    told = " ".join(captured.get().split())
+    (line,) = [line for line in howto.text("duplicates").splitlines() if line[:6] == "dedup "]
+    assert " ".join(line.split()) in told
 
 
 # ------------------------------------------------------------ what a view can hold

@@ -16,7 +16,7 @@ from freshet.features import aggregates as fr
 from freshet.features.packed import Packed
 from freshet.features.rows.finish import NOT_FOUND, finish
 from freshet.features.rows.layout import TILED
-from freshet.features.rows.rows import RowPlan, ViewRows
+from freshet.features.rows.rows import More, RowPlan, ViewRows
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.text.columns import Texts
 from tests.features.rows.sketch_reference import SketchRow, code_of

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from freshet.audit import kept as kept_by_run
 from freshet.audit import ledger as audit
+from freshet.audit.ledger import read_event
 from freshet.cli.main import cli
 from freshet.dead_letters.letters import kinds, newest
 from freshet.explain import row_events
@@ -479,3 +480,49 @@ def test_the_same_is_told_of_a_run_over_kafka(kafka: str, tmp_path: Path, run: O
 def _of_log(view: ViewRead) -> ViewRead:
     """What does not depend on how records were batched."""
     return replace(view, clean_log="", version=None)
+
+
+# ------------------------------------------------------------ records that were moved by their ids
+BY_ID = KEYED_ASIDE.replace("partitions=3", 'partitions=3, dedup_by="topic"').replace(
+    'features=[orders["price"]', 'features=[orders["shop"], orders["price"]'
+)
+
+
+def test_of_records_that_were_moved_by_their_ids_the_places_in_their_own_topic_are_told(
+    tmp_path: Path,
+) -> None:
+    with toy_day(tmp_path, BY_ID, "moved"):
+        pass
+    seen = set()
+    labels = 0
+    with opened(tmp_path) as run:
+        source = run.app.log_of("payments")
+        there = {
+            (p, record.offset): record
+            for p in range(3)
+            for record in kept_by_run.records(run.log, source, p)
+        }
+        for hour in range(2, HOURS):
+            found = explain(run, f"{hour}.north", whole_window=True)
+            for label in found.outcome.labels:
+                labels += 1
+                assert f"{hour}.north".encode() in there[label.partition, label.offset].value
+            (view,) = found.views
+            if view.version is None:
+                continue
+            assert view.window is not None
+            assert view.window.agrees
+            assert view.newest is not None
+            assert view.newest.fields is not None
+            assert view.newest.fields["at"] == view.newest.event_ms
+            newest_record = there[view.newest.partition, view.newest.offset]
+            assert newest_record.time == view.newest.append_ms
+            for event in view.window.events:
+                payment = read_event(
+                    there[event.partition, event.offset].value, run.app.topic("payments").events
+                )[0]
+                assert payment is not None
+                assert (payment["at"], payment["late"]) == (event.event_ms, event.read["late"])
+                seen.add((event.partition, event.offset))
+    assert {partition for partition, _ in seen} == {0, 1, 2}
+    assert labels > 5
