@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import freshet as fr
 from freshet.features.reading.vectors import Read, VectorPlan
 from freshet.features.rows.finish import finish
-from freshet.features.rows.rows import ViewRows
+from freshet.features.rows.rows import More, ViewRows
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.roles import plans
 from freshet.schemas.text.columns import Texts
@@ -109,7 +109,7 @@ def _store() -> MemoryStore:
     times = NOW - DAY // 3 * np.arange(count)
     wholes = np.repeat(times[:, None], len(BY_USER.plan.fields), axis=1)
     keys = Texts.of([str(USERS[i % 2]) for i in range(count)])
-    rows.fold(keys, times, values, 1, np.arange(count), wholes)
+    rows.fold(keys, times, values, 1, np.arange(count), More(wholes))
     store.write(PLAN.stored_as[0], *rows.hand_over())
     return store
 

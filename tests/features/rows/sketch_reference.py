@@ -177,8 +177,18 @@ class SketchRow:
     def __init__(self, features: Mapping[str, Aggregate], tile_ms: int | None) -> None:
         self.features, self.tile_ms = features, tile_ms
         self.events: list[tuple[int, Mapping[str, float | int]]] = []
+        # Of windows alone, for as long as the longest; all else is kept for ever.
+        lengths = [getattr(own, "over_ms", 0) for own in features.values()]
+        self.keep_ms = max(lengths) if all(lengths) else None
+
+    def is_over(self, t: int) -> bool:
+        if self.keep_ms is None or not self.events:
+            return False
+        return t - max(own for own, _ in self.events) > self.keep_ms
 
     def fold(self, t: int, event: Mapping[str, float | int]) -> None:
+        if self.is_over(t):
+            self.events = []
         self.events.append((t, event))
 
     def sketch(self, feature: Distribution) -> tuple[int, Input, object]:
@@ -192,6 +202,8 @@ class SketchRow:
 
     def value(self, name: str, as_of: int) -> float | int:
         """NaN where there is none."""
+        if self.is_over(as_of):
+            return NAN
         feature = self.features[name]
         assert isinstance(feature, Distribution)
         sketch = self.sketch(feature)

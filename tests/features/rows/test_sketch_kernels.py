@@ -256,7 +256,7 @@ def test_distinct_counts_are_as_near_as_their_standard_error(error: float) -> No
                 times = np.full(kinds, at)
                 keys = Texts.of(["k"] * kinds)
                 numbers = np.zeros((kinds, 1))
-                rows.fold(keys, times, numbers, offset, np.arange(kinds), codes)
+                rows.fold(keys, times, numbers, offset, np.arange(kinds), More(codes))
             done = finish(rows.plan, rows.all_rows()[1], np.array([200_000]))
             shares.append(float(done.values[0, 0]) / kinds - 1.0)
         # Of 40 of them: their spread is within a third of it, and their mean is theirs.
