@@ -95,7 +95,7 @@ class ViewTask:
         count = rows.num_rows
         values = np.empty((count, len(self._view.plan.fields)))
         for column, name in enumerate(self._view.plan.fields):
-            values[:, column] = _numbers_of(rows, name)
+            values[:, column] = numbers(_column_of(rows, name))
         self._rows.fold(
             Texts.from_arrow(rows.column("key")),
             rows.column("t").to_numpy(),
@@ -114,7 +114,7 @@ class ViewTask:
         out = np.zeros((rows.num_rows, len(plan.fields)), np.int64)
         for at, name in enumerate(plan.fields):
             column = _column_of(rows, name)
-            if column is not None and pa.types.is_integer(column.type):
+            if pa.types.is_integer(column.type):
                 out[:, at] = column.fill_null(0).to_numpy(zero_copy_only=False)
         return out
 
@@ -198,21 +198,18 @@ class ViewTask:
         return {"events": self._events, "keys": len(self._rows), "finished": self.finished}
 
 
-def _numbers_of(rows: pa.RecordBatch, name: str) -> npt.NDArray[np.float64] | float:
-    """Of an input that this topic's events do not have all are missing."""
-    column = _column_of(rows, name)
-    if column is None:
-        return np.nan
-    return numbers(column)
-
-
-def _column_of(rows: pa.RecordBatch, name: str) -> pa.Array | None:
+def _column_of(rows: pa.RecordBatch, name: str) -> pa.Array:
+    """Of an input; nulls, where it is one of another topic's events."""
     at = rows.schema.get_field_index(blocks.FIELD + name)
-    return None if at < 0 else rows.column(at)
+    if at < 0:
+        return pa.nulls(rows.num_rows)
+    return rows.column(at)
 
 
 def numbers(column: pa.Array) -> npt.NDArray[np.float64]:
     """A numeric Arrow column as float64, NaN where null."""
+    if pa.types.is_null(column.type):
+        return np.full(len(column), np.nan)
     if column.type == pa.bool_():
         column = column.cast(pa.float64())
     values = column.to_numpy(zero_copy_only=False)
