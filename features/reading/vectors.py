@@ -28,6 +28,8 @@ from freshet.schemas.topics.topic import FieldRef, Topic
 I64 = npt.NDArray[np.int64]
 VERSION_WORDS = VERSION_BYTES // 8
 _NOT_READ = -1  # by the model: the place of a view's other features
+# What no request brings: no name of a feature is empty.
+_UNSENT = frozenset([""])
 Columns = Mapping[str, Any]
 
 
@@ -83,6 +85,11 @@ class VectorPlan:
         # What a question needs of these is the same each time.
         self._keys = [view.keys for view in self.views]
         self._key_fields = [frozenset(keys) for keys in self._keys]
+        self._without_key = {
+            i: frozenset(f.name for f in self._features if f.view == view.name)
+            for i, view in enumerate(self.views)
+            if not view.keys
+        }
         self._on_demand = OnDemandFeatures(computed, schema, self._given)
         made = self._on_demand.categories
         self._own_categories = tuple(name for name in schema.categories if name not in made)
@@ -191,7 +198,12 @@ class VectorPlan:
         sent: Set[str] = columns.keys()
         if self._derived:
             sent = self._derived.known_of(sent)
-        return [i for i, fields in enumerate(self._key_fields) if fields <= sent]
+        asked = [i for i, fields in enumerate(self._key_fields) if fields <= sent]
+        if not self._without_key:
+            return asked
+        # No key says that these are to be read: only that some of their features were not sent.
+        brought = columns.keys()
+        return [i for i in asked if not self._without_key.get(i, _UNSENT) <= brought]
 
     def _parts(
         self, store: RowReader, asked: Sequence[int], keyed: Mapping[str, Sequence[str]], n: int

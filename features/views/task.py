@@ -11,7 +11,6 @@ import pyarrow as pa
 
 from freshet.features.packed import Packed
 from freshet.features.rows.rows import More, ViewRows, is_erased, is_over
-from freshet.features.sketches.layout import MISSING
 from freshet.features.stores.contract import VERSION_BYTES, Store
 from freshet.features.stores.marks import PartitionMark
 from freshet.features.stores.stored import lengths_of
@@ -121,7 +120,7 @@ class ViewTask:
         count = rows.num_rows
         values = np.empty((count, len(self._view.plan.fields)))
         for column, name in enumerate(self._view.plan.fields):
-            values[:, column] = _numbers_of(rows, name)
+            values[:, column] = numbers(_column_of(rows, name))
         self._rows.fold(
             Texts.from_arrow(rows.column("key")),
             rows.column("t").to_numpy(),
@@ -141,9 +140,7 @@ class ViewTask:
         out = np.zeros((rows.num_rows, len(plan.fields)), np.int64)
         for at, name in enumerate(plan.fields):
             column = _column_of(rows, name)
-            if column is None:
-                out[:, at] = MISSING
-            elif at in plan.coded or pa.types.is_integer(column.type):
+            if at in plan.coded or pa.types.is_integer(column.type):
                 out[:, at] = codes(column)
         return out
 
@@ -250,14 +247,9 @@ def _chosen(
     return [keys[place] for place in places], Packed.of([rows.row(place) for place in places])
 
 
-def _numbers_of(rows: pa.RecordBatch, name: str) -> npt.NDArray[np.float64] | float:
-    """Of an input that this topic's events do not have all are missing."""
-    column = _column_of(rows, name)
-    if column is None:
-        return np.nan
-    return numbers(column)
-
-
-def _column_of(rows: pa.RecordBatch, name: str) -> pa.Array | None:
+def _column_of(rows: pa.RecordBatch, name: str) -> pa.Array:
+    """Of an input; nulls, where it is one of another topic's events."""
     at = rows.schema.get_field_index(blocks.FIELD + name)
-    return None if at < 0 else rows.column(at)
+    if at < 0:
+        return pa.nulls(rows.num_rows)
+    return rows.column(at)

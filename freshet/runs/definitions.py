@@ -160,9 +160,11 @@ class _Compared:
 
     def _from(self, view: str) -> str:
         topics = [topic.name for topic in self.app.view(view).topics]
-        if len(topics) == 1:
-            return self._from_topic(topics[0])
-        return " and ".join(f"of {topic} {self._from_topic(topic)}" for topic in topics)
+        begins = [self._from_topic(topic) for topic in topics]
+        if len(set(begins)) == 1:
+            return begins[0]
+        told = [f"of {topic} {begin}" for topic, begin in zip(topics, begins)]
+        return " and ".join(told)
 
     def _from_topic(self, topic: str) -> str:
         since = self._left(f"topic {topic}")

@@ -283,6 +283,32 @@ def test_a_request_of_views_without_a_key_is_of_one_row_or_of_as_many_as_others_
         ask(["orders_all:n", "by_user:orders"], {})
 
 
+def test_a_model_reads_a_view_without_a_key_unless_all_of_it_is_sent() -> None:
+    model = fr.Model(
+        "odd",
+        on=ORDERS,
+        id="id",
+        label=fr.Label(ORDERS, id="id", value=pl.col("n") > 1),
+        features=[ONLY_ORDERS["n"], ALL["events"], ALL["orders"], BY_USER["events"]],
+        learners=[fr.Baseline()],
+    )
+    plan = plans.vector_plan(replace(APP, models=[model]), model)
+    run = Run(lambda left: 0)
+    run.take_in([Event("orders", NOW, {"user": 1, "n": 2, "amount": 1.0})])
+
+    def read(**columns: list[Any]) -> list[list[float]]:
+        n = max(map(len, columns.values()), default=1)
+        return plan.read(run.store, columns, n, NOW).vectors.numbers.tolist()
+
+    nothing = math.nan
+    assert str(read()) == str([[2.0, 1.0, 1.0, nothing]])
+    assert str(read(user=[1, 5])) == str([[2.0, 1.0, 1.0, 1.0], [2.0, 1.0, 1.0, nothing]])
+    of_all = {"everything.events": [7.0], "everything.orders": [8.0]}
+    assert str(read(**of_all)) == str([[2.0, 7.0, 8.0, nothing]])
+    assert not plan.asks_store({**of_all, "orders_all.n": [9.0]})
+    assert plan.asks_store({"everything.events": [7.0], "orders_all.n": [9.0]})
+
+
 TEXTS = fr.Topic(
     "texts",
     {

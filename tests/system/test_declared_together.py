@@ -1,14 +1,19 @@
 """Views of all events and of several topics, and on-demand features of both, in whole runs: on real
-Redis as in memory, the same in each run, and explained by the events that they come from."""
+Redis and Kafka as in one process, with restarts, and explained by the events that they come
+from."""
 
 from __future__ import annotations
 
 import json
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
 from rich.console import Console
 
 from freshet.app import App, load
@@ -17,9 +22,12 @@ from freshet.explain.text import show_explanation
 from freshet.features.catalog import open_store
 from freshet.features.stores.contract import Store
 from freshet.features.stores.memory_store import MemoryStore
+from freshet.roles import plans
 from freshet.runs import record as run_record
 from freshet.runs.opened import opened
 from freshet.settings import Settings
+from freshet.streams.kafka.log import KafkaLog
+from freshet.streams.log.contract import Log
 from freshet.testing import LocalRun, vectors_of
 from tests import howto
 
@@ -73,11 +81,20 @@ def asked_in(hour: int) -> dict[str, list[Any]]:
     return {name: [event[name] for event in own] for name in ("id", "at", "user", "amount")}
 
 
-def ran(folder: Path, store: Store, parts: tuple[range, ...] = (range(HOURS),)) -> dict[str, bytes]:
+def app_in(folder: Path) -> App:
     howto.write("several-topics", folder)
-    app = load(folder / "app.py")
+    return load(folder / "app.py")
+
+
+def ran(
+    app: App,
+    folder: Path,
+    store: Store,
+    parts: tuple[range, ...] = (range(HOURS),),
+    log: Callable[[], Log | None] = lambda: None,
+) -> dict[str, bytes]:
     for part in parts:
-        with LocalRun(app, folder / "run", store, snapshot_every="1h") as local:
+        with LocalRun(app, folder / "run", store, snapshot_every="1h", log=log()) as local:
             for hour in part:
                 end = START + (hour + 1) * HOUR
                 sent = {"orders": Sent(orders_of(hour)), "clicks": Sent(clicks_of(hour))}
@@ -89,7 +106,7 @@ def ran(folder: Path, store: Store, parts: tuple[range, ...] = (range(HOURS),)) 
 @pytest.fixture(scope="module")
 def in_memory(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, bytes]]:
     folder = tmp_path_factory.mktemp("together")
-    return folder, ran(folder, MemoryStore())
+    return folder, ran(app_in(folder), folder, MemoryStore())
 
 
 def test_on_redis_and_with_a_restart_the_same_is_served(
@@ -97,14 +114,33 @@ def test_on_redis_and_with_a_restart_the_same_is_served(
 ) -> None:
     store = open_store(f"redis://{redis_address}")
     try:
-        found = ran(tmp_path, store, (range(4), range(4, HOURS)))
+        found = ran(app_in(tmp_path), tmp_path, store, (range(4), range(4, HOURS)))
     finally:
         store.close()
     assert len(found) == 4 * HOURS
-    # Their vectors; the probabilities are of what was learned, in whichever order two partitions'
-    # labels came.
-    served = {name: row[:-8] for name, row in in_memory[1].items()}
-    assert {name: row[:-8] for name, row in found.items()} == served
+    assert vectors(found) == vectors(in_memory[1])
+
+
+def test_on_kafka_the_same_is_served(
+    in_memory: tuple[Path, dict[str, bytes]], tmp_path: Path, kafka: str
+) -> None:
+    app = replace(app_in(tmp_path), name=f"shop{uuid.uuid4().hex[:8]}")
+    admin = AdminClient({"bootstrap.servers": kafka})
+    # Its events are old: by default a broker would delete them.
+    made = [
+        NewTopic(name, partitions, 1, config={"retention.ms": "-1"})
+        for name, partitions in plans.topics(app).items()
+    ]
+    for created in admin.create_topics(made).values():
+        created.result()
+    found = ran(app, tmp_path, MemoryStore(), log=lambda: KafkaLog(kafka))
+    assert vectors(found) == vectors(in_memory[1])
+
+
+def vectors(served: dict[str, bytes]) -> dict[str, bytes]:
+    """Without the probabilities: those are of what was learned, in whichever order two partitions'
+    labels came."""
+    return {name: row[:-8] for name, row in served.items()}
 
 
 def app_of(folder: Path) -> App:

@@ -283,3 +283,12 @@ def test_features_of_views_are_not_rounded_before(name: str) -> None:
     assert of_row["last_at"] is not None
     exact = {"times_mean": 0.1 / of_row["mean"], "since": NOW - of_row["last_at"]}
     assert row[name] == float(np.float32(exact[name]))
+
+
+def test_a_model_whose_on_demand_features_alone_read_views_needs_the_store() -> None:
+    ratio = fr.on_demand("ratio", pl.col("by_user.mean") / 2, reads=[BY_USER["mean"]])
+    plan = _plan(SEEN, [BY_USER], [ratio])
+    assert plan.reads_views
+    assert plan.asks_store({"user": [1]})
+    assert not plan.asks_store({"by_user.mean": [1.0]})
+    assert _plan(SEEN, [BY_USER], [fr.on_demand("of_hour", pl.col("hour") + 1)]).views == ()
