@@ -9,6 +9,7 @@
                crashes, origins
 `admission/`   which events are repeats, and which come late
 `intake/`      the stages of a source partition: decode, validate, admit, filter, impute, route
+`sketches/`    what values of fields are like, by hour and source, as intake tells it; comparison
 `registry/`    what a schema registry says of records, asked once and kept
 `join/`        predictions meet their labels, or expire
 `control/`     the logs that roles talk over, live settings, switches; `vitals/` what each says

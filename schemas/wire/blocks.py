@@ -37,6 +37,7 @@ PREDICTIONS = 2
 LABELS = 3
 EXAMPLES = 4
 DEAD = 5
+STATISTICS = 6
 # before the names of an event's fields in a clean block: one may be called `key` or `t`
 FIELD = "field."
 # A boolean column of a clean block, where any row of it is no event: it erases the row of its key.
