@@ -69,7 +69,7 @@ def show_report(found: Report, console: Console) -> None:
         console.print("No event of this span is known yet.")
     names = ("field", "events", "missing", "mean", "sd", "min", "median", "max", "values", "moved")
     console.print(table(*names, rows=[_row(each) for each in found.fields]))
-    if len(found.fields) == 1:
+    if len(found.fields) == 1 and found.fields[0].compared is not None:
         console.print(table("values", "share", "weeks before", rows=_bins(found.fields[0])))
     brought = [
         [each.name or "(the rest)", count(each.events)] for each in found.sources[:MOST_SOURCES]

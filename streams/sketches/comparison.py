@@ -23,6 +23,8 @@ from freshet.streams.sketches.sketch import Sketch, edges, of_level
 BINS = 10
 MISSING = "(missing)"
 REST = "(other)"
+_FINEST = 1_000
+_ALMOST_ZERO = 1e-200
 
 
 class Bin(NamedTuple):
@@ -134,12 +136,19 @@ def _numbers(
         _, high = edges(both, part[-1])
         found.append(
             Bin(
-                f"{low:.4g} to {high:.4g}",
+                _name(low, high),
                 sum(ours.get(key, 0) for key in part),
                 sum(theirs.get(key, 0) for key in part),
             )
         )
     return found
+
+
+def _name(low: float, high: float) -> str:
+    """Of what one bucket of the finest holds the number itself: it is whole, most often."""
+    if high - low <= low / _FINEST or (low == 0.0 and high < _ALMOST_ZERO):
+        return f"{low:.6g}"
+    return f"{low:.4g} to {high:.4g}"
 
 
 def _joined(now: Sketch, reference: Sketch) -> Sketch:

@@ -151,8 +151,8 @@ def quantile(sketch: Sketch, share: float) -> float | None:
     for key, n in zip(sketch.keys, sketch.counts):
         if before + n >= wanted:
             low, high = edges(sketch, key)
-            # Infinite ones are not interpolated.
-            if not math.isfinite(high - low):
+            # Of that one almost all are zeros; infinite ones have nothing between them.
+            if low == 0.0 or not math.isfinite(high - low):
                 return low
             return low + (high - low) * max(0.0, wanted - before) / n
         before += n

@@ -12,6 +12,7 @@ const number = "number";
 const FIELDS = [{ title: "Field" }, { title: "Events", className: number }, { title: "Missing", className: number }, { title: "Mean", className: number }, { title: "5 %", className: number }, { title: "Median", className: number }, { title: "95 %", className: number }, { title: "Values" }, { title: "Now", className: "sparks" }, { title: "Weeks before", className: "sparks" }, { title: "Distance", className: number }];
 const MOST_BINS = 13;
 const MOST_DRIFTS = 10;
+const POINTS = 59;
 
 let report = null;
 let asked = null; // {key, at} of the newest question
@@ -74,5 +75,8 @@ function row(field) {
   ];
 }
 
-/** Shares of bins as the steps of a line. */
-const stepped = (shares) => shares.flatMap((share) => [0, share, share, 0]);
+/** Shares of bins as the steps of a line, as wide as a spark is. */
+function stepped(shares) {
+  const wide = Math.max(1, Math.floor(POINTS / shares.length) - 1);
+  return shares.flatMap((share) => [0, ...Array(wide).fill(share)]).concat(0);
+}
