@@ -197,6 +197,11 @@ class App:
         return f"{self.name}.reports"
 
     @property
+    def statistics_log(self) -> str:
+        """The log of sketches of the topics' values, by hour."""
+        return f"{self.name}.statistics.hours"
+
+    @property
     def channels(self) -> Channels:
         """Where its roles talk."""
         return Channels(self.control_log, self.reports_log)

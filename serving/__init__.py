@@ -3,11 +3,11 @@
 `release/`     judges every snapshot and moves the alias
 `loading/`     brings an approved snapshot in, aside and warm, and swaps it
 `scoring/`     questions to answers: rungs, the prediction log, coalescing, latency
-`edge/`        what both HTTP servers ask of a request before anything else, and how long it may
-               take
+`edge/`        what both HTTP servers ask of a request first, and how long it may take
 `oip/`, `web/` the Open Inference Protocol; the scorer's HTTP routes and server
 `docs/`        the catalogue, the OpenAPI document and its page
-`status/`      the figures of a whole app, their promises and history; `board/` gathers them
+`status/`      the figures of a whole app, their promises and history; `board/` gathers them;
+               `values/` a year of what events hold, and which hours are unlike others
 `alerts/`      what is told once, and to whom
 `registry/`    a schema registry for those who have none
 `page/`        the operator's page, what it shows and changes

@@ -5,10 +5,10 @@
 `kafka/`       the log on Kafka, over two clients
 `clock`        the wall, or a clock by hand; `outages` are what a process waits out, a full `disk`
                too; `objects` are put whole
-`operators/`   the loop that turns one partition into a pure function's outputs: steps, checkpoints,
-               crashes, origins
+`operators/`   the loop that makes one partition a pure function's outputs: steps, checkpoints
 `admission/`   which events are repeats, and which come late; `repartition/` has ids meet first
-`intake/`      the stages of a source partition: decode, validate, admit, filter, impute, route
+`intake/`      the stages of a source partition: decode, validate, admit, filter, impute, route;
+               `sketches/` of what it let pass, by hour
 `registry/`    what a schema registry says of records, asked once and kept
 `join/`        predictions meet their labels, or expire
 `control/`     the logs that roles talk over, live settings, switches; `vitals/` what each says

@@ -25,6 +25,7 @@ from freshet.cli.option_groups import (
 from freshet.cli.registry import registry
 from freshet.cli.run import register
 from freshet.cli.servers import servers
+from freshet.cli.values import statistics
 from freshet.runs import logs
 from freshet.schemas.errors import ComponentError, DefinitionError, FreshetError
 from freshet.schemas.shown_text import shown
@@ -197,6 +198,7 @@ def replay(
 register(cli)
 inspect_cli.register(cli)
 schema_cli.register(cli)
+cli.command()(statistics)
 cli.add_typer(servers, name="servers")
 cli.add_typer(registry, name="registry")
 

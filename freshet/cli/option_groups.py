@@ -101,6 +101,18 @@ class Flights:
     ] = ""
 
 
+@dataclass(frozen=True, slots=True)
+class ValuesAsked:
+    """Which values of a topic are told of."""
+
+    field: Annotated[str, typer.Option(help="one of its fields, with its bins")] = ""
+    source: Annotated[str | None, typer.Option(help="of this source alone")] = None
+    since: Annotated[
+        str, typer.Option("--from", help="event time, ISO 8601, such as 2026-01-31T12:00")
+    ] = ""
+    until: Annotated[str, typer.Option("--to", help="event time before which it ends")] = ""
+
+
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
     """A command as typer reads it: a parameter whose type is one of the groups above stands for the
     group's fields, each an option of its own."""

@@ -84,31 +84,31 @@ def show_status(status: Status, console: Console) -> None:
                 switch.by,
                 moment(switch.at_ms, WALL),
             )
-    console.print(_table(*ROLES, rows=_roles(status)))
-    console.print(_table("view", "of topic", "rows", "lag", "SLO", rows=_views(status)))
+    console.print(table(*ROLES, rows=_roles(status)))
+    console.print(table("view", "of topic", "rows", "lag", "SLO", rows=_views(status)))
     refused = [
         [view.name, count(view.refused), view.refusal] for view in status.views if view.refused
     ]
     if refused:
-        console.print(_table("view", "refused rows", "one of them", rows=refused))
+        console.print(table("view", "refused rows", "one of them", rows=refused))
     console.print(
-        _table("model", "served lineage", "snapshot", "since", "lag", "SLO", rows=_served(status))
+        table("model", "served lineage", "snapshot", "since", "lag", "SLO", rows=_served(status))
     )
 
 
 def show_topics(status: Status, console: Console) -> None:
     """Settings and lags of every topic; what was changed since it was declared is marked."""
     console.print(
-        _table("topic", "records", "per s", "lag", "dropped", "dead", rows=_topics(status))
+        table("topic", "records", "per s", "lag", "dropped", "dead", rows=_topics(status))
     )
     marked_gone = [
         [topic.name, count(topic.tombstones)] for topic in status.topics if topic.tombstones
     ]
     if marked_gone:
-        console.print(_table("topic", "tombstones", rows=marked_gone))
+        console.print(table("topic", "tombstones", rows=marked_gone))
     empty = [[topic.name, count(topic.empty)] for topic in status.topics if topic.empty]
     if empty:
-        console.print(_table("topic", "records without an event", rows=empty))
+        console.print(table("topic", "records without an event", rows=empty))
     late = [
         [
             topic.name,
@@ -121,11 +121,11 @@ def show_topics(status: Status, console: Console) -> None:
         for source in topic.late_sources
     ]
     if late:
-        console.print(_table("topic", "late source", "newest", "late", "share", rows=late))
+        console.print(table("topic", "late source", "newest", "late", "share", rows=late))
     begun = [topic for topic in status.topics if topic.starts]
     if begun:
         starts = map(_start, begun)
-        console.print(_table("topic", "start", "first offsets", rows=starts, left=True))
+        console.print(table("topic", "start", "first offsets", rows=starts, left=True))
     keys = []
     if status.topics:
         keys = list(status.topics[0].settings)  # every topic has them all
@@ -139,7 +139,7 @@ def show_topics(status: Status, console: Console) -> None:
         ]
         for key in keys
     ]
-    console.print(_table("setting", *(topic.name for topic in status.topics), rows=rows, left=True))
+    console.print(table("setting", *(topic.name for topic in status.topics), rows=rows, left=True))
     # The newest last, next to the prompt.
     for change in status.changes[-10:]:
         console.print(
@@ -164,14 +164,14 @@ def show_models(status: Status, console: Console) -> None:
             since = moment(served.since_ms)
             text = f"{served.lineage} snapshot {served.number}, since {since}"
         console.print(marked("[bold]model {}[/]  serves {}", model.name, text))
-        console.print(_table(*LINEAGES, rows=[*_lineages(model), *_references(model)]))
+        console.print(table(*LINEAGES, rows=[*_lineages(model), *_references(model)]))
         _show_decisions(model, console)
         for field in dict.fromkeys(
             of_value.field for line in model.lineages for of_value in line.slices
         ):
             title = f"NE, calibration by {field}"
             console.print(
-                _table(
+                table(
                     title, *(lineage.name for lineage in model.lineages), rows=_slices(model, field)
                 )
             )
@@ -279,10 +279,10 @@ def _slices(model: ModelFigures, field: str) -> Iterable[list[Cell]]:
         {of_value.value: of_value.served for of_value in line.slices if of_value.field == field}
         for line in model.lineages
     ]
-    most = {value: quality.n for table in found for value, quality in table.items()}
+    most = {value: quality.n for slices in found for value, quality in slices.items()}
     # By the count of the last lineage that has the value: they differ by little.
     for value in sorted(most, key=lambda value: -most[value]):
-        cells = [table.get(value, Quality()) for table in found]
+        cells = [slices.get(value, Quality()) for slices in found]
         yield [value, *(_cell(quality) for quality in cells)]
 
 
@@ -307,15 +307,17 @@ def _setting(value: str, declared: str) -> Text:
     return marked("[bold]{}[/] [dim](declared {})[/]", value, declared)
 
 
-def _table(*columns: str, rows: Iterable[Sequence[Cell]], left: bool = False) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+def table(*columns: str, rows: Iterable[Sequence[Cell]], left: bool = False) -> Table:
+    """Rows under the columns' names: figures to the right, all but the first of a row; or all to
+    the left."""
+    shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for i, name in enumerate(columns):
         justify: JustifyMethod = "right"  # figures
         if left or i == 0:
             justify = "left"
         # The name of a row is never broken: it is what one copies into the next command.
-        table.add_column(marked("{}", name), justify=justify, no_wrap=i == 0)
+        shown.add_column(marked("{}", name), justify=justify, no_wrap=i == 0)
     for row in rows:
         # As `marked` takes data: an end of line in a value is no row of its own.
-        table.add_row(*(marked("{}", cell) for cell in row))
-    return table
+        shown.add_row(*(marked("{}", cell) for cell in row))
+    return shown

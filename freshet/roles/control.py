@@ -28,9 +28,11 @@ from freshet.serving.edge.serving import configured, end_with
 from freshet.serving.edge.sockets import address_of, bind
 from freshet.serving.page import api as operator_api
 from freshet.serving.page import app as dashboard
+from freshet.serving.page import values as http_values
 from freshet.serving.status import history_file
 from freshet.serving.status import metrics as status_metrics
 from freshet.serving.status.history import History
+from freshet.serving.values.book import Book
 from freshet.serving.web.metrics import metrics_route, targets_route
 from freshet.streams.clock import wall_now_ms
 from freshet.streams.control.switches import Switches, turn
@@ -40,6 +42,8 @@ log = structlog.get_logger()
 OBSERVE_SECONDS = 1.0
 GATHER_SECONDS = 0.25
 SAVE_SECONDS = 30.0
+# They are larger, and what is not saved is read again.
+SAVE_STATISTICS_SECONDS = 300.0
 
 
 def run(ctx: Context) -> None:
@@ -57,6 +61,9 @@ def run(ctx: Context) -> None:
     reporter = Reporter(ctx)
     alerts = Alerts(app.name, ctx.settings.alert_webhook)
     board.alerts = alerts.observe
+    book = Book(app.name, topics)
+    book.restore(ctx.settings.run_dir)
+    board.statistics = book.figures
 
     def set_topic(topic: str, changes: Mapping[str, str], by: str) -> None:
         for outage in ctx.vitals.outages.current():
@@ -83,11 +90,16 @@ def run(ctx: Context) -> None:
 
     beside = [
         *operator_api.routes(board.status, set_topic, turned),
+        *http_values.routes(book),
         metrics_route(metrics),
         targets_route(board.status),
     ]
     described = http_docs.routes(VERSION, catalogue_of(app), beside, protocol=False)
-    threads = [ctx.thread(_gather, ctx, board, history), ctx.thread(_report, ctx, reporter)]
+    threads = [
+        ctx.thread(_gather, ctx, board, history),
+        ctx.thread(_read_statistics, ctx, book),
+        ctx.thread(_report, ctx, reporter),
+    ]
     sock = bind(ctx.settings.host, ctx.settings.status_port)
     hosts = hosts_of(ctx.settings.host, ctx.settings.allowed_hosts)
     page = dashboard.app(board.status, history, [*beside, *described], hosts)
@@ -109,6 +121,23 @@ def _report(ctx: Context, reporter: Reporter) -> None:
     say so."""
     while not ctx.stop.wait(OBSERVE_SECONDS):
         reporter.tell(ctx.vitals.status({}))
+
+
+def _read_statistics(ctx: Context, book: Book) -> None:
+    """Apart from who gathers: what hours are compared with takes its time, and a status does not
+    wait for it."""
+    saved_at = time.monotonic()
+    while not ctx.stop.is_set():
+        try:
+            if not book.take(ctx.log, ctx.app.statistics_log):
+                ctx.stop.wait(OBSERVE_SECONDS)
+        except LogError as error:
+            log.warning("log is away; statistics stand still", error=str(error))
+            ctx.stop.wait(1.0)
+        if time.monotonic() - saved_at >= SAVE_STATISTICS_SECONDS:
+            saved_at = time.monotonic()
+            book.save(ctx.settings.run_dir)
+    book.save(ctx.settings.run_dir)
 
 
 def _gather(ctx: Context, board: Board, history: History) -> None:

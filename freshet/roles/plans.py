@@ -123,7 +123,7 @@ def topics(app: App) -> Mapping[str, int]:
     found |= {app.clean_log_of(v): v.partitions for v in app.views}
     for m in app.models:
         found |= {app.outcomes_log_of(m): 1, app.examples_log_of(m): 1}
-    return found | {app.dead_log: 1, app.control_log: 1, app.reports_log: 1}
+    return found | {app.dead_log: 1, app.control_log: 1, app.reports_log: 1, app.statistics_log: 1}
 
 
 def declared(app: App, snapshot_every: str = "") -> dict[str, Freshness]:
@@ -188,6 +188,7 @@ def intake_plan(
         labels,
         app.dead_log,
         writers,
+        app.statistics_log,
     )
 
 

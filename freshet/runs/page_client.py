@@ -8,7 +8,7 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 import msgspec
@@ -16,6 +16,7 @@ import msgspec
 from freshet.runs import folder
 from freshet.schemas.errors import ComponentError, RequestError
 from freshet.serving.status.status import Status, decode
+from freshet.serving.values.report import Report
 
 SECONDS = 10.0
 
@@ -58,6 +59,16 @@ class PageClient:
         answer = self._ask("PUT", f"/v1/topics/{quote(topic)}/settings", dict(changes)).json()
         found: dict[str, str] = answer["settings"]
         return found
+
+    def statistics(self, topic: str, asked: Mapping[str, str]) -> Report:
+        """What the values of a topic are like. Raises `RequestError` for a topic, a field, a source
+        or a span that there is not."""
+        query = urlencode(asked)
+        answer = self._ask("GET", f"/v1/topics/{quote(topic)}/statistics?{query}")
+        try:
+            return msgspec.json.decode(answer.content, type=Report)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise self._no_page(f"answers what are no statistics ({error})") from error
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
         try:

@@ -9,6 +9,7 @@ from freshet.schemas.durations import HOUR_MS
 from freshet.serving.status.bounds import (
     DEAD_RECORDS,
     DEAD_SHARE,
+    DRIFT_MS,
     LATE_SHARE,
     RED_DEAD_SHARE,
     RED_LAG,
@@ -28,7 +29,8 @@ class AlertBounds:
     source's newest ones, see `freshet.serving.status.promises.recently_late`. Calibration is that
     of the newest labelled answers (mean prediction over the share that came true), once there are
     `labelled`. `restarts` are allowed within `restarts_ms` (wall). Questions in conflict are told
-    of for `conflict_ms` (app clock) after the newest.
+    of for `conflict_ms` (app clock) after the newest, drift for `drift_ms` after the hour that was
+    unlike others.
     """
 
     red_lag: float = RED_LAG
@@ -51,6 +53,7 @@ class AlertBounds:
     restarts: int = 3
     restarts_ms: int = 10 * 60_000
     conflict_ms: int = HOUR_MS
+    drift_ms: int = DRIFT_MS
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 
 from freshet.schemas.durations import HOUR_MS
 from freshet.serving.alerts.bounds import AlertBounds, Missed, Recent
+from freshet.serving.alerts.drift_policy import drift
 from freshet.serving.status.bounds import lag_light
 from freshet.serving.status.labels import unlearned
 from freshet.serving.status.promises import late_text, recently_late, span
@@ -404,6 +405,7 @@ POLICIES: tuple[Policy, ...] = (
     dead_letters,
     unreadable_schema,
     late_events,
+    drift,
     nothing_learned,
     snapshots_refused,
     questions_in_conflict,

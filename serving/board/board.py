@@ -49,8 +49,8 @@ class Board:
     """Fed by one thread with messages and examples; `status` may be called from any.
 
     What only the process itself knows is asked of attributes: the `switches`, the outages of its
-    `own_outages`, the `alerts` that a status raises, and whether a role `belongs` to the app (by
-    its lasting name)."""
+    `own_outages`, the `alerts` that a status raises, the `statistics` of a topic's values, and
+    whether a role `belongs` to the app (by its lasting name)."""
 
     def __init__(
         self,
@@ -87,6 +87,8 @@ class Board:
         self.switches: Callable[[], Switches] = Switches
         self.own_outages: Callable[[], list[Outage]] = list
         self.alerts: Callable[[s.Status], list[s.Alert]] = lambda status: []
+        none = s.StatisticsFigures()
+        self.statistics: Callable[[str], s.StatisticsFigures] = lambda topic: none
 
     def note(self, m: messages.Message) -> None:
         """One message of the control or reports log, in order."""
@@ -212,7 +214,8 @@ class Board:
         lag = _behind(now, self._tasks.finished("intake", name, board.topic.partitions))
         # Of those that only bring records together: where they began, and what they cannot read.
         told = [*self._told("intake", name), *self._told("repartition", name)]
-        return board.figures(told, self._settings.of(name), lag)
+        figures = board.figures(told, self._settings.of(name), lag)
+        return msgspec.structs.replace(figures, statistics=self.statistics(name))
 
     def _view(self, view: View, now: int | None) -> s.ViewFigures:
         own = self._tasks.finished("view", view.name, view.partitions)

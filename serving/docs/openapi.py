@@ -19,6 +19,7 @@ from freshet.schemas.topics.settings import KEYS
 from freshet.serving.docs.catalogue import Catalogue, FieldEntry
 from freshet.serving.oip import messages as oip
 from freshet.serving.status.status import SwitchFigures
+from freshet.serving.values.report import Report
 from freshet.streams.control.switches import NAMES
 from freshet.streams.intake.push import PushAnswer, PushRefused, PushRequest
 
@@ -269,6 +270,21 @@ OPERATIONS: tuple[Operation, ...] = (
         "Live in every role within a second, recorded with who (`x-freshet-user`) and when, kept "
         "over restarts.",
         TopicSettings,
+    ),
+    Operation(
+        "/v1/topics/{topic}/statistics", "get", OPERATE, "What the values of a topic are like",
+        {
+            200: ("Statistics by field, compared with those of the weeks before.", Report),
+            400: WRONG,
+            404: (
+                "There is no such topic, field or source; the text names those there are.",
+                Problem,
+            ),
+        },
+        "Of the events that were applied, as they were sent, by event time: by default of the "
+        "newest day, of all sources together. Query parameters: `field` and `source` (one of "
+        "them), `from` and `to` (ISO 8601, or ms since 1970; whole hours, of what is older than "
+        "four weeks whole days).",
     ),
     Operation(
         "/v1/switches", "get", OPERATE, "The three switches: learn, release, answer",

@@ -19,6 +19,8 @@ RED_LATE_SHARE = 0.2
 LATE_EVENTS = 20
 # So long one late event keeps its source among the late (app clock).
 LATE_FOR_MS = HOUR_MS
+# So long after its hour (event time) drift is told of.
+DRIFT_MS = 24 * HOUR_MS
 
 
 def lag_light(lag_ms: int | None, slo_ms: int | None, red_lag: float = RED_LAG) -> Light:

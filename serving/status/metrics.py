@@ -16,7 +16,8 @@ from prometheus_client import Metric
 from freshet.schemas.durations import milliseconds
 from freshet.schemas.errors import DefinitionError
 from freshet.schemas.topics.topic import Freshness
-from freshet.serving.status.status import ModelFigures, RoleFigures, Status
+from freshet.serving.status.bounds import DRIFT_MS
+from freshet.serving.status.status import ModelFigures, RoleFigures, StatisticsFigures, Status
 from freshet.streams.vitals.metric_table import Figure
 from freshet.streams.vitals.metric_table import families as families_of
 
@@ -55,6 +56,31 @@ APP_METRICS: tuple[Figure, ...] = (
         "A topic's freshness settings as they are now.",
         "topics/{topic}/settings/{setting}",
         MS,
+    ),
+    Figure(
+        "gauge",
+        "freshet_statistics_newest_hour_timestamp_seconds",
+        "Event time of the newest hour that statistics of a topic's values are of.",
+        "topics/{topic}/statistics/newest_hour_ms",
+        MS,
+    ),
+    Figure(
+        "gauge",
+        "freshet_statistics_held_bytes",
+        "What statistics of a topic's values take in memory.",
+        "topics/{topic}/statistics/held_bytes",
+    ),
+    Figure(
+        "gauge",
+        "freshet_statistics_series",
+        "Fields of sources by whether their drift is watched, or what is usual is still learned.",
+        "topics/{topic}/statistics/{state:watched|learning}",
+    ),
+    Figure(
+        "gauge",
+        "freshet_statistics_drifting",
+        "Fields of sources that were unlike the weeks before within the last day.",
+        "topics/{topic}/statistics/drifting",
     ),
     Figure(
         "gauge",
@@ -173,6 +199,7 @@ def _facts(status: Status) -> dict[str, Any]:
             topic.name: {
                 "settings": _settings(topic.settings),
                 "fresh_ms": _fresh_ms(now, topic.lag_ms),
+                "statistics": _statistics(topic.statistics, now),
             }
             for topic in status.topics
         },
@@ -182,6 +209,19 @@ def _facts(status: Status) -> dict[str, Any]:
         },
         "models": {model.name: _model(model, now) for model in status.models},
         "roles": [_role(role) for role in status.roles],
+    }
+
+
+def _statistics(found: StatisticsFigures, now: int | None) -> dict[str, Any]:
+    """Of drift those that an alert tells of, too."""
+    since = (now or 0) - DRIFT_MS
+    drifting = {(d.source, d.field) for d in found.drifts if d.hour_ms >= since}
+    return {
+        "newest_hour_ms": found.newest_hour_ms,
+        "held_bytes": found.held_bytes,
+        "watched": found.watched,
+        "learning": found.learning,
+        "drifting": len(drifting),
     }
 
 

@@ -102,6 +102,40 @@ class LateFigures(msgspec.Struct, frozen=True, kw_only=True):
         return self.late / self.judged if self.judged else 0.0
 
 
+class DriftFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """A field of a source (None: of those without one, or of all) whose values in the hour from
+    `hour_ms` on (event time) were unlike those of the same hours of the weeks before: the
+    Jensen–Shannon `distance` is beyond its learned `bound`. `psi` and `largest` (L∞) say the same
+    otherwise. `moved` names the values whose share differs most."""
+
+    field: str
+    source: str | None = None
+    hour_ms: int = 0
+    distance: float = 0.0
+    bound: float = 0.0
+    psi: float = 0.0
+    largest: float = 0.0
+    events: int = 0
+    reference_events: int = 0
+    moved: str = ""
+    share: float = 0.0
+    usual_share: float = 0.0
+
+
+class StatisticsFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of the values of a topic by hour of event time: up to which hour (ms), how many
+    bytes that takes, fields of sources that are `watched`, and such of which too little is known
+    yet (`learning`), with the least of the `weeks_missing`. `drifts` are those of the newest hours,
+    a few."""
+
+    newest_hour_ms: int | None = None
+    held_bytes: int = 0
+    watched: int = 0
+    learning: int = 0
+    weeks_missing: int | None = None
+    drifts: list[DriftFigures] = []
+
+
 class TopicFigures(msgspec.Struct, frozen=True, kw_only=True):
     """A topic's records by fate. `records` counts what was read: the sum of the fates, once intake
     is idle. `dropped` is by filter (`late` among them: beyond the lateness), `dead` by reason,
@@ -111,7 +145,7 @@ class TopicFigures(msgspec.Struct, frozen=True, kw_only=True):
     what is wrong with schemas of a registry whose records are dead letters, a few. `lag_ms` is how
     far intake is behind the app's clock, `settings` its freshness as it is now, `declared` as the
     app's file has it. `start` is where it begins, as declared; `starts` by partition the first
-    offset, where that was decided when it first ran."""
+    offset, where that was decided when it first ran. `statistics` are by hour of event time."""
 
     name: str
     records: int = 0
@@ -136,6 +170,7 @@ class TopicFigures(msgspec.Struct, frozen=True, kw_only=True):
     start: str = "earliest"
     starts: dict[str, int] = {}
     unreadable_schemas: list[str] = []
+    statistics: StatisticsFigures = StatisticsFigures()
 
 
 class ViewFigures(msgspec.Struct, frozen=True, kw_only=True):

@@ -71,6 +71,7 @@ from freshet.streams.operators.checkpoints import START_ANEW
 from freshet.streams.operators.dead_letters import letters
 from freshet.streams.operators.task import Append, Outputs, as_json, from_json
 from freshet.streams.registry.writers import Writers
+from freshet.streams.sketches.piece import TopicSketches
 
 I64 = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.uint8]
@@ -104,7 +105,7 @@ class LabelRoute:
 class IntakePlan:
     """What intake does with one topic. `source` and `dead` are full names of logs. By `writers`
     what its records were written by is found out, in place of the `codec`; None: all of it is
-    known."""
+    known. Sketches of the topic's values go to the log `statistics`; None: none are made."""
 
     source: str
     topic: Topic
@@ -113,6 +114,7 @@ class IntakePlan:
     labels: tuple[LabelRoute, ...]
     dead: str
     writers: Writers | None = None
+    statistics: str | None = None
 
 
 def keys_of(plan: IntakePlan) -> set[tuple[str, ...]]:
@@ -175,6 +177,9 @@ class IntakeTask:
         self.fates = fates(topic)
         self.ledger = LedgerBook(self.fates)
         self._statistics = TopicStatistics(topic)
+        self._sketches: TopicSketches | None = None
+        if plan.statistics is not None:
+            self._sketches = TopicSketches(topic, partition)
         self._tick = blocks.NO_TICK
 
     @property
@@ -212,6 +217,7 @@ class IntakeTask:
         self._bury(columns, read, out)
         self._statistics.take(columns, code, batch.times)
         rows = np.flatnonzero(code == APPLIED)
+        self._sketch(columns, rows, times, batch, out)
         if len(rows):
             self._label(columns, rows, times[rows], read, out)
         if self._erases and batch.nulls is not None:
@@ -237,6 +243,8 @@ class IntakeTask:
             block = Block(kind, self._plan.topic.name, self._partition, None, now_ms, partitions)
             value = blocks.encode(block)
             out.appends.extend(Append(to, p, [value], now_ms) for p in range(count))
+        if self._sketches is not None:
+            self._append_statistics(self._sketches.tell(now_ms, partitions), now_ms, out)
         return out
 
     def write(self) -> None:
@@ -363,6 +371,27 @@ class IntakeTask:
                 hit = evaluated(columns.frame(names, rows), [true])["x"].to_numpy()
                 code[rows[hit]] = FIRST_FILTER + k
 
+    def _sketch(
+        self, columns: Columns, rows: I64, times: I64, batch: Batch, out: Outputs
+    ) -> None:  # fmt: skip
+        """Applied rows to sketches of their values as they were sent; those that are whole go
+        out."""
+        if self._sketches is None:
+            return
+        found = self._sketches.take(
+            columns,
+            rows,
+            times[rows],
+            batch.offsets[rows],
+            batch.times[rows],
+        )
+        self._append_statistics(found, int(batch.times[-1]), out)
+
+    def _append_statistics(self, values: list[bytes], time_ms: int, out: Outputs) -> None:
+        if values:
+            assert self._plan.statistics is not None
+            out.appends.append(Append(self._plan.statistics, 0, values, time_ms))
+
     def _bury(self, columns: Columns, read: _Read, out: Outputs) -> None:
         """Dead letters, each with its reason, the field, its origin and its bytes (the first 64
         KiB)."""
@@ -457,6 +486,8 @@ class IntakeTask:
             **self.ledger.dump(),
             **self._statistics.dump(),
         }
+        if self._sketches is not None:
+            state |= self._sketches.dump()
         for imputer in self._imputers:
             state |= imputer.dump()
         return state
@@ -482,6 +513,8 @@ class IntakeTask:
             self._lateness, self._max_future = settings[-1][1:]
         self.ledger.load(state, fates_known(state))
         self._statistics.load(state)
+        if self._sketches is not None:
+            self._sketches.load(state)
         for imputer in self._imputers:
             imputer.load(state)
 

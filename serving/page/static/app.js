@@ -10,6 +10,7 @@ import * as operate from "./operate.js";
 import * as overview from "./overview.js";
 import { draw, inWords, lagPlot, qualityPlot, ratePlot } from "./plots.js";
 import * as stream from "./stream.js";
+import { showStatistics } from "./statistics.js";
 
 const POLL_MS = 1_000;
 const LOST_AFTER_MS = 3_000;
@@ -63,6 +64,7 @@ function render() {
   stream.showTopics(status);
   stream.showDead(status);
   stream.showTopic(status);
+  showStatistics(status);
   stream.showViews(status, histories[tier]);
   stream.showRoles(status);
   operate.showSwitches(status);
@@ -146,6 +148,7 @@ window.addEventListener("unhandledrejection", (event) => { document.body.dataset
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 document.addEventListener("visibilitychange", render);
 document.addEventListener("chose", render);
+byId("statistics-at").addEventListener("toggle", render);
 byId("plotly").addEventListener("load", redraw);
 operate.askForName();
 poll();

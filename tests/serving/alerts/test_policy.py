@@ -17,6 +17,7 @@ from freshet.serving.alerts.policy import OFF, POLICIES, WITHOUT, alerts
 from freshet.serving.status.status import (
     Clock,
     ConflictFigures,
+    DriftFigures,
     LabelFigures,
     LateFigures,
     LineageFigures,
@@ -26,6 +27,7 @@ from freshet.serving.status.status import (
     RoleFigures,
     Served,
     SourceFigures,
+    StatisticsFigures,
     Status,
     SwitchFigures,
     TopicFigures,
@@ -121,6 +123,26 @@ def late(judged: int, late: int) -> dict[str, Any]:
     return {"topics": [TopicFigures(name="arrivals", late_sources=[figures])]}
 
 
+def drifting(ago_ms: int | None) -> dict[str, Any]:
+    found = []
+    if ago_ms is not None:
+        found = [
+            DriftFigures(
+                field="distance",
+                source="JFK",
+                hour_ms=NOW - ago_ms,
+                distance=0.81,
+                bound=0.7,
+                events=20,
+                reference_events=200,
+                moved="4000 to 8000",
+                share=0.9,
+            )
+        ]
+    statistics = StatisticsFigures(drifts=found)
+    return {"topics": [TopicFigures(name="arrivals", statistics=statistics)]}
+
+
 def missing(events: float, usually: float = 0.0) -> Recent:
     return Recent(missed={("arrivals", "origin=JFK"): Missed(events, usually)})
 
@@ -185,6 +207,9 @@ TABLE: list[tuple[str, Mapping[str, Any], Recent, tuple[str, str, str]]] = [
     ("late events", late(100, 3), Recent(), ("late_events", "amber", "3.00% of the newest 100 arrivals of source JFK")),
     ("many late events", late(100, 21), Recent(), ("late_events", "red", "come late")),
     ("late events of few", late(19, 19), Recent(), NONE),
+    ("a field as ever", drifting(None), Recent(), NONE),
+    ("a field that is shifted", drifting(HOUR_MS), Recent(), ("drift", "amber", "events are 0.81 (Jensen–Shannon) from 200 of")),
+    ("a field that was, the day before", drifting(25 * HOUR_MS), Recent(), NONE),
     ("labels, and too few to tell", labels(came=49, since=49), Recent(), NONE),
     ("labels of no question", labels(50, 50), Recent(), ("nothing_learned", "red", "last 50 labels came to nothing: no question is known")),
     ("labels of what was asked too late", labels(50, 50, "saw_future"), Recent(), ("nothing_learned", "red", "not later than the questions")),

@@ -26,6 +26,7 @@ from freshet.serving.docs import openapi
 from freshet.serving.docs import routes as http_docs
 from freshet.serving.docs.routes import methods_of
 from freshet.serving.page import api as operator_api
+from freshet.serving.page import values
 from freshet.serving.scoring.reach import Reach
 from freshet.serving.scoring.scorer import Logging, Scorer
 from freshet.serving.web.app import ScorerApp
@@ -165,6 +166,7 @@ def test_whatever_can_be_described_is_served_by_the_scorer_or_the_operators_page
     served = methods_of(
         [
             *operator_api.routes(nothing, nothing, nothing),
+            *values.routes(nothing),
             metrics_route(nothing),
             targets_route(nothing),
         ]

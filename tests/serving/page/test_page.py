@@ -15,18 +15,23 @@ import uvicorn
 
 from freshet import figures
 from freshet.serving.page import app as dashboard
+from freshet.serving.page import values
 from freshet.serving.status.history import DAY_MS, TIERS_MS, WHOLE, History
 from freshet.serving.status.status import (
+    DriftFigures,
     ModelFigures,
     Promise,
+    SourceFigures,
     Status,
     TopicFigures,
     ViewFigures,
     encode,
 )
+from freshet.serving.values.book import Book
 from tests.serving.page import chromium
 from tests.serving.page.operated import Operated
 from tests.serving.status.fake_status import FakeYear
+from tests.serving.values.pieces_of import FIRST_HOUR, SALES, Told
 
 pytestmark = pytest.mark.skipif(chromium.found() is None, reason="no chromium on PATH")
 DRAWN = (
@@ -710,3 +715,63 @@ def test_durations_read_the_same_on_the_page_and_in_the_terminal(page: chromium.
             f"import('/format.js').then((f) => {msgspec.json.encode(values).decode()}.map(f.duration))"
         )
     assert told == [figures.duration(v) for v in values]
+
+
+@pytest.mark.parametrize("screen", [DESKTOP, PHONE])
+def test_values_of_a_topic_are_shown_beside_the_weeks_before(
+    page: chromium.Browser, screen: dict[str, Any]
+) -> None:
+    book = book_of_sales()
+    year = FakeYear(59).advance(300)
+    drift = DriftFigures(
+        field="price",
+        source="a",
+        hour_ms=1_700_000_000_000,
+        distance=0.81,
+        bound=0.7,
+        events=20,
+        reference_events=40,
+        moved="50 to 52",
+        share=0.9,
+        usual_share=0.1,
+    )
+    statistics = msgspec.structs.replace(book.figures("sales"), drifts=[drift])
+    topic = TopicFigures(
+        name="sales", sources=[SourceFigures(name="a", events=60)], statistics=statistics
+    )
+    status = msgspec.structs.replace(year.status(), topics=[topic])
+    page.show(**screen)
+    with serving(dashboard.app(lambda: status, year.history, values.routes(book))) as url:
+        page.open(url)
+        page.wait("document.body?.dataset.shown === 'yes'")
+        page.ask("document.getElementById('statistics-at').open = true")
+        page.wait("document.querySelectorAll('#statistics tbody tr').length === 5")
+        assert "drift is watched once 7 more weeks are known" in text(page, "#statistics-about")
+        rows = text(page, "#statistics")
+        assert "price" in rows
+        assert "1.00" in rows  # its distance
+        assert "0.81 from the weeks before, bound 0.70" in text(page, "#statistics-drifts")
+        wide = page.ask(
+            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
+        assert wide == 0
+        page.ask(
+            "(() => { const s = document.getElementById('statistics-source');"
+            " s.value = 'a'; s.dispatchEvent(new Event('change')); })()"
+        )
+        page.wait("document.querySelectorAll('#statistics tbody tr').length === 5")
+    assert page.errors == []
+
+
+def book_of_sales() -> Book:
+    """Three weeks, of which the last has other prices."""
+    told = Told()
+    book = Book("shop", [SALES])
+    given: list[Any] = []
+    for week in range(3):
+        prices = [1.0 + week // 2 * 50] * 20
+        given += told.sell(FIRST_HOUR + week * 168, "a", prices)
+        given += told.tick(FIRST_HOUR + week * 168 + 1.5)
+    for block in given:
+        book._topics["sales"].take(block)
+    return book

@@ -1,0 +1,45 @@
+"""Alerts of fields whose values have moved; see `freshet.serving.alerts.policy`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from freshet.serving.alerts.bounds import AlertBounds, Recent
+from freshet.serving.status.status import Alert, DriftFigures, Status
+
+
+def drift(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[Alert]:
+    """The values of a field are unlike those of the same hours of the weeks before."""
+    now = status.clock.app_ms
+    for topic in status.topics:
+        told = set()
+        for found in topic.statistics.drifts:
+            subject = f"{topic.name}/{found.source or 'all sources'}/{found.field}"
+            # The newest first: of a field that goes on drifting one hour says it.
+            if subject in told or now is None or now - found.hour_ms > bounds.drift_ms:
+                continue
+            told.add(subject)
+            yield Alert(
+                policy="drift",
+                subject=subject,
+                # Amber: nothing of ours is broken, and it may be the world that has changed.
+                light="amber",
+                reason=_moved(found),
+                meaning=f"Models that read {found.field} of {topic.name} see what they have not "
+                "learned from.",
+                next_step=f"Look at `freshet statistics {topic.name} --field {found.field}`, and "
+                f"ask whoever produces {topic.name} what has changed; if it is meant to be so, it is "
+                "what is usual after four weeks.",
+            )
+
+
+def _moved(found: DriftFigures) -> str:
+    hour = datetime.fromtimestamp(found.hour_ms / 1000, UTC)
+    return (
+        f"in the hour from {hour:%d %b %Y %H:%M} UTC on, {found.events} events are "
+        f"{found.distance:.2f} (Jensen–Shannon) from {found.reference_events} of the same hours of "
+        f"the weeks before; {found.bound:.2f} is the bound. Most moved: {found.moved}, "
+        f"{found.share:.0%} in place of {found.usual_share:.0%} "
+        f"(PSI {found.psi:.2f}, L∞ {found.largest:.2f})"
+    )

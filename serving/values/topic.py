@@ -1,0 +1,158 @@
+"""The statistics of one topic: what its partitions told, what is usual, and what is not."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+
+from freshet.schemas.durations import HOUR_MS
+from freshet.schemas.topics.topic import Topic
+from freshet.schemas.wire.blocks import NO_TICK, Block
+from freshet.serving.status.status import DriftFigures, StatisticsFigures
+from freshet.serving.values.drift import Learned, judged
+from freshet.serving.values.history import Cell, Period, Sketches, TopicHistory, by_cell
+from freshet.serving.values.pieces import KeptPieces, Pieces
+from freshet.streams.operators.origins import Ticks
+from freshet.streams.sketches.sketch import unpacked
+
+MOST_DRIFTS = 20
+# However late events may come, an hour is judged then: what comes later still is in its figures.
+WAIT_MS = 5 * 60_000
+
+
+class KeptTopic(msgspec.Struct, frozen=True):
+    """What is saved of a topic's statistics."""
+
+    periods: list[tuple[int, int, bytes]]
+    learned: list[tuple[str | None, str, Learned]]
+    pieces: dict[int, KeptPieces]
+    ticks: bytes
+    judged: int
+    drifts: list[DriftFigures]
+
+
+class TopicStatistics:
+    """Fed in the order of the log of statistics. Not thread-safe."""
+
+    def __init__(self, topic: Topic) -> None:
+        self.topic = topic
+        self._history = TopicHistory()
+        self._pieces: dict[int, Pieces] = {}
+        self._ticks = Ticks()
+        self._learned: dict[Cell, Learned] = {}
+        self._judged = 0  # the newest hour that was; none before it will be
+        self._drifts: list[DriftFigures] = []
+        self._wait_ms = min(topic.freshness.ms("lateness"), WAIT_MS)
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether a piece came in part: nothing is saved then."""
+        return any(pieces.incomplete for pieces in self._pieces.values())
+
+    @property
+    def newest_hour(self) -> int | None:
+        """The newest of which anything is known."""
+        growing = [hour for pieces in self._pieces.values() for hour in pieces.growing]
+        known = self._history.newest_hour
+        if known is not None:
+            growing.append(known)
+        return max(growing, default=None)
+
+    def take(self, block: Block) -> None:
+        """One record of the log of statistics."""
+        if block.rows is not None and block.rows.num_rows:
+            pieces = self._pieces.setdefault(block.partition, Pieces())
+            for hour, cells in (pieces.take(block.rows) or {}).items():
+                self._history.add(hour, cells)
+        if block.tick != NO_TICK:
+            self._ticks.note(block)
+            self._judge()
+
+    def sketches(self, period: Period, field: str | None = None) -> Sketches:
+        """What is known of a period by now, also of pieces that grow."""
+        found = self._history.sketches(period, field)
+        growing = [
+            {
+                cell: unpacked(value)
+                for cell, value in cells.items()
+                if field is None or cell[1] == field
+            }
+            for pieces in self._pieces.values()
+            for hour, cells in pieces.growing.items()
+            if period.first <= hour < period.after
+        ]
+        if not growing:
+            return found
+        return dict(by_cell([found, *growing]))
+
+    def periods(self, first: int, after: int) -> list[Period]:
+        """Those of which something is known, and which begin within a span of hours."""
+        known = self._history.periods(first, after)
+        days = [period for period in known if period.hours > 1]
+        growing = {hour for pieces in self._pieces.values() for hour in pieces.growing}
+        alone = {
+            Period(hour, 1)
+            for hour in growing
+            if first <= hour < after and not any(d.first <= hour < d.after for d in days)
+        }
+        return sorted({*known, *alone})
+
+    def _judge(self) -> None:
+        """The hours that are over, each once."""
+        finished = self._ticks.finished
+        if finished == NO_TICK:
+            return
+        over = (finished - self._wait_ms) // HOUR_MS  # the first hour that is not
+        if over <= self._judged + 1:
+            return
+        for period in self.periods(self._judged + 1, over):
+            # A day of which hours came long after it is no hour of the week.
+            if period.hours == 1:
+                self._judge_hour(period.first)
+        self._judged = over - 1
+
+    def _judge_hour(self, hour: int) -> None:
+        found = judged(self.sketches, hour, self._learned)
+        told = [drift for drift in found.values() if drift is not None]
+        told.sort(key=lambda drift: drift.bound - drift.distance)
+        self._drifts = [*told, *self._drifts][:MOST_DRIFTS]
+
+    def figures(self) -> StatisticsFigures:
+        """For the status."""
+        newest = self.newest_hour
+        if newest is None:
+            return StatisticsFigures()
+        missing = [known.weeks_missing(newest) for known in self._learned.values()]
+        learning = [weeks for weeks in missing if weeks]
+        return StatisticsFigures(
+            newest_hour_ms=newest * HOUR_MS,
+            held_bytes=self._history.bytes_held,
+            watched=len(missing) - len(learning),
+            learning=len(learning),
+            weeks_missing=min(missing, default=None),
+            drifts=self._drifts,
+        )
+
+    def begin_again(self) -> None:
+        """Positions that are known mean nothing any more: the logs are others."""
+        self._pieces = {}
+        self._ticks = Ticks()
+
+    def kept(self) -> KeptTopic:
+        return KeptTopic(
+            self._history.kept(),
+            [(*cell, known) for cell, known in self._learned.items()],
+            {partition: pieces.kept() for partition, pieces in self._pieces.items()},
+            self._ticks.dump().tobytes(),
+            self._judged,
+            self._drifts,
+        )
+
+    def restore(self, kept: KeptTopic) -> None:
+        """Go on with what was saved."""
+        self._history.restore(kept.periods)
+        self._learned = {(source, field): known for source, field, known in kept.learned}
+        self._pieces = {number: Pieces.of(pieces) for number, pieces in kept.pieces.items()}
+        self._ticks.load(np.frombuffer(kept.ticks, np.uint8))
+        self._judged = kept.judged
+        self._drifts = kept.drifts

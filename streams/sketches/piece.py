@@ -1,0 +1,272 @@
+"""Statistics of a topic as intake keeps them: sketches of all that one partition brought since a
+first record, by hour of event time, source and field.
+
+Such a *piece* ends with the hour of append time, or where there is no room for one more cell; both
+follow from the records alone, so whoever reads the partition again comes to the same pieces. One
+that is not at its end yet is told now and then all the same, for nobody shall wait an hour for
+figures: what is told later of the same first record stands in its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from freshet.schemas.durations import HOUR_MS
+from freshet.schemas.events.codec import frozen
+from freshet.schemas.events.columns import Columns
+from freshet.schemas.events.field import Field
+from freshet.schemas.sizes import BLOCK_BYTES
+from freshet.schemas.text.columns import Texts
+from freshet.schemas.topics.topic import Topic
+from freshet.schemas.wire import blocks
+from freshet.schemas.wire.blocks import Block
+from freshet.streams.operators.task import Arrays, as_json, from_json
+from freshet.streams.sketches import cells
+from freshet.streams.sketches import sketch_kernels as kernels
+from freshet.streams.sketches.sketch import packed
+
+I64 = npt.NDArray[np.int64]
+TELL_EVERY_MS = 5 * 60_000
+# Of more fields it is only counted how often they are there.
+MOST_SKETCHED = 100
+_PREFIX = "sketches."
+_NO_HOUR = -(1 << 62)
+_KINDS = {
+    "string": kernels.TEXT,
+    "enum": kernels.TEXT,
+    "boolean": kernels.WHOLE,
+    "int": kernels.WHOLE,
+    "long": kernels.WHOLE,
+    "float": kernels.FLOATING,
+    "double": kernels.FLOATING,
+}
+
+
+def kind_of(topic: Topic, field: Field) -> int:
+    """How a field's values are counted. Ids and times are other ones in every event, and sources
+    have cells of their own."""
+    of_its_own = (topic.event_id, topic.source, topic.time and topic.time.field)
+    if field.name in of_its_own or field.logical is not None:
+        return kernels.PRESENCE
+    return _KINDS.get(field.type, kernels.PRESENCE)
+
+
+class _Row(NamedTuple):
+    """One sketch. `source` is None of the rest."""
+
+    hour: int
+    source: str | None
+    field: str
+    sketch: bytes
+
+
+class TopicSketches:
+    """The piece of one partition that is not at its end yet."""
+
+    def __init__(self, topic: Topic, partition: int) -> None:
+        self._topic = topic
+        self._partition = partition
+        self._fields = topic.events.fields
+        kinds = [kind_of(topic, field) for field in self._fields[:MOST_SKETCHED]]
+        kinds += [kernels.PRESENCE] * (len(self._fields) - len(kinds))
+        self._kinds = kinds
+        self._spare = cells.spare_sketch()
+        self._cells = cells.empty_cells(len(kinds), kinds.count(kernels.TEXT))
+        self._sources = cells.empty_sources()
+        self._first = -1  # offset of the piece's first record; -1: it has none
+        self._through = -1
+        self._hour = _NO_HOUR  # of append time
+        self._tick_told = 0
+        self._through_told = -1
+
+    def take(
+        self, columns: Columns, applied: I64, times: I64, offsets: I64, appended: I64
+    ) -> list[bytes]:
+        """Count the `applied` rows (indices, rising), which have event times, offsets and append
+        times (ms); blocks of the pieces that ended before the last of them."""
+        found: list[bytes] = []
+        if not len(applied):
+            return found
+        hours = times // HOUR_MS
+        # The newest hour so far: records that were stamped before others end nothing.
+        reached = np.maximum.accumulate(np.maximum(appended // HOUR_MS, self._hour))
+        edges = np.flatnonzero(np.diff(reached, prepend=self._hour)).tolist()
+        named = self._named(columns)
+        at = 0
+        for end in [*edges, len(applied)]:
+            if end > at:
+                found += self._count(columns, named, (applied, hours, offsets), (at, end))
+            # None of the log's first record: nothing was there before it.
+            if end < len(applied) and self._first >= 0:
+                found += self._ended()
+            at = end
+        self._hour = int(reached[-1])
+        return found
+
+    def tell(self, now_ms: int, partitions: int) -> list[bytes]:
+        """The time, every so often: blocks of what is known by now, if that is more than was told
+        before, and a tick that says so. A partition that is quiet tells its tick alone."""
+        if now_ms // TELL_EVERY_MS <= self._tick_told // TELL_EVERY_MS:
+            return []
+        self._tick_told = now_ms
+        found = []
+        if self._through != self._through_told:
+            self._through_told = self._through
+            found = self._blocks(False)
+        tick = Block(blocks.STATISTICS, self._topic.name, self._partition, None, now_ms, partitions)
+        return [*found, blocks.encode(tick)]
+
+    def _named(self, columns: Columns) -> kernels.Named:
+        if self._topic.source is None:
+            texts = Texts.missing(columns.n)
+        else:
+            texts = columns.key(self._topic.source)
+        return _frozen(texts)
+
+    def _count(
+        self,
+        columns: Columns,
+        named: kernels.Named,
+        rows: tuple[I64, I64, I64],
+        span: tuple[int, int],
+    ) -> list[bytes]:
+        found: list[bytes] = []
+        at, end = span
+        applied, hours, offsets = (frozen(each[:end]) for each in rows)
+        cell_of = np.empty(end, np.int64)
+        while True:
+            after = int(
+                kernels.locate(applied, hours, named, self._sources, self._cells, at, cell_of)
+            )
+            if after > at:
+                self._count_fields(columns, applied[at:after], cell_of[at:after])
+                if self._first < 0:
+                    self._first = int(offsets[at])
+                self._through = int(offsets[after - 1]) + 1
+            if after == end:
+                return found
+            found += self._ended()
+            at = after
+
+    def _count_fields(self, columns: Columns, rows: I64, cell_of: I64) -> None:
+        located = (frozen(rows), frozen(cell_of))
+        text_at = 0
+        for at, (field, kind) in enumerate(zip(self._fields, self._kinds)):
+            valid = frozen(columns.valid[at])
+            if kind == kernels.TEXT:
+                texts = _frozen(columns.text(field.name))
+                kernels.count_texts(texts, located, at, text_at, self._cells, self._spare)
+                text_at += 1
+            elif kind == kernels.PRESENCE:
+                kernels.count_present(valid, located, at, self._cells.heads)
+            else:
+                column = (frozen(columns.words[at, 0]), valid)
+                is_float = kind == kernels.FLOATING
+                kernels.count_numbers(column, is_float, located, at, self._cells, self._spare)
+
+    def _ended(self) -> list[bytes]:
+        """Blocks of the whole piece, and a new one."""
+        found = self._blocks(True)
+        self._clear()
+        return found
+
+    def _clear(self) -> None:
+        cells.clear(self._cells, self._sources)
+        self._first = -1
+        self._through = -1
+        self._through_told = -1
+
+    def _blocks(self, is_ended: bool) -> list[bytes]:
+        """The piece in as many records as its size asks for."""
+        rows = [row for cell in range(cells.used(self._cells)) for row in self._rows_of(cell)]
+        parts = _parts(rows)
+        found = []
+        for at, part in enumerate(parts):
+            batch = self._batch(part, (at, len(parts)), is_ended)
+            block = Block(blocks.STATISTICS, self._topic.name, self._partition, batch)
+            found.append(blocks.encode(block))
+        return found
+
+    def _batch(self, rows: list[_Row], part: tuple[int, int], is_ended: bool) -> pa.RecordBatch:
+        hours, sources, fields, sketches = zip(*rows)
+        at, parts = part
+        every = np.ones(len(rows), np.int64)
+        return pa.RecordBatch.from_pydict(
+            {
+                "first": pa.array(every * self._first),
+                "through": pa.array(every * self._through),
+                "ended": pa.array(every * is_ended),
+                "part": pa.array(every * at),
+                "parts": pa.array(every * parts),
+                "hour": pa.array(hours, pa.int64()),
+                "source": pa.array(sources, pa.string()),
+                "field": pa.array(fields, pa.string()),
+                "sketch": pa.array(sketches, pa.binary()),
+            }
+        )
+
+    def _rows_of(self, cell: int) -> list[_Row]:
+        hour = int(self._cells.hours[cell])
+        source = cells.source_name(self._sources, int(self._cells.places[cell]))
+        found = []
+        text_at = 0
+        for at, (field, kind) in enumerate(zip(self._fields, self._kinds)):
+            sketch = cells.sketch_of(self._cells, cell, at, kind, text_at)
+            found.append(_Row(hour, source, field.name, packed(sketch)))
+            text_at += kind == kernels.TEXT
+        return found
+
+    def dump(self) -> Arrays:
+        """What is used of the piece."""
+        at = [self._first, self._through, self._hour, self._tick_told]
+        state = {
+            **cells.dumped(self._cells, self._sources),
+            "declared": as_json(self._declared()),
+            "at": np.array(at),
+        }
+        return {_PREFIX + name: array for name, array in state.items()}
+
+    def load(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """A piece of a topic that was declared otherwise is left out: its figures are of other
+        fields."""
+        declared = state.get(_PREFIX + "declared")
+        if declared is None or from_json(declared) != self._declared():
+            return
+        found = {
+            name.removeprefix(_PREFIX): array
+            for name, array in state.items()
+            if name.startswith(_PREFIX)
+        }
+        cells.restore(self._cells, self._sources, found)
+        self._first, self._through, self._hour, self._tick_told = found["at"].tolist()
+        self._through_told = -1
+
+    def _declared(self) -> list[Any]:
+        fields = [[field.name, kind] for field, kind in zip(self._fields, self._kinds)]
+        return [fields, self._topic.source]
+
+
+def _parts(rows: list[_Row]) -> list[list[_Row]]:
+    """Rows cut into parts of about so many bytes as a block may have."""
+    found: list[list[_Row]] = [[]]
+    size = 0
+    for row in rows:
+        # Beside its sketch: numbers, names and what Arrow takes.
+        own = len(row.sketch) + len(row.field) + 2 * kernels.SOURCE_BYTES
+        if size + own > BLOCK_BYTES and found[-1]:
+            found.append([])
+            size = 0
+        found[-1].append(row)
+        size += own
+    return found
+
+
+def _frozen(texts: Texts) -> kernels.Named:
+    return kernels.Named(
+        frozen(texts.data), frozen(texts.start), frozen(texts.end), frozen(texts.valid)
+    )

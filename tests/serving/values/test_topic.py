@@ -1,0 +1,155 @@
+"""What is known of a topic's values: each piece counted once, hours that are unlike others told."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+
+import msgspec
+import pytest
+
+from freshet.schemas.wire.blocks import Block
+from freshet.serving.values.drift import LEARN_WEEKS, SOURCES, WEEK
+from freshet.serving.values.history import Period
+from freshet.serving.values.topic import KeptTopic, TopicStatistics
+from freshet.streams.sketches.sketch import merged
+from tests.serving.values.pieces_of import FIRST_HOUR, SALES, Told
+
+
+def fed(statistics: TopicStatistics, *given: Iterable[Block]) -> TopicStatistics:
+    for some in given:
+        for block in some:
+            statistics.take(block)
+    return statistics
+
+
+def rows(statistics: TopicStatistics, hour: int) -> int:
+    found = statistics.sketches(Period(hour, 1), "price")
+    return merged(found.values()).rows
+
+
+def test_a_piece_that_grows_is_counted_once() -> None:
+    told = Told()
+    statistics = TopicStatistics(SALES)
+    fed(statistics, told.sell(FIRST_HOUR, "a", [1.0, 2.0]), told.tick(FIRST_HOUR + 0.7))
+    assert rows(statistics, FIRST_HOUR) == 2
+    fed(statistics, told.tick(FIRST_HOUR + 0.9))
+    assert rows(statistics, FIRST_HOUR) == 2
+    # The next hour ends it.
+    fed(statistics, told.sell(FIRST_HOUR + 1, "a", [3.0]), told.tick(FIRST_HOUR + 1.5))
+    assert rows(statistics, FIRST_HOUR) == 2
+    assert rows(statistics, FIRST_HOUR + 1) == 1
+    assert statistics.newest_hour == FIRST_HOUR + 1
+
+
+def test_what_is_told_again_after_a_restart_counts_once() -> None:
+    told = Told()
+    first = [*told.sell(FIRST_HOUR, "a", [1.0, 2.0]), *told.tick(FIRST_HOUR + 0.7)]
+    second = [*told.sell(FIRST_HOUR + 1, "a", [3.0]), *told.tick(FIRST_HOUR + 1.5)]
+    statistics = fed(TopicStatistics(SALES), first, second, first, second)
+    assert rows(statistics, FIRST_HOUR) == 2
+    assert rows(statistics, FIRST_HOUR + 1) == 1
+
+
+def test_partitions_add_up() -> None:
+    statistics = TopicStatistics(SALES)
+    for partition in range(2):
+        told = Told(partition)
+        fed(statistics, told.sell(FIRST_HOUR, "a", [1.0, 2.0]))
+        fed(statistics, told.sell(FIRST_HOUR + 1, "a", [3.0]))
+        fed(statistics, told.tick(FIRST_HOUR + 1.9))
+    assert rows(statistics, FIRST_HOUR) == 4
+    assert rows(statistics, FIRST_HOUR + 1) == 2
+
+
+def weeks(draw: random.Random, statistics: TopicStatistics, told: Told, count: int) -> None:
+    """Every day at one hour some sales of two shops."""
+    for day in range(count * 7):
+        hour = FIRST_HOUR + day * 24 + 9
+        for shop in "ab":
+            prices = [draw.gauss(20.0, 3.0) for _ in range(30)]
+            fed(statistics, told.sell(hour, shop, prices))
+        fed(statistics, told.tick(hour + 1.5))
+
+
+@pytest.fixture(scope="module")
+def usual() -> tuple[KeptTopic, bytes]:
+    """Ten usual weeks, and intake as it is then."""
+    statistics = TopicStatistics(SALES)
+    weeks(random.Random(1), statistics, Told(), LEARN_WEEKS + 2)
+    return statistics.kept(), b""
+
+
+def after_usual(kept: KeptTopic) -> tuple[TopicStatistics, Told, int]:
+    statistics = TopicStatistics(SALES)
+    statistics.restore(msgspec.msgpack.decode(msgspec.msgpack.encode(kept), type=KeptTopic))
+    told = Told()
+    # Its records come after those that were counted.
+    told._offset = 10**6
+    return statistics, told, FIRST_HOUR + (LEARN_WEEKS + 2) * WEEK + 9
+
+
+def test_usual_weeks_tell_of_nothing(usual: tuple[KeptTopic, bytes]) -> None:
+    statistics, _, _ = after_usual(usual[0])
+    figures = statistics.figures()
+    assert figures.drifts == []
+    assert figures.weeks_missing == 0
+    assert figures.watched > 0
+    assert figures.learning == 0
+
+
+def test_a_field_that_is_shifted_at_one_source_is_named_once_its_hour_is_over(
+    usual: tuple[KeptTopic, bytes],
+) -> None:
+    statistics, told, hour = after_usual(usual[0])
+    draw = random.Random(2)
+    fed(statistics, told.sell(hour, "a", [draw.gauss(20.0, 3.0) for _ in range(30)]))
+    fed(statistics, told.sell(hour, "b", [draw.gauss(20.0, 3.0) * 1.6 for _ in range(30)]))
+    fed(statistics, told.tick(hour + 0.99))
+    assert statistics.figures().drifts == []
+    fed(statistics, told.tick(hour + 1 + 5.1 / 60))
+    (drift,) = statistics.figures().drifts
+    assert (drift.field, drift.source) == ("price", "b")
+    assert drift.hour_ms == hour * 3_600_000
+    assert drift.events == 30
+    assert drift.distance > drift.bound
+    assert drift.share != drift.usual_share
+
+
+def test_a_source_that_brings_too_much_is_named(usual: tuple[KeptTopic, bytes]) -> None:
+    statistics, told, hour = after_usual(usual[0])
+    draw = random.Random(3)
+    fed(statistics, told.sell(hour, "a", [draw.gauss(20.0, 3.0) for _ in range(400)]))
+    fed(statistics, told.sell(hour, "b", [draw.gauss(20.0, 3.0) for _ in range(12)]))
+    fed(statistics, told.tick(hour + 1.5))
+    found = {drift.field: drift for drift in statistics.figures().drifts}
+    assert found[SOURCES].moved in ("a", "b")
+
+
+def test_what_is_told_of_is_not_learned(usual: tuple[KeptTopic, bytes]) -> None:
+    statistics, told, hour = after_usual(usual[0])
+    draw = random.Random(4)
+    for day in range(3):
+        shifted = [draw.gauss(20.0, 3.0) * 1.6 for _ in range(30)]
+        fed(statistics, told.sell(hour + 24 * day, "b", shifted))
+        fed(statistics, told.tick(hour + 24 * day + 1.5))
+    assert len(statistics.figures().drifts) == 3
+
+
+def test_too_few_events_say_nothing(usual: tuple[KeptTopic, bytes]) -> None:
+    statistics, told, hour = after_usual(usual[0])
+    fed(statistics, told.sell(hour, "b", [500.0] * 9))
+    fed(statistics, told.tick(hour + 1.5))
+    assert [d for d in statistics.figures().drifts if d.source == "b"] == []
+
+
+def test_before_it_is_known_what_is_usual_nothing_is_told() -> None:
+    statistics = TopicStatistics(SALES)
+    told = Told()
+    weeks(random.Random(5), statistics, told, 2)
+    hour = FIRST_HOUR + 2 * WEEK + 9
+    fed(statistics, told.sell(hour, "b", [500.0] * 40), told.tick(hour + 1.5))
+    figures = statistics.figures()
+    assert figures.drifts == []
+    assert figures.weeks_missing == LEARN_WEEKS - 1
+    assert figures.watched == 0
