@@ -13,6 +13,7 @@ from confluent_kafka import Consumer, TopicPartition
 from tests.bench.flight_features import HEADER, LIMIT, SCHEMA
 
 BATCH, TILE_MS, TILES, HORIZON_MS, HALF_LIFE_MS = 1000, 60_000, 60, 600_000, 3_600_000.0
+WAIT_SECONDS = 0.05
 
 
 class Seen:
@@ -103,8 +104,11 @@ class State:
         }
 
 
-def consume(brokers: str, topic: str, n: int, address: str) -> None:
-    """Fold `n` records of partition 0; rows are hashes `bare:{origin}`."""
+def consume(
+    brokers: str, topic: str, n: int, address: str, wait_seconds: float = WAIT_SECONDS
+) -> None:
+    """Fold `n` records of partition 0; rows are hashes `bare:{origin}`. A batch is what came in
+    `wait_seconds`."""
     schema: Any = fastavro.parse_schema({k: v for k, v in SCHEMA.items() if k != "schema_id"})
     settings = {
         "group.id": "bare",
@@ -119,7 +123,7 @@ def consume(brokers: str, topic: str, n: int, address: str) -> None:
     seen, states, done = Seen(), dict[str, State](), 0
     while done < n:
         touched = {}
-        found = consumer.consume(min(BATCH, n - done), 0.05)
+        found = consumer.consume(min(BATCH, n - done), wait_seconds)
         for message in found:
             value = message.value()
             if value[:5] != HEADER:

@@ -53,7 +53,12 @@ flights = fr.Topic(
     drop={"no_origin": pl.col("origin") == ""},
     impute={"dep_delay": fr.impute.constant(0.0)},
     dedup="10m",
-    freshness=fr.Freshness(lateness="2m", max_future="1d"),
+    partitions=int(os.environ.get("FRESHET_BENCH_PARTITIONS", "1")),
+    freshness=fr.Freshness(
+        lateness="2m",
+        max_future="1d",
+        batch_wait=os.environ.get("FRESHET_BENCH_BATCH_WAIT", "50ms"),
+    ),
 )
 by_origin = fr.View(
     "by_origin",

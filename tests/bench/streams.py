@@ -15,11 +15,10 @@ import tempfile
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from itertools import islice
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,15 +26,13 @@ import numpy as np
 from freshet.features.stores.contract import RowKeys
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.schemas.wire.messages import Tick
-from freshet.servers.kafka_server import KafkaServer
-from freshet.servers.redis_server import RedisServer
-from freshet.servers.server import free_ports
 from freshet.streams.catalog import open_log
 from freshet.streams.control.channels import send
 from freshet.streams.log.contract import Batch
 from freshet.streams.operators.loop import Job, Operator, Place
 from freshet.streams.operators.ticks import ReplayPace, Untimed
 from tests.bench.harness import Row
+from tests.bench.servers import servers
 
 EVENTS = int(os.environ.get("FRESHET_BENCH_EVENTS", "1000000"))
 ROUNDS = int(os.environ.get("FRESHET_BENCH_ROUNDS", "2"))
@@ -69,7 +66,7 @@ class Stopwatch:
 
 def run() -> list[Row]:
     """The best of some rounds of each side, in turns."""
-    with _servers() as (brokers, address):
+    with servers() as (brokers, address):
         name = f"bench{uuid.uuid4().hex[:8]}"
         os.environ["FRESHET_BENCH_APP"] = name
         tick = _fill(brokers)
@@ -98,22 +95,6 @@ def _row(name: str, unit: str, ours: float, bare: float, against: str, **detail:
         name=name, unit=unit, ours=round(EVENTS / ours), baseline=round(EVENTS / bare), ratio=ratio, against=against,
         detail=detail,
     )  # fmt: skip
-
-
-@contextmanager
-def _servers() -> Iterator[tuple[str, str]]:
-    """Kafka and Redis from the environment (`FRESHET_KAFKA`, `FRESHET_REDIS`), or started here."""
-    brokers, address = os.environ.get("FRESHET_KAFKA"), os.environ.get("FRESHET_REDIS")
-    if brokers and address:
-        yield brokers, address
-        return
-    with tempfile.TemporaryDirectory() as at:
-        (port,) = free_ports(1)
-        with (
-            KafkaServer(Path(at) / "kafka") as kafka,
-            RedisServer(Path(at) / "redis", port=port) as server,
-        ):
-            yield kafka.address, server.address
 
 
 def _fill(brokers: str) -> int:
