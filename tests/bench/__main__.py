@@ -15,7 +15,7 @@ REPORT = Path("bench-report.json")
 
 def main(chosen: list[str]) -> int:
     """Run those that were named, or all. 2 for a name that is none, 1 if one failed."""
-    known, out = harness.names(), Console(width=None if sys.stdout.isatty() else 120)
+    known, out = harness.names(), Console(width=None if sys.stdout.isatty() else 150)
     if unknown := [n for n in chosen if n not in known]:
         out.print(f"no such benchmark: {', '.join(unknown)}. There are {', '.join(known)}.")
         return 2

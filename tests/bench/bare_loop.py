@@ -105,9 +105,14 @@ class State:
 
 
 def consume(
-    brokers: str, topic: str, n: int, address: str, wait_seconds: float = WAIT_SECONDS
+    brokers: str,
+    topic: str,
+    n: int,
+    address: str,
+    wait_seconds: float = WAIT_SECONDS,
+    rows: str = "bare",
 ) -> None:
-    """Fold `n` records of partition 0; rows are hashes `bare:{origin}`. A batch is what came in
+    """Fold `n` records of partition 0; rows are hashes `{rows}:{origin}`. A batch is what came in
     `wait_seconds`."""
     schema: Any = fastavro.parse_schema({k: v for k, v in SCHEMA.items() if k != "schema_id"})
     settings = {
@@ -145,7 +150,7 @@ def consume(
         done += len(found)
         pipeline = store.pipeline(transaction=False)
         for origin, row in touched.items():
-            pipeline.hset(f"bare:{origin}", mapping=row)
+            pipeline.hset(f"{rows}:{origin}", mapping=row)
         pipeline.execute()
         if found:
             consumer.commit(asynchronous=True)

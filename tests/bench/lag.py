@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tests.bench.harness import Row, at_most
-from tests.bench.members import Place, Stopwatch, running
+from tests.bench.members import Place, Usage, running
 from tests.bench.paced import Paced
 from tests.bench.servers import servers
 
@@ -82,7 +82,7 @@ def _ours(brokers: str, address: str) -> Lag:
         view = place.member("view")
         with running(intake, view):
             paced = Paced(brokers, place.source, address, place.rows)
-            return _measured(paced, Stopwatch(intake.pid, view.pid))
+            return _measured(paced, Usage(intake.pid, view.pid))
 
 
 def _bare(brokers: str, address: str) -> Lag:
@@ -90,19 +90,19 @@ def _bare(brokers: str, address: str) -> Lag:
 
     with tempfile.TemporaryDirectory() as folder:
         place = Place(brokers, address, Path(folder))
-        given = (brokers, place.source, NO_END, address, WAIT_MS / 1000)
+        given = (brokers, place.source, NO_END, address, WAIT_MS / 1000, place.app)
         process = mp.get_context("spawn").Process(target=consume, args=given, daemon=True)
         process.start()
         try:
             return _measured(
-                Paced(brokers, place.source, address, "bare"), Stopwatch(process.pid or 0)
+                Paced(brokers, place.source, address, place.app), Usage(process.pid or 0)
             )
         finally:
             process.kill()
             process.join()
 
 
-def _measured(paced: Paced, watch: Stopwatch) -> Lag:
+def _measured(paced: Paced, watch: Usage) -> Lag:
     """Once rows come, and the first seconds are over."""
     with closing(paced):
         paced.wait_for_a_row()

@@ -102,7 +102,7 @@ def running(*members: Member) -> Iterator[None]:
             member.stop()
 
 
-class Stopwatch:
+class Usage:
     """CPU of some processes, all their threads, since it was started."""
 
     def __init__(self, *pids: int) -> None:
