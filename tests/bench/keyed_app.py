@@ -53,6 +53,8 @@ seen = fr.Topic(
     event_id="event_id",
     event_time="at",
     dedup="10m",
+    partitions=int(os.environ.get("FRESHET_BENCH_PARTITIONS", "1")),
+    # Wider than the times of records that are appended together.
     freshness=fr.Freshness(lateness="1d", max_future="1d"),
 )
 by_user = fr.View("by_user", seen, key="user", features=features())
@@ -66,20 +68,28 @@ def records(events: int, keys: int = KEYS) -> Iterator[tuple[bytes, int]]:
         count = min(AT_ONCE, events - first)
         numbers = np.arange(first, first + count)
         times = FIRST_MS + numbers * SPAN_MS // events
-        table = np.concatenate(
-            [
-                np.tile(np.frombuffer(HEADER, np.uint8), (count, 1)),
-                _text(numbers, ID_DIGITS),
-                _varint(times),
-                _text(rng.integers(0, keys, count), USER_DIGITS),
-                rng.normal(size=count).astype("<f8").view(np.uint8).reshape(count, 8),
-            ],
-            axis=1,
-        )
-        width = table.shape[1]
-        data = table.tobytes()
-        for row, time in enumerate(times.tolist()):
-            yield data[row * width : (row + 1) * width], time
+        users = rng.integers(0, keys, count)
+        yield from zip(encoded(numbers, times, users, rng.normal(size=count)), times.tolist())
+
+
+def encoded(
+    numbers: npt.NDArray[np.int64],
+    times: npt.NDArray[np.int64],
+    users: npt.NDArray[np.int64],
+    values: npt.NDArray[np.float64],
+) -> list[bytes]:
+    """Records of events, all of one length: the event's number is its id."""
+    parts = [
+        np.tile(np.frombuffer(HEADER, np.uint8), (len(numbers), 1)),
+        _text(numbers, ID_DIGITS),
+        _varint(times),
+        _text(users, USER_DIGITS),
+        values.astype("<f8").view(np.uint8).reshape(-1, 8),
+    ]
+    table = np.concatenate(parts, axis=1)
+    width = table.shape[1]
+    data = table.tobytes()
+    return [data[first : first + width] for first in range(0, len(data), width)]
 
 
 def _text(numbers: npt.NDArray[np.int64], digits: int) -> U8:

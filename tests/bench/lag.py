@@ -77,7 +77,8 @@ def _best(turns: tuple[Lag, ...]) -> Lag:
 
 def _ours(brokers: str, address: str) -> Lag:
     with tempfile.TemporaryDirectory() as folder:
-        place = Place(brokers, address, Path(folder), batch_wait=f"{WAIT_MS}ms")
+        place = Place(brokers, address, Path(folder))
+        place.make(batch_wait=f"{WAIT_MS}ms")
         intake = place.member("intake")
         view = place.member("view")
         with running(intake, view):
@@ -90,12 +91,13 @@ def _bare(brokers: str, address: str) -> Lag:
 
     with tempfile.TemporaryDirectory() as folder:
         place = Place(brokers, address, Path(folder))
-        given = (brokers, place.source, NO_END, address, WAIT_MS / 1000, place.app)
+        place.make()
+        given = (brokers, place.source, NO_END, address, WAIT_MS / 1000, place.name)
         process = mp.get_context("spawn").Process(target=consume, args=given, daemon=True)
         process.start()
         try:
             return _measured(
-                Paced(brokers, place.source, address, place.app), Usage(process.pid or 0)
+                Paced(brokers, place.source, address, place.name), Usage(process.pid or 0)
             )
         finally:
             process.kill()

@@ -1,4 +1,4 @@
-"""Roles of the flight-features app as processes of their own, as `freshet run --role` starts them
+"""Roles of an app of these benchmarks as processes of their own, as `freshet run --role` starts them
 on a cluster, and what CPU they take."""
 
 from __future__ import annotations
@@ -11,15 +11,18 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from importlib import import_module
 from pathlib import Path
 
 import psutil
+from confluent_kafka.admin import AdminClient
 
 from freshet.processes.supervisor import SINGLE_THREADED
 from freshet.streams.catalog import open_log
 
-APP = Path(__file__).with_name("flight_features.py")
+FLIGHTS = "tests.bench.flight_features"
 STOP_SECONDS = 30.0
+READY_SECONDS = 120.0
 
 
 class Member:
@@ -52,43 +55,68 @@ class Member:
 
 
 class Place:
-    """An app of a name of its own, so that nothing of another run is met: its log, its store, its
-    folder."""
+    """An app under a name of its own, so that nothing of another run is met: its log, its store,
+    its folder. `module` has it as `app`, with one topic and one view."""
 
-    def __init__(
-        self, brokers: str, address: str, folder: Path, partitions: int = 1, **declared: str
-    ) -> None:
+    def __init__(self, brokers: str, address: str, folder: Path, module: str = FLIGHTS) -> None:
         self.brokers = brokers
         self.address = address
         self.folder = folder
-        self.app = f"bench{uuid.uuid4().hex[:8]}"
-        self.environment = {
-            "FRESHET_BENCH_APP": self.app,
-            "FRESHET_BENCH_PARTITIONS": str(partitions),
-        }
-        self.environment |= {f"FRESHET_BENCH_{name.upper()}": v for name, v in declared.items()}
+        self._module = import_module(module)
+        self.name = f"bench{uuid.uuid4().hex[:8]}"
+        self.environment = {"FRESHET_BENCH_APP": self.name}
 
-        with closing(open_log(f"kafka://{brokers}")) as log:
+    def make(self, partitions: int = 1, **declared: str) -> None:
+        """Make the topic; further members declare so many partitions of it, and what else is
+        said."""
+        with closing(open_log(f"kafka://{self.brokers}")) as log:
             log.ensure(self.source, partitions)
+        named = {"partitions": str(partitions), **declared}
+        self.environment |= {f"FRESHET_BENCH_{name.upper()}": told for name, told in named.items()}
+
+    def wait_until_shared(self, members: int) -> None:
+        """Return once each of so many members of both roles has a partition."""
+        deadline = time.monotonic() + READY_SECONDS
+        admin = AdminClient({"bootstrap.servers": self.brokers})
+        groups = [f"{self.name}.{role}" for role in ("intake", "view")]
+        while True:
+            found = [future.result() for future in admin.describe_consumer_groups(groups).values()]
+            having = [
+                sum(bool(member.assignment.topic_partitions) for member in group.members)
+                for group in found
+            ]
+            if min(having) >= members:
+                return
+            assert time.monotonic() < deadline, f"members that have partitions: {having}"
+            time.sleep(0.1)
 
     @property
     def source(self) -> str:
         """The log of the app's topic."""
-        return f"{self.app}.flights"
+        (topic,) = self._module.app.topics
+        return f"{self.name}.{topic.name}"
 
     @property
     def rows(self) -> str:
         """What names of rows in the store begin with."""
-        from tests.bench.flight_features import app, by_origin
-
-        return app.stored_as(by_origin).replace(app.name, self.app, 1)
+        (view,) = self._module.app.views
+        stored_as: str = self._module.app.stored_as(view)
+        return stored_as.replace(self._module.app.name, self.name, 1)
 
     def member(self, role: str, name: str = "1") -> Member:
         where = [
             *("--log", f"kafka://{self.brokers}", "--store", f"redis://{self.address}/0"),
             *("--run-dir", str(self.folder)),
         ]
-        command = [sys.executable, "-m", "freshet", "run", str(APP), "--role", role]
+        command = [
+            sys.executable,
+            "-m",
+            "freshet",
+            "run",
+            self._module.__file__ or "",
+            "--role",
+            role,
+        ]
         said = self.folder / f"{role}.{name}.out"
         return Member([*command, "--member", name, *where], self.environment, said)
 
