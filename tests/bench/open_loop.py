@@ -59,7 +59,7 @@ def ask(address: tuple[str, int], requests: Sequence[bytes], seconds: float, rat
         for chosen, _ in poll.select(max(0.0, wait)):
             connection: Any = chosen.fileobj
             i, before = busy.get(connection, (-1, b""))
-            data = connection.recv(65536)
+            data = _received(connection)
             if not data:
                 poll.unregister(connection)
                 connection.close()
@@ -79,6 +79,14 @@ def ask(address: tuple[str, int], requests: Sequence[bytes], seconds: float, rat
     for open_one in (*idle, *busy):
         open_one.close()
     return Asked(at, ms, ok)
+
+
+def _received(connection: socket.socket) -> bytes:
+    """Nothing where the server has closed it, in whatever way."""
+    try:
+        return connection.recv(65_536)
+    except ConnectionError:
+        return b""
 
 
 def post(path: str, body: bytes) -> bytes:

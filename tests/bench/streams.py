@@ -41,24 +41,24 @@ def run() -> list[Row]:
     with servers() as (brokers, address):
         name = f"bench{uuid.uuid4().hex[:8]}"
         os.environ["FRESHET_BENCH_APP"] = name
-        tick = _fill(brokers)
-        taken = [(_ours(brokers, address, tick, i), _bare(brokers, address)) for i in range(ROUNDS)]
+        tick = fill(brokers)
+        taken = [(ours(brokers, address, tick, i), _bare(brokers, address)) for i in range(ROUNDS)]
         if EVENTS >= AGREE_FROM_EVENTS:
             _check_agreement(address)
-    ours, bare = (min(side, key=lambda r: r["cpu"]) for side in zip(*taken))
+    own, bare = (min(side, key=lambda r: r["cpu"]) for side in zip(*taken))
     against = "consume + fastavro + dictionaries"
     row = _row(
         "streams",
         "events per CPU-second",
-        ours["cpu"],
+        own["cpu"],
         bare["cpu"],
         against,
-        breakdown_us_per_event=ours["steps"],
+        breakdown_us_per_event=own["steps"],
     )
-    row["bar"] = at_least(bare["cpu"] / ours["cpu"], BAR, "× the loop's")
+    row["bar"] = at_least(bare["cpu"] / own["cpu"], BAR, "× the loop's")
     return [
         row,
-        _row("streams end to end", "events/s", ours["wall"], bare["wall"], against),
+        _row("streams end to end", "events/s", own["wall"], bare["wall"], against),
     ]
 
 
@@ -71,7 +71,7 @@ def _row(name: str, unit: str, ours: float, bare: float, against: str, **detail:
     )  # fmt: skip
 
 
-def _fill(brokers: str) -> int:
+def fill(brokers: str) -> int:
     """Publish the records, and move the clock after them; where to."""
     from freshet.roles import plans
     from tests.bench.flight_features import DAY_MS, FIRST_MS, app, records
@@ -88,7 +88,7 @@ def _fill(brokers: str) -> int:
     return tick
 
 
-def _ours(brokers: str, address: str, tick: int, number: int) -> dict[str, Any]:
+def ours(brokers: str, address: str, tick: int, number: int) -> dict[str, Any]:
     """Both roles from the first record, under groups and checkpoints of this round's own."""
     with tempfile.TemporaryDirectory() as folder:
         place = (f"kafka://{brokers}", f"redis://{address}/0", folder)
