@@ -20,12 +20,19 @@ WAITS = (
 
 
 class Reading:
-    """The records of the partitions that a reader was given."""
+    """The records of the partitions that a reader was given. `wall` is a clock in seconds."""
 
-    def __init__(self, reader: Reader, max_records: int = MAX_RECORDS) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        max_records: int = MAX_RECORDS,
+        wall: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._reader = reader
         self._max_records = max_records
+        self._wall = wall
         self._gathered: list[Batch] = []
+        self._handed_over_at = float("-inf")  # never yet, so the first go at once
         self._resting = False
 
     def rest(self, resting: bool, partitions: Sequence[TopicPartition]) -> None:
@@ -40,8 +47,9 @@ class Reading:
         more_seconds: Callable[[], float],
         enough: Callable[[], bool],
     ) -> list[Batch]:
-        """Records as soon as there are any, then more of them for `more_seconds`, until there are
-        many or `enough` says so: else every event would become a block of its own.
+        """Records as soon as there are any, but not before `more_seconds` are over since the ones
+        before them were handed over, unless there are many or `enough` says so: else every event
+        would become a block of its own.
 
         What is gathered may shrink while more is waited for: a rebalance `forget`s.
         """
@@ -49,10 +57,11 @@ class Reading:
         if self._resting:
             return self._put_back()
         wait_seconds = 0.0 if not self._gathered else more_seconds()
-        deadline = time.monotonic() + wait_seconds
+        # Not from now: while the last ones were worked on, these have waited already.
+        deadline = self._handed_over_at + wait_seconds
         while wait_seconds and not enough():
             room = self._max_records - sum(map(len, self._gathered))
-            left_seconds = deadline - time.monotonic()
+            left_seconds = deadline - self._wall()
             # Few records may be many bytes: what is taken at once must fit into memory, with all
             # that is made of it.
             is_full = room <= 0 or sum(map(_bytes_of, self._gathered)) >= READ_BYTES
@@ -62,6 +71,8 @@ class Reading:
             self._gathered = [*self._gathered, *more]
         gathered = joined(self._gathered)
         self._gathered = []
+        if gathered:
+            self._handed_over_at = self._wall()
         return gathered
 
     def forget(self, gone: Collection[TopicPartition]) -> None:

@@ -15,7 +15,7 @@ REPORT = Path("bench-report.json")
 
 def main(chosen: list[str]) -> int:
     """Run those that were named, or all. 2 for a name that is none, 1 if one failed."""
-    known, out = harness.names(), Console(width=None if sys.stdout.isatty() else 120)
+    known, out = harness.names(), Console(width=None if sys.stdout.isatty() else 150)
     if unknown := [n for n in chosen if n not in known]:
         out.print(f"no such benchmark: {', '.join(unknown)}. There are {', '.join(known)}.")
         return 2
@@ -37,13 +37,21 @@ def main(chosen: list[str]) -> int:
 
 
 def _table(rows: list[harness.Row]) -> Table:
-    table = Table(
-        "benchmark", "ours", "baseline", "ratio", "unit", "against", box=None, pad_edge=False
-    )
-    for r in rows:
-        figures = [_figure(r["ours"]), _figure(r["baseline"]), _figure(r["ratio"])]
-        table.add_row(r["name"], *figures, r["unit"], r["against"])
+    heads = ("benchmark", "ours", "baseline", "ratio", "unit", "against", "bar")
+    table = Table(*heads, box=None, pad_edge=False)
+    for row in rows:
+        figures = [_figure(row["ours"]), _figure(row["baseline"]), _figure(row["ratio"])]
+        table.add_row(row["name"], *figures, row["unit"], row["against"], _judged(row.get("bar")))
     return table
+
+
+def _judged(bar: harness.Bar | None) -> str:
+    if bar is None:
+        return ""
+    verdict = "short"
+    if bar["holds"]:
+        verdict = "pass"
+    return f"{verdict}: {_figure(bar['figure'])} ({bar['asked']})"
 
 
 def _figure(value: float | None) -> str:

@@ -9,40 +9,15 @@ import os
 from collections.abc import Iterator
 from itertools import product
 from string import ascii_uppercase
-from typing import Any
 
 import fastavro
 import numpy as np
 import polars as pl
 
 import freshet as fr
+from tests.bench.stream_peers.flight_job import HEADER, SCHEMA
 
-LIMIT, KEYS, DAY_MS, FIRST_MS = 1e5, 300, 86_400_000, 1_700_000_000_000
-SCHEMA: dict[str, Any] = {
-    "type": "record",
-    "name": "flight",
-    "schema_id": 7,
-    "fields": [
-        {"name": "event_id", "type": "string"},
-        {"name": "ts", "type": "long"},
-        {"name": "carrier", "type": "string"},
-        {"name": "origin", "type": "string"},
-        {"name": "dest", "type": "string"},
-        {"name": "tailnum", "type": ["null", "string"], "default": None},
-        {"name": "flight", "type": "int"},
-        {"name": "dep_delay", "type": ["null", "double"], "default": None},
-        {
-            "name": "arr_delay",
-            "type": ["null", "double"],
-            "default": None,
-            "range": [-LIMIT, LIMIT],
-        },
-        {"name": "distance", "type": "int"},
-        {"name": "air_time", "type": ["null", "double"], "default": None},
-        {"name": "source", "type": "string"},
-    ],
-}
-HEADER = b"\0\0\0\0\7"
+KEYS, DAY_MS, FIRST_MS = 300, 86_400_000, 1_700_000_000_000
 
 flights = fr.Topic(
     "flights",
@@ -53,7 +28,12 @@ flights = fr.Topic(
     drop={"no_origin": pl.col("origin") == ""},
     impute={"dep_delay": fr.impute.constant(0.0)},
     dedup="10m",
-    freshness=fr.Freshness(lateness="2m", max_future="1d"),
+    partitions=int(os.environ.get("FRESHET_BENCH_PARTITIONS", "1")),
+    freshness=fr.Freshness(
+        lateness="2m",
+        max_future="1d",
+        batch_wait=os.environ.get("FRESHET_BENCH_BATCH_WAIT", "50ms"),
+    ),
 )
 by_origin = fr.View(
     "by_origin",

@@ -19,6 +19,15 @@ FOLDER = Path(__file__).parent
 SIDES = ("ours", "baseline")
 
 
+class Bar(TypedDict):
+    """What a row is held to: the figure that is judged, in words what was asked, and whether it
+    holds."""
+
+    figure: float
+    asked: str
+    holds: bool
+
+
 class Row(TypedDict):
     """One line of the report. `ratio` is above 1 where ours is better, whichever way `unit` counts;
     it and `baseline` are None where there is nothing to be beside."""
@@ -29,6 +38,7 @@ class Row(TypedDict):
     baseline: float | None
     ratio: float | None
     against: str
+    bar: NotRequired[Bar]
     detail: NotRequired[dict[str, Any]]
 
 
@@ -84,6 +94,18 @@ def microseconds(name: str, n: int, taken: tuple[float, float], against: str, **
         against=against,
         detail=detail,
     )
+
+
+def at_most(figure: float, limit: float, of: str) -> Bar:
+    """
+    >>> at_most(1.14, 1.2, "× the loop's")
+    {'figure': 1.14, 'asked': "≤ 1.2 × the loop's", 'holds': True}
+    """
+    return Bar(figure=round(figure, 3), asked=f"≤ {limit:g} {of}", holds=figure <= limit)
+
+
+def at_least(figure: float, limit: float, of: str) -> Bar:
+    return Bar(figure=round(figure, 3), asked=f"≥ {limit:g} {of}", holds=figure >= limit)
 
 
 def write(rows: Iterable[Row], path: Path) -> None:

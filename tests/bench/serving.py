@@ -13,12 +13,10 @@ from __future__ import annotations
 import json
 import multiprocessing as mp
 import os
-import selectors
 import socket
 import tempfile
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -37,11 +35,11 @@ from freshet.serving.loading.loader import Order
 from freshet.streams.control.orders import ordered
 from tests.bench.closed_loop import ask_in_loops
 from tests.bench.harness import Row
+from tests.bench.open_loop import ask, connect, post, status_of
 
 SECONDS = float(os.environ.get("FRESHET_BENCH_SECONDS", "60"))
 RATE, SWAP_SECONDS, WARM_SECONDS, TURNS = 200, 2.0, 2.0, 2
-BEFORE_SECONDS, AFTER_SECONDS, TIMEOUT_SECONDS, READY_SECONDS = 0.01, 0.4, 5.0, 120.0
-CONNECTIONS = 16
+BEFORE_SECONDS, AFTER_SECONDS, READY_SECONDS = 0.01, 0.4, 120.0
 MANY, LOOP_SECONDS = 32, 5.0
 F64 = npt.NDArray[np.float64]
 
@@ -55,16 +53,6 @@ class Given:
     store: str
     snapshots: tuple[Identity, ...]
     now_ms: int
-
-
-@dataclass(frozen=True)
-class Asked:
-    """By request: intended time of sending (monotonic seconds), latency in ms, and whether it was
-    answered by 200."""
-
-    at: F64
-    ms: F64
-    ok: npt.NDArray[np.bool_]
 
 
 def run() -> list[Row]:
@@ -117,11 +105,11 @@ def _measure(target: Callable[..., None], given: Given, bodies: Sequence[bytes])
     process.start()
     assert here.poll(READY_SECONDS), f"{target.__name__} does not come up"
     host, port = here.recv().removeprefix("http://").split(":")
-    ask((host, int(port)), bodies, WARM_SECONDS)
-    asked = ask((host, int(port)), bodies, SECONDS / TURNS)
-    connect = partial(_connect, (host, int(port)))
-    alone = ask_in_loops(connect, _status, _requests(bodies), 1, LOOP_SECONDS)
-    many = ask_in_loops(connect, _status, _requests(bodies), MANY, LOOP_SECONDS)
+    ask((host, int(port)), _requests(bodies), WARM_SECONDS, RATE)
+    asked = ask((host, int(port)), _requests(bodies), SECONDS / TURNS, RATE)
+    reach = partial(connect, (host, int(port)))
+    alone = ask_in_loops(reach, status_of, _requests(bodies), 1, LOOP_SECONDS)
+    many = ask_in_loops(reach, status_of, _requests(bodies), MANY, LOOP_SECONDS)
     here.send("stop")
     swaps = np.array(here.recv())
     process.join(READY_SECONDS)
@@ -290,76 +278,5 @@ def _swap(cuts: Sequence[Identity], load: Callable[[Identity], None]) -> None:
         time.sleep(SWAP_SECONDS)
 
 
-def ask(address: tuple[str, int], bodies: Sequence[bytes], seconds: float) -> Asked:
-    """Requests at a fixed rate over connections taken in turn (more are opened while all are
-    busy)."""
-    requests = _requests(bodies)
-    n = int(RATE * seconds)
-    at, ms, ok = np.zeros(n), np.full(n, np.inf), np.zeros(n, np.bool_)
-    poll, idle, busy = (
-        selectors.DefaultSelector(),
-        deque[socket.socket](),
-        dict[socket.socket, tuple[int, bytes]](),
-    )
-    start, sent, done = time.monotonic() + 0.05, 0, 0
-
-    def end(i: int, good: bool) -> None:
-        nonlocal done
-        ms[i], ok[i], done = 1000 * (time.monotonic() - at[i]), good, done + 1
-
-    while done < n and time.monotonic() < start + seconds + TIMEOUT_SECONDS:
-        while sent < n and start + sent / RATE <= time.monotonic():
-            at[sent] = start + sent / RATE
-            connection = (
-                idle.popleft()
-                if len(idle) + len(busy) >= CONNECTIONS and idle
-                else _connect(address, poll)
-            )
-            busy[connection] = sent, b""
-            connection.sendall(requests[sent % len(requests)])
-            sent += 1
-        wait = start + sent / RATE - time.monotonic() if sent < n else 0.05
-        for chosen, _ in poll.select(max(0.0, wait)):
-            connection: Any = chosen.fileobj
-            i, before = busy.get(connection, (-1, b""))
-            data = connection.recv(65536)
-            if not data:
-                poll.unregister(connection)
-                connection.close()
-                if connection in busy:
-                    del busy[connection]
-                    end(i, False)
-                else:
-                    idle.remove(connection)
-                continue
-            status = _status(before + data)
-            if status is None:
-                busy[connection] = i, before + data
-                continue
-            del busy[connection]
-            idle.append(connection)
-            end(i, status == 200)
-    for open_one in (*idle, *busy):
-        open_one.close()
-    return Asked(at, ms, ok)
-
-
 def _requests(bodies: Sequence[bytes]) -> list[bytes]:
-    head = b"POST /v2/models/late_arrival/infer HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-    return [head % len(b) + b for b in bodies]
-
-
-def _connect(address: tuple[str, int], poll: selectors.BaseSelector) -> socket.socket:
-    made = socket.create_connection(address, TIMEOUT_SECONDS)
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    poll.register(made, selectors.EVENT_READ)
-    return made
-
-
-def _status(reply: bytes) -> int | None:
-    """The status of a whole reply, None while some is missing."""
-    head, separator, body = reply.partition(b"\r\n\r\n")
-    if not separator:
-        return None
-    length = int(head.lower().split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
-    return int(reply[9:12]) if len(body) >= length else None
+    return [post("/v2/models/late_arrival/infer", body) for body in bodies]

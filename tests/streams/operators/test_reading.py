@@ -1,4 +1,5 @@
-"""A partition whose records cannot be understood yet is read no further; the others go on."""
+"""How long records are gathered; and a partition whose records cannot be understood yet is read no
+further, while the others go on."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from freshet.schemas.errors import RegistryError
 from freshet.streams.log.contract import Batch
-from freshet.streams.operators.reading import Waiting
+from freshet.streams.operators.reading import Reading, Waiting
 from freshet.streams.outages import Outages
 from freshet.streams.sqlite.log import SqliteLog
 
@@ -86,3 +87,41 @@ def test_a_partition_that_goes_to_another_member_is_waited_for_no_longer() -> No
     assert outages.current()
     waiting.forget([("t", 0)])
     assert not outages.current()
+
+
+def of_one(offset: int) -> Batch:
+    places = np.array([0, 1])
+    data = np.frombuffer(b"a", np.uint8)
+    return Batch("t", 0, data, places[:1], places[1:], np.array([offset]), places[:1])
+
+
+def test_records_that_came_while_the_last_ones_were_worked_on_wait_only_for_the_rest() -> None:
+    """Waits are those that the reader is asked for, by a clock that moves with them."""
+    now = [100.0]
+    waits: list[float] = []
+    found: list[list[Batch]] = []
+
+    class Reader:
+        def poll(self, max_records: int, max_wait_seconds: float) -> list[Batch]:
+            waits.append(round(max_wait_seconds, 6))
+            if found:
+                return found.pop(0)
+            now[0] += max_wait_seconds
+            return []
+
+    reader: Any = Reader()
+    reading = Reading(reader, wall=lambda: now[0])
+
+    def gathered() -> list[int]:
+        waits.clear()
+        batches = reading.gather(5.0, lambda: 0.05, lambda: False)
+        return [offset for batch in batches for offset in batch.offsets.tolist()]
+
+    found.append([of_one(0)])
+    assert (gathered(), waits) == ([0], [5.0]), "nothing was before it, so it waits for nothing"
+    now[0] += 0.02  # of work
+    found += [[of_one(1)], [of_one(2)]]
+    assert (gathered(), waits) == ([1, 2], [5.0, 0.03, 0.03])
+    now[0] += 0.06
+    found.append([of_one(3)])
+    assert (gathered(), waits) == ([3], [5.0]), "the work took longer than the wait"

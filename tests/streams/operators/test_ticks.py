@@ -28,6 +28,9 @@ ROUNDS, STEP_MS = 8, 3_000
 def test_a_batch_wait_gathers_what_comes_meanwhile(bench: Bench) -> None:
     op = bench.operator(steering=Steering(gather_seconds=lambda settings: 0.5))
     op.step(0.0)
+    bench.put(0, b"at once, since none was before it")
+    assert op.step(5.0)
+    assert "toy:0 applies 1" in bench.journal
     bench.journal.clear()
     bench.put(0, b"a")
     timer = threading.Timer(0.05, lambda: bench.put(0, b"b", b"c"))
@@ -43,6 +46,8 @@ def test_a_time_that_is_to_be_told_ends_the_batch_wait(bench: Bench) -> None:
     steering = Steering(gather_seconds=lambda settings: NEVER)
     op = bench.operator(steering=steering, pace=WallPace(clock, 0.0))
     op.step(0.0)
+    bench.put(0, b"at once, since none was before it")
+    op.step(5.0)
     bench.put(0, b"a")
     clock.set(2)
     step = threading.Thread(target=op.step, args=(5.0,), daemon=True)

@@ -1,0 +1,64 @@
+"""What does an event cost where two members share two partitions, beside one that has both?
+
+Intake and view as processes of their own, on real Kafka and Redis: first one of each role, then two
+of each, as events come as fast as a producer on the same machine sends them (200,000 a second at
+most). CPU is that of all members from the first event of the span
+until the last row can be read; the servers' is left out. In turns; of each the turn that took least
+counts. `FRESHET_BENCH_SECONDS` says how long a turn is.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+from tests.bench.harness import Row, at_most
+from tests.bench.live_events import Keyed
+from tests.bench.members import Place, Usage, running
+from tests.bench.paced import Paced
+from tests.bench.servers import servers
+
+SECONDS = float(os.environ.get("FRESHET_BENCH_SECONDS", "15"))
+ROUNDS = int(os.environ.get("FRESHET_BENCH_ROUNDS", "2"))
+RATE = 200_000.0
+KEYS = 10_000
+WARM_SECONDS = 3.0
+PARTITIONS = 2
+BAR = 1.1
+
+
+def run() -> list[Row]:
+    with servers() as (brokers, address):
+        turns = [[_us(brokers, address, members) for members in (1, 2)] for _ in range(ROUNDS)]
+    one, two = (min(side) for side in zip(*turns))
+    return [
+        Row(
+            name="scale",
+            unit="µs of CPU an event",
+            ours=round(two, 2),
+            baseline=round(one, 2),
+            ratio=round(one / two, 2),
+            against="one member of each role",
+            bar=at_most(two / one, BAR, "× that of one member"),
+            detail={"turns": turns, "load": os.getloadavg()[0]},
+        )
+    ]
+
+
+def _us(brokers: str, address: str, members: int) -> float:
+    """CPU of an event, with so many members of each role."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Place(brokers, address, Path(folder), "tests.bench.keyed_app")
+        place.make(PARTITIONS)
+        names = [(role, str(member)) for role in ("intake", "view") for member in range(members)]
+        started = [place.member(role, name) for role, name in names]
+        paced = Paced(brokers, place.source, address, place.rows, PARTITIONS, Keyed(KEYS))
+        with running(*started), closing(paced):
+            paced.wait_for_a_row()
+            place.wait_until_shared(members)
+            paced.send(RATE, WARM_SECONDS)
+            usage = Usage(*(member.pid for member in started))
+            sent = paced.send(RATE, SECONDS)
+            return 1e6 * usage.cpu_seconds / sent
