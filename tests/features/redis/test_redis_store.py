@@ -405,3 +405,18 @@ class TestServer:
             client(server).config_set("maxmemory", "0")
             client(server).replicaof("127.0.0.1", 1)
             refused(lambda: put(store, view, [(b"k", (2, 0))]), server.socket, "replica", "master")
+
+
+def test_a_tombstone_goes_by_itself_and_a_forgotten_row_leaves_nothing(start: Start) -> None:
+    server = start()
+    opened = open_store(server.url)
+    view = view_name()
+    put(opened, view, [(b"erased", (1, 0)), (b"over", (1, 0)), (b"back", (1, 0))])
+    opened.erase(view, [b"erased", b"back"], pack((2, 0)))
+    opened.forget(view, [b"over"], pack((2, 0)))
+    put(opened, view, [(b"back", (3, 0))])
+    with closing(redis.Redis.from_url(server.url)) as client:
+        days = client.pttl(f"{view}:erased") / 86_400_000
+        assert 9 < days <= 10
+        assert client.exists(f"{view}:over") == 0
+        assert client.pttl(f"{view}:back") == -1, "a row that is made anew stays"
