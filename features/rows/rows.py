@@ -166,7 +166,8 @@ class ViewRows:
                 return
             after = min(first + rows, given)
             gone, oldest = self._arena.sweep(first, after, now_ms)
-            self._leaving.append(gone)
+            if gone.size:
+                self._leaving.append(gone)
             self._oldest_of_round = min(self._oldest_of_round, oldest)
             rows -= after - first
             self._next_looked_at = after
@@ -184,12 +185,13 @@ class ViewRows:
         dropped, waiting = self._arena.drop(leaving)
         self._keys.forget(dropped)
         self._seen_leaving = []
-        self._leaving.append(waiting)
+        if waiting.size:
+            self._leaving.append(waiting)
 
     def erase(
         self, keys: Texts, version_offset: int, version_index: npt.NDArray[np.int32] | I64
     ) -> None:
-        """Leave nothing of `n` rows, each key first, but the version: that of the record at
+        """Leave nothing of `n` rows, each key once, but the version: that of the record at
         `version_offset`, as its row `version_index[i]`. The next event of a key makes its row
         anew."""
         ids = self._keys(keys)

@@ -149,19 +149,19 @@ class View:
         if self.max_age is not None:
             milliseconds(self.max_age, "max_age")
         if self.keep is not None:
-            self._check_keep()
+            self._check_keep(self.keep)
         _ = self.plan  # what is wrong with its windows is told when they are declared
 
-    def _check_keep(self) -> None:
+    def _check_keep(self, keep: str) -> None:
         """What is read must be kept for so long."""
-        check_duration(self.keep, f"view {self.name}: keep")
-        keep_ms = milliseconds(self.keep or "")
+        check_duration(keep, f"view {self.name}: keep")
+        keep_ms = milliseconds(keep)
         least = {"its longest window": longest_ms(self.features), "max_age": self.max_age_ms}
         for what, least_ms in least.items():
             if keep_ms < least_ms:
                 raise DefinitionError(
                     f"view {self.name}",
-                    f"keep={self.keep} is shorter than {what}, {text_of(least_ms)}",
+                    f"keep={keep} is shorter than {what}, {text_of(least_ms)}",
                     f'Write keep="{text_of(least_ms)}" or more, or leave it out.',
                 )
 

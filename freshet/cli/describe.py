@@ -216,8 +216,8 @@ def _kept(view: View) -> Iterable[tuple[str, str]]:
     enough_ms = max(longest_ms(view.features), MAX_AGES * view.max_age_ms, 30 * DAY_MS)
     yield (
         "note",
-        f"no key is ever forgotten, since {held} would lose what it says of it; where keys have no "
-        f'end, memory has none: declare keep="{text_of(enough_ms)}", say',
+        f"no key is ever forgotten, as {held} would be lost with it: where keys have no end, "
+        f'memory and store grow without one; declare keep="{text_of(enough_ms)}", say',
     )
 
 

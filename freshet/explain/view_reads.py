@@ -186,8 +186,8 @@ class _Reading:
         if age_ms is not None:
             kept = text_of(self._view.plan.keep_ms)
             return (
-                f"no row was read: the newest event of this key was {text_of(age_ms)} old then, and "
-                f"rows are kept for {kept}"
+                f"no row was read: the newest event of this key was {text_of(age_ms)} old then, "
+                f"and rows are kept for {kept}"
             )
         unknown = "no row was read: nothing was known of this key then"
         # One view that has a version says that the store answered.

@@ -35,7 +35,7 @@ class Interner:
         self._counts = np.zeros(kernels.COUNTS, np.int64)
         self._held = np.zeros(capacity * 8, np.uint8)
         self._places = np.zeros(2 * capacity, np.int64)
-        self._free = np.zeros(capacity, np.int64)
+        self._free = np.zeros(capacity, np.int32)
         # Which ids were given, and which taken back, since `changes` was last asked for.
         self._unsaved = np.zeros(capacity, np.bool_)
         self._forgotten: list[I64] = []
@@ -171,7 +171,7 @@ class Interner:
         # Twice as many as there were, so that an id is copied once for each that was given.
         more = max(count, 2 * self._free.size) - self._free.size
         self._places = np.concatenate([self._places, np.zeros(2 * more, np.int64)])
-        self._free = np.concatenate([self._free, np.zeros(more, np.int64)])
+        self._free = np.concatenate([self._free, np.zeros(more, np.int32)])
         self._unsaved = np.concatenate([self._unsaved, np.zeros(more, np.bool_)])
 
     def _move_bytes(self, more: int) -> None:

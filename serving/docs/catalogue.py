@@ -19,9 +19,11 @@ from freshet.features.aggregates import (
     Window,
     inputs_of,
 )
+from freshet.features.keeping import FOR_EVER
 from freshet.features.views.view import FeatureRef, View
 from freshet.learners.model import Model
 from freshet.learners.on_demand import OnDemand
+from freshet.schemas.durations import text_of
 from freshet.schemas.events.field import Field
 from freshet.schemas.events.times import counted_by
 from freshet.schemas.topics.digests import shown
@@ -81,8 +83,9 @@ class FeatureEntry(msgspec.Struct):
 
 class ViewEntry(msgspec.Struct):
     """`keys` are the entity columns that a request sends (none: there is one row); beyond `max_age`
-    (null: no bound) values are not given. `topic` names all `topics` in one text; of several the
-    tightest `feature_slo` holds."""
+    (null: no bound) values are not given, and beyond `kept` (null: for ever) a key is as one that
+    was never seen. `topic` names all `topics` in one text; of several the tightest `feature_slo`
+    holds."""
 
     name: str
     topic: str
@@ -95,6 +98,7 @@ class ViewEntry(msgspec.Struct):
     tile: str
     digest: str
     feature_slo: str
+    kept: str | None = None
 
 
 class ModelInput(msgspec.Struct):
@@ -226,7 +230,14 @@ def _view(view: View) -> ViewEntry:
         tile=view.tiles,
         digest=view.digest,
         feature_slo=min(view.topics, key=_slo_ms).freshness.feature_slo,
+        kept=_kept(view),
     )
+
+
+def _kept(view: View) -> str | None:
+    if view.plan.keep_ms == FOR_EVER:
+        return None
+    return text_of(view.plan.keep_ms)
 
 
 def _feature(view: View, name: str, aggregate: Aggregate) -> FeatureEntry:

@@ -427,3 +427,18 @@ def test_a_row_that_is_too_large_for_the_server_is_refused_alone(start: Start) -
     server.stop()
     with pytest.raises(StoreError, match="cannot be reached"):
         store.write("v", keys, Packed.of(rows))
+
+
+def test_a_tombstone_goes_by_itself_and_a_forgotten_row_leaves_nothing(start: Start) -> None:
+    server = start()
+    opened = open_store(server.url)
+    view = view_name()
+    put(opened, view, [(b"erased", (1, 0)), (b"over", (1, 0)), (b"back", (1, 0))])
+    opened.erase(view, [b"erased", b"back"], pack((2, 0)))
+    opened.forget(view, [b"over"], pack((2, 0)))
+    put(opened, view, [(b"back", (3, 0))])
+    with closing(redis.Redis.from_url(server.url)) as client:
+        days = client.pttl(f"{view}:erased") / 86_400_000
+        assert 9 < days <= 10
+        assert client.exists(f"{view}:over") == 0
+        assert client.pttl(f"{view}:back") == -1, "a row that is made anew stays"

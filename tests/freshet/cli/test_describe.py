@@ -61,7 +61,7 @@ def test_for_how_long_rows_are_kept_is_told_and_what_keeps_them_for_ever() -> No
     for features, more, expected in (
         ({"n": fr.count(over="10m")}, {}, "kept 10m after a key's newest event"),
         ({"n": fr.count(over="10m")}, {"keep": "7d"}, "kept 7d after a key's newest event"),
-        ({"since": fr.age()}, {}, "kept for ever note no key is ever forgotten, since since would"),
+        ({"since": fr.age()}, {}, "kept for ever note no key is ever forgotten, as since would"),
         ({"since": fr.age()}, {}, 'declare keep="30d", say'),
     ):
         view = replace(shops, features=features, max_age=None, **more)

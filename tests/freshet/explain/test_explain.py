@@ -449,8 +449,12 @@ app = toy_app()
 shops = replace(app.views[0], max_age=None, keep="2h")
 app = replace(app, name={name!r}, views=[shops], models=[reading(app.models[0], shops)])
 """
-    with toy_day(tmp_path, text, hours=9):
+    store = MemoryStore()
+    with toy_day(tmp_path, text, hours=9, store=store):
         pass
+    # Its last event was three hours before: it is not kept anywhere.
+    assert {key for _, key in store.rows} >= {b"north", b"south"}
+    assert b"west" not in {key for _, key in store.rows}
     with opened(tmp_path) as run:
         (view,) = explain(run, "8.west").views
         assert (view.version, view.age_ms) == (None, None)

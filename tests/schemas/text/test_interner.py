@@ -128,7 +128,7 @@ def test_texts_of_one_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> No
     counts = np.zeros(name_kernels.COUNTS, np.int64)
     held = np.zeros(64, np.uint8)
     places = np.zeros(32, np.int64)
-    free = np.zeros(16, np.int64)
+    free = np.zeros(16, np.int32)
     unsaved = np.zeros(16, np.bool_)
     out = np.empty(5, np.int64)
     monkeypatch.setattr(name_kernels, "hash_span", lambda data, start, end, seed: np.uint64(0))

@@ -205,6 +205,7 @@ def test_the_catalogue_says_what_there_is_and_whose(scorer: ScorerApp) -> None:
         {"name": "last", "dtype": "double", "aggregation": "last", "field": "late", "window": None, "half_life": None, "unit": "min", "where": None, "topic": None},
     ]  # fmt: skip
     assert (leg["keys"], leg["max_age"]) == (["courier", "city"], None)
+    assert (courier["kept"], leg["kept"]) == (None, None), "for ever, as features of no window are"
     assert [(f["aggregation"], f["half_life"], f["unit"]) for f in leg["features"][1:]] == [
         ("decayed_mean", "2h", "min"),
         ("age", None, "s"),
