@@ -161,7 +161,7 @@ class ViewTask:
         versions = [rows.row(i)[:VERSION_BYTES] for i in erased]
         self._refused.erase([keys[i] for i in erased], max(versions))
 
-    def refusals(self) -> Sequence[RefusedRow]:
+    def refused_rows(self) -> Sequence[RefusedRow]:
         """Rows that the store has refused since this was asked last."""
         return self._refused.take_untold()
 
