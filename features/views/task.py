@@ -188,7 +188,7 @@ class ViewTask:
                 own, gone = _chosen(keys, rows, chosen)
                 end(own, max(row[:VERSION_BYTES] for row in gone))
 
-    def refusals(self) -> Sequence[RefusedRow]:
+    def refused_rows(self) -> Sequence[RefusedRow]:
         """Rows that the store has refused since this was asked last."""
         return self._refused.take_untold()
 

@@ -204,18 +204,20 @@ class Exploded(Columns):
         for column, there in how.own.T:
             words[column] = self._records.words[there][:, self.parents]
             valid[column] = self._records.valid[there][self.parents]
-        whole = bool(self._has_element.all())
+        given = self._elements.found
+        # Nearly always: a copy as it is takes a third of the time.
+        all_there = bool(self._has_element.all())
         for column, there in how.elements.T:
-            given = self._elements.found
-            if whole:
+            if all_there:
                 words[column] = given.words[there]
                 valid[column] = given.valid[there]
                 continue
-            # An enum's missing word is none of its symbols.
             words[column] = 0
-            words[column, 0] = NO_SYMBOL if how.events.fields[column].type == "enum" else 0
-            words[column][:, self._has_element] = given.words[there]
             valid[column] = False
+            if how.events.fields[column].type == "enum":
+                # Missing is none of its symbols.
+                words[column, 0] = NO_SYMBOL
+            words[column][:, self._has_element] = given.words[there]
             valid[column][self._has_element] = given.valid[there]
         detail = self._records.detail_field[self.parents]
         return Decoded(
@@ -248,18 +250,23 @@ class Exploded(Columns):
     def _whole_value(self, at: int, rows: Rows) -> pa.Array:
         # Arrays are read by the programs that walked over them: of the record, or of the elements.
         if at in self._of_records:
-            there = self._of_records[at]
             return lists.column(
-                self._records.codec, self._records.found(), there, self.parents[rows]
+                self._records.codec,
+                self._records.found(),
+                self._of_records[at],
+                self.parents[rows],
             )
-        given = self._elements
-        there = self._has_element[rows]
-        column = self._of_elements[at]
-        found = lists.column(given.codec, given.found, column, self._element[rows[there]])
-        if there.all():
+        is_there = self._has_element[rows]
+        found = lists.column(
+            self._elements.codec,
+            self._elements.found,
+            self._of_elements[at],
+            self._element[rows[is_there]],
+        )
+        if is_there.all():
             return found
-        places = np.cumsum(there) - 1
-        return found.take(pa.array(places, mask=~there))
+        places = np.cumsum(is_there) - 1
+        return found.take(pa.array(places, mask=~is_there))
 
 
 def _moved(how: Exploding, detail: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:

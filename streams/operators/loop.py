@@ -414,7 +414,7 @@ class Operator:
         """Rows that the store refuses are dead letters, and hold nothing up."""
         if not isinstance(task, Refusable):
             return
-        refused = task.refusals()
+        refused = task.refused_rows()
         if refused:
             topic, partition = key
             values = letters_of_rows(refused, self._job.origin_of(topic), partition)

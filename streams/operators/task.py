@@ -104,7 +104,7 @@ class Ticking(Protocol):
 class Refusable(Protocol):
     """A task of whose rows the store may refuse some: a view's."""
 
-    def refusals(self) -> Sequence[RefusedRow]:
+    def refused_rows(self) -> Sequence[RefusedRow]:
         """Rows that were refused, each once: those of which it has not told yet."""
         ...
 

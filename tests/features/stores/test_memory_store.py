@@ -23,6 +23,9 @@ class _Rig:
     def empty(self) -> None:
         self._store.lose()
 
+    def spoil(self, view: str) -> None:
+        return None
+
 
 @pytest.fixture
 def rig() -> _Rig:

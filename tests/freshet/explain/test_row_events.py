@@ -92,6 +92,23 @@ def test_reading_back_ends_where_nothing_older_can_matter(monkeypatch: pytest.Mo
     assert min(read) > 80
 
 
+def test_events_of_one_record_are_told_apart_by_their_places(tmp_path: Path) -> None:
+    row = {"key": "a", "t": 1_000, "field.x": 1.0, "_offset": 7}
+    table = pa.RecordBatch.from_pylist([{**row, "_index": place} for place in (0, 2)], SCHEMA)
+    block = blocks.encode(Block(blocks.CLEAN, "payments", 0, table))
+    with closing(SqliteLog(tmp_path)) as log, closing(log.writer()) as writer:
+        log.ensure("clean", 1)
+        # Twice, as after a restart.
+        writer.append("clean", 0, [block, block], 0)
+        writer.flush()
+        with PartitionSpans(log, "clean") as spans:
+            found = events_of(spans, "a", (1, 1), 0, ORIGINS[:1], AHEAD)
+    assert [(event.offset, event.place, event.version) for event in found] == [
+        (7, 0, (0, 0)),
+        (7, 2, (0, 1)),
+    ]
+
+
 @pytest.mark.parametrize("erased_at", [0, 2, 3])
 def test_what_was_erased_before_is_no_part_of_a_row(tmp_path: Path, erased_at: int) -> None:
     rows = [{"key": "a", "t": 1_000 + i, "field.x": 1.0, "_offset": i} for i in range(5)]

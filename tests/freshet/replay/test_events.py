@@ -187,6 +187,17 @@ def test_rows_of_files_have_no_times_of_records() -> None:
         EventMaker(fr.Topic("things", schema, "id", None), NOW)
 
 
+def test_rows_of_files_have_no_times_of_elements() -> None:
+    lines = {"type": "map", "values": "long"}
+    fields = [{"name": "id", "type": "string"}, {"name": "lines", "type": lines}]
+    schema = {"type": "record", "name": "thing", "fields": fields}
+    topic = fr.Topic("things", schema, "id", "lines.value", explode="lines")
+    with pytest.raises(
+        DefinitionError, match=r"goes by lines\.value, of which a row of a file has"
+    ):
+        EventMaker(topic, NOW)
+
+
 @pytest.mark.parametrize(
     ("field", "value", "meant"),
     [

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 import freshet as fr
@@ -16,8 +17,18 @@ from freshet.datafiles.files import DataError, data_files
 from freshet.replay.replayer import Facts
 from freshet.replay.report import Judged, ModelReport, model_report
 from freshet.replay.sorting import SortedEvents
-from freshet.replay.steps import DataSteps, Gathered, Span, Step, gather, usual_step_ms
+from freshet.replay.steps import (
+    DataSteps,
+    Gathered,
+    Questions,
+    Records,
+    Span,
+    Step,
+    gather,
+    usual_step_ms,
+)
 from freshet.schemas.durations import DAY_MS, HOUR_MS
+from freshet.schemas.events.decode import encode
 from freshet.testing import LocalRun, MemoryStore, vectors_of
 from tests.freshet.replay.toy_data import (
     MINUTE_MS,
@@ -130,6 +141,34 @@ def test_rows_that_are_bad_are_published_where_they_stand_and_not_asked_about(
         published = [(s.end_ms + 1 - YEAR_1996, len(s.events["orders"])) for s in steps if s.events]
         assert published == [(HOUR_MS, 2), (3 * HOUR_MS, 3)]
         assert [s.asked["orders"].get("order_id", []) for s in steps if s.asked] == [["a"], []]
+
+
+def test_each_event_of_a_record_is_asked_about() -> None:
+    lines = {"type": "array", "items": {"type": "record", "name": "l", "fields": [
+        {"name": "id", "type": "string"},
+        {"name": "n", "type": "int", "range": [0, 9]},
+    ]}}  # fmt: skip
+    fields = [{"name": "at", "type": "long"}, {"name": "lines", "type": lines}]
+    schema = {"type": "record", "name": "o", "fields": fields}
+    topic = fr.Topic("orders", schema, event_id="lines.id", event_time="at", explode="lines")
+    model = fr.Model(
+        "m",
+        on=topic,
+        id="lines.id",
+        label=fr.Label(topic, id="lines.id", value=pl.col("lines.n") > 3),
+        features=[topic["lines.n"]],
+        learners=[fr.Baseline()],
+        fallback=[fr.constant(0.5)],
+    )
+    app = fr.App("toy", topics=[topic], views=[], models=[model])
+    now = 1_700_000_000_000
+    sent = [[("a", 1), ("b", 10)], [], [("c", 2), ("d", 3)]]
+    values = encode(
+        topic.records,
+        [{"at": now, "lines": [{"id": name, "n": n} for name, n in each]} for each in sent],
+    )
+    asked = Questions(app, topic).of(Records([now] * 3, [0] * 3, values))
+    assert asked == {"at": [now] * 3, "lines.id": ["a", "c", "d"], "lines.n": [1, 2, 3]}
 
 
 def test_only_the_span_is_replayed(tmp_path: Path) -> None:
