@@ -18,6 +18,7 @@ from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.topics.topic import Topic
 from freshet.schemas.wire import blocks
+from freshet.streams.admission import admission
 from freshet.streams.intake.task import CleanRoute, IntakePlan
 from freshet.streams.operators.task import Append, Outputs
 from freshet.streams.repartition import task as repartition
@@ -156,6 +157,37 @@ def test_an_event_is_late_only_by_its_own_source_partition() -> None:
     again = MovedIntakeTask(hop.plan, 0, 1)
     again.load(task.dump(True), [])
     assert again.facts() == task.facts()
+
+
+def test_ids_are_forgotten_by_the_partition_that_is_read_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else its repeats of what another one brought would be events of their own."""
+    monkeypatch.setattr(admission, "MANY_IDS", 1)
+    minute = 60_000
+    plain = {
+        "at": START, "gate": "a", "carrier": None, "runway": None, "delay": None, "wind": None,
+        "temp": None, "seats": None, "mileage": None, "crew": 1, "gust": None, "late": False,
+    }  # fmt: skip
+
+    def sent(i: int, appended: int) -> Sent:
+        return Sent(appended, {"id": f"f{i}", **plain, "at": appended})
+
+    ahead = [sent(0, START), sent(1, START + 10 * minute), sent(2, START + 20 * minute)]
+    behind = [sent(3, START), sent(0, START + 1), Sent(0, tick=START + 30 * minute)]
+    hop = Hop(plan(1, dedup_by="topic"), [ahead, behind], 1)
+    (task,) = hop.takers
+
+    def step(source: int) -> bool:
+        hop.move(source, 1)
+        hop.take(0, 9)
+        return task.turn(len(hop.moved[0]), None)
+
+    assert [step(0), step(1), step(0), step(0)] == [False] * 4
+    assert not step(1)
+    assert task.facts()["fates"]["deduplicated"] == 1
+    assert step(1), "it is read as far as the other"
+    assert task.finished == blocks.NO_TICK
 
 
 # ---------------------------------------------------------------------------------- crashes
