@@ -79,6 +79,8 @@ IN_THE_APP: dict[str, tuple[str, str]] = {
     "A time in no known unit": ('event_time="at"', 'event_time=fr.time("at", unit="h")'),
     "A start that is no moment": ('event_time="at"', 'event_time="at", start="newest"'),
     "An unknown word for tombstones": ('event_time="at"', 'event_time="at", tombstone="keep"'),
+    "Repeats without an id": ('event_id="parcel"', 'event_id=None, dedup_by="topic"'),
+    "Tombstones among events that keep no order": ('event_time="at"', 'event_time="at", tombstone="delete", dedup_by="topic"'),
     "An unknown word for repeats": ('event_time="at"', 'event_time="at", dedup_by="id"'),
     "A header that is a field already": ('event_time="at"', 'event_time="at", headers={"late": "x-late"}'),
     "A cluster with a login": ('event_time="at"', 'event_time="at", log="d.v1", cluster="kafka://ann:secret@other:9092"'),
