@@ -45,7 +45,11 @@ class MovedIntakeTask:
         """The schemas that its records were written by."""
         if self._plan.writers is None:
             return
-        for place, block in _blocks(batch):
+        try:
+            found = list(_blocks(batch))
+        except SchemaError:  # `apply` says so
+            return
+        for place, block in found:
             if block.rows is not None:
                 self._plan.writers.prepare(read(block.rows, block.partition, place).batch)
 

@@ -25,6 +25,8 @@ from freshet.schemas.wire import blocks
 from freshet.settings import settings
 from freshet.streams.kafka.log import KafkaLog
 from freshet.testing import LocalRun, MemoryStore
+from tests.faults.disturbance import examples_of, rows_of
+from tests.freshet.toy_day import toy_day
 
 HOUR = 3_600_000
 MINUTE = 60_000
@@ -177,3 +179,40 @@ def test_it_begins_where_the_topic_is_declared_to(kafka: str, tmp_path: Path, th
         publish(kafka, theirs, 1, range(1, 7), 2)
         local.step(2 * HOUR, 3 * HOUR, {}, {})
         assert sum(counted(app, store, 3 * HOUR)) == 5
+
+
+# ------------------------------------------------------------ of one partition, beside none
+DAY = """
+import polars as pl
+import freshet as fr
+from tests.toy_app import ORDERS, PAYMENTS
+
+held = fr.Freshness(snapshot_every="1h", label_wait="6h")
+orders = fr.Topic("orders", ORDERS, "order_id", "at", freshness=held)
+payments = fr.Topic("payments", PAYMENTS, "order_id", "at", freshness=held, dedup_by="{by}")
+shops = fr.View("shops", payments, key="shop", tile="10m", features={{{{
+    "n": fr.count(over="1h"), "mean": fr.mean("late", over="2h"), "late": fr.decayed_mean("late", "1h")}}}})
+model = fr.Model(
+    "unpaid", on=orders, id="order_id", label=fr.Label(payments, "order_id", pl.col("late") > 10),
+    features=[orders["price"], orders["shop"], shops["n"], shops["mean"], shops["late"]],
+    learners=[fr.HashedLogistic()], fallback=[fr.constant(0.3)],
+)
+app = fr.App({{name!r}}, topics=[orders, payments], views=[shops], models=[model])
+"""
+
+
+def test_with_one_partition_rows_examples_and_fates_are_those_without_a_hop(tmp_path: Path) -> None:
+    left = []
+    for by in ("partition", "topic"):
+        store = MemoryStore()
+        folder = tmp_path / by
+        with toy_day(folder, DAY.format(by=by), "day", store=store) as (app, local):
+            for operator in local.operators:
+                operator.checkpoint()
+            report = topic_report(app, local.log, str(folder / "checkpoints"), "payments")
+            assert report["ledger_agrees"]
+            left.append((report, rows_of(app, local.log, store), examples_of(app, local.log)))
+    assert left[0] == left[1]
+    report, rows, examples = left[0]
+    assert min(report["deduplicated"], len(rows["shops"]), sum(report["dead"].values())) > 0
+    assert len(examples) > 30

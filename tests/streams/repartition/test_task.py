@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,17 +14,26 @@ import pytest
 
 from freshet.audit.kept import Record
 from freshet.audit.moved import faults
+from freshet.schemas.errors import RegistryError
 from freshet.schemas.events.codec import EventCodec
 from freshet.schemas.events.decode import encode
 from freshet.schemas.events.schema import EventSchema
+from freshet.schemas.registry.address import parsed
+from freshet.schemas.registry.client import Registered, RegistryClient
 from freshet.schemas.text.columns import Texts
 from freshet.schemas.topics.topic import Topic
 from freshet.schemas.wire import blocks
+from freshet.streams.admission import admission
 from freshet.streams.intake.task import CleanRoute, IntakePlan
 from freshet.streams.operators.task import Append, Outputs
+from freshet.streams.outages import Outages
+from freshet.streams.registry.asking import Asking
+from freshet.streams.registry.writers import Writers
 from freshet.streams.repartition import task as repartition
 from freshet.streams.repartition.intake import MovedIntakeTask
 from freshet.streams.repartition.task import RepartitionPlan, RepartitionTask
+from tests.serving.registry.served import served
+from tests.streams.registry.test_writers import NOBODY, X, avro, topic, written
 from tests.streams.repartition.hop import TO, Hop, once
 from tests.streams.toy_events import START, Sent, batch_of, plan
 
@@ -158,6 +169,37 @@ def test_an_event_is_late_only_by_its_own_source_partition() -> None:
     assert again.facts() == task.facts()
 
 
+def test_ids_are_forgotten_by_the_partition_that_is_read_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else its repeats of what another one brought would be events of their own."""
+    monkeypatch.setattr(admission, "MANY_IDS", 1)
+    minute = 60_000
+    plain = {
+        "at": START, "gate": "a", "carrier": None, "runway": None, "delay": None, "wind": None,
+        "temp": None, "seats": None, "mileage": None, "crew": 1, "gust": None, "late": False,
+    }  # fmt: skip
+
+    def sent(i: int, appended: int) -> Sent:
+        return Sent(appended, {"id": f"f{i}", **plain, "at": appended})
+
+    ahead = [sent(0, START), sent(1, START + 10 * minute), sent(2, START + 20 * minute)]
+    behind = [sent(3, START), sent(0, START + 1), Sent(0, tick=START + 30 * minute)]
+    hop = Hop(plan(1, dedup_by="topic"), [ahead, behind], 1)
+    (task,) = hop.takers
+
+    def step(source: int) -> bool:
+        hop.move(source, 1)
+        hop.take(0, 9)
+        return task.turn(len(hop.moved[0]), None)
+
+    assert [step(0), step(1), step(0), step(0)] == [False] * 4
+    assert not step(1)
+    assert task.facts()["fates"]["deduplicated"] == 1
+    assert step(1), "it is read as far as the other"
+    assert task.finished == blocks.NO_TICK
+
+
 # ---------------------------------------------------------------------------------- crashes
 def crashing(hop: Hop, monkeypatch: pytest.MonkeyPatch, on: str) -> None:
     """Intake crashes on events of this id."""
@@ -261,3 +303,51 @@ def erased_in_order(append: Append) -> list[tuple[str, bool]]:
         else:
             out.append((str(json.loads(row["value"])["id"]), False))
     return out
+
+
+# ------------------------------------------------------------ records of a schema registry
+def test_an_id_is_the_same_whichever_schema_it_was_written_by(tmp_path: Path) -> None:
+    url = str(tmp_path / "checkpoints")
+    by_id = replace(topic(X), dedup_by="topic", partitions=WIDE)
+    plan = IntakePlan("log", by_id, EventCodec(by_id.events), (), (), "dead")
+    values = [written(1, avro(), at=START), written(2, avro(X), at=START, x=2.0)]
+    batch = batch_of([*values, written(9, avro())], [0, 1, 2], [START] * 3)
+    with served(tmp_path / "registry") as address:
+        with closing(RegistryClient(parsed(address))) as client:
+            client.register("t-value", Registered(json.dumps(avro())))
+            client.register("t-value", Registered(json.dumps(avro(X))))
+        with closing(Asking(parsed(address))) as asking:
+            writers = Writers(by_id, "log", url, asking, Outages())
+            own = replace(plan, writers=writers)
+            mover = RepartitionTask(RepartitionPlan(own, "to", WIDE), 0)
+            mover.prepare(batch)
+            moved = mover.apply(batch).appends
+    fates = {"applied": 0, "deduplicated": 0, "dead:unknown_type": 0}
+    # What was asked for once is known, whether anybody is there to ask or not.
+    with closing(Asking(parsed(NOBODY))) as nobody:
+        for append in moved:
+            writers = Writers(by_id, "log", url, nobody, Outages())
+            own = replace(plan, writers=writers)
+            task = MovedIntakeTask(own, append.partition, WIDE)
+            taken = batch_of(append.values, [0], [START], "to", append.partition)
+            task.prepare(taken)
+            task.apply(taken)
+            for fate in fates:
+                fates[fate] += task.facts()["fates"][fate]
+    assert fates == {"applied": 1, "deduplicated": 1, "dead:unknown_type": 1}
+
+
+def test_nothing_is_moved_or_settled_while_a_schema_is_not_known(tmp_path: Path) -> None:
+    by_id = replace(topic(X), dedup_by="topic")
+    plan = IntakePlan("log", by_id, EventCodec(by_id.events), (), (), "dead")
+    batch = batch_of([written(1, avro(), at=START)], [0], [START])
+    (append,) = RepartitionTask(RepartitionPlan(plan, "to", 1), 0).apply(batch).appends
+    with closing(Asking(parsed(NOBODY))) as nobody:
+        writers = Writers(by_id, "log", str(tmp_path), nobody, Outages())
+        own = replace(plan, writers=writers)
+        with pytest.raises(RegistryError, match="cannot be reached"):
+            RepartitionTask(RepartitionPlan(own, "to", 1), 0).prepare(batch)
+        task = MovedIntakeTask(own, 0, 1)
+        with pytest.raises(RegistryError, match="cannot be reached"):
+            task.prepare(batch_of(append.values, [0], [START], "to"))
+        task.prepare(batch_of([b"no block"], [1], [START], "to"))
