@@ -95,7 +95,8 @@ class Book:
                 # None of a topic that is not declared any more.
                 if statistics is not None:
                     statistics.take(block)
-            except (SchemaError, KeyError, ValueError) as error:
+            # Whoever may write to the log may write anything.
+            except (SchemaError, KeyError, TypeError, ValueError, msgspec.DecodeError) as error:
                 log.warning(
                     "record is no statistics; it is set aside",
                     topic=batch.topic,
