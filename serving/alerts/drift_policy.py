@@ -29,8 +29,8 @@ def drift(status: Status, recent: Recent, bounds: AlertBounds) -> Iterator[Alert
                 meaning=f"Models that read {found.field} of {topic.name} see what they have not "
                 "learned from.",
                 next_step=f"Look at `freshet statistics {topic.name} --field {found.field}`, and "
-                f"ask whoever produces {topic.name} what has changed; if it is meant to be so, it is "
-                "what is usual after four weeks.",
+                f"ask whoever produces {topic.name} what has changed. If it is meant to be so, it "
+                "is what is usual after four weeks.",
             )
 
 

@@ -48,6 +48,7 @@ class Book:
         self._app = app
         self._topics = {topic.name: TopicStatistics(topic) for topic in topics}
         self._lock = threading.Lock()
+        self._figures = {name: known.figures() for name, known in self._topics.items()}
         self._identity = ""
         self._position = 0
         self._saved = 0  # the position that the file has
@@ -62,7 +63,11 @@ class Book:
         for batch in found:
             with self._lock:
                 self._take(batch)
+                self._figure()
         return bool(found)
+
+    def _figure(self) -> None:
+        self._figures = {name: known.figures() for name, known in self._topics.items()}
 
     def _open(self, log_: Log, name: str) -> Reader:
         identity = log_.bounds(name).identity
@@ -90,7 +95,8 @@ class Book:
                 # None of a topic that is not declared any more.
                 if statistics is not None:
                     statistics.take(block)
-            except (SchemaError, KeyError, ValueError) as error:
+            # Whoever may write to the log may write anything.
+            except (SchemaError, KeyError, TypeError, ValueError, msgspec.DecodeError) as error:
                 log.warning(
                     "record is no statistics; it is set aside",
                     topic=batch.topic,
@@ -100,9 +106,9 @@ class Book:
         self._position = int(batch.offsets[-1]) + 1
 
     def figures(self, topic: str) -> StatisticsFigures:
-        """Of a topic, for the status."""
-        with self._lock:
-            return self._topics[topic].figures()
+        """Of a topic, for the status: as of the last `take`."""
+        # Without the lock: a report of a year holds it for seconds, and a status is told at once.
+        return self._figures[topic]
 
     def report(self, topic: str, asked: Asked) -> Report:
         """What is known of the values of a topic. Raises `RequestError` for a topic, a field, a
@@ -165,6 +171,7 @@ class Book:
         for name, kept in content.topics.items():
             if name in self._topics:
                 self._topics[name].restore(kept)
+        self._figure()
 
 
 def _set_aside(folder: Path) -> None:

@@ -7,7 +7,8 @@ its own: the largest distance that it had so far, and `MARGIN` more. It is told 
 week on; what was told of is not learned, so it goes on being told of while it lasts, until the
 weeks that are compared with are like it.
 
-On the flights of 2013 that tells of three hours in the year.
+On the flights of 2013 that tells of three hours in the year, no two in one month; of twenty events
+an hour it tells only of what is far from all that was.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ import msgspec
 import pyarrow as pa
 
 from freshet.serving.values.history import Cell
+from freshet.streams.sketches.sketch import unpacked
 
 Hours = dict[int, dict[Cell, bytes]]
 
@@ -91,6 +92,8 @@ def _by_hour(rows: pa.RecordBatch) -> Hours:
     found: Hours = {}
     names = ("hour", "source", "field", "sketch")
     for hour, source, field, sketch in zip(*(rows.column(name).to_pylist() for name in names)):
+        # Nothing is kept that could not be read later.
+        unpacked(sketch)
         found.setdefault(hour, {})[source, field] = sketch
     return found
 

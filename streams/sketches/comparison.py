@@ -97,6 +97,9 @@ def _binned(now: Sketch, reference: Sketch, most: int) -> list[Bin]:
     level = max(now.level, reference.level)
     ours = of_level(now, level)
     theirs = of_level(reference, level)
+    # What was declared otherwise then is compared by presence alone.
+    if (now.names is None) != (reference.names is None) and now.present and reference.present:
+        return [Bin("(present)", now.present, reference.present)]
     if now.names is not None or reference.names is not None:
         return _texts(now, reference, (ours, theirs), most)
     if not ours and not theirs:

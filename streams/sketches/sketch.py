@@ -82,10 +82,10 @@ def merged(parts: Iterable[Sketch], bound: int = BOUND) -> Sketch:
     given = [part for part in parts if part.rows]
     if len(given) == 1 and len(given[0].keys) <= bound:
         return given[0]
-    with_values = [part for part in given if part.present]
+    with_values = _of_one_kind([part for part in given if part.present])
     level = max((part.level for part in with_values), default=0)
     found = _summed(of_level(part, level) for part in with_values)
-    is_text = any(part.names is not None for part in given)
+    is_text = any(part.names is not None for part in with_values or given)
     while len(found) > bound:
         level += 1
         flat = _flat(found, level - 1, is_text)
@@ -102,7 +102,7 @@ def merged(parts: Iterable[Sketch], bound: int = BOUND) -> Sketch:
     highest = [part.highest for part in with_values if part.highest is not None]
     return Sketch(
         sum(part.rows for part in given),
-        sum(part.present for part in with_values),
+        sum(part.present for part in given),
         min(lowest, default=None),
         max(highest, default=None),
         mean,
@@ -112,6 +112,15 @@ def merged(parts: Iterable[Sketch], bound: int = BOUND) -> Sketch:
         [found[key] for key in keys],
         names,
     )
+
+
+def _of_one_kind(parts: list[Sketch]) -> list[Sketch]:
+    """Those that are as the last one: a field may have been declared otherwise before, and its
+    numbers are no texts."""
+    if not parts:
+        return parts
+    is_text = parts[-1].names is not None
+    return [part for part in parts if (part.names is not None) == is_text]
 
 
 def _flat(found: dict[int, int], level: int, is_text: bool) -> Sketch:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pyarrow as pa
 import pytest
 from starlette.applications import Starlette
 
@@ -155,7 +157,15 @@ def test_a_file_that_cannot_be_read_is_set_aside(log: Any, tmp_path: Path, conte
 
 def test_a_record_that_is_no_statistics_is_passed_over(log: Any) -> None:
     writer = log.writer()
-    writer.append(TO, 0, [b"something else", blocks.encode(blocks.Block(6, "gone", 0, None, 5))], 1)
+    gone = blocks.encode(blocks.Block(blocks.STATISTICS, "gone", 0, None, 5))
+    rows = pa.RecordBatch.from_pydict({"first": [0]})
+    told = Told()
+    (piece, *_) = [*told.sell(FIRST_HOUR, "a", [1.0]), *told.tick(FIRST_HOUR + 1)]
+    assert piece.rows is not None
+    at = piece.rows.schema.get_field_index("sketch")
+    wrong = piece.rows.set_column(at, "sketch", pa.array([b"?"] * piece.rows.num_rows))
+    forged = [blocks.encode(replace(piece, rows=each)) for each in (rows, wrong)]
+    writer.append(TO, 0, [b"something else", gone, *forged], 1)
     writer.flush()
     writer.close()
     append(log, *two_hours(Told()))

@@ -87,3 +87,9 @@ def test_what_is_only_counted_is_compared_by_presence() -> None:
     found = compared(Sketch(10, 5), Sketch(10, 10))
     assert found is not None
     assert found.largest == 0.5
+
+
+def test_texts_are_compared_with_numbers_by_presence() -> None:
+    found = compared(of_words(["a"] * 5), of_numbers([1.0] * 5, rows=10))
+    assert found is not None
+    assert found.largest == 0.5

@@ -200,3 +200,10 @@ def test_numbers_without_an_end_have_quantiles() -> None:
     assert quantile(sketch, 0.1) == -math.inf
     assert quantile(sketch, 0.5) == pytest.approx(1.0, rel=1e-3)
     assert quantile(sketch, 1.0) == math.inf
+
+
+def test_a_field_that_was_declared_otherwise_goes_on_as_it_is_now() -> None:
+    both = merged([of_numbers([1.0, 2.0]), of_words(["a"])])
+    assert (both.rows, both.present, both.names, both.counts) == (3, 3, ["a"], [1])
+    back = merged([of_words(["a"]), of_numbers([1.0, 2.0])])
+    assert (back.rows, back.names, back.counts) == (3, None, [1, 1])
