@@ -47,11 +47,12 @@ FEATURES = [f"{view.name}:{name}" for view in features_app.VIEWS for name in vie
 
 
 class Took(NamedTuple):
-    """Milliseconds of a server: of one key at a fixed rate, and of a thousand, one after the
-    other."""
+    """Milliseconds of a server: of one key at a fixed rate, of one key over one connection, which
+    asks again once it is answered, and of a thousand keys in the same way."""
 
     p50: float
     p99: float
+    alone_p50: float
     many_p50: float
     failed: int
 
@@ -70,6 +71,7 @@ def run() -> list[Row]:
     return [
         _row("p99 of one key", ours.p99, feast and feast.p99, ONE_BAR_MS),
         _row("p50 of one key", ours.p50, feast and feast.p50, None),
+        _row("p50 over one connection", ours.alone_p50, feast and feast.alone_p50, None),
         _row(f"{KEYS:,} keys in one request", ours.many_p50, feast and feast.many_p50, MANY_BAR_MS),
     ]
 
@@ -200,9 +202,12 @@ def _asked(address: tuple[str, int]) -> Took:
     many = [post(PATH, _body([_key(number) for number in range(KEYS)]))]
     ask(address, one, WARM_SECONDS, RATE)
     asked = ask(address, one, SECONDS, RATE)
-    looped = ask_in_loops(partial(connect, address), status_of, many, 1, LOOP_SECONDS)
+    reach = partial(connect, address)
+    alone = ask_in_loops(reach, status_of, one, 1, LOOP_SECONDS)
+    looped = ask_in_loops(reach, status_of, many, 1, LOOP_SECONDS)
     # What was not answered took as long as it was waited for, at least.
     taken = np.minimum(asked.ms, 1000 * TIMEOUT_SECONDS)
     p50, p99 = np.quantile(taken, [0.5, 0.99])
-    failed = int((~asked.ok).sum()) + looped.failed
-    return Took(float(p50), float(p99), float(np.median(looped.ms)), failed)
+    failed = int((~asked.ok).sum()) + alone.failed + looped.failed
+    medians = (float(np.median(loop.ms)) for loop in (alone, looped))
+    return Took(float(p50), float(p99), *medians, failed)

@@ -17,6 +17,8 @@ from typing import Any, NotRequired, TypedDict
 
 FOLDER = Path(__file__).parent
 SIDES = ("ours", "baseline")
+# Run only where they are named: they install other projects.
+EXTRA = ("streams_peers",)
 
 
 class Bar(TypedDict):

@@ -55,7 +55,11 @@ seen = fr.Topic(
     dedup="10m",
     partitions=int(os.environ.get("FRESHET_BENCH_PARTITIONS", "1")),
     # Wider than the times of records that are appended together.
-    freshness=fr.Freshness(lateness="1d", max_future="1d"),
+    freshness=fr.Freshness(
+        lateness="1d",
+        max_future="1d",
+        batch_wait=os.environ.get("FRESHET_BENCH_BATCH_WAIT", "50ms"),
+    ),
 )
 by_user = fr.View("by_user", seen, key="user", features=features())
 app = fr.App(os.environ.get("FRESHET_BENCH_APP", "keyed"), topics=[seen], views=[by_user])
