@@ -97,7 +97,7 @@ EVENTS = st.lists(
 
 def through(events: Sequence[Event], sizes: int) -> tuple[MemoryStore, list[bytes]]:
     """Events through intake and the view, in batches."""
-    route = clean_route("clean", VIEW)
+    route = clean_route("clean", VIEW, VIEW.topics[0])
     plan = IntakePlan("payments", TOPIC, EventCodec(TOPIC.events), (route,), (), "dead")
     intake = IntakeTask(plan, 0)
     store = MemoryStore()
