@@ -1,8 +1,8 @@
 """From clean events to feature rows, and from rows to values as of any moment.
 
-`aggregates`   what users declare (`fr.mean`, …): `windows` over a window of time, `states` of all that
-               was ever seen, `recent` the newest different values, `distributions` which came in a
-               window; `inputs` they take of an event, `of_topic` of which; `keeping` of rows
+`aggregates`   what users declare (`fr.mean`, …): `windows` of time, `states` of all that was seen,
+               `recent` the newest different values, `distributions` which came in a window;
+               `inputs` they take of an event, `of_topic` of which; `keeping` how long rows stay
 `packed`       rows of any length as columns; `compiled_kernels`: how kernels are compiled
 `views/`       a view and its role: one clean partition to rows of the store
 `rows/`        the layout of a row, folding events into it, and finishing it as of a moment
