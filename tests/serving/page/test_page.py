@@ -774,4 +774,5 @@ def book_of_sales() -> Book:
         given += told.tick(FIRST_HOUR + week * 168 + 1.5)
     for block in given:
         book._topics["sales"].take(block)
+    book._figure()
     return book
