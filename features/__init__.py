@@ -7,6 +7,7 @@
 `keeping`      how long rows are kept
 `packed`       rows of any length as columns
 `views/`       a view and its role: one clean partition to rows of the store
+`cold/`        rows that memory has no room for, on disk
 `rows/`        the layout of a row, folding events into it, and finishing it as of a moment
 `stores/`      the contract of a store, and Cassandra and memory that keep it; `catalog` opens them
 `redis/`       stores in one Redis, in one that Sentinels watch, and in a cluster
