@@ -9,7 +9,7 @@ from tomllib import TOMLDecodeError
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import ByteSize, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
@@ -27,6 +27,7 @@ from freshet.schemas.shown_text import HIDDEN, address, origin
 
 FILE = "freshet.toml"
 ADDRESSES = ("log", "store", "registry")
+LEAST_ROWS_MEMORY = 64_000_000
 SECRETS = ("registry_token",)
 
 
@@ -82,6 +83,14 @@ class Settings(BaseSettings):
     )
     # Two at least: the one that is served, and the one before it to go back to.
     keep_snapshots: int = Field(20, ge=2, description="how many snapshots of each lineage are kept")
+    rows_memory: ByteSize = Field(
+        ByteSize(0),
+        description="memory for the rows of a process of views, such as 4GB; those used longest "
+        "ago lie on disk beyond it (0: no bound)",
+    )
+    rows_dir: str = Field(
+        "", description="folder on a disk of this machine for such rows (empty: in the run folder)"
+    )
     alert_webhook: str = Field(
         "", description="URL that every alert is posted to as JSON (empty: none)"
     )
@@ -91,6 +100,15 @@ class Settings(BaseSettings):
     def _is_a_duration(cls, value: str) -> str:
         if value:
             milliseconds(value, "setting snapshot_every")
+        return value
+
+    @field_validator("rows_memory")
+    @classmethod
+    def _is_room_for_rows(cls, value: ByteSize) -> ByteSize:
+        if 0 < value < LEAST_ROWS_MEMORY:
+            raise PydanticCustomError(
+                "rows_memory", "is less than 64MB, of which a database on disk takes most"
+            )
         return value
 
     @field_validator("host")
@@ -170,6 +188,10 @@ class Settings(BaseSettings):
     @property
     def snapshots_dir(self) -> Path:
         return self.run_dir / "snapshots"
+
+    @property
+    def rows_path(self) -> Path:
+        return Path(self.rows_dir) if self.rows_dir else self.run_dir / "rows"
 
     @property
     def keys_dir(self) -> Path:

@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from freshet.features.rows import arena_kernels as kernels
 from freshet.features.rows.fold_kernels import Events, Steps, fold
-from freshet.features.rows.layout import END
+from freshet.features.rows.layout import BLOCK_ID, CHECKPOINT, END, MARKS
 from freshet.features.rows.plan import RowPlan
-from freshet.features.rows.removal_kernels import drop, erase, sweep
+from freshet.features.rows.removal_kernels import drop, erase, sweep, take_out, unused
 from freshet.features.rows.tile_kernels import Rings
 
 I64 = npt.NDArray[np.int64]
@@ -75,6 +75,8 @@ class RowArena:
         self._blocks = Memory(np.int64)
         self._touched = Memory(np.int64)
         self._counts = np.zeros(2, np.int64)
+        self._stale = 0  # entries among the touched whose rows went to disk
+        self._hand = 0
         self._state = np.zeros(kernels.STATES, np.int64)
         self._state[kernels.SEGMENT] = _segment_words(plan.room.words)
         self._dead = np.zeros(0, np.int64)
@@ -92,10 +94,17 @@ class RowArena:
         segments = state[kernels.USED] - state[kernels.FREE]
         return int(segments * state[kernels.SEGMENT]) * self._words.array.itemsize
 
+    @property
+    def live_bytes(self) -> int:
+        """Memory that holds live blocks, with as many dead ones as there may be beside them."""
+        live = self._state[kernels.LIVE] * self._words.array.itemsize
+        return int(live) // kernels.LIVE_PARTS * (kernels.LIVE_PARTS + kernels.DEAD_PARTS)
+
     def hold(self, ids: int) -> None:
         """Make room for so many ids."""
         self._blocks.grow(ids)
-        self._touched.grow(2 * ids)
+        # Each once, and once more what was touched before its row went to disk.
+        self._touched.grow(2 * (ids + self._stale))
 
     def fold(self, events: Events, offset: int) -> None:
         """Fold the events of a record into the rows of their ids."""
@@ -175,9 +184,12 @@ class RowArena:
         """The touched rows, in order of first touch, which are then touched no more."""
         ids = self.touched(who)
         # The other's mark stays: store and checkpoint take rows at different times.
-        kernels.unmark(ids, who, self._words.array, self._blocks.array)
+        count = kernels.unmark(ids, who, self._words.array, self._blocks.array)
         self._counts[who] = 0
-        return ids
+        # Nothing that the store has yet to see goes to disk.
+        if who == CHECKPOINT:
+            self._stale = 0
+        return ids[:count]
 
     def touched(self, who: int) -> I64:
         """The touched rows, in order of first touch."""
@@ -189,6 +201,40 @@ class RowArena:
         self._touched.array[who : 2 * ids.size : 2] = ids
         self._counts[who] = ids.size
         kernels.mark(ids, who, self._words.array, self._blocks.array)
+
+    def has_mark(self, ids: I64, which: int) -> npt.NDArray[np.bool_]:
+        """Which of some rows have a mark."""
+        words = self._words.array[self._blocks.array[ids] + BLOCK_ID]
+        found: npt.NDArray[np.bool_] = (words >> (MARKS + which) & 1).astype(np.bool_)
+        return found
+
+    def mark(self, ids: I64, which: int) -> None:
+        """Give rows a mark."""
+        kernels.mark(ids, which, self._words.array, self._blocks.array)
+
+    def unmark(self, ids: I64, which: int) -> None:
+        """Take a mark from rows."""
+        kernels.unmark(ids.copy(), which, self._words.array, self._blocks.array)
+
+    def unused(self, given: int, excess_bytes: int, key_bytes: int, most: int) -> I64:
+        """Rows of ids below `given` that may go to disk, at most so many, until they and their keys
+        make up `excess_bytes`."""
+        found = np.empty(most, np.int64)
+        word_bytes = self._words.array.itemsize
+        count, self._hand = unused(
+            self._hand,
+            given,
+            excess_bytes // word_bytes + 1,
+            key_bytes // word_bytes,
+            self._arena(),
+            found,
+        )
+        return found[:count]
+
+    def take_out(self, ids: I64) -> None:
+        """Forget rows, whatever marks they have."""
+        self._stale += int(np.count_nonzero(self.has_mark(ids, CHECKPOINT)))
+        take_out(ids, self._arena())
 
     def pack(self, ids: I64) -> tuple[I64, I64]:
         """The words of rows, one row after the other, and where each ends."""

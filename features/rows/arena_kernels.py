@@ -187,10 +187,19 @@ def _empty(segment: Any, words: Any, blocks: Any, state: Any, dead: Any, free: A
 
 
 @kernel
-def unmark(ids: Any, who: Any, words: Any, blocks: Any) -> None:
-    """The rows are touched no more for `who`; for the other they stay so."""
+def unmark(ids: Any, who: Any, words: Any, blocks: Any) -> Any:
+    """The rows are touched no more for `who`; for the other they stay so. Those that were come
+    first in `ids` from then on, each once; returns how many there are."""
+    mark = 1 << (MARKS + who)
+    count = 0
     for id_ in ids:
-        words[blocks[id_] + BLOCK_ID] &= ~(1 << (MARKS + who))
+        block = blocks[id_]
+        # A row that went to disk left its id behind, which may be another's by now.
+        if block != 0 and words[block + BLOCK_ID] & mark != 0:
+            words[block + BLOCK_ID] &= ~mark
+            ids[count] = id_
+            count += 1
+    return count
 
 
 @kernel

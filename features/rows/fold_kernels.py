@@ -40,7 +40,7 @@ from freshet.features.rows.layout import (
     VERSION_INDEX,
     VERSION_OFFSET,
 )
-from freshet.features.rows.removal_kernels import BOTH, opened, touch
+from freshet.features.rows.removal_kernels import TOUCHED, opened, touch
 from freshet.features.rows.sketch_kernels import copy_sketches, gather_sketches
 from freshet.features.rows.tile_kernels import gather, gathered_words, write_tiles
 from freshet.features.sketches.layout import MISSING, TILES, WIDTH
@@ -121,7 +121,7 @@ def fold(
             now = clocks[event]
             if newest <= OVER or is_over(newest, time, keep) or is_over(newest, now, hold):
                 # Whoever has yet to see it finds it in a list, once.
-                marks = words[block + BLOCK_ID] & (BOTH << MARKS)
+                marks = words[block + BLOCK_ID] & (TOUCHED << MARKS)
                 release(block, words, state, dead)
                 block = 0
         if block == 0:

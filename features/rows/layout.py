@@ -53,6 +53,10 @@ STORE = 0
 CHECKPOINT = 1
 MARKS = 32
 DEAD = 1 << 34  # the row has another block, or none: space for compaction
+# Of rows that may lie on disk, too: whether one was touched since it was last asked for that, and
+# whether it is other than there.
+USED = 3
+DIRTY = 4
 
 # What a tile's columns hold: float64 of a field, then uint32 counts of values and of events.
 SUM, MIN, MAX, VALUES, ROWS = range(5)

@@ -17,6 +17,7 @@ from freshet.features.rows.layout import (
     BLOCK_HEADER,
     BLOCK_ID,
     BLOCK_SIZE,
+    DIRTY,
     END,
     FIRST,
     FIRST_WHOLE,
@@ -27,7 +28,10 @@ from freshet.features.rows.layout import (
     NEWEST,
     OVER,
     RECENT,
+    SIZE_MASK,
+    STORE,
     TAIL_STATE,
+    USED,
     VERSION_INDEX,
     VERSION_OFFSET,
 )
@@ -35,6 +39,8 @@ from freshet.features.sketches.layout import MISSING
 from freshet.schemas.text.word_kernels import prefetch
 
 BOTH = 3  # marks of a row that store and checkpoint have yet to see
+# All marks of a row that was touched, which stay with it when it gets another block.
+TOUCHED = BOTH | 1 << USED | 1 << DIRTY
 # So many rows before one is looked at, it is asked for.
 AHEAD = 12
 
@@ -134,6 +140,54 @@ def drop(ids: Any, arena: Any, dropped: Any, waiting: Any) -> Any:
     return done, left
 
 
+@kernel
+def unused(hand: Any, given: Any, excess: Any, of_a_key: Any, arena: Any, out: Any) -> Any:
+    """Rows that may go to disk, by their ids, until they make up `excess` words, with `of_a_key`
+    for each key, or `out` is full; the hand goes round and gives those that were used since it last
+    passed a second chance. Returns how many there are, and where the hand is.
+
+    Rows that the store has yet to see stay, and those of which nothing is left, which go anyway.
+    Source: Corbató, "A paging experiment with the Multics system" (1968).
+    """
+    words = arena[0]
+    blocks = arena[3]
+    found = 0
+    # Twice round: then each had its chance, and none is left.
+    for _ in range(2 * given):
+        if excess <= 0 or found == out.size:
+            break
+        if hand >= given:
+            hand = 0
+        id_ = hand
+        hand += 1
+        if hand + AHEAD < given:
+            prefetch(words, blocks[hand + AHEAD])
+        block = blocks[id_]
+        if block == 0 or words[block + BLOCK_HEADER + NEWEST] <= OVER:
+            continue
+        marks = words[block + BLOCK_ID] >> MARKS
+        if marks & (1 << STORE):
+            continue
+        if marks & (1 << USED):
+            words[block + BLOCK_ID] &= ~(1 << (MARKS + USED))
+            continue
+        out[found] = id_
+        found += 1
+        # So that it is not found once more on the second way round.
+        words[block + BLOCK_ID] |= 1 << (MARKS + USED)
+        excess -= (words[block + BLOCK_SIZE] & SIZE_MASK) + of_a_key
+    return found, hand
+
+
+@kernel
+def take_out(ids: Any, arena: Any) -> None:
+    """Free the blocks of rows."""
+    words, _, _, blocks, state, dead, _ = arena
+    for id_ in ids:
+        release(blocks[id_], words, state, dead)
+        blocks[id_] = 0
+
+
 @inlined
 def emptied(id_: Any, newest: Any, plan: Any, arena: Any) -> Any:
     """A row of no events, in the place of what its id has."""
@@ -141,7 +195,7 @@ def emptied(id_: Any, newest: Any, plan: Any, arena: Any) -> Any:
     marks = 0
     if blocks[id_] != 0:
         # Whoever has yet to see it finds it in a list, once.
-        marks = words[blocks[id_] + BLOCK_ID] & (BOTH << MARKS)
+        marks = words[blocks[id_] + BLOCK_ID] & (TOUCHED << MARKS)
         release(blocks[id_], words, state, dead)
     block = opened(id_, newest, plan[0], plan[3], arena)
     words[block + BLOCK_ID] |= marks
@@ -158,7 +212,7 @@ def touch(id_: Any, block: Any, words: Any, touched: Any, counts: Any) -> None:
         if marks & (1 << who) == 0:
             touched[2 * counts[who] + who] = id_
             counts[who] += 1
-    words[block + BLOCK_ID] |= BOTH << MARKS
+    words[block + BLOCK_ID] |= TOUCHED << MARKS
 
 
 @inlined

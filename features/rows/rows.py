@@ -3,7 +3,7 @@ these."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ from freshet.features.rows.finish_kernels import plain
 from freshet.features.rows.fold_kernels import Events
 from freshet.features.rows.layout import (
     CHECKPOINT,
+    DIRTY,
     END,
     NEVER,
     NEWEST,
@@ -39,6 +40,8 @@ Bools = npt.NDArray[np.bool_]
 Arrays = dict[str, npt.NDArray[Any]]
 Named = tuple[list[bytes], Packed]
 _NO_WHOLES = np.zeros((0, 0), np.int64)
+# What a key takes beside its text: its place in the table and by its id, and that of its row.
+KEY_BYTES = 112
 
 
 class More(NamedTuple):
@@ -176,17 +179,19 @@ class ViewRows:
                 self._oldest = self._oldest_of_round
                 self._oldest_of_round = END
 
-    def let_go(self) -> None:
-        """Let go of rows of which nothing is left, and of their keys: the store has all that was
-        handed over. Those that a checkpoint has yet to hold wait for it."""
+    def let_go(self) -> list[bytes]:
+        """Let go of rows of which nothing is left, and of their keys, which are returned: the store
+        has all that was handed over. Those that a checkpoint has yet to hold wait for it."""
         if not self._seen_leaving:
-            return
+            return []
         leaving = np.unique(np.concatenate(self._seen_leaving))
         dropped, waiting = self._arena.drop(leaving)
+        names = self._keys.names_of(dropped)
         self._keys.forget(dropped)
         self._seen_leaving = []
         if waiting.size:
             self._leaving.append(waiting)
+        return names
 
     def erase(
         self, keys: Texts, version_offset: int, version_index: npt.NDArray[np.int32] | I64
@@ -212,6 +217,10 @@ class ViewRows:
         # Those that were touched are among all: none of them is handed over once more.
         self._arena.untouch(STORE)
         return self._packed(self._keys.ids())
+
+    def all_parts(self) -> Iterator[Named]:
+        """`all_rows`, part by part, where they may be more than memory holds."""
+        yield self.all_rows()
 
     def dump(self) -> Arrays:
         """Everything, as arrays of their own (a checkpoint's base)."""
@@ -246,14 +255,95 @@ class ViewRows:
         # Of the newest part alone: each says all that was pending when it was dumped.
         self._arena.touch(plain(part["pending"], np.int64), STORE)
 
+    # ------------------------------------------------------------- of rows that lie elsewhere, too
+
+    @property
+    def live_bytes(self) -> int:
+        """Memory that rows and keys need, which may be less than they hold."""
+        keys = self._keys.live_bytes * 2 + len(self._keys) * KEY_BYTES
+        return self._arena.live_bytes + keys
+
+    def find(self, keys: Texts) -> I64:
+        """The ids of keys, int64 `[n]`; -1 where there is no row. They hold until rows come or
+        go."""
+        return self._keys.find(keys)
+
+    def ids(self) -> I64:
+        """The ids of all rows."""
+        return self._keys.ids()
+
+    def take_touched(self) -> I64:
+        """The ids of the rows that a checkpoint has yet to see; it has them from now on, and knows
+        keys by their names."""
+        self._keys.changes()
+        self._seen_leaving += self._leaving
+        self._leaving = []
+        return self._arena.untouch(CHECKPOINT)
+
+    def touch_for_store(self, ids: I64) -> None:
+        """Make these the rows that the store has yet to see."""
+        self._arena.touch(ids, STORE)
+
+    def pending(self) -> I64:
+        """The ids of the rows that the store has yet to see; they stay so."""
+        return self._arena.touched(STORE)
+
+    def named(self, ids: I64) -> tuple[list[bytes], I64, I64]:
+        """The keys of rows, and their words as they are in memory, one row after the other, with
+        where each ends."""
+        return self._keys.names_of(ids), *self._arena.pack(ids)
+
+    def put(self, keys: Texts, words: I64, ends: I64) -> I64:
+        """Put rows as `named` gave them in the place of what their keys have; their ids. Nobody has
+        yet to see them."""
+        ids = self._keys(keys)
+        self._arena.hold(self._keys.given)
+        self._arena.unpack(ids, words, ends)
+        starts = np.concatenate([np.zeros(1, np.int64), ends])[:-1]
+        newest = words[starts + NEWEST]
+        is_empty = newest <= OVER
+        # Rows of no events, which a checkpoint had.
+        if is_empty.any():
+            self._seen_leaving.append(ids[is_empty])
+        # They may be older than all that were here.
+        oldest = int(newest[~is_empty].min(initial=END))
+        self._oldest = min(self._oldest, oldest)
+        self._oldest_of_round = min(self._oldest_of_round, oldest)
+        return ids
+
+    def end_over(self, ids: I64, now_ms: int) -> None:
+        """Look at some rows, and empty those that are over by the partition's clock."""
+        rising = np.sort(ids)
+        for run in np.split(rising, np.flatnonzero(np.diff(rising) > 1) + 1):
+            if run.size:
+                first = int(run[0])
+                gone, _ = self._arena.sweep(first, first + run.size, now_ms)
+                self._leaving.append(gone)
+
+    def mark(self, ids: I64, which: int, is_set: bool = True) -> None:
+        """Give rows a mark, or take it from them."""
+        if is_set:
+            self._arena.mark(ids, which)
+        else:
+            self._arena.unmark(ids, which)
+
+    def has_mark(self, ids: I64, which: int) -> Bools:
+        """Which of some rows have a mark."""
+        return self._arena.has_mark(ids, which)
+
+    def unused(self, excess_bytes: int, most: int) -> I64:
+        """The ids of rows that were not used for long, at most so many, until they make up
+        `excess_bytes`; none that the store has yet to see."""
+        return self._arena.unused(self._keys.given, excess_bytes, KEY_BYTES, most)
+
+    def forget(self, ids: I64) -> None:
+        """Forget rows and their keys, whoever has yet to see them."""
+        self._arena.take_out(ids)
+        self._keys.forget(ids)
+
     def _packed(self, ids: I64) -> Named:
         rows, ends = self._arena.pack(ids)
-        packed = Packed(rows.view(np.uint8), ends * WORD)
-        # Versions are big-endian in the store, where they are compared as bytes.
-        starts = packed.starts // WORD
-        for word in (VERSION_OFFSET, VERSION_INDEX):
-            rows[starts + word] = rows[starts + word].byteswap()
-        return self._keys.names_of(ids), packed
+        return self._keys.names_of(ids), as_stored(rows, ends)
 
     def _dump(self, ids: I64, changes: Changes, had: int) -> Arrays:
         self._seen_leaving += self._leaving
@@ -274,12 +364,7 @@ class ViewRows:
         }
 
     def _apply(self, part: Mapping[str, npt.NDArray[Any]]) -> None:
-        if part["digest"].tobytes().decode() != self.plan.digest:
-            raise CheckpointError(
-                f"rows of plan {part['digest'].tobytes().decode()}",
-                f"were dumped by another definition than {self.plan.digest}",
-                "Build this view's rows from its log, or load the checkpoint of this definition.",
-            )
+        check_digest(part, self.plan.digest)
         had = len(self)
         first = int(part["first_key"][0])
         changes = _changes_of(part)
@@ -298,6 +383,17 @@ class ViewRows:
         self._arena.unpack(*(plain(one, np.int64) for one in parts))
 
 
+def check_digest(part: Mapping[str, npt.NDArray[Any]], digest: str) -> None:
+    """Raises `CheckpointError` for a dump of another plan than that of a digest."""
+    found = part["digest"].tobytes().decode()
+    if found != digest:
+        raise CheckpointError(
+            f"rows of plan {found}",
+            f"were dumped by another definition than {digest}",
+            "Build this view's rows from its log, or load the checkpoint of this definition.",
+        )
+
+
 def _changes_of(part: Mapping[str, npt.NDArray[Any]]) -> Changes:
     ends = plain(part["key_ends"], np.int64)
     starts = np.concatenate([np.zeros(1, np.int64), ends])[:-1]
@@ -310,6 +406,16 @@ def _changes_of(part: Mapping[str, npt.NDArray[Any]]) -> Changes:
         return Changes(np.zeros(0, np.int64), ids, texts)
     forgotten = plain(part["forgotten"], np.int64)
     return Changes(forgotten, plain(part["key_ids"], np.int64), texts)
+
+
+def as_stored(words: I64, ends: I64) -> Packed:
+    """Rows as the store has them, in the place of their `words` in memory."""
+    packed = Packed(words.view(np.uint8), ends * WORD)
+    # Versions are big-endian in the store, where they are compared as bytes.
+    starts = packed.starts // WORD
+    for word in (VERSION_OFFSET, VERSION_INDEX):
+        words[starts + word] = words[starts + word].byteswap()
+    return packed
 
 
 def is_erased(rows: Packed) -> Bools:
@@ -346,7 +452,8 @@ def warm() -> None:
     again = ViewRows(plan)
     Interner(2)(Texts.of(["a", "b", "a key that is longer than there is room for"]))  # grows
     first = np.zeros(1, np.int64)
-    rows.fold(Texts.of(["a"]), first, np.zeros((1, 2)), 0, first, More(np.zeros((1, 2), np.int64)))
+    codes = More(np.zeros((1, 2), np.int64))
+    rows.fold(Texts.of(["a"]), first, np.zeros((1, 2)), 0, first, codes)
     base = rows.dump()
     rows.sweep(LATEST_MS, 1)
     rows.erase(Texts.of(["a"]), 1, first)
@@ -362,3 +469,11 @@ def warm() -> None:
     finish_into(
         tables_of([plan], [0]), [Part(0, packed, [0])], 0, np.arange(len(features)), unrounded
     )
+    # As rows go to disk, and come back.
+    keys = Texts.of(["b"])
+    again.fold(keys, first, np.zeros((1, 2)), 2, first, codes)
+    again.hand_over()
+    _, words, ends = again.named(again.find(keys))
+    again.mark(again.put(keys, words, ends), DIRTY)
+    again.mark(again.find(keys), DIRTY, is_set=False)
+    again.forget(again.unused(1, 1))

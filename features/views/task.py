@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from freshet.features.cold.bounded_rows import BoundedRows
+from freshet.features.cold.memory import RowMemory
+from freshet.features.cold.named import is_named
 from freshet.features.packed import Packed
 from freshet.features.rows.rows import More, ViewRows, is_erased, is_over
 from freshet.features.stores.contract import VERSION_BYTES, Store
@@ -47,17 +51,26 @@ class ViewTask:
 
     A mark tells readers when they are all there. `end` is where the partition's log ended when it
     was assigned: before this task has come that far, it may lack rows that an earlier one has had,
-    and does not say that they are complete.
+    and does not say that they are complete. Rows that `memory` has no room for lie on disk.
     """
 
     def __init__(
-        self, view: View, stored_as: str, partition: int, store: Store, end: int = 0
-    ) -> None:  # fmt: skip
+        self,
+        view: View,
+        stored_as: str,
+        partition: int,
+        store: Store,
+        end: int = 0,
+        memory: RowMemory | None = None,
+    ) -> None:
         self.name = f"view:{view.name}:{partition}"
         self._view = view
         self._stored_as = stored_as
         self._store = store
-        self._rows = ViewRows(view.plan)
+        self._memory = memory or RowMemory()
+        self._rows: ViewRows | BoundedRows = ViewRows(view.plan)
+        if self._memory.most_bytes:
+            self._rows = BoundedRows(view.plan, self._memory)
         self._cursors = Cursors()
         names = [topic.name for topic in view.topics]
         self._ticks = Ticks(names if len(names) > 1 else ())
@@ -155,8 +168,9 @@ class ViewTask:
         self._put_unwritten()
         generation = self._store.generation()
         if generation != self._generation:
-            self._unwritten.append(self._rows.all_rows())
-            self._put_unwritten()
+            for part in self._rows.all_parts():
+                self._unwritten.append(part)
+                self._put_unwritten()
             self._generation = generation
         # The store has seen which rows are gone, and so they may be.
         self._rows.let_go()
@@ -216,6 +230,8 @@ class ViewTask:
     def load(
         self, base: Mapping[str, npt.NDArray[Any]], deltas: Sequence[Mapping[str, npt.NDArray[Any]]]
     ) -> None:
+        if any(is_named(part) for part in (base, *deltas)):
+            self._bounded()
         self._rows.load(base, deltas)
         newest = deltas[-1] if deltas else base
         self._cursors.load(newest["_cursors"])
@@ -231,13 +247,32 @@ class ViewTask:
         # task was away).
         self._generation = ""
 
+    @property
+    def wants_full(self) -> bool:
+        return isinstance(self._rows, BoundedRows) and self._rows.wants_full
+
+    def files(self) -> Sequence[Path]:
+        return self._rows.files if isinstance(self._rows, BoundedRows) else ()
+
+    def folder(self) -> Path:
+        return self._bounded().folder()
+
+    def _bounded(self) -> BoundedRows:
+        """Rows as whoever had some on disk kept them; this task may have room for all."""
+        if not isinstance(self._rows, BoundedRows):
+            self._rows = BoundedRows(self._view.plan, self._memory)
+        return self._rows
+
     def facts(self) -> dict[str, Any]:
-        return {
+        facts = {
             "events": self._events,
             "keys": len(self._rows),
             "finished": self.finished,
             **self._refused.facts(),
         }
+        if isinstance(self._rows, BoundedRows):
+            facts["keys_on_disk"] = self._rows.on_disk
+        return facts
 
 
 def _chosen(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from freshet.features.cold.memory import RowMemory
 from freshet.features.views.task import ViewTask
 from freshet.learners.snapshots.signing import Signer
 from freshet.roles import plans
@@ -90,10 +91,12 @@ def view(ctx: Context) -> None:
     """Clean logs to rows of the store."""
     views = plans.views_by_log(ctx.app)
     store = ctx.store()
+    memory = RowMemory(ctx.settings.rows_path, ctx.settings.rows_memory)
 
     def task(topic: str, partition: int) -> ViewTask:
         _, end = ctx.log.bounds(topic).spans[partition]
-        return ViewTask(views[topic], ctx.app.stored_as(views[topic]), partition, store, end)
+        own = views[topic]
+        return ViewTask(own, ctx.app.stored_as(own), partition, store, end, memory)
 
     ctx.operator(list(views), task).run(ctx.stop)
 

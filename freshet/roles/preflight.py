@@ -9,6 +9,7 @@ from functools import partial
 import structlog
 
 from freshet.app import App
+from freshet.features.cold.memory import check_installed
 from freshet.roles import plans
 from freshet.runs import definitions, registries
 from freshet.runs.clusters import refuse_embedded
@@ -57,12 +58,15 @@ def check(
     that are not read from their first record, in a sentence each. Logs that are `elsewhere` are
     another process's to ask for.
 
-    Raises: DefinitionError: an SLO can never be held, or a replay would write what is others'.
+    Raises: DefinitionError: an SLO can never be held, a replay would write what is others', or rows
+        are to lie on disk, and the library for that is not there.
         RegistryError: no schema registry is there for a topic that names a schema of it.
         LogError: the log cannot be used, or a topic has another partition count. SchemaError: a
         topic's schema cannot read what was written under an earlier one. CheckpointError: a topic
         was recreated, or lacks records that a checkpoint goes on from, or that it was to start at.
     """
+    if given.rows_memory:
+        check_installed()
     if not given.replay:  # whose time goes in steps of its own
         hold_slos(app, plans.declared(app, given.snapshot_every))
     url = given.checkpoints_url

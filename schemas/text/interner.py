@@ -55,6 +55,19 @@ class Interner:
         of_ids = self._places.nbytes + self._free.nbytes + self._unsaved.nbytes
         return table + of_ids + self._held.nbytes
 
+    @property
+    def live_bytes(self) -> int:
+        """Bytes of the texts that are there."""
+        return int(self._counts[kernels.WRITTEN] - self._counts[kernels.DEAD])
+
+    def find(self, texts: Texts) -> I64:
+        """Ids, int64 `[n]`; -1 of a text that has none, and gets none. A missing text is the empty
+        text."""
+        found = np.empty(len(texts), np.int64)
+        columns = (texts.data, texts.start, texts.end)
+        kernels.find(columns, self._hashes, self._ids, self._held, self._places, found)
+        return found
+
     def __call__(self, texts: Texts) -> I64:
         """Ids, int64 `[n]`; a missing text is the empty text."""
         self._make_room(texts)

@@ -93,6 +93,41 @@ def intern(
 
 
 @nb.njit(nogil=True, cache=True)
+def find(texts: Any, hashes: Any, ids: Any, held: Any, places: Any, out: Any) -> None:
+    """Ids of texts, as `intern` gave them; -1 of one that has none."""
+    data, start, end = texts
+    mask = u64(hashes.size - 1)
+    rows = start.size
+    for row in range(rows):
+        out[row] = i64(hash_span(data, start[row], end[row], SEED_LOW) | u64(1))
+    for row in range(rows):
+        if row + 2 * AHEAD < rows:
+            place = i64(u64(out[row + 2 * AHEAD]) & mask)
+            prefetch(hashes, place)
+            prefetch(ids, place)
+        if row + AHEAD < rows:
+            prefetch(places, 2 * i64(ids[u64(out[row + AHEAD]) & mask]))
+        size = end[row] - start[row]
+        hashed = u64(out[row])
+        slot = hashed & mask
+        out[row] = -1
+        while hashes[slot] != u64(0):
+            if hashes[slot] == hashed:
+                k = ids[slot]
+                at = places[2 * k]
+                same = places[2 * k + 1] - at == size
+                if same:
+                    for i in range(size):
+                        if held[at + i] != data[start[row] + i]:
+                            same = False
+                            break
+                if same:
+                    out[row] = k
+                    break
+            slot = (slot + u64(1)) & mask
+
+
+@nb.njit(nogil=True, cache=True)
 def forget(
     gone: Any, hashes: Any, ids: Any, counts: Any, held: Any, places: Any, free: Any
 ) -> None:

@@ -3,8 +3,9 @@ checkpoints."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ import structlog
 from freshet.schemas.topics.topic import Freshness
 from freshet.streams.log.contract import Batch
 from freshet.streams.operators.checkpoints import Checkpoints
-from freshet.streams.operators.task import Preparing, Recording, Task
+from freshet.streams.operators.task import Filing, Preparing, Recording, Task
 
 log = structlog.get_logger()
 # Offsets that a recording task gets ahead of its checkpoint, at most.
@@ -41,8 +42,8 @@ class Assignment:
     of what its log held when it was assigned, under the settings of the checkpoint; and what it is
     told must not be out of date. `held` is how far whoever had it before may have got: to the end
     of its log when it was assigned, and of a recording task no further than `REACH`. `recording` is
-    the task as one that records what it takes on, if it does, and `preparing` as one that needs to
-    be prepared.
+    the task as one that records what it takes on, if it does, `preparing` as one that needs to be
+    prepared, and `filing` as one that may keep files.
     """
 
     task: Task
@@ -55,6 +56,7 @@ class Assignment:
     written_at: float = float("-inf")  # never, so it is due
     recording: Recording | None = field(init=False)
     preparing: Preparing | None = field(init=False)
+    filing: Filing | None = field(init=False)
 
     def __post_init__(self) -> None:
         # Once: what a protocol asks of a task costs more to find out than a batch's look-ups.
@@ -64,13 +66,19 @@ class Assignment:
         self.preparing = None
         if isinstance(self.task, Preparing):
             self.preparing = self.task
+        self.filing = None
+        if isinstance(self.task, Filing):
+            self.filing = self.task
 
     @classmethod
     def resumed(
         cls, task: Task, checkpoints: Checkpoints, first: int, settings_pending: Since
     ) -> Assignment:
         """From its newest checkpoint, or from offset `first` where there is none."""
-        found = checkpoints.load()
+        folder = None
+        if isinstance(task, Filing):
+            folder = task.folder
+        found = checkpoints.load(folder)
         end = settings_pending.read
         if found is None:
             held = min(end, first + REACH)
@@ -95,9 +103,16 @@ class Assignment:
         # recording task. Nor does an object follow one of the same offset.
         follows = self.recording is not None and self.saved != self.next
         full = self.checkpoints.wants_full or (changed and not follows)
-        state = self.task.dump(full)
+        files: Sequence[Path] = ()
+        if self.filing is None:
+            state = self.task.dump(full)
+        else:
+            full = full or self.filing.wants_full
+            state = self.task.dump(full)
+            if full:
+                files = self.filing.files()
         if state:
-            self.checkpoints.save(self.next, state, full, changed)
+            self.checkpoints.save(self.next, state, full, changed, files)
             self.saved = self.next
         return bool(state)
 

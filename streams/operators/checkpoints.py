@@ -8,7 +8,10 @@ never taken:
     {task}/{identity}-{offset:020}.base | .delta
 
 Its bytes are SHA-256 of the rest, then safetensors whose metadata names the object before
-(`previous`).
+(`previous`), and of a base the `files` that belong to it: they lie beside it, under their digests,
+and are put before it. A base without all of its files is none.
+
+    {task}/files/{SHA-256}
 """
 
 from __future__ import annotations
@@ -16,8 +19,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import shutil
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import fsspec
@@ -29,6 +34,7 @@ from safetensors.numpy import load as load_tensors
 from freshet.schemas.errors import CheckpointError
 from freshet.schemas.whole_files import Part
 from freshet.streams.disk import until_there_is_room
+from freshet.streams.object_files import NamedFile, ObjectFiles, as_facts, from_facts
 from freshet.streams.objects import put
 from freshet.streams.outages import Outages
 
@@ -38,6 +44,7 @@ START_ANEW = (
 )
 KEPT_BASES = 2
 DELTAS_PER_BASE = 20
+FILES = "files"
 _DIGEST = 32
 # numpy's names of what safetensors holds, both little endian
 _DTYPES = {
@@ -66,6 +73,7 @@ class Checkpoints:
         self._run_dir = root.rpartition("/")[0]
         self._root = f"{root.rstrip('/')}/{_folder(task)}"
         self._identity = urllib.parse.quote(identity, safe="")  # Kafka's have slashes
+        self._files = ObjectFiles(self._fs, f"{self._root}/{FILES}")
         self._deltas = -1
         self._saved = -1
         self._fs.makedirs(self._root, exist_ok=True)
@@ -76,14 +84,28 @@ class Checkpoints:
         many."""
         return not 0 <= self._deltas < DELTAS_PER_BASE
 
-    def save(self, offset: int, state: Arrays, full: bool, again: bool = False) -> None:
+    def save(
+        self,
+        offset: int,
+        state: Arrays,
+        full: bool,
+        again: bool = False,
+        files: Sequence[Path] = (),
+    ) -> None:
         """Save `state` as of next offset `offset`. An object of that offset is not written again:
         it is the same; but for `again`, which says that something else than records changed the
-        (full) state."""
+        (full) state. `files` belong to a full state; nobody may write them any more."""
         if offset == self._saved and not again:
             return
         kind = "base" if full else "delta"
-        parts = _as_safetensors(state, "" if full else str(self._saved))
+        metadata = {"previous": "" if full else str(self._saved)}
+        if files:
+            # Before what names them: whoever finds the base finds all of it.
+            named = until_there_is_room(
+                lambda: self._files.put(files), self._outages, self._run_dir
+            )
+            metadata["files"] = json.dumps(as_facts(named))
+        parts = _as_safetensors(state, metadata)
         digest = hashlib.sha256()
         for part in parts:
             digest.update(part)
@@ -96,13 +118,16 @@ class Checkpoints:
         if full:
             self._prune()
 
-    def load(self) -> tuple[int, Arrays, list[Arrays]] | None:
-        """The newest whole chain: next offset, base, deltas; None if there is none.
+    def load(
+        self, folder: Callable[[], Path] | None = None
+    ) -> tuple[int, Arrays, list[Arrays]] | None:
+        """The newest whole chain: next offset, base, deltas; None if there is none. `folder` makes
+        an empty one for the files of a base that has some; without, they are not fetched.
 
         Raises:
             CheckpointError: there are checkpoints, but only of another identity of this log.
         """
-        names = sorted(n.rsplit("/", 1)[1] for n in self._fs.ls(self._root, detail=False))
+        names = self._names()
         objects = {n for n in names if n.endswith((".base", ".delta"))}
         ours = {n for n in objects if _identity(n) == self._identity}
         if objects and not ours:
@@ -114,7 +139,7 @@ class Checkpoints:
                 f"Restore the topic. {START_ANEW}",
             )
         for name in sorted(ours, key=_place, reverse=True):
-            chain = self._chain(name, ours)
+            chain = self._chain(name, ours, folder)
             if chain is not None:
                 self._saved = _offset(name)
                 self._deltas = len(chain) - 1
@@ -127,7 +152,13 @@ class Checkpoints:
             )
         return None
 
-    def _chain(self, name: str, names: set[str]) -> list[Arrays] | None:
+    def _names(self) -> list[str]:
+        found = self._fs.ls(self._root, detail=False)
+        return sorted(name.rstrip("/").rsplit("/", 1)[1] for name in found)
+
+    def _chain(
+        self, name: str, names: set[str], folder: Callable[[], Path] | None
+    ) -> list[Arrays] | None:
         """The arrays from the base to `name`, or None if any object is missing or torn."""
         found: list[Arrays] = []
         while True:
@@ -141,18 +172,46 @@ class Checkpoints:
                 found.append(load_tensors(data[_DIGEST:]))
             except SafetensorError:
                 return None
+            metadata = _metadata(data)
             if name.endswith(".base"):
+                files = _files_of(metadata)
+                if files and folder is not None and not self._fetch(files, folder()):
+                    return None
                 return found[::-1]
-            previous = f"{self._identity}-{int(_previous(data)):020}"
+            previous = f"{self._identity}-{int(metadata['previous']):020}"
             name = f"{previous}.base" if f"{previous}.base" in names else f"{previous}.delta"
             if name not in names:
                 return None
 
+    def _fetch(self, files: Sequence[NamedFile], folder: Path) -> bool:
+        is_whole = self._files.fetch(files, folder)
+        if not is_whole:
+            shutil.rmtree(folder)
+        return is_whole
+
     def _prune(self) -> None:
         """Keep the newest bases and what came after the older of them."""
-        names = [n.rsplit("/", 1)[1] for n in self._fs.ls(self._root, detail=False)]
+        names = self._names()
         ours = sorted((n for n in names if _identity(n) == self._identity), key=_offset)
         bases = [n for n in ours if n.endswith(".base")]
+        self._remove_before(bases, ours)
+        # After the bases that named them; of another log's none is judged.
+        if FILES in names and all(_identity(n) == self._identity for n in names if n != FILES):
+            self._files.keep(self._named_by(bases[-KEPT_BASES:]))
+
+    def _named_by(self, bases: Sequence[str]) -> set[str]:
+        """The digests of the files of some bases."""
+        named: set[str] = set()
+        for name in bases:
+            with contextlib.suppress(FileNotFoundError):  # another owner's, and pruned by it
+                path = f"{self._root}/{name}"
+                head = self._fs.cat_file(path, start=0, end=_DIGEST + 8)
+                size = int.from_bytes(head[_DIGEST:], "little")
+                data = self._fs.cat_file(path, start=0, end=_DIGEST + 8 + size)
+                named.update(file.digest for file in _files_of(_metadata(data)))
+        return named
+
+    def _remove_before(self, bases: Sequence[str], ours: Sequence[str]) -> None:
         if len(bases) <= KEPT_BASES:
             return
         oldest = _offset(bases[-KEPT_BASES])
@@ -187,7 +246,7 @@ def kept_as(task: str, digest: str) -> str:
     return f"{name}.{digest}:{partition}"
 
 
-def _as_safetensors(state: Arrays, previous: str) -> list[Part]:
+def _as_safetensors(state: Arrays, metadata: Mapping[str, str]) -> list[Part]:
     """`state` in the format of safetensors (github.com/huggingface/safetensors, "Format"), as it
     lies in memory: its own writer copies all of it twice.
 
@@ -195,7 +254,7 @@ def _as_safetensors(state: Arrays, previous: str) -> list[Part]:
         KeyError: an array is of a kind that the format lacks.
     """
     arrays = {name: np.ascontiguousarray(values) for name, values in state.items()}
-    header: dict[str, Any] = {"__metadata__": {"previous": previous}}
+    header: dict[str, Any] = {"__metadata__": metadata}
     end = 0
     # Wider numbers first, so that each array is aligned.
     names = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
@@ -232,7 +291,11 @@ def _place(name: str) -> tuple[int, bool]:
     return _offset(name), name.endswith(".base")
 
 
-def _previous(data: bytes) -> str:
+def _metadata(data: bytes) -> dict[str, str]:
     size = int.from_bytes(data[_DIGEST : _DIGEST + 8], "little")
-    meta: str = json.loads(data[_DIGEST + 8 : _DIGEST + 8 + size])["__metadata__"]["previous"]
-    return meta
+    metadata: dict[str, str] = json.loads(data[_DIGEST + 8 : _DIGEST + 8 + size])["__metadata__"]
+    return metadata
+
+
+def _files_of(metadata: Mapping[str, str]) -> list[NamedFile]:
+    return from_facts(json.loads(metadata.get("files", "[]")))

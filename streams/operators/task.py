@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -144,6 +145,25 @@ class Preparing(Protocol):
 
         Raises:
             ComponentError: it cannot be had now. The batch is given once more, later."""
+        ...
+
+
+@runtime_checkable
+class Filing(Protocol):
+    """A task of whose state some may lie in files: a view's, with more rows than memory holds."""
+
+    @property
+    def wants_full(self) -> bool:
+        """Whether what changed since the last dump would be too much for one that is not full."""
+        ...
+
+    def files(self) -> Sequence[Path]:
+        """The files that belong to the full dump made last. Nobody writes them any more, and they
+        are there until the next one is made."""
+        ...
+
+    def folder(self) -> Path:
+        """A new empty folder, for the files of the base that `load` may be given next."""
         ...
 
 

@@ -304,6 +304,7 @@ AT_THE_START: dict[str, Callable[[], object]] = {
     "A folder that holds something": lambda: init(Path(), Console(quiet=True)),
     "An unknown setting": lambda: configured("prot = 8080"),
     "A setting out of range": lambda: configured("keep_snapshots = 1"),
+    "Too little memory for rows": lambda: settings(rows_memory="1MB"),
     "One port for both": lambda: settings(port=9000, status_port=9000),
     "A run folder that is a file": lambda: run_folder.prepare(Path("app.py")),
     "A torn key": torn_key,

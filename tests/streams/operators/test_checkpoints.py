@@ -3,6 +3,7 @@ state is refused."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Sequence
@@ -216,3 +217,107 @@ def test_the_memory_file_system_will_do(monkeypatch: pytest.MonkeyPatch) -> None
     assert found is not None
     assert found[0] == 2
     assert checkpoints.DELTAS_PER_BASE > 0
+
+
+# ------------------------------------------------------------------- bases of which some is files
+
+
+def with_files(folder: Path, offset: int) -> list[Path]:
+    """What a base at an offset has: a file of its own, and one that all have."""
+    folder.mkdir(exist_ok=True)
+    own = folder / f"{offset}.sst"
+    own.write_bytes(b"%d" % offset * 50)
+    shared = folder / "shared.sst"
+    if not shared.exists():
+        shared.write_bytes(b"shared" * 50)
+    return [own, shared]
+
+
+def filled(directory: Path, made: Path, bases: Sequence[int]) -> Checkpoints:
+    saver = place(directory)
+    for offset in bases:
+        saver.save(offset, state(offset), True, files=with_files(made, offset))
+        saver.save(offset + 1, state(offset + 1), False)
+    return saver
+
+
+def restored(directory: Path, into: Path) -> tuple[int, list[str]] | None:
+    """The next offset, and the files that came with its base."""
+
+    def folder() -> Path:
+        into.mkdir()
+        return into
+
+    found = place(directory).load(folder)
+    if found is None:
+        return None
+    names = sorted(path.name for path in into.iterdir())
+    for name in names:
+        text = name.partition(".")[0]
+        assert (into / name).read_bytes() == text.encode() * 50
+    return found[0], names
+
+
+def test_a_base_comes_back_with_its_files(tmp_path: Path) -> None:
+    filled(tmp_path / "kept", tmp_path / "made", [10])
+    assert restored(tmp_path / "kept", tmp_path / "got") == (11, ["10.sst", "shared.sst"])
+
+
+def test_who_takes_no_files_is_given_the_arrays(tmp_path: Path) -> None:
+    filled(tmp_path / "kept", tmp_path / "made", [10])
+    assert loaded(tmp_path / "kept") == (11, [10, 11])
+
+
+def test_files_that_no_kept_base_names_go(tmp_path: Path) -> None:
+    filled(tmp_path / "kept", tmp_path / "made", [10, 20, 30, 40, 50])
+    files = {path.read_bytes()[:2] for path in (tmp_path / "kept").rglob("files/*")}
+    # The two that are kept, and one more for whoever else has this place now.
+    assert files == {b"50", b"40", b"30", b"sh"}
+
+
+@pytest.mark.parametrize("step", range(8))
+def test_killed_at_any_step_of_a_save_there_is_a_whole_base(
+    step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The steps: a file is put, then the base; an older base goes with its delta, then a file."""
+    saver = filled(tmp_path / "kept", tmp_path / "made", [10, 20, 30])
+    left = [step]
+
+    def counted(do: Any) -> Any:
+        def dies(*args: Any, **named: Any) -> Any:
+            if not left[0]:
+                raise KeyboardInterrupt
+            left[0] -= 1
+            return do(*args, **named)
+
+        return dies
+
+    monkeypatch.setattr(os, "link", counted(os.link))
+    monkeypatch.setattr(os, "replace", counted(os.replace))
+    local = type(saver._fs)
+    monkeypatch.setattr(local, "rm_file", counted(local.rm_file))
+    with contextlib.suppress(KeyboardInterrupt):
+        saver.save(40, state(40), True, files=with_files(tmp_path / "made", 40))
+    monkeypatch.undo()
+    got = restored(tmp_path / "kept", tmp_path / "got")
+    assert got in (
+        (31, ["30.sst", "shared.sst"]),
+        (40, ["40.sst", "shared.sst"]),
+    )
+    # Whoever comes next goes on from there, and leaves nothing that nobody names.
+    later = filled(tmp_path / "kept", tmp_path / "made", [50, 60, 70])
+    assert later.load() is not None
+    there = {path.read_bytes()[:2] for path in (tmp_path / "kept").rglob("files/*")}
+    assert there <= {b"70", b"60", b"50", b"sh"}
+
+
+@pytest.mark.parametrize("how", ["gone", "torn"])
+def test_a_base_without_all_of_its_files_is_none(how: str, tmp_path: Path) -> None:
+    filled(tmp_path / "kept", tmp_path / "made", [10, 20])
+    [own] = [
+        path for path in (tmp_path / "kept").rglob("files/*") if path.read_bytes()[:2] == b"20"
+    ]
+    own.unlink()
+    if how == "torn":
+        own.write_bytes(b"20" * 49 + b"21")
+    assert restored(tmp_path / "kept", tmp_path / "got") == (11, ["10.sst", "shared.sst"])
