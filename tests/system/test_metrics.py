@@ -268,6 +268,7 @@ def test_what_labels_say_is_declared_by_the_app(watched: Watched) -> None:
         "of_role": {n.split(".")[0] for n in role_names(app)},
         "answered_by": {"served", "baseline", "prior", "no_change"},
         "reference": {"prior", "no_change"},
+        "state": {"learning", "watched"},
     }
     found: dict[str, set[str]] = {}
     for _, m in watched.everything():
