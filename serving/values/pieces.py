@@ -12,6 +12,7 @@ import msgspec
 import pyarrow as pa
 
 from freshet.serving.values.history import Cell
+from freshet.streams.sketches.piece import NOWHERE, Place
 from freshet.streams.sketches.sketch import unpacked
 
 Hours = dict[int, dict[Cell, bytes]]
@@ -20,20 +21,20 @@ Hours = dict[int, dict[Cell, bytes]]
 class KeptPieces(msgspec.Struct, frozen=True):
     """What is saved of a partition: how far its pieces are at their end, and the one that grows."""
 
-    done: int
-    through: int
+    done: Place
+    through: Place
     growing: list[tuple[int, str | None, str, bytes]]
 
 
 class Pieces:
-    """Those of one partition. `done` is the offset below which all are at their end."""
+    """Those of one partition. `done` is the place below which all are at their end."""
 
-    def __init__(self, done: int = 0) -> None:
+    def __init__(self, done: Place = NOWHERE) -> None:
         self.done = done
         self.growing: Hours = {}  # the newest of what is not at its end
-        self._through = -1
+        self._through = NOWHERE
         # By how far they reach: the parts of one that did not come as a whole yet.
-        self._arriving: dict[tuple[int, bool], dict[int, Hours]] = {}
+        self._arriving: dict[tuple[Place, bool], dict[int, Hours]] = {}
 
     @property
     def incomplete(self) -> bool:
@@ -43,10 +44,10 @@ class Pieces:
     def take(self, rows: pa.RecordBatch) -> Hours | None:
         """One record of a piece. Its sketches by hour once it is at its end and all of it came."""
         head = rows.slice(0, 1).to_pylist()[0]
-        first = int(head["first"])
+        first = (int(head["first"]), int(head["first_index"]))
         if first < self.done:
             return None  # counted already
-        through = int(head["through"])
+        through = (int(head["through"]), int(head["through_index"]))
         is_ended = bool(head["ended"])
         parts = self._arriving.setdefault((through, is_ended), {})
         parts[int(head["part"])] = _by_hour(rows)
@@ -62,10 +63,10 @@ class Pieces:
             self.growing = whole
         return None
 
-    def _end(self, through: int) -> None:
+    def _end(self, through: Place) -> None:
         self.done = through
         self.growing = {}
-        self._through = -1
+        self._through = NOWHERE
         # Of the same piece, told before its end; none of a later one came yet.
         self._arriving = {}
 

@@ -217,7 +217,7 @@ class IntakeTask:
         self._bury(columns, read, out)
         self._statistics.take(columns, code, batch.times)
         rows = np.flatnonzero(code == APPLIED)
-        self._sketch(columns, rows, times, batch, out)
+        self._sketch(columns, rows, times, read, out)
         if len(rows):
             self._label(columns, rows, times[rows], read, out)
         if self._erases and batch.nulls is not None:
@@ -372,17 +372,18 @@ class IntakeTask:
                 code[rows[hit]] = FIRST_FILTER + k
 
     def _sketch(
-        self, columns: Columns, rows: I64, times: I64, batch: Batch, out: Outputs
+        self, columns: Columns, rows: I64, times: I64, read: _Read, out: Outputs
     ) -> None:  # fmt: skip
         """Applied rows to sketches of their values as they were sent; those that are whole go
         out."""
         if self._sketches is None:
             return
+        batch = read.batch
         found = self._sketches.take(
             columns,
             rows,
             times[rows],
-            batch.offsets[rows],
+            (batch.offsets[rows], _indices(read, rows)),
             batch.times[rows],
         )
         self._append_statistics(found, int(batch.times[-1]), out)
@@ -590,15 +591,26 @@ def _replaced(texts: Texts, where: npt.NDArray[np.bool_], by: Texts | None) -> T
     return found.take(rows)
 
 
+def _indices(read: _Read, rows: I64) -> npt.NDArray[np.int32]:
+    """Where each row is in its record."""
+    if read.moved is not None:
+        return read.moved.indices[rows]
+    if read.batch.places is not None:
+        return read.batch.places[rows]
+    return np.zeros(len(rows), np.int32)
+
+
 def _origin(read: _Read, rows: I64) -> dict[str, pa.Array]:
     """Where each row stands in the partition that was read, and where it came from."""
     batch, moved = read
-    own = events.origin(batch, rows)
+    own = {
+        "_offset": pa.array(batch.offsets[rows]),
+        "_index": pa.array(_indices(read, rows)),
+    }
     if moved is None:
         return own
     return {
         **own,
-        "_index": pa.array(moved.indices[rows]),
         blocks.SOURCE_PARTITION: pa.array(moved.partitions[rows].astype(np.int32)),
         blocks.SOURCE_OFFSET: pa.array(moved.offsets[rows]),
     }

@@ -31,6 +31,10 @@ from freshet.streams.sketches import sketch_kernels as kernels
 from freshet.streams.sketches.sketch import packed
 
 I64 = npt.NDArray[np.int64]
+# Where an event is: the offset of its record, and its place in that. One record may be many events,
+# of which some end a piece and the others begin the next.
+Place = tuple[int, int]
+NOWHERE: Place = (-1, 0)
 TELL_EVERY_MS = 5 * 60_000
 # Of more fields it is only counted how often they are there.
 MOST_SKETCHED = 100
@@ -78,17 +82,23 @@ class TopicSketches:
         self._spare = cells.spare_sketch()
         self._cells = cells.empty_cells(len(kinds), kinds.count(kernels.TEXT))
         self._sources = cells.empty_sources()
-        self._first = -1  # offset of the piece's first record; -1: it has none
-        self._through = -1
+        self._first = NOWHERE  # of the piece's first event, if it has any
+        self._through = NOWHERE  # after its last one
         self._hour = _NO_HOUR  # of append time
         self._tick_told = 0
-        self._through_told = -1
+        self._through_told = NOWHERE
 
     def take(
-        self, columns: Columns, applied: I64, times: I64, offsets: I64, appended: I64
+        self,
+        columns: Columns,
+        applied: I64,
+        times: I64,
+        places: tuple[I64, I64],
+        appended: I64,
     ) -> list[bytes]:
-        """Count the `applied` rows (indices, rising), which have event times, offsets and append
-        times (ms); blocks of the pieces that ended before the last of them."""
+        """Count the `applied` rows (indices, rising), which have event times, places (offsets of
+        their records, and where they are in these) and append times (ms); blocks of the pieces that
+        ended before the last of them."""
         found: list[bytes] = []
         if not len(applied):
             return found
@@ -100,9 +110,9 @@ class TopicSketches:
         at = 0
         for end in [*edges, len(applied)]:
             if end > at:
-                found += self._count(columns, named, (applied, hours, offsets), (at, end))
+                found += self._count(columns, named, (applied, hours, places), (at, end))
             # None of the log's first record: nothing was there before it.
-            if end < len(applied) and self._first >= 0:
+            if end < len(applied) and self._first != NOWHERE:
                 found += self._ended()
             at = end
         self._hour = int(reached[-1])
@@ -132,12 +142,14 @@ class TopicSketches:
         self,
         columns: Columns,
         named: kernels.Named,
-        rows: tuple[I64, I64, I64],
+        rows: tuple[I64, I64, tuple[I64, I64]],
         span: tuple[int, int],
     ) -> list[bytes]:
         found: list[bytes] = []
         at, end = span
-        applied, hours, offsets = (frozen(each[:end]) for each in rows)
+        every, every_hour, (offsets, indices) = rows
+        applied = frozen(every[:end])
+        hours = frozen(every_hour[:end])
         cell_of = np.empty(end, np.int64)
         while True:
             after = int(
@@ -145,9 +157,9 @@ class TopicSketches:
             )
             if after > at:
                 self._count_fields(columns, applied[at:after], cell_of[at:after])
-                if self._first < 0:
-                    self._first = int(offsets[at])
-                self._through = int(offsets[after - 1]) + 1
+                if self._first == NOWHERE:
+                    self._first = (int(offsets[at]), int(indices[at]))
+                self._through = (int(offsets[after - 1]), int(indices[after - 1]) + 1)
             if after == end:
                 return found
             found += self._ended()
@@ -177,9 +189,9 @@ class TopicSketches:
 
     def _clear(self) -> None:
         cells.clear(self._cells, self._sources)
-        self._first = -1
-        self._through = -1
-        self._through_told = -1
+        self._first = NOWHERE
+        self._through = NOWHERE
+        self._through_told = NOWHERE
 
     def _blocks(self, is_ended: bool) -> list[bytes]:
         """The piece in as many records as its size asks for."""
@@ -198,8 +210,10 @@ class TopicSketches:
         every = np.ones(len(rows), np.int64)
         return pa.RecordBatch.from_pydict(
             {
-                "first": pa.array(every * self._first),
-                "through": pa.array(every * self._through),
+                "first": pa.array(every * self._first[0]),
+                "first_index": pa.array(every * self._first[1]),
+                "through": pa.array(every * self._through[0]),
+                "through_index": pa.array(every * self._through[1]),
                 "ended": pa.array(every * is_ended),
                 "part": pa.array(every * at),
                 "parts": pa.array(every * parts),
@@ -223,7 +237,7 @@ class TopicSketches:
 
     def dump(self) -> Arrays:
         """What is used of the piece."""
-        at = [self._first, self._through, self._hour, self._tick_told]
+        at = [*self._first, *self._through, self._hour, self._tick_told]
         state = {
             **cells.dumped(self._cells, self._sources),
             "declared": as_json(self._declared()),
@@ -243,8 +257,10 @@ class TopicSketches:
             if name.startswith(_PREFIX)
         }
         cells.restore(self._cells, self._sources, found)
-        self._first, self._through, self._hour, self._tick_told = found["at"].tolist()
-        self._through_told = -1
+        *ends, self._hour, self._tick_told = found["at"].tolist()
+        self._first = (ends[0], ends[1])
+        self._through = (ends[2], ends[3])
+        self._through_told = NOWHERE
 
     def _declared(self) -> list[Any]:
         fields = [[field.name, kind] for field, kind in zip(self._fields, self._kinds)]
