@@ -19,18 +19,22 @@ Hours = dict[int, dict[Cell, bytes]]
 
 
 class KeptPieces(msgspec.Struct, frozen=True):
-    """What is saved of a partition: how far its pieces are at their end, and the one that grows."""
+    """What is saved of a partition: how far its pieces are at their end, and the one that grows;
+    and whether it `repeats`."""
 
     done: Place
     through: Place
     growing: list[tuple[int, str | None, str, bytes]]
+    repeats: bool
 
 
 class Pieces:
-    """Those of one partition. `done` is the place below which all are at their end."""
+    """Those of one partition. `done` is the place below which all are at their end. While it
+    `repeats` what was told of another log, pieces that end are counted already."""
 
-    def __init__(self, done: Place = NOWHERE) -> None:
+    def __init__(self, done: Place = NOWHERE, repeats: bool = False) -> None:
         self.done = done
+        self.repeats = repeats
         self.growing: Hours = {}  # the newest of what is not at its end
         self._through = NOWHERE
         # By how far they reach: the parts of one that did not come as a whole yet.
@@ -57,6 +61,8 @@ class Pieces:
         del self._arriving[through, is_ended]
         if is_ended:
             self._end(through)
+            if self.repeats:
+                return None
             return whole
         if through >= self._through:
             self._through = through
@@ -77,12 +83,12 @@ class Pieces:
             for hour, cells in self.growing.items()
             for cell, value in cells.items()
         ]
-        return KeptPieces(self.done, self._through, growing)
+        return KeptPieces(self.done, self._through, growing, self.repeats)
 
     @staticmethod
     def of(kept: KeptPieces) -> Pieces:
         """Those that were kept."""
-        found = Pieces(kept.done)
+        found = Pieces(kept.done, kept.repeats)
         found._through = kept.through
         for hour, source, field, value in kept.growing:
             found.growing.setdefault(hour, {})[source, field] = value

@@ -71,7 +71,7 @@ from freshet.streams.operators.checkpoints import START_ANEW
 from freshet.streams.operators.dead_letters import letters
 from freshet.streams.operators.task import Append, Outputs, as_json, from_json
 from freshet.streams.registry.writers import Writers
-from freshet.streams.sketches.piece import TopicSketches
+from freshet.streams.sketches.piece import Placed, TopicSketches
 
 I64 = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.uint8]
@@ -383,7 +383,7 @@ class IntakeTask:
             columns,
             rows,
             times[rows],
-            (batch.offsets[rows], _indices(read, rows)),
+            Placed(batch.topic, batch.offsets[rows], _indices(read, rows)),
             batch.times[rows],
         )
         self._append_statistics(found, int(batch.times[-1]), out)

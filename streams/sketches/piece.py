@@ -60,6 +60,15 @@ def kind_of(topic: Topic, field: Field) -> int:
     return _KINDS.get(field.type, kernels.PRESENCE)
 
 
+class Placed(NamedTuple):
+    """Where rows stand: in the log of that name, at `offsets` (int64 `[n]`), as which event of the
+    record there (`indices` int32 `[n]`)."""
+
+    log: str
+    offsets: I64
+    indices: npt.NDArray[np.int32]
+
+
 class _Row(NamedTuple):
     """One sketch. `source` is None of the rest."""
 
@@ -82,6 +91,7 @@ class TopicSketches:
         self._spare = cells.spare_sketch()
         self._cells = cells.empty_cells(len(kinds), kinds.count(kernels.TEXT))
         self._sources = cells.empty_sources()
+        self._log = ""  # in which the places are
         self._first = NOWHERE  # of the piece's first event, if it has any
         self._through = NOWHERE  # after its last one
         self._hour = _NO_HOUR  # of append time
@@ -93,15 +103,15 @@ class TopicSketches:
         columns: Columns,
         applied: I64,
         times: I64,
-        places: tuple[I64, I64],
+        placed: Placed,
         appended: I64,
     ) -> list[bytes]:
-        """Count the `applied` rows (indices, rising), which have event times, places (offsets of
-        their records, and where they are in these) and append times (ms); blocks of the pieces that
-        ended before the last of them."""
+        """Count the `applied` rows (indices, rising), which have event times, places and append
+        times (ms); blocks of the pieces that ended before the last of them."""
         found: list[bytes] = []
         if not len(applied):
             return found
+        self._log = placed.log
         hours = times // HOUR_MS
         # The newest hour so far: records that were stamped before others end nothing.
         reached = np.maximum.accumulate(np.maximum(appended // HOUR_MS, self._hour))
@@ -110,7 +120,7 @@ class TopicSketches:
         at = 0
         for end in [*edges, len(applied)]:
             if end > at:
-                found += self._count(columns, named, (applied, hours, places), (at, end))
+                found += self._count(columns, named, (applied, hours, placed), (at, end))
             # None of the log's first record: nothing was there before it.
             if end < len(applied) and self._first != NOWHERE:
                 found += self._ended()
@@ -142,12 +152,12 @@ class TopicSketches:
         self,
         columns: Columns,
         named: kernels.Named,
-        rows: tuple[I64, I64, tuple[I64, I64]],
+        rows: tuple[I64, I64, Placed],
         span: tuple[int, int],
     ) -> list[bytes]:
         found: list[bytes] = []
         at, end = span
-        every, every_hour, (offsets, indices) = rows
+        every, every_hour, (_, offsets, indices) = rows
         applied = frozen(every[:end])
         hours = frozen(every_hour[:end])
         cell_of = np.empty(end, np.int64)
@@ -196,7 +206,7 @@ class TopicSketches:
     def _blocks(self, is_ended: bool) -> list[bytes]:
         """The piece in as many records as its size asks for."""
         rows = [row for cell in range(cells.used(self._cells)) for row in self._rows_of(cell)]
-        parts = _parts(rows)
+        parts = _parts(rows, len(self._log))
         found = []
         for at, part in enumerate(parts):
             batch = self._batch(part, (at, len(parts)), is_ended)
@@ -210,6 +220,7 @@ class TopicSketches:
         every = np.ones(len(rows), np.int64)
         return pa.RecordBatch.from_pydict(
             {
+                "log": pa.array([self._log] * len(rows)),
                 "first": pa.array(every * self._first[0]),
                 "first_index": pa.array(every * self._first[1]),
                 "through": pa.array(every * self._through[0]),
@@ -241,6 +252,7 @@ class TopicSketches:
         state = {
             **cells.dumped(self._cells, self._sources),
             "declared": as_json(self._declared()),
+            "log": as_json(self._log),
             "at": np.array(at),
         }
         return {_PREFIX + name: array for name, array in state.items()}
@@ -257,6 +269,7 @@ class TopicSketches:
             if name.startswith(_PREFIX)
         }
         cells.restore(self._cells, self._sources, found)
+        self._log = from_json(found["log"])
         *ends, self._hour, self._tick_told = found["at"].tolist()
         self._first = (ends[0], ends[1])
         self._through = (ends[2], ends[3])
@@ -267,13 +280,14 @@ class TopicSketches:
         return [fields, self._topic.source]
 
 
-def _parts(rows: list[_Row]) -> list[list[_Row]]:
-    """Rows cut into parts of about so many bytes as a block may have."""
+def _parts(rows: list[_Row], more: int) -> list[list[_Row]]:
+    """Rows, each of which takes so many bytes `more`, cut into parts of about as many bytes as a
+    block may have."""
     found: list[list[_Row]] = [[]]
     size = 0
     for row in rows:
         # Beside its sketch: numbers, names and what Arrow takes.
-        own = len(row.sketch) + len(row.field) + 2 * kernels.SOURCE_BYTES
+        own = len(row.sketch) + len(row.field) + 2 * kernels.SOURCE_BYTES + more
         if size + own > BLOCK_BYTES and found[-1]:
             found.append([])
             size = 0

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ from freshet.schemas.events.decode import EventCodec, encode
 from freshet.schemas.events.schema import EventSchema
 from freshet.schemas.topics.topic import Freshness, Topic
 from freshet.schemas.wire import blocks
-from freshet.serving.values.topic import TopicStatistics
+from freshet.serving.values.topic import KeptTopic, TopicStatistics
 from freshet.streams.intake.task import IntakePlan, IntakeTask
 from freshet.streams.operators.task import Append, Task
 from freshet.streams.repartition.intake import MovedIntakeTask
@@ -119,22 +120,21 @@ class Moving:
         topic = replace(SALES, dedup_by="topic", partitions=1)
         codec = EventCodec(SCHEMA)
         self.plan = IntakePlan("shop.sales", topic, codec, (), (), "dead", None, TO)
-        self._times = [START + minute * 60_000 for minute in minutes]
+        self.times = [START + minute * 60_000 for minute in minutes]
         self._mover = RepartitionTask(RepartitionPlan(self.plan, "moved", 1), 0)
         self.moved: list[tuple[bytes, int]] = []
         self.statistics = TopicStatistics(topic)
 
     def move(self, first: int, after: int) -> None:
         """Some records in one block, perhaps once more."""
-        times = self._times[first:after]
+        times = self.times[first:after]
         values = [sale(first + i, time) for i, time in enumerate(times)]
         given_ = batch_of(values, range(first, after), times)
         for append in self._mover.apply(given_).appends:
             self.moved += [(value, append.time_ms) for value in append.values]
 
-    def tick(self) -> None:
-        last = max(self._times) + HOUR_MS
-        for append in self._mover.tick(last, 1).appends:
+    def tick(self, now_ms: int) -> None:
+        for append in self._mover.tick(now_ms, 1).appends:
             self.moved += [(value, append.time_ms) for value in append.values]
 
     def taker(self) -> MovedIntakeTask:
@@ -143,8 +143,41 @@ class Moving:
     def take(self, task: Task, first: int, after: int) -> None:
         some = self.moved[first:after]
         values = [value for value, _ in some]
-        given_ = batch_of(values, range(first, first + len(some)), [time for _, time in some])
+        given_ = batch_of(
+            values, range(first, first + len(some)), [time for _, time in some], "moved"
+        )
         fed(self.statistics, task.apply(given_).appends)
+
+
+def test_a_topic_that_is_taken_from_another_log_is_counted_on() -> None:
+    """Its places there begin anew, and so does its reading."""
+    moving = Moving([10, 20, 70, 80, 130])
+    moving.move(0, 4)
+    before = TopicStatistics(SALES)
+    moving.statistics = before
+    own = IntakeTask(replace(moving.plan, topic=SALES), 0)
+    for first, after in ((0, 2), (2, 4)):
+        times = moving.times[first:after]
+        values = [sale(first + i, time) for i, time in enumerate(times)]
+        offsets = range(1_000 + first, 1_000 + after)
+        fed(before, own.apply(batch_of(values, offsets, times, "sales")).appends)
+    fed(before, own.tick(START + 85 * 60_000, 4).appends)
+    assert counted(before, "price") == 4
+    task = moving.taker()
+    moving.tick(START + 90 * 60_000)
+    moving.take(task, 0, len(moving.moved))
+    assert counted(before, "price") == 4
+    kept = msgspec.msgpack.decode(msgspec.msgpack.encode(before.kept()), type=KeptTopic)
+    moving.statistics = TopicStatistics(SALES)
+    moving.statistics.restore(kept)
+    place = len(moving.moved)
+    moving.move(4, 5)
+    moving.tick(START + 200 * 60_000)
+    moving.take(task, place, len(moving.moved))
+    assert counted(moving.statistics, "price") == 5
+    # It waits for no partition that there was before.
+    assert moving.statistics.figures().newest_hour_ms == START + 2 * HOUR_MS
+    assert moving.statistics._ticks.finished == START + 200 * 60_000
 
 
 @settings(deadline=None, max_examples=60)
@@ -169,7 +202,7 @@ def test_moved_records_are_counted_once_whatever_is_killed_when(
         at = after
     if at < len(later):
         moving.move(at, len(later))
-    moving.tick()
+    moving.tick(max(moving.times) + HOUR_MS)
     task: Any = moving.taker()
     kept = (0, restarted(task, moving.taker()))
     place = 0
