@@ -142,7 +142,7 @@ def test_an_event_counts_once_in_whichever_partitions_it_comes(
         assert list(faults(topic, came, there)) == []
         run = OpenedRun(app, log, settings(run_dir=tmp_path))
         (letter,) = newest(run, "visits")
-        assert letter.origin == ("visits", 0, 30)
+        assert letter.origin == ("visits", 0, 30, 0)
         assert letter.append_ms == HOUR + MINUTE
         assert sources_of(app, local) <= {(p, r.offset) for p in came for r in came[p]}
     assert [len(records) for records in came.values()] == [31, 30, 30], "there are events alone"
