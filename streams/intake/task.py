@@ -270,6 +270,12 @@ class IntakeTask:
         # So far ahead that no event of then would be taken: that is no clock, whatever it stamps.
         if int(ahead.times.max()) > latest + self._max_future:
             return True
+        # In parts, as they will be applied: a record may be very many events.
+        parts = events.parts(ahead, self._plan.topic)
+        return any(self._is_doubtful(part, latest) for part in parts)
+
+    def _is_doubtful(self, ahead: Batch, latest: int) -> bool:
+        """Whether what becomes of these records rests on times that are after the `latest`."""
         try:
             columns, (ahead, _) = self._decoded(_Read(ahead))
             times = timed(columns, self._plan.topic.time, ahead.times, self._max_future)
