@@ -83,10 +83,13 @@ def _dedup(topic: Topic) -> str:
     # Another's log may have more partitions than are declared.
     if topic.partitions == 1 and topic.log is None:
         return topic.dedup
-    where = "one that comes in two partitions counts twice"
+    told = f"{topic.dedup}, within a partition: one that comes in two partitions counts twice"
+    if topic.explode is not None:
+        # Which is refused with `dedup_by`, and of an element's id nobody knows where it went.
+        return told
     if topic.log is None:
-        where += f", so send each {topic.event_id} to the same one (pushes and replays do)"
-    return f'{topic.dedup}, within a partition: {where}; dedup_by="topic" finds it everywhere'
+        told += f", so send each {topic.event_id} to the same one (pushes and replays do)"
+    return f'{told}; dedup_by="topic" finds it everywhere'
 
 
 def _explode(topic: Topic) -> str:

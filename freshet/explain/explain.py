@@ -273,7 +273,7 @@ def _outcome(model: Model, findings: Findings, told: Told) -> OutcomeFacts:
         due_ms=due_ms,
         saw_future=False,
         contested_ms=contested_ms,
-        labels=_label_events(findings.labels, answered),
+        labels=_label_events(findings.labels, answered, topic.explode is not None),
         learned=[],
     )
     if answered is None:
@@ -287,7 +287,7 @@ def _outcome(model: Model, findings: Findings, told: Told) -> OutcomeFacts:
 
 
 def _label_events(
-    labels: Sequence[LoggedLabel], answered: JoinedExample | None
+    labels: Sequence[LoggedLabel], answered: JoinedExample | None, is_exploded: bool
 ) -> list[LabelEvent]:
     """The first one that says what the join took was used; a later equal one is a duplicate."""
     out = []
@@ -295,7 +295,10 @@ def _label_events(
     for label in labels:
         used = left is not None and (label.t, label.value) == (left.t, left.label)
         place = (label.topic, label.partition, label.offset, label.t)
-        out.append(LabelEvent(*place, label.value, used))
+        element = None
+        if is_exploded:
+            element = label.place
+        out.append(LabelEvent(*place, label.value, used, element))
         if used:
             left = None
     return out

@@ -47,7 +47,8 @@ class SnapshotFacts:
 
 @dataclass(frozen=True, slots=True)
 class LabelEvent:
-    """A label event of this id; `used`: it is the one that answered (or corrected) the question."""
+    """A label event of this id; `used`: it is the one that answered (or corrected) the question.
+    `element` is as of `SourceEvent`."""
 
     topic: str
     partition: int
@@ -55,6 +56,7 @@ class LabelEvent:
     event_ms: int
     value: float | None
     used: bool
+    element: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

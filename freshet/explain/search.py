@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 from freshet.app import App
-from freshet.explain.row_events import source_of
+from freshet.explain.row_events import element_of, source_of
 from freshet.learners.model import Model
 from freshet.schemas.models.layout import Layout
 from freshet.schemas.wire import blocks
@@ -44,14 +44,15 @@ class LoggedPrediction:
 
 @dataclass(frozen=True, slots=True)
 class LoggedLabel:
-    """A label as intake routed it: from which event, at what event time (ms); None where the value
-    is missing."""
+    """A label as intake routed it: from which event (and its `place` in its record, where that is
+    more than one), at what event time (ms); None where the value is missing."""
 
     topic: str
     partition: int
     offset: int
     t: int
     value: float | None
+    place: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ def find(app: App, log: Log, model: Model, prediction: str) -> Findings:
     """Look for an id; `asked` is empty where it never was. Rows that were appended twice after a
     failure count once."""
     asked: dict[tuple[str, int], LoggedPrediction] = {}
-    labels: dict[tuple[str, int, int], LoggedLabel] = {}
+    labels: dict[tuple[str, int, int, int], LoggedLabel] = {}
     with PartitionSpans(log, app.outcomes_log_of(model)) as outcomes:
         for found, block, rows in _blocks_with(outcomes, prediction):
             if block.kind == blocks.PREDICTIONS:
@@ -92,7 +93,8 @@ def find(app: App, log: Log, model: Model, prediction: str) -> Findings:
                     asked.setdefault((logged.instance, int(logged.fixed["sequence"])), logged)
             else:
                 for label in _labels(block, rows):
-                    labels.setdefault((label.topic, label.partition, label.offset), label)
+                    origin = (label.topic, label.partition, label.offset, label.place)
+                    labels.setdefault(origin, label)
     if not asked:
         return Findings([], [], [])
     return Findings(
@@ -162,7 +164,8 @@ def _labels(block: Block, rows: Sequence[int]) -> Iterator[LoggedLabel]:
         # In the log a missing value is NaN.
         if label is not None and math.isnan(label):
             label = None
-        yield LoggedLabel(block.origin, *source_of(block, row), row["t"], label)
+        came_from = (block.origin, *source_of(block, row))
+        yield LoggedLabel(*came_from, row["t"], label, element_of(row))
 
 
 def _examples(app: App, log: Log, model: Model, prediction: str) -> list[JoinedExample]:

@@ -143,7 +143,7 @@ def _outcome(outcome: OutcomeFacts) -> Iterable[tuple[str, str | Text]]:
         asked = moment(outcome.contested_ms, AT)
         yield "contested", marked("[yellow]at {}: labels after that are not learned[/]", asked)
     for event in outcome.labels:
-        yield "", f"{event.topic} partition {event.partition} offset {event.offset}{_use(event)}"
+        yield "", f"{_place(event)}{_use(event)}"
     if outcome.saw_future:
         yield (
             "learned",
@@ -176,6 +176,13 @@ def _state(outcome: OutcomeFacts) -> str | Text:
     return states[outcome.state]
 
 
+def _place(event: LabelEvent | SourceEvent) -> str:
+    place = f"{event.topic} partition {event.partition} offset {event.offset}"
+    if event.element is not None:
+        place += f" element {event.element}"
+    return place
+
+
 def _use(event: LabelEvent) -> str:
     if event.used:
         return ""
@@ -201,10 +208,7 @@ def _view(view: ViewRead, as_of_ms: int, console: Console) -> None:
         facts.add_row("  row", _version(view, view.version))
     if view.newest is not None:
         event = view.newest
-        place = f"{event.topic} partition {event.partition} offset {event.offset}"
-        if event.element is not None:
-            place += f" element {event.element}"
-        at = f"{place}, {_times(event)}"
+        at = f"{_place(event)}, {_times(event)}"
         facts.add_row("  newest", marked("{}", at))
         facts.add_row("", _event(event))
     if view.note:

@@ -6,15 +6,18 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
 import structlog
 
 from freshet.features.stores.complete_store import CompleteStore, reflected
+from freshet.learners.snapshots.signing import Verifier
 from freshet.roles import plans
 from freshet.roles.context import Context, clock_of
 from freshet.roles.interface import VERSION, interface
 from freshet.roles.reporter import Reporter, announce
-from freshet.schemas.errors import LogError
+from freshet.schemas.errors import ComponentError, LogError
 from freshet.schemas.models.manifest import Identity
 from freshet.schemas.wire.messages import Logged, Settled, Swapped
 from freshet.serving.edge.hosts import hosts_of
@@ -110,8 +113,19 @@ def _loader(ctx: Context, scorer: Scorer, app: ScorerApp, reporter: Reporter) ->
         )
 
     places = {name: Place(s.slot, s.model.vectors) for name, s in scorer.served.items()}
-    sidecar = Sidecar(ctx.settings.snapshots_dir, keys / "trainer", keys / "qualifier")
+    signers = [keys / "trainer", keys / "qualifier"]
+    _say_which_keys_are_missing(signers)
+    sidecar = Sidecar(ctx.settings.snapshots_dir, *signers)
     return Loader(places, sidecar, swapped, refused)
+
+
+def _say_which_keys_are_missing(signers: Sequence[Path]) -> None:
+    """Those who sign may start later and make their keys then; until that no snapshot is served."""
+    for folder in signers:
+        try:
+            Verifier.load(folder)
+        except ComponentError as error:
+            log.warning("no snapshot can be verified; answers come without one", error=str(error))
 
 
 def _await_first(ctx: Context, followed: threading.Event, loader: Loader) -> None:

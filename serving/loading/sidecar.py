@@ -15,15 +15,16 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from freshet.learners.snapshots import files as snapshots
 from freshet.learners.snapshots.signing import Verifier
-from freshet.schemas.errors import SnapshotError
+from freshet.schemas.errors import ComponentError, SnapshotError
 from freshet.schemas.models.manifest import Identity, Manifest
 from freshet.serving.loading import sealed
 
@@ -119,11 +120,16 @@ def verified(which: Identity, archive: Archive) -> tuple[Manifest, int | None]:
     return manifest, descriptor
 
 
-def answer(which: Identity, archive: Archive) -> tuple[Reply, int | None]:
+def archive_of(root: Path, trainer_keys: Path, qualifier_keys: Path) -> Archive:
+    """Raises `ComponentError` where a folder has no public key, or a torn one."""
+    return Archive(root, Verifier.load(trainer_keys), Verifier.load(qualifier_keys))
+
+
+def answer(which: Identity, opened: Callable[[], Archive]) -> tuple[Reply, int | None]:
     """A refusal is a value, whatever its cause."""
     try:
-        manifest, descriptor = verified(which, archive)
-    except SnapshotError as error:
+        manifest, descriptor = verified(which, opened())
+    except (SnapshotError, ComponentError) as error:
         return Reply(refused=str(error)), None
     except Exception as error:
         return Reply(refused=f"snapshot {which}: {type(error).__name__}: {error}"), None
@@ -135,14 +141,13 @@ def main(arguments: Sequence[str]) -> None:
     # Ctrl-C reaches the whole group; the scorer says when to end
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(NICE)
-    archive = Archive(
-        Path(root), Verifier.load(Path(trainer_keys)), Verifier.load(Path(qualifier_keys))
-    )
+    # Each time: keys may come after the scorer, and a signer may have a new one.
+    opened = partial(archive_of, Path(root), Path(trainer_keys), Path(qualifier_keys))
     channel = Channel(socket.socket(fileno=int(number)))
     while True:
         try:
             line, _ = channel.receive()
-            reply, descriptor = answer(msgspec.json.decode(line, type=Identity), archive)
+            reply, descriptor = answer(msgspec.json.decode(line, type=Identity), opened)
             channel.send(reply, descriptor)
         except (EOFError, ConnectionError):
             return

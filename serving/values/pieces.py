@@ -12,28 +12,33 @@ import msgspec
 import pyarrow as pa
 
 from freshet.serving.values.history import Cell
+from freshet.streams.sketches.piece import NOWHERE, Place
 from freshet.streams.sketches.sketch import unpacked
 
 Hours = dict[int, dict[Cell, bytes]]
 
 
 class KeptPieces(msgspec.Struct, frozen=True):
-    """What is saved of a partition: how far its pieces are at their end, and the one that grows."""
+    """What is saved of a partition: how far its pieces are at their end, and the one that grows;
+    and whether it `repeats`."""
 
-    done: int
-    through: int
+    done: Place
+    through: Place
     growing: list[tuple[int, str | None, str, bytes]]
+    repeats: bool
 
 
 class Pieces:
-    """Those of one partition. `done` is the offset below which all are at their end."""
+    """Those of one partition. `done` is the place below which all are at their end. While it
+    `repeats` what was told of another log, pieces that end are counted already."""
 
-    def __init__(self, done: int = 0) -> None:
+    def __init__(self, done: Place = NOWHERE, repeats: bool = False) -> None:
         self.done = done
+        self.repeats = repeats
         self.growing: Hours = {}  # the newest of what is not at its end
-        self._through = -1
+        self._through = NOWHERE
         # By how far they reach: the parts of one that did not come as a whole yet.
-        self._arriving: dict[tuple[int, bool], dict[int, Hours]] = {}
+        self._arriving: dict[tuple[Place, bool], dict[int, Hours]] = {}
 
     @property
     def incomplete(self) -> bool:
@@ -43,10 +48,10 @@ class Pieces:
     def take(self, rows: pa.RecordBatch) -> Hours | None:
         """One record of a piece. Its sketches by hour once it is at its end and all of it came."""
         head = rows.slice(0, 1).to_pylist()[0]
-        first = int(head["first"])
+        first = (int(head["first"]), int(head["first_index"]))
         if first < self.done:
             return None  # counted already
-        through = int(head["through"])
+        through = (int(head["through"]), int(head["through_index"]))
         is_ended = bool(head["ended"])
         parts = self._arriving.setdefault((through, is_ended), {})
         parts[int(head["part"])] = _by_hour(rows)
@@ -56,16 +61,18 @@ class Pieces:
         del self._arriving[through, is_ended]
         if is_ended:
             self._end(through)
+            if self.repeats:
+                return None
             return whole
         if through >= self._through:
             self._through = through
             self.growing = whole
         return None
 
-    def _end(self, through: int) -> None:
+    def _end(self, through: Place) -> None:
         self.done = through
         self.growing = {}
-        self._through = -1
+        self._through = NOWHERE
         # Of the same piece, told before its end; none of a later one came yet.
         self._arriving = {}
 
@@ -76,12 +83,12 @@ class Pieces:
             for hour, cells in self.growing.items()
             for cell, value in cells.items()
         ]
-        return KeptPieces(self.done, self._through, growing)
+        return KeptPieces(self.done, self._through, growing, self.repeats)
 
     @staticmethod
     def of(kept: KeptPieces) -> Pieces:
         """Those that were kept."""
-        found = Pieces(kept.done)
+        found = Pieces(kept.done, kept.repeats)
         found._through = kept.through
         for hour, source, field, value in kept.growing:
             found.growing.setdefault(hour, {})[source, field] = value

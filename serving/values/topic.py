@@ -29,6 +29,8 @@ class KeptTopic(msgspec.Struct, frozen=True):
     ticks: bytes
     judged: int
     drifts: list[DriftFigures]
+    log: str
+    is_second: bool
 
 
 class TopicStatistics:
@@ -39,6 +41,8 @@ class TopicStatistics:
         self._history = TopicHistory()
         self._pieces: dict[int, Pieces] = {}
         self._ticks = Ticks()
+        self._log = ""  # that intake takes its records from
+        self._is_second = False  # there was another before it
         self._learned: dict[Cell, Learned] = {}
         self._judged = 0  # the newest hour that was; none before it will be
         self._drifts: list[DriftFigures] = []
@@ -61,12 +65,30 @@ class TopicStatistics:
     def take(self, block: Block) -> None:
         """One record of the log of statistics."""
         if block.rows is not None and block.rows.num_rows:
-            pieces = self._pieces.setdefault(block.partition, Pieces())
+            self._follow(block.rows.column("log")[0].as_py())
+            pieces = self._of(block.partition)
             for hour, cells in (pieces.take(block.rows) or {}).items():
                 self._history.add(hour, cells)
         if block.tick != NO_TICK:
+            # All that stood in the log by then was told.
+            self._of(block.partition).repeats = False
             self._ticks.note(block)
             self._judge()
+
+    def _of(self, partition: int) -> Pieces:
+        if partition not in self._pieces:
+            self._pieces[partition] = Pieces(repeats=self._is_second)
+        return self._pieces[partition]
+
+    def _follow(self, log: str) -> None:
+        """A topic that is declared otherwise may be taken from another log, whose places are
+        others. What that one tells before its first tick is what the one before told."""
+        if log == self._log:
+            return
+        is_second = bool(self._log)
+        self.begin_again()
+        self._log = log
+        self._is_second = is_second
 
     def sketches(self, period: Period, field: str | None = None) -> Sketches:
         """What is known of a period by now, also of pieces that grow."""
@@ -137,6 +159,7 @@ class TopicStatistics:
         """Positions that are known mean nothing any more: the logs are others."""
         self._pieces = {}
         self._ticks = Ticks()
+        self._is_second = False
 
     def kept(self) -> KeptTopic:
         return KeptTopic(
@@ -146,6 +169,8 @@ class TopicStatistics:
             self._ticks.dump().tobytes(),
             self._judged,
             self._drifts,
+            self._log,
+            self._is_second,
         )
 
     def restore(self, kept: KeptTopic) -> None:
@@ -156,3 +181,5 @@ class TopicStatistics:
         self._ticks.load(np.frombuffer(kept.ticks, np.uint8))
         self._judged = kept.judged
         self._drifts = kept.drifts
+        self._log = kept.log
+        self._is_second = kept.is_second

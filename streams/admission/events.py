@@ -59,14 +59,3 @@ def ids_of(columns: Columns, batch: Batch, topic: Topic) -> npt.NDArray[np.uint6
 
 def _digits(numbers: npt.NDArray[np.int64] | npt.NDArray[np.int32]) -> Texts:
     return Texts.from_arrow(pa.array(numbers).cast(pa.string()))
-
-
-def origin(batch: Batch, rows: npt.NDArray[np.int64]) -> dict[str, pa.Array]:
-    """Where each row stands in the source partition."""
-    places = np.zeros(len(rows), np.int32)
-    if batch.places is not None:
-        places = batch.places[rows]
-    return {
-        "_offset": pa.array(batch.offsets[rows]),
-        "_index": pa.array(places),
-    }

@@ -71,7 +71,7 @@ from freshet.streams.operators.checkpoints import START_ANEW
 from freshet.streams.operators.dead_letters import letters
 from freshet.streams.operators.task import Append, Outputs, as_json, from_json
 from freshet.streams.registry.writers import Writers
-from freshet.streams.sketches.piece import TopicSketches
+from freshet.streams.sketches.piece import Placed, TopicSketches
 
 I64 = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.uint8]
@@ -217,7 +217,7 @@ class IntakeTask:
         self._bury(columns, read, out)
         self._statistics.take(columns, code, batch.times)
         rows = np.flatnonzero(code == APPLIED)
-        self._sketch(columns, rows, times, batch, out)
+        self._sketch(columns, rows, times, read, out)
         if len(rows):
             self._label(columns, rows, times[rows], read, out)
         if self._erases and batch.nulls is not None:
@@ -270,6 +270,12 @@ class IntakeTask:
         # So far ahead that no event of then would be taken: that is no clock, whatever it stamps.
         if int(ahead.times.max()) > latest + self._max_future:
             return True
+        # In parts, as they will be applied: a record may be very many events.
+        parts = events.parts(ahead, self._plan.topic)
+        return any(self._is_doubtful(part, latest) for part in parts)
+
+    def _is_doubtful(self, ahead: Batch, latest: int) -> bool:
+        """Whether what becomes of these records rests on times that are after the `latest`."""
         try:
             columns, (ahead, _) = self._decoded(_Read(ahead))
             times = timed(columns, self._plan.topic.time, ahead.times, self._max_future)
@@ -372,17 +378,18 @@ class IntakeTask:
                 code[rows[hit]] = FIRST_FILTER + k
 
     def _sketch(
-        self, columns: Columns, rows: I64, times: I64, batch: Batch, out: Outputs
+        self, columns: Columns, rows: I64, times: I64, read: _Read, out: Outputs
     ) -> None:  # fmt: skip
         """Applied rows to sketches of their values as they were sent; those that are whole go
         out."""
         if self._sketches is None:
             return
+        batch = read.batch
         found = self._sketches.take(
             columns,
             rows,
             times[rows],
-            batch.offsets[rows],
+            Placed(batch.topic, batch.offsets[rows], _indices(read, rows)),
             batch.times[rows],
         )
         self._append_statistics(found, int(batch.times[-1]), out)
@@ -590,15 +597,26 @@ def _replaced(texts: Texts, where: npt.NDArray[np.bool_], by: Texts | None) -> T
     return found.take(rows)
 
 
+def _indices(read: _Read, rows: I64) -> npt.NDArray[np.int32]:
+    """Where each row is in its record."""
+    if read.moved is not None:
+        return read.moved.indices[rows]
+    if read.batch.places is not None:
+        return read.batch.places[rows]
+    return np.zeros(len(rows), np.int32)
+
+
 def _origin(read: _Read, rows: I64) -> dict[str, pa.Array]:
     """Where each row stands in the partition that was read, and where it came from."""
     batch, moved = read
-    own = events.origin(batch, rows)
+    own = {
+        "_offset": pa.array(batch.offsets[rows]),
+        "_index": pa.array(_indices(read, rows)),
+    }
     if moved is None:
         return own
     return {
         **own,
-        "_index": pa.array(moved.indices[rows]),
         blocks.SOURCE_PARTITION: pa.array(moved.partitions[rows].astype(np.int32)),
         blocks.SOURCE_OFFSET: pa.array(moved.offsets[rows]),
     }

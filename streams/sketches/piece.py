@@ -31,6 +31,10 @@ from freshet.streams.sketches import sketch_kernels as kernels
 from freshet.streams.sketches.sketch import packed
 
 I64 = npt.NDArray[np.int64]
+# Where an event is: the offset of its record, and its place in that. One record may be many events,
+# of which some end a piece and the others begin the next.
+Place = tuple[int, int]
+NOWHERE: Place = (-1, 0)
 TELL_EVERY_MS = 5 * 60_000
 # Of more fields it is only counted how often they are there.
 MOST_SKETCHED = 100
@@ -56,6 +60,15 @@ def kind_of(topic: Topic, field: Field) -> int:
     return _KINDS.get(field.type, kernels.PRESENCE)
 
 
+class Placed(NamedTuple):
+    """Where rows stand: in the log of that name, at `offsets` (int64 `[n]`), as which event of the
+    record there (`indices` int32 `[n]`)."""
+
+    log: str
+    offsets: I64
+    indices: npt.NDArray[np.int32]
+
+
 class _Row(NamedTuple):
     """One sketch. `source` is None of the rest."""
 
@@ -78,20 +91,27 @@ class TopicSketches:
         self._spare = cells.spare_sketch()
         self._cells = cells.empty_cells(len(kinds), kinds.count(kernels.TEXT))
         self._sources = cells.empty_sources()
-        self._first = -1  # offset of the piece's first record; -1: it has none
-        self._through = -1
+        self._log = ""  # in which the places are
+        self._first = NOWHERE  # of the piece's first event, if it has any
+        self._through = NOWHERE  # after its last one
         self._hour = _NO_HOUR  # of append time
         self._tick_told = 0
-        self._through_told = -1
+        self._through_told = NOWHERE
 
     def take(
-        self, columns: Columns, applied: I64, times: I64, offsets: I64, appended: I64
+        self,
+        columns: Columns,
+        applied: I64,
+        times: I64,
+        placed: Placed,
+        appended: I64,
     ) -> list[bytes]:
-        """Count the `applied` rows (indices, rising), which have event times, offsets and append
+        """Count the `applied` rows (indices, rising), which have event times, places and append
         times (ms); blocks of the pieces that ended before the last of them."""
         found: list[bytes] = []
         if not len(applied):
             return found
+        self._log = placed.log
         hours = times // HOUR_MS
         # The newest hour so far: records that were stamped before others end nothing.
         reached = np.maximum.accumulate(np.maximum(appended // HOUR_MS, self._hour))
@@ -100,9 +120,9 @@ class TopicSketches:
         at = 0
         for end in [*edges, len(applied)]:
             if end > at:
-                found += self._count(columns, named, (applied, hours, offsets), (at, end))
+                found += self._count(columns, named, (applied, hours, placed), (at, end))
             # None of the log's first record: nothing was there before it.
-            if end < len(applied) and self._first >= 0:
+            if end < len(applied) and self._first != NOWHERE:
                 found += self._ended()
             at = end
         self._hour = int(reached[-1])
@@ -132,12 +152,14 @@ class TopicSketches:
         self,
         columns: Columns,
         named: kernels.Named,
-        rows: tuple[I64, I64, I64],
+        rows: tuple[I64, I64, Placed],
         span: tuple[int, int],
     ) -> list[bytes]:
         found: list[bytes] = []
         at, end = span
-        applied, hours, offsets = (frozen(each[:end]) for each in rows)
+        every, every_hour, (_, offsets, indices) = rows
+        applied = frozen(every[:end])
+        hours = frozen(every_hour[:end])
         cell_of = np.empty(end, np.int64)
         while True:
             after = int(
@@ -145,9 +167,9 @@ class TopicSketches:
             )
             if after > at:
                 self._count_fields(columns, applied[at:after], cell_of[at:after])
-                if self._first < 0:
-                    self._first = int(offsets[at])
-                self._through = int(offsets[after - 1]) + 1
+                if self._first == NOWHERE:
+                    self._first = (int(offsets[at]), int(indices[at]))
+                self._through = (int(offsets[after - 1]), int(indices[after - 1]) + 1)
             if after == end:
                 return found
             found += self._ended()
@@ -177,14 +199,14 @@ class TopicSketches:
 
     def _clear(self) -> None:
         cells.clear(self._cells, self._sources)
-        self._first = -1
-        self._through = -1
-        self._through_told = -1
+        self._first = NOWHERE
+        self._through = NOWHERE
+        self._through_told = NOWHERE
 
     def _blocks(self, is_ended: bool) -> list[bytes]:
         """The piece in as many records as its size asks for."""
         rows = [row for cell in range(cells.used(self._cells)) for row in self._rows_of(cell)]
-        parts = _parts(rows)
+        parts = _parts(rows, len(self._log))
         found = []
         for at, part in enumerate(parts):
             batch = self._batch(part, (at, len(parts)), is_ended)
@@ -198,8 +220,11 @@ class TopicSketches:
         every = np.ones(len(rows), np.int64)
         return pa.RecordBatch.from_pydict(
             {
-                "first": pa.array(every * self._first),
-                "through": pa.array(every * self._through),
+                "log": pa.array([self._log] * len(rows)),
+                "first": pa.array(every * self._first[0]),
+                "first_index": pa.array(every * self._first[1]),
+                "through": pa.array(every * self._through[0]),
+                "through_index": pa.array(every * self._through[1]),
                 "ended": pa.array(every * is_ended),
                 "part": pa.array(every * at),
                 "parts": pa.array(every * parts),
@@ -223,10 +248,11 @@ class TopicSketches:
 
     def dump(self) -> Arrays:
         """What is used of the piece."""
-        at = [self._first, self._through, self._hour, self._tick_told]
+        at = [*self._first, *self._through, self._hour, self._tick_told]
         state = {
             **cells.dumped(self._cells, self._sources),
             "declared": as_json(self._declared()),
+            "log": as_json(self._log),
             "at": np.array(at),
         }
         return {_PREFIX + name: array for name, array in state.items()}
@@ -243,21 +269,25 @@ class TopicSketches:
             if name.startswith(_PREFIX)
         }
         cells.restore(self._cells, self._sources, found)
-        self._first, self._through, self._hour, self._tick_told = found["at"].tolist()
-        self._through_told = -1
+        self._log = from_json(found["log"])
+        *ends, self._hour, self._tick_told = found["at"].tolist()
+        self._first = (ends[0], ends[1])
+        self._through = (ends[2], ends[3])
+        self._through_told = NOWHERE
 
     def _declared(self) -> list[Any]:
         fields = [[field.name, kind] for field, kind in zip(self._fields, self._kinds)]
         return [fields, self._topic.source]
 
 
-def _parts(rows: list[_Row]) -> list[list[_Row]]:
-    """Rows cut into parts of about so many bytes as a block may have."""
+def _parts(rows: list[_Row], more: int) -> list[list[_Row]]:
+    """Rows, each of which takes so many bytes `more`, cut into parts of about as many bytes as a
+    block may have."""
     found: list[list[_Row]] = [[]]
     size = 0
     for row in rows:
         # Beside its sketch: numbers, names and what Arrow takes.
-        own = len(row.sketch) + len(row.field) + 2 * kernels.SOURCE_BYTES
+        own = len(row.sketch) + len(row.field) + 2 * kernels.SOURCE_BYTES + more
         if size + own > BLOCK_BYTES and found[-1]:
             found.append([])
             size = 0

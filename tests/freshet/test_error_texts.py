@@ -80,6 +80,7 @@ IN_THE_APP: dict[str, tuple[str, str]] = {
     "A start that is no moment": ('event_time="at"', 'event_time="at", start="newest"'),
     "An unknown word for tombstones": ('event_time="at"', 'event_time="at", tombstone="keep"'),
     "Repeats without an id": ('event_id="parcel"', 'event_id=None, dedup_by="topic"'),
+    "Repeats of the elements of arrays": ('event_time="at"', 'event_time="at", explode="lines", dedup_by="topic"'),
     "Tombstones among events that keep no order": ('event_time="at"', 'event_time="at", tombstone="delete", dedup_by="topic"'),
     "An unknown word for repeats": ('event_time="at"', 'event_time="at", dedup_by="id"'),
     "An array that is none": ('event_time="at"', 'event_time="at", explode="late"'),

@@ -183,6 +183,7 @@ def test_every_fault_is_met_and_counted_alike() -> None:
     assert {k for k, v in counted.items() if not v} == {
         "ignored",
         "dead:wrong_type",
+        "dead:refused",  # rows are, by their store
         *(f"dead:{why}" for why in TOLD),
     }
     assert counted["applied"] == 40

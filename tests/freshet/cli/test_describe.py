@@ -196,6 +196,10 @@ def test_what_a_topic_of_others_is_read_by_is_named() -> None:
             {"partitions": 2, "dedup_by": "topic"},
             "1h, over all partitions: records are first brought together by their id",
         ),
+        (
+            {"partitions": 2, "explode": "tags"},
+            "1h, within a partition: one that comes in two partitions counts twice",
+        ),
         ({"event_id": None}, "none: every record is an event of its own"),
     ],
 )
@@ -205,7 +209,11 @@ def test_where_repeats_may_cross_partitions_is_told_with_the_next_step(
     schema = {
         "type": "record",
         "name": "visit",
-        "fields": [{"name": "id", "type": "string"}, {"name": "at", "type": "long"}],
+        "fields": [
+            {"name": "id", "type": "string"},
+            {"name": "at", "type": "long"},
+            {"name": "tags", "type": {"type": "array", "items": "string"}},
+        ],
     }
     visits = fr.Topic(
         **{"name": "visits", "schema": schema, "event_id": "id", "event_time": "at", **declared}

@@ -16,6 +16,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from freshet.app import load
 from freshet.audit import kept as kept_by_run
 from freshet.audit import ledger as audit
 from freshet.audit.ledger import read_event
@@ -27,15 +28,27 @@ from freshet.explain.explanation import Explanation, ViewRead
 from freshet.explain.text import show_explanation
 from freshet.features.stores.memory_store import MemoryStore
 from freshet.roles import plans
+from freshet.runs import record as run_record
 from freshet.runs.opened import OpenedRun, opened
 from freshet.schemas.errors import ComponentError, FreshetError, RequestError, StoreError
 from freshet.schemas.models import manifest as manifests
 from freshet.schemas.wire import blocks
 from freshet.schemas.wire.outcomes import CORRECTED, LABELLED
 from freshet.serving.scoring.contract import Question
+from freshet.settings import Settings
 from freshet.streams.catalog import open_log
 from freshet.testing import LocalRun
-from tests.freshet.toy_day import HOUR, HOURS, MINUTE, SHOPS, Event, asked_in, payments_of, toy_day
+from tests.freshet.toy_day import (
+    HOUR,
+    HOURS,
+    MINUTE,
+    SHOPS,
+    Event,
+    app_file,
+    asked_in,
+    payments_of,
+    toy_day,
+)
 
 TILE = 10 * MINUTE
 KEYED_ASIDE = """
@@ -484,6 +497,57 @@ def test_the_same_is_told_of_a_run_over_kafka(kafka: str, tmp_path: Path, run: O
 def _of_log(view: ViewRead) -> ViewRead:
     """What does not depend on how records were batched."""
     return replace(view, clean_log="", version=None)
+
+
+# -------------------------------------------------------- records of which each is several events
+EXPLODED = """
+import polars as pl
+import freshet as fr
+from tests.toy_app import ORDERS
+
+PARTS = {{"type": "record", "name": "parts", "fields": [
+    {{"name": "order_id", "type": "string"}}, {{"name": "at", "type": "long"}}, {{"name": "shop", "type": "string"}},
+    {{"name": "paid", "type": {{"type": "array", "items": ["null", "double"]}}}}]}}
+held = fr.Freshness(snapshot_every="1h", label_wait="6h")
+orders = fr.Topic("orders", ORDERS, "order_id", "at", freshness=held)
+parts = fr.Topic("parts", PARTS, "order_id", "at", freshness=held, explode="paid")
+every = fr.View("every", parts, key=(), tile="10m", features={{"n": fr.count(over="2h"), "sum": fr.sum("paid", over="2h")}})
+model = fr.Model(
+    "unpaid", on=orders, id="order_id", label=fr.Label(parts, "order_id", pl.col("paid") > 10),
+    features=[orders["price"], every["n"], every["sum"]], learners=[fr.Baseline()], fallback=[fr.constant(0.3)],
+)
+app = fr.App({name!r}, topics=[orders, parts], views=[every], models=[model])
+"""
+
+
+class _Sent(list[dict[str, Any]]):
+    def split(self, partitions: int) -> list[Any]:
+        return [self]
+
+    def runs(self) -> list[tuple[int, list[bytes]]]:
+        return [(event["at"], [json.dumps(event).encode()]) for event in self]
+
+
+def test_every_label_of_a_record_of_several_events_is_told_with_its_place(tmp_path: Path) -> None:
+    path = app_file(tmp_path, EXPLODED, "exploded")
+    app = load(path)
+    run_record.write(app.name, str(path), Settings(run_dir=tmp_path))
+    paid = [None, 20.0, 5.0]
+    with LocalRun(app, tmp_path, MemoryStore(), "1h") as local:
+        for hour in range(1, 4):
+            asked = {"order_id": [str(hour)], "shop": ["north"], "price": [1.0], "at": [0]}
+            part = {"order_id": str(hour - 1), "at": hour * HOUR + 1, "shop": "north", "paid": paid}
+            local.step(hour * HOUR, (hour + 1) * HOUR, asked, {"parts": _Sent([part])})
+    with opened(tmp_path) as run:
+        found = explain(run, "2", whole_window=True)
+    told = [(label.element, label.value, label.used) for label in found.outcome.labels]
+    assert told == [(0, None, False), (1, 1.0, True), (2, 0.0, False)]
+    assert "parts partition 0 offset 2 element 2: label 0, not used" in shown(found, 140)
+    (view,) = found.views
+    assert view.window is not None
+    assert view.window.agrees
+    assert [event.element for event in view.window.events] == [0, 1, 2]
+    assert view.values == {"n": 3.0, "sum": 25.0}
 
 
 # ------------------------------------------------------------ records that were moved by their ids

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -205,12 +206,31 @@ def test_a_sidecar_that_died_is_started_again(mint: Mint, child: Sidecar) -> Non
     assert (child.starts, child.pid != pid) == (starts + 1, True)
 
 
-def test_a_sidecar_that_cannot_live_refuses(tmp_path: Path) -> None:
-    broken = Sidecar(tmp_path, tmp_path / "no keys", tmp_path / "no keys")
+def test_a_sidecar_that_cannot_live_refuses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    broken = Sidecar(tmp_path, tmp_path / "keys", tmp_path / "keys")
     found = broken.verify(Identity("flights", "late", "toy-0a", 1, "0" * 64))
     assert isinstance(found, Refused)
     assert "died twice" in found.reason
     broken.close()
+
+
+def test_keys_may_come_later_and_until_then_the_refusal_says_what_to_do(
+    mint: Mint, tmp_path: Path
+) -> None:
+    trainer = tmp_path / "trainer"
+    early = Sidecar(mint.directory, trainer, mint.qualifier)
+    which = mint.cut(5)
+    found = early.verify(which)
+    assert found == Refused(
+        f"freshet keys in {trainer}: there is no public key. Copy the signer's .pub files here."
+    )
+    shutil.copytree(mint.trainer, trainer)
+    assert isinstance(early.verify(which), Verified)
+    assert early.starts == 1
+    early.close()
 
 
 def test_without_sealed_memory_the_bytes_are_checked_where_they_are_served(
@@ -219,11 +239,11 @@ def test_without_sealed_memory_the_bytes_are_checked_where_they_are_served(
     monkeypatch.setattr(sealed, "SEALABLE", False)
     archive = Archive(mint.directory, Verifier.load(mint.trainer), Verifier.load(mint.qualifier))
     which = mint.cut(4)
-    reply, descriptor = sidecar.answer(which, archive)
+    reply, descriptor = sidecar.answer(which, lambda: archive)
     assert descriptor is None
     found = _taken(reply, descriptor, mint.directory)
     assert isinstance(found, Verified)
     flip_a_byte(which, mint)  # after the sidecar's word, before the scorer's own reading
     with pytest.raises(SnapshotError, match="altered"):
         _taken(reply, descriptor, mint.directory)
-    assert "altered" in sidecar.answer(which, archive)[0].refused
+    assert "altered" in sidecar.answer(which, lambda: archive)[0].refused
